@@ -1,0 +1,33 @@
+"""What an environment demands at least."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The least that an environment accepts; a scenario may ask for more, never for less.
+
+    Attributes:
+        name: the environment's name.
+        window_at_least_s: shortest bake time (PRE-4.4).
+        not_demanded: clauses that this environment does not ask for. They are checked all the same where the
+            scenario speaks of them; otherwise they are shown as skipped with this reason, never as passed.
+        ticket_pattern: regular expression that a ticket must match as a whole (PRE-2.1).
+        ticket_url: where a ticket is found, ``{ticket}`` is replaced; None links nowhere.
+        approvals_at_least: how many approvers other than the author (PRE-2.2).
+        precheck_max_age_s: a clearance older than this does not open `apply` (PRE-3.3).
+        outside_window: ``warn`` or ``block`` (PRE-4.1).
+        confirm_within_s: a phase that ended in order leaves the next one this long.
+    """
+
+    name: str
+    window_at_least_s: float = 30 * 60.0
+    not_demanded: frozenset[str] = frozenset()
+    ticket_pattern: str = r"\S+"
+    ticket_url: str | None = None
+    approvals_at_least: int = 1
+    precheck_max_age_s: float = 3600.0
+    outside_window: str = "block"
+    confirm_within_s: float = 3600.0

@@ -1,0 +1,148 @@
+"""What is asked: one scenario, one file, one rollout on one target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MINUTE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderChange:
+    """Activate a provider (APP-1).
+
+    Attributes:
+        provider: the provider's name, as the gateway activates it.
+        model: the model to activate with it; always sent, because an activation without one resets it silently.
+    """
+
+    provider: str
+    model: str
+
+    def __str__(self) -> str:
+        """Read as ``openai:gpt-4o``."""
+        return f"{self.provider}:{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """The impact assessment (PRE-2.3): what only a person can know."""
+
+    risk: str
+    affects: str
+    cost: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who stands by to roll back (PRE-4.3).
+
+    Attributes:
+        name: the person.
+        contact: where they are reached: mail, phone, chat handle.
+    """
+
+    name: str
+    contact: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a trigger fires: strictly above, exactly at the limit is still acceptable.
+
+    Attributes:
+        error_rate: fraction 0-1 (MON-2).
+        latency_factor: times the baseline's P95 (MON-3).
+        p95_ms: an absolute P95 limit in place of a sick baseline; None uses the factor.
+    """
+
+    error_rate: float = 0.05
+    latency_factor: float = 2.0
+    p95_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """The bake time and what is looked at in it; the defaults are the procedure's.
+
+    Attributes:
+        window_s: how long the change is watched.
+        metrics_every_s: pace of the provider's status and metrics.
+        alerts_every_s: pace of the alerts and the fallbacks.
+        log_every_s: pace at which the log is read on.
+        synthetic_every_s: pace of the suite's own requests.
+        way_back_every_s: pace at which the previous provider's connection is tested.
+        short_span_s: the shorter span over which MON-2 and MON-3 judge.
+        limits: where the triggers fire.
+        min_requests: fewer requests than this in the window are no data (MON-2).
+        min_samples: fewer latencies than this, on either side of the comparison, are no data (MON-3).
+        dark_in_a_row: so many failed looks of one source in a row are MON-6.
+        dark_share: a larger share of failed looks of one source in total is MON-6.
+        confirm_after_s: a bad status is read again after this long before it counts.
+        stable_polls: so many `connected` in a row end a rollback's verification (RBK-4.2).
+        alerts: ``any`` critical alert trips, or only ``related`` ones (new, previous or no provider).
+        prompt: what a synthetic request says.
+        expect: text that the answer to `prompt` must contain; None accepts any non-empty answer.
+        error_pattern: a log line of level ERROR or worse that matches this pattern is MON-5; None watches for none.
+    """
+
+    window_s: float = 30 * MINUTE_S
+    metrics_every_s: float = 10.0
+    alerts_every_s: float = 30.0
+    log_every_s: float = 5.0
+    synthetic_every_s: float = MINUTE_S
+    way_back_every_s: float = 30.0
+    short_span_s: float = 5 * MINUTE_S
+    limits: Limits = field(default_factory=Limits)
+    min_requests: int = 20
+    min_samples: int = 20
+    dark_in_a_row: int = 3
+    dark_share: float = 0.2
+    confirm_after_s: float = 1.0
+    stable_polls: int = 3
+    alerts: str = "any"
+    prompt: str = "ping"
+    expect: str | None = None
+    error_pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One change to one target, with what people have to say about it.
+
+    Attributes:
+        name: the file's stem, or ``activate-openai`` for one from the command line.
+        source: where it came from: the file as the user wrote it, or ``--activate``.
+        target: the target's name.
+        changes: applied in order, undone in reverse.
+        author: who asks; the environment's user where the file names nobody.
+        ticket: the ticket or issue (PRE-2.1).
+        approved_by: who reviewed it (PRE-2.2).
+        impact: the impact assessment (PRE-2.3).
+        operator: who stands by (PRE-4.3).
+        notify: channels: ``log`` (the operations log) or the name of an environment variable with an Apprise URL.
+        fixes: what the change is meant to cure: ``TYPE/PROVIDER`` of alerts, or a provider's name; neither blocks
+            the precheck nor trips a trigger.
+        rollback_to: where a rollback goes instead of the previous provider.
+        monitor: the bake time.
+        sandbox: settings for an embedded gateway that is started on demand, as `rollout.sandbox` reads them.
+    """
+
+    name: str
+    source: str
+    target: str
+    changes: tuple[ProviderChange, ...]
+    author: str
+    ticket: str | None = None
+    approved_by: tuple[str, ...] = ()
+    impact: Impact | None = None
+    operator: Operator | None = None
+    notify: tuple[str, ...] = ()
+    fixes: tuple[str, ...] = ()
+    rollback_to: ProviderChange | None = None
+    monitor: Monitor = field(default_factory=Monitor)
+    sandbox: Mapping[str, Any] = field(default_factory=dict)
+    file: Path | None = None

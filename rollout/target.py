@@ -1,0 +1,102 @@
+"""A gateway, and how to reach and watch it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from pathlib import Path
+
+from rollout.scenario import ProviderChange
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Outer deadlines in seconds: each bounds a whole call, name look-up to last byte.
+
+    Attributes:
+        read_s: any call that only reads.
+        chat_s: a completion.
+        activate_s: an activation; 20 s are real on some gateways.
+    """
+
+    read_s: float = 5.0
+    chat_s: float = 30.0
+    activate_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How a TLS connection is made.
+
+    Attributes:
+        ca_file: certificate authorities to trust instead of the system's.
+        client_cert: client certificate for mTLS.
+        client_key: its key.
+    """
+
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeWindow:
+    """A weekly window in which changes are allowed, in the target's time zone (PRE-4.1).
+
+    Attributes:
+        days: weekdays, Monday is 0.
+        opens: first moment inside.
+        closes: first moment outside; earlier than `opens` means on the next day.
+    """
+
+    days: frozenset[int]
+    opens: time
+    closes: time
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A gateway and everything the suite must know to work on it.
+
+    Attributes:
+        name: as the scenario and ``--target`` call it; the URL's host for one given by ``--gateway``.
+        environment: the policy that rules here: ``sandbox``, ``staging``, ``production``…
+        url: base URL without the trailing slash; None for the embedded gateway, which is started on demand.
+        token_env: the environment variable that holds the bearer token; None sends none.
+        user: sent as ``X-User`` so that the gateway's audit log can name somebody.
+        tls: TLS settings.
+        timeouts: outer deadlines.
+        paths: call name -> path where the gateway deviates, e.g. ``{"health": "/healthz"}``.
+        twin: base URL of the non-production twin (PRE-3); None where there is none.
+        twin_token_env: the twin's token variable.
+        safe: the provider and model an emergency goes to.
+        env_file: the service's `.env` file, on this host; None where the target states that it cannot be reached.
+        log_file: the service's log, on this host; None where it cannot be read.
+        activation_rewrites: configuration keys that an activation may rewrite besides the active provider and model.
+        reported_as: provider -> name under which the gateway reports it active, where they differ.
+        prove_way_back: whether APP-0.2 activates the current provider once more before the change.
+        latency_bound_ms: a connection test or completion slower than this fails its check.
+        windows: when changes are allowed; empty means at any time.
+        time_zone: IANA name in which `windows` are meant.
+    """
+
+    name: str
+    environment: str
+    url: str | None = None
+    token_env: str | None = None
+    user: str = "rollout"
+    tls: Tls = field(default_factory=Tls)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    paths: Mapping[str, str] = field(default_factory=dict)
+    twin: str | None = None
+    twin_token_env: str | None = None
+    safe: ProviderChange | None = None
+    env_file: Path | None = None
+    log_file: Path | None = None
+    activation_rewrites: tuple[str, ...] = ()
+    reported_as: Mapping[str, str] = field(default_factory=dict)
+    prove_way_back: bool = True
+    latency_bound_ms: float = 5000.0
+    windows: tuple[ChangeWindow, ...] = ()
+    time_zone: str = "UTC"
