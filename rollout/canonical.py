@@ -1,0 +1,49 @@
+"""One way to write a value down, so that its digest means something: canonical JSON and SHA-256 over it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import time
+from pathlib import Path
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as JSON types: records become objects, sets become sorted lists, paths and times strings.
+
+    Raises:
+        TypeError: a value has no canonical form.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(plain(part) for part in value)
+    if isinstance(value, (Path, time)):
+        return str(value)
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise TypeError(f"no canonical form for {type(value).__name__}")
+
+
+def canonical(value: Any) -> bytes:
+    """Return the canonical JSON of `value`: sorted keys, no spaces, UTF-8, no NaN.
+
+    Raises:
+        TypeError: a value has no canonical form.
+        ValueError: a number is NaN or infinite.
+    """
+    return json.dumps(
+        plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def sha256(value: Any) -> str:
+    """Return the hexadecimal SHA-256 of `value`'s canonical JSON; of the bytes themselves if it is bytes."""
+    return hashlib.sha256(value if isinstance(value, bytes) else canonical(value)).hexdigest()
