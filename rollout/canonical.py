@@ -39,9 +39,7 @@ def canonical(value: Any) -> bytes:
         TypeError: a value has no canonical form.
         ValueError: a number is NaN or infinite.
     """
-    return json.dumps(
-        plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def sha256(value: Any) -> str:

@@ -71,9 +71,13 @@ class Target:
         twin: base URL of the non-production twin (PRE-3); None where there is none.
         twin_token_env: the twin's token variable.
         safe: the provider and model an emergency goes to.
-        env_file: the service's `.env` file, on this host; None where the target states that it cannot be reached.
+        env_file: the service's `.env` file, on this host; None where it is unknown or cannot be reached.
+        env_file_stated: whether the target says anything about `.env`: a None that is stated is a decision, one
+            that is not is an omission (PRE-1.3).
         log_file: the service's log, on this host; None where it cannot be read.
         activation_rewrites: configuration keys that an activation may rewrite besides the active provider and model.
+        provider_key: the configuration key that holds the active provider.
+        model_key: the configuration key that holds the active model.
         reported_as: provider -> name under which the gateway reports it active, where they differ.
         prove_way_back: whether APP-0.2 activates the current provider once more before the change.
         latency_bound_ms: a connection test or completion slower than this fails its check.
@@ -93,8 +97,11 @@ class Target:
     twin_token_env: str | None = None
     safe: ProviderChange | None = None
     env_file: Path | None = None
+    env_file_stated: bool = False
     log_file: Path | None = None
     activation_rewrites: tuple[str, ...] = ()
+    provider_key: str = "ACTIVE_PROVIDER"
+    model_key: str = "LLM_MODEL_NAME"
     reported_as: Mapping[str, str] = field(default_factory=dict)
     prove_way_back: bool = True
     latency_bound_ms: float = 5000.0

@@ -28,7 +28,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One provider of the list."""
+    """One provider of the list; `models` is empty where the gateway does not say which ones it has."""
 
     name: str
     provider_type: str
@@ -36,6 +36,7 @@ class Provider:
     connection: Connection
     is_active: bool
     endpoint: str | None = None
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

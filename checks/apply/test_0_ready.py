@@ -1,0 +1,29 @@
+"""APP-0: nobody changed the gateway since the backup, and the way back is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rollout.evidence import Show
+from rollout.marks import clause
+from rollout.outcome import Outcome
+
+
+@clause("APP-0.1")
+def test_the_gateway_still_equals_the_backup(changed_meanwhile: Outcome[Mapping[str, str]], show: Show) -> None:
+    """The gateway is still what the backup says, and what the precheck found is still so.
+
+    Fails when somebody changed it, when the clearance is too old, or when health or alerts have turned.
+    """
+    show.json("Differences", dict(changed_meanwhile.value))
+    listed = "; ".join(f"{what}: {how}" for what, how in changed_meanwhile.value.items())
+    assert not changed_meanwhile.value, f"changed since the backup: {listed}; run `pytest -m precheck` again"
+
+
+@clause("APP-0.2")
+def test_the_way_back_is_proven(way_back_proof: Outcome[str], show: Show) -> None:
+    """Activating the current provider and model once more succeeds.
+
+    Fails when the gateway refuses it: a rollback would be refused too, so nothing is applied.
+    """
+    show.text("Proof", way_back_proof.value)

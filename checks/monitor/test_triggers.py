@@ -1,0 +1,85 @@
+"""MON: the triggers, as they stood when the window ended. The first breach ends it and rolls back at once."""
+
+from __future__ import annotations
+
+from rollout.bake import Window
+from rollout.evidence import Show
+from rollout.marks import clause
+from rollout.outcome import Outcome
+
+
+@clause("MON-1")
+def test_the_provider_stays_connected(window: Outcome[Window], show: Show) -> None:
+    """The provider never becomes offline or degraded within the window.
+
+    Fails when it is read so twice, a second apart, or when its status was never readable.
+    """
+    verdict = window.value.verdict("MON-1")
+    show.json("Verdict", verdict)
+    assert verdict.holds, verdict.message
+
+
+@clause("MON-2")
+def test_the_error_rate_stays_within_its_limit(window: Outcome[Window], show: Show) -> None:
+    """The error rate stays at or below its limit, over the short span and over the whole window.
+
+    Fails strictly above it, and when too few requests were seen to judge.
+    """
+    verdict = window.value.verdict("MON-2")
+    show.json("Verdict", verdict)
+    assert verdict.holds, verdict.message
+
+
+@clause("MON-3")
+def test_the_p95_latency_stays_within_its_limit(window: Outcome[Window], show: Show) -> None:
+    """The P95 latency stays at or below its limit, over the short span and over the whole window.
+
+    Fails strictly above it, and when there are too few latencies on either side of the comparison.
+    """
+    verdict = window.value.verdict("MON-3")
+    show.json("Verdict", verdict)
+    assert verdict.holds, verdict.message
+
+
+@clause("MON-4")
+def test_no_critical_alert_fires(window: Outcome[Window], show: Show) -> None:
+    """No critical alert fires that was not firing before.
+
+    Fails when one does, even if it clears again, and when the alerts were never readable.
+    """
+    verdict = window.value.verdict("MON-4")
+    show.json("Verdict", verdict)
+    assert verdict.holds, verdict.message
+
+
+@clause("MON-5")
+def test_no_unexpected_behaviour_is_reported(window: Outcome[Window], show: Show) -> None:
+    """No operator, log line, fallback or wrong answer reports unexpected behaviour.
+
+    Fails at the first report, and when one of these sources was never readable.
+    """
+    verdict = window.value.verdict("MON-5")
+    show.json("Verdict", verdict)
+    assert verdict.holds, verdict.message
+
+
+@clause("MON-6")
+def test_every_source_gives_enough_data(window: Outcome[Window], show: Show) -> None:
+    """Every source answers often enough to be judged by.
+
+    Fails when one fails too often in a row or in total.
+    """
+    verdict = window.value.verdict("MON-6")
+    show.json("Verdict", verdict)
+    assert verdict.holds, verdict.message
+
+
+@clause("MON-7")
+def test_nobody_asks_for_an_abort(window: Outcome[Window], show: Show) -> None:
+    """The window runs to its end without an interrupt, a termination signal or a deadline.
+
+    Fails when one of them ended it.
+    """
+    verdict = window.value.verdict("MON-7")
+    show.json("Verdict", verdict)
+    assert verdict.holds, verdict.message

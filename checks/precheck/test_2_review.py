@@ -1,0 +1,72 @@
+"""PRE-2: the change is documented, reviewed, assessed, and can be taken back and watched."""
+
+from __future__ import annotations
+
+import re
+
+from rollout.evidence import Show
+from rollout.marks import clause
+from rollout.outcome import Outcome
+from rollout.policy import Policy
+from rollout.prechecks import Looks, WayBack
+from rollout.scenario import Scenario
+
+
+@clause("PRE-2.1")
+def test_the_change_is_documented_in_a_ticket(scenario: Scenario, policy: Policy, show: Show) -> None:
+    """The scenario names a ticket of the policy's form.
+
+    Fails when there is none, or when it does not look like one.
+    """
+    show.text("Ticket", str(scenario.ticket))
+    assert scenario.ticket, f"{scenario.source} names no ticket; add `ticket:` or pass --ticket=ID"
+    assert re.fullmatch(policy.ticket_pattern, scenario.ticket), (
+        f"ticket {scenario.ticket!r} does not match policy {policy.name!r}: {policy.ticket_pattern}"
+    )
+
+
+@clause("PRE-2.2")
+def test_a_second_person_reviewed_the_change(scenario: Scenario, policy: Policy, show: Show) -> None:
+    """Enough people other than the author approved the change.
+
+    Fails when nobody did, or only the author.
+    """
+    others = sorted({name for name in scenario.approved_by if name.casefold() != scenario.author.casefold()})
+    show.json("Review", {"author": scenario.author, "approved_by": scenario.approved_by, "others": others})
+    assert len(others) >= policy.approvals_at_least, (
+        f"{len(others)} of {policy.approvals_at_least} approvals by somebody other than the author {scenario.author}: "
+        f"{', '.join(scenario.approved_by) or 'nobody'} approved; add another person to `approved_by:`"
+    )
+
+
+@clause("PRE-2.3")
+def test_the_impact_assessment_is_complete(scenario: Scenario, show: Show) -> None:
+    """Risk, who is affected and the cost are written down.
+
+    Fails when the scenario has no impact assessment.
+    """
+    show.json("Impact assessment", scenario.impact)
+    assert scenario.impact, f"{scenario.source} has no `impact: {{risk, affects, cost}}`; write down what you know"
+
+
+@clause("PRE-2.4")
+def test_the_rollback_plan_would_work_now(way_back: Outcome[WayBack], show: Show) -> None:
+    """The way back is known, its provider connects, is ready, and can be activated on this gateway.
+
+    Fails when the previous provider could not be activated again: find out before applying, not after.
+    """
+    plan = way_back.value
+    show.text("What the rollback would do", "\n".join(plan.steps))
+    show.json("Connection test and preflight of the way back", plan.evidence)
+    assert not plan.problems, f"going back to {plan.to} would not work: {'; '.join(plan.problems)}"
+
+
+@clause("PRE-2.5")
+def test_every_source_of_the_monitoring_answers(sources_now: Outcome[Looks], show: Show) -> None:
+    """Status, metrics, alerts, fallbacks and the log answer now with what the triggers need.
+
+    Fails when a source that a trigger will read is dark.
+    """
+    looks = sources_now.value
+    show.table("A sample of each source", looks.rows)
+    assert not looks.problems, f"not every source answers: {'; '.join(looks.problems)}"

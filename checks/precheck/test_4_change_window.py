@@ -1,0 +1,60 @@
+"""PRE-4: the moment, the people and the length of the watch are right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rollout.evidence import Show
+from rollout.marks import clause
+from rollout.notify import Delivery
+from rollout.outcome import Outcome
+from rollout.policy import Policy
+from rollout.prechecks import Timing
+from rollout.scenario import Scenario
+
+
+@clause("PRE-4.1")
+def test_now_is_inside_a_change_window(timing: Outcome[Timing], show: Show) -> None:
+    """Now is inside an allowed window of the target, and the bake time still fits.
+
+    Fails when it is outside and the policy says block; a policy that says warn shows the warning.
+    """
+    show.json("Change window", timing.value)
+
+
+@clause("PRE-4.2")
+def test_stakeholders_are_notified(deliveries: Outcome[Sequence[Delivery]], scenario: Scenario, show: Show) -> None:
+    """Every channel of the scenario accepted the announcement.
+
+    Fails when there is no channel, or when one refused.
+    """
+    show.json("Deliveries", deliveries.value)
+    refused = [f"{delivery.channel}: {delivery.detail}" for delivery in deliveries.value if not delivery.accepted]
+    assert deliveries.value, (
+        f"{scenario.source} names no channel; add `notify: [log]` or a variable with an Apprise URL"
+    )
+    assert not refused, f"not everybody was told: {'; '.join(refused)}"
+
+
+@clause("PRE-4.3")
+def test_a_rollback_operator_is_ready(scenario: Scenario, show: Show) -> None:
+    """A rollback operator is named, and how to reach them.
+
+    Fails when the scenario names nobody, or no way to reach them.
+    """
+    show.json("Operator", scenario.operator)
+    assert scenario.operator, f"{scenario.source} names no `operator: {{name, contact}}`; somebody must stand by"
+    assert scenario.operator.contact, f"operator {scenario.operator.name} has no contact; say how they are reached"
+
+
+@clause("PRE-4.4")
+def test_the_planned_monitoring_is_long_enough(scenario: Scenario, policy: Policy, show: Show) -> None:
+    """The bake time is at least what the policy of this environment demands.
+
+    Fails when it is shorter.
+    """
+    window_s = scenario.monitor.window_s
+    show.json("Plan", scenario.monitor)
+    assert window_s >= policy.window_at_least_s, (
+        f"the bake time is {window_s:.0f} s; policy {policy.name!r} demands at least {policy.window_at_least_s:.0f} s"
+    )

@@ -1,0 +1,66 @@
+"""PRE-5: the system is healthy, and what it does now is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rollout.backup import Backup
+from rollout.evidence import Show
+from rollout.gateway.answers import Providers
+from rollout.marks import clause
+from rollout.outcome import Outcome
+from rollout.prechecks import Firing, Health, Measured
+
+
+@clause("PRE-5.1")
+def test_the_system_is_healthy(health: Outcome[Health], show: Show) -> None:
+    """The service is up, the new provider is ready here too, and the previous one is connected.
+
+    Fails when a status cannot be read, the new provider is not ready here, or the previous one is sick unannounced.
+    """
+    seen = health.value
+    show.table("Providers", seen.rows)
+    show.json("The new provider here", seen.evidence)
+    assert not seen.problems, "; ".join(seen.problems)
+
+
+@clause("PRE-5.2")
+def test_exactly_one_provider_is_active_and_in_the_backup(
+    backup: Outcome[Backup], providers_now: Outcome[Providers], show: Show
+) -> None:
+    """Exactly one provider is active, and it is the one in the backup.
+
+    Fails when none or several are, or when it changed since the backup was taken.
+    """
+    active = [provider.name for provider in providers_now.value.providers if provider.is_active]
+    show.json("Active provider and model", {"active": active, "backup": backup.value.previous})
+    assert len(active) == 1, f"{len(active)} providers are active: {', '.join(active) or 'none'}; exactly one must be"
+    assert providers_now.value.active_provider == backup.value.reported_as, (
+        f"{providers_now.value.active_provider} is active, the backup says {backup.value.reported_as}"
+    )
+
+
+@clause("PRE-5.3")
+def test_no_critical_alert_is_firing(alerts_now: Outcome[Firing], show: Show) -> None:
+    """No critical alert fires, except those that the change is said to fix.
+
+    Fails when one does that `fixes:` does not name: what is broken before the change must not be blamed on it.
+    """
+    show.table("Critical alerts", alerts_now.value.rows)
+    unexplained: Sequence[str] = alerts_now.value.unexplained
+    assert not unexplained, (
+        f"critical alerts are firing: {', '.join(unexplained)}; clear them, or name them in `fixes:`"
+    )
+
+
+@clause("PRE-5.4")
+def test_the_baseline_is_measured(baseline: Outcome[Measured], show: Show) -> None:
+    """P95 and error rate of the current provider are measured from enough requests to mean something.
+
+    Fails when there are too few, when the current provider is too sick to compare with and no absolute limit is set,
+    or when the new provider's P95 on the non-production twin is above the limit already.
+    """
+    measured = baseline.value
+    show.json("Baseline", measured.baseline)
+    show.text("Limit for P95", measured.limit)
+    assert not measured.problems, "; ".join(measured.problems)

@@ -1,0 +1,25 @@
+"""VER-2: a real request is answered."""
+
+from __future__ import annotations
+
+from rollout.evidence import Show
+from rollout.marks import clause
+from rollout.outcome import Outcome
+from rollout.target import Target
+from rollout.verification import Answered
+
+
+@clause("VER-2")
+def test_a_real_request_is_answered_by_the_expected_provider(
+    answer: Outcome[Answered], target: Target, show: Show
+) -> None:
+    """A real request gets a non-empty completion from the expected provider and model, within the latency bound.
+
+    Fails when it is empty, late, or answered by somebody else; a dated snapshot of the model counts as the model.
+    """
+    answered = answer.value
+    show.json("Completion", answered.completion)
+    assert not answered.problem, answered.problem
+    assert answered.completion.elapsed_ms <= target.latency_bound_ms, (
+        f"the answer took {answered.completion.elapsed_ms:.0f} ms, above {target.latency_bound_ms:.0f} ms"
+    )

@@ -1,0 +1,248 @@
+"""The backup: what the gateway was before the change, on disk, read back, and proven by digests (PRE-1)."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout.canonical import plain, sha256
+from rollout.clock import Clock, stamp
+from rollout.errors import GatewayError, NotCleared, RolloutError
+from rollout.gateway.client import Gateway
+from rollout.scenario import ProviderChange
+from rollout.target import Target
+
+
+class BackupError(RolloutError):
+    """A backup cannot be taken, or is no longer what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvCopy:
+    """The byte-exact copy of the `.env` file beside the original.
+
+    Attributes:
+        path: the copy.
+        sha256: digest of its bytes.
+        keys: names of the keys in it; values never leave the file.
+    """
+
+    path: str
+    sha256: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What the gateway was.
+
+    Attributes:
+        taken_at: UTC.
+        previous: the active provider and its model.
+        reported_as: the name under which the gateway reports the active provider.
+        config: runtime configuration, redacted.
+        cost_limits: scope -> limits.
+        rate_limits: scope -> limits.
+        files: what was saved (``config``, ``providers``, ``limits``) -> path.
+        digests: the same keys -> SHA-256 of the file's bytes.
+        env: the `.env` copy; None where the target states that the file cannot be reached.
+    """
+
+    taken_at: str
+    previous: ProviderChange
+    reported_as: str
+    config: Mapping[str, str]
+    cost_limits: Mapping[str, Mapping[str, float]]
+    rate_limits: Mapping[str, Mapping[str, float]]
+    files: Mapping[str, str]
+    digests: Mapping[str, str]
+    env: EnvCopy | None
+
+    @classmethod
+    def from_record(cls, body: Mapping[str, Any]) -> Backup:
+        """Return the backup that a journal entry holds."""
+        env = body["env"]
+        return cls(
+            **{
+                **{name: body[name] for name in cls.__dataclass_fields__},
+                "previous": ProviderChange(**body["previous"]),
+                "env": None if env is None else EnvCopy(**{**env, "keys": tuple(env["keys"])}),
+            }
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return the backup as a journal entry's body."""
+        body: dict[str, Any] = plain(self)
+        return body
+
+    def damage(self, what: str) -> str | None:
+        """Say what is wrong with a saved file now; None if it is as it was written."""
+        if what == "env":
+            if self.env is None:
+                return None
+            path, digest = Path(self.env.path), self.env.sha256
+        else:
+            path, digest = Path(self.files[what]), self.digests[what]
+        return _damage(path, digest)
+
+
+def where_it_is(gateway: Gateway, target: Target) -> ProviderChange:
+    """Return the active provider, by the name that activates it, and its model, as the gateway reports them now.
+
+    Raises:
+        GatewayError: the gateway does not answer, has no active provider, or names no model for it.
+    """
+    active = gateway.providers().active_provider
+    if not active:
+        raise GatewayError("GET providers", "no provider is active; activate one by hand before a rollout")
+    model = gateway.runtime_config().config.get(target.model_key)
+    if not model:
+        raise GatewayError(
+            "GET config/runtime",
+            f"{target.model_key} is not in the configuration, so the way back is unknown; "
+            "name the key that holds the active model as the target's model_key",
+        )
+    return ProviderChange(activates(target, active), model)
+
+
+def activates(target: Target, reported: str) -> str:
+    """Return the name that activates the provider which the gateway reports as `reported` (deviation 14)."""
+    for name, alias in target.reported_as.items():
+        if alias.casefold() == reported.casefold():
+            return name
+    return reported
+
+
+def same_place(one: ProviderChange, other: ProviderChange) -> bool:
+    """Tell whether two positions are the same; provider names are case-insensitive."""
+    return one.provider.casefold() == other.provider.casefold() and one.model == other.model
+
+
+def take(
+    gateway: Gateway, target: Target, folder: Path, *, clock: Clock, redact: Callable[[Any], Any], label: str
+) -> Backup:
+    """Save what the gateway is, read every file back, and return the backup (PRE-1.1 to 1.3).
+
+    Args:
+        gateway: where to read.
+        target: names the `.env` file.
+        folder: where the redacted files go; made if absent.
+        clock: gives the timestamp in the files' names.
+        redact: takes secrets out of what is written.
+        label: the rollout's id, part of every name, because two backups in one second must not meet (deviation 16).
+
+    Raises:
+        GatewayError: a read failed.
+        BackupError: a file cannot be written, or does not read back equal.
+    """
+    previous = where_it_is(gateway, target)
+    config, providers, limits = gateway.runtime_config(), gateway.providers(), gateway.governance()
+    content = {
+        "config": redact(plain(config)),
+        "providers": redact(plain(providers)),
+        "limits": redact({"cost_limits": plain(limits.cost_limits), "rate_limits": plain(limits.rate_limits)}),
+    }
+    name = f"backup-{clock.now():%Y%m%d-%H%M%S-%f}-{label}"
+    files = {what: _save(folder / f"{what}-{name}.json", body) for what, body in content.items()}
+    return Backup(
+        taken_at=stamp(clock.now()),
+        previous=previous,
+        reported_as=providers.active_provider or "",
+        config=content["config"]["config"],
+        cost_limits=content["limits"]["cost_limits"],
+        rate_limits=content["limits"]["rate_limits"],
+        files={what: str(path) for what, (path, _) in files.items()},
+        digests={what: digest for what, (_, digest) in files.items()},
+        env=None if target.env_file is None else _copy_env(target.env_file, f"config-{name}.env"),
+    )
+
+
+def differences(backup: Backup, gateway: Gateway, redact: Callable[[Any], Any]) -> dict[str, str]:
+    """Return what differs from the backup now: ``KEY`` or ``limits SCOPE`` -> ``before -> now``.
+
+    Raises:
+        GatewayError: a read failed.
+    """
+    config, limits = redact(dict(gateway.runtime_config().config)), gateway.governance()
+    found = _diff(backup.config, config, "")
+    found |= _diff(backup.cost_limits, plain(limits.cost_limits), "cost limits ")
+    return found | _diff(backup.rate_limits, plain(limits.rate_limits), "rate limits ")
+
+
+def env_changed(backup: Backup, target: Target) -> bool:
+    """Tell whether the `.env` file's bytes differ from the backup's; False where there is none to compare."""
+    if backup.env is None or target.env_file is None:
+        return False
+    return _damage(target.env_file, backup.env.sha256) is not None
+
+
+def recorded(body: Mapping[str, Any] | None) -> Backup:
+    """Return the backup of the journal.
+
+    Raises:
+        NotCleared: none was taken.
+    """
+    if body is None:
+        raise NotCleared("there is no backup in the journal; run `pytest -m precheck` first")
+    return Backup.from_record(body)
+
+
+def _diff(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> dict[str, str]:
+    keys = sorted(before.keys() | now.keys())
+    return {
+        f"{prefix}{key}": f"{before.get(key, 'absent')} -> {now.get(key, 'absent')}"
+        for key in keys
+        if before.get(key) != now.get(key)
+    }
+
+
+def _damage(path: Path, digest: str) -> str | None:
+    try:
+        found = sha256(path.read_bytes())
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    return None if found == digest else f"{path} was altered: SHA-256 is {found[:12]}, it was {digest[:12]}"
+
+
+def _save(path: Path, content: Any) -> tuple[Path, str]:
+    data = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False).encode()
+    _write_private(path, data)
+    return path, sha256(data)
+
+
+def _copy_env(original: Path, name: str) -> EnvCopy:
+    copy = original.with_name(name)
+    try:
+        data = original.read_bytes()
+    except OSError as error:
+        raise BackupError(
+            f"{original}: the service's .env file cannot be read ({error.strerror}); correct the target's env_file"
+        ) from error
+    _write_private(copy, data)
+    from dotenv import dotenv_values  # noqa: PLC0415 - only a target with a reachable file needs it
+
+    return EnvCopy(str(copy), sha256(data), tuple(sorted(dotenv_values(copy, interpolate=False))))
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Write durably, mode 0600, under a name that is never reused, and read back."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            raise BackupError(f"{path} exists already; a backup is never overwritten")
+        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".backup-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+        read_back = path.read_bytes()
+    except OSError as error:
+        raise BackupError(f"{path}: the backup cannot be written ({error.strerror}); nothing was applied") from error
+    if read_back != data:
+        raise BackupError(f"{path}: the backup does not read back equal; nothing was applied")

@@ -1,0 +1,210 @@
+"""The procedure's clauses: the one table that plans, checks, reports and the traceability page are made from.
+
+The plan comes from here and not from what pytest collected: a node id, ``--ignore`` or ``-k`` drops mandatory checks
+without a word (EVIDENCE.md, mechanics).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+PHASES = ("precheck", "apply", "verify", "monitor")
+
+
+class Owner(StrEnum):
+    """Who produces a clause's outcome."""
+
+    CHECK = "check"
+    ROLLBACK = "rollback step"
+    RECORD = "record"
+    LATER = "not built yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One clause of the procedure.
+
+    Attributes:
+        id: as PROCEDURE.md numbers it.
+        title: the clause as a statement that is true when it passes.
+        phase: one of `PHASES`, or the section it belongs to.
+        owner: what produces its outcome.
+    """
+
+    id: str
+    title: str
+    phase: str
+    owner: Owner = Owner.CHECK
+
+    def __str__(self) -> str:
+        """Read as ``PRE-1.1 Runtime configuration is backed up``."""
+        return f"{self.id} {self.title}"
+
+
+def _section(phase: str, owner: Owner, rows: Mapping[str, str]) -> Iterable[Clause]:
+    return (Clause(id_, title, phase, owner) for id_, title in rows.items())
+
+
+_TABLE = (
+    *_section(
+        "precheck",
+        Owner.CHECK,
+        {
+            "PRE-1.1": "Runtime configuration is backed up",
+            "PRE-1.2": "Provider status is backed up",
+            "PRE-1.3": "The .env file and the governance limits are backed up",
+            "PRE-2.1": "The change is documented in a ticket",
+            "PRE-2.2": "A second person reviewed the change",
+            "PRE-2.3": "The impact assessment is complete",
+            "PRE-2.4": "The rollback plan is prepared and would work now",
+            "PRE-2.5": "Monitoring is in place",
+            "PRE-3.1": "The connection works in non-production",
+            "PRE-3.2": "The preflight is ready in non-production",
+            "PRE-4.1": "Now is inside a change window",
+            "PRE-4.2": "Stakeholders are notified",
+            "PRE-4.3": "A rollback operator is ready",
+            "PRE-4.4": "The planned monitoring is long enough",
+            "PRE-5.1": "The system is healthy",
+            "PRE-5.2": "The current active provider is recorded",
+            "PRE-5.3": "No critical alert is firing",
+            "PRE-5.4": "The baseline is measured",
+            # Last, although it stands in section 3: it judges all the others.
+            "PRE-3.3": "Every precheck is verified before proceeding",
+        },
+    ),
+    *_section(
+        "apply",
+        Owner.CHECK,
+        {
+            "APP-0.1": "The gateway still equals the backup",
+            "APP-0.2": "The way back is proven",
+            "APP-1.1": "The connection is tested right before the activation",
+            "APP-1.2": "The provider is activated, and the gateway reports it",
+        },
+    ),
+    *_section(
+        "apply",
+        Owner.LATER,
+        {
+            "APP-2.1": "The .env file is updated",
+            "APP-2.2": "The service is restarted",
+            "APP-2.3": "Startup is awaited",
+            "APP-2.4": "Health is verified, and the new value is in effect",
+            "APP-3.1": "Governance limits are updated",
+            "APP-3.2": "Governance status shows the new limits and no other change",
+        },
+    ),
+    Clause("APP-4.1", "Applying again changes nothing", "apply"),
+    *_section(
+        "verify",
+        Owner.CHECK,
+        {
+            "VER-1": "The provider is connected",
+            "VER-2": "A real request is answered by the expected provider and model",
+            "VER-3": "The audit log shows the change",
+            "VER-4": "Nothing else changed",
+        },
+    ),
+    *_section(
+        "monitor",
+        Owner.CHECK,
+        {
+            "MON-1": "The provider stays connected",
+            "MON-2": "The error rate stays at or below the limit",
+            "MON-3": "The P95 latency stays at or below the limit",
+            "MON-4": "No critical alert fires",
+            "MON-5": "No unexpected behaviour is reported",
+            "MON-6": "Every source gives enough data to judge",
+            "MON-7": "Nobody asks for an abort",
+        },
+    ),
+    *_section(
+        "document",
+        Owner.RECORD,
+        {
+            "DOC-1": "The audit record is written",
+            "DOC-2": "The operational log has an entry",
+            "DOC-3": "The change history has an entry",
+        },
+    ),
+    *_section(
+        "rollback",
+        Owner.ROLLBACK,
+        {
+            "RBK-1.1": "Current providers are assessed",
+            "RBK-1.2": "Critical alerts and errors are captured",
+            "RBK-2.1": "The previous provider is activated again",
+            "RBK-2.2": "The active provider is verified",
+        },
+    ),
+    *_section(
+        "rollback",
+        Owner.LATER,
+        {
+            "RBK-3.1": "The .env file is restored",
+            "RBK-3.2": "The service is restarted",
+            "RBK-3.3": "Health is awaited",
+            "RBK-3.4": "Governance limits are restored",
+        },
+    ),
+    *_section(
+        "rollback",
+        Owner.ROLLBACK,
+        {
+            "RBK-4.1": "A request works",
+            "RBK-4.2": "The status is stable",
+            "RBK-4.3": "The configuration equals the backup",
+            "RBK-5.1": "The reason is recorded",
+            "RBK-5.2": "Error messages are captured",
+            "RBK-5.3": "A post-mortem note is drafted",
+            "RBK-5.4": "The audit trail is updated",
+        },
+    ),
+    *_section(
+        "canary",
+        Owner.LATER,
+        {
+            "CAN-1": "A single request proves the new provider",
+            "CAN-2.1": "10 % of the traffic for 1 h",
+            "CAN-2.2": "25 % of the traffic for 1 h",
+            "CAN-2.3": "50 % of the traffic for 2 h",
+            "CAN-2.4": "100 % of the traffic for 4 h",
+            "CAN-3": "24 h at 100 % before the rollout is complete",
+        },
+    ),
+    *_section(
+        "emergency",
+        Owner.LATER,
+        {
+            "EMG-1": "One command goes to the safe provider",
+            "EMG-2": "The service is restarted if needed",
+            "EMG-3": "The team is notified and the record is written",
+        },
+    ),
+    *_section(
+        "review",
+        Owner.LATER,
+        {
+            "REV-1": "Metrics over 24 h are reviewed",
+            "REV-2": "The error log is reviewed",
+            "REV-3": "The cost impact is reviewed",
+            "REV-4": "The documentation is updated",
+            "REV-5": "The learnings are shared",
+        },
+    ),
+)
+
+CLAUSES: Mapping[str, Clause] = MappingProxyType({clause.id: clause for clause in _TABLE})
+"""Clause id -> clause, in the order in which a rollout meets them."""
+
+ORDER: Mapping[str, int] = MappingProxyType({id_: position for position, id_ in enumerate(CLAUSES)})
+"""Clause id -> its place in the procedure."""
+
+
+def planned(phases: Iterable[str]) -> tuple[Clause, ...]:
+    """Return the clauses of `phases` that a check must give an outcome, in procedure order."""
+    wanted = set(phases)
+    return tuple(clause for clause in CLAUSES.values() if clause.phase in wanted and clause.owner is Owner.CHECK)

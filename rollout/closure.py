@@ -1,0 +1,197 @@
+"""The decision: kept, rolled back, or still in flight; and the records that say why (safety rule 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rollout import paste
+from rollout.backup import recorded
+from rollout.clauses import PHASES, Clause
+from rollout.documents import log_operation, write_change_record, write_post_mortem
+from rollout.errors import RolloutError
+from rollout.notify import announce
+from rollout.record import Decision, Kind, Record
+from rollout.rollback import RolledBack, roll_back, table
+from rollout.workspace import Rollout
+
+WORDS = {
+    Decision.KEPT: "KEPT",
+    Decision.ROLLED_BACK: "ROLLED BACK, verified",
+    Decision.ROLLBACK_FAILED: "ROLLBACK FAILED",
+    Decision.NOTHING_APPLIED: "NOTHING APPLIED",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """How this run leaves the rollout.
+
+    Attributes:
+        decision: None while the rollout stays open for its next phase.
+        word: the verdict, the first thing that people read.
+        why: the deciding value and its limit, or what is missing.
+        not_passed: clause id -> why it is not a recorded pass; whatever was not reached is named.
+        next_step: what a person does now.
+        rollback: the steps of the way back, as rows.
+        commands: what a person can paste after a failed rollback.
+    """
+
+    decision: Decision | None
+    word: str
+    why: str
+    not_passed: Mapping[str, str] = field(default_factory=dict)
+    next_step: str = ""
+    rollback: Sequence[Mapping[str, Any]] = ()
+    commands: tuple[str, ...] = ()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the change is kept."""
+        return self.decision is Decision.KEPT
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON types, for records."""
+        return {
+            "decision": self.decision,
+            "word": self.word,
+            "why": self.why,
+            "not_passed": dict(self.not_passed),
+            "rollback": list(self.rollback),
+            "commands": list(self.commands),
+        }
+
+
+def not_passed(record: Record, plan: Iterable[Clause], run: str) -> dict[str, str]:
+    """Return every clause of the plan without a pass of its own from this run, and why (safety rule 1)."""
+    missing: dict[str, str] = {}
+    for clause in plan:
+        outcome = record.clauses.get(clause.id)
+        if outcome is None or outcome.run != run:
+            missing[clause.id] = "NOT RUN: it was never reached"
+        elif outcome.outcome != "passed":
+            missing[clause.id] = outcome.message
+    return missing
+
+
+def close(rollout: Rollout, phases: Sequence[str], plan: Sequence[Clause], env: Mapping[str, str]) -> Closure:
+    """Decide, roll back where the change was not earned, write the records, and return the decision.
+
+    Idempotent: a rollout that is closed already is only told again.
+
+    Args:
+        rollout: the rollout.
+        phases: the phases that this run was asked for.
+        plan: the clauses that must have passed in it.
+        env: where channels find their URLs.
+    """
+    record = rollout.record()
+    missing = not_passed(record, plan, rollout.run)
+    if record.closed is not None:
+        return _told_again(record, missing)
+    if not record.wrote and not _in_effect_without_a_write(record, missing, phases):
+        return _nothing_applied(rollout, missing, phases)
+    if missing:
+        return take_back(rollout, why_not(rollout, record, missing), missing, env)
+    if tuple(phases)[-1:] == PHASES[-1:] and all(_passed(record, phase) for phase in PHASES):
+        return _keep(rollout, env)
+    return _hand_over(rollout, phases)
+
+
+def take_back(rollout: Rollout, why: str, missing: Mapping[str, str], env: Mapping[str, str]) -> Closure:
+    """Roll back, close, and record; whatever fails on the way is in the closure."""
+    result = roll_back(rollout, why)
+    closure = Closure(
+        result.decision,
+        WORDS[result.decision],
+        why if result.verified else f"{why}; and the way back is not verified: {_unproven(result)}",
+        missing,
+        _next(rollout, result),
+        table(result.steps),
+        result.commands,
+    )
+    _record(rollout, closure, env)
+    return closure
+
+
+def why_not(rollout: Rollout, record: Record, missing: Mapping[str, str]) -> str:
+    """Return the reason that comes first: an abort, the breach, or the first clause that did not pass."""
+    if rollout.stop:
+        return f"MON-7: {rollout.stop.reason}"
+    if record.breach is not None:
+        return f"{record.breach['clause']}: {record.breach['message']}"
+    real = {clause: why for clause, why in missing.items() if not why.startswith("NOT RUN")}
+    clause, why = next(iter((real or missing).items()), ("", "the run ended before it was decided"))
+    return f"{clause}: {why}" if clause else why
+
+
+def _passed(record: Record, phase: str) -> bool:
+    return phase in record.phases and record.phases[phase].passed
+
+
+def _in_effect_without_a_write(record: Record, missing: Mapping[str, str], phases: Sequence[str]) -> bool:
+    """Tell whether the change was found in effect (APP-4.1), so that the rollout goes on without a write."""
+    return not missing and (_passed(record, "apply") or "apply" in phases)
+
+
+def _told_again(record: Record, missing: Mapping[str, str]) -> Closure:
+    decision = record.decision
+    body = record.closed or {}
+    word = WORDS[decision] if decision else ""
+    return Closure(
+        decision, f"{word} at {record.closed_at}", body.get("why", ""), missing, "", body.get("rollback", ())
+    )
+
+
+def _nothing_applied(rollout: Rollout, missing: Mapping[str, str], phases: Sequence[str]) -> Closure:
+    if not missing:
+        return Closure(None, "CLEARED", "every precheck passed", {}, "pytest -m apply")
+    why = why_not(rollout, rollout.record(), missing)
+    closure = Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, "mend it and run again")
+    if "apply" in phases:
+        _record(rollout, closure, {})
+    return closure
+
+
+def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
+    record = rollout.record()
+    undo = paste.activation(rollout.target, recorded(record.backup).previous)
+    closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], "every clause of the plan passed", {}, f"to undo: {undo}")
+    _record(rollout, closure, env)
+    return closure
+
+
+def _hand_over(rollout: Rollout, phases: Sequence[str]) -> Closure:
+    nxt = PHASES[PHASES.index(tuple(phases)[-1]) + 1]
+    minutes = rollout.policy.confirm_within_s / 60
+    why = f"{', '.join(phases)} passed; the change is in effect and not kept yet"
+    return Closure(None, "IN FLIGHT", why, {}, f"pytest -m {nxt}, within {minutes:.0f} min")
+
+
+def _unproven(result: RolledBack) -> str:
+    return "; ".join(f"{step.clause} {step.message}" for step in result.steps if step.outcome == "failed")
+
+
+def _next(rollout: Rollout, result: RolledBack) -> str:
+    if result.verified:
+        return f"read {rollout.folder / 'post-mortem.md'}"
+    return "A PERSON IS NEEDED. Look, then paste: " + "  |  ".join(reversed(result.commands))
+
+
+def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
+    """Write every record; one that fails does not stop the others, and none changes the decision."""
+    rollout.note(Kind.CLOSED, **closure.facts())
+    headline = f"{closure.word}: {rollout.change} on {rollout.target.name}"
+    works: list[Callable[[], object]] = [
+        lambda: log_operation(rollout, f"{headline}: {closure.why}"),
+        lambda: write_change_record(rollout, rollout.record(), closure.facts()),
+    ]
+    if closure.decision in (Decision.ROLLED_BACK, Decision.ROLLBACK_FAILED):
+        works.append(lambda: write_post_mortem(rollout, closure.facts()))
+    for work in works:
+        try:
+            work()
+        except (OSError, RolloutError) as error:
+            rollout.note(Kind.STEP, clause="RBK-5.4", outcome="failed", message=str(error))
+    announce(rollout, str(closure.decision), headline, f"{closure.why}. {closure.next_step}", env)

@@ -1,0 +1,109 @@
+"""The documents of a rollout: operations log, change record, post-mortem draft (DOC-1 to 3, RBK-5)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rollout.clock import stamp
+from rollout.record import Record
+from rollout.workspace import Rollout
+
+OPERATIONS_LOG = "operations.log"
+
+
+def log_operation(rollout: Rollout, line: str) -> Path:
+    """Append one line to the operations log beside all rollouts, and return its path (DOC-2)."""
+    path = rollout.folder.parent / OPERATIONS_LOG
+    text = rollout.redactor.text(line).replace("\n", " ")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # One write of a line in append mode: two runs side by side do not mix.
+    with path.open("a", encoding="utf-8") as log:
+        log.write(f"{stamp(rollout.clock.now())} {rollout.id} {text}\n")
+        log.flush()
+        os.fsync(log.fileno())
+    return path
+
+
+def write_change_record(rollout: Rollout, record: Record, closure: Mapping[str, Any]) -> Path:
+    """Write ``change-record.json`` and ``.md``: what, who, when, why, result, deciding evidence (DOC-1)."""
+    facts = {
+        "rollout": rollout.id,
+        "what": [str(change) for change in rollout.scenario.changes],
+        "target": {"name": rollout.target.name, "url": rollout.target.url, "environment": rollout.policy.name},
+        "before": None if record.backup is None else record.backup["previous"],
+        "who": {"author": rollout.scenario.author, "approved_by": list(rollout.scenario.approved_by)},
+        "ticket": rollout.scenario.ticket,
+        "opened": record.opened_at,
+        "closed": record.closed_at,
+        "digest": rollout.digest,
+        **closure,
+        "clauses": {id_: [outcome.outcome, outcome.message] for id_, outcome in record.clauses.items()},
+        "writes": [[write.at, write.step, write.direction, write.to, write.result] for write in record.writes],
+    }
+    facts = rollout.redactor.value(facts)
+    rollout.folder.mkdir(parents=True, exist_ok=True)
+    path = rollout.folder / "change-record.json"
+    path.write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
+    path.with_suffix(".md").write_text(_markdown(facts), encoding="utf-8")
+    return path
+
+
+def write_post_mortem(rollout: Rollout, closure: Mapping[str, Any]) -> Path:
+    """Draft ``post-mortem.md``: the timeline and the open questions, for people to finish (RBK-5.3)."""
+    rows = [
+        f"- {at} {step} {direction} → {to}: {result or 'unknown'}"
+        for at, step, direction, to, result in _writes(rollout)
+    ]
+    steps = [f"- {step['at']} {step['clause']} {step['outcome']}: {step['seen']}" for step in closure["rollback"]]
+    questions = ("What did users notice, and how many?", "Why did no precheck show it?", "What would have?")
+    text = "\n".join(
+        (
+            f"# Post-mortem (draft): {rollout.id}",
+            "",
+            f"**Why it was rolled back:** {closure['why']}",
+            "",
+            "## Writes to the gateway",
+            *rows,
+            "",
+            "## The way back",
+            *steps,
+            "",
+            "## Open questions",
+            *(f"- {question}" for question in questions),
+            "",
+        )
+    )
+    path = rollout.folder / "post-mortem.md"
+    rollout.folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(rollout.redactor.text(text), encoding="utf-8")
+    return path
+
+
+def _writes(rollout: Rollout) -> list[tuple[str, str, str, str, str | None]]:
+    return [(w.at, w.step, w.direction, w.to, w.result) for w in rollout.record().writes]
+
+
+def _markdown(facts: Mapping[str, Any]) -> str:
+    before = facts["before"]
+    rows = (
+        ("Result", f"**{facts['word']}**"),
+        ("Why", facts["why"]),
+        ("Change", ", ".join(facts["what"])),
+        ("Before", "unknown" if before is None else f"{before['provider']}:{before['model']}"),
+        ("Target", f"{facts['target']['name']} ({facts['target']['url']}), policy {facts['target']['environment']}"),
+        ("Author", facts["who"]["author"]),
+        ("Approved by", ", ".join(facts["who"]["approved_by"]) or "nobody"),
+        ("Ticket", facts["ticket"] or "none"),
+        ("Opened", facts["opened"]),
+        ("Closed", facts["closed"] or "still open"),
+        ("Content", f"SHA-256 {facts['digest']}"),
+    )
+    lines = [f"# Change record: {facts['rollout']}", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {str(value).replace('|', chr(92) + '|')} |" for name, value in rows]
+    lines += ["", "## Clauses", "", "| clause | outcome | seen |", "|---|---|---|"]
+    lines += [f"| {id_} | {outcome} | {message} |" for id_, (outcome, message) in facts["clauses"].items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,78 @@
+"""The suite's side of the embedded gateway: start it on demand, recognise one, keep it while a change is in flight."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rollout.loading.addresses import is_loopback
+from rollout.sandbox.files import KIND, RECORD
+from rollout.sandbox.process import Running, find, start
+from rollout.sandbox.settings import SandboxSettings
+from rollout.target import Target
+
+IDLE_S = 600.0
+"""It ends after this long without a request of the suite, unless a change is in flight."""
+
+ANSWERS_WITHIN_S = 2.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def reach(folder: Path, settings: Mapping[str, Any], token_env: str | None) -> Running:
+    """Return the rollout's own gateway: the running one, or one started on the port and state it had before.
+
+    Raises:
+        SandboxFailed: it does not start.
+    """
+    return find(folder) or start(
+        folder,
+        port=_last_port(folder),
+        settings=SandboxSettings.from_mapping(settings),
+        idle_s=IDLE_S,
+        token_env=token_env,
+    )
+
+
+def described(target: Target) -> Target:
+    """Return the target with what an embedded gateway says of itself; any other gateway is left as it is.
+
+    Only loopback is asked: the question is none that a real gateway should see.
+    """
+    about = _ask(f"{target.url}/sandbox/about") if target.url and is_loopback(target.url) else None
+    if not about or about.get("kind") != KIND:
+        return target
+    return replace(
+        target,
+        twin=target.twin or about["twin_url"],
+        env_file=target.env_file or Path(about["env_file"]),
+        log_file=target.log_file or Path(about["log_file"]),
+    )
+
+
+def hold(running: Running, *, in_flight: bool) -> None:
+    """Keep the gateway alive while a change is in flight, or let it end when idle again."""
+    _ask(f"{running.url}/sandbox/in-flight", {"in_flight": in_flight})
+
+
+def _last_port(folder: Path) -> int:
+    try:
+        url = json.loads((folder / RECORD).read_bytes())["url"]
+    except (OSError, ValueError, KeyError):
+        return 0
+    return urlsplit(str(url)).port or 0
+
+
+def _ask(url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, method="GET" if body is None else "PUT")  # noqa: S310 - http, loopback
+    try:
+        with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S) as response:
+            answer = json.loads(response.read())
+    except (OSError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) else None

@@ -1,0 +1,299 @@
+"""Wiring: what the checks ask for by name, each an outcome that raises when a check reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import pytest
+
+from rollout import bake as baking
+from rollout import change as changing
+from rollout import gate, prechecks, verification
+from rollout import notify as notifying
+from rollout.backup import Backup, recorded, take
+from rollout.closure import Closure
+from rollout.evidence import Show
+from rollout.gateway.answers import Connection, ConnectionTest, Preflight, Providers
+from rollout.gateway.client import Gateway
+from rollout.outcome import Outcome
+from rollout.policy import Policy
+from rollout.progress import NOT_RUN, Progress
+from rollout.record import Kind
+from rollout.scenario import ProviderChange, Scenario
+from rollout.session import twin_of
+from rollout.target import Target
+from rollout.workspace import Rollout
+
+
+@pytest.fixture(scope="session")
+def progress(pytestconfig: pytest.Config) -> Progress:
+    """The run."""
+    from rollout.plugin import PROGRESS  # noqa: PLC0415 - the plugin names this module
+
+    return pytestconfig.stash[PROGRESS]
+
+
+@pytest.fixture(scope="session")
+def rollout(progress: Progress) -> Rollout:
+    """The rollout at work."""
+    return progress.session.rollout
+
+
+@pytest.fixture(scope="session")
+def scenario(rollout: Rollout) -> Scenario:
+    """What is asked."""
+    return rollout.scenario
+
+
+@pytest.fixture(scope="session")
+def target(rollout: Rollout) -> Target:
+    """Where."""
+    return rollout.target
+
+
+@pytest.fixture(scope="session")
+def policy(rollout: Rollout) -> Policy:
+    """What the environment demands."""
+    return rollout.policy
+
+
+@pytest.fixture(scope="session")
+def change(rollout: Rollout) -> ProviderChange:
+    """The new provider and model."""
+    return rollout.change
+
+
+@pytest.fixture(scope="session")
+def show(progress: Progress) -> Show:
+    """Attaches evidence to the running check."""
+    return progress.show
+
+
+# Precheck: read-only
+
+
+@pytest.fixture(scope="session")
+def backup(rollout: Rollout) -> Outcome[Backup]:
+    """The backup; once a change was written it is the one in the journal, never a new one."""
+    return Outcome(lambda: _backup(rollout))
+
+
+def _backup(rollout: Rollout) -> Backup:
+    record = rollout.record()
+    if record.wrote:
+        return recorded(record.backup)
+    taken = take(
+        rollout.gateway,
+        rollout.target,
+        rollout.folder / "backup",
+        clock=rollout.clock,
+        redact=rollout.redactor.value,
+        label=rollout.id,
+    )
+    rollout.write(Kind.BACKUP, **taken.record())
+    return taken
+
+
+@pytest.fixture(scope="session")
+def env_file_stated(target: Target) -> str | None:
+    """Why PRE-1.3 cannot save the .env file; None if it can, or if the target states that it cannot be reached."""
+    if target.env_file is not None or target.env_file_stated:
+        return None
+    return (
+        f"target {target.name!r} does not say where the service's .env file is; add `env_file: PATH`, "
+        "or `env_file: none` to state that it cannot be reached from here"
+    )
+
+
+@pytest.fixture(scope="session")
+def way_back(rollout: Rollout, backup: Outcome[Backup]) -> Outcome[prechecks.WayBack]:
+    """What a rollback would do, and whether it would work now."""
+    return Outcome(lambda: prechecks.way_back(rollout, backup.value))
+
+
+@pytest.fixture(scope="session")
+def sources_now(rollout: Rollout) -> Outcome[prechecks.Looks]:
+    """One look at each source of the monitoring."""
+    return Outcome(lambda: prechecks.sources(rollout))
+
+
+@pytest.fixture(scope="session")
+def twin(progress: Progress) -> Iterator[Outcome[Gateway]]:
+    """The non-production twin."""
+    outcome = Outcome(lambda: twin_of(progress.session, progress.env))
+    yield outcome
+    if outcome.error is None:
+        outcome.value.close()
+
+
+@pytest.fixture(scope="session")
+def twin_connection(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[ConnectionTest]:
+    """The connection test on the twin."""
+    return Outcome(lambda: twin.value.test_connection(change.provider))
+
+
+@pytest.fixture(scope="session")
+def twin_preflight(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[Preflight]:
+    """The preflight on the twin."""
+    return Outcome(lambda: twin.value.preflight(change.provider))
+
+
+@pytest.fixture
+def missing_prechecks(progress: Progress) -> Mapping[str, str]:
+    """The prechecks without a recorded pass, and why."""
+    return progress.missing_before_the_gate()
+
+
+@pytest.fixture(scope="session")
+def timing(rollout: Rollout) -> Outcome[prechecks.Timing]:
+    """Whether now is the time."""
+    return Outcome(lambda: prechecks.timing(rollout))
+
+
+@pytest.fixture(scope="session")
+def deliveries(progress: Progress) -> Outcome[Sequence[notifying.Delivery]]:
+    """What the channels said to the announcement."""
+    rollout = progress.session.rollout
+    title = f"Planned: {rollout.change} on {rollout.target.name}"
+    body = f"by {rollout.scenario.author}, ticket {rollout.scenario.ticket}, rollout {rollout.id}"
+    return Outcome(lambda: notifying.announce(rollout, "planned", title, body, progress.env))
+
+
+@pytest.fixture(scope="session")
+def health(rollout: Rollout) -> Outcome[prechecks.Health]:
+    """Every provider's status, and the new provider's tests here."""
+    return Outcome(lambda: prechecks.health(rollout))
+
+
+@pytest.fixture(scope="session")
+def providers_now(rollout: Rollout) -> Outcome[Providers]:
+    """The provider list."""
+    return Outcome(rollout.gateway.providers)
+
+
+@pytest.fixture(scope="session")
+def alerts_now(rollout: Rollout) -> Outcome[prechecks.Firing]:
+    """The critical alerts before the change, kept for the window."""
+    return Outcome(lambda: _alerts(rollout))
+
+
+def _alerts(rollout: Rollout) -> prechecks.Firing:
+    firing = prechecks.alerts(rollout)
+    rollout.write(Kind.ALERTS, keys=sorted(firing.keys))
+    return firing
+
+
+@pytest.fixture(scope="session")
+def baseline(rollout: Rollout, backup: Outcome[Backup], twin: Outcome[Gateway]) -> Outcome[prechecks.Measured]:
+    """The current provider's numbers."""
+    return Outcome(lambda: prechecks.measure(rollout, backup.value, None if twin.error else twin.value))
+
+
+# Apply: the undo is registered before the do
+
+
+@pytest.fixture(scope="session")
+def undo(progress: Progress) -> Iterator[None]:
+    """The backstop of every write: whatever ends the session, the closure is decided before it is over."""
+    yield
+    progress.closure()
+
+
+@pytest.fixture(scope="session")
+def changed_meanwhile(rollout: Rollout) -> Outcome[Mapping[str, str]]:
+    """What differs from the backup, or has turned since the precheck."""
+    return Outcome(lambda: _changed_meanwhile(rollout))
+
+
+def _changed_meanwhile(rollout: Rollout) -> Mapping[str, str]:
+    record = rollout.record()
+    found = changing.changed_since(rollout, recorded(record.backup))
+    if record.wrote:
+        return found
+    old = gate.too_old(rollout, "precheck", rollout.policy.precheck_max_age_s)
+    if old:
+        found["clearance"] = old
+    if gate.age_of(rollout, record.phases["precheck"].at) > gate.VOLATILE_S:
+        found |= prechecks.turned(rollout)
+    return found
+
+
+@pytest.fixture(scope="session")
+def way_back_proof(rollout: Rollout, undo: None) -> Outcome[str]:  # noqa: ARG001 - registered first
+    """The current provider activated once more."""
+    return Outcome(lambda: changing.prove_way_back(rollout, recorded(rollout.record().backup)))
+
+
+@pytest.fixture(scope="session")
+def connection_before(rollout: Rollout) -> Outcome[ConnectionTest]:
+    """The connection test right before the activation."""
+    return Outcome(lambda: changing.connection_before(rollout))
+
+
+@pytest.fixture(scope="session")
+def activation(rollout: Rollout, undo: None) -> Outcome[str]:  # noqa: ARG001 - registered first
+    """The change itself."""
+    return Outcome(lambda: changing.apply(rollout))
+
+
+@pytest.fixture(scope="session")
+def repeated(rollout: Rollout) -> Outcome[changing.Repeated]:
+    """The change once more."""
+    return Outcome(lambda: changing.repeat(rollout))
+
+
+# Verify
+
+
+@pytest.fixture(scope="session")
+def connection_now(rollout: Rollout, undo: None) -> Outcome[Connection]:  # noqa: ARG001 - a failure must roll back
+    """The new provider's status."""
+    return Outcome(lambda: rollout.gateway.status(rollout.change.provider))
+
+
+@pytest.fixture(scope="session")
+def answer(rollout: Rollout) -> Outcome[verification.Answered]:
+    """One real request."""
+    return Outcome(lambda: verification.ask(rollout))
+
+
+@pytest.fixture(scope="session")
+def audited(rollout: Rollout) -> Outcome[verification.Audited]:
+    """The gateway's audit log."""
+    return Outcome(lambda: verification.read_audit(rollout))
+
+
+@pytest.fixture(scope="session")
+def unintended(rollout: Rollout) -> Outcome[Mapping[str, str]]:
+    """What changed besides the intended keys."""
+    return Outcome(lambda: changing.changed_since(rollout, recorded(rollout.record().backup)))
+
+
+# Monitor
+
+
+@pytest.fixture(scope="session")
+def window(progress: Progress, pytestconfig: pytest.Config, undo: None) -> Outcome[baking.Window]:  # noqa: ARG001
+    """The bake time; the first breach ends it and takes the change back before anything else happens."""
+    with _uncaptured(pytestconfig):
+        return Outcome(lambda: baking.Window(progress.bake(), _cut))
+
+
+def _cut(why: str) -> None:
+    pytest.skip(f"{NOT_RUN}{why}")
+
+
+def _uncaptured(config: pytest.Config) -> AbstractContextManager[Any]:
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    return nullcontext() if capture is None else capture.global_and_fixture_disabled()
+
+
+@pytest.fixture
+def closure(progress: Progress) -> Closure:
+    """How the run ends."""
+    closed = progress.closure()
+    if closed.decision is None:
+        pytest.skip(f"{closed.word}: {closed.why}")
+    return closed

@@ -1,0 +1,413 @@
+"""The gateway's calls, typed; reading is free, writing is sealed.
+
+Every call ends within the target's deadline, in a typed answer or in one line that says what, why and how to mend.
+Every HTTP exchange, retries included, is handed on as evidence, redacted.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from pydantic_core import from_json
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
+
+from rollout.clock import NEVER, Clock, StopFlag, stamp
+from rollout.errors import GatewayError, Interrupted, Refused, RolloutError, Sealed
+from rollout.gateway import parsing
+from rollout.gateway.answers import (
+    Activated,
+    Alert,
+    AuditEntry,
+    Completion,
+    Connection,
+    ConnectionTest,
+    Governance,
+    Metrics,
+    Preflight,
+    ProviderHealth,
+    Providers,
+    RuntimeConfig,
+)
+from rollout.gateway.faults import Busy, fault
+from rollout.gateway.paths import path_of
+from rollout.gateway.transport import Answer, Exchange, Failure, NoAnswer, Transport
+from rollout.redaction import Redactor
+from rollout.target import Target
+
+T = TypeVar("T")
+
+TRIES = 3
+SHORTEST_WAIT_S = 0.1
+EVIDENCE_CHARACTERS = 4096
+NOT_FOUND = 404
+
+
+def ignore(_: Exchange) -> None:
+    """Keep no evidence."""
+
+
+class _Unreached(GatewayError):
+    """The request was not taken, so a call that only reads may be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How a call is bounded, and what it may be sent again for."""
+
+    deadline: str
+    meant: str
+    retried: tuple[type[Exception], ...]
+
+
+_READ = _Kind("read", "reads", (_Unreached, Busy))
+_CHAT = _Kind("chat", "completions", ())
+# A 429 was refused before anything happened; after anything else, nobody knows whether it happened.
+_ACTIVATE = _Kind("activate", "activations", (Busy,))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One call, before it is sent."""
+
+    name: str
+    method: str
+    path: str
+    body: Any
+    kind: _Kind
+
+    @property
+    def call(self) -> str:
+        """Read as ``GET /api/v1/providers``."""
+        return f"{self.method} {self.path.partition('?')[0]}"
+
+
+class Gateway:
+    """One gateway, as one target describes it. Safe to share between threads; the seal is each thread's own."""
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        clock: Clock,
+        stop: StopFlag = NEVER,
+        redactor: Redactor,
+        on_exchange: Callable[[Exchange], None] = ignore,
+        rollout_id: str | None = None,
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            target: paths, deadlines, TLS and the user's name.
+            url: base URL in place of the target's: of the embedded gateway, or of the twin.
+            token: the bearer token; registered with `redactor`.
+            clock: times the waits between tries.
+            stop: cancels a call under way within 50 ms.
+            redactor: everything that leaves towards people passes it.
+            on_exchange: receives every HTTP exchange, from the thread that made it.
+            rollout_id: sent as ``X-Rollout-Id``.
+
+        Raises:
+            GatewayError: there is no URL, or a file of the TLS settings cannot be used.
+        """
+        base = url or target.url
+        if not base:
+            raise GatewayError("gateway", f"target {target.name} has no url; start its gateway, or give --gateway=URL")
+        self._target = target
+        self._base = base.rstrip("/")
+        self._token_env = target.twin_token_env if url is not None and url == target.twin else target.token_env
+        self._clock = clock
+        self._stop = stop
+        self._redactor = redactor
+        self._on_exchange = on_exchange
+        self._headers = _headers(target, token, rollout_id)
+        if token:
+            redactor.add(token)
+        self._transport = Transport(target.tls, secure=self._base.casefold().startswith("https:"))
+        self._seal = threading.local()
+
+    @property
+    def url(self) -> str:
+        """The base URL in effect, without the trailing slash."""
+        return self._base
+
+    def health(self) -> None:
+        """Return if the service is up.
+
+        Raises:
+            GatewayError: it is not.
+        """
+        self._read("health", parsing.health)
+
+    def providers(self) -> Providers:
+        """Read the providers and the active one's name."""
+        return self._read("providers", parsing.providers)
+
+    def status(self, provider: str) -> Connection:
+        """Read a provider's connection status; offline is an answer, not an error."""
+        return self._read("status", parsing.status, provider=provider)
+
+    def test_connection(self, provider: str) -> ConnectionTest:
+        """Have the gateway test its connection to a provider; a failed test is an answer, not an error."""
+        return self._read("test_connection", parsing.connection_test, method="POST", provider=provider)
+
+    def preflight(self, provider: str) -> Preflight:
+        """Have the gateway examine a provider; not ready is an answer, not an error."""
+        return self._read("preflight", parsing.preflight, method="POST", provider=provider)
+
+    def metrics(self, provider: str) -> Metrics:
+        """Read a provider's cumulative counters and percentiles."""
+        return self._read("metrics", parsing.metrics, provider=provider)
+
+    def provider_health(self, provider: str) -> ProviderHealth:
+        """Read the gateway's own judgement of a provider."""
+        return self._read("provider_health", parsing.provider_health, provider=provider)
+
+    def alerts(self, severity: str | None = None) -> tuple[Alert, ...]:
+        """Read the alerts that are firing, of one severity (``info``, ``warning``, ``critical``) or all."""
+        firing = self._read("alerts", parsing.alerts, query={"severity": severity})
+        return tuple(alert for alert in firing if severity in {None, alert.severity})
+
+    def governance(self) -> Governance:
+        """Read the governance limits."""
+        return self._read("governance", parsing.governance)
+
+    def audit(self, limit: int = 50, action: str | None = None, provider: str | None = None) -> tuple[AuditEntry, ...]:
+        """Read the newest entries of the gateway's audit log, at most `limit`."""
+        query = {"limit": str(limit), "action": action, "provider": provider}
+        return self._read("audit", parsing.audit, query=query)[:limit]
+
+    def runtime_config(self) -> RuntimeConfig:
+        """Read the runtime configuration; its secrets are masked (deviation 12)."""
+        return self._read("runtime_config", parsing.runtime_config)
+
+    def boot_id(self) -> str | None:
+        """Read what identifies the gateway's process; None where this gateway has no such thing (deviation 2)."""
+        try:
+            return self._read("system_status", parsing.boot_id)
+        except Refused as refused:
+            if refused.status == NOT_FOUND:
+                return None
+            raise
+
+    def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Ask the active provider; sent once, for a second try would hide a failure. An empty content is returned.
+
+        Raises:
+            GatewayError: no completion.
+        """
+        body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens}
+        return self._call(_Request("chat", "POST", self._path("POST", "chat"), body, _CHAT), parsing.completion)
+
+    def activate(self, provider: str, model: str) -> Activated:
+        """Make `provider` the active one with `model`; a claim to be read back (APP-1.2, deviation 6).
+
+        Raises:
+            Sealed: not inside ``unsealed``.
+            Refused: the gateway said no; nothing was changed by it.
+            GatewayError: nobody knows whether it happened.
+        """
+        if not getattr(self._seal, "steps", None):
+            raise Sealed(
+                f"activating {provider} is a write, and the gateway is sealed; write inside "
+                '`with gateway.unsealed("APP-1.2"):`, naming the step'
+            )
+        path = self._path("POST", "activate", provider)
+        if not model:
+            # Without one the gateway resets the model to its default and says nothing (deviation 8).
+            raise GatewayError(f"POST {path}", "no model is named, and the gateway would choose one; name the model")
+        return self._call(_Request("activate", "POST", path, {"model": model}, _ACTIVATE), parsing.activated)
+
+    @contextmanager
+    def unsealed(self, step: str) -> Iterator[None]:
+        """Allow writes, in this thread, for the duration of `step` (a clause id)."""
+        steps: list[str] = self._seal.__dict__.setdefault("steps", [])
+        steps.append(step)
+        try:
+            yield
+        finally:
+            steps.pop()
+
+    def uninterruptible(self) -> Gateway:
+        """Return the same gateway over the same connections, sealed, and deaf to the stop flag: for a rollback."""
+        other = copy(self)
+        vars(other).update(_stop=NEVER, _seal=threading.local())
+        return other
+
+    def close(self) -> None:
+        """Close the connections, those of ``uninterruptible`` too; a second time does nothing."""
+        self._transport.close()
+
+    def _read(
+        self,
+        name: str,
+        parse: Callable[[Answer], T],
+        *,
+        method: str = "GET",
+        provider: str | None = None,
+        query: Mapping[str, str | None] | None = None,
+    ) -> T:
+        asked = {key: value for key, value in (query or {}).items() if value is not None}
+        path = self._path(method, name, provider) + (f"?{urlencode(asked)}" if asked else "")
+        return self._call(_Request(name, method, path, None, _READ), parse)
+
+    def _path(self, method: str, name: str, provider: str | None = None) -> str:
+        try:
+            return path_of(name, self._target.paths, provider)
+        except ValueError as problem:
+            raise GatewayError(f"{method} {name}", str(problem)) from None
+
+    def _call(self, request: _Request, parse: Callable[[Answer], T]) -> T:
+        """Send `request`, again where its kind allows it, all within one deadline."""
+        end = self._clock.monotonic() + self._deadline_s(request)
+
+        def exhausted(state: RetryCallState) -> bool:
+            return state.attempt_number >= TRIES or self._clock.monotonic() + state.upcoming_sleep >= end
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(request.kind.retried),
+            stop=exhausted,
+            wait=_pause_s,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            result: T = retrying(self._try, request, parse, end)
+        except Busy as busy:
+            tries = retrying.statistics["attempt_number"]
+            asked = "" if busy.retry_after_s is None else f", which asks to wait {busy.retry_after_s:g} s"
+            raise Refused(
+                busy.call,
+                f"{busy.reason}{asked}; tried {tries} times within the target's timeouts.{request.kind.deadline} "
+                f"({self._deadline_s(request):g} s). Raise the gateway's limit, or the deadline",
+                status=busy.status,
+            ) from None
+        return result
+
+    def _try(self, request: _Request, parse: Callable[[Answer], T], end: float) -> T:
+        """Send `request` once, and hand the exchange on as evidence whatever becomes of it."""
+        at, started = stamp(self._clock.now()), self._clock.monotonic()
+        answer: Answer | None = None
+        error: str | None = "cut off before its outcome was known"
+        try:
+            answer = self._exchange(request, end - started)
+            result = self._judged(request, answer, parse)
+            error = None
+        except RolloutError as problem:
+            error = str(problem)
+            raise
+        else:
+            return result
+        finally:
+            elapsed_ms = answer.elapsed_ms if answer else (self._clock.monotonic() - started) * 1000
+            self._on_exchange(self._evidence(request, at, answer, elapsed_ms, error))
+
+    def _exchange(self, request: _Request, left_s: float) -> Answer:
+        try:
+            return self._transport.exchange(
+                request.method,
+                self._base + request.path,
+                headers=self._headers,
+                body=request.body,
+                deadline_s=left_s,
+                stop=self._stop,
+            )
+        except Interrupted as problem:
+            raise Interrupted(f"{request.call}: {problem}") from None
+        except NoAnswer as problem:
+            raise self._unanswered(request, problem) from None
+
+    def _unanswered(self, request: _Request, problem: NoAnswer) -> GatewayError:
+        if problem.failure is Failure.DEADLINE:
+            kind = request.kind
+            return GatewayError(
+                request.call,
+                f"no complete answer within {self._deadline_s(request):g} s "
+                f"(deadline for {kind.meant}; the target's timeouts.{kind.deadline})",
+            )
+        reason = self._redactor.text(str(problem))
+        return (_Unreached if problem.failure is Failure.UNREACHED else GatewayError)(request.call, reason)
+
+    def _judged(self, request: _Request, answer: Answer, parse: Callable[[Answer], T]) -> T:
+        problem = fault(request.call, request.name, answer, self._about_the_token())
+        if problem is not None:
+            raise self._redacted(problem)
+        try:
+            return parse(answer)
+        except parsing.Unreadable as unreadable:
+            raise GatewayError(request.call, self._redactor.text(str(unreadable)), status=answer.status) from None
+
+    def _redacted(self, problem: GatewayError) -> GatewayError:
+        reason = self._redactor.text(problem.reason)
+        if isinstance(problem, Busy):
+            return Busy(problem.call, reason, problem.retry_after_s)
+        return type(problem)(problem.call, reason, status=problem.status)
+
+    def _about_the_token(self) -> str:
+        sent = "Authorization" in self._headers
+        if self._token_env is None:
+            return "set the target's token_env" if not sent else "the token that was sent is not good enough"
+        if sent:
+            return f"the token in the environment variable {self._token_env} is not good enough"
+        return f"set the environment variable {self._token_env}, which the target names for its token"
+
+    def _evidence(
+        self, request: _Request, at: str, answer: Answer | None, elapsed_ms: float, error: str | None
+    ) -> Exchange:
+        return Exchange(
+            at=at,
+            call=request.call,
+            method=request.method,
+            url=self._redactor.text(self._base + request.path),
+            request_body=self._redactor.value(request.body),
+            status=answer.status if answer else None,
+            answer=self._shown(answer.body) if answer else None,
+            elapsed_ms=elapsed_ms,
+            error=error,
+        )
+
+    def _shown(self, body: bytes) -> Any:
+        """Redact first, cut then: half a secret would not be recognised."""
+        try:
+            shown = self._redactor.value(from_json(body, allow_inf_nan=False))
+            text = json.dumps(shown, ensure_ascii=False, allow_nan=False)
+        except ValueError:
+            return self._redactor.text(body.decode(errors="replace"))[:EVIDENCE_CHARACTERS]
+        return shown if len(text) <= EVIDENCE_CHARACTERS else text[:EVIDENCE_CHARACTERS]
+
+    def _deadline_s(self, request: _Request) -> float:
+        timeouts = self._target.timeouts
+        return {"read": timeouts.read_s, "chat": timeouts.chat_s, "activate": timeouts.activate_s}[
+            request.kind.deadline
+        ]
+
+    def _sleep(self, seconds: float) -> None:
+        if not self._clock.wait(seconds, self._stop):
+            raise Interrupted(f"cut off while waiting to try again: {self._stop.reason}")
+
+
+def _headers(target: Target, token: str | None, rollout_id: str | None) -> dict[str, str]:
+    headers = {"User-Agent": f"rollout/{version('rollout')}", "X-User": target.user}
+    if rollout_id:
+        headers["X-Rollout-Id"] = rollout_id
+    if token:
+        headers["Authorization"] = f"Bearer {token.strip()}"
+    return headers
+
+
+def _pause_s(state: RetryCallState) -> float:
+    """Return what the gateway asks for, else a growing pause; jittered, so that callers do not come back in step."""
+    problem = state.outcome.exception() if state.outcome else None
+    asked = problem.retry_after_s if isinstance(problem, Busy) else None
+    pause_s = SHORTEST_WAIT_S * 2 ** (state.attempt_number - 1) if asked is None else max(asked, SHORTEST_WAIT_S)
+    return pause_s + random.uniform(0, SHORTEST_WAIT_S)

@@ -1,0 +1,509 @@
+"""From a body to a typed answer, or to one plain line that says why not.
+
+The documented shapes (GATEWAY_API.md, "As documented"), read strictly: no number in quotes, no NaN, no negative
+counter, no percentage beyond 100, nothing missing that a verdict rests on. Unknown fields are ignored.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, from_json
+
+from rollout.gateway.answers import (
+    Activated,
+    Alert,
+    AuditEntry,
+    Completion,
+    Connection,
+    ConnectionTest,
+    Governance,
+    Latency,
+    Metrics,
+    Preflight,
+    PreflightCheck,
+    Provider,
+    ProviderHealth,
+    Providers,
+    RuntimeConfig,
+)
+from rollout.gateway.transport import Answer
+
+PERCENT = 100
+_SHOWN_PROBLEMS = 3
+_SHOWN_CHARACTERS = 60
+_NOT_UP = {"error", "failure", "failed", "unhealthy", "down", "starting", "offline"}
+_FAILED = {"error", "failed", "failure"}
+_CONNECTION_STATUSES = {"connected", "degraded", "offline", "unknown"}
+
+
+class Unreadable(Exception):
+    """An answer that cannot be relied on; the message is the reason, not redacted yet."""
+
+
+def _folded(value: Any) -> Any:
+    return value.casefold() if isinstance(value, str) else value
+
+
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
+Percent = Annotated[float, Field(ge=0, le=PERCENT)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Severity = Annotated[Literal["info", "warning", "critical"], BeforeValidator(_folded)]
+
+
+class Shape(BaseModel):
+    """The base of every documented shape."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore", frozen=True)
+
+
+class _Connection(Shape):
+    status: str
+    message: str | None = None
+    reason_code: str | None = None
+    latency_ms: Amount | None = None
+
+
+class _Provider(Shape):
+    name: Annotated[str, Field(min_length=1)]
+    provider_type: str
+    capabilities: dict[str, bool]
+    connection_status: _Connection
+    is_active: bool
+    endpoint: str | None = None
+
+
+class _Providers(Shape):
+    providers: list[_Provider]
+    active_provider: str | None
+
+
+class _Status(Shape):
+    connection_status: _Connection
+
+
+class _ErrorInfo(Shape):
+    reason_code: str | None = None
+
+
+class _ConnectionTest(Shape):
+    status: str
+    connection_status: str
+    latency_ms: Amount | None = None
+    message: str | None = None
+    error_info: _ErrorInfo | None = None
+
+
+class _PreflightCheck(Shape):
+    passed: bool
+    status: str
+    message: str | None = None
+
+
+class _Preflight(Shape):
+    overall_status: str
+    ready_for_activation: bool
+    checks: dict[str, _PreflightCheck]
+
+
+class _Activated(Shape):
+    status: str
+    provider: str
+    model: str | None = None
+    message: str | None = None
+
+
+class _Latency(Shape):
+    p50_ms: Amount | None
+    p95_ms: Amount | None
+    p99_ms: Amount | None
+    samples: Count
+
+
+class _Errors(Shape):
+    by_code: dict[str, Count]
+
+
+class _Cost(Shape):
+    total_usd: Amount
+    total_tokens: Count
+
+
+class _Counters(Shape):
+    total_requests: Count
+    successful_requests: Count
+    failed_requests: Count
+    success_rate: Percent
+    error_rate: Percent
+    latency: _Latency
+    errors: _Errors
+    cost: _Cost
+
+
+class _Metrics(Shape):
+    metrics: _Counters
+
+
+class _Health(Shape):
+    health_status: str
+    health_score: Amount
+    availability: Fraction | None
+    latency_p99_ms: Amount | None
+    error_rate: Fraction | None
+    slo_breaches: list[str]
+
+
+class _ProviderHealth(Shape):
+    health: _Health
+
+
+class _Alert(Shape):
+    id: str
+    severity: Severity
+    alert_type: str
+    provider: str | None
+    message: str
+    technical_details: str | None = None
+    timestamp: str
+    expires_at: str | None = None
+
+
+class _Alerts(Shape):
+    alerts: list[_Alert]
+
+
+class _CostLimit(Shape):
+    soft_limit_usd: Amount
+    hard_limit_usd: Amount
+
+
+def _maxima(value: Any) -> Any:
+    return {name: part for name, part in value.items() if name.startswith("max_")} if isinstance(value, dict) else value
+
+
+RateLimit = Annotated[dict[str, Amount], BeforeValidator(_maxima)]
+
+
+class _Governance(Shape):
+    cost_limits: dict[str, _CostLimit]
+    rate_limits: dict[str, RateLimit]
+    recent_fallbacks: list[dict[str, Any]]
+
+
+class _Message(Shape):
+    content: str | None
+
+
+class _Choice(Shape):
+    message: _Message
+
+
+class _Usage(Shape):
+    total_tokens: Count = 0
+
+
+class _Completion(Shape):
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+    model: str | None = None
+    provider: str | None = None
+    usage: _Usage | None = None
+
+
+class _AuditEntry(Shape):
+    timestamp: str
+    action: str
+    user: str | None
+    provider: str | None
+    details: dict[str, Any] | None = None
+    result: str
+    error_message: str | None = None
+
+
+class _Audit(Shape):
+    entries: list[_AuditEntry]
+
+
+class _RuntimeConfig(Shape):
+    config: dict[str, str]
+    config_sources: dict[str, str]
+
+
+class _SystemStatus(Shape):
+    boot_id: str | None = None
+
+
+S = TypeVar("S", bound=Shape)
+
+
+def health(answer: Answer) -> None:
+    """Accept ``GET /health`` with 200, unless its words say that the service is not up.
+
+    Raises:
+        Unreadable: the body is a web page, or its `status` says anything like ``error`` or ``starting``.
+    """
+    if answer.body.lstrip()[:1] in {b"<", b"{"}:
+        _succeeded(_document(answer), _NOT_UP)
+
+
+def providers(answer: Answer) -> Providers:
+    """Read ``GET /providers``.
+
+    Raises:
+        Unreadable: the shape differs, a name occurs twice, or the list contradicts itself about who is active.
+    """
+    shape = _read(answer, _Providers)
+    _once("the list names", (provider.name for provider in shape.providers))
+    active = [provider.name for provider in shape.providers if provider.is_active]
+    if len(active) > 1:
+        raise Unreadable(f"the list marks {' and '.join(active)} active at once; exactly one can be")
+    claimed = (shape.active_provider or "").casefold()
+    listed = {provider.name.casefold() for provider in shape.providers}
+    # A name that is not listed is no contradiction: google may be reported as google-gemini (deviation 14).
+    if active and claimed in listed and claimed != active[0].casefold():
+        raise Unreadable(f"active_provider says {shape.active_provider}, but the list marks {active[0]} active")
+    return Providers(tuple(_provider(each) for each in shape.providers), shape.active_provider or None)
+
+
+def status(answer: Answer) -> Connection:
+    """Read ``GET …/status``."""
+    return _connection(_read(answer, _Status).connection_status)
+
+
+def connection_test(answer: Answer) -> ConnectionTest:
+    """Read ``POST …/test-connection``: succeeded only if both verdict fields say so (deviation 5)."""
+    shape = _read(answer, _ConnectionTest, failed={"error"})
+    return ConnectionTest(
+        succeeded=shape.status == "success" and shape.connection_status == "connected",
+        connection_status=shape.connection_status,
+        latency_ms=shape.latency_ms,
+        message=shape.message or "",
+        reason_code=shape.error_info.reason_code if shape.error_info else None,
+    )
+
+
+def preflight(answer: Answer) -> Preflight:
+    """Read ``POST …/preflight``: ready only if both verdict fields say so and every check passed, at least one."""
+    shape = _read(answer, _Preflight)
+    checks = {name: PreflightCheck(each.passed, each.status, each.message) for name, each in shape.checks.items()}
+    verdict = shape.ready_for_activation and shape.overall_status == "ready"
+    return Preflight(verdict and bool(checks) and all(check.passed for check in checks.values()), checks)
+
+
+def activated(answer: Answer) -> Activated:
+    """Read ``POST …/activate``: what the gateway claims.
+
+    Raises:
+        Unreadable: the shape differs, or `status` is anything but ``success``.
+    """
+    shape = _read(answer, _Activated)
+    if shape.status != "success":
+        raise Unreadable(f"answered {answer.status}, but its status is {shape.status!r}, not 'success'")
+    return Activated(shape.provider, shape.model, shape.message or "")
+
+
+def metrics(answer: Answer) -> Metrics:
+    """Read ``GET …/metrics``; percent becomes a fraction (deviation 1)."""
+    shape = _read(answer, _Metrics).metrics
+    latency = shape.latency
+    return Metrics(
+        total_requests=shape.total_requests,
+        successful_requests=shape.successful_requests,
+        failed_requests=shape.failed_requests,
+        error_rate=shape.error_rate / PERCENT,
+        latency=Latency(latency.p50_ms, latency.p95_ms, latency.p99_ms, latency.samples),
+        errors_by_code=dict(shape.errors.by_code),
+        total_usd=shape.cost.total_usd,
+        total_tokens=shape.cost.total_tokens,
+    )
+
+
+def provider_health(answer: Answer) -> ProviderHealth:
+    """Read ``GET …/health`` of a provider; its rates are fractions already (deviation 1)."""
+    shape = _read(answer, _ProviderHealth).health
+    return ProviderHealth(
+        health_status=shape.health_status,
+        health_score=shape.health_score,
+        availability=shape.availability,
+        latency_p99_ms=shape.latency_p99_ms,
+        error_rate=shape.error_rate,
+        slo_breaches=tuple(shape.slo_breaches),
+    )
+
+
+def alerts(answer: Answer) -> tuple[Alert, ...]:
+    """Read ``GET /alerts``, in the gateway's order; a severity beyond the three is unreadable, not harmless."""
+    return tuple(Alert(**dict(each)) for each in _read(answer, _Alerts).alerts)
+
+
+def governance(answer: Answer) -> Governance:
+    """Read ``GET /governance/status``, the limits only."""
+    shape = _read(answer, _Governance)
+    return Governance(
+        cost_limits={scope: dict(limit) for scope, limit in shape.cost_limits.items()},
+        rate_limits=dict(shape.rate_limits),
+        recent_fallbacks=tuple(shape.recent_fallbacks),
+    )
+
+
+def completion(answer: Answer) -> Completion:
+    """Read ``POST /chat/completions``; an empty content is returned as it is, for a check to judge (deviation 10)."""
+    shape = _read(answer, _Completion)
+    return Completion(
+        content=shape.choices[0].message.content or "",
+        model=shape.model,
+        provider=shape.provider,
+        total_tokens=shape.usage.total_tokens if shape.usage else 0,
+        elapsed_ms=answer.elapsed_ms,
+    )
+
+
+def audit(answer: Answer) -> tuple[AuditEntry, ...]:
+    """Read ``GET /admin/audit``, newest first; a user that was not recorded reads ``unknown``, as the gateway says."""
+    return tuple(
+        AuditEntry(
+            timestamp=each.timestamp,
+            action=each.action,
+            user=each.user or "unknown",
+            provider=each.provider,
+            details=each.details or {},
+            result=each.result,
+            error_message=each.error_message,
+        )
+        for each in _read(answer, _Audit).entries
+    )
+
+
+def runtime_config(answer: Answer) -> RuntimeConfig:
+    """Read ``GET /config/runtime``."""
+    shape = _read(answer, _RuntimeConfig)
+    return RuntimeConfig(shape.config, shape.config_sources)
+
+
+def boot_id(answer: Answer) -> str | None:
+    """Read the boot's id from ``GET /system/status``; None where there is none (deviation 2)."""
+    return _read(answer, _SystemStatus).boot_id
+
+
+def _read(answer: Answer, shape: type[S], failed: set[str] = _FAILED) -> S:
+    _succeeded(_document(answer), failed)
+    try:
+        return shape.model_validate_json(answer.body, strict=True)
+    except ValidationError as problem:
+        raise Unreadable(_misshapen(problem.errors(include_url=False))) from None
+
+
+def _document(answer: Answer) -> dict[str, Any]:
+    """Return the body as a JSON object.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    media = answer.headers.get("content-type", "no content type").partition(";")[0]
+    size = f"{media}, {len(answer.body)} bytes"
+    if not answer.body.strip():
+        raise Unreadable(f"the answer is empty ({answer.status}, {size}); is this the gateway's base URL?")
+    if media == "text/event-stream":
+        raise Unreadable(f"the answer is a stream of events ({size}), not one completion; set the target's paths.chat")
+    try:
+        answer.body.decode()
+    except UnicodeDecodeError as problem:
+        raise Unreadable(f"the answer is not UTF-8 ({size}, from byte {problem.start} on)") from None
+    return _object(answer.body, size)
+
+
+def _object(body: bytes, size: str) -> dict[str, Any]:
+    try:
+        document = from_json(body, allow_inf_nan=False)
+    except ValueError as problem:
+        if str(problem).startswith("EOF"):
+            raise Unreadable(f"the answer's JSON is cut off ({size}); did the gateway break off?") from None
+        if body.lstrip()[:1] in {b"{", b"["}:
+            raise Unreadable(f"the answer is not valid JSON ({size}: {problem})") from None
+        begins = _shortened(body.decode())
+        raise Unreadable(
+            f'the answer is not JSON ({size}, begins "{begins}"); is this the gateway\'s base URL?'
+        ) from None
+    if not isinstance(document, dict):
+        raise Unreadable(f"the answer is a JSON {type(document).__name__}, not an object ({size})")
+    return document
+
+
+def _succeeded(document: dict[str, Any], failed: set[str]) -> None:
+    """Refuse an answer that says itself that it is none, whatever its HTTP status (deviation 9)."""
+    said = document.get("status")
+    if isinstance(said, str) and said.casefold() in failed:
+        raise Unreadable(f'answered 200, but with status "{said}": {words(document) or "no reason given"}')
+
+
+def words(document: Any) -> str:
+    """Return the gateway's own words for what went wrong, in one line; empty where it has none."""
+    if isinstance(document, str):
+        return _shortened(document, 300)
+    if isinstance(document, list):
+        return "; ".join(filter(None, map(_complaint, document[:_SHOWN_PROBLEMS])))
+    if isinstance(document, dict):
+        return next(filter(None, (words(document.get(key)) for key in ("detail", "message", "error"))), "")
+    return ""
+
+
+def _complaint(detail: Any) -> str:
+    """Read one entry of FastAPI's list of validation errors."""
+    if not isinstance(detail, dict):
+        return words(detail)
+    where = ".".join(str(part) for part in detail.get("loc", ()) if part != "body")
+    return ": ".join(filter(None, (where, _shortened(str(detail.get("msg", ""))))))
+
+
+def _misshapen(problems: list[ErrorDetails]) -> str:
+    shown = [_problem(problem) for problem in problems[:_SHOWN_PROBLEMS]]
+    more = len(problems) - len(shown)
+    return (
+        f"the answer is not of the documented shape: {'; '.join(shown)}{f'; and {more} more' if more else ''}. "
+        "Is this gateway's API the one in GATEWAY_API.md?"
+    )
+
+
+def _problem(problem: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in problem["loc"]) or "the answer"
+    if problem["type"] == "missing":
+        return f"{where} is missing"
+    message = problem["msg"][:1].lower() + problem["msg"][1:]
+    found = problem["input"]
+    if isinstance(found, (dict, list)):
+        return f"{where}: {message}, not {'an object' if isinstance(found, dict) else 'a list'}"
+    return f"{where}: {message}, not {_shortened(repr(found), 40)}"
+
+
+def _shortened(text: str, length: int = _SHOWN_CHARACTERS) -> str:
+    line = "".join(each if each.isprintable() else "?" for each in " ".join(text[: 4 * length].split()))
+    return line if len(line) <= length else f"{line[:length]}…"
+
+
+def _once(what: str, names: Iterable[str]) -> None:
+    name, count = next(iter(Counter(name.casefold() for name in names).most_common(1)), ("", 0))
+    if count > 1:
+        raise Unreadable(f"{what} {name} {count} times; names are case-insensitive and must differ")
+
+
+def _connection(shape: _Connection) -> Connection:
+    """Take a status beyond the four for ``unknown``: never a pass, and one odd provider does not hide the others."""
+    said = shape.status.casefold()
+    if said in _CONNECTION_STATUSES:
+        return Connection(said, shape.message, shape.reason_code, shape.latency_ms)
+    explained = f"the gateway says {shape.status!r}" + (f": {shape.message}" if shape.message else "")
+    return Connection("unknown", explained, shape.reason_code, shape.latency_ms)
+
+
+def _provider(shape: _Provider) -> Provider:
+    return Provider(
+        name=shape.name,
+        provider_type=shape.provider_type,
+        capabilities=dict(shape.capabilities),
+        connection=_connection(shape.connection_status),
+        is_active=shape.is_active,
+        endpoint=shape.endpoint,
+    )

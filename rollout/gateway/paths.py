@@ -1,0 +1,38 @@
+"""Where each call lies. A target may move any of them (GATEWAY_API.md, deviation 17)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+DEFAULTS: Mapping[str, str] = {
+    "health": "/health",
+    "runtime_config": "/api/v1/config/runtime",
+    "providers": "/api/v1/providers",
+    "status": "/api/v1/providers/{provider}/status",
+    "test_connection": "/api/v1/providers/{provider}/test-connection",
+    "preflight": "/api/v1/providers/{provider}/preflight",
+    "activate": "/api/v1/providers/{provider}/activate",
+    "metrics": "/api/v1/providers/{provider}/metrics",
+    "provider_health": "/api/v1/providers/{provider}/health",
+    "alerts": "/api/v1/alerts",
+    "governance": "/api/v1/governance/status",
+    "chat": "/api/v1/chat/completions",
+    "audit": "/api/v1/admin/audit",
+    "system_status": "/api/v1/system/status",
+}
+"""Call name -> path as documented; the names are the keys of a target's `paths`."""
+
+
+def path_of(call: str, paths: Mapping[str, str], provider: str | None = None) -> str:
+    """Return the path of `call`, the target's own in preference to the documented one, `provider` percent-encoded.
+
+    Raises:
+        ValueError: the provider's name would lead to another path (it is empty, ``.`` or ``..``).
+    """
+    template = paths.get(call, DEFAULTS[call])
+    if provider is None:
+        return template
+    if provider in {"", ".", ".."}:
+        raise ValueError(f"{provider!r} cannot be a provider's name: the path would lead elsewhere")
+    return template.replace("{provider}", quote(provider, safe=""))

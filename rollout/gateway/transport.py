@@ -1,0 +1,314 @@
+"""One HTTP exchange with an outer deadline and a cap on the body.
+
+httpx has no total deadline: an answer dripped byte by byte outlives every timeout it offers (EVIDENCE.md). So the
+exchange runs on a private event loop, and the calling thread waits for it no longer than it was told, whatever the
+exchange is busy with: name look-up, connect, TLS, headers or body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import httpx
+
+from rollout.clock import NEVER, SLICE_S, StopFlag
+from rollout.errors import GatewayError, Interrupted
+from rollout.target import Tls
+
+CAP_BYTES = 2 * 1024 * 1024
+
+# Shorter than any server's own (gunicorn: 2 s), so that an idle connection is never lost to a race with its closing.
+_KEEP_ALIVE_S = 1.0
+_CLOSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever it says.
+
+    Attributes:
+        status: the HTTP status.
+        headers: names in lower case.
+        body: complete, decoded from any content encoding, at most the cap.
+        elapsed_ms: from the request to the last byte.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    elapsed_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP exchange as evidence; every field is redacted.
+
+    Attributes:
+        at: when it began, UTC.
+        call: method and path.
+        method: the HTTP method.
+        url: complete, with its query.
+        request_body: the JSON that was sent; None where there was none.
+        status: None where no answer came.
+        answer: its JSON, or its text; cut at 4 kB.
+        elapsed_ms: until the last byte, or until it was given up.
+        error: why the answer was not good enough; None where it was.
+    """
+
+    at: str
+    call: str
+    method: str
+    url: str
+    request_body: Any
+    status: int | None
+    answer: Any
+    elapsed_ms: float
+    error: str | None
+
+
+class Failure(Enum):
+    """How an exchange ended without an answer."""
+
+    UNREACHED = "the request was not taken: no connection, or closed before a byte of an answer"
+    DEADLINE = "no complete answer in time"
+    OTHER = "anything else"
+
+
+class NoAnswer(Exception):
+    """An exchange without a complete answer; the message is the reason, in words for a person."""
+
+    def __init__(self, failure: Failure, reason: str) -> None:
+        """Keep what a retry is decided by."""
+        self.failure = failure
+        super().__init__(reason)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop whose name look-ups cannot delay the end of the process.
+
+    The standard one looks names up in a pool whose threads are joined at exit, and a resolver may hang for a minute.
+    """
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        found: Future[Any] = Future()
+
+        def look_up() -> None:
+            try:
+                result = socket.getaddrinfo(host, port, **options)
+            except OSError as problem:
+                with contextlib.suppress(Exception):  # the deadline may have cancelled it
+                    found.set_exception(problem)
+            else:
+                with contextlib.suppress(Exception):
+                    found.set_result(result)
+
+        threading.Thread(target=look_up, name="gateway-look-up", daemon=True).start()
+        return await asyncio.wrap_future(found)
+
+
+class Transport:
+    """Exchanges over HTTP, several at once, from any thread; connections are kept alive between them.
+
+    Proxies and other settings of the environment are ignored, and redirects are not followed.
+    """
+
+    def __init__(self, tls: Tls | None = None, *, secure: bool = True, cap_bytes: int = CAP_BYTES) -> None:
+        """Start the private event loop in a daemon thread.
+
+        Args:
+            tls: whom to trust, and the client certificate.
+            secure: whether https will be spoken at all; plain http spares loading the system's authorities.
+            cap_bytes: the longest body that is read.
+
+        Raises:
+            GatewayError: a file that `tls` names cannot be used.
+        """
+        self._cap_bytes = cap_bytes
+        self._client = httpx.AsyncClient(
+            verify=_tls_context(tls or Tls()) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=None,  # noqa: S113 - the outer deadline is the only one that holds
+            limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE_S),
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+        )
+        self._loop = _Loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="gateway-transport", daemon=True)
+        self._thread.start()
+
+    def exchange(
+        self,
+        method: str,
+        url: str,
+        *,
+        deadline_s: float,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        stop: StopFlag = NEVER,
+    ) -> Answer:
+        """Send one request, its body as JSON, and return the complete answer, whatever its status.
+
+        Raises:
+            NoAnswer: none came by `deadline_s`, or none that is complete and below the cap.
+            Interrupted: `stop` was set; noticed within 50 ms, and nothing is sent if it was set before.
+        """
+        if stop:
+            raise Interrupted(f"{method} {_host(url)}: not sent, {stop.reason}")
+        future = asyncio.run_coroutine_threadsafe(self._exchange(method, url, headers or {}, body), self._loop)
+        try:
+            return self._await(future, deadline_s, stop)
+        finally:
+            future.cancel()
+
+    def close(self) -> None:
+        """Cut what is under way, close the connections and end the thread. A second time it does nothing."""
+        if self._loop.is_closed():
+            return
+        closing = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
+        wait([closing], timeout=_CLOSE_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_CLOSE_S)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    def _await(self, future: Future[Answer], deadline_s: float, stop: StopFlag) -> Answer:
+        end = self._loop.time() + deadline_s
+        while not future.done():
+            left = end - self._loop.time()
+            if left <= 0:
+                raise NoAnswer(Failure.DEADLINE, f"no complete answer within {deadline_s:g} s")
+            if stop:
+                raise Interrupted(f"cut off while waiting for an answer: {stop.reason}")
+            wait([future], timeout=min(left, SLICE_S))
+        return future.result()
+
+    async def _close(self) -> None:
+        own = asyncio.current_task()
+        tasks = [task for task in asyncio.all_tasks() if task is not own]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.aclose()
+
+    async def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> Answer:
+        started = self._loop.time()
+        try:
+            # Bytes, because httpx refuses header text beyond ASCII, and people's names go there.
+            sent = [(name.encode(), value.encode()) for name, value in headers.items()]
+            if body is not None:
+                sent.append((b"Content-Type", b"application/json"))
+            content = None if body is None else json.dumps(body).encode()
+            request = self._client.build_request(method, url, headers=sent, content=content)
+            response = await self._client.send(request, stream=True)
+            try:
+                complete = await self._read(response)
+            finally:
+                await response.aclose()
+        except NoAnswer:
+            raise
+        except Exception as problem:  # httpx lets OSError, OverflowError and groups through
+            raise _in_words(problem, _host(url)) from problem
+        elapsed_ms = (self._loop.time() - started) * 1000
+        return Answer(response.status_code, dict(response.headers), complete, elapsed_ms)
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > self._cap_bytes:
+                kind = response.headers.get("content-type", "no content type")
+                raise NoAnswer(
+                    Failure.OTHER,
+                    f"the answer is longer than {self._cap_bytes} bytes ({response.status_code}, {kind}) and was not "
+                    "read to its end; is this the gateway's base URL?",
+                )
+        return bytes(body)
+
+
+def _tls_context(tls: Tls) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.client_cert is not None:
+            context.load_cert_chain(tls.client_cert, tls.client_key)
+    except OSError as problem:  # ssl.SSLError is one
+        named = ", ".join(str(file) for file in (tls.ca_file, tls.client_cert, tls.client_key) if file is not None)
+        raise GatewayError(
+            "TLS", f"cannot use {named}: {problem.strerror or problem}; check the target's tls settings"
+        ) from problem
+    return context
+
+
+def _host(url: str) -> str:
+    """Return ``host:port``, for messages: never the user's part of a URL, which may hold a password."""
+    with contextlib.suppress(httpx.InvalidURL):
+        parsed = httpx.URL(url)
+        port = parsed.port or {"http": 80, "https": 443}.get(parsed.scheme)
+        return f"{parsed.host}:{port}" if parsed.host and port else url
+    return url
+
+
+def _causes(problem: BaseException) -> Iterator[BaseException]:
+    """Yield `problem` and what is beneath it, members of groups included."""
+    beneath = problem.__cause__ or problem.__context__
+    yield problem
+    for member in problem.exceptions if isinstance(problem, BaseExceptionGroup) else ():
+        yield from _causes(member)
+    if beneath is not None:
+        yield from _causes(beneath)
+
+
+def _in_words(problem: Exception, host: str) -> NoAnswer:
+    """Say what went wrong, why, and how to mend it."""
+    unreached = isinstance(problem, httpx.ConnectError)
+    for cause in _causes(problem):
+        if isinstance(cause, ssl.SSLError):
+            return NoAnswer(Failure.OTHER, _tls_words(cause, host))
+        if isinstance(cause, socket.gaierror):
+            reason = f"the name in {host} cannot be looked up ({cause.strerror}); check the target's url"
+            return NoAnswer(Failure.UNREACHED, reason)
+        if isinstance(cause, ConnectionRefusedError):
+            reason = f"nothing listens at {host} (connection refused); is the gateway running?"
+            return NoAnswer(Failure.UNREACHED, reason)
+        if isinstance(cause, OSError) and cause.errno in {errno.EHOSTUNREACH, errno.ENETUNREACH}:
+            reason = f"{host} cannot be reached ({cause.strerror}); check the target's url and the network"
+            return NoAnswer(Failure.UNREACHED, reason)
+    if isinstance(problem, (httpx.UnsupportedProtocol, httpx.InvalidURL, OverflowError, ExceptionGroup)):
+        return NoAnswer(Failure.OTHER, f"{host} is no http or https URL that can be called; check the target's url")
+    return NoAnswer(*_broken(problem, host, unreached=unreached))
+
+
+def _tls_words(problem: ssl.SSLError, host: str) -> str:
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of {host} is not trusted ({problem.verify_message}); name its authority in the "
+            "target's tls.ca_file"
+        )
+    why = (problem.reason or str(problem)).replace("_", " ").lower()
+    return f"no TLS connection to {host} ({why}); does the gateway speak https there, and want a client certificate?"
+
+
+def _broken(problem: Exception, host: str, *, unreached: bool) -> tuple[Failure, str]:
+    text = str(problem) or type(problem).__name__
+    if unreached:
+        return Failure.UNREACHED, f"no connection to {host} ({text}); is the gateway running?"
+    if isinstance(problem, httpx.RemoteProtocolError) and "without sending" in text:
+        return Failure.UNREACHED, f"{host} closed the connection without an answer; did the gateway stop or restart?"
+    if isinstance(problem, httpx.NetworkError):
+        return Failure.UNREACHED, f"the connection to {host} broke ({text}); did the gateway stop or restart?"
+    if isinstance(problem, httpx.RemoteProtocolError):
+        return Failure.OTHER, f"{host} did not answer in proper HTTP ({text}); is this the gateway's base URL?"
+    if isinstance(problem, httpx.LocalProtocolError):
+        # Its text quotes the header, and the header may be the token.
+        return Failure.OTHER, "the request has a header that HTTP does not allow; is there a line feed in the token?"
+    return Failure.OTHER, f"the call to {host} failed ({type(problem).__name__}: {text})"

@@ -1,0 +1,146 @@
+"""The chain: each entry carries the SHA-256 of what it says and of its predecessor's hash.
+
+What an unkeyed chain cannot show: a tail that was cut off, an entry that was appended by the rules, and a chain that
+was recomputed from some entry to its end. Those show once the last hash is kept somewhere else (sealed).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rollout.canonical import canonical, sha256
+from rollout.errors import JournalError
+
+GENESIS = "0" * 64
+"""The predecessor of the first entry."""
+
+
+class Row(Protocol):
+    """An entry as the database keeps it: `body` is canonical JSON text."""
+
+    seq: int
+    rollout: str
+    at: str
+    kind: str
+    body: str
+    prev: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal.
+
+    Attributes:
+        seq: its place, contiguous from 1 over all rollouts of the journal.
+        rollout: the rollout's id.
+        at: when it was written, UTC, ISO 8601 with milliseconds.
+        kind: what sort of entry.
+        body: what it says, as JSON types; redacted.
+        prev: the predecessor's hash; 64 zeros for the first.
+        hash: SHA-256 over the canonical JSON of all of the above.
+    """
+
+    seq: int
+    rollout: str
+    at: str
+    kind: str
+    body: Mapping[str, Any]
+    prev: str
+    hash: str
+
+    @classmethod
+    def following(cls, last: Row | None, *, rollout: str, at: str, kind: str, body: Mapping[str, Any]) -> Entry:
+        """Return the entry that continues the chain after `last`; the first one where `last` is None."""
+        seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
+        return cls(seq, rollout, at, kind, body, prev, _digest(seq, rollout, at, kind, body, prev))
+
+    @classmethod
+    def of(cls, row: Row) -> Entry:
+        """Return the entry that a row holds.
+
+        Raises:
+            JournalError: its body is not JSON.
+        """
+        try:
+            body = json.loads(row.body)
+        except (ValueError, RecursionError):
+            raise _broken(row, "was changed: its body is not JSON any more") from None
+        return cls(row.seq, row.rollout, row.at, row.kind, body, row.prev, row.hash)
+
+
+def recordable(value: Any) -> Any:
+    """Return JSON types that canonical JSON and every database can hold, with nothing left out.
+
+    NaN and infinities become the words ``nan``, ``inf`` and ``-inf``; half a surrogate pair becomes its escape.
+    """
+    if isinstance(value, Mapping):
+        return {recordable(str(key)): recordable(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [recordable(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
+
+
+def verify(rows: Iterable[Row]) -> int:
+    """Walk the whole chain in order of `seq` and return the number of its entries.
+
+    Raises:
+        JournalError: names the first entry that was changed, dropped, inserted or moved.
+    """
+    count, head, before = 0, GENESIS, "the beginning"
+    for row in rows:
+        if row.seq != count + 1:
+            raise _misplaced(row, count + 1)
+        _check(row, follows=row.prev == head, before=before)
+        count, head, before = row.seq, row.hash, f"entry {row.seq} ({row.kind})"
+    return count
+
+
+def _check(row: Row, *, follows: bool, before: str) -> None:
+    sound = _is_sound(row)
+    if not follows and not sound:
+        raise _broken(row, f"does not belong after {before}: an entry was dropped, inserted or moved here")
+    if not follows:
+        raise _broken(row, f"was not written after {before} as it stands: one of the two was replaced")
+    if not sound:
+        raise _broken(row, "was changed after it was written")
+
+
+def _is_sound(row: Row) -> bool:
+    try:
+        body = json.loads(row.body)
+        # Compared as text too: a key that is doubled or a space that is added reads the same, but was not written.
+        return canonical(body).decode() == row.body and row.hash == _digest(
+            row.seq, row.rollout, row.at, row.kind, body, row.prev
+        )
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _digest(seq: int, rollout: str, at: str, kind: str, body: Any, prev: str) -> str:
+    return sha256({"seq": seq, "rollout": rollout, "at": at, "kind": kind, "body": body, "prev": prev})
+
+
+def _misplaced(row: Row, expected: int) -> JournalError:
+    if row.seq < expected:
+        return _broken(row, f"was inserted before entry {expected}")
+    missing = f"entry {expected} is" if row.seq == expected + 1 else f"entries {expected} to {row.seq - 1} are"
+    return JournalError(
+        f"the journal's chain is broken: {missing} missing, dropped before entry {row.seq} ({row.kind}) "
+        f"of {row.rollout}. {_MEND}"
+    )
+
+
+def _broken(row: Row, how: str) -> JournalError:
+    return JournalError(f"the journal's chain is broken: entry {row.seq} ({row.kind}) of {row.rollout} {how}. {_MEND}")
+
+
+_MEND = "Keep the file as evidence, trust nothing from that entry on, and start a new journal."

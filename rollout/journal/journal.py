@@ -1,0 +1,222 @@
+"""The journal: the state between processes, and the record for the auditor."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Select, func, insert, select, update
+
+from rollout.canonical import canonical, plain
+from rollout.clock import Clock, stamp
+from rollout.errors import JournalError
+from rollout.journal import chain, leases, schema
+from rollout.journal.chain import Entry
+from rollout.journal.leases import Lease
+from rollout.journal.store import Store
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+class Journal:
+    """Intents and outcomes of every rollout, in one chain, shared by threads, processes and (PostgreSQL) machines.
+
+    Every method raises `JournalError` when the database cannot be read or written: one sentence, never a password.
+    A connection that breaks during the commit on a server may leave an entry that its writer was told has failed.
+    Use it as a context manager, or call `close`.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, redact: Callable[[Any], Any], host: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._redact = redact
+        self._host = host
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        clock: Clock,
+        redact: Callable[[Any], Any] = _as_is,
+        host: str | None = None,
+        wait_s: float = 10.0,
+        create: bool = True,
+    ) -> Self:
+        """Open the journal at `url`; make folder, file (0600) and tables where there are none.
+
+        An existing journal is opened without writing to its tables, so that a read-only one can be read and verified.
+
+        Args:
+            url: a path, ``sqlite:////absolute/path`` or ``postgresql+psycopg://user:password@host:port/database``.
+            clock: what stamps entries and judges leases.
+            redact: applied to each body, as JSON types, before it is written.
+            host: this machine's name; by default what the machine calls itself.
+            wait_s: how long a call waits for another writer, in seconds.
+            create: False refuses a journal that is not there yet, instead of making it.
+
+        Raises:
+            JournalError: it cannot be opened or made, is damaged, is something else, or has a newer schema.
+        """
+        store = Store(url, wait_s=wait_s, create=create)
+        journal = cls(store, clock=clock, redact=redact, host=host or platform.node())
+        try:
+            journal._prepare(create=create)
+        except BaseException:
+            store.close()
+            raise
+        return journal
+
+    def append(self, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
+        """Write an entry at the end of the chain; it is on disk when this returns.
+
+        `body` is redacted first. NaN and infinities are kept as the words ``nan``, ``inf``, ``-inf``.
+
+        Raises:
+            JournalError: the entry was not written.
+            TypeError: `body` holds something that has no canonical form.
+        """
+        kept = chain.recordable(self._redact(plain(body)))
+        with self._store.write() as connection:
+            last = connection.execute(select(schema.entry).order_by(schema.entry.c.seq.desc()).limit(1)).one_or_none()
+            at = stamp(self._clock.now())
+            entry = Entry.following(last, rollout=str(rollout), at=at, kind=str(kind), body=kept)
+            connection.execute(
+                insert(schema.entry).values(
+                    seq=entry.seq,
+                    rollout=entry.rollout,
+                    at=entry.at,
+                    kind=entry.kind,
+                    body=canonical(kept).decode(),
+                    prev=entry.prev,
+                    hash=entry.hash,
+                )
+            )
+        return entry
+
+    def entries(self, rollout: str | None = None, *kinds: str) -> tuple[Entry, ...]:
+        """Return the entries of one rollout, or of all, in the order in which they were written.
+
+        Args:
+            rollout: its id; None for every rollout.
+            kinds: only these kinds; none given means all.
+
+        Raises:
+            JournalError: the journal cannot be read, or an entry of it is not JSON any more.
+        """
+        return self._read(_chosen(rollout, kinds))
+
+    def after(self, seq: int, rollout: str, *kinds: str) -> tuple[Entry, ...]:
+        """Return the entries of one rollout that were written after `seq`; cheap enough to poll."""
+        return self._read(_chosen(rollout, kinds).where(schema.entry.c.seq > seq))
+
+    def rollouts(self) -> tuple[str, ...]:
+        """Return the ids of all rollouts, in the order of their first entries."""
+        column = schema.entry.c.rollout
+        with self._store.read() as connection:
+            return tuple(connection.scalars(select(column).group_by(column).order_by(func.min(schema.entry.c.seq))))
+
+    def verify(self) -> int:
+        """Walk the whole chain and return the number of its entries.
+
+        An unkeyed chain shows what was changed, dropped, inserted or moved inside it. It cannot show that its tail was
+        cut off, nor that it was recomputed from some entry to the end: for that, keep its last hash somewhere else.
+
+        Raises:
+            JournalError: names the first entry that was changed, dropped, inserted or moved.
+        """
+        with self._store.read() as connection:
+            return chain.verify(connection.execute(select(schema.entry).order_by(schema.entry.c.seq)).all())
+
+    def foreign_host(self) -> str | None:
+        """Return the host that this file belongs to, if that is another one; None here, and for a shared server."""
+        if not self._store.is_file:
+            return None
+        with self._store.read() as connection:
+            owner = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "host"))
+        return None if owner == self._host else str(owner)
+
+    def claim_host(self) -> None:
+        """Note this host as the file's own; for a caller who has seen that no rollout is open on the former one."""
+        with self._store.write() as connection:
+            connection.execute(update(schema.meta).where(schema.meta.c.key == "host").values(value=self._host))
+
+    def acquire(self, target: str, rollout: str, holder: str, for_s: float) -> Lease:
+        """Take a target for `for_s` seconds with a new fencing token; again by the same rollout prolongs it.
+
+        Args:
+            target: the target's name.
+            rollout: the rollout that will change it.
+            holder: who, in words for a rival to read.
+            for_s: seconds from now; a lease that the rollout already holds for longer is not shortened.
+
+        Raises:
+            LeaseHeld: another rollout holds it (a `TryLater`, exit code 13).
+        """
+        with self._store.write() as connection:
+            return leases.acquire(connection, self._clock.now(), for_s, target=target, rollout=rollout, holder=holder)
+
+    def renew(self, lease: Lease, for_s: float) -> Lease:
+        """Prolong a lease to `for_s` seconds from now under the same token; never shorten it.
+
+        Raises:
+            LeaseLost: a newer token was given out, or the lease was released.
+        """
+        with self._store.write() as connection:
+            return leases.renew(connection, self._clock.now(), for_s, lease)
+
+    def release(self, lease: Lease) -> None:
+        """Give a target back. Releasing again, or after a newer token was given out, changes nothing."""
+        with self._store.write() as connection:
+            leases.release(connection, lease)
+
+    def holder(self, target: str) -> Lease | None:
+        """Return the lease that holds the target now; None while it is free."""
+        with self._store.read() as connection:
+            return leases.holder(connection, self._clock.now(), target)
+
+    def newest_token(self, target: str) -> int:
+        """Return the newest fencing token ever given out for the target; 0 before the first."""
+        with self._store.read() as connection:
+            return leases.newest_token(connection, target)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        """Return the journal itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def _prepare(self, *, create: bool) -> None:
+        with self._store.read() as connection:
+            if schema.is_present(connection, self._store.where):
+                return
+        if not create:
+            raise JournalError(f"{self._store.where} holds no journal yet. Name an existing one with --journal")
+        with self._store.write() as connection:
+            # Asked again under the lock: two first runs at once make the tables once.
+            if not schema.is_present(connection, self._store.where):
+                schema.create(connection, self._host, stamp(self._clock.now()))
+
+    def _read(self, query: Select[Any]) -> tuple[Entry, ...]:
+        with self._store.read() as connection:
+            rows = connection.execute(query.order_by(schema.entry.c.seq)).all()
+        return tuple(Entry.of(row) for row in rows)
+
+
+def _chosen(rollout: str | None, kinds: tuple[str, ...]) -> Select[Any]:
+    query = select(schema.entry)
+    if rollout is not None:
+        query = query.where(schema.entry.c.rollout == rollout)
+    return query.where(schema.entry.c.kind.in_([str(kind) for kind in kinds])) if kinds else query

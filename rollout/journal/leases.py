@@ -1,0 +1,152 @@
+"""Leases: who may change a target now, for how long, with a fencing token that only ever grows.
+
+One row a target, never deleted, so that tokens grow for ever. Expiry is judged by the caller's clock: machines that
+share a journal need clocks that agree to well within a lease's length. Every function here runs inside
+`Store.write()`, which makes it atomic between processes, or `Store.read()`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from rollout.clock import stamp
+from rollout.errors import JournalError, TryLater
+from rollout.journal import schema
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to change one target, for one rollout, until a moment.
+
+    Attributes:
+        target: the target's name.
+        rollout: the rollout that holds it.
+        token: the fencing token, strictly increasing per target, for ever.
+        holder: who, in words for a person (user, host, process).
+        since: since when this rollout has held it without a gap, UTC, whole milliseconds.
+        until: the first moment at which it is free again, UTC, whole milliseconds.
+    """
+
+    target: str
+    rollout: str
+    token: int
+    holder: str
+    since: datetime
+    until: datetime
+
+
+class LeaseHeld(TryLater):
+    """Another rollout holds the target (exit code 13).
+
+    Attributes:
+        lease: the other rollout's lease.
+    """
+
+    def __init__(self, lease: Lease) -> None:
+        """Say who holds it, since when, until when, and what to do."""
+        self.lease = lease
+        super().__init__(
+            f"{lease.target} is being changed by rollout {lease.rollout} ({lease.holder}), since {stamp(lease.since)}, "
+            f"until {stamp(lease.until)}. Call again after that, or have that rollout closed first: "
+            "`rollout status` shows it, `rollout abort` ends it"
+        )
+
+
+class LeaseLost(JournalError):
+    """A lease that its holder counted on is not the newest any more, or was given back."""
+
+
+def acquire(connection: Connection, now: datetime, for_s: float, *, target: str, rollout: str, holder: str) -> Lease:
+    """Take the target for `for_s` seconds from now, with a new token; a longer lease of the same rollout stays longer.
+
+    Raises:
+        LeaseHeld: another rollout holds the target.
+    """
+    row = _row(connection, target)
+    held = _unexpired(row, now)
+    if held and held.rollout != rollout:
+        raise LeaseHeld(held)
+    until = _whole_ms(now + timedelta(seconds=for_s))
+    lease = Lease(
+        target=target,
+        rollout=rollout,
+        token=row.token + 1 if row else 1,
+        holder=holder,
+        since=held.since if held else _whole_ms(now),
+        until=max(held.until, until) if held else until,
+    )
+    columns = {**asdict(lease), "since": stamp(lease.since), "until": stamp(lease.until), "released": False}
+    if row:
+        connection.execute(update(schema.lease).where(schema.lease.c.target == target).values(columns))
+    else:
+        connection.execute(insert(schema.lease).values(columns))
+    return lease
+
+
+def renew(connection: Connection, now: datetime, for_s: float, lease: Lease) -> Lease:
+    """Prolong a lease to `for_s` seconds from now, never shorten it; one that expired untaken is still its holder's.
+
+    Raises:
+        LeaseLost: a newer token was given out, or the lease was released.
+    """
+    row = _row(connection, lease.target)
+    if row is None or row.token != lease.token or row.released:
+        raise LeaseLost(_how_lost(row, lease))
+    until = max(_lease(row).until, _whole_ms(now + timedelta(seconds=for_s)))
+    connection.execute(update(schema.lease).where(schema.lease.c.target == lease.target).values(until=stamp(until)))
+    return replace(_lease(row), until=until)
+
+
+def release(connection: Connection, lease: Lease) -> None:
+    """Give the target back; a lease that somebody newer holds is left alone."""
+    mine = (schema.lease.c.target == lease.target) & (schema.lease.c.token == lease.token)
+    connection.execute(update(schema.lease).where(mine).values(released=True))
+
+
+def holder(connection: Connection, now: datetime, target: str) -> Lease | None:
+    """Return the lease that holds the target now; None while it is free."""
+    return _unexpired(_row(connection, target), now)
+
+
+def newest_token(connection: Connection, target: str) -> int:
+    """Return the newest token ever given out for the target; 0 before the first."""
+    row = _row(connection, target)
+    return int(row.token) if row else 0
+
+
+def _row(connection: Connection, target: str) -> Row[Any] | None:
+    return connection.execute(select(schema.lease).where(schema.lease.c.target == target)).one_or_none()
+
+
+def _unexpired(row: Row[Any] | None, now: datetime) -> Lease | None:
+    if row is None or row.released or datetime.fromisoformat(row.until) <= now:
+        return None
+    return _lease(row)
+
+
+def _lease(row: Row[Any]) -> Lease:
+    return Lease(
+        target=row.target,
+        rollout=row.rollout,
+        token=row.token,
+        holder=row.holder,
+        since=datetime.fromisoformat(row.since),
+        until=datetime.fromisoformat(row.until),
+    )
+
+
+def _whole_ms(moment: datetime) -> datetime:
+    # What the database keeps: a lease read back equals the one that was granted.
+    return datetime.fromisoformat(stamp(moment))
+
+
+def _how_lost(row: Row[Any] | None, lease: Lease) -> str:
+    what = f"the lease of {lease.rollout} on {lease.target} (token {lease.token})"
+    if row is not None and row.token == lease.token:
+        return f"{what} was given back. Acquire it again before you change the target"
+    newer = f"rollout {row.rollout} ({row.holder}) has token {row.token}" if row else "the journal knows none"
+    return f"{what} is lost: {newer}. Change nothing on {lease.target} any more"

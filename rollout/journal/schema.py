@@ -1,0 +1,104 @@
+"""The tables of a journal, and whether a database holds them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+)
+
+from rollout.errors import JournalError
+
+SCHEMA_VERSION = 1
+"""Raised with every change of the tables; a journal of a newer version is refused."""
+
+_TABLES = MetaData()
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+meta = Table(
+    "rollout_meta",
+    _TABLES,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+entry = Table(
+    "rollout_entry",
+    _TABLES,
+    Column("seq", _NUMBER, primary_key=True, autoincrement=False),
+    Column("rollout", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    # Unique: a chain that a careless writer forks is refused by the database itself.
+    Column("prev", String(64), nullable=False, unique=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Index("rollout_entry_by_rollout", "rollout", "seq"),
+)
+
+lease = Table(
+    "rollout_lease",
+    _TABLES,
+    Column("target", Text, primary_key=True),
+    Column("token", _NUMBER, nullable=False),
+    Column("rollout", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("since", Text, nullable=False),
+    Column("until", Text, nullable=False),
+    Column("released", Boolean, nullable=False),
+)
+
+
+def is_present(connection: Connection, where: str) -> bool:
+    """Tell whether the database holds a journal of a version that this program reads; False if it holds none yet.
+
+    Raises:
+        JournalError: it holds something else, half a journal, or a newer one.
+    """
+    found = set(inspect(connection).get_table_names())
+    ours = set(_TABLES.tables)
+    # A file belongs to its journal alone; a server's database may be shared.
+    strangers = found - ours if connection.dialect.name == "sqlite" else set()
+    if not found & ours and not strangers:
+        return False
+    if not found >= ours or strangers:
+        tables = ", ".join(sorted(found if strangers else found & ours))
+        raise JournalError(
+            f"journal {where}: this database is not a rollout journal, its tables are {tables}. "
+            "Name another one with --journal"
+        )
+    _refuse_other_versions(connection, where)
+    return True
+
+
+def create(connection: Connection, host: str, created: str) -> None:
+    """Make the tables of an empty journal, and note the host and the moment."""
+    _TABLES.create_all(connection)
+    facts = {"schema_version": str(SCHEMA_VERSION), "host": host, "created": created}
+    connection.execute(insert(meta), [{"key": key, "value": value} for key, value in facts.items()])
+
+
+def _refuse_other_versions(connection: Connection, where: str) -> None:
+    version = connection.scalar(select(meta.c.value).where(meta.c.key == "schema_version"))
+    if version == str(SCHEMA_VERSION):
+        return
+    if version and version.isdecimal() and int(version) > SCHEMA_VERSION:
+        raise JournalError(
+            f"journal {where}: its schema is version {version}, and this program knows version {SCHEMA_VERSION} at "
+            "most. Upgrade rollout, or name another journal with --journal"
+        )
+    raise JournalError(
+        f"journal {where}: its schema version reads {version!r}, which no rollout journal has. "
+        "Name another one with --journal"
+    )

@@ -1,0 +1,212 @@
+"""Where a journal lives: SQLite or PostgreSQL, one writer at a time, and every failure in one sentence."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from rollout.errors import JournalError
+
+# Any fixed number: all journals of one database take turns on it. A lock on a table would need more rights than
+# SELECT and INSERT, and an append-only grant is worth having.
+_ADVISORY_LOCK = 0x726F6C6C6F7574
+
+# Code prefixes of SQLite and SQLSTATEs of PostgreSQL, the longer ones first, with why and how to mend.
+_REASONS = (
+    ("SQLITE_BUSY", "another process kept it locked for {wait_s:g} s. End that process, then call again"),
+    ("SQLITE_FULL", "the disk is full (database or disk is full). Free some space, then call again"),
+    ("SQLITE_READONLY", "it cannot be written ({said}). Make the file and its folder writable for this user"),
+    ("SQLITE_CANTOPEN", "it cannot be opened ({said}). Check that file and folder exist and may be written"),
+    ("SQLITE_NOTADB", "this file is not a database. Name another one with --journal"),
+    ("SQLITE_CORRUPT", "the file is damaged ({said}). Keep it as evidence, and name a new one with --journal"),
+    ("SQLITE_IOERR", "the disk failed ({said}). Check the disk and the space left on it"),
+    ("SQLITE_ERROR", "its tables are not those of a rollout journal ({said}). Name another one with --journal"),
+    ("55P03", "another process kept it locked for {wait_s:g} s. End that process, then call again"),
+    ("57014", "the server did not finish within {wait_s:g} s ({said}). Look at the server, then call again"),
+    ("53100", "the server's disk is full ({said}). Free some space, then call again"),
+    ("25006", "the server is read-only ({said}). Name the primary server with --journal"),
+    ("42501", "this user lacks a right ({said}). Grant it, or name another user in the URL"),
+    ("42P01", "its tables are not those of a rollout journal ({said}). Name another one with --journal"),
+    ("42703", "its tables are not those of a rollout journal ({said}). Name another one with --journal"),
+)
+
+
+class Store:
+    """One database: reads that block nobody, and writes that take turns over all threads and processes.
+
+    Attributes:
+        where: its path or URL, without a password, for messages.
+        is_file: True where it is a file of this host (SQLite).
+    """
+
+    def __init__(self, url: str, *, wait_s: float, create: bool) -> None:
+        self._wait_s = wait_s
+        self._secret = ""
+        parsed = _parsed(url)
+        self.is_file = parsed.drivername == "sqlite"
+        if self.is_file:
+            path = Path(parsed.database or "").expanduser().absolute()
+            self.where = str(path)
+            _prepare_file(path, create=create)
+            self._engine = self._sqlite(path)
+        else:
+            self._secret = str(parsed.password or "")
+            self.where = parsed.set(query={}).render_as_string(hide_password=True)
+            self._engine = self._postgresql(parsed)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection on which each statement sees one consistent moment.
+
+        Raises:
+            JournalError: the database cannot be read.
+        """
+        with self._in_words(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection that no other writer shares the journal with; on disk when the block has been left.
+
+        An exception in the block undoes everything that was written in it.
+
+        Raises:
+            JournalError: the database cannot be written, or stayed locked for longer than the wait.
+        """
+        with self._in_words(), self._engine.begin() as connection:
+            self._take_turn(connection)
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def _take_turn(self, connection: Connection) -> None:
+        if self.is_file:
+            # SQLite's default transaction starts as a reader: two of them forked the chain (EVIDENCE.md, mechanics).
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return
+        wait_ms = str(int(self._wait_s * 1000))
+        # Local to the transaction, so that a connection pooler between us and the server changes nothing.
+        connection.execute(
+            text(
+                "SELECT set_config('lock_timeout', :wait, true), set_config('statement_timeout', :twice, true), "
+                "set_config('synchronous_commit', 'on', true)"
+            ),
+            {"wait": wait_ms, "twice": str(2 * int(wait_ms))},
+        )
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+
+    def _sqlite(self, path: Path) -> Engine:
+        def connect() -> sqlite3.Connection:
+            # mode=rw: a journal that was deleted under a run must not come back empty. isolation_level=None: this
+            # class alone says BEGIN. No pool: a connection that a fork inherits would lose the file's locks.
+            return sqlite3.connect(
+                f"file:{quote(str(path))}?mode=rw",
+                uri=True,
+                timeout=self._wait_s,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+
+        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+        event.listen(engine, "connect", _flush_to_disk)
+        return engine
+
+    def _postgresql(self, url: URL) -> Engine:
+        seconds = max(2, round(self._wait_s))
+        options = {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000, "keepalives_idle": seconds}
+        try:
+            return create_engine(
+                url,
+                # The driver's own options in the URL win.
+                connect_args={key: value for key, value in options.items() if key not in url.query},
+                # A snapshot must not be older than the lock, or the head of the chain would be stale.
+                isolation_level="READ COMMITTED",
+                pool_pre_ping=True,
+                max_overflow=-1,
+            )
+        except ImportError:
+            raise JournalError(
+                f"journal {self.where}: the driver psycopg is not installed. Run: pip install 'psycopg[binary]'"
+            ) from None
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            # Not chained: a driver's error may carry the connection's parameters.
+            raise JournalError(f"journal {self.where}: {self._reason(error.orig)}") from None
+
+    def _reason(self, error: object) -> str:
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if self._secret:
+            said = said.replace(self._secret, "***")
+        code = getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None) or ""
+        for prefix, reason in _REASONS:
+            if code.startswith(prefix):
+                return reason.format(said=said, wait_s=self._wait_s)
+        return f"{said}. Check that the database is reachable and whole, then call again"
+
+
+def _flush_to_disk(connection: sqlite3.Connection, _record: Any) -> None:
+    # EXTRA, not FULL: with FULL, a power cut right after the commit can bring back the rollback file and with it the
+    # state before, because the folder was not flushed.
+    connection.execute("PRAGMA synchronous=EXTRA")
+
+
+def _parsed(url: str) -> URL:
+    """Return the URL of a supported database; a plain path is SQLite's.
+
+    Raises:
+        JournalError: it is no URL, of another database, or names no file. Never repeats a password.
+    """
+    if "://" not in url:
+        return URL.create("sqlite", database=url)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise JournalError(f"--journal is not a URL: {_FORMS}; special characters in a password as %40, %3A") from None
+    kind = parsed.drivername.partition("+")[0]
+    if kind in {"postgresql", "postgres"}:
+        if "@" in (parsed.host or ""):
+            raise JournalError(f"--journal holds two @: {_FORMS}; write the one in the password as %40")
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername != "sqlite":
+        raise JournalError(f"--journal: {parsed.drivername} is not supported: {_FORMS}")
+    if parsed.query or parsed.database in {None, "", ":memory:"}:
+        raise JournalError(f"--journal: SQLite needs the path of a file, without options: {_FORMS}")
+    return parsed
+
+
+_FORMS = "write a path, sqlite:////absolute/path, or postgresql+psycopg://user:password@host:port/database"
+
+
+def _prepare_file(path: Path, *, create: bool) -> None:
+    """See that the file is there, and nobody else's to read; the files that SQLite puts beside it inherit its mode."""
+    try:
+        if not path.exists():
+            if not create:
+                raise JournalError(f"there is no journal at {path}. Name an existing one with --journal")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Never opened if it exists: closing any handle on a file drops the locks that SQLite holds on it.
+            with suppress(FileExistsError):
+                path.touch(mode=0o600, exist_ok=False)
+        if not path.is_file():
+            raise JournalError(f"journal {path}: this is not a file. Name a file with --journal")
+    except OSError as error:
+        raise JournalError(
+            f"journal {path}: it cannot be made ({error.filename}: {error.strerror}). "
+            "Name a file in a writable folder with --journal"
+        ) from None
+    # A journal on a read-only medium, or somebody else's, can still be read.
+    with suppress(OSError):
+        path.chmod(path.stat().st_mode & 0o700)

@@ -1,0 +1,97 @@
+"""What the terminal shows: the header, one line a clause, and the closing block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rollout.clauses import PHASES, Clause
+from rollout.closure import Closure
+from rollout.errors import ExitCode
+from rollout.record import Decision
+from rollout.session import Session
+
+MARKS = {"passed": "✓", "failed": "✗", "not run": "·", "skipped": "-"}
+_GOOD = {Decision.KEPT: {"green": True}, None: {"green": True}, Decision.NOTHING_APPLIED: {"yellow": True}}
+_BAD: dict[str, bool] = {"red": True, "bold": True}
+_COLOURS = {
+    "passed": {"green": True},
+    "failed": {"red": True},
+    "not run": {"yellow": True},
+    "skipped": {"yellow": True},
+}
+
+
+class Listing:
+    """Writes through pytest's terminal reporter, which knows whether there is a terminal and colour."""
+
+    def __init__(self, session: Session) -> None:
+        """Keep what the lines speak of."""
+        self._session = session
+        self._reporter: Any = None
+        self._phase: str | None = None
+
+    def attach(self, reporter: Any) -> None:
+        """Take the place of pytest's file names, dots and percentages."""
+        self._reporter = reporter
+        reporter.showfspath = False
+        reporter._show_progress_info = False  # noqa: SLF001 - pytest has no public switch for it
+
+    def header(self, option: Any) -> list[str]:
+        """Return the header: what, where, from which option, and what is switched off."""
+        session, rollout = self._session, self._session.rollout
+        source = "--activate" if option.activate else "--scenario" if option.scenario else "default"
+        target = "--gateway" if option.gateway else "--target" if option.target else "from the scenario"
+        where = "started on demand" if session.embedded else target
+        lines = [
+            f"rollout: {rollout.id} ({'continued' if session.resumed else 'new'})",
+            f"scenario: {rollout.scenario.source} ({source}), SHA-256 {rollout.digest[:12]}",
+            f"change: activate {rollout.change}",
+            f"target: {rollout.target.name} at {rollout.target.url} ({where}), policy {rollout.policy.name}",
+            f"phases: {', '.join(session.phases)}; distribution is off: one session is one rollout",
+            f"evidence: {rollout.folder}",
+        ]
+        return lines + session.remarks
+
+    def row(self, clause: Clause | None, outcome: str, message: str, duration_s: float) -> None:
+        """Print one clause's line, and the reason below it where it did not pass."""
+        if self._reporter is None:
+            return
+        phase = clause.phase if clause else "closure"
+        if phase != self._phase:
+            self._phase = phase
+            number = PHASES.index(phase) + 1 if phase in PHASES else len(PHASES) + 1
+            self._reporter.write_line(f"{number} {phase}", bold=True)
+        title = str(clause) if clause else "closure"
+        self._reporter.write_line(f"  {MARKS[outcome]} {title} ({duration_s:.2f} s)", **_COLOURS[outcome])
+        for line in message.splitlines():
+            self._reporter.write_line(f"      {line}")
+
+    def summary(self, reporter: Any, closure: Closure, code: int, trouble: str | None) -> None:
+        """Print the verdict, why, what was not run, where the evidence is, and the next step."""
+        rollout = self._session.rollout
+        colour = _GOOD.get(closure.decision, _BAD)
+        reporter.write_sep("=", f"{closure.word}: {rollout.change} on {rollout.target.name}", **colour)
+        reporter.write_line(f"why: {closure.why}")
+        for row in closure.rollback:
+            reporter.write_line(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
+        not_run = [clause for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")]
+        if not_run:
+            reporter.write_line(f"not run: {', '.join(not_run)}")
+        if self._session.left_out:
+            reporter.write_line(f"not owed: {', '.join(self._session.left_out)}")
+        if trouble:
+            reporter.write_line(f"trouble: {trouble}", **_BAD)
+        for command in closure.commands:
+            reporter.write_line(f"  {command}", **_BAD)
+        if closure.next_step:
+            reporter.write_line(f"next: {closure.next_step}")
+        reporter.write_line(f"evidence: {rollout.folder}")
+        reporter.write_line(f"exit code: {code} {name_of(code)}")
+
+
+def name_of(code: int) -> str:
+    """Return an exit code's name."""
+    try:
+        return ExitCode(code).name
+    except ValueError:
+        return "pytest's own"

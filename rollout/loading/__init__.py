@@ -1,0 +1,139 @@
+"""Input validation: scenario, targets and policy are read, judged together, and refused all at once or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from rollout.errors import InvalidInput
+from rollout.loading import scenarios
+from rollout.loading.choosing import Wish, choose
+from rollout.loading.fields import text
+from rollout.loading.policies import policies
+from rollout.loading.scenarios import Asked, CheckSandbox
+from rollout.loading.source import Source
+from rollout.loading.targets import Listed, targets
+from rollout.loading.yaml_lines import read
+from rollout.policy import Policy
+from rollout.request import Request
+
+__all__ = ["CheckSandbox", "Request", "load"]
+
+
+def load(
+    *,
+    scenario: Path | None,
+    activate: str | None,
+    ticket: str | None,
+    target: str | None,
+    gateway: str | None,
+    directory: Path,
+    env: Mapping[str, str],
+    check_sandbox: CheckSandbox | None = None,
+) -> Request:
+    """Return what this run is asked to do. Nothing is sent anywhere.
+
+    Args:
+        scenario: the scenario's file.
+        activate: ``PROVIDER:MODEL``, a scenario from the command line, in place of a file.
+        ticket: ``--ticket``, which overrides the file's.
+        target: ``--target``, which overrides the file's.
+        gateway: ``--gateway``, a base URL; one that no target lists has the production policy, loopback excepted.
+        directory: the folder with ``targets.yaml`` and ``policy.yaml``; those beside the scenario are preferred.
+        env: environment variables: tokens must be set in it, and it names the author where the file does not.
+        check_sandbox: judges the scenario's ``sandbox:``.
+
+    Raises:
+        InvalidInput: anything is wrong with any of them; it lists everything.
+    """
+    beside = directory if scenario is None else scenario.parent
+    policy_file = _one_of(beside / "policy.yaml", directory / "policy.yaml")
+    targets_file = _one_of(beside / "targets.yaml", directory / "targets.yaml")
+    options = {name: Source(name) for name in ("--activate", "--ticket", "--target", "--gateway")}
+
+    asked = _asked(scenario, activate, options["--activate"], _ticket(ticket, options["--ticket"]), env)
+    ruling = policies(policy_file)
+    listed = targets(targets_file, ruling)
+    wish = Wish(asked.form.target, asked.source, ("target",))
+    chosen = choose(listed, wish, Wish(target, options["--target"]), gateway, options["--gateway"])
+    policy = ruling.get(chosen.target.environment) if chosen else None
+    if chosen and policy:
+        scenarios.judge(asked, chosen, policy, check_sandbox)
+        _refuse_missing_secrets(chosen, targets_file, env)
+
+    _raise_if_any(*options.values(), asked.source, targets_file, policy_file)
+    return _request(asked, chosen, policy)
+
+
+def _asked(
+    scenario: Path | None, activate: str | None, option: Source, ticket: str | None, env: Mapping[str, str]
+) -> Asked:
+    if scenario is None:
+        return scenarios.from_option(activate or "", option, ticket, env)
+    if activate is not None:
+        option.refuse((), "makes a scenario of its own; leave out --activate or --scenario")
+    return scenarios.from_file(scenario, read(scenario, _shown(scenario)), ticket, env)
+
+
+def _ticket(value: str | None, source: Source) -> str | None:
+    if value is None:
+        return None
+    try:
+        return text(value)
+    except ValueError as error:
+        source.refuse((), str(error))
+        return None
+
+
+def _one_of(preferred: Path, otherwise: Path) -> Source:
+    """Return the first of two files that is there; neither is an empty one, for `embedded` needs none."""
+    path = next((path for path in (preferred, otherwise) if _is_there(path)), None)
+    return Source(_shown(otherwise)) if path is None else read(path, _shown(path))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _shown(path: Path) -> str:
+    """Return the path as short as it is unambiguous: relative below the current directory."""
+    name = str(path)
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        name = os.path.relpath(path)
+    return name if name.isprintable() else repr(name)
+
+
+def _refuse_missing_secrets(chosen: Listed, source: Source, env: Mapping[str, str]) -> None:
+    """Refuse a token that is not there or cannot be sent, and a certificate that cannot be read."""
+    target = chosen.target
+    for key, variable in (("token_env", target.token_env), ("twin_token_env", target.twin_token_env)):
+        if variable and (reason := _why_unusable(env.get(variable, ""))):
+            source.refuse((*chosen.place, key), f"the environment variable {variable} {reason}")
+    for key in ("ca_file", "client_cert", "client_key"):
+        file: Path | None = getattr(target.tls, key)
+        if file and not file.is_file():
+            source.refuse((*chosen.place, "tls", key), f"there is no file {file}; check the path")
+
+
+def _why_unusable(token: str) -> str | None:
+    if not token:
+        return "is not set; export it with the gateway's token before the run"
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        return "holds a space, a line break or a character that no HTTP header can carry; set it to the token alone"
+    return None
+
+
+def _raise_if_any(*sources: Source) -> None:
+    if found := [problem for source in sources for problem in source.in_order()]:
+        # Once each: the source of a scenario from the command line is an option's.
+        raise InvalidInput(dict.fromkeys(found))
+
+
+def _request(asked: Asked, chosen: Listed | None, policy: Policy | None) -> Request:
+    if chosen is None or policy is None:  # pragma: no cover - whoever leaves one out says why, and that was raised
+        raise AssertionError("a target or policy is missing, and nobody said why")
+    return Request(scenarios.build(asked, chosen), chosen.target, policy)

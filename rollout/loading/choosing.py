@@ -1,0 +1,91 @@
+"""Which target a run goes to: the scenario's word, ``--target`` over it, ``--gateway`` over both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from rollout.loading import addresses
+from rollout.loading.fields import near
+from rollout.loading.policies import PRODUCTION, SANDBOX
+from rollout.loading.source import Place, Source
+from rollout.loading.targets import Listed
+from rollout.request import EMBEDDED
+from rollout.target import Target
+from rollout.units import shown
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A target that was asked for by name.
+
+    Attributes:
+        name: its name; None where nobody asked.
+        source: who asked: the scenario or ``--target``.
+        place: where in there.
+    """
+
+    name: str | None
+    source: Source
+    place: Place = ()
+
+
+def choose(
+    listed: Mapping[str, Listed], scenario: Wish, option: Wish, gateway: str | None, at: Source
+) -> Listed | None:
+    """Return the target; None where it was refused.
+
+    Args:
+        listed: the known targets.
+        scenario: the scenario's wish.
+        option: that of ``--target``.
+        gateway: what ``--gateway`` says.
+        at: the source that ``--gateway`` is.
+    """
+    wish = option if option.name is not None else scenario
+    named = _named(listed, wish)
+    if gateway is None or named is None:
+        return named
+    try:
+        url = addresses.base_url(gateway)
+    except ValueError as error:
+        at.refuse((), str(error))
+        return None
+    owner = next((one for one in listed.values() if one.target.url == url), None)
+    if owner is not None:
+        return _owner(owner, option, at)
+    if option.name == EMBEDDED:
+        at.refuse((), f"{EMBEDDED!r} is started on demand and has a URL of its own; leave out --target or --gateway")
+        return None
+    # A scenario that is meant for a real target keeps that target's policy behind any URL: a tunnel is loopback too.
+    if option.name is not None or named.target.environment != SANDBOX:
+        return replace(named, target=_moved(named.target, url))
+    return replace(listed[EMBEDDED], target=_unlisted(url))
+
+
+def _named(listed: Mapping[str, Listed], wish: Wish) -> Listed | None:
+    name = EMBEDDED if wish.name is None else wish.name
+    if name not in listed:
+        known = f"{near(name, listed)}targets.yaml knows {', '.join(sorted(listed))}"
+        wish.source.refuse(wish.place, f"{shown(name)} is no target; {known}")
+        return None
+    return listed[name]
+
+
+def _owner(owner: Listed, option: Wish, at: Source) -> Listed | None:
+    if option.name not in {None, owner.target.name}:
+        at.refuse(
+            (), f"is the url of target {owner.target.name!r}, not of {option.name!r}; leave out one of the options"
+        )
+        return None
+    return owner
+
+
+def _moved(target: Target, url: str) -> Target:
+    environment = target.environment if addresses.is_loopback(url) else PRODUCTION
+    return replace(target, url=url, environment=environment)
+
+
+def _unlisted(url: str) -> Target:
+    environment = SANDBOX if addresses.is_loopback(url) else PRODUCTION
+    return Target(name=addresses.host_and_port(url), environment=environment, url=url)

@@ -1,0 +1,228 @@
+"""What a single value may look like. Every refusal says what was expected and gives an example.
+
+Values that may be a secret pasted into the wrong place (URLs, variable names) are never repeated.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rollout.clauses import CLAUSES
+from rollout.units import shown
+
+_LONGEST_LINE = 500
+_LONGEST_PROSE = 10_000
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_PROVIDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+_CONTACT = re.compile(r"(?P<name>[^<>]*\S)\s*<(?P<contact>[^<>]+)>")
+_PLACEHOLDER = re.compile(r"{([^{}]*)}")
+_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]*", re.ASCII)
+_CALLS_WITH_PROVIDER = frozenset({"status", "test_connection", "preflight", "activate", "metrics", "provider_health"})
+# The keys of rollout.gateway.paths.DEFAULTS, which lies a floor above; a test holds the two together.
+CALLS = _CALLS_WITH_PROVIDER | {
+    *("health", "runtime_config", "providers", "alerts", "governance", "chat", "audit", "system_status"),
+}
+
+
+T = TypeVar("T")
+
+
+class Unfit(ValueError):
+    """A value that is not what its key expects; pydantic collects these."""
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'x'? `` where a known word is close, else an empty text."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    close = get_close_matches(word.casefold(), folded, 1)
+    return f"did you mean {folded[close[0]]!r}? " if close else ""
+
+
+def given(value: T | None) -> T:
+    """Return the value, if there is one."""
+    if value is None:
+        raise Unfit("is empty; write a value, or remove the line")
+    return value
+
+
+def text(value: Any, *, longest: int = _LONGEST_LINE, breaks: str = "") -> str:
+    """Return one line of visible text; a whole number is taken as written.
+
+    Raises:
+        ValueError: it is no text, empty, too long, or holds characters that cannot be seen.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, (bool, float)):
+        raise Unfit(f"{shown(value)} is not text; put it in quotes if it is meant as text")
+    value = given(value)
+    if not isinstance(value, str):
+        raise Unfit(f"text is expected here, not {shown(value)}")
+    line: str = given(value.strip() or None)
+    if len(line) > longest:
+        raise Unfit(f"is {len(line):,} characters long; {longest:,} are the most")
+    for character in line:
+        if unicodedata.category(character) in _HIDDEN and character not in breaks:
+            raise Unfit(f"holds a character that cannot be seen (U+{ord(character):04X}); remove it")
+    return line
+
+
+def prose(value: Any) -> str:
+    """Return text that may have several lines."""
+    return text(value, longest=_LONGEST_PROSE, breaks="\n\t")
+
+
+def provider(value: Any) -> str:
+    """Return a provider's name; it becomes a part of the gateway's URLs."""
+    return _matching(value, _PROVIDER, "a provider's name (letters, digits, '.', '_', '-'); write one such as openai")
+
+
+def name(value: Any) -> str:
+    """Return a name that may stand in a file's name."""
+    return _matching(value, _PROVIDER, "a name of letters, digits, '.', '_' and '-'; write one such as openai-gpt-4o")
+
+
+def variable(value: Any) -> str:
+    """Return the name of an environment variable; a value that is none may be the secret itself: it is not shown."""
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+        raise Unfit("must be the name of an environment variable, such as GATEWAY_TOKEN; secrets stay out of files")
+    return value
+
+
+def channel(value: Any) -> str:
+    """Return ``log`` or the name of an environment variable with an Apprise URL, which may hold a secret: not shown."""
+    if not isinstance(value, str) or (value != "log" and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value)):
+        raise Unfit("must be `log` or the name of an environment variable that holds an Apprise URL, in capitals")
+    return value
+
+
+def header(value: Any) -> str:
+    """Return text that an HTTP header can carry."""
+    found = text(value)
+    if not found.isascii():
+        raise Unfit(f"{shown(found)} goes into an HTTP header, which takes plain ASCII only; write it without accents")
+    return found
+
+
+def clause(value: Any) -> str:
+    """Return the id of a clause of the procedure."""
+    found = text(value).upper()
+    if found not in CLAUSES:
+        hint = near(found, CLAUSES) or "write one such as PRE-2.1"
+        raise Unfit(f"{shown(value)} is no clause of the procedure; {hint.rstrip()}")
+    return found
+
+
+def flag(value: Any) -> bool:
+    """Return a yes or no."""
+    if not isinstance(value, bool):
+        raise Unfit(f"{shown(value)} is neither true nor false; write one of the two")
+    return value
+
+
+def choice(*allowed: str) -> Callable[[Any], str]:
+    """Return a reader of one of the `allowed` words."""
+
+    def read(value: Any) -> str:
+        if value not in allowed:
+            raise Unfit(f"{shown(value)} is not possible here; write {' or '.join(allowed)}")
+        return str(value)
+
+    return read
+
+
+def pattern(value: Any) -> str:
+    """Return a regular expression that compiles."""
+    found = text(value)
+    try:
+        re.compile(found)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Unfit(f"{shown(found)} is not a regular expression ({error}); mend it or escape it") from None
+    return found
+
+
+def file(value: Any) -> Path:
+    """Return an absolute path: the phases of one rollout may start in different directories."""
+    found = Path(text(value))
+    if not found.is_absolute():
+        raise Unfit(f"{shown(value)} is not an absolute path; write it from the root, such as /srv/gateway/.env")
+    return found
+
+
+def file_or_none(value: Any) -> Path | None:
+    """Return an absolute path, or None for the word ``none``: stated out of reach."""
+    return None if value == "none" else file(value)
+
+
+def call_path(value: Any) -> str:
+    """Return the path of a call below the gateway's base URL."""
+    found = text(value)
+    if not _PATH.fullmatch(found):
+        raise Unfit(f"{shown(found)} is not a path; write one such as /healthz")
+    return found
+
+
+def paths(value: Any) -> dict[str, Any]:
+    """Return call -> path as given, once the calls are known and name the provider where they must."""
+    found = mapping("health: /healthz")(value)
+    for call, path in found.items():
+        if call not in CALLS:
+            raise Unfit(f"{shown(call)} is no call; {near(call, CALLS)}the calls are {', '.join(sorted(CALLS))}")
+        demanded = {"provider"} if call in _CALLS_WITH_PROVIDER else set()
+        if isinstance(path, str) and set(_PLACEHOLDER.findall(path)) != demanded:
+            wanted = "must contain {provider}, and no other" if demanded else "must contain no"
+            raise Unfit(f"the path of {call!r} {wanted} placeholder; write one such as {_example(call)}")
+    return found
+
+
+def ticket_url(value: Any) -> str:
+    """Return the address of a ticket with ``{ticket}`` in it."""
+    found = text(value)
+    if not re.match(r"https?://[^/@\s]+/", found) or "@" in found.partition("//")[2].partition("/")[0]:
+        raise Unfit("must be an address without credentials, such as https://tracker.example.com/browse/{ticket}")
+    if _PLACEHOLDER.findall(found) != ["ticket"]:
+        raise Unfit("must contain {ticket} once, such as https://tracker.example.com/browse/{ticket}")
+    return found
+
+
+def contact(value: Any) -> Any:
+    """Return ``carol <carol@example.com>`` as the mapping that it abbreviates; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    match = _CONTACT.fullmatch(value.strip())
+    if match is None:
+        raise Unfit(f"{shown(value)} names no contact; write `carol <carol@example.com>`")
+    return match.groupdict()
+
+
+def mapping(example: str) -> Callable[[Any], dict[str, Any]]:
+    """Return a reader of mappings."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Unfit(f"a mapping is expected here, not {shown(value)}; write keys and values such as `{example}`")
+        return value
+
+    return read
+
+
+def items(value: Any) -> list[Any]:
+    """Return a list; a single value is a list of one."""
+    return value if isinstance(given(value), list) else [value]
+
+
+def _matching(value: Any, form: re.Pattern[str], expected: str) -> str:
+    found = text(value)
+    if not form.fullmatch(found):
+        raise Unfit(f"{shown(found)} is not {expected}")
+    return found
+
+
+def _example(call: str) -> str:
+    return f"/api/v1/providers/{{provider}}/{call}" if call in _CALLS_WITH_PROVIDER else f"/api/v1/{call}"

@@ -1,0 +1,240 @@
+"""What the files may say: pydantic at the border, every key with the reader of its value (`rollout.loading.fields`).
+
+Every key is optional here: what a file must say is judged with the rest, so that all mistakes show at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from rollout.loading import addresses, fields, measures
+
+Text = Annotated[str | None, BeforeValidator(fields.text)]
+Prose = Annotated[str | None, BeforeValidator(fields.prose)]
+Seconds = Annotated[float | None, BeforeValidator(measures.seconds)]
+Pace = Annotated[float | None, BeforeValidator(measures.pace)]
+Milliseconds = Annotated[float | None, BeforeValidator(measures.milliseconds)]
+Share = Annotated[float | None, BeforeValidator(measures.share)]
+Factor = Annotated[float | None, BeforeValidator(measures.factor)]
+Count = Annotated[int | None, BeforeValidator(measures.whole(1))]
+Flag = Annotated[bool | None, BeforeValidator(fields.flag)]
+Regex = Annotated[str | None, BeforeValidator(fields.pattern)]
+ProviderName = Annotated[str | None, BeforeValidator(fields.provider)]
+Variable = Annotated[str | None, BeforeValidator(fields.variable)]
+File = Annotated[Path | None, BeforeValidator(fields.file)]
+Url = Annotated[str | None, BeforeValidator(addresses.base_url)]
+Clock = Annotated[time | None, BeforeValidator(measures.time_of_day)]
+Texts = Annotated[list[Annotated[str, BeforeValidator(fields.text)]] | None, BeforeValidator(fields.items)]
+Channels = Annotated[list[Annotated[str, BeforeValidator(fields.channel)]] | None, BeforeValidator(fields.items)]
+Variables = Annotated[list[Annotated[str, BeforeValidator(fields.variable)]] | None, BeforeValidator(fields.items)]
+Clauses = Annotated[list[Annotated[str, BeforeValidator(fields.clause)]] | None, BeforeValidator(fields.items)]
+
+_LATER = "this version activates providers only; write `{activate: PROVIDER, model: MODEL}`"
+
+
+class Form(BaseModel):
+    """A mapping in a file.
+
+    Attributes:
+        example: what one looks like.
+        later: keys that are understood and not built yet, with what to say about them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    example: ClassVar[str] = "key: value"
+    later: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_mapping(cls, data: Any) -> Any:
+        return fields.mapping(cls.example)(data)
+
+    def given(self) -> dict[str, Any]:
+        """Return what the file says, by key."""
+        return {key: getattr(self, key) for key in self.model_fields_set}
+
+
+class WholeForm(Form):
+    """A mapping of which every key is needed."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        missing = [key for key, value in self if value is None]
+        if missing:
+            raise ValueError(f"{' and '.join(missing)} missing; write all, such as `{self.example}`")
+        return self
+
+
+class Activation(WholeForm):
+    """``{activate: openai, model: gpt-4o}``; without a model the gateway would reset it (GATEWAY_API.md, 8)."""
+
+    example = "{activate: openai, model: gpt-4o}"
+    later = {"set_env": _LATER, "limits": _LATER, "restart": _LATER}
+
+    activate: ProviderName = None
+    model: Text = None
+
+
+class ImpactForm(WholeForm):
+    """``{risk: …, affects: …, cost: …}`` (PRE-2.3)."""
+
+    example = "{risk: low, affects: all chat users, cost: +10 USD a day}"
+
+    risk: Prose = None
+    affects: Prose = None
+    cost: Prose = None
+
+
+class OperatorForm(WholeForm):
+    """``{name: …, contact: …}`` (PRE-4.3)."""
+
+    example = "{name: carol, contact: carol@example.com}"
+
+    name: Text = None
+    contact: Text = None
+
+
+class MonitorForm(Form):
+    """The bake time, in a scenario or as a target's defaults."""
+
+    example = "window: 30m"
+
+    window: Seconds = None
+    metrics_every: Pace = None
+    alerts_every: Pace = None
+    log_every: Pace = None
+    synthetic_every: Pace = None
+    way_back_every: Pace = None
+    short_span: Seconds = None
+    error_rate: Share = None
+    latency_factor: Factor = None
+    p95: Milliseconds = None
+    min_requests: Count = None
+    min_samples: Count = None
+    dark_in_a_row: Count = None
+    dark_share: Share = None
+    confirm_after: Seconds = None
+    stable_polls: Count = None
+    alerts: Annotated[str | None, BeforeValidator(fields.choice("any", "related"))] = None
+    prompt: Prose = None
+    expect: Prose = None
+    error_pattern: Regex = None
+
+
+class ScenarioForm(Form):
+    """One scenario file."""
+
+    example = "change: {activate: openai, model: gpt-4o}"
+
+    name: Annotated[str | None, BeforeValidator(fields.name)] = None
+    target: Annotated[str | None, BeforeValidator(fields.name)] = None
+    ticket: Text = None
+    author: Text = None
+    approved_by: Texts = None
+    impact: Annotated[ImpactForm | None, BeforeValidator(fields.given)] = None
+    operator: Annotated[OperatorForm | None, BeforeValidator(fields.contact)] = None
+    notify: Channels = None
+    fixes: Texts = None
+    rollback_to: Annotated[Activation | None, BeforeValidator(fields.given)] = None
+    change: Annotated[list[Activation] | None, BeforeValidator(fields.items)] = None
+    monitor: Annotated[MonitorForm | None, BeforeValidator(fields.given)] = None
+    sandbox: Annotated[dict[str, Any] | None, BeforeValidator(fields.mapping("users_per_s: 20"))] = None
+
+
+class TlsForm(Form):
+    """How a TLS connection is made."""
+
+    example = "ca_file: /etc/ssl/gateway-ca.pem"
+
+    ca_file: File = None
+    client_cert: File = None
+    client_key: File = None
+
+    @model_validator(mode="after")
+    def _key_has_a_certificate(self) -> Self:
+        if self.client_key and not self.client_cert:
+            raise ValueError("client_key stands without a client_cert; add the certificate")
+        return self
+
+
+class TimeoutsForm(Form):
+    """Outer deadlines of calls."""
+
+    example = "activate: 30s"
+
+    read: Pace = None
+    chat: Pace = None
+    activate: Pace = None
+
+
+class WindowForm(Form):
+    """A weekly change window (PRE-4.1)."""
+
+    example = '{days: mon-fri, from: "22:00", to: "06:00"}'
+
+    days: Annotated[frozenset[int] | None, BeforeValidator(measures.days)] = None
+    opens: Annotated[Clock, Field(alias="from")] = None
+    closes: Annotated[Clock, Field(alias="to")] = None
+
+    @model_validator(mode="after")
+    def _opens(self) -> Self:
+        if self.opens is None or self.closes is None:
+            raise ValueError(f"from and to are both needed; write `{self.example}`")
+        if self.opens == self.closes:
+            raise ValueError('never opens, because from and to are the same; for a whole day write to: "24:00"')
+        return self
+
+
+class TargetForm(Form):
+    """One target of ``targets.yaml``."""
+
+    example = "{url: https://gateway.example.com, environment: production}"
+
+    url: Url = None
+    embedded: Flag = None
+    environment: Annotated[str | None, BeforeValidator(fields.name)] = None
+    token_env: Variable = None
+    user: Annotated[str | None, BeforeValidator(fields.header)] = None
+    tls: Annotated[TlsForm | None, BeforeValidator(fields.given)] = None
+    timeouts: Annotated[TimeoutsForm | None, BeforeValidator(fields.given)] = None
+    paths: Annotated[
+        dict[str, Annotated[str, BeforeValidator(fields.call_path)]] | None, BeforeValidator(fields.paths)
+    ] = None
+    twin: Text = None
+    twin_token_env: Variable = None
+    safe: Annotated[Activation | None, BeforeValidator(fields.given)] = None
+    env_file: Annotated[Path | None, BeforeValidator(fields.file_or_none)] = None
+    log_file: Annotated[Path | None, BeforeValidator(fields.file_or_none)] = None
+    activation_rewrites: Variables = None
+    provider_key: Variable = None
+    model_key: Variable = None
+    reported_as: Annotated[
+        dict[str, Annotated[str, BeforeValidator(fields.provider)]] | None,
+        BeforeValidator(fields.mapping("google: google-gemini")),
+    ] = None
+    prove_way_back: Flag = None
+    latency_bound: Milliseconds = None
+    windows: Annotated[list[WindowForm] | None, BeforeValidator(fields.items)] = None
+    time_zone: Annotated[str | None, BeforeValidator(measures.time_zone)] = None
+    monitor: Annotated[MonitorForm | None, BeforeValidator(fields.given)] = None
+    notify: Channels = None
+
+
+class PolicyForm(Form):
+    """What one environment of ``policy.yaml`` demands."""
+
+    example = "{window_at_least: 30m, approvals_at_least: 1}"
+
+    window_at_least: Seconds = None
+    not_demanded: Clauses = None
+    ticket_pattern: Regex = None
+    ticket_url: Annotated[str | None, BeforeValidator(fields.ticket_url)] = None
+    approvals_at_least: Annotated[int | None, BeforeValidator(measures.whole(0))] = None
+    precheck_max_age: Seconds = None
+    outside_window: Annotated[str | None, BeforeValidator(fields.choice("warn", "block"))] = None
+    confirm_within: Seconds = None

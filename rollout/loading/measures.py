@@ -1,0 +1,115 @@
+"""Numbers, durations, shares and times of a single value. Every refusal says what was expected, with an example."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Callable
+from datetime import time
+from typing import Any
+
+from rollout import units
+from rollout.loading.fields import Unfit, items, near, text
+from rollout.units import shown
+
+_LONGEST_SECONDS = 31 * 86_400.0
+_MOST = 1_000_000
+_ALL_PERCENT = 100
+_LARGEST_FACTOR = 100
+_TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def whole(least: int) -> Callable[[Any], int]:
+    """Return a reader of whole numbers from `least` on."""
+
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Unfit(f"{shown(value)} is not a whole number; write one such as {max(least, 3)}")
+        if not least <= value <= _MOST:
+            raise Unfit(f"{value} is out of range; it must be at least {least} and at most {_MOST:,}")
+        return value
+
+    return read
+
+
+def seconds(value: Any) -> float:
+    """Return a duration in seconds, above zero and up to 31 days."""
+    return _duration(value, least=0.001)
+
+
+def pace(value: Any) -> float:
+    """Return how often something is done, in seconds: at most ten times a second, to spare the gateway."""
+    return _duration(value, least=0.1)
+
+
+def milliseconds(value: Any) -> float:
+    """Return a latency in milliseconds; a number without a unit is refused, because people mean milliseconds by it."""
+    if isinstance(value, (int, float)) or (isinstance(value, str) and value.strip().isdigit()):
+        raise Unfit(f"{shown(value)} has no unit; write one such as 800ms or 1.5s")
+    return round(_duration(value, least=0.001) * 1000, 6)
+
+
+def share(value: Any) -> float:
+    """Return a fraction strictly between 0 and 1."""
+    found = units.fraction(value)
+    if not 0 < found < 1:
+        hint = (
+            f"; write {found:g}% if that is meant"
+            if isinstance(value, (int, float)) and 1 <= found < _ALL_PERCENT
+            else ""
+        )
+        raise Unfit(f"{shown(value)} is out of range; it must be above 0% and below 100%{hint}")
+    return found
+
+
+def factor(value: Any) -> float:
+    """Return a factor above 1: at the baseline itself every run would trip."""
+    found = units.factor(value)
+    if not 1 < found <= _LARGEST_FACTOR:
+        raise Unfit(f"{shown(value)} is out of range; it must be above 1x and at most {_LARGEST_FACTOR}x")
+    return found
+
+
+def days(value: Any) -> frozenset[int]:
+    """Return the weekdays of ``mon-fri`` or ``[sat, sun]``, Monday is 0."""
+    found: set[int] = set()
+    for part in items(value):
+        names = [day.strip()[:3].lower() for day in part.split("-")] if isinstance(part, str) else []
+        if not 1 <= len(names) <= 2 or any(day not in _DAYS for day in names):  # noqa: PLR2004 - one day, or from-to
+            raise Unfit(f"{shown(part)} is not a weekday; write mon-fri, or a list such as [sat, sun]")
+        first, last = _DAYS.index(names[0]), _DAYS.index(names[-1])
+        found |= {day % 7 for day in range(first, last + 1 if last >= first else last + 8)}
+    return frozenset(found)
+
+
+def time_of_day(value: Any) -> time:
+    """Return a time of the day; ``24:00`` is its last moment."""
+    if value == "24:00":
+        return time.max
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise Unfit(f'{shown(value)} is not a time of the day; write one such as "22:00"')
+    return time(int(match[1]), int(match[2]))
+
+
+def time_zone(value: Any) -> str:
+    """Return an IANA time zone's name."""
+    found = text(value)
+    if found == "UTC":
+        return found
+    try:
+        zoneinfo.ZoneInfo(found)
+    except (OSError, ValueError, KeyError):
+        hint = near(found, zoneinfo.available_timezones()) or "write one such as UTC or Europe/Berlin"
+        raise Unfit(f"{shown(found)} is no time zone; {hint.rstrip()}") from None
+    return found
+
+
+def _duration(value: Any, *, least: float) -> float:
+    found = units.duration(value)
+    if found < least:
+        raise Unfit(f"{shown(value)} is too short; {units.show_duration(least)} is the least")
+    if found > _LONGEST_SECONDS:
+        raise Unfit(f"{shown(value)} is too long; 31 days are the most")
+    return found

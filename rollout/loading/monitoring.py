@@ -1,0 +1,77 @@
+"""The bake time: the scenario's word over the target's over the procedure's, and what may not be loosened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rollout.loading.forms import MonitorForm
+from rollout.loading.policies import SANDBOX
+from rollout.loading.source import Place, Source
+from rollout.policy import Policy
+from rollout.scenario import Limits, Monitor
+from rollout.units import show_duration, show_fraction
+
+_LIMITS = {"error_rate": "error_rate", "latency_factor": "latency_factor", "p95": "p95_ms"}
+_IN_SECONDS = frozenset(
+    {"window", "metrics_every", "alerts_every", "log_every", "synthetic_every", "way_back_every", "short_span"}
+    | {"confirm_after"}
+)
+_PROCEDURE = Monitor()
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One place that speaks about the bake time.
+
+    Attributes:
+        source: where it stands.
+        place: the place of its mapping in there.
+        form: what it says; None where it says nothing.
+    """
+
+    source: Source
+    place: Place
+    form: MonitorForm | None
+
+
+def monitor(layers: Sequence[Layer]) -> Monitor:
+    """Return the bake time in effect; the first layer that speaks of a key has the last word."""
+    given: dict[str, Any] = {}
+    for layer in reversed(layers):
+        given |= layer.form.given() if layer.form else {}
+    limits = Limits(**{_LIMITS[key]: value for key, value in given.items() if key in _LIMITS})
+    rest = {f"{key}_s" if key in _IN_SECONDS else key: value for key, value in given.items() if key not in _LIMITS}
+    return Monitor(limits=limits, **rest)
+
+
+def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy) -> None:
+    """Refuse a bake time that watches less than the policy or the procedure ask for (PRE-4.4, MON-2, MON-3)."""
+    if planned.window_s < policy.window_at_least_s:
+        asked = f"{policy.name} asks for ({show_duration(policy.window_at_least_s)})"
+        _refuse(layers, "window", f"{show_duration(planned.window_s)} is shorter than {asked}; raise it")
+    for key, every_s in (("metrics_every", planned.metrics_every_s), ("alerts_every", planned.alerts_every_s)):
+        if every_s > planned.window_s:
+            window = show_duration(planned.window_s)
+            _refuse(layers, key, f"{show_duration(every_s)} is longer than the window ({window}); look more often")
+    if policy.name != SANDBOX:
+        _refuse_looser_than_procedure(layers, planned)
+
+
+def _refuse_looser_than_procedure(layers: Sequence[Layer], planned: Monitor) -> None:
+    mine, procedure = planned.limits, _PROCEDURE.limits
+    for key, value, most, show in (
+        ("error_rate", mine.error_rate, procedure.error_rate, show_fraction),
+        ("latency_factor", mine.latency_factor, procedure.latency_factor, lambda number: f"{number:g}x"),
+        ("metrics_every", planned.metrics_every_s, _PROCEDURE.metrics_every_s, show_duration),
+        ("alerts_every", planned.alerts_every_s, _PROCEDURE.alerts_every_s, show_duration),
+    ):
+        if value > most:
+            _refuse(layers, key, f"{show(value)} is looser than the procedure's {show(most)}; lower it")
+
+
+def _refuse(layers: Sequence[Layer], key: str, message: str) -> None:
+    spoken = (layer for layer in layers if layer.form and key in layer.form.model_fields_set)
+    layer = next(spoken, layers[0])
+    layer.source.refuse((*layer.place, key), message)

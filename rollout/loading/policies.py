@@ -1,0 +1,69 @@
+"""``policy.yaml``: what each environment demands at least."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rollout.loading.border import fill, reads_as_name
+from rollout.loading.forms import PolicyForm
+from rollout.loading.source import Source
+from rollout.policy import Policy
+from rollout.units import show_duration
+
+PRODUCTION = "production"
+SANDBOX = "sandbox"
+
+BUILT_IN = {
+    PRODUCTION: Policy(name=PRODUCTION),
+    SANDBOX: Policy(
+        name=SANDBOX,
+        window_at_least_s=3.0,
+        not_demanded=frozenset({"PRE-2.1", "PRE-2.2", "PRE-2.3", "PRE-3.1", "PRE-3.2", "PRE-4.2", "PRE-4.3"}),
+        outside_window="warn",
+    ),
+}
+"""What rules where ``policy.yaml`` says nothing."""
+
+_FIELDS = {
+    "window_at_least": "window_at_least_s",
+    "precheck_max_age": "precheck_max_age_s",
+    "confirm_within": "confirm_within_s",
+}
+
+
+def policies(source: Source) -> dict[str, Policy]:
+    """Return environment -> policy, those built in included."""
+    found = dict(BUILT_IN)
+    for name, data in source.data.items():
+        form = fill(PolicyForm, data, source, (name,))
+        reads_as_name(source, name)
+        demands = {_FIELDS.get(key, key): _frozen(value) for key, value in form.given().items()}
+        found[name] = replace(BUILT_IN.get(name, Policy(name)), **demands)
+    _refuse_loose_production(found[PRODUCTION], source)
+    return found
+
+
+def _refuse_loose_production(policy: Policy, source: Source) -> None:
+    """Refuse a production policy that asks for less than the procedure does; it may ask for more."""
+    least = BUILT_IN[PRODUCTION]
+    if policy.window_at_least_s < least.window_at_least_s:
+        source.refuse(
+            (PRODUCTION, "window_at_least"),
+            f"{show_duration(policy.window_at_least_s)} is shorter than the procedure's "
+            f"{show_duration(least.window_at_least_s)} (PRE-4.4); raise it, or give the target another environment",
+        )
+    if policy.approvals_at_least < least.approvals_at_least:
+        source.refuse(
+            (PRODUCTION, "approvals_at_least"),
+            f"{policy.approvals_at_least} is less than the procedure's {least.approvals_at_least} (PRE-2.2); raise it",
+        )
+    if policy.not_demanded:
+        source.refuse(
+            (PRODUCTION, "not_demanded"),
+            "production demands every clause of the procedure; remove the list, or give the target another environment",
+        )
+
+
+def _frozen(value: Any) -> Any:
+    return frozenset(value) if isinstance(value, list) else value

@@ -1,0 +1,145 @@
+"""A scenario, from its file or from the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout.loading import fields
+from rollout.loading.addresses import is_loopback
+from rollout.loading.border import fill
+from rollout.loading.forms import Activation, ScenarioForm
+from rollout.loading.monitoring import Layer, monitor, refuse_loose
+from rollout.loading.policies import SANDBOX
+from rollout.loading.source import Place, Source
+from rollout.loading.targets import Listed, activation
+from rollout.policy import Policy
+from rollout.scenario import Impact, Operator, ProviderChange, Scenario
+
+CheckSandbox = Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]]
+"""Returns (path, message) for everything that is wrong with a scenario's ``sandbox:``."""
+
+_EXAMPLE = "change: {activate: openai, model: gpt-4o}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks for, before it is known where it goes.
+
+    Attributes:
+        source: where it stands.
+        form: what it says.
+        name: its name, where it gives itself none.
+        ticket: what ``--ticket`` says.
+        author: who asks, where it names nobody.
+        file: its file; None for the command line.
+    """
+
+    source: Source
+    form: ScenarioForm
+    name: str
+    ticket: str | None
+    author: str
+    file: Path | None = None
+
+
+def from_file(path: Path, source: Source, ticket: str | None, env: Mapping[str, str]) -> Asked:
+    """Return what the file asks for; what is wrong with it is refused in `source`."""
+    form = fill(ScenarioForm, source.data, source)
+    if not source.data and not source.problems:
+        source.refuse((), f"is empty; write at least `{_EXAMPLE}`")
+    elif source.data and "change" not in source.data:
+        source.refuse(("change",), f"is missing; write what to change, such as `{_EXAMPLE}`")
+    _refuse_odd_changes(form, source)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.")[:64] or "scenario"
+    return Asked(source, form, name, ticket, _author(env), path)
+
+
+def from_option(value: str, source: Source, ticket: str | None, env: Mapping[str, str]) -> Asked:
+    """Return what ``--activate=PROVIDER:MODEL`` asks for; a model's name may have colons of its own."""
+    provider, colon, model = value.partition(":")
+    form = ScenarioForm()
+    if not colon or not model.strip():
+        source.refuse((), "names no model; write PROVIDER:MODEL, such as openai:gpt-4o")
+    else:
+        try:
+            form = ScenarioForm(change=[Activation(activate=fields.provider(provider), model=fields.text(model))])
+        except ValueError as error:
+            source.refuse((), str(error))
+    return Asked(source, form, f"activate-{provider.strip()}", ticket, _author(env))
+
+
+def judge(asked: Asked, listed: Listed, policy: Policy, check_sandbox: CheckSandbox | None) -> None:
+    """Refuse what does not fit the target or its policy."""
+    layers = _layers(asked, listed)
+    refuse_loose(layers, monitor(layers), policy)
+    if asked.form.sandbox is None:
+        return
+    if not _may_steer_a_sandbox(listed):
+        message = f"steers the embedded gateway only, and this run goes to {listed.target.name!r}; remove it"
+        asked.source.refuse(("sandbox",), message)
+    for path, message in check_sandbox(asked.form.sandbox) if check_sandbox else ():
+        asked.source.refuse(_place(path), message)
+
+
+def build(asked: Asked, listed: Listed) -> Scenario:
+    """Return the scenario; nothing in it was refused."""
+    form = asked.form
+    return Scenario(
+        name=form.name or asked.name,
+        source=asked.source.name,
+        target=listed.target.name,
+        changes=tuple(activation(change) for change in form.change or ()),
+        author=form.author or asked.author,
+        ticket=asked.ticket or form.ticket,
+        approved_by=tuple(form.approved_by or ()),
+        impact=Impact(**form.impact.given()) if form.impact else None,
+        operator=Operator(**form.operator.given()) if form.operator else None,
+        notify=listed.notify if form.notify is None else tuple(form.notify),
+        fixes=tuple(form.fixes or ()),
+        rollback_to=_optional(form.rollback_to),
+        monitor=monitor(_layers(asked, listed)),
+        sandbox=form.sandbox or {},
+        file=asked.file,
+    )
+
+
+def _refuse_odd_changes(form: ScenarioForm, source: Source) -> None:
+    changes = form.change or []
+    if len(changes) > 1:
+        source.refuse(("change", 1), "several changes in one scenario are not built yet; write one scenario for each")
+    if form.change == []:
+        source.refuse(("change",), f"is an empty list; write what to change, such as `{_EXAMPLE}`")
+    if changes and form.rollback_to == changes[0]:
+        source.refuse(
+            ("rollback_to",), "is what the change activates, so a rollback would change nothing; name another"
+        )
+
+
+def _layers(asked: Asked, listed: Listed) -> tuple[Layer, Layer]:
+    return Layer(asked.source, ("monitor",), asked.form.monitor), listed.layer
+
+
+def _may_steer_a_sandbox(listed: Listed) -> bool:
+    url = listed.target.url
+    return url is None or (listed.target.environment == SANDBOX and is_loopback(url))
+
+
+def _place(path: str) -> Place:
+    parts = re.findall(r"[^.\[\]]+", path)
+    return ("sandbox", *(int(part) if part.isdecimal() else part for part in parts))
+
+
+def _author(env: Mapping[str, str]) -> str:
+    """Return the environment's user; one that cannot be written down is unknown."""
+    try:
+        return fields.text(env.get("USER") or env.get("LOGNAME"))
+    except ValueError:
+        return "unknown"
+
+
+def _optional(form: Activation | None) -> ProviderChange | None:
+    return activation(form) if form else None

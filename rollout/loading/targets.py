@@ -1,0 +1,151 @@
+"""``targets.yaml``: the gateways that are known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rollout.loading import addresses
+from rollout.loading.border import fill, reads_as_name
+from rollout.loading.fields import near
+from rollout.loading.forms import Activation, TargetForm, WindowForm
+from rollout.loading.monitoring import Layer
+from rollout.loading.policies import PRODUCTION, SANDBOX
+from rollout.loading.source import Place, Source
+from rollout.policy import Policy
+from rollout.request import EMBEDDED
+from rollout.scenario import ProviderChange
+from rollout.target import ChangeWindow, Target, Timeouts, Tls
+from rollout.units import shown
+
+_AS_THEY_ARE = frozenset(
+    {"url", "token_env", "user", "paths", "twin", "twin_token_env", "env_file", "log_file", "provider_key", "model_key"}
+    | {"reported_as", "prove_way_back", "time_zone"}
+)
+_EVERY_DAY = frozenset(range(7))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A target with what the file says beyond it.
+
+    Attributes:
+        target: the target.
+        place: where it stands in ``targets.yaml``.
+        layer: its defaults for the bake time.
+        notify: its default channels.
+    """
+
+    target: Target
+    place: Place
+    layer: Layer
+    notify: tuple[str, ...] = ()
+
+
+def targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, Listed]:
+    """Return name -> target; `embedded` is always among them."""
+    found = {EMBEDDED: _listed(EMBEDDED, TargetForm(), source)}
+    for name, data in source.data.items():
+        reads_as_name(source, name)
+        form = fill(TargetForm, data, source, (name,))
+        _refuse_contradictions(name, form, data, source)
+        found[name] = _listed(name, form, source)
+        _refuse_unknown_environment(found[name].target, policies, source)
+    _refuse_shared_urls(found.values(), source)
+    return {name: replace(one, target=_with_twin(one.target, found, source)) for name, one in found.items()}
+
+
+def activation(form: Activation) -> ProviderChange:
+    """Return the change of a form that names both provider and model."""
+    return ProviderChange(str(form.activate), str(form.model))
+
+
+def _listed(name: str, form: TargetForm, source: Source) -> Listed:
+    return Listed(
+        _target(name, form), (name,), Layer(source, (name, "monitor"), form.monitor), tuple(form.notify or ())
+    )
+
+
+def _target(name: str, form: TargetForm) -> Target:
+    given = form.given()
+    parts: dict[str, Any] = {key: value for key, value in given.items() if key in _AS_THEY_ARE}
+    if form.tls:
+        parts["tls"] = Tls(**form.tls.given())
+    if form.timeouts:
+        parts["timeouts"] = Timeouts(**{f"{call}_s": seconds for call, seconds in form.timeouts.given().items()})
+    if form.safe:
+        parts["safe"] = activation(form.safe)
+    if form.latency_bound:
+        parts["latency_bound_ms"] = form.latency_bound
+    return Target(
+        name=name,
+        environment=SANDBOX if name == EMBEDDED else form.environment or PRODUCTION,
+        env_file_stated="env_file" in given,
+        activation_rewrites=tuple(form.activation_rewrites or ()),
+        windows=tuple(_window(window) for window in form.windows or ()),
+        **parts,
+    )
+
+
+def _window(form: WindowForm) -> ChangeWindow:
+    assert form.opens is not None  # noqa: S101
+    assert form.closes is not None  # noqa: S101
+    return ChangeWindow(form.days or _EVERY_DAY, form.opens, form.closes)
+
+
+def _refuse_contradictions(name: str, form: TargetForm, data: Any, source: Source) -> None:
+    embedded = name == EMBEDDED or form.embedded
+    if embedded and form.url:
+        source.refuse((name, "url"), "the embedded gateway is started on demand and has no url; remove it")
+    if not embedded and isinstance(data, dict) and "url" not in data:
+        source.refuse((name,), "says neither where it is nor that it is embedded; write `url: https://…`")
+    if name == EMBEDDED and (form.embedded is False or form.environment not in {None, SANDBOX}):
+        source.refuse(
+            (name,), f"this name is kept for the embedded gateway with environment {SANDBOX}; use another name"
+        )
+
+
+def _refuse_unknown_environment(target: Target, policies: Mapping[str, Policy], source: Source) -> None:
+    if target.environment not in policies:
+        hint = near(target.environment, policies)
+        known = f"{hint}policy.yaml knows {', '.join(sorted(policies))}"
+        source.refuse((target.name, "environment"), f"{shown(target.environment)} is no environment; {known}")
+
+
+def _refuse_shared_urls(listed: Iterable[Listed], source: Source) -> None:
+    owners: dict[str, str] = {}
+    for one in listed:
+        url = one.target.url
+        if url and owners.setdefault(url, one.target.name) != one.target.name:
+            # Else one gateway would have two policies, and the looser one would be a way around the other.
+            source.refuse((*one.place, "url"), f"is the url of {owners[url]!r} too; one gateway is one target")
+
+
+def _with_twin(target: Target, listed: Mapping[str, Listed], source: Source) -> Target:
+    if target.twin is None:
+        return target
+    place = (target.name, "twin")
+    named = listed.get(target.twin)
+    if named is None:
+        return replace(target, twin=_twin_url(target, listed, source))
+    if named.target.url is None or named.target.environment == PRODUCTION or named.target.name == target.name:
+        source.refuse(place, f"{target.twin!r} is not a non-production gateway with a url; name another (PRE-3.1)")
+    return replace(target, twin=named.target.url, twin_token_env=target.twin_token_env or named.target.token_env)
+
+
+def _twin_url(target: Target, listed: Mapping[str, Listed], source: Source) -> str | None:
+    place, twin = (target.name, "twin"), str(target.twin)
+    if "/" not in twin and "@" not in twin:
+        hint = near(twin, listed)
+        source.refuse(place, f"{shown(twin)} is no target; {hint}write a target's name or a URL such as https://…")
+        return None
+    try:
+        url = addresses.base_url(twin)
+    except ValueError as error:
+        source.refuse(place, str(error))
+        return None
+    owner = next((one.target for one in listed.values() if one.target.url == url), None)
+    if url == target.url or (owner and owner.environment == PRODUCTION):
+        source.refuse(place, "is a production gateway; name a non-production one (PRE-3.1)")
+    return url

@@ -1,0 +1,124 @@
+"""Follow a log file of the service on this host, through truncation and rotation, by level and pattern.
+
+Lines look like ``12:34:56 | ERROR    | module:function - message`` or ``ERROR:    message`` (deviation 21). The level
+is read where it stands, never searched for: ``'errors': 0`` is no error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+SEVERE = frozenset({"ERROR", "CRITICAL", "FATAL"})
+# A look takes no more than this; what is left waits for the next one.
+MOST_BYTES = 8 * 1024 * 1024
+LONGEST_LINE = 64 * 1024
+# So many first bytes tell a rewritten file from one that has grown, even if it is longer than before.
+HEAD = 256
+
+_LEVEL = "TRACE|DEBUG|INFO|SUCCESS|NOTICE|WARNING|WARN|ERROR|CRITICAL|FATAL"
+_STAMP = r"[\d:.,TZ+/ -]*"
+_LINE = re.compile(rf"(?:{_STAMP}\|\s*(?P<bar>{_LEVEL})\s*\||(?P<colon>{_LEVEL}):\s|{_STAMP} \[?(?P<word>{_LEVEL})\b)")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the log.
+
+    Attributes:
+        level: the level's name in capitals; None where the line has none, as in a traceback.
+        text: the line without colours and line end.
+    """
+
+    level: str | None
+    text: str
+
+    @property
+    def is_severe(self) -> bool:
+        """Tell whether the level is ERROR or worse."""
+        return self.level in SEVERE
+
+
+def parse(line: str) -> LogLine:
+    """Read one line."""
+    text = _COLOUR.sub("", line).rstrip()
+    found = _LINE.match(text)
+    return LogLine(None if found is None else found[found.lastgroup or 0], text)
+
+
+def matching(lines: Iterable[LogLine], pattern: str | None) -> tuple[str, ...]:
+    """Return the text of the severe lines that match the regular expression `pattern`; None matches none."""
+    if pattern is None:
+        return ()
+    wanted = re.compile(pattern)
+    return tuple(line.text for line in lines if line.is_severe and wanted.search(line.text))
+
+
+class LogFollower:
+    """Reads what is added to a file after the follower was made."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin at the file's present end.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        self.path = path
+        self._file: BinaryIO = path.open("rb")
+        self._file.seek(0, os.SEEK_END)
+        self._head = self._first_bytes()
+        self._rest = b""
+
+    def read(self) -> tuple[LogLine, ...]:
+        """Return the lines that were completed since the last call; one that is still being written waits.
+
+        Raises:
+            OSError: the file cannot be read, or is gone and no new one has taken its place.
+        """
+        # Asked before anything is read: should the file be gone, no line is taken and lost.
+        replaced = self._was_replaced()
+        if self._was_rewritten():
+            self._file.seek(0)
+            self._rest = b""
+        chunk = self._file.read(MOST_BYTES)
+        lines = self._lines(chunk)
+        if replaced and len(chunk) < MOST_BYTES:
+            lines += self._turn_over()
+        self._head = self._first_bytes()
+        return tuple(parse(line.decode(errors="replace")) for line in lines)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _turn_over(self) -> list[bytes]:
+        new = self.path.open("rb")
+        self._file.close()
+        self._file = new
+        # What the old file was still writing will never be finished; it counts as it is.
+        return self._lines(b"\n" + new.read(MOST_BYTES))
+
+    def _lines(self, chunk: bytes) -> list[bytes]:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self._rest = self._rest[-LONGEST_LINE:]
+        return [line for line in lines if line.strip()]
+
+    def _was_rewritten(self) -> bool:
+        shorter = os.fstat(self._file.fileno()).st_size < self._file.tell()
+        return shorter or self._first_bytes(len(self._head)) != self._head
+
+    def _was_replaced(self) -> bool:
+        there, here = self.path.stat(), os.fstat(self._file.fileno())
+        return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
+
+    def _first_bytes(self, count: int = HEAD) -> bytes:
+        position = self._file.tell()
+        self._file.seek(0)
+        head = self._file.read(count)
+        self._file.seek(position)
+        return head

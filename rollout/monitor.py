@@ -1,0 +1,261 @@
+"""The bake time: every source at its own pace, every sample judged, the first breach ends the window at once.
+
+One loop, one inbox. A look runs in a thread of its own, so that none delays another; a look that never comes back
+delays nothing and counts as dark.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rollout.clock import Clock, StopFlag, stamp
+from rollout.errors import RolloutError
+from rollout.gateway.answers import Connection
+from rollout.history import BAD_STATUS, History
+from rollout.samples import Context, Name, Reading, Sample
+from rollout.sources import Source
+from rollout.triggers import NONE, State, Verdict, judge, judge_again, show_span
+
+Start = Callable[[Callable[[], None]], None]
+OnSample = Callable[[Sample], None]
+OnVerdicts = Callable[[tuple[Verdict, ...], float], None]
+
+ERROR_KEPT = 300
+# Floating-point noise must not make a tick due twice.
+NOISE_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What came of a window.
+
+    Attributes:
+        breach: the verdict that ended it; MON-7's if it was interrupted, None if it ran to its end.
+        verdicts: MON-1 to MON-7, in this order, as they stood at the end.
+        started_at: when it began, UTC, ISO 8601.
+        ended_at: when it ended.
+        watched_s: how long it was, in seconds.
+        interrupted: why it was interrupted, None if it was not.
+    """
+
+    breach: Verdict | None
+    verdicts: tuple[Verdict, ...]
+    started_at: str
+    ended_at: str
+    watched_s: float
+    interrupted: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether every trigger holds: no data is not a pass."""
+        return all(verdict.state is State.HOLDING for verdict in self.verdicts)
+
+
+def start_thread(work: Callable[[], None]) -> None:
+    """Run `work` in a daemon thread: a look that hangs does not keep the process alive.
+
+    Raises:
+        RuntimeError: the machine has no thread left.
+    """
+    threading.Thread(target=work, name="rollout-look", daemon=True).start()
+
+
+def watch(
+    sources: Sequence[Source],
+    context: Context,
+    *,
+    clock: Clock,
+    stop: StopFlag,
+    window_s: float,
+    on_sample: OnSample,
+    on_verdicts: OnVerdicts,
+    start: Start = start_thread,
+) -> Watched:
+    """Watch for `window_s` seconds, or until the first breach, or until `stop` is set.
+
+    Args:
+        sources: what to look at; all are looked at once at the beginning.
+        context: what the triggers know besides.
+        clock: the time.
+        stop: ends the window at once (MON-7).
+        window_s: how long to watch.
+        on_sample: is handed each sample as it was taken; what it raises ends the window and is raised here.
+        on_verdicts: is handed the verdicts of MON-1 to MON-6 after each sample, and the seconds watched so far.
+        start: runs a look; tests run it in place.
+
+    Returns:
+        what came of it; at the window's end only `State.HOLDING` is a pass.
+    """
+    return _Window(sources, context, clock, stop, window_s, on_sample, on_verdicts, start).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look brought home."""
+
+    lane: _Lane
+    started_s: float
+    reading: Reading | None
+    error: str | None
+    ended_s: float
+    hangs: bool = False
+
+
+class _Lane:
+    """One source's turns.
+
+    Attributes:
+        due_s: when it is looked at next, in seconds of the window.
+        started_s: when the look in flight began, None while there is none.
+        delivered: a look came back.
+        confirming: the latest status was bad, and is read again before it counts.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.due_s = 0.0
+        self.started_s: float | None = None
+        self.delivered = False
+        self.confirming = False
+
+    def next_tick(self, now_s: float) -> None:
+        """Go on at the next tick of the source's own grid: ticks that were missed are skipped, not queued."""
+        every = self.source.every_s
+        self.due_s = every * (math.floor((now_s + NOISE_S) / every) + 1)
+
+    def is_open(self) -> bool:
+        """Tell whether the window's end waits for this source, a moment at most."""
+        return self.confirming or (self.started_s is not None and not self.delivered)
+
+
+class _Window:
+    """One run of `watch`."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        context: Context,
+        clock: Clock,
+        stop: StopFlag,
+        window_s: float,
+        on_sample: OnSample,
+        on_verdicts: OnVerdicts,
+        start: Start,
+    ) -> None:
+        self.context, self.clock, self.stop, self.window_s = context, clock, stop, window_s
+        self.on_sample, self.on_verdicts, self.start = on_sample, on_verdicts, start
+        self.lanes = [_Lane(source) for source in sources]
+        self.inbox: queue.SimpleQueue[_Look] = queue.SimpleQueue()
+        self.history = History(source.name for source in sources)
+        self.verdicts = judge(self.history, context, 0.0)
+        self.began_at = clock.now()
+        self.began = clock.monotonic()
+
+    def run(self) -> Watched:
+        while not self.stop:
+            now_s = self.now_s()
+            self.launch(now_s)
+            wait_s = self.next_turn(now_s) - now_s
+            if wait_s <= 0 and now_s >= self.window_s and self.inbox.empty():
+                return self.ended(None)
+            look = self.clock.receive(self.inbox, max(0.0, wait_s), self.stop)
+            if look is not None and (breach := self.take(look)) is not None:
+                return self.ended(breach)
+        return self.ended(None)
+
+    def now_s(self) -> float:
+        return self.clock.monotonic() - self.began
+
+    def next_turn(self, now_s: float) -> float:
+        """Return when there is something to do next besides reading the inbox: a look is due, or the end is there."""
+        if now_s < self.window_s:
+            return min(self.window_s, *(lane.due_s for lane in self.lanes)) if self.lanes else self.window_s
+        waits = [self.window_s + lane.source.every_s for lane in self.lanes if lane.is_open()]
+        turns = [lane.due_s for lane in self.lanes if lane.confirming and lane.started_s is None]
+        last = max(waits, default=self.window_s)
+        return min([last, *turns]) if now_s < last else now_s
+
+    def launch(self, now_s: float) -> None:
+        for lane in self.lanes:
+            if lane.due_s > now_s + NOISE_S or (now_s >= self.window_s and not lane.confirming):
+                continue
+            if lane.started_s is None:
+                self.look(lane, now_s)
+            elif now_s - lane.started_s >= lane.source.patience_s:
+                text = f"no answer for {now_s - lane.started_s:.0f} s"
+                self.inbox.put(_Look(lane, now_s, None, text, now_s, hangs=True))
+            lane.next_tick(now_s)
+
+    def look(self, lane: _Lane, now_s: float) -> None:
+        lane.started_s = now_s
+
+        def work() -> None:
+            reading, error = _look(lane.source)
+            self.inbox.put(_Look(lane, now_s, reading, error, self.now_s()))
+
+        try:
+            self.start(work)
+        except RuntimeError as error:
+            self.inbox.put(_Look(lane, now_s, None, f"the look could not be started: {error}", now_s))
+
+    def take(self, look: _Look) -> Verdict | None:
+        """Add a look's sample, judge, and return the first breach."""
+        lane = look.lane
+        if not look.hangs:
+            lane.started_s, lane.delivered = None, True
+        at = stamp(self.began_at + timedelta(seconds=look.started_s))
+        took_s = look.ended_s - look.started_s
+        sample = Sample(lane.source.name, look.started_s, at, look.reading, look.error, took_s)
+        sample = self.history.add(sample)
+        self.on_sample(sample)
+        now_s = self.now_s()
+        if lane.source.name == Name.STATUS:
+            lane.confirming = _is_bad(sample)
+            if lane.confirming:
+                lane.due_s = min(lane.due_s, now_s + self.context.monitor.confirm_after_s)
+        self.verdicts = judge_again(self.verdicts, lane.source.name, self.history, self.context, now_s)
+        self.on_verdicts(self.verdicts, now_s)
+        return next((verdict for verdict in self.verdicts if verdict.state is State.BREACHED), None)
+
+    def ended(self, breach: Verdict | None) -> Watched:
+        watched_s = self.now_s()
+        verdicts = judge(self.history, self.context, watched_s)
+        ended_at = stamp(self.clock.now())
+        asked = _asked_to_stop(None if breach else self.stop.reason, watched_s, ended_at)
+        return Watched(
+            breach=asked if asked.state is State.BREACHED else breach,
+            verdicts=(*verdicts, asked),
+            started_at=stamp(self.began_at),
+            ended_at=ended_at,
+            watched_s=watched_s,
+            interrupted=None if breach else self.stop.reason,
+        )
+
+
+def _asked_to_stop(reason: str | None, watched_s: float, at: str) -> Verdict:
+    """MON-7: nobody asks for an abort."""
+    state, span = State.HOLDING if reason is None else State.BREACHED, f"the first {show_span(watched_s)}"
+    message = "nobody asked to stop" if reason is None else f"asked to stop after {show_span(watched_s)}: {reason}"
+    return Verdict("MON-7", state, reason or NONE, NONE, 1, "signals", span, at, message)
+
+
+def _look(source: Source) -> tuple[Reading | None, str | None]:
+    try:
+        return source.look(), None
+    except RolloutError as error:
+        return None, _one_line(str(error))
+    except Exception as error:  # noqa: BLE001 - whatever a look raises is a failed look; the window goes on
+        return None, _one_line(f"{type(error).__name__}: {error}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:ERROR_KEPT]
+
+
+def _is_bad(sample: Sample) -> bool:
+    return isinstance(sample.reading, Connection) and sample.reading.status.casefold() in BAD_STATUS

@@ -1,0 +1,33 @@
+"""What was asked for on the command line, gathered in one record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of a run; see DESIGN.md, fixed interfaces.
+
+    Attributes:
+        scenario: the scenario's file; None with `activate`.
+        activate: ``PROVIDER:MODEL``, a scenario from the command line.
+        ticket: ``--ticket``, which overrides the file's.
+        target: ``--target``.
+        gateway: ``--gateway``, a URL.
+        journal: URL or path of the journal.
+        reports: the reports' folder.
+        scenarios: the folder with targets and policy.
+        phases: the phases that were asked for, in order.
+    """
+
+    scenario: Path | None
+    activate: str | None
+    ticket: str | None
+    target: str | None
+    gateway: str | None
+    journal: str
+    reports: Path
+    scenarios: Path
+    phases: tuple[str, ...]

@@ -1,0 +1,41 @@
+"""Which clauses must have an outcome in this rollout, and which are left out with a reason that people are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rollout.clauses import Clause, planned
+from rollout.policy import Policy
+from rollout.scenario import Scenario
+from rollout.target import Target
+
+
+def left_out(scenario: Scenario, target: Target, policy: Policy) -> Mapping[str, str]:
+    """Return clause id -> why this rollout does not owe it an outcome.
+
+    A clause that the policy does not demand is checked all the same where the scenario speaks of it: whoever names a
+    ticket wants it looked at.
+    """
+    spoken_of = {
+        "PRE-2.1": scenario.ticket,
+        "PRE-2.2": scenario.approved_by,
+        "PRE-2.3": scenario.impact,
+        "PRE-3.1": target.twin,
+        "PRE-3.2": target.twin,
+        "PRE-4.1": target.windows,
+        "PRE-4.2": scenario.notify,
+        "PRE-4.3": scenario.operator,
+    }
+    reasons = {
+        clause: f"policy {policy.name!r} does not demand it, and the scenario says nothing about it"
+        for clause in sorted(policy.not_demanded)
+        if not spoken_of.get(clause)
+    }
+    if not target.prove_way_back:
+        reasons["APP-0.2"] = f"target {target.name!r} switches it off (prove_way_back: false)"
+    return reasons
+
+
+def plan(phases: Iterable[str], left_out: Mapping[str, str]) -> tuple[Clause, ...]:
+    """Return the clauses of `phases` that must pass, in procedure order (safety rule 1)."""
+    return tuple(clause for clause in planned(phases) if clause.id not in left_out)

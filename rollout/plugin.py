@@ -1,0 +1,239 @@
+"""pytest's face of a rollout: hooks only. What they decide is decided elsewhere, without pytest."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.mark.expression import Expression
+
+from rollout.clauses import CLAUSES, ORDER, PHASES
+from rollout.clock import StopFlag, SystemClock
+from rollout.errors import RolloutError
+from rollout.options import Options
+from rollout.progress import Progress
+
+pytest_plugins = ["rollout.fixtures"]
+
+PROGRESS = pytest.StashKey[Progress]()
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of DESIGN.md, fixed interfaces."""
+    group = parser.getgroup("rollout", "change an LLM gateway's provider, watch it, keep it or take it back")
+    group.addoption("--scenario", metavar="FILE", help="what to change (default: scenarios/quickstart.yaml)")
+    group.addoption("--activate", metavar="PROVIDER:MODEL", help="a scenario from the command line, e.g. openai:gpt-4o")
+    group.addoption("--ticket", metavar="ID", help="the ticket that documents the change")
+    group.addoption("--target", metavar="NAME", help="a target of targets.yaml")
+    group.addoption("--gateway", metavar="URL", help="the gateway's base URL; one that no target lists is production")
+    group.addoption(
+        "--journal", metavar="URL", help="where the rollout's state lives (default: REPORTS/journal.sqlite)"
+    )
+    group.addoption("--reports", metavar="DIR", help="where evidence goes (default: reports)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Open the rollout before anything is collected, so that bad input is refused before the first request."""
+    config.addinivalue_line("markers", "clause(id): the clause of the procedure that this check decides")
+    config.addinivalue_line("markers", "closure: the decision, kept or rolled back; runs last, whatever was selected")
+    for phase in PHASES:
+        config.addinivalue_line("markers", f"{phase}: checks of the {phase} phase")
+    if not _is_rollout(config):
+        return
+    options = _options(config)
+    from rollout.evidence import guard  # noqa: PLC0415 - heavy; sessions without a rollout do not need them
+    from rollout.session import open_session  # noqa: PLC0415
+
+    try:
+        session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
+    except RolloutError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[PROGRESS] = Progress(session, guard(session.rollout.redactor), os.environ)
+    _settle(config, session.rollout.folder, session.rollout.run)
+
+
+def _is_rollout(config: pytest.Config) -> bool:
+    """Tell whether this session runs checks; the suite's own tests share the project."""
+    if config.option.help or config.option.collectonly or hasattr(config, "workerinput"):
+        return False
+    checks = config.rootpath / "checks"
+    paths = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
+    return checks.is_dir() and any(path == checks or checks in path.parents or path in checks.parents for path in paths)
+
+
+def _options(config: pytest.Config) -> Options:
+    option, root, here = config.option, config.rootpath, config.invocation_params.dir
+    reports = here / option.reports if option.reports else root / "reports"
+    scenario = here / option.scenario if option.scenario else None
+    if scenario is None and not option.activate:
+        scenario = root / "scenarios" / "quickstart.yaml"
+    phases = [phase for phase in PHASES if _selects(option.markexpr, phase)]
+    if not phases:
+        raise pytest.UsageError(f"-m {option.markexpr!r} selects no phase; the phases are {', '.join(PHASES)}")
+    return Options(
+        scenario=scenario,
+        activate=option.activate,
+        ticket=option.ticket,
+        target=option.target,
+        gateway=option.gateway,
+        journal=option.journal or f"sqlite:///{reports.absolute() / 'journal.sqlite'}",
+        reports=reports.absolute(),
+        scenarios=root / "scenarios",
+        phases=tuple(phases),
+    )
+
+
+def _selects(markexpr: str, phase: str) -> bool:
+    """Tell whether ``-m`` asks for the phase: the plan follows from this, not from what was collected."""
+
+    def carries(name: str, /, **_: str | int | bool | None) -> bool:
+        return name in (phase, "clause")
+
+    return not markexpr or Expression.compile(markexpr).evaluate(carries)
+
+
+def _settle(config: pytest.Config, folder: Path, run: str) -> None:
+    """Point evidence at the rollout's folder, and switch off what would break a rollout."""
+    option = config.option
+    option.allure_report_dir = option.allure_report_dir or str(folder / "allure-results" / run)
+    option.attach_capture = False
+    # Every reason has its line in the listing; a second copy below it hides the verdict.
+    option.tbstyle, option.reportchars = "no", ""
+    option.xmlpath = option.xmlpath or str(folder / "junit.xml")
+    # A second worker would take its own "backup" after the change (EVIDENCE.md): one session, one rollout.
+    option.dist, option.tx, option.numprocesses = "no", [], None
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what will be changed, where, and where the options came from."""
+    progress = config.stash.get(PROGRESS, None)
+    return [] if progress is None else progress.header(config.option)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Turn signals into a sticky flag (safety rule 6), and let the listing be ours."""
+    progress = session.config.stash.get(PROGRESS, None)
+    if progress is None:
+        return
+    for number in SIGNALS:
+        progress.former[number] = signal.signal(number, progress.on_signal)
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        progress.listing(reporter)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    """Order the checks as the procedure does, and put the closure last: after deselection, whatever was chosen."""
+    progress = config.stash.get(PROGRESS, None)
+    if progress is None:
+        yield
+        return
+    items[:] = [item for item in items if "closure" not in item.keywords]
+    yield
+    items.sort(key=lambda item: ORDER.get(_clause(item), len(ORDER)))
+    closure = config.rootpath / "checks" / "closure" / "test_closure.py"
+    module = pytest.Module.from_parent(session, path=closure)
+    items.extend(item for item in module.collect() if isinstance(item, pytest.Item))
+    for item in items:
+        _label(item, progress)
+
+
+def _clause(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("clause")
+    return str(marker.args[0]) if marker else ""
+
+
+def _label(item: pytest.Item, progress: Progress) -> None:
+    from rollout.evidence import labels, ticket_link  # noqa: PLC0415 - heavy
+
+    clause = CLAUSES.get(_clause(item))
+    for kind, value in labels(progress.session.rollout, clause):
+        item.add_marker(pytest.mark.allure_label(value, label_type=kind))
+    link = ticket_link(progress.session.rollout)
+    if link:
+        item.add_marker(pytest.mark.allure_link(link, link_type="issue", name=progress.session.rollout.scenario.ticket))
+    item.obj.__allure_display_name__ = progress.title(clause)  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Stop before a check that must not run any more, and say why."""
+    progress = item.config.stash.get(PROGRESS, None)
+    if progress is None:
+        return
+    clause = CLAUSES.get(_clause(item))
+    progress.enter(clause)
+    reason = progress.barred(clause)
+    if reason:
+        pytest.skip(reason)
+    progress.refuse(clause)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Attach what was said to the gateway to the check that made it be said."""
+    progress = item.config.stash.get(PROGRESS, None)
+    try:
+        yield
+    finally:
+        if progress is not None:
+            progress.attach_exchanges()
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say in one line why a check failed, and record its outcome in the journal."""
+    report = yield
+    progress = item.config.stash.get(PROGRESS, None)
+    if progress is not None:
+        progress.conclude(CLAUSES.get(_clause(item)), report, call.excinfo)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """Silence pytest's dots: `Progress` prints a line a clause."""
+    progress = config.stash.get(PROGRESS, None)
+    if progress is None or report.when not in ("setup", "call"):
+        return None
+    return progress.status(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """Close what is still open, whatever happened, and answer with the exit code that the journal tells."""
+    progress = session.config.stash.get(PROGRESS, None)
+    if progress is not None:
+        progress.closure()
+    yield
+    if progress is not None:
+        progress.surroundings(session.config.option.allure_report_dir)
+        session.exitstatus = progress.exit_code(int(session.exitstatus))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say the verdict first, then why, then what to do."""
+    progress = config.stash.get(PROGRESS, None)
+    if progress is not None:
+        progress.summarise(terminalreporter)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let go of the gateway, the journal and the signals."""
+    progress = config.stash.get(PROGRESS, None)
+    if progress is not None:
+        progress.let_go()

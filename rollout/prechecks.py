@@ -1,0 +1,273 @@
+"""What the prechecks look at. Everything here only reads from the gateway (PRE)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from rollout import baseline as measuring
+from rollout.backup import Backup
+from rollout.calendar import closes_at, opens_at
+from rollout.canonical import plain
+from rollout.clock import stamp
+from rollout.errors import GatewayError, TryLater
+from rollout.gateway.client import Gateway
+from rollout.logs import LogFollower
+from rollout.record import Kind
+from rollout.rollback import candidates, planned_steps
+from rollout.samples import Baseline
+from rollout.scenario import ProviderChange
+from rollout.workspace import Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """One look at each source of the monitoring (PRE-2.5)."""
+
+    rows: Sequence[Mapping[str, Any]]
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Where a rollback would go, what it would do, and why it would not work (PRE-2.4)."""
+
+    to: ProviderChange
+    steps: Sequence[str]
+    evidence: Mapping[str, Any]
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Every provider's status, the new provider's tests here, and what is wrong (PRE-5.1)."""
+
+    rows: Sequence[Mapping[str, Any]]
+    evidence: Mapping[str, Any]
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """The critical alerts, and the keys of those that the scenario does not claim to fix (PRE-5.3)."""
+
+    rows: Sequence[Mapping[str, Any]]
+    keys: frozenset[str]
+    unexplained: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The baseline, the P95 limit it leads to in words, and why it does not suffice (PRE-5.4)."""
+
+    baseline: Baseline
+    limit: str
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When the change would end, and the window it would end in (PRE-4.1)."""
+
+    now: str
+    bake_ends: str
+    window_closes: str | None
+    time_zone: str
+    warning: str | None
+
+
+def sources(rollout: Rollout) -> Looks:
+    """Look once at every source that a trigger will read."""
+    gateway, new, target = rollout.gateway, rollout.change.provider, rollout.target
+    looks: dict[str, Callable[[], Any]] = {
+        "status (MON-1)": lambda: gateway.status(new),
+        "metrics (MON-2, MON-3)": lambda: gateway.metrics(new),
+        "alerts (MON-4)": lambda: gateway.alerts("critical"),
+        "fallbacks (MON-5)": lambda: gateway.governance().recent_fallbacks,
+    }
+    if target.log_file is not None:
+        log_file = target.log_file
+        looks["log (MON-5)"] = lambda: f"{len(LogFollower(log_file).read())} new lines in {log_file}"
+    if rollout.scenario.monitor.error_pattern and target.log_file is None:
+        looks["log (MON-5)"] = lambda: _no_log(target.name)
+    rows, problems = [], []
+    for name, look in looks.items():
+        try:
+            rows.append({"source": name, "answers": True, "sample": str(plain(look()))})
+        except (GatewayError, OSError) as error:
+            rows.append({"source": name, "answers": False, "sample": str(error)})
+            problems.append(f"{name}: {error}")
+    return Looks(rows, problems)
+
+
+def _no_log(name: str) -> str:
+    raise OSError(f"monitor.error_pattern needs a log, and target {name!r} names no log_file")
+
+
+def way_back(rollout: Rollout, backup: Backup) -> WayBack:
+    """Test the provider that a rollback would activate, and read whether it can be activated at all.
+
+    Raises:
+        GatewayError: a test gave no verdict.
+    """
+    to = candidates(rollout, backup)[0]
+    listed = rollout.gateway.providers().find(to.provider) or rollout.gateway.providers().find(backup.reported_as)
+    tested, ready = rollout.gateway.test_connection(to.provider), rollout.gateway.preflight(to.provider)
+    problems = []
+    if listed is None:
+        problems.append(f"the gateway does not list {to.provider}")
+    elif not listed.capabilities.get("activate"):
+        problems.append(f"{to.provider} cannot be activated on this gateway (capabilities.activate is not true)")
+    excused = _is_fixed(rollout, to.provider)
+    if not tested.succeeded and not excused:
+        problems.append(f"its connection test says {tested.connection_status}: {tested.message}")
+    if not ready.ready and not excused:
+        failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
+        problems.append(f"its preflight is not ready: {'; '.join(failed)}")
+    evidence = {"connection_test": plain(tested), "preflight": plain(ready)}
+    return WayBack(to, planned_steps(rollout, backup), evidence, problems)
+
+
+def health(rollout: Rollout) -> Health:
+    """Read every provider's status; test and preflight the new provider here: these credentials are not staging's.
+
+    Raises:
+        GatewayError: something cannot be read.
+    """
+    gateway, new = rollout.gateway, rollout.change
+    gateway.health()
+    providers = gateway.providers()
+    rows = [
+        {"provider": p.name, "status": p.connection.status, "message": p.connection.message, "active": p.is_active}
+        for p in providers.providers
+    ]
+    listed = providers.find(new.provider)
+    if listed is None:
+        known = ", ".join(provider.name for provider in providers.providers)
+        return Health(rows, {}, [f"the gateway knows no provider {new.provider!r}; it knows {known}"])
+    if not listed.capabilities.get("activate"):
+        return Health(rows, {}, [f"{new.provider} cannot be activated (capabilities.activate is not true)"])
+    tested, ready = gateway.test_connection(new.provider), gateway.preflight(new.provider)
+    problems = [
+        f"{p.name}, the active provider, is {p.connection.status}: {p.connection.message}; if the change is meant to "
+        "fix that, name it in `fixes:`"
+        for p in providers.providers
+        if p.is_active and p.connection.status != "connected" and not _is_fixed(rollout, p.name)
+    ]
+    if listed.models and new.model not in listed.models:
+        problems.append(f"{new.provider} has no model {new.model!r}; it has {', '.join(listed.models)}")
+    if not tested.succeeded:
+        problems.append(f"{new.provider} fails its connection test here: {tested.connection_status}: {tested.message}")
+    elif (tested.latency_ms or 0) > rollout.target.latency_bound_ms:
+        problems.append(f"{new.provider}'s connection test took {tested.latency_ms:.0f} ms here")
+    if not ready.ready:
+        failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
+        problems.append(f"{new.provider}'s preflight is not ready here: {'; '.join(failed) or 'it does not say why'}")
+    return Health(rows, {"connection_test": plain(tested), "preflight": plain(ready)}, problems)
+
+
+def _is_fixed(rollout: Rollout, provider: str) -> bool:
+    return provider.casefold() in {name.casefold() for name in rollout.scenario.fixes}
+
+
+def alerts(rollout: Rollout) -> Firing:
+    """Read the critical alerts that are firing before the change.
+
+    Raises:
+        GatewayError: they cannot be read.
+    """
+    firing = rollout.gateway.alerts("critical")
+    rows = [{"alert": a.key, "since": a.timestamp, "details": a.technical_details} for a in firing]
+    keys = frozenset(alert.key for alert in firing)
+    fixes = {name.casefold() for name in rollout.scenario.fixes}
+    unexplained = sorted(
+        {a.key for a in firing if a.key.casefold() not in fixes and (a.provider or "").casefold() not in fixes}
+    )
+    return Firing(rows, keys, unexplained)
+
+
+def measure(rollout: Rollout, backup: Backup, twin: Gateway | None) -> Measured:
+    """Measure the current provider, keep the baseline in the journal, and say whether it can be compared with.
+
+    Raises:
+        Interrupted: the run was asked to stop.
+        JournalError: the baseline is not on disk.
+    """
+    monitor = rollout.scenario.monitor
+    measured = measuring.measure(
+        rollout.gateway, backup.previous, monitor, rollout.clock, rollout.stop, target=rollout.target
+    )
+    rollout.write(Kind.BASELINE, **measured.record())
+    problems = []
+    enough_users = measured.users_p95_ms is not None and measured.users_samples >= monitor.min_samples
+    enough_own = measured.synthetic_samples >= monitor.min_samples
+    if not (enough_users or enough_own):
+        problems.append(
+            f"too few requests to measure {backup.previous}: {measured.users_samples} of its users and "
+            f"{measured.synthetic_samples} of the suite's own, at least {monitor.min_samples} are needed"
+        )
+    rate = measured.users_error_rate or 0.0
+    excused = monitor.limits.p95_ms is not None or _is_fixed(rollout, measured.provider)
+    if rate > monitor.limits.error_rate and not excused:
+        problems.append(
+            f"{backup.previous} is too sick to compare with: {rate:.1%} of {measured.users_requests} requests failed; "
+            "set monitor.p95 to an absolute limit, or name it in `fixes:`"
+        )
+    limit_ms = monitor.limits.p95_ms or _times(monitor.limits.latency_factor, measured)
+    problems += _too_slow_already(rollout, twin, limit_ms)
+    return Measured(measured, "unknown" if limit_ms is None else f"{limit_ms:.1f} ms", problems)
+
+
+def _times(factor: float, baseline: Baseline) -> float | None:
+    p95_ms = baseline.users_p95_ms if baseline.users_p95_ms is not None else baseline.synthetic_p95_ms
+    return None if p95_ms is None else factor * p95_ms
+
+
+def _too_slow_already(rollout: Rollout, twin: Gateway | None, limit_ms: float | None) -> list[str]:
+    if twin is None or limit_ms is None:
+        return []
+    try:
+        latency = twin.metrics(rollout.change.provider).latency
+    except GatewayError as error:
+        return [f"the new provider's latency on the non-production twin cannot be read: {error}"]
+    if latency.p95_ms is None or latency.samples < rollout.scenario.monitor.min_samples or latency.p95_ms <= limit_ms:
+        return []
+    return [
+        f"{rollout.change.provider}'s P95 on the non-production twin is {latency.p95_ms:.0f} ms already, "
+        f"above the limit of {limit_ms:.0f} ms"
+    ]
+
+
+def timing(rollout: Rollout) -> Timing:
+    """Say whether the change and its bake time fit into a window that is open now.
+
+    Raises:
+        TryLater: they do not, and the policy says block.
+    """
+    now, target = rollout.clock.now(), rollout.target
+    ends = now + timedelta(seconds=rollout.scenario.monitor.window_s)
+    closes = closes_at(target, now)
+    warning = None
+    if target.windows and closes is None:
+        opens = opens_at(target, now)
+        warning = f"no change window is open; the next one opens at {stamp(opens) if opens else 'no known time'}"
+    elif closes is not None and ends > closes:
+        warning = f"the window closes at {stamp(closes)}, before the bake time ends at {stamp(ends)}"
+    if warning and rollout.policy.outside_window == "block":
+        raise TryLater(warning)
+    return Timing(stamp(now), stamp(ends), stamp(closes) if closes else None, target.time_zone, warning)
+
+
+def turned(rollout: Rollout) -> dict[str, str]:
+    """Look again at what may have turned since the precheck: health, alerts, window (safety, volatile prechecks).
+
+    Raises:
+        GatewayError: something cannot be read.
+        TryLater: the window has closed.
+    """
+    found = {f"health {number}": problem for number, problem in enumerate(health(rollout).problems, 1)}
+    found |= {f"alert {key}": "is firing now" for key in alerts(rollout).unexplained}
+    timing(rollout)
+    return found

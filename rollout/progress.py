@@ -1,0 +1,291 @@
+"""A run as pytest goes through it: which check may still run, what came of each, and how the run ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from rollout import closure as closing
+from rollout import evidence
+from rollout.backup import recorded
+from rollout.bake import bake
+from rollout.clauses import PHASES, Clause
+from rollout.embedded import hold
+from rollout.errors import ExitCode, RolloutError, TryLater
+from rollout.listing import Listing
+from rollout.monitor import Watched
+from rollout.record import Decision, Kind, Record
+from rollout.session import Session, finish
+from rollout.view import Heading, view_for
+
+NOT_RUN = evidence.NOT_RUN
+
+
+class Progress:
+    """The state of one pytest run of a rollout.
+
+    Attributes:
+        session: the rollout, its plan and its gateway.
+        env: the environment variables, for tokens and channels.
+        show: attaches evidence to the running check.
+        closed: how the run ended; None while it runs.
+    """
+
+    def __init__(self, session: Session, watcher: evidence.Guard, env: Mapping[str, str]) -> None:
+        """Start before the first check."""
+        self.session = session
+        self.env = env
+        self.show = evidence.Show(session.rollout.redactor)
+        self.closed: closing.Closure | None = None
+        self.former: dict[int, Any] = {}
+        self._watcher = watcher
+        self._listing = Listing(session)
+        self._phase: str | None = None
+        self._failed: dict[str, str] = {}
+        self._try_later = True
+        self._trouble: str | None = None
+        self._setup_s = 0.0
+        self._code = int(ExitCode.ROLLBACK_FAILED)
+
+    # What may run
+
+    def enter(self, clause: Clause | None) -> None:
+        """Note the phase that is about to run; the one before it has its verdict then."""
+        phase = clause.phase if clause else None
+        if self._phase is not None and phase != self._phase:
+            self._end_phase(self._phase)
+        if phase == "apply" and self._phase != phase and self.session.embedded is not None:
+            hold(self.session.embedded, in_flight=True)
+        self._phase = phase
+
+    def barred(self, clause: Clause | None) -> str | None:
+        """Return why a check must not run any more; None if it may. The closure always runs."""
+        if clause is None:
+            return None
+        if clause.id in self.session.left_out:
+            return self.session.left_out[clause.id]
+        if self.session.rollout.stop:
+            return f"{NOT_RUN}{self.session.rollout.stop.reason}"
+        failed = next(iter(self._failed), None)
+        # A precheck shows everything at once; from apply on, the first failure ends the run. The monitor's clauses
+        # are judged together, so each still says what it saw.
+        if failed is None or clause.phase == "precheck" or (self._phase_of(failed) == "monitor" == clause.phase):
+            return None
+        return f"{NOT_RUN}{failed} did not pass"
+
+    def refuse(self, clause: Clause | None) -> None:
+        """Raise why this run may not go on, at its first check.
+
+        Raises:
+            RolloutError: the refusal.
+        """
+        if clause is not None and self.session.refusal is not None:
+            raise self.session.refusal
+
+    # What came of it
+
+    def conclude(
+        self, clause: Clause | None, report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException] | None
+    ) -> None:
+        """Put a failure into one line, and keep the outcome in the journal."""
+        message = ""
+        if report.failed and excinfo is not None:
+            message = self._reason(excinfo)
+            report.longrepr = message
+            report.sections.clear()
+        elif report.skipped and isinstance(report.longrepr, tuple):
+            message = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if report.passed and report.when != "call":
+            self._setup_s = report.duration
+            return
+        outcome = "not run" if message.startswith(NOT_RUN) else report.outcome
+        self._listing.row(clause, outcome, message, self._setup_s + report.duration)
+        if clause is None:
+            return
+        if report.failed:
+            self._failed.setdefault(clause.id, message)
+            self._try_later &= excinfo is not None and isinstance(excinfo.value, TryLater)
+        self._keep(clause, outcome, message)
+
+    def _keep(self, clause: Clause, outcome: str, message: str) -> None:
+        try:
+            self.session.rollout.write(
+                Kind.CLAUSE, run=self.session.rollout.run, clause=clause.id, outcome=outcome, message=message
+            )
+        except RolloutError as error:
+            # What is not recorded is not a pass: the plan will miss it, and the change is taken back.
+            self._trouble = str(error)
+            self._failed.setdefault(clause.id, f"its outcome could not be recorded: {error}")
+
+    def _reason(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+        error = excinfo.value
+        text = str(error) or type(error).__name__
+        if isinstance(error, AssertionError):
+            # The introspection below the message repeats whole values; what a person needs stands above it.
+            text = text.split("\nassert ")[0]
+        elif not isinstance(error, (RolloutError, pytest.fail.Exception)):
+            place = excinfo.traceback[-1]
+            text = f"defect in the suite: {type(error).__name__}: {text} ({Path(place.path).name}:{place.lineno + 1})"
+        return self.session.rollout.redactor.text(text)
+
+    def attach_exchanges(self) -> None:
+        """Attach what was said to the gateway since the last check."""
+        exchanges, self.session.exchanges[:] = list(self.session.exchanges), []
+        self.show.exchanges([asdict(exchange) for exchange in exchanges])
+
+    def missing_before_the_gate(self) -> dict[str, str]:
+        """Return the prechecks, the gate itself apart, that are not a recorded pass of this run (PRE-3.3)."""
+        plan = [clause for clause in self.session.plan if clause.phase == "precheck" and clause.id != "PRE-3.3"]
+        return closing.not_passed(self.session.rollout.record(), plan, self.session.rollout.run)
+
+    def _end_phase(self, phase: str) -> None:
+        rollout = self.session.rollout
+        plan = [clause for clause in self.session.plan if clause.phase == phase]
+        missing = closing.not_passed(rollout.record(), plan, rollout.run)
+        problems = [f"{clause}: {why}" for clause, why in missing.items()]
+        rollout.note(Kind.PHASE, phase=phase, passed=not problems, problems=problems, run=rollout.run)
+
+    # How it ends
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Set the sticky flag; everything that waits reads it (MON-7). Further signals change nothing."""
+        self.session.rollout.stop.set(f"{signal.Signals(number).name} asked the run to stop")
+
+    def take_back(self, why: str) -> None:
+        """Roll back now: the window calls this at the first breach instead of waiting for the closure."""
+        self._decide(lambda: closing.take_back(self.session.rollout, why, self._missing(), self.env))
+
+    def bake(self) -> Watched:
+        """Watch the change, show it, and take it back at the first breach, before anything else happens.
+
+        Raises:
+            RolloutError: the window could not be watched.
+        """
+        rollout = self.session.rollout
+        view = view_for(sys.stdout, self._heading(), rollout.clock, term=self.env.get("TERM"))
+        try:
+            watched = bake(rollout, view)
+        finally:
+            view.close()
+        if watched.breach is not None:
+            self.take_back(f"{watched.breach.clause}: {watched.breach.message}")
+        return watched
+
+    def _heading(self) -> Heading:
+        rollout, record = self.session.rollout, self.session.rollout.record()
+        return Heading(
+            rollout=rollout.id,
+            target=rollout.target.name,
+            previous=str(recorded(record.backup).previous),
+            change=str(rollout.change),
+            ticket=rollout.scenario.ticket,
+            window_s=rollout.scenario.monitor.window_s,
+            phases=tuple(f"{phase} passed at {record.phases[phase].at}" for phase in phases_of(record)),
+        )
+
+    def closure(self) -> closing.Closure:
+        """Decide how the run ends; once, whoever asks first."""
+        if self._phase is not None:
+            self.enter(None)
+        rollout, session = self.session.rollout, self.session
+        if session.refusal is not None:
+            self._decide(lambda: self._refused(session.refusal))
+        self._decide(lambda: closing.close(rollout, session.phases, session.plan, self.env))
+        assert self.closed is not None  # noqa: S101 - for the type checker
+        return self.closed
+
+    def _decide(self, work: Callable[[], closing.Closure]) -> None:
+        if self.closed is not None:
+            return
+        try:
+            self.closed = work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, people must hear that nothing is proven
+            self._trouble = f"{type(error).__name__}: {error}"
+            word = closing.WORDS[Decision.ROLLBACK_FAILED]
+            self.closed = closing.Closure(Decision.ROLLBACK_FAILED, word, f"the closure itself failed: {self._trouble}")
+
+    def _refused(self, refusal: RolloutError | None) -> closing.Closure:
+        record = self.session.rollout.record()
+        if record.closed is not None or self.session.resumed or isinstance(refusal, TryLater):
+            return closing.Closure(record.decision, "REFUSED", str(refusal), self._missing())
+        return closing.close(self.session.rollout, self.session.phases, self.session.plan, self.env)
+
+    def _missing(self) -> dict[str, str]:
+        return closing.not_passed(self.session.rollout.record(), self.session.plan, self.session.rollout.run)
+
+    def exit_code(self, status: int) -> int:
+        """Return what the process answers (DESIGN.md, exit codes); `status` is pytest's own."""
+        self._code = self._exit_code(status)
+        return self._code
+
+    def _exit_code(self, status: int) -> int:
+        closed = self.closure()
+        match closed.decision:
+            case Decision.KEPT:
+                return self._after_kept(status)
+            case Decision.ROLLED_BACK:
+                return ExitCode.ROLLED_BACK
+            case Decision.ROLLBACK_FAILED:
+                return ExitCode.ROLLBACK_FAILED
+        if isinstance(self.session.refusal, TryLater):
+            return ExitCode.TRY_LATER
+        if self.session.rollout.stop:
+            return ExitCode.INTERRUPTED
+        if self._failed and self._try_later:
+            return ExitCode.TRY_LATER
+        return ExitCode.CHECK_FAILED if closed.not_passed and status == 0 else status
+
+    def _after_kept(self, status: int) -> int:
+        # A phase that is called again after KEPT only looks; what it saw is the answer.
+        return ExitCode.CHECK_FAILED if self._failed else ExitCode.KEPT if status in (0, 1) else status
+
+    # What people see
+
+    def title(self, clause: Clause | None) -> str:
+        """Return the title of a check's row in the report."""
+        return "Closure: kept or rolled back" if clause is None else str(clause)
+
+    def header(self, option: Any) -> list[str]:
+        """Return the header's lines."""
+        return self._listing.header(option)
+
+    def listing(self, reporter: Any) -> None:
+        """Print a line a clause instead of pytest's dots."""
+        self._listing.attach(reporter)
+
+    def status(self, report: pytest.TestReport) -> tuple[str, str, str]:
+        """Tell pytest which counter to raise, and to print nothing: the line is printed already."""
+        if report.when == "setup" and report.passed:
+            return "", "", ""
+        category = "error" if report.failed and report.when == "setup" else report.outcome
+        return category, "", ""
+
+    def surroundings(self, results: str) -> None:
+        """Write what Allure shows about the run beside its results."""
+        evidence.write_surroundings(Path(results), self.session.rollout)
+
+    def summarise(self, reporter: Any) -> None:
+        """Print the closing block, the verdict first."""
+        self._listing.summary(reporter, self.closure(), self._code, self._trouble)
+
+    def let_go(self) -> None:
+        """End what belongs to this run, and give the signals back."""
+        finish(self.session)
+        evidence.unguard(self._watcher)
+        for number, handler in self.former.items():
+            signal.signal(number, handler)
+
+    def _phase_of(self, clause: str) -> str:
+        return next(c.phase for c in self.session.plan if c.id == clause)
+
+
+def phases_of(record: Record) -> Sequence[str]:
+    """Return the phases that passed, in order."""
+    return [phase for phase in PHASES if phase in record.phases and record.phases[phase].passed]

@@ -1,0 +1,223 @@
+"""A rollout as its journal entries tell it: the read model that every phase, in whatever process, starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Kind(StrEnum):
+    """What a journal entry says."""
+
+    OPENED = "opened"
+    RUN = "run"
+    CLAUSE = "clause"
+    BACKUP = "backup"
+    BASELINE = "baseline"
+    COUNTERS = "counters"
+    ALERTS = "alerts"
+    PHASE = "phase"
+    INTENT = "intent"
+    OUTCOME = "outcome"
+    SAMPLE = "sample"
+    VERDICT = "verdict"
+    NOTIFIED = "notified"
+    ABORT = "abort"
+    ROLLBACK = "rollback"
+    STEP = "step"
+    CLOSED = "closed"
+
+
+class Decision(StrEnum):
+    """How a rollout ended."""
+
+    KEPT = "kept"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
+    NOTHING_APPLIED = "nothing_applied"
+
+
+class Entry(Protocol):
+    """What this module reads of a journal entry."""
+
+    @property
+    def seq(self) -> int:
+        """Its place in the journal."""
+
+    @property
+    def at(self) -> str:
+        """When, UTC."""
+
+    @property
+    def kind(self) -> str:
+        """One of `Kind`."""
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """What it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write to the gateway: the intent, and what became of it.
+
+    Attributes:
+        seq: the intent's sequence number.
+        at: when it was announced, UTC.
+        step: the clause that wrote.
+        direction: ``forward``, ``proof`` (APP-0.2, a no-op) or ``back``.
+        to: the ``provider:model`` it activates.
+        result: ``done``, ``refused`` (nothing happened), ``unknown`` (the answer was lost), None (died in between).
+        detail: the gateway's words.
+    """
+
+    seq: int
+    at: str
+    step: str
+    direction: str
+    to: str
+    result: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseOutcome:
+    """The latest outcome of a clause: ``passed``, ``failed``, ``skipped`` or ``not run``, and why."""
+
+    clause: str
+    outcome: str
+    message: str
+    at: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseVerdict:
+    """Whether a phase passed as a whole, when, and what was wrong."""
+
+    phase: str
+    passed: bool
+    at: str
+    problems: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Record:
+    """One rollout, folded from its entries.
+
+    Attributes:
+        id: the rollout's id.
+        opened: the body of its first entry: digest, target, url, scenario, change, author…
+        opened_at: when, UTC.
+        clauses: clause id -> latest outcome.
+        phases: phase -> latest verdict.
+        backup: the body of the backup that counts; None before it was taken.
+        baseline: the body of the latest baseline.
+        counters: the new provider's counters right before the activation.
+        alerts: the critical alerts that were firing before the change.
+        writes: every announced write, in order.
+        notified: events that were announced to people.
+        abort: the first abort that was asked for.
+        breach: the verdict that ended the window.
+        steps: the rollback's steps, latest outcome each.
+        closed: the body of the closing entry, None while open.
+        closed_at: when, UTC.
+    """
+
+    id: str
+    opened: Mapping[str, Any] = field(default_factory=dict)
+    opened_at: str = ""
+    clauses: dict[str, ClauseOutcome] = field(default_factory=dict)
+    phases: dict[str, PhaseVerdict] = field(default_factory=dict)
+    backup: Mapping[str, Any] | None = None
+    baseline: Mapping[str, Any] | None = None
+    counters: Mapping[str, Any] | None = None
+    alerts: Mapping[str, Any] | None = None
+    writes: list[Write] = field(default_factory=list)
+    notified: list[Mapping[str, Any]] = field(default_factory=list)
+    abort: Mapping[str, Any] | None = None
+    breach: Mapping[str, Any] | None = None
+    steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    closed: Mapping[str, Any] | None = None
+    closed_at: str = ""
+
+    @property
+    def decision(self) -> Decision | None:
+        """How it ended; None while it is open."""
+        return None if self.closed is None else Decision(self.closed["decision"])
+
+    @property
+    def wrote(self) -> bool:
+        """Whether any write may have reached the gateway: a refused one did not change anything."""
+        return any(write.result != "refused" for write in self.writes)
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the gateway may be in between: something was written, and nobody closed the rollout."""
+        return self.closed is None and self.wrote
+
+    @property
+    def applied(self) -> bool:
+        """Whether this rollout's change was written and confirmed by the gateway."""
+        return any(write.direction == "forward" and write.result == "done" for write in self.writes)
+
+    def passed(self, clause: str) -> bool:
+        """Tell whether the clause's latest outcome is a pass."""
+        return clause in self.clauses and self.clauses[clause].outcome == "passed"
+
+
+FOLDED = tuple(kind for kind in Kind if kind is not Kind.SAMPLE)
+"""The kinds that `fold` reads; a long window's samples are left where they are."""
+
+
+def fold(rollout: str, entries: Iterable[Entry]) -> Record:
+    """Return the rollout that its entries, in order, tell of."""
+    record = Record(rollout)
+    for entry in entries:
+        _apply(record, entry)
+    return record
+
+
+def _apply(record: Record, entry: Entry) -> None:
+    body = entry.body
+    match entry.kind:
+        case Kind.OPENED:
+            record.opened, record.opened_at = body, entry.at
+        case Kind.CLAUSE:
+            record.clauses[body["clause"]] = ClauseOutcome(
+                body["clause"], body["outcome"], body["message"], entry.at, body["run"]
+            )
+        case Kind.PHASE:
+            record.phases[body["phase"]] = PhaseVerdict(
+                body["phase"], bool(body["passed"]), entry.at, tuple(body["problems"])
+            )
+        case Kind.INTENT:
+            record.writes.append(Write(entry.seq, entry.at, body["step"], body["direction"], body["to"]))
+        case Kind.OUTCOME:
+            record.writes = [_concluded(write, body) for write in record.writes]
+        case Kind.NOTIFIED:
+            record.notified.append(body)
+        case Kind.ABORT:
+            record.abort = record.abort or body
+        case Kind.VERDICT:
+            record.breach = body if body["decided"] else record.breach
+        case Kind.STEP:
+            record.steps[body["clause"]] = {**body, "at": entry.at}
+        case Kind.CLOSED:
+            record.closed, record.closed_at = body, entry.at
+        case Kind.BACKUP:
+            record.backup = body
+        case Kind.BASELINE:
+            record.baseline = body
+        case Kind.COUNTERS:
+            record.counters = body
+        case Kind.ALERTS:
+            record.alerts = body
+
+
+def _concluded(write: Write, body: Mapping[str, Any]) -> Write:
+    if write.seq != body["intent"]:
+        return write
+    return Write(write.seq, write.at, write.step, write.direction, write.to, body["result"], body["detail"])

@@ -1,0 +1,39 @@
+"""What this run is asked to do: a scenario, the target it goes to, and the policy that rules there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rollout.canonical import plain, sha256
+from rollout.policy import Policy
+from rollout.scenario import Scenario
+from rollout.target import Target
+
+EMBEDDED = "embedded"
+"""The target that always exists, and the effective URL of the gateway that is started on demand."""
+
+_WHERE_IT_CAME_FROM = ("file", "source")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One validated request.
+
+    Attributes:
+        scenario: what is asked.
+        target: the gateway it goes to, with ``--target`` and ``--gateway`` applied.
+        policy: what the target's environment demands at least.
+    """
+
+    scenario: Scenario
+    target: Target
+    policy: Policy
+
+    def digest(self, effective_url: str) -> str:
+        """Return the SHA-256 that an approval and a clearance are given for (PRE-2.2, PRE-3.3).
+
+        It covers everything but where the scenario was read from. `effective_url` is the target's URL, or
+        ``embedded`` for the gateway started on demand, whose port says nothing about the content.
+        """
+        scenario = {key: value for key, value in plain(self.scenario).items() if key not in _WHERE_IT_CAME_FROM}
+        return sha256({"scenario": scenario, "target": self.target, "policy": self.policy, "url": effective_url})

@@ -1,0 +1,262 @@
+"""The way back: one idempotent `roll_back`, whoever calls it (RBK).
+
+A step that fails does not stop the later ones, and a rollback that is not verified is a failed rollback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from rollout import paste
+from rollout.backup import Backup, differences, env_changed, recorded, same_place, where_it_is
+from rollout.change import go_back
+from rollout.clauses import CLAUSES
+from rollout.clock import stamp
+from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
+from rollout.expectation import answered_by
+from rollout.gateway.client import Gateway
+from rollout.record import Decision, Kind, Record
+from rollout.scenario import ProviderChange
+from rollout.workspace import Rollout
+
+TRIES = 3
+PROOF = ("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3")
+"""The steps that must pass before a rollback may be called verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the way back: ``passed``, ``failed`` or ``not needed``, and what was seen."""
+
+    clause: str
+    outcome: str
+    message: str
+    at: str
+
+    def __str__(self) -> str:
+        """Read as one line of the closure's table."""
+        return f"{self.at}  {self.clause:<8} {self.outcome:<10} {CLAUSES[self.clause].title}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """What came of the way back.
+
+    Attributes:
+        verified: every step of `PROOF` passed.
+        hands_off: somebody else changed the gateway, so it was not touched.
+        reason: why it was necessary.
+        steps: what was done, in order.
+        took_s: seconds from the start to the last proof.
+        commands: what a person can paste; empty when verified.
+    """
+
+    verified: bool
+    hands_off: bool
+    reason: str
+    steps: tuple[Step, ...]
+    took_s: float
+    commands: tuple[str, ...] = ()
+
+    @property
+    def decision(self) -> Decision:
+        """How the rollout ends with it."""
+        return Decision.ROLLED_BACK if self.verified else Decision.ROLLBACK_FAILED
+
+
+def candidates(rollout: Rollout, backup: Backup) -> tuple[ProviderChange, ...]:
+    """Return where the way back leads, first choice first (PRE-2.4)."""
+    ways = (rollout.scenario.rollback_to, backup.previous, rollout.target.safe)
+    return tuple(dict.fromkeys(way for way in ways if way is not None))
+
+
+def planned_steps(rollout: Rollout, backup: Backup) -> tuple[str, ...]:
+    """Return what a rollback would do, step by step, and what it cannot undo (PRE-2.4)."""
+    first, *others = candidates(rollout, backup)
+    fallback = f"; if it is offline: {', then '.join(map(str, others))}" if others else ""
+    return (
+        "RBK-1.1 read the active provider; somebody else's change is not overwritten",
+        "RBK-1.2 capture critical alerts",
+        f"RBK-2.1 activate {first}{fallback}",
+        "RBK-2.2 read back that it is active",
+        "RBK-4.1 one request is answered by it",
+        f"RBK-4.2 its status is connected {rollout.scenario.monitor.stable_polls} times in a row",
+        "RBK-4.3 configuration, limits and .env equal the backup",
+        "cannot be undone: requests that the new provider answered, and what they cost",
+    )
+
+
+@dataclass(slots=True)
+class _Way:
+    """The rollback in progress."""
+
+    rollout: Rollout
+    gateway: Gateway
+    backup: Backup
+    record: Record
+    reason: str
+    steps: list[Step] = field(default_factory=list)
+    hands_off: bool = False
+
+    def step(self, clause: str, work: Callable[[], str]) -> bool:
+        """Do one step; whatever it raises is its outcome and does not stop the later ones."""
+        try:
+            outcome, message = "passed", work()
+        except SomebodyIntervened as error:
+            self.hands_off = True
+            outcome, message = "failed", str(error)
+        except Exception as error:  # noqa: BLE001 - nothing may stop the way back, not even a defect of ours
+            outcome, message = "failed", str(error) if isinstance(error, RolloutError) else repr(error)
+        self.keep(clause, outcome, message)
+        return outcome == "passed"
+
+    def keep(self, clause: str, outcome: str, message: str) -> None:
+        """Record a step's outcome."""
+        message = self.rollout.redactor.text(message)
+        step = Step(clause, outcome, message, stamp(self.rollout.clock.now()))
+        self.steps.append(step)
+        self.rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=message)
+
+
+def roll_back(rollout: Rollout, reason: str) -> RolledBack:
+    """Take the change back, prove it, and say what was done. Never raises for what the gateway does.
+
+    Repeating it is harmless: a gateway that is back already is only proven again.
+
+    Args:
+        rollout: whose change to take back.
+        reason: why, for the record (RBK-5.1).
+    """
+    began = rollout.clock.monotonic()
+    record = rollout.record()
+    way = _Way(rollout, rollout.gateway.uninterruptible(), recorded(record.backup), record, reason)
+    rollout.note(Kind.ROLLBACK, reason=reason)
+    way.step("RBK-1.1", lambda: _assess(way))
+    if way.hands_off:
+        for clause in ("RBK-2.1", *PROOF):
+            way.keep(clause, "failed", "not done: somebody else changed the gateway, which is not overwritten")
+    else:
+        way.step("RBK-1.2", lambda: _capture(way))
+        way.step("RBK-2.1", lambda: _activate_again(way))
+        way.step("RBK-2.2", lambda: _verify_active(way))
+        way.step("RBK-4.1", lambda: _request_works(way))
+        way.step("RBK-4.2", lambda: _stabilises(way))
+        way.step("RBK-4.3", lambda: _equals_backup(way))
+    way.step("RBK-5.1", lambda: reason)
+    passed = {step.clause for step in way.steps if step.outcome == "passed"}
+    verified = passed.issuperset(PROOF)
+    commands = () if verified else (paste.activation(rollout.target, way.backup.previous), paste.look(rollout.target))
+    took_s = rollout.clock.monotonic() - began
+    return RolledBack(verified, way.hands_off, reason, tuple(way.steps), took_s, commands)
+
+
+def _assess(way: _Way) -> str:
+    here = where_it_is(way.gateway, way.rollout.target)
+    ours = (way.rollout.change, *candidates(way.rollout, way.backup))
+    if not any(same_place(here, place) for place in ours):
+        raise SomebodyIntervened(
+            f"{here} is active, which is neither the new {way.rollout.change} nor the previous {way.backup.previous}: "
+            "somebody changed it meanwhile; hands off, a person decides"
+        )
+    return f"{here} is active"
+
+
+def _capture(way: _Way) -> str:
+    alerts = way.gateway.alerts("critical")
+    return ", ".join(f"{alert.key} ({alert.technical_details})" for alert in alerts) or "no critical alert is firing"
+
+
+def _activate_again(way: _Way) -> str:
+    refusals: list[str] = []
+    for candidate in candidates(way.rollout, way.backup):
+        problem = _reach(way, candidate)
+        if problem is None:
+            return f"{candidate} is active" + (f" (instead of: {'; '.join(refusals)})" if refusals else "")
+        refusals.append(f"{candidate}: {problem}")
+    raise GatewayError("activate", "; ".join(refusals))
+
+
+def _reach(way: _Way, to: ProviderChange) -> str | None:
+    """Get to `to`, reading back before every repetition; return why not."""
+    problem = ""
+    for attempt in range(TRIES):
+        if attempt:
+            way.rollout.clock.wait(1.0)
+        try:
+            if _landed(way, to):
+                return None
+            go_back(way.rollout, way.gateway, to)
+        except RolloutError as error:
+            problem = str(error)
+    try:
+        return None if _landed(way, to) else problem
+    except RolloutError as error:
+        return str(error)
+
+
+def _landed(way: _Way, to: ProviderChange) -> bool:
+    """Tell whether `to` is active and nothing of ours can still change that without being seen."""
+    return same_place(where_it_is(way.gateway, way.rollout.target), to)
+
+
+def _verify_active(way: _Way) -> str:
+    _outlast_lost_writes(way)
+    here = where_it_is(way.gateway, way.rollout.target)
+    wanted = way.rollout.scenario.rollback_to or way.backup.previous
+    if same_place(here, way.rollout.change) and not same_place(here, wanted):
+        # The lost activation landed after the way back: once more.
+        go_back(way.rollout, way.gateway, wanted)
+        here = where_it_is(way.gateway, way.rollout.target)
+    if not same_place(here, wanted):
+        raise GatewayError("GET providers", f"{here} is active instead of {wanted}")
+    return f"the gateway reports {here} active"
+
+
+def _outlast_lost_writes(way: _Way) -> None:
+    """Wait until a write whose answer was lost can no longer land: the gateway knows no fencing (EVIDENCE.md)."""
+    lost = [write for write in way.record.writes if write.result in (None, "unknown") and write.direction == "forward"]
+    for write in lost:
+        latest = datetime.fromisoformat(write.at) + timedelta(seconds=way.rollout.target.timeouts.activate_s)
+        way.rollout.clock.wait(max(0.0, (latest - way.rollout.clock.now()).total_seconds()))
+
+
+def _request_works(way: _Way) -> str:
+    here = where_it_is(way.gateway, way.rollout.target)
+    answer = way.gateway.chat(way.rollout.scenario.monitor.prompt)
+    problem = answered_by(answer, here, way.rollout.target)
+    if problem:
+        raise GatewayError("POST chat/completions", problem)
+    return f"{answer.model or here.model} answered in {answer.elapsed_ms:.0f} ms"
+
+
+def _stabilises(way: _Way) -> str:
+    monitor = way.rollout.scenario.monitor
+    here = where_it_is(way.gateway, way.rollout.target)
+    for poll in range(monitor.stable_polls):
+        if poll:
+            way.rollout.clock.wait(min(monitor.confirm_after_s, monitor.metrics_every_s))
+        connection = way.gateway.status(here.provider)
+        if connection.status != "connected":
+            raise GatewayError(f"GET providers/{here.provider}/status", f"{connection.status}: {connection.message}")
+    return f"{here.provider} was connected {monitor.stable_polls} times in a row"
+
+
+def _equals_backup(way: _Way) -> str:
+    found = differences(way.backup, way.gateway, way.rollout.redactor.value)
+    if env_changed(way.backup, way.rollout.target):
+        found[".env"] = "its bytes differ from the backup's"
+    if found:
+        listed = "; ".join(f"{key}: {how}" for key, how in found.items())
+        raise GatewayError("GET config/runtime", f"the gateway differs from the backup: {listed}")
+    return "the diff is empty"
+
+
+def table(steps: tuple[Step, ...]) -> list[Mapping[str, Any]]:
+    """Return the steps as rows for a report."""
+    return [
+        {"at": s.at, "clause": s.clause, "step": CLAUSES[s.clause].title, "outcome": s.outcome, "seen": s.message}
+        for s in steps
+    ]

@@ -1,0 +1,163 @@
+"""The control interface, apart from the gateway's API: faults, traffic, alerts, and the process itself."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from rollout.sandbox.alerts import SEVERITIES, Finding
+from rollout.sandbox.api import user_of
+from rollout.sandbox.faults import read_faults
+from rollout.sandbox.gateway import Gateway
+from rollout.sandbox.providers import PROVIDERS
+from rollout.sandbox.reading import Problems, Reader
+from rollout.sandbox.refusal import Refusal
+from rollout.sandbox.traffic import Users
+
+REMEMBERED = 5000
+"""So many requests are remembered."""
+
+
+class Requests:
+    """The API requests that a gateway received, without those of background users and of this interface."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._requests: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
+
+    def note(self, at: str, method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        """Note a request when it arrives and return its record; `status` is null until it is answered."""
+        record: dict[str, Any] = {"at": at, "method": method, "path": path, "user": user_of(headers)}
+        record |= {"status": None, "body_keys": []}
+        self._requests.append(record)
+        return record
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return the records, oldest first."""
+        return list(self._requests)
+
+
+class GatewayControl:
+    """The part that concerns one gateway."""
+
+    def __init__(self, gateway: Gateway, users: Users, requests: Requests) -> None:
+        """Control this gateway."""
+        self._gateway = gateway
+        self._users = users
+        self._requests = requests
+
+    def routes(self) -> list[Route]:
+        """Return the routes, to be mounted under ``/sandbox``."""
+        return [
+            Route("/faults", self._get_faults, methods=["GET"]),
+            Route("/faults", self._set_faults, methods=["PUT"]),
+            Route("/faults", self._clear_faults, methods=["DELETE"]),
+            Route("/traffic", self._get_traffic, methods=["GET"]),
+            Route("/traffic", self._set_traffic, methods=["PUT"]),
+            Route("/alerts", self._raise_alert, methods=["POST"]),
+            Route("/requests", self._get_requests, methods=["GET"]),
+        ]
+
+    async def _get_faults(self, _request: Request) -> Response:
+        return JSONResponse([fault.to_mapping() for fault in self._gateway.faults.faults])
+
+    async def _set_faults(self, request: Request) -> Response:
+        problems: Problems = []
+        faults = read_faults(await _body(request), "faults", problems)
+        _refuse(problems)
+        self._gateway.faults.replace(faults)
+        return await self._get_faults(request)
+
+    async def _clear_faults(self, request: Request) -> Response:
+        self._gateway.faults.replace(())
+        return await self._get_faults(request)
+
+    async def _get_traffic(self, _request: Request) -> Response:
+        return JSONResponse({"users_per_s": self._users.per_s})
+
+    async def _set_traffic(self, request: Request) -> Response:
+        problems: Problems = []
+        read = Reader(await _body(request), "", problems, ["users_per_s"])
+        if read.raw("users_per_s") is None:
+            read.problem("users_per_s", "is missing; give requests per second")
+        per_s = read.number("users_per_s", 0.0, at_most=1000)
+        _refuse(problems)
+        self._users.set_rate(per_s)
+        return await self._get_traffic(request)
+
+    async def _raise_alert(self, request: Request) -> Response:
+        problems: Problems = []
+        finding = _read_finding(await _body(request), problems)
+        _refuse(problems)
+        return JSONResponse({"fired": self._gateway.alerts.fire(finding)})
+
+    async def _get_requests(self, _request: Request) -> Response:
+        return JSONResponse(self._requests.all())
+
+
+class ProcessControl:
+    """The part that concerns the process."""
+
+    def __init__(
+        self, about: Callable[[], dict[str, Any]], set_in_flight: Callable[[bool], None], stop: Callable[[], None]
+    ) -> None:
+        """Control the process by what it hands in."""
+        self._about = about
+        self._in_flight = set_in_flight
+        self._stop = stop
+
+    def routes(self) -> list[Route]:
+        """Return the routes, to be mounted under ``/sandbox``."""
+        return [
+            Route("/about", self._get_about, methods=["GET"]),
+            Route("/in-flight", self._set_in_flight, methods=["PUT"]),
+            Route("/stop", self._post_stop, methods=["POST"]),
+        ]
+
+    async def _get_about(self, _request: Request) -> Response:
+        return JSONResponse(self._about())
+
+    async def _set_in_flight(self, request: Request) -> Response:
+        problems: Problems = []
+        read = Reader(await _body(request), "", problems, ["in_flight"])
+        in_flight = read.flag("in_flight")
+        if read.raw("in_flight") is None:
+            read.problem("in_flight", "is missing; give true or false")
+        _refuse(problems)
+        self._in_flight(in_flight)
+        return JSONResponse({"in_flight": in_flight})
+
+    async def _post_stop(self, _request: Request) -> Response:
+        self._stop()
+        return JSONResponse({"stopping": True})
+
+
+def _read_finding(raw: object, problems: Problems) -> Finding:
+    read = Reader(raw, "", problems, ("severity", "alert_type", "provider", "message"))
+    for key in ("severity", "alert_type"):
+        if read.raw(key) is None:
+            read.problem(key, "is missing")
+    return Finding(
+        severity=read.choice("severity", None, SEVERITIES) or "",
+        alert_type=str(read.raw("alert_type", "")),
+        provider=read.choice("provider", None, PROVIDERS),
+        message=str(read.raw("message", "raised through the control interface")),
+    )
+
+
+async def _body(request: Request) -> Any:
+    try:
+        return json.loads(await request.body())
+    except ValueError as error:
+        raise Refusal(422, f"The body is no JSON: {error}") from None
+
+
+def _refuse(problems: Problems) -> None:
+    if problems:
+        raise Refusal(422, "; ".join(f"{path}: {message}" if path else message for path, message in problems))

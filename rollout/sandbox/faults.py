@@ -1,0 +1,173 @@
+"""Faults: what goes wrong with a provider, in which calls, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from rollout.clock import Clock
+from rollout.sandbox.providers import PROVIDERS
+from rollout.sandbox.reading import Problems, Reader
+
+ANY = "*"
+"""Stands for every provider."""
+
+CALLS = (
+    "activate",
+    "alerts",
+    "audit",
+    "chat",
+    "config",
+    "governance",
+    "health",
+    "metrics",
+    "preflight",
+    "providers",
+    "status",
+    "system",
+    "test_connection",
+)
+"""The calls that a fault can name."""
+
+STATUSES = ("degraded", "offline")
+"""What a fault can make of a connection status, the worse one last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong with one provider.
+
+    Attributes:
+        provider: its name, ``*`` for any. A call that names no provider (alerts, config…) feels the faults of the
+            provider that is active.
+        since: ``now`` (when the fault is set, or the gateway starts), or ``activation`` (when the provider was last
+            activated by a change from another one; until then nothing goes wrong).
+        after_s: seconds from then to the first effect.
+        for_s: seconds that the effect lasts; None has no end.
+        latency_ms: time added to each call.
+        error_share: fraction 0-1 of calls that fail with HTTP 502.
+        status: ``offline`` or ``degraded``: the connection status, whatever `calls` says.
+        answer: ``empty`` (200 without content) or ``garbage`` (200 with a body that is cut off).
+        hang: the call is not answered before the fault ends or the gateway gives up.
+        calls: the calls that latency, errors, bad answers and hanging concern.
+    """
+
+    provider: str
+    since: str = "now"
+    after_s: float = 0.0
+    for_s: float | None = None
+    latency_ms: float = 0.0
+    error_share: float = 0.0
+    status: str | None = None
+    answer: str | None = None
+    hang: bool = False
+    calls: tuple[str, ...] = ("chat",)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the mapping from which the fault can be read again."""
+        return asdict(self) | {"calls": list(self.calls)}
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What all faults together do to one call at this moment; the parts mean what they mean in `Fault`."""
+
+    latency_ms: float = 0.0
+    error_share: float = 0.0
+    answer: str | None = None
+    hang: bool = False
+
+
+NO_EFFECT = Effect()
+
+
+class Faults:
+    """The faults that are set, and since when."""
+
+    def __init__(self, faults: Iterable[Fault], clock: Clock) -> None:
+        """Set the first faults now."""
+        self._clock = clock
+        self._activated: dict[str, float] = {}
+        self.replace(faults)
+
+    def replace(self, faults: Iterable[Fault]) -> None:
+        """Set these faults instead of all earlier ones; ``now`` is this moment."""
+        self.faults = tuple(faults)
+        self._set_at = self._clock.monotonic()
+
+    def activated(self, provider: str) -> None:
+        """Note that the provider was activated by a change from another one."""
+        self._activated[provider] = self._activated[ANY] = self._clock.monotonic()
+
+    def effect(self, provider: str, call: str) -> Effect:
+        """Return what happens to this call now."""
+        found = [fault for fault in self._active(provider) if call in fault.calls]
+        if not found:
+            return NO_EFFECT
+        return Effect(
+            latency_ms=sum(fault.latency_ms for fault in found),
+            error_share=max(fault.error_share for fault in found),
+            answer=next((fault.answer for fault in found if fault.answer), None),
+            hang=any(fault.hang for fault in found),
+        )
+
+    def status(self, provider: str) -> str | None:
+        """Return the connection status that the faults impose now, the worst one; None imposes none."""
+        found = [fault.status for fault in self._active(provider) if fault.status]
+        return max(found, key=STATUSES.index, default=None)
+
+    def _active(self, provider: str) -> list[Fault]:
+        return [fault for fault in self.faults if fault.provider in (provider, ANY) and self._in_effect(fault)]
+
+    def _in_effect(self, fault: Fault) -> bool:
+        since = self._set_at if fault.since == "now" else self._activated.get(fault.provider)
+        if since is None:
+            return False
+        elapsed = self._clock.monotonic() - since - fault.after_s
+        return elapsed >= 0 and (fault.for_s is None or elapsed < fault.for_s)
+
+
+def read_faults(raw: object, path: str, problems: Problems) -> tuple[Fault, ...]:
+    """Read a list of faults; what is wrong goes to `problems`, and then the faults are not to be used."""
+    if not isinstance(raw, list | tuple):
+        problems.append((path, f"must be a list of faults, not {type(raw).__name__}"))
+        return ()
+    return tuple(_read_fault(item, f"{path}[{index}]", problems) for index, item in enumerate(raw))
+
+
+def _read_fault(raw: object, path: str, problems: Problems) -> Fault:
+    read = Reader(raw, path, problems, (field.name for field in fields(Fault)))
+    fault = Fault(
+        provider=read.choice("provider", None, (*PROVIDERS, ANY)) or "",
+        since=read.choice("since", "now", ("now", "activation")) or "now",
+        after_s=read.number("after_s", 0.0),
+        for_s=None if read.raw("for_s") is None else read.number("for_s", 0.0, above=0),
+        latency_ms=read.number("latency_ms", 0.0),
+        error_share=read.number("error_share", 0.0, at_most=1),
+        status=read.choice("status", None, STATUSES),
+        answer=read.choice("answer", None, ("empty", "garbage")),
+        hang=read.flag("hang"),
+        calls=_read_calls(read),
+    )
+    if isinstance(raw, Mapping):
+        _refuse_incomplete(fault, read)
+    return fault
+
+
+def _read_calls(read: Reader) -> tuple[str, ...]:
+    calls = read.raw("calls", ["chat"])
+    if not isinstance(calls, list | tuple) or not calls:
+        read.problem("calls", f"must be a list of calls out of {', '.join(CALLS)}")
+        return ()
+    for call in calls:
+        if call not in CALLS:
+            read.problem("calls", f"names {call!r}; it must be out of {', '.join(CALLS)}")
+    return tuple(str(call) for call in calls)
+
+
+def _refuse_incomplete(fault: Fault, read: Reader) -> None:
+    if read.raw("provider") is None:
+        read.problem("provider", f"is missing; name one of {', '.join((*PROVIDERS, ANY))}")
+    if not (fault.latency_ms or fault.error_share or fault.status or fault.answer or fault.hang):
+        read.problem("", "has no effect; give latency_ms, error_share, status, answer or hang")

@@ -1,0 +1,30 @@
+"""Writes files that hold configuration: whole or not at all, and readable by their owner alone."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+OWNER_ONLY = 0o700
+"""The mode of a directory that holds configuration."""
+
+RECORD = "sandbox.json"
+KIND = "rollout-sandbox"
+"""What a sandbox calls itself, so that it is not taken for somebody else's server."""
+"""The file in a sandbox's directory that says where it listens: ``url``, ``pid``, ``instance``."""
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace the file in one step, mode 0600, flushed to disk. Raises OSError."""
+    # mkstemp creates with mode 0600, and beside the file because only a rename within one file system is atomic.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

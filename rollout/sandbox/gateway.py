@@ -1,0 +1,253 @@
+"""One gateway: its providers' connections, activation, completions, limits and what it notes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout.clock import Clock
+from rollout.sandbox.alerts import Alerts, Finding, budget_finding, findings_in
+from rollout.sandbox.audit import Audit
+from rollout.sandbox.faults import Faults
+from rollout.sandbox.log import BackendLog
+from rollout.sandbox.metrics import TIMEOUT, Metrics, Request
+from rollout.sandbox.providers import CLOUD, PROVIDERS, Provider
+from rollout.sandbox.refusal import Refusal
+from rollout.sandbox.settings import SandboxSettings
+from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT, State
+
+GIVES_UP_AFTER_S = 60.0
+"""A call that hangs is answered with 504 after this time."""
+
+_LOOKS_AT_HANG_EVERY_S = 0.5
+_GATEWAY_TIMEOUT = 504
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A provider's ``connection_status``, field by field."""
+
+    status: str
+    reason_code: str | None
+    message: str
+    latency_ms: float | None = None
+    runtime_version: str | None = None
+
+    def as_answer(self) -> dict[str, Any]:
+        """Return the part of the answer."""
+        return asdict(self)
+
+
+class Gateway:
+    """The state and the behaviour of one gateway; one asyncio loop, no threads.
+
+    Attributes:
+        state: what survives a restart.
+        boot_id: another one after each start; a changed one means that counters were reset.
+        metrics: provider -> what was counted.
+    """
+
+    def __init__(self, directory: Path, settings: SandboxSettings, clock: Clock) -> None:
+        """Load the state in `directory`, or create it. Raises SandboxFailed where it makes no sense."""
+        self.clock = clock
+        self.state = State(directory, settings)
+        self.log_file = directory / "logs" / "backend.log"
+        self.log = BackendLog(self.log_file)
+        self.boot_id = uuid.uuid4().hex
+        self.faults = Faults(settings.faults, clock)
+        self.metrics = {name: Metrics() for name in PROVIDERS}
+        self.alerts = Alerts(clock, settings.alert_ttl_s)
+        self.audit = Audit()
+        self._settings = settings
+        self._dice = random.Random(settings.seed)
+        self.log.write("INFO", "gateway:start", f"{self.state.provider}:{self.state.model} is active; {{'errors': 0}}")
+
+    async def connection(self, provider: Provider) -> Connection:
+        """Look at a provider's connection now."""
+        out_of_reach = self._out_of_reach(provider)
+        if out_of_reach:
+            return out_of_reach
+        latency_ms = await self._probe(provider)
+        if self.faults.status(provider.name) == "degraded":
+            return Connection("degraded", "http_error", "HTTP 503", latency_ms)
+        return Connection("connected", None, provider.connected, latency_ms, provider.runtime_version)
+
+    def activate(self, provider: Provider, model: str | None) -> str:
+        """Make the provider and model the active ones, the default model where none is named (deviation 8).
+
+        Returns the model. Raises Refusal (400, 503) and OSError.
+        """
+        if not provider.can["activate"]:
+            raise Refusal(400, f"Provider {provider.name} does not support activation")
+        self._refuse_out_of_reach(provider)
+        chosen = model or provider.default_model or ""
+        if chosen not in provider.models:
+            available = ", ".join(provider.models)
+            raise Refusal(400, f"Model {chosen} is not available for provider {provider.name}; available: {available}")
+        previous = self.state.provider
+        self.state.activate(provider.name, chosen)
+        if previous != provider.name:
+            self.faults.activated(provider.name)
+        self.log.write("INFO", "gateway:activate", f"{provider.name}:{chosen} is active, was {previous}")
+        return chosen
+
+    async def complete(self, prompt: str) -> tuple[dict[str, Any], str | None]:
+        """Answer a prompt with the active provider and model, and count it.
+
+        Returns the OpenAI-style completion, and ``empty`` or ``garbage`` where a fault spoils the answer.
+        Raises Refusal: 502 the provider failed, 503 it is offline, 504 it never answered.
+        """
+        provider, model, started = PROVIDERS[self.state.provider], self.state.model, self.clock.monotonic()
+        try:
+            self._refuse_out_of_reach(provider)
+            usual_ms = provider.latency_ms + self._dice.uniform(-provider.jitter_ms, provider.jitter_ms)
+            await asyncio.sleep(usual_ms / 1000)
+            spoiled = await self.disturb("chat", provider.name)
+        except Refusal as refusal:
+            self._count_failure(provider, started, refusal)
+            raise
+        content = "" if spoiled == "empty" else _reply(prompt, model)
+        usage = {"prompt_tokens": 8 + len(prompt.split()), "completion_tokens": 8 + len(content.split())}
+        usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+        self._count_success(provider, started, usage["total_tokens"])
+        return _completion(provider, model, content, usage, self.clock), spoiled
+
+    async def disturb(self, call: str, provider: str | None = None) -> str | None:
+        """Let the faults act on a call: wait, hang, fail (Refusal 502, 504); return how they spoil its answer.
+
+        A call that names no provider feels the faults of the active one.
+        """
+        name = provider or self.state.provider
+        effect = self.faults.effect(name, call)
+        await asyncio.sleep(effect.latency_ms / 1000)
+        if effect.hang:
+            await self._hang(call, name)
+        if effect.error_share and self._dice.random() < effect.error_share:
+            raise Refusal(502, f"Provider {name} failed: upstream error")
+        return effect.answer
+
+    def watch(self) -> None:
+        """Fire the alerts that the metrics call for."""
+        for finding in self._findings():
+            if self.alerts.fire(finding):
+                self.log.write("WARNING", "alerts:fire", f"{finding.severity} {finding.alert_type}: {finding.details}")
+
+    def usage_usd(self, scope: str) -> float:
+        """Return the cost since the start of ``global`` or of ``provider:NAME``."""
+        return sum(self.metrics[name].total_usd for name in _in_scope(scope))
+
+    def set_limit(self, kind: str, scope: str, values: Mapping[str, float]) -> dict[str, float]:
+        """Set limits of a scope and return them all; what `values` leaves out stays. Raises Refusal (400), OSError.
+
+        `kind` is ``cost`` or ``rate``; `scope` is ``global``, a provider's name, or ``provider:NAME``.
+        """
+        name = scope_name(scope)
+        stored = self.state.cost_limits if kind == "cost" else self.state.rate_limits
+        default = COST_DEFAULT if kind == "cost" else RATE_DEFAULT
+        limit = {**stored.get(name, default), **values}
+        if kind == "cost" and limit["soft_limit_usd"] > limit["hard_limit_usd"]:
+            raise Refusal(400, "Soft limit cannot be greater than hard limit")
+        self.state.set_limit(kind, name, limit)
+        self.log.write("INFO", "governance:set_limit", f"{name} {limit}")
+        return limit
+
+    def current_rate(self, scope: str) -> dict[str, int]:
+        """Return requests and tokens of the last minute."""
+        now = self.clock.monotonic()
+        recent = [request for name in _in_scope(scope) for request in self.metrics[name].recent(now)]
+        return {"current_requests": len(recent), "current_tokens": sum(request.tokens for request in recent)}
+
+    def _out_of_reach(self, provider: Provider) -> Connection | None:
+        if provider.key and not self.state.config.get(provider.key):
+            return Connection("offline", "missing_api_key", f"{provider.key} not configured")
+        if self.faults.status(provider.name) == "offline":
+            return Connection("offline", "connection_failed", provider.failed)
+        return None
+
+    def _refuse_out_of_reach(self, provider: Provider) -> None:
+        out_of_reach = self._out_of_reach(provider)
+        if out_of_reach:
+            raise Refusal(503, f"Provider {provider.name} is offline: {out_of_reach.message}")
+
+    async def _probe(self, provider: Provider) -> float | None:
+        if provider.probe_ms is None:
+            return None
+        started = self.clock.monotonic()
+        await asyncio.sleep(provider.probe_ms / 1000)
+        return 1000 * (self.clock.monotonic() - started)
+
+    async def _hang(self, call: str, provider: str) -> None:
+        until = self.clock.monotonic() + GIVES_UP_AFTER_S
+        while self.faults.effect(provider, call).hang:
+            if self.clock.monotonic() >= until:
+                raise Refusal(_GATEWAY_TIMEOUT, f"Provider {provider} did not answer within {GIVES_UP_AFTER_S:g} s")
+            await asyncio.sleep(_LOOKS_AT_HANG_EVERY_S)
+
+    def _count_success(self, provider: Provider, started: float, tokens: int) -> None:
+        price = self._settings.usd_per_1k_tokens.get(provider.name, provider.usd_per_1k_tokens)
+        now = self.clock.monotonic()
+        request = Request(now, 1000 * (now - started), tokens=tokens, usd=price * tokens / 1000)
+        self.metrics[provider.name].count(request)
+        self.watch()
+
+    def _count_failure(self, provider: Provider, started: float, refusal: Refusal) -> None:
+        now = self.clock.monotonic()
+        code = TIMEOUT if refusal.status == _GATEWAY_TIMEOUT else f"http_{refusal.status}"
+        offline = self._out_of_reach(provider) is not None
+        self.metrics[provider.name].count(Request(now, 1000 * (now - started), code, offline))
+        self.log.write("ERROR", "gateway:complete", f"{provider.name} failed: {refusal.detail}")
+        self.watch()
+
+    def _findings(self) -> Iterator[Finding]:
+        now = self.clock.monotonic()
+        for name, provider in PROVIDERS.items():
+            recent = self.metrics[name].recent(now)
+            yield from findings_in(
+                provider, recent, self._settings.alert_error_share, is_active=name == self.state.provider
+            )
+        for scope, limit in self.state.cost_limits.items():
+            finding = budget_finding(scope, self.usage_usd(scope), limit["hard_limit_usd"])
+            if finding:
+                yield finding
+
+
+def scope_name(scope: str) -> str:
+    """Return a limit's scope as it is reported: ``global`` or ``provider:NAME`` (deviation 20)."""
+    name = scope.casefold().removeprefix("provider:")
+    return name if name == "global" else f"provider:{name}"
+
+
+def _in_scope(scope: str) -> tuple[str, ...]:
+    return tuple(name for name in PROVIDERS if scope in ("global", f"provider:{name}"))
+
+
+def _reply(prompt: str, model: str) -> str:
+    return "pong" if prompt.strip().casefold() == "ping" else f"{model} read: {prompt}"
+
+
+def _completion(provider: Provider, model: str, content: str, usage: Mapping[str, int], clock: Clock) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "object": "chat.completion",
+        "created": int(clock.now().timestamp()),
+        "model": provider.models[model],
+        "provider": provider.name,
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"},
+        ],
+        "usage": dict(usage),
+    }
+
+
+def credentials(provider: Provider, config: Mapping[str, str]) -> dict[str, Any]:
+    """Return the ``credentials`` check of a preflight."""
+    if provider.provider_type != CLOUD or provider.key is None:
+        return {"status": "configured", "passed": True, "message": "Not required"}
+    if config.get(provider.key):
+        return {"status": "configured", "passed": True, "message": "Configured"}
+    return {"status": "missing", "passed": False, "message": f"Missing {provider.key}"}

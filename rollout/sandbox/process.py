@@ -1,0 +1,202 @@
+"""The embedded gateway as a background process: started, found again by any other process, and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout.clock import Clock, SystemClock
+from rollout.sandbox.files import OWNER_ONLY, RECORD, write_private
+from rollout.sandbox.settings import SandboxSettings
+from rollout.sandbox.state import SandboxFailed
+
+_POLL_S = 0.02
+_ANSWERS_WITHIN_S = 2.0
+_ENDS_WITHIN_S = 5.0
+_SETTINGS = "settings.json"
+_OUTPUT = "sandbox.out"
+
+# Loopback must not go through a proxy that the environment names.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+# A child that ended stays a zombie until its parent asks; keeping the handle also keeps Python from complaining.
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A sandbox that runs.
+
+    Attributes:
+        url: base URL of the gateway's API, without a trailing slash.
+        pid: its process.
+        instance: names this very process, whatever else may get its pid or port later.
+        directory: where its state is.
+    """
+
+    url: str
+    pid: int
+    instance: str
+    directory: Path
+
+    @property
+    def twin_url(self) -> str:
+        """Return the base URL of the non-production twin's API."""
+        return f"{self.url}/twin"
+
+    @property
+    def env_file(self) -> Path:
+        """Return the gateway's `.env` file."""
+        return self.directory / ".env"
+
+    @property
+    def log_file(self) -> Path:
+        """Return the gateway's log."""
+        return self.directory / "logs" / "backend.log"
+
+
+def start(
+    directory: Path,
+    *,
+    port: int = 0,
+    settings: SandboxSettings | None = None,
+    idle_s: float | None = None,
+    token_env: str | None = None,
+    timeout_s: float = 20.0,
+    clock: Clock | None = None,
+) -> Running:
+    """Start a sandbox that outlives this process, and return it when it answers.
+
+    State that `directory` already holds is used; `token_env` names the environment variable with the bearer token.
+    Raises SandboxFailed with the reason where it does not start, or where one runs in this directory already.
+    """
+    clock = clock or SystemClock()
+    directory = directory.absolute()
+    refuse_second(directory)
+    directory.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY)
+    instance = uuid.uuid4().hex
+    mapping = (settings or SandboxSettings()).to_mapping()
+    write_private(directory / _SETTINGS, json.dumps(mapping, indent=1).encode())
+    command = _command(directory, port, instance, idle_s, token_env)
+    with (directory / _OUTPUT).open("wb") as output:
+        # Files, not this process's own: a reader of our output must not have to wait for the sandbox to end.
+        child = subprocess.Popen(  # noqa: S603 - an argument list of our own making
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    _CHILDREN[child.pid] = child
+    until = clock.monotonic() + timeout_s
+    while clock.monotonic() < until and child.poll() is None:
+        running = find(directory)
+        if running and running.instance == instance:
+            return running
+        clock.wait(_POLL_S)
+    return _not_started(child, directory, timeout_s)
+
+
+def find(directory: Path) -> Running | None:
+    """Return the sandbox that runs in this directory and answers for it, None if there is none."""
+    try:
+        record = json.loads((directory / RECORD).read_bytes())
+        running = Running(str(record["url"]), int(record["pid"]), str(record["instance"]), directory.absolute())
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    about = _about(running)
+    return running if about and about.get("instance") == running.instance else None
+
+
+def refuse_second(directory: Path) -> None:
+    """Raise SandboxFailed if a sandbox runs in this directory already: two would overwrite each other's state."""
+    already = find(directory)
+    if already:
+        raise SandboxFailed(f"a sandbox runs in {directory} already, at {already.url}. Stop it, or use another --dir.")
+
+
+def stop(running: Running, *, clock: Clock | None = None) -> None:
+    """Stop a sandbox and wait for its end; one that has ended already is fine.
+
+    Asks first, then signals, and only a process that is this very instance. Raises SandboxFailed if it stays.
+    """
+    clock = clock or SystemClock()
+    if _about(running) is not None:
+        _call(running, "POST", "/sandbox/stop")
+    for number in (None, signal.SIGTERM, signal.SIGKILL):
+        if number and _is_this_instance(running):
+            os.kill(running.pid, number)
+        if _ended(running, clock):
+            return
+    raise SandboxFailed(f"the sandbox at {running.url} (process {running.pid}) does not end; end it by hand.")
+
+
+def _command(directory: Path, port: int, instance: str, idle_s: float | None, token_env: str | None) -> list[str]:
+    command = [sys.executable, "-m", "rollout.sandbox", "--dir", str(directory), "--port", str(port)]
+    command += ["--settings", str(directory / _SETTINGS), "--instance", instance]
+    command += ["--idle-s", str(idle_s)] if idle_s is not None else []
+    return command + (["--token-env", token_env] if token_env else [])
+
+
+def _not_started(child: subprocess.Popen[bytes], directory: Path, timeout_s: float) -> Running:
+    if child.poll() is None:
+        child.kill()
+        child.wait()
+        raise SandboxFailed(f"the sandbox in {directory} does not answer within {timeout_s:g} s; see {_OUTPUT} there.")
+    lines = (directory / _OUTPUT).read_text(errors="replace").strip().splitlines()
+    raise SandboxFailed(
+        lines[-1].removeprefix("rollout sandbox: ")
+        if lines
+        else f"the sandbox in {directory} ended at once, with {child.returncode}."
+    )
+
+
+def _about(running: Running) -> dict[str, Any] | None:
+    about = _call(running, "GET", "/sandbox/about")
+    return about if about and about.get("instance") == running.instance else None
+
+
+def _call(running: Running, method: str, path: str) -> dict[str, Any] | None:
+    request = urllib.request.Request(f"{running.url}{path}", method=method)  # noqa: S310 - http, written by us
+    try:
+        with _DIRECT.open(request, timeout=_ANSWERS_WITHIN_S) as response:
+            answer = json.loads(response.read())
+    except (OSError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _ended(running: Running, clock: Clock) -> bool:
+    until = clock.monotonic() + _ENDS_WITHIN_S
+    while clock.monotonic() < until:
+        if not _is_this_instance(running):
+            return True
+        clock.wait(_POLL_S)
+    return False
+
+
+def _is_this_instance(running: Running) -> bool:
+    """Tell whether the process is alive and is this very sandbox: a pid may have passed to somebody else."""
+    child = _CHILDREN.get(running.pid)
+    if child is not None and child.poll() is not None:
+        return False
+    # A zombie has no arguments any more; a sandbox that a person started has no instance among them, but answers.
+    return running.instance in _arguments(running.pid) or _about(running) is not None
+
+
+def _arguments(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        pass
+    if Path("/proc/self").exists():
+        return ""
+    listing = subprocess.run(  # noqa: S603 - an argument list of our own making
+        ["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return listing.stdout

@@ -1,0 +1,31 @@
+"""How the gateway says no."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Refusal(Exception):
+    """A call that is answered with an error.
+
+    Attributes:
+        status: the HTTP status.
+        detail: one sentence, or for a body that is refused (422) a list with one entry a mistake.
+    """
+
+    def __init__(self, status: int, detail: str | list[dict[str, Any]]) -> None:
+        """Keep what the answer needs."""
+        self.status = status
+        self.detail = detail
+        super().__init__(f"{status}: {detail}")
+
+
+def mistake(kind: str, loc: tuple[str | int, ...], message: str, value: object, **context: object) -> dict[str, Any]:
+    """Return one entry of a 422's ``detail``; `loc` says where in the request, `context` what was asked for."""
+    entry = {"type": kind, "loc": list(loc), "msg": message, "input": value}
+    return entry | {"ctx": context} if context else entry
+
+
+def malformed(*mistakes: dict[str, Any]) -> Refusal:
+    """Return the refusal of a request whose parts are missing or of a wrong type or value."""
+    return Refusal(422, list(mistakes))

@@ -1,0 +1,236 @@
+"""The process: two gateways (production and its non-production twin) behind one socket on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import os
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rollout.clock import SystemClock, stamp
+from rollout.sandbox.api import BODY_KEYS, ERRORS, build_api
+from rollout.sandbox.control import GatewayControl, ProcessControl, Requests
+from rollout.sandbox.files import KIND, RECORD, write_private
+from rollout.sandbox.gateway import Gateway
+from rollout.sandbox.settings import SandboxSettings
+from rollout.sandbox.state import SandboxFailed
+from rollout.sandbox.traffic import Users
+
+HOST = "127.0.0.1"
+TWIN = "twin"
+_OPEN_PATHS = ("/health",)
+_LETS_GO_AFTER_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the process runs.
+
+    Attributes:
+        directory: holds everything that survives a restart.
+        port: 0 takes a free one.
+        settings: how the gateways behave.
+        idle_s: the process ends itself after so many seconds without an API request, unless a change is in flight;
+            None never does.
+        token: the bearer token that the API asks for; None asks for none.
+        instance: names this process; what stops it compares the name first.
+    """
+
+    directory: Path
+    port: int = 0
+    settings: SandboxSettings = field(default_factory=SandboxSettings)
+    idle_s: float | None = None
+    token: str | None = None
+    instance: str = ""
+
+
+def serve(options: Options, announce: Callable[[dict[str, Any]], None]) -> None:
+    """Run until stopped; `announce` is called with what ``/sandbox/about`` answers.
+
+    Raises SandboxFailed when the port is taken or the state makes no sense.
+    """
+    with _listen(options.port) as listener:
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        sandbox = Sandbox(options, url)
+        sandbox.record()
+        announce(sandbox.about())
+        asyncio.run(sandbox.run(listener))
+
+
+class Sandbox:
+    """Everything in the process, wired."""
+
+    def __init__(self, options: Options, url: str) -> None:
+        """Load the state of both gateways. Raises SandboxFailed."""
+        self._options = options
+        self._url = url
+        self._clock = SystemClock()
+        self._instance = options.instance or uuid.uuid4().hex
+        self._in_flight = False
+        self._last_request = self._clock.monotonic()
+        settings = options.settings
+        calm = replace(settings, faults=(), users_per_s=0.0)
+        self._gateway = Gateway(options.directory, settings, self._clock)
+        self._twin = Gateway(options.directory / TWIN, calm, self._clock)
+        self._users = Users(self._gateway, settings.users_per_s, settings.seed)
+        self._twin_users = Users(self._twin, 0.0, settings.seed)
+        # Standard error is left for what uvicorn has to complain about.
+        config = uvicorn.Config(
+            self._build(), log_config=None, access_log=False, timeout_graceful_shutdown=_LETS_GO_AFTER_S
+        )
+        self._server = _Server(config)
+
+    def about(self) -> dict[str, Any]:
+        """Return what the process says about itself."""
+        return {
+            "kind": KIND,
+            "instance": self._instance,
+            "pid": os.getpid(),
+            "url": self._url,
+            "dir": str(self._options.directory),
+            "env_file": str(self._gateway.state.env_file),
+            "log_file": str(self._gateway.log_file),
+            "twin_url": f"{self._url}/{TWIN}",
+            "token_required": self._options.token is not None,
+            "in_flight": self._in_flight,
+        }
+
+    def record(self) -> None:
+        """Write where the process listens to its directory."""
+        content = {"url": self._url, "pid": os.getpid(), "instance": self._instance}
+        write_private(self._options.directory / RECORD, json.dumps(content).encode())
+
+    async def run(self, listener: socket.socket) -> None:
+        """Serve until stopped by a signal, by the control interface, or for being idle."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        await self._server.serve([listener])
+
+    @contextlib.asynccontextmanager
+    async def _background(self, _app: Starlette) -> AsyncIterator[None]:
+        jobs = [self._users.run(), self._twin_users.run(), self._end_when_idle()]
+        tasks = [asyncio.create_task(job) for job in jobs]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _end_when_idle(self) -> None:
+        idle_s = self._options.idle_s
+        if idle_s is None:
+            return
+        while self._in_flight or self._clock.monotonic() - self._last_request < idle_s:  # noqa: ASYNC110 - time passes without an event
+            await asyncio.sleep(min(1.0, idle_s / 10))
+        self._gateway.log.write("INFO", "server:idle", f"ends after {idle_s:g} s without a request")
+        self._stop()
+
+    def _stop(self) -> None:
+        self._server.should_exit = True
+
+    def _set_in_flight(self, in_flight: bool) -> None:
+        self._in_flight = in_flight
+        self._touch()
+
+    def _touch(self) -> None:
+        self._last_request = self._clock.monotonic()
+
+    def _build(self) -> Starlette:
+        process = ProcessControl(self.about, self._set_in_flight, self._stop).routes()
+        routes = [
+            *self._gateway_routes(self._twin, self._twin_users, [], prefix=f"/{TWIN}"),
+            *self._gateway_routes(self._gateway, self._users, process, prefix=""),
+        ]
+        return Starlette(routes=routes, lifespan=self._background)
+
+    def _gateway_routes(self, gateway: Gateway, users: Users, more: list[Route], prefix: str) -> list[BaseRoute]:
+        requests = Requests()
+        control = [*GatewayControl(gateway, users, requests).routes(), *more]
+        api = Recorded(build_api(gateway), gateway, requests, self._touch, self._options.token)
+        return [
+            Mount(f"{prefix}/sandbox", Starlette(routes=control, exception_handlers=ERRORS)),
+            Mount(prefix, api),
+        ]
+
+
+class Recorded:
+    """An API that asks for the token, remembers each request and writes the access log."""
+
+    def __init__(
+        self, app: ASGIApp, gateway: Gateway, requests: Requests, touch: Callable[[], None], token: str | None
+    ) -> None:
+        """Wrap one gateway's API; `touch` is told of each request."""
+        self._app = app
+        self._gateway = gateway
+        self._requests = requests
+        self._touch = touch
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        headers = Headers(scope=scope)
+        shown = path + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+        record = self._requests.note(stamp(self._gateway.clock.now()), scope["method"], shown, headers)
+        self._touch()
+
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record["status"] = message["status"]
+                record["body_keys"] = scope.get(BODY_KEYS, [])
+                client = "{}:{}".format(*(scope.get("client") or ("-", 0)))
+                self._gateway.log.access(client, scope["method"], shown, message["status"])
+            await send(message)
+
+        await self._admitted(path, headers)(scope, receive, noting)
+        self._touch()
+
+    def _admitted(self, path: str, headers: Headers) -> ASGIApp:
+        if self._token is None or path in _OPEN_PATHS:
+            return self._app
+        given = headers.get("authorization", "").encode()
+        if hmac.compare_digest(given, f"Bearer {self._token}".encode()):
+            return self._app
+        detail = "Invalid bearer token" if given else "Not authenticated: a bearer token is required"
+        return JSONResponse({"detail": detail}, status_code=401, headers={"WWW-Authenticate": "Bearer"})
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the sandbox: uvicorn would raise them once more after a clean end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Capture nothing."""
+        yield
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # A restart on the same port must not wait for old connections to fade.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise SandboxFailed(
+            f"port {port} cannot be used on {HOST} ({reason}). Stop what listens there, or choose another --port."
+        ) from error
+    return listener

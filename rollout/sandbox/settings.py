@@ -1,0 +1,142 @@
+"""What a sandbox is started with: the `sandbox:` part of a scenario, or a mapping on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+from rollout.sandbox.faults import Fault, read_faults
+from rollout.sandbox.providers import PROVIDERS, Provider
+from rollout.sandbox.reading import Problems, Reader, is_number
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class InvalidSettings(ValueError):
+    """Settings that are refused before anything is started.
+
+    Attributes:
+        problems: pairs of a dotted path within the settings and a message (what, why, how to mend).
+    """
+
+    def __init__(self, problems: Problems) -> None:
+        """Keep every problem, not only the first."""
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{path}: {message}" if path else message for path, message in problems))
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """How a sandbox behaves.
+
+    Attributes:
+        users_per_s: requests that background users send, per second; the twin has none.
+        faults: what goes wrong, from the start.
+        seed: of all dice, so that runs are alike.
+        alert_error_share: ERROR_SPIKE fires above this fraction 0-1 of recent requests.
+        alert_ttl_s: seconds after which an alert expires.
+        limits: scope (``global``, ``provider:openai``) -> ``soft_limit_usd`` and ``hard_limit_usd``, on fresh state.
+        usd_per_1k_tokens: provider -> price, where it differs from the catalogue's.
+        initial: the provider and model that are active on fresh state, ``openai:gpt-4o``.
+    """
+
+    users_per_s: float = 20.0
+    faults: tuple[Fault, ...] = ()
+    seed: int = 7
+    alert_error_share: float = 0.25
+    alert_ttl_s: float = 3600.0
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    usd_per_1k_tokens: Mapping[str, float] = field(default_factory=dict)
+    initial: str = "ollama:gemma3:4b"
+
+    @property
+    def initial_provider(self) -> str:
+        """Return the provider in `initial`."""
+        return self.initial.partition(":")[0]
+
+    @property
+    def initial_model(self) -> str:
+        """Return the model in `initial`."""
+        return self.initial.partition(":")[2]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the mapping from which the settings can be read again."""
+        return asdict(self) | {"faults": [fault.to_mapping() for fault in self.faults]}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> SandboxSettings:
+        """Read settings; a missing key has its default. Raises InvalidSettings with every problem."""
+        problems: Problems = []
+        read = Reader(mapping, "", problems, (item.name for item in fields(cls)))
+        settings = cls(
+            users_per_s=read.number("users_per_s", _default("users_per_s"), at_most=1000),
+            faults=read_faults(read.raw("faults", []), "faults", problems),
+            seed=_read_seed(read),
+            alert_error_share=read.number("alert_error_share", _default("alert_error_share"), at_most=1),
+            alert_ttl_s=read.number("alert_ttl_s", _default("alert_ttl_s"), above=0),
+            limits=_read_limits(read),
+            usd_per_1k_tokens=_read_prices(read),
+            initial=_read_initial(read),
+        )
+        if problems:
+            raise InvalidSettings(problems)
+        return settings
+
+
+def _default(name: str) -> Any:
+    """Return the default of a setting."""
+    return next(item.default for item in fields(SandboxSettings) if item.name == name)
+
+
+def why_not_active(provider: Provider | None, name: str, model: str) -> str | None:
+    """Say why this provider and model cannot be the active ones; None when they can."""
+    if provider is None:
+        return f"{name or 'nothing'} is not a known provider; known: {', '.join(PROVIDERS)}"
+    if not provider.can["activate"]:
+        return f"provider {name} cannot be activated"
+    if model not in provider.models:
+        return f"{model or 'no model'} is not available for provider {name}; available: {', '.join(provider.models)}"
+    return None
+
+
+def _read_seed(read: Reader) -> int:
+    default: int = _default("seed")
+    seed = read.raw("seed", default)
+    if isinstance(seed, int) and not isinstance(seed, bool):
+        return seed
+    read.problem("seed", "must be a whole number")
+    return default
+
+
+def _read_initial(read: Reader) -> str:
+    initial = read.raw("initial", _default("initial"))
+    name, _, model = str(initial).partition(":")
+    reason = why_not_active(PROVIDERS.get(name), name, model)
+    if reason:
+        read.problem("initial", f"{reason}. Write PROVIDER:MODEL, such as openai:gpt-4o")
+    return str(initial)
+
+
+def _read_prices(read: Reader) -> dict[str, float]:
+    prices = Reader(read.raw("usd_per_1k_tokens", _NOTHING), read.at("usd_per_1k_tokens"), read.problems, PROVIDERS)
+    return {name: prices.number(name, 0.0) for name in PROVIDERS if prices.raw(name) is not None}
+
+
+def _read_limits(read: Reader) -> dict[str, dict[str, float]]:
+    scopes = ("global", *(f"provider:{name}" for name in PROVIDERS))
+    limits = Reader(read.raw("limits", _NOTHING), read.at("limits"), read.problems, scopes)
+    return {scope: _read_limit(limits, scope) for scope in scopes if limits.raw(scope) is not None}
+
+
+def _read_limit(limits: Reader, scope: str) -> dict[str, float]:
+    keys = ("soft_limit_usd", "hard_limit_usd")
+    read = Reader(limits.raw(scope), limits.at(scope), limits.problems, keys)
+    for key in keys:
+        if read.raw(key) is None:
+            read.problem(key, "is missing; give both limits in USD")
+    limit = {key: read.number(key, 1.0, above=0) for key in keys if read.raw(key) is not None}
+    if all(is_number(read.raw(key)) for key in keys) and limit["soft_limit_usd"] > limit["hard_limit_usd"]:
+        read.problem("soft_limit_usd", "is greater than hard_limit_usd; the soft limit warns before the hard one")
+    return limit

@@ -1,0 +1,100 @@
+"""What survives a restart: the `.env` file and the governance limits, in one directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rollout.errors import RolloutError
+from rollout.sandbox import envfile
+from rollout.sandbox.files import OWNER_ONLY, write_private
+from rollout.sandbox.providers import PROVIDERS
+from rollout.sandbox.settings import SandboxSettings, why_not_active
+
+COST_DEFAULT = {"soft_limit_usd": 10.0, "hard_limit_usd": 50.0}
+RATE_DEFAULT = {"max_requests_per_minute": 6000, "max_tokens_per_minute": 1_000_000}
+
+_ACTIVE = "ACTIVE_PROVIDER"
+_MODEL = "LLM_MODEL_NAME"
+
+
+class SandboxFailed(RolloutError):
+    """The embedded gateway cannot be started or stopped."""
+
+
+class State:
+    """The configuration in effect, and its files.
+
+    The `.env` file is read once, when the gateway starts: a change made by hand is in effect after a restart.
+
+    Attributes:
+        env_file: the `.env` file.
+        config: key -> value in effect, defaults included.
+        sources: key -> ``env`` or ``default``.
+        cost_limits: scope -> ``soft_limit_usd`` and ``hard_limit_usd``.
+        rate_limits: scope -> ``max_requests_per_minute`` and ``max_tokens_per_minute``.
+    """
+
+    def __init__(self, directory: Path, settings: SandboxSettings) -> None:
+        """Create what is missing and load the rest. Raises SandboxFailed where a file makes no sense."""
+        directory.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY)
+        self.env_file = directory / ".env"
+        self._limits_file = directory / "limits.json"
+        if not self.env_file.exists():
+            text = envfile.TEMPLATE.format(provider=settings.initial_provider, model=settings.initial_model)
+            write_private(self.env_file, text.encode())
+        self._load_config()
+        self._load_limits(settings.limits)
+
+    @property
+    def provider(self) -> str:
+        """Return the name of the active provider."""
+        return self.config[_ACTIVE].casefold()
+
+    @property
+    def model(self) -> str:
+        """Return the active model."""
+        return self.config[_MODEL]
+
+    def activate(self, provider: str, model: str) -> None:
+        """Write the active provider and model to the `.env` file and put them in effect. Raises OSError."""
+        wanted = {_ACTIVE: provider, _MODEL: model}
+        before = self.env_file.read_bytes()
+        text = before.decode()
+        for key, value in wanted.items():
+            text = envfile.with_value(text, key, value)
+        if text.encode() != before:
+            write_private(self.env_file, text.encode())
+        self.config |= wanted
+        self.sources |= dict.fromkeys(wanted, "env")
+
+    def set_limit(self, kind: str, scope: str, limit: Mapping[str, float]) -> None:
+        """Store the limits of one scope; `kind` is ``cost`` or ``rate``. Raises OSError."""
+        limits = self.cost_limits if kind == "cost" else self.rate_limits
+        limits[scope] = dict(limit)
+        content = {"cost": self.cost_limits, "rate": self.rate_limits}
+        write_private(self._limits_file, json.dumps(content, indent=1).encode())
+
+    def _load_config(self) -> None:
+        try:
+            from_file = envfile.parse(self.env_file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise SandboxFailed(f"{self.env_file} cannot be read ({error}). Restore it, or delete it.") from error
+        self.config = envfile.DEFAULTS | from_file
+        self.sources = dict.fromkeys(envfile.DEFAULTS, "default") | dict.fromkeys(from_file, "env")
+        reason = why_not_active(PROVIDERS.get(self.provider), self.provider, self.model)
+        if reason:
+            raise SandboxFailed(f"{self.env_file}: {_ACTIVE} and {_MODEL}: {reason}. Mend the file, or delete it.")
+
+    def _load_limits(self, initial: Mapping[str, Mapping[str, float]]) -> None:
+        stored: dict[str, Any] = {}
+        if self._limits_file.exists():
+            try:
+                stored = json.loads(self._limits_file.read_bytes())
+            except ValueError as error:
+                raise SandboxFailed(f"{self._limits_file} is no JSON ({error}). Restore it, or delete it.") from error
+        fresh = {"global": COST_DEFAULT} | {scope: dict(limit) for scope, limit in initial.items()}
+        self.cost_limits: dict[str, dict[str, float]] = stored.get("cost", fresh)
+        self.rate_limits: dict[str, dict[str, float]] = stored.get("rate", {"global": dict(RATE_DEFAULT)})

@@ -1,0 +1,69 @@
+"""Background users: so that metrics move like those of a gateway in use."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+
+from rollout.sandbox.gateway import Gateway
+from rollout.sandbox.refusal import Refusal
+
+MOST_AT_ONCE = 2000
+"""Users who wait for an answer; when so many hang, no more come."""
+
+_PROMPTS = ("Summarise this mail.", "Translate it into German, please.", "What is a canary?", "Write a haiku.")
+
+
+class Users:
+    """Users of one gateway, who come at random at a mean rate and wait for their answers side by side."""
+
+    def __init__(self, gateway: Gateway, per_s: float, seed: int) -> None:
+        """Know the rate; nobody comes before `run`."""
+        self._gateway = gateway
+        self._dice = random.Random(seed)
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self.per_s = per_s
+
+    def set_rate(self, per_s: float) -> None:
+        """Let this many users come per second from now on; 0 lets nobody come."""
+        self.per_s = per_s
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Send users until cancelled; those who still wait are then let go."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        try:
+            while True:
+                # Paced by an ideal time, so that the cost of sending does not lower the rate.
+                due = max(due + self._pause_s(), loop.time() - 1)
+                if await self._woken(due - loop.time()):
+                    due = loop.time()
+                elif len(self._waiting) < MOST_AT_ONCE:
+                    self._send()
+        finally:
+            for task in self._waiting:
+                task.cancel()
+
+    def _pause_s(self) -> float:
+        return self._dice.expovariate(self.per_s) if self.per_s else float("inf")
+
+    async def _woken(self, seconds: float) -> bool:
+        """Wait; return True as soon as the rate is changed."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), None if seconds == float("inf") else max(0.0, seconds))
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
+
+    def _send(self) -> None:
+        task = asyncio.create_task(self._ask(self._dice.choice(_PROMPTS)))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _ask(self, prompt: str) -> None:
+        with suppress(Refusal):
+            await self._gateway.complete(prompt)

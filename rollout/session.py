@@ -1,0 +1,220 @@
+"""From options to a rollout at work: validate, find or open the rollout, reach its gateway."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rollout import gate
+from rollout.canonical import plain
+from rollout.clauses import PHASES, Clause
+from rollout.clock import Clock, StopFlag
+from rollout.embedded import described, hold, reach
+from rollout.errors import RolloutError, TryLater
+from rollout.gateway.client import Gateway
+from rollout.gateway.transport import Exchange
+from rollout.journal import Journal
+from rollout.loading import load
+from rollout.options import Options
+from rollout.plan import left_out, plan
+from rollout.record import FOLDED, Decision, Kind, Record, fold
+from rollout.redaction import Redactor
+from rollout.request import EMBEDDED, Request
+from rollout.sandbox.process import Running, stop
+from rollout.sandbox.settings import InvalidSettings, SandboxSettings
+from rollout.target import Target
+from rollout.workspace import Rollout
+
+NOWHERE = "http://embedded.invalid"
+"""Stands in for the URL of an embedded gateway that a refused run does not start."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One pytest run's part of a rollout.
+
+    Attributes:
+        rollout: the rollout at work.
+        phases: what this run was asked for, in order.
+        left_out: clause id -> why it is not owed.
+        plan: the clauses that must pass in this run.
+        refusal: why this run may not go on; None if it may.
+        resumed: whether an earlier process opened the rollout.
+        embedded: the on-demand gateway; None where another one is used.
+        exchanges: what was said to the gateway since they were last attached to a check.
+        remarks: what the header should say besides.
+    """
+
+    rollout: Rollout
+    phases: tuple[str, ...]
+    left_out: Mapping[str, str]
+    plan: tuple[Clause, ...]
+    refusal: RolloutError | None
+    resumed: bool
+    embedded: Running | None
+    exchanges: list[Exchange]
+    remarks: list[str] = field(default_factory=list)
+
+
+def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping[str, str]) -> Session:
+    """Validate everything, find the rollout that this run continues or open a new one, and reach its gateway.
+
+    Raises:
+        InvalidInput: the scenario, target, policy or options are wrong; nothing was sent.
+        JournalError: the journal cannot be opened.
+        RolloutError: the embedded gateway does not start.
+    """
+    request = load(
+        scenario=options.scenario,
+        activate=options.activate,
+        ticket=options.ticket,
+        target=options.target,
+        gateway=options.gateway,
+        directory=options.scenarios,
+        env=env,
+        check_sandbox=_sandbox_problems,
+    )
+    redactor = Redactor(known_secrets(request.target, env))
+    journal = Journal.open(options.journal, clock=clock, redact=redactor.value)
+    digest = request.digest(request.target.url or EMBEDDED)
+    earlier, refusal = _earlier(journal, request, digest, options.phases)
+    id_ = earlier.id if earlier else f"{clock.now():%Y%m%d-%H%M%S}-{request.scenario.name}-{secrets.token_hex(2)}"
+    embedded = None
+    if request.target.url is None and refusal is None:
+        embedded = reach(options.reports / "sandbox" / id_, request.scenario.sandbox, request.target.token_env)
+    exchanges: list[Exchange] = []
+    target = described(replace(request.target, url=embedded.url if embedded else request.target.url or NOWHERE))
+    rollout = Rollout(
+        id=id_,
+        run=f"{clock.now():%Y%m%d-%H%M%S}-{'-'.join(options.phases)}-{os.getpid()}",
+        scenario=request.scenario,
+        target=target,
+        policy=request.policy,
+        digest=digest,
+        folder=options.reports / id_,
+        journal=journal,
+        gateway=Gateway(
+            target,
+            token=token_of(target.token_env, env),
+            clock=clock,
+            stop=flag,
+            redactor=redactor,
+            on_exchange=exchanges.append,
+            rollout_id=id_,
+        ),
+        clock=clock,
+        stop=flag,
+        redactor=redactor,
+    )
+    if earlier is None:
+        rollout.write(Kind.OPENED, **_opening(rollout))
+    rollout.write(Kind.RUN, run=rollout.run, phases=list(options.phases), pid=os.getpid())
+    spared = left_out(rollout.scenario, target, rollout.policy)
+    return Session(
+        rollout, options.phases, spared, plan(options.phases, spared), refusal, earlier is not None, embedded, exchanges
+    )
+
+
+def known_secrets(target: Target, env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of the secrets that this run uses."""
+    names = (target.token_env, target.twin_token_env)
+    return tuple(env[name] for name in names if name and env.get(name))
+
+
+def token_of(name: str | None, env: Mapping[str, str]) -> str | None:
+    """Return the token in the environment variable `name`; None where the target sends none."""
+    return env.get(name) if name else None
+
+
+def twin_of(session: Session, env: Mapping[str, str]) -> Gateway:
+    """Return a client for the target's non-production twin.
+
+    Raises:
+        RolloutError: the target has none.
+    """
+    rollout = session.rollout
+    if rollout.target.twin is None:
+        raise RolloutError(
+            f"target {rollout.target.name!r} names no non-production twin; add `twin:` with its URL to the target"
+        )
+    return Gateway(
+        replace(rollout.target, url=rollout.target.twin, token_env=rollout.target.twin_token_env),
+        token=token_of(rollout.target.twin_token_env, env),
+        clock=rollout.clock,
+        stop=rollout.stop,
+        redactor=rollout.redactor,
+        on_exchange=session.exchanges.append,
+        rollout_id=rollout.id,
+    )
+
+
+def records(journal: Journal) -> list[Record]:
+    """Return every rollout of the journal, oldest first."""
+    return [fold(id_, journal.entries(id_, *FOLDED)) for id_ in journal.rollouts()]
+
+
+def finish(session: Session) -> None:
+    """Let go of what this run holds; an on-demand gateway ends when its rollout is closed."""
+    rollout = session.rollout
+    record = rollout.record()
+    if session.embedded is not None:
+        if record.closed is not None:
+            stop(session.embedded)
+        else:
+            hold(session.embedded, in_flight=record.in_flight)
+    rollout.gateway.close()
+    rollout.journal.close()
+
+
+def _earlier(
+    journal: Journal, request: Request, digest: str, phases: tuple[str, ...]
+) -> tuple[Record | None, RolloutError | None]:
+    """Return the rollout to continue (None: open a new one) and why this run may not go on (None: it may)."""
+    known = records(journal)
+    rivals = [r for r in known if r.in_flight and r.opened["digest"] != digest and _same_place(r, request)]
+    same = [record for record in known if record.opened["digest"] == digest]
+    latest = same[-1] if same else None
+    fresh = phases[0] == PHASES[0] and latest is not None and latest.closed is not None
+    refusal = _rivalry(rivals) or gate.refusal(phases, latest, digest)
+    if latest is not None and latest.decision is Decision.NOTHING_APPLIED:
+        return None, refusal
+    return (None if fresh else latest), refusal
+
+
+def _same_place(record: Record, request: Request) -> bool:
+    # Every on-demand gateway belongs to its own rollout, so two of them never meet.
+    return request.target.url is not None and record.opened["url"] == request.target.url
+
+
+def _rivalry(rivals: list[Record]) -> RolloutError | None:
+    if not rivals:
+        return None
+    rival = rivals[-1]
+    return TryLater(
+        f"rollout {rival.id} ({rival.opened['change']}) is in flight on this target since {rival.opened_at}: "
+        f"let it finish, or take it back with `rollout rollback {rival.id}`"
+    )
+
+
+def _opening(rollout: Rollout) -> dict[str, Any]:
+    return {
+        "digest": rollout.digest,
+        "scenario": plain(replace(rollout.scenario, file=None)),
+        "target": plain(rollout.target),
+        "policy": plain(rollout.policy),
+        "change": ", ".join(map(str, rollout.scenario.changes)),
+        "author": rollout.scenario.author,
+        "ticket": rollout.scenario.ticket,
+        "url": rollout.target.url,
+    }
+
+
+def _sandbox_problems(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    try:
+        SandboxSettings.from_mapping(mapping)
+    except InvalidSettings as error:
+        return tuple(error.problems)
+    return ()

@@ -1,0 +1,166 @@
+"""Where a window's samples come from: the gateway's own API, the service's log, an operator, the suite's own requests.
+
+The looks of one window run in threads of their own, several at a time: the gateway client must stand that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from rollout.clock import Clock, SystemClock
+from rollout.errors import GatewayError
+from rollout.expectation import answered_by
+from rollout.gateway.answers import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
+from rollout.logs import LogFollower, matching
+from rollout.samples import Context, Name, Reading, SyntheticReading
+from rollout.scenario import Monitor, ProviderChange
+from rollout.target import Target
+
+OPERATOR_EVERY_S = 2.0
+CRITICAL = "critical"
+# A look that takes longer than so many of its ticks is a dark one (MON-6).
+HANGS_AFTER = 3.0
+# A completion ends at its own deadline; only one that overruns it by this much hangs.
+OVERRUN_S = 5.0
+
+
+class Watchable(Protocol):
+    """What the sources and the baseline need of a gateway; every call may raise `GatewayError`."""
+
+    def status(self, provider: str, /) -> Connection:
+        """Return the provider's connection status."""
+
+    def metrics(self, provider: str, /) -> Metrics:
+        """Return the provider's counters and percentiles."""
+
+    def alerts(self, severity: str, /) -> tuple[Alert, ...]:
+        """Return the alerts of that severity."""
+
+    def governance(self) -> Governance:
+        """Return the limits and the recent fallbacks."""
+
+    def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Return the completion of `prompt` by whichever provider is active."""
+
+    def test_connection(self, provider: str, /) -> ConnectionTest:
+        """Return the verdict of a connection test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One thing to look at, at its own pace.
+
+    Attributes:
+        name: one of `Name`.
+        every_s: seconds from look to look.
+        look: returns the reading; whatever it raises is a failed look.
+        hangs_after_s: a look that takes longer is dark; None means three times `every_s`.
+    """
+
+    name: str
+    every_s: float
+    look: Callable[[], Reading | None]
+    hangs_after_s: float | None = None
+
+    @property
+    def patience_s(self) -> float:
+        """Return after how many seconds a look without an answer counts as dark."""
+        return HANGS_AFTER * self.every_s if self.hangs_after_s is None else self.hangs_after_s
+
+
+def ask(
+    gateway: Watchable, expected: ProviderChange, monitor: Monitor, target: Target, clock: Clock
+) -> SyntheticReading:
+    """Send one request of the suite's own, and say what came of it; a failed request is a reading, not an error."""
+    began = clock.monotonic()
+    try:
+        answer = gateway.chat(monitor.prompt)
+    except GatewayError as error:
+        return SyntheticReading(ok=False, latency_ms=(clock.monotonic() - began) * 1000, reason=str(error))
+    wrong = answered_by(answer, expected, target)
+    if wrong is None and monitor.expect is not None and monitor.expect not in answer.content:
+        wrong = f"the answer does not contain {monitor.expect!r}"
+    return SyntheticReading(
+        ok=True, latency_ms=answer.elapsed_ms, provider=answer.provider, model=answer.model, reason=wrong
+    )
+
+
+def gateway_sources(
+    gateway: Watchable,
+    context: Context,
+    target: Target,
+    *,
+    operator: Callable[[], str | None] | None = None,
+    operator_every_s: float = OPERATOR_EVERY_S,
+    clock: Clock | None = None,
+) -> tuple[Source, ...]:
+    """Return the sources of a window on `gateway`, each at the pace that the scenario asks for.
+
+    The log is among them if the target names a file, from its present end on; the operator if there is one to ask.
+
+    Args:
+        gateway: the client; it is only read, except that completions and connection tests are sent.
+        context: change, previous provider and paces.
+        target: names and deadlines, the log file.
+        operator: returns why the operator wants an abort, None while they do not.
+        operator_every_s: seconds from one question to the operator to the next.
+        clock: times the suite's own requests; the machine's by default.
+
+    Raises:
+        OSError: the target's log file cannot be read.
+    """
+    new, monitor = context.change.provider, context.monitor
+    timer = clock or SystemClock()
+    chat_hangs_s = max(HANGS_AFTER * monitor.synthetic_every_s, target.timeouts.chat_s + OVERRUN_S)
+    sources = [
+        Source(Name.STATUS, monitor.metrics_every_s, lambda: gateway.status(new)),
+        Source(Name.METRICS, monitor.metrics_every_s, lambda: gateway.metrics(new)),
+        Source(Name.ALERTS, monitor.alerts_every_s, lambda: critical(gateway.alerts(CRITICAL))),
+        Source(Name.FALLBACKS, monitor.alerts_every_s, _FallbackCount(gateway)),
+        Source(
+            Name.SYNTHETIC,
+            monitor.synthetic_every_s,
+            lambda: ask(gateway, context.change, monitor, target, timer),
+            chat_hangs_s,
+        ),
+        Source(Name.WAY_BACK, monitor.way_back_every_s, lambda: gateway.test_connection(context.previous.provider)),
+    ]
+    if target.log_file is not None:
+        follower = LogFollower(target.log_file)
+        look = _log_look(follower, monitor.error_pattern)
+        sources.append(Source(Name.LOG, monitor.log_every_s, look))
+    if operator is not None:
+        sources.append(Source(Name.OPERATOR, operator_every_s, operator))
+    return tuple(sources)
+
+
+def critical(alerts: tuple[Alert, ...]) -> tuple[Alert, ...]:
+    """Return the critical ones: a gateway may ignore the severity that it was asked for."""
+    return tuple(alert for alert in alerts if alert.severity.casefold() == CRITICAL)
+
+
+def _log_look(follower: LogFollower, pattern: str | None) -> Callable[[], tuple[str, ...]]:
+    return lambda: matching(follower.read(), pattern)
+
+
+class _FallbackCount:
+    """Counts fallbacks from look to look: the gateway lists recent ones only, so new ones may hide behind old ones."""
+
+    def __init__(self, gateway: Watchable) -> None:
+        self._gateway = gateway
+        self._listed: Counter[str] | None = None
+        self._count = 0
+
+    def __call__(self) -> int:
+        now = Counter(_identity(entry) for entry in self._gateway.governance().recent_fallbacks)
+        added = now if self._listed is None else now - self._listed
+        self._listed = now
+        self._count += added.total()
+        return self._count
+
+
+def _identity(entry: Mapping[str, object]) -> str:
+    return repr(sorted((key, repr(value)) for key, value in entry.items()))

@@ -1,0 +1,442 @@
+"""The rollback triggers (MON): pure functions from what was seen to a verdict.
+
+Every comparison is written so that only a finite value from enough samples can hold: no data, NaN and too few requests
+are verdicts of their own, and none is a pass (EVIDENCE.md). Strictly above the limit fires; exactly at it does not.
+P95 is taken by linear interpolation between the two closest ranks of the sorted samples, at rank 0.95 x (n - 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from rollout.gateway.answers import Alert, Connection
+from rollout.history import GOOD_STATUS, History, Span
+from rollout.samples import Context, Name, Sample
+
+FEW_LOOKS = 10
+# Two looks a second apart are never exactly a second apart.
+TOLERANCE = 0.9
+P95 = 0.95
+NONE = "none"
+
+_HOUR_S = 3600
+_MINUTE_S = 60
+
+
+class State(StrEnum):
+    """What a trigger says. Only `HOLDING` is a pass at the window's end."""
+
+    HOLDING = "holding"
+    BREACHED = "breached"
+    INCONCLUSIVE = "inconclusive"
+    NO_DATA = "no data"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one trigger says about the window so far.
+
+    Attributes:
+        clause: ``MON-1`` to ``MON-7``.
+        state: the word that counts.
+        value: the number or text that decided (a fraction for MON-2, ms for MON-3); None without data.
+        limit: what it was held against; None where there is nothing to hold it against.
+        samples: from how many samples the value was taken.
+        source: whose number decided: ``users``, ``synthetic``, ``status``, ``alerts``, ``log``…; several with commas.
+        span: the stretch of time it speaks of, in words.
+        at: when the deciding sample was taken, UTC, ISO 8601; empty before the first one.
+        message: the sentence that a person reads.
+    """
+
+    clause: str
+    state: State
+    value: float | str | None
+    limit: float | str | None
+    samples: int
+    source: str
+    span: str
+    at: str
+    message: str
+
+    def record(self) -> dict[str, Any]:
+        """Return the verdict as a dict of JSON types, for the journal."""
+        return asdict(self) | {"state": str(self.state)}
+
+
+Judge = Callable[[History, Context, float], Verdict]
+
+
+def judge(history: History, context: Context, now_s: float) -> tuple[Verdict, ...]:
+    """Return the verdicts of MON-1 to MON-6, in this order, `now_s` seconds into the window."""
+    return tuple(trigger(history, context, now_s) for trigger, _ in TRIGGERS)
+
+
+def judge_again(
+    verdicts: Sequence[Verdict], source: str, history: History, context: Context, now_s: float
+) -> tuple[Verdict, ...]:
+    """Return what `judge` would, after one more sample of `source`: only triggers that read it are asked again."""
+    return tuple(
+        trigger(history, context, now_s) if not reads or source in reads else verdict
+        for verdict, (trigger, reads) in zip(verdicts, TRIGGERS, strict=True)
+    )
+
+
+def percentile(ordered: Sequence[float], share: float = P95) -> float:
+    """Return the percentile of the sorted, non-empty `ordered`, interpolated linearly at rank share x (n - 1)."""
+    rank = share * (len(ordered) - 1)
+    below = math.floor(rank)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+
+
+def show_rate(rate: float, limit: float) -> str:
+    """Return a fraction as percent: one decimal, or more if it would look like the limit and is not."""
+    text = f"{rate * 100:.1f} %"
+    return text if rate == limit or text != f"{limit * 100:.1f} %" else f"{rate * 100:.6g} %"
+
+
+def show_ms(value: float, limit: float) -> str:
+    """Return milliseconds: no decimal, or more if it would look like the limit and is not."""
+    text = f"{value:.0f} ms"
+    return text if value == limit or text != f"{limit:.0f} ms" else f"{value:.8g} ms"
+
+
+def show_span(seconds: float) -> str:
+    """Return a stretch of time in words: ``5 min``, ``1 h 30 min``, ``45 s``."""
+    left = round(seconds)
+    hours, left = divmod(left, _HOUR_S)
+    minutes, rest = divmod(left, _MINUTE_S)
+    parts = [f"{count} {unit}" for count, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if count]
+    return " ".join(parts) or "0 s"
+
+
+def judge_status(history: History, context: Context, _now_s: float) -> Verdict:
+    """MON-1: the provider stays connected; a bad status counts once it was read again."""
+    provider, limit = context.change.provider, GOOD_STATUS
+    good = history.good(Name.STATUS)
+    if good is None or not isinstance(good.reading, Connection):
+        return _nothing("MON-1", Name.STATUS, limit, f"the status of {provider} was not seen once")
+    looks = history.looks[Name.STATUS]
+    status, run = good.reading.status.casefold(), history.status
+    why = f" ({good.reading.message})" if good.reading.message else ""
+
+    def say(state: State, samples: int, message: str) -> Verdict:
+        return Verdict("MON-1", state, status, limit, samples, Name.STATUS, "latest looks", good.at, message)
+
+    if run.bad_since is not None:
+        apart = good.at_s - run.bad_since.at_s
+        if run.bad_looks > 1 and apart >= TOLERANCE * context.monitor.confirm_after_s:
+            message = f"{provider} is {status}{why}, read {run.bad_looks} times in a row over {apart:.1f} s"
+            return say(State.BREACHED, run.bad_looks, message)
+        return say(State.INCONCLUSIVE, run.bad_looks, f"{provider} is {status}{why}; it is being read again")
+    seen = looks.total - looks.failed
+    if status == GOOD_STATUS:
+        return say(State.HOLDING, seen, f"{provider} is connected ({seen} looks)")
+    return say(State.INCONCLUSIVE, seen, f"the status of {provider} is {status}{why}, which says nothing")
+
+
+def judge_errors(history: History, context: Context, _now_s: float) -> Verdict:
+    """MON-2: the error rate stays at or below the limit, over the short span and over the window.
+
+    Users decide if the gateway counted at least `min_requests` requests besides the suite's own (which are among those
+    it counts); otherwise the suite's own requests do, from `min_samples` of them on.
+    """
+    monitor, own = context.monitor, history.requests
+    window = history.counters.latest()
+    users = 0 if window is None else window.requests - own.count(window.from_s, window.to_s)
+    if window is not None and users >= monitor.min_requests:
+        short = history.counters.latest(monitor.short_span_s)
+        return _error_verdict(history, context, (short, window), monitor.min_requests, "users")
+    asked = own.latest()
+    if asked is not None and asked.requests >= monitor.min_samples:
+        short = own.latest(monitor.short_span_s)
+        return _error_verdict(history, context, (short, asked), monitor.min_samples, "synthetic")
+    seen, tried = (0 if window is None else window.requests), (0 if asked is None else asked.requests)
+    limit = monitor.limits.error_rate
+    if not seen and not tried:
+        return _nothing("MON-2", "users", limit, "no request was seen, so there is no error rate")
+    least = f"{monitor.min_requests} of users or {monitor.min_samples} of the suite's own are needed"
+    message = f"too few requests to judge: {max(0, users)} of users, {tried} of the suite's own; {least}"
+    at = _at(history, Name.METRICS, Name.SYNTHETIC)
+    return Verdict("MON-2", State.INCONCLUSIVE, None, limit, seen or tried, "users", "the window", at, message)
+
+
+def _error_verdict(
+    history: History, context: Context, spans: tuple[Span | None, ...], least: int, source: str
+) -> Verdict:
+    limit, short_s = context.monitor.limits.error_rate, context.monitor.short_span_s
+    # The window is always among them: the caller made sure that it has enough.
+    enough = [span for span in spans if span is not None and span.requests >= least]
+    worst = max(enough, key=lambda span: span.failures / span.requests)
+    rate = worst.failures / worst.requests
+    state = _compare(rate, limit)
+    words = _last(worst, short_s)
+    whose = " of the suite's own" if source == "synthetic" else ""
+    count = f"{worst.failures} of {worst.requests}{whose} requests"
+    ends = {State.BREACHED: "is above", State.HOLDING: "is not above"}.get(state, "cannot be held against")
+    message = f"error rate {show_rate(rate, limit)} over {words} ({count}) {ends} {limit * 100:g} %"
+    at = _at(history, Name.METRICS if source == "users" else Name.SYNTHETIC)
+    return Verdict("MON-2", state, rate, limit, worst.requests, source, words, at, message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    source: str
+    value: float
+    limit: float
+    samples: int
+    span: str
+    at: str
+
+
+def judge_latency(history: History, context: Context, _now_s: float) -> Verdict:
+    """MON-3: P95 stays at or below the limit; users decide where their number is the window's own.
+
+    A breach by either, the users' or the suite's own, is a breach.
+    """
+    found = [c for c in (_users_p95(history, context), *_own_p95(history, context)) if c is not None]
+    breaching = [c for c in found if c.value > c.limit]
+    if found:
+        own = [c for c in found if c.source == found[0].source]
+        decides = max(breaching or own, key=lambda c: c.value / c.limit)
+        state = _compare(decides.value, decides.limit)
+        return _latency_verdict(decides, state, context)
+    tried = history.requests.latest()
+    counted = history.counters.latest()
+    if tried is None and (counted is None or not counted.requests):
+        return _nothing("MON-3", "users", None, "no request was seen, so there is no P95")
+    message = f"P95 cannot be judged: {_why_no_p95(context)}"
+    at, seen = _at(history, Name.METRICS, Name.SYNTHETIC), 0 if tried is None else tried.requests
+    return Verdict("MON-3", State.INCONCLUSIVE, None, None, seen, "synthetic", "the window", at, message)
+
+
+def _latency_verdict(decides: _Candidate, state: State, context: Context) -> Verdict:
+    limits, limit = context.monitor.limits, decides.limit
+    whose = "users'" if decides.source == "users" else "the suite's own"
+    ends = "is above" if state is State.BREACHED else "is not above"
+    held = f"{limit:.5g} ms"
+    if limits.p95_ms is None:
+        held += f" ({limits.latency_factor:g} x baseline {limit / limits.latency_factor:.5g} ms)"
+    number = f"P95 {show_ms(decides.value, limit)} over {decides.span}"
+    message = f"{number} ({decides.samples} of {whose} requests) {ends} {held}"
+    return Verdict(
+        "MON-3", state, decides.value, limit, decides.samples, decides.source, decides.span, decides.at, message
+    )
+
+
+def _why_no_p95(context: Context) -> str:
+    least = context.monitor.min_samples
+    base = context.baseline
+    if context.monitor.limits.p95_ms is None and (
+        base is None or (_limit(context, "users") is None and _limit(context, "synthetic") is None)
+    ):
+        return f"there is no baseline from at least {least} requests"
+    return f"fewer than {least} requests that are the window's own on a side of the comparison"
+
+
+def _limit(context: Context, source: str) -> float | None:
+    """Return the limit in ms for that source's P95, None where there is nothing sound to compare with."""
+    limits, base = context.monitor.limits, context.baseline
+    limit = limits.p95_ms
+    if limit is None:
+        if base is None:
+            return None
+        p95, samples = (
+            (base.users_p95_ms, base.users_samples)
+            if source == "users"
+            else (base.synthetic_p95_ms, base.synthetic_samples)
+        )
+        if p95 is None or samples < context.monitor.min_samples:
+            return None
+        limit = limits.latency_factor * p95
+    return limit if math.isfinite(limit) and limit > 0 else None
+
+
+def _users_p95(history: History, context: Context) -> _Candidate | None:
+    """Return the gateway's P95 if every sample it was taken from belongs to the span, None otherwise.
+
+    The gateway's percentiles cover its last 1,000 requests, however old (deviation 2). They are the span's own only if
+    at least as many requests were counted in the span as the percentile was taken from.
+    """
+    limit, metrics = _limit(context, "users"), history.counters.last
+    if limit is None or metrics is None or metrics.latency.p95_ms is None:
+        return None
+    samples, least, short_s = metrics.latency.samples, context.monitor.min_samples, context.monitor.short_span_s
+    if samples < least:
+        return None
+    at = _at(history, Name.METRICS)
+    short, whole = history.counters.latest(short_s), history.counters.latest()
+    for span, before in ((short, 0), (whole, _before_the_window(history, context))):
+        if span is None:
+            continue
+        own = history.requests.count(span.from_s, span.to_s)
+        if span.requests + before >= samples and span.requests + before - own >= least:
+            words = "the time since the activation" if before else _last(span, short_s)
+            return _Candidate("users", metrics.latency.p95_ms, limit, samples, words, at)
+    return None
+
+
+def _before_the_window(history: History, context: Context) -> int:
+    """Return how many requests were counted between the activation and the window's first sample."""
+    before, first = context.counters_before, history.counters.first
+    if before is None or first is None or history.counters.resets:
+        return 0
+    if first.total_requests < before.total_requests or first.failed_requests < before.failed_requests:
+        return 0
+    return first.total_requests - before.total_requests
+
+
+def _own_p95(history: History, context: Context) -> list[_Candidate]:
+    """Return the P95 of the suite's own requests over the window and the short span, where there are enough."""
+    limit, own = _limit(context, "synthetic"), history.requests
+    if limit is None:
+        return []
+    least, found = context.monitor.min_samples, []
+    at = _at(history, Name.SYNTHETIC)
+    for seconds in (context.monitor.short_span_s, None):
+        span = own.latest(seconds)
+        if span is None or span.requests < least:
+            continue
+        latencies = own.latencies(limit, seconds)
+        if len(latencies) >= least:
+            words = _last(span, context.monitor.short_span_s)
+            found.append(_Candidate("synthetic", percentile(latencies), limit, len(latencies), words, at))
+    return found
+
+
+def judge_alerts(history: History, context: Context, _now_s: float) -> Verdict:
+    """MON-4: no critical alert fires that was not firing before; one that cleared meanwhile counts."""
+    looks, good = history.looks.get(Name.ALERTS), history.good(Name.ALERTS)
+    if looks is None or good is None:
+        return _nothing("MON-4", Name.ALERTS, NONE, "the critical alerts were not seen once")
+    seen = looks.total - looks.failed
+    fired = next(((s, a) for s, a in history.alerts.values() if _trips(a, context)), None)
+    if fired is None:
+        carried = f", {len(history.alerts)} that do not count" if history.alerts else ""
+        message = f"no new critical alert in {seen} looks{carried}"
+        return Verdict("MON-4", State.HOLDING, NONE, NONE, seen, Name.ALERTS, "the window", good.at, message)
+    sample, alert = fired
+    detail = f"{alert.message} {alert.technical_details or ''}".strip()
+    message = f"critical alert {alert.key} fires and was not firing before: {detail}"
+    return Verdict("MON-4", State.BREACHED, alert.key, NONE, seen, Name.ALERTS, "the window", sample.at, message)
+
+
+def _trips(alert: Alert, context: Context) -> bool:
+    provider = (alert.provider or "").casefold()
+    new, previous = context.change.provider.casefold(), context.previous.provider.casefold()
+    known = {key.casefold() for key in context.alerts_before | context.fixes}
+    # A provider that is to be cured by itself must still be allowed to fail.
+    if alert.key.casefold() in known or (provider in known and provider != new):
+        return False
+    return context.monitor.alerts != "related" or provider in {new, previous, ""}
+
+
+def judge_behaviour(history: History, context: Context, _now_s: float) -> Verdict:
+    """MON-5: nobody and nothing reports unexpected behaviour; holds once each of its sources was seen."""
+    reads = [name for name in _BEHAVIOUR if name in history.looks]
+    hit = _unexpected(history, context)
+    if hit is not None:
+        source, sample, text = hit
+        return Verdict("MON-5", State.BREACHED, text, NONE, 1, source, "the window", sample.at, text)
+    goods = {name: history.good(name) for name in reads}
+    missing = [name for name, good in goods.items() if good is None]
+    # A failed request counts to MON-2, but it is no look at an answer either.
+    if Name.SYNTHETIC in reads and Name.SYNTHETIC not in missing and not history.requests.answered:
+        missing.append(Name.SYNTHETIC)
+    sources = ", ".join(reads)
+    if not reads or len(missing) == len(reads):
+        return _nothing("MON-5", sources, NONE, "none of the sources that would report something was seen")
+    at = max(good.at for good in goods.values() if good is not None)
+    seen = sum(history.looks[name].total - history.looks[name].failed for name in reads)
+    if missing:
+        message = f"nothing unexpected, but not seen once: {', '.join(missing)}"
+        return Verdict("MON-5", State.INCONCLUSIVE, NONE, NONE, seen, sources, "the window", at, message)
+    message = f"nothing unexpected in {seen} looks at {sources}"
+    return Verdict("MON-5", State.HOLDING, NONE, NONE, seen, sources, "the window", at, message)
+
+
+def _unexpected(history: History, context: Context) -> tuple[str, Sample, str] | None:
+    if history.abort is not None:
+        return Name.OPERATOR, history.abort[0], f"the operator asks for an abort: {history.abort[1]}"
+    if history.log_hit is not None:
+        sample, line = history.log_hit
+        return Name.LOG, sample, f"the log has {history.log_hits} line(s) that match the error pattern: {line}"
+    fallbacks, good = history.fallbacks, history.good(Name.FALLBACKS)
+    if fallbacks.first is not None and good is not None:
+        risen = max(0, fallbacks.first - context.fallbacks_before) + fallbacks.risen
+        if risen > 0:
+            return Name.FALLBACKS, good, f"the gateway fell back {risen} time(s) to another provider since the change"
+    if history.requests.unexpected is not None:
+        sample, what = history.requests.unexpected
+        return Name.SYNTHETIC, sample, f"a request of the suite's own: {what}"
+    return None
+
+
+def judge_data(history: History, context: Context, now_s: float) -> Verdict:
+    """MON-6: every source that a trigger reads gives data: not dark in a row, not too often, seen at least once."""
+    monitor, span = context.monitor, f"the first {show_span(now_s)}"
+    limit = f"{monitor.dark_in_a_row} in a row or {monitor.dark_share * 100:g} %"
+    reads = [(name, looks) for name, looks in history.looks.items() if name != Name.WAY_BACK]
+    total = sum(looks.total for _, looks in reads)
+    for name, looks in reads:
+        last = looks.last
+        in_a_row = looks.failed_in_a_row >= monitor.dark_in_a_row
+        too_often = looks.total >= FEW_LOOKS and looks.failed > monitor.dark_share * looks.total
+        if last is not None and looks.failed and (in_a_row or too_often):
+            row = f"{looks.failed_in_a_row} looks in a row failed"
+            value = row if in_a_row else f"{looks.failed} of {looks.total} looks failed"
+            message = f"{name} is dark: {value}" + (f", the latest because: {last.error}" if last.error else "")
+            return Verdict("MON-6", State.BREACHED, value, limit, looks.total, name, span, last.at, message)
+    unseen = [name for name, looks in reads if looks.good is None]
+    sources = ", ".join(name for name, _ in reads)
+    if len(unseen) == len(reads):
+        return _nothing("MON-6", sources, limit, "no source was seen once")
+    at = max(looks.last.at for _, looks in reads if looks.last is not None)
+    failed = sum(looks.failed for _, looks in reads)
+    value = f"{failed} of {total} looks failed"
+    if unseen:
+        message = f"not seen once: {', '.join(unseen)}"
+        return Verdict("MON-6", State.INCONCLUSIVE, value, limit, total, ", ".join(unseen), span, at, message)
+    return Verdict("MON-6", State.HOLDING, value, limit, total, sources, span, at, f"{value}, of {len(reads)} sources")
+
+
+def _compare(value: float, limit: float) -> State:
+    if value > limit:
+        return State.BREACHED
+    # Not "otherwise": NaN is neither above nor at most.
+    return State.HOLDING if value <= limit else State.INCONCLUSIVE
+
+
+def _last(span: Span, short_s: float) -> str:
+    """Name the span: the short one by its nominal length, unless the window itself is no longer than that."""
+    seconds = span.to_s - span.from_s
+    if span.from_s > 0 and seconds <= short_s * 1.5:
+        return f"the last {show_span(short_s)}"
+    return f"the window's {show_span(seconds)}" if seconds >= 1 else "the window"
+
+
+def _at(history: History, *sources: str) -> str:
+    goods = [good for good in map(history.good, sources) if good is not None]
+    return max((good.at for good in goods), default="")
+
+
+def _nothing(clause: str, source: str, limit: float | str | None, message: str) -> Verdict:
+    return Verdict(clause, State.NO_DATA, None, limit, 0, source, "the window", "", message)
+
+
+_BEHAVIOUR = (Name.OPERATOR, Name.LOG, Name.FALLBACKS, Name.SYNTHETIC)
+
+TRIGGERS: tuple[tuple[Judge, frozenset[str]], ...] = (
+    (judge_status, frozenset({Name.STATUS})),
+    (judge_errors, frozenset({Name.METRICS, Name.SYNTHETIC})),
+    (judge_latency, frozenset({Name.METRICS, Name.SYNTHETIC})),
+    (judge_alerts, frozenset({Name.ALERTS})),
+    (judge_behaviour, frozenset(_BEHAVIOUR)),
+    # No source named: it reads them all.
+    (judge_data, frozenset()),
+)
+"""Each trigger, and the sources whose samples can change what it says."""

@@ -1,0 +1,94 @@
+"""Proof that the change is what was asked for, and nothing more (VER)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rollout.expectation import answered_by
+from rollout.gateway.answers import AuditEntry, Completion
+from rollout.workspace import Rollout
+
+AUDITED = 50
+"""How many of the gateway's latest audit entries are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A completion, and what is wrong with it; None if nothing is (VER-2)."""
+
+    completion: Completion
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What the gateway's audit log says of the change (VER-3).
+
+    Attributes:
+        rows: its entries for the new provider since the rollout was opened.
+        own: the suite's own record of its writes, which stands in where the gateway kept none.
+        finding: what the gateway's log lacks; None if it lacks nothing.
+        problem: why the check fails; None if it does not.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    own: Sequence[Mapping[str, Any]]
+    finding: str | None
+    problem: str | None
+
+
+def ask(rollout: Rollout) -> Answered:
+    """Send one real request and judge who answered.
+
+    Where the answer names no provider, its request counter must have moved.
+
+    Raises:
+        GatewayError: no completion came back.
+    """
+    provider = rollout.change.provider
+    before = rollout.gateway.metrics(provider).total_requests
+    completion = rollout.gateway.chat(rollout.scenario.monitor.prompt)
+    problem = answered_by(completion, rollout.change, rollout.target)
+    if problem is None and completion.provider is None:
+        after = rollout.gateway.metrics(provider).total_requests
+        if after <= before:
+            problem = f"the answer names no provider, and {provider}'s request counter stayed at {after}"
+    return Answered(completion, problem)
+
+
+def read_audit(rollout: Rollout) -> Audited:
+    """Look for the change in the gateway's audit log.
+
+    Raises:
+        GatewayError: the log cannot be read.
+    """
+    record = rollout.record()
+    entries = rollout.gateway.audit(limit=AUDITED)
+    ours = [entry for entry in entries if _is_ours(entry, rollout.change.provider, record.opened_at)]
+    own = [asdict(write) for write in record.writes]
+    failed = [entry for entry in ours if entry.result.casefold() not in ("success", "ok")]
+    problem = f"the gateway recorded a failed activation: {failed[0].error_message}" if failed else None
+    return Audited([asdict(entry) for entry in ours], own, _finding(rollout, ours, wrote=record.applied), problem)
+
+
+def _is_ours(entry: AuditEntry, provider: str, since: str) -> bool:
+    about = (entry.provider or "").casefold() == provider.casefold()
+    return about and "activate" in entry.action.casefold() and _moment(entry.timestamp) >= datetime.fromisoformat(since)
+
+
+def _moment(timestamp: str) -> datetime:
+    moment = datetime.fromisoformat(timestamp)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _finding(rollout: Rollout, ours: Sequence[AuditEntry], *, wrote: bool) -> str | None:
+    if not wrote:
+        return "the change was in effect already; this rollout wrote nothing that could be recorded"
+    if not ours:
+        return "the gateway kept no audit entry of the activation; the suite's own record stands in"
+    if ours[0].user != rollout.target.user:
+        return f"the gateway recorded the user {ours[0].user!r} instead of {rollout.target.user!r}"
+    return None

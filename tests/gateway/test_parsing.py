@@ -1,0 +1,315 @@
+"""What a parser takes, and what it refuses in one plain line."""
+
+import json
+
+import pytest
+
+from rollout.gateway import parsing
+from rollout.gateway.answers import Connection, Latency
+from rollout.gateway.transport import Answer
+from tests.gateway.conftest import ALERT, ANSWERS, API, CHECK, CONNECTED, METRICS, provider
+
+PARSERS = {
+    ("GET", f"{API}/providers"): parsing.providers,
+    ("GET", f"{API}/providers/openai/status"): parsing.status,
+    ("POST", f"{API}/providers/openai/test-connection"): parsing.connection_test,
+    ("POST", f"{API}/providers/openai/preflight"): parsing.preflight,
+    ("GET", f"{API}/providers/openai/metrics"): parsing.metrics,
+    ("GET", f"{API}/providers/openai/health"): parsing.provider_health,
+    ("GET", f"{API}/alerts"): parsing.alerts,
+    ("GET", f"{API}/governance/status"): parsing.governance,
+    ("POST", f"{API}/chat/completions"): parsing.completion,
+    ("GET", f"{API}/admin/audit"): parsing.audit,
+    ("GET", f"{API}/config/runtime"): parsing.runtime_config,
+}
+ACTIVATED = {"status": "success", "message": "ok", "provider": "openai", "model": "gpt-4o"}
+
+
+def answer(body, content_type="application/json"):
+    return Answer(
+        200, {"content-type": content_type}, body if isinstance(body, bytes) else json.dumps(body).encode(), 3
+    )
+
+
+def refusal(parse, body, content_type="application/json"):
+    with pytest.raises(parsing.Unreadable) as caught:
+        parse(answer(body, content_type))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def metrics(**changes):
+    return {"metrics": {**METRICS, **changes}}
+
+
+def paths_to_leaves(value, path=()):
+    """Yield the path to every field of a document, containers included."""
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value[:1]):
+        yield (*path, key)
+        if isinstance(part, (dict, list)):
+            yield from paths_to_leaves(part, (*path, key))
+
+
+def at(document, path):
+    """Return the field at `path`."""
+    for key in path:
+        document = document[key]
+    return document
+
+
+def changed(document, path, value):
+    """Return a deep copy of `document` with the field at `path` replaced."""
+    copy = json.loads(json.dumps(document))
+    part = copy
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    return copy
+
+
+# Fields that no verdict rests on: informative, taken as they are, or not part of the answer's type.
+UNREAD = {
+    "count", "status", "slo_target", "fallback_policy", "current_usage_usd", "current_requests", "window", "role",
+    "details", "model_usage", "from",
+}  # fmt: skip
+EVERY_FIELD = [
+    pytest.param(call, path, id=f"{call[1].removeprefix(API)}:{'.'.join(map(str, path))}")
+    for call in PARSERS
+    for path in paths_to_leaves(ANSWERS[call])
+    if path[0] not in {"status", "count"}
+    and (call[1][-7:], path) != ("/status", ("provider",))
+    and UNREAD.isdisjoint(set(path) - {"status"})
+]
+
+
+@pytest.mark.parametrize(("call", "path"), EVERY_FIELD)
+def test_no_field_may_have_another_type(call, path):
+    another = "text" if isinstance(at(ANSWERS[call], path), dict) else {"of": ["another", "type"]}
+    said = refusal(PARSERS[call], changed(ANSWERS[call], path, another))
+    assert "not of the documented shape" in said
+    assert ".".join(str(part) for part in path) in said
+
+
+@pytest.mark.parametrize("call", PARSERS)
+def test_what_is_documented_is_read(call):
+    assert PARSERS[call](answer(ANSWERS[call])) is not None
+
+
+@pytest.mark.parametrize("parse", [*PARSERS.values(), parsing.activated, parsing.boot_id])
+@pytest.mark.parametrize(
+    ("body", "content_type", "says"),
+    [
+        (b"", "application/json", "the answer is empty (200, application/json, 0 bytes)"),
+        (b" \r\n", "text/plain", "the answer is empty"),
+        (b"<html><body>It works!</body></html>", "text/html", 'is not JSON (text/html, 35 bytes, begins "<html>'),
+        (b"Welcome", "text/plain; charset=utf-8", 'not JSON (text/plain, 7 bytes, begins "Welcome"); is this the gate'),
+        (b'{"status": "succ', "application/json", "JSON is cut off (application/json, 16 bytes)"),
+        (b'{"status": NaN}', "application/json", "not valid JSON"),
+        (b'{"a": 1} {"b": 2}', "application/json", "not valid JSON"),
+        (b"[" * 100_000, "application/json", "not valid JSON"),
+        (b'{"status": "\xff"}', "application/json", "not UTF-8 (application/json, 15 bytes, from byte 12 on)"),
+        (b"[]", "application/json", "a JSON list, not an object"),
+        (b"null", "application/json", "a JSON NoneType, not an object"),
+        (b"data: {}\n\n", "text/event-stream; charset=utf-8", "a stream of events"),
+    ],
+)
+def test_what_is_no_json_object_is_named_for_what_it_is(parse, body, content_type, says):
+    assert says in refusal(parse, body, content_type)
+
+
+@pytest.mark.parametrize("parse", [*PARSERS.values(), parsing.activated, parsing.boot_id, parsing.health])
+def test_a_200_that_says_error_is_an_error(parse):
+    said = refusal(parse, {"status": "error", "message": "disk\n full"})
+    assert said == 'answered 200, but with status "error": disk full'
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"total_requests": -1}, "metrics.total_requests: input should be greater than or equal to 0, not -1"),
+        ({"total_requests": "100"}, "metrics.total_requests: input should be a valid integer, not '100'"),
+        ({"total_requests": True}, "metrics.total_requests: input should be a valid integer, not True"),
+        ({"failed_requests": 7.5}, "metrics.failed_requests: "),
+        ({"error_rate": 100.1}, "metrics.error_rate: input should be less than or equal to 100, not 100.1"),
+        ({"error_rate": -0.1}, "metrics.error_rate: input should be greater than or equal to 0, not -0.1"),
+        ({"error_rate": None}, "metrics.error_rate: input should be a valid number, not None"),
+        ({"success_rate": 101}, "metrics.success_rate: "),
+        ({"latency": {**METRICS["latency"], "p95_ms": -1}}, "metrics.latency.p95_ms: "),
+        ({"latency": {**METRICS["latency"], "samples": None}}, "metrics.latency.samples: "),
+        ({"errors": {"by_code": {"http_500": -1}}}, "metrics.errors.by_code.http_500: "),
+        ({"cost": {"total_usd": -1, "total_tokens": 0}}, "metrics.cost.total_usd: "),
+        ({"error_rate": 10**400}, "metrics.error_rate: "),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(change, says):
+    assert says in refusal(parsing.metrics, metrics(**change))
+
+
+def test_an_infinity_written_as_a_number_is_refused():
+    body = json.dumps(metrics()).replace("95.0", "1e999").encode()
+    assert "metrics.latency.p95_ms: input should be a finite number" in refusal(parsing.metrics, body)
+
+
+def test_a_missing_field_is_named_and_the_rest_is_counted():
+    said = refusal(parsing.metrics, {"metrics": {}})
+    assert "metrics.total_requests is missing; metrics.successful_requests is missing" in said
+    assert "; and 5 more" in said
+
+
+def test_percent_becomes_a_fraction_and_absent_percentiles_stay_absent():
+    nothing = {"p50_ms": None, "p95_ms": None, "p99_ms": None, "samples": 0}
+    read = parsing.metrics(answer(metrics(latency=nothing)))
+    assert read.error_rate == pytest.approx(0.07)
+    assert read.latency == Latency(None, None, None, 0)
+
+
+def test_the_providers_health_speaks_in_fractions_already():
+    body = {"health": {**ANSWERS["GET", f"{API}/providers/openai/health"]["health"], "error_rate": 7.0}}
+    assert "health.error_rate: input should be less than or equal to 1, not 7.0" in refusal(
+        parsing.provider_health, body
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "succeeded"),
+    [
+        ({}, True),
+        ({"status": "failure"}, False),
+        ({"status": "SUCCESS"}, False),
+        ({"status": "not a success"}, False),
+        ({"connection_status": "degraded"}, False),
+        ({"connection_status": "disconnected"}, False),
+        ({"connection_status": ""}, False),
+    ],
+)
+def test_a_connection_test_succeeds_only_if_both_fields_say_so(change, succeeded):
+    body = {**ANSWERS["POST", f"{API}/providers/openai/test-connection"], **change}
+    assert parsing.connection_test(answer(body)).succeeded is succeeded
+
+
+def test_a_connection_test_without_its_verdict_is_unreadable():
+    assert "connection_status is missing" in refusal(parsing.connection_test, {"status": "success"})
+
+
+@pytest.mark.parametrize(
+    ("change", "ready"),
+    [
+        ({}, True),
+        ({"ready_for_activation": False}, False),
+        ({"overall_status": "not_ready"}, False),
+        ({"checks": {"connection": CHECK, "credentials": {**CHECK, "passed": False}}}, False),
+        ({"checks": {}}, False),
+    ],
+)
+def test_a_preflight_is_ready_only_if_everything_says_so(change, ready):
+    body = {**ANSWERS["POST", f"{API}/providers/openai/preflight"], **change}
+    assert parsing.preflight(answer(body)).ready is ready
+
+
+@pytest.mark.parametrize("status", ["pending", "ok", "failure", "error", "Success", ""])
+def test_an_activation_that_does_not_say_success_is_none(status):
+    assert f"'{status}'" in refusal(parsing.activated, {**ACTIVATED, "status": status}).replace('"', "'")
+
+
+def listing(*providers, active="openai"):
+    return {"providers": list(providers), "active_provider": active}
+
+
+def test_two_active_providers_are_a_contradiction():
+    said = refusal(parsing.providers, listing(provider("openai", active=True), provider("vllm", active=True)))
+    assert said == "the list marks openai and vllm active at once; exactly one can be"
+
+
+def test_the_list_and_the_name_of_the_active_provider_must_agree():
+    said = refusal(parsing.providers, listing(provider("openai"), provider("vllm", active=True)))
+    assert said == "active_provider says openai, but the list marks vllm active"
+
+
+def test_a_provider_listed_twice_is_a_contradiction():
+    assert "names openai 2 times" in refusal(parsing.providers, listing(provider("openai"), provider("OpenAI")))
+
+
+@pytest.mark.parametrize(("reported", "read"), [("google-gemini", "google-gemini"), (None, None), ("", None)])
+def test_an_active_name_that_is_not_listed_is_passed_on(reported, read):
+    active = parsing.providers(answer(listing(provider("google", active=True), active=reported)))
+    assert active.active_provider == read
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("Connected", Connection("connected", "ok", None, 12.5)),
+        ("fine", Connection("unknown", "the gateway says 'fine': ok", None, 12.5)),
+    ],
+)
+def test_a_connection_status_beyond_the_four_is_unknown_never_a_pass(said, read):
+    body = {"connection_status": {**CONNECTED, "status": said}}
+    assert parsing.status(answer(body)) == read
+
+
+def test_an_alerts_severity_is_one_of_three():
+    assert parsing.alerts(answer({"alerts": [{**ALERT, "severity": "CRITICAL"}]}))[0].severity == "critical"
+    said = refusal(parsing.alerts, {"alerts": [{**ALERT, "severity": "fatal"}]})
+    assert "alerts.0.severity: input should be 'info', 'warning' or 'critical', not 'fatal'" in said
+
+
+@pytest.mark.parametrize("content", ["", None, "   "])
+def test_an_empty_completion_is_passed_on_for_a_check_to_judge(content):
+    body = {"choices": [{"message": {"content": content}}]}
+    read = parsing.completion(answer(body))
+    assert (read.content, read.model, read.provider, read.total_tokens, read.elapsed_ms) == (
+        content or "", None, None, 0, 3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("body", [{}, {"choices": []}, {"choices": [{}]}, {"choices": [{"message": {}}]}])
+def test_a_completion_without_a_choice_is_unreadable(body):
+    assert "choices" in refusal(parsing.completion, body)
+
+
+def test_limits_are_kept_and_usage_is_not():
+    read = parsing.governance(answer(ANSWERS["GET", f"{API}/governance/status"]))
+    assert read.cost_limits == {"global": {"soft_limit_usd": 10, "hard_limit_usd": 50.5}}
+    assert read.rate_limits == {"global": {"max_requests_per_minute": 100}}
+
+
+def test_an_audit_entry_without_a_user_reads_unknown():
+    entry = {**ANSWERS["GET", f"{API}/admin/audit"]["entries"][0], "user": None, "details": None}
+    read = parsing.audit(answer({"entries": [entry]}))[0]
+    assert (read.user, read.details) == ("unknown", {})
+
+
+@pytest.mark.parametrize("body", [b"", b"OK", b'{"status": "ok"}', b'{"status": "success"}', b"{}"])
+def test_health_is_the_status_code_with_any_harmless_body(body):
+    parsing.health(answer(body))
+
+
+@pytest.mark.parametrize("said", ["error", "unhealthy", "Starting", "down", "offline"])
+def test_health_that_says_otherwise_is_none(said):
+    assert f'status "{said}"' in refusal(parsing.health, {"status": said})
+
+
+def test_a_web_page_is_not_health():
+    assert "is not JSON (text/html" in refusal(parsing.health, b"<!doctype html><p>hello", "text/html")
+
+
+def test_a_boot_id_may_be_absent():
+    assert parsing.boot_id(answer({"status": "success"})) is None
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"detail": [{"loc": ["body", "model"], "msg": "Field required"}]}, "model: Field required"),
+        ({"error": {"message": "upstream died", "code": 7}}, "upstream died"),
+        ({"error": "rate_limit_exceeded", "message": "slow down"}, "slow down"),
+        ({"detail": "two\nlines \x1b[31mred"}, "two lines ?[31mred"),
+        ({"detail": 7}, ""),
+        ({"detail": "x" * 1000}, "x" * 300 + "…"),
+        (["plain", 3], "plain"),
+        (None, ""),
+    ],
+)
+def test_the_gateways_own_words_fit_one_line(document, said):
+    assert parsing.words(document) == said

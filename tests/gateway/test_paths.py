@@ -1,0 +1,35 @@
+"""Where the calls lie."""
+
+import pytest
+
+from rollout.gateway.paths import DEFAULTS, path_of
+
+
+def test_the_documented_path_is_used_unless_the_target_moves_it():
+    assert path_of("health", {}) == "/health"
+    assert path_of("health", {"health": "/healthz"}) == "/healthz"
+
+
+def test_a_providers_name_is_percent_encoded():
+    assert path_of("metrics", {}, "a/b ü?#") == "/api/v1/providers/a%2Fb%20%C3%BC%3F%23/metrics"
+
+
+def test_braces_of_another_meaning_stay():
+    assert path_of("status", {"status": "/{tenant}/{provider}"}, "openai") == "/{tenant}/openai"
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_leads_elsewhere_is_refused(name):
+    with pytest.raises(ValueError, match="cannot be a provider's name"):
+        path_of("activate", {}, name)
+
+
+def test_every_call_about_a_provider_says_where_its_name_goes():
+    assert {call for call, path in DEFAULTS.items() if "{provider}" in path} == {
+        "status",
+        "test_connection",
+        "preflight",
+        "activate",
+        "metrics",
+        "provider_health",
+    }

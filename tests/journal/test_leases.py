@@ -1,0 +1,196 @@
+"""One rollout at a time may change a target, and whoever comes late can tell."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+
+from rollout.errors import JournalError, TryLater
+from rollout.journal import Journal, LeaseHeld, LeaseLost
+
+
+def test_a_free_target_is_leased_from_now_until_its_time_is_over(journal, clock):
+    lease = journal.acquire("staging", "r-1", "ann@build-1", 60)
+
+    assert (lease.target, lease.rollout, lease.holder, lease.token) == ("staging", "r-1", "ann@build-1", 1)
+    assert lease.since == clock.now() - timedelta(microseconds=456)
+    assert lease.until - lease.since == timedelta(seconds=60)
+    assert journal.holder("staging") == lease
+
+
+def test_a_rival_is_told_who_holds_it_since_when_until_when_and_what_to_do(journal, clock):
+    lease = journal.acquire("staging", "r-1", "ann@build-1", 60)
+    clock.advance(10)
+
+    with pytest.raises(LeaseHeld) as caught:
+        journal.acquire("staging", "r-2", "bob@build-2", 60)
+
+    assert isinstance(caught.value, TryLater)
+    assert caught.value.lease == lease
+    assert str(caught.value) == (
+        "staging is being changed by rollout r-1 (ann@build-1), since 2026-03-01T12:00:00.123Z, until "
+        "2026-03-01T12:01:00.123Z. Call again after that, or have that rollout closed first: "
+        "`rollout status` shows it, `rollout abort` ends it"
+    )
+
+
+def test_a_refused_rival_leaves_the_lease_and_its_token_alone(journal):
+    lease = journal.acquire("staging", "r-1", "ann", 60)
+    with pytest.raises(LeaseHeld):
+        journal.acquire("staging", "r-2", "bob", 600)
+
+    assert journal.holder("staging") == lease
+    assert journal.newest_token("staging") == 1
+    assert journal.renew(lease, 60) == lease
+
+
+def test_targets_are_leased_apart(journal):
+    journal.acquire("staging", "r-1", "ann", 60)
+    journal.acquire("staging", "r-1", "ann", 60)
+
+    assert journal.acquire("production", "r-2", "bob", 60).token == 1
+
+
+def test_a_lease_ends_at_its_last_moment_and_not_before(journal, clock):
+    journal.acquire("staging", "r-1", "ann", 60)
+    clock.advance(59.999)
+    assert journal.holder("staging") is not None
+    clock.advance(0.001)
+
+    assert journal.holder("staging") is None
+    assert journal.acquire("staging", "r-2", "bob", 60).token == 2
+
+
+def test_the_same_rollout_prolongs_its_lease_under_a_newer_token(journal, clock):
+    first = journal.acquire("staging", "r-1", "apply", 60)
+    clock.advance(30)
+    second = journal.acquire("staging", "r-1", "monitor", 60)
+
+    assert (second.token, second.holder) == (2, "monitor")
+    assert second.since == first.since
+    assert second.until == first.until + timedelta(seconds=30)
+
+
+def test_no_lease_of_a_rollout_is_ever_shortened_by_itself(journal):
+    first = journal.acquire("staging", "r-1", "apply", 600)
+    second = journal.acquire("staging", "r-1", "monitor", 60)
+
+    assert second.until == first.until
+    assert journal.renew(second, 1).until == first.until
+
+
+def test_a_lease_is_renewed_under_its_own_token(journal, clock):
+    lease = journal.acquire("staging", "r-1", "ann", 60)
+    clock.advance(50)
+    renewed = journal.renew(lease, 60)
+
+    assert renewed.token == lease.token
+    assert renewed.until == lease.until + timedelta(seconds=50)
+    assert journal.holder("staging") == renewed
+
+
+def test_an_expired_lease_that_nobody_took_can_be_renewed(journal, clock):
+    lease = journal.acquire("staging", "r-1", "ann", 60)
+    clock.advance(120)
+
+    assert journal.renew(lease, 60).until == lease.until + timedelta(seconds=120)
+    assert journal.holder("staging") is not None
+
+
+def test_an_older_token_of_the_same_rollout_is_lost(journal):
+    older = journal.acquire("staging", "r-1", "apply", 60)
+    journal.acquire("staging", "r-1", "monitor", 60)
+
+    with pytest.raises(LeaseLost, match=r"r-1 on staging \(token 1\) is lost: rollout r-1 \(monitor\) has token 2"):
+        journal.renew(older, 60)
+
+
+def test_a_lease_that_a_rival_took_after_it_expired_is_lost(journal, clock):
+    lease = journal.acquire("staging", "r-1", "ann", 60)
+    clock.advance(60)
+    journal.acquire("staging", "r-2", "bob", 60)
+
+    with pytest.raises(LeaseLost, match=r"rollout r-2 \(bob\) has token 2\. Change nothing on staging any more"):
+        journal.renew(lease, 60)
+
+
+def test_a_lease_that_was_given_back_is_free_and_cannot_be_renewed(journal):
+    lease = journal.acquire("staging", "r-1", "ann", 60)
+    journal.release(lease)
+
+    assert journal.holder("staging") is None
+    with pytest.raises(LeaseLost, match=r"was given back\. Acquire it again"):
+        journal.renew(lease, 60)
+    assert isinstance(LeaseLost("x"), JournalError)
+
+
+def test_a_lease_of_another_journal_is_unknown(journal, tmp_path, clock):
+    with Journal.open(str(tmp_path / "other.sqlite"), clock=clock) as other:
+        lease = other.acquire("staging", "r-1", "ann", 60)
+
+    with pytest.raises(LeaseLost, match="the journal knows none"):
+        journal.renew(lease, 60)
+
+
+def test_tokens_grow_for_ever_also_over_releases(journal):
+    tokens = []
+    for rollout in ["r-1", "r-2", "r-2", "r-1"]:
+        lease = journal.acquire("staging", rollout, "ann", 60)
+        tokens.append(lease.token)
+        journal.release(lease)
+
+    assert tokens == [1, 2, 3, 4]
+    assert journal.newest_token("staging") == 4
+    assert journal.newest_token("production") == 0
+
+
+def test_since_starts_anew_after_a_gap(journal, clock):
+    journal.release(journal.acquire("staging", "r-1", "ann", 600))
+    clock.advance(5)
+
+    assert journal.acquire("staging", "r-1", "ann", 60).since == clock.now() - timedelta(microseconds=456)
+
+
+def test_giving_back_twice_or_too_late_leaves_the_next_holder_alone(journal):
+    first = journal.acquire("staging", "r-1", "ann", 60)
+    journal.release(first)
+    second = journal.acquire("staging", "r-2", "bob", 60)
+    journal.release(first)
+
+    assert journal.holder("staging") == second
+
+
+def test_leases_write_no_entries(journal):
+    journal.release(journal.acquire("staging", "r-1", "ann", 60))
+
+    assert journal.entries() == ()
+
+
+def test_of_twenty_threads_at_once_exactly_one_gets_the_target(journal):
+    start = Barrier(20)
+
+    def attempt(number):
+        start.wait()
+        try:
+            return journal.acquire("staging", f"r-{number}", "thread", 60).rollout
+        except TryLater:
+            return None
+
+    with ThreadPoolExecutor(20) as pool:
+        winners = [winner for winner in pool.map(attempt, range(20)) if winner]
+
+    assert len(winners) == 1
+    assert journal.holder("staging").rollout == winners[0]
+
+
+def test_of_six_processes_at_once_exactly_one_gets_the_target(url, start_worker):
+    workers = [start_worker("acquire", url, f"r-{number}") for number in range(6)]
+    assert [worker.stdout.readline() for worker in workers] == ["ready\n"] * 6
+    for worker in workers:
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    answers = sorted(worker.stdout.readline().strip() for worker in workers)
+
+    assert answers[:5] == ["held"] * 5
+    assert answers[5].startswith("r-")

@@ -1,0 +1,196 @@
+"""Redaction: what is a secret goes, what is evidence stays."""
+
+import base64
+import json
+import time
+from urllib.parse import quote
+
+import pytest
+
+from rollout.redaction import REDACTED, Redactor, is_secret_name
+
+SECRET = 'p/a+s"s=wörd'
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization",
+        "proxy-authorization",
+        "OPENAI_API_KEY",
+        "api_key",
+        "apiKey",
+        "APIKey",
+        "apikey",
+        "x-api-key",
+        "token",
+        "HF_TOKEN",
+        "access_token",
+        "githubtoken",
+        "client_secret",
+        "password",
+        "DB_PASSWORD_2",
+        "passphrase",
+        "Cookie",
+        "set-cookie",
+        "private_key",
+        "AWS_SECRET_ACCESS_KEY",
+        "SLACK_WEBHOOK_URL",
+    ],
+)
+def test_names_of_secrets_are_known(name):
+    assert is_secret_name(name)
+    assert Redactor().value({name: "hunter2hunter2"}) == {name: REDACTED}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "total_tokens",
+        "max_tokens",
+        "max_tokens_per_minute",
+        "current_tokens",
+        "GOOGLE_CALENDAR_TOKEN_PATH",
+        "RIDER_PI_KEY_FILE",
+        "DEPLOYMENT_SSH_KEY_PATH",
+        "token_env",
+        "monkey",
+        "key",
+        "keyboard",
+        "credentials",
+        "provider",
+        "tokenizer",
+        "",
+    ],
+)
+def test_names_that_only_resemble_are_left_alone(name):
+    assert not is_secret_name(name)
+    assert Redactor().value({name: "hunter2hunter2"}) == {name: "hunter2hunter2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "gone"),
+    [
+        ("key sk-proj-abcdefgh12345678 was used", "abcdefgh12345678"),
+        ("AIzaSyA1234567890abcdefghijklmnopqrstuvw", "SyA1234567890"),
+        ("Authorization: Bearer abcdefghijk", "abcdefghijk"),
+        ("sent 'bearer x1y2z3x1y2z3' upstream", "x1y2z3x1y2z3"),
+        ("Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+        ("Cookie: session=abc; theme=dark", "abc"),
+        ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", "abcdefghijkl"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
+        ("postgresql://rollout:hunter2@db:5432/journal", "hunter2"),
+        ("https://abcdefabcdefabcdef@git.example/x", "abcdefabcdef"),
+        ("OPENAI_API_KEY=plainvalue other", "plainvalue"),
+        ('{"nested": {"api_key": "plainvalue", "cut', "plainvalue"),
+        (r"{\"password\": \"plainvalue\"}", "plainvalue"),
+        ("GET /x?token=plainvalue&limit=5", "plainvalue"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----\nafter", "MIIEow"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIEow cut off", "MIIEow"),
+        ("https://hooks.slack.com/services/T0/B0/XyZ", "XyZ"),
+    ],
+)
+def test_values_that_look_like_secrets_go(text, gone):
+    redacted = Redactor().text(text)
+    assert gone not in redacted
+    assert REDACTED in redacted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GOOGLE_API_KEY=AIza***********************cdef",
+        "sk-d************************cdef",
+        "Set a bearer token: see the manual",
+        "the target's timeouts.read; total_tokens=1234 max_tokens: 16",
+        "http://127.0.0.1:8000/api/v1/providers/openai/metrics",
+        "task-management and disk-utilisation-of-the-host",
+        "mail alice@example.com about http://host/path",
+        "",
+    ],
+)
+def test_harmless_text_stays_as_it_is(text):
+    assert Redactor().text(text) == text
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        SECRET,
+        json.dumps(SECRET),
+        json.dumps(SECRET, ensure_ascii=False),
+        quote(SECRET, safe=""),
+        quote(SECRET, safe="").lower(),
+        repr(SECRET),
+    ],
+)
+def test_a_registered_value_goes_in_every_spelling(spelt):
+    assert "rd" not in Redactor([SECRET]).text(f"before {spelt} after").replace(REDACTED, "")
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "use", "user"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_registered_value_goes_in_base64_at_each_alignment(before, encode):
+    encoded = encode(f"{before}{SECRET}:and more".encode()).decode()
+    redacted = Redactor([SECRET]).text(f"<{encoded}>")
+    assert REDACTED in redacted
+    whole = base64.b64encode(SECRET.encode()).decode()
+    assert not any(whole[i : i + 5] in redacted for i in range(len(whole) - 5))
+
+
+def test_a_longer_secret_goes_whole_when_another_is_its_beginning():
+    assert Redactor(["abcd1234", "abcd1234-and-more"]).text("x abcd1234-and-more y") == f"x {REDACTED} y"
+
+
+def test_short_values_are_not_looked_for():
+    assert Redactor(["abc", "", "   "]).text("abc abc") == "abc abc"
+
+
+def test_a_value_is_recognised_without_the_line_feed_it_was_registered_with():
+    assert Redactor(["from-a-file-1\n"]).text("x from-a-file-1 y") == f"x {REDACTED} y"
+
+
+def test_a_value_is_redacted_at_any_depth_and_the_original_stays():
+    original = {
+        "a": [{"api_key": "hunter2hunter2"}, ("Bearer abcdefgh",)],
+        "password": {"old": "one-1", "new": ["two-2"], "set": True},
+        "pwd": 12345,
+        "fencing_token": 12345,
+        "secret": None,
+        "cookie": "",
+        "total_tokens": 7,
+        "masked_key": "sk-d****cdef",
+        "api_key": "sk-d************************cdef",
+        "raw": b"Bearer abcdefgh",
+    }
+    before = repr(original)
+    assert Redactor().value(original) == {
+        "a": [{"api_key": REDACTED}, (f"Bearer {REDACTED}",)],
+        "password": {"old": REDACTED, "new": [REDACTED], "set": True},
+        "pwd": REDACTED,
+        "fencing_token": 12345,
+        "secret": None,
+        "cookie": "",
+        "total_tokens": 7,
+        "masked_key": "sk-d****cdef",
+        "api_key": "sk-d************************cdef",
+        "raw": f"Bearer {REDACTED}",
+    }
+    assert repr(original) == before
+
+
+def test_a_secret_in_a_key_goes():
+    assert Redactor(["hunter2hunter2"]).value({"hunter2hunter2": 1}) == {REDACTED: 1}
+
+
+def test_redacting_twice_changes_nothing_more():
+    redactor = Redactor([SECRET])
+    text = f'{{"token": "{SECRET}"}} Authorization: Bearer abcdefgh api_key=12345678 http://a:b@c/'
+    once = redactor.text(text)
+    assert redactor.text(once) == once
+
+
+def test_two_megabytes_without_a_break_take_no_quadratic_time():
+    started = time.monotonic()
+    Redactor([SECRET]).text("a" * 2_000_000)
+    assert time.monotonic() - started < 5
