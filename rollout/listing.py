@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rollout.clauses import PHASES, Clause
+from rollout.clauses import CLAUSES, PHASES, Clause
 from rollout.closure import Closure
 from rollout.errors import ExitCode
 from rollout.record import Decision
@@ -77,8 +77,9 @@ class Listing:
         not_run = [clause for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")]
         if not_run:
             reporter.write_line(f"not run: {', '.join(not_run)}")
-        if self._session.left_out:
-            reporter.write_line(f"not owed: {', '.join(self._session.left_out)}")
+        left_out = [id_ for id_ in self._session.left_out if CLAUSES[id_].phase in self._session.phases]
+        if left_out:
+            reporter.write_line(f"not owed: {', '.join(left_out)}")
         if trouble:
             reporter.write_line(f"trouble: {trouble}", **_BAD)
         for command in closure.commands:
@@ -86,7 +87,8 @@ class Listing:
         if closure.next_step:
             reporter.write_line(f"next: {closure.next_step}")
         reporter.write_line(f"evidence: {rollout.folder}")
-        reporter.write_line(f"exit code: {code} {name_of(code)}")
+        name = "PASSED" if code == 0 and closure.decision is not Decision.KEPT else name_of(code)
+        reporter.write_line(f"exit code: {code} {name}")
 
 
 def name_of(code: int) -> str:

@@ -23,6 +23,7 @@ from rollout.listing import Listing
 from rollout.monitor import Watched
 from rollout.record import Decision, Kind, Record
 from rollout.session import Session, finish
+from rollout.triggers import State, Verdict
 from rollout.view import Heading, view_for
 
 NOT_RUN = evidence.NOT_RUN
@@ -158,10 +159,6 @@ class Progress:
         """Set the sticky flag; everything that waits reads it (MON-7). Further signals change nothing."""
         self.session.rollout.stop.set(f"{signal.Signals(number).name} asked the run to stop")
 
-    def take_back(self, why: str) -> None:
-        """Roll back now: the window calls this at the first breach instead of waiting for the closure."""
-        self._decide(lambda: closing.take_back(self.session.rollout, why, self._missing(), self.env))
-
     def bake(self) -> Watched:
         """Watch the change, show it, and take it back at the first breach, before anything else happens.
 
@@ -175,8 +172,16 @@ class Progress:
         finally:
             view.close()
         if watched.breach is not None:
-            self.take_back(f"{watched.breach.clause}: {watched.breach.message}")
+            self._take_back(watched, watched.breach)
         return watched
+
+    def _take_back(self, watched: Watched, breach: Verdict) -> None:
+        missing = {c: why for c, why in self._missing().items() if self._phase_of(c) != "monitor"}
+        for verdict in watched.verdicts:
+            cut = f"{NOT_RUN}{breach.clause} cut its window short"
+            missing[verdict.clause] = verdict.message if verdict.state is State.BREACHED else cut
+        why = f"{breach.clause}: {breach.message}"
+        self._decide(lambda: closing.take_back(self.session.rollout, why, missing, self.env))
 
     def _heading(self) -> Heading:
         rollout, record = self.session.rollout, self.session.rollout.record()

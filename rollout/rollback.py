@@ -23,6 +23,7 @@ from rollout.scenario import ProviderChange
 from rollout.workspace import Rollout
 
 TRIES = 3
+AGAIN_AFTER_S = 1.0
 PROOF = ("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3")
 """The steps that must pass before a rollback may be called verified."""
 
@@ -184,22 +185,18 @@ def _reach(way: _Way, to: ProviderChange) -> str | None:
     problem = ""
     for attempt in range(TRIES):
         if attempt:
-            way.rollout.clock.wait(1.0)
+            way.rollout.clock.wait(AGAIN_AFTER_S)
         try:
-            if _landed(way, to):
+            here = where_it_is(way.gateway, way.rollout.target)
+            if not same_place(here, to):
+                go_back(way.rollout, way.gateway, to)
+                here = where_it_is(way.gateway, way.rollout.target)
+            if same_place(here, to):
                 return None
-            go_back(way.rollout, way.gateway, to)
+            problem = f"the gateway answered success, and reports {here} active"
         except RolloutError as error:
             problem = str(error)
-    try:
-        return None if _landed(way, to) else problem
-    except RolloutError as error:
-        return str(error)
-
-
-def _landed(way: _Way, to: ProviderChange) -> bool:
-    """Tell whether `to` is active and nothing of ours can still change that without being seen."""
-    return same_place(where_it_is(way.gateway, way.rollout.target), to)
+    return problem
 
 
 def _verify_active(way: _Way) -> str:

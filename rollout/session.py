@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from rollout import gate
 from rollout.canonical import plain
 from rollout.clauses import PHASES, Clause
-from rollout.clock import Clock, StopFlag
+from rollout.clock import NEVER, Clock, StopFlag, SystemClock
 from rollout.embedded import described, hold, reach
 from rollout.errors import RolloutError, TryLater
 from rollout.gateway.client import Gateway
@@ -154,6 +156,52 @@ def twin_of(session: Session, env: Mapping[str, str]) -> Gateway:
 def records(journal: Journal) -> list[Record]:
     """Return every rollout of the journal, oldest first."""
     return [fold(id_, journal.entries(id_, *FOLDED)) for id_ in journal.rollouts()]
+
+
+@contextmanager
+def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, str]) -> Iterator[Rollout]:
+    """Give an earlier rollout, as its journal describes it, to somebody who wants to take it back.
+
+    Raises:
+        RolloutError: its embedded gateway does not start.
+    """
+    request = _as_opened(record)
+    redactor, clock = Redactor(known_secrets(request.target, env)), SystemClock()
+    folder = reports / "sandbox" / record.id
+    embedded = reach(folder, request.scenario.sandbox, request.target.token_env) if folder.exists() else None
+    rollout = Rollout(
+        id=record.id,
+        run=f"{clock.now():%Y%m%d-%H%M%S}-rollback-{os.getpid()}",
+        scenario=request.scenario,
+        target=request.target,
+        policy=request.policy,
+        digest=record.opened["digest"],
+        folder=reports / record.id,
+        journal=journal,
+        gateway=Gateway(
+            request.target,
+            token=token_of(request.target.token_env, env),
+            clock=clock,
+            redactor=redactor,
+            rollout_id=record.id,
+        ),
+        clock=clock,
+        stop=NEVER,
+        redactor=redactor,
+    )
+    try:
+        yield rollout
+    finally:
+        rollout.gateway.close()
+        if embedded is not None and rollout.record().closed is not None:
+            stop(embedded)
+
+
+def _as_opened(record: Record) -> Request:
+    from pydantic import TypeAdapter  # noqa: PLC0415 - only a rollback from another process needs it
+
+    kept = {name: record.opened[name] for name in ("scenario", "target", "policy")}
+    return TypeAdapter(Request).validate_python(kept)
 
 
 def finish(session: Session) -> None:

@@ -5,6 +5,7 @@ A view never stops a rollout: once its stream is closed or refuses a character, 
 
 from __future__ import annotations
 
+import textwrap
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 REFRESH_S = 0.25
 LINE_EVERY_S = 60.0
 TREND = 12
+BREACH_LINES = 4
 NARROW = 80
 ROWS = 24
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -120,7 +122,10 @@ class Page:
         below = [(self.time_line(), "")]
         below += [(self.trigger_line(verdict, width), _STYLES[verdict.state]) for verdict in self.verdicts]
         troubles = [v for v in self.verdicts if v.state is State.BREACHED]
-        below += [(f"{verdict.clause}: {verdict.message}", "bold red") for verdict in troubles]
+        for verdict in troubles:
+            # The one sentence that must not be cut short.
+            told = textwrap.wrap(f"{verdict.clause}: {_harmless(verdict.message)}", max(width, 1))
+            below += [(line, "bold red") for line in told[:BREACH_LINES]]
         below += [self.way_back_line(), (f"Stop: Ctrl-C rolls back, or run: rollout abort {head.rollout}", "")]
         room = max(0, rows - len(top) - len(below) - 1)
         lines = [*top, *((phase, "") for phase in head.phases[-room:] if room), *below]
@@ -272,7 +277,12 @@ class Terminal:
         from rich.console import Console  # noqa: PLC0415
         from rich.live import Live  # noqa: PLC0415
 
-        console = Console(file=self._stream, highlight=False, markup=False, emoji=False)
+        class Pipe(Console):
+            def on_broken_pipe(self) -> None:
+                # rich would exit the process: a rollout does not end because nobody looks at it any more.
+                raise BrokenPipeError
+
+        console = Pipe(file=self._stream, highlight=False, markup=False, emoji=False)
         self._live = Live(
             console=console, auto_refresh=False, transient=False, redirect_stdout=False, redirect_stderr=False
         )

@@ -80,7 +80,14 @@ def test_a_truncated_log_is_read_from_its_beginning(log: Path) -> None:
 def test_a_truncated_log_that_has_grown_longer_is_read_from_its_beginning(log: Path) -> None:
     follower = LogFollower(log)
     log.write_text(f"{ERROR}\n" * 50)
-    assert len(texts(follower)) == 50
+    assert texts(follower) == [ERROR] * 50
+
+
+def test_a_truncated_log_that_begins_as_before_is_read_from_its_beginning(log: Path) -> None:
+    log.write_text(f"{ERROR}\n" * 50)
+    follower = LogFollower(log)
+    log.write_text(f"{ERROR}\n" * 20)
+    assert texts(follower) == [ERROR] * 20
 
 
 def test_a_rotated_log_is_read_to_its_end_and_the_new_one_from_its_beginning(log: Path) -> None:

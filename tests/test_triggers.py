@@ -87,6 +87,12 @@ def test_a_flapping_or_unknown_status_does_not_count(seen: list[tuple[float, str
     assert state("MON-1", history(*statuses(*seen))) is expected
 
 
+def test_one_look_is_never_enough_even_if_nothing_is_to_pass_before_the_second() -> None:
+    known = context(Monitor(confirm_after_s=0.0))
+    assert state("MON-1", history(*statuses((0, "offline"))), known) is State.INCONCLUSIVE
+    assert state("MON-1", history(*statuses((0, "offline"), (0, "offline"))), known) is State.BREACHED
+
+
 def test_looks_that_all_failed_are_no_status() -> None:
     assert state("MON-1", history(sample("status", 0, error="refused"))) is State.NO_DATA
 
@@ -156,6 +162,17 @@ def test_a_reset_counts_anew_and_keeps_what_was_counted_before() -> None:
     assert found.value == pytest.approx(0.10)
 
 
+def test_a_reset_shows_in_either_counter() -> None:
+    for first in ((0, 500, 0), (0, 3, 2)):
+        found = verdict("MON-2", history(*counters(first, (10, 3, 0), (20, 53, 0))))
+        assert (found.state, found.samples) == (State.HOLDING, 50)
+
+
+def test_a_rate_that_cannot_be_compared_does_not_hold() -> None:
+    known = context(Monitor(limits=Limits(error_rate=math.nan)))
+    assert state("MON-2", history(*counters((0, 0, 0), (60, 100, 0))), known) is State.INCONCLUSIVE
+
+
 def test_without_users_the_suites_own_requests_decide_and_the_verdict_says_so() -> None:
     seen = [*own([100.0] * 18), sample("synthetic", 18, failed()), sample("synthetic", 19, failed())]
     found = verdict("MON-2", history(*seen))
@@ -210,6 +227,29 @@ def test_users_of_whom_there_are_too_few_do_not_decide() -> None:
     assert state("MON-3", seen) is State.INCONCLUSIVE
 
 
+def test_a_percentile_from_a_few_samples_does_not_decide() -> None:
+    few = metrics(100, p95_ms=9000.0, samples=3)
+    assert state("MON-3", history(sample("metrics", 0, metrics(0)), sample("metrics", 60, few))) is State.INCONCLUSIVE
+
+
+def test_a_percentile_of_the_suites_own_requests_is_not_the_users() -> None:
+    requests = [sample("synthetic", tick * 5, failed(1.0)) for tick in range(13)]
+    users = [sample("metrics", 0, metrics(0, p95_ms=None)), sample("metrics", 60, metrics(30, p95_ms=9000.0))]
+    assert state("MON-3", history(*requests, *users)) is State.INCONCLUSIVE
+    assert state("MON-3", history(*users)) is State.BREACHED
+
+
+def test_a_percentile_of_the_last_minutes_is_named_so() -> None:
+    seen = (sample("metrics", at_s, metrics(at_s * 10, p95_ms=90.0)) for at_s in range(0, 1000, 10))
+    assert verdict("MON-3", history(*seen)).span == "the last 5 min"
+
+
+def test_a_restart_in_the_window_leaves_only_requests_of_the_window() -> None:
+    readings = (metrics(50), metrics(10), metrics(35, p95_ms=9000.0))
+    seen = history(*(sample("metrics", tick * 10, reading) for tick, reading in enumerate(readings)))
+    assert state("MON-3", seen, context(counters_before=metrics(0))) is State.INCONCLUSIVE
+
+
 @pytest.mark.parametrize(("ms", "expected"), [(200.0, State.HOLDING), (200.5, State.BREACHED)])
 def test_own_latencies_decide_without_users(ms: float, expected: State) -> None:
     found = verdict("MON-3", history(*own([ms] * 20)))
@@ -236,6 +276,19 @@ def test_fast_failures_do_not_lower_the_percentile() -> None:
     slow = own([150.0] * 18 + [900.0] * 2)
     fast = [sample("synthetic", 20 + tick, failed(1.0)) for tick in range(200)]
     assert state("MON-3", history(*slow, *fast)) is State.BREACHED
+
+
+def test_fast_failures_are_no_latencies() -> None:
+    fast = [sample("synthetic", 20 + tick, failed(1.0)) for tick in range(5)]
+    assert state("MON-3", history(*own([100.0] * 19), *fast)) is State.INCONCLUSIVE
+
+
+def test_fast_failures_do_not_lower_the_percentile_of_the_short_span() -> None:
+    calm = own([100.0] * 1000)
+    late = [sample("synthetic", 1300 + tick, answered(100.0 if tick < 20 else 900.0)) for tick in range(22)]
+    fast = [sample("synthetic", 1322 + tick, failed(1.0)) for tick in range(200)]
+    found = verdict("MON-3", history(*calm, *late, *fast))
+    assert (found.state, found.samples) == (State.BREACHED, 22)
 
 
 def test_failures_that_took_long_raise_the_percentile() -> None:
@@ -337,6 +390,20 @@ def test_fallbacks_that_rise_again_after_old_ones_aged_out_breach() -> None:
     assert state("MON-5", seen, context(fallbacks_before=2)) is State.BREACHED
 
 
+def test_fallbacks_that_aged_out_before_the_window_hide_no_new_one() -> None:
+    seen = history(*(one for one in _SEEN if one.source != "fallbacks"), *_fallbacks(0, 1))
+    assert state("MON-5", seen, context(fallbacks_before=2)) is State.BREACHED
+
+
+def test_a_fallback_between_activation_and_window_breaches() -> None:
+    seen = history(*(one for one in _SEEN if one.source != "fallbacks"), *_fallbacks(3, 3))
+    assert state("MON-5", seen, context(fallbacks_before=2)) is State.BREACHED
+
+
+def _fallbacks(*counts: int) -> list[Sample]:
+    return [sample("fallbacks", tick * 30, count) for tick, count in enumerate(counts)]
+
+
 @pytest.mark.parametrize("missing", ["operator", "log", "fallbacks", "synthetic"])
 def test_a_source_of_behaviour_that_was_not_seen_is_inconclusive(missing: str) -> None:
     found = verdict("MON-5", history(*(one for one in _SEEN if one.source != missing)), context(fallbacks_before=2))
@@ -364,6 +431,17 @@ def test_three_failed_looks_in_a_row_breach_and_two_do_not() -> None:
     assert (found.state, found.source) == (State.BREACHED, "metrics")
     assert "3 looks in a row failed" in found.message
     assert "no answer" in found.message
+
+
+def test_failed_looks_with_a_good_one_between_are_not_in_a_row() -> None:
+    looks = [sample("metrics", 400 + tick, error="no answer") for tick in range(4)]
+    looks.insert(2, sample("metrics", 402, metrics(100)))
+    assert state("MON-6", history(*healthy(), *looks)) is State.HOLDING
+
+
+def test_more_failures_than_requests_is_garbage() -> None:
+    garbage = sample("metrics", 0, replace(metrics(10), failed_requests=11))
+    assert history().add(garbage).error == "metrics: 11 of 10 requests failed, which cannot be"
 
 
 @pytest.mark.parametrize(("bad", "expected"), [(2, State.HOLDING), (3, State.BREACHED)])

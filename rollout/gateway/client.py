@@ -284,11 +284,12 @@ class Gateway:
         try:
             result: T = retrying(self._try, request, parse, end)
         except Busy as busy:
-            tries = retrying.statistics["attempt_number"]
+            count = retrying.statistics["attempt_number"]
+            tries = "once" if count == 1 else f"{count} times"
             asked = "" if busy.retry_after_s is None else f", which asks to wait {busy.retry_after_s:g} s"
             raise Refused(
                 busy.call,
-                f"{busy.reason}{asked}; tried {tries} times within the target's timeouts.{request.kind.deadline} "
+                f"{busy.reason}{asked}; tried {tries} within the target's timeouts.{request.kind.deadline} "
                 f"({self._deadline_s(request):g} s). Raise the gateway's limit, or the deadline",
                 status=busy.status,
             ) from None

@@ -164,7 +164,9 @@ class Transport:
             Interrupted: `stop` was set; noticed within 50 ms, and nothing is sent if it was set before.
         """
         if stop:
-            raise Interrupted(f"{method} {_host(url)}: not sent, {stop.reason}")
+            raise Interrupted(f"not sent, {stop.reason}")
+        if self._loop.is_closed():
+            raise NoAnswer(Failure.OTHER, "not sent, the client is closed")
         future = asyncio.run_coroutine_threadsafe(self._exchange(method, url, headers or {}, body), self._loop)
         try:
             return self._await(future, deadline_s, stop)
@@ -191,6 +193,8 @@ class Transport:
             if stop:
                 raise Interrupted(f"cut off while waiting for an answer: {stop.reason}")
             wait([future], timeout=min(left, SLICE_S))
+        if future.cancelled():
+            raise NoAnswer(Failure.OTHER, "the client was closed while it waited for an answer")
         return future.result()
 
     async def _close(self) -> None:
@@ -302,13 +306,20 @@ def _broken(problem: Exception, host: str, *, unreached: bool) -> tuple[Failure,
     text = str(problem) or type(problem).__name__
     if unreached:
         return Failure.UNREACHED, f"no connection to {host} ({text}); is the gateway running?"
-    if isinstance(problem, httpx.RemoteProtocolError) and "without sending" in text:
-        return Failure.UNREACHED, f"{host} closed the connection without an answer; did the gateway stop or restart?"
+    if isinstance(problem, httpx.RemoteProtocolError):
+        return _improper(text, host)
     if isinstance(problem, httpx.NetworkError):
         return Failure.UNREACHED, f"the connection to {host} broke ({text}); did the gateway stop or restart?"
-    if isinstance(problem, httpx.RemoteProtocolError):
-        return Failure.OTHER, f"{host} did not answer in proper HTTP ({text}); is this the gateway's base URL?"
     if isinstance(problem, httpx.LocalProtocolError):
         # Its text quotes the header, and the header may be the token.
         return Failure.OTHER, "the request has a header that HTTP does not allow; is there a line feed in the token?"
     return Failure.OTHER, f"the call to {host} failed ({type(problem).__name__}: {text})"
+
+
+def _improper(text: str, host: str) -> tuple[Failure, str]:
+    """Tell apart what httpx calls by one name: no answer, half an answer, and none that is HTTP."""
+    if "without sending a response" in text:
+        return Failure.UNREACHED, f"{host} closed the connection without an answer; did the gateway stop or restart?"
+    if "without sending complete" in text:
+        return Failure.OTHER, f"{host} broke off in the middle of its answer; did the gateway stop or restart?"
+    return Failure.OTHER, f"{host} did not answer in proper HTTP ({text}); is this the gateway's base URL?"

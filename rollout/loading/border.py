@@ -12,7 +12,6 @@ from pydantic_core import ErrorDetails
 from rollout.loading.fields import name, near
 from rollout.loading.forms import Form
 from rollout.loading.source import Place, Source
-from rollout.units import shown
 
 F = TypeVar("F", bound=Form)
 
@@ -68,7 +67,7 @@ def _unknown_key(form: type[Form], key: str) -> str:
     known = dict(_keys(form))
     inner = next((outer for outer, part in known.items() if part and key in dict(_keys(part))), None)
     hint = near(key, known) or (f"move it under {inner!r}; " if inner else "")
-    return f"{shown(key)} is no key here; {hint}the keys are {', '.join(known)}"
+    return f"is no key here; {hint}the keys are {', '.join(known)}"
 
 
 def _keys(form: type[Form]) -> Iterator[tuple[str, type[Form] | None]]:

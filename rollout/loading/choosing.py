@@ -42,14 +42,11 @@ def choose(
         gateway: what ``--gateway`` says.
         at: the source that ``--gateway`` is.
     """
-    wish = option if option.name is not None else scenario
-    named = _named(listed, wish)
-    if gateway is None or named is None:
+    named = _named(listed, option if option.name is not None else scenario)
+    if gateway is None:
         return named
-    try:
-        url = addresses.base_url(gateway)
-    except ValueError as error:
-        at.refuse((), str(error))
+    url = _url(gateway, at)
+    if named is None or url is None:
         return None
     owner = next((one for one in listed.values() if one.target.url == url), None)
     if owner is not None:
@@ -61,6 +58,14 @@ def choose(
     if option.name is not None or named.target.environment != SANDBOX:
         return replace(named, target=_moved(named.target, url))
     return replace(listed[EMBEDDED], target=_unlisted(url))
+
+
+def _url(gateway: str, at: Source) -> str | None:
+    try:
+        return addresses.base_url(gateway)
+    except ValueError as error:
+        at.refuse((), str(error))
+        return None
 
 
 def _named(listed: Mapping[str, Listed], wish: Wish) -> Listed | None:

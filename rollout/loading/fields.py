@@ -23,12 +23,6 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _CONTACT = re.compile(r"(?P<name>[^<>]*\S)\s*<(?P<contact>[^<>]+)>")
 _PLACEHOLDER = re.compile(r"{([^{}]*)}")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]*", re.ASCII)
-_CALLS_WITH_PROVIDER = frozenset({"status", "test_connection", "preflight", "activate", "metrics", "provider_health"})
-# The keys of rollout.gateway.paths.DEFAULTS, which lies a floor above; a test holds the two together.
-CALLS = _CALLS_WITH_PROVIDER | {
-    *("health", "runtime_config", "providers", "alerts", "governance", "chat", "audit", "system_status"),
-}
-
 
 T = TypeVar("T")
 
@@ -114,8 +108,7 @@ def clause(value: Any) -> str:
     """Return the id of a clause of the procedure."""
     found = text(value).upper()
     if found not in CLAUSES:
-        hint = near(found, CLAUSES) or "write one such as PRE-2.1"
-        raise Unfit(f"{shown(value)} is no clause of the procedure; {hint.rstrip()}")
+        raise Unfit(f"{shown(value)} is no clause of the procedure; write one such as PRE-2.1")
     return found
 
 
@@ -160,25 +153,14 @@ def file_or_none(value: Any) -> Path | None:
     return None if value == "none" else file(value)
 
 
-def call_path(value: Any) -> str:
-    """Return the path of a call below the gateway's base URL."""
-    found = text(value)
-    if not _PATH.fullmatch(found):
-        raise Unfit(f"{shown(found)} is not a path; write one such as /healthz")
-    return found
+def path(value: Any) -> str:
+    """Return the path of a call that concerns no particular provider."""
+    return _path(value, [], "/healthz")
 
 
-def paths(value: Any) -> dict[str, Any]:
-    """Return call -> path as given, once the calls are known and name the provider where they must."""
-    found = mapping("health: /healthz")(value)
-    for call, path in found.items():
-        if call not in CALLS:
-            raise Unfit(f"{shown(call)} is no call; {near(call, CALLS)}the calls are {', '.join(sorted(CALLS))}")
-        demanded = {"provider"} if call in _CALLS_WITH_PROVIDER else set()
-        if isinstance(path, str) and set(_PLACEHOLDER.findall(path)) != demanded:
-            wanted = "must contain {provider}, and no other" if demanded else "must contain no"
-            raise Unfit(f"the path of {call!r} {wanted} placeholder; write one such as {_example(call)}")
-    return found
+def provider_path(value: Any) -> str:
+    """Return the path of a call that names its provider as ``{provider}``."""
+    return _path(value, ["provider"], "/api/v1/providers/{provider}/status")
 
 
 def ticket_url(value: Any) -> str:
@@ -224,5 +206,9 @@ def _matching(value: Any, form: re.Pattern[str], expected: str) -> str:
     return found
 
 
-def _example(call: str) -> str:
-    return f"/api/v1/providers/{{provider}}/{call}" if call in _CALLS_WITH_PROVIDER else f"/api/v1/{call}"
+def _path(value: Any, placeholders: list[str], example: str) -> str:
+    found = text(value)
+    if not _PATH.fullmatch(found) or _PLACEHOLDER.findall(found) != placeholders:
+        wanted = f"with {{{placeholders[0]}}} in it once" if placeholders else "without placeholders"
+        raise Unfit(f"{shown(found)} is not a path {wanted}; write one such as {example}")
+    return found

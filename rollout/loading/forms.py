@@ -28,6 +28,8 @@ ProviderName = Annotated[str | None, BeforeValidator(fields.provider)]
 Variable = Annotated[str | None, BeforeValidator(fields.variable)]
 File = Annotated[Path | None, BeforeValidator(fields.file)]
 Url = Annotated[str | None, BeforeValidator(addresses.base_url)]
+CallPath = Annotated[str | None, BeforeValidator(fields.path)]
+ProviderPath = Annotated[str | None, BeforeValidator(fields.provider_path)]
 Clock = Annotated[time | None, BeforeValidator(measures.time_of_day)]
 Texts = Annotated[list[Annotated[str, BeforeValidator(fields.text)]] | None, BeforeValidator(fields.items)]
 Channels = Annotated[list[Annotated[str, BeforeValidator(fields.channel)]] | None, BeforeValidator(fields.items)]
@@ -66,7 +68,7 @@ class WholeForm(Form):
     def _is_whole(self) -> Self:
         missing = [key for key, value in self if value is None]
         if missing:
-            raise ValueError(f"{' and '.join(missing)} missing; write all, such as `{self.example}`")
+            raise ValueError(f"says no {' and no '.join(missing)}; write it all, such as `{self.example}`")
         return self
 
 
@@ -172,6 +174,27 @@ class TimeoutsForm(Form):
     activate: Pace = None
 
 
+class PathsForm(Form):
+    """Call -> path, where a gateway deviates; the keys are those of `rollout.gateway.paths`, a floor above."""
+
+    example = "health: /healthz"
+
+    health: CallPath = None
+    runtime_config: CallPath = None
+    providers: CallPath = None
+    status: ProviderPath = None
+    test_connection: ProviderPath = None
+    preflight: ProviderPath = None
+    activate: ProviderPath = None
+    metrics: ProviderPath = None
+    provider_health: ProviderPath = None
+    alerts: CallPath = None
+    governance: CallPath = None
+    chat: CallPath = None
+    audit: CallPath = None
+    system_status: CallPath = None
+
+
 class WindowForm(Form):
     """A weekly change window (PRE-4.1)."""
 
@@ -202,9 +225,7 @@ class TargetForm(Form):
     user: Annotated[str | None, BeforeValidator(fields.header)] = None
     tls: Annotated[TlsForm | None, BeforeValidator(fields.given)] = None
     timeouts: Annotated[TimeoutsForm | None, BeforeValidator(fields.given)] = None
-    paths: Annotated[
-        dict[str, Annotated[str, BeforeValidator(fields.call_path)]] | None, BeforeValidator(fields.paths)
-    ] = None
+    paths: Annotated[PathsForm | None, BeforeValidator(fields.given)] = None
     twin: Text = None
     twin_token_env: Variable = None
     safe: Annotated[Activation | None, BeforeValidator(fields.given)] = None

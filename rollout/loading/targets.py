@@ -20,7 +20,7 @@ from rollout.target import ChangeWindow, Target, Timeouts, Tls
 from rollout.units import shown
 
 _AS_THEY_ARE = frozenset(
-    {"url", "token_env", "user", "paths", "twin", "twin_token_env", "env_file", "log_file", "provider_key", "model_key"}
+    {"url", "token_env", "user", "twin", "twin_token_env", "env_file", "log_file", "provider_key", "model_key"}
     | {"reported_as", "prove_way_back", "time_zone"}
 )
 _EVERY_DAY = frozenset(range(7))
@@ -72,6 +72,8 @@ def _target(name: str, form: TargetForm) -> Target:
     parts: dict[str, Any] = {key: value for key, value in given.items() if key in _AS_THEY_ARE}
     if form.tls:
         parts["tls"] = Tls(**form.tls.given())
+    if form.paths:
+        parts["paths"] = form.paths.given()
     if form.timeouts:
         parts["timeouts"] = Timeouts(**{f"{call}_s": seconds for call, seconds in form.timeouts.given().items()})
     if form.safe:

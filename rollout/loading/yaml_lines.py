@@ -134,6 +134,8 @@ class _Values:
             _refuse(self._source, f"unfolds to more than {_MOST_VALUES:,} values; use fewer anchors and lists", line)
         if len(place) > _DEEPEST:
             _refuse(self._source, f"is nested too deeply; {_DEEPEST} levels are the most", line)
+        if node.tag not in _TAGS:
+            self._source.refuse(place, f"carries the YAML tag {shown(node.tag)}; remove the tag")
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
@@ -152,12 +154,10 @@ class _Values:
             )
             return ""
         try:
-            return _SCALARS[kind](text)
-        except KeyError:
-            self._source.refuse(place, f"carries the YAML tag {shown(node.tag)}; remove the tag")
+            return _SCALARS[kind](text) if kind in _SCALARS else text
         except ValueError:
             self._source.refuse(place, f"is tagged as {kind} and is not one; remove the tag")
-        return text
+            return text
 
 
 def _boolean(text: str) -> bool:
@@ -171,6 +171,7 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "int": int,
     "float": float,
 }
+_TAGS = frozenset(_TAG + kind for kind in (*_SCALARS, "map", "seq"))
 
 
 def _is_text(text: str) -> bool:

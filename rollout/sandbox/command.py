@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -44,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
             token=_token(args.token_env),
             instance=args.instance,
         )
-        serve(options, _announce)
+        with contextlib.suppress(KeyboardInterrupt):
+            serve(options, _announce)
     except (SandboxFailed, OSError) as error:
         sys.stderr.write(f"rollout sandbox: {error}\n")
         return ExitCode.USAGE

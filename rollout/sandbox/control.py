@@ -20,6 +20,7 @@ from rollout.sandbox.reading import Problems, Reader
 from rollout.sandbox.refusal import Refusal
 from rollout.sandbox.traffic import Users
 
+_BY_HAND = "raised through the control interface"
 REMEMBERED = 5000
 """So many requests are remembered."""
 
@@ -147,7 +148,8 @@ def _read_finding(raw: object, problems: Problems) -> Finding:
         severity=read.choice("severity", None, SEVERITIES) or "",
         alert_type=str(read.raw("alert_type", "")),
         provider=read.choice("provider", None, PROVIDERS),
-        message=str(read.raw("message", "raised through the control interface")),
+        message=str(read.raw("message", _BY_HAND)),
+        details=_BY_HAND,
     )
 
 

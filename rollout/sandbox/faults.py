@@ -42,7 +42,7 @@ class Fault:
         provider: its name, ``*`` for any. A call that names no provider (alerts, config…) feels the faults of the
             provider that is active.
         since: ``now`` (when the fault is set, or the gateway starts), or ``activation`` (when the provider was last
-            activated by a change from another one; until then nothing goes wrong).
+            activated by a change from another one, after the fault was set; until then nothing goes wrong).
         after_s: seconds from then to the first effect.
         for_s: seconds that the effect lasts; None has no end.
         latency_ms: time added to each call.
@@ -88,12 +88,12 @@ class Faults:
     def __init__(self, faults: Iterable[Fault], clock: Clock) -> None:
         """Set the first faults now."""
         self._clock = clock
-        self._activated: dict[str, float] = {}
         self.replace(faults)
 
     def replace(self, faults: Iterable[Fault]) -> None:
-        """Set these faults instead of all earlier ones; ``now`` is this moment."""
+        """Set these faults instead of all earlier ones; ``now`` is this moment, activations count from now on."""
         self.faults = tuple(faults)
+        self._activated: dict[str, float] = {}
         self._set_at = self._clock.monotonic()
 
     def activated(self, provider: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -126,11 +127,12 @@ def stop(running: Running, *, clock: Clock | None = None) -> None:
     Asks first, then signals, and only a process that is this very instance. Raises SandboxFailed if it stays.
     """
     clock = clock or SystemClock()
-    if _about(running) is not None:
-        _call(running, "POST", "/sandbox/stop")
-    for number in (None, signal.SIGTERM, signal.SIGKILL):
-        if number and _is_this_instance(running):
-            os.kill(running.pid, number)
+    if _about(running) is not None and _call(running, "POST", "/sandbox/stop") and _ended(running, clock):
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if _is_this_instance(running):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(running.pid, number)
         if _ended(running, clock):
             return
     raise SandboxFailed(f"the sandbox at {running.url} (process {running.pid}) does not end; end it by hand.")

@@ -369,8 +369,8 @@ class Liar:
             while not writer.is_closing() and (request := await _read_request(reader)) is not None:
                 self.requests.append(request)
                 await self._behaviour_for(request)(Visit(request, self._forwarder(request), writer))
-        except (OSError, http.client.HTTPException, asyncio.IncompleteReadError):
-            pass  # the caller left, or the upstream gave no answer: then neither does the liar
+        except (OSError, http.client.HTTPException, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the caller left, the upstream gave no answer (then neither does the liar), or the liar goes down
         finally:
             with contextlib.suppress(OSError):
                 writer.close()

@@ -84,7 +84,7 @@ class FakeGateway:
         """Return `limits`."""
         return self._answer("governance", self.limits)
 
-    def chat(self, prompt: str, /, max_tokens: int = 16) -> Completion:
+    def chat(self, prompt: str, /, *, max_tokens: int = 16) -> Completion:
         """Return `completion`."""
         return self._answer(f"chat {prompt} {max_tokens}", self.completion)
 

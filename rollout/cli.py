@@ -1,0 +1,160 @@
+"""The `rollout` command: everything that is not a check. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollout.errors import ExitCode, RolloutError
+from rollout.sandbox import command as sandbox
+
+if TYPE_CHECKING:
+    from rollout.journal import Journal
+    from rollout.record import Record
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; a user's mistake is one line, never a traceback.
+
+    Args:
+        argv: the arguments; the process's own by default.
+    """
+    args = _parser().parse_args(argv)
+    command: Command = args.command
+    try:
+        return command(args)
+    except RolloutError as error:
+        print(f"rollout: {error}", file=sys.stderr)
+        return ExitCode.USAGE
+    except BrokenPipeError:
+        # The reader left (`| head`); what was asked for has been said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rollout",
+        description="Look at, stop or take back a rollout, or run the embedded gateway. A rollout itself is `pytest`.",
+        epilog="exit codes: 0 done, 4 usage or input, 10 rolled back and verified, 11 rollback failed: a person is needed",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    gateway = commands.add_parser("sandbox", help="run the embedded gateway", description=sandbox.__doc__)
+    sandbox.add_arguments(gateway)
+    gateway.set_defaults(command=sandbox.run)
+    status = _add(commands, "status", _status, "show the rollouts in flight")
+    status.add_argument("--all", action="store_true", help="show the closed ones too")
+    status.add_argument("--json", action="store_true", help="one JSON document")
+    rollback = _add(commands, "rollback", _rollback, "take a rollout back, kept or in flight")
+    _add_id(rollback)
+    rollback.add_argument("--reason", default="asked for on the command line", help="why, for the record")
+    abort = _add(commands, "abort", _abort, "ask a rollout that is being watched to roll back (MON-5)")
+    _add_id(abort)
+    abort.add_argument("--reason", default="no reason given", help="what was seen")
+    return parser
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, command: Command, text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--reports", metavar="DIR", default="reports", help="where evidence is (default: reports)")
+    parser.add_argument("--journal", metavar="URL", help="where the state lives (default: REPORTS/journal.sqlite)")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", nargs="?", help="the rollout's id (default: the only one in flight)")
+
+
+def _journal(args: argparse.Namespace) -> "Journal":
+    from rollout.clock import SystemClock  # noqa: PLC0415 - SQLAlchemy is heavy
+    from rollout.journal import Journal  # noqa: PLC0415
+    from rollout.redaction import Redactor  # noqa: PLC0415
+
+    path = Path(args.reports).absolute() / "journal.sqlite"
+    if not args.journal and not path.exists():
+        raise RolloutError(f"{path}: there is no journal; name the folder with --reports or the journal with --journal")
+    return Journal.open(args.journal or f"sqlite:///{path}", clock=SystemClock(), redact=Redactor().value)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from rollout.session import records  # noqa: PLC0415 - heavy
+
+    with _journal(args) as journal:
+        shown = [record for record in records(journal) if args.all or record.in_flight]
+    if args.json:
+        print(json.dumps([_facts(record) for record in shown], indent=2))
+        return 0
+    for record in shown:
+        print("  ".join(str(value) for value in _facts(record).values() if value))
+    if not shown:
+        print("no rollout is in flight" if not args.all else "no rollout yet")
+    return 0
+
+
+def _facts(record: "Record") -> dict[str, object]:
+    return {
+        "rollout": record.id,
+        "state": str(record.decision or ("in_flight" if record.in_flight else "open")),
+        "change": record.opened["change"],
+        "target": record.opened["url"],
+        "by": record.opened["author"],
+        "since": record.opened_at,
+        "closed": record.closed_at or None,
+        "why": (record.closed or {}).get("why"),
+    }
+
+
+def _chosen(journal: "Journal", wanted: str | None) -> "Record":
+    from rollout.session import records  # noqa: PLC0415 - heavy
+
+    known = records(journal)
+    if wanted is not None:
+        found = [record for record in known if record.id == wanted]
+        if not found:
+            raise RolloutError(f"there is no rollout {wanted!r}; `rollout status --all` lists them")
+        return found[0]
+    in_flight = [record for record in known if record.in_flight]
+    if len(in_flight) != 1:
+        ids = ", ".join(record.id for record in in_flight) or "none"
+        raise RolloutError(f"{len(in_flight)} rollouts are in flight ({ids}); name one")
+    return in_flight[0]
+
+
+def _rollback(args: argparse.Namespace) -> int:
+    from rollout.closure import take_back  # noqa: PLC0415 - heavy
+    from rollout.session import reopened  # noqa: PLC0415
+
+    with _journal(args) as journal:
+        record = _chosen(journal, args.id)
+        if not record.wrote:
+            raise RolloutError(f"rollout {record.id} wrote nothing to the gateway; there is nothing to take back")
+        with reopened(journal, record, Path(args.reports).absolute(), os.environ) as rollout:
+            closure = take_back(rollout, f"{getpass.getuser()}: {args.reason}", {}, os.environ)
+    print(f"{closure.word}: {record.id}\nwhy: {closure.why}")
+    for row in closure.rollback:
+        print(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
+    print(f"next: {closure.next_step}")
+    return ExitCode.ROLLED_BACK if closure.word.startswith("ROLLED BACK") else ExitCode.ROLLBACK_FAILED
+
+
+def _abort(args: argparse.Namespace) -> int:
+    from rollout.record import Kind  # noqa: PLC0415 - with the journal
+
+    with _journal(args) as journal:
+        record = _chosen(journal, args.id)
+        if record.closed is not None:
+            raise RolloutError(f"rollout {record.id} is closed ({record.decision}); `rollout rollback` takes it back")
+        journal.append(record.id, Kind.ABORT, {"by": getpass.getuser(), "reason": args.reason})
+    print(f"asked {record.id} to roll back; whoever watches it does so within seconds")
+    return 0

@@ -1,0 +1,557 @@
+"""The client against a gateway that misbehaves in every way we know."""
+
+import base64
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from rollout.clock import StopFlag, SystemClock
+from rollout.errors import GatewayError, Interrupted, Refused, Sealed
+from rollout.gateway.answers import Activated
+from rollout.gateway.client import Gateway
+from rollout.redaction import REDACTED, Redactor
+from rollout.target import Target, Timeouts
+from tests.gateway.conftest import API, CALLS, METRICS, READS, activate
+from tests.support import liar as lies
+
+TOKEN = "s3cr3t-t0ken-value"
+EVERY_CALL = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+PROVIDERS = f"{API}/providers"
+
+
+class FakeClock(SystemClock):
+    """The machine's clock, except that waiting is only noted."""
+
+    def __init__(self):
+        self.waited = []
+        self._skipped = 0.0
+
+    def monotonic(self):
+        """Return the machine's seconds and those that were only noted."""
+        return super().monotonic() + self._skipped
+
+    def wait(self, seconds, stop=None):
+        """Note the wait."""
+        self.waited.append(seconds)
+        self._skipped += seconds
+        return not stop
+
+
+def failure(call, gateway, error=GatewayError):
+    with pytest.raises(error) as caught:
+        call(gateway)
+    assert type(caught.value) in {GatewayError, Refused} or error is Interrupted or caught.type.__name__ == "_Unreached"
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+# What is documented
+
+
+@EVERY_CALL
+def test_every_documented_call_is_answered(gateway, call):
+    call(gateway)
+
+
+def test_answers_arrive_typed(gateway):
+    assert gateway.providers().active_provider == "openai"
+    assert gateway.status("openai").status == "connected"
+    assert gateway.test_connection("openai").succeeded
+    assert gateway.preflight("openai").ready
+    assert gateway.metrics("openai").error_rate == pytest.approx(0.07)
+    assert gateway.provider_health("openai").slo_breaches == ()
+    assert gateway.governance().recent_fallbacks == ({"from": "openai"},)
+    assert gateway.runtime_config().config["LLM_MODEL_NAME"] == "gpt-4o"
+    assert gateway.boot_id() == "boot-1"
+    assert gateway.health() is None
+
+
+def test_a_completion_names_who_answered_and_how_long_it_took(gateway, liar):
+    completion = gateway.chat("ping", max_tokens=5)
+    assert (completion.content, completion.model, completion.provider) == ("pong", "gpt-4o-2026-08-06", "openai")
+    assert completion.elapsed_ms > 0
+    assert liar.requests[-1].json == {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 5}
+
+
+def test_an_activation_sends_provider_and_model_and_returns_the_claim(gateway, stub):
+    assert activate(gateway) == Activated("openai", "gpt-4o", "ok")
+    assert stub.active == ("openai", "gpt-4o")
+
+
+def test_alerts_are_of_the_severity_asked_for_even_if_the_gateway_sends_more(gateway, liar):
+    assert [alert.severity for alert in gateway.alerts()] == ["critical", "info"]
+    assert [alert.severity for alert in gateway.alerts("critical")] == ["critical"]
+    assert [request.path for request in liar.requests] == [f"{API}/alerts", f"{API}/alerts?severity=critical"]
+
+
+def test_an_audit_is_no_longer_than_asked_for_even_if_the_gateway_sends_more(gateway, liar):
+    assert len(gateway.audit(limit=5, action="activate", provider="a&b")) == 5
+    assert liar.requests[0].path == f"{API}/admin/audit?limit=5&action=activate&provider=a%26b"
+    assert len(gateway.audit()) == 50
+
+
+def test_a_gateway_without_a_boot_id_has_none(gateway, liar):
+    liar.rule("/system/status", lies.answer(404, {"detail": "Not Found"}))
+    assert gateway.boot_id() is None
+
+
+def test_a_boot_id_that_is_refused_is_not_an_absent_one(gateway, liar):
+    liar.rule("/system/status", lies.answer(403, {}))
+    assert failure(CALLS["system_status"], gateway, Refused).status == 403
+
+
+# Who calls, and where
+
+
+def test_every_call_says_who_is_calling(build, liar):
+    target = Target("t", "sandbox", user="José", token_env="GATEWAY_TOKEN")
+    build(liar.url, target=target, token=f"{TOKEN}\n", rollout_id="r-1").health()
+    headers = liar.requests[0].headers
+    assert headers["authorization"] == f"Bearer {TOKEN}"
+    assert headers["x-user"].encode("latin-1").decode() == "José"
+    assert headers["x-rollout-id"] == "r-1"
+    assert headers["user-agent"].startswith("rollout/0.")
+
+
+def test_without_a_token_or_an_id_none_is_sent(gateway, liar):
+    gateway.health()
+    assert {"authorization", "x-rollout-id"}.isdisjoint(liar.requests[0].headers)
+
+
+def test_a_target_may_move_any_path(build, liar):
+    target = Target("t", "sandbox", paths={"health": "/healthz", "status": "/p/{provider}"})
+    gateway = build(f"{liar.url}/", target=target)
+    failure(CALLS["health"], gateway)
+    failure(CALLS["status"], gateway)
+    assert [request.path for request in liar.requests] == ["/healthz", "/p/openai"]
+
+
+def test_the_targets_own_url_is_used_unless_another_is_given(build, liar):
+    target = Target("t", "sandbox", url=f"{liar.url}/")
+    assert build(None, target=target).url == liar.url
+    assert build("http://127.0.0.1:1/", target=target).url == "http://127.0.0.1:1"
+
+
+def test_a_target_without_a_url_is_refused(build):
+    with pytest.raises(GatewayError, match="target test has no url; start its gateway, or give --gateway=URL"):
+        build(None)
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_providers_name_that_leads_elsewhere_sends_nothing(gateway, liar, name):
+    assert "cannot be a provider's name" in str(failure(lambda gateway: gateway.status(name), gateway))
+    with gateway.unsealed("APP-1.2"):
+        failure(lambda gateway: gateway.activate(name, "gpt-4o"), gateway)
+    assert liar.requests == []
+
+
+# The seal
+
+
+def test_a_sealed_gateway_refuses_to_write_and_names_the_remedy(gateway, liar):
+    with pytest.raises(Sealed, match=r'with gateway\.unsealed\("APP-1\.2"\)'):
+        gateway.activate("openai", "gpt-4o")
+    assert liar.requests == []
+
+
+def test_the_seal_closes_again_even_after_a_failure(gateway):
+    with pytest.raises(ZeroDivisionError), gateway.unsealed("APP-1.2"), gateway.unsealed("APP-1.2"):
+        raise ZeroDivisionError
+    with pytest.raises(Sealed):
+        gateway.activate("openai", "gpt-4o")
+
+
+def test_the_inner_of_two_seals_does_not_close_the_outer(gateway):
+    with gateway.unsealed("RBK-2.1"):
+        with gateway.unsealed("APP-1.2"):
+            pass
+        gateway.activate("openai", "gpt-4o")
+
+
+def test_what_one_thread_unseals_stays_sealed_for_the_others(gateway):
+    outcomes = []
+
+    def write():
+        try:
+            gateway.activate("openai", "gpt-4o")
+        except Sealed as sealed:
+            outcomes.append(sealed)
+
+    with gateway.unsealed("APP-1.2"):
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+    assert len(outcomes) == 1
+
+
+def test_an_activation_without_a_model_is_not_sent(gateway, liar):
+    with gateway.unsealed("APP-1.2"), pytest.raises(GatewayError, match="no model is named"):
+        gateway.activate("openai", "")
+    assert liar.requests == []
+
+
+# Bad answers
+
+SAYS_NO = [
+    (400, {"detail": "Local runtime"}, Refused, "refused (400: Local runtime)"),
+    (401, {"detail": "who?"}, Refused, "wants to know who calls (401: who?); set the target's token_env"),
+    (403, b"", Refused, "does not allow this (403: Forbidden)"),
+    (404, {"detail": "Unknown provider: x"}, Refused, "refused (404: Unknown provider: x)"),
+    (404, b"<html>nginx</html>", Refused, "no such path (404); check the target's url, or set its paths."),
+    (409, {"error": {"message": "busy"}}, Refused, "refused (409: busy)"),
+    (422, {"detail": [{"loc": ["body", "model"], "msg": "Field required"}]}, Refused, "(422: model: Field required)"),
+    (500, {"detail": "boom"}, GatewayError, "the gateway failed (500: boom)"),
+    (502, b"<html>Bad Gateway</html>", GatewayError, "the gateway failed (502: Bad Gateway)"),
+    (503, {"detail": "Provider openai is offline"}, GatewayError, "failed (503: Provider openai is offline)"),
+    (799, b"", GatewayError, "the gateway failed (799: no reason given)"),
+    (302, b"", GatewayError, "redirected to nowhere (302), which is not followed; put the final address"),
+    (202, {"status": "success"}, GatewayError, "answered 202 (Accepted), where only 200 is an answer"),
+    (204, b"", GatewayError, "answered 204 (No Content), where only 200 is an answer"),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "body", "error", "says"),
+    # A 404 for the boot id is an answer: there is none.
+    [(call, *row) for name, call in CALLS.items() for row in SAYS_NO if (name, row[0]) != ("system_status", 404)],
+)
+def test_a_status_that_says_no_is_an_error_in_one_line(gateway, liar, call, status, body, error, says):
+    liar.rule("/", lies.answer(status, body))
+    problem = failure(call, gateway, error)
+    assert isinstance(problem, Refused) == (error is Refused)
+    assert problem.status == status
+    assert says in str(problem)
+    assert len(liar.requests) == 1
+
+
+BAD_BODIES = {
+    "html": (lies.html(), 'is not JSON (text/html, 70 bytes, begins "<html>'),
+    "empty": (lies.empty(), "the answer is empty (200, application/json, 0 bytes)"),
+    "truncated": (lies.truncated({"status": "success", "providers": []}), "JSON is cut off"),
+    "nan": (lies.answer(200, {"status": float("nan")}), "not valid JSON"),
+    "text": (lies.answer(200, "hello", "text/plain"), 'begins "hello"'),
+    "not utf-8": (lies.answer(200, b'{"a": "\xe9"}'), "not UTF-8"),
+    "list": (lies.answer(200, []), "a JSON list, not an object"),
+    "error in 200": (lies.answer(200, {"status": "error", "message": "disk full"}), 'with status "error": disk full'),
+    "wrong shape": (lies.answer(200, {"status": "success"}), "is missing"),
+    "huge": (lies.huge(3), "longer than 2097152 bytes"),
+    "cut off": (lies.cut_body(), "broke off in the middle"),
+    "no http": (lies.raw(b"220 ESMTP ready\r\n\r\n"), "proper HTTP"),
+}
+# No verdict rests on the body of a health check, or on a boot id.
+HARMLESS = {("health", bad) for bad in ("empty", "text", "list", "wrong shape")} | {("system_status", "wrong shape")}
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"), [(name, bad) for name in CALLS for bad in BAD_BODIES if (name, bad) not in HARMLESS]
+)
+def test_a_body_that_is_no_answer_is_an_error_in_one_line(gateway, liar, name, bad):
+    behaviour, says = BAD_BODIES[bad]
+    liar.rule("/", behaviour)
+    problem = failure(CALLS[name], gateway)
+    assert not isinstance(problem, Refused)
+    assert says in str(problem)
+    assert len(liar.requests) == 1
+
+
+def test_an_error_names_the_call(gateway, liar):
+    liar.rule("/", lies.html())
+    assert str(failure(lambda gateway: gateway.alerts("critical"), gateway)) == (
+        'GET /api/v1/alerts: the answer is not JSON (text/html, 70 bytes, begins "<html><head><title>Welcome</title>'
+        "</head><body>It works!</bo…\"); is this the gateway's base URL?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "url", "token", "says"),
+    [
+        ({}, None, None, "; set the target's token_env"),
+        ({"token_env": "GW"}, None, None, "; set the environment variable GW, which the target names for its token"),
+        ({"token_env": "GW"}, None, TOKEN, "; the token in the environment variable GW is not good enough"),
+        ({"token_env": "GW", "twin_token_env": "TWIN"}, "twin", None, "; set the environment variable TWIN, which"),
+        ({"token_env": "GW"}, "twin", None, "; set the target's token_env"),
+    ],
+)
+def test_a_401_names_the_variable_to_set(build, liar, target, url, token, says):
+    liar.rule("/", lies.answer(401, {"detail": "no"}))
+    target = Target("t", "sandbox", url=liar.url, twin=liar.url if url else None, **target)
+    gateway = build(liar.url if url else None, target=target, token=token)
+    assert says in str(failure(CALLS["providers"], gateway, Refused))
+
+
+# Deadlines
+
+
+@pytest.mark.parametrize("behaviour", [lies.hang(), lies.drip_headers(0.02), lies.drip_body(0.02)])
+@pytest.mark.parametrize(
+    ("name", "kind", "meant"),
+    [("metrics", "read", "reads"), ("chat", "chat", "completions"), ("activate", "activate", "activations")],
+)
+def test_each_kind_of_call_ends_by_its_own_deadline(build, liar, behaviour, name, kind, meant):
+    timeouts = replace(Timeouts(9, 9, 9), **{f"{kind}_s": 0.3})
+    gateway = build(liar.url, timeouts=timeouts)
+    liar.rule("/", behaviour)
+    started = time.monotonic()
+    problem = failure(CALLS[name], gateway)
+    assert time.monotonic() - started < 0.6
+    assert problem.reason == f"no complete answer within 0.3 s (deadline for {meant}; the target's timeouts.{kind})"
+    assert len(liar.requests) == 1
+
+
+def test_the_deadline_bounds_the_retries_together(build, liar):
+    gateway = build(liar.url, timeouts=Timeouts(read_s=0.5))
+    liar.rule("/", lies.delayed(0.15, lies.answer(429, {"retry_after_seconds": 0})))
+    started = time.monotonic()
+    failure(CALLS["metrics"], gateway)
+    assert time.monotonic() - started < 0.8
+    assert 1 < len(liar.requests) <= 3
+
+
+# Once more
+
+
+def test_nothing_that_listens_is_tried_three_times_for_a_read(build, liar, exchanges):
+    clock = FakeClock()
+    gateway = build(liar.url, clock=clock)
+    with liar.down():
+        problem = failure(CALLS["providers"], gateway)
+    host = liar.url.removeprefix("http://")
+    assert str(problem) == (f"GET {PROVIDERS}: nothing listens at {host} (connection refused); is the gateway running?")
+    assert len(exchanges) == 3
+    assert [0.1 <= clock.waited[0] <= 0.2, 0.2 <= clock.waited[1] <= 0.3, len(clock.waited)] == [True, True, 2]
+
+
+@pytest.mark.parametrize("behaviour", [lies.close(), lies.refuse()])
+@pytest.mark.parametrize("name", READS)
+def test_a_read_that_was_not_taken_is_sent_again(build, liar, behaviour, name):
+    gateway = build(liar.url, clock=FakeClock())
+    liar.rule("/", behaviour, nth=1)
+    READS[name](gateway)
+    assert len(liar.requests) == 2
+
+
+@pytest.mark.parametrize("behaviour", [lies.close(), lies.refuse()])
+@pytest.mark.parametrize("name", ["activate", "chat"])
+def test_a_write_and_a_completion_are_never_sent_again_when_nobody_knows(build, liar, behaviour, name):
+    gateway = build(liar.url, clock=FakeClock())
+    liar.rule("/", behaviour, nth=1)
+    failure(CALLS[name], gateway)
+    assert len(liar.requests) == 1
+
+
+@pytest.mark.parametrize("name", [*READS, "activate"])
+def test_a_429_is_waited_out_for_reads_and_activations(build, liar, name):
+    clock = FakeClock()
+    gateway = build(liar.url, clock=clock)
+    liar.rule("/", lies.answer(429, {"error": "rate_limit_exceeded", "retry_after_seconds": 0}), nth=1)
+    CALLS[name](gateway)
+    assert len(liar.requests) == 2
+    assert 0.1 <= clock.waited[0] <= 0.2
+
+
+def test_a_429_is_final_for_a_completion(gateway, liar):
+    liar.rule("/", lies.answer(429, {"message": "slow down"}), nth=1)
+    assert failure(CALLS["chat"], gateway, Refused).status == 429
+    assert len(liar.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "least"),
+    [
+        ({"retry_after_seconds": 0.5}, {"Retry-After": "1.5"}, 0.5),
+        ({}, {"Retry-After": "1.5"}, 1.5),
+        ({"retry_after_seconds": 0}, {}, 0.1),
+        ({"retry_after_seconds": -5}, {}, 0.1),
+        ({"retry_after_seconds": "soon"}, {}, 0.1),
+        ({}, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, 0.1),
+        ({"retry_after_seconds": 1e999}, {}, 0.1),
+        (b"", {}, 0.1),
+    ],
+)
+def test_the_wait_is_what_the_gateway_asks_for_and_a_little(build, liar, body, headers, least):
+    clock = FakeClock()
+    gateway = build(liar.url, clock=clock)
+    liar.rule("/", lies.answer(429, body, headers=headers), nth=1)
+    gateway.health()
+    assert least <= clock.waited[0] <= least + 0.1
+
+
+def test_a_429_that_lasts_is_refused_with_the_tries_and_the_remedy(build, liar):
+    gateway = build(liar.url, clock=FakeClock())
+    liar.rule("/", lies.answer(429, {"message": "Rate limit exceeded", "retry_after_seconds": 0}))
+    problem = failure(CALLS["metrics"], gateway, Refused)
+    assert problem.reason == (
+        "the gateway's rate limit refused it (429: Rate limit exceeded), which asks to wait 0 s; tried 3 times within "
+        "the target's timeouts.read (2 s). Raise the gateway's limit, or the deadline"
+    )
+    assert len(liar.requests) == 3
+
+
+def test_a_429_that_asks_for_more_than_the_deadline_is_not_waited_out(build, liar):
+    clock = FakeClock()
+    liar.rule("/", lies.answer(429, {"retry_after_seconds": 60}))
+    assert "asks to wait 60 s; tried once" in str(failure(CALLS["metrics"], build(liar.url, clock=clock), Refused))
+    assert clock.waited == []
+
+
+# Stopping
+
+
+def test_a_stop_cuts_a_hanging_call_and_names_it(build, liar, exchanges):
+    stop, arrived, stopped_at = StopFlag(), threading.Event(), []
+
+    async def arrive(visit):
+        arrived.set()
+        await lies.hang()(visit)
+
+    def interrupt():
+        arrived.wait(5)
+        stopped_at.append(time.monotonic())
+        stop.set("ctrl-c")
+
+    liar.rule("/", arrive)
+    threading.Thread(target=interrupt).start()
+    problem = failure(CALLS["activate"], build(liar.url, stop=stop, timeouts=Timeouts(9, 9, 9)), Interrupted)
+    assert time.monotonic() - stopped_at[0] < 0.3
+    assert str(problem).startswith("POST /api/v1/providers/openai/activate: cut off while waiting for an answer: ctrl-")
+    assert exchanges[0].error == str(problem)
+
+
+def test_a_stop_ends_the_wait_between_two_tries(build, liar):
+    stop = StopFlag()
+    gateway = build(liar.url, stop=stop, timeouts=Timeouts(read_s=60))
+
+    async def busy(visit):
+        await lies.answer(429, {"retry_after_seconds": 30})(visit)
+        stop.set("ctrl-c")
+
+    liar.rule("/", busy)
+    started = time.monotonic()
+    assert "ctrl-c" in str(failure(CALLS["metrics"], gateway, Interrupted))
+    assert time.monotonic() - started < 0.5
+
+
+def test_what_is_uninterruptible_does_not_hear_the_stop_and_is_sealed(build, liar, stub):
+    stop = StopFlag()
+    gateway = build(liar.url, stop=stop)
+    gateway.health()
+    stop.set("SIGTERM")
+    deaf = gateway.uninterruptible()
+    with gateway.unsealed("APP-1.2"), pytest.raises(Sealed):
+        deaf.activate("openai", "gpt-4o")
+    activate(deaf)
+    assert stub.active == ("openai", "gpt-4o")
+    assert liar.connections == 1
+    with pytest.raises(Interrupted, match="not sent, SIGTERM"):
+        gateway.health()
+
+
+# Evidence
+
+
+def test_every_exchange_is_handed_on(build, liar, exchanges):
+    gateway = build(liar.url, clock=FakeClock())
+    liar.rule("/metrics", lies.answer(429, {"retry_after_seconds": 0}), nth=1)
+    gateway.metrics("openai")
+    activate(gateway)
+    refused, metrics, activated = exchanges
+    assert (refused.call, refused.status) == (f"GET {PROVIDERS}/openai/metrics", 429)
+    assert "rate limit" in refused.error
+    assert (metrics.status, metrics.error, metrics.answer) == (200, None, {"metrics": METRICS})
+    assert (activated.method, activated.request_body) == ("POST", {"model": "gpt-4o"})
+    assert activated.url == f"{liar.url}{PROVIDERS}/openai/activate"
+    assert activated.at.endswith("Z")
+    assert activated.elapsed_ms > 0
+
+
+def test_an_exchange_without_an_answer_says_why(build, liar, exchanges):
+    gateway = build(liar.url)
+    liar.rule("/", lies.close())
+    failure(CALLS["chat"], gateway)
+    assert (exchanges[0].status, exchanges[0].answer) == (None, None)
+    assert "closed the connection without an answer" in exchanges[0].error
+
+
+def test_an_answer_that_cannot_be_read_is_kept_as_it_came(gateway, liar, exchanges):
+    liar.rule("/", lies.answer(200, b'{"status": "su\xff', "application/json"))
+    failure(CALLS["providers"], gateway)
+    assert exchanges[0].answer == '{"status": "su\ufffd'
+    assert "not UTF-8" in exchanges[0].error
+
+
+def test_a_long_answer_is_cut_in_evidence_after_it_was_redacted(build, liar, exchanges):
+    gateway = build(liar.url, token=TOKEN)
+    # Begins 4 characters before the cut: redacting what was cut would leave them.
+    start = '{"a": "'
+    for body in (start + "x" * (4092 - len(start)) + TOKEN + '"}', "x" * 4092 + TOKEN):
+        liar.rule("/health", lies.answer(500, body))
+        failure(CALLS["health"], gateway)
+        assert len(exchanges[-1].answer) == 4096
+        assert exchanges[-1].answer.endswith("x" + REDACTED[:4])
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999"])
+def test_evidence_has_no_number_that_json_does_not_know(gateway, liar, exchanges, number):
+    liar.rule("/", lies.answer(500, f'{{"a": {number}}}'))
+    failure(CALLS["health"], gateway)
+    assert exchanges[0].answer == f'{{"a": {number}}}'
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        lies.answer(500, {"detail": f"bad token {TOKEN}"}),
+        lies.answer(400, {"detail": f"Bearer {TOKEN}", "api_key": "hunter2hunter2"}),
+        lies.answer(429, {"message": f"{TOKEN} is over its limit"}),
+        lies.answer(302, headers={"Location": f"http://u:hunter2hunter2@host/{TOKEN}"}),
+        lies.answer(200, f"<p>{TOKEN}</p>", "text/html"),
+        lies.answer(200, {"status": "error", "message": base64.b64encode(f"u:{TOKEN}".encode()).decode()}),
+        lies.answer(200, {"status": "success", "providers": TOKEN, "active_provider": "sk-hunter2hunter2"}),
+    ],
+)
+def test_no_secret_is_in_an_error_or_in_evidence(build, liar, exchanges, behaviour):
+    gateway = build(liar.url, token=TOKEN, clock=FakeClock())
+    liar.rule("/", behaviour)
+    shown = str(failure(CALLS["providers"], gateway)) + repr(exchanges)
+    assert REDACTED in shown
+    for secret in (TOKEN, "hunter2", base64.b64encode(f"u:{TOKEN}".encode()).decode()[4:-4]):
+        assert secret not in shown
+
+
+def test_a_password_in_the_base_url_is_sent_and_never_shown(build, liar, exchanges):
+    gateway = build(liar.url.replace("://", "://rollout:hunter2hunter2@"))
+    gateway.health()
+    assert liar.requests[0].headers["authorization"].startswith("Basic ")
+    with liar.down():
+        assert "hunter2" not in str(failure(CALLS["chat"], gateway)) + repr(exchanges)
+
+
+# Together
+
+
+def test_threads_share_one_gateway(gateway, liar):
+    results = []
+    threads = [
+        threading.Thread(target=lambda call=call: results.append(call(gateway))) for call in [*READS.values()] * 3
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(results) == len(threads)
+    assert len(liar.requests) == len(threads)
+
+
+def test_calls_in_a_row_share_one_connection(gateway, liar):
+    for call in CALLS.values():
+        call(gateway)
+    assert liar.connections == 1
+
+
+def test_closing_twice_does_nothing_and_later_calls_say_so(liar):
+    gateway = Gateway(Target("t", "sandbox"), url=liar.url, clock=SystemClock(), redactor=Redactor())
+    gateway.close()
+    gateway.close()
+    assert "the client is closed" in str(failure(CALLS["health"], gateway))

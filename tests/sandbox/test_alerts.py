@@ -1,0 +1,70 @@
+"""Alerts fire from the gateway's own metrics, once, and expire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rollout.sandbox.alerts import Alerts, Finding, budget_finding, findings_in
+from rollout.sandbox.metrics import Request
+from rollout.sandbox.providers import PROVIDERS
+
+from .conftest import FakeClock
+
+SPIKE = Finding("critical", "ERROR_SPIKE", "openai", "message")
+
+
+def requests(good: int, bad: int = 0, latency_ms: float = 50.0, *, offline: bool = False) -> Sequence[Request]:
+    code = "http_503" if offline else "http_502"
+    return [Request(0.0, latency_ms)] * good + [Request(0.0, latency_ms, code, offline=offline)] * bad
+
+
+def fired(recent: Sequence[Request], *, is_active: bool = True) -> dict[str, str]:
+    found = findings_in(PROVIDERS["openai"], recent, 0.25, is_active=is_active)
+    return {finding.alert_type: finding.severity for finding in found}
+
+
+def test_healthy_requests_fire_nothing():
+    assert fired(requests(good=100)) == {}
+
+
+def test_an_error_spike_fires_strictly_above_its_share():
+    """Exactly a quarter is still acceptable to it; the service level is missed long before."""
+    assert fired(requests(good=75, bad=25)) == {"SLO_BREACH": "warning"}
+    assert fired(requests(good=74, bad=26)) == {"ERROR_SPIKE": "critical", "SLO_BREACH": "warning"}
+
+
+def test_fewer_than_twenty_requests_fire_nothing():
+    assert fired(requests(good=0, bad=19)) == {}
+    assert "ERROR_SPIKE" in fired(requests(good=0, bad=20))
+
+
+def test_slow_answers_fire_warnings():
+    assert fired(requests(good=20, latency_ms=2001.0)) == {"HIGH_LATENCY": "warning", "SLO_BREACH": "warning"}
+
+
+def test_only_the_active_provider_is_reported_offline():
+    recent = requests(good=980, bad=20, offline=True)
+    assert fired(recent)["PROVIDER_OFFLINE"] == "critical"
+    assert "PROVIDER_OFFLINE" not in fired(recent, is_active=False)
+    assert "PROVIDER_OFFLINE" not in fired(requests(good=980, bad=19, offline=True))
+
+
+def test_a_budget_is_exceeded_strictly_above_the_hard_limit():
+    assert budget_finding("provider:openai", 1.0, 1.0) is None
+    finding = budget_finding("provider:openai", 1.01, 1.0)
+    assert finding is not None
+    assert (finding.severity, finding.alert_type, finding.provider) == ("critical", "BUDGET_EXCEEDED", "openai")
+
+
+def test_an_alert_fires_once_per_type_and_provider_until_it_expires(fake_clock: FakeClock):
+    """A new one after that has another id: ids carry the time."""
+    alerts = Alerts(fake_clock, ttl_s=3600)
+    assert alerts.fire(SPIKE)
+    first = alerts.active()[0].as_answer()["id"]
+    fake_clock.elapsed_s = 3599
+    assert not alerts.fire(SPIKE)
+    assert len(alerts.active()) == 1
+    fake_clock.elapsed_s = 3600
+    assert alerts.active() == []
+    assert alerts.fire(SPIKE)
+    assert alerts.active()[0].as_answer()["id"] != first

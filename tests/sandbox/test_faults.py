@@ -1,0 +1,231 @@
+"""Each fault has its effect, from when it should and for as long as it should."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import httpx
+import pytest
+
+from rollout.clock import SystemClock
+from rollout.sandbox.faults import Effect, Fault, Faults
+from rollout.sandbox.process import Running
+
+from .conftest import FakeClock, Started, ask, client, eventually
+
+
+def offline_at(faults: Faults, clock: FakeClock, *seconds: float) -> list[bool]:
+    result = []
+    for moment in seconds:
+        clock.elapsed_s = moment
+        result.append(faults.status("openai") == "offline")
+    return result
+
+
+def test_a_fault_begins_after_its_delay_and_ends_after_its_duration(fake_clock: FakeClock):
+    faults = Faults([Fault("openai", after_s=5, for_s=2, status="offline")], fake_clock)
+    assert offline_at(faults, fake_clock, 0, 4.9, 5, 6.9, 7) == [False, False, True, True, False]
+
+
+def test_a_fault_since_activation_waits_for_one(fake_clock: FakeClock):
+    """The last activation counts."""
+    faults = Faults([Fault("openai", since="activation", after_s=5, status="offline")], fake_clock)
+    assert offline_at(faults, fake_clock, 0, 100) == [False, False]
+    faults.activated("google")
+    assert offline_at(faults, fake_clock, 110) == [False]
+    faults.activated("openai")
+    assert offline_at(faults, fake_clock, 114, 115) == [False, True]
+    faults.activated("openai")
+    assert offline_at(faults, fake_clock, 119, 120) == [False, True]
+
+
+def test_an_activation_before_the_fault_was_set_does_not_count(fake_clock: FakeClock):
+    """So that a sandbox that has seen a rollout can be given the next one."""
+    faults = Faults([], fake_clock)
+    faults.activated("openai")
+    faults.replace([Fault("openai", since="activation", status="offline")])
+    assert offline_at(faults, fake_clock, 0, 1) == [False, False]
+
+
+def test_faults_set_again_count_from_now(fake_clock: FakeClock):
+    fault = Fault("openai", after_s=5, status="offline")
+    faults = Faults([fault], fake_clock)
+    fake_clock.elapsed_s = 4
+    faults.replace([fault])
+    assert offline_at(faults, fake_clock, 8.9, 9) == [False, True]
+
+
+def test_faults_add_up_and_the_worst_status_wins(fake_clock: FakeClock):
+    faults = Faults(
+        [
+            Fault("openai", latency_ms=100, error_share=0.1, status="offline"),
+            Fault("*", latency_ms=50, error_share=0.5, status="degraded"),
+            Fault("openai", hang=True, calls=("alerts",)),
+            Fault("google", latency_ms=7),
+        ],
+        fake_clock,
+    )
+    assert faults.effect("openai", "chat") == Effect(latency_ms=150, error_share=0.5)
+    assert faults.effect("openai", "alerts").hang
+    assert faults.status("openai") == "offline"
+    assert faults.status("vllm") == "degraded"
+
+
+def set_faults(http: httpx.Client, *faults: dict[str, Any]) -> None:
+    answer = http.put("/sandbox/faults", json=list(faults))
+    assert answer.status_code == 200, answer.text
+
+
+def test_latency_is_added_to_completions_only(api: httpx.Client):
+    set_faults(api, {"provider": "ollama", "latency_ms": 300})
+    assert ask(api).elapsed.total_seconds() >= 0.3
+    assert api.get("/api/v1/providers/ollama/status").elapsed.total_seconds() < 0.3
+
+
+def test_errors_are_502_and_counted(api: httpx.Client):
+    before = api.get("/api/v1/providers/ollama/metrics").json()["metrics"]
+    set_faults(api, {"provider": "ollama", "error_share": 1})
+    answer = ask(api)
+    assert (answer.status_code, answer.json()) == (502, {"detail": "Provider ollama failed: upstream error"})
+    after = api.get("/api/v1/providers/ollama/metrics").json()["metrics"]
+    assert after["failed_requests"] == before["failed_requests"] + 1
+    assert after["total_requests"] == before["total_requests"] + 1
+
+
+def test_offline_reaches_every_call_on_the_provider(api: httpx.Client):
+    set_faults(api, {"provider": "ollama", "status": "offline"})
+    base = "/api/v1/providers/ollama"
+    assert api.get(f"{base}/status").json()["connection_status"]["status"] == "offline"
+    assert api.post(f"{base}/test-connection").json()["status"] == "failure"
+    assert api.post(f"{base}/preflight").json()["ready_for_activation"] is False
+    assert api.post(f"{base}/activate").status_code == 503
+    listed = {
+        item["name"]: item["connection_status"]["status"] for item in api.get("/api/v1/providers").json()["providers"]
+    }
+    assert (listed["ollama"], listed["openai"]) == ("offline", "connected")
+    answer = ask(api)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        503,
+        "Provider ollama is offline: Unable to connect to Ollama server",
+    )
+
+
+def test_a_degraded_provider_still_answers_but_is_not_ready(api: httpx.Client):
+    set_faults(api, {"provider": "ollama", "status": "degraded"})
+    assert api.post("/api/v1/providers/ollama/test-connection").json()["connection_status"] == "degraded"
+    assert api.post("/api/v1/providers/ollama/preflight").json()["overall_status"] == "not_ready"
+    assert ask(api).status_code == 200
+
+
+def test_an_empty_answer_is_counted_as_a_success(api: httpx.Client):
+    """As real ones are (deviation 10)."""
+    before = api.get("/api/v1/providers/ollama/metrics").json()["metrics"]
+    set_faults(api, {"provider": "ollama", "answer": "empty"})
+    answer = ask(api)
+    assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "")
+    after = api.get("/api/v1/providers/ollama/metrics").json()["metrics"]
+    assert after["successful_requests"] == before["successful_requests"] + 1
+
+
+def test_a_garbage_answer_is_a_200_that_nobody_can_parse(api: httpx.Client):
+    set_faults(api, {"provider": "ollama", "answer": "garbage"})
+    answer = ask(api)
+    assert answer.status_code == 200
+    with pytest.raises(ValueError, match="line 1"):
+        answer.json()
+
+
+CALLS = [
+    ("providers", "GET", "/api/v1/providers"),
+    ("status", "GET", "/api/v1/providers/ollama/status"),
+    ("metrics", "GET", "/api/v1/providers/ollama/metrics"),
+    ("test_connection", "POST", "/api/v1/providers/ollama/test-connection"),
+    ("preflight", "POST", "/api/v1/providers/ollama/preflight"),
+    ("activate", "POST", "/api/v1/providers/ollama/activate"),
+    ("alerts", "GET", "/api/v1/alerts"),
+    ("config", "GET", "/api/v1/config/runtime"),
+    ("governance", "GET", "/api/v1/governance/status"),
+    ("audit", "GET", "/api/v1/admin/audit"),
+    ("health", "GET", "/health"),
+    ("system", "GET", "/api/v1/system/status"),
+]
+
+
+@pytest.mark.parametrize(("call", "method", "path"), CALLS, ids=[call for call, *_ in CALLS])
+def test_every_call_can_fail_or_answer_nothing(api: httpx.Client, call: str, method: str, path: str):
+    """A call that names no provider feels the faults of the active one, ollama here."""
+    set_faults(api, {"provider": "ollama", "error_share": 1, "calls": [call]})
+    assert api.request(method, path).status_code == 502
+    set_faults(api, {"provider": "ollama", "answer": "empty", "calls": [call]})
+    assert (api.request(method, path).status_code, api.request(method, path).content) == (200, b"")
+    set_faults(api, {"provider": "openai", "error_share": 1, "calls": [call]})
+    assert api.request(method, path).status_code == 200
+
+
+def test_a_hanging_call_is_not_answered_and_does_not_hold_up_others(api: httpx.Client, shared: Running):
+    """Taking the fault away lets it go on."""
+    set_faults(api, {"provider": "ollama", "hang": True})
+    answers: list[int] = []
+    with client(shared) as other:
+        waiting = threading.Thread(target=lambda: answers.append(ask(other).status_code))
+        waiting.start()
+        with pytest.raises(httpx.ReadTimeout):
+            api.post("/api/v1/chat/completions", json={"messages": [{"content": "hi"}]}, timeout=0.4)
+        assert api.get("/api/v1/providers").elapsed.total_seconds() < 0.3
+        assert answers == []
+        api.delete("/sandbox/faults")
+        waiting.join(timeout=5)
+    assert answers == [200]
+
+
+def test_a_slow_activation_lands_although_its_caller_gave_up(api: httpx.Client):
+    """EVIDENCE.md: the old request may land after the rollback."""
+    set_faults(api, {"provider": "openai", "latency_ms": 600, "calls": ["activate"]})
+    with pytest.raises(httpx.ReadTimeout):
+        api.post("/api/v1/providers/openai/activate", json={"model": "gpt-4.1"}, timeout=0.2)
+    listed = api.get("/api/v1/providers").json()
+    assert listed["active_provider"] == "ollama"
+    eventually(lambda: api.get("/api/v1/providers").json()["active_provider"] == "openai")
+    assert api.get("/api/v1/config/runtime").json()["config"]["LLM_MODEL_NAME"] == "gpt-4.1"
+
+
+def test_a_fault_since_activation_strikes_after_the_change_and_spares_the_way_back(api: httpx.Client):
+    """Activating the same provider once more is no change, and starts nothing anew."""
+    set_faults(api, {"provider": "openai", "since": "activation", "after_s": 0.3, "status": "offline"})
+    status = "/api/v1/providers/openai/status"
+
+    def connection() -> str:
+        return api.get(status).json()["connection_status"]["status"]
+
+    assert connection() == "connected"
+    assert api.post("/api/v1/providers/openai/activate").status_code == 200
+    assert connection() == "connected"
+    begun = SystemClock().monotonic()
+    eventually(lambda: connection() == "offline")
+    assert SystemClock().monotonic() - begun < 2
+    assert api.post("/api/v1/providers/ollama/activate").status_code == 200
+    assert ask(api).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"{}", b"nonsense", b'[{"provider": "nosuch", "hang": true}]', b'["x"]'])
+def test_faults_that_make_no_sense_are_refused_and_the_old_ones_stay(api: httpx.Client, body: bytes):
+    set_faults(api, {"provider": "openai", "latency_ms": 5})
+    answer = api.put("/sandbox/faults", content=body)
+    assert (answer.status_code, isinstance(answer.json()["detail"], str)) == (422, True)
+    assert [fault["latency_ms"] for fault in api.get("/sandbox/faults").json()] == [5]
+
+
+def test_faults_read_from_the_interface_can_be_set_again(api: httpx.Client):
+    set_faults(api, {"provider": "openai", "latency_ms": 5, "for_s": 3, "calls": ["chat", "alerts"]})
+    listed = api.get("/sandbox/faults").json()
+    assert api.put("/sandbox/faults", json=listed).json() == listed
+
+
+def test_faults_from_the_settings_are_in_effect_from_the_start(launch: Started):
+    from rollout.sandbox.settings import SandboxSettings
+
+    settings = SandboxSettings(users_per_s=0, faults=(Fault("ollama", error_share=1),))
+    with client(launch(settings=settings)) as http:
+        assert ask(http).status_code == 502
+        assert http.get("/twin/sandbox/faults").json() == []

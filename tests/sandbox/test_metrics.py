@@ -1,0 +1,52 @@
+"""Counters are cumulative, percentiles cover the last thousand requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from rollout.sandbox.metrics import Metrics, Request, percentile
+
+from .conftest import sample
+
+
+def counted(*requests: Request) -> Metrics:
+    metrics = Metrics()
+    for request in requests:
+        metrics.count(request)
+    return metrics
+
+
+def test_one_to_hundred_gives_the_recorded_percentiles():
+    """p50 50.5, p95 95.5, p99 100, and every other value of the recorded answer."""
+    metrics = counted(*(Request(at=0.0, latency_ms=float(value)) for value in range(100, 0, -1)))
+    assert metrics.as_answer("openai") == sample("metrics_openai_100_samples_1to100")["body"]["metrics"]
+
+
+def test_old_samples_leave_the_percentiles_and_stay_in_the_counters():
+    """1,400 requests, the last 100 failed after 9 s: as recorded (deviation 2)."""
+    fine = [Request(at=0.0, latency_ms=50.0)] * 1300
+    failed = [Request(at=0.0, latency_ms=9000.0, code="http_500")] * 100
+    assert (
+        counted(*fine, *failed).as_answer("openai")
+        == sample("metrics_openai_cumulative_vs_reservoir")["body"]["metrics"]
+    )
+
+
+def test_between_two_ranks_the_percentile_is_interpolated():
+    assert percentile([40.0, 10.0, 20.0, 30.0], 95) == 38.0
+
+
+@pytest.mark.parametrize("percent", [50, 95, 99])
+def test_one_sample_is_every_percentile_and_no_sample_is_none(percent: int):
+    assert percentile([7.0], percent) == 7.0
+    assert percentile([], percent) is None
+
+
+def test_requests_older_than_a_minute_are_not_recent():
+    metrics = counted(Request(at=0.0, latency_ms=1.0), Request(at=30.0, latency_ms=2.0))
+    assert [request.at for request in metrics.recent(61.0)] == [30.0]
+
+
+def test_a_timeout_is_counted_as_one():
+    answer = counted(Request(at=0.0, latency_ms=60_000.0, code="timeout")).as_answer("vllm")
+    assert (answer["errors"]["timeouts"], answer["error_rate"]) == (1, 100.0)

@@ -1,0 +1,573 @@
+"""Input validation: what is refused, in which words, and what a request is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from datetime import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rollout.errors import InvalidInput
+from rollout.gateway.paths import DEFAULTS
+from rollout.loading import load
+from rollout.loading.addresses import base_url, is_loopback
+from rollout.loading.forms import PathsForm
+from rollout.policy import Policy
+from rollout.request import Request
+from rollout.sandbox.settings import InvalidSettings, SandboxSettings
+from rollout.scenario import Impact, Limits, Monitor, Operator, ProviderChange, Scenario
+from rollout.target import ChangeWindow, Target, Timeouts, Tls
+
+TESTS = Path(__file__).parent
+SHIPPED = TESTS.parent / "scenarios"
+CHANGE = "change: {activate: openai, model: gpt-4o}\n"
+TOKENS = {"GATEWAY_TOKEN": "t0ken", "STAGING_GATEWAY_TOKEN": "t0ken", "USER": "alice"}
+
+
+def sandbox_problems(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    try:
+        SandboxSettings.from_mapping(mapping)
+    except InvalidSettings as refused:
+        return refused.problems
+    return ()
+
+
+def request_for(**asked: Any) -> Request:
+    """Load with every option left out that a test does not name."""
+    silent = {"scenario": None, "activate": None, "ticket": None, "target": None, "gateway": None}
+    fixed = {"directory": SHIPPED, "env": TOKENS, "check_sandbox": sandbox_problems}
+    return load(**{**silent, **fixed, **asked})
+
+
+def refusal(**asked: Any) -> str:
+    """Return what is said against the request, which must be refused."""
+    with pytest.raises(InvalidInput) as refused:
+        request_for(**asked)
+    return str(refused.value)
+
+
+@pytest.fixture
+def scenario(tmp_path: Path):
+    """Write a scenario, and targets and policy beside it where they are given."""
+
+    def write(text: str = CHANGE, **beside: str) -> Path:
+        for name, content in beside.items():
+            (tmp_path / f"{name}.yaml").write_text(content, encoding="utf-8")
+        file = tmp_path / "scenario.yaml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+def bad(folder: str) -> list[Any]:
+    files = sorted((TESTS / folder).glob("*.yaml"))
+    assert files
+    return [pytest.param(file, id=file.stem) for file in files]
+
+
+# --- what is refused -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", bad("bad_scenarios"))
+def test_a_bad_scenario_is_refused_in_the_words_of_its_snapshot(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(file.parent)
+    assert refusal(scenario=Path(file.name)) + "\n" == file.with_suffix(".txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("kind", "file"), [(k, p.values[0]) for k in ("targets", "policies") for p in bad(f"bad_{k}")])
+def test_bad_targets_and_policies_are_refused_in_the_words_of_their_snapshots(
+    kind: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copy(file, tmp_path / {"targets": "targets.yaml", "policies": "policy.yaml"}[kind])
+    (tmp_path / "scenario.yaml").write_text(CHANGE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    said = refusal(scenario=Path("scenario.yaml"), directory=Path(), target="embedded")
+    assert said + "\n" == file.with_suffix(".txt").read_text(encoding="utf-8")
+
+
+def test_every_bad_file_has_a_snapshot_that_shows_no_secret():
+    for snapshot in TESTS.glob("bad_*/*.txt"):
+        assert snapshot.with_suffix(".yaml").exists()
+        assert "hunter2" not in snapshot.read_text(encoding="utf-8"), snapshot
+
+
+def test_ten_mistakes_are_ten_problems_each_on_its_own_line():
+    with pytest.raises(InvalidInput) as refused:
+        request_for(scenario=TESTS / "bad_scenarios" / "ten-mistakes.yaml")
+    assert [problem.line for problem in refused.value.problems] == [3, 4, 5, 6, 7, 8, 10, 11, 12, 13]
+
+
+def test_problems_of_all_files_and_options_come_at_once(scenario):
+    file = scenario(CHANGE + "monitor: {windw: 5s}\n", targets="a: {url: ftp://a}\n", policy="b: {c: 1}\n")
+    said = refusal(scenario=file, ticket="\n", gateway="nowhere", target="x").splitlines()
+    parts = ("--ticket:", "--target:", "--gateway:", "scenario.yaml:2:", "targets.yaml:1:", "policy.yaml:1:")
+    assert [part for part, line in zip(parts, said, strict=True) if part not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "words"),
+    [
+        (b"change: 1\nname: \xff\n", 2, "is not UTF-8"),
+        (b"a: 1\nb: \x01\n", 2, "control character"),
+        (b"a: &x [*x]\n", 1, "nested too deeply"),
+        (b"a: " + b"[" * 5000, None, "nested too deeply"),
+        (b'a: "\\UFFFFFFFF"\n', None, "escape"),
+        (b'a: "\\ud800"\n', 1, "surrogate"),
+        (b"? [a]\n: b\n", 1, "not plain text"),
+        (b"#" * 1_000_001, None, "larger than 1 MB"),
+    ],
+    ids=["latin-1", "control", "recursive", "deep", "escape", "surrogate", "complex-key", "large"],
+)
+def test_a_file_that_is_hardly_yaml_is_refused_with_its_line(tmp_path, content, line, words):
+    file = tmp_path / "x.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InvalidInput) as refused:
+        request_for(scenario=file)
+    first = refused.value.problems[0]
+    assert (first.line, words in first.message) == (line, True), first
+
+
+def test_an_anchor_bomb_is_refused_before_it_unfolds(scenario):
+    layers = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    assert "20,000 values" in refusal(scenario=scenario("\n".join(["a0: &a0 [x]", *layers])))
+
+
+def test_a_missing_file_a_directory_and_a_pipe_are_told_apart(tmp_path):
+    assert "no such file" in refusal(scenario=tmp_path / "absent.yaml")
+    assert "is a directory" in refusal(scenario=tmp_path)
+    assert "not a regular file" in refusal(scenario=Path("/dev/null"))
+    assert "not a usable path" in refusal(scenario=Path("a\0b"))
+
+
+_settings_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats(allow_nan=False).map(str),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["change", "monitor", "window", "activate", "model", "sandbox"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    content=st.binary(max_size=200)
+    | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace"))
+    | st.text(alphabet="ab:-[]{}&*!|>'\"%#?, \n\t\\x0", max_size=80).map(str.encode)
+    | _settings_like.map(lambda value: repr(value).encode("utf-8", "replace")),
+    where=st.sampled_from(["scenario", "targets", "policy"]),
+)
+@example(content=b"%YAML 1.9999", where="scenario")
+@example(content=b"monitor: {window: 1" + b"0" * 400 + b"}", where="scenario")
+def test_no_content_of_any_file_is_answered_with_a_traceback(tmp_path_factory, content, where):
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "scenario.yaml").write_text(CHANGE, encoding="utf-8")
+    (folder / f"{where}.yaml").write_bytes(content)
+    try:
+        request = request_for(scenario=folder / "scenario.yaml")
+    except InvalidInput as refused:
+        assert all(str(problem).isprintable() for problem in refused.problems)
+    else:
+        assert request.digest("embedded")
+
+
+@settings(max_examples=200, deadline=None)
+@given(option=st.sampled_from(["activate", "ticket", "target", "gateway"]), value=st.text(max_size=60))
+@example(option="gateway", value="http://[::1")
+@example(option="gateway", value="http://[v1.x]")
+@example(option="gateway", value="http://127.0.0.1:１")  # noqa: RUF001 - a digit that is not ASCII
+def test_no_value_of_any_option_is_answered_with_a_traceback(option, value):
+    try:
+        assert request_for(**{"activate": "openai:gpt-4o", option: value}).digest("embedded")
+    except InvalidInput as refused:
+        assert all(str(problem).isprintable() for problem in refused.problems)
+
+
+# --- what a request is made of ---------------------------------------------------------------------------------
+
+
+def test_one_line_is_a_whole_scenario(scenario):
+    request = request_for(scenario=scenario())
+    assert (request.scenario.changes, request.scenario.author) == ((ProviderChange("openai", "gpt-4o"),), "alice")
+    assert (request.target.name, request.target.url, request.policy.name) == ("embedded", None, "sandbox")
+
+
+def test_without_any_targets_or_policy_the_embedded_gateway_and_the_procedure_remain(scenario, tmp_path):
+    request = request_for(scenario=scenario(), directory=tmp_path)
+    assert (request.scenario.monitor, request.policy.name) == (Monitor(), "sandbox")
+
+
+def test_the_scenario_overrides_single_keys_of_the_targets_bake_time(scenario):
+    file = scenario(
+        CHANGE + "monitor: {window: 40s, error_rate: 3%}", targets="embedded: {monitor: {metrics_every: 2s}}"
+    )
+    expected = dataclasses.replace(Monitor(), window_s=40.0, metrics_every_s=2.0, limits=Limits(error_rate=0.03))
+    assert request_for(scenario=file).scenario.monitor == expected
+
+
+def test_a_default_of_the_target_that_is_too_loose_is_blamed_where_it_stands(scenario):
+    file = scenario("target: gw\n" + CHANGE, targets="gw:\n  url: https://gw\n  monitor:\n    window: 1m\n")
+    assert "targets.yaml:4: gw.monitor.window: 1m is shorter than production asks for (30m)" in refusal(scenario=file)
+
+
+def test_every_part_of_a_scenario_is_read(scenario):
+    request = request_for(
+        scenario=scenario(
+            "name: full\ntarget: embedded\nticket: 123\nauthor: dave\napproved_by: [erin, frank]\n"
+            "impact: {risk: low, affects: all, cost: none}\noperator: carol <carol@example.com>\n"
+            "notify: [log, TEAM_URL]\nfixes: [ERROR_SPIKE/ollama]\nrollback_to: {activate: vllm, model: m}\n"
+            "change: [{activate: openai, model: gpt-4o}]\nsandbox: {seed: 3}\n"
+            "monitor: {window: 1h30m, metrics_every: 500ms, alerts_every: 2s, log_every: 3, synthetic_every: 4s,\n"
+            "  way_back_every: 5s, short_span: 6s, error_rate: 0.04, latency_factor: 1.5x, p95: 800ms, min_requests: 7,\n"
+            "  min_samples: 8, dark_in_a_row: 9, dark_share: 10%, confirm_after: 11s, stable_polls: 12, alerts: related,\n"
+            "  prompt: hi, expect: there, error_pattern: 'CUDA.*'}\n"
+        )
+    )
+    limits = Limits(error_rate=0.04, latency_factor=1.5, p95_ms=800.0)
+    expected = Monitor(
+        5400.0, 0.5, 2.0, 3.0, 4.0, 5.0, 6.0, limits, 7, 8, 9, 0.1, 11.0, 12, "related", "hi", "there", "CUDA.*"
+    )
+    assert request.scenario.monitor == expected
+    assert request.scenario == Scenario(
+        name="full",
+        source=request.scenario.source,
+        target="embedded",
+        changes=(ProviderChange("openai", "gpt-4o"),),
+        author="dave",
+        ticket="123",
+        approved_by=("erin", "frank"),
+        impact=Impact("low", "all", "none"),
+        operator=Operator("carol", "carol@example.com"),
+        notify=("log", "TEAM_URL"),
+        fixes=("ERROR_SPIKE/ollama",),
+        rollback_to=ProviderChange("vllm", "m"),
+        monitor=expected,
+        sandbox={"seed": 3},
+        file=request.scenario.file,
+    )
+
+
+def test_every_part_of_a_target_is_read(scenario, tmp_path):
+    (tmp_path / "ca.pem").touch()
+    file = scenario(
+        "target: gw\n" + CHANGE,
+        targets=f"""
+twin: {{url: "https://twin", environment: staging, token_env: TWIN_TOKEN}}
+gw:
+  url: https://GW.example.com:443/base/
+  token_env: GATEWAY_TOKEN
+  user: robot
+  tls: {{ca_file: {tmp_path}/ca.pem}}
+  timeouts: {{read: 1s, chat: 2s, activate: 3s}}
+  paths: {{health: /healthz, status: "/p/{{provider}}/s"}}
+  twin: twin
+  safe: {{activate: ollama, model: m}}
+  env_file: /srv/.env
+  log_file: /srv/backend.log
+  activation_rewrites: [A, B]
+  provider_key: P
+  model_key: M
+  reported_as: {{google: google-gemini}}
+  prove_way_back: false
+  latency_bound: 1.5s
+  time_zone: UTC
+  windows: [{{days: [sat-mon, wed], from: "22:00", to: "24:00"}}]
+  notify: TEAM_URL
+""",
+    )
+    request = request_for(scenario=file, env=TOKENS | {"TWIN_TOKEN": "x"})
+    assert request.scenario.notify == ("TEAM_URL",)
+    assert request.target == Target(
+        name="gw",
+        environment="production",
+        url="https://gw.example.com/base",
+        token_env="GATEWAY_TOKEN",
+        user="robot",
+        tls=Tls(ca_file=tmp_path / "ca.pem"),
+        timeouts=Timeouts(1.0, 2.0, 3.0),
+        paths={"health": "/healthz", "status": "/p/{provider}/s"},
+        twin="https://twin",
+        twin_token_env="TWIN_TOKEN",
+        safe=ProviderChange("ollama", "m"),
+        env_file=Path("/srv/.env"),
+        env_file_stated=True,
+        log_file=Path("/srv/backend.log"),
+        activation_rewrites=("A", "B"),
+        provider_key="P",
+        model_key="M",
+        reported_as={"google": "google-gemini"},
+        prove_way_back=False,
+        latency_bound_ms=1500.0,
+        windows=(ChangeWindow(frozenset({5, 6, 0, 2}), time(22), time.max),),
+    )
+
+
+@pytest.mark.parametrize(("line", "stated"), [("", False), ("  env_file: none\n", True)])
+def test_an_env_file_out_of_reach_is_told_from_one_not_spoken_of(scenario, line, stated):
+    request = request_for(scenario=scenario("target: gw\n" + CHANGE, targets="gw:\n  url: https://gw\n" + line))
+    assert (request.target.env_file, request.target.env_file_stated) == (None, stated)
+
+
+def test_every_part_of_a_policy_is_read(scenario):
+    file = scenario(
+        "target: gw\n" + CHANGE,
+        targets="gw: {url: https://gw, environment: lab}",
+        policy="lab: {window_at_least: 1m, not_demanded: [pre-2.1], ticket_pattern: 'A-\\d+', outside_window: warn,\n"
+        "  ticket_url: 'https://t/{ticket}', approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h}",
+    )
+    expected = Policy("lab", 60.0, frozenset({"PRE-2.1"}), r"A-\d+", "https://t/{ticket}", 2, 7200.0, "warn", 10800.0)
+    assert request_for(scenario=file).policy == expected
+
+
+def test_an_environment_that_says_little_demands_what_the_procedure_does(scenario):
+    file = scenario("target: gw\n" + CHANGE, targets="gw: {url: https://gw, environment: lab}", policy="lab: {}")
+    assert request_for(scenario=file).policy == Policy("lab")
+
+
+def test_what_production_demands_of_people_is_left_to_the_checks(scenario):
+    request = request_for(scenario=scenario("target: production\n" + CHANGE))
+    assert (request.scenario.ticket, request.scenario.impact, request.scenario.operator) == (None, None, None)
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.stem) for file in sorted(SHIPPED.glob("*.yaml"))])
+def test_the_shipped_scenarios_load_and_say_all_that_a_check_looks_at(file: Path):
+    if file.stem in {"targets", "policy"}:
+        assert request_for(activate="openai:gpt-4o", target="production").policy == Policy("production")
+        return
+    asked = request_for(scenario=file).scenario
+    assert asked.monitor.window_s <= 20
+    assert all([asked.ticket, asked.approved_by, asked.impact, asked.operator, asked.notify])
+    assert asked.author not in asked.approved_by
+
+
+def test_the_shipped_policy_is_the_one_built_in(tmp_path, scenario):
+    built_in = request_for(scenario=scenario(), directory=tmp_path).policy
+    assert request_for(scenario=SHIPPED / "quickstart.yaml").policy == built_in
+
+
+# --- the command line ------------------------------------------------------------------------------------------
+
+
+def test_activate_makes_a_scenario_and_splits_at_the_first_colon():
+    asked = request_for(activate="ollama:gemma3:4b", ticket="OPS-7").scenario
+    assert (asked.name, asked.source, asked.file) == ("activate-ollama", "--activate", None)
+    assert (asked.changes, asked.ticket) == ((ProviderChange("ollama", "gemma3:4b"),), "OPS-7")
+    assert asked.monitor.window_s == 20
+
+
+@pytest.mark.parametrize("value", ["openai", "openai:", "openai: ", ":gpt-4o", "../x:gpt-4o", "openai:gpt\n4o", ""])
+def test_activate_without_a_provider_and_a_model_is_refused(value):
+    assert refusal(activate=value).startswith("--activate: ")
+
+
+def test_activate_beside_a_scenario_is_refused(scenario):
+    assert refusal(scenario=scenario(), activate="openai:gpt-4o").startswith("--activate: makes a scenario of its own")
+
+
+def test_policy_applies_to_the_command_line_too(scenario):
+    folder = scenario(targets="gw: {url: https://gw, monitor: {window: 1m}}").parent
+    assert "1m is shorter than production asks for" in refusal(activate="a:b", target="gw", directory=folder)
+
+
+def test_a_ticket_on_the_command_line_overrides_the_files(scenario):
+    assert request_for(scenario=scenario(CHANGE + "ticket: OLD-1\n"), ticket="NEW-1").scenario.ticket == "NEW-1"
+
+
+def test_an_author_that_cannot_be_written_down_is_unknown(scenario):
+    names = [
+        request_for(scenario=scenario(), env=env).scenario.author for env in ({}, {"USER": "\x1b"}, {"LOGNAME": "bo"})
+    ]
+    assert names == ["unknown", "unknown", "bo"]
+
+
+def test_targets_and_policy_beside_the_scenario_are_preferred(scenario):
+    file = scenario(targets="embedded: {user: beside}")
+    request = request_for(scenario=file)
+    assert (request.target.user, request.policy.outside_window) == ("beside", "warn")
+
+
+# --- which gateway ---------------------------------------------------------------------------------------------
+
+TARGETS = """
+stage: {url: "https://stage.example.com", environment: staging, user: stage}
+prod: {url: "https://prod.example.com", user: prod}
+tunnel: {url: "http://127.0.0.1:9000", environment: production}
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "target", "gateway", "expected"),
+    [
+        (None, None, "https://PROD.example.com:443/", ("prod", "https://prod.example.com", "production")),
+        (
+            None,
+            None,
+            "https://new.example.com:8443",
+            ("new.example.com:8443", "https://new.example.com:8443", "production"),
+        ),
+        (None, None, "http://127.0.0.1:8000/", ("127.0.0.1:8000", "http://127.0.0.1:8000", "sandbox")),
+        (None, None, "http://localhost:8000", ("localhost:8000", "http://localhost:8000", "sandbox")),
+        (None, None, "http://[::1]:8000", ("[::1]:8000", "http://[::1]:8000", "sandbox")),
+        (None, None, "http://127.0.0.1:9000", ("tunnel", "http://127.0.0.1:9000", "production")),
+        (
+            None,
+            None,
+            "http://127.0.0.1.example.com",
+            ("127.0.0.1.example.com", "http://127.0.0.1.example.com", "production"),
+        ),
+        (None, None, "http://0.0.0.0:8000", ("0.0.0.0:8000", "http://0.0.0.0:8000", "production")),
+        (None, "prod", "http://127.0.0.1:7000", ("prod", "http://127.0.0.1:7000", "production")),
+        (None, "stage", "http://127.0.0.1:7000", ("stage", "http://127.0.0.1:7000", "staging")),
+        (None, "stage", "https://new.example.com", ("stage", "https://new.example.com", "production")),
+        ("prod", None, "http://127.0.0.1:7000", ("prod", "http://127.0.0.1:7000", "production")),
+        ("prod", "stage", None, ("stage", "https://stage.example.com", "staging")),
+        ("embedded", None, "http://127.0.0.1:7000", ("127.0.0.1:7000", "http://127.0.0.1:7000", "sandbox")),
+        ("prod", "embedded", None, ("embedded", None, "sandbox")),
+    ],
+)
+def test_a_url_never_loosens_the_policy_of_the_gateway_it_leads_to(scenario, named, target, gateway, expected):
+    text = CHANGE + "monitor: {window: 30m}\n" + (f"target: {named}\n" if named else "")
+    request = request_for(scenario=scenario(text, targets=TARGETS), target=target, gateway=gateway)
+    assert (request.target.name, request.target.url, request.policy.name) == expected
+    assert (request.scenario.target, request.target.environment) == (expected[0], expected[2])
+
+
+@pytest.mark.parametrize(
+    ("target", "gateway", "words"),
+    [
+        ("stage", "https://prod.example.com", "is the url of target 'prod', not of 'stage'"),
+        ("embedded", "http://127.0.0.1:8000", "has a URL of its own"),
+        (None, "127.0.0.1:8000", "must start with http"),
+        (None, "http://", "no usable host"),
+        (None, "http://u:hunter2@127.0.0.1", "carries a user name or password"),
+        (None, "http://127.0.0.1\\@evil.example.com", "carries a user name or password"),
+        (None, "http://127.0.0.1:8000/api/v1/", "which the suite adds itself"),
+        (None, "http://127.0.0.1:8000/#x", "query or a fragment"),
+        (None, "http://127.0.0.1:8000?token=hunter2", "query or a fragment"),
+        (None, "http://127.0.0.1:80\n80", "control character"),
+        (None, "http://127.0.0.1:port", "cannot be read"),
+        (None, "http://127.0.0.1:0", "no usable host or port"),
+        (None, "", "must be a URL"),
+    ],
+)
+def test_a_gateway_that_is_no_base_url_is_refused_without_repeating_it(scenario, target, gateway, words):
+    said = refusal(scenario=scenario(targets=TARGETS), target=target, gateway=gateway)
+    assert said.startswith("--gateway: ")
+    assert words in said
+    assert "hunter2" not in said
+
+
+def test_a_base_url_has_one_spelling():
+    spellings = ("HTTP://Example.COM", "http://example.com:80/", " http://example.com// ")
+    assert {base_url(spelling) for spelling in spellings} == {"http://example.com"}
+
+
+def test_loopback_is_this_very_machine_only():
+    local = ("http://127.0.0.1", "http://127.8.9.1:1", "http://[::1]", "http://localhost:8000")
+    remote = ("http://10.0.0.1", "http://localhost.example.com", "http://127.0.0.1.nip.io", "http://[fe80::1]")
+    assert [is_loopback(url) for url in (*local, *remote)] == [True] * 4 + [False] * 4
+
+
+def test_sandbox_settings_are_allowed_on_loopback_and_nowhere_else(scenario):
+    file = scenario(CHANGE + "monitor: {window: 30m}\nsandbox: {seed: 1}\n", targets=TARGETS)
+    assert request_for(scenario=file, gateway="http://127.0.0.1:8000").scenario.sandbox == {"seed": 1}
+    assert "steers the embedded gateway only" in refusal(scenario=file, gateway="http://127.0.0.1:9000")
+    assert "steers the embedded gateway only" in refusal(scenario=file, target="stage")
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [(None, "is not set"), ("", "is not set"), ("hunter2\n", "a line break"), ("hünter2", "no HTTP")],
+)
+def test_a_token_that_cannot_be_sent_is_named_by_its_variable_only(token, words):
+    env = {"STAGING_GATEWAY_TOKEN": "x"} | ({} if token is None else {"GATEWAY_TOKEN": token})
+    said = refusal(activate="openai:gpt-4o", target="production", env=env)
+    assert ("GATEWAY_TOKEN" in said, words in said, "nter2" in said) == (True, True, False)
+    assert len(said.splitlines()) == 1
+
+
+def test_the_tokens_of_other_targets_are_not_asked_for():
+    assert request_for(activate="openai:gpt-4o", env={}).target.name == "embedded"
+
+
+def test_a_certificate_that_is_not_there_is_named(scenario):
+    file = scenario("target: gw\n" + CHANGE, targets="gw: {url: https://gw, tls: {ca_file: /nowhere/ca.pem}}")
+    assert "gw.tls.ca_file: there is no file /nowhere/ca.pem" in refusal(scenario=file)
+
+
+# --- the digest ------------------------------------------------------------------------------------------------
+
+
+def test_the_digest_does_not_depend_on_where_the_scenario_lies(tmp_path):
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(SHIPPED / "quickstart.yaml", tmp_path / folder)
+    digests = {
+        request_for(scenario=tmp_path / folder / "quickstart.yaml").digest("embedded") for folder in ("here", "there")
+    }
+    assert len(digests) == 1
+
+
+def altered(value: Any) -> Any:
+    """Return another value of the same kind."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        name = dataclasses.fields(value)[0].name
+        return dataclasses.replace(value, **{name: altered(getattr(value, name))})
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case dict():
+            return value | {"altered": "1"}
+        case tuple():
+            return (*value, *value[:1]) if value else ("altered",)
+        case frozenset():
+            return value | {"altered"}
+        case _:
+            return f"{value}-altered"
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        (part, field.name)
+        for part, kind in (("scenario", Scenario), ("target", Target), ("policy", Policy))
+        for field in dataclasses.fields(kind)
+        if field.name not in {"file", "source"}
+    ],
+)
+def test_the_digest_changes_with_every_field(part, field):
+    request = request_for(scenario=SHIPPED / "quickstart.yaml")
+    record = getattr(request, part)
+    other = dataclasses.replace(
+        request, **{part: dataclasses.replace(record, **{field: altered(getattr(record, field))})}
+    )
+    assert other.digest("embedded") != request.digest("embedded")
+
+
+def test_the_digest_changes_with_the_effective_url_and_not_with_the_source():
+    request = request_for(scenario=SHIPPED / "quickstart.yaml")
+    moved = dataclasses.replace(request, scenario=dataclasses.replace(request.scenario, source="x", file=Path("y")))
+    assert moved.digest("embedded") == request.digest("embedded") != request.digest("http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("call", DEFAULTS)
+def test_the_clients_own_path_of_a_call_is_a_possible_setting(call):
+    assert PathsForm.model_validate({call: DEFAULTS[call]}).given() == {call: DEFAULTS[call]}
+
+
+def test_the_calls_of_a_targets_paths_are_those_of_the_client():
+    assert set(PathsForm.model_fields) == set(DEFAULTS)
