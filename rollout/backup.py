@@ -240,7 +240,7 @@ def _write_private(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(scratch, path)
+        Path(scratch).replace(path)
         read_back = path.read_bytes()
     except OSError as error:
         raise BackupError(f"{path}: the backup cannot be written ({error.strerror}); nothing was applied") from error

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rollout",
         description="Look at, stop or take back a rollout, or run the embedded gateway. A rollout itself is `pytest`.",
-        epilog="exit codes: 0 done, 4 usage or input, 10 rolled back and verified, 11 rollback failed: a person is needed",
+        epilog="exit codes: 0 done, 4 usage or input, 10 rolled back and verified, 11 a person is needed",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     gateway = commands.add_parser("sandbox", help="run the embedded gateway", description=sandbox.__doc__)
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, command: Command, text: str
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: Command, text: str
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("--reports", metavar="DIR", default="reports", help="where evidence is (default: reports)")
@@ -76,7 +76,7 @@ def _add_id(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", nargs="?", help="the rollout's id (default: the only one in flight)")
 
 
-def _journal(args: argparse.Namespace) -> "Journal":
+def _journal(args: argparse.Namespace) -> Journal:
     from rollout.clock import SystemClock  # noqa: PLC0415 - SQLAlchemy is heavy
     from rollout.journal import Journal  # noqa: PLC0415
     from rollout.redaction import Redactor  # noqa: PLC0415
@@ -102,7 +102,7 @@ def _status(args: argparse.Namespace) -> int:
     return 0
 
 
-def _facts(record: "Record") -> dict[str, object]:
+def _facts(record: Record) -> dict[str, object]:
     return {
         "rollout": record.id,
         "state": str(record.decision or ("in_flight" if record.in_flight else "open")),
@@ -115,7 +115,7 @@ def _facts(record: "Record") -> dict[str, object]:
     }
 
 
-def _chosen(journal: "Journal", wanted: str | None) -> "Record":
+def _chosen(journal: Journal, wanted: str | None) -> Record:
     from rollout.session import records  # noqa: PLC0415 - heavy
 
     known = records(journal)

@@ -19,7 +19,7 @@ from rollout.gateway.answers import Connection, ConnectionTest, Preflight, Provi
 from rollout.gateway.client import Gateway
 from rollout.outcome import Outcome
 from rollout.policy import Policy
-from rollout.progress import NOT_RUN, Progress
+from rollout.progress import NOT_RUN, PROGRESS, Progress
 from rollout.record import Kind
 from rollout.scenario import ProviderChange, Scenario
 from rollout.session import twin_of
@@ -30,8 +30,6 @@ from rollout.workspace import Rollout
 @pytest.fixture(scope="session")
 def progress(pytestconfig: pytest.Config) -> Progress:
     """The run."""
-    from rollout.plugin import PROGRESS  # noqa: PLC0415 - the plugin names this module
-
     return pytestconfig.stash[PROGRESS]
 
 
@@ -71,7 +69,7 @@ def show(progress: Progress) -> Show:
     return progress.show
 
 
-# Precheck: read-only
+# The precheck, which only reads
 
 
 @pytest.fixture(scope="session")

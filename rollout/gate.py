@@ -23,12 +23,7 @@ def refusal(phases: Sequence[str], record: Record | None, digest: str) -> Rollou
         digest: the content's digest.
     """
     if phases[0] == PHASES[0]:
-        if record is not None and record.in_flight:
-            return TryLater(
-                f"rollout {record.id} of this content is in flight since {record.opened_at}: go on with "
-                f"`pytest -m {_next_phase(record)}`, or take it back with `rollout rollback {record.id}`"
-            )
-        return None
+        return _still_in_flight(record)
     predecessor = PHASES[PHASES.index(phases[0]) - 1]
     if record is None:
         return NotCleared(
@@ -37,10 +32,23 @@ def refusal(phases: Sequence[str], record: Record | None, digest: str) -> Rollou
         )
     if record.decision in (Decision.ROLLED_BACK, Decision.ROLLBACK_FAILED):
         return NotCleared(f"rollout {record.id} ended at {record.closed_at}: {record.decision.replace('_', ' ')}")
+    return _not_passed(record, phases[0], predecessor)
+
+
+def _still_in_flight(record: Record | None) -> RolloutError | None:
+    if record is None or not record.in_flight:
+        return None
+    return TryLater(
+        f"rollout {record.id} of this content is in flight since {record.opened_at}: go on with "
+        f"`pytest -m {_next_phase(record)}`, or take it back with `rollout rollback {record.id}`"
+    )
+
+
+def _not_passed(record: Record, phase: str, predecessor: str) -> RolloutError | None:
     verdict = record.phases.get(predecessor)
     if verdict is None:
         return NotCleared(
-            f"{phases[0]} needs a passed {predecessor}, which was never run to its end in rollout {record.id}; "
+            f"{phase} needs a passed {predecessor}, which was never run to its end in rollout {record.id}; "
             f"run `pytest -m {predecessor}` first"
         )
     if not verdict.passed:

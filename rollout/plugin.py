@@ -14,12 +14,13 @@ from _pytest.mark.expression import Expression
 from rollout.clauses import CLAUSES, ORDER, PHASES
 from rollout.clock import StopFlag, SystemClock
 from rollout.errors import RolloutError
+from rollout.evidence import guard, labels, ticket_link
 from rollout.options import Options
-from rollout.progress import Progress
+from rollout.progress import PROGRESS, Progress
+from rollout.session import open_session
 
 pytest_plugins = ["rollout.fixtures"]
 
-PROGRESS = pytest.StashKey[Progress]()
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -47,9 +48,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if not _is_rollout(config):
         return
     options = _options(config)
-    from rollout.evidence import guard  # noqa: PLC0415 - heavy; sessions without a rollout do not need them
-    from rollout.session import open_session  # noqa: PLC0415
-
     try:
         session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
     except RolloutError as error:
@@ -154,8 +152,6 @@ def _clause(item: pytest.Item) -> str:
 
 
 def _label(item: pytest.Item, progress: Progress) -> None:
-    from rollout.evidence import labels, ticket_link  # noqa: PLC0415 - heavy
-
     clause = CLAUSES.get(_clause(item))
     for kind, value in labels(progress.session.rollout, clause):
         item.add_marker(pytest.mark.allure_label(value, label_type=kind))

@@ -234,10 +234,8 @@ def _too_slow_already(rollout: Rollout, twin: Gateway | None, limit_ms: float | 
         return [f"the new provider's latency on the non-production twin cannot be read: {error}"]
     if latency.p95_ms is None or latency.samples < rollout.scenario.monitor.min_samples or latency.p95_ms <= limit_ms:
         return []
-    return [
-        f"{rollout.change.provider}'s P95 on the non-production twin is {latency.p95_ms:.0f} ms already, "
-        f"above the limit of {limit_ms:.0f} ms"
-    ]
+    new = rollout.change.provider
+    return [f"{new}'s P95 on the twin is {latency.p95_ms:.0f} ms already, above the limit of {limit_ms:.0f} ms"]
 
 
 def timing(rollout: Rollout) -> Timing:

@@ -27,6 +27,10 @@ from rollout.triggers import State, Verdict
 from rollout.view import Heading, view_for
 
 NOT_RUN = evidence.NOT_RUN
+_TAKEN_BACK = {
+    Decision.ROLLED_BACK: ExitCode.ROLLED_BACK,
+    Decision.ROLLBACK_FAILED: ExitCode.ROLLBACK_FAILED,
+}
 
 
 class Progress:
@@ -232,13 +236,13 @@ class Progress:
 
     def _exit_code(self, status: int) -> int:
         closed = self.closure()
-        match closed.decision:
-            case Decision.KEPT:
-                return self._after_kept(status)
-            case Decision.ROLLED_BACK:
-                return ExitCode.ROLLED_BACK
-            case Decision.ROLLBACK_FAILED:
-                return ExitCode.ROLLBACK_FAILED
+        if closed.decision is Decision.KEPT:
+            return self._after_kept(status)
+        if closed.decision in _TAKEN_BACK:
+            return _TAKEN_BACK[closed.decision]
+        return self._before_any_write(closed, status)
+
+    def _before_any_write(self, closed: closing.Closure, status: int) -> int:
         if isinstance(self.session.refusal, TryLater):
             return ExitCode.TRY_LATER
         if self.session.rollout.stop:
@@ -294,3 +298,7 @@ class Progress:
 def phases_of(record: Record) -> Sequence[str]:
     """Return the phases that passed, in order."""
     return [phase for phase in PHASES if phase in record.phases and record.phases[phase].passed]
+
+
+PROGRESS = pytest.StashKey[Progress]()
+"""Where a pytest session keeps its run; absent in sessions that run no checks."""

@@ -180,8 +180,18 @@ def fold(rollout: str, entries: Iterable[Entry]) -> Record:
     return record
 
 
+_LATEST = frozenset({Kind.BACKUP, Kind.BASELINE, Kind.COUNTERS, Kind.ALERTS})
+"""Kinds of which the latest entry counts, as the record's attribute of the same name."""
+
+
 def _apply(record: Record, entry: Entry) -> None:
     body = entry.body
+    if entry.kind in _LATEST:
+        setattr(record, entry.kind, body)
+        return
+    if entry.kind in (Kind.INTENT, Kind.OUTCOME):
+        record.writes = _written(record.writes, entry)
+        return
     match entry.kind:
         case Kind.OPENED:
             record.opened, record.opened_at = body, entry.at
@@ -193,10 +203,6 @@ def _apply(record: Record, entry: Entry) -> None:
             record.phases[body["phase"]] = PhaseVerdict(
                 body["phase"], bool(body["passed"]), entry.at, tuple(body["problems"])
             )
-        case Kind.INTENT:
-            record.writes.append(Write(entry.seq, entry.at, body["step"], body["direction"], body["to"]))
-        case Kind.OUTCOME:
-            record.writes = [_concluded(write, body) for write in record.writes]
         case Kind.NOTIFIED:
             record.notified.append(body)
         case Kind.ABORT:
@@ -207,14 +213,13 @@ def _apply(record: Record, entry: Entry) -> None:
             record.steps[body["clause"]] = {**body, "at": entry.at}
         case Kind.CLOSED:
             record.closed, record.closed_at = body, entry.at
-        case Kind.BACKUP:
-            record.backup = body
-        case Kind.BASELINE:
-            record.baseline = body
-        case Kind.COUNTERS:
-            record.counters = body
-        case Kind.ALERTS:
-            record.alerts = body
+
+
+def _written(writes: list[Write], entry: Entry) -> list[Write]:
+    body = entry.body
+    if entry.kind == Kind.INTENT:
+        return [*writes, Write(entry.seq, entry.at, body["step"], body["direction"], body["to"])]
+    return [_concluded(write, body) for write in writes]
 
 
 def _concluded(write: Write, body: Mapping[str, Any]) -> Write:

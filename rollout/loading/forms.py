@@ -24,13 +24,11 @@ Factor = Annotated[float | None, BeforeValidator(measures.factor)]
 Count = Annotated[int | None, BeforeValidator(measures.whole(1))]
 Flag = Annotated[bool | None, BeforeValidator(fields.flag)]
 Regex = Annotated[str | None, BeforeValidator(fields.pattern)]
-ProviderName = Annotated[str | None, BeforeValidator(fields.provider)]
 Variable = Annotated[str | None, BeforeValidator(fields.variable)]
 File = Annotated[Path | None, BeforeValidator(fields.file)]
 Url = Annotated[str | None, BeforeValidator(addresses.base_url)]
 CallPath = Annotated[str | None, BeforeValidator(fields.path)]
 ProviderPath = Annotated[str | None, BeforeValidator(fields.provider_path)]
-Clock = Annotated[time | None, BeforeValidator(measures.time_of_day)]
 Texts = Annotated[list[Annotated[str, BeforeValidator(fields.text)]] | None, BeforeValidator(fields.items)]
 Channels = Annotated[list[Annotated[str, BeforeValidator(fields.channel)]] | None, BeforeValidator(fields.items)]
 Variables = Annotated[list[Annotated[str, BeforeValidator(fields.variable)]] | None, BeforeValidator(fields.items)]
@@ -62,11 +60,11 @@ class Form(BaseModel):
 
 
 class WholeForm(Form):
-    """A mapping of which every key is needed."""
+    """A mapping of which every key is needed; the defaults only let all that is missing be named at once."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        missing = [key for key, value in self if value is None]
+        missing = [key for key in type(self).model_fields if key not in self.model_fields_set]
         if missing:
             raise ValueError(f"says no {' and no '.join(missing)}; write it all, such as `{self.example}`")
         return self
@@ -78,8 +76,8 @@ class Activation(WholeForm):
     example = "{activate: openai, model: gpt-4o}"
     later = {"set_env": _LATER, "limits": _LATER, "restart": _LATER}
 
-    activate: ProviderName = None
-    model: Text = None
+    activate: Annotated[str, BeforeValidator(fields.provider)] = ""
+    model: Annotated[str, BeforeValidator(fields.text)] = ""
 
 
 class ImpactForm(WholeForm):
@@ -87,9 +85,9 @@ class ImpactForm(WholeForm):
 
     example = "{risk: low, affects: all chat users, cost: +10 USD a day}"
 
-    risk: Prose = None
-    affects: Prose = None
-    cost: Prose = None
+    risk: Annotated[str, BeforeValidator(fields.prose)] = ""
+    affects: Annotated[str, BeforeValidator(fields.prose)] = ""
+    cost: Annotated[str, BeforeValidator(fields.prose)] = ""
 
 
 class OperatorForm(WholeForm):
@@ -97,8 +95,8 @@ class OperatorForm(WholeForm):
 
     example = "{name: carol, contact: carol@example.com}"
 
-    name: Text = None
-    contact: Text = None
+    name: Annotated[str, BeforeValidator(fields.text)] = ""
+    contact: Annotated[str, BeforeValidator(fields.text)] = ""
 
 
 class MonitorForm(Form):
@@ -201,12 +199,12 @@ class WindowForm(Form):
     example = '{days: mon-fri, from: "22:00", to: "06:00"}'
 
     days: Annotated[frozenset[int] | None, BeforeValidator(measures.days)] = None
-    opens: Annotated[Clock, Field(alias="from")] = None
-    closes: Annotated[Clock, Field(alias="to")] = None
+    opens: Annotated[time, BeforeValidator(measures.time_of_day), Field(alias="from")] = time.min
+    closes: Annotated[time, BeforeValidator(measures.time_of_day), Field(alias="to")] = time.min
 
     @model_validator(mode="after")
     def _opens(self) -> Self:
-        if self.opens is None or self.closes is None:
+        if not {"opens", "closes"} <= self.model_fields_set:
             raise ValueError(f"from and to are both needed; write `{self.example}`")
         if self.opens == self.closes:
             raise ValueError('never opens, because from and to are the same; for a whole day write to: "24:00"')

@@ -57,8 +57,8 @@ def targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, Listed]
 
 
 def activation(form: Activation) -> ProviderChange:
-    """Return the change of a form that names both provider and model."""
-    return ProviderChange(str(form.activate), str(form.model))
+    """Return the provider and model of a form."""
+    return ProviderChange(form.activate, form.model)
 
 
 def _listed(name: str, form: TargetForm, source: Source) -> Listed:
@@ -91,8 +91,6 @@ def _target(name: str, form: TargetForm) -> Target:
 
 
 def _window(form: WindowForm) -> ChangeWindow:
-    assert form.opens is not None  # noqa: S101
-    assert form.closes is not None  # noqa: S101
     return ChangeWindow(form.days or _EVERY_DAY, form.opens, form.closes)
 
 

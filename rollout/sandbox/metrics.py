@@ -118,7 +118,7 @@ def percentile(latencies_ms: Iterable[float], percent: int) -> float | None:
     if whole == 0:
         return round(ordered[0], 2)
     lower, upper = ordered[whole - 1], ordered[whole]
-    return round(lower + (upper - lower) * (rest / 100), 2)
+    return round(lower + (upper - lower) * (rest / 100 or 0.5), 2)
 
 
 def _percent(part: int, total: int) -> float:
