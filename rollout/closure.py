@@ -8,8 +8,9 @@ from typing import Any
 
 from rollout import paste
 from rollout.backup import recorded
-from rollout.clauses import PHASES, Clause
-from rollout.documents import log_operation, write_change_record, write_post_mortem
+from rollout.clauses import CLAUSES, PHASES, Clause
+from rollout.clock import stamp
+from rollout.documents import errors_seen, log_operation, write_change_record, write_post_mortem
 from rollout.errors import RolloutError
 from rollout.notify import announce
 from rollout.record import Decision, Kind, Record
@@ -102,17 +103,38 @@ def close(rollout: Rollout, phases: Sequence[str], plan: Sequence[Clause], env: 
 def take_back(rollout: Rollout, why: str, missing: Mapping[str, str], env: Mapping[str, str]) -> Closure:
     """Roll back, close, and record; whatever fails on the way is in the closure."""
     result = roll_back(rollout, why)
+    steps = [*table(result.steps), *_documented(rollout, why, table(result.steps))]
     closure = Closure(
         result.decision,
         WORDS[result.decision],
         why if result.verified else f"{why}; and the way back is not verified: {_unproven(result)}",
         missing,
         _next(rollout, result),
-        table(result.steps),
+        steps,
         result.commands,
     )
     _record(rollout, closure, env)
     return closure
+
+
+def _documented(rollout: Rollout, why: str, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Capture the errors and draft the post-mortem; neither can stop the closure."""
+    works: dict[str, Callable[[], str]] = {
+        "RBK-5.2": lambda: "; ".join(errors_seen(rollout)) or "no error was seen",
+        "RBK-5.3": lambda: str(write_post_mortem(rollout, why, steps)),
+        "RBK-5.4": lambda: f"{len(rollout.journal.entries(rollout.id))} entries in the journal, the closure follows",
+    }
+    return [_documented_step(rollout, clause, work) for clause, work in works.items()]
+
+
+def _documented_step(rollout: Rollout, clause: str, work: Callable[[], str]) -> Mapping[str, Any]:
+    try:
+        outcome, seen = "passed", rollout.redactor.text(work())
+    except (OSError, RolloutError) as error:
+        outcome, seen = "failed", str(error)
+    rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=seen)
+    title = CLAUSES[clause].title
+    return {"at": stamp(rollout.clock.now()), "clause": clause, "step": title, "outcome": outcome, "seen": seen}
 
 
 def why_not(rollout: Rollout, record: Record, missing: Mapping[str, str]) -> str:
@@ -183,15 +205,11 @@ def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
     """Write every record; one that fails does not stop the others, and none changes the decision."""
     rollout.note(Kind.CLOSED, **closure.facts())
     headline = f"{closure.word}: {rollout.change} on {rollout.target.name}"
-    works: list[Callable[[], object]] = [
-        lambda: log_operation(rollout, f"{headline}: {closure.why}"),
-        lambda: write_change_record(rollout, rollout.record(), closure.facts()),
-    ]
-    if closure.decision in (Decision.ROLLED_BACK, Decision.ROLLBACK_FAILED):
-        works.append(lambda: write_post_mortem(rollout, closure.facts()))
-    for work in works:
-        try:
-            work()
-        except (OSError, RolloutError) as error:
-            rollout.note(Kind.STEP, clause="RBK-5.4", outcome="failed", message=str(error))
+    works: dict[str, Callable[[], str]] = {
+        "DOC-1": lambda: str(write_change_record(rollout, rollout.record(), closure.facts())),
+        "DOC-2": lambda: str(log_operation(rollout, f"{headline}: {closure.why}")),
+        "DOC-3": lambda: f"the journal's history holds {rollout.record().decision} at {rollout.record().closed_at}",
+    }
+    for clause, work in works.items():
+        _documented_step(rollout, clause, work)
     announce(rollout, str(closure.decision), headline, f"{closure.why}. {closure.next_step}", env)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rollout.clock import stamp
-from rollout.record import Record
+from rollout.record import Kind, Record
 from rollout.workspace import Rollout
 
 OPERATIONS_LOG = "operations.log"
+ERRORS_KEPT = 50
 
 
 def log_operation(rollout: Rollout, line: str) -> Path:
@@ -52,25 +53,39 @@ def write_change_record(rollout: Rollout, record: Record, closure: Mapping[str, 
     return path
 
 
-def write_post_mortem(rollout: Rollout, closure: Mapping[str, Any]) -> Path:
-    """Draft ``post-mortem.md``: the timeline and the open questions, for people to finish (RBK-5.3)."""
+def errors_seen(rollout: Rollout) -> list[str]:
+    """Return the different errors that the window's samples hold, first seen first, at most `ERRORS_KEPT` (RBK-5.2)."""
+    found: dict[str, None] = {}
+    for entry in rollout.journal.entries(rollout.id, Kind.SAMPLE):
+        body = entry.body
+        told = [body.get("error"), body.get("reason"), *body.get("lines", ())]
+        told += [f"alert {alert['key']}" for alert in body.get("alerts", ())]
+        found |= {f"{body['source']}: {text}": None for text in told if text}
+    return list(found)[:ERRORS_KEPT]
+
+
+def write_post_mortem(rollout: Rollout, why: str, steps: Sequence[Mapping[str, Any]]) -> Path:
+    """Draft ``post-mortem.md``: timeline, errors and open questions, for people to finish (RBK-5.3)."""
     rows = [
         f"- {at} {step} {direction} → {to}: {result or 'unknown'}"
         for at, step, direction, to, result in _writes(rollout)
     ]
-    steps = [f"- {step['at']} {step['clause']} {step['outcome']}: {step['seen']}" for step in closure["rollback"]]
+    way_back = [f"- {step['at']} {step['clause']} {step['outcome']}: {step['seen']}" for step in steps]
     questions = ("What did users notice, and how many?", "Why did no precheck show it?", "What would have?")
     text = "\n".join(
         (
             f"# Post-mortem (draft): {rollout.id}",
             "",
-            f"**Why it was rolled back:** {closure['why']}",
+            f"**Why it was rolled back:** {why}",
+            "",
+            "## Errors seen",
+            *([f"- {error}" for error in errors_seen(rollout)] or ["- none"]),
             "",
             "## Writes to the gateway",
             *rows,
             "",
             "## The way back",
-            *steps,
+            *way_back,
             "",
             "## Open questions",
             *(f"- {question}" for question in questions),

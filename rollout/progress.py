@@ -91,8 +91,12 @@ class Progress:
         Raises:
             RolloutError: the refusal.
         """
-        if clause is not None and self.session.refusal is not None:
+        if clause is None:
+            return
+        if self.session.refusal is not None:
             raise self.session.refusal
+        if clause.phase != PHASES[0] and not self.session.rollout.fence:
+            self.session.rollout.take_lease()
 
     # What came of it
 
@@ -206,6 +210,9 @@ class Progress:
         rollout, session = self.session.rollout, self.session
         if session.refusal is not None:
             self._decide(lambda: self._refused(session.refusal))
+        if self._failed and self._try_later and not rollout.record().wrote:
+            why = next(iter(self._failed.items()))
+            self._decide(lambda: closing.Closure(None, "TRY LATER", ": ".join(why), self._missing()))
         self._decide(lambda: closing.close(rollout, session.phases, session.plan, self.env))
         assert self.closed is not None  # noqa: S101 - for the type checker
         return self.closed

@@ -195,14 +195,8 @@ def _apply(record: Record, entry: Entry) -> None:
     match entry.kind:
         case Kind.OPENED:
             record.opened, record.opened_at = body, entry.at
-        case Kind.CLAUSE:
-            record.clauses[body["clause"]] = ClauseOutcome(
-                body["clause"], body["outcome"], body["message"], entry.at, body["run"]
-            )
-        case Kind.PHASE:
-            record.phases[body["phase"]] = PhaseVerdict(
-                body["phase"], bool(body["passed"]), entry.at, tuple(body["problems"])
-            )
+        case Kind.CLAUSE | Kind.PHASE:
+            _judge(record, entry)
         case Kind.NOTIFIED:
             record.notified.append(body)
         case Kind.ABORT:
@@ -213,6 +207,16 @@ def _apply(record: Record, entry: Entry) -> None:
             record.steps[body["clause"]] = {**body, "at": entry.at}
         case Kind.CLOSED:
             record.closed, record.closed_at = body, entry.at
+
+
+def _judge(record: Record, entry: Entry) -> None:
+    body = entry.body
+    if entry.kind == Kind.CLAUSE:
+        outcome = ClauseOutcome(body["clause"], body["outcome"], body["message"], entry.at, body["run"])
+        record.clauses[outcome.clause] = outcome
+    else:
+        verdict = PhaseVerdict(body["phase"], bool(body["passed"]), entry.at, tuple(body["problems"]))
+        record.phases[verdict.phase] = verdict
 
 
 def _written(writes: list[Write], entry: Entry) -> list[Write]:

@@ -208,6 +208,8 @@ def finish(session: Session) -> None:
     """Let go of what this run holds; an on-demand gateway ends when its rollout is closed."""
     rollout = session.rollout
     record = rollout.record()
+    if record.closed is not None or not record.wrote:
+        rollout.release_lease()
     if session.embedded is not None:
         if record.closed is not None:
             stop(session.embedded)

@@ -150,11 +150,11 @@ def judge_errors(history: History, context: Context, _now_s: float) -> Verdict:
     users = 0 if window is None else window.requests - own.count(window.from_s, window.to_s)
     if window is not None and users >= monitor.min_requests:
         short = history.counters.latest(monitor.short_span_s)
-        return _error_verdict(history, context, (short, window), monitor.min_requests, "users")
+        return _error_verdict(history, context, (short, window), "users")
     asked = own.latest()
     if asked is not None and asked.requests >= monitor.min_samples:
         short = own.latest(monitor.short_span_s)
-        return _error_verdict(history, context, (short, asked), monitor.min_samples, "synthetic")
+        return _error_verdict(history, context, (short, asked), "synthetic")
     seen, tried = (0 if window is None else window.requests), (0 if asked is None else asked.requests)
     limit = monitor.limits.error_rate
     if not seen and not tried:
@@ -165,16 +165,15 @@ def judge_errors(history: History, context: Context, _now_s: float) -> Verdict:
     return Verdict("MON-2", State.INCONCLUSIVE, None, limit, seen or tried, "users", "the window", at, message)
 
 
-def _error_verdict(
-    history: History, context: Context, spans: tuple[Span | None, ...], least: int, source: str
-) -> Verdict:
-    limit, short_s = context.monitor.limits.error_rate, context.monitor.short_span_s
-    # The window is always among them: the caller made sure that it has enough.
-    enough = [span for span in spans if span is not None and span.requests >= least]
+def _error_verdict(history: History, context: Context, spans: tuple[Span | None, Span], source: str) -> Verdict:
+    """Judge the worse of the short span and the window; the window has enough requests, the short span may not."""
+    monitor, window = context.monitor, spans[1]
+    limit, least = monitor.limits.error_rate, monitor.min_requests if source == "users" else monitor.min_samples
+    enough = [window, *(span for span in spans[:1] if span is not None and span.requests >= least)]
     worst = max(enough, key=lambda span: span.failures / span.requests)
     rate = worst.failures / worst.requests
     state = _compare(rate, limit)
-    words = _last(worst, short_s)
+    words = _last(worst, window, monitor.short_span_s)
     whose = " of the suite's own" if source == "synthetic" else ""
     count = f"{worst.failures} of {worst.requests}{whose} requests"
     ends = {State.BREACHED: "is above", State.HOLDING: "is not above"}.get(state, "cannot be held against")
@@ -271,11 +270,11 @@ def _users_p95(history: History, context: Context) -> _Candidate | None:
     at = _at(history, Name.METRICS)
     short, whole = history.counters.latest(short_s), history.counters.latest()
     for span, before in ((short, 0), (whole, _before_the_window(history, context))):
-        if span is None:
+        if span is None or whole is None:
             continue
         own = history.requests.count(span.from_s, span.to_s)
         if span.requests + before >= samples and span.requests + before - own >= least:
-            words = "the time since the activation" if before else _last(span, short_s)
+            words = "the time since the activation" if before else _last(span, whole, short_s)
             return _Candidate("users", metrics.latency.p95_ms, limit, samples, words, at)
     return None
 
@@ -297,13 +296,14 @@ def _own_p95(history: History, context: Context) -> list[_Candidate]:
         return []
     least, found = context.monitor.min_samples, []
     at = _at(history, Name.SYNTHETIC)
+    window = own.latest()
     for seconds in (context.monitor.short_span_s, None):
         span = own.latest(seconds)
-        if span is None or span.requests < least:
+        if span is None or window is None or span.requests < least:
             continue
         latencies = own.latencies(limit, seconds)
         if len(latencies) >= least:
-            words = _last(span, context.monitor.short_span_s)
+            words = _last(span, window, context.monitor.short_span_s)
             found.append(_Candidate("synthetic", percentile(latencies), limit, len(latencies), words, at))
     return found
 
@@ -379,7 +379,7 @@ def _unexpected(history: History, context: Context) -> tuple[str, Sample, str] |
 def judge_data(history: History, context: Context, now_s: float) -> Verdict:
     """MON-6: every source that a trigger reads gives data: not dark in a row, not too often, seen at least once."""
     monitor, span = context.monitor, f"the first {show_span(now_s)}"
-    limit = f"{monitor.dark_in_a_row} in a row or {monitor.dark_share * 100:g} %"
+    limit = f"{monitor.dark_in_a_row} in a row/{monitor.dark_share * 100:g}%"
     reads = [(name, looks) for name, looks in history.looks.items() if name != Name.WAY_BACK]
     total = sum(looks.total for _, looks in reads)
     for name, looks in reads:
@@ -397,11 +397,12 @@ def judge_data(history: History, context: Context, now_s: float) -> Verdict:
         return _nothing("MON-6", sources, limit, "no source was seen once")
     at = max(looks.last.at for _, looks in reads if looks.last is not None)
     failed = sum(looks.failed for _, looks in reads)
-    value = f"{failed} of {total} looks failed"
+    value = f"{failed} of {total} failed"
     if unseen:
         message = f"not seen once: {', '.join(unseen)}"
         return Verdict("MON-6", State.INCONCLUSIVE, value, limit, total, ", ".join(unseen), span, at, message)
-    return Verdict("MON-6", State.HOLDING, value, limit, total, sources, span, at, f"{value}, of {len(reads)} sources")
+    message = f"{failed} of {total} looks at {len(reads)} sources failed"
+    return Verdict("MON-6", State.HOLDING, value, limit, total, sources, span, at, message)
 
 
 def _compare(value: float, limit: float) -> State:
@@ -411,11 +412,11 @@ def _compare(value: float, limit: float) -> State:
     return State.HOLDING if value <= limit else State.INCONCLUSIVE
 
 
-def _last(span: Span, short_s: float) -> str:
-    """Name the span: the short one by its nominal length, unless the window itself is no longer than that."""
-    seconds = span.to_s - span.from_s
-    if span.from_s > 0 and seconds <= short_s * 1.5:
+def _last(span: Span, window: Span, short_s: float) -> str:
+    """Name the span: the short one by its nominal length, unless the window is no longer than that."""
+    if span != window:
         return f"the last {show_span(short_s)}"
+    seconds = window.to_s - window.from_s
     return f"the window's {show_span(seconds)}" if seconds >= 1 else "the window"
 
 

@@ -140,14 +140,14 @@ class Page:
     def trigger_line(self, verdict: Verdict, width: int = NARROW) -> str:
         """Return one trigger's line: state, value, limit, sample count, source and trend."""
         value, limit = _numbers(verdict)
-        room = max(0, width - NARROW) // 2
+        room = max(0, width - NARROW) // 3
         cells = (
             f"{verdict.clause:<6}",
             f"{verdict.state:<12}",
             f"{_cut(value, 14 + room):<{14 + room}}",
-            f"limit {_cut(limit, 11 + room):<{11 + room}}",
+            f"limit {_cut(limit, 14 + room):<{14 + room}}",
             f"n={verdict.samples:<6}",
-            _cut(self.trend(verdict.clause) or verdict.source, max(0, 17)),
+            _cut(self.trend(verdict.clause) or verdict.source, 14 + room),
         )
         return " ".join(cells).rstrip()
 
@@ -216,12 +216,14 @@ class Log:
         """Say what changed, and once a minute how everything stands."""
         self._page.update(verdicts, now_s)
         for verdict in verdicts:
-            before = self._states.get(verdict.clause, State.NO_DATA)
+            before = self._states.get(verdict.clause)
+            # Until it holds for the first time a trigger gathers data; only a breach is news then.
+            if before is None and verdict.state not in {State.HOLDING, State.BREACHED}:
+                continue
             self._states[verdict.clause] = verdict.state
-            # At the beginning each trigger settles; that is no news.
-            if verdict.state is not before and before is not State.NO_DATA:
+            if before is not None and before is not verdict.state:
                 self._say(f"{verdict.clause} {before} → {verdict.state}: {verdict.message}")
-            elif verdict.state is State.BREACHED and before is State.NO_DATA:
+            elif before is None and verdict.state is State.BREACHED:
                 self._say(f"{verdict.clause} {verdict.state}: {verdict.message}")
         if now_s >= self._next_s:
             self._next_s = (now_s // LINE_EVERY_S + 1) * LINE_EVERY_S

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rollout.clock import Clock, StopFlag, stamp
-from rollout.errors import GatewayError, Interrupted, JournalError, Refused
+from rollout.errors import GatewayError, Interrupted, JournalError, Refused, RolloutError
 from rollout.gateway.client import Gateway
-from rollout.journal import Entry, Journal
+from rollout.journal import Entry, Journal, Lease
 from rollout.policy import Policy
 from rollout.record import FOLDED, Kind, Record, fold
 from rollout.redaction import Redactor
@@ -37,7 +37,7 @@ class Rollout:
         clock: the time.
         stop: set when somebody asks the run to stop.
         redactor: takes secrets out of everything that is written.
-        token: fencing token of the lease; 0 while none is held.
+        fence: fencing token of the lease; 0 while none is held.
     """
 
     id: str
@@ -52,7 +52,8 @@ class Rollout:
     clock: Clock
     stop: StopFlag
     redactor: Redactor
-    token: int = field(default=0)
+    fence: int = field(default=0)
+    _lease: Lease | None = field(default=None)
 
     @property
     def change(self) -> ProviderChange:
@@ -69,7 +70,24 @@ class Rollout:
         Raises:
             JournalError: it is not; what follows must not happen.
         """
-        return self.journal.append(self.id, kind, {**body, "fence": self.token})
+        return self.journal.append(self.id, kind, {**body, "fence": self.fence})
+
+    def take_lease(self) -> None:
+        """Become the one rollout that may change this target, until it is closed or nobody has confirmed it in time.
+
+        Raises:
+            TryLater: another rollout holds the lease.
+        """
+        for_s = self.scenario.monitor.window_s + self.policy.confirm_within_s
+        self._lease = self.journal.acquire(self.target.url or self.target.name, self.id, self.run, for_s)
+        self.fence = self._lease.token
+
+    def release_lease(self) -> None:
+        """Let the next rollout at this target; without a lease there is nothing to do."""
+        if self._lease is not None:
+            with suppress(RolloutError):
+                self.journal.release(self._lease)
+            self._lease = None
 
     def note(self, kind: Kind, **body: Any) -> None:
         """Write an entry if the journal takes it, else into a spool file: a rollback does not wait for its record."""

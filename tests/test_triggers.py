@@ -141,6 +141,11 @@ def test_a_failure_that_shows_before_its_request_is_counted_as_one() -> None:
     assert state("MON-2", history(*counters((0, 100, 0), (10, 120, 0), (20, 120, 2)))) is State.BREACHED
 
 
+def test_a_young_window_is_not_called_the_last_five_minutes() -> None:
+    found = verdict("MON-2", history(*counters((0.001, 0, 0), (60.001, 100, 0))))
+    assert found.message == "error rate 0.0 % over the window's 1 min (0 of 100 requests) is not above 5 %"
+
+
 def test_a_short_span_with_few_requests_does_not_judge_by_itself() -> None:
     seen = history(*counters((0, 0, 0), (1000, 1000, 0), (1300, 1000, 0), (1310, 1010, 10)))
     assert state("MON-2", seen) is State.HOLDING

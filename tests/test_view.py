@@ -98,12 +98,12 @@ def test_the_page_says_everything_a_person_needs() -> None:
         "apply 5 of 5 passed",
         "verify 4 of 4 passed",
         "29 min left of 30 min, confirm by 2026-11-23T13:30:00Z",
-        "MON-1  holding      connected      limit connected   n=1      status",
-        "MON-2  holding      1.0 %          limit 5 %         n=100    users",
-        "MON-3  holding      120 ms         limit 200 ms      n=100    users",
-        "MON-4  holding      none           limit none        n=1      alerts",
-        "MON-5  no data      -              limit none        n=0      operator, log, f…",
-        "MON-6  inconclusive 0 of 4 looks … limit 3 in a row… n=4      fallbacks, log, …",
+        "MON-1  holding      connected      limit connected      n=1      status",
+        "MON-2  holding      1.0 %          limit 5 %            n=100    users",
+        "MON-3  holding      120 ms         limit 200 ms         n=100    users",
+        "MON-4  holding      none           limit none           n=1      alerts",
+        "MON-5  no data      -              limit none           n=0      operator, log…",
+        "MON-6  inconclusive 0 of 4 failed  limit 3 in a row/20% n=4      fallbacks, lo…",
         "Way back to ollama:llama3: alive (10 s ago)",
         "Stop: Ctrl-C rolls back, or run: rollout abort 20261123-120000-openai",
     ]
@@ -122,7 +122,7 @@ def test_the_page_fits(width: int, rows: int) -> None:
 
 def test_a_wide_page_cuts_nothing_short() -> None:
     assert not [line for line in page().lines(200) if line.endswith("…") and line.startswith(("MON-1", "MON-2"))]
-    assert any("0 of 4 looks failed" in line for line in page().lines(200))
+    assert any("operator, log, fallbacks, synthetic" in line for line in page().lines(200))
 
 
 @pytest.mark.parametrize("width", [80, 200])
@@ -232,6 +232,11 @@ def test_a_log_gets_one_line_a_minute() -> None:
 def test_a_log_gets_a_line_when_a_trigger_changes_its_mind() -> None:
     sentence = "error rate 12.0 % over the window's 1 min (12 of 100 requests) is above 5 %"
     assert told((1.0, verdicts()), (2.0, verdicts(errors=12))) == [f"MON-2 holding → breached: {sentence}"]
+
+
+def test_a_trigger_that_gathers_data_is_no_news() -> None:
+    assert told((1.0, verdicts(requests=1)), (2.0, verdicts())) == []
+    assert len(told((1.0, verdicts()), (2.0, verdicts(requests=1)))) == 2
 
 
 def test_a_log_gets_a_line_when_the_way_back_dies() -> None:

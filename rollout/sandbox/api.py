@@ -88,6 +88,7 @@ class Api:
     def _disturbed(self, call: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             # Read first: a caller who gave up meanwhile must not stop an activation that was asked for.
+            await request.body()
             provider = request.path_params.get("provider")
             spoiled = await self._gateway.disturb(call, provider.casefold() if provider else None)
             return _rendered(await handler(request), spoiled)
