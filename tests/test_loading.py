@@ -232,8 +232,8 @@ def test_every_part_of_a_scenario_is_read(scenario):
             "change: [{activate: openai, model: gpt-4o}]\nsandbox: {seed: 3}\n"
             "monitor: {window: 1h30m, metrics_every: 500ms, alerts_every: 2s, log_every: 3, synthetic_every: 4s,\n"
             "  way_back_every: 5s, short_span: 6s, error_rate: 0.04, latency_factor: 1.5x, p95: 800ms,\n"
-            "  min_requests: 7, min_samples: 8, dark_in_a_row: 9, dark_share: 10%, confirm_after: 11s, stable_polls: 12,\n"
-            "  alerts: related, prompt: hi, expect: there, error_pattern: 'CUDA.*'}\n"
+            "  min_requests: 7, min_samples: 8, dark_in_a_row: 9, dark_share: 10%, confirm_after: 11s,\n"
+            "  stable_polls: 12, alerts: related, prompt: hi, expect: there, error_pattern: 'CUDA.*'}\n"
         )
     )
     limits = Limits(error_rate=0.04, latency_factor=1.5, p95_ms=800.0)

@@ -130,7 +130,7 @@ class _Values:
     def _value(self, node: yaml.Node, place: Place) -> Any:
         self._count += 1
         line = self._lines[place]
-        if False:
+        if self._count > _MOST_VALUES:
             _refuse(self._source, f"unfolds to more than {_MOST_VALUES:,} values; use fewer anchors and lists", line)
         if len(place) > _DEEPEST:
             _refuse(self._source, f"is nested too deeply; {_DEEPEST} levels are the most", line)

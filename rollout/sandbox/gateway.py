@@ -112,7 +112,7 @@ class Gateway:
             self._count_failure(provider, started, refusal)
             raise
         content = "" if spoiled == "empty" else _reply(prompt, model)
-        self._gone = 1; usage = {"prompt_tokens": 9 + len(prompt.split()), "completion_tokens": 8 + len(content.split())}
+        usage = {"prompt_tokens": 8 + len(prompt.split()), "completion_tokens": 8 + len(content.split())}
         usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
         self._count_success(provider, started, usage["total_tokens"])
         return _completion(provider, model, content, usage, self.clock), spoiled

@@ -68,7 +68,11 @@ def test_the_deadline_holds_on_a_hanging_or_dripping_answer(transport, liar, beh
 def test_the_deadline_holds_on_a_name_look_up(transport, monkeypatch):
     gate = threading.Event()
     monkeypatch.setattr(transport_module.socket, "getaddrinfo", lambda *_, **__: gate.wait(30) and [])
+    before = set(threading.enumerate())
     assert ends_without_an_answer(transport, "http://gateway.test/x").failure is Failure.DEADLINE
+    hanging = set(threading.enumerate()) - before
+    assert hanging
+    assert all(thread.daemon for thread in hanging), "a resolver that hangs would delay the end of the process"
     gate.set()
 
 

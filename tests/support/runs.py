@@ -1,0 +1,401 @@
+"""Run the suite as people do, and read what it leaves: exit code, listing, Allure results, journal, gateway.
+
+    with Lab(tmp_path) as lab:                         # a gateway of its own, and a liar in front of it
+        lab.liar.rule("/alerts", answer(500))
+        run = lab.run("-m", "precheck")
+        assert run.code == 1 and "500" in run.result("PRE-2.5").message
+        assert lab.writes() == []
+
+A lab's scenario, target and policy are small and strict: every clause is demanded, and a window takes three seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import yaml
+
+from rollout.clock import SystemClock
+from rollout.journal import Entry, Journal
+from rollout.record import Record, fold
+from rollout.sandbox.process import Running, find, start, stop
+from rollout.sandbox.settings import SandboxSettings
+from tests.support.liar import Behaviour, Liar, Visit
+
+ROOT = Path(__file__).parents[2]
+LONGEST_RUN_S = 90.0
+POLL_S = 0.02
+# What a run inherits. Everything else, CI's variables and proxies above all, stays out.
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+
+SCENARIO: Mapping[str, Any] = {
+    "target": "lab",
+    "change": {"activate": "openai", "model": "gpt-4o"},
+    "ticket": "LAB-1",
+    "author": "alice",
+    "approved_by": ["bob"],
+    "impact": {"risk": "none", "affects": "nobody", "cost": "none"},
+    "operator": {"name": "carol", "contact": "carol@example.com"},
+    "notify": ["log"],
+    "monitor": {
+        "window": "3s",
+        "metrics_every": "200ms",
+        "alerts_every": "200ms",
+        "log_every": "500ms",
+        "synthetic_every": "200ms",
+        "way_back_every": "1s",
+        "confirm_after": "100ms",
+        "stable_polls": 2,
+        "min_requests": 5,
+        "min_samples": 5,
+        # A machine that is busy with other tests answers slowly; what is slow on purpose is a second slower.
+        "latency_factor": 5,
+    },
+}
+POLICY: Mapping[str, Any] = {"lab": {"window_at_least": "3s", "outside_window": "block"}}
+
+
+def eventually(condition: Callable[[], Any], what: str, within_s: float = 30.0) -> Any:
+    """Return the condition's first true value; fail when there is none in time."""
+    until = time.monotonic() + within_s
+    while not (value := condition()):
+        assert time.monotonic() < until, f"not within {within_s:g} s: {what}"
+        time.sleep(POLL_S)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One check's row in the Allure results.
+
+    Attributes:
+        clause: ``PRE-1.1``; ``Closure`` for the decision.
+        status: ``passed``, ``failed``, ``broken`` or ``skipped``.
+        message: why, as the report shows it.
+        labels: type -> value.
+        attachments: name -> content.
+    """
+
+    clause: str
+    status: str
+    message: str
+    labels: Mapping[str, str]
+    attachments: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process of the suite that has ended.
+
+    Attributes:
+        code: its exit code.
+        out: what it printed, both streams.
+        reports: the reports' folder.
+    """
+
+    code: int
+    out: str
+    reports: Path
+
+    @property
+    def id(self) -> str:
+        """The rollout's id, from the header."""
+        return self._of(r"^rollout: (\S+) \(")
+
+    @property
+    def word(self) -> str:
+        """The verdict: the first words of the closing block."""
+        return self._of(r"^=+ ([A-Z ]+(?:, verified)?): ")
+
+    @property
+    def why(self) -> str:
+        """The reason in the closing block."""
+        return self._of(r"^why: (.*)$")
+
+    @property
+    def folder(self) -> Path:
+        """The rollout's folder."""
+        return self.reports / self.id
+
+    @cached_property
+    def results(self) -> Mapping[str, Result]:
+        """Clause -> its row in the newest directory of Allure results."""
+        runs = self.folder / "allure-results"
+        newest = max(runs.iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+        found = [_result(path) for path in newest.glob("*-result.json")]
+        assert len({each.clause for each in found}) == len(found), "a clause has two results"
+        return {each.clause: each for each in found}
+
+    def result(self, clause: str) -> Result:
+        """Return a clause's row."""
+        return self.results[clause]
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """Clause -> reason of every check that failed, the closure apart."""
+        return {c: r.message for c, r in self.results.items() if r.status == "failed" and c != "Closure"}
+
+    @property
+    def record(self) -> Record:
+        """The rollout as the journal tells it now."""
+        return fold(self.id, entries(self.reports, self.id))
+
+    def _of(self, pattern: str) -> str:
+        found = re.search(pattern, self.out, re.MULTILINE)
+        assert found, f"no {pattern!r} in:\n{self.out}"
+        return found[1]
+
+
+def entries(reports: Path, rollout: str | None = None) -> tuple[Entry, ...]:
+    """Return the journal's entries, of one rollout or of all."""
+    with Journal.open(str(reports / "journal.sqlite"), clock=SystemClock(), create=False) as journal:
+        return journal.entries(rollout)
+
+
+class Process:
+    """The suite at work, in a process of its own that never waits for a terminal."""
+
+    def __init__(self, reports: Path, *args: str, command: tuple[str, ...] = (), env: Mapping[str, str] | None = None):
+        """Start ``pytest --reports=…``, or `command`, from the project's root."""
+        reports.mkdir(parents=True, exist_ok=True)
+        self.reports = reports
+        self._out = reports / f"output-{time.monotonic_ns()}.txt"
+        whole = command or (sys.executable, "-m", "pytest", f"--reports={reports}", "-p", "no:cacheprovider", *args)
+        with self._out.open("wb") as out:
+            self._child = subprocess.Popen(
+                whole, cwd=ROOT, env=_environment(env), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._child.pid
+
+    @property
+    def out(self) -> str:
+        """What it printed so far."""
+        return self._out.read_text(encoding="utf-8", errors="replace")
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._child.send_signal(number)
+
+    def until(self, kind: str, *, at_least: int = 1) -> None:
+        """Return when the journal holds so many entries of the kind."""
+        eventually(lambda: self._count(kind) >= at_least, f"{at_least} entries {kind!r} in the journal\n{self.out}")
+
+    def end(self, within_s: float = LONGEST_RUN_S) -> Run:
+        """Wait for its end."""
+        try:
+            self._child.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"it did not end within {within_s:g} s:\n{self.out}") from None
+        out = self.out
+        self._out.unlink()
+        return Run(self._child.returncode, out, self.reports)
+
+    def kill(self) -> None:
+        """End it whatever it does."""
+        if self._child.poll() is None:
+            self._child.kill()
+            self._child.wait()
+
+    def _count(self, kind: str) -> int:
+        assert self._child.poll() is None, f"it has ended already:\n{self.out}"
+        if not (self.reports / "journal.sqlite").exists():
+            return 0
+        return sum(entry.kind == kind for entry in entries(self.reports))
+
+
+def run(reports: Path, *args: str, env: Mapping[str, str] | None = None) -> Run:
+    """Run ``pytest --reports=…`` with these arguments to its end."""
+    return Process(reports, *args, env=env).end()
+
+
+@contextmanager
+def reports_in(folder: Path) -> Iterator[Path]:
+    """Give a reports' folder; the on-demand gateways that its runs left are stopped afterwards."""
+    reports = folder / "reports"
+    try:
+        yield reports
+    finally:
+        for running in on_demand(reports):
+            stop(running)
+
+
+def on_demand(reports: Path) -> list[Running]:
+    """Return the on-demand gateways that still run."""
+    return [running for folder in reports.glob("sandbox/*") if (running := find(folder)) is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a gateway is: the bytes of its `.env`, the active provider and model, and its limits."""
+
+    env: bytes
+    active: str
+    limits: str
+
+
+class Lab:
+    """A gateway of its own, a liar in front of it, and a strict scenario that goes to the liar.
+
+    Attributes:
+        scenario: the scenario's content; change it before a run.
+        target: the target's.
+        policy: the policy's file.
+        reports: where the runs write.
+        liar: the proxy.
+        sandbox: the gateway behind it.
+    """
+
+    def __init__(self, folder: Path, *, token: str | None = None, **settings: Any) -> None:
+        """Prepare; the gateway starts with the ``with`` block.
+
+        Args:
+            folder: an empty directory.
+            token: the bearer token that the gateway asks for; it is in the runs' environment then.
+            settings: the sandbox's, such as ``users_per_s``.
+        """
+        self.folder, self.reports = folder, folder / "reports"
+        self.scenario, self.policy = deepcopy(dict(SCENARIO)), deepcopy(dict(POLICY))
+        self.env: dict[str, str] = {}
+        self._token = token
+        self._settings = SandboxSettings.from_mapping({"users_per_s": 0, **settings})
+        self._process: Process | None = None
+
+    def __enter__(self) -> Self:
+        """Start the gateway and the liar."""
+        if self._token:
+            os.environ["LAB_GATEWAY_TOKEN"] = self._token
+            self.env["LAB_GATEWAY_TOKEN"] = self._token
+        name = "LAB_GATEWAY_TOKEN" if self._token else None
+        self.sandbox = start(self.folder / "gateway", settings=self._settings, token_env=name)
+        os.environ.pop("LAB_GATEWAY_TOKEN", None)
+        self.liar = Liar(self.sandbox.url)
+        self.liar.__enter__()
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        self.direct = httpx.Client(base_url=self.sandbox.url, headers=headers, timeout=10, trust_env=False)
+        self.target: dict[str, Any] = {
+            "url": self.liar.url,
+            "twin": f"{self.liar.url}/twin",
+            "environment": "lab",
+            "timeouts": {"read": "10s", "chat": "10s", "activate": "2s"},
+        }
+        if name:
+            self.target |= {"token_env": name, "twin_token_env": name}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop whatever still runs."""
+        if self._process is not None:
+            self._process.kill()
+        self.direct.close()
+        self.liar.__exit__()
+        stop(self.sandbox)
+
+    # Runs
+
+    def options(self) -> list[str]:
+        """Write scenario, targets and policy, and return the options that name them."""
+        files = {"lab": self.scenario, "targets": {"lab": self.target}, "policy": self.policy}
+        for name, content in files.items():
+            (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return [f"--scenario={self.folder / 'lab.yaml'}"]
+
+    def begin(self, *args: str) -> Process:
+        """Start a run of the scenario as it is now."""
+        self._process = Process(self.reports, *self.options(), *args, env=self.env)
+        return self._process
+
+    def run(self, *args: str) -> Run:
+        """Run the scenario as it is now, to its end."""
+        return self.begin(*args).end()
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Send the run that was begun last a signal."""
+        assert self._process is not None
+        self._process.signal(number)
+
+    # The gateway, past the liar
+
+    def state(self) -> State:
+        """Return what the gateway is now."""
+        config = self.direct.get("/api/v1/config/runtime").json()["config"]
+        limits = self.direct.get("/api/v1/governance/status").json()["cost_limits"]
+        kept = {scope: (limit["soft_limit_usd"], limit["hard_limit_usd"]) for scope, limit in limits.items()}
+        active = self.direct.get("/api/v1/providers").json()["active_provider"]
+        assert config["ACTIVE_PROVIDER"] == active, f"{active} is active, and configured is {config['ACTIVE_PROVIDER']}"
+        return State(self.sandbox.env_file.read_bytes(), f"{active}:{config['LLM_MODEL_NAME']}", json.dumps(kept))
+
+    def writes(self) -> list[str]:
+        """Return the providers that the suite activated on the gateway, in order; limits count as writes too."""
+        seen = self.direct.get("/sandbox/requests").json()
+        ours = [each for each in seen if each["method"] == "POST" and each["user"] == "rollout"]
+        writes = [each["path"] for each in ours if re.search(r"/(activate|limits)$", each["path"])]
+        return [path.removeprefix("/api/v1/providers/").removesuffix("/activate") for path in writes]
+
+    def faults(self, *faults: Mapping[str, Any]) -> None:
+        """Set faults on the gateway, in place of earlier ones."""
+        self.direct.put("/sandbox/faults", json=list(faults)).raise_for_status()
+
+    def alert(self, alert_type: str = "DATA_LOSS", provider: str | None = None) -> None:
+        """Let a critical alert fire."""
+        alert = {"severity": "critical", "alert_type": alert_type, "provider": provider}
+        self.direct.post("/sandbox/alerts", json={k: v for k, v in alert.items() if v}).raise_for_status()
+
+    def intrude(self, provider: str = "vllm", model: str = "gemma-3-4b-it") -> None:
+        """Let somebody else activate a provider."""
+        self.direct.post(f"/api/v1/providers/{provider}/activate", json={"model": model}).raise_for_status()
+
+    def once(self, path: str, action: Callable[[], object], *, method: str | None = None, nth: int = 1) -> None:
+        """Do something after the nth request to `path` was answered by the gateway, before the suite hears of it."""
+        self.liar.rule(path, then(action), method=method, nth=nth)
+
+
+def then(action: Callable[[], object]) -> Behaviour:
+    """Forward, do the action, and pass the answer on."""
+
+    async def behaviour(visit: Visit) -> None:
+        reply = await visit.forward()
+        action()
+        await visit.reply(reply)
+
+    return behaviour
+
+
+def junit(path: Path) -> Mapping[str, int]:
+    """Return the counts of a junit.xml."""
+    suite = next(ET.parse(path).getroot().iter("testsuite"))  # noqa: S314 - written by the run under test
+    return {name: int(suite.get(name, "-1")) for name in ("tests", "failures", "errors", "skipped")}
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return kept | {"USER": "tester", "COLUMNS": "200", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"} | dict(extra or {})
+
+
+def _result(path: Path) -> Result:
+    body = json.loads(path.read_text(encoding="utf-8"))
+    labels = {label["name"]: label["value"] for label in body["labels"]}
+    attachments = {
+        each["name"]: (path.parent / each["source"]).read_text(encoding="utf-8") for each in body.get("attachments", ())
+    }
+    clause = re.split(r"[ :]", labels["story"])[0]
+    return Result(clause, body["status"], body.get("statusDetails", {}).get("message", ""), labels, attachments)

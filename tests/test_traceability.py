@@ -1,0 +1,43 @@
+"""Every clause has one owner, and every owner names a clause."""
+
+from pathlib import Path
+
+from rollout.clauses import CLAUSES, Owner
+from rollout.rollback import PROOF
+from rollout.traceability import owners, table
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_clause_that_a_check_owns_has_exactly_one_check():
+    found = owners()
+    wanted = {clause.id for clause in CLAUSES.values() if clause.owner is Owner.CHECK}
+    assert {clause for clause, checks in found.items() if len(checks) == 1} == wanted
+
+
+def test_no_check_names_a_clause_that_is_unknown_or_owned_by_something_else():
+    assert [clause for clause in owners() if CLAUSES[clause].owner is not Owner.CHECK] == []
+
+
+def test_every_step_that_proves_a_rollback_is_a_clause():
+    assert all(CLAUSES[clause].owner is Owner.ROLLBACK for clause in PROOF)
+
+
+def test_a_check_without_its_clause_is_missed(tmp_path):
+    folder = tmp_path / "checks"
+    folder.mkdir()
+    (folder / "test_x.py").write_text('@clause("PRE-1.1")\ndef test_a():\n    pass\n\ndef test_b():\n    pass\n')
+    assert owners(folder) == {"PRE-1.1": ("checks/test_x.py::test_a",)}
+    assert "| PRE-1.2 | Provider status is backed up | **nobody** |" in table(owners(folder))
+
+
+def test_the_page_is_what_the_code_says():
+    page = (ROOT / "docs" / "TRACEABILITY.md").read_text(encoding="utf-8")
+    assert page == table(owners()), "run: python -m rollout.traceability > docs/TRACEABILITY.md"
+
+
+def test_the_page_names_what_is_not_built_yet():
+    later = [clause.id for clause in CLAUSES.values() if clause.owner is Owner.LATER]
+    assert later
+    assert all(f"| {clause} |" in table({}) for clause in later)
+    assert f"Not built yet: {', '.join(later)}." in table({})
