@@ -15,7 +15,7 @@ from rollout.samples import Baseline, Context, Sample
 from rollout.sources import gateway_sources
 from rollout.triggers import State, Verdict
 from rollout.view import View
-from rollout.workspace import Rollout
+from rollout.workspace import LEASE_S, Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ def bake(rollout: Rollout, view: View) -> Watched:
         raise NotCleared(f"the log {rollout.target.log_file} cannot be followed: {error.strerror}") from error
 
     def keep(sample: Sample) -> None:
+        rollout.hold_lease(LEASE_S / 2)
         rollout.write(Kind.SAMPLE, **sample.record())
         view.sample(sample)
 

@@ -8,10 +8,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.errors import ExitCode, RolloutError
+from rollout.errors import ExitCode, RolloutError, TryLater
 from rollout.sandbox import command as sandbox
 
 if TYPE_CHECKING:
@@ -133,14 +134,19 @@ def _chosen(journal: Journal, wanted: str | None) -> Record:
 
 def _rollback(args: argparse.Namespace) -> int:
     from rollout.closure import take_back  # noqa: PLC0415 - heavy
-    from rollout.session import reopened  # noqa: PLC0415
+    from rollout.session import end_embedded, reopened  # noqa: PLC0415
 
     with _journal(args) as journal:
         record = _chosen(journal, args.id)
         if not record.wrote:
             raise RolloutError(f"rollout {record.id} wrote nothing to the gateway; there is nothing to take back")
         with reopened(journal, record, Path(args.reports).absolute(), os.environ) as rollout:
+            with suppress(TryLater):
+                # Fences off whoever watches it; a rollback never waits for a lease.
+                rollout.take_lease()
             closure = take_back(rollout, f"{getpass.getuser()}: {args.reason}", {}, os.environ)
+            rollout.release_lease()
+            end_embedded(rollout)
     print(f"{closure.word}: {record.id}\nwhy: {closure.why}")
     for row in closure.rollback:
         print(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")

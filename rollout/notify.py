@@ -26,7 +26,7 @@ def announce(rollout: Rollout, event: str, title: str, body: str, env: Mapping[s
     """
     told = {
         row["channel"]: Delivery(row["channel"], row["accepted"], row["detail"])
-        for row in rollout.record().notified
+        for row in rollout.known().notified
         if row["event"] == event and row["accepted"]
     }
     for channel in rollout.scenario.notify:

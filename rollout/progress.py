@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +18,7 @@ from rollout import evidence
 from rollout.backup import recorded
 from rollout.bake import bake
 from rollout.clauses import PHASES, Clause
+from rollout.clock import stamp
 from rollout.embedded import hold
 from rollout.errors import ExitCode, RolloutError, TryLater
 from rollout.listing import Listing
@@ -25,6 +27,7 @@ from rollout.record import Decision, Kind, Record
 from rollout.session import Session, finish
 from rollout.triggers import State, Verdict
 from rollout.view import Heading, view_for
+from rollout.watchdog import Watchdog, arm
 
 NOT_RUN = evidence.NOT_RUN
 _TAKEN_BACK = {
@@ -57,6 +60,7 @@ class Progress:
         self._try_later = True
         self._trouble: str | None = None
         self._setup_s = 0.0
+        self._watchdog: Watchdog | None = None
         self._code = int(ExitCode.ROLLBACK_FAILED)
 
     # What may run
@@ -95,8 +99,9 @@ class Progress:
             return
         if self.session.refusal is not None:
             raise self.session.refusal
-        if clause.phase != PHASES[0] and not self.session.rollout.fence:
+        if clause.phase != PHASES[0] and self.session.rollout.lease is None:
             self.session.rollout.take_lease()
+            self._watchdog = arm(self.session)
 
     # What came of it
 
@@ -215,7 +220,22 @@ class Progress:
             self._decide(lambda: closing.Closure(None, "TRY LATER", ": ".join(why), self._missing()))
         self._decide(lambda: closing.close(rollout, session.phases, session.plan, self.env))
         assert self.closed is not None  # noqa: S101 - for the type checker
+        self._leave(self.closed)
         return self.closed
+
+    def _leave(self, closed: closing.Closure) -> None:
+        """Tell the watchdog what is left to do; only now, because until here a death must still roll back."""
+        watchdog, self._watchdog = self._watchdog, None
+        if watchdog is None:
+            return
+        rollout = self.session.rollout
+        if closed.decision is not None or not rollout.known().wrote:
+            watchdog.dismiss()
+            return
+        deadline = rollout.clock.now() + timedelta(seconds=rollout.policy.confirm_within_s)
+        rollout.hold_lease(rollout.policy.confirm_within_s)
+        rollout.note(Kind.HANDOVER, deadline=stamp(deadline))
+        watchdog.hand_over(deadline)
 
     def _decide(self, work: Callable[[], closing.Closure]) -> None:
         if self.closed is not None:

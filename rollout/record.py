@@ -23,6 +23,8 @@ class Kind(StrEnum):
     OUTCOME = "outcome"
     SAMPLE = "sample"
     VERDICT = "verdict"
+    ARMED = "armed"
+    HANDOVER = "handover"
     NOTIFIED = "notified"
     ABORT = "abort"
     ROLLBACK = "rollback"
@@ -119,6 +121,8 @@ class Record:
         alerts: the critical alerts that were firing before the change.
         writes: every announced write, in order.
         notified: events that were announced to people.
+        armed: the latest watchdog's process and host.
+        handover: until when the next phase must have begun.
         abort: the first abort that was asked for.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
@@ -137,6 +141,8 @@ class Record:
     alerts: Mapping[str, Any] | None = None
     writes: list[Write] = field(default_factory=list)
     notified: list[Mapping[str, Any]] = field(default_factory=list)
+    armed: Mapping[str, Any] | None = None
+    handover: Mapping[str, Any] | None = None
     abort: Mapping[str, Any] | None = None
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -180,7 +186,7 @@ def fold(rollout: str, entries: Iterable[Entry]) -> Record:
     return record
 
 
-_LATEST = frozenset({Kind.BACKUP, Kind.BASELINE, Kind.COUNTERS, Kind.ALERTS})
+_LATEST = frozenset({Kind.BACKUP, Kind.BASELINE, Kind.COUNTERS, Kind.ALERTS, Kind.ARMED, Kind.HANDOVER})
 """Kinds of which the latest entry counts, as the record's attribute of the same name."""
 
 

@@ -132,7 +132,7 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
         reason: why, for the record (RBK-5.1).
     """
     began = rollout.clock.monotonic()
-    record = rollout.record()
+    record = rollout.known()
     way = _Way(rollout, rollout.gateway.uninterruptible(), recorded(record.backup), record, reason)
     rollout.note(Kind.ROLLBACK, reason=reason)
     way.step("RBK-1.1", lambda: _assess(way))

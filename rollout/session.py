@@ -25,7 +25,7 @@ from rollout.plan import left_out, plan
 from rollout.record import FOLDED, Decision, Kind, Record, fold
 from rollout.redaction import Redactor
 from rollout.request import EMBEDDED, Request
-from rollout.sandbox.process import Running, stop
+from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 from rollout.target import Target
 from rollout.workspace import Rollout
@@ -46,6 +46,7 @@ class Session:
         refusal: why this run may not go on; None if it may.
         resumed: whether an earlier process opened the rollout.
         embedded: the on-demand gateway; None where another one is used.
+        journal_url: where the journal is; it may hold a password.
         exchanges: what was said to the gateway since they were last attached to a check.
         remarks: what the header should say besides.
     """
@@ -57,6 +58,7 @@ class Session:
     refusal: RolloutError | None
     resumed: bool
     embedded: Running | None
+    journal_url: str = field(repr=False)
     exchanges: list[Exchange]
     remarks: list[str] = field(default_factory=list)
 
@@ -116,7 +118,15 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     rollout.write(Kind.RUN, run=rollout.run, phases=list(options.phases), pid=os.getpid())
     spared = left_out(rollout.scenario, target, rollout.policy)
     return Session(
-        rollout, options.phases, spared, plan(options.phases, spared), refusal, earlier is not None, embedded, exchanges
+        rollout=rollout,
+        phases=options.phases,
+        left_out=spared,
+        plan=plan(options.phases, spared),
+        refusal=refusal,
+        resumed=earlier is not None,
+        embedded=embedded,
+        journal_url=options.journal,
+        exchanges=exchanges,
     )
 
 
@@ -168,7 +178,8 @@ def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, 
     request = _as_opened(record)
     redactor, clock = Redactor(known_secrets(request.target, env)), SystemClock()
     folder = reports / "sandbox" / record.id
-    embedded = reach(folder, request.scenario.sandbox, request.target.token_env) if folder.exists() else None
+    if folder.exists():
+        reach(folder, request.scenario.sandbox, request.target.token_env)
     rollout = Rollout(
         id=record.id,
         run=f"{clock.now():%Y%m%d-%H%M%S}-rollback-{os.getpid()}",
@@ -193,8 +204,13 @@ def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, 
         yield rollout
     finally:
         rollout.gateway.close()
-        if embedded is not None and rollout.record().closed is not None:
-            stop(embedded)
+
+
+def end_embedded(rollout: Rollout) -> None:
+    """End the rollout's own gateway once the rollout is closed."""
+    running = find(rollout.folder.parent / "sandbox" / rollout.id)
+    if running is not None and rollout.known().closed is not None:
+        stop(running)
 
 
 def _as_opened(record: Record) -> Request:

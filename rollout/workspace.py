@@ -19,6 +19,9 @@ from rollout.redaction import Redactor
 from rollout.scenario import ProviderChange, Scenario
 from rollout.target import Target
 
+LEASE_S = 60.0
+"""How long a lease outlives whoever renews it; half of it is left at every renewal."""
+
 
 @dataclass(slots=True)
 class Rollout:
@@ -37,7 +40,7 @@ class Rollout:
         clock: the time.
         stop: set when somebody asks the run to stop.
         redactor: takes secrets out of everything that is written.
-        fence: fencing token of the lease; 0 while none is held.
+        lease: the right to change the target; None before it is taken and after it was given back.
     """
 
     id: str
@@ -52,8 +55,8 @@ class Rollout:
     clock: Clock
     stop: StopFlag
     redactor: Redactor
-    fence: int = field(default=0)
-    _lease: Lease | None = field(default=None)
+    lease: Lease | None = field(default=None)
+    _known: Record | None = field(default=None)
 
     @property
     def change(self) -> ProviderChange:
@@ -61,8 +64,26 @@ class Rollout:
         return self.scenario.changes[0]
 
     def record(self) -> Record:
-        """Return the rollout as the journal tells it now."""
-        return fold(self.id, self.journal.entries(self.id, *FOLDED))
+        """Return the rollout as the journal tells it now.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        self._known = fold(self.id, self.journal.entries(self.id, *FOLDED))
+        return self._known
+
+    def known(self) -> Record:
+        """Return the rollout as the journal tells it now, or told it last: a rollback does not wait for its record.
+
+        Raises:
+            JournalError: the journal cannot be read, and never could.
+        """
+        try:
+            return self.record()
+        except JournalError:
+            if self._known is None:
+                raise
+            return self._known
 
     def write(self, kind: Kind, **body: Any) -> Entry:
         """Write an entry that must be on disk before what follows.
@@ -70,24 +91,47 @@ class Rollout:
         Raises:
             JournalError: it is not; what follows must not happen.
         """
-        return self.journal.append(self.id, kind, {**body, "fence": self.fence})
+        return self.journal.append(self.id, kind, {**body, "fence": self.lease.token if self.lease else 0})
+
+    @property
+    def place(self) -> str:
+        """What a lease is held on: the effective URL, whatever name a scenario gives the target."""
+        return self.target.url or self.target.name
 
     def take_lease(self) -> None:
-        """Become the one rollout that may change this target, until it is closed or nobody has confirmed it in time.
+        """Become the one rollout that may change this target. Again by the same rollout gives a newer fencing token.
 
         Raises:
-            TryLater: another rollout holds the lease.
+            LeaseHeld: another rollout holds the target.
         """
-        for_s = self.scenario.monitor.window_s + self.policy.confirm_within_s
-        self._lease = self.journal.acquire(self.target.url or self.target.name, self.id, self.run, for_s)
-        self.fence = self._lease.token
+        self.lease = self.journal.acquire(self.place, self.id, self.run, LEASE_S)
+
+    def hold_lease(self, for_s: float = LEASE_S) -> None:
+        """Keep the lease for at least `for_s` seconds from now; without one there is nothing to keep.
+
+        Raises:
+            LeaseLost: somebody newer holds the target; nothing may be written any more.
+        """
+        if self.lease is not None and self._left_s() < for_s:
+            self.lease = self.journal.renew(self.lease, max(for_s, LEASE_S))
 
     def release_lease(self) -> None:
         """Let the next rollout at this target; without a lease there is nothing to do."""
-        if self._lease is not None:
+        if self.lease is not None:
             with suppress(RolloutError):
-                self.journal.release(self._lease)
-            self._lease = None
+                self.journal.release(self.lease)
+            self.lease = None
+
+    def superseded(self) -> bool:
+        """Tell whether somebody with a newer token has taken this rollout or its target over.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        return self.lease is not None and self.journal.newest_token(self.place) != self.lease.token
+
+    def _left_s(self) -> float:
+        return 0.0 if self.lease is None else (self.lease.until - self.clock.now()).total_seconds()
 
     def note(self, kind: Kind, **body: Any) -> None:
         """Write an entry if the journal takes it, else into a spool file: a rollback does not wait for its record."""
@@ -110,8 +154,12 @@ class Rollout:
         A refused write changed nothing. Any other failure leaves it unknown whether it did.
 
         Raises:
+            LeaseLost: somebody newer holds the target, so the write must not happen; never on the way back.
             JournalError: the intent is not on disk, so the write must not happen; never on the way back.
         """
+        if direction != "back":
+            # The gateway knows no fencing: what is sent must have ended before anybody else may start.
+            self.hold_lease(2 * self.target.timeouts.activate_s)
         intent = self._intent(step, direction, to)
         try:
             yield

@@ -58,7 +58,7 @@ Severity = Annotated[Literal["info", "warning", "critical"], BeforeValidator(_fo
 class Shape(BaseModel):
     """The base of every documented shape."""
 
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore", frozen=True)
+    model_config = ConfigDict(allow_inf_nan=False, extra="ignore", frozen=True)
 
 
 class _Connection(Shape):

@@ -34,7 +34,7 @@ class Journal:
         self._store = store
         self._clock = clock
         self._redact = redact
-        self._host = host
+        self.host = host
 
     @classmethod
     def open(
@@ -138,12 +138,12 @@ class Journal:
             return None
         with self._store.read() as connection:
             owner = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "host"))
-        return None if owner == self._host else str(owner)
+        return None if owner == self.host else str(owner)
 
     def claim_host(self) -> None:
         """Note this host as the file's own; for a caller who has seen that no rollout is open on the former one."""
         with self._store.write() as connection:
-            connection.execute(update(schema.meta).where(schema.meta.c.key == "host").values(value=self._host))
+            connection.execute(update(schema.meta).where(schema.meta.c.key == "host").values(value=self.host))
 
     def acquire(self, target: str, rollout: str, holder: str, for_s: float) -> Lease:
         """Take a target for `for_s` seconds with a new fencing token; again by the same rollout prolongs it.
@@ -207,7 +207,7 @@ class Journal:
         with self._store.write() as connection:
             # Asked again under the lock: two first runs at once make the tables once.
             if not schema.is_present(connection, self._store.where):
-                schema.create(connection, self._host, stamp(self._clock.now()))
+                schema.create(connection, self.host, stamp(self._clock.now()))
 
     def _read(self, query: Select[Any]) -> tuple[Entry, ...]:
         with self._store.read() as connection:

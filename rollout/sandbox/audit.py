@@ -28,7 +28,7 @@ class Audit:
         error: str | None = None,
     ) -> None:
         """Add one entry; `error` says why it failed, None that it succeeded."""
-        self._entries.append(
+        self._entries.appendleft(
             {
                 "timestamp": moment.isoformat(timespec="microseconds"),
                 "action": action,

@@ -110,8 +110,7 @@ def find(directory: Path) -> Running | None:
         running = Running(str(record["url"]), int(record["pid"]), str(record["instance"]), directory.absolute())
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    about = _about(running)
-    return running if about and about.get("instance") == running.instance else None
+    return running if _about(running) else None
 
 
 def refuse_second(directory: Path) -> None:
@@ -185,9 +184,9 @@ def _ended(running: Running, clock: Clock) -> bool:
 def _is_this_instance(running: Running) -> bool:
     """Tell whether the process is alive and is this very sandbox: a pid may have passed to somebody else."""
     child = _CHILDREN.get(running.pid)
-    if child is not None and child.poll() is not None:
-        return False
-    # A zombie has no arguments any more; a sandbox that a person started has no instance among them, but answers.
+    if child is not None:
+        return child.poll() is None
+    # Another's zombie has no arguments any more; a sandbox that a person started has no instance among them, but answers.
     return running.instance in _arguments(running.pid) or _about(running) is not None
 
 

@@ -191,7 +191,6 @@ def test_a_slow_activation_lands_although_its_caller_gave_up(api: httpx.Client):
 
 
 def test_a_fault_since_activation_strikes_after_the_change_and_spares_the_way_back(api: httpx.Client):
-    """Activating the same provider once more is no change, and starts nothing anew."""
     set_faults(api, {"provider": "openai", "since": "activation", "after_s": 0.3, "status": "offline"})
     status = "/api/v1/providers/openai/status"
 
@@ -206,6 +205,13 @@ def test_a_fault_since_activation_strikes_after_the_change_and_spares_the_way_ba
     assert SystemClock().monotonic() - begun < 2
     assert api.post("/api/v1/providers/ollama/activate").status_code == 200
     assert ask(api).status_code == 200
+
+
+def test_activating_the_active_provider_once_more_is_no_change_from_another(api: httpx.Client):
+    """APP-0.2 does that before the change; it must not set off what waits for the change."""
+    set_faults(api, {"provider": "ollama", "since": "activation", "status": "offline"})
+    assert api.post("/api/v1/providers/ollama/activate", json={"model": "gemma3:4b"}).status_code == 200
+    assert api.get("/api/v1/providers/ollama/status").json()["connection_status"]["status"] == "connected"
 
 
 @pytest.mark.parametrize("body", [b"{}", b"nonsense", b'[{"provider": "nosuch", "hang": true}]', b'["x"]'])

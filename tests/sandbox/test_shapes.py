@@ -199,6 +199,13 @@ def test_limits_are_set_and_reported_as_recorded(api: httpx.Client):
     assert status.json()["rate_limits"]["provider:openai"]["max_requests_per_minute"] == 60
 
 
+def test_a_limit_that_is_not_given_stays_as_it_is(api: httpx.Client):
+    limits = {"limit_type": "cost", "scope": "provider:vllm"}
+    api.post("/api/v1/governance/limits", json=limits | {"soft_limit_usd": 3.0, "hard_limit_usd": 4.0})
+    answer = api.post("/api/v1/governance/limits", json=limits | {"hard_limit_usd": 5.0})
+    assert answer.json()["limit"] == {"soft_limit_usd": 3.0, "hard_limit_usd": 5.0}
+
+
 def test_limits_that_make_no_sense_are_refused_as_recorded(api: httpx.Client):
     before = api.get("/api/v1/governance/status").json()["cost_limits"]
     path, scope = "/api/v1/governance/limits", {"limit_type": "cost", "scope": "openai"}

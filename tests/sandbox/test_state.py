@@ -46,10 +46,12 @@ def test_a_restart_on_the_same_port_keeps_what_is_on_disk_and_loses_what_is_in_m
         ask(http)
         config = http.get("/api/v1/config/runtime").json()
         boot_id = http.get("/api/v1/system/status").json()["boot_id"]
+    assert "/api/v1/chat/completions" in running.log_file.read_text()
     stop(running)
     again = launch(running.directory, port=int(running.url.rpartition(":")[2]))
     assert again.url == running.url
     assert again.instance != running.instance
+    assert "/api/v1/chat/completions" not in again.log_file.read_text()
     with client(again) as http:
         assert http.get("/api/v1/providers").json()["active_provider"] == "openai"
         assert http.get("/api/v1/config/runtime").json() == config

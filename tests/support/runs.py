@@ -67,7 +67,8 @@ SCENARIO: Mapping[str, Any] = {
         "latency_factor": 5,
     },
 }
-POLICY: Mapping[str, Any] = {"lab": {"window_at_least": "3s", "outside_window": "block"}}
+# Only the policy of this name lets a scenario be looser than the procedure; here it demands every clause.
+POLICY: Mapping[str, Any] = {"sandbox": {"window_at_least": "3s", "not_demanded": [], "outside_window": "block"}}
 
 
 def eventually(condition: Callable[[], Any], what: str, within_s: float = 30.0) -> Any:
@@ -295,7 +296,7 @@ class Lab:
         self.target: dict[str, Any] = {
             "url": self.liar.url,
             "twin": f"{self.liar.url}/twin",
-            "environment": "lab",
+            "environment": "sandbox",
             "timeouts": {"read": "10s", "chat": "10s", "activate": "2s"},
         }
         if name:

@@ -1,0 +1,222 @@
+"""The process that rolls back when the runner is gone (safety rule 4).
+
+It is started before the first write, loads everything, reads the backup, and says ``armed``. The runner holds the write
+end of a pipe: a pipe that closes without a word means that the runner died. A runner that ends a phase in order hands
+over with a deadline; then the watchdog waits for a newer token, for the closure, or for the deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO, TypeVar
+
+from rollout.backup import recorded, same_place, where_it_is
+from rollout.clock import SystemClock, stamp
+from rollout.closure import take_back
+from rollout.documents import log_operation
+from rollout.errors import JournalError, RolloutError
+from rollout.journal import Journal
+from rollout.record import FOLDED, Kind, fold
+from rollout.redaction import Redactor
+from rollout.session import Session, end_embedded, reopened
+from rollout.workspace import LEASE_S, Rollout
+
+T = TypeVar("T")
+
+ARMED = b"armed\n"
+CLOSED = b"closed\n"
+ARMED_WITHIN_S = 20.0
+LOOK_EVERY_S = 2.0
+"""How often it looks for a newer token after a handover."""
+
+GRACE_S = 30.0
+"""How long it goes on asking a journal that cannot be reached, before it acts as the sole owner or not at all."""
+
+
+class Watchdog:
+    """The runner's end: arms it, hands over to it, dismisses it."""
+
+    def __init__(self, child: subprocess.Popen[bytes], rollout: Rollout) -> None:
+        """Keep the write end of the pipe; it closes when this process ends, however it ends."""
+        self._child = child
+        self._rollout = rollout
+
+    def dismiss(self) -> None:
+        """Say that the rollout is closed: nothing is left to watch."""
+        self._say(CLOSED)
+
+    def hand_over(self, deadline: datetime) -> None:
+        """Leave the change to the watchdog until the next phase takes over, or until `deadline`."""
+        self._say(f"{stamp(deadline)}\n".encode())
+
+    def _say(self, word: bytes) -> None:
+        pipe = self._child.stdin
+        if pipe is None or pipe.closed:
+            return
+        try:
+            pipe.write(word)
+            pipe.close()
+        except OSError:
+            # It is gone, and with it what it was for; `rollout recover` closes that gap.
+            return
+
+
+def arm(session: Session) -> Watchdog:
+    """Start the watchdog of a rollout and wait until it is armed. Call it with the lease taken, before the first write.
+
+    Raises:
+        RolloutError: it did not say so in time; nothing may be written.
+    """
+    rollout = session.rollout
+    rollout.folder.mkdir(parents=True, exist_ok=True)
+    order = {"journal": session.journal_url, "reports": str(rollout.folder.parent), "rollout": rollout.id}
+    with (rollout.folder / "watchdog.log").open("ab") as log:
+        # A session of its own, so that a terminal's Ctrl-C does not reach it; no inherited stdout, so that a pipe
+        # behind pytest does not wait for it; an argument list without secrets: the journal's URL goes over the pipe.
+        child = subprocess.Popen(
+            [sys.executable, "-m", "rollout.watchdog"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            env=_environment(os.environ),
+        )
+    watchdog = Watchdog(child, rollout)
+    assert child.stdin is not None  # noqa: S101 - for the type checker
+    assert child.stdout is not None  # noqa: S101
+    child.stdin.write(json.dumps(order).encode() + b"\n")
+    child.stdin.flush()
+    if _first_line(child.stdout) != ARMED:
+        child.kill()
+        child.wait()
+        raise RolloutError(
+            f"the watchdog was not armed within {ARMED_WITHIN_S:.0f} s, so nothing is applied; "
+            f"see {rollout.folder / 'watchdog.log'}"
+        )
+    child.stdout.close()
+    rollout.write(Kind.ARMED, pid=child.pid, runner=os.getpid(), host=rollout.journal.host)
+    return watchdog
+
+
+def _environment(env: Mapping[str, str]) -> dict[str, str]:
+    # GitHub's runner ends what carries this variable when a job ends, a cancelled one above all.
+    return {name: value for name, value in env.items() if name != "RUNNER_TRACKING_ID"}
+
+
+def _first_line(pipe: IO[bytes]) -> bytes:
+    ready, _, _ = select.select([pipe], [], [], ARMED_WITHIN_S)
+    return pipe.readline() if ready else b""
+
+
+@dataclass(slots=True)
+class Watch:
+    """The watchdog's own end.
+
+    Attributes:
+        rollout: what it watches, everything loaded.
+        pipe: the read end.
+        env: where channels find their URLs.
+    """
+
+    rollout: Rollout
+    pipe: int
+    env: Mapping[str, str]
+
+    def run(self) -> None:
+        """Wait for a word, or for the pipe to close without one."""
+        while not select.select([self.pipe], [], [], LEASE_S / 4)[0]:
+            self._keep_lease()
+        word = os.read(self.pipe, 1024)
+        if not word:
+            self.act("the runner died: its pipe closed without a word")
+        elif word != CLOSED:
+            self._wait_until(datetime.fromisoformat(word.decode().strip()))
+
+    def _wait_until(self, deadline: datetime) -> None:
+        """Stay until a newer token takes over, the rollout is closed, or the deadline passes."""
+        while self.rollout.clock.now() < deadline:
+            if self._patiently(self._is_over, otherwise=lambda: False):
+                return
+            self.rollout.clock.wait(LOOK_EVERY_S)
+        self.act(f"nobody confirmed the change by {stamp(deadline)}")
+
+    def act(self, why: str) -> None:
+        """Roll back, unless the rollout is closed, has written nothing, or belongs to a newer token."""
+        if self._patiently(self._is_over, otherwise=lambda: not self._is_sole_owner()):
+            return
+        closure = take_back(self.rollout, f"watchdog: {why}", {}, self.env)
+        log_operation(self.rollout, f"watchdog: {why}; {closure.word}")
+        self.rollout.release_lease()
+
+    def _is_over(self) -> bool:
+        record = self.rollout.record()
+        return record.closed is not None or self.rollout.superseded() or not record.wrote
+
+    def _is_sole_owner(self) -> bool:
+        """Without a journal: only while our own lease runs, and only if the gateway holds exactly what we applied."""
+        lease = self.rollout.lease
+        if lease is None or lease.until <= self.rollout.clock.now():
+            return False
+        try:
+            return same_place(where_it_is(self.rollout.gateway, self.rollout.target), self.rollout.change)
+        except RolloutError:
+            return False
+
+    def _keep_lease(self) -> None:
+        try:
+            self.rollout.hold_lease(LEASE_S / 2)
+        except JournalError:
+            return  # lost or out of reach: whether to act is decided when there is something to do
+
+    def _patiently(self, ask: Callable[[], T], otherwise: Callable[[], T]) -> T:
+        until = self.rollout.clock.now() + timedelta(seconds=GRACE_S)
+        while True:
+            try:
+                return ask()
+            except JournalError:
+                if self.rollout.clock.now() >= until:
+                    return otherwise()
+                self.rollout.clock.wait(LOOK_EVERY_S)
+
+
+def main() -> int:
+    """Run as a process: the order comes over standard input, and so does everything after it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    order = json.loads(_line(sys.stdin.fileno()))
+    journal = Journal.open(order["journal"], clock=SystemClock(), redact=Redactor().value)
+    record = fold(order["rollout"], journal.entries(order["rollout"], *FOLDED))
+    with reopened(journal, record, Path(order["reports"]), os.environ) as rollout:
+        recorded(rollout.record().backup)
+        rollout.lease = journal.holder(rollout.place)
+        os.write(sys.stdout.fileno(), ARMED)
+        # The runner's end of this pipe closes next; nothing may be written there any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        Watch(rollout, sys.stdin.fileno(), os.environ).run()
+        end_embedded(rollout)
+    journal.close()
+    return 0
+
+
+def _line(source: int) -> bytes:
+    """Read one line byte by byte: what follows it must stay in the pipe."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(source, 1)
+        if not byte:
+            raise SystemExit(1)
+        line += byte
+    return line
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""How each check fails: one table, one row or more for every clause, each run end to end against a real gateway.
+
+A row's fault is set up before the run, or by the liar at the very moment at which it has to happen. After the run the
+clause of the row has failed for the row's reason, the exit code is the row's, and the gateway is what it was before.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rollout.clauses import PHASES, planned
+from rollout.evidence import Show
+from rollout.policy import Policy
+from rollout.redaction import Redactor
+from rollout.scenario import Monitor
+from tests.support.liar import answer, edited, effect_without_success, html
+from tests.support.runs import Lab
+
+LAST_READ_BEFORE_THE_WINDOW = "/admin/audit"
+"""The check after it, VER-4, reads configuration and limits only."""
+
+APPLY = ("-m", "precheck or apply")
+VERIFY = ("-m", "precheck or apply or verify")
+PRECHECK = ("-m", "precheck")
+ALL: tuple[str, ...] = ()
+
+NO_WRITE: tuple[str, ...] = ()
+PROOF = ("ollama",)
+THERE_AND_BACK = ("ollama", "openai", "ollama")
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one clause fails.
+
+    Attributes:
+        clause: the clause.
+        fault: sets the fault up.
+        says: a part of the reason that the row of the clause must show.
+        code: the exit code.
+        run: the options that choose the phases.
+        writes: the providers that the suite activated on the gateway, in order.
+        as_before: whether the gateway must end as it was before the run.
+        settings: the gateway's settings.
+        case: tells rows of one clause apart.
+    """
+
+    clause: str
+    fault: Callable[[Lab], object]
+    says: str
+    code: int = 1
+    run: tuple[str, ...] = PRECHECK
+    writes: tuple[str, ...] = NO_WRITE
+    as_before: bool = True
+    settings: dict[str, Any] = field(default_factory=dict)
+    case: str = ""
+
+    def __str__(self) -> str:
+        """Read as ``APP-1.2 success without effect``."""
+        return f"{self.clause} {self.case}".strip()
+
+
+# Fault set-ups: what stands in the scenario, what the gateway answers, what happens meanwhile
+
+
+def without(key: str) -> Callable[[Lab], object]:
+    return lambda lab: lab.scenario.pop(key)
+
+
+def saying(**parts: Any) -> Callable[[Lab], object]:
+    return lambda lab: lab.scenario.update(parts)
+
+
+def lied(path: str, *behaviour: Any, method: str | None = None) -> Callable[[Lab], object]:
+    return lambda lab: lab.liar.rule(path, *behaviour, method=method)
+
+
+def broken(**fault: Any) -> Callable[[Lab], object]:
+    return lambda lab: lab.faults(fault)
+
+
+def at(path: str, action: Callable[[Lab], object], *, nth: int = 1) -> Callable[[Lab], object]:
+    """Let the action happen when `path` was asked for the nth time."""
+    return lambda lab: lab.once(path, lambda: action(lab), nth=nth)
+
+
+def in_window(action: Callable[[Lab], object]) -> Callable[[Lab], object]:
+    """Let the action happen right before the window."""
+    return at(LAST_READ_BEFORE_THE_WINDOW, action)
+
+
+def without_proof(fault: Callable[[Lab], object]) -> Callable[[Lab], object]:
+    def both(lab: Lab) -> None:
+        lab.target["prove_way_back"] = False
+        fault(lab)
+
+    return both
+
+
+def env_file_unstated(lab: Lab) -> None:
+    # The lab looks like any gateway then: nothing is known of it but what the target says.
+    lab.liar.rule("/sandbox/about", answer(404))
+
+
+def window_elsewhen(lab: Lab) -> None:
+    days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    far = days[(datetime.now(UTC) + timedelta(days=3)).weekday()]
+    lab.target |= {"windows": [{"days": [far], "from": "10:00", "to": "11:00"}], "time_zone": "UTC"}
+
+
+def policy_of_production(lab: Lab) -> None:
+    lab.policy["sandbox"]["window_at_least"] = "30m"
+
+
+def not_activatable(provider: str) -> Callable[[Any], Any]:
+    def edit(body: Any) -> Any:
+        for each in body["providers"]:
+            each["capabilities"]["activate"] &= each["name"] != provider
+        return body
+
+    return edit
+
+
+def second_active(body: Any) -> Any:
+    for each in body["providers"]:
+        each["is_active"] |= each["name"] == "vllm"
+    return body
+
+
+def with_(**parts: Any) -> Callable[[Any], Any]:
+    return lambda body: {**body, **parts}
+
+
+def active_is_back(lab: Lab) -> None:
+    """Somebody activates vllm as soon as the gateway has reported openai active."""
+
+    def when_openai(body: Any) -> Any:
+        if body["active_provider"] == "openai":
+            rule.remove()
+            lab.intrude()
+        return body
+
+    rule = lab.liar.rule("/providers$", edited(when_openai))
+
+
+def theme_changes_with_openai(body: Any) -> Any:
+    changed = body["config"]["ACTIVE_PROVIDER"] == "openai"
+    return {**body, "config": {**body["config"], **({"UI_THEME_DEFAULT": "light"} if changed else {})}}
+
+
+def answered_by_another_model(body: Any) -> Any:
+    return {**body, "model": "gpt-3.5"} if body["provider"] == "openai" else body
+
+
+def openai_breaks(**fault: Any) -> Callable[[Lab], object]:
+    return in_window(lambda lab: lab.faults({"provider": "openai", **fault}))
+
+
+ROWS = (
+    Row("PRE-1.1", lied("/config/runtime", answer(500, {"detail": "boom"})), "GET /api/v1/config/runtime: the gateway failed (500: boom)"),
+    Row("PRE-1.2", lied("/providers$", html()), "GET /api/v1/providers: "),
+    Row("PRE-1.3", env_file_unstated, "does not say where the service's .env file is"),
+    Row("PRE-1.3", lambda lab: lab.target.update(env_file="/nowhere/.env"), "/nowhere/.env: the service's .env file cannot be read", case="file is not there"),
+    Row("PRE-2.1", without("ticket"), "names no ticket"),
+    Row("PRE-2.2", saying(approved_by=["Alice"]), "0 of 1 approvals by somebody other than the author alice"),
+    Row("PRE-2.3", without("impact"), "has no `impact:"),
+    Row("PRE-2.4", lied("/providers$", edited(not_activatable("ollama"))), "ollama cannot be activated on this gateway"),
+    Row("PRE-2.4", broken(provider="ollama", status="offline"), "its connection test says offline", case="previous is offline"),
+    Row("PRE-2.5", lied("/openai/metrics", answer(404, {"detail": "Not Found"})), "metrics (MON-2, MON-3): GET /api/v1/providers/openai/metrics"),
+    Row("PRE-3.1", lied("/twin/.*/test-connection", edited(with_(status="failure", message="no route"))), "no route"),
+    Row("PRE-3.1", lied("/twin/.*/test-connection", edited(with_(latency_ms=6000.0))), "took 6000.0 ms, above 5000 ms", case="too slow"),
+    Row("PRE-3.2", lied("/twin/.*/preflight", edited(with_(ready_for_activation=False, overall_status="not_ready"))), "is not ready"),
+    Row("PRE-3.3", without("ticket"), "not cleared: PRE-2.1 did not pass"),
+    Row("PRE-4.1", window_elsewhen, "no change window is open; the next one opens at", code=13),
+    Row("PRE-4.2", saying(notify=["LAB_CHANNEL_THAT_IS_NOT_SET"]), "the environment variable LAB_CHANNEL_THAT_IS_NOT_SET is not set"),
+    Row("PRE-4.2", saying(notify=[]), "names no channel", case="no channel"),
+    Row("PRE-4.3", without("operator"), "names no `operator:"),
+    Row("PRE-5.1", broken(provider="openai", status="offline"), "openai fails its connection test here: offline"),
+    Row("PRE-5.2", lied("/providers$", edited(second_active)), "2 providers are active: ollama, vllm"),
+    Row("PRE-5.3", lambda lab: lab.alert("DATA_LOSS", "vllm"), "critical alerts are firing: DATA_LOSS/vllm"),
+    Row("PRE-5.4", broken(provider="ollama", error_share=1), "too few requests to measure ollama:gemma3:4b"),
+    Row("APP-0.1", at("/twin/.*/openai/metrics", lambda lab: lab.intrude()), "changed since the backup: ACTIVE_PROVIDER: ollama -> vllm", run=APPLY, as_before=False),
+    Row("APP-0.2", lied("/ollama/activate", answer(400, {"detail": "use another endpoint"})), "refused (400: use another endpoint)", run=APPLY),
+    Row("APP-1.1", without_proof(at("/governance", lambda lab: lab.faults({"provider": "openai", "status": "offline"}), nth=3)), "openai is offline: Unable to connect to the OpenAI API; nothing was activated", run=APPLY),
+    Row("APP-1.1", at("/ollama/activate", lambda lab: lab.faults({"provider": "openai", "status": "offline"})), "nothing was activated", run=APPLY, code=10, writes=PROOF, case="after the proof"),
+    Row("APP-1.2", lied("/openai/activate", answer(200, {"status": "success", "message": "", "provider": "openai", "model": "gpt-4o"})), "the gateway answered success, and reports ollama:gemma3:4b active", run=APPLY, code=10, writes=PROOF, case="success without effect"),
+    Row("APP-1.2", lied("/openai/activate", effect_without_success()), "the gateway failed (500", run=APPLY, code=10, writes=THERE_AND_BACK, case="effect without success"),
+    Row("APP-4.1", active_is_back, "vllm:gemma-3-4b-it is active instead of openai:gpt-4o", run=APPLY, code=11, writes=("ollama", "openai"), as_before=False),
+    Row("VER-1", at("/openai/activate", lambda lab: lab.faults({"provider": "openai", "status": "degraded"})), "openai is degraded", run=VERIFY, code=10, writes=THERE_AND_BACK),
+    Row("VER-2", broken(provider="openai", since="activation", answer="empty"), "the completion is empty", run=VERIFY, code=10, writes=THERE_AND_BACK),
+    Row("VER-2", lied("/chat", edited(answered_by_another_model)), "model gpt-3.5 answered instead of gpt-4o", run=VERIFY, code=10, writes=THERE_AND_BACK, case="another model"),
+    Row("VER-3", lied("/admin/audit", answer(500)), "GET /api/v1/admin/audit: the gateway failed", run=VERIFY, code=10, writes=THERE_AND_BACK),
+    Row("VER-4", lied("/config/runtime", edited(theme_changes_with_openai)), "more changed than was asked for: UI_THEME_DEFAULT: dark -> light", run=VERIFY, code=10, writes=THERE_AND_BACK),
+    Row("MON-1", openai_breaks(status="offline"), "offline", run=ALL, code=10, writes=THERE_AND_BACK),
+    Row("MON-2", openai_breaks(error_share=1), "is above 5 %", run=ALL, code=10, writes=THERE_AND_BACK, settings={"users_per_s": 20, "alert_error_share": 1}),
+    Row("MON-3", openai_breaks(latency_ms=1500), "ms over", run=ALL, code=10, writes=THERE_AND_BACK, settings={"users_per_s": 20}),
+    Row("MON-4", in_window(lambda lab: lab.alert("DATA_LOSS", "openai")), "critical alert DATA_LOSS/openai fires and was not firing before", run=ALL, code=10, writes=THERE_AND_BACK),
+    Row("MON-5", in_window(lambda lab: lab.liar.rule("/chat", edited(answered_by_another_model))), "model gpt-3.5 answered instead of gpt-4o", run=ALL, code=10, writes=THERE_AND_BACK),
+    Row("MON-6", in_window(lambda lab: lab.liar.rule("/openai/status", answer(500))), "status is dark: 3 looks in a row failed", run=ALL, code=10, writes=THERE_AND_BACK),
+    Row("MON-7", in_window(lambda lab: lab.once("/alerts", lambda: lab.signal(signal.SIGTERM))), "SIGTERM asked the run to stop", run=ALL, code=10, writes=THERE_AND_BACK),
+)  # fmt: skip
+
+REFUSED_BEFORE = {"PRE-4.4": "monitor.window: 3s is shorter than sandbox asks for (30m); raise it"}
+"""A clause that cannot fail end to end: what breaks it is refused before the first request."""
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_the_check_fails_for_its_reason_and_nothing_stays_changed(row: Row, tmp_path: Path):
+    with Lab(tmp_path, **row.settings) as lab:
+        row.fault(lab)
+        before = lab.state()
+        run = lab.run(*row.run)
+        assert row.clause in run.failed, f"{row.clause} did not fail, but {run.failed}:\n{run.out}"
+        assert row.says in run.failed[row.clause]
+        assert run.code == row.code, run.out
+        assert lab.writes() == list(row.writes)
+        assert (lab.state() == before) is row.as_before
+        assert "Traceback" not in run.out
+        assert run.result("Closure").status == "failed"
+
+
+def test_a_window_that_is_too_short_is_refused_before_the_first_request(tmp_path: Path):
+    """PRE-4.4's condition is judged with the files already, so that nobody waits for a check to hear of it."""
+    with Lab(tmp_path) as lab:
+        policy_of_production(lab)
+        run = lab.run(*PRECHECK)
+        assert run.code == 4
+        assert REFUSED_BEFORE["PRE-4.4"] in run.out
+        assert lab.liar.requests == []
+
+
+def test_the_check_of_the_window_fails_on_its_own(monkeypatch: pytest.MonkeyPatch):
+    """PRE-4.4 does not rest on the refusal: called with a window that is too short, it fails."""
+    from checks.precheck import test_4_change_window as checks
+
+    monkeypatch.setattr(Show, "json", lambda *_: None)
+    short = SimpleNamespace(monitor=Monitor(window_s=1799))
+    with pytest.raises(AssertionError, match=r"the bake time is 1799 s; policy 'production' demands at least 1800 s"):
+        checks.test_the_planned_monitoring_is_long_enough(short, Policy("production"), Show(Redactor()))
+
+
+def test_every_clause_has_a_row():
+    assert {row.clause for row in ROWS} | set(REFUSED_BEFORE) == {clause.id for clause in planned(PHASES)}
+    assert len({str(row) for row in ROWS}) == len(ROWS)
