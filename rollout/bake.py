@@ -11,11 +11,14 @@ from rollout.errors import NotCleared
 from rollout.gateway.answers import Latency, Metrics
 from rollout.monitor import Watched, watch
 from rollout.record import Kind, Record
-from rollout.samples import Baseline, Context, Sample
+from rollout.samples import Baseline, Context, Name, Sample
 from rollout.sources import gateway_sources
 from rollout.triggers import State, Verdict
 from rollout.view import View
 from rollout.workspace import LEASE_S, Rollout
+
+_QUIET = frozenset({Name.OPERATOR, Name.LOG})
+"""Sources of which a look that found nothing is not worth an entry: they have something to say or they have not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ def bake(rollout: Rollout, view: View) -> Watched:
 
     def keep(sample: Sample) -> None:
         rollout.hold_lease(LEASE_S / 2)
-        rollout.write(Kind.SAMPLE, **sample.record())
+        if sample.error is not None or sample.reading or sample.source not in _QUIET:
+            rollout.write(Kind.SAMPLE, **sample.record())
         view.sample(sample)
 
     watched = watch(

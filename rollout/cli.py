@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     rollback = _add(commands, "rollback", _rollback, "take a rollout back, kept or in flight")
     _add_id(rollback)
     rollback.add_argument("--reason", default="asked for on the command line", help="why, for the record")
+    _add(commands, "recover", _recover, "take back what was left in flight by runs that are gone")
     abort = _add(commands, "abort", _abort, "ask a rollout that is being watched to roll back (MON-5)")
     _add_id(abort)
     abort.add_argument("--reason", default="no reason given", help="what was seen")
@@ -151,7 +152,26 @@ def _rollback(args: argparse.Namespace) -> int:
     for row in closure.rollback:
         print(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
     print(f"next: {closure.next_step}")
-    return ExitCode.ROLLED_BACK if closure.word.startswith("ROLLED BACK") else ExitCode.ROLLBACK_FAILED
+    return EXIT_CODES.get(closure.decision, ExitCode.ROLLBACK_FAILED)
+
+
+def _recover(args: argparse.Namespace) -> int:
+    from rollout.closure import EXIT_CODES  # noqa: PLC0415 - heavy
+    from rollout.recovery import in_flight, recover  # noqa: PLC0415 - heavy
+
+    code = ExitCode.KEPT
+    with _journal(args) as journal:
+        found = in_flight(journal)
+        for case in found:
+            print(f"{case.record.id}: {'taking it back' if case.stranded else 'left alone'}: {case.why}", flush=True)
+        for case in found:
+            if case.stranded:
+                closure = recover(journal, case, Path(args.reports).absolute(), os.environ)
+                print(f"{case.record.id}: {closure.word}: {closure.why}")
+                code = max(code, EXIT_CODES.get(closure.decision, ExitCode.KEPT))
+    if not found:
+        print("no rollout is in flight")
+    return code
 
 
 def _abort(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from rollout.backup import recorded
 from rollout.clauses import CLAUSES, PHASES, Clause
 from rollout.clock import stamp
 from rollout.documents import errors_seen, log_operation, write_change_record, write_post_mortem
-from rollout.errors import RolloutError
+from rollout.errors import ExitCode, RolloutError
 from rollout.notify import announce
 from rollout.record import Decision, Kind, Record
 from rollout.rollback import RolledBack, roll_back, table
@@ -23,6 +23,12 @@ WORDS = {
     Decision.ROLLBACK_FAILED: "ROLLBACK FAILED",
     Decision.NOTHING_APPLIED: "NOTHING APPLIED",
 }
+
+EXIT_CODES: Mapping[Decision | None, ExitCode] = {
+    Decision.ROLLED_BACK: ExitCode.ROLLED_BACK,
+    Decision.ROLLBACK_FAILED: ExitCode.ROLLBACK_FAILED,
+}
+"""What a process answers once the change was taken back, or should have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,4 +218,4 @@ def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
     }
     for clause, work in works.items():
         _documented_step(rollout, clause, work)
-    announce(rollout, str(closure.decision), headline, f"{closure.why}. {closure.next_step}", env)
+    announce(rollout, str(closure.decision), headline, f"{closure.why}. {closure.next_step}", env, logged=True)

@@ -26,18 +26,29 @@ NOT_RUN = "NOT RUN: "
 
 PHASE_TITLES = {"precheck": "1 Precheck", "apply": "2 Apply", "verify": "3 Verify", "monitor": "4 Monitor"}
 CLOSURE_TITLE = "5 Closure"
+CLOSURE_ROW = "Closure: kept or rolled back"
 _BLOCKER = frozenset({"PRE-1.1", "PRE-1.2", "PRE-1.3", "PRE-2.4", "PRE-3.3", "APP-0.1", "APP-0.2", "APP-1.2"})
 
 
 def labels(rollout: Rollout, clause: Clause | None) -> Iterator[tuple[str, str]]:
     """Yield Allure labels as (type, value): rollout / phase / clause, severity, owner. None stands for the closure."""
+    epic = epic_of(rollout.id, str(rollout.change), rollout.target.name)
+    return row_labels(epic, rollout.scenario.author, clause)
+
+
+def epic_of(rollout: str, change: str, target: str) -> str:
+    """Return the name of the tree's root."""
+    return f"{rollout} · {change} on {target}"
+
+
+def row_labels(epic: str, author: str, clause: Clause | None) -> Iterator[tuple[str, str]]:
+    """Yield a row's labels, whoever writes it. None stands for the closure."""
     phase = CLOSURE_TITLE if clause is None else PHASE_TITLES[clause.phase]
-    story = "Closure: kept or rolled back" if clause is None else str(clause)
-    epic = f"{rollout.id} · {rollout.change} on {rollout.target.name}"
+    story = CLOSURE_ROW if clause is None else str(clause)
     yield from (("epic", epic), ("feature", phase), ("story", story))
     yield from (("parentSuite", epic), ("suite", phase), ("subSuite", story))
     yield "severity", "blocker" if clause is None or clause.id in _BLOCKER else "critical"
-    yield "owner", rollout.scenario.author
+    yield "owner", author
 
 
 def ticket_link(rollout: Rollout) -> str | None:
@@ -89,17 +100,24 @@ class Guard:
         """Keep the redaction."""
         self._redactor = redactor
 
-    @allure_commons.hookimpl
+    # First of all hooks, whoever registered when: Allure's writer is one of them.
+    @allure_commons.hookimpl(tryfirst=True)
     def report_result(self, result: Any) -> None:
         """Redact a check's result; a check that was planned and never reached is broken, not skipped."""
         self._redact(result)
         details = result.statusDetails
-        if result.status == Status.SKIPPED and details is not None and NOT_RUN in (details.message or ""):
+        if details is None:
+            return
+        details.message = _for_people(details.message or "", details.trace)
+        details.trace = None
+        if result.status == Status.SKIPPED and details.message.startswith(NOT_RUN):
             result.status = Status.BROKEN
 
-    @allure_commons.hookimpl
+    @allure_commons.hookimpl(tryfirst=True)
     def report_container(self, container: Any) -> None:
-        """Redact fixtures: their names, steps and errors."""
+        """Redact fixtures: their names, steps and errors. One that shows nothing is no row: pytest invents some."""
+        container.befores[:] = [row for row in container.befores if _tells(row)]
+        container.afters[:] = [row for row in container.afters if _tells(row)]
         self._redact(container)
 
     def _redact(self, part: Any) -> Any:
@@ -112,6 +130,19 @@ class Guard:
                 if name not in ("uuid", "historyId", "testCaseId", "status", "source", "start", "stop"):
                     setattr(part, name, self._redact(value))
         return part
+
+
+def _for_people(message: str, trace: str | None) -> str:
+    """Return a reason as the listing shows it: without exception types and introspection of whole values."""
+    if message.startswith("Skipped: "):
+        return message.removeprefix("Skipped: ")
+    # The plugin has put the reason into one place for people already; see `Progress.conclude`.
+    return trace or message
+
+
+def _tells(row: Any) -> bool:
+    """Tell whether a fixture's row has evidence or did not pass (allure-python #918 adds rows that have neither)."""
+    return bool(row.steps or row.attachments or row.statusDetails or row.status not in (None, Status.PASSED))
 
 
 def guard(redactor: Redactor) -> Guard:

@@ -9,6 +9,9 @@ from rollout.documents import log_operation
 from rollout.record import Kind
 from rollout.workspace import Rollout
 
+LOG = "log"
+"""The channel that is always there: the operations log."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -19,10 +22,13 @@ class Delivery:
     detail: str
 
 
-def announce(rollout: Rollout, event: str, title: str, body: str, env: Mapping[str, str]) -> tuple[Delivery, ...]:
+def announce(
+    rollout: Rollout, event: str, title: str, body: str, env: Mapping[str, str], *, logged: bool = False
+) -> tuple[Delivery, ...]:
     """Send to every channel of the scenario that has not heard of `event` yet, and return every delivery so far.
 
-    A refusal is an outcome, not an exception: it never delays a rollback.
+    A refusal is an outcome, not an exception: it never delays a rollback. `logged` spares the operations log a second
+    line on what it says already.
     """
     told = {
         row["channel"]: Delivery(row["channel"], row["accepted"], row["detail"])
@@ -30,7 +36,7 @@ def announce(rollout: Rollout, event: str, title: str, body: str, env: Mapping[s
         if row["event"] == event and row["accepted"]
     }
     for channel in rollout.scenario.notify:
-        if channel not in told:
+        if channel not in told and not (logged and channel == LOG):
             told[channel] = delivery = _deliver(rollout, channel, title, body, env)
             rollout.note(
                 Kind.NOTIFIED, event=event, channel=channel, accepted=delivery.accepted, detail=delivery.detail
@@ -39,7 +45,7 @@ def announce(rollout: Rollout, event: str, title: str, body: str, env: Mapping[s
 
 
 def _deliver(rollout: Rollout, channel: str, title: str, body: str, env: Mapping[str, str]) -> Delivery:
-    if channel == "log":
+    if channel == LOG:
         path = log_operation(rollout, f"{title}: {body}")
         return Delivery(channel, accepted=True, detail=f"written to {path}")
     url = env.get(channel)

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from rollout import closure as closing
-from rollout import evidence
+from rollout import evidence, gate
 from rollout.backup import recorded
 from rollout.bake import bake
-from rollout.clauses import PHASES, Clause
+from rollout.clauses import ORDER, PHASES, Clause
 from rollout.clock import stamp
 from rollout.embedded import hold
-from rollout.errors import ExitCode, RolloutError, TryLater
+from rollout.errors import ExitCode, NotCleared, RolloutError, TryLater
 from rollout.listing import Listing
 from rollout.monitor import Watched
 from rollout.record import Decision, Kind, Record
@@ -30,10 +30,6 @@ from rollout.view import Heading, view_for
 from rollout.watchdog import Watchdog, arm
 
 NOT_RUN = evidence.NOT_RUN
-_TAKEN_BACK = {
-    Decision.ROLLED_BACK: ExitCode.ROLLED_BACK,
-    Decision.ROLLBACK_FAILED: ExitCode.ROLLBACK_FAILED,
-}
 
 
 class Progress:
@@ -58,6 +54,8 @@ class Progress:
         self._phase: str | None = None
         self._failed: dict[str, str] = {}
         self._try_later = True
+        self._admitted: set[str] = set()
+        self._interrupted = False
         self._trouble: str | None = None
         self._setup_s = 0.0
         self._watchdog: Watchdog | None = None
@@ -80,7 +78,8 @@ class Progress:
             return None
         if clause.id in self.session.left_out:
             return self.session.left_out[clause.id]
-        if self.session.rollout.stop:
+        # A window that was interrupted is what MON-7 fails for: it says so.
+        if self.session.rollout.stop and not (self._interrupted and clause.id == "MON-7"):
             return f"{NOT_RUN}{self.session.rollout.stop.reason}"
         failed = next(iter(self._failed), None)
         # A precheck shows everything at once; from apply on, the first failure ends the run. The monitor's clauses
@@ -99,9 +98,29 @@ class Progress:
             return
         if self.session.refusal is not None:
             raise self.session.refusal
+        self._admit(clause)
         if clause.phase != PHASES[0] and self.session.rollout.lease is None:
             self.session.rollout.take_lease()
             self._watchdog = arm(self.session)
+
+    def _admit(self, clause: Clause) -> None:
+        """Hold this run to its own gates: options that select single checks must not lead past one.
+
+        Raises:
+            RolloutError: what has to pass before this check did not, or was not selected.
+        """
+        rollout = self.session.rollout
+        if clause.phase != PHASES[0] and clause.phase not in self._admitted:
+            refusal = gate.refusal((clause.phase,), rollout.record(), rollout.digest)
+            if refusal is not None:
+                raise refusal
+        self._admitted.add(clause.phase)
+        if clause.phase == "apply":
+            plan = self.session.plan
+            before = [c for c in plan if c.phase == clause.phase and ORDER[c.id] < ORDER[clause.id]]
+            missing = closing.not_passed(rollout.record(), before, rollout.run)
+            if missing:
+                raise NotCleared(f"{clause.id} needs a pass of {', '.join(missing)} in this run; run all of `-m apply`")
 
     # What came of it
 
@@ -125,7 +144,9 @@ class Progress:
             return
         if report.failed:
             self._failed.setdefault(clause.id, message)
-            self._try_later &= excinfo is not None and isinstance(excinfo.value, TryLater)
+            # The gate fails with what it judges, and is no reason of its own.
+            if clause.id != "PRE-3.3":
+                self._try_later &= excinfo is not None and isinstance(excinfo.value, TryLater)
         self._keep(clause, outcome, message)
 
     def _keep(self, clause: Clause, outcome: str, message: str) -> None:
@@ -184,6 +205,7 @@ class Progress:
             watched = bake(rollout, view)
         finally:
             view.close()
+        self._interrupted = watched.interrupted is not None
         if watched.breach is not None:
             self._take_back(watched, watched.breach)
         return watched
@@ -265,8 +287,8 @@ class Progress:
         closed = self.closure()
         if closed.decision is Decision.KEPT:
             return self._after_kept(status)
-        if closed.decision in _TAKEN_BACK:
-            return _TAKEN_BACK[closed.decision]
+        if closed.decision in closing.EXIT_CODES:
+            return closing.EXIT_CODES[closed.decision]
         return self._before_any_write(closed, status)
 
     def _before_any_write(self, closed: closing.Closure, status: int) -> int:

@@ -22,7 +22,6 @@ from typing import IO, TypeVar
 from rollout.backup import recorded, same_place, where_it_is
 from rollout.clock import SystemClock, stamp
 from rollout.closure import take_back
-from rollout.documents import log_operation
 from rollout.errors import JournalError, RolloutError
 from rollout.journal import Journal
 from rollout.record import FOLDED, Kind, fold
@@ -153,8 +152,7 @@ class Watch:
         """Roll back, unless the rollout is closed, has written nothing, or belongs to a newer token."""
         if self._patiently(self._is_over, otherwise=lambda: not self._is_sole_owner()):
             return
-        closure = take_back(self.rollout, f"watchdog: {why}", {}, self.env)
-        log_operation(self.rollout, f"watchdog: {why}; {closure.word}")
+        take_back(self.rollout, f"watchdog: {why}", {}, self.env)
         self.rollout.release_lease()
 
     def _is_over(self) -> bool:

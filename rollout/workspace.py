@@ -98,13 +98,13 @@ class Rollout:
         """What a lease is held on: the effective URL, whatever name a scenario gives the target."""
         return self.target.url or self.target.name
 
-    def take_lease(self) -> None:
+    def take_lease(self, after: int | None = None) -> None:
         """Become the one rollout that may change this target. Again by the same rollout gives a newer fencing token.
 
         Raises:
-            LeaseHeld: another rollout holds the target.
+            LeaseHeld: another rollout holds the target, or, with `after`, somebody has taken it since that token.
         """
-        self.lease = self.journal.acquire(self.place, self.id, self.run, LEASE_S)
+        self.lease = self.journal.acquire(self.place, self.id, self.run, LEASE_S, after=after)
 
     def hold_lease(self, for_s: float = LEASE_S) -> None:
         """Keep the lease for at least `for_s` seconds from now; without one there is nothing to keep.

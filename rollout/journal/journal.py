@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -145,7 +146,7 @@ class Journal:
         with self._store.write() as connection:
             connection.execute(update(schema.meta).where(schema.meta.c.key == "host").values(value=self.host))
 
-    def acquire(self, target: str, rollout: str, holder: str, for_s: float) -> Lease:
+    def acquire(self, target: str, rollout: str, holder: str, for_s: float, *, after: int | None = None) -> Lease:
         """Take a target for `for_s` seconds with a new fencing token; again by the same rollout prolongs it.
 
         Args:
@@ -153,12 +154,15 @@ class Journal:
             rollout: the rollout that will change it.
             holder: who, in words for a rival to read.
             for_s: seconds from now; a lease that the rollout already holds for longer is not shortened.
+            after: take it only if this is still the newest token, so that of two who saw it one gets the lease.
 
         Raises:
             LeaseHeld: another rollout holds it (a `TryLater`, exit code 13).
         """
         with self._store.write() as connection:
-            return leases.acquire(connection, self._clock.now(), for_s, target=target, rollout=rollout, holder=holder)
+            return leases.acquire(
+                connection, self._clock.now(), for_s, target=target, rollout=rollout, holder=holder, after=after
+            )
 
     def renew(self, lease: Lease, for_s: float) -> Lease:
         """Prolong a lease to `for_s` seconds from now under the same token; never shorten it.
@@ -183,6 +187,10 @@ class Journal:
         """Return the newest fencing token ever given out for the target; 0 before the first."""
         with self._store.read() as connection:
             return leases.newest_token(connection, target)
+
+    def now(self) -> datetime:
+        """Return the time by which leases are judged, UTC."""
+        return self._clock.now()
 
     def close(self) -> None:
         """Close every connection."""

@@ -60,13 +60,26 @@ class LeaseLost(JournalError):
     """A lease that its holder counted on is not the newest any more, or was given back."""
 
 
-def acquire(connection: Connection, now: datetime, for_s: float, *, target: str, rollout: str, holder: str) -> Lease:
+def acquire(
+    connection: Connection,
+    now: datetime,
+    for_s: float,
+    *,
+    target: str,
+    rollout: str,
+    holder: str,
+    after: int | None = None,
+) -> Lease:
     """Take the target for `for_s` seconds from now, with a new token; a longer lease of the same rollout stays longer.
 
+    With `after`, only if that is still the newest token: of two who saw the same, one gets it.
+
     Raises:
-        LeaseHeld: another rollout holds the target.
+        LeaseHeld: another rollout holds the target, or somebody has taken it since `after`.
     """
     row = _row(connection, target)
+    if after is not None and row is not None and row.token != after:
+        raise LeaseHeld(_lease(row))
     held = _unexpired(row, now)
     if held and held.rollout != rollout:
         raise LeaseHeld(held)

@@ -29,7 +29,7 @@ _REASONS = (
     ("SQLITE_IOERR", "the disk failed ({said}). Check the disk and the space left on it"),
     ("SQLITE_ERROR", "its tables are not those of a rollout journal ({said}). Name another one with --journal"),
     ("55P03", "another process kept it locked for {wait_s:g} s. End that process, then call again"),
-    ("57014", "the server did not finish within {wait_s:g} s ({said}). Look at the server, then call again"),
+    ("57014", "the server did not finish in time ({said}). Look at the server, then call again"),
     ("53100", "the server's disk is full ({said}). Free some space, then call again"),
     ("25006", "the server is read-only ({said}). Name the primary server with --journal"),
     ("42501", "this user lacks a right ({said}). Grant it, or name another user in the URL"),

@@ -186,7 +186,7 @@ def _is_this_instance(running: Running) -> bool:
     child = _CHILDREN.get(running.pid)
     if child is not None:
         return child.poll() is None
-    # Another's zombie has no arguments any more; a sandbox that a person started has no instance among them, but answers.
+    # Another's zombie has no arguments any more. One that a person started has no instance among them, but answers.
     return running.instance in _arguments(running.pid) or _about(running) is not None
 
 

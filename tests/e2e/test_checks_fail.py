@@ -139,16 +139,16 @@ def with_(**parts: Any) -> Callable[[Any], Any]:
     return lambda body: {**body, **parts}
 
 
-def active_is_back(lab: Lab) -> None:
+def intruder_after_the_activation(lab: Lab) -> None:
     """Somebody activates vllm as soon as the gateway has reported openai active."""
 
     def when_openai(body: Any) -> Any:
-        if body["active_provider"] == "openai":
+        if body["config"]["ACTIVE_PROVIDER"] == "openai":
             rule.remove()
             lab.intrude()
         return body
 
-    rule = lab.liar.rule("/providers$", edited(when_openai))
+    rule = lab.liar.rule("/config/runtime", edited(when_openai))
 
 
 def theme_changes_with_openai(body: Any) -> Any:
@@ -184,7 +184,8 @@ ROWS = (
     Row("PRE-4.2", saying(notify=[]), "names no channel", case="no channel"),
     Row("PRE-4.3", without("operator"), "names no `operator:"),
     Row("PRE-5.1", broken(provider="openai", status="offline"), "openai fails its connection test here: offline"),
-    Row("PRE-5.2", lied("/providers$", edited(second_active)), "2 providers are active: ollama, vllm"),
+    Row("PRE-5.2", at("/twin/.*/preflight", lambda lab: lab.intrude()), "vllm is active, the backup says ollama", as_before=False),
+    Row("PRE-5.2", lied("/providers$", edited(second_active)), "the list marks ollama and vllm active at once", case="two are active"),
     Row("PRE-5.3", lambda lab: lab.alert("DATA_LOSS", "vllm"), "critical alerts are firing: DATA_LOSS/vllm"),
     Row("PRE-5.4", broken(provider="ollama", error_share=1), "too few requests to measure ollama:gemma3:4b"),
     Row("APP-0.1", at("/twin/.*/openai/metrics", lambda lab: lab.intrude()), "changed since the backup: ACTIVE_PROVIDER: ollama -> vllm", run=APPLY, as_before=False),
@@ -193,7 +194,7 @@ ROWS = (
     Row("APP-1.1", at("/ollama/activate", lambda lab: lab.faults({"provider": "openai", "status": "offline"})), "nothing was activated", run=APPLY, code=10, writes=PROOF, case="after the proof"),
     Row("APP-1.2", lied("/openai/activate", answer(200, {"status": "success", "message": "", "provider": "openai", "model": "gpt-4o"})), "the gateway answered success, and reports ollama:gemma3:4b active", run=APPLY, code=10, writes=PROOF, case="success without effect"),
     Row("APP-1.2", lied("/openai/activate", effect_without_success()), "the gateway failed (500", run=APPLY, code=10, writes=THERE_AND_BACK, case="effect without success"),
-    Row("APP-4.1", active_is_back, "vllm:gemma-3-4b-it is active instead of openai:gpt-4o", run=APPLY, code=11, writes=("ollama", "openai"), as_before=False),
+    Row("APP-4.1", intruder_after_the_activation, "vllm:gemma-3-4b-it is active instead of openai:gpt-4o", run=APPLY, code=11, writes=("ollama", "openai"), as_before=False),
     Row("VER-1", at("/openai/activate", lambda lab: lab.faults({"provider": "openai", "status": "degraded"})), "openai is degraded", run=VERIFY, code=10, writes=THERE_AND_BACK),
     Row("VER-2", broken(provider="openai", since="activation", answer="empty"), "the completion is empty", run=VERIFY, code=10, writes=THERE_AND_BACK),
     Row("VER-2", lied("/chat", edited(answered_by_another_model)), "model gpt-3.5 answered instead of gpt-4o", run=VERIFY, code=10, writes=THERE_AND_BACK, case="another model"),

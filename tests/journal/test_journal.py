@@ -208,3 +208,12 @@ def test_a_server_that_is_gone_is_a_sentence_and_its_return_is_noticed(postgres,
         assert "\n" not in str(caught.value)
         assert journal.append("r-1", "note", {}).seq == 2
         assert journal.verify() == 2
+
+
+def test_a_server_that_was_restarted_between_two_calls_goes_unnoticed(postgres, clock):
+    with Journal.open(postgres.new_database(), clock=clock) as journal:
+        journal.append("r-1", "note", {})
+        postgres.stop()
+        postgres.start()
+
+        assert journal.append("r-1", "note", {}).seq == 2

@@ -4,6 +4,8 @@ import os
 import sqlite3
 import stat
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import sqlalchemy
@@ -42,7 +44,9 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_folder_and_file_are_made_and_only_the_owner_may_read_the_file(tmp_path, clock):
+def test_folder_and_file_are_made_and_only_the_owner_may_ever_read_the_file(tmp_path, clock, monkeypatch):
+    # Private from its first moment, not made private after it.
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)
     before = os.umask(0)
     try:
         Journal.open(str(tmp_path / "new" / "folder" / "j.sqlite"), clock=clock).close()
@@ -249,12 +253,39 @@ def test_a_schema_version_that_never_was_is_refused(url, clock, vandal, refused,
 
 def test_a_journal_that_stays_locked_is_refused_after_the_wait(url, clock):
     with Journal.open(url, clock=clock) as other, Journal.open(url, clock=clock, wait_s=0.2) as journal:
+        begin = time.monotonic()
         with (
             other._store.write(),
             pytest.raises(JournalError, match=r"another process kept it locked for 0\.2 s\. End that process"),
         ):
             journal.append("r-1", "note", {})
+        assert 0.2 <= time.monotonic() - begin < 3
         assert journal.append("r-1", "note", {}).seq == 1
+
+
+def test_a_server_that_takes_too_long_is_a_sentence(postgres, clock):
+    with Journal.open(postgres.new_database(), clock=clock, wait_s=0.2) as journal:
+
+        def dawdle():
+            with journal._store.write() as connection:
+                connection.exec_driver_sql("SELECT pg_sleep(30)")
+
+        with pytest.raises(JournalError, match=r"the server did not finish in time \(canceling statement"):
+            dawdle()
+
+
+def test_a_server_that_is_read_only_is_a_sentence_and_can_be_verified(postgres, clock):
+    url = postgres.new_database()
+    Journal.open(url, clock=clock).close()
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET default_transaction_read_only = on")
+    engine.dispose()
+
+    with Journal.open(url, clock=clock) as journal:
+        assert journal.verify() == 0
+        with pytest.raises(JournalError, match=r"the server is read-only .* Name the primary server with --journal"):
+            journal.append("r-1", "note", {})
 
 
 def test_readers_are_not_held_up_by_a_writer(journal):

@@ -391,7 +391,8 @@ async def _read_request(reader: asyncio.StreamReader) -> Request | None:
     line = await reader.readline()
     if not line:
         return None
-    method, path, _ = line.decode("latin-1").split(" ", 2)
+    method, _, rest = line.decode("latin-1").partition(" ")
+    path = rest.rpartition(" ")[0]
     headers = {}
     while (header := (await reader.readline()).decode("latin-1").strip()) != "":
         name, _, value = header.partition(":")

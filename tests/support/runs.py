@@ -31,6 +31,7 @@ import httpx
 import yaml
 
 from rollout.clock import SystemClock
+from rollout.evidence import NOT_RUN
 from rollout.journal import Entry, Journal
 from rollout.record import Record, fold
 from rollout.sandbox.process import Running, find, start, stop
@@ -148,8 +149,12 @@ class Run:
 
     @property
     def failed(self) -> Mapping[str, str]:
-        """Clause -> reason of every check that failed, the closure apart."""
-        return {c: r.message for c, r in self.results.items() if r.status == "failed" and c != "Closure"}
+        """Clause -> reason of every check that ran and did not pass, the closure apart.
+
+        Allure calls an assertion that does not hold failed, and whatever else is raised broken.
+        """
+        bad = {c: r.message for c, r in self.results.items() if r.status in {"failed", "broken"}}
+        return {c: why for c, why in bad.items() if NOT_RUN not in why and c != "Closure"}
 
     @property
     def record(self) -> Record:
@@ -389,7 +394,9 @@ def junit(path: Path) -> Mapping[str, int]:
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return kept | {"USER": "tester", "COLUMNS": "200", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"} | dict(extra or {})
+    return (
+        kept | {"USER": "tester", "COLUMNS": "200", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"} | dict(extra or {})
+    )
 
 
 def _result(path: Path) -> Result:

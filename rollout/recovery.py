@@ -1,0 +1,99 @@
+"""What `rollout recover` does: rollouts whose runner and watchdog are gone are taken back, once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rollout.clock import stamp
+from rollout.closure import Closure, take_back
+from rollout.errors import TryLater
+from rollout.journal import Journal
+from rollout.record import Record
+from rollout.session import end_embedded, records, reopened
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A rollout in flight.
+
+    Attributes:
+        record: the rollout.
+        stranded: whether nobody looks after it any more.
+        why: why it is, or who does, until when.
+        token: the newest fencing token when this was seen.
+    """
+
+    record: Record
+    stranded: bool
+    why: str
+    token: int
+
+
+def in_flight(journal: Journal) -> list[Case]:
+    """Return every rollout in flight, and whether it may be taken back."""
+    return [_case(journal, record) for record in records(journal) if record.in_flight]
+
+
+def recover(journal: Journal, case: Case, reports: Path, env: Mapping[str, str]) -> Closure:
+    """Take a stranded rollout back. Of two who try at once, one does; the other says so.
+
+    Raises:
+        RolloutError: its embedded gateway does not start.
+    """
+    with reopened(journal, case.record, reports, env) as rollout:
+        try:
+            rollout.take_lease(after=case.token)
+        except TryLater as error:
+            return Closure(None, "LEFT ALONE", f"somebody else has just begun: {error}")
+        closure = take_back(rollout, f"recover: {case.why}", {}, env)
+        rollout.release_lease()
+        end_embedded(rollout)
+    return closure
+
+
+def _case(journal: Journal, record: Record) -> Case:
+    place, now = str(record.opened["url"]), journal.now()
+    token, lease = journal.newest_token(place), journal.holder(place)
+    deadline = _deadline(record, token)
+    if deadline is not None and deadline > now:
+        return Case(record, stranded=False, why=f"its next phase has until {stamp(deadline)}", token=token)
+    if lease is None:
+        return Case(
+            record, stranded=True, why="its lease has run out: its runner and its watchdog are gone", token=token
+        )
+    if lease.rollout == record.id and _both_dead(journal, record):
+        return Case(record, stranded=True, why="its runner and its watchdog on this host are gone", token=token)
+    return Case(record, stranded=False, why=f"{lease.holder} holds it until {stamp(lease.until)}", token=token)
+
+
+def _deadline(record: Record, token: int) -> datetime | None:
+    """Return until when the next phase must have begun, if the newest token is still that of the handover."""
+    if record.handover is None or record.handover["fence"] != token:
+        return None
+    return datetime.fromisoformat(record.handover["deadline"]).astimezone(UTC)
+
+
+def _both_dead(journal: Journal, record: Record) -> bool:
+    armed = record.armed
+    if armed is None or armed["host"] != journal.host:
+        return False
+    return not _lives(armed["runner"], "pytest") and not _lives(armed["pid"], "rollout.watchdog")
+
+
+def _lives(pid: int, what: str) -> bool:
+    """Tell whether the process lives; a pid that has passed to another program does not count."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        # A zombie has an empty command line: it is dead, and its parent has not asked yet.
+        return what in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return Path("/proc/self").exists() is False
