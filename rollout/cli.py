@@ -134,7 +134,7 @@ def _chosen(journal: Journal, wanted: str | None) -> Record:
 
 
 def _rollback(args: argparse.Namespace) -> int:
-    from rollout.closure import take_back  # noqa: PLC0415 - heavy
+    from rollout.closure import EXIT_CODES, take_back  # noqa: PLC0415 - heavy
     from rollout.session import end_embedded, reopened  # noqa: PLC0415
 
     with _journal(args) as journal:
