@@ -43,6 +43,7 @@ class Closure:
         next_step: what a person does now.
         rollback: the steps of the way back, as rows.
         commands: what a person can paste after a failed rollback.
+        code: what the process answers, where that does not follow from the decision.
     """
 
     decision: Decision | None
@@ -52,6 +53,7 @@ class Closure:
     next_step: str = ""
     rollback: Sequence[Mapping[str, Any]] = ()
     commands: tuple[str, ...] = ()
+    code: ExitCode | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -95,6 +97,8 @@ def close(rollout: Rollout, phases: Sequence[str], plan: Sequence[Clause], env: 
     """
     record = rollout.record()
     missing = not_passed(record, plan, rollout.run)
+    if rollout.superseded():
+        return taken_over(record, missing)
     if record.closed is not None:
         return _told_again(record, missing)
     if not record.wrote and not _in_effect_without_a_write(record, missing, phases):
@@ -104,6 +108,13 @@ def close(rollout: Rollout, phases: Sequence[str], plan: Sequence[Clause], env: 
     if tuple(phases)[-1:] == PHASES[-1:] and all(_passed(record, phase) for phase in PHASES):
         return _keep(rollout, env)
     return _hand_over(rollout, phases)
+
+
+def taken_over(record: Record, missing: Mapping[str, str]) -> Closure:
+    """Return the closure of a run that somebody with a newer token has taken over: it leaves the gateway alone."""
+    why = "another process has taken this rollout over, and decides about it now; `rollout status` shows it"
+    code = None if record.decision else ExitCode.IN_PROGRESS
+    return Closure(record.decision, "TAKEN OVER", why, missing, code=code)
 
 
 def take_back(rollout: Rollout, why: str, missing: Mapping[str, str], env: Mapping[str, str]) -> Closure:
@@ -174,7 +185,7 @@ def _told_again(record: Record, missing: Mapping[str, str]) -> Closure:
 
 def _nothing_applied(rollout: Rollout, missing: Mapping[str, str], phases: Sequence[str]) -> Closure:
     if not missing:
-        return Closure(None, "CLEARED", "every precheck passed", {}, "pytest -m apply")
+        return Closure(None, "CLEARED", "every precheck that is owed passed", {}, "pytest -m apply")
     why = why_not(rollout, rollout.record(), missing)
     closure = Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, "mend it and run again")
     if "apply" in phases:

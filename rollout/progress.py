@@ -216,6 +216,9 @@ class Progress:
             cut = f"{NOT_RUN}{breach.clause} cut its window short"
             missing[verdict.clause] = verdict.message if verdict.state is State.BREACHED else cut
         why = f"{breach.clause}: {breach.message}"
+        rollout = self.session.rollout
+        if rollout.superseded():
+            self._decide(lambda: closing.taken_over(rollout.record(), missing))
         self._decide(lambda: closing.take_back(self.session.rollout, why, missing, self.env))
 
     def _heading(self) -> Heading:
@@ -239,7 +242,8 @@ class Progress:
             self._decide(lambda: self._refused(session.refusal))
         if self._failed and self._try_later and not rollout.record().wrote:
             why = next(iter(self._failed.items()))
-            self._decide(lambda: closing.Closure(None, "TRY LATER", ": ".join(why), self._missing()))
+            later = closing.Closure(None, "TRY LATER", ": ".join(why), self._missing(), code=ExitCode.TRY_LATER)
+            self._decide(lambda: later)
         self._decide(lambda: closing.close(rollout, session.phases, session.plan, self.env))
         assert self.closed is not None  # noqa: S101 - for the type checker
         self._leave(self.closed)
@@ -272,7 +276,8 @@ class Progress:
     def _refused(self, refusal: RolloutError | None) -> closing.Closure:
         record = self.session.rollout.record()
         if record.closed is not None or self.session.resumed or isinstance(refusal, TryLater):
-            return closing.Closure(record.decision, "REFUSED", str(refusal), self._missing())
+            code = ExitCode.TRY_LATER if isinstance(refusal, TryLater) else None
+            return closing.Closure(record.decision, "REFUSED", str(refusal), self._missing(), code=code)
         return closing.close(self.session.rollout, self.session.phases, self.session.plan, self.env)
 
     def _missing(self) -> dict[str, str]:
@@ -285,6 +290,8 @@ class Progress:
 
     def _exit_code(self, status: int) -> int:
         closed = self.closure()
+        if closed.code is not None:
+            return closed.code
         if closed.decision is Decision.KEPT:
             return self._after_kept(status)
         if closed.decision in closing.EXIT_CODES:
@@ -292,12 +299,8 @@ class Progress:
         return self._before_any_write(closed, status)
 
     def _before_any_write(self, closed: closing.Closure, status: int) -> int:
-        if isinstance(self.session.refusal, TryLater):
-            return ExitCode.TRY_LATER
         if self.session.rollout.stop:
             return ExitCode.INTERRUPTED
-        if self._failed and self._try_later:
-            return ExitCode.TRY_LATER
         return ExitCode.CHECK_FAILED if closed.not_passed and status == 0 else status
 
     def _after_kept(self, status: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rollout.canonical import plain, sha256
 from rollout.policy import Policy
@@ -37,3 +39,11 @@ class Request:
         """
         scenario = {key: value for key, value in plain(self.scenario).items() if key not in _WHERE_IT_CAME_FROM}
         return sha256({"scenario": scenario, "target": self.target, "policy": self.policy, "url": effective_url})
+
+
+def as_opened(body: Mapping[str, Any]) -> Request:
+    """Return the request that a rollout was opened with, from the body of its journal's first entry."""
+    from pydantic import TypeAdapter  # noqa: PLC0415 - heavy, and only those who come later need it
+
+    kept = {name: body[name] for name in ("scenario", "target", "policy")}
+    return TypeAdapter(Request).validate_python(kept)

@@ -15,7 +15,7 @@ from rollout.canonical import plain
 from rollout.clauses import PHASES, Clause
 from rollout.clock import NEVER, Clock, StopFlag, SystemClock
 from rollout.embedded import described, hold, reach
-from rollout.errors import RolloutError, TryLater
+from rollout.errors import JournalError, RolloutError, TryLater
 from rollout.gateway.client import Gateway
 from rollout.gateway.transport import Exchange
 from rollout.journal import Journal
@@ -24,7 +24,7 @@ from rollout.options import Options
 from rollout.plan import left_out, plan
 from rollout.record import FOLDED, Decision, Kind, Record, fold
 from rollout.redaction import Redactor
-from rollout.request import EMBEDDED, Request
+from rollout.request import EMBEDDED, Request, as_opened
 from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 from rollout.target import Target
@@ -83,6 +83,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     )
     redactor = Redactor(known_secrets(request.target, env))
     journal = Journal.open(options.journal, clock=clock, redact=redactor.value)
+    _at_home(journal)
     digest = request.digest(request.target.url or EMBEDDED)
     earlier, refusal = _earlier(journal, request, digest, options.phases)
     id_ = earlier.id if earlier else f"{clock.now():%Y%m%d-%H%M%S}-{request.scenario.name}-{secrets.token_hex(2)}"
@@ -175,7 +176,7 @@ def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, 
     Raises:
         RolloutError: its embedded gateway does not start.
     """
-    request = _as_opened(record)
+    request = as_opened(record.opened)
     redactor, clock = Redactor(known_secrets(request.target, env)), SystemClock()
     folder = reports / "sandbox" / record.id
     if folder.exists():
@@ -213,13 +214,6 @@ def end_embedded(rollout: Rollout) -> None:
         stop(running)
 
 
-def _as_opened(record: Record) -> Request:
-    from pydantic import TypeAdapter  # noqa: PLC0415 - only a rollback from another process needs it
-
-    kept = {name: record.opened[name] for name in ("scenario", "target", "policy")}
-    return TypeAdapter(Request).validate_python(kept)
-
-
 def finish(session: Session) -> None:
     """Let go of what this run holds; an on-demand gateway ends when its rollout is closed."""
     rollout = session.rollout
@@ -248,6 +242,24 @@ def _earlier(
     if latest is not None and latest.decision is Decision.NOTHING_APPLIED:
         return None, refusal
     return (None if fresh else latest), refusal
+
+
+def _at_home(journal: Journal) -> None:
+    """Refuse a file that another host wrote while a change of its own is in flight: the file may be a stale copy.
+
+    Raises:
+        JournalError: it is such a file.
+    """
+    host = journal.foreign_host()
+    if host is None:
+        return
+    in_flight = [record.id for record in records(journal) if record.in_flight]
+    if in_flight:
+        raise JournalError(
+            f"the journal belongs to {host}, where {', '.join(in_flight)} is in flight; close it there, or use a "
+            "PostgreSQL journal where stages run on several machines"
+        )
+    journal.claim_host()
 
 
 def _same_place(record: Record, request: Request) -> bool:

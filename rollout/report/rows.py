@@ -1,0 +1,184 @@
+"""The rows of a report: what the runs wrote, held against the journal, and what the plan never reached.
+
+A row is green only if the journal holds that pass; whatever was planned has a row; a repeated check has a row a run,
+for Allure would hide the earlier one as a "retry" (EVIDENCE.md, Allure facts).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rollout.clauses import CLAUSES, ORDER, Clause
+from rollout.evidence import CLOSURE_ROW, NOT_RUN, epic_of, row_labels
+from rollout.plan import plan
+from rollout.record import ClauseOutcome
+from rollout.report.story import Run, Story
+
+Row = dict[str, Any]
+"""An Allure result, as JSON."""
+
+NOT_YET = "NOT RUN YET: "
+INTERRUPTED = "INTERRUPTED: "
+NOTHING_LEFT = "the run was gone before it was reached"
+LONGEST_NAME = 160
+_STATUSES = {"passed": "passed", "failed": "failed", "skipped": "skipped", "not run": "broken"}
+
+
+def read(folder: Path) -> list[Row]:
+    """Return the results that a run wrote; one that was cut in the middle is left out, and its check not green."""
+    rows = []
+    for path in sorted(folder.glob("*-result.json")):
+        try:
+            row = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        # A killed run names attachments that it never wrote.
+        row["attachments"] = [a for a in row.get("attachments", ()) if (folder / a["source"]).is_file()]
+        rows.append(row)
+    return rows
+
+
+def rows(story: Story, results: Mapping[str, Iterable[Row]]) -> list[Row]:
+    """Return a row for every check of every run, and for every clause that no run has reached.
+
+    Args:
+        story: the rollout.
+        results: run -> the results that it wrote; the closure's own are not among the rows returned.
+    """
+    found = [row for run in story.runs for row in _of_run(story, run, results.get(run.name, ()))]
+    found += _not_asked_for(story)
+    _tell_apart(found)
+    _in_order(found, millis(story.events[0].at))
+    return found
+
+
+def is_closure(row: Row) -> bool:
+    """Tell whether a result is the decision's."""
+    return label(row, "story") == CLOSURE_ROW
+
+
+def label(row: Row, name: str) -> str:
+    """Return the row's first label of that name, empty if it has none."""
+    return next((str(each["value"]) for each in row.get("labels", ()) if each["name"] == name), "")
+
+
+def millis(at: str) -> int:
+    """Return a stamp as Allure counts time."""
+    return round(datetime.fromisoformat(at).timestamp() * 1000)
+
+
+def new_row(story: Story, clause: Clause | None, status: str, message: str, at: str) -> Row:
+    """Return a row that no run wrote."""
+    epic = epic_of(story.record.id, story.change, story.request.target.name)
+    labels = row_labels(epic, story.request.scenario.author, clause)
+    return {
+        "uuid": str(uuid.uuid4()),
+        "name": CLOSURE_ROW if clause is None else str(clause),
+        "fullName": "closure" if clause is None else clause.id,
+        "status": status,
+        "statusDetails": {"message": message} if message else {},
+        "labels": [{"name": name, "value": value} for name, value in labels],
+        "attachments": [],
+        "steps": [],
+        "start": millis(at),
+        "stop": millis(at),
+    }
+
+
+def name_row(row: Row, run: str) -> None:
+    """Give the row an identity of its own in its run, and a name that says at once what was wrong."""
+    identity = hashlib.sha256(f"{run}\n{row['fullName']}".encode()).hexdigest()
+    row["historyId"] = row["testCaseId"] = identity
+    message = str(row.get("statusDetails", {}).get("message", "")).split("\n")[0]
+    if row["status"] in ("failed", "broken") and message:
+        name = f"{row['name']} — {message}"
+        row["name"] = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _of_run(story: Story, run: Run, results: Iterable[Row]) -> Iterator[Row]:
+    reached = set()
+    for row in results:
+        clause = clause_of(row)
+        if clause is not None:
+            reached.add(clause.id)
+            _hold_against(row, run.outcomes.get(clause.id))
+            name_row(row, run.name)
+            row["run"] = run
+            yield row
+    for clause in plan(run.phases, story.left_out):
+        if clause.id not in reached:
+            row = _unwritten(story, run, clause)
+            name_row(row, run.name)
+            row["run"] = run
+            yield row
+
+
+def clause_of(row: Row) -> Clause | None:
+    """Return the clause that a result decides; None for the closure and for what is no check of the procedure."""
+    return CLAUSES.get(label(row, "story").split(" ")[0])
+
+
+def _hold_against(row: Row, outcome: ClauseOutcome | None) -> None:
+    """Take the green from a result that the journal does not know as a pass: its check was cut (EVIDENCE.md)."""
+    if row["status"] in ("failed", "broken", "skipped"):
+        return
+    if row["status"] == "passed" and outcome is not None and outcome.outcome == "passed":
+        return
+    seen = "no outcome of it" if outcome is None else f"{outcome.outcome!r}: {outcome.message}"
+    row["status"] = "broken"
+    row["statusDetails"] = {"message": f"{INTERRUPTED}the journal holds {seen}, so this is not a pass"}
+
+
+def _unwritten(story: Story, run: Run, clause: Clause) -> Row:
+    outcome = run.outcomes.get(clause.id)
+    if outcome is None:
+        return new_row(story, clause, "broken", f"{NOT_RUN}{NOTHING_LEFT}", run.at)
+    row = new_row(story, clause, _STATUSES.get(outcome.outcome, "broken"), outcome.message, outcome.at)
+    row["description"] = "From the journal; the run was gone before it could write its evidence."
+    return row
+
+
+def _not_asked_for(story: Story) -> Iterator[Row]:
+    for phase in story.not_asked_for:
+        for clause in plan((phase,), story.left_out):
+            if story.is_pending:
+                message = f"{NOT_YET}the {phase} phase is still to come"
+                row = new_row(story, clause, "skipped", message, story.events[-1].at)
+            else:
+                message = f"{NOT_RUN}no run was asked for the {phase} phase"
+                row = new_row(story, clause, "broken", message, story.events[-1].at)
+            name_row(row, "none")
+            yield row
+
+
+def _tell_apart(found: list[Row]) -> None:
+    """Say which run a row is of, where a clause has several."""
+    of_clause: dict[str, list[Row]] = defaultdict(list)
+    for row in found:
+        of_clause[label(row, "story")].append(row)
+    for same in of_clause.values():
+        for number, row in enumerate(same, start=1):
+            run: Run | None = row.pop("run", None)
+            if run is not None and len(same) > 1:
+                row["name"] += f" · run {number} of {len(same)}, {run.at[11:19]}Z"
+
+
+def _in_order(found: list[Row], begin: int) -> None:
+    """Put rows into the procedure's order, which Allure takes from their start: what never ran has none of its own."""
+    found.sort(key=lambda row: (ORDER.get(label(row, "story").split(" ")[0], len(ORDER)), row["start"]))
+    latest = begin
+    for row in found:
+        latest = row["start"] = max(row["start"], latest + 1)
+        row["stop"] = max(row["stop"], latest)
+
+
+def count(found: Iterable[Row]) -> Counter[str]:
+    """Return how many rows there are of each status."""
+    return Counter(row["status"] for row in found)
