@@ -74,6 +74,12 @@ def _options(config: pytest.Config) -> Options:
     phases = [phase for phase in PHASES if _selects(option.markexpr, phase)]
     if not phases:
         raise pytest.UsageError(f"-m {option.markexpr!r} selects no phase; the phases are {', '.join(PHASES)}")
+    between = PHASES[PHASES.index(phases[0]) : PHASES.index(phases[-1])]
+    passed_over = [phase for phase in between if phase not in phases]
+    if passed_over:
+        raise pytest.UsageError(
+            f"-m {option.markexpr!r} leaves {', '.join(passed_over)} out of the middle; no phase can be passed over"
+        )
     return Options(
         scenario=scenario,
         activate=option.activate,

@@ -10,7 +10,7 @@ import hashlib
 import json
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,16 @@ def rows(story: Story, results: Mapping[str, Iterable[Row]]) -> list[Row]:
     found = [row for run in story.runs for row in _of_run(story, run, results.get(run.name, ()))]
     found += _not_asked_for(story)
     _tell_apart(found)
-    _in_order(found, millis(story.events[0].at))
+    for row in found:
+        run: Run | None = row.pop("run", None)
+        identify(row, run.name if run else "")
+        _name(row)
     return found
 
 
 def is_closure(row: Row) -> bool:
     """Tell whether a result is the decision's."""
-    return label(row, "story") == CLOSURE_ROW
+    return any(each["name"] == "tag" and each["value"] == "closure" for each in row.get("labels", ()))
 
 
 def label(row: Row, name: str) -> str:
@@ -74,7 +77,7 @@ def millis(at: str) -> int:
     return round(datetime.fromisoformat(at).timestamp() * 1000)
 
 
-def new_row(story: Story, clause: Clause | None, status: str, message: str, at: str) -> Row:
+def new_row(story: Story, clause: Clause | None, status: str, message: str, at: str | None = None) -> Row:
     """Return a row that no run wrote."""
     epic = epic_of(story.record.id, story.change, story.request.target.name)
     labels = row_labels(epic, story.request.scenario.author, clause)
@@ -87,37 +90,38 @@ def new_row(story: Story, clause: Clause | None, status: str, message: str, at: 
         "labels": [{"name": name, "value": value} for name, value in labels],
         "attachments": [],
         "steps": [],
-        "start": millis(at),
-        "stop": millis(at),
+        "start": at and millis(at),
+        "stop": at and millis(at),
     }
 
 
-def name_row(row: Row, run: str) -> None:
-    """Give the row an identity of its own in its run, and a name that says at once what was wrong."""
+def identify(row: Row, run: str) -> None:
+    """Give the row an identity of its own in its run: rows that share one are retries to Allure, all but one hidden."""
     identity = hashlib.sha256(f"{run}\n{row['fullName']}".encode()).hexdigest()
     row["historyId"] = row["testCaseId"] = identity
+
+
+def _name(row: Row) -> None:
+    """Let the name say at once what was wrong."""
     message = str(row.get("statusDetails", {}).get("message", "")).split("\n")[0]
     if row["status"] in ("failed", "broken") and message:
         name = f"{row['name']} — {message}"
         row["name"] = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
-def _of_run(story: Story, run: Run, results: Iterable[Row]) -> Iterator[Row]:
+def _of_run(story: Story, run: Run, results: Iterable[Row]) -> list[Row]:
+    found = [row for row in results if not is_closure(row)]
     reached = set()
-    for row in results:
+    for row in found:
         clause = clause_of(row)
         if clause is not None:
             reached.add(clause.id)
             _hold_against(row, run.outcomes.get(clause.id))
-            name_row(row, run.name)
-            row["run"] = run
-            yield row
-    for clause in plan(run.phases, story.left_out):
-        if clause.id not in reached:
-            row = _unwritten(story, run, clause)
-            name_row(row, run.name)
-            row["run"] = run
-            yield row
+    found += [_unwritten(story, run, clause) for clause in plan(run.phases, story.left_out) if clause.id not in reached]
+    _in_order(found, millis(run.at))
+    for row in found:
+        row["run"] = run
+    return found
 
 
 def clause_of(row: Row) -> Clause | None:
@@ -139,44 +143,48 @@ def _hold_against(row: Row, outcome: ClauseOutcome | None) -> None:
 def _unwritten(story: Story, run: Run, clause: Clause) -> Row:
     outcome = run.outcomes.get(clause.id)
     if outcome is None:
-        return new_row(story, clause, "broken", f"{NOT_RUN}{NOTHING_LEFT}", run.at)
+        return new_row(story, clause, "broken", f"{NOT_RUN}{NOTHING_LEFT}")
     row = new_row(story, clause, _STATUSES.get(outcome.outcome, "broken"), outcome.message, outcome.at)
     row["description"] = "From the journal; the run was gone before it could write its evidence."
     return row
 
 
-def _not_asked_for(story: Story) -> Iterator[Row]:
-    for phase in story.not_asked_for:
-        for clause in plan((phase,), story.left_out):
-            if story.is_pending:
-                message = f"{NOT_YET}the {phase} phase is still to come"
-                row = new_row(story, clause, "skipped", message, story.events[-1].at)
-            else:
-                message = f"{NOT_RUN}no run was asked for the {phase} phase"
-                row = new_row(story, clause, "broken", message, story.events[-1].at)
-            name_row(row, "none")
-            yield row
+def _not_asked_for(story: Story) -> list[Row]:
+    found = [
+        new_row(story, clause, *_why_not(story, phase))
+        for phase in story.not_asked_for
+        for clause in plan((phase,), story.left_out)
+    ]
+    _in_order(found, millis(story.events[-1].at))
+    return found
+
+
+def _why_not(story: Story, phase: str) -> tuple[str, str]:
+    if story.is_pending:
+        return "skipped", f"{NOT_YET}the {phase} phase is still to come"
+    return "broken", f"{NOT_RUN}no run was asked for the {phase} phase"
 
 
 def _tell_apart(found: list[Row]) -> None:
     """Say which run a row is of, where a clause has several."""
-    of_clause: dict[str, list[Row]] = defaultdict(list)
+    alike: dict[str, list[Row]] = defaultdict(list)
     for row in found:
-        of_clause[label(row, "story")].append(row)
-    for same in of_clause.values():
-        for number, row in enumerate(same, start=1):
-            run: Run | None = row.pop("run", None)
-            if run is not None and len(same) > 1:
-                row["name"] += f" · run {number} of {len(same)}, {run.at[11:19]}Z"
+        clause = clause_of(row)
+        alike[clause.id if clause else row["fullName"]].append(row)
+    for same in alike.values():
+        if len(same) > 1:
+            for number, row in enumerate(same, start=1):
+                row["name"] += f" · run {number} of {len(same)}, {row['run'].at[11:19]}Z"
 
 
 def _in_order(found: list[Row], begin: int) -> None:
-    """Put rows into the procedure's order, which Allure takes from their start: what never ran has none of its own."""
-    found.sort(key=lambda row: (ORDER.get(label(row, "story").split(" ")[0], len(ORDER)), row["start"]))
+    """Sort by the procedure; what never ran starts right after the row before it, for Allure sorts by the start."""
+    found.sort(key=lambda row: ORDER.get(label(row, "story").split(" ")[0], len(ORDER)))
     latest = begin
     for row in found:
-        latest = row["start"] = max(row["start"], latest + 1)
-        row["stop"] = max(row["stop"], latest)
+        row["start"] = row["start"] or latest + 1
+        row["stop"] = row["stop"] or row["start"]
+        latest = max(latest, row["start"])
 
 
 def count(found: Iterable[Row]) -> Counter[str]:
