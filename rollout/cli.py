@@ -18,6 +18,7 @@ from rollout.sandbox import command as sandbox
 if TYPE_CHECKING:
     from rollout.journal import Journal
     from rollout.record import Record
+    from rollout.recovery import Case
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -90,30 +91,35 @@ def _journal(args: argparse.Namespace) -> Journal:
 
 
 def _status(args: argparse.Namespace) -> int:
+    from rollout.recovery import in_flight  # noqa: PLC0415 - heavy
     from rollout.session import records  # noqa: PLC0415 - heavy
 
     with _journal(args) as journal:
-        shown = [record for record in records(journal) if args.all or record.in_flight]
+        cases = {case.record.id: case for case in in_flight(journal)}
+        shown = [_facts(record, cases.get(record.id)) for record in records(journal) if args.all or record.id in cases]
     if args.json:
-        print(json.dumps([_facts(record) for record in shown], indent=2))
+        print(json.dumps(shown, indent=2))
         return 0
-    for record in shown:
-        print("  ".join(str(value) for value in _facts(record).values() if value))
+    for facts in shown:
+        print("\n".join(f"{name:<8}{value}" for name, value in facts.items() if value is not None), end="\n\n")
     if not shown:
-        print("no rollout is in flight" if not args.all else "no rollout yet")
+        print("no rollout yet" if args.all else "no rollout is in flight")
     return 0
 
 
-def _facts(record: Record) -> dict[str, object]:
+def _facts(record: Record, case: Case | None) -> dict[str, object]:
+    """Return what is known of a rollout: what, where, since when, by whom, until when, and what to do."""
     return {
         "rollout": record.id,
-        "state": str(record.decision or ("in_flight" if record.in_flight else "open")),
+        "state": "in flight" if case else str(record.decision or "open").replace("_", " "),
         "change": record.opened["change"],
-        "target": record.opened["url"],
+        "target": f"{record.opened['target']['name']} at {record.opened['url']}",
         "by": record.opened["author"],
         "since": record.opened_at,
         "closed": record.closed_at or None,
+        "held": case.why if case else None,
         "why": (record.closed or {}).get("why"),
+        "next": None if case is None else f"rollout {'recover' if case.stranded else f'abort {record.id}'}",
     }
 
 
