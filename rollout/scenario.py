@@ -17,14 +17,70 @@ class ProviderChange:
     Attributes:
         provider: the provider's name, as the gateway activates it.
         model: the model to activate with it; always sent, because an activation without one resets it silently.
+        restart: whether the service must be restarted for it to take effect (deviation 7).
     """
 
     provider: str
     model: str
+    restart: bool = False
 
     def __str__(self) -> str:
         """Read as ``openai:gpt-4o``."""
         return f"{self.provider}:{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentChange:
+    """Set or remove keys of the service's `.env` file, and restart the service (APP-2).
+
+    Attributes:
+        values: key -> new value; a key that is not there is appended.
+        secrets: key -> name of the environment variable that holds the new value, which appears nowhere.
+        remove: keys to take out.
+        startup_s: how long the service may take to be healthy after the restart.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+    startup_s: float = 15.0
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key that the change touches."""
+        return (*self.values, *self.secrets, *self.remove)
+
+    def __str__(self) -> str:
+        """Read as ``.env LOG_LEVEL, OLD_KEY``: key names only."""
+        return f".env {', '.join(self.keys)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """Set a governance limit (APP-3).
+
+    Attributes:
+        kind: ``cost`` or ``rate``.
+        scope: ``global``, or a provider's name; reported back as ``provider:NAME``.
+        values: ``soft_limit_usd`` and ``hard_limit_usd``, or ``max_requests_per_minute`` and
+            ``max_tokens_per_minute``; only those given are sent.
+    """
+
+    kind: str
+    scope: str
+    values: Mapping[str, float]
+
+    @property
+    def reported_scope(self) -> str:
+        """The scope as the gateway reports it (deviation 20)."""
+        return self.scope if self.scope == "global" or ":" in self.scope else f"provider:{self.scope}"
+
+    def __str__(self) -> str:
+        """Read as ``cost limits of openai``."""
+        return f"{self.kind} limits of {self.scope}"
+
+
+Change = ProviderChange | EnvironmentChange | LimitChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +190,7 @@ class Scenario:
     name: str
     source: str
     target: str
-    changes: tuple[ProviderChange, ...]
+    changes: tuple[Change, ...]
     author: str
     ticket: str | None = None
     approved_by: tuple[str, ...] = ()

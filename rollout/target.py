@@ -41,6 +41,39 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """How the service behind the gateway is handled: commands as argument lists, run here or through ssh (APP-2).
+
+    Attributes:
+        stop: stops it.
+        start: starts it.
+        read: prints the `.env` file; empty reads the target's `env_file` on this host.
+        write: replaces the `.env` file by its standard input; empty writes the target's `env_file` on this host.
+        timeout_s: outer deadline of each command.
+    """
+
+    stop: tuple[str, ...]
+    start: tuple[str, ...]
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class OtherCall:
+    """A call that takes the place of a documented one: its path and body; ``{provider}``, ``{model}`` and ``{prompt}``
+    are replaced in every text of the body.
+
+    Attributes:
+        path: the path, from the base URL.
+        body: the JSON body.
+    """
+
+    path: str
+    body: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeWindow:
     """A weekly window in which changes are allowed, in the target's time zone (PRE-4.1).
 
@@ -75,6 +108,10 @@ class Target:
         env_file_stated: whether the target says anything about `.env`: a None that is stated is a decision, one
             that is not is an omission (PRE-1.3).
         log_file: the service's log, on this host; None where it cannot be read.
+        service: how the service is stopped and started; None where it cannot be, so that no `.env` change is possible.
+        activate_with: provider -> the call that activates it, where the documented one refuses (deviation 13).
+        chat_with: the call that takes the place of chat/completions; its answer may be server-sent events.
+        limit_types: ``cost`` and ``rate`` -> the gateway's word for it (deviation 20).
         activation_rewrites: configuration keys that an activation may rewrite besides the active provider and model.
         provider_key: the configuration key that holds the active provider.
         model_key: the configuration key that holds the active model.
@@ -99,6 +136,10 @@ class Target:
     env_file: Path | None = None
     env_file_stated: bool = False
     log_file: Path | None = None
+    service: Service | None = None
+    activate_with: Mapping[str, OtherCall] = field(default_factory=dict)
+    chat_with: OtherCall | None = None
+    limit_types: Mapping[str, str] = field(default_factory=lambda: {"cost": "cost", "rate": "rate"})
     activation_rewrites: tuple[str, ...] = ()
     provider_key: str = "ACTIVE_PROVIDER"
     model_key: str = "LLM_MODEL_NAME"
