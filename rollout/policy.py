@@ -17,6 +17,8 @@ class Policy:
         ticket_pattern: regular expression that a ticket must match as a whole (PRE-2.1).
         ticket_url: where a ticket is found, ``{ticket}`` is replaced; None links nowhere.
         approvals_at_least: how many approvers other than the author (PRE-2.2).
+        limits_for_good: ``refuse`` or ``accept`` a limit for a scope that had none, which no gateway can take away
+            again (deviation 15).
         precheck_max_age_s: a clearance older than this does not open `apply` (PRE-3.3).
         outside_window: ``warn`` or ``block`` (PRE-4.1).
         confirm_within_s: a phase that ended in order leaves the next one this long.
@@ -28,6 +30,7 @@ class Policy:
     ticket_pattern: str = r"\S+"
     ticket_url: str | None = None
     approvals_at_least: int = 1
+    limits_for_good: str = "refuse"
     precheck_max_age_s: float = 3600.0
     outside_window: str = "block"
     confirm_within_s: float = 3600.0
