@@ -61,12 +61,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class OtherCall:
-    """A call that takes the place of a documented one: its path and body; ``{provider}``, ``{model}`` and ``{prompt}``
-    are replaced in every text of the body.
+    """A call that takes the place of a documented one.
 
     Attributes:
         path: the path, from the base URL.
-        body: the JSON body.
+        body: the JSON body; ``{provider}``, ``{model}`` and ``{prompt}`` are replaced in its texts.
     """
 
     path: str
