@@ -15,6 +15,7 @@ from rollout.clock import Clock, stamp
 from rollout.errors import GatewayError, NotCleared, RolloutError
 from rollout.gateway.client import Gateway
 from rollout.scenario import ProviderChange
+from rollout.service import EnvFile, values
 from rollout.target import Target
 
 
@@ -158,7 +159,7 @@ def take(
         rate_limits=content["limits"]["rate_limits"],
         files={what: str(path) for what, (path, _) in files.items()},
         digests={what: digest for what, (_, digest) in files.items()},
-        env=None if target.env_file is None else _copy_env(target.env_file, f"config-{name}.env"),
+        env=_copy_env(target, f"config-{name}.env", clock),
     )
 
 
@@ -174,11 +175,15 @@ def differences(backup: Backup, gateway: Gateway, redact: Callable[[Any], Any]) 
     return found | _diff(backup.rate_limits, plain(limits.rate_limits), "rate limits ")
 
 
-def env_changed(backup: Backup, target: Target) -> bool:
-    """Tell whether the `.env` file's bytes differ from the backup's; False where there is none to compare."""
-    if backup.env is None or target.env_file is None:
+def env_changed(backup: Backup, target: Target, clock: Clock) -> bool:
+    """Tell whether the `.env` file's bytes differ from the backup's; False where there is none to compare.
+
+    Raises:
+        EnvFileError: it cannot be read.
+    """
+    if backup.env is None:
         return False
-    return _damage(target.env_file, backup.env.sha256) is not None
+    return sha256(EnvFile(target, clock=clock, redact=str).read()) != backup.env.sha256
 
 
 def recorded(body: Mapping[str, Any] | None) -> Backup:
@@ -215,18 +220,24 @@ def _save(path: Path, content: Any) -> tuple[Path, str]:
     return path, sha256(data)
 
 
-def _copy_env(original: Path, name: str) -> EnvCopy:
-    copy = original.with_name(name)
-    try:
-        data = original.read_bytes()
-    except OSError as error:
-        raise BackupError(
-            f"{original}: the service's .env file cannot be read ({error.strerror}); correct the target's env_file"
-        ) from error
-    _write_private(copy, data)
-    from dotenv import dotenv_values  # noqa: PLC0415 - only a target with a reachable file needs it
+def _copy_env(target: Target, name: str, clock: Clock) -> EnvCopy | None:
+    """Copy the file byte for byte beside the original; one behind commands into this user's own state folder.
 
-    return EnvCopy(str(copy), sha256(data), tuple(sorted(dotenv_values(copy, interpolate=False))))
+    Never into the reports, which are uploaded: it holds secrets.
+    """
+    file = EnvFile(target, clock=clock, redact=str)
+    remote = target.service is not None and bool(target.service.read)
+    if target.env_file is None and not remote:
+        return None
+    data = file.read()
+    copy = _state_folder() / name if file.path is None else file.path.with_name(name)
+    _write_private(copy, data)
+    return EnvCopy(str(copy), sha256(data), tuple(sorted(values(data))))
+
+
+def _state_folder() -> Path:
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(home) / "rollout" / "backups"
 
 
 def _write_private(path: Path, data: bytes) -> None:

@@ -64,7 +64,7 @@ def context(rollout: Rollout, record: Record) -> Context:
     """
     counters = record.counters or {}
     return Context(
-        change=rollout.change,
+        change=rollout.serving,
         previous=recorded(record.backup).previous,
         monitor=rollout.scenario.monitor,
         baseline=None if record.baseline is None else Baseline.from_record(record.baseline),

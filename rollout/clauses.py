@@ -87,7 +87,7 @@ _TABLE = (
     ),
     *_section(
         "apply",
-        Owner.LATER,
+        Owner.CHECK,
         {
             "APP-2.1": "The .env file is updated",
             "APP-2.2": "The service is restarted",
@@ -142,7 +142,7 @@ _TABLE = (
     ),
     *_section(
         "rollback",
-        Owner.LATER,
+        Owner.ROLLBACK,
         {
             "RBK-3.1": "The .env file is restored",
             "RBK-3.2": "The service is restarted",

@@ -221,7 +221,7 @@ def _next(rollout: Rollout, result: RolledBack) -> str:
 def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
     """Write every record; one that fails does not stop the others, and none changes the decision."""
     rollout.note(Kind.CLOSED, **closure.facts())
-    headline = f"{closure.word}: {rollout.change} on {rollout.target.name}"
+    headline = f"{closure.word}: {rollout.what} on {rollout.target.name}"
     works: dict[str, Callable[[], str]] = {
         "DOC-1": lambda: str(write_change_record(rollout, rollout.record(), closure.facts())),
         "DOC-2": lambda: str(log_operation(rollout, f"{headline}: {closure.why}")),

@@ -95,6 +95,10 @@ class NotCleared(RolloutError):
     """A later phase was called without its predecessor's verdict for this very content."""
 
 
+class NotReached(RolloutError):
+    """A step that was planned and never reached, because one before it failed."""
+
+
 class SomebodyIntervened(RolloutError):
     """The gateway is not where this rollout left it: hands off, a person decides (exit code 11)."""
 

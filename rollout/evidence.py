@@ -32,7 +32,7 @@ _BLOCKER = frozenset({"PRE-1.1", "PRE-1.2", "PRE-1.3", "PRE-2.4", "PRE-3.3", "AP
 
 def labels(rollout: Rollout, clause: Clause | None) -> Iterator[tuple[str, str]]:
     """Yield Allure labels as (type, value): rollout / phase / clause, severity, owner. None stands for the closure."""
-    epic = epic_of(rollout.id, str(rollout.change), rollout.target.name)
+    epic = epic_of(rollout.id, rollout.what, rollout.target.name)
     return row_labels(epic, rollout.scenario.author, clause)
 
 
@@ -164,7 +164,7 @@ def write_surroundings(folder: Path, rollout: Rollout) -> None:
         "target": rollout.target.name,
         "gateway": rollout.target.url or "embedded",
         "policy": rollout.policy.name,
-        "change": str(rollout.change),
+        "change": rollout.what,
         "ticket": rollout.scenario.ticket or "none",
         "author": rollout.scenario.author,
         "digest": rollout.digest,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from rollout import bake as baking
-from rollout import change as changing
+from rollout import changes as changing
 from rollout import gate, prechecks, verification
 from rollout import notify as notifying
 from rollout.backup import Backup, recorded, take
 from rollout.closure import Closure
+from rollout.errors import NotReached
 from rollout.evidence import Show
 from rollout.gateway.answers import Connection, ConnectionTest, Preflight, Providers
 from rollout.gateway.client import Gateway
@@ -60,13 +62,30 @@ def policy(rollout: Rollout) -> Policy:
 @pytest.fixture(scope="session")
 def change(rollout: Rollout) -> ProviderChange:
     """The new provider and model."""
-    return rollout.change
+    return rollout.serving
 
 
 @pytest.fixture(scope="session")
 def show(progress: Progress) -> Show:
     """Attaches evidence to the running check."""
     return progress.show
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedSteps:
+    """What happened at each clause of apply; `cut` is called for a clause that was never reached."""
+
+    applied: changing.Applied
+    cut: Callable[[str], None]
+
+    def told(self, clause: str) -> str:
+        """Return what happened at a clause, or raise why it failed."""
+        __tracebackhide__ = True
+        try:
+            return self.applied.told(clause)
+        except NotReached as error:
+            self.cut(str(error))
+            raise
 
 
 # The precheck, which only reads
@@ -154,7 +173,7 @@ def timing(rollout: Rollout) -> Outcome[prechecks.Timing]:
 def deliveries(progress: Progress) -> Outcome[Sequence[notifying.Delivery]]:
     """What the channels said to the announcement."""
     rollout = progress.session.rollout
-    title = f"Planned: {rollout.change} on {rollout.target.name}"
+    title = f"Planned: {rollout.what} on {rollout.target.name}"
     body = f"by {rollout.scenario.author}, ticket {rollout.scenario.ticket}, rollout {rollout.id}"
     return Outcome(lambda: notifying.announce(rollout, "planned", title, body, progress.env))
 
@@ -225,15 +244,9 @@ def way_back_proof(rollout: Rollout, undo: None) -> Outcome[str]:  # noqa: ARG00
 
 
 @pytest.fixture(scope="session")
-def connection_before(rollout: Rollout) -> Outcome[ConnectionTest]:
-    """The connection test right before the activation."""
-    return Outcome(lambda: changing.connection_before(rollout))
-
-
-@pytest.fixture(scope="session")
-def activation(rollout: Rollout, undo: None) -> Outcome[str]:  # noqa: ARG001 - registered first
-    """The change itself."""
-    return Outcome(lambda: changing.apply(rollout))
+def applied(rollout: Rollout, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
+    """Every change of the scenario, in order; the first failure ends it."""
+    return Outcome(lambda: AppliedSteps(changing.apply(rollout), _cut))
 
 
 @pytest.fixture(scope="session")
@@ -248,7 +261,7 @@ def repeated(rollout: Rollout) -> Outcome[changing.Repeated]:
 @pytest.fixture(scope="session")
 def connection_now(rollout: Rollout, undo: None) -> Outcome[Connection]:  # noqa: ARG001 - a failure must roll back
     """The new provider's status."""
-    return Outcome(lambda: rollout.gateway.status(rollout.change.provider))
+    return Outcome(lambda: rollout.gateway.status(rollout.serving.provider))
 
 
 @pytest.fixture(scope="session")

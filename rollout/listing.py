@@ -45,7 +45,7 @@ class Listing:
         lines = [
             f"rollout: {rollout.id} ({'continued' if session.resumed else 'new'})",
             f"scenario: {rollout.scenario.source} ({source}), SHA-256 {rollout.digest[:12]}",
-            f"change: activate {rollout.change}",
+            f"change: {rollout.what}",
             f"target: {rollout.target.name} at {rollout.target.url} ({where}), policy {rollout.policy.name}",
             f"phases: {', '.join(session.phases)}; distribution is off: one session is one rollout",
             f"evidence: {rollout.folder}",
@@ -70,7 +70,7 @@ class Listing:
         """Print the verdict, why, what was not run, where the evidence is, and the next step."""
         rollout = self._session.rollout
         colour = _GOOD.get(closure.decision, _BAD)
-        reporter.write_sep("=", f"{closure.word}: {rollout.change} on {rollout.target.name}", **colour)
+        reporter.write_sep("=", f"{closure.word}: {rollout.what} on {rollout.target.name}", **colour)
         reporter.write_line(f"why: {closure.why}")
         for row in closure.rollback:
             reporter.write_line(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")

@@ -6,8 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from rollout.clauses import Clause, planned
 from rollout.policy import Policy
-from rollout.scenario import Scenario
+from rollout.scenario import EnvironmentChange, LimitChange, ProviderChange, Scenario
 from rollout.target import Target
+
+_OF_A_KIND: Mapping[type, tuple[str, tuple[str, ...]]] = {
+    ProviderChange: ("activate a provider", ("APP-1.1", "APP-1.2")),
+    EnvironmentChange: ("change the environment", ("APP-2.1", "APP-2.2", "APP-2.3", "APP-2.4")),
+    LimitChange: ("change governance limits", ("APP-3.1", "APP-3.2")),
+}
 
 
 def left_out(scenario: Scenario, target: Target, policy: Policy) -> Mapping[str, str]:
@@ -30,6 +36,13 @@ def left_out(scenario: Scenario, target: Target, policy: Policy) -> Mapping[str,
         clause: f"policy {policy.name!r} does not demand it, and the scenario says nothing about it"
         for clause in sorted(policy.not_demanded)
         if not spoken_of.get(clause)
+    }
+    kinds = {type(change) for change in scenario.changes}
+    reasons |= {
+        clause: f"the scenario does not {words}"
+        for kind, (words, clauses) in _OF_A_KIND.items()
+        for clause in clauses
+        if kind not in kinds
     }
     if not target.prove_way_back:
         reasons["APP-0.2"] = f"target {target.name!r} switches it off (prove_way_back: false)"

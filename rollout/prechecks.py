@@ -11,6 +11,7 @@ from rollout import baseline as measuring
 from rollout.backup import Backup
 from rollout.calendar import closes_at, opens_at
 from rollout.canonical import plain
+from rollout.changes import limits
 from rollout.clock import stamp
 from rollout.errors import GatewayError, TryLater
 from rollout.gateway.client import Gateway
@@ -18,7 +19,7 @@ from rollout.logs import LogFollower
 from rollout.record import Kind
 from rollout.rollback import candidates, planned_steps
 from rollout.samples import Baseline
-from rollout.scenario import ProviderChange
+from rollout.scenario import EnvironmentChange, ProviderChange
 from rollout.workspace import Rollout
 
 
@@ -80,7 +81,7 @@ class Timing:
 
 def sources(rollout: Rollout) -> Looks:
     """Look once at every source that a trigger will read."""
-    gateway, new, target = rollout.gateway, rollout.change.provider, rollout.target
+    gateway, new, target = rollout.gateway, rollout.serving.provider, rollout.target
     looks: dict[str, Callable[[], Any]] = {
         "status (MON-1)": lambda: gateway.status(new),
         "metrics (MON-2, MON-3)": lambda: gateway.metrics(new),
@@ -126,8 +127,22 @@ def way_back(rollout: Rollout, backup: Backup) -> WayBack:
     if not ready.ready and not excused:
         failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
         problems.append(f"its preflight is not ready: {'; '.join(failed)}")
+    problems += _undo_of_others(rollout, backup)
     evidence = {"connection_test": plain(tested), "preflight": plain(ready)}
     return WayBack(to, planned_steps(rollout, backup), evidence, problems)
+
+
+def _undo_of_others(rollout: Rollout, backup: Backup) -> list[str]:
+    """Return what stands in the way of undoing environment and limit changes."""
+    problems = []
+    if any(isinstance(change, EnvironmentChange) for change in rollout.scenario.changes):
+        if rollout.target.service is None:
+            problems.append(f"target {rollout.target.name!r} does not say how its service is stopped and started")
+        if backup.env is None:
+            problems.append("there is no copy of the .env file, so it could not be restored")
+    if rollout.policy.limits_for_good == "refuse":
+        problems += limits.all_for_good(rollout, backup)
+    return problems
 
 
 def health(rollout: Rollout) -> Health:
@@ -136,7 +151,7 @@ def health(rollout: Rollout) -> Health:
     Raises:
         GatewayError: something cannot be read.
     """
-    gateway, new = rollout.gateway, rollout.change
+    gateway, new = rollout.gateway, rollout.serving
     gateway.health()
     providers = gateway.providers()
     rows = [
@@ -229,12 +244,12 @@ def _too_slow_already(rollout: Rollout, twin: Gateway | None, limit_ms: float | 
     if twin is None or limit_ms is None:
         return []
     try:
-        latency = twin.metrics(rollout.change.provider).latency
+        latency = twin.metrics(rollout.serving.provider).latency
     except GatewayError as error:
         return [f"the new provider's latency on the non-production twin cannot be read: {error}"]
     if latency.p95_ms is None or latency.samples < rollout.scenario.monitor.min_samples or latency.p95_ms <= limit_ms:
         return []
-    new = rollout.change.provider
+    new = rollout.serving.provider
     return [f"{new}'s P95 on the twin is {latency.p95_ms:.0f} ms already, above the limit of {limit_ms:.0f} ms"]
 
 

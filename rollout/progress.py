@@ -227,7 +227,7 @@ class Progress:
             rollout=rollout.id,
             target=rollout.target.name,
             previous=str(recorded(record.backup).previous),
-            change=str(rollout.change),
+            change=rollout.what,
             ticket=rollout.scenario.ticket,
             window_s=rollout.scenario.monitor.window_s,
             phases=tuple(f"{phase} passed at {record.phases[phase].at}" for phase in phases_of(record)),

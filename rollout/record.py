@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ class Kind(StrEnum):
     OUTCOME = "outcome"
     SAMPLE = "sample"
     VERDICT = "verdict"
+    AUDIT = "audit"
     ARMED = "armed"
     HANDOVER = "handover"
     NOTIFIED = "notified"
@@ -73,6 +74,7 @@ class Write:
         to: the ``provider:model`` it activates.
         result: ``done``, ``refused`` (nothing happened), ``unknown`` (the answer was lost), None (died in between).
         detail: the gateway's words.
+        digest: SHA-256 of the file that the write leaves behind, for one to a file.
     """
 
     seq: int
@@ -82,6 +84,7 @@ class Write:
     to: str
     result: str | None = None
     detail: str = ""
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Record:
         alerts: the critical alerts that were firing before the change.
         writes: every announced write, in order.
         notified: events that were announced to people.
+        audit: the gateway's audit entries as they were right before a restart.
         armed: the latest watchdog's process and host.
         handover: until when the next phase must have begun.
         abort: the first abort that was asked for.
@@ -141,6 +145,7 @@ class Record:
     alerts: Mapping[str, Any] | None = None
     writes: list[Write] = field(default_factory=list)
     notified: list[Mapping[str, Any]] = field(default_factory=list)
+    audit: Mapping[str, Any] | None = None
     armed: Mapping[str, Any] | None = None
     handover: Mapping[str, Any] | None = None
     abort: Mapping[str, Any] | None = None
@@ -186,7 +191,7 @@ def fold(rollout: str, entries: Iterable[Entry]) -> Record:
     return record
 
 
-_LATEST = frozenset({Kind.BACKUP, Kind.BASELINE, Kind.COUNTERS, Kind.ALERTS, Kind.ARMED, Kind.HANDOVER})
+_LATEST = frozenset({Kind.BACKUP, Kind.BASELINE, Kind.COUNTERS, Kind.ALERTS, Kind.AUDIT, Kind.ARMED, Kind.HANDOVER})
 """Kinds of which the latest entry counts, as the record's attribute of the same name."""
 
 
@@ -228,11 +233,12 @@ def _judge(record: Record, entry: Entry) -> None:
 def _written(writes: list[Write], entry: Entry) -> list[Write]:
     body = entry.body
     if entry.kind == Kind.INTENT:
-        return [*writes, Write(entry.seq, entry.at, body["step"], body["direction"], body["to"])]
+        announced = Write(entry.seq, entry.at, body["step"], body["direction"], body["to"], digest=body.get("digest"))
+        return [*writes, announced]
     return [_concluded(write, body) for write in writes]
 
 
 def _concluded(write: Write, body: Mapping[str, Any]) -> Write:
     if write.seq != body["intent"]:
         return write
-    return Write(write.seq, write.at, write.step, write.direction, write.to, body["result"], body["detail"])
+    return replace(write, result=body["result"], detail=body["detail"])

@@ -5,27 +5,30 @@ A step that fails does not stop the later ones, and a rollback that is not verif
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from rollout import paste
 from rollout.backup import Backup, differences, env_changed, recorded, same_place, where_it_is
-from rollout.change import go_back
+from rollout.changes import environment, limits, provider, restart
 from rollout.clauses import CLAUSES
-from rollout.clock import stamp
+from rollout.clock import NEVER, stamp
 from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
 from rollout.expectation import answered_by
 from rollout.gateway.client import Gateway
 from rollout.record import Decision, Kind, Record
-from rollout.scenario import ProviderChange
+from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.workspace import Rollout
 
 TRIES = 3
 AGAIN_AFTER_S = 1.0
 PROOF = ("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3")
 """The steps that must pass before a rollback may be called verified."""
+
+UNDO = ("RBK-3.1", "RBK-3.2", "RBK-3.3", "RBK-3.4")
+"""The steps that must not fail, where they are needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +77,31 @@ def candidates(rollout: Rollout, backup: Backup) -> tuple[ProviderChange, ...]:
     return tuple(dict.fromkeys(way for way in ways if way is not None))
 
 
+def undo_order(rollout: Rollout) -> tuple[Change, ...]:
+    """Return the changes in the order in which they are undone: the last one first."""
+    return tuple(reversed(rollout.scenario.changes))
+
+
 def planned_steps(rollout: Rollout, backup: Backup) -> tuple[str, ...]:
     """Return what a rollback would do, step by step, and what it cannot undo (PRE-2.4)."""
     first, *others = candidates(rollout, backup)
     fallback = f"; if it is offline: {', then '.join(map(str, others))}" if others else ""
+    words: dict[type, tuple[str, ...]] = {
+        ProviderChange: (f"RBK-2.1 activate {first}{fallback}",),
+        EnvironmentChange: ("RBK-3.1 restore the .env file", "RBK-3.2 restart the service", "RBK-3.3 await its health"),
+        LimitChange: ("RBK-3.4 restore the governance limits",),
+    }
+    undo = dict.fromkeys(step for change in undo_order(rollout) for step in words[type(change)])
     return (
         "RBK-1.1 read the active provider; somebody else's change is not overwritten",
         "RBK-1.2 capture critical alerts",
-        f"RBK-2.1 activate {first}{fallback}",
-        "RBK-2.2 read back that it is active",
+        *undo,
+        "RBK-2.2 read back that the previous provider is active",
         "RBK-4.1 one request is answered by it",
         f"RBK-4.2 its status is connected {rollout.scenario.monitor.stable_polls} times in a row",
         "RBK-4.3 configuration, limits and .env equal the backup",
         "cannot be undone: requests that the new provider answered, and what they cost",
+        *(f"cannot be undone: {words}" for words in limits.all_for_good(rollout, backup)),
     )
 
 
@@ -141,25 +156,69 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
             way.keep(clause, "failed", "not done: somebody else changed the gateway, which is not overwritten")
     else:
         way.step("RBK-1.2", lambda: _capture(way))
-        way.step("RBK-2.1", lambda: _activate_again(way))
+        for clause, work in _undoing(way):
+            way.step(clause, work)
         way.step("RBK-2.2", lambda: _verify_active(way))
         way.step("RBK-4.1", lambda: _request_works(way))
         way.step("RBK-4.2", lambda: _stabilises(way))
         way.step("RBK-4.3", lambda: _equals_backup(way))
     way.step("RBK-5.1", lambda: reason)
     passed = {step.clause for step in way.steps if step.outcome == "passed"}
-    verified = passed.issuperset(PROOF)
+    undone = all(step.outcome != "failed" for step in way.steps if step.clause in UNDO)
+    verified = undone and passed.issuperset(PROOF)
     commands = () if verified else (paste.activation(rollout.target, way.backup.previous), paste.look(rollout.target))
     took_s = rollout.clock.monotonic() - began
     return RolledBack(verified, way.hands_off, reason, tuple(way.steps), took_s, commands)
 
 
+def _undoing(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the steps that undo the changes, the last change first; what was never changed is not touched."""
+    seen: set[type] = set()
+    for change in undo_order(way.rollout):
+        if type(change) not in seen:
+            seen.add(type(change))
+            yield from _WAYS[type(change)](way)
+    if EnvironmentChange in seen and LimitChange not in seen:
+        yield "RBK-3.4", lambda: limits.restore(way.rollout, way.gateway, way.backup, restarted=_restarted(way))
+
+
+def _undo_activation(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "RBK-2.1", lambda: _activate_again(way)
+
+
+def _undo_environment(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "RBK-3.1", lambda: environment.restore(way.rollout, way.backup, way.record)
+    yield "RBK-3.2", lambda: _restart(way)
+    yield "RBK-3.3", lambda: restart.await_health(way.rollout, way.gateway, NEVER)
+
+
+def _undo_limits(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "RBK-3.4", lambda: limits.restore(way.rollout, way.gateway, way.backup, restarted=_restarted(way))
+
+
+_WAYS: Mapping[type, Callable[[_Way], Iterator[tuple[str, Callable[[], str]]]]] = {
+    ProviderChange: _undo_activation,
+    EnvironmentChange: _undo_environment,
+    LimitChange: _undo_limits,
+}
+
+
+def _restarted(way: _Way) -> bool:
+    return any(write.step in ("APP-2.1", "APP-2.2") and write.result != "refused" for write in way.record.writes)
+
+
+def _restart(way: _Way) -> str:
+    if not _restarted(way):
+        return "not needed: the .env file was not changed"
+    return restart.commands(way.rollout, NEVER, step="RBK-3.2", direction="back")
+
+
 def _assess(way: _Way) -> str:
     here = where_it_is(way.gateway, way.rollout.target)
-    ours = (way.rollout.change, *candidates(way.rollout, way.backup))
+    ours = (way.rollout.serving, *candidates(way.rollout, way.backup))
     if not any(same_place(here, place) for place in ours):
         raise SomebodyIntervened(
-            f"{here} is active, which is neither the new {way.rollout.change} nor the previous {way.backup.previous}: "
+            f"{here} is active, which is neither the new {way.rollout.serving} nor the previous {way.backup.previous}: "
             "somebody changed it meanwhile; hands off, a person decides"
         )
     return f"{here} is active"
@@ -189,7 +248,7 @@ def _reach(way: _Way, to: ProviderChange) -> str | None:
         try:
             here = where_it_is(way.gateway, way.rollout.target)
             if not same_place(here, to):
-                go_back(way.rollout, way.gateway, to)
+                provider.activate(way.rollout, way.gateway, to, step="RBK-2.1", direction="back")
                 here = where_it_is(way.gateway, way.rollout.target)
             if same_place(here, to):
                 return None
@@ -203,9 +262,9 @@ def _verify_active(way: _Way) -> str:
     _outlast_lost_writes(way)
     here = where_it_is(way.gateway, way.rollout.target)
     wanted = way.rollout.scenario.rollback_to or way.backup.previous
-    if same_place(here, way.rollout.change) and not same_place(here, wanted):
-        # The lost activation landed after the way back: once more.
-        go_back(way.rollout, way.gateway, wanted)
+    if same_place(here, way.rollout.serving) and not same_place(here, wanted):
+        # The lost activation landed after the way back, or a restart brought it up again: once more.
+        provider.activate(way.rollout, way.gateway, wanted, step="RBK-2.1", direction="back")
         here = where_it_is(way.gateway, way.rollout.target)
     if not same_place(here, wanted):
         raise GatewayError("GET providers", f"{here} is active instead of {wanted}")
@@ -243,7 +302,7 @@ def _stabilises(way: _Way) -> str:
 
 def _equals_backup(way: _Way) -> str:
     found = differences(way.backup, way.gateway, way.rollout.redactor.value)
-    if env_changed(way.backup, way.rollout.target):
+    if env_changed(way.backup, way.rollout.target, way.rollout.clock):
         found[".env"] = "its bytes differ from the backup's"
     if found:
         listed = "; ".join(f"{key}: {how}" for key, how in found.items())

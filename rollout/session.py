@@ -27,7 +27,7 @@ from rollout.redaction import Redactor
 from rollout.request import EMBEDDED, Request, as_opened
 from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
-from rollout.target import Target
+from rollout.scenario import EnvironmentChange
 from rollout.workspace import Rollout
 
 NOWHERE = "http://embedded.invalid"
@@ -81,7 +81,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         env=env,
         check_sandbox=_sandbox_problems,
     )
-    redactor = Redactor(known_secrets(request.target, env))
+    redactor = Redactor(known_secrets(request, env))
     journal = Journal.open(options.journal, clock=clock, redact=redactor.value)
     _at_home(journal)
     digest = request.digest(request.target.url or EMBEDDED)
@@ -113,6 +113,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         clock=clock,
         stop=flag,
         redactor=redactor,
+        env=env,
     )
     if earlier is None:
         rollout.write(Kind.OPENED, **_opening(rollout))
@@ -131,9 +132,11 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     )
 
 
-def known_secrets(target: Target, env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of the secrets that this run uses."""
-    names = (target.token_env, target.twin_token_env)
+def known_secrets(request: Request, env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of the secrets that this run uses: tokens, and new values of the `.env` file."""
+    changes = [change for change in request.scenario.changes if isinstance(change, EnvironmentChange)]
+    names = [request.target.token_env, request.target.twin_token_env]
+    names += [name for change in changes for name in change.secrets.values()]
     return tuple(env[name] for name in names if name and env.get(name))
 
 
@@ -177,7 +180,7 @@ def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, 
         RolloutError: its embedded gateway does not start.
     """
     request = as_opened(record.opened)
-    redactor, clock = Redactor(known_secrets(request.target, env)), SystemClock()
+    redactor, clock = Redactor(known_secrets(request, env)), SystemClock()
     folder = reports / "sandbox" / record.id
     if folder.exists():
         reach(folder, request.scenario.sandbox, request.target.token_env)
@@ -200,6 +203,7 @@ def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, 
         clock=clock,
         stop=NEVER,
         redactor=redactor,
+        env=env,
     )
     try:
         yield rollout

@@ -9,6 +9,7 @@ from typing import Any
 
 from rollout.expectation import answered_by
 from rollout.gateway.answers import AuditEntry, Completion
+from rollout.scenario import LimitChange
 from rollout.workspace import Rollout
 
 AUDITED = 50
@@ -48,10 +49,10 @@ def ask(rollout: Rollout) -> Answered:
     Raises:
         GatewayError: no completion came back.
     """
-    provider = rollout.change.provider
+    provider = rollout.serving.provider
     before = rollout.gateway.metrics(provider).total_requests
     completion = rollout.gateway.chat(rollout.scenario.monitor.prompt)
-    problem = answered_by(completion, rollout.change, rollout.target)
+    problem = answered_by(completion, rollout.serving, rollout.target)
     if problem is None and completion.provider is None:
         after = rollout.gateway.metrics(provider).total_requests
         if after <= before:
@@ -66,17 +67,26 @@ def read_audit(rollout: Rollout) -> Audited:
         GatewayError: the log cannot be read.
     """
     record = rollout.record()
-    entries = rollout.gateway.audit(limit=AUDITED)
-    ours = [entry for entry in entries if _is_ours(entry, rollout.change.provider, record.opened_at)]
+    earlier = [AuditEntry(**entry) for entry in (record.audit or {}).get("entries", ())]
+    entries = list({(e.timestamp, e.action): e for e in (*rollout.gateway.audit(limit=AUDITED), *earlier)}.values())
+    ours = [entry for entry in entries if _is_ours(entry, rollout, record.opened_at)]
     own = [asdict(write) for write in record.writes]
     failed = [entry for entry in ours if entry.result.casefold() not in ("success", "ok")]
     problem = f"the gateway recorded a failed activation: {failed[0].error_message}" if failed else None
     return Audited([asdict(entry) for entry in ours], own, _finding(rollout, ours, wrote=record.applied), problem)
 
 
-def _is_ours(entry: AuditEntry, provider: str, since: str) -> bool:
-    about = (entry.provider or "").casefold() == provider.casefold()
-    return about and "activate" in entry.action.casefold() and _moment(entry.timestamp) >= datetime.fromisoformat(since)
+def _is_ours(entry: AuditEntry, rollout: Rollout, since: str) -> bool:
+    """Tell whether an entry can be about this rollout's activation or limits, by provider, action and time."""
+    if _moment(entry.timestamp) < datetime.fromisoformat(since):
+        return False
+    if (
+        any(isinstance(change, LimitChange) for change in rollout.scenario.changes)
+        and "limit" in entry.action.casefold()
+    ):
+        return True
+    provider = rollout.activation.provider if rollout.activation else ""
+    return "activate" in entry.action.casefold() and (entry.provider or "").casefold() == provider.casefold()
 
 
 def _moment(timestamp: str) -> datetime:

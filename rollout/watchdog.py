@@ -165,7 +165,7 @@ class Watch:
         if lease is None or lease.until <= self.rollout.clock.now():
             return False
         try:
-            return same_place(where_it_is(self.rollout.gateway, self.rollout.target), self.rollout.change)
+            return same_place(where_it_is(self.rollout.gateway, self.rollout.target), self.rollout.serving)
         except RolloutError:
             return False
 

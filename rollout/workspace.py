@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rollout.clock import Clock, StopFlag, stamp
-from rollout.errors import GatewayError, Interrupted, JournalError, Refused, RolloutError
+from rollout.errors import GatewayError, Interrupted, JournalError, NotCleared, Refused, RolloutError
 from rollout.gateway.client import Gateway
 from rollout.journal import Entry, Journal, Lease
 from rollout.policy import Policy
@@ -40,6 +40,7 @@ class Rollout:
         clock: the time.
         stop: set when somebody asks the run to stop.
         redactor: takes secrets out of everything that is written.
+        env: the environment variables: tokens, new secrets, channels.
         lease: the right to change the target; None before it is taken and after it was given back.
     """
 
@@ -55,13 +56,33 @@ class Rollout:
     clock: Clock
     stop: StopFlag
     redactor: Redactor
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     lease: Lease | None = field(default=None)
     _known: Record | None = field(default=None)
 
     @property
-    def change(self) -> ProviderChange:
-        """The change; this version knows one per scenario."""
-        return self.scenario.changes[0]
+    def what(self) -> str:
+        """Every change of the scenario, in words."""
+        return ", ".join(map(str, self.scenario.changes))
+
+    @property
+    def activation(self) -> ProviderChange | None:
+        """The provider that the scenario activates; None if it changes something else."""
+        return next((change for change in self.scenario.changes if isinstance(change, ProviderChange)), None)
+
+    @property
+    def serving(self) -> ProviderChange:
+        """The provider and model that serve once the changes are applied: the new one, or the one of the backup.
+
+        Raises:
+            NotCleared: the scenario activates none, and there is no backup yet.
+        """
+        if self.activation is not None:
+            return self.activation
+        backup = self.known().backup
+        if backup is None:
+            raise NotCleared("there is no backup in the journal; run `pytest -m precheck` first")
+        return ProviderChange(**backup["previous"])
 
     def record(self) -> Record:
         """Return the rollout as the journal tells it now.
@@ -148,7 +169,7 @@ class Rollout:
             spool.write(json.dumps(line, default=str) + "\n")
 
     @contextmanager
-    def announced(self, step: str, direction: str, to: ProviderChange) -> Iterator[None]:
+    def announced(self, step: str, direction: str, to: str, **details: Any) -> Iterator[None]:
         """Announce a write before it happens and record what became of it.
 
         A refused write changed nothing. Any other failure leaves it unknown whether it did.
@@ -160,7 +181,7 @@ class Rollout:
         if direction != "back":
             # The gateway knows no fencing: what is sent must have ended before anybody else may start.
             self.hold_lease(2 * self.target.timeouts.activate_s)
-        intent = self._intent(step, direction, to)
+        intent = self._intent(direction, {"step": step, "direction": direction, "to": to, **details})
         try:
             yield
         except Refused as error:
@@ -171,11 +192,11 @@ class Rollout:
             raise
         self.note(Kind.OUTCOME, intent=intent, result="done", detail="")
 
-    def _intent(self, step: str, direction: str, to: ProviderChange) -> int:
+    def _intent(self, direction: str, body: dict[str, Any]) -> int:
         try:
-            return self.write(Kind.INTENT, step=step, direction=direction, to=str(to)).seq
+            return self.write(Kind.INTENT, **body).seq
         except JournalError as error:
             if direction != "back":
                 raise
-            self._spool(Kind.INTENT, {"step": step, "direction": direction, "to": str(to)}, error)
+            self._spool(Kind.INTENT, body, error)
             return 0

@@ -28,6 +28,7 @@ TESTS = Path(__file__).parent
 SHIPPED = TESTS.parent / "scenarios"
 CHANGE = "change: {activate: openai, model: gpt-4o}\n"
 TOKENS = {"GATEWAY_TOKEN": "t0ken", "STAGING_GATEWAY_TOKEN": "t0ken", "USER": "alice"}
+SECRETS = {"NEW_OPENAI_KEY": "sk-hunter2", "WITH_A_LINE_BREAK": "hunter2\nhunter2", "TOO_SHORT": "r2", "EMPTY": ""}
 
 
 def sandbox_problems(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -41,7 +42,7 @@ def sandbox_problems(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def request_for(**asked: Any) -> Request:
     """Load with every option left out that a test does not name."""
     silent = {"scenario": None, "activate": None, "ticket": None, "target": None, "gateway": None}
-    fixed = {"directory": SHIPPED, "env": TOKENS, "check_sandbox": sandbox_problems}
+    fixed = {"directory": SHIPPED, "env": TOKENS | SECRETS, "check_sandbox": sandbox_problems}
     return load(**{**silent, **fixed, **asked})
 
 
@@ -326,9 +327,9 @@ def test_every_part_of_a_policy_is_read(scenario):
         "target: gw\n" + CHANGE,
         targets="gw: {url: https://gw, environment: lab}",
         policy="lab: {window_at_least: 1m, not_demanded: [pre-2.1], ticket_pattern: 'A-\\d+', outside_window: warn,\n"
-        "  ticket_url: 'https://t/{ticket}', approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h}",
+        "  limits_for_good: accept, ticket_url: 'https://t/{ticket}', approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h}",
     )
-    expected = Policy("lab", 60.0, frozenset({"PRE-2.1"}), r"A-\d+", "https://t/{ticket}", 2, 7200.0, "warn", 10800.0)
+    expected = Policy("lab", 60.0, frozenset({"PRE-2.1"}), r"A-\d+", "https://t/{ticket}", 2, "accept", 7200, "warn", 10800)
     assert request_for(scenario=file).policy == expected
 
 

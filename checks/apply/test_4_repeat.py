@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.change import Repeated
+from rollout.changes import Repeated
 from rollout.evidence import Show
 from rollout.marks import clause
 from rollout.outcome import Outcome

@@ -15,6 +15,8 @@ from rollout.loading.source import Place, Source
 
 F = TypeVar("F", bound=Form)
 
+_OF_A_KEY = "[key]"
+
 
 def fill(form: type[F], data: Any, source: Source, place: Place = ()) -> F:
     """Return the form filled with what is right in `data`; what is wrong is refused in `source`, all of it.
@@ -35,6 +37,12 @@ def fill(form: type[F], data: Any, source: Source, place: Place = ()) -> F:
         first = False
 
 
+def refuse_lacking(form: type[Form], data: Any, source: Source, place: Place) -> None:
+    """Refuse a mapping without what it needs, unless a key in it is unknown: that is the one, misspelt."""
+    if isinstance(data, dict) and data.keys() <= dict(_keys(form)).keys() and (words := form.lacking(data)):
+        source.refuse(place, words)
+
+
 def reads_as_name(source: Source, key: str) -> None:
     """Refuse a top-level key that cannot serve as a name."""
     try:
@@ -45,6 +53,10 @@ def reads_as_name(source: Source, key: str) -> None:
 
 def _refuse(form: type[Form], error: ErrorDetails, source: Source, place: Place) -> None:
     inside = error["loc"]
+    if inside[-1:] == (_OF_A_KEY,):
+        # A mapping's key is at fault, not its value. It stands in the message: in a path it would not be redacted.
+        source.refuse((*place, *inside[:-2]), _words(form, error), line=source.lines.get((*place, *inside[:-1])))
+        return
     # A lone value may stand where a list of one is meant; it is complained about as it was written.
     at = (*place, *inside)
     if at not in source.lines:
@@ -62,8 +74,6 @@ def _words(form: type[Form], error: ErrorDetails) -> str:
 
 
 def _unknown_key(form: type[Form], key: str) -> str:
-    if key in form.later:
-        return form.later[key]
     known = dict(_keys(form))
     inner = next((outer for outer, part in known.items() if part and key in dict(_keys(part))), None)
     hint = near(key, known) or (f"move it under {inner!r}; " if inner else "")

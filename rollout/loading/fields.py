@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 from rollout.clauses import CLAUSES
 from rollout.units import shown
 
+GLOBAL = "global"
+"""The scope of a governance limit that is for all providers together."""
+
 _LONGEST_LINE = 500
 _LONGEST_PROSE = 10_000
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
@@ -75,6 +78,15 @@ def prose(value: Any) -> str:
 def provider(value: Any) -> str:
     """Return a provider's name; it becomes a part of the gateway's URLs."""
     return _matching(value, _PROVIDER, "a provider's name (letters, digits, '.', '_', '-'); write one such as openai")
+
+
+def scope(value: Any) -> str:
+    """Return the scope of a governance limit; ``provider:openai``, as the gateway reports it, is ``openai``."""
+    found = text(value)
+    lone = found.removeprefix("provider:")
+    if not _PROVIDER.fullmatch(lone) or (lone != found and lone.casefold() == GLOBAL):
+        raise Unfit(f"{shown(found)} is no scope; write {GLOBAL}, or a provider's name such as openai")
+    return GLOBAL if lone.casefold() == GLOBAL else lone
 
 
 def name(value: Any) -> str:

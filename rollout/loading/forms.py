@@ -5,14 +5,14 @@ Every key is optional here: what a file must say is judged with the rest, so tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from rollout.loading import addresses, fields, measures
+from rollout.loading import addresses, calls, fields, measures
 
 Text = Annotated[str | None, BeforeValidator(fields.text)]
 Prose = Annotated[str | None, BeforeValidator(fields.prose)]
@@ -33,8 +33,7 @@ Texts = Annotated[list[Annotated[str, BeforeValidator(fields.text)]] | None, Bef
 Channels = Annotated[list[Annotated[str, BeforeValidator(fields.channel)]] | None, BeforeValidator(fields.items)]
 Variables = Annotated[list[Annotated[str, BeforeValidator(fields.variable)]] | None, BeforeValidator(fields.items)]
 Clauses = Annotated[list[Annotated[str, BeforeValidator(fields.clause)]] | None, BeforeValidator(fields.items)]
-
-_LATER = "this version activates providers only; write `{activate: PROVIDER, model: MODEL}`"
+Command = Annotated[list[str] | None, BeforeValidator(calls.command)]
 
 
 class Form(BaseModel):
@@ -42,12 +41,12 @@ class Form(BaseModel):
 
     Attributes:
         example: what one looks like.
-        later: keys that are understood and not built yet, with what to say about them.
+        needed: keys that it must have; who judges this says so at once for all of them (`lacking`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     example: ClassVar[str] = "key: value"
-    later: ClassVar[Mapping[str, str]] = {}
+    needed: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -58,31 +57,42 @@ class Form(BaseModel):
         """Return what the file says, by key."""
         return {key: getattr(self, key) for key in self.model_fields_set}
 
+    @classmethod
+    def lacking(cls, keys: Collection[str]) -> str | None:
+        """Say which of the keys that are needed are not among `keys`; None if all are."""
+        missing = [key for key in cls.needed if key not in keys]
+        return f"says no {' and no '.join(missing)}; write it all, such as `{cls.example}`" if missing else None
+
 
 class WholeForm(Form):
-    """A mapping of which every key is needed; the defaults only let all that is missing be named at once."""
+    """A mapping that is no use without what is needed; the defaults only let all that is missing be named at once."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        missing = [key for key in type(self).model_fields if key not in self.model_fields_set]
-        if missing:
-            raise ValueError(f"says no {' and no '.join(missing)}; write it all, such as `{self.example}`")
+        if words := self.lacking(self.model_fields_set):
+            raise ValueError(words)
         return self
 
 
-class Activation(WholeForm):
+class ActivationForm(Form):
     """``{activate: openai, model: gpt-4o}``; without a model the gateway would reset it (GATEWAY_API.md, 8)."""
 
     example = "{activate: openai, model: gpt-4o}"
-    later = {"set_env": _LATER, "limits": _LATER, "restart": _LATER}
+    needed = ("activate", "model")
 
     activate: Annotated[str, BeforeValidator(fields.provider)] = ""
     model: Annotated[str, BeforeValidator(fields.text)] = ""
+    restart: Flag = None
+
+
+class Activation(ActivationForm, WholeForm):
+    """An activation elsewhere than in a scenario's changes."""
 
 
 class ImpactForm(WholeForm):
     """``{risk: …, affects: …, cost: …}`` (PRE-2.3)."""
 
+    needed = ("risk", "affects", "cost")
     example = "{risk: low, affects: all chat users, cost: +10 USD a day}"
 
     risk: Annotated[str, BeforeValidator(fields.prose)] = ""
@@ -93,6 +103,7 @@ class ImpactForm(WholeForm):
 class OperatorForm(WholeForm):
     """``{name: …, contact: …}`` (PRE-4.3)."""
 
+    needed = ("name", "contact")
     example = "{name: carol, contact: carol@example.com}"
 
     name: Annotated[str, BeforeValidator(fields.text)] = ""
@@ -141,7 +152,7 @@ class ScenarioForm(Form):
     notify: Channels = None
     fixes: Texts = None
     rollback_to: Annotated[Activation | None, BeforeValidator(fields.given)] = None
-    change: Annotated[list[Activation] | None, BeforeValidator(fields.items)] = None
+    change: Annotated[list[Any] | None, BeforeValidator(fields.items)] = None
     monitor: Annotated[MonitorForm | None, BeforeValidator(fields.given)] = None
     sandbox: Annotated[dict[str, Any] | None, BeforeValidator(fields.mapping("users_per_s: 20"))] = None
 
@@ -211,6 +222,79 @@ class WindowForm(Form):
         return self
 
 
+class ServiceForm(WholeForm):
+    """How the service is stopped and started, and its `.env` file read and written elsewhere (APP-2)."""
+
+    example = "{stop: [make, api-stop], start: [make, api-start]}"
+    needed = ("stop", "start")
+
+    stop: Command = None
+    start: Command = None
+    read: Command = None
+    write: Command = None
+    timeout: Seconds = None
+
+    @model_validator(mode="after")
+    def _reads_where_it_writes(self) -> Self:
+        for one, other in (("read", "write"), ("write", "read")):
+            if getattr(self, one) and not getattr(self, other):
+                raise ValueError(
+                    f"{one} stands without a {other}; a file that is elsewhere needs both: a `read` command that "
+                    "prints it, and a `write` command that replaces it by its standard input"
+                )
+        return self
+
+
+class OtherActivation(WholeForm):
+    """The call that activates one provider; without its model the gateway would reset it (GATEWAY_API.md, 8)."""
+
+    example = '{path: /api/v1/system/llm-servers/active, body: {server_name: "{provider}", model: "{model}"}}'
+    needed = ("path", "body")
+
+    path: CallPath = None
+    body: Annotated[
+        dict[str, Annotated[str, BeforeValidator(calls.template("provider", "model"))]] | None,
+        BeforeValidator(fields.mapping('{server_name: "{provider}", model: "{model}"}')),
+    ] = None
+
+    @model_validator(mode="after")
+    def _sends_the_model(self) -> Self:
+        if self.body is not None and not any("{model}" in text for text in self.body.values()):
+            raise ValueError(
+                "sends no model, which the gateway would reset; put {model} in its body, "
+                'such as `{server_name: "{provider}", model: "{model}"}`'
+            )
+        return self
+
+
+class OtherChat(WholeForm):
+    """The call in the place of chat/completions."""
+
+    example = '{path: /api/v1/llm/simple/stream, body: {content: "{prompt}"}}'
+    needed = ("path", "body")
+
+    path: CallPath = None
+    body: Annotated[
+        dict[str, Annotated[str, BeforeValidator(calls.template("provider", "model", "prompt"))]] | None,
+        BeforeValidator(fields.mapping('{content: "{prompt}"}')),
+    ] = None
+
+    @model_validator(mode="after")
+    def _sends_the_prompt(self) -> Self:
+        if self.body is not None and not any("{prompt}" in text for text in self.body.values()):
+            raise ValueError('sends no prompt; put {prompt} in its body, such as `{content: "{prompt}"}`')
+        return self
+
+
+class LimitTypesForm(Form):
+    """The gateway's words for the two kinds of governance limits (GATEWAY_API.md, 20)."""
+
+    example = "{cost: per_provider, rate: rate}"
+
+    cost: Annotated[str | None, BeforeValidator(fields.name)] = None
+    rate: Annotated[str | None, BeforeValidator(fields.name)] = None
+
+
 class TargetForm(Form):
     """One target of ``targets.yaml``."""
 
@@ -229,6 +313,13 @@ class TargetForm(Form):
     safe: Annotated[Activation | None, BeforeValidator(fields.given)] = None
     env_file: Annotated[Path | None, BeforeValidator(fields.file_or_none)] = None
     log_file: Annotated[Path | None, BeforeValidator(fields.file_or_none)] = None
+    service: Annotated[ServiceForm | None, BeforeValidator(fields.given)] = None
+    activate_with: Annotated[
+        dict[Annotated[str, BeforeValidator(fields.provider)], OtherActivation] | None,
+        BeforeValidator(fields.mapping("ollama: {path: …, body: {…}}")),
+    ] = None
+    chat_with: Annotated[OtherChat | None, BeforeValidator(fields.given)] = None
+    limit_types: Annotated[LimitTypesForm | None, BeforeValidator(fields.given)] = None
     activation_rewrites: Variables = None
     provider_key: Variable = None
     model_key: Variable = None
@@ -254,6 +345,7 @@ class PolicyForm(Form):
     ticket_pattern: Regex = None
     ticket_url: Annotated[str | None, BeforeValidator(fields.ticket_url)] = None
     approvals_at_least: Annotated[int | None, BeforeValidator(measures.whole(0))] = None
+    limits_for_good: Annotated[str | None, BeforeValidator(fields.choice("refuse", "accept"))] = None
     precheck_max_age: Seconds = None
     outside_window: Annotated[str | None, BeforeValidator(fields.choice("warn", "block"))] = None
     confirm_within: Seconds = None

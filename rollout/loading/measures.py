@@ -16,6 +16,7 @@ _LONGEST_SECONDS = 31 * 86_400.0
 _MOST = 1_000_000
 _ALL_PERCENT = 100
 _LARGEST_FACTOR = 100
+_MOST_OF_A_LIMIT = 1_000_000_000
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -71,6 +72,20 @@ def factor(value: Any) -> float:
     return found
 
 
+def dollars(value: Any) -> float:
+    """Return an amount in US dollars, above zero."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Unfit(f"{shown(value)} is not an amount; write a plain number of US dollars such as 200 or 12.50")
+    return _limit(value, 200)
+
+
+def a_minute(value: Any) -> float:
+    """Return how many a minute: a whole number above zero, as the same type as every other limit."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Unfit(f"{shown(value)} is not a whole number; write one such as 60")
+    return _limit(value, 60)
+
+
 def days(value: Any) -> frozenset[int]:
     """Return the weekdays of ``mon-fri`` or ``[sat, sun]``, Monday is 0."""
     found: set[int] = set()
@@ -104,6 +119,12 @@ def time_zone(value: Any) -> str:
         hint = near(found, zoneinfo.available_timezones()) or "write one such as UTC or Europe/Berlin"
         raise Unfit(f"{shown(found)} is no time zone; {hint.rstrip()}") from None
     return found
+
+
+def _limit(value: float, example: int) -> float:
+    if not 0 < value <= _MOST_OF_A_LIMIT:
+        raise Unfit(f"{value} is out of range; it must be above 0 and at most {_MOST_OF_A_LIMIT:,}, such as {example}")
+    return float(value)
 
 
 def _duration(value: Any, *, least: float) -> float:

@@ -20,6 +20,7 @@ BUILT_IN = {
         name=SANDBOX,
         window_at_least_s=3.0,
         not_demanded=frozenset({"PRE-2.1", "PRE-2.2", "PRE-2.3", "PRE-3.1", "PRE-3.2", "PRE-4.2", "PRE-4.3"}),
+        limits_for_good="accept",
         outside_window="warn",
     ),
 }
@@ -57,6 +58,12 @@ def _refuse_loose_production(policy: Policy, source: Source) -> None:
         source.refuse(
             (PRODUCTION, "approvals_at_least"),
             f"{policy.approvals_at_least} is less than the procedure's {least.approvals_at_least} (PRE-2.2); raise it",
+        )
+    if policy.limits_for_good != least.limits_for_good:
+        source.refuse(
+            (PRODUCTION, "limits_for_good"),
+            f"{policy.limits_for_good} would leave a limit behind that no rollback can take away (RBK-3.4); "
+            f"write {least.limits_for_good}, or give the target another environment",
         )
     if policy.not_demanded:
         source.refuse(

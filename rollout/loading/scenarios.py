@@ -11,9 +11,11 @@ from typing import Any
 from rollout.loading import fields
 from rollout.loading.addresses import is_loopback
 from rollout.loading.border import fill
+from rollout.loading.changes import Placed, changes
 from rollout.loading.forms import Activation, ScenarioForm
 from rollout.loading.monitoring import Layer, monitor, refuse_loose
 from rollout.loading.policies import SANDBOX
+from rollout.loading.reach import refuse_impossible, refuse_restart
 from rollout.loading.source import Place, Source
 from rollout.loading.targets import Listed, activation
 from rollout.policy import Policy
@@ -35,6 +37,7 @@ class Asked:
         name: its name, where it gives itself none.
         ticket: what ``--ticket`` says.
         author: who asks, where it names nobody.
+        changes: its changes.
         file: its file; None for the command line.
     """
 
@@ -43,6 +46,7 @@ class Asked:
     name: str
     ticket: str | None
     author: str
+    changes: tuple[Placed, ...] = ()
     file: Path | None = None
 
 
@@ -53,32 +57,38 @@ def from_file(path: Path, source: Source, ticket: str | None, env: Mapping[str, 
         source.refuse((), f"is empty; write at least `{_EXAMPLE}`")
     elif source.data and "change" not in source.data:
         source.refuse(("change",), f"is missing; write what to change, such as `{_EXAMPLE}`")
-    _refuse_odd_changes(form, source)
+    asked = changes(form.change or (), source, env)
+    _refuse_odd_changes(form, asked, source)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.")[:64] or "scenario"
-    return Asked(source, form, name, ticket, _author(env), path)
+    return Asked(source, form, name, ticket, _author(env), asked, path)
 
 
 def from_option(value: str, source: Source, ticket: str | None, env: Mapping[str, str]) -> Asked:
     """Return what ``--activate=PROVIDER:MODEL`` asks for; a model's name may have colons of its own."""
     provider, colon, model = value.partition(":")
-    form = ScenarioForm()
+    asked: tuple[Placed, ...] = ()
     if not colon or not model.strip():
         source.refuse((), "names no model; write PROVIDER:MODEL, such as openai:gpt-4o")
     else:
         try:
-            form = ScenarioForm(change=[Activation(activate=fields.provider(provider), model=fields.text(model))])
+            asked = (Placed(ProviderChange(fields.provider(provider), fields.text(model)), ()),)
         except ValueError as error:
             source.refuse((), str(error))
-    return Asked(source, form, f"activate-{provider.strip()}", ticket, _author(env))
+    return Asked(source, ScenarioForm(), f"activate-{provider.strip()}", ticket, _author(env), asked)
 
 
 def judge(asked: Asked, listed: Listed, policy: Policy, check_sandbox: CheckSandbox | None) -> None:
     """Refuse what does not fit the target or its policy."""
     layers = _layers(asked, listed)
     refuse_loose(layers, monitor(layers), policy)
+    may_be_embedded = _may_be_embedded(listed)
+    for placed in asked.changes:
+        refuse_impossible(placed, listed.target, asked.source, may_be_embedded=may_be_embedded)
+    if to := _optional(asked.form.rollback_to):
+        refuse_restart(to, ("rollback_to",), listed.target, asked.source, may_be_embedded=may_be_embedded)
     if asked.form.sandbox is None:
         return
-    if not _may_steer_a_sandbox(listed):
+    if not may_be_embedded:
         message = f"steers the embedded gateway only, and this run goes to {listed.target.name!r}; remove it"
         asked.source.refuse(("sandbox",), message)
     for path, message in check_sandbox(asked.form.sandbox) if check_sandbox else ():
@@ -92,7 +102,7 @@ def build(asked: Asked, listed: Listed) -> Scenario:
         name=form.name or asked.name,
         source=asked.source.name,
         target=listed.target.name,
-        changes=tuple(activation(change) for change in form.change or ()),
+        changes=tuple(placed.change for placed in asked.changes),
         author=form.author or asked.author,
         ticket=asked.ticket or form.ticket,
         approved_by=tuple(form.approved_by or ()),
@@ -107,15 +117,18 @@ def build(asked: Asked, listed: Listed) -> Scenario:
     )
 
 
-def _refuse_odd_changes(form: ScenarioForm, source: Source) -> None:
-    changes = form.change or []
-    if len(changes) > 1:
-        source.refuse(("change", 1), "several changes in one scenario are not built yet; write one scenario for each")
+def _refuse_odd_changes(form: ScenarioForm, asked: tuple[Placed, ...], source: Source) -> None:
     if form.change == []:
         source.refuse(("change",), f"is an empty list; write what to change, such as `{_EXAMPLE}`")
-    if changes and form.rollback_to == changes[0]:
+    activated = [str(one.change) for one in asked if isinstance(one.change, ProviderChange)]
+    to = _optional(form.rollback_to)
+    if str(to) in activated:
         source.refuse(
             ("rollback_to",), "is what the change activates, so a rollback would change nothing; name another"
+        )
+    if to and asked and len(asked) == len(form.change or ()) and not activated:
+        source.refuse(
+            ("rollback_to",), "says where a rollback of an activation goes, and nothing is activated; remove it"
         )
 
 
@@ -123,7 +136,7 @@ def _layers(asked: Asked, listed: Listed) -> tuple[Layer, Layer]:
     return Layer(asked.source, ("monitor",), asked.form.monitor), listed.layer
 
 
-def _may_steer_a_sandbox(listed: Listed) -> bool:
+def _may_be_embedded(listed: Listed) -> bool:
     url = listed.target.url
     return url is None or (listed.target.environment == SANDBOX and is_loopback(url))
 

@@ -9,20 +9,24 @@ from typing import Any
 from rollout.loading import addresses
 from rollout.loading.border import fill, reads_as_name
 from rollout.loading.fields import near
-from rollout.loading.forms import Activation, TargetForm, WindowForm
+from rollout.loading.forms import ActivationForm, OtherActivation, OtherChat, ServiceForm, TargetForm, WindowForm
 from rollout.loading.monitoring import Layer
 from rollout.loading.policies import PRODUCTION, SANDBOX
 from rollout.loading.source import Place, Source
 from rollout.policy import Policy
 from rollout.request import EMBEDDED
 from rollout.scenario import ProviderChange
-from rollout.target import ChangeWindow, Target, Timeouts, Tls
+from rollout.target import ChangeWindow, OtherCall, Service, Target, Timeouts, Tls
 from rollout.units import shown
+
+SERVICE = "say how: `service: {stop: [make, api-stop], start: [make, api-start]}`"
+"""What a target must say whose service is to be restarted."""
 
 _AS_THEY_ARE = frozenset(
     {"url", "token_env", "user", "twin", "twin_token_env", "env_file", "log_file", "provider_key", "model_key"}
     | {"reported_as", "prove_way_back", "time_zone"}
 )
+_LIMIT_TYPES = {"cost": "cost", "rate": "rate"}
 _EVERY_DAY = frozenset(range(7))
 
 
@@ -56,9 +60,9 @@ def targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, Listed]
     return {name: replace(one, target=_with_twin(one.target, found, source)) for name, one in found.items()}
 
 
-def activation(form: Activation) -> ProviderChange:
-    """Return the provider and model of a form."""
-    return ProviderChange(form.activate, form.model)
+def activation(form: ActivationForm) -> ProviderChange:
+    """Return the activation that a form asks for."""
+    return ProviderChange(form.activate, form.model, restart=bool(form.restart))
 
 
 def _listed(name: str, form: TargetForm, source: Source) -> Listed:
@@ -78,16 +82,34 @@ def _target(name: str, form: TargetForm) -> Target:
         parts["timeouts"] = Timeouts(**{f"{call}_s": seconds for call, seconds in form.timeouts.given().items()})
     if form.safe:
         parts["safe"] = activation(form.safe)
+    if form.service:
+        parts["service"] = _service(form.service)
+    if form.chat_with:
+        parts["chat_with"] = _call(form.chat_with)
+    if form.limit_types:
+        parts["limit_types"] = _LIMIT_TYPES | form.limit_types.given()
     if form.latency_bound:
         parts["latency_bound_ms"] = form.latency_bound
     return Target(
         name=name,
         environment=SANDBOX if name == EMBEDDED else form.environment or PRODUCTION,
         env_file_stated="env_file" in given,
+        activate_with={provider: _call(call) for provider, call in (form.activate_with or {}).items()},
         activation_rewrites=tuple(form.activation_rewrites or ()),
         windows=tuple(_window(window) for window in form.windows or ()),
         **parts,
     )
+
+
+def _service(form: ServiceForm) -> Service:
+    parts: dict[str, Any] = {key: tuple(value) for key, value in form.given().items() if isinstance(value, list)}
+    if form.timeout:
+        parts["timeout_s"] = form.timeout
+    return Service(**parts)
+
+
+def _call(form: OtherActivation | OtherChat) -> OtherCall:
+    return OtherCall(form.path or "", form.body or {})
 
 
 def _window(form: WindowForm) -> ChangeWindow:
@@ -98,6 +120,10 @@ def _refuse_contradictions(name: str, form: TargetForm, data: Any, source: Sourc
     embedded = name == EMBEDDED or form.embedded
     if embedded and form.url:
         source.refuse((name, "url"), "the embedded gateway is started on demand and has no url; remove it")
+    if embedded and form.service:
+        source.refuse((name, "service"), "the embedded gateway brings its own way to be stopped and started; remove it")
+    if not embedded and form.safe and form.safe.restart and not form.service:
+        source.refuse((name, "safe", "restart"), f"there is no `service:` to restart; {SERVICE}")
     if not embedded and isinstance(data, dict) and "url" not in data:
         source.refuse((name,), "says neither where it is nor that it is embedded; write `url: https://…`")
     if name == EMBEDDED and (form.embedded is False or form.environment not in {None, SANDBOX}):

@@ -103,11 +103,13 @@ class _Values:
     """Turns YAML nodes into plain values, noting the line of each."""
 
     def __init__(self, source: Source) -> None:
-        """Note lines and problems in `source`."""
+        """Note lines, spellings and problems in `source`."""
         self._source = source
         self._lines: dict[Place, int] = {(): 1}
+        self._written: dict[Place, str] = {}
         self._count = 0
         source.lines = self._lines
+        source.written = self._written
 
     def mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
         """Return the mapping; of a key given twice, the first value."""
@@ -153,6 +155,8 @@ class _Values:
                 place, "holds half a Unicode character (a surrogate escape); write the character itself"
             )
             return ""
+        if kind in _NOT_TEXT:
+            self._written[place] = text
         try:
             return _SCALARS[kind](text) if kind in _SCALARS else text
         except ValueError:
@@ -171,6 +175,7 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     "int": int,
     "float": float,
 }
+_NOT_TEXT = frozenset({"bool", "int", "float"})
 _TAGS = frozenset(_TAG + kind for kind in (*_SCALARS, "map", "seq"))
 
 

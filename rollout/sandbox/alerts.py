@@ -64,12 +64,16 @@ class Alert:
 
 
 class Alerts:
-    """The alerts that are active: at most one of each type and provider."""
+    """The alerts that are active: at most one of each type and provider.
+
+    Attributes:
+        ttl_s: how long those last that fire from now on.
+    """
 
     def __init__(self, clock: Clock, ttl_s: float) -> None:
         """Start with none."""
         self._clock = clock
-        self._ttl = timedelta(seconds=ttl_s)
+        self.ttl_s = ttl_s
         self._active: dict[tuple[str, str | None], Alert] = {}
 
     def fire(self, finding: Finding) -> bool:
@@ -79,7 +83,7 @@ class Alerts:
         if key in self._active:
             return False
         now = self._clock.now()
-        self._active[key] = Alert(finding, now, now + self._ttl)
+        self._active[key] = Alert(finding, now, now + timedelta(seconds=self.ttl_s))
         return True
 
     def active(self) -> list[Alert]:

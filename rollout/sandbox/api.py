@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import resource
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from rollout.sandbox.alerts import SEVERITIES, slo_breaches, summary
+from rollout.sandbox.answered import ERRORS, rendered
+from rollout.sandbox.asked import Answer, mapping, optional_text, positive, prompt_in, provider_in, text, user_of
+from rollout.sandbox.connections import Connection
+from rollout.sandbox.elsewhere import Elsewhere, Endpoint, where
 from rollout.sandbox.envfile import masked
-from rollout.sandbox.gateway import Connection, Gateway, credentials
+from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.metrics import percentile
 from rollout.sandbox.providers import PROVIDERS, Provider
-from rollout.sandbox.reading import is_number
 from rollout.sandbox.refusal import Refusal, malformed, mistake
-
-BODY_KEYS = "sandbox.body_keys"
-"""Where a request's scope holds the top-level keys of its body."""
 
 _COST = ("soft_limit_usd", "hard_limit_usd")
 _RATE = ("max_requests_per_minute", "max_tokens_per_minute")
-_KINDS = {"per_provider": "cost", "cost": "cost", "rate": "rate"}
+_RECORDED_KINDS = {"cost": "cost", "rate": "rate"}
+_KINDS = {"per_provider": "cost", **_RECORDED_KINDS}
 
 _RUNBOOKS = {
     "missing_api_key": ("/docs/runbooks/auth-failures.md", "warning"),
+    "invalid_api_key": ("/docs/runbooks/auth-failures.md", "warning"),
     "connection_failed": ("/docs/runbooks/provider-offline.md", "critical"),
     "http_error": ("/docs/runbooks/provider-offline.md", "warning"),
 }
@@ -42,7 +41,6 @@ _MALUS = {"availability": 30, "latency": 25, "error": 25, "cost": 20}
 _MIB = 1024 * 1024
 _A_LIMIT = re.compile(r"[1-9][0-9]{0,5}")
 
-Answer = dict[str, Any]
 Handler = Callable[[Request], Awaitable[Answer]]
 
 
@@ -61,8 +59,10 @@ class Api:
     def routes(self) -> list[Route]:
         """Return the routes."""
         get, post = self._get, self._post
+        chat = where(self._gateway, self._chat, unless="stream_chat")
         return [
-            get("/health", "health", self._service_health),
+            self._health("/health", unless="healthz"),
+            self._health("/healthz", only="healthz"),
             get("/api/v1/system/status", "system", self._system_status),
             get("/api/v1/config/runtime", "config", self._config),
             get("/api/v1/providers", "providers", self._providers),
@@ -76,7 +76,8 @@ class Api:
             post("/api/v1/governance/limits", "governance", self._set_limits),
             get("/api/v1/governance/status", "governance", self._governance),
             get("/api/v1/admin/audit", "audit", self._audit),
-            Route("/api/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/api/v1/chat/completions", chat, methods=["POST"]),
+            *Elsewhere(self._gateway).routes(),
         ]
 
     def _get(self, path: str, call: str, handler: Handler) -> Route:
@@ -85,13 +86,17 @@ class Api:
     def _post(self, path: str, call: str, handler: Handler) -> Route:
         return Route(path, self._disturbed(call, handler), methods=["POST"])
 
-    def _disturbed(self, call: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    def _health(self, path: str, *, only: str = "", unless: str = "") -> Route:
+        endpoint = self._disturbed("health", self._service_health)
+        return Route(path, where(self._gateway, endpoint, only=only, unless=unless), methods=["GET"])
+
+    def _disturbed(self, call: str, handler: Handler) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             # Read first: a caller who gave up meanwhile must not stop an activation that was asked for.
             await request.body()
             provider = request.path_params.get("provider")
             spoiled = await self._gateway.disturb(call, provider.casefold() if provider else None)
-            return _rendered(await handler(request), spoiled)
+            return rendered(await handler(request), spoiled)
 
         return endpoint
 
@@ -119,8 +124,10 @@ class Api:
         return {"status": "success", "config": config, "config_sources": dict(state.sources)}
 
     async def _providers(self, _request: Request) -> Answer:
-        connections = await asyncio.gather(*(self._gateway.connection(provider) for provider in PROVIDERS.values()))
-        active = self._gateway.state.provider
+        connections = await asyncio.gather(
+            *(self._gateway.connections.look(provider) for provider in PROVIDERS.values())
+        )
+        active = self._gateway.reported_active
         listed = [
             _listed(provider, connection, is_active=provider.name == active)
             for provider, connection in zip(PROVIDERS.values(), connections, strict=True)
@@ -128,13 +135,13 @@ class Api:
         return {"status": "success", "providers": listed, "active_provider": active, "count": len(listed)}
 
     async def _status(self, request: Request) -> Answer:
-        provider = _provider(request)
-        connection = await self._gateway.connection(provider)
+        provider = provider_in(request)
+        connection = await self._gateway.connections.look(provider)
         return {"status": "success", "provider": provider.name, "connection_status": connection.as_answer()}
 
     async def _test_connection(self, request: Request) -> Answer:
-        provider = _provider(request)
-        connection = await self._gateway.connection(provider)
+        provider = provider_in(request)
+        connection = await self._gateway.connections.look(provider)
         failed = connection.status != "connected"
         details = {"status": connection.status, "latency_ms": connection.latency_ms}
         self._note(request, "test_connection", provider.name, details, connection.message if failed else None)
@@ -148,8 +155,9 @@ class Api:
         return answer | {"error_info": _error_info(connection.reason_code)} if connection.reason_code else answer
 
     async def _preflight(self, request: Request) -> Answer:
-        provider = _provider(request)
-        checks = _preflight_checks(provider, await self._gateway.connection(provider), self._gateway.state.config)
+        provider = provider_in(request)
+        connections = self._gateway.connections
+        checks = _preflight_checks(provider, await connections.look(provider), connections.credentials(provider))
         failed = [name for name, check in checks.items() if not check["passed"]]
         verdict = "not_ready" if failed else "ready"
         error = f"failed: {', '.join(failed)}" if failed else None
@@ -163,24 +171,18 @@ class Api:
         }
 
     async def _activate(self, request: Request) -> Answer:
-        asked = _optional_text(await _mapping(request, optional=True), "model")
-        provider = _provider(request)
-        previous = {"previous_provider": self._gateway.state.provider, "previous_model": self._gateway.state.model}
-        try:
-            model = self._gateway.activate(provider, asked)
-        except Refusal as refusal:
-            self._note(request, "activate_provider", provider.name, {"model": asked}, str(refusal.detail))
-            raise
-        self._note(request, "activate_provider", provider.name, {"model": model, **previous})
+        asked = optional_text(await mapping(request, optional=True), "model")
+        provider = provider_in(request)
+        model = self._gateway.activate(provider, asked, user_of(request.headers))
         message = f"Provider {provider.name} activated successfully"
         return {"status": "success", "message": message, "provider": provider.name, "model": model}
 
     async def _metrics(self, request: Request) -> Answer:
-        name = _provider(request).name
+        name = provider_in(request).name
         return {"status": "success", "provider": name, "metrics": self._gateway.metrics[name].as_answer(name)}
 
     async def _provider_health(self, request: Request) -> Answer:
-        provider = _provider(request)
+        provider = provider_in(request)
         metrics = self._gateway.metrics[provider.name]
         p99_ms, error_rate = percentile(metrics.latencies_ms, 99), metrics.error_rate
         breaches = slo_breaches(provider, error_rate, p99_ms, metrics.total_usd) if metrics.total else []
@@ -217,12 +219,10 @@ class Api:
         return {"status": "success", "alerts": shown, "summary": summary(of_provider), "count": len(shown)}
 
     async def _set_limits(self, request: Request) -> Answer:
-        body = await _mapping(request)
-        given, scope = _text(body, "limit_type"), _text(body, "scope")
-        kind = _KINDS.get(given)
-        if kind is None:
-            raise Refusal(400, f"Invalid limit_type: {given}. Use 'per_provider', 'cost' or 'rate'")
-        limit = self._gateway.set_limit(kind, scope, _positive(body, _COST if kind == "cost" else _RATE))
+        body = await mapping(request)
+        given, scope = text(body, "limit_type"), text(body, "scope")
+        kind = self._limit_kind(given)
+        limit = self._gateway.set_limit(kind, scope, positive(body, _COST if kind == "cost" else _RATE))
         name = scope.casefold().removeprefix("provider:")
         self._note(request, "update_limits", None if name == "global" else name, {"limit_type": given, **limit})
         return {"status": "success", "message": "governance.messages.limitUpdated", "limit": limit}
@@ -238,6 +238,13 @@ class Api:
             "recent_fallbacks": [],
             "fallback_policy": _FALLBACK_POLICY,
         }
+
+    def _limit_kind(self, limit_type: str) -> str:
+        kinds = _RECORDED_KINDS if "limit_types_cost_rate" in self._gateway.deviations else _KINDS
+        if limit_type not in kinds:
+            *others, last = (f"'{kind}'" for kind in kinds)
+            raise Refusal(400, f"Invalid limit_type: {limit_type}. Use {', '.join(others)} or {last}")
+        return kinds[limit_type]
 
     def _cost_limit(self, scope: str, limit: Mapping[str, float]) -> Answer:
         usage = round(self._gateway.usage_usd(scope), 6)
@@ -255,94 +262,14 @@ class Api:
         return {"status": "success", "entries": entries, "count": len(entries)}
 
     async def _chat(self, request: Request) -> Response:
-        prompt = _prompt(await _mapping(request))
-        completion, spoiled = await self._gateway.complete(prompt)
+        completion, spoiled = await self._gateway.complete(prompt_in(await mapping(request)))
         # An empty completion is still a well-formed answer (deviation 10).
-        return _rendered(completion, None if spoiled == "empty" else spoiled)
+        return rendered(completion, None if spoiled == "empty" else spoiled)
 
     def _note(
         self, request: Request, action: str, provider: str | None, details: Answer, error: str | None = None
     ) -> None:
-        moment = self._gateway.clock.now()
-        self._gateway.audit.add(moment, action, user_of(request.headers), provider, details, error)
-
-
-def user_of(headers: Mapping[str, str]) -> str:
-    """Return who calls: ``X-Authenticated-User`` before ``X-User``, ``unknown`` without either (deviation 19)."""
-    return headers.get("x-authenticated-user") or headers.get("x-user") or "unknown"
-
-
-def _rendered(body: Answer, spoiled: str | None) -> Response:
-    raw = json.dumps(body).encode()
-    if spoiled == "garbage":
-        raw = raw[: len(raw) // 2]
-    return Response(b"" if spoiled == "empty" else raw, media_type="application/json")
-
-
-def _provider(request: Request) -> Provider:
-    name: str = request.path_params["provider"]
-    provider = PROVIDERS.get(name.casefold())
-    if provider is None:
-        raise Refusal(404, f"Unknown provider: {name}")
-    return provider
-
-
-async def _mapping(request: Request, *, optional: bool = False) -> Answer:
-    raw = await request.body()
-    if optional and not raw:
-        return {}
-    try:
-        body = json.loads(raw)
-    except json.JSONDecodeError as error:
-        raise malformed(
-            mistake("json_invalid", ("body", error.pos), "JSON decode error", {}, error=error.msg)
-        ) from None
-    except UnicodeDecodeError:
-        raise malformed(mistake("json_invalid", ("body", 0), "JSON decode error", {}, error="not UTF-8")) from None
-    if not isinstance(body, dict):
-        raise malformed(mistake("dict_type", ("body",), "Input should be a valid dictionary", body))
-    request.scope[BODY_KEYS] = sorted(body)
-    return body
-
-
-def _text(body: Answer, key: str) -> str:
-    value = _optional_text(body, key)
-    if value is None:
-        raise malformed(mistake("missing", ("body", key), "Field required", body))
-    return value
-
-
-def _optional_text(body: Answer, key: str) -> str | None:
-    value = body.get(key)
-    if value is None or isinstance(value, str):
-        return value
-    raise malformed(mistake("string_type", ("body", key), "Input should be a valid string", value))
-
-
-def _positive(body: Answer, keys: tuple[str, ...]) -> dict[str, float]:
-    values = {key: body[key] for key in keys if body.get(key) is not None}
-    mistakes = []
-    for key, value in values.items():
-        if not is_number(value):
-            mistakes.append(mistake("float_type", ("body", key), "Input should be a valid number", value))
-        elif value <= 0:
-            mistakes.append(mistake("greater_than", ("body", key), "Input should be greater than 0", value, gt=0.0))
-    if mistakes:
-        raise malformed(*mistakes)
-    return values
-
-
-def _prompt(body: Answer) -> str:
-    messages = body.get("messages")
-    if messages is None:
-        raise malformed(mistake("missing", ("body", "messages"), "Field required", body))
-    if not isinstance(messages, list) or not messages:
-        raise malformed(mistake("list_type", ("body", "messages"), "Input should be a non-empty list", messages))
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-            loc = ("body", "messages", index, "content")
-            raise malformed(mistake("string_type", loc, "Input should be a valid string", message))
-    return str(messages[-1]["content"])
+        self._gateway.note(user_of(request.headers), action, provider, details, error)
 
 
 def _listed(provider: Provider, connection: Connection, *, is_active: bool) -> Answer:
@@ -360,7 +287,7 @@ def _listed(provider: Provider, connection: Connection, *, is_active: bool) -> A
     }
 
 
-def _preflight_checks(provider: Provider, connection: Connection, config: Mapping[str, str]) -> dict[str, Answer]:
+def _preflight_checks(provider: Provider, connection: Connection, credentials: Answer) -> dict[str, Answer]:
     can_activate = provider.can["activate"]
     return {
         "connection": {
@@ -369,7 +296,7 @@ def _preflight_checks(provider: Provider, connection: Connection, config: Mappin
             "message": connection.message,
             "reason_code": connection.reason_code,
         },
-        "credentials": credentials(provider, config),
+        "credentials": credentials,
         "capabilities": {
             "status": "available" if can_activate else "not_activatable",
             "passed": can_activate,
@@ -399,22 +326,3 @@ def _health_status(score: float) -> str:
     if score >= _HEALTHY:
         return "healthy"
     return "degraded" if score >= _DEGRADED else "critical"
-
-
-def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)  # noqa: S101 - Starlette hands on what it was registered for
-    # Not JSONResponse: it would trip over a NaN that the detail quotes.
-    return Response(json.dumps({"detail": error.detail}), status_code=error.status, media_type="application/json")
-
-
-def _http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette hands on what it was registered for
-    return JSONResponse({"detail": error.detail}, status_code=error.status_code, headers=error.headers)
-
-
-def _disk_error(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": f"The configuration cannot be written: {error}"}, status_code=500)
-
-
-ERRORS = {Refusal: _refused, HTTPException: _http_error, OSError: _disk_error}
-"""How errors are answered: ``{"detail": …}`` throughout."""

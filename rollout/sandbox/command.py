@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rollout.clock import SystemClock
 from rollout.errors import ExitCode
 from rollout.sandbox.process import refuse_second
-from rollout.sandbox.settings import InvalidSettings, SandboxSettings
+from rollout.sandbox.service import ACTIONS, DIRECTORY, Wanted, act, settings_in, with_users
+from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import SandboxFailed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options to a parser, that of `rollout sandbox` or of ``python -m rollout.sandbox``."""
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    parser.add_argument("--dir", type=Path, help="directory of its state, kept (default: a fresh temporary one)")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=ACTIONS,
+        help="run it in the background, with what it was started with before (default: in the foreground)",
+    )
+    parser.add_argument("--port", type=int, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument(
+        "--dir", type=Path, help=f"directory of its state, kept (default: a temporary one; of a service {DIRECTORY})"
+    )
     parser.add_argument("--users-per-s", type=float, help="requests of background users per second (default: 20)")
     parser.add_argument("--token-env", metavar="NAME", help="environment variable with a bearer token to ask for")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="settings as JSON, for programs")
@@ -30,47 +38,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the gateway in the foreground until it is stopped, and return the exit code: 0, or 4 if it cannot start."""
-    # Loaded here: a scenario's settings are read without the server's libraries.
-    from rollout.sandbox.server import Options, serve  # noqa: PLC0415
+    """Run the gateway in the foreground until it is stopped, or do as the action says.
 
+    Returns:
+        The exit code: 0, or 4 if it cannot be started or stopped.
+    """
     try:
-        directory = args.dir or Path(tempfile.mkdtemp(prefix="rollout-sandbox-"))
-        refuse_second(directory)
-        options = Options(
-            directory=directory.absolute(),
-            port=_port(args.port),
-            settings=_settings(args.settings, args.users_per_s),
-            idle_s=args.idle_s,
-            token=_token(args.token_env),
-            instance=args.instance,
-        )
-        with contextlib.suppress(KeyboardInterrupt):
-            serve(options, _announce)
+        _refuse_impossible(args.port)
+        if args.action:
+            wanted = Wanted(args.port, args.settings, args.users_per_s, args.idle_s, args.token_env)
+            _say(act(args.action, args.dir or DIRECTORY, wanted, SystemClock()) + "\n")
+        else:
+            _serve(args)
     except (SandboxFailed, OSError) as error:
         sys.stderr.write(f"rollout sandbox: {error}\n")
         return ExitCode.USAGE
     return ExitCode.KEPT
 
 
-def _port(port: int) -> int:
+def _serve(args: argparse.Namespace) -> None:
+    # Loaded here: a scenario's settings are read without the server's libraries.
+    from rollout.sandbox.server import Options, serve  # noqa: PLC0415
+
+    directory = args.dir or Path(tempfile.mkdtemp(prefix="rollout-sandbox-"))
+    refuse_second(directory)
+    options = Options(
+        directory=directory.absolute(),
+        port=args.port or 0,
+        settings=with_users(settings_in(args.settings) if args.settings else SandboxSettings(), args.users_per_s),
+        idle_s=args.idle_s,
+        token=_token(args.token_env),
+        token_env=args.token_env,
+        instance=args.instance,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(options, _announce)
+
+
+def _refuse_impossible(port: int | None) -> None:
     most = 65535
-    if 0 <= port <= most:
-        return port
-    raise SandboxFailed(f"--port is {port}; it must be between 0 (a free one) and {most}.")
-
-
-def _settings(file: Path | None, users_per_s: float | None) -> SandboxSettings:
-    try:
-        settings = SandboxSettings.from_mapping(json.loads(file.read_bytes()) if file else {})
-        if users_per_s is None:
-            return settings
-        # Read back, so that an impossible rate is refused like one in a file.
-        return SandboxSettings.from_mapping(replace(settings, users_per_s=users_per_s).to_mapping())
-    except InvalidSettings as error:
-        raise SandboxFailed(f"settings: {error}") from error
-    except ValueError as error:
-        raise SandboxFailed(f"{file} is no JSON: {error}") from error
+    if port is not None and not 0 <= port <= most:
+        raise SandboxFailed(f"--port is {port}; it must be between 0 (a free one) and {most}.")
 
 
 def _token(name: str | None) -> str | None:
@@ -84,7 +92,7 @@ def _token(name: str | None) -> str | None:
 
 def _announce(about: dict[str, Any]) -> None:
     url = about["url"]
-    sys.stdout.write(
+    _say(
         f"gateway  {url}\n"
         f"twin     {about['twin_url']}  (non-production)\n"
         f"state    {about['dir']}\n"
@@ -92,4 +100,8 @@ def _announce(about: dict[str, Any]) -> None:
         f'faults   curl -X PUT {url}/sandbox/faults -d \'[{{"provider": "openai", "latency_ms": 400}}]\'\n'
         f"         curl -X DELETE {url}/sandbox/faults\n"
     )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
     sys.stdout.flush()

@@ -1,10 +1,11 @@
-"""The control interface, apart from the gateway's API: faults, traffic, alerts, and the process itself."""
+"""The control interface, apart from the gateway's API: faults, deviations, traffic, alerts, and the process itself."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -12,8 +13,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rollout.sandbox.alerts import SEVERITIES, Finding
-from rollout.sandbox.api import user_of
+from rollout.sandbox.asked import user_of
+from rollout.sandbox.deviations import read_deviations
 from rollout.sandbox.faults import read_faults
+from rollout.sandbox.files import write_private
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.providers import PROVIDERS
 from rollout.sandbox.reading import Problems, Reader
@@ -26,11 +29,23 @@ REMEMBERED = 5000
 
 
 class Requests:
-    """The API requests that a gateway received, without those of background users and of this interface."""
+    """The API requests that a gateway received, without those of background users and of this interface.
 
-    def __init__(self) -> None:
-        """Start with none."""
-        self._requests: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
+    They are kept when the process ends in order, so that a restart amid a change leaves no gap.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Start with those that were kept in the file, none where it cannot be read."""
+        self._file = file
+        try:
+            kept = json.loads(file.read_bytes())
+        except (OSError, ValueError):
+            kept = []
+        self._requests: deque[dict[str, Any]] = deque(kept, maxlen=REMEMBERED)
+
+    def keep(self) -> None:
+        """Keep them for the next start. Raises OSError."""
+        write_private(self._file, json.dumps(list(self._requests)).encode())
 
     def note(self, at: str, method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
         """Note a request when it arrives and return its record; `status` is null until it is answered."""
@@ -59,6 +74,8 @@ class GatewayControl:
             Route("/faults", self._get_faults, methods=["GET"]),
             Route("/faults", self._set_faults, methods=["PUT"]),
             Route("/faults", self._clear_faults, methods=["DELETE"]),
+            Route("/deviations", self._get_deviations, methods=["GET"]),
+            Route("/deviations", self._set_deviations, methods=["PUT"]),
             Route("/traffic", self._get_traffic, methods=["GET"]),
             Route("/traffic", self._set_traffic, methods=["PUT"]),
             Route("/alerts", self._raise_alert, methods=["POST"]),
@@ -78,6 +95,16 @@ class GatewayControl:
     async def _clear_faults(self, request: Request) -> Response:
         self._gateway.faults.replace(())
         return await self._get_faults(request)
+
+    async def _get_deviations(self, _request: Request) -> Response:
+        return JSONResponse(list(self._gateway.deviations))
+
+    async def _set_deviations(self, request: Request) -> Response:
+        problems: Problems = []
+        names = read_deviations(await _body(request), "deviations", problems)
+        _refuse(problems)
+        self._gateway.switch(names)
+        return await self._get_deviations(request)
 
     async def _get_traffic(self, _request: Request) -> Response:
         return JSONResponse({"users_per_s": self._users.per_s})

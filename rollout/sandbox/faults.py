@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
 from typing import Any
 
 from rollout.clock import Clock
@@ -33,6 +34,8 @@ CALLS = (
 STATUSES = ("degraded", "offline")
 """What a fault can make of a connection status, the worse one last."""
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -51,6 +54,7 @@ class Fault:
         answer: ``empty`` (200 without content) or ``garbage`` (200 with a body that is cut off).
         hang: the call is not answered before the fault ends or the gateway gives up.
         calls: the calls that latency, errors, bad answers and hanging concern.
+        when: configuration key -> value; the fault acts only while all of them are in effect.
     """
 
     provider: str
@@ -63,6 +67,7 @@ class Fault:
     answer: str | None = None
     hang: bool = False
     calls: tuple[str, ...] = ("chat",)
+    when: Mapping[str, str] = field(default_factory=dict)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the mapping from which the fault can be read again."""
@@ -85,9 +90,10 @@ NO_EFFECT = Effect()
 class Faults:
     """The faults that are set, and since when."""
 
-    def __init__(self, faults: Iterable[Fault], clock: Clock) -> None:
-        """Set the first faults now."""
+    def __init__(self, faults: Iterable[Fault], clock: Clock, config: Mapping[str, str] = _NOTHING) -> None:
+        """Set the first faults now; `config` is the configuration in effect, looked at each time."""
         self._clock = clock
+        self._config = config
         self.replace(faults)
 
     def replace(self, faults: Iterable[Fault]) -> None:
@@ -121,6 +127,8 @@ class Faults:
         return [fault for fault in self.faults if fault.provider in (provider, ANY) and self._in_effect(fault)]
 
     def _in_effect(self, fault: Fault) -> bool:
+        if any(self._config.get(key) != value for key, value in fault.when.items()):
+            return False
         since = self._set_at if fault.since == "now" else self._activated.get(fault.provider)
         if since is None:
             return False
@@ -137,7 +145,7 @@ def read_faults(raw: object, path: str, problems: Problems) -> tuple[Fault, ...]
 
 
 def _read_fault(raw: object, path: str, problems: Problems) -> Fault:
-    read = Reader(raw, path, problems, (field.name for field in fields(Fault)))
+    read = Reader(raw, path, problems, (each.name for each in fields(Fault)))
     fault = Fault(
         provider=read.choice("provider", None, (*PROVIDERS, ANY)) or "",
         since=read.choice("since", "now", ("now", "activation")) or "now",
@@ -149,6 +157,7 @@ def _read_fault(raw: object, path: str, problems: Problems) -> Fault:
         answer=read.choice("answer", None, ("empty", "garbage")),
         hang=read.flag("hang"),
         calls=_read_calls(read),
+        when=_read_when(read),
     )
     if isinstance(raw, Mapping):
         _refuse_incomplete(fault, read)
@@ -164,6 +173,14 @@ def _read_calls(read: Reader) -> tuple[str, ...]:
         if call not in CALLS:
             read.problem("calls", f"names {call!r}; it must be out of {', '.join(CALLS)}")
     return tuple(str(call) for call in calls)
+
+
+def _read_when(read: Reader) -> dict[str, str]:
+    when = read.raw("when", _NOTHING)
+    if isinstance(when, Mapping) and all(isinstance(value, str) for value in when.values()):
+        return {str(key): value for key, value in when.items()}
+    read.problem("when", 'must map configuration keys to text, such as {MAX_CONTEXT_TOKENS: "8000"}')
+    return {}
 
 
 def _refuse_incomplete(fault: Fault, read: Reader) -> None:

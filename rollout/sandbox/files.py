@@ -10,9 +10,14 @@ OWNER_ONLY = 0o700
 """The mode of a directory that holds configuration."""
 
 RECORD = "sandbox.json"
+"""The file in a sandbox's directory that says where it listens and how it was started: ``url``, ``pid``, ``instance``,
+``idle_s``, ``token_env`` (the variable's name, never the token) and ``in_flight``."""
+
+SETTINGS = "settings.json"
+"""The file beside it with the settings it was started with."""
+
 KIND = "rollout-sandbox"
 """What a sandbox calls itself, so that it is not taken for somebody else's server."""
-"""The file in a sandbox's directory that says where it listens: ``url``, ``pid``, ``instance``."""
 
 
 def write_private(path: Path, content: bytes) -> None:

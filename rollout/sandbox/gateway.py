@@ -1,53 +1,49 @@
-"""One gateway: its providers' connections, activation, completions, limits and what it notes of them."""
+"""One gateway: activation, completions, limits and what it notes of them."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rollout.clock import Clock
 from rollout.sandbox.alerts import Alerts, Finding, budget_finding, findings_in
 from rollout.sandbox.audit import Audit
+from rollout.sandbox.connections import Connections
+from rollout.sandbox.deviations import Switched
 from rollout.sandbox.faults import Faults
 from rollout.sandbox.log import BackendLog
 from rollout.sandbox.metrics import TIMEOUT, Metrics, Request
-from rollout.sandbox.providers import CLOUD, PROVIDERS, Provider
-from rollout.sandbox.refusal import Refusal
+from rollout.sandbox.providers import PROVIDERS, Provider
+from rollout.sandbox.refusal import NotWritten, Refusal
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT, State
 
 GIVES_UP_AFTER_S = 60.0
 """A call that hangs is answered with 504 after this time."""
 
+LONG_ALERT_S = 6 * 3600.0
+"""How long alerts last under deviation 23, as recorded."""
+
+ACTIVATION = "activate_provider"
+UNKNOWN = "unknown"
+"""The audit log's name for somebody whose name it does not know."""
+
 _LOOKS_AT_HANG_EVERY_S = 0.5
 _GATEWAY_TIMEOUT = 504
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A provider's ``connection_status``, field by field."""
-
-    status: str
-    reason_code: str | None
-    message: str
-    latency_ms: float | None = None
-    runtime_version: str | None = None
-
-    def as_answer(self) -> dict[str, Any]:
-        """Return the part of the answer."""
-        return asdict(self)
+_OTHER_NAMES = {"google": "google-gemini"}
 
 
 class Gateway:
     """The state and the behaviour of one gateway; one asyncio loop, no threads.
 
     Attributes:
+        deviations: those that are switched on.
         state: what survives a restart.
+        connections: whether providers can be reached.
         boot_id: another one after each start; a changed one means that counters were reset.
         metrics: provider -> what was counted.
     """
@@ -55,45 +51,54 @@ class Gateway:
     def __init__(self, directory: Path, settings: SandboxSettings, clock: Clock) -> None:
         """Load the state in `directory`, or create it. Raises SandboxFailed where it makes no sense."""
         self.clock = clock
-        self.state = State(directory, settings)
+        self.deviations = Switched(settings.deviations, directory / "deviations.json")
+        self.state = State(directory, settings, self.deviations)
         self.log_file = directory / "logs" / "backend.log"
         self.log = BackendLog(self.log_file)
         self.boot_id = uuid.uuid4().hex
-        self.faults = Faults(settings.faults, clock)
+        self.faults = Faults(settings.faults, clock, self.state.config)
+        self.connections = Connections(self.state, self.faults, self.deviations, clock)
         self.metrics = {name: Metrics() for name in PROVIDERS}
-        self.alerts = Alerts(clock, settings.alert_ttl_s)
-        self.audit = Audit()
         self._settings = settings
+        self.alerts = Alerts(clock, self._alert_ttl_s)
+        self.audit = Audit()
         self._dice = random.Random(settings.seed)
         self.log.write("INFO", "gateway:start", f"{self.state.provider}:{self.state.model} is active; {{'errors': 0}}")
 
-    async def connection(self, provider: Provider) -> Connection:
-        """Look at a provider's connection now."""
-        out_of_reach = self._out_of_reach(provider)
-        if out_of_reach:
-            return out_of_reach
-        latency_ms = await self._probe(provider)
-        if self.faults.status(provider.name) == "degraded":
-            return Connection("degraded", "http_error", "HTTP 503", latency_ms)
-        return Connection("connected", None, provider.connected, latency_ms, provider.runtime_version)
+    @property
+    def reported_active(self) -> str:
+        """Return the name under which the active provider is reported."""
+        other = _OTHER_NAMES if "reports_other_name" in self.deviations else {}
+        return other.get(self.state.provider, self.state.provider)
 
-    def activate(self, provider: Provider, model: str | None) -> str:
+    def switch(self, deviations: Iterable[str]) -> None:
+        """Switch on these deviations and no others. Raises OSError."""
+        self.deviations.replace(deviations)
+        self.alerts.ttl_s = self._alert_ttl_s
+
+    def note(
+        self, user: str, action: str, provider: str | None, details: Mapping[str, object], error: str | None = None
+    ) -> None:
+        """Add an entry to the audit log; `error` says why the action failed."""
+        if action == ACTIVATION and "no_audit" in self.deviations:
+            return
+        known = UNKNOWN if "audit_user_unknown" in self.deviations else user
+        self.audit.add(self.clock.now(), action, known, provider, details, error)
+
+    def activate(self, provider: Provider, model: str | None, user: str, *, as_runtime: bool = False) -> str:
         """Make the provider and model the active ones, the default model where none is named (deviation 8).
 
-        Returns the model. Raises Refusal (400, 503) and OSError.
+        `as_runtime` says that it was asked for by the call for local runtimes (deviation 13).
+        Returns the model. Raises Refusal (400, 503, NotWritten) and OSError.
         """
-        if not provider.can["activate"]:
-            raise Refusal(400, f"Provider {provider.name} does not support activation")
-        self._refuse_out_of_reach(provider)
-        chosen = model or provider.default_model or ""
-        if chosen not in provider.models:
-            available = ", ".join(provider.models)
-            raise Refusal(400, f"Model {chosen} is not available for provider {provider.name}; available: {available}")
-        previous = self.state.provider
-        self.state.activate(provider.name, chosen)
-        if previous != provider.name:
-            self.faults.activated(provider.name)
-        self.log.write("INFO", "gateway:activate", f"{provider.name}:{chosen} is active, was {previous}")
+        previous = {"previous_provider": self.state.provider, "previous_model": self.state.model}
+        try:
+            self._refuse_activation(provider, as_runtime=as_runtime)
+            chosen = self._put_in_effect(provider, model)
+        except Refusal as refusal:
+            self.note(user, ACTIVATION, provider.name, {"model": model}, str(refusal.detail))
+            raise
+        self.note(user, ACTIVATION, provider.name, {"model": chosen, **previous})
         return chosen
 
     async def complete(self, prompt: str) -> tuple[dict[str, Any], str | None]:
@@ -104,7 +109,7 @@ class Gateway:
         """
         provider, model, started = PROVIDERS[self.state.provider], self.state.model, self.clock.monotonic()
         try:
-            self._refuse_out_of_reach(provider)
+            self.connections.refuse_unusable(provider)
             usual_ms = provider.latency_ms + self._dice.uniform(-provider.jitter_ms, provider.jitter_ms)
             await asyncio.sleep(usual_ms / 1000)
             spoiled = await self.disturb("chat", provider.name)
@@ -152,6 +157,7 @@ class Gateway:
         limit = {**stored.get(name, default), **values}
         if kind == "cost" and limit["soft_limit_usd"] > limit["hard_limit_usd"]:
             raise Refusal(400, "Soft limit cannot be greater than hard limit")
+        self._refuse_writing()
         self.state.set_limit(kind, name, limit)
         self.log.write("INFO", "governance:set_limit", f"{name} {limit}")
         return limit
@@ -162,24 +168,36 @@ class Gateway:
         recent = [request for name in _in_scope(scope) for request in self.metrics[name].recent(now)]
         return {"current_requests": len(recent), "current_tokens": sum(request.tokens for request in recent)}
 
-    def _out_of_reach(self, provider: Provider) -> Connection | None:
-        if provider.key and not self.state.config.get(provider.key):
-            return Connection("offline", "missing_api_key", f"{provider.key} not configured")
-        if self.faults.status(provider.name) == "offline":
-            return Connection("offline", "connection_failed", provider.failed)
-        return None
+    def _refuse_activation(self, provider: Provider, *, as_runtime: bool) -> None:
+        if not provider.can["activate"]:
+            raise Refusal(400, f"Provider {provider.name} does not support activation")
+        self.connections.refuse_activation(provider)
+        if provider.endpoint and not as_runtime and "local_activation_elsewhere" in self.deviations:
+            there = "/system/llm-servers/active endpoint"
+            raise Refusal(400, f"Local runtime {provider.name} activation should use {there}")
 
-    def _refuse_out_of_reach(self, provider: Provider) -> None:
-        out_of_reach = self._out_of_reach(provider)
-        if out_of_reach:
-            raise Refusal(503, f"Provider {provider.name} is offline: {out_of_reach.message}")
+    def _put_in_effect(self, provider: Provider, model: str | None) -> str:
+        chosen = model or provider.default_model or ""
+        if chosen not in provider.models:
+            available = ", ".join(provider.models)
+            raise Refusal(400, f"Model {chosen} is not available for provider {provider.name}; available: {available}")
+        self._refuse_writing()
+        previous, deviations = self.state.provider, self.deviations
+        if "activate_without_effect" not in deviations:
+            rewritten, at_once = "activation_rewrites" in deviations, "activate_after_restart" not in deviations
+            self.state.activate(provider.name, chosen, rewritten=rewritten, at_once=at_once)
+        if previous != self.state.provider:
+            self.faults.activated(provider.name)
+        self.log.write("INFO", "gateway:activate", f"{provider.name}:{chosen} is active, was {previous}")
+        return chosen
 
-    async def _probe(self, provider: Provider) -> float | None:
-        if provider.probe_ms is None:
-            return None
-        started = self.clock.monotonic()
-        await asyncio.sleep(provider.probe_ms / 1000)
-        return 1000 * (self.clock.monotonic() - started)
+    def _refuse_writing(self) -> None:
+        if "config_write_errors" in self.deviations:
+            raise NotWritten("The configuration could not be written")
+
+    @property
+    def _alert_ttl_s(self) -> float:
+        return LONG_ALERT_S if "long_alerts" in self.deviations else self._settings.alert_ttl_s
 
     async def _hang(self, call: str, provider: str) -> None:
         until = self.clock.monotonic() + GIVES_UP_AFTER_S
@@ -190,6 +208,8 @@ class Gateway:
 
     def _count_success(self, provider: Provider, started: float, tokens: int) -> None:
         price = self._settings.usd_per_1k_tokens.get(provider.name, provider.usd_per_1k_tokens)
+        if "cost_always_zero" in self.deviations:
+            price = 0.0
         now = self.clock.monotonic()
         request = Request(now, 1000 * (now - started), tokens=tokens, usd=price * tokens / 1000)
         self.metrics[provider.name].count(request)
@@ -198,7 +218,7 @@ class Gateway:
     def _count_failure(self, provider: Provider, started: float, refusal: Refusal) -> None:
         now = self.clock.monotonic()
         code = TIMEOUT if refusal.status == _GATEWAY_TIMEOUT else f"http_{refusal.status}"
-        offline = self._out_of_reach(provider) is not None
+        offline = self.connections.out_of_reach(provider) is not None
         self.metrics[provider.name].count(Request(now, 1000 * (now - started), code, offline))
         self.log.write("ERROR", "gateway:complete", f"{provider.name} failed: {refusal.detail}")
         self.watch()
@@ -242,12 +262,3 @@ def _completion(provider: Provider, model: str, content: str, usage: Mapping[str
         ],
         "usage": dict(usage),
     }
-
-
-def credentials(provider: Provider, config: Mapping[str, str]) -> dict[str, Any]:
-    """Return the ``credentials`` check of a preflight."""
-    if provider.provider_type != CLOUD or provider.key is None:
-        return {"status": "configured", "passed": True, "message": "Not required"}
-    if config.get(provider.key):
-        return {"status": "configured", "passed": True, "message": "Configured"}
-    return {"status": "missing", "passed": False, "message": f"Missing {provider.key}"}

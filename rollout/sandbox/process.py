@@ -14,16 +14,17 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rollout.clock import Clock, SystemClock
-from rollout.sandbox.files import OWNER_ONLY, RECORD, write_private
+from rollout.sandbox.files import OWNER_ONLY, RECORD, SETTINGS, write_private
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import SandboxFailed
 
 _POLL_S = 0.02
 _ANSWERS_WITHIN_S = 2.0
 _ENDS_WITHIN_S = 5.0
-_SETTINGS = "settings.json"
+_PROGRAM = (sys.executable, "-m", "rollout.sandbox")
 _OUTPUT = "sandbox.out"
 
 # Loopback must not go through a proxy that the environment names.
@@ -65,6 +66,43 @@ class Running:
         return self.directory / "logs" / "backend.log"
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a directory tells of the sandbox that ran there last.
+
+    Attributes:
+        running: where it was, and perhaps still is; None where none ran, or its record cannot be read.
+        idle_s: after how many idle seconds it was to end.
+        token_env: the environment variable with its token.
+        in_flight: whether a change was in flight.
+    """
+
+    running: Running | None = None
+    idle_s: float | None = None
+    token_env: str | None = None
+    in_flight: bool = False
+
+    @property
+    def port(self) -> int:
+        """Return its port; 0, a free one, where none ran."""
+        return urlsplit(self.running.url).port or 0 if self.running else 0
+
+
+def remembered(directory: Path) -> Remembered:
+    """Return what the directory tells of the last sandbox."""
+    try:
+        record = json.loads((directory / RECORD).read_bytes())
+        running = Running(str(record["url"]), int(record["pid"]), str(record["instance"]), directory.absolute())
+        return Remembered(running, record.get("idle_s"), record.get("token_env"), bool(record.get("in_flight")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return Remembered()
+
+
+def service_command(action: str, directory: Path) -> list[str]:
+    """Return the command that does ``start``, ``stop`` or ``restart`` in a directory, as an argument list."""
+    return [*_PROGRAM, action, "--dir", str(directory)]
+
+
 def start(
     directory: Path,
     *,
@@ -86,7 +124,7 @@ def start(
     directory.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY)
     instance = uuid.uuid4().hex
     mapping = (settings or SandboxSettings()).to_mapping()
-    write_private(directory / _SETTINGS, json.dumps(mapping, indent=1).encode())
+    write_private(directory / SETTINGS, json.dumps(mapping, indent=1).encode())
     command = _command(directory, port, instance, idle_s, token_env)
     with (directory / _OUTPUT).open("wb") as output:
         # Files, not this process's own: a reader of our output must not have to wait for the sandbox to end.
@@ -105,12 +143,8 @@ def start(
 
 def find(directory: Path) -> Running | None:
     """Return the sandbox that runs in this directory and answers for it, None if there is none."""
-    try:
-        record = json.loads((directory / RECORD).read_bytes())
-        running = Running(str(record["url"]), int(record["pid"]), str(record["instance"]), directory.absolute())
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return running if _about(running) else None
+    last = remembered(directory).running
+    return last if last and _about(last) else None
 
 
 def refuse_second(directory: Path) -> None:
@@ -120,26 +154,28 @@ def refuse_second(directory: Path) -> None:
         raise SandboxFailed(f"a sandbox runs in {directory} already, at {already.url}. Stop it, or use another --dir.")
 
 
-def stop(running: Running, *, clock: Clock | None = None) -> None:
-    """Stop a sandbox and wait for its end; one that has ended already is fine.
+def stop(running: Running, *, clock: Clock | None = None) -> bool:
+    """Stop a sandbox and wait for its end; return False where it had ended already.
 
     Asks first, then signals, and only a process that is this very instance. Raises SandboxFailed if it stays.
     """
     clock = clock or SystemClock()
+    if not _is_this_instance(running):
+        return False
     if _about(running) is not None and _call(running, "POST", "/sandbox/stop") and _ended(running, clock):
-        return
+        return True
     for number in (signal.SIGTERM, signal.SIGKILL):
         if _is_this_instance(running):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(running.pid, number)
         if _ended(running, clock):
-            return
+            return True
     raise SandboxFailed(f"the sandbox at {running.url} (process {running.pid}) does not end; end it by hand.")
 
 
 def _command(directory: Path, port: int, instance: str, idle_s: float | None, token_env: str | None) -> list[str]:
-    command = [sys.executable, "-m", "rollout.sandbox", "--dir", str(directory), "--port", str(port)]
-    command += ["--settings", str(directory / _SETTINGS), "--instance", instance]
+    command = [*_PROGRAM, "--dir", str(directory), "--port", str(port)]
+    command += ["--settings", str(directory / SETTINGS), "--instance", instance]
     command += ["--idle-s", str(idle_s)] if idle_s is not None else []
     return command + (["--token-env", token_env] if token_env else [])
 

@@ -40,6 +40,7 @@ class Provider:
             is the default, which an activation without a model falls back to (deviation 8).
         endpoint: where a local runtime listens; None at a cloud provider.
         key: configuration key of its API key; None where none is needed.
+        key_starts: how a key that the provider accepts begins.
         runtime_version: what its runtime reports; None where it reports none.
         probe_ms: how long a look at a local runtime takes; None where none is made.
         latency_ms: how long a completion usually takes.
@@ -56,6 +57,7 @@ class Provider:
     models: Mapping[str, str] = field(default_factory=dict)
     endpoint: str | None = None
     key: str | None = None
+    key_starts: str = ""
     runtime_version: str | None = None
     probe_ms: float | None = None
     latency_ms: float = 0.0
@@ -66,6 +68,10 @@ class Provider:
     def default_model(self) -> str | None:
         """Return the model of an activation that names none; None at a provider that serves no model."""
         return next(iter(self.models), None)
+
+    def accepts(self, key: str) -> bool:
+        """Tell whether the provider lets a caller in with this key; with a masked one it never does."""
+        return key.startswith(self.key_starts) and "*" not in key
 
 
 def _can(*has: str) -> dict[str, bool]:
@@ -124,6 +130,7 @@ _ALL = (
             "gpt-4.1": "gpt-4.1-2025-04-14",
         },
         key="OPENAI_API_KEY",
+        key_starts="sk-",
         latency_ms=45.0,
         jitter_ms=10.0,
         usd_per_1k_tokens=0.0005,
@@ -137,6 +144,7 @@ _ALL = (
         service_level=_CLOUD_LEVEL,
         models={"gemini-2.5-flash": "gemini-2.5-flash-2025-06-17", "gemini-2.5-pro": "gemini-2.5-pro-2025-06-17"},
         key="GOOGLE_API_KEY",
+        key_starts="AIza",
         latency_ms=50.0,
         jitter_ms=10.0,
         usd_per_1k_tokens=0.0003,

@@ -66,7 +66,7 @@ class Reader:
         word = value.casefold() if isinstance(value, str) else value
         if word in words:
             return str(word)
-        self.problem(key, f"is {_shown(value)}; it must be one of {', '.join(words)}{_meant(value, words)}")
+        self.problem(key, f"is {_shown(value)}; it must be one of {', '.join(words)}{meant(value, words)}")
         return default
 
     def flag(self, key: str) -> bool:
@@ -80,7 +80,7 @@ class Reader:
     def _refuse_unknown(self, known: list[str]) -> None:
         for key in self._raw:
             if key not in known:
-                self.problem(str(key), f"is not a known key{_meant(key, known)}; known: {', '.join(known)}")
+                self.problem(str(key), f"is not a known key{meant(key, known)}; known: {', '.join(known)}")
 
 
 def is_number(value: object) -> bool:
@@ -88,7 +88,8 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _meant(value: object, words: Iterable[str]) -> str:
+def meant(value: object, words: Iterable[str]) -> str:
+    """Return a hint at the word that was probably meant, empty where none comes near."""
     close = difflib.get_close_matches(str(value).casefold(), list(words), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 

@@ -20,6 +20,14 @@ class Refusal(Exception):
         super().__init__(f"{status}: {detail}")
 
 
+class NotWritten(Refusal):
+    """A write that failed and is answered with 200: ``{"status": "error", "message": …}`` (deviation 9)."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the message."""
+        super().__init__(200, message)
+
+
 def mistake(kind: str, loc: tuple[str | int, ...], message: str, value: object, **context: object) -> dict[str, Any]:
     """Return one entry of a 422's ``detail``; `loc` says where in the request, `context` what was asked for."""
     entry = {"type": kind, "loc": list(loc), "msg": message, "input": value}

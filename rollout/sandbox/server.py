@@ -23,17 +23,27 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rollout.clock import SystemClock, stamp
-from rollout.sandbox.api import BODY_KEYS, ERRORS, build_api
+from rollout.sandbox.answered import ERRORS
+from rollout.sandbox.api import build_api
+from rollout.sandbox.asked import BODY_KEYS
 from rollout.sandbox.control import GatewayControl, ProcessControl, Requests
-from rollout.sandbox.files import KIND, RECORD, write_private
+from rollout.sandbox.deviations import SPARES_TWIN
+from rollout.sandbox.files import KIND, RECORD, SETTINGS, write_private
 from rollout.sandbox.gateway import Gateway
+from rollout.sandbox.process import remembered, service_command
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import SandboxFailed
 from rollout.sandbox.traffic import Users
 
 HOST = "127.0.0.1"
 TWIN = "twin"
-_OPEN_PATHS = ("/health",)
+_OPEN_PATHS = ("/health", "/healthz")
+_LIMITED_EVERY = 3
+_TOO_MANY = {
+    "error": "rate_limit_exceeded",
+    "message": "Rate limit exceeded for default. Please retry after 0 seconds.",
+    "retry_after_seconds": 0,
+}
 _LETS_GO_AFTER_S = 1
 
 
@@ -48,6 +58,7 @@ class Options:
         idle_s: the process ends itself after so many seconds without an API request, unless a change is in flight;
             None never does.
         token: the bearer token that the API asks for; None asks for none.
+        token_env: the environment variable that it was read from, for the next start.
         instance: names this process; what stops it compares the name first.
     """
 
@@ -56,6 +67,7 @@ class Options:
     settings: SandboxSettings = field(default_factory=SandboxSettings)
     idle_s: float | None = None
     token: str | None = None
+    token_env: str | None = None
     instance: str = ""
 
 
@@ -81,12 +93,15 @@ class Sandbox:
         self._url = url
         self._clock = SystemClock()
         self._instance = options.instance or uuid.uuid4().hex
-        self._in_flight = False
+        # A restart amid a change must not make the process forget that it is to stay.
+        self._in_flight = remembered(options.directory).in_flight
         self._last_request = self._clock.monotonic()
         settings = options.settings
-        calm = replace(settings, faults=(), users_per_s=0.0)
+        same = tuple(name for name in settings.deviations if name not in SPARES_TWIN)
+        calm = replace(settings, faults=(), users_per_s=0.0, deviations=same)
         self._gateway = Gateway(options.directory, settings, self._clock)
         self._twin = Gateway(options.directory / TWIN, calm, self._clock)
+        self._requests: list[Requests] = []
         self._users = Users(self._gateway, settings.users_per_s, settings.seed)
         self._twin_users = Users(self._twin, 0.0, settings.seed)
         # Standard error is left for what uvicorn has to complain about.
@@ -108,12 +123,17 @@ class Sandbox:
             "twin_url": f"{self._url}/{TWIN}",
             "token_required": self._options.token is not None,
             "in_flight": self._in_flight,
+            "stop": service_command("stop", self._options.directory),
+            "start": service_command("start", self._options.directory),
         }
 
     def record(self) -> None:
-        """Write where the process listens to its directory."""
+        """Write to its directory where the process listens, and what the next start needs."""
+        options = self._options
         content = {"url": self._url, "pid": os.getpid(), "instance": self._instance}
-        write_private(self._options.directory / RECORD, json.dumps(content).encode())
+        content |= {"idle_s": options.idle_s, "token_env": options.token_env, "in_flight": self._in_flight}
+        write_private(options.directory / SETTINGS, json.dumps(options.settings.to_mapping(), indent=1).encode())
+        write_private(options.directory / RECORD, json.dumps(content).encode())
 
     async def run(self, listener: socket.socket) -> None:
         """Serve until stopped by a signal, by the control interface, or for being idle."""
@@ -121,6 +141,8 @@ class Sandbox:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         await self._server.serve([listener])
+        for requests in self._requests:
+            requests.keep()
 
     @contextlib.asynccontextmanager
     async def _background(self, _app: Starlette) -> AsyncIterator[None]:
@@ -147,6 +169,7 @@ class Sandbox:
 
     def _set_in_flight(self, in_flight: bool) -> None:
         self._in_flight = in_flight
+        self.record()
         self._touch()
 
     def _touch(self) -> None:
@@ -161,7 +184,8 @@ class Sandbox:
         return Starlette(routes=routes, lifespan=self._background)
 
     def _gateway_routes(self, gateway: Gateway, users: Users, more: list[Route], prefix: str) -> list[BaseRoute]:
-        requests = Requests()
+        requests = Requests(gateway.log_file.with_name("requests.json"))
+        self._requests.append(requests)
         control = [*GatewayControl(gateway, users, requests).routes(), *more]
         api = Recorded(build_api(gateway), gateway, requests, self._touch, self._options.token)
         return [
@@ -171,7 +195,7 @@ class Sandbox:
 
 
 class Recorded:
-    """An API that asks for the token, remembers each request and writes the access log."""
+    """An API that asks for the token, remembers each request, writes the access log, and may say 429."""
 
     def __init__(
         self, app: ASGIApp, gateway: Gateway, requests: Requests, touch: Callable[[], None], token: str | None
@@ -182,6 +206,7 @@ class Recorded:
         self._requests = requests
         self._touch = touch
         self._token = token
+        self._limited_after = _LIMITED_EVERY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -199,8 +224,16 @@ class Recorded:
                 self._gateway.log.access(client, scope["method"], shown, message["status"])
             await send(message)
 
-        await self._admitted(path, headers)(scope, receive, noting)
+        app = _too_many if self._is_limited() else self._admitted(path, headers)
+        await app(scope, receive, noting)
         self._touch()
+
+    def _is_limited(self) -> bool:
+        """Tell whether this is one request too many (deviation 18)."""
+        if "rate_limited" not in self._gateway.deviations:
+            return False
+        self._limited_after = (self._limited_after or _LIMITED_EVERY) - 1
+        return not self._limited_after
 
     def _admitted(self, path: str, headers: Headers) -> ASGIApp:
         if self._token is None or path in _OPEN_PATHS:
@@ -210,6 +243,10 @@ class Recorded:
             return self._app
         detail = "Invalid bearer token" if given else "Not authenticated: a bearer token is required"
         return JSONResponse({"detail": detail}, status_code=401, headers={"WWW-Authenticate": "Bearer"})
+
+
+async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
+    await JSONResponse(_TOO_MANY, status_code=429, headers={"Retry-After": "0"})(scope, receive, send)
 
 
 class _Server(uvicorn.Server):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
+from rollout.sandbox.deviations import read_deviations
 from rollout.sandbox.faults import Fault, read_faults
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.reading import Problems, Reader, is_number
@@ -34,6 +35,7 @@ class SandboxSettings:
     Attributes:
         users_per_s: requests that background users send, per second; the twin has none.
         faults: what goes wrong, from the start.
+        deviations: switches of `rollout.sandbox.deviations`, on from the start.
         seed: of all dice, so that runs are alike.
         alert_error_share: ERROR_SPIKE fires above this fraction 0-1 of recent requests.
         alert_ttl_s: seconds after which an alert expires.
@@ -44,6 +46,7 @@ class SandboxSettings:
 
     users_per_s: float = 20.0
     faults: tuple[Fault, ...] = ()
+    deviations: tuple[str, ...] = ()
     seed: int = 7
     alert_error_share: float = 0.25
     alert_ttl_s: float = 3600.0
@@ -73,6 +76,7 @@ class SandboxSettings:
         settings = cls(
             users_per_s=read.number("users_per_s", _default("users_per_s"), at_most=1000),
             faults=read_faults(read.raw("faults", []), "faults", problems),
+            deviations=read_deviations(read.raw("deviations", []), "deviations", problems),
             seed=_read_seed(read),
             alert_error_share=read.number("alert_error_share", _default("alert_error_share"), at_most=1),
             alert_ttl_s=read.number("alert_ttl_s", _default("alert_ttl_s"), above=0),

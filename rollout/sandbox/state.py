@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,36 +32,39 @@ class State:
 
     Attributes:
         env_file: the `.env` file.
-        config: key -> value in effect, defaults included.
+        config: key -> value as it is shown, defaults included.
+        provider: the active provider.
+        model: the active model.
         sources: key -> ``env`` or ``default``.
         cost_limits: scope -> ``soft_limit_usd`` and ``hard_limit_usd``.
         rate_limits: scope -> ``max_requests_per_minute`` and ``max_tokens_per_minute``.
     """
 
-    def __init__(self, directory: Path, settings: SandboxSettings) -> None:
+    def __init__(self, directory: Path, settings: SandboxSettings, deviations: Container[str] = ()) -> None:
         """Create what is missing and load the rest. Raises SandboxFailed where a file makes no sense."""
         directory.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY)
         self.env_file = directory / ".env"
         self._limits_file = directory / "limits.json"
-        if not self.env_file.exists():
-            text = envfile.TEMPLATE.format(provider=settings.initial_provider, model=settings.initial_model)
-            write_private(self.env_file, text.encode())
+        fresh = not self.env_file.exists()
+        if fresh:
+            rewritten = "activation_rewrites" in deviations
+            write_private(self.env_file, _first_text(settings, rewritten=rewritten).encode())
         self._load_config()
-        self._load_limits(settings.limits)
+        if not fresh and "limits_lost_on_restart" in deviations:
+            self._lose_limits()
+        else:
+            self._load_limits(settings.limits)
 
-    @property
-    def provider(self) -> str:
-        """Return the name of the active provider."""
-        return self.config[_ACTIVE].casefold()
+    def activate(self, provider: str, model: str, *, rewritten: bool = False, at_once: bool = True) -> None:
+        """Write the active provider and model to the `.env` file, and put them in effect. Raises OSError.
 
-    @property
-    def model(self) -> str:
-        """Return the active model."""
-        return self.config[_MODEL]
-
-    def activate(self, provider: str, model: str) -> None:
-        """Write the active provider and model to the `.env` file and put them in effect. Raises OSError."""
-        wanted = {_ACTIVE: provider, _MODEL: model}
+        Args:
+            provider: the provider's name.
+            model: one of its models.
+            rewritten: whether the keys that describe the runtime are written as well.
+            at_once: false leaves the effect to the next start (deviation 7).
+        """
+        wanted = {_ACTIVE: provider, _MODEL: model} | (described(provider, model) if rewritten else {})
         before = self.env_file.read_bytes()
         text = before.decode()
         for key, value in wanted.items():
@@ -69,6 +73,8 @@ class State:
             write_private(self.env_file, text.encode())
         self.config |= wanted
         self.sources |= dict.fromkeys(wanted, "env")
+        if at_once:
+            self.provider, self.model = provider, model
 
     def set_limit(self, kind: str, scope: str, limit: Mapping[str, float]) -> None:
         """Store the limits of one scope; `kind` is ``cost`` or ``rate``. Raises OSError."""
@@ -84,9 +90,14 @@ class State:
             raise SandboxFailed(f"{self.env_file} cannot be read ({error}). Restore it, or delete it.") from error
         self.config = envfile.DEFAULTS | from_file
         self.sources = dict.fromkeys(envfile.DEFAULTS, "default") | dict.fromkeys(from_file, "env")
+        self.provider, self.model = self.config[_ACTIVE].casefold(), self.config[_MODEL]
         reason = why_not_active(PROVIDERS.get(self.provider), self.provider, self.model)
         if reason:
             raise SandboxFailed(f"{self.env_file}: {_ACTIVE} and {_MODEL}: {reason}. Mend the file, or delete it.")
+
+    def _lose_limits(self) -> None:
+        self._limits_file.unlink(missing_ok=True)
+        self._load_limits({})
 
     def _load_limits(self, initial: Mapping[str, Mapping[str, float]]) -> None:
         stored: dict[str, Any] = {}
@@ -98,3 +109,20 @@ class State:
         fresh = {"global": COST_DEFAULT} | {scope: dict(limit) for scope, limit in initial.items()}
         self.cost_limits: dict[str, dict[str, float]] = stored.get("cost", fresh)
         self.rate_limits: dict[str, dict[str, float]] = stored.get("rate", {"global": dict(RATE_DEFAULT)})
+
+
+def described(provider: str, model: str) -> dict[str, str]:
+    """Return the keys in which gateways of this family describe the active runtime once more."""
+    is_local = PROVIDERS[provider].endpoint is not None
+    return {
+        "LLM_SERVICE_TYPE": "local" if is_local else provider,
+        "ACTIVE_LLM_SERVER": provider,
+        "LLM_CONFIG_HASH": hashlib.sha256(f"{provider}:{model}".encode()).hexdigest()[:12],
+    }
+
+
+def _first_text(settings: SandboxSettings, *, rewritten: bool) -> str:
+    provider, model = settings.initial_provider, settings.initial_model
+    more = described(provider, model) if rewritten else {}
+    lines = "".join(f"{key}={value}\n" for key, value in more.items())
+    return envfile.TEMPLATE.format(provider=provider, model=model) + lines

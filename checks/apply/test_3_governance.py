@@ -1,0 +1,26 @@
+"""APP-3: the governance limits are changed, and only they."""
+
+from __future__ import annotations
+
+from rollout.evidence import Show
+from rollout.fixtures import AppliedSteps
+from rollout.marks import clause
+from rollout.outcome import Outcome
+
+
+@clause("APP-3.1")
+def test_the_governance_limits_are_updated(applied: Outcome[AppliedSteps], show: Show) -> None:
+    """The gateway accepted the new limits.
+
+    Fails when it refuses them, or loses the answer.
+    """
+    show.text("What happened", applied.value.told("APP-3.1"))
+
+
+@clause("APP-3.2")
+def test_governance_status_shows_the_new_limits_and_no_other_change(applied: Outcome[AppliedSteps], show: Show) -> None:
+    """Governance status shows the new limits, and no other limit changed.
+
+    Fails when it shows something else than was set, or when another scope moved.
+    """
+    show.text("What happened", applied.value.told("APP-3.2"))

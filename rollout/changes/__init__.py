@@ -1,0 +1,159 @@
+"""The changes of a scenario: applied in order, each read back, recognised when they are in effect, undone in reverse.
+
+Each kind is a module of its own with the same five functions: `in_effect`, `steps`, `own`, `reverts` and `plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+
+from rollout.backup import Backup, differences, env_changed, same_place, where_it_is
+from rollout.changes import environment, limits, provider
+from rollout.clauses import CLAUSES
+from rollout.errors import GatewayError, NotReached, RolloutError, SomebodyIntervened
+from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
+from rollout.workspace import Rollout
+
+_KINDS: Mapping[type, ModuleType] = {
+    ProviderChange: provider,
+    EnvironmentChange: environment,
+    LimitChange: limits,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One step that succeeded: its clause, the change it belongs to, and what happened in words."""
+
+    clause: str
+    change: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """How far the changes came.
+
+    Attributes:
+        done: the steps that succeeded, in order.
+        failed: the step that ended it, and why; None if none did.
+    """
+
+    done: tuple[Done, ...]
+    failed: tuple[str, RolloutError] | None
+
+    def told(self, clause: str) -> str:
+        """Return what happened at a clause.
+
+        Raises:
+            RolloutError: why it failed.
+            NotReached: an earlier step failed.
+        """
+        __tracebackhide__ = True
+        if self.failed is not None and self.failed[0] == clause:
+            raise self.failed[1]
+        if self.failed is not None and clause not in {done.clause for done in self.done}:
+            raise NotReached(f"{self.failed[0]} ({CLAUSES[self.failed[0]].title}) failed before it")
+        return "\n".join(f"{done.change}: {done.message}" for done in self.done if done.clause == clause)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What applying once more came to: words, and how many writes it sent (APP-4.1)."""
+
+    message: str
+    writes: int
+
+
+def kind_of(change: Change) -> ModuleType:
+    """Return the module that knows this kind of change."""
+    return _KINDS[type(change)]
+
+
+def in_effect(rollout: Rollout) -> bool:
+    """Tell whether every change is in effect already.
+
+    Raises:
+        RolloutError: it cannot be read.
+    """
+    return all(kind_of(change).in_effect(rollout, change) for change in rollout.scenario.changes)
+
+
+def apply(rollout: Rollout) -> Applied:
+    """Apply every change in order, each step read back; the first failure ends it.
+
+    A change that is in effect already is recognised, and nothing is sent for it (APP-4.1).
+    """
+    done: list[Done] = []
+    for change in rollout.scenario.changes:
+        for clause, work in kind_of(change).steps(rollout, change):
+            try:
+                done.append(Done(clause, str(change), work()))
+            except RolloutError as error:
+                return Applied(tuple(done), (clause, error))
+    return Applied(tuple(done), None)
+
+
+def repeat(rollout: Rollout) -> Repeated:
+    """Apply once more, only if everything is in effect: to find out must not do it.
+
+    Raises:
+        GatewayError: a change is not in effect, or the gateway cannot be read.
+    """
+    missing = [str(change) for change in rollout.scenario.changes if not kind_of(change).in_effect(rollout, change)]
+    if missing:
+        raise GatewayError("read back", f"not in effect: {', '.join(missing)}")
+    before = len(rollout.record().writes)
+    applied = apply(rollout)
+    message = "\n".join(f"{done.change}: {done.message}" for done in applied.done)
+    return Repeated(message, len(rollout.record().writes) - before)
+
+
+def changed_since(rollout: Rollout, backup: Backup) -> dict[str, str]:
+    """Return what differs from the backup although this rollout did not change it (APP-0.1, VER-4).
+
+    What this rollout's own changes write, and what the target declares, does not count once it wrote.
+
+    Raises:
+        GatewayError: the gateway cannot be read.
+    """
+    found = differences(backup, rollout.gateway, rollout.redactor.value)
+    if rollout.record().applied:
+        return {key: how for key, how in found.items() if key not in own_keys(rollout)} | _elsewhere(rollout)
+    if env_changed(backup, rollout.target, rollout.clock):
+        found[".env"] = "its bytes differ from the backup's"
+    return found
+
+
+def own_keys(rollout: Rollout) -> frozenset[str]:
+    """Return what this rollout's changes may move: configuration keys, and limits as ``cost limits SCOPE``."""
+    return frozenset().union(*(kind_of(change).own(rollout.target, change) for change in rollout.scenario.changes))
+
+
+def _elsewhere(rollout: Rollout) -> dict[str, str]:
+    here = where_it_is(rollout.gateway, rollout.target)
+    if same_place(here, rollout.serving):
+        return {}
+    return {"active provider": f"{rollout.serving} -> {here}"}
+
+
+def prove_way_back(rollout: Rollout, backup: Backup) -> str:
+    """Activate the current provider and model once more: a no-op that shows that a rollback would be accepted.
+
+    Returns:
+        what happened, in words.
+
+    Raises:
+        Refused: the gateway would not take the way back; nothing was changed and nothing will be.
+        GatewayError: it is unknown what happened.
+        SomebodyIntervened: the no-op was none.
+    """
+    if in_effect(rollout):
+        return "everything is in effect already; nothing will be written, so nothing needs to be undone"
+    provider.activate(rollout, rollout.gateway, backup.previous, step="APP-0.2", direction="proof")
+    here = where_it_is(rollout.gateway, rollout.target)
+    if not same_place(here, backup.previous):
+        raise SomebodyIntervened(f"activating {backup.previous} once more led to {here}; a rollback would too")
+    return f"{backup.previous} was activated once more and is active"

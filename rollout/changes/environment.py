@@ -1,0 +1,122 @@
+"""Changing the service's `.env` file (APP-2, RBK-3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rollout import service
+from rollout.backup import Backup, recorded
+from rollout.canonical import sha256
+from rollout.changes import restart
+from rollout.clock import NEVER, StopFlag
+from rollout.errors import GatewayError, RolloutError
+from rollout.record import Record
+from rollout.scenario import EnvironmentChange
+from rollout.target import Target
+from rollout.workspace import Rollout
+
+
+def in_effect(rollout: Rollout, change: EnvironmentChange) -> bool:
+    """Tell whether the file holds the new values already.
+
+    Raises:
+        EnvFileError: it cannot be read.
+    """
+    now = service.values(file_of(rollout, rollout.stop).read())
+    wanted = _wanted(rollout, change)
+    return all(now.get(key) == value for key, value in wanted.items()) and not now.keys() & set(change.remove)
+
+
+def own(_target: Target, change: EnvironmentChange) -> frozenset[str]:
+    """Return the keys that the change may move."""
+    return frozenset(change.keys)
+
+
+def steps(rollout: Rollout, change: EnvironmentChange) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the steps: write the file, restart, wait, and see the values in effect."""
+    if in_effect(rollout, change):
+        for clause in ("APP-2.1", "APP-2.2", "APP-2.3", "APP-2.4"):
+            yield clause, lambda: "in effect already; nothing was done"
+        return
+    yield "APP-2.1", lambda: _write(rollout, change)
+    yield "APP-2.2", lambda: restart.commands(rollout, rollout.stop, step="APP-2.2", direction="forward")
+    yield "APP-2.3", lambda: restart.await_health(rollout, rollout.gateway, rollout.stop)
+    yield "APP-2.4", lambda: _verify(rollout, change)
+
+
+def restore(rollout: Rollout, backup: Backup, record: Record) -> str:
+    """Put the file back byte for byte, or, if somebody edited it since, only this rollout's keys (RBK-3.1).
+
+    Raises:
+        EnvFileError: it cannot be read or written.
+        RolloutError: somebody edited it; their edits are kept, and a person has to look.
+    """
+    if backup.env is None:
+        raise RolloutError("there is no copy of the .env file to restore")
+    saved, file = Path(backup.env.path).read_bytes(), file_of(rollout, NEVER)
+    if sha256(saved) != backup.env.sha256:
+        raise RolloutError(f"{backup.env.path} is no longer the backup that was taken: its SHA-256 differs")
+    now = file.read()
+    if now == saved:
+        return "it is as it was"
+    ours = {write.digest for write in record.writes if write.digest}
+    if sha256(now) in ours:
+        _put(rollout, file, saved)
+        return "restored byte for byte"
+    kept = service.put_back(now, saved, _all_keys(rollout))
+    _put(rollout, file, kept)
+    if kept == saved:
+        return "restored byte for byte"
+    raise RolloutError("somebody edited the .env file since; only this rollout's keys were put back, compare the rest")
+
+
+def file_of(rollout: Rollout, stop: StopFlag) -> service.EnvFile:
+    """Return the target's `.env` file, here or behind the target's read and write commands."""
+    return service.EnvFile(rollout.target, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
+
+
+def _write(rollout: Rollout, change: EnvironmentChange) -> str:
+    file = file_of(rollout, rollout.stop)
+    wanted = service.edit(file.read(), _wanted(rollout, change), change.remove)
+    with rollout.announced("APP-2.1", "forward", str(change), digest=sha256(wanted)):
+        file.write(wanted)
+    return f"written: {', '.join(change.keys)}"
+
+
+def _put(rollout: Rollout, file: service.EnvFile, content: bytes) -> None:
+    with rollout.announced("RBK-3.1", "back", ".env"):
+        file.write(content)
+
+
+def _verify(rollout: Rollout, change: EnvironmentChange) -> str:
+    rollout.gateway.health()
+    if not in_effect(rollout, change):
+        raise GatewayError(".env", f"the file does not hold {', '.join(change.keys)} as it was written")
+    config = rollout.gateway.runtime_config().config
+    old = [key for key, value in change.values.items() if key in config and config[key] != value]
+    before = recorded(rollout.record().backup).config
+    old += [key for key in change.remove if key in config and config[key] == before.get(key)]
+    if old:
+        raise GatewayError("GET config/runtime", f"the old value of {', '.join(old)} is still in effect")
+    unseen = [key for key in (*change.values, *change.secrets) if key not in config]
+    return "in effect" + (f"; the gateway does not show {', '.join(unseen)}" if unseen else "")
+
+
+def _wanted(rollout: Rollout, change: EnvironmentChange) -> dict[str, str]:
+    return {**change.values, **{key: _secret(rollout, name) for key, name in change.secrets.items()}}
+
+
+def _secret(rollout: Rollout, name: str) -> str:
+    value = rollout.env.get(name)
+    if not value:
+        raise RolloutError(f"the environment variable {name} is not set; it holds a new value of the .env file")
+    rollout.redactor.add(value)
+    return value
+
+
+def _all_keys(rollout: Rollout) -> tuple[str, ...]:
+    """Return every key that this rollout may have moved, an activation's own among them."""
+    target = rollout.target
+    keys = [key for change in rollout.scenario.changes if isinstance(change, EnvironmentChange) for key in change.keys]
+    return (*keys, target.provider_key, target.model_key, *target.activation_rewrites)

@@ -1,0 +1,111 @@
+"""Setting governance limits (APP-3, RBK-3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from rollout.backup import Backup, differences, recorded
+from rollout.errors import GatewayError
+from rollout.gateway.client import Gateway
+from rollout.scenario import LimitChange
+from rollout.target import Target
+from rollout.workspace import Rollout
+
+
+def in_effect(rollout: Rollout, change: LimitChange) -> bool:
+    """Tell whether governance status shows exactly these limits.
+
+    Raises:
+        GatewayError: it cannot be read.
+    """
+    now = _of(rollout.gateway, change.kind).get(change.reported_scope, {})
+    return all(now.get(name) == value for name, value in change.values.items())
+
+
+def own(_target: Target, change: LimitChange) -> frozenset[str]:
+    """Return the limits that the change may move, as differences from the backup name them."""
+    return frozenset({f"{change.kind} limits {change.reported_scope}"})
+
+
+def steps(rollout: Rollout, change: LimitChange) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the steps: set the limit, and see that it and no other changed."""
+    yield "APP-3.1", lambda: _set(rollout, change)
+    yield "APP-3.2", lambda: _verify(rollout, change)
+
+
+def restore(rollout: Rollout, gateway: Gateway, backup: Backup, *, restarted: bool) -> str:
+    """Put limits back to what the backup has: those of this rollout, and those that a restart lost (RBK-3.4).
+
+    Anybody else's limits are left alone, unless this rollout restarted the service: then it answers for all of them.
+
+    Raises:
+        GatewayError: one could not be set, or a scope has limits now that had none and cannot lose them.
+    """
+    ours = {f"{change.kind} {change.reported_scope}" for change in _changes(rollout)}
+    sent, stuck = [], []
+    for kind, before in (("cost", backup.cost_limits), ("rate", backup.rate_limits)):
+        now = _of(gateway, kind)
+        for scope, values in before.items():
+            mine = restarted or scope not in now or f"{kind} {scope}" in ours
+            if mine and any(now.get(scope, {}).get(name) != value for name, value in values.items()):
+                _send(rollout, gateway, LimitChange(kind, _asked(scope), values), step="RBK-3.4", direction="back")
+                sent.append(f"{kind} {scope}")
+        stuck += [f"{kind} {scope}" for scope in now.keys() - before.keys() if f"{kind} {scope}" in ours]
+    if stuck:
+        raise GatewayError(
+            "POST governance/limits",
+            f"{', '.join(sorted(stuck))} had no limits before, and the gateway cannot take limits away; "
+            "remove them in its configuration",
+        )
+    return f"put back: {', '.join(sent)}" if sent else "they are as they were"
+
+
+def for_good(backup: Backup, change: LimitChange) -> str | None:
+    """Say that a limit could not be taken away again, because its scope has none now (deviation 15); None if it could."""
+    before: Mapping[str, object] = backup.cost_limits if change.kind == "cost" else backup.rate_limits
+    if change.reported_scope in before:
+        return None
+    return f"{change.reported_scope} has no {change.kind} limits now, and the gateway cannot take limits away again"
+
+
+def all_for_good(rollout: Rollout, backup: Backup) -> list[str]:
+    """Return, for every limit of the scenario that could not be taken away again, the sentence that says so."""
+    return [words for change in _changes(rollout) if (words := for_good(backup, change))]
+
+
+def _set(rollout: Rollout, change: LimitChange) -> str:
+    if in_effect(rollout, change):
+        return "in effect already; nothing was sent"
+    _send(rollout, rollout.gateway, change, step="APP-3.1", direction="forward")
+    return ", ".join(f"{name} = {value:g}" for name, value in change.values.items())
+
+
+def _send(rollout: Rollout, gateway: Gateway, change: LimitChange, *, step: str, direction: str) -> None:
+    with rollout.announced(step, direction, str(change)), gateway.unsealed(step):
+        gateway.set_limit(change.kind, change.scope, change.values)
+
+
+def _verify(rollout: Rollout, change: LimitChange) -> str:
+    if not in_effect(rollout, change):
+        now = _of(rollout.gateway, change.kind).get(change.reported_scope)
+        raise GatewayError("GET governance/status", f"{change} are {now} instead of {dict(change.values)}")
+    ours = {name for other in _changes(rollout) for name in own(rollout.target, other)}
+    found = differences(recorded(rollout.record().backup), rollout.gateway, rollout.redactor.value)
+    moved = sorted(name for name in found.keys() - ours if " limits " in name)
+    if moved:
+        raise GatewayError("GET governance/status", f"other limits changed too: {', '.join(moved)}")
+    return "governance status shows them, and no other limit changed"
+
+
+def _of(gateway: Gateway, kind: str) -> Mapping[str, Mapping[str, float]]:
+    governance = gateway.governance()
+    return governance.cost_limits if kind == "cost" else governance.rate_limits
+
+
+def _changes(rollout: Rollout) -> list[LimitChange]:
+    return [change for change in rollout.scenario.changes if isinstance(change, LimitChange)]
+
+
+def _asked(scope: str) -> str:
+    """Return the scope as a call asks for it: the gateway reports ``provider:openai`` for ``openai`` (deviation 20)."""
+    return scope.removeprefix("provider:")

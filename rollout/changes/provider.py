@@ -1,0 +1,83 @@
+"""Activating a provider (APP-1, RBK-2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from rollout.backup import same_place, where_it_is
+from rollout.canonical import plain
+from rollout.changes import restart
+from rollout.errors import GatewayError, Refused
+from rollout.gateway.client import Gateway
+from rollout.record import Kind
+from rollout.scenario import ProviderChange
+from rollout.target import Target
+from rollout.workspace import Rollout
+
+
+def in_effect(rollout: Rollout, change: ProviderChange) -> bool:
+    """Tell whether the gateway reports exactly this provider and model active.
+
+    Raises:
+        GatewayError: it cannot be read.
+    """
+    return same_place(where_it_is(rollout.gateway, rollout.target), change)
+
+
+def own(target: Target, _change: ProviderChange) -> frozenset[str]:
+    """Return the configuration keys that an activation on this target may write."""
+    return frozenset({target.provider_key, target.model_key, *target.activation_rewrites})
+
+
+def steps(rollout: Rollout, change: ProviderChange) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the steps: test the connection, activate and read back."""
+    yield "APP-1.1", lambda: _test(rollout, change)
+    yield "APP-1.2", lambda: _apply(rollout, change)
+
+
+def activate(rollout: Rollout, gateway: Gateway, to: ProviderChange, *, step: str, direction: str) -> None:
+    """Announce an activation and send it.
+
+    Raises:
+        JournalError: the intent is not on disk; nothing was sent.
+        GatewayError: refused, or unknown what happened.
+    """
+    with rollout.announced(step, direction, str(to)), gateway.unsealed(step):
+        gateway.activate(to.provider, to.model)
+
+
+def _test(rollout: Rollout, change: ProviderChange) -> str:
+    tested = rollout.gateway.test_connection(change.provider)
+    if not tested.succeeded:
+        raise GatewayError(
+            f"POST providers/{change.provider}/test-connection",
+            f"{change.provider} is {tested.connection_status}: {tested.message}; nothing was activated",
+        )
+    return f"{tested.connection_status}: {tested.message}"
+
+
+def _apply(rollout: Rollout, change: ProviderChange) -> str:
+    if in_effect(rollout, change):
+        return "in effect already; nothing was sent"
+    _remember_counters(rollout, change)
+    activate(rollout, rollout.gateway, change, step="APP-1.2", direction="forward")
+    ran = ""
+    if change.restart:
+        ran = f" after a restart ({restart.restart(rollout, rollout.gateway, rollout.stop)})"
+    here = where_it_is(rollout.gateway, rollout.target)
+    if not same_place(here, change):
+        raise GatewayError(
+            f"POST providers/{change.provider}/activate",
+            f"the gateway answered success, and reports {here} active instead of {change}",
+        )
+    return f"activated, and the gateway reports it active{ran}"
+
+
+def _remember_counters(rollout: Rollout, change: ProviderChange) -> None:
+    """Keep what the counters were before the first user of the change, so that the window is judged by deltas."""
+    try:
+        counters = plain(rollout.gateway.metrics(change.provider))
+        fallbacks = len(rollout.gateway.governance().recent_fallbacks)
+    except Refused:
+        counters, fallbacks = None, 0
+    rollout.write(Kind.COUNTERS, metrics=counters, fallbacks=fallbacks)
