@@ -41,7 +41,8 @@ def changed_since(rollout: Rollout, backup: Backup) -> dict[str, str]:
     """
     found = differences(backup, rollout.gateway, rollout.redactor.value)
     if rollout.record().applied:
-        return {key: how for key, how in found.items() if key not in own_keys(rollout)} | _elsewhere(rollout)
+        kept = {key: how for key, how in found.items() if key not in own_keys(rollout)}
+        return kept | _env_keys(rollout, backup) | _elsewhere(rollout)
     if env_changed(backup, rollout.target):
         found[".env"] = "its bytes differ from the backup's"
     return found
@@ -51,6 +52,18 @@ def own_keys(rollout: Rollout) -> frozenset[str]:
     """Return the configuration keys that an activation on this target may write."""
     target = rollout.target
     return frozenset({target.provider_key, target.model_key, *target.activation_rewrites})
+
+
+def _env_keys(rollout: Rollout, backup: Backup) -> dict[str, str]:
+    """Return the keys of the `.env` file that somebody else has changed, by name only: values never leave the file."""
+    if backup.env is None or rollout.target.env_file is None:
+        return {}
+    from dotenv import dotenv_values  # noqa: PLC0415 - only a target with a reachable file needs it
+
+    before = dotenv_values(backup.env.path, interpolate=False)
+    now = dotenv_values(rollout.target.env_file, interpolate=False)
+    changed = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+    return {f".env {key}": "differs from the backup's" for key in sorted(changed - own_keys(rollout))}
 
 
 def _elsewhere(rollout: Rollout) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from _pytest.mark.expression import Expression
 
+from rollout import startup
 from rollout.clauses import CLAUSES, ORDER, PHASES
 from rollout.clock import StopFlag, SystemClock
 from rollout.errors import RolloutError
@@ -45,8 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "closure: the decision, kept or rolled back; runs last, whatever was selected")
     for phase in PHASES:
         config.addinivalue_line("markers", f"{phase}: checks of the {phase} phase")
-    if not _is_rollout(config):
-        return
+    try:
+        if _is_rollout(config):
+            _open(config)
+    finally:
+        startup.is_over()
+
+
+def _open(config: pytest.Config) -> None:
     options = _options(config)
     try:
         session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)

@@ -53,10 +53,11 @@ class Progress:
         self._listing = Listing(session)
         self._phase: str | None = None
         self._failed: dict[str, str] = {}
-        self._try_later = True
+        self._later: list[bool] = []
         self._admitted: set[str] = set()
         self._interrupted = False
         self._trouble: str | None = None
+        self._results = session.rollout.folder
         self._setup_s = 0.0
         self._watchdog: Watchdog | None = None
         self._code = int(ExitCode.ROLLBACK_FAILED)
@@ -146,7 +147,7 @@ class Progress:
             self._failed.setdefault(clause.id, message)
             # The gate fails with what it judges, and is no reason of its own.
             if clause.id != "PRE-3.3":
-                self._try_later &= excinfo is not None and isinstance(excinfo.value, TryLater)
+                self._later.append(excinfo is not None and isinstance(excinfo.value, TryLater))
         self._keep(clause, outcome, message)
 
     def _keep(self, clause: Clause, outcome: str, message: str) -> None:
@@ -240,7 +241,7 @@ class Progress:
         rollout, session = self.session.rollout, self.session
         if session.refusal is not None:
             self._decide(lambda: self._refused(session.refusal))
-        if self._failed and self._try_later and not rollout.record().wrote:
+        if self._later and all(self._later) and not rollout.record().wrote:
             why = next(iter(self._failed.items()))
             later = closing.Closure(None, "TRY LATER", ": ".join(why), self._missing(), code=ExitCode.TRY_LATER)
             self._decide(lambda: later)
@@ -330,11 +331,21 @@ class Progress:
 
     def surroundings(self, results: str) -> None:
         """Write what Allure shows about the run beside its results."""
-        evidence.write_surroundings(Path(results), self.session.rollout)
+        self._results = Path(results)
+        evidence.write_surroundings(self._results, self.session.rollout)
 
     def summarise(self, reporter: Any) -> None:
-        """Print the closing block, the verdict first."""
+        """Print the closing block, the verdict first, and build the report after it."""
         self._listing.summary(reporter, self.closure(), self._code, self._trouble)
+        reporter.write_line(self._report(reporter))
+
+    def _report(self, reporter: Any) -> str:
+        from rollout.report import built, is_installed  # noqa: PLC0415 - after the verdict, nobody waits for it
+
+        rollout = self.session.rollout
+        if not is_installed(self.env):
+            reporter.write_line("report: fetching its generator, once for this machine (npm)")
+        return built(rollout.journal, rollout.id, rollout.folder, self.env, {rollout.run: self._results})
 
     def let_go(self) -> None:
         """End what belongs to this run, and give the signals back."""

@@ -104,9 +104,16 @@ def identify(row: Row, run: str) -> None:
 def _name(row: Row) -> None:
     """Let the name say at once what was wrong."""
     message = str(row.get("statusDetails", {}).get("message", "")).split("\n")[0]
-    if row["status"] in ("failed", "broken") and message:
-        name = f"{row['name']} — {message}"
-        row["name"] = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    if row["status"] == "failed" and message:
+        row["name"] = shortened(f"{row['name']} ✗ {message}")
+    elif row["status"] in ("broken", "skipped") and message:
+        # What follows is how it stood until then; the row itself has it.
+        row["name"] = shortened(f"{row['name']} · {message.split('; ')[0]}")
+
+
+def shortened(name: str) -> str:
+    """Return the name, cut where a row would become a paragraph."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _of_run(story: Story, run: Run, results: Iterable[Row]) -> list[Row]:

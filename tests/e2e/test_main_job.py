@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -23,7 +24,7 @@ from rollout.record import Decision, Kind
 from rollout.rollback import PROOF
 from rollout.sandbox.process import find
 from tests.support.liar import Visit
-from tests.support.runs import ROOT, SCENARIO, Lab, Process, Run, entries, junit, on_demand, reports_in, run
+from tests.support.runs import POLL_S, ROOT, SCENARIO, Lab, Process, Run, entries, junit, on_demand, reports_in, run
 
 SHIPPED = ROOT / "scenarios"
 BACK = ["ollama", "openai", "ollama"]
@@ -193,6 +194,7 @@ def test_four_phases_share_one_gateway_that_ends_with_the_rollout(reports: Path,
 def test_a_phase_without_its_predecessor_fails_with_the_reason_and_touches_nothing(lab: Lab):
     before = lab.state()
     for phase, predecessor in zip(PHASES[1:], PHASES, strict=False):
+        lab.reports = lab.folder / f"fresh-{phase}"
         ended = lab.run("-m", phase)
         assert ended.code == 1, ended.out
         assert f"{phase} needs a passed {predecessor} of this very content" in ended.why
@@ -268,8 +270,8 @@ def test_a_signal_while_the_change_is_under_way_takes_it_back(lab: Lab, number: 
 
     async def interrupted(visit: Visit) -> None:
         lab.signal(number)
-        while "cut off" not in outcomes() and "unknown" not in outcomes():
-            pass
+        while "unknown" not in outcomes():  # noqa: ASYNC110 - the journal is another process's
+            await asyncio.sleep(POLL_S)
         await visit.reply(await visit.forward())
 
     def outcomes() -> str:
