@@ -6,6 +6,7 @@ colour-blind. matplotlib is imported only when there is something to draw.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -115,7 +116,7 @@ def draw(bake: Bake, stem: Path) -> tuple[Path, ...]:
         figure = _figure(bake)
         paths = (stem.with_suffix(".svg"), stem.with_suffix(".png"))
         for path in paths:
-            new = path.with_name(f".{path.name}")
+            new = path.with_name(f".{os.getpid()}-{path.name}")
             extra: dict[str, Any] = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
             figure.savefig(new, format=path.suffix[1:], facecolor="white", **extra)
             new.replace(path)

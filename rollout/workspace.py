@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,9 +96,17 @@ class Rollout:
         Raises:
             JournalError: it is not; what follows must not happen.
         """
-        entry = self.journal.append(self.id, kind, {**body, "fence": self.lease.token if self.lease else 0})
+        entry = self.journal.append(self.id, kind, self._fenced(body))
         self._remember(entry)
         return entry
+
+    def write_all(self, kind: Kind, bodies: Iterable[Mapping[str, Any]]) -> None:
+        """Write entries of one kind side by side: all are on disk before what follows, or none. Raises as `write`."""
+        for entry in self.journal.extend(self.id, [(kind, self._fenced(body)) for body in bodies]):
+            self._remember(entry)
+
+    def _fenced(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return {**body, "fence": self.lease.token if self.lease else 0}
 
     def _remember(self, entry: Entry) -> None:
         """Keep what was written for a rollback that cannot read the journal any more."""

@@ -89,23 +89,26 @@ class Journal:
         They cost what one does, for it is the disk that is waited for. Errors as in `append`.
         """
         kept = [(str(kind), chain.recordable(self._redact(plain(body)))) for kind, body in parts]
+        entries: list[Entry] = []
         with self._store.write() as connection:
             last = connection.execute(select(schema.entry).order_by(schema.entry.c.seq.desc()).limit(1)).one_or_none()
             at = stamp(self._clock.now())
-            entries = chain.following(last, rollout=str(rollout), at=at, parts=kept)
-            for entry in entries:
+            for kind, body in kept:
+                before = entries[-1] if entries else last
+                entry = Entry.following(before, rollout=str(rollout), at=at, kind=kind, body=body)
                 connection.execute(
                     insert(schema.entry).values(
                         seq=entry.seq,
                         rollout=entry.rollout,
                         at=entry.at,
                         kind=entry.kind,
-                        body=canonical(entry.body).decode(),
+                        body=canonical(body).decode(),
                         prev=entry.prev,
                         hash=entry.hash,
                     )
                 )
-        return entries
+                entries.append(entry)
+        return tuple(entries)
 
     def entries(self, rollout: str | None = None, *kinds: str) -> tuple[Entry, ...]:
         """Return the entries of one rollout, or of all, in the order in which they were written.

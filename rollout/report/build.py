@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from rollout.evidence import NOT_RUN, PHASE_TITLES
 from rollout.journal import Journal
 from rollout.report import node
 from rollout.report.page import private
-from rollout.report.rows import NOT_YET, Row, clause_of, identify, is_closure, read, rows, shortened
+from rollout.report.rows import NOT_YET, Row, clause_of, fixtures, identify, is_closure, read, rows, shortened
 from rollout.report.story import Run, Story, tell
 from rollout.report.verdict import Verdict, attachments, clock, closure_row, verdict
 from rollout.samples import Baseline
@@ -33,6 +34,7 @@ NOWHERE_ELSE: Mapping[str, Path] = {}
 CATEGORIES = (
     ("Not run", "broken", r"^(NOT RUN|INTERRUPTED)"),
     ("Not run yet", "skipped", r"^NOT RUN YET"),
+    ("Nothing applied", "failed", r"^(NOTHING APPLIED|REFUSED)"),
     ("Rolled back", "failed", r"^ROLLED BACK"),
     ("Rollback failed: a person is needed", "failed", r"^ROLLBACK FAILED"),
     ("Could not look", "broken", r"^(GET|POST|PUT|PATCH|DELETE) /"),
@@ -43,7 +45,7 @@ CATEGORIES = (
 def build(
     journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path] = NOWHERE_ELSE
 ) -> Path:
-    """Build the report of a rollout and return its path. Repeating it gives the same report.
+    """Build the report of a rollout and return its path. Repeating it tells the same.
 
     Args:
         journal: where the rollout's state lives.
@@ -59,12 +61,15 @@ def build(
     entries = journal.entries(rollout)
     if not entries:
         raise RolloutError(f"there is no rollout {rollout!r}; `rollout status --all` lists them")
-    story = tell(rollout, entries)
+    try:
+        story = tell(rollout, entries)
+    except (ValueError, KeyError) as error:
+        raise RolloutError(f"rollout {rollout!r} was written by another version of the suite: {error}") from error
     try:
         with tempfile.TemporaryDirectory(prefix="rollout-report-") as work:
-            page = _generate(story, folder, Path(work), env, extra)
+            page = node.generate(*collect(story, folder, Path(work), extra), env)
             folder.mkdir(parents=True, exist_ok=True)
-            new = folder / f".{REPORT}"
+            new = folder / f".{os.getpid()}-{REPORT}"
             new.write_text(private(page.read_text(encoding="utf-8")), encoding="utf-8")
             # Whoever reads the report meanwhile sees the old one or the new one, never a half.
             return new.replace(folder / REPORT)
@@ -89,27 +94,31 @@ def built(
     return f"report: not built, because {why}. The verdict stands; to build it, here or elsewhere: {command}"
 
 
-def _generate(story: Story, folder: Path, work: Path, env: Mapping[str, str], extra: Mapping[str, Path]) -> Path:
+def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -> tuple[Path, Path]:
+    """Write what Allure generates the report from into `work`: return its configuration and its results.
+
+    Raises:
+        OSError: something cannot be read or written.
+    """
     results = work / "results"
     results.mkdir()
     written: dict[str, list[Row]] = {}
     for run in story.runs:
         source = extra.get(run.name, folder / RESULTS / run.name)
-        written[run.name] = read(source)
+        written[run.name] = [*read(source), *fixtures(story, source)]
         _bring_attachments(written[run.name], source, results)
     told = rows(story, written)
     standing = verdict(story, _last_word(story, written))
     picture = _draw(story, standing, folder)
     closing = closure_row(story, standing, _not_run(told), picture)
     _attach(closing, story, picture, results)
-    told += [*_earlier_closures(story, written, standing), closing]
-    for row in told:
+    for row in (*told, *_earlier_closures(story, written, standing), closing):
         _put_verdict_at_the_root(row, story, standing)
         (results / f"{uuid.uuid4()}-result.json").write_text(json.dumps(row), encoding="utf-8")
     _write_surroundings(story, standing, results)
     config = work / "allurerc.json"
     config.write_text(json.dumps(_config(story, standing)), encoding="utf-8")
-    return node.generate(config, results, env)
+    return config, results
 
 
 def _put_verdict_at_the_root(row: Row, story: Story, standing: Verdict) -> None:

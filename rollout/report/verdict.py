@@ -19,10 +19,12 @@ from rollout.clauses import CLAUSES, PHASES
 from rollout.record import Decision, Kind
 from rollout.report.rows import Row, identify, millis, new_row
 from rollout.report.story import Story
+from rollout.triggers import show_span
 
 UNDECIDED = "UNDECIDED"
 IN_FLIGHT = "IN FLIGHT"
 OPEN = "OPEN"
+_BAD_END = ("NOTHING APPLIED", "REFUSED")
 _STATUSES = {Decision.KEPT: "passed", None: "skipped"}
 _DIRECTIONS = {"forward": "activate", "proof": "prove the way back: activate", "back": "take back: activate"}
 
@@ -58,7 +60,7 @@ def verdict(story: Story, told: str) -> Verdict:
         return Verdict(record.closed["word"], record.closed["why"], _STATUSES.get(record.decision, "failed"))
     if story.is_pending:
         word, _, why = (told or (IN_FLIGHT if record.in_flight else OPEN)).partition(": ")
-        return Verdict(word, why, "skipped" if word in ("CLEARED", IN_FLIGHT, OPEN) else "failed")
+        return Verdict(word, why, "failed" if word in _BAD_END else "skipped")
     mend = (
         f"the change may be in effect: take it back with `rollout rollback {record.id}`"
         if record.in_flight
@@ -242,21 +244,25 @@ def _back_to(story: Story) -> str:
 
 def _moments(story: Story) -> Iterator[str]:
     record = story.record
-    yield f"opened {clock(record.opened_at)}"
     forward = [write for write in record.writes if write.direction == "forward" and write.result != "refused"]
-    if forward:
-        yield f"applied {clock(forward[-1].at)}"
-    breach = next((e for e in story.events if e.kind == Kind.VERDICT and e.body["decided"]), None)
-    if breach is not None:
-        yield f"breached {clock(breach.body['at'] or breach.at)}"
     back = [write for write in record.writes if write.direction == "back" and write.result == "done"]
-    if back:
-        yield f"back {clock(back[-1].at)}"
-    if record.closed_at:
-        yield f"closed {clock(record.closed_at)}"
+    breach = next((e for e in story.events if e.kind == Kind.VERDICT and e.body["decided"]), None)
+    moments = {
+        "opened": record.opened_at,
+        "applied": forward[-1].at if forward else "",
+        "breached": "" if breach is None else breach.body["at"] or breach.at,
+        "back": back[-1].at if back else "",
+        "closed": record.closed_at,
+    }
+    day = ""
+    for name, at in moments.items():
+        if at:
+            # The day once: a line of dates hides the times.
+            yield f"{name} {clock(at).removeprefix(day)}"
+            day = f"{at[:10]} "
     if forward and back:
         seconds = (datetime.fromisoformat(back[-1].at) - datetime.fromisoformat(forward[-1].at)).total_seconds()
-        yield f"in effect for {seconds:.0f} s"
+        yield f"in effect for {show_span(seconds)}"
 
 
 def _baseline(story: Story) -> str:

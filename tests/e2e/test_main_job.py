@@ -266,19 +266,19 @@ def test_a_signal_within_the_window_takes_the_change_back(lab: Lab, number: sign
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda each: each.name)
 def test_a_signal_while_the_change_is_under_way_takes_it_back(lab: Lab, number: signal.Signals):
-    """The activation lands after the suite has stopped waiting for it, and is taken back all the same."""
+    """The activation lands only after the way back was gone, and is taken back all the same."""
 
-    async def interrupted(visit: Visit) -> None:
+    async def late(visit: Visit) -> None:
         lab.signal(number)
-        while "unknown" not in outcomes():  # noqa: ASYNC110 - the journal is another process's
+        while "RBK-2.1" not in steps():  # noqa: ASYNC110 - the journal is another process's
             await asyncio.sleep(POLL_S)
         await visit.reply(await visit.forward())
 
-    def outcomes() -> str:
-        return " ".join(str(entry.body) for entry in entries(lab.reports) if entry.kind == Kind.OUTCOME)
+    def steps() -> set[str]:
+        return {entry.body["clause"] for entry in entries(lab.reports) if entry.kind == Kind.STEP}
 
     before = lab.state()
-    lab.liar.rule("/openai/activate", interrupted)
+    lab.liar.rule("/openai/activate", late)
     ended = lab.run()
     assert_taken_back(ended, lab, before)
     assert lab.writes() == BACK
@@ -362,7 +362,7 @@ def test_no_secret_is_left_in_any_file_or_in_the_output(tmp_path: Path):
     (gateway / ".env").write_text(content, encoding="utf-8")
     with Lab(tmp_path, token=token) as lab:
         before = lab.state()
-        lab.once("/admin/audit", lambda: lab.alert("DATA_LOSS", "openai"))
+        lab.once("/admin/audit", lambda: lab.alert("DATA_LOSS", "openai", f"sent {token} to {key}"))
         ended = lab.run()
         assert_taken_back(ended, lab, before)
         assert {request.headers["authorization"] for request in lab.liar.seen("POST")} == {f"Bearer {token}"}
@@ -370,6 +370,7 @@ def test_no_secret_is_left_in_any_file_or_in_the_output(tmp_path: Path):
         leaks = [path for path in files if any(secret.encode() in path.read_bytes() for secret in (token, key))]
         assert len(files) > 50
         assert leaks == []
+        assert "sent [redacted] to [redacted]" in ended.out
         assert token not in ended.out
         assert key not in ended.out
 

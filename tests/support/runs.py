@@ -365,10 +365,10 @@ class Lab:
         """Set faults on the gateway, in place of earlier ones."""
         self.direct.put("/sandbox/faults", json=list(faults)).raise_for_status()
 
-    def alert(self, alert_type: str = "DATA_LOSS", provider: str | None = None) -> None:
+    def alert(self, alert_type: str, provider: str, message: str = "by hand") -> None:
         """Let a critical alert fire."""
-        alert = {"severity": "critical", "alert_type": alert_type, "provider": provider}
-        self.direct.post("/sandbox/alerts", json={k: v for k, v in alert.items() if v}).raise_for_status()
+        alert = {"severity": "critical", "alert_type": alert_type, "provider": provider, "message": message}
+        self.direct.post("/sandbox/alerts", json=alert).raise_for_status()
 
     def intrude(self, provider: str = "vllm", model: str = "gemma-3-4b-it") -> None:
         """Let somebody else activate a provider."""
