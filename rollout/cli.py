@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_id(rollback)
     rollback.add_argument("--reason", default="asked for on the command line", help="why, for the record")
     _add(commands, "recover", _recover, "take back what was left in flight by runs that are gone")
+    report = _add(commands, "report", _report, "build report.html, also of a run that was killed")
+    report.add_argument("id", nargs="?", help="the rollout's id (default: the latest)")
     abort = _add(commands, "abort", _abort, "ask a rollout that is being watched to roll back (MON-5)")
     _add_id(abort)
     abort.add_argument("--reason", default="no reason given", help="what was seen")
@@ -157,7 +159,8 @@ def _rollback(args: argparse.Namespace) -> int:
     print(f"{closure.word}: {record.id}\nwhy: {closure.why}")
     for row in closure.rollback:
         print(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
-    print(f"next: {closure.next_step}")
+    print(f"next: {closure.next_step}", flush=True)
+    print(_rebuilt(args, record.id))
     return EXIT_CODES.get(closure.decision, ExitCode.ROLLBACK_FAILED)
 
 
@@ -173,11 +176,31 @@ def _recover(args: argparse.Namespace) -> int:
         for case in found:
             if case.stranded:
                 closure = recover(journal, case, Path(args.reports).absolute(), os.environ)
-                print(f"{case.record.id}: {closure.word}: {closure.why}")
+                print(f"{case.record.id}: {closure.word}: {closure.why}", flush=True)
+                print(_rebuilt(args, case.record.id))
                 code = max(code, EXIT_CODES.get(closure.decision, ExitCode.KEPT))
     if not found:
         print("no rollout is in flight")
     return code
+
+
+def _rebuilt(args: argparse.Namespace, rollout: str) -> str:
+    from rollout.report import built  # noqa: PLC0415 - heavy
+
+    with _journal(args) as journal:
+        return built(journal, rollout, Path(args.reports).absolute() / rollout, os.environ)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from rollout.report import build  # noqa: PLC0415 - heavy
+
+    with _journal(args) as journal:
+        known = journal.rollouts()
+        if not known:
+            raise RolloutError("there is no rollout yet, so there is nothing to report")
+        rollout = args.id or known[-1]
+        print(build(journal, rollout, Path(args.reports).absolute() / rollout, os.environ))
+    return 0
 
 
 def _abort(args: argparse.Namespace) -> int:

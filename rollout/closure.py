@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from rollout import paste
-from rollout.backup import recorded
+from rollout.backup import Backup, recorded
+from rollout.changes import changed_since
 from rollout.clauses import CLAUSES, PHASES, Clause
 from rollout.clock import stamp
 from rollout.documents import errors_seen, log_operation, write_change_record, write_post_mortem
-from rollout.errors import ExitCode, RolloutError
+from rollout.errors import ExitCode, JournalError, RolloutError
 from rollout.notify import announce
 from rollout.record import Decision, Kind, Record
 from rollout.rollback import RolledBack, roll_back, table
@@ -95,15 +97,16 @@ def close(rollout: Rollout, phases: Sequence[str], plan: Sequence[Clause], env: 
         plan: the clauses that must have passed in it.
         env: where channels find their URLs.
     """
-    record = rollout.record()
+    try:
+        record, superseded = rollout.record(), rollout.superseded()
+    except JournalError as error:
+        return _without_journal(rollout, plan, error, env)
     missing = not_passed(record, plan, rollout.run)
-    if rollout.superseded():
-        return taken_over(record, missing)
-    if record.closed is not None:
-        return _told_again(record, missing)
+    if superseded or record.closed is not None:
+        return taken_over(record, missing) if superseded else _told_again(record, missing)
     if not record.wrote and not _in_effect_without_a_write(record, missing, phases):
         return _nothing_applied(rollout, missing, phases)
-    if missing:
+    if missing or rollout.stop:
         return take_back(rollout, why_not(rollout, record, missing), missing, env)
     if tuple(phases)[-1:] == PHASES[-1:] and all(_passed(record, phase) for phase in PHASES):
         return _keep(rollout, env)
@@ -115,6 +118,21 @@ def taken_over(record: Record, missing: Mapping[str, str]) -> Closure:
     why = "another process has taken this rollout over, and decides about it now; `rollout status` shows it"
     code = None if record.decision else ExitCode.IN_PROGRESS
     return Closure(record.decision, "TAKEN OVER", why, missing, code=code)
+
+
+def _without_journal(rollout: Rollout, plan: Iterable[Clause], error: JournalError, env: Mapping[str, str]) -> Closure:
+    """Close from memory: what was written is taken back, as long as the lease makes this process the sole owner."""
+    record = rollout.known()
+    missing = not_passed(record, plan, rollout.run)
+    why = f"without its journal nothing is kept: {error}"
+    if record.closed is not None:
+        return _told_again(record, missing)
+    if not record.wrote:
+        return Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, "mend the journal")
+    if rollout.lease is None or rollout.lease.until <= rollout.clock.now():
+        why += "; and the lease has run out, so somebody else may own the target by now: hands off"
+        return Closure(Decision.ROLLBACK_FAILED, WORDS[Decision.ROLLBACK_FAILED], why, missing, "A PERSON IS NEEDED")
+    return take_back(rollout, why, missing, env)
 
 
 def take_back(rollout: Rollout, why: str, missing: Mapping[str, str], env: Mapping[str, str]) -> Closure:
@@ -147,8 +165,8 @@ def _documented(rollout: Rollout, why: str, steps: Sequence[Mapping[str, Any]]) 
 def _documented_step(rollout: Rollout, clause: str, work: Callable[[], str]) -> Mapping[str, Any]:
     try:
         outcome, seen = "passed", rollout.redactor.text(work())
-    except (OSError, RolloutError) as error:
-        outcome, seen = "failed", str(error)
+    except Exception as error:  # noqa: BLE001 - a document that fails must not stop the closure, whatever it is
+        outcome, seen = "failed", str(error) if isinstance(error, (OSError, RolloutError)) else repr(error)
     rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=seen)
     title = CLAUSES[clause].title
     return {"at": stamp(rollout.clock.now()), "clause": clause, "step": title, "outcome": outcome, "seen": seen}
@@ -194,11 +212,27 @@ def _nothing_applied(rollout: Rollout, missing: Mapping[str, str], phases: Seque
 
 
 def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
-    record = rollout.record()
-    undo = paste.activation(rollout.target, recorded(record.backup).previous)
+    backup = recorded(rollout.record().backup)
+    moved = _moved(rollout, backup)
+    if moved:
+        return take_back(rollout, f"VER-4, once more before the change is kept: {moved}", {}, env)
+    undo = paste.activation(rollout.target, backup.previous)
     closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], "every clause of the plan passed", {}, f"to undo: {undo}")
-    _record(rollout, closure, env)
+    try:
+        rollout.write(Kind.CLOSED, **closure.facts())
+    except JournalError as error:
+        return take_back(rollout, f"that the change is kept could not be recorded: {error}", {}, env)
+    _publish(rollout, closure, env)
     return closure
+
+
+def _moved(rollout: Rollout, backup: Backup) -> str:
+    """Say what somebody has changed since the change was verified; empty if nobody did."""
+    try:
+        found = changed_since(rollout, backup)
+    except RolloutError as error:
+        return str(error)
+    return "; ".join(f"{what}: {how}" for what, how in found.items())
 
 
 def _hand_over(rollout: Rollout, phases: Sequence[str]) -> Closure:
@@ -219,14 +253,19 @@ def _next(rollout: Rollout, result: RolledBack) -> str:
 
 
 def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
-    """Write every record; one that fails does not stop the others, and none changes the decision."""
     rollout.note(Kind.CLOSED, **closure.facts())
+    _publish(rollout, closure, env)
+
+
+def _publish(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
+    """Write every document, and tell people; one that fails does not stop the others, and none changes the decision."""
     headline = f"{closure.word}: {rollout.what} on {rollout.target.name}"
     works: dict[str, Callable[[], str]] = {
-        "DOC-1": lambda: str(write_change_record(rollout, rollout.record(), closure.facts())),
+        "DOC-1": lambda: str(write_change_record(rollout, rollout.known(), closure.facts())),
         "DOC-2": lambda: str(log_operation(rollout, f"{headline}: {closure.why}")),
         "DOC-3": lambda: f"the journal's history holds {rollout.record().decision} at {rollout.record().closed_at}",
     }
     for clause, work in works.items():
         _documented_step(rollout, clause, work)
-    announce(rollout, str(closure.decision), headline, f"{closure.why}. {closure.next_step}", env, logged=True)
+    with suppress(OSError, RolloutError):
+        announce(rollout, str(closure.decision), headline, f"{closure.why}. {closure.next_step}", env, logged=True)

@@ -118,7 +118,11 @@ def _markdown(facts: Mapping[str, Any]) -> str:
         ("Content", f"SHA-256 {facts['digest']}"),
     )
     lines = [f"# Change record: {facts['rollout']}", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {str(value).replace('|', chr(92) + '|')} |" for name, value in rows]
+    lines += [f"| {name} | {_cell(value)} |" for name, value in rows]
     lines += ["", "## Clauses", "", "| clause | outcome | seen |", "|---|---|---|"]
-    lines += [f"| {id_} | {outcome} | {message} |" for id_, (outcome, message) in facts["clauses"].items()]
+    lines += [f"| {id_} | {outcome} | {_cell(message)} |" for id_, (outcome, message) in facts["clauses"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")

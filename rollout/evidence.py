@@ -6,6 +6,7 @@ Titles, labels and links are set at collection, because what a fixture sets is o
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import json
 import platform
@@ -104,6 +105,7 @@ class Guard:
     @allure_commons.hookimpl(tryfirst=True)
     def report_result(self, result: Any) -> None:
         """Redact a check's result; a check that was planned and never reached is broken, not skipped."""
+        result.description = inspect.cleandoc(result.description or "")
         self._redact(result)
         details = result.statusDetails
         if details is None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from _pytest.mark.expression import Expression
 
+from rollout import startup
 from rollout.clauses import CLAUSES, ORDER, PHASES
 from rollout.clock import StopFlag, SystemClock
 from rollout.errors import RolloutError
@@ -20,6 +21,9 @@ from rollout.progress import PROGRESS, Progress
 from rollout.session import open_session
 
 pytest_plugins = ["rollout.fixtures"]
+
+ONLY_SHOWN = ("help", "collectonly", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
+"""Options with which pytest shows something and runs nothing."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -45,8 +49,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "closure: the decision, kept or rolled back; runs last, whatever was selected")
     for phase in PHASES:
         config.addinivalue_line("markers", f"{phase}: checks of the {phase} phase")
-    if not _is_rollout(config):
-        return
+    try:
+        if _is_rollout(config):
+            _open(config)
+    finally:
+        startup.is_over()
+
+
+def _open(config: pytest.Config) -> None:
+    if not hasattr(config.option, "allure_report_dir"):
+        raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
     options = _options(config)
     try:
         session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
@@ -58,8 +70,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _is_rollout(config: pytest.Config) -> bool:
     """Tell whether this session runs checks; the suite's own tests share the project."""
-    if config.option.help or config.option.collectonly or hasattr(config, "workerinput"):
+    if any(getattr(config.option, name, False) for name in ONLY_SHOWN) or hasattr(config, "workerinput"):
         return False
+    return _names_checks(config)
+
+
+def _names_checks(config: pytest.Config) -> bool:
     checks = config.rootpath / "checks"
     paths = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
     return checks.is_dir() and any(path == checks or checks in path.parents or path in checks.parents for path in paths)
@@ -217,12 +233,36 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """Close what is still open, whatever happened, and answer with the exit code that the journal tells."""
     progress = session.config.stash.get(PROGRESS, None)
-    if progress is not None:
+    if progress is None:
+        yield
+        return
+    try:
         progress.closure()
-    yield
-    if progress is not None:
+        yield
         progress.surroundings(session.config.option.allure_report_dir)
-        session.exitstatus = progress.exit_code(int(session.exitstatus))
+    except Exception as error:  # noqa: BLE001 - another plugin's, a full disk's: the exit code still tells the verdict
+        progress.troubled(error)
+    session.exitstatus = progress.exit_code(int(session.exitstatus))
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
+    """Take the place of pytest-timeout's methods: one ends the process, the other cuts a rollback (EVIDENCE.md)."""
+    progress = item.config.stash.get(PROGRESS, None)
+    if progress is None:
+        return None
+    progress.limit(_clause(item) or item.name, settings.timeout)
+    return True
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
+    """End the time limit."""
+    progress = item.config.stash.get(PROGRESS, None)
+    if progress is None:
+        return None
+    progress.unlimit()
+    return True
 
 
 @pytest.hookimpl(trylast=True)
@@ -231,6 +271,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     progress = config.stash.get(PROGRESS, None)
     if progress is not None:
         progress.summarise(terminalreporter)
+    elif config.option.collectonly and _names_checks(config):
+        terminalreporter.write_line("NOTHING CHECKED: --collect-only lists the checks, and vouches for none of them")
 
 
 @pytest.hookimpl(trylast=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -20,11 +21,13 @@ from rollout.bake import bake
 from rollout.clauses import ORDER, PHASES, Clause
 from rollout.clock import stamp
 from rollout.embedded import hold
-from rollout.errors import ExitCode, NotCleared, RolloutError, TryLater
+from rollout.errors import ExitCode, JournalError, NotCleared, RolloutError, TryLater
+from rollout.journal import LeaseLost
 from rollout.listing import Listing
 from rollout.monitor import Watched
+from rollout.quiet import quiet
 from rollout.record import Decision, Kind, Record
-from rollout.session import Session, finish
+from rollout.session import Session, claim, finish
 from rollout.triggers import State, Verdict
 from rollout.view import Heading, view_for
 from rollout.watchdog import Watchdog, arm
@@ -53,12 +56,14 @@ class Progress:
         self._listing = Listing(session)
         self._phase: str | None = None
         self._failed: dict[str, str] = {}
-        self._try_later = True
+        self._later: list[bool] = []
         self._admitted: set[str] = set()
         self._interrupted = False
         self._trouble: str | None = None
+        self._results = session.rollout.folder
         self._setup_s = 0.0
         self._watchdog: Watchdog | None = None
+        self._timer: threading.Timer | None = None
         self._code = int(ExitCode.ROLLBACK_FAILED)
 
     # What may run
@@ -100,7 +105,7 @@ class Progress:
             raise self.session.refusal
         self._admit(clause)
         if clause.phase != PHASES[0] and self.session.rollout.lease is None:
-            self.session.rollout.take_lease()
+            claim(self.session)
             self._watchdog = arm(self.session)
 
     def _admit(self, clause: Clause) -> None:
@@ -146,7 +151,7 @@ class Progress:
             self._failed.setdefault(clause.id, message)
             # The gate fails with what it judges, and is no reason of its own.
             if clause.id != "PRE-3.3":
-                self._try_later &= excinfo is not None and isinstance(excinfo.value, TryLater)
+                self._later.append(excinfo is not None and isinstance(excinfo.value, TryLater))
         self._keep(clause, outcome, message)
 
     def _keep(self, clause: Clause, outcome: str, message: str) -> None:
@@ -183,11 +188,23 @@ class Progress:
     def _end_phase(self, phase: str) -> None:
         rollout = self.session.rollout
         plan = [clause for clause in self.session.plan if clause.phase == phase]
-        missing = closing.not_passed(rollout.record(), plan, rollout.run)
+        missing = closing.not_passed(rollout.known(), plan, rollout.run)
         problems = [f"{clause}: {why}" for clause, why in missing.items()]
         rollout.note(Kind.PHASE, phase=phase, passed=not problems, problems=problems, run=rollout.run)
 
     # How it ends
+
+    def limit(self, item: str, seconds: float) -> None:
+        """Let pytest-timeout ask for a stop like a signal does: its own methods would cut a rollback in the middle."""
+        reason = f"pytest-timeout: {item} took longer than {seconds:g} s"
+        self._timer = threading.Timer(seconds, self.session.rollout.stop.set, (reason,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def unlimit(self) -> None:
+        """End the time limit of the check."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Set the sticky flag; everything that waits reads it (MON-7). Further signals change nothing."""
@@ -200,7 +217,7 @@ class Progress:
             RolloutError: the window could not be watched.
         """
         rollout = self.session.rollout
-        view = view_for(sys.stdout, self._heading(), rollout.clock, term=self.env.get("TERM"))
+        view = view_for(quiet(sys.stdout), self._heading(), rollout.clock, term=self.env.get("TERM"))
         try:
             watched = bake(rollout, view)
         finally:
@@ -240,7 +257,7 @@ class Progress:
         rollout, session = self.session.rollout, self.session
         if session.refusal is not None:
             self._decide(lambda: self._refused(session.refusal))
-        if self._failed and self._try_later and not rollout.record().wrote:
+        if self._later and all(self._later) and not rollout.known().wrote:
             why = next(iter(self._failed.items()))
             later = closing.Closure(None, "TRY LATER", ": ".join(why), self._missing(), code=ExitCode.TRY_LATER)
             self._decide(lambda: later)
@@ -255,13 +272,25 @@ class Progress:
         if watchdog is None:
             return
         rollout = self.session.rollout
-        if closed.decision is not None or not rollout.known().wrote:
+        if closed.decision is not None or closed.code is not None or not rollout.known().wrote:
             watchdog.dismiss()
             return
         deadline = rollout.clock.now() + timedelta(seconds=rollout.policy.confirm_within_s)
-        rollout.hold_lease(rollout.policy.confirm_within_s)
-        rollout.note(Kind.HANDOVER, deadline=stamp(deadline))
+        try:
+            rollout.hold_lease(rollout.policy.confirm_within_s)
+            rollout.write(Kind.HANDOVER, deadline=stamp(deadline))
+        except JournalError as error:
+            self._not_handed_over(error)
+            watchdog.dismiss()
+            return
         watchdog.hand_over(deadline)
+
+    def _not_handed_over(self, error: JournalError) -> None:
+        """A change that no later phase would find in the journal is taken back, unless somebody newer has it."""
+        rollout, self.closed = self.session.rollout, None
+        if isinstance(error, LeaseLost):
+            self._decide(lambda: closing.taken_over(rollout.known(), {}))
+        self._decide(lambda: closing.take_back(rollout, f"the handover could not be recorded: {error}", {}, self.env))
 
     def _decide(self, work: Callable[[], closing.Closure]) -> None:
         if self.closed is not None:
@@ -274,36 +303,49 @@ class Progress:
             self.closed = closing.Closure(Decision.ROLLBACK_FAILED, word, f"the closure itself failed: {self._trouble}")
 
     def _refused(self, refusal: RolloutError | None) -> closing.Closure:
-        record = self.session.rollout.record()
+        record = self.session.rollout.known()
         if record.closed is not None or self.session.resumed or isinstance(refusal, TryLater):
             code = ExitCode.TRY_LATER if isinstance(refusal, TryLater) else None
             return closing.Closure(record.decision, "REFUSED", str(refusal), self._missing(), code=code)
         return closing.close(self.session.rollout, self.session.phases, self.session.plan, self.env)
 
     def _missing(self) -> dict[str, str]:
-        return closing.not_passed(self.session.rollout.record(), self.session.plan, self.session.rollout.run)
+        return closing.not_passed(self.session.rollout.known(), self.session.plan, self.session.rollout.run)
 
     def exit_code(self, status: int) -> int:
         """Return what the process answers (DESIGN.md, exit codes); `status` is pytest's own."""
-        self._code = self._exit_code(status)
+        try:
+            self._code = self._exit_code(status)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not pass for a verdict
+            self.troubled(error)
         return self._code
+
+    def troubled(self, error: Exception) -> None:
+        """Note what went wrong after the decision, for the closing block."""
+        self._trouble = f"{type(error).__name__}: {error}"
 
     def _exit_code(self, status: int) -> int:
         closed = self.closure()
         if closed.code is not None:
             return closed.code
         if closed.decision is Decision.KEPT:
-            return self._after_kept(status)
+            return self._after_kept(closed, status)
         if closed.decision in closing.EXIT_CODES:
             return closing.EXIT_CODES[closed.decision]
         return self._before_any_write(closed, status)
 
     def _before_any_write(self, closed: closing.Closure, status: int) -> int:
+        if not closed.not_passed and self.session.rollout.known().in_flight:
+            # Handed over: what comes afterwards, a signal above all, does not make this phase fail.
+            return ExitCode.KEPT
         if self.session.rollout.stop:
             return ExitCode.INTERRUPTED
         return ExitCode.CHECK_FAILED if closed.not_passed and status == 0 else status
 
-    def _after_kept(self, status: int) -> int:
+    def _after_kept(self, closed: closing.Closure, status: int) -> int:
+        if closed.word == closing.WORDS[Decision.KEPT]:
+            # Decided by this very run: whatever failed afterwards, the change stays.
+            return ExitCode.KEPT
         # A phase that is called again after KEPT only looks; what it saw is the answer.
         return ExitCode.CHECK_FAILED if self._failed else ExitCode.KEPT if status in (0, 1) else status
 
@@ -318,7 +360,8 @@ class Progress:
         return self._listing.header(option)
 
     def listing(self, reporter: Any) -> None:
-        """Print a line a clause instead of pytest's dots."""
+        """Print a line a clause instead of pytest's dots, as long as somebody reads it."""
+        reporter._tw._file = quiet(reporter._tw._file)  # noqa: SLF001 - pytest has no public way to it
         self._listing.attach(reporter)
 
     def status(self, report: pytest.TestReport) -> tuple[str, str, str]:
@@ -330,15 +373,28 @@ class Progress:
 
     def surroundings(self, results: str) -> None:
         """Write what Allure shows about the run beside its results."""
-        evidence.write_surroundings(Path(results), self.session.rollout)
+        self._results = Path(results)
+        evidence.write_surroundings(self._results, self.session.rollout)
 
     def summarise(self, reporter: Any) -> None:
-        """Print the closing block, the verdict first."""
+        """Print the closing block, the verdict first, and build the report after it."""
         self._listing.summary(reporter, self.closure(), self._code, self._trouble)
+        reporter.write_line(self._report(reporter))
+
+    def _report(self, reporter: Any) -> str:
+        from rollout.report import built, is_installed  # noqa: PLC0415 - after the verdict, nobody waits for it
+
+        rollout = self.session.rollout
+        if not is_installed(self.env):
+            reporter.write_line("report: fetching its generator, once for this machine (npm)")
+        return built(rollout.journal, rollout.id, rollout.folder, self.env, {rollout.run: self._results})
 
     def let_go(self) -> None:
         """End what belongs to this run, and give the signals back."""
-        finish(self.session)
+        try:
+            finish(self.session)
+        except Exception as error:  # noqa: BLE001 - the exit code is decided, and a traceback would replace it
+            quiet(sys.stderr).write(f"rollout: {error}\n")
         evidence.unguard(self._watcher)
         for number, handler in self.former.items():
             signal.signal(number, handler)

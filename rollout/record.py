@@ -118,7 +118,7 @@ class Record:
         opened_at: when, UTC.
         clauses: clause id -> latest outcome.
         phases: phase -> latest verdict.
-        backup: the body of the backup that counts; None before it was taken.
+        backup: the body of the backup that counts, the latest before the first write; None before it was taken.
         baseline: the body of the latest baseline.
         counters: the new provider's counters right before the activation.
         alerts: the critical alerts that were firing before the change.
@@ -187,7 +187,7 @@ def fold(rollout: str, entries: Iterable[Entry]) -> Record:
     """Return the rollout that its entries, in order, tell of."""
     record = Record(rollout)
     for entry in entries:
-        _apply(record, entry)
+        extend(record, entry)
     return record
 
 
@@ -195,10 +195,11 @@ _LATEST = frozenset({Kind.BACKUP, Kind.BASELINE, Kind.COUNTERS, Kind.ALERTS, Kin
 """Kinds of which the latest entry counts, as the record's attribute of the same name."""
 
 
-def _apply(record: Record, entry: Entry) -> None:
+def extend(record: Record, entry: Entry) -> None:
+    """Add what the next entry tells."""
     body = entry.body
     if entry.kind in _LATEST:
-        setattr(record, entry.kind, body)
+        _replace(record, entry)
         return
     if entry.kind in (Kind.INTENT, Kind.OUTCOME):
         record.writes = _written(record.writes, entry)
@@ -218,6 +219,12 @@ def _apply(record: Record, entry: Entry) -> None:
             record.steps[body["clause"]] = {**body, "at": entry.at}
         case Kind.CLOSED:
             record.closed, record.closed_at = body, entry.at
+
+
+def _replace(record: Record, entry: Entry) -> None:
+    # What was saved after a write is not what the gateway was before.
+    if entry.kind != Kind.BACKUP or not record.writes:
+        setattr(record, entry.kind, entry.body)
 
 
 def _judge(record: Record, entry: Entry) -> None:

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rollout.clock import stamp
-from rollout.closure import Closure, take_back
-from rollout.errors import TryLater
+from rollout.closure import WORDS, Closure, take_back
+from rollout.errors import RolloutError, TryLater
 from rollout.journal import Journal
-from rollout.record import Record
+from rollout.record import Decision, Record
 from rollout.session import end_embedded, records, reopened
+from rollout.workspace import Rollout, reconcile
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,27 @@ def in_flight(journal: Journal) -> list[Case]:
 
 
 def recover(journal: Journal, case: Case, reports: Path, env: Mapping[str, str]) -> Closure:
-    """Take a stranded rollout back. Of two who try at once, one does; the other says so.
+    """Take a stranded rollout back. Of two who try at once, one does; the other says so."""
+    try:
+        # What a rollback could not write may be its closure.
+        reconcile(journal, reports)
+        with reopened(journal, case.record, reports, env) as rollout:
+            return _taken_back(rollout, case, env)
+    except RolloutError as error:
+        why = f"{case.why}; and it cannot be taken back: {error}"
+        return Closure(Decision.ROLLBACK_FAILED, WORDS[Decision.ROLLBACK_FAILED], why)
 
-    Raises:
-        RolloutError: its embedded gateway does not start.
-    """
-    with reopened(journal, case.record, reports, env) as rollout:
-        try:
-            rollout.take_lease(after=case.token)
-        except TryLater as error:
-            return Closure(None, "LEFT ALONE", f"somebody else has just begun: {error}")
+
+def _taken_back(rollout: Rollout, case: Case, env: Mapping[str, str]) -> Closure:
+    try:
+        rollout.take_lease(after=case.token)
+    except TryLater as error:
+        return Closure(None, "LEFT ALONE", f"somebody else has just begun: {error}")
+    closure = Closure(None, "LEFT ALONE", "it is closed by now")
+    if rollout.record().closed is None:
         closure = take_back(rollout, f"recover: {case.why}", {}, env)
-        rollout.release_lease()
-        end_embedded(rollout)
+    rollout.release_lease()
+    end_embedded(rollout)
     return closure
 
 

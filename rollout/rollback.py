@@ -107,7 +107,12 @@ def planned_steps(rollout: Rollout, backup: Backup) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _Way:
-    """The rollback in progress."""
+    """The rollback in progress.
+
+    Attributes:
+        hands_off: somebody else changed the gateway.
+        sent: an activation was sent on the way back, so that what is active may be its doing.
+    """
 
     rollout: Rollout
     gateway: Gateway
@@ -116,18 +121,33 @@ class _Way:
     reason: str
     steps: list[Step] = field(default_factory=list)
     hands_off: bool = False
+    sent: bool = False
 
-    def step(self, clause: str, work: Callable[[], str]) -> bool:
+    def step(self, clause: str, work: Callable[[], str]) -> None:
         """Do one step; whatever it raises is its outcome and does not stop the later ones."""
+        self.keep(clause, *self._tried(work))
+
+    def prove(self, clause: str, work: Callable[[], str]) -> None:
+        """Do a step of the proof, again if it fails: one answer that was lost must not call a person.
+
+        Where an earlier proof has failed, once is enough: nothing can be verified any more.
+        """
+        tries = 1 if any(step.outcome == "failed" and step.clause in PROOF for step in self.steps) else TRIES
+        until = self.rollout.clock.monotonic() + self.rollout.target.timeouts.activate_s
+        outcome, message = self._tried(work)
+        while outcome == "failed" and (tries := tries - 1) and self.rollout.clock.monotonic() < until:
+            self.rollout.clock.wait(AGAIN_AFTER_S)
+            outcome, message = self._tried(work)
+        self.keep(clause, outcome, message)
+
+    def _tried(self, work: Callable[[], str]) -> tuple[str, str]:
         try:
-            outcome, message = "passed", work()
+            return "passed", work()
         except SomebodyIntervened as error:
             self.hands_off = True
-            outcome, message = "failed", str(error)
+            return "failed", str(error)
         except Exception as error:  # noqa: BLE001 - nothing may stop the way back, not even a defect of ours
-            outcome, message = "failed", str(error) if isinstance(error, RolloutError) else repr(error)
-        self.keep(clause, outcome, message)
-        return outcome == "passed"
+            return "failed", str(error) if isinstance(error, RolloutError) else repr(error)
 
     def keep(self, clause: str, outcome: str, message: str) -> None:
         """Record a step's outcome."""
@@ -150,18 +170,19 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
     record = rollout.known()
     way = _Way(rollout, rollout.gateway.uninterruptible(), recorded(record.backup), record, reason)
     rollout.note(Kind.ROLLBACK, reason=reason)
-    way.step("RBK-1.1", lambda: _assess(way))
-    if way.hands_off:
-        for clause in ("RBK-2.1", *PROOF):
-            way.keep(clause, "failed", "not done: somebody else changed the gateway, which is not overwritten")
-    else:
+    way.step("RBK-1.1", lambda: f"{_ours(way)} is active")
+    if not way.hands_off:
         way.step("RBK-1.2", lambda: _capture(way))
         for clause, work in _undoing(way):
             way.step(clause, work)
-        way.step("RBK-2.2", lambda: _verify_active(way))
-        way.step("RBK-4.1", lambda: _request_works(way))
-        way.step("RBK-4.2", lambda: _stabilises(way))
-        way.step("RBK-4.3", lambda: _equals_backup(way))
+    if way.hands_off:
+        for clause in PROOF:
+            way.keep(clause, "failed", "not done: somebody else changed the gateway, which is not overwritten")
+    else:
+        way.prove("RBK-2.2", lambda: _verify_active(way))
+        way.prove("RBK-4.1", lambda: _request_works(way))
+        way.prove("RBK-4.2", lambda: _stabilises(way))
+        way.prove("RBK-4.3", lambda: _equals_backup(way))
     way.step("RBK-5.1", lambda: reason)
     passed = {step.clause for step in way.steps if step.outcome == "passed"}
     undone = all(step.outcome != "failed" for step in way.steps if step.clause in UNDO)
@@ -213,15 +234,24 @@ def _restart(way: _Way) -> str:
     return restart.commands(way.rollout, NEVER, step="RBK-3.2", direction="back")
 
 
-def _assess(way: _Way) -> str:
-    here = where_it_is(way.gateway, way.rollout.target)
+def _ours(way: _Way) -> ProviderChange:
+    """Return where the gateway is, if this rollout or the backup put it there.
+
+    Raises:
+        SomebodyIntervened: neither did.
+    """
     ours = (way.rollout.serving, *candidates(way.rollout, way.backup))
+    here = where_it_is(way.gateway, way.rollout.target)
+    if not any(same_place(here, place) for place in ours):
+        # Provider and model are two reads: an activation that landed between them looks like somebody's.
+        way.rollout.clock.wait(AGAIN_AFTER_S)
+        here = where_it_is(way.gateway, way.rollout.target)
     if not any(same_place(here, place) for place in ours):
         raise SomebodyIntervened(
             f"{here} is active, which is neither the new {way.rollout.serving} nor the previous {way.backup.previous}: "
             "somebody changed it meanwhile; hands off, a person decides"
         )
-    return f"{here} is active"
+    return here
 
 
 def _capture(way: _Way) -> str:
@@ -231,31 +261,47 @@ def _capture(way: _Way) -> str:
 
 def _activate_again(way: _Way) -> str:
     refusals: list[str] = []
+    until = way.rollout.clock.monotonic() + way.rollout.target.timeouts.activate_s
     for candidate in candidates(way.rollout, way.backup):
-        problem = _reach(way, candidate)
+        problem = _reach(way, candidate, until)
         if problem is None:
             return f"{candidate} is active" + (f" (instead of: {'; '.join(refusals)})" if refusals else "")
         refusals.append(f"{candidate}: {problem}")
     raise GatewayError("activate", "; ".join(refusals))
 
 
-def _reach(way: _Way, to: ProviderChange) -> str | None:
-    """Get to `to`, reading back before every repetition; return why not."""
-    problem = ""
-    for attempt in range(TRIES):
-        if attempt:
+def _reach(way: _Way, to: ProviderChange, until: float) -> str | None:
+    """Get to `to`, reading back before every repetition; return why not.
+
+    A gateway that does not answer is asked until `until`, in monotonic seconds: it may be restarting.
+
+    Raises:
+        SomebodyIntervened: before anything was sent, somebody else's change is active.
+    """
+    tries, problem, silent = 0, None, False
+    while tries < TRIES or (silent and way.rollout.clock.monotonic() < until):
+        if tries:
             way.rollout.clock.wait(AGAIN_AFTER_S)
+        tries += 1
         try:
-            here = where_it_is(way.gateway, way.rollout.target)
-            if not same_place(here, to):
-                provider.activate(way.rollout, way.gateway, to, step="RBK-2.1", direction="back")
-                here = where_it_is(way.gateway, way.rollout.target)
-            if same_place(here, to):
-                return None
-            problem = f"the gateway answered success, and reports {here} active"
+            problem, silent = _go(way, to), False
+        except SomebodyIntervened:
+            raise
         except RolloutError as error:
-            problem = str(error)
+            problem, silent = str(error), isinstance(error, GatewayError) and error.status is None
+        if problem is None:
+            return None
     return problem
+
+
+def _go(way: _Way, to: ProviderChange) -> str | None:
+    """Activate `to` unless it is active, and read back; return what is reported instead."""
+    here = where_it_is(way.gateway, way.rollout.target) if way.sent else _ours(way)
+    if not same_place(here, to):
+        way.sent = True
+        provider.activate(way.rollout, way.gateway, to, step="RBK-2.1", direction="back")
+        here = where_it_is(way.gateway, way.rollout.target)
+    return None if same_place(here, to) else f"the gateway answered success, and reports {here} active"
 
 
 def _verify_active(way: _Way) -> str:
@@ -273,8 +319,9 @@ def _verify_active(way: _Way) -> str:
 
 def _outlast_lost_writes(way: _Way) -> None:
     """Wait until a write whose answer was lost can no longer land: the gateway knows no fencing (EVIDENCE.md)."""
-    lost = [write for write in way.record.writes if write.result in (None, "unknown") and write.direction == "forward"]
-    for write in lost:
+    for write in way.record.writes:
+        if write.result not in (None, "unknown") or write.step not in ("APP-1.2", "APP-3.1"):
+            continue
         latest = datetime.fromisoformat(write.at) + timedelta(seconds=way.rollout.target.timeouts.activate_s)
         way.rollout.clock.wait(max(0.0, (latest - way.rollout.clock.now()).total_seconds()))
 

@@ -28,7 +28,7 @@ from rollout.request import EMBEDDED, Request, as_opened
 from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 from rollout.scenario import EnvironmentChange
-from rollout.workspace import Rollout
+from rollout.workspace import Rollout, reconcile
 
 NOWHERE = "http://embedded.invalid"
 """Stands in for the URL of an embedded gateway that a refused run does not start."""
@@ -84,6 +84,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     redactor = Redactor(known_secrets(request, env))
     journal = Journal.open(options.journal, clock=clock, redact=redactor.value)
     _at_home(journal)
+    reconcile(journal, options.reports)
     digest = request.digest(request.target.url or EMBEDDED)
     earlier, refusal = _earlier(journal, request, digest, options.phases)
     id_ = earlier.id if earlier else f"{clock.now():%Y%m%d-%H%M%S}-{request.scenario.name}-{secrets.token_hex(2)}"
@@ -118,6 +119,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     if earlier is None:
         rollout.write(Kind.OPENED, **_opening(rollout))
     rollout.write(Kind.RUN, run=rollout.run, phases=list(options.phases), pid=os.getpid())
+    rollout.record()
     spared = left_out(rollout.scenario, target, rollout.policy)
     return Session(
         rollout=rollout,
@@ -130,6 +132,22 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         journal_url=options.journal,
         exchanges=exchanges,
     )
+
+
+def claim(session: Session) -> None:
+    """Become the one run that may change the target (safety rule 3).
+
+    Raises:
+        TryLater: another run is at it, or a rollout was left in flight there and nobody has reconciled it yet.
+    """
+    rollout = session.rollout
+    rollout.claim()
+    known = records(rollout.journal)
+    rivals = [r for r in known if r.in_flight and r.id != rollout.id and r.opened["url"] == rollout.target.url]
+    refusal = _rivalry(rivals)
+    if refusal is not None:
+        rollout.release_lease()
+        raise refusal
 
 
 def known_secrets(request: Request, env: Mapping[str, str]) -> tuple[str, ...]:
@@ -221,7 +239,7 @@ def end_embedded(rollout: Rollout) -> None:
 def finish(session: Session) -> None:
     """Let go of what this run holds; an on-demand gateway ends when its rollout is closed."""
     rollout = session.rollout
-    record = rollout.record()
+    record = rollout.known()
     if record.closed is not None or not record.wrote:
         rollout.release_lease()
     if session.embedded is not None:
@@ -238,14 +256,21 @@ def _earlier(
 ) -> tuple[Record | None, RolloutError | None]:
     """Return the rollout to continue (None: open a new one) and why this run may not go on (None: it may)."""
     known = records(journal)
-    rivals = [r for r in known if r.in_flight and r.opened["digest"] != digest and _same_place(r, request)]
     same = [record for record in known if record.opened["digest"] == digest]
-    latest = same[-1] if same else None
-    fresh = phases[0] == PHASES[0] and latest is not None and latest.closed is not None
+    latest = next((record for record in reversed(same) if record.in_flight), same[-1] if same else None)
+    rivals = [r for r in known if r.in_flight and r is not latest and _same_place(r, request)]
     refusal = _rivalry(rivals) or gate.refusal(phases, latest, digest)
-    if latest is not None and latest.decision is Decision.NOTHING_APPLIED:
+    if latest is None or latest.decision is Decision.NOTHING_APPLIED:
         return None, refusal
-    return (None if fresh else latest), refusal
+    anew = phases[0] == PHASES[0] and (latest.closed is not None or _is_under_way(journal, latest))
+    return (None if anew else latest), refusal
+
+
+def _is_under_way(journal: Journal, record: Record) -> bool:
+    """Tell whether the rollout's latest run has not reached its end: it may be at it now, and is not joined."""
+    *_, run = journal.entries(record.id, Kind.RUN)
+    ended = {(entry.body["run"], entry.body["phase"]) for entry in journal.entries(record.id, Kind.PHASE)}
+    return not record.in_flight and (run.body["run"], run.body["phases"][-1]) not in ended
 
 
 def _at_home(journal: Journal) -> None:
@@ -277,7 +302,7 @@ def _rivalry(rivals: list[Record]) -> RolloutError | None:
     rival = rivals[-1]
     return TryLater(
         f"rollout {rival.id} ({rival.opened['change']}) is in flight on this target since {rival.opened_at}: "
-        f"let it finish, or take it back with `rollout rollback {rival.id}`"
+        f"let it finish, or take it back with `rollout rollback {rival.id}`; or, its runs gone, with `rollout recover`"
     )
 
 

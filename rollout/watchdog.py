@@ -14,16 +14,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from rollout.backup import recorded, same_place, where_it_is
 from rollout.clock import SystemClock, stamp
 from rollout.closure import take_back
-from rollout.errors import JournalError, RolloutError
+from rollout.documents import log_operation
+from rollout.errors import JournalError, RolloutError, TryLater
 from rollout.journal import Journal
+from rollout.notify import announce
 from rollout.record import FOLDED, Kind, fold
 from rollout.redaction import Redactor
 from rollout.session import Session, end_embedded, reopened
@@ -78,30 +81,18 @@ def arm(session: Session) -> Watchdog:
     rollout = session.rollout
     rollout.folder.mkdir(parents=True, exist_ok=True)
     order = {"journal": session.journal_url, "reports": str(rollout.folder.parent), "rollout": rollout.id}
-    with (rollout.folder / "watchdog.log").open("ab") as log:
-        # A session of its own, so that a terminal's Ctrl-C does not reach it; no inherited stdout, so that a pipe
-        # behind pytest does not wait for it; an argument list without secrets: the journal's URL goes over the pipe.
-        child = subprocess.Popen(
-            [sys.executable, "-m", "rollout.watchdog"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-            env=_environment(os.environ),
-        )
+    log = rollout.folder / "watchdog.log"
+    try:
+        child = _start(log)
+    except OSError as error:
+        raise RolloutError(f"the watchdog cannot be started ({error.strerror}), so nothing is applied") from None
     watchdog = Watchdog(child, rollout)
-    assert child.stdin is not None  # noqa: S101 - for the type checker
-    assert child.stdout is not None  # noqa: S101
-    child.stdin.write(json.dumps(order).encode() + b"\n")
-    child.stdin.flush()
-    if _first_line(child.stdout) != ARMED:
+    if not _is_armed(child, json.dumps(order).encode()):
         child.kill()
         child.wait()
         raise RolloutError(
-            f"the watchdog was not armed within {ARMED_WITHIN_S:.0f} s, so nothing is applied; "
-            f"see {rollout.folder / 'watchdog.log'}"
+            f"the watchdog was not armed within {ARMED_WITHIN_S:.0f} s, so nothing is applied; see {log}"
         )
-    child.stdout.close()
     rollout.write(Kind.ARMED, pid=child.pid, runner=os.getpid(), host=rollout.journal.host)
     return watchdog
 
@@ -111,9 +102,33 @@ def _environment(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name != "RUNNER_TRACKING_ID"}
 
 
-def _first_line(pipe: IO[bytes]) -> bytes:
-    ready, _, _ = select.select([pipe], [], [], ARMED_WITHIN_S)
-    return pipe.readline() if ready else b""
+def _start(log: Path) -> subprocess.Popen[bytes]:
+    """Start the process: a session of its own, so that a terminal's Ctrl-C does not reach it, and no inherited stdout.
+
+    A pipe behind pytest would wait for it otherwise. The journal's URL may hold a password: it goes over the pipe.
+    """
+    with log.open("ab") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "rollout.watchdog"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            env=_environment(os.environ),
+        )
+
+
+def _is_armed(child: subprocess.Popen[bytes], order: bytes) -> bool:
+    assert child.stdin is not None  # noqa: S101 - for the type checker
+    assert child.stdout is not None  # noqa: S101
+    try:
+        child.stdin.write(order + b"\n")
+        child.stdin.flush()
+    except OSError:
+        return False
+    with child.stdout as answer:
+        ready, _, _ = select.select([answer], [], [], ARMED_WITHIN_S)
+        return bool(ready) and answer.readline() == ARMED
 
 
 @dataclass(slots=True)
@@ -150,10 +165,21 @@ class Watch:
 
     def act(self, why: str) -> None:
         """Roll back, unless the rollout is closed, has written nothing, or belongs to a newer token."""
-        if self._patiently(self._is_over, otherwise=lambda: not self._is_sole_owner()):
-            return
-        take_back(self.rollout, f"watchdog: {why}", {}, self.env)
+        if self._patiently(self._takes_over, otherwise=self._is_sole_owner):
+            take_back(self.rollout, f"watchdog: {why}", {}, self.env)
+        # What died between the verdict and giving the lease back did not; a newer holder's lease is left alone.
         self.rollout.release_lease()
+
+    def _takes_over(self) -> bool:
+        """Take the newest token if there is something to take back: of two who try, one gets it."""
+        if self._is_over():
+            return False
+        lease = self.rollout.lease
+        try:
+            self.rollout.take_lease(after=lease.token if lease else None)
+        except TryLater:
+            return False
+        return True
 
     def _is_over(self) -> bool:
         record = self.rollout.record()
@@ -162,16 +188,30 @@ class Watch:
     def _is_sole_owner(self) -> bool:
         """Without a journal: only while our own lease runs, and only if the gateway holds exactly what we applied."""
         lease = self.rollout.lease
-        if lease is None or lease.until <= self.rollout.clock.now():
-            return False
-        try:
-            return same_place(where_it_is(self.rollout.gateway, self.rollout.target), self.rollout.serving)
-        except RolloutError:
-            return False
+        why = "its lease has run out"
+        if lease is not None and lease.until > self.rollout.clock.now():
+            try:
+                here = where_it_is(self.rollout.gateway, self.rollout.target)
+                if same_place(here, self.rollout.serving):
+                    return True
+                why = f"{here} is active, which is not what it applied"
+            except RolloutError as error:
+                why = str(error)
+        self._page(f"the runner died, the journal cannot be reached, and {why}: nothing was touched")
+        return False
+
+    def _page(self, why: str) -> None:
+        """Tell people, on every channel, that one of them is needed."""
+        title = f"A PERSON IS NEEDED: {self.rollout.what} on {self.rollout.target.name}"
+        with suppress(OSError, RolloutError):
+            log_operation(self.rollout, f"{title}: watchdog: {why}")
+        with suppress(OSError, RolloutError):
+            announce(self.rollout, "stranded", title, f"watchdog: {why}", self.env, logged=True)
 
     def _keep_lease(self) -> None:
         try:
-            self.rollout.hold_lease(LEASE_S / 2)
+            # Enough for the grace after the next look, however soon after it the runner dies and the journal is lost.
+            self.rollout.hold_lease(LEASE_S)
         except JournalError:
             return  # lost or out of reach: whether to act is decided when there is something to do
 
@@ -196,6 +236,8 @@ def main() -> int:
     with reopened(journal, record, Path(order["reports"]), os.environ) as rollout:
         recorded(rollout.record().backup)
         rollout.lease = journal.holder(rollout.place)
+        if rollout.lease is None or rollout.lease.rollout != rollout.id:
+            raise SystemExit(f"the lease on {rollout.place} is not held by {rollout.id}, so there is nothing to watch")
         os.write(sys.stdout.fileno(), ARMED)
         # The runner's end of this pipe closes next; nothing may be written there any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rollout.canonical import sha256
 from rollout.clock import Clock, StopFlag, stamp
 from rollout.errors import GatewayError, Interrupted, JournalError, NotCleared, Refused, RolloutError
 from rollout.gateway.client import Gateway
-from rollout.journal import Entry, Journal, Lease
+from rollout.journal import Entry, Journal, Lease, LeaseHeld, LeaseLost
 from rollout.policy import Policy
-from rollout.record import FOLDED, Kind, Record, fold
+from rollout.record import FOLDED, Kind, Record, extend, fold
 from rollout.redaction import Redactor
 from rollout.scenario import ProviderChange, Scenario
 from rollout.target import Target
 
 LEASE_S = 60.0
 """How long a lease outlives whoever renews it; half of it is left at every renewal."""
+
+SPOOL = "journal-spool.jsonl"
+"""What a rollback had to say while the journal could not be written, below the rollout's folder."""
 
 
 @dataclass(slots=True)
@@ -112,7 +117,22 @@ class Rollout:
         Raises:
             JournalError: it is not; what follows must not happen.
         """
-        return self.journal.append(self.id, kind, {**body, "fence": self.lease.token if self.lease else 0})
+        entry = self.journal.append(self.id, kind, self._fenced(body))
+        self._remember(entry)
+        return entry
+
+    def write_all(self, kind: Kind, bodies: Iterable[Mapping[str, Any]]) -> None:
+        """Write entries of one kind side by side: all are on disk before what follows, or none. Raises as `write`."""
+        for entry in self.journal.extend(self.id, [(kind, self._fenced(body)) for body in bodies]):
+            self._remember(entry)
+
+    def _fenced(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return {**body, "fence": self.lease.token if self.lease else 0}
+
+    def _remember(self, entry: Entry) -> None:
+        """Keep what was written for a rollback that cannot read the journal any more."""
+        if self._known is not None and entry.kind in FOLDED:
+            extend(self._known, entry)
 
     @property
     def place(self) -> str:
@@ -126,6 +146,27 @@ class Rollout:
             LeaseHeld: another rollout holds the target, or, with `after`, somebody has taken it since that token.
         """
         self.lease = self.journal.acquire(self.place, self.id, self.run, LEASE_S, after=after)
+
+    def claim(self) -> None:
+        """Take the lease for a run: nobody holds the target, or this rollout's last run has handed over to this one.
+
+        Raises:
+            LeaseHeld: another rollout holds the target, or another run of this very rollout, which is still at it.
+        """
+        newest, held = self.journal.newest_token(self.place), self.journal.holder(self.place)
+        if held is not None and held.rollout == self.id and not self._handed_over(held):
+            raise LeaseHeld(held)
+        if held is not None and held.rollout != self.id and self._closed_under(held):
+            # Its process died between the verdict and giving the lease back.
+            self.journal.release(held)
+        self.take_lease(after=newest)
+
+    def _handed_over(self, held: Lease) -> bool:
+        handover = self.record().handover
+        return handover is not None and handover["fence"] == held.token
+
+    def _closed_under(self, held: Lease) -> bool:
+        return any(entry.body["fence"] == held.token for entry in self.journal.entries(held.rollout, Kind.CLOSED))
 
     def hold_lease(self, for_s: float = LEASE_S) -> None:
         """Keep the lease for at least `for_s` seconds from now; without one there is nothing to keep.
@@ -162,11 +203,18 @@ class Rollout:
             self._spool(kind, body, error)
 
     def _spool(self, kind: Kind, body: dict[str, Any], error: JournalError) -> None:
-        line = {"at": stamp(self.clock.now()), "rollout": self.id, "kind": kind, "body": self.redactor.value(body)}
-        line["because"] = str(error)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "journal-spool.jsonl").open("a", encoding="utf-8") as spool:
-            spool.write(json.dumps(line, default=str) + "\n")
+        at = stamp(self.clock.now())
+        self._remember(Entry(0, self.id, at, kind, body, "", ""))
+        line = {"at": at, "rollout": self.id, "kind": kind, "body": self.redactor.value(body), "because": str(error)}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / SPOOL).open("a", encoding="utf-8") as spool:
+                spool.write(json.dumps(line, default=str) + "\n")
+        except OSError as full:
+            # Neither may stop the way back; whoever reads the output is all that is left to tell.
+            with suppress(OSError):
+                said = json.dumps(line, default=str)
+                sys.stderr.write(f"neither the journal nor {full.filename} can be written: {said}\n")
 
     @contextmanager
     def announced(self, step: str, direction: str, to: str, **details: Any) -> Iterator[None]:
@@ -181,6 +229,8 @@ class Rollout:
         if direction != "back":
             # The gateway knows no fencing: what is sent must have ended before anybody else may start.
             self.hold_lease(2 * self.target.timeouts.activate_s)
+            if self.superseded():
+                raise LeaseLost(f"somebody newer has taken {self.id} or its target over; `rollout status` shows who")
         intent = self._intent(direction, {"step": step, "direction": direction, "to": to, **details})
         try:
             yield
@@ -200,3 +250,31 @@ class Rollout:
                 raise
             self._spool(Kind.INTENT, body, error)
             return 0
+
+
+def reconcile(journal: Journal, reports: Path) -> list[str]:
+    """Write into the journal what rollbacks could not, and return the ids of their rollouts. Again is harmless.
+
+    Raises:
+        JournalError: it still cannot be written; the spool files stay as they are.
+    """
+    found = sorted(reports.glob(f"*/{SPOOL}"))
+    for path in found:
+        with suppress(OSError):
+            _append_spooled(journal, path.read_text(encoding="utf-8").splitlines())
+            path.rename(path.with_name(f"reconciled-{sha256(path.read_bytes())[:12]}.jsonl"))
+    return [path.parent.name for path in found]
+
+
+def _append_spooled(journal: Journal, lines: list[str]) -> None:
+    intent = 0
+    for text in lines:
+        line, digest = json.loads(text), sha256(text.encode())
+        known = journal.entries(line["rollout"], line["kind"])
+        earlier = next((entry for entry in known if entry.body.get("spooled") == digest), None)
+        body = {**line["body"], "spooled": digest, "spooled_at": line["at"], "fence": line["body"].get("fence", 0)}
+        if line["kind"] == Kind.OUTCOME and not body["intent"]:
+            body["intent"] = intent
+        entry = earlier or journal.append(line["rollout"], line["kind"], body)
+        if line["kind"] == Kind.INTENT:
+            intent = entry.seq

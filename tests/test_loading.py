@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Mapping
 from datetime import time
@@ -13,16 +14,26 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rollout.canonical import canonical, plain
 from rollout.errors import InvalidInput
 from rollout.gateway.paths import DEFAULTS
 from rollout.loading import load
 from rollout.loading.addresses import base_url, is_loopback
 from rollout.loading.forms import PathsForm
 from rollout.policy import Policy
-from rollout.request import Request
+from rollout.request import Request, as_opened
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
-from rollout.scenario import Impact, Limits, Monitor, Operator, ProviderChange, Scenario
-from rollout.target import ChangeWindow, Target, Timeouts, Tls
+from rollout.scenario import (
+    EnvironmentChange,
+    Impact,
+    LimitChange,
+    Limits,
+    Monitor,
+    Operator,
+    ProviderChange,
+    Scenario,
+)
+from rollout.target import ChangeWindow, OtherCall, Service, Target, Timeouts, Tls
 
 TESTS = Path(__file__).parent
 SHIPPED = TESTS.parent / "scenarios"
@@ -152,14 +163,18 @@ _settings_like = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["change", "monitor", "window", "activate", "model", "sandbox"]), inner, max_size=4
+            st.sampled_from(
+                ["change", "monitor", "window", "activate", "model", "sandbox", "set", "secret", "remove", "limits"]
+            ),
+            inner,
+            max_size=4,
         )
     ),
     max_leaves=12,
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     content=st.binary(max_size=200)
     | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace"))
@@ -168,6 +183,8 @@ _settings_like = st.recursive(
     where=st.sampled_from(["scenario", "targets", "policy"]),
 )
 @example(content=b"%YAML 1.9999", where="scenario")
+@example(content=b"change: [{set: {1: 2, [a]: b}}, {secret: {A: {}}}, {remove: {}}, {limits: []}, 5]", where="scenario")
+@example(content=b"a: {service: {stop: {}, read: [[]]}, activate_with: {1: 2}, limit_types: []}", where="targets")
 @example(content=b"monitor: {window: 1" + b"0" * 400 + b"}", where="scenario")
 def test_no_content_of_any_file_is_answered_with_a_traceback(tmp_path_factory, content, where):
     folder = tmp_path_factory.mktemp("any")
@@ -275,7 +292,11 @@ gw:
   timeouts: {{read: 1s, chat: 2s, activate: 3s}}
   paths: {{health: /healthz, status: "/p/{{provider}}/s"}}
   twin: twin
-  safe: {{activate: ollama, model: m}}
+  safe: {{activate: ollama, model: m, restart: true}}
+  service: {{stop: [make, api-stop], start: [ssh, -p, 2222, gw, " x"], read: [cat, e], write: [tee, e], timeout: 9s}}
+  activate_with: {{ollama: {{path: /active, body: {{server_name: "{{provider}}", model: "{{model}}"}}}}}}
+  chat_with: {{path: /stream, body: {{content: "{{prompt}}", model: "{{model}}"}}}}
+  limit_types: {{cost: per_provider}}
   env_file: /srv/.env
   log_file: /srv/backend.log
   activation_rewrites: [A, B]
@@ -302,7 +323,11 @@ gw:
         paths={"health": "/healthz", "status": "/p/{provider}/s"},
         twin="https://twin",
         twin_token_env="TWIN_TOKEN",
-        safe=ProviderChange("ollama", "m"),
+        safe=ProviderChange("ollama", "m", restart=True),
+        service=Service(("make", "api-stop"), ("ssh", "-p", "2222", "gw", " x"), ("cat", "e"), ("tee", "e"), 9.0),
+        activate_with={"ollama": OtherCall("/active", {"server_name": "{provider}", "model": "{model}"})},
+        chat_with=OtherCall("/stream", {"content": "{prompt}", "model": "{model}"}),
+        limit_types={"cost": "per_provider", "rate": "rate"},
         env_file=Path("/srv/.env"),
         env_file_stated=True,
         log_file=Path("/srv/backend.log"),
@@ -327,9 +352,12 @@ def test_every_part_of_a_policy_is_read(scenario):
         "target: gw\n" + CHANGE,
         targets="gw: {url: https://gw, environment: lab}",
         policy="lab: {window_at_least: 1m, not_demanded: [pre-2.1], ticket_pattern: 'A-\\d+', outside_window: warn,\n"
-        "  limits_for_good: accept, ticket_url: 'https://t/{ticket}', approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h}",
+        "  limits_for_good: accept, ticket_url: 'https://t/{ticket}',\n"
+        "  approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h}",
     )
-    expected = Policy("lab", 60.0, frozenset({"PRE-2.1"}), r"A-\d+", "https://t/{ticket}", 2, "accept", 7200, "warn", 10800)
+    expected = Policy(
+        "lab", 60.0, frozenset({"PRE-2.1"}), r"A-\d+", "https://t/{ticket}", 2, "accept", 7200, "warn", 10800
+    )
     assert request_for(scenario=file).policy == expected
 
 
@@ -354,9 +382,180 @@ def test_the_shipped_scenarios_load_and_say_all_that_a_check_looks_at(file: Path
     assert asked.author not in asked.approved_by
 
 
+def test_the_shipped_target_of_the_recorded_kind_fits_what_was_recorded():
+    target = request_for(activate="openai:gpt-4o", target="recorded-kind", env={}).target
+
+    def asked(sample: str) -> tuple[str, Any]:
+        request = json.loads((TESTS / "gateway-samples" / f"{sample}.json").read_text())["request"]
+        return request["path"], request.get("json")
+
+    def filled(call: OtherCall | None) -> tuple[str, Any]:
+        assert call is not None
+        words = {"provider": "ollama", "model": "gemma3:4b", "prompt": "ping"}
+        return call.path, {key: text.format(**words) for key, text in call.body.items()}
+
+    assert filled(target.activate_with["ollama"]) == asked("llm_servers_active_ollama")
+    assert filled(target.chat_with) == asked("chat_after_restart_openai")
+    assert target.paths["health"] == asked("healthz")[0]
+    assert [asked(f"limits_{kind}_openai_ok")[1]["limit_type"] for kind in target.limit_types.values()] == [
+        "cost",
+        "rate",
+    ]
+
+
+def test_the_shipped_target_of_the_recorded_kind_declares_every_key_that_an_activation_rewrote():
+    target = request_for(activate="openai:gpt-4o", target="recorded-kind", env={}).target
+    before, after = (
+        json.loads((TESTS / "gateway-samples" / f"config_runtime_{when}.json").read_text())["response"]["body"][
+            "config"
+        ]
+        for when in ("get", "after_activate")
+    )
+    moved = {key for key in before if before[key] != after[key]}
+    assert moved <= {target.provider_key, target.model_key, *target.activation_rewrites}
+    assert (before[target.provider_key], after[target.provider_key]) == ("ollama", "openai")
+
+
 def test_the_shipped_policy_is_the_one_built_in(tmp_path, scenario):
     built_in = request_for(scenario=scenario(), directory=tmp_path).policy
     assert request_for(scenario=SHIPPED / "quickstart.yaml").policy == built_in
+
+
+# --- the changes -----------------------------------------------------------------------------------------------
+
+
+def test_every_part_of_every_kind_of_change_is_read_in_its_order(scenario):
+    request = request_for(
+        scenario=scenario("""
+change:
+  - {activate: openai, model: gpt-4o, restart: true}
+  - set: {LOG_LEVEL: debug}
+    secret: {OPENAI_API_KEY: NEW_OPENAI_KEY}
+    remove: [OLD_KEY, OLDER_KEY]
+    startup: 40s
+  - {limits: cost, scope: openai, soft_limit_usd: 12.5, hard_limit_usd: 250}
+  - {limits: rate, scope: GLOBAL, max_requests_per_minute: 60, max_tokens_per_minute: 100000}
+  - {remove: LONE_KEY}
+""")
+    )
+    assert request.scenario.changes == (
+        ProviderChange("openai", "gpt-4o", restart=True),
+        EnvironmentChange(
+            {"LOG_LEVEL": "debug"}, {"OPENAI_API_KEY": "NEW_OPENAI_KEY"}, ("OLD_KEY", "OLDER_KEY"), startup_s=40.0
+        ),
+        LimitChange("cost", "openai", {"soft_limit_usd": 12.5, "hard_limit_usd": 250.0}),
+        LimitChange("rate", "global", {"max_requests_per_minute": 60.0, "max_tokens_per_minute": 100_000.0}),
+        EnvironmentChange(remove=("LONE_KEY",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("spelled", "value"),
+    [
+        ("8000", "8000"),
+        ("0.50", "0.50"),
+        ("-0", "-0"),
+        ("True", "True"),
+        ("false", "false"),
+        ("012", "012"),
+        ("1e3", "1e3"),
+        ("no", "no"),
+        ("a b", "a b"),
+        ('" a "', " a "),
+        ('""', ""),
+        ('"null"', "null"),
+        ('"8000"', "8000"),
+        (r'"a\nb\t#\"c"', 'a\nb\t#"c'),
+        ("https://example.com/?a=b#c", "https://example.com/?a=b#c"),
+    ],
+)
+def test_a_value_of_the_env_file_is_taken_as_it_is_spelled(scenario, spelled, value):
+    (change,) = request_for(scenario=scenario(f"change:\n  set:\n    SOME_SETTING: {spelled}\n")).scenario.changes
+    assert isinstance(change, EnvironmentChange)
+    assert change.values == {"SOME_SETTING": value}
+
+
+def test_a_number_is_taken_as_spelled_in_the_second_of_several_changes_and_through_an_anchor(scenario):
+    file = scenario("change: [{set: {A: &n 1.10}}, {set: {B: *n, C: 2.0}}]\n")
+    assert [dict(change.values) for change in request_for(scenario=file).scenario.changes] == [
+        {"A": "1.10"},
+        {"B": "1.10", "C": "2.0"},
+    ]
+
+
+def test_startup_is_awaited_for_15_seconds_unless_the_scenario_says_otherwise(scenario):
+    (change,) = request_for(scenario=scenario("change: {remove: [OLD_KEY]}\n")).scenario.changes
+    assert isinstance(change, EnvironmentChange)
+    assert change.startup_s == 15.0
+
+
+def test_a_scope_is_taken_as_the_gateway_asks_for_it_and_as_it_reports_it(scenario):
+    file = scenario('change: {limits: rate, scope: "provider:openai", max_tokens_per_minute: 5}\n')
+    (change,) = request_for(scenario=file).scenario.changes
+    assert isinstance(change, LimitChange)
+    assert (change.scope, change.reported_scope) == ("openai", "provider:openai")
+
+
+ELSEWHERE = "target: gw\nchange: {{{}}}\n"
+SERVICE = "service: {stop: [make, api-stop], start: [make, api-start]"
+
+
+@pytest.mark.parametrize(
+    ("change", "says", "refused"),
+    [
+        ("set: {A: b}", "", ["change: changes the .env file, and target 'gw' has no `service:`", "does not say where"]),
+        ("set: {A: b}", "env_file: /srv/.env", ["change: changes the .env file, and target 'gw' has no `service:`"]),
+        ("set: {A: b}", SERVICE + "}", ["change: changes the .env file, and target 'gw' does not say where it is"]),
+        ("set: {A: b}", SERVICE + "}, env_file: none", ["does not say where it is"]),
+        ("set: {A: b}", SERVICE + "}, env_file: /srv/.env", []),
+        ("set: {A: b}", SERVICE + ", read: [cat, e], write: [tee, e]}", []),
+        ("remove: [P]", SERVICE + "}, env_file: /srv/.env, provider_key: P", ["change.remove[0]: P is what an activ"]),
+        ("set: {M: b}", SERVICE + "}, env_file: /srv/.env, model_key: M", ["change.set.M: M is what an activation"]),
+        ("set: {LLM_MODEL_NAME: b}", SERVICE + "}, env_file: /srv/.env, model_key: M", []),
+        ("activate: a, model: b, restart: true", "", ["change.restart: target 'gw' has no `service:` to restart"]),
+        ("activate: a, model: b, restart: false", "", []),
+        ("activate: a, model: b, restart: true", SERVICE + "}", []),
+        ("limits: rate, scope: global, max_tokens_per_minute: 5", "", []),
+    ],
+)
+def test_a_change_that_its_target_gives_no_means_for_is_refused(scenario, change, says, refused):
+    file = scenario(ELSEWHERE.format(change), targets=f"gw: {{url: https://gw, {says}}}", policy="{}")
+    asked = {"scenario": file, "directory": file.parent}
+    if not refused:
+        assert request_for(**asked).target.name == "gw"
+        return
+    said = refusal(**asked).splitlines()
+    assert [words for words, line in zip(refused, said, strict=True) if words not in line] == []
+    assert all(line.startswith(f"{file}:2: ") for line in said)
+
+
+def test_a_rollback_elsewhere_that_needs_a_restart_is_refused_where_there_is_no_service(scenario):
+    file = scenario(
+        "target: gw\n" + CHANGE + "rollback_to: {activate: a, model: b, restart: true}\n",
+        targets="gw: {url: https://gw}",
+    )
+    assert "rollback_to.restart: target 'gw' has no `service:` to restart" in refusal(scenario=file)
+
+
+@pytest.mark.parametrize("gateway", [None, "http://127.0.0.1:8000"])
+def test_the_embedded_gateway_and_unlisted_ones_on_loopback_are_taken_to_have_a_service(scenario, gateway):
+    file = scenario("change: [{set: {A: b}}, {activate: openai, model: gpt-4o, restart: true}]\n")
+    assert len(request_for(scenario=file, gateway=gateway).scenario.changes) == 2
+
+
+def test_an_unlisted_gateway_elsewhere_is_taken_to_have_none(scenario):
+    file = scenario("change: {set: {A: b}}\nmonitor: {window: 30m}\n")
+    said = refusal(scenario=file, gateway="https://new.example.com")
+    assert "target 'new.example.com' has no `service:` to restart" in said
+
+
+@pytest.mark.parametrize(("target", "decides"), [("embedded", "accept"), ("recorded-kind", "refuse")])
+@pytest.mark.parametrize("policy", ["shipped", "built in"])
+def test_a_limit_for_good_is_accepted_in_the_sandbox_and_refused_in_production(tmp_path, target, decides, policy):
+    for file in ("targets.yaml", "policy.yaml") if policy == "shipped" else ("targets.yaml",):
+        shutil.copy(SHIPPED / file, tmp_path)
+    request = request_for(activate="openai:gpt-4o", target=target, directory=tmp_path)
+    assert request.policy.limits_for_good == decides
 
 
 # --- the command line ------------------------------------------------------------------------------------------
@@ -571,6 +770,57 @@ def test_the_digest_changes_with_the_effective_url_and_not_with_the_source():
     request = request_for(scenario=SHIPPED / "quickstart.yaml")
     moved = dataclasses.replace(request, scenario=dataclasses.replace(request.scenario, source="x", file=Path("y")))
     assert moved.digest("embedded") == request.digest("embedded") != request.digest("http://127.0.0.1:1")
+
+
+ALL_KINDS = """
+change:
+  - {activate: openai, model: gpt-4o}
+  - {set: {A: b}, secret: {C: NEW_OPENAI_KEY}, remove: [D], startup: 15s}
+  - {limits: cost, scope: openai, soft_limit_usd: 200, hard_limit_usd: 250}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("gpt-4o}", "gpt-4o, restart: true}"),
+        ("A: b", "A: c"),
+        ("A: b", "B: b"),
+        ("NEW_OPENAI_KEY", "OTHER_KEY"),
+        ("[D]", "[D, E]"),
+        ("15s", "16s"),
+        ("cost", "rate"),
+        ("scope: openai", "scope: vllm"),
+        ("200", "201"),
+    ],
+)
+def test_the_digest_changes_with_every_part_of_every_kind_of_change(scenario, old, new):
+    rate = {"soft_limit_usd: 200, hard_limit_usd: 250": "max_tokens_per_minute: 1"} if new == "rate" else {}
+    changed = ALL_KINDS.replace(old, new, 1)
+    for words, others in rate.items():
+        changed = changed.replace(words, others)
+    env = TOKENS | SECRETS | {"OTHER_KEY": "hunter2"}
+    digests = {request_for(scenario=scenario(text), env=env).digest("embedded") for text in (ALL_KINDS, changed)}
+    assert len(digests) == 2
+
+
+def test_the_digest_changes_with_the_order_of_the_changes(scenario):
+    first, second = "change: [{set: {A: b}}, {set: {C: d}}]\n", "change: [{set: {C: d}}, {set: {A: b}}]\n"
+    assert len({request_for(scenario=scenario(text)).digest("embedded") for text in (first, second)}) == 2
+
+
+def test_neither_the_digest_nor_the_request_knows_the_value_of_a_secret(scenario):
+    file = scenario(ALL_KINDS)
+    requests = [request_for(scenario=file, env={"NEW_OPENAI_KEY": value}) for value in ("hunter2", "hunter3")]
+    assert len({request.digest("embedded") for request in requests}) == 1
+    assert "hunter" not in str(plain(requests[0]))
+
+
+def test_a_request_with_every_kind_of_change_is_the_same_after_the_journal(scenario):
+    request = request_for(scenario=scenario(ALL_KINDS), target="embedded")
+    kept = json.loads(canonical(request))
+    assert as_opened(kept).scenario.changes == request.scenario.changes
+    assert as_opened(kept).digest("embedded") == request.digest("embedded")
 
 
 @pytest.mark.parametrize("call", DEFAULTS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from rollout.backup import Backup, differences, env_changed, same_place, where_it_is
@@ -14,6 +15,7 @@ from rollout.changes import environment, limits, provider
 from rollout.clauses import CLAUSES
 from rollout.errors import GatewayError, NotReached, RolloutError, SomebodyIntervened
 from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
+from rollout.service import values
 from rollout.workspace import Rollout
 
 _KINDS: Mapping[type, ModuleType] = {
@@ -121,7 +123,8 @@ def changed_since(rollout: Rollout, backup: Backup) -> dict[str, str]:
     """
     found = differences(backup, rollout.gateway, rollout.redactor.value)
     if rollout.record().applied:
-        return {key: how for key, how in found.items() if key not in own_keys(rollout)} | _elsewhere(rollout)
+        kept = {key: how for key, how in found.items() if key not in own_keys(rollout)}
+        return kept | _env_keys(rollout, backup) | _elsewhere(rollout)
     if env_changed(backup, rollout.target, rollout.clock):
         found[".env"] = "its bytes differ from the backup's"
     return found
@@ -130,6 +133,16 @@ def changed_since(rollout: Rollout, backup: Backup) -> dict[str, str]:
 def own_keys(rollout: Rollout) -> frozenset[str]:
     """Return what this rollout's changes may move: configuration keys, and limits as ``cost limits SCOPE``."""
     return frozenset().union(*(kind_of(change).own(rollout.target, change) for change in rollout.scenario.changes))
+
+
+def _env_keys(rollout: Rollout, backup: Backup) -> dict[str, str]:
+    """Return the keys of the `.env` file that somebody else has changed, by name only: values never leave the file."""
+    if backup.env is None:
+        return {}
+    before = values(Path(backup.env.path).read_bytes())
+    now = values(environment.file_of(rollout, rollout.stop).read())
+    changed = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+    return {f".env {key}": "differs from the backup's" for key in sorted(changed - own_keys(rollout))}
 
 
 def _elsewhere(rollout: Rollout) -> dict[str, str]:

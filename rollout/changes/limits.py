@@ -61,7 +61,7 @@ def restore(rollout: Rollout, gateway: Gateway, backup: Backup, *, restarted: bo
 
 
 def for_good(backup: Backup, change: LimitChange) -> str | None:
-    """Say that a limit could not be taken away again, because its scope has none now (deviation 15); None if it could."""
+    """Say that a limit could not be taken away again, its scope having none now (deviation 15); None if it could."""
     before: Mapping[str, object] = backup.cost_limits if change.kind == "cost" else backup.rate_limits
     if change.reported_scope in before:
         return None

@@ -54,7 +54,7 @@ class Entry:
     hash: str
 
     @classmethod
-    def following(cls, last: Row | None, *, rollout: str, at: str, kind: str, body: Mapping[str, Any]) -> Entry:
+    def following(cls, last: Row | Entry | None, *, rollout: str, at: str, kind: str, body: Mapping[str, Any]) -> Entry:
         """Return the entry that continues the chain after `last`; the first one where `last` is None."""
         seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
         return cls(seq, rollout, at, kind, body, prev, _digest(seq, rollout, at, kind, body, prev))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -81,23 +81,34 @@ class Journal:
             JournalError: the entry was not written.
             TypeError: `body` holds something that has no canonical form.
         """
-        kept = chain.recordable(self._redact(plain(body)))
+        return self.extend(rollout, [(kind, body)])[0]
+
+    def extend(self, rollout: str, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Entry, ...]:
+        """Write entries of (kind, body) side by side at the end of the chain: all of them, or none.
+
+        They cost what one does, for it is the disk that is waited for. Errors as in `append`.
+        """
+        kept = [(str(kind), chain.recordable(self._redact(plain(body)))) for kind, body in parts]
+        entries: list[Entry] = []
         with self._store.write() as connection:
             last = connection.execute(select(schema.entry).order_by(schema.entry.c.seq.desc()).limit(1)).one_or_none()
             at = stamp(self._clock.now())
-            entry = Entry.following(last, rollout=str(rollout), at=at, kind=str(kind), body=kept)
-            connection.execute(
-                insert(schema.entry).values(
-                    seq=entry.seq,
-                    rollout=entry.rollout,
-                    at=entry.at,
-                    kind=entry.kind,
-                    body=canonical(kept).decode(),
-                    prev=entry.prev,
-                    hash=entry.hash,
+            for kind, body in kept:
+                before = entries[-1] if entries else last
+                entry = Entry.following(before, rollout=str(rollout), at=at, kind=kind, body=body)
+                connection.execute(
+                    insert(schema.entry).values(
+                        seq=entry.seq,
+                        rollout=entry.rollout,
+                        at=entry.at,
+                        kind=entry.kind,
+                        body=canonical(body).decode(),
+                        prev=entry.prev,
+                        hash=entry.hash,
+                    )
                 )
-            )
-        return entry
+                entries.append(entry)
+        return tuple(entries)
 
     def entries(self, rollout: str | None = None, *kinds: str) -> tuple[Entry, ...]:
         """Return the entries of one rollout, or of all, in the order in which they were written.

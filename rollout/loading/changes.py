@@ -18,7 +18,7 @@ from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderCha
 F = TypeVar("F", bound=Form)
 
 _ENTRIES = ("set", "secret", "remove")
-_KINDS = {"activate": ("activate",), "set, secret or remove": _ENTRIES, "limits": ("limits",)}
+_KINDS = {"activate": ("activate",), "set": _ENTRIES, "limits": ("limits",)}
 _EACH = "`activate: PROVIDER`, `set: {KEY: VALUE}` (with `secret:` and `remove:`), or `limits: cost` (or rate)"
 
 
@@ -69,12 +69,12 @@ def _change(data: Any, source: Source, place: Place, env: Mapping[str, str]) -> 
     match _kind(data, source, place):
         case "activate":
             return activation(_filled(ActivationForm, data, source, place))
+        case "set":
+            return _environment(data, source, place, env)
         case "limits":
             return _limit(data, source, place)
-        case None:
-            return None
         case _:
-            return _environment(data, source, place, env)
+            return None
 
 
 def _kind(data: Any, source: Source, place: Place) -> str | None:
@@ -87,7 +87,7 @@ def _kind(data: Any, source: Source, place: Place) -> str | None:
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
-        mixed = " and ".join(f"`{kind}`" for kind in kinds)
+        mixed = " and ".join(f"`{next(key for key in _KINDS[kind] if key in found)}`" for kind in kinds)
         source.refuse(place, f"mixes {mixed}; write one item for each kind: {_EACH}")
     else:
         known = [key for keys in _KINDS.values() for key in keys]

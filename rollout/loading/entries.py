@@ -57,7 +57,7 @@ def by_key(example: str) -> Callable[[Any], dict[str, Any]]:
 
     def read(found: Any) -> dict[str, Any]:
         if not isinstance(given(found), dict):
-            raise Unfit(f"keys and values are expected here; write them such as `{example}`")
+            raise Unfit(f"keys and values are expected here; write them, such as `{example}`")
         return dict(found)
 
     return read

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from rollout.loading import addresses, calls, fields, measures
+from rollout.loading import addresses, calls, entries, fields, measures
 
 Text = Annotated[str | None, BeforeValidator(fields.text)]
 Prose = Annotated[str | None, BeforeValidator(fields.prose)]
@@ -313,7 +313,7 @@ class TargetForm(Form):
     safe: Annotated[Activation | None, BeforeValidator(fields.given)] = None
     env_file: Annotated[Path | None, BeforeValidator(fields.file_or_none)] = None
     log_file: Annotated[Path | None, BeforeValidator(fields.file_or_none)] = None
-    service: Annotated[ServiceForm | None, BeforeValidator(fields.given)] = None
+    service: Annotated[ServiceForm | None, BeforeValidator(entries.by_key(ServiceForm.example))] = None
     activate_with: Annotated[
         dict[Annotated[str, BeforeValidator(fields.provider)], OtherActivation] | None,
         BeforeValidator(fields.mapping("ollama: {path: …, body: {…}}")),

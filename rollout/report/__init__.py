@@ -1,0 +1,8 @@
+"""What an auditor opens: one self-contained ``report.html`` per rollout, told from its results and its journal."""
+
+from __future__ import annotations
+
+from rollout.report.build import REPORT, build, built
+from rollout.report.node import is_installed
+
+__all__ = ["REPORT", "build", "built", "is_installed"]

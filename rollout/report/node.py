@@ -24,8 +24,19 @@ from rollout.errors import RolloutError
 GENERATOR = Path(__file__).parent / "generator"
 """``package.json`` and ``package-lock.json`` of what is installed."""
 
-INSTALL_WITHIN_S = 180.0
+INSTALL_WITHIN_S = 90.0
 GENERATE_WITHIN_S = 60.0
+_NPM_FLAGS = (
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    "--no-update-notifier",
+    "--loglevel=error",
+    # npm's own patience, 70 s and more, is longer than people wait for a report.
+    "--fetch-retries=1",
+    "--fetch-retry-mintimeout=1000",
+    "--fetch-timeout=20000",
+)
 _POLL_S = 0.1
 _SAID = 300
 
@@ -108,7 +119,7 @@ def _alone(place: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > until:
-                    raise GeneratorMissing(f"another process has been installing it into {place} for too long") from None
+                    raise GeneratorMissing(f"another process is installing it into {place}, for too long") from None
                 time.sleep(_POLL_S)
         yield
 
@@ -122,8 +133,7 @@ def _install(place: Path, node: Path, env: Mapping[str, str]) -> None:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(GENERATOR / name, new / name)
         npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        flags = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
-        command = (str(node), str(npm), "ci", *flags)
+        command = (str(node), str(npm), "ci", *_NPM_FLAGS)
         try:
             _run(command, new, _environment(env, for_npm=True), INSTALL_WITHIN_S, "npm")
         except RolloutError as error:

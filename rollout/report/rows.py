@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,23 +27,39 @@ Row = dict[str, Any]
 
 NOT_YET = "NOT RUN YET: "
 INTERRUPTED = "INTERRUPTED: "
-NOTHING_LEFT = "the run was gone before it was reached"
+UNREACHED = "it was not reached before this report was built"
 LONGEST_NAME = 160
 _STATUSES = {"passed": "passed", "failed": "failed", "skipped": "skipped", "not run": "broken"}
 
 
 def read(folder: Path) -> list[Row]:
     """Return the results that a run wrote; one that was cut in the middle is left out, and its check not green."""
-    rows = []
-    for path in sorted(folder.glob("*-result.json")):
-        try:
-            row = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
+    found = []
+    for row in _documents(folder, "*-result.json"):
         # A killed run names attachments that it never wrote.
         row["attachments"] = [a for a in row.get("attachments", ()) if (folder / a["source"]).is_file()]
-        rows.append(row)
-    return rows
+        found.append(row)
+    return found
+
+
+def fixtures(story: Story, folder: Path) -> list[Row]:
+    """Return a row for every fixture of a run that has evidence or failed; Allure would hang it under other checks."""
+    found = []
+    for container in _documents(folder, "*-container.json"):
+        for part, when in (("befores", "Set-up"), ("afters", "Teardown")):
+            for fixture in container.get(part, ()):
+                row = new_row(story, None, fixture.get("status", "broken"), "")
+                row |= {key: fixture[key] for key in ("statusDetails", "steps", "attachments") if key in fixture}
+                row |= {"start": fixture["start"], "stop": fixture.get("stop", fixture["start"])}
+                row["name"] = row["fullName"] = f"{when}: {fixture['name'].split('::')[0]}"
+                found.append(row)
+    return found
+
+
+def _documents(folder: Path, pattern: str) -> Iterator[Any]:
+    for path in sorted(folder.glob(pattern)):
+        with suppress(OSError, ValueError):
+            yield json.loads(path.read_text(encoding="utf-8"))
 
 
 def rows(story: Story, results: Mapping[str, Iterable[Row]]) -> list[Row]:
@@ -104,9 +121,16 @@ def identify(row: Row, run: str) -> None:
 def _name(row: Row) -> None:
     """Let the name say at once what was wrong."""
     message = str(row.get("statusDetails", {}).get("message", "")).split("\n")[0]
-    if row["status"] in ("failed", "broken") and message:
-        name = f"{row['name']} — {message}"
-        row["name"] = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    if row["status"] == "failed" and message:
+        row["name"] = shortened(f"{row['name']} ✗ {message}")
+    elif row["status"] in ("broken", "skipped") and message:
+        # What follows is how it stood until then; the row itself has it.
+        row["name"] = shortened(f"{row['name']} · {message.split('; ')[0]}")
+
+
+def shortened(name: str) -> str:
+    """Return the name, cut where a row would become a paragraph."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _of_run(story: Story, run: Run, results: Iterable[Row]) -> list[Row]:
@@ -143,9 +167,9 @@ def _hold_against(row: Row, outcome: ClauseOutcome | None) -> None:
 def _unwritten(story: Story, run: Run, clause: Clause) -> Row:
     outcome = run.outcomes.get(clause.id)
     if outcome is None:
-        return new_row(story, clause, "broken", f"{NOT_RUN}{NOTHING_LEFT}")
+        return new_row(story, clause, "broken", f"{NOT_RUN}{UNREACHED}")
     row = new_row(story, clause, _STATUSES.get(outcome.outcome, "broken"), outcome.message, outcome.at)
-    row["description"] = "From the journal; the run was gone before it could write its evidence."
+    row["description"] = "From the journal: the run did not come to write its evidence."
     return row
 
 
@@ -185,8 +209,3 @@ def _in_order(found: list[Row], begin: int) -> None:
         row["start"] = row["start"] or latest + 1
         row["stop"] = row["stop"] or row["start"]
         latest = max(latest, row["start"])
-
-
-def count(found: Iterable[Row]) -> Counter[str]:
-    """Return how many rows there are of each status."""
-    return Counter(row["status"] for row in found)

@@ -5,22 +5,26 @@ It is told from the journal alone, so that it says the same after a run that was
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from html import escape
 from typing import Any
 
 from rollout.clauses import CLAUSES, PHASES
-from rollout.record import Decision, Entry, Kind
+from rollout.record import Decision, Kind
 from rollout.report.rows import Row, identify, millis, new_row
 from rollout.report.story import Story
+from rollout.triggers import show_span
 
 UNDECIDED = "UNDECIDED"
 IN_FLIGHT = "IN FLIGHT"
 OPEN = "OPEN"
+_BAD_END = ("NOTHING APPLIED", "REFUSED")
 _STATUSES = {Decision.KEPT: "passed", None: "skipped"}
 _DIRECTIONS = {"forward": "activate", "proof": "prove the way back: activate", "back": "take back: activate"}
 
@@ -56,7 +60,7 @@ def verdict(story: Story, told: str) -> Verdict:
         return Verdict(record.closed["word"], record.closed["why"], _STATUSES.get(record.decision, "failed"))
     if story.is_pending:
         word, _, why = (told or (IN_FLIGHT if record.in_flight else OPEN)).partition(": ")
-        return Verdict(word, why, "skipped" if word in ("CLEARED", IN_FLIGHT, OPEN) else "failed")
+        return Verdict(word, why, "failed" if word in _BAD_END else "skipped")
     mend = (
         f"the change may be in effect: take it back with `rollout rollback {record.id}`"
         if record.in_flight
@@ -65,40 +69,55 @@ def verdict(story: Story, told: str) -> Verdict:
     return Verdict(UNDECIDED, f"no run has come to a decision; {mend}", "broken")
 
 
-def closure_row(story: Story, standing: Verdict, not_run: Sequence[str]) -> Row:
+def closure_row(story: Story, standing: Verdict, not_run: Sequence[str], picture: bytes | None) -> Row:
     """Return the closure's row, without its attachments.
 
     Args:
         story: the rollout.
         standing: how it stands.
         not_run: the ids of the clauses that have no outcome of their own.
+        picture: the bake time as SVG; None without a window.
     """
     last = story.events[-1]
     row = new_row(story, None, standing.status, "" if standing.status == "passed" else str(standing), last.at)
-    row |= {"name": str(standing), "description": summary(story, standing, not_run), "steps": list(timeline(story))}
+    row |= {
+        "name": str(standing),
+        "descriptionHtml": summary(story, standing, not_run, picture),
+        "steps": list(timeline(story)),
+    }
     if standing.status == "passed":
         row["name"] = f"{standing} · {story.previous} → {story.change}"
     identify(row, "")
     return row
 
 
-def summary(story: Story, standing: Verdict, not_run: Sequence[str]) -> str:
-    """Return the answers to an auditor's questions, as Markdown."""
-    scenario, target = story.request.scenario, story.request.target
+def summary(story: Story, standing: Verdict, not_run: Sequence[str], picture: bytes | None) -> str:
+    """Return the answers to an auditor's questions, as HTML."""
+    scenario, target, policy = story.request.scenario, story.request.target, story.request.policy
+    approved = ", ".join(scenario.approved_by) or "nobody"
     facts = {
-        "What": f"{story.previous} → {story.change} on {target.name} ({target.url}), policy {story.request.policy.name}",
+        "What": f"{story.previous} → {story.change} on {target.name} ({target.url}), policy {policy.name}",
         "Kept?": _kept(story, standing),
         "Why": standing.why,
         "When": "; ".join(_moments(story)),
-        "Who": f"author {scenario.author}, approved by {', '.join(scenario.approved_by) or 'nobody'}, "
-        f"ticket {scenario.ticket or 'none'}",
+        "Who": f"author {scenario.author}, approved by {approved}, ticket {scenario.ticket or 'none'}",
         "Not run": _listed(not_run) or "nothing: every clause that was planned has an outcome",
         "Not owed": _listed(sorted(story.left_out)) or "nothing: every clause was planned",
         "Baseline": _baseline(story),
         "Content": f"SHA-256 {story.record.opened['digest']}",
     }
-    rows = "\n".join(f"| **{name}** | {_cell(text)} |" for name, text in facts.items() if text)
-    return f"| | |\n|---|---|\n{rows}\n"
+    rows = "".join(_table_row(name, text) for name, text in facts.items() if text)
+    image = base64.b64encode(picture or b"").decode()
+    alt = f"The bake time, in a picture: {standing}"
+    shown = f'<img alt="{escape(alt)}" style="max-width:100%" src="data:image/svg+xml;base64,{image}">' if image else ""
+    return f"<table>{rows}</table>{shown}"
+
+
+def _table_row(name: str, text: str) -> str:
+    return (
+        f'<tr><td style="vertical-align:top;padding:2px 14px 2px 0"><b>{escape(name)}</b></td>'
+        f'<td style="padding:2px 0;white-space:normal">{escape(text)}</td></tr>'
+    )
 
 
 def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
@@ -121,67 +140,101 @@ def timeline(story: Story) -> Iterator[Row]:
     """Yield what happened, in order, as steps whose names begin with the time in UTC."""
     outcomes = {entry.body["intent"]: entry for entry in story.events if entry.kind == Kind.OUTCOME}
     for entry in story.events:
-        told = _event(entry, outcomes)
+        tell = _EVENTS.get(Kind(entry.kind))
+        end = outcomes.get(entry.seq)
+        told = None if tell is None else tell(entry.body, {} if end is None else end.body)
         if told is not None:
             status, text = told
-            end = outcomes[entry.seq].at if entry.seq in outcomes else entry.at
-            name = f"{_clock(entry.at)} {text}"
-            yield {"name": name, "status": status, "start": millis(entry.at), "stop": millis(end), "steps": []}
+            stop = millis(entry.at if end is None else end.at)
+            name = f"{clock(entry.at)} {text}"
+            yield {"name": name, "status": status, "start": millis(entry.at), "stop": stop, "steps": []}
 
 
-def _event(entry: Entry, outcomes: Mapping[int, Entry]) -> tuple[str, str] | None:
-    body = entry.body
-    match entry.kind:
-        case Kind.OPENED:
-            return "passed", f"opened by {body['author']}: {body['change']}, ticket {body['ticket'] or 'none'}"
-        case Kind.RUN:
-            return "passed", f"run: {', '.join(body['phases'])}"
-        case Kind.PHASE:
-            return ("passed" if body["passed"] else "failed"), (
-                f"{body['phase']} {'passed' if body['passed'] else 'did not pass: ' + '; '.join(body['problems'])}"
-            )
-        case Kind.INTENT:
-            end = outcomes.get(entry.seq)
-            result = "no outcome is known" if end is None else f"{end.body['result']} {end.body['detail']}".strip()
-            done = end is not None and end.body["result"] == "done"
-            return ("passed" if done else "broken"), (
-                f"{body['step']} {_DIRECTIONS.get(body['direction'], body['direction'])} {body['to']}: {result}"
-            )
-        case Kind.VERDICT if body["decided"] or body["clause"] == "MON-7":
-            ended = f"the window ended after {body['watched_s']:.0f} s"
-            if body["decided"]:
-                return "failed", f"{body['clause']} breached, {ended}: {body['message']}"
-            return "passed", ended
-        case Kind.ABORT:
-            return "failed", f"abort asked for by {body['by']}: {body['reason']}"
-        case Kind.ROLLBACK:
-            return "failed", f"rollback begins: {body['reason']}"
-        case Kind.STEP:
-            status = {"passed": "passed", "failed": "failed"}.get(body["outcome"], "skipped")
-            return status, f"{body['clause']} {CLAUSES[body['clause']].title}: {body['message']}"
-        case Kind.NOTIFIED:
-            return ("passed" if body["accepted"] else "failed"), (
-                f"notified ({body['event']}) {body['channel']}: {body['detail']}"
-            )
-        case Kind.CLOSED:
-            return ("passed" if body["decision"] == Decision.KEPT else "failed"), f"{body['word']}: {body['why']}"
-    return None
+Told = tuple[str, str] | None
+"""An event's status and its words; None for one that is left out."""
+
+Body = Mapping[str, Any]
+
+
+def _opened(body: Body, _: Body) -> Told:
+    return "passed", f"opened by {body['author']}: {body['change']}, ticket {body['ticket'] or 'none'}"
+
+
+def _run(body: Body, _: Body) -> Told:
+    return "passed", f"run: {', '.join(body['phases'])}"
+
+
+def _phase(body: Body, _: Body) -> Told:
+    if body["passed"]:
+        return "passed", f"{body['phase']} passed"
+    clauses = ", ".join(problem.split(":")[0] for problem in body["problems"])
+    return "failed", f"{body['phase']} did not pass: {clauses}"
+
+
+def _write(body: Body, outcome: Body) -> Told:
+    result = f"{outcome['result']} {outcome['detail']}".strip() if outcome else "no outcome is known"
+    done = bool(outcome) and outcome["result"] == "done"
+    words = _DIRECTIONS.get(body["direction"], body["direction"])
+    return ("passed" if done else "broken"), f"{body['step']} {words} {body['to']}: {result}"
+
+
+def _verdict(body: Body, _: Body) -> Told:
+    if not body["decided"]:
+        return None
+    return "failed", f"{body['clause']} breached after {body['watched_s']:.0f} s, the window ends: {body['message']}"
+
+
+def _abort(body: Body, _: Body) -> Told:
+    return "failed", f"abort asked for by {body['by']}: {body['reason']}"
+
+
+def _rollback(body: Body, _: Body) -> Told:
+    return "failed", f"rollback begins: {body['reason']}"
+
+
+def _step(body: Body, _: Body) -> Told:
+    status = body["outcome"] if body["outcome"] in ("passed", "failed") else "skipped"
+    return status, f"{body['clause']} {CLAUSES[body['clause']].title}: {body['message']}"
+
+
+def _notified(body: Body, _: Body) -> Told:
+    return ("passed" if body["accepted"] else "failed"), (
+        f"notified ({body['event']}) {body['channel']}: {body['detail']}"
+    )
+
+
+def _closed(body: Body, _: Body) -> Told:
+    return ("passed" if body["decision"] == Decision.KEPT else "failed"), f"{body['word']}: {body['why']}"
+
+
+_EVENTS: Mapping[Kind, Callable[[Body, Body], Told]] = {
+    Kind.OPENED: _opened,
+    Kind.RUN: _run,
+    Kind.PHASE: _phase,
+    Kind.INTENT: _write,
+    Kind.VERDICT: _verdict,
+    Kind.ABORT: _abort,
+    Kind.ROLLBACK: _rollback,
+    Kind.STEP: _step,
+    Kind.NOTIFIED: _notified,
+    Kind.CLOSED: _closed,
+}
 
 
 def _kept(story: Story, standing: Verdict) -> str:
     record = story.record
     match record.decision:
         case Decision.KEPT:
-            return f"**yes**, {story.change} is active"
+            return f"yes: {story.change} is active"
         case Decision.ROLLED_BACK:
-            return f"**no**: taken back to {_back_to(story)}, and that is verified"
+            return f"no: taken back to {_back_to(story)}, and that is verified"
         case Decision.ROLLBACK_FAILED:
-            return "**no, and the way back is not verified: a person is needed**"
+            return "no, and the way back is not verified: a person is needed"
         case Decision.NOTHING_APPLIED:
-            return "**nothing was applied**"
+            return "nothing was applied"
     if record.in_flight:
-        return f"**not decided**: {standing.word}, {story.change} may be in effect"
-    return f"**not decided**: {standing.word}, nothing was written"
+        return f"not decided: {standing.word}, {story.change} may be in effect"
+    return f"not decided: {standing.word}, nothing was written"
 
 
 def _back_to(story: Story) -> str:
@@ -191,21 +244,25 @@ def _back_to(story: Story) -> str:
 
 def _moments(story: Story) -> Iterator[str]:
     record = story.record
-    yield f"opened {_clock(record.opened_at)}"
     forward = [write for write in record.writes if write.direction == "forward" and write.result != "refused"]
-    if forward:
-        yield f"applied {_clock(forward[-1].at)}"
-    breach = next((e for e in story.events if e.kind == Kind.VERDICT and e.body["decided"]), None)
-    if breach is not None:
-        yield f"breached {_clock(breach.body['at'] or breach.at)}"
     back = [write for write in record.writes if write.direction == "back" and write.result == "done"]
-    if back:
-        yield f"back {_clock(back[-1].at)}"
-    if record.closed_at:
-        yield f"closed {_clock(record.closed_at)}"
+    breach = next((e for e in story.events if e.kind == Kind.VERDICT and e.body["decided"]), None)
+    moments = {
+        "opened": record.opened_at,
+        "applied": forward[-1].at if forward else "",
+        "breached": "" if breach is None else breach.body["at"] or breach.at,
+        "back": back[-1].at if back else "",
+        "closed": record.closed_at,
+    }
+    day = ""
+    for name, at in moments.items():
+        if at:
+            # The day once: a line of dates hides the times.
+            yield f"{name} {clock(at).removeprefix(day)}"
+            day = f"{at[:10]} "
     if forward and back:
         seconds = (datetime.fromisoformat(back[-1].at) - datetime.fromisoformat(forward[-1].at)).total_seconds()
-        yield f"in effect for {seconds:.0f} s"
+        yield f"in effect for {show_span(seconds)}"
 
 
 def _baseline(story: Story) -> str:
@@ -226,12 +283,9 @@ def _listed(clauses: Sequence[str]) -> str:
     return "; ".join(f"{phase}: {', '.join(ids)}" for phase, ids in groups if ids)
 
 
-def _clock(at: str) -> str:
+def clock(at: str) -> str:
+    """Return a stamp as people read it, still in UTC: ``2026-11-23 13:44:30Z``."""
     return f"{at[:10]} {at[11:19]}Z"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _table(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -97,11 +97,9 @@ class Switched:
     """The deviations that are switched on; a change at run time is kept in a file, and so survives a restart."""
 
     def __init__(self, names: Iterable[str], file: Path) -> None:
-        """Take those of the file, where there is one, before `names`."""
-        self._file = file
+        """Switch on these; `file` is where later ones are kept."""
         self._names = frozenset(names)
-        if file.exists():
-            self._names = frozenset(json.loads(file.read_bytes())) & SWITCHES.keys()
+        self._file = file
 
     def __contains__(self, name: object) -> bool:
         """Tell whether it is switched on."""

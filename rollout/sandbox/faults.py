@@ -88,7 +88,12 @@ NO_EFFECT = Effect()
 
 
 class Faults:
-    """The faults that are set, and since when."""
+    """The faults that are set, and since when.
+
+    Attributes:
+        faults: all of them.
+        activations: provider -> when it was last activated by a change, in the machine's monotonic seconds.
+    """
 
     def __init__(self, faults: Iterable[Fault], clock: Clock, config: Mapping[str, str] = _NOTHING) -> None:
         """Set the first faults now; `config` is the configuration in effect, looked at each time."""
@@ -99,12 +104,16 @@ class Faults:
     def replace(self, faults: Iterable[Fault]) -> None:
         """Set these faults instead of all earlier ones; ``now`` is this moment, activations count from now on."""
         self.faults = tuple(faults)
-        self._activated: dict[str, float] = {}
+        self.activations: dict[str, float] = {}
         self._set_at = self._clock.monotonic()
 
     def activated(self, provider: str) -> None:
         """Note that the provider was activated by a change from another one."""
-        self._activated[provider] = self._activated[ANY] = self._clock.monotonic()
+        self.activations[provider] = self.activations[ANY] = self._clock.monotonic()
+
+    def resume(self, activations: Mapping[str, float]) -> None:
+        """Take over the activations of the process before: a restart is no reason for a fault to wait for another."""
+        self.activations = dict(activations)
 
     def effect(self, provider: str, call: str) -> Effect:
         """Return what happens to this call now."""
@@ -129,7 +138,7 @@ class Faults:
     def _in_effect(self, fault: Fault) -> bool:
         if any(self._config.get(key) != value for key, value in fault.when.items()):
             return False
-        since = self._set_at if fault.since == "now" else self._activated.get(fault.provider)
+        since = self._set_at if fault.since == "now" else self.activations.get(fault.provider)
         if since is None:
             return False
         elapsed = self._clock.monotonic() - since - fault.after_s

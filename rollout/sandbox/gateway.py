@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,12 +16,13 @@ from rollout.sandbox.audit import Audit
 from rollout.sandbox.connections import Connections
 from rollout.sandbox.deviations import Switched
 from rollout.sandbox.faults import Faults
+from rollout.sandbox.files import write_private
 from rollout.sandbox.log import BackendLog
 from rollout.sandbox.metrics import TIMEOUT, Metrics, Request
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.refusal import NotWritten, Refusal
 from rollout.sandbox.settings import SandboxSettings
-from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT, State
+from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT, State, kept
 
 GIVES_UP_AFTER_S = 60.0
 """A call that hangs is answered with 504 after this time."""
@@ -51,12 +53,15 @@ class Gateway:
     def __init__(self, directory: Path, settings: SandboxSettings, clock: Clock) -> None:
         """Load the state in `directory`, or create it. Raises SandboxFailed where it makes no sense."""
         self.clock = clock
-        self.deviations = Switched(settings.deviations, directory / "deviations.json")
+        switched = directory / "deviations.json"
+        self.deviations = Switched(kept(switched, settings.deviations), switched)
         self.state = State(directory, settings, self.deviations)
         self.log_file = directory / "logs" / "backend.log"
         self.log = BackendLog(self.log_file)
         self.boot_id = uuid.uuid4().hex
         self.faults = Faults(settings.faults, clock, self.state.config)
+        self._activations_file = directory / "activations.json"
+        self.faults.resume(kept(self._activations_file, {}))
         self.connections = Connections(self.state, self.faults, self.deviations, clock)
         self.metrics = {name: Metrics() for name in PROVIDERS}
         self._settings = settings
@@ -70,6 +75,10 @@ class Gateway:
         """Return the name under which the active provider is reported."""
         other = _OTHER_NAMES if "reports_other_name" in self.deviations else {}
         return other.get(self.state.provider, self.state.provider)
+
+    def keep(self) -> None:
+        """Keep for the next start when providers were activated: their faults go by it. Raises OSError."""
+        write_private(self._activations_file, json.dumps(self.faults.activations).encode())
 
     def switch(self, deviations: Iterable[str]) -> None:
         """Switch on these deviations and no others. Raises OSError."""

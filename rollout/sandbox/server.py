@@ -141,8 +141,8 @@ class Sandbox:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         await self._server.serve([listener])
-        for requests in self._requests:
-            requests.keep()
+        for keeper in (self._gateway, self._twin, *self._requests):
+            keeper.keep()
 
     @contextlib.asynccontextmanager
     async def _background(self, _app: Starlette) -> AsyncIterator[None]:

@@ -45,7 +45,7 @@ def act(action: str, directory: Path, wanted: Wanted, clock: Clock) -> str:
     began = clock.monotonic()
     told = [] if action == "start" else [_stop(directory, clock)]
     told += [] if action == "stop" else [_start(directory, wanted, clock)]
-    return f"{', '.join(told)}, in {clock.monotonic() - began:.2f} s"
+    return f"{' and '.join(told)} in {clock.monotonic() - began:.2f} s"
 
 
 def settings_in(file: Path) -> SandboxSettings:

@@ -100,15 +100,20 @@ class State:
         self._load_limits({})
 
     def _load_limits(self, initial: Mapping[str, Mapping[str, float]]) -> None:
-        stored: dict[str, Any] = {}
-        if self._limits_file.exists():
-            try:
-                stored = json.loads(self._limits_file.read_bytes())
-            except ValueError as error:
-                raise SandboxFailed(f"{self._limits_file} is no JSON ({error}). Restore it, or delete it.") from error
+        stored = kept(self._limits_file, {})
         fresh = {"global": COST_DEFAULT} | {scope: dict(limit) for scope, limit in initial.items()}
         self.cost_limits: dict[str, dict[str, float]] = stored.get("cost", fresh)
         self.rate_limits: dict[str, dict[str, float]] = stored.get("rate", {"global": dict(RATE_DEFAULT)})
+
+
+def kept(file: Path, default: Any) -> Any:
+    """Return what an earlier process kept in a file, the default where there is none. Raises SandboxFailed."""
+    if not file.exists():
+        return default
+    try:
+        return json.loads(file.read_bytes())
+    except ValueError as error:
+        raise SandboxFailed(f"{file} is no JSON ({error}). Restore it, or delete it.") from error
 
 
 def described(provider: str, model: str) -> dict[str, str]:

@@ -155,7 +155,7 @@ def _as_ran(command: Sequence[str], end: _End, output: IO[bytes], terms: _Terms)
     if not end.in_time:
         fate = "cannot be killed" if end.exit_code is None else "was killed"
         raise ServiceError(
-            f"{shlex.join(shown)}: did not end within {terms.timeout_s:g} s, and {fate}{_last_words(ran)}; does it "
+            f"{_named(shown)}: did not end within {terms.timeout_s:g} s, and {fate}{_last_words(ran)}; does it "
             "stay in the foreground, or ask for a password? Otherwise raise the target's service.timeout",
             ran,
         )
@@ -167,14 +167,14 @@ def _judged(ran: Ran) -> Ran:
         return ran
     how = f"exit code {ran.exit_code}" if ran.exit_code > 0 else f"ended by signal {-ran.exit_code}"
     raise ServiceError(
-        f"{shlex.join(ran.command)}: {how} after {ran.took_s:.1f} s{_last_words(ran)}; try it by hand, and correct the "
+        f"{_named(ran.command)}: {how} after {ran.took_s:.1f} s{_last_words(ran)}; try it by hand, and correct the "
         "target's service if it is not the command you mean",
         ran,
     )
 
 
 def _until_end(command: Sequence[str], streams: _Streams, terms: _Terms) -> _End:
-    clock, stop, name = terms.clock, terms.stop, shlex.join(map(terms.redact, command))
+    clock, stop, name = terms.clock, terms.stop, _named(tuple(map(terms.redact, command)))
     if stop:
         raise Interrupted(f"{name}: not run, {stop.reason}")
     began = clock.monotonic()
@@ -240,6 +240,16 @@ def _tail(output: IO[bytes], redact: Callable[[str], str]) -> str:
 
 def _last_words(ran: Ran) -> str:
     """Return the end of what it printed, as a part of one line."""
-    line = "".join(each if each.isprintable() else "?" for each in " ".join(ran.output.split()))
+    line = _one_line(ran.output)
     shown = line if len(line) <= _SHOWN_CHARACTERS else f"…{line[-_SHOWN_CHARACTERS:]}"
     return f" ({shown})" if shown else ""
+
+
+def _named(command: Sequence[str]) -> str:
+    """Return the command for a message: one line, as it could be typed, and not too long."""
+    line = _one_line(shlex.join(command))
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"
+
+
+def _one_line(text: str) -> str:
+    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))

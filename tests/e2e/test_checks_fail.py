@@ -24,17 +24,22 @@ from rollout.scenario import Monitor
 from tests.support.liar import answer, edited, effect_without_success, html
 from tests.support.runs import Lab
 
+LAST_READ_OF_THE_PRECHECK = "/twin/.*/openai/metrics"
+
 LAST_READ_BEFORE_THE_WINDOW = "/admin/audit"
 """The check after it, VER-4, reads configuration and limits only."""
 
 APPLY = ("-m", "precheck or apply")
-VERIFY = ("-m", "precheck or apply or verify")
 PRECHECK = ("-m", "precheck")
-ALL: tuple[str, ...] = ()
+
+INTRUDER = "vllm:gemma-3-4b-it"
 
 NO_WRITE: tuple[str, ...] = ()
 PROOF = ("ollama",)
 THERE_AND_BACK = ("ollama", "openai", "ollama")
+
+IN_VERIFY: dict[str, Any] = {"run": ("-m", "precheck or apply or verify"), "code": 10, "writes": THERE_AND_BACK}
+IN_WINDOW: dict[str, Any] = {"run": (), "code": 10, "writes": THERE_AND_BACK}
 
 
 WORDS = {1: "NOTHING APPLIED", 10: "ROLLED BACK, verified", 11: "ROLLBACK FAILED", 13: "TRY LATER"}
@@ -52,7 +57,9 @@ class Row:
         code: the exit code.
         run: the options that choose the phases.
         writes: the providers that the suite activated on the gateway, in order.
-        as_before: whether the gateway must end as it was before the run.
+        ends: the provider and model that somebody else activated, which must stay; empty where everything, to the
+            byte, must be as it was before the run.
+        alone: whether nothing else fails, but the gate that judges all prechecks.
         settings: the gateway's settings.
         case: tells rows of one clause apart.
     """
@@ -63,7 +70,8 @@ class Row:
     code: int = 1
     run: tuple[str, ...] = PRECHECK
     writes: tuple[str, ...] = NO_WRITE
-    as_before: bool = True
+    ends: str = ""
+    alone: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
     case: str = ""
 
@@ -91,9 +99,9 @@ def broken(**fault: Any) -> Callable[[Lab], object]:
     return lambda lab: lab.faults(fault)
 
 
-def at(path: str, action: Callable[[Lab], object], *, nth: int = 1) -> Callable[[Lab], object]:
-    """Let the action happen when `path` was asked for the nth time."""
-    return lambda lab: lab.once(path, lambda: action(lab), nth=nth)
+def at(path: str, action: Callable[[Lab], object]) -> Callable[[Lab], object]:
+    """Let the action happen when `path` was asked for the first time."""
+    return lambda lab: lab.once(path, lambda: action(lab))
 
 
 def in_window(action: Callable[[Lab], object]) -> Callable[[Lab], object]:
@@ -169,49 +177,192 @@ def openai_breaks(**fault: Any) -> Callable[[Lab], object]:
 
 
 ROWS = (
-    Row("PRE-1.1", lied("/config/runtime", answer(500, {"detail": "boom"})), "GET /api/v1/config/runtime: the gateway failed (500: boom)"),
-    Row("PRE-1.2", lied("/providers$", html()), "GET /api/v1/providers: "),
+    Row(
+        "PRE-1.1",
+        lied("/config/runtime", answer(500, {"detail": "boom"})),
+        "GET /api/v1/config/runtime: the gateway failed (500: boom)",
+        alone=False,
+    ),
+    Row("PRE-1.2", lied("/providers$", html()), "GET /api/v1/providers: ", alone=False),
     Row("PRE-1.3", env_file_unstated, "does not say where the service's .env file is"),
-    Row("PRE-1.3", lambda lab: lab.target.update(env_file="/nowhere/.env"), "/nowhere/.env: the service's .env file cannot be read", case="file is not there"),
+    Row(
+        "PRE-1.3",
+        lambda lab: lab.target.update(env_file="/nowhere/.env"),
+        "/nowhere/.env: the service's .env file cannot be read",
+        case="file is not there",
+        alone=False,
+    ),
     Row("PRE-2.1", without("ticket"), "names no ticket"),
     Row("PRE-2.2", saying(approved_by=["Alice"]), "0 of 1 approvals by somebody other than the author alice"),
     Row("PRE-2.3", without("impact"), "has no `impact:"),
-    Row("PRE-2.4", lied("/providers$", edited(not_activatable("ollama"))), "ollama cannot be activated on this gateway"),
-    Row("PRE-2.4", broken(provider="ollama", status="offline"), "its connection test says offline", case="previous is offline"),
-    Row("PRE-2.5", lied("/openai/metrics", answer(404, {"detail": "Not Found"})), "metrics (MON-2, MON-3): GET /api/v1/providers/openai/metrics"),
+    Row(
+        "PRE-2.4", lied("/providers$", edited(not_activatable("ollama"))), "ollama cannot be activated on this gateway"
+    ),
+    Row(
+        "PRE-2.4",
+        broken(provider="ollama", status="offline"),
+        "its connection test says offline",
+        case="previous is offline",
+        alone=False,
+    ),
+    Row(
+        "PRE-2.5",
+        lied("^/api/.*/openai/metrics", answer(404, {"detail": "Not Found"})),
+        "metrics (MON-2, MON-3): GET /api/v1/providers/openai/metrics",
+    ),
     Row("PRE-3.1", lied("/twin/.*/test-connection", edited(with_(status="failure", message="no route"))), "no route"),
-    Row("PRE-3.1", lied("/twin/.*/test-connection", edited(with_(latency_ms=6000.0))), "took 6000.0 ms, above 5000 ms", case="too slow"),
-    Row("PRE-3.2", lied("/twin/.*/preflight", edited(with_(ready_for_activation=False, overall_status="not_ready"))), "is not ready"),
-    Row("PRE-3.3", without("ticket"), "not cleared: PRE-2.1 did not pass"),
+    Row(
+        "PRE-3.1",
+        lied("/twin/.*/test-connection", edited(with_(latency_ms=6000.0))),
+        "took 6000.0 ms, above 5000 ms",
+        case="too slow",
+    ),
+    Row(
+        "PRE-3.2",
+        lied("/twin/.*/preflight", edited(with_(ready_for_activation=False, overall_status="not_ready"))),
+        "is not ready",
+    ),
+    Row("PRE-3.3", without("ticket"), "not cleared: PRE-2.1 did not pass", alone=False),
     Row("PRE-4.1", window_elsewhen, "no change window is open; the next one opens at", code=13),
-    Row("PRE-4.2", saying(notify=["LAB_CHANNEL_THAT_IS_NOT_SET"]), "the environment variable LAB_CHANNEL_THAT_IS_NOT_SET is not set"),
+    Row(
+        "PRE-4.2",
+        saying(notify=["LAB_CHANNEL_THAT_IS_NOT_SET"]),
+        "the environment variable LAB_CHANNEL_THAT_IS_NOT_SET is not set",
+    ),
     Row("PRE-4.2", saying(notify=[]), "names no channel", case="no channel"),
     Row("PRE-4.3", without("operator"), "names no `operator:"),
     Row("PRE-5.1", broken(provider="openai", status="offline"), "openai fails its connection test here: offline"),
-    Row("PRE-5.2", at("/twin/.*/preflight", lambda lab: lab.intrude()), "vllm is active, the backup says ollama", as_before=False),
-    Row("PRE-5.2", lied("/providers$", edited(second_active)), "the list marks ollama and vllm active at once", case="two are active"),
+    Row(
+        "PRE-5.2",
+        at("/twin/.*/preflight", lambda lab: lab.intrude()),
+        "vllm is active, the backup says ollama",
+        alone=False,
+        ends=INTRUDER,
+    ),
+    Row(
+        "PRE-5.2",
+        lied("/providers$", edited(second_active)),
+        "the list marks ollama and vllm active at once",
+        case="two are active",
+        alone=False,
+    ),
     Row("PRE-5.3", lambda lab: lab.alert("DATA_LOSS", "vllm"), "critical alerts are firing: DATA_LOSS/vllm"),
     Row("PRE-5.4", broken(provider="ollama", error_share=1), "too few requests to measure ollama:gemma3:4b"),
-    Row("APP-0.1", at("/twin/.*/openai/metrics", lambda lab: lab.intrude()), "changed since the backup: ACTIVE_PROVIDER: ollama -> vllm", run=APPLY, as_before=False),
-    Row("APP-0.2", lied("/ollama/activate", answer(400, {"detail": "use another endpoint"})), "refused (400: use another endpoint)", run=APPLY),
-    Row("APP-1.1", without_proof(at("/governance", lambda lab: lab.faults({"provider": "openai", "status": "offline"}), nth=3)), "openai is offline: Unable to connect to the OpenAI API; nothing was activated", run=APPLY),
-    Row("APP-1.1", at("/ollama/activate", lambda lab: lab.faults({"provider": "openai", "status": "offline"})), "nothing was activated", run=APPLY, code=10, writes=PROOF, case="after the proof"),
-    Row("APP-1.2", lied("/openai/activate", answer(200, {"status": "success", "message": "", "provider": "openai", "model": "gpt-4o"})), "the gateway answered success, and reports ollama:gemma3:4b active", run=APPLY, code=10, writes=PROOF, case="success without effect"),
-    Row("APP-1.2", lied("/openai/activate", effect_without_success()), "the gateway failed (500", run=APPLY, code=10, writes=THERE_AND_BACK, case="effect without success"),
-    Row("APP-4.1", intruder_after_the_activation, "vllm:gemma-3-4b-it is active instead of openai:gpt-4o", run=APPLY, code=11, writes=("ollama", "openai"), as_before=False),
-    Row("VER-1", at("/openai/activate", lambda lab: lab.faults({"provider": "openai", "status": "degraded"})), "openai is degraded", run=VERIFY, code=10, writes=THERE_AND_BACK),
-    Row("VER-2", broken(provider="openai", since="activation", answer="empty"), "the completion is empty", run=VERIFY, code=10, writes=THERE_AND_BACK),
-    Row("VER-2", lied("/chat", edited(answered_by_another_model)), "model gpt-3.5 answered instead of gpt-4o", run=VERIFY, code=10, writes=THERE_AND_BACK, case="another model"),
-    Row("VER-3", lied("/admin/audit", answer(500)), "GET /api/v1/admin/audit: the gateway failed", run=VERIFY, code=10, writes=THERE_AND_BACK),
-    Row("VER-4", lied("/config/runtime", edited(theme_changes_with_openai)), "more changed than was asked for: UI_THEME_DEFAULT: dark -> light", run=VERIFY, code=10, writes=THERE_AND_BACK),
-    Row("MON-1", openai_breaks(status="offline"), "offline", run=ALL, code=10, writes=THERE_AND_BACK),
-    Row("MON-2", openai_breaks(error_share=1), "is above 5 %", run=ALL, code=10, writes=THERE_AND_BACK, settings={"users_per_s": 20, "alert_error_share": 1}),
-    Row("MON-3", openai_breaks(latency_ms=1500), "ms over", run=ALL, code=10, writes=THERE_AND_BACK, settings={"users_per_s": 20}),
-    Row("MON-4", in_window(lambda lab: lab.alert("DATA_LOSS", "openai")), "critical alert DATA_LOSS/openai fires and was not firing before", run=ALL, code=10, writes=THERE_AND_BACK),
-    Row("MON-5", in_window(lambda lab: lab.liar.rule("/chat", edited(answered_by_another_model))), "model gpt-3.5 answered instead of gpt-4o", run=ALL, code=10, writes=THERE_AND_BACK),
-    Row("MON-6", in_window(lambda lab: lab.liar.rule("/openai/status", answer(500))), "status is dark: 3 looks in a row failed", run=ALL, code=10, writes=THERE_AND_BACK),
-    Row("MON-7", in_window(lambda lab: lab.once("/alerts", lambda: lab.signal(signal.SIGTERM))), "SIGTERM asked the run to stop", run=ALL, code=10, writes=THERE_AND_BACK),
-)  # fmt: skip
+    Row(
+        "APP-0.1",
+        at(LAST_READ_OF_THE_PRECHECK, lambda lab: lab.intrude()),
+        "changed since the backup: ACTIVE_PROVIDER: ollama -> vllm",
+        run=APPLY,
+        ends=INTRUDER,
+    ),
+    Row(
+        "APP-0.2",
+        lied("/ollama/activate", answer(400, {"detail": "use another endpoint"})),
+        "refused (400: use another endpoint)",
+        run=APPLY,
+    ),
+    Row(
+        "APP-1.1",
+        without_proof(
+            at(LAST_READ_OF_THE_PRECHECK, lambda lab: lab.faults({"provider": "openai", "status": "offline"}))
+        ),
+        "openai is offline: Unable to connect to the OpenAI API; nothing was activated",
+        run=APPLY,
+    ),
+    Row(
+        "APP-1.1",
+        at("/ollama/activate", lambda lab: lab.faults({"provider": "openai", "status": "offline"})),
+        "nothing was activated",
+        run=APPLY,
+        code=10,
+        writes=PROOF,
+        case="after the proof",
+    ),
+    Row(
+        "APP-1.2",
+        lied(
+            "/openai/activate",
+            answer(200, {"status": "success", "message": "", "provider": "openai", "model": "gpt-4o"}),
+        ),
+        "the gateway answered success, and reports ollama:gemma3:4b active",
+        run=APPLY,
+        code=10,
+        writes=PROOF,
+        case="success without effect",
+    ),
+    Row(
+        "APP-1.2",
+        lied("/openai/activate", effect_without_success()),
+        "the gateway failed (500",
+        run=APPLY,
+        code=10,
+        writes=THERE_AND_BACK,
+        case="effect without success",
+    ),
+    Row(
+        "APP-4.1",
+        intruder_after_the_activation,
+        "vllm:gemma-3-4b-it is active instead of openai:gpt-4o",
+        run=APPLY,
+        code=11,
+        writes=("ollama", "openai"),
+        ends=INTRUDER,
+    ),
+    Row(
+        "VER-1",
+        at("/openai/activate", lambda lab: lab.faults({"provider": "openai", "status": "degraded"})),
+        "openai is degraded",
+        **IN_VERIFY,
+    ),
+    Row("VER-2", broken(provider="openai", since="activation", answer="empty"), "the completion is empty", **IN_VERIFY),
+    Row(
+        "VER-2",
+        lied("/chat", edited(answered_by_another_model)),
+        "model gpt-3.5 answered instead of gpt-4o",
+        case="another model",
+        **IN_VERIFY,
+    ),
+    Row("VER-3", lied("/admin/audit", answer(500)), "GET /api/v1/admin/audit: the gateway failed", **IN_VERIFY),
+    Row(
+        "VER-4",
+        lied("/config/runtime", edited(theme_changes_with_openai)),
+        "more changed than was asked for: UI_THEME_DEFAULT: dark -> light",
+        **IN_VERIFY,
+    ),
+    Row("MON-1", openai_breaks(status="offline"), "offline", **IN_WINDOW),
+    Row(
+        "MON-2",
+        openai_breaks(error_share=1),
+        "is above 5 %",
+        settings={"users_per_s": 20, "alert_error_share": 1},
+        **IN_WINDOW,
+    ),
+    Row("MON-3", openai_breaks(latency_ms=1500), "ms over", settings={"users_per_s": 20}, **IN_WINDOW),
+    Row(
+        "MON-4",
+        in_window(lambda lab: lab.alert("DATA_LOSS", "openai")),
+        "critical alert DATA_LOSS/openai fires and was not firing before",
+        **IN_WINDOW,
+    ),
+    Row(
+        "MON-5",
+        in_window(lambda lab: lab.liar.rule("/chat", edited(answered_by_another_model))),
+        "model gpt-3.5 answered instead of gpt-4o",
+        **IN_WINDOW,
+    ),
+    Row(
+        "MON-6",
+        in_window(lambda lab: lab.liar.rule("/openai/status", answer(500))),
+        "status is dark: 3 looks in a row failed",
+        **IN_WINDOW,
+    ),
+    Row(
+        "MON-7",
+        in_window(lambda lab: lab.once("/alerts", lambda: lab.signal(signal.SIGTERM))),
+        "SIGTERM asked the run to stop",
+        **IN_WINDOW,
+    ),
+)
 
 REFUSED_BEFORE = {"PRE-4.4": "monitor.window: 3s is shorter than sandbox asks for (30m); raise it"}
 """A clause that cannot fail end to end: what breaks it is refused before the first request."""
@@ -225,9 +376,13 @@ def test_the_check_fails_for_its_reason_and_nothing_stays_changed(row: Row, tmp_
         run = lab.run(*row.run)
         assert row.clause in run.failed, f"{row.clause} did not fail, but {run.failed}:\n{run.out}"
         assert row.says in run.failed[row.clause]
+        assert not row.alone or set(run.failed) <= {row.clause, "PRE-3.3"}
         assert run.code == row.code, run.out
         assert lab.writes() == list(row.writes)
-        assert (lab.state() == before) is row.as_before
+        if row.ends:
+            assert lab.state().active == row.ends
+        else:
+            assert lab.state() == before
         assert "Traceback" not in run.out
         assert run.word == WORDS[row.code]
 

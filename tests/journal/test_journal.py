@@ -26,6 +26,22 @@ def test_what_was_appended_is_read_back_equal(journal):
     assert written.body == {"a": [1, 2.5, None, True, {"ü": "☃"}], "nul": "\x00", "tuple": [1, 2]}
 
 
+def test_entries_written_side_by_side_continue_one_chain(journal):
+    first = journal.append("r-1", "note", {"number": 0})
+    written = journal.extend("r-1", [("note", {"number": 1}), ("sample", {"number": 2})])
+
+    assert journal.entries() == (first, *written)
+    assert [entry.body["number"] for entry in written] == [1, 2]
+    assert journal.verify() == 3
+
+
+def test_of_entries_written_side_by_side_all_are_kept_or_none(journal):
+    with pytest.raises(TypeError, match="no canonical form for object"):
+        journal.extend("r-1", [("note", {}), ("note", {"thing": object()})])
+
+    assert journal.entries() == ()
+
+
 def test_an_entry_is_stamped_by_the_clock_in_utc(journal, clock):
     first = journal.append("r-1", "note", {})
     clock.advance(1.5)

@@ -180,13 +180,6 @@ def test_what_would_not_read_back_is_refused_without_naming_the_value(text, new,
     assert "\n" not in str(caught.value)
 
 
-def test_a_key_whose_removal_would_change_how_the_rest_reads_is_not_removed():
-    # The quote that A never closes would run on to C's, and swallow C.
-    text = b"A=\"never closed\nB='\\\"'\nC=1\n"
-    with pytest.raises(EnvFileError, match="C cannot be removed|B cannot be removed"):
-        edit(text, {}, ["B"])
-
-
 def test_a_broken_line_does_not_keep_a_plain_value_from_being_set():
     assert edit(b'A="never closed\nB=2\n', {"B": "3"}) == b'A="never closed\nB=3\n'
 
@@ -198,7 +191,7 @@ keys = st.sampled_from(KEYS)
 blanks = st.sampled_from(["", " ", "  ", "\t"])
 words = st.text(st.sampled_from("abz 09-_./:#$'\"\\{}=ąü🦆\t\x0b\u2028"), max_size=8)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
-comments = st.sampled_from(["", " # why", "\t# it's \"why\"", "#"])
+comments = st.sampled_from(["", " # why", '\t# it\'s "why"', "#"])
 lines = st.one_of(
     st.builds("{}#{}".format, blanks, words),
     blanks,

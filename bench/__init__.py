@@ -1,0 +1,1 @@
+"""Measurements: ratios within one run, on whatever machine this is. ``python -m bench`` prints the table."""

@@ -1,0 +1,264 @@
+"""Build ``report.html``: one file per rollout, from what its runs wrote and what the journal holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rollout.errors import RolloutError
+from rollout.evidence import NOT_RUN, PHASE_TITLES
+from rollout.journal import Journal
+from rollout.report import node
+from rollout.report.page import private
+from rollout.report.rows import NOT_YET, Row, clause_of, fixtures, identify, is_closure, read, rows, shortened
+from rollout.report.story import Run, Story, tell
+from rollout.report.verdict import Verdict, attachments, clock, closure_row, verdict
+from rollout.samples import Baseline
+
+# What a reader of a row uses; the tree's own labels among them, for Allure groups by no label that is hidden.
+_LABELS = ("epic", "feature", "severity", "owner")
+
+REPORT = "report.html"
+PICTURE = "bake"
+RESULTS = "allure-results"
+NOWHERE_ELSE: Mapping[str, Path] = {}
+
+# The first rule that fits names the row's category; the last two take the place of Allure's own.
+CATEGORIES = (
+    ("Not run", "broken", r"^(NOT RUN|INTERRUPTED)"),
+    ("Not run yet", "skipped", r"^NOT RUN YET"),
+    ("Nothing applied", "failed", r"^(NOTHING APPLIED|REFUSED)"),
+    ("Rolled back", "failed", r"^ROLLED BACK"),
+    ("Rollback failed: a person is needed", "failed", r"^ROLLBACK FAILED"),
+    ("Could not look", "broken", r"^(GET|POST|PUT|PATCH|DELETE) /"),
+    ("Too little to judge by", "failed", r"which is never a pass"),
+)
+
+
+def build(
+    journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path] = NOWHERE_ELSE
+) -> Path:
+    """Build the report of a rollout and return its path. Repeating it tells the same.
+
+    Args:
+        journal: where the rollout's state lives.
+        rollout: its id.
+        folder: ``reports/<rollout id>``, where its evidence is and the report goes.
+        env: where the generator's cache is found.
+        extra: run -> its directory of results, for a run that did not write below `folder`.
+
+    Raises:
+        GeneratorMissing: Allure's generator cannot be had here.
+        RolloutError: there is nothing to tell, or the report cannot be generated.
+    """
+    entries = journal.entries(rollout)
+    if not entries:
+        raise RolloutError(f"there is no rollout {rollout!r}; `rollout status --all` lists them")
+    try:
+        story = tell(rollout, entries)
+    except (ValueError, KeyError) as error:
+        raise RolloutError(f"rollout {rollout!r} was written by another version of the suite: {error}") from error
+    try:
+        with tempfile.TemporaryDirectory(prefix="rollout-report-") as work:
+            page = node.generate(*collect(story, folder, Path(work), extra), env)
+            folder.mkdir(parents=True, exist_ok=True)
+            new = folder / f".{os.getpid()}-{REPORT}"
+            new.write_text(private(page.read_text(encoding="utf-8")), encoding="utf-8")
+            # Whoever reads the report meanwhile sees the old one or the new one, never a half.
+            return new.replace(folder / REPORT)
+    except OSError as error:
+        raise RolloutError(f"the report cannot be written: {error}") from error
+
+
+def built(
+    journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path] = NOWHERE_ELSE
+) -> str:
+    """Build the report and return the line that says where it is, or why not and how to build it elsewhere.
+
+    Nothing that goes wrong here may change what the rollout came to, so nothing is raised. Arguments as in `build`.
+    """
+    try:
+        return f"report: {build(journal, rollout, folder, env, extra)}"
+    except RolloutError as error:
+        why = str(error)
+    except Exception as error:  # noqa: BLE001 - a report that cannot be built is no reason to lose the verdict
+        why = f"a defect in the suite, {type(error).__name__}: {error}"
+    command = f"rollout report {rollout} --reports={folder.parent}"
+    return f"report: not built, because {why}. The verdict stands; to build it, here or elsewhere: {command}"
+
+
+def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -> tuple[Path, Path]:
+    """Write what Allure generates the report from into `work`: return its configuration and its results.
+
+    Raises:
+        OSError: something cannot be read or written.
+    """
+    results = work / "results"
+    results.mkdir()
+    written: dict[str, list[Row]] = {}
+    for run in story.runs:
+        source = extra.get(run.name, folder / RESULTS / run.name)
+        written[run.name] = [*read(source), *fixtures(story, source)]
+        _bring_attachments(written[run.name], source, results)
+    told = rows(story, written)
+    standing = verdict(story, _last_word(story, written))
+    picture = _draw(story, standing, folder)
+    closing = closure_row(story, standing, _not_run(told), picture)
+    _attach(closing, story, picture, results)
+    for row in (*told, *_earlier_closures(story, written, standing), closing):
+        _put_verdict_at_the_root(row, story, standing)
+        (results / f"{uuid.uuid4()}-result.json").write_text(json.dumps(row), encoding="utf-8")
+    _write_surroundings(story, standing, results)
+    config = work / "allurerc.json"
+    config.write_text(json.dumps(_config(story, standing)), encoding="utf-8")
+    return config, results
+
+
+def _put_verdict_at_the_root(row: Row, story: Story, standing: Verdict) -> None:
+    row["labels"] = [each for each in row["labels"] if each["name"] in _LABELS]
+    for each in row["labels"]:
+        if each["name"] == "epic":
+            each["value"] = f"{standing.word} · {story.change} · {story.record.id}"
+
+
+def _bring_attachments(found: Iterable[Row], source: Path, results: Path) -> None:
+    for row in found:
+        for attachment in _attachments(row):
+            path = source / attachment["source"]
+            if path.is_file():
+                shutil.copyfile(path, results / attachment["source"])
+
+
+def _attachments(row: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    yield from row.get("attachments", ())
+    for step in row.get("steps", ()):
+        yield from _attachments(step)
+
+
+def _last_word(story: Story, written: Mapping[str, list[Row]]) -> str:
+    """Return what the last run's closure said; empty if it was not reached."""
+    last = [row for row in written[story.runs[-1].name] if is_closure(row)] if story.runs else []
+    return _message(last[0]) if last else ""
+
+
+def _message(row: Row) -> str:
+    return str(row.get("statusDetails", {}).get("message", ""))
+
+
+def _earlier_closures(story: Story, written: Mapping[str, list[Row]], standing: Verdict) -> list[Row]:
+    """Return what other runs closed with, each at the end of its phase; what the final row says is not told twice."""
+    found = []
+    for run in story.runs:
+        for row in written[run.name]:
+            said = _message(row) or ("KEPT" if row["status"] == "passed" else "")
+            if is_closure(row) and not said.startswith(standing.word):
+                row["name"] = shortened(f"End of the run of {run.at[11:19]}Z ({', '.join(run.phases)}): {said}")
+                row["labels"] = [{**each, **_place(each, run)} for each in row["labels"]]
+                if row["status"] == "skipped":
+                    # It ended in order; nothing was left out.
+                    row["status"], row["statusDetails"] = "passed", {}
+                identify(row, run.name)
+                found.append(row)
+    return found
+
+
+def _place(label: Mapping[str, Any], run: Run) -> dict[str, str]:
+    return {"value": PHASE_TITLES[run.phases[-1]]} if label["name"] == "feature" else {}
+
+
+def _not_run(told: Iterable[Row]) -> list[str]:
+    found = {clause.id: row for row in told if (clause := clause_of(row)) is not None}
+    return [id_ for id_, row in found.items() if _message(row).startswith((NOT_RUN, NOT_YET))]
+
+
+def _attach(closing: Row, story: Story, picture: bytes | None, results: Path) -> None:
+    found = [(name, kind, text.encode()) for name, kind, text in attachments(story)]
+    if picture is not None:
+        found.insert(0, ("The bake time, in a picture", "image/svg+xml", picture))
+    for name, kind, content in found:
+        source = f"{uuid.uuid4()}-attachment{_SUFFIXES[kind]}"
+        (results / source).write_bytes(content)
+        closing["attachments"].append({"name": name, "source": source, "type": kind})
+
+
+_SUFFIXES = {"image/svg+xml": ".svg", "text/csv": ".csv", "text/plain": ".txt", "application/json": ".json"}
+
+
+def _draw(story: Story, standing: Verdict, folder: Path) -> bytes | None:
+    """Draw the last window beside the report and return the picture as SVG; None without a window."""
+    if not story.window.samples:
+        return None
+    from rollout.picture import Bake, draw  # noqa: PLC0415 - only a window that was watched is drawn
+
+    folder.mkdir(parents=True, exist_ok=True)
+    baseline = story.record.baseline
+    bake = Bake(
+        title=str(standing),
+        subtitle=f"{story.previous} → {story.change} on {story.request.target.name} · {story.record.id}",
+        monitor=story.request.scenario.monitor,
+        baseline=None if baseline is None else Baseline.from_record(baseline),
+        samples=story.window.samples,
+        verdicts=story.window.verdicts,
+    )
+    return draw(bake, folder / PICTURE)[0].read_bytes()
+
+
+def _write_surroundings(story: Story, standing: Verdict, results: Path) -> None:
+    record, request = story.record, story.request
+    facts = {
+        "verdict": standing.word,
+        "change": story.change,
+        "before": story.previous,
+        "target": request.target.name,
+        "opened": clock(record.opened_at),
+        "closed": clock(record.closed_at) if record.closed_at else "not yet",
+        "ticket": request.scenario.ticket or "none",
+        "author": request.scenario.author,
+        "approved by": ", ".join(request.scenario.approved_by) or "nobody",
+        "policy": request.policy.name,
+        "gateway": str(record.opened["url"]),
+        "rollout": record.id,
+        "digest": record.opened["digest"],
+        "runs": str(len(story.runs)),
+        "python": platform.python_version(),
+        "host": platform.node(),
+    }
+    # A properties file: in a key, a space would end it.
+    lines = "".join(f"{key.replace(' ', chr(92) + ' ')}={value}\n" for key, value in facts.items())
+    (results / "environment.properties").write_text(lines, encoding="utf-8")
+
+
+def _config(story: Story, standing: Verdict) -> dict[str, Any]:
+    awesome = {
+        "singleFile": True,
+        "groupBy": ["epic", "feature"],
+        "reportLanguage": "en",
+        "sections": ["timeline"],
+        "stepTreeExpansion": "expanded",
+    }
+    rules: list[dict[str, Any]] = [
+        {"name": name, "matchers": {"statuses": [status], "message": pattern}} for name, status, pattern in CATEGORIES
+    ]
+    breached = {"statuses": ["failed"], "labels": {"feature": "Monitor"}}
+    rules += [
+        {"name": "Trigger breached", "matchers": breached},
+        {
+            "name": "A check did not pass",
+            "id": "_product_errors_default_category",
+            "matchers": {"statuses": ["failed"]},
+        },
+        {"name": "Could not be decided", "id": "_test_errors_default_category", "matchers": {"statuses": ["broken"]}},
+    ]
+    return {
+        "name": f"{standing.word}: {story.previous} → {story.change} on {story.request.target.name}",
+        "appendHistory": False,
+        "plugins": {"awesome": {"options": awesome}},
+        "categories": {"rules": rules},
+    }

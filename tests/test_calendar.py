@@ -1,0 +1,84 @@
+"""Change windows are wall-clock times of the target's time zone, on the days that they open (PRE-4.1)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from rollout.calendar import closes_at, opens_at
+from rollout.target import ChangeWindow, Target
+
+MON, FRI, SAT, SUN = 0, 4, 5, 6
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def target(*windows: ChangeWindow, zone: str = "Europe/Berlin") -> Target:
+    return Target("t", "production", windows=windows, time_zone=zone)
+
+
+def window(days: set[int], opens: str, closes: str) -> ChangeWindow:
+    return ChangeWindow(frozenset(days), time.fromisoformat(opens), time.fromisoformat(closes))
+
+
+def berlin(text: str) -> datetime:
+    """Return that wall-clock time of Berlin, in UTC as the suite's clock gives it."""
+    return datetime.fromisoformat(text).replace(tzinfo=BERLIN).astimezone(UTC)
+
+
+EVENING = target(window({MON}, "20:00", "22:00"))  # 2026-11-23 is a Monday
+
+
+@pytest.mark.parametrize(
+    ("now", "is_open"),
+    [("19:59:59", False), ("20:00:00", True), ("21:59:59", True), ("22:00:00", False)],
+)
+def test_a_window_is_open_from_its_first_moment_to_the_last_before_its_end(now, is_open):
+    closes = closes_at(EVENING, berlin(f"2026-11-23 {now}"))
+    assert closes == (berlin("2026-11-23 22:00") if is_open else None)
+
+
+def test_another_day_s_window_is_closed_and_the_next_one_is_named():
+    now = berlin("2026-11-24 21:00")
+    assert closes_at(EVENING, now) is None
+    assert opens_at(EVENING, now) == berlin("2026-11-30 20:00")
+
+
+def test_a_window_that_has_just_closed_opens_again_in_a_week():
+    assert opens_at(EVENING, berlin("2026-11-23 22:00")) == berlin("2026-11-30 20:00")
+
+
+def test_a_window_over_midnight_belongs_to_the_day_on_which_it_opens():
+    night = target(window({FRI}, "22:00", "05:00"))
+    assert closes_at(night, berlin("2026-11-28 04:59")) == berlin("2026-11-28 05:00")
+    assert closes_at(night, berlin("2026-11-27 04:59")) is None
+
+
+def test_a_whole_day_ends_at_midnight():
+    whole = target(window({SAT}, "00:00", "00:00"))
+    assert closes_at(whole, berlin("2026-11-28 00:00")) == berlin("2026-11-29 00:00")
+    assert closes_at(whole, berlin("2026-11-29 00:00")) is None
+
+
+def test_of_two_open_windows_the_later_end_counts():
+    two = target(window({MON}, "20:00", "22:00"), window({MON}, "21:00", "23:30"))
+    assert closes_at(two, berlin("2026-11-23 21:30")) == berlin("2026-11-23 23:30")
+
+
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"], ids=["an hour less", "an hour more"])
+def test_a_daylight_saving_change_moves_neither_end(day):
+    night = target(window({SAT}, "22:00", "05:00"))
+    assert closes_at(night, berlin(f"{day} 04:59")) == berlin(f"{day} 05:00")
+    assert closes_at(night, berlin(f"{day} 05:00")) is None
+
+
+def test_without_windows_none_is_open_and_none_opens():
+    assert closes_at(target(), berlin("2026-11-23 21:00")) is None
+    assert opens_at(target(), berlin("2026-11-23 21:00")) is None
+
+
+def test_the_zone_decides_what_time_it_is():
+    tokyo = target(window({MON}, "20:00", "22:00"), zone="Asia/Tokyo")
+    assert closes_at(tokyo, datetime(2026, 11, 23, 11, 30, tzinfo=UTC)) == datetime(2026, 11, 23, 13, 0, tzinfo=UTC)
+    assert closes_at(tokyo, berlin("2026-11-23 21:00")) is None

@@ -1,0 +1,66 @@
+"""The plan comes from the clause table; what is left out of it has a reason that people are shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import time
+
+import pytest
+
+from rollout.clauses import CLAUSES, ORDER, PHASES, Owner, planned
+from rollout.plan import left_out, plan
+from rollout.policy import Policy
+from rollout.scenario import Impact, Operator, ProviderChange, Scenario
+from rollout.target import ChangeWindow, Target
+
+SILENT = Scenario("s", "s.yaml", "t", (ProviderChange("openai", "gpt-4o"),), author="alice")
+TARGET = Target("t", "sandbox")
+LAX = Policy("sandbox", not_demanded=frozenset({"PRE-2.1", "PRE-2.2", "PRE-2.3", "PRE-3.1", "PRE-4.2", "PRE-4.3"}))
+
+
+def test_a_policy_that_demands_everything_leaves_nothing_out():
+    assert left_out(SILENT, TARGET, Policy("production")) == {}
+
+
+def test_what_the_policy_does_not_demand_is_left_out_with_the_reason():
+    reasons = left_out(SILENT, TARGET, LAX)
+    assert set(reasons) == LAX.not_demanded
+    assert reasons["PRE-2.1"] == "policy 'sandbox' does not demand it, and the scenario says nothing about it"
+
+
+@pytest.mark.parametrize(
+    ("clause", "spoken"),
+    [
+        ("PRE-2.1", {"ticket": "T-1"}),
+        ("PRE-2.2", {"approved_by": ("bob",)}),
+        ("PRE-2.3", {"impact": Impact("a", "b", "c")}),
+        ("PRE-4.2", {"notify": ("log",)}),
+        ("PRE-4.3", {"operator": Operator("carol", "c@example.com")}),
+    ],
+)
+def test_what_the_scenario_speaks_of_is_checked_all_the_same(clause, spoken):
+    assert set(left_out(replace(SILENT, **spoken), TARGET, LAX)) == LAX.not_demanded - {clause}
+
+
+def test_what_the_target_speaks_of_is_checked_all_the_same():
+    window = ChangeWindow(frozenset({0}), time(9), time(17))
+    spoken = replace(TARGET, twin="http://127.0.0.1:1", windows=(window,))
+    lax = replace(LAX, not_demanded=frozenset({"PRE-3.1", "PRE-3.2", "PRE-4.1"}))
+    assert left_out(SILENT, spoken, lax) == {}
+    assert set(left_out(SILENT, TARGET, lax)) == lax.not_demanded
+
+
+def test_a_target_can_switch_the_proof_of_the_way_back_off():
+    reasons = left_out(SILENT, replace(TARGET, prove_way_back=False), Policy("production"))
+    assert reasons == {"APP-0.2": "target 't' switches it off (prove_way_back: false)"}
+
+
+def test_the_plan_is_every_built_clause_of_the_phases_in_procedure_order():
+    ids = [clause.id for clause in plan(PHASES, {})]
+    assert ids == sorted(ids, key=ORDER.__getitem__)
+    assert set(ids) == {c.id for c in CLAUSES.values() if c.phase in PHASES and c.owner is Owner.CHECK}
+    assert [clause.id for clause in plan(["verify"], {"VER-3": "why"})] == ["VER-1", "VER-2", "VER-4"]
+
+
+def test_the_gate_is_the_last_precheck_because_it_judges_the_others():
+    assert planned(["precheck"])[-1].id == "PRE-3.3"

@@ -1,0 +1,189 @@
+"""Kill at every step: each journal entry and each request of a run, the way back included, by each signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.liar import Behaviour, delayed, passed_on
+from tests.support.runs import eventually
+from tests.torture.cases import Case, Work
+from tests.torture.support import SETTLES_WITHIN_S, Bench, held, name_of, points, settled, wait_s
+from tests.torture.zygote import Child, Zygote
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LATE_S = 3.0
+"""So much later than the kill a held activation still lands."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What an undisturbed run does: the names of its journal entries and of its requests, in order."""
+
+    name: str
+    entries: tuple[str, ...]
+    requests: tuple[str, ...]
+
+    @property
+    def breach(self) -> bool:
+        """Whether it rolls back."""
+        return self.name == "rolled back"
+
+
+def undisturbed(zygote: Zygote, folder: Path, *, breach: bool) -> Course:
+    """Run once without harm, and return what there is to harm."""
+    with Bench(zygote, folder, breach=breach) as bench:
+        run = bench.begin()
+        code = run.wait(SETTLES_WITHIN_S)
+        assert code == (10 if breach else 0), run.text
+        settled(bench, code)
+        requests = tuple(f"{each.method} {name_of(each.path)}" for each in bench.liar.requests)
+        return Course("rolled back" if breach else "kept", tuple(points(bench)), requests)
+
+
+def cases(course: Course) -> Iterator[Case]:
+    """Return every case of one course."""
+    armed = course.entries.index("armed") + 1
+    for number, name in enumerate(course.entries, start=1):
+        for sig in SIGNALS:
+            yield Case(f"{course.name}: {sig.name} after entry {number} ({name})", _at_entry(course, number, sig.name))
+        if number >= armed:
+            yield Case(f"{course.name}: runner and watchdog after entry {number} ({name})", _both(course, number))
+    for number, name in enumerate(course.requests, start=1):
+        for sig in SIGNALS:
+            yield Case(f"{course.name}: {sig.name} at request {number} ({name})", _at_request(course, number, sig))
+        if name.endswith("activate"):
+            what = f"{course.name}: SIGKILL at request {number} ({name}), which lands {LATE_S:g} s later"
+            yield Case(what, _at_request(course, number, signal.SIGKILL, delayed(LATE_S)))
+
+
+def _at_entry(course: Course, number: int, do: str) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder, breach=course.breach) as bench:
+            code = bench.begin(entry=number, do=do).wait(SETTLES_WITHIN_S)
+            settled(bench, code if code >= 0 else None)
+
+    return work
+
+
+def _both(course: Course, number: int) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder, breach=course.breach) as bench:
+            bench.begin(entry=number, do="both").wait(SETTLES_WITHIN_S)
+            bench.settle()
+            code = bench.recover()
+            assert code in {0, 10}, f"recover answered {code}\n{bench.output}"
+            settled(bench, None)
+
+    return work
+
+
+def _at_request(course: Course, number: int, sig: signal.Signals, then: Behaviour | None = None) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder, breach=course.breach) as bench:
+            children: list[Child] = []
+
+            def kill() -> None:
+                eventually(lambda: children, "the run is known")
+                children[0].kill(sig)
+                if sig is signal.SIGKILL:
+                    children[0].wait(5)
+
+            bench.liar.rule("", held(kill, then or passed_on()), nth=number)
+            children.append(bench.begin())
+            code = children[0].wait(SETTLES_WITHIN_S)
+            settled(bench, code if code >= 0 else None)
+            if then is not None:
+                wait_s(LATE_S)
+                settled(bench, None)
+
+    return work
+
+
+def of_the_way_back(steps: int) -> Iterator[Case]:
+    """Return the cases in which watchdog or `recover` die at each request of the way back."""
+    for number in range(1, steps + 1):
+        yield Case(f"way back: the watchdog dies at its request {number}, then recover", _watchdog_dies(number))
+        yield Case(f"way back: recover dies at its request {number}, then recover", _recover_dies(number))
+    yield Case("way back: recover twice at once", _recover_twice)
+    yield Case("way back: recover while the runner lives leaves it alone", _recover_while_it_lives)
+
+
+def _applied_and_gone(bench: Bench, do: str) -> None:
+    """Leave a rollout in flight: the change is applied, and the run (and, with ``both``, its watchdog) is dead."""
+    applied = bench_entries_until_applied()
+    bench.begin(entry=applied, do=do).wait(SETTLES_WITHIN_S)
+
+
+def bench_entries_until_applied() -> int:
+    """Return the number of the entry that records the activation's outcome; the same in every run."""
+    return 35
+
+
+def _watchdog_dies(number: int) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder) as bench:
+
+            def kill() -> None:
+                for pid in bench.watchdogs():
+                    os.kill(pid, signal.SIGKILL)
+
+            forward = bench.liar.rule("/openai/activate$", passed_on())
+            rule = None
+            run = bench.begin(entry=bench_entries_until_applied(), do="SIGKILL")
+            eventually(lambda: forward.hits, "the change is applied", SETTLES_WITHIN_S)
+            rule = bench.liar.rule("", held(kill, passed_on()), nth=number)
+            run.wait(SETTLES_WITHIN_S)
+            bench.settle()
+            assert rule.hits or number > 1
+            assert bench.recover() in {0, 10}, bench.output
+            settled(bench, None)
+
+    return work
+
+
+def _recover_dies(number: int) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder) as bench:
+            _applied_and_gone(bench, "both")
+            bench.settle()
+            children: list[Child] = []
+
+            def kill() -> None:
+                eventually(lambda: children, "recover is known")
+                children[0].kill()
+                children[0].wait(5)
+
+            bench.liar.rule("", held(kill, passed_on()), nth=number)
+            children.append(bench.command("recover"))
+            children[0].wait(SETTLES_WITHIN_S)
+            assert bench.recover() in {0, 10}, bench.output
+            settled(bench, None)
+
+    return work
+
+
+def _recover_twice(zygote: Zygote, folder: Path) -> None:
+    with Bench(zygote, folder) as bench:
+        _applied_and_gone(bench, "both")
+        bench.settle()
+        both = [bench.command("recover"), bench.command("recover")]
+        codes = {child.wait(SETTLES_WITHIN_S) for child in both}
+        assert codes <= {0, 10}, bench.output
+        assert 10 in codes, bench.output
+        activations = [each for each in bench.liar.seen("POST", "/ollama/activate$")]
+        assert len(activations) == 2, f"{len(activations)} activations of the previous provider: proof, and one way back"
+        settled(bench, None)
+
+
+def _recover_while_it_lives(zygote: Zygote, folder: Path) -> None:
+    with Bench(zygote, folder) as bench:
+        codes: list[int] = []
+        bench.liar.rule("/admin/audit", held(lambda: codes.append(bench.recover()), passed_on()), nth=1)
+        code = bench.begin().wait(SETTLES_WITHIN_S)
+        assert codes == [0], bench.output
+        assert code == 0, bench.output
+        settled(bench, code)

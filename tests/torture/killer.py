@@ -1,0 +1,75 @@
+"""A pytest plugin (``-p tests.torture.killer``) that hurts its own process at one very entry of the journal.
+
+``TORTURE_ENTRY`` is the entry's number in this process, from 1. Right after it is on disk, ``TORTURE_DO`` happens:
+
+- the name of a signal: it is sent to this process;
+- ``both``: the watchdog is killed, then this process;
+- ``full``: the disk is full from here on: SQLite may not add a page any more;
+- ``deleted``: the journal's file is removed;
+- ``readonly``: every write to it is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from rollout.journal import Entry, Journal
+
+_append = Journal.append
+_count = 0
+_lock = threading.Lock()
+_watchdog: int | None = None
+
+
+def _counted(self: Journal, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
+    global _count, _watchdog  # noqa: PLW0603 - a process has one journal
+    entry = _append(self, rollout, kind, body)
+    with _lock:
+        _count += 1
+        mine = _count == int(os.environ["TORTURE_ENTRY"])
+    if str(kind) == "armed":
+        _watchdog = int(body["pid"])
+    if mine:
+        Path(os.environ["TORTURE_REACHED"]).write_text(f"{entry.seq} {entry.kind}", encoding="utf-8")
+        _hurt(self, os.environ["TORTURE_DO"])
+    return entry
+
+
+def _hurt(journal: Journal, how: str) -> None:
+    if how in _DISK:
+        _DISK[how](journal)
+        return
+    if how == "both" and _watchdog is not None:
+        os.kill(_watchdog, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL if how == "both" else signal.Signals[how])
+
+
+def _each_connection(do: Callable[[sqlite3.Connection], object]) -> None:
+    event.listen(Engine, "connect", lambda connection, _record: do(connection))
+
+
+def _full(_journal: Journal) -> None:
+    # Below the number of pages that it has already: SQLite takes that as "not one more".
+    _each_connection(lambda connection: connection.execute("PRAGMA max_page_count = 1"))
+
+
+def _deleted(journal: Journal) -> None:
+    Path(journal._store.where).unlink()
+
+
+def _readonly(_journal: Journal) -> None:
+    _each_connection(lambda connection: connection.execute("PRAGMA query_only = 1"))
+
+
+_DISK = {"full": _full, "deleted": _deleted, "readonly": _readonly}
+
+Journal.append = _counted  # type: ignore[method-assign]

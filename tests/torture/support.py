@@ -1,0 +1,322 @@
+"""A gateway, a liar and a fast scenario for one case; and the reckoning: what must be true whatever happened."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import yaml
+
+from rollout.clock import SystemClock
+from rollout.errors import JournalError
+from rollout.journal import Entry, Journal
+from rollout.record import Decision, Kind, Record, fold
+from rollout.sandbox.process import Running, find
+from tests.support.liar import Behaviour, Liar, Visit
+from tests.support.runs import INHERITED, POLICY, SCENARIO, eventually
+from tests.torture.zygote import Child, Zygote
+
+ACTIVATE_S = 6.0
+"""The longest that an activation may take: longer than the 5 s after which a late effect lands."""
+
+SETTLES_WITHIN_S = 45.0
+"""A watchdog that has to wait for a lost activation, and then takes back with every call at its deadline."""
+
+MONITOR: Mapping[str, Any] = {
+    **SCENARIO["monitor"],
+    "window": "1s",
+    "metrics_every": "300ms",
+    "alerts_every": "300ms",
+    "min_requests": 3,
+    "min_samples": 3,
+    "dark_share": 0.9,
+    "dark_in_a_row": 2,
+    # A machine that is tortured answers slowly; latency is not what is tested here.
+    "latency_factor": 50,
+}
+BREACH: Mapping[str, Any] = {"provider": "openai", "since": "activation", "after_s": 0.3, "status": "offline"}
+"""What makes a run roll back: MON-1."""
+
+NEVER_WROTE = frozenset({1, 2, 3, 4, 5, 13})
+AFTER_A_WRITE = frozenset({0, 10, 11, 12})
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Everything that a rollout may change, and what it must not."""
+
+    active: str
+    config: Mapping[str, str]
+    limits: Mapping[str, Any]
+    env: bytes
+
+    def against(self, other: Gateway) -> str:
+        """Say how the other differs; empty if it does not."""
+        parts = ("active", "config", "limits", "env")
+        return "; ".join(
+            f"{part}: {getattr(self, part)!r} is now {getattr(other, part)!r}"
+            for part in parts
+            if getattr(self, part) != getattr(other, part)
+        )
+
+
+class Bench:
+    """One case's own gateway and liar.
+
+    Attributes:
+        folder: everything of the case.
+        reports: where its runs write.
+        liar: between the runs and the gateway.
+        sandbox: the gateway.
+        before: what it was at the beginning.
+        scenario: the scenario's content; change it before a run.
+        target: the target's.
+    """
+
+    def __init__(self, zygote: Zygote, folder: Path, *, breach: bool = False) -> None:
+        """Prepare; `breach` lets the window roll back."""
+        self.zygote, self.folder, self.reports = zygote, folder, folder / "reports"
+        self.scenario: dict[str, Any] = {**deepcopy(dict(SCENARIO)), "monitor": dict(MONITOR)}
+        self.policy: dict[str, Any] = deepcopy(dict(POLICY))
+        self.policy["sandbox"]["window_at_least"] = "1s"
+        self._settings = {"users_per_s": 0, "faults": [dict(BREACH)] if breach else []}
+        self._children: list[Child] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the gateway and the liar."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.start_gateway()
+        self.liar = self._stack.enter_context(Liar(self.sandbox.url))
+        self.direct = self._stack.enter_context(httpx.Client(base_url=self.sandbox.url, timeout=10, trust_env=False))
+        self.target: dict[str, Any] = {
+            "url": self.liar.url,
+            "twin": f"{self.liar.url}/twin",
+            "environment": "sandbox",
+            "timeouts": {"read": "1s", "chat": "2s", "activate": f"{ACTIVATE_S:g}s"},
+        }
+        self.before = self.look()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave no process behind."""
+        for child in self._children:
+            child.kill()
+        for pid in self.watchdogs():
+            with suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        self._stack.close()
+        for child in self._children:
+            child.wait(10)
+
+    # Processes
+
+    def start_gateway(self, port: int = 0) -> None:
+        """Start the gateway, with the state that it had."""
+        known = find(self.folder / "gateway")
+        assert known is None, f"it runs already: {known}"
+        args = [str(self.folder / "gateway"), str(port), json.dumps(self._settings)]
+        self._gateway = self._child("sandbox", args, {})
+        what = "the gateway answers"
+        self.sandbox: Running = eventually(lambda: find(self.folder / "gateway"), what)
+
+    def kill_gateway(self) -> int:
+        """Kill the gateway and return its port."""
+        self._gateway.kill()
+        self._gateway.wait(10)
+        return int(self.sandbox.url.rpartition(":")[2])
+
+    def options(self) -> list[str]:
+        """Write scenario, targets and policy, and return the options that name them."""
+        files = {"torture": self.scenario, "targets": {"lab": self.target}, "policy": self.policy}
+        for name, content in files.items():
+            (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return [f"--scenario={self.folder / 'torture.yaml'}"]
+
+    def begin(
+        self, *args: str, entry: int | None = None, do: str = "", env: Mapping[str, str] | None = None, fsize: int | None = None
+    ) -> Child:
+        """Start a run; with `entry`, `do` happens to it right after its nth journal entry (tests.torture.killer)."""
+        self.reports.mkdir(exist_ok=True)
+        whole = [f"--reports={self.reports}", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestWarning"]
+        hurt = {}
+        if entry is not None:
+            hurt = {"TORTURE_ENTRY": str(entry), "TORTURE_DO": do, "TORTURE_REACHED": str(self.folder / "reached")}
+            whole += ["-p", "tests.torture.killer"]
+        return self._child("pytest", [*whole, *self.options(), *args], {**hurt, **(env or {})}, fsize)
+
+    def command(self, *args: str) -> Child:
+        """Start ``rollout ARGS --reports=…``."""
+        return self._child("rollout", [*args, f"--reports={self.reports}"], {})
+
+    def recover(self) -> int:
+        """Run ``rollout recover`` to its end."""
+        child = self.command("recover")
+        code = child.wait(SETTLES_WITHIN_S)
+        assert "Traceback" not in child.text, child.text
+        return code
+
+    def _child(self, what: str, args: list[str], env: Mapping[str, str], fsize: int | None = None) -> Child:
+        kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        out = self.folder / f"{what}-{len(self._children)}.txt"
+        child = self.zygote.start(what, args, out=out, env={**kept, "COLUMNS": "120", **env}, fds=fsize)
+        self._children.append(child)
+        return child
+
+    @property
+    def output(self) -> str:
+        """What every process printed."""
+        return "\n".join(f"--- {child.out.name}\n{child.text}" for child in self._children)
+
+    @property
+    def reached(self) -> str:
+        """The entry at which something happened to the run; empty if it never got there."""
+        path = self.folder / "reached"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def watchdogs(self) -> list[int]:
+        """Return the watchdogs of this case that live."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if b"rollout.watchdog" in (folder / "cmdline").read_bytes() and self._is_ours(folder):
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+        return found
+
+    def _is_ours(self, folder: Path) -> bool:
+        return str(self.reports) in os.readlink(folder / "fd" / "2")
+
+    def settle(self) -> None:
+        """Return when no watchdog of this case is left."""
+        eventually(lambda: not self.watchdogs(), f"the watchdog leaves\n{self.output}", SETTLES_WITHIN_S)
+
+    # The gateway, past the liar
+
+    def look(self) -> Gateway:
+        """Return what the gateway is now."""
+        config = self.direct.get("/api/v1/config/runtime").json()["config"]
+        limits = self.direct.get("/api/v1/governance/status").json()["cost_limits"]
+        kept = {scope: (limit["soft_limit_usd"], limit["hard_limit_usd"]) for scope, limit in limits.items()}
+        active = self.direct.get("/api/v1/providers").json()["active_provider"]
+        return Gateway(f"{active}:{config['LLM_MODEL_NAME']}", config, kept, self.sandbox.env_file.read_bytes())
+
+    def activate(self, provider: str, model: str) -> None:
+        """Let somebody else activate a provider."""
+        self.direct.post(f"/api/v1/providers/{provider}/activate", json={"model": model}).raise_for_status()
+
+    @property
+    def wrote(self) -> bool:
+        """Whether a write was sent to the liar."""
+        return bool(self.liar.seen("POST", "/activate$"))
+
+    # The journal
+
+    def entries(self, rollout: str | None = None) -> tuple[Entry, ...]:
+        """Return the journal's entries; none where there is no journal."""
+        try:
+            with self.journal() as journal:
+                return journal.entries(rollout)
+        except JournalError:
+            return ()
+
+    @contextmanager
+    def journal(self) -> Iterator[Journal]:
+        """Open the journal."""
+        with Journal.open(str(self.reports / "journal.sqlite"), clock=SystemClock(), create=False) as journal:
+            yield journal
+
+    def record(self) -> Record | None:
+        """Return the newest rollout; None where there is none."""
+        found = self.entries()
+        return fold(found[-1].rollout, [e for e in found if e.rollout == found[-1].rollout]) if found else None
+
+
+def settled(bench: Bench, code: int | None) -> None:
+    """Assert what must be true after every case in which nobody else touched the gateway.
+
+    Args:
+        bench: the case.
+        code: the run's exit code; None where it was killed, or where another process decided.
+    """
+    bench.settle()
+    record, now = bench.record(), bench.look()
+    with suppress(JournalError), bench.journal() as journal:
+        _ = journal.verify() if record else 0
+        held = journal.holder(bench.liar.url)
+        assert record is None or held is None, f"the lease is still held: {held}"
+    if record is None or not record.wrote:
+        assert not bench.before.against(now), bench.before.against(now)
+        assert code is None or code in NEVER_WROTE, f"exit code {code}, and nothing was written"
+        return
+    assert record.closed is not None, "the verdict is not recorded"
+    is_kept = record.decision is Decision.KEPT
+    agrees(bench, now, is_kept=is_kept)
+    wanted = {Decision.KEPT: 0, Decision.ROLLED_BACK: 10, Decision.ROLLBACK_FAILED: 11}
+    assert code is None or code == wanted.get(record.decision, code), f"exit code {code}, but {record.decision}"
+    assert record.decision is not Decision.ROLLBACK_FAILED, record.closed["why"]
+
+
+def agrees(bench: Bench, now: Gateway, *, is_kept: bool) -> None:
+    """Assert that the gateway is where the verdict says: on the change, or as it was before."""
+    if is_kept:
+        assert now.active == "openai:gpt-4o", f"kept, but {now.active} is active"
+        assert now.limits == bench.before.limits
+        changed = {key for key in now.config if now.config[key] != bench.before.config.get(key)}
+        assert changed <= {"ACTIVE_PROVIDER", "LLM_MODEL_NAME"}, changed
+    else:
+        assert not bench.before.against(now), bench.before.against(now)
+
+
+def points(bench: Bench) -> list[str]:
+    """Return what the journal's entries are called, in order."""
+    names = ("clause", "source", "step", "phase", "channel")
+    return [" ".join([e.kind, *(str(e.body[n]) for n in names if n in e.body)]) for e in bench.entries()]
+
+
+def held(action: Callable[[], object], then: Behaviour) -> Behaviour:
+    """Do the action while the request is held, then deal with it."""
+
+    async def behaviour(visit: Visit) -> None:
+        await asyncio.to_thread(action)
+        await then(visit)
+
+    return behaviour
+
+
+def name_of(path: str) -> str:
+    """Return a request's path without what is alike in all."""
+    return re.sub(r"/api/v1/|\?.*", " ", path).strip()
+
+
+def wait_s(seconds: float) -> None:
+    """Wait for what a late effect needs to land; there is nothing to ask for it."""
+    time.sleep(seconds)
+
+
+__all__ = [
+    "ACTIVATE_S",
+    "AFTER_A_WRITE",
+    "NEVER_WROTE",
+    "SETTLES_WITHIN_S",
+    "Bench",
+    "Gateway",
+    "Kind",
+    "agrees",
+    "held",
+    "name_of",
+    "points",
+    "settled",
+    "wait_s",
+]
