@@ -9,10 +9,10 @@ from rollout.policy import Policy
 from rollout.scenario import EnvironmentChange, LimitChange, ProviderChange, Scenario
 from rollout.target import Target
 
-_OF_A_KIND: Mapping[type, tuple[str, tuple[str, ...]]] = {
-    ProviderChange: ("activate a provider", ("APP-1.1", "APP-1.2")),
-    EnvironmentChange: ("change the environment", ("APP-2.1", "APP-2.2", "APP-2.3", "APP-2.4")),
-    LimitChange: ("change governance limits", ("APP-3.1", "APP-3.2")),
+_OF_A_KIND: Mapping[type, frozenset[str]] = {
+    ProviderChange: frozenset({"APP-1.1", "APP-1.2"}),
+    EnvironmentChange: frozenset({"APP-2.1", "APP-2.2", "APP-2.3", "APP-2.4"}),
+    LimitChange: frozenset({"APP-3.1", "APP-3.2"}),
 }
 
 
@@ -37,18 +37,18 @@ def left_out(scenario: Scenario, target: Target, policy: Policy) -> Mapping[str,
         for clause in sorted(policy.not_demanded)
         if not spoken_of.get(clause)
     }
-    kinds = {type(change) for change in scenario.changes}
-    reasons |= {
-        clause: f"the scenario does not {words}"
-        for kind, (words, clauses) in _OF_A_KIND.items()
-        for clause in clauses
-        if kind not in kinds
-    }
     if not target.prove_way_back:
         reasons["APP-0.2"] = f"target {target.name!r} switches it off (prove_way_back: false)"
     return reasons
 
 
-def plan(phases: Iterable[str], left_out: Mapping[str, str]) -> tuple[Clause, ...]:
+def of_other_kinds(scenario: Scenario) -> frozenset[str]:
+    """Return the clauses that speak of kinds of change which the scenario does not hold."""
+    kinds = {type(change) for change in scenario.changes}
+    return frozenset().union(*(clauses for kind, clauses in _OF_A_KIND.items() if kind not in kinds))
+
+
+def plan(phases: Iterable[str], scenario: Scenario, left_out: Mapping[str, str]) -> tuple[Clause, ...]:
     """Return the clauses of `phases` that must pass, in procedure order (safety rule 1)."""
-    return tuple(clause for clause in planned(phases) if clause.id not in left_out)
+    without = of_other_kinds(scenario) | left_out.keys()
+    return tuple(clause for clause in planned(phases) if clause.id not in without)

@@ -17,6 +17,7 @@ from rollout.clock import StopFlag, SystemClock
 from rollout.errors import RolloutError
 from rollout.evidence import guard, labels, ticket_link
 from rollout.options import Options
+from rollout.plan import of_other_kinds
 from rollout.progress import PROGRESS, Progress
 from rollout.session import open_session
 
@@ -160,6 +161,8 @@ def pytest_collection_modifyitems(
         return
     items[:] = [item for item in items if "closure" not in item.keywords]
     yield
+    unheard = of_other_kinds(progress.session.rollout.scenario)
+    items[:] = [item for item in items if _clause(item) not in unheard]
     items.sort(key=lambda item: ORDER.get(_clause(item), len(ORDER)))
     closure = config.rootpath / "checks" / "closure" / "test_closure.py"
     module = pytest.Module.from_parent(session, path=closure)

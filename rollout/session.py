@@ -125,7 +125,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         rollout=rollout,
         phases=options.phases,
         left_out=spared,
-        plan=plan(options.phases, spared),
+        plan=plan(options.phases, rollout.scenario, spared),
         refusal=refusal,
         resumed=earlier is not None,
         embedded=embedded,

@@ -156,10 +156,18 @@ class Governance:
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
-    """``POST /chat/completions``: the text of the first choice, and who answered.
+class LimitSet:
+    """A successful answer to ``POST /governance/limits``: all limits of the scope, as claimed, to be read back."""
 
-    `provider` is None where the answer names none.
+    values: Mapping[str, float]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """``POST /chat/completions``, or the events of a stream put together: the text, and who answered.
+
+    `model` and `provider` are None where the answer names none.
     """
 
     content: str

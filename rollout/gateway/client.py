@@ -31,6 +31,7 @@ from rollout.gateway.answers import (
     Connection,
     ConnectionTest,
     Governance,
+    LimitSet,
     Metrics,
     Preflight,
     ProviderHealth,
@@ -38,10 +39,10 @@ from rollout.gateway.answers import (
     RuntimeConfig,
 )
 from rollout.gateway.faults import Busy, fault
-from rollout.gateway.paths import path_of
+from rollout.gateway.paths import filled, filled_path, path_of
 from rollout.gateway.transport import Answer, Exchange, Failure, NoAnswer, Transport
 from rollout.redaction import Redactor
-from rollout.target import Target
+from rollout.target import OtherCall, Target
 
 T = TypeVar("T")
 
@@ -72,13 +73,14 @@ _READ = _Kind("read", "reads", (_Unreached, Busy))
 _CHAT = _Kind("chat", "completions", ())
 # A 429 was refused before anything happened; after anything else, nobody knows whether it happened.
 _ACTIVATE = _Kind("activate", "activations", (Busy,))
+_LIMIT = _Kind("read", "setting limits", (Busy,))
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One call, before it is sent."""
+    """One call, before it is sent; `setting` is where the target says where it lies: ``paths.activate``."""
 
-    name: str
+    setting: str
     method: str
     path: str
     body: Any
@@ -203,30 +205,59 @@ class Gateway:
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
         """Ask the active provider; sent once, for a second try would hide a failure. An empty content is returned.
 
+        The call is the target's `chat_with` where it has one, which knows no `max_tokens`. A stream of events is an
+        answer as well.
+
         Raises:
-            GatewayError: no completion.
+            GatewayError: no completion, or one that broke off.
         """
+        other = self._target.chat_with
+        if other is not None:
+            return self._call(_other(other, "chat_with", _CHAT, prompt=prompt), parsing.completion)
         body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens}
-        return self._call(_Request("chat", "POST", self._path("POST", "chat"), body, _CHAT), parsing.completion)
+        return self._call(_Request("paths.chat", "POST", self._path("POST", "chat"), body, _CHAT), parsing.completion)
 
     def activate(self, provider: str, model: str) -> Activated:
         """Make `provider` the active one with `model`; a claim to be read back (APP-1.2, deviation 6).
+
+        The call is the target's `activate_with` for this provider where it has one (deviation 13).
 
         Raises:
             Sealed: not inside ``unsealed``.
             Refused: the gateway said no; nothing was changed by it.
             GatewayError: nobody knows whether it happened.
         """
-        if not getattr(self._seal, "steps", None):
-            raise Sealed(
-                f"activating {provider} is a write, and the gateway is sealed; write inside "
-                '`with gateway.unsealed("APP-1.2"):`, naming the step'
-            )
-        path = self._path("POST", "activate", provider)
+        self._refuse_sealed(f"activating {provider}", "APP-1.2")
+        request, parse = self._activation(provider, model)
         if not model:
             # Without one the gateway resets the model to its default and says nothing (deviation 8).
-            raise GatewayError(f"POST {path}", "no model is named, and the gateway would choose one; name the model")
-        return self._call(_Request("activate", "POST", path, {"model": model}, _ACTIVATE), parsing.activated)
+            raise GatewayError(request.call, "no model is named, and the gateway would choose one; name the model")
+        return self._call(request, parse)
+
+    def set_limit(self, kind: str, scope: str, values: Mapping[str, float]) -> LimitSet:
+        """Set the limits of one scope; a claim to be read back (APP-3.1, APP-3.2).
+
+        Args:
+            kind: ``cost`` or ``rate``; sent in the target's words (`limit_types`, deviation 20).
+            scope: ``global`` or a provider's name; one as reported, ``provider:openai``, is sent as ``openai``.
+            values: limit -> value; the gateway keeps what is not given.
+
+        Raises:
+            Sealed: not inside ``unsealed``.
+            Refused: the gateway said no; nothing was changed by it.
+            GatewayError: nobody knows whether it happened.
+        """
+        self._refuse_sealed(f"setting the {kind} limits of {scope}", "APP-3.1")
+        path = self._path("POST", "limits")
+        if kind not in self._target.limit_types or not values:
+            known = ", ".join(self._target.limit_types)
+            raise GatewayError(f"POST {path}", f"nothing to set: give limits, of a kind among {known}, not {kind!r}")
+        body = {
+            "limit_type": self._target.limit_types[kind],
+            "scope": scope.removeprefix("provider:"),
+            **values,
+        }
+        return self._call(_Request("paths.limits", "POST", path, body, _LIMIT), parsing.limit_set)
 
     @contextmanager
     def unsealed(self, step: str) -> Iterator[None]:
@@ -248,6 +279,21 @@ class Gateway:
         """Close the connections, those of ``uninterruptible`` too; a second time does nothing."""
         self._transport.close()
 
+    def _refuse_sealed(self, what: str, step: str) -> None:
+        if not getattr(self._seal, "steps", None):
+            raise Sealed(
+                f"{what} is a write, and the gateway is sealed; write inside "
+                f'`with gateway.unsealed("{step}"):`, naming the step'
+            )
+
+    def _activation(self, provider: str, model: str) -> tuple[_Request, Callable[[Answer], Activated]]:
+        for name, call in self._target.activate_with.items():
+            if name.casefold() == provider.casefold():
+                request = _other(call, f"activate_with.{name}", _ACTIVATE, provider=provider, model=model)
+                return request, lambda answer: parsing.activated_otherwise(answer, provider, model)
+        path = self._path("POST", "activate", provider)
+        return _Request("paths.activate", "POST", path, {"model": model}, _ACTIVATE), parsing.activated
+
     def _read(
         self,
         name: str,
@@ -259,7 +305,7 @@ class Gateway:
     ) -> T:
         asked = {key: value for key, value in (query or {}).items() if value is not None}
         path = self._path(method, name, provider) + (f"?{urlencode(asked)}" if asked else "")
-        return self._call(_Request(name, method, path, None, _READ), parse)
+        return self._call(_Request(f"paths.{name}", method, path, None, _READ), parse)
 
     def _path(self, method: str, name: str, provider: str | None = None) -> str:
         try:
@@ -340,7 +386,7 @@ class Gateway:
         return (_Unreached if problem.failure is Failure.UNREACHED else GatewayError)(request.call, reason)
 
     def _judged(self, request: _Request, answer: Answer, parse: Callable[[Answer], T]) -> T:
-        problem = fault(request.call, request.name, answer, self._about_the_token())
+        problem = fault(request.call, request.setting, answer, self._about_the_token())
         if problem is not None:
             raise self._redacted(problem)
         try:
@@ -395,6 +441,16 @@ class Gateway:
     def _sleep(self, seconds: float) -> None:
         if not self._clock.wait(seconds, self._stop):
             raise Interrupted(f"cut off while waiting to try again: {self._stop.reason}")
+
+
+def _other(call: OtherCall, setting: str, kind: _Kind, **values: str) -> _Request:
+    """Return the call that takes the place of a documented one, its places filled."""
+    try:
+        path = filled_path(call.path, **values)
+    except ValueError as problem:
+        raise GatewayError(f"POST {setting}", str(problem)) from None
+    body = {name: filled(text, **values) for name, text in call.body.items()}
+    return _Request(setting, "POST", path, body, kind)
 
 
 def _headers(target: Target, token: str | None, rollout_id: str | None) -> dict[str, str]:

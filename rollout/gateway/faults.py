@@ -27,12 +27,12 @@ class Busy(Refused):
         super().__init__(call, reason, status=HTTPStatus.TOO_MANY_REQUESTS)
 
 
-def fault(call: str, name: str, answer: Answer, token: str) -> GatewayError | None:
+def fault(call: str, setting: str, answer: Answer, token: str) -> GatewayError | None:
     """Return the error that `answer` amounts to by its status; None for 200.
 
     Args:
         call: method and path, for the message.
-        name: the call's name in a target's `paths`.
+        setting: where a target says where the call lies: ``paths.activate``.
         answer: what came back.
         token: what is known of the token, in words for a person.
     """
@@ -43,17 +43,17 @@ def fault(call: str, name: str, answer: Answer, token: str) -> GatewayError | No
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Busy(call, f"the gateway's rate limit refused it (429: {said})", _retry_after_s(answer))
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Refused(call, _refusal(status, said, name, token), status=status)
+        return Refused(call, _refusal(status, said, setting, token), status=status)
     return GatewayError(call, _failure(status, said, answer), status=status)
 
 
-def _refusal(status: int, said: str, name: str, token: str) -> str:
+def _refusal(status: int, said: str, setting: str, token: str) -> str:
     if status == HTTPStatus.UNAUTHORIZED:
         return f"the gateway wants to know who calls (401: {said}); {token}"
     if status == HTTPStatus.FORBIDDEN:
         return f"the gateway does not allow this (403: {said}); {token}"
     if status == HTTPStatus.NOT_FOUND and said.casefold() == "not found":
-        return f"this gateway has no such path (404); check the target's url, or set its paths.{name}"
+        return f"this gateway has no such path (404); check the target's url, or set its {setting}"
     return f"refused ({status}: {said})"
 
 

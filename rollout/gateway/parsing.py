@@ -22,6 +22,7 @@ from rollout.gateway.answers import (
     ConnectionTest,
     Governance,
     Latency,
+    LimitSet,
     Metrics,
     Preflight,
     PreflightCheck,
@@ -30,9 +31,11 @@ from rollout.gateway.answers import (
     Providers,
     RuntimeConfig,
 )
+from rollout.gateway.events import events
 from rollout.gateway.transport import Answer
 
 PERCENT = 100
+EVENTS = "text/event-stream"
 _SHOWN_PROBLEMS = 3
 _SHOWN_CHARACTERS = 60
 _NOT_UP = {"error", "failure", "failed", "unhealthy", "down", "starting", "offline"}
@@ -117,6 +120,13 @@ class _Activated(Shape):
     message: str | None = None
 
 
+class _ActivatedOtherwise(Shape):
+    status: str
+    provider: str | None = None
+    model: str | None = None
+    message: str | None = None
+
+
 class _Latency(Shape):
     p50_ms: Amount | None
     p95_ms: Amount | None
@@ -185,6 +195,13 @@ def _maxima(value: Any) -> Any:
     return {name: part for name, part in value.items() if name.startswith("max_")} if isinstance(value, dict) else value
 
 
+def _limits(value: Any) -> Any:
+    known = ("soft_limit_usd", "hard_limit_usd")
+    if not isinstance(value, dict):
+        return value
+    return {name: part for name, part in value.items() if name in known or name.startswith("max_")}
+
+
 RateLimit = Annotated[dict[str, Amount], BeforeValidator(_maxima)]
 
 
@@ -192,6 +209,12 @@ class _Governance(Shape):
     cost_limits: dict[str, _CostLimit]
     rate_limits: dict[str, RateLimit]
     recent_fallbacks: list[dict[str, Any]]
+
+
+class _LimitSet(Shape):
+    status: str
+    message: str | None = None
+    limit: Annotated[dict[str, Amount], BeforeValidator(_limits)]
 
 
 class _Message(Shape):
@@ -300,9 +323,22 @@ def activated(answer: Answer) -> Activated:
         Unreadable: the shape differs, or `status` is anything but ``success``.
     """
     shape = _read(answer, _Activated)
-    if shape.status != "success":
-        raise Unreadable(f"answered {answer.status}, but its status is {shape.status!r}, not 'success'")
+    _says_success(answer, shape.status)
     return Activated(shape.provider, shape.model, shape.message or "")
+
+
+def activated_otherwise(answer: Answer, provider: str, model: str) -> Activated:
+    """Read the answer of the call that a target names in place of ``…/activate`` (deviation 13).
+
+    Its shape is not documented: only its `status` counts. What it does not say about provider and model is taken from
+    what was asked, for reading back to prove or refute.
+
+    Raises:
+        Unreadable: it is no JSON object, or `status` is anything but ``success``.
+    """
+    shape = _read(answer, _ActivatedOtherwise)
+    _says_success(answer, shape.status)
+    return Activated(shape.provider or provider, shape.model or model, shape.message or "")
 
 
 def metrics(answer: Answer) -> Metrics:
@@ -349,8 +385,27 @@ def governance(answer: Answer) -> Governance:
     )
 
 
+def limit_set(answer: Answer) -> LimitSet:
+    """Read ``POST /governance/limits``: what the gateway claims.
+
+    Raises:
+        Unreadable: the shape differs, or `status` is anything but ``success``.
+    """
+    shape = _read(answer, _LimitSet)
+    _says_success(answer, shape.status)
+    return LimitSet(dict(shape.limit), shape.message or "")
+
+
 def completion(answer: Answer) -> Completion:
-    """Read ``POST /chat/completions``; an empty content is returned as it is, for a check to judge (deviation 10)."""
+    """Read ``POST /chat/completions``, or server-sent events (`rollout.gateway.events`).
+
+    An empty content is returned as it is, for a check to judge (deviation 10).
+
+    Raises:
+        Unreadable: the shape differs, or the stream says that something failed, or ends before its end.
+    """
+    if _media(answer) == EVENTS:
+        return _streamed(answer)
     shape = _read(answer, _Completion)
     return Completion(
         content=shape.choices[0].message.content or "",
@@ -402,17 +457,72 @@ def _document(answer: Answer) -> dict[str, Any]:
     Raises:
         Unreadable: it is none.
     """
-    media = answer.headers.get("content-type", "no content type").partition(";")[0]
-    size = f"{media}, {len(answer.body)} bytes"
+    size = _size(answer)
     if not answer.body.strip():
         raise Unreadable(f"the answer is empty ({answer.status}, {size}); is this the gateway's base URL?")
-    if media == "text/event-stream":
-        raise Unreadable(f"the answer is a stream of events ({size}), not one completion; set the target's paths.chat")
-    try:
-        answer.body.decode()
-    except UnicodeDecodeError as problem:
-        raise Unreadable(f"the answer is not UTF-8 ({size}, from byte {problem.start} on)") from None
+    if _media(answer) == EVENTS:
+        raise Unreadable(f"the answer is a stream of events ({size}), not one JSON object; is the path the right one?")
+    _decoded(answer)
     return _object(answer.body, size)
+
+
+def _media(answer: Answer) -> str:
+    return answer.headers.get("content-type", "no content type").partition(";")[0].strip().casefold()
+
+
+def _size(answer: Answer) -> str:
+    return f"{_media(answer)}, {len(answer.body)} bytes"
+
+
+def _decoded(answer: Answer) -> str:
+    try:
+        return answer.body.decode()
+    except UnicodeDecodeError as problem:
+        raise Unreadable(f"the answer is not UTF-8 ({_size(answer)}, from byte {problem.start} on)") from None
+
+
+def _says_success(answer: Answer, status: str) -> None:
+    if status != "success":
+        raise Unreadable(f"answered {answer.status}, but its status is {status!r}, not 'success'")
+
+
+def _streamed(answer: Answer) -> Completion:
+    """Put a completion together from its events; only one that says ``done`` is complete (deviations 10 and 17)."""
+    seen = [(name, _event(name, data, answer)) for name, data in events(_decoded(answer))]
+    for name, data in seen:
+        if name == "error":
+            code = data.get("code")
+            said = ": ".join(filter(None, (code if isinstance(code, str) else "", words(data))))
+            raise Unreadable(f"the stream of events says error: {said or 'no reason given'}")
+    names = [name for name, _ in seen]
+    if "done" not in names:
+        heard = ", ".join(dict.fromkeys(names)) or "none"
+        raise Unreadable(
+            f"the answer is a stream of events that broke off: its last, done, never came (events: {heard}; "
+            f"{_size(answer)}); did the gateway stop or restart?"
+        )
+    return Completion(
+        content="".join(data["text"] for name, data in seen if name == "content"),
+        model=_named(seen, "model"),
+        provider=_named(seen, "provider"),
+        total_tokens=0,
+        elapsed_ms=answer.elapsed_ms,
+    )
+
+
+def _event(name: str, data: str, answer: Answer) -> dict[str, Any]:
+    """Return an event's data as a JSON object; events that no completion consists of may hold anything."""
+    if name not in {"start", "content", "done", "error"}:
+        return {}
+    document = _object(data.encode(), f"event {name} of {_size(answer)}") if data else {}
+    if name == "content" and not isinstance(document.get("text"), str):
+        raise Unreadable("an event of the stream is not of the recorded shape: content without a text")
+    return document
+
+
+def _named(seen: list[tuple[str, dict[str, Any]]], field: str) -> str | None:
+    """Return what the stream itself says of who answered; None where it says nothing."""
+    return next((data[field] for _, data in reversed(seen) if isinstance(data.get(field), str) and data[field]), None)
 
 
 def _object(body: bytes, size: str) -> dict[str, Any]:

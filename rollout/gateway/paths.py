@@ -1,7 +1,8 @@
-"""Where each call lies. A target may move any of them (GATEWAY_API.md, deviation 17)."""
+"""Where each call lies. A target may move any of them, or put another call in its place (deviations 13 and 17)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -17,11 +18,14 @@ DEFAULTS: Mapping[str, str] = {
     "provider_health": "/api/v1/providers/{provider}/health",
     "alerts": "/api/v1/alerts",
     "governance": "/api/v1/governance/status",
+    "limits": "/api/v1/governance/limits",
     "chat": "/api/v1/chat/completions",
     "audit": "/api/v1/admin/audit",
     "system_status": "/api/v1/system/status",
 }
 """Call name -> path as documented; the names are the keys of a target's `paths`."""
+
+_PLACE = re.compile(r"\{(provider|model|prompt)\}")
 
 
 def path_of(call: str, paths: Mapping[str, str], provider: str | None = None) -> str:
@@ -31,8 +35,24 @@ def path_of(call: str, paths: Mapping[str, str], provider: str | None = None) ->
         ValueError: the provider's name would lead to another path (it is empty, ``.`` or ``..``).
     """
     template = paths.get(call, DEFAULTS[call])
-    if provider is None:
-        return template
+    return template if provider is None else filled_path(template, provider=provider)
+
+
+def filled_path(template: str, **values: str) -> str:
+    """Return a path with ``{provider}``, ``{model}`` and ``{prompt}`` replaced, percent-encoded; those not given stay.
+
+    Raises:
+        ValueError: the provider's name would lead to another path (it is empty, ``.`` or ``..``).
+    """
+    provider = values.get("provider")
     if provider in {"", ".", ".."}:
         raise ValueError(f"{provider!r} cannot be a provider's name: the path would lead elsewhere")
-    return template.replace("{provider}", quote(provider, safe=""))
+    return filled(template, **{name: quote(value, safe="") for name, value in values.items()})
+
+
+def filled(template: str, **values: str) -> str:
+    """Return a text with ``{provider}``, ``{model}`` and ``{prompt}`` replaced; those not given stay.
+
+    All at once: a prompt that speaks of ``{model}`` is sent as it is.
+    """
+    return _PLACE.sub(lambda place: values.get(place[1], place[0]), template)

@@ -24,7 +24,7 @@ def command(value: Any) -> list[str]:
     program = found[0]
     if any(character.isspace() for character in program):
         raise Unfit(f"has spaces in its first item, the program's name; one item for each argument: {_AS_A_LIST}")
-    if False:
+    if program.startswith("-"):
         raise Unfit(f"starts with an option; its first item is the program's name: {_AS_A_LIST}")
     if "/" in program and not program.startswith("/"):
         # The phases of one rollout may start in different directories.

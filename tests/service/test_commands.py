@@ -228,5 +228,5 @@ def test_a_stop_that_hangs_is_an_error_and_the_service_is_started_all_the_same(t
 
 
 def test_a_start_that_fails_is_the_error_that_counts(tmp_path, terms):
-    with pytest.raises(ServiceError, match="exit code 1 after .*port in use"):
+    with pytest.raises(ServiceError, match=r"exit code 1 after .*port in use"):
         restart(service(tmp_path, "raise SystemExit(2)", "raise SystemExit('port in use')"), **terms)

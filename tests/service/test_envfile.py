@@ -208,7 +208,7 @@ def test_a_write_that_only_pretends_is_found_out(path):
     failure(lambda: pretending.write(CONTENT), "target prod: the .env file does not read back equal")
 
 
-def test_a_command_that_hangs_ends_by_its_deadline(path):
+def test_a_command_that_hangs_ends_by_its_deadline():
     hanging = build(None, ("sleep", "60"), ("true",), timeout_s=0.2)
     failure(hanging.read, "could not be read: sleep 60: did not end within 0.2 s, and was killed")
 
