@@ -294,8 +294,8 @@ gw:
   twin: twin
   safe: {{activate: ollama, model: m, restart: true}}
   service: {{stop: [make, api-stop], start: [ssh, -p, 2222, gw, " x"], read: [cat, e], write: [tee, e], timeout: 9s}}
-  activate_with: {{ollama: {{path: /active, body: {{server_name: "{{provider}}", model: "{{model}}"}}}}}}
-  chat_with: {{path: /stream, body: {{content: "{{prompt}}", model: "{{model}}"}}}}
+  activate_with: {{ollama: {{path: "/to/{{provider}}", body: {{name: "{{provider}}", model: "{{model}}"}}}}}}
+  chat_with: {{path: /stream, body: {{content: "{{prompt}}"}}}}
   limit_types: {{cost: per_provider}}
   env_file: /srv/.env
   log_file: /srv/backend.log
@@ -325,8 +325,8 @@ gw:
         twin_token_env="TWIN_TOKEN",
         safe=ProviderChange("ollama", "m", restart=True),
         service=Service(("make", "api-stop"), ("ssh", "-p", "2222", "gw", " x"), ("cat", "e"), ("tee", "e"), 9.0),
-        activate_with={"ollama": OtherCall("/active", {"server_name": "{provider}", "model": "{model}"})},
-        chat_with=OtherCall("/stream", {"content": "{prompt}", "model": "{model}"}),
+        activate_with={"ollama": OtherCall("/to/{provider}", {"name": "{provider}", "model": "{model}"})},
+        chat_with=OtherCall("/stream", {"content": "{prompt}"}),
         limit_types={"cost": "per_provider", "rate": "rate"},
         env_file=Path("/srv/.env"),
         env_file_stated=True,

@@ -514,6 +514,8 @@ def _event(name: str, data: str, answer: Answer) -> dict[str, Any]:
     """Return an event's data as a JSON object; events that no completion consists of may hold anything."""
     if name not in {"start", "content", "done", "error"}:
         return {}
+    if name == "error" and not data.startswith("{"):
+        return {"message": data}
     document = _object(data.encode(), f"event {name} of {_size(answer)}") if data else {}
     if name == "content" and not isinstance(document.get("text"), str):
         raise Unreadable("an event of the stream is not of the recorded shape: content without a text")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
+from rollout.loading import fields
 from rollout.loading.fields import Unfit, given, text
 from rollout.units import shown
 
@@ -38,13 +39,29 @@ def template(*allowed: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         if not isinstance(given(value), str):
             raise Unfit(f"text is expected here, not {shown(value)}; put it in quotes if it is meant as text")
-        unknown = next((name for name in _PLACEHOLDER.findall(value) if name not in allowed), None)
-        if unknown is not None:
-            known = " and ".join(f"{{{name}}}" for name in allowed)
-            raise Unfit(f"{shown('{' + unknown + '}')} is no placeholder here; {known} are")
+        _refuse_unknown(value, allowed)
         return str(value)
 
     return read
+
+
+def path(*allowed: str) -> Callable[[Any], str]:
+    """Return a reader of paths in which each of the `allowed` placeholders may stand."""
+
+    def read(value: Any) -> str:
+        found = text(value)
+        fields.path(_PLACEHOLDER.sub("x", found))
+        _refuse_unknown(found, allowed)
+        return found
+
+    return read
+
+
+def _refuse_unknown(value: str, allowed: Collection[str]) -> None:
+    unknown = next((name for name in _PLACEHOLDER.findall(value) if name not in allowed), None)
+    if unknown is not None:
+        known = " and ".join(f"{{{name}}}" for name in allowed)
+        raise Unfit(f"{shown('{' + unknown + '}')} is no placeholder here; write {known}, or no braces")
 
 
 def _argument(item: Any) -> str:

@@ -5,7 +5,7 @@ Every key is optional here: what a file must say is judged with the rest, so tha
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -199,6 +199,7 @@ class PathsForm(Form):
     provider_health: ProviderPath = None
     alerts: CallPath = None
     governance: CallPath = None
+    limits: CallPath = None
     chat: CallPath = None
     audit: CallPath = None
     system_status: CallPath = None
@@ -251,7 +252,7 @@ class OtherActivation(WholeForm):
     example = '{path: /api/v1/system/llm-servers/active, body: {server_name: "{provider}", model: "{model}"}}'
     needed = ("path", "body")
 
-    path: CallPath = None
+    path: Annotated[str | None, BeforeValidator(calls.path("provider", "model"))] = None
     body: Annotated[
         dict[str, Annotated[str, BeforeValidator(calls.template("provider", "model"))]] | None,
         BeforeValidator(fields.mapping('{server_name: "{provider}", model: "{model}"}')),
@@ -259,7 +260,7 @@ class OtherActivation(WholeForm):
 
     @model_validator(mode="after")
     def _sends_the_model(self) -> Self:
-        if self.body is not None and not any("{model}" in text for text in self.body.values()):
+        if self.path and self.body is not None and not _mentions("{model}", self.path, self.body):
             raise ValueError(
                 "sends no model, which the gateway would reset; put {model} in its body, "
                 'such as `{server_name: "{provider}", model: "{model}"}`'
@@ -275,13 +276,13 @@ class OtherChat(WholeForm):
 
     path: CallPath = None
     body: Annotated[
-        dict[str, Annotated[str, BeforeValidator(calls.template("provider", "model", "prompt"))]] | None,
+        dict[str, Annotated[str, BeforeValidator(calls.template("prompt"))]] | None,
         BeforeValidator(fields.mapping('{content: "{prompt}"}')),
     ] = None
 
     @model_validator(mode="after")
     def _sends_the_prompt(self) -> Self:
-        if self.body is not None and not any("{prompt}" in text for text in self.body.values()):
+        if self.body is not None and not _mentions("{prompt}", "", self.body):
             raise ValueError('sends no prompt; put {prompt} in its body, such as `{content: "{prompt}"}`')
         return self
 
@@ -349,3 +350,7 @@ class PolicyForm(Form):
     precheck_max_age: Seconds = None
     outside_window: Annotated[str | None, BeforeValidator(fields.choice("warn", "block"))] = None
     confirm_within: Seconds = None
+
+
+def _mentions(placeholder: str, path: str, body: Mapping[str, str]) -> bool:
+    return any(placeholder in text for text in (path, *body.values()))

@@ -94,7 +94,7 @@ class Sandbox:
         self._clock = SystemClock()
         self._instance = options.instance or uuid.uuid4().hex
         # A restart amid a change must not make the process forget that it is to stay.
-        self._in_flight = remembered(options.directory).in_flight
+        self._in_flight = False
         self._last_request = self._clock.monotonic()
         settings = options.settings
         same = tuple(name for name in settings.deviations if name not in SPARES_TWIN)
@@ -141,8 +141,10 @@ class Sandbox:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         await self._server.serve([listener])
-        for keeper in (self._gateway, self._twin, *self._requests):
-            keeper.keep()
+        for gateway in (self._gateway, self._twin):
+            gateway.keep()
+        for requests in self._requests:
+            requests.keep()
 
     @contextlib.asynccontextmanager
     async def _background(self, _app: Starlette) -> AsyncIterator[None]:

@@ -98,6 +98,11 @@ ANSWERS = {
         "recent_fallbacks": [{"from": "openai"}],
         "fallback_policy": {},
     },
+    ("POST", f"{API}/governance/limits"): {
+        "status": "success",
+        "message": "updated",
+        "limit": {"soft_limit_usd": 200, "hard_limit_usd": 250.0},
+    },
     ("POST", f"{API}/chat/completions"): {
         "choices": [{"message": {"role": "assistant", "content": "pong"}}],
         "model": "gpt-4o-2026-08-06",
@@ -129,7 +134,17 @@ def activate(gateway):
         return gateway.activate("openai", "gpt-4o")
 
 
-CALLS = {**READS, "chat": lambda gateway: gateway.chat("ping"), "activate": activate}
+def set_limit(gateway):
+    with gateway.unsealed("APP-3.1"):
+        return gateway.set_limit("cost", "openai", {"soft_limit_usd": 200.0, "hard_limit_usd": 250.0})
+
+
+CALLS = {
+    **READS,
+    "chat": lambda gateway: gateway.chat("ping"),
+    "activate": activate,
+    "set_limit": set_limit,
+}
 
 
 TWO_SECONDS = Timeouts(2.0, 2.0, 2.0)

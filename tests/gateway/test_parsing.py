@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rollout.gateway import parsing
-from rollout.gateway.answers import Connection, Latency
+from rollout.gateway.answers import Activated, Connection, Latency, LimitSet
 from rollout.gateway.transport import Answer
 from tests.gateway.conftest import ALERT, ANSWERS, API, CHECK, CONNECTED, METRICS, provider
 
@@ -18,6 +18,7 @@ PARSERS = {
     ("GET", f"{API}/providers/openai/health"): parsing.provider_health,
     ("GET", f"{API}/alerts"): parsing.alerts,
     ("GET", f"{API}/governance/status"): parsing.governance,
+    ("POST", f"{API}/governance/limits"): parsing.limit_set,
     ("POST", f"{API}/chat/completions"): parsing.completion,
     ("GET", f"{API}/admin/audit"): parsing.audit,
     ("GET", f"{API}/config/runtime"): parsing.runtime_config,
@@ -313,3 +314,98 @@ def test_a_boot_id_may_be_absent():
 )
 def test_the_gateways_own_words_fit_one_line(document, said):
     assert parsing.words(document) == said
+
+
+# A stream of events
+
+
+def streamed(*parts, content_type="text/event-stream; charset=utf-8", end="\n"):
+    text = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in parts)
+    return Answer(200, {"content-type": content_type}, text.replace("\n", end).encode(), 7)
+
+
+START, PONG, DONE = ("start", {}), ("content", {"text": "pong"}), ("done", {})
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("content_type", ["text/event-stream", "Text/Event-Stream; charset=utf-8"])
+def test_a_streams_contents_are_one_completion(content_type, end):
+    answer = streamed(START, PONG, ("content", {"text": " ü\n"}), DONE, content_type=content_type, end=end)
+    read = parsing.completion(answer)
+    assert (read.content, read.model, read.provider, read.total_tokens, read.elapsed_ms) == (
+        "pong ü\n", None, None, 0, 7,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("event", ["start", "done"])
+def test_a_stream_that_names_who_answered_is_taken_at_its_word(event):
+    said = (event, {"model": "gpt-4o", "provider": "openai"})
+    read = parsing.completion(
+        streamed(*(said if name == event else (name, data) for name, data in (START, PONG, DONE)))
+    )
+    assert (read.content, read.model, read.provider) == ("pong", "gpt-4o", "openai")
+
+
+def test_a_stream_without_content_is_an_empty_completion():
+    assert parsing.completion(streamed(START, DONE)).content == ""
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ((START, PONG), "broke off: its last, done, never came (events: start, content; text/event-stream, "),
+        ((), "the answer is a stream of events that broke off: its last, done, never came (events: none; "),
+        ((START, ("ping", {}), PONG, PONG), "(events: start, ping, content; "),
+        ((START, ("error", {"code": "x", "message": "no\nroute"})), "the stream of events says error: x: no route"),
+        ((START, PONG, ("error", {}), DONE), "the stream of events says error: no reason given"),
+        ((START, PONG, DONE, ("error", {"message": "late"})), "the stream of events says error: late"),
+        ((START, ("content", {}), DONE), "content without a text"),
+        ((START, ("content", {"text": 7}), DONE), "content without a text"),
+        ((START, ("content", ["pong"]), DONE), "a JSON list, not an object"),
+    ],
+)
+def test_a_stream_that_is_no_complete_answer_is_named_for_what_it_is(parts, says):
+    with pytest.raises(parsing.Unreadable) as caught:
+        parsing.completion(streamed(*parts))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'event: content\ndata: {"text": "po', "JSON is cut off (event content of text/event-stream, 33 bytes)"),
+        (b'event: content\ndata: {"text": NaN}\n\n', "not valid JSON"),
+        (b"event: error\ndata: out of memory\n\n", "says error: out of memory"),
+        (b"event: content\ndata: \xff\n\n", "not UTF-8"),
+        (b"", "broke off"),
+    ],
+)
+def test_half_a_stream_is_no_completion(body, says):
+    assert says in refusal(parsing.completion, body, "text/event-stream")
+
+
+@pytest.mark.parametrize(
+    "body", [b"event: done\n", b"event: done", b"event:done\ndata\n\n", b": hello\nevent: done\n\n"]
+)
+def test_the_end_of_a_stream_counts_however_briefly_it_is_said(body):
+    assert parsing.completion(answer(body, "text/event-stream")).content == ""
+
+
+# What a write claims
+
+
+@pytest.mark.parametrize("parse", [parsing.limit_set, lambda answer: parsing.activated_otherwise(answer, "o", "m")])
+@pytest.mark.parametrize("status", ["pending", "ok", "Success", ""])
+def test_a_write_that_does_not_say_success_is_none(parse, status):
+    assert f"its status is '{status}', not 'success'" in refusal(parse, {"status": status, "limit": {}})
+
+
+def test_the_limits_of_the_scope_are_read_and_its_usage_is_not():
+    body = {"status": "success", "limit": {"hard_limit_usd": 5, "max_tokens_per_minute": 9, "current_usage_usd": "?"}}
+    assert parsing.limit_set(answer(body)) == LimitSet({"hard_limit_usd": 5, "max_tokens_per_minute": 9})
+
+
+def test_another_calls_claim_is_its_own_where_it_makes_one():
+    body = {"status": "success", "provider": "ollama", "model": "gemma3:1b", "message": "ok"}
+    assert parsing.activated_otherwise(answer(body), "ollama", "gemma3:4b") == Activated("ollama", "gemma3:1b", "ok")

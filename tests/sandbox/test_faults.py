@@ -77,6 +77,23 @@ def set_faults(http: httpx.Client, *faults: dict[str, Any]) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def test_a_fault_acts_only_while_the_configuration_says_so(api: httpx.Client, fake_clock: FakeClock):
+    """So that a bad value of the `.env` file can do harm, and putting it back heals."""
+    config = {"MAX_CONTEXT_TOKENS": "4000"}
+    bad = {"MAX_CONTEXT_TOKENS": "8000", "AI_MODE": "LOCAL"}
+    faults = Faults([Fault("openai", status="offline", when=bad)], fake_clock, config)
+    assert offline_at(faults, fake_clock, 0) == [False]
+    config["MAX_CONTEXT_TOKENS"] = "8000"
+    assert offline_at(faults, fake_clock, 1) == [False]
+    config["AI_MODE"] = "LOCAL"
+    assert offline_at(faults, fake_clock, 2) == [True]
+    set_faults(api, {"provider": "vllm", "status": "offline", "when": {"ACTIVE_PROVIDER": "openai"}})
+    status = "/api/v1/providers/vllm/status"
+    assert api.get(status).json()["connection_status"]["status"] == "connected"
+    api.post("/api/v1/providers/openai/activate")
+    assert api.get(status).json()["connection_status"]["status"] == "offline"
+
+
 def test_latency_is_added_to_completions_only(api: httpx.Client):
     set_faults(api, {"provider": "ollama", "latency_ms": 300})
     assert ask(api).elapsed.total_seconds() >= 0.3

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -21,7 +21,6 @@ from rollout.sandbox.settings import SandboxSettings
 from .conftest import Started, client, eventually
 
 COMMAND = [sys.executable, "-m", "rollout.sandbox"]
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run(*arguments: object, code: int = 0, **env: str) -> str:
@@ -78,7 +77,7 @@ def test_a_running_gateway_is_not_passed_off_as_one_with_other_options(directory
     assert "already, at http" in run("start", "--dir", directory, "--users-per-s", "3", code=4)
 
 
-def test_a_start_keeps_port_settings_token_and_idle_time(directory: Path, launch: Started):
+def test_a_start_keeps_port_settings_token_and_idle_time(directory: Path):
     """Faults of the settings too; the token itself is in no file."""
     settings = SandboxSettings(users_per_s=0, faults=(Fault("vllm", status="offline"),), seed=3)
     env = {"SANDBOX_TOKEN": "s3cret-of-the-test"}
@@ -130,15 +129,19 @@ def edit(directory: Path, old: str, new: str) -> None:
 def test_a_restart_reads_the_env_file_anew(directory: Path):
     """A new key, another active provider and model, and a key that the provider does not accept."""
     run("start", "--dir", directory, "--users-per-s", "0")
-    edit(directory, "ACTIVE_PROVIDER=ollama\nLLM_MODEL_NAME=gemma3:4b", "ACTIVE_PROVIDER=google\nLLM_MODEL_NAME=gemini-2.5-pro")
+    edit(
+        directory,
+        "ACTIVE_PROVIDER=ollama\nLLM_MODEL_NAME=gemma3:4b",
+        "ACTIVE_PROVIDER=google\nLLM_MODEL_NAME=gemini-2.5-pro",
+    )
     edit(directory, "sk-demo-made-up-for-the-sandbox-cdef", "revoked")
     with (directory / ".env").open("a") as file:
-        file.write("MY_NEW_KEY=8000\n")
+        file.write("MY_NEW_SETTING=8000\n")
     run("restart", "--dir", directory)
     with http(directory) as api:
         assert api.get("/api/v1/providers").json()["active_provider"] == "google"
         config = api.get("/api/v1/config/runtime").json()
-        assert (config["config"]["MY_NEW_KEY"], config["config_sources"]["MY_NEW_KEY"]) == ("8000", "env")
+        assert (config["config"]["MY_NEW_SETTING"], config["config_sources"]["MY_NEW_SETTING"]) == ("8000", "env")
         assert config["config"]["LLM_MODEL_NAME"] == "gemini-2.5-pro"
         preflight = api.post("/api/v1/providers/openai/preflight").json()
         assert preflight["checks"]["credentials"] == {
@@ -173,8 +176,7 @@ def test_a_gateway_that_no_longer_answers_is_stopped_all_the_same(directory: Pat
 def test_a_restart_amid_a_change_forgets_neither_the_requests_nor_that_it_is_to_stay(directory: Path):
     """Nor when a provider was activated, by which faults go."""
     run("start", "--dir", directory, "--users-per-s", "0")
-    fault = {"provider": "openai", "since": "activation", "status": "offline"}
-    settings = SandboxSettings(users_per_s=0, faults=(Fault(**fault),))
+    settings = SandboxSettings(users_per_s=0, faults=(Fault("openai", since="activation", status="offline"),))
     (directory / "mine.json").write_text(json.dumps(settings.to_mapping()))
     run("restart", "--dir", directory, "--settings", directory / "mine.json")
     with http(directory, **{"X-User": "alice"}) as api:

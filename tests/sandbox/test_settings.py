@@ -25,7 +25,17 @@ def test_nothing_given_means_the_defaults():
 def test_settings_survive_the_way_through_json():
     settings = SandboxSettings(
         users_per_s=5,
-        faults=(Fault("openai", since="activation", after_s=2, for_s=3, latency_ms=400, calls=("chat", "alerts")),),
+        faults=(
+            Fault(
+                "openai",
+                since="activation",
+                after_s=2,
+                for_s=3,
+                latency_ms=400,
+                calls=("chat", "alerts"),
+                when={"A": "b"},
+            ),
+        ),
         limits={"provider:openai": {"soft_limit_usd": 1.0, "hard_limit_usd": 2.0}},
         usd_per_1k_tokens={"openai": 3.0},
         initial="openai:gpt-4o",
@@ -90,6 +100,8 @@ def test_settings_that_are_no_mapping_are_refused(raw: object):
         {"provider": "openai", "calls": [["chat"]], "hang": True},
         {"provider": "openai", "latency_ms": float("inf")},
         {"provider": "openai", "for_s": 0, "hang": True},
+        {"provider": "openai", "when": {"MAX_CONTEXT_TOKENS": 8000}, "hang": True},
+        {"provider": "openai", "when": "always", "hang": True},
         {"provider": "openai"},
     ],
 )

@@ -206,6 +206,19 @@ def test_a_limit_that_is_not_given_stays_as_it_is(api: httpx.Client):
     assert answer.json()["limit"] == {"soft_limit_usd": 3.0, "hard_limit_usd": 5.0}
 
 
+def test_rate_limits_are_set_per_scope_and_move_no_others(api: httpx.Client):
+    before = api.get("/api/v1/governance/status").json()
+    limit = {"max_requests_per_minute": 120, "max_tokens_per_minute": 50_000}
+    answer = api.post("/api/v1/governance/limits", json={"limit_type": "rate", "scope": "provider:google", **limit})
+    assert answer.json()["limit"] == limit
+    after = api.get("/api/v1/governance/status").json()
+    assert {key: after["rate_limits"]["provider:google"][key] for key in limit} == limit
+    assert after["rate_limits"]["global"] == before["rate_limits"]["global"]
+    assert after["cost_limits"] == before["cost_limits"]
+    zero = {"limit_type": "rate", "scope": "provider:google", "max_requests_per_minute": 0}
+    assert api.post("/api/v1/governance/limits", json=zero).status_code == 422
+
+
 def test_limits_that_make_no_sense_are_refused_as_recorded(api: httpx.Client):
     before = api.get("/api/v1/governance/status").json()["cost_limits"]
     path, scope = "/api/v1/governance/limits", {"limit_type": "cost", "scope": "openai"}
