@@ -1,9 +1,9 @@
 """(b) How long a breach waits for its way back: from the look that confirms it to the activation that takes it back.
 
 The runs are in this process, without pytest around them: a rollout is opened, backed up, applied and watched, all on
-the code paths of a real one, with a real journal, over HTTP, and the new provider goes offline in its window. Both
-moments are the gateway's own, the arrival of a request: that of the status look that confirms the breach, a little
-before its answer, and that of the activation.
+the code paths of a real one, with a real journal, over HTTP, and the new provider degrades in its window (MON-1). The
+first moment is the end of the look that decided, from the journal; the second is the activation's arrival, from the
+gateway's own list of requests. Both are this machine's clock, in milliseconds.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ import io
 import math
 import os
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from bench.table import Row
 from rollout import prechecks
 from rollout.backup import take
 from rollout.changes import apply
 from rollout.clauses import PHASES
-from rollout.clock import StopFlag, SystemClock, stamp
+from rollout.clock import StopFlag, SystemClock
 from rollout.evidence import guard
 from rollout.options import Options
 from rollout.progress import Progress
 from rollout.record import Decision, Kind
 from rollout.session import open_session
+from rollout.triggers import Verdict
+from rollout.workspace import Rollout
 from tests.support.runs import ROOT, Lab
 
 LIMIT_MS = 100.0
@@ -38,7 +39,7 @@ HEALTHY_S = 0.3
 
 
 def measure(folder: Path, runs: int) -> list[Row]:
-    """Return the reaction's P99 over so many rollouts, each taken back because its provider went offline.
+    """Return the reaction's P99 over so many rollouts, each taken back because its provider degraded.
 
     Args:
         folder: an empty directory.
@@ -56,7 +57,7 @@ def measure(folder: Path, runs: int) -> list[Row]:
     return [
         Row(
             "b",
-            f"from the look that confirms a breach to the rollback's activation, {runs} rollouts, in process",
+            f"from the answer that confirms a breach to the rollback's activation, {runs} rollouts, in process",
             f"P99 {p99_ms:.0f} ms, median {statistics.median(took_ms):.0f} ms",
             f"<= {LIMIT_MS:g} ms",
             met=p99_ms <= LIMIT_MS,
@@ -65,16 +66,15 @@ def measure(folder: Path, runs: int) -> list[Row]:
 
 
 def _one(lab: Lab) -> float:
-    began = stamp(SystemClock().now())
     # Set anew, so that it counts from this rollout's activation.
-    lab.faults({"provider": "openai", "status": "offline", "since": "activation", "after_s": HEALTHY_S})
+    lab.faults({"provider": "openai", "status": "degraded", "since": "activation", "after_s": HEALTHY_S})
     with _baking(lab) as progress, contextlib.redirect_stdout(io.StringIO()):
-        watched = progress.bake()
+        breach = progress.bake().breach
         closed = progress.closed
-    if watched.breach is None or closed is None or closed.decision is not Decision.ROLLED_BACK:
-        raise RuntimeError(f"not rolled back: {watched.breach}, {closed}")
-    seen = [each for each in lab.direct.get("/sandbox/requests").json() if each["at"] >= began]
-    return _reaction_ms(seen)
+        if breach is None or closed is None or closed.decision is not Decision.ROLLED_BACK:
+            raise RuntimeError(f"not rolled back: {breach}, {closed}")
+        answered = _answered_at(progress.session.rollout, breach)
+    return (_taken_back_at(lab, answered) - answered).total_seconds() * 1000
 
 
 @contextmanager
@@ -108,8 +108,15 @@ def _baking(lab: Lab) -> Iterator[Progress]:
         progress.let_go()
 
 
-def _reaction_ms(seen: Sequence[Mapping[str, Any]]) -> float:
-    back = next(n for n, each in enumerate(seen) if each["path"].endswith("/ollama/activate"))
-    look = next(each for each in reversed(seen[:back]) if each["path"].endswith("/openai/status"))
-    passed = datetime.fromisoformat(seen[back]["at"]) - datetime.fromisoformat(look["at"])
-    return passed.total_seconds() * 1000
+def _answered_at(rollout: Rollout, breach: Verdict) -> datetime:
+    """Return when the answer was complete that the deciding sample was taken from."""
+    samples = [entry.body for entry in rollout.journal.entries(rollout.id, Kind.SAMPLE)]
+    deciding = next(body for body in samples if (body["at"], body["source"]) == (breach.at, breach.source))
+    return datetime.fromisoformat(deciding["at"]) + timedelta(seconds=deciding.get("took_s", 0.0))
+
+
+def _taken_back_at(lab: Lab, after: datetime) -> datetime:
+    """Return when the gateway received the activation that took the change back."""
+    seen = lab.direct.get("/sandbox/requests").json()
+    back = (datetime.fromisoformat(each["at"]) for each in seen if each["path"].endswith("/ollama/activate"))
+    return next(at for at in back if at > after)

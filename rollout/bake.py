@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rollout.backup import recorded
 from rollout.errors import NotCleared
-from rollout.gateway.answers import Latency, Metrics
+from rollout.gateway.answers import ConnectionTest, Latency, Metrics
 from rollout.monitor import Watched, watch
 from rollout.record import Kind, Record
 from rollout.samples import Baseline, Context, Name, Sample
@@ -100,7 +100,10 @@ def bake(rollout: Rollout, view: View) -> Watched:
         rollout.hold_lease(LEASE_S / 2)
         if sample.error is not None or sample.reading or sample.source not in _QUIET:
             rollout.write(Kind.SAMPLE, **sample.record())
-        view.sample(sample)
+        view.sample(_without_secrets(sample, rollout))
+
+    def show(verdicts: tuple[Verdict, ...], watched_s: float) -> None:
+        view.verdicts(tuple(_redacted(verdict, rollout) for verdict in verdicts), watched_s)
 
     watched = watch(
         sources,
@@ -109,7 +112,12 @@ def bake(rollout: Rollout, view: View) -> Watched:
         stop=rollout.stop,
         window_s=rollout.scenario.monitor.window_s,
         on_sample=keep,
-        on_verdicts=view.verdicts,
+        on_verdicts=show,
+    )
+    watched = replace(
+        watched,
+        breach=watched.breach and _redacted(watched.breach, rollout),
+        verdicts=tuple(_redacted(verdict, rollout) for verdict in watched.verdicts),
     )
     # Side by side: a breach must not wait for the disk seven times.
     rollout.write_all(Kind.VERDICT, [_deciding(verdict, watched) for verdict in watched.verdicts])
@@ -120,6 +128,20 @@ def abort_asked(rollout: Rollout) -> str | None:
     """Return why an operator asked for an abort, from anywhere the journal is reachable; None if nobody did."""
     asked = rollout.journal.entries(rollout.id, Kind.ABORT)
     return f"{asked[0].body['by']}: {asked[0].body['reason']}" if asked else None
+
+
+def _redacted(verdict: Verdict, rollout: Rollout) -> Verdict:
+    # A gateway may say anything in an alert or a message, and people are shown the verdict.
+    text = rollout.redactor.text
+    value = text(verdict.value) if isinstance(verdict.value, str) else verdict.value
+    return replace(verdict, value=value, message=text(verdict.message))
+
+
+def _without_secrets(sample: Sample, rollout: Rollout) -> Sample:
+    tested = sample.reading
+    if not isinstance(tested, ConnectionTest):
+        return sample
+    return replace(sample, reading=replace(tested, message=rollout.redactor.text(tested.message)))
 
 
 def _deciding(verdict: Verdict, watched: Watched) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import allure
 import allure_commons
 from allure_commons.model2 import Status
 
+from rollout.canonical import plain
 from rollout.clauses import CLAUSES, Clause
 from rollout.redaction import Redactor
 from rollout.workspace import Rollout
@@ -66,8 +67,9 @@ class Show:
         self._redactor = redactor
 
     def json(self, name: str, value: Any) -> None:
-        """Attach a value as JSON."""
-        text = json.dumps(self._redactor.value(value), indent=2, ensure_ascii=False, default=str)
+        """Attach a value, a record included, as JSON."""
+        # Made plain first: the redaction does not look into records.
+        text = json.dumps(self._redactor.value(plain(value)), indent=2, ensure_ascii=False)
         allure.attach(text, name, allure.attachment_type.JSON)
 
     def text(self, name: str, text: str) -> None:

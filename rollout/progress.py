@@ -379,7 +379,10 @@ class Progress:
     def summarise(self, reporter: Any) -> None:
         """Print the closing block, the verdict first, and build the report after it."""
         self._listing.summary(reporter, self.closure(), self._code, self._trouble)
-        reporter.write_line(self._report(reporter))
+        try:
+            reporter.write_line(self._report(reporter))
+        except Exception as error:  # noqa: BLE001 - the verdict is out, and a report that fails must not replace its code
+            reporter.write_line(f"report: none: {error!r}")
 
     def _report(self, reporter: Any) -> str:
         from rollout.report import built, is_installed  # noqa: PLC0415 - after the verdict, nobody waits for it

@@ -11,10 +11,13 @@ from pathlib import Path
 from rollout.clock import stamp
 from rollout.closure import WORDS, Closure, take_back
 from rollout.errors import RolloutError, TryLater
-from rollout.journal import Journal
+from rollout.journal import Journal, Lease
 from rollout.record import Decision, Record
 from rollout.session import end_embedded, records, reopened
 from rollout.workspace import Rollout, reconcile
+
+OUR_PROCESSES = ("pytest", "rollout")
+"""What stands on the command line of whatever may hold a lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def _case(journal: Journal, record: Record) -> Case:
         return Case(
             record, stranded=True, why="its lease has run out: its runner and its watchdog are gone", token=token
         )
-    if lease.rollout == record.id and _both_dead(journal, record):
+    if lease.rollout == record.id and _is_dead(journal, lease) and _both_dead(journal, record):
         return Case(record, stranded=True, why="its runner and its watchdog on this host are gone", token=token)
     return Case(record, stranded=False, why=f"{lease.holder} holds it until {stamp(lease.until)}", token=token)
 
@@ -91,6 +94,13 @@ def _both_dead(journal: Journal, record: Record) -> bool:
     if armed is None or armed["host"] != journal.host:
         return False
     return not _lives(armed["runner"], "pytest") and not _lives(armed["pid"], "rollout.watchdog")
+
+
+def _is_dead(journal: Journal, lease: Lease) -> bool:
+    """Tell whether the process that took the lease is gone; one on another host is not known to be."""
+    run, _, host = lease.holder.rpartition("@")
+    pid = run.rpartition("-")[2]
+    return host == journal.host and pid.isdecimal() and not any(_lives(int(pid), name) for name in OUR_PROCESSES)
 
 
 def _lives(pid: int, what: str) -> bool:

@@ -34,7 +34,7 @@ class Rollout:
 
     Attributes:
         id: the rollout's id, a folder's name below the reports.
-        run: this process's part of it, ``precheck-20261123-120000``.
+        run: this process's part of it, ``20261123-120000-precheck-4711``; it ends with the process's id.
         scenario: what is asked.
         target: where; its `url` is the effective one.
         policy: what the environment demands.
@@ -145,7 +145,8 @@ class Rollout:
         Raises:
             LeaseHeld: another rollout holds the target, or, with `after`, somebody has taken it since that token.
         """
-        self.lease = self.journal.acquire(self.place, self.id, self.run, LEASE_S, after=after)
+        holder = f"{self.run}@{self.journal.host}"
+        self.lease = self.journal.acquire(self.place, self.id, holder, LEASE_S, after=after)
 
     def claim(self) -> None:
         """Take the lease for a run: nobody holds the target, or this rollout's last run has handed over to this one.

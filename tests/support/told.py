@@ -13,7 +13,7 @@ from rollout.clauses import CLAUSES, PHASES, planned
 from rollout.evidence import epic_of, row_labels
 from rollout.plan import left_out, plan
 from rollout.record import Decision, Kind
-from rollout.report.build import collect
+from rollout.report.assembly import collect
 from rollout.report.story import Story, tell
 from tests.support.rollouts import OLD, rollout_in
 

@@ -32,6 +32,12 @@ class Course:
         """Whether it rolls back."""
         return self.name == "rolled back"
 
+    @property
+    def way_back(self) -> int:
+        """The number of the way back's first request."""
+        last = max(n for n, name in enumerate(self.requests) if name.endswith("activate"))
+        return last + 1 - len(("providers", "config/runtime", "alerts", "providers", "config/runtime"))
+
 
 def undisturbed(zygote: Zygote, folder: Path, *, breach: bool) -> Course:
     """Run once without harm, and return what there is to harm."""
@@ -76,7 +82,7 @@ def _both(course: Course, number: int) -> Work:
             bench.settle()
             code = bench.recover()
             assert code in {0, 10}, f"recover answered {code}\n{bench.output}"
-            settled(bench, None)
+            settled(bench, None, lease_may_run_out=True)
 
     return work
 

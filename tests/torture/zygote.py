@@ -223,10 +223,10 @@ def _become(order: dict[str, Any]) -> int:
 
 
 def _pytest(args: list[str]) -> int:
-    import pytest
+    from _pytest.config import _console_main
 
     sys.argv = ["pytest", *args]
-    return int(pytest.console_main())
+    return int(_console_main())
 
 
 def _rollout(args: list[str]) -> int:

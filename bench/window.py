@@ -1,0 +1,191 @@
+"""(c) What a long window costs the runner: three hours at the procedure's own paces, with the clock injected.
+
+`rollout.bake.bake` itself, with all its sources and triggers, its plain view, and a real SQLite journal that every
+sample is written to. Only the gateway answers from memory, and the looks run in place: threads and a simulated clock
+do not mix. Waiting for the disk is not CPU time.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import cast
+from unittest.mock import patch
+
+from bench.table import Row
+from rollout.backup import Backup
+from rollout.bake import bake
+from rollout.clock import StopFlag
+from rollout.gateway.answers import Connection, Metrics
+from rollout.gateway.client import Gateway
+from rollout.journal import Journal
+from rollout.monitor import watch
+from rollout.policy import Policy
+from rollout.record import Kind
+from rollout.redaction import Redactor
+from rollout.scenario import Monitor, Scenario
+from rollout.view import Heading, view_for
+from rollout.workspace import Rollout
+from tests.support.clocks import SimulatedClock
+from tests.support.windows import BASELINE, NEW, OLD, TARGET, FakeGateway, metrics
+
+POLLS = 1080
+CPU_S = 3.0
+SETTLED_AT = 200
+KIB_PER_POLL = 1.0
+KIB = 1024
+USERS_PER_POLL = 100
+
+
+class Busy(FakeGateway):
+    """A healthy gateway with users.
+
+    Attributes:
+        polls: how often its metrics were read.
+        at: what to do at which of these polls.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing read."""
+        super().__init__()
+        self.polls = 0
+        self.at: dict[int, Callable[[], None]] = {}
+
+    def status(self, provider: str, /) -> Connection:
+        """Return `connection`, and forget the calls so far, which are not what is measured."""
+        self.calls.clear()
+        return super().status(provider)
+
+    def metrics(self, provider: str, /) -> Metrics:
+        """Return counters that rise."""
+        self.polls += 1
+        self.at.get(self.polls, _nothing)()
+        self.counters = metrics(self.polls * USERS_PER_POLL)
+        return super().metrics(provider)
+
+
+def measure(folder: Path, polls: int) -> list[Row]:
+    """Return CPU and memory of a window in which the metrics are polled so often; memory is measured in a second one.
+
+    Args:
+        folder: an empty directory.
+        polls: looks at the metrics; every other source is looked at in its proportion.
+
+    Raises:
+        RuntimeError: the window did not hold, so it was not the one to measure.
+    """
+    entries, cpu_s = _cpu(folder / "cpu", polls)
+    settled_at = min(SETTLED_AT, polls // 2)
+    settled, end = _memory(folder / "memory", polls, settled_at)
+    per_poll = (end - settled) / KIB / (polls - settled_at)
+    window = f"a window of {polls} polls of the metrics, {polls * Monitor().metrics_every_s / 3600:.1f} h"
+    return [
+        Row(
+            "c",
+            f"CPU of {window}, {entries} journal entries",
+            f"{cpu_s:.2f} s",
+            f"<= {CPU_S:g} s",
+            met=cpu_s <= CPU_S,
+        ),
+        Row(
+            "c",
+            f"memory from poll {settled_at} to the end",
+            f"{settled / KIB:.0f} -> {end / KIB:.0f} KiB, {per_poll:.2f} KiB a poll",
+            f"<= {KIB_PER_POLL:g} KiB a poll",
+            met=per_poll <= KIB_PER_POLL,
+        ),
+    ]
+
+
+def _cpu(folder: Path, polls: int) -> tuple[int, float]:
+    """Return the number of journal entries and the CPU seconds, all threads."""
+    with _rollout(folder, polls, Busy()) as rollout:
+        began = time.process_time()
+        _watch(rollout)
+        took_s = time.process_time() - began
+        return len(rollout.journal.entries()), took_s
+
+
+def _memory(folder: Path, polls: int, settled_at: int) -> tuple[int, int]:
+    """Return the bytes that Python holds at a poll, and at the window's end."""
+    held: list[int] = []
+    gateway = Busy()
+    gateway.at = {poll: lambda: held.append(_allocated()) for poll in (settled_at, polls)}
+    tracemalloc.start()
+    try:
+        with _rollout(folder, polls, gateway) as rollout:
+            _watch(rollout)
+    finally:
+        tracemalloc.stop()
+    return held[0], held[1]
+
+
+def _watch(rollout: Rollout) -> None:
+    heading = Heading(
+        rollout.id, rollout.target.name, str(OLD), str(NEW), None, rollout.scenario.monitor.window_s
+    )
+    view = view_for(io.StringIO(), heading, rollout.clock)
+    in_place = partial(watch, start=lambda look: look())
+    with patch("rollout.bake.watch", in_place):
+        watched = bake(rollout, view)
+    view.close()
+    if not watched.passed:
+        raise RuntimeError(f"the window did not hold: {watched.verdicts}")
+
+
+@contextmanager
+def _rollout(folder: Path, polls: int, gateway: Busy) -> Iterator[Rollout]:
+    """Give a rollout whose change is applied, as its journal tells it."""
+    folder.mkdir()
+    log = folder / "backend.log"
+    log.write_text("12:00:00 | INFO     | main:start - up\n", encoding="utf-8")
+    clock, redactor, monitor = SimulatedClock(), Redactor(), Monitor()
+    monitor = replace(monitor, window_s=polls * monitor.metrics_every_s - 1)
+    with Journal.open(str(folder / "journal.sqlite"), clock=clock, redact=redactor.value) as journal:
+        rollout = Rollout(
+            id="bench",
+            run="bench-monitor",
+            scenario=Scenario("bench", "bench", TARGET.name, (NEW,), "bench", monitor=monitor),
+            target=replace(TARGET, log_file=log),
+            policy=Policy("sandbox"),
+            digest="0" * 64,
+            folder=folder,
+            journal=journal,
+            gateway=cast(Gateway, gateway),
+            clock=clock,
+            stop=StopFlag(),
+            redactor=redactor,
+        )
+        rollout.write(Kind.BACKUP, **_BACKUP.record())
+        rollout.write(Kind.BASELINE, **BASELINE.record())
+        rollout.take_lease()
+        yield rollout
+
+
+def _allocated() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+_BACKUP = Backup(
+    taken_at="2026-11-23T12:00:00.000Z",
+    previous=OLD,
+    reported_as=OLD.provider,
+    config={},
+    cost_limits={},
+    rate_limits={},
+    files={},
+    digests={},
+    env=None,
+)

@@ -1,0 +1,64 @@
+"""Somebody who opens a report in a browser, and reads it from the top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, Locator, Route, expect
+
+INSIDE = ("file:", "data:", "blob:", "about:")
+
+
+class Reader:
+    """Opens pages from disk, without a network, and notes what they ask of it.
+
+    Attributes:
+        outside: the URLs of every request that left the file.
+        complaints: what the page said on the browser's console, and its errors.
+        page: the open page.
+    """
+
+    def __init__(self, context: BrowserContext) -> None:
+        """Prepare; every request to the outside is noted and answered with nothing."""
+        self.outside: list[str] = []
+        self.complaints: list[str] = []
+        context.route("**/*", self._note)
+        self.page = context.new_page()
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _note(self, route: Route) -> None:
+        if route.request.url.startswith(INSIDE):
+            route.continue_()
+            return
+        self.outside.append(route.request.url)
+        route.abort()
+
+    def open(self, report: Path) -> None:
+        """Open a report from disk and wait for its tree."""
+        self.page.goto(report.as_uri())
+        expect(self.page.get_by_test_id("tree-section").first).to_be_visible(timeout=30_000)
+
+    @property
+    def title(self) -> str:
+        """The largest words of the page."""
+        return self.page.get_by_test_id("report-title").inner_text()
+
+    def rows(self) -> list[str]:
+        """Return the names of all rows of the tree, as they are open now, and of the groups."""
+        return [text.replace("\n", " ") for text in self.page.get_by_test_id("tree-leaf").all_inner_texts()]
+
+    def row(self, words: str) -> Locator:
+        """Return the row with these words."""
+        return self.page.get_by_test_id("tree-leaf").filter(has_text=words)
+
+    def read(self, words: str) -> str:
+        """Open the row with these words, and return everything that stands there."""
+        self.row(words).last.click()
+        expect(self.page.get_by_text("Overview", exact=True)).to_be_visible()
+        return self.page.get_by_test_id("base-layout").inner_text()
+
+    @property
+    def description(self) -> Locator:
+        """The open row's description; it stands in a frame of its own."""
+        return self.page.frame_locator("[data-testid=test-result-description-frame]").locator("body")

@@ -1,0 +1,182 @@
+"""The report opens from disk, asks nothing of any network, and is understood at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from playwright.sync_api import expect
+
+from rollout.report import build, node
+from rollout.report.assembly import collect
+from tests.browser.reader import Reader
+from tests.support.told import BREACH, Told, kept, rolled_back
+
+
+def report(told: Told) -> Path:
+    return build(told.rollout.journal, told.rollout.id, told.rollout.folder, os.environ)
+
+
+@pytest.fixture(scope="module")
+def taken_back(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with rolled_back(tmp_path_factory.mktemp("rolled-back")) as told:
+        return report(told)
+
+
+@pytest.fixture(scope="module")
+def stayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with kept(tmp_path_factory.mktemp("kept")) as told:
+        return report(told)
+
+
+@contextmanager
+def eavesdropper() -> Iterator[tuple[str, list[str]]]:
+    """Listen on loopback; give the URL and the list of what was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+# Silence
+
+
+def test_the_report_asks_nothing_of_any_network(reader: Reader, taken_back: Path) -> None:
+    reader.open(taken_back)
+    reader.read("ROLLED BACK")
+    expect(reader.description).to_contain_text("Kept?")
+    assert reader.outside == []
+
+
+def test_the_generators_own_page_would_have_asked(reader: Reader, tmp_path: Path) -> None:
+    """The counter above counts: the page as generated calls Google."""
+    with Told(tmp_path) as told:
+        told.begins("run-1", "precheck")
+        told.phase("run-1", "precheck")
+        work = tmp_path / "work"
+        work.mkdir()
+        page = node.generate(*collect(told.story, tmp_path, work, {}), os.environ)
+    reader.open(page)
+    reader.page.wait_for_load_state()
+    assert any("googletagmanager" in url for url in reader.outside)
+
+
+def test_evidence_cannot_make_the_report_ask(reader: Reader, tmp_path: Path) -> None:
+    """A provider's answer is evidence, and may be written by anybody."""
+    with eavesdropper() as (url, asked):
+        told = Told(tmp_path)
+        told.begins("run-1", "precheck")
+        told.outcome("run-1", "PRE-1.1", "failed", "no")
+        evil = f'<img src="{url}/description"><script src="{url}/script"></script><style>@import "{url}/style"</style>'
+        attachment = {"name": "evil", "source": "evil.html", "type": "text/html"}
+        told.write("run-1", "evil.html", evil)
+        told.result("run-1", "PRE-1.1", "failed", "no", descriptionHtml=evil, attachments=[attachment])
+        with told:
+            reader.open(report(told))
+        reader.read("PRE-1.1")
+        reader.page.get_by_text("evil", exact=True).first.click()
+        reader.page.wait_for_timeout(500)
+        assert asked == []
+    assert reader.outside == []
+
+
+def test_the_page_complains_of_nothing(reader: Reader, taken_back: Path) -> None:
+    """What keeps it silent does not break it."""
+    reader.open(taken_back)
+    reader.read("ROLLED BACK")
+    expect(reader.description).to_contain_text("Kept?")
+    assert reader.complaints == []
+
+
+# First sight
+
+
+def test_the_verdict_is_the_first_thing_to_be_seen(reader: Reader, taken_back: Path) -> None:
+    reader.open(taken_back)
+    assert reader.title == "ROLLED BACK, verified: ollama:gemma3:4b → openai:gpt-4o on t"
+    reader.page.wait_for_timeout(1500)
+    expect(reader.page.get_by_test_id("report-title")).to_be_in_viewport()
+
+
+def test_what_went_wrong_and_what_was_not_run_is_open_at_first_sight(reader: Reader, taken_back: Path) -> None:
+    reader.open(taken_back)
+    expect(reader.row("MON-2 The error rate")).to_contain_text(BREACH)
+    expect(reader.row("ROLLED BACK, verified: MON-2")).to_be_visible()
+    not_run = [row for row in reader.rows() if "NOT RUN: MON-2 ended the window" in row]
+    assert len(not_run) == 6
+
+
+def test_a_kept_change_shows_its_phases_and_its_closure_at_first_sight(reader: Reader, stayed: Path) -> None:
+    reader.open(stayed)
+    expect(reader.row("KEPT: every clause of the plan passed")).to_be_visible()
+    for phase in ("1 Precheck", "2 Apply", "3 Verify", "4 Monitor", "5 Closure"):
+        expect(reader.page.get_by_test_id("tree-section").filter(has_text=phase).first).to_be_visible()
+
+
+def test_the_tree_goes_from_rollout_to_phase_to_clause(reader: Reader, taken_back: Path) -> None:
+    reader.open(taken_back)
+    groups = [text.split("\n")[0] for text in reader.page.get_by_test_id("tree-section-title").all_inner_texts()]
+    assert groups == [
+        "ROLLED BACK, verified · openai:gpt-4o · r-1",
+        "1 Precheck",
+        "2 Apply",
+        "3 Verify",
+        "4 Monitor",
+        "5 Closure",
+    ]
+
+
+def test_the_closure_has_the_answers_and_the_picture(reader: Reader, taken_back: Path) -> None:
+    reader.open(taken_back)
+    reader.read("ROLLED BACK")
+    for question in ("What", "Kept?", "Why", "When", "Who", "Not run"):
+        expect(reader.description).to_contain_text(question)
+    picture = reader.description.locator("img")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") > 500
+
+
+def test_categories_are_named_in_the_words_of_a_rollout(reader: Reader, taken_back: Path) -> None:
+    reader.open(taken_back)
+    reader.page.get_by_test_id("nav-tab-categories").click()
+    for category in ("Trigger breached", "Rolled back", "Not run"):
+        expect(reader.page.get_by_text(category, exact=True).first).to_be_visible()
+
+
+def test_a_repeated_check_shows_all_of_its_runs(reader: Reader, tmp_path: Path) -> None:
+    with Told(tmp_path) as told:
+        told.begins("run-1", "precheck")
+        told.phase("run-1", "precheck", "PRE-5.4")
+        told.begins("run-2", "precheck")
+        told.phase("run-2", "precheck", "PRE-5.4")
+        reader.open(report(told))
+    expect(reader.row("PRE-5.4 The baseline")).to_have_count(2)
+
+
+def test_the_report_stands_alone(reader: Reader, taken_back: Path, tmp_path: Path) -> None:
+    """It is mailed, and attached to tickets: no other file goes with it."""
+    alone = shutil.copy(taken_back, tmp_path / "attached to a ticket.html")
+    reader.open(Path(alone))
+    reader.read("ROLLED BACK")
+    expect(reader.description.locator("img")).to_be_visible()
+    assert reader.complaints == []

@@ -1,0 +1,206 @@
+"""Break every request: exit code and gateway agree, whatever the gateway says or does not say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rollout.record import Decision
+from tests.support.liar import (
+    JSON,
+    Behaviour,
+    Reply,
+    Visit,
+    answer,
+    delayed,
+    drip_body,
+    effect_without_success,
+    hang,
+    passed_on,
+    raw,
+    refuse,
+)
+from tests.torture.cases import Case, Work
+from tests.torture.kill import Course
+from tests.torture.support import ACTIVATE_S, AFTER_A_WRITE, NEVER_WROTE, SETTLES_WITHIN_S, Bench, agrees, wait_s
+from tests.torture.zygote import Zygote
+
+LATE_S = 5.0
+
+
+def truncated_answer() -> Behaviour:
+    """Forward, and send the first half of the answer's JSON."""
+
+    async def behaviour(visit: Visit) -> None:
+        reply = await visit.forward()
+        await visit.reply(Reply(reply.status, reply.body[: len(reply.body) // 2], reply.content_type))
+
+    return behaviour
+
+
+def wrong_types() -> Behaviour:
+    """Forward, and send the answer with every value of another type."""
+
+    def other(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: other(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return {"0": "a list was here"}
+        return [value] if isinstance(value, str) else "a number was here"
+
+    async def behaviour(visit: Visit) -> None:
+        reply = await visit.forward()
+        await visit.reply(Reply(reply.status, json.dumps(other(json.loads(reply.body or b"{}"))).encode()))
+
+    return behaviour
+
+
+def success_without_effect() -> Behaviour:
+    """Claim success without asking the gateway; a read is answered as it was the first time, whatever has changed."""
+    first: dict[str, Reply] = {}
+
+    async def behaviour(visit: Visit) -> None:
+        path = f"{visit.request.method} {visit.request.path}"
+        if path.endswith("/activate"):
+            provider = visit.request.path.split("/")[-2]
+            body = {"status": "success", "message": "", "provider": provider, "model": visit.request.json["model"]}
+            await visit.reply(Reply(200, json.dumps(body).encode(), JSON))
+            return
+        if path not in first:
+            first[path] = await visit.forward()
+        await visit.reply(first[path])
+
+    return behaviour
+
+
+def effect_late() -> Behaviour:
+    """Say at once that it failed, and do it 5 s later; a read is answered 5 s late."""
+    later = delayed(LATE_S)
+
+    async def behaviour(visit: Visit) -> None:
+        if visit.request.path.endswith("/activate"):
+            await visit.reply(Reply(500, b'{"detail": "Internal Server Error"}'))
+            await delayed(LATE_S, _silently)(visit)
+        else:
+            await later(visit)
+
+    return behaviour
+
+
+async def _silently(visit: Visit) -> None:
+    await visit.forward()
+
+
+FAULTS: dict[str, Callable[[], Behaviour]] = {
+    "refused": refuse,
+    "hanging": hang,
+    "dripping": drip_body,
+    "500": lambda: answer(500, {"detail": "Internal Server Error"}),
+    "429": lambda: answer(429, {"detail": "Too Many Requests", "retry_after_seconds": 0}),
+    "garbage": lambda: raw(b"\x16\x03\x01 this is no HTTP\r\n\r\n"),
+    "truncated": truncated_answer,
+    "wrong types": wrong_types,
+    "success without effect": success_without_effect,
+    "effect without success": effect_without_success,
+    f"effect after {LATE_S:g} s": effect_late,
+}
+
+
+@dataclass(frozen=True)
+class Lie:
+    """One fault at one request.
+
+    Attributes:
+        course: the run that it happens to.
+        number: which of its requests, from 1.
+        fault: a key of `FAULTS`.
+        persists: whether the same call is broken from there on, or this one request only.
+    """
+
+    course: Course
+    number: int
+    fault: str
+    persists: bool
+
+    def __str__(self) -> str:
+        """Read as what happens."""
+        span = "from there on" if self.persists else "once"
+        return f"{self.course.name}: {self.fault} {span} at request {self.number} ({self.course.requests[self.number - 1]})"
+
+
+def cases(course: Course) -> Iterator[Case]:
+    """Return every fault at every request once, and from each call's first request in each stretch on."""
+    for number, name in enumerate(course.requests, start=1):
+        if name.endswith("/sandbox/about") or (course.breach and number < course.way_back):
+            continue  # the suite asks what it talks to; and what comes before the way back is the other course's
+        for fault in FAULTS:
+            yield _case(Lie(course, number, fault, persists=False))
+            if name not in course.requests[max(0, number - 25) : number - 1]:
+                yield _case(Lie(course, number, fault, persists=True))
+
+
+def _case(lie: Lie) -> Case:
+    return Case(str(lie), _work(lie))
+
+
+def _work(lie: Lie) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder, breach=lie.course.breach) as bench:
+            _tell(bench, lie)
+            run = bench.begin()
+            code = run.wait(2 * SETTLES_WITHIN_S)
+            assert "Traceback" not in run.text, run.text
+            bench.settle()
+            if lie.fault.startswith("effect after"):
+                wait_s(LATE_S)
+            _agree(bench, lie, code)
+
+    return work
+
+
+def _tell(bench: Bench, lie: Lie) -> None:
+    behaviour = FAULTS[lie.fault]()
+    if not lie.persists:
+        bench.liar.rule("", behaviour, nth=lie.number)
+        return
+    seen = 0
+
+    async def from_there_on(visit: Visit) -> None:
+        nonlocal seen
+        seen += 1
+        await (behaviour if seen >= nth else passed_on())(visit)
+
+    method, path = lie.course.requests[lie.number - 1].split(" ", 1)
+    nth = lie.course.requests[: lie.number].count(f"{method} {path}")
+    if lie.fault == "success without effect":
+        # A read that is stale is so from its first answer on; a write has to begin where it is told.
+        nth = nth if path.endswith("activate") else 1
+    bench.liar.rule(f"{_pattern(path)}(\\?|$)", from_there_on, method=method)
+
+
+def _pattern(path: str) -> str:
+    twin = path.startswith("/twin")
+    rest = path.removeprefix("/twin").strip()
+    return f"^{'/twin' if twin else ''}/(api/v1/)?{rest.lstrip('/')}"
+
+
+def _agree(bench: Bench, lie: Lie, code: int) -> None:
+    record, now = bench.record(), bench.look()
+    if record is None or not record.wrote:
+        assert not bench.wrote or lie.fault == "429", "a write was sent, and the journal does not know"
+        assert code in NEVER_WROTE, f"exit code {code}, and nothing was written"
+        assert not bench.before.against(now), bench.before.against(now)
+        return
+    assert code in AFTER_A_WRITE, f"exit code {code} after a write\n{bench.output}"
+    assert record.closed is not None, "the verdict is not recorded"
+    wanted = {0: Decision.KEPT, 10: Decision.ROLLED_BACK, 11: Decision.ROLLBACK_FAILED}
+    assert record.decision is wanted[code], f"exit code {code}, but {record.decision}"
+    if code == 11:
+        assert lie.persists, f"11 for a fault that happened once: {record.closed['why']}"
+        return
+    agrees(bench, now, is_kept=code == 0)
+
+
+__all__ = ["ACTIVATE_S", "FAULTS", "cases"]

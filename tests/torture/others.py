@@ -1,0 +1,335 @@
+"""Rivals, intruders, a gateway that restarts, a journal that fails."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rollout.record import Decision
+from tests.support.liar import passed_on
+from tests.support.runs import eventually
+from tests.torture.cases import Case, Work
+from tests.torture.kill import Course
+from tests.torture.support import SETTLES_WITHIN_S, Bench, agrees, held, settled
+from tests.torture.zygote import Zygote
+
+LAST_BEFORE_THE_WINDOW = "/admin/audit"
+Action = Callable[[Bench], object]
+
+
+def rivals(count: int) -> Iterator[Case]:
+    """Return the cases in which so many runs want one target at once."""
+    for same in (True, False):
+        what = "of one content" if same else "of different contents"
+        yield Case(f"rivals: {count} runs {what} at once on one target", _rivals(count, same=same), alone=True)
+
+
+def _rivals(count: int, *, same: bool) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder) as bench:
+            # Whoever comes first is still at it when the last one asks.
+            bench.scenario["monitor"]["window"] = f"{max(3, count)}s"
+            bench.target["timeouts"] = {"read": "20s", "chat": "20s", "activate": "20s"}
+            runs = []
+            for number in range(count):
+                bench.scenario["ticket"] = "LAB-1" if same else f"LAB-{number}"
+                runs.append(bench.begin())
+                eventually(lambda run=runs[-1]: "rollout: " in run.text or run.code is not None, "it has read its files", 60)
+            codes = [run.wait(60 + 8 * count) for run in runs]
+            bench.settle()
+            assert codes.count(0) == 1, f"{codes}\n{bench.output}"
+            assert all(code in {0, 1, 13} for code in codes), f"{codes}\n{bench.output}"
+            for code, run in zip(codes, runs, strict=True):
+                # A run that measures while another one changes may also see that its backup is old by now.
+                assert code != 1 or "changed since the backup" in run.text, run.text
+                assert code != 13 or re.search(r"in flight|is being changed by rollout", run.text), run.text
+            assert codes.count(13) >= count // 2, codes
+            forward = bench.liar.seen("POST", "/openai/activate$")
+            assert len(forward) == 1, f"{len(forward)} activations"
+            now = bench.look()
+            agrees(bench, now, is_kept=True)
+            with bench.journal() as journal:
+                journal.verify()
+                assert journal.holder(bench.liar.url) is None
+
+    return work
+
+
+def intruders() -> Iterator[Case]:
+    """Return the cases in which somebody changes something by hand."""
+    changes: dict[str, Action] = {
+        "provider": lambda bench: bench.activate("vllm", "gemma-3-4b-it"),
+        "model": _another_model,
+        "limits": _other_limits,
+        ".env": _edited_env,
+    }
+    for what, action in changes.items():
+        yield Case(f"intruder: {what} between backup and apply", _before_apply(action))
+        yield Case(f"intruder: {what} between two processes, precheck and apply", _between_processes(action))
+        yield Case(f"intruder: {what} during the bake", _during(action, LAST_BEFORE_THE_WINDOW, breach=False))
+        yield Case(f"intruder: {what} during the rollback, before it writes", _during_the_rollback(action, "before"))
+        yield Case(f"intruder: {what} during the rollback, after it wrote", _during_the_rollback(action, "after"))
+
+
+def _another_model(bench: Bench) -> None:
+    provider = bench.look().active.partition(":")[0]
+    models = {"openai": "gpt-4o-mini", "ollama": "llama3.2:3b"}
+    bench.activate(provider, models[provider])
+
+
+def _other_limits(bench: Bench) -> None:
+    body = {"limit_type": "cost", "scope": "global", "soft_limit_usd": 1.0, "hard_limit_usd": 2.0}
+    bench.direct.post("/api/v1/governance/limits", json=body).raise_for_status()
+
+
+def _edited_env(bench: Bench) -> None:
+    with bench.sandbox.env_file.open("a", encoding="utf-8") as file:
+        file.write("ADDED_BY_HAND=1\n")
+
+
+def _untouched_after(bench: Bench, action: Action) -> Callable[[], None]:
+    """Do the intrusion, and keep what the gateway is then."""
+
+    def act() -> None:
+        action(bench)
+        bench.intruded = bench.look()
+
+    return act
+
+
+def _before_apply(action: Action) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder) as bench:
+            bench.liar.rule("/twin/.*/metrics", held(_untouched_after(bench, action), passed_on()), nth=1)
+            code = bench.begin().wait(SETTLES_WITHIN_S)
+            _refused(bench, code)
+
+    return work
+
+
+def _between_processes(action: Action) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder) as bench:
+            assert bench.begin("-m", "precheck").wait(SETTLES_WITHIN_S) == 0, bench.output
+            _untouched_after(bench, action)()
+            _refused(bench, bench.begin("-m", "apply").wait(SETTLES_WITHIN_S))
+
+    return work
+
+
+def _refused(bench: Bench, code: int) -> None:
+    bench.settle()
+    assert code == 1, f"exit code {code}\n{bench.output}"
+    assert "changed since the backup" in bench.output
+    assert not bench.wrote
+    assert not bench.intruded.against(bench.look())
+
+
+def _during(action: Action, path: str, *, breach: bool) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder, breach=breach) as bench:
+            bench.liar.rule(path, held(_untouched_after(bench, action), passed_on()), nth=1)
+            _hands_off(bench, bench.begin().wait(SETTLES_WITHIN_S))
+
+    return work
+
+
+def _during_the_rollback(action: Action, when: str) -> Work:
+    """Right before the rollback's first look, or right after it has activated the previous provider."""
+
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder, breach=True) as bench:
+            intrude = _untouched_after(bench, action)
+            if when == "after":
+                # The first activation of the previous provider is the proof; the look after the second one is ours.
+                back = bench.liar.rule("/ollama/activate$", passed_on())
+                _once(bench, "/providers$", lambda: back.hits == 2, intrude)
+            else:
+                applied = bench.liar.rule("/openai/activate$", passed_on())
+                judged = bench.liar.rule("/openai/status", passed_on())
+                _once(bench, "/providers$", lambda: applied.hits == 1 and judged.hits >= 4, intrude)
+            _hands_off(bench, bench.begin().wait(SETTLES_WITHIN_S))
+
+    return work
+
+
+def _once(bench: Bench, path: str, condition: Callable[[], bool], action: Callable[[], None]) -> None:
+    done: list[bool] = []
+
+    def maybe() -> None:
+        if not done and condition():
+            done.append(True)
+            action()
+
+    bench.liar.rule(path, held(maybe, passed_on()))
+
+
+def _hands_off(bench: Bench, code: int) -> None:
+    """What somebody else did is still there, the exit code calls a person, and the journal says so."""
+    bench.settle()
+    now, then, record = bench.look(), bench.intruded, bench.record()
+    assert code == 11, f"exit code {code}\n{bench.output}"
+    assert record is not None
+    assert record.decision is Decision.ROLLBACK_FAILED
+    assert now.limits == then.limits
+    assert ("ADDED_BY_HAND" in now.env.decode()) == ("ADDED_BY_HAND" in then.env.decode())
+    if then.active not in {"openai:gpt-4o", bench.before.active}:
+        assert now.active == then.active, f"{then.active} was overwritten by {now.active}"
+    with bench.journal() as journal:
+        journal.verify()
+
+
+def restarts() -> Iterator[Case]:
+    """Return the cases in which the gateway dies and comes back, or does not."""
+    yield Case("gateway: killed and restarted in mid-window", _restarted(0.0))
+    yield Case("gateway: killed in mid-window, and back after 4 s", _restarted(4.0))
+    yield Case("gateway: killed in mid-window, for good", _gone)
+    yield Case("gateway: killed and restarted while the runner is killed", _restarted(1.0, runner_too=True))
+
+
+def _killed_in_the_window(bench: Bench) -> Any:
+    down: list[int] = []
+    bench.scenario["monitor"]["window"] = "4s"
+    seen = bench.liar.rule("/chat/completions", passed_on())
+    before = 5 + 1  # the baseline's and VER-2's
+    run = bench.begin()
+    eventually(lambda: seen.hits > before + 2, f"the window is open\n{bench.output}")
+    down.append(bench.kill_gateway())
+    return run, down[0]
+
+
+def _restarted(after_s: float, *, runner_too: bool = False) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder) as bench:
+            run, port = _killed_in_the_window(bench)
+            if runner_too:
+                run.kill()
+            time.sleep(after_s)
+            bench.start_gateway(port)
+            code = run.wait(SETTLES_WITHIN_S)
+            settled(bench, code if code >= 0 else None)
+
+    return work
+
+
+def _gone(zygote: Zygote, folder: Path) -> None:
+    with Bench(zygote, folder) as bench:
+        run, port = _killed_in_the_window(bench)
+        code = run.wait(2 * SETTLES_WITHIN_S)
+        assert code == 11, f"exit code {code}\n{bench.output}"
+        bench.settle()
+        assert "A PERSON IS NEEDED" in run.text
+        bench.start_gateway(port)
+        record = bench.record()
+        assert record is not None
+        assert record.decision is Decision.ROLLBACK_FAILED
+
+
+def journals(course: Course) -> Iterator[Case]:
+    """Return the cases in which the journal fails after each entry."""
+    for number, name in enumerate(course.entries, start=1):
+        for how in ("full", "readonly", "deleted"):
+            yield Case(f"{course.name}: the journal is {how} after entry {number} ({name})", _journal(course, number, how))
+    yield Case("the disk is full: no file may grow beyond what the journal has at the change", _fsize)
+
+
+def _journal(course: Course, number: int, how: str) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder, breach=course.breach) as bench:
+            run = bench.begin(entry=number, do=how)
+            code = run.wait(2 * SETTLES_WITHIN_S)
+            bench.settle()
+            assert "Traceback" not in run.text, run.text
+            now = bench.look()
+            if not bench.wrote:
+                assert code in {1, 2, 3, 4, 5, 13}, f"exit code {code}\n{run.text}"
+                assert not bench.before.against(now), bench.before.against(now)
+                return
+            if how == "deleted":
+                assert code in {0, 10}, f"exit code {code}\n{run.text}"
+                agrees(bench, now, is_kept=code == 0)
+                return
+            assert code in {0, 10}, f"exit code {code}\n{run.text}"
+            agrees(bench, now, is_kept=code == 0)
+            # The disk has space again: what could not be written is reconciled, and the journal tells the verdict.
+            assert bench.recover() in {0, 10}, bench.output
+            with bench.journal() as journal:
+                journal.verify()
+            record = bench.record()
+            assert record is not None
+            assert record.decision is (Decision.KEPT if code == 0 else Decision.ROLLED_BACK), record.decision
+            agrees(bench, bench.look(), is_kept=code == 0)
+
+    return work
+
+
+def _fsize(zygote: Zygote, folder: Path) -> None:
+    with Bench(zygote, folder) as bench:
+        run = bench.begin(fsize=48 * 1024)
+        code = run.wait(2 * SETTLES_WITHIN_S)
+        bench.settle()
+        now = bench.look()
+        if not bench.wrote:
+            assert code in {1, 2, 3, 4, 5}, f"exit code {code}\n{run.text}"
+            assert not bench.before.against(now), bench.before.against(now)
+            return
+        assert code in {0, 10, 11}, f"exit code {code}\n{run.text}"
+        agrees(bench, now, is_kept=code == 0)
+
+
+def phases() -> Iterator[Case]:
+    """Return the cases in which a phase that is a process of its own dies."""
+    for phase, before in (("apply", ("precheck",)), ("verify", ("precheck", "apply")), ("monitor", ("precheck", "apply", "verify"))):
+        for entry in (3, 6, 9, 14, 25, 40):
+            for do in ("SIGKILL", "SIGTERM", "both"):
+                yield Case(f"phases: {do} in `-m {phase}` after its entry {entry}", _phase(phase, before, entry, do))
+    yield Case("phases: nobody goes on, and the deadline passes", _deadline)
+    yield Case("phases: nobody goes on, the watchdog is killed, and the deadline passes", _deadline_without_watchdog)
+
+
+def _phase(phase: str, before: tuple[str, ...], entry: int, do: str) -> Work:
+    def work(zygote: Zygote, folder: Path) -> None:
+        with Bench(zygote, folder) as bench:
+            bench.policy["sandbox"]["confirm_within"] = "8s"
+            for each in before:
+                assert bench.begin("-m", each).wait(SETTLES_WITHIN_S) == 0, bench.output
+            code = bench.begin("-m", phase, entry=entry, do=do).wait(SETTLES_WITHIN_S)
+            if do == "both":
+                bench.settle()
+                # Dead before it took over from the phase before it: that one's deadline still runs.
+                eventually(lambda: _reconciled(bench), f"recover takes it back\n{bench.output}", SETTLES_WITHIN_S)
+            settled(bench, None if code in {0} or code < 0 else code, lease_may_run_out=do == "both")
+
+    return work
+
+
+def _reconciled(bench: Bench) -> bool:
+    code = bench.recover()
+    assert code in {0, 10}, bench.output
+    record = bench.record()
+    return record is None or not record.in_flight
+
+
+def _deadline(zygote: Zygote, folder: Path) -> None:
+    with Bench(zygote, folder) as bench:
+        bench.policy["sandbox"]["confirm_within"] = "2s"
+        assert bench.begin("-m", "precheck or apply").wait(SETTLES_WITHIN_S) == 0, bench.output
+        settled(bench, None)
+        record = bench.record()
+        assert record is not None
+        assert "nobody confirmed" in record.closed["why"]  # type: ignore[index]
+
+
+def _deadline_without_watchdog(zygote: Zygote, folder: Path) -> None:
+    with Bench(zygote, folder) as bench:
+        bench.policy["sandbox"]["confirm_within"] = "3s"
+        assert bench.begin("-m", "precheck or apply").wait(SETTLES_WITHIN_S) == 0, bench.output
+        bench.kill_watchdogs()
+        assert bench.recover() == 0, bench.output
+        assert "its next phase has until" in bench.output
+        eventually(lambda: _reconciled(bench), f"recover takes it back\n{bench.output}", 90)
+        settled(bench, None)
+
