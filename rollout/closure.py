@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from rollout import paste
 from rollout.backup import Backup, recorded
 from rollout.changes import changed_since
 from rollout.clauses import CLAUSES, PHASES, Clause
@@ -216,8 +215,8 @@ def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
     moved = _moved(rollout, backup)
     if moved:
         return take_back(rollout, f"VER-4, once more before the change is kept: {moved}", {}, env)
-    undo = paste.activation(rollout.target, backup.previous)
-    closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], "every clause of the plan passed", {}, f"to undo: {undo}")
+    undo = f"to undo: rollout rollback {rollout.id}"
+    closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], "every clause of the plan passed", {}, undo)
     try:
         rollout.write(Kind.CLOSED, **closure.facts())
     except JournalError as error:

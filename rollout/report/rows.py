@@ -141,7 +141,11 @@ def _of_run(story: Story, run: Run, results: Iterable[Row]) -> list[Row]:
         if clause is not None:
             reached.add(clause.id)
             _hold_against(row, run.outcomes.get(clause.id))
-    found += [_unwritten(story, run, clause) for clause in plan(run.phases, story.left_out) if clause.id not in reached]
+    found += [
+        _unwritten(story, run, clause)
+        for clause in plan(run.phases, story.request.scenario, story.left_out)
+        if clause.id not in reached
+    ]
     _in_order(found, millis(run.at))
     for row in found:
         row["run"] = run
@@ -177,7 +181,7 @@ def _not_asked_for(story: Story) -> list[Row]:
     found = [
         new_row(story, clause, *_why_not(story, phase))
         for phase in story.not_asked_for
-        for clause in plan((phase,), story.left_out)
+        for clause in plan((phase,), story.request.scenario, story.left_out)
     ]
     _in_order(found, millis(story.events[-1].at))
     return found

@@ -94,7 +94,7 @@ class Sandbox:
         self._clock = SystemClock()
         self._instance = options.instance or uuid.uuid4().hex
         # A restart amid a change must not make the process forget that it is to stay.
-        self._in_flight = False
+        self._in_flight = remembered(options.directory).in_flight
         self._last_request = self._clock.monotonic()
         settings = options.settings
         same = tuple(name for name in settings.deviations if name not in SPARES_TWIN)

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rollout.sandbox.deviations import ALWAYS, BESIDES, DEVIATIONS, NOT_APPLICABLE, OPTION, SPARES_TWIN, SWITCHES
+from rollout.sandbox.deviations import ALWAYS, BESIDES, DEVIATIONS, NOT_APPLICABLE, OPTION, SWITCHES
 from rollout.sandbox.process import Running, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 
@@ -118,11 +118,12 @@ def test_deviations_set_at_run_time_survive_a_restart(launch: Started):
 
 
 def test_the_twin_runs_the_same_software_without_the_faults_of_the_installation(launch: Started):
-    settings = SandboxSettings(users_per_s=0, deviations=("healthz", *sorted(SPARES_TWIN)))
+    faults = ("activate_without_effect", "activate_after_restart", "config_write_errors")
+    settings = SandboxSettings(users_per_s=0, deviations=("healthz", *faults))
     with client(launch(settings=settings)) as api:
         assert api.get("/twin/sandbox/deviations").json() == ["healthz"]
         assert api.get("/twin/healthz").status_code == 200
-        assert set(api.get("/sandbox/deviations").json()) == {"healthz", *SPARES_TWIN}
+        assert set(api.get("/sandbox/deviations").json()) == {"healthz", *faults}
 
 
 # The switches, in the order of the document

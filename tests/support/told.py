@@ -89,7 +89,7 @@ class Told:
     def phase(self, run: str, phase: str, *failed: str) -> None:
         """Run the checks of a phase, all passing but those named, and come to its end."""
         rollout = self.rollout
-        for clause in plan((phase,), left_out(rollout.scenario, rollout.target, rollout.policy)):
+        for clause in plan((phase,), rollout.scenario, left_out(rollout.scenario, rollout.target, rollout.policy)):
             self.check(run, clause.id, *(("failed", f"{clause.id} failed") if clause.id in failed else ()))
         rollout.write(Kind.PHASE, phase=phase, passed=not failed, problems=[f"{f}: why" for f in failed], run=run)
 
