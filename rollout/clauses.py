@@ -20,6 +20,7 @@ class Owner(StrEnum):
     CHECK = "check"
     ROLLBACK = "rollback step"
     RECORD = "record"
+    COMMAND = "command"
     LATER = "not built yet"
 
 
@@ -177,7 +178,7 @@ _TABLE = (
     ),
     *_section(
         "emergency",
-        Owner.LATER,
+        Owner.COMMAND,
         {
             "EMG-1": "One command goes to the safe provider",
             "EMG-2": "The service is restarted if needed",

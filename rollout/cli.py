@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.errors import ExitCode, RolloutError, TryLater
-from rollout.sandbox import command as sandbox
 
 if TYPE_CHECKING:
     from rollout.journal import Journal
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from rollout.recovery import Case
 
 Command = Callable[[argparse.Namespace], int]
+EMERGENCY = "go to the target's safe provider at once, without prechecks (EMG)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments; the process's own by default.
     """
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    # An emergency does not wait for what the other commands load.
+    args = (_emergency_parser() if words[:1] == ["emergency"] else _parser()).parse_args(words)
     command: Command = args.command
     try:
         return command(args)
@@ -48,7 +50,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Look at, stop or take back a rollout, or run the embedded gateway. A rollout itself is `pytest`.",
         epilog="exit codes: 0 done, 4 usage or input, 10 rolled back and verified, 11 a person is needed",
     )
+    from rollout.sandbox import command as sandbox  # noqa: PLC0415 - an emergency does without
+
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add(commands, "emergency", _emergency, EMERGENCY)
     gateway = commands.add_parser("sandbox", help="run the embedded gateway", description=sandbox.__doc__)
     sandbox.add_arguments(gateway)
     gateway.set_defaults(command=sandbox.run)
@@ -65,6 +70,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_id(abort)
     abort.add_argument("--reason", default="no reason given", help="what was seen")
     return parser
+
+
+def _emergency_parser() -> argparse.ArgumentParser:
+    from rollout import emergency  # noqa: PLC0415 - this command's own
+
+    parser = argparse.ArgumentParser(prog="rollout", description="In an emergency.")
+    emergency.add_arguments(_add(parser.add_subparsers(required=True), "emergency", _emergency, EMERGENCY))
+    return parser
+
+
+def _emergency(args: argparse.Namespace) -> int:
+    from rollout import emergency  # noqa: PLC0415 - this command's own
+
+    return emergency.run(args)
 
 
 def _add(

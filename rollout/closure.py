@@ -115,6 +115,7 @@ def close(rollout: Rollout, phases: Sequence[str], plan: Sequence[Clause], env: 
 def taken_over(record: Record, missing: Mapping[str, str]) -> Closure:
     """Return the closure of a run that somebody with a newer token has taken over: it leaves the gateway alone."""
     why = "another process has taken this rollout over, and decides about it now; `rollout status` shows it"
+    why = str(record.closed["why"]) if record.closed else why
     code = None if record.decision else ExitCode.IN_PROGRESS
     return Closure(record.decision, "TAKEN OVER", why, missing, code=code)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from rollout import baseline as measuring
-from rollout.backup import Backup
+from rollout.backup import Backup, activates
 from rollout.calendar import closes_at, opens_at
 from rollout.canonical import plain
 from rollout.changes import limits
@@ -154,8 +154,14 @@ def health(rollout: Rollout) -> Health:
     gateway, new = rollout.gateway, rollout.serving
     gateway.health()
     providers = gateway.providers()
+    active = activates(rollout.target, providers.active_provider or "").casefold()
     rows = [
-        {"provider": p.name, "status": p.connection.status, "message": p.connection.message, "active": p.is_active}
+        {
+            "provider": p.name,
+            "status": p.connection.status,
+            "message": p.connection.message,
+            "active": p.name.casefold() == active,
+        }
         for p in providers.providers
     ]
     listed = providers.find(new.provider)
@@ -169,7 +175,7 @@ def health(rollout: Rollout) -> Health:
         f"{p.name}, the active provider, is {p.connection.status}: {p.connection.message}; if the change is meant to "
         "fix that, name it in `fixes:`"
         for p in providers.providers
-        if p.is_active and p.connection.status != "connected" and not _is_fixed(rollout, p.name)
+        if p.name.casefold() == active and p.connection.status != "connected" and not _is_fixed(rollout, p.name)
     ]
     if listed.models and new.model not in listed.models:
         problems.append(f"{new.provider} has no model {new.model!r}; it has {', '.join(listed.models)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from rollout import paste
@@ -185,7 +186,8 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
         way.prove("RBK-4.3", lambda: _equals_backup(way))
     way.step("RBK-5.1", lambda: reason)
     passed = {step.clause for step in way.steps if step.outcome == "passed"}
-    undone = all(step.outcome != "failed" for step in way.steps if step.clause in UNDO)
+    latest = {step.clause: step.outcome for step in way.steps}
+    undone = all(latest.get(clause) != "failed" for clause in UNDO)
     verified = undone and passed.issuperset(PROOF)
     commands = () if verified else (paste.activation(rollout.target, way.backup.previous), paste.look(rollout.target))
     took_s = rollout.clock.monotonic() - began
@@ -193,13 +195,19 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
 
 
 def _undoing(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Yield the steps that undo the changes, the last change first; what was never changed is not touched."""
+    """Yield the steps that undo the changes, the last change first; what was never changed is not touched.
+
+    The limits are looked at once more at the end where a restart may have lost them, or could not be reached before.
+    """
+    changes = undo_order(way.rollout)
     seen: set[type] = set()
-    for change in undo_order(way.rollout):
-        if type(change) not in seen:
-            seen.add(type(change))
+    for change in changes:
+        if isinstance(change, LimitChange):
+            yield "RBK-3.4", partial(limits.undo, way.rollout, way.gateway, way.backup, change)
+        elif type(change) not in seen:
             yield from _WAYS[type(change)](way)
-    if EnvironmentChange in seen and LimitChange not in seen:
+        seen.add(type(change))
+    if _restarted(way) or sum(isinstance(change, LimitChange) for change in changes) > 1:
         yield "RBK-3.4", lambda: limits.restore(way.rollout, way.gateway, way.backup, restarted=_restarted(way))
 
 
@@ -213,14 +221,9 @@ def _undo_environment(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "RBK-3.3", lambda: restart.await_health(way.rollout, way.gateway, NEVER)
 
 
-def _undo_limits(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
-    yield "RBK-3.4", lambda: limits.restore(way.rollout, way.gateway, way.backup, restarted=_restarted(way))
-
-
 _WAYS: Mapping[type, Callable[[_Way], Iterator[tuple[str, Callable[[], str]]]]] = {
     ProviderChange: _undo_activation,
     EnvironmentChange: _undo_environment,
-    LimitChange: _undo_limits,
 }
 
 
@@ -237,16 +240,19 @@ def _restart(way: _Way) -> str:
 def _ours(way: _Way) -> ProviderChange:
     """Return where the gateway is, if this rollout or the backup put it there.
 
+    One's provider with the other's model is in between: an activation that takes effect after a restart (deviation 7).
+
     Raises:
         SomebodyIntervened: neither did.
     """
     ours = (way.rollout.serving, *candidates(way.rollout, way.backup))
     here = where_it_is(way.gateway, way.rollout.target)
-    if not any(same_place(here, place) for place in ours):
+    known = [ProviderChange(one.provider, other.model) for one in ours for other in ours]
+    if not any(same_place(here, place) for place in known):
         # Provider and model are two reads: an activation that landed between them looks like somebody's.
         way.rollout.clock.wait(AGAIN_AFTER_S)
         here = where_it_is(way.gateway, way.rollout.target)
-    if not any(same_place(here, place) for place in ours):
+    if not any(same_place(here, place) for place in known):
         raise SomebodyIntervened(
             f"{here} is active, which is neither the new {way.rollout.serving} nor the previous {way.backup.previous}: "
             "somebody changed it meanwhile; hands off, a person decides"
@@ -300,6 +306,8 @@ def _go(way: _Way, to: ProviderChange) -> str | None:
     if not same_place(here, to):
         way.sent = True
         provider.activate(way.rollout, way.gateway, to, step="RBK-2.1", direction="back")
+        if way.rollout.activation and way.rollout.activation.restart:
+            restart.restart(way.rollout, way.gateway, NEVER, step="RBK-3.2", direction="back")
         here = where_it_is(way.gateway, way.rollout.target)
     return None if same_place(here, to) else f"the gateway answered success, and reports {here} active"
 
@@ -320,7 +328,7 @@ def _verify_active(way: _Way) -> str:
 def _outlast_lost_writes(way: _Way) -> None:
     """Wait until a write whose answer was lost can no longer land: the gateway knows no fencing (EVIDENCE.md)."""
     for write in way.record.writes:
-        if write.result not in (None, "unknown") or write.step not in ("APP-1.2", "APP-3.1"):
+        if write.result not in (None, "unknown") or write.step not in ("APP-1.2", "APP-2.4", "APP-3.1"):
             continue
         latest = datetime.fromisoformat(write.at) + timedelta(seconds=way.rollout.target.timeouts.activate_s)
         way.rollout.clock.wait(max(0.0, (latest - way.rollout.clock.now()).total_seconds()))

@@ -14,6 +14,7 @@ CHECKS = Path(__file__).parent.parent / "checks"
 _WORDS = {
     Owner.ROLLBACK: "a step of `rollout/rollback.py` or `rollout/closure.py`",
     Owner.RECORD: "written at every closure, `rollout/closure.py`",
+    Owner.COMMAND: "`rollout emergency`, `rollout/emergency.py` and `rollout/aftermath.py`",
     Owner.LATER: "**not built yet**",
 }
 

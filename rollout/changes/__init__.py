@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from rollout.backup import Backup, differences, env_changed, same_place, where_it_is
+from rollout.backup import Backup, BackupError, EnvCopy, differences, env_changed, same_place, where_it_is
 from rollout.changes import environment, limits, provider
 from rollout.clauses import CLAUSES
 from rollout.errors import GatewayError, NotReached, RolloutError, SomebodyIntervened
@@ -139,10 +139,17 @@ def _env_keys(rollout: Rollout, backup: Backup) -> dict[str, str]:
     """Return the keys of the `.env` file that somebody else has changed, by name only: values never leave the file."""
     if backup.env is None:
         return {}
-    before = values(Path(backup.env.path).read_bytes())
+    before = values(_saved(backup.env))
     now = values(environment.file_of(rollout, rollout.stop).read())
     changed = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
     return {f".env {key}": "differs from the backup's" for key in sorted(changed - own_keys(rollout))}
+
+
+def _saved(copy: EnvCopy) -> bytes:
+    try:
+        return Path(copy.path).read_bytes()
+    except OSError as error:
+        raise BackupError(f"{copy.path}: the backup of the .env file cannot be read ({error.strerror})") from error
 
 
 def _elsewhere(rollout: Rollout) -> dict[str, str]:

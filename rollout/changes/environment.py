@@ -8,7 +8,7 @@ from pathlib import Path
 from rollout import service
 from rollout.backup import Backup, recorded
 from rollout.canonical import sha256
-from rollout.changes import restart
+from rollout.changes import limits, restart
 from rollout.clock import NEVER, StopFlag
 from rollout.errors import GatewayError, RolloutError
 from rollout.record import Record
@@ -99,8 +99,10 @@ def _verify(rollout: Rollout, change: EnvironmentChange) -> str:
     old += [key for key in change.remove if key in config and config[key] == before.get(key)]
     if old:
         raise GatewayError("GET config/runtime", f"the old value of {', '.join(old)} is still in effect")
+    lost = limits.put_back_lost(rollout)
     unseen = [key for key in (*change.values, *change.secrets) if key not in config]
-    return "in effect" + (f"; the gateway does not show {', '.join(unseen)}" if unseen else "")
+    hidden = f"the gateway does not show {', '.join(unseen)}" if unseen else ""
+    return "; ".join(filter(None, ("in effect", hidden, lost)))
 
 
 def _wanted(rollout: Rollout, change: EnvironmentChange) -> dict[str, str]:

@@ -41,7 +41,7 @@ def restore(rollout: Rollout, gateway: Gateway, backup: Backup, *, restarted: bo
     Raises:
         GatewayError: one could not be set, or a scope has limits now that had none and cannot lose them.
     """
-    ours = {f"{change.kind} {change.reported_scope}" for change in _changes(rollout)}
+    ours = {_named(change) for change in _changes(rollout)}
     sent, stuck = [], []
     for kind, before in (("cost", backup.cost_limits), ("rate", backup.rate_limits)):
         now = _of(gateway, kind)
@@ -51,19 +51,77 @@ def restore(rollout: Rollout, gateway: Gateway, backup: Backup, *, restarted: bo
                 _send(rollout, gateway, LimitChange(kind, _asked(scope), values), step="RBK-3.4", direction="back")
                 sent.append(f"{kind} {scope}")
         stuck += [f"{kind} {scope}" for scope in now.keys() - before.keys() if f"{kind} {scope}" in ours]
+    _refuse_stuck(stuck)
+    return f"put back: {', '.join(sent)}" if sent else "they are as they were"
+
+
+def undo(rollout: Rollout, gateway: Gateway, backup: Backup, change: LimitChange) -> str:
+    """Put the limits of one change back to what the backup has (RBK-3.4).
+
+    Raises:
+        GatewayError: they could not be set, or the scope has limits now that had none and cannot lose them.
+    """
+    before, now = _before(backup, change).get(change.reported_scope), _of(gateway, change.kind)
+    here = now.get(change.reported_scope, {})
+    if before is None:
+        _refuse_stuck([_named(change)] if here else [])
+        return f"{_named(change)} never came to be"
+    if all(here.get(name) == value for name, value in before.items()):
+        return f"{_named(change)} is as it was"
+    _send(rollout, gateway, LimitChange(change.kind, change.scope, before), step="RBK-3.4", direction="back")
+    return f"put back: {_named(change)}"
+
+
+def put_back_lost(rollout: Rollout) -> str:
+    """Set the limits again that a restart of ours has lost: those of the backup, and those set by earlier changes.
+
+    Returns:
+        what was put back, in words; empty if nothing was lost.
+
+    Raises:
+        GatewayError: they cannot be read, or one could not be set.
+    """
+    backup = recorded(rollout.record().backup)
+    set_by_us = {write.to for write in rollout.record().writes if write.step == "APP-3.1" and write.result == "done"}
+    changes = {_named(change): change for change in _changes(rollout) if str(change) in set_by_us}
+    sent = []
+    for kind, before in (("cost", backup.cost_limits), ("rate", backup.rate_limits)):
+        now = _of(rollout.gateway, kind)
+        saved = {f"{kind} {scope}": LimitChange(kind, _asked(scope), values) for scope, values in before.items()}
+        wanted = saved | {name: _over(saved.get(name), change) for name, change in changes.items()}
+        for name, change in wanted.items():
+            here = now.get(change.reported_scope, {})
+            if change.kind == kind and any(here.get(key) != value for key, value in change.values.items()):
+                _send(rollout, rollout.gateway, change, step="APP-2.4", direction="forward")
+                sent.append(name)
+    return f"the restart lost limits, which were put back: {', '.join(sent)}" if sent else ""
+
+
+def _over(saved: LimitChange | None, change: LimitChange) -> LimitChange:
+    """Return a change with the values that it leaves out as they were saved."""
+    return LimitChange(change.kind, change.scope, {**(saved.values if saved else {}), **change.values})
+
+
+def _before(backup: Backup, change: LimitChange) -> Mapping[str, Mapping[str, float]]:
+    return backup.cost_limits if change.kind == "cost" else backup.rate_limits
+
+
+def _named(change: LimitChange) -> str:
+    return f"{change.kind} {change.reported_scope}"
+
+
+def _refuse_stuck(stuck: list[str]) -> None:
     if stuck:
         raise GatewayError(
             "POST governance/limits",
             f"{', '.join(sorted(stuck))} had no limits before, and the gateway cannot take limits away; "
             "remove them in its configuration",
         )
-    return f"put back: {', '.join(sent)}" if sent else "they are as they were"
 
 
 def for_good(backup: Backup, change: LimitChange) -> str | None:
     """Say that a limit could not be taken away again, its scope having none now (deviation 15); None if it could."""
-    before: Mapping[str, object] = backup.cost_limits if change.kind == "cost" else backup.rate_limits
-    if change.reported_scope in before:
+    if change.reported_scope in _before(backup, change):
         return None
     return f"{change.reported_scope} has no {change.kind} limits now, and the gateway cannot take limits away again"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from rollout.backup import same_place, where_it_is
 from rollout.canonical import plain
-from rollout.changes import restart
+from rollout.changes import limits, restart
 from rollout.errors import GatewayError, Refused
 from rollout.gateway.client import Gateway
 from rollout.record import Kind
@@ -63,7 +63,9 @@ def _apply(rollout: Rollout, change: ProviderChange) -> str:
     activate(rollout, rollout.gateway, change, step="APP-1.2", direction="forward")
     ran = ""
     if change.restart:
-        ran = f" after a restart ({restart.restart(rollout, rollout.gateway, rollout.stop)})"
+        took = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-2.2", direction="forward")
+        lost = limits.put_back_lost(rollout)
+        ran = f" after a restart ({'; '.join(filter(None, (took, lost)))})"
     here = where_it_is(rollout.gateway, rollout.target)
     if not same_place(here, change):
         raise GatewayError(

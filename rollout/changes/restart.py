@@ -41,13 +41,13 @@ def await_health(rollout: Rollout, gateway: Gateway, stop: StopFlag) -> str:
     return f"healthy after {took_s:.1f} s"
 
 
-def restart(rollout: Rollout, gateway: Gateway, stop: StopFlag) -> str:
+def restart(rollout: Rollout, gateway: Gateway, stop: StopFlag, *, step: str, direction: str) -> str:
     """Restart the service for a change that takes effect only then (deviation 7), and wait for it.
 
     Raises:
         RolloutError: it did not come back.
     """
-    commands(rollout, stop, step="APP-2.2", direction="forward")
+    commands(rollout, stop, step=step, direction=direction)
     return await_health(rollout, gateway, stop)
 
 

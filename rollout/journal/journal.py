@@ -175,6 +175,13 @@ class Journal:
                 connection, self._clock.now(), for_s, target=target, rollout=rollout, holder=holder, after=after
             )
 
+    def seize(self, target: str, rollout: str, holder: str, for_s: float) -> Lease:
+        """Take a target from whoever holds it, with a newer token, which they find at their next look (EMG-1)."""
+        with self._store.write() as connection:
+            return leases.acquire(
+                connection, self._clock.now(), for_s, target=target, rollout=rollout, holder=holder, seized=True
+            )
+
     def renew(self, lease: Lease, for_s: float) -> Lease:
         """Prolong a lease to `for_s` seconds from now under the same token; never shorten it.
 

@@ -69,10 +69,12 @@ def acquire(
     rollout: str,
     holder: str,
     after: int | None = None,
+    seized: bool = False,
 ) -> Lease:
     """Take the target for `for_s` seconds from now, with a new token; a longer lease of the same rollout stays longer.
 
     With `after`, only if that is still the newest token: of two who saw the same, one gets it.
+    `seized` takes it from whoever holds it: their next look finds the newer token.
 
     Raises:
         LeaseHeld: another rollout holds the target, or somebody has taken it since `after`.
@@ -80,7 +82,7 @@ def acquire(
     row = _row(connection, target)
     if after is not None and row is not None and row.token != after:
         raise LeaseHeld(_lease(row))
-    held = _unexpired(row, now)
+    held = None if seized else _unexpired(row, now)
     if held and held.rollout != rollout:
         raise LeaseHeld(held)
     until = _whole_ms(now + timedelta(seconds=for_s))

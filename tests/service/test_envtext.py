@@ -7,7 +7,7 @@ from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.service import EnvFileError, edit, put_back, values
+from rollout.service import EnvFileError, edit, envtext, put_back, values
 
 FILE = b"""# The gateway's configuration.
 
@@ -178,6 +178,15 @@ def test_what_would_not_read_back_is_refused_without_naming_the_value(text, new,
     assert says in str(caught.value)
     assert SECRET not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_spelling_that_reads_back_otherwise_is_passed_over_and_in_the_end_refused(monkeypatch):
+    monkeypatch.setattr(envtext, "_spellings", lambda value, _: iter(["'otherwise'", f"'{value}'"]))
+    assert edit(b"K=1\n", {"K": "2"}) == b"K='2'\n"
+    monkeypatch.setattr(envtext, "_spellings", lambda *_: iter(["'otherwise'", f"'{SECRET}' 'and more'"]))
+    with pytest.raises(EnvFileError, match="K: its new value cannot be written") as caught:
+        edit(b"K=1\n", {"K": SECRET})
+    assert SECRET not in str(caught.value)
 
 
 def test_a_broken_line_does_not_keep_a_plain_value_from_being_set():

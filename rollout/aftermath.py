@@ -1,0 +1,311 @@
+"""What follows the activation of ``rollout emergency``: takeover, proof, restart, records, people (EMG-1 to EMG-3)."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rollout import paste
+from rollout.backup import same_place, where_it_is
+from rollout.changes import restart
+from rollout.clock import NEVER, SystemClock, stamp
+from rollout.documents import log_operation
+from rollout.embedded import described
+from rollout.emergency import Order, Say, Sent, opening
+from rollout.errors import ExitCode, GatewayError, JournalError, RolloutError
+from rollout.expectation import answered_by
+from rollout.gateway.client import Gateway
+from rollout.journal import Entry, Journal, Lease
+from rollout.loading import load
+from rollout.notify import announce
+from rollout.record import FOLDED, Decision, Kind, Record, fold
+from rollout.redaction import Redactor
+from rollout.request import Request, as_opened
+from rollout.scenario import ProviderChange
+from rollout.session import records, token_of
+from rollout.workspace import LEASE_S, Rollout, reconcile
+
+READ_BACK_S = 5.0
+"""A read-back that is still the old one after this long calls for a remedy: once more, then a restart (EMG-2)."""
+
+LOOK_EVERY_S = 0.25
+DONE, NOT_VERIFIED = "EMERGENCY DONE", "EMERGENCY NOT VERIFIED"
+
+
+class NoJournal(Journal):
+    """Stands in for a journal that cannot be reached: every call says why, so that what is written is spooled."""
+
+    def __init__(self, error: JournalError) -> None:
+        """Keep the reason."""
+        self.error = error
+        self.host = platform.node()
+
+    def extend(self, rollout: str, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> NoReturn:
+        """Refuse."""
+        raise self.error
+
+    def entries(self, rollout: str | None = None, *kinds: str) -> NoReturn:
+        """Refuse."""
+        raise self.error
+
+    def rollouts(self) -> NoReturn:
+        """Refuse."""
+        raise self.error
+
+    def newest_token(self, target: str) -> NoReturn:
+        """Refuse."""
+        raise self.error
+
+    def seize(self, target: str, rollout: str, holder: str, for_s: float) -> NoReturn:
+        """Refuse."""
+        raise self.error
+
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """The emergency at work.
+
+    Attributes:
+        rollout: it, as a rollout.
+        order: what was asked for.
+        to: where to go.
+        say: tells the person at the terminal.
+        taken: the rollouts that were in flight there, and are taken over.
+        problem: why it is not verified, latest first; empty when it is.
+    """
+
+    rollout: Rollout
+    order: Order
+    to: ProviderChange
+    say: Say
+    taken: tuple[Record, ...] = ()
+    problem: str = ""
+
+    def step(self, clause: str, outcome: str, message: str) -> None:
+        """Record a step and say it."""
+        message = self.rollout.redactor.text(message)
+        self.rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=message)
+        self.say(f"{clause} {outcome}: {message}")
+
+
+def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
+    """Take over, prove, restart if needed, record and tell; return the exit code: 0 verified, 11 not."""
+    rollout, intent = _opened(order, env)
+    try:
+        work = _Work(rollout, order, ProviderChange(order.provider, order.model), say)
+        rollout.note(Kind.OUTCOME, intent=intent, result=sent.result, detail=sent.detail)
+        _take_over(work)
+        _prove(work, refused=sent.result == "refused")
+        _close_taken(work)
+        return _closed(work, env)
+    finally:
+        rollout.release_lease()
+        rollout.gateway.close()
+        rollout.journal.close()
+
+
+def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int]:
+    """Return the emergency as a rollout, and the number of its intent; 0 where the journal cannot be written."""
+    request, clock, redactor = _request(order, env), SystemClock(), Redactor()
+    journal: Journal
+    try:
+        journal = Journal.open(order.journal, clock=clock, redact=redactor.value)
+        reconcile(journal, order.reports)
+        record = fold(order.id, journal.entries(order.id, *FOLDED))
+    except JournalError as error:
+        journal = NoJournal(error)
+        record = fold(order.id, (Entry(0, order.id, order.at, kind, body, "", "") for kind, body in opening(order)))
+    token = token_of(request.target.token_env, env)
+    rollout = Rollout(
+        id=order.id,
+        run=f"{order.id}-{os.getpid()}",
+        scenario=replace(request.scenario, notify=order.channels),
+        target=request.target,
+        policy=request.policy,
+        digest=order.id,
+        folder=order.reports / order.id,
+        journal=journal,
+        gateway=Gateway(request.target, token=token, clock=clock, redactor=redactor, rollout_id=order.id),
+        clock=clock,
+        stop=NEVER,
+        redactor=redactor,
+        env=env,
+        _known=record,
+    )
+    return rollout, record.writes[-1].seq if record.writes else 0
+
+
+def _request(order: Order, env: Mapping[str, str]) -> Request:
+    """Return target and policy as the files say; as the order says where the files cannot be used as they are."""
+    opened = as_opened(dict(opening(order))["opened"])
+    name, gateway = order.wanted
+    try:
+        request = load(
+            scenario=None,
+            activate=order.to,
+            ticket=None,
+            target=name,
+            gateway=gateway,
+            directory=Path(order.targets).parent,
+            env=env,
+        )
+    except RolloutError:
+        return replace(opened, target=described(opened.target))
+    target = described(replace(request.target, url=opened.target.url))
+    return Request(opened.scenario, target, request.policy)
+
+
+def _take_over(work: _Work) -> None:
+    """Get the newest fencing token, so that a run that is under way leaves the gateway alone."""
+    rollout = work.rollout
+    try:
+        rollout.lease = rollout.journal.seize(
+            rollout.place, rollout.id, f"{rollout.run}@{rollout.journal.host} ({getpass.getuser()})", LEASE_S
+        )
+        known = records(rollout.journal)
+        work.taken = tuple(r for r in known if r.in_flight and r.id != rollout.id and r.opened["url"] == rollout.place)
+    except JournalError as error:
+        work.say(f"the journal cannot be reached, so a rollout under way is not told; stop it by hand. {error}")
+    for record in work.taken:
+        work.say(f"taken over: {record.id} ({record.opened['change']})")
+
+
+def _prove(work: _Work, *, refused: bool) -> None:
+    """See the provider active, with a remedy for each deadline that passes, and one request answered by it (EMG-2)."""
+    remedies: list[tuple[str, Callable[[], str]]] = [] if refused else [("once more", lambda: _again(work))]
+    can_restart = work.rollout.target.service is not None
+    if can_restart and not refused and not work.order.restart:
+        remedies.append(("restart", lambda: _restart(work)))
+    restarted = "not needed"
+    if work.order.restart:
+        restarted = _tried(lambda: _restart(work))
+    problem = _read_back(work, 0.0 if refused else READ_BACK_S)
+    while problem and remedies:
+        name, remedy = remedies.pop(0)
+        done = _tried(remedy)
+        work.say(f"{problem}; {name}: {done}")
+        restarted = done if name == "restart" else restarted
+        problem = _read_back(work, READ_BACK_S)
+    problem = problem or _request_problem(work) or _read_back(work, 0.0)
+    work.problem = problem
+    work.step("EMG-1", "failed" if problem else "passed", problem or f"{work.to} is active, and answered a request")
+    failed = restarted.startswith("failed")
+    work.problem = work.problem or (restarted if failed else "")
+    work.step("EMG-2", "failed" if failed else "passed", restarted)
+
+
+def _read_back(work: _Work, within_s: float) -> str:
+    """Return why the gateway is not where it should be, empty as soon as it is."""
+    rollout = work.rollout
+    until = rollout.clock.monotonic() + within_s
+    while True:
+        try:
+            here = where_it_is(rollout.gateway, rollout.target)
+            problem = "" if same_place(here, work.to) else f"the gateway reports {here} active instead of {work.to}"
+        except RolloutError as error:
+            problem = str(error)
+        if not problem or rollout.clock.monotonic() >= until:
+            return problem
+        rollout.clock.wait(LOOK_EVERY_S)
+
+
+def _again(work: _Work) -> str:
+    with work.rollout.announced("EMG-1", "back", str(work.to)), work.rollout.gateway.unsealed("EMG-1"):
+        work.rollout.gateway.activate(work.to.provider, work.to.model)
+    return "the gateway answered success"
+
+
+def _restart(work: _Work) -> str:
+    restart.commands(work.rollout, NEVER, step="EMG-2", direction="back")
+    return f"restarted, {restart.await_health(work.rollout, work.rollout.gateway, NEVER)}"
+
+
+def _request_problem(work: _Work) -> str:
+    rollout = work.rollout
+    try:
+        answer = rollout.gateway.chat(rollout.scenario.monitor.prompt)
+    except RolloutError as error:
+        return str(error)
+    return answered_by(answer, work.to, rollout.target) or ""
+
+
+def _tried(work: Callable[[], str]) -> str:
+    try:
+        return work()
+    except (RolloutError, GatewayError) as error:
+        return f"failed: {error}"
+
+
+def _close_taken(work: _Work) -> None:
+    """Close the rollouts that were in flight: the safe provider is a way back, but of the provider alone."""
+    rollout = work.rollout
+    for record in work.taken:
+        scenario = as_opened(record.opened).scenario if "scenario" in record.opened else None
+        others = [str(c) for c in scenario.changes if not isinstance(c, ProviderChange)] if scenario else []
+        why = f"taken over by emergency {rollout.id} ({work.order.by}: {work.order.reason}), which went to {work.to}"
+        if others:
+            why += f"; not taken back: {', '.join(others)}; `rollout rollback {record.id}` does that"
+        if work.problem:
+            why += f"; and that is not verified: {work.problem}"
+        decision = Decision.ROLLBACK_FAILED if others or work.problem else Decision.ROLLED_BACK
+        facts = {
+            "decision": decision,
+            "word": "TAKEN OVER",
+            "why": why,
+            "not_passed": {},
+            "rollback": [],
+            "commands": [],
+        }
+        with suppress(JournalError):
+            rollout.journal.append(
+                record.id, Kind.CLOSED, {**facts, "fence": rollout.lease.token if rollout.lease else 0}
+            )
+
+
+def _closed(work: _Work, env: Mapping[str, str]) -> int:
+    """Write the record, tell people, and return the exit code (EMG-3)."""
+    rollout, order = work.rollout, work.order
+    commands = (paste.activation(rollout.target, work.to), paste.look(rollout.target)) if work.problem else ()
+    word = NOT_VERIFIED if work.problem else DONE
+    undo = f"to undo: {_undo(order)}"
+    why = work.problem or f"{work.to} is active and answers; before: {order.before or 'not known'}"
+    headline = f"{word}: {work.to} on {rollout.target.name}"
+    told = f"{order.by}: {order.reason}. {why}. {undo}"
+    try:
+        log_operation(rollout, f"{headline}: {told}")
+        sent = announce(rollout, "emergency", headline, told, env, logged=True)
+        refused = [f"{each.channel}: {each.detail}" for each in sent if not each.accepted]
+        notified = "; ".join(refused) or f"told: {', '.join(rollout.scenario.notify)}"
+    except (OSError, RolloutError) as error:
+        refused, notified = ["x"], str(error)
+    work.step("EMG-3", "failed" if refused else "passed", notified)
+    decision = Decision.ROLLBACK_FAILED if work.problem else Decision.KEPT
+    rollout.note(
+        Kind.CLOSED, decision=decision, word=word, why=why, not_passed={}, rollback=[], commands=list(commands)
+    )
+    work.say(f"{word} at {stamp(rollout.clock.now())}: {why}")
+    if isinstance(rollout.journal, NoJournal):
+        work.say(f"recorded in {rollout.folder}, to be entered by the next run that reaches the journal")
+    if work.problem:
+        work.say("A PERSON IS NEEDED. Look, then paste:\n  " + "\n  ".join(reversed(commands)))
+    work.say(undo)
+    return ExitCode.ROLLBACK_FAILED if work.problem else ExitCode.KEPT
+
+
+def _undo(order: Order) -> str:
+    """Return the command that goes back to what was active."""
+    if order.before is None:
+        return "what was active could not be read; the gateway's audit log and `rollout status --all` may know"
+    provider, _, model = order.before.partition(":")
+    name, gateway = order.wanted
+    where = " ".join(f"--{key}={value}" for key, value in (("target", name), ("gateway", gateway)) if value)
+    return f"rollout emergency {where} --provider={provider} --model={model} --yes --reason='undo {order.id}'"
