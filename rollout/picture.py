@@ -238,7 +238,7 @@ def _draw_errors(axes: Axes, bake: Bake, scale: float) -> None:
         highest = max([highest, *values])
     failed = [sample.at_s / scale for sample, reading in _own(bake) if not reading.ok]
     if failed:
-        axes.plot(failed, [0] * len(failed), "x", color=_OWN, label="a failed request of its own", clip_on=False)
+        axes.plot(failed, [0] * len(failed), "x", color=_OWN, label="one of them failed", clip_on=False)
     axes.set_ylim(-_BELOW * highest, highest * 1.3)
     axes.set_ylabel("error rate in %")
     axes.axhline(limit, color=_LIMIT, linestyle=(0, (6, 2, 1, 2)), linewidth=1.6)
@@ -274,7 +274,7 @@ def _draw_single_requests(axes: Axes, bake: Bake, scale: float, top: float) -> N
     if shown:
         xs, ys = zip(*shown, strict=True)
         style: dict[str, Any] = {"markersize": 3, "markerfacecolor": "none", "markeredgewidth": 0.6, "alpha": 0.7}
-        axes.plot(xs, ys, "^", color=_OWN, label="a single request of its own", **style)
+        axes.plot(xs, ys, "^", color=_OWN, label="one of them", **style)
     if len(shown) < len(answered):
         above = f"{len(answered) - len(shown)} slower than the frame shows"
         axes.text(0.995, 0.96, above, transform=axes.transAxes, ha="right", va="top", fontsize=8)

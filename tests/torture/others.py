@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rollout.record import Decision
+from rollout.record import Decision, Kind
 from tests.support.liar import passed_on
 from tests.support.runs import eventually
 from tests.torture.cases import Case, Work
@@ -142,15 +142,13 @@ def _during_the_rollback(action: Action, when: str) -> Work:
 
     def work(zygote: Zygote, folder: Path) -> None:
         with Bench(zygote, folder, breach=True) as bench:
-            intrude = _untouched_after(bench, action)
-            if when == "after":
-                # The first activation of the previous provider is the proof; the look after the second one is ours.
-                back = bench.liar.rule("/ollama/activate$", passed_on())
-                _once(bench, "/providers$", lambda: back.hits == 2, intrude)
-            else:
-                applied = bench.liar.rule("/openai/activate$", passed_on())
-                judged = bench.liar.rule("/openai/status", passed_on())
-                _once(bench, "/providers$", lambda: applied.hits == 1 and judged.hits >= 4, intrude)
+            mark = {"before": Kind.ROLLBACK, "after": Kind.OUTCOME}[when]
+
+            def is_then() -> bool:
+                kinds = [entry.kind for entry in bench.entries()]
+                return Kind.ROLLBACK in kinds and mark in kinds[kinds.index(Kind.ROLLBACK) :]
+
+            _once(bench, "/providers$", is_then, _untouched_after(bench, action))
             _hands_off(bench, bench.begin().wait(SETTLES_WITHIN_S))
 
     return work
