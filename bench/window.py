@@ -16,24 +16,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from unittest.mock import patch
 
 from bench.table import Row
 from rollout.backup import Backup
 from rollout.bake import bake
-from rollout.clock import StopFlag
 from rollout.gateway.answers import Metrics
-from rollout.gateway.client import Gateway
-from rollout.journal import Journal
 from rollout.monitor import watch
-from rollout.policy import Policy
 from rollout.record import Kind
-from rollout.redaction import Redactor
 from rollout.scenario import Monitor, Scenario
 from rollout.view import Heading, view_for
 from rollout.workspace import Rollout
-from tests.support.clocks import SimulatedClock
+from tests.support.rollouts import rollout_in
 from tests.support.windows import BASELINE, NEW, OLD, TARGET, FakeGateway, metrics
 
 POLLS = 1080
@@ -154,23 +149,10 @@ def _rollout(folder: Path, polls: int, gateway: Busy) -> Iterator[Rollout]:
     folder.mkdir()
     log = folder / "backend.log"
     log.write_text("12:00:00 | INFO     | main:start - up\n", encoding="utf-8")
-    clock, redactor, monitor = SimulatedClock(), Redactor(), Monitor()
-    monitor = replace(monitor, window_s=_window_s(polls))
-    with Journal.open(str(folder / "journal.sqlite"), clock=clock, redact=redactor.value) as journal:
-        rollout = Rollout(
-            id="bench",
-            run="bench-monitor",
-            scenario=Scenario("bench", "bench", TARGET.name, (NEW,), "bench", monitor=monitor),
-            target=replace(TARGET, log_file=log),
-            policy=Policy("sandbox"),
-            digest="0" * 64,
-            folder=folder,
-            journal=journal,
-            gateway=cast("Gateway", gateway),
-            clock=clock,
-            stop=StopFlag(),
-            redactor=redactor,
-        )
+    monitor = Monitor(window_s=_window_s(polls))
+    scenario = Scenario("bench", "bench", TARGET.name, (NEW,), "bench", monitor=monitor)
+    rollout = rollout_in(folder, gateway, scenario=scenario, target=replace(TARGET, log_file=log))
+    with rollout.journal:
         rollout.write(Kind.BACKUP, **_BACKUP.record())
         rollout.write(Kind.BASELINE, **BASELINE.record())
         rollout.take_lease()

@@ -51,7 +51,7 @@ class Child:
     @property
     def text(self) -> str:
         """What it printed so far."""
-        return self.out.read_text(encoding="utf-8", errors="replace")
+        return self.out.read_text(encoding="utf-8", errors="replace") if self.out.exists() else ""
 
     def wait(self, within_s: float) -> int:
         """Return its exit code; fail when it does not end in time."""
