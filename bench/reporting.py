@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.precheck import compiled_in
 from bench.table import Row
 from rollout.clauses import PHASES
 from rollout.record import Decision
@@ -52,7 +53,8 @@ def measure(folder: Path, runs: int, checks: int) -> list[Row]:
 
     def ours() -> None:
         command = [sys.executable, "-m", "rollout", "report", f"--reports={reports}"]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)  # noqa: S603 - our own argument list
+        env = os.environ | compiled_in(folder)
+        subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)  # noqa: S603 - our own arguments
 
     def alone() -> None:
         shutil.rmtree(work / "out", ignore_errors=True)

@@ -58,9 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _open(config: pytest.Config) -> None:
     if not hasattr(config.option, "allure_report_dir"):
-        raise pytest.UsageError(
-            "a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest"
-        )
+        raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
     options = _options(config)
     try:
         session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)

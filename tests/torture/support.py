@@ -48,9 +48,6 @@ MONITOR: Mapping[str, Any] = {
 BREACH: Mapping[str, Any] = {"provider": "openai", "since": "activation", "after_s": 1, "error_share": 1}
 """What makes a run roll back: MON-2."""
 
-NO_REPORT = {"XDG_CACHE_HOME": os.devnull}
-"""Spares each run the second that its HTML report takes: there is no generator at that place, and none can be put."""
-
 NEVER_WROTE = frozenset({1, 2, 3, 4, 5, 13})
 AFTER_A_WRITE = frozenset({0, 10, 11, 12})
 
@@ -174,7 +171,7 @@ class Bench:
     def _child(self, what: str, args: list[str], env: Mapping[str, str], fsize: int | None = None) -> Child:
         kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
         out = self.folder / f"{what}-{len(self._children)}.txt"
-        child = self.zygote.start(what, args, out=out, env={**kept, **NO_REPORT, "COLUMNS": "120", **env}, fds=fsize)
+        child = self.zygote.start(what, args, out=out, env={**kept, "COLUMNS": "120", **env}, fds=fsize)
         self._children.append(child)
         return child
 
