@@ -1,8 +1,8 @@
-"""(c) What a long window costs the runner: three hours at the procedure's own paces, with the clock injected.
+"""(c) What a long window costs the runner: 1,080 looks at the gateway, at the procedure's paces, the clock injected.
 
 `rollout.bake.bake` itself, with all its sources and triggers, its plain view, and a real SQLite journal that every
-sample is written to. Only the gateway answers from memory, and the looks run in place: threads and a simulated clock
-do not mix. Waiting for the disk is not CPU time.
+sample is written to and the operator's word is read from. Only the gateway answers from memory, and the looks run in
+place: threads and a simulated clock do not mix. Waiting for the disk is not CPU time.
 """
 
 from __future__ import annotations
@@ -11,29 +11,24 @@ import gc
 import io
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any
 from unittest.mock import patch
 
 from bench.table import Row
 from rollout.backup import Backup
 from rollout.bake import bake
-from rollout.clock import StopFlag
-from rollout.gateway.answers import Connection, Metrics
-from rollout.gateway.client import Gateway
-from rollout.journal import Journal
+from rollout.gateway.answers import Metrics
 from rollout.monitor import watch
-from rollout.policy import Policy
 from rollout.record import Kind
-from rollout.redaction import Redactor
 from rollout.scenario import Monitor, Scenario
 from rollout.view import Heading, view_for
 from rollout.workspace import Rollout
-from tests.support.clocks import SimulatedClock
+from tests.support.rollouts import rollout_in
 from tests.support.windows import BASELINE, NEW, OLD, TARGET, FakeGateway, metrics
 
 POLLS = 1080
@@ -41,62 +36,64 @@ CPU_S = 3.0
 SETTLED_AT = 200
 KIB_PER_POLL = 1.0
 KIB = 1024
-USERS_PER_POLL = 100
+USERS_PER_LOOK = 100
 
 
 class Busy(FakeGateway):
     """A healthy gateway with users.
 
     Attributes:
-        polls: how often its metrics were read.
-        at: what to do at which of these polls.
+        polls: how often it was looked at.
+        allocated: what Python held, in bytes, at the polls in `measured_at`.
     """
 
-    def __init__(self) -> None:
-        """Start with nothing read."""
+    def __init__(self, *measured_at: int) -> None:
+        """Start with nothing asked."""
         super().__init__()
         self.polls = 0
-        self.at: dict[int, Callable[[], None]] = {}
-
-    def status(self, provider: str, /) -> Connection:
-        """Return `connection`, and forget the calls so far, which are not what is measured."""
-        self.calls.clear()
-        return super().status(provider)
+        self.allocated: list[int] = []
+        self._measured_at = measured_at
 
     def metrics(self, provider: str, /) -> Metrics:
         """Return counters that rise."""
-        self.polls += 1
-        self.at.get(self.polls, _nothing)()
-        self.counters = metrics(self.polls * USERS_PER_POLL)
+        self.counters = metrics(self.counters.total_requests + USERS_PER_LOOK)
         return super().metrics(provider)
+
+    def _answer(self, call: str, answer: Any) -> Any:
+        self.polls += 1
+        if self.polls in self._measured_at:
+            self.allocated.append(_allocated())
+        answer = super()._answer(call, answer)
+        # What was asked is not what is measured.
+        self.calls.clear()
+        return answer
 
 
 def measure(folder: Path, polls: int) -> list[Row]:
-    """Return CPU and memory of a window in which the metrics are polled so often; memory is measured in a second one.
+    """Return CPU and memory of a window of so many looks at the gateway; memory is measured in a second one.
 
     Args:
         folder: an empty directory.
-        polls: looks at the metrics; every other source is looked at in its proportion.
+        polls: looks at the gateway, of all sources together; the log and the operator are looked at besides.
 
     Raises:
         RuntimeError: the window did not hold, so it was not the one to measure.
     """
-    entries, cpu_s = _cpu(folder / "cpu", polls)
+    asked, entries, cpu_s = _cpu(folder / "cpu", polls)
     settled_at = min(SETTLED_AT, polls // 2)
-    settled, end = _memory(folder / "memory", polls, settled_at)
+    settled, end = _memory(folder / "memory", settled_at, polls)
     per_poll = (end - settled) / KIB / (polls - settled_at)
-    window = f"a window of {polls} polls of the metrics, {polls * Monitor().metrics_every_s / 3600:.1f} h"
     return [
         Row(
             "c",
-            f"CPU of {window}, {entries} journal entries",
+            f"CPU of a window of {_window_s(polls) / 60:.0f} min: {asked} polls, {entries} journal entries",
             f"{cpu_s:.2f} s",
             f"<= {CPU_S:g} s",
             met=cpu_s <= CPU_S,
         ),
         Row(
             "c",
-            f"memory from poll {settled_at} to the end",
+            f"memory of that window, from poll {settled_at} to poll {polls}",
             f"{settled / KIB:.0f} -> {end / KIB:.0f} KiB, {per_poll:.2f} KiB a poll",
             f"<= {KIB_PER_POLL:g} KiB a poll",
             met=per_poll <= KIB_PER_POLL,
@@ -104,33 +101,39 @@ def measure(folder: Path, polls: int) -> list[Row]:
     ]
 
 
-def _cpu(folder: Path, polls: int) -> tuple[int, float]:
-    """Return the number of journal entries and the CPU seconds, all threads."""
-    with _rollout(folder, polls, Busy()) as rollout:
+def _window_s(polls: int) -> float:
+    """Return how long a window must be for so many looks at the gateway."""
+    paces = Monitor()
+    every_s = (
+        [paces.metrics_every_s] * 2 + [paces.alerts_every_s] * 2 + [paces.synthetic_every_s, paces.way_back_every_s]
+    )
+    return polls / sum(1 / seconds for seconds in every_s)
+
+
+def _cpu(folder: Path, polls: int) -> tuple[int, int, float]:
+    """Return the number of looks at the gateway, that of journal entries, and the CPU seconds of all threads."""
+    gateway = Busy()
+    with _rollout(folder, polls, gateway) as rollout:
         began = time.process_time()
         _watch(rollout)
         took_s = time.process_time() - began
-        return len(rollout.journal.entries()), took_s
+        return gateway.polls, len(rollout.journal.entries()), took_s
 
 
-def _memory(folder: Path, polls: int, settled_at: int) -> tuple[int, int]:
-    """Return the bytes that Python holds at a poll, and at the window's end."""
-    held: list[int] = []
-    gateway = Busy()
-    gateway.at = {poll: lambda: held.append(_allocated()) for poll in (settled_at, polls)}
+def _memory(folder: Path, *polls: int) -> tuple[int, int]:
+    """Return the bytes that Python holds at the first of these polls, and at the last, with which the window ends."""
+    gateway = Busy(*polls)
     tracemalloc.start()
     try:
-        with _rollout(folder, polls, gateway) as rollout:
+        with _rollout(folder, polls[-1], gateway) as rollout:
             _watch(rollout)
     finally:
         tracemalloc.stop()
-    return held[0], held[1]
+    return gateway.allocated[0], gateway.allocated[-1]
 
 
 def _watch(rollout: Rollout) -> None:
-    heading = Heading(
-        rollout.id, rollout.target.name, str(OLD), str(NEW), None, rollout.scenario.monitor.window_s
-    )
+    heading = Heading(rollout.id, rollout.target.name, str(OLD), str(NEW), None, rollout.scenario.monitor.window_s)
     view = view_for(io.StringIO(), heading, rollout.clock)
     in_place = partial(watch, start=lambda look: look())
     with patch("rollout.bake.watch", in_place):
@@ -146,23 +149,10 @@ def _rollout(folder: Path, polls: int, gateway: Busy) -> Iterator[Rollout]:
     folder.mkdir()
     log = folder / "backend.log"
     log.write_text("12:00:00 | INFO     | main:start - up\n", encoding="utf-8")
-    clock, redactor, monitor = SimulatedClock(), Redactor(), Monitor()
-    monitor = replace(monitor, window_s=polls * monitor.metrics_every_s - 1)
-    with Journal.open(str(folder / "journal.sqlite"), clock=clock, redact=redactor.value) as journal:
-        rollout = Rollout(
-            id="bench",
-            run="bench-monitor",
-            scenario=Scenario("bench", "bench", TARGET.name, (NEW,), "bench", monitor=monitor),
-            target=replace(TARGET, log_file=log),
-            policy=Policy("sandbox"),
-            digest="0" * 64,
-            folder=folder,
-            journal=journal,
-            gateway=cast(Gateway, gateway),
-            clock=clock,
-            stop=StopFlag(),
-            redactor=redactor,
-        )
+    monitor = Monitor(window_s=_window_s(polls))
+    scenario = Scenario("bench", "bench", TARGET.name, (NEW,), "bench", monitor=monitor)
+    rollout = rollout_in(folder, gateway, scenario=scenario, target=replace(TARGET, log_file=log))
+    with rollout.journal:
         rollout.write(Kind.BACKUP, **_BACKUP.record())
         rollout.write(Kind.BASELINE, **BASELINE.record())
         rollout.take_lease()
@@ -172,10 +162,6 @@ def _rollout(folder: Path, polls: int, gateway: Busy) -> Iterator[Rollout]:
 def _allocated() -> int:
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
-
-
-def _nothing() -> None:
-    """Do nothing."""
 
 
 _BACKUP = Backup(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from rollout import paste
 from rollout.backup import same_place, where_it_is
@@ -21,7 +21,8 @@ from rollout.emergency import Order, Say, Sent, opening
 from rollout.errors import ExitCode, GatewayError, JournalError, RolloutError
 from rollout.expectation import answered_by
 from rollout.gateway.client import Gateway
-from rollout.journal import Entry, Journal, Lease
+from rollout.journal import Entry, Journal
+from rollout.journal.store import Store
 from rollout.loading import load
 from rollout.notify import announce
 from rollout.record import FOLDED, Decision, Kind, Record, fold
@@ -29,7 +30,7 @@ from rollout.redaction import Redactor
 from rollout.request import Request, as_opened
 from rollout.scenario import ProviderChange
 from rollout.session import records, token_of
-from rollout.workspace import LEASE_S, Rollout, reconcile
+from rollout.workspace import LEASE_S, SPOOL, Rollout, reconcile
 
 READ_BACK_S = 5.0
 """A read-back that is still the old one after this long calls for a remedy: once more, then a restart (EMG-2)."""
@@ -38,33 +39,20 @@ LOOK_EVERY_S = 0.25
 DONE, NOT_VERIFIED = "EMERGENCY DONE", "EMERGENCY NOT VERIFIED"
 
 
-class NoJournal(Journal):
-    """Stands in for a journal that cannot be reached: every call says why, so that what is written is spooled."""
+class Unreachable(Store):
+    """Stands in for a database that cannot be reached: every call says why, so that what is written is spooled."""
 
     def __init__(self, error: JournalError) -> None:
         """Keep the reason."""
-        self.error = error
-        self.host = platform.node()
+        self._error = error
 
-    def extend(self, rollout: str, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> NoReturn:
+    def read(self) -> NoReturn:
         """Refuse."""
-        raise self.error
+        raise self._error
 
-    def entries(self, rollout: str | None = None, *kinds: str) -> NoReturn:
+    def write(self) -> NoReturn:
         """Refuse."""
-        raise self.error
-
-    def rollouts(self) -> NoReturn:
-        """Refuse."""
-        raise self.error
-
-    def newest_token(self, target: str) -> NoReturn:
-        """Refuse."""
-        raise self.error
-
-    def seize(self, target: str, rollout: str, holder: str, for_s: float) -> NoReturn:
-        """Refuse."""
-        raise self.error
+        raise self._error
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
@@ -116,13 +104,12 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
 def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int]:
     """Return the emergency as a rollout, and the number of its intent; 0 where the journal cannot be written."""
     request, clock, redactor = _request(order, env), SystemClock(), Redactor()
-    journal: Journal
     try:
         journal = Journal.open(order.journal, clock=clock, redact=redactor.value)
         reconcile(journal, order.reports)
         record = fold(order.id, journal.entries(order.id, *FOLDED))
     except JournalError as error:
-        journal = NoJournal(error)
+        journal = Journal(Unreachable(error), clock=clock, redact=redactor.value, host=platform.node())
         record = fold(order.id, (Entry(0, order.id, order.at, kind, body, "", "") for kind, body in opening(order)))
     token = token_of(request.target.token_env, env)
     rollout = Rollout(
@@ -293,7 +280,7 @@ def _closed(work: _Work, env: Mapping[str, str]) -> int:
         Kind.CLOSED, decision=decision, word=word, why=why, not_passed={}, rollback=[], commands=list(commands)
     )
     work.say(f"{word} at {stamp(rollout.clock.now())}: {why}")
-    if isinstance(rollout.journal, NoJournal):
+    if (rollout.folder / SPOOL).exists():
         work.say(f"recorded in {rollout.folder}, to be entered by the next run that reaches the journal")
     if work.problem:
         work.say("A PERSON IS NEEDED. Look, then paste:\n  " + "\n  ".join(reversed(commands)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from typing import Any
 
 from rollout.backup import recorded
@@ -102,8 +103,11 @@ def bake(rollout: Rollout, view: View) -> Watched:
             rollout.write(Kind.SAMPLE, **sample.record())
         view.sample(_without_secrets(sample, rollout))
 
+    # A sample changes some of the verdicts; the others need not be redacted again.
+    redacted = lru_cache(maxsize=16)(partial(_redacted, rollout=rollout))
+
     def show(verdicts: tuple[Verdict, ...], watched_s: float) -> None:
-        view.verdicts(tuple(_redacted(verdict, rollout) for verdict in verdicts), watched_s)
+        view.verdicts(tuple(map(redacted, verdicts)), watched_s)
 
     watched = watch(
         sources,

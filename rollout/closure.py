@@ -85,7 +85,13 @@ def not_passed(record: Record, plan: Iterable[Clause], run: str) -> dict[str, st
     return missing
 
 
-def close(rollout: Rollout, phases: Sequence[str], plan: Sequence[Clause], env: Mapping[str, str]) -> Closure:
+def close(
+    rollout: Rollout,
+    phases: Sequence[str],
+    plan: Sequence[Clause],
+    env: Mapping[str, str],
+    trouble: str | None = None,
+) -> Closure:
     """Decide, roll back where the change was not earned, write the records, and return the decision.
 
     Idempotent: a rollout that is closed already is only told again.
@@ -95,6 +101,7 @@ def close(rollout: Rollout, phases: Sequence[str], plan: Sequence[Clause], env: 
         phases: the phases that this run was asked for.
         plan: the clauses that must have passed in it.
         env: where channels find their URLs.
+        trouble: what kept an outcome from being recorded; it is the reason then, and not the outcome that is missing.
     """
     try:
         record, superseded = rollout.record(), rollout.superseded()
@@ -106,7 +113,7 @@ def close(rollout: Rollout, phases: Sequence[str], plan: Sequence[Clause], env: 
     if not record.wrote and not _in_effect_without_a_write(record, missing, phases):
         return _nothing_applied(rollout, missing, phases)
     if missing or rollout.stop:
-        return take_back(rollout, why_not(rollout, record, missing), missing, env)
+        return take_back(rollout, trouble or why_not(rollout, record, missing), missing, env)
     if tuple(phases)[-1:] == PHASES[-1:] and all(_passed(record, phase) for phase in PHASES):
         return _keep(rollout, env)
     return _hand_over(rollout, phases)

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rollout.clock import stamp
-from rollout.errors import RolloutError
+from rollout.errors import ExitCode, RolloutError
 from rollout.gateway.paths import filled, filled_path, path_of
 
 TARGETS = Path("scenarios") / "targets.yaml"
@@ -114,9 +114,25 @@ def run(args: argparse.Namespace) -> int:
     _spool(order)
     sent = activate(order, os.environ)
     _say(f"activation: {sent.result}{f', {sent.detail}' if sent.detail else ''}")
-    from rollout.aftermath import finish  # noqa: PLC0415 - everything heavy comes after the activation
+    try:
+        from rollout.aftermath import finish  # noqa: PLC0415 - everything heavy comes after the activation
 
-    return finish(order, sent, os.environ, _say)
+        return finish(order, sent, os.environ, _say)
+    except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 - whatever it is, people must hear where they stand
+        return _left(order, sent, problem)
+
+
+def _left(order: Order, sent: Sent, problem: BaseException) -> int:
+    """Say what is known where the proof could not be made, and what a person can paste."""
+    auth = ["-H", f"Authorization: Bearer ${order.target['token_env']}"] if order.target.get("token_env") else []
+    # Double quotes around the token's name: the shell of the person who pastes it reads it.
+    header = f' {auth[0]} "{auth[1]}"' if auth else ""
+    path, body = request_of(order)
+    url, paths = order.target["url"], order.target.get("paths", {})
+    _say(f"EMERGENCY NOT VERIFIED: the activation of {order.to} was {sent.result}, and then: {problem!r}")
+    _say(f"A PERSON IS NEEDED. Look, then paste:\n  curl -sS {url}{path_of('providers', paths)}{header}")
+    _say(f"  curl -sS -X POST {url}{path} -H 'Content-Type: application/json' -d '{json.dumps(body)}'{header}")
+    return ExitCode.ROLLBACK_FAILED
 
 
 def ordered(args: argparse.Namespace, env: Mapping[str, str]) -> Order:

@@ -39,6 +39,7 @@ _STATES = {
 _FIRING = ("#E58A63", "\\\\\\")
 _OTHER = ("#DDDDDD", "||")
 _FEW_POINTS = 80
+_FEW_REQUESTS = 200
 _CLOSE = 0.075
 _LINE = 104
 _SHORTEST_LABEL = 0.06
@@ -124,20 +125,27 @@ def draw(bake: Bake, stem: Path) -> tuple[Path, ...]:
 
 
 def error_rates(bake: Bake, source: str) -> Curve:
-    """Return the error rate over the shorter span, as MON-2 saw it, from ``users`` or ``synthetic``."""
-    curve, span_s = Curve([], [], []), bake.monitor.short_span_s
+    """Return the error rate as MON-2 saw it: the worse of the shorter span and the window so far.
+
+    Args:
+        bake: the window.
+        source: ``users`` or ``synthetic``.
+    """
+    curve = Curve([], [], [])
     least = bake.monitor.min_requests if source == "users" else bake.monitor.min_samples
-    for at_s, span in _spans(bake, source, span_s):
-        if span.requests:
+    for at_s, spans in _spans(bake, source):
+        seen = [span for span in spans if span is not None and span.requests]
+        enough = [span for span in seen if span.requests >= least]
+        if seen:
             curve.at_s.append(at_s)
-            curve.values.append(span.failures / span.requests)
-            curve.enough.append(span.requests >= least)
+            curve.values.append(max(span.failures / span.requests for span in enough or seen[-1:]))
+            curve.enough.append(bool(enough))
     return curve
 
 
 def latencies(bake: Bake, source: str) -> Curve:
-    """Return P95 in ms as MON-3 saw it: the gateway's own for ``users``, over the window for ``synthetic``."""
-    curve, least = Curve([], [], []), bake.monitor.min_samples
+    """Return P95 in ms as MON-3 saw it: the gateway's own for ``users``, the worse of both spans for ``synthetic``."""
+    curve, least, span_s = Curve([], [], []), bake.monitor.min_samples, bake.monitor.short_span_s
     if source == "users":
         for sample in bake.of(Name.METRICS):
             if sample.get("p95_ms") is not None:
@@ -148,11 +156,12 @@ def latencies(bake: Bake, source: str) -> Curve:
     own, limit = Requests(), latency_limit(bake, "synthetic") or float("inf")
     for taken, reading in _own(bake):
         own.add(taken, reading)
-        seen = own.latencies(limit, bake.monitor.short_span_s)
+        seen = [part for part in (own.latencies(limit, span_s), own.latencies(limit)) if part]
+        enough = [part for part in seen if len(part) >= least]
         if seen:
             curve.at_s.append(taken.at_s)
-            curve.values.append(percentile(seen))
-            curve.enough.append(len(seen) >= least)
+            curve.values.append(max(percentile(part) for part in enough or seen[-1:]))
+            curve.enough.append(bool(enough))
     return curve
 
 
@@ -171,25 +180,22 @@ def _base(bake: Bake, source: str) -> float | None:
     return bake.baseline.users_p95_ms if source == "users" else bake.baseline.synthetic_p95_ms
 
 
-def _spans(bake: Bake, source: str, span_s: float) -> Iterator[tuple[float, Span]]:
+def _spans(bake: Bake, source: str) -> Iterator[tuple[float, tuple[Span | None, Span | None]]]:
+    """Yield the shorter span and the window as they were at each moment."""
+    span_s = bake.monitor.short_span_s
     if source == "users":
         counters = Counters()
         for sample in bake.of(Name.METRICS):
-            if "total" not in sample:
-                continue
-            latency = Latency(None, None, None, 0)
-            total, failed = sample["total"], sample["failed"]
-            counters.add(sample["at_s"], Metrics(total, total - failed, failed, 0.0, latency, {}))
-            span = counters.latest(span_s)
-            if span is not None:
-                yield sample["at_s"], span
+            if "total" in sample:
+                latency = Latency(None, None, None, 0)
+                total, failed = sample["total"], sample["failed"]
+                counters.add(sample["at_s"], Metrics(total, total - failed, failed, 0.0, latency, {}))
+                yield sample["at_s"], (counters.latest(span_s), counters.latest())
         return
     own = Requests()
     for taken, reading in _own(bake):
         own.add(taken, reading)
-        span = own.latest(span_s)
-        if span is not None:
-            yield taken.at_s, span
+        yield taken.at_s, (own.latest(span_s), own.latest())
 
 
 def _own(bake: Bake) -> Iterator[tuple[Sample, SyntheticReading]]:
@@ -220,7 +226,7 @@ def _figure(bake: Bake) -> Figure:
     _draw_bands(bands, bake, scale)
     bands.set_xlim(0, max(bake.watched_s, 1.0) / scale * 1.01)
     bands.set_xlabel(f"{unit} since {bake.samples[0]['at'][:19].replace('T', ' ')} UTC")
-    note = f"error rate: over at most the last {show_span(bake.monitor.short_span_s)}"
+    note = f"the worse of the last {show_span(bake.monitor.short_span_s)} and the window so far"
     note += " · thin and dotted: too few requests to judge by · users decide about it while there are enough of them"
     figure.text(0.02, 0.018, note, fontsize=8, color="#333333")
     if breach is not None:
@@ -238,7 +244,7 @@ def _draw_errors(axes: Axes, bake: Bake, scale: float) -> None:
         highest = max([highest, *values])
     failed = [sample.at_s / scale for sample, reading in _own(bake) if not reading.ok]
     if failed:
-        axes.plot(failed, [0] * len(failed), "x", color=_OWN, label="a failed request of its own", clip_on=False)
+        axes.plot(failed, [0] * len(failed), "x", color=_OWN, label="one of them failed", clip_on=False)
     axes.set_ylim(-_BELOW * highest, highest * 1.3)
     axes.set_ylabel("error rate in %")
     axes.axhline(limit, color=_LIMIT, linestyle=(0, (6, 2, 1, 2)), linewidth=1.6)
@@ -273,8 +279,16 @@ def _draw_single_requests(axes: Axes, bake: Bake, scale: float, top: float) -> N
     shown = [(x, y) for x, y in answered if y <= top]
     if shown:
         xs, ys = zip(*shown, strict=True)
-        style: dict[str, Any] = {"markersize": 3, "markerfacecolor": "none", "markeredgewidth": 0.6, "alpha": 0.7}
-        axes.plot(xs, ys, "^", color=_OWN, label="a single request of its own", **style)
+        few = len(shown) <= _FEW_REQUESTS
+        style: dict[str, Any] = {
+            "marker": "^" if few else ".",
+            "markersize": 3 if few else 1.5,
+            "linestyle": "none",
+            "markerfacecolor": "none",
+            "markeredgewidth": 0.6,
+            "alpha": 0.7,
+        }
+        axes.plot(xs, ys, color=_OWN, label="one of them", **style)
     if len(shown) < len(answered):
         above = f"{len(answered) - len(shown)} slower than the frame shows"
         axes.text(0.995, 0.96, above, transform=axes.transAxes, ha="right", va="top", fontsize=8)

@@ -154,7 +154,14 @@ class Progress:
                 self._later.append(excinfo is not None and isinstance(excinfo.value, TryLater))
         self._keep(clause, outcome, message)
 
+    def _is_bystander(self) -> bool:
+        """Tell whether another run is changing this rollout's target: what this one sees decides nothing about it."""
+        rollout = self.session.rollout
+        return rollout.lease is None and rollout.known().in_flight
+
     def _keep(self, clause: Clause, outcome: str, message: str) -> None:
+        if self._is_bystander():
+            return
         try:
             self.session.rollout.write(
                 Kind.CLAUSE, run=self.session.rollout.run, clause=clause.id, outcome=outcome, message=message
@@ -186,6 +193,8 @@ class Progress:
         return closing.not_passed(self.session.rollout.record(), plan, self.session.rollout.run)
 
     def _end_phase(self, phase: str) -> None:
+        if self._is_bystander():
+            return
         rollout = self.session.rollout
         plan = [clause for clause in self.session.plan if clause.phase == phase]
         missing = closing.not_passed(rollout.known(), plan, rollout.run)
@@ -257,11 +266,14 @@ class Progress:
         rollout, session = self.session.rollout, self.session
         if session.refusal is not None:
             self._decide(lambda: self._refused(session.refusal))
-        if self._later and all(self._later) and not rollout.known().wrote:
+        if self._later and all(self._later) and (self._is_bystander() or not rollout.known().wrote):
             why = next(iter(self._failed.items()))
             later = closing.Closure(None, "TRY LATER", ": ".join(why), self._missing(), code=ExitCode.TRY_LATER)
             self._decide(lambda: later)
-        self._decide(lambda: closing.close(rollout, session.phases, session.plan, self.env))
+        if self._is_bystander():
+            why = next(iter(self._failed.items()), ("closure", "nothing was decided"))
+            self._decide(lambda: closing.Closure(None, "REFUSED", ": ".join(why), self._missing()))
+        self._decide(lambda: closing.close(rollout, session.phases, session.plan, self.env, self._trouble))
         assert self.closed is not None  # noqa: S101 - for the type checker
         self._leave(self.closed)
         return self.closed

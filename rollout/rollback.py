@@ -108,12 +108,7 @@ def planned_steps(rollout: Rollout, backup: Backup) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _Way:
-    """The rollback in progress.
-
-    Attributes:
-        hands_off: somebody else changed the gateway.
-        sent: an activation was sent on the way back, so that what is active may be its doing.
-    """
+    """The rollback in progress."""
 
     rollout: Rollout
     gateway: Gateway
@@ -122,7 +117,6 @@ class _Way:
     reason: str
     steps: list[Step] = field(default_factory=list)
     hands_off: bool = False
-    sent: bool = False
 
     def step(self, clause: str, work: Callable[[], str]) -> None:
         """Do one step; whatever it raises is its outcome and does not stop the later ones."""
@@ -175,7 +169,8 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
     if not way.hands_off:
         way.step("RBK-1.2", lambda: _capture(way))
         for clause, work in _undoing(way):
-            way.step(clause, work)
+            if not way.hands_off:
+                way.step(clause, work)
     if way.hands_off:
         for clause in PROOF:
             way.keep(clause, "failed", "not done: somebody else changed the gateway, which is not overwritten")
@@ -282,7 +277,7 @@ def _reach(way: _Way, to: ProviderChange, until: float) -> str | None:
     A gateway that does not answer is asked until `until`, in monotonic seconds: it may be restarting.
 
     Raises:
-        SomebodyIntervened: before anything was sent, somebody else's change is active.
+        SomebodyIntervened: somebody else's change is active.
     """
     tries, problem, silent = 0, None, False
     while tries < TRIES or (silent and way.rollout.clock.monotonic() < until):
@@ -302,13 +297,12 @@ def _reach(way: _Way, to: ProviderChange, until: float) -> str | None:
 
 def _go(way: _Way, to: ProviderChange) -> str | None:
     """Activate `to` unless it is active, and read back; return what is reported instead."""
-    here = where_it_is(way.gateway, way.rollout.target) if way.sent else _ours(way)
+    here = _ours(way)
     if not same_place(here, to):
-        way.sent = True
         provider.activate(way.rollout, way.gateway, to, step="RBK-2.1", direction="back")
         if way.rollout.activation and way.rollout.activation.restart:
             restart.restart(way.rollout, way.gateway, NEVER, step="RBK-3.2", direction="back")
-        here = where_it_is(way.gateway, way.rollout.target)
+        here = _ours(way)
     return None if same_place(here, to) else f"the gateway answered success, and reports {here} active"
 
 

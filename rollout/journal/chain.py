@@ -19,6 +19,18 @@ GENESIS = "0" * 64
 """The predecessor of the first entry."""
 
 
+class Link(Protocol):
+    """What an entry needs of its predecessor."""
+
+    @property
+    def seq(self) -> int:
+        """Its place."""
+
+    @property
+    def hash(self) -> str:
+        """Its hash."""
+
+
 class Row(Protocol):
     """An entry as the database keeps it: `body` is canonical JSON text."""
 
@@ -54,7 +66,7 @@ class Entry:
     hash: str
 
     @classmethod
-    def following(cls, last: Row | Entry | None, *, rollout: str, at: str, kind: str, body: Mapping[str, Any]) -> Entry:
+    def following(cls, last: Link | None, *, rollout: str, at: str, kind: str, body: Mapping[str, Any]) -> Entry:
         """Return the entry that continues the chain after `last`; the first one where `last` is None."""
         seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
         return cls(seq, rollout, at, kind, body, prev, _digest(seq, rollout, at, kind, body, prev))

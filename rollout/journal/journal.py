@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -91,23 +92,12 @@ class Journal:
         kept = [(str(kind), chain.recordable(self._redact(plain(body)))) for kind, body in parts]
         entries: list[Entry] = []
         with self._store.write() as connection:
-            last = connection.execute(select(schema.entry).order_by(schema.entry.c.seq.desc()).limit(1)).one_or_none()
+            head = connection.execute(_HEAD).one_or_none()
             at = stamp(self._clock.now())
             for kind, body in kept:
-                before = entries[-1] if entries else last
-                entry = Entry.following(before, rollout=str(rollout), at=at, kind=kind, body=body)
-                connection.execute(
-                    insert(schema.entry).values(
-                        seq=entry.seq,
-                        rollout=entry.rollout,
-                        at=entry.at,
-                        kind=entry.kind,
-                        body=canonical(body).decode(),
-                        prev=entry.prev,
-                        hash=entry.hash,
-                    )
-                )
-                entries.append(entry)
+                last = entries[-1] if entries else head
+                entries.append(Entry.following(last, rollout=str(rollout), at=at, kind=kind, body=body))
+            connection.execute(_ADD, [_row(entry) for entry in entries])
         return tuple(entries)
 
     def entries(self, rollout: str | None = None, *kinds: str) -> tuple[Entry, ...]:
@@ -237,12 +227,30 @@ class Journal:
 
     def _read(self, query: Select[Any]) -> tuple[Entry, ...]:
         with self._store.read() as connection:
-            rows = connection.execute(query.order_by(schema.entry.c.seq)).all()
+            rows = connection.execute(query).all()
         return tuple(Entry.of(row) for row in rows)
 
 
+# Made once: to build a statement takes SQLAlchemy as long as to run it.
+_HEAD = select(schema.entry.c.seq, schema.entry.c.hash).order_by(schema.entry.c.seq.desc()).limit(1)
+_ADD = insert(schema.entry)
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {
+        "seq": entry.seq,
+        "rollout": entry.rollout,
+        "at": entry.at,
+        "kind": entry.kind,
+        "body": canonical(entry.body).decode(),
+        "prev": entry.prev,
+        "hash": entry.hash,
+    }
+
+
+@lru_cache(maxsize=64)
 def _chosen(rollout: str | None, kinds: tuple[str, ...]) -> Select[Any]:
-    query = select(schema.entry)
+    query = select(schema.entry).order_by(schema.entry.c.seq)
     if rollout is not None:
         query = query.where(schema.entry.c.rollout == rollout)
     return query.where(schema.entry.c.kind.in_([str(kind) for kind in kinds])) if kinds else query

@@ -45,6 +45,8 @@ entry = Table(
     Column("prev", String(64), nullable=False, unique=True),
     Column("hash", String(64), nullable=False, unique=True),
     Index("rollout_entry_by_rollout", "rollout", "seq"),
+    # The operator's word is looked for every two seconds, among the samples of a day.
+    Index("rollout_entry_by_kind", "rollout", "kind", "seq"),
 )
 
 lease = Table(

@@ -188,7 +188,7 @@ def test_a_runner_that_is_killed_during_the_restart_is_made_good_by_its_watchdog
         before = look(lab)
         first_time(lab, "start", "time.sleep(60)")
         lab.begin(*APPLY)
-        eventually(lambda: (tmp_path / "start-was-called").exists(), "the start command")
+        eventually((tmp_path / "start-was-called").exists, "the start command")
         lab.signal(signal.SIGKILL)
         closed = eventually(lambda: _closed(lab), "the watchdog's verdict", within_s=60)
         assert closed["decision"] == "rolled back", closed

@@ -225,6 +225,7 @@ def test_every_phase_after_a_rollback_answers_10_and_touches_nothing(lab: Lab):
         ("provider-goes-offline", "MON-1", r"offline", "connected"),
         ("critical-alert", "MON-4", r"^critical alert BUDGET_EXCEEDED/openai fires .*hard_limit=\$3\.0000", "none"),
     ],
+    ids=["slow-provider", "failing-provider", "provider-goes-offline", "critical-alert"],
 )
 def test_a_shipped_scenario_that_fails_is_taken_back_and_says_why(
     reports: Path, name: str, clause: str, decides: str, limit: Any
@@ -332,7 +333,20 @@ ACTIVATION = "checks/apply/test_1_provider.py::test_the_gateway_reports_exactly_
         (["--deselect", MON_4], 10, "MON-4", BACK),
         (["-m", "precheck or apply", "-k", "not still_equals"], 1, "APP-0.2 needs a pass of APP-0.1", []),
     ],
-    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) and value and "a" in value[-1] else "",
+    ids=[
+        "few names",
+        "all names but one",
+        "one name",
+        "one node id",
+        "without the gate",
+        "a folder ignored",
+        "set-up only",
+        "one folder",
+        "a file left out, first failure ends",
+        "a verification left out",
+        "a trigger left out",
+        "a check of apply left out",
+    ],
 )
 def test_what_was_not_run_is_never_vouched_for(lab: Lab, options: list[str], code: int, says: str, writes: list[str]):
     before = lab.state()

@@ -45,11 +45,8 @@ MONITOR: Mapping[str, Any] = {
     # A machine that is tortured answers slowly; latency is not what is tested here.
     "latency_factor": 50,
 }
-BREACH: Mapping[str, Any] = {"provider": "openai", "since": "activation", "after_s": 0.3, "status": "offline"}
-"""What makes a run roll back: MON-1."""
-
-NO_REPORT = {"XDG_CACHE_HOME": os.devnull}
-"""Spares each run the second that its HTML report takes: there is no generator at that place, and none can be put."""
+BREACH: Mapping[str, Any] = {"provider": "openai", "since": "activation", "after_s": 1, "error_share": 1}
+"""What makes a run roll back: MON-2."""
 
 NEVER_WROTE = frozenset({1, 2, 3, 4, 5, 13})
 AFTER_A_WRITE = frozenset({0, 10, 11, 12})
@@ -92,6 +89,8 @@ class Bench:
         """Prepare; `breach` lets the window roll back."""
         self.zygote, self.folder, self.reports = zygote, folder, folder / "reports"
         self.scenario: dict[str, Any] = {**deepcopy(dict(SCENARIO)), "monitor": dict(MONITOR)}
+        if breach:
+            self.scenario["monitor"]["window"] = "10s"
         self.policy: dict[str, Any] = deepcopy(dict(POLICY))
         self.policy["sandbox"]["window_at_least"] = "1s"
         self._settings = {"users_per_s": 0, "faults": [dict(BREACH)] if breach else []}
@@ -172,7 +171,7 @@ class Bench:
     def _child(self, what: str, args: list[str], env: Mapping[str, str], fsize: int | None = None) -> Child:
         kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
         out = self.folder / f"{what}-{len(self._children)}.txt"
-        child = self.zygote.start(what, args, out=out, env={**kept, **NO_REPORT, "COLUMNS": "120", **env}, fds=fsize)
+        child = self.zygote.start(what, args, out=out, env={**kept, "COLUMNS": "120", **env}, fds=fsize)
         self._children.append(child)
         return child
 

@@ -119,14 +119,18 @@ def _calls(lab: Lab) -> list[tuple[str, str, Any]]:
     return [(method, path, _BODIES.get(path)) for _, method, path, _ in sorted(seen)]
 
 
+def compiled_in(folder: Path) -> dict[str, str]:
+    """Return the environment in which Python keeps compiled code there, as it does beside the sources by default."""
+    return {"PYTHONPYCACHEPREFIX": str(folder / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+
+
 def _timed(command: Sequence[str], where: Path, folder: Path) -> float:
     """Return the seconds from the start of a process to its end."""
-    cache = {"PYTHONPYCACHEPREFIX": str(folder / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
     began = time.perf_counter()
     done = subprocess.run(  # noqa: S603 - an argument list of our own making
         command,
         cwd=where,
-        env=os.environ | cache,
+        env=os.environ | compiled_in(folder),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

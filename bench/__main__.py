@@ -1,0 +1,53 @@
+"""Measure, print the table, and answer 1 where a limit is not met."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import precheck, reaction, reporting, window
+from bench.table import Row, machine, markdown
+from rollout import startup
+
+ALL = "abcd"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure what was asked for, everything by default, and return the exit code."""
+    options = _options(arguments)
+    measurements: dict[str, Callable[[Path], list[Row]]] = {
+        "a": lambda folder: precheck.measure(folder, options.startups),
+        "b": lambda folder: reaction.measure(folder, options.rollouts),
+        "c": lambda folder: window.measure(folder, options.polls),
+        "d": lambda folder: reporting.measure(folder, options.reports, options.checks),
+    }
+    # As in a run of the suite: the collector does not look through what start-up leaves.
+    startup.is_over()
+    rows: list[Row] = []
+    for id_ in options.which:
+        with TemporaryDirectory(prefix=f"rollout-bench-{id_}-") as folder:
+            rows += measurements[id_](Path(folder))
+    sys.stdout.write(f"{markdown(rows)}\n{machine()}\n")
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("which", nargs="?", default=ALL, help=f"letters of measurements (default: {ALL})")
+    parser.add_argument("--startups", type=int, default=9, help="(a) pairs of runs")
+    parser.add_argument("--rollouts", type=int, default=50, help="(b) rollouts that are taken back")
+    parser.add_argument("--polls", type=int, default=window.POLLS, help="(c) looks at the gateway")
+    parser.add_argument("--reports", type=int, default=5, help="(d) pairs of reports")
+    parser.add_argument("--checks", type=int, default=reporting.CHECKS, help="(d) rows of a report")
+    options = parser.parse_args(arguments)
+    unknown = set(options.which) - set(ALL)
+    if unknown:
+        parser.error(f"there is no measurement {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

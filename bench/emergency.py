@@ -1,0 +1,67 @@
+"""(e) How long `rollout emergency` takes from its start to the arrival of the activation at the gateway (EMG-1).
+
+A process of its own each time, as from a shell; the second moment is the activation's arrival, from the gateway's own
+list of requests. Both are this machine's clock.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.table import Row
+from tests.support.runs import ROOT, Lab
+
+LIMIT_S = 0.5
+LONGEST_S = 60.0
+
+
+def measure(folder: Path, runs: int) -> list[Row]:
+    """Return the median and the slowest of so many emergencies; one before them fills the caches of compiled code.
+
+    Args:
+        folder: an empty directory.
+        runs: emergencies that count.
+
+    Raises:
+        RuntimeError: one was not verified, so its time means nothing.
+    """
+    with Lab(folder) as lab:
+        lab.target |= {"url": lab.sandbox.url, "safe": {"activate": "vllm", "model": "gemma-3-4b-it"}}
+        lab.options()
+        took_s = [_one(lab) for _ in range(runs + 1)][1:]
+    median_s, slowest_s = statistics.median(took_s), max(took_s)
+    return [
+        Row(
+            "e",
+            f"from the start of `rollout emergency` to the activation's arrival, {runs} runs",
+            f"median {median_s:.2f} s, slowest {slowest_s:.2f} s",
+            f"median <= {LIMIT_S:g} s",
+            met=median_s <= LIMIT_S,
+        )
+    ]
+
+
+def _one(lab: Lab) -> float:
+    command = [sys.executable, "-m", "rollout", "emergency", "--target=lab", f"--reports={lab.reports}"]
+    cache = {"PYTHONPYCACHEPREFIX": str(lab.folder / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+    began = datetime.now(UTC)
+    done = subprocess.run(  # noqa: S603 - an argument list of our own making
+        [*command, f"--targets={lab.folder / 'targets.yaml'}"],
+        cwd=ROOT,
+        env=os.environ | cache,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_S,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"it ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    seen = lab.direct.get("/sandbox/requests").json()
+    arrived = [datetime.fromisoformat(each["at"]) for each in seen if each["path"].endswith("/vllm/activate")]
+    return (arrived[-1] - began).total_seconds()

@@ -1,0 +1,105 @@
+"""(d) How much longer the report of 500 checks takes than Allure's generator alone.
+
+Ours is the whole command, `rollout report`, with the start of Python, the journal and the picture; the other side is
+the generator on the very results that the command hands to it. Alternating.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.precheck import compiled_in
+from bench.table import Row
+from rollout.clauses import PHASES
+from rollout.record import Decision
+from rollout.report import is_installed, node
+from rollout.report.assembly import collect
+from tests.support.runs import ROOT
+from tests.support.told import Told
+
+CHECKS = 500
+RATIO = 2.0
+EXCHANGES = [{"call": "GET /api/v1/providers", "status": 200, "answer": "x" * 400}] * 4
+
+
+def measure(folder: Path, runs: int, checks: int) -> list[Row]:
+    """Return the medians of so many pairs; one pair before them warms the disk's cache.
+
+    Args:
+        folder: an empty directory.
+        runs: pairs that count.
+        checks: rows of the report, at least.
+
+    Raises:
+        RolloutError: the generator fails.
+    """
+    if not is_installed(os.environ):
+        return [Row("d", f"report of {checks} checks", "left out: the generator is not here, see `rollout report`")]
+    with Told(folder) as told:
+        _write(told, checks)
+        work = folder / "generator-alone"
+        work.mkdir()
+        config, results = collect(told.story, told.rollout.folder, work, {})
+        rows = sum(1 for _ in results.glob("*-result.json"))
+    reports = folder / "reports"
+
+    def ours() -> None:
+        command = [sys.executable, "-m", "rollout", "report", f"--reports={reports}"]
+        env = os.environ | compiled_in(folder)
+        subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)  # noqa: S603 - our own arguments
+
+    def alone() -> None:
+        shutil.rmtree(work / "out", ignore_errors=True)
+        node.generate(config, results, os.environ)
+
+    pairs = [(_timed(ours), _timed(alone)) for _ in range(runs + 1)][1:]
+    our_s, alone_s = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return [
+        Row(
+            "d",
+            f"`rollout report` with {rows} rows against its generator alone, median of {runs}",
+            f"{our_s:.2f} s / {alone_s:.2f} s = {our_s / alone_s:.2f}x",
+            f"<= {RATIO:g}x",
+            met=our_s / alone_s <= RATIO,
+        )
+    ]
+
+
+def _write(told: Told, checks: int) -> None:
+    """Write a rollout of several runs, kept at last, whose checks carry what was said to the gateway."""
+    written = run = 0
+    while written < checks:
+        run += 1
+        name = f"run-{run}"
+        told.begins(name)
+        if run == 1:
+            told.backup()
+            told.baseline()
+            told.window(breach=False)
+        for phase in PHASES:
+            told.phase(name, phase)
+        written += sum(_attach(told, name, path) for path in sorted(told.results(name).glob("*-result.json")))
+    told.closes(Decision.KEPT, "KEPT", "every clause of the plan passed")
+
+
+def _attach(told: Told, run: str, path: Path) -> int:
+    row = json.loads(path.read_text(encoding="utf-8"))
+    source = f"{row['uuid']}-attachment.json"
+    told.write(run, source, EXCHANGES)
+    row["attachments"] = [{"name": "Exchanges with the gateway (4)", "source": source, "type": "application/json"}]
+    told.write(run, path.name, row)
+    return 1
+
+
+def _timed(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

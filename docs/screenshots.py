@@ -1,0 +1,100 @@
+"""Make the pictures in docs/screenshots/ from a real run: ``python docs/screenshots.py`` (needs tmux and Chromium)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+from rich.console import Console
+from rich.text import Text
+
+ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "docs" / "screenshots"
+SCENARIO = "scenarios/failing-provider.yaml"
+COLUMNS, LINES = 118, 40
+LONGEST_RUN_S = 120.0
+WIDTH = 1240
+# The live view once errors are counted, and the last line of the closing block.
+BAKING, ENDED = re.compile(r"MON-2 +\w+ +[1-9][\d.]* %"), re.compile(r"report: .*report\.html")
+
+
+def main() -> None:
+    """Run the scenario in a terminal, and take the pictures of the terminal and of the report."""
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="rollout-screenshots-") as folder, sync_playwright() as playwright:
+        reports = Path(folder) / "reports"
+        live, end = in_terminal(("pytest", f"--scenario={SCENARIO}", f"--reports={reports}"))
+        (report,) = reports.glob("*/report.html")
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for name, screen in (("terminal-live", live), ("terminal-end", end)):
+            shoot_terminal(chromium, screen.replace(str(reports), "reports"), PICTURES / f"{name}.png")
+        shoot_report(chromium, report)
+        chromium.close()
+        shutil.copy(report.with_name("bake.png"), PICTURES / "bake.png")
+    for path in sorted(PICTURES.glob("*.png")):
+        print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1024:.0f} KiB")
+
+
+def in_terminal(command: tuple[str, ...]) -> tuple[str, str]:
+    """Run a command in a terminal of its own; return the screen while it bakes and at its end, with colours."""
+    tmux = ("tmux", "-L", f"rollout-{time.monotonic_ns()}")
+    program = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
+    size = ("-x", str(COLUMNS), "-y", str(LINES))
+    subprocess.run([*tmux, "new-session", "-d", *size, "-c", str(ROOT), *program, ";", "set", "remain-on-exit", "on"], check=True)  # fmt: skip  # noqa: E501, S603
+    try:
+        return screen_when(tmux, lambda text: len(BAKING.findall(text)) > 0), screen_when(tmux, ENDED.search)
+    finally:
+        subprocess.run([*tmux, "kill-server"], check=False)  # noqa: S603
+
+
+def screen_when(tmux: tuple[str, ...], shows: Callable[[str], object]) -> str:
+    """Return the screen as soon as it shows something."""
+    until = time.monotonic() + LONGEST_RUN_S
+    while time.monotonic() < until:
+        told = subprocess.run([*tmux, "capture-pane", "-pe"], check=True, capture_output=True, text=True)  # noqa: S603
+        if shows(Text.from_ansi(told.stdout).plain):
+            return told.stdout
+        time.sleep(0.2)
+    raise SystemExit(f"the terminal never showed it:\n{told.stdout}")
+
+
+def shoot_terminal(chromium: Browser, screen: str, path: Path) -> None:
+    """Write a picture of a screen with its colours."""
+    console = Console(record=True, width=COLUMNS, file=Path("/dev/null").open("w", encoding="utf-8"), force_terminal=True)  # fmt: skip  # noqa: SIM115, E501
+    console.print(Text.from_ansi(screen.rstrip()))
+    svg = console.export_svg(title="pytest --scenario=scenarios/failing-provider.yaml")
+    page = chromium.new_page(viewport={"width": WIDTH, "height": 200})
+    page.set_content(f'<body style="margin:0">{svg}</body>')
+    page.locator("svg").first.screenshot(path=path)
+    page.close()
+
+
+def shoot_report(chromium: Browser, report: Path) -> None:
+    """Write the pictures of the report: its first sight, and the row of the decision."""
+    page = chromium.new_page(viewport={"width": WIDTH, "height": 1220})
+    page.goto(report.as_uri())
+    page.get_by_test_id("tree-leaf").first.wait_for()
+    settle(page)
+    page.screenshot(path=PICTURES / "report-overview.png")
+    page.set_viewport_size({"width": WIDTH, "height": 1700})
+    page.get_by_test_id("tree-leaf").filter(has_text="ROLLED BACK").last.click()
+    page.frame_locator("[data-testid=test-result-description-frame]").locator("img").wait_for()
+    settle(page)
+    page.screenshot(path=PICTURES / "report-closure.png")
+    page.close()
+
+
+def settle(page: Page) -> None:
+    """Let fonts and animations come to rest."""
+    page.wait_for_timeout(1500)
+
+
+if __name__ == "__main__":
+    main()

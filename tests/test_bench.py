@@ -1,0 +1,70 @@
+"""The measurements measure something, with numbers too small to mean anything."""
+
+import re
+
+import pytest
+
+from bench import __main__ as bench
+from bench import precheck, reaction, reporting, window
+from bench.table import Row, machine, markdown
+from rollout.report import is_installed
+
+
+def test_the_bare_file_makes_the_calls_of_a_precheck(tmp_path):
+    (row,) = precheck.measure(tmp_path, runs=1)
+
+    made = re.search(r"the same (\d+) calls", row.what)
+    assert made and int(made[1]) > 20
+    assert row.met is not None
+    calls = (tmp_path / "bare" / "test_bare.py").read_text(encoding="utf-8")
+    assert "/twin/api/v1/providers/openai/preflight" in calls
+    assert "max_tokens" in calls
+
+
+def test_a_reaction_is_some_milliseconds_long(tmp_path):
+    (row,) = reaction.measure(tmp_path, runs=1)
+
+    took = re.search(r"P99 (\d+) ms, median (\d+) ms", row.measured)
+    assert took and 0 < int(took[1]) == int(took[2]) < 5000
+
+
+def test_a_window_has_the_polls_that_it_is_measured_with(tmp_path):
+    cpu, memory = window.measure(tmp_path, polls=40)
+
+    counted = re.search(r": (\d+) polls, (\d+) journal entries", cpu.what)
+    assert counted and 40 <= int(counted[1]) < int(counted[2]) < 80
+    held = re.match(r"(\d+) -> (\d+) KiB", memory.measured)
+    assert held and 0 < int(held[1]) <= int(held[2])
+
+
+@pytest.mark.skipif(not is_installed({}), reason="Allure's generator is not on this machine")
+def test_a_report_has_the_rows_that_it_is_measured_with(tmp_path):
+    (row,) = reporting.measure(tmp_path, runs=1, checks=30)
+
+    rows = re.search(r"with (\d+) rows", row.what)
+    assert rows and 30 <= int(rows[1]) < 80
+    assert (tmp_path / "reports" / "r-1" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(("met", "code"), [(True, 0), (None, 0), (False, 1)])
+def test_only_a_limit_that_is_missed_fails_the_bench(monkeypatch, capsys, met, code):
+    monkeypatch.setattr(window, "measure", lambda _folder, _polls: [Row("c", "CPU", "9 s", "<= 3 s", met=met)])
+
+    assert bench.main(["c"]) == code
+    assert ("| NO " in capsys.readouterr().out) == (met is False)
+
+
+def test_a_measurement_that_does_not_exist_is_refused(capsys):
+    with pytest.raises(SystemExit) as refused:
+        bench.main(["ax"])
+
+    assert refused.value.code == 2
+    assert "there is no measurement x; there are a, b, c, d" in capsys.readouterr().err
+
+
+def test_the_table_names_what_was_measured_and_where():
+    table = markdown([Row("a", "start-up", "1.2x", "<= 1.5x", met=True), Row("d", "report", "left out")])
+
+    assert "| a | start-up | 1.2x     | <= 1.5x | yes |" in table
+    assert "| d | report   | left out |         |     |" in table
+    assert "Python" in machine()

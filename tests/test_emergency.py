@@ -1,0 +1,254 @@
+"""``rollout emergency``: one command to the safe provider, whatever else is going on (EMG)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rollout import emergency
+from rollout.cli import main
+from rollout.clock import SystemClock
+from rollout.journal import Journal
+from rollout.record import Decision, Record, fold
+from rollout.workspace import SPOOL, reconcile
+from tests.support.liar import answer
+from tests.support.runs import Lab, entries, eventually
+
+SAFE = {"activate": "vllm", "model": "gemma-3-4b-it"}
+
+
+class Alarm:
+    """A lab whose target declares a safe provider, and the command."""
+
+    def __init__(self, lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+        self.lab, self._capsys = lab, capsys
+        lab.target["safe"] = SAFE
+        self.out = ""
+
+    def ring(self, *args: str, target: bool = True) -> int:
+        """Run the command in this process; return its exit code."""
+        self.lab.options()
+        where = ["--target=lab"] if target else []
+        targets = f"--targets={self.lab.folder / 'targets.yaml'}"
+        self._capsys.readouterr()
+        code = main(["emergency", *where, targets, f"--reports={self.lab.reports}", *args])
+        said = self._capsys.readouterr()
+        self.out = said.out + said.err
+        return code
+
+    @property
+    def record(self) -> Record:
+        """The emergency, as the journal tells it."""
+        found = entries(self.lab.reports)
+        id_ = next(entry.rollout for entry in reversed(found) if "-emergency-" in entry.rollout)
+        return fold(id_, entries(self.lab.reports, id_))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with Lab(tmp_path) as lab:
+        yield lab
+
+
+@pytest.fixture
+def alarm(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Alarm:
+    return Alarm(lab, capsys)
+
+
+def test_it_goes_to_the_safe_provider_without_a_question(alarm: Alarm) -> None:
+    """EMG-1: one command, no scenario, no prechecks; the gateway is there, and a request was answered."""
+    assert alarm.ring() == 0
+    assert alarm.lab.state().active == "vllm:gemma-3-4b-it"
+    assert alarm.lab.writes() == ["vllm"]
+    assert "EMERGENCY DONE" in alarm.out
+
+
+def test_what_was_active_is_noted_and_the_printed_undo_works(
+    alarm: Alarm,
+) -> None:
+    """EMG-1: the command that is printed goes back to what was active before."""
+    alarm.ring()
+    undo = alarm.out.partition("to undo: rollout emergency ")[2].splitlines()[0]
+    assert "--provider=ollama --model=gemma3:4b" in undo
+    assert alarm.ring("--provider=ollama", "--model=gemma3:4b", "--yes") == 0
+    assert alarm.lab.state().active == "ollama:gemma3:4b"
+
+
+def test_the_record_holds_intent_outcome_and_closure(alarm: Alarm) -> None:
+    """EMG-3: opened, intent, outcome, closed; the operations log has a line."""
+    alarm.ring("--reason=everything is on fire")
+    record = alarm.record
+    assert [(write.step, write.to, write.result) for write in record.writes] == [
+        ("EMG-1", "vllm:gemma-3-4b-it", "done")
+    ]
+    assert record.opened["before"] == "ollama:gemma3:4b"
+    assert (record.decision, record.closed and record.closed["word"]) == (Decision.KEPT, "EMERGENCY DONE")
+    assert {clause: step["outcome"] for clause, step in record.steps.items()} == dict.fromkeys(
+        ("EMG-1", "EMG-2", "EMG-3"), "passed"
+    )
+    assert "everything is on fire" in (alarm.lab.reports / "operations.log").read_text()
+
+
+@pytest.mark.parametrize("args", [("--provider=openai", "--model=gpt-4o"), ("--gateway=http://127.0.0.1:9",)])
+def test_another_place_is_not_gone_to_unconfirmed(alarm: Alarm, args: tuple[str, ...]) -> None:
+    """Another provider or gateway asks; where nobody can be asked it is refused with words, and nothing is sent."""
+    assert alarm.ring(*args) == 4
+    assert "give --yes" in alarm.out
+    assert alarm.lab.direct.get("/sandbox/requests").json() == []
+
+
+def test_a_no_on_the_terminal_sends_nothing(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who does not say yes has said no."""
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: "")
+    assert alarm.ring("--provider=openai", "--model=gpt-4o") == 4
+    assert alarm.lab.writes() == []
+    monkeypatch.setattr("builtins.input", lambda _: "yes")
+    assert alarm.ring("--provider=openai", "--model=gpt-4o") == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--provider=openai",), "together"),
+        (("--targets=nowhere.yaml",), "cannot be read"),
+        (("--target=lob",), "'lob' is no target"),
+    ],
+)
+def test_a_mistake_is_one_line_and_sends_nothing(alarm: Alarm, args: tuple[str, ...], words: str) -> None:
+    """What cannot be done is refused before anything is sent."""
+    assert alarm.ring(*args) == 4
+    assert words in alarm.out
+    assert alarm.lab.writes() == []
+
+
+def test_a_target_without_a_safe_provider_is_refused(alarm: Alarm) -> None:
+    """Where nothing is declared, nothing is guessed."""
+    del alarm.lab.target["safe"]
+    assert alarm.ring() == 4
+    assert "declares no `safe" in alarm.out
+
+
+def test_a_mistake_elsewhere_in_the_targets_file_does_not_stop_it(alarm: Alarm) -> None:
+    """Of the targets' file only this target counts."""
+    alarm.lab.options()
+    path = alarm.lab.folder / "broken.yaml"
+    path.write_text((alarm.lab.folder / "targets.yaml").read_text() + "other: {url: 7, winduws: no}\n")
+    assert alarm.ring(f"--targets={path}") == 0
+
+
+def test_the_intent_is_on_disk_before_the_activation_is_sent(alarm: Alarm) -> None:
+    """What is written is recorded before it is sent, without waiting for the journal's database."""
+    seen: list[str] = []
+    alarm.lab.once(
+        "/vllm/activate", lambda: seen.extend(path.read_text() for path in alarm.lab.reports.glob(f"*/{SPOOL}"))
+    )
+    assert alarm.ring() == 0
+    kinds = [json.loads(line)["kind"] for line in seen[0].splitlines()]
+    assert kinds == ["opened", "intent"]
+
+
+def test_a_gateway_that_cannot_be_read_is_activated_all_the_same(alarm: Alarm) -> None:
+    """A look that gets no answer does not stop the activation; that it is not known is said."""
+    alarm.lab.liar.rule("/config/runtime", answer(500), nth=1)
+    assert alarm.ring() == 0
+    assert "active was not readable" in alarm.out
+    assert alarm.record.opened["before"] is None
+
+
+def test_an_unreachable_journal_does_not_stop_it(alarm: Alarm, tmp_path: Path) -> None:
+    """Everything is spooled, and the next run that reaches a journal enters it, outcome linked to intent."""
+    nowhere = "postgresql+psycopg://nobody@127.0.0.1:9/none?connect_timeout=1"
+    assert alarm.ring(f"--journal={nowhere}") == 0
+    assert alarm.lab.state().active == "vllm:gemma-3-4b-it"
+    assert "to be entered by the next run" in alarm.out
+    with Journal.open(str(tmp_path / "later.sqlite"), clock=SystemClock()) as journal:
+        (id_,) = reconcile(journal, alarm.lab.reports)
+        record = fold(id_, journal.entries(id_))
+    assert [write.result for write in record.writes] == ["done"]
+    assert record.decision is Decision.KEPT
+
+
+def test_a_gateway_that_only_pretends_is_not_verified(alarm: Alarm) -> None:
+    """Deviation 6: success without effect is caught by the read-back; a person gets the commands to paste."""
+    alarm.lab.direct.put("/sandbox/deviations", json=["activate_without_effect"]).raise_for_status()
+    alarm.lab.target["environment"] = "sandbox"
+    assert alarm.ring() == 11
+    assert "curl -sS -X POST" in alarm.out
+    assert alarm.record.decision is Decision.ROLLBACK_FAILED
+
+
+def test_a_change_that_waits_for_a_restart_gets_one(alarm: Alarm) -> None:
+    """EMG-2, deviation 7: where the read-back stays old, the service is restarted, and then it is there."""
+    alarm.lab.direct.put("/sandbox/deviations", json=["activate_after_restart"]).raise_for_status()
+    about = alarm.lab.direct.get("/sandbox/about").json()
+    alarm.lab.target["service"] = {"stop": about["stop"], "start": about["start"]}
+    assert alarm.ring() == 0, alarm.out
+    assert "restarted, healthy after" in alarm.out
+    assert alarm.lab.state().active == "vllm:gemma-3-4b-it"
+
+
+def test_a_refusal_is_eleven_with_the_gateways_words(alarm: Alarm) -> None:
+    """A refused activation is not repeated, and nothing is restarted for it."""
+    alarm.lab.liar.rule("/vllm/activate", answer(400, {"detail": "not activatable"}))
+    assert alarm.ring() == 11
+    assert "not activatable" in alarm.out
+    assert [write.result for write in alarm.record.writes] == ["refused"]
+
+
+def test_it_takes_over_from_a_rollout_that_holds_the_lease(alarm: Alarm) -> None:
+    """The rollout under way stops with the reason, leaves the gateway alone, and is not in flight any more."""
+    alarm.lab.scenario["monitor"]["window"] = "40s"
+    run = alarm.lab.begin()
+    eventually(lambda: any(e.kind == "sample" for e in _entries(alarm.lab)), "the window has begun", 60)
+    assert alarm.ring() == 0
+    assert "taken over" in alarm.out
+    ended = run.end()
+    assert "TAKEN OVER" in ended.out
+    assert ended.code in (10, 12)
+    assert alarm.lab.state().active == "vllm:gemma-3-4b-it"
+    taken = next(e.rollout for e in _entries(alarm.lab) if e.kind == "opened" and "-emergency-" not in e.rollout)
+    record = fold(taken, entries(alarm.lab.reports, taken))
+    assert not record.in_flight
+    assert "taken over by emergency" in (record.closed or {})["why"]
+
+
+def test_almost_nothing_is_imported_before_the_activation() -> None:
+    """The heavy libraries come after it: that is what makes it fast."""
+    code = "import sys; import rollout.cli, rollout.emergency, yaml; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"pydantic", "sqlalchemy", "httpx", "rich", "starlette", "ssl", "rollout.loading", "rollout.journal"}
+    assert not heavy & set(loaded) - {"ssl"}
+
+
+def test_the_targets_own_call_is_sent(alarm: Alarm) -> None:
+    """Deviation 13: where the target names another call for this provider, that is the request."""
+    call = {"path": "/api/v1/system/llm-servers/active", "body": {"server_name": "{provider}", "model": "{model}"}}
+    alarm.lab.target["activate_with"] = {"VLLM": call}
+    args = ["--target=lab", "--targets", str(alarm.lab.folder / "targets.yaml"), "--reports", str(alarm.lab.reports)]
+    alarm.lab.options()
+    assert yaml.safe_load((alarm.lab.folder / "targets.yaml").read_text())["lab"]["activate_with"]
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    emergency.add_arguments(parser)
+    parser.add_argument("--reports")
+    parser.add_argument("--journal")
+    order = emergency.ordered(parser.parse_args(args), {})
+    assert emergency.request_of(order) == (
+        "/api/v1/system/llm-servers/active",
+        {"server_name": "vllm", "model": "gemma-3-4b-it"},
+    )
+
+
+def _entries(lab: Lab) -> tuple:  # type: ignore[type-arg]
+    try:
+        return entries(lab.reports)
+    except Exception:  # noqa: BLE001 - the journal is only being made
+        return ()

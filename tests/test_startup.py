@@ -1,0 +1,51 @@
+"""Nobody waits for what a run does not need."""
+
+import json
+import subprocess
+import sys
+
+from tests.support.runs import ROOT, Lab
+
+HEAVY = {"apprise", "click", "matplotlib", "numpy", "rich", "starlette", "uvicorn"}
+NOTED = """
+import json, os, sys
+
+def pytest_sessionfinish():
+    with open(os.environ["LOADED"], "w") as file:
+        json.dump(sorted(sys.modules), file)
+"""
+
+
+def test_a_precheck_loads_nothing_that_only_later_phases_or_the_report_need(tmp_path):
+    (tmp_path / "noted.py").write_text(NOTED, encoding="utf-8")
+    with Lab(tmp_path / "lab") as lab:
+        lab.env |= {"PYTHONPATH": str(tmp_path), "LOADED": str(tmp_path / "loaded.json")}
+        run = lab.run("-m", "precheck", "-p", "noted", "-p", "bench.without_report")
+
+    assert run.code == 0, run.out
+    loaded = set(json.loads((tmp_path / "loaded.json").read_text(encoding="utf-8")))
+    assert "httpx" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_the_collector_rests_while_the_suite_is_imported_and_works_afterwards():
+    told = _python(
+        "import gc\n"
+        "from rollout import startup\n"
+        "before = gc.isenabled()\n"
+        "startup.is_over()\n"
+        "print(before, gc.isenabled(), gc.get_freeze_count() > 0)"
+    )
+
+    assert told == "False True True"
+
+
+def test_httpx_still_works_without_its_command_line():
+    told = _python("import rollout.gateway, httpx, sys; print(httpx.AsyncClient.__name__, 'rich' in sys.modules)")
+
+    assert told == "AsyncClient False"
+
+
+def _python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
