@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import precheck, reaction, reporting, window
+from bench import emergency, precheck, reaction, reporting, window
 from bench.table import Row, machine, markdown
 from rollout import startup
 
-ALL = "abcd"
+ALL = "abcde"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str]) -> int:
         "b": lambda folder: reaction.measure(folder, options.rollouts),
         "c": lambda folder: window.measure(folder, options.polls),
         "d": lambda folder: reporting.measure(folder, options.reports, options.checks),
+        "e": lambda folder: emergency.measure(folder, options.emergencies),
     }
     # As in a run of the suite: the collector does not look through what start-up leaves.
     startup.is_over()
@@ -42,6 +43,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--polls", type=int, default=window.POLLS, help="(c) looks at the gateway")
     parser.add_argument("--reports", type=int, default=5, help="(d) pairs of reports")
     parser.add_argument("--checks", type=int, default=reporting.CHECKS, help="(d) rows of a report")
+    parser.add_argument("--emergencies", type=int, default=10, help="(e) emergencies")
     options = parser.parse_args(arguments)
     unknown = set(options.which) - set(ALL)
     if unknown:

@@ -7,7 +7,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rollout.errors import ExitCode, RolloutError, TryLater
 
 if TYPE_CHECKING:
+    from rollout.emergency import Order, Say, Sent
     from rollout.journal import Journal
     from rollout.record import Record
     from rollout.recovery import Case
@@ -64,6 +65,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_id(rollback)
     rollback.add_argument("--reason", default="asked for on the command line", help="why, for the record")
     _add(commands, "recover", _recover, "take back what was left in flight by runs that are gone")
+    plan = _add(commands, "plan", _plan, "show what apply would execute, and what the rollback would; nothing is done")
+    plan.add_argument("--scenario", metavar="FILE", type=Path, help="default: scenarios/quickstart.yaml")
+    plan.add_argument("--activate", metavar="PROVIDER:MODEL", help="a scenario from the command line")
+    plan.add_argument("--target", metavar="NAME", help="where; overrides the scenario's")
+    plan.add_argument("--gateway", metavar="URL", help="a base URL in place of the target's")
+    doctor = _add(commands, "doctor", _doctor, "examine a gateway, reading only, and write a target file to start from")
+    doctor.add_argument("--gateway", metavar="URL", required=True, help="the base URL")
+    doctor.add_argument("--target", metavar="NAME", default="gateway", help="what to call it (default: gateway)")
+    doctor.add_argument("--token-env", metavar="NAME", help="the environment variable with the bearer token")
+    doctor.add_argument("--write", metavar="FILE", type=Path, help="write the target there (default: print it)")
     report = _add(commands, "report", _report, "build report.html, also of a run that was killed")
     report.add_argument("id", nargs="?", help="the rollout's id (default: the latest)")
     abort = _add(commands, "abort", _abort, "ask a rollout that is being watched to roll back (MON-5)")
@@ -83,7 +94,13 @@ def _emergency_parser() -> argparse.ArgumentParser:
 def _emergency(args: argparse.Namespace) -> int:
     from rollout import emergency  # noqa: PLC0415 - this command's own
 
-    return emergency.run(args)
+    return emergency.run(args, _aftermath)
+
+
+def _aftermath(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
+    from rollout.aftermath import finish  # noqa: PLC0415 - everything heavy comes after the activation
+
+    return finish(order, sent, env, say)
 
 
 def _add(
@@ -168,6 +185,10 @@ def _rollback(args: argparse.Namespace) -> int:
         record = _chosen(journal, args.id)
         if not record.wrote:
             raise RolloutError(f"rollout {record.id} wrote nothing to the gateway; there is nothing to take back")
+        if record.backup is None and "before" in record.opened:
+            raise RolloutError(
+                f"{record.id} was an emergency, without a backup; its entry in the operations log undoes it"
+            )
         with reopened(journal, record, Path(args.reports).absolute(), os.environ) as rollout:
             with suppress(TryLater):
                 # Fences off whoever watches it; a rollback never waits for a lease.
@@ -220,6 +241,41 @@ def _report(args: argparse.Namespace) -> int:
         rollout = args.id or known[-1]
         print(build(journal, rollout, Path(args.reports).absolute() / rollout, os.environ))
     return 0
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from rollout import planning  # noqa: PLC0415 - heavy
+    from rollout.clock import SystemClock  # noqa: PLC0415
+    from rollout.loading import load  # noqa: PLC0415
+
+    scenarios = Path("scenarios")
+    request = planning.with_service(
+        load(
+            scenario=args.scenario or (None if args.activate else scenarios / "quickstart.yaml"),
+            activate=args.activate,
+            ticket=None,
+            target=args.target,
+            gateway=args.gateway,
+            directory=scenarios,
+            env=os.environ,
+        )
+    )
+    token = os.environ.get(request.target.token_env or "")
+    print(planning.text(request, planning.planned(request, planning.look(request, token, SystemClock()))))
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from rollout import doctor  # noqa: PLC0415 - heavy
+
+    found = doctor.examine(args.gateway, args.target, args.token_env, os.environ)
+    print(doctor.text(found))
+    if args.write is None:
+        print(doctor.target_file(found), end="")
+    else:
+        doctor.write(found, args.write)
+        print(f"written: {args.write}")
+    return 0 if found.answers else ExitCode.CHECK_FAILED
 
 
 def _abort(args: argparse.Namespace) -> int:

@@ -14,8 +14,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ TARGETS = Path("scenarios") / "targets.yaml"
 NOTED_WITHIN_S = 0.2
 """How long the look at what is active may delay the activation."""
 
+FENCED_WITHIN_S = 0.1
+HELD_S = 60.0
 LARGEST_ANSWER = 1_000_000
 REFUSED = range(400, 500)
 BUSY = 429
@@ -88,6 +91,10 @@ class Sent:
     detail: str
 
 
+Say = Callable[[str], None]
+Finish = Callable[[Order, Sent, Mapping[str, str], Say], int]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``rollout emergency``, but ``--reports`` and ``--journal``, which every command has."""
     parser.add_argument("--target", metavar="NAME", help="the target; its `safe:` says where to go")
@@ -100,8 +107,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--targets", metavar="FILE", type=Path, default=TARGETS, help=f"default: {TARGETS}")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, finish: Finish) -> int:
     """Go to the safe provider, prove it, record it.
+
+    Args:
+        args: the options.
+        finish: what follows the activation (`rollout.aftermath`), loaded when it is called.
 
     Returns:
         0 done and verified, 11 not verified: a person is needed.
@@ -112,11 +123,10 @@ def run(args: argparse.Namespace) -> int:
     order = ordered(args, os.environ)
     _say(f"EMERGENCY {order.id}: {order.target['url']} to {order.to}; active was {order.before or 'not readable'}")
     _spool(order)
+    _fence(order)
     sent = activate(order, os.environ)
     _say(f"activation: {sent.result}{f', {sent.detail}' if sent.detail else ''}")
     try:
-        from rollout.aftermath import finish  # noqa: PLC0415 - everything heavy comes after the activation
-
         return finish(order, sent, os.environ, _say)
     except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 - whatever it is, people must hear where they stand
         return _left(order, sent, problem)
@@ -174,7 +184,8 @@ def noted(target: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
 
     Both looks run side by side and are left behind when they take too long: they must not delay the activation.
     """
-    paths, seen = target.get("paths", {}), {}
+    paths = target.get("paths", {})
+    seen: dict[str, Any] = {}
 
     def look(call: str) -> None:
         try:
@@ -205,7 +216,7 @@ def activate(order: Order, env: Mapping[str, str]) -> Sent:
         path, body = request_of(order)
         status, answer = _exchange(order.target, env, "POST", path, body, _ACTIVATES_WITHIN_S)
     except (OSError, HTTPException, ValueError) as problem:
-        return Sent("unknown", f"no answer ({problem or type(problem).__name__})")
+        return Sent("unknown", f"no answer ({str(problem) or type(problem).__name__})")
     said = answer.decode(errors="replace")[:200]
     if status in REFUSED:
         return Sent("unknown" if status == BUSY else "refused", f"{status}: {said}")
@@ -276,6 +287,30 @@ def _spool(order: Order) -> None:
             os.fsync(spool.fileno())
     except OSError as problem:
         sys.stderr.write(f"the intent cannot be recorded ({problem}): {lines}")
+
+
+def _fence(order: Order) -> None:
+    """Give out a newer token for a target that a rollout holds, if the journal is a file.
+
+    Else the rollout would take the emergency for somebody's change, and roll it back, before the journal's own library
+    is loaded. Where this does not work, `rollout.aftermath` does it later.
+    """
+    path = Path(order.journal.removeprefix("sqlite:///"))
+    if "://" in order.journal.removeprefix("sqlite:///") or not path.exists():
+        return
+    import sqlite3  # noqa: PLC0415 - only such a journal needs it
+
+    until = stamp(datetime.now(UTC) + timedelta(seconds=HELD_S))
+    row = (order.id, f"emergency of {order.by}", order.at, until, order.target["url"])
+    try:
+        with closing(sqlite3.connect(path, timeout=FENCED_WITHIN_S)) as journal, journal:
+            journal.execute(
+                "UPDATE rollout_lease SET token = token + 1, rollout = ?, holder = ?, since = ?, until = ?, "
+                "released = 0 WHERE target = ?",
+                row,
+            )
+    except sqlite3.Error:
+        return
 
 
 def _settings(path: Path, name: str) -> Mapping[str, Any]:
@@ -433,6 +468,3 @@ def _connection(target: Mapping[str, Any], host: str, port: int | None, scheme: 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-Say = Callable[[str], None]

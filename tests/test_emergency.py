@@ -219,6 +219,17 @@ def test_it_takes_over_from_a_rollout_that_holds_the_lease(alarm: Alarm) -> None
     assert "taken over by emergency" in (record.closed or {})["why"]
 
 
+def test_a_newer_token_is_given_out_before_the_activation(alarm: Alarm) -> None:
+    """A rollout that looks at the gateway right after the activation knows already that it is not its own any more."""
+    alarm.lab.options()
+    url, tokens = alarm.lab.liar.url, []
+    with Journal.open(str(alarm.lab.reports / "journal.sqlite"), clock=SystemClock()) as journal:
+        journal.acquire(url, "r-1", "somebody", 60)
+        alarm.lab.once("/vllm/activate", lambda: tokens.append(journal.newest_token(url)))
+        assert alarm.ring() == 0
+    assert tokens == [2]
+
+
 def test_almost_nothing_is_imported_before_the_activation() -> None:
     """The heavy libraries come after it: that is what makes it fast."""
     code = "import sys; import rollout.cli, rollout.emergency, yaml; print(*sys.modules)"

@@ -8,13 +8,17 @@ from datetime import time
 import pytest
 
 from rollout.clauses import CLAUSES, ORDER, PHASES, Owner, planned
-from rollout.plan import left_out, plan
+from rollout.plan import left_out, of_other_kinds, plan
 from rollout.policy import Policy
-from rollout.scenario import Impact, Operator, ProviderChange, Scenario
+from rollout.scenario import EnvironmentChange, Impact, LimitChange, Operator, ProviderChange, Scenario
 from rollout.target import ChangeWindow, Target
 
 SILENT = Scenario("s", "s.yaml", "t", (ProviderChange("openai", "gpt-4o"),), author="alice")
 TARGET = Target("t", "sandbox")
+WHOLE = replace(
+    SILENT,
+    changes=(*SILENT.changes, EnvironmentChange({"LOG_LEVEL": "debug"}), LimitChange("cost", "openai", {})),
+)
 LAX = Policy("sandbox", not_demanded=frozenset({"PRE-2.1", "PRE-2.2", "PRE-2.3", "PRE-3.1", "PRE-4.2", "PRE-4.3"}))
 
 
@@ -56,10 +60,25 @@ def test_a_target_can_switch_the_proof_of_the_way_back_off():
 
 
 def test_the_plan_is_every_built_clause_of_the_phases_in_procedure_order():
-    ids = [clause.id for clause in plan(PHASES, {})]
+    ids = [clause.id for clause in plan(PHASES, WHOLE, {})]
     assert ids == sorted(ids, key=ORDER.__getitem__)
     assert set(ids) == {c.id for c in CLAUSES.values() if c.phase in PHASES and c.owner is Owner.CHECK}
-    assert [clause.id for clause in plan(["verify"], {"VER-3": "why"})] == ["VER-1", "VER-2", "VER-4"]
+    assert [clause.id for clause in plan(["verify"], WHOLE, {"VER-3": "why"})] == ["VER-1", "VER-2", "VER-4"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "owed"),
+    [
+        (WHOLE.changes[:1], {"APP-1.1", "APP-1.2"}),
+        (WHOLE.changes[1:2], {"APP-2.1", "APP-2.2", "APP-2.3", "APP-2.4"}),
+        (WHOLE.changes[2:], {"APP-3.1", "APP-3.2"}),
+    ],
+)
+def test_clauses_of_kinds_that_the_scenario_does_not_change_are_not_owed(changes, owed):
+    always = {"APP-0.1", "APP-0.2", "APP-4.1"}
+    scenario = replace(WHOLE, changes=changes)
+    assert {clause.id for clause in plan(["apply"], scenario, {})} == always | owed
+    assert not of_other_kinds(scenario) & (always | owed)
 
 
 def test_the_gate_is_the_last_precheck_because_it_judges_the_others():

@@ -12,7 +12,7 @@ from types import ModuleType
 
 from rollout.backup import Backup, BackupError, EnvCopy, differences, env_changed, same_place, where_it_is
 from rollout.changes import environment, limits, provider
-from rollout.clauses import CLAUSES
+from rollout.clauses import CLAUSES, ORDER
 from rollout.errors import GatewayError, NotReached, RolloutError, SomebodyIntervened
 from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.service import values
@@ -49,6 +49,9 @@ class Applied:
     def told(self, clause: str) -> str:
         """Return what happened at a clause.
 
+        Changes are applied in the scenario's order, and told in the procedure's: where the step that failed is told
+        later, the first clause that it cut short fails with its reason, which would be lost otherwise.
+
         Raises:
             RolloutError: why it failed.
             NotReached: an earlier step failed.
@@ -57,7 +60,10 @@ class Applied:
         if self.failed is not None and self.failed[0] == clause:
             raise self.failed[1]
         if self.failed is not None and clause not in {done.clause for done in self.done}:
-            raise NotReached(f"{self.failed[0]} ({CLAUSES[self.failed[0]].title}) failed before it")
+            cut = f"{self.failed[0]} ({CLAUSES[self.failed[0]].title}) failed before it"
+            if ORDER[self.failed[0]] > ORDER[clause]:
+                raise RolloutError(f"{cut}: {self.failed[1]}")
+            raise NotReached(cut)
         return "\n".join(f"{done.change}: {done.message}" for done in self.done if done.clause == clause)
 
 

@@ -17,7 +17,7 @@ from rollout.sandbox.alerts import SEVERITIES, slo_breaches, summary
 from rollout.sandbox.answered import ERRORS, rendered
 from rollout.sandbox.asked import Answer, mapping, optional_text, positive, prompt_in, provider_in, text, user_of
 from rollout.sandbox.connections import Connection
-from rollout.sandbox.elsewhere import Elsewhere, Endpoint, where
+from rollout.sandbox.elsewhere import Elsewhere, Endpoint, posted, where
 from rollout.sandbox.envfile import masked
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.metrics import percentile
@@ -59,7 +59,6 @@ class Api:
     def routes(self) -> list[Route]:
         """Return the routes."""
         get, post = self._get, self._post
-        chat = where(self._gateway, self._chat, unless="stream_chat")
         return [
             self._health("/health", unless="healthz"),
             self._health("/healthz", only="healthz"),
@@ -76,7 +75,7 @@ class Api:
             post("/api/v1/governance/limits", "governance", self._set_limits),
             get("/api/v1/governance/status", "governance", self._governance),
             get("/api/v1/admin/audit", "audit", self._audit),
-            Route("/api/v1/chat/completions", chat, methods=["POST"]),
+            posted(self._gateway, "/api/v1/chat/completions", self._chat, unless="stream_chat"),
             *Elsewhere(self._gateway).routes(),
         ]
 

@@ -20,7 +20,7 @@ from rollout.sandbox.state import described
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-_NOT_FOUND, _NOT_ALLOWED = 404, 405
+_NOT_ALLOWED = 405
 _STEPS = ("process_stopped", "release_done", "cache_invalidated", "start_done", "health_ready", "config_saved")
 
 
@@ -35,6 +35,17 @@ def where(gateway: Gateway, endpoint: Endpoint, *, only: str = "", unless: str =
     return gated
 
 
+def posted(gateway: Gateway, path: str, endpoint: Endpoint, *, only: str = "", unless: str = "") -> Route:
+    """Return a route for POST that, where it is not there, is there for no other method either."""
+
+    async def post(request: Request) -> Response:
+        if request.method != "POST":
+            raise HTTPException(_NOT_ALLOWED)
+        return await endpoint(request)
+
+    return Route(path, where(gateway, post, only=only, unless=unless), methods=["GET", "POST"])
+
+
 class Elsewhere:
     """The calls, one method each."""
 
@@ -45,14 +56,19 @@ class Elsewhere:
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            self._post("/api/v1/llm/simple/stream", self._stream, "stream_chat", _NOT_FOUND),
-            self._post("/api/v1/system/llm-servers/active", self._serve, "local_activation_elsewhere", _NOT_FOUND),
+            posted(self._gateway, "/api/v1/llm/simple/stream", self._stream, only="stream_chat"),
+            posted(
+                self._gateway,
+                "/api/v1/system/llm-servers/active",
+                self._serve,
+                only="local_activation_elsewhere",
+            ),
             # The documented path is there, to be read: another method is answered with 405.
-            self._post("/api/v1/config/runtime", self._write_config, "config_write_errors", _NOT_ALLOWED),
+            Route("/api/v1/config/runtime", self._gated_write(), methods=["POST"]),
         ]
 
-    def _post(self, path: str, endpoint: Endpoint, only: str, status: int) -> Route:
-        return Route(path, where(self._gateway, endpoint, only=only, status=status), methods=["POST"])
+    def _gated_write(self) -> Endpoint:
+        return where(self._gateway, self._write_config, only="config_write_errors", status=_NOT_ALLOWED)
 
     async def _stream(self, request: Request) -> Response:
         """Answer a prompt in server-sent events; a failure is one of them, and the status is 200 (deviation 10)."""

@@ -21,6 +21,7 @@ from rollout.evidence import Show
 from rollout.policy import Policy
 from rollout.redaction import Redactor
 from rollout.scenario import Monitor
+from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, first_time, handle
 from tests.support.liar import answer, edited, effect_without_success, html
 from tests.support.runs import Lab
 
@@ -38,6 +39,8 @@ NO_WRITE: tuple[str, ...] = ()
 PROOF = ("ollama",)
 THERE_AND_BACK = ("ollama", "openai", "ollama")
 
+SET_LIMITS = "/api/v1/governance/limits"
+IN_APPLY: dict[str, Any] = {"run": APPLY, "code": 10, "writes": PROOF, "settings": {"limits": LIMITS_BEFORE}}
 IN_VERIFY: dict[str, Any] = {"run": ("-m", "precheck or apply or verify"), "code": 10, "writes": THERE_AND_BACK}
 IN_WINDOW: dict[str, Any] = {"run": (), "code": 10, "writes": THERE_AND_BACK}
 
@@ -56,7 +59,7 @@ class Row:
         says: a part of the reason that the row of the clause must show.
         code: the exit code.
         run: the options that choose the phases.
-        writes: the providers that the suite activated on the gateway, in order.
+        writes: the providers that the suite activated on the gateway, in order; limits that it set by their path.
         ends: the provider and model that somebody else activated, which must stay; empty where everything, to the
             byte, must be as it was before the run.
         alone: whether nothing else fails, but the gate that judges all prechecks.
@@ -174,6 +177,37 @@ def answered_by_another_model(body: Any) -> Any:
 
 def openai_breaks(**fault: Any) -> Callable[[Lab], object]:
     return in_window(lambda lab: lab.faults({"provider": "openai", **fault}))
+
+
+def changing(change: Any, fault: Callable[[Lab], object]) -> Callable[[Lab], object]:
+    """Let the scenario ask for another change than an activation."""
+
+    def both(lab: Lab) -> None:
+        lab.scenario["change"] = change
+        handle(lab)
+        fault(lab)
+
+    return both
+
+
+def env_file_cannot_be_written(lab: Lab) -> None:
+    lab.env["XDG_STATE_HOME"] = str(lab.folder / "state")
+    lab.target["env_file"] = "none"
+    lab.target["service"] |= {"read": ["/bin/cat", str(lab.sandbox.env_file)], "write": ["/bin/false"]}
+
+
+def start_first(code: str) -> Callable[[Lab], object]:
+    return lambda lab: first_time(lab, "start", code)
+
+
+def old_value(body: Any) -> Any:
+    return {**body, "config": {**body["config"], "MAX_CONTEXT_TOKENS": "4000"}}
+
+
+def global_limit_moves_with_openais(body: Any) -> Any:
+    if body["cost_limits"]["provider:openai"]["hard_limit_usd"] == LIMITS["hard_limit_usd"]:
+        body["cost_limits"]["global"]["hard_limit_usd"] += 10
+    return body
 
 
 ROWS = (
@@ -298,6 +332,50 @@ ROWS = (
         code=10,
         writes=THERE_AND_BACK,
         case="effect without success",
+    ),
+    Row(
+        "APP-2.1",
+        changing(ENVIRONMENT, env_file_cannot_be_written),
+        "the .env file could not be written: /bin/false: exit code 1",
+        **IN_APPLY,
+    ),
+    Row(
+        "APP-2.2",
+        changing(ENVIRONMENT, start_first("sys.exit('port 8000 is taken')")),
+        "exit code 1 after",
+        **IN_APPLY,
+    ),
+    Row(
+        "APP-2.3",
+        changing({**ENVIRONMENT, "startup": "1s"}, start_first("sys.exit(0)")),
+        "1 s were allowed",
+        **IN_APPLY,
+    ),
+    Row(
+        "APP-2.4",
+        changing(ENVIRONMENT, lied("/config/runtime", edited(old_value))),
+        "the old value of MAX_CONTEXT_TOKENS is still in effect",
+        **IN_APPLY,
+    ),
+    Row(
+        "APP-3.1",
+        changing(LIMITS, lied("/limits", answer(400, {"detail": "Soft limit cannot be greater"}))),
+        "refused (400: Soft limit cannot be greater)",
+        **IN_APPLY,
+    ),
+    Row(
+        "APP-3.2",
+        changing(LIMITS, lied("/limits", answer(200, {"status": "success", "message": "", "limit": {}}))),
+        "cost limits of openai are {'soft_limit_usd': 100.0, 'hard_limit_usd': 150.0} instead of",
+        case="success without effect",
+        **IN_APPLY,
+    ),
+    Row(
+        "APP-3.2",
+        changing(LIMITS, lied("/governance/status", edited(global_limit_moves_with_openais))),
+        "other limits changed too: cost limits global",
+        case="another limit moves",
+        **{**IN_APPLY, "writes": ("ollama", SET_LIMITS, SET_LIMITS)},
     ),
     Row(
         "APP-4.1",

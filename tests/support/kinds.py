@@ -63,9 +63,14 @@ def quick(
         # There is no report generator at that place: nobody reads these reports.
         lab.env |= {"XDG_CACHE_HOME": os.devnull, "XDG_STATE_HOME": str(folder / "state")}
         if wrap:
-            about = lab.direct.get("/sandbox/about").json()
-            lab.target["service"] = {"stop": about["stop"], "start": about["start"]}
+            handle(lab)
         yield lab
+
+
+def handle(lab: Lab) -> None:
+    """Let the target say itself how its service is stopped and started."""
+    about = lab.direct.get("/sandbox/about").json()
+    lab.target["service"] = {"stop": about["stop"], "start": about["start"]}
 
 
 def look(lab: Lab) -> Whole:
@@ -121,15 +126,17 @@ def first_time(lab: Lab, action: str, code: str) -> None:
         code: Python; what it prints is the command's output.
     """
     marker = lab.folder / f"{action}-was-called"
-    program = (
+    program = lab.folder / f"first-{action}.py"
+    program.write_text(
         "import os, pathlib, sys, time\n"
         f"marker = pathlib.Path({str(marker)!r})\n"
         "if not marker.exists():\n"
         "    marker.touch()\n"
         f"    {code}\n"
-        "os.execvp(sys.argv[1], sys.argv[1:])\n"
+        "os.execvp(sys.argv[1], sys.argv[1:])\n",
+        encoding="utf-8",
     )
-    lab.target["service"][action] = [sys.executable, "-c", program, *lab.target["service"][action]]
+    lab.target["service"][action] = [sys.executable, str(program), *lab.target["service"][action]]
 
 
 def after_the_answer(action: Callable[[], object]) -> Behaviour:

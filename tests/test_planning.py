@@ -1,0 +1,152 @@
+"""``rollout plan``: what it prints is what the gateway then logs, request by request."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from rollout import planning
+from rollout.cli import main
+from rollout.clock import SystemClock
+from rollout.loading import load
+from rollout.policy import Policy
+from rollout.request import Request
+from rollout.sandbox.process import start, stop
+from rollout.sandbox.settings import SandboxSettings
+from rollout.scenario import EnvironmentChange, LimitChange, ProviderChange, Scenario
+from rollout.target import OtherCall, Service, Target
+from tests.support.liar import Liar
+from tests.support.runs import ROOT, run
+
+SHIPPED = sorted(
+    path for path in (ROOT / "scenarios").glob("*.yaml") if path.name not in ("targets.yaml", "policy.yaml")
+)
+WRITES = re.compile(r"/(activate|limits)$")
+OLD, NEW = ProviderChange("ollama", "gemma3:4b"), ProviderChange("openai", "gpt-4o")
+
+
+def _loaded(path: Path, gateway: str | None) -> Request:
+    return load(
+        scenario=path,
+        activate=None,
+        ticket=None,
+        target=None,
+        gateway=gateway,
+        directory=ROOT / "scenarios",
+        env=os.environ,
+    )
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_plan_of_every_shipped_scenario_is_what_the_gateway_logs(path: Path, tmp_path: Path) -> None:
+    """Method, path and body of every write, in order: those of apply, and those of the rollback."""
+    settings = SandboxSettings.from_mapping(_loaded(path, None).scenario.sandbox)
+    sandbox = start(tmp_path / "gateway", settings=settings)
+    reports = tmp_path / "reports"
+    try:
+        with Liar(sandbox.url) as liar:
+            request = planning.with_service(_loaded(path, liar.url))
+            plan = planning.planned(request, planning.look(request, None, SystemClock()))
+            assert not _seen(liar), "planning has written"
+            ran = run(reports, f"--scenario={path}", f"--gateway={liar.url}", "-m", "precheck or apply")
+            assert ran.code in (0, 12), ran.out
+            assert _seen(liar) == _planned(plan.apply)
+            applied = len(_planned(plan.apply))
+            assert main(["rollback", f"--reports={reports}"]) == 10
+            assert _seen(liar)[applied:] == _planned(plan.rollback)
+            logged = _logged(sandbox.url)
+            assert logged == [f"{method} {path}" for method, path, _ in _planned((*plan.apply, *plan.rollback))]
+    finally:
+        stop(sandbox)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_an_embedded_gateway_is_described_without_being_started(path: Path) -> None:
+    """What would be started on demand begins as its settings say; nothing runs because of a plan."""
+    request = _loaded(path, None)
+    plan = planning.planned(request, planning.look(request, None, SystemClock()))
+    assert plan.before.previous == OLD
+    assert plan.apply
+    assert plan.rollback
+
+
+def test_what_is_in_effect_is_not_planned() -> None:
+    """APP-4.1: everything in effect means that nothing is sent, and the plan says so."""
+    request = _request(NEW)
+    plan = planning.planned(request, _before(NEW))
+    assert plan.apply == ()
+    assert "in effect already" in planning.text(request, plan)
+
+
+def test_changes_are_undone_in_reverse() -> None:
+    """Activation, environment, limits: the way back begins with the limits."""
+    limit = LimitChange("cost", "openai", {"soft_limit_usd": 2.0, "hard_limit_usd": 3.0})
+    target = Target("t", "sandbox", url="http://127.0.0.1:1", service=Service(("make", "stop"), ("make", "start")))
+    plan = planning.planned(_request(NEW, EnvironmentChange({"A": "1"}), limit, target=target), _before())
+    assert [item.clause for item in plan.rollback] == ["RBK-3.4", "RBK-3.1", "RBK-3.2", "RBK-3.2", "RBK-3.3", "RBK-2.1"]
+
+
+def test_a_limit_that_cannot_be_taken_away_is_named() -> None:
+    """Deviation 15: said before anything is done, and no request is planned that could not help."""
+    plan = planning.planned(_request(LimitChange("rate", "google", {"max_requests_per_minute": 5.0})), _before())
+    assert plan.rollback == ()
+    assert any("cannot take limits away" in words for words in plan.cannot)
+
+
+def test_secrets_are_not_printed() -> None:
+    """A secret is the name of its variable; a plain value of a key that sounds secret is hidden."""
+    request = _request(EnvironmentChange({"OPENAI_API_KEY": "sk-oops"}, {"OTHER_KEY": "NEW_KEY"}))
+    text = planning.text(request, planning.planned(request, _before()))
+    assert "sk-oops" not in text
+    assert "the environment variable NEW_KEY" in text
+
+
+def test_the_targets_own_calls_and_restarts_are_planned() -> None:
+    """Deviations 7 and 13: the previous provider's own call, and the restart on either way."""
+    target = Target(
+        "t",
+        "sandbox",
+        url="http://127.0.0.1:1",
+        service=Service(stop=("make", "stop"), start=("make", "start")),
+        activate_with={"Ollama": OtherCall("/servers", {"name": "{provider}", "model": "{model}"})},
+    )
+    plan = planning.planned(_request(ProviderChange("openai", "gpt-4o", restart=True), target=target), _before())
+    assert plan.apply[0].path == "/servers"
+    assert plan.apply[0].body == {"name": "ollama", "model": "gemma3:4b"}
+    assert [item.text for item in plan.rollback if item.clause == "RBK-3.2"] == ["run: make stop", "run: make start"]
+
+
+def test_a_gateway_that_cannot_be_read_has_no_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line with the reason, exit 4."""
+    scenario = f"--scenario={ROOT / 'scenarios' / 'quickstart.yaml'}"
+    assert main(["plan", scenario, "--gateway=http://127.0.0.1:9"]) == 4
+    assert "nothing listens" in capsys.readouterr().err
+
+
+def _request(*changes: object, target: Target | None = None) -> Request:
+    scenario = Scenario("s", "s.yaml", "t", changes, author="alice")  # type: ignore[arg-type]
+    return Request(scenario, target or Target("t", "sandbox", url="http://127.0.0.1:1"), Policy("sandbox"))
+
+
+def _before(previous: ProviderChange = OLD) -> planning.Before:
+    limits = {"cost": {"provider:openai": {"soft_limit_usd": 1.0, "hard_limit_usd": 2.0}}, "rate": {}}
+    return planning.Before(previous, limits, None, "a test")
+
+
+def _planned(items: tuple[planning.Item, ...]) -> list[tuple[str, str, object]]:
+    return [(item.method, item.path, item.body) for item in items if item.writes]
+
+
+def _seen(liar: Liar) -> list[tuple[str, str, object]]:
+    return [(each.method, each.path, each.json) for each in liar.seen("POST") if WRITES.search(each.path)]
+
+
+def _logged(url: str) -> list[str]:
+    import httpx
+
+    seen = httpx.get(f"{url}/sandbox/requests", trust_env=False).json()
+    ours = [each for each in seen if each["method"] == "POST" and each["user"] == "rollout"]
+    return [f"{each['method']} {each['path']}" for each in ours if WRITES.search(each["path"])]
