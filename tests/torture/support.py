@@ -146,7 +146,7 @@ class Bench:
         return [f"--scenario={self.folder / 'torture.yaml'}"]
 
     def begin(
-        self, *args: str, entry: int | None = None, do: str = "", env: Mapping[str, str] | None = None, fsize: int | None = None
+        self, *args: str, entry: int | str | None = None, do: str = "", env: Mapping[str, str] | None = None, fsize: int | None = None
     ) -> Child:
         """Start a run; with `entry`, `do` happens to it right after its nth journal entry (tests.torture.killer)."""
         self.reports.mkdir(exist_ok=True)
