@@ -52,7 +52,7 @@ def test_a_window_has_the_polls_that_it_is_measured_with(tmp_path):
 def test_a_report_has_the_rows_that_it_is_measured_with(tmp_path):
     (row,) = reporting.measure(tmp_path, runs=1, checks=30)
 
-    rows = re.search(r"with (\d+) rows", row.what)
+    rows = re.search(r"of (\d+) rows", row.what)
     assert rows
     assert 30 <= int(rows[1]) < 80
     assert (tmp_path / "reports" / "r-1" / "report.html").is_file()
