@@ -280,6 +280,9 @@ class Progress:
 
     def _leave(self, closed: closing.Closure) -> None:
         """Tell the watchdog what is left to do; only now, because until here a death must still roll back."""
+        if closed.decision is Decision.ROLLBACK_FAILED and not closed.rollback:
+            # Nobody has tried yet: without a word, the watchdog does when this process ends.
+            return
         watchdog, self._watchdog = self._watchdog, None
         if watchdog is None:
             return
@@ -309,10 +312,22 @@ class Progress:
             return
         try:
             self.closed = work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, people must hear that nothing is proven
-            self._trouble = f"{type(error).__name__}: {error}"
-            word = closing.WORDS[Decision.ROLLBACK_FAILED]
-            self.closed = closing.Closure(Decision.ROLLBACK_FAILED, word, f"the closure itself failed: {self._trouble}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, what was written is taken back
+            self.troubled(error)
+            self.closed = self._rescued(f"the closure itself failed: {self._trouble}")
+
+    def _rescued(self, why: str) -> closing.Closure:
+        """Take back what a closure that failed has left; the last resort is the watchdog, which is not dismissed."""
+        rollout = self.session.rollout
+        decision = Decision.ROLLBACK_FAILED
+        try:
+            if not rollout.known().wrote:
+                decision = Decision.NOTHING_APPLIED
+            elif not self._is_bystander():
+                return closing.take_back(rollout, why, {}, self.env)
+        except Exception as error:  # noqa: BLE001 - people must hear that nothing is proven
+            self.troubled(error)
+        return closing.Closure(decision, closing.WORDS[decision], why, {"closure": why})
 
     def _refused(self, refusal: RolloutError | None) -> closing.Closure:
         record = self.session.rollout.known()

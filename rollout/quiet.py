@@ -13,16 +13,17 @@ def quiet(stream: TextIO) -> TextIO:
 
 
 class _Quiet:
-    """A stream that falls silent at the first error, for good and for everybody who writes to the same file."""
+    """A stream that falls silent for good at its first error."""
 
     def __init__(self, stream: TextIO) -> None:
         """Write to `stream` as long as it takes it."""
         self._stream = stream
+        self._is_silent = False
 
     def write(self, text: str) -> int:
         """Write, or do nothing."""
         try:
-            return self._stream.write(text)
+            return len(text) if self._is_silent else self._stream.write(text)
         except (OSError, ValueError):
             self._fall_silent()
             return len(text)
@@ -30,16 +31,19 @@ class _Quiet:
     def flush(self) -> None:
         """Flush, or do nothing."""
         try:
-            self._stream.flush()
+            if not self._is_silent:
+                self._stream.flush()
         except (OSError, ValueError):
             self._fall_silent()
 
     def _fall_silent(self) -> None:
-        # Below Python's own buffers too: what is left in them would fail once more at exit, and set the exit code.
+        self._is_silent = True
+        # What Python's own buffers hold would fail once more at exit, and set the exit code: empty them elsewhere.
         with suppress(OSError, ValueError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
             os.close(null)
+            self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         """Return whatever else is asked of the stream itself."""

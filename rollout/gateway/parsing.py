@@ -78,6 +78,7 @@ class _Provider(Shape):
     connection_status: _Connection
     is_active: bool
     endpoint: str | None = None
+    models: Any = None
 
 
 class _Providers(Shape):
@@ -618,4 +619,10 @@ def _provider(shape: _Provider) -> Provider:
         connection=_connection(shape.connection_status),
         is_active=shape.is_active,
         endpoint=shape.endpoint,
+        models=_names(shape.models),
     )
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Return a list of names; anything else is undocumented, and says nothing."""
+    return tuple(value) if isinstance(value, list) and all(isinstance(name, str) for name in value) else ()

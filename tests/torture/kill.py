@@ -118,15 +118,13 @@ def of_the_way_back(steps: int) -> Iterator[Case]:
     yield Case("way back: recover while the runner lives leaves it alone", _recover_while_it_lives)
 
 
+APPLIED = "outcome 2"
+"""The entry that records the activation's outcome; the first is the proof's."""
+
+
 def _applied_and_gone(bench: Bench, do: str) -> None:
     """Leave a rollout in flight: the change is applied, and the run (and, with ``both``, its watchdog) is dead."""
-    applied = bench_entries_until_applied()
-    bench.begin(entry=applied, do=do).wait(SETTLES_WITHIN_S)
-
-
-def bench_entries_until_applied() -> int:
-    """Return the number of the entry that records the activation's outcome; the same in every run."""
-    return 35
+    bench.begin(entry=APPLIED, do=do).wait(SETTLES_WITHIN_S)
 
 
 def _watchdog_dies(number: int) -> Work:
@@ -138,8 +136,7 @@ def _watchdog_dies(number: int) -> Work:
                     os.kill(pid, signal.SIGKILL)
 
             forward = bench.liar.rule("/openai/activate$", passed_on())
-            rule = None
-            run = bench.begin(entry=bench_entries_until_applied(), do="SIGKILL")
+            run = bench.begin(entry=APPLIED, do="SIGKILL")
             eventually(lambda: forward.hits, "the change is applied", SETTLES_WITHIN_S)
             rule = bench.liar.rule("", held(kill, passed_on()), nth=number)
             run.wait(SETTLES_WITHIN_S)

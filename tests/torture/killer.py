@@ -1,6 +1,7 @@
 """A pytest plugin (``-p tests.torture.killer``) that hurts its own process at one very entry of the journal.
 
-``TORTURE_ENTRY`` is the entry's number in this process, from 1. Right after it is on disk, ``TORTURE_DO`` happens:
+``TORTURE_ENTRY`` is the entry's number in this process, from 1, or a kind and the number among its entries, such as
+``intent 2``. Right after it is on disk, ``TORTURE_DO`` happens:
 
 - the name of a signal: it is sent to this process;
 - ``both``: the watchdog is killed, then this process;
@@ -15,6 +16,7 @@ import os
 import signal
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,17 +27,17 @@ from sqlalchemy.engine import Engine
 from rollout.journal import Entry, Journal
 
 _append = Journal.append
-_count = 0
+_counts: Counter[str] = Counter()
 _lock = threading.Lock()
 _watchdog: int | None = None
 
 
 def _counted(self: Journal, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
-    global _count, _watchdog  # noqa: PLW0603 - a process has one journal
+    global _watchdog  # noqa: PLW0603 - a process has one
     entry = _append(self, rollout, kind, body)
     with _lock:
-        _count += 1
-        mine = _count == int(os.environ["TORTURE_ENTRY"])
+        _counts.update(["", entry.kind])
+        mine = os.environ["TORTURE_ENTRY"] in {str(_counts[""]), f"{entry.kind} {_counts[entry.kind]}"}
     if str(kind) == "armed":
         _watchdog = int(body["pid"])
     if mine:

@@ -1,0 +1,66 @@
+"""A pytest plugin (``-p tests.torture.meddler``) that meddles as other people's plugins and markers do.
+
+``MEDDLE`` is JSON: ``{"how": …, "clause": "MON-1"}``. `how` is ``skip``, ``xfail``, ``xfail_norun`` or ``skip_all`` (markers
+that are added at collection), ``exit`` (`pytest.exit`), ``interrupt`` (KeyboardInterrupt in the check's body), ``crash``
+(a hook that fails after the check, which is an INTERNALERROR), ``shouldfail`` (what a session timeout sets), or
+``raise_at_finish``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+MEDDLE: dict[str, Any] = json.loads(os.environ["MEDDLE"])
+MARKS = {
+    "skip": pytest.mark.skip(reason="meddled with"),
+    "skip_all": pytest.mark.skip(reason="meddled with"),
+    "xfail": pytest.mark.xfail(reason="meddled with"),
+    "xfail_norun": pytest.mark.xfail(reason="meddled with", run=False),
+}
+
+
+def _is_meant(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("clause")
+    return marker is not None and (MEDDLE["how"] == "skip_all" or marker.args[0] == MEDDLE["clause"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Add the marker."""
+    for item in items:
+        if MEDDLE["how"] in MARKS and _is_meant(item):
+            item.add_marker(MARKS[MEDDLE["how"]])
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """End the run in the middle of the check."""
+    if not _is_meant(pyfuncitem):
+        return
+    if MEDDLE["how"] == "exit":
+        pytest.exit("meddled with", returncode=0)
+    if MEDDLE["how"] == "shouldfail":
+        pyfuncitem.session.shouldfail = "meddled with"
+    if MEDDLE["how"] == "interrupt":
+        raise KeyboardInterrupt
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Remember whose report comes next."""
+    MEDDLE["crash_now"] = MEDDLE["how"] == "crash" and _is_meant(item)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Crash."""
+    if report.when == "teardown" and MEDDLE.get("crash_now"):
+        MEDDLE["crash_now"] = False
+        raise RuntimeError("meddled with")
+
+
+def pytest_sessionfinish() -> None:
+    """Fail when everything is over."""
+    if MEDDLE["how"] == "raise_at_finish":
+        raise RuntimeError("meddled with")
