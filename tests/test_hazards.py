@@ -21,6 +21,7 @@ EVIDENCE.md, "What ends a run", row by row:
 from __future__ import annotations
 
 import configparser
+import contextlib
 import json
 import os
 import pty
@@ -120,7 +121,7 @@ def test_a_check_that_was_left_out_is_not_vouched_for(bench: Bench, args: tuple[
         ("-m", "precheck", "-m", "apply"),
         ("-p", "no:rollout.fixtures"),
     ],
-    ids=lambda args: " ".join(args),
+    ids=" ".join,
 )
 def test_without_a_whole_precheck_nothing_is_applied(bench: Bench, args: tuple[str, ...]):
     assert run(bench, *args) == 1
@@ -350,7 +351,15 @@ def test_a_reader_that_leaves_changes_neither_verdict_nor_exit_code(
 ):
     """``pytest | head -1``: the pipe breaks after the first line."""
     with Bench(zygote, tmp_path, breach=breach) as bench:
-        args = [sys.executable, "-m", "pytest", *bench.options(), f"--reports={bench.reports}", "-p", "no:cacheprovider"]
+        args = [
+            sys.executable,
+            "-m",
+            "pytest",
+            *bench.options(),
+            f"--reports={bench.reports}",
+            "-p",
+            "no:cacheprovider",
+        ]
         errors = subprocess.STDOUT if streams == "both" else subprocess.DEVNULL
         with subprocess.Popen(
             args, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, env=_env()
@@ -370,7 +379,7 @@ def test_a_terminal_that_is_gone_rolls_back(bench: Bench):
     pid, terminal = pty.fork()
     if not pid:
         os.chdir(ROOT)
-        os.execve(args[0], args, _env())  # the child's: nothing returns from it
+        os.execve(args[0], args, _env())  # noqa: S606 - the child's: nothing returns from it
     os.set_blocking(terminal, False)
     _drain_until(terminal, lambda: bench.wrote and len(bench.liar.seen("GET", "/openai/metrics")) >= 4)
     os.close(terminal)
@@ -382,10 +391,8 @@ def test_a_terminal_that_is_gone_rolls_back(bench: Bench):
 
 def _drain_until(terminal: int, condition: Any) -> None:
     def drained() -> bool:
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.read(terminal, 65536)
-        except BlockingIOError:
-            pass
         return bool(condition())
 
     eventually(drained, "the window is open", 60)

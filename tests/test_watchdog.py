@@ -321,4 +321,3 @@ def test_of_watchdog_and_recover_at_once_one_acts(tmp_path: Path, monkeypatch: p
     rollout.journal.acquire(rollout.place, rollout.id, "recover-1@elsewhere", 60, after=seen)
     watch.act("the runner died")
     assert taken == []
-

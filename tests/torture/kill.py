@@ -177,8 +177,10 @@ def _recover_twice(zygote: Zygote, folder: Path) -> None:
         codes = {child.wait(SETTLES_WITHIN_S) for child in both}
         assert codes <= {0, 10}, bench.output
         assert 10 in codes, bench.output
-        activations = [each for each in bench.liar.seen("POST", "/ollama/activate$")]
-        assert len(activations) == 2, f"{len(activations)} activations of the previous provider: proof, and one way back"
+        activations = list(bench.liar.seen("POST", "/ollama/activate$"))
+        assert len(activations) == 2, (
+            f"{len(activations)} activations of the previous provider: proof, and one way back"
+        )
         settled(bench, None)
 
 

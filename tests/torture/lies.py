@@ -127,7 +127,8 @@ class Lie:
     def __str__(self) -> str:
         """Read as what happens."""
         span = "from there on" if self.persists else "once"
-        return f"{self.course.name}: {self.fault} {span} at request {self.number} ({self.course.requests[self.number - 1]})"
+        request = self.course.requests[self.number - 1]
+        return f"{self.course.name}: {self.fault} {span} at request {self.number} ({request})"
 
 
 def cases(course: Course) -> Iterator[Case]:

@@ -1,8 +1,8 @@
 """A pytest plugin (``-p tests.torture.meddler``) that meddles as other people's plugins and markers do.
 
-``MEDDLE`` is JSON: ``{"how": …, "clause": "MON-1"}``. `how` is ``skip``, ``xfail``, ``xfail_norun`` or ``skip_all`` (markers
-that are added at collection), ``exit`` (`pytest.exit`), ``interrupt`` (KeyboardInterrupt in the check's body), ``crash``
-(a hook that fails after the check, which is an INTERNALERROR), ``shouldfail`` (what a session timeout sets), or
+``MEDDLE`` is JSON: ``{"how": …, "clause": "MON-1"}``. `how` is ``skip``, ``xfail``, ``xfail_norun`` or ``skip_all``
+(markers that are added at collection), ``exit`` (`pytest.exit`), ``interrupt`` (KeyboardInterrupt in the check's body),
+``crash`` (a hook that fails after the check, which is an INTERNALERROR), ``shouldfail`` (what a session timeout sets), or
 ``raise_at_finish``.
 """
 

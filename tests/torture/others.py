@@ -39,7 +39,9 @@ def _rivals(count: int, *, same: bool) -> Work:
             for number in range(count):
                 bench.scenario["ticket"] = "LAB-1" if same else f"LAB-{number}"
                 runs.append(bench.begin())
-                eventually(lambda run=runs[-1]: "rollout: " in run.text or run.code is not None, "it has read its files", 60)
+                eventually(
+                    lambda run=runs[-1]: "rollout: " in run.text or run.code is not None, "it has read its files", 60
+                )
             codes = [run.wait(60 + 8 * count) for run in runs]
             bench.settle()
             assert codes.count(0) == 1, f"{codes}\n{bench.output}"
@@ -232,7 +234,9 @@ def journals(course: Course) -> Iterator[Case]:
     """Return the cases in which the journal fails after each entry."""
     for number, name in enumerate(course.entries, start=1):
         for how in ("full", "readonly", "deleted"):
-            yield Case(f"{course.name}: the journal is {how} after entry {number} ({name})", _journal(course, number, how))
+            yield Case(
+                f"{course.name}: the journal is {how} after entry {number} ({name})", _journal(course, number, how)
+            )
     yield Case("the disk is full: no file may grow beyond what the journal has at the change", _fsize)
 
 
@@ -282,7 +286,11 @@ def _fsize(zygote: Zygote, folder: Path) -> None:
 
 def phases() -> Iterator[Case]:
     """Return the cases in which a phase that is a process of its own dies."""
-    for phase, before in (("apply", ("precheck",)), ("verify", ("precheck", "apply")), ("monitor", ("precheck", "apply", "verify"))):
+    for phase, before in (
+        ("apply", ("precheck",)),
+        ("verify", ("precheck", "apply")),
+        ("monitor", ("precheck", "apply", "verify")),
+    ):
         for entry in (3, 6, 9, 14, 25, 40):
             for do in ("SIGKILL", "SIGTERM", "both"):
                 yield Case(f"phases: {do} in `-m {phase}` after its entry {entry}", _phase(phase, before, entry, do))
@@ -301,7 +309,7 @@ def _phase(phase: str, before: tuple[str, ...], entry: int, do: str) -> Work:
                 bench.settle()
                 # Dead before it took over from the phase before it: that one's deadline still runs.
                 eventually(lambda: _reconciled(bench), f"recover takes it back\n{bench.output}", SETTLES_WITHIN_S)
-            settled(bench, None if code in {0} or code < 0 else code, lease_may_run_out=do == "both")
+            settled(bench, None if code == 0 or code < 0 else code, lease_may_run_out=do == "both")
 
     return work
 
@@ -332,4 +340,3 @@ def _deadline_without_watchdog(zygote: Zygote, folder: Path) -> None:
         assert "its next phase has until" in bench.output
         eventually(lambda: _reconciled(bench), f"recover takes it back\n{bench.output}", 90)
         settled(bench, None)
-

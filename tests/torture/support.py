@@ -146,7 +146,12 @@ class Bench:
         return [f"--scenario={self.folder / 'torture.yaml'}"]
 
     def begin(
-        self, *args: str, entry: int | str | None = None, do: str = "", env: Mapping[str, str] | None = None, fsize: int | None = None
+        self,
+        *args: str,
+        entry: int | str | None = None,
+        do: str = "",
+        env: Mapping[str, str] | None = None,
+        fsize: int | None = None,
     ) -> Child:
         """Start a run; with `entry`, `do` happens to it right after its nth journal entry (tests.torture.killer)."""
         self.reports.mkdir(exist_ok=True)
@@ -198,7 +203,7 @@ class Bench:
         return found
 
     def _is_ours(self, folder: Path) -> bool:
-        return str(self.reports) in os.readlink(folder / "fd" / "2")
+        return str(self.reports) in str((folder / "fd" / "2").readlink())
 
     def kill_watchdogs(self) -> None:
         """Kill every watchdog of this case."""

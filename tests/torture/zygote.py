@@ -21,11 +21,26 @@ from pathlib import Path
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
-PRELOADED = (
-    "_pytest.junitxml allure_pytest.plugin apprise httpx pytest_timeout rich.live rollout.cli rollout.closure "
-    "rollout.history rollout.loading rollout.monitor rollout.recovery rollout.sandbox.server rollout.session "
-    "sqlalchemy.dialects.sqlite uvicorn.lifespan.on uvicorn.protocols.http.h11_impl xdist.plugin"
-).split()
+PRELOADED = [
+    "_pytest.junitxml",
+    "allure_pytest.plugin",
+    "apprise",
+    "httpx",
+    "pytest_timeout",
+    "rich.live",
+    "rollout.cli",
+    "rollout.closure",
+    "rollout.history",
+    "rollout.loading",
+    "rollout.monitor",
+    "rollout.recovery",
+    "rollout.sandbox.server",
+    "rollout.session",
+    "sqlalchemy.dialects.sqlite",
+    "uvicorn.lifespan.on",
+    "uvicorn.protocols.http.h11_impl",
+    "xdist.plugin",
+]
 
 
 class Child:
@@ -123,7 +138,14 @@ class Zygote:
             self._next += 1
             number = self._next
             self._started[number] = (ready, answer)
-            order = {"n": number, "what": what, "args": list(args), "out": str(out), "env": dict(env or {}), "fsize": fds}
+            order = {
+                "n": number,
+                "what": what,
+                "args": list(args),
+                "out": str(out),
+                "env": dict(env or {}),
+                "fsize": fds,
+            }
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(order) + "\n")
         assert ready.wait(60), "the zygote does not answer"
@@ -251,7 +273,9 @@ def _sandbox(args: list[str]) -> int:
     folder, port, settings = args
     Path(folder).mkdir(parents=True, exist_ok=True)
     serve(
-        Options(Path(folder), int(port), SandboxSettings.from_mapping(json.loads(settings)), instance=os.urandom(8).hex()),
+        Options(
+            Path(folder), int(port), SandboxSettings.from_mapping(json.loads(settings)), instance=os.urandom(8).hex()
+        ),
         lambda _about: None,
     )
     return 0
