@@ -60,7 +60,7 @@ def measure(folder: Path, runs: int, checks: int) -> list[Row]:
         _write(told, checks)
         work = folder / "generator-alone"
         work.mkdir()
-        config, results = collect(told.story, told.rollout.folder, work, {})
+        config, results, _ = collect(told.story, told.rollout.folder, work, {})
         rows = sum(1 for _ in results.glob("*-result.json"))
 
     def ours() -> float:

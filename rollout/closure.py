@@ -111,7 +111,7 @@ def close(
     if superseded or record.closed is not None:
         return taken_over(record, missing) if superseded else _told_again(record, missing)
     if not record.wrote and not _in_effect_without_a_write(record, missing, phases):
-        return _nothing_applied(rollout, missing, phases)
+        return _nothing_applied(rollout, missing, phases, trouble)
     if missing or rollout.stop:
         return take_back(rollout, trouble or why_not(rollout, record, missing), missing, env)
     if tuple(phases)[-1:] == PHASES[-1:] and all(_passed(record, phase) for phase in PHASES):
@@ -208,10 +208,12 @@ def _told_again(record: Record, missing: Mapping[str, str]) -> Closure:
     )
 
 
-def _nothing_applied(rollout: Rollout, missing: Mapping[str, str], phases: Sequence[str]) -> Closure:
+def _nothing_applied(
+    rollout: Rollout, missing: Mapping[str, str], phases: Sequence[str], trouble: str | None
+) -> Closure:
     if not missing:
         return Closure(None, "CLEARED", "every precheck that is owed passed", {}, "pytest -m apply")
-    why = why_not(rollout, rollout.record(), missing)
+    why = trouble or why_not(rollout, rollout.record(), missing)
     closure = Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, "mend it and run again")
     if "apply" in phases:
         _record(rollout, closure, {})

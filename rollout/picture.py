@@ -111,17 +111,22 @@ def draw(bake: Bake, stem: Path) -> tuple[Path, ...]:
     """
     if not bake.samples:
         return ()
+    return tuple(draw_as(bake, stem.with_suffix(suffix)) for suffix in (".svg", ".png"))
+
+
+def draw_as(bake: Bake, path: Path) -> Path:
+    """Write the picture of a window with samples into one file, ``.svg`` or ``.png``, and return its path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     from matplotlib import rc_context  # noqa: PLC0415 - heavy, and only a window that was watched is drawn
 
+    new = path.with_name(f".{os.getpid()}-{path.name}")
+    extra: dict[str, Any] = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
     with rc_context(_STYLE):
-        figure = _figure(bake)
-        paths = (stem.with_suffix(".svg"), stem.with_suffix(".png"))
-        for path in paths:
-            new = path.with_name(f".{os.getpid()}-{path.name}")
-            extra: dict[str, Any] = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
-            figure.savefig(new, format=path.suffix[1:], facecolor="white", **extra)
-            new.replace(path)
-    return paths
+        _figure(bake).savefig(new, format=path.suffix[1:], facecolor="white", **extra)
+    return new.replace(path)
 
 
 def error_rates(bake: Bake, source: str) -> Curve:
@@ -209,7 +214,7 @@ def _own(bake: Bake) -> Iterator[tuple[Sample, SyntheticReading]]:
 
 
 def _figure(bake: Bake) -> Figure:
-    from matplotlib.figure import Figure  # noqa: PLC0415 - see `draw`
+    from matplotlib.figure import Figure  # noqa: PLC0415 - see `draw_as`
 
     figure = Figure(figsize=(11, 7.2), layout=None)
     errors, times, bands = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))

@@ -425,6 +425,8 @@ class Progress:
             finish(self.session)
         except Exception as error:  # noqa: BLE001 - the exit code is decided, and a traceback would replace it
             quiet(sys.stderr).write(f"rollout: {error}\n")
+        # Here, and not at exit, where a reader that has left would set the exit code.
+        quiet(sys.stdout).flush()
         evidence.unguard(self._watcher)
         for number, handler in self.former.items():
             signal.signal(number, handler)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from typing import Any, TextIO, cast
+from weakref import WeakSet
+
+_SILENT: WeakSet[TextIO] = WeakSet()
+"""Streams that nobody reads any more: pytest's capturing puts the broken file back, whatever is done about it below."""
 
 
 def quiet(stream: TextIO) -> TextIO:
@@ -18,12 +22,11 @@ class _Quiet:
     def __init__(self, stream: TextIO) -> None:
         """Write to `stream` as long as it takes it."""
         self._stream = stream
-        self._is_silent = False
 
     def write(self, text: str) -> int:
         """Write, or do nothing."""
         try:
-            return len(text) if self._is_silent else self._stream.write(text)
+            return len(text) if self._stream in _SILENT else self._stream.write(text)
         except (OSError, ValueError):
             self._fall_silent()
             return len(text)
@@ -31,13 +34,13 @@ class _Quiet:
     def flush(self) -> None:
         """Flush, or do nothing."""
         try:
-            if not self._is_silent:
+            if self._stream not in _SILENT:
                 self._stream.flush()
         except (OSError, ValueError):
             self._fall_silent()
 
     def _fall_silent(self) -> None:
-        self._is_silent = True
+        _SILENT.add(self._stream)
         # What Python's own buffers hold would fail once more at exit, and set the exit code: empty them elsewhere.
         with suppress(OSError, ValueError):
             null = os.open(os.devnull, os.O_WRONLY)

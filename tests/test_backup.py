@@ -22,9 +22,11 @@ from rollout.backup import (
     where_it_is,
 )
 from rollout.canonical import sha256
+from rollout.clock import SystemClock
 from rollout.errors import GatewayError, NotCleared
 from rollout.redaction import Redactor
 from rollout.scenario import ProviderChange
+from rollout.service import EnvFileError
 from rollout.target import Target
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import OLD, ScriptedGateway
@@ -116,7 +118,7 @@ def test_a_backup_is_never_overwritten(gateway, target, tmp_path):
 
 
 def test_an_env_file_that_is_not_there_is_named_and_a_stated_none_is_none(gateway, target, tmp_path):
-    with pytest.raises(BackupError, match=r"/nowhere/\.env: the service's \.env file cannot be read"):
+    with pytest.raises(EnvFileError, match=r"/nowhere/\.env: the \.env file cannot be read"):
         taken(gateway, replace(target, env_file=Path("/nowhere/.env")), tmp_path)
     backup = taken(gateway, replace(target, env_file=None), tmp_path, "r-2")
     assert backup.env is None
@@ -150,9 +152,9 @@ def test_what_differs_is_named_before_and_after(gateway, target, tmp_path):
 
 def test_a_single_byte_of_the_env_file_counts(gateway, target, tmp_path):
     backup = taken(gateway, target, tmp_path)
-    assert not env_changed(backup, target)
+    assert not env_changed(backup, target, SystemClock())
     target.env_file.write_bytes(ENV.replace(b"\r\n", b"\n"))
-    assert env_changed(backup, target)
+    assert env_changed(backup, target, SystemClock())
 
 
 @pytest.mark.parametrize("active", [None, ""])

@@ -35,13 +35,14 @@ import pytest
 
 from rollout.clauses import PHASES, planned
 from rollout.record import Decision, Record
-from tests.support.liar import delayed, passed_on
+from tests.support.liar import answer, delayed, passed_on
 from tests.support.runs import INHERITED, ROOT, eventually
 from tests.torture.support import Bench, agrees, held, settled
 
 pytest_plugins = ["tests.torture.fixtures"]
 
 ERROR_RATE = "checks/monitor/test_triggers.py::test_the_error_rate_stays_within_its_limit"
+NOT_NOW = answer(503, {"detail": "not now"})
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 EVERY_CLAUSE = {clause.id for clause in planned(PHASES)}
 
@@ -149,29 +150,23 @@ def test_what_only_shows_something_opens_no_rollout(bench: Bench, option: str):
 
 def test_the_checks_that_failed_last_time_are_not_a_precheck(bench: Bench):
     cache = ("-p", "cacheprovider", "-o", f"cache_dir={bench.folder / 'cache'}")
-    rule = bench.liar.rule("/twin/.*/preflight", delayed(0, _not_ready()))
+    rule = bench.liar.rule("/twin/.*/preflight", NOT_NOW)
     assert bench.begin(*cache).wait(60) == 1
     rule.remove()
     assert run(bench, *cache, "--lf") == 1
     assert not bench.wrote
 
 
-def _not_ready() -> Any:
-    from tests.support.liar import answer
-
-    return answer(503, {"detail": "not now"})
-
-
 @pytest.mark.parametrize("option", ["-x", "--maxfail=1", "--stepwise"])
 def test_a_session_that_stops_at_the_first_failure_still_rolls_back(bench: Bench, option: str):
-    bench.liar.rule("/admin/audit", delayed(0, _not_ready()))
+    bench.liar.rule("/admin/audit", NOT_NOW)
     cache = ("-p", "cacheprovider", "-p", "stepwise", "-o", f"cache_dir={bench.folder / 'cache'}")
     assert run(bench, *cache, option) == 10
     assert "VER-4" not in vouched_for(bench)
 
 
 def test_a_failed_check_rolls_back(bench: Bench):
-    bench.liar.rule("/admin/audit", delayed(0, _not_ready()))
+    bench.liar.rule("/admin/audit", NOT_NOW)
     assert run(bench) == 10
     assert str(last(bench).closed["why"]).startswith("VER-3: ")  # type: ignore[index]
 
@@ -370,6 +365,18 @@ def test_a_reader_that_leaves_changes_neither_verdict_nor_exit_code(
             code = child.wait(60)
         settled(bench, code)
         assert code == (10 if breach else 0)
+
+
+def test_a_reader_that_leaves_before_the_first_flush_does_not_set_the_exit_code(bench: Bench):
+    """A short run, whose output fits into Python's buffer to its end."""
+    args = [*bench.options(), f"--reports={bench.reports}", "-p", "no:cacheprovider", "-m", "precheck", "-q"]
+    read, write = os.pipe()
+    os.close(read)
+    with subprocess.Popen([sys.executable, "-m", "pytest", *args], cwd=ROOT, stdout=write, env=_env()) as child:
+        os.close(write)
+        code = child.wait(60)
+    settled(bench, code)
+    assert code == 0
 
 
 def test_a_terminal_that_is_gone_rolls_back(bench: Bench):

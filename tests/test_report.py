@@ -12,18 +12,22 @@ from typing import Any
 
 import pytest
 
-from rollout.clauses import planned
+from rollout.clauses import Clause
 from rollout.errors import GatewayError, RolloutError
 from rollout.evidence import NOT_RUN
+from rollout.plan import plan
 from rollout.record import Decision, Kind
 from rollout.report import build, built
 from rollout.report.assembly import CATEGORIES
 from rollout.report.page import private
 from rollout.report.rows import INTERRUPTED, NOT_YET
+from rollout.scenario import ProviderChange, Scenario
 from tests.support.told import BREACH, Told, kept, rolled_back
 
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ ")
 
+
+SCENARIO = Scenario("told", "told.yaml", "t", (ProviderChange("openai", "gpt-4o"),), author="alice")
 
 Rows = list[dict[str, Any]]
 
@@ -59,13 +63,17 @@ def feature(row: Mapping[str, Any]) -> str:
     return next(each["value"] for each in row["labels"] if each["name"] == "feature")
 
 
+def owed_in(*phases: str) -> tuple[Clause, ...]:
+    return plan(phases, SCENARIO, {})
+
+
 # Rows
 
 
 def test_every_planned_clause_has_exactly_one_row(kept_rows: Rows) -> None:
     rows = kept_rows
     names = [row["name"].split(" ")[0] for row in rows[:-1]]
-    assert sorted(names) == sorted(clause.id for clause in planned(("precheck", "apply", "verify", "monitor")))
+    assert sorted(names) == sorted(clause.id for clause in owed_in("precheck", "apply", "verify", "monitor"))
     assert {row["status"] for row in rows} == {"passed"}
 
 
@@ -120,7 +128,7 @@ def test_what_the_plan_never_reached_is_a_broken_row(tmp_path: Path) -> None:
     missing = [row for row in rows if message(row).startswith(NOT_RUN)]
     assert {row["status"] for row in missing} == {"broken"}
     ids = {row["name"].split(" ")[0] for row in missing}
-    owed = {clause.id for clause in planned(("apply", "verify", "monitor"))} - {"APP-0.1"}
+    owed = {clause.id for clause in owed_in("apply", "verify", "monitor")} - {"APP-0.1"}
     assert ids == owed
 
 
@@ -172,7 +180,7 @@ def test_phases_that_are_still_to_come_are_not_run_yet(tmp_path: Path) -> None:
         rows = told.rows(tmp_path / "work")
     coming = [row for row in rows if message(row).startswith(NOT_YET)]
     assert {row["status"] for row in coming} == {"skipped"}
-    assert len(coming) == len(planned(("apply", "verify", "monitor")))
+    assert len(coming) == len(owed_in("apply", "verify", "monitor"))
     assert (closure(rows)["name"], closure(rows)["status"]) == ("CLEARED: every precheck passed", "skipped")
 
 
@@ -184,7 +192,7 @@ def test_phases_that_will_never_come_are_broken(tmp_path: Path) -> None:
         told.closes(Decision.ROLLED_BACK, "ROLLED BACK, verified", "nobody confirmed it in time")
         rows = told.rows(tmp_path / "work")
     missing = of(rows, "VER-") + of(rows, "MON-")
-    assert len(missing) == len(planned(("verify", "monitor")))
+    assert len(missing) == len(owed_in("verify", "monitor"))
     assert {row["status"] for row in missing} == {"broken"}
 
 
@@ -338,7 +346,14 @@ def test_the_picture_is_in_the_closure_and_beside_the_report(tmp_path: Path) -> 
     assert row["attachments"][0]["type"] == "image/svg+xml"
     assert "data:image/svg+xml;base64," in row["descriptionHtml"]
     assert (folder / "bake.svg").is_file()
-    assert (folder / "bake.png").is_file()
+
+
+def test_the_picture_is_drawn_also_where_the_report_cannot_be_generated(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with rolled_back(tmp_path) as told, pytest.raises(RolloutError, match="cannot be written"):
+        build(told.rollout.journal, "r-1", told.rollout.folder, {"XDG_CACHE_HOME": str(tmp_path / "file")})
+    assert (told.rollout.folder / "bake.svg").is_file()
+    assert (told.rollout.folder / "bake.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_categories_name_what_was_wrong() -> None:

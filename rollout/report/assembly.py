@@ -9,12 +9,14 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rollout.errors import RolloutError
 from rollout.evidence import NOT_RUN, PHASE_TITLES
 from rollout.journal import Journal
+from rollout.picture import Bake, draw_as
 from rollout.report import node
 from rollout.report.page import private
 from rollout.report.rows import NOT_YET, Row, clause_of, fixtures, identify, is_closure, read, rows, shortened
@@ -66,8 +68,13 @@ def build(
     except (ValueError, KeyError) as error:
         raise RolloutError(f"rollout {rollout!r} was written by another version of the suite: {error}") from error
     try:
-        with tempfile.TemporaryDirectory(prefix="rollout-report-") as work:
-            page = node.generate(*collect(story, folder, Path(work), extra), env)
+        with tempfile.TemporaryDirectory(prefix="rollout-report-") as work, ThreadPoolExecutor(1) as beside:
+            config, results, bake = collect(story, folder, Path(work), extra)
+            # The generator is a process of its own, and leaves this one nothing to do.
+            drawn = None if bake is None else beside.submit(draw_as, bake, folder / f"{PICTURE}.png")
+            page = node.generate(config, results, env)
+            if drawn is not None:
+                drawn.result()
             folder.mkdir(parents=True, exist_ok=True)
             new = folder / f".{os.getpid()}-{REPORT}"
             new.write_text(private(page.read_text(encoding="utf-8")), encoding="utf-8")
@@ -94,8 +101,16 @@ def built(
     return f"report: not built, because {why}. The verdict stands; to build it, here or elsewhere: {command}"
 
 
-def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -> tuple[Path, Path]:
-    """Write what Allure generates the report from into `work`: return its configuration and its results.
+class Collected(NamedTuple):
+    """What Allure generates the report from: its configuration, its results; and the window that has its picture."""
+
+    config: Path
+    results: Path
+    bake: Bake | None
+
+
+def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -> Collected:
+    """Write what Allure generates the report from into `work`, and the picture as SVG beside the report.
 
     Raises:
         OSError: something cannot be read or written.
@@ -109,7 +124,8 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -
         _bring_attachments(written[run.name], source, results)
     told = rows(story, written)
     standing = verdict(story, _last_word(story, written))
-    picture = _draw(story, standing, folder)
+    bake = _bake(story, standing)
+    picture = None if bake is None else _draw(bake, folder)
     closing = closure_row(story, standing, _not_run(told), picture)
     _attach(closing, story, picture, results)
     for row in (*told, *_earlier_closures(story, written, standing), closing):
@@ -118,7 +134,7 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -
     _write_surroundings(story, standing, results)
     config = work / "allurerc.json"
     config.write_text(json.dumps(_config(story, standing)), encoding="utf-8")
-    return config, results
+    return Collected(config, results, bake)
 
 
 def _put_verdict_at_the_root(row: Row, story: Story, standing: Verdict) -> None:
@@ -191,15 +207,12 @@ def _attach(closing: Row, story: Story, picture: bytes | None, results: Path) ->
 _SUFFIXES = {"image/svg+xml": ".svg", "text/csv": ".csv", "text/plain": ".txt", "application/json": ".json"}
 
 
-def _draw(story: Story, standing: Verdict, folder: Path) -> bytes | None:
-    """Draw the last window beside the report and return the picture as SVG; None without a window."""
+def _bake(story: Story, standing: Verdict) -> Bake | None:
+    """Return the last window as it is drawn; None where nothing was watched."""
     if not story.window.samples:
         return None
-    from rollout.picture import Bake, draw  # noqa: PLC0415 - only a window that was watched is drawn
-
-    folder.mkdir(parents=True, exist_ok=True)
     baseline = story.record.baseline
-    bake = Bake(
+    return Bake(
         title=str(standing),
         subtitle=f"{story.previous} → {story.change} on {story.request.target.name} · {story.record.id}",
         monitor=story.request.scenario.monitor,
@@ -207,7 +220,11 @@ def _draw(story: Story, standing: Verdict, folder: Path) -> bytes | None:
         samples=story.window.samples,
         verdicts=story.window.verdicts,
     )
-    return draw(bake, folder / PICTURE)[0].read_bytes()
+
+
+def _draw(bake: Bake, folder: Path) -> bytes:
+    folder.mkdir(parents=True, exist_ok=True)
+    return draw_as(bake, folder / f"{PICTURE}.svg").read_bytes()
 
 
 def _write_surroundings(story: Story, standing: Verdict, results: Path) -> None:

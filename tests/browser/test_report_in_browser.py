@@ -75,7 +75,8 @@ def test_the_generators_own_page_would_have_asked(reader: Reader, tmp_path: Path
         told.phase("run-1", "precheck")
         work = tmp_path / "work"
         work.mkdir()
-        page = node.generate(*collect(told.story, tmp_path, work, {}), os.environ)
+        config, results, _ = collect(told.story, tmp_path, work, {})
+        page = node.generate(config, results, os.environ)
     reader.open(page)
     reader.page.wait_for_load_state()
     assert any("googletagmanager" in url for url in reader.outside)

@@ -187,7 +187,7 @@ class Told:
     def rows(self, work: Path, **extra: Path) -> list[dict[str, Any]]:
         """Return the rows that Allure would be given, in its order."""
         work.mkdir(parents=True)
-        _, results = collect(self.story, self.rollout.folder, work, extra)
+        results = collect(self.story, self.rollout.folder, work, extra).results
         found = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*-result.json")]
         return sorted(found, key=lambda row: (row["start"], row["name"]))
 

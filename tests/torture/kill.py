@@ -33,10 +33,16 @@ class Course:
         return self.name == "rolled back"
 
     @property
-    def way_back(self) -> int:
-        """The number of the way back's first request."""
+    def first_entry(self) -> int:
+        """The number of the first entry that is this course's own: where it rolls back, the rest is the other's."""
+        return self.entries.index("rollback") + 1 if self.breach else 1
+
+    @property
+    def first_request(self) -> int:
+        """The same for requests."""
         last = max(n for n, name in enumerate(self.requests) if name.endswith("activate"))
-        return last + 1 - len(("providers", "config/runtime", "alerts", "providers", "config/runtime"))
+        way_there = ("providers", "config/runtime", "alerts", "providers", "config/runtime")
+        return last + 1 - len(way_there) if self.breach else 1
 
 
 def undisturbed(zygote: Zygote, folder: Path, *, breach: bool) -> Course:
@@ -53,12 +59,12 @@ def undisturbed(zygote: Zygote, folder: Path, *, breach: bool) -> Course:
 def cases(course: Course) -> Iterator[Case]:
     """Return every case of one course."""
     armed = course.entries.index("armed") + 1
-    for number, name in enumerate(course.entries, start=1):
+    for number, name in list(enumerate(course.entries, start=1))[course.first_entry - 1 :]:
         for sig in SIGNALS:
             yield Case(f"{course.name}: {sig.name} after entry {number} ({name})", _at_entry(course, number, sig.name))
         if number >= armed:
             yield Case(f"{course.name}: runner and watchdog after entry {number} ({name})", _both(course, number))
-    for number, name in enumerate(course.requests, start=1):
+    for number, name in list(enumerate(course.requests, start=1))[course.first_request - 1 :]:
         for sig in SIGNALS:
             yield Case(f"{course.name}: {sig.name} at request {number} ({name})", _at_request(course, number, sig))
         if name.endswith("activate"):

@@ -132,13 +132,20 @@ class Lie:
 
 
 def cases(course: Course) -> Iterator[Case]:
-    """Return every fault at every request once, and from each call's first request in each stretch on."""
-    for number, name in enumerate(course.requests, start=1):
-        if name.endswith("/sandbox/about") or (course.breach and number < course.way_back):
-            continue  # the suite asks what it talks to; and what comes before the way back is the other course's
+    """Return every fault at every request once, and from each call's first request on: first of all, or of late.
+
+    A window looks again and again; its first look at each source stands for all.
+    """
+    own = list(enumerate(course.requests, start=1))[course.first_request - 1 :]
+    window = next(n for n, name in enumerate(course.requests, start=1) if "admin/audit" in name) + 4
+    for number, name in own:
+        lately = course.requests[max(course.first_request - 1, number - 25) : number - 1]
+        again = not course.breach and number > window and name in course.requests[window : number - 1]
+        if name.endswith("/sandbox/about") or again:
+            continue  # the suite asks what it talks to; that is no call to the gateway
         for fault in FAULTS:
             yield _case(Lie(course, number, fault, persists=False))
-            if name not in course.requests[max(0, number - 25) : number - 1]:
+            if name not in lately:
                 yield _case(Lie(course, number, fault, persists=True))
 
 

@@ -2,7 +2,7 @@
 
 ``MEDDLE`` is JSON: ``{"how": …, "clause": "MON-1"}``. `how` is ``skip``, ``xfail``, ``xfail_norun`` or ``skip_all``
 (markers that are added at collection), ``exit`` (`pytest.exit`), ``interrupt`` (KeyboardInterrupt in the check's body),
-``crash`` (a hook that fails after the check, which is an INTERNALERROR), ``shouldfail`` (what a session timeout sets), or
+``crash`` (a hook that fails after the check: INTERNALERROR), ``shouldfail`` (what a session timeout sets), or
 ``raise_at_finish``.
 """
 

@@ -1,0 +1,90 @@
+"""``python -m tests.torture``: every case, and ``N/N`` at the end; exit code 1 if one of them failed.
+
+    python -m tests.torture                          all of it
+    python -m tests.torture --only 'SIGTERM.*intent' the cases whose names match
+    python -m tests.torture --sample 40 --of 0       every 40th, from the first on
+
+A failed case leaves its folder in the temporary directory: reports, journal, gateway, output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.torture import kill, lies, others
+from tests.torture.cases import Case, Outcome, run
+from tests.torture.zygote import Zygote
+
+WAY_BACK_REQUESTS = 16
+
+
+def every_case(zygote: Zygote, rivals: int = 20) -> list[Case]:
+    """Run once each way without harm, and return every way to harm it."""
+    with tempfile.TemporaryDirectory(prefix="torture-calm-") as folder:
+        kept = kill.undisturbed(zygote, Path(folder) / "kept", breach=False)
+        rolled_back = kill.undisturbed(zygote, Path(folder) / "rolled-back", breach=True)
+    return [
+        *kill.cases(kept),
+        *kill.cases(rolled_back),
+        *kill.of_the_way_back(WAY_BACK_REQUESTS),
+        *lies.cases(kept),
+        *lies.cases(rolled_back),
+        *others.journals(kept),
+        *others.journals(rolled_back),
+        *others.phases(),
+        *others.intruders(),
+        *others.restarts(),
+        *others.rivals(rivals),
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the cases that were asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", metavar="REGEX", default="", help="the cases whose names match")
+    parser.add_argument("--sample", metavar="N", type=int, default=1, help="every Nth case")
+    parser.add_argument("--of", metavar="K", type=int, default=0, help="which of the N samples")
+    parser.add_argument("--workers", metavar="N", type=int, default=2, help="how many cases at once")
+    parser.add_argument("--list", action="store_true", help="name them, and run none")
+    args = parser.parse_args(argv)
+    with Zygote() as zygote:
+        cases = [case for case in every_case(zygote) if re.search(args.only, case.name)][args.of :: args.sample]
+        if args.list:
+            print(*(case.name for case in cases), sep="\n")
+            return 0
+        return _run(cases, zygote, args.workers)
+
+
+def _run(cases: Sequence[Case], zygote: Zygote, workers: int) -> int:
+    began = time.monotonic()
+    done: Counter[bool] = Counter()
+
+    def on_end(outcome: Outcome) -> None:
+        done[not outcome.why] += 1
+        number = done.total()
+        if outcome.why:
+            print(f"[{number}/{len(cases)}] FAILED {outcome.case.name}\n{_indented(outcome.why)}", flush=True)
+        elif number % 25 == 0:
+            print(f"[{number}/{len(cases)}] {time.monotonic() - began:.0f} s", flush=True)
+
+    failed = run(cases, zygote, workers, on_end)
+    print(*(f"failed: {outcome.case.name}" for outcome in failed), sep="\n")
+    print(f"{len(cases) - len(failed)}/{len(cases)} in {time.monotonic() - began:.0f} s")
+    return 1 if failed else 0
+
+
+def _indented(text: str) -> str:
+    lines = text.splitlines()
+    kept = lines if len(lines) <= 60 else [*lines[:10], "…", *lines[-50:]]
+    return "\n".join(f"    {line}" for line in kept)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""A sample of the torture test, another one each day; `tox run -e torture` runs all of it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.torture import kill, others
+from tests.torture.__main__ import every_case
+from tests.torture.cases import Case, run
+from tests.torture.zygote import Zygote
+
+pytest_plugins = ["tests.torture.fixtures"]
+
+KINDS = {
+    "SIGKILL at an entry": r"SIGKILL after entry",
+    "a signal at an entry": r"SIG(TERM|INT|HUP) after entry",
+    "runner and watchdog": r"runner and watchdog after entry",
+    "a signal at a request": r"SIG\w+ at request",
+    "a late activation": r"lands",
+    "a lie, once": r" once at request",
+    "a lie that persists": r"from there on",
+    "the journal": r"the journal is",
+    "a phase": r"^phases: ",
+    "an intruder": r"^intruder",
+    "the gateway": r"^gateway: killed and restarted in",
+}
+
+
+@pytest.fixture(scope="module")
+def cases(zygote: Zygote) -> list[Case]:
+    """Every case there is."""
+    return every_case(zygote, rivals=8)
+
+
+def test_a_case_of_each_kind(zygote: Zygote, cases: list[Case]):
+    """The day of the year chooses, so that the suite sees all of them in time."""
+    today = datetime.now(UTC).timetuple().tm_yday * 37
+    found = {kind: [case for case in cases if re.search(pattern, case.name)] for kind, pattern in KINDS.items()}
+    chosen = [of_kind[today % len(of_kind)] for of_kind in found.values()]
+    # Most of a case is waiting: three at once take two processors.
+    failed = run(chosen, zygote, 3, lambda _outcome: None)
+    assert not failed, "\n".join(f"{outcome.case.name}: {outcome.why}" for outcome in failed)
+
+
+def test_eight_rivals(zygote: Zygote, tmp_path: Path):
+    """Eight runs of one content at once on one target: one applies, and none waits for ever."""
+    (case, _) = others.rivals(8)
+    case.work(zygote, tmp_path)
+
+
+def test_there_are_hundreds(cases: list[Case]):
+    names = [case.name for case in cases]
+    assert len(set(names)) == len(names)
+    assert len(names) > 900
+    for signal in kill.SIGNALS:
+        assert sum(signal.name in name for name in names) > 200
