@@ -112,7 +112,8 @@ def repeat(rollout: Rollout) -> Repeated:
     """
     missing = [str(change) for change in rollout.scenario.changes if not kind_of(change).in_effect(rollout, change)]
     if missing:
-        raise GatewayError("read back", f"not in effect: {', '.join(missing)}")
+        here = where_it_is(rollout.gateway, rollout.target)
+        raise GatewayError("read back", f"not in effect: {', '.join(missing)}; {here} is active")
     before = len(rollout.record().writes)
     applied = apply(rollout)
     message = "\n".join(f"{done.change}: {done.message}" for done in applied.done)

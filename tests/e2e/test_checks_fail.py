@@ -222,7 +222,7 @@ ROWS = (
     Row(
         "PRE-1.3",
         lambda lab: lab.target.update(env_file="/nowhere/.env"),
-        "/nowhere/.env: the service's .env file cannot be read",
+        "/nowhere/.env: the .env file cannot be read",
         case="file is not there",
         alone=False,
     ),
@@ -380,7 +380,7 @@ ROWS = (
     Row(
         "APP-4.1",
         intruder_after_the_activation,
-        "vllm:gemma-3-4b-it is active instead of openai:gpt-4o",
+        "not in effect: openai:gpt-4o; vllm:gemma-3-4b-it is active",
         run=APPLY,
         code=11,
         writes=("ollama", "openai"),

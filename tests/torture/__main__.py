@@ -28,11 +28,15 @@ WAY_BACK_REQUESTS = 16
 def every_case(zygote: Zygote, rivals: int = 20) -> list[Case]:
     """Run once each way without harm, and return every way to harm it."""
     with tempfile.TemporaryDirectory(prefix="torture-calm-") as folder:
-        kept = kill.undisturbed(zygote, Path(folder) / "kept", breach=False)
-        rolled_back = kill.undisturbed(zygote, Path(folder) / "rolled-back", breach=True)
+        names = ("kept", "rolled back", "three, kept", "three, rolled back")
+        kept, rolled_back, three_kept, three_back = (
+            kill.undisturbed(zygote, Path(folder) / name, name) for name in names
+        )
     return [
         *kill.cases(kept),
         *kill.cases(rolled_back),
+        *kill.cases_of_three(three_kept),
+        *kill.cases_of_three(three_back),
         *kill.of_the_way_back(WAY_BACK_REQUESTS),
         *lies.cases(kept),
         *lies.cases(rolled_back),

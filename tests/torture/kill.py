@@ -30,7 +30,16 @@ class Course:
     @property
     def breach(self) -> bool:
         """Whether it rolls back."""
-        return self.name == "rolled back"
+        return self.name.endswith("rolled back")
+
+    @property
+    def three(self) -> bool:
+        """Whether it changes provider, environment and limits."""
+        return self.name.startswith("three")
+
+    def bench(self, zygote: Zygote, folder: Path) -> Bench:
+        """Return a bench for it."""
+        return Bench(zygote, folder, breach=self.breach, three=self.three)
 
     @property
     def first_entry(self) -> int:
@@ -45,15 +54,34 @@ class Course:
         return last + 1 - len(way_there) if self.breach else 1
 
 
-def undisturbed(zygote: Zygote, folder: Path, *, breach: bool) -> Course:
-    """Run once without harm, and return what there is to harm."""
-    with Bench(zygote, folder, breach=breach) as bench:
+def undisturbed(zygote: Zygote, folder: Path, name: str) -> Course:
+    """Run once without harm, and return what there is to harm.
+
+    Args:
+        zygote: forks the processes.
+        folder: an empty directory.
+        name: ``kept`` or ``rolled back``, with ``three, `` before it for three changes.
+    """
+    course = Course(name, (), ())
+    with course.bench(zygote, folder) as bench:
         run = bench.begin()
         code = run.wait(SETTLES_WITHIN_S)
-        assert code == (10 if breach else 0), run.text
+        assert code == (10 if course.breach else 0), run.text
         settled(bench, code)
         requests = tuple(f"{each.method} {name_of(each.path)}" for each in bench.liar.requests)
-        return Course("rolled back" if breach else "kept", tuple(points(bench)), requests)
+        return Course(name, tuple(points(bench)), requests)
+
+
+def cases_of_three(course: Course) -> Iterator[Case]:
+    """Return the cases of a course with a restart in it: from the first write to the window, and on the way back."""
+    armed, window = course.entries.index("armed") + 1, course.entries.index("phase verify") + 1
+    for number, name in list(enumerate(course.entries, start=1))[course.first_entry - 1 :]:
+        if course.breach or armed <= number <= window:
+            for sig in (signal.SIGKILL, signal.SIGTERM):
+                yield Case(
+                    f"{course.name}: {sig.name} after entry {number} ({name})", _at_entry(course, number, sig.name)
+                )
+            yield Case(f"{course.name}: runner and watchdog after entry {number} ({name})", _both(course, number))
 
 
 def cases(course: Course) -> Iterator[Case]:
@@ -74,7 +102,7 @@ def cases(course: Course) -> Iterator[Case]:
 
 def _at_entry(course: Course, number: int, do: str) -> Work:
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, breach=course.breach) as bench:
+        with course.bench(zygote, folder) as bench:
             code = bench.begin(entry=number, do=do).wait(SETTLES_WITHIN_S)
             settled(bench, code if code >= 0 else None)
 
@@ -83,7 +111,7 @@ def _at_entry(course: Course, number: int, do: str) -> Work:
 
 def _both(course: Course, number: int) -> Work:
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, breach=course.breach) as bench:
+        with course.bench(zygote, folder) as bench:
             bench.begin(entry=number, do="both").wait(SETTLES_WITHIN_S)
             bench.settle()
             code = bench.recover()
@@ -95,7 +123,7 @@ def _both(course: Course, number: int) -> Work:
 
 def _at_request(course: Course, number: int, sig: signal.Signals, then: Behaviour | None = None) -> Work:
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, breach=course.breach) as bench:
+        with course.bench(zygote, folder) as bench:
             children: list[Child] = []
 
             def kill() -> None:

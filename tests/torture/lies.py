@@ -155,7 +155,7 @@ def _case(lie: Lie) -> Case:
 
 def _work(lie: Lie) -> Work:
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, breach=lie.course.breach) as bench:
+        with lie.course.bench(zygote, folder) as bench:
             _tell(bench, lie)
             run = bench.begin()
             code = run.wait(2 * SETTLES_WITHIN_S)

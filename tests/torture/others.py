@@ -244,7 +244,7 @@ def journals(course: Course) -> Iterator[Case]:
 
 def _journal(course: Course, number: int, how: str) -> Work:
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, breach=course.breach) as bench:
+        with course.bench(zygote, folder) as bench:
             run = bench.begin(entry=number, do=how)
             code = run.wait(2 * SETTLES_WITHIN_S)
             bench.settle()

@@ -22,7 +22,8 @@ from rollout.clock import SystemClock
 from rollout.errors import JournalError
 from rollout.journal import Entry, Journal
 from rollout.record import Decision, Kind, Record, fold
-from rollout.sandbox.process import Running, find
+from rollout.sandbox.process import Running, find, stop
+from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, PROVIDER
 from tests.support.liar import Behaviour, Liar, Visit
 from tests.support.runs import INHERITED, POLICY, SCENARIO, eventually
 from tests.torture.zygote import Child, Zygote
@@ -30,7 +31,7 @@ from tests.torture.zygote import Child, Zygote
 ACTIVATE_S = 6.0
 """The longest that an activation may take: longer than the 5 s after which a late effect lands."""
 
-SETTLES_WITHIN_S = 45.0
+SETTLES_WITHIN_S = 60.0
 """A watchdog that has to wait for a lost activation, and then takes back with every call at its deadline."""
 
 MONITOR: Mapping[str, Any] = {
@@ -85,15 +86,25 @@ class Bench:
         target: the target's.
     """
 
-    def __init__(self, zygote: Zygote, folder: Path, *, breach: bool = False) -> None:
-        """Prepare; `breach` lets the window roll back."""
+    def __init__(self, zygote: Zygote, folder: Path, *, breach: bool = False, three: bool = False) -> None:
+        """Prepare.
+
+        Args:
+            zygote: forks the processes.
+            folder: an empty directory.
+            breach: lets the window roll back.
+            three: changes provider, environment and limits in one rollout, with a restart; else the provider alone.
+        """
         self.zygote, self.folder, self.reports = zygote, folder, folder / "reports"
+        self.three = three
         self.scenario: dict[str, Any] = {**deepcopy(dict(SCENARIO)), "monitor": dict(MONITOR)}
+        if three:
+            self.scenario["change"] = [dict(PROVIDER), dict(ENVIRONMENT), dict(LIMITS)]
         if breach:
             self.scenario["monitor"]["window"] = "10s"
         self.policy: dict[str, Any] = deepcopy(dict(POLICY))
         self.policy["sandbox"]["window_at_least"] = "1s"
-        self._settings = {"users_per_s": 0, "faults": [dict(BREACH)] if breach else []}
+        self._settings = {"users_per_s": 0, "faults": [dict(BREACH)] if breach else [], "limits": dict(LIMITS_BEFORE)}
         self._children: list[Child] = []
         self._stack = ExitStack()
 
@@ -118,6 +129,9 @@ class Bench:
             child.kill()
         self.kill_watchdogs()
         self._stack.close()
+        restarted = find(self.folder / "gateway")
+        if restarted is not None:
+            stop(restarted)
         for child in self._children:
             child.wait(10)
 
@@ -220,8 +234,14 @@ class Bench:
     def look(self) -> Gateway:
         """Return what the gateway is now."""
         config = self.direct.get("/api/v1/config/runtime").json()["config"]
-        limits = self.direct.get("/api/v1/governance/status").json()["cost_limits"]
-        kept = {scope: (limit["soft_limit_usd"], limit["hard_limit_usd"]) for scope, limit in limits.items()}
+        governance = self.direct.get("/api/v1/governance/status").json()
+        kept = {
+            f"{kind} {scope}": {
+                key: value for key, value in limit.items() if key.endswith(("limit_usd", "_per_minute"))
+            }
+            for kind in ("cost", "rate")
+            for scope, limit in governance[f"{kind}_limits"].items()
+        }
         active = self.direct.get("/api/v1/providers").json()["active_provider"]
         return Gateway(f"{active}:{config['LLM_MODEL_NAME']}", config, kept, self.sandbox.env_file.read_bytes())
 
@@ -292,9 +312,12 @@ def agrees(bench: Bench, now: Gateway, *, is_kept: bool) -> None:
     """Assert that the gateway is where the verdict says: on the change, or as it was before."""
     if is_kept:
         assert now.active == "openai:gpt-4o", f"kept, but {now.active} is active"
-        assert now.limits == bench.before.limits
         changed = {key for key in now.config if now.config[key] != bench.before.config.get(key)}
-        assert changed <= {"ACTIVE_PROVIDER", "LLM_MODEL_NAME"}, changed
+        limits = {scope for scope in now.limits if now.limits[scope] != bench.before.limits.get(scope)}
+        assert changed == {"ACTIVE_PROVIDER", "LLM_MODEL_NAME"} | (
+            {"MAX_CONTEXT_TOKENS", "LOG_LEVEL"} if bench.three else set()
+        )
+        assert limits == ({"cost provider:openai"} if bench.three else set())
     else:
         assert not bench.before.against(now), bench.before.against(now)
 

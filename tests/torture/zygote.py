@@ -184,6 +184,9 @@ def main() -> None:
         if 0 in ready:
             read = os.read(0, 65536)
             if not read:
+                # Whoever asked for them is gone, perhaps killed: nothing is left behind.
+                for pid in _living:
+                    os.kill(pid, signal.SIGKILL)
                 return
             *lines, buffer = (buffer + read).split(b"\n")
             for line in lines:
@@ -202,6 +205,9 @@ def _say(**event: Any) -> None:
     os.write(1, json.dumps(event).encode() + b"\n")
 
 
+_living: set[int] = set()
+
+
 def _reap() -> None:
     while True:
         try:
@@ -210,12 +216,14 @@ def _reap() -> None:
             return
         if not pid:
             return
+        _living.discard(pid)
         _say(ended=pid, code=os.waitstatus_to_exitcode(status))
 
 
 def _fork(order: dict[str, Any], own: Sequence[int]) -> None:
     pid = os.fork()
     if pid:
+        _living.add(pid)
         _say(n=order["n"], pid=pid, out=order["out"])
         return
     code = 70
