@@ -30,7 +30,9 @@ def main(arguments: Sequence[str]) -> int:
     rows: list[Row] = []
     for id_ in options.which:
         with TemporaryDirectory(prefix=f"rollout-bench-{id_}-") as folder:
-            rows += measurements[id_](Path(folder))
+            found = measurements[id_](Path(folder))
+        rows += found
+        sys.stderr.writelines(f"{row.id}: {row.measured}\n" for row in found)
     sys.stdout.write(f"{markdown(rows)}\n{machine()}\n")
     return 1 if any(row.met is False for row in rows) else 0
 

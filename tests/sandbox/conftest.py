@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,8 @@ def fake_clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(scope="session")
-def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    """Start sandboxes on demand; a fresh directory each, no background users unless asked for."""
+@contextmanager
+def _launching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     started: list[Running] = []
 
     def launched(directory: Path | None = None, **options: Any) -> Running:
@@ -76,10 +76,24 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         stop(running)
 
 
+@pytest.fixture
+def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    """Start sandboxes on demand; a fresh directory each, no background users unless asked for, ended with the test."""
+    with _launching(tmp_path_factory) as launched:
+        yield launched
+
+
 @pytest.fixture(scope="session")
-def shared(launch: Started) -> Running:
+def launch_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    """Start sandboxes that live until the session ends."""
+    with _launching(tmp_path_factory) as launched:
+        yield launched
+
+
+@pytest.fixture(scope="session")
+def shared(launch_for_all: Started) -> Running:
     """One sandbox for tests that leave it as they found it."""
-    return launch()
+    return launch_for_all()
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ SERVERS = "/api/v1/system/llm-servers/active"
 
 
 @pytest.fixture(scope="module")
-def shared(launch: Started) -> Running:
+def shared(launch_for_all: Started) -> Running:
     """A sandbox of this file's own: what some of these tests leave in its metrics and alerts cannot be put back."""
-    return launch()
+    return launch_for_all()
 
 
 @pytest.fixture

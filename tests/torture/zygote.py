@@ -149,6 +149,7 @@ class Zygote:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(order) + "\n")
         assert ready.wait(60), "the zygote does not answer"
+        assert answer, "the zygote is gone"
         child: Child = answer[0]
         return child
 
@@ -163,6 +164,11 @@ class Zygote:
             child = Child(event["pid"], Path(event["out"]))
             self._children[child.pid] = child
             answer.append(child)
+            ready.set()
+        # It is gone, and with it all of them: nobody waits for what cannot come.
+        for child in list(self._children.values()):
+            child.ended(-signal.SIGKILL)
+        for ready, _ in list(self._started.values()):
             ready.set()
 
 
