@@ -20,7 +20,7 @@ from bench.precheck import compiled_in
 from bench.table import Row
 from rollout.clauses import PHASES
 from rollout.record import Decision
-from rollout.report import is_installed, node
+from rollout.report import node
 from rollout.report.assembly import collect
 from tests.support.runs import ROOT
 from tests.support.told import Told
@@ -54,8 +54,10 @@ def measure(folder: Path, runs: int, checks: int) -> list[Row]:
     Raises:
         RolloutError: the generator fails.
     """
-    if not is_installed(os.environ):
-        return [Row("d", f"report of {checks} checks", "left out: the generator is not here, see `rollout report`")]
+    try:
+        node.installed(os.environ)
+    except node.GeneratorMissing as missing:
+        return [Row("d", f"report of {checks} checks", f"not measured: {missing}", met=False)]
     with Told(folder) as told:
         _write(told, checks)
         work = folder / "generator-alone"

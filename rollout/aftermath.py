@@ -13,13 +13,15 @@ from typing import NoReturn
 
 from rollout import paste
 from rollout.backup import same_place, where_it_is
-from rollout.changes import restart
+from rollout.changes import limits, restart
 from rollout.clock import NEVER, SystemClock, stamp
+from rollout.closure import Closure
 from rollout.documents import log_operation
 from rollout.embedded import described
-from rollout.emergency import Order, Say, Sent, opening
+from rollout.emergency import SOURCE, Order, Say, Sent, opening
 from rollout.errors import ExitCode, GatewayError, JournalError, RolloutError
 from rollout.expectation import answered_by
+from rollout.gateway.answers import Governance
 from rollout.gateway.client import Gateway
 from rollout.journal import Entry, Journal
 from rollout.journal.store import Store
@@ -99,6 +101,35 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
         rollout.release_lease()
         rollout.gateway.close()
         rollout.journal.close()
+
+
+def is_emergency(record: Record) -> bool:
+    """Tell whether it is the record of an emergency: it has neither backup nor checks, and nothing to go back to."""
+    return bool(record.opened.get("scenario", {}).get("source") == SOURCE)
+
+
+def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
+    """Close an emergency whose process died: done if the gateway is where it was to go, else a person is needed.
+
+    Nothing is sent to the gateway: whoever called it has seen it die, and may have gone elsewhere since.
+    """
+    to = rollout.serving
+    try:
+        here = where_it_is(rollout.gateway, rollout.target)
+        problem = "" if same_place(here, to) else f"the gateway reports {here} active instead of {to}"
+    except RolloutError as error:
+        problem = str(error)
+    decision, word = (Decision.ROLLBACK_FAILED, NOT_VERIFIED) if problem else (Decision.KEPT, DONE)
+    said = f"{why}; {problem or f'{to} is active'}"
+    commands = (paste.look(rollout.target), paste.activation(rollout.target, to)) if problem else ()
+    rollout.note(
+        Kind.CLOSED, decision=decision, word=word, why=said, not_passed={}, rollback=[], commands=list(commands)
+    )
+    headline = f"{word}: {to} on {rollout.target.name}"
+    with suppress(OSError, RolloutError):
+        log_operation(rollout, f"{headline}: {said}")
+        announce(rollout, "emergency settled", headline, said, env, logged=True)
+    return Closure(decision, word, said, commands=commands)
 
 
 def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int]:
@@ -212,8 +243,17 @@ def _again(work: _Work) -> str:
 
 
 def _restart(work: _Work) -> str:
-    restart.commands(work.rollout, NEVER, step="EMG-2", direction="back")
-    return f"restarted, {restart.await_health(work.rollout, work.rollout.gateway, NEVER)}"
+    rollout = work.rollout
+    try:
+        before, unread = rollout.gateway.governance(), ""
+    except RolloutError as error:
+        # What cannot be read cannot be put back, and does not stop an emergency.
+        before, unread = Governance({}, {}, ()), f"; whether limits were lost is not known: {error}"
+    restart.commands(rollout, NEVER, step="EMG-2", direction="back")
+    healthy = restart.await_health(rollout, rollout.gateway, NEVER)
+    lost = limits.put_back(rollout, rollout.gateway, before, step="EMG-2", direction="back")
+    again = f"; it lost limits, which were put back: {', '.join(lost)}" if lost else ""
+    return f"restarted, {healthy}{again}{unread}"
 
 
 def _request_problem(work: _Work) -> str:

@@ -27,6 +27,7 @@ def measure(
 
     Raises:
         Interrupted: `stop` was set.
+        GatewayError: the gateway's rate limit does not let the requests through.
     """
     readings = _requests(gateway, provider, monitor, clock, stop, target)
     latencies = sorted(r.latency_ms for r in readings if _counts(r) and r.latency_ms is not None)

@@ -207,9 +207,12 @@ def _rollback(args: argparse.Namespace) -> int:
 def _recover(args: argparse.Namespace) -> int:
     from rollout.closure import EXIT_CODES  # noqa: PLC0415 - heavy
     from rollout.recovery import in_flight, recover  # noqa: PLC0415 - heavy
+    from rollout.workspace import reconcile  # noqa: PLC0415 - heavy
 
     code = ExitCode.KEPT
     with _journal(args) as journal:
+        # What died before it reached the journal is in flight too.
+        reconcile(journal, Path(args.reports).absolute())
         found = in_flight(journal)
         for case in found:
             print(f"{case.record.id}: {'taking it back' if case.stranded else 'left alone'}: {case.why}", flush=True)

@@ -11,10 +11,11 @@ import argparse
 import getpass
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -24,17 +25,25 @@ from urllib.parse import urlsplit
 
 from rollout.clock import stamp
 from rollout.errors import ExitCode, RolloutError
-from rollout.gateway.paths import filled, filled_path, path_of
+from rollout.gateway.paths import activation_of, path_of
+
+SOURCE = "rollout emergency"
+"""What stands in an emergency's record in place of a scenario's file."""
 
 TARGETS = Path("scenarios") / "targets.yaml"
 NOTED_WITHIN_S = 0.2
 """How long the look at what is active may delay the activation."""
 
 FENCED_WITHIN_S = 0.1
+FENCED_IN_POSTGRESQL_WITHIN_S = 0.3
 HELD_S = 60.0
 LARGEST_ANSWER = 1_000_000
 REFUSED = range(400, 500)
 BUSY = 429
+_TAKE_OVER = (
+    "UPDATE rollout_lease SET token = token + 1, rollout = ?, holder = ?, since = ?, until = ?, "
+    "released = false WHERE target = ?"
+)
 _EMBEDDED = "embedded"
 _ACTIVATES_WITHIN_S = 30.0
 _TEXTS = ("token_env", "user", "provider_key", "model_key")
@@ -134,14 +143,13 @@ def run(args: argparse.Namespace, finish: Finish) -> int:
 
 def _left(order: Order, sent: Sent, problem: BaseException) -> int:
     """Say what is known where the proof could not be made, and what a person can paste."""
-    auth = ["-H", f"Authorization: Bearer ${order.target['token_env']}"] if order.target.get("token_env") else []
-    # Double quotes around the token's name: the shell of the person who pastes it reads it.
-    header = f' {auth[0]} "{auth[1]}"' if auth else ""
+    from rollout import paste  # noqa: PLC0415 - what the activation does not need comes after it
+
     path, body = request_of(order)
-    url, paths = order.target["url"], order.target.get("paths", {})
+    url, token_env = order.target["url"], order.target.get("token_env")
+    look = paste.get(f"{url}{path_of('providers', order.target.get('paths', {}))}", token_env)
     _say(f"EMERGENCY NOT VERIFIED: the activation of {order.to} was {sent.result}, and then: {problem!r}")
-    _say(f"A PERSON IS NEEDED. Look, then paste:\n  curl -sS {url}{path_of('providers', paths)}{header}")
-    _say(f"  curl -sS -X POST {url}{path} -H 'Content-Type: application/json' -d '{json.dumps(body)}'{header}")
+    _say(f"A PERSON IS NEEDED. Look, then paste:\n  {look}\n  {paste.post(f'{url}{path}', body, token_env)}")
     return ExitCode.ROLLBACK_FAILED
 
 
@@ -231,13 +239,8 @@ def activate(order: Order, env: Mapping[str, str]) -> Sent:
 
 def request_of(order: Order) -> tuple[str, dict[str, str]]:
     """Return path and body of the activation, the target's own call for this provider before the documented one."""
-    names = {"provider": order.provider, "model": order.model}
-    for name, call in order.target.get("activate_with", {}).items():
-        if name.casefold() == order.provider.casefold():
-            return filled_path(call["path"], **names), {
-                key: filled(text, **names) for key, text in call["body"].items()
-            }
-    return path_of("activate", order.target.get("paths", {}), order.provider), {"model": order.model}
+    others = {name: (call["path"], call["body"]) for name, call in order.target.get("activate_with", {}).items()}
+    return activation_of(others, order.target.get("paths", {}), order.provider, order.model)
 
 
 def opening(order: Order) -> list[tuple[str, dict[str, Any]]]:
@@ -245,7 +248,7 @@ def opening(order: Order) -> list[tuple[str, dict[str, Any]]]:
     change = {"provider": order.provider, "model": order.model, "restart": order.restart}
     scenario = {
         "name": "emergency",
-        "source": "rollout emergency",
+        "source": SOURCE,
         "target": order.target["name"],
         "changes": [change],
         "author": order.by,
@@ -290,27 +293,38 @@ def _spool(order: Order) -> None:
 
 
 def _fence(order: Order) -> None:
-    """Give out a newer token for a target that a rollout holds, if the journal is a file.
+    """Give out a newer token for a target that a rollout holds.
 
     Else the rollout would take the emergency for somebody's change, and roll it back, before the journal's own library
-    is loaded. Where this does not work, `rollout.aftermath` does it later.
+    is loaded. Where this does not work in time, `rollout.aftermath` does it later.
     """
-    path = Path(order.journal.removeprefix("sqlite:///"))
-    if "://" in order.journal.removeprefix("sqlite:///") or not path.exists():
+    until = stamp(datetime.now(UTC) + timedelta(seconds=HELD_S))
+    row = (order.id, f"emergency of {order.by}", order.at, until, order.target["url"])
+    if order.journal.startswith("postgresql"):
+        # A database that does not answer must not delay the activation: it is left behind.
+        fencing = threading.Thread(target=_fence_in_postgresql, args=(order.journal, row), daemon=True)
+        fencing.start()
+        fencing.join(FENCED_IN_POSTGRESQL_WITHIN_S)
+    elif order.journal.startswith("sqlite:///"):
+        _fence_in_file(Path(order.journal.removeprefix("sqlite:///")), row)
+
+
+def _fence_in_file(path: Path, row: tuple[str, ...]) -> None:
+    if not path.exists():
         return
     import sqlite3  # noqa: PLC0415 - only such a journal needs it
 
-    until = stamp(datetime.now(UTC) + timedelta(seconds=HELD_S))
-    row = (order.id, f"emergency of {order.by}", order.at, until, order.target["url"])
-    try:
-        with closing(sqlite3.connect(path, timeout=FENCED_WITHIN_S)) as journal, journal:
-            journal.execute(
-                "UPDATE rollout_lease SET token = token + 1, rollout = ?, holder = ?, since = ?, until = ?, "
-                "released = 0 WHERE target = ?",
-                row,
-            )
-    except sqlite3.Error:
-        return
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=FENCED_WITHIN_S)) as journal, journal:
+        journal.execute(_TAKE_OVER, row)
+
+
+def _fence_in_postgresql(journal: str, row: tuple[str, ...]) -> None:
+    with suppress(Exception):
+        import psycopg  # noqa: PLC0415 - only such a journal needs it
+
+        url = re.sub(r"^postgresql(\+\w+)?://", "postgresql://", journal)
+        with psycopg.connect(url, connect_timeout=2) as connection:
+            connection.execute(_TAKE_OVER.replace("?", "%s"), row)
 
 
 def _settings(path: Path, name: str) -> Mapping[str, Any]:

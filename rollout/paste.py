@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 
+from rollout.gateway.paths import activation_of, path_of
 from rollout.scenario import ProviderChange
 from rollout.target import Target
 
 
 def activation(target: Target, to: ProviderChange) -> str:
-    """Return the `curl` command that activates `to` on `target`; the token stays in its environment variable."""
-    path = target.paths.get("activate", "/api/v1/providers/{provider}/activate").format(provider=to.provider)
-    parts = ["curl", "-sS", "-X", "POST", f"{target.url}{path}", "-H", "Content-Type: application/json"]
-    parts += ["-d", json.dumps({"model": to.model})]
-    command = shlex.join(parts)
-    if target.token_env:
-        # Double quotes on purpose: the shell of the person who pastes it reads the token.
-        command += f' -H "Authorization: Bearer ${target.token_env}"'
-    return command
+    """Return the `curl` command that activates `to` on `target`, by the target's own call for it if it has one."""
+    others = {name: (call.path, call.body) for name, call in target.activate_with.items()}
+    path, body = activation_of(others, target.paths, to.provider, to.model)
+    return post(f"{target.url}{path}", body, target.token_env)
 
 
 def look(target: Target) -> str:
     """Return the `curl` command that shows which provider is active."""
-    command = shlex.join(["curl", "-sS", f"{target.url}{target.paths.get('providers', '/api/v1/providers')}"])
-    if target.token_env:
-        command += f' -H "Authorization: Bearer ${target.token_env}"'
-    return command
+    return get(f"{target.url}{path_of('providers', target.paths)}", target.token_env)
+
+
+def post(url: str, body: Mapping[str, str], token_env: str | None) -> str:
+    """Return the `curl` command that posts `body` as JSON; the token stays in its environment variable."""
+    json_body = ("-H", "Content-Type: application/json", "-d", json.dumps(body))
+    return shlex.join(("curl", "-sS", "-X", "POST", url, *json_body)) + _header(token_env)
+
+
+def get(url: str, token_env: str | None) -> str:
+    """Return the `curl` command that reads `url`; the token stays in its environment variable."""
+    return shlex.join(("curl", "-sS", url)) + _header(token_env)
+
+
+def _header(token_env: str | None) -> str:
+    # Double quotes on purpose: the shell of the person who pastes it reads the token.
+    return f' -H "Authorization: Bearer ${token_env}"' if token_env else ""

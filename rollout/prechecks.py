@@ -177,6 +177,7 @@ def health(rollout: Rollout) -> Health:
         for p in providers.providers
         if p.name.casefold() == active and p.connection.status != "connected" and not _is_fixed(rollout, p.name)
     ]
+    problems += limits.unknown_scopes(rollout, [provider.name for provider in providers.providers])
     if listed.models and new.model not in listed.models:
         problems.append(f"{new.provider} has no model {new.model!r}; it has {', '.join(listed.models)}")
     if not tested.succeeded:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from rollout.aftermath import is_emergency, settle
 from rollout.clock import stamp
 from rollout.closure import WORDS, Closure, take_back
 from rollout.errors import RolloutError, TryLater
 from rollout.journal import Journal, Lease
 from rollout.record import Decision, Record
 from rollout.session import end_embedded, records, reopened
-from rollout.workspace import Rollout, reconcile
+from rollout.workspace import LEASE_S, Rollout, reconcile
 
 OUR_PROCESSES = ("pytest", "rollout")
 """What stands on the command line of whatever may hold a lease."""
@@ -43,7 +44,7 @@ def in_flight(journal: Journal) -> list[Case]:
 
 
 def recover(journal: Journal, case: Case, reports: Path, env: Mapping[str, str]) -> Closure:
-    """Take a stranded rollout back. Of two who try at once, one does; the other says so."""
+    """Take a stranded rollout back, or settle a stranded emergency; of two who try at once, one does."""
     try:
         # What a rollback could not write may be its closure.
         reconcile(journal, reports)
@@ -61,7 +62,9 @@ def _taken_back(rollout: Rollout, case: Case, env: Mapping[str, str]) -> Closure
         return Closure(None, "LEFT ALONE", f"somebody else has just begun: {error}")
     closure = Closure(None, "LEFT ALONE", "it is closed by now")
     if rollout.record().closed is None:
-        closure = take_back(rollout, f"recover: {case.why}", {}, env)
+        why = f"recover: {case.why}"
+        settles = is_emergency(case.record)
+        closure = settle(rollout, why, env) if settles else take_back(rollout, why, {}, env)
     rollout.release_lease()
     end_embedded(rollout)
     return closure
@@ -71,6 +74,8 @@ def _case(journal: Journal, record: Record) -> Case:
     place, now = str(record.opened["url"]), journal.now()
     token, lease = journal.newest_token(place), journal.holder(place)
     deadline = _deadline(record, token)
+    if is_emergency(record) and now < datetime.fromisoformat(record.opened_at) + timedelta(seconds=LEASE_S):
+        return Case(record, stranded=False, why="it began less than a minute ago", token=token)
     if deadline is not None and deadline > now:
         return Case(record, stranded=False, why=f"its next phase has until {stamp(deadline)}", token=token)
     if lease is None:

@@ -30,7 +30,8 @@ _HARMLESS_ENDINGS = {"path", "file", "dir", "env", "name", "type", "count", "lim
 
 _MASKED = re.compile(r".{0,4}(?:\*{3,}|…).{0,4}", re.DOTALL)
 
-_ANY_KEY = r"(?<![\w.-])([A-Za-z][\w.-]{0,80}+)(\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?)"
+# A name begins a word, or follows the two dashes of an option that do.
+_ANY_KEY = r"(?:(?<![\w.-])|(?<=--)(?<![\w.-]--))([A-Za-z][\w.-]{0,80}+)(\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?)"
 _ASSIGNMENT = re.compile(_ANY_KEY + r"([^\s\"'\\,;&<>(){}\[\]]{4,}+)")
 _HEADER = re.compile(
     r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?)([^\r\n\"'\\]+)", re.IGNORECASE

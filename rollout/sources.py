@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Protocol
 
 from rollout.clock import Clock, SystemClock
@@ -74,11 +75,18 @@ class Source:
 def ask(
     gateway: Watchable, expected: ProviderChange, monitor: Monitor, target: Target, clock: Clock
 ) -> SyntheticReading:
-    """Send one request of the suite's own, and say what came of it; a failed request is a reading, not an error."""
+    """Send one request of the suite's own, and say what came of it; a failed request is a reading, not an error.
+
+    Raises:
+        GatewayError: the gateway's rate limit refused the request, again and again: no provider has seen it.
+    """
     began = clock.monotonic()
     try:
         answer = gateway.chat(monitor.prompt)
     except GatewayError as error:
+        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            # The gateway's limit on callers says nothing about the provider: it was not looked at.
+            raise
         return SyntheticReading(ok=False, latency_ms=(clock.monotonic() - began) * 1000, reason=str(error))
     wrong = answered_by(answer, expected, target)
     if wrong is None and monitor.expect is not None and monitor.expect not in answer.content:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,23 @@ from rollout.cli import main
 from rollout.clock import SystemClock
 from rollout.journal import Journal
 from rollout.record import Decision, Record, fold
+from rollout.recovery import in_flight, recover
 from rollout.workspace import SPOOL, reconcile
+from tests.journal.postgres_server import PostgresServer
 from tests.support.liar import answer
 from tests.support.runs import Lab, entries, eventually
 
+pytest_plugins = ["tests.journal.conftest"]
+
 SAFE = {"activate": "vllm", "model": "gemma-3-4b-it"}
+
+
+class LaterClock(SystemClock):
+    """The machine's clock, two minutes ahead."""
+
+    def now(self) -> datetime:
+        """Return the time in two minutes."""
+        return super().now() + timedelta(minutes=2)
 
 
 class Alarm:
@@ -228,6 +242,67 @@ def test_a_newer_token_is_given_out_before_the_activation(alarm: Alarm) -> None:
         alarm.lab.once("/vllm/activate", lambda: tokens.append(journal.newest_token(url)))
         assert alarm.ring() == 0
     assert tokens == [2]
+
+
+def test_so_it_is_with_a_journal_on_postgresql(alarm: Alarm, postgres: PostgresServer) -> None:
+    """The token does not wait for the journal's library there either."""
+    alarm.lab.options()
+    url, tokens, journal_url = alarm.lab.liar.url, [], postgres.new_database()
+    with Journal.open(journal_url, clock=SystemClock()) as journal:
+        journal.acquire(url, "r-1", "somebody", 60)
+        alarm.lab.once("/vllm/activate", lambda: tokens.append(journal.newest_token(url)))
+        assert alarm.ring(f"--journal={journal_url}") == 0
+    assert tokens == [2]
+
+
+def test_limits_that_the_restart_lost_are_put_back(alarm: Alarm) -> None:
+    """A restart that nobody planned must not leave the gateway without its limits."""
+    alarm.lab.direct.put("/sandbox/deviations", json=["limits_lost_on_restart"]).raise_for_status()
+    about = alarm.lab.direct.get("/sandbox/about").json()
+    alarm.lab.target["service"] = {"stop": about["stop"], "start": about["start"]}
+    before = alarm.lab.state().limits
+    limit = {"limit_type": "cost", "scope": "openai", "soft_limit_usd": 7.5, "hard_limit_usd": 9.5}
+    alarm.lab.direct.post("/api/v1/governance/limits", json=limit).raise_for_status()
+    set_by_hand = alarm.lab.state().limits
+    assert set_by_hand != before
+    assert alarm.ring("--restart") == 0, alarm.out
+    assert "it lost limits, which were put back: cost provider:openai" in alarm.out
+    assert alarm.lab.state().limits == set_by_hand
+
+
+@pytest.mark.parametrize(
+    ("moved_on", "decision", "words"),
+    [
+        (False, Decision.KEPT, "vllm:gemma-3-4b-it is active"),
+        (True, Decision.ROLLBACK_FAILED, "active instead of vllm"),
+    ],
+)
+def test_one_that_was_killed_is_settled_by_recover_without_a_write(
+    alarm: Alarm, *, moved_on: bool, decision: Decision, words: str
+) -> None:
+    """It is recorded as done if the gateway is where it was to go; else a person hears of it, and nothing is sent."""
+    lab = alarm.lab
+    where = ["--target=lab", f"--targets={lab.folder / 'targets.yaml'}", f"--reports={lab.reports}"]
+    lab.options()
+    process = subprocess.Popen([sys.executable, "-m", "rollout", "emergency", *where], env=lab.env)
+    lab.once("/vllm/activate", process.kill)
+    assert process.wait(30) == -signal.SIGKILL
+    if moved_on:
+        lab.direct.post("/api/v1/providers/ollama/activate", json={"model": "gemma3:4b"}).raise_for_status()
+    writes = lab.writes()
+    with Journal.open(str(lab.reports / "journal.sqlite"), clock=SystemClock()) as journal:
+        assert len(reconcile(journal, lab.reports)) == 1
+        (young,) = in_flight(journal)
+        assert not young.stranded
+    with Journal.open(str(lab.reports / "journal.sqlite"), clock=LaterClock()) as journal:
+        (case,) = in_flight(journal)
+        assert case.stranded
+        closure = recover(journal, case, lab.reports, lab.env)
+        assert in_flight(journal) == []
+    assert (closure.decision, words in closure.why) == (decision, True), closure.why
+    assert bool(closure.commands) == moved_on
+    assert lab.writes() == writes
+    assert alarm.record.decision is decision
 
 
 def test_almost_nothing_is_imported_before_the_activation() -> None:

@@ -76,6 +76,7 @@ def test_names_that_only_resemble_are_left_alone(name):
         ("Authorization: Bearer abcdefghijk", "abcdefghijk"),
         ("sent 'bearer x1y2z3x1y2z3' upstream", "x1y2z3x1y2z3"),
         ("Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+        ("serve --api-key=q1w2e3r4t5 --port=80", "q1w2e3r4t5"),
         ("Cookie: session=abc; theme=dark", "abc"),
         ("ghp_abcdefghijklmnopqrstuvwxyz0123456789", "abcdefghijkl"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "c2lnbmF0dXJl"),

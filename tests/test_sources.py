@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.errors import Refused
 from rollout.gateway.answers import Completion, Governance
 from rollout.samples import Name, SyntheticReading
 from rollout.scenario import Monitor
@@ -60,6 +61,12 @@ def test_a_good_answer_has_no_reason(gateway: FakeGateway) -> None:
     gateway.completion = Completion("pong", "gpt-4o-2024-08-06", "OpenAI", 3, 80.0)
     expected = SyntheticReading(ok=True, latency_ms=80.0, provider="OpenAI", model="gpt-4o-2024-08-06")
     assert asked(gateway) == expected
+
+
+def test_a_request_that_no_provider_has_seen_is_no_reading(gateway: FakeGateway) -> None:
+    gateway.completion = Refused("POST /api/v1/chat/completions", "the gateway's rate limit refused it", status=429)
+    with pytest.raises(Refused, match="rate limit"):
+        asked(gateway)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rollout.backup import Backup, differences, recorded
 from rollout.errors import GatewayError
+from rollout.gateway.answers import Governance
 from rollout.gateway.client import Gateway
 from rollout.scenario import LimitChange
 from rollout.target import Target
@@ -97,6 +98,22 @@ def put_back_lost(rollout: Rollout) -> str:
     return f"the restart lost limits, which were put back: {', '.join(sent)}" if sent else ""
 
 
+def put_back(rollout: Rollout, gateway: Gateway, before: Governance, *, step: str, direction: str) -> list[str]:
+    """Set every limit again that is not as it was in `before`, and return their names: what a restart may lose.
+
+    Raises:
+        GatewayError: they cannot be read, or one could not be set.
+    """
+    sent = []
+    for kind, saved in (("cost", before.cost_limits), ("rate", before.rate_limits)):
+        now = _of(gateway, kind)
+        for scope, values in saved.items():
+            if any(now.get(scope, {}).get(name) != value for name, value in values.items()):
+                _send(rollout, gateway, LimitChange(kind, _asked(scope), values), step=step, direction=direction)
+                sent.append(f"{kind} {scope}")
+    return sent
+
+
 def _over(saved: LimitChange | None, change: LimitChange) -> LimitChange:
     """Return a change with the values that it leaves out as they were saved."""
     return LimitChange(change.kind, change.scope, {**(saved.values if saved else {}), **change.values})
@@ -129,6 +146,19 @@ def for_good(backup: Backup, change: LimitChange) -> str | None:
 def all_for_good(rollout: Rollout, backup: Backup) -> list[str]:
     """Return, for every limit of the scenario that could not be taken away again, the sentence that says so."""
     return [words for change in _changes(rollout) if (words := for_good(backup, change))]
+
+
+def unknown_scopes(rollout: Rollout, providers: Sequence[str]) -> list[str]:
+    """Return, for every limit of the scenario whose scope is neither global nor a provider, the sentence that says so.
+
+    Only the gateway knows its providers, so no file can be refused for it: the precheck is the first who can tell.
+    """
+    known = {name.casefold() for name in ("global", *providers)}
+    return [
+        f"the gateway knows no scope {change.scope!r} for {change.kind} limits; it knows global, {', '.join(providers)}"
+        for change in _changes(rollout)
+        if _asked(change.scope).casefold() not in known
+    ]
 
 
 def _set(rollout: Rollout, change: LimitChange) -> str:

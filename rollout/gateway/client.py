@@ -70,8 +70,8 @@ class _Kind:
 
 
 _READ = _Kind("read", "reads", (_Unreached, Busy))
-_CHAT = _Kind("chat", "completions", ())
 # A 429 was refused before anything happened; after anything else, nobody knows whether it happened.
+_CHAT = _Kind("chat", "completions", (Busy,))
 _ACTIVATE = _Kind("activate", "activations", (Busy,))
 _LIMIT = _Kind("read", "setting limits", (Busy,))
 
@@ -203,7 +203,9 @@ class Gateway:
             raise
 
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
-        """Ask the active provider; sent once, for a second try would hide a failure. An empty content is returned.
+        """Ask the active provider. An empty content is returned.
+
+        Sent again after a 429 only, which no provider has seen: any other second try would hide a failure.
 
         The call is the target's `chat_with` where it has one, which knows no `max_tokens`. A stream of events is an
         answer as well.

@@ -38,6 +38,27 @@ def path_of(call: str, paths: Mapping[str, str], provider: str | None = None) ->
     return template if provider is None else filled_path(template, provider=provider)
 
 
+def activation_of(
+    others: Mapping[str, tuple[str, Mapping[str, str]]], paths: Mapping[str, str], provider: str, model: str
+) -> tuple[str, dict[str, str]]:
+    """Return path and body of an activation: the target's own call for this provider before the documented one.
+
+    Args:
+        others: provider -> path and body of its own call, as the target's `activate_with` has them (deviation 13).
+        paths: the target's paths.
+        provider: whom to activate; its case does not matter.
+        model: its model.
+
+    Raises:
+        ValueError: the provider's name would lead to another path.
+    """
+    for name, (path, body) in others.items():
+        if name.casefold() == provider.casefold():
+            values = {"provider": provider, "model": model}
+            return filled_path(path, **values), {key: filled(text, **values) for key, text in body.items()}
+    return path_of("activate", paths, provider), {"model": model}
+
+
 def filled_path(template: str, **values: str) -> str:
     """Return a path with ``{provider}``, ``{model}`` and ``{prompt}`` replaced, percent-encoded; those not given stay.
 

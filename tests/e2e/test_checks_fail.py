@@ -267,6 +267,14 @@ ROWS = (
     Row("PRE-4.3", without("operator"), "names no `operator:"),
     Row("PRE-5.1", broken(provider="openai", status="offline"), "openai fails its connection test here: offline"),
     Row(
+        "PRE-5.1",
+        changing(dict(LIMITS, scope="opnai"), lambda _lab: None),
+        "the gateway knows no scope 'opnai' for cost limits; it knows global, ",
+        # Nor could such a limit be taken away again.
+        alone=False,
+        case="unknown scope of a limit",
+    ),
+    Row(
         "PRE-5.2",
         at("/twin/.*/preflight", lambda lab: lab.intrude()),
         "vllm is active, the backup says ollama",
