@@ -20,7 +20,6 @@ from typing import Any
 from unittest.mock import patch
 
 from bench.table import Row
-from rollout.backup import Backup
 from rollout.bake import bake
 from rollout.gateway.answers import Metrics
 from rollout.monitor import watch
@@ -29,7 +28,7 @@ from rollout.scenario import Monitor, Scenario
 from rollout.view import Heading, view_for
 from rollout.workspace import Rollout
 from tests.support.rollouts import rollout_in
-from tests.support.windows import BASELINE, NEW, OLD, TARGET, FakeGateway, metrics
+from tests.support.windows import BACKUP, BASELINE, NEW, OLD, TARGET, FakeGateway, metrics
 
 POLLS = 1080
 CPU_S = 3.0
@@ -153,7 +152,7 @@ def _rollout(folder: Path, polls: int, gateway: Busy) -> Iterator[Rollout]:
     scenario = Scenario("bench", "bench", TARGET.name, (NEW,), "bench", monitor=monitor)
     rollout = rollout_in(folder, gateway, scenario=scenario, target=replace(TARGET, log_file=log))
     with rollout.journal:
-        rollout.write(Kind.BACKUP, **_BACKUP.record())
+        rollout.write(Kind.BACKUP, **BACKUP.record())
         rollout.write(Kind.BASELINE, **BASELINE.record())
         rollout.take_lease()
         yield rollout
@@ -162,16 +161,3 @@ def _rollout(folder: Path, polls: int, gateway: Busy) -> Iterator[Rollout]:
 def _allocated() -> int:
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
-
-
-_BACKUP = Backup(
-    taken_at="2026-11-23T12:00:00.000Z",
-    previous=OLD,
-    reported_as=OLD.provider,
-    config={},
-    cost_limits={},
-    rate_limits={},
-    files={},
-    digests={},
-    env=None,
-)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any
 
 from rollout.backup import recorded
+from rollout.clock import stamp
 from rollout.errors import NotCleared
 from rollout.gateway.answers import ConnectionTest, Latency, Metrics
-from rollout.monitor import Watched, watch
-from rollout.record import Kind, Record
+from rollout.history import History
+from rollout.monitor import Course, Watched, watch
+from rollout.record import Entry, Kind, Record
 from rollout.samples import Baseline, Context, Name, Sample
-from rollout.sources import gateway_sources
-from rollout.triggers import State, Verdict
+from rollout.sources import NOTHING_KNOWN, Source, gateway_sources
+from rollout.triggers import State, Verdict, show_span
 from rollout.view import View
 from rollout.workspace import LEASE_S, Rollout
+
+IN_PROGRESS = "IN PROGRESS: "
+"""How the row of a trigger begins whose window is not over: neither passed nor failed."""
 
 _QUIET = frozenset({Name.OPERATOR, Name.LOG})
 """Sources of which a look that found nothing is not worth an entry: they have something to say or they have not."""
@@ -47,6 +53,9 @@ class Window:
         """Return the clause's verdict; only holding over the whole window is a pass."""
         __tracebackhide__ = True
         found = next(v for v in self.watched.verdicts if v.clause == clause)
+        if self.watched.left_s and found.state is not State.BREACHED:
+            left = show_span(self.watched.left_s)
+            self.cut(f"{IN_PROGRESS}{left} left; so far: {found.state}, {found.message}")
         breach = self.watched.breach
         if breach is not None and breach.clause != clause and found.state is not State.BREACHED:
             self.cut(
@@ -76,33 +85,37 @@ def context(rollout: Rollout, record: Record) -> Context:
     )
 
 
-def bake(rollout: Rollout, view: View) -> Watched:
-    """Watch the change for its bake time, or until the first breach.
+def bake(rollout: Rollout, view: View, for_s: float | None = None) -> Watched:
+    """Watch the change for its bake time, or until the first breach; in slices, if a call has not the time for all.
 
-    Every sample and the deciding verdict are in the journal, so that the verdict can be derived again.
+    Every sample and the deciding verdict are in the journal, so that the verdict can be derived again, and the next
+    call goes on where this one stops.
 
     Args:
         rollout: the rollout.
         view: what people see meanwhile.
+        for_s: watch for so long, and leave the rest of the window to a later call; None watches to its end.
 
     Raises:
         NotCleared: the journal holds no backup.
         JournalError: a sample cannot be recorded.
     """
-    known = context(rollout, rollout.record())
+    record = rollout.record()
+    known = context(rollout, record)
     try:
         sources = gateway_sources(
-            rollout.gateway, known, rollout.target, operator=lambda: abort_asked(rollout), clock=rollout.clock
+            rollout.gateway,
+            known,
+            rollout.target,
+            operator=lambda: abort_asked(rollout),
+            clock=rollout.clock,
+            memory=record.pauses[-1]["memory"] if record.pauses else NOTHING_KNOWN,
         )
     except OSError as error:
         raise NotCleared(f"the log {rollout.target.log_file} cannot be followed: {error.strerror}") from error
-
-    def keep(sample: Sample) -> None:
-        rollout.hold_lease(LEASE_S / 2)
-        if sample.error is not None or sample.reading or sample.source not in _QUIET:
-            rollout.write(Kind.SAMPLE, **sample.record())
-        view.sample(_without_secrets(sample, rollout))
-
+    course = _course(rollout, record, [source.name for source in sources])
+    dark = {name for name, looks in course.history.looks.items() if looks.failed_in_a_row}
+    keeper = _Keeper(rollout, view, dark)
     # A sample changes some of the verdicts; the others need not be redacted again.
     redacted = lru_cache(maxsize=16)(partial(_redacted, rollout=rollout))
 
@@ -115,17 +128,94 @@ def bake(rollout: Rollout, view: View) -> Watched:
         clock=rollout.clock,
         stop=rollout.stop,
         window_s=rollout.scenario.monitor.window_s,
-        on_sample=keep,
+        on_sample=keeper.keep,
         on_verdicts=show,
+        course=course,
+        for_s=for_s,
     )
     watched = replace(
         watched,
         breach=watched.breach and _redacted(watched.breach, rollout),
         verdicts=tuple(_redacted(verdict, rollout) for verdict in watched.verdicts),
     )
-    # Side by side: a breach must not wait for the disk seven times.
-    rollout.write_all(Kind.VERDICT, [_deciding(verdict, watched) for verdict in watched.verdicts])
+    if watched.left_s:
+        _pause(rollout, watched, sources, keeper)
+    else:
+        # Side by side: a breach must not wait for the disk seven times.
+        rollout.write_all(Kind.VERDICT, [_deciding(verdict, watched) for verdict in watched.verdicts])
     return watched
+
+
+@dataclass(slots=True)
+class _Keeper:
+    """Keeps the samples of one call: those worth an entry in the journal, of the others their number.
+
+    Attributes:
+        dark: the sources whose latest look failed.
+        quiet: source -> how many looks found nothing, and the latest of them.
+    """
+
+    rollout: Rollout
+    view: View
+    dark: set[str]
+    quiet: dict[str, tuple[int, Sample]] = field(default_factory=dict)
+
+    def keep(self, sample: Sample) -> None:
+        """Keep a sample."""
+        self.rollout.hold_lease(LEASE_S / 2)
+        # The first good look after a dark one is told, or the dark ones would count as one row.
+        if sample.error is not None or sample.reading or sample.source not in _QUIET or sample.source in self.dark:
+            self.rollout.write(Kind.SAMPLE, **sample.record())
+        else:
+            looks, _ = self.quiet.get(sample.source, (0, sample))
+            self.quiet[sample.source] = (looks + 1, sample)
+        self.dark = self.dark | {sample.source} if sample.error is not None else self.dark - {sample.source}
+        self.view.sample(_without_secrets(sample, self.rollout))
+
+
+def _course(rollout: Rollout, record: Record, names: Iterable[str]) -> Course:
+    """Return where the window stands; one that no call has paused begins now, and the journal says so."""
+    if record.window is None or not record.pauses:
+        began_at = rollout.clock.now()
+        rollout.write(Kind.WINDOW, began_at=stamp(began_at), window_s=rollout.scenario.monitor.window_s)
+        return Course(began_at, History(names))
+    began_at = datetime.fromisoformat(record.window["began_at"]).astimezone(UTC)
+    return Course(began_at, seen(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names))
+
+
+def seen(samples: Iterable[Entry], record: Record, names: Iterable[str]) -> History:
+    """Return what was seen in the record's window so far: the samples since it began, and the looks without one.
+
+    Args:
+        samples: the rollout's sample entries, in order.
+        record: the rollout; its window has begun.
+        names: the sources that the window expects.
+    """
+    history = History(names)
+    began = 0 if record.window is None else record.window["seq"]
+    for entry in samples:
+        if entry.seq > began:
+            history.add(Sample.from_record(entry.body))
+    for pause in record.pauses:
+        for source, told in pause["quiet"].items():
+            history.saw_nothing(source, told["looks"], Sample(source, told["at_s"], told["at"], None))
+    return history
+
+
+def _pause(rollout: Rollout, watched: Watched, sources: Iterable[Source], keeper: _Keeper) -> None:
+    """Write down how this call leaves the window, for the call that goes on."""
+    quiet = {
+        source: {"looks": looks, "at_s": last.at_s, "at": last.at} for source, (looks, last) in keeper.quiet.items()
+    }
+    rollout.write(
+        Kind.PAUSE,
+        watched_s=watched.watched_s,
+        left_s=watched.left_s,
+        at=watched.ended_at,
+        standing={verdict.clause: f"{verdict.state}, {verdict.message}" for verdict in watched.verdicts},
+        quiet=quiet,
+        memory={source.name: source.memory() for source in sources if source.memory is not None},
+    )
 
 
 def abort_asked(rollout: Rollout) -> str | None:

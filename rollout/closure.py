@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from rollout.backup import Backup, recorded
+from rollout.bake import IN_PROGRESS
 from rollout.changes import changed_since
 from rollout.clauses import CLAUSES, PHASES, Clause
 from rollout.clock import stamp
@@ -16,6 +18,7 @@ from rollout.errors import ExitCode, JournalError, RolloutError
 from rollout.notify import announce
 from rollout.record import Decision, Kind, Record
 from rollout.rollback import RolledBack, roll_back, table
+from rollout.triggers import State, show_span
 from rollout.workspace import Rollout
 
 WORDS = {
@@ -45,6 +48,7 @@ class Closure:
         rollback: the steps of the way back, as rows.
         commands: what a person can paste after a failed rollback.
         code: what the process answers, where that does not follow from the decision.
+        due: until when the next call must have begun, or the watchdog takes the change back; None hands nothing over.
     """
 
     decision: Decision | None
@@ -55,6 +59,7 @@ class Closure:
     rollback: Sequence[Mapping[str, Any]] = ()
     commands: tuple[str, ...] = ()
     code: ExitCode | None = None
+    due: datetime | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -113,7 +118,9 @@ def close(
     if not record.wrote and not _in_effect_without_a_write(record, missing, phases):
         return _nothing_applied(rollout, missing, phases, trouble)
     if missing or rollout.stop:
-        return take_back(rollout, trouble or why_not(rollout, record, missing), missing, env)
+        paused = record.pauses and not rollout.stop and all(why.startswith(IN_PROGRESS) for why in missing.values())
+        why = trouble or why_not(rollout, record, missing)
+        return _go_on(rollout, record) if paused else take_back(rollout, why, missing, env)
     if tuple(phases)[-1:] == PHASES[-1:] and all(_passed(record, phase) for phase in PHASES):
         return _keep(rollout, env)
     return _hand_over(rollout, phases)
@@ -248,7 +255,21 @@ def _hand_over(rollout: Rollout, phases: Sequence[str]) -> Closure:
     nxt = PHASES[PHASES.index(tuple(phases)[-1]) + 1]
     minutes = rollout.policy.confirm_within_s / 60
     why = f"{', '.join(phases)} passed; the change is in effect and not kept yet"
-    return Closure(None, "IN FLIGHT", why, {}, f"pytest -m {nxt}, within {minutes:.0f} min")
+    return Closure(None, "IN FLIGHT", why, {}, f"pytest -m {nxt}, within {minutes:.0f} min", due=_due(rollout))
+
+
+def _go_on(rollout: Rollout, record: Record) -> Closure:
+    """Leave the rest of the window to a later call."""
+    due, pause = _due(rollout), record.pauses[-1]
+    left, window = show_span(pause["left_s"]), show_span(rollout.scenario.monitor.window_s)
+    odd = [f"{clause} is {word}" for clause, word in pause["standing"].items() if not word.startswith(State.HOLDING)]
+    why = f"{left} of the window's {window} are left; {'; '.join(odd) or 'every trigger holds so far'}"
+    step = f"pytest -m {PHASES[-1]}, due by {stamp(due)}; a change that nobody watches by then is taken back"
+    return Closure(None, "IN PROGRESS", why, {}, step, code=ExitCode.IN_PROGRESS, due=due)
+
+
+def _due(rollout: Rollout) -> datetime:
+    return rollout.clock.now() + timedelta(seconds=rollout.policy.confirm_within_s)
 
 
 def _unproven(result: RolledBack) -> str:

@@ -293,7 +293,7 @@ def window(progress: Progress, pytestconfig: pytest.Config, undo: None) -> Outco
 
 
 def _cut(why: str) -> None:
-    pytest.skip(f"{NOT_RUN}{why}")
+    pytest.skip(why if why.startswith(baking.IN_PROGRESS) else f"{NOT_RUN}{why}")
 
 
 def _uncaptured(config: pytest.Config) -> AbstractContextManager[Any]:

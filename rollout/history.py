@@ -249,6 +249,13 @@ class History:
             self._read(sample)
         return sample
 
+    def saw_nothing(self, source: str, looks: int, last: Sample) -> None:
+        """Count looks that found nothing worth a sample of its own, up to the one that was the latest."""
+        kept = self.looks.setdefault(str(source), Looks())
+        kept.total += looks
+        if kept.last is None or last.at_s > kept.last.at_s:
+            kept.good = kept.last = last
+
     def good(self, source: str) -> Sample | None:
         """Return the latest successful look at `source`, None if there is none."""
         looks = self.looks.get(source)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -62,17 +62,29 @@ def matching(lines: Iterable[LogLine], pattern: str | None) -> tuple[str, ...]:
 class LogFollower:
     """Reads what is added to a file after the follower was made."""
 
-    def __init__(self, path: Path) -> None:
-        """Begin at the file's present end.
+    def __init__(self, path: Path, after: Sequence[int] | None = None) -> None:
+        """Begin at the file's present end, or after a `position` that an earlier follower of it had reached.
+
+        Where another file has taken its place since, or it was truncated, it is read from its beginning: what was
+        added to the old one after that position is lost.
 
         Raises:
             OSError: the file cannot be read.
         """
         self.path = path
         self._file: BinaryIO = path.open("rb")
-        self._file.seek(0, os.SEEK_END)
+        end = self._file.seek(0, os.SEEK_END)
+        if after is not None:
+            here = os.fstat(self._file.fileno())
+            same = (here.st_dev, here.st_ino) == tuple(after[:2]) and end >= after[2]
+            self._file.seek(after[2] if same else 0)
         self._head = self._first_bytes()
         self._rest = b""
+
+    def position(self) -> list[int]:
+        """Return device, inode and offset up to which whole lines were read."""
+        here = os.fstat(self._file.fileno())
+        return [here.st_dev, here.st_ino, self._file.tell() - len(self._rest)]
 
     def read(self) -> tuple[LogLine, ...]:
         """Return the lines that were completed since the last call; one that is still being written waits.

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rollout.clock import Clock, StopFlag, stamp
 from rollout.errors import RolloutError
@@ -39,8 +39,9 @@ class Watched:
         verdicts: MON-1 to MON-7, in this order, as they stood at the end.
         started_at: when it began, UTC, ISO 8601.
         ended_at: when it ended.
-        watched_s: how long it was, in seconds.
+        watched_s: how far into the window it ended, in seconds.
         interrupted: why it was interrupted, None if it was not.
+        left_s: how much of the window is left for a later call; 0 where it came to its end.
     """
 
     breach: Verdict | None
@@ -49,11 +50,25 @@ class Watched:
     ended_at: str
     watched_s: float
     interrupted: str | None = None
+    left_s: float = 0.0
 
     @property
     def passed(self) -> bool:
-        """Tell whether every trigger holds: no data is not a pass."""
-        return all(verdict.state is State.HOLDING for verdict in self.verdicts)
+        """Tell whether every trigger holds at the window's end: no data is not a pass."""
+        return not self.left_s and all(verdict.state is State.HOLDING for verdict in self.verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Where a window stands that an earlier call has watched a part of.
+
+    Attributes:
+        began_at: when it began.
+        history: what was seen in it so far.
+    """
+
+    began_at: datetime
+    history: History
 
 
 def start_thread(work: Callable[[], None]) -> None:
@@ -74,9 +89,14 @@ def watch(
     window_s: float,
     on_sample: OnSample,
     on_verdicts: OnVerdicts,
+    course: Course | None = None,
+    for_s: float | None = None,
     start: Start = start_thread,
 ) -> Watched:
     """Watch for `window_s` seconds, or until the first breach, or until `stop` is set.
+
+    A window longer than a job is watched in slices: each call goes on where the one before has left it. If nobody
+    watched when the window should have ended, every source is looked at once more before it is judged.
 
     Args:
         sources: what to look at; all are looked at once at the beginning.
@@ -86,12 +106,26 @@ def watch(
         window_s: how long to watch.
         on_sample: is handed each sample as it was taken; what it raises ends the window and is raised here.
         on_verdicts: is handed the verdicts of MON-1 to MON-6 after each sample, and the seconds watched so far.
+        course: where the window stands; None begins one.
+        for_s: watch for so long and leave the rest to a later call; None watches to the window's end.
         start: runs a look; tests run it in place.
 
     Returns:
         what came of it; at the window's end only `State.HOLDING` is a pass.
     """
-    return _Window(sources, context, clock, stop, window_s, on_sample, on_verdicts, start).run()
+    window = _Window(
+        sources,
+        context,
+        clock=clock,
+        stop=stop,
+        window_s=window_s,
+        on_sample=on_sample,
+        on_verdicts=on_verdicts,
+        course=course or Course(clock.now(), History(source.name for source in sources)),
+        for_s=for_s,
+        start=start,
+    )
+    return window.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +150,9 @@ class _Lane:
         confirming: the latest status was bad, and is read again before it counts.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, due_s: float) -> None:
         self.source = source
-        self.due_s = 0.0
+        self.due_s = due_s
         self.started_s: float | None = None
         self.delivered = False
         self.confirming = False
@@ -140,28 +174,35 @@ class _Window:
         self,
         sources: Sequence[Source],
         context: Context,
+        *,
         clock: Clock,
         stop: StopFlag,
         window_s: float,
         on_sample: OnSample,
         on_verdicts: OnVerdicts,
+        course: Course,
+        for_s: float | None,
         start: Start,
     ) -> None:
-        self.context, self.clock, self.stop, self.window_s = context, clock, stop, window_s
+        self.context, self.clock, self.stop = context, clock, stop
         self.on_sample, self.on_verdicts, self.start = on_sample, on_verdicts, start
-        self.lanes = [_Lane(source) for source in sources]
+        self.began_at, self.history = course.began_at, course.history
+        # A wall clock that was set back between two calls must not take us to before the window.
+        from_s = max(0.0, (clock.now() - course.began_at).total_seconds())
+        self.began = clock.monotonic() - from_s
+        slowest_s = max((source.every_s for source in sources), default=0.0)
+        self.window_s = window_s if from_s < window_s else from_s + slowest_s
+        self.end_s = self.window_s if for_s is None else min(self.window_s, from_s + for_s)
+        self.lanes = [_Lane(source, from_s) for source in sources]
         self.inbox: queue.SimpleQueue[_Look] = queue.SimpleQueue()
-        self.history = History(source.name for source in sources)
-        self.verdicts = judge(self.history, context, 0.0)
-        self.began_at = clock.now()
-        self.began = clock.monotonic()
+        self.verdicts = judge(self.history, context, from_s)
 
     def run(self) -> Watched:
         while not self.stop:
             now_s = self.now_s()
             self.launch(now_s)
             wait_s = self.next_turn(now_s) - now_s
-            if wait_s <= 0 and now_s >= self.window_s and self.inbox.empty():
+            if wait_s <= 0 and now_s >= self.end_s and self.inbox.empty():
                 return self.ended(None)
             look = self.clock.receive(self.inbox, max(0.0, wait_s), self.stop)
             if look is not None and (breach := self.take(look)) is not None:
@@ -173,16 +214,16 @@ class _Window:
 
     def next_turn(self, now_s: float) -> float:
         """Return when there is something to do next besides reading the inbox: a look is due, or the end is there."""
-        if now_s < self.window_s:
-            return min(self.window_s, *(lane.due_s for lane in self.lanes)) if self.lanes else self.window_s
-        waits = [self.window_s + lane.source.every_s for lane in self.lanes if lane.is_open()]
+        if now_s < self.end_s:
+            return min(self.end_s, *(lane.due_s for lane in self.lanes)) if self.lanes else self.end_s
+        waits = [self.end_s + lane.source.every_s for lane in self.lanes if lane.is_open()]
         turns = [lane.due_s for lane in self.lanes if lane.confirming and lane.started_s is None]
-        last = max(waits, default=self.window_s)
+        last = max(waits, default=self.end_s)
         return min([last, *turns]) if now_s < last else now_s
 
     def launch(self, now_s: float) -> None:
         for lane in self.lanes:
-            if lane.due_s > now_s + NOISE_S or (now_s >= self.window_s and not lane.confirming):
+            if lane.due_s > now_s + NOISE_S or (now_s >= self.end_s and not lane.confirming):
                 continue
             if lane.started_s is None:
                 self.look(lane, now_s)
@@ -210,7 +251,8 @@ class _Window:
             lane.started_s, lane.delivered = None, True
         at = stamp(self.began_at + timedelta(seconds=look.started_s))
         took_s = look.ended_s - look.started_s
-        sample = Sample(lane.source.name, look.started_s, at, look.reading, look.error, took_s)
+        # Rounded as the journal keeps it, so that what is judged again is the same.
+        sample = Sample(lane.source.name, round(look.started_s, 3), at, look.reading, look.error, took_s)
         sample = self.history.add(sample)
         self.on_sample(sample)
         now_s = self.now_s()
@@ -234,6 +276,7 @@ class _Window:
             ended_at=ended_at,
             watched_s=watched_s,
             interrupted=None if breach else self.stop.reason,
+            left_s=0.0 if breach or self.stop else max(0.0, self.window_s - max(watched_s, self.end_s)),
         )
 
 

@@ -20,6 +20,7 @@ class Options:
         reports: the reports' folder.
         scenarios: the folder with targets and policy.
         phases: the phases that were asked for, in order.
+        for_s: ``--for``: watch for so long and leave the rest of the window to a later call; None watches it all.
     """
 
     scenario: Path | None
@@ -31,3 +32,4 @@ class Options:
     reports: Path
     scenarios: Path
     phases: tuple[str, ...]
+    for_s: float | None = None

@@ -20,6 +20,7 @@ from rollout.options import Options
 from rollout.plan import of_other_kinds
 from rollout.progress import PROGRESS, Progress
 from rollout.session import open_session
+from rollout.units import duration
 
 pytest_plugins = ["rollout.fixtures"]
 
@@ -41,6 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--journal", metavar="URL", help="where the rollout's state lives (default: REPORTS/journal.sqlite)"
     )
     group.addoption("--reports", metavar="DIR", help="where evidence goes (default: reports)")
+    group.addoption(
+        "--for",
+        dest="watch_for",
+        metavar="DURATION",
+        help="watch for so long, e.g. 10m, then exit 12; the next `pytest -m monitor` goes on with the window",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -107,7 +114,22 @@ def _options(config: pytest.Config) -> Options:
         reports=reports.absolute(),
         scenarios=root / "scenarios",
         phases=tuple(phases),
+        for_s=_watch_for(option.watch_for, phases),
     )
+
+
+def _watch_for(asked: str | None, phases: list[str]) -> float | None:
+    if asked is None:
+        return None
+    if phases[-1] != PHASES[-1]:
+        raise pytest.UsageError(f"--for says how long to watch, and -m selects no {PHASES[-1]} phase; leave it out")
+    try:
+        seconds = duration(asked)
+    except ValueError as error:
+        raise pytest.UsageError(f"--for: {error}") from None
+    if seconds <= 0:
+        raise pytest.UsageError(f"--for: {asked} is no time to watch; write a duration such as 10m")
+    return seconds
 
 
 def _selects(markexpr: str, phase: str) -> bool:

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -228,7 +227,7 @@ class Progress:
         rollout = self.session.rollout
         view = view_for(quiet(sys.stdout), self._heading(), rollout.clock, term=self.env.get("TERM"))
         try:
-            watched = bake(rollout, view)
+            watched = bake(rollout, view, self.session.for_s)
         finally:
             view.close()
         self._interrupted = watched.interrupted is not None
@@ -287,18 +286,17 @@ class Progress:
         if watchdog is None:
             return
         rollout = self.session.rollout
-        if closed.decision is not None or closed.code is not None or not rollout.known().wrote:
+        if closed.due is None or not rollout.known().wrote:
             watchdog.dismiss()
             return
-        deadline = rollout.clock.now() + timedelta(seconds=rollout.policy.confirm_within_s)
         try:
-            rollout.hold_lease(rollout.policy.confirm_within_s)
-            rollout.write(Kind.HANDOVER, deadline=stamp(deadline))
+            rollout.hold_lease((closed.due - rollout.clock.now()).total_seconds())
+            rollout.write(Kind.HANDOVER, deadline=stamp(closed.due))
         except JournalError as error:
             self._not_handed_over(error)
             watchdog.dismiss()
             return
-        watchdog.hand_over(deadline)
+        watchdog.hand_over(closed.due)
 
     def _not_handed_over(self, error: JournalError) -> None:
         """A change that no later phase would find in the journal is taken back, unless somebody newer has it."""

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     PHASE = "phase"
     INTENT = "intent"
     OUTCOME = "outcome"
+    WINDOW = "window"
+    PAUSE = "pause"
     SAMPLE = "sample"
     VERDICT = "verdict"
     AUDIT = "audit"
@@ -128,6 +130,8 @@ class Record:
         armed: the latest watchdog's process and host.
         handover: until when the next phase must have begun.
         abort: the first abort that was asked for.
+        window: when the monitoring window began, and the number of its entry; None before it did.
+        pauses: how each call that has watched a part of that window left it; empty once the window is judged.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
         closed: the body of the closing entry, None while open.
@@ -149,6 +153,8 @@ class Record:
     armed: Mapping[str, Any] | None = None
     handover: Mapping[str, Any] | None = None
     abort: Mapping[str, Any] | None = None
+    window: Mapping[str, Any] | None = None
+    pauses: tuple[Mapping[str, Any], ...] = ()
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     closed: Mapping[str, Any] | None = None
@@ -213,8 +219,8 @@ def extend(record: Record, entry: Entry) -> None:
             record.notified.append(body)
         case Kind.ABORT:
             record.abort = record.abort or body
-        case Kind.VERDICT:
-            record.breach = body if body["decided"] else record.breach
+        case Kind.WINDOW | Kind.PAUSE | Kind.VERDICT:
+            _watch(record, entry)
         case Kind.STEP:
             record.steps[body["clause"]] = {**body, "at": entry.at}
         case Kind.CLOSED:
@@ -225,6 +231,19 @@ def _replace(record: Record, entry: Entry) -> None:
     # What was saved after a write is not what the gateway was before.
     if entry.kind != Kind.BACKUP or not record.writes:
         setattr(record, entry.kind, entry.body)
+
+
+def _watch(record: Record, entry: Entry) -> None:
+    body = entry.body
+    if entry.kind == Kind.PAUSE:
+        record.pauses = (*record.pauses, body)
+        return
+    # A window that begins, or is judged, is no longer the one that was paused.
+    record.pauses = ()
+    if entry.kind == Kind.WINDOW:
+        record.window = {**body, "seq": entry.seq}
+    else:
+        record.breach = body if body["decided"] else record.breach
 
 
 def _judge(record: Record, entry: Entry) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from rollout.gateway.answers import Alert, Connection, ConnectionTest, Metrics
+from rollout.gateway.answers import Alert, Connection, ConnectionTest, Latency, Metrics
 from rollout.scenario import Monitor, ProviderChange
 
 LINES_KEPT = 5
@@ -84,6 +84,12 @@ class Sample:
         if self.error is not None:
             return told | {"error": self.error}
         return told | _told(self.source, self.reading)
+
+    @classmethod
+    def from_record(cls, body: Mapping[str, Any]) -> Sample:
+        """Read `record` back: of the reading whatever a trigger looks at, so that it judges the same again."""
+        reading = None if "error" in body else _READERS[body["source"]](body)
+        return cls(body["source"], body["at_s"], body["at"], reading, body.get("error"), body.get("took_s", 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +187,7 @@ def _told(source: str, reading: Reading | None) -> dict[str, Any]:
 def _told_list(source: str, reading: tuple[Alert, ...] | tuple[str, ...]) -> dict[str, Any]:
     if source == Name.ALERTS:
         alerts = [part for part in reading if isinstance(part, Alert)]
-        return {"alerts": [{"key": alert.key, "id": alert.id, "message": alert.message} for alert in alerts]}
+        return {"alerts": [{"key": alert.key, **asdict(alert)} for alert in alerts]}
     return {"matching": len(reading), "lines": [str(line)[:LINE_KEPT] for line in reading[:LINES_KEPT]]}
 
 
@@ -246,4 +252,40 @@ _FAULTS: Mapping[str, Callable[[object], str | None]] = {
     Name.SYNTHETIC: _synthetic_fault,
     Name.OPERATOR: _operator_fault,
     Name.WAY_BACK: _way_back_fault,
+}
+
+
+def _metrics(body: Mapping[str, Any]) -> Metrics:
+    total, failed = body["total"], body["failed"]
+    latency = Latency(p50_ms=None, p95_ms=body.get("p95_ms"), p99_ms=None, samples=body["samples"])
+    return Metrics(total, total - failed, failed, failed / total if total else 0.0, latency, {})
+
+
+def _alerts(body: Mapping[str, Any]) -> tuple[Alert, ...]:
+    fields = Alert.__dataclass_fields__
+    return tuple(Alert(**{name: each[name] for name in fields}) for each in body["alerts"])
+
+
+def _connection(body: Mapping[str, Any]) -> Connection:
+    return Connection(body["status"], body.get("message"), body.get("reason_code"))
+
+
+def _synthetic(body: Mapping[str, Any]) -> SyntheticReading:
+    given = {name: body[name] for name in SyntheticReading.__dataclass_fields__ if name in body}
+    return SyntheticReading(**{"latency_ms": None, **given})
+
+
+def _way_back(body: Mapping[str, Any]) -> ConnectionTest:
+    return ConnectionTest(body["succeeded"], "", None, body["message"])
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any]], Reading | None]] = {
+    Name.STATUS: _connection,
+    Name.METRICS: _metrics,
+    Name.ALERTS: _alerts,
+    Name.FALLBACKS: lambda body: int(body["count"]),
+    Name.LOG: lambda body: tuple(body["lines"]),
+    Name.SYNTHETIC: _synthetic,
+    Name.OPERATOR: lambda body: body.get("abort"),
+    Name.WAY_BACK: _way_back,
 }

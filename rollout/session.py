@@ -48,6 +48,7 @@ class Session:
         embedded: the on-demand gateway; None where another one is used.
         journal_url: where the journal is; it may hold a password.
         exchanges: what was said to the gateway since they were last attached to a check.
+        for_s: how long this run watches before it leaves the rest of the window to a later one; None watches it all.
         remarks: what the header should say besides.
     """
 
@@ -60,6 +61,7 @@ class Session:
     embedded: Running | None
     journal_url: str = field(repr=False)
     exchanges: list[Exchange]
+    for_s: float | None = None
     remarks: list[str] = field(default_factory=list)
 
 
@@ -131,6 +133,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         embedded=embedded,
         journal_url=options.journal,
         exchanges=exchanges,
+        for_s=options.for_s,
     )
 
 

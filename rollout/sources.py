@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 from rollout.clock import Clock, SystemClock
 from rollout.errors import GatewayError
@@ -21,6 +22,7 @@ from rollout.scenario import Monitor, ProviderChange
 from rollout.target import Target
 
 OPERATOR_EVERY_S = 2.0
+NOTHING_KNOWN: Mapping[str, Any] = {}
 CRITICAL = "critical"
 # A look that takes longer than so many of its ticks is a dark one (MON-6).
 HANGS_AFTER = 3.0
@@ -59,12 +61,14 @@ class Source:
         every_s: seconds from look to look.
         look: returns the reading; whatever it raises is a failed look.
         hangs_after_s: a look that takes longer is dark; None means three times `every_s`.
+        memory: returns what a later call must know to go on where this one stopped, as JSON types; None knows nothing.
     """
 
     name: str
     every_s: float
     look: Callable[[], Reading | None]
     hangs_after_s: float | None = None
+    memory: Callable[[], Any] | None = None
 
     @property
     def patience_s(self) -> float:
@@ -104,6 +108,7 @@ def gateway_sources(
     operator: Callable[[], str | None] | None = None,
     operator_every_s: float = OPERATOR_EVERY_S,
     clock: Clock | None = None,
+    memory: Mapping[str, Any] = NOTHING_KNOWN,
 ) -> tuple[Source, ...]:
     """Return the sources of a window on `gateway`, each at the pace that the scenario asks for.
 
@@ -116,6 +121,7 @@ def gateway_sources(
         operator: returns why the operator wants an abort, None while they do not.
         operator_every_s: seconds from one question to the operator to the next.
         clock: times the suite's own requests; the machine's by default.
+        memory: source -> what its `memory` said when an earlier call stopped watching this window.
 
     Raises:
         OSError: the target's log file cannot be read.
@@ -123,11 +129,12 @@ def gateway_sources(
     new, monitor = context.change.provider, context.monitor
     timer = clock or SystemClock()
     chat_hangs_s = max(HANGS_AFTER * monitor.synthetic_every_s, target.timeouts.chat_s + OVERRUN_S)
+    fallbacks = _FallbackCount(gateway, memory.get(Name.FALLBACKS))
     sources = [
         Source(Name.STATUS, monitor.metrics_every_s, lambda: gateway.status(new)),
         Source(Name.METRICS, monitor.metrics_every_s, lambda: gateway.metrics(new)),
         Source(Name.ALERTS, monitor.alerts_every_s, lambda: critical(gateway.alerts(CRITICAL))),
-        Source(Name.FALLBACKS, monitor.alerts_every_s, _FallbackCount(gateway)),
+        Source(Name.FALLBACKS, monitor.alerts_every_s, fallbacks, memory=fallbacks.memory),
         Source(
             Name.SYNTHETIC,
             monitor.synthetic_every_s,
@@ -137,9 +144,9 @@ def gateway_sources(
         Source(Name.WAY_BACK, monitor.way_back_every_s, lambda: gateway.test_connection(context.previous.provider)),
     ]
     if target.log_file is not None:
-        follower = LogFollower(target.log_file)
+        follower = LogFollower(target.log_file, after=memory.get(Name.LOG))
         look = _log_look(follower, monitor.error_pattern)
-        sources.append(Source(Name.LOG, monitor.log_every_s, look))
+        sources.append(Source(Name.LOG, monitor.log_every_s, look, memory=follower.position))
     if operator is not None:
         sources.append(Source(Name.OPERATOR, operator_every_s, operator))
     return tuple(sources)
@@ -157,10 +164,10 @@ def _log_look(follower: LogFollower, pattern: str | None) -> Callable[[], tuple[
 class _FallbackCount:
     """Counts fallbacks from look to look: the gateway lists recent ones only, so new ones may hide behind old ones."""
 
-    def __init__(self, gateway: Watchable) -> None:
+    def __init__(self, gateway: Watchable, memory: Mapping[str, Any] | None) -> None:
         self._gateway = gateway
-        self._listed: Counter[str] | None = None
-        self._count = 0
+        self._listed = None if memory is None else Counter(memory["listed"])
+        self._count = 0 if memory is None else memory["count"]
 
     def __call__(self) -> int:
         now = Counter(_identity(entry) for entry in self._gateway.governance().recent_fallbacks)
@@ -169,6 +176,12 @@ class _FallbackCount:
         self._count += added.total()
         return self._count
 
+    def memory(self) -> dict[str, Any] | None:
+        """Return the count, and by their digests what is listed; None before the first look."""
+        return None if self._listed is None else {"count": self._count, "listed": dict(self._listed)}
+
 
 def _identity(entry: Mapping[str, object]) -> str:
-    return repr(sorted((key, repr(value)) for key, value in entry.items()))
+    told = repr(sorted((key, repr(value)) for key, value in entry.items()))
+    # A digest, because the journal keeps it: what a fallback says may be a secret, and would be redacted.
+    return sha256(told.encode()).hexdigest()[:16]

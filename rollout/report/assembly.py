@@ -36,6 +36,7 @@ NOWHERE_ELSE: Mapping[str, Path] = {}
 CATEGORIES = (
     ("Not run", "broken", r"^(NOT RUN|INTERRUPTED)"),
     ("Not run yet", "skipped", r"^NOT RUN YET"),
+    ("In progress", "skipped", r"^IN PROGRESS"),
     ("Nothing applied", "failed", r"^(NOTHING APPLIED|REFUSED)"),
     ("Rolled back", "failed", r"^ROLLED BACK"),
     ("Rollback failed: a person is needed", "failed", r"^ROLLBACK FAILED"),

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rollout.bake import IN_PROGRESS
 from rollout.clauses import CLAUSES, ORDER, Clause
 from rollout.evidence import CLOSURE_ROW, NOT_RUN, epic_of, row_labels
 from rollout.plan import plan
@@ -70,7 +71,7 @@ def rows(story: Story, results: Mapping[str, Iterable[Row]]) -> list[Row]:
         results: run -> the results that it wrote; the closure's own are not among the rows returned.
     """
     found = [row for run in story.runs for row in _of_run(story, run, results.get(run.name, ()))]
-    found += _not_asked_for(story)
+    found = _without_superseded(found) + _not_asked_for(story)
     _tell_apart(found)
     for row in found:
         run: Run | None = row.pop("run", None)
@@ -191,6 +192,20 @@ def _why_not(story: Story, phase: str) -> tuple[str, str]:
     if story.is_pending:
         return "skipped", f"{NOT_YET}the {phase} phase is still to come"
     return "broken", f"{NOT_RUN}no run was asked for the {phase} phase"
+
+
+def _without_superseded(found: list[Row]) -> list[Row]:
+    """Leave out how a trigger stood when a call left its window to the next one, which says it of the whole window."""
+    last = {clause.id: number for number, row in enumerate(found) if (clause := clause_of(row)) is not None}
+    return [
+        row
+        for number, row in enumerate(found)
+        if not _says(row, IN_PROGRESS) or (clause := clause_of(row)) is None or last[clause.id] == number
+    ]
+
+
+def _says(row: Row, word: str) -> bool:
+    return str(row.get("statusDetails", {}).get("message", "")).removeprefix("Skipped: ").startswith(word)
 
 
 def _tell_apart(found: list[Row]) -> None:

@@ -115,15 +115,13 @@ def _runs(events: Iterable[Entry]) -> list[Run]:
 
 
 def _window(entries: Iterable[Entry]) -> Window:
-    window, run = Window(), ""
-    of_run = ""
+    window = Window()
     for entry in entries:
-        if entry.kind == Kind.RUN:
-            run = entry.body["run"]
-        elif entry.kind == Kind.SAMPLE:
-            if of_run != run:
-                window, of_run = Window(), run
-            window.samples.append(entry.body)
-        elif entry.kind == Kind.VERDICT and of_run == run:
-            window.verdicts[entry.body["clause"]] = entry.body
+        match entry.kind:
+            case Kind.WINDOW:
+                window = Window()
+            case Kind.SAMPLE:
+                window.samples.append(entry.body)
+            case Kind.VERDICT:
+                window.verdicts[entry.body["clause"]] = entry.body
     return window

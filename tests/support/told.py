@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from rollout.canonical import plain
 from rollout.clauses import CLAUSES, PHASES, planned
+from rollout.clock import stamp
 from rollout.evidence import epic_of, row_labels
 from rollout.plan import left_out, plan
 from rollout.record import Decision, Kind
@@ -113,6 +114,7 @@ class Told:
     def window(self, seconds: int = 6, *, failing_from: int = 3, breach: bool = True) -> None:
         """Watch for some seconds; from one of them on, every tenth request fails."""
         begin = self.clock.now()
+        self.rollout.write(Kind.WINDOW, began_at=stamp(begin), window_s=float(seconds))
         for second in range(seconds + 1):
             total = 20 * second + 1
             failed = max(0, second - failing_from) * 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from rollout.backup import Backup
 from rollout.errors import GatewayError
 from rollout.gateway.answers import Alert, Completion, Connection, ConnectionTest, Governance, Latency, Metrics
 from rollout.history import History
@@ -16,6 +17,19 @@ NEW = ProviderChange("openai", "gpt-4o")
 OLD = ProviderChange("ollama", "llama3")
 TARGET = Target(name="test", environment="sandbox")
 BASELINE = Baseline("ollama", users_p95_ms=100.0, users_samples=500, synthetic_p95_ms=100.0, synthetic_samples=20)
+
+
+BACKUP = Backup(
+    taken_at="2026-11-23T12:00:00.000Z",
+    previous=OLD,
+    reported_as=OLD.provider,
+    config={},
+    cost_limits={},
+    rate_limits={},
+    files={},
+    digests={},
+    env=None,
+)
 
 
 def context(monitor: Monitor | None = None, **changes: Any) -> Context:
