@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 from rollout.clock import Clock, StopFlag
 from rollout.errors import GatewayError, Interrupted
 from rollout.gateway.answers import Metrics
+from rollout.probes import ask
 from rollout.samples import Baseline, SyntheticReading, is_number
 from rollout.scenario import Monitor, ProviderChange
-from rollout.sources import Watchable, ask
+from rollout.sources import Watchable
 from rollout.target import Target
 from rollout.triggers import percentile
 
@@ -21,9 +24,9 @@ def measure(
 ) -> Baseline:
     """Return the baseline of `provider`, the active one: its users' numbers, and those of requests of the suite's own.
 
-    Sends `monitor.min_samples` requests one after another, fewer if three in a row fail. An answer by another
-    provider or model is a failure here: its latency is not this provider's. A number that cannot be read stays None;
-    whether what there is suffices is for PRE-5.4 and MON-3 to judge.
+    Sends `monitor.min_samples` requests one after another, fewer if three in a row fail, none if they are switched
+    off. An answer by another provider or model is a failure here: its latency is not this provider's. A number that
+    cannot be read stays None; whether what there is suffices is for PRE-5.4 and MON-3 to judge.
 
     Raises:
         Interrupted: `stop` was set.
@@ -50,10 +53,14 @@ def _requests(
 ) -> list[SyntheticReading]:
     readings: list[SyntheticReading] = []
     in_a_row = 0
+    # The same in the same turn as in the window: a P95 compares with that of the same questions.
+    probes = cycle(monitor.in_turn)
+    if not monitor.in_turn:
+        return readings
     while len(readings) < monitor.min_samples and in_a_row < FAILURES_IN_A_ROW:
         if not clock.wait(PACE_S if readings else 0.0, stop):
             raise Interrupted(f"the baseline was not finished: {stop.reason}")
-        readings.append(ask(gateway, provider, monitor, target, clock))
+        readings.append(ask(gateway, provider, next(probes), target, clock))
         in_a_row = 0 if _counts(readings[-1]) else in_a_row + 1
     return readings
 

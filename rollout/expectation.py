@@ -1,13 +1,17 @@
-"""Who answered: whether a completion came from the expected provider and model (VER-2, MON-5, RBK-4.1)."""
+"""Who answered (VER-2, MON-5, RBK-4.1), and whether the answer is what a probe expects (MON-5)."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from rollout.gateway.answers import Completion
-from rollout.scenario import ProviderChange
+from rollout.scenario import Expectation, ProviderChange
 from rollout.target import Target
 
+_LONGEST = 200
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|latest)$")
 
 
@@ -29,3 +33,40 @@ def answered_by(answer: Completion, expected: ProviderChange, target: Target) ->
     if answer.model is not None and not same_model(answer.model, expected.model):
         return f"model {answer.model} answered instead of {expected.model}"
     return None
+
+
+def unmet(expect: Expectation, content: str) -> str | None:
+    """Return what an answer lacks of what was expected of it; None if it lacks nothing."""
+    if expect.contains is not None and expect.contains not in content:
+        return f"the answer does not contain {expect.contains!r}"
+    if expect.matches is not None and re.search(expect.matches, content) is None:
+        return f"the answer does not match {expect.matches!r}"
+    if expect.max_length is not None and len(content) > expect.max_length:
+        return f"the answer has {len(content):,} characters, {expect.max_length:,} are the most"
+    return None if expect.json_schema is None else _unfit(expect.json_schema, content)
+
+
+def _unfit(schema: Mapping[str, Any], content: str) -> str | None:
+    try:
+        value = json.loads(content, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        return f"the answer is not JSON: {error}"
+    # Here, because only a JSON Schema needs them.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+    from jsonschema.exceptions import best_match  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415
+
+    # A registry of its own: the default one fetches a `$ref` from wherever it points.
+    validator = Draft202012Validator(schema, registry=Registry())
+    fault = best_match(validator.iter_errors(value))
+    if fault is None:
+        return None
+    return f"the answer does not satisfy its JSON Schema at {fault.json_path}: {_short(fault.message)}"
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -128,6 +128,8 @@ class Requests:
     _times: list[float] = field(default_factory=list)
     _failures: list[int] = field(default_factory=list)
     _all: list[SyntheticReading] = field(default_factory=list)
+    _ends: list[float] = field(default_factory=list)
+    _ended: list[SyntheticReading] = field(default_factory=list)
     _ok_ms: list[float] = field(default_factory=list)
     _failed_ms: list[float] = field(default_factory=list)
 
@@ -136,11 +138,25 @@ class Requests:
         self._times.append(max(sample.at_s, self._times[-1]) if self._times else sample.at_s)
         self._failures.append((not reading.ok) + (self._failures[-1] if self._failures else 0))
         self._all.append(reading)
+        # A look that came back late ended after those that began later.
+        end_s = sample.at_s + (reading.latency_ms or 0.0) / 1000
+        place = bisect_right(self._ends, end_s)
+        self._ends.insert(place, end_s)
+        self._ended.insert(place, reading)
         if reading.latency_ms is not None:
             insort(self._ok_ms if reading.ok else self._failed_ms, reading.latency_ms)
         self.answered += reading.ok
         if reading.ok and reading.reason is not None and self.unexpected is None:
             self.unexpected = (sample, reading.reason)
+
+    def counted(self, from_s: float, to_s: float) -> tuple[int, int]:
+        """Return how many the gateway has counted between two readings of its counters, and how many as failed.
+
+        It counts a request when that ends; one that failed without an HTTP answer may not have reached it at all.
+        """
+        between = self._ended[bisect_left(self._ends, from_s) : bisect_right(self._ends, to_s)]
+        seen = [reading for reading in between if reading.ok or reading.status is not None]
+        return len(seen), sum(not reading.ok for reading in seen)
 
     def count(self, from_s: float, to_s: float) -> int:
         """Return how many began between the two moments, both included."""

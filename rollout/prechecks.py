@@ -16,6 +16,7 @@ from rollout.clock import stamp
 from rollout.errors import GatewayError, TryLater
 from rollout.gateway.client import Gateway
 from rollout.logs import LogFollower
+from rollout.probes import promise
 from rollout.record import Kind
 from rollout.rollback import candidates, planned_steps
 from rollout.samples import Baseline
@@ -88,12 +89,15 @@ def sources(rollout: Rollout) -> Looks:
         "alerts (MON-4)": lambda: gateway.alerts("critical"),
         "fallbacks (MON-5)": lambda: gateway.governance().recent_fallbacks,
     }
+    rows: list[Mapping[str, Any]] = []
+    if not rollout.scenario.monitor.in_turn:
+        rows.append({"source": "synthetic requests", "answers": "off", "sample": promise(rollout.scenario.monitor)})
     if target.log_file is not None:
         log_file = target.log_file
         looks["log (MON-5)"] = lambda: f"{len(LogFollower(log_file).read())} new lines in {log_file}"
     if rollout.scenario.monitor.error_pattern and target.log_file is None:
         looks["log (MON-5)"] = lambda: _no_log(target.name)
-    rows, problems = [], []
+    problems = []
     for name, look in looks.items():
         try:
             rows.append({"source": name, "answers": True, "sample": str(plain(look()))})
@@ -229,6 +233,7 @@ def measure(rollout: Rollout, backup: Backup, twin: Gateway | None) -> Measured:
         problems.append(
             f"too few requests to measure {backup.previous}: {measured.users_samples} of its users and "
             f"{measured.synthetic_samples} of the suite's own, at least {monitor.min_samples} are needed"
+            + ("" if monitor.in_turn else "; without users' requests, do not switch the suite's own off (probes: off)")
         )
     rate = measured.users_error_rate or 0.0
     excused = monitor.limits.p95_ms is not None or _is_fixed(rollout, measured.provider)

@@ -42,6 +42,7 @@ class SyntheticReading:
         provider: who answered, None where the answer does not say.
         model: the model that answered, None where the answer does not say.
         reason: why it failed, or, if `ok`, what is wrong with the answer (MON-5); None if nothing is.
+        status: the HTTP status of a failed request; None if none came, so that the gateway may not have counted it.
     """
 
     ok: bool
@@ -49,6 +50,7 @@ class SyntheticReading:
     provider: str | None = None
     model: str | None = None
     reason: str | None = None
+    status: int | None = None
 
 
 Reading: TypeAlias = (
@@ -64,7 +66,8 @@ class Sample:
         source: one of `Name`.
         at_s: seconds from the beginning of the window to the start of the look.
         at: the same moment, UTC, ISO 8601.
-        reading: what was seen; None if the look failed, and from the operator source while nobody asks for an abort.
+        reading: what was seen; None if the look failed, from the operator source while nobody asks for an abort, and
+            from the synthetic one once its cap is reached.
         error: why the look failed, one line; None if it did not.
         took_s: how long the look took.
     """
@@ -228,6 +231,9 @@ def _log_fault(reading: object) -> str | None:
 
 
 def _synthetic_fault(reading: object) -> str | None:
+    if reading is None:
+        # The cap is reached, and nothing was asked: that is not dark, it is as it was agreed.
+        return None
     if not isinstance(reading, SyntheticReading) or not isinstance(reading.ok, bool):
         return "the look brought no answer"
     if reading.latency_ms is None:
@@ -270,7 +276,9 @@ def _connection(body: Mapping[str, Any]) -> Connection:
     return Connection(body["status"], body.get("message"), body.get("reason_code"))
 
 
-def _synthetic(body: Mapping[str, Any]) -> SyntheticReading:
+def _synthetic(body: Mapping[str, Any]) -> SyntheticReading | None:
+    if "ok" not in body:
+        return None
     given = {name: body[name] for name in SyntheticReading.__dataclass_fields__ if name in body}
     return SyntheticReading(**{"latency_ms": None, **given})
 

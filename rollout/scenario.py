@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +122,39 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """What an answer must be, besides non-empty and by the expected provider and model (MON-5).
+
+    Attributes:
+        contains: text that must be in it; None asks for none.
+        matches: a regular expression that must match somewhere in it.
+        json_schema: a JSON Schema (draft 2020-12) that the answer must satisfy, which is then one JSON value with
+            nothing around it; an empty schema accepts any JSON.
+        max_length: so many characters at most.
+    """
+
+    contains: str | None = None
+    matches: str | None = None
+    json_schema: Mapping[str, Any] | None = None
+    max_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A synthetic request: what it asks, and what its answer must be.
+
+    Attributes:
+        prompt: what it says.
+        expect: what is expected of the answer.
+        max_tokens: the answer is cut there by the provider; a target's `chat_with` knows no such limit.
+    """
+
+    prompt: str
+    expect: Expectation = field(default_factory=Expectation)
+    max_tokens: int = 16
+
+
+@dataclass(frozen=True, slots=True)
 class Monitor:
     """The bake time and what is looked at in it; the defaults are the procedure's.
 
@@ -140,9 +174,12 @@ class Monitor:
         confirm_after_s: a bad status is read again after this long before it counts.
         stable_polls: so many `connected` in a row end a rollback's verification (RBK-4.2).
         alerts: ``any`` critical alert trips, or only ``related`` ones (new, previous or no provider).
-        prompt: what a synthetic request says.
-        expect: text that the answer to `prompt` must contain; None accepts any non-empty answer.
+        prompt: what the suite's own requests say: those of VER-2 and RBK-4.1, and, without `probes`, the synthetic
+            ones.
+        expect: text that the answer to a synthetic `prompt` must contain; None accepts any non-empty answer.
         error_pattern: a log line of level ERROR or worse that matches this pattern is MON-5; None watches for none.
+        probes: the synthetic requests, sent in turn; None sends `prompt` and expects `expect`, empty sends none.
+        synthetic_at_most: a window sends so many synthetic requests at most (their cost is capped with `max_tokens`).
     """
 
     window_s: float = 30 * MINUTE_S
@@ -163,6 +200,21 @@ class Monitor:
     prompt: str = "ping"
     expect: str | None = None
     error_pattern: str | None = None
+    probes: tuple[Probe, ...] | None = None
+    synthetic_at_most: int = 2000
+
+    @property
+    def in_turn(self) -> tuple[Probe, ...]:
+        """The synthetic requests in effect, sent in turn; empty if they are switched off."""
+        if self.probes is not None:
+            return self.probes
+        return (Probe(self.prompt, Expectation(contains=self.expect)),)
+
+    @property
+    def planned_synthetic(self) -> int:
+        """How many synthetic requests a window of this length and pace sends."""
+        # Rounded first: 0.3 / 0.1 is a little less than 3.
+        return math.ceil(round(self.window_s / self.synthetic_every_s, 6)) if self.in_turn else 0
 
 
 @dataclass(frozen=True, slots=True)

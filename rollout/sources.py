@@ -9,16 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from http import HTTPStatus
 from typing import Any, Protocol
 
 from rollout.clock import Clock, SystemClock
-from rollout.errors import GatewayError
-from rollout.expectation import answered_by
 from rollout.gateway.answers import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
 from rollout.logs import LogFollower, matching
-from rollout.samples import Context, Name, Reading, SyntheticReading
-from rollout.scenario import Monitor, ProviderChange
+from rollout.probes import Probes
+from rollout.samples import Context, Name, Reading
 from rollout.target import Target
 
 OPERATOR_EVERY_S = 2.0
@@ -76,30 +73,6 @@ class Source:
         return HANGS_AFTER * self.every_s if self.hangs_after_s is None else self.hangs_after_s
 
 
-def ask(
-    gateway: Watchable, expected: ProviderChange, monitor: Monitor, target: Target, clock: Clock
-) -> SyntheticReading:
-    """Send one request of the suite's own, and say what came of it; a failed request is a reading, not an error.
-
-    Raises:
-        GatewayError: the gateway's rate limit refused the request, again and again: no provider has seen it.
-    """
-    began = clock.monotonic()
-    try:
-        answer = gateway.chat(monitor.prompt)
-    except GatewayError as error:
-        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-            # The gateway's limit on callers says nothing about the provider: it was not looked at.
-            raise
-        return SyntheticReading(ok=False, latency_ms=(clock.monotonic() - began) * 1000, reason=str(error))
-    wrong = answered_by(answer, expected, target)
-    if wrong is None and monitor.expect is not None and monitor.expect not in answer.content:
-        wrong = f"the answer does not contain {monitor.expect!r}"
-    return SyntheticReading(
-        ok=True, latency_ms=answer.elapsed_ms, provider=answer.provider, model=answer.model, reason=wrong
-    )
-
-
 def gateway_sources(
     gateway: Watchable,
     context: Context,
@@ -112,7 +85,8 @@ def gateway_sources(
 ) -> tuple[Source, ...]:
     """Return the sources of a window on `gateway`, each at the pace that the scenario asks for.
 
-    The log is among them if the target names a file, from its present end on; the operator if there is one to ask.
+    The log is among them if the target names a file, from its present end on; the operator if there is one to ask;
+    synthetic requests unless the scenario switches them off.
 
     Args:
         gateway: the client; it is only read, except that completions and connection tests are sent.
@@ -130,19 +104,17 @@ def gateway_sources(
     timer = clock or SystemClock()
     chat_hangs_s = max(HANGS_AFTER * monitor.synthetic_every_s, target.timeouts.chat_s + OVERRUN_S)
     fallbacks = _FallbackCount(gateway, memory.get(Name.FALLBACKS))
+    probes = Probes(gateway, context.change, monitor, target, timer, sent=memory.get(Name.SYNTHETIC, 0))
     sources = [
         Source(Name.STATUS, monitor.metrics_every_s, lambda: gateway.status(new)),
         Source(Name.METRICS, monitor.metrics_every_s, lambda: gateway.metrics(new)),
         Source(Name.ALERTS, monitor.alerts_every_s, lambda: critical(gateway.alerts(CRITICAL))),
         Source(Name.FALLBACKS, monitor.alerts_every_s, fallbacks, memory=fallbacks.memory),
-        Source(
-            Name.SYNTHETIC,
-            monitor.synthetic_every_s,
-            lambda: ask(gateway, context.change, monitor, target, timer),
-            chat_hangs_s,
-        ),
         Source(Name.WAY_BACK, monitor.way_back_every_s, lambda: gateway.test_connection(context.previous.provider)),
     ]
+    if monitor.in_turn:
+        sent = Source(Name.SYNTHETIC, monitor.synthetic_every_s, probes, chat_hangs_s, memory=lambda: probes.sent)
+        sources.insert(-1, sent)
     if target.log_file is not None:
         follower = LogFollower(target.log_file, after=memory.get(Name.LOG))
         look = _log_look(follower, monitor.error_pattern)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from rollout.gateway.answers import Alert, Connection
-from rollout.history import GOOD_STATUS, History, Span
+from rollout.history import GOOD_STATUS, History, Requests, Span
 from rollout.samples import Context, Name, Sample
 
 FEW_LOOKS = 10
@@ -142,27 +142,42 @@ def judge_status(history: History, context: Context, _now_s: float) -> Verdict:
 def judge_errors(history: History, context: Context, _now_s: float) -> Verdict:
     """MON-2: the error rate stays at or below the limit, over the short span and over the window.
 
-    Users decide if the gateway counted at least `min_requests` requests besides the suite's own (which are among those
-    it counts); otherwise the suite's own requests do, from `min_samples` of them on.
+    Users decide if the gateway counted at least `min_requests` requests besides the suite's own, which are among those
+    it counts and are taken out, failures too; otherwise the suite's own requests do, from `min_samples` of them on.
     """
     monitor, own = context.monitor, history.requests
-    window = history.counters.latest()
-    users = 0 if window is None else window.requests - own.count(window.from_s, window.to_s)
+    window = _of_users(history.counters.latest(), own)
+    users = 0 if window is None else window.requests
     if window is not None and users >= monitor.min_requests:
-        short = history.counters.latest(monitor.short_span_s)
+        short = _of_users(history.counters.latest(monitor.short_span_s), own)
         return _error_verdict(history, context, (short, window), "users")
     asked = own.latest()
     if asked is not None and asked.requests >= monitor.min_samples:
         short = own.latest(monitor.short_span_s)
-        return _error_verdict(history, context, (short, asked), "synthetic")
-    seen, tried = (0 if window is None else window.requests), (0 if asked is None else asked.requests)
+        found = _error_verdict(history, context, (short, asked), "synthetic")
+        few = f"these decide, because {users} of users were seen and {monitor.min_requests} are needed"
+        return replace(found, message=f"{found.message}; {few}")
+    seen, tried = users, (0 if asked is None else asked.requests)
     limit = monitor.limits.error_rate
     if not seen and not tried:
         return _nothing("MON-2", "users", limit, "no request was seen, so there is no error rate")
     least = f"{monitor.min_requests} of users or {monitor.min_samples} of the suite's own are needed"
-    message = f"too few requests to judge: {max(0, users)} of users, {tried} of the suite's own; {least}"
+    if not monitor.in_turn:
+        least = (
+            f"{monitor.min_requests} of users are needed, for the scenario switches the suite's own off (probes: off)"
+        )
+    message = f"too few requests to judge: {users} of users, {tried} of the suite's own; {least}"
     at = _at(history, Name.METRICS, Name.SYNTHETIC)
     return Verdict("MON-2", State.INCONCLUSIVE, None, limit, seen or tried, "users", "the window", at, message)
+
+
+def _of_users(span: Span | None, own: Requests) -> Span | None:
+    """Return the gateway's count without the suite's own requests: what is broken for them is judged apart."""
+    if span is None:
+        return None
+    requests, failures = own.counted(span.from_s, span.to_s)
+    failed = max(0, span.failures - failures)
+    return replace(span, requests=max(failed, span.requests - requests), failures=failed)
 
 
 def _error_verdict(history: History, context: Context, spans: tuple[Span | None, Span], source: str) -> Verdict:
@@ -203,7 +218,11 @@ def judge_latency(history: History, context: Context, _now_s: float) -> Verdict:
         own = [c for c in found if c.source == found[0].source]
         decides = max(breaching or own, key=lambda c: c.value / c.limit)
         state = _compare(decides.value, decides.limit)
-        return _latency_verdict(decides, state, context)
+        verdict = _latency_verdict(decides, state, context)
+        if found[0].source == "users":
+            return verdict
+        alone = "these decide, because there is no P95 of enough users' requests that is the window's own"
+        return replace(verdict, message=f"{verdict.message}; {alone}")
     tried = history.requests.latest()
     counted = history.counters.latest()
     if tried is None and (counted is None or not counted.requests):

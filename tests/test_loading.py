@@ -25,11 +25,13 @@ from rollout.request import Request, as_opened
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 from rollout.scenario import (
     EnvironmentChange,
+    Expectation,
     Impact,
     LimitChange,
     Limits,
     Monitor,
     Operator,
+    Probe,
     ProviderChange,
     Scenario,
 )
@@ -830,3 +832,45 @@ def test_the_clients_own_path_of_a_call_is_a_possible_setting(call):
 
 def test_the_calls_of_a_targets_paths_are_those_of_the_client():
     assert set(PathsForm.model_fields) == set(DEFAULTS)
+
+
+PROBES = """
+  probes:
+    - prompt: say pong
+      expect: pong
+    - prompt: as JSON
+      max_tokens: 64
+      expect: {matches: "^{", max_length: 80, json_schema: {type: object, required: [answer]}}
+"""
+
+
+def test_probes_are_read_with_their_expectations_and_survive_the_journal(scenario):
+    request = request_for(scenario=scenario(CHANGE + "monitor:" + PROBES))
+    schema = {"type": "object", "required": ["answer"]}
+    assert request.scenario.monitor.in_turn == (
+        Probe("say pong", Expectation(contains="pong")),
+        Probe("as JSON", Expectation(matches="^{", max_length=80, json_schema=schema), max_tokens=64),
+    )
+    opened = {name: plain(getattr(request, name)) for name in ("scenario", "target", "policy")}
+    assert as_opened(json.loads(canonical(opened))).scenario.monitor == request.scenario.monitor
+
+
+@pytest.mark.parametrize(
+    ("target", "asked", "in_turn"),
+    [
+        ("{}", "{}", (Probe("ping"),)),
+        ("{prompt: hi}", "{expect: there}", (Probe("hi", Expectation("there")),)),
+        ("{probes: {prompt: far}}", "{}", (Probe("far"),)),
+        ("{probes: {prompt: far}}", "{prompt: near}", (Probe("near"),)),
+        ("{expect: far}", "{probes: off}", None),
+        ("{probes: off}", "{prompt: near}", ()),
+        ("{}", "{probes: off}", ()),
+        ("{}", "{probes: false}", ()),
+    ],
+)
+def test_the_nearer_words_about_probes_are_the_last(scenario, target, asked, in_turn):
+    file = scenario(CHANGE + f"monitor: {asked}\n", targets=f"embedded: {{monitor: {target}}}")
+    if in_turn is None:
+        assert "would never be held against an answer" in refusal(scenario=file)
+    else:
+        assert request_for(scenario=file).scenario.monitor.in_turn == in_turn

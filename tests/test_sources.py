@@ -9,9 +9,10 @@ import pytest
 
 from rollout.errors import Refused
 from rollout.gateway.answers import Completion, Governance
+from rollout.probes import ask
 from rollout.samples import Name, SyntheticReading
-from rollout.scenario import Monitor
-from rollout.sources import ask, gateway_sources
+from rollout.scenario import Monitor, Probe
+from rollout.sources import gateway_sources
 from tests.support.clocks import SimulatedClock
 from tests.support.windows import NEW, TARGET, FakeGateway, alert, context, unreachable
 
@@ -27,7 +28,7 @@ def looks(gateway: FakeGateway, **options: object) -> dict[str, object]:
 
 
 def asked(gateway: FakeGateway, **monitor: object) -> SyntheticReading:
-    return ask(gateway, NEW, Monitor(**monitor), TARGET, SimulatedClock())
+    return ask(gateway, NEW, Monitor(**monitor).in_turn[0], TARGET, SimulatedClock())
 
 
 def test_each_source_has_the_scenarios_pace(gateway: FakeGateway) -> None:
@@ -95,7 +96,7 @@ def test_a_failed_request_is_a_reading_and_not_an_error(gateway: FakeGateway) ->
 def test_the_name_under_which_a_provider_is_reported_is_accepted(gateway: FakeGateway) -> None:
     gateway.completion = Completion("pong", "gpt-4o", "openai-eu", 3, 80.0)
     target = replace(TARGET, reported_as={"openai": "openai-eu"})
-    assert ask(gateway, NEW, Monitor(), target, SimulatedClock()).reason is None
+    assert ask(gateway, NEW, Probe("ping"), target, SimulatedClock()).reason is None
 
 
 def test_the_log_is_read_from_its_present_end(gateway: FakeGateway, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from rollout.notify import Delivery
 from rollout.outcome import Outcome
 from rollout.policy import Policy
 from rollout.prechecks import Timing
+from rollout.probes import promise
 from rollout.scenario import Scenario
 
 
@@ -55,6 +56,7 @@ def test_the_planned_monitoring_is_long_enough(scenario: Scenario, policy: Polic
     """
     window_s = scenario.monitor.window_s
     show.json("Plan", scenario.monitor)
+    show.text("Synthetic requests", promise(scenario.monitor))
     assert window_s >= policy.window_at_least_s, (
         f"the bake time is {window_s:.0f} s; policy {policy.name!r} demands at least {policy.window_at_least_s:.0f} s"
     )

@@ -117,7 +117,7 @@ class Gateway:
             stop: cancels a call under way within 50 ms.
             redactor: everything that leaves towards people passes it.
             on_exchange: receives every HTTP exchange, from the thread that made it.
-            rollout_id: sent as ``X-Rollout-Id``.
+            rollout_id: sent as ``X-Rollout-Id``, and with completions as ``X-Synthetic: rollout/<id>``.
 
         Raises:
             GatewayError: there is no URL, or a file of the TLS settings cannot be used.
@@ -133,6 +133,8 @@ class Gateway:
         self._redactor = redactor
         self._on_exchange = on_exchange
         self._headers = _headers(target, token, rollout_id)
+        # Every completion of the suite's own is one that no user asked for, and says so.
+        self._synthetic = {**self._headers, "X-Synthetic": f"rollout/{rollout_id}" if rollout_id else "rollout"}
         if token:
             redactor.add(token)
         self._transport = Transport(target.tls, secure=self._base.casefold().startswith("https:"))
@@ -205,7 +207,8 @@ class Gateway:
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
         """Ask the active provider. An empty content is returned.
 
-        Sent again after a 429 only, which no provider has seen: any other second try would hide a failure.
+        Sent again after a 429 only, which no provider has seen: any other second try would hide a failure. Tagged
+        with ``X-Synthetic``, so that whoever counts users' requests can leave it out.
 
         The call is the target's `chat_with` where it has one, which knows no `max_tokens`. A stream of events is an
         answer as well.
@@ -366,7 +369,7 @@ class Gateway:
             return self._transport.exchange(
                 request.method,
                 self._base + request.path,
-                headers=self._headers,
+                headers=self._synthetic if request.kind is _CHAT else self._headers,
                 body=request.body,
                 deadline_s=left_s,
                 stop=self._stop,

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from rollout.loading import addresses, calls, entries, fields, measures
+from rollout.loading import addresses, asking, calls, entries, fields, measures
 
 Text = Annotated[str | None, BeforeValidator(fields.text)]
 Prose = Annotated[str | None, BeforeValidator(fields.prose)]
@@ -110,6 +110,34 @@ class OperatorForm(WholeForm):
     contact: Annotated[str, BeforeValidator(fields.text)] = ""
 
 
+class ExpectForm(Form):
+    """What the answer to a probe must be."""
+
+    example = "{contains: pong}"
+
+    contains: Prose = None
+    matches: Regex = None
+    json_schema: Annotated[dict[str, Any] | None, BeforeValidator(asking.json_schema)] = None
+    max_length: Count = None
+
+    @model_validator(mode="after")
+    def _expects_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"expects nothing; remove it, or write one such as `{self.example}`")
+        return self
+
+
+class ProbeForm(WholeForm):
+    """``{prompt: …, expect: {…}}``: a synthetic request (MON-5)."""
+
+    example = "{prompt: say pong, expect: {contains: pong}}"
+    needed = ("prompt",)
+
+    prompt: Annotated[str, BeforeValidator(fields.prose)] = ""
+    expect: Annotated[ExpectForm | None, BeforeValidator(asking.expectation)] = None
+    max_tokens: Annotated[int | None, BeforeValidator(measures.tokens)] = None
+
+
 class MonitorForm(Form):
     """The bake time, in a scenario or as a target's defaults."""
 
@@ -135,6 +163,8 @@ class MonitorForm(Form):
     prompt: Prose = None
     expect: Prose = None
     error_pattern: Regex = None
+    probes: Annotated[list[ProbeForm] | None, BeforeValidator(asking.in_turn)] = None
+    synthetic_at_most: Count = None
 
 
 class ScenarioForm(Form):

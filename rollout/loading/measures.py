@@ -15,6 +15,7 @@ from rollout.units import shown
 _LONGEST_SECONDS = 31 * 86_400.0
 _MOST = 1_000_000
 _ALL_PERCENT = 100
+_MOST_TOKENS = 4_096
 _LARGEST_FACTOR = 100
 _MOST_OF_A_LIMIT = 1_000_000_000
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
@@ -32,6 +33,14 @@ def whole(least: int) -> Callable[[Any], int]:
         return value
 
     return read
+
+
+def tokens(value: Any) -> int:
+    """Return how long an answer may become, in tokens: a probe is small."""
+    found = whole(1)(value)
+    if found > _MOST_TOKENS:
+        raise Unfit(f"{found} is out of range; a synthetic request is small, {_MOST_TOKENS:,} tokens are the most")
+    return found
 
 
 def seconds(value: Any) -> float:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.loading.forms import MonitorForm
+from rollout.loading.forms import MonitorForm, ProbeForm
 from rollout.loading.policies import SANDBOX
 from rollout.loading.source import Place, Source
 from rollout.policy import Policy
-from rollout.scenario import Limits, Monitor
+from rollout.scenario import Expectation, Limits, Monitor, Probe
 from rollout.units import show_duration, show_fraction
 
 _LIMITS = {"error_rate": "error_rate", "latency_factor": "latency_factor", "p95": "p95_ms"}
@@ -40,10 +40,22 @@ def monitor(layers: Sequence[Layer]) -> Monitor:
     """Return the bake time in effect; the first layer that speaks of a key has the last word."""
     given: dict[str, Any] = {}
     for layer in reversed(layers):
-        given |= layer.form.given() if layer.form else {}
+        spoken = layer.form.given() if layer.form else {}
+        if given.get("probes") and {"prompt", "expect"} & spoken.keys():
+            # The short form of a nearer layer takes the place of a farther one's list; `off` stays off.
+            del given["probes"]
+        given |= spoken
+    given |= {"probes": tuple(map(_probe, given["probes"]))} if "probes" in given else {}
     limits = Limits(**{_LIMITS[key]: value for key, value in given.items() if key in _LIMITS})
     rest = {f"{key}_s" if key in _IN_SECONDS else key: value for key, value in given.items() if key not in _LIMITS}
     return Monitor(limits=limits, **rest)
+
+
+def _probe(form: ProbeForm) -> Probe:
+    given = form.given()
+    if form.expect is not None:
+        given["expect"] = Expectation(**form.expect.given())
+    return Probe(**given)
 
 
 def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy) -> None:
@@ -55,8 +67,23 @@ def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy) -> N
         if every_s > planned.window_s:
             window = show_duration(planned.window_s)
             _refuse(layers, key, f"{show_duration(every_s)} is longer than the window ({window}); look more often")
+    _refuse_odd_probes(layers, planned)
     if policy.name != SANDBOX:
         _refuse_looser_than_procedure(layers, planned)
+
+
+def _refuse_odd_probes(layers: Sequence[Layer], planned: Monitor) -> None:
+    if planned.probes is not None and planned.expect is not None:
+        why = "each probe has its own" if planned.probes else "probes are off"
+        _refuse(
+            layers, "expect", f"would never be held against an answer, because {why}; move it to a probe, or remove it"
+        )
+    asked, most = planned.planned_synthetic, planned.synthetic_at_most
+    if asked > most:
+        pace, window = show_duration(planned.synthetic_every_s), show_duration(planned.window_s)
+        key = "synthetic_at_most" if _speaks(layers, "synthetic_at_most") else "synthetic_every"
+        message = f"a request every {pace} for {window} is {asked:,} of them, above the cap of {most:,}"
+        _refuse(layers, key, f"{message}; send fewer, or raise synthetic_at_most")
 
 
 def _refuse_looser_than_procedure(layers: Sequence[Layer], planned: Monitor) -> None:
@@ -69,6 +96,10 @@ def _refuse_looser_than_procedure(layers: Sequence[Layer], planned: Monitor) -> 
     ):
         if value > most:
             _refuse(layers, key, f"{show(value)} is looser than the procedure's {show(most)}; lower it")
+
+
+def _speaks(layers: Sequence[Layer], key: str) -> bool:
+    return any(layer.form is not None and key in layer.form.model_fields_set for layer in layers)
 
 
 def _refuse(layers: Sequence[Layer], key: str, message: str) -> None:

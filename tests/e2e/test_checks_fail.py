@@ -175,6 +175,20 @@ def answered_by_another_model(body: Any) -> Any:
     return {**body, "model": "gpt-3.5"} if body["provider"] == "openai" else body
 
 
+def saying_of_the_window(**parts: Any) -> Callable[[Lab], object]:
+    return lambda lab: lab.scenario["monitor"].update(parts)
+
+
+def long_answers(lab: Lab) -> None:
+    saying_of_the_window(probes={"prompt": "ping", "expect": {"max_length": 200}})(lab)
+    in_window(lambda lab: lab.liar.rule("/chat", edited(answered_at_length)))(lab)
+
+
+def answered_at_length(body: Any) -> Any:
+    choice = body["choices"][0]
+    return {**body, "choices": [{**choice, "message": {**choice["message"], "content": "pong " * 100}}]}
+
+
 def openai_breaks(**fault: Any) -> Callable[[Lab], object]:
     return in_window(lambda lab: lab.faults({"provider": "openai", **fault}))
 
@@ -290,6 +304,9 @@ ROWS = (
     ),
     Row("PRE-5.3", lambda lab: lab.alert("DATA_LOSS", "vllm"), "critical alerts are firing: DATA_LOSS/vllm"),
     Row("PRE-5.4", broken(provider="ollama", error_share=1), "too few requests to measure ollama:gemma3:4b"),
+    Row(
+        "PRE-5.4", saying_of_the_window(probes="off"), "do not switch the suite's own off", case="nobody asks anything"
+    ),
     Row(
         "APP-0.1",
         at(LAST_READ_OF_THE_PRECHECK, lambda lab: lab.intrude()),
@@ -423,6 +440,14 @@ ROWS = (
         settings={"users_per_s": 20, "alert_error_share": 1},
         **IN_WINDOW,
     ),
+    Row(
+        "MON-2",
+        saying_of_the_window(probes="off", min_requests=100_000),
+        "of users, 0 of the suite's own; 100000 of users are needed",
+        settings={"users_per_s": 20},
+        case="too few users and no requests of the suite's own",
+        **IN_WINDOW,
+    ),
     Row("MON-3", openai_breaks(latency_ms=1500), "ms over", settings={"users_per_s": 20}, **IN_WINDOW),
     Row(
         "MON-4",
@@ -435,6 +460,9 @@ ROWS = (
         in_window(lambda lab: lab.liar.rule("/chat", edited(answered_by_another_model))),
         "model gpt-3.5 answered instead of gpt-4o",
         **IN_WINDOW,
+    ),
+    Row(
+        "MON-5", long_answers, "characters, 200 are the most", case="an answer that breaks an expectation", **IN_WINDOW
     ),
     Row(
         "MON-6",
@@ -488,6 +516,7 @@ def test_the_check_of_the_window_fails_on_its_own(monkeypatch: pytest.MonkeyPatc
     from checks.precheck import test_4_change_window as checks
 
     monkeypatch.setattr(Show, "json", lambda *_: None)
+    monkeypatch.setattr(Show, "text", lambda *_: None)
     short = SimpleNamespace(monitor=Monitor(window_s=1799))
     with pytest.raises(AssertionError, match=r"the bake time is 1799 s; policy 'production' demands at least 1800 s"):
         checks.test_the_planned_monitoring_is_long_enough(short, Policy("production"), Show(Redactor()))

@@ -550,3 +550,11 @@ def test_closing_twice_does_nothing_and_later_calls_say_so(liar):
     gateway.close()
     gateway.close()
     assert "the client is closed" in str(failure(CALLS["health"], gateway))
+
+
+def test_a_completion_of_the_suites_own_is_tagged_and_nothing_else_is(build, liar):
+    gateway = build(liar.url, rollout_id="r-1")
+    gateway.chat("ping")
+    gateway.metrics("openai")
+    tags = [request.headers.get("x-synthetic") for request in liar.requests]
+    assert tags == ["rollout/r-1", None]
