@@ -85,7 +85,9 @@ def context(rollout: Rollout, record: Record) -> Context:
     )
 
 
-def bake(rollout: Rollout, view: View, for_s: float | None = None) -> Watched:
+def bake(
+    rollout: Rollout, view: View, for_s: float | None = None, page: Callable[[str], None] = lambda _message: None
+) -> Watched:
     """Watch the change for its bake time, or until the first breach; in slices, if a call has not the time for all.
 
     Every sample and the deciding verdict are in the journal, so that the verdict can be derived again, and the next
@@ -95,6 +97,7 @@ def bake(rollout: Rollout, view: View, for_s: float | None = None) -> Watched:
         rollout: the rollout.
         view: what people see meanwhile.
         for_s: watch for so long, and leave the rest of the window to a later call; None watches to its end.
+        page: tells people, without waiting for it, that a source is dark and the window was extended for it (MON-6).
 
     Raises:
         NotCleared: the journal holds no backup.
@@ -130,6 +133,7 @@ def bake(rollout: Rollout, view: View, for_s: float | None = None) -> Watched:
         window_s=rollout.scenario.monitor.window_s,
         on_sample=keeper.keep,
         on_verdicts=show,
+        on_dark=page,
         course=course,
         for_s=for_s,
     )

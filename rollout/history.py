@@ -24,6 +24,7 @@ class Looks:
         total: all looks.
         failed: those that failed.
         failed_in_a_row: the latest of them, back to the last that succeeded.
+        earlier_rows: how long each earlier row of failed looks was, in order.
         last: the latest look.
         good: the latest that succeeded.
     """
@@ -31,6 +32,7 @@ class Looks:
     total: int = 0
     failed: int = 0
     failed_in_a_row: int = 0
+    earlier_rows: list[int] = field(default_factory=list)
     last: Sample | None = None
     good: Sample | None = None
 
@@ -39,6 +41,8 @@ class Looks:
         self.total += 1
         self.last = sample
         if sample.error is None:
+            if self.failed_in_a_row:
+                self.earlier_rows.append(self.failed_in_a_row)
             self.failed_in_a_row = 0
             self.good = sample
         else:
@@ -74,11 +78,13 @@ class Counters:
         first: the first reading of the window.
         last: the latest.
         resets: how many resets were seen.
+        moved_at_s: when they were last seen to have moved; None before they did.
     """
 
     first: Metrics | None = None
     last: Metrics | None = None
     resets: int = 0
+    moved_at_s: float | None = None
     _times: list[float] = field(default_factory=list)
     _requests: list[int] = field(default_factory=list)
     _failures: list[int] = field(default_factory=list)
@@ -95,6 +101,8 @@ class Counters:
             failures = now.failed_requests - before.failed_requests
             # The two may be read at slightly different moments; a failure was a request.
             requests = max(failures, now.total_requests - before.total_requests)
+        if before is not None and now.total_requests != before.total_requests:
+            self.moved_at_s = at_s
         self._times.append(max(at_s, self._times[-1]) if self._times else at_s)
         self._requests.append(requests + (self._requests[-1] if self._requests else 0))
         self._failures.append(failures + (self._failures[-1] if self._failures else 0))

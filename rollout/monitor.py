@@ -19,11 +19,12 @@ from rollout.gateway.answers import Connection
 from rollout.history import BAD_STATUS, History
 from rollout.samples import Context, Name, Reading, Sample
 from rollout.sources import Source
-from rollout.triggers import NONE, State, Verdict, judge, judge_again, show_span
+from rollout.triggers import AS_LONG_AGAIN, NONE, State, Verdict, extended, judge, judge_again, show_span
 
 Start = Callable[[Callable[[], None]], None]
 OnSample = Callable[[Sample], None]
 OnVerdicts = Callable[[tuple[Verdict, ...], float], None]
+OnDark = Callable[[str], None]
 
 ERROR_KEPT = 300
 # Floating-point noise must not make a tick due twice.
@@ -89,6 +90,7 @@ def watch(
     window_s: float,
     on_sample: OnSample,
     on_verdicts: OnVerdicts,
+    on_dark: OnDark = lambda _message: None,
     course: Course | None = None,
     for_s: float | None = None,
     start: Start = start_thread,
@@ -106,6 +108,7 @@ def watch(
         window_s: how long to watch.
         on_sample: is handed each sample as it was taken; what it raises ends the window and is raised here.
         on_verdicts: is handed the verdicts of MON-1 to MON-6 after each sample, and the seconds watched so far.
+        on_dark: is told, once for each source, that it is dark for the first time: the window is extended for it.
         course: where the window stands; None begins one.
         for_s: watch for so long and leave the rest to a later call; None watches to the window's end.
         start: runs a look; tests run it in place.
@@ -121,6 +124,7 @@ def watch(
         window_s=window_s,
         on_sample=on_sample,
         on_verdicts=on_verdicts,
+        on_dark=on_dark,
         course=course or Course(clock.now(), History(source.name for source in sources)),
         for_s=for_s,
         start=start,
@@ -180,19 +184,23 @@ class _Window:
         window_s: float,
         on_sample: OnSample,
         on_verdicts: OnVerdicts,
+        on_dark: OnDark,
         course: Course,
         for_s: float | None,
         start: Start,
     ) -> None:
         self.context, self.clock, self.stop = context, clock, stop
-        self.on_sample, self.on_verdicts, self.start = on_sample, on_verdicts, start
+        self.on_sample, self.on_verdicts, self.on_dark, self.start = on_sample, on_verdicts, on_dark, start
         self.began_at, self.history = course.began_at, course.history
         # A wall clock that was set back between two calls must not take us to before the window.
         from_s = max(0.0, (clock.now() - course.began_at).total_seconds())
         self.began = clock.monotonic() - from_s
-        slowest_s = max((source.every_s for source in sources), default=0.0)
-        self.window_s = window_s if from_s < window_s else from_s + slowest_s
-        self.end_s = self.window_s if for_s is None else min(self.window_s, from_s + for_s)
+        self.every_s = {source.name: source.every_s for source in sources}
+        self.extended = extended(self.history, context)
+        window_s += sum(map(self.extension_s, self.extended))
+        # Nobody watched when it should have ended: everything is looked at once more.
+        self.window_s = window_s if from_s < window_s else from_s + max(self.every_s.values(), default=0.0)
+        self.leave_s = math.inf if for_s is None else from_s + for_s
         self.lanes = [_Lane(source, from_s) for source in sources]
         self.inbox: queue.SimpleQueue[_Look] = queue.SimpleQueue()
         self.verdicts = judge(self.history, context, from_s)
@@ -211,6 +219,25 @@ class _Window:
 
     def now_s(self) -> float:
         return self.clock.monotonic() - self.began
+
+    @property
+    def end_s(self) -> float:
+        """When this call ends: with the window, or before."""
+        return min(self.window_s, self.leave_s)
+
+    def extension_s(self, source: str) -> float:
+        """Return by how much the window is extended for a source that was dark: by as long as it may have been."""
+        return AS_LONG_AGAIN * self.context.monitor.dark_in_a_row * self.every_s.get(source, 0.0)
+
+    def extend(self) -> None:
+        """Make the window longer for sources that have just gone dark for the first time, and tell people."""
+        now = extended(self.history, self.context)
+        for source in now:
+            if source not in self.extended:
+                self.window_s += self.extension_s(source)
+                message = next(verdict.message for verdict in self.verdicts if verdict.clause == "MON-6")
+                self.on_dark(f"{message}; the window is {show_span(self.extension_s(source))} longer for it")
+        self.extended = tuple(dict.fromkeys((*self.extended, *now)))
 
     def next_turn(self, now_s: float) -> float:
         """Return when there is something to do next besides reading the inbox: a look is due, or the end is there."""
@@ -262,6 +289,8 @@ class _Window:
                 lane.due_s = min(lane.due_s, now_s + self.context.monitor.confirm_after_s)
         self.verdicts = judge_again(self.verdicts, lane.source.name, self.history, self.context, now_s)
         self.on_verdicts(self.verdicts, now_s)
+        if sample.error is not None:
+            self.extend()
         return next((verdict for verdict in self.verdicts if verdict.state is State.BREACHED), None)
 
     def ended(self, breach: Verdict | None) -> Watched:

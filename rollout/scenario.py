@@ -10,6 +10,9 @@ from typing import Any
 
 MINUTE_S = 60.0
 
+SOURCES = ("status", "metrics", "alerts", "fallbacks", "log", "synthetic", "operator")
+"""The sources of a window that triggers read; MON-6 sees that they give data."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderChange:
@@ -171,6 +174,8 @@ class Monitor:
         min_samples: fewer latencies than this, on either side of the comparison, are no data (MON-3).
         dark_in_a_row: so many failed looks of one source in a row are MON-6.
         dark_share: a larger share of failed looks of one source in total is MON-6.
+        on_no_data: source -> ``extend`` (page, give it as long again and the window that much longer, once) or
+            ``roll_back`` (at once), when it is dark (MON-6); a source that is not named is extended.
         confirm_after_s: a bad status is read again after this long before it counts.
         stable_polls: so many `connected` in a row end a rollback's verification (RBK-4.2).
         alerts: ``any`` critical alert trips, or only ``related`` ones (new, previous or no provider).
@@ -202,6 +207,7 @@ class Monitor:
     error_pattern: str | None = None
     probes: tuple[Probe, ...] | None = None
     synthetic_at_most: int = 2000
+    on_no_data: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def in_turn(self) -> tuple[Probe, ...]:

@@ -14,14 +14,18 @@ from enum import StrEnum
 from typing import Any
 
 from rollout.gateway.answers import Alert, Connection
-from rollout.history import GOOD_STATUS, History, Requests, Span
+from rollout.history import GOOD_STATUS, History, Looks, Requests, Span
 from rollout.samples import Context, Name, Sample
+from rollout.scenario import Monitor
 
 FEW_LOOKS = 10
 # Two looks a second apart are never exactly a second apart.
 TOLERANCE = 0.9
 P95 = 0.95
 NONE = "none"
+EXTEND = "extend"
+# A source that is dark for the first time is dark for good after twice as many looks.
+AS_LONG_AGAIN = 2
 
 _HOUR_S = 3600
 _MINUTE_S = 60
@@ -396,20 +400,21 @@ def _unexpected(history: History, context: Context) -> tuple[str, Sample, str] |
 
 
 def judge_data(history: History, context: Context, now_s: float) -> Verdict:
-    """MON-6: every source that a trigger reads gives data: not dark in a row, not too often, seen at least once."""
+    """MON-6: every source that a trigger reads gives data: not dark in a row, not too often, not stale, seen once.
+
+    A source that is dark for the first time is given as long again, unless `on_no_data` says otherwise: inconclusive.
+    """
     monitor, span = context.monitor, f"the first {show_span(now_s)}"
     limit = f"{monitor.dark_in_a_row} in a row/{monitor.dark_share * 100:g}%"
     reads = [(name, looks) for name, looks in history.looks.items() if name != Name.WAY_BACK]
     total = sum(looks.total for _, looks in reads)
-    for name, looks in reads:
-        last = looks.last
-        in_a_row = looks.failed_in_a_row >= monitor.dark_in_a_row
-        too_often = looks.total >= FEW_LOOKS and looks.failed > monitor.dark_share * looks.total
-        if last is not None and looks.failed and (in_a_row or too_often):
-            row = f"{looks.failed_in_a_row} looks in a row failed"
-            value = row if in_a_row else f"{looks.failed} of {looks.total} looks failed"
-            message = f"{name} is dark: {value}" + (f", the latest because: {last.error}" if last.error else "")
-            return Verdict("MON-6", State.BREACHED, value, limit, looks.total, name, span, last.at, message)
+    dark = [found for name, looks in reads if (found := _darkness(name, looks, monitor)) is not None]
+    dark += [found for found in [_stale(history, monitor)] if found is not None]
+    if dark:
+        worst = next((found for found in dark if found.state is State.BREACHED), dark[0])
+        return Verdict(
+            "MON-6", worst.state, worst.value, limit, worst.looks.total, worst.source, span, worst.at, worst.message
+        )
     unseen = [name for name, looks in reads if looks.good is None]
     sources = ", ".join(name for name, _ in reads)
     if len(unseen) == len(reads):
@@ -420,8 +425,82 @@ def judge_data(history: History, context: Context, now_s: float) -> Verdict:
     if unseen:
         message = f"not seen once: {', '.join(unseen)}"
         return Verdict("MON-6", State.INCONCLUSIVE, value, limit, total, ", ".join(unseen), span, at, message)
+    again = extended(history, context)
     message = f"{failed} of {total} looks at {len(reads)} sources failed"
+    message += f"; dark once, paged, and the window extended for it: {', '.join(again)}" if again else ""
     return Verdict("MON-6", State.HOLDING, value, limit, total, sources, span, at, message)
+
+
+def extended(history: History, context: Context) -> tuple[str, ...]:
+    """Return the sources that were dark for the first time, and were given as long again (MON-6, `on_no_data`)."""
+    monitor = context.monitor
+    return tuple(
+        name for name, looks in history.looks.items() if name != Name.WAY_BACK and _forgiven(name, looks, monitor)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Dark:
+    """A source that gives no data: breached, or inconclusive while it has as long again."""
+
+    state: State
+    source: str
+    value: str
+    looks: Looks
+    message: str
+
+    @property
+    def at(self) -> str:
+        return "" if self.looks.last is None else self.looks.last.at
+
+
+def _forgiven(name: str, looks: Looks, monitor: Monitor) -> int:
+    """Return how many failed looks are forgiven: those of the first row that was long enough to be dark."""
+    if monitor.on_no_data.get(name, EXTEND) != EXTEND:
+        return 0
+    rows = [*looks.earlier_rows, looks.failed_in_a_row]
+    first = next((row for row in rows if row >= monitor.dark_in_a_row), 0)
+    return first if first < AS_LONG_AGAIN * monitor.dark_in_a_row else 0
+
+
+def _darkness(name: str, looks: Looks, monitor: Monitor) -> _Dark | None:
+    last, row, forgiven = looks.last, looks.failed_in_a_row, _forgiven(name, looks, monitor)
+    if last is None or not looks.failed:
+        return None
+    was_dark = any(earlier >= monitor.dark_in_a_row for earlier in looks.earlier_rows)
+    in_a_row = row >= monitor.dark_in_a_row
+    counted, failed = looks.total - forgiven, looks.failed - forgiven
+    too_often = counted >= FEW_LOOKS and failed > monitor.dark_share * counted
+    if not (in_a_row or too_often):
+        return None
+    value = f"{row} looks in a row failed" if in_a_row else f"{failed} of {counted} looks failed"
+    message = f"{name} is dark: {value}" + (f", the latest because: {last.error}" if last.error else "")
+    if in_a_row and forgiven and not was_dark and not too_often:
+        message += (
+            f"; people are told, and it has {AS_LONG_AGAIN * monitor.dark_in_a_row - row} more looks to come back"
+        )
+        return _Dark(State.INCONCLUSIVE, name, value, looks, message)
+    return _Dark(State.BREACHED, name, value, looks, message)
+
+
+def _stale(history: History, monitor: Monitor) -> _Dark | None:
+    """Return that the counters stand still although requests were answered: what they say is not of now."""
+    counters, looks = history.counters, history.looks.get(Name.METRICS)
+    latest = counters.latest()
+    if counters.moved_at_s is None or latest is None or looks is None:
+        return None
+    answered, failed = history.requests.counted(counters.moved_at_s, latest.to_s)
+    missed, allowed = answered - failed, monitor.dark_in_a_row
+    if missed < allowed:
+        return None
+    again = AS_LONG_AGAIN if monitor.on_no_data.get(Name.METRICS, EXTEND) == EXTEND else 1
+    state = State.BREACHED if missed >= again * allowed else State.INCONCLUSIVE
+    value = f"{missed} requests not counted"
+    message = (
+        f"metrics is stale: its counters stand still since {show_span(counters.moved_at_s)} into the window, and "
+        f"{missed} requests of the suite's own were answered meanwhile"
+    )
+    return _Dark(state, Name.METRICS, value, looks, message)
 
 
 def _compare(value: float, limit: float) -> State:

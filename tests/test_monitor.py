@@ -31,6 +31,7 @@ class Window:
     stop: StopFlag = field(default_factory=StopFlag)
     samples: list[Sample] = field(default_factory=list)
     told: list[tuple[tuple[Verdict, ...], float]] = field(default_factory=list)
+    dark: list[str] = field(default_factory=list)
 
     def watch(
         self, sources: list[Source], window_s: float = 60.0, known: Context | None = None, start: Any = None
@@ -44,6 +45,7 @@ class Window:
             window_s=window_s,
             on_sample=self.samples.append,
             on_verdicts=lambda verdicts, now_s: self.told.append((verdicts, now_s)),
+            on_dark=self.dark.append,
             start=start or (lambda work: work()),
         )
 
@@ -178,10 +180,31 @@ def test_a_source_that_hangs_goes_dark_and_ends_the_window() -> None:
 
     starts: list[Callable[[], None]] = []
     watched = window.watch([hung, connected()], 1800.0, start=start)
-    assert window.times("metrics") == [30, 40, 50]
+    assert window.times("metrics") == [30, 40, 50, 60, 70, 80]
     assert watched.breach is not None
-    assert (watched.breach.clause, watched.breach.source, watched.watched_s) == ("MON-6", "metrics", 50.0)
-    assert "no answer for 50 s" in watched.breach.message
+    assert (watched.breach.clause, watched.breach.source, watched.watched_s) == ("MON-6", "metrics", 80.0)
+    assert "no answer for 80 s" in watched.breach.message
+    assert len(window.dark) == 1
+
+
+def test_a_source_that_comes_back_in_time_costs_the_window_as_much_time_and_people_are_told_once() -> None:
+    """MON-6: one dark source pages and extends once; what nobody could see is watched for afterwards."""
+    window = Window()
+    dark = [unreachable()] * 5
+    counted = scripted("metrics", 10.0, metrics(1), *dark, *(metrics(n) for n in range(2, 40)))
+    watched = window.watch([counted, connected()], 200.0)
+    assert watched.watched_s == 200.0 + 60.0
+    (told,) = window.dark
+    assert told.startswith("metrics is dark: 3 looks in a row failed, the latest because: GET")
+    assert told.endswith("; the window is 1 min longer for it")
+    assert watched.verdicts[5].state is State.HOLDING
+
+
+def test_nothing_is_extended_where_the_scenario_says_roll_back() -> None:
+    window = Window()
+    known = context(Monitor(on_no_data={"metrics": "roll_back"}))
+    watched = window.watch([scripted("metrics", 10.0, unreachable()), connected()], 200.0, known)
+    assert (watched.watched_s, window.dark) == (20.0, [])
 
 
 def test_a_look_that_comes_back_late_counts_after_all() -> None:
@@ -244,7 +267,7 @@ def test_whatever_a_look_raises_is_a_failed_look(fault: Exception, error: str) -
     watched = window.watch([scripted("status", 10.0, Connection("connected"), fault)], 1800.0)
     assert window.samples[1].error == error
     assert watched.breach is not None
-    assert (watched.breach.clause, watched.watched_s) == ("MON-6", 30.0)
+    assert (watched.breach.clause, watched.watched_s) == ("MON-6", 60.0)
 
 
 def test_a_machine_without_threads_is_a_failed_look() -> None:

@@ -14,7 +14,7 @@ from rollout.gateway.answers import Connection
 from rollout.history import Counters, History
 from rollout.samples import Baseline, Context, Name, Sample, SyntheticReading
 from rollout.scenario import Limits, Monitor
-from rollout.triggers import State, Verdict, judge, judge_again, percentile
+from rollout.triggers import State, Verdict, extended, judge, judge_again, percentile
 from tests.support.windows import FakeGateway, alert, answered, context, failed, history, metrics, sample
 
 CLAUSES = ("MON-1", "MON-2", "MON-3", "MON-4", "MON-5", "MON-6")
@@ -429,13 +429,69 @@ def test_own_requests_that_all_failed_say_nothing_of_behaviour() -> None:
 # MON-6
 
 
-def test_three_failed_looks_in_a_row_breach_and_two_do_not() -> None:
-    dark = [sample("metrics", 400 + tick, error="GET /metrics: no answer") for tick in range(3)]
-    assert state("MON-6", history(*healthy(), *dark[:2])) is State.HOLDING
-    found = verdict("MON-6", history(*healthy(), *dark))
+ROLL_BACK = Monitor(on_no_data={"metrics": "roll_back"})
+
+
+def dark(looks: int, at_s: float = 400) -> list[Sample]:
+    return [sample("metrics", at_s + tick, error="GET /metrics: no answer") for tick in range(looks)]
+
+
+def test_three_failed_looks_in_a_row_are_dark_and_two_are_not() -> None:
+    assert state("MON-6", history(*healthy(), *dark(2)), context(ROLL_BACK)) is State.HOLDING
+    found = verdict("MON-6", history(*healthy(), *dark(3)), context(ROLL_BACK))
     assert (found.state, found.source) == (State.BREACHED, "metrics")
     assert "3 looks in a row failed" in found.message
     assert "no answer" in found.message
+
+
+def test_a_source_that_is_dark_for_the_first_time_has_as_long_again() -> None:
+    """Paged and extended once by default, then rolled back; meanwhile it is not a pass."""
+    found = verdict("MON-6", history(*healthy(), *dark(3)))
+    assert (found.state, found.source) == (State.INCONCLUSIVE, "metrics")
+    assert "3 looks in a row failed" in found.message
+    assert "people are told, and it has 3 more looks to come back" in found.message
+    assert state("MON-6", history(*healthy(), *dark(5))) is State.INCONCLUSIVE
+    assert state("MON-6", history(*healthy(), *dark(6))) is State.BREACHED
+    assert extended(history(*healthy(), *dark(2)), context()) == ()
+    assert extended(history(*healthy(), *dark(3)), context()) == ("metrics",)
+    assert extended(history(*healthy(), *dark(3)), context(ROLL_BACK)) == ()
+
+
+def test_a_source_that_came_back_in_time_is_forgiven_once() -> None:
+    back = [sample("metrics", 410 + n, metrics(200 + n)) for n in range(30)]
+    found = verdict("MON-6", history(*healthy(), *dark(5), *back))
+    assert found.state is State.HOLDING
+    assert "dark once, paged, and the window extended for it: metrics" in found.message
+    again = history(*healthy(), *dark(3), *back)
+    for tick in range(3):
+        assert state("MON-6", again) is State.HOLDING
+        again.add(sample("metrics", 500 + tick, error="no answer"))
+    assert state("MON-6", again) is State.BREACHED
+
+
+def still(own: int, totals: tuple[int, ...] = (100, 110, 120)) -> History:
+    """Return a window whose counters stand still from 20 s on, while so many of our own requests succeed."""
+    others = [one for one in healthy() if one.source not in ("metrics", "synthetic")]
+    counted = [sample("metrics", 10 * n, metrics(totals[min(n, len(totals) - 1)])) for n in range(40)]
+    asked = [sample("synthetic", 5, answered()), *(sample("synthetic", 30 + 10 * n, answered()) for n in range(own))]
+    return history(*others, *counted, *asked)
+
+
+def test_counters_that_do_not_count_our_own_requests_are_stale() -> None:
+    """A number that does not move says nothing of now: first it is inconclusive, then it is MON-6."""
+    assert state("MON-6", still(2)) is State.HOLDING
+    found = verdict("MON-6", still(3))
+    assert (found.state, found.source) == (State.INCONCLUSIVE, "metrics")
+    assert "its counters stand still since 20 s into the window, and 3 requests of the suite's own" in found.message
+    assert state("MON-6", still(3), context(ROLL_BACK)) is State.BREACHED
+    assert state("MON-6", still(5)) is State.INCONCLUSIVE
+    assert state("MON-6", still(6)) is State.BREACHED
+
+
+def test_counters_that_never_moved_are_not_stale_but_no_data() -> None:
+    """A gateway that counts nothing has no number to be old: the suite's own requests decide, if there are enough."""
+    assert state("MON-6", still(9, (0,))) is State.HOLDING
+    assert state("MON-2", still(9, (0,))) is State.INCONCLUSIVE
 
 
 def test_failed_looks_with_a_good_one_between_are_not_in_a_row() -> None:

@@ -138,6 +138,23 @@ class ProbeForm(WholeForm):
     max_tokens: Annotated[int | None, BeforeValidator(measures.tokens)] = None
 
 
+OnNoData = Annotated[str | None, BeforeValidator(fields.choice("extend", "roll_back"))]
+
+
+class NoDataForm(Form):
+    """What happens when a source is dark (MON-6), by source."""
+
+    example = "{metrics: roll_back}"
+
+    status: OnNoData = None
+    metrics: OnNoData = None
+    alerts: OnNoData = None
+    fallbacks: OnNoData = None
+    log: OnNoData = None
+    synthetic: OnNoData = None
+    operator: OnNoData = None
+
+
 class MonitorForm(Form):
     """The bake time, in a scenario or as a target's defaults."""
 
@@ -157,6 +174,7 @@ class MonitorForm(Form):
     min_samples: Count = None
     dark_in_a_row: Count = None
     dark_share: Share = None
+    on_no_data: Annotated[NoDataForm | None, BeforeValidator(measures.on_no_data)] = None
     confirm_after: Seconds = None
     stable_polls: Count = None
     alerts: Annotated[str | None, BeforeValidator(fields.choice("any", "related"))] = None

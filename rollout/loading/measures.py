@@ -9,7 +9,8 @@ from datetime import time
 from typing import Any
 
 from rollout import units
-from rollout.loading.fields import Unfit, items, near, text
+from rollout.loading.fields import Unfit, items, mapping, near, text
+from rollout.scenario import SOURCES
 from rollout.units import shown
 
 _LONGEST_SECONDS = 31 * 86_400.0
@@ -33,6 +34,11 @@ def whole(least: int) -> Callable[[Any], int]:
         return value
 
     return read
+
+
+def on_no_data(value: Any) -> Any:
+    """Return source -> what happens when it is dark; a word alone is that of every source."""
+    return dict.fromkeys(SOURCES, value) if isinstance(value, str) else mapping("{metrics: roll_back}")(value)
 
 
 def tokens(value: Any) -> int:

@@ -467,7 +467,7 @@ ROWS = (
     Row(
         "MON-6",
         in_window(lambda lab: lab.liar.rule("/openai/status", answer(500))),
-        "status is dark: 3 looks in a row failed",
+        "status is dark: 6 looks in a row failed",
         **IN_WINDOW,
     ),
     Row(

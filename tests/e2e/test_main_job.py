@@ -23,7 +23,7 @@ from rollout.journal import Journal
 from rollout.record import Decision, Kind
 from rollout.rollback import PROOF
 from rollout.sandbox.process import find
-from tests.support.liar import Visit
+from tests.support.liar import Visit, answer
 from tests.support.runs import POLL_S, ROOT, SCENARIO, Lab, Process, Run, entries, junit, on_demand, reports_in, run
 
 SHIPPED = ROOT / "scenarios"
@@ -190,6 +190,19 @@ def test_four_phases_share_one_gateway_that_ends_with_the_rollout(reports: Path,
     assert len(urls) == len(pids) == 1
     assert on_demand(reports) == []
     assert "ACTIVE_PROVIDER=openai\n" in env_of(reports, ended.id)
+
+
+def test_a_source_that_is_dark_for_a_while_is_told_to_people_and_costs_time_not_the_change(lab: Lab):
+    """MON-6: one dark source pages and extends once before it rolls back."""
+    refused = [lab.liar.rule("/openai/status", answer(500), nth=nth) for nth in range(8, 12)]
+    ended = lab.run()
+    assert (ended.code, ended.word) == (0, "KEPT"), (ended.out, refused)
+    assert "dark once, paged, and the window extended for it: status" in ended.result("MON-6").attachments["Verdict"]
+    told = [row for row in ended.record.notified if row["event"] == "dark: status"]
+    lines = (lab.reports / "operations.log").read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in lines if "dark: status" in line]
+    assert "status is dark: 3 looks in a row failed" in line
+    assert told == [], "the lab's only channel is the log, and it has its line already"
 
 
 def test_a_phase_without_its_predecessor_fails_with_the_reason_and_touches_nothing(lab: Lab):
