@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import emergency, precheck, reaction, reporting, window
+from bench import alarms, emergency, precheck, reaction, reporting, window
 from bench.table import Row, machine, markdown
 from rollout import startup
 
-ALL = "abcde"
+ALL = "abcdef"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         "c": lambda folder: window.measure(folder, options.polls),
         "d": lambda folder: reporting.measure(folder, options.reports, options.checks),
         "e": lambda folder: emergency.measure(folder, options.emergencies),
+        "f": lambda _folder: alarms.measure(options.windows),
     }
     # As in a run of the suite: the collector does not look through what start-up leaves.
     startup.is_over()
@@ -46,6 +47,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--reports", type=int, default=5, help="(d) pairs of reports")
     parser.add_argument("--checks", type=int, default=reporting.CHECKS, help="(d) rows of a report")
     parser.add_argument("--emergencies", type=int, default=10, help="(e) emergencies")
+    parser.add_argument("--windows", type=int, default=alarms.WINDOWS, help="(f) simulated windows of each world")
     options = parser.parse_args(arguments)
     unknown = set(options.which) - set(ALL)
     if unknown:

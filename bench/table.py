@@ -16,7 +16,7 @@ class Row:
     """One line of the table.
 
     Attributes:
-        id: ``a`` to ``e``; several lines may belong to one measurement.
+        id: ``a`` to ``f``; several lines may belong to one measurement.
         what: what was measured, and over how many runs.
         measured: the numbers, in words.
         limit: what they are held against; empty for a line that only informs.

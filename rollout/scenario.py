@@ -170,8 +170,10 @@ class Monitor:
         way_back_every_s: pace at which the previous provider's connection is tested.
         short_span_s: the shorter span over which MON-2 and MON-3 judge.
         limits: where the triggers fire.
-        min_requests: fewer requests than this in the window are no data (MON-2).
-        min_samples: fewer latencies than this, on either side of the comparison, are no data (MON-3).
+        min_requests: fewer requests than this in the window are no data; half as many failures are a breach, if the
+            rate is above the limit (MON-2).
+        min_samples: fewer latencies than this, on either side of the comparison, are no data (MON-3); a fifth as many
+            failures of the suite's own requests are a breach, if the rate is above the limit (MON-2).
         dark_in_a_row: so many failed looks of one source in a row are MON-6.
         dark_share: a larger share of failed looks of one source in total is MON-6.
         on_no_data: source -> ``extend`` (page, give it as long again and the window that much longer, once) or
@@ -208,6 +210,16 @@ class Monitor:
     probes: tuple[Probe, ...] | None = None
     synthetic_at_most: int = 2000
     on_no_data: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def breach_failures(self) -> int:
+        """How many failed requests of users a breach takes (MON-2): chance brings a few above any limit."""
+        return max(1, self.min_requests // 2)
+
+    @property
+    def breach_own_failures(self) -> int:
+        """How many failed requests of the suite's own a breach takes; they are few, and an outage must not wait."""
+        return max(1, self.min_samples // 5)
 
     @property
     def in_turn(self) -> tuple[Probe, ...]:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from bench import __main__ as bench
-from bench import precheck, reaction, reporting, window
+from bench import alarms, precheck, reaction, reporting, window
 from bench.table import Row, machine, markdown
 
 
@@ -56,6 +56,21 @@ def test_a_report_has_the_rows_that_it_is_measured_with(tmp_path):
     assert (tmp_path / "reports" / "r-1" / "report.html").is_file()
 
 
+def test_healthy_windows_are_quiet_and_twice_the_limit_is_noticed():
+    healthy, failing, slow, few = alarms.measure(windows=6)
+
+    assert (healthy.measured, healthy.met) == ("0 of 6", True)
+    assert failing.measured.startswith("6 of 6 fired, 6 of them MON-2; median ")
+    assert slow.measured.startswith("6 of 6 fired, 6 of them MON-3; median ")
+    assert few.met is None
+
+
+def test_a_trigger_that_does_not_fire_misses_the_limit():
+    row = alarms._detected("MON-2", "errors", [alarms.Ended(None, 1800.0, passed=True)] * 2)  # noqa: SLF001
+
+    assert (row.measured, row.met) == ("0 of 2 fired, 0 of them MON-2; none", False)
+
+
 @pytest.mark.parametrize(("met", "code"), [(True, 0), (None, 0), (False, 1)])
 def test_only_a_limit_that_is_missed_fails_the_bench(monkeypatch, capsys, met, code):
     monkeypatch.setattr(window, "measure", lambda _folder, _polls: [Row("c", "CPU", "9 s", "<= 3 s", met=met)])
@@ -69,7 +84,7 @@ def test_a_measurement_that_does_not_exist_is_refused(capsys):
         bench.main(["ax"])
 
     assert refused.value.code == 2
-    assert "there is no measurement x; there are a, b, c, d" in capsys.readouterr().err
+    assert "there is no measurement x; there are a, b, c, d, e, f" in capsys.readouterr().err
 
 
 def test_the_table_names_what_was_measured_and_where():

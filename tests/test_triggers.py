@@ -107,9 +107,34 @@ def test_an_error_rate_above_the_limit_breaches_and_reads_like_a_sentence() -> N
     assert found.message == "error rate 12.0 % over the last 5 min (18 of 150 requests) is above 5 %"
 
 
-@pytest.mark.parametrize(("bad", "expected"), [(5, State.HOLDING), (6, State.BREACHED)])
+@pytest.mark.parametrize(("bad", "expected"), [(50, State.HOLDING), (51, State.BREACHED)])
 def test_an_error_rate_exactly_at_the_limit_holds(bad: int, expected: State) -> None:
-    assert state("MON-2", history(*counters((0, 900, 90), (100, 1000, 90 + bad)))) is expected
+    assert state("MON-2", history(*counters((0, 900, 90), (100, 1900, 90 + bad)))) is expected
+
+
+@pytest.mark.parametrize(("bad", "expected"), [(9, State.INCONCLUSIVE), (10, State.BREACHED)])
+def test_a_breach_takes_more_failures_than_chance_brings(bad: int, expected: State) -> None:
+    """Nine of sixty is above 5 %; it does not fire yet, and it is no pass either."""
+    found = verdict("MON-2", history(*counters((0, 0, 0), (60, 60, bad))))
+    assert found.state is expected
+    chance = "by fewer failures than the 10 that it takes to tell it from chance"
+    assert (chance in found.message) == (expected is State.INCONCLUSIVE)
+
+
+def test_a_short_spans_few_failures_do_not_spoil_a_window_that_holds() -> None:
+    seen = history(*counters((0, 0, 0), (1000, 1000, 5), (1300, 1030, 7)))
+    assert state("MON-2", seen) is State.HOLDING
+
+
+def test_users_who_have_gone_do_not_hide_that_every_request_fails() -> None:
+    """After 23 healthy hours the users' rate says nothing any more; the suite's own requests do, in four minutes."""
+    day = 23 * 3600
+    gone = counters((0, 0, 0), (day, 1_000_000, 100), (day + 60, 1_000_000, 100), (day + 400, 1_000_000, 100))
+    asked = [sample("synthetic", 60 * n, answered()) for n in range(day // 60)]
+    failing = [sample("synthetic", day + 60 * n, failed()) for n in range(1, 5)]
+    assert state("MON-2", history(*asked, *gone, *failing[:3])) is State.HOLDING
+    found = verdict("MON-2", history(*asked, *gone, *failing))
+    assert (found.state, found.source) == (State.BREACHED, "synthetic")
 
 
 def test_a_rate_just_above_the_limit_never_looks_like_the_limit() -> None:
@@ -138,7 +163,7 @@ def test_an_outage_after_23_healthy_hours_breaches_within_half_a_minute() -> Non
 
 
 def test_a_failure_that_shows_before_its_request_is_counted_as_one() -> None:
-    assert state("MON-2", history(*counters((0, 100, 0), (10, 120, 0), (20, 120, 2)))) is State.BREACHED
+    assert state("MON-2", history(*counters((0, 100, 0), (10, 120, 0), (20, 120, 20)))) is State.BREACHED
 
 
 def test_a_young_window_is_not_called_the_last_five_minutes() -> None:
@@ -147,7 +172,7 @@ def test_a_young_window_is_not_called_the_last_five_minutes() -> None:
 
 
 def test_a_short_span_with_few_requests_does_not_judge_by_itself() -> None:
-    seen = history(*counters((0, 0, 0), (1000, 1000, 0), (1300, 1000, 0), (1310, 1010, 10)))
+    seen = history(*counters((0, 0, 0), (1000, 1000, 0), (1300, 1000, 0), (1310, 1009, 9)))
     assert state("MON-2", seen) is State.HOLDING
 
 
@@ -157,7 +182,11 @@ def test_too_few_requests_are_inconclusive_and_none_is_no_data(last: int, expect
 
 
 def test_too_few_requests_are_inconclusive_even_if_all_of_them_failed() -> None:
-    assert state("MON-2", history(*counters((0, 0, 0), (60, 19, 19)))) is State.INCONCLUSIVE
+    assert state("MON-2", history(*counters((0, 0, 0), (60, 9, 9)))) is State.INCONCLUSIVE
+
+
+def test_an_outage_is_not_waited_out_until_there_are_enough_requests() -> None:
+    assert state("MON-2", history(*counters((0, 0, 0), (60, 10, 10)))) is State.BREACHED
 
 
 def test_a_reset_counts_anew_and_keeps_what_was_counted_before() -> None:
@@ -179,10 +208,11 @@ def test_a_rate_that_cannot_be_compared_does_not_hold() -> None:
 
 
 def test_without_users_the_suites_own_requests_decide_and_the_verdict_says_so() -> None:
-    seen = [*own([100.0] * 18), sample("synthetic", 18, failed()), sample("synthetic", 19, failed())]
+    seen = [*own([100.0] * 16), *(sample("synthetic", 16 + n, failed()) for n in range(4))]
     found = verdict("MON-2", history(*seen))
-    assert (found.state, found.value, found.samples, found.source) == (State.BREACHED, 0.1, 20, "synthetic")
-    assert "2 of 20 of the suite's own requests" in found.message
+    assert (found.state, found.value, found.samples, found.source) == (State.BREACHED, 0.2, 20, "synthetic")
+    assert "4 of 20 of the suite's own requests" in found.message
+    assert state("MON-2", history(*seen[:-1])) is State.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(("good", "expected"), [(19, State.HOLDING), (18, State.INCONCLUSIVE)])
