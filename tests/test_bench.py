@@ -66,7 +66,7 @@ def test_healthy_windows_are_quiet_and_twice_the_limit_is_noticed():
 
 
 def test_a_trigger_that_does_not_fire_misses_the_limit():
-    row = alarms._detected("MON-2", "errors", [alarms.Ended(None, 1800.0, passed=True)] * 2)  # noqa: SLF001
+    row = alarms._detected("MON-2", "errors", [alarms.Ended(None, 1800.0, passed=True)] * 2)
 
     assert (row.measured, row.met) == ("0 of 2 fired, 0 of them MON-2; none", False)
 
