@@ -10,7 +10,7 @@ from typing import Any
 
 from rollout.backup import Backup, recorded
 from rollout.bake import IN_PROGRESS
-from rollout.changes import changed_since
+from rollout.changes import changed_since, no_longer_in_effect
 from rollout.clauses import CLAUSES, PHASES, Clause
 from rollout.clock import stamp
 from rollout.documents import errors_seen, log_operation, write_change_record, write_post_mortem
@@ -245,7 +245,7 @@ def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
 def _moved(rollout: Rollout, backup: Backup) -> str:
     """Say what somebody has changed since the change was verified; empty if nobody did."""
     try:
-        found = changed_since(rollout, backup)
+        found = changed_since(rollout, backup) | no_longer_in_effect(rollout)
     except RolloutError as error:
         return str(error)
     return "; ".join(f"{what}: {how}" for what, how in found.items())

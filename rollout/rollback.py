@@ -6,6 +6,7 @@ A step that fails does not stop the later ones, and a rollback that is not verif
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,9 +20,12 @@ from rollout.clock import NEVER, stamp
 from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
 from rollout.expectation import answered_by
 from rollout.gateway.client import Gateway
-from rollout.record import Decision, Kind, Record
+from rollout.record import Decision, Kind, Record, Write
 from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
-from rollout.workspace import Rollout
+from rollout.workspace import LEASE_S, Rollout
+
+RESTARTS = ("APP-2.2", "RBK-3.2")
+"""The steps that run the service's stop and start commands."""
 
 TRIES = 3
 AGAIN_AFTER_S = 1.0
@@ -108,7 +112,19 @@ def planned_steps(rollout: Rollout, backup: Backup) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _Way:
-    """The rollback in progress."""
+    """The rollback in progress.
+
+    Attributes:
+        rollout: whose change is taken back.
+        gateway: where; it is not interrupted.
+        backup: what it was.
+        record: the rollout, as the journal told it at the beginning.
+        reason: why.
+        steps: what was done so far.
+        hands_off: whether somebody else changed the gateway.
+        edited: the limits that somebody had changed before the way back restarted the service.
+        lost: the limits that this restart has lost; None before it is known.
+    """
 
     rollout: Rollout
     gateway: Gateway
@@ -117,6 +133,8 @@ class _Way:
     reason: str
     steps: list[Step] = field(default_factory=list)
     hands_off: bool = False
+    edited: frozenset[str] = frozenset()
+    lost: frozenset[str] | None = None
 
     def step(self, clause: str, work: Callable[[], str]) -> None:
         """Do one step; whatever it raises is its outcome and does not stop the later ones."""
@@ -203,7 +221,43 @@ def _undoing(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
             yield from _WAYS[type(change)](way)
         seen.add(type(change))
     if _restarted(way) or sum(isinstance(change, LimitChange) for change in changes) > 1:
-        yield "RBK-3.4", lambda: limits.restore(way.rollout, way.gateway, way.backup, restarted=_restarted(way))
+        yield "RBK-3.4", lambda: _restore_limits(way)
+    yield from _undoing_late(way)
+
+
+def _undoing_late(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the steps that undo once more what landed after it was undone, when nothing can land any more.
+
+    A late activation is seen, and undone, where the active provider is read back.
+    """
+    lost = {write.step for write in way.record.writes if _lands_within_s(way, write)}
+    if lost - {"APP-1.2"}:
+        _outlast_lost_writes(way)
+    if lost & {"APP-2.1", "RBK-3.1"}:
+        yield "RBK-3.1", lambda: environment.restore(way.rollout, way.backup, way.record)
+    if lost & set(RESTARTS):
+        yield "RBK-3.2", lambda: _up_again(way)
+        yield "RBK-3.3", lambda: _await_health(way)
+    if lost & {"APP-2.4", "APP-3.1", *RESTARTS}:
+        yield "RBK-3.4", lambda: _restore_limits(way)
+
+
+def _up_again(way: _Way) -> str:
+    """Restart the service once more, if a command that nobody waited for any more was in the way, or has stopped it."""
+    latest = {step.clause: step.outcome for step in way.steps}
+    if latest.get("RBK-3.2") == "passed":
+        try:
+            way.gateway.health()
+        except GatewayError:
+            pass
+        else:
+            return "still healthy"
+    return restart.commands(way.rollout, NEVER, step="RBK-3.2", direction="back")
+
+
+def _restore_limits(way: _Way) -> str:
+    lost = way.lost if _restarted(way) else frozenset[str]()
+    return limits.restore(way.rollout, way.gateway, way.backup, lost=lost)
 
 
 def _undo_activation(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -213,7 +267,7 @@ def _undo_activation(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
 def _undo_environment(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "RBK-3.1", lambda: environment.restore(way.rollout, way.backup, way.record)
     yield "RBK-3.2", lambda: _restart(way)
-    yield "RBK-3.3", lambda: restart.await_health(way.rollout, way.gateway, NEVER)
+    yield "RBK-3.3", lambda: _await_health(way)
 
 
 _WAYS: Mapping[type, Callable[[_Way], Iterator[tuple[str, Callable[[], str]]]]] = {
@@ -229,7 +283,20 @@ def _restarted(way: _Way) -> bool:
 def _restart(way: _Way) -> str:
     if not _restarted(way):
         return "not needed: the .env file was not changed"
+    apply = way.record.phases.get("apply")
+    if apply is not None and apply.passed:
+        # They were as in the backup then: what differs now is not what the way there has lost.
+        with suppress(RolloutError):
+            way.edited = limits.moved(way.gateway, way.backup)
     return restart.commands(way.rollout, NEVER, step="RBK-3.2", direction="back")
+
+
+def _await_health(way: _Way) -> str:
+    """Wait for the service, and look at once which limits its restart has lost: the others are somebody's."""
+    told = restart.await_health(way.rollout, way.gateway, NEVER)
+    with suppress(RolloutError):
+        way.lost = limits.moved(way.gateway, way.backup) - way.edited
+    return told
 
 
 def _ours(way: _Way) -> ProviderChange:
@@ -322,10 +389,28 @@ def _verify_active(way: _Way) -> str:
 def _outlast_lost_writes(way: _Way) -> None:
     """Wait until a write whose answer was lost can no longer land: the gateway knows no fencing (EVIDENCE.md)."""
     for write in way.record.writes:
-        if write.result not in (None, "unknown") or write.step not in ("APP-1.2", "APP-2.4", "APP-3.1"):
-            continue
-        latest = datetime.fromisoformat(write.at) + timedelta(seconds=way.rollout.target.timeouts.activate_s)
-        way.rollout.clock.wait(max(0.0, (latest - way.rollout.clock.now()).total_seconds()))
+        latest = datetime.fromisoformat(write.at) + timedelta(seconds=_lands_within_s(way, write))
+        left_s = max(0.0, (latest - way.rollout.clock.now()).total_seconds())
+        if left_s:
+            with suppress(RolloutError):  # without its journal it is still the way back
+                way.rollout.hold_lease(left_s + LEASE_S)
+            way.rollout.clock.wait(left_s)
+
+
+def _lands_within_s(way: _Way, write: Write) -> float:
+    """Return how long after its announcement a write may still land whose answer was lost; 0 if it cannot.
+
+    A command ends with the runner's patience, or goes on alone when the runner is killed.
+    """
+    target = way.rollout.target
+    if write.result in (None, "unknown") and write.step in ("APP-1.2", "APP-2.4", "APP-3.1"):
+        return target.timeouts.activate_s
+    if write.result is None and target.service is not None:
+        if write.step in RESTARTS:
+            return 2 * target.service.timeout_s
+        if write.step in ("APP-2.1", "RBK-3.1") and target.service.write:
+            return target.service.timeout_s
+    return 0.0
 
 
 def _request_works(way: _Way) -> str:

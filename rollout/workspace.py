@@ -12,7 +12,7 @@ from typing import Any
 
 from rollout.canonical import sha256
 from rollout.clock import Clock, StopFlag, stamp
-from rollout.errors import GatewayError, Interrupted, JournalError, NotCleared, Refused, RolloutError
+from rollout.errors import JournalError, NotCleared, Refused, RolloutError
 from rollout.gateway.client import Gateway
 from rollout.journal import Entry, Journal, Lease, LeaseHeld, LeaseLost
 from rollout.policy import Policy
@@ -238,7 +238,7 @@ class Rollout:
         except Refused as error:
             self.note(Kind.OUTCOME, intent=intent, result="refused", detail=str(error))
             raise
-        except (GatewayError, Interrupted) as error:
+        except RolloutError as error:
             self.note(Kind.OUTCOME, intent=intent, result="unknown", detail=str(error))
             raise
         self.note(Kind.OUTCOME, intent=intent, result="done", detail="")

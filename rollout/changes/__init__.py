@@ -89,6 +89,19 @@ def in_effect(rollout: Rollout) -> bool:
     return all(kind_of(change).in_effect(rollout, change) for change in rollout.scenario.changes)
 
 
+def no_longer_in_effect(rollout: Rollout) -> dict[str, str]:
+    """Return the changes that somebody has changed again since: their keys are ours, so `changed_since` is silent.
+
+    Raises:
+        RolloutError: it cannot be read.
+    """
+    # Which provider is active is known already: that is no key of ours.
+    others = [change for change in rollout.scenario.changes if not isinstance(change, ProviderChange)]
+    return {
+        str(change): "not in effect any more" for change in others if not kind_of(change).in_effect(rollout, change)
+    }
+
+
 def apply(rollout: Rollout) -> Applied:
     """Apply every change in order, each step read back; the first failure ends it.
 

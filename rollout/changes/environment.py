@@ -64,11 +64,25 @@ def restore(rollout: Rollout, backup: Backup, record: Record) -> str:
     if sha256(now) in ours:
         _put(rollout, file, saved)
         return "restored byte for byte"
-    kept = service.put_back(now, saved, _all_keys(rollout))
-    _put(rollout, file, kept)
+    foreign = _foreign(rollout, now, saved)
+    kept = service.put_back(now, saved, [key for key in _all_keys(rollout) if key not in foreign])
+    if kept != now:
+        _put(rollout, file, kept)
     if kept == saved:
         return "restored byte for byte"
     raise RolloutError("somebody edited the .env file since; only this rollout's keys were put back, compare the rest")
+
+
+def _foreign(rollout: Rollout, now: bytes, saved: bytes) -> set[str]:
+    """Return the keys of this rollout that somebody has given another value since: theirs is not overwritten."""
+    here, before = service.values(now), service.values(saved)
+    known: dict[str, set[str | None]] = {}
+    for change in rollout.scenario.changes:
+        if isinstance(change, EnvironmentChange):
+            # The value of a secret is known to nobody but the run that had it: it is left out.
+            for key, value in (*change.values.items(), *((key, None) for key in change.remove)):
+                known.setdefault(key, {before.get(key)}).add(value)
+    return {key for key, values in known.items() if here.get(key) not in values}
 
 
 def file_of(rollout: Rollout, stop: StopFlag) -> service.EnvFile:

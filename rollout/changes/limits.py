@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from rollout.backup import Backup, differences, recorded
-from rollout.errors import GatewayError
+from rollout.errors import GatewayError, RolloutError
 from rollout.gateway.answers import Governance
 from rollout.gateway.client import Gateway
 from rollout.scenario import LimitChange
@@ -34,24 +34,49 @@ def steps(rollout: Rollout, change: LimitChange) -> Iterator[tuple[str, Callable
     yield "APP-3.2", lambda: _verify(rollout, change)
 
 
-def restore(rollout: Rollout, gateway: Gateway, backup: Backup, *, restarted: bool) -> str:
+def moved(gateway: Gateway, backup: Backup) -> frozenset[str]:
+    """Return the limits of the backup, as ``cost global``, that are not as they were.
+
+    Raises:
+        GatewayError: they cannot be read.
+    """
+    found = set()
+    for kind, before in (("cost", backup.cost_limits), ("rate", backup.rate_limits)):
+        now = _of(gateway, kind)
+        found |= {f"{kind} {scope}" for scope, values in before.items() if not _is(now.get(scope, {}), values)}
+    return frozenset(found)
+
+
+def restore(rollout: Rollout, gateway: Gateway, backup: Backup, *, lost: Collection[str] | None) -> str:
     """Put limits back to what the backup has: those of this rollout, and those that a restart lost (RBK-3.4).
 
-    Anybody else's limits are left alone, unless this rollout restarted the service: then it answers for all of them.
+    Anybody else's limits are left alone, and so are ours where somebody has changed them since.
+
+    Args:
+        rollout: whose.
+        gateway: where.
+        backup: what they were.
+        lost: those that a restart of ours has lost; None where that is unknown, so that it answers for all of them.
 
     Raises:
         GatewayError: one could not be set, or a scope has limits now that had none and cannot lose them.
+        RolloutError: somebody changed limits of ours.
     """
     ours = {_named(change) for change in _changes(rollout)}
-    sent, stuck = [], []
+    sent, stuck, foreign = [], [], []
     for kind, before in (("cost", backup.cost_limits), ("rate", backup.rate_limits)):
         now = _of(gateway, kind)
         for scope, values in before.items():
-            mine = restarted or scope not in now or f"{kind} {scope}" in ours
-            if mine and any(now.get(scope, {}).get(name) != value for name, value in values.items()):
+            name, here = f"{kind} {scope}", now.get(scope, {})
+            if _is(here, values):
+                continue
+            if _is_foreign(rollout, name, values, here):
+                foreign.append(name)
+            elif lost is None or name in lost or name in ours or scope not in now:
                 _send(rollout, gateway, LimitChange(kind, _asked(scope), values), step="RBK-3.4", direction="back")
-                sent.append(f"{kind} {scope}")
+                sent.append(name)
         stuck += [f"{kind} {scope}" for scope in now.keys() - before.keys() if f"{kind} {scope}" in ours]
+    _refuse_foreign(foreign)
     _refuse_stuck(stuck)
     return f"put back: {', '.join(sent)}" if sent else "they are as they were"
 
@@ -67,8 +92,9 @@ def undo(rollout: Rollout, gateway: Gateway, backup: Backup, change: LimitChange
     if before is None:
         _refuse_stuck([_named(change)] if here else [])
         return f"{_named(change)} never came to be"
-    if all(here.get(name) == value for name, value in before.items()):
+    if _is(here, before):
         return f"{_named(change)} is as it was"
+    _refuse_foreign([_named(change)] if _is_foreign(rollout, _named(change), before, here) else [])
     _send(rollout, gateway, LimitChange(change.kind, change.scope, before), step="RBK-3.4", direction="back")
     return f"put back: {_named(change)}"
 
@@ -112,6 +138,24 @@ def put_back(rollout: Rollout, gateway: Gateway, before: Governance, *, step: st
                 _send(rollout, gateway, LimitChange(kind, _asked(scope), values), step=step, direction=direction)
                 sent.append(f"{kind} {scope}")
     return sent
+
+
+def _is(here: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
+    return all(here.get(name) == value for name, value in wanted.items())
+
+
+def _is_foreign(rollout: Rollout, named: str, before: Mapping[str, float], here: Mapping[str, float]) -> bool:
+    """Tell whether limits of ours are neither as in the backup nor as this rollout set them."""
+    ours = [change.values for change in _changes(rollout) if _named(change) == named]
+    known = [before, *ours]
+    return bool(ours) and any(
+        value not in [values.get(name) for values in known] for name, value in here.items() if name in before
+    )
+
+
+def _refuse_foreign(foreign: list[str]) -> None:
+    if foreign:
+        raise RolloutError(f"somebody changed {', '.join(foreign)} limits since; they were left alone, compare them")
 
 
 def _over(saved: LimitChange | None, change: LimitChange) -> LimitChange:

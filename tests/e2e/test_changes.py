@@ -187,6 +187,8 @@ def test_a_runner_that_is_killed_during_the_restart_is_made_good_by_its_watchdog
     """SIGKILL while the service is down: the file is restored byte for byte, and the service started again."""
     with quick(tmp_path, [PROVIDER, LIMITS, ENVIRONMENT], wrap=True) as lab:
         before = look(lab)
+        # The verdict waits until neither command can land any more.
+        lab.target["service"]["timeout"] = "4s"
         # Nobody ends this one: it must not start a gateway when the test is over.
         first_time(lab, "start", "time.sleep(60); sys.exit(1)")
         lab.begin(*APPLY)
