@@ -23,6 +23,7 @@ from tests.torture.cases import Case, Outcome, run
 from tests.torture.zygote import Zygote
 
 WAY_BACK_REQUESTS = 16
+WAY_BACK_REQUESTS_OF_THREE = 22
 
 
 def every_case(zygote: Zygote, rivals: int = 20) -> list[Case]:
@@ -38,13 +39,21 @@ def every_case(zygote: Zygote, rivals: int = 20) -> list[Case]:
         *kill.cases_of_three(three_kept),
         *kill.cases_of_three(three_back),
         *kill.of_the_way_back(WAY_BACK_REQUESTS),
+        *kill.of_the_way_back(WAY_BACK_REQUESTS_OF_THREE, three=True),
         *lies.cases(kept),
         *lies.cases(rolled_back),
+        *lies.cases_of_three(three_kept),
+        *lies.cases_of_three(three_back),
         *others.journals(kept),
         *others.journals(rolled_back),
+        *others.journals_of_three(three_kept),
+        *others.journals_of_three(three_back),
         *others.phases(),
+        *others.phases(three=True),
         *others.intruders(),
+        *others.intruders(three=True),
         *others.restarts(),
+        *others.restarts(three=True),
         *others.rivals(rivals),
     ]
 

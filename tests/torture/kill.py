@@ -15,6 +15,9 @@ from tests.torture.support import SETTLES_WITHIN_S, Bench, held, name_of, points
 from tests.torture.zygote import Child, Zygote
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+WRITES = ("/activate", "governance/limits")
+"""How the paths of the requests end that write."""
+
 LATE_S = 3.0
 """So much later than the kill a held activation still lands."""
 
@@ -48,10 +51,23 @@ class Course:
 
     @property
     def first_request(self) -> int:
-        """The same for requests."""
-        last = max(n for n, name in enumerate(self.requests) if name.endswith("activate"))
-        way_there = ("providers", "config/runtime", "alerts", "providers", "config/runtime")
-        return last + 1 - len(way_there) if self.breach else 1
+        """The same for requests: the way back looks where it is (two requests), then at the alerts, then it writes."""
+        if not self.breach:
+            return 1
+        alerts = [n for n, name in enumerate(self.requests[: self.writes[-1]], start=1) if name == "GET alerts"]
+        return alerts[-1] - 2
+
+    @property
+    def writes(self) -> tuple[int, ...]:
+        """The numbers of the requests that write."""
+        return tuple(n for n, name in enumerate(self.requests, start=1) if name.endswith(WRITES))
+
+    @property
+    def own_requests(self) -> list[tuple[int, str]]:
+        """The requests in which three changes differ from one: from the first change to the window, or the way back."""
+        first = self.first_request if self.breach else self.writes[1]
+        last = len(self.requests) if self.breach else self.requests.index("GET admin/audit", self.writes[-1]) + 5
+        return list(enumerate(self.requests, start=1))[first - 1 : last]
 
 
 def undisturbed(zygote: Zygote, folder: Path, name: str) -> Course:
@@ -82,6 +98,18 @@ def cases_of_three(course: Course) -> Iterator[Case]:
                     f"{course.name}: {sig.name} after entry {number} ({name})", _at_entry(course, number, sig.name)
                 )
             yield Case(f"{course.name}: runner and watchdog after entry {number} ({name})", _both(course, number))
+    for number, name in course.own_requests:
+        for sig in (signal.SIGKILL, signal.SIGTERM):
+            yield Case(f"{course.name}: {sig.name} at request {number} ({name})", _at_request(course, number, sig))
+        if name.endswith(WRITES):
+            what = f"{course.name}: SIGKILL at request {number} ({name}), which lands {LATE_S:g} s later"
+            yield Case(what, _at_request(course, number, signal.SIGKILL, delayed(LATE_S)))
+    way = "there" if not course.breach else "back"
+    for command in ("stop", "start"):
+        for do in ("SIGKILL", "SIGTERM", "both"):
+            who = "runner and watchdog" if do == "both" else do
+            what = f"{course.name}: {who} while the {command} command of the way {way} runs, which goes on alone"
+            yield Case(what, _in_a_command(course, command, do))
 
 
 def cases(course: Course) -> Iterator[Case]:
@@ -143,11 +171,35 @@ def _at_request(course: Course, number: int, sig: signal.Signals, then: Behaviou
     return work
 
 
-def of_the_way_back(steps: int) -> Iterator[Case]:
+def _in_a_command(course: Course, command: str, do: str) -> Work:
+    """End the run while a command of its restart is under way; what nobody waits for any more goes on by itself."""
+
+    def work(zygote: Zygote, folder: Path) -> None:
+        with course.bench(zygote, folder) as bench:
+            reached = bench.slowed(command, nth=2 if course.breach else 1)
+            run = bench.begin()
+            eventually(reached.exists, f"the {command} command runs\n{bench.output}", SETTLES_WITHIN_S)
+            if do == "both":
+                bench.kill_watchdogs()
+            run.kill(signal.SIGKILL if do == "both" else signal.Signals[do])
+            code = run.wait(SETTLES_WITHIN_S)
+            bench.settle()
+            if do == "both":
+                assert bench.recover() in {0, 10}, bench.output
+            bench.await_commands()
+            settled(bench, code if code >= 0 else None, lease_may_run_out=do == "both")
+
+    return work
+
+
+def of_the_way_back(steps: int, *, three: bool = False) -> Iterator[Case]:
     """Return the cases in which watchdog or `recover` die at each request of the way back."""
+    what = "way back of three" if three else "way back"
     for number in range(1, steps + 1):
-        yield Case(f"way back: the watchdog dies at its request {number}, then recover", _watchdog_dies(number))
-        yield Case(f"way back: recover dies at its request {number}, then recover", _recover_dies(number))
+        yield Case(f"{what}: the watchdog dies at its request {number}, then recover", _watchdog_dies(number, three))
+        yield Case(f"{what}: recover dies at its request {number}, then recover", _recover_dies(number, three))
+    if three:
+        return
     yield Case("way back: recover twice at once", _recover_twice)
     yield Case("way back: recover while the runner lives leaves it alone", _recover_while_it_lives)
 
@@ -155,22 +207,30 @@ def of_the_way_back(steps: int) -> Iterator[Case]:
 APPLIED = "outcome 2"
 """The entry that records the activation's outcome; the first is the proof's."""
 
+ALL_APPLIED = "outcome 5"
+"""With three changes those of the file, of the restart and of the limits follow it."""
+
 
 def _applied_and_gone(bench: Bench, do: str) -> None:
     """Leave a rollout in flight: the change is applied, and the run (and, with ``both``, its watchdog) is dead."""
-    bench.begin(entry=APPLIED, do=do).wait(SETTLES_WITHIN_S)
+    bench.begin(entry=_applied(bench), do=do).wait(SETTLES_WITHIN_S)
 
 
-def _watchdog_dies(number: int) -> Work:
+def _applied(bench: Bench) -> str:
+    return ALL_APPLIED if bench.three else APPLIED
+
+
+def _watchdog_dies(number: int, three: bool) -> Work:
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder) as bench:
+        with Bench(zygote, folder, three=three) as bench:
 
             def kill() -> None:
                 for pid in bench.watchdogs():
                     os.kill(pid, signal.SIGKILL)
 
-            forward = bench.liar.rule("/openai/activate$", passed_on())
-            run = bench.begin(entry=APPLIED, do="SIGKILL")
+            last = "/governance/limits$" if three else "/openai/activate$"
+            forward = bench.liar.rule(last, passed_on(), method="POST")
+            run = bench.begin(entry=_applied(bench), do="SIGKILL")
             eventually(lambda: forward.hits, "the change is applied", SETTLES_WITHIN_S)
             rule = bench.liar.rule("", held(kill, passed_on()), nth=number)
             run.wait(SETTLES_WITHIN_S)
@@ -182,9 +242,9 @@ def _watchdog_dies(number: int) -> Work:
     return work
 
 
-def _recover_dies(number: int) -> Work:
+def _recover_dies(number: int, three: bool) -> Work:
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder) as bench:
+        with Bench(zygote, folder, three=three) as bench:
             _applied_and_gone(bench, "both")
             bench.settle()
             children: list[Child] = []

@@ -23,11 +23,13 @@ from tests.support.liar import (
     refuse,
 )
 from tests.torture.cases import Case, Work
-from tests.torture.kill import Course
+from tests.torture.kill import WRITES, Course
 from tests.torture.support import ACTIVATE_S, AFTER_A_WRITE, NEVER_WROTE, SETTLES_WITHIN_S, Bench, agrees, wait_s
 from tests.torture.zygote import Zygote
 
 LATE_S = 5.0
+ONE_IN = 5
+"""Of how many faults at a request one is sampled, where one of three changes is not a case of its own."""
 
 
 def truncated_answer() -> Behaviour:
@@ -68,6 +70,10 @@ def success_without_effect() -> Behaviour:
             body = {"status": "success", "message": "", "provider": provider, "model": visit.request.json["model"]}
             await visit.reply(Reply(200, json.dumps(body).encode(), JSON))
             return
+        if path.endswith("/limits"):
+            body = {"status": "success", "message": "", "limit": visit.request.json}
+            await visit.reply(Reply(200, json.dumps(body).encode(), JSON))
+            return
         if path not in first:
             first[path] = await visit.forward()
         await visit.reply(first[path])
@@ -80,7 +86,7 @@ def effect_late() -> Behaviour:
     later = delayed(LATE_S)
 
     async def behaviour(visit: Visit) -> None:
-        if visit.request.path.endswith("/activate"):
+        if visit.request.path.endswith(WRITES):
             await visit.reply(Reply(500, b'{"detail": "Internal Server Error"}'))
             await delayed(LATE_S, _silently)(visit)
         else:
@@ -149,6 +155,22 @@ def cases(course: Course) -> Iterator[Case]:
                 yield _case(Lie(course, number, fault, persists=True))
 
 
+def cases_of_three(course: Course) -> Iterator[Case]:
+    """Return a sample of the faults at what a rollout of three changes asks besides, every fault at each write.
+
+    A Latin square: every request meets some of the faults, and every fault some of the requests.
+    """
+    first, faults = course.own_requests[0][0], list(FAULTS)
+    known = course.requests[first - 1 :]
+    for number, name in course.own_requests:
+        is_write = name.endswith(WRITES)
+        for place, fault in enumerate(faults):
+            if is_write or (number + place) % ONE_IN == 0:
+                yield _case(Lie(course, number, fault, persists=False))
+            if name not in known[: number - first] and (is_write or (number + place) % ONE_IN == 1):
+                yield _case(Lie(course, number, fault, persists=True))
+
+
 def _case(lie: Lie) -> Case:
     return Case(str(lie), _work(lie))
 
@@ -184,7 +206,7 @@ def _tell(bench: Bench, lie: Lie) -> None:
     nth = lie.course.requests[: lie.number].count(f"{method} {path}")
     if lie.fault == "success without effect":
         # A read that is stale is so from its first answer on; a write has to begin where it is told.
-        nth = nth if path.endswith("activate") else 1
+        nth = nth if path.endswith(WRITES) else 1
     bench.liar.rule(f"{_pattern(path)}(\\?|$)", from_there_on, method=method)
 
 

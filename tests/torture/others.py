@@ -62,20 +62,30 @@ def _rivals(count: int, *, same: bool) -> Work:
     return work
 
 
-def intruders() -> Iterator[Case]:
-    """Return the cases in which somebody changes something by hand."""
+def intruders(*, three: bool = False) -> Iterator[Case]:
+    """Return the cases in which somebody changes something by hand.
+
+    Args:
+        three: whether the rollout changes provider, environment and limits, and restarts the service.
+    """
+    who = "intruder, of three" if three else "intruder"
     changes: dict[str, Action] = {
         "provider": lambda bench: bench.activate("vllm", "gemma-3-4b-it"),
         "model": _another_model,
         "limits": _other_limits,
         ".env": _edited_env,
     }
+    if three:
+        changes["limits that are changed too"] = _our_limits
+        changes[".env key that is changed too"] = _our_key
     for what, action in changes.items():
-        yield Case(f"intruder: {what} between backup and apply", _before_apply(action))
-        yield Case(f"intruder: {what} between two processes, precheck and apply", _between_processes(action))
-        yield Case(f"intruder: {what} during the bake", _during(action, LAST_BEFORE_THE_WINDOW, breach=False))
-        yield Case(f"intruder: {what} during the rollback, before it writes", _during_the_rollback(action, "before"))
-        yield Case(f"intruder: {what} during the rollback, after it wrote", _during_the_rollback(action, "after"))
+        yield Case(f"{who}: {what} between backup and apply", _before_apply(action, three))
+        yield Case(f"{who}: {what} between two processes, precheck and apply", _between_processes(action, three))
+        yield Case(f"{who}: {what} during the bake", _during(action, three))
+        yield Case(
+            f"{who}: {what} during the rollback, before it writes", _during_the_rollback(action, "before", three)
+        )
+        yield Case(f"{who}: {what} during the rollback, after it wrote", _during_the_rollback(action, "after", three))
 
 
 def _another_model(bench: Bench) -> None:
@@ -94,6 +104,16 @@ def _edited_env(bench: Bench) -> None:
         file.write("ADDED_BY_HAND=1\n")
 
 
+def _our_limits(bench: Bench) -> None:
+    body = {"limit_type": "cost", "scope": "openai", "soft_limit_usd": 1.0, "hard_limit_usd": 2.0}
+    bench.direct.post("/api/v1/governance/limits", json=body).raise_for_status()
+
+
+def _our_key(bench: Bench) -> None:
+    file = bench.sandbox.env_file
+    file.write_bytes(re.sub(rb"(?m)^MAX_CONTEXT_TOKENS=.*$", b"MAX_CONTEXT_TOKENS=1234", file.read_bytes()))
+
+
 def _untouched_after(bench: Bench, action: Action) -> Callable[[], None]:
     """Do the intrusion, and keep what the gateway is then."""
 
@@ -104,9 +124,9 @@ def _untouched_after(bench: Bench, action: Action) -> Callable[[], None]:
     return act
 
 
-def _before_apply(action: Action) -> Work:
+def _before_apply(action: Action, three: bool) -> Work:
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder) as bench:
+        with Bench(zygote, folder, three=three) as bench:
             bench.liar.rule("/twin/.*/metrics", held(_untouched_after(bench, action), passed_on()), nth=1)
             code = bench.begin().wait(SETTLES_WITHIN_S)
             _refused(bench, code)
@@ -114,9 +134,9 @@ def _before_apply(action: Action) -> Work:
     return work
 
 
-def _between_processes(action: Action) -> Work:
+def _between_processes(action: Action, three: bool) -> Work:
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder) as bench:
+        with Bench(zygote, folder, three=three) as bench:
             assert bench.begin("-m", "precheck").wait(SETTLES_WITHIN_S) == 0, bench.output
             _untouched_after(bench, action)()
             _refused(bench, bench.begin("-m", "apply").wait(SETTLES_WITHIN_S))
@@ -132,20 +152,22 @@ def _refused(bench: Bench, code: int) -> None:
     assert not bench.intruded.against(bench.look())
 
 
-def _during(action: Action, path: str, *, breach: bool) -> Work:
+def _during(action: Action, three: bool) -> Work:
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, breach=breach) as bench:
-            bench.liar.rule(path, held(_untouched_after(bench, action), passed_on()), nth=1)
+        with Bench(zygote, folder, three=three) as bench:
+            # A restart reads the audit log too, before it empties it.
+            nth = 2 if three else 1
+            bench.liar.rule(LAST_BEFORE_THE_WINDOW, held(_untouched_after(bench, action), passed_on()), nth=nth)
             _hands_off(bench, bench.begin().wait(SETTLES_WITHIN_S))
 
     return work
 
 
-def _during_the_rollback(action: Action, when: str) -> Work:
+def _during_the_rollback(action: Action, when: str, three: bool) -> Work:
     """Right before the rollback's first look, or right after it has activated the previous provider."""
 
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, breach=True) as bench:
+        with Bench(zygote, folder, breach=True, three=three) as bench:
             mark = {"before": Kind.ROLLBACK, "after": Kind.OUTCOME}[when]
 
             def is_then() -> bool:
@@ -176,16 +198,25 @@ def _hands_off(bench: Bench, code: int) -> None:
     assert code == 11, f"exit code {code}\n{bench.output}"
     assert record is not None
     assert record.decision is Decision.ROLLBACK_FAILED
-    assert now.limits == then.limits
-    assert ("ADDED_BY_HAND" in now.env.decode()) == ("ADDED_BY_HAND" in then.env.decode())
+    ours = {"soft_limit_usd": 200.0, "hard_limit_usd": 250.0}
+    by_hand = {
+        scope: limit for scope, limit in then.limits.items() if limit not in (bench.before.limits.get(scope), ours)
+    }
+    assert by_hand.items() <= now.limits.items(), f"{by_hand} was overwritten: {now.limits}"
+    for line in (b"ADDED_BY_HAND=1", b"MAX_CONTEXT_TOKENS=1234"):
+        assert (line in now.env) == (line in then.env), f"{line!r} was overwritten"
     if then.active not in {"openai:gpt-4o", bench.before.active}:
         assert now.active == then.active, f"{then.active} was overwritten by {now.active}"
     with bench.journal() as journal:
         journal.verify()
 
 
-def restarts() -> Iterator[Case]:
+def restarts(*, three: bool = False) -> Iterator[Case]:
     """Return the cases in which the gateway dies and comes back, or does not."""
+    if three:
+        yield Case("gateway, of three: killed and restarted in mid-window", _restarted(0.0, three=True))
+        yield Case("gateway, of three: killed in mid-window, for the way back to start", _restarted(None, three=True))
+        return
     yield Case("gateway: killed and restarted in mid-window", _restarted(0.0))
     yield Case("gateway: killed in mid-window, and back after 4 s", _restarted(4.0))
     yield Case("gateway: killed in mid-window, for good", _gone)
@@ -203,14 +234,17 @@ def _killed_in_the_window(bench: Bench) -> Any:
     return run, down[0]
 
 
-def _restarted(after_s: float, *, runner_too: bool = False) -> Work:
+def _restarted(after_s: float | None, *, runner_too: bool = False, three: bool = False) -> Work:
+    """Kill the gateway; it is back so much later, or, with None, when the rollback starts the service."""
+
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder) as bench:
+        with Bench(zygote, folder, three=three) as bench:
             run, port = _killed_in_the_window(bench)
             if runner_too:
                 run.kill()
-            time.sleep(after_s)
-            bench.start_gateway(port)
+            if after_s is not None:
+                time.sleep(after_s)
+                bench.start_gateway(port)
             code = run.wait(SETTLES_WITHIN_S)
             settled(bench, code if code >= 0 else None)
 
@@ -228,6 +262,15 @@ def _gone(zygote: Zygote, folder: Path) -> None:
         record = bench.record()
         assert record is not None
         assert record.decision is Decision.ROLLBACK_FAILED
+
+
+def journals_of_three(course: Course) -> Iterator[Case]:
+    """Return the cases in which the journal fails at what a rollout of three changes writes besides."""
+    for number, name in list(enumerate(course.entries, start=1))[course.first_entry - 1 :]:
+        if re.fullmatch(r"(intent|clause|step) (APP-[23]|RBK-3).*", name):
+            for how in ("full", "readonly", "deleted"):
+                what = f"{course.name}: the journal is {how} after entry {number} ({name})"
+                yield Case(what, _journal(course, number, how))
 
 
 def journals(course: Course) -> Iterator[Case]:
@@ -289,8 +332,14 @@ def _no_file_beyond(kib: int) -> Work:
     return work
 
 
-def phases() -> Iterator[Case]:
+def phases(*, three: bool = False) -> Iterator[Case]:
     """Return the cases in which a phase that is a process of its own dies."""
+    if three:
+        for phase, before in (("verify", ("precheck", "apply")), ("monitor", ("precheck", "apply", "verify"))):
+            for do in ("SIGKILL", "SIGTERM", "both"):
+                what = f"phases, of three: {do} in `-m {phase}` after its entry 9"
+                yield Case(what, _phase(phase, before, 9, do, three=True))
+        return
     for phase, before in (
         ("apply", ("precheck",)),
         ("verify", ("precheck", "apply")),
@@ -303,9 +352,9 @@ def phases() -> Iterator[Case]:
     yield Case("phases: nobody goes on, the watchdog is killed, and the deadline passes", _deadline_without_watchdog)
 
 
-def _phase(phase: str, before: tuple[str, ...], entry: int, do: str) -> Work:
+def _phase(phase: str, before: tuple[str, ...], entry: int, do: str, *, three: bool = False) -> Work:
     def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder) as bench:
+        with Bench(zygote, folder, three=three) as bench:
             bench.policy["sandbox"]["confirm_within"] = "8s"
             for each in before:
                 assert bench.begin("-m", each).wait(SETTLES_WITHIN_S) == 0, bench.output

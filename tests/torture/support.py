@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,6 +31,12 @@ from tests.torture.zygote import Child, Zygote
 
 ACTIVATE_S = 6.0
 """The longest that an activation may take: longer than the 5 s after which a late effect lands."""
+
+SERVICE_S = 8.0
+"""The longest that a command of the service may take."""
+
+SLOWED_S = 2.0
+"""How long a command of the service takes that is slowed."""
 
 SETTLES_WITHIN_S = 60.0
 """A watchdog that has to wait for a lost activation, and then takes back with every call at its deadline."""
@@ -120,6 +127,9 @@ class Bench:
             "environment": "sandbox",
             "timeouts": {"read": "1s", "chat": "2s", "activate": f"{ACTIVATE_S:g}s"},
         }
+        if self.three:
+            about = self.direct.get("/sandbox/about").json()
+            self.target["service"] = {"stop": about["stop"], "start": about["start"], "timeout": f"{SERVICE_S:g}s"}
         self.before = self.intruded = self.look()
         return self
 
@@ -129,6 +139,9 @@ class Bench:
             child.kill()
         self.kill_watchdogs()
         self._stack.close()
+        for pid in self._living(str(self._program)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         restarted = find(self.folder / "gateway")
         if restarted is not None:
             stop(restarted)
@@ -147,9 +160,9 @@ class Bench:
         self.sandbox: Running = eventually(lambda: find(self.folder / "gateway"), what)
 
     def kill_gateway(self) -> int:
-        """Kill the gateway and return its port."""
-        self._gateway.kill()
-        self._gateway.wait(10)
+        """Kill the gateway, which is another process than the first after a restart, and return its port."""
+        os.kill(find(self.folder / "gateway").pid, signal.SIGKILL)  # type: ignore[union-attr]
+        eventually(lambda: find(self.folder / "gateway") is None, "the gateway is gone")
         return int(self.sandbox.url.rpartition(":")[2])
 
     def options(self) -> list[str]:
@@ -207,23 +220,59 @@ class Bench:
 
     def watchdogs(self) -> list[int]:
         """Return the watchdogs of this case that live."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if b"rollout.watchdog" in (folder / "cmdline").read_bytes() and self._is_ours(folder):
-                    found.append(int(folder.name))
-            except OSError:
-                continue
-        return found
+        return [pid for pid in self._living("rollout.watchdog") if self._is_ours(pid)]
 
-    def _is_ours(self, folder: Path) -> bool:
-        return str(self.reports) in str((folder / "fd" / "2").readlink())
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            return str(self.reports) in str(Path(f"/proc/{pid}/fd/2").readlink())
+        except OSError:
+            return False
 
     def kill_watchdogs(self) -> None:
         """Kill every watchdog of this case."""
         for pid in self.watchdogs():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def slowed(self, command: str, nth: int) -> Path:
+        """Let the nth ``stop`` or ``start`` of the service wait before it acts; return the file that says that it runs.
+
+        It goes on by itself when whoever called it is gone.
+        """
+        reached, program = self.folder / f"{command}-runs", self._program
+        program.write_text(
+            "import pathlib, sys, time\n"
+            "calls, reached, nth, *command = sys.argv[1:]\n"
+            "with open(calls, 'a+') as file:\n"
+            "    file.write('.'); file.flush(); file.seek(0)\n"
+            "    mine = len(file.read()) == int(nth)\n"
+            "if mine:\n"
+            "    pathlib.Path(reached).touch()\n"
+            f"    time.sleep({SLOWED_S})\n"
+            "import subprocess\n"
+            "sys.exit(subprocess.run(command).returncode)\n",
+            encoding="utf-8",
+        )
+        own = [sys.executable, str(program), str(self.folder / f"{command}-calls"), str(reached), str(nth)]
+        self.target["service"][command] = [*own, *self.target["service"][command]]
+        return reached
+
+    def await_commands(self) -> None:
+        """Return when no slowed command runs any more."""
+        eventually(lambda: not self._living(str(self._program)), "the command ends", SETTLES_WITHIN_S)
+
+    @property
+    def _program(self) -> Path:
+        return self.folder / "slowed.py"
+
+    @staticmethod
+    def _living(argument: str) -> list[int]:
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if argument.encode() in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+        return found
 
     def settle(self) -> None:
         """Return when no watchdog of this case is left."""
@@ -252,7 +301,7 @@ class Bench:
     @property
     def wrote(self) -> bool:
         """Whether a write was sent to the liar."""
-        return bool(self.liar.seen("POST", "/activate$"))
+        return bool(self.liar.seen("POST", "/(activate|limits)$"))
 
     # The journal
 

@@ -25,7 +25,10 @@ KINDS = {
     "a lie that persists": r"from there on",
     "the journal": r"the journal is",
     "a phase": r"^phases: ",
-    "an intruder": r"^intruder",
+    "an intruder": r"^intruder: ",
+    "an intruder, of three": r"^intruder, of three",
+    "a command that goes on alone": r"goes on alone",
+    "a lie to three": r"^three.* at request .*\(.*(limits|health|governance)",
     "the gateway": r"^gateway: killed and restarted in",
 }
 
