@@ -220,7 +220,8 @@ def _undoing(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
         elif type(change) not in seen:
             yield from _WAYS[type(change)](way)
         seen.add(type(change))
-    if _restarted(way) or sum(isinstance(change, LimitChange) for change in changes) > 1:
+    failed = any(step.clause == "RBK-3.4" and step.outcome == "failed" for step in way.steps)
+    if _restarted(way) or failed or sum(isinstance(change, LimitChange) for change in changes) > 1:
         yield "RBK-3.4", lambda: _restore_limits(way)
     yield from _undoing_late(way)
 
@@ -256,8 +257,14 @@ def _up_again(way: _Way) -> str:
 
 
 def _restore_limits(way: _Way) -> str:
+    """Put the limits back, again if it fails: as with a proof, one answer that was lost must not call a person."""
     lost = way.lost if _restarted(way) else frozenset[str]()
-    return limits.restore(way.rollout, way.gateway, way.backup, lost=lost)
+    restore = partial(limits.restore, way.rollout, way.gateway, way.backup, lost=lost)
+    for _ in range(TRIES - 1):
+        with suppress(GatewayError):
+            return restore()
+        way.rollout.clock.wait(AGAIN_AFTER_S)
+    return restore()
 
 
 def _undo_activation(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
