@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import threading
@@ -221,6 +222,30 @@ def test_an_edit_of_the_env_file_during_the_bake_is_kept_and_only_our_keys_are_p
         assert "somebody edited the .env file since; only this rollout's keys were put back" in run.why
         assert file.read_bytes() == before.replace(b"AI_MODE=LOCAL", b"AI_MODE=CLOUD # by hand")
         assert look(lab).config["MAX_CONTEXT_TOKENS"] == "4000"
+
+
+def test_a_limit_of_ours_that_somebody_changed_during_the_bake_is_left_alone(tmp_path: Path):
+    """Neither kept, as if it were still what was verified, nor overwritten by the way back."""
+    with quick(tmp_path, LIMITS) as lab:
+        theirs = {"limit_type": "cost", "scope": "openai", "soft_limit_usd": 1.0, "hard_limit_usd": 2.0}
+        lab.once("/admin/audit", lambda: lab.direct.post("/api/v1/governance/limits", json=theirs).raise_for_status())
+        run = lab.run()
+        assert (run.code, run.word) == (11, "ROLLBACK FAILED"), run.out
+        assert "somebody changed cost provider:openai limits since; they were left alone" in run.why
+        assert json.loads(look(lab).limits)["cost"]["provider:openai"] == {"soft_limit_usd": 1.0, "hard_limit_usd": 2.0}
+
+
+def test_a_key_of_ours_that_somebody_changed_during_the_bake_is_left_alone(tmp_path: Path):
+    with quick(tmp_path, ENVIRONMENT) as lab:
+        file = lab.sandbox.env_file
+
+        def edit() -> None:
+            file.write_bytes(file.read_bytes().replace(b"MAX_CONTEXT_TOKENS=8000", b"MAX_CONTEXT_TOKENS=1234"))
+
+        lab.once("/admin/audit", lambda: lab.once("/alerts", edit), nth=2)
+        run = lab.run()
+        assert (run.code, run.word) == (11, "ROLLBACK FAILED"), run.out
+        assert b"MAX_CONTEXT_TOKENS=1234" in file.read_bytes()
 
 
 # What a value may be, and where it may go
