@@ -21,7 +21,7 @@ from rollout.evidence import Show
 from rollout.policy import Policy
 from rollout.redaction import Redactor
 from rollout.scenario import Monitor
-from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, first_time, handle, stopped_at_the_end
+from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, first_time, handle
 from tests.support.liar import answer, edited, effect_without_success, html
 from tests.support.runs import Lab
 
@@ -484,7 +484,7 @@ REFUSED_BEFORE = {"PRE-4.4": "monitor.window: 3s is shorter than sandbox asks fo
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_the_check_fails_for_its_reason_and_nothing_stays_changed(row: Row, tmp_path: Path):
-    with Lab(tmp_path, **row.settings) as lab, stopped_at_the_end(lab):
+    with Lab(tmp_path, **row.settings) as lab:
         row.fault(lab)
         before = lab.state()
         run = lab.run(*row.run)

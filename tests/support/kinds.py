@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rollout.sandbox.process import find, stop
 from tests.support.liar import Behaviour, Visit, edited
 from tests.support.runs import Lab, Run
 
@@ -65,19 +64,7 @@ def quick(
         lab.env |= {"XDG_CACHE_HOME": os.devnull, "XDG_STATE_HOME": str(folder / "state")}
         if wrap:
             handle(lab)
-        with stopped_at_the_end(lab):
-            yield lab
-
-
-@contextmanager
-def stopped_at_the_end(lab: Lab) -> Iterator[None]:
-    """Stop the gateway in the end, also one that was restarted: that is another process than the lab's."""
-    try:
-        yield
-    finally:
-        running = find(lab.sandbox.directory)
-        if running is not None:
-            stop(running)
+        yield lab
 
 
 def handle(lab: Lab) -> None:

@@ -318,7 +318,8 @@ class Lab:
             self._process.kill()
         self.direct.close()
         self.liar.__exit__()
-        stop(self.sandbox)
+        # A gateway that was restarted is another process than the lab's.
+        stop(find(self.sandbox.directory) or self.sandbox)
 
     # Runs
 
