@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -13,7 +14,9 @@ from rollout.clock import stamp
 from rollout.errors import NotCleared
 from rollout.gateway.answers import ConnectionTest, Latency, Metrics
 from rollout.history import History
+from rollout.log_command import CommandFollower, LogCommandError
 from rollout.monitor import Course, Watched, watch
+from rollout.observed import observing
 from rollout.record import Entry, Kind, Record
 from rollout.samples import Baseline, Context, Name, Sample
 from rollout.sources import NOTHING_KNOWN, Source, gateway_sources
@@ -105,17 +108,51 @@ def bake(
     """
     record = rollout.record()
     known = context(rollout, record)
-    try:
-        sources = gateway_sources(
+    memory = record.pauses[-1]["memory"] if record.pauses else NOTHING_KNOWN
+    with _sources(rollout, known, memory) as sources:
+        return _bake(rollout, view, record, known, sources, for_s)
+
+
+@contextmanager
+def _sources(rollout: Rollout, known: Context, memory: Mapping[str, Any]) -> Iterator[tuple[Source, ...]]:
+    """Open what the window reads, and close it when the call ends."""
+    target, clock, redactor = rollout.target, rollout.clock, rollout.redactor
+    with ExitStack() as stack:
+        beside = observing(
             rollout.gateway,
-            known,
-            rollout.target,
-            operator=lambda: abort_asked(rollout),
-            clock=rollout.clock,
-            memory=record.pauses[-1]["memory"] if record.pauses else NOTHING_KNOWN,
+            target,
+            known.change,
+            rollout.env,
+            clock=clock,
+            stop=rollout.stop,
+            redactor=redactor,
+            memory=memory.get(Name.METRICS),
         )
-    except OSError as error:
-        raise NotCleared(f"the log {rollout.target.log_file} cannot be followed: {error.strerror}") from error
+        observed, log = stack.enter_context(beside), None
+        try:
+            if target.log_command:
+                log = CommandFollower(target.log_command, clock, redactor.text)
+                stack.callback(log.close)
+            sources = gateway_sources(
+                observed,
+                known,
+                target,
+                operator=lambda: abort_asked(rollout),
+                clock=clock,
+                memory=memory,
+                log=log,
+                counting=observed.memory,
+            )
+        except LogCommandError as error:
+            raise NotCleared(str(error)) from error
+        except OSError as error:
+            raise NotCleared(f"the log {target.log_file} cannot be followed: {error.strerror}") from error
+        yield sources
+
+
+def _bake(
+    rollout: Rollout, view: View, record: Record, known: Context, sources: Sequence[Source], for_s: float | None
+) -> Watched:
     course = _course(rollout, record, [source.name for source in sources])
     dark = {name for name, looks in course.history.looks.items() if looks.failed_in_a_row}
     keeper = _Keeper(rollout, view, dark)

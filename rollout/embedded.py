@@ -50,7 +50,7 @@ def described(target: Target) -> Target:
         target,
         twin=target.twin or about["twin_url"],
         env_file=target.env_file or Path(about["env_file"]),
-        log_file=target.log_file or Path(about["log_file"]),
+        log_file=target.log_file or (None if target.log_command else Path(about["log_file"])),
         service=target.service or Service(stop=tuple(about["stop"]), start=tuple(about["start"])),
     )
 

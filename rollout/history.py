@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rollout.gateway.answers import Alert, Connection, Metrics
+from rollout.histogram import Histograms
 from rollout.samples import Sample, SyntheticReading, sound
 
 BAD_STATUS = frozenset({"offline", "degraded"})
@@ -245,6 +246,7 @@ class History:
         looks: source -> how its looks went, for every expected source.
         status: the provider's status.
         counters: the gateway's counters.
+        histograms: the users' latencies, where their source has histograms.
         requests: the suite's own requests.
         alerts: key -> the sample that saw the alert first, and the alert; kept when it clears.
         fallbacks: the gateway's fallbacks.
@@ -258,6 +260,7 @@ class History:
         self.looks = {str(name): Looks() for name in expected}
         self.status = StatusRun()
         self.counters = Counters()
+        self.histograms = Histograms()
         self.requests = Requests()
         self.alerts: dict[str, tuple[Sample, Alert]] = {}
         self.fallbacks = Fallbacks()
@@ -291,6 +294,8 @@ class History:
                 self.status.add(sample, connection)
             case Metrics() as metrics:
                 self.counters.add(sample.at_s, metrics)
+                if metrics.histogram is not None:
+                    self.histograms.add(sample.at_s, metrics.histogram)
             case SyntheticReading() as request:
                 self.requests.add(sample, request)
             case str(reason):

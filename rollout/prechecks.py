@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from rollout import baseline as measuring
-from rollout.backup import Backup, activates
+from rollout.backup import Backup, activates, recorded
 from rollout.calendar import closes_at, opens_at
 from rollout.canonical import plain
 from rollout.changes import limits
-from rollout.clock import stamp
+from rollout.clock import SLICE_S, stamp
 from rollout.errors import GatewayError, TryLater
 from rollout.gateway.client import Gateway
+from rollout.log_command import CommandFollower, LogCommandError
 from rollout.logs import LogFollower
+from rollout.observed import Observed, observing
 from rollout.probes import promise
 from rollout.record import Kind
 from rollout.rollback import candidates, planned_steps
 from rollout.samples import Baseline
 from rollout.scenario import EnvironmentChange, ProviderChange
 from rollout.workspace import Rollout
+
+COMMAND_RUNS_S = 3.0
+"""A log command that has not ended by then is taken to follow the log (PRE-2.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,32 +90,69 @@ class Timing:
 def sources(rollout: Rollout) -> Looks:
     """Look once at every source that a trigger will read."""
     gateway, new, target = rollout.gateway, rollout.serving.provider, rollout.target
-    looks: dict[str, Callable[[], Any]] = {
-        "status (MON-1)": lambda: gateway.status(new),
-        "metrics (MON-2, MON-3)": lambda: gateway.metrics(new),
-        "alerts (MON-4)": lambda: gateway.alerts("critical"),
-        "fallbacks (MON-5)": lambda: gateway.governance().recent_fallbacks,
-    }
     rows: list[Mapping[str, Any]] = []
     if not rollout.scenario.monitor.in_turn:
         rows.append({"source": "synthetic requests", "answers": "off", "sample": promise(rollout.scenario.monitor)})
-    if target.log_file is not None:
-        log_file = target.log_file
-        looks["log (MON-5)"] = lambda: f"{len(LogFollower(log_file).read())} new lines in {log_file}"
-    if rollout.scenario.monitor.error_pattern and target.log_file is None:
-        looks["log (MON-5)"] = lambda: _no_log(target.name)
+    backup = rollout.known().backup
+    previous = None if backup is None else recorded(backup).previous
+    with _observing(rollout, rollout.serving) as observed:
+        looks: dict[str, Callable[[], Any]] = {
+            "status (MON-1)": lambda: gateway.status(new),
+            "metrics (MON-2, MON-3)": lambda: observed.metrics_sample(previous),
+            "alerts (MON-4)": lambda: observed.alerts_sample("critical"),
+            "fallbacks (MON-5)": lambda: gateway.governance().recent_fallbacks,
+        }
+        if target.log_command:
+            looks["log (MON-5)"] = lambda: _command_runs(rollout)
+        elif target.log_file is not None:
+            log_file = target.log_file
+            looks["log (MON-5)"] = lambda: f"{len(LogFollower(log_file).read())} new lines in {log_file}"
+        elif rollout.scenario.monitor.error_pattern:
+            looks["log (MON-5)"] = lambda: _no_log(target.name)
+        found = _looked(looks)
+    return Looks([*rows, *found.rows], found.problems)
+
+
+def _looked(looks: Mapping[str, Callable[[], Any]]) -> Looks:
+    rows: list[Mapping[str, Any]] = []
     problems = []
     for name, look in looks.items():
         try:
             rows.append({"source": name, "answers": True, "sample": str(plain(look()))})
-        except (GatewayError, OSError) as error:
+        except (GatewayError, LogCommandError, OSError) as error:
             rows.append({"source": name, "answers": False, "sample": str(error)})
             problems.append(f"{name}: {error}")
     return Looks(rows, problems)
 
 
 def _no_log(name: str) -> str:
-    raise OSError(f"monitor.error_pattern needs a log, and target {name!r} names no log_file")
+    raise OSError(f"monitor.error_pattern needs a log, and target {name!r} names no log_file or log_command")
+
+
+def _command_runs(rollout: Rollout) -> str:
+    """Run the log command for a moment, long enough for a connection to be refused."""
+    command, clock = rollout.target.log_command, rollout.clock
+    follower = CommandFollower(command, clock, rollout.redactor.text)
+    lines, until_s = 0, clock.monotonic() + COMMAND_RUNS_S
+    try:
+        while clock.monotonic() < until_s and clock.wait(SLICE_S, rollout.stop):
+            lines += len(follower.read())
+    finally:
+        follower.close()
+    return f"{lines} lines in {COMMAND_RUNS_S:g} s from {shlex.join(command)}, which stays"
+
+
+def _observing(rollout: Rollout, of: ProviderChange, since_s: float = 0.0) -> AbstractContextManager[Observed]:
+    return observing(
+        rollout.gateway,
+        rollout.target,
+        of,
+        rollout.env,
+        clock=rollout.clock,
+        stop=rollout.stop,
+        redactor=rollout.redactor,
+        since_s=since_s,
+    )
 
 
 def way_back(rollout: Rollout, backup: Backup) -> WayBack:
@@ -204,7 +248,8 @@ def alerts(rollout: Rollout) -> Firing:
     Raises:
         GatewayError: they cannot be read.
     """
-    firing = rollout.gateway.alerts("critical")
+    with _observing(rollout, rollout.serving) as observed:
+        firing = observed.alerts("critical")
     rows = [{"alert": a.key, "since": a.timestamp, "details": a.technical_details} for a in firing]
     keys = frozenset(alert.key for alert in firing)
     fixes = {name.casefold() for name in rollout.scenario.fixes}
@@ -222,9 +267,12 @@ def measure(rollout: Rollout, backup: Backup, twin: Gateway | None) -> Measured:
         JournalError: the baseline is not on disk.
     """
     monitor = rollout.scenario.monitor
-    measured = measuring.measure(
-        rollout.gateway, backup.previous, monitor, rollout.clock, rollout.stop, target=rollout.target
-    )
+    # Of so long as the window will be: what the gateway tells of itself begins with its start.
+    since_s = max(monitor.window_s, monitor.short_span_s)
+    with _observing(rollout, backup.previous, since_s) as observed:
+        measured = measuring.measure(
+            observed, backup.previous, monitor, rollout.clock, rollout.stop, target=rollout.target
+        )
     rollout.write(Kind.BASELINE, **measured.record())
     problems = []
     enough_users = measured.users_p95_ms is not None and measured.users_samples >= monitor.min_samples

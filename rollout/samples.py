@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from rollout.gateway.answers import Alert, Connection, ConnectionTest, Latency, Metrics
+from rollout.histogram import Histogram
 from rollout.scenario import Monitor, ProviderChange
 
 LINES_KEPT = 5
@@ -176,6 +177,7 @@ def _told(source: str, reading: Reading | None) -> dict[str, Any]:
             latency = reading.latency
             told = {"total": reading.total_requests, "failed": reading.failed_requests}
             told |= {"p95_ms": latency.p95_ms, "samples": latency.samples}
+            told |= {"buckets": None if reading.histogram is None else reading.histogram.record()}
         case SyntheticReading():
             told = asdict(reading)
         case ConnectionTest():
@@ -264,7 +266,9 @@ _FAULTS: Mapping[str, Callable[[object], str | None]] = {
 def _metrics(body: Mapping[str, Any]) -> Metrics:
     total, failed = body["total"], body["failed"]
     latency = Latency(p50_ms=None, p95_ms=body.get("p95_ms"), p99_ms=None, samples=body["samples"])
-    return Metrics(total, total - failed, failed, failed / total if total else 0.0, latency, {})
+    histogram = Histogram.from_record(body["buckets"]) if "buckets" in body else None
+    rate = failed / total if total else 0.0
+    return Metrics(total, total - failed, failed, rate, latency, {}, histogram=histogram)
 
 
 def _alerts(body: Mapping[str, Any]) -> tuple[Alert, ...]:

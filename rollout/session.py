@@ -156,7 +156,9 @@ def claim(session: Session) -> None:
 def known_secrets(request: Request, env: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values of the secrets that this run uses: tokens, and new values of the `.env` file."""
     changes = [change for change in request.scenario.changes if isinstance(change, EnvironmentChange)]
-    names = [request.target.token_env, request.target.twin_token_env]
+    target = request.target
+    names = [target.token_env, target.twin_token_env]
+    names += [beside.token_env for beside in (target.sources.prometheus, target.sources.alertmanager) if beside]
     names += [name for change in changes for name in change.secrets.values()]
     return tuple(env[name] for name in names if name and env.get(name))
 

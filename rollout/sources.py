@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from rollout.clock import Clock, SystemClock
 from rollout.gateway.answers import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
-from rollout.logs import LogFollower, matching
+from rollout.logs import LogFollower, LogLine, matching
 from rollout.probes import Probes
 from rollout.samples import Context, Name, Reading
 from rollout.target import Target
@@ -49,6 +49,16 @@ class Watchable(Protocol):
         """Return the verdict of a connection test."""
 
 
+class Follower(Protocol):
+    """What reads a log on: a file's follower, or a command's."""
+
+    def read(self) -> tuple[LogLine, ...]:
+        """Return the lines since the last call."""
+
+    def position(self) -> Any:
+        """Return where a later follower goes on, as JSON types; None where it cannot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One thing to look at, at its own pace.
@@ -82,11 +92,13 @@ def gateway_sources(
     operator_every_s: float = OPERATOR_EVERY_S,
     clock: Clock | None = None,
     memory: Mapping[str, Any] = NOTHING_KNOWN,
+    log: Follower | None = None,
+    counting: Callable[[], Any] | None = None,
 ) -> tuple[Source, ...]:
     """Return the sources of a window on `gateway`, each at the pace that the scenario asks for.
 
-    The log is among them if the target names a file, from its present end on; the operator if there is one to ask;
-    synthetic requests unless the scenario switches them off.
+    The log is among them if the target names a file, from its present end on, or `log` is given; the operator if there
+    is one to ask; synthetic requests unless the scenario switches them off.
 
     Args:
         gateway: the client; it is only read, except that completions and connection tests are sent.
@@ -96,6 +108,8 @@ def gateway_sources(
         operator_every_s: seconds from one question to the operator to the next.
         clock: times the suite's own requests; the machine's by default.
         memory: source -> what its `memory` said when an earlier call stopped watching this window.
+        log: reads the log in the place of the target's file.
+        counting: returns what the metrics' source must remember for a later call; None where nothing.
 
     Raises:
         OSError: the target's log file cannot be read.
@@ -107,7 +121,7 @@ def gateway_sources(
     probes = Probes(gateway, context.change, monitor, target, timer, sent=memory.get(Name.SYNTHETIC, 0))
     sources = [
         Source(Name.STATUS, monitor.metrics_every_s, lambda: gateway.status(new)),
-        Source(Name.METRICS, monitor.metrics_every_s, lambda: gateway.metrics(new)),
+        Source(Name.METRICS, monitor.metrics_every_s, lambda: gateway.metrics(new), memory=counting),
         Source(Name.ALERTS, monitor.alerts_every_s, lambda: critical(gateway.alerts(CRITICAL))),
         Source(Name.FALLBACKS, monitor.alerts_every_s, fallbacks, memory=fallbacks.memory),
         Source(Name.WAY_BACK, monitor.way_back_every_s, lambda: gateway.test_connection(context.previous.provider)),
@@ -115,8 +129,10 @@ def gateway_sources(
     if monitor.in_turn:
         sent = Source(Name.SYNTHETIC, monitor.synthetic_every_s, probes, chat_hangs_s, memory=lambda: probes.sent)
         sources.insert(-1, sent)
-    if target.log_file is not None:
+    follower = log
+    if follower is None and target.log_file is not None:
         follower = LogFollower(target.log_file, after=memory.get(Name.LOG))
+    if follower is not None:
         look = _log_look(follower, monitor.error_pattern)
         sources.append(Source(Name.LOG, monitor.log_every_s, look, memory=follower.position))
     if operator is not None:
@@ -129,7 +145,7 @@ def critical(alerts: tuple[Alert, ...]) -> tuple[Alert, ...]:
     return tuple(alert for alert in alerts if alert.severity.casefold() == CRITICAL)
 
 
-def _log_look(follower: LogFollower, pattern: str | None) -> Callable[[], tuple[str, ...]]:
+def _log_look(follower: Follower, pattern: str | None) -> Callable[[], tuple[str, ...]]:
     return lambda: matching(follower.read(), pattern)
 
 

@@ -41,6 +41,59 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class PrometheusSource:
+    """Where users' requests, failures and latencies are read instead of from the gateway's own metrics (MON-2, MON-3).
+
+    Selectors are PromQL's, of raw counters; ``{provider}`` and ``{model}`` are filled in.
+
+    Attributes:
+        url: base URL, without ``/api/v1``.
+        requests: the counter of all requests.
+        errors: the counter of those that failed.
+        latency_seconds_bucket: the buckets of the latency histogram; None leaves MON-3 to the suite's own requests.
+        up: the scrape targets' ``up``; None goes by the series' labels ``job`` and ``instance``.
+        token_env: the environment variable that holds the bearer token; None sends none.
+        tls: TLS settings.
+    """
+
+    url: str
+    requests: str
+    errors: str
+    latency_seconds_bucket: str | None = None
+    up: str | None = None
+    token_env: str | None = None
+    tls: Tls = field(default_factory=Tls)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertmanagerSource:
+    """Where critical alerts are read instead of from the gateway (MON-4, PRE-5.3).
+
+    Attributes:
+        url: base URL, without ``/api/v2``.
+        match: matchers that all hold for an alert that counts; together they say what is critical.
+        heartbeat: matcher of an alert that always fires, such as ``alertname="Watchdog"``: without it a look fails,
+            because silence then means that nobody sends alerts. None asks for none.
+        token_env: the environment variable that holds the bearer token; None sends none.
+        tls: TLS settings.
+    """
+
+    url: str
+    match: tuple[str, ...] = ('severity="critical"',)
+    heartbeat: str | None = None
+    token_env: str | None = None
+    tls: Tls = field(default_factory=Tls)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the window reads elsewhere than at the gateway; None reads the gateway's own."""
+
+    prometheus: PrometheusSource | None = None
+    alertmanager: AlertmanagerSource | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """How the service behind the gateway is handled: commands as argument lists, run here or through ssh (APP-2).
 
@@ -107,6 +160,8 @@ class Target:
         env_file_stated: whether the target says anything about `.env`: a None that is stated is a decision, one
             that is not is an omission (PRE-1.3).
         log_file: the service's log, on this host; None where it cannot be read.
+        log_command: prints the service's log as it grows, in the place of `log_file`; empty where there is none.
+        sources: what is read elsewhere than at the gateway.
         service: how the service is stopped and started; None where it cannot be, so that no `.env` change is possible.
         activate_with: provider -> the call that activates it, where the documented one refuses (deviation 13).
         chat_with: the call that takes the place of chat/completions; its answer may be server-sent events.
@@ -135,6 +190,8 @@ class Target:
     env_file: Path | None = None
     env_file_stated: bool = False
     log_file: Path | None = None
+    log_command: tuple[str, ...] = ()
+    sources: Sources = field(default_factory=Sources)
     service: Service | None = None
     activate_with: Mapping[str, OtherCall] = field(default_factory=dict)
     chat_with: OtherCall | None = None

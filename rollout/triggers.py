@@ -253,12 +253,22 @@ def _error_verdict(history: History, context: Context, errors: _Errors) -> Verdi
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
+    """A P95 in ms; `above` says that it is a histogram's highest finite bound, which the true one lies above."""
+
     source: str
     value: float
     limit: float
     samples: int
     span: str
     at: str
+    above: bool = False
+    how: str = ""
+
+    @property
+    def state(self) -> State:
+        if self.above:
+            return State.BREACHED if self.value >= self.limit else State.INCONCLUSIVE
+        return _compare(self.value, self.limit)
 
 
 def judge_latency(history: History, context: Context, _now_s: float) -> Verdict:
@@ -266,13 +276,13 @@ def judge_latency(history: History, context: Context, _now_s: float) -> Verdict:
 
     A breach by either, the users' or the suite's own, is a breach.
     """
-    found = [c for c in (_users_p95(history, context), *_own_p95(history, context)) if c is not None]
-    breaching = [c for c in found if c.value > c.limit]
+    found = [*_users_p95s(history, context), *_own_p95(history, context)]
+    breaching = [c for c in found if c.state is State.BREACHED]
     if found:
         own = [c for c in found if c.source == found[0].source]
-        decides = max(breaching or own, key=lambda c: c.value / c.limit)
-        state = _compare(decides.value, decides.limit)
-        verdict = _latency_verdict(decides, state, context)
+        unknown = [c for c in own if c.state is State.INCONCLUSIVE]
+        decides = max(breaching or unknown or own, key=lambda c: c.value / c.limit)
+        verdict = _latency_verdict(decides, context)
         if found[0].source == "users":
             return verdict
         alone = "these decide, because there is no P95 of enough users' requests that is the window's own"
@@ -286,15 +296,19 @@ def judge_latency(history: History, context: Context, _now_s: float) -> Verdict:
     return Verdict("MON-3", State.INCONCLUSIVE, None, None, seen, "synthetic", "the window", at, message)
 
 
-def _latency_verdict(decides: _Candidate, state: State, context: Context) -> Verdict:
-    limits, limit = context.monitor.limits, decides.limit
+def _latency_verdict(decides: _Candidate, context: Context) -> Verdict:
+    limits, limit, state = context.monitor.limits, decides.limit, decides.state
     whose = "users'" if decides.source == "users" else "the suite's own"
     ends = "is above" if state is State.BREACHED else "is not above"
     held = f"{limit:.5g} ms"
     if limits.p95_ms is None:
         held += f" ({limits.latency_factor:g} x baseline {limit / limits.latency_factor:.5g} ms)"
-    number = f"P95 {show_ms(decides.value, limit)} over {decides.span}"
-    message = f"{number} ({decides.samples} of {whose} requests) {ends} {held}"
+    if state is State.INCONCLUSIVE:
+        ends = "cannot be held against"
+        held += "; name an absolute limit in monitor.p95, or let the gateway have a bucket above it"
+    more = "more than " if decides.above else ""
+    number = f"P95 {more}{show_ms(decides.value, limit)} over {decides.span}"
+    message = f"{number} ({decides.samples} of {whose} requests{decides.how}) {ends} {held}"
     return Verdict(
         "MON-3", state, decides.value, limit, decides.samples, decides.source, decides.span, decides.at, message
     )
@@ -326,6 +340,39 @@ def _limit(context: Context, source: str) -> float | None:
             return None
         limit = limits.latency_factor * p95
     return limit if math.isfinite(limit) and limit > 0 else None
+
+
+def _users_p95s(history: History, context: Context) -> list[_Candidate]:
+    """Return the users' P95: of the window and the short span from histograms, else the gateway's own if it may be."""
+    if history.histograms.latest() is not None:
+        return _histogram_p95s(history, context)
+    found = _users_p95(history, context)
+    return [] if found is None else [found]
+
+
+def _histogram_p95s(history: History, context: Context) -> list[_Candidate]:
+    limit, window = _limit(context, "users"), history.histograms.latest()
+    if limit is None or window is None:
+        return []
+    short_s, found = context.monitor.short_span_s, []
+    whole = Span(round(window.histogram.count), 0, window.from_s, window.to_s)
+    for seconds in (short_s, None):
+        part = history.histograms.latest(seconds)
+        quantile = None if part is None else part.histogram.quantile(P95)
+        if part is None or quantile is None:
+            continue
+        span = Span(round(part.histogram.count), 0, part.from_s, part.to_s)
+        own = history.requests.count(span.from_s, span.to_s)
+        if span.requests - own < context.monitor.min_samples:
+            continue
+        how = "; above the highest bound of the histogram"
+        if not quantile.at_least:
+            bounds = f"{quantile.from_s * 1000:g}-{quantile.to_s * 1000:g} ms"
+            how = f"; interpolated linearly in the histogram's bucket {bounds}, as histogram_quantile does"
+        words, at = _last(span, whole, short_s), _at(history, Name.METRICS)
+        ms = quantile.seconds * 1000
+        found.append(_Candidate("users", ms, limit, span.requests, words, at, quantile.at_least, how))
+    return found
 
 
 def _users_p95(history: History, context: Context) -> _Candidate | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rollout.histogram import Histogram
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -100,7 +102,11 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """``GET …/metrics``: cumulative counters since the gateway was started (deviation 2)."""
+    """``GET …/metrics``: cumulative counters since the gateway was started (deviation 2).
+
+    The same is read from Prometheus, where a target names it as the source: counted since the first look then, with the
+    latencies' `histogram`, which the gateway itself does not tell.
+    """
 
     total_requests: int
     successful_requests: int
@@ -110,6 +116,7 @@ class Metrics:
     errors_by_code: Mapping[str, int]
     total_usd: float = 0.0
     total_tokens: int = 0
+    histogram: Histogram | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,24 @@ class Failure(Enum):
     OTHER = "anything else"
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is called, in the words of a message.
+
+    Attributes:
+        name: what a person calls it.
+        url: where its address is set.
+        tls: where its TLS settings are.
+    """
+
+    name: str = "the gateway"
+    url: str = "the target's url"
+    tls: str = "the target's tls"
+
+
+GATEWAY = Peer()
+
+
 class NoAnswer(Exception):
     """An exchange without a complete answer; the message is the reason, in words for a person."""
 
@@ -123,20 +141,24 @@ class Transport:
     Proxies and other settings of the environment are ignored, and redirects are not followed.
     """
 
-    def __init__(self, tls: Tls | None = None, *, secure: bool = True, cap_bytes: int = CAP_BYTES) -> None:
+    def __init__(
+        self, tls: Tls | None = None, *, secure: bool = True, cap_bytes: int = CAP_BYTES, peer: Peer = GATEWAY
+    ) -> None:
         """Start the private event loop in a daemon thread.
 
         Args:
             tls: whom to trust, and the client certificate.
             secure: whether https will be spoken at all; plain http spares loading the system's authorities.
             cap_bytes: the longest body that is read.
+            peer: who is called, for messages.
 
         Raises:
             GatewayError: a file that `tls` names cannot be used.
         """
         self._cap_bytes = cap_bytes
+        self._peer = peer
         self._client = httpx.AsyncClient(
-            verify=_tls_context(tls or Tls()) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            verify=_tls_context(tls or Tls(), peer) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             trust_env=False,
             follow_redirects=False,
             timeout=None,  # noqa: S113 - the outer deadline is the only one that holds
@@ -222,7 +244,7 @@ class Transport:
         except NoAnswer:
             raise
         except Exception as problem:  # httpx lets OSError, OverflowError and groups through
-            raise _in_words(problem, _host(url)) from problem
+            raise _in_words(problem, _host(url), self._peer) from problem
         elapsed_ms = (self._loop.time() - started) * 1000
         return Answer(response.status_code, dict(response.headers), complete, elapsed_ms)
 
@@ -235,12 +257,12 @@ class Transport:
                 raise NoAnswer(
                     Failure.OTHER,
                     f"the answer is longer than {self._cap_bytes} bytes ({response.status_code}, {kind}) and was not "
-                    "read to its end; is this the gateway's base URL?",
+                    f"read to its end; is this {self._peer.name}'s base URL?",
                 )
         return bytes(body)
 
 
-def _tls_context(tls: Tls) -> ssl.SSLContext:
+def _tls_context(tls: Tls, peer: Peer) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
         if tls.client_cert is not None:
@@ -248,7 +270,7 @@ def _tls_context(tls: Tls) -> ssl.SSLContext:
     except OSError as problem:  # ssl.SSLError is one
         named = ", ".join(str(file) for file in (tls.ca_file, tls.client_cert, tls.client_key) if file is not None)
         raise GatewayError(
-            "TLS", f"cannot use {named}: {problem.strerror or problem}; check the target's tls settings"
+            "TLS", f"cannot use {named}: {problem.strerror or problem}; check {peer.tls} settings"
         ) from problem
     return context
 
@@ -272,54 +294,54 @@ def _causes(problem: BaseException) -> Iterator[BaseException]:
         yield from _causes(beneath)
 
 
-def _in_words(problem: Exception, host: str) -> NoAnswer:
+def _in_words(problem: Exception, host: str, peer: Peer) -> NoAnswer:
     """Say what went wrong, why, and how to mend it."""
     unreached = isinstance(problem, httpx.ConnectError)
     for cause in _causes(problem):
         if isinstance(cause, ssl.SSLError):
-            return NoAnswer(Failure.OTHER, _tls_words(cause, host))
+            return NoAnswer(Failure.OTHER, _tls_words(cause, host, peer))
         if isinstance(cause, socket.gaierror):
-            reason = f"the name in {host} cannot be looked up ({cause.strerror}); check the target's url"
+            reason = f"the name in {host} cannot be looked up ({cause.strerror}); check {peer.url}"
             return NoAnswer(Failure.UNREACHED, reason)
         if isinstance(cause, ConnectionRefusedError):
-            reason = f"nothing listens at {host} (connection refused); is the gateway running?"
+            reason = f"nothing listens at {host} (connection refused); is {peer.name} running?"
             return NoAnswer(Failure.UNREACHED, reason)
         if isinstance(cause, OSError) and cause.errno in {errno.EHOSTUNREACH, errno.ENETUNREACH}:
-            reason = f"{host} cannot be reached ({cause.strerror}); check the target's url and the network"
+            reason = f"{host} cannot be reached ({cause.strerror}); check {peer.url} and the network"
             return NoAnswer(Failure.UNREACHED, reason)
     if isinstance(problem, (httpx.UnsupportedProtocol, httpx.InvalidURL, OverflowError, ExceptionGroup)):
-        return NoAnswer(Failure.OTHER, f"{host} is no http or https URL that can be called; check the target's url")
-    return NoAnswer(*_broken(problem, host, unreached=unreached))
+        return NoAnswer(Failure.OTHER, f"{host} is no http or https URL that can be called; check {peer.url}")
+    return NoAnswer(*_broken(problem, host, peer, unreached=unreached))
 
 
-def _tls_words(problem: ssl.SSLError, host: str) -> str:
+def _tls_words(problem: ssl.SSLError, host: str, peer: Peer) -> str:
     if isinstance(problem, ssl.SSLCertVerificationError):
         return (
-            f"the certificate of {host} is not trusted ({problem.verify_message}); name its authority in the "
-            "target's tls.ca_file"
+            f"the certificate of {host} is not trusted ({problem.verify_message}); name its authority in "
+            f"{peer.tls}.ca_file"
         )
     why = (problem.reason or str(problem)).replace("_", " ").lower()
-    return f"no TLS connection to {host} ({why}); does the gateway speak https there, and want a client certificate?"
+    return f"no TLS connection to {host} ({why}); does {peer.name} speak https there, and want a client certificate?"
 
 
-def _broken(problem: Exception, host: str, *, unreached: bool) -> tuple[Failure, str]:
+def _broken(problem: Exception, host: str, peer: Peer, *, unreached: bool) -> tuple[Failure, str]:
     text = str(problem) or type(problem).__name__
     if unreached:
-        return Failure.UNREACHED, f"no connection to {host} ({text}); is the gateway running?"
+        return Failure.UNREACHED, f"no connection to {host} ({text}); is {peer.name} running?"
     if isinstance(problem, httpx.RemoteProtocolError):
-        return _improper(text, host)
+        return _improper(text, host, peer)
     if isinstance(problem, httpx.NetworkError):
-        return Failure.UNREACHED, f"the connection to {host} broke ({text}); did the gateway stop or restart?"
+        return Failure.UNREACHED, f"the connection to {host} broke ({text}); did {peer.name} stop or restart?"
     if isinstance(problem, httpx.LocalProtocolError):
         # Its text quotes the header, and the header may be the token.
         return Failure.OTHER, "the request has a header that HTTP does not allow; is there a line feed in the token?"
     return Failure.OTHER, f"the call to {host} failed ({type(problem).__name__}: {text})"
 
 
-def _improper(text: str, host: str) -> tuple[Failure, str]:
+def _improper(text: str, host: str, peer: Peer) -> tuple[Failure, str]:
     """Tell apart what httpx calls by one name: no answer, half an answer, and none that is HTTP."""
     if "without sending a response" in text:
-        return Failure.UNREACHED, f"{host} closed the connection without an answer; did the gateway stop or restart?"
+        return Failure.UNREACHED, f"{host} closed the connection without an answer; did {peer.name} stop or restart?"
     if "without sending complete" in text:
-        return Failure.OTHER, f"{host} broke off in the middle of its answer; did the gateway stop or restart?"
-    return Failure.OTHER, f"{host} did not answer in proper HTTP ({text}); is this the gateway's base URL?"
+        return Failure.OTHER, f"{host} broke off in the middle of its answer; did {peer.name} stop or restart?"
+    return Failure.OTHER, f"{host} did not answer in proper HTTP ({text}); is this {peer.name}'s base URL?"

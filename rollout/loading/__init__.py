@@ -12,11 +12,12 @@ from rollout.loading.choosing import Wish, choose
 from rollout.loading.fields import text
 from rollout.loading.policies import policies
 from rollout.loading.scenarios import Asked, CheckSandbox
-from rollout.loading.source import Source
+from rollout.loading.source import Place, Source
 from rollout.loading.targets import Listed, targets
 from rollout.loading.yaml_lines import read
 from rollout.policy import Policy
 from rollout.request import Request
+from rollout.target import Tls
 
 __all__ = ["CheckSandbox", "Request", "load"]
 
@@ -110,13 +111,23 @@ def _shown(path: Path) -> str:
 def _refuse_missing_secrets(chosen: Listed, source: Source, env: Mapping[str, str]) -> None:
     """Refuse a token that is not there or cannot be sent, and a certificate that cannot be read."""
     target = chosen.target
-    for key, variable in (("token_env", target.token_env), ("twin_token_env", target.twin_token_env)):
+    named: list[tuple[Place, str | None]] = [
+        (("token_env",), target.token_env),
+        (("twin_token_env",), target.twin_token_env),
+    ]
+    certificates: list[tuple[Place, Tls]] = [(("tls",), target.tls)]
+    for kind, beside in (("prometheus", target.sources.prometheus), ("alertmanager", target.sources.alertmanager)):
+        if beside is not None:
+            named.append((("sources", kind, "token_env"), beside.token_env))
+            certificates.append((("sources", kind, "tls"), beside.tls))
+    for key, variable in named:
         if variable and (reason := _why_unusable(env.get(variable, ""))):
-            source.refuse((*chosen.place, key), f"the environment variable {variable} {reason}")
-    for key in ("ca_file", "client_cert", "client_key"):
-        file: Path | None = getattr(target.tls, key)
-        if file and not file.is_file():
-            source.refuse((*chosen.place, "tls", key), f"there is no file {file}; check the path")
+            source.refuse((*chosen.place, *key), f"the environment variable {variable} {reason}")
+    for place, tls in certificates:
+        for name in ("ca_file", "client_cert", "client_key"):
+            file: Path | None = getattr(tls, name)
+            if file and not file.is_file():
+                source.refuse((*chosen.place, *place, name), f"there is no file {file}; check the path")
 
 
 def _why_unusable(token: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from rollout.loading import addresses, asking, calls, entries, fields, measures
+from rollout.loading import addresses, asking, calls, entries, fields, measures, queries
 
 Text = Annotated[str | None, BeforeValidator(fields.text)]
 Prose = Annotated[str | None, BeforeValidator(fields.prose)]
@@ -34,6 +34,7 @@ Channels = Annotated[list[Annotated[str, BeforeValidator(fields.channel)]] | Non
 Variables = Annotated[list[Annotated[str, BeforeValidator(fields.variable)]] | None, BeforeValidator(fields.items)]
 Clauses = Annotated[list[Annotated[str, BeforeValidator(fields.clause)]] | None, BeforeValidator(fields.items)]
 Command = Annotated[list[str] | None, BeforeValidator(calls.command)]
+Counter = Annotated[str | None, BeforeValidator(queries.counter)]
 
 
 class Form(BaseModel):
@@ -221,6 +222,51 @@ class TlsForm(Form):
         return self
 
 
+class PrometheusForm(WholeForm):
+    """Where users' requests, failures and latencies are read instead of from the gateway."""
+
+    example = "{url: http://127.0.0.1:9090, requests: 'llm_requests_total{…}', errors: 'llm_errors_total{…}'}"
+    needed = ("url", "requests", "errors")
+
+    url: Url = None
+    requests: Counter = None
+    errors: Counter = None
+    latency_seconds_bucket: Counter = None
+    up: Counter = None
+    token_env: Variable = None
+    tls: Annotated[TlsForm | None, BeforeValidator(fields.given)] = None
+
+
+class AlertmanagerForm(WholeForm):
+    """Where critical alerts are read instead of from the gateway."""
+
+    example = "{url: http://127.0.0.1:9093, match: ['severity=\"critical\"']}"
+    needed = ("url",)
+
+    url: Url = None
+    match: Annotated[list[Annotated[str, BeforeValidator(queries.matcher)]] | None, BeforeValidator(fields.items)] = (
+        None
+    )
+    heartbeat: Annotated[str | None, BeforeValidator(queries.matcher)] = None
+    token_env: Variable = None
+    tls: Annotated[TlsForm | None, BeforeValidator(fields.given)] = None
+
+    @model_validator(mode="after")
+    def _says_what_is_critical(self) -> Self:
+        if self.match == []:
+            raise ValueError("match is empty, so every alert would be critical; write what is, or leave match out")
+        return self
+
+
+class SourcesForm(Form):
+    """What the window reads elsewhere than at the gateway."""
+
+    example = "prometheus: {url: …, requests: …, errors: …}"
+
+    prometheus: Annotated[PrometheusForm | None, BeforeValidator(fields.given)] = None
+    alertmanager: Annotated[AlertmanagerForm | None, BeforeValidator(fields.given)] = None
+
+
 class TimeoutsForm(Form):
     """Outer deadlines of calls."""
 
@@ -362,6 +408,8 @@ class TargetForm(Form):
     safe: Annotated[Activation | None, BeforeValidator(fields.given)] = None
     env_file: Annotated[Path | None, BeforeValidator(fields.file_or_none)] = None
     log_file: Annotated[Path | None, BeforeValidator(fields.file_or_none)] = None
+    log_command: Command = None
+    sources: Annotated[SourcesForm | None, BeforeValidator(fields.given)] = None
     service: Annotated[ServiceForm | None, BeforeValidator(entries.by_key(ServiceForm.example))] = None
     activate_with: Annotated[
         dict[Annotated[str, BeforeValidator(fields.provider)], OtherActivation] | None,

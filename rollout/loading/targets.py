@@ -9,14 +9,32 @@ from typing import Any
 from rollout.loading import addresses
 from rollout.loading.border import fill, reads_as_name
 from rollout.loading.fields import near
-from rollout.loading.forms import ActivationForm, OtherActivation, OtherChat, ServiceForm, TargetForm, WindowForm
+from rollout.loading.forms import (
+    ActivationForm,
+    OtherActivation,
+    OtherChat,
+    ServiceForm,
+    SourcesForm,
+    TargetForm,
+    WindowForm,
+)
 from rollout.loading.monitoring import Layer
 from rollout.loading.policies import PRODUCTION, SANDBOX
 from rollout.loading.source import Place, Source
 from rollout.policy import Policy
 from rollout.request import EMBEDDED
 from rollout.scenario import ProviderChange
-from rollout.target import ChangeWindow, OtherCall, Service, Target, Timeouts, Tls
+from rollout.target import (
+    AlertmanagerSource,
+    ChangeWindow,
+    OtherCall,
+    PrometheusSource,
+    Service,
+    Sources,
+    Target,
+    Timeouts,
+    Tls,
+)
 from rollout.units import shown
 
 SERVICE = "say how: `service: {stop: [make, api-stop], start: [make, api-start]}`"
@@ -92,10 +110,12 @@ def _target(name: str, form: TargetForm) -> Target:
         parts["latency_bound_ms"] = form.latency_bound
     return Target(
         name=name,
+        log_command=tuple(form.log_command or ()),
         environment=SANDBOX if name == EMBEDDED else form.environment or PRODUCTION,
         env_file_stated="env_file" in given,
         activate_with={provider: _call(call) for provider, call in (form.activate_with or {}).items()},
         activation_rewrites=tuple(form.activation_rewrites or ()),
+        sources=_sources(form.sources or SourcesForm()),
         windows=tuple(_window(window) for window in form.windows or ()),
         **parts,
     )
@@ -106,6 +126,23 @@ def _service(form: ServiceForm) -> Service:
     if form.timeout:
         parts["timeout_s"] = form.timeout
     return Service(**parts)
+
+
+def _sources(form: SourcesForm) -> Sources:
+    kinds: dict[str, type[PrometheusSource | AlertmanagerSource]] = {
+        "prometheus": PrometheusSource,
+        "alertmanager": AlertmanagerSource,
+    }
+    found: dict[str, Any] = {}
+    for kind, source in form.given().items():
+        parts = source.given()
+        if source.tls:
+            parts["tls"] = Tls(**source.tls.given())
+        if isinstance(parts.get("match"), list):
+            parts["match"] = tuple(parts["match"])
+        # Of a form that was refused, what is missing is not in it; nobody will use what comes of it.
+        found[kind] = kinds[kind](**dict.fromkeys(source.needed, "") | parts)
+    return Sources(**found)
 
 
 def _call(form: OtherActivation | OtherChat) -> OtherCall:
@@ -126,6 +163,8 @@ def _refuse_contradictions(name: str, form: TargetForm, data: Any, source: Sourc
         source.refuse((name, "safe", "restart"), f"there is no `service:` to restart; {SERVICE}")
     if not embedded and isinstance(data, dict) and "url" not in data:
         source.refuse((name,), "says neither where it is nor that it is embedded; write `url: https://…`")
+    if form.log_file and form.log_command:
+        source.refuse((name, "log_command"), "stands beside a log_file; the log is read from one of the two")
     if name == EMBEDDED and (form.embedded is False or form.environment not in {None, SANDBOX}):
         source.refuse(
             (name,), f"this name is kept for the embedded gateway with environment {SANDBOX}; use another name"
