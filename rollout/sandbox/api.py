@@ -19,6 +19,7 @@ from rollout.sandbox.asked import Answer, mapping, optional_text, positive, prom
 from rollout.sandbox.connections import Connection
 from rollout.sandbox.elsewhere import Elsewhere, Endpoint, posted, where
 from rollout.sandbox.envfile import masked
+from rollout.sandbox.exposition import CONTENT_TYPE, exposition
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.metrics import percentile
 from rollout.sandbox.providers import PROVIDERS, Provider
@@ -76,6 +77,7 @@ class Api:
             get("/api/v1/governance/status", "governance", self._governance),
             get("/api/v1/admin/audit", "audit", self._audit),
             posted(self._gateway, "/api/v1/chat/completions", self._chat, unless="stream_chat"),
+            Route("/metrics", self._exposition, methods=["GET"]),
             *Elsewhere(self._gateway).routes(),
         ]
 
@@ -179,6 +181,9 @@ class Api:
     async def _metrics(self, request: Request) -> Answer:
         name = provider_in(request).name
         return {"status": "success", "provider": name, "metrics": self._gateway.metrics[name].as_answer(name)}
+
+    async def _exposition(self, _request: Request) -> Response:
+        return Response(exposition(self._gateway.metrics), media_type=CONTENT_TYPE)
 
     async def _provider_health(self, request: Request) -> Answer:
         provider = provider_in(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ SAMPLES = 1000
 
 RECENT_S = 60.0
 """Requests younger than this are *recent*: alerts judge them."""
+
+BOUNDS_MS = (10, 25, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2500, 5000, 10_000)
+"""Upper bounds of the latency histogram's buckets; a last one without a bound follows."""
 
 TIMEOUT = "timeout"
 """The code of a request that the provider never answered."""
@@ -45,6 +49,8 @@ class Metrics:
     total: int = 0
     total_usd: float = 0.0
     total_tokens: int = 0
+    total_latency_ms: float = 0.0
+    bucket_counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
     codes: Counter[str] = field(default_factory=Counter)
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     _recent: deque[Request] = field(default_factory=deque)
@@ -64,6 +70,8 @@ class Metrics:
         self.total += 1
         self.total_usd += request.usd
         self.total_tokens += request.tokens
+        self.total_latency_ms += request.latency_ms
+        self.bucket_counts[bisect_left(BOUNDS_MS, request.latency_ms)] += 1
         self.latencies_ms.append(request.latency_ms)
         if request.code:
             self.codes[request.code] += 1

@@ -164,6 +164,10 @@ class Run:
         """The rollout as the journal tells it now."""
         return fold(self.id, entries(self.reports, self.id))
 
+    def record_entries(self, kind: str) -> list[Entry]:
+        """Return the journal's entries of one kind."""
+        return [entry for entry in entries(self.reports, self.id) if entry.kind == kind]
+
     def _of(self, pattern: str) -> str:
         found = re.search(pattern, self.out, re.MULTILINE)
         assert found, f"no {pattern!r} in:\n{self.out}"

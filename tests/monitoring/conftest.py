@@ -1,0 +1,52 @@
+"""The servers, one of each for the session, where they are installed; in CI they must be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.monitoring.servers import AlertmanagerServer, Exporter, PrometheusServer, missing
+
+REQUIRED = "ROLLOUT_REQUIRE_PROMETHEUS"
+
+
+def insist(program: str) -> None:
+    """Skip where the program is not installed; fail where it must be."""
+    lacking = missing(program)
+    if lacking and os.environ.get(REQUIRED):
+        pytest.fail(f"{REQUIRED} is set, but {program}: {lacking}")
+    if lacking:
+        pytest.skip(f"{program}: {lacking}")
+
+
+@pytest.fixture(scope="session")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    insist("prometheus")
+    with PrometheusServer(tmp_path_factory.mktemp("prometheus")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AlertmanagerServer]:
+    insist("prometheus-alertmanager")
+    with AlertmanagerServer(tmp_path_factory.mktemp("alertmanager")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def exporter(prometheus: PrometheusServer) -> Iterator[Exporter]:
+    """An exporter that is scraped as long as the session lasts: Prometheus takes 5 s to notice a new target."""
+    one = Exporter()
+    prometheus.scrape(exporter=one.address)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def scraped(exporter: Exporter, prometheus: PrometheusServer) -> Exporter:
+    """The exporter, which serves nothing and is scraped."""
+    exporter.lines, exporter.fails = {}, False
+    prometheus.until('up{job="exporter"} == 1')
+    return exporter

@@ -1,0 +1,115 @@
+"""Whole rollouts whose users' numbers come through a real Prometheus that scrapes the embedded gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rollout.record import Kind
+from tests.monitoring.conftest import insist
+from tests.monitoring.servers import AlertmanagerServer, PrometheusServer
+from tests.support.runs import Lab, Run
+
+SOURCE = {
+    "requests": 'llm_requests_total{provider="{provider}"}',
+    "errors": 'llm_requests_total{provider="{provider}",status="error"}',
+    "latency_seconds_bucket": 'llm_latency_seconds_bucket{provider="{provider}"}',
+    "up": 'up{job="gateway"}',
+}
+
+
+@pytest.fixture
+def own_prometheus(tmp_path: Path) -> Iterator[PrometheusServer]:
+    """A server of the test's own, which it may stop."""
+    insist("prometheus")
+    with PrometheusServer(tmp_path / "prometheus") as server:
+        yield server
+
+
+@pytest.fixture
+def lab(tmp_path: Path, own_prometheus: PrometheusServer) -> Iterator[Lab]:
+    """A gateway with users, whose numbers Prometheus has; the suite's own requests are too few to decide."""
+    with Lab(tmp_path / "lab", users_per_s=30) as one:
+        own_prometheus.scrape(gateway=one.sandbox.url.removeprefix("http://"))
+        own_prometheus.until('sum(llm_requests_total{provider="ollama"}) > 60')
+        one.target["sources"] = {"prometheus": {"url": own_prometheus.url, **SOURCE}}
+        one.scenario["monitor"] |= {"window": "8s", "synthetic_every": "3s", "metrics_every": "300ms"}
+        yield one
+
+
+def decided(ended: Run) -> tuple[str, str]:
+    """Return clause and source of the verdict that ended the window."""
+    (verdict,) = [entry.body for entry in ended.record_entries(Kind.VERDICT) if entry.body["decided"]]
+    return verdict["clause"], verdict["source"]
+
+
+def verdicts(ended: Run) -> dict[str, dict[str, object]]:
+    """Return clause -> verdict."""
+    return {entry.body["clause"]: entry.body for entry in ended.record_entries(Kind.VERDICT)}
+
+
+def test_a_healthy_change_is_kept_on_prometheus_numbers(lab: Lab) -> None:
+    ended = lab.run()
+    assert (ended.code, ended.word) == (0, "KEPT"), ended.out
+    found = verdicts(ended)
+    assert (found["MON-2"]["source"], found["MON-3"]["source"]) == ("users", "users")
+    assert "interpolated linearly in the histogram's bucket" in str(found["MON-3"]["message"])
+    assert "of users' requests" in str(found["MON-3"]["message"])
+    sample = "".join(ended.result("PRE-2.5").attachments.values())
+    assert "buckets up to 10 s" in sample
+    assert "newest sample" in sample
+    baseline = "".join(ended.result("PRE-5.4").attachments.values())
+    assert "users_p95_ms" in baseline
+
+
+def test_users_errors_in_prometheus_take_the_change_back(lab: Lab) -> None:
+    lab.faults({"provider": "openai", "since": "activation", "after_s": 3, "error_share": 0.3, "calls": ["chat"]})
+    ended = lab.run()
+    assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
+    assert decided(ended) == ("MON-2", "users")
+
+
+def test_users_latency_in_prometheus_takes_the_change_back(lab: Lab) -> None:
+    lab.faults({"provider": "openai", "since": "activation", "after_s": 2, "latency_ms": 1500, "calls": ["chat"]})
+    ended = lab.run()
+    assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
+    assert decided(ended) == ("MON-3", "users")
+
+
+def test_a_prometheus_that_stops_in_the_window_is_no_data(lab: Lab, own_prometheus: PrometheusServer) -> None:
+    run = lab.begin()
+    run.until(Kind.SAMPLE, at_least=5)
+    own_prometheus.stop()
+    ended = run.end()
+    assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
+    assert decided(ended) == ("MON-6", "metrics")
+    assert "is Prometheus running?" in ended.why
+
+
+def test_a_prometheus_that_is_not_there_blocks_before_anything_is_applied(lab: Lab) -> None:
+    lab.target["sources"]["prometheus"]["url"] = "http://127.0.0.1:9"
+    ended = lab.run("-m", "precheck")
+    assert ended.code == 1, ended.out
+    assert "is Prometheus running?" in ended.failed["PRE-2.5"]
+    assert lab.writes() == []
+
+
+@pytest.mark.parametrize("fires", [True, False])
+def test_alertmanagers_critical_alerts_decide_and_the_gateways_do_not(
+    tmp_path: Path, alertmanager: AlertmanagerServer, fires: bool
+) -> None:
+    with Lab(tmp_path) as lab:
+        name = f"Errors{fires}"
+        lab.target["sources"] = {"alertmanager": {"url": alertmanager.url, "match": [f'alertname="{name}"']}}
+        lab.alert("GATEWAY_SAYS", "openai")
+        run = lab.begin()
+        run.until(Kind.SAMPLE, at_least=5)
+        if fires:
+            alertmanager.fire(name, provider="openai", severity="critical")
+        ended = run.end()
+        assert ended.code == (10 if fires else 0), ended.out
+        if fires:
+            assert decided(ended) == ("MON-4", "alerts")
+            assert f"critical alert {name}/openai fires" in ended.why
