@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.gateway.answers import Connection
+from rollout.histogram import Histogram
 from rollout.history import Counters, History
 from rollout.samples import Baseline, Context, Name, Sample, SyntheticReading
 from rollout.scenario import Limits, Monitor
@@ -615,3 +616,68 @@ def test_samples_and_verdicts_are_written_as_plain_json() -> None:
     seen = history()
     records = [seen.add(one).record() for one in samples] + [v.record() for v in judge(seen, context(), 60.0)]
     assert json.loads(json.dumps(records, allow_nan=False)) == records
+
+
+# Users' numbers from histograms
+
+
+def bucketed(*seen: tuple[float, tuple[int, int, int]], total: int = 0) -> list[Sample]:
+    """Metrics whose latencies come as cumulative buckets up to 0.1 s, up to 0.4 s and beyond: (at, counts)."""
+    found = []
+    for at_s, (fast, slow, everything) in seen:
+        latencies = Histogram.of({0.1: fast, 0.4: slow, math.inf: everything})
+        found.append(sample("metrics", at_s, replace(metrics(total or everything, p95_ms=50.0), histogram=latencies)))
+    return found
+
+
+def test_the_windows_p95_comes_from_what_its_buckets_gained() -> None:
+    # A million fast requests before the window say nothing about it.
+    seen = bucketed((0, (10**6, 10**6, 10**6)), (10, (10**6, 10**6 + 100, 10**6 + 100)))
+    found = verdict("MON-3", history(*seen))
+    assert (found.state, found.source, found.samples) == (State.BREACHED, "users", 100)
+    assert found.value == pytest.approx(385.0)
+    assert found.message == (
+        "P95 385 ms over the window's 10 s (100 of users' requests; interpolated linearly in the histogram's bucket "
+        "100-400 ms, as histogram_quantile does) is above 200 ms (2 x baseline 100 ms)"
+    )
+
+
+def test_an_interpolated_p95_at_the_limit_holds_and_above_it_breaches() -> None:
+    exactly = context(Monitor(limits=Limits(p95_ms=385.0)))
+    seen = history(*bucketed((0, (0, 0, 0)), (10, (0, 100, 100))))
+    assert verdict("MON-3", seen, exactly).state is State.HOLDING
+    below = context(Monitor(limits=Limits(p95_ms=384.99)))
+    assert verdict("MON-3", seen, below).state is State.BREACHED
+
+
+@pytest.mark.parametrize(
+    ("limit_ms", "state"), [(300.0, State.BREACHED), (400.0, State.BREACHED), (500.0, State.INCONCLUSIVE)]
+)
+def test_above_the_highest_bound_p95_breaches_what_lies_below_and_never_holds(limit_ms: float, state: State) -> None:
+    seen = history(*bucketed((0, (0, 0, 0)), (10, (0, 0, 100))), *own([100.0] * 30))
+    found = verdict("MON-3", seen, context(Monitor(limits=Limits(p95_ms=limit_ms))))
+    assert (found.state, found.source) == (state, "users")
+    assert "P95 more than 400 ms over" in found.message
+    assert ("let the gateway have a bucket above it" in found.message) == (state is State.INCONCLUSIVE)
+
+
+def test_a_short_span_that_holds_does_not_hide_a_window_that_is_unknown() -> None:
+    known = context(Monitor(limits=Limits(p95_ms=500.0)))
+    seen = bucketed((0, (0, 0, 0)), (10, (0, 0, 100)), (400, (0, 0, 100)), (700, (0, 100, 200)), (701, (0, 100, 200)))
+    assert verdict("MON-3", history(*seen), known).state is State.INCONCLUSIVE
+
+
+def test_the_short_span_of_a_histogram_breaches_while_the_window_is_fine() -> None:
+    seen = bucketed((0, (0, 0, 0)), (900, (10_000, 10_000, 10_000)), (1200, (10_000, 10_060, 10_060)))
+    found = verdict("MON-3", history(*seen))
+    assert (found.state, found.span, found.samples) == (State.BREACHED, "the last 5 min", 60)
+
+
+def test_a_histogram_of_too_few_requests_besides_the_suites_own_does_not_decide() -> None:
+    seen = [*bucketed((0, (0, 0, 0)), (30, (0, 40, 40))), *own([100.0] * 30)]
+    assert verdict("MON-3", history(*seen)).source == "synthetic"
+
+
+def test_buckets_are_in_the_samples_record() -> None:
+    (taken,) = bucketed((0, (1, 2, 3)))
+    assert json.loads(json.dumps(taken.record()))["buckets"] == {"0.1": 1, "0.4": 2, "+Inf": 3}

@@ -150,6 +150,13 @@ class AlertmanagerServer(Server):
         self.http.post("/api/v2/alerts", json=[alert]).raise_for_status()
         eventually(lambda: self.names() >= {alertname}, f"{alertname} is listed")
 
+    def resolve(self, alertname: str, **labels: str) -> None:
+        """Let it be over; return when it is no longer listed."""
+        alert = {"labels": {"alertname": alertname, **labels}, "endsAt": "2020-01-01T00:00:00Z",
+                 "startsAt": "2019-01-01T00:00:00Z"}  # fmt: skip
+        self.http.post("/api/v2/alerts", json=[alert]).raise_for_status()
+        eventually(lambda: alertname not in self.names(), f"{alertname} is over")
+
     def silence(self, alertname: str) -> None:
         """Silence an alert; return when it is."""
         body = {
