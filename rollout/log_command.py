@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from rollout.clock import Clock
+from rollout.clock import Clock, SystemClock
 from rollout.errors import RolloutError
 from rollout.logs import LONGEST_LINE, LogLine, parse
 
@@ -24,7 +24,8 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 # A command that ran for so long was well; its next end is a first one again.
 WELL_AFTER_S = 60.0
-ENDS_WITHIN_S = 2.0
+# A breach waits for this before it rolls back; what has not ended by then is killed.
+ENDS_WITHIN_S = 1.0
 # What a window cannot read fast enough is dropped, the oldest lines first, and that is a failed look.
 MOST_LINES = 100_000
 SHOWN_CHARACTERS = 300
@@ -118,15 +119,15 @@ class _Run:
     @property
     def alive(self) -> bool:
         """Tell whether it runs, or what it printed last is still being read."""
-        return self._child.poll() is None or any(thread.is_alive() for thread in self._threads)
+        return self._end() is None or any(thread.is_alive() for thread in self._threads)
 
     @property
     def how(self) -> str:
         """Say how it ended."""
-        code = self._child.poll()
-        if code is None:
+        end = self._end()
+        if end is None:
             return "its output was closed"
-        return f"exit code {code}" if code >= 0 else f"signal {-code}"
+        return f"exit code {end.si_status}" if end.si_code == os.CLD_EXITED else f"signal {end.si_status}"
 
     @property
     def last_words(self) -> str:
@@ -150,21 +151,24 @@ class _Run:
 
     def end(self) -> None:
         """End its process group; a second time does nothing."""
+        if self._child.returncode is not None:
+            return
         self._signal(signal.SIGTERM)
-        try:
-            self._child.wait(ENDS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.wait(ENDS_WITHIN_S)
+        clock = SystemClock()
+        until_s = clock.monotonic() + ENDS_WITHIN_S
         for thread in self._threads:
-            thread.join(ENDS_WITHIN_S)
+            # Its pipes are closed when all that wrote to them have ended.
+            thread.join(max(0.0, until_s - clock.monotonic()))
+        self._signal(signal.SIGKILL)
+        self._child.wait()
+
+    def _end(self) -> os.waitid_result | None:
+        """Look how it ended, None while it runs, and leave it unreaped: so its group's number stays its own."""
+        return os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
 
     def _signal(self, number: signal.Signals) -> None:
-        # Not reaped yet (poll is the only one that reaps), so the number cannot belong to somebody else.
-        if self._child.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._child.pid, number)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, number)
 
     def _keep(self, line: bytes) -> None:
         with self._lock:

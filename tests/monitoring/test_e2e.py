@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,3 +115,51 @@ def test_alertmanagers_critical_alerts_decide_and_the_gateways_do_not(
         if fires:
             assert decided(ended) == ("MON-4", "alerts")
             assert f"critical alert {name}/openai fires" in ended.why
+
+
+def logging(lab: Lab, *command: str) -> None:
+    """Follow the gateway's log through a command."""
+    lab.target["log_command"] = [*command, str(lab.folder / "gateway" / "logs" / "backend.log")]
+    lab.scenario["monitor"] |= {"error_pattern": "failed: ", "log_every": "200ms"}
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_an_error_in_a_log_that_a_command_prints_takes_the_change_back(tmp_path: Path, fails: bool) -> None:
+    with Lab(tmp_path) as lab:
+        logging(lab, "tail", "-n", "0", "-F")
+        lab.scenario["monitor"] |= {"window": "5s"}
+        run = lab.begin()
+        run.until(Kind.SAMPLE, at_least=5)
+        line = "ERROR    | gateway:complete - openai failed: " if fails else "INFO     | openai failed: "
+        with (tmp_path / "gateway" / "logs" / "backend.log").open("a") as log:
+            log.write(f"12:34:56 | {line}upstream error\n")
+        ended = run.end()
+        assert ended.code == (10 if fails else 0), ended.out
+        if fails:
+            assert decided(ended) == ("MON-5", "log")
+            assert "openai failed: upstream error" in ended.why
+
+
+def test_a_log_command_that_dies_in_the_window_is_no_data(tmp_path: Path) -> None:
+    with Lab(tmp_path) as lab:
+        pid, program = tmp_path / "pid", tmp_path / "follow"
+        program.write_text(f"#!/bin/sh\necho $$ > {pid}\nexec tail -n 0 -F $1\n")
+        program.chmod(0o755)
+        logging(lab, str(program))
+        lab.scenario["monitor"] |= {"window": "8s"}
+        run = lab.begin()
+        run.until(Kind.SAMPLE, at_least=5)
+        program.write_text("#!/bin/sh\necho connection lost >&2\nexit 255\n")
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+        ended = run.end()
+        assert ended.code == 10, ended.out
+        assert decided(ended) == ("MON-6", "log")
+        assert "has ended: " in ended.why
+
+
+def test_a_log_command_that_ends_at_once_is_no_monitoring(tmp_path: Path) -> None:
+    with Lab(tmp_path) as lab:
+        logging(lab, "cat")
+        ended = lab.run("-m", "precheck")
+        assert ended.code == 1, ended.out
+        assert "the log command `cat" in ended.failed["PRE-2.5"]
