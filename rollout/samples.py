@@ -102,9 +102,11 @@ class Baseline:
 
     Attributes:
         provider: whose numbers these are.
-        users_p95_ms: P95 of the gateway's own percentiles; None where it saw no traffic.
+        users_p95_ms: P95 of the gateway's own percentiles, or from Prometheus' histogram over as long as the window
+            will be; None where there was no traffic, or where it lies above the histogram's highest bound.
         users_samples: how many latencies that P95 was taken from.
-        users_error_rate: fraction 0-1 since the gateway was started; None where it saw no traffic. For people only.
+        users_error_rate: fraction 0-1 since the gateway was started, or over as long as the window will be in
+            Prometheus; None where there was no traffic. For people only.
         users_requests: how many requests that rate was taken from.
         synthetic_p95_ms: P95 of the suite's own requests, None if none succeeded.
         synthetic_samples: how many latencies that P95 was taken from.

@@ -35,7 +35,17 @@ from rollout.scenario import (
     ProviderChange,
     Scenario,
 )
-from rollout.target import ChangeWindow, OtherCall, Service, Target, Timeouts, Tls
+from rollout.target import (
+    AlertmanagerSource,
+    ChangeWindow,
+    OtherCall,
+    PrometheusSource,
+    Service,
+    Sources,
+    Target,
+    Timeouts,
+    Tls,
+)
 
 TESTS = Path(__file__).parent
 SHIPPED = TESTS.parent / "scenarios"
@@ -278,6 +288,47 @@ def test_every_part_of_a_scenario_is_read(scenario):
         sandbox={"seed": 3},
         file=request.scenario.file,
     )
+
+
+SOURCES = """
+gw:
+  url: https://gw.example.com
+  log_command: [ssh, gw, tail, -n, 0, -F, /var/log/gateway.log]
+  sources:
+    prometheus:
+      url: https://prometheus.example.com/prom/
+      requests: 'r{p="{provider}"}'
+      errors: 'e{m=~"{model}"}'
+      latency_seconds_bucket: b
+      up: 'up{job="gw"}'
+      token_env: PROMETHEUS_TOKEN
+    alertmanager: {url: "http://alerts:9093", match: "team='llm'", heartbeat: alertname="Watchdog"}
+"""
+
+
+def test_sources_beside_the_gateway_are_read(scenario):
+    file = scenario("target: gw\n" + CHANGE, targets=SOURCES)
+    found = request_for(scenario=file, env=TOKENS | {"PROMETHEUS_TOKEN": "x-y-z-x-y-z"}).target
+    assert found.log_command == ("ssh", "gw", "tail", "-n", "0", "-F", "/var/log/gateway.log")
+    assert found.sources == Sources(
+        prometheus=PrometheusSource(
+            url="https://prometheus.example.com/prom",
+            requests='r{p="{provider}"}',
+            errors='e{m=~"{model}"}',
+            latency_seconds_bucket="b",
+            up='up{job="gw"}',
+            token_env="PROMETHEUS_TOKEN",
+        ),
+        alertmanager=AlertmanagerSource("http://alerts:9093", ('team="llm"',), 'alertname="Watchdog"'),
+    )
+
+
+def test_a_sources_secrets_and_certificates_must_be_there(scenario):
+    tls = "      tls: {ca_file: /nowhere/ca.pem}\n    alertmanager"
+    file = scenario("target: gw\n" + CHANGE, targets=SOURCES.replace("    alertmanager", tls))
+    said = refusal(scenario=file)
+    assert "gw.sources.prometheus.token_env: the environment variable PROMETHEUS_TOKEN is not set" in said
+    assert "gw.sources.prometheus.tls.ca_file: there is no file /nowhere/ca.pem; check the path" in said
 
 
 def test_every_part_of_a_target_is_read(scenario, tmp_path):

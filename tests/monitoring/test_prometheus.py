@@ -11,11 +11,14 @@ import pytest
 
 from rollout.clock import SystemClock
 from rollout.endpoint import Endpoint, SourceError
+from rollout.gateway.answers import Metrics
 from rollout.prometheus import Prometheus
 from rollout.redaction import Redactor
-from rollout.scenario import ProviderChange
+from rollout.scenario import Limits, Monitor, ProviderChange
 from rollout.target import PrometheusSource, Tls
+from rollout.triggers import State, Verdict, judge
 from tests.monitoring.servers import Exporter, PrometheusServer
+from tests.support.windows import context, history, sample
 
 NEW, OLD = ProviderChange("openai", "gpt-4o"), ProviderChange("ollama", "llama3")
 OK, BAD = 'requests_total{provider="openai",status="ok"}', 'requests_total{provider="openai",status="error"}'
@@ -259,3 +262,48 @@ def test_a_server_that_is_gone_is_a_failed_look(case: Case) -> None:
 def test_a_query_that_the_server_refuses_says_why(case: Case) -> None:
     with pytest.raises(SourceError, match=r"Prometheus at .*: has no such path \(404\); is sources.prometheus.url"):
         case.client(url=f"{case.server.url}/elsewhere").metrics(NEW)
+
+
+# What the triggers make of it
+
+
+def judged(clause: str, *readings: Metrics | str, limit_ms: float = 385.0) -> Verdict:
+    """Return the verdict on these looks, ten seconds apart; a text is why a look failed."""
+    looks = [
+        sample("metrics", 10.0 * tick, *((None, look) if isinstance(look, str) else (look,)))
+        for tick, look in enumerate(readings)
+    ]
+    known = context(Monitor(limits=Limits(p95_ms=limit_ms), min_requests=100))
+    return {each.clause: each for each in judge(history(*looks), known, 60.0)}[clause]
+
+
+@pytest.mark.parametrize(("failures", "state"), [(5, State.HOLDING), (6, State.BREACHED)])
+def test_exactly_the_limit_of_errors_holds_and_one_more_breaches(case: Case, failures: int, state: State) -> None:
+    case.serve({OK: 10_000, BAD: 0})
+    client = case.client(latency_seconds_bucket=None)
+    first = client.metrics(NEW)
+    case.serve({OK: 10_100 - failures, BAD: failures})
+    found = judged("MON-2", first, client.metrics(NEW))
+    assert (found.state, found.samples, found.source) == (state, 100, "users")
+
+
+@pytest.mark.parametrize(("limit_ms", "state"), [(480.0, State.HOLDING), (479.0, State.BREACHED)])
+def test_a_p95_at_the_limit_holds_and_above_it_breaches(case: Case, limit_ms: float, state: State) -> None:
+    case.serve({OK: 100, BAD: 0, **case.buckets(_0_1=100, _0_5=100, inf=100)})
+    client = case.client()
+    first = client.metrics(NEW)
+    case.serve({OK: 200, BAD: 0, **case.buckets(_0_1=100, _0_5=200, inf=200)})
+    found = judged("MON-3", first, client.metrics(NEW), limit_ms=limit_ms)
+    assert (found.state, found.samples, found.source) == (state, 100, "users")
+
+
+def test_looks_that_fail_are_no_data_in_every_clause_that_reads_them(case: Case) -> None:
+    said = []
+    client = case.client(url="http://127.0.0.1:9")
+    for _ in range(3):
+        with pytest.raises(SourceError) as failed:
+            client.metrics(NEW)
+        said.append(str(failed.value))
+    states = [judged(clause, *said).state for clause in ("MON-2", "MON-3", "MON-6")]
+    assert states == [State.NO_DATA, State.NO_DATA, State.BREACHED]
+    assert "is Prometheus running?" in judged("MON-6", *said).message

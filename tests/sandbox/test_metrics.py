@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
+from rollout.sandbox.exposition import CONTENT_TYPE, exposition
 from rollout.sandbox.metrics import Metrics, Request, percentile
 
-from .conftest import sample
+from .conftest import ask, sample
 
 
 def counted(*requests: Request) -> Metrics:
@@ -50,3 +52,30 @@ def test_requests_older_than_a_minute_are_not_recent():
 def test_a_timeout_is_counted_as_one():
     answer = counted(Request(at=0.0, latency_ms=60_000.0, code="timeout")).as_answer("vllm")
     assert (answer["errors"]["timeouts"], answer["error_rate"]) == (1, 100.0)
+
+
+def test_the_exposition_has_cumulative_buckets_and_both_results_from_the_start():
+    counted_ones = counted(
+        Request(at=0.0, latency_ms=10.0), Request(at=0.0, latency_ms=11.0), Request(0.0, 60_000.0, code="timeout")
+    )
+    lines = exposition({"openai": counted_ones, "ollama": Metrics()}).splitlines()
+    for line in (
+        'llm_requests_total{provider="openai",status="success"} 2',
+        'llm_requests_total{provider="openai",status="error"} 1',
+        'llm_requests_total{provider="ollama",status="error"} 0',
+        # A bound is in its own bucket.
+        'llm_latency_seconds_bucket{provider="openai",le="0.01"} 1',
+        'llm_latency_seconds_bucket{provider="openai",le="0.025"} 2',
+        'llm_latency_seconds_bucket{provider="openai",le="10"} 2',
+        'llm_latency_seconds_bucket{provider="openai",le="+Inf"} 3',
+        'llm_latency_seconds_sum{provider="openai"} 60.021000',
+        'llm_latency_seconds_count{provider="openai"} 3',
+    ):
+        assert line in lines
+
+
+def test_a_prometheus_may_scrape_it(api: httpx.Client):
+    ask(api)
+    answer = api.get("/metrics")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, CONTENT_TYPE)
+    assert 'llm_requests_total{provider="ollama",status="success"}' in answer.text
