@@ -663,7 +663,8 @@ def test_above_the_highest_bound_p95_breaches_what_lies_below_and_never_holds(li
 
 def test_a_short_span_that_holds_does_not_hide_a_window_that_is_unknown() -> None:
     known = context(Monitor(limits=Limits(p95_ms=500.0)))
-    seen = bucketed((0, (0, 0, 0)), (10, (0, 0, 100)), (400, (0, 0, 100)), (700, (0, 100, 200)), (701, (0, 100, 200)))
+    # The short span's is 400 ms exactly, and so is the bound that the window's is above.
+    seen = bucketed((0, (0, 0, 0)), (10, (0, 0, 100)), (400, (0, 0, 100)), (700, (0, 95, 200)), (701, (0, 95, 200)))
     assert verdict("MON-3", history(*seen), known).state is State.INCONCLUSIVE
 
 

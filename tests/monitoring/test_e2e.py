@@ -33,7 +33,7 @@ def own_prometheus(tmp_path: Path) -> Iterator[PrometheusServer]:
 @pytest.fixture
 def lab(tmp_path: Path, own_prometheus: PrometheusServer) -> Iterator[Lab]:
     """A gateway with users, whose numbers Prometheus has; the suite's own requests are too few to decide."""
-    with Lab(tmp_path / "lab", users_per_s=30) as one:
+    with Lab(tmp_path / "lab", users_per_s=30, alert_error_share=1) as one:
         own_prometheus.scrape(gateway=one.sandbox.url.removeprefix("http://"))
         own_prometheus.until('sum(llm_requests_total{provider="ollama"}) > 60')
         one.target["sources"] = {"prometheus": {"url": own_prometheus.url, **SOURCE}}
@@ -88,6 +88,17 @@ def test_a_prometheus_that_stops_in_the_window_is_no_data(lab: Lab, own_promethe
     assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
     assert decided(ended) == ("MON-6", "metrics")
     assert "is Prometheus running?" in ended.why
+
+
+def test_what_users_met_between_two_calls_counts(lab: Lab, own_prometheus: PrometheusServer) -> None:
+    first = lab.run("--for=2s")
+    assert (first.code, first.word) == (12, "IN PROGRESS"), first.out
+    lab.faults({"provider": "openai", "error_share": 0.6, "calls": ["chat"]})
+    own_prometheus.until('llm_requests_total{provider="openai",status="error"} > 100')
+    lab.faults()
+    ended = lab.run("-m", "monitor")
+    assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
+    assert decided(ended) == ("MON-2", "users")
 
 
 def test_a_prometheus_that_is_not_there_blocks_before_anything_is_applied(lab: Lab) -> None:

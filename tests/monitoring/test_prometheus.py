@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -63,14 +64,14 @@ class Case:
         bounds = {name: "+Inf" if name == "inf" else name.lstrip("_").replace("_", ".") for name in counts}
         return {LE.format(bounds[name]): count for name, count in counts.items()}
 
-    def client(self, *, since_s: float = 0.0, **changes: Any) -> Prometheus:
+    def client(self, *, since_s: float = 0.0, memory: Any = None, **changes: Any) -> Prometheus:
         """Return a client."""
         source = replace(self.source, **changes)
         endpoint = Endpoint(
             "Prometheus", "sources.prometheus", source.url, tls=Tls(), token=None, token_env=None,
             deadline_s=5.0, redact=Redactor().text,
         )  # fmt: skip
-        self.opened.append(Prometheus(source, endpoint, SystemClock(), since_s=since_s))
+        self.opened.append(Prometheus(source, endpoint, SystemClock(), since_s=since_s, memory=memory))
         return self.opened[-1]
 
 
@@ -262,6 +263,24 @@ def test_a_server_that_is_gone_is_a_failed_look(case: Case) -> None:
 def test_a_query_that_the_server_refuses_says_why(case: Case) -> None:
     with pytest.raises(SourceError, match=r"Prometheus at .*: has no such path \(404\); is sources.prometheus.url"):
         case.client(url=f"{case.server.url}/elsewhere").metrics(NEW)
+
+
+def test_a_later_call_goes_on_where_an_earlier_one_stopped(case: Case) -> None:
+    case.serve({OK: 1000, BAD: 10, **case.buckets(_0_1=1010, _0_5=1010, inf=1010)})
+    first = case.client()
+    first.metrics(NEW)
+    case.serve({OK: 1010, BAD: 11, **case.buckets(_0_1=1021, _0_5=1021, inf=1021)})
+    first.metrics(NEW)
+    memory = json.loads(json.dumps(first.memory()))
+    # Nobody watches; a series is born meanwhile, and another one vanishes for good.
+    born = 'requests_total{provider="openai",status="ok",replica="b"}'
+    case.serve({OK: 1020, born: 5, **case.buckets(_0_1=1021, _0_5=1036, inf=1036)})
+    second = case.client(memory=memory)
+    assert second.memory() == memory
+    found = second.metrics(NEW)
+    assert (found.total_requests, found.failed_requests) == (11 + 10 + 5, 1)
+    assert found.histogram is not None
+    assert found.histogram.record() == {"0.1": 11, "0.5": 26, "+Inf": 26}
 
 
 # What the triggers make of it
