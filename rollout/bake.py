@@ -110,7 +110,7 @@ def bake(
     known = context(rollout, record)
     memory = record.pauses[-1]["memory"] if record.pauses else NOTHING_KNOWN
     with _sources(rollout, known, memory) as sources:
-        return _bake(rollout, view, record, known, sources, for_s)
+        return _bake(rollout, view, record, known, sources, for_s, page)
 
 
 @contextmanager
@@ -151,7 +151,13 @@ def _sources(rollout: Rollout, known: Context, memory: Mapping[str, Any]) -> Ite
 
 
 def _bake(
-    rollout: Rollout, view: View, record: Record, known: Context, sources: Sequence[Source], for_s: float | None
+    rollout: Rollout,
+    view: View,
+    record: Record,
+    known: Context,
+    sources: Sequence[Source],
+    for_s: float | None,
+    page: Callable[[str], None],
 ) -> Watched:
     course = _course(rollout, record, [source.name for source in sources])
     dark = {name for name, looks in course.history.looks.items() if looks.failed_in_a_row}

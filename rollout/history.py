@@ -293,9 +293,11 @@ class History:
             case Connection() as connection:
                 self.status.add(sample, connection)
             case Metrics() as metrics:
-                self.counters.add(sample.at_s, metrics)
+                # What was scraped before the look says nothing about the requests since then.
+                at_s = max(0.0, sample.at_s - metrics.age_s)
+                self.counters.add(at_s, metrics)
                 if metrics.histogram is not None:
-                    self.histograms.add(sample.at_s, metrics.histogram)
+                    self.histograms.add(at_s, metrics.histogram)
             case SyntheticReading() as request:
                 self.requests.add(sample, request)
             case str(reason):

@@ -184,6 +184,7 @@ class Prometheus:
             latency=_latency(latencies),
             errors_by_code={},
             histogram=latencies,
+            age_s=round(max(0.0, look.age_s), 3),
         )
 
     def sample(self, of: ProviderChange, previous: ProviderChange) -> Mapping[str, Any]:

@@ -180,6 +180,7 @@ def _told(source: str, reading: Reading | None) -> dict[str, Any]:
             told = {"total": reading.total_requests, "failed": reading.failed_requests}
             told |= {"p95_ms": latency.p95_ms, "samples": latency.samples}
             told |= {"buckets": None if reading.histogram is None else reading.histogram.record()}
+            told |= {"age_s": reading.age_s or None}
         case SyntheticReading():
             told = asdict(reading)
         case ConnectionTest():
@@ -270,7 +271,7 @@ def _metrics(body: Mapping[str, Any]) -> Metrics:
     latency = Latency(p50_ms=None, p95_ms=body.get("p95_ms"), p99_ms=None, samples=body["samples"])
     histogram = Histogram.from_record(body["buckets"]) if "buckets" in body else None
     rate = failed / total if total else 0.0
-    return Metrics(total, total - failed, failed, rate, latency, {}, histogram=histogram)
+    return Metrics(total, total - failed, failed, rate, latency, {}, histogram=histogram, age_s=body.get("age_s", 0.0))
 
 
 def _alerts(body: Mapping[str, Any]) -> tuple[Alert, ...]:

@@ -519,6 +519,33 @@ def test_counters_that_do_not_count_our_own_requests_are_stale() -> None:
     assert state("MON-6", still(6)) is State.BREACHED
 
 
+def scraped(every_s: int, until_s: int = 400) -> list[Sample]:
+    """Looks every 10 s at counters that are scraped every so often; each scrape finds two requests more."""
+    return [
+        sample("metrics", at_s, replace(metrics(2 * (at_s // every_s)), age_s=float(at_s % every_s)))
+        for at_s in range(0, until_s, 10)
+    ]
+
+
+def test_counters_that_are_scraped_more_rarely_than_requests_are_sent_are_not_stale() -> None:
+    others = [one for one in healthy() if one.source not in ("metrics", "synthetic")]
+    asked = [sample("synthetic", 5 * n, answered()) for n in range(80)]
+    assert state("MON-6", history(*others, *asked, *scraped(60))) is State.HOLDING
+    # The same numbers, said to be of the moment of the look.
+    claimed = [replace(one, reading=replace(one.reading, age_s=0.0)) for one in scraped(60)]
+    assert state("MON-6", history(*others, *asked, *claimed)) is State.BREACHED
+
+
+def test_a_reading_of_a_source_beside_the_gateway_survives_the_journal() -> None:
+    (taken,) = bucketed((7, (1, 2, 3)))
+    taken = replace(taken, reading=replace(taken.reading, age_s=4.5))
+    again = Sample.from_record(json.loads(json.dumps(taken.record())))
+    assert (again.reading.histogram, again.reading.age_s) == (taken.reading.histogram, 4.5)
+    span = history(again).counters.latest()
+    assert span is not None
+    assert span.to_s == 2.5
+
+
 def test_counters_that_never_moved_are_not_stale_but_no_data() -> None:
     """A gateway that counts nothing has no number to be old: the suite's own requests decide, if there are enough."""
     assert state("MON-6", still(9, (0,))) is State.HOLDING

@@ -105,7 +105,8 @@ class Metrics:
     """``GET …/metrics``: cumulative counters since the gateway was started (deviation 2).
 
     The same is read from Prometheus, where a target names it as the source: counted since the first look then, with the
-    latencies' `histogram`, which the gateway itself does not tell.
+    latencies' `histogram`, which the gateway itself does not tell, and of the last scrape, `age_s` seconds before the
+    look.
     """
 
     total_requests: int
@@ -117,6 +118,7 @@ class Metrics:
     total_usd: float = 0.0
     total_tokens: int = 0
     histogram: Histogram | None = None
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -319,7 +319,8 @@ def test_a_p95_at_the_limit_holds_and_above_it_breaches(case: Case, limit_ms: fl
 def test_looks_that_fail_are_no_data_in_every_clause_that_reads_them(case: Case) -> None:
     said = []
     client = case.client(url="http://127.0.0.1:9")
-    for _ in range(3):
+    # Three are forgiven once, and as many again end it.
+    for _ in range(6):
         with pytest.raises(SourceError) as failed:
             client.metrics(NEW)
         said.append(str(failed.value))
