@@ -296,14 +296,14 @@ def judged(clause: str, *readings: Metrics | str, limit_ms: float = 385.0) -> Ve
     return {each.clause: each for each in judge(history(*looks), known, 60.0)}[clause]
 
 
-@pytest.mark.parametrize(("failures", "state"), [(5, State.HOLDING), (6, State.BREACHED)])
+@pytest.mark.parametrize(("failures", "state"), [(50, State.HOLDING), (51, State.BREACHED)])
 def test_exactly_the_limit_of_errors_holds_and_one_more_breaches(case: Case, failures: int, state: State) -> None:
     case.serve({OK: 10_000, BAD: 0})
     client = case.client(latency_seconds_bucket=None)
     first = client.metrics(NEW)
-    case.serve({OK: 10_100 - failures, BAD: failures})
+    case.serve({OK: 11_000 - failures, BAD: failures})
     found = judged("MON-2", first, client.metrics(NEW))
-    assert (found.state, found.samples, found.source) == (state, 100, "users")
+    assert (found.state, found.samples, found.source) == (state, 1000, "users")
 
 
 @pytest.mark.parametrize(("limit_ms", "state"), [(480.0, State.HOLDING), (479.0, State.BREACHED)])
