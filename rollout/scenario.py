@@ -173,7 +173,7 @@ class Monitor:
         min_requests: fewer requests than this in the window are no data; half as many failures are a breach, if the
             rate is above the limit (MON-2).
         min_samples: fewer latencies than this, on either side of the comparison, are no data (MON-3); a fifth as many
-            failures of the suite's own requests are a breach, if the rate is above the limit (MON-2).
+            failures of the suite's own requests, three at least, are a breach, if the rate is above the limit (MON-2).
         dark_in_a_row: so many failed looks of one source in a row are MON-6.
         dark_share: a larger share of failed looks of one source in total is MON-6.
         on_no_data: source -> ``extend`` (page, give it as long again and the window that much longer, once) or
@@ -219,7 +219,7 @@ class Monitor:
     @property
     def breach_own_failures(self) -> int:
         """How many failed requests of the suite's own a breach takes; they are few, and an outage must not wait."""
-        return max(1, self.min_samples // 5)
+        return max(3, self.min_samples // 5)
 
     @property
     def in_turn(self) -> tuple[Probe, ...]:
