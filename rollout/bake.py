@@ -14,6 +14,7 @@ from rollout.clock import stamp
 from rollout.errors import NotCleared
 from rollout.gateway.answers import ConnectionTest, Latency, Metrics
 from rollout.history import History
+from rollout.hold import Holding
 from rollout.log_command import CommandFollower, LogCommandError
 from rollout.monitor import Course, Watched, watch
 from rollout.observed import observing
@@ -107,14 +108,16 @@ def bake(
         JournalError: a sample cannot be recorded.
     """
     record = rollout.record()
-    known = context(rollout, record)
+    known, holding = context(rollout, record), Holding(rollout)
     memory = record.pauses[-1]["memory"] if record.pauses else NOTHING_KNOWN
-    with _sources(rollout, known, memory) as sources:
-        return _bake(rollout, view, record, known, sources, for_s, page)
+    with _sources(rollout, known, holding, memory) as sources:
+        return _bake(rollout, view, record, known, sources, holding, for_s=for_s, page=page)
 
 
 @contextmanager
-def _sources(rollout: Rollout, known: Context, memory: Mapping[str, Any]) -> Iterator[tuple[Source, ...]]:
+def _sources(
+    rollout: Rollout, known: Context, holding: Holding, memory: Mapping[str, Any]
+) -> Iterator[tuple[Source, ...]]:
     """Open what the window reads, and close it when the call ends."""
     target, clock, redactor = rollout.target, rollout.clock, rollout.redactor
     with ExitStack() as stack:
@@ -137,7 +140,7 @@ def _sources(rollout: Rollout, known: Context, memory: Mapping[str, Any]) -> Ite
                 observed,
                 known,
                 target,
-                operator=lambda: abort_asked(rollout),
+                operator=holding.abort_asked,
                 clock=clock,
                 memory=memory,
                 log=log,
@@ -156,6 +159,8 @@ def _bake(
     record: Record,
     known: Context,
     sources: Sequence[Source],
+    holding: Holding,
+    *,
     for_s: float | None,
     page: Callable[[str], None],
 ) -> Watched:
@@ -166,6 +171,7 @@ def _bake(
     redacted = lru_cache(maxsize=16)(partial(_redacted, rollout=rollout))
 
     def show(verdicts: tuple[Verdict, ...], watched_s: float) -> None:
+        view.held(holding.words())
         view.verdicts(tuple(map(redacted, verdicts)), watched_s)
 
     watched = watch(
@@ -179,6 +185,7 @@ def _bake(
         on_dark=page,
         course=course,
         for_s=for_s,
+        holds=holding.holds,
     )
     watched = replace(
         watched,
@@ -263,12 +270,6 @@ def _pause(rollout: Rollout, watched: Watched, sources: Iterable[Source], keeper
         quiet=quiet,
         memory={source.name: source.memory() for source in sources if source.memory is not None},
     )
-
-
-def abort_asked(rollout: Rollout) -> str | None:
-    """Return why an operator asked for an abort, from anywhere the journal is reachable; None if nobody did."""
-    asked = rollout.journal.entries(rollout.id, Kind.ABORT)
-    return f"{asked[0].body['by']}: {asked[0].body['reason']}" if asked else None
 
 
 def _redacted(verdict: Verdict, rollout: Rollout) -> Verdict:

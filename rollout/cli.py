@@ -80,6 +80,16 @@ def _parser() -> argparse.ArgumentParser:
     abort = _add(commands, "abort", _abort, "ask a rollout that is being watched to roll back (MON-5)")
     _add_id(abort)
     abort.add_argument("--reason", default="no reason given", help="what was seen")
+    hold = _add(
+        commands, "hold", _hold, "hold the automatic rollback of a rollout that is being watched, or release it"
+    )
+    _add_id(hold)
+    how = hold.add_mutually_exclusive_group(required=True)
+    how.add_argument(
+        "--for", dest="duration", metavar="DURATION", help="how long from now: 15m; the policy has a limit"
+    )
+    how.add_argument("--release", action="store_true", help="end the hold: a breach that stands rolls back at once")
+    hold.add_argument("--reason", default="", help="why, for the record; a hold needs one")
     return parser
 
 
@@ -156,9 +166,18 @@ def _facts(record: Record, case: Case | None) -> dict[str, object]:
         "since": record.opened_at,
         "closed": record.closed_at or None,
         "held": case.why if case else None,
+        "hold": _held(record),
         "why": (record.closed or {}).get("why"),
         "next": None if case is None else f"rollout {'recover' if case.stranded else f'abort {record.id}'}",
     }
+
+
+def _held(record: Record) -> str | None:
+    from rollout.clock import SystemClock  # noqa: PLC0415 - with the journal
+    from rollout.hold import of_record  # noqa: PLC0415
+
+    hold = of_record(record, SystemClock().now())
+    return None if hold is None else f"the rollback is {hold}"
 
 
 def _chosen(journal: Journal, wanted: str | None) -> Record:
@@ -290,4 +309,26 @@ def _abort(args: argparse.Namespace) -> int:
             raise RolloutError(f"rollout {record.id} is closed ({record.decision}); `rollout rollback` takes it back")
         journal.append(record.id, Kind.ABORT, {"by": getpass.getuser(), "reason": args.reason})
     print(f"asked {record.id} to roll back; whoever watches it does so within seconds")
+    return 0
+
+
+def _hold(args: argparse.Namespace) -> int:
+    from rollout import hold  # noqa: PLC0415 - with the journal
+    from rollout.units import duration  # noqa: PLC0415
+
+    by = getpass.getuser()
+    with _journal(args) as journal:
+        record = _chosen(journal, args.id)
+        if args.release:
+            hold.release(journal, record, by=by, reason=args.reason or "no reason given")
+            print(f"released {record.id}: a breach that stands rolls back within seconds")
+            return 0
+        try:
+            for_s = duration(args.duration)
+        except ValueError as error:
+            raise RolloutError(f"--for: {error}") from None
+        held = hold.place(journal, record, by=by, reason=args.reason, for_s=for_s)
+    print(f"{record.id} is {held}")
+    print("until then, or until its window ends, a breach is shown and does not roll back; an abort still does:")
+    print(f"  rollout abort {record.id}            rollout hold {record.id} --release")
     return 0

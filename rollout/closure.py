@@ -15,6 +15,7 @@ from rollout.clauses import CLAUSES, PHASES, Clause
 from rollout.clock import stamp
 from rollout.documents import errors_seen, log_operation, write_change_record, write_post_mortem
 from rollout.errors import ExitCode, JournalError, RolloutError
+from rollout.hold import told
 from rollout.notify import announce
 from rollout.record import Decision, Kind, Record
 from rollout.rollback import RolledBack, roll_back, table
@@ -233,7 +234,8 @@ def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
     if moved:
         return take_back(rollout, f"VER-4, once more before the change is kept: {moved}", {}, env)
     undo = f"to undo: rollout rollback {rollout.id}"
-    closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], "every clause of the plan passed", {}, undo)
+    why = "; ".join(filter(None, ("every clause of the plan passed", told(rollout.known()))))
+    closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, undo)
     try:
         rollout.write(Kind.CLOSED, **closure.facts())
     except JournalError as error:

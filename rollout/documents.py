@@ -43,6 +43,7 @@ def write_change_record(rollout: Rollout, record: Record, closure: Mapping[str, 
         "digest": rollout.digest,
         **closure,
         "clauses": {id_: [outcome.outcome, outcome.message] for id_, outcome in record.clauses.items()},
+        "holds": record.holds,
         "writes": [[write.at, write.step, write.direction, write.to, write.result] for write in record.writes],
     }
     facts = rollout.redactor.value(facts)
@@ -81,6 +82,7 @@ def write_post_mortem(rollout: Rollout, why: str, steps: Sequence[Mapping[str, A
             "## Errors seen",
             *([f"- {error}" for error in errors_seen(rollout)] or ["- none"]),
             "",
+            *_held(rollout),
             "## Writes to the gateway",
             *rows,
             "",
@@ -96,6 +98,20 @@ def write_post_mortem(rollout: Rollout, why: str, steps: Sequence[Mapping[str, A
     rollout.folder.mkdir(parents=True, exist_ok=True)
     path.write_text(rollout.redactor.text(text), encoding="utf-8")
     return path
+
+
+def hold_words(hold: Mapping[str, Any]) -> str:
+    """Return one entry of `Record.holds` in words."""
+    if hold["kind"] == Kind.HELD:
+        return f"{hold['at']} {hold['clause']} breached and not rolled back, {hold['hold']}: {hold['message']}"
+    if hold["until"] is None:
+        return f"{hold['at']} released by {hold['by']}: {hold['reason']}"
+    return f"{hold['at']} held by {hold['by']} until {hold['until']}: {hold['reason']}"
+
+
+def _held(rollout: Rollout) -> list[str]:
+    holds = rollout.record().holds
+    return ["## The rollback was held", *(f"- {hold_words(hold)}" for hold in holds), ""] if holds else []
 
 
 def _writes(rollout: Rollout) -> list[tuple[str, str, str, str, str | None]]:
@@ -115,6 +131,7 @@ def _markdown(facts: Mapping[str, Any]) -> str:
         ("Ticket", facts["ticket"] or "none"),
         ("Opened", facts["opened"]),
         ("Closed", facts["closed"] or "still open"),
+        *(("Rollback held", hold_words(hold)) for hold in facts["holds"]),
         ("Content", f"SHA-256 {facts['digest']}"),
     )
     lines = [f"# Change record: {facts['rollout']}", "", "| | |", "|---|---|"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,6 +23,7 @@ from rollout.triggers import AS_LONG_AGAIN, NONE, State, Verdict, extended, judg
 
 Start = Callable[[Callable[[], None]], None]
 OnSample = Callable[[Sample], None]
+Holds = Callable[[Verdict], bool]
 OnVerdicts = Callable[[tuple[Verdict, ...], float], None]
 OnDark = Callable[[str], None]
 
@@ -81,6 +82,11 @@ def start_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="rollout-look", daemon=True).start()
 
 
+def never(_: Verdict) -> bool:
+    """Hold no breach."""
+    return False
+
+
 def watch(
     sources: Sequence[Source],
     context: Context,
@@ -94,6 +100,7 @@ def watch(
     course: Course | None = None,
     for_s: float | None = None,
     start: Start = start_thread,
+    holds: Holds = never,
 ) -> Watched:
     """Watch for `window_s` seconds, or until the first breach, or until `stop` is set.
 
@@ -112,6 +119,8 @@ def watch(
         course: where the window stands; None begins one.
         for_s: watch for so long and leave the rest to a later call; None watches to the window's end.
         start: runs a look; tests run it in place.
+        holds: tells whether a person holds this breach, so that it does not end the window now; asked again after
+            each sample while the breach stands. At the window's end, or this call's, every standing breach counts.
 
     Returns:
         what came of it; at the window's end only `State.HOLDING` is a pass.
@@ -128,6 +137,7 @@ def watch(
         course=course or Course(clock.now(), History(source.name for source in sources)),
         for_s=for_s,
         start=start,
+        holds=holds,
     )
     return window.run()
 
@@ -188,9 +198,11 @@ class _Window:
         course: Course,
         for_s: float | None,
         start: Start,
+        holds: Holds,
     ) -> None:
         self.context, self.clock, self.stop = context, clock, stop
         self.on_sample, self.on_verdicts, self.on_dark, self.start = on_sample, on_verdicts, on_dark, start
+        self.holds = holds
         self.began_at, self.history = course.began_at, course.history
         # A wall clock that was set back between two calls must not take us to before the window.
         from_s = max(0.0, (clock.now() - course.began_at).total_seconds())
@@ -208,6 +220,9 @@ class _Window:
     def run(self) -> Watched:
         while not self.stop:
             now_s = self.now_s()
+            if now_s >= self.end_s and (held := next(self.breaches(), None)) is not None:
+                # A hold outlasts neither the window nor the call: nobody would watch what is broken.
+                return self.ended(held)
             self.launch(now_s)
             wait_s = self.next_turn(now_s) - now_s
             if wait_s <= 0 and now_s >= self.end_s and self.inbox.empty():
@@ -272,7 +287,7 @@ class _Window:
             self.inbox.put(_Look(lane, now_s, None, f"the look could not be started: {error}", now_s))
 
     def take(self, look: _Look) -> Verdict | None:
-        """Add a look's sample, judge, and return the first breach."""
+        """Add a look's sample, judge, and return the first breach that nobody holds."""
         lane = look.lane
         if not look.hangs:
             lane.started_s, lane.delivered = None, True
@@ -291,7 +306,11 @@ class _Window:
         self.on_verdicts(self.verdicts, now_s)
         if sample.error is not None:
             self.extend()
-        return next((verdict for verdict in self.verdicts if verdict.state is State.BREACHED), None)
+        return next((breach for breach in self.breaches() if not self.holds(breach)), None)
+
+    def breaches(self) -> Iterator[Verdict]:
+        """Yield the breaches that stand."""
+        return (verdict for verdict in self.verdicts if verdict.state is State.BREACHED)
 
     def ended(self, breach: Verdict | None) -> Watched:
         watched_s = self.now_s()

@@ -22,6 +22,7 @@ class Policy:
         precheck_max_age_s: a clearance older than this does not open `apply` (PRE-3.3).
         outside_window: ``warn`` or ``block`` (PRE-4.1).
         confirm_within_s: a phase that ended in order leaves the next one this long.
+        hold_at_most_s: a person may hold the automatic rollback so long at a time (`rollout hold`).
     """
 
     name: str
@@ -34,3 +35,4 @@ class Policy:
     precheck_max_age_s: float = 3600.0
     outside_window: str = "block"
     confirm_within_s: float = 3600.0
+    hold_at_most_s: float = 1800.0

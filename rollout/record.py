@@ -30,6 +30,8 @@ class Kind(StrEnum):
     HANDOVER = "handover"
     NOTIFIED = "notified"
     ABORT = "abort"
+    HOLD = "hold"
+    HELD = "held"
     ROLLBACK = "rollback"
     STEP = "step"
     CLOSED = "closed"
@@ -132,6 +134,8 @@ class Record:
         abort: the first abort that was asked for.
         window: when the monitoring window began, and the number of its entry; None before it did.
         pauses: how each call that has watched a part of that window left it; empty once the window is judged.
+        holds: who held or released the automatic rollback (``hold``), and which breach that kept from ending the
+            window (``held``), in order, each with `kind` and `at`.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
         closed: the body of the closing entry, None while open.
@@ -155,6 +159,7 @@ class Record:
     abort: Mapping[str, Any] | None = None
     window: Mapping[str, Any] | None = None
     pauses: tuple[Mapping[str, Any], ...] = ()
+    holds: list[Mapping[str, Any]] = field(default_factory=list)
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     closed: Mapping[str, Any] | None = None
@@ -215,8 +220,8 @@ def extend(record: Record, entry: Entry) -> None:
             record.opened, record.opened_at = body, entry.at
         case Kind.CLAUSE | Kind.PHASE:
             _judge(record, entry)
-        case Kind.NOTIFIED:
-            record.notified.append(body)
+        case Kind.NOTIFIED | Kind.HOLD | Kind.HELD:
+            _append(record, entry)
         case Kind.ABORT:
             record.abort = record.abort or body
         case Kind.WINDOW | Kind.PAUSE | Kind.VERDICT:
@@ -225,6 +230,13 @@ def extend(record: Record, entry: Entry) -> None:
             record.steps[body["clause"]] = {**body, "at": entry.at}
         case Kind.CLOSED:
             record.closed, record.closed_at = body, entry.at
+
+
+def _append(record: Record, entry: Entry) -> None:
+    if entry.kind == Kind.NOTIFIED:
+        record.notified.append(entry.body)
+    else:
+        record.holds.append({**entry.body, "kind": str(entry.kind), "at": entry.at})
 
 
 def _replace(record: Record, entry: Entry) -> None:

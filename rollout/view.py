@@ -65,6 +65,9 @@ class View(Protocol):
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Show the verdicts as they stand `now_s` seconds into the window."""
 
+    def held(self, words: str | None) -> None:
+        """Show who holds the automatic rollback, ``held by alice until …``; None: nobody does (any more)."""
+
     def close(self) -> None:
         """Leave the last state standing, and show no more."""
 
@@ -94,6 +97,7 @@ class Page:
         self.now_s = 0.0
         self.verdicts: tuple[Verdict, ...] = ()
         self.way_back: Sample | None = None
+        self.hold: str | None = None
         self._trends: dict[str, deque[float]] = {}
         self._shown_at: dict[str, str] = {}
 
@@ -119,7 +123,7 @@ class Page:
         head = self.heading
         ticket = f"  ticket {head.ticket}" if head.ticket else ""
         top = [(f"{head.rollout} on {head.target}", "bold"), (f"{head.previous} → {head.change}{ticket}", "bold")]
-        below = [(self.time_line(), "")]
+        below = [(self.time_line(), ""), *self._hold_lines(width)]
         below += [(self.trigger_line(verdict, width), _STYLES[verdict.state]) for verdict in self.verdicts]
         troubles = [v for v in self.verdicts if v.state is State.BREACHED]
         for verdict in troubles:
@@ -130,6 +134,17 @@ class Page:
         room = max(0, rows - len(top) - len(below) - 1)
         lines = [*top, *((phase, "") for phase in head.phases[-room:] if room), *below]
         return [(_cut(line, width), style) for line, style in lines[: rows - 1]]
+
+    def hold_line(self) -> str:
+        """Return who holds the rollback, and which breaches that keeps from it; empty if nobody does."""
+        if self.hold is None:
+            return ""
+        breached = ", ".join(verdict.clause for verdict in self.verdicts if verdict.state is State.BREACHED)
+        return f"{breached} BREACHED AND NOT ROLLED BACK: {self.hold}" if breached else f"THE ROLLBACK IS {self.hold}"
+
+    def _hold_lines(self, width: int) -> list[tuple[str, str]]:
+        told = textwrap.wrap(_harmless(self.hold_line()), max(width, 1))
+        return [(line, "bold reverse red") for line in told[:BREACH_LINES]]
 
     def time_line(self) -> str:
         """Return how long it has been watched and how long it still will be."""
@@ -197,6 +212,7 @@ class Log:
         self._stream, self._page, self._clock = stream, Page(heading), clock
         self._careful = _Careful()
         self._states: dict[str, State] = {}
+        self._hold = ""
         self._next_s = LINE_EVERY_S
         ticket = f", ticket {heading.ticket}" if heading.ticket else ""
         span = show_span(heading.window_s)
@@ -215,6 +231,9 @@ class Log:
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Say what changed, and once a minute how everything stands."""
         self._page.update(verdicts, now_s)
+        if (line := self._page.hold_line()) != self._hold:
+            self._hold = line
+            self._say(line or "the rollback is not held any more: a breach rolls back at once")
         for verdict in verdicts:
             before = self._states.get(verdict.clause)
             # Until it holds for the first time a trigger gathers data; only a breach is news then.
@@ -229,6 +248,10 @@ class Log:
             self._next_s = (now_s // LINE_EVERY_S + 1) * LINE_EVERY_S
             self._say(self._summary())
 
+    def held(self, words: str | None) -> None:
+        """Keep who holds the rollback for the next line."""
+        self._page.hold = words
+
     def close(self) -> None:
         """Say how everything stands, a last time."""
         if self._page.verdicts:
@@ -237,6 +260,7 @@ class Log:
     def _summary(self) -> str:
         parts = [self._page.time_line(), *(_brief(verdict) for verdict in self._page.verdicts)]
         alive = self._page.way_back is not None and _alive(self._page.way_back)
+        parts = [*filter(None, [self._page.hold_line()]), *parts]
         return " · ".join([*parts, f"way back {'alive' if alive else 'not known to be alive'}"])
 
     def _say(self, text: str) -> None:
@@ -268,6 +292,10 @@ class Terminal:
         breached = any(verdict.state is State.BREACHED for verdict in verdicts)
         if breached or self._clock.monotonic() - self._drawn >= REFRESH_S:
             self._careful.attempt(self._draw)
+
+    def held(self, words: str | None) -> None:
+        """Keep who holds the rollback for the next drawing."""
+        self._page.hold = words
 
     def close(self) -> None:
         """Draw the page a last time and leave it there."""

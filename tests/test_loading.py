@@ -406,10 +406,10 @@ def test_every_part_of_a_policy_is_read(scenario):
         targets="gw: {url: https://gw, environment: lab}",
         policy="lab: {window_at_least: 1m, not_demanded: [pre-2.1], ticket_pattern: 'A-\\d+', outside_window: warn,\n"
         "  limits_for_good: accept, ticket_url: 'https://t/{ticket}',\n"
-        "  approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h}",
+        "  approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h, hold_at_most: 4m}",
     )
     expected = Policy(
-        "lab", 60.0, frozenset({"PRE-2.1"}), r"A-\d+", "https://t/{ticket}", 2, "accept", 7200, "warn", 10800
+        "lab", 60.0, frozenset({"PRE-2.1"}), r"A-\d+", "https://t/{ticket}", 2, "accept", 7200, "warn", 10800, 240
     )
     assert request_for(scenario=file).policy == expected
 

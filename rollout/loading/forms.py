@@ -445,6 +445,7 @@ class PolicyForm(Form):
     limits_for_good: Annotated[str | None, BeforeValidator(fields.choice("refuse", "accept"))] = None
     precheck_max_age: Seconds = None
     outside_window: Annotated[str | None, BeforeValidator(fields.choice("warn", "block"))] = None
+    hold_at_most: Seconds = None
     confirm_within: Seconds = None
 
 

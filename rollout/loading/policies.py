@@ -29,6 +29,7 @@ BUILT_IN = {
 _FIELDS = {
     "window_at_least": "window_at_least_s",
     "precheck_max_age": "precheck_max_age_s",
+    "hold_at_most": "hold_at_most_s",
     "confirm_within": "confirm_within_s",
 }
 
@@ -58,6 +59,12 @@ def _refuse_loose_production(policy: Policy, source: Source) -> None:
         source.refuse(
             (PRODUCTION, "approvals_at_least"),
             f"{policy.approvals_at_least} is less than the procedure's {least.approvals_at_least} (PRE-2.2); raise it",
+        )
+    if policy.hold_at_most_s > least.hold_at_most_s:
+        source.refuse(
+            (PRODUCTION, "hold_at_most"),
+            f"{show_duration(policy.hold_at_most_s)} would leave a breach alone for longer than "
+            f"{show_duration(least.hold_at_most_s)}; lower it, or give the target another environment",
         )
     if policy.limits_for_good != least.limits_for_good:
         source.refuse(

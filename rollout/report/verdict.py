@@ -16,6 +16,7 @@ from html import escape
 from typing import Any
 
 from rollout.clauses import CLAUSES, PHASES
+from rollout.documents import hold_words
 from rollout.record import Decision, Kind
 from rollout.report.rows import Row, identify, millis, new_row
 from rollout.report.story import Story
@@ -101,6 +102,7 @@ def summary(story: Story, standing: Verdict, not_run: Sequence[str], picture: by
         "Why": standing.why,
         "When": "; ".join(_moments(story)),
         "Who": f"author {scenario.author}, approved by {approved}, ticket {scenario.ticket or 'none'}",
+        "Rollback held": "; ".join(map(hold_words, story.record.holds)),
         "Not run": _listed(not_run) or "nothing: every clause that was planned has an outcome",
         "Not owed": _listed(sorted(story.left_out)) or "nothing: every clause was planned",
         "Baseline": _baseline(story),
@@ -188,6 +190,16 @@ def _abort(body: Body, _: Body) -> Told:
     return "failed", f"abort asked for by {body['by']}: {body['reason']}"
 
 
+def _hold(body: Body, _: Body) -> Told:
+    if body["until"] is None:
+        return "passed", f"the hold is released by {body['by']}: {body['reason']}"
+    return "broken", f"the rollback is held by {body['by']} until {body['until']}: {body['reason']}"
+
+
+def _held(body: Body, _: Body) -> Told:
+    return "broken", f"{body['clause']} breached and not rolled back, {body['hold']}: {body['message']}"
+
+
 def _rollback(body: Body, _: Body) -> Told:
     return "failed", f"rollback begins: {body['reason']}"
 
@@ -214,6 +226,8 @@ _EVENTS: Mapping[Kind, Callable[[Body, Body], Told]] = {
     Kind.INTENT: _write,
     Kind.VERDICT: _verdict,
     Kind.ABORT: _abort,
+    Kind.HOLD: _hold,
+    Kind.HELD: _held,
     Kind.ROLLBACK: _rollback,
     Kind.STEP: _step,
     Kind.NOTIFIED: _notified,

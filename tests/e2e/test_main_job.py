@@ -323,6 +323,35 @@ def test_an_abort_from_another_process_takes_the_change_back(lab: Lab):
     assert "odd answers" in ended.failed["MON-5"]
 
 
+def hold(lab: Lab, *args: str) -> str:
+    """Call ``rollout hold`` from another process."""
+    command = (sys.executable, "-m", "rollout", "hold", f"--reports={lab.reports}", *args)
+    said = Process(lab.reports, command=command).end()
+    assert said.code == 0, said.out
+    return said.out
+
+
+def test_a_held_breach_is_shown_and_rolls_back_once_it_is_released(lab: Lab):
+    before = lab.state()
+    lab.scenario["monitor"]["window"] = "30s"
+    process = lab.begin()
+    process.until(Kind.SAMPLE)
+    hold(lab, "--for", "5m", "--reason", "the vendor is looking")
+    lab.alert("DATA_LOSS", "openai")
+    process.until(Kind.HELD)
+    assert lab.state().active == "openai:gpt-4o"
+    hold(lab, "--release")
+    ended = process.end()
+    assert_taken_back(ended, lab, before)
+    assert "DATA_LOSS" in ended.failed["MON-4"]
+    assert re.search(r"MON-4 BREACHED AND NOT ROLLED BACK: held by", ended.out), ended.out
+    assert [entry["kind"] for entry in ended.record.holds] == ["hold", "held", "hold"]
+    for document in ("change-record.md", "post-mortem.md"):
+        text = (ended.folder / document).read_text(encoding="utf-8")
+        assert "the vendor is looking" in text
+        assert "MON-4 breached and not rolled back" in text
+
+
 # The plan comes from the clauses, not from what was collected
 
 VERIFY_3 = "checks/verify/test_audit.py::test_the_audit_log_shows_the_change"
