@@ -10,11 +10,14 @@ from typing import Any
 
 from rollout.backup import Backup, recorded
 from rollout.bake import IN_PROGRESS
+from rollout.canonical import plain
 from rollout.changes import changed_since, no_longer_in_effect
 from rollout.clauses import CLAUSES, PHASES, Clause
 from rollout.clock import stamp
-from rollout.documents import errors_seen, log_operation, write_change_record, write_post_mortem
+from rollout.diagnosis import diagnosed, look
+from rollout.documents import errors_seen, last_status, log_operation, write_change_record, write_post_mortem
 from rollout.errors import ExitCode, JournalError, RolloutError
+from rollout.history import BAD_STATUS
 from rollout.hold import told
 from rollout.notify import announce
 from rollout.record import Decision, Kind, Record
@@ -34,6 +37,10 @@ EXIT_CODES: Mapping[Decision | None, ExitCode] = {
     Decision.ROLLBACK_FAILED: ExitCode.ROLLBACK_FAILED,
 }
 """What a process answers once the change was taken back, or should have been."""
+
+
+_OUT_OF_REACH = frozenset({"MON-1", "VER-1", "APP-1.1"})
+"""Clauses whose failure says that the new provider is out of reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +160,7 @@ def _without_journal(rollout: Rollout, plan: Iterable[Clause], error: JournalErr
 def take_back(rollout: Rollout, why: str, missing: Mapping[str, str], env: Mapping[str, str]) -> Closure:
     """Roll back, close, and record; whatever fails on the way is in the closure."""
     result = roll_back(rollout, why)
+    _diagnose(rollout, why)
     steps = [*table(result.steps), *_documented(rollout, why, table(result.steps))]
     closure = Closure(
         result.decision,
@@ -165,6 +173,24 @@ def take_back(rollout: Rollout, why: str, missing: Mapping[str, str], env: Mappi
     )
     _record(rollout, closure, env)
     return closure
+
+
+def _diagnose(rollout: Rollout, why: str) -> None:
+    """Look why the new provider is out of reach, where it is: briefly, after the way back; nothing depends on it."""
+    try:
+        status = last_status(rollout)
+        bad = status is not None and status.status.casefold() in BAD_STATUS
+        if not bad and why.partition(":")[0] not in _OUT_OF_REACH:
+            return
+        provider = rollout.serving.provider
+        seen = look(rollout.gateway.uninterruptible(), provider, status if bad else None, rollout.clock)
+        found = diagnosed(provider, seen)
+        if found is not None:
+            rollout.note(Kind.DIAGNOSIS, **plain(found), text=found.text())
+    except JournalError:
+        return
+    except Exception as error:  # noqa: BLE001 - a diagnosis that fails must not stop the closure, whatever it is
+        rollout.note(Kind.DIAGNOSIS, text=f"there is no diagnosis: {error!r}")
 
 
 def _documented(rollout: Rollout, why: str, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rollout.clock import stamp
+from rollout.gateway.answers import Connection
 from rollout.record import Kind, Record
+from rollout.samples import Name
 from rollout.workspace import Rollout
 
 OPERATIONS_LOG = "operations.log"
@@ -65,6 +67,19 @@ def errors_seen(rollout: Rollout) -> list[str]:
     return list(found)[:ERRORS_KEPT]
 
 
+def last_status(rollout: Rollout) -> Connection | None:
+    """Return the new provider's status as it was seen last in the window; None if it never was.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    for entry in reversed(rollout.journal.entries(rollout.id, Kind.SAMPLE)):
+        body = entry.body
+        if body["source"] == Name.STATUS and "status" in body:
+            return Connection(body["status"], body.get("message"), body.get("reason_code"))
+    return None
+
+
 def write_post_mortem(rollout: Rollout, why: str, steps: Sequence[Mapping[str, Any]]) -> Path:
     """Draft ``post-mortem.md``: timeline, errors and open questions, for people to finish (RBK-5.3)."""
     rows = [
@@ -82,6 +97,7 @@ def write_post_mortem(rollout: Rollout, why: str, steps: Sequence[Mapping[str, A
             "## Errors seen",
             *([f"- {error}" for error in errors_seen(rollout)] or ["- none"]),
             "",
+            *_diagnosis(rollout),
             *_held(rollout),
             "## Writes to the gateway",
             *rows,
@@ -107,6 +123,11 @@ def hold_words(hold: Mapping[str, Any]) -> str:
     if hold["until"] is None:
         return f"{hold['at']} released by {hold['by']}: {hold['reason']}"
     return f"{hold['at']} held by {hold['by']} until {hold['until']}: {hold['reason']}"
+
+
+def _diagnosis(rollout: Rollout) -> list[str]:
+    found = rollout.known().diagnosis
+    return [] if found is None else ["## Diagnosis", *(f"- {line}" for line in found["text"].splitlines()), ""]
 
 
 def _held(rollout: Rollout) -> list[str]:

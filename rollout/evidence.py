@@ -82,6 +82,11 @@ class Show:
         if rows:
             allure.attach(self._redactor.text(_csv(rows)), name, allure.attachment_type.CSV)
 
+    def diagnosis(self, *texts: str) -> None:
+        """Attach why a provider is out of reach, one text for each; nothing where none is."""
+        if texts:
+            self.text("Diagnosis", "\n\n".join(texts))
+
     def exchanges(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Attach what was said to the gateway and what it answered."""
         if rows:

@@ -15,6 +15,7 @@ from rollout import gate, prechecks, verification
 from rollout import notify as notifying
 from rollout.backup import Backup, recorded, take
 from rollout.closure import Closure
+from rollout.diagnosis import Seen, diagnosed
 from rollout.errors import NotReached
 from rollout.evidence import Show
 from rollout.gateway.answers import Connection, ConnectionTest, Preflight, Providers
@@ -264,6 +265,15 @@ def connection_now(rollout: Rollout, undo: None) -> Outcome[Connection]:  # noqa
     return Outcome(lambda: rollout.gateway.status(rollout.serving.provider))
 
 
+@pytest.fixture
+def status_diagnosis(connection_now: Outcome[Connection], change: ProviderChange) -> tuple[str, ...]:
+    """What a bad status looks like; nothing is asked for it, for the way back must not wait."""
+    if connection_now.error is not None:
+        return ()
+    found = diagnosed(change.provider, Seen(connection_now.value))
+    return () if found is None else (found.text(),)
+
+
 @pytest.fixture(scope="session")
 def answer(rollout: Rollout) -> Outcome[verification.Answered]:
     """One real request."""
@@ -290,6 +300,13 @@ def window(progress: Progress, pytestconfig: pytest.Config, undo: None) -> Outco
     """The bake time; the first breach ends it and takes the change back before anything else happens."""
     with _uncaptured(pytestconfig):
         return Outcome(lambda: baking.Window(progress.bake(), _cut))
+
+
+@pytest.fixture
+def diagnosis(rollout: Rollout, window: Outcome[baking.Window]) -> tuple[str, ...]:  # noqa: ARG001 - it comes first
+    """Why the new provider was out of reach, as it was looked at after the way back; empty where it was not."""
+    found = rollout.known().diagnosis
+    return () if found is None else (str(found["text"]),)
 
 
 def _cut(why: str) -> None:

@@ -15,6 +15,7 @@ from rollout.calendar import closes_at, opens_at
 from rollout.canonical import plain
 from rollout.changes import limits
 from rollout.clock import SLICE_S, stamp
+from rollout.diagnosis import Diagnosis, Seen, diagnosed
 from rollout.errors import GatewayError, TryLater
 from rollout.gateway.client import Gateway
 from rollout.log_command import CommandFollower, LogCommandError
@@ -51,11 +52,12 @@ class WayBack:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Every provider's status, the new provider's tests here, and what is wrong (PRE-5.1)."""
+    """Every provider's status, the new provider's tests here, what is wrong, and what that looks like (PRE-5.1)."""
 
     rows: Sequence[Mapping[str, Any]]
     evidence: Mapping[str, Any]
     problems: Sequence[str]
+    diagnoses: Sequence[Diagnosis] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +237,10 @@ def health(rollout: Rollout) -> Health:
     if not ready.ready:
         failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
         problems.append(f"{new.provider}'s preflight is not ready here: {'; '.join(failed) or 'it does not say why'}")
-    return Health(rows, {"connection_test": plain(tested), "preflight": plain(ready)}, problems)
+    sick = [diagnosed(p.name, Seen(p.connection)) for p in providers.providers if p.name.casefold() == active]
+    sick += [diagnosed(new.provider, Seen(None, tested, ready))]
+    evidence = {"connection_test": plain(tested), "preflight": plain(ready)}
+    return Health(rows, evidence, problems, [found for found in sick if found is not None])
 
 
 def _is_fixed(rollout: Rollout, provider: str) -> bool:

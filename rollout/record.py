@@ -32,6 +32,7 @@ class Kind(StrEnum):
     ABORT = "abort"
     HOLD = "hold"
     HELD = "held"
+    DIAGNOSIS = "diagnosis"
     ROLLBACK = "rollback"
     STEP = "step"
     CLOSED = "closed"
@@ -136,6 +137,7 @@ class Record:
         pauses: how each call that has watched a part of that window left it; empty once the window is judged.
         holds: who held or released the automatic rollback (``hold``), and which breach that kept from ending the
             window (``held``), in order, each with `kind` and `at`.
+        diagnosis: why the new provider was out of reach, as far as the gateway says; None where it was not.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
         closed: the body of the closing entry, None while open.
@@ -160,6 +162,7 @@ class Record:
     window: Mapping[str, Any] | None = None
     pauses: tuple[Mapping[str, Any], ...] = ()
     holds: list[Mapping[str, Any]] = field(default_factory=list)
+    diagnosis: Mapping[str, Any] | None = None
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     closed: Mapping[str, Any] | None = None
@@ -202,7 +205,9 @@ def fold(rollout: str, entries: Iterable[Entry]) -> Record:
     return record
 
 
-_LATEST = frozenset({Kind.BACKUP, Kind.BASELINE, Kind.COUNTERS, Kind.ALERTS, Kind.AUDIT, Kind.ARMED, Kind.HANDOVER})
+_LATEST = frozenset(
+    {Kind.BACKUP, Kind.BASELINE, Kind.COUNTERS, Kind.ALERTS, Kind.AUDIT, Kind.ARMED, Kind.HANDOVER, Kind.DIAGNOSIS}
+)
 """Kinds of which the latest entry counts, as the record's attribute of the same name."""
 
 

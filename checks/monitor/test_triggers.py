@@ -9,13 +9,14 @@ from rollout.outcome import Outcome
 
 
 @clause("MON-1")
-def test_the_provider_stays_connected(window: Outcome[Window], show: Show) -> None:
+def test_the_provider_stays_connected(window: Outcome[Window], diagnosis: tuple[str, ...], show: Show) -> None:
     """The provider never becomes offline or degraded within the window.
 
     Fails when it is read so twice, a second apart, or when its status was never readable.
     """
     verdict = window.value.verdict("MON-1")
     show.json("Verdict", verdict)
+    show.diagnosis(*diagnosis)
     assert verdict.holds, verdict.message
 
 

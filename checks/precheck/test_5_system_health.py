@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rollout.backup import Backup, activates
+from rollout.diagnosis import Diagnosis
 from rollout.evidence import Show
 from rollout.gateway.answers import Providers
 from rollout.marks import clause
@@ -22,6 +23,7 @@ def test_the_system_is_healthy(health: Outcome[Health], show: Show) -> None:
     seen = health.value
     show.table("Providers", seen.rows)
     show.json("The new provider here", seen.evidence)
+    show.diagnosis(*map(Diagnosis.text, seen.diagnoses))
     assert not seen.problems, "; ".join(seen.problems)
 
 

@@ -10,11 +10,14 @@ from rollout.scenario import ProviderChange
 
 
 @clause("VER-1")
-def test_the_provider_is_connected(connection_now: Outcome[Connection], change: ProviderChange, show: Show) -> None:
+def test_the_provider_is_connected(
+    connection_now: Outcome[Connection], status_diagnosis: tuple[str, ...], change: ProviderChange, show: Show
+) -> None:
     """The provider's connection status is `connected`.
 
     Fails on every other word, `unknown` included.
     """
     connection = connection_now.value
     show.json("Status", connection)
+    show.diagnosis(*status_diagnosis)
     assert connection.status == "connected", f"{change.provider} is {connection.status}: {connection.message}"

@@ -102,6 +102,7 @@ def summary(story: Story, standing: Verdict, not_run: Sequence[str], picture: by
         "Why": standing.why,
         "When": "; ".join(_moments(story)),
         "Who": f"author {scenario.author}, approved by {approved}, ticket {scenario.ticket or 'none'}",
+        "Diagnosis": _diagnosis(story),
         "Rollback held": "; ".join(map(hold_words, story.record.holds)),
         "Not run": _listed(not_run) or "nothing: every clause that was planned has an outcome",
         "Not owed": _listed(sorted(story.left_out)) or "nothing: every clause was planned",
@@ -249,6 +250,11 @@ def _kept(story: Story, standing: Verdict) -> str:
     if record.in_flight:
         return f"not decided: {standing.word}, {story.change} may be in effect"
     return f"not decided: {standing.word}, nothing was written"
+
+
+def _diagnosis(story: Story) -> str:
+    found = story.record.diagnosis
+    return "" if found is None else "; ".join(found["text"].splitlines())
 
 
 def _back_to(story: Story) -> str:

@@ -266,6 +266,31 @@ def test_a_shipped_scenario_that_fails_is_taken_back_and_says_why(
     assert (ended.folder / "post-mortem.md").exists()
 
 
+@pytest.mark.parametrize(
+    ("phases", "path", "clause"),
+    [("precheck or apply or verify", "/openai/activate", "VER-1"), (None, "/admin/audit", "MON-1")],
+    ids=["verify", "window"],
+)
+def test_a_provider_that_goes_offline_is_diagnosed(lab: Lab, phases: str | None, path: str, clause: str):
+    before = lab.state()
+    lab.once(path, lambda: lab.faults({"provider": "openai", "status": "offline"}))
+    ended = lab.run(*(("-m", phases) if phases else ()))
+    assert_taken_back(ended, lab, before)
+    assert clause in ended.failed
+    looks_like = "openai looks like: service down or endpoint wrong or network (connection_failed)"
+    assert looks_like in ended.result(clause).attachments["Diagnosis"]
+    note = (ended.folder / "post-mortem.md").read_text(encoding="utf-8")
+    assert looks_like in note
+    assert "- seen: connection test fails, offline (connection_failed): Unable to connect to the OpenAI API" in note
+
+
+def test_a_provider_that_is_out_of_reach_is_diagnosed_before_anything_is_applied(lab: Lab):
+    lab.faults({"provider": "openai", "status": "offline"})
+    ended = lab.run("-m", "precheck")
+    assert "service down" in ended.result("PRE-5.1").attachments["Diagnosis"]
+    assert lab.writes() == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda each: each.name)
 def test_a_signal_within_the_window_takes_the_change_back(lab: Lab, number: signal.Signals):
     before = lab.state()
