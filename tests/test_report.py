@@ -228,6 +228,29 @@ def test_evidence_of_a_teardown_is_a_row_of_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "work" / "results" / "what.txt").read_text(encoding="utf-8") == "evidence"
 
 
+def test_a_rollout_that_stays_open_is_not_told_by_a_fixture(tmp_path: Path) -> None:
+    """The end of the run says it already, in words that are not pytest's."""
+    fixture = {"name": "closure", "status": "skipped", "start": 5, "stop": 9}
+    fixture["statusDetails"] = {"message": "Skipped: IN PROGRESS: 10 s are left"}
+    with kept(tmp_path) as told:
+        told.write("run-1", "a-container.json", {"children": [], "befores": [fixture], "afters": []})
+        rows = told.rows(tmp_path / "work")
+    assert [row["name"] for row in rows if "Set-up" in row["name"]] == []
+
+
+def test_what_a_slice_said_is_left_out_once_the_window_was_judged(tmp_path: Path) -> None:
+    """A day in slices of ten minutes has seven rows for its triggers, and not a thousand."""
+    with Told(tmp_path) as told:
+        for run in ("run-1", "run-2"):
+            told.begins(run, "monitor")
+            paused = run == "run-1"
+            why = "IN PROGRESS: 10 s left; so far: holding" if paused else ""
+            told.result(run, "MON-2", "skipped" if paused else "passed", why)
+            told.outcome(run, "MON-2", "skipped" if paused else "passed", why)
+        rows = of(told.rows(tmp_path / "work"), "MON-2")
+    assert [row["status"] for row in rows] == ["passed"]
+
+
 def test_results_that_a_run_wrote_elsewhere_are_found_there(tmp_path: Path) -> None:
     with Told(tmp_path) as told:
         told.begins("run-1", "precheck")

@@ -49,6 +49,9 @@ def fixtures(story: Story, folder: Path) -> list[Row]:
     for container in _documents(folder, "*-container.json"):
         for part, when in (("befores", "Set-up"), ("afters", "Teardown")):
             for fixture in container.get(part, ()):
+                if fixture["name"].split("::")[0] == "closure" and fixture.get("status") == "skipped":
+                    # That the rollout stays open for its next call is told by the end of the run.
+                    continue
                 row = new_row(story, None, fixture.get("status", "broken"), "")
                 row |= {key: fixture[key] for key in ("statusDetails", "steps", "attachments") if key in fixture}
                 row |= {"start": fixture["start"], "stop": fixture.get("stop", fixture["start"])}
