@@ -41,6 +41,7 @@ _OTHER = ("#DDDDDD", "||")
 _FEW_POINTS = 80
 _FEW_REQUESTS = 200
 _CLOSE = 0.075
+_MISSED = 3
 _LINE = 104
 _SHORTEST_LABEL = 0.06
 # Room for the markers of zero.
@@ -229,6 +230,7 @@ def _figure(bake: Bake) -> Figure:
     _draw_errors(errors, bake, scale)
     _draw_latencies(times, bake, scale)
     _draw_bands(bands, bake, scale)
+    _draw_gaps((errors, times, bands), bake, scale)
     bands.set_xlim(0, max(bake.watched_s, 1.0) / scale * 1.01)
     bands.set_xlabel(f"{unit} since {bake.samples[0]['at'][:19].replace('T', ' ')} UTC")
     note = f"the worse of the last {show_span(bake.monitor.short_span_s)} and the window so far"
@@ -384,6 +386,30 @@ def stretches(bake: Bake, source: str, state: Callable[[Mapping[str, Any]], str]
         else:
             found.append((begin, end, now))
     return found
+
+
+def gaps(bake: Bake) -> list[tuple[float, float]]:
+    """Return when nobody watched, between two calls, as (from, to) in seconds: no source was looked at."""
+    looked_at = sorted(float(sample["at_s"]) for sample in bake.samples)
+    longest = max(_MISSED * bake.monitor.metrics_every_s, 1.0)
+    return [(before, after) for before, after in pairwise(looked_at) if after - before > longest]
+
+
+def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
+    for begin, end in gaps(bake):
+        for axes in panels:
+            axes.axvspan(begin / scale, end / scale, facecolor="white", edgecolor="#999999", hatch="....", zorder=4)
+        place = panels[0].get_xaxis_transform()
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        words: dict[str, Any] = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": 8,
+            "rotation": 90,
+            "bbox": box,
+            "zorder": 5,
+        }
+        panels[0].text((begin + end) / 2 / scale, 0.5, "nobody watched", transform=place, clip_on=True, **words)
 
 
 def _draw_bands(axes: Axes, bake: Bake, scale: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rollout.picture import Bake, draw, error_rates, latencies, latency_limit, stretches
+from rollout.picture import Bake, draw, error_rates, gaps, latencies, latency_limit, stretches
 from rollout.samples import Baseline, Name
 from rollout.scenario import Limits, Monitor
 
@@ -211,3 +211,15 @@ def test_a_day_is_drawn_in_hours(tmp_path: Path) -> None:
     for each in day:
         each["at"] = at(0)
     assert any(text.startswith("hours since") for text in words(draw(bake(*day), tmp_path / "bake")[0]))
+
+
+def test_what_nobody_watched_is_seen_as_such(tmp_path: Path) -> None:
+    """Between two calls of a window that is watched in slices there is nothing to draw a line through."""
+    monitor = Monitor(metrics_every_s=10.0)
+    before = [metrics(second, 10 * second, 0) for second in range(0, 60, 10)]
+    after = [sample("metrics", 300.0 + second, total=9000, failed=0, samples=9) | {"at": at(59)} for second in (0, 10)]
+    watched = bake(*before, *after, monitor=monitor)
+    assert gaps(watched) == [(50.0, 300.0)]
+    assert gaps(bake(*before, monitor=monitor)) == []
+    svg, _ = draw(watched, tmp_path / "bake")
+    assert "nobody watched" in words(svg)

@@ -238,6 +238,14 @@ def test_a_rollout_that_stays_open_is_not_told_by_a_fixture(tmp_path: Path) -> N
     assert [row["name"] for row in rows if "Set-up" in row["name"]] == []
 
 
+def test_the_window_that_decided_is_the_one_that_is_shown(tmp_path: Path) -> None:
+    with kept(tmp_path) as told:
+        before = told.story.window
+        told.begins("run-2", "monitor")
+        told.window(2, breach=False)
+        assert told.story.window == before
+
+
 def test_what_a_slice_said_is_left_out_once_the_window_was_judged(tmp_path: Path) -> None:
     """A day in slices of ten minutes has seven rows for its triggers, and not a thousand."""
     with Told(tmp_path) as told:

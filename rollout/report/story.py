@@ -118,6 +118,9 @@ def _window(entries: Iterable[Entry]) -> Window:
     window = Window()
     for entry in entries:
         match entry.kind:
+            case Kind.CLOSED:
+                # A phase that is called again afterwards only looks, and decided nothing.
+                return window
             case Kind.WINDOW:
                 window = Window()
             case Kind.SAMPLE:
