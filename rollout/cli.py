@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rollout.journal import Journal
     from rollout.record import Record
     from rollout.recovery import Case
+    from rollout.request import Request
 
 Command = Callable[[argparse.Namespace], int]
 EMERGENCY = "go to the target's safe provider at once, without prechecks (EMG)"
@@ -66,10 +67,15 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("--reason", default="asked for on the command line", help="why, for the record")
     _add(commands, "recover", _recover, "take back what was left in flight by runs that are gone")
     plan = _add(commands, "plan", _plan, "show what apply would execute, and what the rollback would; nothing is done")
-    plan.add_argument("--scenario", metavar="FILE", type=Path, help="default: scenarios/quickstart.yaml")
-    plan.add_argument("--activate", metavar="PROVIDER:MODEL", help="a scenario from the command line")
-    plan.add_argument("--target", metavar="NAME", help="where; overrides the scenario's")
-    plan.add_argument("--gateway", metavar="URL", help="a base URL in place of the target's")
+    _add_scenario(plan)
+    drill = _add(commands, "drill", _drill, "inject each trigger's breach, and say whether it fires and how soon")
+    _add_scenario(drill)
+    drill.add_argument(
+        "--live",
+        action=argparse.BooleanOptionalAction,
+        help="for real too, on an embedded gateway of the drill's own (default: where the target is the embedded one)",
+    )
+    drill.add_argument("--json", action="store_true", help="one JSON document")
     doctor = _add(commands, "doctor", _doctor, "examine a gateway, reading only, and write a target file to start from")
     doctor.add_argument("--gateway", metavar="URL", required=True, help="the base URL")
     doctor.add_argument("--target", metavar="NAME", default="gateway", help="what to call it (default: gateway)")
@@ -125,6 +131,13 @@ def _add(
 
 def _add_id(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", nargs="?", help="the rollout's id (default: the only one in flight)")
+
+
+def _add_scenario(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scenario", metavar="FILE", type=Path, help="default: scenarios/quickstart.yaml")
+    parser.add_argument("--activate", metavar="PROVIDER:MODEL", help="a scenario from the command line")
+    parser.add_argument("--target", metavar="NAME", help="where; overrides the scenario's")
+    parser.add_argument("--gateway", metavar="URL", help="a base URL in place of the target's")
 
 
 def _journal(args: argparse.Namespace) -> Journal:
@@ -268,23 +281,49 @@ def _report(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace) -> int:
     from rollout import planning  # noqa: PLC0415 - heavy
     from rollout.clock import SystemClock  # noqa: PLC0415
-    from rollout.loading import load  # noqa: PLC0415
 
-    scenarios = Path("scenarios")
-    request = planning.with_service(
-        load(
-            scenario=args.scenario or (None if args.activate else scenarios / "quickstart.yaml"),
-            activate=args.activate,
-            ticket=None,
-            target=args.target,
-            gateway=args.gateway,
-            directory=scenarios,
-            env=os.environ,
-        )
-    )
+    request = planning.with_service(_asked(args))
     token = os.environ.get(request.target.token_env or "")
     print(planning.text(request, planning.planned(request, planning.look(request, token, SystemClock()))))
     return 0
+
+
+def _asked(args: argparse.Namespace) -> Request:
+    from rollout.loading import load  # noqa: PLC0415 - heavy
+
+    scenarios = Path("scenarios")
+    return load(
+        scenario=args.scenario or (None if args.activate else scenarios / "quickstart.yaml"),
+        activate=args.activate,
+        ticket=None,
+        target=args.target,
+        gateway=args.gateway,
+        directory=scenarios,
+        env=os.environ,
+    )
+
+
+def _drill(args: argparse.Namespace) -> int:
+    from rollout import drill  # noqa: PLC0415 - heavy
+
+    request = _asked(args)
+    judged = list(drill.judged(request))
+    live = None
+    if not args.json:
+        print(drill.text(judged, f"{request.scenario.name}, judged on a clock that takes no time:"), flush=True)
+    if request.target.url is None if args.live is None else args.live:
+        from rollout.drill_live import drilled  # noqa: PLC0415 - only here
+
+        live = list(drilled(request, Path.cwd()))
+        if not args.json:
+            print(drill.text(live, "for real, on an embedded gateway of the drill's own:"))
+    elif not args.json:
+        print("for real: not drilled; --live does so on an embedded gateway of the drill's own")
+    if args.json:
+        both = {"judged": judged, "live": live}
+        shown = {how: None if rows is None else list(map(drill.record, rows)) for how, rows in both.items()}
+        print(json.dumps({"scenario": request.scenario.name, **shown}, indent=2))
+    return ExitCode.CHECK_FAILED if any(row.is_finding for row in [*judged, *(live or ())]) else 0
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rollout.errors import RolloutError
 from rollout.loading.addresses import is_loopback
 from rollout.sandbox.files import KIND, RECORD
 from rollout.sandbox.process import Running, find, start
@@ -58,6 +59,23 @@ def described(target: Target) -> Target:
 def hold(running: Running, *, in_flight: bool) -> None:
     """Keep the gateway alive while a change is in flight, or let it end when idle again."""
     _ask(f"{running.url}/sandbox/in-flight", {"in_flight": in_flight})
+
+
+def control(url: str, part: str, body: object, *, method: str) -> None:
+    """Set something on an embedded gateway's control interface: ``faults``, ``alerts``, ``traffic``.
+
+    Raises:
+        RolloutError: it is not on loopback, has no such interface, or refuses.
+    """
+    address = f"{url}/sandbox/{part}"
+    if not is_loopback(url):
+        raise RolloutError(f"{address} is not on loopback, where an embedded gateway is")
+    request = urllib.request.Request(address, json.dumps(body).encode(), method=method)  # noqa: S310 - http, loopback
+    try:
+        with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S):
+            pass
+    except OSError as error:
+        raise RolloutError(f"{method} {address} was not accepted: {error}") from None
 
 
 def _last_port(folder: Path) -> int:

@@ -1,0 +1,231 @@
+"""``rollout drill --live``: each trigger's breach for real, on an embedded gateway of the drill's own.
+
+For each trigger a whole rollout runs as people run it, in a process of its own; the breach is set through the embedded
+gateway's control interface once the window has begun, and the journal tells what came of it. Windows and paces are
+short, the limits are the scenario's. The scenario's own target is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rollout.clock import Clock, SystemClock
+from rollout.drill import Drilled
+from rollout.embedded import control
+from rollout.errors import JournalError, RolloutError
+from rollout.journal import Entry, Journal
+from rollout.record import Decision, Kind, fold
+from rollout.request import Request
+from rollout.sandbox.process import find, stop
+
+LONGEST_S = 120.0
+POLL_S = 0.1
+NEW = {"activate": "openai", "model": "gpt-4o"}
+PACES: Mapping[str, Any] = {
+    "window": "60s",
+    "metrics_every": "500ms",
+    "alerts_every": "500ms",
+    "log_every": "500ms",
+    "synthetic_every": "500ms",
+    "way_back_every": "5s",
+    "confirm_after": "200ms",
+    "short_span": "10s",
+    "stable_polls": 2,
+    "min_requests": 20,
+    "min_samples": 10,
+    "alerts": "any",
+}
+
+Inject = Callable[["Running"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A rollout of the drill's that is being watched.
+
+    Attributes:
+        id: the rollout's id.
+        url: its gateway.
+        journal: its journal.
+        pid: its process.
+    """
+
+    id: str
+    url: str
+    journal: Journal
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A breach that is set on a real gateway.
+
+    Attributes:
+        clause: the trigger that must fire.
+        what: the breach, in words.
+        inject: sets it.
+    """
+
+    clause: str
+    what: str
+    inject: Inject
+
+
+def _fault(running: Running, **fault: Any) -> None:
+    control(running.url, "faults", [{"provider": "openai", **fault}], method="PUT")
+
+
+def _alert(running: Running) -> None:
+    control(running.url, "alerts", {"severity": "critical", "alert_type": "DRILL", "provider": "openai"}, method="POST")
+
+
+def _abort(running: Running) -> None:
+    running.journal.append(running.id, Kind.ABORT, {"by": "drill", "reason": "the drill asks for it"})
+
+
+def _signal(running: Running) -> None:
+    os.kill(running.pid, signal.SIGTERM)
+
+
+BREACHES: tuple[Breach, ...] = (
+    Breach("MON-1", "the provider goes offline", partial(_fault, status="offline", calls=["status"])),
+    Breach("MON-2", "every request fails", partial(_fault, error_share=1.0)),
+    Breach("MON-3", "every answer takes three seconds longer", partial(_fault, latency_ms=3000.0)),
+    Breach("MON-4", "a critical alert fires", _alert),
+    Breach("MON-5", "answers are empty", partial(_fault, answer="empty")),
+    Breach("MON-5", "an operator asks for an abort", _abort),
+    Breach("MON-6", "the metrics give no data", partial(_fault, error_share=1.0, calls=["metrics"])),
+    Breach("MON-7", "the run is asked to stop (SIGTERM)", _signal),
+)
+
+
+def drilled(request: Request, directory: Path, breaches: tuple[Breach, ...] = BREACHES) -> Iterator[Drilled]:
+    """Yield what comes of each breach, one rollout after the other.
+
+    Args:
+        request: whose limits are drilled.
+        directory: where ``pytest`` runs rollouts: the folder with ``checks``.
+        breaches: which ones.
+
+    Raises:
+        RolloutError: rollouts do not run from here.
+    """
+    if not (directory / "checks").is_dir():
+        raise RolloutError(f"{directory} has no folder `checks`; run the drill where pytest runs rollouts")
+    clock = SystemClock()
+    with tempfile.TemporaryDirectory(prefix="rollout-drill-") as folder:
+        for number, breach in enumerate(breaches):
+            yield _one(breach, _scenario(request), directory, Path(folder) / str(number), clock)
+
+
+def _scenario(request: Request) -> dict[str, Any]:
+    limits = request.scenario.monitor.limits
+    monitor = {**PACES, "error_rate": limits.error_rate, "latency_factor": limits.latency_factor}
+    if limits.p95_ms is not None:
+        monitor["p95"] = f"{limits.p95_ms:g}ms"
+    sandbox = {"users_per_s": 20, "alert_error_share": 1}
+    return {"target": "embedded", "change": NEW, "author": "drill", "monitor": monitor, "sandbox": sandbox}
+
+
+def _one(breach: Breach, scenario: Mapping[str, Any], directory: Path, folder: Path, clock: Clock) -> Drilled:
+    reports = folder / "reports"
+    reports.mkdir(parents=True)
+    file = folder / "drill.yaml"
+    file.write_text(yaml.safe_dump(dict(scenario)), encoding="utf-8")
+    (folder / "targets.yaml").write_text("embedded: {environment: sandbox}\n", encoding="utf-8")
+    # No ticket's address and no other rules than the embedded gateway's.
+    (folder / "policy.yaml").write_text("{}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", f"--scenario={file}", f"--reports={reports}", "-p", "no:cacheprovider"]
+    with (folder / "output.txt").open("wb") as output:
+        child = subprocess.Popen(  # noqa: S603 - an argument list of our own making
+            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        return _watched(breach, child, reports, clock)
+    except RolloutError as error:
+        return Drilled(breach.clause, breach.what, fired=False, why=str(error))
+    finally:
+        _end(child, reports)
+
+
+def _watched(breach: Breach, child: subprocess.Popen[bytes], reports: Path, clock: Clock) -> Drilled:
+    until = clock.monotonic() + LONGEST_S
+    with _journal(child, reports, clock, until) as journal:
+        sample = _first_sample(journal, child, clock, until)
+        opened = journal.entries(sample.rollout, Kind.OPENED)[0]
+        breach.inject(Running(sample.rollout, str(opened.body["url"]), journal, child.pid))
+        began = clock.now()
+        while child.poll() is None:
+            if clock.monotonic() > until:
+                raise RolloutError(f"the rollout did not end within {LONGEST_S:g} s")
+            clock.wait(POLL_S)
+        return _told(breach, journal.entries(sample.rollout), began)
+
+
+def _journal(child: subprocess.Popen[bytes], reports: Path, clock: Clock, until: float) -> Journal:
+    while True:
+        try:
+            return Journal.open(str(reports / "journal.sqlite"), clock=clock, create=False)
+        except JournalError:
+            _go_on(child, clock, until)
+
+
+def _first_sample(journal: Journal, child: subprocess.Popen[bytes], clock: Clock, until: float) -> Entry:
+    # The second one of the metrics: before it, nothing was counted in the window.
+    while True:
+        seen = [entry for entry in journal.entries(None, Kind.SAMPLE) if entry.body["source"] == "metrics"]
+        if len(seen) > 1:
+            return seen[1]
+        _go_on(child, clock, until)
+
+
+def _go_on(child: subprocess.Popen[bytes], clock: Clock, until: float) -> None:
+    if child.poll() is not None:
+        raise RolloutError(f"the rollout ended before its window began, with exit code {child.returncode}")
+    if clock.monotonic() > until:
+        raise RolloutError(f"the window did not begin within {LONGEST_S:g} s")
+    clock.wait(POLL_S)
+
+
+def _told(breach: Breach, entries: tuple[Entry, ...], began: datetime) -> Drilled:
+    record = fold(entries[0].rollout, entries)
+    found, decided = record.breach, next((e for e in entries if e.kind == Kind.VERDICT and e.body["decided"]), None)
+    if found is None or decided is None:
+        return Drilled(breach.clause, breach.what, fired=False, why=f"nothing fired; it ended {record.decision}")
+    fired_at = datetime.fromisoformat(decided.at)
+    proven = [datetime.fromisoformat(step["at"]) for clause, step in record.steps.items() if clause == "RBK-4.3"]
+    back_s = (proven[-1] - fired_at).total_seconds() if proven else None
+    is_back = record.decision is Decision.ROLLED_BACK and back_s is not None
+    why = str(found["message"]) if is_back else f"it fired, and the way back is not verified: {record.decision}"
+    return Drilled(
+        breach.clause,
+        breach.what,
+        fired=found["clause"] == breach.clause and is_back,
+        by=str(found["clause"]),
+        after_s=max(0.0, (fired_at - began).total_seconds()),
+        back_after_s=back_s,
+        why=why,
+    )
+
+
+def _end(child: subprocess.Popen[bytes], reports: Path) -> None:
+    """End what this drill started: the run, whose watchdog takes its change back, and its gateway."""
+    if child.poll() is None:
+        child.kill()
+        child.wait()
+    for folder in reports.glob("sandbox/*"):
+        running = find(folder)
+        if running is not None:
+            stop(running)
