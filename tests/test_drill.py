@@ -108,6 +108,11 @@ def test_a_trigger_that_fires_without_a_breach_is_a_finding(monkeypatch: pytest.
     assert findings(rows())[0] == ("none", "nothing goes wrong")
 
 
+def test_a_trigger_that_fires_in_anothers_place_is_no_success(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(drill, "_window", lambda *_: ("MON-2", 700.0, "too many"))
+    assert {row.clause for row in rows(error_pattern="x") if row.fired} == {"MON-2"}
+
+
 def test_the_drills_clock_stops_at_what_happens():
     clock, seen = drill._Clock(), []
     clock.at(5.0, lambda: seen.append(clock.monotonic()))
@@ -169,6 +174,11 @@ def test_a_breach_for_real_is_taken_back_and_timed():
     assert row.back_after_s is not None
     assert row.after_s < 10
     assert 0 < row.back_after_s < 30
+
+
+def test_for_real_too_a_trigger_that_fires_in_anothers_place_is_no_success():
+    (row,) = live(drill_live.Breach("MON-1", "an alert fires", drill_live._alert))
+    assert (row.fired, row.by) == (False, "MON-4")
 
 
 def test_a_breach_that_never_happens_is_a_finding(monkeypatch: pytest.MonkeyPatch):
