@@ -132,6 +132,7 @@ def judged(request: Request) -> Iterator[Drilled]:
     for breach in breaches(monitor, users_per_s):
         why = _left_out(breach, monitor)
         yield _inject(breach, change, monitor) if not why else Drilled(breach.clause, breach.what, None, why=why)
+    yield from _read_elsewhere(request.target)
 
 
 def breaches(monitor: Monitor, users_per_s: float = USERS_PER_S) -> Iterator[Injected]:
@@ -167,6 +168,15 @@ def text(rows: Sequence[Drilled], heading: str) -> str:
     left_out = sum(row.fired is None for row in rows)
     ends = f"{fired} as they should, {findings} findings, {left_out} left out"
     return "\n".join([heading, *(f"  {row}" for row in rows), f"  {ends}"])
+
+
+def _read_elsewhere(target: Target) -> Iterator[Drilled]:
+    """Yield what the drill does not look at: the servers that this target's numbers or alerts are read from."""
+    why = "the drill's provider answers as the gateway's own API does; PRE-2.5 looks whether this source answers"
+    if target.sources.prometheus is not None:
+        yield from (Drilled(clause, "read from Prometheus", None, why=why) for clause in ("MON-2", "MON-3"))
+    if target.sources.alertmanager is not None:
+        yield Drilled("MON-4", "read from Alertmanager", None, why=why)
 
 
 def _left_out(breach: Injected, monitor: Monitor) -> str:

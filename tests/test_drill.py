@@ -16,7 +16,7 @@ from rollout.errors import RolloutError
 from rollout.policy import Policy
 from rollout.request import Request
 from rollout.scenario import Expectation, Limits, Monitor, Probe, ProviderChange, Scenario
-from rollout.target import Target
+from rollout.target import AlertmanagerSource, PrometheusSource, Sources, Target
 from rollout.triggers import State, Verdict
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +83,19 @@ def test_what_probes_that_are_off_leave_out_is_named_and_is_none_that_fired():
     out = {row.what: row.why for row in rows(probes=()) if row.fired is None}
     assert {"every request fails, no users", "another model answers"} <= set(out)
     assert all("probes are off" in out[what] for what in out if "log" not in what)
+
+
+def test_what_is_read_from_other_servers_is_named_and_is_none_that_fired():
+    asked = request()
+    elsewhere = Sources(
+        prometheus=PrometheusSource("http://p", requests="r", errors="e"), alertmanager=AlertmanagerSource("http://a")
+    )
+    found = list(judged(replace(asked, target=replace(asked.target, sources=elsewhere))))
+    assert [(row.clause, row.what) for row in found if row.fired is None and "read from" in row.what] == [
+        ("MON-2", "read from Prometheus"),
+        ("MON-3", "read from Prometheus"),
+        ("MON-4", "read from Alertmanager"),
+    ]
 
 
 @pytest.mark.parametrize("number", range(6))
