@@ -8,6 +8,7 @@ P95 is taken by linear interpolation between the two closest ranks of the sorted
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -253,7 +254,11 @@ def _error_verdict(history: History, context: Context, errors: _Errors) -> Verdi
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A P95 in ms; `above` says that it is a histogram's highest finite bound, which the true one lies above."""
+    """A P95 in ms.
+
+    `above` says that it is a histogram's highest finite bound, which the true one lies above; `chance` that fewer
+    answers are slower than the limit than it takes to tell a breach from chance.
+    """
 
     source: str
     value: float
@@ -263,9 +268,12 @@ class _Candidate:
     at: str
     above: bool = False
     how: str = ""
+    chance: bool = False
 
     @property
     def state(self) -> State:
+        if self.chance and self.value > self.limit:
+            return State.INCONCLUSIVE
         if self.above:
             return State.BREACHED if self.value >= self.limit else State.INCONCLUSIVE
         return _compare(self.value, self.limit)
@@ -274,7 +282,8 @@ class _Candidate:
 def judge_latency(history: History, context: Context, _now_s: float) -> Verdict:
     """MON-3: P95 stays at or below the limit; users decide where their number is the window's own.
 
-    A breach by either, the users' or the suite's own, is a breach.
+    A breach by either, the users' or the suite's own, is a breach. One of the suite's own takes `breach_own_failures`
+    answers that are slower than the limit: of twenty, two are enough to raise the P95, and are chance.
     """
     found = [*_users_p95s(history, context), *_own_p95(history, context)]
     breaching = [c for c in found if c.state is State.BREACHED]
@@ -303,7 +312,12 @@ def _latency_verdict(decides: _Candidate, context: Context) -> Verdict:
     held = f"{limit:.5g} ms"
     if limits.p95_ms is None:
         held += f" ({limits.latency_factor:g} x baseline {limit / limits.latency_factor:.5g} ms)"
-    if state is State.INCONCLUSIVE:
+    if state is State.INCONCLUSIVE and decides.chance:
+        ends = "is above"
+        held += (
+            f", by fewer answers than the {context.monitor.breach_own_failures} that it takes to tell it from chance"
+        )
+    elif state is State.INCONCLUSIVE:
         ends = "cannot be held against"
         held += "; name an absolute limit in monitor.p95, or let the gateway have a bucket above it"
     more = "more than " if decides.above else ""
@@ -424,7 +438,10 @@ def _own_p95(history: History, context: Context) -> list[_Candidate]:
         latencies = own.latencies(limit, seconds)
         if len(latencies) >= least:
             words = _last(span, window, context.monitor.short_span_s)
-            found.append(_Candidate("synthetic", percentile(latencies), limit, len(latencies), words, at))
+            slow = len(latencies) - bisect_right(latencies, limit)
+            chance = slow < context.monitor.breach_own_failures
+            p95_ms = percentile(latencies)
+            found.append(_Candidate("synthetic", p95_ms, limit, len(latencies), words, at, chance=chance))
     return found
 
 

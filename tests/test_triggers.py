@@ -309,9 +309,20 @@ def test_users_decide_where_both_hold() -> None:
 
 
 def test_fast_failures_do_not_lower_the_percentile() -> None:
-    slow = own([150.0] * 18 + [900.0] * 2)
+    slow = own([150.0] * 16 + [900.0] * 4)
     fast = [sample("synthetic", 20 + tick, failed(1.0)) for tick in range(200)]
     assert state("MON-3", history(*slow, *fast)) is State.BREACHED
+
+
+def test_a_few_slow_answers_are_chance_and_no_pass() -> None:
+    """Two of twenty raise the P95 above its limit; without users that is inconclusive, with them they decide."""
+    few = own([150.0] * 17 + [900.0] * 3)
+    found = verdict("MON-3", history(*few))
+    assert found.state is State.INCONCLUSIVE
+    assert "by fewer answers than the 4 that it takes to tell it from chance" in found.message
+    users = [sample("metrics", 0, metrics(0, samples=0)), sample("metrics", 60, metrics(100, p95_ms=90.0))]
+    assert verdict("MON-3", history(*few, *users)).state is State.HOLDING
+    assert state("MON-3", history(*own([150.0] * 16 + [900.0] * 4), *users)) is State.BREACHED
 
 
 def test_fast_failures_are_no_latencies() -> None:
@@ -321,14 +332,14 @@ def test_fast_failures_are_no_latencies() -> None:
 
 def test_fast_failures_do_not_lower_the_percentile_of_the_short_span() -> None:
     calm = own([100.0] * 1000)
-    late = [sample("synthetic", 1300 + tick, answered(100.0 if tick < 20 else 900.0)) for tick in range(22)]
-    fast = [sample("synthetic", 1322 + tick, failed(1.0)) for tick in range(200)]
+    late = [sample("synthetic", 1300 + tick, answered(100.0 if tick < 20 else 900.0)) for tick in range(24)]
+    fast = [sample("synthetic", 1324 + tick, failed(1.0)) for tick in range(200)]
     found = verdict("MON-3", history(*calm, *late, *fast))
-    assert (found.state, found.samples) == (State.BREACHED, 22)
+    assert (found.state, found.samples) == (State.BREACHED, 24)
 
 
 def test_failures_that_took_long_raise_the_percentile() -> None:
-    slow = [sample("synthetic", 20 + tick, failed(30_000.0)) for tick in range(3)]
+    slow = [sample("synthetic", 20 + tick, failed(30_000.0)) for tick in range(4)]
     assert state("MON-3", history(*own([100.0] * 20), *slow)) is State.BREACHED
 
 
