@@ -18,12 +18,15 @@ from rollout.hold import Holding, in_force, of_record, place, release, told
 from rollout.monitor import Watched, watch
 from rollout.policy import Policy
 from rollout.record import Kind, Record
+from rollout.report.verdict import Verdict as Standing
+from rollout.report.verdict import summary, timeline
 from rollout.sources import Source
 from rollout.triggers import State, Verdict
 from rollout.view import Heading, Log, Page
 from rollout.workspace import Rollout
 from tests.support.clocks import BEGINNING
 from tests.support.rollouts import rollout_in
+from tests.support.told import Told
 from tests.support.windows import context
 
 MINUTE = 60.0
@@ -343,3 +346,21 @@ def test_a_mistake_is_one_line(
 
 def test_the_procedures_maximum_is_the_default() -> None:
     assert Policy("production").hold_at_most_s == 30 * MINUTE
+
+
+def test_the_report_tells_who_held_what_and_what_the_provider_looked_like(tmp_path: Path) -> None:
+    with Told(tmp_path) as story:
+        story.begins("run-1")
+        story.rollout.write(Kind.HOLD, by="alice", reason="the vendor is looking", until="2026-11-23T12:15:00.000Z")
+        story.rollout.write(Kind.HELD, clause="MON-1", message="it is offline", hold=WORDS)
+        story.rollout.write(Kind.HOLD, by="bob", reason="they found it", until=None)
+        story.rollout.write(Kind.DIAGNOSIS, text="openai looks like: key missing\ntry: set it")
+        page = summary(story.story, Standing("KEPT", "", "passed"), [], None)
+        steps = [(step["status"], step["name"].split("Z ", 1)[1]) for step in timeline(story.story)]
+    assert "openai looks like: key missing; try: set it" in page
+    assert f"MON-1 breached and not rolled back, {WORDS}: it is offline" in page
+    assert steps[-3:] == [
+        ("broken", "the rollback is held by alice until 2026-11-23T12:15:00.000Z: the vendor is looking"),
+        ("broken", f"MON-1 breached and not rolled back, {WORDS}: it is offline"),
+        ("passed", "the hold is released by bob: they found it"),
+    ]
