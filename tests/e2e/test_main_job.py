@@ -377,6 +377,18 @@ def test_a_held_breach_is_shown_and_rolls_back_once_it_is_released(lab: Lab):
         assert "MON-4 breached and not rolled back" in text
 
 
+def test_a_breach_that_is_over_before_the_hold_ends_is_kept_and_named(lab: Lab):
+    lab.scenario["monitor"]["window"] = "12s"
+    process = lab.begin()
+    process.until(Kind.SAMPLE)
+    hold(lab, "--for", "5m", "--reason", "a restart, announced")
+    lab.faults({"provider": "openai", "status": "degraded", "for_s": 2})
+    ended = process.end()
+    assert (ended.code, ended.word) == (0, "KEPT"), ended.out
+    assert "every clause of the plan passed; MON-1 was breached at" in ended.why
+    assert "a restart, announced" in ended.why
+
+
 # The plan comes from the clauses, not from what was collected
 
 VERIFY_3 = "checks/verify/test_audit.py::test_the_audit_log_shows_the_change"
