@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import time
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def plain(value: Any) -> Any:
         return [plain(part) for part in value]
     if isinstance(value, (set, frozenset)):
         return sorted(plain(part) for part in value)
-    if isinstance(value, (Path, time)):
+    if isinstance(value, (Path, time, datetime)):
         return str(value)
     if value is None or isinstance(value, (str, int, float, bool)):
         return value

@@ -11,7 +11,7 @@ from typing import Any
 
 from rollout import baseline as measuring
 from rollout.backup import Backup, activates, recorded
-from rollout.calendar import closes_at, opens_at
+from rollout.calendar import closes_at, frozen, opens_at
 from rollout.canonical import plain
 from rollout.changes import limits
 from rollout.clock import SLICE_S, stamp
@@ -328,7 +328,14 @@ def timing(rollout: Rollout) -> Timing:
     ends = now + timedelta(seconds=rollout.scenario.monitor.window_s)
     closes = closes_at(target, now)
     warning = None
-    if target.windows and closes is None:
+    freeze = frozen(target, now, ends)
+    if freeze is not None:
+        opens = opens_at(target, now)
+        warning = (
+            f"a freeze holds until {stamp(freeze[1])}, or begins before the bake time ends at {stamp(ends)}: "
+            f"{freeze[0].reason}; the next change may begin at {stamp(opens) if opens else 'no known time'}"
+        )
+    elif target.windows and closes is None:
         opens = opens_at(target, now)
         warning = f"no change window is open; the next one opens at {stamp(opens) if opens else 'no known time'}"
     elif closes is not None and ends > closes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time
+from datetime import datetime, time
 from pathlib import Path
 
 from rollout.scenario import ProviderChange
@@ -141,6 +141,21 @@ class ChangeWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """A stretch of time in which no change is begun or watched, in the target's time zone (PRE-4.1).
+
+    Attributes:
+        begins: first moment inside, wall-clock time.
+        ends: first moment outside.
+        reason: why, for whoever is turned away.
+    """
+
+    begins: datetime
+    ends: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A gateway and everything the suite must know to work on it.
 
@@ -173,7 +188,8 @@ class Target:
         prove_way_back: whether APP-0.2 activates the current provider once more before the change.
         latency_bound_ms: a connection test or completion slower than this fails its check.
         windows: when changes are allowed; empty means at any time.
-        time_zone: IANA name in which `windows` are meant.
+        freezes: when changes are not allowed, window or not; a rollback always is.
+        time_zone: IANA name in which `windows` and `freezes` are meant.
     """
 
     name: str
@@ -203,4 +219,5 @@ class Target:
     prove_way_back: bool = True
     latency_bound_ms: float = 5000.0
     windows: tuple[ChangeWindow, ...] = ()
+    freezes: tuple[Freeze, ...] = ()
     time_zone: str = "UTC"

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rollout.calendar import closes_at, opens_at
-from rollout.target import ChangeWindow, Target
+from rollout.calendar import closes_at, frozen, opens_at
+from rollout.target import ChangeWindow, Freeze, Target
 
 MON, FRI, SAT, SUN = 0, 4, 5, 6
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -82,3 +82,33 @@ def test_the_zone_decides_what_time_it_is():
     tokyo = target(window({MON}, "20:00", "22:00"), zone="Asia/Tokyo")
     assert closes_at(tokyo, datetime(2026, 11, 23, 11, 30, tzinfo=UTC)) == datetime(2026, 11, 23, 13, 0, tzinfo=UTC)
     assert closes_at(tokyo, berlin("2026-11-23 21:00")) is None
+
+
+YEAR_END = Freeze(datetime(2026, 12, 18), datetime(2027, 1, 4, 8), "year end")  # noqa: DTZ001 - wall-clock time
+FROZEN = Target("t", "production", windows=EVENING.windows, freezes=(YEAR_END,), time_zone="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "is_frozen"),
+    [
+        ("2026-12-17 21:00", "2026-12-17 23:59:59", False),
+        ("2026-12-17 23:45", "2026-12-18 00:15", True),
+        ("2026-12-25 12:00", "2026-12-25 12:30", True),
+        ("2027-01-04 07:59:59", "2027-01-04 08:29:59", True),
+        ("2027-01-04 08:00", "2027-01-04 08:30", False),
+    ],
+)
+def test_a_freeze_holds_from_its_first_moment_and_for_the_whole_bake_time(begins, ends, is_frozen):
+    found = frozen(FROZEN, berlin(begins), berlin(ends))
+    assert found == ((YEAR_END, berlin("2027-01-04 08:00")) if is_frozen else None)
+
+
+def test_after_a_freeze_the_next_window_counts():
+    assert opens_at(FROZEN, berlin("2026-12-21 21:00")) == berlin("2027-01-04 20:00")
+    assert opens_at(FROZEN, berlin("2026-12-15 12:00")) == berlin("2027-01-04 20:00")
+    assert opens_at(FROZEN, berlin("2026-12-14 12:00")) == berlin("2026-12-14 20:00")
+
+
+def test_without_windows_the_freeze_s_end_is_the_next_opening():
+    always = Target("t", "production", freezes=(YEAR_END,), time_zone="Europe/Berlin")
+    assert opens_at(always, berlin("2026-12-21 21:00")) == berlin("2027-01-04 08:00")

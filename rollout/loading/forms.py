@@ -6,7 +6,7 @@ Every key is optional here: what a file must say is judged with the rest, so tha
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import time
+from datetime import datetime, time
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -317,6 +317,23 @@ class WindowForm(Form):
         return self
 
 
+class FreezeForm(WholeForm):
+    """A stretch of time without changes (PRE-4.1)."""
+
+    example = "{from: 2026-12-18, to: 2027-01-04, reason: year end}"
+    needed = ("begins", "ends", "reason")
+
+    begins: Annotated[datetime, BeforeValidator(measures.moment), Field(alias="from")] = datetime.min  # noqa: DTZ901 - wall clock
+    ends: Annotated[datetime, BeforeValidator(measures.moment), Field(alias="to")] = datetime.max  # noqa: DTZ901 - wall clock
+    reason: Text = None
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if self.begins >= self.ends:
+            raise ValueError(f"ends before it begins; write `{self.example}`")
+        return self
+
+
 class ServiceForm(WholeForm):
     """How the service is stopped and started, and its `.env` file read and written elsewhere (APP-2)."""
 
@@ -427,6 +444,7 @@ class TargetForm(Form):
     prove_way_back: Flag = None
     latency_bound: Milliseconds = None
     windows: Annotated[list[WindowForm] | None, BeforeValidator(fields.items)] = None
+    freezes: Annotated[list[FreezeForm] | None, BeforeValidator(fields.items)] = None
     time_zone: Annotated[str | None, BeforeValidator(measures.time_zone)] = None
     monitor: Annotated[MonitorForm | None, BeforeValidator(fields.given)] = None
     notify: Channels = None

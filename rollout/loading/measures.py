@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Callable
-from datetime import time
+from contextlib import suppress
+from datetime import datetime, time
 from typing import Any
 
 from rollout import units
@@ -121,6 +122,15 @@ def time_of_day(value: Any) -> time:
     if match is None:
         raise Unfit(f'{shown(value)} is not a time of the day; write one such as "22:00"')
     return time(int(match[1]), int(match[2]))
+
+
+def moment(value: Any) -> datetime:
+    """Return a date, or a date and a time of the day, as wall-clock time; a date alone is its first moment."""
+    with suppress(TypeError, ValueError):
+        found = datetime.fromisoformat(value.strip() if isinstance(value, str) else value)
+        if found.tzinfo is None:
+            return found
+    raise Unfit(f'{shown(value)} is no date and time; write one such as 2026-12-18 or "2026-12-18 18:00"')
 
 
 def time_zone(value: Any) -> str:

@@ -11,6 +11,7 @@ from rollout.loading.border import fill, reads_as_name
 from rollout.loading.fields import near
 from rollout.loading.forms import (
     ActivationForm,
+    FreezeForm,
     OtherActivation,
     OtherChat,
     ServiceForm,
@@ -27,6 +28,7 @@ from rollout.scenario import ProviderChange
 from rollout.target import (
     AlertmanagerSource,
     ChangeWindow,
+    Freeze,
     OtherCall,
     PrometheusSource,
     Service,
@@ -117,6 +119,7 @@ def _target(name: str, form: TargetForm) -> Target:
         activation_rewrites=tuple(form.activation_rewrites or ()),
         sources=_sources(form.sources or SourcesForm()),
         windows=tuple(_window(window) for window in form.windows or ()),
+        freezes=tuple(_freeze(freeze) for freeze in form.freezes or ()),
         **parts,
     )
 
@@ -151,6 +154,10 @@ def _call(form: OtherActivation | OtherChat) -> OtherCall:
 
 def _window(form: WindowForm) -> ChangeWindow:
     return ChangeWindow(form.days or _EVERY_DAY, form.opens, form.closes)
+
+
+def _freeze(form: FreezeForm) -> Freeze:
+    return Freeze(form.begins, form.ends, form.reason or "")
 
 
 def _refuse_contradictions(name: str, form: TargetForm, data: Any, source: Source) -> None:

@@ -125,6 +125,11 @@ def env_file_unstated(lab: Lab) -> None:
     lab.liar.rule("/sandbox/about", answer(404))
 
 
+def freeze_now(lab: Lab) -> None:
+    lab.policy["sandbox"]["outside_window"] = "block"
+    lab.target["freezes"] = [{"from": "2026-01-01", "to": "2999-01-01", "reason": "year end"}]
+
+
 def window_elsewhen(lab: Lab) -> None:
     days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     far = days[(datetime.now(UTC) + timedelta(days=3)).weekday()]
@@ -271,6 +276,7 @@ ROWS = (
         "is not ready",
     ),
     Row("PRE-3.3", without("ticket"), "not cleared: PRE-2.1 did not pass", alone=False),
+    Row("PRE-4.1", freeze_now, "a freeze holds until 2999-01-01T00:00:00.000Z, or begins", code=13, case="freeze"),
     Row("PRE-4.1", window_elsewhen, "no change window is open; the next one opens at", code=13),
     Row(
         "PRE-4.2",
