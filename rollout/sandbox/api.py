@@ -24,6 +24,7 @@ from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.metrics import percentile
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.refusal import Refusal, malformed, mistake
+from rollout.sandbox.routing import weights_in
 
 _COST = ("soft_limit_usd", "hard_limit_usd")
 _RATE = ("max_requests_per_minute", "max_tokens_per_minute")
@@ -75,6 +76,8 @@ class Api:
             get("/api/v1/alerts", "alerts", self._alerts),
             post("/api/v1/governance/limits", "governance", self._set_limits),
             get("/api/v1/governance/status", "governance", self._governance),
+            get("/api/v1/routing/weights", "routing", self._weights),
+            Route("/api/v1/routing/weights", self._disturbed("routing", self._set_weights), methods=["PUT"]),
             get("/api/v1/admin/audit", "audit", self._audit),
             posted(self._gateway, "/api/v1/chat/completions", self._chat, unless="stream_chat"),
             Route("/metrics", self._exposition, methods=["GET"]),
@@ -254,6 +257,16 @@ class Api:
         usage = round(self._gateway.usage_usd(scope), 6)
         percentage = round(100 * usage / limit["hard_limit_usd"], 2)
         return {**limit, "current_usage_usd": usage, "usage_percentage": percentage}
+
+    async def _weights(self, _request: Request) -> Answer:
+        return {"status": "success", "weights": dict(self._gateway.routing.weights)}
+
+    async def _set_weights(self, request: Request) -> Answer:
+        body = await mapping(request)
+        if "weights" not in body:
+            raise malformed(mistake("missing", ("body", "weights"), "Field required", body))
+        self._gateway.route(weights_in(body["weights"]), user_of(request.headers))
+        return await self._weights(request)
 
     async def _audit(self, request: Request) -> Answer:
         query = request.query_params

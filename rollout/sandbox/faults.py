@@ -25,6 +25,7 @@ CALLS = (
     "metrics",
     "preflight",
     "providers",
+    "routing",
     "status",
     "system",
     "test_connection",

@@ -21,6 +21,7 @@ from rollout.sandbox.log import BackendLog
 from rollout.sandbox.metrics import TIMEOUT, Metrics, Request
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.refusal import NotWritten, Refusal
+from rollout.sandbox.routing import NOBODY, Routing
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT, State, kept
 
@@ -31,6 +32,7 @@ LONG_ALERT_S = 6 * 3600.0
 """How long alerts last under deviation 23, as recorded."""
 
 ACTIVATION = "activate_provider"
+WEIGHTS = "set_routing_weights"
 UNKNOWN = "unknown"
 """The audit log's name for somebody whose name it does not know."""
 
@@ -48,6 +50,7 @@ class Gateway:
         connections: whether providers can be reached.
         boot_id: another one after each start; a changed one means that counters were reset.
         metrics: provider -> what was counted.
+        routing: where requests go; kept over a restart.
     """
 
     def __init__(self, directory: Path, settings: SandboxSettings, clock: Clock) -> None:
@@ -64,10 +67,13 @@ class Gateway:
         self.faults.resume(kept(self._activations_file, {}))
         self.connections = Connections(self.state, self.faults, self.deviations, clock)
         self.metrics = {name: Metrics() for name in PROVIDERS}
+        self.routing = Routing(directory / "routing.json")
         self._settings = settings
         self.alerts = Alerts(clock, self._alert_ttl_s)
         self.audit = Audit()
         self._dice = random.Random(settings.seed)
+        # Dice of its own: what is routed must not change how long answers take.
+        self._routing_dice = random.Random(settings.seed)
         self.log.write("INFO", "gateway:start", f"{self.state.provider}:{self.state.model} is active; {{'errors': 0}}")
 
     @property
@@ -110,13 +116,27 @@ class Gateway:
         self.note(user, ACTIVATION, provider.name, {"model": chosen, **previous})
         return chosen
 
+    def route(self, weights: Mapping[str, float], user: str) -> None:
+        """Split the requests by these weights (`rollout.sandbox.routing`); none send everything to the active provider.
+
+        Raises Refusal (400, 503, NotWritten) and OSError.
+        """
+        details = {"weights": dict(weights), "previous_weights": dict(self.routing.weights)}
+        try:
+            self._put_weights(weights)
+        except Refusal as refusal:
+            self.note(user, WEIGHTS, None, details, str(refusal.detail))
+            raise
+        self.note(user, WEIGHTS, None, details)
+
     async def complete(self, prompt: str) -> tuple[dict[str, Any], str | None]:
-        """Answer a prompt with the active provider and model, and count it.
+        """Answer a prompt with the provider and model that the weights choose, the active ones without, and count it.
 
         Returns the OpenAI-style completion, and ``empty`` or ``garbage`` where a fault spoils the answer.
         Raises Refusal: 502 the provider failed, 503 it is offline, 504 it never answered.
         """
-        provider, model, started = PROVIDERS[self.state.provider], self.state.model, self.clock.monotonic()
+        chosen, model = self.routing.pick(self._routing_dice) or (self.state.provider, self.state.model)
+        provider, started = PROVIDERS[chosen], self.clock.monotonic()
         try:
             self.connections.refuse_unusable(provider)
             usual_ms = provider.latency_ms + self._dice.uniform(-provider.jitter_ms, provider.jitter_ms)
@@ -195,10 +215,23 @@ class Gateway:
         if "activate_without_effect" not in deviations:
             rewritten, at_once = "activation_rewrites" in deviations, "activate_after_restart" not in deviations
             self.state.activate(provider.name, chosen, rewritten=rewritten, at_once=at_once)
+            self.routing.replace(NOBODY)
         if previous != self.state.provider:
             self.faults.activated(provider.name)
         self.log.write("INFO", "gateway:activate", f"{provider.name}:{chosen} is active, was {previous}")
         return chosen
+
+    def _put_weights(self, weights: Mapping[str, float]) -> None:
+        routed = Routing.shares(weights)
+        for name in routed:
+            self.connections.refuse_activation(PROVIDERS[name])
+        self._refuse_writing()
+        fresh = [name for name in routed if name != self.state.provider and not self.routing.share(name)]
+        self.routing.replace(weights)
+        for name in fresh:
+            # Its first users come by the weights: to the faults that is what an activation is.
+            self.faults.activated(name)
+        self.log.write("INFO", "gateway:route", f"weights {dict(weights)}")
 
     def _refuse_writing(self) -> None:
         if "config_write_errors" in self.deviations:
@@ -236,9 +269,8 @@ class Gateway:
         now = self.clock.monotonic()
         for name, provider in PROVIDERS.items():
             recent = self.metrics[name].recent(now)
-            yield from findings_in(
-                provider, recent, self._settings.alert_error_share, is_active=name == self.state.provider
-            )
+            serves = name == self.state.provider or self.routing.share(name) > 0
+            yield from findings_in(provider, recent, self._settings.alert_error_share, is_active=serves)
         for scope, limit in self.state.cost_limits.items():
             finding = budget_finding(scope, self.usage_usd(scope), limit["hard_limit_usd"])
             if finding:
