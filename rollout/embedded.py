@@ -15,7 +15,7 @@ from rollout.loading.addresses import is_loopback
 from rollout.sandbox.files import KIND, RECORD
 from rollout.sandbox.process import Running, find, start
 from rollout.sandbox.settings import SandboxSettings
-from rollout.target import Service, Target
+from rollout.target import Routing, Service, Target
 
 IDLE_S = 600.0
 """It ends after this long without a request of the suite, unless a change is in flight."""
@@ -52,6 +52,7 @@ def described(target: Target) -> Target:
         twin=target.twin or about["twin_url"],
         env_file=target.env_file or Path(about["env_file"]),
         log_file=target.log_file or (None if target.log_command else Path(about["log_file"])),
+        routing=target.routing or Routing(),
         service=target.service or Service(stop=tuple(about["stop"]), start=tuple(about["start"])),
     )
 

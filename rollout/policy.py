@@ -23,6 +23,7 @@ class Policy:
         outside_window: ``warn`` or ``block`` (PRE-4.1).
         confirm_within_s: a phase that ended in order leaves the next one this long.
         hold_at_most_s: a person may hold the automatic rollback so long at a time (`rollout hold`).
+        canary_at_high_risk: whether an activation whose impact says ``risk: high`` must be a canary (CAN).
     """
 
     name: str
@@ -36,3 +37,4 @@ class Policy:
     outside_window: str = "block"
     confirm_within_s: float = 3600.0
     hold_at_most_s: float = 1800.0
+    canary_at_high_risk: bool = True

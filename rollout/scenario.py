@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 MINUTE_S = 60.0
+HOUR_S = 3600.0
 
 SOURCES = ("status", "metrics", "alerts", "fallbacks", "log", "synthetic", "operator")
 """The sources of a window that triggers read; MON-6 sees that they give data."""
@@ -236,6 +237,37 @@ class Monitor:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """So much of the traffic, for so long (CAN-2).
+
+    Attributes:
+        share: fraction above 0 and up to 1 of the requests that the new provider gets.
+        lasts_s: how long it is watched at that share.
+    """
+
+    share: float
+    lasts_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A change that takes over the traffic in stages (CAN); the defaults are the procedure's.
+
+    Attributes:
+        shares: the stages, rising up to 1; none where the single-request test is all that comes before the activation.
+        stabilise_s: how long all of the traffic is watched at the end, before the rollout is complete (CAN-3).
+    """
+
+    shares: tuple[Share, ...] = (
+        Share(0.10, HOUR_S),
+        Share(0.25, HOUR_S),
+        Share(0.50, 2 * HOUR_S),
+        Share(1.0, 4 * HOUR_S),
+    )
+    stabilise_s: float = 24 * HOUR_S
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """One change to one target, with what people have to say about it.
 
@@ -253,7 +285,8 @@ class Scenario:
         fixes: what the change is meant to cure: ``TYPE/PROVIDER`` of alerts, or a provider's name; neither blocks
             the precheck nor trips a trigger.
         rollback_to: where a rollback goes instead of the previous provider.
-        monitor: the bake time.
+        monitor: the bake time; its `window_s` is that of all stages together where there is a canary.
+        canary: how the traffic moves over; None where the activation moves it all at once.
         sandbox: settings for an embedded gateway that is started on demand, as `rollout.sandbox` reads them.
     """
 
@@ -270,5 +303,6 @@ class Scenario:
     fixes: tuple[str, ...] = ()
     rollback_to: ProviderChange | None = None
     monitor: Monitor = field(default_factory=Monitor)
+    canary: Canary | None = None
     sandbox: Mapping[str, Any] = field(default_factory=dict)
     file: Path | None = None

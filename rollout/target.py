@@ -126,6 +126,29 @@ class OtherCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Routing:
+    """How a gateway splits its requests by weights (CAN-2); the defaults are the embedded gateway's call.
+
+    Attributes:
+        set_path: the call that sets them.
+        set_method: ``PUT``, ``POST`` or ``PATCH``.
+        set_body: its JSON body; the text ``{weights}`` stands for them: destination -> weight.
+        read_path: the call that reads them.
+        read_at: the keys that lead to them in its answer, dotted.
+        destination: how the gateway calls provider and model.
+        percent: whether its weights add up to 100, and not to 1.
+    """
+
+    set_path: str = "/api/v1/routing/weights"
+    set_method: str = "PUT"
+    set_body: Mapping[str, str] = field(default_factory=lambda: {"weights": "{weights}"})
+    read_path: str = "/api/v1/routing/weights"
+    read_at: str = "weights"
+    destination: str = "{provider}:{model}"
+    percent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeWindow:
     """A weekly window in which changes are allowed, in the target's time zone (PRE-4.1).
 
@@ -180,6 +203,7 @@ class Target:
         service: how the service is stopped and started; None where it cannot be, so that no `.env` change is possible.
         activate_with: provider -> the call that activates it, where the documented one refuses (deviation 13).
         chat_with: the call that takes the place of chat/completions; its answer may be server-sent events.
+        routing: how requests are split by weights; None where the gateway cannot.
         limit_types: ``cost`` and ``rate`` -> the gateway's word for it (deviation 20).
         activation_rewrites: configuration keys that an activation may rewrite besides the active provider and model.
         provider_key: the configuration key that holds the active provider.
@@ -211,6 +235,7 @@ class Target:
     service: Service | None = None
     activate_with: Mapping[str, OtherCall] = field(default_factory=dict)
     chat_with: OtherCall | None = None
+    routing: Routing | None = None
     limit_types: Mapping[str, str] = field(default_factory=lambda: {"cost": "cost", "rate": "rate"})
     activation_rewrites: tuple[str, ...] = ()
     provider_key: str = "ACTIVE_PROVIDER"

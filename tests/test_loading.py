@@ -24,6 +24,7 @@ from rollout.policy import Policy
 from rollout.request import Request, as_opened
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 from rollout.scenario import (
+    Canary,
     EnvironmentChange,
     Expectation,
     Impact,
@@ -35,11 +36,13 @@ from rollout.scenario import (
     ProviderChange,
     Scenario,
 )
+from rollout.stages import stages
 from rollout.target import (
     AlertmanagerSource,
     ChangeWindow,
     OtherCall,
     PrometheusSource,
+    Routing,
     Service,
     Sources,
     Target,
@@ -406,12 +409,12 @@ def test_every_part_of_a_policy_is_read(scenario):
         targets="gw: {url: https://gw, environment: lab}",
         policy="lab: {window_at_least: 1m, not_demanded: [pre-2.1], ticket_pattern: 'A-\\d+', outside_window: warn,\n"
         "  limits_for_good: accept, ticket_url: 'https://t/{ticket}',\n"
-        "  approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h, hold_at_most: 4m}",
+        "  approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h, hold_at_most: 4m, canary_at_high_risk: false}",
     )
     expected = Policy(
         "lab", 60.0, frozenset({"PRE-2.1"}), r"A-\d+", "https://t/{ticket}", 2, "accept", 7200, "warn", 10800, 240
     )
-    assert request_for(scenario=file).policy == expected
+    assert request_for(scenario=file).policy == dataclasses.replace(expected, canary_at_high_risk=False)
 
 
 def test_an_environment_that_says_little_demands_what_the_procedure_does(scenario):
@@ -925,3 +928,99 @@ def test_the_nearer_words_about_probes_are_the_last(scenario, target, asked, in_
         assert "would never be held against an answer" in refusal(scenario=file)
     else:
         assert request_for(scenario=file).scenario.monitor.in_turn == in_turn
+
+
+# --- canary ----------------------------------------------------------------------------------------------------
+
+HOUR_S = 3600.0
+
+
+def canary_of(file: Path, **asked: Any) -> Canary | None:
+    return request_for(scenario=file, **asked).scenario.canary
+
+
+def test_a_canary_has_the_procedures_stages_and_is_watched_as_long_as_they_last(scenario: Any):
+    request = request_for(scenario=scenario(CHANGE + "strategy: canary\n"))
+    told = [(stage.clause, stage.share, stage.lasts_s / HOUR_S) for stage in stages(request.scenario)]
+    assert told == [
+        ("CAN-2.1", 0.1, 1),
+        ("CAN-2.2", 0.25, 1),
+        ("CAN-2.3", 0.5, 2),
+        ("CAN-2.4", 1.0, 4),
+        ("CAN-3", 1.0, 24),
+    ]
+    assert request.scenario.monitor.window_s == 32 * HOUR_S
+
+
+def test_a_canary_may_have_stages_of_its_own(scenario: Any):
+    own = (
+        "strategy:\n  stages: [{share: 5%, for: 10s}, {share: 30%, for: 1m}, {share: 100%, for: 4s}]\n  stabilise: 5s\n"
+    )
+    found = stages(request_for(scenario=scenario(CHANGE + own)).scenario)
+    assert [(stage.clause, stage.name, stage.lasts_s) for stage in found] == [
+        ("CAN-2.1", "CAN-2.1 5%", 10),
+        ("CAN-2.2", "CAN-2.2 30%", 60),
+        ("CAN-2.4", "CAN-2.4 100%", 4),
+        ("CAN-3", "CAN-3 100%", 5),
+    ]
+
+
+def test_the_single_request_test_can_be_all_there_is(scenario: Any):
+    only = canary_of(scenario(CHANGE + "strategy: {single_request: only, stabilise: 1h}\n"))
+    assert only == Canary(shares=(), stabilise_s=HOUR_S)
+
+
+def test_a_target_that_cannot_split_traffic_falls_back_only_if_the_scenario_says_so(scenario: Any):
+    change = CHANGE + "target: production\nstrategy: {without_weights: single_request}\n"
+    assert canary_of(scenario(change)) == Canary(shares=())
+    targets = "production: {url: https://gateway.example.com, routing: {unit: percent}}\n"
+    assert canary_of(scenario(change, targets=targets)) == Canary()
+
+
+@pytest.mark.parametrize("risk", ["high", "High, and more", "HIGH: nobody tried", " - high"])
+def test_a_high_risk_demands_a_canary_in_production(scenario: Any, risk: str):
+    impact = f"target: production\nimpact: {{risk: {json.dumps(risk)}, affects: all, cost: none}}\n"
+    assert "production demands a canary" in refusal(scenario=scenario(CHANGE + impact))
+    assert canary_of(scenario(CHANGE + impact + "strategy: {without_weights: single_request}\n")) is not None
+    assert request_for(scenario=scenario(CHANGE + impact), target="embedded").scenario.canary is None
+
+
+@pytest.mark.parametrize("risk", ["low", "low, not high", "higher than usual", "medium"])
+def test_any_other_risk_does_not(scenario: Any, risk: str):
+    impact = f"target: production\nimpact: {{risk: {json.dumps(risk)}, affects: all, cost: none}}\n"
+    assert canary_of(scenario(CHANGE + impact)) is None
+
+
+def test_a_high_risk_is_not_met_by_one_request_where_the_stages_are_possible(scenario: Any):
+    impact = "target: production\nimpact: {risk: high, affects: all, cost: none}\nstrategy: {single_request: only}\n"
+    targets = "production: {url: https://gateway.example.com, routing: {unit: percent}}\n"
+    assert "demands all stages" in refusal(scenario=scenario(CHANGE + impact, targets=targets))
+    assert canary_of(scenario(CHANGE + impact, targets="production: {url: https://gateway.example.com}\n")) is not None
+
+
+def test_a_high_risk_of_limits_demands_no_canary(scenario: Any):
+    limits = "change: {limits: cost, scope: openai, soft_limit_usd: 200, hard_limit_usd: 250}\n"
+    impact = "target: production\nimpact: {risk: high, affects: all, cost: none}\n"
+    assert canary_of(scenario(limits + impact)) is None
+
+
+def test_how_a_target_splits_its_traffic_is_read(scenario: Any):
+    text = """
+a:
+  url: https://a.example.com
+  routing:
+    set: {method: POST, path: /routes, body: {split: "{weights}", why: rollout}}
+    read: {path: /routes/now, at: data.split}
+    destination: "{provider}"
+    unit: percent
+"""
+    routing = request_for(scenario=scenario(CHANGE + "target: a\n", targets=text)).target.routing
+    body = {"split": "{weights}", "why": "rollout"}
+    assert routing == Routing("/routes", "POST", body, "/routes/now", "data.split", "{provider}", percent=True)
+
+
+def test_a_canary_is_read_back_from_the_journal_as_it_was(scenario: Any):
+    targets = "production: {url: https://gateway.example.com, routing: {unit: percent}}\n"
+    request = request_for(scenario=scenario(CHANGE + "target: production\nstrategy: canary\n", targets=targets))
+    opened = {name: json.loads(canonical(plain(getattr(request, name)))) for name in ("scenario", "target", "policy")}
+    assert (as_opened(opened).scenario.canary, as_opened(opened).target.routing) == (Canary(), Routing(percent=True))

@@ -173,6 +173,13 @@ class LimitSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Weights:
+    """How the gateway splits its requests: destination -> fraction 0-1, none where the active provider has all."""
+
+    shares: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """``POST /chat/completions``, or the events of a stream put together: the text, and who answered.
 

@@ -37,12 +37,13 @@ from rollout.gateway.answers import (
     ProviderHealth,
     Providers,
     RuntimeConfig,
+    Weights,
 )
 from rollout.gateway.faults import Busy, fault
 from rollout.gateway.paths import filled, filled_path, path_of
 from rollout.gateway.transport import Answer, Exchange, Failure, NoAnswer, Transport
 from rollout.redaction import Redactor
-from rollout.target import OtherCall, Target
+from rollout.target import OtherCall, Routing, Target
 
 T = TypeVar("T")
 
@@ -74,6 +75,8 @@ _READ = _Kind("read", "reads", (_Unreached, Busy))
 _CHAT = _Kind("chat", "completions", (Busy,))
 _ACTIVATE = _Kind("activate", "activations", (Busy,))
 _LIMIT = _Kind("read", "setting limits", (Busy,))
+_WEIGHTS = _Kind("activate", "setting weights", (Busy,))
+_ALL_PERCENT = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +267,37 @@ class Gateway:
         }
         return self._call(_Request("paths.limits", "POST", path, body, _LIMIT), parsing.limit_set)
 
+    def weights(self) -> Weights:
+        """Read how the requests are split among providers (CAN-2).
+
+        Raises:
+            GatewayError: the target names no `routing`, or they cannot be read.
+        """
+        routing = self._routing()
+        total = _ALL_PERCENT if routing.percent else 1.0
+        request = _Request("routing.read.path", "GET", routing.read_path, None, _READ)
+        return self._call(request, lambda answer: parsing.weights(answer, routing.read_at, total))
+
+    def set_weights(self, shares: Mapping[str, float]) -> None:
+        """Split the requests by these shares; to be read back (CAN-2).
+
+        Args:
+            shares: destination, as the target's `routing.destination` has it, -> fraction 0-1; none take the
+                weights away.
+
+        Raises:
+            Sealed: not inside ``unsealed``.
+            Refused: the gateway said no; nothing was changed by it.
+            GatewayError: nobody knows whether it happened.
+        """
+        self._refuse_sealed("setting weights", "CAN-2.1")
+        routing = self._routing()
+        scale = _ALL_PERCENT if routing.percent else 1.0
+        weights = {name: round(share * scale, 6) for name, share in shares.items()}
+        body = {key: weights if value == "{weights}" else value for key, value in routing.set_body.items()}
+        request = _Request("routing.set.path", routing.set_method, routing.set_path, body, _WEIGHTS)
+        self._call(request, parsing.done)
+
     @contextmanager
     def unsealed(self, step: str) -> Iterator[None]:
         """Allow writes, in this thread, for the duration of `step` (a clause id)."""
@@ -290,6 +324,11 @@ class Gateway:
                 f"{what} is a write, and the gateway is sealed; write inside "
                 f'`with gateway.unsealed("{step}"):`, naming the step'
             )
+
+    def _routing(self) -> Routing:
+        if self._target.routing is None:
+            raise GatewayError("routing", f"target {self._target.name} does not say how its requests are split")
+        return self._target.routing
 
     def _activation(self, provider: str, model: str) -> tuple[_Request, Callable[[Answer], Activated]]:
         for name, call in self._target.activate_with.items():

@@ -6,11 +6,12 @@ counter, no percentage beyond 100, nothing missing that a verdict rests on. Unkn
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from rollout.gateway.answers import (
@@ -30,6 +31,7 @@ from rollout.gateway.answers import (
     ProviderHealth,
     Providers,
     RuntimeConfig,
+    Weights,
 )
 from rollout.gateway.events import events
 from rollout.gateway.transport import Answer
@@ -40,6 +42,7 @@ _SHOWN_PROBLEMS = 3
 _SHOWN_CHARACTERS = 60
 _NOT_UP = {"error", "failure", "failed", "unhealthy", "down", "starting", "offline"}
 _FAILED = {"error", "failed", "failure"}
+_ADDS_UP = 1e-6
 _CONNECTION_STATUSES = {"connected", "degraded", "offline", "unknown"}
 
 
@@ -56,6 +59,9 @@ Amount = Annotated[float, Field(ge=0)]
 Percent = Annotated[float, Field(ge=0, le=PERCENT)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Severity = Annotated[Literal["info", "warning", "critical"], BeforeValidator(_folded)]
+
+
+_WEIGHTS = TypeAdapter(dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]])
 
 
 class Shape(BaseModel):
@@ -395,6 +401,42 @@ def limit_set(answer: Answer) -> LimitSet:
     shape = _read(answer, _LimitSet)
     _says_success(answer, shape.status)
     return LimitSet(dict(shape.limit), shape.message or "")
+
+
+def done(answer: Answer) -> None:
+    """Read the answer of a write that tells nothing but whether it was taken; an empty one is one as well.
+
+    Raises:
+        Unreadable: it says that it failed.
+    """
+    if answer.body.strip():
+        _succeeded(_document(answer), _FAILED)
+
+
+def weights(answer: Answer, at: str, total: float) -> Weights:
+    """Read the weights of a gateway that splits its requests (CAN-2).
+
+    Args:
+        answer: what it said.
+        at: the keys that lead to them, dotted.
+        total: what they add up to, 1 or 100.
+
+    Raises:
+        Unreadable: there are none, they are no numbers from 0 up, or they do not add up to `total`.
+    """
+    document = _document(answer)
+    _succeeded(document, _FAILED)
+    found: Any = document
+    for key in at.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    try:
+        given = _WEIGHTS.validate_python(found, strict=True)
+    except ValidationError as problem:
+        raise Unreadable(f"{at}: {_misshapen(problem.errors(include_url=False))}") from None
+    if given and not math.isclose(math.fsum(given.values()), total, rel_tol=_ADDS_UP):
+        raise Unreadable(f"the weights at {at} add up to {math.fsum(given.values()):g}, not to {total:g}")
+    # A destination without a share is none: gateways list it, or do not.
+    return Weights({name: weight / total for name, weight in given.items() if weight})
 
 
 def completion(answer: Answer) -> Completion:

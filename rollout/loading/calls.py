@@ -57,6 +57,14 @@ def path(*allowed: str) -> Callable[[Any], str]:
     return read
 
 
+def destination(value: Any) -> str:
+    """Return how a gateway calls provider and model in its weights."""
+    found = template("provider", "model")(value)
+    if "{provider}" not in found:
+        raise Unfit(f'{shown(found)} names no provider; write "{{provider}}", or "{{provider}}:{{model}}"')
+    return found
+
+
 def _refuse_unknown(value: str, allowed: Collection[str]) -> None:
     unknown = next((name for name in _PLACEHOLDER.findall(value) if name not in allowed), None)
     if unknown is not None:

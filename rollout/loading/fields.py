@@ -142,6 +142,28 @@ def choice(*allowed: str) -> Callable[[Any], str]:
     return read
 
 
+def true_or(word: str) -> Callable[[Any], str | bool]:
+    """Return a reader of ``true`` or one word."""
+
+    def read(value: Any) -> str | bool:
+        if value is not True and value != word:
+            raise Unfit(f"{shown(value)} is not possible here; write true or {word}")
+        return True if value is True else word
+
+    return read
+
+
+def strategy(value: Any) -> Any:
+    """Return the word ``canary`` as the mapping that it abbreviates; a mapping as it is."""
+    if value == "canary":
+        return {}
+    if not isinstance(given(value), dict):
+        raise Unfit(
+            f"{shown(value)} is no strategy; write canary, or a mapping such as `stages: [{{share: 10%, for: 1h}}, …]`"
+        )
+    return value
+
+
 def pattern(value: Any) -> str:
     """Return a regular expression that compiles."""
     found = text(value)

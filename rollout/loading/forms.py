@@ -186,6 +186,33 @@ class MonitorForm(Form):
     synthetic_at_most: Count = None
 
 
+class StageForm(WholeForm):
+    """``{share: 10%, for: 1h}`` (CAN-2)."""
+
+    needed = ("share", "lasts")
+    example = "{share: 10%, for: 1h}"
+
+    share: Annotated[float, BeforeValidator(measures.portion)] = 0.0
+    lasts: Annotated[float, BeforeValidator(measures.seconds), Field(alias="for")] = 0.0
+
+    @classmethod
+    def lacking(cls, keys: Collection[str]) -> str | None:
+        """Say what is missing in the words of the file."""
+        words = super().lacking(keys)
+        return words.replace("no lasts", "no for") if words else None
+
+
+class StrategyForm(Form):
+    """``canary``, or a mapping that says how (CAN)."""
+
+    example = "canary"
+
+    stages: Annotated[list[StageForm] | None, BeforeValidator(fields.items)] = None
+    stabilise: Seconds = None
+    single_request: Annotated[str | bool | None, BeforeValidator(fields.true_or("only"))] = None
+    without_weights: Annotated[str | None, BeforeValidator(fields.choice("refuse", "single_request"))] = None
+
+
 class ScenarioForm(Form):
     """One scenario file."""
 
@@ -202,6 +229,7 @@ class ScenarioForm(Form):
     fixes: Texts = None
     rollback_to: Annotated[Activation | None, BeforeValidator(fields.given)] = None
     change: Annotated[list[Any] | None, BeforeValidator(fields.items)] = None
+    strategy: Annotated[StrategyForm | None, BeforeValidator(fields.strategy)] = None
     monitor: Annotated[MonitorForm | None, BeforeValidator(fields.given)] = None
     sandbox: Annotated[dict[str, Any] | None, BeforeValidator(fields.mapping("users_per_s: 20"))] = None
 
@@ -398,6 +426,45 @@ class OtherChat(WholeForm):
         return self
 
 
+class SetWeights(Form):
+    """The call that sets the weights."""
+
+    example = '{method: PUT, path: /api/v1/routing/weights, body: {weights: "{weights}"}}'
+
+    method: Annotated[str | None, BeforeValidator(fields.choice("PUT", "POST", "PATCH"))] = None
+    path: CallPath = None
+    body: Annotated[
+        dict[str, Annotated[str, BeforeValidator(calls.template("weights"))]] | None,
+        BeforeValidator(fields.mapping('{weights: "{weights}"}')),
+    ] = None
+
+    @model_validator(mode="after")
+    def _sends_the_weights(self) -> Self:
+        if self.body is not None and "{weights}" not in self.body.values():
+            raise ValueError('sends no weights; let one value of its body be just "{weights}"')
+        return self
+
+
+class ReadWeights(Form):
+    """The call that reads the weights, and where they are in its answer."""
+
+    example = "{path: /api/v1/routing/weights, at: weights}"
+
+    path: CallPath = None
+    at: Text = None
+
+
+class RoutingForm(Form):
+    """How the gateway splits requests by weights (CAN-2); what it does not say is as the embedded gateway has it."""
+
+    example = "{set: {path: /api/v1/routing/weights, …}, read: {path: …, at: weights}}"
+
+    put: Annotated[SetWeights | None, BeforeValidator(fields.given), Field(alias="set")] = None
+    read: Annotated[ReadWeights | None, BeforeValidator(fields.given)] = None
+    destination: Annotated[str | None, BeforeValidator(calls.destination)] = None
+    unit: Annotated[str | None, BeforeValidator(fields.choice("fraction", "percent"))] = None
+
+
 class LimitTypesForm(Form):
     """The gateway's words for the two kinds of governance limits (GATEWAY_API.md, 20)."""
 
@@ -433,6 +500,7 @@ class TargetForm(Form):
         BeforeValidator(fields.mapping("ollama: {path: …, body: {…}}")),
     ] = None
     chat_with: Annotated[OtherChat | None, BeforeValidator(fields.given)] = None
+    routing: Annotated[RoutingForm | None, BeforeValidator(fields.given)] = None
     limit_types: Annotated[LimitTypesForm | None, BeforeValidator(fields.given)] = None
     activation_rewrites: Variables = None
     provider_key: Variable = None
@@ -464,6 +532,7 @@ class PolicyForm(Form):
     precheck_max_age: Seconds = None
     outside_window: Annotated[str | None, BeforeValidator(fields.choice("warn", "block"))] = None
     hold_at_most: Seconds = None
+    canary_at_high_risk: Flag = None
     confirm_within: Seconds = None
 
 

@@ -80,6 +80,15 @@ def share(value: Any) -> float:
     return found
 
 
+def portion(value: Any) -> float:
+    """Return a part of the traffic, above 0% and up to 100%; a plain 10 is refused, for it may be meant as 10%."""
+    found = units.fraction(value)
+    if not 0 < found <= 1:
+        hint = f"; write {found:g}% if that is meant" if isinstance(value, (int, float)) and found > 1 else ""
+        raise Unfit(f"{shown(value)} is out of range; it must be above 0% and at most 100%{hint}")
+    return found
+
+
 def factor(value: Any) -> float:
     """Return a factor above 1: at the baseline itself every run would trip."""
     found = units.factor(value)

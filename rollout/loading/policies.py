@@ -22,6 +22,7 @@ BUILT_IN = {
         not_demanded=frozenset({"PRE-2.1", "PRE-2.2", "PRE-2.3", "PRE-3.1", "PRE-3.2", "PRE-4.2", "PRE-4.3"}),
         limits_for_good="accept",
         outside_window="warn",
+        canary_at_high_risk=False,
     ),
 }
 """What rules where ``policy.yaml`` says nothing."""
@@ -71,6 +72,12 @@ def _refuse_loose_production(policy: Policy, source: Source) -> None:
             (PRODUCTION, "limits_for_good"),
             f"{policy.limits_for_good} would leave a limit behind that no rollback can take away (RBK-3.4); "
             f"write {least.limits_for_good}, or give the target another environment",
+        )
+    if not policy.canary_at_high_risk:
+        source.refuse(
+            (PRODUCTION, "canary_at_high_risk"),
+            "the procedure demands a canary where the risk is high (CAN); remove it, or give the target another "
+            "environment",
         )
     if policy.not_demanded:
         source.refuse(

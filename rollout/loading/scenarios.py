@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rollout.loading import fields
+from rollout.loading import fields, strategy
 from rollout.loading.addresses import is_loopback
 from rollout.loading.border import fill
 from rollout.loading.changes import Placed, changes
@@ -19,7 +19,7 @@ from rollout.loading.reach import refuse_impossible, refuse_restart
 from rollout.loading.source import Place, Source
 from rollout.loading.targets import Listed, activation
 from rollout.policy import Policy
-from rollout.scenario import Impact, Operator, ProviderChange, Scenario
+from rollout.scenario import Impact, Monitor, Operator, ProviderChange, Scenario
 
 CheckSandbox = Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]]
 """Returns (path, message) for everything that is wrong with a scenario's ``sandbox:``."""
@@ -80,8 +80,13 @@ def from_option(value: str, source: Source, ticket: str | None, env: Mapping[str
 def judge(asked: Asked, listed: Listed, policy: Policy, check_sandbox: CheckSandbox | None) -> None:
     """Refuse what does not fit the target or its policy."""
     layers = _layers(asked, listed)
-    refuse_loose(layers, monitor(layers), policy)
+    planned = _monitor(asked, listed)
+    if asked.form.strategy:
+        # A stage that is too short is refused where it stands, and none is named `monitor.window`.
+        planned = replace(planned, window_s=max(planned.window_s, policy.window_at_least_s))
+    refuse_loose(layers, planned, policy)
     may_be_embedded = _may_be_embedded(listed)
+    strategy.refuse_odd(_told(asked), listed.target, policy, weights=_splits(listed))
     for placed in asked.changes:
         refuse_impossible(placed, listed.target, asked.source, may_be_embedded=may_be_embedded)
     if to := _optional(asked.form.rollback_to):
@@ -111,7 +116,8 @@ def build(asked: Asked, listed: Listed) -> Scenario:
         notify=listed.notify if form.notify is None else tuple(form.notify),
         fixes=tuple(form.fixes or ()),
         rollback_to=_optional(form.rollback_to),
-        monitor=monitor(_layers(asked, listed)),
+        monitor=_monitor(asked, listed),
+        canary=strategy.canary(form.strategy, weights=_splits(listed)),
         sandbox=form.sandbox or {},
         file=asked.file,
     )
@@ -134,6 +140,24 @@ def _refuse_odd_changes(form: ScenarioForm, asked: tuple[Placed, ...], source: S
 
 def _layers(asked: Asked, listed: Listed) -> tuple[Layer, Layer]:
     return Layer(asked.source, ("monitor",), asked.form.monitor), listed.layer
+
+
+def _monitor(asked: Asked, listed: Listed) -> Monitor:
+    """Return the bake time; a canary's is as long as its stages."""
+    baked = monitor(_layers(asked, listed))
+    planned = strategy.canary(asked.form.strategy, weights=_splits(listed))
+    return baked if planned is None else replace(baked, window_s=strategy.lasts_s(planned))
+
+
+def _told(asked: Asked) -> strategy.Told:
+    form = asked.form
+    own_window = form.monitor is not None and form.monitor.window is not None
+    return strategy.Told(asked.source, form.strategy, form.impact, asked.changes, own_window)
+
+
+def _splits(listed: Listed) -> bool:
+    """Tell whether the target can split its traffic by weights; the embedded gateway can."""
+    return listed.target.routing is not None or _may_be_embedded(listed)
 
 
 def _may_be_embedded(listed: Listed) -> bool:

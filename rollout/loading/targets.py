@@ -14,6 +14,7 @@ from rollout.loading.forms import (
     FreezeForm,
     OtherActivation,
     OtherChat,
+    RoutingForm,
     ServiceForm,
     SourcesForm,
     TargetForm,
@@ -31,6 +32,7 @@ from rollout.target import (
     Freeze,
     OtherCall,
     PrometheusSource,
+    Routing,
     Service,
     Sources,
     Target,
@@ -106,6 +108,8 @@ def _target(name: str, form: TargetForm) -> Target:
         parts["service"] = _service(form.service)
     if form.chat_with:
         parts["chat_with"] = _call(form.chat_with)
+    if form.routing:
+        parts["routing"] = _routing(form.routing)
     if form.limit_types:
         parts["limit_types"] = _LIMIT_TYPES | form.limit_types.given()
     if form.latency_bound:
@@ -150,6 +154,17 @@ def _sources(form: SourcesForm) -> Sources:
 
 def _call(form: OtherActivation | OtherChat) -> OtherCall:
     return OtherCall(form.path or "", form.body or {})
+
+
+def _routing(form: RoutingForm) -> Routing:
+    parts: dict[str, Any] = {"percent": form.unit == "percent"}
+    if form.put:
+        parts |= {f"set_{key}": value for key, value in form.put.given().items()}
+    if form.read:
+        parts |= {f"read_{key}": value for key, value in form.read.given().items()}
+    if form.destination:
+        parts["destination"] = form.destination
+    return Routing(**parts)
 
 
 def _window(form: WindowForm) -> ChangeWindow:
