@@ -16,6 +16,7 @@ from rollout.errors import GatewayError, NotCleared, RolloutError
 from rollout.gateway.client import Gateway
 from rollout.scenario import ProviderChange
 from rollout.service import EnvFile, values
+from rollout.stages import same_weights
 from rollout.target import Target
 
 
@@ -52,6 +53,7 @@ class Backup:
         files: what was saved (``config``, ``providers``, ``limits``) -> path.
         digests: the same keys -> SHA-256 of the file's bytes.
         env: the `.env` copy; None where the target states that the file cannot be reached.
+        weights: how the requests were split, destination -> fraction; None where the target cannot split them.
     """
 
     taken_at: str
@@ -63,6 +65,7 @@ class Backup:
     files: Mapping[str, str]
     digests: Mapping[str, str]
     env: EnvCopy | None
+    weights: Mapping[str, float] | None = None
 
     @classmethod
     def from_record(cls, body: Mapping[str, Any]) -> Backup:
@@ -70,7 +73,7 @@ class Backup:
         env = body["env"]
         return cls(
             **{
-                **{name: body[name] for name in cls.__dataclass_fields__},
+                **{name: body[name] for name in cls.__dataclass_fields__ if name in body},
                 "previous": ProviderChange(**body["previous"]),
                 "env": None if env is None else EnvCopy(**{**env, "keys": tuple(env["keys"])}),
             }
@@ -143,9 +146,10 @@ def take(
     """
     previous = where_it_is(gateway, target)
     config, providers, limits = gateway.runtime_config(), gateway.providers(), gateway.governance()
+    weights = gateway.weights().shares if target.routing else None
     content = {
         "config": redact(plain(config)),
-        "providers": redact(plain(providers)),
+        "providers": redact(plain(providers) | ({} if weights is None else {"weights": plain(weights)})),
         "limits": redact({"cost_limits": plain(limits.cost_limits), "rate_limits": plain(limits.rate_limits)}),
     }
     name = f"backup-{clock.now():%Y%m%d-%H%M%S-%f}-{label}"
@@ -160,11 +164,12 @@ def take(
         files={what: str(path) for what, (path, _) in files.items()},
         digests={what: digest for what, (_, digest) in files.items()},
         env=_copy_env(target, f"config-{name}.env", clock),
+        weights=weights,
     )
 
 
 def differences(backup: Backup, gateway: Gateway, redact: Callable[[Any], Any]) -> dict[str, str]:
-    """Return what differs from the backup now: ``KEY`` or ``limits SCOPE`` -> ``before -> now``.
+    """Return what differs from the backup now: ``KEY``, ``limits SCOPE``, ``weights NAME`` -> ``before -> now``.
 
     Raises:
         GatewayError: a read failed.
@@ -172,6 +177,8 @@ def differences(backup: Backup, gateway: Gateway, redact: Callable[[Any], Any]) 
     config, limits = redact(dict(gateway.runtime_config().config)), gateway.governance()
     found = _diff(backup.config, config, "")
     found |= _diff(backup.cost_limits, plain(limits.cost_limits), "cost limits ")
+    if backup.weights is not None and not same_weights(backup.weights, now := gateway.weights().shares):
+        found |= _diff(backup.weights, now, "weights ")
     return found | _diff(backup.rate_limits, plain(limits.rate_limits), "rate limits ")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -16,17 +16,21 @@ from rollout.gateway.answers import ConnectionTest, Latency, Metrics
 from rollout.history import History
 from rollout.hold import Holding
 from rollout.log_command import CommandFollower, LogCommandError
-from rollout.monitor import Course, Watched, watch
-from rollout.observed import observing
+from rollout.monitor import Course, Staged, Watched, watch
+from rollout.observed import Observed, observing
 from rollout.record import Entry, Kind, Record
 from rollout.samples import Baseline, Context, Name, Sample
-from rollout.sources import NOTHING_KNOWN, Source, gateway_sources
+from rollout.scenario import ProviderChange
+from rollout.sources import Source, gateway_sources
+from rollout.stages import Stage
 from rollout.triggers import State, Verdict, show_span
 from rollout.view import View
 from rollout.workspace import LEASE_S, Rollout
 
 IN_PROGRESS = "IN PROGRESS: "
 """How the row of a trigger begins whose window is not over: neither passed nor failed."""
+
+_WORST = ("held", "not reached", "in progress", "failed")
 
 _QUIET = frozenset({Name.OPERATOR, Name.LOG})
 """Sources of which a look that found nothing is not worth an entry: they have something to say or they have not."""
@@ -53,6 +57,17 @@ class Window:
     watched: Watched
     cut: Callable[[str], None] = field(compare=False)
 
+    def stage(self, clause: str) -> Staged:
+        """Return what came of the canary's stages that a clause speaks of; only if all of them held did they hold."""
+        __tracebackhide__ = True
+        found = [stage for stage in self.watched.stages if stage.clause == clause]
+        worst = max(found, key=lambda stage: _WORST.index(stage.outcome))
+        if worst.outcome == "in progress":
+            self.cut(f"{IN_PROGRESS}{worst.message}")
+        if worst.outcome == "not reached":
+            self.cut(IN_PROGRESS + worst.message if self.watched.left_s else worst.message)
+        return replace(worst, message="; ".join(stage.message for stage in found))
+
     def verdict(self, clause: str) -> Judged:
         """Return the clause's verdict; only holding over the whole window is a pass."""
         __tracebackhide__ = True
@@ -70,27 +85,34 @@ class Window:
         return Judged(found, found.state is State.HOLDING, f"{word}{found.message}")
 
 
-def context(rollout: Rollout, record: Record) -> Context:
-    """Return what the triggers know besides the samples, from the journal.
+def context(rollout: Rollout, record: Record, stage: Stage | None = None) -> Context:
+    """Return what the triggers know besides the samples, from the journal; `stage` is the canary's.
 
     Raises:
         NotCleared: the journal holds no backup.
     """
-    counters = record.counters or {}
+    counters, previous = record.counters or {}, recorded(record.backup).previous
     return Context(
         change=rollout.serving,
-        previous=recorded(record.backup).previous,
+        previous=previous,
         monitor=rollout.scenario.monitor,
         baseline=None if record.baseline is None else Baseline.from_record(record.baseline),
         alerts_before=frozenset((record.alerts or {}).get("keys", ())),
         fixes=frozenset(rollout.scenario.fixes),
         counters_before=_metrics(counters.get("metrics")),
         fallbacks_before=counters.get("fallbacks", 0),
+        control=None if stage is None or stage.is_all else previous,
     )
 
 
 def bake(
-    rollout: Rollout, view: View, for_s: float | None = None, page: Callable[[str], None] = lambda _message: None
+    rollout: Rollout,
+    view: View,
+    for_s: float | None = None,
+    page: Callable[[str], None] = lambda _message: None,
+    *,
+    stage: Stage | None = None,
+    later_s: float = 0.0,
 ) -> Watched:
     """Watch the change for its bake time, or until the first breach; in slices, if a call has not the time for all.
 
@@ -102,16 +124,36 @@ def bake(
         view: what people see meanwhile.
         for_s: watch for so long, and leave the rest of the window to a later call; None watches to its end.
         page: tells people, without waiting for it, that a source is dark and the window was extended for it (MON-6).
+        stage: the stage of a canary, whose window it is; None where the change was made all at once.
+        later_s: how long the stages after it will be watched.
 
     Raises:
         NotCleared: the journal holds no backup.
         JournalError: a sample cannot be recorded.
     """
-    record = rollout.record()
-    known, holding = context(rollout, record), Holding(rollout)
-    memory = record.pauses[-1]["memory"] if record.pauses else NOTHING_KNOWN
+    record, began_s = rollout.record(), rollout.clock.monotonic()
+    known, holding = context(rollout, record, stage), Holding(rollout)
+    memory = dict(record.pauses[-1]["memory"]) if record.pauses else {}
+    if not _goes_on(record, stage):
+        # A stage has a control group of its own.
+        memory.pop(Name.CONTROL, None)
     with _sources(rollout, known, holding, memory) as sources:
-        return _bake(rollout, view, record, known, sources, holding, for_s=for_s, page=page)
+        course = _course(rollout, record, [source.name for source in sources], stage)
+        lasts_s = _lasts_s(rollout, stage)
+        keeper, watched = _bake(rollout, view, known, sources, holding, course, lasts_s=lasts_s, for_s=for_s, page=page)
+        used_up = for_s is not None and rollout.clock.monotonic() - began_s >= for_s
+        if watched.left_s or (later_s and used_up and watched.breach is None):
+            # A stage that ends with the call is judged by the next one, which looks at everything once more: nobody
+            # watches in between, and the share must not rise on what was seen before.
+            watched = replace(watched, left_s=watched.left_s + later_s)
+            _pause(rollout, watched, sources, keeper)
+            return watched
+        # Side by side: a breach must not wait for the disk seven times.
+        rollout.write_all(Kind.VERDICT, [_deciding(verdict, watched, stage) for verdict in watched.verdicts])
+        if later_s:
+            # The next stage goes on with what the sources remember.
+            _pause(rollout, replace(watched, left_s=later_s), sources, keeper)
+        return watched
 
 
 @contextmanager
@@ -132,6 +174,7 @@ def _sources(
             memory=memory.get(Name.METRICS),
         )
         observed, log = stack.enter_context(beside), None
+        control = stack.enter_context(_control(rollout, known.control, memory)) if known.control else None
         try:
             if target.log_command:
                 log = CommandFollower(target.log_command, clock, redactor.text)
@@ -145,6 +188,7 @@ def _sources(
                 memory=memory,
                 log=log,
                 counting=observed.memory,
+                beside=None if control is None else (control, control.memory),
             )
         except LogCommandError as error:
             raise NotCleared(str(error)) from error
@@ -153,18 +197,32 @@ def _sources(
         yield sources
 
 
+def _control(rollout: Rollout, control: ProviderChange, memory: Mapping[str, Any]) -> AbstractContextManager[Observed]:
+    """Return the gateway as the control group beside a canary is watched: its counting is its own."""
+    return observing(
+        rollout.gateway,
+        rollout.target,
+        control,
+        rollout.env,
+        clock=rollout.clock,
+        stop=rollout.stop,
+        redactor=rollout.redactor,
+        memory=memory.get(Name.CONTROL),
+    )
+
+
 def _bake(
     rollout: Rollout,
     view: View,
-    record: Record,
     known: Context,
     sources: Sequence[Source],
     holding: Holding,
+    course: Course,
     *,
+    lasts_s: float,
     for_s: float | None,
     page: Callable[[str], None],
-) -> Watched:
-    course = _course(rollout, record, [source.name for source in sources])
+) -> tuple[_Keeper, Watched]:
     dark = {name for name, looks in course.history.looks.items() if looks.failed_in_a_row}
     keeper = _Keeper(rollout, view, dark)
     # A sample changes some of the verdicts; the others need not be redacted again.
@@ -179,7 +237,7 @@ def _bake(
         known,
         clock=rollout.clock,
         stop=rollout.stop,
-        window_s=rollout.scenario.monitor.window_s,
+        window_s=lasts_s,
         on_sample=keeper.keep,
         on_verdicts=show,
         on_dark=page,
@@ -192,12 +250,11 @@ def _bake(
         breach=watched.breach and _redacted(watched.breach, rollout),
         verdicts=tuple(_redacted(verdict, rollout) for verdict in watched.verdicts),
     )
-    if watched.left_s:
-        _pause(rollout, watched, sources, keeper)
-    else:
-        # Side by side: a breach must not wait for the disk seven times.
-        rollout.write_all(Kind.VERDICT, [_deciding(verdict, watched) for verdict in watched.verdicts])
-    return watched
+    return keeper, watched
+
+
+def _lasts_s(rollout: Rollout, stage: Stage | None) -> float:
+    return rollout.scenario.monitor.window_s if stage is None else stage.lasts_s
 
 
 @dataclass(slots=True)
@@ -227,14 +284,22 @@ class _Keeper:
         self.view.sample(_without_secrets(sample, self.rollout))
 
 
-def _course(rollout: Rollout, record: Record, names: Iterable[str]) -> Course:
+def _course(rollout: Rollout, record: Record, names: Iterable[str], stage: Stage | None) -> Course:
     """Return where the window stands; one that no call has paused begins now, and the journal says so."""
-    if record.window is None or not record.pauses:
+    name = None if stage is None else stage.name
+    if record.window is None or not _goes_on(record, stage):
         began_at = rollout.clock.now()
-        rollout.write(Kind.WINDOW, began_at=stamp(began_at), window_s=rollout.scenario.monitor.window_s)
+        told = {} if name is None else {"stage": name}
+        rollout.write(Kind.WINDOW, began_at=stamp(began_at), window_s=_lasts_s(rollout, stage), **told)
         return Course(began_at, History(names))
     began_at = datetime.fromisoformat(record.window["began_at"]).astimezone(UTC)
     return Course(began_at, seen(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names))
+
+
+def _goes_on(record: Record, stage: Stage | None) -> bool:
+    """Tell whether an earlier call has watched a part of this very window."""
+    name = None if stage is None else stage.name
+    return record.window is not None and bool(record.pauses) and record.window.get("stage") == name
 
 
 def seen(samples: Iterable[Entry], record: Record, names: Iterable[str]) -> History:
@@ -286,9 +351,10 @@ def _without_secrets(sample: Sample, rollout: Rollout) -> Sample:
     return replace(sample, reading=replace(tested, message=rollout.redactor.text(tested.message)))
 
 
-def _deciding(verdict: Verdict, watched: Watched) -> dict[str, Any]:
+def _deciding(verdict: Verdict, watched: Watched, stage: Stage | None) -> dict[str, Any]:
     decided = watched.breach is not None and watched.breach.clause == verdict.clause
-    return {**verdict.record(), "decided": decided, "watched_s": watched.watched_s}
+    told = {} if stage is None else {"stage": stage.name}
+    return {**verdict.record(), "decided": decided, "watched_s": watched.watched_s, **told}
 
 
 def _metrics(body: dict[str, Any] | None) -> Metrics | None:

@@ -82,6 +82,7 @@ _TABLE = (
         {
             "APP-0.1": "The gateway still equals the backup",
             "APP-0.2": "The way back is proven",
+            "CAN-1": "A single request proves the new provider",
             "APP-1.1": "The connection is tested right before the activation",
             "APP-1.2": "The provider is activated, and the gateway reports it",
         },
@@ -120,6 +121,11 @@ _TABLE = (
             "MON-5": "No unexpected behaviour is reported",
             "MON-6": "Every source gives enough data to judge",
             "MON-7": "Nobody asks for an abort",
+            "CAN-2.1": "A first share of the traffic holds (10 % for 1 h)",
+            "CAN-2.2": "A quarter of the traffic holds (25 % for 1 h)",
+            "CAN-2.3": "Half of the traffic holds (50 % for 2 h)",
+            "CAN-2.4": "All of the traffic holds (100 % for 4 h)",
+            "CAN-3": "It stays stable before the rollout is complete (24 h at 100 %)",
         },
     ),
     *_section(
@@ -162,18 +168,6 @@ _TABLE = (
             "RBK-5.2": "Error messages are captured",
             "RBK-5.3": "A post-mortem note is drafted",
             "RBK-5.4": "The audit trail is updated",
-        },
-    ),
-    *_section(
-        "canary",
-        Owner.LATER,
-        {
-            "CAN-1": "A single request proves the new provider",
-            "CAN-2.1": "10 % of the traffic for 1 h",
-            "CAN-2.2": "25 % of the traffic for 1 h",
-            "CAN-2.3": "50 % of the traffic for 2 h",
-            "CAN-2.4": "100 % of the traffic for 4 h",
-            "CAN-3": "24 h at 100 % before the rollout is complete",
         },
     ),
     *_section(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from rollout.gateway.answers import Completion
@@ -33,6 +34,11 @@ def answered_by(answer: Completion, expected: ProviderChange, target: Target) ->
     if answer.model is not None and not same_model(answer.model, expected.model):
         return f"model {answer.model} answered instead of {expected.model}"
     return None
+
+
+def is_from(answer: Completion, one: ProviderChange, target: Target) -> bool:
+    """Tell whether the answer can be from this provider and model, by what it names; its content does not matter."""
+    return answered_by(replace(answer, content="-"), one, target) is None
 
 
 def unmet(expect: Expectation, content: str) -> str | None:

@@ -14,6 +14,7 @@ from rollout import changes as changing
 from rollout import gate, prechecks, verification
 from rollout import notify as notifying
 from rollout.backup import Backup, recorded, take
+from rollout.changes import canary
 from rollout.closure import Closure
 from rollout.diagnosis import Seen, diagnosed
 from rollout.errors import NotReached
@@ -248,6 +249,12 @@ def way_back_proof(rollout: Rollout, undo: None) -> Outcome[str]:  # noqa: ARG00
 def applied(rollout: Rollout, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
     """Every change of the scenario, in order; the first failure ends it."""
     return Outcome(lambda: AppliedSteps(changing.apply(rollout), _cut))
+
+
+@pytest.fixture(scope="session")
+def single_request(rollout: Rollout, undo: None) -> Outcome[canary.Tried]:  # noqa: ARG001 - registered first
+    """One request on the new provider, and straight back."""
+    return Outcome(lambda: canary.single_request(rollout))
 
 
 @pytest.fixture(scope="session")

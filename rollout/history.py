@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rollout.gateway.answers import Alert, Connection, Metrics
 from rollout.histogram import Histograms
-from rollout.samples import Sample, SyntheticReading, sound
+from rollout.samples import Name, Sample, SyntheticReading, sound
 
 BAD_STATUS = frozenset({"offline", "degraded"})
 GOOD_STATUS = "connected"
@@ -247,7 +247,9 @@ class History:
         status: the provider's status.
         counters: the gateway's counters.
         histograms: the users' latencies, where their source has histograms.
-        requests: the suite's own requests.
+        requests: the suite's own requests; beside a canary those that the new provider had.
+        control: the previous provider's counters, beside a canary.
+        control_requests: the suite's own requests that the previous provider had, beside a canary.
         alerts: key -> the sample that saw the alert first, and the alert; kept when it clears.
         fallbacks: the gateway's fallbacks.
         log_hit: the first matching log line.
@@ -262,6 +264,8 @@ class History:
         self.counters = Counters()
         self.histograms = Histograms()
         self.requests = Requests()
+        self.control = Counters()
+        self.control_requests = Requests()
         self.alerts: dict[str, tuple[Sample, Alert]] = {}
         self.fallbacks = Fallbacks()
         self.log_hit: tuple[Sample, str] | None = None
@@ -295,11 +299,15 @@ class History:
             case Metrics() as metrics:
                 # What was scraped before the look says nothing about the requests since then.
                 at_s = max(0.0, sample.at_s - metrics.age_s)
+                if sample.source == Name.CONTROL:
+                    self.control.add(at_s, metrics)
+                    return
                 self.counters.add(at_s, metrics)
                 if metrics.histogram is not None:
                     self.histograms.add(at_s, metrics.histogram)
             case SyntheticReading() as request:
-                self.requests.add(sample, request)
+                requests = self.control_requests if request.control else self.requests
+                requests.add(sample, request)
             case str(reason):
                 self.abort = self.abort or (sample, reason)
             case int(count):

@@ -33,6 +33,21 @@ NOISE_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
+class Staged:
+    """What came of one stage of a canary.
+
+    Attributes:
+        clause: the clause that speaks of it.
+        outcome: ``held``, ``failed``, ``in progress`` or ``not reached``.
+        message: the sentence that a person reads.
+    """
+
+    clause: str
+    outcome: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Watched:
     """What came of a window.
 
@@ -44,6 +59,7 @@ class Watched:
         watched_s: how far into the window it ended, in seconds.
         interrupted: why it was interrupted, None if it was not.
         left_s: how much of the window is left for a later call; 0 where it came to its end.
+        stages: a canary's stages, in order; none where the change was made all at once.
     """
 
     breach: Verdict | None
@@ -53,6 +69,7 @@ class Watched:
     watched_s: float
     interrupted: str | None = None
     left_s: float = 0.0
+    stages: tuple[Staged, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from typing import Any
 
-from rollout.gateway.paths import activation_of, path_of
+from rollout.gateway.paths import activation_of, path_of, weights_of
 from rollout.scenario import ProviderChange
-from rollout.target import Target
+from rollout.target import Routing, Target
 
 
 def activation(target: Target, to: ProviderChange) -> str:
@@ -18,6 +19,12 @@ def activation(target: Target, to: ProviderChange) -> str:
     return post(f"{target.url}{path}", body, target.token_env)
 
 
+def weights(target: Target, routing: Routing, shares: Mapping[str, float]) -> str:
+    """Return the `curl` command that splits the requests of `target` by these shares."""
+    body = weights_of(routing.set_body, shares, percent=routing.percent)
+    return send(routing.set_method, f"{target.url}{routing.set_path}", body, target.token_env)
+
+
 def look(target: Target) -> str:
     """Return the `curl` command that shows which provider is active."""
     return get(f"{target.url}{path_of('providers', target.paths)}", target.token_env)
@@ -25,8 +32,13 @@ def look(target: Target) -> str:
 
 def post(url: str, body: Mapping[str, str], token_env: str | None) -> str:
     """Return the `curl` command that posts `body` as JSON; the token stays in its environment variable."""
+    return send("POST", url, body, token_env)
+
+
+def send(method: str, url: str, body: Mapping[str, Any], token_env: str | None) -> str:
+    """Return the `curl` command that sends `body` as JSON; the token stays in its environment variable."""
     json_body = ("-H", "Content-Type: application/json", "-d", json.dumps(body))
-    return shlex.join(("curl", "-sS", "-X", "POST", url, *json_body)) + _header(token_env)
+    return shlex.join(("curl", "-sS", "-X", method, url, *json_body)) + _header(token_env)
 
 
 def get(url: str, token_env: str | None) -> str:

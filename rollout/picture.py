@@ -81,8 +81,8 @@ class Bake:
     verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def of(self, source: str) -> list[Mapping[str, Any]]:
-        """Return one source's samples."""
-        return [sample for sample in self.samples if sample["source"] == source]
+        """Return one source's samples; beside a canary, without the requests that the control group had."""
+        return [sample for sample in self.samples if sample["source"] == source and not sample.get("control")]
 
     @property
     def breach(self) -> Mapping[str, Any] | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from rollout.clauses import Clause, planned
 from rollout.policy import Policy
 from rollout.scenario import EnvironmentChange, LimitChange, ProviderChange, Scenario
+from rollout.stages import CLAUSES as STAGES
+from rollout.stages import is_staged, stages
 from rollout.target import Target
 
 _OF_A_KIND: Mapping[type, frozenset[str]] = {
@@ -39,13 +41,32 @@ def left_out(scenario: Scenario, target: Target, policy: Policy) -> Mapping[str,
     }
     if not target.prove_way_back:
         reasons["APP-0.2"] = f"target {target.name!r} switches it off (prove_way_back: false)"
+    return {**reasons, **_moved_by_a_canary(scenario)}
+
+
+def _moved_by_a_canary(scenario: Scenario) -> Mapping[str, str]:
+    """Return what a canary does otherwise, and the stages that this one does not have."""
+    if scenario.canary is None:
+        return {}
+    planned = {stage.clause for stage in stages(scenario)}
+    if not is_staged(scenario):
+        why = "the single-request test is all that comes before the activation, which moves all of the traffic"
+        return {clause: why for clause in STAGES if clause not in planned}
+    reasons = {clause: "the scenario has no stage of such a share" for clause in STAGES if clause not in planned}
+    reasons["APP-1.2"] = "a canary: its last stage activates the provider, and reads it back (CAN-2.4)"
+    reasons["VER-2"] = "a canary: its single request was answered by the new provider and model (CAN-1)"
+    if len(scenario.changes) == 1:
+        reasons["APP-4.1"] = "a canary: nothing is left of it yet, and each stage recognises what is in effect (CAN-2)"
     return reasons
 
 
 def of_other_kinds(scenario: Scenario) -> frozenset[str]:
-    """Return the clauses that speak of kinds of change which the scenario does not hold."""
+    """Return the clauses that speak of kinds of change which the scenario does not hold; a canary is one."""
     kinds = {type(change) for change in scenario.changes}
-    return frozenset().union(*(clauses for kind, clauses in _OF_A_KIND.items() if kind not in kinds))
+    without = [clauses for kind, clauses in _OF_A_KIND.items() if kind not in kinds]
+    if scenario.canary is None:
+        without.append(frozenset({"CAN-1", *STAGES}))
+    return frozenset().union(*without)
 
 
 def plan(phases: Iterable[str], scenario: Scenario, left_out: Mapping[str, str]) -> tuple[Clause, ...]:

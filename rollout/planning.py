@@ -17,7 +17,7 @@ from rollout.clock import Clock
 from rollout.embedded import described
 from rollout.errors import RolloutError
 from rollout.gateway.client import Gateway
-from rollout.gateway.paths import filled, filled_path, path_of
+from rollout.gateway.paths import filled, filled_path, path_of, weights_of
 from rollout.redaction import Redactor, is_secret_name
 from rollout.request import Request
 from rollout.sandbox import envfile
@@ -25,7 +25,8 @@ from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT
 from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.service import EnvFile, values
-from rollout.target import Target
+from rollout.stages import STABILISE, destination, is_staged, stages, weights_at
+from rollout.target import Routing, Target
 
 Limits = Mapping[str, Mapping[str, float]]
 
@@ -41,12 +42,14 @@ class Before:
         limits: ``cost`` and ``rate`` -> scope -> limits.
         env: the `.env` file's values; None where it was not read.
         source: how this is known.
+        weights: how the requests are split; None where the target cannot.
     """
 
     previous: ProviderChange
     limits: Mapping[str, Limits]
     env: Mapping[str, str] | None
     source: str
+    weights: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +91,23 @@ class Planned:
         apply: what apply would execute, in order.
         rollback: what the rollback would execute after it, in order.
         cannot: what cannot be undone.
+        stages: what a canary's stages would execute after apply, each once the one before it has held.
     """
 
     before: Before
     apply: tuple[Item, ...]
     rollback: tuple[Item, ...]
     cannot: tuple[str, ...]
+    stages: tuple[Item, ...] = ()
 
 
 def planned(request: Request, before: Before) -> Planned:
     """Return what would be executed if the gateway is as `before` says."""
+    request = _with_routing(request)
     changes, target = request.scenario.changes, request.target
     ahead = tuple(_ahead(request, before))
     back = [item for change in reversed(_once(changes)) for item in _back(request, change, before)]
-    return Planned(before, ahead, tuple(back), tuple(_cannot(changes, target, before)))
+    return Planned(before, ahead, tuple(back), tuple(_cannot(changes, target, before)), tuple(_stages(request, before)))
 
 
 def look(request: Request, token: str | None, clock: Clock) -> Before:
@@ -117,10 +123,11 @@ def look(request: Request, token: str | None, clock: Clock) -> Before:
     try:
         limits = gateway.governance()
         previous = where_it_is(gateway, target)
+        weights = gateway.weights().shares if target.routing else None
     finally:
         gateway.close()
     both = {"cost": limits.cost_limits, "rate": limits.rate_limits}
-    return Before(previous, both, _env(request, clock), f"read from {target.url}")
+    return Before(previous, both, _env(request, clock), f"read from {target.url}", weights)
 
 
 def with_service(request: Request) -> Request:
@@ -138,6 +145,7 @@ def text(request: Request, plan: Planned) -> str:
         "",
         "pytest -m apply would execute, in this order (reads are left out):",
         *(f"  {item}" for item in plan.apply or (Item("APP-4.1", "nothing: everything is in effect already"),)),
+        *_staged(plan),
         "",
         "the rollback would execute, each step only where it finds the change in effect:",
         *(f"  {item}" for item in plan.rollback),
@@ -148,12 +156,26 @@ def text(request: Request, plan: Planned) -> str:
     return "\n".join(lines)
 
 
+def _staged(plan: Planned) -> Iterator[str]:
+    if plan.stages:
+        yield ""
+        yield "pytest -m monitor would execute, stage after stage, each only once the one before it has held:"
+        yield from (f"  {item}" for item in plan.stages)
+
+
 def _fresh(request: Request) -> Before:
     settings = SandboxSettings.from_mapping(request.scenario.sandbox)
     previous = ProviderChange(settings.initial_provider, settings.initial_model)
     limits: dict[str, Limits] = {"cost": {"global": COST_DEFAULT, **settings.limits}, "rate": {"global": RATE_DEFAULT}}
     env = envfile.parse(envfile.TEMPLATE.format(provider=previous.provider, model=previous.model))
-    return Before(previous, limits, env, "an embedded gateway would be started on demand; so it begins")
+    return Before(previous, limits, env, "an embedded gateway would be started on demand; so it begins", {})
+
+
+def _with_routing(request: Request) -> Request:
+    """Return the request with the embedded gateway's weights, which one that is started on demand cannot tell yet."""
+    if request.target.routing is not None or not is_staged(request.scenario):
+        return request
+    return replace(request, target=replace(request.target, routing=Routing()))
 
 
 def _env(request: Request, clock: Clock) -> Mapping[str, str] | None:
@@ -172,14 +194,52 @@ def _ahead(request: Request, before: Before) -> Iterator[Item]:
         return
     if target.prove_way_back:
         yield _activation(target, before.previous, "APP-0.2", "a no-op: it proves the way back")
+        if is_staged(request.scenario):
+            yield _weights(target, before.weights or {}, "APP-0.2", "a no-op as well")
+    if request.scenario.canary is not None:
+        yield from _single_request(request, before)
     for change in changes:
         if isinstance(change, ProviderChange):
             tested = path_of("test_connection", target.paths, change.provider)
             yield Item("APP-1.1", "changes nothing", "POST", tested)
+        if isinstance(change, ProviderChange) and is_staged(request.scenario):
+            continue
         if _in_effect(change, before):
             yield Item("APP-4.1", f"{change}: in effect already, nothing is done")
         else:
             yield from _forward(target, change)
+
+
+def _single_request(request: Request, before: Before) -> Iterator[Item]:
+    target, new = request.target, _activated(request)
+    if new is None:
+        return
+    yield Item("CAN-1", "changes nothing", "POST", path_of("test_connection", target.paths, new.provider))
+    yield _activation(target, new, "CAN-1")
+    yield Item(
+        "CAN-1", "one request", "POST", target.chat_with.path if target.chat_with else path_of("chat", target.paths)
+    )
+    yield _activation(target, before.previous, "CAN-1", "straight back")
+
+
+def _stages(request: Request, before: Before) -> Iterator[Item]:
+    """Yield how a canary's share rises; the writes of a stage follow the watching of the one before."""
+    target, new = request.target, _activated(request)
+    if new is None or target.routing is None or not is_staged(request.scenario):
+        return
+    names = [destination(to, target.routing.destination) for to in (new, before.previous)]
+    for stage in stages(request.scenario):
+        if stage.clause == STABILISE:
+            yield Item(stage.clause, f"nothing: {stage} more")
+        elif stage.is_all:
+            words = f"then {stage}; weights that the activation leaves in effect are set to 100% too"
+            yield _activation(target, new, stage.clause, words)
+        else:
+            yield _weights(target, weights_at(stage.share, *names), stage.clause, f"then {stage}")
+
+
+def _activated(request: Request) -> ProviderChange | None:
+    return next((change for change in request.scenario.changes if isinstance(change, ProviderChange)), None)
 
 
 def _forward(target: Target, change: Change) -> Iterator[Item]:
@@ -206,6 +266,8 @@ def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
         first, *others = dict.fromkeys(way for way in ways if way is not None)
         if _in_effect(change, before) and same_place(first, change):
             return
+        if is_staged(request.scenario):
+            yield _weights(target, before.weights or {}, "RBK-2.1", "at once: the new provider gets nothing any more")
         way = _activation(target, first, "RBK-2.1")
         if _comes_back(request, change, first, before):
             yield Item(
@@ -274,6 +336,12 @@ def _activation(target: Target, to: ProviderChange, clause: str, words: str = ""
             body = {key: filled(value, **names) for key, value in call.body.items()}
             return Item(clause, words, "POST", filled_path(call.path, **names), body)
     return Item(clause, words, "POST", path_of("activate", target.paths, to.provider), {"model": to.model})
+
+
+def _weights(target: Target, shares: Mapping[str, float], clause: str, words: str) -> Item:
+    routing = target.routing or Routing()
+    body = weights_of(routing.set_body, shares, percent=routing.percent)
+    return Item(clause, words, routing.set_method, routing.set_path, body)
 
 
 def _limit(target: Target, change: LimitChange, clause: str) -> Item:

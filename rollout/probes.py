@@ -5,13 +5,14 @@ The tag is the header ``X-Synthetic: rollout/<id>`` on every completion (`rollou
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from itertools import cycle
 from typing import Protocol
 
 from rollout.clock import Clock
 from rollout.errors import GatewayError
-from rollout.expectation import answered_by, unmet
+from rollout.expectation import answered_by, is_from, unmet
 from rollout.gateway.answers import Completion
 from rollout.samples import SyntheticReading
 from rollout.scenario import Monitor, Probe, ProviderChange
@@ -33,7 +34,15 @@ class Probes:
     """
 
     def __init__(
-        self, gateway: Chats, expected: ProviderChange, monitor: Monitor, target: Target, clock: Clock, *, sent: int = 0
+        self,
+        gateway: Chats,
+        expected: ProviderChange,
+        monitor: Monitor,
+        target: Target,
+        clock: Clock,
+        *,
+        control: ProviderChange | None = None,
+        sent: int = 0,
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -43,9 +52,11 @@ class Probes:
             monitor: the probes, at least one, and their cap.
             target: how the gateway reports its providers.
             clock: times a request that fails.
+            control: who may answer as well, beside a canary.
             sent: how many this window has sent already.
         """
         self._gateway, self._expected, self._target, self._clock = gateway, expected, target, clock
+        self._control = control
         self._left = cycle(monitor.in_turn)
         self._several = len(monitor.in_turn) > 1
         self._at_most = monitor.synthetic_at_most
@@ -60,7 +71,12 @@ class Probes:
         if self.sent >= self._at_most:
             return None
         self.sent += 1
-        return ask(self._gateway, self._expected, next(self._left), self._target, self._clock, named=self._several)
+        asked = next(self._left)
+        if self._control is None:
+            return ask(self._gateway, self._expected, asked, self._target, self._clock, named=self._several)
+        return ask_either(
+            self._gateway, (self._expected, self._control), asked, self._target, self._clock, named=self._several
+        )
 
 
 def ask(
@@ -94,6 +110,57 @@ def ask(
     return SyntheticReading(
         ok=True, latency_ms=answer.elapsed_ms, provider=answer.provider, model=answer.model, reason=wrong
     )
+
+
+def ask_either(
+    gateway: Chats,
+    groups: tuple[ProviderChange, ProviderChange],
+    probe: Probe,
+    target: Target,
+    clock: Clock,
+    *,
+    named: bool = False,
+) -> SyntheticReading:
+    """Send one request while a canary has a share of them, and tell whose it was; otherwise as `ask`.
+
+    What does not say whose it was counts where it hides nothing: a failure against the canary, an answer that names
+    neither provider nor model for the control group.
+
+    Args:
+        gateway: where to.
+        groups: the canary, and the control group.
+        probe: as `ask`.
+        target: as `ask`.
+        clock: as `ask`.
+        named: as `ask`.
+
+    Raises:
+        GatewayError: as `ask`.
+    """
+    canary, control = groups
+    heard = _Listening(gateway)
+    reading = ask(heard, canary, probe, target, clock, named=named)
+    if heard.answer is not None:
+        is_control = is_from(heard.answer, control, target)
+        names_either = heard.answer.provider is not None or heard.answer.model is not None
+        is_control = is_control and (not names_either or not is_from(heard.answer, canary, target))
+        return replace(reading, control=True, reason=None) if is_control else reading
+    said = (reading.reason or "").casefold()
+    blames_control = control.provider.casefold() in said and canary.provider.casefold() not in said
+    return replace(reading, control=blames_control)
+
+
+class _Listening:
+    """A gateway whose answer is kept: who is named in it decides whose request it was."""
+
+    def __init__(self, gateway: Chats) -> None:
+        self._gateway = gateway
+        self.answer: Completion | None = None
+
+    def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Ask, and keep the answer."""
+        self.answer = self._gateway.chat(prompt, max_tokens=max_tokens)
+        return self.answer
 
 
 def promise(monitor: Monitor) -> str:

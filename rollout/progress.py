@@ -17,7 +17,6 @@ import pytest
 from rollout import closure as closing
 from rollout import evidence, gate
 from rollout.backup import recorded
-from rollout.bake import bake
 from rollout.clauses import ORDER, PHASES, Clause
 from rollout.clock import stamp
 from rollout.documents import log_operation
@@ -30,6 +29,7 @@ from rollout.notify import announce
 from rollout.quiet import quiet
 from rollout.record import Decision, Kind, Record
 from rollout.session import Session, claim, finish
+from rollout.staging import watch_stages
 from rollout.triggers import State, Verdict
 from rollout.view import Heading, view_for
 from rollout.watchdog import Watchdog, arm
@@ -230,7 +230,7 @@ class Progress:
         rollout = self.session.rollout
         view = view_for(quiet(sys.stdout), self._heading(), rollout.clock, term=self.env.get("TERM"))
         try:
-            watched = bake(rollout, view, self.session.for_s, self._page)
+            watched = watch_stages(rollout, view, self.session.for_s, self._page)
         finally:
             view.close()
         self._interrupted = watched.interrupted is not None
@@ -256,6 +256,11 @@ class Progress:
         for verdict in watched.verdicts:
             cut = f"{NOT_RUN}{breach.clause} cut its window short"
             missing[verdict.clause] = verdict.message if verdict.state is State.BREACHED else cut
+        for stage in watched.stages:
+            cut = f"{NOT_RUN}{stage.message}"
+            missing[stage.clause] = cut if stage.outcome == "not reached" else stage.message
+            if stage.outcome == "held":
+                del missing[stage.clause]
         why = f"{breach.clause}: {breach.message}"
         rollout = self.session.rollout
         if rollout.superseded():

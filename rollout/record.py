@@ -138,6 +138,7 @@ class Record:
         holds: who held or released the automatic rollback (``hold``), and which breach that kept from ending the
             window (``held``), in order, each with `kind` and `at`.
         diagnosis: why the new provider was out of reach, as far as the gateway says; None where it was not.
+        judged: a canary's stage -> clause -> the body of its verdict at the stage's end.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
         closed: the body of the closing entry, None while open.
@@ -163,6 +164,7 @@ class Record:
     pauses: tuple[Mapping[str, Any], ...] = ()
     holds: list[Mapping[str, Any]] = field(default_factory=list)
     diagnosis: Mapping[str, Any] | None = None
+    judged: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     closed: Mapping[str, Any] | None = None
@@ -261,6 +263,8 @@ def _watch(record: Record, entry: Entry) -> None:
         record.window = {**body, "seq": entry.seq}
     else:
         record.breach = body if body["decided"] else record.breach
+        if body.get("stage"):
+            record.judged.setdefault(body["stage"], {})[body["clause"]] = body
 
 
 def _judge(record: Record, entry: Entry) -> None:

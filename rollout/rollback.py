@@ -14,7 +14,7 @@ from typing import Any
 
 from rollout import paste
 from rollout.backup import Backup, differences, env_changed, recorded, same_place, where_it_is
-from rollout.changes import environment, limits, provider, restart
+from rollout.changes import environment, limits, provider, restart, weights
 from rollout.clauses import CLAUSES
 from rollout.clock import NEVER, stamp
 from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
@@ -22,6 +22,7 @@ from rollout.expectation import answered_by
 from rollout.gateway.client import Gateway
 from rollout.record import Decision, Kind, Record, Write
 from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
+from rollout.stages import is_staged, show_weights
 from rollout.workspace import LEASE_S, Rollout
 
 RESTARTS = ("APP-2.2", "RBK-3.2")
@@ -100,6 +101,11 @@ def planned_steps(rollout: Rollout, backup: Backup) -> tuple[str, ...]:
     return (
         "RBK-1.1 read the active provider; somebody else's change is not overwritten",
         "RBK-1.2 capture critical alerts",
+        *(
+            (f"RBK-2.1 split the requests as now: {show_weights(backup.weights or {})}",)
+            if _splits(rollout, backup)
+            else ()
+        ),
         *undo,
         "RBK-2.2 read back that the previous provider is active",
         "RBK-4.1 one request is answered by it",
@@ -183,7 +189,7 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
     record = rollout.known()
     way = _Way(rollout, rollout.gateway.uninterruptible(), recorded(record.backup), record, reason)
     rollout.note(Kind.ROLLBACK, reason=reason)
-    way.step("RBK-1.1", lambda: f"{_ours(way)} is active")
+    way.step("RBK-1.1", lambda: _assess(way))
     if not way.hands_off:
         way.step("RBK-1.2", lambda: _capture(way))
         for clause, work in _undoing(way):
@@ -202,9 +208,23 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
     latest = {step.clause: step.outcome for step in way.steps}
     undone = all(latest.get(clause) != "failed" for clause in UNDO)
     verified = undone and passed.issuperset(PROOF)
-    commands = () if verified else (paste.activation(rollout.target, way.backup.previous), paste.look(rollout.target))
+    commands = () if verified else _commands(way)
     took_s = rollout.clock.monotonic() - began
     return RolledBack(verified, way.hands_off, reason, tuple(way.steps), took_s, commands)
+
+
+def _commands(way: _Way) -> tuple[str, ...]:
+    """Return what a person can paste: the way back, and before it a look."""
+    target = way.rollout.target
+    commands = (paste.activation(target, way.backup.previous), paste.look(target))
+    if target.routing is None or not _splits(way.rollout, way.backup):
+        return commands
+    return (paste.weights(target, target.routing, way.backup.weights or {}), *commands)
+
+
+def _splits(rollout: Rollout, backup: Backup) -> bool:
+    """Tell whether the way back has to do with weights: the canary sets them, and an activation takes them away."""
+    return backup.weights is not None and (is_staged(rollout.scenario) or bool(backup.weights))
 
 
 def _undoing(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -268,7 +288,28 @@ def _restore_limits(way: _Way) -> str:
 
 
 def _undo_activation(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
+    splits = _splits(way.rollout, way.backup)
+    if splits:
+        # First, for it is one call that moves everybody away from the new provider, whoever is active.
+        yield "RBK-2.1", lambda: _split_again(way)
     yield "RBK-2.1", lambda: _activate_again(way)
+    if splits:
+        # An activation may take the weights away; and a gateway that was restarting is there by now.
+        yield "RBK-2.1", lambda: _split_again(way)
+
+
+def _split_again(way: _Way) -> str:
+    """Put the weights back; again if it fails, because a lost answer says nothing."""
+    for left in reversed(range(TRIES)):
+        try:
+            return weights.restore(way.rollout, way.gateway, way.backup)
+        except SomebodyIntervened:
+            raise
+        except RolloutError:
+            if not left:
+                raise
+            way.rollout.clock.wait(AGAIN_AFTER_S)
+    raise AssertionError("unreachable")  # pragma: no cover - for the type checker
 
 
 def _undo_environment(way: _Way) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -304,6 +345,13 @@ def _await_health(way: _Way) -> str:
     with suppress(RolloutError):
         way.lost = limits.moved(way.gateway, way.backup) - way.edited
     return told
+
+
+def _assess(way: _Way) -> str:
+    here = _ours(way)
+    if way.backup.weights is not None:
+        weights.refuse_others(way.rollout, way.backup, way.gateway.weights().shares)
+    return f"{here} is active"
 
 
 def _ours(way: _Way) -> ProviderChange:
@@ -390,7 +438,10 @@ def _verify_active(way: _Way) -> str:
         here = where_it_is(way.gateway, way.rollout.target)
     if not same_place(here, wanted):
         raise GatewayError("GET providers", f"{here} is active instead of {wanted}")
-    return f"the gateway reports {here} active"
+    if not _splits(way.rollout, way.backup):
+        return f"the gateway reports {here} active"
+    # A lost write of weights may have landed after the way back as well.
+    return f"the gateway reports {here} active; {weights.restore(way.rollout, way.gateway, way.backup)}"
 
 
 def _outlast_lost_writes(way: _Way) -> None:
@@ -410,7 +461,8 @@ def _lands_within_s(way: _Way, write: Write) -> float:
     A command ends with the runner's patience, or goes on alone when the runner is killed.
     """
     target = way.rollout.target
-    if write.result in (None, "unknown") and write.step in ("APP-1.2", "APP-2.4", "APP-3.1"):
+    lands_late = write.step in ("APP-1.2", "APP-2.4", "APP-3.1") or write.step.startswith("CAN-")
+    if write.result in (None, "unknown") and lands_late:
         return target.timeouts.activate_s
     if write.result is None and target.service is not None:
         if write.step in RESTARTS:

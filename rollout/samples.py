@@ -31,6 +31,7 @@ class Name(StrEnum):
     SYNTHETIC = "synthetic"
     OPERATOR = "operator"
     WAY_BACK = "way_back"
+    CONTROL = "control"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class SyntheticReading:
         model: the model that answered, None where the answer does not say.
         reason: why it failed, or, if `ok`, what is wrong with the answer (MON-5); None if nothing is.
         status: the HTTP status of a failed request; None if none came, so that the gateway may not have counted it.
+        control: beside a canary, the previous provider had this request: it says nothing of the new one.
     """
 
     ok: bool
@@ -52,6 +54,7 @@ class SyntheticReading:
     model: str | None = None
     reason: str | None = None
     status: int | None = None
+    control: bool = False
 
 
 Reading: TypeAlias = (
@@ -145,6 +148,7 @@ class Context:
         fixes: what the change is meant to cure: ``TYPE/PROVIDER`` of alerts, or a provider's name.
         counters_before: the new provider's metrics, read right before the activation.
         fallbacks_before: how many fallbacks the gateway listed before the change.
+        control: the control group beside a canary, who serves the rest of the requests; None where there is none.
     """
 
     change: ProviderChange
@@ -155,6 +159,7 @@ class Context:
     fixes: frozenset[str] = frozenset()
     counters_before: Metrics | None = None
     fallbacks_before: int = 0
+    control: ProviderChange | None = None
 
 
 def is_number(value: object) -> bool:
@@ -182,7 +187,7 @@ def _told(source: str, reading: Reading | None) -> dict[str, Any]:
             told |= {"buckets": None if reading.histogram is None else reading.histogram.record()}
             told |= {"age_s": reading.age_s or None}
         case SyntheticReading():
-            told = asdict(reading)
+            told = {key: value for key, value in asdict(reading).items() if key != "control" or value}
         case ConnectionTest():
             told = {"succeeded": reading.succeeded, "message": reading.message}
         case tuple():
@@ -263,6 +268,7 @@ _FAULTS: Mapping[str, Callable[[object], str | None]] = {
     Name.SYNTHETIC: _synthetic_fault,
     Name.OPERATOR: _operator_fault,
     Name.WAY_BACK: _way_back_fault,
+    Name.CONTROL: _metrics_fault,
 }
 
 
@@ -303,4 +309,5 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Reading | None]] = {
     Name.SYNTHETIC: _synthetic,
     Name.OPERATOR: lambda body: body.get("abort"),
     Name.WAY_BACK: _way_back,
+    Name.CONTROL: _metrics,
 }

@@ -94,6 +94,7 @@ def gateway_sources(
     memory: Mapping[str, Any] = NOTHING_KNOWN,
     log: Follower | None = None,
     counting: Callable[[], Any] | None = None,
+    beside: tuple[Watchable, Callable[[], Any]] | None = None,
 ) -> tuple[Source, ...]:
     """Return the sources of a window on `gateway`, each at the pace that the scenario asks for.
 
@@ -110,6 +111,7 @@ def gateway_sources(
         memory: source -> what its `memory` said when an earlier call stopped watching this window.
         log: reads the log in the place of the target's file.
         counting: returns what the metrics' source must remember for a later call; None where nothing.
+        beside: the gateway as a canary's control group is watched, and what that must remember; None watches it as all.
 
     Raises:
         OSError: the target's log file cannot be read.
@@ -118,7 +120,8 @@ def gateway_sources(
     timer = clock or SystemClock()
     chat_hangs_s = max(HANGS_AFTER * monitor.synthetic_every_s, target.timeouts.chat_s + OVERRUN_S)
     fallbacks = _FallbackCount(gateway, memory.get(Name.FALLBACKS))
-    probes = Probes(gateway, context.change, monitor, target, timer, sent=memory.get(Name.SYNTHETIC, 0))
+    sent = memory.get(Name.SYNTHETIC, 0)
+    probes = Probes(gateway, context.change, monitor, target, timer, control=context.control, sent=sent)
     sources = [
         Source(Name.STATUS, monitor.metrics_every_s, lambda: gateway.status(new)),
         Source(Name.METRICS, monitor.metrics_every_s, lambda: gateway.metrics(new), memory=counting),
@@ -127,8 +130,13 @@ def gateway_sources(
         Source(Name.WAY_BACK, monitor.way_back_every_s, lambda: gateway.test_connection(context.previous.provider)),
     ]
     if monitor.in_turn:
-        sent = Source(Name.SYNTHETIC, monitor.synthetic_every_s, probes, chat_hangs_s, memory=lambda: probes.sent)
-        sources.insert(-1, sent)
+        own = Source(Name.SYNTHETIC, monitor.synthetic_every_s, probes, chat_hangs_s, memory=lambda: probes.sent)
+        sources.insert(-1, own)
+    if context.control is not None:
+        name, (group, remember) = context.control.provider, beside or (gateway, None)
+        # Before the canary's own: what slows both down must not be held against a baseline of before it.
+        watched = Source(Name.CONTROL, monitor.metrics_every_s, lambda: group.metrics(name), memory=remember)
+        sources.insert(0, watched)
     follower = log
     if follower is None and target.log_file is not None:
         follower = LogFollower(target.log_file, after=memory.get(Name.LOG))

@@ -55,7 +55,7 @@ def stages(scenario: Scenario) -> tuple[Stage, ...]:
     canary = scenario.canary
     if canary is None:
         return ()
-    shares = tuple(Stage(clause_of(each.share), each.share, each.lasts_s) for each in canary.shares)
+    shares = tuple(Stage(clause_of(each.share), round(each.share, _DIGITS), each.lasts_s) for each in canary.shares)
     return (*shares, Stage(STABILISE, ALL, canary.stabilise_s))
 
 

@@ -27,6 +27,9 @@ NONE = "none"
 EXTEND = "extend"
 # A source that is dark for the first time is dark for good after twice as many looks.
 AS_LONG_AGAIN = 2
+NOT_JUDGED = frozenset({Name.WAY_BACK, Name.CONTROL})
+"""Sources that no trigger needs: without the control group, the precheck's baseline decides."""
+
 
 _HOUR_S = 3600
 _MINUTE_S = 60
@@ -248,8 +251,31 @@ def _error_verdict(history: History, context: Context, errors: _Errors) -> Verdi
     message = f"error rate {show_rate(rate, limit)} over {words} ({count}) {ends} {limit * 100:g} %"
     if state is State.INCONCLUSIVE:
         message += f", by fewer failures than the {errors.breach_failures} that it takes to tell it from chance"
+    message += _beside(history, context)
     at = _at(history, Name.METRICS if errors.source == "users" else Name.SYNTHETIC)
     return Verdict("MON-2", state, rate, limit, shown.requests, errors.source, words, at, message)
+
+
+def _beside(history: History, context: Context) -> str:
+    """Return the control group's error rate in words; empty where there is no control group."""
+    span = history.control.latest()
+    if context.control is None or span is None or not span.requests:
+        return ""
+    rate = f"{span.failures / span.requests * 100:.1f} %"
+    return f"; control group {context.control.provider}: {rate} of {span.requests} requests"
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """What a P95 is held against.
+
+    Attributes:
+        value_ms: the limit.
+        why: where it comes from, in words; empty for an absolute one.
+    """
+
+    value_ms: float
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +288,7 @@ class _Candidate:
 
     source: str
     value: float
-    limit: float
+    held: _Limit
     samples: int
     span: str
     at: str
@@ -277,6 +303,10 @@ class _Candidate:
         if self.above:
             return State.BREACHED if self.value >= self.limit else State.INCONCLUSIVE
         return _compare(self.value, self.limit)
+
+    @property
+    def limit(self) -> float:
+        return self.held.value_ms
 
 
 def judge_latency(history: History, context: Context, _now_s: float) -> Verdict:
@@ -300,18 +330,16 @@ def judge_latency(history: History, context: Context, _now_s: float) -> Verdict:
     counted = history.counters.latest()
     if tried is None and (counted is None or not counted.requests):
         return _nothing("MON-3", "users", None, "no request was seen, so there is no P95")
-    message = f"P95 cannot be judged: {_why_no_p95(context)}"
+    message = f"P95 cannot be judged: {_why_no_p95(history, context)}"
     at, seen = _at(history, Name.METRICS, Name.SYNTHETIC), 0 if tried is None else tried.requests
     return Verdict("MON-3", State.INCONCLUSIVE, None, None, seen, "synthetic", "the window", at, message)
 
 
 def _latency_verdict(decides: _Candidate, context: Context) -> Verdict:
-    limits, limit, state = context.monitor.limits, decides.limit, decides.state
+    limit, state = decides.limit, decides.state
     whose = "users'" if decides.source == "users" else "the suite's own"
     ends = "is above" if state is State.BREACHED else "is not above"
-    held = f"{limit:.5g} ms"
-    if limits.p95_ms is None:
-        held += f" ({limits.latency_factor:g} x baseline {limit / limits.latency_factor:.5g} ms)"
+    held = f"{limit:.5g} ms" + (f" ({decides.held.why})" if decides.held.why else "")
     if state is State.INCONCLUSIVE and decides.chance:
         ends = "is above"
         held += (
@@ -328,21 +356,31 @@ def _latency_verdict(decides: _Candidate, context: Context) -> Verdict:
     )
 
 
-def _why_no_p95(context: Context) -> str:
+def _why_no_p95(history: History, context: Context) -> str:
     least = context.monitor.min_samples
     base = context.baseline
     if context.monitor.limits.p95_ms is None and (
-        base is None or (_limit(context, "users") is None and _limit(context, "synthetic") is None)
+        base is None or all(_limit(history, context, source) is None for source in ("users", "synthetic"))
     ):
         return f"there is no baseline from at least {least} requests"
     return f"fewer than {least} requests that are the window's own on a side of the comparison"
 
 
-def _limit(context: Context, source: str) -> float | None:
-    """Return the limit in ms for that source's P95, None where there is nothing sound to compare with."""
-    limits, base = context.monitor.limits, context.baseline
-    limit = limits.p95_ms
-    if limit is None:
+def _limit(history: History, context: Context, source: str) -> _Limit | None:
+    """Return the limit for that source's P95, None where there is nothing sound to compare with.
+
+    Beside a canary the control group is the baseline, from enough requests of the same stage; else the precheck's.
+    """
+    limits = context.monitor.limits
+    if limits.p95_ms is not None:
+        return _sound(_Limit(limits.p95_ms))
+    control = _control_p95(history, context, source)
+    if control is not None:
+        p95_ms, samples = control
+        who = context.control.provider if context.control else ""
+        words = f"control group {p95_ms:.5g} ms, {samples} requests of {who} in the same stage"
+    else:
+        base = context.baseline
         if base is None:
             return None
         p95, samples = (
@@ -352,8 +390,28 @@ def _limit(context: Context, source: str) -> float | None:
         )
         if p95 is None or samples < context.monitor.min_samples:
             return None
-        limit = limits.latency_factor * p95
-    return limit if math.isfinite(limit) and limit > 0 else None
+        p95_ms, words = p95, f"baseline {p95:.5g} ms"
+    return _sound(_Limit(limits.latency_factor * p95_ms, f"{limits.latency_factor:g} x {words}"))
+
+
+def _sound(limit: _Limit) -> _Limit | None:
+    return limit if math.isfinite(limit.value_ms) and limit.value_ms > 0 else None
+
+
+def _control_p95(history: History, context: Context, source: str) -> tuple[float, int] | None:
+    """Return the control group's P95 and from how many requests, if all of them are of this stage and enough."""
+    least = context.monitor.min_samples
+    if context.control is None:
+        return None
+    if source != "users":
+        latencies = history.control_requests.latencies(math.inf)
+        return (percentile(latencies), len(latencies)) if len(latencies) >= least else None
+    metrics, span = history.control.last, history.control.latest()
+    if metrics is None or span is None or metrics.latency.p95_ms is None:
+        return None
+    samples = metrics.latency.samples
+    # The percentile covers the provider's last requests, however old: they must have been counted in this stage.
+    return (metrics.latency.p95_ms, samples) if span.requests >= samples >= least else None
 
 
 def _users_p95s(history: History, context: Context) -> list[_Candidate]:
@@ -365,7 +423,7 @@ def _users_p95s(history: History, context: Context) -> list[_Candidate]:
 
 
 def _histogram_p95s(history: History, context: Context) -> list[_Candidate]:
-    limit, window = _limit(context, "users"), history.histograms.latest()
+    limit, window = _limit(history, context, "users"), history.histograms.latest()
     if limit is None or window is None:
         return []
     short_s, found = context.monitor.short_span_s, []
@@ -395,7 +453,7 @@ def _users_p95(history: History, context: Context) -> _Candidate | None:
     The gateway's percentiles cover its last 1,000 requests, however old (deviation 2). They are the span's own only if
     at least as many requests were counted in the span as the percentile was taken from.
     """
-    limit, metrics = _limit(context, "users"), history.counters.last
+    limit, metrics = _limit(history, context, "users"), history.counters.last
     if limit is None or metrics is None or metrics.latency.p95_ms is None:
         return None
     samples, least, short_s = metrics.latency.samples, context.monitor.min_samples, context.monitor.short_span_s
@@ -425,7 +483,7 @@ def _before_the_window(history: History, context: Context) -> int:
 
 def _own_p95(history: History, context: Context) -> list[_Candidate]:
     """Return the P95 of the suite's own requests over the window and the short span, where there are enough."""
-    limit, own = _limit(context, "synthetic"), history.requests
+    limit, own = _limit(history, context, "synthetic"), history.requests
     if limit is None:
         return []
     least, found = context.monitor.min_samples, []
@@ -435,10 +493,10 @@ def _own_p95(history: History, context: Context) -> list[_Candidate]:
         span = own.latest(seconds)
         if span is None or window is None or span.requests < least:
             continue
-        latencies = own.latencies(limit, seconds)
+        latencies = own.latencies(limit.value_ms, seconds)
         if len(latencies) >= least:
             words = _last(span, window, context.monitor.short_span_s)
-            slow = len(latencies) - bisect_right(latencies, limit)
+            slow = len(latencies) - bisect_right(latencies, limit.value_ms)
             chance = slow < context.monitor.breach_own_failures
             p95_ms = percentile(latencies)
             found.append(_Candidate("synthetic", p95_ms, limit, len(latencies), words, at, chance=chance))
@@ -482,7 +540,8 @@ def judge_behaviour(history: History, context: Context, _now_s: float) -> Verdic
     goods = {name: history.good(name) for name in reads}
     missing = [name for name, good in goods.items() if good is None]
     # A failed request counts to MON-2, but it is no look at an answer either.
-    if Name.SYNTHETIC in reads and Name.SYNTHETIC not in missing and not history.requests.answered:
+    answered = history.requests.answered + history.control_requests.answered
+    if Name.SYNTHETIC in reads and Name.SYNTHETIC not in missing and not answered:
         missing.append(Name.SYNTHETIC)
     sources = ", ".join(reads)
     if not reads or len(missing) == len(reads):
@@ -520,7 +579,7 @@ def judge_data(history: History, context: Context, now_s: float) -> Verdict:
     """
     monitor, span = context.monitor, f"the first {show_span(now_s)}"
     limit = f"{monitor.dark_in_a_row} in a row/{monitor.dark_share * 100:g}%"
-    reads = [(name, looks) for name, looks in history.looks.items() if name != Name.WAY_BACK]
+    reads = [(name, looks) for name, looks in history.looks.items() if name not in NOT_JUDGED]
     total = sum(looks.total for _, looks in reads)
     dark = [found for name, looks in reads if (found := _darkness(name, looks, monitor)) is not None]
     dark += [found for found in [_stale(history, monitor)] if found is not None]
@@ -549,7 +608,7 @@ def extended(history: History, context: Context) -> tuple[str, ...]:
     """Return the sources that were dark for the first time, and were given as long again (MON-6, `on_no_data`)."""
     monitor = context.monitor
     return tuple(
-        name for name, looks in history.looks.items() if name != Name.WAY_BACK and _forgiven(name, looks, monitor)
+        name for name, looks in history.looks.items() if name not in NOT_JUDGED and _forgiven(name, looks, monitor)
     )
 
 
@@ -645,8 +704,8 @@ _BEHAVIOUR = (Name.OPERATOR, Name.LOG, Name.FALLBACKS, Name.SYNTHETIC)
 
 TRIGGERS: tuple[tuple[Judge, frozenset[str]], ...] = (
     (judge_status, frozenset({Name.STATUS})),
-    (judge_errors, frozenset({Name.METRICS, Name.SYNTHETIC})),
-    (judge_latency, frozenset({Name.METRICS, Name.SYNTHETIC})),
+    (judge_errors, frozenset({Name.METRICS, Name.SYNTHETIC, Name.CONTROL})),
+    (judge_latency, frozenset({Name.METRICS, Name.SYNTHETIC, Name.CONTROL})),
     (judge_alerts, frozenset({Name.ALERTS})),
     (judge_behaviour, frozenset(_BEHAVIOUR)),
     # No source named: it reads them all.

@@ -68,6 +68,9 @@ class View(Protocol):
     def held(self, words: str | None) -> None:
         """Show who holds the automatic rollback, ``held by alice until …``; None: nobody does (any more)."""
 
+    def stage(self, text: str) -> None:
+        """Say which stage of a canary begins, or goes on."""
+
     def close(self) -> None:
         """Leave the last state standing, and show no more."""
 
@@ -95,6 +98,7 @@ class Page:
         """Start with nothing seen."""
         self.heading = heading
         self.now_s = 0.0
+        self.stage = ""
         self.verdicts: tuple[Verdict, ...] = ()
         self.way_back: Sample | None = None
         self.hold: str | None = None
@@ -150,7 +154,8 @@ class Page:
         """Return how long it has been watched and how long it still will be."""
         left = max(0.0, self.heading.window_s - self.now_s)
         confirm = f", confirm by {self.heading.confirm_by}" if self.heading.confirm_by else ""
-        return f"{show_span(left)} left of {show_span(self.heading.window_s)}{confirm}"
+        stage = f"{self.stage}; " if self.stage else ""
+        return f"{stage}{show_span(left)} left of {show_span(self.heading.window_s)}{confirm}"
 
     def trigger_line(self, verdict: Verdict, width: int = NARROW) -> str:
         """Return one trigger's line: state, value, limit, sample count, source and trend."""
@@ -252,6 +257,12 @@ class Log:
         """Keep who holds the rollback for the next line."""
         self._page.hold = words
 
+    def stage(self, text: str) -> None:
+        """Say it, and that the triggers begin anew."""
+        self._page.stage = text
+        self._states.clear()
+        self._say(text)
+
     def close(self) -> None:
         """Say how everything stands, a last time."""
         if self._page.verdicts:
@@ -296,6 +307,11 @@ class Terminal:
     def held(self, words: str | None) -> None:
         """Keep who holds the rollback for the next drawing."""
         self._page.hold = words
+
+    def stage(self, text: str) -> None:
+        """Show it above the triggers."""
+        self._page.stage = text
+        self._careful.attempt(self._draw)
 
     def close(self) -> None:
         """Draw the page a last time and leave it there."""

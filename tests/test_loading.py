@@ -409,7 +409,8 @@ def test_every_part_of_a_policy_is_read(scenario):
         targets="gw: {url: https://gw, environment: lab}",
         policy="lab: {window_at_least: 1m, not_demanded: [pre-2.1], ticket_pattern: 'A-\\d+', outside_window: warn,\n"
         "  limits_for_good: accept, ticket_url: 'https://t/{ticket}',\n"
-        "  approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h, hold_at_most: 4m, canary_at_high_risk: false}",
+        "  approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h, hold_at_most: 4m,\n"
+        "  canary_at_high_risk: false}",
     )
     expected = Policy(
         "lab", 60.0, frozenset({"PRE-2.1"}), r"A-\d+", "https://t/{ticket}", 2, "accept", 7200, "warn", 10800, 240
@@ -933,6 +934,7 @@ def test_the_nearer_words_about_probes_are_the_last(scenario, target, asked, in_
 # --- canary ----------------------------------------------------------------------------------------------------
 
 HOUR_S = 3600.0
+PACE = "monitor: {synthetic_every: 1m}\n"
 
 
 def canary_of(file: Path, **asked: Any) -> Canary | None:
@@ -940,7 +942,7 @@ def canary_of(file: Path, **asked: Any) -> Canary | None:
 
 
 def test_a_canary_has_the_procedures_stages_and_is_watched_as_long_as_they_last(scenario: Any):
-    request = request_for(scenario=scenario(CHANGE + "strategy: canary\n"))
+    request = request_for(scenario=scenario(CHANGE + PACE + "strategy: canary\n"))
     told = [(stage.clause, stage.share, stage.lasts_s / HOUR_S) for stage in stages(request.scenario)]
     assert told == [
         ("CAN-2.1", 0.1, 1),
@@ -966,7 +968,7 @@ def test_a_canary_may_have_stages_of_its_own(scenario: Any):
 
 
 def test_the_single_request_test_can_be_all_there_is(scenario: Any):
-    only = canary_of(scenario(CHANGE + "strategy: {single_request: only, stabilise: 1h}\n"))
+    only = canary_of(scenario(CHANGE + PACE + "strategy: {single_request: only, stabilise: 1h}\n"))
     assert only == Canary(shares=(), stabilise_s=HOUR_S)
 
 
@@ -1024,3 +1026,9 @@ def test_a_canary_is_read_back_from_the_journal_as_it_was(scenario: Any):
     request = request_for(scenario=scenario(CHANGE + "target: production\nstrategy: canary\n", targets=targets))
     opened = {name: json.loads(canonical(plain(getattr(request, name)))) for name in ("scenario", "target", "policy")}
     assert (as_opened(opened).scenario.canary, as_opened(opened).target.routing) == (Canary(), Routing(percent=True))
+
+
+def test_an_empty_routing_is_the_documented_call(scenario: Any):
+    targets = "production: {url: https://gateway.example.com, routing: {}}\n"
+    request = request_for(scenario=scenario(CHANGE + "target: production\nstrategy: canary\n", targets=targets))
+    assert (request.target.routing, request.scenario.canary) == (Routing(), Canary())

@@ -10,7 +10,7 @@ import pytest
 from rollout.clauses import CLAUSES, ORDER, PHASES, Owner, planned
 from rollout.plan import left_out, of_other_kinds, plan
 from rollout.policy import Policy
-from rollout.scenario import EnvironmentChange, Impact, LimitChange, Operator, ProviderChange, Scenario
+from rollout.scenario import Canary, EnvironmentChange, Impact, LimitChange, Operator, ProviderChange, Scenario, Share
 from rollout.target import ChangeWindow, Target
 
 SILENT = Scenario("s", "s.yaml", "t", (ProviderChange("openai", "gpt-4o"),), author="alice")
@@ -60,7 +60,7 @@ def test_a_target_can_switch_the_proof_of_the_way_back_off():
 
 
 def test_the_plan_is_every_built_clause_of_the_phases_in_procedure_order():
-    ids = [clause.id for clause in plan(PHASES, WHOLE, {})]
+    ids = [clause.id for clause in plan(PHASES, replace(WHOLE, canary=Canary()), {})]
     assert ids == sorted(ids, key=ORDER.__getitem__)
     assert set(ids) == {c.id for c in CLAUSES.values() if c.phase in PHASES and c.owner is Owner.CHECK}
     assert [clause.id for clause in plan(["verify"], WHOLE, {"VER-3": "why"})] == ["VER-1", "VER-2", "VER-4"]
@@ -83,3 +83,41 @@ def test_clauses_of_kinds_that_the_scenario_does_not_change_are_not_owed(changes
 
 def test_the_gate_is_the_last_precheck_because_it_judges_the_others():
     assert planned(["precheck"])[-1].id == "PRE-3.3"
+
+
+CANARY = {"CAN-1", "CAN-2.1", "CAN-2.2", "CAN-2.3", "CAN-2.4", "CAN-3"}
+
+
+def owed(scenario: Scenario) -> set[str]:
+    spared = left_out(scenario, TARGET, Policy("production"))
+    return {clause.id for clause in plan(("apply", "verify", "monitor"), scenario, spared)}
+
+
+def test_a_scenario_that_is_no_canary_does_not_hear_of_one():
+    assert not owed(SILENT) & CANARY
+    assert of_other_kinds(SILENT) >= CANARY
+
+
+def test_a_canary_owes_its_stages_and_not_what_they_do_otherwise():
+    found = owed(replace(SILENT, canary=Canary()))
+    assert found >= CANARY
+    reasons = left_out(replace(SILENT, canary=Canary()), TARGET, Policy("production"))
+    assert set(reasons) == {"APP-1.2", "APP-4.1", "VER-2"}
+    assert not found & set(reasons)
+
+
+def test_a_canary_beside_other_changes_owes_that_applying_them_again_changes_nothing():
+    assert "APP-4.1" in owed(replace(WHOLE, canary=Canary()))
+
+
+def test_a_stage_that_a_canary_does_not_have_is_left_out_with_the_reason():
+    planned_ = Canary((Share(0.3, 60), Share(1.0, 60)), 60)
+    assert owed(replace(SILENT, canary=planned_)) & CANARY == {"CAN-1", "CAN-2.2", "CAN-2.4", "CAN-3"}
+    reasons = left_out(replace(SILENT, canary=planned_), TARGET, Policy("production"))
+    assert reasons["CAN-2.1"] == "the scenario has no stage of such a share"
+
+
+def test_the_single_request_alone_owes_the_activation_and_the_stabilisation():
+    found = owed(replace(SILENT, canary=Canary(shares=())))
+    assert found & CANARY == {"CAN-1", "CAN-3"}
+    assert found >= {"APP-1.2", "APP-4.1", "VER-2"}

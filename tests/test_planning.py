@@ -24,7 +24,8 @@ from tests.support.runs import ROOT, run
 SHIPPED = sorted(
     path for path in (ROOT / "scenarios").glob("*.yaml") if path.name not in ("targets.yaml", "policy.yaml")
 )
-WRITES = re.compile(r"/(activate|limits)$")
+WRITES = re.compile(r"/(activate|limits|weights)$")
+CANARY = ROOT / "scenarios" / "canary.yaml"
 OLD, NEW = ProviderChange("ollama", "gemma3:4b"), ProviderChange("openai", "gpt-4o")
 
 
@@ -40,7 +41,7 @@ def _loaded(path: Path, gateway: str | None) -> Request:
     )
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in SHIPPED if path != CANARY], ids=lambda path: path.stem)
 def test_the_plan_of_every_shipped_scenario_is_what_the_gateway_logs(path: Path, tmp_path: Path) -> None:
     """Method, path and body of every write, in order: those of apply, and those of the rollback."""
     settings = SandboxSettings.from_mapping(_loaded(path, None).scenario.sandbox)
@@ -61,6 +62,31 @@ def test_the_plan_of_every_shipped_scenario_is_what_the_gateway_logs(path: Path,
             assert logged == [f"{method} {path}" for method, path, _ in _planned((*plan.apply, *plan.rollback))]
     finally:
         # A scenario that restarts it leaves another process.
+        stop(find(sandbox.directory) or sandbox)
+
+
+def test_the_shipped_canary_is_kept_within_40_seconds_and_writes_what_its_plan_says(tmp_path: Path) -> None:
+    """The single request in apply, then the weights of each stage, in order; and all of it taken back afterwards."""
+    settings = SandboxSettings.from_mapping(_loaded(CANARY, None).scenario.sandbox)
+    sandbox = start(tmp_path / "gateway", settings=settings)
+    reports = tmp_path / "reports"
+    try:
+        with Liar(sandbox.url) as liar:
+            request = planning.with_service(_loaded(CANARY, liar.url))
+            plan = planning.planned(request, planning.look(request, None, SystemClock()))
+            began = SystemClock().monotonic()
+            ran = run(reports, f"--scenario={CANARY}", f"--gateway={liar.url}")
+            assert ran.code == 0, ran.out
+            assert ran.word == "KEPT"
+            assert SystemClock().monotonic() - began < 40
+            ahead = _planned((*plan.apply, *plan.stages))
+            assert _seen(liar) == ahead
+            assert main(["rollback", ran.id, f"--reports={reports}"]) == 10
+            back = _seen(liar)[len(ahead) :]
+            assert back == [each for each in _planned(plan.rollback) if each[0] == "POST"], (
+                "no weights are left to undo"
+            )
+    finally:
         stop(find(sandbox.directory) or sandbox)
 
 
@@ -142,12 +168,16 @@ def _planned(items: tuple[planning.Item, ...]) -> list[tuple[str, str, object]]:
 
 
 def _seen(liar: Liar) -> list[tuple[str, str, object]]:
-    return [(each.method, each.path, each.json) for each in liar.seen("POST") if WRITES.search(each.path)]
+    return [
+        (each.method, each.path, each.json)
+        for each in liar.requests
+        if each.method != "GET" and WRITES.search(each.path)
+    ]
 
 
 def _logged(url: str) -> list[str]:
     import httpx
 
     seen = httpx.get(f"{url}/sandbox/requests", trust_env=False).json()
-    ours = [each for each in seen if each["method"] == "POST" and each["user"] == "rollout"]
+    ours = [each for each in seen if each["method"] != "GET" and each["user"] == "rollout"]
     return [f"{each['method']} {each['path']}" for each in ours if WRITES.search(each["path"])]

@@ -11,11 +11,12 @@ from pathlib import Path
 from types import ModuleType
 
 from rollout.backup import Backup, BackupError, EnvCopy, differences, env_changed, same_place, where_it_is
-from rollout.changes import environment, limits, provider
+from rollout.changes import canary, environment, limits, provider, weights
 from rollout.clauses import CLAUSES, ORDER
 from rollout.errors import GatewayError, NotReached, RolloutError, SomebodyIntervened
 from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.service import values
+from rollout.stages import is_staged, show_weights
 from rollout.workspace import Rollout
 
 _KINDS: Mapping[type, ModuleType] = {
@@ -120,10 +121,13 @@ def apply(rollout: Rollout) -> Applied:
 def repeat(rollout: Rollout) -> Repeated:
     """Apply once more, only if everything is in effect: to find out must not do it.
 
+    An activation that a canary's stages bring about is theirs to recognise.
+
     Raises:
         GatewayError: a change is not in effect, or the gateway cannot be read.
     """
-    missing = [str(change) for change in rollout.scenario.changes if not kind_of(change).in_effect(rollout, change)]
+    at_once = [change for change in rollout.scenario.changes if not _is_staged(rollout, change)]
+    missing = [str(change) for change in at_once if not kind_of(change).in_effect(rollout, change)]
     if missing:
         here = where_it_is(rollout.gateway, rollout.target)
         raise GatewayError("read back", f"not in effect: {', '.join(missing)}; {here} is active")
@@ -144,10 +148,17 @@ def changed_since(rollout: Rollout, backup: Backup) -> dict[str, str]:
     found = differences(backup, rollout.gateway, rollout.redactor.value)
     if rollout.record().applied:
         kept = {key: how for key, how in found.items() if key not in own_keys(rollout)}
+        if is_staged(rollout.scenario):
+            kept = {key: how for key, how in kept.items() if not key.startswith("weights ")}
+            return kept | _env_keys(rollout, backup) | canary.astray(rollout, backup)
         return kept | _env_keys(rollout, backup) | _elsewhere(rollout)
     if env_changed(backup, rollout.target, rollout.clock):
         found[".env"] = "its bytes differ from the backup's"
     return found
+
+
+def _is_staged(rollout: Rollout, change: Change) -> bool:
+    return isinstance(change, ProviderChange) and is_staged(rollout.scenario)
 
 
 def own_keys(rollout: Rollout) -> frozenset[str]:
@@ -196,4 +207,8 @@ def prove_way_back(rollout: Rollout, backup: Backup) -> str:
     here = where_it_is(rollout.gateway, rollout.target)
     if not same_place(here, backup.previous):
         raise SomebodyIntervened(f"activating {backup.previous} once more led to {here}; a rollback would too")
-    return f"{backup.previous} was activated once more and is active"
+    if not is_staged(rollout.scenario):
+        return f"{backup.previous} was activated once more and is active"
+    before = backup.weights or {}
+    weights.send(rollout, rollout.gateway, before, step="APP-0.2", direction="proof")
+    return f"{backup.previous} was activated once more and is active; {show_weights(before)} were set once more"

@@ -11,6 +11,7 @@ from rollout.errors import GatewayError, Refused
 from rollout.gateway.client import Gateway
 from rollout.record import Kind
 from rollout.scenario import ProviderChange
+from rollout.stages import is_staged
 from rollout.target import Target
 from rollout.workspace import Rollout
 
@@ -30,9 +31,10 @@ def own(target: Target, _change: ProviderChange) -> frozenset[str]:
 
 
 def steps(rollout: Rollout, change: ProviderChange) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Yield the steps: test the connection, activate and read back."""
-    yield "APP-1.1", lambda: _test(rollout, change)
-    yield "APP-1.2", lambda: _apply(rollout, change)
+    """Yield the steps: test the connection, activate and read back; a canary's stages activate it later."""
+    yield "APP-1.1", lambda: test(rollout, change)
+    if not is_staged(rollout.scenario):
+        yield "APP-1.2", lambda: _apply(rollout, change)
 
 
 def activate(rollout: Rollout, gateway: Gateway, to: ProviderChange, *, step: str, direction: str) -> None:
@@ -46,7 +48,12 @@ def activate(rollout: Rollout, gateway: Gateway, to: ProviderChange, *, step: st
         gateway.activate(to.provider, to.model)
 
 
-def _test(rollout: Rollout, change: ProviderChange) -> str:
+def test(rollout: Rollout, change: ProviderChange) -> str:
+    """Have the gateway test its connection to the provider (APP-1.1).
+
+    Raises:
+        GatewayError: the test failed, or gave no verdict.
+    """
     tested = rollout.gateway.test_connection(change.provider)
     if not tested.succeeded:
         raise GatewayError(
@@ -59,7 +66,9 @@ def _test(rollout: Rollout, change: ProviderChange) -> str:
 def _apply(rollout: Rollout, change: ProviderChange) -> str:
     if in_effect(rollout, change):
         return "in effect already; nothing was sent"
-    _remember_counters(rollout, change)
+    if rollout.scenario.canary is None:
+        # A canary's single request was the first one on it, and they were kept before that.
+        remember_counters(rollout, change)
     activate(rollout, rollout.gateway, change, step="APP-1.2", direction="forward")
     ran = ""
     if change.restart:
@@ -75,8 +84,13 @@ def _apply(rollout: Rollout, change: ProviderChange) -> str:
     return f"activated, and the gateway reports it active{ran}"
 
 
-def _remember_counters(rollout: Rollout, change: ProviderChange) -> None:
-    """Keep what the counters were before the first user of the change, so that the window is judged by deltas."""
+def remember_counters(rollout: Rollout, change: ProviderChange) -> None:
+    """Keep what the counters were before the first user of the change, so that the window is judged by deltas.
+
+    Raises:
+        GatewayError: the fallbacks or the counters cannot be read.
+        JournalError: they are not on disk.
+    """
     try:
         counters = plain(rollout.gateway.metrics(change.provider))
         fallbacks = len(rollout.gateway.governance().recent_fallbacks)

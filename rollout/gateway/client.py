@@ -40,7 +40,7 @@ from rollout.gateway.answers import (
     Weights,
 )
 from rollout.gateway.faults import Busy, fault
-from rollout.gateway.paths import filled, filled_path, path_of
+from rollout.gateway.paths import filled, filled_path, path_of, weights_of
 from rollout.gateway.transport import Answer, Exchange, Failure, NoAnswer, Transport
 from rollout.redaction import Redactor
 from rollout.target import OtherCall, Routing, Target
@@ -292,9 +292,7 @@ class Gateway:
         """
         self._refuse_sealed("setting weights", "CAN-2.1")
         routing = self._routing()
-        scale = _ALL_PERCENT if routing.percent else 1.0
-        weights = {name: round(share * scale, 6) for name, share in shares.items()}
-        body = {key: weights if value == "{weights}" else value for key, value in routing.set_body.items()}
+        body = weights_of(routing.set_body, shares, percent=routing.percent)
         request = _Request("routing.set.path", routing.set_method, routing.set_path, body, _WEIGHTS)
         self._call(request, parsing.done)
 

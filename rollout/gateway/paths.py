@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 DEFAULTS: Mapping[str, str] = {
@@ -25,6 +26,8 @@ DEFAULTS: Mapping[str, str] = {
 }
 """Call name -> path as documented; the names are the keys of a target's `paths`."""
 
+_ALL_PERCENT = 100.0
+_DIGITS = 6
 _PLACE = re.compile(r"\{(provider|model|prompt)\}")
 
 
@@ -57,6 +60,18 @@ def activation_of(
             values = {"provider": provider, "model": model}
             return filled_path(path, **values), {key: filled(text, **values) for key, text in body.items()}
     return path_of("activate", paths, provider), {"model": model}
+
+
+def weights_of(template: Mapping[str, str], shares: Mapping[str, float], *, percent: bool) -> dict[str, Any]:
+    """Return the body that sets weights: the text ``{weights}`` of the target's `routing` replaced by the shares.
+
+    Args:
+        template: the body as the target has it.
+        shares: destination -> fraction 0-1.
+        percent: whether the gateway takes percentages.
+    """
+    weights = {name: round(share * (_ALL_PERCENT if percent else 1.0), _DIGITS) for name, share in shares.items()}
+    return {key: weights if value == "{weights}" else value for key, value in template.items()}
 
 
 def filled_path(template: str, **values: str) -> str:

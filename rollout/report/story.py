@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from rollout.clauses import PHASES
@@ -33,7 +34,7 @@ class Run:
 
 @dataclass(slots=True)
 class Window:
-    """What was seen while the change baked; of the last window, if there were several.
+    """What was seen while the change baked; of the last window, if there were several; of a canary, of all its stages.
 
     Attributes:
         samples: the bodies of the samples, in order.
@@ -115,16 +116,26 @@ def _runs(events: Iterable[Entry]) -> list[Run]:
 
 
 def _window(entries: Iterable[Entry]) -> Window:
-    window = Window()
+    window, stages, later_s = Window(), dict[str, datetime](), 0.0
     for entry in entries:
         match entry.kind:
             case Kind.CLOSED:
                 # A phase that is called again afterwards only looks, and decided nothing.
                 return window
             case Kind.WINDOW:
-                window = Window()
+                stage, began_at = entry.body.get("stage"), datetime.fromisoformat(entry.body["began_at"])
+                if stage is None or not stages or stage in stages:
+                    window, stages = Window(), {}
+                if stage is not None:
+                    stages[stage] = began_at
+                # A canary's later stages are told in seconds from the beginning of its first.
+                later_s = (began_at - min(stages.values(), default=began_at)).total_seconds()
             case Kind.SAMPLE:
-                window.samples.append(entry.body)
+                window.samples.append(_later(entry.body, "at_s", later_s))
             case Kind.VERDICT:
-                window.verdicts[entry.body["clause"]] = entry.body
+                window.verdicts[entry.body["clause"]] = _later(entry.body, "watched_s", later_s)
     return window
+
+
+def _later(body: Mapping[str, Any], key: str, by_s: float) -> Mapping[str, Any]:
+    return {**body, key: body[key] + by_s} if by_s else body

@@ -40,6 +40,10 @@ PROOF = ("ollama",)
 THERE_AND_BACK = ("ollama", "openai", "ollama")
 
 SET_LIMITS = "/api/v1/governance/limits"
+WEIGHTS = "/api/v1/routing/weights"
+TRIED = ("ollama", WEIGHTS, "openai", "ollama")
+"""What a canary writes before its first stage: the proof of the way back, and the single request."""
+
 IN_APPLY: dict[str, Any] = {"run": APPLY, "code": 10, "writes": PROOF, "settings": {"limits": LIMITS_BEFORE}}
 IN_VERIFY: dict[str, Any] = {"run": ("-m", "precheck or apply or verify"), "code": 10, "writes": THERE_AND_BACK}
 IN_WINDOW: dict[str, Any] = {"run": (), "code": 10, "writes": THERE_AND_BACK}
@@ -219,6 +223,39 @@ def start_first(code: str) -> Callable[[Lab], object]:
     return lambda lab: first_time(lab, "start", code)
 
 
+def canary(*shares: str, fault: Callable[[Lab], object], stabilise: str = "3s") -> Callable[[Lab], object]:
+    """Let the scenario ask for a canary of these stages, 3 s each."""
+
+    def both(lab: Lab) -> None:
+        stages = [{"share": share, "for": "3s"} for share in shares]
+        lab.scenario["strategy"] = {"stages": stages, "stabilise": stabilise}
+        del lab.scenario["monitor"]["window"]
+        fault(lab)
+
+    return both
+
+
+def single_request_only(fault: Callable[[Lab], object]) -> Callable[[Lab], object]:
+    """Let the scenario ask for a canary without stages."""
+
+    def both(lab: Lab) -> None:
+        lab.scenario["strategy"] = {"single_request": "only", "stabilise": "3s"}
+        del lab.scenario["monitor"]["window"]
+        fault(lab)
+
+    return both
+
+
+def first_share_refused(lab: Lab) -> None:
+    # The first write of weights is the proof of the way back.
+    lab.liar.rule(WEIGHTS, answer(400, {"detail": "no such destination"}), method="PUT", nth=2)
+
+
+def second_activation_refused(lab: Lab) -> None:
+    # The first one is that of the single request.
+    lab.liar.rule("/openai/activate", answer(400, {"detail": "not now"}), nth=2)
+
+
 def old_value(body: Any) -> Any:
     return {**body, "config": {**body["config"], "MAX_CONTEXT_TOKENS": "4000"}}
 
@@ -365,6 +402,32 @@ ROWS = (
         case="effect without success",
     ),
     Row(
+        "CAN-1",
+        canary("100%", fault=broken(provider="openai", since="activation", answer="empty")),
+        "the completion is empty",
+        run=APPLY,
+        code=10,
+        writes=TRIED,
+    ),
+    Row(
+        "CAN-1",
+        canary("10%", "100%", fault=lied("/openai/activate", effect_without_success())),
+        "the gateway failed (500",
+        run=APPLY,
+        code=10,
+        writes=TRIED,
+        case="effect without success",
+    ),
+    Row(
+        "CAN-1",
+        single_request_only(lied("/chat", edited(answered_by_another_model))),
+        "model gpt-3.5 answered instead of gpt-4o",
+        run=APPLY,
+        code=10,
+        writes=("ollama", "openai", "ollama"),
+        case="another model, and no stages",
+    ),
+    Row(
         "APP-2.1",
         changing(ENVIRONMENT, env_file_cannot_be_written),
         "the .env file could not be written: /bin/false: exit code 1",
@@ -481,6 +544,78 @@ ROWS = (
         in_window(lambda lab: lab.once("/alerts", lambda: lab.signal(signal.SIGTERM))),
         "SIGTERM asked the run to stop",
         **IN_WINDOW,
+    ),
+    Row(
+        "CAN-2.1",
+        canary("10%", "100%", fault=first_share_refused),
+        "10% of the traffic for 3s could not be entered: PUT /api/v1/routing/weights: refused (400: no such",
+        code=10,
+        run=(),
+        writes=TRIED,
+    ),
+    Row(
+        "CAN-2.1",
+        canary("10%", "100%", fault=lied(WEIGHTS, answer(200, {"status": "success"}), method="PUT")),
+        "reports no weights, not openai:gpt-4o 10%, ollama:gemma3:4b 90%",
+        code=10,
+        run=(),
+        writes=("ollama", "openai", "ollama"),
+        case="success without effect",
+    ),
+    Row(
+        "CAN-2.1",
+        canary(
+            "10%",
+            "100%",
+            fault=in_window(
+                lambda lab: lab.faults({"provider": "openai", "since": "activation", "after_s": 1, "error_share": 1})
+            ),
+        ),
+        "10% of the traffic for 3s: MON-",
+        code=10,
+        run=(),
+        writes=(*TRIED, WEIGHTS, WEIGHTS),
+        settings={"users_per_s": 80, "alert_error_share": 1},
+        case="breach",
+        alone=False,
+    ),
+    Row(
+        "CAN-2.2",
+        canary("25%", "100%", fault=first_share_refused),
+        "25% of the traffic for 3s could not be entered",
+        code=10,
+        run=(),
+        writes=TRIED,
+    ),
+    Row(
+        "CAN-2.3",
+        canary("50%", "100%", fault=first_share_refused),
+        "50% of the traffic for 3s could not be entered",
+        code=10,
+        run=(),
+        writes=TRIED,
+    ),
+    Row(
+        "CAN-2.4",
+        canary("100%", fault=second_activation_refused),
+        "could not be entered: POST /api/v1/providers/openai/activate: refused (400: not now",
+        code=10,
+        run=(),
+        writes=TRIED,
+    ),
+    Row(
+        "CAN-3",
+        canary(
+            "100%",
+            fault=broken(provider="openai", since="activation", after_s=5, status="offline"),
+            stabilise="6s",
+        ),
+        "100% of the traffic for 6s: MON-1 ended it",
+        code=10,
+        run=(),
+        writes=(*TRIED, "openai", "ollama"),
+        settings={"users_per_s": 20},
+        alone=False,
     ),
 )
 

@@ -260,11 +260,12 @@ def on_demand(reports: Path) -> list[Running]:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a gateway is: the bytes of its `.env`, the active provider and model, and its limits."""
+    """What a gateway is: the bytes of its `.env`, the active provider and model, its limits, and its weights."""
 
     env: bytes
     active: str
     limits: str
+    weights: str
 
 
 class Lab:
@@ -357,13 +358,15 @@ class Lab:
         kept = {scope: (limit["soft_limit_usd"], limit["hard_limit_usd"]) for scope, limit in limits.items()}
         active = self.direct.get("/api/v1/providers").json()["active_provider"]
         assert config["ACTIVE_PROVIDER"] == active, f"{active} is active, and configured is {config['ACTIVE_PROVIDER']}"
-        return State(self.sandbox.env_file.read_bytes(), f"{active}:{config['LLM_MODEL_NAME']}", json.dumps(kept))
+        weights = self.direct.get("/api/v1/routing/weights").json()["weights"]
+        where = f"{active}:{config['LLM_MODEL_NAME']}"
+        return State(self.sandbox.env_file.read_bytes(), where, json.dumps(kept), json.dumps(weights))
 
     def writes(self) -> list[str]:
-        """Return the providers that the suite activated on the gateway, in order; limits count as writes too."""
+        """Return the providers that the suite activated on the gateway, in order; limits and weights count as well."""
         seen = self.direct.get("/sandbox/requests").json()
-        ours = [each for each in seen if each["method"] == "POST" and each["user"] == "rollout"]
-        writes = [each["path"] for each in ours if re.search(r"/(activate|limits)$", each["path"])]
+        ours = [each for each in seen if each["method"] in ("POST", "PUT") and each["user"] == "rollout"]
+        writes = [each["path"] for each in ours if re.search(r"/(activate|limits|weights)$", each["path"])]
         return [path.removeprefix("/api/v1/providers/").removesuffix("/activate") for path in writes]
 
     def faults(self, *faults: Mapping[str, Any]) -> None:

@@ -1,0 +1,77 @@
+"""CAN: one request on the new provider and straight back, then stage after stage, each watched before the next."""
+
+from __future__ import annotations
+
+from rollout.bake import Window
+from rollout.changes.canary import Tried
+from rollout.evidence import Show
+from rollout.marks import clause
+from rollout.outcome import Outcome
+
+
+@clause("CAN-1")
+def test_a_single_request_proves_the_new_provider(single_request: Outcome[Tried], show: Show) -> None:
+    """The new provider is activated, answers one request, and the previous one is active again at once.
+
+    Fails when it cannot be activated, does not answer as expected, or when the way back fails; nothing is kept then.
+    """
+    tried = single_request.value
+    show.json("Both activations, as the journal has them", tried.writes)
+    show.text("Who answered", tried.answered)
+    results = [write.result for write in tried.writes]
+    assert results == ["done", "done"], f"there and back took {len(results)} write(s) that ended as {results}"
+
+
+@clause("CAN-2.1")
+def test_a_first_share_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
+    """The gateway gives the new provider the first share, and every trigger holds for the whole stage.
+
+    Fails when the share cannot be set or read back, and when a trigger breaches or cannot judge in this stage.
+    """
+    stage = window.value.stage("CAN-2.1")
+    show.json("Stage", stage)
+    assert stage.outcome == "held", stage.message
+
+
+@clause("CAN-2.2")
+def test_a_quarter_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
+    """The gateway gives the new provider a quarter or more, and every trigger holds for the whole stage.
+
+    Fails when the share cannot be set or read back, and when a trigger breaches or cannot judge in this stage.
+    """
+    stage = window.value.stage("CAN-2.2")
+    show.json("Stage", stage)
+    assert stage.outcome == "held", stage.message
+
+
+@clause("CAN-2.3")
+def test_half_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
+    """The gateway gives the new provider half or more, and every trigger holds for the whole stage.
+
+    Fails when the share cannot be set or read back, and when a trigger breaches or cannot judge in this stage.
+    """
+    stage = window.value.stage("CAN-2.3")
+    show.json("Stage", stage)
+    assert stage.outcome == "held", stage.message
+
+
+@clause("CAN-2.4")
+def test_all_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
+    """The new provider is activated for good and gets everything, and every trigger holds for the whole stage.
+
+    Fails when it cannot be activated or read back, and when a trigger breaches or cannot judge in this stage.
+    """
+    stage = window.value.stage("CAN-2.4")
+    show.json("Stage", stage)
+    assert stage.outcome == "held", stage.message
+
+
+@clause("CAN-3")
+def test_it_stays_stable_before_the_rollout_is_complete(window: Outcome[Window], show: Show) -> None:
+    """All of the traffic stays on the new provider for the stabilisation, and every trigger holds for all of it.
+
+    Fails when a trigger breaches or cannot judge, or when somebody has split the traffic meanwhile.
+    """
+    stage = window.value.stage("CAN-3")
+    show.json("Stage", stage)
+    assert stage.outcome == "held", stage.message

@@ -1,0 +1,199 @@
+"""The canary: one request on the new provider and straight back (CAN-1), then its share of the traffic (CAN-2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rollout.backup import Backup, recorded, same_place, where_it_is
+from rollout.changes import provider, weights
+from rollout.errors import GatewayError, JournalError, Refused, RolloutError, SomebodyIntervened
+from rollout.expectation import answered_by
+from rollout.record import Write
+from rollout.scenario import ProviderChange
+from rollout.stages import Stage, is_staged, same_weights, show_weights, stages
+from rollout.workspace import Rollout
+
+SINGLE = "CAN-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What one request on the new provider came to.
+
+    Attributes:
+        answered: who answered it, and how fast.
+        back: where the gateway is again.
+        writes: both activations, as the journal has them.
+    """
+
+    answered: str
+    back: str
+    writes: tuple[Write, ...]
+
+
+def single_request(rollout: Rollout) -> Tried:
+    """Activate the new provider, send one request, and activate the previous one again, whatever came of it (CAN-1).
+
+    Raises:
+        RolloutError: a canary is not possible here; nothing was written.
+        GatewayError: the activation, the request or the way back failed.
+        SomebodyIntervened: the gateway is where this rollout has not put it.
+    """
+    backup = recorded(rollout.record().backup)
+    new, previous = rollout.serving, backup.previous
+    _refuse_impossible(rollout, backup)
+    provider.test(rollout, new)
+    provider.remember_counters(rollout, new)
+    _activate(rollout, new, previous)
+    try:
+        answered = _ask(rollout, new)
+    finally:
+        _straight_back(rollout, new, previous)
+    writes = tuple(write for write in rollout.record().writes if write.step == SINGLE)
+    return Tried(answered, f"{previous} is active again", writes)
+
+
+def enter(rollout: Rollout, stage: Stage) -> str:
+    """Give the new provider the stage's share of the requests, and read it back; at 100 % it is activated for good.
+
+    A stage that is in effect already is recognised, and nothing is sent for it.
+
+    Returns:
+        what happened, in words.
+
+    Raises:
+        SomebodyIntervened: the requests are split otherwise than the stage before has left them.
+        GatewayError: refused, unknown what happened, or without effect.
+    """
+    if is_in_effect(rollout, stage):
+        return f"{stage}: in effect already; nothing was sent"
+    backup = recorded(rollout.record().backup)
+    _refuse_strangers(rollout, backup)
+    if stage.is_all:
+        provider.activate(rollout, rollout.gateway, rollout.serving, step=stage.clause, direction="forward")
+    shares = weights.planned(rollout, backup, stage.share)
+    if weights.share_now(rollout, rollout.gateway) != stage.share:
+        weights.send(rollout, rollout.gateway, shares, step=stage.clause, direction="forward")
+    if not is_in_effect(rollout, stage):
+        here, now = where_it_is(rollout.gateway, rollout.target), rollout.gateway.weights().shares
+        raise GatewayError(
+            "read back", f"{stage} was answered with success, and {here} is active with {show_weights(now)}"
+        )
+    return f"{stage}: in effect, read back"
+
+
+def is_in_effect(rollout: Rollout, stage: Stage) -> bool:
+    """Tell whether the new provider gets exactly the stage's share; until it gets everything the previous is active.
+
+    Raises:
+        GatewayError: it cannot be read.
+    """
+    active = rollout.serving if stage.is_all else recorded(rollout.known().backup).previous
+    here = where_it_is(rollout.gateway, rollout.target)
+    return same_place(here, active) and weights.share_now(rollout, rollout.gateway) == stage.share
+
+
+def reached(rollout: Rollout) -> Stage | None:
+    """Return the stage that this rollout has entered last, as its journal tells it; None before the first."""
+    record = rollout.known()
+    backup = recorded(record.backup)
+    told = {
+        (stage.clause, to): stage
+        for stage in stages(rollout.scenario)
+        for to in (
+            show_weights(weights.planned(rollout, backup, stage.share)),
+            *((str(rollout.serving),) if stage.is_all else ()),
+        )
+    }
+    entered = (
+        told.get((write.step, write.to))
+        for write in reversed(record.writes)
+        if write.direction == "forward" and write.result == "done"
+    )
+    return next((stage for stage in entered if stage is not None), None)
+
+
+def astray(rollout: Rollout, backup: Backup) -> dict[str, str]:
+    """Return what differs from where the canary has left the gateway: its active provider, or the shares.
+
+    Raises:
+        GatewayError: it cannot be read.
+    """
+    stage = reached(rollout)
+    expected = rollout.serving if stage is not None and stage.is_all else backup.previous
+    here = where_it_is(rollout.gateway, rollout.target)
+    found = {} if same_place(here, expected) else {"active provider": f"{expected} -> {here}"}
+    now = rollout.gateway.weights().shares
+    if stage is None:
+        is_as_left = same_weights(now, backup.weights or {})
+    elif stage.is_all:
+        is_as_left = weights.share_now(rollout, rollout.gateway) == stage.share
+    else:
+        is_as_left = same_weights(now, weights.planned(rollout, backup, stage.share))
+    return found if is_as_left else found | {"weights": f"{stage or 'as in the backup'} -> {show_weights(now)}"}
+
+
+def _refuse_impossible(rollout: Rollout, backup: Backup) -> None:
+    new, previous = rollout.serving, backup.previous
+    if same_place(new, previous):
+        raise RolloutError(f"{new} is active already; there is no traffic to move: remove `strategy:`")
+    if not is_staged(rollout.scenario):
+        return
+    weights.named(rollout, new)
+    if new.provider.casefold() == previous.provider.casefold():
+        raise RolloutError(
+            f"{new} and {previous} are of one provider, and the gateway counts by provider: a canary could not be "
+            "told from its control group; ask for `single_request: only`"
+        )
+    if backup.weights:
+        raise RolloutError(
+            f"the requests are split already, by {show_weights(backup.weights)}; end that before a canary begins"
+        )
+
+
+def _activate(rollout: Rollout, new: ProviderChange, previous: ProviderChange) -> None:
+    try:
+        provider.activate(rollout, rollout.gateway, new, step=SINGLE, direction="forward")
+    except (JournalError, Refused):
+        raise  # nothing was sent, or nothing was changed by it
+    except RolloutError:
+        _straight_back(rollout, new, previous)
+        raise
+
+
+def _straight_back(rollout: Rollout, new: ProviderChange, previous: ProviderChange) -> None:
+    """Activate the previous provider again; not to be interrupted, for nobody watches the new one yet.
+
+    Raises:
+        SomebodyIntervened: neither of the two is active.
+        GatewayError: it did not work; the rollback tries again.
+    """
+    gateway = rollout.gateway.uninterruptible()
+    here = where_it_is(gateway, rollout.target)
+    if not any(same_place(here, place) for place in (new, previous)):
+        raise SomebodyIntervened(f"{here} is active, which is neither {new} nor {previous}: hands off")
+    provider.activate(rollout, gateway, previous, step=SINGLE, direction="back")
+    here = where_it_is(gateway, rollout.target)
+    if not same_place(here, previous):
+        raise GatewayError("activate", f"the way back was answered with success, and {here} is active, not {previous}")
+
+
+def _ask(rollout: Rollout, new: ProviderChange) -> str:
+    here = where_it_is(rollout.gateway, rollout.target)
+    if not same_place(here, new):
+        raise GatewayError("activate", f"the gateway answered success, and reports {here} active instead of {new}")
+    answer = rollout.gateway.chat(rollout.scenario.monitor.prompt)
+    problem = answered_by(answer, new, rollout.target)
+    if problem is not None:
+        raise GatewayError("POST chat/completions", problem)
+    bound_ms = rollout.target.latency_bound_ms
+    if answer.elapsed_ms > bound_ms:
+        raise GatewayError("POST chat/completions", f"took {answer.elapsed_ms:.0f} ms, above {bound_ms:.0f} ms")
+    return f"{answer.provider or new.provider}, model {answer.model or new.model}, in {answer.elapsed_ms:.0f} ms"
+
+
+def _refuse_strangers(rollout: Rollout, backup: Backup) -> None:
+    found = astray(rollout, backup)
+    if found:
+        listed = "; ".join(f"{what}: {how}" for what, how in found.items())
+        raise SomebodyIntervened(f"somebody changed the gateway while the canary went on: {listed}")

@@ -1,0 +1,93 @@
+"""The weights by which a gateway splits its requests: announced, set, read back, and put back as they were (CAN-2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rollout.backup import Backup, same_place, where_it_is
+from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
+from rollout.gateway.client import Gateway
+from rollout.scenario import ProviderChange
+from rollout.stages import destination, is_staged, same_weights, share_of, show_weights, stages, weights_at
+from rollout.workspace import Rollout
+
+
+def named(rollout: Rollout, to: ProviderChange) -> str:
+    """Return how the target calls provider and model in its weights.
+
+    Raises:
+        RolloutError: the target does not say how its requests are split.
+    """
+    if rollout.target.routing is None:
+        raise RolloutError(
+            f"target {rollout.target.name!r} does not say how its requests are split; add `routing:` to it, "
+            "or ask for `single_request: only`"
+        )
+    return destination(to, rollout.target.routing.destination)
+
+
+def planned(rollout: Rollout, backup: Backup, share: float) -> dict[str, float]:
+    """Return the weights that give the new provider this share, and the previous one the rest."""
+    return weights_at(share, named(rollout, rollout.serving), named(rollout, backup.previous))
+
+
+def send(rollout: Rollout, gateway: Gateway, shares: Mapping[str, float], *, step: str, direction: str) -> None:
+    """Announce weights, set them, and read them back.
+
+    Raises:
+        JournalError: the intent is not on disk; nothing was sent.
+        GatewayError: refused, unknown what happened, or others are in effect than were set.
+    """
+    with rollout.announced(step, direction, show_weights(shares)), gateway.unsealed(step):
+        gateway.set_weights(shares)
+    now = gateway.weights().shares
+    if not same_weights(now, shares):
+        raise GatewayError(
+            "set the weights",
+            f"the gateway answered success, and reports {show_weights(now)}, not {show_weights(shares)}",
+        )
+
+
+def share_now(rollout: Rollout, gateway: Gateway) -> float:
+    """Return the fraction of the requests that the new provider gets now.
+
+    Raises:
+        GatewayError: it cannot be read.
+    """
+    new = rollout.serving
+    is_active = same_place(where_it_is(gateway, rollout.target), new)
+    return share_of(gateway.weights().shares, named(rollout, new), is_active=is_active)
+
+
+def restore(rollout: Rollout, gateway: Gateway, backup: Backup) -> str:
+    """Put the weights back as the backup has them, which gives the new provider nothing (RBK-2.1); again is harmless.
+
+    Raises:
+        SomebodyIntervened: somebody else has set others since.
+        GatewayError: refused, or it is unknown what happened.
+    """
+    before = backup.weights or {}
+    now = gateway.weights().shares
+    if same_weights(now, before):
+        return f"the requests are split as in the backup: {show_weights(before)}"
+    refuse_others(rollout, backup, now)
+    send(rollout, gateway, before, step="RBK-2.1", direction="back")
+    return f"the requests are split as in the backup again: {show_weights(before)}, no longer {show_weights(now)}"
+
+
+def refuse_others(rollout: Rollout, backup: Backup, now: Mapping[str, float]) -> None:
+    """Refuse to overwrite weights that neither the backup has nor this rollout has set (safety rule 3).
+
+    No weights at all are nobody's: an activation takes them away.
+
+    Raises:
+        SomebodyIntervened: they are somebody else's.
+    """
+    ours = [backup.weights or {}, {}]
+    if is_staged(rollout.scenario):
+        ours += [planned(rollout, backup, stage.share) for stage in stages(rollout.scenario)]
+    if not any(same_weights(now, known) for known in ours):
+        raise SomebodyIntervened(
+            f"the requests are split by {show_weights(now)}, which neither the backup has nor this rollout has set: "
+            "somebody changed it meanwhile; hands off, a person decides"
+        )
