@@ -610,7 +610,7 @@ ROWS = (
             fault=broken(provider="openai", since="activation", after_s=5, status="offline"),
             stabilise="6s",
         ),
-        "100% of the traffic for 6s: MON-1 ended it",
+        "100% of the traffic for 6s: MON-",
         code=10,
         run=(),
         writes=(*TRIED, "openai", "ollama"),
