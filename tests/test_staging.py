@@ -17,6 +17,7 @@ from rollout.errors import GatewayError, JournalError, Refused, RolloutError
 from rollout.gateway.answers import Completion, Connection
 from rollout.monitor import Watched, watch
 from rollout.record import Kind
+from rollout.report.story import _window
 from rollout.rollback import roll_back
 from rollout.scenario import Canary, ProviderChange
 from rollout.sources import gateway_sources
@@ -446,3 +447,12 @@ def test_with_the_single_request_alone_the_last_window_is_the_stabilisation(tmp_
         assert [(stage.clause, stage.outcome) for stage in watched.stages] == [("CAN-3", "held")]
         assert watched.watched_s == 900
         assert lab.gateway.writes == [f"POST {NEW}", f"POST {OLD}"]
+
+
+def test_the_report_tells_all_stages_in_seconds_from_the_first_ones_beginning(lab: CanaryLab) -> None:
+    assert lab.watch().passed
+    window = _window(lab.rollout.journal.entries("r-1"))
+    times = [sample["at_s"] for sample in window.samples if sample["source"] == "status"]
+    assert times == sorted(times)
+    assert (times[0], times[-1]) == (0, 3290)
+    assert window.verdicts["MON-1"]["watched_s"] == 3300
