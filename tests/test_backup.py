@@ -24,10 +24,11 @@ from rollout.backup import (
 from rollout.canonical import sha256
 from rollout.clock import SystemClock
 from rollout.errors import GatewayError, NotCleared
+from rollout.gateway.answers import Weights
 from rollout.redaction import Redactor
 from rollout.scenario import ProviderChange
 from rollout.service import EnvFileError
-from rollout.target import Target
+from rollout.target import Routing, Target
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import OLD, ScriptedGateway
 
@@ -181,3 +182,24 @@ def test_a_place_is_provider_and_model_and_only_the_provider_s_case_is_free():
     assert same_place(ProviderChange("OpenAI", "gpt-4o"), ProviderChange("openai", "gpt-4o"))
     assert not same_place(ProviderChange("openai", "GPT-4o"), ProviderChange("openai", "gpt-4o"))
     assert not same_place(ProviderChange("ollama", "gpt-4o"), ProviderChange("openai", "gpt-4o"))
+
+
+def test_weights_are_saved_and_compared_where_the_target_splits_its_requests(gateway, target, tmp_path):
+    splitting = replace(target, routing=Routing())
+    gateway.weights = lambda: Weights({"openai:gpt-4o": 0.1, "ollama:gemma3:4b": 0.9})
+    backup = taken(gateway, splitting, tmp_path)
+    assert backup.weights == {"openai:gpt-4o": 0.1, "ollama:gemma3:4b": 0.9}
+    assert Backup.from_record(json.loads(json.dumps(backup.record()))) == backup
+    assert json.loads(Path(backup.files["providers"]).read_text())["weights"] == backup.weights
+    assert differences(backup, gateway, lambda value: value) == {}
+    gateway.weights = lambda: Weights({"ollama:gemma3:4b": 1.0})
+    assert differences(backup, gateway, lambda value: value) == {
+        "weights ollama:gemma3:4b": "0.9 -> 1.0",
+        "weights openai:gpt-4o": "0.1 -> absent",
+    }
+
+
+def test_a_backup_of_before_there_were_weights_is_still_read(gateway, target, tmp_path):
+    body = taken(gateway, target, tmp_path).record()
+    del body["weights"]
+    assert Backup.from_record(body).weights is None

@@ -12,7 +12,7 @@ from rollout.clock import StopFlag
 from rollout.errors import GatewayError
 from rollout.expectation import unmet
 from rollout.gateway.answers import Completion
-from rollout.probes import Probes, promise
+from rollout.probes import Probes, ask_either, promise
 from rollout.samples import Name, Sample, SyntheticReading
 from rollout.scenario import Expectation, Monitor, Probe
 from rollout.sources import gateway_sources
@@ -220,3 +220,57 @@ def test_where_the_suites_own_decide_the_verdict_says_so_and_why() -> None:
     assert (errors.source, latency.source) == ("synthetic", "synthetic")
     assert errors.message.endswith("; these decide, because 3 of users were seen and 20 are needed")
     assert "; these decide, because there is no P95 of enough users' requests" in latency.message
+
+
+# Beside a canary: whose request it was
+
+
+@pytest.mark.parametrize(
+    ("answer", "control", "reason"),
+    [
+        (Completion("pong", "gpt-4o-2024-08-06", "openai", 3, 9.0), False, None),
+        (Completion("pong", "llama3", "ollama", 3, 9.0), True, None),
+        (Completion("", "llama3", "ollama", 3, 9.0), True, None),
+        (Completion("", "gpt-4o", "openai", 3, 9.0), False, "the completion is empty"),
+        (Completion("pong", None, "ollama", 3, 9.0), True, None),
+        (Completion("pong", "llama3", None, 3, 9.0), True, None),
+        (Completion("pong", "gpt-4o", None, 3, 9.0), False, None),
+        # It names neither: it is no evidence for the canary.
+        (Completion("pong", None, None, 3, 9.0), True, None),
+        (Completion("pong", "x", "vllm", 3, 9.0), False, "vllm answered instead of openai"),
+        (Completion("pong", "gpt-3.5", "openai", 3, 9.0), False, "model gpt-3.5 answered instead of gpt-4o"),
+    ],
+)
+def test_an_answer_beside_a_canary_is_its_own_or_the_control_groups(
+    answer: Completion, control: bool, reason: str | None
+) -> None:
+    gateway = FakeGateway()
+    gateway.completion = answer
+    reading = ask_either(gateway, (NEW, OLD), Probe("ping"), TARGET, SimulatedClock())
+    assert (reading.ok, reading.control, reading.reason) == (True, control, reason)
+
+
+@pytest.mark.parametrize(
+    ("said", "control"),
+    [
+        ("Provider ollama failed: upstream error", True),
+        ("Provider openai failed: upstream error", False),
+        ("upstream error", False),
+        ("openai failed, and ollama did not take over", False),
+    ],
+)
+def test_a_failure_beside_a_canary_counts_against_it_unless_it_names_the_control_group(
+    said: str, control: bool
+) -> None:
+    gateway = FakeGateway()
+    gateway.completion = GatewayError("POST chat", said, status=502)
+    reading = ask_either(gateway, (NEW, OLD), Probe("ping"), TARGET, SimulatedClock())
+    assert (reading.ok, reading.control, reading.status) == (False, control, 502)
+
+
+def test_whose_request_it_was_is_read_back_from_the_journal() -> None:
+    for control in (True, False):
+        reading = SyntheticReading(ok=True, latency_ms=9.0, control=control)
+        body = Sample("synthetic", 0.0, "2026-11-23T12:00:00.000Z", reading).record()
+        assert ("control" in body) is control
+        assert Sample.from_record(body).reading == reading

@@ -23,6 +23,7 @@ from rollout.scenario import Canary, ProviderChange
 from rollout.sources import gateway_sources
 from rollout.stages import Stage, stages
 from rollout.triggers import State
+from rollout.workspace import Rollout
 from tests.support.canaries import NEW, OLD, TARGET, CanaryLab
 
 TENTH = {"openai:gpt-4o": 0.1, "ollama:gemma3:4b": 0.9}
@@ -456,3 +457,39 @@ def test_the_report_tells_all_stages_in_seconds_from_the_first_ones_beginning(la
     assert times == sorted(times)
     assert (times[0], times[-1]) == (0, 3290)
     assert window.verdicts["MON-1"]["watched_s"] == 3300
+
+
+def test_the_share_is_taken_away_before_anything_waits_for_the_active_provider(
+    lab: CanaryLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call moves everybody; who is active cannot be read for a while, and is waited for afterwards."""
+    lab.watch(100)
+    began_s = lab.clock.monotonic()
+    providers = lab.gateway.providers
+
+    def dark_for_a_while() -> object:
+        if lab.clock.monotonic() < began_s + 10:
+            raise GatewayError("GET providers", "no answer")
+        return providers()
+
+    monkeypatch.setattr(lab.gateway, "providers", dark_for_a_while)
+    result = lab.take_back()
+    assert result.verified, result.steps
+    assert lab.gateway.writes[-1] == "PUT {}"
+    assert lab.gateway.written_at_s[-1] == began_s
+
+
+def test_a_stop_between_two_stages_is_read_before_the_share_rises(
+    lab: CanaryLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = type(lab.rollout).write_all
+
+    def stops_after_it(rollout: Rollout, kind: Kind, bodies: object) -> None:
+        original(rollout, kind, bodies)  # type: ignore[arg-type]
+        rollout.stop.set("SIGTERM")
+
+    monkeypatch.setattr(type(lab.rollout), "write_all", stops_after_it)
+    watched = lab.watch()
+    assert watched.interrupted == "SIGTERM"
+    assert lab.gateway.writes == [f"PUT {TENTH}"]
+    assert outcomes(watched) == ["held", "failed", *["not reached"] * 3]

@@ -56,6 +56,7 @@ class Splitting:
         p95_ms: provider -> its P95.
         connection: provider -> its status.
         writes: what was written, in order; ``"PUT {…}"`` and ``"POST provider:model"``.
+        written_at_s: when each was.
         refuses: what writes raise, by their number from 1 on.
         clears: whether an activation takes the weights away.
     """
@@ -68,6 +69,7 @@ class Splitting:
         self.p95_ms = {"openai": 100.0, "ollama": 100.0}
         self.connection: dict[str, Connection] = {}
         self.writes: list[str] = []
+        self.written_at_s: list[float] = []
         self.refuses: dict[int, Exception] = {}
         self.clears = True
         self.open = 0
@@ -122,6 +124,7 @@ class Splitting:
         assert self.open, "written while the gateway was sealed"
         self._settle()
         self.writes.append(what)
+        self.written_at_s.append(self.clock.monotonic())
         problem = self.refuses.get(len(self.writes))
         if problem is not None:
             raise problem
