@@ -353,14 +353,18 @@ class Lab:
 
     def state(self) -> State:
         """Return what the gateway is now."""
-        config = self.direct.get("/api/v1/config/runtime").json()["config"]
+        # Two reads: an activation may land between them.
+        config = eventually(self._agreed, "the provider that is configured and the active one are the same", 5)
         limits = self.direct.get("/api/v1/governance/status").json()["cost_limits"]
         kept = {scope: (limit["soft_limit_usd"], limit["hard_limit_usd"]) for scope, limit in limits.items()}
-        active = self.direct.get("/api/v1/providers").json()["active_provider"]
-        assert config["ACTIVE_PROVIDER"] == active, f"{active} is active, and configured is {config['ACTIVE_PROVIDER']}"
         weights = self.direct.get("/api/v1/routing/weights").json()["weights"]
-        where = f"{active}:{config['LLM_MODEL_NAME']}"
+        where = f"{config['ACTIVE_PROVIDER']}:{config['LLM_MODEL_NAME']}"
         return State(self.sandbox.env_file.read_bytes(), where, json.dumps(kept), json.dumps(weights))
+
+    def _agreed(self) -> Mapping[str, str] | None:
+        config: Mapping[str, str] = self.direct.get("/api/v1/config/runtime").json()["config"]
+        active = self.direct.get("/api/v1/providers").json()["active_provider"]
+        return config if config["ACTIVE_PROVIDER"] == active else None
 
     def writes(self) -> list[str]:
         """Return the providers that the suite activated on the gateway, in order; limits and weights count as well."""
