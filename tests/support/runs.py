@@ -11,6 +11,7 @@ A lab's scenario, target and policy are small and strict: every clause is demand
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -34,7 +35,7 @@ from rollout.clock import SystemClock
 from rollout.errors import JournalError
 from rollout.evidence import NOT_RUN
 from rollout.journal import Entry, Journal
-from rollout.record import Record, fold
+from rollout.record import Kind, Record, fold
 from rollout.sandbox.process import Running, find, start, stop
 from rollout.sandbox.settings import SandboxSettings
 from tests.support.liar import Behaviour, Liar, Visit
@@ -325,6 +326,16 @@ class Lab:
         self.liar.__exit__()
         # A gateway that was restarted is another process than the lab's.
         stop(find(self.sandbox.directory) or self.sandbox)
+        self._end_watchdogs()
+
+    def _end_watchdogs(self) -> None:
+        """End the watchdogs of changes that were handed over to a phase that never came: they would wait an hour."""
+        if not (self.reports / "journal.sqlite").exists():
+            return
+        with contextlib.suppress(JournalError):
+            for entry in entries(self.reports):
+                if entry.kind == Kind.ARMED:
+                    _end_watchdog(entry.body["pid"])
 
     # Runs
 
@@ -389,6 +400,13 @@ class Lab:
     def once(self, path: str, action: Callable[[], object], *, method: str | None = None, nth: int = 1) -> None:
         """Do something after the nth request to `path` was answered by the gateway, before the suite hears of it."""
         self.liar.rule(path, then(action), method=method, nth=nth)
+
+
+def _end_watchdog(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        # The number may have passed to another process since.
+        if "rollout.watchdog" in Path(f"/proc/{pid}/cmdline").read_text(errors="replace"):
+            os.kill(pid, signal.SIGKILL)
 
 
 def then(action: Callable[[], object]) -> Behaviour:
