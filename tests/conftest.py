@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from xdist.scheduler import WorkStealingScheduling
+
+from tests.journal import postgres_server
+from tests.journal.postgres_server import PostgresServer
 
 _LONG = frozenset({"torture", "e2e", "browser", "monitoring"})
 
@@ -25,3 +29,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkStealing
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, so that no worker is left with it in the end."""
     items.sort(key=lambda item: item.path.parent.name not in _LONG)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server, one a worker; skipped where it is missing, unless the environment insists."""
+    lacking = postgres_server.missing()
+    if lacking and os.environ.get("ROLLOUT_REQUIRE_POSTGRESQL"):
+        pytest.fail(f"ROLLOUT_REQUIRE_POSTGRESQL is set, but {lacking}")
+    if lacking:
+        pytest.skip(f"PostgreSQL: {lacking}")
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.remove()

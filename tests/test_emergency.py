@@ -24,8 +24,6 @@ from tests.journal.postgres_server import PostgresServer
 from tests.support.liar import answer
 from tests.support.runs import Lab, entries, eventually
 
-pytest_plugins = ["tests.journal.conftest"]
-
 SAFE = {"activate": "vllm", "model": "gemma-3-4b-it"}
 
 

@@ -13,7 +13,6 @@ import pytest
 import sqlalchemy
 
 from rollout.journal import Journal
-from tests.journal import postgres_server
 
 NOBODY = 65534
 
@@ -49,19 +48,6 @@ class ManualClock:
 @pytest.fixture
 def clock():
     return ManualClock()
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    lacking = postgres_server.missing()
-    if lacking and os.environ.get("ROLLOUT_REQUIRE_POSTGRESQL"):
-        pytest.fail(f"ROLLOUT_REQUIRE_POSTGRESQL is set, but {lacking}")
-    if lacking:
-        pytest.skip(f"PostgreSQL: {lacking}")
-    server = postgres_server.PostgresServer()
-    server.start()
-    yield server
-    server.remove()
 
 
 @pytest.fixture

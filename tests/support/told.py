@@ -9,7 +9,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from rollout.canonical import plain
-from rollout.clauses import CLAUSES, PHASES, planned
+from rollout.clauses import CLAUSES, PHASES
 from rollout.clock import stamp
 from rollout.evidence import epic_of, row_labels
 from rollout.plan import left_out, plan
@@ -209,7 +209,7 @@ def rolled_back(folder: Path, **parts: Any) -> Told:
     told.writes("RBK-2.1", "back", "ollama:gemma3:4b")
     told.step("RBK-2.2", "the gateway reports ollama:gemma3:4b active")
     told.step("RBK-4.3", "the diff is empty")
-    for clause in planned(("monitor",)):
+    for clause in plan(("monitor",), told.rollout.scenario, {}):
         cut = f"NOT RUN: MON-2 ended the window after 6 s; until then: holding, {clause.id}"
         told.check("run-1", clause.id, *(("failed", BREACH) if clause.id == "MON-2" else ("not run", cut)))
     word = "ROLLED BACK, verified"
