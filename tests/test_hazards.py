@@ -362,7 +362,7 @@ def test_a_reader_that_leaves_changes_neither_verdict_nor_exit_code(
             child.stdout.close()
             code = child.wait(60)
         settled(bench, code)
-        assert code == (10 if breach else 0)
+        assert code == (10 if breach else 0), bench.record
 
 
 def test_a_reader_that_leaves_before_the_first_flush_does_not_set_the_exit_code(bench: Bench):
