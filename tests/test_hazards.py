@@ -377,6 +377,17 @@ def test_a_reader_that_leaves_before_the_first_flush_does_not_set_the_exit_code(
     assert code == 0
 
 
+def test_an_absolute_path_after_a_space_is_refused_and_nothing_happens(tmp_path: Path):
+    """pytest takes the path for the tests' place, and looks for the project there; README writes ``--scenario=``."""
+    scenario = tmp_path / "x.yaml"
+    scenario.write_text("change: {activate: openai, model: gpt-4o}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "--scenario", str(scenario), f"--reports={tmp_path / 'reports'}"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=_env())
+    assert ended.returncode == 4
+    assert "unrecognized arguments: --scenario" in ended.stderr
+    assert not (tmp_path / "reports").exists()
+
+
 def test_a_terminal_that_is_gone_rolls_back(bench: Bench):
     """The terminal hangs up: SIGHUP, and every write to it fails from then on."""
     bench.scenario["monitor"]["window"] = "20s"
