@@ -378,7 +378,7 @@ def test_a_reader_that_leaves_before_the_first_flush_does_not_set_the_exit_code(
 
 
 def test_an_absolute_path_after_a_space_is_refused_and_nothing_happens(tmp_path: Path):
-    """pytest takes the path for the tests' place, and looks for the project there; README writes ``--scenario=``."""
+    """Pytest takes the path for the tests' place, and looks for the project there; README writes ``--scenario=``."""
     scenario = tmp_path / "x.yaml"
     scenario.write_text("change: {activate: openai, model: gpt-4o}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "--scenario", str(scenario), f"--reports={tmp_path / 'reports'}"]
