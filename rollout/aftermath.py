@@ -26,7 +26,7 @@ from rollout.gateway.client import Gateway
 from rollout.journal import Entry, Journal
 from rollout.journal.store import Store
 from rollout.loading import load
-from rollout.notify import announce
+from rollout.notify import announce, page
 from rollout.record import FOLDED, Decision, Kind, Record, fold
 from rollout.redaction import Redactor
 from rollout.request import Request, as_opened
@@ -114,11 +114,7 @@ def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
     Nothing is sent to the gateway: whoever called it has seen it die, and may have gone elsewhere since.
     """
     to = rollout.serving
-    try:
-        here = where_it_is(rollout.gateway, rollout.target)
-        problem = "" if same_place(here, to) else f"the gateway reports {here} active instead of {to}"
-    except RolloutError as error:
-        problem = str(error)
+    problem = _elsewhere(rollout, to)
     decision, word = (Decision.ROLLBACK_FAILED, NOT_VERIFIED) if problem else (Decision.KEPT, DONE)
     said = f"{why}; {problem or f'{to} is active'}"
     commands = (paste.look(rollout.target), paste.activation(rollout.target, to)) if problem else ()
@@ -126,9 +122,7 @@ def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
         Kind.CLOSED, decision=decision, word=word, why=said, not_passed={}, rollback=[], commands=list(commands)
     )
     headline = f"{word}: {to} on {rollout.target.name}"
-    with suppress(OSError, RolloutError):
-        log_operation(rollout, f"{headline}: {said}")
-        announce(rollout, "emergency settled", headline, said, env, logged=True)
+    page(rollout, "emergency settled", headline, said, env)
     return Closure(decision, word, said, commands=commands)
 
 
@@ -226,14 +220,19 @@ def _read_back(work: _Work, within_s: float) -> str:
     rollout = work.rollout
     until = rollout.clock.monotonic() + within_s
     while True:
-        try:
-            here = where_it_is(rollout.gateway, rollout.target)
-            problem = "" if same_place(here, work.to) else f"the gateway reports {here} active instead of {work.to}"
-        except RolloutError as error:
-            problem = str(error)
+        problem = _elsewhere(rollout, work.to)
         if not problem or rollout.clock.monotonic() >= until:
             return problem
         rollout.clock.wait(LOOK_EVERY_S)
+
+
+def _elsewhere(rollout: Rollout, to: ProviderChange) -> str:
+    """Return why the gateway is not seen where it should be, empty if it is."""
+    try:
+        here = where_it_is(rollout.gateway, rollout.target)
+    except RolloutError as error:
+        return str(error)
+    return "" if same_place(here, to) else f"the gateway reports {here} active instead of {to}"
 
 
 def _again(work: _Work) -> str:

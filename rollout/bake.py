@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -16,11 +16,9 @@ from rollout.gateway.answers import ConnectionTest, Latency, Metrics
 from rollout.history import History
 from rollout.hold import Holding
 from rollout.log_command import CommandFollower, LogCommandError
-from rollout.monitor import Course, Staged, Watched, watch
-from rollout.observed import Observed, observing
+from rollout.monitor import Course, OnDark, Staged, Watched, watch
 from rollout.record import Entry, Kind, Record
 from rollout.samples import Baseline, Context, Name, Sample
-from rollout.scenario import ProviderChange
 from rollout.sources import Source, gateway_sources
 from rollout.stages import Stage
 from rollout.triggers import State, Verdict, show_span
@@ -109,7 +107,7 @@ def bake(
     rollout: Rollout,
     view: View,
     for_s: float | None = None,
-    page: Callable[[str], None] = lambda _message: None,
+    page: OnDark = lambda _source, _message: None,
     *,
     stage: Stage | None = None,
     later_s: float = 0.0,
@@ -163,18 +161,10 @@ def _sources(
     """Open what the window reads, and close it when the call ends."""
     target, clock, redactor = rollout.target, rollout.clock, rollout.redactor
     with ExitStack() as stack:
-        beside = observing(
-            rollout.gateway,
-            target,
-            known.change,
-            rollout.env,
-            clock=clock,
-            stop=rollout.stop,
-            redactor=redactor,
-            memory=memory.get(Name.METRICS),
-        )
-        observed, log = stack.enter_context(beside), None
-        control = stack.enter_context(_control(rollout, known.control, memory)) if known.control else None
+        observed = stack.enter_context(rollout.observed(known.change, memory=memory.get(Name.METRICS)))
+        control, log = None, None
+        if known.control is not None:
+            control = stack.enter_context(rollout.observed(known.control, memory=memory.get(Name.CONTROL)))
         try:
             if target.log_command:
                 log = CommandFollower(target.log_command, clock, redactor.text)
@@ -197,20 +187,6 @@ def _sources(
         yield sources
 
 
-def _control(rollout: Rollout, control: ProviderChange, memory: Mapping[str, Any]) -> AbstractContextManager[Observed]:
-    """Return the gateway as the control group beside a canary is watched: its counting is its own."""
-    return observing(
-        rollout.gateway,
-        rollout.target,
-        control,
-        rollout.env,
-        clock=rollout.clock,
-        stop=rollout.stop,
-        redactor=rollout.redactor,
-        memory=memory.get(Name.CONTROL),
-    )
-
-
 def _bake(
     rollout: Rollout,
     view: View,
@@ -221,7 +197,7 @@ def _bake(
     *,
     lasts_s: float,
     for_s: float | None,
-    page: Callable[[str], None],
+    page: OnDark,
 ) -> tuple[_Keeper, Watched]:
     dark = {name for name, looks in course.history.looks.items() if looks.failed_in_a_row}
     keeper = _Keeper(rollout, view, dark)
@@ -286,10 +262,9 @@ class _Keeper:
 
 def _course(rollout: Rollout, record: Record, names: Iterable[str], stage: Stage | None) -> Course:
     """Return where the window stands; one that no call has paused begins now, and the journal says so."""
-    name = None if stage is None else stage.name
     if record.window is None or not _goes_on(record, stage):
         began_at = rollout.clock.now()
-        told = {} if name is None else {"stage": name}
+        told = {} if stage is None else {"stage": stage.name}
         rollout.write(Kind.WINDOW, began_at=stamp(began_at), window_s=_lasts_s(rollout, stage), **told)
         return Course(began_at, History(names))
     began_at = datetime.fromisoformat(record.window["began_at"]).astimezone(UTC)

@@ -25,7 +25,7 @@ Start = Callable[[Callable[[], None]], None]
 OnSample = Callable[[Sample], None]
 Holds = Callable[[Verdict], bool]
 OnVerdicts = Callable[[tuple[Verdict, ...], float], None]
-OnDark = Callable[[str], None]
+OnDark = Callable[[str, str], None]
 
 ERROR_KEPT = 300
 # Floating-point noise must not make a tick due twice.
@@ -113,7 +113,7 @@ def watch(
     window_s: float,
     on_sample: OnSample,
     on_verdicts: OnVerdicts,
-    on_dark: OnDark = lambda _message: None,
+    on_dark: OnDark = lambda _source, _message: None,
     course: Course | None = None,
     for_s: float | None = None,
     start: Start = start_thread,
@@ -132,7 +132,7 @@ def watch(
         window_s: how long to watch.
         on_sample: is handed each sample as it was taken; what it raises ends the window and is raised here.
         on_verdicts: is handed the verdicts of MON-1 to MON-6 after each sample, and the seconds watched so far.
-        on_dark: is told, once for each source, that it is dark for the first time: the window is extended for it.
+        on_dark: is told once for each source, with its name, that it is dark for the first time; the window is longer.
         course: where the window stands; None begins one.
         for_s: watch for so long and leave the rest to a later call; None watches to the window's end.
         start: runs a look; tests run it in place.
@@ -268,7 +268,7 @@ class _Window:
             if source not in self.extended:
                 self.window_s += self.extension_s(source)
                 message = next(verdict.message for verdict in self.verdicts if verdict.clause == "MON-6")
-                self.on_dark(f"{message}; the window is {show_span(self.extension_s(source))} longer for it")
+                self.on_dark(source, f"{message}; the window is {show_span(self.extension_s(source))} longer for it")
         self.extended = tuple(dict.fromkeys((*self.extended, *now)))
 
     def next_turn(self, now_s: float) -> float:

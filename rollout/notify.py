@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rollout.documents import log_operation
+from rollout.errors import RolloutError
 from rollout.record import Kind
 from rollout.workspace import Rollout
 
@@ -42,6 +44,14 @@ def announce(
                 Kind.NOTIFIED, event=event, channel=channel, accepted=delivery.accepted, detail=delivery.detail
             )
     return tuple(told.values())
+
+
+def page(rollout: Rollout, event: str, title: str, body: str, env: Mapping[str, str]) -> None:
+    """Tell people on every channel, and the operations log; one that cannot be reached does not stop the others."""
+    with suppress(OSError, RolloutError):
+        log_operation(rollout, f"{title}: {body}")
+    with suppress(OSError, RolloutError):
+        announce(rollout, event, title, body, env, logged=True)
 
 
 def _deliver(rollout: Rollout, channel: str, title: str, body: str, env: Mapping[str, str]) -> Delivery:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,7 +19,6 @@ from rollout.errors import GatewayError, TryLater
 from rollout.gateway.client import Gateway
 from rollout.log_command import CommandFollower, LogCommandError
 from rollout.logs import LogFollower
-from rollout.observed import Observed, observing
 from rollout.probes import promise
 from rollout.record import Kind
 from rollout.rollback import candidates, planned_steps
@@ -97,7 +95,7 @@ def sources(rollout: Rollout) -> Looks:
         rows.append({"source": "synthetic requests", "answers": "off", "sample": promise(rollout.scenario.monitor)})
     backup = rollout.known().backup
     previous = None if backup is None else recorded(backup).previous
-    with _observing(rollout, rollout.serving) as observed:
+    with rollout.observed(rollout.serving) as observed:
         looks: dict[str, Callable[[], Any]] = {
             "status (MON-1)": lambda: gateway.status(new),
             "metrics (MON-2, MON-3)": lambda: observed.metrics_sample(previous),
@@ -142,19 +140,6 @@ def _command_runs(rollout: Rollout) -> str:
     finally:
         follower.close()
     return f"{lines} lines in {COMMAND_RUNS_S:g} s from {shlex.join(command)}, which stays"
-
-
-def _observing(rollout: Rollout, of: ProviderChange, since_s: float = 0.0) -> AbstractContextManager[Observed]:
-    return observing(
-        rollout.gateway,
-        rollout.target,
-        of,
-        rollout.env,
-        clock=rollout.clock,
-        stop=rollout.stop,
-        redactor=rollout.redactor,
-        since_s=since_s,
-    )
 
 
 def way_back(rollout: Rollout, backup: Backup) -> WayBack:
@@ -253,7 +238,7 @@ def alerts(rollout: Rollout) -> Firing:
     Raises:
         GatewayError: they cannot be read.
     """
-    with _observing(rollout, rollout.serving) as observed:
+    with rollout.observed(rollout.serving) as observed:
         firing = observed.alerts("critical")
     rows = [{"alert": a.key, "since": a.timestamp, "details": a.technical_details} for a in firing]
     keys = frozenset(alert.key for alert in firing)
@@ -274,7 +259,7 @@ def measure(rollout: Rollout, backup: Backup, twin: Gateway | None) -> Measured:
     monitor = rollout.scenario.monitor
     # Of so long as the window will be: what the gateway tells of itself begins with its start.
     since_s = max(monitor.window_s, monitor.short_span_s)
-    with _observing(rollout, backup.previous, since_s) as observed:
+    with rollout.observed(backup.previous, since_s=since_s) as observed:
         measured = measuring.measure(
             observed, backup.previous, monitor, rollout.clock, rollout.stop, target=rollout.target
         )

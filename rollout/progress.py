@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -19,13 +18,12 @@ from rollout import evidence, gate
 from rollout.backup import recorded
 from rollout.clauses import ORDER, PHASES, Clause
 from rollout.clock import stamp
-from rollout.documents import log_operation
 from rollout.embedded import hold
 from rollout.errors import ExitCode, JournalError, NotCleared, RolloutError, TryLater
 from rollout.journal import LeaseLost
 from rollout.listing import Listing
 from rollout.monitor import Watched
-from rollout.notify import announce
+from rollout.notify import page
 from rollout.quiet import quiet
 from rollout.record import Decision, Kind, Record
 from rollout.session import Session, claim, finish
@@ -238,18 +236,11 @@ class Progress:
             self._take_back(watched, watched.breach)
         return watched
 
-    def _page(self, message: str) -> None:
+    def _page(self, source: str, message: str) -> None:
         """Tell people that a source is dark; a channel that hangs must not hold the window up."""
-        rollout = self.session.rollout
-        event = f"dark: {message.partition(' is ')[0]}"
-        title = f"{event}: {rollout.what} on {rollout.target.name}"
-
-        def tell() -> None:
-            with suppress(OSError, RolloutError):
-                log_operation(rollout, f"{title}: {message}")
-                announce(rollout, event, title, message, self.env, logged=True)
-
-        threading.Thread(target=tell, name="rollout-page", daemon=True).start()
+        rollout, event = self.session.rollout, f"dark: {source}"
+        told = (rollout, event, f"{event}: {rollout.what} on {rollout.target.name}", message, self.env)
+        threading.Thread(target=page, args=told, name="rollout-page", daemon=True).start()
 
     def _take_back(self, watched: Watched, breach: Verdict) -> None:
         missing = {c: why for c, why in self._missing().items() if self._phase_of(c) != "monitor"}

@@ -5,7 +5,7 @@ A stage is a monitoring window of its own, so that a call can leave in the middl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rollout.bake import bake, context
@@ -13,7 +13,7 @@ from rollout.changes import canary
 from rollout.clock import stamp
 from rollout.errors import JournalError, RolloutError
 from rollout.history import History
-from rollout.monitor import Staged, Watched
+from rollout.monitor import OnDark, Staged, Watched
 from rollout.record import Kind, Record
 from rollout.samples import Sample
 from rollout.stages import Stage, is_staged, stages
@@ -23,7 +23,7 @@ from rollout.workspace import Rollout
 
 
 def watch_stages(
-    rollout: Rollout, view: View, for_s: float | None = None, page: Callable[[str], None] = lambda _message: None
+    rollout: Rollout, view: View, for_s: float | None = None, page: OnDark = lambda _source, _message: None
 ) -> Watched:
     """Watch the change for its bake time: in one window, or stage after stage where it is a canary.
 
@@ -65,7 +65,7 @@ def _watch_one(
     rollout: Rollout,
     view: View,
     left_s: float | None,
-    page: Callable[[str], None],
+    page: OnDark,
     planned: Sequence[Stage],
     number: int,
 ) -> Watched:

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,10 +22,9 @@ from typing import TypeVar
 from rollout.backup import recorded, same_place, where_it_is
 from rollout.clock import SystemClock, stamp
 from rollout.closure import take_back
-from rollout.documents import log_operation
 from rollout.errors import JournalError, RolloutError, TryLater
 from rollout.journal import Journal
-from rollout.notify import announce
+from rollout.notify import page
 from rollout.record import FOLDED, Kind, fold
 from rollout.redaction import Redactor
 from rollout.session import Session, end_embedded, reopened
@@ -203,10 +201,7 @@ class Watch:
     def _page(self, why: str) -> None:
         """Tell people, on every channel, that one of them is needed."""
         title = f"A PERSON IS NEEDED: {self.rollout.what} on {self.rollout.target.name}"
-        with suppress(OSError, RolloutError):
-            log_operation(self.rollout, f"{title}: watchdog: {why}")
-        with suppress(OSError, RolloutError):
-            announce(self.rollout, "stranded", title, f"watchdog: {why}", self.env, logged=True)
+        page(self.rollout, "stranded", title, f"watchdog: {why}", self.env)
 
     def _keep_lease(self) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rollout.clock import Clock, StopFlag, stamp
 from rollout.errors import JournalError, NotCleared, Refused, RolloutError
 from rollout.gateway.client import Gateway
 from rollout.journal import Entry, Journal, Lease, LeaseHeld, LeaseLost
+from rollout.observed import Observed, observing
 from rollout.policy import Policy
 from rollout.record import FOLDED, Kind, Record, extend, fold
 from rollout.redaction import Redactor
@@ -88,6 +89,28 @@ class Rollout:
         if backup is None:
             raise NotCleared("there is no backup in the journal; run `pytest -m precheck` first")
         return ProviderChange(**backup["previous"])
+
+    def observed(
+        self, of: ProviderChange, *, since_s: float = 0.0, memory: Any = None
+    ) -> AbstractContextManager[Observed]:
+        """Return the gateway as `of` is watched on it, through the target's sources; closed with the context.
+
+        Args:
+            of: the provider and model whose numbers are read.
+            since_s: as in `rollout.observed.observing`.
+            memory: likewise.
+        """
+        return observing(
+            self.gateway,
+            self.target,
+            of,
+            self.env,
+            clock=self.clock,
+            stop=self.stop,
+            redactor=self.redactor,
+            since_s=since_s,
+            memory=memory,
+        )
 
     def record(self) -> Record:
         """Return the rollout as the journal tells it now.

@@ -45,7 +45,7 @@ class Window:
             window_s=window_s,
             on_sample=self.samples.append,
             on_verdicts=lambda verdicts, now_s: self.told.append((verdicts, now_s)),
-            on_dark=self.dark.append,
+            on_dark=lambda _source, message: self.dark.append(message),
             start=start or (lambda work: work()),
         )
 

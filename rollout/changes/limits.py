@@ -19,8 +19,7 @@ def in_effect(rollout: Rollout, change: LimitChange) -> bool:
     Raises:
         GatewayError: it cannot be read.
     """
-    now = _of(rollout.gateway, change.kind).get(change.reported_scope, {})
-    return all(now.get(name) == value for name, value in change.values.items())
+    return _is(_of(rollout.gateway, change.kind).get(change.reported_scope, {}), change.values)
 
 
 def own(_target: Target, change: LimitChange) -> frozenset[str]:
@@ -118,7 +117,7 @@ def put_back_lost(rollout: Rollout) -> str:
         wanted = saved | {name: _over(saved.get(name), change) for name, change in changes.items()}
         for name, change in wanted.items():
             here = now.get(change.reported_scope, {})
-            if change.kind == kind and any(here.get(key) != value for key, value in change.values.items()):
+            if change.kind == kind and not _is(here, change.values):
                 _send(rollout, rollout.gateway, change, step="APP-2.4", direction="forward")
                 sent.append(name)
     return f"the restart lost limits, which were put back: {', '.join(sent)}" if sent else ""
@@ -134,7 +133,7 @@ def put_back(rollout: Rollout, gateway: Gateway, before: Governance, *, step: st
     for kind, saved in (("cost", before.cost_limits), ("rate", before.rate_limits)):
         now = _of(gateway, kind)
         for scope, values in saved.items():
-            if any(now.get(scope, {}).get(name) != value for name, value in values.items()):
+            if not _is(now.get(scope, {}), values):
                 _send(rollout, gateway, LimitChange(kind, _asked(scope), values), step=step, direction=direction)
                 sent.append(f"{kind} {scope}")
     return sent
