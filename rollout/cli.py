@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     gateway = commands.add_parser("sandbox", help="run the embedded gateway", description=sandbox.__doc__)
     sandbox.add_arguments(gateway)
     gateway.set_defaults(command=sandbox.run)
-    status = _add(commands, "status", _status, "show the rollouts in flight")
+    status = _add(commands, "status", _status, "show the rollouts in flight, and what is owed to closed ones")
     status.add_argument("--all", action="store_true", help="show the closed ones too")
     status.add_argument("--json", action="store_true", help="one JSON document")
     rollback = _add(commands, "rollback", _rollback, "take a rollout back, kept or in flight")
@@ -152,19 +152,24 @@ def _journal(args: argparse.Namespace) -> Journal:
 
 
 def _status(args: argparse.Namespace) -> int:
+    from rollout.obligations import open_of  # noqa: PLC0415 - heavy
     from rollout.recovery import in_flight  # noqa: PLC0415 - heavy
     from rollout.session import records  # noqa: PLC0415 - heavy
 
     with _journal(args) as journal:
-        cases = {case.record.id: case for case in in_flight(journal)}
-        shown = [_facts(record, cases.get(record.id)) for record in records(journal) if args.all or record.id in cases]
+        cases, now = {case.record.id: case for case in in_flight(journal)}, journal.now()
+        known = [record for record in records(journal) if args.all or record.id in cases or open_of(record)]
+        owed = [open_of(record) for record in known]
+        shown = [_facts(record, cases.get(record.id)) for record in known]
     if args.json:
-        print(json.dumps(shown, indent=2))
+        told = [facts | {"owed": [each.facts(now) for each in owes]} for facts, owes in zip(shown, owed, strict=True)]
+        print(json.dumps(told, indent=2))
         return 0
-    for facts in shown:
-        print("\n".join(f"{name:<8}{value}" for name, value in facts.items() if value is not None), end="\n\n")
+    for facts, owes in zip(shown, owed, strict=True):
+        lines = [f"{name:<8}{value}" for name, value in facts.items() if value is not None]
+        print("\n".join([*lines, *(f"owed    {each.told(now)}" for each in owes)]), end="\n\n")
     if not shown:
-        print("no rollout yet" if args.all else "no rollout is in flight")
+        print("no rollout yet" if args.all else "no rollout is in flight, and nothing is owed")
     return 0
 
 

@@ -4,6 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+KINDS = ("provider", "environment", "limits")
+"""The kinds of change: activate a provider (APP-1), edit the `.env` file (APP-2), set governance limits (APP-3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandardChange:
+    """Changes that are approved beforehand; an empty list accepts any.
+
+    Attributes:
+        kind: one of `KINDS`.
+        providers: the providers that may be activated, or whose limits may be set.
+        models: the models that may be activated.
+        keys: the keys of the `.env` file that may be touched.
+        risk: the greatest risk that the impact assessment may state: ``low`` or ``medium``.
+    """
+
+    kind: str
+    providers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    risk: str = "low"
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -23,6 +45,13 @@ class Policy:
         outside_window: ``warn`` or ``block`` (PRE-4.1).
         confirm_within_s: a phase that ended in order leaves the next one this long.
         hold_at_most_s: a person may hold the automatic rollback so long at a time (`rollout hold`).
+        standard: what a change of class ``standard`` may be; none is where it is empty.
+        retrospective_within_s: a change of class ``emergency`` that nobody approved, and `rollout emergency`, owe an
+            approval so soon.
+        channels: who is told of every change, whatever the scenario says (PRE-4.2).
+        allowed_changes: the kinds of change that this environment accepts, of `KINDS`.
+        required_sources: what a target must have for its window: ``prometheus``, ``alertmanager``, ``log``.
+        on_no_data: ``roll_back`` gives no dark source a second chance (MON-6); ``extend`` leaves it to the scenario.
         canary_at_high_risk: whether an activation whose impact says ``risk: high`` must be a canary (CAN).
     """
 
@@ -38,3 +67,9 @@ class Policy:
     confirm_within_s: float = 3600.0
     hold_at_most_s: float = 1800.0
     canary_at_high_risk: bool = True
+    standard: tuple[StandardChange, ...] = ()
+    retrospective_within_s: float = 24 * 3600.0
+    channels: tuple[str, ...] = ()
+    allowed_changes: frozenset[str] = frozenset(KINDS)
+    required_sources: frozenset[str] = frozenset()
+    on_no_data: str = "extend"

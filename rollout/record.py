@@ -33,6 +33,8 @@ class Kind(StrEnum):
     HOLD = "hold"
     HELD = "held"
     DIAGNOSIS = "diagnosis"
+    OWED = "owed"
+    SETTLED = "settled"
     ROLLBACK = "rollback"
     STEP = "step"
     CLOSED = "closed"
@@ -92,9 +94,13 @@ class Write:
     digest: str | None = None
 
 
+EXCUSED = ("waived", "owed")
+"""Outcomes that are no pass and still let a rollout go on: somebody else than the author answers for each."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClauseOutcome:
-    """The latest outcome of a clause: ``passed``, ``failed``, ``skipped`` or ``not run``, and why."""
+    """The latest outcome of a clause, and why: ``passed``, one of `EXCUSED`, ``failed``, ``skipped`` or ``not run``."""
 
     clause: str
     outcome: str
@@ -138,6 +144,7 @@ class Record:
         holds: who held or released the automatic rollback (``hold``), and which breach that kept from ending the
             window (``held``), in order, each with `kind` and `at`.
         diagnosis: why the new provider was out of reach, as far as the gateway says; None where it was not.
+        owed: what people still owe to this rollout -> until when (`rollout.obligations`).
         judged: a canary's stage -> clause -> the body of its verdict at the stage's end.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
@@ -164,6 +171,7 @@ class Record:
     pauses: tuple[Mapping[str, Any], ...] = ()
     holds: list[Mapping[str, Any]] = field(default_factory=list)
     diagnosis: Mapping[str, Any] | None = None
+    owed: dict[str, str] = field(default_factory=dict)
     judged: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -193,6 +201,11 @@ class Record:
     def passed(self, clause: str) -> bool:
         """Tell whether the clause's latest outcome is a pass."""
         return clause in self.clauses and self.clauses[clause].outcome == "passed"
+
+    @property
+    def excused(self) -> Mapping[str, ClauseOutcome]:
+        """The clauses that did not pass and are excused, in the order in which they came."""
+        return {id_: outcome for id_, outcome in self.clauses.items() if outcome.outcome in EXCUSED}
 
 
 FOLDED = tuple(kind for kind in Kind if kind is not Kind.SAMPLE)
@@ -227,7 +240,7 @@ def extend(record: Record, entry: Entry) -> None:
             record.opened, record.opened_at = body, entry.at
         case Kind.CLAUSE | Kind.PHASE:
             _judge(record, entry)
-        case Kind.NOTIFIED | Kind.HOLD | Kind.HELD:
+        case Kind.NOTIFIED | Kind.HOLD | Kind.HELD | Kind.OWED | Kind.SETTLED:
             _append(record, entry)
         case Kind.ABORT:
             record.abort = record.abort or body
@@ -240,10 +253,16 @@ def extend(record: Record, entry: Entry) -> None:
 
 
 def _append(record: Record, entry: Entry) -> None:
-    if entry.kind == Kind.NOTIFIED:
-        record.notified.append(entry.body)
-    else:
-        record.holds.append({**entry.body, "kind": str(entry.kind), "at": entry.at})
+    body = entry.body
+    match entry.kind:
+        case Kind.NOTIFIED:
+            record.notified.append(body)
+        case Kind.OWED:
+            record.owed[body["what"]] = body["due"]
+        case Kind.SETTLED:
+            record.owed.pop(body["what"], None)
+        case _:
+            record.holds.append({**body, "kind": str(entry.kind), "at": entry.at})
 
 
 def _replace(record: Record, entry: Entry) -> None:

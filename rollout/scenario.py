@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,31 @@ class Impact:
     risk: str
     affects: str
     cost: str
+
+
+class ChangeClass(StrEnum):
+    """How a change is let in: listed by the policy beforehand, reviewed, or a hotfix that is reviewed afterwards."""
+
+    STANDARD = "standard"
+    NORMAL = "normal"
+    EMERGENCY = "emergency"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A named exception: one clause may fail in this rollout.
+
+    Attributes:
+        clause: the clause.
+        reason: why.
+        granted_by: who answers for it; never the author.
+        until: when it ends, wall-clock time of the target's time zone.
+    """
+
+    clause: str
+    reason: str
+    granted_by: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +315,8 @@ class Scenario:
         monitor: the bake time; its `window_s` is that of all stages together where there is a canary.
         canary: how the traffic moves over; None where the activation moves it all at once.
         sandbox: settings for an embedded gateway that is started on demand, as `rollout.sandbox` reads them.
+        change_class: what lets it in (PRE-2.2), and whether it waits for a window (PRE-4.1).
+        waivers: the clauses that may fail, each at most once.
     """
 
     name: str
@@ -306,3 +335,5 @@ class Scenario:
     canary: Canary | None = None
     sandbox: Mapping[str, Any] = field(default_factory=dict)
     file: Path | None = None
+    change_class: ChangeClass = ChangeClass.NORMAL
+    waivers: tuple[Waiver, ...] = ()
