@@ -24,7 +24,6 @@ from rollout.backup import take
 from rollout.changes import apply
 from rollout.clauses import PHASES
 from rollout.clock import StopFlag, SystemClock
-from rollout.evidence import guard
 from rollout.options import Options
 from rollout.progress import Progress
 from rollout.record import Decision, Kind
@@ -93,7 +92,7 @@ def _baking(lab: Lab) -> Iterator[Progress]:
     )
     session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
     rollout = session.rollout
-    progress = Progress(session, guard(rollout.redactor), os.environ)
+    progress = Progress(session, os.environ)
     try:
         redact = rollout.redactor.value
         backup = take(

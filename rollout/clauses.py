@@ -13,6 +13,9 @@ from types import MappingProxyType
 
 PHASES = ("precheck", "apply", "verify", "monitor")
 
+LATER_PHASES = ("review", "release")
+"""What is looked at on occasions of its own, and never in the course of a rollout."""
+
 
 class Owner(StrEnum):
     """Who produces a clause's outcome."""

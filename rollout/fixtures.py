@@ -21,9 +21,10 @@ from rollout.errors import NotReached
 from rollout.evidence import Show
 from rollout.gateway.answers import Connection, ConnectionTest, Preflight, Providers
 from rollout.gateway.client import Gateway
+from rollout.occasion import NOT_RUN, OCCASION, Occasion
 from rollout.outcome import Outcome
 from rollout.policy import Policy
-from rollout.progress import NOT_RUN, PROGRESS, Progress
+from rollout.progress import Progress
 from rollout.record import Kind
 from rollout.scenario import ProviderChange, Scenario
 from rollout.session import twin_of
@@ -32,9 +33,16 @@ from rollout.workspace import Rollout
 
 
 @pytest.fixture(scope="session")
-def progress(pytestconfig: pytest.Config) -> Progress:
-    """The run."""
-    return pytestconfig.stash[PROGRESS]
+def occasion(pytestconfig: pytest.Config) -> Occasion:
+    """What brought this run to a gateway."""
+    return pytestconfig.stash[OCCASION]
+
+
+@pytest.fixture(scope="session")
+def progress(occasion: Occasion) -> Progress:
+    """The run, which is a rollout's."""
+    assert isinstance(occasion, Progress)  # noqa: S101 - the checks of other occasions are passed over
+    return occasion
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +76,9 @@ def change(rollout: Rollout) -> ProviderChange:
 
 
 @pytest.fixture(scope="session")
-def show(progress: Progress) -> Show:
+def show(occasion: Occasion) -> Show:
     """Attaches evidence to the running check."""
-    return progress.show
+    return occasion.show
 
 
 @dataclass(frozen=True, slots=True)

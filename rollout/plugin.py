@@ -15,10 +15,9 @@ from rollout import startup
 from rollout.clauses import CLAUSES, ORDER, PHASES
 from rollout.clock import StopFlag, SystemClock
 from rollout.errors import RolloutError
-from rollout.evidence import guard, labels, ticket_link
+from rollout.occasion import OCCASION, Occasion
 from rollout.options import Options
-from rollout.plan import of_other_kinds
-from rollout.progress import PROGRESS, Progress
+from rollout.progress import Progress
 from rollout.session import open_session
 from rollout.units import duration
 
@@ -72,8 +71,7 @@ def _open(config: pytest.Config) -> None:
         session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
     except RolloutError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[PROGRESS] = Progress(session, guard(session.rollout.redactor), os.environ)
-    _settle(config, session.rollout.folder, session.rollout.run)
+    _begin(config, Progress(session, os.environ))
 
 
 def _is_rollout(config: pytest.Config) -> bool:
@@ -141,10 +139,11 @@ def _selects(markexpr: str, phase: str) -> bool:
     return not markexpr or Expression.compile(markexpr).evaluate(carries)
 
 
-def _settle(config: pytest.Config, folder: Path, run: str) -> None:
-    """Point evidence at the rollout's folder, and switch off what would break a rollout."""
-    option = config.option
-    option.allure_report_dir = option.allure_report_dir or str(folder / "allure-results" / run)
+def _begin(config: pytest.Config, occasion: Occasion) -> None:
+    """Point evidence at the occasion's folder, and switch off what would break a rollout."""
+    config.stash[OCCASION] = occasion
+    option, folder = config.option, occasion.folder
+    option.allure_report_dir = option.allure_report_dir or str(folder / "allure-results" / occasion.run)
     option.attach_capture = False
     # Every reason has its line in the listing; a second copy below it hides the verdict.
     option.tbstyle, option.reportchars = "no", ""
@@ -155,21 +154,21 @@ def _settle(config: pytest.Config, folder: Path, run: str) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what will be changed, where, and where the options came from."""
-    progress = config.stash.get(PROGRESS, None)
-    return [] if progress is None else progress.header(config.option)
+    occasion = config.stash.get(OCCASION, None)
+    return [] if occasion is None else occasion.header(config.option)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Turn signals into a sticky flag (safety rule 6), and let the listing be ours."""
-    progress = session.config.stash.get(PROGRESS, None)
-    if progress is None:
+    occasion = session.config.stash.get(OCCASION, None)
+    if occasion is None:
         return
     for number in SIGNALS:
-        progress.former[number] = signal.signal(number, progress.on_signal)
+        occasion.former[number] = signal.signal(number, occasion.on_signal)
     reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
-        progress.listing(reporter)
+        occasion.listing(reporter)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -177,20 +176,29 @@ def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
     """Order the checks as the procedure does, and put the closure last: after deselection, whatever was chosen."""
-    progress = config.stash.get(PROGRESS, None)
-    if progress is None:
+    occasion = config.stash.get(OCCASION, None)
+    if occasion is None:
         yield
         return
     items[:] = [item for item in items if "closure" not in item.keywords]
     yield
-    unheard = of_other_kinds(progress.session.rollout.scenario)
-    items[:] = [item for item in items if _clause(item) not in unheard]
+    items[:] = [item for item in items if _clause(item) not in occasion.spares]
     items.sort(key=lambda item: ORDER.get(_clause(item), len(ORDER)))
-    closure = config.rootpath / "checks" / "closure" / "test_closure.py"
-    module = pytest.Module.from_parent(session, path=closure)
-    items.extend(item for item in module.collect() if isinstance(item, pytest.Item))
+    if occasion.closes:
+        closure = config.rootpath / "checks" / "closure" / "test_closure.py"
+        module = pytest.Module.from_parent(session, path=closure)
+        items.extend(item for item in module.collect() if isinstance(item, pytest.Item))
     for item in items:
-        _label(item, progress)
+        _label(item, occasion)
+
+
+@pytest.hookimpl
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Pass over the checks of other occasions: they are neither loaded nor part of this one."""
+    occasion = config.stash.get(OCCASION, None)
+    if occasion is None or collection_path.parent != config.rootpath / "checks":
+        return None
+    return occasion.passes_over(collection_path.name) or None
 
 
 def _clause(item: pytest.Item) -> str:
@@ -198,39 +206,38 @@ def _clause(item: pytest.Item) -> str:
     return str(marker.args[0]) if marker else ""
 
 
-def _label(item: pytest.Item, progress: Progress) -> None:
+def _label(item: pytest.Item, occasion: Occasion) -> None:
     clause = CLAUSES.get(_clause(item))
-    for kind, value in labels(progress.session.rollout, clause):
+    for kind, value in occasion.labels(clause):
         item.add_marker(pytest.mark.allure_label(value, label_type=kind))
-    link = ticket_link(progress.session.rollout)
-    if link:
-        item.add_marker(pytest.mark.allure_link(link, link_type="issue", name=progress.session.rollout.scenario.ticket))
-    item.obj.__allure_display_name__ = progress.title(clause)  # type: ignore[attr-defined]
+    for link, name in occasion.links():
+        item.add_marker(pytest.mark.allure_link(link, link_type="issue", name=name))
+    item.obj.__allure_display_name__ = occasion.title(clause)  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Stop before a check that must not run any more, and say why."""
-    progress = item.config.stash.get(PROGRESS, None)
-    if progress is None:
+    occasion = item.config.stash.get(OCCASION, None)
+    if occasion is None:
         return
     clause = CLAUSES.get(_clause(item))
-    progress.enter(clause)
-    reason = progress.barred(clause)
+    occasion.enter(clause)
+    reason = occasion.barred(clause)
     if reason:
         pytest.skip(reason)
-    progress.refuse(clause)
+    occasion.refuse(clause)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Attach what was said to the gateway to the check that made it be said."""
-    progress = item.config.stash.get(PROGRESS, None)
+    occasion = item.config.stash.get(OCCASION, None)
     try:
         yield
     finally:
-        if progress is not None:
-            progress.attach_exchanges()
+        if occasion is not None:
+            occasion.attach_exchanges()
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -239,63 +246,63 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Say in one line why a check failed, and record its outcome in the journal."""
     report = yield
-    progress = item.config.stash.get(PROGRESS, None)
-    if progress is not None:
-        progress.conclude(CLAUSES.get(_clause(item)), report, call.excinfo)
+    occasion = item.config.stash.get(OCCASION, None)
+    if occasion is not None:
+        occasion.conclude(CLAUSES.get(_clause(item)), report, call.excinfo)
     return report
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
     """Silence pytest's dots: `Progress` prints a line a clause."""
-    progress = config.stash.get(PROGRESS, None)
-    if progress is None or report.when not in ("setup", "call"):
+    occasion = config.stash.get(OCCASION, None)
+    if occasion is None or report.when not in ("setup", "call"):
         return None
-    return progress.status(report)
+    return occasion.status(report)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """Close what is still open, whatever happened, and answer with the exit code that the journal tells."""
-    progress = session.config.stash.get(PROGRESS, None)
-    if progress is None:
+    occasion = session.config.stash.get(OCCASION, None)
+    if occasion is None:
         yield
         return
     try:
-        progress.closure()
+        occasion.end()
         yield
-        progress.surroundings(session.config.option.allure_report_dir)
+        occasion.surroundings(session.config.option.allure_report_dir)
     except Exception as error:  # noqa: BLE001 - another plugin's, a full disk's: the exit code still tells the verdict
-        progress.troubled(error)
-    session.exitstatus = progress.exit_code(int(session.exitstatus))
+        occasion.troubled(error)
+    session.exitstatus = occasion.exit_code(int(session.exitstatus))
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
     """Take the place of pytest-timeout's methods: one ends the process, the other cuts a rollback (EVIDENCE.md)."""
-    progress = item.config.stash.get(PROGRESS, None)
-    if progress is None:
+    occasion = item.config.stash.get(OCCASION, None)
+    if occasion is None:
         return None
-    progress.limit(_clause(item) or item.name, settings.timeout)
+    occasion.limit(_clause(item) or item.name, settings.timeout)
     return True
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
     """End the time limit."""
-    progress = item.config.stash.get(PROGRESS, None)
-    if progress is None:
+    occasion = item.config.stash.get(OCCASION, None)
+    if occasion is None:
         return None
-    progress.unlimit()
+    occasion.unlimit()
     return True
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say the verdict first, then why, then what to do."""
-    progress = config.stash.get(PROGRESS, None)
-    if progress is not None:
-        progress.summarise(terminalreporter)
+    occasion = config.stash.get(OCCASION, None)
+    if occasion is not None:
+        occasion.summarise(terminalreporter)
     elif config.option.collectonly and _names_checks(config):
         terminalreporter.write_line("NOTHING CHECKED: --collect-only lists the checks, and vouches for none of them")
 
@@ -303,6 +310,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Let go of the gateway, the journal and the signals."""
-    progress = config.stash.get(PROGRESS, None)
-    if progress is not None:
-        progress.let_go()
+    occasion = config.stash.get(OCCASION, None)
+    if occasion is not None:
+        occasion.let_go()

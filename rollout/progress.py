@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
-
-import pytest
 
 from rollout import closure as closing
 from rollout import evidence, gate
 from rollout.backup import recorded
-from rollout.clauses import ORDER, PHASES, Clause
+from rollout.clauses import LATER_PHASES, ORDER, PHASES, Clause
 from rollout.clock import stamp
 from rollout.embedded import hold
 from rollout.errors import ExitCode, JournalError, NotCleared, RolloutError, TryLater
@@ -24,6 +19,8 @@ from rollout.journal import LeaseLost
 from rollout.listing import Listing
 from rollout.monitor import Watched
 from rollout.notify import page
+from rollout.occasion import NOT_RUN, Occasion
+from rollout.plan import of_other_kinds
 from rollout.quiet import quiet
 from rollout.record import Decision, Kind, Record
 from rollout.session import Session, claim, finish
@@ -32,39 +29,44 @@ from rollout.triggers import State, Verdict
 from rollout.view import Heading, view_for
 from rollout.watchdog import Watchdog, arm
 
-NOT_RUN = evidence.NOT_RUN
 
-
-class Progress:
+class Progress(Occasion):
     """The state of one pytest run of a rollout.
 
     Attributes:
         session: the rollout, its plan and its gateway.
-        env: the environment variables, for tokens and channels.
-        show: attaches evidence to the running check.
         closed: how the run ended; None while it runs.
     """
 
-    def __init__(self, session: Session, watcher: evidence.Guard, env: Mapping[str, str]) -> None:
+    closes = True
+
+    def __init__(self, session: Session, env: Mapping[str, str]) -> None:
         """Start before the first check."""
+        rollout = session.rollout
+        super().__init__(
+            folder=rollout.folder,
+            run=rollout.run,
+            redactor=rollout.redactor,
+            stop=rollout.stop,
+            exchanges=session.exchanges,
+            listing=Listing(session),
+            env=env,
+        )
         self.session = session
-        self.env = env
-        self.show = evidence.Show(session.rollout.redactor)
+        self.spares = of_other_kinds(rollout.scenario)
         self.closed: closing.Closure | None = None
-        self.former: dict[int, Any] = {}
-        self._watcher = watcher
-        self._listing = Listing(session)
         self._phase: str | None = None
         self._failed: dict[str, str] = {}
         self._later: list[bool] = []
         self._admitted: set[str] = set()
         self._interrupted = False
-        self._trouble: str | None = None
-        self._results = session.rollout.folder
-        self._setup_s = 0.0
+        self._results = rollout.folder
         self._watchdog: Watchdog | None = None
-        self._timer: threading.Timer | None = None
         self._code = int(ExitCode.ROLLBACK_FAILED)
+
+    def passes_over(self, folder: str) -> bool:
+        """Tell whether the checks of this folder below ``checks/`` are those of other occasions."""
+        return folder in LATER_PHASES
 
     # What may run
 
@@ -129,29 +131,12 @@ class Progress:
 
     # What came of it
 
-    def conclude(
-        self, clause: Clause | None, report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException] | None
-    ) -> None:
-        """Put a failure into one line, and keep the outcome in the journal."""
-        message = ""
-        if report.failed and excinfo is not None:
-            message = self._reason(excinfo)
-            report.longrepr = message
-            report.sections.clear()
-        elif report.skipped and isinstance(report.longrepr, tuple):
-            message = str(report.longrepr[2]).removeprefix("Skipped: ")
-        if report.passed and report.when != "call":
-            self._setup_s = report.duration
-            return
-        outcome = "not run" if message.startswith(NOT_RUN) else report.outcome
-        self._listing.row(clause, outcome, message, self._setup_s + report.duration)
-        if clause is None:
-            return
-        if report.failed:
+    def _judged(self, clause: Clause, outcome: str, message: str, error: BaseException | None) -> None:
+        if outcome == "failed":
             self._failed.setdefault(clause.id, message)
             # The gate fails with what it judges, and is no reason of its own.
             if clause.id != "PRE-3.3":
-                self._later.append(excinfo is not None and isinstance(excinfo.value, TryLater))
+                self._later.append(isinstance(error, TryLater))
         self._keep(clause, outcome, message)
 
     def _is_bystander(self) -> bool:
@@ -171,22 +156,6 @@ class Progress:
             self._trouble = str(error)
             self._failed.setdefault(clause.id, f"its outcome could not be recorded: {error}")
 
-    def _reason(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-        error = excinfo.value
-        text = str(error) or type(error).__name__
-        if isinstance(error, AssertionError):
-            # The introspection below the message repeats whole values; what a person needs stands above it.
-            text = text.split("\nassert ")[0]
-        elif not isinstance(error, (RolloutError, pytest.fail.Exception)):
-            place = excinfo.traceback[-1]
-            text = f"defect in the suite: {type(error).__name__}: {text} ({Path(place.path).name}:{place.lineno + 1})"
-        return self.session.rollout.redactor.text(text)
-
-    def attach_exchanges(self) -> None:
-        """Attach what was said to the gateway since the last check."""
-        exchanges, self.session.exchanges[:] = list(self.session.exchanges), []
-        self.show.exchanges([asdict(exchange) for exchange in exchanges])
-
     def missing_before_the_gate(self) -> dict[str, str]:
         """Return the prechecks, the gate itself apart, that are not a recorded pass of this run (PRE-3.3)."""
         plan = [clause for clause in self.session.plan if clause.phase == "precheck" and clause.id != "PRE-3.3"]
@@ -202,22 +171,6 @@ class Progress:
         rollout.note(Kind.PHASE, phase=phase, passed=not problems, problems=problems, run=rollout.run)
 
     # How it ends
-
-    def limit(self, item: str, seconds: float) -> None:
-        """Let pytest-timeout ask for a stop like a signal does: its own methods would cut a rollback in the middle."""
-        reason = f"pytest-timeout: {item} took longer than {seconds:g} s"
-        self._timer = threading.Timer(seconds, self.session.rollout.stop.set, (reason,))
-        self._timer.daemon = True
-        self._timer.start()
-
-    def unlimit(self) -> None:
-        """End the time limit of the check."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """Set the sticky flag; everything that waits reads it (MON-7). Further signals change nothing."""
-        self.session.rollout.stop.set(f"{signal.Signals(number).name} asked the run to stop")
 
     def bake(self) -> Watched:
         """Watch the change, show it, and take it back at the first breach, before anything else happens.
@@ -269,6 +222,10 @@ class Progress:
             window_s=rollout.scenario.monitor.window_s,
             phases=tuple(f"{phase} passed at {record.phases[phase].at}" for phase in phases_of(record)),
         )
+
+    def end(self) -> None:
+        """Decide how the run ends; once, whoever asks first."""
+        self.closure()
 
     def closure(self) -> closing.Closure:
         """Decide how the run ends; once, whoever asks first."""
@@ -349,18 +306,6 @@ class Progress:
     def _missing(self) -> dict[str, str]:
         return closing.not_passed(self.session.rollout.known(), self.session.plan, self.session.rollout.run)
 
-    def exit_code(self, status: int) -> int:
-        """Return what the process answers (DESIGN.md, exit codes); `status` is pytest's own."""
-        try:
-            self._code = self._exit_code(status)
-        except Exception as error:  # noqa: BLE001 - a defect of ours must not pass for a verdict
-            self.troubled(error)
-        return self._code
-
-    def troubled(self, error: Exception) -> None:
-        """Note what went wrong after the decision, for the closing block."""
-        self._trouble = f"{type(error).__name__}: {error}"
-
     def _exit_code(self, status: int) -> int:
         closed = self.closure()
         if closed.code is not None:
@@ -388,25 +333,19 @@ class Progress:
 
     # What people see
 
-    def title(self, clause: Clause | None) -> str:
-        """Return the title of a check's row in the report."""
-        return "Closure: kept or rolled back" if clause is None else str(clause)
+    def labels(self, clause: Clause | None) -> Iterable[tuple[str, str]]:
+        """Return the labels of a check's row in the report, as (type, value)."""
+        return evidence.labels(self.session.rollout, clause)
+
+    def links(self) -> Iterable[tuple[str, str]]:
+        """Return the ticket's link, where a tracker is configured."""
+        rollout = self.session.rollout
+        link = evidence.ticket_link(rollout)
+        return () if link is None else ((link, str(rollout.scenario.ticket)),)
 
     def header(self, option: Any) -> list[str]:
         """Return the header's lines."""
         return self._listing.header(option)
-
-    def listing(self, reporter: Any) -> None:
-        """Print a line a clause instead of pytest's dots, as long as somebody reads it."""
-        reporter._tw._file = quiet(reporter._tw._file)  # noqa: SLF001 - pytest has no public way to it
-        self._listing.attach(reporter)
-
-    def status(self, report: pytest.TestReport) -> tuple[str, str, str]:
-        """Tell pytest which counter to raise, and to print nothing: the line is printed already."""
-        if report.when == "setup" and report.passed:
-            return "", "", ""
-        category = "error" if report.failed and report.when == "setup" else report.outcome
-        return category, "", ""
 
     def surroundings(self, results: str) -> None:
         """Write what Allure shows about the run beside its results."""
@@ -429,17 +368,8 @@ class Progress:
             reporter.write_line("report: fetching its generator, once for this machine (npm)")
         return built(rollout.journal, rollout.id, rollout.folder, self.env, {rollout.run: self._results})
 
-    def let_go(self) -> None:
-        """End what belongs to this run, and give the signals back."""
-        try:
-            finish(self.session)
-        except Exception as error:  # noqa: BLE001 - the exit code is decided, and a traceback would replace it
-            quiet(sys.stderr).write(f"rollout: {error}\n")
-        # Here, and not at exit, where a reader that has left would set the exit code.
-        quiet(sys.stdout).flush()
-        evidence.unguard(self._watcher)
-        for number, handler in self.former.items():
-            signal.signal(number, handler)
+    def _finish(self) -> None:
+        finish(self.session)
 
     def _phase_of(self, clause: str) -> str:
         return next(c.phase for c in self.session.plan if c.id == clause)
@@ -448,7 +378,3 @@ class Progress:
 def phases_of(record: Record) -> Sequence[str]:
     """Return the phases that passed, in order."""
     return [phase for phase in PHASES if phase in record.phases and record.phases[phase].passed]
-
-
-PROGRESS = pytest.StashKey[Progress]()
-"""Where a pytest session keeps its run; absent in sessions that run no checks."""

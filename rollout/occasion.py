@@ -1,0 +1,225 @@
+"""What brings pytest to a gateway: a rollout, its review, or a look before a release; and what all of them share."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from rollout import evidence
+from rollout.clauses import Clause
+from rollout.clock import StopFlag
+from rollout.errors import ExitCode, RolloutError
+from rollout.gateway.transport import Exchange
+from rollout.listing import Listing
+from rollout.quiet import quiet
+from rollout.redaction import Redactor
+
+NOT_RUN = evidence.NOT_RUN
+
+
+class Occasion(ABC):
+    """One pytest run that looks at a gateway.
+
+    Attributes:
+        env: the environment variables, for tokens and channels.
+        show: attaches evidence to the running check.
+        former: the signal handlers that were in place before it.
+        folder: where its evidence goes.
+        run: this process's part of it, a folder's name below ``allure-results``.
+        closes: whether its last row is the closure: kept or rolled back.
+        spares: the ids of clauses whose checks are no part of it, and not shown.
+    """
+
+    closes = False
+    spares: frozenset[str] = frozenset()
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        run: str,
+        redactor: Redactor,
+        stop: StopFlag,
+        exchanges: list[Exchange],
+        listing: Listing,
+        env: Mapping[str, str],
+    ) -> None:
+        """Start before the first check."""
+        self.folder, self.run, self.env = folder, run, env
+        self.show = evidence.Show(redactor)
+        self.former: dict[int, Any] = {}
+        self._redactor, self._stop, self._exchanges = redactor, stop, exchanges
+        self._listing = listing
+        self._watcher = evidence.guard(redactor)
+        self._setup_s = 0.0
+        self._timer: threading.Timer | None = None
+        self._trouble: str | None = None
+        self._code = int(ExitCode.CHECK_FAILED)
+
+    # What each kind decides
+
+    @abstractmethod
+    def passes_over(self, folder: str) -> bool:
+        """Tell whether the checks of this folder below ``checks/`` are those of other occasions."""
+
+    @abstractmethod
+    def enter(self, clause: Clause | None) -> None:
+        """Note the phase that is about to run."""
+
+    @abstractmethod
+    def barred(self, clause: Clause | None) -> str | None:
+        """Return why a check must not run any more; None if it may."""
+
+    @abstractmethod
+    def refuse(self, clause: Clause | None) -> None:
+        """Raise why this run may not go on, before a check.
+
+        Raises:
+            RolloutError: the refusal.
+        """
+
+    @abstractmethod
+    def end(self) -> None:
+        """Decide how the run ends; once, whoever asks first."""
+
+    @abstractmethod
+    def labels(self, clause: Clause | None) -> Iterable[tuple[str, str]]:
+        """Return the labels of a check's row in the report, as (type, value)."""
+
+    def links(self) -> Iterable[tuple[str, str]]:
+        """Return the links of every row, as (URL, name)."""
+        return ()
+
+    def title(self, clause: Clause | None) -> str:
+        """Return the title of a check's row in the report."""
+        return "Closure: kept or rolled back" if clause is None else str(clause)
+
+    @abstractmethod
+    def header(self, option: Any) -> list[str]:
+        """Return the header's lines."""
+
+    @abstractmethod
+    def surroundings(self, results: str) -> None:
+        """Write what Allure shows about the run beside its results."""
+
+    @abstractmethod
+    def summarise(self, reporter: Any) -> None:
+        """Print the closing block, the verdict first."""
+
+    @abstractmethod
+    def _judged(self, clause: Clause, outcome: str, message: str, error: BaseException | None) -> None:
+        """Take a check's outcome; `error` is what it raised, None where it failed for nothing."""
+
+    @abstractmethod
+    def _exit_code(self, status: int) -> int:
+        """Return what the process answers; `status` is pytest's own."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Let go of what this run holds."""
+
+    # What came of a check
+
+    def conclude(
+        self, clause: Clause | None, report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException] | None
+    ) -> None:
+        """Put a failure into one line, and keep the outcome."""
+        message = ""
+        if report.failed and excinfo is not None:
+            message = self._reason(excinfo)
+            report.longrepr = message
+            report.sections.clear()
+        elif report.skipped and isinstance(report.longrepr, tuple):
+            message = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if report.passed and report.when != "call":
+            self._setup_s = report.duration
+            return
+        outcome = "not run" if message.startswith(NOT_RUN) else report.outcome
+        self._listing.row(clause, outcome, message, self._setup_s + report.duration)
+        if clause is not None:
+            self._judged(clause, outcome, message, None if excinfo is None else excinfo.value)
+
+    def _reason(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+        error = excinfo.value
+        text = str(error) or type(error).__name__
+        if isinstance(error, AssertionError):
+            # The introspection below the message repeats whole values; what a person needs stands above it.
+            text = text.split("\nassert ")[0]
+        elif not isinstance(error, (RolloutError, pytest.fail.Exception)):
+            place = excinfo.traceback[-1]
+            text = f"defect in the suite: {type(error).__name__}: {text} ({Path(place.path).name}:{place.lineno + 1})"
+        return self._redactor.text(text)
+
+    def attach_exchanges(self) -> None:
+        """Attach what was said to the gateway since the last check."""
+        exchanges, self._exchanges[:] = list(self._exchanges), []
+        self.show.exchanges([asdict(exchange) for exchange in exchanges])
+
+    # How it ends
+
+    def limit(self, item: str, seconds: float) -> None:
+        """Let pytest-timeout ask for a stop like a signal does: its own methods would cut a rollback in the middle."""
+        reason = f"pytest-timeout: {item} took longer than {seconds:g} s"
+        self._timer = threading.Timer(seconds, self._stop.set, (reason,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def unlimit(self) -> None:
+        """End the time limit of the check."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Set the sticky flag; everything that waits reads it (MON-7). Further signals change nothing."""
+        self._stop.set(f"{signal.Signals(number).name} asked the run to stop")
+
+    def exit_code(self, status: int) -> int:
+        """Return what the process answers (DESIGN.md, exit codes); `status` is pytest's own."""
+        try:
+            self._code = self._exit_code(status)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not pass for a verdict
+            self.troubled(error)
+        return self._code
+
+    def troubled(self, error: Exception) -> None:
+        """Note what went wrong after the decision, for the closing block."""
+        self._trouble = f"{type(error).__name__}: {error}"
+
+    def let_go(self) -> None:
+        """End what belongs to this run, and give the signals back."""
+        try:
+            self._finish()
+        except Exception as error:  # noqa: BLE001 - the exit code is decided, and a traceback would replace it
+            quiet(sys.stderr).write(f"rollout: {error}\n")
+        # Here, and not at exit, where a reader that has left would set the exit code.
+        quiet(sys.stdout).flush()
+        evidence.unguard(self._watcher)
+        for number, handler in self.former.items():
+            signal.signal(number, handler)
+
+    # What people see
+
+    def listing(self, reporter: Any) -> None:
+        """Print a line a clause instead of pytest's dots, as long as somebody reads it."""
+        reporter._tw._file = quiet(reporter._tw._file)  # noqa: SLF001 - pytest has no public way to it
+        self._listing.attach(reporter)
+
+    def status(self, report: pytest.TestReport) -> tuple[str, str, str]:
+        """Tell pytest which counter to raise, and to print nothing: the line is printed already."""
+        if report.when == "setup" and report.passed:
+            return "", "", ""
+        category = "error" if report.failed and report.when == "setup" else report.outcome
+        return category, "", ""
+
+
+OCCASION = pytest.StashKey[Occasion]()
+"""Where a pytest session keeps what brought it to a gateway; absent in sessions that run no checks."""
