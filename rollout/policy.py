@@ -38,7 +38,16 @@ class Policy:
             scenario speaks of them; otherwise they are shown as skipped with this reason, never as passed.
         ticket_pattern: regular expression that a ticket must match as a whole (PRE-2.1).
         ticket_url: where a ticket is found, ``{ticket}`` is replaced; None links nowhere.
+        ticket_lookup: where the ticket must answer 200, ``{ticket}`` is replaced; None asks nobody (PRE-2.1).
+        ticket_token_env: the environment variable with the tracker's bearer token; None sends none.
         approvals_at_least: how many approvers other than the author (PRE-2.2).
+        review: what counts as an approval: ``named`` (names under ``approved_by:``, or documents), ``recorded``
+            (documents of this very content) or ``signed`` (those with a signature by an allowed key) (PRE-2.2).
+        allowed_signers: the list of keys, as in ``ssh-keygen(1)``; a relative path starts at the policy's folder.
+        approval_max_age_s: an older approval does not count; None accepts any age.
+        operator_ack_max_age_s: the operator must have acknowledged within so long (PRE-4.3); None asks for no
+            acknowledgement.
+        pull_request: ``accept`` or ``ignore`` a merged pull request as review (PRE-2.2).
         limits_for_good: ``refuse`` or ``accept`` a limit for a scope that had none, which no gateway can take away
             again (deviation 15).
         precheck_max_age_s: a clearance older than this does not open `apply` (PRE-3.3).
@@ -60,7 +69,14 @@ class Policy:
     not_demanded: frozenset[str] = frozenset()
     ticket_pattern: str = r"\S+"
     ticket_url: str | None = None
+    ticket_lookup: str | None = None
+    ticket_token_env: str | None = None
     approvals_at_least: int = 1
+    review: str = "signed"
+    allowed_signers: str | None = None
+    approval_max_age_s: float | None = 7 * 86_400.0
+    operator_ack_max_age_s: float | None = 12 * 3600.0
+    pull_request: str = "ignore"
     limits_for_good: str = "refuse"
     precheck_max_age_s: float = 3600.0
     outside_window: str = "block"

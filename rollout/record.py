@@ -29,6 +29,7 @@ class Kind(StrEnum):
     ARMED = "armed"
     HANDOVER = "handover"
     NOTIFIED = "notified"
+    APPROVAL = "approval"
     ABORT = "abort"
     HOLD = "hold"
     HELD = "held"
@@ -135,6 +136,7 @@ class Record:
         alerts: the critical alerts that were firing before the change.
         writes: every announced write, in order.
         notified: events that were announced to people.
+        approvals: the approvals that were accepted, in order, as `rollout.approval.Approval` has them.
         audit: the gateway's audit entries as they were right before a restart.
         armed: the latest watchdog's process and host.
         handover: until when the next phase must have begun.
@@ -163,6 +165,7 @@ class Record:
     alerts: Mapping[str, Any] | None = None
     writes: list[Write] = field(default_factory=list)
     notified: list[Mapping[str, Any]] = field(default_factory=list)
+    approvals: list[Mapping[str, Any]] = field(default_factory=list)
     audit: Mapping[str, Any] | None = None
     armed: Mapping[str, Any] | None = None
     handover: Mapping[str, Any] | None = None
@@ -240,7 +243,7 @@ def extend(record: Record, entry: Entry) -> None:
             record.opened, record.opened_at = body, entry.at
         case Kind.CLAUSE | Kind.PHASE:
             _judge(record, entry)
-        case Kind.NOTIFIED | Kind.HOLD | Kind.HELD | Kind.OWED | Kind.SETTLED:
+        case Kind.NOTIFIED | Kind.APPROVAL | Kind.HOLD | Kind.HELD | Kind.OWED | Kind.SETTLED:
             _append(record, entry)
         case Kind.ABORT:
             record.abort = record.abort or body
@@ -257,6 +260,8 @@ def _append(record: Record, entry: Entry) -> None:
     match entry.kind:
         case Kind.NOTIFIED:
             record.notified.append(body)
+        case Kind.APPROVAL:
+            record.approvals.append(body)
         case Kind.OWED:
             record.owed[body["what"]] = body["due"]
         case Kind.SETTLED:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rollout.canonical import plain, sha256
@@ -18,6 +19,27 @@ _WHERE_IT_CAME_FROM = ("file", "source")
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request was read from, which is no part of what it asks.
+
+    Attributes:
+        scenario: the scenario's file; None for one from the command line.
+        targets: the targets' file; None where there is none.
+        policy: the policy's file; None where the built-in ones rule.
+        approvals: the folder with the approvals.
+    """
+
+    scenario: Path | None = None
+    targets: Path | None = None
+    policy: Path | None = None
+    approvals: Path = Path("approvals")
+
+    def beside_policy(self, name: str | None) -> Path | None:
+        """Return a file that the policy names, by its own folder: who places the policy places this too."""
+        return None if name is None else (self.policy or Path()).parent / name
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One validated request.
 
@@ -25,11 +47,13 @@ class Request:
         scenario: what is asked.
         target: the gateway it goes to, with ``--target`` and ``--gateway`` applied.
         policy: what the target's environment demands at least.
+        origin: where all this was read.
     """
 
     scenario: Scenario
     target: Target
     policy: Policy
+    origin: Origin = field(default_factory=Origin)
 
     def digest(self, effective_url: str) -> str:
         """Return the SHA-256 that an approval and a clearance are given for (PRE-2.2, PRE-3.3).

@@ -117,6 +117,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         stop=flag,
         redactor=redactor,
         env=env,
+        origin=request.origin,
     )
     if earlier is None:
         rollout.write(Kind.OPENED, **_opening(rollout))

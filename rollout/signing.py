@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from datetime import UTC, datetime
@@ -12,10 +13,15 @@ from rollout.errors import RolloutError
 
 TIMEOUT_S = 10.0
 _INSTALL = "install OpenSSH's client (Debian: openssh-client)"
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]+", re.ASCII)
 
 
 class SigningError(RolloutError):
     """Nothing was signed, or a signature does not vouch for what it stands beside."""
+
+
+class Unvouched(SigningError):
+    """Everything needed was there, and the signature does not vouch for what it stands beside."""
 
 
 def sign(payload: bytes, key: Path, namespace: str, *, timeout_s: float | None = TIMEOUT_S) -> str:
@@ -56,33 +62,68 @@ def verify(
         at: the moment at which the key must have been valid, where the list limits that; None is now.
 
     Raises:
-        SigningError: they did not; or the list is missing, or ssh-keygen is.
+        Unvouched: they did not.
+        SigningError: the list is missing, or ssh-keygen is.
     """
     with _signature_file(signature, allowed_signers) as file:
         words = ["-Y", "verify", "-n", namespace, "-I", principal, "-f", str(allowed_signers), "-s", file.name]
         done = _ssh_keygen([*words, *_valid_at(at)], payload)
     if done.returncode:
-        raise SigningError(f"the signature is not {principal}'s of this very content ({_said(done)})")
+        raise Unvouched(f"the signature is not {principal}'s of this very content ({_said(done)})")
 
 
 def signer(signature: str, allowed_signers: Path, at: datetime | None = None) -> str:
     """Return the principal of the list whose key made the signature; what it vouches for is for `verify` to say.
 
     Raises:
-        SigningError: no key of the list made it; or the list is missing, or ssh-keygen is.
+        Unvouched: no key of the list made it.
+        SigningError: the list is missing, or ssh-keygen is.
     """
     with _signature_file(signature, allowed_signers) as file:
         words = ["-Y", "find-principals", "-f", str(allowed_signers), "-s", file.name]
         done = _ssh_keygen([*words, *_valid_at(at)], b"")
     found = done.stdout.decode("utf-8", "replace").split()
     if done.returncode or not found:
-        raise SigningError(f"no key in {allowed_signers} made the signature ({_said(done)})")
+        raise Unvouched(f"no key in {allowed_signers} made the signature ({_said(done)})")
     return found[0].partition(",")[0]
+
+
+def key_of(payload: bytes, signature: str, namespace: str) -> str:
+    """Return the fingerprint of the key that signed `payload` for `namespace`, whoever it belongs to.
+
+    Raises:
+        Unvouched: the signature is none, or is over something else or for something else.
+        SigningError: ssh-keygen is missing or slow.
+    """
+    with _in_a_file(signature) as file:
+        done = _ssh_keygen(["-Y", "check-novalidate", "-n", namespace, "-s", file.name], payload)
+    found = _FINGERPRINT.search(done.stdout.decode("utf-8", "replace"))
+    if done.returncode or found is None:
+        raise Unvouched(f"the signature is not over this very content ({_said(done)})")
+    return found[0]
+
+
+def principals(allowed_signers: Path) -> tuple[str, ...]:
+    """Return the names, or patterns of names, that the list has keys for.
+
+    Raises:
+        SigningError: the list cannot be read.
+    """
+    try:
+        lines = allowed_signers.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as problem:
+        raise SigningError(f"{allowed_signers}: cannot be read ({problem.strerror})") from None
+    firsts = [line.split()[0].strip('"') for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return tuple(name for first in firsts for name in first.split(","))
 
 
 def _signature_file(signature: str, allowed_signers: Path) -> tempfile._TemporaryFileWrapper[bytes]:
     if not allowed_signers.is_file():
         raise SigningError(f"{allowed_signers}: there is no such list of allowed signers (see ssh-keygen(1))")
+    return _in_a_file(signature)
+
+
+def _in_a_file(signature: str) -> tempfile._TemporaryFileWrapper[bytes]:
     file = tempfile.NamedTemporaryFile(prefix="signature-")  # noqa: SIM115 - the caller's `with` closes it
     file.write(signature.encode())
     file.flush()
@@ -109,6 +150,8 @@ def _ssh_keygen(
         )
     except FileNotFoundError:
         raise SigningError(f"ssh-keygen is not installed; {_INSTALL}") from None
+    except OSError as problem:
+        raise SigningError(f"ssh-keygen cannot be started ({problem.strerror}); {_INSTALL}") from None
     except subprocess.TimeoutExpired:
         raise SigningError(f"ssh-keygen gave no answer for {timeout_s:g} s") from None
 

@@ -19,6 +19,7 @@ from rollout.observed import Observed, observing
 from rollout.policy import Policy
 from rollout.record import FOLDED, Kind, Record, extend, fold
 from rollout.redaction import Redactor
+from rollout.request import Origin
 from rollout.scenario import ProviderChange, Scenario
 from rollout.target import Target
 
@@ -47,6 +48,7 @@ class Rollout:
         stop: set when somebody asks the run to stop.
         redactor: takes secrets out of everything that is written.
         env: the environment variables: tokens, new secrets, channels.
+        origin: where scenario, target and policy were read; unknown to those who only take the change back.
         lease: the right to change the target; None before it is taken and after it was given back.
     """
 
@@ -63,6 +65,7 @@ class Rollout:
     stop: StopFlag
     redactor: Redactor
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    origin: Origin = field(default_factory=Origin)
     lease: Lease | None = field(default=None)
     _known: Record | None = field(default=None)
 

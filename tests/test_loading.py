@@ -410,12 +410,31 @@ def test_every_part_of_a_policy_is_read(scenario):
         policy="lab: {window_at_least: 1m, not_demanded: [pre-2.1], ticket_pattern: 'A-\\d+', outside_window: warn,\n"
         "  limits_for_good: accept, ticket_url: 'https://t/{ticket}',\n"
         "  approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h, hold_at_most: 4m,\n"
-        "  canary_at_high_risk: false}",
+        "  canary_at_high_risk: false, review: recorded, allowed_signers: ../keys, approval_max_age: none,\n"
+        "  operator_ack_max_age: 1h, pull_request: accept, ticket_lookup: 'https://t/api/{ticket}',\n"
+        "  ticket_token_env: TRACKER_TOKEN}",
     )
-    expected = Policy(
-        "lab", 60.0, frozenset({"PRE-2.1"}), r"A-\d+", "https://t/{ticket}", 2, "accept", 7200, "warn", 10800, 240
+    assert request_for(scenario=file).policy == Policy(
+        "lab",
+        window_at_least_s=60.0,
+        not_demanded=frozenset({"PRE-2.1"}),
+        ticket_pattern=r"A-\d+",
+        ticket_url="https://t/{ticket}",
+        ticket_lookup="https://t/api/{ticket}",
+        ticket_token_env="TRACKER_TOKEN",
+        approvals_at_least=2,
+        review="recorded",
+        allowed_signers="../keys",
+        approval_max_age_s=None,
+        operator_ack_max_age_s=3600.0,
+        pull_request="accept",
+        limits_for_good="accept",
+        precheck_max_age_s=7200.0,
+        outside_window="warn",
+        confirm_within_s=10800.0,
+        hold_at_most_s=240.0,
+        canary_at_high_risk=False,
     )
-    assert request_for(scenario=file).policy == dataclasses.replace(expected, canary_at_high_risk=False)
 
 
 def test_an_environment_that_says_little_demands_what_the_procedure_does(scenario):

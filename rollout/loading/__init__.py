@@ -16,7 +16,7 @@ from rollout.loading.source import Place, Source
 from rollout.loading.targets import Listed, targets
 from rollout.loading.yaml_lines import read
 from rollout.policy import Policy
-from rollout.request import Request
+from rollout.request import Origin, Request
 from rollout.target import Tls
 
 __all__ = ["CheckSandbox", "Request", "load"]
@@ -32,6 +32,7 @@ def load(
     directory: Path,
     env: Mapping[str, str],
     check_sandbox: CheckSandbox | None = None,
+    policy: Path | None = None,
 ) -> Request:
     """Return what this run is asked to do. Nothing is sent anywhere.
 
@@ -44,13 +45,16 @@ def load(
         directory: the folder with ``targets.yaml`` and ``policy.yaml``; those beside the scenario are preferred.
         env: environment variables: tokens must be set in it, and it names the author where the file does not.
         check_sandbox: judges the scenario's ``sandbox:``.
+        policy: ``--policy``, the file in the place of ``policy.yaml``: out of the author's reach.
 
     Raises:
         InvalidInput: anything is wrong with any of them; it lists everything.
     """
     beside = directory if scenario is None else scenario.parent
-    policy_file = _one_of(beside / "policy.yaml", directory / "policy.yaml")
-    targets_file = _one_of(beside / "targets.yaml", directory / "targets.yaml")
+    policy_path = policy or _one_of(beside / "policy.yaml", directory / "policy.yaml")
+    targets_path = _one_of(beside / "targets.yaml", directory / "targets.yaml")
+    policy_file = _document(policy_path, directory / "policy.yaml")
+    targets_file = _document(targets_path, directory / "targets.yaml")
     options = {name: Source(name) for name in ("--activate", "--ticket", "--target", "--gateway")}
 
     asked = _asked(scenario, activate, options["--activate"], _ticket(ticket, options["--ticket"]), env)
@@ -58,13 +62,14 @@ def load(
     listed = targets(targets_file, ruling)
     wish = Wish(asked.form.target, asked.source, ("target",))
     chosen = choose(listed, wish, Wish(target, options["--target"]), gateway, options["--gateway"])
-    policy = ruling.get(chosen.target.environment) if chosen else None
-    if chosen and policy:
-        scenarios.judge(asked, chosen, policy, check_sandbox)
+    rule = ruling.get(chosen.target.environment) if chosen else None
+    if chosen and rule:
+        scenarios.judge(asked, chosen, rule, check_sandbox)
         _refuse_missing_secrets(chosen, targets_file, env)
 
     _raise_if_any(*options.values(), asked.source, targets_file, policy_file)
-    return _request(asked, chosen, policy)
+    origin = Origin(scenario, targets_path, policy_path, beside / "approvals")
+    return _request(asked, chosen, rule, origin)
 
 
 def _asked(
@@ -87,9 +92,13 @@ def _ticket(value: str | None, source: Source) -> str | None:
         return None
 
 
-def _one_of(preferred: Path, otherwise: Path) -> Source:
-    """Return the first of two files that is there; neither is an empty one, for `embedded` needs none."""
-    path = next((path for path in (preferred, otherwise) if _is_there(path)), None)
+def _one_of(preferred: Path, otherwise: Path) -> Path | None:
+    """Return the first of two files that is there; `embedded` needs neither."""
+    return next((path for path in (preferred, otherwise) if _is_there(path)), None)
+
+
+def _document(path: Path | None, otherwise: Path) -> Source:
+    """Return what the file says; without one, nothing."""
     return Source(_shown(otherwise)) if path is None else read(path, _shown(path))
 
 
@@ -144,7 +153,7 @@ def _raise_if_any(*sources: Source) -> None:
         raise InvalidInput(dict.fromkeys(found))
 
 
-def _request(asked: Asked, chosen: Listed | None, policy: Policy | None) -> Request:
+def _request(asked: Asked, chosen: Listed | None, policy: Policy | None, origin: Origin) -> Request:
     if chosen is None or policy is None:  # pragma: no cover - whoever leaves one out says why, and that was raised
         raise AssertionError("a target or policy is missing, and nobody said why")
-    return Request(scenarios.build(asked, chosen), chosen.target, policy)
+    return Request(scenarios.build(asked, chosen), chosen.target, policy, origin)

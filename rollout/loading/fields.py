@@ -23,6 +23,7 @@ _LONGEST_PROSE = 10_000
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _PROVIDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+_MARKUP = frozenset("<>&`*|")
 _CONTACT = re.compile(r"(?P<name>[^<>]*\S)\s*<(?P<contact>[^<>]+)>")
 _PLACEHOLDER = re.compile(r"{([^{}]*)}")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]*", re.ASCII)
@@ -68,6 +69,14 @@ def text(value: Any, *, longest: int = _LONGEST_LINE, breaks: str = "") -> str:
         if unicodedata.category(character) in _HIDDEN and character not in breaks:
             raise Unfit(f"holds a character that cannot be seen (U+{ord(character):04X}); remove it")
     return line
+
+
+def person(value: Any) -> str:
+    """Return a person's name, which stands in reports, messages and files' names."""
+    found = text(value)
+    if set(found) & _MARKUP:
+        raise Unfit(f"{shown(found)} is no name: it holds one of {' '.join(sorted(_MARKUP))}; write one such as bob")
+    return found
 
 
 def prose(value: Any) -> str:

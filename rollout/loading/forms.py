@@ -527,7 +527,14 @@ class PolicyForm(Form):
     not_demanded: Clauses = None
     ticket_pattern: Regex = None
     ticket_url: Annotated[str | None, BeforeValidator(fields.ticket_url)] = None
+    ticket_lookup: Annotated[str | None, BeforeValidator(fields.ticket_url)] = None
+    ticket_token_env: Variable = None
     approvals_at_least: Annotated[int | None, BeforeValidator(measures.whole(0))] = None
+    review: Annotated[str | None, BeforeValidator(fields.choice("named", "recorded", "signed"))] = None
+    allowed_signers: Text = None
+    approval_max_age: Annotated[float | None, BeforeValidator(measures.seconds_or_none)] = None
+    operator_ack_max_age: Annotated[float | None, BeforeValidator(measures.seconds_or_none)] = None
+    pull_request: Annotated[str | None, BeforeValidator(fields.choice("accept", "ignore"))] = None
     limits_for_good: Annotated[str | None, BeforeValidator(fields.choice("refuse", "accept"))] = None
     precheck_max_age: Seconds = None
     outside_window: Annotated[str | None, BeforeValidator(fields.choice("warn", "block"))] = None

@@ -55,6 +55,11 @@ def seconds(value: Any) -> float:
     return _duration(value, least=0.001)
 
 
+def seconds_or_none(value: Any) -> float | None:
+    """Return a duration in seconds, or None for ``none``: not demanded."""
+    return None if value == "none" else seconds(value)
+
+
 def pace(value: Any) -> float:
     """Return how often something is done, in seconds: at most ten times a second, to spare the gateway."""
     return _duration(value, least=0.1)

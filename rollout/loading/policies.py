@@ -20,6 +20,9 @@ BUILT_IN = {
         name=SANDBOX,
         window_at_least_s=3.0,
         not_demanded=frozenset({"PRE-2.1", "PRE-2.2", "PRE-2.3", "PRE-3.1", "PRE-3.2", "PRE-4.2", "PRE-4.3"}),
+        review="named",
+        approval_max_age_s=None,
+        operator_ack_max_age_s=None,
         limits_for_good="accept",
         outside_window="warn",
         canary_at_high_risk=False,
@@ -32,6 +35,8 @@ _FIELDS = {
     "precheck_max_age": "precheck_max_age_s",
     "hold_at_most": "hold_at_most_s",
     "confirm_within": "confirm_within_s",
+    "approval_max_age": "approval_max_age_s",
+    "operator_ack_max_age": "operator_ack_max_age_s",
 }
 
 
@@ -66,6 +71,17 @@ def _refuse_loose_production(policy: Policy, source: Source) -> None:
             (PRODUCTION, "hold_at_most"),
             f"{show_duration(policy.hold_at_most_s)} would leave a breach alone for longer than "
             f"{show_duration(least.hold_at_most_s)}; lower it, or give the target another environment",
+        )
+    if policy.review == "named":
+        source.refuse(
+            (PRODUCTION, "review"),
+            "named lets anybody write down anybody's name; the procedure asks for an approval of this very content "
+            "(PRE-2.2): write recorded or signed, or give the target another environment",
+        )
+    if policy.operator_ack_max_age_s is None:
+        source.refuse(
+            (PRODUCTION, "operator_ack_max_age"),
+            "the procedure asks for the operator's acknowledgement (PRE-4.3); write how old it may be, such as 12h",
         )
     if policy.limits_for_good != least.limits_for_good:
         source.refuse(
