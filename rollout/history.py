@@ -79,19 +79,20 @@ class Counters:
         first: the first reading of the window.
         last: the latest.
         resets: how many resets were seen.
-        moved_at_s: when they were last seen to have moved; None before they did.
+        moved_by_s: when the look that last saw them moved had ended; None before they did. What it read may be of any
+            moment of that look, which a rate limit makes long.
     """
 
     first: Metrics | None = None
     last: Metrics | None = None
     resets: int = 0
-    moved_at_s: float | None = None
+    moved_by_s: float | None = None
     _times: list[float] = field(default_factory=list)
     _requests: list[int] = field(default_factory=list)
     _failures: list[int] = field(default_factory=list)
 
-    def add(self, at_s: float, now: Metrics) -> None:
-        """Add one reading."""
+    def add(self, at_s: float, now: Metrics, took_s: float = 0.0) -> None:
+        """Add one reading, by a look that began at `at_s`."""
         before = self.last
         requests = failures = 0
         if before is None:
@@ -103,7 +104,7 @@ class Counters:
             # The two may be read at slightly different moments; a failure was a request.
             requests = max(failures, now.total_requests - before.total_requests)
         if before is not None and now.total_requests != before.total_requests:
-            self.moved_at_s = at_s
+            self.moved_by_s = at_s + took_s
         self._times.append(max(at_s, self._times[-1]) if self._times else at_s)
         self._requests.append(requests + (self._requests[-1] if self._requests else 0))
         self._failures.append(failures + (self._failures[-1] if self._failures else 0))
@@ -138,7 +139,7 @@ class Requests:
     _failures: list[int] = field(default_factory=list)
     _all: list[SyntheticReading] = field(default_factory=list)
     _ends: list[float] = field(default_factory=list)
-    _ended: list[SyntheticReading] = field(default_factory=list)
+    _ended: list[tuple[float, SyntheticReading]] = field(default_factory=list)
     _ok_ms: list[float] = field(default_factory=list)
     _failed_ms: list[float] = field(default_factory=list)
 
@@ -148,10 +149,11 @@ class Requests:
         self._failures.append((not reading.ok) + (self._failures[-1] if self._failures else 0))
         self._all.append(reading)
         # A look that came back late ended after those that began later.
-        end_s = sample.at_s + (reading.latency_ms or 0.0) / 1000
+        # The look takes longer than the request: it waits first where the gateway's rate limit refuses it.
+        end_s = sample.at_s + max(sample.took_s, (reading.latency_ms or 0.0) / 1000)
         place = bisect_right(self._ends, end_s)
         self._ends.insert(place, end_s)
-        self._ended.insert(place, reading)
+        self._ended.insert(place, (sample.at_s, reading))
         if reading.latency_ms is not None:
             insort(self._ok_ms if reading.ok else self._failed_ms, reading.latency_ms)
         self.answered += reading.ok
@@ -164,8 +166,13 @@ class Requests:
         It counts a request when that ends; one that failed without an HTTP answer may not have reached it at all.
         """
         between = self._ended[bisect_left(self._ends, from_s) : bisect_right(self._ends, to_s)]
-        seen = [reading for reading in between if reading.ok or reading.status is not None]
+        seen = [reading for _, reading in between if reading.ok or reading.status is not None]
         return len(seen), sum(not reading.ok for reading in seen)
+
+    def answered_within(self, from_s: float, to_s: float) -> int:
+        """Return how many were both sent and answered between the two moments."""
+        ended = self._ended[bisect_left(self._ends, from_s) : bisect_right(self._ends, to_s)]
+        return sum(reading.ok and began_s >= from_s for began_s, reading in ended)
 
     def count(self, from_s: float, to_s: float) -> int:
         """Return how many began between the two moments, both included."""
@@ -302,7 +309,7 @@ class History:
                 if sample.source == Name.CONTROL:
                     self.control.add(at_s, metrics)
                     return
-                self.counters.add(at_s, metrics)
+                self.counters.add(at_s, metrics, sample.took_s)
                 if metrics.histogram is not None:
                     self.histograms.add(at_s, metrics.histogram)
             case SyntheticReading() as request:

@@ -309,9 +309,9 @@ class _Window:
         if not look.hangs:
             lane.started_s, lane.delivered = None, True
         at = stamp(self.began_at + timedelta(seconds=look.started_s))
-        took_s = look.ended_s - look.started_s
-        # Rounded as the journal keeps it, so that what is judged again is the same.
-        sample = Sample(lane.source.name, round(look.started_s, 3), at, look.reading, look.error, took_s)
+        # Rounded as the journal keeps them, so that what is judged again is the same.
+        started_s, took_s = round(look.started_s, 3), round(look.ended_s - look.started_s, 3)
+        sample = Sample(lane.source.name, started_s, at, look.reading, look.error, took_s)
         sample = self.history.add(sample)
         self.on_sample(sample)
         now_s = self.now_s()

@@ -657,20 +657,23 @@ def _darkness(name: str, looks: Looks, monitor: Monitor) -> _Dark | None:
 
 
 def _stale(history: History, monitor: Monitor) -> _Dark | None:
-    """Return that the counters stand still although requests were answered: what they say is not of now."""
+    """Return that the counters stand still although requests were answered: what they say is not of now.
+
+    Only what the reading that moved cannot hold, and the latest one must, was missed: sent after the one had ended, and
+    answered before the other began. A look that the rate limit refuses for a second reads what is a second younger.
+    """
     counters, looks = history.counters, history.looks.get(Name.METRICS)
     latest = counters.latest()
-    if counters.moved_at_s is None or latest is None or looks is None:
+    if counters.moved_by_s is None or latest is None or looks is None:
         return None
-    answered, failed = history.requests.counted(counters.moved_at_s, latest.to_s)
-    missed, allowed = answered - failed, monitor.dark_in_a_row
+    missed, allowed = history.requests.answered_within(counters.moved_by_s, latest.to_s), monitor.dark_in_a_row
     if missed < allowed:
         return None
     again = AS_LONG_AGAIN if monitor.on_no_data.get(Name.METRICS, EXTEND) == EXTEND else 1
     state = State.BREACHED if missed >= again * allowed else State.INCONCLUSIVE
     value = f"{missed} requests not counted"
     message = (
-        f"metrics is stale: its counters stand still since {show_span(counters.moved_at_s)} into the window, and "
+        f"metrics is stale: its counters stand still since {show_span(counters.moved_by_s)} into the window, and "
         f"{missed} requests of the suite's own were answered meanwhile"
     )
     return _Dark(state, Name.METRICS, value, looks, message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -528,6 +529,42 @@ def test_counters_that_do_not_count_our_own_requests_are_stale() -> None:
     assert state("MON-6", still(3), context(ROLL_BACK)) is State.BREACHED
     assert state("MON-6", still(5)) is State.INCONCLUSIVE
     assert state("MON-6", still(6)) is State.BREACHED
+
+
+def refused_at_first(source: str, at_s: float, took_s: float, reading: Any) -> Sample:
+    """A look that a rate limit made wait, and that was answered at its end."""
+    return replace(sample(source, at_s, reading), took_s=took_s)
+
+
+def test_counters_are_as_young_as_the_end_of_a_look_that_had_to_wait() -> None:
+    """A refused look is asked again: what it reads then holds the requests that were answered meanwhile."""
+    others = [one for one in healthy() if one.source not in ("metrics", "synthetic")]
+    asked = [sample("synthetic", 9 + n / 10, answered(5.0)) for n in range(9)]
+    looks = [sample("metrics", 0, metrics(0)), refused_at_first("metrics", 8.9, 1.1, metrics(9))]
+    after = sample("metrics", 10.1, metrics(9))
+    assert state("MON-6", history(*others, *asked, *looks, after)) is State.HOLDING
+    # The same numbers, read at once: nine requests were answered after them, and ten seconds later none is counted.
+    looks[1] = sample("metrics", 8.9, metrics(9))
+    assert state("MON-6", history(*others, *asked, *looks, after)) is State.BREACHED
+
+
+def test_a_request_that_had_to_wait_is_not_missed_before_it_was_answered() -> None:
+    others = [one for one in healthy() if one.source not in ("metrics", "synthetic")]
+    looks = [sample("metrics", at_s, metrics(at_s and 1)) for at_s in range(6)]
+    waited = [refused_at_first("synthetic", 1.1 + n / 10, 9.0, answered(5.0)) for n in range(9)]
+    assert state("MON-6", history(*others, *looks, *waited)) is State.HOLDING
+    assert state("MON-6", history(*others, *looks, *waited, sample("metrics", 11, metrics(1)))) is State.BREACHED
+
+
+def test_looks_that_were_refused_say_nothing_about_counters() -> None:
+    """Counters stand still when they were read again, and not when they could not be."""
+    others = [one for one in healthy() if one.source not in ("metrics", "synthetic")]
+    asked = [sample("synthetic", 2 + n / 10, answered(5.0)) for n in range(20)]
+    looks = [sample("metrics", 0, metrics(0)), sample("metrics", 1, metrics(3))]
+    refused = [sample("metrics", 3, error="429"), sample("metrics", 4, error="429")]
+    assert state("MON-6", history(*others, *asked, *looks, *refused)) is State.HOLDING
+    read_again = sample("metrics", 5, metrics(3))
+    assert state("MON-6", history(*others, *asked, *looks, *refused, read_again)) is State.BREACHED
 
 
 def scraped(every_s: int, until_s: int = 400) -> list[Sample]:

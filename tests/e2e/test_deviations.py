@@ -504,6 +504,8 @@ def test_18_completions_too_are_one_too_many(tmp_path: Path):
     The suite waits and asks again: its own requests that a rate limit refused say nothing about a provider.
     """
     with quick(tmp_path, deviations=["rate_limited"]) as lab:
+        # Every third request waits: a look has the time to ask again before it counts as one that hangs.
+        lab.scenario["monitor"] |= {"window": "4s", "metrics_every": "500ms", "alerts_every": "500ms"}
         run = lab.run()
         switch(lab)
         assert_kept(run)
