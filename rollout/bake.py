@@ -19,6 +19,7 @@ from rollout.log_command import CommandFollower, LogCommandError
 from rollout.monitor import Course, OnDark, Staged, Watched, watch
 from rollout.record import Entry, Kind, Record
 from rollout.samples import Baseline, Context, Name, Sample
+from rollout.scenario import Scenario
 from rollout.sources import Source, gateway_sources
 from rollout.stages import Stage
 from rollout.triggers import State, Verdict, show_span
@@ -83,7 +84,7 @@ class Window:
         return Judged(found, found.state is State.HOLDING, f"{word}{found.message}")
 
 
-def context(rollout: Rollout, record: Record, stage: Stage | None = None) -> Context:
+def context(scenario: Scenario, record: Record, stage: Stage | None = None) -> Context:
     """Return what the triggers know besides the samples, from the journal; `stage` is the canary's.
 
     Raises:
@@ -91,12 +92,12 @@ def context(rollout: Rollout, record: Record, stage: Stage | None = None) -> Con
     """
     counters, previous = record.counters or {}, recorded(record.backup).previous
     return Context(
-        change=rollout.serving,
+        change=scenario.activation or previous,
         previous=previous,
-        monitor=rollout.scenario.monitor,
+        monitor=scenario.monitor,
         baseline=None if record.baseline is None else Baseline.from_record(record.baseline),
         alerts_before=frozenset((record.alerts or {}).get("keys", ())),
-        fixes=frozenset(rollout.scenario.fixes),
+        fixes=frozenset(scenario.fixes),
         counters_before=_metrics(counters.get("metrics")),
         fallbacks_before=counters.get("fallbacks", 0),
         control=None if stage is None or stage.is_all else previous,
@@ -130,7 +131,7 @@ def bake(
         JournalError: a sample cannot be recorded.
     """
     record, began_s = rollout.record(), rollout.clock.monotonic()
-    known, holding = context(rollout, record, stage), Holding(rollout)
+    known, holding = context(rollout.scenario, record, stage), Holding(rollout)
     memory = dict(record.pauses[-1]["memory"]) if record.pauses else {}
     if not _goes_on(record, stage):
         # A stage has a control group of its own.
@@ -144,13 +145,16 @@ def bake(
             # A stage that ends with the call is judged by the next one, which looks at everything once more: nobody
             # watches in between, and the share must not rise on what was seen before.
             watched = replace(watched, left_s=watched.left_s + later_s)
-            _pause(rollout, watched, sources, keeper)
+            rollout.write(Kind.PAUSE, **_left(watched, sources, keeper))
             return watched
-        # Side by side: a breach must not wait for the disk seven times.
-        rollout.write_all(Kind.VERDICT, [_deciding(verdict, watched, stage) for verdict in watched.verdicts])
+        # Side by side: a breach must not wait for the disk eight times. The looks that found nothing are counted first,
+        # so that whoever reads the journal can derive the verdicts again.
+        left = (Kind.PAUSE, _left(watched, sources, keeper))
+        verdicts = [(Kind.VERDICT, _deciding(verdict, watched, stage)) for verdict in watched.verdicts]
+        rollout.write_all([left, *verdicts])
         if later_s:
             # The next stage goes on with what the sources remember.
-            _pause(rollout, replace(watched, left_s=later_s), sources, keeper)
+            rollout.write(Kind.PAUSE, **_left(replace(watched, left_s=later_s), sources, keeper))
         return watched
 
 
@@ -296,20 +300,20 @@ def seen(samples: Iterable[Entry], record: Record, names: Iterable[str]) -> Hist
     return history
 
 
-def _pause(rollout: Rollout, watched: Watched, sources: Iterable[Source], keeper: _Keeper) -> None:
-    """Write down how this call leaves the window, for the call that goes on."""
+def _left(watched: Watched, sources: Sequence[Source], keeper: _Keeper) -> dict[str, Any]:
+    """Return how this call leaves the window, for the call that goes on and for whoever judges it again."""
     quiet = {
         source: {"looks": looks, "at_s": last.at_s, "at": last.at} for source, (looks, last) in keeper.quiet.items()
     }
-    rollout.write(
-        Kind.PAUSE,
-        watched_s=watched.watched_s,
-        left_s=watched.left_s,
-        at=watched.ended_at,
-        standing={verdict.clause: f"{verdict.state}, {verdict.message}" for verdict in watched.verdicts},
-        quiet=quiet,
-        memory={source.name: source.memory() for source in sources if source.memory is not None},
-    )
+    return {
+        "watched_s": watched.watched_s,
+        "left_s": watched.left_s,
+        "at": watched.ended_at,
+        "standing": {verdict.clause: f"{verdict.state}, {verdict.message}" for verdict in watched.verdicts},
+        "sources": [str(source.name) for source in sources],
+        "quiet": quiet,
+        "memory": {source.name: source.memory() for source in sources if source.memory is not None},
+    }
 
 
 def _redacted(verdict: Verdict, rollout: Rollout) -> Verdict:

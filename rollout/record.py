@@ -142,7 +142,8 @@ class Record:
         handover: until when the next phase must have begun.
         abort: the first abort that was asked for.
         window: when the monitoring window began, and the number of its entry; None before it did.
-        pauses: how each call that has watched a part of that window left it; empty once the window is judged.
+        pauses: how each call that has watched a part of that window left it, the one that saw its end too; empty once
+            the window is judged.
         holds: who held or released the automatic rollback (``hold``), and which breach that kept from ending the
             window (``held``), in order, each with `kind` and `at`.
         diagnosis: why the new provider was out of reach, as far as the gateway says; None where it was not.

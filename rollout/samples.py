@@ -305,7 +305,8 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Reading | None]] = {
     Name.METRICS: _metrics,
     Name.ALERTS: _alerts,
     Name.FALLBACKS: lambda body: int(body["count"]),
-    Name.LOG: lambda body: tuple(body["lines"]),
+    # Of the lines that were not kept, the number counts.
+    Name.LOG: lambda body: (*body["lines"], *[""] * (body["matching"] - len(body["lines"]))),
     Name.SYNTHETIC: _synthetic,
     Name.OPERATOR: lambda body: body.get("abort"),
     Name.WAY_BACK: _way_back,

@@ -337,3 +337,8 @@ class Scenario:
     file: Path | None = None
     change_class: ChangeClass = ChangeClass.NORMAL
     waivers: tuple[Waiver, ...] = ()
+
+    @property
+    def activation(self) -> ProviderChange | None:
+        """The provider that it activates; None if it changes something else."""
+        return next((change for change in self.changes if isinstance(change, ProviderChange)), None)

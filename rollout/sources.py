@@ -15,7 +15,7 @@ from rollout.clock import Clock, SystemClock
 from rollout.gateway.answers import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
 from rollout.logs import LogFollower, LogLine, matching
 from rollout.probes import Probes
-from rollout.samples import Context, Name, Reading
+from rollout.samples import LINE_KEPT, Context, Name, Reading
 from rollout.target import Target
 
 OPERATOR_EVERY_S = 2.0
@@ -154,7 +154,8 @@ def critical(alerts: tuple[Alert, ...]) -> tuple[Alert, ...]:
 
 
 def _log_look(follower: Follower, pattern: str | None) -> Callable[[], tuple[str, ...]]:
-    return lambda: matching(follower.read(), pattern)
+    # Cut as the journal keeps them, so that what is judged again is the same.
+    return lambda: tuple(line[:LINE_KEPT] for line in matching(follower.read(), pattern))
 
 
 class _FallbackCount:

@@ -123,7 +123,8 @@ def _how(stage: Stage, record: Record) -> str:
 
 def _not_entered(rollout: Rollout, stage: Stage, why: str) -> Watched:
     """Return the end of a canary whose next stage could not be entered: nothing was watched in it."""
-    at, nothing = stamp(rollout.clock.now()), judge(History(()), context(rollout, rollout.record(), stage), 0.0)
+    known, at = context(rollout.scenario, rollout.record(), stage), stamp(rollout.clock.now())
+    nothing = judge(History(()), known, 0.0)
     message = f"{stage} could not be entered: {why}"
     breach = Verdict(stage.clause, State.BREACHED, NONE, None, 0, "weights", stage.name, at, message)
     asked = Verdict("MON-7", State.HOLDING, NONE, NONE, 1, "signals", stage.name, at, "nobody asked to stop")

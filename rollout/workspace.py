@@ -77,7 +77,7 @@ class Rollout:
     @property
     def activation(self) -> ProviderChange | None:
         """The provider that the scenario activates; None if it changes something else."""
-        return next((change for change in self.scenario.changes if isinstance(change, ProviderChange)), None)
+        return self.scenario.activation
 
     @property
     def serving(self) -> ProviderChange:
@@ -147,9 +147,9 @@ class Rollout:
         self._remember(entry)
         return entry
 
-    def write_all(self, kind: Kind, bodies: Iterable[Mapping[str, Any]]) -> None:
-        """Write entries of one kind side by side: all are on disk before what follows, or none. Raises as `write`."""
-        for entry in self.journal.extend(self.id, [(kind, self._fenced(body)) for body in bodies]):
+    def write_all(self, parts: Iterable[tuple[Kind, Mapping[str, Any]]]) -> None:
+        """Write entries side by side: all of them are on disk before what follows, or none. Raises as `write`."""
+        for entry in self.journal.extend(self.id, [(kind, self._fenced(body)) for kind, body in parts]):
             self._remember(entry)
 
     def _fenced(self, body: Mapping[str, Any]) -> dict[str, Any]:

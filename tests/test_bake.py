@@ -207,7 +207,7 @@ def test_every_verdict_can_be_derived_again_from_the_journal_alone(lab: Lab) -> 
         record = lab.rollout.record()
         entries = lab.rollout.journal.entries("r-1", Kind.SAMPLE)
         names = ["status", "metrics", "alerts", "fallbacks", "synthetic", "way_back", "log", "operator"]
-        again = judge(seen(entries, record, names), context(lab.rollout, record), watched.watched_s)
+        again = judge(seen(entries, record, names), context(lab.rollout.scenario, record), watched.watched_s)
         assert [(v.clause, v.state, v.value, v.message) for v in again] == words(watched)[:6]
     assert watched.breach is not None
 

@@ -484,8 +484,8 @@ def test_a_stop_between_two_stages_is_read_before_the_share_rises(
 ) -> None:
     original = type(lab.rollout).write_all
 
-    def stops_after_it(rollout: Rollout, kind: Kind, bodies: object) -> None:
-        original(rollout, kind, bodies)  # type: ignore[arg-type]
+    def stops_after_it(rollout: Rollout, parts: object) -> None:
+        original(rollout, parts)  # type: ignore[arg-type]
         rollout.stop.set("SIGTERM")
 
     monkeypatch.setattr(type(lab.rollout), "write_all", stops_after_it)
