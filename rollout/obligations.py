@@ -23,9 +23,15 @@ class Debt(StrEnum):
     """What may be owed."""
 
     APPROVAL = "retrospective approval"
+    REVIEW = "review"
 
 
-SETTLED_BY: Mapping[Debt, str] = MappingProxyType({Debt.APPROVAL: "rollout approve {rollout}"})
+SETTLED_BY: Mapping[Debt, str] = MappingProxyType(
+    {
+        Debt.APPROVAL: "rollout approve {rollout}",
+        Debt.REVIEW: "pytest -m review --rollout={rollout} --documentation=URL --learnings=URL",
+    }
+)
 """What is owed -> the command that settles it; ``{rollout}`` stands for the rollout's id."""
 
 

@@ -61,6 +61,8 @@ class Policy:
         allowed_changes: the kinds of change that this environment accepts, of `KINDS`.
         required_sources: what a target must have for its window: ``prometheus``, ``alertmanager``, ``log``.
         on_no_data: ``roll_back`` gives no dark source a second chance (MON-6); ``extend`` leaves it to the scenario.
+        review_after_s: so long a rollout's metrics are left to gather before it is reviewed (REV-1).
+        review_within_s: so soon after its end the review is owed.
         canary_at_high_risk: whether an activation whose impact says ``risk: high`` must be a canary (CAN).
     """
 
@@ -83,6 +85,8 @@ class Policy:
     confirm_within_s: float = 3600.0
     hold_at_most_s: float = 1800.0
     canary_at_high_risk: bool = True
+    review_after_s: float = 24 * 3600.0
+    review_within_s: float = 7 * 24 * 3600.0
     standard: tuple[StandardChange, ...] = ()
     retrospective_within_s: float = 24 * 3600.0
     channels: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     HOLD = "hold"
     HELD = "held"
     DIAGNOSIS = "diagnosis"
+    TRACES = "traces"
     OWED = "owed"
     SETTLED = "settled"
     ROLLBACK = "rollback"
@@ -147,6 +148,8 @@ class Record:
         holds: who held or released the automatic rollback (``hold``), and which breach that kept from ending the
             window (``held``), in order, each with `kind` and `at`.
         diagnosis: why the new provider was out of reach, as far as the gateway says; None where it was not.
+        traces: who served at the closure, and counters and log as they were then (`rollout.traces`); None where nobody
+            looked.
         owed: what people still owe to this rollout -> until when (`rollout.obligations`).
         judged: a canary's stage -> clause -> the body of its verdict at the stage's end.
         breach: the verdict that ended the window.
@@ -175,6 +178,7 @@ class Record:
     pauses: tuple[Mapping[str, Any], ...] = ()
     holds: list[Mapping[str, Any]] = field(default_factory=list)
     diagnosis: Mapping[str, Any] | None = None
+    traces: Mapping[str, Any] | None = None
     owed: dict[str, str] = field(default_factory=dict)
     judged: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     breach: Mapping[str, Any] | None = None
@@ -225,7 +229,17 @@ def fold(rollout: str, entries: Iterable[Entry]) -> Record:
 
 
 _LATEST = frozenset(
-    {Kind.BACKUP, Kind.BASELINE, Kind.COUNTERS, Kind.ALERTS, Kind.AUDIT, Kind.ARMED, Kind.HANDOVER, Kind.DIAGNOSIS}
+    {
+        Kind.BACKUP,
+        Kind.BASELINE,
+        Kind.COUNTERS,
+        Kind.ALERTS,
+        Kind.AUDIT,
+        Kind.ARMED,
+        Kind.HANDOVER,
+        Kind.DIAGNOSIS,
+        Kind.TRACES,
+    }
 )
 """Kinds of which the latest entry counts, as the record's attribute of the same name."""
 

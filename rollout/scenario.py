@@ -92,11 +92,20 @@ Change = ProviderChange | EnvironmentChange | LimitChange
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """The impact assessment (PRE-2.3): what only a person can know."""
+    """The impact assessment (PRE-2.3): what only a person can know.
+
+    Attributes:
+        risk: how bad it may become.
+        affects: who notices.
+        cost: what it costs, in prose.
+        usd_a_day: what the new provider may cost a day, which the review holds the cost against (REV-3); None where
+            the prose is all there is.
+    """
 
     risk: str
     affects: str
     cost: str
+    usd_a_day: float | None = None
 
 
 class ChangeClass(StrEnum):
@@ -314,6 +323,7 @@ class Scenario:
         rollback_to: where a rollback goes instead of the previous provider.
         monitor: the bake time; its `window_s` is that of all stages together where there is a canary.
         canary: how the traffic moves over; None where the activation moves it all at once.
+        usd_per_1k_tokens: ``provider:model`` -> price, for a gateway that reports no cost (REV-3).
         sandbox: settings for an embedded gateway that is started on demand, as `rollout.sandbox` reads them.
         change_class: what lets it in (PRE-2.2), and whether it waits for a window (PRE-4.1).
         waivers: the clauses that may fail, each at most once.
@@ -335,6 +345,7 @@ class Scenario:
     canary: Canary | None = None
     sandbox: Mapping[str, Any] = field(default_factory=dict)
     file: Path | None = None
+    usd_per_1k_tokens: Mapping[str, float] = field(default_factory=dict)
     change_class: ChangeClass = ChangeClass.NORMAL
     waivers: tuple[Waiver, ...] = ()
 

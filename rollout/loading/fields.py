@@ -89,6 +89,15 @@ def provider(value: Any) -> str:
     return _matching(value, _PROVIDER, "a provider's name (letters, digits, '.', '_', '-'); write one such as openai")
 
 
+def provider_and_model(value: Any) -> str:
+    """Return ``provider:model``; a model's name may have colons of its own."""
+    found = text(value)
+    name, colon, model = found.partition(":")
+    if not (_PROVIDER.fullmatch(name) and colon and model.strip()):
+        raise Unfit(f"{shown(found)} names no provider and model; write one such as openai:gpt-4o")
+    return found
+
+
 def scope(value: Any) -> str:
     """Return the scope of a governance limit; ``provider:openai``, as the gateway reports it, is ``openai``."""
     found = text(value)

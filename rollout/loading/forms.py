@@ -99,6 +99,7 @@ class ImpactForm(WholeForm):
     risk: Annotated[str, BeforeValidator(fields.prose)] = ""
     affects: Annotated[str, BeforeValidator(fields.prose)] = ""
     cost: Annotated[str, BeforeValidator(fields.prose)] = ""
+    usd_a_day: Annotated[float | None, BeforeValidator(measures.price)] = None
 
 
 class OperatorForm(WholeForm):
@@ -232,6 +233,14 @@ class ScenarioForm(Form):
     strategy: Annotated[StrategyForm | None, BeforeValidator(fields.strategy)] = None
     monitor: Annotated[MonitorForm | None, BeforeValidator(fields.given)] = None
     sandbox: Annotated[dict[str, Any] | None, BeforeValidator(fields.mapping("users_per_s: 20"))] = None
+    usd_per_1k_tokens: Annotated[
+        dict[
+            Annotated[str, BeforeValidator(fields.provider_and_model)],
+            Annotated[float, BeforeValidator(measures.price)],
+        ]
+        | None,
+        BeforeValidator(fields.mapping("openai:gpt-4o: 0.005")),
+    ] = None
 
 
 class TlsForm(Form):
@@ -541,6 +550,8 @@ class PolicyForm(Form):
     hold_at_most: Seconds = None
     canary_at_high_risk: Flag = None
     confirm_within: Seconds = None
+    review_after: Seconds = None
+    review_within: Seconds = None
 
 
 def _mentions(placeholder: str, path: str, body: Mapping[str, str]) -> bool:

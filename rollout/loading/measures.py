@@ -109,6 +109,15 @@ def dollars(value: Any) -> float:
     return _limit(value, 200)
 
 
+def price(value: Any) -> float:
+    """Return an amount in US dollars, 0 for what costs nothing."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Unfit(f"{shown(value)} is not an amount; write a plain number of US dollars such as 40 or 0.005")
+    if not 0 <= value <= _MOST_OF_A_LIMIT:
+        raise Unfit(f"{value} is out of range; it must be at least 0 and at most {_MOST_OF_A_LIMIT:,}")
+    return float(value)
+
+
 def a_minute(value: Any) -> float:
     """Return how many a minute: a whole number above zero, as the same type as every other limit."""
     if isinstance(value, bool) or not isinstance(value, int):

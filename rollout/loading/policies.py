@@ -19,13 +19,16 @@ BUILT_IN = {
     SANDBOX: Policy(
         name=SANDBOX,
         window_at_least_s=3.0,
-        not_demanded=frozenset({"PRE-2.1", "PRE-2.2", "PRE-2.3", "PRE-3.1", "PRE-3.2", "PRE-4.2", "PRE-4.3"}),
+        not_demanded=frozenset(
+            {"PRE-2.1", "PRE-2.2", "PRE-2.3", "PRE-3.1", "PRE-3.2", "PRE-4.2", "PRE-4.3", "REV-3", "REV-4", "REV-5"}
+        ),
         review="named",
         approval_max_age_s=None,
         operator_ack_max_age_s=None,
         limits_for_good="accept",
         outside_window="warn",
         canary_at_high_risk=False,
+        review_after_s=60.0,
     ),
 }
 """What rules where ``policy.yaml`` says nothing."""
@@ -37,6 +40,8 @@ _FIELDS = {
     "confirm_within": "confirm_within_s",
     "approval_max_age": "approval_max_age_s",
     "operator_ack_max_age": "operator_ack_max_age_s",
+    "review_after": "review_after_s",
+    "review_within": "review_within_s",
 }
 
 
@@ -48,7 +53,9 @@ def policies(source: Source) -> dict[str, Policy]:
         reads_as_name(source, name)
         demands = {_FIELDS.get(key, key): _frozen(value) for key, value in form.given().items()}
         found[name] = replace(BUILT_IN.get(name, Policy(name)), **demands)
+        _refuse_impossible_review(found[name], source)
     _refuse_loose_production(found[PRODUCTION], source)
+    _refuse_loose_review(found[PRODUCTION], source)
     return found
 
 
@@ -99,6 +106,33 @@ def _refuse_loose_production(policy: Policy, source: Source) -> None:
         source.refuse(
             (PRODUCTION, "not_demanded"),
             "production demands every clause of the procedure; remove the list, or give the target another environment",
+        )
+
+
+def _refuse_loose_review(policy: Policy, source: Source) -> None:
+    """Refuse a production policy that reviews on less than the procedure's metrics, or lets a review wait."""
+    least = BUILT_IN[PRODUCTION]
+    if policy.review_after_s < least.review_after_s:
+        source.refuse(
+            (PRODUCTION, "review_after"),
+            f"{show_duration(policy.review_after_s)} is shorter than the procedure's "
+            f"{show_duration(least.review_after_s)} of metrics (REV-1); raise it, or give the target another "
+            "environment",
+        )
+    if policy.review_within_s > least.review_within_s:
+        source.refuse(
+            (PRODUCTION, "review_within"),
+            f"{show_duration(policy.review_within_s)} lets a review wait for longer than "
+            f"{show_duration(least.review_within_s)}; lower it, or give the target another environment",
+        )
+
+
+def _refuse_impossible_review(policy: Policy, source: Source) -> None:
+    if policy.review_within_s < policy.review_after_s:
+        source.refuse(
+            (policy.name,),
+            f"a review is owed {show_duration(policy.review_within_s)} after its end (review_within), and may "
+            f"be held after {show_duration(policy.review_after_s)} only (review_after); let it be owed later",
         )
 
 

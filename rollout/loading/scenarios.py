@@ -119,6 +119,7 @@ def build(asked: Asked, listed: Listed) -> Scenario:
         monitor=_monitor(asked, listed),
         canary=strategy.canary(form.strategy, weights=_splits(listed)),
         sandbox=form.sandbox or {},
+        usd_per_1k_tokens=form.usd_per_1k_tokens or {},
         file=asked.file,
     )
 
