@@ -5,18 +5,18 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from rollout import paste
+from rollout import letters, paste
 from rollout.backup import same_place, where_it_is
 from rollout.changes import limits, restart
 from rollout.clock import NEVER, SystemClock, stamp
 from rollout.closure import Closure
-from rollout.documents import log_operation
+from rollout.documents import log_operation, write_change_record
 from rollout.embedded import described
 from rollout.emergency import SOURCE, Order, Say, Sent, opening
 from rollout.errors import ExitCode, GatewayError, JournalError, RolloutError
@@ -25,6 +25,7 @@ from rollout.gateway.answers import Governance
 from rollout.gateway.client import Gateway
 from rollout.journal import Entry, Journal
 from rollout.journal.store import Store
+from rollout.letters import Letter
 from rollout.loading import load
 from rollout.notify import announce, page
 from rollout.record import FOLDED, Decision, Kind, Record, fold
@@ -117,12 +118,12 @@ def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
     problem = _elsewhere(rollout, to)
     decision, word = (Decision.ROLLBACK_FAILED, NOT_VERIFIED) if problem else (Decision.KEPT, DONE)
     said = f"{why}; {problem or f'{to} is active'}"
-    commands = (paste.look(rollout.target), paste.activation(rollout.target, to)) if problem else ()
-    rollout.note(
-        Kind.CLOSED, decision=decision, word=word, why=said, not_passed={}, rollback=[], commands=list(commands)
-    )
-    headline = f"{word}: {to} on {rollout.target.name}"
-    page(rollout, "emergency settled", headline, said, env)
+    commands = (paste.activation(rollout.target, to), paste.look(rollout.target)) if problem else ()
+    facts = {"decision": decision, "word": word, "why": said, "not_passed": {}, "rollback": [], "commands": [*commands]}
+    rollout.note(Kind.CLOSED, **facts)
+    page(rollout, "emergency settled", letters.emergency(rollout, word, [("Why", said)], commands), env, everyone=True)
+    with suppress(OSError, RolloutError):
+        write_change_record(rollout, rollout.known(), facts)
     return Closure(decision, word, said, commands=commands)
 
 
@@ -298,33 +299,53 @@ def _close_taken(work: _Work) -> None:
 
 
 def _closed(work: _Work, env: Mapping[str, str]) -> int:
-    """Write the record, tell people, and return the exit code (EMG-3)."""
+    """Write the record, say how it ended, tell people, and return the exit code (EMG-3)."""
     rollout, order = work.rollout, work.order
     commands = (paste.activation(rollout.target, work.to), paste.look(rollout.target)) if work.problem else ()
     word = NOT_VERIFIED if work.problem else DONE
-    undo = f"to undo: {_undo(order)}"
+    undo = _undo(order)
     why = work.problem or f"{work.to} is active and answers; before: {order.before or 'not known'}"
-    headline = f"{word}: {work.to} on {rollout.target.name}"
-    told = f"{order.by}: {order.reason}. {why}. {undo}"
-    try:
-        log_operation(rollout, f"{headline}: {told}")
-        sent = announce(rollout, "emergency", headline, told, env, logged=True)
-        refused = [f"{each.channel}: {each.detail}" for each in sent if not each.accepted]
-        notified = "; ".join(refused) or f"told: {', '.join(rollout.scenario.notify)}"
-    except (OSError, RolloutError) as error:
-        refused, notified = ["x"], str(error)
-    work.step("EMG-3", "failed" if refused else "passed", notified)
     decision = Decision.ROLLBACK_FAILED if work.problem else Decision.KEPT
-    rollout.note(
-        Kind.CLOSED, decision=decision, word=word, why=why, not_passed={}, rollback=[], commands=list(commands)
-    )
+    facts = {"decision": decision, "word": word, "why": why, "not_passed": {}, "rollback": [], "commands": [*commands]}
+    rollout.note(Kind.CLOSED, **facts)
+    # First of all to whoever called it: a channel may take its time.
     work.say(f"{word} at {stamp(rollout.clock.now())}: {why}")
-    if (rollout.folder / SPOOL).exists():
-        work.say(f"recorded in {rollout.folder}, to be entered by the next run that reaches the journal")
     if work.problem:
         work.say("A PERSON IS NEEDED. Look, then paste:\n  " + "\n  ".join(reversed(commands)))
-    work.say(undo)
+    work.say(f"to undo: {undo}")
+    taken = ", ".join(record.id for record in work.taken)
+    parts = [("Why", f"{order.by}: {order.reason}"), ("Now", why), ("Taken over", taken), ("To undo", undo)]
+    letter = letters.emergency(rollout, word, parts, commands)
+    problems = [*_recorded(rollout, facts, f"{letter.subject}: {order.by}: {order.reason}. {why}. to undo: {undo}")]
+    told = _told(rollout, letter, env, problems)
+    work.step("EMG-3", "failed" if problems else "passed", "; ".join(problems) or f"told: {told}")
+    if (rollout.folder / SPOOL).exists():
+        work.say(f"recorded in {rollout.folder}, to be entered by the next run that reaches the journal")
     return ExitCode.ROLLBACK_FAILED if work.problem else ExitCode.KEPT
+
+
+def _recorded(rollout: Rollout, facts: Mapping[str, Any], line: str) -> Iterator[str]:
+    """Write the change record and the line of the operations log; yield why one of them cannot be written."""
+    works: tuple[Callable[[], Path], ...] = (
+        lambda: log_operation(rollout, line),
+        lambda: write_change_record(rollout, rollout.known(), facts),
+    )
+    for work in works:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - people must hear of the emergency, whatever its record does
+            yield str(error) if isinstance(error, (OSError, RolloutError)) else repr(error)
+
+
+def _told(rollout: Rollout, letter: Letter, env: Mapping[str, str], problems: list[str]) -> str:
+    """Tell every channel; return who heard, and add to `problems` who did not."""
+    try:
+        sent = announce(rollout, "emergency", letter, env, everyone=True)
+    except (OSError, RolloutError) as error:
+        problems.append(str(error))
+        return ""
+    problems += [f"{each.channel}: {each.detail}" for each in sent if not each.accepted]
+    return ", ".join(["the operations log", *(each.channel for each in sent)])
 
 
 def _undo(order: Order) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from rollout import letters
 from rollout.backup import Backup, recorded
 from rollout.bake import IN_PROGRESS
 from rollout.canonical import plain
@@ -317,13 +317,22 @@ def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
 
 def _publish(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
     """Write every document, and tell people; one that fails does not stop the others, and none changes the decision."""
-    headline = f"{closure.word}: {rollout.what} on {rollout.target.name}"
+    said = f"{closure.word}: {rollout.what} on {rollout.target.name}: {closure.why}"
     works: dict[str, Callable[[], str]] = {
         "DOC-1": lambda: str(write_change_record(rollout, rollout.known(), closure.facts())),
-        "DOC-2": lambda: str(log_operation(rollout, f"{headline}: {closure.why}")),
+        "DOC-2": lambda: str(log_operation(rollout, said)),
         "DOC-3": lambda: f"the journal's history holds {rollout.record().decision} at {rollout.record().closed_at}",
     }
     for clause, work in works.items():
         _documented_step(rollout, clause, work)
-    with suppress(OSError, RolloutError):
-        announce(rollout, str(closure.decision), headline, f"{closure.why}. {closure.next_step}", env, logged=True)
+    _tell(rollout, closure, env)
+
+
+def _tell(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
+    """Tell people how it ended: last of all, because a channel may take its time."""
+    event, failed = str(closure.decision), closure.decision is Decision.ROLLBACK_FAILED
+    try:
+        letter = letters.verdict(rollout, rollout.known(), closure.facts(), closure.next_step)
+        announce(rollout, event, letter, env, everyone=failed)
+    except Exception as error:  # noqa: BLE001 - that nobody was told must not change the decision, whatever it is
+        rollout.note(Kind.NOTIFIED, event=event, channel="any", accepted=False, detail=repr(error))

@@ -413,7 +413,7 @@ def _recordable(name: str, url: str, settings: Mapping[str, Any]) -> dict[str, A
 
 
 def _texts(value: Any) -> list[str]:
-    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+    return [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
 
 
 def _token(target: Mapping[str, Any], env: Mapping[str, str]) -> str:

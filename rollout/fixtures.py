@@ -182,10 +182,7 @@ def timing(rollout: Rollout) -> Outcome[prechecks.Timing]:
 @pytest.fixture(scope="session")
 def deliveries(progress: Progress) -> Outcome[Sequence[notifying.Delivery]]:
     """What the channels said to the announcement."""
-    rollout = progress.session.rollout
-    title = f"Planned: {rollout.what} on {rollout.target.name}"
-    body = f"by {rollout.scenario.author}, ticket {rollout.scenario.ticket}, rollout {rollout.id}"
-    return Outcome(lambda: notifying.announce(rollout, "planned", title, body, progress.env))
+    return Outcome(lambda: notifying.announce_plan(progress.session.rollout, progress.env))
 
 
 @pytest.fixture(scope="session")

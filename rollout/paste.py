@@ -30,6 +30,11 @@ def look(target: Target) -> str:
     return get(f"{target.url}{path_of('providers', target.paths)}", target.token_env)
 
 
+def emergency(target: Target) -> str | None:
+    """Return the command that goes to the target's safe provider at once; None where it declares none."""
+    return None if target.safe is None else shlex.join(("rollout", "emergency", f"--target={target.name}"))
+
+
 def post(url: str, body: Mapping[str, str], token_env: str | None) -> str:
     """Return the `curl` command that posts `body` as JSON; the token stays in its environment variable."""
     return send("POST", url, body, token_env)

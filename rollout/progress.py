@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout import closure as closing
-from rollout import evidence, gate
+from rollout import evidence, gate, letters
 from rollout.backup import recorded
 from rollout.clauses import LATER_PHASES, ORDER, PHASES, Clause
 from rollout.clock import stamp
@@ -192,7 +192,7 @@ class Progress(Occasion):
     def _page(self, source: str, message: str) -> None:
         """Tell people that a source is dark; a channel that hangs must not hold the window up."""
         rollout, event = self.session.rollout, f"dark: {source}"
-        told = (rollout, event, f"{event}: {rollout.what} on {rollout.target.name}", message, self.env)
+        told = (rollout, event, letters.trouble(rollout, f"DARK, {source} cannot be read", message), self.env)
         threading.Thread(target=page, args=told, name="rollout-page", daemon=True).start()
 
     def _take_back(self, watched: Watched, breach: Verdict) -> None:

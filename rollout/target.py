@@ -214,6 +214,8 @@ class Target:
         windows: when changes are allowed; empty means at any time.
         freezes: when changes are not allowed, window or not; a rollback always is.
         time_zone: IANA name in which `windows` and `freezes` are meant.
+        notify: who hears of a change here, unless the scenario says otherwise, and of whatever needs a person in any
+            case: ``log``, or the name of an environment variable with an Apprise URL.
     """
 
     name: str
@@ -246,3 +248,4 @@ class Target:
     windows: tuple[ChangeWindow, ...] = ()
     freezes: tuple[Freeze, ...] = ()
     time_zone: str = "UTC"
+    notify: tuple[str, ...] = ()

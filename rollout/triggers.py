@@ -160,8 +160,8 @@ def judge_errors(history: History, context: Context, _now_s: float) -> Verdict:
     short_s = monitor.short_span_s
     users = _Errors(
         "users",
-        _of_users(history.counters.latest(short_s), own),
-        _of_users(history.counters.latest(), own),
+        of_users(history.counters.latest(short_s), own),
+        of_users(history.counters.latest(), own),
         monitor.min_requests,
         monitor.breach_failures,
     )
@@ -222,7 +222,7 @@ def _rate(span: Span) -> float:
     return span.failures / span.requests if span.requests else 0.0
 
 
-def _of_users(span: Span | None, own: Requests) -> Span | None:
+def of_users(span: Span | None, own: Requests) -> Span | None:
     """Return the gateway's count without the suite's own requests: what is broken for them is judged apart."""
     if span is None:
         return None

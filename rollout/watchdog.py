@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from rollout import letters, paste
 from rollout.backup import recorded, same_place, where_it_is
 from rollout.clock import SystemClock, stamp
 from rollout.closure import take_back
@@ -200,8 +201,11 @@ class Watch:
 
     def _page(self, why: str) -> None:
         """Tell people, on every channel, that one of them is needed."""
-        title = f"A PERSON IS NEEDED: {self.rollout.what} on {self.rollout.target.name}"
-        page(self.rollout, "stranded", title, f"watchdog: {why}", self.env)
+        backup, target = self.rollout.known().backup, self.rollout.target
+        back = () if backup is None else (paste.activation(target, recorded(backup).previous),)
+        commands = (*back, paste.look(target))
+        told = letters.trouble(self.rollout, letters.A_PERSON_IS_NEEDED, f"watchdog: {why}", commands)
+        page(self.rollout, "stranded", told, self.env, everyone=True)
 
     def _keep_lease(self) -> None:
         try:

@@ -391,6 +391,7 @@ gw:
         provider_key="P",
         model_key="M",
         reported_as={"google": "google-gemini"},
+        notify=("TEAM_URL",),
         prove_way_back=False,
         latency_bound_ms=1500.0,
         windows=(ChangeWindow(frozenset({5, 6, 0, 2}), time(22), time.max),),

@@ -122,6 +122,12 @@ class Journal:
         with self._store.read() as connection:
             return tuple(connection.scalars(select(column).group_by(column).order_by(func.min(schema.entry.c.seq))))
 
+    def head(self) -> tuple[int, str] | None:
+        """Return number and hash of the latest entry; None while there is none. Kept elsewhere, it seals the chain."""
+        with self._store.read() as connection:
+            row = connection.execute(_HEAD).one_or_none()
+        return None if row is None else (row.seq, row.hash)
+
     def verify(self) -> int:
         """Walk the whole chain and return the number of its entries.
 

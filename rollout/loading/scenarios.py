@@ -113,7 +113,7 @@ def build(asked: Asked, listed: Listed) -> Scenario:
         approved_by=tuple(form.approved_by or ()),
         impact=Impact(**form.impact.given()) if form.impact else None,
         operator=Operator(**form.operator.given()) if form.operator else None,
-        notify=listed.notify if form.notify is None else tuple(form.notify),
+        notify=listed.target.notify if form.notify is None else tuple(form.notify),
         fixes=tuple(form.fixes or ()),
         rollback_to=_optional(form.rollback_to),
         monitor=_monitor(asked, listed),

@@ -60,13 +60,11 @@ class Listed:
         target: the target.
         place: where it stands in ``targets.yaml``.
         layer: its defaults for the bake time.
-        notify: its default channels.
     """
 
     target: Target
     place: Place
     layer: Layer
-    notify: tuple[str, ...] = ()
 
 
 def targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, Listed]:
@@ -88,9 +86,7 @@ def activation(form: ActivationForm) -> ProviderChange:
 
 
 def _listed(name: str, form: TargetForm, source: Source) -> Listed:
-    return Listed(
-        _target(name, form), (name,), Layer(source, (name, "monitor"), form.monitor), tuple(form.notify or ())
-    )
+    return Listed(_target(name, form), (name,), Layer(source, (name, "monitor"), form.monitor))
 
 
 def _target(name: str, form: TargetForm) -> Target:
@@ -124,6 +120,7 @@ def _target(name: str, form: TargetForm) -> Target:
         sources=_sources(form.sources or SourcesForm()),
         windows=tuple(_window(window) for window in form.windows or ()),
         freezes=tuple(_freeze(freeze) for freeze in form.freezes or ()),
+        notify=tuple(form.notify or ()),
         **parts,
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rollout.errors import RolloutError
+from rollout.events import clock
 from rollout.evidence import NOT_RUN, PHASE_TITLES
 from rollout.journal import Journal
 from rollout.picture import Bake, draw_as
@@ -21,7 +22,7 @@ from rollout.report import node
 from rollout.report.page import private
 from rollout.report.rows import NOT_YET, Row, clause_of, fixtures, identify, is_closure, read, rows, shortened
 from rollout.report.story import Run, Story, tell
-from rollout.report.verdict import Verdict, attachments, clock, closure_row, verdict
+from rollout.report.verdict import Verdict, attachments, closure_row, verdict
 from rollout.samples import Baseline
 
 # What a reader of a row uses; the tree's own labels among them, for Allure groups by no label that is hidden.

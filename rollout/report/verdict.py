@@ -9,14 +9,16 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from typing import Any
 
+from rollout import events
 from rollout.clauses import CLAUSES, PHASES
 from rollout.documents import hold_words
+from rollout.events import clock
 from rollout.record import Decision, Kind
 from rollout.report.rows import Row, identify, millis, new_row
 from rollout.report.story import Story
@@ -27,7 +29,6 @@ IN_FLIGHT = "IN FLIGHT"
 OPEN = "OPEN"
 _BAD_END = ("NOTHING APPLIED", "REFUSED")
 _STATUSES = {Decision.KEPT: "passed", None: "skipped"}
-_DIRECTIONS = {"forward": "activate", "proof": "prove the way back: activate", "back": "take back: activate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,99 +142,15 @@ def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
 
 def timeline(story: Story) -> Iterator[Row]:
     """Yield what happened, in order, as steps whose names begin with the time in UTC."""
-    outcomes = {entry.body["intent"]: entry for entry in story.events if entry.kind == Kind.OUTCOME}
-    for entry in story.events:
-        tell = _EVENTS.get(Kind(entry.kind))
-        end = outcomes.get(entry.seq)
-        told = None if tell is None else tell(entry.body, {} if end is None else end.body)
-        if told is not None:
-            status, text = told
-            stop = millis(entry.at if end is None else end.at)
-            name = f"{clock(entry.at)} {text}"
-            yield {"name": name, "status": status, "start": millis(entry.at), "stop": stop, "steps": []}
-
-
-Told = tuple[str, str] | None
-"""An event's status and its words; None for one that is left out."""
-
-Body = Mapping[str, Any]
-
-
-def _opened(body: Body, _: Body) -> Told:
-    return "passed", f"opened by {body['author']}: {body['change']}, ticket {body['ticket'] or 'none'}"
-
-
-def _run(body: Body, _: Body) -> Told:
-    return "passed", f"run: {', '.join(body['phases'])}"
-
-
-def _phase(body: Body, _: Body) -> Told:
-    if body["passed"]:
-        return "passed", f"{body['phase']} passed"
-    clauses = ", ".join(problem.split(":")[0] for problem in body["problems"])
-    return "failed", f"{body['phase']} did not pass: {clauses}"
-
-
-def _write(body: Body, outcome: Body) -> Told:
-    result = f"{outcome['result']} {outcome['detail']}".strip() if outcome else "no outcome is known"
-    done = bool(outcome) and outcome["result"] == "done"
-    words = _DIRECTIONS.get(body["direction"], body["direction"])
-    return ("passed" if done else "broken"), f"{body['step']} {words} {body['to']}: {result}"
-
-
-def _verdict(body: Body, _: Body) -> Told:
-    if not body["decided"]:
-        return None
-    return "failed", f"{body['clause']} breached after {body['watched_s']:.0f} s, the window ends: {body['message']}"
-
-
-def _abort(body: Body, _: Body) -> Told:
-    return "failed", f"abort asked for by {body['by']}: {body['reason']}"
-
-
-def _hold(body: Body, _: Body) -> Told:
-    if body["until"] is None:
-        return "passed", f"the hold is released by {body['by']}: {body['reason']}"
-    return "broken", f"the rollback is held by {body['by']} until {body['until']}: {body['reason']}"
-
-
-def _held(body: Body, _: Body) -> Told:
-    return "broken", f"{body['clause']} breached and not rolled back, {body['hold']}: {body['message']}"
-
-
-def _rollback(body: Body, _: Body) -> Told:
-    return "failed", f"rollback begins: {body['reason']}"
-
-
-def _step(body: Body, _: Body) -> Told:
-    status = body["outcome"] if body["outcome"] in ("passed", "failed") else "skipped"
-    return status, f"{body['clause']} {CLAUSES[body['clause']].title}: {body['message']}"
-
-
-def _notified(body: Body, _: Body) -> Told:
-    return ("passed" if body["accepted"] else "failed"), (
-        f"notified ({body['event']}) {body['channel']}: {body['detail']}"
-    )
-
-
-def _closed(body: Body, _: Body) -> Told:
-    return ("passed" if body["decision"] == Decision.KEPT else "failed"), f"{body['word']}: {body['why']}"
-
-
-_EVENTS: Mapping[Kind, Callable[[Body, Body], Told]] = {
-    Kind.OPENED: _opened,
-    Kind.RUN: _run,
-    Kind.PHASE: _phase,
-    Kind.INTENT: _write,
-    Kind.VERDICT: _verdict,
-    Kind.ABORT: _abort,
-    Kind.HOLD: _hold,
-    Kind.HELD: _held,
-    Kind.ROLLBACK: _rollback,
-    Kind.STEP: _step,
-    Kind.NOTIFIED: _notified,
-    Kind.CLOSED: _closed,
-}
+    for event in events.told(story.events):
+        name = f"{clock(event.at)} {event.text}"
+        yield {
+            "name": name,
+            "status": event.status,
+            "start": millis(event.at),
+            "stop": millis(event.ended_at),
+            "steps": [],
+        }
 
 
 def _kept(story: Story, standing: Verdict) -> str:
@@ -301,11 +218,6 @@ def _listed(clauses: Sequence[str]) -> str:
     """Group ids by phase: a reader wants to see at once whether a whole phase is missing."""
     groups = [(phase, [id_ for id_ in clauses if CLAUSES[id_].phase == phase]) for phase in PHASES]
     return "; ".join(f"{phase}: {', '.join(ids)}" for phase, ids in groups if ids)
-
-
-def clock(at: str) -> str:
-    """Return a stamp as people read it, still in UTC: ``2026-11-23 13:44:30Z``."""
-    return f"{at[:10]} {at[11:19]}Z"
 
 
 def _table(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -21,6 +21,7 @@ from rollout.evidence import Show
 from rollout.policy import Policy
 from rollout.redaction import Redactor
 from rollout.scenario import Monitor
+from tests.support.channels import free_port
 from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, first_time, handle
 from tests.support.liar import answer, edited, effect_without_success, html
 from tests.support.runs import Lab
@@ -138,6 +139,11 @@ def window_elsewhen(lab: Lab) -> None:
     days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     far = days[(datetime.now(UTC) + timedelta(days=3)).weekday()]
     lab.target |= {"windows": [{"days": [far], "from": "10:00", "to": "11:00"}], "time_zone": "UTC"}
+
+
+def unreachable_mail_server(lab: Lab) -> None:
+    lab.scenario["notify"] = ["log", "LAB_MAIL"]
+    lab.env["LAB_MAIL"] = f"mailto://localhost:{free_port()}?from=rollout@example.com&to=oncall@example.com"
 
 
 def policy_of_production(lab: Lab) -> None:
@@ -321,6 +327,12 @@ ROWS = (
         "the environment variable LAB_CHANNEL_THAT_IS_NOT_SET is not set",
     ),
     Row("PRE-4.2", saying(notify=[]), "names no channel", case="no channel"),
+    Row(
+        "PRE-4.2",
+        unreachable_mail_server,
+        'LAB_MAIL: Connection error while submitting email to "localhost"; [Errno 111] Connection refused',
+        case="unreachable mail server",
+    ),
     Row("PRE-4.3", without("operator"), "names no `operator:"),
     Row("PRE-5.1", broken(provider="openai", status="offline"), "openai fails its connection test here: offline"),
     Row(

@@ -1,0 +1,181 @@
+"""What a rollout came to, as its journal tells it: moments, durations, the first sign of trouble, and who was hit.
+
+Pure: what it counts is what was seen, and where nothing was seen it says None, never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rollout.history import BAD_STATUS, History
+from rollout.record import Entry, Kind, Record
+from rollout.rollback import PROOF
+from rollout.samples import Name, Sample
+from rollout.triggers import of_users
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """When what happened, UTC; empty for what did not.
+
+    Attributes:
+        opened: the rollout.
+        applied: the change was sent, the first part of it.
+        first_bad: the first sample that showed what was going to be the breach.
+        decided: it was decided to roll back: the breach, or the check that failed.
+        back: the way back was sent.
+        verified: its last proof passed.
+        closed: the rollout.
+    """
+
+    opened: str = ""
+    applied: str = ""
+    first_bad: str = ""
+    decided: str = ""
+    back: str = ""
+    verified: str = ""
+    closed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Requests while the change was watched, and how many of them failed; None where nobody counted them.
+
+    Attributes:
+        users: those of users.
+        users_failed: how many failed.
+        own: those of the suite.
+        own_failed: how many failed.
+    """
+
+    users: int | None = None
+    users_failed: int | None = None
+    own: int = 0
+    own_failed: int = 0
+
+
+def moments(record: Record, entries: Sequence[Entry]) -> Moments:
+    """Return when what happened.
+
+    Args:
+        record: the rollout.
+        entries: its entries, samples among them, in order.
+    """
+    forward = [write for write in record.writes if write.direction == "forward" and write.result != "refused"]
+    back = [write for write in record.writes if write.direction == "back" and write.result == "done"]
+    proofs = [record.steps[clause] for clause in PROOF if clause in record.steps]
+    proven = len(proofs) == len(PROOF) and all(step["outcome"] == "passed" for step in proofs)
+    began = next((entry.at for entry in entries if entry.kind == Kind.ROLLBACK), "")
+    sample = first_bad(record, entries)
+    return Moments(
+        opened=record.opened_at,
+        applied=forward[0].at if forward else "",
+        first_bad="" if sample is None else str(sample["at"]),
+        decided=str((record.breach or {}).get("at") or began),
+        back=back[-1].at if back else "",
+        verified=max(str(step["at"]) for step in proofs) if proven else "",
+        closed=record.closed_at,
+    )
+
+
+def seconds(earlier: str, later: str) -> float | None:
+    """Return the seconds between two stamps; None where one of them is missing."""
+    if not (earlier and later):
+        return None
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
+def first_bad(record: Record, entries: Iterable[Entry]) -> Body | None:
+    """Return the first sample that showed what the breach was then made of; None where there was no breach."""
+    breach = record.breach
+    if breach is None:
+        return None
+    sign = _SIGNS.get(breach["clause"], _nothing)
+    before: dict[str, Body] = {}
+    known = {key.casefold() for key in (record.alerts or {}).get("keys", ())}
+    for entry in entries:
+        if entry.kind != Kind.SAMPLE:
+            continue
+        body = entry.body
+        if sign(body, before.get(body["source"], {}), {**breach, "known": known}):
+            return body
+        before[body["source"]] = body
+    return None
+
+
+def counted(entries: Iterable[Entry]) -> Counted:
+    """Return the requests that were counted while the change was watched, window by window."""
+    windows: list[History] = []
+    for entry in entries:
+        if entry.kind == Kind.WINDOW:
+            windows.append(History(()))
+        elif entry.kind == Kind.SAMPLE and windows:
+            windows[-1].add(Sample.from_record(entry.body))
+    users = [span for each in windows if (span := of_users(each.counters.latest(), each.requests)) is not None]
+    own = [
+        span
+        for each in windows
+        for span in (each.requests.latest(), each.control_requests.latest())
+        if span is not None
+    ]
+    return Counted(
+        users=sum(span.requests for span in users) if users else None,
+        users_failed=sum(span.failures for span in users) if users else None,
+        own=sum(span.requests for span in own),
+        own_failed=sum(span.failures for span in own),
+    )
+
+
+def _status(body: Body, _before: Body, _breach: Body) -> bool:
+    return str(body.get("status", "")).casefold() in BAD_STATUS
+
+
+def _failure(body: Body, before: Body, _breach: Body) -> bool:
+    if body["source"] == Name.SYNTHETIC:
+        return body.get("ok") is False
+    return body["source"] == Name.METRICS and before.get("failed") is not None and _of(body) > before["failed"]
+
+
+def _of(body: Body) -> int:
+    return int(body.get("failed", 0))
+
+
+def _slow(body: Body, _before: Body, breach: Body) -> bool:
+    limit = breach["limit"]
+    took = body.get("latency_ms" if body["source"] == Name.SYNTHETIC else "p95_ms")
+    return isinstance(limit, (int, float)) and isinstance(took, (int, float)) and took > limit
+
+
+def _alert(body: Body, _before: Body, breach: Body) -> bool:
+    return any(str(alert["key"]).casefold() not in breach["known"] for alert in body.get("alerts", ()))
+
+
+def _unexpected(body: Body, before: Body, _breach: Body) -> bool:
+    if body.get("abort") or body.get("lines") or body.get("reason"):
+        return True
+    count = int(body.get("count", 0))
+    return body["source"] == Name.FALLBACKS and count > int(before.get("count", count))
+
+
+def _dark(body: Body, _before: Body, _breach: Body) -> bool:
+    return body.get("error") is not None
+
+
+def _nothing(_body: Body, _before: Body, _breach: Body) -> bool:
+    return False
+
+
+_SIGNS: Mapping[str, Callable[[Body, Body, Body], bool]] = {
+    "MON-1": _status,
+    "MON-2": _failure,
+    "MON-3": _slow,
+    "MON-4": _alert,
+    "MON-5": _unexpected,
+    "MON-6": _dark,
+}
+"""Clause -> whether a sample, after the source's one before it, is a sign of its breach."""

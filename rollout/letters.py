@@ -1,0 +1,144 @@
+"""What people are told, and how they would want to read it at 3 a.m.: the verdict, why, and what to do now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rollout import paste
+from rollout.account import moments, seconds
+from rollout.errors import JournalError
+from rollout.lines import one_line
+from rollout.record import Record
+from rollout.scenario import Operator
+from rollout.triggers import show_span
+from rollout.workspace import Rollout
+
+LONGEST_SUBJECT = 150
+A_PERSON_IS_NEEDED = "A PERSON IS NEEDED"
+
+Part = tuple[str, str]
+"""The name of a line, and what it says; one that says nothing is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message: a subject of one line, and a body of plain text."""
+
+    subject: str
+    body: str
+
+
+def plan(rollout: Rollout) -> Letter:
+    """Say what is going to be changed, before anything is (PRE-4.2)."""
+    return _letter(rollout, f"PLANNED: {_what(rollout)}", [*_intended(rollout), *_if_it_goes_wrong(rollout)])
+
+
+def stand_by(rollout: Rollout, operator: Operator) -> Letter:
+    """Tell the rollback operator that they are the one, and what they would do (PRE-4.3)."""
+    parts = [("For", f"{operator.name}: you stand by to roll this change back, until it is closed")]
+    return _letter(
+        rollout, f"YOU STAND BY: {_what(rollout)}", [*parts, *_if_it_goes_wrong(rollout), *_intended(rollout)]
+    )
+
+
+def verdict(rollout: Rollout, record: Record, closed: Mapping[str, Any], next_step: str) -> Letter:
+    """Say how the rollout ended.
+
+    Args:
+        rollout: the rollout.
+        record: it, as the journal tells it.
+        closed: the closure's facts: word, why, rollback, commands, not_passed.
+        next_step: what a person does now.
+    """
+    commands = closed["commands"]
+    parts = [
+        ("Why", closed["why"]),
+        *_way_back(record, closed["rollback"]),
+        *([] if commands else [("Next", next_step)]),
+    ]
+    return _letter(rollout, f"{closed['word']}: {_what(rollout)}", parts, commands)
+
+
+def emergency(rollout: Rollout, word: str, parts: Iterable[Part], commands: Sequence[str]) -> Letter:
+    """Say that somebody went to the safe provider, and how that ended (EMG-3)."""
+    return _letter(rollout, f"{word}: {_what(rollout)}", list(parts), commands)
+
+
+def trouble(rollout: Rollout, word: str, why: str, commands: Sequence[str] = ()) -> Letter:
+    """Say what people must hear before it is over: a source that is dark, a change that nobody looks after."""
+    return _letter(rollout, f"{word}: {_what(rollout)}", [("Why", why)], commands)
+
+
+def _letter(rollout: Rollout, headline: str, parts: Sequence[Part], commands: Sequence[str] = ()) -> Letter:
+    text = rollout.redactor.text
+    subject = one_line(text(headline))
+    lines = [subject, ""]
+    lines += [f"{name}: {one_line(text(words))}" for name, words in parts if words]
+    if commands:
+        # Each on a line of its own, as it is: it is pasted, and what is cut or joined does something else.
+        lines += ["", f"{A_PERSON_IS_NEEDED}. Look, then paste:", *map(text, reversed(commands))]
+    lines += ["", *(f"{name}: {one_line(text(words))}" for name, words in _about(rollout) if words)]
+    return Letter(one_line(subject, LONGEST_SUBJECT), "\n".join(lines) + "\n")
+
+
+def _what(rollout: Rollout) -> str:
+    return f"{rollout.what} on {rollout.target.name}"
+
+
+def _intended(rollout: Rollout) -> Iterator[Part]:
+    scenario = rollout.scenario
+    backup = rollout.known().backup
+    if backup is not None:
+        previous = backup["previous"]
+        yield "Now", f"{previous['provider']}:{previous['model']} is active"
+    if scenario.impact is not None:
+        yield "Risk", scenario.impact.risk
+        yield "Affects", scenario.impact.affects
+        yield "Cost", scenario.impact.cost
+    window = show_span(scenario.monitor.window_s)
+    yield "Watched", f"for {window} once it is applied; at the first breach of a limit it is taken back by itself"
+
+
+def _if_it_goes_wrong(rollout: Rollout) -> Iterator[Part]:
+    yield "To stop it", f"rollout abort {rollout.id} --reason='what you saw'"
+    yield "In an emergency", paste.emergency(rollout.target) or ""
+
+
+def _way_back(record: Record, steps: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
+    """Say where the gateway is, how long it took, and what was not restored."""
+    if not steps:
+        return
+    at = moments(record, ())
+    yield "Now", next((step["seen"] for step in steps if step["clause"] == "RBK-2.2"), "")
+    exposed, took = seconds(at.applied, at.back), seconds(at.decided, at.verified)
+    if exposed is not None:
+        yield "In effect for", f"{show_span(exposed)}, from {at.applied} to {at.back}"
+    if took is not None:
+        yield "Way back", f"verified {took:.1f} s after the breach"
+    failed = [f"{step['clause']} {step['step']}: {step['seen']}" for step in steps if step["outcome"] == "failed"]
+    yield "Not restored or not proven", "; ".join(failed) or "nothing"
+
+
+def _about(rollout: Rollout) -> Iterator[Part]:
+    scenario, target, policy = rollout.scenario, rollout.target, rollout.policy
+    yield "Target", f"{target.name} ({target.url}), policy {policy.name}"
+    yield "Who", f"{scenario.author}, approved by {', '.join(scenario.approved_by) or 'nobody'}"
+    if scenario.operator is not None:
+        yield "Rollback operator", f"{scenario.operator.name} ({scenario.operator.contact})"
+    ticket = scenario.ticket or ""
+    link = policy.ticket_url.replace("{ticket}", ticket) if policy.ticket_url and ticket else ""
+    yield "Ticket", f"{ticket} {link}".strip()
+    yield "Rollout", rollout.id
+    yield "Evidence", f"{rollout.folder} on {rollout.journal.host}"
+    yield "Journal", _head(rollout)
+
+
+def _head(rollout: Rollout) -> str:
+    """Return the journal's latest entry: kept with the message, it shows whether anything before it was edited."""
+    try:
+        head = rollout.journal.head()
+    except JournalError as error:
+        return f"cannot be read: {error}"
+    return "" if head is None else f"entry {head[0]}, SHA-256 {head[1]}"

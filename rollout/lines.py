@@ -1,0 +1,34 @@
+"""Words that somebody else chose, on one line of ours: in a log, a subject, a cell of a table."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LONGEST = 1000
+"""No line of a document needs more of what a gateway says."""
+
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# In a word an underscore marks nothing, and escaped ones are hard to read: ERROR_SPIKE.
+_MARKUP = re.compile(r"[\\`*<|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:])|&(?=#?\w+;)")
+_AT_THE_START = re.compile(r"(?:[#>+=-]|\d{1,9}(?=[.)]))")
+
+
+def one_line(words: object, longest: int = LONGEST) -> str:
+    """Return the words on one line, with a space for whatever cannot be seen, cut after `longest` characters.
+
+    Line breaks, terminal sequences and marks that turn the direction of writing are among the latter.
+    """
+    seen = "".join(" " if unicodedata.category(each) in _UNSEEN else each for each in str(words)[: 4 * longest])
+    line = " ".join(seen.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def markdown(words: object) -> str:
+    """Return the words on one line of Markdown, as text: nothing in them is markup, nor ends a table's cell."""
+    line = _MARKUP.sub(r"\\\g<0>", one_line(words))
+    first = _AT_THE_START.match(line)
+    if first is None:
+        return line
+    at = first.end() if first[0][0].isdigit() else 0
+    return f"{line[:at]}\\{line[at:]}"
