@@ -60,7 +60,7 @@ class Occasion(ABC):
         self._redactor, self._stop, self._exchanges = redactor, stop, exchanges
         self._listing = listing
         self._watcher = evidence.guard(redactor)
-        self._setup_s = 0.0
+        self._setup_s = self._took_s = 0.0
         self._timer: threading.Timer | None = None
         self._trouble: str | None = None
         self._code = int(ExitCode.CHECK_FAILED)
@@ -144,7 +144,8 @@ class Occasion(ABC):
             self._setup_s = report.duration
             return
         outcome = "not run" if message.startswith(NOT_RUN) else report.outcome
-        self._listing.row(clause, outcome, message, self._setup_s + report.duration)
+        self._took_s = self._setup_s + report.duration
+        self._listing.row(clause, outcome, message, self._took_s)
         if clause is not None:
             self._judged(clause, outcome, message, None if excinfo is None else excinfo.value)
 

@@ -147,7 +147,6 @@ def _begin(config: pytest.Config, occasion: Occasion) -> None:
     option.attach_capture = False
     # Every reason has its line in the listing; a second copy below it hides the verdict.
     option.tbstyle, option.reportchars = "no", ""
-    option.xmlpath = getattr(option, "xmlpath", None) or str(folder / "junit.xml")
     # A second worker would take its own "backup" after the change (EVIDENCE.md): one session, one rollout.
     option.dist, option.tx, option.numprocesses = "no", [], None
 

@@ -137,20 +137,20 @@ class Progress(Occasion):
             # The gate fails with what it judges, and is no reason of its own.
             if clause.id != "PRE-3.3":
                 self._later.append(isinstance(error, TryLater))
-        self._keep(clause, outcome, message)
+        self._keep(clause, outcome, message, self._took_s)
 
     def _is_bystander(self) -> bool:
         """Tell whether another run is changing this rollout's target: what this one sees decides nothing about it."""
         rollout = self.session.rollout
         return rollout.lease is None and rollout.known().in_flight
 
-    def _keep(self, clause: Clause, outcome: str, message: str) -> None:
+    def _keep(self, clause: Clause, outcome: str, message: str, took_s: float) -> None:
         if self._is_bystander():
             return
         try:
-            self.session.rollout.write(
-                Kind.CLAUSE, run=self.session.rollout.run, clause=clause.id, outcome=outcome, message=message
-            )
+            rollout = self.session.rollout
+            seen = {"clause": clause.id, "outcome": outcome, "message": message, "took_s": round(took_s, 3)}
+            rollout.write(Kind.CLAUSE, run=rollout.run, **seen)
         except RolloutError as error:
             # What is not recorded is not a pass: the plan will miss it, and the change is taken back.
             self._trouble = str(error)

@@ -102,13 +102,14 @@ EXCUSED = ("waived", "owed")
 
 @dataclass(frozen=True, slots=True)
 class ClauseOutcome:
-    """The latest outcome of a clause, and why: ``passed``, one of `EXCUSED`, ``failed``, ``skipped`` or ``not run``."""
+    """The latest outcome of a clause: ``passed``, one of `EXCUSED`, ``failed``, ``skipped`` or ``not run``; and why."""
 
     clause: str
     outcome: str
     message: str
     at: str
     run: str
+    took_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,12 @@ class Record:
     def decision(self) -> Decision | None:
         """How it ended; None while it is open."""
         return None if self.closed is None else Decision(self.closed["decision"])
+
+    @property
+    def previous(self) -> str:
+        """The provider and model before the change; ``unknown`` without a backup."""
+        body = (self.backup or {}).get("previous")
+        return str(self.opened.get("before") or "unknown") if body is None else f"{body['provider']}:{body['model']}"
 
     @property
     def wrote(self) -> bool:
@@ -309,11 +316,17 @@ def _watch(record: Record, entry: Entry) -> None:
 def _judge(record: Record, entry: Entry) -> None:
     body = entry.body
     if entry.kind == Kind.CLAUSE:
-        outcome = ClauseOutcome(body["clause"], body["outcome"], body["message"], entry.at, body["run"])
-        record.clauses[outcome.clause] = outcome
+        record.clauses[body["clause"]] = outcome_of(entry)
     else:
         verdict = PhaseVerdict(body["phase"], bool(body["passed"]), entry.at, tuple(body["problems"]))
         record.phases[verdict.phase] = verdict
+
+
+def outcome_of(entry: Entry) -> ClauseOutcome:
+    """Return what an entry of kind `CLAUSE` says."""
+    body = entry.body
+    took_s = body.get("took_s", 0.0)
+    return ClauseOutcome(body["clause"], body["outcome"], body["message"], entry.at, body["run"], took_s)
 
 
 def _written(writes: list[Write], entry: Entry) -> list[Write]:

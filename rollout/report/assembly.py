@@ -15,20 +15,25 @@ from typing import Any, NamedTuple
 
 from rollout.errors import RolloutError
 from rollout.events import clock
-from rollout.evidence import NOT_RUN, PHASE_TITLES
+from rollout.evidence import PHASE_TITLES
 from rollout.journal import Journal
 from rollout.picture import Bake, draw_as
-from rollout.report import node
+from rollout.report import index, node
+from rollout.report.junit import junit
+from rollout.report.outcomes import outcomes
 from rollout.report.page import private
-from rollout.report.rows import NOT_YET, Row, clause_of, fixtures, identify, is_closure, read, rows, shortened
+from rollout.report.rows import Row, fixtures, identify, is_closure, read, rows, shortened
 from rollout.report.story import Run, Story, tell
-from rollout.report.verdict import Verdict, attachments, closure_row, verdict
+from rollout.report.summary import summary
+from rollout.report.verdict import Verdict, attachments, closure_row, facts, verdict
 from rollout.samples import Baseline
 
 # What a reader of a row uses; the tree's own labels among them, for Allure groups by no label that is hidden.
 _LABELS = ("epic", "feature", "severity", "owner")
 
 REPORT = "report.html"
+JUNIT = "junit.xml"
+SUMMARY = "summary.md"
 PICTURE = "bake"
 RESULTS = "allure-results"
 NOWHERE_ELSE: Mapping[str, Path] = {}
@@ -70,20 +75,42 @@ def build(
     except (ValueError, KeyError) as error:
         raise RolloutError(f"rollout {rollout!r} was written by another version of the suite: {error}") from error
     try:
-        with tempfile.TemporaryDirectory(prefix="rollout-report-") as work, ThreadPoolExecutor(1) as beside:
-            config, results, bake = collect(story, folder, Path(work), extra)
-            # The generator is a process of its own, and leaves this one nothing to do.
-            drawn = None if bake is None else beside.submit(draw_as, bake, folder / f"{PICTURE}.png")
-            page = node.generate(config, results, env)
-            if drawn is not None:
-                drawn.result()
-            folder.mkdir(parents=True, exist_ok=True)
-            new = folder / f".{os.getpid()}-{REPORT}"
-            new.write_text(private(page.read_text(encoding="utf-8")), encoding="utf-8")
-            # Whoever reads the report meanwhile sees the old one or the new one, never a half.
-            return new.replace(folder / REPORT)
+        _write_beside(story, folder, extra)
+        try:
+            return _write_page(story, folder, env, extra)
+        finally:
+            # After the page, which it links; and without one all the same.
+            index.write(journal, folder.parent)
     except OSError as error:
         raise RolloutError(f"the report cannot be written: {error}") from error
+
+
+def _write_page(story: Story, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path]) -> Path:
+    with tempfile.TemporaryDirectory(prefix="rollout-report-") as work, ThreadPoolExecutor(1) as beside:
+        config, results, bake = collect(story, folder, Path(work), extra)
+        # The generator is a process of its own, and leaves this one nothing to do.
+        drawn = None if bake is None else beside.submit(draw_as, bake, folder / f"{PICTURE}.png")
+        page = node.generate(config, results, env)
+        if drawn is not None:
+            drawn.result()
+        folder.mkdir(parents=True, exist_ok=True)
+        new = folder / f".{os.getpid()}-{REPORT}"
+        new.write_text(private(page.read_text(encoding="utf-8")), encoding="utf-8")
+        # Whoever reads the report meanwhile sees the old one or the new one, never a half.
+        return new.replace(folder / REPORT)
+
+
+def _write_beside(story: Story, folder: Path, extra: Mapping[str, Path]) -> None:
+    """Write what needs no generator: ``junit.xml`` and ``summary.md``.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    came, standing = outcomes(story), verdict(story, _last_word(story, folder, extra))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / JUNIT).write_bytes(junit(story, came, standing))
+    text = summary(story, came, standing, facts(story, standing, came))
+    (folder / SUMMARY).write_text(text, encoding="utf-8")
 
 
 def built(
@@ -121,14 +148,14 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -
     results.mkdir()
     written: dict[str, list[Row]] = {}
     for run in story.runs:
-        source = extra.get(run.name, folder / RESULTS / run.name)
+        source = _results_of(run, folder, extra)
         written[run.name] = [*read(source), *fixtures(story, source)]
         _bring_attachments(written[run.name], source, results)
     told = rows(story, written)
-    standing = verdict(story, _last_word(story, written))
+    standing = verdict(story, _last_word(story, folder, extra))
     bake = _bake(story, standing)
     picture = None if bake is None else _draw(bake, folder)
-    closing = closure_row(story, standing, _not_run(told), picture)
+    closing = closure_row(story, standing, facts(story, standing, outcomes(story)), picture)
     _attach(closing, story, picture, results)
     for row in (*told, *_earlier_closures(story, written, standing), closing):
         _put_verdict_at_the_root(row, story, standing)
@@ -160,10 +187,16 @@ def _attachments(row: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
         yield from _attachments(step)
 
 
-def _last_word(story: Story, written: Mapping[str, list[Row]]) -> str:
-    """Return what the last run's closure said; empty if it was not reached."""
-    last = [row for row in written[story.runs[-1].name] if is_closure(row)] if story.runs else []
+def _last_word(story: Story, folder: Path, extra: Mapping[str, Path]) -> str:
+    """Return what the last run's closure said; empty if it was not reached, or if the journal has the decision."""
+    if not story.is_pending:
+        return ""
+    last = [row for row in read(_results_of(story.runs[-1], folder, extra)) if is_closure(row)]
     return _message(last[0]) if last else ""
+
+
+def _results_of(run: Run, folder: Path, extra: Mapping[str, Path]) -> Path:
+    return extra.get(run.name, folder / RESULTS / run.name)
 
 
 def _message(row: Row) -> str:
@@ -189,11 +222,6 @@ def _earlier_closures(story: Story, written: Mapping[str, list[Row]], standing: 
 
 def _place(label: Mapping[str, Any], run: Run) -> dict[str, str]:
     return {"value": PHASE_TITLES[run.phases[-1]]} if label["name"] == "feature" else {}
-
-
-def _not_run(told: Iterable[Row]) -> list[str]:
-    found = {clause.id: row for row in told if (clause := clause_of(row)) is not None}
-    return [id_ for id_, row in found.items() if _message(row).startswith((NOT_RUN, NOT_YET))]
 
 
 def _attach(closing: Row, story: Story, picture: bytes | None, results: Path) -> None:

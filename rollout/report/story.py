@@ -9,7 +9,7 @@ from typing import Any
 
 from rollout.clauses import PHASES
 from rollout.plan import left_out
-from rollout.record import ClauseOutcome, Entry, Kind, Record, fold
+from rollout.record import ClauseOutcome, Entry, Kind, Record, fold, outcome_of
 from rollout.request import Request, as_opened
 
 
@@ -73,8 +73,7 @@ class Story:
     @property
     def previous(self) -> str:
         """The provider and model before the change; ``unknown`` without a backup."""
-        body = (self.record.backup or {}).get("previous")
-        return "unknown" if body is None else f"{body['provider']}:{body['model']}"
+        return self.record.previous
 
     @property
     def is_pending(self) -> bool:
@@ -107,9 +106,7 @@ def _runs(events: Iterable[Entry]) -> list[Run]:
             case Kind.RUN:
                 runs[body["run"]] = Run(body["run"], entry.at, tuple(body["phases"]))
             case Kind.CLAUSE if run is not None:
-                run.outcomes[body["clause"]] = ClauseOutcome(
-                    body["clause"], body["outcome"], body["message"], entry.at, body["run"]
-                )
+                run.outcomes[body["clause"]] = outcome_of(entry)
             case Kind.PHASE if run is not None:
                 run.ended |= body["phase"] == run.phases[-1]
     return list(runs.values())

@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from rollout import events
@@ -20,7 +19,9 @@ from rollout.clauses import CLAUSES, PHASES
 from rollout.documents import hold_words
 from rollout.events import clock
 from rollout.record import Decision, Kind
-from rollout.report.rows import Row, identify, millis, new_row
+from rollout.report.markup import Part, element, html
+from rollout.report.outcomes import Came
+from rollout.report.rows import NOT_YET, Row, identify, millis, new_row
 from rollout.report.story import Story
 from rollout.triggers import show_span
 
@@ -71,20 +72,20 @@ def verdict(story: Story, told: str) -> Verdict:
     return Verdict(UNDECIDED, f"no run has come to a decision; {mend}", "broken")
 
 
-def closure_row(story: Story, standing: Verdict, not_run: Sequence[str], picture: bytes | None) -> Row:
+def closure_row(story: Story, standing: Verdict, answers: Mapping[str, str], picture: bytes | None) -> Row:
     """Return the closure's row, without its attachments.
 
     Args:
         story: the rollout.
         standing: how it stands.
-        not_run: the ids of the clauses that have no outcome of their own.
+        answers: what `facts` returned.
         picture: the bake time as SVG; None without a window.
     """
     last = story.events[-1]
     row = new_row(story, None, standing.status, "" if standing.status == "passed" else str(standing), last.at)
     row |= {
         "name": str(standing),
-        "descriptionHtml": summary(story, standing, not_run, picture),
+        "descriptionHtml": _described(standing, answers, picture),
         "steps": list(timeline(story)),
     }
     if standing.status == "passed":
@@ -93,11 +94,11 @@ def closure_row(story: Story, standing: Verdict, not_run: Sequence[str], picture
     return row
 
 
-def summary(story: Story, standing: Verdict, not_run: Sequence[str], picture: bytes | None) -> str:
-    """Return the answers to an auditor's questions, as HTML."""
+def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str, str]:
+    """Return an auditor's questions and their answers; a question that does not arise is left out."""
     scenario, target, policy = story.request.scenario, story.request.target, story.request.policy
     approved = ", ".join(scenario.approved_by) or "nobody"
-    facts = {
+    answers = {
         "What": f"{story.previous} → {story.change} on {target.name} ({target.url}), policy {policy.name}",
         "Kept?": _kept(story, standing),
         "Why": standing.why,
@@ -105,23 +106,32 @@ def summary(story: Story, standing: Verdict, not_run: Sequence[str], picture: by
         "Who": f"author {scenario.author}, approved by {approved}, ticket {scenario.ticket or 'none'}",
         "Diagnosis": _diagnosis(story),
         "Rollback held": "; ".join(map(hold_words, story.record.holds)),
-        "Not run": _listed(not_run) or "nothing: every clause that was planned has an outcome",
+        "Not run": _listed(not_run(came)) or "nothing: every clause that was planned has an outcome",
+        "Waived": "; ".join(f"{each.clause.id} {each.message}" for each in came if each.outcome == "waived"),
         "Not owed": _listed(sorted(story.left_out)) or "nothing: every clause was planned",
         "Baseline": _baseline(story),
         "Content": f"SHA-256 {story.record.opened['digest']}",
     }
-    rows = "".join(_table_row(name, text) for name, text in facts.items() if text)
-    image = base64.b64encode(picture or b"").decode()
+    return {question: answer for question, answer in answers.items() if answer}
+
+
+def not_run(came: Iterable[Came]) -> list[str]:
+    """Return the ids of the clauses that were planned and have no outcome of their own."""
+    return [each.clause.id for each in came if each.outcome == "not run" or each.message.startswith(NOT_YET)]
+
+
+def _described(standing: Verdict, answers: Mapping[str, str], picture: bytes | None) -> str:
+    rows = (_table_row(question, answer) for question, answer in answers.items())
+    if picture is None:
+        return html(element("table", *rows))
+    source = f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"
     alt = f"The bake time, in a picture: {standing}"
-    shown = f'<img alt="{escape(alt)}" style="max-width:100%" src="data:image/svg+xml;base64,{image}">' if image else ""
-    return f"<table>{rows}</table>{shown}"
+    return html(element("table", *rows), element("img", alt=alt, style="max-width:100%", src=source))
 
 
-def _table_row(name: str, text: str) -> str:
-    return (
-        f'<tr><td style="vertical-align:top;padding:2px 14px 2px 0"><b>{escape(name)}</b></td>'
-        f'<td style="padding:2px 0;white-space:normal">{escape(text)}</td></tr>'
-    )
+def _table_row(question: str, answer: str) -> Part:
+    name = element("td", element("b", question), style="vertical-align:top;padding:2px 14px 2px 0")
+    return element("tr", name, element("td", answer, style="padding:2px 0;white-space:normal"))
 
 
 def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
@@ -133,11 +143,17 @@ def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
     if commands:
         yield "What a person pastes now", "text/plain", commands
     if closed["rollback"]:
-        yield "The way back, step by step", "text/csv", _table(closed["rollback"])
+        yield "The way back, step by step", "text/csv", _table(map(_step_row, closed["rollback"]))
     if closed["not_passed"]:
         missing = [{"clause": clause, "why": why} for clause, why in closed["not_passed"].items()]
         yield "Not passed", "text/csv", _table(missing)
     yield "Decision", "application/json", json.dumps(closed, indent=2, ensure_ascii=False)
+
+
+def _step_row(step: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a step with its columns as people read them: a journal keeps them by the alphabet."""
+    kept = {name: step.get(name, "") for name in ("clause", "step", "outcome", "seen")}
+    return {"at": clock(step["at"]), **kept}
 
 
 def timeline(story: Story) -> Iterator[Row]:
