@@ -20,6 +20,7 @@ from rollout.canonical import canonical
 from rollout.errors import RolloutError
 from rollout.loading.fields import person, text
 from rollout.record import Kind, Record
+from rollout.request import Request
 from rollout.signing import SigningError, Unvouched, key_of, principals, signer, verify
 from rollout.units import show_duration, shown
 from rollout.workspace import Rollout
@@ -166,17 +167,22 @@ def judged(rollout: Rollout, role: Role, clause: str | None = None) -> Judged:
 
 def terms_of(rollout: Rollout, role: Role) -> Terms:
     """Return what an approval of the rollout's content is held against in `role`."""
-    policy = rollout.policy
-    named = (rollout.scenario.author, rollout.env.get(REVIEW_AUTHOR, ""))
+    request = Request(rollout.scenario, rollout.target, rollout.policy, rollout.origin)
+    return terms_for(request, rollout.digest, role, rollout.env, rollout.clock.now())
+
+
+def terms_for(request: Request, digest: str, role: Role, env: Mapping[str, str], now: datetime) -> Terms:
+    """Return what an approval of the request is held against in `role`; `digest` is that of its content."""
+    policy, named = request.policy, (request.scenario.author, env.get(REVIEW_AUTHOR, ""))
     return Terms(
-        digest=rollout.digest,
-        subject=rollout.scenario.name,
+        digest=digest,
+        subject=request.scenario.name,
         authors=() if role is Role.OPERATOR else tuple(name for name in named if name),
         signed=policy.review == "signed",
-        allowed_signers=rollout.origin.beside_policy(policy.allowed_signers),
+        allowed_signers=request.origin.beside_policy(policy.allowed_signers),
         max_age_s=policy.operator_ack_max_age_s if role is Role.OPERATOR else policy.approval_max_age_s,
         policy=policy.name,
-        now=rollout.clock.now(),
+        now=now,
     )
 
 
@@ -227,8 +233,8 @@ def read(path: Path, role: Role, clause: str | None = None) -> Approval:
     return Approval(role, approver, **clean, clause=clause, **remarks, signature=signature, source=str(path))
 
 
-def accepted_by(approval: Approval, terms: Terms) -> Approval:
-    """Return the approval, with the key that signed it, if it counts.
+def accepted_by(approval: Approval, terms: Terms, *, vouched: bool = False) -> Approval:
+    """Return the approval, with the key that signed it, if it counts; `vouched` for by other means, it needs no key.
 
     Raises:
         Void: it does not.
@@ -243,7 +249,7 @@ def accepted_by(approval: Approval, terms: Terms) -> Approval:
             return replace(approval, key=_signed_with(approval, approval.signature, terms))
         except SigningError as error:
             raise Void(str(error)) from None
-    if terms.signed:
+    if terms.signed and not vouched:
         raise Void(
             f"is not signed, and policy {terms.policy!r} accepts signed approvals only; "
             f"let {approval.approver} approve again with --key=FILE"
@@ -253,17 +259,17 @@ def accepted_by(approval: Approval, terms: Terms) -> Approval:
 
 def distinct(accepted: Iterable[Approval], refused: Iterable[str]) -> Judged:
     """Return one approval a person, the latest, and one a key: whoever has two names approves once."""
-    people: dict[str, Approval] = {}
+    people: list[Approval] = []
     for each in sorted(accepted, key=lambda each: each.at):
-        people[each.approver.casefold()] = each
-    keys: dict[str, Approval] = {}
-    twice = []
-    for each in people.values():
-        first = keys.setdefault(each.key, each) if each.key else each
-        if first is not each:
-            twice.append(f"{each.source}: is signed with the key of {first.approver}'s: one person, one approval")
-    counted = [each for each in people.values() if not each.key or keys[each.key] is each]
-    return Judged(tuple(counted), (*refused, *twice))
+        people = [*(other for other in people if not same_person(other.approver, each.approver)), each]
+    first = {each.key: each for each in reversed(people) if each.key}
+    counted = tuple(each for each in people if not each.key or first[each.key] is each)
+    twice = [
+        f"{each.source}: is signed with the key of {first[each.key or ''].approver}'s: one person, one approval"
+        for each in people
+        if each not in counted
+    ]
+    return Judged(counted, (*refused, *twice))
 
 
 def same_person(one: str, other: str) -> bool:

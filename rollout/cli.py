@@ -52,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Look at, stop or take back a rollout, or run the embedded gateway. A rollout itself is `pytest`.",
         epilog="exit codes: 0 done, 4 usage or input, 10 rolled back and verified, 11 a person is needed",
     )
-    from rollout.sandbox import command as sandbox  # noqa: PLC0415 - an emergency does without
+    from rollout import approve  # noqa: PLC0415 - an emergency does without
+    from rollout.sandbox import command as sandbox  # noqa: PLC0415 - likewise
 
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add(commands, "emergency", _emergency, EMERGENCY)
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--write", metavar="FILE", type=Path, help="write the target there (default: print it)")
     report = _add(commands, "report", _report, "build report.html, also of a run that was killed")
     report.add_argument("id", nargs="?", help="the rollout's id (default: the latest)")
+    approve.add_arguments(_add(commands, "approve", approve.run, "approve a scenario, or a rollout after the fact"))
     abort = _add(commands, "abort", _abort, "ask a rollout that is being watched to roll back (MON-5)")
     _add_id(abort)
     abort.add_argument("--reason", default="no reason given", help="what was seen")
@@ -138,6 +140,7 @@ def _add_scenario(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--activate", metavar="PROVIDER:MODEL", help="a scenario from the command line")
     parser.add_argument("--target", metavar="NAME", help="where; overrides the scenario's")
     parser.add_argument("--gateway", metavar="URL", help="a base URL in place of the target's")
+    parser.add_argument("--policy", metavar="FILE", type=Path, help="default: policy.yaml beside the scenario")
 
 
 def _journal(args: argparse.Namespace) -> Journal:
@@ -305,6 +308,7 @@ def _asked(args: argparse.Namespace) -> Request:
         gateway=args.gateway,
         directory=scenarios,
         env=os.environ,
+        policy=args.policy,
     )
 
 

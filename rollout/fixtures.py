@@ -13,6 +13,7 @@ from rollout import bake as baking
 from rollout import changes as changing
 from rollout import gate, prechecks, verification
 from rollout import notify as notifying
+from rollout import review as reviewing
 from rollout.backup import Backup, recorded, take
 from rollout.changes import canary
 from rollout.closure import Closure
@@ -132,6 +133,18 @@ def env_file_stated(target: Target) -> str | None:
         f"target {target.name!r} does not say where the service's .env file is; add `env_file: PATH`, "
         "or `env_file: none` to state that it cannot be reached from here"
     )
+
+
+@pytest.fixture(scope="session")
+def review(rollout: Rollout) -> Outcome[reviewing.Review]:
+    """Who approved this very content."""
+    return Outcome(lambda: reviewing.review(rollout))
+
+
+@pytest.fixture(scope="session")
+def stand_by(rollout: Rollout) -> Outcome[reviewing.StandBy]:
+    """Who stands by to roll back."""
+    return Outcome(lambda: reviewing.stand_by(rollout))
 
 
 @pytest.fixture(scope="session")

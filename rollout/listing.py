@@ -42,11 +42,12 @@ class Listing:
         source = "--activate" if option.activate else "--scenario" if option.scenario else "default"
         target = "--gateway" if option.gateway else "--target" if option.target else "from the scenario"
         where = "started on demand" if session.embedded else target
+        ruled = f" of {option.policy} (--policy)" if option.policy else ""
         lines = [
             f"rollout: {rollout.id} ({'continued' if session.resumed else 'new'})",
             f"scenario: {rollout.scenario.source} ({source}), SHA-256 {rollout.digest[:12]}",
             f"change: {rollout.what}",
-            f"target: {rollout.target.name} at {rollout.target.url} ({where}), policy {rollout.policy.name}",
+            f"target: {rollout.target.name} at {rollout.target.url} ({where}), policy {rollout.policy.name}{ruled}",
             f"phases: {', '.join(session.phases)}; distribution is off: one session is one rollout",
             f"evidence: {rollout.folder}",
         ]

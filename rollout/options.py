@@ -21,6 +21,7 @@ class Options:
         scenarios: the folder with targets and policy.
         phases: the phases that were asked for, in order.
         for_s: ``--for``: watch for so long and leave the rest of the window to a later call; None watches it all.
+        policy: ``--policy``, the file in the place of ``policy.yaml``; None uses that beside the scenario.
     """
 
     scenario: Path | None
@@ -33,3 +34,4 @@ class Options:
     scenarios: Path
     phases: tuple[str, ...]
     for_s: float | None = None
+    policy: Path | None = None

@@ -37,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--ticket", metavar="ID", help="the ticket that documents the change")
     group.addoption("--target", metavar="NAME", help="a target of targets.yaml")
     group.addoption("--gateway", metavar="URL", help="the gateway's base URL; one that no target lists is production")
+    group.addoption("--policy", metavar="FILE", help="the policy (default: policy.yaml beside the scenario)")
     group.addoption(
         "--journal", metavar="URL", help="where the rollout's state lives (default: REPORTS/journal.sqlite)"
     )
@@ -113,6 +114,7 @@ def _options(config: pytest.Config) -> Options:
         scenarios=root / "scenarios",
         phases=tuple(phases),
         for_s=_watch_for(option.watch_for, phases),
+        policy=here / option.policy if option.policy else None,
     )
 
 

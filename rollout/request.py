@@ -27,12 +27,14 @@ class Origin:
         targets: the targets' file; None where there is none.
         policy: the policy's file; None where the built-in ones rule.
         approvals: the folder with the approvals.
+        anonymous: whether nobody is named as author, so that it is whoever runs it.
     """
 
     scenario: Path | None = None
     targets: Path | None = None
     policy: Path | None = None
     approvals: Path = Path("approvals")
+    anonymous: bool = False
 
     def beside_policy(self, name: str | None) -> Path | None:
         """Return a file that the policy names, by its own folder: who places the policy places this too."""

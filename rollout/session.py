@@ -82,6 +82,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         directory=options.scenarios,
         env=env,
         check_sandbox=_sandbox_problems,
+        policy=options.policy,
     )
     redactor = Redactor(known_secrets(request, env))
     journal = Journal.open(options.journal, clock=clock, redact=redactor.value)
@@ -158,7 +159,7 @@ def known_secrets(request: Request, env: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values of the secrets that this run uses: tokens, and new values of the `.env` file."""
     changes = [change for change in request.scenario.changes if isinstance(change, EnvironmentChange)]
     target = request.target
-    names = [target.token_env, target.twin_token_env]
+    names = [target.token_env, target.twin_token_env, request.policy.ticket_token_env]
     names += [beside.token_env for beside in (target.sources.prometheus, target.sources.alertmanager) if beside]
     names += [name for change in changes for name in change.secrets.values()]
     return tuple(env[name] for name in names if name and env.get(name))

@@ -11,6 +11,7 @@ from rollout.outcome import Outcome
 from rollout.policy import Policy
 from rollout.prechecks import Timing
 from rollout.probes import promise
+from rollout.review import StandBy
 from rollout.scenario import Scenario
 
 
@@ -38,14 +39,14 @@ def test_stakeholders_are_notified(deliveries: Outcome[Sequence[Delivery]], scen
 
 
 @clause("PRE-4.3")
-def test_a_rollback_operator_is_ready(scenario: Scenario, show: Show) -> None:
-    """A rollback operator is named, and how to reach them.
+def test_a_rollback_operator_is_ready(stand_by: Outcome[StandBy], show: Show) -> None:
+    """A rollback operator is named, can be reached, and has acknowledged standing by.
 
-    Fails when the scenario names nobody, or no way to reach them.
+    Fails when the scenario names nobody, or when the policy asks for an acknowledgement and there is none so recent.
     """
-    show.json("Operator", scenario.operator)
-    assert scenario.operator, f"{scenario.source} names no `operator: {{name, contact}}`; somebody must stand by"
-    assert scenario.operator.contact, f"operator {scenario.operator.name} has no contact; say how they are reached"
+    seen = stand_by.value
+    show.json("Operator", seen)
+    assert seen.ready(), seen.problem
 
 
 @clause("PRE-4.4")

@@ -33,6 +33,7 @@ def load(
     env: Mapping[str, str],
     check_sandbox: CheckSandbox | None = None,
     policy: Path | None = None,
+    sends: bool = True,
 ) -> Request:
     """Return what this run is asked to do. Nothing is sent anywhere.
 
@@ -46,6 +47,7 @@ def load(
         env: environment variables: tokens must be set in it, and it names the author where the file does not.
         check_sandbox: judges the scenario's ``sandbox:``.
         policy: ``--policy``, the file in the place of ``policy.yaml``: out of the author's reach.
+        sends: whether anything is sent later: who only reads the request needs no tokens and certificates.
 
     Raises:
         InvalidInput: anything is wrong with any of them; it lists everything.
@@ -65,11 +67,30 @@ def load(
     rule = ruling.get(chosen.target.environment) if chosen else None
     if chosen and rule:
         scenarios.judge(asked, chosen, rule, check_sandbox)
-        _refuse_missing_secrets(chosen, targets_file, env)
+        if sends:
+            _refuse_missing_secrets(chosen, targets_file, env)
 
     _raise_if_any(*options.values(), asked.source, targets_file, policy_file)
-    origin = Origin(scenario, targets_path, policy_path, beside / "approvals")
+    origin = Origin(scenario, targets_path, policy_path, beside / "approvals", anonymous=asked.form.author is None)
     return _request(asked, chosen, rule, origin)
+
+
+def policy_of(environment: str, policy: Path | None, directory: Path) -> tuple[Policy, Origin]:
+    """Return what rules in an environment, and where that was read; an environment that is unknown is ruled strictly.
+
+    Args:
+        environment: its name.
+        policy: ``--policy``.
+        directory: the folder with ``policy.yaml``.
+
+    Raises:
+        InvalidInput: the file is wrong.
+    """
+    path = policy or _one_of(directory / "policy.yaml", directory / "policy.yaml")
+    source = _document(path, directory / "policy.yaml")
+    ruling = policies(source)
+    _raise_if_any(source)
+    return ruling.get(environment, Policy(environment)), Origin(policy=path)
 
 
 def _asked(

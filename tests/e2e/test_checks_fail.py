@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from rollout.clauses import PHASES, planned
+from rollout.cli import main
 from rollout.evidence import Show
 from rollout.policy import Policy
 from rollout.redaction import Redactor
 from rollout.scenario import Monitor
 from tests.support.channels import free_port
+from tests.support.keys import make_key
 from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, first_time, handle
 from tests.support.liar import answer, edited, effect_without_success, html
 from tests.support.runs import Lab
@@ -148,6 +150,21 @@ def unreachable_mail_server(lab: Lab) -> None:
 
 def policy_of_production(lab: Lab) -> None:
     lab.policy["sandbox"]["window_at_least"] = "30m"
+
+
+def awaiting(**demands: Any) -> Callable[[Lab], object]:
+    """Let the policy ask for what nobody has given yet."""
+    return lambda lab: lab.policy["sandbox"].update(demands)
+
+
+def edited_after_approval(lab: Lab) -> None:
+    """Bob approves and signs; then one character of the ticket is edited."""
+    lab.policy["sandbox"] |= {"review": "signed", "allowed_signers": "allowed_signers"}
+    key = make_key(lab.folder, "bob")
+    (lab.folder / "allowed_signers").write_text(f"bob {key.with_suffix('.pub').read_text()}")
+    lab.options()
+    assert main(["approve", str(lab.folder / "lab.yaml"), "--by=bob", f"--key={key}"]) == 0
+    lab.scenario["ticket"] = "LAB-2"
 
 
 def not_activatable(provider: str) -> Callable[[Any], Any]:
@@ -290,6 +307,8 @@ ROWS = (
     ),
     Row("PRE-2.1", without("ticket"), "names no ticket"),
     Row("PRE-2.2", saying(approved_by=["Alice"]), "0 of 1 approvals by somebody other than the author alice"),
+    Row("PRE-2.2", awaiting(review="recorded"), "let another person run `rollout approve ", code=13, case="pending"),
+    Row("PRE-2.2", edited_after_approval, ", and the content is now ", case="edited after approval"),
     Row("PRE-2.3", without("impact"), "has no `impact:"),
     Row(
         "PRE-2.4", lied("/providers$", edited(not_activatable("ollama"))), "ollama cannot be activated on this gateway"
@@ -334,6 +353,13 @@ ROWS = (
         case="unreachable mail server",
     ),
     Row("PRE-4.3", without("operator"), "names no `operator:"),
+    Row(
+        "PRE-4.3",
+        awaiting(operator_ack_max_age="1h"),
+        "carol has not acknowledged standing by within 1h",
+        code=13,
+        case="not acknowledged",
+    ),
     Row("PRE-5.1", broken(provider="openai", status="offline"), "openai fails its connection test here: offline"),
     Row(
         "PRE-5.1",
