@@ -23,7 +23,7 @@ from rollout.occasion import NOT_RUN, Occasion
 from rollout.plan import of_other_kinds
 from rollout.quiet import quiet
 from rollout.record import Decision, Kind, Record
-from rollout.session import Session, claim, finish
+from rollout.session import Session, claim, crossed, finish
 from rollout.staging import watch_stages
 from rollout.triggers import State, Verdict
 from rollout.view import Heading, view_for
@@ -238,6 +238,10 @@ class Progress(Occasion):
             why = next(iter(self._failed.items()))
             later = closing.Closure(None, "TRY LATER", ": ".join(why), self._missing(), code=ExitCode.TRY_LATER)
             self._decide(lambda: later)
+        if self._failed and self.closed is None and not rollout.known().wrote and (rival := crossed(rollout)):
+            why = f"{': '.join(next(iter(self._failed.items())))}; {rival}"
+            crossing = closing.Closure(None, "TRY LATER", why, self._missing(), code=ExitCode.TRY_LATER)
+            self._decide(lambda: crossing)
         if self._is_bystander():
             why = next(iter(self._failed.items()), ("closure", "nothing was decided"))
             self._decide(lambda: closing.Closure(None, "REFUSED", ": ".join(why), self._missing()))

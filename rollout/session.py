@@ -155,6 +155,22 @@ def claim(session: Session) -> None:
         raise refusal
 
 
+def crossed(rollout: Rollout) -> TryLater | None:
+    """Return that another rollout has written to this target since this run began; None if none has.
+
+    What a check saw meanwhile was that change under way: it says nothing about this one.
+    """
+    began = rollout.journal.entries(rollout.id, Kind.RUN)[-1].at
+    for other in reversed(records(rollout.journal)):
+        if other.id == rollout.id or other.opened["url"] != rollout.target.url:
+            continue
+        if any(write.result != "refused" and write.at >= began for write in other.writes):
+            return TryLater(
+                f"rollout {other.id} ({other.opened['change']}) changed this target meanwhile; run it again"
+            )
+    return None
+
+
 def known_secrets(request: Request, env: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values of the secrets that this run uses: tokens, and new values of the `.env` file."""
     changes = [change for change in request.scenario.changes if isinstance(change, EnvironmentChange)]

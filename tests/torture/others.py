@@ -44,12 +44,12 @@ def _rivals(count: int, *, same: bool) -> Work:
                 )
             codes = [run.wait(60 + 8 * count) for run in runs]
             bench.settle()
-            assert codes.count(0) == 1, f"{codes}\n{bench.output}"
-            assert all(code in {0, 1, 13} for code in codes), f"{codes}\n{bench.output}"
+            assert set(codes) == {0, 13}, f"{codes}\n{bench.output}"
             for code, run in zip(codes, runs, strict=True):
-                # A run that looks while another one changes sees that, too: its backup is old, or older than the look.
-                assert code != 1 or re.search(r"changed since the backup|the backup says", run.text), run.text
-                assert code != 13 or re.search(r"in flight|is being changed by rollout", run.text), run.text
+                # A run that looks while another one changes sees that, too: it says so, and is to be called again.
+                said = r"in flight|is being changed by rollout|changed this target meanwhile"
+                assert code != 13 or re.search(said, run.text), run.text
+            # On a machine so busy that the last one asks when the first has ended, it finds the change in effect.
             assert codes.count(13) >= count // 2, codes
             forward = bench.liar.seen("POST", "/openai/activate$")
             assert len(forward) == 1, f"{len(forward)} activations"

@@ -1,9 +1,8 @@
-"""A sample of the torture test, another one each day; `tox run -e torture` runs all of it."""
+"""A sample of the torture test; `tox run -e torture` runs all of it."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -40,10 +39,9 @@ def cases(zygote: Zygote) -> list[Case]:
 
 
 def test_a_case_of_each_kind(zygote: Zygote, cases: list[Case]):
-    """The day of the year chooses, so that the suite sees all of them in time."""
-    today = datetime.now(UTC).timetuple().tm_yday * 37
+    """The same ones each time: a suite that is another one each day would fail for what nobody has changed."""
     found = {kind: [case for case in cases if re.search(pattern, case.name)] for kind, pattern in KINDS.items()}
-    chosen = [of_kind[today % len(of_kind)] for of_kind in found.values()]
+    chosen = [of_kind[len(of_kind) // 2] for of_kind in found.values()]
     # Most of a case is waiting: three at once take two processors.
     failed = run(chosen, zygote, 3, lambda _outcome: None)
     assert not failed, "\n".join(f"{outcome.case.name}: {outcome.why}" for outcome in failed)
