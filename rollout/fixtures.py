@@ -11,7 +11,7 @@ import pytest
 
 from rollout import bake as baking
 from rollout import changes as changing
-from rollout import gate, prechecks, verification
+from rollout import gate, prechecks, tracker, verification
 from rollout import notify as notifying
 from rollout import review as reviewing
 from rollout.backup import Backup, recorded, take
@@ -133,6 +133,12 @@ def env_file_stated(target: Target) -> str | None:
         f"target {target.name!r} does not say where the service's .env file is; add `env_file: PATH`, "
         "or `env_file: none` to state that it cannot be reached from here"
     )
+
+
+@pytest.fixture(scope="session")
+def ticket(rollout: Rollout) -> Outcome[tracker.Ticket]:
+    """The ticket that documents the change."""
+    return Outcome(lambda: tracker.looked_up(rollout))
 
 
 @pytest.fixture(scope="session")

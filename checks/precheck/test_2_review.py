@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import re
-
 from rollout.evidence import Show
 from rollout.marks import clause
 from rollout.outcome import Outcome
-from rollout.policy import Policy
 from rollout.prechecks import Looks, WayBack
 from rollout.review import Review
 from rollout.scenario import Scenario
+from rollout.tracker import Ticket
 
 
 @clause("PRE-2.1")
-def test_the_change_is_documented_in_a_ticket(scenario: Scenario, policy: Policy, show: Show) -> None:
-    """The scenario names a ticket of the policy's form.
+def test_the_change_is_documented_in_a_ticket(ticket: Outcome[Ticket], show: Show) -> None:
+    """The scenario names a ticket of the policy's form, and the tracker, if the policy names one, knows it.
 
-    Fails when there is none, or when it does not look like one.
+    Fails when there is none, when it does not look like one, or when the tracker does not answer for it.
     """
-    show.text("Ticket", str(scenario.ticket))
-    assert scenario.ticket, f"{scenario.source} names no ticket; add `ticket:` or pass --ticket=ID"
-    assert re.fullmatch(policy.ticket_pattern, scenario.ticket), (
-        f"ticket {scenario.ticket!r} does not match policy {policy.name!r}: {policy.ticket_pattern}"
-    )
+    found = ticket.value
+    show.json("Ticket", found)
+    assert not found.problem, found.problem
 
 
 @clause("PRE-2.2")

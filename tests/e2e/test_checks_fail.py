@@ -157,6 +157,11 @@ def awaiting(**demands: Any) -> Callable[[Lab], object]:
     return lambda lab: lab.policy["sandbox"].update(demands)
 
 
+def unknown_to_the_tracker(lab: Lab) -> None:
+    # Whoever answers HTTP may stand in for a tracker.
+    lab.policy["sandbox"]["ticket_lookup"] = f"{lab.sandbox.url}/browse/{{ticket}}"
+
+
 def edited_after_approval(lab: Lab) -> None:
     """Bob approves and signs; then one character of the ticket is edited."""
     lab.policy["sandbox"] |= {"review": "signed", "allowed_signers": "allowed_signers"}
@@ -306,6 +311,7 @@ ROWS = (
         alone=False,
     ),
     Row("PRE-2.1", without("ticket"), "names no ticket"),
+    Row("PRE-2.1", unknown_to_the_tracker, "knows no such ticket (404); is it the right one?", case="unknown"),
     Row("PRE-2.2", saying(approved_by=["Alice"]), "0 of 1 approvals by somebody other than the author alice"),
     Row("PRE-2.2", awaiting(review="recorded"), "let another person run `rollout approve ", code=13, case="pending"),
     Row("PRE-2.2", edited_after_approval, ", and the content is now ", case="edited after approval"),
