@@ -234,21 +234,20 @@ class Progress(Occasion):
         rollout, session = self.session.rollout, self.session
         if session.refusal is not None:
             self._decide(lambda: self._refused(session.refusal))
+        first = ": ".join(next(iter(self._failed.items()), ("closure", "nothing was decided")))
         if self._later and all(self._later) and (self._is_bystander() or not rollout.known().wrote):
-            why = next(iter(self._failed.items()))
-            later = closing.Closure(None, "TRY LATER", ": ".join(why), self._missing(), code=ExitCode.TRY_LATER)
-            self._decide(lambda: later)
+            self._decide(lambda: self._try_later(first))
         if self._failed and self.closed is None and not rollout.known().wrote and (rival := crossed(rollout)):
-            why = f"{': '.join(next(iter(self._failed.items())))}; {rival}"
-            crossing = closing.Closure(None, "TRY LATER", why, self._missing(), code=ExitCode.TRY_LATER)
-            self._decide(lambda: crossing)
+            self._decide(lambda: self._try_later(f"{first}; {rival}"))
         if self._is_bystander():
-            why = next(iter(self._failed.items()), ("closure", "nothing was decided"))
-            self._decide(lambda: closing.Closure(None, "REFUSED", ": ".join(why), self._missing()))
+            self._decide(lambda: closing.Closure(None, "REFUSED", first, self._missing()))
         self._decide(lambda: closing.close(rollout, session.phases, session.plan, self.env, self._trouble))
         assert self.closed is not None  # noqa: S101 - for the type checker
         self._leave(self.closed)
         return self.closed
+
+    def _try_later(self, why: str) -> closing.Closure:
+        return closing.Closure(None, "TRY LATER", why, self._missing(), code=ExitCode.TRY_LATER)
 
     def _leave(self, closed: closing.Closure) -> None:
         """Tell the watchdog what is left to do; only now, because until here a death must still roll back."""
