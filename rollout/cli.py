@@ -85,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     report = _add(commands, "report", _report, "build report.html, also of a run that was killed")
     report.add_argument("id", nargs="?", help="the rollout's id (default: the latest)")
     approve.add_arguments(_add(commands, "approve", approve.run, "approve a scenario, or a rollout after the fact"))
+    from rollout.audit import command as audit  # noqa: PLC0415 - an emergency does without
+
+    audit.add_arguments(
+        _add(commands, "verify-journal", _verify, "check that the record is as it was written, and that it follows")
+    )
     abort = _add(commands, "abort", _abort, "ask a rollout that is being watched to roll back (MON-5)")
     _add_id(abort)
     abort.add_argument("--reason", default="no reason given", help="what was seen")
@@ -240,7 +245,7 @@ def _rollback(args: argparse.Namespace) -> int:
     for row in closure.rollback:
         print(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
     print(f"next: {closure.next_step}", flush=True)
-    print(_rebuilt(args, record.id))
+    print(_rebuilt(args, record.id, "rollback"))
     return EXIT_CODES.get(closure.decision, ExitCode.ROLLBACK_FAILED)
 
 
@@ -260,29 +265,45 @@ def _recover(args: argparse.Namespace) -> int:
             if case.stranded:
                 closure = recover(journal, case, Path(args.reports).absolute(), os.environ)
                 print(f"{case.record.id}: {closure.word}: {closure.why}", flush=True)
-                print(_rebuilt(args, case.record.id))
+                print(_rebuilt(args, case.record.id, "recover"))
                 code = max(code, EXIT_CODES.get(closure.decision, ExitCode.KEPT))
     if not found:
         print("no rollout is in flight")
     return code
 
 
-def _rebuilt(args: argparse.Namespace, rollout: str) -> str:
+def _rebuilt(args: argparse.Namespace, rollout: str, by: str) -> str:
+    from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy
     from rollout.report import built  # noqa: PLC0415 - heavy
 
+    folder = Path(args.reports).absolute() / rollout
     with _journal(args) as journal:
-        return built(journal, rollout, Path(args.reports).absolute() / rollout, os.environ)
+        said = built(journal, rollout, folder, os.environ)
+        return "\n".join(filter(None, (said, conclude(journal, rollout, folder, os.environ, by=by))))
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from rollout.audit import command  # noqa: PLC0415 - heavy
+
+    with _journal(args) as journal:
+        return command.run(args, journal)
 
 
 def _report(args: argparse.Namespace) -> int:
-    from rollout.report import build  # noqa: PLC0415 - heavy
+    from rollout.audit.manifest import BY_REPORT  # noqa: PLC0415 - heavy
+    from rollout.audit.seal import conclude  # noqa: PLC0415
+    from rollout.report import build  # noqa: PLC0415
 
     with _journal(args) as journal:
         known = journal.rollouts()
         if not known:
             raise RolloutError("there is no rollout yet, so there is nothing to report")
         rollout = args.id or known[-1]
-        print(build(journal, rollout, Path(args.reports).absolute() / rollout, os.environ))
+        folder = Path(args.reports).absolute() / rollout
+        print(build(journal, rollout, folder, os.environ))
+        said = conclude(journal, rollout, folder, os.environ, by=BY_REPORT)
+        if said:
+            print(said)
     return 0
 
 

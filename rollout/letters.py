@@ -8,6 +8,7 @@ from typing import Any
 
 from rollout import paste
 from rollout.account import moments, seconds
+from rollout.audit import seal
 from rollout.errors import JournalError
 from rollout.lines import one_line
 from rollout.record import Record
@@ -132,13 +133,12 @@ def _about(rollout: Rollout) -> Iterator[Part]:
     yield "Ticket", f"{ticket} {link}".strip()
     yield "Rollout", rollout.id
     yield "Evidence", f"{rollout.folder} on {rollout.journal.host}"
-    yield "Journal", _head(rollout)
+    yield "Journal head", _head(rollout)
 
 
 def _head(rollout: Rollout) -> str:
-    """Return the journal's latest entry: kept with the message, it shows whether anything before it was edited."""
+    """Return the journal's latest entry: kept with the message, `verify-journal --head` holds it against the file."""
     try:
-        head = rollout.journal.head()
+        return seal.head(rollout.journal)
     except JournalError as error:
         return f"cannot be read: {error}"
-    return "" if head is None else f"entry {head[0]}, SHA-256 {head[1]}"

@@ -362,6 +362,7 @@ class Progress(Occasion):
             reporter.write_line(self._report(reporter))
         except Exception as error:  # noqa: BLE001 - the verdict is out, and a report that fails must not replace its code
             reporter.write_line(f"report: none: {error!r}")
+        self._conclude(reporter)
 
     def _report(self, reporter: Any) -> str:
         from rollout.report import built, is_installed  # noqa: PLC0415 - after the verdict, nobody waits for it
@@ -370,6 +371,15 @@ class Progress(Occasion):
         if not is_installed(self.env):
             reporter.write_line("report: fetching its generator, once for this machine (npm)")
         return built(rollout.journal, rollout.id, rollout.folder, self.env, {rollout.run: self._results})
+
+    def _conclude(self, reporter: Any) -> None:
+        """List what was written and seal the journal, once there is nothing more to come and nobody waits."""
+        from rollout.audit.seal import conclude  # noqa: PLC0415
+
+        rollout = self.session.rollout
+        line = conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run)
+        if line:
+            reporter.write_line(line)
 
     def _finish(self) -> None:
         finish(self.session)

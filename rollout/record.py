@@ -40,6 +40,9 @@ class Kind(StrEnum):
     ROLLBACK = "rollback"
     STEP = "step"
     CLOSED = "closed"
+    MANIFEST = "manifest"
+    SEAL = "seal"
+    PRUNED = "pruned"
 
 
 class Decision(StrEnum):
@@ -223,8 +226,8 @@ class Record:
         return {id_: outcome for id_, outcome in self.clauses.items() if outcome.outcome in EXCUSED}
 
 
-FOLDED = tuple(kind for kind in Kind if kind is not Kind.SAMPLE)
-"""The kinds that `fold` reads; a long window's samples are left where they are."""
+FOLDED = tuple(kind for kind in Kind if kind not in (Kind.SAMPLE, Kind.MANIFEST, Kind.SEAL))
+"""The kinds that `fold` reads; a long window's samples are left where they are, and so are lists of files."""
 
 
 def fold(rollout: str, entries: Iterable[Entry]) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,14 @@ class Request:
 
 def as_opened(body: Mapping[str, Any]) -> Request:
     """Return the request that a rollout was opened with, from the body of its journal's first entry."""
+    kept = {name: body[name] for name in ("scenario", "target", "policy")}
+    request: Request = _adapter().validate_python(kept)
+    return request
+
+
+@cache
+def _adapter() -> Any:
     from pydantic import TypeAdapter  # noqa: PLC0415 - heavy, and only those who come later need it
 
-    kept = {name: body[name] for name in ("scenario", "target", "policy")}
-    return TypeAdapter(Request).validate_python(kept)
+    # Made once: whoever reads many rollouts would wait for it each time.
+    return TypeAdapter(Request)

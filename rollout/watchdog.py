@@ -164,10 +164,15 @@ class Watch:
 
     def act(self, why: str) -> None:
         """Roll back, unless the rollout is closed, has written nothing, or belongs to a newer token."""
-        if self._patiently(self._takes_over, otherwise=self._is_sole_owner):
+        acts = self._patiently(self._takes_over, otherwise=self._is_sole_owner)
+        if acts:
             take_back(self.rollout, f"watchdog: {why}", {}, self.env)
         # What died between the verdict and giving the lease back did not; a newer holder's lease is left alone.
         self.rollout.release_lease()
+        if acts:
+            from rollout.audit.seal import conclude  # noqa: PLC0415 - after everything, and nothing depends on it
+
+            conclude(self.rollout.journal, self.rollout.id, self.rollout.folder, self.env, by="watchdog")
 
     def _takes_over(self) -> bool:
         """Take the newest token if there is something to take back: of two who try, one gets it."""

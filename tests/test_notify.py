@@ -106,7 +106,7 @@ Rollback operator: carol (+49 30 1234)
 Ticket: T-1 https://tracker.example.com/browse/T-1
 Rollout: r-1
 Evidence: {rollout.folder} on {rollout.journal.host}
-Journal: entry {head.seq}, SHA-256 {head.hash}
+Journal head: {head.seq}:{head.hash}
 """
     assert mail.get_content().replace("\r\n", "\n").strip() == body.strip()
     assert post["message"].strip() == body.strip()
@@ -263,7 +263,7 @@ def test_a_journal_that_cannot_be_read_does_not_keep_the_message_back(tmp_path, 
     (tmp_path / "journal.sqlite").write_bytes(b"gone")
     letter = letters.trouble(rollout, "DARK", "it is")
     assert announce(rollout, "dark", letter, {"HOOK": hook.url()})[0].accepted
-    assert "Journal: cannot be read: " in hook.posts[0]["message"]
+    assert "Journal head: cannot be read: " in hook.posts[0]["message"]
 
 
 @pytest.mark.parametrize(

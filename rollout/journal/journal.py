@@ -128,6 +128,17 @@ class Journal:
             row = connection.execute(_HEAD).one_or_none()
         return None if row is None else (row.seq, row.hash)
 
+    def whole(self) -> tuple[Entry, ...]:
+        """Walk the whole chain as `verify` does, and return every entry as it was seen in that very walk.
+
+        Raises:
+            JournalError: names the first entry that was changed, dropped, inserted or moved.
+        """
+        with self._store.read() as connection:
+            rows = connection.execute(select(schema.entry).order_by(schema.entry.c.seq)).all()
+        chain.verify(rows)
+        return tuple(map(Entry.of, rows))
+
     def verify(self) -> int:
         """Walk the whole chain and return the number of its entries.
 

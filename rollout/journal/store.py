@@ -108,13 +108,16 @@ class Store:
         def connect() -> sqlite3.Connection:
             # mode=rw: a journal that was deleted under a run must not come back empty. isolation_level=None: this
             # class alone says BEGIN. No pool: a connection that a fork inherits would lose the file's locks.
-            return sqlite3.connect(
+            connection = sqlite3.connect(
                 f"file:{quote(str(path))}?mode=rw",
                 uri=True,
                 timeout=self._wait_s,
                 isolation_level=None,
                 check_same_thread=False,
             )
+            # A byte that is damaged must not keep the walk along the chain from naming its entry.
+            connection.text_factory = _text
+            return connection
 
         engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
         event.listen(engine, "connect", _flush_to_disk)
@@ -155,6 +158,10 @@ class Store:
             if code.startswith(prefix):
                 return reason.format(said=said, wait_s=self._wait_s)
         return f"{said}. Check that the database is reachable and whole, then call again"
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")
 
 
 def _flush_to_disk(connection: sqlite3.Connection, _record: Any) -> None:

@@ -1,0 +1,1 @@
+"""Whether the record can be trusted: manifests, seals, verdicts derived again, and what was changed beside it."""

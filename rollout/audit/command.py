@@ -1,0 +1,68 @@
+"""Check that the record is as it was written, and that its verdicts follow from its samples."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollout.errors import ExitCode, RolloutError
+
+if TYPE_CHECKING:
+    from rollout.audit.examination import Examination, Head
+    from rollout.journal import Journal
+
+_HEAD = re.compile(r"([1-9][0-9]{0,17}):(?:sha256:)?([0-9a-f]{64})", re.ASCII)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``rollout verify-journal``, but ``--reports`` and ``--journal``, which every command has."""
+    parser.add_argument("id", nargs="?", help="the rollout's id (default: all of them)")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument(
+        "--allowed-signers", metavar="FILE", type=Path, help="who may have sealed, as ssh-keygen(1) lists signers"
+    )
+    parser.add_argument("--head", metavar="SEQ:HASH", help="where the journal ended, from a notification")
+
+
+def run(args: argparse.Namespace, journal: Journal) -> int:
+    """Examine, say what was found, and return 0 where nothing was altered, else 1.
+
+    Raises:
+        RolloutError: there is no such rollout or list of signers, or the head is none.
+    """
+    from rollout.audit.examination import Question, examine  # noqa: PLC0415 - heavy, and only here
+
+    # Asked before the chain is walked, for a slip of the pen is no finding.
+    if args.allowed_signers is not None and not args.allowed_signers.is_file():
+        raise RolloutError(f"{args.allowed_signers}: there is no such list of allowed signers (see ssh-keygen(1))")
+    reports = Path(args.reports).absolute()
+    question = Question(reports, args.id, args.allowed_signers, None if args.head is None else _head(args.head))
+    told = examine(journal, question)
+    if args.id is not None and told.head and args.id not in journal.rollouts():
+        raise RolloutError(f"there is no rollout {args.id!r}; `rollout status --all` lists them")
+    sys.stdout.write(json.dumps(told.facts(), indent=2) + "\n" if args.json else text(told))
+    return 0 if told.is_whole else ExitCode.CHECK_FAILED
+
+
+def text(told: Examination) -> str:
+    """Return what people read: one line a finding, what was looked at, and what is not claimed."""
+    lines = [f"ALTERED  {finding}" for finding in told.findings]
+    looked = ", ".join(f"{number} {what}" for what, number in told.checked.items())
+    word = "whole" if told.is_whole else f"NOT WHOLE, {len(told.findings)} found"
+    lines.append(f"{word}: {looked or 'nothing was looked at'}")
+    lines += [f"head     {told.head}"] if told.head else []
+    lines += [f"not claimed: {line}" for line in told.unclaimed]
+    return "\n".join(lines) + "\n"
+
+
+def _head(text_: str) -> Head:
+    from rollout.audit.examination import Head  # noqa: PLC0415
+
+    found = _HEAD.fullmatch(text_.strip())
+    if found is None:
+        raise RolloutError(f"--head: {text_!r} is no head; write it as the notification does, SEQ:HASH (64 hex digits)")
+    return Head(int(found[1]), found[2])

@@ -1,0 +1,24 @@
+"""One thing that is not as it was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that was altered, or does not follow.
+
+    Attributes:
+        where: an entry of the journal, a file below the reports, a rollout.
+        what: how it differs, with both values.
+        means: what that says about the record.
+    """
+
+    where: str
+    what: str
+    means: str
+
+    def __str__(self) -> str:
+        """Read as one line."""
+        return f"{self.where}: {self.what}. That means: {self.means}"

@@ -1,0 +1,112 @@
+"""What the files below ``reports/<id>/`` were: a rollout's manifest, kept in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePath
+
+from rollout.canonical import sha256
+from rollout.journal import Entry, Journal
+from rollout.record import Kind
+from rollout.workspace import SPOOL
+
+RESULTS = "allure-results"
+BY_REPORT = "report"
+"""Who lists the files when a report was built, and no run has ended."""
+
+_OF_THE_REPORT = ("report.html", "bake.svg", "bake.png")
+# What is no evidence, or is checked by itself: a log that grows, what the journal takes over, the seal.
+_NOT_LISTED = ("seal.json", "watchdog.log", SPOOL, "reconciled-*.jsonl", ".*")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a file was.
+
+    Attributes:
+        sha256: the digest of its bytes.
+        seq: the journal's entry that says so.
+        final: it is never rewritten: a result, or a backup.
+    """
+
+    sha256: str
+    seq: int
+    final: bool
+
+
+def listed(entries: Iterable[Entry]) -> dict[str, Listed]:
+    """Return path below the rollout's folder -> what the file was, from one rollout's entries.
+
+    The latest entry counts; of a result or a backup the first, for these are never rewritten.
+    """
+    found: dict[str, Listed] = {}
+    for entry in entries:
+        for path, digest, final in _told(entry):
+            if path not in found or not found[path].final:
+                found[path] = Listed(digest, entry.seq, final)
+    return found
+
+
+def digest(listing: Mapping[str, Listed]) -> str:
+    """Return the SHA-256 over every path and its digest."""
+    return sha256({path: each.sha256 for path, each in listing.items()})
+
+
+def present(folder: Path) -> Iterator[str]:
+    """Yield the paths, below the rollout's folder, of the files that are evidence."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not any(fnmatch(name, pattern) for pattern in _NOT_LISTED):
+            yield name
+
+
+def write(journal: Journal, rollout: str, folder: Path, *, by: str) -> None:
+    """List the files that are new, and those that `by` has rewritten.
+
+    What somebody else rewrote is not listed anew, nor what was added to the results of a run that has been listed: it
+    shows.
+
+    Args:
+        journal: where the manifest goes.
+        rollout: the rollout's id.
+        folder: its folder below the reports.
+        by: the run that has ended, or the command that wrote.
+
+    Raises:
+        JournalError: the journal cannot be written.
+        OSError: a file cannot be read.
+    """
+    known = listed(journal.entries(rollout, Kind.BACKUP, Kind.MANIFEST))
+    closed = {_run_of(path) for path in known} - {None, by}
+    new = []
+    for path in present(folder):
+        owned = path in _OF_THE_REPORT or (by != BY_REPORT and "/" not in path)
+        if _run_of(path) in closed or (path in known and not owned):
+            continue
+        content = (folder / path).read_bytes()
+        if path not in known or sha256(content) != known[path].sha256:
+            new.append([path, sha256(content), len(content)])
+    if new:
+        journal.append(rollout, Kind.MANIFEST, {"by": by, "files": new})
+
+
+def _told(entry: Entry) -> Iterator[tuple[str, str, bool]]:
+    """Yield path, digest, and whether it is final."""
+    if entry.kind == Kind.MANIFEST:
+        for path, digest_, _size in entry.body["files"]:
+            yield path, digest_, _run_of(path) is not None
+    elif entry.kind == Kind.BACKUP:
+        for what, place in entry.body["files"].items():
+            parts = PurePath(place).parts
+            # The folder may have been moved since: what counts is where the file was below it.
+            if entry.rollout in parts:
+                below = parts[len(parts) - parts[::-1].index(entry.rollout) :]
+                yield "/".join(below), entry.body["digests"][what], True
+
+
+def _run_of(path: str) -> str | None:
+    """Return the run whose results hold the file; None where it is no result."""
+    first, *rest = PurePath(path).parts
+    return rest[0] if first == RESULTS and len(rest) > 1 else None

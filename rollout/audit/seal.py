@@ -1,0 +1,87 @@
+"""The seal: the journal's head, signed with an SSH key once a rollout is closed, and a word of it for the outside.
+
+An unkeyed chain shows partial edits only. Whoever can rewrite it from some entry to its end, or cut its tail, needs the
+key as well, or has to reach what left the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from rollout.audit import manifest
+from rollout.canonical import canonical
+from rollout.clock import stamp
+from rollout.errors import RolloutError
+from rollout.journal import Journal
+from rollout.record import Kind
+from rollout.signing import sign
+
+NAMESPACE = "rollout-seal"
+"""What the signature is for; one for something else does not pass for it."""
+
+KEY = "ROLLOUT_SEAL_KEY"
+"""The environment variable that names the key's file."""
+
+FILE = "seal.json"
+
+
+def head(journal: Journal) -> str:
+    """Return where the journal ends, as ``verify-journal --head`` reads it: ``1234:<SHA-256>``; empty for an empty one.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    return ":".join(map(str, journal.head() or ()))
+
+
+def conclude(journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], *, by: str) -> str:
+    """List the files that were written, seal the journal if the rollout is closed, and return the line that says so.
+
+    It comes after everything else, ends within its deadlines, and nothing that goes wrong in it is raised: it may
+    change nothing of what the rollout came to.
+
+    Args:
+        journal: the record.
+        rollout: the rollout's id.
+        folder: its folder below the reports.
+        env: names the key's file, as `KEY`.
+        by: as in `manifest.write`.
+
+    Returns:
+        one line; empty for a rollout that is still open.
+    """
+    try:
+        manifest.write(journal, rollout, folder, by=by)
+        closed = journal.entries(rollout, Kind.CLOSED)
+        return _sealed(journal, rollout, folder, env.get(KEY), str(closed[-1].body["decision"])) if closed else ""
+    except (RolloutError, OSError) as error:
+        why = str(error)
+    except Exception as error:  # noqa: BLE001 - a seal that fails is no reason to lose the verdict
+        why = f"a defect in the suite, {type(error).__name__}: {error}"
+    return f"seal: none, because {why}"
+
+
+def _sealed(journal: Journal, rollout: str, folder: Path, key: str | None, decision: str) -> str:
+    if not key:
+        return f"seal: none, {KEY} names no SSH key; a journal that is recomputed or cut would not show"
+    last = journal.head()
+    assert last is not None  # noqa: S101 - for the type checker: there is a closure
+    listing = manifest.listed(journal.entries(rollout, Kind.BACKUP, Kind.MANIFEST))
+    sealed = {
+        "rollout": rollout,
+        "decision": decision,
+        "head": {"seq": last[0], "hash": last[1]},
+        "manifest": manifest.digest(listing),
+        "at": stamp(journal.now()),
+    }
+    body = {"sealed": sealed, "signature": sign(canonical(sealed), Path(key), NAMESPACE)}
+    entry = journal.append(rollout, Kind.SEAL, body)
+    # What the journal holds, and where: a tail that is cut off takes the entry with it, and not the file.
+    kept = {**entry.body, "entry": {"seq": entry.seq, "hash": entry.hash}}
+    new = folder / f".{os.getpid()}-{FILE}"
+    new.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    new.replace(folder / FILE)
+    return f"seal: journal head {head(journal)}, signed with {key}"
