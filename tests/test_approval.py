@@ -196,6 +196,13 @@ def edited_afterwards(desk: Desk) -> None:
     desk.rollout.digest = "e" * 64
 
 
+def forged(desk: Desk) -> None:
+    """The content was edited, and so is the digest in the document."""
+    path = desk.give()
+    desk.rollout.digest = "e" * 64
+    edit(path, lambda body: body["approval"].update(digest="e" * 64))
+
+
 def aged(**by: float) -> Void:
     return lambda desk: desk.give(at=stamp(desk.rollout.clock.now() + timedelta(**by)))
 
@@ -225,6 +232,7 @@ def a_folder(desk: Desk) -> None:
         (lambda desk: desk.give(approver="alice@example.com"), "alice@example.com is the author"),
         (by_the_authors_key, "is signed with a key of the author alice"),
         (in_another_spelling, "is signed with a key of the author alice"),
+        (forged, "the signature is not over this very content"),
         (tampered(comment="and more"), "the signature is not over this very content"),
         (tampered(approver="carol"), "the signature is not over this very content"),
         (for_git, "the signature is not over this very content"),
