@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from rollout.canonical import canonical
+from rollout.canonical import canonical, sha256
 from rollout.errors import RolloutError
 from rollout.loading.fields import person, text
 from rollout.record import Kind, Record
@@ -208,6 +208,11 @@ def entered(body: Mapping[str, Any]) -> Approval:
 def in_record(record: Record, role: Role) -> tuple[Approval, ...]:
     """Return the approvals in `role` that the rollout's journal holds: accepted when they were entered."""
     return tuple(entered(body) for body in record.approvals if body["role"] == role)
+
+
+def content_of(rollout: str, opened: Mapping[str, Any]) -> str:
+    """Return the SHA-256 that an approval after the fact is given for: the rollout as its journal says it began."""
+    return sha256({"rollout": rollout, "opened": opened})
 
 
 def read(path: Path, role: Role, clause: str | None = None) -> Approval:

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from rollout.approval import NAMESPACE, Approval, Role, Terms, Void, accepted_by, same_person, terms_for
-from rollout.canonical import sha256
+from rollout.approval import NAMESPACE, Approval, Role, Terms, Void, accepted_by, content_of, same_person, terms_for
 from rollout.clock import SystemClock, stamp
 from rollout.errors import RolloutError
 from rollout.journal import Journal
@@ -206,7 +205,7 @@ def approved_afterwards(journal: Journal, record: Record, args: argparse.Namespa
     opened, who = record.opened, _person(args)
     policy, origin = policy_of(opened["target"].get("environment", "production"), args.policy, SCENARIOS)
     terms = Terms(
-        digest=sha256({"rollout": record.id, "opened": opened}),
+        digest=content_of(record.id, opened),
         subject=record.id,
         authors=(opened["author"],),
         signed=policy.review == "signed",

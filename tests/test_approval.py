@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rollout.approval import Approval, Judged, Role, in_record, judged, kept, same_person
+from rollout.approval import Approval, Judged, Role, content_of, in_record, judged, kept, same_person
+from rollout.audit.approvals import unfounded
 from rollout.clock import stamp
 from rollout.policy import Policy
 from rollout.record import Kind
@@ -294,3 +295,40 @@ def test_a_name_that_is_no_files_name_has_one_all_the_same() -> None:
     """Nothing in a name leads out of the folder."""
     approval = Approval(Role.WAIVER, "../bob jr", "d" * 64, "now", "s", clause="PRE-4.1")
     assert approval.file_name() == "s-dddddddddddd-waiver-PRE-4.1-..-bob-jr.json"
+
+
+# What the journal holds, looked at again
+
+
+def recorded(desk: Desk, **body: Any) -> list[str]:
+    """Return what an auditor finds of an approval in the journal, some of which was changed."""
+    desk.rollout.write(Kind.OPENED, digest=desk.rollout.digest)
+    desk.give()
+    [approval] = desk.judged().accepted
+    desk.rollout.write(Kind.APPROVAL, **{**asdict(approval), **body})
+    return [str(finding) for finding in unfounded(desk.rollout.journal.entries(desk.rollout.id))]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"approver": "carol"}, "the signature is not over this very content"),
+        ({"key": "SHA256:another"}, "and says SHA256:another"),
+        ({"digest": "e" * 64}, f"it approves eeeeeeeeeeee…, the rollout is of {'d' * 64}"),
+        ({"role": "king"}, "it is no approval: ValueError"),
+    ],
+)
+def test_an_auditor_finds_an_approval_that_was_altered(desk: Desk, body: dict[str, Any], says: str) -> None:
+    """The journal holds all that was signed, so the signature can be checked without the folder."""
+    found = recorded(desk, **body)
+    assert says in found[0]
+    assert found[0].startswith("entry 2 (approval): ")
+
+
+def test_an_auditor_finds_nothing_wrong_with_what_was_signed(desk: Desk) -> None:
+    """Nor with an approval after the fact, which is given for the rollout as it began."""
+    assert recorded(desk) == []
+    opened = desk.rollout.record().opened
+    late = approval_of(desk.rollout, Role.RETROSPECTIVE, digest=content_of(desk.rollout.id, opened))
+    desk.rollout.write(Kind.APPROVAL, **asdict(late))
+    assert list(unfounded(desk.rollout.journal.entries(desk.rollout.id))) == []

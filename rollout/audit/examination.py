@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rollout.audit import manifest, seal
+from rollout.audit import approvals, manifest, seal
 from rollout.audit.finding import Finding
 from rollout.audit.verdicts import sound
 from rollout.canonical import canonical, sha256
@@ -104,6 +104,8 @@ def examine(journal: Journal, question: Question) -> Examination:
         if question.rollout in (None, rollout):
             _files(told, rollout, own, question.reports / rollout)
             _seals(told, rollout, entries, own, question)
+            told.findings += approvals.unfounded(own)
+            told.checked["approvals"] += len(approvals.held(own))
             derived = sound(rollout, own)
             told.findings += derived.findings
             told.checked["verdicts"] += derived.same

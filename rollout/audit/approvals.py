@@ -1,0 +1,48 @@
+"""Every approval that the journal holds, looked at again: is it of this content, and does its signature still hold?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rollout.approval import NAMESPACE, Approval, Role, content_of, entered
+from rollout.audit.finding import Finding
+from rollout.errors import RolloutError
+from rollout.journal import Entry
+from rollout.record import Kind
+from rollout.signing import SigningError, key_of
+
+_MEANS = "nobody is shown to have approved this content; trust neither the approval nor what it let in"
+
+
+def held(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries that hold an approval."""
+    return [entry for entry in entries if entry.kind == Kind.APPROVAL]
+
+
+def unfounded(entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Yield what is wrong with the approvals of one rollout."""
+    opened = next((entry.body for entry in entries if entry.kind == Kind.OPENED), {})
+    for entry in held(entries):
+        where = f"entry {entry.seq} (approval)"
+        try:
+            approval = entered(entry.body)
+            afterwards = approval.role is Role.RETROSPECTIVE
+            wanted = content_of(entry.rollout, opened) if afterwards else opened.get("digest")
+        except (RolloutError, KeyError, TypeError, ValueError) as error:
+            yield Finding(where, f"it is no approval: {type(error).__name__}: {error}", _MEANS)
+            continue
+        if approval.digest != wanted:
+            yield Finding(where, f"it approves {approval.digest[:12]}…, the rollout is of {wanted}", _MEANS)
+        yield from _badly_signed(where, approval)
+
+
+def _badly_signed(where: str, approval: Approval) -> Iterator[Finding]:
+    if approval.signature is None:
+        return
+    try:
+        key = key_of(approval.payload, approval.signature, NAMESPACE)
+    except SigningError as error:
+        yield Finding(where, str(error), _MEANS)
+        return
+    if key != approval.key:
+        yield Finding(where, f"it is signed with {key}, and says {approval.key}", _MEANS)
