@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     status = _add(commands, "status", _status, "show the rollouts in flight, and what is owed to closed ones")
     status.add_argument("--all", action="store_true", help="show the closed ones too")
     status.add_argument("--json", action="store_true", help="one JSON document")
+    status.add_argument(
+        "--reconcile", metavar="TARGET", help="list the changes at this target that no rollout made; 1 if there are any"
+    )
     rollback = _add(commands, "rollback", _rollback, "take a rollout back, kept or in flight")
     _add_id(rollback)
     rollback.add_argument("--reason", default="asked for on the command line", help="why, for the record")
@@ -159,7 +162,20 @@ def _journal(args: argparse.Namespace) -> Journal:
     return Journal.open(args.journal or f"sqlite:///{path}", clock=SystemClock(), redact=Redactor().value)
 
 
+def _reconcile(args: argparse.Namespace) -> int:
+    from rollout import population  # noqa: PLC0415 - heavy
+    from rollout.clock import SystemClock  # noqa: PLC0415
+    from rollout.session import records  # noqa: PLC0415
+
+    with _journal(args) as journal:
+        told = population.reconcile(records(journal), args.reconcile, os.environ, SystemClock())
+    print(json.dumps(told.facts(), indent=2) if args.json else population.text(told), end="\n" if args.json else "")
+    return ExitCode.CHECK_FAILED if told.outside else 0
+
+
 def _status(args: argparse.Namespace) -> int:
+    if args.reconcile is not None:
+        return _reconcile(args)
     from rollout.obligations import open_of  # noqa: PLC0415 - heavy
     from rollout.recovery import in_flight  # noqa: PLC0415 - heavy
     from rollout.session import records  # noqa: PLC0415 - heavy

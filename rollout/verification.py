@@ -78,7 +78,7 @@ def read_audit(rollout: Rollout) -> Audited:
 
 def _is_ours(entry: AuditEntry, rollout: Rollout, since: str) -> bool:
     """Tell whether an entry can be about this rollout's activation or limits, by provider, action and time."""
-    if _moment(entry.timestamp) < datetime.fromisoformat(since):
+    if moment(entry.timestamp) < datetime.fromisoformat(since):
         return False
     if (
         any(isinstance(change, LimitChange) for change in rollout.scenario.changes)
@@ -89,7 +89,8 @@ def _is_ours(entry: AuditEntry, rollout: Rollout, since: str) -> bool:
     return "activate" in entry.action.casefold() and (entry.provider or "").casefold() == provider.casefold()
 
 
-def _moment(timestamp: str) -> datetime:
+def moment(timestamp: str) -> datetime:
+    """Return the moment of an audit entry; one without a zone is UTC."""
     moment = datetime.fromisoformat(timestamp)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
