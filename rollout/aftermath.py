@@ -28,6 +28,7 @@ from rollout.journal.store import Store
 from rollout.letters import Letter
 from rollout.loading import load
 from rollout.notify import announce, page
+from rollout.obligations import Debt, open_of, owe
 from rollout.record import FOLDED, Decision, Kind, Record, fold
 from rollout.redaction import Redactor
 from rollout.request import Request, as_opened
@@ -94,6 +95,7 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
     try:
         work = _Work(rollout, order, ProviderChange(order.provider, order.model), say)
         rollout.note(Kind.OUTCOME, intent=intent, result=sent.result, detail=sent.detail)
+        _owe_approval(rollout)
         _take_over(work)
         _prove(work, refused=sent.result == "refused")
         _close_taken(work)
@@ -109,12 +111,19 @@ def is_emergency(record: Record) -> bool:
     return bool(record.opened.get("scenario", {}).get("source") == SOURCE)
 
 
+def _owe_approval(rollout: Rollout) -> None:
+    """Leave a retrospective approval open, where the policy asks for approvals at all."""
+    if "PRE-2.2" not in rollout.policy.not_demanded and Debt.APPROVAL not in rollout.known().owed:
+        owe(rollout, Debt.APPROVAL, rollout.policy.retrospective_within_s)
+
+
 def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
     """Close an emergency whose process died: done if the gateway is where it was to go, else a person is needed.
 
     Nothing is sent to the gateway: whoever called it has seen it die, and may have gone elsewhere since.
     """
     to = rollout.serving
+    _owe_approval(rollout)
     problem = _elsewhere(rollout, to)
     decision, word = (Decision.ROLLBACK_FAILED, NOT_VERIFIED) if problem else (Decision.KEPT, DONE)
     said = f"{why}; {problem or f'{to} is active'}"
@@ -141,7 +150,7 @@ def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int]:
     rollout = Rollout(
         id=order.id,
         run=f"{order.id}-{os.getpid()}",
-        scenario=replace(request.scenario, notify=order.channels),
+        scenario=replace(request.scenario, notify=tuple(dict.fromkeys((*order.channels, *request.policy.channels)))),
         target=request.target,
         policy=request.policy,
         digest=order.id,
@@ -313,8 +322,17 @@ def _closed(work: _Work, env: Mapping[str, str]) -> int:
     if work.problem:
         work.say("A PERSON IS NEEDED. Look, then paste:\n  " + "\n  ".join(reversed(commands)))
     work.say(f"to undo: {undo}")
+    owed = "; ".join(each.told(rollout.clock.now()) for each in open_of(rollout.known()))
+    if owed:
+        work.say(f"owed: {owed}")
     taken = ", ".join(record.id for record in work.taken)
-    parts = [("Why", f"{order.by}: {order.reason}"), ("Now", why), ("Taken over", taken), ("To undo", undo)]
+    parts = [
+        ("Why", f"{order.by}: {order.reason}"),
+        ("Now", why),
+        ("Taken over", taken),
+        ("To undo", undo),
+        ("Owed", owed),
+    ]
     letter = letters.emergency(rollout, word, parts, commands)
     problems = [*_recorded(rollout, facts, f"{letter.subject}: {order.by}: {order.reason}. {why}. to undo: {undo}")]
     told = _told(rollout, letter, env, problems)

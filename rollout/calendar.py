@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from rollout.target import ChangeWindow, Freeze, Target
 
-WEEK = 8
-"""Days to look ahead; one more than a week, so that a window that has just closed is found again."""
+AHEAD = 33
+"""Days to look ahead: longer than the longest bake time, which has to fit into windows that follow each other."""
 
 
 def closes_at(target: Target, now: datetime) -> datetime | None:
-    """Return when the window that is open now closes, the latest if several are; None if none is open."""
-    open_now = [end for start, end in _around(target, now) if start <= now < end]
-    return max(open_now, default=None)
+    """Return when the window that is open now closes, the latest if several are; None if none is open.
+
+    One that begins before the other has ended, or at that very moment, goes on with it.
+    """
+    return _goes_on_until(_around(target, now), now)
+
+
+def longest_s(target: Target) -> float | None:
+    """Return how long the target's windows are open at a stretch, at most, in seconds; None if it has none."""
+    if not target.windows:
+        return None
+    # Any week will do, in a zone whose clocks never change: a window is as long as its wall clock says.
+    plain = replace(target, time_zone="UTC")
+    spans = _around(plain, datetime(2001, 1, 3, tzinfo=UTC))
+    ends = {start: _goes_on_until(spans, start) for start, _ in spans}
+    return max((end - start).total_seconds() for start, end in ends.items() if end is not None)
+
+
+def _goes_on_until(spans: list[tuple[datetime, datetime]], now: datetime) -> datetime | None:
+    closes = None
+    for start, end in sorted(spans):
+        if start <= (closes or now) and end > (closes or now):
+            closes = end
+    return closes
 
 
 def opens_at(target: Target, now: datetime) -> datetime | None:
@@ -25,8 +47,8 @@ def opens_at(target: Target, now: datetime) -> datetime | None:
     return min((moment for moment in candidates if _is_allowed(target, moment)), default=None)
 
 
-def frozen(target: Target, begins: datetime, ends: datetime) -> tuple[Freeze, datetime] | None:
-    """Return the first freeze that lies, with any part of it, between the two moments, and when it ends, UTC."""
+def frozen(target: Target, begins: datetime, ends: datetime) -> tuple[Freeze, datetime, datetime] | None:
+    """Return the first freeze that lies, with any part of it, between the two moments; when it begins and ends, UTC."""
     inside = [
         (_moment(target, freeze.begins), _moment(target, freeze.ends), freeze)
         for freeze in target.freezes
@@ -34,8 +56,8 @@ def frozen(target: Target, begins: datetime, ends: datetime) -> tuple[Freeze, da
     ]
     if not inside:
         return None
-    _, thaws, freeze = min(inside, key=lambda found: found[0])
-    return freeze, thaws
+    freezes, thaws, freeze = min(inside, key=lambda found: found[0])
+    return freeze, freezes, thaws
 
 
 def _is_allowed(target: Target, moment: datetime) -> bool:
@@ -49,11 +71,12 @@ def _moment(target: Target, wall_clock: datetime) -> datetime:
 def _around(target: Target, now: datetime) -> list[tuple[datetime, datetime]]:
     zone = ZoneInfo(target.time_zone)
     today = now.astimezone(zone).date()
-    days = [today + timedelta(days=offset) for offset in range(-1, WEEK)]
+    days = [today + timedelta(days=offset) for offset in range(-1, AHEAD)]
     return [_span(window, day, zone) for day in days for window in target.windows if day.weekday() in window.days]
 
 
 def _span(window: ChangeWindow, day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
     # Wall-clock times are combined with their own day, so that a daylight-saving change moves neither end.
-    last = day if window.closes > window.opens else day + timedelta(days=1)
-    return datetime.combine(day, window.opens, zone), datetime.combine(last, window.closes, zone)
+    last = day if window.opens < window.closes < time.max else day + timedelta(days=1)
+    closes = time.min if window.closes == time.max else window.closes
+    return datetime.combine(day, window.opens, zone), datetime.combine(last, closes, zone)

@@ -202,6 +202,39 @@ ORDER: Mapping[str, int] = MappingProxyType({id_: position for position, id_ in 
 """Clause id -> its place in the procedure."""
 
 
+WAIVABLE = frozenset(
+    {"PRE-2.1", "PRE-2.2", "PRE-2.3", "PRE-2.5", "PRE-3.1", "PRE-3.2", "PRE-4.1", "PRE-4.2", "PRE-4.3", "PRE-4.4"}
+    | {"PRE-5.1", "PRE-5.3", "VER-3"}
+)
+"""Clauses that may fail by a waiver: without each of them the change is still watched, and can still be taken back.
+
+VER-3 is among them because the suite's own journal stands in for a gateway that does not audit.
+"""
+
+_WHY_NOT = (
+    ("PRE-1.", "without the backup nothing can be taken back"),
+    ("PRE-2.4", "a change without a way back is not made"),
+    ("PRE-3.3", "it judges the other prechecks; name the one that fails"),
+    ("PRE-5.2", "it records where the way back leads"),
+    ("PRE-5.4", "the triggers compare with it; set `monitor.p95`, or name what is sick under `fixes:`"),
+    ("APP-", "it is a step of the change, and a change that was not made whole is not kept"),
+    ("CAN-", "it is a stage of the canary; change `strategy:`"),
+    ("VER-", "a change that does not work is not kept"),
+    ("MON-7", "whoever asks for an abort gets it"),
+    (
+        "MON-",
+        "a person who looks may hold its rollback (`rollout hold`), and what is known to be broken is under `fixes:`",
+    ),
+    ("RBK-", "the way back is complete or it is not"),
+    ("", "no check of a rollout decides it"),
+)
+
+
+def why_never_left_out(id_: str) -> str | None:
+    """Say why no waiver and no policy excuses a clause; None if one may."""
+    return None if id_ in WAIVABLE else next(why for prefix, why in _WHY_NOT if id_.startswith(prefix))
+
+
 def planned(phases: Iterable[str]) -> tuple[Clause, ...]:
     """Return the clauses of `phases` that a check must give an outcome, in procedure order."""
     wanted = set(phases)

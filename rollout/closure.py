@@ -87,13 +87,16 @@ class Closure:
 
 
 def not_passed(record: Record, plan: Iterable[Clause], run: str) -> dict[str, str]:
-    """Return every clause of the plan without a pass of its own from this run, and why (safety rule 1)."""
+    """Return every clause of the plan without a pass of its own from this run, and why (safety rule 1).
+
+    One that is waived or owed is not among them: it is named wherever the rollout is told.
+    """
     missing: dict[str, str] = {}
     for clause in plan:
         outcome = record.clauses.get(clause.id)
         if outcome is None or outcome.run != run:
             missing[clause.id] = "NOT RUN: it was never reached"
-        elif outcome.outcome != "passed":
+        elif not outcome.stands:
             missing[clause.id] = outcome.message
     return missing
 
@@ -246,7 +249,8 @@ def _nothing_applied(
     rollout: Rollout, missing: Mapping[str, str], phases: Sequence[str], trouble: str | None
 ) -> Closure:
     if not missing:
-        return Closure(None, "CLEARED", "every precheck that is owed passed", {}, "pytest -m apply")
+        why = f"every precheck that is owed passed{_but(rollout.known())}"
+        return Closure(None, "CLEARED", why, {}, "pytest -m apply")
     why = trouble or why_not(rollout, rollout.record(), missing)
     closure = Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, "mend it and run again")
     if "apply" in phases:
@@ -260,7 +264,8 @@ def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
     if moved:
         return take_back(rollout, f"VER-4, once more before the change is kept: {moved}", {}, env)
     undo = f"to undo: rollout rollback {rollout.id}"
-    why = "; ".join(filter(None, ("every clause of the plan passed", told(rollout.known()))))
+    record = rollout.known()
+    why = "; ".join(filter(None, (f"every clause of the plan passed{_but(record)}", told(record))))
     closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, undo)
     try:
         rollout.write(Kind.CLOSED, **closure.facts())
@@ -268,6 +273,12 @@ def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
         return take_back(rollout, f"that the change is kept could not be recorded: {error}", {}, env)
     _publish(rollout, closure, env)
     return closure
+
+
+def _but(record: Record) -> str:
+    """Say which clauses did not pass, and are excused; empty where none is."""
+    words = [f"{id_} ({outcome.outcome.upper()})" for id_, outcome in record.excused.items()]
+    return f", but {', '.join(words)}" if words else ""
 
 
 def _moved(rollout: Rollout, backup: Backup) -> str:

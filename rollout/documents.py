@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rollout.canonical import plain
 from rollout.clock import stamp
 from rollout.gateway.answers import Connection
 from rollout.record import Kind, Record
@@ -40,6 +41,10 @@ def write_change_record(rollout: Rollout, record: Record, closure: Mapping[str, 
         "before": None if record.backup is None else record.backup["previous"],
         "who": {"author": rollout.scenario.author, "approved_by": list(rollout.scenario.approved_by)},
         "ticket": rollout.scenario.ticket,
+        "class": str(rollout.scenario.change_class),
+        "exceptions": record.exceptions,
+        "waivers": plain(rollout.scenario.waivers),
+        "owed": dict(record.owed),
         "opened": record.opened_at,
         "closed": record.closed_at,
         "digest": rollout.digest,
@@ -144,12 +149,15 @@ def _markdown(facts: Mapping[str, Any]) -> str:
     rows = (
         ("Result", f"**{facts['word']}**"),
         ("Why", facts["why"]),
+        *(("NOT GREEN", exception) for exception in facts["exceptions"]),
         ("Change", ", ".join(facts["what"])),
         ("Before", "unknown" if before is None else f"{before['provider']}:{before['model']}"),
         ("Target", f"{facts['target']['name']} ({facts['target']['url']}), policy {facts['target']['environment']}"),
         ("Author", facts["who"]["author"]),
         ("Approved by", ", ".join(facts["who"]["approved_by"]) or "nobody"),
         ("Ticket", facts["ticket"] or "none"),
+        ("Class", facts["class"]),
+        *(("Owed", f"{what}, by {due}") for what, due in facts["owed"].items()),
         ("Opened", facts["opened"]),
         ("Closed", facts["closed"] or "still open"),
         *(("Rollback held", hold_words(hold)) for hold in facts["holds"]),

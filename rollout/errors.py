@@ -95,6 +95,10 @@ class NotCleared(RolloutError):
     """A later phase was called without its predecessor's verdict for this very content."""
 
 
+class Owed(RolloutError):
+    """Something that a person has to settle by a date: shown as owed, never as passed."""
+
+
 class NotReached(RolloutError):
     """A step that was planned and never reached, because one before it failed."""
 

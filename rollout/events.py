@@ -110,6 +110,14 @@ def _notified(body: Body, _: Body) -> Told:
     )
 
 
+def _owed(body: Body, _: Body) -> Told:
+    return "broken", f"{body['what']} is owed by {body['due']}"
+
+
+def _settled(body: Body, _: Body) -> Told:
+    return "passed", f"{body['what']} is settled by {body['by']}"
+
+
 def _closed(body: Body, _: Body) -> Told:
     return ("passed" if body["decision"] == Decision.KEPT else "failed"), f"{body['word']}: {body['why']}"
 
@@ -126,5 +134,7 @@ _EVENTS: Mapping[Kind, Callable[[Body, Body], Told]] = {
     Kind.ROLLBACK: _rollback,
     Kind.STEP: _step,
     Kind.NOTIFIED: _notified,
+    Kind.OWED: _owed,
+    Kind.SETTLED: _settled,
     Kind.CLOSED: _closed,
 }

@@ -175,6 +175,8 @@ def write_surroundings(folder: Path, rollout: Rollout) -> None:
         "policy": rollout.policy.name,
         "change": rollout.what,
         "ticket": rollout.scenario.ticket or "none",
+        "class": str(rollout.scenario.change_class),
+        "waived_or_owed": "; ".join(rollout.known().exceptions) or "nothing",
         "author": rollout.scenario.author,
         "digest": rollout.digest,
         "python": platform.python_version(),

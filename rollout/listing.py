@@ -9,8 +9,9 @@ from rollout.closure import Closure
 from rollout.errors import ExitCode
 from rollout.record import Decision
 from rollout.session import Session
+from rollout.waivers import unused
 
-MARKS = {"passed": "✓", "failed": "✗", "not run": "·", "skipped": "-"}
+MARKS = {"passed": "✓", "failed": "✗", "not run": "·", "skipped": "-", "waived": "!", "owed": "!"}
 _GOOD = {Decision.KEPT: {"green": True}, None: {"green": True}, Decision.NOTHING_APPLIED: {"yellow": True}}
 _BAD: dict[str, bool] = {"red": True, "bold": True}
 _COLOURS = {
@@ -18,6 +19,8 @@ _COLOURS = {
     "failed": {"red": True},
     "not run": {"yellow": True},
     "skipped": {"yellow": True},
+    "waived": {"yellow": True, "bold": True},
+    "owed": {"yellow": True, "bold": True},
 }
 
 
@@ -46,7 +49,7 @@ class Listing:
         lines = [
             f"rollout: {rollout.id} ({'continued' if session.resumed else 'new'})",
             f"scenario: {rollout.scenario.source} ({source}), SHA-256 {rollout.digest[:12]}",
-            f"change: {rollout.what}",
+            f"change: {rollout.what}, class {rollout.scenario.change_class}",
             f"target: {rollout.target.name} at {rollout.target.url} ({where}), policy {rollout.policy.name}{ruled}",
             f"phases: {', '.join(session.phases)}; distribution is off: one session is one rollout",
             f"evidence: {rollout.folder}",
@@ -73,6 +76,8 @@ class Listing:
         colour = _GOOD.get(closure.decision, _BAD)
         reporter.write_sep("=", f"{closure.word}: {rollout.what} on {rollout.target.name}", **colour)
         reporter.write_line(f"why: {closure.why}")
+        for exception in rollout.known().exceptions:
+            reporter.write_line(exception, **_COLOURS["waived"])
         for row in closure.rollback:
             reporter.write_line(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
         not_run = [clause for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")]
@@ -81,6 +86,8 @@ class Listing:
         left_out = [id_ for id_ in self._session.left_out if CLAUSES[id_].phase in self._session.phases]
         if left_out:
             reporter.write_line(f"not owed: {', '.join(left_out)}")
+        if spare := unused(rollout.scenario.waivers, rollout.known()):
+            reporter.write_line(f"waivers that were not needed: {', '.join(spare)}")
         if trouble:
             reporter.write_line(f"trouble: {trouble}", **_BAD)
         for command in closure.commands:

@@ -21,9 +21,11 @@ from rollout.errors import ExitCode, RolloutError
 from rollout.gateway.transport import Exchange
 from rollout.listing import Listing
 from rollout.quiet import quiet
+from rollout.record import EXCUSED
 from rollout.redaction import Redactor
 
 NOT_RUN = evidence.NOT_RUN
+_NO_FAILURE = (pytest.skip.Exception, pytest.exit.Exception, KeyboardInterrupt)
 
 
 class Occasion(ABC):
@@ -129,6 +131,21 @@ class Occasion(ABC):
 
     # What came of a check
 
+    def excuse(self, clause: Clause | None, call: pytest.CallInfo[None]) -> None:
+        """Turn a failure that somebody answers for into a skip that says so, before anything reports it."""
+        if clause is None or call.when != "call" or call.excinfo is None or call.excinfo.errisinstance(_NO_FAILURE):
+            return
+        excused, message = self._answered_for(clause, call.excinfo.value, self._reason(call.excinfo))
+        if excused:
+            try:
+                pytest.skip(message)
+            except pytest.skip.Exception as skipped:
+                call.excinfo = pytest.ExceptionInfo.from_exception(skipped)
+
+    def _answered_for(self, clause: Clause, error: BaseException, message: str) -> tuple[bool, str]:  # noqa: ARG002 - for others
+        """Return whether somebody answers for a check that did not pass, and what is said of it."""
+        return False, message
+
     def conclude(
         self, clause: Clause | None, report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException] | None
     ) -> None:
@@ -136,6 +153,8 @@ class Occasion(ABC):
         message = ""
         if report.failed and excinfo is not None:
             message = self._reason(excinfo)
+            if clause is not None and report.when == "call":
+                _, message = self._answered_for(clause, excinfo.value, message)
             report.longrepr = message
             report.sections.clear()
         elif report.skipped and isinstance(report.longrepr, tuple):
@@ -143,7 +162,7 @@ class Occasion(ABC):
         if report.passed and report.when != "call":
             self._setup_s = report.duration
             return
-        outcome = "not run" if message.startswith(NOT_RUN) else report.outcome
+        outcome = _outcome(report, message)
         self._took_s = self._setup_s + report.duration
         self._listing.row(clause, outcome, message, self._took_s)
         if clause is not None:
@@ -220,6 +239,13 @@ class Occasion(ABC):
             return "", "", ""
         category = "error" if report.failed and report.when == "setup" else report.outcome
         return category, "", ""
+
+
+def _outcome(report: pytest.TestReport, message: str) -> str:
+    if not report.skipped:
+        return report.outcome
+    words = {"not run": NOT_RUN, **EXCUSED}
+    return next((word for word, begins in words.items() if message.startswith(begins)), "skipped")
 
 
 OCCASION = pytest.StashKey[Occasion]()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from rollout.clauses import Clause, planned
 from rollout.policy import Policy
-from rollout.scenario import EnvironmentChange, LimitChange, ProviderChange, Scenario
+from rollout.scenario import ChangeClass, EnvironmentChange, LimitChange, ProviderChange, Scenario
 from rollout.stages import CLAUSES as STAGES
 from rollout.stages import is_staged, stages
 from rollout.target import Target
@@ -26,7 +26,7 @@ def left_out(scenario: Scenario, target: Target, policy: Policy) -> Mapping[str,
     """
     spoken_of = {
         "PRE-2.1": scenario.ticket,
-        "PRE-2.2": scenario.approved_by,
+        "PRE-2.2": scenario.approved_by or scenario.change_class is ChangeClass.STANDARD,
         "PRE-2.3": scenario.impact,
         "PRE-3.1": target.twin,
         "PRE-3.2": target.twin,
@@ -39,6 +39,8 @@ def left_out(scenario: Scenario, target: Target, policy: Policy) -> Mapping[str,
         for clause in sorted(policy.not_demanded)
         if not spoken_of.get(clause)
     }
+    if scenario.change_class is ChangeClass.EMERGENCY:
+        reasons["PRE-4.1"] = "class emergency: a hotfix waits for no window and no freeze"
     if not target.prove_way_back:
         reasons["APP-0.2"] = f"target {target.name!r} switches it off (prove_way_back: false)"
     return {**reasons, **_moved_by_a_canary(scenario)}

@@ -246,10 +246,12 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Say in one line why a check failed, and record its outcome in the journal."""
-    report = yield
-    occasion = item.config.stash.get(OCCASION, None)
+    occasion, clause = item.config.stash.get(OCCASION, None), CLAUSES.get(_clause(item))
     if occasion is not None:
-        occasion.conclude(CLAUSES.get(_clause(item)), report, call.excinfo)
+        occasion.excuse(clause, call)
+    report = yield
+    if occasion is not None:
+        occasion.conclude(clause, report, call.excinfo)
     return report
 
 

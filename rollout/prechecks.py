@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from rollout import baseline as measuring
@@ -23,7 +23,9 @@ from rollout.probes import promise
 from rollout.record import Kind
 from rollout.rollback import candidates, planned_steps
 from rollout.samples import Baseline
-from rollout.scenario import EnvironmentChange, ProviderChange
+from rollout.scenario import ChangeClass, EnvironmentChange, ProviderChange
+from rollout.target import Target
+from rollout.waivers import judged_by_waiver
 from rollout.workspace import Rollout
 
 COMMAND_RUNS_S = 3.0
@@ -310,24 +312,31 @@ def timing(rollout: Rollout) -> Timing:
         TryLater: they do not, and the policy says block.
     """
     now, target = rollout.clock.now(), rollout.target
+    waits = rollout.scenario.change_class is not ChangeClass.EMERGENCY
     ends = now + timedelta(seconds=rollout.scenario.monitor.window_s)
     closes = closes_at(target, now)
-    warning = None
-    freeze = frozen(target, now, ends)
-    if freeze is not None:
-        opens = opens_at(target, now)
-        warning = (
-            f"a freeze holds until {stamp(freeze[1])}, or begins before the bake time ends at {stamp(ends)}: "
-            f"{freeze[0].reason}; the next change may begin at {stamp(opens) if opens else 'no known time'}"
-        )
-    elif target.windows and closes is None:
-        opens = opens_at(target, now)
-        warning = f"no change window is open; the next one opens at {stamp(opens) if opens else 'no known time'}"
-    elif closes is not None and ends > closes:
-        warning = f"the window closes at {stamp(closes)}, before the bake time ends at {stamp(ends)}"
-    if warning and rollout.policy.outside_window == "block":
+    warning = _out_of_time(target, now, ends)
+    if warning and waits and rollout.policy.outside_window == "block":
         raise TryLater(warning)
     return Timing(stamp(now), stamp(ends), stamp(closes) if closes else None, target.time_zone, warning)
+
+
+def _out_of_time(target: Target, now: datetime, ends: datetime) -> str | None:
+    """Say why a change from now until `ends` is outside of what the target allows; None if it is not."""
+    closes, freeze = closes_at(target, now), frozen(target, now, ends)
+    opens = opens_at(target, now)
+    later = stamp(opens) if opens else "no known time"
+    if freeze is not None:
+        why, begins, thaws = freeze
+        holds = f"a freeze holds until {stamp(thaws)} ({why.reason})"
+        soon = f"a freeze begins at {stamp(begins)} ({why.reason}), before the bake time ends at {stamp(ends)}"
+        return f"{holds if begins <= now else soon}; the next change may begin at {later}"
+    if target.windows and closes is None:
+        return f"no change window is open; the next one opens at {later}"
+    if closes is not None and ends > closes:
+        until = f"the window closes at {stamp(closes)}, before the bake time ends at {stamp(ends)}"
+        return f"{until}; the next one opens at {later}"
+    return None
 
 
 def turned(rollout: Rollout) -> dict[str, str]:
@@ -337,7 +346,29 @@ def turned(rollout: Rollout) -> dict[str, str]:
         GatewayError: something cannot be read.
         TryLater: the window has closed.
     """
-    found = {f"health {number}": problem for number, problem in enumerate(health(rollout).problems, 1)}
-    found |= {f"alert {key}": "is firing now" for key in alerts(rollout).unexplained}
-    timing(rollout)
+    looks: dict[str, Callable[[], dict[str, str]]] = {
+        "PRE-5.1": lambda: {f"health {n}": problem for n, problem in enumerate(health(rollout).problems, 1)},
+        "PRE-5.3": lambda: {f"alert {key}": "is firing now" for key in alerts(rollout).unexplained},
+    }
+    found: dict[str, str] = {}
+    for clause, look in looks.items():
+        seen = look()
+        if seen and not judged_by_waiver(rollout, clause, "")[0]:
+            found |= seen
+    keep_to_window(rollout)
     return found
+
+
+def keep_to_window(rollout: Rollout) -> None:
+    """Let nothing begin outside of a window: the precheck may have been inside of one that is closed by now.
+
+    Raises:
+        TryLater: it is closed, the policy says block, and no waiver of PRE-4.1 counts.
+        JournalError: whether one counts cannot be read.
+    """
+    try:
+        timing(rollout)
+    except TryLater as closed:
+        excused, message = judged_by_waiver(rollout, "PRE-4.1", str(closed))
+        if not excused:
+            raise TryLater(message) from None

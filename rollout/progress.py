@@ -14,7 +14,17 @@ from rollout.backup import recorded
 from rollout.clauses import LATER_PHASES, ORDER, PHASES, Clause
 from rollout.clock import stamp
 from rollout.embedded import hold
-from rollout.errors import ExitCode, JournalError, NotCleared, RolloutError, TryLater
+from rollout.errors import (
+    ExitCode,
+    Interrupted,
+    JournalError,
+    NotCleared,
+    NotReached,
+    Owed,
+    RolloutError,
+    SomebodyIntervened,
+    TryLater,
+)
 from rollout.journal import LeaseLost
 from rollout.listing import Listing
 from rollout.monitor import Watched
@@ -22,12 +32,16 @@ from rollout.notify import page
 from rollout.occasion import NOT_RUN, Occasion
 from rollout.plan import of_other_kinds
 from rollout.quiet import quiet
-from rollout.record import Decision, Kind, Record
+from rollout.record import OWED, Decision, Kind, Record
 from rollout.session import Session, claim, crossed, finish
 from rollout.staging import watch_stages
 from rollout.triggers import State, Verdict
 from rollout.view import Heading, view_for
+from rollout.waivers import judged_by_waiver
 from rollout.watchdog import Watchdog, arm
+
+_NO_JUDGEMENT = (Interrupted, JournalError, NotCleared, NotReached, SomebodyIntervened)
+"""Errors that say nothing about what a check looks at, so that no waiver of its clause excuses them."""
 
 
 class Progress(Occasion):
@@ -130,6 +144,16 @@ class Progress(Occasion):
                 raise NotCleared(f"{clause.id} needs a pass of {', '.join(missing)} in this run; run all of `-m apply`")
 
     # What came of it
+
+    def _answered_for(self, clause: Clause, error: BaseException, message: str) -> tuple[bool, str]:
+        if isinstance(error, Owed):
+            return True, f"{OWED}{message}"
+        if not isinstance(error, (AssertionError, RolloutError)) or isinstance(error, _NO_JUDGEMENT):
+            return False, message
+        try:
+            return judged_by_waiver(self.session.rollout, clause.id, message)
+        except JournalError as broken:
+            return False, f"{message}; and whether its waiver counts is not known: {broken}"
 
     def _judged(self, clause: Clause, outcome: str, message: str, error: BaseException | None) -> None:
         if outcome == "failed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Protocol
 
 
@@ -99,8 +100,9 @@ class Write:
     digest: str | None = None
 
 
-EXCUSED = ("waived", "owed")
-"""Outcomes that are no pass and still let a rollout go on: somebody else than the author answers for each."""
+WAIVED, OWED = "WAIVED: ", "OWED: "
+EXCUSED: Mapping[str, str] = MappingProxyType({"waived": WAIVED, "owed": OWED})
+"""Outcomes that are no pass and still let a rollout go on, for somebody answers for it -> how their messages begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,11 @@ class ClauseOutcome:
     at: str
     run: str
     took_s: float = 0.0
+
+    @property
+    def stands(self) -> bool:
+        """Whether the rollout may go on with it: it is a pass, or somebody answers for it."""
+        return self.outcome == "passed" or self.outcome in EXCUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +231,11 @@ class Record:
     def excused(self) -> Mapping[str, ClauseOutcome]:
         """The clauses that did not pass and are excused, in the order in which they came."""
         return {id_: outcome for id_, outcome in self.clauses.items() if outcome.outcome in EXCUSED}
+
+    @property
+    def exceptions(self) -> list[str]:
+        """`excused`, for people: ``PRE-4.4 WAIVED: …``."""
+        return [f"{id_} {outcome.message}" for id_, outcome in self.excused.items()]
 
 
 FOLDED = tuple(kind for kind in Kind if kind not in (Kind.SAMPLE, Kind.MANIFEST, Kind.SEAL))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rollout.approval import Approval, Judged, Role, Terms, distinct, judged, kept, same_person, terms_of
+from rollout.classes import let_in
 from rollout.errors import TryLater
 from rollout.paste import emergency
 from rollout.pull_request import merged
@@ -24,7 +25,8 @@ class Review:
         author: who wrote it.
         digest: the content's SHA-256.
         rule: what counts: ``named``, ``recorded`` or ``signed``.
-        needed: how many approvals the policy asks for.
+        needed: how many approvals policy and class ask for.
+        let_in: why so many, in words.
         approved_by: the names in the scenario, which count where the rule is ``named``.
         accepted: the approvals that count.
         refused: why others are void.
@@ -35,6 +37,7 @@ class Review:
     digest: str
     rule: str
     needed: int
+    let_in: str
     approved_by: tuple[str, ...]
     accepted: tuple[Approval, ...]
     refused: tuple[str, ...]
@@ -82,6 +85,7 @@ def review(rollout: Rollout) -> Review:
     """Return who approved the rollout's content, and keep in the journal what counts.
 
     Raises:
+        Owed: it is an emergency that nobody has approved yet.
         JournalError: it is not on disk.
     """
     policy, scenario, terms = rollout.policy, rollout.scenario, terms_of(rollout, Role.REVIEWER)
@@ -90,16 +94,18 @@ def review(rollout: Rollout) -> Review:
     kept(rollout, found)
     if policy.review == NAMED:
         found = _with_names(found, scenario.approved_by, terms)
-    missing = max(0, policy.approvals_at_least - len(found.accepted))
+    asked_for = let_in(rollout, [each.approver for each in found.accepted])
+    missing = max(0, asked_for.approvals - len(found.accepted))
     return Review(
         author=scenario.author,
         digest=rollout.digest,
         rule=policy.review,
-        needed=policy.approvals_at_least,
+        needed=asked_for.approvals,
+        let_in=asked_for.words,
         approved_by=scenario.approved_by,
         accepted=found.accepted,
         refused=found.refused,
-        problem=_shortfall(rollout, found) if missing else "",
+        problem=_shortfall(rollout, found, asked_for.approvals) if missing else "",
     )
 
 
@@ -139,13 +145,10 @@ def _with_names(found: Judged, names: tuple[str, ...], terms: Terms) -> Judged:
     return distinct((*named, *found.accepted), (*found.refused, *refused))
 
 
-def _shortfall(rollout: Rollout, found: Judged) -> str:
+def _shortfall(rollout: Rollout, found: Judged, needed: int) -> str:
     """Say how many approvals there are of how many, why others are void, and what to do."""
     policy, scenario = rollout.policy, rollout.scenario
-    count = (
-        f"{len(found.accepted)} of {policy.approvals_at_least} approvals by somebody other than the author "
-        f"{scenario.author}"
-    )
+    count = f"{len(found.accepted)} of {needed} approvals by somebody other than the author {scenario.author}"
     void = f"; void: {'; '.join(found.refused)}" if found.refused else ""
     if policy.review == NAMED:
         return f"{count}{void}; add another person to `approved_by:`"

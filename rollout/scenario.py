@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import Any
 
 MINUTE_S = 60.0
 HOUR_S = 3600.0
+_FIRST_WORD = re.compile(r"\w+")
 
 SOURCES = ("status", "metrics", "alerts", "fallbacks", "log", "synthetic", "operator")
 """The sources of a window that triggers read; MON-6 sees that they give data."""
@@ -106,6 +108,12 @@ class Impact:
     affects: str
     cost: str
     usd_a_day: float | None = None
+
+    @property
+    def level(self) -> str:
+        """The risk in one word, the first of `risk`: ``low``."""
+        word = _FIRST_WORD.search(self.risk)
+        return word[0].casefold() if word else ""
 
 
 class ChangeClass(StrEnum):

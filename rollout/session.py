@@ -22,6 +22,7 @@ from rollout.journal import Journal
 from rollout.loading import load
 from rollout.options import Options
 from rollout.plan import left_out, plan
+from rollout.prechecks import keep_to_window
 from rollout.record import FOLDED, Decision, Kind, Record, fold
 from rollout.redaction import Redactor
 from rollout.request import EMBEDDED, Request, as_opened
@@ -130,13 +131,25 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         phases=options.phases,
         left_out=spared,
         plan=plan(options.phases, rollout.scenario, spared),
-        refusal=refusal,
+        refusal=_closed_window(rollout, options.phases) or refusal,
         resumed=earlier is not None,
         embedded=embedded,
         journal_url=options.journal,
         exchanges=exchanges,
         for_s=options.for_s,
     )
+
+
+def _closed_window(rollout: Rollout, phases: tuple[str, ...]) -> RolloutError | None:
+    """Return why a change must not begin now, whether it is cleared or not; None if it may, or has begun."""
+    record = rollout.known()
+    if phases[0] != "apply" or record.wrote or record.closed is not None:
+        return None
+    try:
+        keep_to_window(rollout)
+    except RolloutError as error:
+        return error
+    return None
 
 
 def claim(session: Session) -> None:
@@ -337,6 +350,7 @@ def _opening(rollout: Rollout) -> dict[str, Any]:
         "policy": plain(rollout.policy),
         "change": ", ".join(map(str, rollout.scenario.changes)),
         "author": rollout.scenario.author,
+        "class": str(rollout.scenario.change_class),
         "ticket": rollout.scenario.ticket,
         "url": rollout.target.url,
     }

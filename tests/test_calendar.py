@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rollout.calendar import closes_at, frozen, opens_at
+from rollout.calendar import closes_at, frozen, longest_s, opens_at
 from rollout.target import ChangeWindow, Freeze, Target
 
 MON, FRI, SAT, SUN = 0, 4, 5, 6
@@ -100,7 +100,8 @@ FROZEN = Target("t", "production", windows=EVENING.windows, freezes=(YEAR_END,),
 )
 def test_a_freeze_holds_from_its_first_moment_and_for_the_whole_bake_time(begins, ends, is_frozen):
     found = frozen(FROZEN, berlin(begins), berlin(ends))
-    assert found == ((YEAR_END, berlin("2027-01-04 08:00")) if is_frozen else None)
+    span = berlin("2026-12-18 00:00"), berlin("2027-01-04 08:00")
+    assert found == ((YEAR_END, *span) if is_frozen else None)
 
 
 def test_after_a_freeze_the_next_window_counts():
@@ -112,3 +113,32 @@ def test_after_a_freeze_the_next_window_counts():
 def test_without_windows_the_freeze_s_end_is_the_next_opening():
     always = Target("t", "production", freezes=(YEAR_END,), time_zone="Europe/Berlin")
     assert opens_at(always, berlin("2026-12-21 21:00")) == berlin("2027-01-04 08:00")
+
+
+def test_windows_that_touch_are_one():
+    """Saturday and Sunday as whole days are 48 hours: a bake time may begin on one and end on the other."""
+    weekend = target(window({SAT}, "00:00", "00:00"), window({SUN}, "00:00", "00:00"))
+    assert closes_at(weekend, berlin("2026-11-28 23:50")) == berlin("2026-11-30 00:00")
+    apart = target(window({FRI}, "20:00", "23:59"), window({SAT}, "00:00", "02:00"))
+    assert closes_at(apart, berlin("2026-11-27 23:00")) == berlin("2026-11-27 23:59")
+    to_midnight = ChangeWindow(frozenset({FRI}), time(20), time.max)
+    both = target(to_midnight, window({SAT}, "00:00", "02:00"))
+    assert closes_at(both, berlin("2026-11-27 23:00")) == berlin("2026-11-28 02:00")
+
+
+@pytest.mark.parametrize(
+    ("windows", "hours"),
+    [
+        ([window({MON}, "20:00", "22:00")], 2),
+        ([window({FRI}, "22:00", "05:00")], 7),
+        ([window({SAT}, "00:00", "00:00"), window({SUN}, "00:00", "00:00"), window({MON}, "00:00", "06:00")], 54),
+        ([window({MON}, "20:00", "22:00"), window({MON}, "21:00", "23:30")], 3.5),
+    ],
+)
+def test_how_long_windows_are_open_at_a_stretch(windows, hours):
+    assert longest_s(target(*windows)) == hours * 3600
+
+
+def test_without_windows_nothing_closes_and_always_open_ones_outlast_the_longest_bake_time():
+    assert longest_s(target()) is None
+    assert (longest_s(target(window(set(range(7)), "00:00", "00:00"))) or 0) > 31 * 24 * 3600

@@ -64,7 +64,7 @@ def test_the_change_record_reads_as_tables_whatever_a_message_holds(rollout):
     text = written(rollout).with_suffix(".md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     cells = [len(row.replace("\\|", "").split("|")) - 2 for row in rows]
-    assert cells == [2] * 13 + [3] * 3
+    assert cells == [2] * 14 + [3] * 3
     assert "| Result | **ROLLED BACK, verified** |" in rows
     assert rows[-1].startswith("| MON-5 | failed | ")
     assert rows[-1].endswith("second line |")

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Mapping
-from datetime import time
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from rollout.gateway.paths import DEFAULTS
 from rollout.loading import load
 from rollout.loading.addresses import base_url, is_loopback
 from rollout.loading.forms import PathsForm
-from rollout.policy import Policy
+from rollout.policy import Policy, StandardChange
 from rollout.request import Request, as_opened
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 from rollout.scenario import (
     Canary,
+    ChangeClass,
     EnvironmentChange,
     Expectation,
     Impact,
@@ -35,6 +36,7 @@ from rollout.scenario import (
     Probe,
     ProviderChange,
     Scenario,
+    Waiver,
 )
 from rollout.stages import stages
 from rollout.target import (
@@ -407,13 +409,15 @@ def test_an_env_file_out_of_reach_is_told_from_one_not_spoken_of(scenario, line,
 def test_every_part_of_a_policy_is_read(scenario):
     file = scenario(
         "target: gw\n" + CHANGE,
-        targets="gw: {url: https://gw, environment: lab}",
+        targets="gw: {url: https://gw, environment: lab, log_file: /l, sources: {alertmanager: {url: https://a}}}",
         policy="lab: {window_at_least: 1m, not_demanded: [pre-2.1], ticket_pattern: 'A-\\d+', outside_window: warn,\n"
         "  limits_for_good: accept, ticket_url: 'https://t/{ticket}',\n"
         "  approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h, hold_at_most: 4m,\n"
         "  canary_at_high_risk: false, review: recorded, allowed_signers: ../keys, approval_max_age: none,\n"
         "  operator_ack_max_age: 1h, pull_request: accept, ticket_lookup: 'https://t/api/{ticket}',\n"
-        "  ticket_token_env: TRACKER_TOKEN}",
+        "  ticket_token_env: TRACKER_TOKEN, retrospective_within: 2h, channels: [log, OPS], on_no_data: roll_back,\n"
+        "  allowed_changes: [provider, limits], required_sources: [alertmanager, log],\n"
+        "  standard: [{kind: provider, providers: openai, models: [a, b], risk: medium}, {kind: limits}]}",
     )
     assert request_for(scenario=file).policy == Policy(
         "lab",
@@ -435,7 +439,100 @@ def test_every_part_of_a_policy_is_read(scenario):
         confirm_within_s=10800.0,
         hold_at_most_s=240.0,
         canary_at_high_risk=False,
+        retrospective_within_s=7200.0,
+        channels=("log", "OPS"),
+        on_no_data="roll_back",
+        allowed_changes=frozenset({"provider", "limits"}),
+        required_sources=frozenset({"alertmanager", "log"}),
+        standard=(StandardChange("provider", ("openai",), ("a", "b"), risk="medium"), StandardChange("limits")),
     )
+
+
+GW = {"targets": "gw: {url: https://gw, environment: lab}"}
+
+
+def test_who_the_policy_wants_told_is_told_beside_those_of_the_scenario(scenario):
+    file = scenario("target: gw\nnotify: [OPS, log]\n" + CHANGE, **GW, policy="lab: {channels: [TEAM, OPS]}")
+    assert request_for(scenario=file).scenario.notify == ("OPS", "log", "TEAM")
+    file = scenario("target: gw\n" + CHANGE, **GW, policy="lab: {channels: [TEAM]}")
+    assert request_for(scenario=file).scenario.notify == ("TEAM",)
+
+
+def test_a_policy_that_rolls_back_without_data_rules_every_source(scenario):
+    rolls_back = {**GW, "policy": "lab: {on_no_data: roll_back}"}
+    file = scenario("target: gw\n" + CHANGE, **rolls_back)
+    assert set(request_for(scenario=file).scenario.monitor.on_no_data.values()) == {"roll_back"}
+    said = refusal(scenario=scenario("target: gw\nmonitor: {on_no_data: {log: extend}}\n" + CHANGE, **rolls_back))
+    assert said.endswith("scenario.yaml:2: monitor.on_no_data: extends for log, and lab rolls back (MON-6); remove it")
+
+
+def test_a_kind_of_change_that_the_policy_does_not_allow_is_refused_where_it_stands(scenario):
+    file = scenario(
+        "target: gw\nchange:\n  - {activate: openai, model: gpt-4o}\n"
+        "  - {limits: cost, scope: global, soft_limit_usd: 1, hard_limit_usd: 2}\n",
+        **GW,
+        policy="lab: {allowed_changes: [limits, environment]}",
+    )
+    assert refusal(scenario=file).endswith(
+        "scenario.yaml:3: change[0]: is of kind provider, and lab allows environment and limits only; remove it"
+    )
+
+
+def test_a_target_without_a_source_that_its_policy_requires_is_refused(scenario):
+    file = scenario("target: gw\n" + CHANGE, **GW, policy="lab: {required_sources: [prometheus, alertmanager, log]}")
+    said = refusal(scenario=file).splitlines()
+    assert [line.partition(": ")[2] for line in said] == [
+        "gw.sources: lab requires the source alertmanager for every window; add `sources: {alertmanager: …}`",
+        "gw.log_file: lab requires the source log for every window; add `log_file:` or `log_command:`",
+        "gw.sources: lab requires the source prometheus for every window; add `sources: {prometheus: …}`",
+    ]
+
+
+def test_an_embedded_gateway_brings_the_required_log_along(scenario):
+    file = scenario(CHANGE, policy="sandbox: {required_sources: [log]}")
+    assert request_for(scenario=file).policy.required_sources == {"log"}
+
+
+TWENTY_MINUTES = """
+gw: {url: https://gw, environment: lab, time_zone: UTC, windows: [{days: mon, from: "22:00", to: "22:20"}]}
+"""
+
+
+def test_a_bake_time_that_no_window_is_long_enough_for_is_refused(scenario):
+    """PRE-4.1 could never pass: a pipeline that tries again later would do so for ever."""
+    said = refusal(scenario=scenario("target: gw\n" + CHANGE, targets=TWENTY_MINUTES, policy="lab: {}"))
+    assert said.endswith(
+        "monitor.window: 30m never fits: the windows of target 'gw' are open for 20m at most (PRE-4.1); "
+        "shorten it, widen a window, or add a waiver of PRE-4.1"
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "waivers: [{clause: PRE-4.1, reason: r, granted_by: dave, until: 2026-12-01}]\n",
+        "class: emergency\n",
+    ],
+)
+def test_whoever_waits_for_no_window_needs_none_that_is_long_enough(scenario, more):
+    file = scenario("target: gw\nauthor: alice\n" + more + CHANGE, targets=TWENTY_MINUTES, policy="lab: {}")
+    assert request_for(scenario=file).scenario.monitor.window_s == 1800
+
+
+def test_class_and_waivers_are_read_and_belong_to_the_approved_content(scenario):
+    waived = "waivers: [{clause: pre-4.4, reason: tonight, granted_by: dave, until: 2026-12-01}]\n"
+    short = "target: gw\nauthor: alice\nmonitor: {window: 1m}\n"
+    asked = request_for(scenario=scenario(short + waived + "class: emergency\n" + CHANGE, **GW, policy="lab: {}"))
+    assert asked.scenario.change_class is ChangeClass.EMERGENCY
+    assert asked.scenario.waivers == (Waiver("PRE-4.4", "tonight", "dave", datetime(2026, 12, 1)),)  # noqa: DTZ001
+    assert as_opened(json.loads(canonical(asked))).scenario.waivers == asked.scenario.waivers
+    normal = request_for(scenario=scenario(short + waived + CHANGE, **GW, policy="lab: {}"))
+    assert normal.scenario.change_class is ChangeClass.NORMAL
+    assert normal.digest("x") != asked.digest("x")
+
+
+def test_in_the_sandbox_a_standard_change_takes_one_line_more(scenario):
+    assert request_for(scenario=scenario(CHANGE + "class: standard\n")).scenario.change_class is ChangeClass.STANDARD
 
 
 def test_an_environment_that_says_little_demands_what_the_procedure_does(scenario):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rollout.errors import InvalidInput
 from rollout.loading import scenarios
+from rollout.loading.allowing import refuse_missing_sources
 from rollout.loading.choosing import Wish, choose
 from rollout.loading.fields import text
 from rollout.loading.policies import policies
@@ -69,6 +70,7 @@ def load(
         scenarios.judge(asked, chosen, rule, check_sandbox)
         if sends:
             _refuse_missing_secrets(chosen, targets_file, env)
+        refuse_missing_sources(chosen.target, chosen.place, rule, targets_file)
 
     _raise_if_any(*options.values(), asked.source, targets_file, policy_file)
     origin = Origin(scenario, targets_path, policy_path, beside / "approvals", anonymous=asked.form.author is None)
@@ -177,4 +179,4 @@ def _raise_if_any(*sources: Source) -> None:
 def _request(asked: Asked, chosen: Listed | None, policy: Policy | None, origin: Origin) -> Request:
     if chosen is None or policy is None:  # pragma: no cover - whoever leaves one out says why, and that was raised
         raise AssertionError("a target or policy is missing, and nobody said why")
-    return Request(scenarios.build(asked, chosen), chosen.target, policy, origin)
+    return Request(scenarios.build(asked, chosen, policy), chosen.target, policy, origin)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rollout.clauses import CLAUSES
+from rollout.clauses import CLAUSES, PHASES, why_never_left_out
 from rollout.units import shown
 
 GLOBAL = "global"
@@ -142,6 +142,23 @@ def clause(value: Any) -> str:
     return found
 
 
+def waivable(value: Any) -> str:
+    """Return the id of a clause that may be waived."""
+    found = clause(value)
+    if why := why_never_left_out(found):
+        raise Unfit(f"{found} cannot be waived: {why}")
+    return found
+
+
+def dispensable(value: Any) -> str:
+    """Return the id of a clause that a policy may leave out: what no waiver excuses in a rollout, no policy does."""
+    found = clause(value)
+    why = why_never_left_out(found)
+    if why and CLAUSES[found].phase in (*PHASES, "rollback"):
+        raise Unfit(f"{found} cannot be left out: {why}")
+    return found
+
+
 def flag(value: Any) -> bool:
     """Return a yes or no."""
     if not isinstance(value, bool):
@@ -154,10 +171,14 @@ def choice(*allowed: str) -> Callable[[Any], str]:
 
     def read(value: Any) -> str:
         if value not in allowed:
-            raise Unfit(f"{shown(value)} is not possible here; write {' or '.join(allowed)}")
+            raise Unfit(f"{shown(value)} is not possible here; write {_either(allowed)}")
         return str(value)
 
     return read
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def true_or(word: str) -> Callable[[Any], str | bool]:

@@ -6,13 +6,15 @@ Every key is optional here: what a file must say is judged with the rest, so tha
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rollout.loading import addresses, asking, calls, entries, fields, measures, queries
+from rollout.policy import KINDS
+from rollout.scenario import ChangeClass
 
 Text = Annotated[str | None, BeforeValidator(fields.text)]
 Prose = Annotated[str | None, BeforeValidator(fields.prose)]
@@ -32,9 +34,13 @@ ProviderPath = Annotated[str | None, BeforeValidator(fields.provider_path)]
 Texts = Annotated[list[Annotated[str, BeforeValidator(fields.text)]] | None, BeforeValidator(fields.items)]
 Channels = Annotated[list[Annotated[str, BeforeValidator(fields.channel)]] | None, BeforeValidator(fields.items)]
 Variables = Annotated[list[Annotated[str, BeforeValidator(fields.variable)]] | None, BeforeValidator(fields.items)]
-Clauses = Annotated[list[Annotated[str, BeforeValidator(fields.clause)]] | None, BeforeValidator(fields.items)]
+Clauses = Annotated[list[Annotated[str, BeforeValidator(fields.dispensable)]] | None, BeforeValidator(fields.items)]
 Command = Annotated[list[str] | None, BeforeValidator(calls.command)]
+Kind = Annotated[str, BeforeValidator(fields.choice(*KINDS))]
 Counter = Annotated[str | None, BeforeValidator(queries.counter)]
+
+
+LONGEST_FREEZE = timedelta(days=366)
 
 
 class Form(BaseModel):
@@ -214,6 +220,18 @@ class StrategyForm(Form):
     without_weights: Annotated[str | None, BeforeValidator(fields.choice("refuse", "single_request"))] = None
 
 
+class WaiverForm(WholeForm):
+    """``{clause: …, reason: …, granted_by: …, until: …}``: one clause may fail."""
+
+    example = "{clause: PRE-4.4, reason: the vendor ends the old model tonight, granted_by: dave, until: 2026-12-01}"
+    needed = ("clause", "reason", "granted_by", "until")
+
+    clause: Annotated[str, BeforeValidator(fields.waivable)] = ""
+    reason: Annotated[str, BeforeValidator(fields.text)] = ""
+    granted_by: Annotated[str, BeforeValidator(fields.text)] = ""
+    until: Annotated[datetime, BeforeValidator(measures.moment)] = datetime.max  # noqa: DTZ901 - wall clock
+
+
 class ScenarioForm(Form):
     """One scenario file."""
 
@@ -222,12 +240,16 @@ class ScenarioForm(Form):
     name: Annotated[str | None, BeforeValidator(fields.name)] = None
     target: Annotated[str | None, BeforeValidator(fields.name)] = None
     ticket: Text = None
+    change_class: Annotated[ChangeClass | None, BeforeValidator(fields.choice(*ChangeClass)), Field(alias="class")] = (
+        None
+    )
     author: Text = None
     approved_by: Texts = None
     impact: Annotated[ImpactForm | None, BeforeValidator(fields.given)] = None
     operator: Annotated[OperatorForm | None, BeforeValidator(fields.contact)] = None
     notify: Channels = None
     fixes: Texts = None
+    waivers: Annotated[list[WaiverForm] | None, BeforeValidator(fields.items)] = None
     rollback_to: Annotated[Activation | None, BeforeValidator(fields.given)] = None
     change: Annotated[list[Any] | None, BeforeValidator(fields.items)] = None
     strategy: Annotated[StrategyForm | None, BeforeValidator(fields.strategy)] = None
@@ -368,6 +390,11 @@ class FreezeForm(WholeForm):
     def _lasts(self) -> Self:
         if self.begins >= self.ends:
             raise ValueError(f"ends before it begins; write `{self.example}`")
+        # What was refused has no beginning, or no end, of its own.
+        if {"begins", "ends"} <= self.model_fields_set and self.ends - self.begins > LONGEST_FREEZE:
+            raise ValueError(
+                "lasts for more than a year, so no window would ever open; name its end, and renew it then"
+            )
         return self
 
 
@@ -527,6 +554,31 @@ class TargetForm(Form):
     notify: Channels = None
 
 
+class StandardForm(WholeForm):
+    """Changes that a policy approves beforehand."""
+
+    example = "{kind: provider, providers: [openai], models: [gpt-4o], risk: low}"
+    needed = ("kind",)
+
+    kind: Kind = ""
+    providers: Annotated[
+        list[Annotated[str, BeforeValidator(fields.provider)]] | None, BeforeValidator(fields.items)
+    ] = None
+    models: Texts = None
+    keys: Variables = None
+    risk: Annotated[str | None, BeforeValidator(fields.choice("low", "medium"))] = None
+
+    @model_validator(mode="after")
+    def _speaks_of_its_kind(self) -> Self:
+        known = {"provider": {"providers", "models"}, "environment": {"keys"}, "limits": {"providers"}}
+        odd = self.model_fields_set & {"providers", "models", "keys"} - known.get(self.kind, set())
+        if self.kind and odd:
+            raise ValueError(f"{' and '.join(sorted(odd))} cannot narrow changes of kind {self.kind}; remove it")
+        if empty := [key for key in ("providers", "models", "keys") if getattr(self, key) == []]:
+            raise ValueError(f"{empty[0]} is empty, so nothing would fit; write some, or leave it out for any")
+        return self
+
+
 class PolicyForm(Form):
     """What one environment of ``policy.yaml`` demands."""
 
@@ -552,6 +604,15 @@ class PolicyForm(Form):
     confirm_within: Seconds = None
     review_after: Seconds = None
     review_within: Seconds = None
+    standard: Annotated[list[StandardForm] | None, BeforeValidator(fields.items)] = None
+    retrospective_within: Seconds = None
+    channels: Channels = None
+    allowed_changes: Annotated[list[Kind] | None, BeforeValidator(fields.items)] = None
+    required_sources: Annotated[
+        list[Annotated[str, BeforeValidator(fields.choice("prometheus", "alertmanager", "log"))]] | None,
+        BeforeValidator(fields.items),
+    ] = None
+    on_no_data: OnNoData = None
 
 
 def _mentions(placeholder: str, path: str, body: Mapping[str, str]) -> bool:

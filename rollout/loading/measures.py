@@ -21,6 +21,7 @@ _MOST_TOKENS = 4_096
 _LARGEST_FACTOR = 100
 _MOST_OF_A_LIMIT = 1_000_000_000
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
+_YEARS = range(2000, 3000)
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -128,6 +129,8 @@ def a_minute(value: Any) -> float:
 def days(value: Any) -> frozenset[int]:
     """Return the weekdays of ``mon-fri`` or ``[sat, sun]``, Monday is 0."""
     found: set[int] = set()
+    if value == []:
+        raise Unfit("is empty, so the window would never open; write mon-fri, or leave it out for every day")
     for part in items(value):
         names = [day.strip()[:3].lower() for day in part.split("-")] if isinstance(part, str) else []
         if not 1 <= len(names) <= 2 or any(day not in _DAYS for day in names):  # noqa: PLR2004 - one day, or from-to
@@ -151,7 +154,7 @@ def moment(value: Any) -> datetime:
     """Return a date, or a date and a time of the day, as wall-clock time; a date alone is its first moment."""
     with suppress(TypeError, ValueError):
         found = datetime.fromisoformat(value.strip() if isinstance(value, str) else value)
-        if found.tzinfo is None:
+        if found.tzinfo is None and found.year in _YEARS:
             return found
     raise Unfit(f'{shown(value)} is no date and time; write one such as 2026-12-18 or "2026-12-18 18:00"')
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from rollout.calendar import longest_s
 from rollout.loading.forms import MonitorForm, ProbeForm
 from rollout.loading.policies import SANDBOX
 from rollout.loading.source import Place, Source
 from rollout.policy import Policy
-from rollout.scenario import Expectation, Limits, Monitor, Probe
+from rollout.scenario import SOURCES, Expectation, Limits, Monitor, Probe
+from rollout.target import Target
 from rollout.units import show_duration, show_fraction
 
 _LIMITS = {"error_rate": "error_rate", "latency_factor": "latency_factor", "p95": "p95_ms"}
@@ -19,6 +21,7 @@ _IN_SECONDS = frozenset(
     | {"confirm_after"}
 )
 _PROCEDURE = Monitor()
+ROLL_BACK = "roll_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,19 @@ def _probe(form: ProbeForm) -> Probe:
     return Probe(**given)
 
 
-def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy) -> None:
-    """Refuse a bake time that watches less than the policy or the procedure ask for (PRE-4.4, MON-2, MON-3)."""
-    if planned.window_s < policy.window_at_least_s:
+def strictest(planned: Monitor, policy: Policy) -> Monitor:
+    """Return the bake time with what the policy demands of every one, where the files leave it open."""
+    if policy.on_no_data == ROLL_BACK:
+        return replace(planned, on_no_data=dict.fromkeys(SOURCES, ROLL_BACK))
+    return planned
+
+
+def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy, *, waived: Collection[str] = ()) -> None:
+    """Refuse a bake time that watches less than the policy or the procedure ask for (PRE-4.4, MON-2, MON-3).
+
+    Where a waiver of PRE-4.4 stands, the check says what is left of the window, and whether the waiver counts.
+    """
+    if planned.window_s < policy.window_at_least_s and "PRE-4.4" not in waived:
         asked = f"{policy.name} asks for ({show_duration(policy.window_at_least_s)})"
         _refuse(layers, "window", f"{show_duration(planned.window_s)} is shorter than {asked}; raise it")
     for key, every_s in (("metrics_every", planned.metrics_every_s), ("alerts_every", planned.alerts_every_s)):
@@ -69,8 +82,21 @@ def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy) -> N
             window = show_duration(planned.window_s)
             _refuse(layers, key, f"{show_duration(every_s)} is longer than the window ({window}); look more often")
     _refuse_odd_probes(layers, planned)
+    patient = [name for name, what in planned.on_no_data.items() if what != ROLL_BACK]
+    if policy.on_no_data == ROLL_BACK and patient:
+        names = ", ".join(patient)
+        _refuse(layers, "on_no_data", f"extends for {names}, and {policy.name} rolls back (MON-6); remove it")
     if policy.name != SANDBOX:
         _refuse_looser_than_procedure(layers, planned)
+
+
+def refuse_no_room(layers: Sequence[Layer], planned: Monitor, target: Target) -> None:
+    """Refuse a bake time that no window of the target is long enough for: PRE-4.1 could never pass."""
+    longest = longest_s(target)
+    if longest is not None and planned.window_s > longest:
+        asked, most = show_duration(planned.window_s), show_duration(longest)
+        words = f"{asked} never fits: the windows of target {target.name!r} are open for {most} at most (PRE-4.1)"
+        _refuse(layers, "window", f"{words}; shorten it, widen a window, or add a waiver of PRE-4.1")
 
 
 def _refuse_odd_probes(layers: Sequence[Layer], planned: Monitor) -> None:

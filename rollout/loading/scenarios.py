@@ -10,16 +10,17 @@ from typing import Any
 
 from rollout.loading import fields, strategy
 from rollout.loading.addresses import is_loopback
+from rollout.loading.allowing import refuse_kinds, refuse_not_standard, refuse_odd_waivers
 from rollout.loading.border import fill
 from rollout.loading.changes import Placed, changes
 from rollout.loading.forms import Activation, ScenarioForm
-from rollout.loading.monitoring import Layer, monitor, refuse_loose
+from rollout.loading.monitoring import Layer, monitor, refuse_loose, refuse_no_room, strictest
 from rollout.loading.policies import SANDBOX
 from rollout.loading.reach import refuse_impossible, refuse_restart
 from rollout.loading.source import Place, Source
 from rollout.loading.targets import Listed, activation
 from rollout.policy import Policy
-from rollout.scenario import Impact, Monitor, Operator, ProviderChange, Scenario
+from rollout.scenario import ChangeClass, Impact, Monitor, Operator, ProviderChange, Scenario, Waiver
 
 CheckSandbox = Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]]
 """Returns (path, message) for everything that is wrong with a scenario's ``sandbox:``."""
@@ -84,13 +85,21 @@ def judge(asked: Asked, listed: Listed, policy: Policy, check_sandbox: CheckSand
     if asked.form.strategy:
         # A stage that is too short is refused where it stands, and none is named `monitor.window`.
         planned = replace(planned, window_s=max(planned.window_s, policy.window_at_least_s))
-    refuse_loose(layers, planned, policy)
+    waived = {waiver.clause for waiver in asked.form.waivers or ()}
+    refuse_loose(layers, planned, policy, waived=waived)
     may_be_embedded = _may_be_embedded(listed)
     strategy.refuse_odd(_told(asked), listed.target, policy, weights=_splits(listed))
     for placed in asked.changes:
         refuse_impossible(placed, listed.target, asked.source, may_be_embedded=may_be_embedded)
     if to := _optional(asked.form.rollback_to):
         refuse_restart(to, ("rollback_to",), listed.target, asked.source, may_be_embedded=may_be_embedded)
+    _refuse_what_is_not_let_in(asked, policy)
+    if (
+        policy.outside_window == "block"
+        and "PRE-4.1" not in waived
+        and asked.form.change_class is not ChangeClass.EMERGENCY
+    ):
+        refuse_no_room(layers, planned, listed.target)
     if asked.form.sandbox is None:
         return
     if not may_be_embedded:
@@ -100,28 +109,47 @@ def judge(asked: Asked, listed: Listed, policy: Policy, check_sandbox: CheckSand
         asked.source.refuse(_place(path), message)
 
 
-def build(asked: Asked, listed: Listed) -> Scenario:
+def build(asked: Asked, listed: Listed, policy: Policy) -> Scenario:
     """Return the scenario; nothing in it was refused."""
     form = asked.form
+    told = listed.target.notify if form.notify is None else tuple(form.notify)
     return Scenario(
         name=form.name or asked.name,
         source=asked.source.name,
         target=listed.target.name,
         changes=tuple(placed.change for placed in asked.changes),
-        author=form.author or asked.author,
+        author=_named(asked),
         ticket=asked.ticket or form.ticket,
         approved_by=tuple(form.approved_by or ()),
-        impact=Impact(**form.impact.given()) if form.impact else None,
+        impact=_impact(form),
         operator=Operator(**form.operator.given()) if form.operator else None,
-        notify=listed.target.notify if form.notify is None else tuple(form.notify),
+        notify=tuple(dict.fromkeys((*told, *policy.channels))),
         fixes=tuple(form.fixes or ()),
         rollback_to=_optional(form.rollback_to),
-        monitor=_monitor(asked, listed),
+        monitor=strictest(_monitor(asked, listed), policy),
         canary=strategy.canary(form.strategy, weights=_splits(listed)),
         sandbox=form.sandbox or {},
         usd_per_1k_tokens=form.usd_per_1k_tokens or {},
         file=asked.file,
+        change_class=form.change_class or ChangeClass.NORMAL,
+        waivers=tuple(Waiver(**waiver.given()) for waiver in form.waivers or ()),
     )
+
+
+def _named(asked: Asked) -> str:
+    return asked.form.author or asked.author
+
+
+def _refuse_what_is_not_let_in(asked: Asked, policy: Policy) -> None:
+    form, source = asked.form, asked.source
+    refuse_kinds(asked.changes, policy, source)
+    if form.change_class is ChangeClass.STANDARD:
+        refuse_not_standard(asked.changes, _impact(form), policy, source)
+    refuse_odd_waivers(form.waivers or (), _named(asked), source)
+
+
+def _impact(form: ScenarioForm) -> Impact | None:
+    return Impact(**form.impact.given()) if form.impact else None
 
 
 def _refuse_odd_changes(form: ScenarioForm, asked: tuple[Placed, ...], source: Source) -> None:

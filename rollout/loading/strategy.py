@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +10,7 @@ from rollout.loading.changes import Placed
 from rollout.loading.forms import ImpactForm, StrategyForm
 from rollout.loading.source import Place, Source
 from rollout.policy import Policy
-from rollout.scenario import Canary, ProviderChange, Share
+from rollout.scenario import Canary, Impact, ProviderChange, Share
 from rollout.stages import ALL
 from rollout.target import Target
 from rollout.units import show_duration, show_fraction
@@ -19,7 +18,6 @@ from rollout.units import show_duration, show_fraction
 PLACE: Place = ("strategy",)
 HIGH = "high"
 _DEFAULT = Canary()
-_FIRST_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +103,7 @@ def _refuse_all_at_once(told: Told, policy: Policy, *, weights: bool) -> None:
 
 def is_high(impact: ImpactForm | None) -> bool:
     """Tell whether the impact assessment calls the risk high: its first word decides."""
-    word = _FIRST_WORD.search(impact.risk) if impact else None
-    return word is not None and word[0].casefold() == HIGH
+    return impact is not None and Impact(impact.risk, impact.affects, impact.cost).level == HIGH
 
 
 def _activations(told: Told) -> list[tuple[Place, ProviderChange]]:

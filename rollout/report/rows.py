@@ -20,7 +20,7 @@ from rollout.bake import IN_PROGRESS
 from rollout.clauses import CLAUSES, ORDER, Clause
 from rollout.evidence import CLOSURE_ROW, NOT_RUN, epic_of, row_labels
 from rollout.plan import plan
-from rollout.record import ClauseOutcome
+from rollout.record import EXCUSED, ClauseOutcome
 from rollout.report.story import Run, Story
 
 Row = dict[str, Any]
@@ -30,7 +30,9 @@ NOT_YET = "NOT RUN YET: "
 INTERRUPTED = "INTERRUPTED: "
 UNREACHED = "it was not reached before this report was built"
 LONGEST_NAME = 160
-_STATUSES = {"passed": "passed", "failed": "failed", "skipped": "skipped", "not run": "broken"}
+_STATUSES = {"passed": "passed", "failed": "failed", "skipped": "skipped", "not run": "broken"} | dict.fromkeys(
+    EXCUSED, "skipped"
+)
 
 
 def read(folder: Path) -> list[Row]:

@@ -134,7 +134,8 @@ def env_file_unstated(lab: Lab) -> None:
 
 def freeze_now(lab: Lab) -> None:
     lab.policy["sandbox"]["outside_window"] = "block"
-    lab.target["freezes"] = [{"from": "2026-01-01", "to": "2999-01-01", "reason": "year end"}]
+    begins, ends = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 2))
+    lab.target["freezes"] = [{"from": f"{begins:%Y-%m-%d}", "to": f"{ends:%Y-%m-%d}", "reason": "year end"}]
 
 
 def window_elsewhen(lab: Lab) -> None:
@@ -170,6 +171,14 @@ def edited_after_approval(lab: Lab) -> None:
     lab.options()
     assert main(["approve", str(lab.folder / "lab.yaml"), "--by=bob", f"--key={key}"]) == 0
     lab.scenario["ticket"] = "LAB-2"
+
+
+def waived(clause: str, until: str, fault: Callable[[Lab], object]) -> Callable[[Lab], object]:
+    def set_up(lab: Lab) -> None:
+        lab.scenario["waivers"] = [{"clause": clause, "reason": "no time", "granted_by": "dave", "until": until}]
+        fault(lab)
+
+    return set_up
 
 
 def not_activatable(provider: str) -> Callable[[Any], Any]:
@@ -344,7 +353,7 @@ ROWS = (
         "is not ready",
     ),
     Row("PRE-3.3", without("ticket"), "not cleared: PRE-2.1 did not pass", alone=False),
-    Row("PRE-4.1", freeze_now, "a freeze holds until 2999-01-01T00:00:00.000Z, or begins", code=13, case="freeze"),
+    Row("PRE-4.1", freeze_now, "T00:00:00.000Z (year end); the next change may begin at 2", code=13, case="freeze"),
     Row("PRE-4.1", window_elsewhen, "no change window is open; the next one opens at", code=13),
     Row(
         "PRE-4.2",
@@ -365,6 +374,12 @@ ROWS = (
         "carol has not acknowledged standing by within 1h",
         code=13,
         case="not acknowledged",
+    ),
+    Row(
+        "PRE-4.4",
+        waived("PRE-4.4", until="2026-11-01", fault=policy_of_production),
+        "policy 'sandbox' demands at least 1800 s; its waiver by dave does not count: it ended at 2026-11-01T00:00:00",
+        case="an expired waiver",
     ),
     Row("PRE-5.1", broken(provider="openai", status="offline"), "openai fails its connection test here: offline"),
     Row(
@@ -664,7 +679,7 @@ ROWS = (
 )
 
 REFUSED_BEFORE = {"PRE-4.4": "monitor.window: 3s is shorter than sandbox asks for (30m); raise it"}
-"""A clause that cannot fail end to end: what breaks it is refused before the first request."""
+"""A clause that fails end to end only where a waiver stands: what breaks it is refused before the first request."""
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
@@ -708,5 +723,5 @@ def test_the_check_of_the_window_fails_on_its_own(monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_clause_has_a_row():
-    assert {row.clause for row in ROWS} | set(REFUSED_BEFORE) == {clause.id for clause in planned(PHASES)}
+    assert {row.clause for row in ROWS} == {clause.id for clause in planned(PHASES)}
     assert len({str(row) for row in ROWS}) == len(ROWS)
