@@ -140,7 +140,8 @@ def text(request: Request, plan: Planned) -> str:
     scenario, before = request.scenario, plan.before
     lines = [
         f"plan for {scenario.name}: {', '.join(map(str, scenario.changes))}",
-        f"target {request.target.name}, policy {request.policy.name}",
+        f"target {request.target.name}, policy {request.policy.name}, class {scenario.change_class}",
+        *(f"waived: {waiver.clause}, by {waiver.granted_by}: {waiver.reason}" for waiver in scenario.waivers),
         f"now active: {before.previous} ({before.source})",
         "",
         "pytest -m apply would execute, in this order (reads are left out):",

@@ -19,7 +19,7 @@ from rollout.errors import InvalidInput
 from rollout.gateway.paths import DEFAULTS
 from rollout.loading import load
 from rollout.loading.addresses import base_url, is_loopback
-from rollout.loading.forms import PathsForm
+from rollout.loading.forms import PathsForm, PolicyForm
 from rollout.policy import Policy, StandardChange
 from rollout.request import Request, as_opened
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
@@ -446,6 +446,11 @@ def test_every_part_of_a_policy_is_read(scenario):
         required_sources=frozenset({"alertmanager", "log"}),
         standard=(StandardChange("provider", ("openai",), ("a", "b"), risk="medium"), StandardChange("limits")),
     )
+
+
+def test_the_page_about_policies_describes_every_key():
+    page = (SHIPPED.parent / "docs" / "POLICY.md").read_text(encoding="utf-8")
+    assert [key for key in PolicyForm.model_fields if f"`{key}`" not in page] == []
 
 
 GW = {"targets": "gw: {url: https://gw, environment: lab}"}

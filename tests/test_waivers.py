@@ -9,11 +9,13 @@ import pytest
 
 from rollout.approval import Role
 from rollout.clauses import CLAUSES, WAIVABLE, why_never_left_out
+from rollout.errors import TryLater
 from rollout.policy import Policy
+from rollout.prechecks import keep_to_window
 from rollout.record import Kind
 from rollout.request import Origin
-from rollout.scenario import ProviderChange, Scenario, Waiver
-from rollout.target import Target
+from rollout.scenario import ChangeClass, ProviderChange, Scenario, Waiver
+from rollout.target import Freeze, Target
 from rollout.waivers import judged_by_waiver, unused
 from tests.support.approvals import approval_of, filed
 from tests.support.rollouts import rollout_in
@@ -117,3 +119,38 @@ def test_no_waiver_exists_for_what_makes_a_change_reversible(clause):
     never = clause.startswith(("PRE-1.", "RBK-", "MON-", "APP-", "CAN-")) or clause in ("PRE-2.4", "PRE-3.3")
     assert (clause in WAIVABLE) is (why_never_left_out(clause) is None)
     assert not (never and clause in WAIVABLE)
+
+
+FROZEN = Target(
+    "t",
+    "sandbox",
+    url="http://127.0.0.1:1",
+    freezes=(Freeze(datetime(2026, 11, 20), datetime(2026, 11, 30), "year end"),),  # noqa: DTZ001 - wall clock
+)
+
+
+def test_apply_keeps_to_the_window_even_if_the_precheck_was_inside_of_one(tmp_path):
+    made = rollout_with(tmp_path, target=FROZEN)
+    with pytest.raises(
+        TryLater, match=r"a freeze holds until 2026-11-30T00:00:00.000Z \(year end\); the next change may"
+    ):
+        keep_to_window(made)
+
+
+@pytest.mark.parametrize(
+    ("until", "counts"),
+    [(datetime(2026, 11, 24), True), (datetime(2026, 11, 23), False)],  # noqa: DTZ001 - wall clock
+)
+def test_a_waiver_of_the_window_counts_when_the_window_is_looked_at_again(tmp_path, until, counts):
+    """One that ended between the precheck and apply is over: the window is closed."""
+    made = rollout_with(tmp_path, replace(WAIVER, clause="PRE-4.1", until=until), target=FROZEN)
+    if counts:
+        keep_to_window(made)
+        return
+    with pytest.raises(TryLater, match="its waiver by dave does not count: it ended at 2026-11-23T00:00:00"):
+        keep_to_window(made)
+
+
+def test_an_emergency_waits_for_no_window(tmp_path):
+    hotfix = replace(SCENARIO, change_class=ChangeClass.EMERGENCY)
+    keep_to_window(rollout_with(tmp_path, scenario=hotfix, target=FROZEN))
