@@ -34,6 +34,7 @@ from rollout.redaction import Redactor
 from rollout.request import Request, as_opened
 from rollout.scenario import ProviderChange
 from rollout.session import records, token_of
+from rollout.traces import leave
 from rollout.workspace import LEASE_S, SPOOL, Rollout, reconcile
 
 READ_BACK_S = 5.0
@@ -133,6 +134,7 @@ def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
     page(rollout, "emergency settled", letters.emergency(rollout, word, [("Why", said)], commands), env, everyone=True)
     with suppress(OSError, RolloutError):
         write_change_record(rollout, rollout.known(), facts)
+    leave(rollout)
     return Closure(decision, word, said, commands=commands)
 
 
@@ -339,6 +341,7 @@ def _closed(work: _Work, env: Mapping[str, str]) -> int:
     work.step("EMG-3", "failed" if problems else "passed", "; ".join(problems) or f"told: {told}")
     if (rollout.folder / SPOOL).exists():
         work.say(f"recorded in {rollout.folder}, to be entered by the next run that reaches the journal")
+    leave(rollout)
     return ExitCode.ROLLBACK_FAILED if work.problem else ExitCode.KEPT
 
 

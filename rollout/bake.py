@@ -90,7 +90,7 @@ def context(scenario: Scenario, record: Record, stage: Stage | None = None) -> C
     Raises:
         NotCleared: the journal holds no backup.
     """
-    counters, previous = record.counters or {}, recorded(record.backup).previous
+    previous = recorded(record.backup).previous
     return Context(
         change=scenario.activation or previous,
         previous=previous,
@@ -98,10 +98,16 @@ def context(scenario: Scenario, record: Record, stage: Stage | None = None) -> C
         baseline=None if record.baseline is None else Baseline.from_record(record.baseline),
         alerts_before=frozenset((record.alerts or {}).get("keys", ())),
         fixes=frozenset(scenario.fixes),
-        counters_before=_metrics(counters.get("metrics")),
-        fallbacks_before=counters.get("fallbacks", 0),
+        counters_before=counters_before(record),
+        fallbacks_before=(record.counters or {}).get("fallbacks", 0),
         control=None if stage is None or stage.is_all else previous,
     )
+
+
+def counters_before(record: Record) -> Metrics | None:
+    """Return the new provider's counters as they were right before its activation; None where nobody read them."""
+    body = (record.counters or {}).get("metrics")
+    return None if body is None else Metrics(**{**body, "latency": Latency(**body["latency"])})
 
 
 def bake(
@@ -334,7 +340,3 @@ def _deciding(verdict: Verdict, watched: Watched, stage: Stage | None) -> dict[s
     decided = watched.breach is not None and watched.breach.clause == verdict.clause
     told = {} if stage is None else {"stage": stage.name}
     return {**verdict.record(), "decided": decided, "watched_s": watched.watched_s, **told}
-
-
-def _metrics(body: dict[str, Any] | None) -> Metrics | None:
-    return None if body is None else Metrics(**{**body, "latency": Latency(**body["latency"])})

@@ -24,7 +24,6 @@ class Owner(StrEnum):
     ROLLBACK = "rollback step"
     RECORD = "record"
     COMMAND = "command"
-    LATER = "not built yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Clause:
     Attributes:
         id: as PROCEDURE.md numbers it.
         title: the clause as a statement that is true when it passes.
-        phase: one of `PHASES`, or the section it belongs to.
+        phase: one of `PHASES` or of `LATER_PHASES`, or the section it belongs to.
         owner: what produces its outcome.
     """
 
@@ -184,13 +183,28 @@ _TABLE = (
     ),
     *_section(
         "review",
-        Owner.LATER,
+        Owner.CHECK,
         {
             "REV-1": "Metrics over 24 h are reviewed",
             "REV-2": "The error log is reviewed",
             "REV-3": "The cost impact is reviewed",
             "REV-4": "The documentation is updated",
             "REV-5": "The learnings are shared",
+        },
+    ),
+    *_section(
+        "release",
+        Owner.CHECK,
+        {
+            "REL-1": "Every configured provider connects in time",
+            "REL-2": "Every configured provider's preflight is ready",
+            "REL-3": "No credential is a placeholder, padded or masked",
+            "REL-4": "Budgets and rate limits are set, soft below hard",
+            "REL-5": "There is a fallback",
+            "REL-6": "The alerts answer",
+            "REL-7": "The audit log answers",
+            # Last: it judges every answer that the others have seen.
+            "REL-8": "Credentials are masked in every answer",
         },
     ),
 )

@@ -26,7 +26,14 @@ from rollout.workspace import Rollout
 NOT_RUN = "NOT RUN: "
 """How the message of a check begins that the plan wanted and the run never reached."""
 
-PHASE_TITLES = {"precheck": "1 Precheck", "apply": "2 Apply", "verify": "3 Verify", "monitor": "4 Monitor"}
+PHASE_TITLES = {
+    "precheck": "1 Precheck",
+    "apply": "2 Apply",
+    "verify": "3 Verify",
+    "monitor": "4 Monitor",
+    "review": "6 Review",
+    "release": "Release",
+}
 CLOSURE_TITLE = "5 Closure"
 CLOSURE_ROW = "Closure: kept or rolled back"
 _BLOCKER = frozenset({"PRE-1.1", "PRE-1.2", "PRE-1.3", "PRE-2.4", "PRE-3.3", "APP-0.1", "APP-0.2", "APP-1.2"})
@@ -81,6 +88,11 @@ class Show:
         rows = list(rows)
         if rows:
             allure.attach(self._redactor.text(_csv(rows)), name, allure.attachment_type.CSV)
+
+    def link(self, url: str, name: str) -> None:
+        """Attach a link; nobody follows it here."""
+        allure.dynamic.link(self._redactor.text(url), name=name)  # type: ignore[no-untyped-call]
+        self.text(name, url)
 
     def diagnosis(self, *texts: str) -> None:
         """Attach why a provider is out of reach, one text for each; nothing where none is."""
@@ -182,10 +194,15 @@ def write_surroundings(folder: Path, rollout: Rollout) -> None:
         "python": platform.python_version(),
         "host": platform.node(),
     }
+    write_facts(folder, facts, rollout.run, f"Rollout {rollout.id}", rollout.redactor)
+
+
+def write_facts(folder: Path, facts: Mapping[str, str], run: str, title: str, redactor: Redactor) -> None:
+    """Write them as what Allure shows of the surroundings; `title` names the report."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = "".join(f"{key}={rollout.redactor.text(str(value))}\n" for key, value in facts.items())
+    lines = "".join(f"{key}={redactor.text(str(value))}\n" for key, value in facts.items())
     (folder / "environment.properties").write_text(lines, encoding="utf-8")
-    executor = {"name": "rollout", "type": "rollout", "buildName": rollout.run, "reportName": f"Rollout {rollout.id}"}
+    executor = {"name": "rollout", "type": "rollout", "buildName": run, "reportName": title}
     (folder / "executor.json").write_text(json.dumps(executor), encoding="utf-8")
 
 

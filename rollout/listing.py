@@ -24,12 +24,15 @@ _COLOURS = {
 }
 
 
-class Listing:
-    """Writes through pytest's terminal reporter, which knows whether there is a terminal and colour."""
+_SECTIONS = {phase: f"{number} {phase}" for number, phase in enumerate((*PHASES, "closure", "review"), start=1)}
+_SECTIONS["release"] = "release"
 
-    def __init__(self, session: Session) -> None:
-        """Keep what the lines speak of."""
-        self._session = session
+
+class Rows:
+    """A line a clause, through pytest's terminal reporter, which knows whether there is a terminal and colour."""
+
+    def __init__(self) -> None:
+        """Begin without a reporter: then nothing is printed."""
         self._reporter: Any = None
         self._phase: str | None = None
 
@@ -38,6 +41,28 @@ class Listing:
         self._reporter = reporter
         reporter.showfspath = False
         reporter._show_progress_info = False  # noqa: SLF001 - pytest has no public switch for it
+
+    def row(self, clause: Clause | None, outcome: str, message: str, duration_s: float) -> None:
+        """Print one clause's line, and the reason below it where it did not pass."""
+        if self._reporter is None:
+            return
+        phase = clause.phase if clause else "closure"
+        if phase != self._phase:
+            self._phase = phase
+            self._reporter.write_line(_SECTIONS[phase], bold=True)
+        title = str(clause) if clause else "closure"
+        self._reporter.write_line(f"  {MARKS[outcome]} {title} ({duration_s:.2f} s)", **_COLOURS[outcome])
+        for line in message.splitlines():
+            self._reporter.write_line(f"      {line}")
+
+
+class Listing(Rows):
+    """What a rollout shows besides: its header and its closing block."""
+
+    def __init__(self, session: Session) -> None:
+        """Keep what the lines speak of."""
+        super().__init__()
+        self._session = session
 
     def header(self, option: Any) -> list[str]:
         """Return the header: what, where, from which option, and what is switched off."""
@@ -55,20 +80,6 @@ class Listing:
             f"evidence: {rollout.folder}",
         ]
         return lines + session.remarks
-
-    def row(self, clause: Clause | None, outcome: str, message: str, duration_s: float) -> None:
-        """Print one clause's line, and the reason below it where it did not pass."""
-        if self._reporter is None:
-            return
-        phase = clause.phase if clause else "closure"
-        if phase != self._phase:
-            self._phase = phase
-            number = PHASES.index(phase) + 1 if phase in PHASES else len(PHASES) + 1
-            self._reporter.write_line(f"{number} {phase}", bold=True)
-        title = str(clause) if clause else "closure"
-        self._reporter.write_line(f"  {MARKS[outcome]} {title} ({duration_s:.2f} s)", **_COLOURS[outcome])
-        for line in message.splitlines():
-            self._reporter.write_line(f"      {line}")
 
     def summary(self, reporter: Any, closure: Closure, code: int, trouble: str | None) -> None:
         """Print the verdict, why, what was not run, where the evidence is, and the next step."""

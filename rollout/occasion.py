@@ -19,7 +19,7 @@ from rollout.clauses import Clause
 from rollout.clock import StopFlag
 from rollout.errors import ExitCode, RolloutError
 from rollout.gateway.transport import Exchange
-from rollout.listing import Listing
+from rollout.listing import Rows
 from rollout.quiet import quiet
 from rollout.record import EXCUSED
 from rollout.redaction import Redactor
@@ -33,14 +33,18 @@ class Occasion(ABC):
 
     Attributes:
         env: the environment variables, for tokens and channels.
+        redactor: takes secrets out of everything that is written.
+        stop: set when somebody asks the run to stop.
         show: attaches evidence to the running check.
         former: the signal handlers that were in place before it.
         folder: where its evidence goes.
         run: this process's part of it, a folder's name below ``allure-results``.
+        junit: the name of the file with its counts, where pytest writes it; None where the report does.
         closes: whether its last row is the closure: kept or rolled back.
         spares: the ids of clauses whose checks are no part of it, and not shown.
     """
 
+    junit: str | None = None
     closes = False
     spares: frozenset[str] = frozenset()
 
@@ -52,14 +56,14 @@ class Occasion(ABC):
         redactor: Redactor,
         stop: StopFlag,
         exchanges: list[Exchange],
-        listing: Listing,
+        listing: Rows,
         env: Mapping[str, str],
     ) -> None:
         """Start before the first check."""
         self.folder, self.run, self.env = folder, run, env
         self.show = evidence.Show(redactor)
         self.former: dict[int, Any] = {}
-        self._redactor, self._stop, self._exchanges = redactor, stop, exchanges
+        self.redactor, self.stop, self._exchanges = redactor, stop, exchanges
         self._listing = listing
         self._watcher = evidence.guard(redactor)
         self._setup_s = self._took_s = 0.0
@@ -177,7 +181,7 @@ class Occasion(ABC):
         elif not isinstance(error, (RolloutError, pytest.fail.Exception)):
             place = excinfo.traceback[-1]
             text = f"defect in the suite: {type(error).__name__}: {text} ({Path(place.path).name}:{place.lineno + 1})"
-        return self._redactor.text(text)
+        return self.redactor.text(text)
 
     def attach_exchanges(self) -> None:
         """Attach what was said to the gateway since the last check."""
@@ -189,7 +193,7 @@ class Occasion(ABC):
     def limit(self, item: str, seconds: float) -> None:
         """Let pytest-timeout ask for a stop like a signal does: its own methods would cut a rollback in the middle."""
         reason = f"pytest-timeout: {item} took longer than {seconds:g} s"
-        self._timer = threading.Timer(seconds, self._stop.set, (reason,))
+        self._timer = threading.Timer(seconds, self.stop.set, (reason,))
         self._timer.daemon = True
         self._timer.start()
 
@@ -200,7 +204,7 @@ class Occasion(ABC):
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Set the sticky flag; everything that waits reads it (MON-7). Further signals change nothing."""
-        self._stop.set(f"{signal.Signals(number).name} asked the run to stop")
+        self.stop.set(f"{signal.Signals(number).name} asked the run to stop")
 
     def exit_code(self, status: int) -> int:
         """Return what the process answers (DESIGN.md, exit codes); `status` is pytest's own."""

@@ -35,3 +35,45 @@ class Options:
     phases: tuple[str, ...]
     for_s: float | None = None
     policy: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewOptions:
+    """The options of ``pytest -m review``.
+
+    Attributes:
+        rollout: the rollout's id; None takes the latest that owes a review.
+        target: only rollouts on this target.
+        gateway: only rollouts on this URL.
+        documentation: where the updated documentation is.
+        learnings: where the learnings are.
+        journal: URL or path of the journal.
+        reports: the reports' folder.
+    """
+
+    rollout: str | None
+    target: str | None
+    gateway: str | None
+    documentation: str | None
+    learnings: str | None
+    journal: str
+    reports: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOptions:
+    """The options of ``pytest -m release``.
+
+    Attributes:
+        target: the target's name; None with `gateway`.
+        gateway: its base URL; None takes the target's.
+        reports: the reports' folder.
+        scenarios: the folder with targets and policy.
+        policy: ``--policy``, the file in the place of ``policy.yaml``; None takes that.
+    """
+
+    target: str | None
+    gateway: str | None
+    reports: Path
+    scenarios: Path
+    policy: Path | None = None

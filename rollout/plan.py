@@ -33,6 +33,7 @@ def left_out(scenario: Scenario, target: Target, policy: Policy) -> Mapping[str,
         "PRE-4.1": target.windows,
         "PRE-4.2": scenario.notify,
         "PRE-4.3": scenario.operator,
+        "REV-3": scenario.usd_per_1k_tokens or (scenario.impact and scenario.impact.usd_a_day),
     }
     reasons = {
         clause: f"policy {policy.name!r} does not demand it, and the scenario says nothing about it"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest.mark.expression import Expression
 
-from rollout import startup
-from rollout.clauses import CLAUSES, ORDER, PHASES
+from rollout import later, startup
+from rollout.clauses import CLAUSES, LATER_PHASES, ORDER, PHASES
 from rollout.clock import StopFlag, SystemClock
 from rollout.errors import RolloutError
 from rollout.occasion import OCCASION, Occasion
@@ -48,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DURATION",
         help="watch for so long, e.g. 10m, then exit 12; the next `pytest -m monitor` goes on with the window",
     )
+    later.add_options(group)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Open the rollout before anything is collected, so that bad input is refused before the first request."""
     config.addinivalue_line("markers", "clause(id): the clause of the procedure that this check decides")
     config.addinivalue_line("markers", "closure: the decision, kept or rolled back; runs last, whatever was selected")
-    for phase in PHASES:
+    for phase in (*PHASES, *LATER_PHASES):
         config.addinivalue_line("markers", f"{phase}: checks of the {phase} phase")
     try:
         if _is_rollout(config):
@@ -67,6 +69,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def _open(config: pytest.Config) -> None:
     if not hasattr(config.option, "allure_report_dir"):
         raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
+    kind = later.wanted(config.option, partial(_selects, config.option.markexpr))
+    if kind is not None:
+        config.pluginmanager.import_plugin("rollout.later_fixtures")
+        _begin(config, later.open_occasion(kind, config, _reports(config)))
+        return
     options = _options(config)
     try:
         session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
@@ -90,13 +97,16 @@ def _names_checks(config: pytest.Config) -> bool:
 
 def _options(config: pytest.Config) -> Options:
     option, root, here = config.option, config.rootpath, config.invocation_params.dir
-    reports = here / option.reports if option.reports else root / "reports"
+    reports = _reports(config)
     scenario = here / option.scenario if option.scenario else None
     if scenario is None and not option.activate:
         scenario = root / "scenarios" / "quickstart.yaml"
     phases = [phase for phase in PHASES if _selects(option.markexpr, phase)]
     if not phases:
-        raise pytest.UsageError(f"-m {option.markexpr!r} selects no phase; the phases are {', '.join(PHASES)}")
+        others = " and ".join(LATER_PHASES)
+        raise pytest.UsageError(
+            f"-m {option.markexpr!r} selects no phase; the phases are {', '.join(PHASES)}, and apart from them {others}"
+        )
     between = PHASES[PHASES.index(phases[0]) : PHASES.index(phases[-1])]
     passed_over = [phase for phase in between if phase not in phases]
     if passed_over:
@@ -109,13 +119,18 @@ def _options(config: pytest.Config) -> Options:
         ticket=option.ticket,
         target=option.target,
         gateway=option.gateway,
-        journal=option.journal or f"sqlite:///{reports.absolute() / 'journal.sqlite'}",
-        reports=reports.absolute(),
+        journal=option.journal or f"sqlite:///{reports / 'journal.sqlite'}",
+        reports=reports,
         scenarios=root / "scenarios",
         phases=tuple(phases),
         for_s=_watch_for(option.watch_for, phases),
         policy=here / option.policy if option.policy else None,
     )
+
+
+def _reports(config: pytest.Config) -> Path:
+    asked = config.option.reports
+    return (config.invocation_params.dir / asked if asked else config.rootpath / "reports").absolute()
 
 
 def _watch_for(asked: str | None, phases: list[str]) -> float | None:
@@ -149,6 +164,8 @@ def _begin(config: pytest.Config, occasion: Occasion) -> None:
     option.attach_capture = False
     # Every reason has its line in the listing; a second copy below it hides the verdict.
     option.tbstyle, option.reportchars = "no", ""
+    if occasion.junit is not None:
+        option.xmlpath = getattr(option, "xmlpath", None) or str(folder / occasion.junit)
     # A second worker would take its own "backup" after the change (EVIDENCE.md): one session, one rollout.
     option.dist, option.tx, option.numprocesses = "no", [], None
 

@@ -53,6 +53,7 @@ class Progress(Occasion):
     """
 
     closes = True
+    _listing: Listing
 
     def __init__(self, session: Session, env: Mapping[str, str]) -> None:
         """Start before the first check."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from rollout.clauses import PHASES, Clause
 from rollout.clock import NEVER, Clock, StopFlag, SystemClock
 from rollout.embedded import described, hold, reach
 from rollout.errors import JournalError, RolloutError, TryLater
-from rollout.gateway.client import Gateway
+from rollout.gateway.client import Gateway, ignore
 from rollout.gateway.transport import Exchange
 from rollout.journal import Journal
 from rollout.loading import load
@@ -87,7 +87,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     )
     redactor = Redactor(known_secrets(request, env))
     journal = Journal.open(options.journal, clock=clock, redact=redactor.value)
-    _at_home(journal)
+    at_home(journal)
     reconcile(journal, options.reports)
     digest = request.digest(request.target.url or EMBEDDED)
     earlier, refusal = _earlier(journal, request, digest, options.phases)
@@ -226,21 +226,32 @@ def records(journal: Journal) -> list[Record]:
     return [fold(id_, journal.entries(id_, *FOLDED)) for id_ in journal.rollouts()]
 
 
-@contextmanager
-def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, str]) -> Iterator[Rollout]:
-    """Give an earlier rollout, as its journal describes it, to somebody who wants to take it back.
+def as_journalled(
+    journal: Journal,
+    record: Record,
+    reports: Path,
+    env: Mapping[str, str],
+    *,
+    what: str,
+    stop: StopFlag = NEVER,
+    on_exchange: Callable[[Exchange], None] = ignore,
+) -> Rollout:
+    """Return an earlier rollout as its journal describes it, for a process that goes on with it; nothing is sent.
 
-    Raises:
-        RolloutError: its embedded gateway does not start.
+    Args:
+        journal: where it is recorded.
+        record: what that says of it.
+        reports: where its evidence goes.
+        env: the environment variables, for tokens and channels.
+        what: names this process's part of it: ``rollback``.
+        stop: asks this process to stop.
+        on_exchange: receives every HTTP exchange.
     """
-    request = as_opened(record.opened)
-    redactor, clock = Redactor(known_secrets(request, env)), SystemClock()
-    folder = reports / "sandbox" / record.id
-    if folder.exists():
-        reach(folder, request.scenario.sandbox, request.target.token_env)
-    rollout = Rollout(
+    request, clock = as_opened(record.opened), SystemClock()
+    redactor = Redactor(known_secrets(request, env))
+    return Rollout(
         id=record.id,
-        run=f"{clock.now():%Y%m%d-%H%M%S}-rollback-{os.getpid()}",
+        run=f"{clock.now():%Y%m%d-%H%M%S}-{what}-{os.getpid()}",
         scenario=request.scenario,
         target=request.target,
         policy=request.policy,
@@ -251,14 +262,30 @@ def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, 
             request.target,
             token=token_of(request.target.token_env, env),
             clock=clock,
+            stop=stop,
             redactor=redactor,
+            on_exchange=on_exchange,
             rollout_id=record.id,
         ),
         clock=clock,
-        stop=NEVER,
+        stop=stop,
         redactor=redactor,
         env=env,
     )
+
+
+@contextmanager
+def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, str]) -> Iterator[Rollout]:
+    """Give an earlier rollout, as its journal describes it, to somebody who wants to take it back.
+
+    Raises:
+        RolloutError: its embedded gateway does not start.
+    """
+    folder = reports / "sandbox" / record.id
+    if folder.exists():
+        request = as_opened(record.opened)
+        reach(folder, request.scenario.sandbox, request.target.token_env)
+    rollout = as_journalled(journal, record, reports, env, what="rollback")
     try:
         yield rollout
     finally:
@@ -309,7 +336,7 @@ def _is_under_way(journal: Journal, record: Record) -> bool:
     return not record.in_flight and (run.body["run"], run.body["phases"][-1]) not in ended
 
 
-def _at_home(journal: Journal) -> None:
+def at_home(journal: Journal) -> None:
     """Refuse a file that another host wrote while a change of its own is in flight: the file may be a stale copy.
 
     Raises:

@@ -6,7 +6,7 @@ Rates are kept as fractions (0-1) here; the gateway's own percent is converted a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rollout.histogram import Histogram
 
@@ -156,12 +156,14 @@ class Alert:
 class Governance:
     """``GET /governance/status``. Scope -> its limits, only the limits: usage moves by itself.
 
-    `cost_limits` hold ``soft_limit_usd`` and ``hard_limit_usd``; `rate_limits` hold ``max_…`` fields.
+    `cost_limits` hold ``soft_limit_usd`` and ``hard_limit_usd``; `rate_limits` hold ``max_…`` fields. `fallback_policy`
+    is as the gateway words it, empty where it says nothing.
     """
 
     cost_limits: Mapping[str, Mapping[str, float]]
     rate_limits: Mapping[str, Mapping[str, float]]
     recent_fallbacks: tuple[Mapping[str, object], ...]
+    fallback_policy: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -453,6 +453,7 @@ class Gateway:
     def _evidence(
         self, request: _Request, at: str, answer: Answer | None, elapsed_ms: float, error: str | None
     ) -> Exchange:
+        shown, bare = (None, ()) if answer is None else self._shown(answer.body)
         return Exchange(
             at=at,
             call=request.call,
@@ -460,19 +461,24 @@ class Gateway:
             url=self._redactor.text(self._base + request.path),
             request_body=self._redactor.value(request.body),
             status=answer.status if answer else None,
-            answer=self._shown(answer.body) if answer else None,
+            answer=shown,
             elapsed_ms=elapsed_ms,
             error=error,
+            bare=bare,
         )
 
-    def _shown(self, body: bytes) -> Any:
-        """Redact first, cut then: half a secret would not be recognised."""
+    def _shown(self, body: bytes) -> tuple[Any, tuple[str, ...]]:
+        """Redact first, cut then: half a secret would not be recognised. Return where there was one, too."""
         try:
-            shown = self._redactor.value(from_json(body, allow_inf_nan=False))
+            told = from_json(body, allow_inf_nan=False)
+            shown = self._redactor.value(told)
             text = json.dumps(shown, ensure_ascii=False, allow_nan=False)
         except ValueError:
-            return self._redactor.text(body.decode(errors="replace"))[:EVIDENCE_CHARACTERS]
-        return shown if len(text) <= EVIDENCE_CHARACTERS else text[:EVIDENCE_CHARACTERS]
+            told = body.decode(errors="replace")
+            text = self._redactor.text(told)
+            return text[:EVIDENCE_CHARACTERS], ("",) if text != told else ()
+        bare = tuple(_differing(told, shown))
+        return (shown if len(text) <= EVIDENCE_CHARACTERS else text[:EVIDENCE_CHARACTERS]), bare
 
     def _deadline_s(self, request: _Request) -> float:
         timeouts = self._target.timeouts
@@ -483,6 +489,21 @@ class Gateway:
     def _sleep(self, seconds: float) -> None:
         if not self._clock.wait(seconds, self._stop):
             raise Interrupted(f"cut off while waiting to try again: {self._stop.reason}")
+
+
+def _differing(told: Any, shown: Any, path: str = "") -> Iterator[str]:
+    """Yield the dotted paths at which the redaction has hidden something."""
+    # Where a credential comes from stands under its name too (``config_sources``), and is none.
+    if told == shown or told in ("env", "default"):
+        return
+    if isinstance(told, dict) and isinstance(shown, dict) and told.keys() == shown.keys():
+        for key in told:
+            yield from _differing(told[key], shown[key], f"{path}.{key}" if path else key)
+    elif isinstance(told, list) and isinstance(shown, list) and len(told) == len(shown):
+        for number, (one, other) in enumerate(zip(told, shown, strict=True)):
+            yield from _differing(one, other, f"{path}[{number}]")
+    else:
+        yield path
 
 
 def _other(call: OtherCall, setting: str, kind: _Kind, **values: str) -> _Request:

@@ -216,6 +216,7 @@ class _Governance(Shape):
     cost_limits: dict[str, _CostLimit]
     rate_limits: dict[str, RateLimit]
     recent_fallbacks: list[dict[str, Any]]
+    fallback_policy: Any = None
 
 
 class _LimitSet(Shape):
@@ -389,6 +390,8 @@ def governance(answer: Answer) -> Governance:
         cost_limits={scope: dict(limit) for scope, limit in shape.cost_limits.items()},
         rate_limits=dict(shape.rate_limits),
         recent_fallbacks=tuple(shape.recent_fallbacks),
+        # Not every gateway has one, and no rollout rests on it.
+        fallback_policy=shape.fallback_policy if isinstance(shape.fallback_policy, dict) else {},
     )
 
 

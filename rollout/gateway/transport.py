@@ -64,6 +64,7 @@ class Exchange:
         answer: its JSON, or its text; cut at 4 kB.
         elapsed_ms: until the last byte, or until it was given up.
         error: why the answer was not good enough; None where it was.
+        bare: where the answer held a secret that the gateway had not masked: dotted paths, empty for a text.
     """
 
     at: str
@@ -75,6 +76,7 @@ class Exchange:
     answer: Any
     elapsed_ms: float
     error: str | None
+    bare: tuple[str, ...] = ()
 
 
 class Failure(Enum):

@@ -18,9 +18,9 @@ from rollout.loading.targets import Listed, targets
 from rollout.loading.yaml_lines import read
 from rollout.policy import Policy
 from rollout.request import Origin, Request
-from rollout.target import Tls
+from rollout.target import Target, Tls
 
-__all__ = ["CheckSandbox", "Request", "load"]
+__all__ = ["CheckSandbox", "Request", "load", "load_target"]
 
 
 def load(
@@ -93,6 +93,39 @@ def policy_of(environment: str, policy: Path | None, directory: Path) -> tuple[P
     ruling = policies(source)
     _raise_if_any(source)
     return ruling.get(environment, Policy(environment)), Origin(policy=path)
+
+
+def load_target(
+    *, target: str | None, gateway: str | None, directory: Path, env: Mapping[str, str], policy: Path | None = None
+) -> tuple[Target, Policy]:
+    """Return a target and the policy that rules there, for a look without a scenario. Nothing is sent anywhere.
+
+    Args:
+        target: ``--target``.
+        gateway: ``--gateway``, a base URL.
+        directory: the folder with ``targets.yaml`` and ``policy.yaml``.
+        env: environment variables: tokens must be set in it.
+        policy: ``--policy``.
+
+    Raises:
+        InvalidInput: anything is wrong with any of them; it lists everything.
+    """
+    policies_path, targets_path = directory / "policy.yaml", directory / "targets.yaml"
+    policy_file = _document(policy or _one_of(policies_path, policies_path), policies_path)
+    targets_file = _document(_one_of(targets_path, targets_path), targets_path)
+    options = {name: Source(name) for name in ("--target", "--gateway")}
+    if target is None and gateway is None:
+        options["--target"].refuse((), "is missing; name the target, or give --gateway=URL")
+    ruling = policies(policy_file)
+    listed = targets(targets_file, ruling)
+    wish = Wish(target, options["--target"])
+    chosen = choose(listed, Wish(None, options["--target"]), wish, gateway, options["--gateway"])
+    if chosen:
+        _refuse_missing_secrets(chosen, targets_file, env)
+    _raise_if_any(*options.values(), targets_file, policy_file)
+    if chosen is None:  # pragma: no cover - whoever leaves it out says why, and that was raised
+        raise AssertionError("a target is missing, and nobody said why")
+    return chosen.target, ruling[chosen.target.environment]
 
 
 def _asked(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.report.assembly import REPORT, build, built
+from rollout.report.assembly import REPORT, build, built, built_plain
 from rollout.report.node import is_installed
 
-__all__ = ["REPORT", "build", "built", "is_installed"]
+__all__ = ["REPORT", "build", "built", "built_plain", "is_installed"]

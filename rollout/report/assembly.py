@@ -132,6 +132,19 @@ def built(
     return f"report: not built, because {why}. The verdict stands; to build it, here or elsewhere: {command}"
 
 
+def built_plain(results: Path, folder: Path, title: str, env: Mapping[str, str]) -> str:
+    """Build the report of a look that is about no rollout, and return the line that says where it is, or why not."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="rollout-report-") as work:
+            config = Path(work) / "allurerc.json"
+            config.write_text(json.dumps(_config(title)), encoding="utf-8")
+            page = node.generate(config, results, env)
+            (folder / REPORT).write_text(private(page.read_text(encoding="utf-8")), encoding="utf-8")
+    except (RolloutError, OSError) as error:
+        return f"report: not built, because {error}. The verdict stands, and the evidence is there"
+    return f"report: {folder / REPORT}"
+
+
 class Collected(NamedTuple):
     """What Allure generates the report from: its configuration, its results; and the window that has its picture."""
 
@@ -164,7 +177,8 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -
         (results / f"{uuid.uuid4()}-result.json").write_text(json.dumps(row), encoding="utf-8")
     _write_surroundings(story, standing, results)
     config = work / "allurerc.json"
-    config.write_text(json.dumps(_config(story, standing)), encoding="utf-8")
+    title = f"{standing.word}: {story.previous} → {story.change} on {story.request.target.name}"
+    config.write_text(json.dumps(_config(title)), encoding="utf-8")
     return Collected(config, results, bake)
 
 
@@ -286,7 +300,7 @@ def _write_surroundings(story: Story, standing: Verdict, results: Path) -> None:
     (results / "environment.properties").write_text(lines, encoding="utf-8")
 
 
-def _config(story: Story, standing: Verdict) -> dict[str, Any]:
+def _config(title: str) -> dict[str, Any]:
     awesome = {
         "singleFile": True,
         "groupBy": ["epic", "feature"],
@@ -308,7 +322,7 @@ def _config(story: Story, standing: Verdict) -> dict[str, Any]:
         {"name": "Could not be decided", "id": "_test_errors_default_category", "matchers": {"statuses": ["broken"]}},
     ]
     return {
-        "name": f"{standing.word}: {story.previous} → {story.change} on {story.request.target.name}",
+        "name": title,
         "appendHistory": False,
         "plugins": {"awesome": {"options": awesome}},
         "categories": {"rules": rules},

@@ -1,0 +1,89 @@
+"""REL: the pre-release checklist, which only reads."""
+
+from __future__ import annotations
+
+from rollout.evidence import Show
+from rollout.gateway.answers import Alert, AuditEntry
+from rollout.gateway.transport import Exchange
+from rollout.marks import clause
+from rollout.outcome import Outcome
+from rollout.readiness import Found
+
+
+@clause("REL-1")
+def test_every_configured_provider_connects_in_time(provider_connections: Outcome[Found], show: Show) -> None:
+    """Every configured provider connects: a local one within 2 s, one in the cloud within 5 s.
+
+    Fails when one does not, or later; and when none is configured. Those that nobody has set up are named.
+    """
+    show.table("Connection tests", provider_connections.value.rows)
+    assert not provider_connections.value.problems, "; ".join(provider_connections.value.problems)
+
+
+@clause("REL-2")
+def test_every_preflight_is_ready(provider_preflights: Outcome[Found], show: Show) -> None:
+    """The preflight of every configured provider says ready.
+
+    Fails when one does not, or gives no answer; and when none is configured.
+    """
+    show.table("Preflights", provider_preflights.value.rows)
+    assert not provider_preflights.value.problems, "; ".join(provider_preflights.value.problems)
+
+
+@clause("REL-3")
+def test_no_credential_is_a_stand_in(credentials_seen: Outcome[Found], show: Show) -> None:
+    """No credential is a placeholder, padded with spaces, or a masked one that somebody has written back.
+
+    Fails when one is, and when one cannot be seen: what the gateway masks and the .env file does not show.
+    """
+    show.table("Credentials", credentials_seen.value.rows)
+    assert not credentials_seen.value.problems, "; ".join(credentials_seen.value.problems)
+
+
+@clause("REL-4")
+def test_budgets_and_rate_limits_are_set(limits_set: Outcome[Found], show: Show) -> None:
+    """A budget and a rate limit cover every provider that costs something, and every soft limit is below its hard one.
+
+    Fails when one is missing, limits nothing, or warns no earlier than it stops.
+    """
+    show.table("Limits", limits_set.value.rows)
+    assert not limits_set.value.problems, "; ".join(limits_set.value.problems)
+
+
+@clause("REL-5")
+def test_somebody_can_take_over(fallbacks_ready: Outcome[Found], show: Show) -> None:
+    """Besides the active provider there is one that connects; where a fallback policy names some, one of those.
+
+    Fails when there is none.
+    """
+    show.table("Fallbacks", fallbacks_ready.value.rows)
+    assert not fallbacks_ready.value.problems, "; ".join(fallbacks_ready.value.problems)
+
+
+@clause("REL-6")
+def test_the_alerts_answer(alerts_answer: Outcome[tuple[Alert, ...]], show: Show) -> None:
+    """The alerts can be read, wherever the target says that they are.
+
+    Fails when they cannot. Those that fire are shown.
+    """
+    show.json(f"Alerts that fire ({len(alerts_answer.value)})", alerts_answer.value)
+
+
+@clause("REL-7")
+def test_the_audit_log_answers(audit_answers: Outcome[tuple[AuditEntry, ...]], show: Show) -> None:
+    """The gateway's audit log can be read.
+
+    Fails when it cannot.
+    """
+    show.json(f"Newest entries ({len(audit_answers.value)})", audit_answers.value)
+
+
+@clause("REL-8")
+def test_credentials_are_masked_in_every_answer(answers_seen: tuple[Exchange, ...], bare: str, show: Show) -> None:
+    """No answer that this run has seen held a credential that the gateway had not masked.
+
+    Fails when one did, and when no answer was seen.
+    """
+    show.text("Answers", f"{len(answers_seen)} answers were looked through")
+    assert answers_seen, "no answer was seen, so nobody has looked"
+    assert not bare, f"not masked: {bare}"
