@@ -13,6 +13,7 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import allure
 import allure_commons
@@ -20,7 +21,9 @@ from allure_commons.model2 import Status
 
 from rollout.canonical import plain
 from rollout.clauses import CLAUSES, Clause
+from rollout.policy import Policy
 from rollout.redaction import Redactor
+from rollout.scenario import Scenario
 from rollout.workspace import Rollout
 
 NOT_RUN = "NOT RUN: "
@@ -60,10 +63,11 @@ def row_labels(epic: str, author: str, clause: Clause | None) -> Iterator[tuple[
     yield "owner", author
 
 
-def ticket_link(rollout: Rollout) -> str | None:
+def ticket_link(scenario: Scenario, policy: Policy) -> str | None:
     """Return the URL of the scenario's ticket; None where there is no ticket or no tracker is configured."""
-    ticket, pattern = rollout.scenario.ticket, rollout.policy.ticket_url
-    return pattern.replace("{ticket}", ticket) if ticket and pattern else None
+    if not scenario.ticket or not policy.ticket_url:
+        return None
+    return policy.ticket_url.replace("{ticket}", quote(scenario.ticket, safe=""))
 
 
 class Show:
@@ -73,11 +77,22 @@ class Show:
         """Keep the redaction that everything passes through."""
         self._redactor = redactor
 
-    def json(self, name: str, value: Any) -> None:
-        """Attach a value, a record included, as JSON."""
+    def facts(self, name: str, value: Any) -> None:
+        """Attach a value, a record included: as a table that people read where it is small and flat, else as JSON."""
         # Made plain first: the redaction does not look into records.
-        text = json.dumps(self._redactor.value(plain(value)), indent=2, ensure_ascii=False)
-        allure.attach(text, name, allure.attachment_type.JSON)
+        value = self._redactor.value(plain(value))
+        rows = _flat(value)
+        if rows is None:
+            self._json(name, value)
+        elif rows:
+            allure.attach(_csv(rows), name, allure.attachment_type.CSV)
+        else:
+            allure.attach("none", name, allure.attachment_type.TEXT)
+
+    json = facts
+
+    def _json(self, name: str, value: Any) -> None:
+        allure.attach(json.dumps(value, indent=2, ensure_ascii=False), name, allure.attachment_type.JSON)
 
     def text(self, name: str, text: str) -> None:
         """Attach plain text."""
@@ -102,7 +117,35 @@ class Show:
     def exchanges(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Attach what was said to the gateway and what it answered."""
         if rows:
-            self.json(f"Exchanges with the gateway ({len(rows)})", rows)
+            self._json(f"Exchanges with the gateway ({len(rows)})", self._redactor.value(plain(rows)))
+
+
+def _flat(value: Any) -> list[Mapping[str, Any]] | None:
+    """Return a plain value as rows of a table; None if it is too deep for one."""
+    if isinstance(value, list):
+        keys = {tuple(row) if isinstance(row, dict) else None for row in value}
+        flat = None not in keys and len(keys) <= 1 and all(_is_flat(cell) for row in value for cell in row.values())
+        return [{key: _cell(cell) for key, cell in row.items()} for row in value] if flat else None
+    if not isinstance(value, dict):
+        return None
+    found: dict[str, Any] = {}
+    for key, part in value.items():
+        found |= {f"{key} {name}": cell for name, cell in part.items()} if isinstance(part, dict) else {key: part}
+    if not all(map(_is_flat, found.values())):
+        return None
+    return [{"what": key, "value": _cell(cell)} for key, cell in found.items()]
+
+
+def _is_flat(value: Any) -> bool:
+    return not any(isinstance(part, (dict, list)) for part in (value if isinstance(value, list) else [value]))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value in (None, "") else str(value)
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

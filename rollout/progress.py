@@ -368,7 +368,7 @@ class Progress(Occasion):
     def links(self) -> Iterable[tuple[str, str]]:
         """Return the ticket's link, where a tracker is configured."""
         rollout = self.session.rollout
-        link = evidence.ticket_link(rollout)
+        link = evidence.ticket_link(rollout.scenario, rollout.policy)
         return () if link is None else ((link, str(rollout.scenario.ticket)),)
 
     def header(self, option: Any) -> list[str]:

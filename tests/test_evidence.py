@@ -12,7 +12,7 @@ import pytest
 from allure_commons import model2
 from allure_commons.logger import AllureFileLogger
 
-from rollout.evidence import NOT_RUN, guard, unguard
+from rollout.evidence import NOT_RUN, Show, guard, unguard
 from rollout.redaction import Redactor
 
 SECRET = "correct-horse-battery"
@@ -97,3 +97,38 @@ def test_what_a_teardown_shows_is_kept(write: Write) -> None:
     fails = model2.TestAfterResult(name="twin::1", status="broken", statusDetails=model2.StatusDetails(message="gone"))
     written = write(model2.TestResultContainer(uuid="u", afters=[shows, fails]))
     assert [row["name"] for row in written["afters"]] == ["undo::1", "twin::1"]
+
+
+@pytest.fixture
+def attached(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What a check shows, as (text, media type)."""
+    found: list[tuple[str, str]] = []
+    monkeypatch.setattr("allure.attach", lambda text, _, kind: found.append((text, kind.mime_type)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"succeeded": True, "ms": 0, "message": None}, "what,value\r\nsucceeded,yes\r\nms,0\r\nmessage,none\r\n"),
+        ({"active": ["a", "b"], "backup": {"model": "m"}}, 'what,value\r\nactive,"a, b"\r\nbackup model,m\r\n'),
+        ([{"channel": "log", "accepted": False}], "channel,accepted\r\nlog,no\r\n"),
+        ({"api_token": SECRET}, "what,value\r\napi_token,[redacted]\r\n"),
+    ],
+)
+def test_what_is_small_and_flat_is_a_table(attached: list[tuple[str, str]], value: Any, shown: str) -> None:
+    Show(Redactor([SECRET])).facts("x", value)
+    assert attached == [(shown, "text/csv")]
+
+
+@pytest.mark.parametrize("value", [{"a": {"b": {"c": 1}}}, [{"a": 1}, {"b": 2}], [1], {"a": [{"b": 1}]}, "text"])
+def test_what_is_too_deep_for_a_table_stays_json(attached: list[tuple[str, str]], value: Any) -> None:
+    Show(Redactor()).facts("x", value)
+    ((text, kind),) = attached
+    assert (json.loads(text), kind) == (value, "application/json")
+
+
+@pytest.mark.parametrize("value", [{}, []])
+def test_nothing_is_said_in_a_word(attached: list[tuple[str, str]], value: Any) -> None:
+    Show(Redactor()).facts("x", value)
+    assert attached == [("none", "text/plain")]

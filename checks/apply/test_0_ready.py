@@ -15,7 +15,7 @@ def test_the_gateway_still_equals_the_backup(changed_meanwhile: Outcome[Mapping[
 
     Fails when somebody changed it, when the clearance is too old, or when health or alerts have turned.
     """
-    show.json("Differences", dict(changed_meanwhile.value))
+    show.facts("Differences", dict(changed_meanwhile.value))
     listed = "; ".join(f"{what}: {how}" for what, how in changed_meanwhile.value.items())
     assert not changed_meanwhile.value, f"changed since the backup: {listed}; run `pytest -m precheck` again"
 

@@ -16,7 +16,7 @@ def test_a_single_request_proves_the_new_provider(single_request: Outcome[Tried]
     Fails when it cannot be activated, does not answer as expected, or when the way back fails; nothing is kept then.
     """
     tried = single_request.value
-    show.json("Both activations, as the journal has them", tried.writes)
+    show.facts("Both activations, as the journal has them", tried.writes)
     show.text("Who answered", tried.answered)
     results = [write.result for write in tried.writes]
     assert results == ["done", "done"], f"there and back took {len(results)} write(s) that ended as {results}"
@@ -29,7 +29,7 @@ def test_a_first_share_of_the_traffic_holds(window: Outcome[Window], show: Show)
     Fails when the share cannot be set or read back, and when a trigger breaches or cannot judge in this stage.
     """
     stage = window.value.stage("CAN-2.1")
-    show.json("Stage", stage)
+    show.facts("Stage", stage)
     assert stage.outcome == "held", stage.message
 
 
@@ -40,7 +40,7 @@ def test_a_quarter_of_the_traffic_holds(window: Outcome[Window], show: Show) -> 
     Fails when the share cannot be set or read back, and when a trigger breaches or cannot judge in this stage.
     """
     stage = window.value.stage("CAN-2.2")
-    show.json("Stage", stage)
+    show.facts("Stage", stage)
     assert stage.outcome == "held", stage.message
 
 
@@ -51,7 +51,7 @@ def test_half_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
     Fails when the share cannot be set or read back, and when a trigger breaches or cannot judge in this stage.
     """
     stage = window.value.stage("CAN-2.3")
-    show.json("Stage", stage)
+    show.facts("Stage", stage)
     assert stage.outcome == "held", stage.message
 
 
@@ -62,7 +62,7 @@ def test_all_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
     Fails when it cannot be activated or read back, and when a trigger breaches or cannot judge in this stage.
     """
     stage = window.value.stage("CAN-2.4")
-    show.json("Stage", stage)
+    show.facts("Stage", stage)
     assert stage.outcome == "held", stage.message
 
 
@@ -73,5 +73,5 @@ def test_it_stays_stable_before_the_rollout_is_complete(window: Outcome[Window],
     Fails when a trigger breaches or cannot judge, or when somebody has split the traffic meanwhile.
     """
     stage = window.value.stage("CAN-3")
-    show.json("Stage", stage)
+    show.facts("Stage", stage)
     assert stage.outcome == "held", stage.message

@@ -15,7 +15,7 @@ def test_the_provider_stays_connected(window: Outcome[Window], diagnosis: tuple[
     Fails when it is read so twice, a second apart, or when its status was never readable.
     """
     verdict = window.value.verdict("MON-1")
-    show.json("Verdict", verdict)
+    show.facts("Verdict", verdict)
     show.diagnosis(*diagnosis)
     assert verdict.holds, verdict.message
 
@@ -27,7 +27,7 @@ def test_the_error_rate_stays_within_its_limit(window: Outcome[Window], show: Sh
     Fails strictly above it, and when too few requests were seen to judge.
     """
     verdict = window.value.verdict("MON-2")
-    show.json("Verdict", verdict)
+    show.facts("Verdict", verdict)
     assert verdict.holds, verdict.message
 
 
@@ -38,7 +38,7 @@ def test_the_p95_latency_stays_within_its_limit(window: Outcome[Window], show: S
     Fails strictly above it, and when there are too few latencies on either side of the comparison.
     """
     verdict = window.value.verdict("MON-3")
-    show.json("Verdict", verdict)
+    show.facts("Verdict", verdict)
     assert verdict.holds, verdict.message
 
 
@@ -49,7 +49,7 @@ def test_no_critical_alert_fires(window: Outcome[Window], show: Show) -> None:
     Fails when one does, even if it clears again, and when the alerts were never readable.
     """
     verdict = window.value.verdict("MON-4")
-    show.json("Verdict", verdict)
+    show.facts("Verdict", verdict)
     assert verdict.holds, verdict.message
 
 
@@ -60,7 +60,7 @@ def test_no_unexpected_behaviour_is_reported(window: Outcome[Window], show: Show
     Fails at the first report, and when one of these sources was never readable.
     """
     verdict = window.value.verdict("MON-5")
-    show.json("Verdict", verdict)
+    show.facts("Verdict", verdict)
     assert verdict.holds, verdict.message
 
 
@@ -71,7 +71,7 @@ def test_every_source_gives_enough_data(window: Outcome[Window], show: Show) -> 
     Fails when one fails too often in a row or in total.
     """
     verdict = window.value.verdict("MON-6")
-    show.json("Verdict", verdict)
+    show.facts("Verdict", verdict)
     assert verdict.holds, verdict.message
 
 
@@ -82,5 +82,5 @@ def test_nobody_asks_for_an_abort(window: Outcome[Window], show: Show) -> None:
     Fails when one of them ended it.
     """
     verdict = window.value.verdict("MON-7")
-    show.json("Verdict", verdict)
+    show.facts("Verdict", verdict)
     assert verdict.holds, verdict.message

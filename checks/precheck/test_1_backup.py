@@ -15,8 +15,8 @@ def test_the_runtime_configuration_is_on_disk_and_reads_back_equal(backup: Outco
     Fails when the gateway does not hand it out, the file cannot be written, or its digest no longer fits.
     """
     saved = backup.value
-    show.json("Runtime configuration", saved.config)
-    show.json("Backup file", {"path": saved.files["config"], "sha256": saved.digests["config"]})
+    show.facts("Runtime configuration", saved.config)
+    show.facts("Backup file", {"path": saved.files["config"], "sha256": saved.digests["config"]})
     assert saved.config, "the gateway handed out an empty configuration; there is nothing to go back to"
     assert not (damage := saved.damage("config")), damage
 
@@ -28,7 +28,7 @@ def test_the_provider_status_is_saved_with_the_active_one(backup: Outcome[Backup
     Fails when no provider is active, its model is unknown, or the file no longer fits its digest.
     """
     saved = backup.value
-    show.json("Backup file", {"path": saved.files["providers"], "sha256": saved.digests["providers"]})
+    show.facts("Backup file", {"path": saved.files["providers"], "sha256": saved.digests["providers"]})
     assert saved.previous.model, "the active model is unknown"
     assert not (damage := saved.damage("providers")), damage
 
@@ -42,7 +42,7 @@ def test_the_env_file_and_the_limits_are_saved(
     Fails when the target does not say where the .env file is, or a copy no longer fits its digest.
     """
     saved = backup.value
-    show.json("Governance limits", {"cost_limits": saved.cost_limits, "rate_limits": saved.rate_limits})
-    show.json(".env copy: digest and key names only", saved.env or "the target states that it cannot be reached")
+    show.facts("Governance limits", {"cost_limits": saved.cost_limits, "rate_limits": saved.rate_limits})
+    show.facts(".env copy: digest and key names only", saved.env or "the target states that it cannot be reached")
     assert env_file_stated is None, env_file_stated
     assert not (damage := saved.damage("limits") or saved.damage("env")), damage

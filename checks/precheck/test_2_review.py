@@ -18,7 +18,7 @@ def test_the_change_is_documented_in_a_ticket(ticket: Outcome[Ticket], show: Sho
     Fails when there is none, when it does not look like one, or when the tracker does not answer for it.
     """
     found = ticket.value
-    show.json("Ticket", found)
+    show.facts("Ticket", found)
     assert not found.problem, found.problem
 
 
@@ -30,7 +30,7 @@ def test_a_second_person_reviewed_the_change(review: Outcome[Review], show: Show
     emergency that nobody has approved yet is owed: neither passed nor failed.
     """
     seen = review.value
-    show.json("Review", seen)
+    show.facts("Review", seen)
     assert seen.suffices(), seen.problem
 
 
@@ -40,7 +40,7 @@ def test_the_impact_assessment_is_complete(scenario: Scenario, show: Show) -> No
 
     Fails when the scenario has no impact assessment.
     """
-    show.json("Impact assessment", scenario.impact)
+    show.facts("Impact assessment", scenario.impact)
     assert scenario.impact, f"{scenario.source} has no `impact: {{risk, affects, cost}}`; write down what you know"
 
 
@@ -52,7 +52,7 @@ def test_the_rollback_plan_would_work_now(way_back: Outcome[WayBack], show: Show
     """
     plan = way_back.value
     show.text("What the rollback would do", "\n".join(plan.steps))
-    show.json("Connection test and preflight of the way back", plan.evidence)
+    show.facts("Connection test and preflight of the way back", plan.evidence)
     assert not plan.problems, f"going back to {plan.to} would not work: {'; '.join(plan.problems)}"
 
 

@@ -21,7 +21,7 @@ def test_the_connection_works_in_non_production(
     Fails when the verdict field says failure, whatever the HTTP status, or when it took too long.
     """
     tested = twin_connection.value
-    show.json("Response", tested)
+    show.facts("Response", tested)
     assert tested.succeeded, f"{change.provider} on {target.twin}: {tested.connection_status}: {tested.message}"
     assert (tested.latency_ms or 0) <= target.latency_bound_ms, (
         f"{change.provider} on {target.twin} took {tested.latency_ms} ms, above {target.latency_bound_ms:.0f} ms"
@@ -48,5 +48,5 @@ def test_every_precheck_is_verified_before_proceeding(missing_prechecks: Mapping
 
     Fails when one failed, was skipped, deselected or never reached.
     """
-    show.json("Not passed", dict(missing_prechecks))
+    show.facts("Not passed", dict(missing_prechecks))
     assert not missing_prechecks, f"not cleared: {', '.join(missing_prechecks)} did not pass"

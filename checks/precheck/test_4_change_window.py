@@ -21,7 +21,7 @@ def test_now_is_inside_a_change_window(timing: Outcome[Timing], show: Show) -> N
 
     Fails when it is outside and the policy says block; a policy that says warn shows the warning.
     """
-    show.json("Change window", timing.value)
+    show.facts("Change window", timing.value)
 
 
 @clause("PRE-4.2")
@@ -30,7 +30,7 @@ def test_stakeholders_are_notified(deliveries: Outcome[Sequence[Delivery]], scen
 
     Fails when there is no channel, or when one refused.
     """
-    show.json("Deliveries", deliveries.value)
+    show.facts("Deliveries", deliveries.value)
     refused = [f"{delivery.channel}: {delivery.detail}" for delivery in deliveries.value if not delivery.accepted]
     assert deliveries.value, (
         f"{scenario.source} names no channel; add `notify: [log]` or a variable with an Apprise URL"
@@ -45,7 +45,7 @@ def test_a_rollback_operator_is_ready(stand_by: Outcome[StandBy], show: Show) ->
     Fails when the scenario names nobody, or when the policy asks for an acknowledgement and there is none so recent.
     """
     seen = stand_by.value
-    show.json("Operator", seen)
+    show.facts("Operator", seen)
     assert seen.ready(), seen.problem
 
 
@@ -56,7 +56,7 @@ def test_the_planned_monitoring_is_long_enough(scenario: Scenario, policy: Polic
     Fails when it is shorter.
     """
     window_s = scenario.monitor.window_s
-    show.json("Plan", scenario.monitor)
+    show.facts("Plan", scenario.monitor)
     show.text("Synthetic requests", promise(scenario.monitor))
     assert window_s >= policy.window_at_least_s, (
         f"the bake time is {window_s:.0f} s; policy {policy.name!r} demands at least {policy.window_at_least_s:.0f} s"

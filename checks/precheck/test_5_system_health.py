@@ -22,7 +22,7 @@ def test_the_system_is_healthy(health: Outcome[Health], show: Show) -> None:
     """
     seen = health.value
     show.table("Providers", seen.rows)
-    show.json("The new provider here", seen.evidence)
+    show.facts("The new provider here", seen.evidence)
     show.diagnosis(*map(Diagnosis.text, seen.diagnoses))
     assert not seen.problems, "; ".join(seen.problems)
 
@@ -40,7 +40,7 @@ def test_exactly_one_provider_is_active_and_in_the_backup(
     if not active and activates(target, reported) != reported:
         # Under its other name no listed provider is marked (deviation 14).
         active = [reported]
-    show.json("Active provider and model", {"active": active, "backup": backup.value.previous})
+    show.facts("Active provider and model", {"active": active, "backup": backup.value.previous})
     assert len(active) == 1, f"{len(active)} providers are active: {', '.join(active) or 'none'}; exactly one must be"
     assert reported == backup.value.reported_as, (
         f"{reported or 'none'} is active, the backup says {backup.value.reported_as}"
@@ -68,6 +68,6 @@ def test_the_baseline_is_measured(baseline: Outcome[Measured], show: Show) -> No
     or when the new provider's P95 on the non-production twin is above the limit already.
     """
     measured = baseline.value
-    show.json("Baseline", measured.baseline)
+    show.facts("Baseline", measured.baseline)
     show.text("Limit for P95", measured.limit)
     assert not measured.problems, "; ".join(measured.problems)

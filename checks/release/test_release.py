@@ -66,7 +66,7 @@ def test_the_alerts_answer(alerts_answer: Outcome[tuple[Alert, ...]], show: Show
 
     Fails when they cannot. Those that fire are shown.
     """
-    show.json(f"Alerts that fire ({len(alerts_answer.value)})", alerts_answer.value)
+    show.facts(f"Alerts that fire ({len(alerts_answer.value)})", alerts_answer.value)
 
 
 @clause("REL-7")
@@ -75,7 +75,7 @@ def test_the_audit_log_answers(audit_answers: Outcome[tuple[AuditEntry, ...]], s
 
     Fails when it cannot.
     """
-    show.json(f"Newest entries ({len(audit_answers.value)})", audit_answers.value)
+    show.facts(f"Newest entries ({len(audit_answers.value)})", audit_answers.value)
 
 
 @clause("REL-8")

@@ -14,7 +14,7 @@ def test_the_metrics_since_stay_within_the_limits(metrics_since: Outcome[Seen], 
 
     Fails above them, and when there is too little to judge by: too few requests, counters that are another provider's.
     """
-    show.json("Since", metrics_since.value.facts)
+    show.facts("Since", metrics_since.value.facts)
     show.table("Metrics since the rollout's end", metrics_since.value.rows)
     assert not metrics_since.value.problems, metrics_since.value.message
 
@@ -25,7 +25,7 @@ def test_the_error_log_shows_nothing_new(errors_since: Outcome[Seen], show: Show
 
     Fails when it does, and when nobody can look: no log that can be read from here, or a part of it that is gone.
     """
-    show.json("Since", errors_since.value.facts)
+    show.facts("Since", errors_since.value.facts)
     show.table("Kinds of errors since the rollout's end", errors_since.value.rows)
     assert not errors_since.value.problems, f"new since the rollout's end: {'; '.join(errors_since.value.problems)}"
 
@@ -36,7 +36,7 @@ def test_the_cost_is_what_was_estimated(cost_since: Outcome[Seen], show: Show) -
 
     Fails above the estimate, and when nobody knows: no cost and no price, no request, or an estimate in prose only.
     """
-    show.json("Cost", cost_since.value.facts)
+    show.facts("Cost", cost_since.value.facts)
     show.table("Used since the rollout's end", cost_since.value.rows)
     assert not cost_since.value.problems, "; ".join(cost_since.value.problems)
 

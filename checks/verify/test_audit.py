@@ -16,6 +16,6 @@ def test_the_audit_log_shows_the_change(audited: Outcome[Audited], show: Show) -
     """
     seen = audited.value
     show.table("The gateway's own entries", seen.rows)
-    show.json("The suite's own record", seen.own)
+    show.facts("The suite's own record", seen.own)
     show.text("Finding", seen.finding or "none: the gateway recorded the change")
     assert not seen.problem, seen.problem

@@ -15,6 +15,6 @@ def test_nothing_else_changed(unintended: Outcome[Mapping[str, str]], show: Show
 
     Fails when another key or limit moved, except those that the target declares as an activation's side effects.
     """
-    show.json("Unintended differences", dict(unintended.value))
+    show.facts("Unintended differences", dict(unintended.value))
     listed = "; ".join(f"{what}: {how}" for what, how in unintended.value.items())
     assert not unintended.value, f"more changed than was asked for: {listed}"

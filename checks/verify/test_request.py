@@ -18,7 +18,7 @@ def test_a_real_request_is_answered_by_the_expected_provider(
     Fails when it is empty, late, or answered by somebody else; a dated snapshot of the model counts as the model.
     """
     answered = answer.value
-    show.json("Completion", answered.completion)
+    show.facts("Completion", answered.completion)
     assert not answered.problem, answered.problem
     assert answered.completion.elapsed_ms <= target.latency_bound_ms, (
         f"the answer took {answered.completion.elapsed_ms:.0f} ms, above {target.latency_bound_ms:.0f} ms"

@@ -18,6 +18,6 @@ def test_the_provider_is_connected(
     Fails on every other word, `unknown` included.
     """
     connection = connection_now.value
-    show.json("Status", connection)
+    show.facts("Status", connection)
     show.diagnosis(*status_diagnosis)
     assert connection.status == "connected", f"{change.provider} is {connection.status}: {connection.message}"

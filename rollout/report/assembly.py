@@ -19,6 +19,7 @@ from rollout.evidence import PHASE_TITLES
 from rollout.journal import Journal
 from rollout.picture import Bake, draw_as
 from rollout.report import index, node
+from rollout.report.banner import banner, ways_on
 from rollout.report.junit import junit
 from rollout.report.outcomes import outcomes
 from rollout.report.page import private
@@ -77,9 +78,9 @@ def build(
     except (ValueError, KeyError) as error:
         raise RolloutError(f"rollout {rollout!r} was written by another version of the suite: {error}") from error
     try:
-        _write_beside(story, folder, extra)
+        above = _write_beside(journal, story, folder, extra)
         try:
-            return _write_page(story, folder, env, extra)
+            return _write_page(story, folder, env, extra, above)
         finally:
             # After the page, which it links; and without one all the same.
             index.write(journal, folder.parent)
@@ -87,7 +88,7 @@ def build(
         raise RolloutError(f"the report cannot be written: {error}") from error
 
 
-def _write_page(story: Story, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path]) -> Path:
+def _write_page(story: Story, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path], above: str) -> Path:
     with tempfile.TemporaryDirectory(prefix="rollout-report-") as work, ThreadPoolExecutor(1) as beside:
         config, results, bake = collect(story, folder, Path(work), extra)
         # The generator is a process of its own, and leaves this one nothing to do.
@@ -97,22 +98,24 @@ def _write_page(story: Story, folder: Path, env: Mapping[str, str], extra: Mappi
             drawn.result()
         folder.mkdir(parents=True, exist_ok=True)
         new = folder / f".{os.getpid()}-{REPORT}"
-        new.write_text(private(page.read_text(encoding="utf-8")), encoding="utf-8")
+        new.write_text(private(page.read_text(encoding="utf-8"), above), encoding="utf-8")
         # Whoever reads the report meanwhile sees the old one or the new one, never a half.
         return new.replace(folder / REPORT)
 
 
-def _write_beside(story: Story, folder: Path, extra: Mapping[str, Path]) -> None:
-    """Write what needs no generator: ``junit.xml`` and ``summary.md``.
+def _write_beside(journal: Journal, story: Story, folder: Path, extra: Mapping[str, Path]) -> str:
+    """Write what needs no generator, ``junit.xml`` and ``summary.md``, and return the page's banner.
 
     Raises:
         OSError: one cannot be written.
+        JournalError: the journal cannot be read.
     """
     came, standing = outcomes(story), verdict(story, _last_word(story, folder, extra))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JUNIT).write_bytes(junit(story, came, standing))
-    text = summary(story, came, standing, facts(story, standing, came))
-    (folder / SUMMARY).write_text(text, encoding="utf-8")
+    answers = facts(story, standing, came)
+    (folder / SUMMARY).write_text(summary(story, came, standing, answers), encoding="utf-8")
+    return banner(story, standing, answers, list(ways_on(journal, story, folder)))
 
 
 def built(

@@ -90,6 +90,11 @@ _OF_A_DECISION = {
 }
 
 
+def state_of(record: Record) -> str:
+    """Return how a rollout stands, one of `STATES`."""
+    return _OF_A_DECISION[record.decision]
+
+
 def write(journal: Journal, reports: Path) -> Path:
     """Write the page over all rollouts of the journal, and return its path.
 
@@ -125,7 +130,7 @@ def _line(record: Record, entries: Sequence[Entry], now: datetime) -> Line:
         target=f"{opened['target']['name']} ({opened['url']})",
         change=f"{record.previous} → {opened['change']}",
         who=_who(opened),
-        state=_OF_A_DECISION[record.decision],
+        state=state_of(record),
         word=str(closed.get("word") or ("IN FLIGHT" if record.in_flight else "OPEN")),
         why=why or str(opened.get("reason", "")),
         trigger=_trigger(record, why),

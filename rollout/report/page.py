@@ -19,7 +19,7 @@ _POLICY = (
     "worker-src data: blob:; form-action 'none'"
 )
 _HEAD = "<head>"
-_BODY = "</body>"
+_TOP, _BODY = "<body>", "</body>"
 
 # The generator scrolls down to the first row that did not pass, and the verdict stands above it; where everything
 # passed it shows nothing but the root. The first seconds belong to the page, unless somebody touches it.
@@ -50,15 +50,38 @@ _FIRST_SIGHT = """<script>
 """
 
 
-def private(html: str) -> str:
+# Allure writes times in the reader's zone; evidence is read in UTC, wherever that is.
+_IN_UTC = """<script>
+const inUtc = (options = {}) => {
+  const named = ["hour", "minute", "second"].some((part) => options[part]);
+  return { ...options, timeZone: "UTC", ...(named ? { timeZoneName: "short" } : {}) };
+};
+for (const name of ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"]) {
+  const local = Date.prototype[name];
+  Date.prototype[name] = function (language, options) { return local.call(this, language, inUtc(options)); };
+}
+const Local = Intl.DateTimeFormat;
+Intl.DateTimeFormat = function (language, options) { return new Local(language, inUtc(options)); };
+Intl.DateTimeFormat.supportedLocalesOf = Local.supportedLocalesOf;
+</script>
+"""
+
+
+def private(html: str, above: str = "") -> str:
     """Return the page without the generator's analytics, and unable to load anything from outside of itself.
+
+    Args:
+        html: the page, as generated.
+        above: what stands above everything else, as HTML.
 
     Raises:
         RolloutError: the page is not built as this version of the generator builds it, so its silence is not proven.
     """
     html, removed = _ANALYTICS.subn("", html)
     before, end, after = html.rpartition(_BODY)
-    if removed != 1 or _HEAD not in html or not end or any(word in html for word in _OUTSIDE):
+    unknown = _HEAD not in html or _TOP not in html or not end
+    if removed != 1 or unknown or any(word in html for word in _OUTSIDE):
         raise RolloutError("the generated page is built in an unknown way; its analytics tag could not be removed")
-    policy = f'{_HEAD}\n    <meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-    return f"{before}{_FIRST_SIGHT}{end}{after}".replace(_HEAD, policy, 1)
+    policy = f'{_HEAD}\n    <meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n{_IN_UTC}'
+    html = f"{before}{_FIRST_SIGHT}{end}{after}".replace(_HEAD, policy, 1)
+    return html.replace(_TOP, f"{_TOP}\n{above}", 1)

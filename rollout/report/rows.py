@@ -81,7 +81,7 @@ def rows(story: Story, results: Mapping[str, Iterable[Row]]) -> list[Row]:
     for row in found:
         run: Run | None = row.pop("run", None)
         identify(row, run.name if run else "")
-        _name(row)
+        _name(row, story)
     return found
 
 
@@ -124,8 +124,11 @@ def identify(row: Row, run: str) -> None:
     row["historyId"] = row["testCaseId"] = identity
 
 
-def _name(row: Row) -> None:
-    """Let the name say at once what was wrong."""
+def _name(row: Row, story: Story) -> None:
+    """Let the name say at once what was wrong, and of a trigger that held, how close it came."""
+    clause = clause_of(row)
+    if row["status"] == "passed" and clause is not None and clause.id in story.window.verdicts:
+        row["name"] = shortened(f"{row['name']} · {story.window.verdicts[clause.id]['message']}")
     message = str(row.get("statusDetails", {}).get("message", "")).split("\n")[0]
     if row["status"] == "failed" and message:
         row["name"] = shortened(f"{row['name']} ✗ {message}")

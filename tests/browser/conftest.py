@@ -6,11 +6,17 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from rollout.documents import write_change_record
+from rollout.record import Decision, Kind
+from rollout.report import build
 from tests.browser.reader import Reader
+from tests.support.clocks import SimulatedClock
+from tests.support.told import Told, kept, rolled_back
 
 # Chromium looks for updates and more at every start; none of that is the page's.
 QUIET = (
@@ -46,7 +52,29 @@ def reader(browser: Browser) -> Iterator[Reader]:
     context.close()
 
 
+EVIL = '<script>document.title = "owned"</script><img src="http://192.0.2.1/x" onerror="document.title = 1">'
+
+
 @pytest.fixture(scope="session")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for reports."""
-    return tmp_path_factory.mktemp("browser")
+    """Build the reports of three rollouts in one journal: rolled back (r-1), kept (r-2), a failed rollback (r-3)."""
+    folder = tmp_path_factory.mktemp("browser")
+    for number, tell in enumerate((rolled_back, kept, stranded), start=1):
+        with tell(folder, id=f"r-{number}") as told:
+            rollout = told.rollout
+            write_change_record(rollout, rollout.record(), rollout.record().closed or {})
+            build(rollout.journal, rollout.id, rollout.folder, os.environ)
+    return folder / "reports"
+
+
+def stranded(folder: Path, **parts: Any) -> Told:
+    """Return a rollout whose way back failed, with words in it that somebody meant ill."""
+    told = Told(folder, clock=SimulatedClock(), **parts)
+    told.begins("run-1")
+    told.backup()
+    told.writes("APP-1.2", "forward", "openai:gpt-4o")
+    told.rollout.write(Kind.ROLLBACK, reason="MON-2: bad")
+    told.writes("RBK-2.1", "back", "ollama:gemma3:4b", "unknown")
+    why = f"MON-2: bad; and the way back is not verified: {EVIL}"
+    told.closes(Decision.ROLLBACK_FAILED, "ROLLBACK FAILED", why, commands=["curl -X POST http://127.0.0.1:1/activate"])
+    return told

@@ -59,6 +59,11 @@ class Reader:
         return self.page.get_by_test_id("base-layout").inner_text()
 
     @property
+    def banner(self) -> Locator:
+        """What stands above every row: the verdict."""
+        return self.page.locator("header.verdict")
+
+    @property
     def description(self) -> Locator:
         """The open row's description; it stands in a frame of its own."""
         return self.page.frame_locator("[data-testid=test-result-description-frame]").locator("body")

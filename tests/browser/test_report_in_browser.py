@@ -11,28 +11,31 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from rollout.report import build, node
 from rollout.report.assembly import collect
 from tests.browser.reader import Reader
-from tests.support.told import BREACH, Told, kept, rolled_back
+from tests.support.told import BREACH, Told
 
 
 def report(told: Told) -> Path:
     return build(told.rollout.journal, told.rollout.id, told.rollout.folder, os.environ)
 
 
-@pytest.fixture(scope="module")
-def taken_back(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with rolled_back(tmp_path_factory.mktemp("rolled-back")) as told:
-        return report(told)
+@pytest.fixture
+def taken_back(reports: Path) -> Path:
+    return reports / "r-1" / "report.html"
 
 
-@pytest.fixture(scope="module")
-def stayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with kept(tmp_path_factory.mktemp("kept")) as told:
-        return report(told)
+@pytest.fixture
+def stayed(reports: Path) -> Path:
+    return reports / "r-2" / "report.html"
+
+
+@pytest.fixture
+def stranded(reports: Path) -> Path:
+    return reports / "r-3" / "report.html"
 
 
 @contextmanager
@@ -157,11 +160,76 @@ def test_the_closure_has_the_answers_and_the_picture(reader: Reader, taken_back:
     assert picture.evaluate("image => image.naturalWidth") > 500
 
 
+# The banner
+
+
+def test_the_verdict_its_value_and_its_limit_stay_above_whatever_is_open(reader: Reader, taken_back: Path) -> None:
+    reader.open(taken_back)
+    reader.read("MON-3")
+    expect(reader.banner).to_be_in_viewport()
+    expect(reader.banner.locator("p").first).to_have_text(f"↩ ROLLED BACK, verified: MON-2: {BREACH}")
+    expect(reader.banner).to_contain_text("Not run: monitor: MON-1, MON-3, MON-4, MON-5, MON-6, MON-7.")
+
+
+def test_a_failed_rollback_cannot_be_overlooked(reader: Reader, stranded: Path) -> None:
+    reader.open(stranded)
+    expect(reader.banner).to_contain_text("ROLLBACK FAILED")
+    expect(reader.banner).to_contain_text("A PERSON IS NEEDED. Look, then paste:")
+    expect(reader.banner.locator("pre")).to_have_text("curl -X POST http://127.0.0.1:1/activate")
+    assert reader.banner.evaluate("banner => getComputedStyle(banner).borderStyle") == "double"
+    assert reader.page.title().strip() != "owned"
+    assert reader.outside == []
+
+
+def test_the_banner_leads_to_the_documents_and_to_earlier_rollouts_of_the_target(reader: Reader, stayed: Path) -> None:
+    reader.open(stayed)
+    expect(reader.banner.get_by_role("link", name="change record")).to_have_attribute("href", "change-record.md")
+    reader.banner.get_by_role("link", name="earlier: 2026-11-23 12:00:00Z ROLLED BACK, verified").click()
+    expect(reader.banner).to_contain_text(BREACH)
+    reader.banner.get_by_role("link", name="all rollouts").click()
+    expect(reader.page.get_by_role("heading", name="Rollouts")).to_be_visible()
+
+
+def test_times_are_utc_wherever_the_reader_is(browser: Browser, taken_back: Path) -> None:
+    context = browser.new_context(timezone_id="Asia/Tokyo")
+    reader = Reader(context)
+    reader.open(taken_back)
+    expect(reader.page.get_by_test_id("report-data")).to_contain_text("12:00:01 PM UTC")
+    context.close()
+
+
+def test_without_a_script_the_answers_are_there(browser: Browser, taken_back: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(taken_back.as_uri())
+    for question in ("What", "Kept?", "Why", "When", "Who", "Not run"):
+        expect(page.get_by_role("rowheader", name=question, exact=True)).to_be_visible()
+    context.close()
+
+
+def test_in_print_the_answers_are_there_and_nothing_is_cut(reader: Reader, taken_back: Path) -> None:
+    reader.open(taken_back)
+    reader.page.emulate_media(media="print")
+    expect(reader.banner.get_by_role("row", name="Kept? no: taken back to ollama:gemma3:4b")).to_be_visible()
+    last = reader.row("ROLLED BACK, verified").last
+    assert last.evaluate("row => row.getBoundingClientRect().bottom <= document.documentElement.scrollHeight")
+
+
+def test_at_twice_the_size_nothing_has_to_be_scrolled_sideways(reader: Reader, taken_back: Path) -> None:
+    """1280 px at 200 % are 640 to the page."""
+    reader.page.set_viewport_size({"width": 640, "height": 500})
+    reader.open(taken_back)
+    reader.read("MON-2")
+    assert reader.page.evaluate("document.documentElement.scrollWidth") == 640
+    pane = reader.page.get_by_test_id("base-layout")
+    assert pane.evaluate("pane => pane.scrollWidth <= pane.clientWidth")
+
+
 def test_categories_are_named_in_the_words_of_a_rollout(reader: Reader, taken_back: Path) -> None:
     reader.open(taken_back)
     reader.page.get_by_test_id("nav-tab-categories").click()
     for category in ("Trigger breached", "Rolled back", "Not run"):
-        expect(reader.page.get_by_text(category, exact=True).first).to_be_visible()
+        expect(reader.page.get_by_test_id("base-layout").get_by_text(category, exact=True).first).to_be_visible()
 
 
 def test_a_repeated_check_shows_all_of_its_runs(reader: Reader, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ does.
 from __future__ import annotations
 
 import inspect
-import json
 import re
 import sys
 from collections.abc import Mapping
@@ -93,9 +92,8 @@ def test_01_rates_are_percent_in_metrics_and_fractions_in_health(tmp_path: Path)
         assert lab.direct.get("/api/v1/providers/ollama/health").json()["health"]["error_rate"] == 0.04
         run = lab.run(*PRECHECK)
         assert (run.code, run.failed) == (0, {}), run.out
-        assert json.loads(run.result("PRE-5.4").attachments["Baseline"])["users_error_rate"] == pytest.approx(
-            0.04, abs=0.005
-        )
+        rate = float(run.result("PRE-5.4").facts("Baseline")["users_error_rate"])
+        assert rate == pytest.approx(0.04, abs=0.005)
 
 
 def test_02_counters_are_cumulative_since_the_start(tmp_path: Path):
@@ -476,8 +474,8 @@ def test_17_chat_completions_is_absent(tmp_path: Path):
         lab.target["chat_with"] = STREAM
         run = lab.run()
         assert_kept(run)
-        answer = json.loads(run.result("VER-2").attachments["Completion"])
-        assert (answer["content"].strip(), answer["provider"], answer["model"]) == ("pong", None, None)
+        answer = run.result("VER-2").facts("Completion")
+        assert (answer["content"].strip(), answer["provider"], answer["model"]) == ("pong", "none", "none")
 
 
 def test_18_every_third_request_is_one_too_many(tmp_path: Path):

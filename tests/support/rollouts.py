@@ -73,7 +73,7 @@ def rollout_in(folder: Path, gateway: Any = None, **parts: Any) -> Rollout:
         "target": Target("t", "sandbox", url="http://127.0.0.1:1"),
         "policy": Policy("sandbox"),
         "digest": "d" * 64,
-        "folder": folder / "r-1",
+        "folder": folder / parts.get("id", "r-1"),
         "journal": Journal.open(str(folder / "journal.sqlite"), clock=clock, redact=redactor.value),
         "gateway": gateway or ScriptedGateway(),
         "clock": clock,

@@ -12,6 +12,8 @@ A lab's scenario, target and policy are small and strict: every clause is demand
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
 import os
 import re
@@ -104,6 +106,10 @@ class Result:
     message: str
     labels: Mapping[str, str]
     attachments: Mapping[str, str]
+
+    def facts(self, name: str) -> Mapping[str, str]:
+        """Return a table of facts: what -> value."""
+        return {row["what"]: row["value"] for row in csv.DictReader(io.StringIO(self.attachments[name]))}
 
 
 @dataclass(frozen=True)
