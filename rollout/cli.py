@@ -88,10 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     report = _add(commands, "report", _report, "build report.html, also of a run that was killed")
     report.add_argument("id", nargs="?", help="the rollout's id (default: the latest)")
     approve.add_arguments(_add(commands, "approve", approve.run, "approve a scenario, or a rollout after the fact"))
-    from rollout.audit import command as audit  # noqa: PLC0415 - an emergency does without
+    from rollout import pruning  # noqa: PLC0415 - an emergency does without
+    from rollout.audit import command as audit  # noqa: PLC0415
 
     audit.add_arguments(
         _add(commands, "verify-journal", _verify, "check that the record is as it was written, and that it follows")
+    )
+    pruning.add_arguments(
+        _add(commands, "prune", _prune, "archive the folders of old rollouts, and remove them; the journal stays")
     )
     abort = _add(commands, "abort", _abort, "ask a rollout that is being watched to roll back (MON-5)")
     _add_id(abort)
@@ -303,6 +307,13 @@ def _verify(args: argparse.Namespace) -> int:
 
     with _journal(args) as journal:
         return command.run(args, journal)
+
+
+def _prune(args: argparse.Namespace) -> int:
+    from rollout import pruning  # noqa: PLC0415 - heavy
+
+    with _journal(args) as journal:
+        return pruning.run(args, journal)
 
 
 def _report(args: argparse.Namespace) -> int:

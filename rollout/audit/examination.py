@@ -121,8 +121,10 @@ def _files(told: Examination, rollout: str, entries: Sequence[Entry], folder: Pa
     listing = manifest.listed(entries)
     pruned = next((entry for entry in reversed(entries) if entry.kind == Kind.PRUNED), None)
     if pruned is not None and not folder.exists():
-        by, at = pruned.body["by"], pruned.at
-        told.unclaimed.append(f"{rollout}: {by} removed its folder on {at} (entry {pruned.seq}); no file was looked at")
+        body, said = pruned.body, f"entry {pruned.seq} of {pruned.at}"
+        told.unclaimed.append(
+            f"{rollout}: its files, which {body['by']} archived as {body['archive']} (SHA-256 {body['sha256']}, {said})"
+        )
         return
     if listing and not folder.is_dir():
         what = f"the folder with its {len(listing)} files is missing"

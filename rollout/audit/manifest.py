@@ -16,7 +16,7 @@ RESULTS = "allure-results"
 BY_REPORT = "report"
 """Who lists the files when a report was built, and no run has ended."""
 
-_OF_THE_REPORT = ("report.html", "bake.svg", "bake.png")
+_OF_THE_REPORT = ("report.html", "bake.svg", "bake.png", "junit.xml", "summary.md")
 # What is no evidence, or is checked by itself: a log that grows, what the journal takes over, the seal.
 _NOT_LISTED = ("seal.json", "watchdog.log", SPOOL, "reconciled-*.jsonl", ".*")
 

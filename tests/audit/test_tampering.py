@@ -15,6 +15,7 @@ import pytest
 
 from rollout.audit.examination import Examination, Head, Question, examine
 from rollout.canonical import canonical
+from rollout.cli import main
 from rollout.clock import SystemClock
 from rollout.journal import Entry, Journal
 from rollout.record import Kind
@@ -280,3 +281,20 @@ def test_what_is_no_seal_is_named(sealed: Sealed, tmp_path: Path):
     assert f"{file}: it is not a seal's file" in names(sealed.examine(path, reports=reports))
     file.write_text(json.dumps({**kept, "x": 1}))
     assert f"{file}: it is not the latest seal of the journal" in names(sealed.examine(path, reports=reports))
+
+
+def test_reports_can_be_moved_and_read_elsewhere(
+    sealed: Sealed, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """In another folder, on another host, after a stay in an archive: the same record, the same answers."""
+    archive = shutil.make_archive(str(tmp_path / "reports"), "gztar", sealed.reports)
+    elsewhere = tmp_path / "elsewhere"
+    shutil.unpack_archive(archive, elsewhere, filter="data")
+    monkeypatch.setattr("platform.node", lambda: "another-host")
+    reports = f"--reports={elsewhere}"
+    assert main(["verify-journal", reports, f"--allowed-signers={sealed.allowed}"]) == 0, capsys.readouterr().out
+    assert main(["status", "--all", reports]) == 0
+    assert sealed.id in capsys.readouterr().out
+    assert main(["report", sealed.id, reports]) == 0
+    assert str(elsewhere / sealed.id / "report.html") in capsys.readouterr().out
+    assert main(["verify-journal", reports]) == 0, capsys.readouterr().out
