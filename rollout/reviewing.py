@@ -106,9 +106,12 @@ class Review(Visit):
         return f"mend it, and hold the review again: {owed[0].command} (due by {stamp(owed[0].due)})"
 
     def _report(self) -> str:
-        from rollout.report import built  # noqa: PLC0415 - after the verdict, nobody waits for it
+        from rollout.audit.seal import conclude  # noqa: PLC0415 - after the verdict, nobody waits for it
+        from rollout.report import built  # noqa: PLC0415
 
-        return built(self.rollout.journal, self.rollout.id, self.folder, self.env, {self.run: self._results})
+        journal, rollout = self.rollout.journal, self.rollout.id
+        said = built(journal, rollout, self.folder, self.env, {self.run: self._results})
+        return "\n".join(filter(None, (said, conclude(journal, rollout, self.folder, self.env, by=self.run))))
 
     def _finish(self) -> None:
         self.rollout.gateway.close()

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, journal: Journal) -> int:
 def text(told: Examination) -> str:
     """Return what people read: one line a finding, what was looked at, and what is not claimed."""
     lines = [f"ALTERED  {finding}" for finding in told.findings]
-    looked = ", ".join(f"{number} {what}" for what, number in told.checked.items())
+    looked = ", ".join(f"{what} {number}" for what, number in told.checked.items())
     word = "whole" if told.is_whole else f"NOT WHOLE, {len(told.findings)} found"
     lines.append(f"{word}: {looked or 'nothing was looked at'}")
     lines += [f"head     {told.head}"] if told.head else []

@@ -24,7 +24,7 @@ _REWRITTEN = (
     "the journal was recomputed from some entry on, or its end was cut off; trust what left the machine instead"
 )
 _ALTERED = "it was altered after the suite wrote it, or not by the suite"
-_EVIDENCE = ("seal.json", "change-record.json", "junit.xml", manifest.RESULTS, "backup")
+_OF_A_ROLLOUT = ("seal.json", "change-record.json", "backup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def examine(journal: Journal, question: Question) -> Examination:
             told.findings += derived.findings
             told.checked["verdicts"] += derived.same
             if derived.unsampled:
-                told.unclaimed.append(f"{rollout}: {', '.join(sorted(derived.unsampled))} rest on no samples")
+                told.unclaimed.append(f"{rollout}: no samples stand behind {', '.join(sorted(derived.unsampled))}")
     if question.rollout is None:
         told.findings += _strangers(question.reports, of)
     _say_what_is_not_claimed(told, entries, question)
@@ -238,7 +238,7 @@ def _not_there(entries: Sequence[Entry], head: Mapping[str, Any], what: str) -> 
 def _strangers(reports: Path, known: Mapping[str, Any]) -> Iterator[Finding]:
     with suppress(OSError):
         for folder in sorted(reports.iterdir()):
-            if folder.name not in known and any((folder / name).exists() for name in _EVIDENCE):
+            if folder.name not in known and any((folder / name).exists() for name in _OF_A_ROLLOUT):
                 yield Finding(f"{folder}", "the journal knows nothing of this rollout", _REWRITTEN)
 
 

@@ -64,7 +64,7 @@ def test_a_missing_key_is_said_in_one_line(rollout: Rollout, tmp_path: Path, cap
     assert files(rollout) == [[RESULT, "change-record.md", "report.html"]]
     code, out = verify(tmp_path, capsys)
     assert code == 0, out
-    assert "whole: 3 entries, 3 files" in out
+    assert "whole: entries 3, files 3" in out
     assert "not claimed: that the last 3 of 3 entries were not recomputed, and that none followed" in out
 
 
@@ -106,7 +106,7 @@ def test_a_seal_names_head_decision_and_files(rollout: Rollout, tmp_path: Path, 
     allowed = listed(tmp_path, key)
     code, out = verify(tmp_path, capsys, "r-1", f"--allowed-signers={allowed}", f"--head={head}")
     assert code == 0, out
-    assert "1 signed by pipeline@example.com" in out
+    assert "signed by pipeline@example.com 1" in out
     code, out = verify(tmp_path, capsys, f"--head={entry.seq}:{'0' * 64}", "--json")
     facts = json.loads(out)
     assert (code, facts["whole"], facts["head"]) == (1, False, head)
@@ -185,7 +185,7 @@ def test_what_was_archived_is_no_alarm(rollout: Rollout, tmp_path: Path, capsys:
     assert f"archived as {archive} (SHA-256 {sha256(archive.read_bytes())}, entry 4 of " in out
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path, filter="data")
-    assert "3 files" in verify(tmp_path, capsys)[1]
+    assert "files 3" in verify(tmp_path, capsys)[1]
     shutil.rmtree(rollout.folder)
 
 
