@@ -15,10 +15,11 @@ from rollout.errors import NotCleared, RolloutError
 from rollout.gateway.answers import Latency, Metrics
 from rollout.histogram import Histogram
 from rollout.history import History
-from rollout.journal import Journal
 from rollout.record import Decision, Kind, Record
+from rollout.request import as_opened
 from rollout.samples import Baseline, Context, Name, Sample
-from rollout.scenario import ProviderChange
+from rollout.scenario import Monitor, ProviderChange
+from rollout.target import Target
 from rollout.traces import Traces, counters, of_record
 from rollout.triggers import State, Verdict, judge_errors, judge_latency, show_span
 from rollout.workspace import Rollout
@@ -69,11 +70,11 @@ def metrics(rollout: Rollout) -> Seen:
     history = History((Name.METRICS,))
     for at_s, reading in _readings(rollout, since):
         history.add(Sample(Name.METRICS, at_s, stamp(rollout.clock.now()), reading))
-    baseline = _baseline(rollout.journal, record)
+    monitor, baseline = _yardstick(rollout, record)
     known = Context(
         change=since.serving,
         previous=since.serving,
-        monitor=rollout.scenario.monitor,
+        monitor=monitor,
         baseline=baseline,
         # Those of the new provider: they say nothing of the one that a rollback went back to.
         counters_before=counters_before(record) if record.decision is Decision.KEPT else None,
@@ -98,20 +99,13 @@ def errors(rollout: Rollout) -> Seen:
         LogLost: a part of the log is gone.
     """
     target, traces = rollout.target, of_record(rollout.record())
-    if target.log_file is None:
-        how = "is read through a command that prints new lines only" if target.log_command else "is named nowhere"
-        raise NotJudged(
-            f"the log of target {target.name!r} {how}, so nobody has looked at it; look by hand, or give the target a "
-            "log_file that can be read from here"
-        )
-    if traces.log is None:
-        why = traces.lacking.get("log", "nobody looked")
-        raise NotJudged(f"where the log ended when the rollout did is not known: {why}")
+    if traces.log_file is None or traces.log is None:
+        raise NotJudged(f"{_why_unread(target, traces)}, so nobody has looked at it; look by hand")
     try:
-        found = errorlog.kinds(errorlog.since(target.log_file, traces.log), rollout.redactor.text)
+        found = errorlog.kinds(errorlog.since(traces.log_file, traces.log), rollout.redactor.text)
     except OSError as error:
         raise NotJudged(
-            f"the log {target.log_file} cannot be read, so nobody has looked at it: {error.strerror}"
+            f"the log {traces.log_file} cannot be read, so nobody has looked at it: {error.strerror}"
         ) from error
     new = [kind for kind, _ in found.most_common() if kind not in traces.errors]
     rows = [{"kind": kind, "lines": count, "new": kind in new} for kind, count in found.most_common()]
@@ -119,7 +113,7 @@ def errors(rollout: Rollout) -> Seen:
     problems = [f"{found[kind]} x {kind}" for kind in new[:SHOWN]]
     if len(new) > SHOWN:
         problems.append(f"and {len(new) - SHOWN} more kinds")
-    return Seen(rows, {"log": str(target.log_file), "since": stamp(traces.at)}, problems, message)
+    return Seen(rows, {"log": str(traces.log_file), "since": stamp(traces.at)}, problems, message)
 
 
 def cost(rollout: Rollout) -> Seen:
@@ -184,15 +178,24 @@ def _nothing(like: Metrics) -> Metrics:
     return Metrics(0, 0, 0, 0.0, latency, {}, histogram=empty)
 
 
-def _baseline(journal: Journal, record: Record) -> Baseline | None:
-    """Return the rollout's baseline, or the latest one of its gateway: an emergency measures none."""
+def _yardstick(rollout: Rollout, record: Record) -> tuple[Monitor, Baseline | None]:
+    """Return limits and baseline of the rollout, or of the latest one on its gateway: an emergency has neither."""
     if record.baseline is not None:
-        return Baseline.from_record(record.baseline)
+        return rollout.scenario.monitor, Baseline.from_record(record.baseline)
+    journal = rollout.journal
     for id_ in reversed(journal.rollouts()):
         entries = journal.entries(id_, Kind.OPENED, Kind.BASELINE)
         if len(entries) > 1 and entries[0].body["url"] == record.opened["url"]:
-            return Baseline.from_record(entries[-1].body)
-    return None
+            return as_opened(entries[0].body).scenario.monitor, Baseline.from_record(entries[-1].body)
+    return rollout.scenario.monitor, None
+
+
+def _why_unread(target: Target, traces: Traces) -> str:
+    if "log" in traces.lacking:
+        return f"where the log ended when the rollout did is not known: {traces.lacking['log']}"
+    if target.log_command:
+        return f"the log of target {target.name!r} is read through a command that prints new lines only"
+    return f"the log of target {target.name!r} is named nowhere that can be read from here (log_file)"
 
 
 def _told(verdict: Verdict) -> str:

@@ -72,7 +72,8 @@ class Review(Visit):
         """Return the header's lines."""
         rollout, record = self.rollout, self.rollout.known()
         return [
-            f"review: of rollout {rollout.id}, {record.opened['change']}",
+            f"rollout: {rollout.id} (reviewed)",
+            f"change: {record.opened['change']}",
             f"ended: {(record.closed or {}).get('word', '')} at {record.closed_at}",
             f"target: {rollout.target.name} at {rollout.target.url}, policy {rollout.policy.name}",
             f"evidence: {rollout.folder}",

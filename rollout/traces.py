@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from rollout.backup import where_it_is
@@ -37,7 +38,8 @@ class Traces:
         serving: who served then; None where the gateway did not say.
         boot: what identified the gateway's process; None where it has no such thing.
         metrics: provider -> its counters then.
-        log: where the log ended; None where it was not read.
+        log_file: the log; None where none could be read.
+        log: where it ended.
         errors: the kinds of errors that it held.
         lacking: what could not be looked at, and why.
         review_from: from when on the review may be held, UTC.
@@ -47,6 +49,7 @@ class Traces:
     serving: ProviderChange | None
     boot: str | None
     metrics: Mapping[str, Metrics]
+    log_file: Path | None
     log: Mark | None
     errors: frozenset[str]
     lacking: Mapping[str, str]
@@ -90,6 +93,7 @@ def of_record(record: Record) -> Traces:
         serving=None if body["serving"] is None else ProviderChange(**body["serving"]),
         boot=body["boot"],
         metrics={name: _metrics(told) for name, told in body["metrics"].items()},
+        log_file=None if body["log"] is None else Path(body["log_file"]),
         log=None if body["log"] is None else Mark.from_record(body["log"]),
         errors=frozenset(body["errors"]),
         lacking=body["lacking"],
@@ -122,7 +126,7 @@ def _of_log(rollout: Rollout) -> dict[str, Any]:
         return {}
     at = mark(path)
     seen = kinds(before(path, at), rollout.redactor.text)
-    return {"log": at.record(), "errors": [kind for kind, _ in seen.most_common(MOST_KINDS)]}
+    return {"log_file": str(path), "log": at.record(), "errors": [kind for kind, _ in seen.most_common(MOST_KINDS)]}
 
 
 def _told(metrics: Metrics) -> dict[str, Any]:
