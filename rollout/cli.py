@@ -130,7 +130,20 @@ def _emergency(args: argparse.Namespace) -> int:
 def _aftermath(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
     from rollout.aftermath import finish  # noqa: PLC0415 - everything heavy comes after the activation
 
-    return finish(order, sent, env, say)
+    code = finish(order, sent, env, say)
+    with suppress(Exception):
+        # The emergency is over and recorded; that its line is not on the page yet must not change what it came to.
+        _reindex(order)
+    return code
+
+
+def _reindex(order: Order) -> None:
+    from rollout.clock import SystemClock  # noqa: PLC0415 - with the journal
+    from rollout.journal import Journal  # noqa: PLC0415
+    from rollout.report.index import write  # noqa: PLC0415
+
+    with Journal.open(order.journal, clock=SystemClock(), create=False) as journal:
+        write(journal, order.reports)
 
 
 def _add(

@@ -209,6 +209,17 @@ class Record:
         return str(self.opened.get("before") or "unknown") if body is None else f"{body['provider']}:{body['model']}"
 
     @property
+    def approvers(self) -> str:
+        """Who approved the change, as the scenario names them and as they signed; ``nobody`` where nobody did."""
+        named = self.opened.get("scenario", {}).get("approved_by") or ()
+        found = dict.fromkeys(named, "")
+        for each in self.approvals:
+            if each["role"] in ("reviewer", "retrospective"):
+                found[each["approver"]] = " (signed)" if each.get("signature") else ""
+                found[each["approver"]] += " afterwards" if each["role"] == "retrospective" else ""
+        return ", ".join(f"{name}{how}" for name, how in found.items()) or "nobody"
+
+    @property
     def wrote(self) -> bool:
         """Whether any write may have reached the gateway: a refused one did not change anything."""
         return any(write.result != "refused" for write in self.writes)

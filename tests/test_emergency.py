@@ -93,6 +93,15 @@ def test_what_was_active_is_noted_and_the_printed_undo_works(
     assert alarm.lab.state().active == "ollama:gemma3:4b"
 
 
+def test_the_page_over_all_rollouts_has_it_at_once(alarm: Alarm) -> None:
+    """Nobody builds a report of an emergency; it is there to be found all the same."""
+    alarm.ring("--reason=everything is on fire")
+    page = (alarm.lab.reports / "index.html").read_text(encoding="utf-8")
+    assert "EMERGENCY DONE" in page
+    assert "ollama:gemma3:4b → EMERGENCY vllm:gemma-3-4b-it" in page
+    assert "class emergency" in page
+
+
 def test_the_record_holds_intent_outcome_and_closure(alarm: Alarm) -> None:
     """EMG-3: opened, intent, outcome, closed; the operations log has a line."""
     alarm.ring("--reason=everything is on fire")

@@ -110,6 +110,25 @@ def test_whatever_somebody_wrote_is_text(tmp_path: Path) -> None:
     assert text.count("&lt;script&gt;alert") == 5
 
 
+def test_the_class_and_whoever_approved_are_told(tmp_path: Path) -> None:
+    with kept(tmp_path) as told:
+        opened = told.rollout.record().opened
+        for role, signature in (("reviewer", "-----BEGIN"), ("retrospective", None), ("waiver", None)):
+            told.rollout.write(Kind.APPROVAL, role=role, approver=f"{role}-rita", signature=signature)
+        seen = line(told)
+    assert seen.class_ == opened.get("class", "normal") == "normal"
+    assert seen.who[1] == "approved by bob, reviewer-rita (signed), retrospective-rita afterwards"
+
+
+def test_a_look_before_a_release_is_linked(tmp_path: Path) -> None:
+    with kept(tmp_path) as told:
+        look = told.rollout.folder.parent / "release-20261124-120000-t-1234"
+        look.mkdir(parents=True)
+        (look / "report.html").touch()
+        text = read(told)
+    assert f'href="{look.name}/report.html"' in text
+
+
 def test_an_empty_journal_makes_a_page_that_says_so(tmp_path: Path) -> None:
     with Told(tmp_path) as told:
         text = index.page([], tmp_path, told.clock.now())

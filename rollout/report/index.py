@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from rollout.clauses import CLAUSES
 from rollout.events import clock
@@ -54,6 +53,7 @@ class Line:
         took: from its opening to its closing; empty while it is open.
         back_after: from the breach, or the demand, to the previous provider active again; empty where nothing was taken
             back.
+        class_: the class of the change: ``standard``, ``normal`` or ``emergency``.
         owed: what people still owe to it, and by when.
     """
 
@@ -68,6 +68,7 @@ class Line:
     trigger: str
     took: str
     back_after: str
+    class_: str = ""
     owed: tuple[str, ...] = ()
 
 
@@ -129,20 +130,25 @@ def _line(record: Record, entries: Sequence[Entry], now: datetime) -> Line:
         opened=record.opened_at,
         target=f"{opened['target']['name']} ({opened['url']})",
         change=f"{record.previous} → {opened['change']}",
-        who=_who(opened),
+        who=_who(record),
         state=state_of(record),
         word=str(closed.get("word") or ("IN FLIGHT" if record.in_flight else "OPEN")),
         why=why or str(opened.get("reason", "")),
         trigger=_trigger(record, why),
         took=show_span(_seconds(record.opened_at, record.closed_at)) if record.closed_at else "",
         back_after=_back_after(entries),
+        class_=_class(record),
         owed=tuple(each.told(now) for each in open_of(record)),
     )
 
 
-def _who(opened: Mapping[str, Any]) -> tuple[str, ...]:
-    approved = ", ".join(opened["scenario"].get("approved_by") or ()) or "nobody"
-    return opened["author"], f"approved by {approved}", f"ticket {opened['ticket'] or 'none'}"
+def _who(record: Record) -> tuple[str, ...]:
+    return record.opened["author"], f"approved by {record.approvers}", f"ticket {record.opened['ticket'] or 'none'}"
+
+
+def _class(record: Record) -> str:
+    # An emergency is not asked for its class.
+    return "emergency" if "reason" in record.opened else str(record.opened.get("class", "normal"))
 
 
 def _trigger(record: Record, why: str) -> str:
@@ -216,6 +222,10 @@ def _content(found: Sequence[Line], reports: Path, now: datetime) -> Iterator[ET
             element("tbody", *(_row(each, reports) for each in found), role="rowgroup"),
             role="table",
         )
+    looks = sorted((path.parent.name for path in reports.glob("release-*/report.html")), reverse=True)
+    if looks:
+        yield element("h2", "Looks before a release")
+        yield element("ul", *(element("li", link(f"{name}/report.html", name)) for name in looks))
     unknown = sorted({path.parent.name for path in reports.glob("*/change-record.json")} - {each.id for each in found})
     if unknown:
         folders = (element("li", link(f"{name}/change-record.md", name)) for name in unknown)
@@ -240,7 +250,7 @@ def _row(each: Line, reports: Path) -> ET.Element:
     cells: tuple[tuple[Part, ...], ...] = (
         tuple(element("span", part) for part in clock(each.opened).partition(" ")),
         (element("div", shape, " ", element("b", each.word), trigger), each.why, *owed),
-        (each.change, element("div", f"on {each.target}")),
+        (each.change, element("div", f"on {each.target}"), element("div", f"class {each.class_ or 'unknown'}")),
         tuple(element("div", part) for part in each.who),
         (each.took or "still open", *back),
         tuple(_documents(each.id, reports)),

@@ -97,20 +97,19 @@ def closure_row(story: Story, standing: Verdict, answers: Mapping[str, str], pic
 def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str, str]:
     """Return an auditor's questions and their answers; a question that does not arise is left out."""
     scenario, target, policy = story.request.scenario, story.request.target, story.request.policy
-    approved = ", ".join(scenario.approved_by) or "nobody"
     answers = {
         "What": f"{story.previous} → {story.change} on {target.name} ({target.url}), policy {policy.name}",
         "Kept?": _kept(story, standing),
         "Why": standing.why,
         "When": "; ".join(_moments(story)),
-        "Who": f"author {scenario.author}, approved by {approved}, ticket {scenario.ticket or 'none'}",
+        "Who": f"author {scenario.author}, approved by {story.record.approvers}, ticket {scenario.ticket or 'none'}",
         "Class": str(scenario.change_class),
         "Owed": "; ".join(f"{what}, by {clock(due)}" for what, due in story.record.owed.items()),
         "Diagnosis": _diagnosis(story),
         "Rollback held": "; ".join(map(hold_words, story.record.holds)),
         "Not run": _listed(not_run(came)) or "nothing: every clause that was planned has an outcome",
         "Waived": "; ".join(f"{each.clause.id} {each.message}" for each in came if each.outcome == "waived"),
-        "Not owed": _listed(sorted(story.left_out)) or "nothing: every clause was planned",
+        "Not demanded": _listed(sorted(story.left_out)) or "nothing: every clause was planned",
         "Baseline": _baseline(story),
         "Content": f"SHA-256 {story.record.opened['digest']}",
     }
