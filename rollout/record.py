@@ -210,14 +210,20 @@ class Record:
 
     @property
     def approvers(self) -> str:
-        """Who approved the change, as the scenario names them and as they signed; ``nobody`` where nobody did."""
+        """Who approved the change, as the scenario names them and as they signed; ``nobody`` where nobody did.
+
+        A standard change was approved by its policy.
+        """
         named = self.opened.get("scenario", {}).get("approved_by") or ()
         found = dict.fromkeys(named, "")
         for each in self.approvals:
             if each["role"] in ("reviewer", "retrospective"):
                 found[each["approver"]] = " (signed)" if each.get("signature") else ""
                 found[each["approver"]] += " afterwards" if each["role"] == "retrospective" else ""
-        return ", ".join(f"{name}{how}" for name, how in found.items()) or "nobody"
+        nobody = "nobody"
+        if self.opened.get("class") == "standard":
+            nobody = f"policy {self.opened.get('policy', {}).get('name')} beforehand (class standard)"
+        return ", ".join(f"{name}{how}" for name, how in found.items()) or nobody
 
     @property
     def wrote(self) -> bool:

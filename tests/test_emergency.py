@@ -140,6 +140,12 @@ def test_a_retrospective_approval_stays_open_until_somebody_else_gives_it(
     assert "retrospective approval" not in capsys.readouterr().out
 
 
+def test_whom_the_policy_wants_told_hears_of_an_emergency_too(alarm: Alarm) -> None:
+    alarm.lab.policy["sandbox"]["channels"] = ["LAB_CHANNEL_THAT_IS_NOT_SET"]
+    assert alarm.ring() == 0
+    assert "the environment variable LAB_CHANNEL_THAT_IS_NOT_SET is not set" in alarm.record.steps["EMG-3"]["message"]
+
+
 def test_where_no_review_is_demanded_none_is_owed_afterwards(alarm: Alarm) -> None:
     alarm.lab.policy["sandbox"]["not_demanded"] = ["PRE-2.2"]
     assert alarm.ring() == 0

@@ -110,5 +110,12 @@ def test_the_first_abort_and_only_the_deciding_verdict_count():
     assert (record.abort["reason"], record.breach["clause"]) == ("first", "MON-2")
 
 
-def test_every_kind_but_the_samples_is_folded():
-    assert set(FOLDED) == set(Kind) - {Kind.SAMPLE}
+def test_every_kind_but_samples_and_lists_of_files_is_folded():
+    assert set(FOLDED) == set(Kind) - {Kind.SAMPLE, Kind.MANIFEST, Kind.SEAL}
+
+
+def test_a_standard_change_was_approved_by_its_policy_unless_somebody_did():
+    opened = (Kind.OPENED, {"class": "standard", "policy": {"name": "sandbox"}})
+    assert told(opened).approvers == "policy sandbox beforehand (class standard)"
+    assert told((Kind.OPENED, {**opened[1], "scenario": {"approved_by": ["bob"]}})).approvers == "bob"
+    assert told((Kind.OPENED, {"class": "normal"})).approvers == "nobody"

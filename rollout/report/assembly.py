@@ -288,7 +288,7 @@ def _write_surroundings(story: Story, standing: Verdict, results: Path) -> None:
         "ticket": request.scenario.ticket or "none",
         "class": str(request.scenario.change_class),
         "author": request.scenario.author,
-        "approved by": ", ".join(request.scenario.approved_by) or "nobody",
+        "approved by": record.approvers,
         "waived or owed": "; ".join(record.exceptions) or "nothing",
         "policy": request.policy.name,
         "gateway": str(record.opened["url"]),
