@@ -151,9 +151,7 @@ class Run:
         """Clause -> its row in the newest directory of Allure results."""
         runs = self.folder / "allure-results"
         newest = max(runs.iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
-        found = [_result(path) for path in newest.glob("*-result.json")]
-        assert len({each.clause for each in found}) == len(found), "a clause has two results"
-        return {each.clause: each for each in found}
+        return results_in(newest)
 
     def result(self, clause: str) -> Result:
         """Return a clause's row."""
@@ -181,6 +179,13 @@ class Run:
         found = re.search(pattern, self.out, re.MULTILINE)
         assert found, f"no {pattern!r} in:\n{self.out}"
         return found[1]
+
+
+def results_in(folder: Path) -> Mapping[str, Result]:
+    """Return clause -> its row, of a directory of Allure results."""
+    found = [_result(path) for path in folder.glob("*-result.json")]
+    assert len({each.clause for each in found}) == len(found), "a clause has two results"
+    return {each.clause: each for each in found}
 
 
 def entries(reports: Path, rollout: str | None = None) -> tuple[Entry, ...]:
