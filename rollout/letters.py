@@ -125,7 +125,7 @@ def _way_back(record: Record, steps: Sequence[Mapping[str, Any]]) -> Iterator[Pa
 def _about(rollout: Rollout) -> Iterator[Part]:
     scenario, target, policy = rollout.scenario, rollout.target, rollout.policy
     yield "Target", f"{target.name} ({target.url}), policy {policy.name}"
-    yield "Who", f"{scenario.author}, approved by {', '.join(scenario.approved_by) or 'nobody'}"
+    yield "Who", f"{scenario.author}, approved by {rollout.known().approvers}"
     if scenario.operator is not None:
         yield "Rollback operator", f"{scenario.operator.name} ({scenario.operator.contact})"
     ticket = scenario.ticket or ""

@@ -209,21 +209,26 @@ class Record:
         return str(self.opened.get("before") or "unknown") if body is None else f"{body['provider']}:{body['model']}"
 
     @property
-    def approvers(self) -> str:
-        """Who approved the change, as the scenario names them and as they signed; ``nobody`` where nobody did.
-
-        A standard change was approved by its policy.
-        """
-        named = self.opened.get("scenario", {}).get("approved_by") or ()
-        found = dict.fromkeys(named, "")
+    def approved_by(self) -> tuple[str, ...]:
+        """Who approved the change, and how: ``bob (signed)``. Names in the scenario count where the policy says so."""
+        names_count = self.opened.get("policy", {}).get("review", "named") == "named"
+        found = dict.fromkeys(self.opened.get("scenario", {}).get("approved_by") or () if names_count else (), "")
         for each in self.approvals:
             if each["role"] in ("reviewer", "retrospective"):
                 found[each["approver"]] = " (signed)" if each.get("signature") else ""
                 found[each["approver"]] += " afterwards" if each["role"] == "retrospective" else ""
+        return tuple(f"{name}{how}" for name, how in found.items())
+
+    @property
+    def approvers(self) -> str:
+        """Who approved the change, in words.
+
+        ``nobody`` where nobody did; of a standard change, the policy that did so beforehand.
+        """
         nobody = "nobody"
         if self.opened.get("class") == "standard":
             nobody = f"policy {self.opened.get('policy', {}).get('name')} beforehand (class standard)"
-        return ", ".join(f"{name}{how}" for name, how in found.items()) or nobody
+        return ", ".join(self.approved_by) or nobody
 
     @property
     def wrote(self) -> bool:

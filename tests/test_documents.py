@@ -41,7 +41,7 @@ def test_operations_of_several_writers_do_not_mix(rollout):
 
 
 def written(rollout: Rollout) -> Path:
-    rollout.write(Kind.OPENED, digest=rollout.digest)
+    rollout.write(Kind.OPENED, digest=rollout.digest, scenario={"approved_by": ["bob"]})
     intent = rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
     rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     message = f"12:00:00 | ERROR | a:b - {SECRET}\nsecond line"
@@ -52,7 +52,7 @@ def written(rollout: Rollout) -> Path:
 def test_the_change_record_says_what_who_when_why_and_what_came_of_it(rollout):
     told = json.loads(written(rollout).read_text(encoding="utf-8"))
     assert told["what"] == ["openai:gpt-4o"]
-    assert told["who"] == {"author": "alice", "approved_by": ["bob"]}
+    assert told["who"] == {"author": "alice", "approved_by": ["bob"], "in_words": "bob"}
     assert (told["ticket"], told["digest"], told["decision"]) == ("T-1", "d" * 64, "rolled_back")
     assert told["opened"] == "2026-11-23T12:00:00.000Z"
     assert told["clauses"]["MON-5"][0] == "failed"

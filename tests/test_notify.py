@@ -49,7 +49,8 @@ def telling(folder: Path, *channels: str, **parts: object) -> Rollout:
     target = replace(rollout.target, name="production", safe=OLD)
     policy = replace(rollout.policy, name="production", ticket_url="https://tracker.example.com/browse/{ticket}")
     told = replace(rollout, scenario=replace(scenario, **parts), target=target, policy=policy)
-    told.write(Kind.OPENED, digest="d", url="u", change=str(NEW), author="alice", ticket="T-1")
+    opened = {"digest": "d", "url": "u", "change": str(NEW), "author": "alice", "ticket": "T-1"}
+    told.write(Kind.OPENED, scenario={"approved_by": ["bob"]}, **opened)
     return told
 
 

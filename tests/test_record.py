@@ -119,3 +119,22 @@ def test_a_standard_change_was_approved_by_its_policy_unless_somebody_did():
     assert told(opened).approvers == "policy sandbox beforehand (class standard)"
     assert told((Kind.OPENED, {**opened[1], "scenario": {"approved_by": ["bob"]}})).approvers == "bob"
     assert told((Kind.OPENED, {"class": "normal"})).approvers == "nobody"
+
+
+@pytest.mark.parametrize(
+    ("review", "names"),
+    [
+        ("named", ("dave", "bob (signed)", "erin afterwards")),
+        ("signed", ("bob (signed)", "erin afterwards")),
+    ],
+)
+def test_who_approved_it_is_who_counts(review: str, names: tuple[str, ...]):
+    """Names in the scenario count where the policy says so; an operator's acknowledgement is no approval."""
+    record = told(
+        (Kind.OPENED, {"policy": {"review": review}, "scenario": {"approved_by": ["dave", "bob"]}}),
+        (Kind.APPROVAL, {"role": "reviewer", "approver": "bob", "signature": "x"}),
+        (Kind.APPROVAL, {"role": "operator", "approver": "carol"}),
+        (Kind.APPROVAL, {"role": "retrospective", "approver": "erin"}),
+    )
+    assert record.approved_by == names
+    assert record.approvers == ", ".join(names)

@@ -34,7 +34,6 @@ def test_a_signed_approval_and_an_acknowledgement_clear_the_change(tmp_path: Pat
     [approval] = json.loads(run.result("PRE-2.2").attachments["Review"])["accepted"]
     assert approval["approver"] == "bob"
     assert approval["key"].startswith("SHA256:")
-    operator = json.loads(run.result("PRE-4.3").attachments["Operator"])
-    assert operator["acknowledged"]["approver"] == "carol"
+    assert "acknowledged approver,carol\n" in run.result("PRE-4.3").attachments["Operator"]
     for role, name in ((Role.REVIEWER, "bob"), (Role.OPERATOR, "carol")):
         assert [each.approver for each in in_record(run.record, role)] == [name]
