@@ -1,4 +1,4 @@
-"""Make the pictures in docs/screenshots/ from a real run: ``python docs/screenshots.py`` (needs tmux and Chromium)."""
+"""Make the pictures in docs/screenshots/ from real runs: ``python docs/screenshots.py`` (needs tmux and Chromium)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from rich.text import Text
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "screenshots"
+EARLIER = ("quickstart", "slow-provider")
+"""Rollouts that are over when the pictures are taken: the page over all rollouts has more than one."""
+
 SCENARIO = "scenarios/failing-provider.yaml"
 COLUMNS, LINES = 118, 40
 LONGEST_RUN_S = 120.0
@@ -26,28 +29,36 @@ BAKING, ENDED = re.compile(r"MON-2 +\w+ +[1-9][\d.]* %"), re.compile(r"report: .
 
 
 def main() -> None:
-    """Run the scenario in a terminal, and take the pictures of the terminal and of the report."""
+    """Run the scenarios, the last one in a terminal, and take the pictures of terminal, report and index."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rollout-screenshots-") as folder, sync_playwright() as playwright:
         reports = Path(folder) / "reports"
-        live, end = in_terminal(("pytest", f"--scenario={SCENARIO}", f"--reports={reports}"))
-        (report,) = reports.glob("*/report.html")
+        for name in EARLIER:
+            command = (program("pytest"), f"--scenario=scenarios/{name}.yaml", f"--reports={reports}")
+            subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)  # noqa: S603
+        live, end = in_terminal((program("pytest"), f"--scenario={SCENARIO}", f"--reports={reports}"))
+        report = max(reports.glob("*/report.html"))
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, screen in (("terminal-live", live), ("terminal-end", end)):
             shoot_terminal(chromium, screen.replace(str(reports), "reports"), PICTURES / f"{name}.png")
         shoot_report(chromium, report)
+        shoot_index(chromium, reports / "index.html")
         chromium.close()
         shutil.copy(report.with_name("bake.png"), PICTURES / "bake.png")
     for path in sorted(PICTURES.glob("*.png")):
         print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1024:.0f} KiB")
 
 
+def program(name: str) -> str:
+    """Return the program of this environment."""
+    return str(Path(sys.executable).with_name(name))
+
+
 def in_terminal(command: tuple[str, ...]) -> tuple[str, str]:
     """Run a command in a terminal of its own; return the screen while it bakes and at its end, with colours."""
     tmux = ("tmux", "-L", f"rollout-{time.monotonic_ns()}")
-    program = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
     size = ("-x", str(COLUMNS), "-y", str(LINES))
-    subprocess.run([*tmux, "new-session", "-d", *size, "-c", str(ROOT), *program, ";", "set", "remain-on-exit", "on"], check=True)  # fmt: skip  # noqa: E501, S603
+    subprocess.run([*tmux, "new-session", "-d", *size, "-c", str(ROOT), *command, ";", "set", "remain-on-exit", "on"], check=True)  # fmt: skip  # noqa: E501, S603
     try:
         return screen_when(tmux, lambda text: len(BAKING.findall(text)) > 0), screen_when(tmux, ENDED.search)
     finally:
@@ -77,17 +88,30 @@ def shoot_terminal(chromium: Browser, screen: str, path: Path) -> None:
 
 
 def shoot_report(chromium: Browser, report: Path) -> None:
-    """Write the pictures of the report: its first sight, and the row of the decision."""
+    """Write the pictures of the report: its first sight, a check that failed, and the row of the decision."""
     page = chromium.new_page(viewport={"width": WIDTH, "height": 1220})
     page.goto(report.as_uri())
     page.get_by_test_id("tree-leaf").first.wait_for()
     settle(page)
     page.screenshot(path=PICTURES / "report-overview.png")
-    page.set_viewport_size({"width": WIDTH, "height": 1700})
+    page.get_by_test_id("tree-leaf").filter(has_text="✗").first.click()
+    page.get_by_test_id("test-result-attachment-header").first.click()
+    settle(page)
+    page.screenshot(path=PICTURES / "report-failed-check.png")
+    page.go_back()
+    page.set_viewport_size({"width": WIDTH, "height": 1800})
     page.get_by_test_id("tree-leaf").filter(has_text="ROLLED BACK").last.click()
     page.frame_locator("[data-testid=test-result-description-frame]").locator("img").wait_for()
     settle(page)
     page.screenshot(path=PICTURES / "report-closure.png")
+    page.close()
+
+
+def shoot_index(chromium: Browser, index: Path) -> None:
+    """Write the picture of the page over all rollouts."""
+    page = chromium.new_page(viewport={"width": WIDTH, "height": 400})
+    page.goto(index.as_uri())
+    page.screenshot(path=PICTURES / "index.png", full_page=True)
     page.close()
 
 

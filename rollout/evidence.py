@@ -37,6 +37,7 @@ PHASE_TITLES = {
     "review": "6 Review",
     "release": "Release",
 }
+_NO_EXPONENT = 1e6
 CLOSURE_TITLE = "5 Closure"
 CLOSURE_ROW = "Closure: kept or rolled back"
 _BLOCKER = frozenset({"PRE-1.1", "PRE-1.2", "PRE-1.3", "PRE-2.4", "PRE-3.3", "APP-0.1", "APP-0.2", "APP-1.2"})
@@ -145,6 +146,9 @@ def _cell(value: Any) -> str:
         return ", ".join(map(_cell, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and abs(value) < _NO_EXPONENT:
+        # Fifteen digits hide the three that count.
+        return f"{value:.6g}"
     return "none" if value in (None, "") else str(value)
 
 

@@ -110,7 +110,10 @@ def attached(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ({"succeeded": True, "ms": 0, "message": None}, "what,value\r\nsucceeded,yes\r\nms,0\r\nmessage,none\r\n"),
+        (
+            {"succeeded": True, "ms": 0, "rate": 0.0967741935483871, "message": None},
+            "what,value\r\nsucceeded,yes\r\nms,0\r\nrate,0.0967742\r\nmessage,none\r\n",
+        ),
         ({"active": ["a", "b"], "backup": {"model": "m"}}, 'what,value\r\nactive,"a, b"\r\nbackup model,m\r\n'),
         ([{"channel": "log", "accepted": False}], "channel,accepted\r\nlog,no\r\n"),
         ({"api_token": SECRET}, "what,value\r\napi_token,[redacted]\r\n"),

@@ -1,5 +1,6 @@
 """Every clause has one owner, and every owner names a clause."""
 
+import re
 from pathlib import Path
 
 from rollout.clauses import CLAUSES, Owner
@@ -38,3 +39,10 @@ def test_the_page_is_what_the_code_says():
 
 def test_no_clause_is_without_an_owner():
     assert "**nobody**" not in table(owners())
+
+
+def test_the_page_for_control_owners_names_clauses_that_exist():
+    page = (ROOT / "docs" / "CONTROLS.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:PRE|APP|VER|MON|CAN|RBK|EMG|REV|DOC)-\d(?:\.\d)?", page))
+    assert len(named) >= 29
+    assert named <= CLAUSES.keys()
