@@ -90,8 +90,6 @@ class Show:
         else:
             allure.attach("none", name, allure.attachment_type.TEXT)
 
-    json = facts
-
     def _json(self, name: str, value: Any) -> None:
         allure.attach(json.dumps(value, indent=2, ensure_ascii=False), name, allure.attachment_type.JSON)
 
