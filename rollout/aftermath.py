@@ -30,10 +30,9 @@ from rollout.loading import load
 from rollout.notify import announce, page
 from rollout.obligations import Debt, open_of, owe
 from rollout.record import FOLDED, Decision, Kind, Record, fold
-from rollout.redaction import Redactor
 from rollout.request import Request, as_opened
 from rollout.scenario import ProviderChange
-from rollout.session import records, token_of
+from rollout.session import learn_env_files, records, redactor_for, token_of
 from rollout.traces import leave
 from rollout.workspace import LEASE_S, SPOOL, Rollout, reconcile
 
@@ -140,7 +139,9 @@ def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
 
 def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int]:
     """Return the emergency as a rollout, and the number of its intent; 0 where the journal cannot be written."""
-    request, clock, redactor = _request(order, env), SystemClock(), Redactor()
+    request, clock = _request(order, env), SystemClock()
+    redactor = redactor_for(replace(request, scenario=replace(request.scenario, notify=order.channels)), env)
+    learn_env_files(redactor, request.target, None)
     try:
         journal = Journal.open(order.journal, clock=clock, redact=redactor.value)
         reconcile(journal, order.reports)

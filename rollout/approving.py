@@ -21,7 +21,7 @@ from rollout.loading.fields import person, text
 from rollout.obligations import Debt, open_of, settle
 from rollout.paste import emergency
 from rollout.record import FOLDED, Kind, Record, fold
-from rollout.redaction import Redactor
+from rollout.redaction import knowing
 from rollout.request import EMBEDDED, Request
 from rollout.signing import sign
 from rollout.units import show_duration
@@ -181,7 +181,8 @@ def afterwards(args: argparse.Namespace) -> int:
     path = Path(args.reports).absolute() / "journal.sqlite"
     if not args.journal and not path.exists():
         raise RolloutError(f"{args.what}: there is no such scenario, and no journal {path} that knows such a rollout")
-    with Journal.open(args.journal or f"sqlite:///{path}", clock=SystemClock(), redact=Redactor().value) as journal:
+    url, redact = args.journal or f"sqlite:///{path}", knowing(os.environ).value
+    with Journal.open(url, clock=SystemClock(), redact=redact) as journal:
         approved_afterwards(journal, _recorded(journal, args.what), args)
     print(f"approved {args.what}")
     return 0

@@ -38,12 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(args)
     except RolloutError as error:
-        print(f"rollout: {error}", file=sys.stderr)
+        print(f"rollout: {_without_secrets(str(error))}", file=sys.stderr)
         return ExitCode.USAGE
     except BrokenPipeError:
         # The reader left (`| head`); what was asked for has been said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _without_secrets(text: str) -> str:
+    from rollout.redaction import knowing  # noqa: PLC0415 - an emergency does without
+
+    return knowing(os.environ).text(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -171,12 +177,12 @@ def _add_scenario(parser: argparse.ArgumentParser) -> None:
 def _journal(args: argparse.Namespace) -> Journal:
     from rollout.clock import SystemClock  # noqa: PLC0415 - SQLAlchemy is heavy
     from rollout.journal import Journal  # noqa: PLC0415
-    from rollout.redaction import Redactor  # noqa: PLC0415
+    from rollout.redaction import knowing  # noqa: PLC0415
 
     path = Path(args.reports).absolute() / "journal.sqlite"
     if not args.journal and not path.exists():
         raise RolloutError(f"{path}: there is no journal; name the folder with --reports or the journal with --journal")
-    return Journal.open(args.journal or f"sqlite:///{path}", clock=SystemClock(), redact=Redactor().value)
+    return Journal.open(args.journal or f"sqlite:///{path}", clock=SystemClock(), redact=knowing(os.environ).value)
 
 
 def _reconcile(args: argparse.Namespace) -> int:

@@ -38,6 +38,7 @@ FENCED_WITHIN_S = 0.1
 FENCED_IN_POSTGRESQL_WITHIN_S = 0.3
 HELD_S = 60.0
 LARGEST_ANSWER = 1_000_000
+SAID_CHARACTERS = 200
 REFUSED = range(400, 500)
 BUSY = 429
 _TAKE_OVER = (
@@ -148,7 +149,8 @@ def _left(order: Order, sent: Sent, problem: BaseException) -> int:
     path, body = request_of(order)
     url, token_env = order.target["url"], order.target.get("token_env")
     look = paste.get(f"{url}{path_of('providers', order.target.get('paths', {}))}", token_env)
-    _say(f"EMERGENCY NOT VERIFIED: the activation of {order.to} was {sent.result}, and then: {problem!r}")
+    why = _without_secrets(repr(problem), order, os.environ)
+    _say(f"EMERGENCY NOT VERIFIED: the activation of {order.to} was {sent.result}, and then: {why}")
     _say(f"A PERSON IS NEEDED. Look, then paste:\n  {look}\n  {paste.post(f'{url}{path}', body, token_env)}")
     return ExitCode.ROLLBACK_FAILED
 
@@ -224,17 +226,35 @@ def activate(order: Order, env: Mapping[str, str]) -> Sent:
         path, body = request_of(order)
         status, answer = _exchange(order.target, env, "POST", path, body, _ACTIVATES_WITHIN_S)
     except (OSError, HTTPException, ValueError) as problem:
-        return Sent("unknown", f"no answer ({str(problem) or type(problem).__name__})")
-    said = answer.decode(errors="replace")[:200]
+        return Sent("unknown", _without_secrets(f"no answer ({str(problem) or type(problem).__name__})", order, env))
     if status in REFUSED:
-        return Sent("unknown" if status == BUSY else "refused", f"{status}: {said}")
+        return Sent("unknown" if status == BUSY else "refused", _said(status, answer, order, env))
     try:
         claimed = json.loads(answer).get("status")
     except (ValueError, AttributeError):
         claimed = None
     # A claim only: whether it is true, the read-back says (deviations 6 and 9).
     ok = status == 200 and claimed != "error"  # noqa: PLR2004
-    return Sent("done", "") if ok else Sent("unknown", f"{status}: {said}")
+    return Sent("done", "") if ok else Sent("unknown", _said(status, answer, order, env))
+
+
+def _said(status: int, answer: bytes, order: Order, env: Mapping[str, str]) -> str:
+    # Redacted first, cut then: half a secret would not be recognised.
+    return f"{status}: {_without_secrets(answer.decode(errors='replace'), order, env)[:SAID_CHARACTERS]}"
+
+
+def _without_secrets(text: str, order: Order, env: Mapping[str, str]) -> str:
+    """Return the gateway's words without the token, the environment's secrets and those of the `.env` file."""
+    from rollout.redaction import knowing  # noqa: PLC0415 - the activation has been sent
+
+    redactor = knowing(env)
+    redactor.add(_token(order.target, env))
+    if "env_file" in order.target:
+        from rollout.service import EnvFileError, values  # noqa: PLC0415
+
+        with suppress(OSError, EnvFileError):
+            redactor.learn(values(Path(order.target["env_file"]).read_bytes()))
+    return redactor.text(text)
 
 
 def request_of(order: Order) -> tuple[str, dict[str, str]]:
@@ -401,6 +421,8 @@ def _recordable(name: str, url: str, settings: Mapping[str, Any]) -> dict[str, A
     kept: dict[str, Any] = {"name": name, "environment": settings.get("environment") or "production", "url": url}
     kept |= {key: settings[key] for key in _TEXTS if isinstance(settings.get(key), str)}
     kept |= {key: settings[key] for key in _MAPPINGS if isinstance(settings.get(key), dict)}
+    if str(settings.get("env_file", "")).startswith("/"):
+        kept["env_file"] = settings["env_file"]
     if isinstance(settings.get("tls"), dict):
         kept["tls"] = dict(settings["tls"])
     if isinstance(settings.get("activate_with"), dict):

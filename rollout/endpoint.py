@@ -13,6 +13,7 @@ from rollout.clock import NEVER, StopFlag
 from rollout.errors import GatewayError
 from rollout.gateway.transport import Answer, NoAnswer, Peer, Transport
 from rollout.target import Tls
+from rollout.units import cut
 
 SHOWN_CHARACTERS = 300
 
@@ -124,4 +125,4 @@ def _said(answer: Answer) -> str:
 
 def _one_line(text: bytes) -> str:
     line = " ".join(text.decode(errors="replace").split())
-    return (line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]}…") or "nothing"
+    return cut(line, SHOWN_CHARACTERS) or "nothing"

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from rollout.gateway.answers import Completion
 from rollout.scenario import Expectation, ProviderChange
 from rollout.target import Target
+from rollout.units import cut
 
 _LONGEST = 200
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|latest)$")
@@ -67,12 +68,8 @@ def _unfit(schema: Mapping[str, Any], content: str) -> str | None:
     fault = best_match(validator.iter_errors(value))
     if fault is None:
         return None
-    return f"the answer does not satisfy its JSON Schema at {fault.json_path}: {_short(fault.message)}"
+    return f"the answer does not satisfy its JSON Schema at {fault.json_path}: {cut(fault.message, _LONGEST)}"
 
 
 def _refuse(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

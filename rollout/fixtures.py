@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from rollout.policy import Policy
 from rollout.progress import Progress
 from rollout.record import Kind
 from rollout.scenario import ProviderChange, Scenario
-from rollout.session import twin_of
+from rollout.session import learn_env_file, twin_of
 from rollout.target import Target
 from rollout.workspace import Rollout
 
@@ -120,6 +121,8 @@ def _backup(rollout: Rollout) -> Backup:
         redact=rollout.redactor.value,
         label=rollout.id,
     )
+    if taken.env is not None:
+        learn_env_file(rollout.redactor, Path(taken.env.path), rollout.target)
     rollout.write(Kind.BACKUP, **taken.record())
     return taken
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from rollout.units import cut
+
 LONGEST = 1000
 """No line of a document needs more of what a gateway says."""
 
@@ -15,13 +17,13 @@ _AT_THE_START = re.compile(r"(?:[#>+=-]|\d{1,9}(?=[.)]))")
 
 
 def one_line(words: object, longest: int = LONGEST) -> str:
-    """Return the words on one line, with a space for whatever cannot be seen, cut after `longest` characters.
+    """Return the words on one line, with a space for whatever cannot be seen, cut between words after `longest`.
 
     Line breaks, terminal sequences and marks that turn the direction of writing are among the latter.
     """
-    seen = "".join(" " if unicodedata.category(each) in _UNSEEN else each for each in str(words)[: 4 * longest])
+    seen = "".join(" " if unicodedata.category(each) in _UNSEEN else each for each in cut(str(words), 4 * longest))
     line = " ".join(seen.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return line if len(line) <= longest else cut(line, longest - 1)
 
 
 def markdown(words: object) -> str:

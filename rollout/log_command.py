@@ -19,6 +19,7 @@ from typing import IO
 from rollout.clock import Clock, SystemClock
 from rollout.errors import RolloutError
 from rollout.logs import LONGEST_LINE, LogLine, parse
+from rollout.units import cut
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
@@ -84,11 +85,12 @@ class CommandFollower:
         self._started_s, self._again_s = self._clock.monotonic(), None
 
     def _ended(self) -> LogCommandError:
-        how, words = self._run.how, self._run.last_words
+        # Redacted first, cut then: half a secret would not be recognised.
+        how, words = self._run.how, self._redact(self._run.last_words)[-SHOWN_CHARACTERS:]
         said = f" ({words})" if words else " without a word"
         name = shlex.join(self._command)
         return LogCommandError(
-            self._redact(f"the log command `{name[:SHOWN_CHARACTERS]}` has ended: {how}{said}; it is started again")
+            self._redact(f"the log command `{cut(name, SHOWN_CHARACTERS)}` has ended: {how}{said}; it is started again")
         )
 
 
@@ -133,7 +135,7 @@ class _Run:
     def last_words(self) -> str:
         """Return the last line of its standard error."""
         line = " ".join(self._words.decode(errors="replace").split())
-        return "".join(each if each.isprintable() else "?" for each in line)[-SHOWN_CHARACTERS:]
+        return "".join(each if each.isprintable() else "?" for each in line)
 
     def take(self) -> list[bytes]:
         """Return the lines that came since the last call.

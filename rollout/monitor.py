@@ -20,6 +20,7 @@ from rollout.history import BAD_STATUS, History
 from rollout.samples import Context, Name, Reading, Sample
 from rollout.sources import Source
 from rollout.triggers import AS_LONG_AGAIN, NONE, State, Verdict, extended, judge, judge_again, show_span
+from rollout.units import cut
 
 Start = Callable[[Callable[[], None]], None]
 OnSample = Callable[[Sample], None]
@@ -362,7 +363,7 @@ def _look(source: Source) -> tuple[Reading | None, str | None]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:ERROR_KEPT]
+    return cut(" ".join(text.split()), ERROR_KEPT)
 
 
 def _is_bad(sample: Sample) -> bool:

@@ -119,7 +119,8 @@ def _delivered(
             yield Delivery(channel, accepted=False, detail=f"the environment variable {channel} is not set")
     if urls:
         for url in urls.values():
-            rollout.redactor.add(url)
+            rollout.redactor.add_url(url)
+        letter = Letter(*map(rollout.redactor.text, (letter.subject, letter.body)))
         yield from sent(letter, urls, within_s=PATIENCE_S if patient else HURRY_S, tries=1 if patient else 2)
 
 

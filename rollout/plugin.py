@@ -292,6 +292,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
         occasion.end()
         yield
         occasion.surroundings(session.config.option.allure_report_dir)
+        occasion.redact(getattr(session.config.option, "xmlpath", None))
     except Exception as error:  # noqa: BLE001 - another plugin's, a full disk's: the exit code still tells the verdict
         occasion.troubled(error)
     session.exitstatus = occasion.exit_code(int(session.exitstatus))

@@ -63,6 +63,8 @@ class Policy:
         on_no_data: ``roll_back`` gives no dark source a second chance (MON-6); ``extend`` leaves it to the scenario.
         review_after_s: so long a rollout's metrics are left to gather before it is reviewed (REV-1).
         review_within_s: so soon after its end the review is owed.
+        redact: regular expressions of what is a secret here, whatever name it stands under; taken out of everything
+            that is written.
         canary_at_high_risk: whether an activation whose impact says ``risk: high`` must be a canary (CAN).
     """
 
@@ -93,3 +95,4 @@ class Policy:
     allowed_changes: frozenset[str] = frozenset(KINDS)
     required_sources: frozenset[str] = frozenset()
     on_no_data: str = "extend"
+    redact: tuple[str, ...] = ()

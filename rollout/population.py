@@ -19,7 +19,7 @@ from rollout.record import Decision, Record, Write
 from rollout.redaction import REDACTED, Redactor
 from rollout.request import Request, as_opened
 from rollout.scenario import LimitChange, ProviderChange
-from rollout.session import known_secrets, token_of
+from rollout.session import learn_env_files, redactor_for, token_of
 from rollout.target import Target
 from rollout.verification import moment
 
@@ -110,7 +110,8 @@ def reconcile(records: Iterable[Record], wanted: str, env: Mapping[str, str], cl
         raise RolloutError(f"no rollout of this journal went to {wanted!r}; it knows {listed}")
     there = [record for record in known if record.opened["url"] == url]
     request = as_opened(there[-1].opened)
-    redactor = Redactor(known_secrets(request, env))
+    redactor = redactor_for(request, env)
+    learn_env_files(redactor, request.target, there[-1])
     told = Reconciled(f"{request.target.name} at {url}", len(there), there[0].opened_at)
     gateway = Gateway(request.target, token=token_of(request.target.token_env, env), clock=clock, redactor=redactor)
     try:

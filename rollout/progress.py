@@ -204,7 +204,9 @@ class Progress(Occasion):
             RolloutError: the window could not be watched.
         """
         rollout = self.session.rollout
-        view = view_for(quiet(sys.stdout), self._heading(), rollout.clock, term=self.env.get("TERM"))
+        view = view_for(
+            quiet(sys.stdout, rollout.redactor.text), self._heading(), rollout.clock, term=self.env.get("TERM")
+        )
         try:
             watched = watch_stages(rollout, view, self.session.for_s, self._page)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO, cast
 from weakref import WeakSet
@@ -11,22 +12,31 @@ _SILENT: WeakSet[TextIO] = WeakSet()
 """Streams that nobody reads any more: pytest's capturing puts the broken file back, whatever is done about it below."""
 
 
-def quiet(stream: TextIO) -> TextIO:
-    """Return a stream over `stream` that never raises for what becomes of its readers."""
-    return cast("TextIO", _Quiet(stream))
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def quiet(stream: TextIO, through: Callable[[str], str] = _as_it_is) -> TextIO:
+    """Return a stream over `stream` that never raises for what becomes of its readers.
+
+    Args:
+        stream: where the text goes.
+        through: what the text passes on its way, such as a redaction.
+    """
+    return cast("TextIO", _Quiet(stream, through))
 
 
 class _Quiet:
     """A stream that falls silent for good at its first error."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, through: Callable[[str], str]) -> None:
         """Write to `stream` as long as it takes it."""
-        self._stream = stream
+        self._stream, self._through = stream, through
 
     def write(self, text: str) -> int:
         """Write, or do nothing."""
         try:
-            return len(text) if self._stream in _SILENT else self._stream.write(text)
+            return len(text) if self._stream in _SILENT else self._stream.write(self._through(text))
         except (OSError, ValueError):
             self._fall_silent()
             return len(text)

@@ -1,7 +1,7 @@
 """Secrets leave the process through one door, and this is its lock: what is written down passes here first.
 
-Three nets, because each has holes: values under names that mean a secret, values that look like one, and the exact
-values of the secrets we know, in the encodings in which they travel (EVIDENCE.md, "Secrets leak through…").
+Four nets, because each has holes: values under names that mean a secret, values that look like one, what the policy's
+own patterns describe, and the exact values of the secrets we know, in the encodings in which they travel.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 REDACTED = "[redacted]"
 
 # Shorter values occur by chance in any text, and would shred it.
 SHORTEST = 4
+# Nobody names these one by one, and among them stand "test" and "ollama", put there because a key must not be empty.
+SHORTEST_FOUND = 8
+SHORTEST_IN_URL = 12
+_PARTS_OF_URL = re.compile(r"[/:@?&=#,]+")
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_ENDINGS = ("token", "secret", "password", "passwd", "passphrase", "apikey")
@@ -28,14 +32,15 @@ _KEY_OWNERS = {"api", "private", "access", "secret", "ssh", "signing", "encrypti
 # `token_env`, `max_token_count`, `SSH_KEY_PATH`: about a secret, not one.
 _HARMLESS_ENDINGS = {"path", "file", "dir", "env", "name", "type", "count", "limit", "ttl", "expires", "expiry", "id"}
 
+# As a shell writes one down: in a command for people to paste, which must work when they do.
+_VARIABLE = re.compile(r"(?:\w+ )?\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\})")
 _MASKED = re.compile(r".{0,4}(?:\*{3,}|…).{0,4}", re.DOTALL)
 
 # A name begins a word, or follows the two dashes of an option that do.
 _ANY_KEY = r"(?:(?<![\w.-])|(?<=--)(?<![\w.-]--))([A-Za-z][\w.-]{0,80}+)(\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?)"
 _ASSIGNMENT = re.compile(_ANY_KEY + r"([^\s\"'\\,;&<>(){}\[\]]{4,}+)")
-_HEADER = re.compile(
-    r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?)([^\r\n\"'\\]+)", re.IGNORECASE
-)
+_HEADERS = ("proxy-authorization", "authorization", "set-cookie", "cookie")
+_HEADER = re.compile(rf"\b({'|'.join(_HEADERS)})(\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?)([^\r\n\"'\\]+)", re.IGNORECASE)
 _KNOWN = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), REDACTED),
     (re.compile(r"([A-Za-z][\w+.-]{0,20}://[^\s/:@\"']{0,200}):[^\s/\"']{1,400}@"), rf"\1:{REDACTED}@"),
@@ -53,10 +58,11 @@ _KNOWN = (
 class Redactor:
     """Replaces secrets by ``[redacted]``. Idempotent; safe to share between threads."""
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """Register `secrets`, the exact values to look for."""
+    def __init__(self, secrets: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
+        """Register `secrets`, the exact values to look for, and `patterns`, regular expressions for others."""
         self._spellings: frozenset[str] = frozenset()
         self._registered: re.Pattern[str] | None = None
+        self._patterns = tuple(map(re.compile, patterns))
         for secret in secrets:
             self.add(secret)
 
@@ -68,10 +74,31 @@ class Redactor:
         longest_first = sorted(self._spellings, key=len, reverse=True)
         self._registered = re.compile("|".join(map(re.escape, longest_first)))
 
+    def add_url(self, url: str) -> None:
+        """Register a channel's URL, and what in it looks like a token of its own: errors repeat the parts."""
+        self.add(url)
+        for part in map(unquote, _PARTS_OF_URL.split(url)):
+            if len(part) >= SHORTEST_IN_URL and "." not in part and {"1", "a"} <= set(_kinds(part)):
+                self.add(part)
+
+    def learn(self, variables: Mapping[str, str | None], public: Iterable[str] = ()) -> None:
+        """Register the values that stand under the name of a secret in an environment or a `.env` file.
+
+        A value that also stands under another name, or among the words in `public`, gives nothing away: hiding the name
+        of a provider because a local one takes any key, its own name for instance, would make the journal unreadable.
+        """
+        found = {name: value for name, value in variables.items() if value}
+        known = {word.casefold() for word in (*public, *(v for k, v in found.items() if not is_secret_name(k)))}
+        for name, value in found.items():
+            if is_secret_name(name) and len(value.strip()) >= SHORTEST_FOUND and value.casefold() not in known:
+                self.add(value)
+
     def text(self, text: str) -> str:
         """Return `text` with every secret in it replaced."""
         if self._registered is not None:
             text = self._registered.sub(REDACTED, text)
+        for own in self._patterns:
+            text = own.sub(REDACTED, text)
         for pattern, replacement in _KNOWN:
             text = pattern.sub(replacement, text)
         text = _HEADER.sub(_hide_value, text)
@@ -100,6 +127,13 @@ class Redactor:
         return _hidden(value) if is_secret_name(name) and not number_of_a_token else self.value(value)
 
 
+def knowing(env: Mapping[str, str]) -> Redactor:
+    """Return what hides the values of the environment's variables that are called like a secret."""
+    redactor = Redactor()
+    redactor.learn(env)
+    return redactor
+
+
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Tell whether a field of that name holds a secret: ``OPENAI_API_KEY`` does, ``total_tokens`` does not."""
@@ -111,6 +145,10 @@ def is_secret_name(name: str) -> bool:
     return any(second in {"key", "keys"} and first in _KEY_OWNERS for first, second in pairwise(words))
 
 
+def _kinds(text: str) -> Iterator[str]:
+    return ("1" if character.isdigit() else "a" for character in text if character.isalnum())
+
+
 def _hidden(value: Any) -> Any:
     """Hide every leaf of a secret's value; what is empty or masked already gives nothing away."""
     if isinstance(value, Mapping):
@@ -119,7 +157,8 @@ def _hidden(value: Any) -> Any:
         return [_hidden(part) for part in value]
     if value is None or isinstance(value, bool) or value == "":
         return value
-    return value if isinstance(value, str) and _MASKED.fullmatch(value) else REDACTED
+    told = isinstance(value, str) and (_MASKED.fullmatch(value) or _VARIABLE.fullmatch(value))
+    return value if told else REDACTED
 
 
 def _hide_value(match: re.Match[str]) -> str:
@@ -127,7 +166,9 @@ def _hide_value(match: re.Match[str]) -> str:
 
 
 def _hide_value_of_secret_name(match: re.Match[str]) -> str:
-    return _hide_value(match) if is_secret_name(match[1]) else match[0]
+    # What a header's whole value is has been judged already: here it would end at the first space.
+    judged = match[1].casefold() in _HEADERS
+    return _hide_value(match) if is_secret_name(match[1]) and not judged else match[0]
 
 
 def _spellings(secret: str) -> Iterator[str]:

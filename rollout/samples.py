@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from rollout.gateway.answers import Alert, Connection, ConnectionTest, Latency, Metrics
 from rollout.histogram import Histogram
 from rollout.scenario import Monitor, ProviderChange
+from rollout.units import cut
 
 LINES_KEPT = 5
 LINE_KEPT = 300
@@ -201,7 +202,7 @@ def _told_list(source: str, reading: tuple[Alert, ...] | tuple[str, ...]) -> dic
     if source == Name.ALERTS:
         alerts = [part for part in reading if isinstance(part, Alert)]
         return {"alerts": [{"key": alert.key, **asdict(alert)} for alert in alerts]}
-    return {"matching": len(reading), "lines": [str(line)[:LINE_KEPT] for line in reading[:LINES_KEPT]]}
+    return {"matching": len(reading), "lines": [cut(str(line), LINE_KEPT) for line in reading[:LINES_KEPT]]}
 
 
 def _status_fault(reading: object) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from rollout.request import EMBEDDED, Request, as_opened
 from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 from rollout.scenario import EnvironmentChange
+from rollout.service import EnvFileError, values
+from rollout.target import Target
 from rollout.workspace import Rollout, reconcile
 
 NOWHERE = "http://embedded.invalid"
@@ -85,7 +87,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         check_sandbox=_sandbox_problems,
         policy=options.policy,
     )
-    redactor = Redactor(known_secrets(request, env))
+    redactor = redactor_for(request, env)
     journal = Journal.open(options.journal, clock=clock, redact=redactor.value)
     at_home(journal)
     reconcile(journal, options.reports)
@@ -97,6 +99,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         embedded = reach(options.reports / "sandbox" / id_, request.scenario.sandbox, request.target.token_env)
     exchanges: list[Exchange] = []
     target = described(replace(request.target, url=embedded.url if embedded else request.target.url or NOWHERE))
+    learn_env_files(redactor, target, earlier)
     rollout = Rollout(
         id=id_,
         run=f"{clock.now():%Y%m%d-%H%M%S}-{'-'.join(options.phases)}-{os.getpid()}",
@@ -184,14 +187,54 @@ def crossed(rollout: Rollout) -> TryLater | None:
     return None
 
 
-def known_secrets(request: Request, env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of the secrets that this run uses: tokens, and new values of the `.env` file."""
+def redactor_for(request: Request, env: Mapping[str, str]) -> Redactor:
+    """Return what takes secrets out of everything that is written about this request.
+
+    It knows the variables that the request names (tokens, channels, new values of the `.env` file), those of the
+    environment that are called like a secret, and the policy's own patterns.
+    """
+    asked = plain(request)
     changes = [change for change in request.scenario.changes if isinstance(change, EnvironmentChange)]
-    target = request.target
-    names = [target.token_env, target.twin_token_env, request.policy.ticket_token_env]
-    names += [beside.token_env for beside in (target.sources.prometheus, target.sources.alertmanager) if beside]
-    names += [name for change in changes for name in change.secrets.values()]
-    return tuple(env[name] for name in names if name and env.get(name))
+    names = [*_named_tokens(asked), *(name for change in changes for name in change.secrets.values())]
+    redactor = Redactor((env[name] for name in names if env.get(name)), request.policy.redact)
+    for channel in (*request.scenario.notify, *request.target.notify, *request.policy.channels):
+        redactor.add_url(env.get(channel, ""))
+    redactor.learn(env, _words(asked))
+    return redactor
+
+
+def _named_tokens(value: Any) -> Iterator[str]:
+    """Yield the variables that are named under ``token_env`` and the like: the gateway's, a source's, the tracker's."""
+    if isinstance(value, dict):
+        yield from (str(part) for key, part in value.items() if key.endswith("token_env") and part)
+        for part in value.values():
+            yield from _named_tokens(part)
+
+
+def learn_env_files(redactor: Redactor, target: Target, record: Record | None) -> None:
+    """Register the secrets of the service's `.env` file, as it is on this host and as the backup has it.
+
+    Behind commands it is known once the backup is taken; what cannot be read is no reason to stop here.
+    """
+    copy = ((record and record.backup) or {}).get("env")
+    for path in (target.env_file, Path(copy["path"]) if copy else None):
+        if path is not None:
+            learn_env_file(redactor, path, target)
+
+
+def learn_env_file(redactor: Redactor, path: Path, target: Target) -> None:
+    """Register the secrets of one `.env` file, or a copy of it; one that cannot be read or parsed has none."""
+    with suppress(OSError, EnvFileError):
+        redactor.learn(values(path.read_bytes()), _words(plain(target)))
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Yield every text in JSON types, the names of keys left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _words(part)
 
 
 def token_of(name: str | None, env: Mapping[str, str]) -> str | None:
@@ -248,7 +291,9 @@ def as_journalled(
         on_exchange: receives every HTTP exchange.
     """
     request, clock = as_opened(record.opened), SystemClock()
-    redactor = Redactor(known_secrets(request, env))
+    redactor = redactor_for(request, env)
+    learn_env_files(redactor, request.target, record)
+    journal.redact_with(redactor.value)
     return Rollout(
         id=record.id,
         run=f"{clock.now():%Y%m%d-%H%M%S}-{what}-{os.getpid()}",

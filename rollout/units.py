@@ -14,6 +14,8 @@ _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%", re.ASCII)
 _FACTOR = re.compile(r"(\d+(?:\.\d+)?)\s*x", re.ASCII)
 _LONGEST_TEXT = 40
 
+# Of what secrets are made of; other scripts know no spaces.
+_WORD_AT_THE_END = re.compile(r"[!-~]+\Z")
 _repr = reprlib.Repr()
 _repr.maxstring = _LONGEST_TEXT
 _repr.maxlong = _LONGEST_TEXT
@@ -75,6 +77,11 @@ def show_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def cut(text: str, length: int) -> str:
+    """Return the beginning of a text, cut between two words: what redacts it later would not know half a secret."""
+    return text if len(text) <= length else f"{_WORD_AT_THE_END.sub('', text[: length + 1])[:length].rstrip()}…"
 
 
 def show_fraction(share: float) -> str:

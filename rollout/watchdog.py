@@ -26,6 +26,7 @@ from rollout.closure import take_back
 from rollout.errors import JournalError, RolloutError, TryLater
 from rollout.journal import Journal
 from rollout.notify import page
+from rollout.quiet import quiet
 from rollout.record import FOLDED, Kind, fold
 from rollout.redaction import Redactor
 from rollout.session import Session, end_embedded, reopened
@@ -238,6 +239,8 @@ def main() -> int:
     journal = Journal.open(order["journal"], clock=SystemClock(), redact=Redactor().value)
     record = fold(order["rollout"], journal.entries(order["rollout"], *FOLDED))
     with reopened(journal, record, Path(order["reports"]), os.environ) as rollout:
+        # What goes wrong from here on is told in a log among the evidence.
+        sys.stderr = quiet(sys.stderr, rollout.redactor.text)
         recorded(rollout.record().backup)
         rollout.lease = journal.holder(rollout.place)
         if rollout.lease is None or rollout.lease.rollout != rollout.id:

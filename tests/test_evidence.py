@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import allure_commons
 import pytest
 from allure_commons import model2
 from allure_commons.logger import AllureFileLogger
 
-from rollout.evidence import NOT_RUN, Show, guard, unguard
+from rollout.evidence import NOT_RUN, Show, guard, redact_junit, unguard
 from rollout.redaction import Redactor
 
 SECRET = "correct-horse-battery"
@@ -135,3 +136,21 @@ def test_what_is_too_deep_for_a_table_stays_json(attached: list[tuple[str, str]]
 def test_nothing_is_said_in_a_word(attached: list[tuple[str, str]], value: Any) -> None:
     Show(Redactor()).facts("x", value)
     assert attached == [("none", "text/plain")]
+
+
+def test_what_pytest_writes_by_itself_is_redacted_and_stays_xml(tmp_path: Path):
+    path = tmp_path / "junit.xml"
+    path.write_text(
+        f'<testsuite><testcase name="test_x[{SECRET}]"><failure message="Authorization: Basic abcd">{SECRET} &lt;b&gt;'
+        f"</failure><system-out>Cookie: a=b\n{SECRET}</system-out></testcase></testsuite>"
+    )
+    redact_junit(path, Redactor([SECRET]))
+    (case,) = ET.parse(path).getroot()  # noqa: S314 - our own
+    assert case.get("name") == "test_x[[redacted]]"
+    assert [part.text for part in case] == ["[redacted] <b>", "Cookie: [redacted]\n[redacted]"]
+    assert case[0].get("message") == "Authorization: [redacted]"
+
+
+def test_where_no_such_file_was_written_nothing_is(tmp_path: Path):
+    redact_junit(tmp_path / "junit.xml", Redactor())
+    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from rollout.lines import LONGEST, markdown, one_line
         ("a\r\nBcc: everybody\tb", "a Bcc: everybody b"),
         ("\x1b[31mred\x1b[0m \u202egnp.exe\u2028x\u200b", "[31mred [0m gnp.exe x"),
         (None, "None"),
-        ("x" * 5000, "x" * (LONGEST - 1) + "…"),
+        ("abc " * 1000, ("abc " * 250)[: LONGEST - 1] + "…"),
         ("é 中 → ✓", "é 中 → ✓"),
     ],
 )

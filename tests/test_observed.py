@@ -15,7 +15,7 @@ from rollout.policy import Policy
 from rollout.redaction import Redactor
 from rollout.request import Request, as_opened
 from rollout.scenario import Scenario
-from rollout.session import known_secrets
+from rollout.session import redactor_for
 from rollout.target import AlertmanagerSource, PrometheusSource, Sources, Target
 from tests.support.stub import Stub
 from tests.support.windows import NEW, OLD, TARGET, FakeGateway, alert
@@ -83,4 +83,4 @@ def test_sources_survive_the_journal_and_their_tokens_are_known_secrets(stub: St
         {"scenario": plain(request.scenario), "target": plain(request.target), "policy": plain(request.policy)}
     )
     assert again.target == request.target
-    assert known_secrets(again, {"A_TOKEN": TOKEN}) == (TOKEN, TOKEN)
+    assert TOKEN not in redactor_for(again, {"A_TOKEN": TOKEN}).text(f"it said {TOKEN}")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.units import duration, factor, fraction, show_duration, show_fraction, shown
+from rollout.units import cut, duration, factor, fraction, show_duration, show_fraction, shown
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,19 @@ def test_a_value_is_quoted_short_and_on_one_line():
     assert shown("a\nb\x1b") == r"'a\nb\x1b'"
     assert len(shown("x" * 1000)) <= 50
     assert (shown(None), shown(value=True), shown([1]), shown({})) == ("nothing", "true", "a list", "a mapping")
+
+
+@pytest.mark.parametrize(
+    ("text", "cut_at_ten"),
+    [
+        ("as it is", "as it is"),
+        ("ten of it!", "ten of it!"),
+        ("refused Zq7/Lw+3", "refused…"),
+        ("a word is whole", "a word is…"),
+        ("Zq7/Lw+3=Vx9", "…"),
+        ("答えはここにはありません", "答えはここにはありま…"),
+        ("", ""),
+    ],
+)
+def test_a_text_is_cut_between_words_because_half_a_secret_would_not_be_recognised(text, cut_at_ten):
+    assert cut(text, 10) == cut_at_ten

@@ -35,6 +35,7 @@ from rollout.gateway.answers import (
 )
 from rollout.gateway.events import events
 from rollout.gateway.transport import Answer
+from rollout.units import cut
 
 PERCENT = 100
 EVENTS = "text/event-stream"
@@ -637,8 +638,8 @@ def _problem(problem: ErrorDetails) -> str:
 
 
 def _shortened(text: str, length: int = _SHOWN_CHARACTERS) -> str:
-    line = "".join(each if each.isprintable() else "?" for each in " ".join(text[: 4 * length].split()))
-    return line if len(line) <= length else f"{line[:length]}…"
+    line = "".join(each if each.isprintable() else "?" for each in " ".join(cut(text, 4 * length).split()))
+    return cut(line, length)
 
 
 def _once(what: str, names: Iterable[str]) -> None:

@@ -73,6 +73,10 @@ class Journal:
             raise
         return journal
 
+    def redact_with(self, redact: Callable[[Any], Any]) -> None:
+        """Apply `redact` from here on: who takes up an earlier rollout learns its secrets from the journal itself."""
+        self._redact = redact
+
     def append(self, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
         """Write an entry at the end of the chain; it is on disk when this returns.
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from rollout.canonical import plain
 from rollout.errors import InvalidInput
 from rollout.loading import scenarios
 from rollout.loading.allowing import refuse_missing_sources
@@ -17,8 +18,10 @@ from rollout.loading.source import Place, Source
 from rollout.loading.targets import Listed, targets
 from rollout.loading.yaml_lines import read
 from rollout.policy import Policy
+from rollout.redaction import Redactor
 from rollout.request import Origin, Request
 from rollout.target import Target, Tls
+from rollout.units import shown
 
 __all__ = ["CheckSandbox", "Request", "load", "load_target"]
 
@@ -74,7 +77,10 @@ def load(
 
     _raise_if_any(*options.values(), asked.source, targets_file, policy_file)
     origin = Origin(scenario, targets_path, policy_path, beside / "approvals", anonymous=asked.form.author is None)
-    return _request(asked, chosen, rule, origin)
+    request = _request(asked, chosen, rule, origin)
+    _refuse_greedy_patterns(request, policy_file)
+    _raise_if_any(policy_file)
+    return request
 
 
 def policy_of(environment: str, policy: Path | None, directory: Path) -> tuple[Policy, Origin]:
@@ -193,6 +199,15 @@ def _refuse_missing_secrets(chosen: Listed, source: Source, env: Mapping[str, st
             file: Path | None = getattr(tls, name)
             if file and not file.is_file():
                 source.refuse((*chosen.place, *place, name), f"there is no file {file}; check the path")
+
+
+def _refuse_greedy_patterns(request: Request, source: Source) -> None:
+    """Refuse a pattern that would hide what is asked: the journal is all that a later phase and the way back have."""
+    asked = plain(request)
+    for number, found in enumerate(request.policy.redact):
+        if Redactor(patterns=[found]).value(asked) != Redactor().value(asked):
+            place = (request.policy.name, "redact", number)
+            source.refuse(place, f"{shown(found)} finds a part of this scenario, target or policy; describe less")
 
 
 def _why_unusable(token: str) -> str | None:

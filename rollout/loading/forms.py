@@ -34,6 +34,7 @@ ProviderPath = Annotated[str | None, BeforeValidator(fields.provider_path)]
 Texts = Annotated[list[Annotated[str, BeforeValidator(fields.text)]] | None, BeforeValidator(fields.items)]
 Channels = Annotated[list[Annotated[str, BeforeValidator(fields.channel)]] | None, BeforeValidator(fields.items)]
 Variables = Annotated[list[Annotated[str, BeforeValidator(fields.variable)]] | None, BeforeValidator(fields.items)]
+Patterns = Annotated[list[Annotated[str, BeforeValidator(fields.secret_pattern)]] | None, BeforeValidator(fields.items)]
 Clauses = Annotated[list[Annotated[str, BeforeValidator(fields.dispensable)]] | None, BeforeValidator(fields.items)]
 Command = Annotated[list[str] | None, BeforeValidator(calls.command)]
 Kind = Annotated[str, BeforeValidator(fields.choice(*KINDS))]
@@ -613,6 +614,7 @@ class PolicyForm(Form):
         BeforeValidator(fields.items),
     ] = None
     on_no_data: OnNoData = None
+    redact: Patterns = None
 
 
 def _mentions(placeholder: str, path: str, body: Mapping[str, str]) -> bool:

@@ -200,7 +200,7 @@ def _refuse_impossible_review(policy: Policy, source: Source) -> None:
 def _settled(key: str, value: Any) -> Any:
     if key == "standard":
         return tuple(_standard(form) for form in value)
-    if key == "channels":
+    if key in ("channels", "redact"):
         return tuple(dict.fromkeys(value))
     return frozenset(value) if isinstance(value, list) else value
 

@@ -132,6 +132,12 @@ def test_no_byte_of_a_redacted_secret_reaches_the_disk(sqlite_path, clock):
     assert b"gpt-4o" in on_disk
 
 
+def test_who_takes_up_a_rollout_redacts_with_what_it_has_learnt(sqlite_path, clock):
+    with Journal.open(str(sqlite_path), clock=clock) as journal:
+        journal.redact_with(lambda body: {**body, "token": "***"})
+        assert journal.append("r-1", "note", {"token": "plain"}).body["token"] == "***"
+
+
 def test_three_processes_write_one_whole_chain(url, clock, start_worker):
     # Nothing exists yet: they also race for making the tables.
     workers = [start_worker("append", url, name, 100) for name in "abc"]

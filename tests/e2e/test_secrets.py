@@ -1,0 +1,215 @@
+"""No secret reaches a file, the journal or a terminal: planted wherever one can be, looked for in all that is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.journal.postgres_server import PASSWORD, PostgresServer
+from tests.support.kinds import PROVIDER
+from tests.support.liar import answer, edited
+from tests.support.runs import ROOT, Lab, eventually
+from tests.support.secrets import found, leak, spellings, within
+
+TOKEN = "Zq7/Lw+3=Vx9&Tb5~Rk2Pm8Gd"
+IN_ENV = "Hn4/Yc+6=Jf1&Ws3~Db9Xk7Vt"
+NEW_IN_ENV = "Bm2/Qe+8=Lz5&Nr6~Ga1Uj4Oy"
+CHANNEL = "c4H9n2L7s5T1q8W3k6"
+OURS = "corp:4711-0815-2233"
+SECRETS = {"token": TOKEN, ".env": IN_ENV, "new value": NEW_IN_ENV, "channel": CHANNEL, "pattern": OURS}
+
+LEAK = f"{leak(TOKEN, IN_ENV, NEW_IN_ENV, CHANNEL)}; and for {OURS}"
+ENV_FILE = "ACTIVE_PROVIDER=ollama\nLLM_MODEL_NAME=gemma3:4b\nOPENAI_API_KEY=sk-demo-made-up-for-the-sandbox-cdef\n"
+LEAKING = ("-p", "tests.support.leaking", "-o", "junit_logging=all")
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a run has left to be searched.
+
+    Attributes:
+        out: what it and the commands after it printed.
+        reports: where its files are.
+        rows: the journal's rows, where it is no file.
+    """
+
+    out: str
+    reports: Path
+    rows: str = ""
+
+    def found(self, name: str) -> dict[str, set[str]]:
+        """Return where a secret stands, and in which spellings."""
+        secret = SECRETS[name]
+        texts = {"stdout": self.out, "rows": self.rows}
+        told = {where: set(within(text.encode(), secret)) for where, text in texts.items()}
+        return {where: seen for where, seen in told.items() if seen} | found(self.reports, secret)
+
+
+def planted(stack: ExitStack, folder: Path, *, redacted: bool = True) -> Lab:
+    """Return a lab whose upstream repeats every secret wherever it says anything."""
+    env = folder / "gateway" / ".env"
+    env.parent.mkdir()
+    env.write_text(f"{ENV_FILE}SIGNING_SECRET={IN_ENV}\n")
+    lab = stack.enter_context(Lab(folder, token=TOKEN))
+    lab.target |= {"env_file": str(lab.sandbox.env_file), "safe": {"activate": "vllm", "model": "gemma-3-4b-it"}}
+    lab.policy["sandbox"]["redact"] = ["corp:[0-9-]{10,}"]
+    lab.scenario |= {"change": [PROVIDER, {"secret": {"NEW_API_KEY": "NEW_KEY"}}], "notify": ["log", "LAB_HOOK"]}
+    channel = f"json://127.0.0.1:{lab.liar.url.rpartition(':')[2]}/hook/{CHANNEL}"
+    lab.env |= {"LAB_HOOK": channel, "NEW_KEY": NEW_IN_ENV, "LEAK": LEAK, "PYTHONPATH": str(ROOT)}
+    if not redacted:
+        lab.env["PYTHONPATH"] += f"{os.pathsep}{ROOT / 'tests' / 'support' / 'unredacted'}"
+    talk(lab)
+    return lab
+
+
+def talk(lab: Lab) -> None:
+    """Let the gateway repeat the secrets where that fails nothing, and once in each kind of error."""
+    lab.liar.rule("/hook", answer(200, {}))
+    lab.liar.rule("/alerts", answer(500, {"detail": LEAK}), nth=6)
+    lab.liar.rule("/metrics", answer(502, f"<html>{LEAK}</html>", "text/html"), nth=8)
+    lab.liar.rule("openai/status", edited(lambda body: {**body, "message": LEAK}))
+    lab.liar.rule("/audit", edited(lambda body: body | {"note": LEAK} if isinstance(body, dict) else body))
+
+
+def command(lab: Lab, *args: str) -> str:
+    """Run one of the commands, and return what it printed."""
+    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | lab.env
+    ended = subprocess.run(
+        [sys.executable, "-m", "rollout", *args],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return ended.stdout + ended.stderr
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[ExitStack]:
+    """Whatever the module's labs need to be ended."""
+    with ExitStack() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def kept(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
+    """A change that is kept, looked at and taken back by command, and an emergency after it."""
+    lab = planted(stack, tmp_path_factory.mktemp("kept"))
+    run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}")
+    assert run.code == 0, run.out
+    out = run.out + commands(lab, run.id)
+    assert "EMERGENCY DONE" in out
+    assert "ROLLED BACK, verified" in out
+    return Left(out, lab.reports)
+
+
+def commands(lab: Lab, rollout: str) -> str:
+    """Use every command on a kept rollout, and return what they printed."""
+    where, files = f"--reports={lab.reports}", f"--targets={lab.folder / 'targets.yaml'}"
+    out = command(lab, "plan", f"--scenario={lab.folder / 'lab.yaml'}", where)
+    out += command(lab, "doctor", f"--gateway={lab.liar.url}", "--token-env=LAB_GATEWAY_TOKEN", where)
+    lab.liar.rule("/activate", answer(500, {"detail": LEAK}), nth=1)
+    out += command(lab, "rollback", rollout, where)
+    lab.liar.rule("/activate", answer(503, {"detail": LEAK}), nth=1)
+    out += command(lab, "emergency", "--target=lab", files, where)
+    return out + command(lab, "status", "--all", "--json", where)
+
+
+@pytest.fixture(scope="module")
+def rolled_back(stack: ExitStack, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Left:
+    """A check that raises a secret, and a hook that does; the journal is in PostgreSQL."""
+    lab = planted(stack, tmp_path_factory.mktemp("back"))
+    url = postgres.new_database()
+    lab.env["LEAK_IN"] = "check, hook"
+    run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}", f"--journal={url}")
+    assert run.code == 10, run.out
+    assert "INTERNALERROR" in run.out
+    return Left(run.out, lab.reports, rows_of(url))
+
+
+def rows_of(url: str) -> str:
+    """Return every row of every table of a database."""
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        rows = [connection.execute(f'SELECT t::text FROM "{name}" t').fetchall() for (name,) in tables]  # noqa: S608
+    assert any(rows)
+    return "\n".join(row for table in rows for (row,) in table)
+
+
+@pytest.fixture(scope="module")
+def crashed(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
+    """A run that is killed while it watches; the watchdog takes its change back, and somebody builds the report."""
+    lab = planted(stack, tmp_path_factory.mktemp("crash"))
+    process = lab.begin(*LEAKING)
+    process.until("sample", at_least=20)
+    lab.liar.rule("/activate", answer(500, {"detail": LEAK}), nth=1)
+    process.signal(signal.SIGKILL)
+    run = process.end()
+    eventually(lambda: run.record.closed, "the watchdog closes it")
+    return Left(run.out + command(lab, "report", f"--reports={lab.reports}"), lab.reports)
+
+
+@pytest.fixture(scope="module")
+def unredacted(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
+    """A run like the others, and an emergency, without redaction in any of their processes."""
+    lab = planted(stack, tmp_path_factory.mktemp("off"), redacted=False)
+    lab.env["LEAK_IN"] = "check"
+    run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}")
+    assert run.code == 10, run.out
+    lab.liar.rule("/activate", answer(503, {"detail": LEAK}), nth=1)
+    files = f"--targets={lab.folder / 'targets.yaml'}"
+    return Left(run.out + command(lab, "emergency", "--target=lab", files, f"--reports={lab.reports}"), lab.reports)
+
+
+EVERY_SECRET = pytest.mark.parametrize("name", SECRETS)
+
+
+@EVERY_SECRET
+@pytest.mark.parametrize("how", ["kept", "rolled_back", "crashed"])
+def test_a_secret_is_nowhere(how: str, name: str, request: pytest.FixtureRequest):
+    left: Left = request.getfixturevalue(how)
+    assert left.found(name) == {}
+
+
+def test_neither_is_the_password_of_the_journal(rolled_back: Left):
+    assert found(rolled_back.reports, PASSWORD) == {}
+    assert PASSWORD not in rolled_back.out
+
+
+@EVERY_SECRET
+def test_what_is_searched_would_show_it(unredacted: Left, name: str):
+    """Without redaction it is found: in each kind of file, in the journal and in the output."""
+    kinds = {Path(where).name.rpartition("-")[2] for where in unredacted.found(name)}
+    assert {
+        "stdout",
+        "journal.sqlite",
+        "report.html",
+        "result.json",
+        "pytest.xml",
+        "record.json",
+        "summary.md",
+        "index.html",
+    } <= kinds
+
+
+def test_every_spelling_would_show(unredacted: Left):
+    seen = set().union(*unredacted.found("token").values())
+    assert seen == spellings(TOKEN).keys()
+
+
+def test_the_copy_of_the_env_file_beside_it_is_exact(kept: Left):
+    """It is the one place where secrets are kept, as the procedure wants it, and it is not below the reports."""
+    copies = list(kept.reports.parent.glob("gateway/config-backup-*.env"))
+    assert copies
+    assert all(IN_ENV in copy.read_text() for copy in copies)
