@@ -221,14 +221,14 @@ class Occasion(ABC):
     def redact(self, junit: str | None) -> None:
         """Take secrets out of what pytest has written by itself, where somebody asked for it (``--junitxml``)."""
         if junit is not None:
-            evidence.redact_junit(Path(junit), self._redactor)
+            evidence.redact_junit(Path(junit), self.redactor)
 
     def let_go(self) -> None:
         """End what belongs to this run, and give the signals back."""
         try:
             self._finish()
         except Exception as error:  # noqa: BLE001 - the exit code is decided, and a traceback would replace it
-            quiet(sys.stderr, self._redactor.text).write(f"rollout: {error}\n")
+            quiet(sys.stderr, self.redactor.text).write(f"rollout: {error}\n")
         # Here, and not at exit, where a reader that has left would set the exit code.
         quiet(sys.stdout).flush()
         evidence.unguard(self._watcher)
@@ -240,7 +240,7 @@ class Occasion(ABC):
     def listing(self, reporter: Any) -> None:
         """Print a line a clause instead of pytest's dots, as long as somebody reads it."""
         # Whatever pytest prints passes: warnings, and the traceback of what fails outside of a check.
-        reporter._tw._file = quiet(reporter._tw._file, self._redactor.text)  # noqa: SLF001 - pytest has no public way to it
+        reporter._tw._file = quiet(reporter._tw._file, self.redactor.text)  # noqa: SLF001 - pytest has no public way to it
         self._listing.attach(reporter)
 
     def status(self, report: pytest.TestReport) -> tuple[str, str, str]:
