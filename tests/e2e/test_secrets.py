@@ -152,7 +152,7 @@ def crashed(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
     """A run that is killed while it watches; the watchdog takes its change back, and somebody builds the report."""
     lab = planted(stack, tmp_path_factory.mktemp("crash"))
     process = lab.begin(*LEAKING)
-    process.until("sample", at_least=20)
+    process.until("sample", at_least=10, within_s=90)
     lab.liar.rule("/activate", answer(500, {"detail": LEAK}), nth=1)
     process.signal(signal.SIGKILL)
     run = process.end()

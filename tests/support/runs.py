@@ -222,9 +222,10 @@ class Process:
         """Send it a signal."""
         self._child.send_signal(number)
 
-    def until(self, kind: str, *, at_least: int = 1) -> None:
+    def until(self, kind: str, *, at_least: int = 1, within_s: float = 30.0) -> None:
         """Return when the journal holds so many entries of the kind."""
-        eventually(lambda: self._count(kind) >= at_least, f"{at_least} entries {kind!r} in the journal\n{self.out}")
+        what = f"{at_least} entries {kind!r} in the journal\n{self.out}"
+        eventually(lambda: self._count(kind) >= at_least, what, within_s)
 
     def end(self, within_s: float = LONGEST_RUN_S) -> Run:
         """Wait for its end."""
