@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from xml.etree import ElementTree as ET
 
 import allure
 import allure_commons
@@ -259,6 +258,8 @@ def redact_junit(path: Path, redactor: Redactor) -> None:
     """
     if not path.is_file():
         return
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - few ask for this file
+
     tree = ET.parse(path)  # noqa: S314 - pytest has just written it
     for element in tree.iter():
         element.text = element.text and redactor.text(element.text)
