@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rollout import letters, paste
+from rollout.audit.seal import conclude
 from rollout.backup import same_place, where_it_is
 from rollout.changes import limits, restart
 from rollout.clock import NEVER, SystemClock, stamp
@@ -99,7 +100,11 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
         _take_over(work)
         _prove(work, refused=sent.result == "refused")
         _close_taken(work)
-        return _closed(work, env)
+        code = _closed(work, env)
+        sealed = conclude(rollout.journal, rollout.id, rollout.folder, env, by=rollout.run)
+        if sealed:
+            say(sealed)
+        return code
     finally:
         rollout.release_lease()
         rollout.gateway.close()

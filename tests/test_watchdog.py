@@ -101,6 +101,12 @@ def test_what_it_did_is_in_the_journal_and_in_the_operations_log(bench: Bench):
     log = (bench.reports / "operations.log").read_text(encoding="utf-8")
     assert "ROLLED BACK, verified: openai:gpt-4o on lab: watchdog: the runner died" in log
 
+    def listed() -> list[str]:
+        return [row[0] for e in bench.entries() if e.kind == Kind.MANIFEST for row in e.body["files"]]
+
+    # Last of all, what it and the runner have left is listed.
+    assert "post-mortem.md" in eventually(listed, "the watchdog has listed the files", 30)
+
 
 @pytest.mark.parametrize("entry", ["closed 1", "step 1"])
 def test_it_leaves_a_change_alone_that_is_kept(bench: Bench, entry: str):
