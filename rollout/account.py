@@ -90,6 +90,18 @@ def seconds(earlier: str, later: str) -> float | None:
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
+def measured(breach: Body) -> str:
+    """Return the number that decided, its limit, and what it was taken from, as one line."""
+    show = _UNITS.get(breach["clause"], str)
+    value, limit = (show(part) if isinstance(part, (int, float)) else str(part) for part in _held(breach))
+    parts = (f"{value}, limit {limit}", f"from {breach['samples']} of {breach['source']}", breach["span"])
+    return "; ".join(filter(None, parts))
+
+
+def _held(breach: Body) -> tuple[Any, Any]:
+    return breach["value"], "none" if breach["limit"] is None else breach["limit"]
+
+
 def first_bad(record: Record, entries: Iterable[Entry]) -> Body | None:
     """Return the first sample that showed what the breach was then made of; None where there was no breach."""
     breach = record.breach
@@ -129,6 +141,12 @@ def counted(entries: Iterable[Entry]) -> Counted:
         own=sum(span.requests for span in own),
         own_failed=sum(span.failures for span in own),
     )
+
+
+_UNITS: Mapping[str, Callable[[Any], str]] = {
+    "MON-2": lambda fraction: f"{fraction * 100:.4g} %",
+    "MON-3": lambda ms: f"{ms:.4g} ms",
+}
 
 
 def _status(body: Body, _before: Body, _breach: Body) -> bool:

@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 from rollout import letters, paste
 from rollout.audit.seal import conclude
 from rollout.backup import same_place, where_it_is
+from rollout.change_record import write_change_record
 from rollout.changes import limits, restart
 from rollout.clock import NEVER, SystemClock, stamp
 from rollout.closure import Closure
-from rollout.documents import log_operation, write_change_record
+from rollout.documents import log_operation
 from rollout.embedded import described
 from rollout.emergency import SOURCE, Order, Say, Sent, opening
 from rollout.errors import ExitCode, GatewayError, JournalError, RolloutError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,15 +12,17 @@ from rollout import letters
 from rollout.backup import Backup, recorded
 from rollout.bake import IN_PROGRESS
 from rollout.canonical import plain
+from rollout.change_record import write_change_record
 from rollout.changes import changed_since, no_longer_in_effect
 from rollout.clauses import CLAUSES, PHASES, Clause
 from rollout.clock import stamp
 from rollout.diagnosis import diagnosed, look
-from rollout.documents import errors_seen, last_status, log_operation, write_change_record, write_post_mortem
+from rollout.documents import errors_seen, last_status, log_operation
 from rollout.errors import ExitCode, JournalError, RolloutError
 from rollout.history import BAD_STATUS
 from rollout.hold import told
 from rollout.notify import announce
+from rollout.post_mortem import write_post_mortem
 from rollout.record import Decision, Kind, Record
 from rollout.rollback import RolledBack, roll_back, table
 from rollout.traces import leave
@@ -128,7 +131,7 @@ def close(
     if superseded or record.closed is not None:
         return taken_over(record, missing) if superseded else _told_again(record, missing)
     if not record.wrote and not _in_effect_without_a_write(record, missing, phases):
-        return _nothing_applied(rollout, missing, phases, trouble)
+        return _nothing_applied(rollout, missing, phases, env, trouble)
     if missing or rollout.stop:
         paused = record.pauses and not rollout.stop and all(why.startswith(IN_PROGRESS) for why in missing.values())
         why = trouble or why_not(rollout, record, missing)
@@ -200,7 +203,7 @@ def _diagnose(rollout: Rollout, why: str) -> None:
 def _documented(rollout: Rollout, why: str, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Capture the errors and draft the post-mortem; neither can stop the closure."""
     works: dict[str, Callable[[], str]] = {
-        "RBK-5.2": lambda: "; ".join(errors_seen(rollout)) or "no error was seen",
+        "RBK-5.2": lambda: "; ".join(map(str, errors_seen(rollout))) or "no error was seen",
         "RBK-5.3": lambda: str(write_post_mortem(rollout, why, steps)),
         "RBK-5.4": lambda: f"{len(rollout.journal.entries(rollout.id))} entries in the journal, the closure follows",
     }
@@ -247,7 +250,7 @@ def _told_again(record: Record, missing: Mapping[str, str]) -> Closure:
 
 
 def _nothing_applied(
-    rollout: Rollout, missing: Mapping[str, str], phases: Sequence[str], trouble: str | None
+    rollout: Rollout, missing: Mapping[str, str], phases: Sequence[str], env: Mapping[str, str], trouble: str | None
 ) -> Closure:
     if not missing:
         why = f"every precheck that is owed passed{_but(rollout.known())}"
@@ -255,7 +258,10 @@ def _nothing_applied(
     why = trouble or why_not(rollout, rollout.record(), missing)
     closure = Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, "mend it and run again")
     if "apply" in phases:
-        _record(rollout, closure, {})
+        _record(rollout, closure, env)
+    else:
+        # The rollout stays open for the next try; what blocked this one is worth a record all the same.
+        _documented_step(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.known(), closure.facts())))
     return closure
 
 
@@ -337,18 +343,22 @@ def _publish(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None
     }
     for clause, work in works.items():
         _documented_step(rollout, clause, work)
-    _tell(rollout, closure, env)
+    if _tell(rollout, closure, env):
+        # Who was told belongs to the record; it was written before, because a channel may take its time.
+        with suppress(OSError, RolloutError):
+            write_change_record(rollout, rollout.known(), closure.facts())
     _leave_traces(rollout)
 
 
-def _tell(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
-    """Tell people how it ended: last of all, because a channel may take its time."""
+def _tell(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> bool:
+    """Tell people how it ended, and return whether there was anybody to tell."""
     event, failed = str(closure.decision), closure.decision is Decision.ROLLBACK_FAILED
     try:
         letter = letters.verdict(rollout, rollout.known(), closure.facts(), closure.next_step)
-        announce(rollout, event, letter, env, everyone=failed)
+        return bool(announce(rollout, event, letter, env, everyone=failed))
     except Exception as error:  # noqa: BLE001 - that nobody was told must not change the decision, whatever it is
         rollout.note(Kind.NOTIFIED, event=event, channel="any", accepted=False, detail=repr(error))
+        return True
 
 
 def _leave_traces(rollout: Rollout) -> None:

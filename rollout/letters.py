@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rollout import paste
@@ -25,15 +25,25 @@ Part = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One message: a subject of one line, and a body of plain text."""
+    """One message.
+
+    Attributes:
+        subject: one line, the verdict first.
+        body: plain text.
+        gist: what a log has beside the subject, one line.
+    """
 
     subject: str
     body: str
+    gist: str = ""
 
 
 def plan(rollout: Rollout) -> Letter:
     """Say what is going to be changed, before anything is (PRE-4.2)."""
-    return _letter(rollout, f"PLANNED: {_what(rollout)}", [*_intended(rollout), *_if_it_goes_wrong(rollout)])
+    scenario = rollout.scenario
+    gist = f"by {scenario.author}, approved by {', '.join(scenario.approved_by) or 'nobody'}, ticket {scenario.ticket}"
+    letter = _letter(rollout, f"PLANNED: {_what(rollout)}", [*_intended(rollout), *_if_it_goes_wrong(rollout)])
+    return replace(letter, gist=gist)
 
 
 def stand_by(rollout: Rollout, operator: Operator) -> Letter:
@@ -81,7 +91,11 @@ def _letter(rollout: Rollout, headline: str, parts: Sequence[Part], commands: Se
         # Each on a line of its own, as it is: it is pasted, and what is cut or joined does something else.
         lines += ["", f"{A_PERSON_IS_NEEDED}. Look, then paste:", *map(text, reversed(commands))]
     lines += ["", *(f"{name}: {one_line(text(words))}" for name, words in _about(rollout) if words)]
-    return Letter(one_line(subject, LONGEST_SUBJECT), "\n".join(lines) + "\n")
+    return Letter(
+        one_line(subject, LONGEST_SUBJECT),
+        "\n".join(lines) + "\n",
+        next((one_line(text(words)) for _, words in parts), ""),
+    )
 
 
 def _what(rollout: Rollout) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 
 from rollout.units import cut
 
@@ -13,7 +14,7 @@ LONGEST = 1000
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # In a word an underscore marks nothing, and escaped ones are hard to read: ERROR_SPIKE.
 _MARKUP = re.compile(r"[\\`*<|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:])|&(?=#?\w+;)")
-_AT_THE_START = re.compile(r"(?:[#>+=-]|\d{1,9}(?=[.)]))")
+_AT_THE_START = re.compile(r"(?:[#>+=-]|\d{1,9}(?=[.)](?: |$)))")
 
 
 def one_line(words: object, longest: int = LONGEST) -> str:
@@ -34,3 +35,16 @@ def markdown(words: object) -> str:
         return line
     at = first.end() if first[0][0].isdigit() else 0
     return f"{line[:at]}\\{line[at:]}"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:
+    """Yield a table of Markdown, line by line; what stands in its cells is text."""
+    names = list(header)
+    yield _row(names)
+    yield _row(["---"] * len(names))
+    for row in rows:
+        yield _row([markdown(cell) for cell in row])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -47,7 +47,7 @@ def announce_plan(rollout: Rollout, env: Mapping[str, str]) -> tuple[Delivery, .
     """Tell every channel what is planned, and the rollback operator, on a channel of their own, that they stand by."""
     operator = rollout.scenario.operator
     own = operator.contact if operator is not None and operator.contact in _channels(rollout, everyone=True) else None
-    others = [channel for channel in rollout.scenario.notify if channel != own]
+    others = [channel for channel in _channels(rollout, everyone=False) if channel != own]
     told = _announced(rollout, PLANNED, letters.plan(rollout), env, others, patient=True)
     if operator is None or own is None:
         return told
@@ -57,7 +57,7 @@ def announce_plan(rollout: Rollout, env: Mapping[str, str]) -> tuple[Delivery, .
 def announce(
     rollout: Rollout, event: str, letter: Letter, env: Mapping[str, str], *, everyone: bool = False
 ) -> tuple[Delivery, ...]:
-    """Send to every channel of the scenario that has not heard of `event` yet, and return every delivery so far.
+    """Send to every channel of scenario and policy that has not heard of `event` yet, and return every delivery so far.
 
     A refusal is an outcome, not an exception, and is tried once more; no channel holds anybody up for longer than
     `HURRY_S`. The operations log is left out: whoever announces an end has written its line already.
@@ -76,13 +76,14 @@ def announce(
 def page(rollout: Rollout, event: str, letter: Letter, env: Mapping[str, str], *, everyone: bool = False) -> None:
     """Tell people on every channel, and the operations log; one that cannot be reached does not stop the others."""
     with suppress(OSError, RolloutError):
-        log_operation(rollout, _logged(letter))
+        log_operation(rollout, f"{letter.subject}: {letter.gist}")
     with suppress(OSError, RolloutError):
         announce(rollout, event, letter, env, everyone=everyone)
 
 
 def _channels(rollout: Rollout, *, everyone: bool) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*rollout.scenario.notify, *(rollout.target.notify if everyone else ()))))
+    asked = (*rollout.scenario.notify, *rollout.policy.channels)
+    return tuple(dict.fromkeys((*asked, *(rollout.target.notify if everyone else ()))))
 
 
 def _announced(
@@ -112,7 +113,11 @@ def _delivered(
     urls: dict[str, str] = {}
     for channel in channels:
         if channel == LOG:
-            yield Delivery(channel, accepted=True, detail=f"written to {log_operation(rollout, _logged(letter))}")
+            yield Delivery(
+                channel,
+                accepted=True,
+                detail=f"written to {log_operation(rollout, f'{letter.subject}: {letter.gist}')}",
+            )
         elif url := env.get(channel):
             urls[channel] = url
         else:
@@ -169,12 +174,6 @@ def _couriers_words(order: bytes, within_s: float) -> str:
         courier.kill()
         out, _ = courier.communicate()
     return out.decode(errors="replace")
-
-
-def _logged(letter: Letter) -> str:
-    """Return what the operations log keeps of a letter: the subject, and the lines up to the first gap."""
-    told = letter.body.partition("\n\n")[2].partition("\n\n")[0]
-    return f"{letter.subject}: {told}"
 
 
 def _secrets_of(url: str) -> Iterator[str]:

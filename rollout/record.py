@@ -27,6 +27,7 @@ class Kind(StrEnum):
     SAMPLE = "sample"
     VERDICT = "verdict"
     AUDIT = "audit"
+    FINDING = "finding"
     ARMED = "armed"
     HANDOVER = "handover"
     NOTIFIED = "notified"
@@ -150,6 +151,7 @@ class Record:
         notified: events that were announced to people.
         approvals: the approvals that were accepted, in order, as `rollout.approval.Approval` has them.
         audit: the gateway's audit entries as they were right before a restart.
+        findings: clause -> what was found wanting although the clause passed (VER-3).
         armed: the latest watchdog's process and host.
         handover: until when the next phase must have begun.
         abort: the first abort that was asked for.
@@ -182,6 +184,7 @@ class Record:
     notified: list[Mapping[str, Any]] = field(default_factory=list)
     approvals: list[Mapping[str, Any]] = field(default_factory=list)
     audit: Mapping[str, Any] | None = None
+    findings: dict[str, str] = field(default_factory=dict)
     armed: Mapping[str, Any] | None = None
     handover: Mapping[str, Any] | None = None
     abort: Mapping[str, Any] | None = None
@@ -302,7 +305,7 @@ def extend(record: Record, entry: Entry) -> None:
             record.opened, record.opened_at = body, entry.at
         case Kind.CLAUSE | Kind.PHASE:
             _judge(record, entry)
-        case Kind.NOTIFIED | Kind.APPROVAL | Kind.HOLD | Kind.HELD | Kind.OWED | Kind.SETTLED:
+        case Kind.FINDING | Kind.NOTIFIED | Kind.APPROVAL | Kind.HOLD | Kind.HELD | Kind.OWED | Kind.SETTLED:
             _append(record, entry)
         case Kind.ABORT:
             record.abort = record.abort or body
@@ -319,6 +322,8 @@ def _append(record: Record, entry: Entry) -> None:
     match entry.kind:
         case Kind.NOTIFIED:
             record.notified.append(body)
+        case Kind.FINDING:
+            record.findings[body["clause"]] = body["text"]
         case Kind.APPROVAL:
             record.approvals.append(body)
         case Kind.OWED:

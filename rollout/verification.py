@@ -9,6 +9,7 @@ from typing import Any
 
 from rollout.expectation import answered_by
 from rollout.gateway.answers import AuditEntry, Completion
+from rollout.record import Kind
 from rollout.scenario import LimitChange
 from rollout.workspace import Rollout
 
@@ -73,7 +74,10 @@ def read_audit(rollout: Rollout) -> Audited:
     own = [asdict(write) for write in record.writes]
     failed = [entry for entry in ours if entry.result.casefold() not in ("success", "ok")]
     problem = f"the gateway recorded a failed activation: {failed[0].error_message}" if failed else None
-    return Audited([asdict(entry) for entry in ours], own, _finding(rollout, ours, wrote=record.applied), problem)
+    finding = _finding(rollout, ours, wrote=record.applied)
+    if finding is not None:
+        rollout.note(Kind.FINDING, clause="VER-3", text=finding)
+    return Audited([asdict(entry) for entry in ours], own, finding, problem)
 
 
 def _is_ours(entry: AuditEntry, rollout: Rollout, since: str) -> bool:

@@ -142,7 +142,9 @@ def test_the_plan_says_what_when_why_and_how_to_stop_it(tmp_path, mailbox):
     ):
         assert line in text.splitlines()
     logged = (tmp_path / "operations.log").read_text()
-    assert logged.startswith("2026-11-23T12:00:00.000Z r-1 PLANNED: openai:gpt-4o on production: Risk: medium")
+    assert logged.startswith(
+        "2026-11-23T12:00:00.000Z r-1 PLANNED: openai:gpt-4o on production: by alice, approved by bob, ticket T-1"
+    )
 
 
 def test_the_rollback_operator_hears_on_a_channel_of_their_own_that_they_stand_by(tmp_path, mailbox, hook):

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
-from rollout.documents import write_change_record
+from rollout.change_record import write_change_record
 from rollout.obligations import Debt, owe
 from rollout.record import Decision, Kind
 from rollout.report import index

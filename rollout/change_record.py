@@ -1,0 +1,238 @@
+"""The change record: what was changed, by whom, why, and what came of it, for somebody who was not there (DOC-1).
+
+Told from the journal, for every end that a rollout can have: kept, taken back, nothing applied, an emergency.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rollout.account import counted, measured, moments, seconds
+from rollout.backup import differences, recorded
+from rollout.canonical import plain
+from rollout.changes import own_keys
+from rollout.clauses import CLAUSES
+from rollout.documents import hold_words
+from rollout.errors import JournalError, RolloutError
+from rollout.events import clock, told
+from rollout.lines import markdown, one_line, table
+from rollout.record import Decision, Entry, Kind, Record
+from rollout.triggers import show_span
+from rollout.workspace import Rollout
+
+Facts = Mapping[str, Any]
+
+LONGEST_COMMAND = 10_000
+
+
+def write_change_record(rollout: Rollout, record: Record, closed: Facts) -> Path:
+    """Write ``change-record.json`` and ``.md``, and return the path of the former.
+
+    Args:
+        rollout: the rollout.
+        record: it, as the journal tells it, or told it last.
+        closed: the closure's facts: decision, word, why, not_passed, rollback, commands.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
+    facts = rollout.redactor.value(plain(_facts(rollout, record, closed)))
+    rollout.folder.mkdir(parents=True, exist_ok=True)
+    path = rollout.folder / "change-record.json"
+    path.write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
+    path.with_suffix(".md").write_text("\n".join(_markdown(facts)) + "\n", encoding="utf-8")
+    return path
+
+
+def _facts(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
+    scenario, target, policy = rollout.scenario, rollout.target, rollout.policy
+    entries = _entries(rollout)
+    backup = record.backup
+    return {
+        "rollout": rollout.id,
+        "what": [str(change) for change in scenario.changes],
+        "class": scenario.change_class,
+        "target": {"name": target.name, "url": target.url, "environment": policy.name},
+        "before": record.opened.get("before") if backup is None else _place(backup["previous"]),
+        "who": {
+            "author": scenario.author,
+            "approved_by": list(scenario.approved_by),
+            "approvals": record.approvals,
+            "operator": scenario.operator,
+            "runs_on": rollout.journal.host,
+        },
+        "ticket": scenario.ticket,
+        "reason": record.opened.get("reason"),
+        "impact": scenario.impact,
+        "waivers": scenario.waivers,
+        "opened": record.opened_at,
+        "closed": record.closed_at,
+        "digest": rollout.digest,
+        **closed,
+        "deciding": record.breach,
+        "moments": asdict(moments(record, entries)),
+        "requests": asdict(counted(entries)),
+        "differences": _differences(rollout, record, closed),
+        "findings": record.findings,
+        "clauses": {id_: [each.outcome, each.message] for id_, each in record.clauses.items()},
+        "holds": record.holds,
+        "owed": record.owed,
+        "writes": [[write.at, write.step, write.direction, write.to, write.result] for write in record.writes],
+        "told": [{key: row[key] for key in ("event", "channel", "accepted", "detail")} for row in record.notified],
+        "timeline": [[event.at, event.text] for event in told(entries) if event.kind != Kind.STEP],
+        "evidence": {} if backup is None else _digests(backup),
+        "journal": _head(rollout),
+    }
+
+
+def _entries(rollout: Rollout) -> Sequence[Entry]:
+    try:
+        return rollout.journal.entries(rollout.id)
+    except JournalError:
+        # What the process remembers is all there is then; the record is written all the same.
+        return ()
+
+
+def _head(rollout: Rollout) -> Any:
+    try:
+        return rollout.journal.head()
+    except JournalError as error:
+        return str(error)
+
+
+def _place(previous: Facts) -> str:
+    return f"{previous['provider']}:{previous['model']}"
+
+
+def _digests(backup: Facts) -> dict[str, str]:
+    """Return the backup's files and their SHA-256."""
+    found = {str(path): str(backup["digests"][what]) for what, path in backup["files"].items()}
+    env = backup.get("env")
+    return found if env is None else {**found, str(env["path"]): str(env["sha256"])}
+
+
+def _differences(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
+    """Return how the gateway differs from its backup at the end.
+
+    After a rollback that is RBK-4.3's own comparison: a gateway that is in trouble is not asked once more.
+    """
+    compared = record.steps.get("RBK-4.3")
+    if compared is not None and closed["decision"] != Decision.KEPT:
+        return {"compared": compared["message"], "intended": {}, "others": {}}
+    if record.backup is None or not record.wrote:
+        return {"compared": "nothing was written", "intended": {}, "others": {}}
+    try:
+        found = differences(recorded(record.backup), rollout.gateway.uninterruptible(), rollout.redactor.value)
+    except RolloutError as error:
+        return {"compared": f"not compared: {error}", "intended": {}, "others": {}}
+    own = own_keys(rollout)
+    return {
+        "compared": f"{len(found)} differences",
+        "intended": {key: how for key, how in found.items() if key in own},
+        "others": {key: how for key, how in found.items() if key not in own},
+    }
+
+
+# As a page
+
+
+def _markdown(facts: Facts) -> Iterator[str]:
+    yield f"# Change record: {markdown(', '.join(facts['what']))} on {markdown(facts['target']['name'])}"
+    yield ""
+    yield from table(("", ""), _summary(facts))
+    yield from _section("Result", ("", ""), _result(facts))
+    if facts["commands"]:
+        commands = (one_line(command, LONGEST_COMMAND) for command in reversed(facts["commands"]))
+        yield from ("", "## A person is needed: look, then paste", "", *(f"    {command}" for command in commands))
+    yield from _section("What differs from the backup", ("what", "before -> after", ""), _changed(facts))
+    yield from _section("Timeline, in UTC", ("at", "what happened"), ((clock(a), t) for a, t in facts["timeline"]))
+    way_back = ((clock(r["at"]), f"{r['clause']} {r['step']}", r["outcome"], r["seen"]) for r in facts["rollback"])
+    yield from _section("The way back", ("at", "step", "outcome", "seen"), way_back)
+    clauses = ((_titled(id_), outcome, message) for id_, (outcome, message) in facts["clauses"].items())
+    yield from _section("Checks", ("clause", "outcome", "why"), clauses)
+    missing = ((_titled(id_), why) for id_, why in facts["not_passed"].items())
+    yield from _section("Not passed, or not run", ("clause", "why"), missing)
+    heard = ((r["event"], r["channel"], "accepted" if r["accepted"] else "refused", r["detail"]) for r in facts["told"])
+    yield from _section("Who was told", ("of what", "channel", "", "what it said"), heard)
+    yield from _section("Evidence", ("file", "SHA-256"), facts["evidence"].items())
+
+
+def _section(title: str, header: tuple[str, ...], rows: Any) -> Iterator[str]:
+    kept = list(rows)
+    if kept:
+        yield from ("", f"## {title}", "")
+        yield from table(header, kept)
+
+
+def _titled(clause: str) -> str:
+    return str(CLAUSES[clause]) if clause in CLAUSES else clause
+
+
+def _summary(facts: Facts) -> Iterator[tuple[str, str]]:
+    who, target = facts["who"], facts["target"]
+    yield "Result", facts["word"]
+    yield "Why", facts["why"]
+    yield "Change", ", ".join(facts["what"])
+    yield "Before", facts["before"] or "not known"
+    yield "Target", f"{target['name']} ({target['url']}), policy {target['environment']}"
+    yield "Class", facts["class"]
+    yield "Author", who["author"]
+    yield "Approved by", "; ".join(_approvals(who)) or "nobody"
+    if who["operator"]:
+        yield "Rollback operator", f"{who['operator']['name']} ({who['operator']['contact']})"
+    yield "Ticket", facts["ticket"] or "none"
+    if facts["reason"]:
+        yield "Reason", facts["reason"]
+    if facts["impact"]:
+        yield "Impact assessment", "; ".join(f"{k}: {facts['impact'][k]}" for k in ("risk", "affects", "cost"))
+    for waiver in facts["waivers"]:
+        yield f"WAIVED {waiver['clause']}", f"{waiver['reason']}; granted by {waiver['granted_by']}"
+    yield "Opened", clock(facts["opened"])
+    yield "Closed", clock(facts["closed"]) if facts["closed"] else "still open"
+    for what, due in facts["owed"].items():
+        yield "Owed", f"{what}, by {due}"
+    yield "Rollout", facts["rollout"]
+    yield "Content", f"SHA-256 {facts['digest']}"
+    if isinstance(facts["journal"], list):
+        yield "Journal", "entry {}, SHA-256 {}".format(*facts["journal"])
+
+
+def _approvals(who: Facts) -> Iterator[str]:
+    documented = {each["approver"] for each in who["approvals"]}
+    for each in who["approvals"]:
+        proof = f"signed with {each['key']}" if each.get("key") else "not signed"
+        yield f"{each['approver']} as {each['role']} at {each['at']}, {proof}"
+    yield from (f"{name} (named in the scenario)" for name in who["approved_by"] if name not in documented)
+
+
+def _result(facts: Facts) -> Iterator[tuple[str, str]]:
+    deciding, at, requests = facts["deciding"], facts["moments"], facts["requests"]
+    if deciding is not None:
+        yield "Decided by", f"{_titled(deciding['clause'])}: {deciding['message']}"
+        yield "Value", f"{measured(deciding)}; {clock(deciding['at'])}"
+    exposed = seconds(at["applied"], at["back"])
+    if exposed is not None:
+        yield "In effect for", show_span(exposed)
+    if requests["users"] is not None:
+        failed, users = requests["users_failed"], requests["users"]
+        yield "Users", f"{failed} of {users} requests failed while it was watched"
+    elif requests["own"]:
+        yield "Users", "nobody counted their requests"
+    if requests["own"]:
+        yield "The suite's own", f"{requests['own_failed']} of {requests['own']} requests failed"
+    for clause, finding in facts["findings"].items():
+        yield f"Finding, {clause}", finding
+    for hold in facts["holds"]:
+        yield "Rollback held", hold_words(hold)
+
+
+def _changed(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    found = facts["differences"]
+    yield from ((key, how, "intended") for key, how in found["intended"].items())
+    yield from ((key, how, "NOT INTENDED") for key, how in found["others"].items())
+    if not found["intended"] and not found["others"]:
+        yield "configuration and limits", found["compared"], ""
