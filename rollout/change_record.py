@@ -57,7 +57,7 @@ def _facts(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
         "what": [str(change) for change in scenario.changes],
         "class": scenario.change_class,
         "target": {"name": target.name, "url": target.url, "environment": policy.name},
-        "before": record.opened.get("before") if backup is None else _place(backup["previous"]),
+        "before": record.previous,
         "who": {
             "author": scenario.author,
             "approved_by": list(scenario.approved_by),
@@ -102,10 +102,6 @@ def _head(rollout: Rollout) -> Any:
         return rollout.journal.head()
     except JournalError as error:
         return str(error)
-
-
-def _place(previous: Facts) -> str:
-    return f"{previous['provider']}:{previous['model']}"
 
 
 def _digests(backup: Facts) -> dict[str, str]:
@@ -177,7 +173,7 @@ def _summary(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "Result", facts["word"]
     yield "Why", facts["why"]
     yield "Change", ", ".join(facts["what"])
-    yield "Before", facts["before"] or "not known"
+    yield "Before", facts["before"]
     yield "Target", f"{target['name']} ({target['url']}), policy {target['environment']}"
     yield "Class", facts["class"]
     yield "Author", who["author"]
@@ -192,7 +188,7 @@ def _summary(facts: Facts) -> Iterator[tuple[str, str]]:
     for waiver in facts["waivers"]:
         yield f"WAIVED {waiver['clause']}", f"{waiver['reason']}; granted by {waiver['granted_by']}"
     yield "Opened", clock(facts["opened"])
-    yield "Closed", clock(facts["closed"]) if facts["closed"] else "still open"
+    yield "Closed", clock(facts["closed"]) or "still open"
     for what, due in facts["owed"].items():
         yield "Owed", f"{what}, by {due}"
     yield "Rollout", facts["rollout"]

@@ -43,8 +43,8 @@ def told(entries: Sequence[Entry]) -> Iterator[Event]:
 
 
 def clock(at: str) -> str:
-    """Return a stamp as people read it, still in UTC: ``2026-11-23 13:44:30Z``."""
-    return f"{at[:10]} {at[11:19]}Z"
+    """Return a stamp as people read it, still in UTC: ``2026-11-23 13:44:30Z``; empty for none."""
+    return f"{at[:10]} {at[11:19]}Z" if at else ""
 
 
 Told = tuple[str, str] | None

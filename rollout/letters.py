@@ -104,10 +104,9 @@ def _what(rollout: Rollout) -> str:
 
 def _intended(rollout: Rollout) -> Iterator[Part]:
     scenario = rollout.scenario
-    backup = rollout.known().backup
-    if backup is not None:
-        previous = backup["previous"]
-        yield "Now", f"{previous['provider']}:{previous['model']} is active"
+    record = rollout.known()
+    if record.backup is not None:
+        yield "Now", f"{record.previous} is active"
     if scenario.impact is not None:
         yield "Risk", scenario.impact.risk
         yield "Affects", scenario.impact.affects

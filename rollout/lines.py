@@ -13,7 +13,7 @@ LONGEST = 1000
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # In a word an underscore marks nothing, and escaped ones are hard to read: ERROR_SPIKE.
-_MARKUP = re.compile(r"[\\`*<|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:])|&(?=#?\w+;)")
+_MARKUP = re.compile(r"[\\`*<|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:])|&(?=#?\w+;)|(?<!\w)@")
 _AT_THE_START = re.compile(r"(?:[#>+=-]|\d{1,9}(?=[.)](?: |$)))")
 
 

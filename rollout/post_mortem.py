@@ -80,12 +80,11 @@ def _draft(rollout: Rollout, record: Record, entries: Sequence[Entry], why: str,
 
 
 def _in_short(rollout: Rollout, record: Record, at: Moments, why: str, failed: Steps) -> Iterator[str]:
-    scenario, backup = rollout.scenario, record.backup
-    before = "" if backup is None else f", in place of {backup['previous']['provider']}:{backup['previous']['model']}"
+    scenario = rollout.scenario
     approved = ", ".join(scenario.approved_by) or "nobody"
     said = (
-        f"{scenario.author} (approved by {approved}, ticket {scenario.ticket or 'none'}) put {rollout.what} into "
-        f"effect on {rollout.target.name}{before}, at {clock(at.applied) if at.applied else 'no known time'}."
+        f"{scenario.author} (approved by {approved}, ticket {scenario.ticket or 'none'}) put {rollout.what} into effect"
+        f" on {rollout.target.name}, in place of {record.previous}, at {clock(at.applied) or 'no known time'}."
     )
     exposed = seconds(at.applied, at.back)
     if exposed is not None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rollout.clauses import PHASES
 from rollout.evidence import PHASE_TITLES
+from rollout.lines import markdown, table
 from rollout.report.outcomes import Came
 from rollout.report.story import Story
 from rollout.report.verdict import Verdict
 
-# Markdown, and the HTML that it lets through: an answer of a gateway may hold both.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#|~!&@])")
 _SIGNS = {"passed": "✅", "failed": "❌", "broken": "❗", "skipped": "⏳"}
 _GREEN = ("passed", "not demanded")
 
@@ -27,18 +25,18 @@ def summary(story: Story, came: Sequence[Came], standing: Verdict, facts: Mappin
         standing: how it stands.
         facts: question -> answer, as the closure's row has them.
     """
-    what = _plain(f"{story.change} on {story.request.target.name}")
+    what = markdown(f"{story.change} on {story.request.target.name}")
     lines = [
-        f"## {_SIGNS[standing.status]} {_plain(standing.word)}: {what}",
+        f"## {_SIGNS[standing.status]} {markdown(standing.word)}: {what}",
         "",
-        *_table(("", ""), facts.items()),
+        *table(("", ""), facts.items()),
         "",
-        *_table(("phase", "clauses"), _phases(came)),
+        *table(("phase", "clauses"), _phases(came)),
         "",
     ]
     bad = [(str(each.clause), each.outcome, each.message) for each in came if each.outcome not in _GREEN]
     if bad:
-        lines += [*_table(("clause", "outcome", "why"), bad), ""]
+        lines += [*table(("clause", "outcome", "why"), bad), ""]
     return "\n".join(lines)
 
 
@@ -46,15 +44,3 @@ def _phases(came: Sequence[Came]) -> Iterator[tuple[str, str]]:
     for phase in PHASES:
         counted = Counter(each.outcome for each in came if each.clause.phase == phase)
         yield PHASE_TITLES[phase], ", ".join(f"{count} {outcome}" for outcome, count in counted.items())
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|---" * len(head) + "|"
-    for row in rows:
-        yield f"| {' | '.join(map(_plain, row))} |"
-
-
-def _plain(text: str) -> str:
-    """Return the text as Markdown shows it, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
