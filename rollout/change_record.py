@@ -106,7 +106,7 @@ def _head(rollout: Rollout) -> Any:
 
 def _digests(backup: Facts) -> dict[str, str]:
     """Return the backup's files and their SHA-256."""
-    found = {str(path): str(backup["digests"][what]) for what, path in backup["files"].items()}
+    found = {str(path): str(backup["digests"][what]) for what, path in backup.get("files", {}).items()}
     env = backup.get("env")
     return found if env is None else {**found, str(env["path"]): str(env["sha256"])}
 
@@ -123,7 +123,8 @@ def _differences(rollout: Rollout, record: Record, closed: Facts) -> dict[str, A
         return {"compared": "nothing was written", "intended": {}, "others": {}}
     try:
         found = differences(recorded(record.backup), rollout.gateway.uninterruptible(), rollout.redactor.value)
-    except RolloutError as error:
+    except (RolloutError, LookupError) as error:
+        # An earlier version's backup may hold less than this one reads.
         return {"compared": f"not compared: {error}", "intended": {}, "others": {}}
     own = own_keys(rollout)
     return {

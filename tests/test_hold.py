@@ -19,7 +19,7 @@ from rollout.monitor import Watched, watch
 from rollout.policy import Policy
 from rollout.record import Kind, Record
 from rollout.report.verdict import Verdict as Standing
-from rollout.report.verdict import summary, timeline
+from rollout.report.verdict import facts, timeline
 from rollout.sources import Source
 from rollout.triggers import State, Verdict
 from rollout.view import Heading, Log, Page
@@ -355,7 +355,7 @@ def test_the_report_tells_who_held_what_and_what_the_provider_looked_like(tmp_pa
         story.rollout.write(Kind.HELD, clause="MON-1", message="it is offline", hold=WORDS)
         story.rollout.write(Kind.HOLD, by="bob", reason="they found it", until=None)
         story.rollout.write(Kind.DIAGNOSIS, text="openai looks like: key missing\ntry: set it")
-        page = summary(story.story, Standing("KEPT", "", "passed"), [], None)
+        page = "; ".join(facts(story.story, Standing("KEPT", "", "passed"), []).values())
         steps = [(step["status"], step["name"].split("Z ", 1)[1]) for step in timeline(story.story)]
     assert "openai looks like: key missing; try: set it" in page
     assert f"MON-1 breached and not rolled back, {WORDS}: it is offline" in page

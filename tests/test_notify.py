@@ -142,9 +142,8 @@ def test_the_plan_says_what_when_why_and_how_to_stop_it(tmp_path, mailbox):
     ):
         assert line in text.splitlines()
     logged = (tmp_path / "operations.log").read_text()
-    assert logged.startswith(
-        "2026-11-23T12:00:00.000Z r-1 PLANNED: openai:gpt-4o on production: by alice, approved by bob, ticket T-1"
-    )
+    gist = "by alice, approved by bob, ticket T-1"
+    assert logged == f"2026-11-23T12:00:00.000Z r-1 PLANNED: openai:gpt-4o on production: {gist}\n"
 
 
 def test_the_rollback_operator_hears_on_a_channel_of_their_own_that_they_stand_by(tmp_path, mailbox, hook):
@@ -202,7 +201,7 @@ def test_a_server_that_does_not_know_the_recipient_refuses(tmp_path, mailbox):
 
 def test_a_channel_that_hangs_holds_nobody_up_and_the_others_hear(tmp_path, monkeypatch, hook):
     """Side by side, and ended at the deadline: whatever the channel's library waits for."""
-    monkeypatch.setattr(notify, "HURRY_S", 2.0)
+    monkeypatch.setattr(notify, "HURRY_S", 8.0)
     rollout = telling(tmp_path, "MUTE", "HOOK")
     with silent_server() as port:
         mute = f"mailto://localhost:{port}?from=rollout@example.com&to=oncall@example.com"
@@ -210,11 +209,11 @@ def test_a_channel_that_hangs_holds_nobody_up_and_the_others_hear(tmp_path, monk
         told = announce(rollout, "kept", LETTER, {"MUTE": mute, "HOOK": hook.url()})
         took_s = time.monotonic() - began
     assert told == (
-        Delivery("MUTE", accepted=False, detail="no answer within 2 s; whether it will arrive is not known"),
+        Delivery("MUTE", accepted=False, detail="no answer within 8 s; whether it will arrive is not known"),
         Delivery("HOOK", accepted=True, detail="accepted"),
     )
     assert len(hook.posts) == 1
-    assert took_s < 4.0
+    assert took_s < 12.0
 
 
 def test_what_was_refused_is_tried_once_more_but_not_before_a_change(tmp_path, hook):

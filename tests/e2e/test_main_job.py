@@ -94,7 +94,7 @@ def assert_journal_says_kept(ended: Run) -> None:
         assert journal.verify() == len(journal.entries())
     told = json.loads((ended.folder / "change-record.json").read_text(encoding="utf-8"))
     assert (told["decision"], told["what"], told["ticket"]) == ("kept", ["openai:gpt-4o"], "DEMO-1")
-    assert "**KEPT**" in (ended.folder / "change-record.md").read_text(encoding="utf-8")
+    assert "| Result | KEPT |" in (ended.folder / "change-record.md").read_text(encoding="utf-8")
     assert "KEPT" in (ended.reports / "operations.log").read_text(encoding="utf-8")
 
 
