@@ -69,6 +69,7 @@ def _facts(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
         "reason": record.opened.get("reason"),
         "impact": scenario.impact,
         "waivers": scenario.waivers,
+        "exceptions": record.exceptions,
         "opened": record.opened_at,
         "closed": record.closed_at,
         "digest": rollout.digest,
@@ -173,6 +174,7 @@ def _summary(facts: Facts) -> Iterator[tuple[str, str]]:
     who, target = facts["who"], facts["target"]
     yield "Result", facts["word"]
     yield "Why", facts["why"]
+    yield from (("NOT GREEN", exception) for exception in facts["exceptions"])
     yield "Change", ", ".join(facts["what"])
     yield "Before", facts["before"]
     yield "Target", f"{target['name']} ({target['url']}), policy {target['environment']}"
@@ -187,7 +189,8 @@ def _summary(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts["impact"]:
         yield "Impact assessment", "; ".join(f"{k}: {facts['impact'][k]}" for k in ("risk", "affects", "cost"))
     for waiver in facts["waivers"]:
-        yield f"WAIVED {waiver['clause']}", f"{waiver['reason']}; granted by {waiver['granted_by']}"
+        granted = f"granted by {waiver['granted_by']} until {waiver['until']}"
+        yield f"Waiver of {waiver['clause']}", f"{waiver['reason']}; {granted}"
     yield "Opened", clock(facts["opened"])
     yield "Closed", clock(facts["closed"]) or "still open"
     for what, due in facts["owed"].items():

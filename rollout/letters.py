@@ -66,6 +66,7 @@ def verdict(rollout: Rollout, record: Record, closed: Mapping[str, Any], next_st
     commands = closed["commands"]
     parts = [
         ("Why", closed["why"]),
+        *(("NOT GREEN", exception) for exception in record.exceptions),
         *_way_back(record, closed["rollback"]),
         *([] if commands else [("Next", next_step)]),
     ]

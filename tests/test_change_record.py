@@ -42,6 +42,7 @@ def test_the_record_of_a_rolled_back_change_answers_every_question(tmp_path: Pat
     steps = rolled_back(rollout)
     rollout.write(Kind.APPROVAL, role="reviewer", approver="bob", at="2026-11-23T11:00:00.000Z", key="SHA256:abc")
     rollout.write(Kind.NOTIFIED, event="planned", channel="MAIL", accepted=False, detail="refused", subject="s")
+    rollout.write(Kind.CLAUSE, run="r", clause="PRE-2.3", outcome="waived", message="WAIVED: the form is down")
     rollout.write(Kind.OWED, what="review", due="2026-11-30T12:00:00.000Z")
     missing = {"MON-1": "NOT RUN: MON-2 cut its window short", "MON-2": "8.8 %"}
     facts = closed(decision="rolled_back", word="ROLLED BACK, verified", why=WHY, rollback=steps, not_passed=missing)
@@ -56,7 +57,8 @@ def test_the_record_of_a_rolled_back_change_answers_every_question(tmp_path: Pat
         "| Approved by | bob as reviewer at 2026-11-23T11:00:00.000Z, signed with SHA256:abc |",
         "| Rollback operator | carol (carol@example.com) |",
         "| Impact assessment | risk: medium, a new contract; affects: every chat user; cost: 40 USD a day |",
-        "| WAIVED PRE-2.3 | the form is down; granted by dora |",
+        "| NOT GREEN | PRE-2.3 WAIVED: the form is down |",
+        "| Waiver of PRE-2.3 | the form is down; granted by dora until 2026-11-23 12:00:00+00:00 |",
         "| Owed | review, by 2026-11-30T12:00:00.000Z |",
         "| Value | 8.84 %, limit 5 %; from 147 of users; the window's 8 s; 2026-11-23 12:00:13Z |",
         "| In effect for | 13 s |",
