@@ -148,7 +148,7 @@ def _markdown(facts: Facts) -> Iterator[str]:
         yield from ("", "## A person is needed: look, then paste", "", *(f"    {command}" for command in commands))
     yield from _section("What differs from the backup", ("what", "before -> after", ""), _changed(facts))
     yield from _section("Timeline, in UTC", ("at", "what happened"), ((clock(a), t) for a, t in facts["timeline"]))
-    way_back = ((clock(r["at"]), f"{r['clause']} {r['step']}", r["outcome"], r["seen"]) for r in facts["rollback"])
+    way_back = ((clock(r["at"]), _titled(r["clause"]), r["outcome"], r["seen"]) for r in facts["rollback"])
     yield from _section("The way back", ("at", "step", "outcome", "seen"), way_back)
     clauses = ((_titled(id_), outcome, message) for id_, (outcome, message) in facts["clauses"].items())
     yield from _section("Checks", ("clause", "outcome", "why"), clauses)

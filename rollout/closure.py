@@ -345,7 +345,8 @@ def _publish(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None
         _documented_step(rollout, clause, work)
     if _tell(rollout, closure, env):
         # Who was told belongs to the record; it was written before, because a channel may take its time.
-        with suppress(OSError, RolloutError):
+        # Whatever kept that from being written has its step already.
+        with suppress(Exception):
             write_change_record(rollout, rollout.known(), closure.facts())
     _leave_traces(rollout)
 

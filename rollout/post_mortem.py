@@ -95,7 +95,7 @@ def _in_short(rollout: Rollout, record: Record, at: Moments, why: str, failed: S
         yield from ("", f"**What decided:** {markdown(measured(record.breach))}")
     yield ""
     if failed:
-        missing = "; ".join(f"{row['clause']} {row['step']}: {row['seen']}" for row in failed)
+        missing = "; ".join(f"{CLAUSES[row['clause']]}: {row['seen']}" for row in failed)
         yield f"**The way back is NOT verified:** {markdown(missing)}"
     else:
         yield markdown(f"The way back is verified since {clock(at.verified)}: {_proof(steps=record.steps)}.")
@@ -159,7 +159,7 @@ def _timeline(record: Record, at: Moments, entries: Sequence[Entry]) -> Iterator
 
 
 def _steps(steps: Steps) -> Iterator[tuple[str, str, str, str]]:
-    return ((clock(row["at"]), f"{row['clause']} {row['step']}", row["outcome"], row["seen"]) for row in steps)
+    return ((clock(row["at"]), str(CLAUSES[row["clause"]]), row["outcome"], row["seen"]) for row in steps)
 
 
 def _questions(record: Record, at: Moments, requests: Counted, failed: Steps) -> Iterator[str]:

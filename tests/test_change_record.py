@@ -65,7 +65,7 @@ def test_the_record_of_a_rolled_back_change_answers_every_question(tmp_path: Pat
         "| Users | 13 of 147 requests failed while it was watched |",
         "| Finding, VER-3 | the gateway's audit log does not name the model |",
         "| configuration and limits | the diff is empty |  |",
-        "| 2026-11-23 12:00:14Z | RBK-4.3 A step | passed | the diff is empty |",
+        "| 2026-11-23 12:00:14Z | RBK-4.3 The configuration equals the backup | passed | the diff is empty |",
         "| VER-2 A real request is answered by the expected provider and model | passed |  |",
         "| MON-1 The provider stays connected | NOT RUN: MON-2 cut its window short |",
         "| planned | MAIL | refused | refused |",

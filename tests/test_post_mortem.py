@@ -70,11 +70,11 @@ is above 5 % |
 
 | at | step | outcome | seen |
 | --- | --- | --- | --- |
-| 2026-11-23 12:00:14Z | RBK-1.2 A step | passed | no critical alert is firing |
-| 2026-11-23 12:00:14Z | RBK-2.2 A step | passed | the gateway reports ollama:gemma3:4b active |
-| 2026-11-23 12:00:14Z | RBK-4.1 A step | passed | gemma3:4b answered in 59 ms |
-| 2026-11-23 12:00:14Z | RBK-4.2 A step | passed | ollama was connected 3 times in a row |
-| 2026-11-23 12:00:14Z | RBK-4.3 A step | passed | the diff is empty |
+| 2026-11-23 12:00:14Z | RBK-1.2 Critical alerts and errors are captured | passed | no critical alert is firing |
+| 2026-11-23 12:00:14Z | RBK-2.2 The active provider is verified | passed | the gateway reports ollama:gemma3:4b active |
+| 2026-11-23 12:00:14Z | RBK-4.1 A request works | passed | gemma3:4b answered in 59 ms |
+| 2026-11-23 12:00:14Z | RBK-4.2 The status is stable | passed | ollama was connected 3 times in a row |
+| 2026-11-23 12:00:14Z | RBK-4.3 The configuration equals the backup | passed | the diff is empty |
 
 ## Open questions
 
@@ -95,7 +95,7 @@ def test_a_way_back_that_is_not_verified_is_the_first_question(tmp_path: Path) -
     """Nothing of the draft sounds as if it had ended well."""
     rollout = opened(tmp_path)
     text = write_post_mortem(rollout, WHY, rolled_back(rollout, verified=False)).read_text(encoding="utf-8")
-    assert "**The way back is NOT verified:** RBK-4.3 A step: the gateway differs" in text
+    assert "**The way back is NOT verified:** RBK-4.3 The configuration equals the backup: the gateway differs" in text
     assert "The way back is verified since" not in text
     assert "- What is the gateway's state now, and who has put it right?" in text
     assert "the way back was verified" not in text

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from rollout.documents import write_change_record
+from rollout.change_record import write_change_record
 from rollout.record import Decision, Kind
 from rollout.report import build
 from tests.browser.reader import Reader

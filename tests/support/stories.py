@@ -100,4 +100,4 @@ def _write(rollout: Rollout, step: str, direction: str, to: str) -> None:
 
 def _step(rollout: Rollout, clause: str, outcome: str, seen: str) -> dict[str, Any]:
     rollout.write(Kind.STEP, clause=clause, outcome=outcome, message=seen)
-    return {"at": _now(rollout), "clause": clause, "step": "A step", "outcome": outcome, "seen": seen}
+    return {"at": _now(rollout), "clause": clause, "outcome": outcome, "seen": seen}
