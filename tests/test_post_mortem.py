@@ -71,7 +71,8 @@ is above 5 % |
 | at | step | outcome | seen |
 | --- | --- | --- | --- |
 | 2026-11-23 12:00:14Z | RBK-1.2 Critical alerts and errors are captured | passed | no critical alert is firing |
-| 2026-11-23 12:00:14Z | RBK-2.2 The active provider is verified | passed | the gateway reports ollama:gemma3:4b active |
+| 2026-11-23 12:00:14Z | RBK-2.2 The active provider is verified | passed | the gateway reports \
+ollama:gemma3:4b active |
 | 2026-11-23 12:00:14Z | RBK-4.1 A request works | passed | gemma3:4b answered in 59 ms |
 | 2026-11-23 12:00:14Z | RBK-4.2 The status is stable | passed | ollama was connected 3 times in a row |
 | 2026-11-23 12:00:14Z | RBK-4.3 The configuration equals the backup | passed | the diff is empty |
