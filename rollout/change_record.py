@@ -60,7 +60,8 @@ def _facts(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
         "before": record.previous,
         "who": {
             "author": scenario.author,
-            "approved_by": list(scenario.approved_by),
+            "approved_by": list(record.approved_by),
+            "in_words": record.approvers,
             "approvals": record.approvals,
             "operator": scenario.operator,
             "runs_on": rollout.journal.host,
@@ -180,7 +181,10 @@ def _summary(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "Target", f"{target['name']} ({target['url']}), policy {target['environment']}"
     yield "Class", facts["class"]
     yield "Author", who["author"]
-    yield "Approved by", "; ".join(_approvals(who)) or "nobody"
+    yield "Approved by", who["in_words"]
+    for each in who["approvals"]:
+        key = f", key {each['key']}" if each.get("key") else ""
+        yield f"Approval, as {each['role']}", f"{each['approver']} at {each['at']}{key}"
     if who["operator"]:
         yield "Rollback operator", f"{who['operator']['name']} ({who['operator']['contact']})"
     yield "Ticket", facts["ticket"] or "none"
@@ -199,14 +203,6 @@ def _summary(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "Content", f"SHA-256 {facts['digest']}"
     if isinstance(facts["journal"], list):
         yield "Journal", "entry {}, SHA-256 {}".format(*facts["journal"])
-
-
-def _approvals(who: Facts) -> Iterator[str]:
-    documented = {each["approver"] for each in who["approvals"]}
-    for each in who["approvals"]:
-        proof = f"signed with {each['key']}" if each.get("key") else "not signed"
-        yield f"{each['approver']} as {each['role']} at {each['at']}, {proof}"
-    yield from (f"{name} (named in the scenario)" for name in who["approved_by"] if name not in documented)
 
 
 def _result(facts: Facts) -> Iterator[tuple[str, str]]:

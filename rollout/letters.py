@@ -41,7 +41,7 @@ class Letter:
 def plan(rollout: Rollout) -> Letter:
     """Say what is going to be changed, before anything is (PRE-4.2)."""
     scenario = rollout.scenario
-    gist = f"by {scenario.author}, approved by {', '.join(scenario.approved_by) or 'nobody'}, ticket {scenario.ticket}"
+    gist = f"by {scenario.author}, approved by {rollout.known().approvers}, ticket {scenario.ticket}"
     letter = _letter(rollout, f"PLANNED: {_what(rollout)}", [*_intended(rollout), *_if_it_goes_wrong(rollout)])
     return replace(letter, gist=gist)
 

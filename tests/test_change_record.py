@@ -40,7 +40,8 @@ def test_the_record_of_a_rolled_back_change_answers_every_question(tmp_path: Pat
     """What, who, when, why, what decided, what differs, what was found, who was told, and where the proof is."""
     rollout = opened(tmp_path)
     steps = rolled_back(rollout)
-    rollout.write(Kind.APPROVAL, role="reviewer", approver="bob", at="2026-11-23T11:00:00.000Z", key="SHA256:abc")
+    signed = {"signature": "armoured", "key": "SHA256:abc"}
+    rollout.write(Kind.APPROVAL, role="reviewer", approver="bob", at="2026-11-23T11:00:00.000Z", **signed)
     rollout.write(Kind.NOTIFIED, event="planned", channel="MAIL", accepted=False, detail="refused", subject="s")
     rollout.write(Kind.CLAUSE, run="r", clause="PRE-2.3", outcome="waived", message="WAIVED: the form is down")
     rollout.write(Kind.OWED, what="review", due="2026-11-30T12:00:00.000Z")
@@ -54,7 +55,8 @@ def test_the_record_of_a_rolled_back_change_answers_every_question(tmp_path: Pat
         f"| Why | {WHY} |",
         "| Before | ollama:gemma3:4b |",
         "| Author | alice |",
-        "| Approved by | bob as reviewer at 2026-11-23T11:00:00.000Z, signed with SHA256:abc |",
+        "| Approved by | bob (signed) |",
+        "| Approval, as reviewer | bob at 2026-11-23T11:00:00.000Z, key SHA256:abc |",
         "| Rollback operator | carol (carol@example.com) |",
         "| Impact assessment | risk: medium, a new contract; affects: every chat user; cost: 40 USD a day |",
         "| NOT GREEN | PRE-2.3 WAIVED: the form is down |",

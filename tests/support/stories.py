@@ -52,7 +52,8 @@ def opened(folder: Path, *, secrets: tuple[str, ...] = (), **parts: Any) -> Roll
         waivers=(Waiver("PRE-2.3", "the form is down", "dora", BEGINNING),),
     )
     rollout = replace(rollout, scenario=replace(scenario, **parts))
-    rollout.write(Kind.OPENED, digest=rollout.digest, change=str(NEW), author="alice", ticket="T-1", url="u")
+    told = {"digest": rollout.digest, "change": str(NEW), "author": "alice", "ticket": "T-1", "url": "u"}
+    rollout.write(Kind.OPENED, scenario={"approved_by": ["bob"]}, **told)
     backup = take(
         rollout.gateway,
         rollout.target,
