@@ -82,8 +82,9 @@ def _draft(rollout: Rollout, record: Record, entries: Sequence[Entry], why: str,
 def _in_short(rollout: Rollout, record: Record, at: Moments, why: str, failed: Steps) -> Iterator[str]:
     scenario = rollout.scenario
     said = (
-        f"{scenario.author} (approved by {record.approvers}, ticket {scenario.ticket or 'none'}) put {rollout.what} into "
-        f"effect on {rollout.target.name}, in place of {record.previous}, at {clock(at.applied) or 'no known time'}."
+        f"{scenario.author} (approved by {record.approvers}, ticket {scenario.ticket or 'none'}) put {rollout.what} "
+        f"into effect on {rollout.target.name}, in place of {record.previous}, "
+        f"at {clock(at.applied) or 'no known time'}."
     )
     exposed = seconds(at.applied, at.back)
     if exposed is not None:
