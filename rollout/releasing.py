@@ -53,9 +53,11 @@ class Release(Visit):
         exchanges: list[Exchange] = []
         token = token_of(target.token_env, env)
         redactor, stop = Redactor([token] if token else []), StopFlag()
+        why = f"policy {policy.name!r} does not demand it"
+        spared = {clause.id: why for clause in planned((PHASE,)) if clause.id in policy.not_demanded}
         super().__init__(
-            planned((PHASE,)),
-            {},
+            [clause for clause in planned((PHASE,)) if clause.id not in spared],
+            spared,
             folder=folder,
             run=folder.name,
             redactor=redactor,

@@ -87,7 +87,8 @@ class Review(Visit):
     def _judged(self, clause: Clause, outcome: str, message: str, error: BaseException | None) -> None:
         super()._judged(clause, outcome, message, error)
         try:
-            self.rollout.write(Kind.CLAUSE, run=self.run, clause=clause.id, outcome=outcome, message=message)
+            seen = {"clause": clause.id, "outcome": outcome, "message": message, "took_s": round(self._took_s, 3)}
+            self.rollout.write(Kind.CLAUSE, run=self.run, **seen)
         except RolloutError as failure:
             # What is not recorded is not a pass.
             self.troubled(failure)
@@ -105,6 +106,15 @@ class Review(Visit):
         if not problems or not owed:
             return ""
         return f"mend it, and hold the review again: {owed[0].command} (due by {stamp(owed[0].due)})"
+
+    def summarise(self, reporter: Any) -> None:
+        """Print the closing block; then list what was written and seal the journal, as a rollout's run does."""
+        from rollout.audit.seal import conclude  # noqa: PLC0415 - once nobody waits
+
+        super().summarise(reporter)
+        rollout = self.rollout
+        if line := conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run):
+            reporter.write_line(line)
 
     def _report(self) -> str:
         from rollout.audit.seal import conclude  # noqa: PLC0415 - after the verdict, nobody waits for it

@@ -115,10 +115,12 @@ def test_what_cannot_be_seen_is_no_pass(lab: Lab):
     lab.liar.rule("/sandbox/about", answer(404))
     lab.liar.rule("/providers$", edited(only_the_active_one))
     lab.liar.rule("/audit", raw(b"gone"))
-    run = looked(lab)
+    lab.policy["sandbox"]["not_demanded"] = ["REL-6"]
+    run = looked(lab, f"--gateway={lab.liar.url}", f"--policy={lab.folder / 'policy.yaml'}")
     assert run.code == 1, run.out
     why = failed_in(run)
-    assert set(why) == {"REL-3", "REL-5", "REL-7"}
+    assert set(why) == {"REL-3", "REL-5", "REL-6", "REL-7"}
+    assert why["REL-6"].endswith("policy 'sandbox' does not demand it"), "and so it is shown as skipped, not as passed"
     assert "OPENAI_API_KEY is masked, and target" in why["REL-3"]
     assert "does not say where the service's .env file can be read: nobody has looked at it" in why["REL-3"]
     assert why["REL-5"] == "besides the active provider there is nobody"
