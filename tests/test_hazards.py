@@ -197,8 +197,8 @@ def test_a_check_that_was_skipped_is_not_vouched_for(bench: Bench, how: str, cla
     assert clause not in vouched_for(bench)
 
 
-def test_a_failure_that_was_expected_is_one_all_the_same(zygote: Any, tmp_path: Path):
-    with Bench(zygote, tmp_path, breach=True) as bench:
+def test_a_failure_that_was_expected_is_one_all_the_same(server: Any, tmp_path: Path):
+    with Bench(server, tmp_path, breach=True) as bench:
         assert meddled(bench, "xfail", "MON-2") == 10
         assert "MON-2" not in vouched_for(bench)
 
@@ -270,9 +270,9 @@ def test_a_timeout_in_the_window_rolls_back(bench: Bench, method: str, func_only
 
 
 @pytest.mark.parametrize("method", ["thread", "signal"])
-def test_a_timeout_does_not_cut_a_rollback(zygote: Any, tmp_path: Path, method: str):
+def test_a_timeout_does_not_cut_a_rollback(server: Any, tmp_path: Path, method: str):
     """The limit passes while the rollback waits for an answer."""
-    with Bench(zygote, tmp_path, breach=True) as bench:
+    with Bench(server, tmp_path, breach=True) as bench:
         bench.target["timeouts"]["read"] = "20s"
         bench.liar.rule("/ollama/status", delayed(8), nth=1)
         assert run(bench, "--timeout=7", f"--timeout-method={method}") == 10
@@ -304,8 +304,8 @@ def test_a_signal_in_the_window_rolls_back(bench: Bench, number: signal.Signals)
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_signals_during_the_rollback_change_nothing(zygote: Any, tmp_path: Path, number: signal.Signals):
-    with Bench(zygote, tmp_path, breach=True) as bench:
+def test_signals_during_the_rollback_change_nothing(server: Any, tmp_path: Path, number: signal.Signals):
+    with Bench(server, tmp_path, breach=True) as bench:
         children: list[Any] = []
 
         def insist() -> None:
@@ -340,10 +340,10 @@ def test_an_interrupted_check_is_never_shown_as_passed(bench: Bench, number: sig
 
 @pytest.mark.parametrize(("streams", "breach"), [("stdout", False), ("stdout", True), ("both", True)])
 def test_a_reader_that_leaves_changes_neither_verdict_nor_exit_code(
-    zygote: Any, tmp_path: Path, streams: str, *, breach: bool
+    server: Any, tmp_path: Path, streams: str, *, breach: bool
 ):
     """``pytest | head -1``: the pipe breaks after the first line."""
-    with Bench(zygote, tmp_path, breach=breach) as bench:
+    with Bench(server, tmp_path, breach=breach) as bench:
         args = [
             sys.executable,
             "-m",

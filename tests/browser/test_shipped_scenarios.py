@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +56,7 @@ TALES = (
 @pytest.mark.parametrize("tale", TALES, ids=str)
 def test_the_report_tells_what_happened(reader: Reader, tmp_path: Path, tale: Tale) -> None:
     with reports_in(tmp_path) as reports:
-        ended = run(reports, f"--scenario=scenarios/{tale.scenario}.yaml")
+        ended = run(reports, f"--scenario=scenarios/{tale.scenario}.yaml", report=True)
     assert ended.code == tale.code, ended.out
     report = ended.folder / "report.html"
     assert f"report: {report}" in ended.out
@@ -88,7 +87,7 @@ def test_a_killed_run_is_told_with_rows_that_were_not_run(reader: Reader, tmp_pa
         assert not (killed.folder / "report.html").exists()
         # Somebody who is no runner takes it back; this is about the report of it.
         eventually(lambda: any(e.kind == "closed" for e in entries(reports, killed.id)), "the rollout is closed")
-        told = Process(reports, command=(sys.executable, "-m", "rollout", "report", f"--reports={reports}")).end()
+        told = Process(reports, "report", module="rollout", report=True).end()
     assert told.code == 0, told.out
     reader.open(killed.folder / "report.html")
     assert reader.title.startswith("ROLLED BACK, verified")
@@ -100,7 +99,7 @@ def test_a_killed_run_is_told_with_rows_that_were_not_run(reader: Reader, tmp_pa
 def test_a_report_that_cannot_be_built_changes_nothing_but_one_line(tmp_path: Path) -> None:
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "npm_config_registry": NOWHERE}
     with reports_in(tmp_path) as reports:
-        ended = run(reports, "-m", "precheck", env=env)
+        ended = run(reports, "-m", "precheck", env=env, report=True)
     assert ended.code == 0, ended.out
     (line,) = [line for line in ended.out.splitlines() if line.startswith("report: not built")]
     assert line.endswith(f"rollout report {ended.id} --reports={reports}")
@@ -110,8 +109,7 @@ def test_a_report_that_cannot_be_built_changes_nothing_but_one_line(tmp_path: Pa
 def test_a_report_is_told_again_when_a_kept_change_is_taken_back(reader: Reader, tmp_path: Path) -> None:
     with reports_in(tmp_path) as reports:
         ended = run(reports, "-m", "precheck or apply", "--scenario=scenarios/quickstart.yaml")
-        command = (sys.executable, "-m", "rollout", "rollback", f"--reports={reports}", "--reason=users complain")
-        back = Process(reports, command=command).end()
+        back = Process(reports, "rollback", "--reason=users complain", module="rollout", report=True).end()
     assert back.code == ExitCode.ROLLED_BACK, back.out
     reader.open(ended.folder / "report.html")
     assert reader.title.startswith("ROLLED BACK, verified")

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +73,7 @@ def assert_taken_back(ended: Run, lab: Lab, before: Any) -> None:
 
 def test_the_quickstart_is_kept_within_a_minute_and_says_why(reports: Path):
     began = time.monotonic()
-    ended = run(reports)
+    ended = run(reports, real=True, report=True)
     assert time.monotonic() - began < 60
     assert (ended.code, ended.word) == (0, "KEPT"), ended.out
     assert f"evidence: {ended.folder}" in ended.out.splitlines()
@@ -295,7 +294,7 @@ def test_a_provider_that_is_out_of_reach_is_diagnosed_before_anything_is_applied
 def test_a_signal_within_the_window_takes_the_change_back(lab: Lab, number: signal.Signals):
     before = lab.state()
     lab.scenario["monitor"]["window"] = "30s"
-    process = lab.begin()
+    process = lab.begin(real=True)
     process.until(Kind.SAMPLE)
     process.signal(number)
     ended = process.end()
@@ -319,7 +318,7 @@ def test_a_signal_while_the_change_is_under_way_takes_it_back(lab: Lab, number: 
 
     before = lab.state()
     lab.liar.rule("/openai/activate", late)
-    ended = lab.run()
+    ended = lab.run(real=True)
     assert_taken_back(ended, lab, before)
     assert lab.writes() == BACK
     assert f"{number.name} asked the run to stop" in ended.why
@@ -328,7 +327,7 @@ def test_a_signal_while_the_change_is_under_way_takes_it_back(lab: Lab, number: 
 def test_a_signal_in_the_precheck_ends_the_run_before_any_write(lab: Lab):
     before = lab.state()
     lab.once("/openai/preflight", lab.signal)
-    ended = lab.run()
+    ended = lab.run(real=True)
     assert (ended.code, ended.word) == (2, "NOTHING APPLIED"), ended.out
     assert "SIGTERM asked the run to stop" in ended.why
     assert lab.writes() == []
@@ -340,8 +339,7 @@ def test_an_abort_from_another_process_takes_the_change_back(lab: Lab):
     lab.scenario["monitor"]["window"] = "30s"
     process = lab.begin()
     process.until(Kind.SAMPLE)
-    command = (sys.executable, "-m", "rollout", "abort", f"--reports={lab.reports}", "--reason", "odd answers")
-    asked = Process(lab.reports, command=command).end()
+    asked = Process(lab.reports, "abort", "--reason", "odd answers", module="rollout").end()
     assert asked.code == 0, asked.out
     ended = process.end()
     assert_taken_back(ended, lab, before)
@@ -350,8 +348,7 @@ def test_an_abort_from_another_process_takes_the_change_back(lab: Lab):
 
 def hold(lab: Lab, *args: str) -> str:
     """Call ``rollout hold`` from another process."""
-    command = (sys.executable, "-m", "rollout", "hold", f"--reports={lab.reports}", *args)
-    said = Process(lab.reports, command=command).end()
+    said = Process(lab.reports, "hold", *args, module="rollout").end()
     assert said.code == 0, said.out
     return said.out
 
@@ -457,7 +454,7 @@ def test_no_secret_is_left_in_any_file_or_in_the_output(tmp_path: Path):
     with Lab(tmp_path, token=token) as lab:
         before = lab.state()
         lab.once("/admin/audit", lambda: lab.alert("DATA_LOSS", "openai", f"sent {token} to {key}"))
-        ended = lab.run()
+        ended = lab.run(real=True, report=True)
         assert_taken_back(ended, lab, before)
         assert {request.headers["authorization"] for request in lab.liar.seen("POST")} == {f"Bearer {token}"}
         files = [path for path in lab.reports.rglob("*") if path.is_file()]

@@ -23,7 +23,7 @@ MON = [f"MON-{number}" for number in range(1, 8)]
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """A lab whose window is longer than any of its calls."""
     with quick(tmp_path) as lab:
-        lab.scenario["monitor"]["window"] = "12s"
+        lab.scenario["monitor"]["window"] = "20s"
         yield lab
 
 
@@ -40,7 +40,7 @@ def assert_in_progress(ended: Run) -> None:
 def test_a_window_is_watched_in_three_calls_and_judged_as_one(lab: Lab):
     first = lab.run("--for=1s")
     assert_in_progress(first)
-    assert re.search(r"\d+ s of the window's 12 s are left; ", first.why), first.why
+    assert re.search(r"\d+ s of the window's 20 s are left; ", first.why), first.why
     assert re.search(r"^next: pytest -m monitor, due by \S+Z; ", first.out, re.MULTILINE)
     assert "exit code: 12 IN_PROGRESS" in first.out
     assert {c: r.status for c, r in first.results.items() if c in MON} == dict.fromkeys(MON, "skipped")
@@ -85,7 +85,7 @@ def test_a_watchdog_that_is_killed_between_two_calls_is_what_recover_is_for(
     lab: Lab, capsys: pytest.CaptureFixture[str]
 ):
     before = lab.state()
-    lab.policy["sandbox"]["confirm_within"] = "4s"
+    lab.policy["sandbox"]["confirm_within"] = "8s"
     ended = lab.run("--for=1s")
     assert_in_progress(ended)
     record = ended.record

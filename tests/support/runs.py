@@ -18,11 +18,9 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -38,15 +36,17 @@ from rollout.errors import JournalError
 from rollout.evidence import NOT_RUN
 from rollout.journal import Entry, Journal
 from rollout.record import Kind, Record, fold
-from rollout.sandbox.process import Running, find, start, stop
+from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import SandboxSettings
+from tests.support import forks
 from tests.support.liar import Behaviour, Liar, Visit
 
-ROOT = Path(__file__).parents[2]
+ROOT = forks.ROOT
 LONGEST_RUN_S = 90.0
 POLL_S = 0.02
 # A clone that only runs rollouts has no hypothesis, whose plugin takes longer to load than the suite itself.
 BARE = ("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:cacheprovider")
+WITHOUT_REPORT = ("-p", "bench.without_report")
 # What a run inherits. Everything else, CI's variables and proxies above all, stays out.
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
@@ -195,18 +195,32 @@ def entries(reports: Path, rollout: str | None = None) -> tuple[Entry, ...]:
 
 
 class Process:
-    """The suite at work, in a process of its own that never waits for a terminal."""
+    """The suite at work, in a process of its own that never waits for a terminal.
 
-    def __init__(self, reports: Path, *args: str, command: tuple[str, ...] = (), env: Mapping[str, str] | None = None):
-        """Start ``pytest --reports=…``, or `command`, from the project's root."""
+    It is forked with its imports done (`tests.support.forks`), unless it is to be a `real` one. Where nobody reads the
+    report, it is left out: it costs as much as the run.
+    """
+
+    def __init__(
+        self,
+        reports: Path,
+        *args: str,
+        module: str = "pytest",
+        env: Mapping[str, str] | None = None,
+        real: bool = False,
+        report: bool = False,
+    ):
+        """Start ``python -m MODULE ARGS --reports=…`` from the project's root."""
         reports.mkdir(parents=True, exist_ok=True)
         self.reports = reports
         self._out = reports / f"output-{time.monotonic_ns()}.txt"
-        whole = command or (sys.executable, "-m", "pytest", f"--reports={reports}", *BARE, *args)
-        with self._out.open("wb") as out:
-            self._child = subprocess.Popen(
-                whole, cwd=ROOT, env=_environment(env), stdin=subprocess.DEVNULL, stdout=out, stderr=out
-            )
+        whole = (*(BARE if module == "pytest" else ()), *args, f"--reports={reports}")
+        self._child: forks.Child
+        if real:
+            left_out = () if report else WITHOUT_REPORT
+            self._child = forks.Started(module, (*left_out, *whole), out=self._out, env=_environment(env))
+        else:
+            self._child = forks.server().start(module, whole, out=self._out, env=_environment(env), report=report)
 
     @property
     def pid(self) -> int:
@@ -216,11 +230,11 @@ class Process:
     @property
     def out(self) -> str:
         """What it printed so far."""
-        return self._out.read_text(encoding="utf-8", errors="replace")
+        return self._child.text
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
-        self._child.send_signal(number)
+        self._child.kill(number)
 
     def until(self, kind: str, *, at_least: int = 1, within_s: float = 30.0) -> None:
         """Return when the journal holds so many entries of the kind."""
@@ -229,32 +243,27 @@ class Process:
 
     def end(self, within_s: float = LONGEST_RUN_S) -> Run:
         """Wait for its end."""
-        try:
-            self._child.wait(within_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError(f"it did not end within {within_s:g} s:\n{self.out}") from None
+        code = self._child.wait(within_s)
         out = self.out
         self._out.unlink()
-        return Run(self._child.returncode, out, self.reports)
+        return Run(code, out, self.reports)
 
     def kill(self) -> None:
         """End it whatever it does."""
-        if self._child.poll() is None:
-            self._child.kill()
-            self._child.wait()
+        self._child.kill()
+        self._child.wait(LONGEST_RUN_S)
 
     def _count(self, kind: str) -> int:
-        assert self._child.poll() is None, f"it has ended already:\n{self.out}"
+        assert self._child.code is None, f"it has ended already:\n{self.out}"
         try:
             return sum(entry.kind == kind for entry in entries(self.reports))
         except JournalError:
             return 0  # it is only being made
 
 
-def run(reports: Path, *args: str, env: Mapping[str, str] | None = None) -> Run:
-    """Run ``pytest --reports=…`` with these arguments to its end."""
-    return Process(reports, *args, env=env).end()
+def run(reports: Path, *args: str, **how: Any) -> Run:
+    """Run ``pytest --reports=…`` with these arguments to its end, as `Process` does."""
+    return Process(reports, *args, **how).end()
 
 
 @contextmanager
@@ -312,12 +321,10 @@ class Lab:
 
     def __enter__(self) -> Self:
         """Start the gateway and the liar."""
-        if self._token:
-            os.environ["LAB_GATEWAY_TOKEN"] = self._token
-            self.env["LAB_GATEWAY_TOKEN"] = self._token
         name = "LAB_GATEWAY_TOKEN" if self._token else None
-        self.sandbox = start(self.folder / "gateway", settings=self._settings, token_env=name)
-        os.environ.pop("LAB_GATEWAY_TOKEN", None)
+        if name and self._token:
+            self.env[name] = self._token
+        self.sandbox = self._start_gateway(("--token-env", name) if name else ())
         self.liar = Liar(self.sandbox.url)
         self.liar.__enter__()
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
@@ -332,6 +339,20 @@ class Lab:
             self.target |= {"token_env": name, "twin_token_env": name}
         return self
 
+    def _start_gateway(self, options: Sequence[str]) -> Running:
+        """Start it as `rollout.sandbox.process.start` does, only forked."""
+        folder = self.folder / "gateway"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings = self.folder / "settings.json"
+        settings.write_text(json.dumps(self._settings.to_mapping()), encoding="utf-8")
+        args = ("--dir", str(folder), "--settings", str(settings), *options)
+        out = self.folder / "gateway.txt"
+        self._gateway = forks.server().start(
+            "rollout.sandbox", args, out=out, env={**os.environ, **self.env}, session=True
+        )
+        found: Running = eventually(lambda: find(folder), "the gateway answers")
+        return found
+
     def __exit__(self, *_: object) -> None:
         """Stop whatever still runs."""
         if self._process is not None:
@@ -340,6 +361,7 @@ class Lab:
         self.liar.__exit__()
         # A gateway that was restarted is another process than the lab's.
         stop(find(self.sandbox.directory) or self.sandbox)
+        self._gateway.kill()
         self._end_watchdogs()
 
     def _end_watchdogs(self) -> None:
@@ -360,14 +382,14 @@ class Lab:
             (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         return [f"--scenario={self.folder / 'lab.yaml'}"]
 
-    def begin(self, *args: str) -> Process:
-        """Start a run of the scenario as it is now."""
-        self._process = Process(self.reports, *self.options(), *args, env=self.env)
+    def begin(self, *args: str, **how: Any) -> Process:
+        """Start a run of the scenario as it is now; `how` as for `Process`."""
+        self._process = Process(self.reports, *self.options(), *args, env=self.env, **how)
         return self._process
 
-    def run(self, *args: str) -> Run:
-        """Run the scenario as it is now, to its end."""
-        return self.begin(*args).end()
+    def run(self, *args: str, **how: Any) -> Run:
+        """Run the scenario as it is now, to its end; `how` as for `Process`."""
+        return self.begin(*args, **how).end()
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         """Send the run that was begun last a signal."""

@@ -18,20 +18,20 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.support.forks import Server
 from tests.torture import kill, lies, others
 from tests.torture.cases import Case, Outcome, run
-from tests.torture.zygote import Zygote
 
 WAY_BACK_REQUESTS = 16
 WAY_BACK_REQUESTS_OF_THREE = 22
 
 
-def every_case(zygote: Zygote, rivals: int = 20) -> list[Case]:
+def every_case(server: Server, rivals: int = 20) -> list[Case]:
     """Run once each way without harm, and return every way to harm it."""
     with tempfile.TemporaryDirectory(prefix="torture-calm-") as folder:
         names = ("kept", "rolled back", "three, kept", "three, rolled back")
         kept, rolled_back, three_kept, three_back = (
-            kill.undisturbed(zygote, Path(folder) / name, name) for name in names
+            kill.undisturbed(server, Path(folder) / name, name) for name in names
         )
     return [
         *kill.cases(kept),
@@ -67,15 +67,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", metavar="N", type=int, default=2, help="how many cases at once")
     parser.add_argument("--list", action="store_true", help="name them, and run none")
     args = parser.parse_args(argv)
-    with Zygote() as zygote:
-        cases = [case for case in every_case(zygote) if re.search(args.only, case.name)][args.of :: args.sample]
+    with Server() as server:
+        cases = [case for case in every_case(server) if re.search(args.only, case.name)][args.of :: args.sample]
         if args.list:
             print(*(case.name for case in cases), sep="\n")
             return 0
-        return _run(cases, zygote, args.workers)
+        return _run(cases, server, args.workers)
 
 
-def _run(cases: Sequence[Case], zygote: Zygote, workers: int) -> int:
+def _run(cases: Sequence[Case], server: Server, workers: int) -> int:
     began = time.monotonic()
     done: Counter[bool] = Counter()
 
@@ -87,7 +87,7 @@ def _run(cases: Sequence[Case], zygote: Zygote, workers: int) -> int:
         elif number % 25 == 0:
             print(f"[{number}/{len(cases)}] {time.monotonic() - began:.0f} s", flush=True)
 
-    failed = run(cases, zygote, workers, on_end)
+    failed = run(cases, server, workers, on_end)
     print(*(f"failed: {outcome.case.name}" for outcome in failed), sep="\n")
     print(f"{len(cases) - len(failed)}/{len(cases)} in {time.monotonic() - began:.0f} s")
     return 1 if failed else 0

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.torture.zygote import Zygote
+from tests.support.forks import Server
 
-Work = Callable[[Zygote, Path], None]
+Work = Callable[[Server, Path], None]
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Outcome:
     why: str
 
 
-def tried(case: Case, zygote: Zygote) -> Outcome:
+def tried(case: Case, server: Server) -> Outcome:
     """Run one case; its folder stays where it failed."""
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
     try:
-        case.work(zygote, folder)
+        case.work(server, folder)
     except Exception as error:  # noqa: BLE001 - whatever it is, the case has failed, and the next one goes on
         text = str(error) if isinstance(error, AssertionError) else traceback.format_exc()
         return Outcome(case, f"{text}\n({folder})")
@@ -50,7 +50,7 @@ def tried(case: Case, zygote: Zygote) -> Outcome:
     return Outcome(case, "")
 
 
-def run(cases: Sequence[Case], zygote: Zygote, workers: int, on_end: Callable[[Outcome], None]) -> list[Outcome]:
+def run(cases: Sequence[Case], server: Server, workers: int, on_end: Callable[[Outcome], None]) -> list[Outcome]:
     """Run all cases, so many at once, those that need the machine for themselves at the end; return the failures."""
     failed = []
 
@@ -60,9 +60,9 @@ def run(cases: Sequence[Case], zygote: Zygote, workers: int, on_end: Callable[[O
             failed.append(outcome)
 
     with ThreadPoolExecutor(workers) as pool:
-        for future in as_completed([pool.submit(tried, case, zygote) for case in cases if not case.alone]):
+        for future in as_completed([pool.submit(tried, case, server) for case in cases if not case.alone]):
             end(future.result())
     for case in cases:
         if case.alone:
-            end(tried(case, zygote))
+            end(tried(case, server))
     return failed

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import forks
+from tests.support.forks import Server
 from tests.torture.support import Bench
-from tests.torture.zygote import Zygote
 
 
 @pytest.fixture(scope="session")
-def zygote() -> Iterator[Zygote]:
+def server() -> Server:
     """The parent of every process that a test kills."""
-    with Zygote() as parent:
-        yield parent
+    return forks.server()
 
 
 @pytest.fixture
-def bench(zygote: Zygote, tmp_path: Path) -> Iterator[Bench]:
+def bench(server: Server, tmp_path: Path) -> Iterator[Bench]:
     """A gateway, a liar and a fast scenario."""
-    with Bench(zygote, tmp_path) as made:
+    with Bench(server, tmp_path) as made:
         yield made

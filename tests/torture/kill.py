@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.forks import Child, Server
 from tests.support.liar import Behaviour, delayed, passed_on
 from tests.support.runs import eventually
 from tests.torture.cases import Case, Work
 from tests.torture.support import SETTLES_WITHIN_S, Bench, held, name_of, points, settled, wait_s
-from tests.torture.zygote import Child, Zygote
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 WRITES = ("/activate", "governance/limits")
@@ -40,9 +40,9 @@ class Course:
         """Whether it changes provider, environment and limits."""
         return self.name.startswith("three")
 
-    def bench(self, zygote: Zygote, folder: Path) -> Bench:
+    def bench(self, server: Server, folder: Path) -> Bench:
         """Return a bench for it."""
-        return Bench(zygote, folder, breach=self.breach, three=self.three)
+        return Bench(server, folder, breach=self.breach, three=self.three)
 
     @property
     def first_entry(self) -> int:
@@ -70,16 +70,16 @@ class Course:
         return list(enumerate(self.requests, start=1))[first - 1 : last]
 
 
-def undisturbed(zygote: Zygote, folder: Path, name: str) -> Course:
+def undisturbed(server: Server, folder: Path, name: str) -> Course:
     """Run once without harm, and return what there is to harm.
 
     Args:
-        zygote: forks the processes.
+        server: forks the processes.
         folder: an empty directory.
         name: ``kept`` or ``rolled back``, with ``three, `` before it for three changes.
     """
     course = Course(name, (), ())
-    with course.bench(zygote, folder) as bench:
+    with course.bench(server, folder) as bench:
         run = bench.begin()
         code = run.wait(SETTLES_WITHIN_S)
         assert code == (10 if course.breach else 0), run.text
@@ -129,8 +129,8 @@ def cases(course: Course) -> Iterator[Case]:
 
 
 def _at_entry(course: Course, number: int, do: str) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with course.bench(zygote, folder) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with course.bench(server, folder) as bench:
             code = bench.begin(entry=number, do=do).wait(SETTLES_WITHIN_S)
             settled(bench, code if code >= 0 else None)
 
@@ -138,8 +138,8 @@ def _at_entry(course: Course, number: int, do: str) -> Work:
 
 
 def _both(course: Course, number: int) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with course.bench(zygote, folder) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with course.bench(server, folder) as bench:
             bench.begin(entry=number, do="both").wait(SETTLES_WITHIN_S)
             bench.settle()
             code = bench.recover()
@@ -150,8 +150,8 @@ def _both(course: Course, number: int) -> Work:
 
 
 def _at_request(course: Course, number: int, sig: signal.Signals, then: Behaviour | None = None) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with course.bench(zygote, folder) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with course.bench(server, folder) as bench:
             children: list[Child] = []
 
             def kill() -> None:
@@ -174,8 +174,8 @@ def _at_request(course: Course, number: int, sig: signal.Signals, then: Behaviou
 def _in_a_command(course: Course, command: str, do: str) -> Work:
     """End the run while a command of its restart is under way; what nobody waits for any more goes on by itself."""
 
-    def work(zygote: Zygote, folder: Path) -> None:
-        with course.bench(zygote, folder) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with course.bench(server, folder) as bench:
             reached = bench.slowed(command, nth=2 if course.breach else 1)
             run = bench.begin()
             eventually(reached.exists, f"the {command} command runs\n{bench.output}", SETTLES_WITHIN_S)
@@ -221,8 +221,8 @@ def _applied(bench: Bench) -> str:
 
 
 def _watchdog_dies(number: int, three: bool) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, three=three) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with Bench(server, folder, three=three) as bench:
 
             def kill() -> None:
                 for pid in bench.watchdogs():
@@ -243,8 +243,8 @@ def _watchdog_dies(number: int, three: bool) -> Work:
 
 
 def _recover_dies(number: int, three: bool) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, three=three) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with Bench(server, folder, three=three) as bench:
             _applied_and_gone(bench, "both")
             bench.settle()
             children: list[Child] = []
@@ -263,8 +263,8 @@ def _recover_dies(number: int, three: bool) -> Work:
     return work
 
 
-def _recover_twice(zygote: Zygote, folder: Path) -> None:
-    with Bench(zygote, folder) as bench:
+def _recover_twice(server: Server, folder: Path) -> None:
+    with Bench(server, folder) as bench:
         _applied_and_gone(bench, "both")
         bench.settle()
         both = [bench.command("recover"), bench.command("recover")]
@@ -278,8 +278,8 @@ def _recover_twice(zygote: Zygote, folder: Path) -> None:
         settled(bench, None)
 
 
-def _recover_while_it_lives(zygote: Zygote, folder: Path) -> None:
-    with Bench(zygote, folder) as bench:
+def _recover_while_it_lives(server: Server, folder: Path) -> None:
+    with Bench(server, folder) as bench:
         codes: list[int] = []
         bench.liar.rule("/admin/audit", held(lambda: codes.append(bench.recover()), passed_on()), nth=1)
         code = bench.begin().wait(SETTLES_WITHIN_S)

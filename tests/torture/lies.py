@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollout.record import Decision
+from tests.support.forks import Server
 from tests.support.liar import (
     JSON,
     Behaviour,
@@ -25,7 +26,6 @@ from tests.support.liar import (
 from tests.torture.cases import Case, Work
 from tests.torture.kill import WRITES, Course
 from tests.torture.support import ACTIVATE_S, AFTER_A_WRITE, NEVER_WROTE, SETTLES_WITHIN_S, Bench, agrees, wait_s
-from tests.torture.zygote import Zygote
 
 LATE_S = 5.0
 ONE_IN = 5
@@ -176,8 +176,8 @@ def _case(lie: Lie) -> Case:
 
 
 def _work(lie: Lie) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with lie.course.bench(zygote, folder) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with lie.course.bench(server, folder) as bench:
             _tell(bench, lie)
             run = bench.begin()
             code = run.wait(2 * SETTLES_WITHIN_S)

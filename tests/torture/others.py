@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from rollout.record import Decision, Kind
-from tests.support.liar import passed_on
-from tests.support.runs import eventually
+from tests.support.forks import Child, Server
+from tests.support.liar import Visit, passed_on
+from tests.support.runs import POLL_S, eventually
 from tests.torture.cases import Case, Work
 from tests.torture.kill import Course
 from tests.torture.support import SETTLES_WITHIN_S, Bench, agrees, held, settled
-from tests.torture.zygote import Zygote
 
 LAST_BEFORE_THE_WINDOW = "/admin/audit"
 Action = Callable[[Bench], object]
@@ -28,14 +29,20 @@ def rivals(count: int) -> Iterator[Case]:
 
 
 def _rivals(count: int, *, same: bool) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder) as bench:
-            # Whoever comes first is still at it when the last one asks.
-            # And the machine is busy: what answers late is not dark.
-            slow = {"window": f"{max(3, count)}s", "metrics_every": "2s", "dark_in_a_row": 20, "synthetic_every": "1s"}
+    def work(server: Server, folder: Path) -> None:
+        with Bench(server, folder) as bench:
+            # The machine is busy: what answers late is not dark.
+            slow = {"window": "3s", "metrics_every": "2s", "dark_in_a_row": 20, "synthetic_every": "1s"}
             bench.scenario["monitor"] |= slow
-            bench.target |= {"timeouts": {"read": "20s", "chat": "20s", "activate": "20s"}, "latency_bound": "20s"}
-            runs = []
+            bench.target |= {"timeouts": {"read": "20s", "chat": "20s", "activate": "120s"}, "latency_bound": "20s"}
+            runs: list[Child] = []
+
+            async def when_all_others_have_asked(visit: Visit) -> None:
+                while len(runs) < count or sum(run.code is None for run in runs) > 1:  # noqa: ASYNC110 - other processes
+                    await asyncio.sleep(POLL_S)
+                await visit.reply(await visit.forward())
+
+            bench.liar.rule("/openai/activate$", when_all_others_have_asked, method="POST", nth=1)
             for number in range(count):
                 bench.scenario["ticket"] = "LAB-1" if same else f"LAB-{number}"
                 runs.append(bench.begin())
@@ -125,8 +132,8 @@ def _untouched_after(bench: Bench, action: Action) -> Callable[[], None]:
 
 
 def _before_apply(action: Action, three: bool) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, three=three) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with Bench(server, folder, three=three) as bench:
             bench.liar.rule("/twin/.*/metrics", held(_untouched_after(bench, action), passed_on()), nth=1)
             code = bench.begin().wait(SETTLES_WITHIN_S)
             _refused(bench, code)
@@ -135,8 +142,8 @@ def _before_apply(action: Action, three: bool) -> Work:
 
 
 def _between_processes(action: Action, three: bool) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, three=three) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with Bench(server, folder, three=three) as bench:
             assert bench.begin("-m", "precheck").wait(SETTLES_WITHIN_S) == 0, bench.output
             _untouched_after(bench, action)()
             _refused(bench, bench.begin("-m", "apply").wait(SETTLES_WITHIN_S))
@@ -153,8 +160,8 @@ def _refused(bench: Bench, code: int) -> None:
 
 
 def _during(action: Action, three: bool) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, three=three) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with Bench(server, folder, three=three) as bench:
             # A restart reads the audit log too, before it empties it.
             nth = 2 if three else 1
             bench.liar.rule(LAST_BEFORE_THE_WINDOW, held(_untouched_after(bench, action), passed_on()), nth=nth)
@@ -166,8 +173,8 @@ def _during(action: Action, three: bool) -> Work:
 def _during_the_rollback(action: Action, when: str, three: bool) -> Work:
     """Right before the rollback's first look, or right after it has activated the previous provider."""
 
-    def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, breach=True, three=three) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with Bench(server, folder, breach=True, three=three) as bench:
             mark = {"before": Kind.ROLLBACK, "after": Kind.OUTCOME}[when]
 
             def is_then() -> bool:
@@ -237,8 +244,8 @@ def _killed_in_the_window(bench: Bench) -> Any:
 def _restarted(after_s: float | None, *, runner_too: bool = False, three: bool = False) -> Work:
     """Kill the gateway; it is back so much later, or, with None, when the rollback starts the service."""
 
-    def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, three=three) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with Bench(server, folder, three=three) as bench:
             run, port = _killed_in_the_window(bench)
             if runner_too:
                 run.kill()
@@ -251,8 +258,8 @@ def _restarted(after_s: float | None, *, runner_too: bool = False, three: bool =
     return work
 
 
-def _gone(zygote: Zygote, folder: Path) -> None:
-    with Bench(zygote, folder) as bench:
+def _gone(server: Server, folder: Path) -> None:
+    with Bench(server, folder) as bench:
         run, port = _killed_in_the_window(bench)
         code = run.wait(2 * SETTLES_WITHIN_S)
         assert code == 11, f"exit code {code}\n{bench.output}"
@@ -286,8 +293,8 @@ def journals(course: Course) -> Iterator[Case]:
 
 
 def _journal(course: Course, number: int, how: str) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with course.bench(zygote, folder) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with course.bench(server, folder) as bench:
             run = bench.begin(entry=number, do=how)
             code = run.wait(2 * SETTLES_WITHIN_S)
             bench.settle()
@@ -316,8 +323,8 @@ def _journal(course: Course, number: int, how: str) -> Work:
 
 
 def _no_file_beyond(kib: int) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with Bench(server, folder) as bench:
             run = bench.begin(fsize=kib * 1024)
             code = run.wait(2 * SETTLES_WITHIN_S)
             bench.settle()
@@ -353,8 +360,8 @@ def phases(*, three: bool = False) -> Iterator[Case]:
 
 
 def _phase(phase: str, before: tuple[str, ...], entry: int, do: str, *, three: bool = False) -> Work:
-    def work(zygote: Zygote, folder: Path) -> None:
-        with Bench(zygote, folder, three=three) as bench:
+    def work(server: Server, folder: Path) -> None:
+        with Bench(server, folder, three=three) as bench:
             bench.policy["sandbox"]["confirm_within"] = "8s"
             for each in before:
                 assert bench.begin("-m", each).wait(SETTLES_WITHIN_S) == 0, bench.output
@@ -375,8 +382,8 @@ def _reconciled(bench: Bench) -> bool:
     return record is None or not record.in_flight
 
 
-def _deadline(zygote: Zygote, folder: Path) -> None:
-    with Bench(zygote, folder) as bench:
+def _deadline(server: Server, folder: Path) -> None:
+    with Bench(server, folder) as bench:
         bench.policy["sandbox"]["confirm_within"] = "2s"
         assert bench.begin("-m", "precheck or apply").wait(SETTLES_WITHIN_S) == 0, bench.output
         settled(bench, None)
@@ -385,8 +392,8 @@ def _deadline(zygote: Zygote, folder: Path) -> None:
         assert "nobody confirmed" in record.closed["why"]  # type: ignore[index]
 
 
-def _deadline_without_watchdog(zygote: Zygote, folder: Path) -> None:
-    with Bench(zygote, folder) as bench:
+def _deadline_without_watchdog(server: Server, folder: Path) -> None:
+    with Bench(server, folder) as bench:
         bench.policy["sandbox"]["confirm_within"] = "3s"
         assert bench.begin("-m", "precheck or apply").wait(SETTLES_WITHIN_S) == 0, bench.output
         bench.kill_watchdogs()

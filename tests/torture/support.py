@@ -24,10 +24,10 @@ from rollout.errors import JournalError
 from rollout.journal import Entry, Journal
 from rollout.record import Decision, Kind, Record, fold
 from rollout.sandbox.process import Running, find, stop
+from tests.support.forks import Child, Server
 from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, PROVIDER
 from tests.support.liar import Behaviour, Liar, Visit
-from tests.support.runs import INHERITED, POLICY, SCENARIO, eventually
-from tests.torture.zygote import Child, Zygote
+from tests.support.runs import BARE, INHERITED, POLICY, SCENARIO, eventually
 
 ACTIVATE_S = 6.0
 """The longest that an activation may take: longer than the 5 s after which a late effect lands."""
@@ -54,8 +54,8 @@ MONITOR: Mapping[str, Any] = {
     # A machine that is tortured answers slowly; latency is not what is tested here.
     "latency_factor": 50,
 }
-BREACH: Mapping[str, Any] = {"provider": "openai", "since": "activation", "after_s": 1, "error_share": 1}
-"""What makes a run roll back: MON-2."""
+BREACH: Mapping[str, Any] = {"provider": "openai", "since": "activation", "after_s": 3, "error_share": 1}
+"""What makes a run roll back: MON-2, not before a busy machine has verified the change."""
 
 NEVER_WROTE = frozenset({1, 2, 3, 4, 5, 13})
 AFTER_A_WRITE = frozenset({0, 10, 11, 12})
@@ -94,16 +94,16 @@ class Bench:
         target: the target's.
     """
 
-    def __init__(self, zygote: Zygote, folder: Path, *, breach: bool = False, three: bool = False) -> None:
+    def __init__(self, server: Server, folder: Path, *, breach: bool = False, three: bool = False) -> None:
         """Prepare.
 
         Args:
-            zygote: forks the processes.
+            server: forks the processes.
             folder: an empty directory.
             breach: lets the window roll back.
             three: changes provider, environment and limits in one rollout, with a restart; else the provider alone.
         """
-        self.zygote, self.folder, self.reports = zygote, folder, folder / "reports"
+        self.server, self.folder, self.reports = server, folder, folder / "reports"
         self.three = three
         self.scenario: dict[str, Any] = {**deepcopy(dict(SCENARIO)), "monitor": dict(MONITOR)}
         if three:
@@ -155,8 +155,10 @@ class Bench:
         """Start the gateway, with the state that it had."""
         known = find(self.folder / "gateway")
         assert known is None, f"it runs already: {known}"
-        args = [str(self.folder / "gateway"), str(port), json.dumps(self._settings)]
-        self._gateway = self._child("sandbox", args, {})
+        settings = self.folder / "settings.json"
+        settings.write_text(json.dumps(self._settings), encoding="utf-8")
+        args = ["--dir", str(self.folder / "gateway"), "--port", str(port), "--settings", str(settings)]
+        self._child("rollout.sandbox", args, {})
         what = "the gateway answers"
         self.sandbox: Running = eventually(lambda: find(self.folder / "gateway"), what)
 
@@ -183,7 +185,7 @@ class Bench:
     ) -> Child:
         """Start a run; with `entry`, `do` happens to it right after its nth journal entry (tests.torture.killer)."""
         self.reports.mkdir(exist_ok=True)
-        whole = [f"--reports={self.reports}", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestWarning"]
+        whole = [f"--reports={self.reports}", *BARE]
         hurt = {}
         if entry is not None:
             hurt = {"TORTURE_ENTRY": str(entry), "TORTURE_DO": do, "TORTURE_REACHED": str(self.folder / "reached")}
@@ -201,10 +203,10 @@ class Bench:
         assert "Traceback" not in child.text, child.text
         return code
 
-    def _child(self, what: str, args: list[str], env: Mapping[str, str], fsize: int | None = None) -> Child:
-        kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        out = self.folder / f"{what}-{len(self._children)}.txt"
-        child = self.zygote.start(what, args, out=out, env={**kept, "COLUMNS": "120", **env}, fds=fsize)
+    def _child(self, module: str, args: list[str], env: Mapping[str, str], fsize: int | None = None) -> Child:
+        whole = {**{name: os.environ[name] for name in INHERITED if name in os.environ}, "COLUMNS": "120", **env}
+        out = self.folder / f"{module}-{len(self._children)}.txt"
+        child = self.server.start(module, args, out=out, env=whole, session=True, file_bytes=fsize)
         self._children.append(child)
         return child
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forks import Server
 from tests.torture import kill, others
 from tests.torture.__main__ import every_case
 from tests.torture.cases import Case, run
-from tests.torture.zygote import Zygote
 
 pytest_plugins = ["tests.torture.fixtures"]
 
@@ -33,24 +33,24 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def cases(zygote: Zygote) -> list[Case]:
+def cases(server: Server) -> list[Case]:
     """Every case there is."""
-    return every_case(zygote, rivals=8)
+    return every_case(server, rivals=8)
 
 
-def test_a_case_of_each_kind(zygote: Zygote, cases: list[Case]):
+def test_a_case_of_each_kind(server: Server, cases: list[Case]):
     """The same ones each time: a suite that is another one each day would fail for what nobody has changed."""
     found = {kind: [case for case in cases if re.search(pattern, case.name)] for kind, pattern in KINDS.items()}
     chosen = [of_kind[len(of_kind) // 2] for of_kind in found.values()]
     # Most of a case is waiting: three at once take two processors.
-    failed = run(chosen, zygote, 3, lambda _outcome: None)
+    failed = run(chosen, server, 3, lambda _outcome: None)
     assert not failed, "\n".join(f"{outcome.case.name}: {outcome.why}" for outcome in failed)
 
 
-def test_eight_rivals(zygote: Zygote, tmp_path: Path):
+def test_eight_rivals(server: Server, tmp_path: Path):
     """Eight runs of one content at once on one target: one applies, and none waits for ever."""
     (case, _) = others.rivals(8)
-    case.work(zygote, tmp_path)
+    case.work(server, tmp_path)
 
 
 def test_there_are_hundreds(cases: list[Case]):

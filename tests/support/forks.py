@@ -1,0 +1,300 @@
+"""A process that has everything imported already, and forks: most of what a run costs is its start.
+
+    child = server().start("pytest", ["--reports=…"], out=file, env={…})  # python -m pytest --reports=… >file 2>&1
+    child.wait(90)
+
+A child is a process like any other, with a pid, signals and an exit code of its own, that runs a module from the
+project's root as ``python -m`` does: only the imports before it are spared, and, unless it is asked for, the report
+that ends a run and costs as much as the run. What is tested of a process's start needs a real one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).parents[2]
+_PRELOADED = (
+    "_pytest.junitxml",
+    "_pytest.terminalprogress",
+    "allure_commons",
+    "apprise",
+    "httpx",
+    "pytest",
+    "rich.live",
+    "rollout.cli",
+    "rollout.closure",
+    "rollout.history",
+    "rollout.loading",
+    "rollout.monitor",
+    "rollout.recovery",
+    "rollout.sandbox.server",
+    "rollout.session",
+    "sqlalchemy.dialects.sqlite",
+    "uvicorn.lifespan.on",
+    "uvicorn.protocols.http.h11_impl",
+)
+# `rollout recover` tells a run that lives by the name on its command line.
+_NAMES = ("pytest", "rollout")
+_CODE = struct.Struct("i")
+_MOST = 1 << 20
+
+
+class Child(ABC):
+    """A process that a test has begun.
+
+    Attributes:
+        pid: its id.
+        out: the file that holds what it printed.
+    """
+
+    pid: int
+    out: Path
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, the negative signal that ended it, None while it lives."""
+        return self._ended(0)
+
+    @property
+    def text(self) -> str:
+        """What it printed so far."""
+        return self.out.read_text(encoding="utf-8", errors="replace")
+
+    def wait(self, within_s: float) -> int:
+        """Return its exit code; fail, and end it, when it does not end in time."""
+        code = self._ended(within_s)
+        if code is None:
+            self.kill()
+            raise AssertionError(f"process {self.pid} did not end within {within_s:g} s:\n{self.text}")
+        return code
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal, if it lives."""
+        if self.code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    @abstractmethod
+    def _ended(self, within_s: float) -> int | None: ...
+
+
+class Forked(Child):
+    """One whose parent is the server, which says how it ended."""
+
+    def __init__(self, pid: int, out: Path, said: socket.socket) -> None:
+        """It has just begun; `said` is the line on which its end is told."""
+        self.pid, self.out, self._said = pid, out, said
+        self._code: int | None = None
+
+    def _ended(self, within_s: float) -> int | None:
+        if self._code is None:
+            waiting = select.poll()
+            waiting.register(self._said, select.POLLIN)
+            if waiting.poll(within_s * 1000):
+                # Looked at and left there: another thread may wait for it too. Nothing: it went with the server.
+                told = self._said.recv(_CODE.size, socket.MSG_PEEK)
+                self._code = _CODE.unpack(told)[0] if told else -signal.SIGKILL
+        return self._code
+
+    def __del__(self) -> None:
+        """Let go of the line to the server."""
+        self._said.close()
+
+
+class Started(Child):
+    """One that was started from nothing, as people start it."""
+
+    def __init__(self, module: str, args: Sequence[str], *, out: Path, env: Mapping[str, str]) -> None:
+        """Start ``python -m MODULE ARGS``."""
+        self.out = out
+        command = (sys.executable, "-m", module, *args)
+        with out.open("ab") as file:
+            self._popen = subprocess.Popen(
+                command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+        self.pid = self._popen.pid
+
+    def _ended(self, within_s: float) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._popen.wait(within_s)
+        return None
+
+
+class Server:
+    """The parent of all of them, in a process of its own; safe to share between threads."""
+
+    def __init__(self) -> None:
+        """Start it; the imports are done when the first child was asked for."""
+        self._line, its = socket.socketpair()
+        self._lock = threading.Lock()
+        command = (sys.executable, "-m", "tests.support.forks", str(its.fileno()), *_NAMES)
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=(its.fileno(),))
+        its.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it, and every child that is left."""
+        self._line.close()
+        self._process.wait(10)
+
+    def start(
+        self,
+        module: str,
+        args: Sequence[str],
+        *,
+        out: Path,
+        env: Mapping[str, str],
+        session: bool = False,
+        report: bool = False,
+        file_bytes: int | None = None,
+    ) -> Forked:
+        """Fork a child that does what ``python -m MODULE ARGS`` does.
+
+        Args:
+            module: what it runs.
+            args: its arguments.
+            out: where both its streams go; its input is the null device.
+            env: its environment, complete.
+            session: it leads a session of its own.
+            report: a run builds its report as it always does.
+            file_bytes: the largest file that it may write (RLIMIT_FSIZE); None sets no limit.
+        """
+        order = {
+            "module": module,
+            "args": list(args),
+            "env": dict(env),
+            "session": session,
+            "report": report,
+            "file_bytes": file_bytes,
+        }
+        said, its = socket.socketpair()
+        with out.open("ab") as output, its, self._lock:
+            socket.send_fds(self._line, [json.dumps(order).encode() + b"\n"], [output.fileno(), its.fileno()])
+            its.close()
+            told = said.recv(_CODE.size)
+        assert told, "the server that forks is gone"
+        return Forked(_CODE.unpack(told)[0], out, said)
+
+
+@cache
+def server() -> Server:
+    """Return this process's server, which ends with it."""
+    made = Server()
+    atexit.register(made.__exit__)
+    return made
+
+
+def main() -> None:
+    """Fork on demand, and say how each child ended; a child leaves the loop, and is then a process like any other."""
+    line = socket.socket(fileno=int(sys.argv[1]))
+    for name in _PRELOADED:
+        __import__(name)
+    # It has a plugin of its own, and pytest would warn that its assertions cannot be rewritten any more.
+    sys.modules["anyio"].__doc__ = "PYTEST_DONT_REWRITE"
+    from rollout import startup
+
+    startup.is_over()
+    order = _Loop(line).run()
+    if order is not None:
+        _become(order)
+
+
+class _Loop:
+    def __init__(self, line: socket.socket) -> None:
+        self.line, self.buffer = line, b""
+        self.children: dict[int, socket.socket] = {}
+        self.wake, self.bell = socket.socketpair()
+        self.bell.settimeout(0)
+        signal.set_wakeup_fd(self.bell.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def run(self) -> dict[str, Any] | None:
+        """Return the order in a child; in the parent None, when nobody can ask any more."""
+        while True:
+            ready, _, _ = select.select([self.line, self.wake], [], [])
+            if self.wake in ready:
+                self.wake.recv(4096)
+                self.reap()
+            if self.line in ready:
+                asked, fds, _, _ = socket.recv_fds(self.line, _MOST, 2)
+                if not asked:
+                    # Whoever asked for them is gone, perhaps killed: nothing is left behind.
+                    for pid in self.children:
+                        os.kill(pid, signal.SIGKILL)
+                    return None
+                while not asked.endswith(b"\n"):
+                    asked += self.line.recv(_MOST)
+                if self.fork(*fds):
+                    return dict(json.loads(asked))
+
+    def fork(self, out: int, said: int) -> bool:
+        """Fork; tell whether this is the child."""
+        pid = os.fork()
+        if pid:
+            os.close(out)
+            self.children[pid] = socket.socket(fileno=said)
+            self.children[pid].sendall(_CODE.pack(pid))
+            return False
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for each in (self.line, self.wake, self.bell, *self.children.values()):
+            each.close()
+        os.close(said)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (out, 1), (out, 2)):
+            os.dup2(source, target)
+        os.close(out)
+        os.close(null)
+        return True
+
+    def reap(self) -> None:
+        while self.children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            # Nobody may be left who wants to know.
+            with self.children.pop(pid) as said, contextlib.suppress(OSError):
+                said.sendall(_CODE.pack(os.waitstatus_to_exitcode(status)))
+
+
+def _become(order: Mapping[str, Any]) -> None:
+    if order["session"]:
+        os.setsid()
+    os.environ.clear()
+    os.environ.update(order["env"])
+    time.tzset()
+    if order["file_bytes"] is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"], order["file_bytes"]))
+    if not order["report"]:
+        from rollout import report
+
+        report.built = lambda *_args, **_kw: "report: left out, for this run was forked"
+        report.is_installed = lambda *_args: True
+    sys.argv = [order["module"], *order["args"]]
+    runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
