@@ -6,7 +6,6 @@ One rollout, several reviews: a review changes nothing, so the next one finds th
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -163,8 +162,8 @@ def test_what_serves_after_a_rollback_and_after_an_emergency_is_reviewed(tmp_pat
 
         lab.faults()
         where = (f"--gateway={lab.liar.url}", "--provider=vllm", "--model=gemma-3-4b-it", "--yes")
-        command = (sys.executable, "-m", "rollout", "emergency", *where, f"--targets={lab.folder / 'targets.yaml'}")
-        emergency = Process(lab.reports, command=(*command, f"--reports={lab.reports}"), env=lab.env).end()
+        where += (f"--targets={lab.folder / 'targets.yaml'}",)
+        emergency = Process(lab.reports, "emergency", *where, module="rollout", env=lab.env).end()
         assert emergency.code == 0, emergency.out
         served(lab)
         lab.liar.rule("/vllm/metrics", edited(as_if_long_ago))
