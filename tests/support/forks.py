@@ -4,8 +4,8 @@
     child.wait(90)
 
 A child is a process like any other, with a pid, signals and an exit code of its own, that runs a module from the
-project's root as ``python -m`` does: only the imports before it are spared, and, unless it is asked for, the report
-that ends a run and costs as much as the run. What is tested of a process's start needs a real one.
+project's root as ``python -m`` does: only the imports before it are spared, and, unless it is asked for, the page
+of the report, which costs as much as the run. What is tested of a process's start needs a real one.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _PRELOADED = (
     "rollout.loading",
     "rollout.monitor",
     "rollout.recovery",
+    "rollout.report",
     "rollout.sandbox.server",
     "rollout.session",
     "sqlalchemy.dialects.sqlite",
@@ -277,6 +278,16 @@ class _Loop:
                 said.sendall(_CODE.pack(os.waitstatus_to_exitcode(status)))
 
 
+def _leave_out_the_page() -> None:
+    """Let everything be written but the page and its pictures."""
+    from rollout.report import assembly, node
+
+    def left_out(*_: object) -> None:
+        raise node.GeneratorMissing("nobody reads it: this run was forked")
+
+    assembly._write_page = node.generate = left_out
+
+
 def _become(order: Mapping[str, Any]) -> None:
     if order["session"]:
         os.setsid()
@@ -288,10 +299,7 @@ def _become(order: Mapping[str, Any]) -> None:
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"], order["file_bytes"]))
     if not order["report"]:
-        from rollout import report
-
-        report.built = lambda *_args, **_kw: "report: left out, for this run was forked"
-        report.is_installed = lambda *_args: True
+        _leave_out_the_page()
     sys.argv = [order["module"], *order["args"]]
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 
