@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Look at, stop or take back a rollout, or run the embedded gateway. A rollout itself is `pytest`.",
         epilog="exit codes: 0 done, 4 usage or input, 10 rolled back and verified, 11 a person is needed",
     )
-    from rollout import approve  # noqa: PLC0415 - an emergency does without
+    from rollout import approve, past  # noqa: PLC0415 - an emergency does without
     from rollout.sandbox import command as sandbox  # noqa: PLC0415 - likewise
 
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     gateway.set_defaults(command=sandbox.run)
     status = _add(commands, "status", _status, "show the rollouts in flight, and what is owed to closed ones")
     status.add_argument("--all", action="store_true", help="show the closed ones too")
+    past.add_arguments(status)
     status.add_argument("--json", action="store_true", help="one JSON document")
     status.add_argument(
         "--reconcile", metavar="TARGET", help="list the changes at this target that no rollout made; 1 if there are any"
@@ -199,24 +200,37 @@ def _reconcile(args: argparse.Namespace) -> int:
 def _status(args: argparse.Namespace) -> int:
     if args.reconcile is not None:
         return _reconcile(args)
+    from rollout import past  # noqa: PLC0415 - heavy
     from rollout.obligations import open_of  # noqa: PLC0415 - heavy
     from rollout.recovery import in_flight  # noqa: PLC0415 - heavy
     from rollout.session import records  # noqa: PLC0415 - heavy
 
     with _journal(args) as journal:
         cases, now = {case.record.id: case for case in in_flight(journal)}, journal.now()
-        known = [record for record in records(journal) if args.all or record.id in cases or open_of(record)]
+        asked = past.asked(args, now)
+        everything = args.all or bool(asked)
+        known = [record for record in records(journal) if everything or record.id in cases or open_of(record)]
+        known = [record for record in known if asked.fits(record)]
         owed = [open_of(record) for record in known]
         shown = [_facts(record, cases.get(record.id)) for record in known]
     if args.json:
         told = [facts | {"owed": [each.facts(now) for each in owes]} for facts, owes in zip(shown, owed, strict=True)]
         print(json.dumps(told, indent=2))
         return 0
+    if everything and shown and sys.stdout.isatty():
+        past.show(shown)
+        return 0
     for facts, owes in zip(shown, owed, strict=True):
         lines = [f"{name:<8}{value}" for name, value in facts.items() if value is not None]
         print("\n".join([*lines, *(f"owed    {each.told(now)}" for each in owes)]), end="\n\n")
     if not shown:
-        print("no rollout yet" if args.all else "no rollout is in flight, and nothing is owed")
+        print(
+            "no such rollout"
+            if asked
+            else "no rollout yet"
+            if args.all
+            else "no rollout is in flight, and nothing is owed"
+        )
     return 0
 
 
