@@ -224,13 +224,8 @@ def _status(args: argparse.Namespace) -> int:
         lines = [f"{name:<8}{value}" for name, value in facts.items() if value is not None]
         print("\n".join([*lines, *(f"owed    {each.told(now)}" for each in owes)]), end="\n\n")
     if not shown:
-        print(
-            "no such rollout"
-            if asked
-            else "no rollout yet"
-            if args.all
-            else "no rollout is in flight, and nothing is owed"
-        )
+        none = "no rollout yet" if args.all else "no rollout is in flight, and nothing is owed"
+        print("no such rollout" if asked else none)
     return 0
 
 
