@@ -22,6 +22,7 @@ from rollout.record import Decision, Record, fold
 from rollout.recovery import in_flight, recover
 from rollout.workspace import SPOOL, reconcile
 from tests.journal.postgres_server import PostgresServer
+from tests.support.channels import webhook
 from tests.support.liar import answer
 from tests.support.runs import Lab, entries, eventually
 
@@ -381,3 +382,42 @@ def _entries(lab: Lab) -> tuple:  # type: ignore[type-arg]
         return entries(lab.reports)
     except Exception:  # noqa: BLE001 - the journal is only being made
         return ()
+
+
+def test_the_team_hears_of_it_and_the_record_is_written(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EMG-3: why, by whom, where it is now and how to undo it; the change record has the same."""
+    with webhook() as hook:
+        alarm.lab.target["notify"] = "LAB_HOOK"
+        monkeypatch.setenv("LAB_HOOK", hook.url())
+        assert alarm.ring("--reason=everything is on fire") == 0
+    (post,) = hook.posts
+    assert post["title"] == "EMERGENCY DONE: vllm:gemma-3-4b-it on lab"
+    lines = post["message"].splitlines()
+    assert any(line.startswith("Why: ") and line.endswith(": everything is on fire") for line in lines)
+    assert any(line.startswith("To undo: rollout emergency --target=lab --provider=ollama") for line in lines)
+    page = (alarm.lab.reports / alarm.record.id / "change-record.md").read_text()
+    assert "| Result | EMERGENCY DONE |" in page
+    assert "| Reason | everything is on fire |" in page
+    assert "| Before | ollama:gemma3:4b |" in page
+
+
+@pytest.mark.parametrize("fault", ["channel", "record"])
+def test_a_team_that_was_not_told_or_a_record_that_was_not_written_is_said(
+    alarm: Alarm, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """EMG-3 fails with the reason; the emergency itself stays done."""
+    says = "LAB_HOOK: the environment variable LAB_HOOK is not set"
+    if fault == "channel":
+        alarm.lab.target["notify"] = ["LAB_HOOK"]
+    else:
+        says = "the disk is full"
+
+        def full(*_: object) -> None:
+            raise OSError(says)
+
+        monkeypatch.setattr("rollout.aftermath.write_change_record", full)
+    assert alarm.ring() == 0
+    step = alarm.record.steps["EMG-3"]
+    assert (step["outcome"], says in step["message"]) == ("failed", True), step
+    assert f"EMG-3 failed: {says}" in alarm.out
+    assert "EMERGENCY DONE" in alarm.out
