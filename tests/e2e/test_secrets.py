@@ -32,6 +32,10 @@ ENV_FILE = "ACTIVE_PROVIDER=ollama\nLLM_MODEL_NAME=gemma3:4b\nOPENAI_API_KEY=sk-
 LEAKING = ("-p", "tests.support.leaking", "-o", "junit_logging=all")
 
 
+WHOLE = {"real": True, "report": True}
+"""Everything that a run writes is searched, its report too."""
+
+
 @dataclass(frozen=True)
 class Left:
     """What a run has left to be searched.
@@ -106,7 +110,7 @@ def stack() -> Iterator[ExitStack]:
 def kept(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
     """A change that is kept, looked at and taken back by command, and an emergency after it."""
     lab = planted(stack, tmp_path_factory.mktemp("kept"))
-    run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}")
+    run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}", **WHOLE)
     assert run.code == 0, run.out
     out = run.out + commands(lab, run.id)
     assert "EMERGENCY DONE" in out
@@ -132,7 +136,7 @@ def rolled_back(stack: ExitStack, postgres: PostgresServer, tmp_path_factory: py
     lab = planted(stack, tmp_path_factory.mktemp("back"))
     url = postgres.new_database()
     lab.env["LEAK_IN"] = "check, hook"
-    run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}", f"--journal={url}")
+    run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}", f"--journal={url}", **WHOLE)
     assert run.code == 10, run.out
     assert "INTERNALERROR" in run.out
     return Left(run.out, lab.reports, rows_of(url))
@@ -151,7 +155,7 @@ def rows_of(url: str) -> str:
 def crashed(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
     """A run that is killed while it watches; the watchdog takes its change back, and somebody builds the report."""
     lab = planted(stack, tmp_path_factory.mktemp("crash"))
-    process = lab.begin(*LEAKING)
+    process = lab.begin(*LEAKING, **WHOLE)
     process.until("sample", at_least=10, within_s=90)
     lab.liar.rule("/activate", answer(500, {"detail": LEAK}), nth=1)
     process.signal(signal.SIGKILL)
@@ -165,7 +169,7 @@ def unredacted(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Le
     """A run like the others, and an emergency, without redaction in any of their processes."""
     lab = planted(stack, tmp_path_factory.mktemp("off"), redacted=False)
     lab.env["LEAK_IN"] = "check"
-    run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}")
+    run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}", **WHOLE)
     assert run.code == 10, run.out
     lab.liar.rule("/activate", answer(503, {"detail": LEAK}), nth=1)
     files = f"--targets={lab.folder / 'targets.yaml'}"
