@@ -300,6 +300,8 @@ class Liar:
         self._thread = threading.Thread(target=self._loop.run_forever, name="liar", daemon=True)
         self._port = 0
         self._server: asyncio.Server | None = None
+        # asyncio holds them only weakly: one that is to hang for ever would be collected when its caller leaves.
+        self._serving: set[asyncio.Task[None] | None] = set()
 
     @property
     def url(self) -> str:
@@ -365,6 +367,8 @@ class Liar:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        self._serving.add(task)
         try:
             while not writer.is_closing() and (request := await _read_request(reader)) is not None:
                 self.requests.append(request)
@@ -372,6 +376,7 @@ class Liar:
         except (OSError, http.client.HTTPException, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the caller left, the upstream gave no answer (then neither does the liar), or the liar goes down
         finally:
+            self._serving.discard(task)
             with contextlib.suppress(OSError):
                 writer.close()
 
