@@ -18,7 +18,7 @@ from rollout.change_record import write_change_record
 from rollout.changes import limits, restart
 from rollout.clock import NEVER, SystemClock, stamp
 from rollout.closure import Closure
-from rollout.documents import log_operation
+from rollout.documents import document, log_operation, undocumented
 from rollout.embedded import described
 from rollout.emergency import SOURCE, Order, Say, Sent, opening
 from rollout.errors import ExitCode, GatewayError, JournalError, RolloutError
@@ -137,10 +137,9 @@ def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
     facts = {"decision": decision, "word": word, "why": said, "not_passed": {}, "rollback": [], "commands": [*commands]}
     rollout.note(Kind.CLOSED, **facts)
     page(rollout, "emergency settled", letters.emergency(rollout, word, [("Why", said)], commands), env, everyone=True)
-    with suppress(OSError, RolloutError):
-        write_change_record(rollout, rollout.known(), facts)
+    written = document(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.known(), facts)))
     leave(rollout)
-    return Closure(decision, word, said, commands=commands)
+    return Closure(decision, word, said, commands=commands, undocumented=undocumented([written]))
 
 
 def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int]:

@@ -16,7 +16,7 @@ from rollout.backup import differences, recorded
 from rollout.canonical import plain
 from rollout.changes import own_keys
 from rollout.clauses import CLAUSES
-from rollout.documents import hold_words
+from rollout.documents import hold_words, never_documented
 from rollout.errors import JournalError, RolloutError
 from rollout.events import clock, told
 from rollout.lines import markdown, one_line, table
@@ -71,6 +71,7 @@ def _facts(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
         "impact": scenario.impact,
         "waivers": scenario.waivers,
         "exceptions": record.exceptions,
+        "undocumented": [missing for missing in never_documented(record) if not missing.startswith("DOC-1 ")],
         "opened": record.opened_at,
         "closed": record.closed_at,
         "digest": rollout.digest,
@@ -176,6 +177,7 @@ def _summary(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "Result", facts["word"]
     yield "Why", facts["why"]
     yield from (("NOT GREEN", exception) for exception in facts["exceptions"])
+    yield from (("NOT DOCUMENTED", missing) for missing in facts["undocumented"])
     yield "Change", ", ".join(facts["what"])
     yield "Before", facts["before"]
     yield "Target", f"{target['name']} ({target['url']}), policy {target['environment']}"

@@ -253,3 +253,8 @@ def planned(phases: Iterable[str]) -> tuple[Clause, ...]:
     """Return the clauses of `phases` that a check must give an outcome, in procedure order."""
     wanted = set(phases)
     return tuple(clause for clause in CLAUSES.values() if clause.phase in wanted and clause.owner is Owner.CHECK)
+
+
+def is_document(clause: str) -> bool:
+    """Tell whether a step writes something down (DOC, RBK-5), and does not touch the gateway."""
+    return clause.startswith(("DOC-", "RBK-5."))

@@ -292,6 +292,8 @@ def _rollback(args: argparse.Namespace) -> int:
     print(f"{closure.word}: {record.id}\nwhy: {closure.why}")
     for row in closure.rollback:
         print(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
+    for missing in closure.undocumented:
+        print(f"NOT DOCUMENTED: {missing}")
     print(f"next: {closure.next_step}", flush=True)
     print(_rebuilt(args, record.id, "rollback"))
     return EXIT_CODES.get(closure.decision, ExitCode.ROLLBACK_FAILED)
@@ -313,6 +315,8 @@ def _recover(args: argparse.Namespace) -> int:
             if case.stranded:
                 closure = recover(journal, case, Path(args.reports).absolute(), os.environ)
                 print(f"{case.record.id}: {closure.word}: {closure.why}", flush=True)
+                for missing in closure.undocumented:
+                    print(f"{case.record.id}: NOT DOCUMENTED: {missing}", flush=True)
                 print(_rebuilt(args, case.record.id, "recover"))
                 code = max(code, EXIT_CODES.get(closure.decision, ExitCode.KEPT))
     if not found:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,10 +13,10 @@ from rollout.bake import IN_PROGRESS
 from rollout.canonical import plain
 from rollout.change_record import write_change_record
 from rollout.changes import changed_since, no_longer_in_effect
-from rollout.clauses import CLAUSES, PHASES, Clause
+from rollout.clauses import PHASES, Clause, is_document
 from rollout.clock import stamp
 from rollout.diagnosis import diagnosed, look
-from rollout.documents import errors_seen, last_status, log_operation
+from rollout.documents import document, errors_seen, last_status, log_operation, undocumented
 from rollout.errors import ExitCode, JournalError, RolloutError
 from rollout.history import BAD_STATUS
 from rollout.hold import told
@@ -27,7 +26,7 @@ from rollout.record import Decision, Kind, Record
 from rollout.rollback import RolledBack, roll_back, table
 from rollout.traces import leave
 from rollout.triggers import State, show_span
-from rollout.workspace import Rollout
+from rollout.workspace import SPOOL, Rollout
 
 WORDS = {
     Decision.KEPT: "KEPT",
@@ -61,6 +60,7 @@ class Closure:
         commands: what a person can paste after a failed rollback.
         code: what the process answers, where that does not follow from the decision.
         due: until when the next call must have begun, or the watchdog takes the change back; None hands nothing over.
+        undocumented: which documents could not be written, and why (DOC, RBK-5); they change nothing else.
     """
 
     decision: Decision | None
@@ -72,6 +72,7 @@ class Closure:
     commands: tuple[str, ...] = ()
     code: ExitCode | None = None
     due: datetime | None = None
+    undocumented: tuple[str, ...] = ()
 
     @property
     def is_kept(self) -> bool:
@@ -168,18 +169,19 @@ def take_back(rollout: Rollout, why: str, missing: Mapping[str, str], env: Mappi
     """Roll back, close, and record; whatever fails on the way is in the closure."""
     result = roll_back(rollout, why)
     _diagnose(rollout, why)
-    steps = [*table(result.steps), *_documented(rollout, why, table(result.steps))]
+    steps = table(result.steps)
+    steps += _documented(rollout, why, steps)
     closure = Closure(
         result.decision,
         WORDS[result.decision],
         why if result.verified else f"{why}; and the way back is not verified: {_unproven(result)}",
         missing,
-        _next(rollout, result),
+        _next(rollout, result, steps),
         steps,
         result.commands,
+        undocumented=undocumented(row for row in steps if is_document(row["clause"])),
     )
-    _record(rollout, closure, env)
-    return closure
+    return _record(rollout, closure, env)
 
 
 def _diagnose(rollout: Rollout, why: str) -> None:
@@ -205,19 +207,25 @@ def _documented(rollout: Rollout, why: str, steps: Sequence[Mapping[str, Any]]) 
     works: dict[str, Callable[[], str]] = {
         "RBK-5.2": lambda: "; ".join(map(str, errors_seen(rollout))) or "no error was seen",
         "RBK-5.3": lambda: str(write_post_mortem(rollout, why, steps)),
-        "RBK-5.4": lambda: f"{len(rollout.journal.entries(rollout.id))} entries in the journal, the closure follows",
+        "RBK-5.4": lambda: _trail(rollout),
     }
-    return [_documented_step(rollout, clause, work) for clause, work in works.items()]
+    return [document(rollout, clause, work) for clause, work in works.items()]
 
 
-def _documented_step(rollout: Rollout, clause: str, work: Callable[[], str]) -> Mapping[str, Any]:
-    try:
-        outcome, seen = "passed", rollout.redactor.text(work())
-    except Exception as error:  # noqa: BLE001 - a document that fails must not stop the closure, whatever it is
-        outcome, seen = "failed", str(error) if isinstance(error, (OSError, RolloutError)) else repr(error)
-    rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=seen)
-    title = CLAUSES[clause].title
-    return {"at": stamp(rollout.clock.now()), "clause": clause, "step": title, "outcome": outcome, "seen": seen}
+def _trail(rollout: Rollout) -> str:
+    """Say how much the journal holds, if it holds all there was to say."""
+    held = f"{len(rollout.journal.entries(rollout.id))} entries in the journal"
+    if rollout.unwritten:
+        raise JournalError(f"{held}, and {len(rollout.unwritten)} that it did not take wait in {SPOOL}")
+    return f"{held}, the closure follows"
+
+
+def _in_history(rollout: Rollout, decision: Decision | None) -> str:
+    """Say what the journal's history holds of this closure, if that is the decision."""
+    record = rollout.record()
+    if record.decision is not decision:
+        raise JournalError(f"the journal's history holds {record.decision or 'no decision'} instead of {decision}")
+    return f"the journal's history holds {record.decision} at {record.closed_at}"
 
 
 def why_not(rollout: Rollout, record: Record, missing: Mapping[str, str]) -> str:
@@ -258,11 +266,9 @@ def _nothing_applied(
     why = trouble or why_not(rollout, rollout.record(), missing)
     closure = Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, "mend it and run again")
     if "apply" in phases:
-        _record(rollout, closure, env)
-    else:
-        # The rollout stays open for the next try; what blocked this one is worth a record all the same.
-        _documented_step(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.known(), closure.facts())))
-    return closure
+        return _record(rollout, closure, env)
+    # The rollout stays open for the next try; what blocked this one is worth a record all the same.
+    return replace(closure, undocumented=undocumented([_change_record(rollout, closure)]))
 
 
 def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
@@ -278,8 +284,7 @@ def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
         rollout.write(Kind.CLOSED, **closure.facts())
     except JournalError as error:
         return take_back(rollout, f"that the change is kept could not be recorded: {error}", {}, env)
-    _publish(rollout, closure, env)
-    return closure
+    return _publish(rollout, closure, env)
 
 
 def _but(record: Record) -> str:
@@ -322,40 +327,48 @@ def _unproven(result: RolledBack) -> str:
     return "; ".join(f"{step.clause} {step.message}" for step in result.steps if step.outcome == "failed")
 
 
-def _next(rollout: Rollout, result: RolledBack) -> str:
+def _next(rollout: Rollout, result: RolledBack, steps: Sequence[Mapping[str, Any]]) -> str:
+    if result.verified and any(row["clause"] == "RBK-5.3" and row["outcome"] == "failed" for row in steps):
+        return f"the post-mortem could not be drafted, so read what the journal tells: rollout report {rollout.id}"
     if result.verified:
         return f"read {rollout.folder / 'post-mortem.md'}"
     return "A PERSON IS NEEDED. Look, then paste: " + "  |  ".join(reversed(result.commands))
 
 
-def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
+def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> Closure:
     rollout.note(Kind.CLOSED, **closure.facts())
-    _publish(rollout, closure, env)
+    return _publish(rollout, closure, env)
 
 
-def _publish(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> None:
-    """Write every document, and tell people; one that fails does not stop the others, and none changes the decision."""
+def _publish(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> Closure:
+    """Write every document, and tell people; one that fails does not stop the others, and none changes the decision.
+
+    Return the closure with what could not be written.
+    """
     said = f"{closure.word}: {rollout.what} on {rollout.target.name}: {closure.why}"
-    works: dict[str, Callable[[], str]] = {
-        "DOC-1": lambda: str(write_change_record(rollout, rollout.known(), closure.facts())),
-        "DOC-2": lambda: str(log_operation(rollout, said)),
-        "DOC-3": lambda: f"the journal's history holds {rollout.record().decision} at {rollout.record().closed_at}",
+    rows = {
+        "DOC-2": document(rollout, "DOC-2", lambda: str(log_operation(rollout, said))),
+        "DOC-3": document(rollout, "DOC-3", lambda: _in_history(rollout, closure.decision)),
+        # After the others: it names those that are missing.
+        "DOC-1": _change_record(rollout, closure),
     }
-    for clause, work in works.items():
-        _documented_step(rollout, clause, work)
-    if _tell(rollout, closure, env):
-        # Who was told belongs to the record; it was written before, because a channel may take its time.
-        # Whatever kept that from being written has its step already.
-        with suppress(Exception):
-            write_change_record(rollout, rollout.known(), closure.facts())
+    missing = (*closure.undocumented, *undocumented(rows.values()))
+    if _tell(rollout, replace(closure, undocumented=missing), env):
+        # Once more, for who was told belongs to it; it was written before, because a channel may take its time.
+        rows["DOC-1"] = _change_record(rollout, closure)
     _leave_traces(rollout)
+    return replace(closure, undocumented=(*closure.undocumented, *undocumented(rows.values())))
+
+
+def _change_record(rollout: Rollout, closure: Closure) -> Mapping[str, Any]:
+    return document(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.known(), closure.facts())))
 
 
 def _tell(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> bool:
     """Tell people how it ended, and return whether there was anybody to tell."""
     event, failed = str(closure.decision), closure.decision is Decision.ROLLBACK_FAILED
     try:
-        letter = letters.verdict(rollout, rollout.known(), closure.facts(), closure.next_step)
+        letter = letters.verdict(rollout, rollout.known(), closure.facts(), closure.next_step, closure.undocumented)
         return bool(announce(rollout, event, letter, env, everyone=failed))
     except Exception as error:  # noqa: BLE001 - that nobody was told must not change the decision, whatever it is
         rollout.note(Kind.NOTIFIED, event=event, channel="any", accepted=False, detail=repr(error))

@@ -1,17 +1,19 @@
-"""What every document of a rollout draws on: the operations log, what went wrong in its window, and who held it."""
+"""What every document of a rollout draws on: how one is written, the operations log, what went wrong in its window."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rollout.clauses import CLAUSES, is_document
 from rollout.clock import stamp
+from rollout.errors import RolloutError
 from rollout.gateway.answers import Connection
 from rollout.lines import one_line
-from rollout.record import Kind
+from rollout.record import Kind, Record
 from rollout.samples import Name
 from rollout.workspace import Rollout
 
@@ -44,6 +46,29 @@ class Seen:
     def __str__(self) -> str:
         """Read as ``synthetic: HTTP 502``."""
         return self.text
+
+
+def document(rollout: Rollout, clause: str, work: Callable[[], str]) -> Mapping[str, Any]:
+    """Do one step of the documentation, record it, and return it as a row; what it raises is its outcome, no more."""
+    try:
+        outcome, seen = "passed", work()
+    except Exception as error:  # noqa: BLE001 - a document that fails must not stop the closure, whatever it is
+        outcome, seen = "failed", str(error) if isinstance(error, (OSError, RolloutError)) else repr(error)
+    seen = rollout.redactor.text(seen)
+    rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=seen)
+    title = CLAUSES[clause].title
+    return {"at": stamp(rollout.clock.now()), "clause": clause, "step": title, "outcome": outcome, "seen": seen}
+
+
+def undocumented(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return which documents are missing, and why: whoever relies on one must hear that it is not there."""
+    return tuple(f"{row['clause']} {row['step']}: {row['seen']}" for row in rows if row["outcome"] == "failed")
+
+
+def never_documented(record: Record) -> tuple[str, ...]:
+    """Return the same of a rollout that is told from its journal."""
+    rows = ({**step, "step": CLAUSES[clause].title, "seen": step["message"]} for clause, step in record.steps.items())
+    return undocumented(row for row in rows if is_document(row["clause"]))
 
 
 def errors_seen(rollout: Rollout) -> list[Seen]:

@@ -9,6 +9,7 @@ from typing import Any
 from rollout import paste
 from rollout.account import moments, seconds
 from rollout.audit import seal
+from rollout.clauses import is_document
 from rollout.errors import JournalError
 from rollout.lines import one_line
 from rollout.record import Record
@@ -54,7 +55,9 @@ def stand_by(rollout: Rollout, operator: Operator) -> Letter:
     )
 
 
-def verdict(rollout: Rollout, record: Record, closed: Mapping[str, Any], next_step: str) -> Letter:
+def verdict(
+    rollout: Rollout, record: Record, closed: Mapping[str, Any], next_step: str, undocumented: Sequence[str] = ()
+) -> Letter:
     """Say how the rollout ended.
 
     Args:
@@ -62,12 +65,14 @@ def verdict(rollout: Rollout, record: Record, closed: Mapping[str, Any], next_st
         record: it, as the journal tells it.
         closed: the closure's facts: word, why, rollback, commands, not_passed.
         next_step: what a person does now.
+        undocumented: which documents could not be written, and why.
     """
     commands = closed["commands"]
     parts = [
         ("Why", closed["why"]),
         *(("NOT GREEN", exception) for exception in record.exceptions),
-        *_way_back(record, closed["rollback"]),
+        *_way_back(record, [row for row in closed["rollback"] if not is_document(row["clause"])]),
+        ("NOT DOCUMENTED", "; ".join(undocumented)),
         *([] if commands else [("Next", next_step)]),
     ]
     return _letter(rollout, f"{closed['word']}: {_what(rollout)}", parts, commands)

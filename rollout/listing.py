@@ -91,6 +91,8 @@ class Listing(Rows):
             reporter.write_line(exception, **_COLOURS["waived"])
         for row in closure.rollback:
             reporter.write_line(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
+        for missing in closure.undocumented:
+            reporter.write_line(f"NOT DOCUMENTED: {missing}", **_BAD)
         not_run = [clause for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")]
         if not_run:
             reporter.write_line(f"not run: {', '.join(not_run)}")

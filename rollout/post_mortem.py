@@ -144,8 +144,12 @@ def _impact(rollout: Rollout, at: Moments, requests: Counted) -> Iterator[str]:
 
 def _captured(rollout: Rollout, steps: Steps) -> Iterator[str]:
     yield from (f"Alerts before the way back: {markdown(row['seen'])}." for row in steps if row["clause"] == "RBK-1.2")
-    found = [(clock(each.at), each.times, each.text) for each in errors_seen(rollout)]
     yield ""
+    try:
+        found = [(clock(each.at), each.times, each.text) for each in errors_seen(rollout)]
+    except JournalError as error:
+        yield f"What the looks of the window saw cannot be read: {markdown(str(error))}."
+        return
     yield from table(("first seen", "times", "what"), found) if found else ["No look of the window saw an error."]
 
 

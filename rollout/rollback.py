@@ -17,13 +17,13 @@ from rollout.backup import Backup, differences, env_changed, recorded, same_plac
 from rollout.changes import environment, limits, provider, restart, weights
 from rollout.clauses import CLAUSES
 from rollout.clock import NEVER, stamp
-from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
+from rollout.errors import GatewayError, JournalError, RolloutError, SomebodyIntervened
 from rollout.expectation import answered_by
 from rollout.gateway.client import Gateway
 from rollout.record import Decision, Kind, Record, Write
 from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.stages import is_staged, show_weights
-from rollout.workspace import LEASE_S, Rollout
+from rollout.workspace import LEASE_S, SPOOL, Rollout
 
 RESTARTS = ("APP-2.2", "RBK-3.2")
 """The steps that run the service's stop and start commands."""
@@ -203,7 +203,7 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
         way.prove("RBK-4.1", lambda: _request_works(way))
         way.prove("RBK-4.2", lambda: _stabilises(way))
         way.prove("RBK-4.3", lambda: _equals_backup(way))
-    way.step("RBK-5.1", lambda: reason)
+    way.step("RBK-5.1", lambda: _on_record(way))
     passed = {step.clause for step in way.steps if step.outcome == "passed"}
     latest = {step.clause: step.outcome for step in way.steps}
     undone = all(latest.get(clause) != "failed" for clause in UNDO)
@@ -211,6 +211,13 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
     commands = () if verified else _commands(way)
     took_s = rollout.clock.monotonic() - began
     return RolledBack(verified, way.hands_off, reason, tuple(way.steps), took_s, commands)
+
+
+def _on_record(way: _Way) -> str:
+    """Return the reason, if those who read the journal find it there."""
+    if Kind.ROLLBACK in way.rollout.unwritten:
+        raise JournalError(f"the journal did not take it, it waits in {SPOOL}: {way.reason}")
+    return way.reason
 
 
 def _commands(way: _Way) -> tuple[str, ...]:

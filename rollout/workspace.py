@@ -50,6 +50,7 @@ class Rollout:
         env: the environment variables: tokens, new secrets, channels.
         origin: where scenario, target and policy were read; unknown to those who only take the change back.
         lease: the right to change the target; None before it is taken and after it was given back.
+        unwritten: the kinds of the entries that the journal did not take, and that wait in the spool file.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Rollout:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     origin: Origin = field(default_factory=Origin)
     lease: Lease | None = field(default=None)
+    unwritten: list[Kind] = field(default_factory=list)
     _known: Record | None = field(default=None)
 
     @property
@@ -231,6 +233,7 @@ class Rollout:
 
     def _spool(self, kind: Kind, body: dict[str, Any], error: JournalError) -> None:
         at = stamp(self.clock.now())
+        self.unwritten.append(kind)
         self._remember(Entry(0, self.id, at, kind, body, "", ""))
         line = {"at": at, "rollout": self.id, "kind": kind, "body": self.redactor.value(body), "because": str(error)}
         try:

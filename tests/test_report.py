@@ -305,6 +305,16 @@ def test_a_kept_change_says_so_first_and_is_green(kept_rows: Rows) -> None:
     assert "yes: openai:gpt-4o is active" in row["descriptionHtml"]
 
 
+def test_a_document_that_could_not_be_written_is_named(tmp_path: Path) -> None:
+    """The closure says so; its step in the timeline is red, and the verdict is what it was."""
+    with kept(tmp_path) as told:
+        told.rollout.write(Kind.STEP, clause="DOC-1", outcome="failed", message="No space left on device")
+        row = closure(told.rows(tmp_path / "work"))
+    assert "DOC-1 The audit record is written: No space left on device" in row["descriptionHtml"]
+    assert row["status"] == "passed"
+    assert [step["status"] for step in row["steps"] if "DOC-1" in step["name"]] == ["failed"]
+
+
 def test_a_killed_run_is_undecided_and_says_how_to_take_it_back(tmp_path: Path) -> None:
     with Told(tmp_path) as told:
         told.begins("run-1")

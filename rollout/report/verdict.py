@@ -16,7 +16,7 @@ from typing import Any
 
 from rollout import events
 from rollout.clauses import CLAUSES, PHASES
-from rollout.documents import hold_words
+from rollout.documents import hold_words, never_documented
 from rollout.events import clock
 from rollout.record import Decision, Kind
 from rollout.report.markup import Part, element, html
@@ -107,6 +107,7 @@ def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str,
         "Owed": "; ".join(f"{what}, by {clock(due)}" for what, due in story.record.owed.items()),
         "Diagnosis": _diagnosis(story),
         "Rollback held": "; ".join(map(hold_words, story.record.holds)),
+        "Not documented": "; ".join(never_documented(story.record)),
         "Not run": _listed(not_run(came)) or "nothing: every clause that was planned has an outcome",
         "Waived": "; ".join(f"{each.clause.id} {each.message}" for each in came if each.outcome == "waived"),
         "Not demanded": _listed(sorted(story.left_out)) or "nothing: every clause was planned",
