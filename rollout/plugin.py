@@ -290,6 +290,9 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
         return
     try:
         occasion.end()
+    except Exception as error:  # noqa: BLE001 - a journal that is gone: the other plugins still end their session
+        occasion.troubled(error)
+    try:
         yield
         occasion.surroundings(session.config.option.allure_report_dir)
         occasion.redact(getattr(session.config.option, "xmlpath", None))

@@ -174,10 +174,15 @@ def claim(session: Session) -> None:
 def crossed(rollout: Rollout) -> TryLater | None:
     """Return that another rollout has written to this target since this run began; None if none has.
 
-    What a check saw meanwhile was that change under way: it says nothing about this one.
+    What a check saw meanwhile was that change under way: it says nothing about this one. A journal that cannot be read
+    tells of none: then what failed speaks for itself.
     """
-    began = rollout.journal.entries(rollout.id, Kind.RUN)[-1].at
-    for other in reversed(records(rollout.journal)):
+    try:
+        began = rollout.journal.entries(rollout.id, Kind.RUN)[-1].at
+        known = records(rollout.journal)
+    except JournalError:
+        return None
+    for other in reversed(known):
         if other.id == rollout.id or other.opened["url"] != rollout.target.url:
             continue
         if any(write.result != "refused" and write.at >= began for write in other.writes):

@@ -30,10 +30,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from rollout.clauses import PHASES, planned
+from rollout.errors import JournalError
+from rollout.occasion import OCCASION
+from rollout.plugin import pytest_sessionfinish
 from rollout.record import Decision, Record
 from tests.support.liar import answer, delayed, passed_on
 from tests.support.runs import INHERITED, ROOT, eventually
@@ -227,6 +231,18 @@ def test_a_plugin_that_crashes_at_the_end_does_not_change_the_verdict(bench: Ben
     assert meddled(bench, "raise_at_finish") == 0
     assert last(bench).decision is Decision.KEPT
     assert "RuntimeError: meddled with" in bench.output
+
+
+def test_a_closure_that_fails_lets_the_other_plugins_end_their_session():
+    """A wrapper that does not yield is an error of its own, a traceback in the place of the exit code."""
+    occasion = Mock(**{"end.side_effect": JournalError("the journal is gone"), "exit_code.return_value": 1})
+    session = Mock(config=Mock(stash={OCCASION: occasion}), exitstatus=0)
+    ending = pytest_sessionfinish(session)
+    next(ending)
+    with pytest.raises(StopIteration):
+        ending.send(None)
+    occasion.troubled.assert_called_once()
+    assert session.exitstatus == 1
 
 
 # Distribution

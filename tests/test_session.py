@@ -53,3 +53,12 @@ def test_a_change_before_the_run_began_is_no_crossing(tmp_path: Path):
     rollout.clock.wait(1)
     rollout.write(Kind.RUN, run="run-2", phases=["precheck"], pid=1)
     assert crossed(rollout) is None
+
+
+def test_a_journal_that_is_gone_tells_of_no_rival(tmp_path: Path):
+    """The closure asks it of a run that has failed, whose reason is what people must read."""
+    rollout = begun(tmp_path)
+    other_writes(rollout)
+    (tmp_path / "journal.sqlite").unlink()
+    (tmp_path / "journal.sqlite").mkdir()
+    assert crossed(rollout) is None
