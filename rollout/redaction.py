@@ -28,6 +28,8 @@ _PARTS_OF_URL = re.compile(r"[/:@?&=#,]+")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_ENDINGS = ("token", "secret", "password", "passwd", "passphrase", "apikey")
 _SECRET_WORDS = {"secrets", "passwords", "pwd", "authorization", "cookie", "cookies", "webhook"}
+# Where a shell stands, which its name makes a password of.
+_WORKING_DIRECTORY = "PWD"
 _KEY_OWNERS = {"api", "private", "access", "secret", "ssh", "signing", "encryption", "auth", "account", "license"}
 # `token_env`, `max_token_count`, `SSH_KEY_PATH`: about a secret, not one.
 _HARMLESS_ENDINGS = {"path", "file", "dir", "env", "name", "type", "count", "limit", "ttl", "expires", "expiry", "id"}
@@ -87,7 +89,7 @@ class Redactor:
         A value that also stands under another name, or among the words in `public`, gives nothing away: hiding the name
         of a provider because a local one takes any key, its own name for instance, would make the journal unreadable.
         """
-        found = {name: value for name, value in variables.items() if value}
+        found = {name: value for name, value in variables.items() if value and name != _WORKING_DIRECTORY}
         known = {word.casefold() for word in (*public, *(v for k, v in found.items() if not is_secret_name(k)))}
         for name, value in found.items():
             if is_secret_name(name) and len(value.strip()) >= SHORTEST_FOUND and value.casefold() not in known:

@@ -220,6 +220,13 @@ def test_a_value_that_also_stands_in_the_open_is_no_secret():
     assert redactor.text("llama-cpp-server:gemma-3-4b-it") == "llama-cpp-server:gemma-3-4b-it"
 
 
+def test_where_the_shell_stands_is_no_secret():
+    """PWD reads like a password, and paths below it must stay what they are: the backup of `.env` is found by one."""
+    redactor = Redactor()
+    redactor.learn({"PWD": "/srv/gateway", "DB_PWD": "k4Rt9-hunter"})
+    assert redactor.text("/srv/gateway/.env k4Rt9-hunter") == f"/srv/gateway/.env {REDACTED}"
+
+
 @pytest.mark.parametrize("filler", ["none", "ollama", "changeme"[:7], " test   "])
 def test_what_only_fills_a_key_that_must_not_be_empty_is_no_secret(filler):
     redactor = Redactor()
