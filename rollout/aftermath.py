@@ -15,7 +15,7 @@ from rollout import letters, paste
 from rollout.audit.seal import conclude
 from rollout.backup import same_place, where_it_is
 from rollout.change_record import write_change_record
-from rollout.changes import limits, restart
+from rollout.changes import limits, restart, weights
 from rollout.clock import NEVER, SystemClock, stamp
 from rollout.closure import Closure
 from rollout.documents import document, log_operation, undocumented
@@ -35,6 +35,7 @@ from rollout.record import FOLDED, Decision, Kind, Record, fold
 from rollout.request import Request, as_opened
 from rollout.scenario import ProviderChange
 from rollout.session import learn_env_files, records, redactor_for, token_of
+from rollout.stages import ALL, share_of, show_weights
 from rollout.traces import leave
 from rollout.workspace import LEASE_S, SPOOL, Rollout, reconcile
 
@@ -130,16 +131,23 @@ def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
     """
     to = rollout.serving
     _owe_approval(rollout)
-    problem = _elsewhere(rollout, to)
+    problem = _elsewhere(rollout, to) or _shared(rollout, to)
     decision, word = (Decision.ROLLBACK_FAILED, NOT_VERIFIED) if problem else (Decision.KEPT, DONE)
     said = f"{why}; {problem or f'{to} is active'}"
-    commands = (paste.activation(rollout.target, to), paste.look(rollout.target)) if problem else ()
+    commands = _commands(rollout, to) if problem else ()
     facts = {"decision": decision, "word": word, "why": said, "not_passed": {}, "rollback": [], "commands": [*commands]}
     rollout.note(Kind.CLOSED, **facts)
     page(rollout, "emergency settled", letters.emergency(rollout, word, [("Why", said)], commands), env, everyone=True)
     written = document(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.known(), facts)))
     leave(rollout)
     return Closure(decision, word, said, commands=commands, undocumented=undocumented([written]))
+
+
+def _commands(rollout: Rollout, to: ProviderChange) -> tuple[str, ...]:
+    """Return what a person can paste, the look last: the activation leaves weights to themselves."""
+    target = rollout.target
+    split = (paste.weights(target, target.routing, weights.whole(rollout, to)),) if target.routing else ()
+    return (*split, paste.activation(target, to), paste.look(target))
 
 
 def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int]:
@@ -225,7 +233,7 @@ def _prove(work: _Work, *, refused: bool) -> None:
         work.say(f"{problem}; {name}: {done}")
         restarted = done if name == "restart" else restarted
         problem = _read_back(work, READ_BACK_S)
-    problem = problem or _request_problem(work) or _read_back(work, 0.0)
+    problem = problem or _give_all(work) or _request_problem(work) or _read_back(work, 0.0)
     work.problem = problem
     work.step("EMG-1", "failed" if problem else "passed", problem or f"{work.to} is active, and answered a request")
     failed = restarted.startswith("failed")
@@ -251,6 +259,32 @@ def _elsewhere(rollout: Rollout, to: ProviderChange) -> str:
     except RolloutError as error:
         return str(error)
     return "" if same_place(here, to) else f"the gateway reports {here} active instead of {to}"
+
+
+def _give_all(work: _Work) -> str:
+    """Take what weights still send elsewhere, as a canary's may; return why that is not verified, empty if it is."""
+    rollout = work.rollout
+    elsewhere = _shared(rollout, work.to)
+    if not elsewhere:
+        return ""
+    try:
+        weights.send(rollout, rollout.gateway, weights.whole(rollout, work.to), step="EMG-1", direction="back")
+    except RolloutError as error:
+        return f"{elsewhere}, and setting the weights failed: {error}"
+    work.say(f"{elsewhere}; the weights were set: all requests go to {work.to}")
+    return _shared(rollout, work.to)
+
+
+def _shared(rollout: Rollout, to: ProviderChange) -> str:
+    """Return why not every request is seen to go there, empty if they do, or the target splits none."""
+    if rollout.target.routing is None:
+        return ""
+    try:
+        shares = rollout.gateway.weights().shares
+    except RolloutError as error:
+        return f"how the requests are split is not known: {error}"
+    share = share_of(shares, weights.named(rollout, to), is_active=True)
+    return "" if share == ALL else f"the activation left the requests split by {show_weights(shares)}"
 
 
 def _again(work: _Work) -> str:
@@ -318,7 +352,7 @@ def _close_taken(work: _Work) -> None:
 def _closed(work: _Work, env: Mapping[str, str]) -> int:
     """Write the record, say how it ended, tell people, and return the exit code (EMG-3)."""
     rollout, order = work.rollout, work.order
-    commands = (paste.activation(rollout.target, work.to), paste.look(rollout.target)) if work.problem else ()
+    commands = _commands(rollout, work.to) if work.problem else ()
     word = NOT_VERIFIED if work.problem else DONE
     undo = _undo(order)
     why = work.problem or f"{work.to} is active and answers; before: {order.before or 'not known'}"

@@ -23,7 +23,7 @@ from rollout.recovery import in_flight, recover
 from rollout.workspace import SPOOL, reconcile
 from tests.journal.postgres_server import PostgresServer
 from tests.support.channels import webhook
-from tests.support.liar import answer
+from tests.support.liar import Behaviour, answer
 from tests.support.runs import Lab, entries, eventually
 
 SAFE = {"activate": "vllm", "model": "gemma-3-4b-it"}
@@ -275,6 +275,52 @@ def test_it_takes_over_from_a_rollout_that_holds_the_lease(alarm: Alarm) -> None
     record = fold(taken, entries(alarm.lab.reports, taken))
     assert not record.in_flight
     assert "taken over by emergency" in (record.closed or {})["why"]
+
+
+SPLIT = {"openai:gpt-4o": 0.1, "ollama:gemma3:4b": 0.9}
+
+
+def _split(lab: Lab) -> None:
+    """Let requests be split as in a canary, by a gateway whose activation leaves that as it is."""
+    lab.direct.put("/sandbox/deviations", json=["weights_outlive_activation"]).raise_for_status()
+    lab.direct.put("/api/v1/routing/weights", json={"weights": SPLIT}).raise_for_status()
+
+
+def test_weights_that_the_activation_leaves_are_announced_and_set(alarm: Alarm) -> None:
+    """During a canary the place gone to gets every request, not only those that no weight sends elsewhere."""
+    _split(alarm.lab)
+    assert alarm.ring() == 0
+    assert json.loads(alarm.lab.state().weights) == {"vllm:gemma-3-4b-it": 1.0}
+    assert alarm.lab.writes() == ["vllm", "/api/v1/routing/weights"]
+    assert [write.to for write in alarm.record.writes] == ["vllm:gemma-3-4b-it", "vllm:gemma-3-4b-it 100%"]
+    assert "left the requests split by openai:gpt-4o 10%, ollama:gemma3:4b 90%; the weights were set" in alarm.out
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        (
+            answer(403),
+            "left the requests split by openai:gpt-4o 10%, ollama:gemma3:4b 90%, and setting the weights failed",
+        ),
+        (answer(200, {"status": "success"}), "the gateway answered success, and reports openai:gpt-4o 10%"),
+    ],
+    ids=["refused", "without effect"],
+)
+def test_weights_that_cannot_be_set_are_eleven_with_the_command(alarm: Alarm, behaviour: Behaviour, words: str) -> None:
+    """What still goes elsewhere is never taken for done."""
+    _split(alarm.lab)
+    alarm.lab.liar.rule("/routing/weights", behaviour, method="PUT")
+    assert alarm.ring() == 11
+    assert words in alarm.out
+    assert "curl -sS -X PUT" in alarm.out
+
+
+def test_weights_that_cannot_be_read_are_not_verified(alarm: Alarm) -> None:
+    """Nobody has seen that every request goes there."""
+    alarm.lab.liar.rule("/routing/weights", answer(500))
+    assert alarm.ring() == 11
+    assert "how the requests are split is not known" in alarm.out
 
 
 def test_a_newer_token_is_given_out_before_the_activation(alarm: Alarm) -> None:

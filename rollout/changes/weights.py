@@ -8,7 +8,7 @@ from rollout.backup import Backup, same_place, where_it_is
 from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
 from rollout.gateway.client import Gateway
 from rollout.scenario import ProviderChange
-from rollout.stages import destination, is_staged, same_weights, share_of, show_weights, stages, weights_at
+from rollout.stages import ALL, destination, is_staged, same_weights, share_of, show_weights, stages, weights_at
 from rollout.workspace import Rollout
 
 
@@ -29,6 +29,11 @@ def named(rollout: Rollout, to: ProviderChange) -> str:
 def planned(rollout: Rollout, backup: Backup, share: float) -> dict[str, float]:
     """Return the weights that give the new provider this share, and the previous one the rest."""
     return weights_at(share, named(rollout, rollout.serving), named(rollout, backup.previous))
+
+
+def whole(rollout: Rollout, to: ProviderChange) -> dict[str, float]:
+    """Return the weights that send every request to one provider and model. Raises RolloutError as `named` does."""
+    return {named(rollout, to): ALL}
 
 
 def send(rollout: Rollout, gateway: Gateway, shares: Mapping[str, float], *, step: str, direction: str) -> None:

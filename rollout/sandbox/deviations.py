@@ -78,8 +78,11 @@ DEVIATIONS: dict[int, tuple[Deviation, ...]] = {
 }
 """Number in GATEWAY_API.md -> what of it the gateway can show."""
 
-BESIDES = (Deviation("activation_rewrites", "activate also writes LLM_SERVICE_TYPE and other declared keys."),)
-"""What was seen running and has no number."""
+BESIDES = (
+    Deviation("activation_rewrites", "activate also writes LLM_SERVICE_TYPE and other declared keys."),
+    Deviation("weights_outlive_activation", "activate leaves the routing weights as they are."),
+)
+"""What has no number: seen running, or possible where a gateway splits its requests."""
 
 SWITCHES: dict[str, str] = {
     deviation.name: deviation.sentence

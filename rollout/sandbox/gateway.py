@@ -215,7 +215,8 @@ class Gateway:
         if "activate_without_effect" not in deviations:
             rewritten, at_once = "activation_rewrites" in deviations, "activate_after_restart" not in deviations
             self.state.activate(provider.name, chosen, rewritten=rewritten, at_once=at_once)
-            self.routing.replace(NOBODY)
+            if "weights_outlive_activation" not in deviations:
+                self.routing.replace(NOBODY)
         if previous != self.state.provider:
             self.faults.activated(provider.name)
         self.log.write("INFO", "gateway:activate", f"{provider.name}:{chosen} is active, was {previous}")

@@ -32,7 +32,7 @@ from tests.support.kinds import (
     wrong_answers,
 )
 from tests.support.liar import edited
-from tests.support.runs import Lab, Run
+from tests.support.runs import Lab, Process, Run
 
 PRECHECK = ("-m", "precheck")
 
@@ -40,6 +40,7 @@ LOCAL = "/api/v1/system/llm-servers/active"
 ELSEWHERE = {"path": LOCAL, "body": {"server_name": "{provider}", "model": "{model}"}}
 STREAM = {"path": "/api/v1/llm/simple/stream", "body": {"content": "{prompt}"}}
 
+WEIGHTS = "/api/v1/routing/weights"
 GOOGLE = {"activate": "google", "model": "gemini-2.5-pro"}
 
 
@@ -632,12 +633,29 @@ def test_an_activation_rewrites_more_than_provider_and_model(declared: bool, tmp
             assert look(lab) == before
 
 
+def test_weights_that_outlive_an_activation_are_set_in_an_emergency(tmp_path: Path):
+    """The gateway's activation leaves the weights as they are, which a canary that is under way has set.
+
+    The suite sees it, and gives the place that it went to every request.
+    """
+    with quick(tmp_path, deviations=["weights_outlive_activation"]) as lab:
+        split = {"openai:gpt-4o": 0.25, "ollama:gemma3:4b": 0.75}
+        lab.direct.put(WEIGHTS, json={"weights": split}).raise_for_status()
+        lab.target["safe"] = {"activate": "vllm", "model": "gemma-3-4b-it"}
+        lab.options()
+        ended = Process(
+            lab.reports, "emergency", "--target=lab", f"--targets={lab.folder / 'targets.yaml'}", module="rollout"
+        ).end()
+        assert ended.code == 0, ended.out
+        assert lab.direct.get(WEIGHTS).json()["weights"] == {"vllm:gemma-3-4b-it": 1.0}
+
+
 def test_every_deviation_is_tested_and_every_switch_is_used():
     tests = {name: test for name, test in vars(sys.modules[__name__]).items() if name.startswith("test_")}
     numbered = {int(found[1]) for name in tests if (found := re.match(r"test_(\d\d)_", name))}
     assert numbered == set(DEVIATIONS)
     source = inspect.getsource(sys.modules[__name__])
     assert {name for name in SWITCHES if f'"{name}"' in source} == SWITCHES.keys()
-    assert len(BESIDES) == 1
+    assert len(BESIDES) == 2
     told = [name for name, test in tests.items() if not (test.__doc__ or "").count("\n\n")]
     assert told == ["test_every_deviation_is_tested_and_every_switch_is_used"]

@@ -424,3 +424,12 @@ def test_15_a_limit_cannot_be_deleted(api: httpx.Client):
 def test_21_log_lines_have_no_date_and_an_innocent_one_says_errors(shared: Running):
     first = shared.log_file.read_text().splitlines()[0]
     assert re.fullmatch(r"\d\d:\d\d:\d\d \| INFO     \| gateway:start - .*'errors': 0.*", first)
+
+
+def test_weights_outlive_an_activation(launch: Started):
+    running = launch(settings=SandboxSettings(users_per_s=0, deviations=("weights_outlive_activation",)))
+    split = {"openai:gpt-4o": 0.1, "ollama:gemma3:4b": 0.9}
+    with client(running) as api:
+        api.put("/api/v1/routing/weights", json={"weights": split})
+        activate(api, "vllm", "gemma-3-4b-it")
+        assert api.get("/api/v1/routing/weights").json()["weights"] == split
