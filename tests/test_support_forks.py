@@ -29,7 +29,14 @@ print("and its errors", file=sys.stderr)
 threading.Timer(0.1, print, ["a thread ends"]).start()
 sys.exit(7)
 """
-WAITS = "import sys, time\nprint('it runs', flush=True)\ntime.sleep(60)\n"
+# Whoever runs the tests may have signals ignored, as nohup does, and what is ignored is inherited.
+WAITS = """
+import signal, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print("it runs", flush=True)
+time.sleep(60)
+"""
 CRASHES = "raise ValueError('of its own')\n"
 
 

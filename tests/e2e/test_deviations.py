@@ -607,7 +607,8 @@ def test_23_an_alert_that_clears_within_the_window_counts(tmp_path: Path):
 
     The suite takes the change back all the same.
     """
-    with quick(tmp_path, alert_ttl_s=0.5) as lab:
+    with quick(tmp_path, alert_ttl_s=2) as lab:
+        lab.scenario["monitor"] |= {"window": "4s"}
         before = look(lab)
         lab.once("/admin/audit", lambda: lab.alert("DATA_LOSS", "openai"))
         assert_rolled_back(lab.run(), "MON-4", "critical alert DATA_LOSS/openai fires")
