@@ -170,7 +170,7 @@ def _what_it_means(request: Request, role: Role, terms: Terms) -> str:
 
     until = "" if terms.max_age_s is None else f" until {stamp(terms.now + timedelta(seconds=terms.max_age_s))}"
     counts = f"It counts{until}, for this very content; hand it to whoever runs the change (commit it)."
-    command = emergency(request.target)
+    command = emergency(request.target, request.origin)
     return f"{counts}\nIn an emergency, paste:\n  {command}" if role is Role.OPERATOR and command else counts
 
 

@@ -13,6 +13,7 @@ from rollout.clauses import is_document
 from rollout.errors import JournalError
 from rollout.lines import one_line
 from rollout.record import Record
+from rollout.review import acknowledging
 from rollout.scenario import Operator
 from rollout.triggers import show_span
 from rollout.workspace import Rollout
@@ -49,7 +50,10 @@ def plan(rollout: Rollout) -> Letter:
 
 def stand_by(rollout: Rollout, operator: Operator) -> Letter:
     """Tell the rollback operator that they are the one, and what they would do (PRE-4.3)."""
-    parts = [("For", f"{operator.name}: you stand by to roll this change back, until it is closed")]
+    parts = [
+        ("For", f"{operator.name}: you stand by to roll this change back, until it is closed"),
+        ("Acknowledge", "" if rollout.policy.operator_ack_max_age_s is None else acknowledging(rollout)),
+    ]
     return _letter(
         rollout, f"YOU STAND BY: {_what(rollout)}", [*parts, *_if_it_goes_wrong(rollout), *_intended(rollout)]
     )
@@ -123,7 +127,7 @@ def _intended(rollout: Rollout) -> Iterator[Part]:
 
 def _if_it_goes_wrong(rollout: Rollout) -> Iterator[Part]:
     yield "To stop it", f"rollout abort {rollout.id} --reason='what you saw'"
-    yield "In an emergency", paste.emergency(rollout.target) or ""
+    yield "In an emergency", paste.emergency(rollout.target, rollout.origin) or ""
 
 
 def _way_back(record: Record, steps: Sequence[Mapping[str, Any]]) -> Iterator[Part]:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rollout.gateway.paths import activation_of, path_of, weights_of
-from rollout.scenario import ProviderChange
+from rollout.request import Origin
+from rollout.scenario import ProviderChange, Scenario
 from rollout.target import Routing, Target
 
 
@@ -30,9 +31,21 @@ def look(target: Target) -> str:
     return get(f"{target.url}{path_of('providers', target.paths)}", target.token_env)
 
 
-def emergency(target: Target) -> str | None:
-    """Return the command that goes to the target's safe provider at once; None where it declares none."""
-    return None if target.safe is None else shlex.join(("rollout", "emergency", f"--target={target.name}"))
+def emergency(target: Target, origin: Origin) -> str | None:
+    """Return the command that goes to the target's safe provider at once; None where it declares none.
+
+    Behind another URL than the target's own it names that, and what it asks about is answered already.
+    """
+    if target.safe is None:
+        return None
+    there = (f"--gateway={target.url}", f"--provider={target.safe.provider}", f"--model={target.safe.model}", "--yes")
+    return shlex.join(("rollout", "emergency", f"--target={target.name}", *(there if origin.moved else ())))
+
+
+def approval(scenario: Scenario, origin: Origin, *more: str) -> str:
+    """Return the command that says yes to this very content: with the options that had a part in it."""
+    file = () if scenario.source in ("--activate", "") else (scenario.source,)
+    return shlex.join(("rollout", "approve", *file, *origin.options, *more))
 
 
 def post(url: str, body: Mapping[str, str], token_env: str | None) -> str:

@@ -29,6 +29,8 @@ class Origin:
         policy: the policy's file; None where the built-in ones rule.
         approvals: the folder with the approvals.
         anonymous: whether nobody is named as author, so that it is whoever runs it.
+        options: the options that had a part in it, ``--gateway=http://…``; whoever approves it gives the same.
+        moved: whether ``--gateway`` leads to another URL than the target's own.
     """
 
     scenario: Path | None = None
@@ -36,6 +38,8 @@ class Origin:
     policy: Path | None = None
     approvals: Path = Path("approvals")
     anonymous: bool = False
+    options: tuple[str, ...] = ()
+    moved: bool = False
 
     def beside_policy(self, name: str | None) -> Path | None:
         """Return a file that the policy names, by its own folder: who places the policy places this too."""

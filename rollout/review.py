@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rollout import paste
 from rollout.approval import Approval, Judged, Role, Terms, distinct, judged, kept, same_person, terms_of
 from rollout.classes import let_in
 from rollout.errors import TryLater
-from rollout.paste import emergency
 from rollout.pull_request import merged
 from rollout.scenario import Operator
 from rollout.units import show_duration
@@ -124,7 +124,7 @@ def stand_by(rollout: Rollout) -> StandBy:
         within=None if max_age_s is None else show_duration(max_age_s),
         acknowledged=acknowledged,
         refused=found.refused,
-        command=emergency(rollout.target),
+        command=paste.emergency(rollout.target, rollout.origin),
         problem="",
     )
     return replace(said, problem=_unready(said, rollout))
@@ -152,7 +152,8 @@ def _shortfall(rollout: Rollout, found: Judged, needed: int) -> str:
     void = f"; void: {'; '.join(found.refused)}" if found.refused else ""
     if policy.review == NAMED:
         return f"{count}{void}; add another person to `approved_by:`"
-    return f"{count}{void}; {_asks_for(policy.review)}: let another person run `rollout approve {scenario.source}`"
+    command = paste.approval(scenario, rollout.origin)
+    return f"{count}{void}; {_asks_for(policy.review)}: let another person run `{command}`"
 
 
 def _asks_for(rule: str) -> str:
@@ -180,5 +181,10 @@ def _unready(said: StandBy, rollout: Rollout) -> str:
     void = f"; void: {'; '.join(said.refused)}" if said.refused else ""
     return (
         f"{said.operator.name} has not acknowledged standing by within {said.within}{void}; let them run "
-        f"`rollout approve {source} --as operator`"
+        f"`{acknowledging(rollout)}`"
     )
+
+
+def acknowledging(rollout: Rollout) -> str:
+    """Return the command with which the operator says that they stand by."""
+    return paste.approval(rollout.scenario, rollout.origin, "--as", "operator")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
+from rollout import paste
 from rollout.approval import Role, judged, kept, same_person, terms_of
 from rollout.clock import stamp
 from rollout.record import WAIVED, Record
@@ -38,7 +39,7 @@ def why_void(rollout: Rollout, waiver: Waiver) -> str | None:
         return None
     if rollout.policy.review == NAMED and not grants.refused:
         return None
-    command = f"rollout approve {rollout.scenario.source} --waiver {waiver.clause}"
+    command = paste.approval(rollout.scenario, rollout.origin, "--waiver", waiver.clause)
     return "; ".join((f"{waiver.granted_by} has not granted it: let them run `{command}`", *grants.refused))
 
 

@@ -1156,3 +1156,24 @@ def test_an_empty_routing_is_the_documented_call(scenario: Any):
     targets = "production: {url: https://gateway.example.com, routing: {}}\n"
     request = request_for(scenario=scenario(CHANGE + "target: production\nstrategy: canary\n", targets=targets))
     assert (request.target.routing, request.scenario.canary) == (Routing(), Canary())
+
+
+def test_it_is_known_which_options_had_a_part_and_whether_the_url_is_the_targets_own(tmp_path: Path) -> None:
+    """Commands that are printed name them: an approval covers the URL too, and an emergency has to go there."""
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text(CHANGE + "target: lab\n")
+    (tmp_path / "targets.yaml").write_text("lab: {url: 'http://127.0.0.1:1', environment: sandbox}\n")
+    plain_ = request_for(scenario=scenario).origin
+    assert (plain_.options, plain_.moved) == ((), False)
+    own = request_for(scenario=scenario, gateway="http://127.0.0.1:1").origin
+    assert (own.options, own.moved) == (("--gateway=http://127.0.0.1:1",), False)
+    moved = request_for(scenario=scenario, target="lab", gateway="http://127.0.0.1:2", ticket="T-1").origin
+    assert (moved.options, moved.moved) == (
+        ("--ticket=T-1", "--target=lab", "--gateway=http://127.0.0.1:2"),
+        True,
+    )
+    unlisted = request_for(activate="openai:gpt-4o", gateway="http://127.0.0.1:2").origin
+    assert (unlisted.options, unlisted.moved) == (
+        ("--activate=openai:gpt-4o", "--gateway=http://127.0.0.1:2"),
+        False,
+    )

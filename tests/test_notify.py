@@ -156,6 +156,15 @@ def test_the_rollback_operator_hears_on_a_channel_of_their_own_that_they_stand_b
     assert (mail["To"], mail["Subject"]) == ("carol@example.com", "YOU STAND BY: openai:gpt-4o on production")
     assert "For: carol: you stand by to roll this change back" in mail.get_content()
     assert "rollout emergency --target=production" in mail.get_content()
+    assert "Acknowledge" not in mail.get_content(), "this policy asks for none"
+
+
+def test_the_operator_reads_how_to_acknowledge_where_the_policy_asks_for_it(tmp_path, mailbox):
+    rollout = telling(tmp_path, "CAROL", operator=Operator("carol", "CAROL"))
+    rollout.policy = replace(rollout.policy, operator_ack_max_age_s=3600.0)
+    announce_plan(rollout, {"CAROL": mailbox.url("carol@example.com")})
+    (mail,) = mailbox.mails
+    assert "Acknowledge: rollout approve s.yaml --as operator" in mail.get_content().splitlines()
 
 
 def test_each_channel_hears_of_an_event_once_whichever_process_tells_it(tmp_path, hook):

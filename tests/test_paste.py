@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 
 from rollout import paste
-from rollout.scenario import ProviderChange
+from rollout.request import Origin
+from rollout.scenario import ProviderChange, Scenario
 from rollout.target import OtherCall, Target
 
 TO = ProviderChange("ollama", "gemma3:4b")
@@ -33,3 +35,26 @@ def test_the_targets_own_call_for_this_provider() -> None:
 def test_paths_that_were_moved() -> None:
     target = Target(name="lab", environment="sandbox", url="https://gateway.example", paths={"providers": "/p"})
     assert paste.look(target) == "curl -sS https://gateway.example/p"
+
+
+def test_the_emergency_goes_to_the_url_in_use() -> None:
+    """The name alone leads to the target's own URL; behind another one, that stands in the command, and nobody asks."""
+    target = Target(name="lab", environment="sandbox", url="http://127.0.0.1:8443", safe=TO)
+    assert paste.emergency(target, Origin()) == "rollout emergency --target=lab"
+    moved = paste.emergency(target, Origin(moved=True))
+    assert moved == (
+        "rollout emergency --target=lab --gateway=http://127.0.0.1:8443 --provider=ollama --model=gemma3:4b --yes"
+    )
+    assert paste.emergency(replace(target, safe=None), Origin(moved=True)) is None
+
+
+def test_an_approval_is_given_with_the_options_that_had_a_part_in_the_content() -> None:
+    """Without them it would be of another content, and void."""
+    scenario = Scenario("s", "my s.yaml", "t", (TO,), author="alice")
+    origin = Origin(options=("--target=lab", "--gateway=http://127.0.0.1:8443"))
+    command = paste.approval(scenario, origin, "--as", "operator")
+    assert command == ("rollout approve 'my s.yaml' --target=lab --gateway=http://127.0.0.1:8443 --as operator")
+    typed = replace(scenario, source="--activate")
+    assert paste.approval(typed, Origin(options=("--activate=ollama:gemma3:4b", "--ticket=T-1"))) == (
+        "rollout approve --activate=ollama:gemma3:4b --ticket=T-1"
+    )

@@ -76,7 +76,16 @@ def load(
         refuse_missing_sources(chosen.target, chosen.place, rule, targets_file)
 
     _raise_if_any(*options.values(), asked.source, targets_file, policy_file)
-    origin = Origin(scenario, targets_path, policy_path, beside / "approvals", anonymous=asked.form.author is None)
+    given = {"activate": activate, "ticket": ticket, "target": target, "gateway": gateway, "policy": policy}
+    origin = Origin(
+        scenario,
+        targets_path,
+        policy_path,
+        beside / "approvals",
+        anonymous=asked.form.author is None,
+        options=tuple(f"--{name}={value}" for name, value in given.items() if value is not None),
+        moved=_is_moved(chosen, listed),
+    )
     request = _request(asked, chosen, rule, origin)
     _refuse_greedy_patterns(request, policy_file)
     _raise_if_any(policy_file)
@@ -216,6 +225,13 @@ def _why_unusable(token: str) -> str | None:
     if not (token.isascii() and token.isprintable()) or " " in token:
         return "holds a space, a line break or a character that no HTTP header can carry; set it to the token alone"
     return None
+
+
+def _is_moved(chosen: Listed | None, listed: Mapping[str, Listed]) -> bool:
+    """Tell whether a target that is listed is reached at another URL than the list says."""
+    if chosen is None or chosen.target.name not in listed:
+        return False
+    return chosen.target.url != listed[chosen.target.name].target.url
 
 
 def _raise_if_any(*sources: Source) -> None:

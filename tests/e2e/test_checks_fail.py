@@ -173,6 +173,29 @@ def edited_after_approval(lab: Lab) -> None:
     lab.scenario["ticket"] = "LAB-2"
 
 
+def signed_by(key: str, *listed: tuple[str, str]) -> Callable[[Lab], object]:
+    """Let an approval be signed as bob's; the list of signers is that of `listed`, name and key, when the change runs.
+
+    `rollout approve` refuses what would be void, so bob is listed with that key while he approves.
+    """
+
+    def set_up(lab: Lab) -> None:
+        lab.policy["sandbox"] |= {"review": "signed", "allowed_signers": "allowed_signers"}
+        keys = {name: make_key(lab.folder, name) for name in {key, *(own for _, own in listed)}}
+        signers = lab.folder / "allowed_signers"
+
+        def allow(*rows: tuple[str, str]) -> None:
+            lines = (f"{name} {keys[own].with_suffix('.pub').read_text()}" for name, own in rows)
+            signers.write_text("".join(lines))
+
+        allow(("bob", key))
+        lab.options()
+        assert main(["approve", str(lab.folder / "lab.yaml"), "--by=bob", f"--key={keys[key]}"]) == 0
+        allow(*listed)
+
+    return set_up
+
+
 def waived(clause: str, until: str, fault: Callable[[Lab], object]) -> Callable[[Lab], object]:
     def set_up(lab: Lab) -> None:
         lab.scenario["waivers"] = [{"clause": clause, "reason": "no time", "granted_by": "dave", "until": until}]
@@ -324,6 +347,18 @@ ROWS = (
     Row("PRE-2.2", saying(approved_by=["Alice"]), "0 of 1 approvals by somebody other than the author alice"),
     Row("PRE-2.2", awaiting(review="recorded"), "let another person run `rollout approve ", code=13, case="pending"),
     Row("PRE-2.2", edited_after_approval, ", and the content is now ", case="edited after approval"),
+    Row(
+        "PRE-2.2",
+        signed_by("alices", ("alice", "alices"), ("bob", "alices")),
+        "is signed with a key of the author alice, who cannot approve their own change",
+        case="the author's key under another name",
+    ),
+    Row(
+        "PRE-2.2",
+        signed_by("somebodys", ("bob", "bobs")),
+        "does not know, or not any more: SHA256:",
+        case="an unknown key",
+    ),
     Row("PRE-2.3", without("impact"), "has no `impact:"),
     Row(
         "PRE-2.4", lied("/providers$", edited(not_activatable("ollama"))), "ollama cannot be activated on this gateway"
