@@ -218,7 +218,9 @@ def _status(args: argparse.Namespace) -> int:
         print(json.dumps(told, indent=2))
         return 0
     if everything and shown and sys.stdout.isatty():
-        past.show(shown)
+        past.show(
+            [facts | {"owed": [each.brief(now) for each in owes]} for facts, owes in zip(shown, owed, strict=True)]
+        )
         return 0
     for facts, owes in zip(shown, owed, strict=True):
         lines = [f"{name:<8}{value}" for name, value in facts.items() if value is not None]

@@ -64,8 +64,12 @@ class Obligation:
 
     def told(self, now: datetime) -> str:
         """Read as ``retrospective approval OVERDUE since 2026-11-24T12:00:00.000Z: rollout approve ID``."""
+        return f"{self.brief(now)}: {self.command}"
+
+    def brief(self, now: datetime) -> str:
+        """Read as ``retrospective approval OVERDUE since 2026-11-24T12:00:00.000Z``."""
         word = "OVERDUE since" if self.is_overdue(now) else "due by"
-        return f"{self.what} {word} {stamp(self.due)}: {self.command}"
+        return f"{self.what} {word} {stamp(self.due)}"
 
 
 def owe(rollout: Rollout, what: Debt, within_s: float) -> datetime:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from rollout.errors import RolloutError
 from rollout.events import clock
@@ -86,15 +87,18 @@ def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def show(rows: Iterable[Mapping[str, object]]) -> None:
-    """Print the rollouts as a table, for a terminal of whatever width."""
+def show(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print the rollouts as a table, for a terminal of whatever width; `owed` of a row is what people owe to it."""
     from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(*_COLUMNS)
+    rows = list(rows)
+    # Where nothing is owed, its column would only make the others narrower.
+    columns = (*_COLUMNS, "owed") if any(row["owed"] for row in rows) else _COLUMNS
+    table = Table(*columns)
     for row in rows:
-        told = {**row, "since": clock(str(row["since"]))}
+        told = {**row, "since": clock(str(row["since"])), "owed": "; ".join(row["owed"])}
         # As text: a name in square brackets is no style.
-        table.add_row(*(Text(one_line(told[name] or "")) for name in _COLUMNS))
+        table.add_row(*(Text(one_line(told[name] or "")) for name in columns))
     Console().print(table)

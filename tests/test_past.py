@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from rollout.cli import main
+from rollout.clock import SystemClock
+from rollout.journal import Journal
 from rollout.record import Kind
 from rollout.workspace import Rollout
 from tests.support.clocks import SimulatedClock
@@ -85,3 +87,20 @@ def test_a_terminal_gets_a_table_and_a_pipe_plain_lines(reports, capsys, monkeyp
     assert "2025-11-25 12:00:00Z" in row
     assert "[bold]Bob[/]" in row
     assert "rollout r-1\n" not in out
+    assert "owed" not in out, "nothing is owed to any of them"
+
+
+def test_the_table_says_what_is_owed_and_overdue(reports, capsys, monkeypatch):
+    with Journal.open(f"sqlite:///{reports / 'journal.sqlite'}", clock=SystemClock()) as journal:
+        for id_, due in (("r-1", "2025-12-01T12:00:00.000Z"), ("r-2", "2999-12-01T12:00:00.000Z")):
+            journal.append(id_, Kind.INTENT, {"step": "APP-1.2", "direction": "forward", "to": "x:y", "fence": 0})
+            journal.append(id_, Kind.OWED, {"what": "review", "due": due, "fence": 0})
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "250")
+    assert main(["status", f"--reports={reports}", "--all"]) == 0
+    table = [line.split("│") for line in capsys.readouterr().out.splitlines() if "r-" in line]
+    assert {row[2].strip(): row[8].strip() for row in table} == {
+        "r-1": "review OVERDUE since 2025-12-01T12:00:00.000Z",
+        "r-2": "review due by 2999-12-01T12:00:00.000Z",
+        "r-3": "",
+    }
