@@ -8,13 +8,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.errors import ExitCode, RolloutError, TryLater
 
 if TYPE_CHECKING:
+    from rollout.drill import Drilled
     from rollout.emergency import Order, Say, Sent
     from rollout.journal import Journal
     from rollout.record import Record
@@ -84,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     drill.add_argument(
         "--live",
         action=argparse.BooleanOptionalAction,
-        help="for real too, on an embedded gateway of the drill's own (default: where the target is the embedded one)",
+        help="for real too, on an embedded gateway of the drill's own (default: where the target is the embedded one), "
+        "or on the one that --target or --gateway names, which has a control interface and is not production",
     )
     drill.add_argument("--json", action="store_true", help="one JSON document")
     doctor = _add(commands, "doctor", _doctor, "examine a gateway, reading only, and write a target file to start from")
@@ -403,11 +405,9 @@ def _drill(args: argparse.Namespace) -> int:
     if not args.json:
         print(drill.text(judged, f"{request.scenario.name}, judged on a clock that takes no time:"), flush=True)
     if request.target.url is None if args.live is None else args.live:
-        from rollout.drill_live import drilled  # noqa: PLC0415 - only here
-
-        live = list(drilled(request, Path.cwd()))
+        where, live = _drilled_live(args, request)
         if not args.json:
-            print(drill.text(live, "for real, on an embedded gateway of the drill's own:"))
+            print(drill.text(live, f"for real, on {where}:"))
     elif not args.json:
         print("for real: not drilled; --live does so on an embedded gateway of the drill's own")
     if args.json:
@@ -415,6 +415,18 @@ def _drill(args: argparse.Namespace) -> int:
         shown = {how: None if rows is None else list(map(drill.record, rows)) for how, rows in both.items()}
         print(json.dumps({"scenario": request.scenario.name, **shown}, indent=2))
     return ExitCode.CHECK_FAILED if any(row.is_finding for row in [*judged, *(live or ())]) else 0
+
+
+def _drilled_live(args: argparse.Namespace, request: Request) -> tuple[str, list[Drilled]]:
+    """Drill for real; return where, and what came of it. Only a gateway that somebody names is touched."""
+    from rollout.drill_at import drilled_at  # noqa: PLC0415 - only here
+    from rollout.drill_live import drilled  # noqa: PLC0415
+
+    if request.target.url is None or not (args.target or args.gateway):
+        return "an embedded gateway of the drill's own", list(drilled(request, Path.cwd()))
+    known = args.journal or (Path(args.reports) / "journal.sqlite").exists()
+    with _journal(args) if known else nullcontext() as journal:
+        return f"{request.target.name}, {request.target.url}", list(drilled_at(request, Path.cwd(), journal))
 
 
 def _doctor(args: argparse.Namespace) -> int:

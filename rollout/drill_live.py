@@ -1,8 +1,8 @@
-"""``rollout drill --live``: each trigger's breach for real, on an embedded gateway of the drill's own.
+"""``rollout drill --live``: each trigger's breach for real, on an embedded gateway of the drill's own by default.
 
-For each trigger a whole rollout runs as people run it, in a process of its own; the breach is set through the embedded
-gateway's control interface once the window has begun, and the journal tells what came of it. Windows and paces are
-short, the limits are the scenario's. The scenario's own target is never touched.
+For each trigger a whole rollout runs as people run it, in a process of its own; the breach is set through the gateway's
+control interface once the window has begun, and the journal tells what came of it. Windows and paces are short, the
+limits are the scenario's. The scenario's own target is never touched; one that somebody names (`rollout.drill_at`) is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from rollout.sandbox.process import find, stop
 
 LONGEST_S = 120.0
 POLL_S = 0.1
-NEW = {"activate": "openai", "model": "gpt-4o"}
+ALERT_TYPE = "DRILL"
 PACES: Mapping[str, Any] = {
     "window": "60s",
     "metrics_every": "500ms",
@@ -52,18 +52,59 @@ Inject = Callable[["Running"], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where the drill's rollouts go.
+
+    Attributes:
+        target: the target as its file has one.
+        change: the provider and model to activate, as a scenario has them.
+        besides: what else the scenario asks for.
+        policy: what rules there, as its file has it.
+        left: undoes what a breach and its rollout left behind: gets the rollout's reports, and its exit code; returns
+            what could not be undone, empty if all was.
+    """
+
+    target: Mapping[str, Any]
+    change: Mapping[str, str]
+    besides: Mapping[str, Any]
+    policy: Mapping[str, Any]
+    left: Callable[[Path, int], str]
+
+    @property
+    def name(self) -> str:
+        """How the drill's own files call it."""
+        return "drilled" if "url" in self.target else "embedded"
+
+
+def _ends_with_it(_reports: Path, _code: int) -> str:
+    return ""
+
+
+OWN = Site(
+    target={"environment": "sandbox"},
+    change={"activate": "openai", "model": "gpt-4o"},
+    besides={"sandbox": {"users_per_s": 20, "alert_error_share": 1}},
+    policy={},
+    left=_ends_with_it,
+)
+"""An embedded gateway for each rollout: whatever is set there ends with it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """A rollout of the drill's that is being watched.
 
     Attributes:
         id: the rollout's id.
         url: its gateway.
+        provider: the one that it has activated.
         journal: its journal.
         pid: its process.
     """
 
     id: str
     url: str
+    provider: str
     journal: Journal
     pid: int
 
@@ -84,11 +125,14 @@ class Breach:
 
 
 def _fault(running: Running, **fault: Any) -> None:
-    control(running.url, "faults", [{"provider": "openai", **fault}], method="PUT")
+    # It ends by itself too, should this process be killed before it can take it away.
+    body = [{"provider": running.provider, "for_s": LONGEST_S, **fault}]
+    control(running.url, "faults", body, method="PUT", anywhere=True)
 
 
 def _alert(running: Running) -> None:
-    control(running.url, "alerts", {"severity": "critical", "alert_type": "DRILL", "provider": "openai"}, method="POST")
+    # Of no provider: what the gateway's own alerts say of the new one does not count elsewhere than on our own gateway.
+    control(running.url, "alerts", {"severity": "critical", "alert_type": ALERT_TYPE}, method="POST", anywhere=True)
 
 
 def _abort(running: Running) -> None:
@@ -111,13 +155,16 @@ BREACHES: tuple[Breach, ...] = (
 )
 
 
-def drilled(request: Request, directory: Path, breaches: tuple[Breach, ...] = BREACHES) -> Iterator[Drilled]:
+def drilled(
+    request: Request, directory: Path, breaches: tuple[Breach, ...] = BREACHES, site: Site = OWN
+) -> Iterator[Drilled]:
     """Yield what comes of each breach, one rollout after the other.
 
     Args:
         request: whose limits are drilled.
         directory: where ``pytest`` runs rollouts: the folder with ``checks``.
         breaches: which ones.
+        site: where.
 
     Raises:
         RolloutError: rollouts do not run from here.
@@ -127,45 +174,49 @@ def drilled(request: Request, directory: Path, breaches: tuple[Breach, ...] = BR
     clock = SystemClock()
     with tempfile.TemporaryDirectory(prefix="rollout-drill-") as folder:
         for number, breach in enumerate(breaches):
-            yield _one(breach, _scenario(request), directory, Path(folder) / str(number), clock)
+            yield _one(breach, _scenario(request, site), site, directory, Path(folder) / str(number), clock)
 
 
-def _scenario(request: Request) -> dict[str, Any]:
+def _scenario(request: Request, site: Site) -> dict[str, Any]:
     limits = request.scenario.monitor.limits
     monitor = {**PACES, "error_rate": limits.error_rate, "latency_factor": limits.latency_factor}
     if limits.p95_ms is not None:
         monitor["p95"] = f"{limits.p95_ms:g}ms"
-    sandbox = {"users_per_s": 20, "alert_error_share": 1}
-    return {"target": "embedded", "change": NEW, "author": "drill", "monitor": monitor, "sandbox": sandbox}
+    return {"target": site.name, "change": dict(site.change), "author": "drill", "monitor": monitor, **site.besides}
 
 
-def _one(breach: Breach, scenario: Mapping[str, Any], directory: Path, folder: Path, clock: Clock) -> Drilled:
+def _one(
+    breach: Breach, scenario: Mapping[str, Any], site: Site, directory: Path, folder: Path, clock: Clock
+) -> Drilled:
     reports = folder / "reports"
     reports.mkdir(parents=True)
     file = folder / "drill.yaml"
-    file.write_text(yaml.safe_dump(dict(scenario)), encoding="utf-8")
-    (folder / "targets.yaml").write_text("embedded: {environment: sandbox}\n", encoding="utf-8")
-    # No ticket's address and no other rules than the embedded gateway's.
-    (folder / "policy.yaml").write_text("{}\n", encoding="utf-8")
+    # No ticket's address and no other rules than the embedded gateway's, but for what the site keeps to.
+    documents = {"targets.yaml": {site.name: site.target}, "policy.yaml": site.policy, file.name: scenario}
+    for name, document in documents.items():
+        (folder / name).write_text(yaml.safe_dump(dict(document)), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", f"--scenario={file}", f"--reports={reports}", "-p", "no:cacheprovider"]
+    if site is not OWN:
+        command.append(f"--target={site.name}")
     with (folder / "output.txt").open("wb") as output:
         child = subprocess.Popen(  # noqa: S603 - an argument list of our own making
             command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
-        return _watched(breach, child, reports, clock)
+        told = _watched(breach, child, str(site.change["activate"]), reports, clock)
     except RolloutError as error:
-        return Drilled(breach.clause, breach.what, fired=False, why=str(error))
+        told = Drilled(breach.clause, breach.what, fired=False, why=str(error))
     finally:
-        _end(child, reports)
+        left = _end(child, reports, site)
+    return replace(told, fired=False, why=f"{told.why}; {left}") if left else told
 
 
-def _watched(breach: Breach, child: subprocess.Popen[bytes], reports: Path, clock: Clock) -> Drilled:
+def _watched(breach: Breach, child: subprocess.Popen[bytes], provider: str, reports: Path, clock: Clock) -> Drilled:
     until = clock.monotonic() + LONGEST_S
     with _journal(child, reports, clock, until) as journal:
         sample = _first_sample(journal, child, clock, until)
         opened = journal.entries(sample.rollout, Kind.OPENED)[0]
-        breach.inject(Running(sample.rollout, str(opened.body["url"]), journal, child.pid))
+        breach.inject(Running(sample.rollout, str(opened.body["url"]), provider, journal, child.pid))
         began = clock.now()
         while child.poll() is None:
             if clock.monotonic() > until:
@@ -220,12 +271,20 @@ def _told(breach: Breach, entries: tuple[Entry, ...], began: datetime) -> Drille
     )
 
 
-def _end(child: subprocess.Popen[bytes], reports: Path) -> None:
-    """End what this drill started: the run, whose watchdog takes its change back, and its gateway."""
+def _end(child: subprocess.Popen[bytes], reports: Path, site: Site) -> str:
+    """End what this drill started, and undo what it left; return what could not be undone, empty if all was."""
+    killed = ""
     if child.poll() is None:
-        child.kill()
-        child.wait()
+        # Asked first: a rollout that is stopped takes its change back (MON-7).
+        child.terminate()
+        try:
+            child.wait(LONGEST_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            killed = "it had to be killed: look where the gateway stands"
+    code = child.wait()
     for folder in reports.glob("sandbox/*"):
         running = find(folder)
         if running is not None:
             stop(running)
+    return "; ".join(filter(None, (killed, site.left(reports, code))))

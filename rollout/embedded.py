@@ -6,6 +6,7 @@ import json
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,20 +63,28 @@ def hold(running: Running, *, in_flight: bool) -> None:
     _ask(f"{running.url}/sandbox/in-flight", {"in_flight": in_flight})
 
 
-def control(url: str, part: str, body: object, *, method: str) -> None:
-    """Set something on an embedded gateway's control interface: ``faults``, ``alerts``, ``traffic``.
+def control(url: str, part: str, body: object = None, *, method: str, anywhere: bool = False) -> Any:
+    """Set or read a part of a gateway's control interface (``faults``, ``alerts``, ``traffic``); return its answer.
+
+    Args:
+        url: the gateway's base URL.
+        part: what, below ``/sandbox``.
+        body: what to set; None sends no body.
+        method: the HTTP method.
+        anywhere: whether it need not be on this machine, where an embedded gateway is.
 
     Raises:
-        RolloutError: it is not on loopback, has no such interface, or refuses.
+        RolloutError: it has no such interface, refuses, or is not on loopback and would have to be.
     """
     address = f"{url}/sandbox/{part}"
-    if not is_loopback(url):
+    if not (anywhere or is_loopback(url)):
         raise RolloutError(f"{address} is not on loopback, where an embedded gateway is")
-    request = urllib.request.Request(address, json.dumps(body).encode(), method=method)  # noqa: S310 - http, loopback
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, method=method)  # noqa: S310 - http(s), as targets.yaml reads it
     try:
-        with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S):
-            pass
-    except OSError as error:
+        with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S) as response:
+            return json.loads(response.read())
+    except (OSError, HTTPException, ValueError) as error:
         raise RolloutError(f"{method} {address} was not accepted: {error}") from None
 
 

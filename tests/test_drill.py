@@ -200,9 +200,9 @@ def test_a_breach_that_never_happens_is_a_finding(monkeypatch: pytest.MonkeyPatc
     assert (row.fired, row.why) == (False, "nothing fired; it ended kept")
 
 
-def test_a_rollout_that_never_begins_is_a_finding_and_says_why(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(drill_live, "NEW", {"activate": "nobody", "model": "x"})
-    (row,) = live(drill_live.BREACHES[0])
+def test_a_rollout_that_never_begins_is_a_finding_and_says_why():
+    nowhere = replace(drill_live.OWN, change={"activate": "nobody", "model": "x"})
+    (row,) = drill_live.drilled(request(None), ROOT, drill_live.BREACHES[:1], nowhere)
     assert row.fired is False
     assert "ended before its window began, with exit code 1" in row.why
 

@@ -86,6 +86,13 @@ class Alerts:
         self._active[key] = Alert(finding, now, now + timedelta(seconds=self.ttl_s))
         return True
 
+    def clear(self, alert_type: str) -> int:
+        """Take away the active alerts of a type, and return how many there were."""
+        found = [key for key in self._active if key[0] == alert_type]
+        for key in found:
+            del self._active[key]
+        return len(found)
+
     def active(self) -> list[Alert]:
         """Return the active alerts, newest first."""
         self._expire()

@@ -79,6 +79,7 @@ class GatewayControl:
             Route("/traffic", self._get_traffic, methods=["GET"]),
             Route("/traffic", self._set_traffic, methods=["PUT"]),
             Route("/alerts", self._raise_alert, methods=["POST"]),
+            Route("/alerts/{alert_type}", self._clear_alerts, methods=["DELETE"]),
             Route("/requests", self._get_requests, methods=["GET"]),
         ]
 
@@ -124,6 +125,9 @@ class GatewayControl:
         finding = _read_finding(await _body(request), problems)
         _refuse(problems)
         return JSONResponse({"fired": self._gateway.alerts.fire(finding)})
+
+    async def _clear_alerts(self, request: Request) -> Response:
+        return JSONResponse({"cleared": self._gateway.alerts.clear(request.path_params["alert_type"])})
 
     async def _get_requests(self, _request: Request) -> Response:
         return JSONResponse(self._requests.all())

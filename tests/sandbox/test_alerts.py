@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import httpx
+
 from rollout.sandbox.alerts import Alerts, Finding, budget_finding, findings_in
 from rollout.sandbox.metrics import Request
 from rollout.sandbox.providers import PROVIDERS
@@ -68,3 +70,13 @@ def test_an_alert_fires_once_per_type_and_provider_until_it_expires(fake_clock: 
     assert alerts.active() == []
     assert alerts.fire(SPIKE)
     assert alerts.active()[0].as_answer()["id"] != first
+
+
+def test_the_alerts_of_a_type_can_be_taken_away(api: httpx.Client):
+    for kind in ("DRILL", "OTHER"):
+        api.post("/sandbox/alerts", json={"severity": "critical", "alert_type": kind})
+    assert [api.delete("/sandbox/alerts/DRILL").json()["cleared"] for _ in range(2)] == [1, 0]
+    types = {alert["alert_type"] for alert in api.get("/api/v1/alerts").json()["alerts"]}
+    assert "DRILL" not in types
+    assert "OTHER" in types
+    api.delete("/sandbox/alerts/OTHER")
