@@ -132,14 +132,36 @@ def _files(told: Examination, rollout: str, entries: Sequence[Entry], folder: Pa
         return
     found = set(manifest.present(folder)) if folder.is_dir() else set()
     told.checked["files"] += len(listing)
-    told.findings += _altered(folder, listing, found)
     _env_copies(told, entries)
+    runs = manifest.unlisted_runs(entries)
+    loose = {path for path in found if _may_be_of(path, runs, listing.get(path))}
+    told.findings += _altered(folder, {path: was for path, was in listing.items() if path not in loose}, found)
     if not any(entry.kind == Kind.MANIFEST for entry in entries):
         told.unclaimed.append(f"{rollout}: no run of it has listed its files yet, so only its backups were looked at")
         return
-    for path in sorted(found - listing.keys()):
+    if odd := [path for path in sorted(loose) if path not in listing or _now(folder, path) != listing[path].sha256]:
+        told.unclaimed.append(_left_by(rollout, runs, odd))
+    for path in sorted(found - listing.keys() - loose):
         what = "no entry of the journal lists it"
         told.findings.append(Finding(f"{folder / path}", what, "it was added after the run that it lies with"))
+
+
+def _may_be_of(path: str, runs: Sequence[str], was: manifest.Listed | None) -> bool:
+    """Tell whether a run that has not listed its files may have written this one: its own result, or a document."""
+    return bool(runs) and (manifest.run_of(path) in {None, *runs} if was is None else not was.final)
+
+
+def _left_by(rollout: str, runs: Sequence[str], paths: Sequence[str]) -> str:
+    documents = [path for path in paths if manifest.run_of(path) is None]
+    what = [f"{len(paths) - len(documents)} results", *documents]
+    return (
+        f"{rollout}: {', '.join(what)}: newer than the last list, for {', '.join(runs)} was killed before its own, or "
+        f"is at work; once it is over, `rollout report {rollout}` lists what is there"
+    )
+
+
+def _now(folder: Path, path: str) -> str:
+    return sha256((folder / path).read_bytes())
 
 
 def _env_copies(told: Examination, entries: Sequence[Entry]) -> None:
@@ -159,7 +181,7 @@ def _altered(folder: Path, listing: Mapping[str, manifest.Listed], found: set[st
         where = f"{folder / path}"
         if path not in found:
             yield Finding(where, f"it is missing; entry {was.seq} lists it", "it was moved or deleted")
-        elif (now := sha256((folder / path).read_bytes())) != was.sha256:
+        elif (now := _now(folder, path)) != was.sha256:
             what = f"its SHA-256 is {now[:12]}…, entry {was.seq} says {was.sha256[:12]}…"
             yield Finding(where, what, _ALTERED)
 

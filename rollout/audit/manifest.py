@@ -78,12 +78,15 @@ def write(journal: Journal, rollout: str, folder: Path, *, by: str) -> None:
         JournalError: the journal cannot be written.
         OSError: a file cannot be read.
     """
-    known = listed(journal.entries(rollout, Kind.BACKUP, Kind.MANIFEST))
-    closed = {_run_of(path) for path in known} - {None, by}
+    entries = journal.entries(rollout, Kind.RUN, Kind.BACKUP, Kind.MANIFEST)
+    known = listed(entries)
+    # A run that was killed may have written documents as well, and nobody else will list them.
+    documents = by != BY_REPORT or unlisted_runs(entries)
+    closed = {run_of(path) for path in known} - {None, by}
     new = []
     for path in present(folder):
-        owned = path in _OF_THE_REPORT or (by != BY_REPORT and "/" not in path)
-        if _run_of(path) in closed or (path in known and not owned):
+        owned = path in _OF_THE_REPORT or (documents and "/" not in path)
+        if run_of(path) in closed or (path in known and not owned):
             continue
         content = (folder / path).read_bytes()
         if path not in known or sha256(content) != known[path].sha256:
@@ -96,7 +99,7 @@ def _told(entry: Entry) -> Iterator[tuple[str, str, bool]]:
     """Yield path, digest, and whether it is final."""
     if entry.kind == Kind.MANIFEST:
         for path, digest_, _size in entry.body["files"]:
-            yield path, digest_, _run_of(path) is not None
+            yield path, digest_, run_of(path) is not None
     elif entry.kind == Kind.BACKUP:
         for what, place in entry.body["files"].items():
             parts = PurePath(place).parts
@@ -106,7 +109,18 @@ def _told(entry: Entry) -> Iterator[tuple[str, str, bool]]:
                 yield "/".join(below), entry.body["digests"][what], True
 
 
-def _run_of(path: str) -> str | None:
+def unlisted_runs(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Return the runs of one rollout that began after its last listing: killed before theirs, or at work."""
+    runs: list[str] = []
+    for entry in entries:
+        if entry.kind == Kind.RUN:
+            runs.append(entry.body["run"])
+        elif entry.kind == Kind.MANIFEST:
+            runs.clear()
+    return tuple(runs)
+
+
+def run_of(path: str) -> str | None:
     """Return the run whose results hold the file; None where it is no result."""
     first, *rest = PurePath(path).parts
     return rest[0] if first == RESULTS and len(rest) > 1 else None

@@ -170,6 +170,42 @@ def test_a_result_is_never_rewritten(rollout: Rollout, tmp_path: Path, capsys: p
     assert f"{result}: its SHA-256 is " in out
 
 
+def killed(rollout: Rollout) -> None:
+    """Let a second run begin, write a result and a document, and die before it lists them."""
+    rollout.write(Kind.RUN, run="run-2", phases=["apply"], pid=1)
+    write(rollout, "allure-results/run-2/a-result.json", "{}")
+    write(rollout, "change-record.md", "rolled back")
+
+
+def test_what_a_killed_run_left_is_no_alarm_and_is_not_vouched_for(
+    rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """It says which files and why; and the report lists what is there, from where on it must not change."""
+    conclude(rollout)
+    killed(rollout)
+    code, out = verify(tmp_path, capsys)
+    assert (code, out.count("ALTERED")) == (0, 0), out
+    assert "not claimed: r-1: 1 results, change-record.md: newer than the last list, for run-2 was killed" in out
+    conclude(rollout, by=manifest.BY_REPORT)
+    code, out = verify(tmp_path, capsys)
+    assert (code, "run-2" in out) == (0, False), out
+    record = write(rollout, "change-record.md", "kept")
+    code, out = verify(tmp_path, capsys)
+    assert code == 1
+    assert f"{record}: its SHA-256 is " in out
+
+
+def test_a_killed_run_excuses_nothing_but_its_own(rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A result that was altered, one beside those of a run that has ended, and one of a run that never began."""
+    conclude(rollout)
+    killed(rollout)
+    names = (RESULT, "allure-results/run-1/b-result.json", "allure-results/run-3/a-result.json")
+    odd = [write(rollout, name, "[]") for name in names]
+    code, out = verify(tmp_path, capsys)
+    assert (code, out.count("ALTERED")) == (1, 3), out
+    assert all(f"ALTERED  {path}" in out for path in odd), out
+
+
 def test_what_was_archived_is_no_alarm(rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """The journal says who archived it, as what; put back, its files are looked at again."""
     conclude(rollout)
