@@ -750,7 +750,7 @@ def test_the_check_of_the_window_fails_on_its_own(monkeypatch: pytest.MonkeyPatc
     """PRE-4.4 does not rest on the refusal: called with a window that is too short, it fails."""
     from checks.precheck import test_4_change_window as checks
 
-    monkeypatch.setattr(Show, "json", lambda *_: None)
+    monkeypatch.setattr(Show, "facts", lambda *_: None)
     monkeypatch.setattr(Show, "text", lambda *_: None)
     short = SimpleNamespace(monitor=Monitor(window_s=1799))
     with pytest.raises(AssertionError, match=r"the bake time is 1799 s; policy 'production' demands at least 1800 s"):
