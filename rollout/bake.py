@@ -100,8 +100,15 @@ def context(scenario: Scenario, record: Record, stage: Stage | None = None) -> C
         fixes=frozenset(scenario.fixes),
         counters_before=counters_before(record),
         fallbacks_before=(record.counters or {}).get("fallbacks", 0),
+        log_unread_from_s=_log_unread(record) if _goes_on(record, stage) else (),
         control=None if stage is None or stage.is_all else previous,
     )
+
+
+def _log_unread(record: Record) -> tuple[float, ...]:
+    """Return when each call ended that another one followed, where no position of the log was left to go on from."""
+    followed = (pause for pause in record.pauses if pause["left_s"])
+    return tuple(pause["watched_s"] for pause in followed if pause["memory"].get(Name.LOG, ()) is None)
 
 
 def counters_before(record: Record) -> Metrics | None:

@@ -149,6 +149,7 @@ class Context:
         fixes: what the change is meant to cure: ``TYPE/PROVIDER`` of alerts, or a provider's name.
         counters_before: the new provider's metrics, read right before the activation.
         fallbacks_before: how many fallbacks the gateway listed before the change.
+        log_unread_from_s: from when on, in seconds of the window, a log command's lines were lost until the next call.
         control: the control group beside a canary, who serves the rest of the requests; None where there is none.
     """
 
@@ -158,6 +159,7 @@ class Context:
     baseline: Baseline | None = None
     alerts_before: frozenset[str] = frozenset()
     fixes: frozenset[str] = frozenset()
+    log_unread_from_s: tuple[float, ...] = ()
     counters_before: Metrics | None = None
     fallbacks_before: int = 0
     control: ProviderChange | None = None

@@ -549,10 +549,16 @@ def judge_behaviour(history: History, context: Context, _now_s: float) -> Verdic
     at = max(good.at for good in goods.values() if good is not None)
     seen = sum(history.looks[name].total - history.looks[name].failed for name in reads)
     if missing:
-        message = f"nothing unexpected, but not seen once: {', '.join(missing)}"
+        message = f"nothing unexpected, but not seen once: {', '.join(missing)}{_log_unread(context)}"
         return Verdict("MON-5", State.INCONCLUSIVE, NONE, NONE, seen, sources, "the window", at, message)
-    message = f"nothing unexpected in {seen} looks at {sources}"
+    message = f"nothing unexpected in {seen} looks at {sources}{_log_unread(context)}"
     return Verdict("MON-5", State.HOLDING, NONE, NONE, seen, sources, "the window", at, message)
+
+
+def _log_unread(context: Context) -> str:
+    """Say in which gaps of the window nobody read the log; empty where it was read throughout."""
+    gaps = ", ".join(show_span(from_s) for from_s in context.log_unread_from_s)
+    return f"; not seen: what was logged from {gaps} of the window on, until the next call" if gaps else ""
 
 
 def _unexpected(history: History, context: Context) -> tuple[str, Sample, str] | None:

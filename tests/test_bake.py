@@ -177,6 +177,23 @@ def test_what_was_logged_in_the_gap_counts(lab: Lab) -> None:
     assert "the budget is gone" in watched.breach.message
 
 
+def test_what_a_log_command_prints_in_the_gap_is_not_seen_and_said(lab: Lab) -> None:
+    """A command cannot be told where to go on: MON-5 names the gap, so that nobody takes it for watched."""
+    said = "; not seen: what was logged from 10 min, 20 min of the window on, until the next call"
+    follow = replace(TARGET, log_command=("tail", "-n", "0", "-F", str(lab.log)))
+    lab.rollout = replace(lab.rollout, target=follow)
+    first = lab.watch(for_s=600)
+    lab.watch(for_s=600)
+    watched = lab.watch()
+    assert (said in first.verdicts[4].message, watched.verdicts[4].message.endswith(said)) == (False, True)
+    assert watched.verdicts[4].state is State.HOLDING
+
+
+def test_a_log_file_has_no_gap(lab: Lab) -> None:
+    lab.watch(for_s=600)
+    assert "not seen" not in lab.watch().verdicts[4].message
+
+
 def test_a_fallback_in_the_gap_counts_and_an_old_one_does_not(tmp_path: Path) -> None:
     lab = Lab(tmp_path, window_s=HOUR_S)
     with lab.rollout.journal:
