@@ -30,7 +30,7 @@ NOBODY = 2**22 - 1
 
 def stranded(bench: Bench) -> None:
     """Leave a change in effect whose runner and watchdog are dead."""
-    bench.begin(entry=APPLIED, do="both").wait(60)
+    bench.begin(entry=APPLIED[bench.shape], do="both").wait(60)
     bench.settle()
     assert bench.look().active == "openai:gpt-4o"
 

@@ -11,35 +11,35 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.support.forks import Server
 from tests.torture import kill, lies, others
 from tests.torture.cases import Case, Outcome, run
+from tests.torture.support import Shape
 
-WAY_BACK_REQUESTS = 16
-WAY_BACK_REQUESTS_OF_THREE = 22
+WAY_BACK_REQUESTS = {Shape.PROVIDER: 16, Shape.THREE: 22, Shape.ENVIRONMENT: 26, Shape.CANARY: 25}
+RESTARTING = (Shape.THREE, Shape.ENVIRONMENT)
 
 
 def every_case(server: Server, rivals: int = 20) -> list[Case]:
     """Run once each way without harm, and return every way to harm it."""
-    with tempfile.TemporaryDirectory(prefix="torture-calm-") as folder:
-        names = ("kept", "rolled back", "three, kept", "three, rolled back")
-        kept, rolled_back, three_kept, three_back = (
-            kill.undisturbed(server, Path(folder) / name, name) for name in names
-        )
+    courses = _courses(server)
+    kept, rolled_back = courses[Shape.PROVIDER]
+    three_kept, three_back = courses[Shape.THREE]
     return [
         *kill.cases(kept),
         *kill.cases(rolled_back),
-        *kill.cases_of_three(three_kept),
-        *kill.cases_of_three(three_back),
-        *kill.of_the_way_back(WAY_BACK_REQUESTS),
-        *kill.of_the_way_back(WAY_BACK_REQUESTS_OF_THREE, three=True),
+        *(case for shape in RESTARTING for course in courses[shape] for case in kill.cases_with_a_restart(course)),
+        *(case for course in courses[Shape.CANARY] for case in kill.cases(course, [signal.SIGKILL])),
+        *(case for shape, steps in WAY_BACK_REQUESTS.items() for case in kill.of_the_way_back(steps, shape=shape)),
         *lies.cases(kept),
         *lies.cases(rolled_back),
         *lies.cases_of_three(three_kept),
@@ -48,14 +48,22 @@ def every_case(server: Server, rivals: int = 20) -> list[Case]:
         *others.journals(rolled_back),
         *others.journals_of_three(three_kept),
         *others.journals_of_three(three_back),
-        *others.phases(),
-        *others.phases(three=True),
+        *(case for shape in Shape for case in others.phases(shape=shape)),
         *others.intruders(),
-        *others.intruders(three=True),
+        *others.intruders(shape=Shape.THREE),
         *others.restarts(),
-        *others.restarts(three=True),
+        *others.restarts(shape=Shape.THREE),
         *others.rivals(rivals),
     ]
+
+
+def _courses(server: Server) -> Mapping[Shape, Sequence[kill.Course]]:
+    """Return what each shape does undisturbed: kept, and rolled back."""
+    names = [name for shape in Shape for name in kill.names_of(shape)]
+    with tempfile.TemporaryDirectory(prefix="torture-calm-") as folder, ThreadPoolExecutor(2) as pool:
+        # Most of a run is waiting.
+        found = list(pool.map(lambda name: kill.undisturbed(server, Path(folder) / name, name), names))
+    return {shape: [course for course in found if course.shape is shape] for shape in Shape}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,9 @@ from tests.support.forks import Child, Server
 from tests.support.liar import Behaviour, delayed, passed_on
 from tests.support.runs import eventually
 from tests.torture.cases import Case, Work
-from tests.torture.support import SETTLES_WITHIN_S, Bench, held, name_of, points, settled, wait_s
+from tests.torture.support import SETTLES_WITHIN_S, Bench, Shape, held, is_write, name_of, points, settled, wait_s
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-WRITES = ("/activate", "governance/limits")
-"""How the paths of the requests end that write."""
-
 LATE_S = 3.0
 """So much later than the kill a held activation still lands."""
 
@@ -36,13 +33,13 @@ class Course:
         return self.name.endswith("rolled back")
 
     @property
-    def three(self) -> bool:
-        """Whether it changes provider, environment and limits."""
-        return self.name.startswith("three")
+    def shape(self) -> Shape:
+        """What it changes; the provider, where its name does not say."""
+        return Shape(self.name.rpartition(", ")[0] or Shape.PROVIDER)
 
     def bench(self, server: Server, folder: Path) -> Bench:
         """Return a bench for it."""
-        return Bench(server, folder, breach=self.breach, three=self.three)
+        return Bench(server, folder, breach=self.breach, shape=self.shape)
 
     @property
     def first_entry(self) -> int:
@@ -51,23 +48,30 @@ class Course:
 
     @property
     def first_request(self) -> int:
-        """The same for requests: the way back looks where it is (two requests), then at the alerts, then it writes."""
-        if not self.breach:
-            return 1
-        alerts = [n for n, name in enumerate(self.requests[: self.writes[-1]], start=1) if name == "GET alerts"]
-        return alerts[-1] - 2
+        """The same for requests: the way back looks where it is (three requests), then at the alerts."""
+        return self._last("GET alerts") - 3 if self.breach else 1
 
     @property
     def writes(self) -> tuple[int, ...]:
         """The numbers of the requests that write."""
-        return tuple(n for n, name in enumerate(self.requests, start=1) if name.endswith(WRITES))
+        return tuple(n for n, name in enumerate(self.requests, start=1) if is_write(name))
 
     @property
     def own_requests(self) -> list[tuple[int, str]]:
-        """The requests in which three changes differ from one: from the first change to the window, or the way back."""
-        first = self.first_request if self.breach else self.writes[1]
-        last = len(self.requests) if self.breach else self.requests.index("GET admin/audit", self.writes[-1]) + 5
+        """The requests that a restart adds or changes: from the first change to the window, or the way back."""
+        proof, *others = self.writes
+        first = self.first_request if self.breach else (others or [proof])[0]
+        last = len(self.requests) if self.breach else self._last("GET admin/audit") + 4
         return list(enumerate(self.requests, start=1))[first - 1 : last]
+
+    def _last(self, name: str) -> int:
+        return max(n for n, each in enumerate(self.requests, start=1) if each == name)
+
+
+def names_of(shape: Shape) -> Sequence[str]:
+    """Return what the two courses of a shape are called."""
+    before = "" if shape is Shape.PROVIDER else f"{shape}, "
+    return [f"{before}{end}" for end in ("kept", "rolled back")]
 
 
 def undisturbed(server: Server, folder: Path, name: str) -> Course:
@@ -76,7 +80,7 @@ def undisturbed(server: Server, folder: Path, name: str) -> Course:
     Args:
         server: forks the processes.
         folder: an empty directory.
-        name: ``kept`` or ``rolled back``, with ``three, `` before it for three changes.
+        name: one of `names_of`.
     """
     course = Course(name, (), ())
     with course.bench(server, folder) as bench:
@@ -88,7 +92,7 @@ def undisturbed(server: Server, folder: Path, name: str) -> Course:
         return Course(name, tuple(points(bench)), requests)
 
 
-def cases_of_three(course: Course) -> Iterator[Case]:
+def cases_with_a_restart(course: Course) -> Iterator[Case]:
     """Return the cases of a course with a restart in it: from the first write to the window, and on the way back."""
     armed, window = course.entries.index("armed") + 1, course.entries.index("phase verify") + 1
     for number, name in list(enumerate(course.entries, start=1))[course.first_entry - 1 :]:
@@ -101,7 +105,7 @@ def cases_of_three(course: Course) -> Iterator[Case]:
     for number, name in course.own_requests:
         for sig in (signal.SIGKILL, signal.SIGTERM):
             yield Case(f"{course.name}: {sig.name} at request {number} ({name})", _at_request(course, number, sig))
-        if name.endswith(WRITES):
+        if is_write(name):
             what = f"{course.name}: SIGKILL at request {number} ({name}), which lands {LATE_S:g} s later"
             yield Case(what, _at_request(course, number, signal.SIGKILL, delayed(LATE_S)))
     way = "there" if not course.breach else "back"
@@ -112,18 +116,18 @@ def cases_of_three(course: Course) -> Iterator[Case]:
             yield Case(what, _in_a_command(course, command, do))
 
 
-def cases(course: Course) -> Iterator[Case]:
-    """Return every case of one course."""
+def cases(course: Course, signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[Case]:
+    """Return every case of one course, by each of these signals."""
     armed = course.entries.index("armed") + 1
     for number, name in list(enumerate(course.entries, start=1))[course.first_entry - 1 :]:
-        for sig in SIGNALS:
+        for sig in signals:
             yield Case(f"{course.name}: {sig.name} after entry {number} ({name})", _at_entry(course, number, sig.name))
         if number >= armed:
             yield Case(f"{course.name}: runner and watchdog after entry {number} ({name})", _both(course, number))
     for number, name in list(enumerate(course.requests, start=1))[course.first_request - 1 :]:
-        for sig in SIGNALS:
+        for sig in signals:
             yield Case(f"{course.name}: {sig.name} at request {number} ({name})", _at_request(course, number, sig))
-        if name.endswith("activate"):
+        if is_write(name):
             what = f"{course.name}: SIGKILL at request {number} ({name}), which lands {LATE_S:g} s later"
             yield Case(what, _at_request(course, number, signal.SIGKILL, delayed(LATE_S)))
 
@@ -192,46 +196,42 @@ def _in_a_command(course: Course, command: str, do: str) -> Work:
     return work
 
 
-def of_the_way_back(steps: int, *, three: bool = False) -> Iterator[Case]:
+def of_the_way_back(steps: int, *, shape: Shape = Shape.PROVIDER) -> Iterator[Case]:
     """Return the cases in which watchdog or `recover` die at each request of the way back."""
-    what = "way back of three" if three else "way back"
+    what = "way back" if shape is Shape.PROVIDER else f"way back of {shape}"
     for number in range(1, steps + 1):
-        yield Case(f"{what}: the watchdog dies at its request {number}, then recover", _watchdog_dies(number, three))
-        yield Case(f"{what}: recover dies at its request {number}, then recover", _recover_dies(number, three))
-    if three:
+        yield Case(f"{what}: the watchdog dies at its request {number}, then recover", _watchdog_dies(number, shape))
+        yield Case(f"{what}: recover dies at its request {number}, then recover", _recover_dies(number, shape))
+    if shape is not Shape.PROVIDER:
         return
     yield Case("way back: recover twice at once", _recover_twice)
     yield Case("way back: recover while the runner lives leaves it alone", _recover_while_it_lives)
 
 
-APPLIED = "outcome 2"
-"""The entry that records the activation's outcome; the first is the proof's."""
-
-ALL_APPLIED = "outcome 5"
-"""With three changes those of the file, of the restart and of the limits follow it."""
+APPLIED: Mapping[Shape, str] = {
+    Shape.PROVIDER: "outcome 2",
+    Shape.ENVIRONMENT: "outcome 3",
+    Shape.THREE: "outcome 5",
+    Shape.CANARY: "outcome 5",
+}
+"""The entry that records the outcome of the last write, a canary's first share; the first ones are the proof's."""
 
 
 def _applied_and_gone(bench: Bench, do: str) -> None:
     """Leave a rollout in flight: the change is applied, and the run (and, with ``both``, its watchdog) is dead."""
-    bench.begin(entry=_applied(bench), do=do).wait(SETTLES_WITHIN_S)
+    bench.begin(entry=APPLIED[bench.shape], do=do).wait(SETTLES_WITHIN_S)
 
 
-def _applied(bench: Bench) -> str:
-    return ALL_APPLIED if bench.three else APPLIED
-
-
-def _watchdog_dies(number: int, three: bool) -> Work:
+def _watchdog_dies(number: int, shape: Shape) -> Work:
     def work(server: Server, folder: Path) -> None:
-        with Bench(server, folder, three=three) as bench:
+        with Bench(server, folder, shape=shape) as bench:
 
             def kill() -> None:
                 for pid in bench.watchdogs():
                     os.kill(pid, signal.SIGKILL)
 
-            last = "/governance/limits$" if three else "/openai/activate$"
-            forward = bench.liar.rule(last, passed_on(), method="POST")
-            run = bench.begin(entry=_applied(bench), do="SIGKILL")
-            eventually(lambda: forward.hits, "the change is applied", SETTLES_WITHIN_S)
+            run = bench.begin(entry=APPLIED[bench.shape], do="SIGKILL")
+            eventually(lambda: bench.reached, "the change is applied", SETTLES_WITHIN_S)
             rule = bench.liar.rule("", held(kill, passed_on()), nth=number)
             run.wait(SETTLES_WITHIN_S)
             bench.settle()
@@ -242,9 +242,9 @@ def _watchdog_dies(number: int, three: bool) -> Work:
     return work
 
 
-def _recover_dies(number: int, three: bool) -> Work:
+def _recover_dies(number: int, shape: Shape) -> Work:
     def work(server: Server, folder: Path) -> None:
-        with Bench(server, folder, three=three) as bench:
+        with Bench(server, folder, shape=shape) as bench:
             _applied_and_gone(bench, "both")
             bench.settle()
             children: list[Child] = []

@@ -24,8 +24,17 @@ from tests.support.liar import (
     refuse,
 )
 from tests.torture.cases import Case, Work
-from tests.torture.kill import WRITES, Course
-from tests.torture.support import ACTIVATE_S, AFTER_A_WRITE, NEVER_WROTE, SETTLES_WITHIN_S, Bench, agrees, wait_s
+from tests.torture.kill import Course
+from tests.torture.support import (
+    ACTIVATE_S,
+    AFTER_A_WRITE,
+    NEVER_WROTE,
+    SETTLES_WITHIN_S,
+    Bench,
+    agrees,
+    is_write,
+    wait_s,
+)
 
 LATE_S = 5.0
 ONE_IN = 5
@@ -86,7 +95,7 @@ def effect_late() -> Behaviour:
     later = delayed(LATE_S)
 
     async def behaviour(visit: Visit) -> None:
-        if visit.request.path.endswith(WRITES):
+        if is_write(f"{visit.request.method} {visit.request.path}"):
             await visit.reply(Reply(500, b'{"detail": "Internal Server Error"}'))
             await delayed(LATE_S, _silently)(visit)
         else:
@@ -163,11 +172,11 @@ def cases_of_three(course: Course) -> Iterator[Case]:
     first, faults = course.own_requests[0][0], list(FAULTS)
     known = course.requests[first - 1 :]
     for number, name in course.own_requests:
-        is_write = name.endswith(WRITES)
+        writes = is_write(name)
         for place, fault in enumerate(faults):
-            if is_write or (number + place) % ONE_IN == 0:
+            if writes or (number + place) % ONE_IN == 0:
                 yield _case(Lie(course, number, fault, persists=False))
-            if name not in known[: number - first] and (is_write or (number + place) % ONE_IN == 1):
+            if name not in known[: number - first] and (writes or (number + place) % ONE_IN == 1):
                 yield _case(Lie(course, number, fault, persists=True))
 
 
@@ -206,7 +215,7 @@ def _tell(bench: Bench, lie: Lie) -> None:
     nth = lie.course.requests[: lie.number].count(f"{method} {path}")
     if lie.fault == "success without effect":
         # A read that is stale is so from its first answer on; a write has to begin where it is told.
-        nth = nth if path.endswith(WRITES) else 1
+        nth = nth if is_write(f"{method} {path}") else 1
     bench.liar.rule(f"{_pattern(path)}(\\?|$)", from_there_on, method=method)
 
 

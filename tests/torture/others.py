@@ -15,7 +15,7 @@ from tests.support.liar import Visit, passed_on
 from tests.support.runs import POLL_S, eventually
 from tests.torture.cases import Case, Work
 from tests.torture.kill import Course
-from tests.torture.support import SETTLES_WITHIN_S, Bench, agrees, held, settled
+from tests.torture.support import SETTLES_WITHIN_S, Bench, Shape, agrees, examined, held, settled
 
 LAST_BEFORE_THE_WINDOW = "/admin/audit"
 Action = Callable[[Bench], object]
@@ -63,36 +63,36 @@ def _rivals(count: int, *, same: bool) -> Work:
             now = bench.look()
             agrees(bench, now, is_kept=True)
             with bench.journal() as journal:
-                journal.verify()
+                examined(bench, journal)
                 assert journal.holder(bench.liar.url) is None
 
     return work
 
 
-def intruders(*, three: bool = False) -> Iterator[Case]:
+def intruders(*, shape: Shape = Shape.PROVIDER) -> Iterator[Case]:
     """Return the cases in which somebody changes something by hand.
 
     Args:
-        three: whether the rollout changes provider, environment and limits, and restarts the service.
+        shape: what is changed; with three changes the service is restarted.
     """
-    who = "intruder, of three" if three else "intruder"
+    who = "intruder, of three" if shape is Shape.THREE else "intruder"
     changes: dict[str, Action] = {
         "provider": lambda bench: bench.activate("vllm", "gemma-3-4b-it"),
         "model": _another_model,
         "limits": _other_limits,
         ".env": _edited_env,
     }
-    if three:
+    if shape is Shape.THREE:
         changes["limits that are changed too"] = _our_limits
         changes[".env key that is changed too"] = _our_key
     for what, action in changes.items():
-        yield Case(f"{who}: {what} between backup and apply", _before_apply(action, three))
-        yield Case(f"{who}: {what} between two processes, precheck and apply", _between_processes(action, three))
-        yield Case(f"{who}: {what} during the bake", _during(action, three))
+        yield Case(f"{who}: {what} between backup and apply", _before_apply(action, shape))
+        yield Case(f"{who}: {what} between two processes, precheck and apply", _between_processes(action, shape))
+        yield Case(f"{who}: {what} during the bake", _during(action, shape))
         yield Case(
-            f"{who}: {what} during the rollback, before it writes", _during_the_rollback(action, "before", three)
+            f"{who}: {what} during the rollback, before it writes", _during_the_rollback(action, "before", shape)
         )
-        yield Case(f"{who}: {what} during the rollback, after it wrote", _during_the_rollback(action, "after", three))
+        yield Case(f"{who}: {what} during the rollback, after it wrote", _during_the_rollback(action, "after", shape))
 
 
 def _another_model(bench: Bench) -> None:
@@ -131,9 +131,9 @@ def _untouched_after(bench: Bench, action: Action) -> Callable[[], None]:
     return act
 
 
-def _before_apply(action: Action, three: bool) -> Work:
+def _before_apply(action: Action, shape: Shape) -> Work:
     def work(server: Server, folder: Path) -> None:
-        with Bench(server, folder, three=three) as bench:
+        with Bench(server, folder, shape=shape) as bench:
             bench.liar.rule("/twin/.*/metrics", held(_untouched_after(bench, action), passed_on()), nth=1)
             code = bench.begin().wait(SETTLES_WITHIN_S)
             _refused(bench, code)
@@ -141,9 +141,9 @@ def _before_apply(action: Action, three: bool) -> Work:
     return work
 
 
-def _between_processes(action: Action, three: bool) -> Work:
+def _between_processes(action: Action, shape: Shape) -> Work:
     def work(server: Server, folder: Path) -> None:
-        with Bench(server, folder, three=three) as bench:
+        with Bench(server, folder, shape=shape) as bench:
             assert bench.begin("-m", "precheck").wait(SETTLES_WITHIN_S) == 0, bench.output
             _untouched_after(bench, action)()
             _refused(bench, bench.begin("-m", "apply").wait(SETTLES_WITHIN_S))
@@ -159,22 +159,22 @@ def _refused(bench: Bench, code: int) -> None:
     assert not bench.intruded.against(bench.look())
 
 
-def _during(action: Action, three: bool) -> Work:
+def _during(action: Action, shape: Shape) -> Work:
     def work(server: Server, folder: Path) -> None:
-        with Bench(server, folder, three=three) as bench:
+        with Bench(server, folder, shape=shape) as bench:
             # A restart reads the audit log too, before it empties it.
-            nth = 2 if three else 1
+            nth = 2 if shape is Shape.THREE else 1
             bench.liar.rule(LAST_BEFORE_THE_WINDOW, held(_untouched_after(bench, action), passed_on()), nth=nth)
             _hands_off(bench, bench.begin().wait(SETTLES_WITHIN_S))
 
     return work
 
 
-def _during_the_rollback(action: Action, when: str, three: bool) -> Work:
+def _during_the_rollback(action: Action, when: str, shape: Shape) -> Work:
     """Right before the rollback's first look, or right after it has activated the previous provider."""
 
     def work(server: Server, folder: Path) -> None:
-        with Bench(server, folder, breach=True, three=three) as bench:
+        with Bench(server, folder, breach=True, shape=shape) as bench:
             mark = {"before": Kind.ROLLBACK, "after": Kind.OUTCOME}[when]
 
             def is_then() -> bool:
@@ -215,14 +215,14 @@ def _hands_off(bench: Bench, code: int) -> None:
     if then.active not in {"openai:gpt-4o", bench.before.active}:
         assert now.active == then.active, f"{then.active} was overwritten by {now.active}"
     with bench.journal() as journal:
-        journal.verify()
+        examined(bench, journal)
 
 
-def restarts(*, three: bool = False) -> Iterator[Case]:
+def restarts(*, shape: Shape = Shape.PROVIDER) -> Iterator[Case]:
     """Return the cases in which the gateway dies and comes back, or does not."""
-    if three:
-        yield Case("gateway, of three: killed and restarted in mid-window", _restarted(0.0, three=True))
-        yield Case("gateway, of three: killed in mid-window, for the way back to start", _restarted(None, three=True))
+    if shape is Shape.THREE:
+        yield Case("gateway, of three: killed and restarted in mid-window", _restarted(0.0, shape=shape))
+        yield Case("gateway, of three: killed in mid-window, for the way back to start", _restarted(None, shape=shape))
         return
     yield Case("gateway: killed and restarted in mid-window", _restarted(0.0))
     yield Case("gateway: killed in mid-window, and back after 4 s", _restarted(4.0))
@@ -241,11 +241,11 @@ def _killed_in_the_window(bench: Bench) -> Any:
     return run, down[0]
 
 
-def _restarted(after_s: float | None, *, runner_too: bool = False, three: bool = False) -> Work:
+def _restarted(after_s: float | None, *, runner_too: bool = False, shape: Shape = Shape.PROVIDER) -> Work:
     """Kill the gateway; it is back so much later, or, with None, when the rollback starts the service."""
 
     def work(server: Server, folder: Path) -> None:
-        with Bench(server, folder, three=three) as bench:
+        with Bench(server, folder, shape=shape) as bench:
             run, port = _killed_in_the_window(bench)
             if runner_too:
                 run.kill()
@@ -313,7 +313,7 @@ def _journal(course: Course, number: int, how: str) -> Work:
             # The disk has space again: what could not be written is reconciled, and the journal tells the verdict.
             assert bench.recover() in {0, 10}, bench.output
             with bench.journal() as journal:
-                journal.verify()
+                examined(bench, journal)
             record = bench.record()
             assert record is not None
             assert record.decision is (Decision.KEPT if code == 0 else Decision.ROLLED_BACK), record.decision
@@ -339,13 +339,13 @@ def _no_file_beyond(kib: int) -> Work:
     return work
 
 
-def phases(*, three: bool = False) -> Iterator[Case]:
+def phases(*, shape: Shape = Shape.PROVIDER) -> Iterator[Case]:
     """Return the cases in which a phase that is a process of its own dies."""
-    if three:
+    if shape is not Shape.PROVIDER:
         for phase, before in (("verify", ("precheck", "apply")), ("monitor", ("precheck", "apply", "verify"))):
             for do in ("SIGKILL", "SIGTERM", "both"):
-                what = f"phases, of three: {do} in `-m {phase}` after its entry 9"
-                yield Case(what, _phase(phase, before, 9, do, three=True))
+                what = f"phases, of {shape}: {do} in `-m {phase}` after its entry 9"
+                yield Case(what, _phase(phase, before, 9, do, shape=shape))
         return
     for phase, before in (
         ("apply", ("precheck",)),
@@ -359,9 +359,9 @@ def phases(*, three: bool = False) -> Iterator[Case]:
     yield Case("phases: nobody goes on, the watchdog is killed, and the deadline passes", _deadline_without_watchdog)
 
 
-def _phase(phase: str, before: tuple[str, ...], entry: int, do: str, *, three: bool = False) -> Work:
+def _phase(phase: str, before: tuple[str, ...], entry: int, do: str, *, shape: Shape = Shape.PROVIDER) -> Work:
     def work(server: Server, folder: Path) -> None:
-        with Bench(server, folder, three=three) as bench:
+        with Bench(server, folder, shape=shape) as bench:
             bench.policy["sandbox"]["confirm_within"] = "8s"
             for each in before:
                 assert bench.begin("-m", each).wait(SETTLES_WITHIN_S) == 0, bench.output

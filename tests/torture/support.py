@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import yaml
 
+from rollout.audit.examination import Question, examine
 from rollout.clock import SystemClock
 from rollout.errors import JournalError
 from rollout.journal import Entry, Journal
@@ -26,7 +28,7 @@ from rollout.record import Decision, Kind, Record, fold
 from rollout.sandbox.process import Running, find, stop
 from tests.support.forks import Child, Server
 from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, PROVIDER
-from tests.support.liar import Behaviour, Liar, Visit
+from tests.support.liar import Behaviour, Liar, Visit, edited
 from tests.support.runs import BARE, INHERITED, POLICY, SCENARIO, eventually
 
 ACTIVATE_S = 6.0
@@ -57,8 +59,49 @@ MONITOR: Mapping[str, Any] = {
 BREACH: Mapping[str, Any] = {"provider": "openai", "since": "activation", "after_s": 3, "error_share": 1}
 """What makes a run roll back: MON-2, not before a busy machine has verified the change."""
 
+WRITES = ("/activate", "governance/limits", "routing/weights")
+"""How the paths of the requests end that write; all but the last are never read."""
+
+STAGE_S = 1.5
+"""How long a canary's stage takes."""
+
+BREACHED_STAGE_S = 10.0
+"""How long the stage would take in which a canary breaks its limits."""
+
+BUSY = 80
+"""Requests a second by others, without which a canary's share would have too few to be judged."""
+
 NEVER_WROTE = frozenset({1, 2, 3, 4, 5, 13})
 AFTER_A_WRITE = frozenset({0, 10, 11, 12})
+
+
+class Shape(StrEnum):
+    """What a rollout changes, and how."""
+
+    PROVIDER = "provider"
+    ENVIRONMENT = "environment"
+    THREE = "three"
+    """Provider, environment and limits."""
+    CANARY = "canary"
+    """The provider, first for half of the requests."""
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the service is restarted."""
+        return self in {Shape.ENVIRONMENT, Shape.THREE}
+
+    @property
+    def moves(self) -> bool:
+        """Whether the active provider is changed."""
+        return self is not Shape.ENVIRONMENT
+
+
+CHANGES: Mapping[Shape, Any] = {
+    Shape.PROVIDER: PROVIDER,
+    Shape.ENVIRONMENT: ENVIRONMENT,
+    Shape.THREE: [PROVIDER, ENVIRONMENT, LIMITS],
+    Shape.CANARY: PROVIDER,
+}
 
 
 @dataclass(frozen=True)
@@ -69,10 +112,11 @@ class Gateway:
     config: Mapping[str, str]
     limits: Mapping[str, Any]
     env: bytes
+    weights: Mapping[str, float]
 
     def against(self, other: Gateway) -> str:
         """Say how the other differs; empty if it does not."""
-        parts = ("active", "config", "limits", "env")
+        parts = ("active", "config", "limits", "env", "weights")
         return "; ".join(
             f"{part}: {getattr(self, part)!r} is now {getattr(other, part)!r}"
             for part in parts
@@ -94,25 +138,33 @@ class Bench:
         target: the target's.
     """
 
-    def __init__(self, server: Server, folder: Path, *, breach: bool = False, three: bool = False) -> None:
+    def __init__(self, server: Server, folder: Path, *, breach: bool = False, shape: Shape = Shape.PROVIDER) -> None:
         """Prepare.
 
         Args:
             server: forks the processes.
             folder: an empty directory.
-            breach: lets the window roll back.
-            three: changes provider, environment and limits in one rollout, with a restart; else the provider alone.
+            breach: lets the run roll back: in the window; an environment that is wrong, when it is verified.
+            shape: what is changed.
         """
         self.server, self.folder, self.reports = server, folder, folder / "reports"
-        self.three = three
+        self.shape, self._wrong = shape, breach and not shape.moves
         self.scenario: dict[str, Any] = {**deepcopy(dict(SCENARIO)), "monitor": dict(MONITOR)}
-        if three:
-            self.scenario["change"] = [dict(PROVIDER), dict(ENVIRONMENT), dict(LIMITS)]
-        if breach:
+        self.scenario["change"] = deepcopy(CHANGES[shape])
+        if shape is Shape.CANARY:
+            first_s = BREACHED_STAGE_S if breach else STAGE_S
+            stages = [{"share": "50%", "for": f"{first_s:g}s"}, {"share": "100%", "for": f"{STAGE_S:g}s"}]
+            self.scenario["strategy"] = {"stages": stages, "stabilise": f"{STAGE_S:g}s"}
+            del self.scenario["monitor"]["window"]
+        elif breach:
             self.scenario["monitor"]["window"] = "10s"
         self.policy: dict[str, Any] = deepcopy(dict(POLICY))
         self.policy["sandbox"]["window_at_least"] = "1s"
-        self._settings = {"users_per_s": 0, "faults": [dict(BREACH)] if breach else [], "limits": dict(LIMITS_BEFORE)}
+        self._settings = {
+            "users_per_s": BUSY if shape is Shape.CANARY else 0,
+            "faults": [dict(BREACH)] if breach and shape.moves else [],
+            "limits": dict(LIMITS_BEFORE),
+        }
         self._children: list[Child] = []
         self._stack = ExitStack()
 
@@ -128,10 +180,12 @@ class Bench:
             "environment": "sandbox",
             "timeouts": {"read": "1s", "chat": "2s", "activate": f"{ACTIVATE_S:g}s"},
         }
-        if self.three:
+        if self.shape.restarts:
             about = self.direct.get("/sandbox/about").json()
             self.target["service"] = {"stop": about["stop"], "start": about["start"], "timeout": f"{SERVICE_S:g}s"}
         self.before = self.intruded = self.look()
+        if self._wrong:
+            self.liar.rule("/chat", edited(self._another_model))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -148,6 +202,10 @@ class Bench:
             stop(restarted)
         for child in self._children:
             child.wait(10)
+
+    def _another_model(self, answer: Any) -> Any:
+        """Let another model have answered as long as the environment is not as it was."""
+        return answer if self.sandbox.env_file.read_bytes() == self.before.env else {**answer, "model": "gpt-3.5"}
 
     # Processes
 
@@ -295,7 +353,9 @@ class Bench:
             for scope, limit in governance[f"{kind}_limits"].items()
         }
         active = self.direct.get("/api/v1/providers").json()["active_provider"]
-        return Gateway(f"{active}:{config['LLM_MODEL_NAME']}", config, kept, self.sandbox.env_file.read_bytes())
+        where = f"{active}:{config['LLM_MODEL_NAME']}"
+        weights = self.direct.get("/api/v1/routing/weights").json()["weights"]
+        return Gateway(where, config, kept, self.sandbox.env_file.read_bytes(), weights)
 
     def activate(self, provider: str, model: str) -> None:
         """Let somebody else activate a provider."""
@@ -304,7 +364,7 @@ class Bench:
     @property
     def wrote(self) -> bool:
         """Whether a write was sent to the liar."""
-        return bool(self.liar.seen("POST", "/(activate|limits)$"))
+        return any(is_write(f"{each.method} {each.path}") for each in list(self.liar.requests))
 
     # The journal
 
@@ -344,9 +404,11 @@ def settled(bench: Bench, code: int | None, *, lease_may_run_out: bool = False) 
     record, now = bench.record(), bench.look()
     if record is not None:
         with bench.journal() as journal:
-            journal.verify()
+            examined(bench, journal)
             held = journal.holder(bench.liar.url)
-        assert held is None or lease_may_run_out, f"the lease is still held: {held}"
+        # Whoever comes next gives back what belongs to a closed rollout (`Rollout.claim`).
+        is_over = held is None or (record.closed or {}).get("fence") == held.token
+        assert is_over or lease_may_run_out, f"the lease is still held: {held}"
     if record is None or not record.wrote:
         assert not bench.before.against(now), bench.before.against(now)
         fine = NEVER_WROTE | ({0} if bench.phases() == ["precheck"] else set())
@@ -360,18 +422,30 @@ def settled(bench: Bench, code: int | None, *, lease_may_run_out: bool = False) 
     assert record.decision is not Decision.ROLLBACK_FAILED, record.closed["why"]
 
 
+def examined(bench: Bench, journal: Journal) -> None:
+    """Assert that an auditor finds the chain whole, the verdicts earned, and no file that looks tampered with."""
+    found = examine(journal, Question(bench.reports)).findings
+    assert not found, "\n".join(map(str, found))
+
+
 def agrees(bench: Bench, now: Gateway, *, is_kept: bool) -> None:
     """Assert that the gateway is where the verdict says: on the change, or as it was before."""
     if is_kept:
-        assert now.active == "openai:gpt-4o", f"kept, but {now.active} is active"
+        active = "openai:gpt-4o" if bench.shape.moves else bench.before.active
+        assert now.active == active, f"kept, but {now.active} is active"
         changed = {key for key in now.config if now.config[key] != bench.before.config.get(key)}
         limits = {scope for scope in now.limits if now.limits[scope] != bench.before.limits.get(scope)}
-        assert changed == {"ACTIVE_PROVIDER", "LLM_MODEL_NAME"} | (
-            {"MAX_CONTEXT_TOKENS", "LOG_LEVEL"} if bench.three else set()
-        )
-        assert limits == ({"cost provider:openai"} if bench.three else set())
+        moved = {"ACTIVE_PROVIDER", "LLM_MODEL_NAME"} if bench.shape.moves else set()
+        assert changed == moved | (set(ENVIRONMENT["set"]) if bench.shape.restarts else set())
+        assert limits == ({"cost provider:openai"} if bench.shape is Shape.THREE else set())
+        assert not now.weights, f"kept, but the requests are split by {now.weights}"
     else:
         assert not bench.before.against(now), bench.before.against(now)
+
+
+def is_write(request: str) -> bool:
+    """Tell whether a request writes, from its method and path."""
+    return request.endswith(WRITES) and not request.startswith("GET ")
 
 
 def points(bench: Bench) -> list[str]:
@@ -408,8 +482,11 @@ __all__ = [
     "Bench",
     "Gateway",
     "Kind",
+    "Shape",
     "agrees",
+    "examined",
     "held",
+    "is_write",
     "name_of",
     "points",
     "settled",

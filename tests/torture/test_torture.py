@@ -23,11 +23,17 @@ KINDS = {
     "a lie, once": r" once at request",
     "a lie that persists": r"from there on",
     "the journal": r"the journal is",
+    "the journal, before a write": r"the journal is deleted after entry 8 ",
     "a phase": r"^phases: ",
     "an intruder": r"^intruder: ",
     "an intruder, of three": r"^intruder, of three",
     "a command that goes on alone": r"goes on alone",
     "a lie to three": r"^three.* at request .*\(.*(limits|health|governance)",
+    "a canary, killed": r"^canary, kept: SIGKILL at request .*routing/weights",
+    "a canary, runner and watchdog": r"^canary, .*: runner and watchdog",
+    "a canary's way back": r"^way back of canary: recover",
+    "an environment, killed": r"^environment, .*: SIGKILL after entry .*APP-2",
+    "an environment, runner and watchdog": r"^environment, .*: runner and watchdog",
     "the gateway": r"^gateway: killed and restarted in",
 }
 
