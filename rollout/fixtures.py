@@ -12,7 +12,7 @@ import pytest
 
 from rollout import bake as baking
 from rollout import changes as changing
-from rollout import gate, prechecks, tracker, verification
+from rollout import gate, prechecks, tracker, traffic, verification
 from rollout import notify as notifying
 from rollout import review as reviewing
 from rollout.backup import Backup, recorded, take
@@ -157,7 +157,23 @@ def stand_by(rollout: Rollout) -> Outcome[reviewing.StandBy]:
 
 
 @pytest.fixture(scope="session")
-def way_back(rollout: Rollout, backup: Outcome[Backup]) -> Outcome[prechecks.WayBack]:
+def traffic_before(rollout: Rollout, backup: Outcome[Backup]) -> Outcome[traffic.Look]:
+    """The current provider's counter, some prechecks before it is looked at again."""
+    return traffic.looked(rollout, backup)
+
+
+@pytest.fixture
+def traffic_now(rollout: Rollout, backup: Outcome[Backup], traffic_before: Outcome[traffic.Look]) -> traffic.Traffic:
+    """How many requests the current provider serves."""
+    return traffic.between(traffic_before, traffic.looked(rollout, backup))
+
+
+@pytest.fixture(scope="session")
+def way_back(
+    rollout: Rollout,
+    backup: Outcome[Backup],
+    traffic_before: Outcome[traffic.Look],  # noqa: ARG001 - it comes first
+) -> Outcome[prechecks.WayBack]:
     """What a rollback would do, and whether it would work now."""
     return Outcome(lambda: prechecks.way_back(rollout, backup.value))
 

@@ -13,14 +13,17 @@ from rollout.prechecks import Timing
 from rollout.probes import promise
 from rollout.review import StandBy
 from rollout.scenario import Scenario
+from rollout.traffic import Traffic
 
 
 @clause("PRE-4.1")
-def test_now_is_inside_a_change_window(timing: Outcome[Timing], show: Show) -> None:
+def test_now_is_inside_a_change_window(timing: Outcome[Timing], traffic_now: Traffic, show: Show) -> None:
     """Now is inside an allowed window of the target, and the bake time still fits.
 
-    Fails when it is outside and the policy says block; a policy that says warn shows the warning.
+    Fails when it is outside and the policy says block; a policy that says warn shows the warning. The current traffic
+    is shown, and judges nothing.
     """
+    show.facts("Current traffic", traffic_now)
     show.facts("Change window", timing.value)
 
 
