@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from rollout.record import Kind
 from tests.monitoring.conftest import insist
 from tests.monitoring.servers import AlertmanagerServer, PrometheusServer
+from tests.support.liar import answer
 from tests.support.runs import Lab, Run
 
 SOURCE = {
@@ -78,6 +80,46 @@ def test_users_latency_in_prometheus_takes_the_change_back(lab: Lab) -> None:
     ended = lab.run()
     assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
     assert decided(ended) == ("MON-3", "users")
+
+
+@pytest.fixture
+def canary(lab: Lab) -> Lab:
+    """The lab, whose change is a canary at half of the traffic before it gets all of it."""
+    lab.target["routing"] = {}
+    stages = [{"share": share, "for": "8s"} for share in ("50%", "100%")]
+    lab.scenario["strategy"] = {"stages": stages, "stabilise": "3s"}
+    del lab.scenario["monitor"]["window"]
+    return lab
+
+
+def at_half(ended: Run) -> dict[str, dict[str, object]]:
+    """Return clause -> verdict of the stage that has a control group."""
+    bodies = [entry.body for entry in ended.record_entries(Kind.VERDICT)]
+    return {body["clause"]: body for body in bodies if body["stage"] == bodies[0]["stage"]}
+
+
+def test_the_control_group_of_a_canary_comes_from_prometheus(canary: Lab) -> None:
+    """Its P95 is the baseline, from the requests of this very stage; the gateway's own metrics say nothing."""
+    canary.liar.rule("/providers/ollama/metrics", answer(500))
+    ended = canary.run()
+    assert (ended.code, ended.word) == (0, "KEPT"), ended.out
+    looks = [entry.body for entry in ended.record_entries(Kind.SAMPLE) if entry.body["source"] == "control"]
+    assert looks
+    assert not [look for look in looks if "error" in look]
+    found = at_half(ended)
+    assert re.search(
+        r"control group [\d.]+ ms, \d+ requests of ollama in the same stage", str(found["MON-3"]["message"])
+    )
+    assert re.search(r"control group ollama: [\d.]+ % of \d+ requests", str(found["MON-2"]["message"]))
+
+
+def test_a_canary_slower_than_prometheus_control_group_is_taken_back(canary: Lab) -> None:
+    # Late enough that the control group has requests of its own to compare with.
+    canary.faults({"provider": "openai", "since": "activation", "after_s": 4, "latency_ms": 1500, "calls": ["chat"]})
+    ended = canary.run()
+    assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
+    assert decided(ended) == ("MON-3", "users")
+    assert "requests of ollama in the same stage" in ended.why
 
 
 def test_a_prometheus_that_stops_in_the_window_is_no_data(lab: Lab, own_prometheus: PrometheusServer) -> None:
