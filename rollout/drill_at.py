@@ -6,6 +6,7 @@ taken away again, also when the drill is stopped; what it set ends by itself if 
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -98,7 +99,9 @@ def _claimed(journal: Journal, url: str, breaches: int) -> Iterator[None]:
     under_way = [each.id for each in records(journal) if each.in_flight and each.opened["url"] == url]
     if under_way:
         raise RolloutError(f"{', '.join(under_way)} is in flight at {url}; drill when it is over")
-    lease = journal.acquire(url, "drill", f"rollout drill@{journal.host}", 2 * LONGEST_S * breaches)
+    # Named by its process: a second drill would be given the lease of its own name.
+    name = f"drill-{os.getpid()}"
+    lease = journal.acquire(url, name, f"rollout drill@{journal.host}", 2 * LONGEST_S * breaches)
     try:
         yield
     finally:
