@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,13 +14,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rollout import emergency
+from rollout import emergency, paste
 from rollout.cli import main
 from rollout.clock import SystemClock, stamp
 from rollout.journal import Journal
 from rollout.obligations import Debt, Obligation, open_of
 from rollout.record import Decision, Record, fold
 from rollout.recovery import in_flight, recover
+from rollout.request import Origin
+from rollout.scenario import ProviderChange
+from rollout.target import Target
 from rollout.workspace import SPOOL, reconcile
 from tests.journal.postgres_server import PostgresServer
 from tests.support.channels import webhook
@@ -467,3 +471,14 @@ def test_a_team_that_was_not_told_or_a_record_that_was_not_written_is_said(
     assert (step["outcome"], says in step["message"]) == ("failed", True), step
     assert f"EMG-3 failed: {says}" in alarm.out
     assert "EMERGENCY DONE" in alarm.out
+
+
+def test_the_command_that_messages_name_goes_to_the_url_in_use(alarm: Alarm) -> None:
+    """A run with --target and --gateway is taken off the new provider there, not at the target's own URL."""
+    url, alarm.lab.target["url"] = alarm.lab.target["url"], "http://127.0.0.1:9"
+    in_use = Target("lab", "sandbox", url=url, safe=ProviderChange(SAFE["activate"], SAFE["model"]))
+    command = paste.emergency(in_use, Origin(moved=True))
+    words = shlex.split(str(command))
+    assert words[:3] == ["rollout", "emergency", "--target=lab"]
+    assert alarm.ring(*words[3:]) == 0, alarm.out
+    assert alarm.lab.state().active == "vllm:gemma-3-4b-it"
