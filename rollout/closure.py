@@ -276,15 +276,37 @@ def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
     moved = _moved(rollout, backup)
     if moved:
         return take_back(rollout, f"VER-4, once more before the change is kept: {moved}", {}, env)
-    undo = f"to undo: rollout rollback {rollout.id}"
     record = rollout.known()
     why = "; ".join(filter(None, (f"every clause of the plan passed{_but(record)}", told(record))))
-    closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, undo)
+    closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, _undo(rollout))
     try:
         rollout.write(Kind.CLOSED, **closure.facts())
     except JournalError as error:
         return take_back(rollout, f"that the change is kept could not be recorded: {error}", {}, env)
     return _publish(rollout, closure, env)
+
+
+def _undo(rollout: Rollout) -> str:
+    return f"to undo: rollout rollback {rollout.id}"
+
+
+def publish_late(rollout: Rollout, env: Mapping[str, str]) -> bool:
+    """Write the documents and tell people where the run died between its verdict and that; return whether it had.
+
+    Its last trace in the journal says that all was told: a run that died shortly before that is told twice.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    record = rollout.record()
+    body = record.closed or {}
+    is_ours = rollout.lease is not None and body.get("fence") == rollout.lease.token
+    if not is_ours or not record.wrote or rollout.journal.entries(rollout.id, Kind.TRACES):
+        return False
+    next_step = _undo(rollout) if record.decision is Decision.KEPT else "; ".join(body["commands"])
+    told = (body["word"], body["why"], body["not_passed"], next_step, body["rollback"], tuple(body["commands"]))
+    _publish(rollout, Closure(record.decision, *told), env)
+    return True
 
 
 def _but(record: Record) -> str:

@@ -22,7 +22,7 @@ from typing import TypeVar
 from rollout import letters, paste
 from rollout.backup import recorded, same_place, where_it_is
 from rollout.clock import SystemClock, stamp
-from rollout.closure import take_back
+from rollout.closure import publish_late, take_back
 from rollout.errors import JournalError, RolloutError, TryLater
 from rollout.journal import Journal
 from rollout.notify import page
@@ -164,16 +164,26 @@ class Watch:
         self.act(f"nobody confirmed the change by {stamp(deadline)}")
 
     def act(self, why: str) -> None:
-        """Roll back, unless the rollout is closed, has written nothing, or belongs to a newer token."""
+        """Roll back, unless the rollout is closed, has written nothing, or belongs to a newer token.
+
+        Of one that is closed it tells what the run that died had no time to tell.
+        """
         acts = self._patiently(self._takes_over, otherwise=self._is_sole_owner)
         if acts:
             take_back(self.rollout, f"watchdog: {why}", {}, self.env)
+        tells = not acts and self._tells()
         # What died between the verdict and giving the lease back did not; a newer holder's lease is left alone.
         self.rollout.release_lease()
-        if acts:
+        if acts or tells:
             from rollout.audit.seal import conclude  # noqa: PLC0415 - after everything, and nothing depends on it
 
             conclude(self.rollout.journal, self.rollout.id, self.rollout.folder, self.env, by="watchdog")
+
+    def _tells(self) -> bool:
+        try:
+            return publish_late(self.rollout, self.env)
+        except JournalError:
+            return False
 
     def _takes_over(self) -> bool:
         """Take the newest token if there is something to take back: of two who try, one gets it."""

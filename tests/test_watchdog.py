@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -114,6 +115,23 @@ def test_it_leaves_a_change_alone_that_is_kept(bench: Bench, entry: str):
     settled(bench, None)
     assert decision(bench) is Decision.KEPT
     assert len(bench.liar.seen("POST", "/ollama/activate$")) == 1, "only the proof"
+
+
+def test_it_tells_the_verdict_that_its_runner_had_no_time_to_tell(bench: Bench):
+    """A change that is kept is in the change record and in the operations log, and its files are listed."""
+    bench.begin(entry="closed 1", do="SIGKILL").wait(60)
+    settled(bench, None)
+    record = json.loads(next(bench.reports.glob("*/change-record.json")).read_text(encoding="utf-8"))
+    assert (record["decision"], record["why"]) == (Decision.KEPT, "every clause of the plan passed")
+    assert "KEPT: openai:gpt-4o on lab" in (bench.reports / "operations.log").read_text(encoding="utf-8")
+    assert bench.entries()[-1].kind == Kind.MANIFEST
+
+
+def test_what_was_told_is_not_told_again(bench: Bench):
+    bench.begin(entry="traces 1", do="SIGKILL").wait(60)
+    settled(bench, None)
+    log = (bench.reports / "operations.log").read_text(encoding="utf-8")
+    assert log.count("KEPT: openai:gpt-4o on lab") == 1
 
 
 def test_it_leaves_a_change_alone_that_is_rolled_back_already(bench: Bench):
