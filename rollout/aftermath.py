@@ -28,7 +28,7 @@ from rollout.gateway.client import Gateway
 from rollout.journal import Entry, Journal
 from rollout.journal.store import Store
 from rollout.letters import Letter
-from rollout.loading import load
+from rollout.loading.whole import load
 from rollout.notify import announce, page
 from rollout.obligations import Debt, open_of, owe
 from rollout.record import FOLDED, Decision, Kind, Record, fold

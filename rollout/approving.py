@@ -16,8 +16,8 @@ from rollout.approval import NAMESPACE, Approval, Role, Terms, Void, accepted_by
 from rollout.clock import SystemClock, stamp
 from rollout.errors import RolloutError
 from rollout.journal import Journal
-from rollout.loading import load, policy_of
 from rollout.loading.fields import person, text
+from rollout.loading.whole import load, policy_of
 from rollout.obligations import Debt, open_of, settle
 from rollout.paste import emergency
 from rollout.record import FOLDED, Kind, Record, fold

@@ -381,7 +381,7 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _asked(args: argparse.Namespace) -> Request:
-    from rollout.loading import load  # noqa: PLC0415 - heavy
+    from rollout.loading.whole import load  # noqa: PLC0415 - heavy
 
     scenarios = Path("scenarios")
     return load(

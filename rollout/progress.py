@@ -122,7 +122,7 @@ class Progress(Occasion):
             raise self.session.refusal
         self._admit(clause)
         if clause.phase != PHASES[0] and self.session.rollout.lease is None:
-            claim(self.session)
+            claim(self.session, clause.phase)
             self._watchdog = arm(self.session)
 
     def _admit(self, clause: Clause) -> None:

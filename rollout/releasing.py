@@ -14,7 +14,7 @@ from rollout.embedded import described
 from rollout.errors import RolloutError
 from rollout.gateway.client import Gateway
 from rollout.gateway.transport import Exchange
-from rollout.loading import load_target
+from rollout.loading.whole import load_target
 from rollout.options import ReleaseOptions
 from rollout.outcome import Outcome
 from rollout.policy import Policy

@@ -19,7 +19,6 @@ from rollout.errors import JournalError, RolloutError, TryLater
 from rollout.gateway.client import Gateway, ignore
 from rollout.gateway.transport import Exchange
 from rollout.journal import Journal
-from rollout.loading import load
 from rollout.options import Options
 from rollout.plan import left_out, plan
 from rollout.prechecks import keep_to_window
@@ -76,6 +75,8 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         JournalError: the journal cannot be opened.
         RolloutError: the embedded gateway does not start.
     """
+    from rollout.loading.whole import load  # noqa: PLC0415 - heavy, and a watchdog does without
+
     request = load(
         scenario=options.scenario,
         activate=options.activate,
@@ -155,17 +156,19 @@ def _closed_window(rollout: Rollout, phases: tuple[str, ...]) -> RolloutError | 
     return None
 
 
-def claim(session: Session) -> None:
-    """Become the one run that may change the target (safety rule 3).
+def claim(session: Session, phase: str) -> None:
+    """Become the one run that may change the target, to begin with `phase` (safety rule 3).
 
     Raises:
         TryLater: another run is at it, or a rollout was left in flight there and nobody has reconciled it yet.
+        NotCleared: whoever held the target until now has taken this very rollout back.
     """
     rollout = session.rollout
     rollout.claim()
     known = records(rollout.journal)
     rivals = [r for r in known if r.in_flight and r.id != rollout.id and r.opened["url"] == rollout.target.url]
-    refusal = _rivalry(rivals)
+    # Asked again with the lease in hand: what was true when the run began may have ended since.
+    refusal = _rivalry(rivals) or gate.refusal((phase,), rollout.record(), rollout.digest)
     if refusal is not None:
         rollout.release_lease()
         raise refusal

@@ -12,7 +12,7 @@ from rollout.approval import Judged, Role, in_record, judged
 from rollout.cli import main
 from rollout.clock import SystemClock
 from rollout.journal import Journal
-from rollout.loading import load
+from rollout.loading.whole import load
 from rollout.obligations import Debt, open_of, owe
 from rollout.record import Kind, fold
 from rollout.request import EMBEDDED

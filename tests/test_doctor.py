@@ -13,7 +13,7 @@ import pytest
 from rollout import doctor
 from rollout.cli import main
 from rollout.errors import RolloutError
-from rollout.loading import load
+from rollout.loading.whole import load
 from rollout.sandbox.process import Running, start, stop
 from rollout.sandbox.settings import SandboxSettings
 from tests.support.liar import Liar, answer, html

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from rollout.canonical import canonical, plain
 from rollout.errors import InvalidInput
 from rollout.gateway.paths import DEFAULTS
-from rollout.loading import load
 from rollout.loading.addresses import base_url, is_loopback
 from rollout.loading.forms import PathsForm, PolicyForm
+from rollout.loading.whole import load
 from rollout.policy import Policy, StandardChange
 from rollout.request import Request, as_opened
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings

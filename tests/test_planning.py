@@ -11,7 +11,7 @@ import pytest
 from rollout import planning
 from rollout.cli import main
 from rollout.clock import SystemClock
-from rollout.loading import load
+from rollout.loading.whole import load
 from rollout.policy import Policy
 from rollout.request import Request
 from rollout.sandbox.process import find, start, stop

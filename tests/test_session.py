@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rollout.record import Kind
-from rollout.session import crossed
+import pytest
+
+from rollout.errors import NotCleared
+from rollout.record import Decision, Kind
+from rollout.session import Session, claim, crossed
 from rollout.workspace import Rollout
 from tests.support.rollouts import rollout_in
 
@@ -62,3 +65,28 @@ def test_a_journal_that_is_gone_tells_of_no_rival(tmp_path: Path):
     (tmp_path / "journal.sqlite").unlink()
     (tmp_path / "journal.sqlite").mkdir()
     assert crossed(rollout) is None
+
+
+def test_a_rollout_that_was_taken_back_while_the_run_began_is_not_claimed(tmp_path: Path):
+    """A watchdog that acts at the deadline ends between a late call's first look and its claim."""
+    rollout = begun(tmp_path)
+    for phase in ("precheck", "apply", "verify"):
+        rollout.write(Kind.PHASE, phase=phase, passed=True, problems=[], run=rollout.run)
+    session = Session(
+        rollout=rollout,
+        phases=("monitor",),
+        left_out={},
+        plan=(),
+        refusal=None,
+        resumed=True,
+        embedded=None,
+        journal_url="",
+        exchanges=[],
+    )
+    claim(session, "monitor")
+    rollout.release_lease()
+    rollout.write(Kind.CLOSED, decision=Decision.ROLLED_BACK, why="watchdog")
+    with pytest.raises(NotCleared, match=r"r-1 ended at .*: rolled back"):
+        claim(session, "monitor")
+    assert rollout.lease is None
+    assert rollout.journal.holder(rollout.place) is None
