@@ -13,7 +13,9 @@ from tests.journal import postgres_server
 from tests.journal.postgres_server import PostgresServer
 
 _LONG = frozenset({"torture", "e2e", "browser", "monitoring", "audit"})
-_LONG_FILES = frozenset({"test_planning", "test_staging", "test_bake", "test_emergency", "test_recovery", "test_hazards"})
+_LONG_FILES = frozenset(
+    {"test_planning", "test_staging", "test_bake", "test_emergency", "test_recovery", "test_hazards"}
+)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:  # noqa: ARG001 - the hook's signature
