@@ -12,10 +12,7 @@ from xdist.scheduler import WorkStealingScheduling
 from tests.journal import postgres_server
 from tests.journal.postgres_server import PostgresServer
 
-_LONG = frozenset({"torture", "e2e", "browser", "monitoring", "audit"})
-_LONG_FILES = frozenset(
-    {"test_planning", "test_staging", "test_bake", "test_emergency", "test_recovery", "test_hazards"}
-)
+_LONG = frozenset({"torture", "e2e", "browser", "monitoring"})
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:  # noqa: ARG001 - the hook's signature
@@ -31,7 +28,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkStealing
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, so that no worker is left with it in the end."""
-    items.sort(key=lambda item: item.path.parent.name not in _LONG and item.path.stem not in _LONG_FILES)
+    items.sort(key=lambda item: item.path.parent.name not in _LONG)
 
 
 @pytest.fixture(scope="session")
