@@ -165,8 +165,7 @@ def claim(session: Session, phase: str) -> None:
     """
     rollout = session.rollout
     rollout.claim()
-    known = records(rollout.journal)
-    rivals = [r for r in known if r.in_flight and r.id != rollout.id and r.opened["url"] == rollout.target.url]
+    rivals = [other for other in _others_here(rollout) if other.in_flight]
     # Asked again with the lease in hand: what was true when the run began may have ended since.
     refusal = _rivalry(rivals) or gate.refusal((phase,), rollout.record(), rollout.digest)
     if refusal is not None:
@@ -182,17 +181,21 @@ def crossed(rollout: Rollout) -> TryLater | None:
     """
     try:
         began = rollout.journal.entries(rollout.id, Kind.RUN)[-1].at
-        known = records(rollout.journal)
+        others = _others_here(rollout)
     except JournalError:
         return None
-    for other in reversed(known):
-        if other.id == rollout.id or other.opened["url"] != rollout.target.url:
-            continue
+    for other in reversed(others):
         if any(write.result != "refused" and write.at >= began for write in other.writes):
             return TryLater(
                 f"rollout {other.id} ({other.opened['change']}) changed this target meanwhile; run it again"
             )
     return None
+
+
+def _others_here(rollout: Rollout) -> list[Record]:
+    """Return the other rollouts of this target, oldest first."""
+    found = records(rollout.journal)
+    return [other for other in found if other.id != rollout.id and other.opened["url"] == rollout.target.url]
 
 
 def redactor_for(request: Request, env: Mapping[str, str]) -> Redactor:
