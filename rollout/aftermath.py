@@ -34,7 +34,7 @@ from rollout.obligations import Debt, open_of, owe
 from rollout.record import FOLDED, Decision, Kind, Record, fold
 from rollout.request import Request, as_opened
 from rollout.scenario import ProviderChange
-from rollout.session import learn_env_files, records, redactor_for, token_of
+from rollout.session import learn_env_files, others_here, redactor_for, token_of
 from rollout.stages import ALL, share_of, show_weights
 from rollout.traces import leave
 from rollout.workspace import LEASE_S, SPOOL, Rollout, reconcile
@@ -209,8 +209,7 @@ def _take_over(work: _Work) -> None:
         rollout.lease = rollout.journal.seize(
             rollout.place, rollout.id, f"{rollout.run}@{rollout.journal.host} ({getpass.getuser()})", LEASE_S
         )
-        known = records(rollout.journal)
-        work.taken = tuple(r for r in known if r.in_flight and r.id != rollout.id and r.opened["url"] == rollout.place)
+        work.taken = tuple(other for other in others_here(rollout) if other.in_flight)
     except JournalError as error:
         work.say(f"the journal cannot be reached, so a rollout under way is not told; stop it by hand. {error}")
     for record in work.taken:

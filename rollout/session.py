@@ -165,7 +165,7 @@ def claim(session: Session, phase: str) -> None:
     """
     rollout = session.rollout
     rollout.claim()
-    rivals = [other for other in _others_here(rollout) if other.in_flight]
+    rivals = [other for other in others_here(rollout) if other.in_flight]
     # Asked again with the lease in hand: what was true when the run began may have ended since.
     refusal = _rivalry(rivals) or gate.refusal((phase,), rollout.record(), rollout.digest)
     if refusal is not None:
@@ -181,7 +181,7 @@ def crossed(rollout: Rollout) -> TryLater | None:
     """
     try:
         began = rollout.journal.entries(rollout.id, Kind.RUN)[-1].at
-        others = _others_here(rollout)
+        others = others_here(rollout)
     except JournalError:
         return None
     for other in reversed(others):
@@ -192,10 +192,10 @@ def crossed(rollout: Rollout) -> TryLater | None:
     return None
 
 
-def _others_here(rollout: Rollout) -> list[Record]:
+def others_here(rollout: Rollout) -> list[Record]:
     """Return the other rollouts of this target, oldest first."""
     found = records(rollout.journal)
-    return [other for other in found if other.id != rollout.id and other.opened["url"] == rollout.target.url]
+    return [other for other in found if other.id != rollout.id and other.opened["url"] == rollout.place]
 
 
 def redactor_for(request: Request, env: Mapping[str, str]) -> Redactor:
