@@ -13,6 +13,7 @@ from rollout.changes import canary
 from rollout.clock import stamp
 from rollout.errors import JournalError, RolloutError
 from rollout.history import History
+from rollout.journal import LeaseLost
 from rollout.monitor import OnDark, Staged, Watched
 from rollout.record import Kind, Record
 from rollout.samples import Sample
@@ -40,6 +41,7 @@ def watch_stages(
     Raises:
         NotCleared: the journal holds no backup.
         JournalError: something cannot be recorded; nothing more was sent.
+        LeaseLost: another run has taken the target over; nothing more was sent.
     """
     planned = stages(rollout.scenario)
     if not planned:
@@ -74,7 +76,7 @@ def _watch_one(
     try:
         # Somebody who asks to stop must not see the share rise first: the window says so at once.
         entered = canary.enter(rollout, stage) if is_staged(rollout.scenario) and not rollout.stop else str(stage)
-    except JournalError:
+    except (JournalError, LeaseLost):
         raise
     except RolloutError as error:
         watched = _not_entered(rollout, stage, rollout.redactor.text(str(error)))

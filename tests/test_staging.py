@@ -15,6 +15,7 @@ from rollout.bake import IN_PROGRESS, Window
 from rollout.changes import canary, changed_since
 from rollout.errors import GatewayError, JournalError, Refused, RolloutError
 from rollout.gateway.answers import Completion, Connection
+from rollout.journal import LeaseLost
 from rollout.monitor import Watched, watch
 from rollout.record import Kind
 from rollout.report.story import _window
@@ -284,6 +285,18 @@ def test_a_journal_that_takes_no_intent_sends_no_share(lab: CanaryLab, monkeypat
 
     monkeypatch.setattr(type(lab.rollout), "_intent", refuse)
     with pytest.raises(JournalError, match="disk full"):
+        lab.watch()
+    assert lab.gateway.writes == []
+
+
+def test_a_run_that_is_superseded_sends_no_share_and_takes_nothing_for_a_stage_that_failed(
+    lab: CanaryLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise LeaseLost("somebody newer")
+
+    monkeypatch.setattr(type(lab.rollout), "_intent", refuse)
+    with pytest.raises(LeaseLost, match="somebody newer"):
         lab.watch()
     assert lab.gateway.writes == []
 

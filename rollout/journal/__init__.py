@@ -1,7 +1,8 @@
 """The durable, chained record of every rollout, and the leases that say who may change a target now."""
 
 from rollout.journal.chain import Entry
+from rollout.journal.endings import AlreadyEnded
 from rollout.journal.journal import Journal
 from rollout.journal.leases import Lease, LeaseHeld, LeaseLost
 
-__all__ = ["Entry", "Journal", "Lease", "LeaseHeld", "LeaseLost"]
+__all__ = ["AlreadyEnded", "Entry", "Journal", "Lease", "LeaseHeld", "LeaseLost"]

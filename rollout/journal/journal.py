@@ -9,12 +9,12 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from rollout.canonical import canonical, plain
 from rollout.clock import Clock, stamp
 from rollout.errors import JournalError
-from rollout.journal import chain, leases, schema
+from rollout.journal import chain, endings, leases, schema
 from rollout.journal.chain import Entry
 from rollout.journal.leases import Lease
 from rollout.journal.store import Store
@@ -93,16 +93,50 @@ class Journal:
 
         They cost what one does, for it is the disk that is waited for. Errors as in `append`.
         """
-        kept = [(str(kind), chain.recordable(self._redact(plain(body)))) for kind, body in parts]
-        entries: list[Entry] = []
+        kept = self._kept(parts)
         with self._store.write() as connection:
-            head = connection.execute(_HEAD).one_or_none()
-            at = stamp(self._clock.now())
-            for kind, body in kept:
-                last = entries[-1] if entries else head
-                entries.append(Entry.following(last, rollout=str(rollout), at=at, kind=kind, body=body))
-            connection.execute(_ADD, [_row(entry) for entry in entries])
-        return tuple(entries)
+            return self._add(connection, str(rollout), kept)
+
+    def append_held(self, lease: Lease, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
+        """Append an entry only if `lease` is still its holder's: comparison and entry are one transaction.
+
+        Args:
+            lease: the right to write it; one that has expired and that nobody took is still its holder's.
+            rollout: whose entry it is; not necessarily the lease's own rollout.
+            kind: what sort of entry.
+            body: as in `append`; the entry carries the lease's token as its ``fence``.
+
+        Raises:
+            LeaseLost: a newer token was given out for the target, or the lease was released; nothing was written.
+            JournalError: the entry was not written.
+        """
+        kept = self._kept([(kind, {**body, "fence": lease.token})])
+        with self._store.write() as connection:
+            leases.held(connection, lease)
+            return self._add(connection, str(rollout), kept)[0]
+
+    def append_ending(self, lease: Lease | None, rollout: str, body: Mapping[str, Any]) -> Entry:
+        """Append the entry ``closed`` of a rollout, unless it has ended: comparison and entry are one transaction.
+
+        With a lease, an ending of a lower token may stand already: a rollback under a newer token ends a rollout anew.
+        Without one, as for a run that never got it, the rollout has neither an ending nor an intent.
+
+        Args:
+            lease: the right to end it, as in `append_held`; None for a run that applied nothing.
+            rollout: the rollout that ends.
+            body: as in `append`; the entry carries the lease's token as its ``fence``, 0 without one.
+
+        Raises:
+            AlreadyEnded: an ending stands that this one may not replace; nothing was written.
+            LeaseLost: another run owns the rollout or its target; nothing was written.
+            JournalError: the entry was not written.
+        """
+        kept = self._kept([(endings.CLOSED, {**body, "fence": lease.token if lease else 0})])
+        with self._store.write() as connection:
+            if lease is not None:
+                leases.held(connection, lease)
+            endings.refuse(connection, str(rollout), lease)
+            return self._add(connection, str(rollout), kept)[0]
 
     def entries(self, rollout: str | None = None, *kinds: str) -> tuple[Entry, ...]:
         """Return the entries of one rollout, or of all, in the order in which they were written.
@@ -245,6 +279,21 @@ class Journal:
             # Asked again under the lock: two first runs at once make the tables once.
             if not schema.is_present(connection, self._store.where):
                 schema.create(connection, self.host, stamp(self._clock.now()))
+
+    def _kept(self, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Any]]:
+        """Return kinds and bodies as they are written: redacted, and nothing that a database cannot hold."""
+        return [(str(kind), chain.recordable(self._redact(plain(body)))) for kind, body in parts]
+
+    def _add(self, connection: Connection, rollout: str, kept: Iterable[tuple[str, Any]]) -> tuple[Entry, ...]:
+        """Continue the chain inside the transaction of `connection`."""
+        head = connection.execute(_HEAD).one_or_none()
+        at = stamp(self._clock.now())
+        entries: list[Entry] = []
+        for kind, body in kept:
+            last = entries[-1] if entries else head
+            entries.append(Entry.following(last, rollout=rollout, at=at, kind=kind, body=body))
+        connection.execute(_ADD, [_row(entry) for entry in entries])
+        return tuple(entries)
 
     def _read(self, query: Select[Any]) -> tuple[Entry, ...]:
         with self._store.read() as connection:

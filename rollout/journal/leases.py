@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from rollout.clock import stamp
-from rollout.errors import JournalError, TryLater
+from rollout.errors import RolloutError, TryLater
 from rollout.journal import schema
 
 
@@ -56,8 +56,11 @@ class LeaseHeld(TryLater):
         )
 
 
-class LeaseLost(JournalError):
-    """A lease that its holder counted on is not the newest any more, or was given back."""
+class LeaseLost(RolloutError):
+    """A lease that its holder counted on is not the newest any more, or was given back.
+
+    No `JournalError`: the journal works, and says that this process is superseded.
+    """
 
 
 def acquire(
@@ -108,12 +111,22 @@ def renew(connection: Connection, now: datetime, for_s: float, lease: Lease) -> 
     Raises:
         LeaseLost: a newer token was given out, or the lease was released.
     """
-    row = _row(connection, lease.target)
-    if row is None or row.token != lease.token or row.released:
-        raise LeaseLost(_how_lost(row, lease))
+    row = held(connection, lease)
     until = max(_lease(row).until, _whole_ms(now + timedelta(seconds=for_s)))
     connection.execute(update(schema.lease).where(schema.lease.c.target == lease.target).values(until=stamp(until)))
     return replace(_lease(row), until=until)
+
+
+def held(connection: Connection, lease: Lease) -> Row[Any]:
+    """Return the row of a lease that is still its holder's, whether or not it has expired untaken.
+
+    Raises:
+        LeaseLost: a newer token was given out, or the lease was released.
+    """
+    row = _row(connection, lease.target)
+    if row is None or row.token != lease.token or row.released:
+        raise LeaseLost(_how_lost(row, lease))
+    return row
 
 
 def release(connection: Connection, lease: Lease) -> None:

@@ -6,7 +6,7 @@ from threading import Barrier
 
 import pytest
 
-from rollout.errors import JournalError, TryLater
+from rollout.errors import JournalError, RolloutError, TryLater
 from rollout.journal import Journal, LeaseHeld, LeaseLost
 
 
@@ -122,7 +122,12 @@ def test_a_lease_that_was_given_back_is_free_and_cannot_be_renewed(journal):
     assert journal.holder("staging") is None
     with pytest.raises(LeaseLost, match=r"was given back\. Acquire it again"):
         journal.renew(lease, 60)
-    assert isinstance(LeaseLost("x"), JournalError)
+
+
+def test_a_lease_that_is_lost_is_no_failure_of_the_journal():
+    """Whoever catches a journal that fails must not take a process that is superseded for one."""
+    assert issubclass(LeaseLost, RolloutError)
+    assert not issubclass(LeaseLost, JournalError)
 
 
 def test_a_lease_of_another_journal_is_unknown(journal, tmp_path, clock):

@@ -1,14 +1,16 @@
 """A process of its own that uses a journal.
 
-Arguments: ``append URL NAME COUNT``, ``append-forever URL`` or ``acquire URL NAME``.
+Arguments: ``append URL NAME COUNT``, ``append-forever URL``, ``acquire URL NAME``, ``end URL TOKEN NAMES`` or
+``announce URL TOKEN NAME``.
 """
 
 import itertools
 import sys
+from contextlib import suppress
 
 from rollout.clock import SystemClock
 from rollout.errors import TryLater
-from rollout.journal import Journal
+from rollout.journal import AlreadyEnded, Journal, Lease, LeaseLost
 
 
 def say(word):
@@ -34,6 +36,41 @@ def acquire(journal, name):
         say("held")
 
 
+def lease_of(journal, token):
+    now = journal.now()
+    return Lease("staging", "r-1", int(token), "worker", now, now)
+
+
+def end(journal, token, names):
+    """End every rollout under the token; say how often that was granted."""
+    lease, granted = lease_of(journal, token), []
+    say("ready")
+    sys.stdin.readline()
+    for name in names.split(","):
+        with suppress(AlreadyEnded):
+            journal.append_ending(lease, name, {"decision": "kept"})
+            granted.append(name)
+    say(",".join(granted))
+
+
+def announce(journal, token, name):
+    """Announce writes under the token until it is superseded; say the number of each."""
+    lease = lease_of(journal, token)
+    say("ready")
+    sys.stdin.readline()
+    with suppress(LeaseLost):
+        while True:
+            say(journal.append_held(lease, name, "intent", {}).seq)
+    say("lost")
+
+
 action, url, *rest = sys.argv[1:]
 with Journal.open(url, clock=SystemClock()) as opened:
-    {"append": append, "append-forever": append_forever, "acquire": acquire}[action](opened, *rest)
+    actions = {
+        "append": append,
+        "append-forever": append_forever,
+        "acquire": acquire,
+        "end": end,
+        "announce": announce,
+    }
+    actions[action](opened, *rest)

@@ -1,0 +1,95 @@
+"""Endings: how a rollout ended, and who may end it once more.
+
+An ending is an entry ``closed``, or a ``reconciled`` one that brings a ``closed`` that could not be written in time.
+Every function here runs inside `Store.write()`, so that no other writer comes between the look and the entry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from rollout.errors import RolloutError
+from rollout.journal import schema
+from rollout.journal.chain import Entry
+from rollout.journal.leases import Lease, LeaseLost
+
+CLOSED, RECONCILED, INTENT = "closed", "reconciled", "intent"
+"""The kinds of entries that this module reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a rollout ended.
+
+    Attributes:
+        seq: the entry that says so.
+        decision: the word of the decision, ``kept``; empty where the entry has none.
+        at: when it was decided, UTC, ISO 8601.
+        fence: the fencing token under which it was decided; 0 without one.
+    """
+
+    seq: int
+    decision: str
+    at: str
+    fence: int
+
+
+class AlreadyEnded(RolloutError):
+    """The rollout has an ending that this process may not replace.
+
+    Attributes:
+        rollout: the rollout's id.
+        ending: the one that stands.
+    """
+
+    def __init__(self, rollout: str, ending: Ending, lease: Lease | None) -> None:
+        """Say how it ended, when and under which token, and what is left to do."""
+        self.rollout = rollout
+        self.ending = ending
+        ours = f"token {lease.token}" if lease else "no lease"
+        super().__init__(
+            f"rollout {rollout} has ended: {ending.decision or 'without a decision'} at {ending.at} (entry "
+            f"{ending.seq}, token {ending.fence}). This process has {ours} and ends nothing; `rollout status` shows "
+            f"what stands, `rollout rollback {rollout}` takes it back under a newer token"
+        )
+
+
+def refuse(connection: Connection, rollout: str, lease: Lease | None) -> None:
+    """Refuse an ending that may not be written; whether the lease is still its holder's is asked before.
+
+    Raises:
+        AlreadyEnded: the rollout has an ending, with a lease one of its token or a newer one.
+        LeaseLost: without a lease: the rollout has an intent and no ending, so another run owns it.
+    """
+    columns = schema.entry.c
+    query = (
+        select(schema.entry)
+        .where(columns.rollout == rollout, columns.kind.in_([CLOSED, RECONCILED, INTENT]))
+        .order_by(columns.seq)
+    )
+    entries = [Entry.of(row) for row in connection.execute(query)]
+    standing = [ending for ending in map(of_entry, entries) if ending and ending.fence >= (lease.token if lease else 0)]
+    if standing:
+        raise AlreadyEnded(rollout, standing[-1], lease)
+    intents = [entry for entry in entries if _what(entry) == INTENT]
+    if lease is None and intents:
+        raise LeaseLost(
+            f"rollout {rollout} has announced a write (entry {intents[-1].seq}) and not ended, so another run owns it; "
+            "this process has no lease and ends nothing. `rollout status` shows who holds the target"
+        )
+
+
+def of_entry(entry: Entry) -> Ending | None:
+    """Return the ending that an entry holds; None where it holds none."""
+    if _what(entry) != CLOSED:
+        return None
+    said: Any = entry.body
+    at, facts = (entry.at, said) if entry.kind == CLOSED else (str(said.get("at", entry.at)), said.get("body") or {})
+    return Ending(entry.seq, str(facts.get("decision", "")), at, int(said.get("fence") or 0))
+
+
+def _what(entry: Entry) -> str:
+    return str(entry.body.get("kind", "")) if entry.kind == RECONCILED else entry.kind
