@@ -16,6 +16,7 @@ from rollout.audit.seal import conclude
 from rollout.backup import same_place, where_it_is
 from rollout.change_record import write_change_record
 from rollout.changes import limits, restart, weights
+from rollout.changes.read_back import READ_BACK_S, Remedy, remedied
 from rollout.clock import NEVER, SystemClock, stamp
 from rollout.closure import Closure
 from rollout.documents import document, log_operation, undocumented
@@ -25,13 +26,13 @@ from rollout.errors import ExitCode, GatewayError, JournalError, RolloutError
 from rollout.expectation import answered_by
 from rollout.gateway.answers import Governance
 from rollout.gateway.client import Gateway
-from rollout.journal import Entry, Journal
+from rollout.journal import AlreadyEnded, Entry, Journal, LeaseLost
 from rollout.journal.store import Store
 from rollout.letters import Letter
 from rollout.loading.whole import load
 from rollout.notify import announce, page
 from rollout.obligations import Debt, open_of, owe
-from rollout.record import FOLDED, Decision, Kind, Record, fold
+from rollout.record import FOLDED, Decision, Kind, Record, What, fold
 from rollout.request import Request, as_opened
 from rollout.scenario import ProviderChange
 from rollout.session import learn_env_files, others_here, redactor_for, token_of
@@ -39,10 +40,6 @@ from rollout.stages import ALL, share_of, show_weights
 from rollout.traces import leave
 from rollout.workspace import LEASE_S, SPOOL, Rollout, reconcile
 
-READ_BACK_S = 5.0
-"""A read-back that is still the old one after this long calls for a remedy: once more, then a restart (EMG-2)."""
-
-LOOK_EVERY_S = 0.25
 DONE, NOT_VERIFIED = "EMERGENCY DONE", "EMERGENCY NOT VERIFIED"
 
 
@@ -136,7 +133,7 @@ def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
     said = f"{why}; {problem or f'{to} is active'}"
     commands = _commands(rollout, to) if problem else ()
     facts = {"decision": decision, "word": word, "why": said, "not_passed": {}, "rollback": [], "commands": [*commands]}
-    rollout.note(Kind.CLOSED, **facts)
+    _end(rollout, facts)
     page(rollout, "emergency settled", letters.emergency(rollout, word, [("Why", said)], commands), env, everyone=True)
     written = document(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.known(), facts)))
     leave(rollout)
@@ -150,7 +147,7 @@ def _commands(rollout: Rollout, to: ProviderChange) -> tuple[str, ...]:
     return (*split, paste.activation(target, to), paste.look(target))
 
 
-def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int]:
+def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int | str]:
     """Return the emergency as a rollout, and the number of its intent; 0 where the journal cannot be written."""
     request, clock = _request(order, env), SystemClock()
     redactor = redactor_for(replace(request, scenario=replace(request.scenario, notify=order.channels)), env)
@@ -177,6 +174,7 @@ def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int]:
         stop=NEVER,
         redactor=redactor,
         env=env,
+        is_emergency=True,
         _known=record,
     )
     return rollout, record.writes[-1].seq if record.writes else 0
@@ -206,9 +204,8 @@ def _take_over(work: _Work) -> None:
     """Get the newest fencing token, so that a run that is under way leaves the gateway alone."""
     rollout = work.rollout
     try:
-        rollout.lease = rollout.journal.seize(
-            rollout.place, rollout.id, f"{rollout.run}@{rollout.journal.host} ({getpass.getuser()})", LEASE_S
-        )
+        asked_s, holder = rollout.clock.monotonic(), f"{rollout.run}@{rollout.journal.host} ({getpass.getuser()})"
+        rollout.adopt(rollout.journal.seize(rollout.place, rollout.id, holder, LEASE_S), asked_s)
         work.taken = tuple(other for other in others_here(rollout) if other.in_flight)
     except JournalError as error:
         work.say(f"the journal cannot be reached, so a rollout under way is not told; stop it by hand. {error}")
@@ -218,37 +215,26 @@ def _take_over(work: _Work) -> None:
 
 def _prove(work: _Work, *, refused: bool) -> None:
     """See the provider active, with a remedy for each deadline that passes, and one request answered by it (EMG-2)."""
-    remedies: list[tuple[str, Callable[[], str]]] = [] if refused else [("once more", lambda: _again(work))]
-    can_restart = work.rollout.target.service is not None
-    if can_restart and not refused and not work.order.restart:
-        remedies.append(("restart", lambda: _restart(work)))
-    restarted = "not needed"
-    if work.order.restart:
-        restarted = _tried(lambda: _restart(work))
-    problem = _read_back(work, 0.0 if refused else READ_BACK_S)
-    while problem and remedies:
-        name, remedy = remedies.pop(0)
-        done = _tried(remedy)
-        work.say(f"{problem}; {name}: {done}")
-        restarted = done if name == "restart" else restarted
-        problem = _read_back(work, READ_BACK_S)
-    problem = problem or _give_all(work) or _request_problem(work) or _read_back(work, 0.0)
+    remedies = [] if refused else [Remedy("once more", lambda: _again(work))]
+    if work.rollout.target.service is not None and not refused and not work.order.restart:
+        remedies.append(Remedy("restart", lambda: _restart(work)))
+    restarted = _tried(lambda: _restart(work)) if work.order.restart else "not needed"
+    problem, tried = remedied(
+        lambda: _elsewhere(work.rollout, work.to),
+        remedies,
+        within_s=0.0 if refused else READ_BACK_S,
+        clock=work.rollout.clock,
+    )
+    for each in tried:
+        outcome = f"failed: {each.outcome}" if each.failed else each.outcome
+        work.say(f"{each.because}; {each.name}: {outcome}")
+        restarted = outcome if each.name == "restart" else restarted
+    problem = problem or _give_all(work) or _request_problem(work) or _elsewhere(work.rollout, work.to)
     work.problem = problem
     work.step("EMG-1", "failed" if problem else "passed", problem or f"{work.to} is active, and answered a request")
     failed = restarted.startswith("failed")
     work.problem = work.problem or (restarted if failed else "")
     work.step("EMG-2", "failed" if failed else "passed", restarted)
-
-
-def _read_back(work: _Work, within_s: float) -> str:
-    """Return why the gateway is not where it should be, empty as soon as it is."""
-    rollout = work.rollout
-    until = rollout.clock.monotonic() + within_s
-    while True:
-        problem = _elsewhere(rollout, work.to)
-        if not problem or rollout.clock.monotonic() >= until:
-            return problem
-        rollout.clock.wait(LOOK_EVERY_S)
 
 
 def _elsewhere(rollout: Rollout, to: ProviderChange) -> str:
@@ -287,7 +273,7 @@ def _shared(rollout: Rollout, to: ProviderChange) -> str:
 
 
 def _again(work: _Work) -> str:
-    with work.rollout.announced("EMG-1", "back", str(work.to)), work.rollout.gateway.unsealed("EMG-1"):
+    with work.rollout.announced("EMG-1", "back", str(work.to), what=What.PROVIDER), work.rollout.gateway.unsealed("EMG-1"):
         work.rollout.gateway.activate(work.to.provider, work.to.model)
     return "the gateway answered success"
 
@@ -300,7 +286,7 @@ def _restart(work: _Work) -> str:
         # What cannot be read cannot be put back, and does not stop an emergency.
         before, unread = Governance({}, {}, ()), f"; whether limits were lost is not known: {error}"
     restart.commands(rollout, NEVER, step="EMG-2", direction="back")
-    healthy = restart.await_health(rollout, rollout.gateway, NEVER)
+    healthy = restart.await_health(rollout, rollout.gateway, NEVER, back=True)
     lost = limits.put_back(rollout, rollout.gateway, before, step="EMG-2", direction="back")
     again = f"; it lost limits, which were put back: {', '.join(lost)}" if lost else ""
     return f"restarted, {healthy}{again}{unread}"
@@ -342,10 +328,9 @@ def _close_taken(work: _Work) -> None:
             "rollback": [],
             "commands": [],
         }
-        with suppress(JournalError):
-            rollout.journal.append(
-                record.id, Kind.CLOSED, {**facts, "fence": rollout.lease.token if rollout.lease else 0}
-            )
+        if rollout.lease is not None:
+            with suppress(RolloutError):
+                rollout.journal.append_ending(rollout.lease, record.id, {**facts, "fence": rollout.lease.token})
 
 
 def _closed(work: _Work, env: Mapping[str, str]) -> int:
@@ -357,7 +342,7 @@ def _closed(work: _Work, env: Mapping[str, str]) -> int:
     why = work.problem or f"{work.to} is active and answers; before: {order.before or 'not known'}"
     decision = Decision.ROLLBACK_FAILED if work.problem else Decision.KEPT
     facts = {"decision": decision, "word": word, "why": why, "not_passed": {}, "rollback": [], "commands": [*commands]}
-    rollout.note(Kind.CLOSED, **facts)
+    _end(rollout, facts)
     # First of all to whoever called it: a channel may take its time.
     work.say(f"{word} at {stamp(rollout.clock.now())}: {why}")
     if work.problem:
@@ -382,6 +367,12 @@ def _closed(work: _Work, env: Mapping[str, str]) -> int:
         work.say(f"recorded in {rollout.folder}, to be entered by the next run that reaches the journal")
     leave(rollout)
     return ExitCode.ROLLBACK_FAILED if work.problem else ExitCode.KEPT
+
+
+def _end(rollout: Rollout, facts: Mapping[str, Any]) -> None:
+    """End the emergency's own rollout; one that was superseded meanwhile leaves that to its successor."""
+    with suppress(LeaseLost, AlreadyEnded):
+        rollout.end(spools=True, **facts)
 
 
 def _recorded(rollout: Rollout, facts: Mapping[str, Any], line: str) -> Iterator[str]:

@@ -287,9 +287,8 @@ def _rollback(args: argparse.Namespace) -> int:
                 f"{record.id} was an emergency, without a backup; its entry in the operations log undoes it"
             )
         with reopened(journal, record, Path(args.reports).absolute(), os.environ) as rollout:
-            with suppress(TryLater):
-                # Fences off whoever watches it; a rollback never waits for a lease.
-                rollout.take_lease()
+            # Fences off whoever watches it. Another rollout's change in flight is not overwritten: that one first.
+            rollout.take_lease()
             closure = take_back(rollout, f"{getpass.getuser()}: {args.reason}", {}, os.environ)
             rollout.release_lease()
             end_embedded(rollout)

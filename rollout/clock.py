@@ -59,6 +59,10 @@ class Clock(Protocol):
         """Return the next item of `inbox`, or None when the time has passed or `stop` is set."""
 
 
+_SECONDS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Counts while the machine is suspended too, where the system has such a clock: a lease ends meanwhile (rule 9)."""
+
+
 class SystemClock:
     """The machine's clock."""
 
@@ -67,8 +71,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return the machine's monotonic seconds."""
-        return time.monotonic()
+        """Return the machine's monotonic seconds, those of a suspension included."""
+        return time.clock_gettime(_SECONDS)
 
     def wait(self, seconds: float, stop: StopFlag = NEVER) -> bool:
         """Sleep in slices, so that a stop is noticed within `SLICE_S`."""

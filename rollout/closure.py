@@ -20,6 +20,7 @@ from rollout.documents import document, errors_seen, last_status, log_operation,
 from rollout.errors import ExitCode, JournalError, RolloutError
 from rollout.history import BAD_STATUS
 from rollout.hold import told
+from rollout.journal import AlreadyEnded, LeaseLost
 from rollout.notify import announce
 from rollout.post_mortem import write_post_mortem
 from rollout.record import Decision, Kind, Record
@@ -115,7 +116,7 @@ def close(
 ) -> Closure:
     """Decide, roll back where the change was not earned, write the records, and return the decision.
 
-    Idempotent: a rollout that is closed already is only told again.
+    Idempotent: of a rollout that is closed already the ending is repeated. A process that is superseded only says so.
 
     Args:
         rollout: the rollout.
@@ -130,7 +131,7 @@ def close(
         return _without_journal(rollout, plan, error, env)
     missing = not_passed(record, plan, rollout.run)
     if superseded or record.closed is not None:
-        return taken_over(record, missing) if superseded else _told_again(record, missing)
+        return taken_over(record, missing) if superseded else already_closed(record, missing)
     if not record.wrote and not _in_effect_without_a_write(record, missing, phases):
         return _nothing_applied(rollout, missing, phases, env, trouble)
     if missing or rollout.stop:
@@ -143,11 +144,23 @@ def close(
 
 
 def taken_over(record: Record, missing: Mapping[str, str]) -> Closure:
-    """Return the closure of a run that somebody with a newer token has taken over: it leaves the gateway alone."""
+    """Return the closure of a run that somebody with a newer token has taken over: it leaves the gateway alone.
+
+    Its exit code is true of its own rollout: how the newer process has ended it, or 12 while it has not.
+    """
     why = "another process has taken this rollout over, and decides about it now; `rollout status` shows it"
     why = str(record.closed["why"]) if record.closed else why
     code = None if record.decision else ExitCode.IN_PROGRESS
     return Closure(record.decision, "TAKEN OVER", why, missing, code=code)
+
+
+def _superseded(rollout: Rollout, missing: Mapping[str, str]) -> Closure:
+    """Return the closure of a process that lost its target while it was closing."""
+    try:
+        record = rollout.record()
+    except JournalError:
+        record = rollout.known()
+    return taken_over(record, missing)
 
 
 def _without_journal(rollout: Rollout, plan: Iterable[Clause], error: JournalError, env: Mapping[str, str]) -> Closure:
@@ -156,18 +169,26 @@ def _without_journal(rollout: Rollout, plan: Iterable[Clause], error: JournalErr
     missing = not_passed(record, plan, rollout.run)
     why = f"without its journal nothing is kept: {error}"
     if record.closed is not None:
-        return _told_again(record, missing)
+        return already_closed(record, missing)
     if not record.wrote:
         return Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, "mend the journal")
-    if rollout.lease is None or rollout.lease.until <= rollout.clock.now():
+    if not rollout.lease_runs():
         why += "; and the lease has run out, so somebody else may own the target by now: hands off"
         return Closure(Decision.ROLLBACK_FAILED, WORDS[Decision.ROLLBACK_FAILED], why, missing, "A PERSON IS NEEDED")
     return take_back(rollout, why, missing, env)
 
 
 def take_back(rollout: Rollout, why: str, missing: Mapping[str, str], env: Mapping[str, str]) -> Closure:
-    """Roll back, close, and record; whatever fails on the way is in the closure."""
-    result = roll_back(rollout, why)
+    """Roll back, close, and record; whatever fails on the way is in the closure.
+
+    A process that is superseded meanwhile sends nothing more and leaves the ending to its successor.
+    """
+    try:
+        result = roll_back(rollout, why)
+    except LeaseLost:
+        return _superseded(rollout, missing)
+    if result.superseded:
+        return _superseded(rollout, missing)
     _diagnose(rollout, why)
     steps = table(result.steps)
     steps += _documented(rollout, why, steps)
@@ -248,7 +269,8 @@ def _in_effect_without_a_write(record: Record, missing: Mapping[str, str], phase
     return not missing and (_passed(record, "apply") or "apply" in phases)
 
 
-def _told_again(record: Record, missing: Mapping[str, str]) -> Closure:
+def already_closed(record: Record, missing: Mapping[str, str]) -> Closure:
+    """Return the closure of a rollout that has ended: how the journal tells it."""
     decision = record.decision
     body = record.closed or {}
     word = WORDS[decision] if decision else ""
@@ -280,7 +302,9 @@ def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
     why = "; ".join(filter(None, (f"every clause of the plan passed{_but(record)}", told(record))))
     closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, _undo(rollout))
     try:
-        rollout.write(Kind.CLOSED, **closure.facts())
+        rollout.end(spools=False, **closure.facts())
+    except (LeaseLost, AlreadyEnded):
+        return _superseded(rollout, {})
     except JournalError as error:
         return take_back(rollout, f"that the change is kept could not be recorded: {error}", {}, env)
     return _publish(rollout, closure, env)
@@ -358,7 +382,10 @@ def _next(rollout: Rollout, result: RolledBack, steps: Sequence[Mapping[str, Any
 
 
 def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> Closure:
-    rollout.note(Kind.CLOSED, **closure.facts())
+    try:
+        rollout.end(spools=True, **closure.facts())
+    except (LeaseLost, AlreadyEnded):
+        return _superseded(rollout, closure.not_passed)
     return _publish(rollout, closure, env)
 
 

@@ -36,7 +36,7 @@ def told(entries: Sequence[Entry]) -> Iterator[Event]:
     outcomes = {entry.body["intent"]: entry for entry in entries if entry.kind == Kind.OUTCOME}
     for entry in entries:
         tell = _EVENTS.get(Kind(entry.kind))
-        end = outcomes.get(entry.seq)
+        end = outcomes.get(entry.body.get("spool", entry.seq))
         words = None if tell is None else tell(entry.body, {} if end is None else end.body)
         if words is not None:
             yield Event(entry.at, entry.at if end is None else end.at, Kind(entry.kind), *words)

@@ -233,9 +233,6 @@ class Progress(Occasion):
             if stage.outcome == "held":
                 del missing[stage.clause]
         why = f"{breach.clause}: {breach.message}"
-        rollout = self.session.rollout
-        if rollout.superseded():
-            self._decide(lambda: closing.taken_over(rollout.record(), missing))
         self._decide(lambda: closing.take_back(self.session.rollout, why, missing, self.env))
 
     def _heading(self) -> Heading:
@@ -291,13 +288,13 @@ class Progress(Occasion):
         try:
             rollout.hold_lease((closed.due - rollout.clock.now()).total_seconds())
             rollout.write(Kind.HANDOVER, deadline=stamp(closed.due))
-        except JournalError as error:
+        except (JournalError, LeaseLost) as error:
             self._not_handed_over(error)
             watchdog.dismiss()
             return
         watchdog.hand_over(closed.due)
 
-    def _not_handed_over(self, error: JournalError) -> None:
+    def _not_handed_over(self, error: RolloutError) -> None:
         """A change that no later phase would find in the journal is taken back, unless somebody newer has it."""
         rollout, self.closed = self.session.rollout, None
         if isinstance(error, LeaseLost):
@@ -318,6 +315,8 @@ class Progress(Occasion):
         rollout = self.session.rollout
         decision = Decision.ROLLBACK_FAILED
         try:
+            if rollout.known().closed is not None:
+                return closing.already_closed(rollout.known(), {"closure": why})
             if not rollout.known().wrote:
                 decision = Decision.NOTHING_APPLIED
             elif not self._is_bystander():

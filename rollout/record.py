@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -45,6 +46,8 @@ class Kind(StrEnum):
     MANIFEST = "manifest"
     SEAL = "seal"
     PRUNED = "pruned"
+    RECONCILED = "reconciled"
+    RESTARTED = "restarted"
 
 
 class Decision(StrEnum):
@@ -54,6 +57,16 @@ class Decision(StrEnum):
     ROLLED_BACK = "rolled_back"
     ROLLBACK_FAILED = "rollback_failed"
     NOTHING_APPLIED = "nothing_applied"
+
+
+class What(StrEnum):
+    """What a write to the gateway changes."""
+
+    PROVIDER = "provider"
+    WEIGHTS = "weights"
+    ENVIRONMENT = "environment"
+    LIMITS = "limits"
+    RESTART = "restart"
 
 
 class Entry(Protocol):
@@ -81,7 +94,7 @@ class Write:
     """One write to the gateway: the intent, and what became of it.
 
     Attributes:
-        seq: the intent's sequence number.
+        seq: the intent's sequence number; its number in the spool file, where the journal did not take it.
         at: when it was announced, UTC.
         step: the clause that wrote.
         direction: ``forward``, ``proof`` (APP-0.2, a no-op) or ``back``.
@@ -89,9 +102,10 @@ class Write:
         result: ``done``, ``refused`` (nothing happened), ``unknown`` (the answer was lost), None (died in between).
         detail: the gateway's words.
         digest: SHA-256 of the file that the write leaves behind, for one to a file.
+        what: one of `What`: what is written.
     """
 
-    seq: int
+    seq: int | str
     at: str
     step: str
     direction: str
@@ -99,6 +113,12 @@ class Write:
     result: str | None = None
     detail: str = ""
     digest: str | None = None
+    what: What | None = None
+
+    @property
+    def may_have_landed(self) -> bool:
+        """Whether the gateway may have carried it out: whatever it did not refuse."""
+        return self.result != "refused"
 
 
 WAIVED, OWED = "WAIVED: ", "OWED: "
@@ -167,6 +187,8 @@ class Record:
         judged: a canary's stage -> clause -> the body of its verdict at the stage's end.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
+        startup_s: how long the service took to be healthy after this rollout's restarts, the longest; 0 before one.
+        fence: the newest fencing token that an entry of this rollout carries.
         closed: the body of the closing entry, None while open.
         closed_at: when, UTC.
     """
@@ -197,6 +219,8 @@ class Record:
     judged: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    startup_s: float = 0.0
+    fence: int = 0
     closed: Mapping[str, Any] | None = None
     closed_at: str = ""
 
@@ -248,6 +272,23 @@ class Record:
         """Whether this rollout's change was written and confirmed by the gateway."""
         return any(write.direction == "forward" and write.result == "done" for write in self.writes)
 
+    def to_undo(self, what: What) -> tuple[Write, ...]:
+        """Return the writes of this kind that only a write undoes (safety rule 9), in order.
+
+        Those on the way there that the gateway did not refuse and that no write of the way back has undone since:
+        that a read shows no effect is no proof, because reads may lag behind writes.
+        """
+        there: list[Write] = []
+        for write in self.writes:
+            if write.what is not what:
+                continue
+            if write.direction == "forward" and write.may_have_landed:
+                there.append(write)
+            elif write.direction == "back" and write.result == "done":
+                # A limit is undone by a write of its own; any other kind by one write.
+                there = [each for each in there if what is What.LIMITS and _scope(each) != _scope(write)]
+        return tuple(there)
+
     def passed(self, clause: str) -> bool:
         """Tell whether the clause's latest outcome is a pass."""
         return clause in self.clauses and self.clauses[clause].outcome == "passed"
@@ -294,6 +335,8 @@ _LATEST = frozenset(
 def extend(record: Record, entry: Entry) -> None:
     """Add what the next entry tells."""
     body = entry.body
+    if "spool" not in body:
+        record.fence = max(record.fence, body.get("fence", 0))
     if entry.kind in _LATEST:
         _replace(record, entry)
         return
@@ -313,8 +356,16 @@ def extend(record: Record, entry: Entry) -> None:
             _watch(record, entry)
         case Kind.STEP:
             record.steps[body["clause"]] = {**body, "at": entry.at}
+        case Kind.RESTARTED:
+            record.startup_s = max(record.startup_s, body["took_s"])
         case Kind.CLOSED:
-            record.closed, record.closed_at = body, entry.at
+            _close(record, entry)
+
+
+def _close(record: Record, entry: Entry) -> None:
+    """Take the ending, unless it was spooled and an owner with a newer token has written since (safety rule 8)."""
+    if "spool" not in entry.body or (record.closed is None and entry.body["fence"] >= record.fence):
+        record.closed, record.closed_at = entry.body, entry.at
 
 
 def _append(record: Record, entry: Entry) -> None:
@@ -374,9 +425,31 @@ def outcome_of(entry: Entry) -> ClauseOutcome:
 def _written(writes: list[Write], entry: Entry) -> list[Write]:
     body = entry.body
     if entry.kind == Kind.INTENT:
-        announced = Write(entry.seq, entry.at, body["step"], body["direction"], body["to"], digest=body.get("digest"))
+        what = What(body["what"]) if "what" in body else _what(body["step"], body["to"])
+        seq = body.get("spool", entry.seq)
+        announced = Write(seq, entry.at, body["step"], body["direction"], body["to"], digest=body.get("digest"), what=what)
         return [*writes, announced]
     return [_concluded(write, body) for write in writes]
+
+
+def _scope(write: Write) -> str:
+    """Return whose limits a write sets: reads name a provider's scope in another way than calls (deviation 20)."""
+    return write.to.replace(" of provider:", " of ")
+
+
+_PLACE = re.compile(r"[^:\s]+:\S+")
+_STEPS = {"APP-2.1": What.ENVIRONMENT, "RBK-3.1": What.ENVIRONMENT, "APP-2.2": What.RESTART, "RBK-3.2": What.RESTART}
+
+
+def _what(step: str, to: str) -> What:
+    """Return what an intent of version 0.1 writes, whose entry does not say so."""
+    if step in _STEPS:
+        return _STEPS[step]
+    if to == "restart":
+        return What.RESTART
+    if " limits of " in to:
+        return What.LIMITS
+    return What.PROVIDER if _PLACE.fullmatch(to) else What.WEIGHTS
 
 
 def _concluded(write: Write, body: Mapping[str, Any]) -> Write:

@@ -1,8 +1,9 @@
 """The process that rolls back when the runner is gone (safety rule 4).
 
 It is started before the first write, loads everything, reads the backup, and says ``armed``. The runner holds the write
-end of a pipe: a pipe that closes without a word means that the runner died. A runner that ends a phase in order hands
-over with a deadline; then the watchdog waits for a newer token, for the closure, or for the deadline.
+end of a pipe, and writes every intent and outcome to it, because the journal may lose its tail: a pipe that closes
+without a last word means that the runner died. A runner that ends a phase in order hands over with a deadline; then the
+watchdog waits for a newer token, for the closure, or for the deadline.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from rollout import letters, paste
+from rollout import letters
 from rollout.backup import recorded, same_place, where_it_is
 from rollout.clock import SystemClock, stamp
 from rollout.closure import publish_late, take_back
 from rollout.errors import JournalError, RolloutError, TryLater
-from rollout.journal import Journal
+from rollout.journal import Entry, Journal, LeaseLost
 from rollout.notify import page
 from rollout.quiet import quiet
 from rollout.record import FOLDED, Kind, fold
+from rollout.rollback import manual_commands
 from rollout.redaction import Redactor
 from rollout.session import Session, end_embedded, reopened
 from rollout.workspace import LEASE_S, Rollout
@@ -40,7 +43,7 @@ ARMED_WITHIN_S = 20.0
 LOOK_EVERY_S = 2.0
 """How often it looks for a newer token after a handover."""
 
-GRACE_S = 30.0
+GRACE_S = 20.0
 """How long it goes on asking a journal that cannot be reached, before it acts as the sole owner or not at all."""
 
 
@@ -51,6 +54,12 @@ class Watchdog:
         """Keep the write end of the pipe; it closes when this process ends, however it ends."""
         self._child = child
         self._rollout = rollout
+        rollout.on_write = self.tell
+
+    def tell(self, entry: Entry) -> None:
+        """Say what was written to the journal; a watchdog that does not read, because it is paused, holds nobody up."""
+        told = {"seq": entry.seq, "at": entry.at, "kind": entry.kind, "body": entry.body, "hash": entry.hash}
+        self._send(json.dumps(told, default=str).encode() + b"\n")
 
     def dismiss(self) -> None:
         """Say that the rollout is closed: nothing is left to watch."""
@@ -61,15 +70,20 @@ class Watchdog:
         self._say(f"{stamp(deadline)}\n".encode())
 
     def _say(self, word: bytes) -> None:
+        self._send(word)
+        pipe = self._child.stdin
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+
+    def _send(self, line: bytes) -> None:
         pipe = self._child.stdin
         if pipe is None or pipe.closed:
             return
-        try:
-            pipe.write(word)
-            pipe.close()
-        except OSError:
-            # It is gone, and with it what it was for; `rollout recover` closes that gap.
-            return
+        # It is gone, and with it what it was for: `rollout recover` closes that gap. Or its pipe is full.
+        with suppress(OSError):
+            os.set_blocking(pipe.fileno(), False)
+            os.write(pipe.fileno(), line)
 
 
 def arm(session: Session) -> Watchdog:
@@ -146,14 +160,34 @@ class Watch:
     env: Mapping[str, str]
 
     def run(self) -> None:
-        """Wait for a word, or for the pipe to close without one."""
-        while not select.select([self.pipe], [], [], LEASE_S / 4)[0]:
-            self._keep_lease()
-        word = os.read(self.pipe, 1024)
+        """Wait for the last word, or for the pipe to close without one."""
+        word = self._last_word()
         if not word:
             self.act("the runner died: its pipe closed without a word")
         elif word != CLOSED:
             self._wait_until(datetime.fromisoformat(word.decode().strip()))
+
+    def _last_word(self) -> bytes:
+        """Return what the runner says at its end, empty where it died; until then learn what it writes."""
+        kept = b""
+        while True:
+            while not select.select([self.pipe], [], [], LEASE_S / 4)[0]:
+                self._keep_lease()
+            read = os.read(self.pipe, 65536)
+            *lines, kept = (kept + read).split(b"\n")
+            for line in lines:
+                if not line.startswith(b"{"):
+                    return line + b"\n"
+                self._learn(line)
+            if not read:
+                return b""
+
+    def _learn(self, line: bytes) -> None:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            return  # half a line of a runner that died, or whose pipe was full
+        self.rollout.learn(Entry(told["seq"], self.rollout.id, told["at"], told["kind"], told["body"], "", told["hash"]))
 
     def _wait_until(self, deadline: datetime) -> None:
         """Stay until a newer token takes over, the rollout is closed, or the deadline passes."""
@@ -164,6 +198,29 @@ class Watch:
         self.act(f"nobody confirmed the change by {stamp(deadline)}")
 
     def act(self, why: str) -> None:
+        """Take the change back; whatever that raises, people are paged, and it is tried once more (safety rule 4)."""
+        for left in (1, 0):
+            try:
+                self._act(why)
+            except Exception as error:  # noqa: BLE001 - the last resort: nobody else is left to say that nothing is proven
+                self._last_resort(why, error, again=bool(left))
+            else:
+                return
+
+    def _last_resort(self, why: str, error: Exception, *, again: bool) -> None:
+        """Page people with the commands, and leave in the journal that the rollback itself has failed."""
+        left = "it is tried once more" if again else "it is not tried again"
+        failed = f"{why}; the rollback ended in {type(error).__name__}: {error}; {left}"
+        for work in (self._page, self._note_failure):
+            try:
+                work(failed)
+            except Exception as problem:  # noqa: BLE001 - one that fails must not stop the other; the log is what is left
+                sys.stderr.write(f"rollout: {failed}; and {work.__name__} failed: {problem!r}\n")
+
+    def _note_failure(self, why: str) -> None:
+        self.rollout.note(Kind.FINDING, clause="RBK-2.1", text=f"watchdog: {why}")
+
+    def _act(self, why: str) -> None:
         """Roll back, unless the rollout is closed, has written nothing, or belongs to a newer token.
 
         Of one that is closed it tells what the run that died had no time to tell.
@@ -201,15 +258,17 @@ class Watch:
         return record.closed is not None or self.rollout.superseded() or not record.wrote
 
     def _is_sole_owner(self) -> bool:
-        """Without a journal: only while our own lease runs, and only if the gateway holds exactly what we applied."""
-        lease = self.rollout.lease
+        """Without a journal: only while our own lease runs, and only if nobody else has changed the gateway."""
+        if not self.rollout.known().wrote or self.rollout.known().closed is not None:
+            return False
         why = "its lease has run out"
-        if lease is not None and lease.until > self.rollout.clock.now():
+        if self.rollout.lease_runs():
             try:
                 here = where_it_is(self.rollout.gateway, self.rollout.target)
-                if same_place(here, self.rollout.serving):
+                ours = (self.rollout.serving, recorded(self.rollout.known().backup).previous)
+                if any(same_place(here, place) for place in ours):
                     return True
-                why = f"{here} is active, which is not what it applied"
+                why = f"{here} is active, which is neither what it applied nor what was active before"
             except RolloutError as error:
                 why = str(error)
         self._page(f"the runner died, the journal cannot be reached, and {why}: nothing was touched")
@@ -217,9 +276,7 @@ class Watch:
 
     def _page(self, why: str) -> None:
         """Tell people, on every channel, that one of them is needed."""
-        backup, target = self.rollout.known().backup, self.rollout.target
-        back = () if backup is None else (paste.activation(target, recorded(backup).previous),)
-        commands = (*back, paste.look(target))
+        commands = manual_commands(self.rollout)
         told = letters.trouble(self.rollout, letters.A_PERSON_IS_NEEDED, f"watchdog: {why}", commands)
         page(self.rollout, "stranded", told, self.env, everyone=True)
 
@@ -227,7 +284,9 @@ class Watch:
         try:
             # Enough for the grace after the next look, however soon after it the runner dies and the journal is lost.
             self.rollout.hold_lease(LEASE_S)
-        except JournalError:
+            # What it has seen of the journal is what it holds a restored copy against.
+            self.rollout.journal.head()
+        except (JournalError, LeaseLost):
             return  # lost or out of reach: whether to act is decided when there is something to do
 
     def _patiently(self, ask: Callable[[], T], otherwise: Callable[[], T]) -> T:
@@ -252,9 +311,10 @@ def main() -> int:
         # What goes wrong from here on is told in a log among the evidence.
         sys.stderr = quiet(sys.stderr, rollout.redactor.text)
         recorded(rollout.record().backup)
-        rollout.lease = journal.holder(rollout.place)
-        if rollout.lease is None or rollout.lease.rollout != rollout.id:
+        lease = journal.holder(rollout.place)
+        if lease is None or lease.rollout != rollout.id:
             raise SystemExit(f"the lease on {rollout.place} is not held by {rollout.id}, so there is nothing to watch")
+        rollout.adopt(lease)
         os.write(sys.stdout.fileno(), ARMED)
         # The runner's end of this pipe closes next; nothing may be written there any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from rollout.gateway.client import Gateway
 from rollout.journal import Entry, Journal, Lease, LeaseHeld, LeaseLost
 from rollout.observed import Observed, observing
 from rollout.policy import Policy
-from rollout.record import FOLDED, Kind, Record, extend, fold
+from rollout.record import FOLDED, Kind, Record, What, extend, fold
 from rollout.redaction import Redactor
 from rollout.request import Origin
 from rollout.scenario import ProviderChange, Scenario
@@ -25,6 +25,9 @@ from rollout.target import Target
 
 LEASE_S = 60.0
 """How long a lease outlives whoever renews it; half of it is left at every renewal."""
+
+FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK})
+"""Kinds that a superseded process must not write, beside the ending: what announces a write (safety rule 8)."""
 
 SPOOL = "journal-spool.jsonl"
 """What a rollback had to say while the journal could not be written, below the rollout's folder."""
@@ -51,6 +54,9 @@ class Rollout:
         origin: where scenario, target and policy were read; unknown to those who only take the change back.
         lease: the right to change the target; None before it is taken and after it was given back.
         unwritten: the kinds of the entries that the journal did not take, and that wait in the spool file.
+        successor: why this process may only read any more: another one has a newer fencing token; None while it holds.
+        on_write: is handed each intent and outcome, so that the watchdog knows what its own journal may have lost.
+        is_emergency: whether its writes do not wait for the journal or a lease (safety rule 8's exception).
     """
 
     id: str
@@ -69,7 +75,12 @@ class Rollout:
     origin: Origin = field(default_factory=Origin)
     lease: Lease | None = field(default=None)
     unwritten: list[Kind] = field(default_factory=list)
+    successor: str | None = field(default=None)
+    on_write: Callable[[Entry], None] = field(default=lambda _entry: None, repr=False)
+    is_emergency: bool = False
     _known: Record | None = field(default=None)
+    _lease_ends_s: float = field(default=0.0)
+    _spooled: int = field(default=0)
 
     @property
     def what(self) -> str:
@@ -142,23 +153,77 @@ class Rollout:
     def write(self, kind: Kind, **body: Any) -> Entry:
         """Write an entry that must be on disk before what follows.
 
+        An entry of `FENCED` is written under the comparison of the fencing token, in the same transaction.
+
         Raises:
             JournalError: it is not; what follows must not happen.
+            LeaseLost: this process is superseded; it may only read.
         """
-        entry = self.journal.append(self.id, kind, self._fenced(body))
+        self._refuse_superseded()
+        if kind in FENCED and self.lease is not None:
+            with self._superseding():
+                entry = self.journal.append_held(self.lease, self.id, kind, self._fenced(body))
+        else:
+            entry = self.journal.append(self.id, kind, self._fenced(body))
         self._remember(entry)
         return entry
 
     def write_all(self, parts: Iterable[tuple[Kind, Mapping[str, Any]]]) -> None:
         """Write entries side by side: all of them are on disk before what follows, or none. Raises as `write`."""
+        self._refuse_superseded()
         for entry in self.journal.extend(self.id, [(kind, self._fenced(body)) for kind, body in parts]):
             self._remember(entry)
+
+    def end(self, *, spools: bool, **body: Any) -> None:
+        """Write the entry that ends the rollout, if this process still holds the target and nobody has ended it.
+
+        Args:
+            spools: whether it waits in the spool file where the journal cannot be reached.
+            body: what `Closure.facts` says.
+
+        Raises:
+            LeaseLost: this process is superseded; the successor ends the rollout.
+            AlreadyEnded: it has an ending that this one must not replace.
+            JournalError: it is not on disk.
+        """
+        self._refuse_superseded()
+        try:
+            with self._superseding():
+                entry = self.journal.append_ending(self.lease, self.id, self._fenced(body))
+        except JournalError as error:
+            if not spools:
+                raise
+            self._spool(Kind.CLOSED, body, error)
+        else:
+            self._remember(entry)
+
+    def _refuse_superseded(self) -> None:
+        if self.successor is not None:
+            raise LeaseLost(self.successor)
+
+    @contextmanager
+    def _superseding(self) -> Iterator[None]:
+        """Note that this process is superseded, once the journal says so: from then on it only reads."""
+        try:
+            yield
+        except LeaseLost as error:
+            self.successor = str(error)
+            raise
 
     def _fenced(self, body: Mapping[str, Any]) -> dict[str, Any]:
         return {**body, "fence": self.lease.token if self.lease else 0}
 
     def _remember(self, entry: Entry) -> None:
         """Keep what was written for a rollback that cannot read the journal any more."""
+        if self._known is not None and entry.kind in FOLDED:
+            extend(self._known, entry)
+        if entry.kind in (Kind.INTENT, Kind.OUTCOME):
+            self.on_write(entry)
+
+    def learn(self, entry: Entry) -> None:
+        """Take an entry that another process of this rollout has written: the journal may lose it again."""
+        if "spool" not in entry.body:
+            self.journal.remember(entry.seq, entry.hash)
         if self._known is not None and entry.kind in FOLDED:
             extend(self._known, entry)
 
@@ -173,8 +238,26 @@ class Rollout:
         Raises:
             LeaseHeld: another rollout holds the target, or, with `after`, somebody has taken it since that token.
         """
-        holder = f"{self.run}@{self.journal.host}"
-        self.lease = self.journal.acquire(self.place, self.id, holder, LEASE_S, after=after)
+        asked_s, holder = self.clock.monotonic(), f"{self.run}@{self.journal.host}"
+        self.adopt(self.journal.acquire(self.place, self.id, holder, LEASE_S, after=after), asked_s)
+
+    def adopt(self, lease: Lease, asked_s: float | None = None) -> None:
+        """Hold a lease that was granted to this rollout.
+
+        Args:
+            lease: it.
+            asked_s: monotonic seconds when it was asked for; None counts from now.
+        """
+        left_s = (lease.until - self.clock.now()).total_seconds()
+        asked_s = self.clock.monotonic() if asked_s is None else asked_s
+        self.lease, self._lease_ends_s = lease, asked_s + left_s
+
+    def lease_runs(self) -> bool:
+        """Tell whether nobody else can have been granted the target yet: by the wall clock and by the monotonic one.
+
+        A wall clock that was set back would prolong it, and a monotonic one alone knows nothing of other machines.
+        """
+        return self.lease is not None and min(self._left_s(), self._lease_ends_s - self.clock.monotonic()) > 0
 
     def claim(self) -> None:
         """Take the lease for a run: nobody holds the target, or this rollout's last run has handed over to this one.
@@ -203,8 +286,11 @@ class Rollout:
         Raises:
             LeaseLost: somebody newer holds the target; nothing may be written any more.
         """
+        self._refuse_superseded()
         if self.lease is not None and self._left_s() < for_s:
-            self.lease = self.journal.renew(self.lease, max(for_s, LEASE_S))
+            asked_s = self.clock.monotonic()
+            with self._superseding():
+                self.adopt(self.journal.renew(self.lease, max(for_s, LEASE_S)), asked_s)
 
     def release_lease(self) -> None:
         """Let the next rollout at this target; without a lease there is nothing to do."""
@@ -219,49 +305,68 @@ class Rollout:
         Raises:
             JournalError: the journal cannot be read.
         """
-        return self.lease is not None and self.journal.newest_token(self.place) != self.lease.token
+        if self.successor is None and self.lease is not None:
+            newest = self.journal.newest_token(self.place)
+            if newest != self.lease.token:
+                self.successor = f"token {newest} was given out for {self.place} after {self.lease.token}"
+        return self.successor is not None
 
     def _left_s(self) -> float:
         return 0.0 if self.lease is None else (self.lease.until - self.clock.now()).total_seconds()
 
     def note(self, kind: Kind, **body: Any) -> None:
-        """Write an entry if the journal takes it, else into a spool file: a rollback does not wait for its record."""
+        """Write an entry if the journal takes it, else into a spool file: a rollback does not wait for its record.
+
+        A superseded process writes nothing any more.
+        """
         try:
             self.write(kind, **body)
+        except LeaseLost:
+            return
         except JournalError as error:
             self._spool(kind, body, error)
 
-    def _spool(self, kind: Kind, body: dict[str, Any], error: JournalError) -> None:
-        at = stamp(self.clock.now())
+    def _spool(self, kind: Kind, body: dict[str, Any], error: JournalError) -> Entry:
+        """Keep an entry in the spool file, under a number of its own, and in memory."""
+        self._spooled += 1
+        at, number = stamp(self.clock.now()), f"{self.run}/{self._spooled}"
+        body = {**self._fenced(body), "spool": number}
+        entry = Entry(0, self.id, at, kind, body, "", "")
         self.unwritten.append(kind)
-        self._remember(Entry(0, self.id, at, kind, body, "", ""))
+        self._remember(entry)
         line = {"at": at, "rollout": self.id, "kind": kind, "body": self.redactor.value(body), "because": str(error)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / SPOOL).open("a", encoding="utf-8") as spool:
                 spool.write(json.dumps(line, default=str) + "\n")
         except OSError as full:
-            # Neither may stop the way back; whoever reads the output is all that is left to tell.
+            # Neither may stop the rollback; standard error is what is left.
             with suppress(OSError):
                 said = json.dumps(line, default=str)
                 sys.stderr.write(f"neither the journal nor {full.filename} can be written: {said}\n")
+        return entry
 
     @contextmanager
-    def announced(self, step: str, direction: str, to: str, **details: Any) -> Iterator[None]:
+    def announced(self, step: str, direction: str, to: str, *, what: What, **details: Any) -> Iterator[None]:
         """Announce a write before it happens and record what became of it.
 
         A refused write changed nothing. Any other failure leaves it unknown whether it did.
 
+        Args:
+            step: the clause that writes.
+            direction: ``forward``, ``proof`` or ``back``.
+            to: what is set, in words.
+            what: what is changed.
+            details: what else the intent says.
+
         Raises:
-            LeaseLost: somebody newer holds the target, so the write must not happen; never on the way back.
-            JournalError: the intent is not on disk, so the write must not happen; never on the way back.
+            LeaseLost: another process holds the target, or this one's lease has ended: the write must not happen.
+            JournalError: the intent is not on disk, so the write must not happen; on the way back it is spooled
+                instead, while the lease runs.
         """
-        if direction != "back":
-            # The gateway knows no fencing: what is sent must have ended before anybody else may start.
-            self.hold_lease(2 * self.target.timeouts.activate_s)
-            if self.superseded():
-                raise LeaseLost(f"somebody newer has taken {self.id} or its target over; `rollout status` shows who")
-        intent = self._intent(direction, {"step": step, "direction": direction, "to": to, **details})
+        self._hold_for_a_write(direction)
+        intent = self._intent({"step": step, "direction": direction, "to": to, "what": what, **details})
+        self._refuse_late(intent)
         try:
             yield
         except Refused as error:
@@ -272,14 +377,36 @@ class Rollout:
             raise
         self.note(Kind.OUTCOME, intent=intent, result="done", detail="")
 
-    def _intent(self, direction: str, body: dict[str, Any]) -> int:
+    def _hold_for_a_write(self, direction: str) -> None:
+        """Keep the lease for as long as the write takes: what is sent must have ended before another may start."""
+        try:
+            self.hold_lease(2 * self.target.timeouts.activate_s)
+        except JournalError:
+            if direction != "back":
+                raise
+
+    def _intent(self, body: dict[str, Any]) -> int | str:
         try:
             return self.write(Kind.INTENT, **body).seq
         except JournalError as error:
-            if direction != "back":
+            if body["direction"] != "back" or not (self.is_emergency or self.lease_runs()):
                 raise
-            self._spool(Kind.INTENT, body, error)
-            return 0
+            return str(self._spool(Kind.INTENT, body, error).body["spool"])
+
+    def _refuse_late(self, intent: int | str) -> None:
+        """Refuse to send once the lease has ended: a process that was paused since it announced the write.
+
+        Between this comparison and the send a process may still be paused; no fence of the journal reaches the
+        gateway. Whoever takes over reads again after the longest duration of an activation (safety rule 9).
+
+        Raises:
+            LeaseLost: it has ended.
+        """
+        if self.lease is None or self.lease_runs() or self.is_emergency:
+            return
+        why = "its lease ended between the announcement and the write, so another process may hold the target"
+        self.note(Kind.OUTCOME, intent=intent, result="refused", detail=f"not sent: {why}")
+        raise LeaseLost(f"rollout {self.id} sent nothing: {why}; `rollout status` shows who holds it")
 
 
 def reconcile(journal: Journal, reports: Path) -> list[str]:
@@ -297,14 +424,17 @@ def reconcile(journal: Journal, reports: Path) -> list[str]:
 
 
 def _append_spooled(journal: Journal, lines: list[str]) -> None:
-    intent = 0
+    """Append each line as kind `RECONCILED`: neither a new intent nor a new ending (safety rule 8)."""
+    intent = ""
     for text in lines:
         line, digest = json.loads(text), sha256(text.encode())
-        known = journal.entries(line["rollout"], line["kind"])
-        earlier = next((entry for entry in known if entry.body.get("spooled") == digest), None)
-        body = {**line["body"], "spooled": digest, "spooled_at": line["at"], "fence": line["body"].get("fence", 0)}
-        if line["kind"] == Kind.OUTCOME and not body["intent"]:
-            body["intent"] = intent
-        entry = earlier or journal.append(line["rollout"], line["kind"], body)
+        body = {"spool": digest[:12], "fence": 0, **line["body"]}
         if line["kind"] == Kind.INTENT:
-            intent = entry.seq
+            intent = body["spool"]
+        elif line["kind"] == Kind.OUTCOME:
+            # Version 0.1 numbered every spooled intent 0.
+            body["intent"] = body["intent"] or intent
+        known = journal.entries(line["rollout"], line["kind"])
+        if not any(entry.body.get("spooled") == digest for entry in known):
+            facts = {"kind": line["kind"], "at": line["at"], "fence": body.pop("fence"), "spool": body.pop("spool")}
+            journal.append(line["rollout"], Kind.RECONCILED, {**facts, "spooled": digest, "body": body})

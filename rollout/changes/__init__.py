@@ -11,9 +11,11 @@ from pathlib import Path
 from types import ModuleType
 
 from rollout.backup import Backup, BackupError, EnvCopy, differences, env_changed, same_place, where_it_is
-from rollout.changes import canary, environment, limits, provider, weights
+from rollout.changes import canary, environment, limits, provider, restart, weights
 from rollout.clauses import CLAUSES, ORDER
+from rollout.downtime import proof_price
 from rollout.errors import GatewayError, NotReached, RolloutError, SomebodyIntervened
+from rollout.gateway.answers import Governance
 from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.service import values
 from rollout.stages import is_staged, show_weights
@@ -203,12 +205,29 @@ def prove_way_back(rollout: Rollout, backup: Backup) -> str:
     """
     if in_effect(rollout):
         return "everything is in effect already; nothing will be written, so nothing needs to be undone"
-    provider.activate(rollout, rollout.gateway, backup.previous, step="APP-0.2", direction="proof")
-    here = where_it_is(rollout.gateway, rollout.target)
-    if not same_place(here, backup.previous):
-        raise SomebodyIntervened(f"activating {backup.previous} once more led to {here}; a rollback would too")
+    previous, target = backup.previous, rollout.target
+    price = proof_price(target, previous)
+    pays = price is None or rollout.policy.prove_way_back == "execute"
+    if not pays and previous.provider in target.activate_with:
+        return f"proven except the runtime switch: {price}; its connection test and preflight passed (PRE-2.4)"
+    provider.refuse_concurrent(rollout, rollout.gateway, previous)
+    provider.activate(rollout, rollout.gateway, previous, step="APP-0.2", direction="proof")
+    proven = f"{previous} was activated once more and is active"
+    if target.restarts(previous.provider):
+        proven += f", after {_restarted(rollout, backup)}" if pays else f"; proven except the restart: {price}"
+    here = where_it_is(rollout.gateway, target)
+    if not same_place(here, previous):
+        raise SomebodyIntervened(f"activating {previous} once more led to {here}; a rollback would too")
     if not is_staged(rollout.scenario):
-        return f"{backup.previous} was activated once more and is active"
+        return proven
     before = backup.weights or {}
     weights.send(rollout, rollout.gateway, before, step="APP-0.2", direction="proof")
-    return f"{backup.previous} was activated once more and is active; {show_weights(before)} were set once more"
+    return f"{proven}; {show_weights(before)} were set once more"
+
+
+def _restarted(rollout: Rollout, backup: Backup) -> str:
+    """Restart the service for the proof, and put back the limits that it has lost by that."""
+    told = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-0.2", direction="proof")
+    before = Governance(backup.cost_limits, backup.rate_limits, ())
+    lost = limits.put_back(rollout, rollout.gateway, before, step="APP-0.2", direction="proof")
+    return f"a restart ({told}{f'; put back: {', '.join(lost)}' if lost else ''})"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rollout.backup import Backup, recorded, same_place, where_it_is
 from rollout.changes import provider, weights
+from rollout.changes.read_back import await_effect
 from rollout.errors import GatewayError, JournalError, Refused, RolloutError, SomebodyIntervened
 from rollout.expectation import answered_by
 from rollout.record import Write
@@ -74,7 +76,13 @@ def enter(rollout: Rollout, stage: Stage) -> str:
     shares = weights.planned(rollout, backup, stage.share)
     if weights.share_now(rollout, rollout.gateway) != stage.share:
         weights.send(rollout, rollout.gateway, shares, step=stage.clause, direction="forward")
-    if not is_in_effect(rollout, stage):
+    missing = await_effect(
+        lambda: "" if is_in_effect(rollout, stage) else "not yet",
+        rollout.target.stale_for_s,
+        clock=rollout.clock,
+        stop=rollout.stop,
+    )
+    if missing:
         here, now = where_it_is(rollout.gateway, rollout.target), rollout.gateway.weights().shares
         raise GatewayError(
             "read back", f"{stage} was answered with success, and {here} is active with {show_weights(now)}"
@@ -152,6 +160,7 @@ def _refuse_impossible(rollout: Rollout, backup: Backup) -> None:
 
 
 def _activate(rollout: Rollout, new: ProviderChange, previous: ProviderChange) -> None:
+    provider.refuse_concurrent(rollout, rollout.gateway, previous)
     try:
         provider.activate(rollout, rollout.gateway, new, step=SINGLE, direction="forward")
     except (JournalError, Refused):
@@ -169,23 +178,35 @@ def _straight_back(rollout: Rollout, new: ProviderChange, previous: ProviderChan
         GatewayError: it did not work; the rollback tries again.
     """
     gateway = rollout.gateway.uninterruptible()
-    here = where_it_is(gateway, rollout.target)
-    if not any(same_place(here, place) for place in (new, previous)):
-        raise SomebodyIntervened(f"{here} is active, which is neither {new} nor {previous}: hands off")
+    with suppress(GatewayError):
+        # What cannot be read is activated all the same: this rollout has written, and only a write undoes that.
+        here = where_it_is(gateway, rollout.target)
+        if not any(same_place(here, place) for place in (new, previous)):
+            raise SomebodyIntervened(
+                f"{here} is active, which is neither {new} nor {previous}: it was changed outside this rollout and is "
+                "not overwritten"
+            )
     provider.activate(rollout, gateway, previous, step=SINGLE, direction="back")
-    here = where_it_is(gateway, rollout.target)
-    if not same_place(here, previous):
-        raise GatewayError("activate", f"the way back was answered with success, and {here} is active, not {previous}")
+    problem = await_effect(
+        lambda: provider.elsewhere(rollout, gateway, previous), rollout.target.stale_for_s, clock=rollout.clock
+    )
+    if problem:
+        raise GatewayError("activate", problem)
 
 
 def _ask(rollout: Rollout, new: ProviderChange) -> str:
-    here = where_it_is(rollout.gateway, rollout.target)
-    if not same_place(here, new):
-        raise GatewayError("activate", f"the gateway answered success, and reports {here} active instead of {new}")
+    problem = await_effect(
+        lambda: provider.elsewhere(rollout, rollout.gateway, new),
+        rollout.target.stale_for_s,
+        clock=rollout.clock,
+        stop=rollout.stop,
+    )
+    if problem:
+        raise GatewayError("activate", problem)
     answer = rollout.gateway.chat(rollout.scenario.monitor.prompt)
-    problem = answered_by(answer, new, rollout.target)
-    if problem is not None:
-        raise GatewayError("POST chat/completions", problem)
+    wrong = answered_by(answer, new, rollout.target)
+    if wrong is not None:
+        raise GatewayError("POST chat/completions", wrong)
     bound_ms = rollout.target.latency_bound_ms
     if answer.elapsed_ms > bound_ms:
         raise GatewayError("POST chat/completions", f"took {answer.elapsed_ms:.0f} ms, above {bound_ms:.0f} ms")

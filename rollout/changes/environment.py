@@ -9,9 +9,10 @@ from rollout import service
 from rollout.backup import Backup, recorded
 from rollout.canonical import sha256
 from rollout.changes import limits, restart
+from rollout.changes.read_back import await_effect
 from rollout.clock import NEVER, StopFlag
 from rollout.errors import GatewayError, RolloutError
-from rollout.record import Record
+from rollout.record import Record, What
 from rollout.scenario import EnvironmentChange
 from rollout.target import Target
 from rollout.workspace import Rollout
@@ -59,7 +60,11 @@ def restore(rollout: Rollout, backup: Backup, record: Record) -> str:
         raise RolloutError(f"{backup.env.path} is no longer the backup that was taken: its SHA-256 differs")
     now = file.read()
     if now == saved:
-        return "it is as it was"
+        if not record.to_undo(What.ENVIRONMENT):
+            return "it is as it was"
+        # Behind a command the file may be read from a copy that lags: what was written is undone by a write.
+        _put(rollout, file, saved)
+        return "restored byte for byte, as it reads already"
     ours = {write.digest for write in record.writes if write.digest}
     if sha256(now) in ours:
         _put(rollout, file, saved)
@@ -93,13 +98,13 @@ def file_of(rollout: Rollout, stop: StopFlag) -> service.EnvFile:
 def _write(rollout: Rollout, change: EnvironmentChange) -> str:
     file = file_of(rollout, rollout.stop)
     wanted = service.edit(file.read(), _wanted(rollout, change), change.remove)
-    with rollout.announced("APP-2.1", "forward", str(change), digest=sha256(wanted)):
+    with rollout.announced("APP-2.1", "forward", str(change), what=What.ENVIRONMENT, digest=sha256(wanted)):
         file.write(wanted)
     return f"written: {', '.join(change.keys)}"
 
 
 def _put(rollout: Rollout, file: service.EnvFile, content: bytes) -> None:
-    with rollout.announced("RBK-3.1", "back", ".env"):
+    with rollout.announced("RBK-3.1", "back", ".env", what=What.ENVIRONMENT):
         file.write(content)
 
 
@@ -107,16 +112,26 @@ def _verify(rollout: Rollout, change: EnvironmentChange) -> str:
     rollout.gateway.health()
     if not in_effect(rollout, change):
         raise GatewayError(".env", f"the file does not hold {', '.join(change.keys)} as it was written")
-    config = rollout.gateway.runtime_config().config
-    old = [key for key, value in change.values.items() if key in config and config[key] != value]
-    before = recorded(rollout.record().backup).config
-    old += [key for key in change.remove if key in config and config[key] == before.get(key)]
+    old = await_effect(
+        lambda: ", ".join(_still_old(rollout, change)),
+        rollout.target.stale_for_s,
+        clock=rollout.clock,
+        stop=rollout.stop,
+    )
     if old:
-        raise GatewayError("GET config/runtime", f"the old value of {', '.join(old)} is still in effect")
+        raise GatewayError("GET config/runtime", f"the old value of {old} is still in effect")
+    config = rollout.gateway.runtime_config().config
     lost = limits.put_back_lost(rollout)
     unseen = [key for key in (*change.values, *change.secrets) if key not in config]
     hidden = f"the gateway does not show {', '.join(unseen)}" if unseen else ""
     return "; ".join(filter(None, ("in effect", hidden, lost)))
+
+
+def _still_old(rollout: Rollout, change: EnvironmentChange) -> list[str]:
+    """Return the keys whose old value the gateway still reports; keys that it does not show are left out."""
+    config, before = rollout.gateway.runtime_config().config, recorded(rollout.known().backup).config
+    old = [key for key, value in change.values.items() if key in config and config[key] != value]
+    return old + [key for key in change.remove if key in config and config[key] == before.get(key)]
 
 
 def _wanted(rollout: Rollout, change: EnvironmentChange) -> dict[str, str]:

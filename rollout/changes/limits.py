@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from rollout.backup import Backup, differences, recorded
+from rollout.changes.read_back import await_effect
 from rollout.errors import GatewayError, RolloutError
 from rollout.gateway.answers import Governance
 from rollout.gateway.client import Gateway
+from rollout.record import What, Write
 from rollout.scenario import LimitChange
 from rollout.target import Target
 from rollout.workspace import Rollout
@@ -61,17 +63,17 @@ def restore(rollout: Rollout, gateway: Gateway, backup: Backup, *, lost: Collect
         GatewayError: one could not be set, or a scope has limits now that had none and cannot lose them.
         RolloutError: somebody changed limits of ours.
     """
-    ours = {_named(change) for change in _changes(rollout)}
+    ours, owed = {_named(change) for change in _changes(rollout)}, _owed(rollout)
     sent, stuck, foreign = [], [], []
     for kind, before in (("cost", backup.cost_limits), ("rate", backup.rate_limits)):
         now = _of(gateway, kind)
         for scope, values in before.items():
             name, here = f"{kind} {scope}", now.get(scope, {})
-            if _is(here, values):
+            if _is(here, values) and name not in owed:
                 continue
             if _is_foreign(rollout, name, values, here):
                 foreign.append(name)
-            elif lost is None or name in lost or name in ours or scope not in now:
+            elif name in owed or lost is None or name in lost or name in ours or scope not in now:
                 _send(rollout, gateway, LimitChange(kind, _asked(scope), values), step="RBK-3.4", direction="back")
                 sent.append(name)
         stuck += [f"{kind} {scope}" for scope in now.keys() - before.keys() if f"{kind} {scope}" in ours]
@@ -80,22 +82,44 @@ def restore(rollout: Rollout, gateway: Gateway, backup: Backup, *, lost: Collect
     return f"put back: {', '.join(sent)}" if sent else "they are as they were"
 
 
+def _owed(rollout: Rollout) -> frozenset[str]:
+    """Return the limits, as ``cost provider:openai``, that this rollout has set and that only a write undoes (rule 9).
+
+    Reads may lag behind the write, so that they show no effect is no proof that there is none.
+    """
+    written = rollout.known().to_undo(What.LIMITS)
+    return frozenset(_named(change) for change in _changes(rollout) if any(_is_of(write, change) for write in written))
+
+
+def _is_of(write: Write, change: LimitChange) -> bool:
+    """Tell whether a write sets the limits that a change sets; a provider's scope has two names (deviation 20)."""
+    return write.to.replace(" of provider:", " of ") == str(change).replace(" of provider:", " of ")
+
+
 def undo(rollout: Rollout, gateway: Gateway, backup: Backup, change: LimitChange) -> str:
     """Put the limits of one change back to what the backup has (RBK-3.4).
 
     Raises:
         GatewayError: they could not be set, or the scope has limits now that had none and cannot lose them.
     """
-    before, now = _before(backup, change).get(change.reported_scope), _of(gateway, change.kind)
-    here = now.get(change.reported_scope, {})
+    named, before = _named(change), _before(backup, change).get(change.reported_scope)
+    owed = named in _owed(rollout)
+    try:
+        here = _of(gateway, change.kind).get(change.reported_scope, {})
+    except GatewayError:
+        if before is None or not owed:
+            raise
+        # What was written is undone by a write, whether it can be read or not (safety rule 9).
+        here = before
     if before is None:
-        _refuse_stuck([_named(change)] if here else [])
-        return f"{_named(change)} never came to be"
-    if _is(here, before):
-        return f"{_named(change)} is as it was"
-    _refuse_foreign([_named(change)] if _is_foreign(rollout, _named(change), before, here) else [])
+        confirmed = any(write.result == "done" for write in rollout.known().to_undo(What.LIMITS) if _is_of(write, change))
+        _refuse_stuck([named] if here or confirmed else [])
+        return f"{named} never came to be"
+    if _is(here, before) and not owed:
+        return f"{named} is as it was"
+    _refuse_foreign([named] if _is_foreign(rollout, named, before, here) else [])
     _send(rollout, gateway, LimitChange(change.kind, change.scope, before), step="RBK-3.4", direction="back")
-    return f"put back: {_named(change)}"
+    return f"put back: {named}"
 
 
 def put_back_lost(rollout: Rollout) -> str:
@@ -212,20 +236,27 @@ def _set(rollout: Rollout, change: LimitChange) -> str:
 
 
 def _send(rollout: Rollout, gateway: Gateway, change: LimitChange, *, step: str, direction: str) -> None:
-    with rollout.announced(step, direction, str(change)), gateway.unsealed(step):
+    with rollout.announced(step, direction, str(change), what=What.LIMITS), gateway.unsealed(step):
         gateway.set_limit(change.kind, change.scope, change.values)
 
 
 def _verify(rollout: Rollout, change: LimitChange) -> str:
-    if not in_effect(rollout, change):
-        now = _of(rollout.gateway, change.kind).get(change.reported_scope)
-        raise GatewayError("GET governance/status", f"{change} are {now} instead of {dict(change.values)}")
+    problem = await_effect(
+        lambda: _otherwise(rollout, change), rollout.target.stale_for_s, clock=rollout.clock, stop=rollout.stop
+    )
+    if problem:
+        raise GatewayError("GET governance/status", problem)
     ours = {name for other in _changes(rollout) for name in own(rollout.target, other)}
     found = differences(recorded(rollout.record().backup), rollout.gateway, rollout.redactor.value)
     moved = sorted(name for name in found.keys() - ours if " limits " in name)
     if moved:
         raise GatewayError("GET governance/status", f"other limits changed too: {', '.join(moved)}")
     return "governance status shows them, and no other limit changed"
+
+
+def _otherwise(rollout: Rollout, change: LimitChange) -> str:
+    now = _of(rollout.gateway, change.kind).get(change.reported_scope, {})
+    return "" if _is(now, change.values) else f"{change} are {dict(now)} instead of {dict(change.values)}"
 
 
 def _of(gateway: Gateway, kind: str) -> Mapping[str, Mapping[str, float]]:

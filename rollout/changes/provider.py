@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from rollout.backup import same_place, where_it_is
+from rollout.backup import recorded, same_place, where_it_is
 from rollout.canonical import plain
 from rollout.changes import limits, restart
-from rollout.errors import GatewayError, Refused
+from rollout.changes.read_back import await_effect
+from rollout.errors import GatewayError, Refused, SomebodyIntervened
 from rollout.gateway.client import Gateway
-from rollout.record import Kind
+from rollout.record import Kind, What
 from rollout.scenario import ProviderChange
 from rollout.stages import is_staged
 from rollout.target import Target
@@ -44,8 +45,29 @@ def activate(rollout: Rollout, gateway: Gateway, to: ProviderChange, *, step: st
         JournalError: the intent is not on disk; nothing was sent.
         GatewayError: refused, or unknown what happened.
     """
-    with rollout.announced(step, direction, str(to)), gateway.unsealed(step):
+    with rollout.announced(step, direction, str(to), what=What.PROVIDER), gateway.unsealed(step):
         gateway.activate(to.provider, to.model)
+
+
+def refuse_concurrent(rollout: Rollout, gateway: Gateway, expected: ProviderChange) -> None:
+    """Read once more, right before a write, that nobody has activated another provider or model since (rule 3).
+
+    Raises:
+        SomebodyIntervened: another one is active.
+        GatewayError: it cannot be read.
+    """
+    here = where_it_is(gateway, rollout.target)
+    if not same_place(here, expected):
+        raise SomebodyIntervened(
+            f"{here} is active instead of {expected}, right before the write: it was changed outside this rollout and "
+            "is not overwritten; an operator must decide"
+        )
+
+
+def elsewhere(rollout: Rollout, gateway: Gateway, to: ProviderChange) -> str:
+    """Return why the gateway does not report `to` active; empty if it does. Raises GatewayError as `where_it_is`."""
+    here = where_it_is(gateway, rollout.target)
+    return "" if same_place(here, to) else f"the gateway answered success, and reports {here} active instead of {to}"
 
 
 def test(rollout: Rollout, change: ProviderChange) -> str:
@@ -69,19 +91,32 @@ def _apply(rollout: Rollout, change: ProviderChange) -> str:
     if rollout.scenario.canary is None:
         # A canary's single request was the first one on it, and they were kept before that.
         remember_counters(rollout, change)
+    refuse_concurrent(rollout, rollout.gateway, recorded(rollout.known().backup).previous)
     activate(rollout, rollout.gateway, change, step="APP-1.2", direction="forward")
     ran = ""
-    if change.restart:
+    problem = _read_back(rollout, change)
+    if problem and _restarts(rollout, change):
         took = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-2.2", direction="forward")
         lost = limits.put_back_lost(rollout)
         ran = f" after a restart ({'; '.join(filter(None, (took, lost)))})"
-    here = where_it_is(rollout.gateway, rollout.target)
-    if not same_place(here, change):
-        raise GatewayError(
-            f"POST providers/{change.provider}/activate",
-            f"the gateway answered success, and reports {here} active instead of {change}",
-        )
+        problem = _read_back(rollout, change)
+    if problem:
+        raise GatewayError(f"POST providers/{change.provider}/activate", problem)
     return f"activated, and the gateway reports it active{ran}"
+
+
+def _read_back(rollout: Rollout, change: ProviderChange) -> str:
+    """Return why the change does not show, at the latest when reads no longer lag behind; empty if it does."""
+    return await_effect(
+        lambda: elsewhere(rollout, rollout.gateway, change),
+        rollout.target.stale_for_s,
+        clock=rollout.clock,
+        stop=rollout.stop,
+    )
+
+
+def _restarts(rollout: Rollout, change: ProviderChange) -> bool:
+    return change.restart or rollout.target.restarts(change.provider)
 
 
 def remember_counters(rollout: Rollout, change: ProviderChange) -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from rollout import service
 from rollout.canonical import plain
 from rollout.clock import StopFlag
+from rollout.downtime import startup_s
 from rollout.errors import GatewayError, RolloutError
 from rollout.gateway.client import Gateway
-from rollout.record import Kind
+from rollout.log_tail import keep_log_tail
+from rollout.record import Kind, What
 from rollout.target import Service
 from rollout.workspace import Rollout
 
 AUDITED = 50
+LONGER = 1.5
+"""How much longer than the way there took the service may take on the way back."""
 
 
 def commands(rollout: Rollout, stop: StopFlag, *, step: str, direction: str) -> str:
     """Run the target's stop and start commands, and return what they printed and how long they took.
 
-    The gateway's audit log is read first: a restart may empty it (deviation 4).
+    The gateway's audit log and the end of its own log are kept first: a restart may empty both (deviations 4, 21).
 
     Raises:
         ServiceError: a command failed, or did not end in time.
@@ -25,19 +29,28 @@ def commands(rollout: Rollout, stop: StopFlag, *, step: str, direction: str) -> 
     """
     handled = handled_by(rollout)
     _keep_audit(rollout)
-    with rollout.announced(step, direction, "restart"):
+    keep_log_tail(rollout.target, rollout.folder, clock=rollout.clock, redact=rollout.redactor.text)
+    with rollout.announced(step, direction, "restart", what=What.RESTART):
         both = service.restart(handled, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
     told = [f"{' '.join(ran.command)}: exit {ran.exit_code} after {ran.took_s:.1f} s\n{ran.output}" for ran in both]
     return "\n".join(told).strip()
 
 
-def await_health(rollout: Rollout, gateway: Gateway, stop: StopFlag) -> str:
-    """Poll until the service is healthy.
+def await_health(rollout: Rollout, gateway: Gateway, stop: StopFlag, *, back: bool = False) -> str:
+    """Poll until the service is healthy, and keep in the journal how long that took.
+
+    Args:
+        rollout: whose.
+        gateway: where.
+        stop: ends it at once.
+        back: whether this is the way back, which waits longer than the way there took.
 
     Raises:
-        ServiceError: it is not, at the scenario's deadline.
+        ServiceError: it is not, at the deadline.
     """
-    took_s = service.await_health(gateway.health, deadline_s=startup_s(rollout), clock=rollout.clock, stop=stop)
+    deadline_s = startup_back_s(rollout) if back else startup_forward_s(rollout)
+    took_s = service.await_health(gateway.health, deadline_s=deadline_s, clock=rollout.clock, stop=stop)
+    rollout.note(Kind.RESTARTED, took_s=round(took_s, 3))
     return f"healthy after {took_s:.1f} s"
 
 
@@ -48,12 +61,19 @@ def restart(rollout: Rollout, gateway: Gateway, stop: StopFlag, *, step: str, di
         RolloutError: it did not come back.
     """
     commands(rollout, stop, step=step, direction=direction)
-    return await_health(rollout, gateway, stop)
+    return await_health(rollout, gateway, stop, back=direction == "back")
 
 
-def startup_s(rollout: Rollout) -> float:
-    """Return how long the service may take to be healthy: the longest that a change of the scenario allows."""
-    return max((getattr(change, "startup_s", 0.0) for change in rollout.scenario.changes), default=0.0) or 15.0
+def startup_forward_s(rollout: Rollout) -> float:
+    """Return how long the service may take to be healthy on the way there, in seconds."""
+    return startup_s(rollout.target, rollout.scenario.changes)
+
+
+def startup_back_s(rollout: Rollout) -> float:
+    """Return how long it may take on the way back: never less than on the way there, and longer than that took."""
+    record = rollout.known()
+    previous = record.previous.partition(":")[0]
+    return max(startup_forward_s(rollout), rollout.target.startup_s_of(previous), LONGER * record.startup_s)
 
 
 def handled_by(rollout: Rollout) -> Service:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rollout.backup import Backup, same_place, where_it_is
+from rollout.changes.read_back import await_effect
+from rollout.clock import NEVER
 from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
 from rollout.gateway.client import Gateway
+from rollout.record import What
 from rollout.scenario import ProviderChange
 from rollout.stages import ALL, destination, is_staged, same_weights, share_of, show_weights, stages, weights_at
 from rollout.workspace import Rollout
@@ -43,14 +46,23 @@ def send(rollout: Rollout, gateway: Gateway, shares: Mapping[str, float], *, ste
         JournalError: the intent is not on disk; nothing was sent.
         GatewayError: refused, unknown what happened, or others are in effect than were set.
     """
-    with rollout.announced(step, direction, show_weights(shares)), gateway.unsealed(step):
+    with rollout.announced(step, direction, show_weights(shares), what=What.WEIGHTS), gateway.unsealed(step):
         gateway.set_weights(shares)
+    problem = await_effect(
+        lambda: _others(gateway, shares),
+        rollout.target.stale_for_s,
+        clock=rollout.clock,
+        stop=NEVER if direction == "back" else rollout.stop,
+    )
+    if problem:
+        raise GatewayError("set the weights", problem)
+
+
+def _others(gateway: Gateway, shares: Mapping[str, float]) -> str:
     now = gateway.weights().shares
-    if not same_weights(now, shares):
-        raise GatewayError(
-            "set the weights",
-            f"the gateway answered success, and reports {show_weights(now)}, not {show_weights(shares)}",
-        )
+    if same_weights(now, shares):
+        return ""
+    return f"the gateway answered success, and reports {show_weights(now)}, not {show_weights(shares)}"
 
 
 def share_now(rollout: Rollout, gateway: Gateway) -> float:
@@ -72,8 +84,15 @@ def restore(rollout: Rollout, gateway: Gateway, backup: Backup) -> str:
         GatewayError: refused, or it is unknown what happened.
     """
     before = backup.weights or {}
-    now = gateway.weights().shares
-    if same_weights(now, before):
+    owed = bool(rollout.known().to_undo(What.WEIGHTS))
+    try:
+        now = gateway.weights().shares
+    except GatewayError:
+        if not owed:
+            raise
+        # What was written is undone by a write, whether it can be read or not (safety rule 9).
+        now = {}
+    if same_weights(now, before) and not owed:
         return f"the requests are split as in the backup: {show_weights(before)}"
     refuse_others(rollout, backup, now)
     send(rollout, gateway, before, step="RBK-2.1", direction="back")

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, func, insert, select, update
 from rollout.canonical import canonical, plain
 from rollout.clock import Clock, stamp
 from rollout.errors import JournalError
-from rollout.journal import chain, endings, leases, schema
+from rollout.journal import chain, endings, leases, reconciled, schema
 from rollout.journal.chain import Entry
 from rollout.journal.leases import Lease
 from rollout.journal.store import Store
@@ -148,11 +148,11 @@ class Journal:
         Raises:
             JournalError: the journal cannot be read, or an entry of it is not JSON any more.
         """
-        return self._read(_chosen(rollout, kinds))
+        return self._read(_chosen(rollout, kinds), kinds)
 
     def after(self, seq: int, rollout: str, *kinds: str) -> tuple[Entry, ...]:
         """Return the entries of one rollout that were written after `seq`; cheap enough to poll."""
-        return self._read(_chosen(rollout, kinds).where(schema.entry.c.seq > seq))
+        return self._read(_chosen(rollout, kinds).where(schema.entry.c.seq > seq), kinds)
 
     def rollouts(self) -> tuple[str, ...]:
         """Return the ids of all rollouts, in the order of their first entries."""
@@ -295,10 +295,11 @@ class Journal:
         connection.execute(_ADD, [_row(entry) for entry in entries])
         return tuple(entries)
 
-    def _read(self, query: Select[Any]) -> tuple[Entry, ...]:
+    def _read(self, query: Select[Any], kinds: tuple[str, ...]) -> tuple[Entry, ...]:
         with self._store.read() as connection:
             rows = connection.execute(query).all()
-        return tuple(Entry.of(row) for row in rows)
+        entries = (reconciled.unwrapped(Entry.of(row)) for row in rows)
+        return tuple(entry for entry in entries if not kinds or entry.kind in kinds)
 
 
 # Made once: to build a statement takes SQLAlchemy as long as to run it.
@@ -323,4 +324,4 @@ def _chosen(rollout: str | None, kinds: tuple[str, ...]) -> Select[Any]:
     query = select(schema.entry).order_by(schema.entry.c.seq)
     if rollout is not None:
         query = query.where(schema.entry.c.rollout == rollout)
-    return query.where(schema.entry.c.kind.in_([str(kind) for kind in kinds])) if kinds else query
+    return query.where(schema.entry.c.kind.in_([*map(str, kinds), reconciled.KIND])) if kinds else query
