@@ -123,9 +123,9 @@ class Api:
         }
 
     async def _config(self, _request: Request) -> Answer:
-        state = self._gateway.state
-        config = {key: masked(key, value) for key, value in state.config.items()}
-        return {"status": "success", "config": config, "config_sources": dict(state.sources)}
+        seen = self._gateway.seen("config")
+        config = {key: masked(key, value) for key, value in seen.config.items()}
+        return {"status": "success", "config": config, "config_sources": dict(seen.sources)}
 
     async def _providers(self, _request: Request) -> Answer:
         connections = await asyncio.gather(
@@ -235,12 +235,12 @@ class Api:
         return {"status": "success", "message": "governance.messages.limitUpdated", "limit": limit}
 
     async def _governance(self, _request: Request) -> Answer:
-        state = self._gateway.state
+        seen = self._gateway.seen("governance")
         return {
             "status": "success",
-            "cost_limits": {scope: self._cost_limit(scope, limit) for scope, limit in state.cost_limits.items()},
+            "cost_limits": {scope: self._cost_limit(scope, limit) for scope, limit in seen.cost_limits.items()},
             "rate_limits": {
-                scope: limit | self._gateway.current_rate(scope) for scope, limit in state.rate_limits.items()
+                scope: {**limit, **self._gateway.current_rate(scope)} for scope, limit in seen.rate_limits.items()
             },
             "recent_fallbacks": [],
             "fallback_policy": _FALLBACK_POLICY,
@@ -259,14 +259,14 @@ class Api:
         return {**limit, "current_usage_usd": usage, "usage_percentage": percentage}
 
     async def _weights(self, _request: Request) -> Answer:
-        return {"status": "success", "weights": dict(self._gateway.routing.weights)}
+        return _weighed(self._gateway.seen("routing").weights)
 
     async def _set_weights(self, request: Request) -> Answer:
         body = await mapping(request)
         if "weights" not in body:
             raise malformed(mistake("missing", ("body", "weights"), "Field required", body))
         self._gateway.route(weights_in(body["weights"]), user_of(request.headers))
-        return await self._weights(request)
+        return _weighed(self._gateway.routing.weights)
 
     async def _audit(self, request: Request) -> Answer:
         query = request.query_params
@@ -287,6 +287,10 @@ class Api:
         self, request: Request, action: str, provider: str | None, details: Answer, error: str | None = None
     ) -> None:
         self._gateway.note(user_of(request.headers), action, provider, details, error)
+
+
+def _weighed(weights: Mapping[str, float]) -> Answer:
+    return {"status": "success", "weights": dict(weights)}
 
 
 def _listed(provider: Provider, connection: Connection, *, is_active: bool) -> Answer:

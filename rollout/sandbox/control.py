@@ -1,4 +1,4 @@
-"""The control interface, apart from the gateway's API: faults, deviations, traffic, alerts, and the process itself."""
+"""The control interface, apart from the gateway's API: faults, timing, traffic, state, the process itself."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.providers import PROVIDERS
 from rollout.sandbox.reading import Problems, Reader
 from rollout.sandbox.refusal import Refusal
+from rollout.sandbox.timing import timing_in
 from rollout.sandbox.traffic import Users
 
 _BY_HAND = "raised through the control interface"
@@ -81,6 +82,9 @@ class GatewayControl:
             Route("/alerts", self._raise_alert, methods=["POST"]),
             Route("/alerts/{alert_type}", self._clear_alerts, methods=["DELETE"]),
             Route("/requests", self._get_requests, methods=["GET"]),
+            Route("/timing", self._get_timing, methods=["GET"]),
+            Route("/timing", self._set_timing, methods=["PUT"]),
+            Route("/state", self._get_state, methods=["GET"]),
         ]
 
     async def _get_faults(self, _request: Request) -> Response:
@@ -131,6 +135,19 @@ class GatewayControl:
 
     async def _get_requests(self, _request: Request) -> Response:
         return JSONResponse(self._requests.all())
+
+    async def _get_timing(self, _request: Request) -> Response:
+        return JSONResponse(self._gateway.timing.to_mapping())
+
+    async def _set_timing(self, request: Request) -> Response:
+        problems: Problems = []
+        timing = timing_in(await _body(request), problems)
+        _refuse(problems)
+        self._gateway.retime(timing)
+        return await self._get_timing(request)
+
+    async def _get_state(self, _request: Request) -> Response:
+        return JSONResponse(self._gateway.as_it_is())
 
 
 class ProcessControl:

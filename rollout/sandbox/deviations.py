@@ -81,6 +81,7 @@ DEVIATIONS: dict[int, tuple[Deviation, ...]] = {
 BESIDES = (
     Deviation("activation_rewrites", "activate also writes LLM_SERVICE_TYPE and other declared keys."),
     Deviation("weights_outlive_activation", "activate leaves the routing weights as they are."),
+    Deviation("chat_names_nobody", "A completion carries neither provider nor model."),
 )
 """What has no number: seen running, or possible where a gateway splits its requests."""
 

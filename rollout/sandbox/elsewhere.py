@@ -100,7 +100,7 @@ class Elsewhere:
             raise Refusal(404, f"Unknown LLM server: {name}")
         spoiled = await self._gateway.disturb("activate", provider.name)
         previous = self._gateway.state.provider
-        chosen = self._gateway.activate(provider, model, user_of(request.headers), as_runtime=True)
+        chosen = await self._gateway.switch_runtime(provider, model, user_of(request.headers))
         return rendered(_served(provider, chosen, previous), spoiled)
 
     async def _write_config(self, request: Request) -> Response:

@@ -19,11 +19,14 @@ from rollout.sandbox.faults import Faults
 from rollout.sandbox.files import write_private
 from rollout.sandbox.log import BackendLog
 from rollout.sandbox.metrics import TIMEOUT, Metrics, Request
+from rollout.sandbox.past import Past, View
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.refusal import NotWritten, Refusal
-from rollout.sandbox.routing import NOBODY, Routing
+from rollout.sandbox.routing import NOBODY, Routing, pick
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT, State, kept
+from rollout.sandbox.timing import Timing, timing_in
+from rollout.sandbox.truth import Truth
 
 GIVES_UP_AFTER_S = 60.0
 """A call that hangs is answered with 504 after this time."""
@@ -36,7 +39,9 @@ WEIGHTS = "set_routing_weights"
 UNKNOWN = "unknown"
 """The audit log's name for somebody whose name it does not know."""
 
-_LOOKS_AT_HANG_EVERY_S = 0.5
+_LOOKS_EVERY_S = 0.5
+_SUCCESS = 200
+_CONFLICT = 409
 _GATEWAY_TIMEOUT = 504
 _OTHER_NAMES = {"google": "google-gemini"}
 
@@ -51,6 +56,8 @@ class Gateway:
         boot_id: another one after each start; a changed one means that counters were reset.
         metrics: provider -> what was counted.
         routing: where requests go; kept over a restart.
+        timing: what takes time, or a restart; a change at run time is kept over a restart.
+        truth: what was activated and who served, whatever reads and answers say.
     """
 
     def __init__(self, directory: Path, settings: SandboxSettings, clock: Clock) -> None:
@@ -64,10 +71,16 @@ class Gateway:
         self.boot_id = uuid.uuid4().hex
         self.faults = Faults(settings.faults, clock, self.state.config)
         self._activations_file = directory / "activations.json"
-        self.faults.resume(kept(self._activations_file, {}))
+        self._resume(kept(self._activations_file, {}))
         self.connections = Connections(self.state, self.faults, self.deviations, clock)
         self.metrics = {name: Metrics() for name in PROVIDERS}
         self.routing = Routing(directory / "routing.json")
+        self._timing_file = directory / "timing.json"
+        self.timing = timing_in(kept(self._timing_file, settings.timing.to_mapping()), [])
+        self.truth = Truth(clock)
+        self._past = Past(self._now)
+        self._started_s = clock.monotonic()
+        self._switching = 0
         self._settings = settings
         self.alerts = Alerts(clock, self._alert_ttl_s)
         self.audit = Audit()
@@ -80,11 +93,33 @@ class Gateway:
     def reported_active(self) -> str:
         """Return the name under which the active provider is reported."""
         other = _OTHER_NAMES if "reports_other_name" in self.deviations else {}
-        return other.get(self.state.provider, self.state.provider)
+        provider = self.seen("providers").provider
+        return other.get(provider, provider)
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether it still loads (`Timing.startup_s`)."""
+        return self.clock.monotonic() - self._started_s < self.timing.startup_s
+
+    def seen(self, call: str) -> View:
+        """Return what the answer to this call shows: what is so, or was so before (`Timing.stale_calls`)."""
+        if not self.timing.stale_reads_s or call not in self.timing.stale_calls:
+            return self._now
+        return self._past.at(self.clock.monotonic() - self.timing.stale_reads_s)
+
+    def retime(self, timing: Timing) -> None:
+        """Let things take this long from now on. Raises OSError."""
+        write_private(self._timing_file, json.dumps(timing.to_mapping()).encode())
+        self.timing = timing
+
+    def as_it_is(self) -> dict[str, Any]:
+        """Return the answer of ``/sandbox/state``. Raises OSError."""
+        return self.truth.as_answer(self.boot_id, self.state, self._now)
 
     def keep(self) -> None:
         """Keep for the next start when providers were activated: their faults go by it. Raises OSError."""
-        write_private(self._activations_file, json.dumps(self.faults.activations).encode())
+        content = {"activations": self.faults.activations, "active": self.state.provider}
+        write_private(self._activations_file, json.dumps(content).encode())
 
     def switch(self, deviations: Iterable[str]) -> None:
         """Switch on these deviations and no others. Raises OSError."""
@@ -109,12 +144,23 @@ class Gateway:
         previous = {"previous_provider": self.state.provider, "previous_model": self.state.model}
         try:
             self._refuse_activation(provider, as_runtime=as_runtime)
-            chosen = self._put_in_effect(provider, model)
+            chosen = self._put_in_effect(provider, model, user)
         except Refusal as refusal:
             self.note(user, ACTIVATION, provider.name, {"model": model}, str(refusal.detail))
             raise
         self.note(user, ACTIVATION, provider.name, {"model": chosen, **previous})
         return chosen
+
+    async def switch_runtime(self, provider: Provider, model: str | None, user: str) -> str:
+        """Activate a local runtime as `activate` does; completions are refused while it takes (`Timing.switch_s`)."""
+        until = self.clock.monotonic() + self.timing.switch_s
+        self._switching += 1
+        try:
+            while (left_s := until - self.clock.monotonic()) > 0:  # noqa: ASYNC110 - time passes without an event
+                await asyncio.sleep(min(left_s, _LOOKS_EVERY_S))
+            return self.activate(provider, model, user, as_runtime=True)
+        finally:
+            self._switching -= 1
 
     def route(self, weights: Mapping[str, float], user: str) -> None:
         """Split the requests by these weights (`rollout.sandbox.routing`); none send everything to the active provider.
@@ -133,23 +179,29 @@ class Gateway:
         """Answer a prompt with the provider and model that the weights choose, the active ones without, and count it.
 
         Returns the OpenAI-style completion, and ``empty`` or ``garbage`` where a fault spoils the answer.
-        Raises Refusal: 502 the provider failed, 503 it is offline, 504 it never answered.
+        Raises Refusal: 409 a runtime is being switched, 502 the provider failed, 503 it is offline, 504 it never
+        answered.
         """
-        chosen, model = self.routing.pick(self._routing_dice) or (self.state.provider, self.state.model)
+        view = self.seen("chat")
+        chosen, model = pick(view.weights, self._routing_dice) or (view.provider, view.model)
         provider, started = PROVIDERS[chosen], self.clock.monotonic()
         try:
+            self._refuse_while_switching()
             self.connections.refuse_unusable(provider)
             usual_ms = provider.latency_ms + self._dice.uniform(-provider.jitter_ms, provider.jitter_ms)
             await asyncio.sleep(usual_ms / 1000)
             spoiled = await self.disturb("chat", provider.name)
         except Refusal as refusal:
+            self.truth.served(provider.name, model, refusal.status)
             self._count_failure(provider, started, refusal)
             raise
+        self.truth.served(provider.name, model, _SUCCESS)
         content = "" if spoiled == "empty" else _reply(prompt, model)
         usage = {"prompt_tokens": 8 + len(prompt.split()), "completion_tokens": 8 + len(content.split())}
         usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
         self._count_success(provider, started, usage["total_tokens"])
-        return _completion(provider, model, content, usage, self.clock), spoiled
+        named = {} if "chat_names_nobody" in self.deviations else _named(provider, model)
+        return _completion(named, content, usage, self.clock), spoiled
 
     async def disturb(self, call: str, provider: str | None = None) -> str | None:
         """Let the faults act on a call: wait, hang, fail (Refusal 502, 504); return how they spoil its answer.
@@ -188,6 +240,7 @@ class Gateway:
             raise Refusal(400, "Soft limit cannot be greater than hard limit")
         self._refuse_writing()
         self.state.set_limit(kind, name, limit)
+        self._note_past()
         self.log.write("INFO", "governance:set_limit", f"{name} {limit}")
         return limit
 
@@ -205,7 +258,7 @@ class Gateway:
             there = "/system/llm-servers/active endpoint"
             raise Refusal(400, f"Local runtime {provider.name} activation should use {there}")
 
-    def _put_in_effect(self, provider: Provider, model: str | None) -> str:
+    def _put_in_effect(self, provider: Provider, model: str | None, user: str) -> str:
         chosen = model or provider.default_model or ""
         if chosen not in provider.models:
             available = ", ".join(provider.models)
@@ -213,10 +266,13 @@ class Gateway:
         self._refuse_writing()
         previous, deviations = self.state.provider, self.deviations
         if "activate_without_effect" not in deviations:
-            rewritten, at_once = "activation_rewrites" in deviations, "activate_after_restart" not in deviations
+            at_once = "activate_after_restart" not in deviations and provider.name not in self.timing.restart_providers
+            rewritten = "activation_rewrites" in deviations
             self.state.activate(provider.name, chosen, rewritten=rewritten, at_once=at_once)
+            self.truth.activated(provider.name, chosen, user)
             if "weights_outlive_activation" not in deviations:
                 self.routing.replace(NOBODY)
+            self._note_past()
         if previous != self.state.provider:
             self.faults.activated(provider.name)
         self.log.write("INFO", "gateway:activate", f"{provider.name}:{chosen} is active, was {previous}")
@@ -229,10 +285,28 @@ class Gateway:
         self._refuse_writing()
         fresh = [name for name in routed if name != self.state.provider and not self.routing.share(name)]
         self.routing.replace(weights)
+        self._note_past()
         for name in fresh:
             # Its first users come by the weights: to the faults that is what an activation is.
             self.faults.activated(name)
         self.log.write("INFO", "gateway:route", f"weights {dict(weights)}")
+
+    @property
+    def _now(self) -> View:
+        return View.of(self.state, self.routing)
+
+    def _note_past(self) -> None:
+        self._past.note(self.clock.monotonic(), self._now)
+
+    def _resume(self, earlier: Mapping[str, Any]) -> None:
+        self.faults.resume(earlier.get("activations", {}))
+        if earlier.get("active", self.state.provider) != self.state.provider:
+            # It was written before, and is in effect from this start on.
+            self.faults.activated(self.state.provider)
+
+    def _refuse_while_switching(self) -> None:
+        if self._switching:
+            raise Refusal(_CONFLICT, "A switch of the local runtime is under way")
 
     def _refuse_writing(self) -> None:
         if "config_write_errors" in self.deviations:
@@ -247,7 +321,7 @@ class Gateway:
         while self.faults.effect(provider, call).hang:
             if self.clock.monotonic() >= until:
                 raise Refusal(_GATEWAY_TIMEOUT, f"Provider {provider} did not answer within {GIVES_UP_AFTER_S:g} s")
-            await asyncio.sleep(_LOOKS_AT_HANG_EVERY_S)
+            await asyncio.sleep(_LOOKS_EVERY_S)
 
     def _count_success(self, provider: Provider, started: float, tokens: int) -> None:
         price = self._settings.usd_per_1k_tokens.get(provider.name, provider.usd_per_1k_tokens)
@@ -292,13 +366,16 @@ def _reply(prompt: str, model: str) -> str:
     return "pong" if prompt.strip().casefold() == "ping" else f"{model} read: {prompt}"
 
 
-def _completion(provider: Provider, model: str, content: str, usage: Mapping[str, int], clock: Clock) -> dict[str, Any]:
+def _named(provider: Provider, model: str) -> dict[str, str]:
+    return {"model": provider.models[model], "provider": provider.name}
+
+
+def _completion(named: Mapping[str, str], content: str, usage: Mapping[str, int], clock: Clock) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion",
         "created": int(clock.now().timestamp()),
-        "model": provider.models[model],
-        "provider": provider.name,
+        **named,
         "choices": [
             {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"},
         ],

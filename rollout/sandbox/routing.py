@@ -58,11 +58,12 @@ class Routing:
             found[provider] = found.get(provider, 0.0) + weight
         return found
 
-    def pick(self, dice: random.Random) -> tuple[str, str] | None:
-        """Return the provider and model of the next request; None while the active one serves everything."""
-        if not self.weights:
-            return None
-        return split(dice.choices(list(self.weights), list(self.weights.values()))[0])
+
+def pick(weights: Mapping[str, float], dice: random.Random) -> tuple[str, str] | None:
+    """Return the provider and model of the next request; None while the active one serves everything."""
+    if not weights:
+        return None
+    return split(dice.choices(list(weights), list(weights.values()))[0])
 
 
 def split(destination: str) -> tuple[str, str]:

@@ -33,6 +33,7 @@ from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.process import remembered, service_command
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import SandboxFailed
+from rollout.sandbox.timing import Timing
 from rollout.sandbox.traffic import Users
 
 HOST = "127.0.0.1"
@@ -44,6 +45,7 @@ _TOO_MANY = {
     "message": "Rate limit exceeded for default. Please retry after 0 seconds.",
     "retry_after_seconds": 0,
 }
+_STARTING = {"detail": "The service is starting"}
 _LETS_GO_AFTER_S = 1
 
 
@@ -98,7 +100,7 @@ class Sandbox:
         self._last_request = self._clock.monotonic()
         settings = options.settings
         same = tuple(name for name in settings.deviations if name not in SPARES_TWIN)
-        calm = replace(settings, faults=(), users_per_s=0.0, deviations=same)
+        calm = replace(settings, faults=(), users_per_s=0.0, deviations=same, **Timing().to_mapping())
         self._gateway = Gateway(options.directory, settings, self._clock)
         self._twin = Gateway(options.directory / TWIN, calm, self._clock)
         self._requests: list[Requests] = []
@@ -197,7 +199,7 @@ class Sandbox:
 
 
 class Recorded:
-    """An API that asks for the token, remembers each request, writes the access log, and may say 429."""
+    """An API that asks for the token, remembers each request, writes the access log, and may say 429, or 503."""
 
     def __init__(
         self, app: ASGIApp, gateway: Gateway, requests: Requests, touch: Callable[[], None], token: str | None
@@ -226,9 +228,13 @@ class Recorded:
                 self._gateway.log.access(client, scope["method"], shown, message["status"])
             await send(message)
 
-        app = _too_many if self._is_limited() else self._admitted(path, headers)
-        await app(scope, receive, noting)
+        await self._answering(path, headers)(scope, receive, noting)
         self._touch()
+
+    def _answering(self, path: str, headers: Headers) -> ASGIApp:
+        if self._gateway.is_starting:
+            return JSONResponse(_STARTING, status_code=503)
+        return _too_many if self._is_limited() else self._admitted(path, headers)
 
     def _is_limited(self) -> bool:
         """Tell whether this is one request too many (deviation 18)."""

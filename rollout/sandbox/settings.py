@@ -11,6 +11,7 @@ from rollout.sandbox.deviations import read_deviations
 from rollout.sandbox.faults import Fault, read_faults
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.reading import Problems, Reader, is_number
+from rollout.sandbox.timing import Timing, read_timing
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -29,8 +30,8 @@ class InvalidSettings(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class SandboxSettings:
-    """How a sandbox behaves.
+class SandboxSettings(Timing):
+    """How a sandbox behaves; what takes time is described at `Timing`.
 
     Attributes:
         users_per_s: requests that background users send, per second; the twin has none.
@@ -83,6 +84,7 @@ class SandboxSettings:
             limits=_read_limits(read),
             usd_per_1k_tokens=_read_prices(read),
             initial=_read_initial(read),
+            **read_timing(read),
         )
         if problems:
             raise InvalidSettings(problems)

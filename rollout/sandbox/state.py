@@ -62,7 +62,7 @@ class State:
             provider: the provider's name.
             model: one of its models.
             rewritten: whether the keys that describe the runtime are written as well.
-            at_once: false leaves the effect to the next start (deviation 7).
+            at_once: false leaves the effect to the next start (deviation 7, `Timing.restart_providers`).
         """
         wanted = {_ACTIVE: provider, _MODEL: model} | (described(provider, model) if rewritten else {})
         before = self.env_file.read_bytes()

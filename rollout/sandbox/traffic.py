@@ -65,5 +65,7 @@ class Users:
         task.add_done_callback(self._waiting.discard)
 
     async def _ask(self, prompt: str) -> None:
+        if self._gateway.is_starting:
+            return
         with suppress(Refusal):
             await self._gateway.complete(prompt)

@@ -433,3 +433,11 @@ def test_weights_outlive_an_activation(launch: Started):
         api.put("/api/v1/routing/weights", json={"weights": split})
         activate(api, "vllm", "gemma-3-4b-it")
         assert api.get("/api/v1/routing/weights").json()["weights"] == split
+
+
+def test_a_completion_names_nobody(deviating: httpx.Client):
+    switch(deviating, "chat_names_nobody")
+    answer = ask(deviating)
+    assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "pong")
+    assert not {"provider", "model"} & answer.json().keys()
+    assert deviating.get("/sandbox/state").json()["served"][-1][1:] == ["ollama", "gemma3:4b", 200]

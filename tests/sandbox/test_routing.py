@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from rollout.sandbox.process import stop
-from rollout.sandbox.routing import Routing
+from rollout.sandbox.routing import Routing, pick
 
 from .conftest import Started, ask, client, eventually
 
@@ -49,7 +49,7 @@ def test_a_tenth_is_a_tenth(tmp_path: Path):
     routing = Routing(tmp_path / "routing.json")
     routing.replace(TENTH)
     dice = random.Random(7)
-    picked = Counter(routing.pick(dice) for _ in range(10_000))
+    picked = Counter(pick(routing.weights, dice) for _ in range(10_000))
     assert picked["openai", "gpt-4o"] == pytest.approx(1000, abs=100)
     assert picked.total() == picked["openai", "gpt-4o"] + picked["ollama", "gemma3:4b"]
 

@@ -1,0 +1,58 @@
+"""What reads of the gateway answer: the state as it is, or as it was a while ago (`Timing.stale_reads_s`)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rollout.sandbox.routing import Routing
+from rollout.sandbox.state import State
+
+REMEMBERED = 1000
+"""So many states are remembered; with more writes than that within the lag, reads lag less."""
+
+Limits = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that a write changes and a read shows, at one moment; named as in `State` and `Routing`."""
+
+    provider: str
+    model: str
+    config: Mapping[str, str]
+    sources: Mapping[str, str]
+    cost_limits: Limits
+    rate_limits: Limits
+    weights: Mapping[str, float]
+
+    @classmethod
+    def of(cls, state: State, routing: Routing) -> View:
+        """Return what is so now; later changes do not show in it."""
+        return cls(
+            state.provider,
+            state.model,
+            dict(state.config),
+            dict(state.sources),
+            dict(state.cost_limits),
+            dict(state.rate_limits),
+            dict(routing.weights),
+        )
+
+
+class Past:
+    """The states of one gateway since its start, with the times from which on they were so."""
+
+    def __init__(self, first: View) -> None:
+        """Start with the state that was loaded; before it, nothing is known to have been different."""
+        self._states: deque[tuple[float, View]] = deque([(float("-inf"), first)], maxlen=REMEMBERED)
+
+    def note(self, at_s: float, view: View) -> None:
+        """Note what is so from this moment on; `at_s` is the clock's monotonic time."""
+        self._states.append((at_s, view))
+
+    def at(self, moment_s: float) -> View:
+        """Return what was so at a moment of the clock's monotonic time; the oldest state where it is older."""
+        found = (view for since_s, view in reversed(self._states) if since_s <= moment_s)
+        return next(found, self._states[0][1])

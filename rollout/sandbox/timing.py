@@ -1,0 +1,78 @@
+"""What of a gateway takes time, or a restart: reads that lag, a slow start, a provider that waits for the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from rollout.sandbox.providers import PROVIDERS
+from rollout.sandbox.reading import Problems, Reader, meant
+
+STALE_CALLS = ("config", "providers", "governance", "routing", "chat")
+"""The calls whose answers may lag; ``chat`` lets completions be answered by the provider and model of then."""
+
+LONGEST_S = 3600.0
+"""The most that any of the durations may be."""
+
+_ACTIVATED = tuple(name for name, provider in PROVIDERS.items() if provider.can["activate"])
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long things take; by default nothing takes any time.
+
+    Attributes:
+        stale_reads_s: the calls in `stale_calls` answer as things were so many seconds ago; a write is in effect at
+            once. What a start loads is what they answer from the start on.
+        stale_calls: out of `STALE_CALLS`.
+        startup_s: every call of the API answers 503 for so many seconds after the start.
+        restart_providers: an activation of one of these is written at once, and is in effect after a restart.
+        switch_s: a switch by POST llm-servers/active takes so many seconds; completions answer 409 meanwhile.
+    """
+
+    stale_reads_s: float = 0.0
+    stale_calls: tuple[str, ...] = ("config", "providers", "governance", "routing")
+    startup_s: float = 0.0
+    restart_providers: tuple[str, ...] = ()
+    switch_s: float = 0.0
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the mapping from which it can be read again."""
+        return asdict(self)
+
+    @property
+    def timing(self) -> Timing:
+        """Return this part of larger settings alone."""
+        return Timing(**{name: getattr(self, name) for name in TIMINGS})
+
+
+TIMINGS = tuple(item.name for item in fields(Timing))
+"""The names of its settings."""
+
+
+def read_timing(read: Reader) -> dict[str, Any]:
+    """Return the fields of a `Timing`, defaults for those that are missing; what is wrong goes to the problems."""
+    return {
+        "stale_reads_s": read.number("stale_reads_s", 0.0, at_most=LONGEST_S),
+        "stale_calls": _names(read, "stale_calls", Timing().stale_calls, STALE_CALLS),
+        "startup_s": read.number("startup_s", 0.0, at_most=LONGEST_S),
+        "restart_providers": _names(read, "restart_providers", (), _ACTIVATED),
+        "switch_s": read.number("switch_s", 0.0, at_most=LONGEST_S),
+    }
+
+
+def timing_in(raw: object, problems: Problems) -> Timing:
+    """Return the timing in a mapping of its own."""
+    return Timing(**read_timing(Reader(raw, "", problems, TIMINGS)))
+
+
+def _names(read: Reader, key: str, default: tuple[str, ...], allowed: Iterable[str]) -> tuple[str, ...]:
+    names, words = read.raw(key, default), tuple(allowed)
+    if not isinstance(names, list | tuple):
+        read.problem(key, f"must be a list out of {', '.join(words)}")
+        return default
+    for name in names:
+        if name not in words:
+            read.problem(key, f"names {name!r}; it must be out of {', '.join(words)}{meant(name, words)}")
+    return tuple(str(name) for name in names)
