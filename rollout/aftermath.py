@@ -8,6 +8,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -229,12 +230,38 @@ def _prove(work: _Work, *, refused: bool) -> None:
         outcome = f"failed: {each.outcome}" if each.failed else each.outcome
         work.say(f"{each.because}; {each.name}: {outcome}")
         restarted = outcome if each.name == "restart" else restarted
-    problem = problem or _give_all(work) or _request_problem(work) or _elsewhere(work.rollout, work.to)
+    problem = problem or _outlast(work) or _give_all(work) or _request_problem(work)
+    problem = problem or _elsewhere(work.rollout, work.to)
     work.problem = problem
     work.step("EMG-1", "failed" if problem else "passed", problem or f"{work.to} is active, and answered a request")
     failed = restarted.startswith("failed")
     work.problem = work.problem or (restarted if failed else "")
     work.step("EMG-2", "failed" if failed else "passed", restarted)
+
+
+def _outlast(work: _Work) -> str:
+    """Read again when nothing can land any more that a rollout which was taken over had under way (safety rule 9).
+
+    Its process may have been paused between announcing a write and sending it, and the gateway knows no fencing.
+
+    Returns:
+        why the provider is not active then, although it was activated once more; empty if it is.
+    """
+    clock, longest_s = work.rollout.clock, work.rollout.target.timeouts.activate_s
+    under_way = [write for record in work.taken for write in record.writes if write.result is None]
+    lands = max((datetime.fromisoformat(write.at) for write in under_way), default=clock.now())
+    left_s = (lands - clock.now()).total_seconds() + longest_s if under_way else 0.0
+    if left_s <= 0:
+        return ""
+    work.say(f"{work.to} is active; a write that was under way may land for {left_s:.0f} s more, then it is read again")
+    clock.wait(left_s)
+    problem, _ = remedied(
+        lambda: _elsewhere(work.rollout, work.to),
+        [Remedy("once more", lambda: _again(work))],
+        within_s=work.rollout.target.stale_for_s,
+        clock=clock,
+    )
+    return problem
 
 
 def _elsewhere(rollout: Rollout, to: ProviderChange) -> str:
@@ -273,7 +300,10 @@ def _shared(rollout: Rollout, to: ProviderChange) -> str:
 
 
 def _again(work: _Work) -> str:
-    with work.rollout.announced("EMG-1", "back", str(work.to), what=What.PROVIDER), work.rollout.gateway.unsealed("EMG-1"):
+    with (
+        work.rollout.announced("EMG-1", "back", str(work.to), what=What.PROVIDER),
+        work.rollout.gateway.unsealed("EMG-1"),
+    ):
         work.rollout.gateway.activate(work.to.provider, work.to.model)
     return "the gateway answered success"
 

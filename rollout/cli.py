@@ -12,7 +12,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.errors import ExitCode, RolloutError, TryLater
+from rollout.errors import ExitCode, RolloutError
 
 if TYPE_CHECKING:
     from rollout.drill import Drilled

@@ -335,8 +335,7 @@ _LATEST = frozenset(
 def extend(record: Record, entry: Entry) -> None:
     """Add what the next entry tells."""
     body = entry.body
-    if "spool" not in body:
-        record.fence = max(record.fence, body.get("fence", 0))
+    record.fence = max(record.fence, 0 if "spool" in body else body.get("fence", 0))
     if entry.kind in _LATEST:
         _replace(record, entry)
         return
@@ -354,17 +353,21 @@ def extend(record: Record, entry: Entry) -> None:
             record.abort = record.abort or body
         case Kind.WINDOW | Kind.PAUSE | Kind.VERDICT:
             _watch(record, entry)
-        case Kind.STEP:
-            record.steps[body["clause"]] = {**body, "at": entry.at}
-        case Kind.RESTARTED:
-            record.startup_s = max(record.startup_s, body["took_s"])
-        case Kind.CLOSED:
-            _close(record, entry)
+        case Kind.STEP | Kind.RESTARTED | Kind.CLOSED:
+            _finish(record, entry)
 
 
-def _close(record: Record, entry: Entry) -> None:
-    """Take the ending, unless it was spooled and an owner with a newer token has written since (safety rule 8)."""
-    if "spool" not in entry.body or (record.closed is None and entry.body["fence"] >= record.fence):
+def _finish(record: Record, entry: Entry) -> None:
+    """Take a step of the rollback, a start-up, or the ending.
+
+    An ending that was spooled does not count where an owner with a newer token has written since (safety rule 8).
+    """
+    body = entry.body
+    if entry.kind == Kind.STEP:
+        record.steps[body["clause"]] = {**body, "at": entry.at}
+    elif entry.kind == Kind.RESTARTED:
+        record.startup_s = max(record.startup_s, body["took_s"])
+    elif "spool" not in body or (record.closed is None and body["fence"] >= record.fence):
         record.closed, record.closed_at = entry.body, entry.at
 
 
@@ -427,7 +430,9 @@ def _written(writes: list[Write], entry: Entry) -> list[Write]:
     if entry.kind == Kind.INTENT:
         what = What(body["what"]) if "what" in body else _what(body["step"], body["to"])
         seq = body.get("spool", entry.seq)
-        announced = Write(seq, entry.at, body["step"], body["direction"], body["to"], digest=body.get("digest"), what=what)
+        announced = Write(
+            seq, entry.at, body["step"], body["direction"], body["to"], digest=body.get("digest"), what=what
+        )
         return [*writes, announced]
     return [_concluded(write, body) for write in writes]
 

@@ -37,7 +37,17 @@ from rollout.workspace import SPOOL, Rollout
 UNDO = ("RBK-3.1", "RBK-3.2", "RBK-3.3", "RBK-3.4")
 """The steps that must not fail, where they are needed."""
 
-__all__ = ["PROOF", "RolledBack", "Step", "candidates", "manual_commands", "planned_steps", "roll_back", "table", "undo_order"]
+__all__ = [
+    "PROOF",
+    "RolledBack",
+    "Step",
+    "candidates",
+    "manual_commands",
+    "planned_steps",
+    "roll_back",
+    "table",
+    "undo_order",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +180,10 @@ def _result(run: RollbackRun) -> RolledBack:
 
 
 def manual_commands(rollout: Rollout) -> tuple[str, ...]:
-    """Return what an operator pastes where a rollback is not verified; the last one reads. Without a backup, that only."""
+    """Return what an operator pastes where a rollback is not verified; the last one reads.
+
+    Without a backup that is all there is.
+    """
     record = rollout.known()
     if record.backup is None:
         return (paste.look(rollout.target),)
@@ -304,5 +317,3 @@ def _restart(run: RollbackRun) -> str:
 def _capture(run: RollbackRun) -> str:
     alerts = run.gateway.alerts("critical")
     return ", ".join(f"{alert.key} ({alert.technical_details})" for alert in alerts) or "no critical alert is firing"
-
-

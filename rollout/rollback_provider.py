@@ -1,4 +1,4 @@
-"""Bringing the previous provider back: activated, read back, restarted where the read-back stays old (RBK-1.1, RBK-2.1)."""
+"""The previous provider: activated, read back, and restarted where the read-back stays old (RBK-1.1, RBK-2.1)."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def known_place(run: RollbackRun) -> ProviderChange:
 
 def _own_places(run: RollbackRun) -> tuple[ProviderChange, ...]:
     """Return the previous provider and model, and those that this rollout's journal has activated."""
-    written = [write.to for write in run.rollout.known().writes if write.what is What.PROVIDER and write.may_have_landed]
+    written = [
+        write.to for write in run.rollout.known().writes if write.what is What.PROVIDER and write.may_have_landed
+    ]
     return (run.backup.previous, *_parsed(dict.fromkeys(written)))
 
 

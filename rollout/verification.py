@@ -9,7 +9,7 @@ from typing import Any
 
 from rollout.expectation import answered_by
 from rollout.gateway.answers import AuditEntry, Completion
-from rollout.record import Kind
+from rollout.record import Kind, Record, What
 from rollout.scenario import LimitChange
 from rollout.workspace import Rollout
 
@@ -74,6 +74,7 @@ def read_audit(rollout: Rollout) -> Audited:
     own = [asdict(write) for write in record.writes]
     failed = [entry for entry in ours if entry.result.casefold() not in ("success", "ok")]
     problem = f"the gateway recorded a failed activation: {failed[0].error_message}" if failed else None
+    problem = problem or _concurrent(rollout, entries, record)
     finding = _finding(rollout, ours, wrote=record.applied)
     if finding is not None:
         rollout.note(Kind.FINDING, clause="VER-3", text=finding)
@@ -91,6 +92,28 @@ def _is_ours(entry: AuditEntry, rollout: Rollout, since: str) -> bool:
         return True
     provider = rollout.activation.provider if rollout.activation else ""
     return "activate" in entry.action.casefold() and (entry.provider or "").casefold() == provider.casefold()
+
+
+def _concurrent(rollout: Rollout, entries: Sequence[AuditEntry], record: Record) -> str | None:
+    """Return that another activation landed between this rollout's own: one of them has overwritten it (rule 3).
+
+    Compared by order and provider, because clocks differ and a gateway may record nobody's name. A write whose answer
+    was lost may be recorded or not, so nothing is concluded then.
+    """
+    own = [write for write in record.writes if write.what is What.PROVIDER and write.may_have_landed]
+    if not own or any(write.result != "done" for write in own):
+        return None
+    names = {alias.casefold(): name for name, alias in rollout.target.reported_as.items()}
+    landed = [e for e in entries if "activate" in e.action.casefold() and e.result.casefold() in ("success", "ok")]
+    landed.sort(key=lambda entry: moment(entry.timestamp), reverse=True)
+    for entry, write in zip(landed, reversed(own), strict=False):
+        provider = (entry.provider or "").casefold()
+        if names.get(provider, provider).casefold() != write.to.partition(":")[0].casefold():
+            return (
+                f"{entry.user} activated {entry.provider} at {entry.timestamp}, between this rollout's own "
+                f"activations, and {own[-1].step} has overwritten it; an operator must decide what is to serve"
+            )
+    return None
 
 
 def moment(timestamp: str) -> datetime:

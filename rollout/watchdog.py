@@ -30,8 +30,8 @@ from rollout.journal import Entry, Journal, LeaseLost
 from rollout.notify import page
 from rollout.quiet import quiet
 from rollout.record import FOLDED, Kind, fold
-from rollout.rollback import manual_commands
 from rollout.redaction import Redactor
+from rollout.rollback import manual_commands
 from rollout.session import Session, end_embedded, reopened
 from rollout.workspace import LEASE_S, Rollout
 
@@ -187,7 +187,9 @@ class Watch:
             told = json.loads(line)
         except ValueError:
             return  # half a line of a runner that died, or whose pipe was full
-        self.rollout.learn(Entry(told["seq"], self.rollout.id, told["at"], told["kind"], told["body"], "", told["hash"]))
+        self.rollout.learn(
+            Entry(told["seq"], self.rollout.id, told["at"], told["kind"], told["body"], "", told["hash"])
+        )
 
     def _wait_until(self, deadline: datetime) -> None:
         """Stay until a newer token takes over, the rollout is closed, or the deadline passes."""

@@ -379,6 +379,8 @@ class Rollout:
 
     def _hold_for_a_write(self, direction: str) -> None:
         """Keep the lease for as long as the write takes: what is sent must have ended before another may start."""
+        if self.lease is None and not self.is_emergency:
+            raise LeaseLost(f"rollout {self.id} holds no lease on {self.place}, so it writes nothing there")
         try:
             self.hold_lease(2 * self.target.timeouts.activate_s)
         except JournalError:

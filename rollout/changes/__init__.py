@@ -230,4 +230,5 @@ def _restarted(rollout: Rollout, backup: Backup) -> str:
     told = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-0.2", direction="proof")
     before = Governance(backup.cost_limits, backup.rate_limits, ())
     lost = limits.put_back(rollout, rollout.gateway, before, step="APP-0.2", direction="proof")
-    return f"a restart ({told}{f'; put back: {', '.join(lost)}' if lost else ''})"
+    again = f"; put back: {', '.join(lost)}" if lost else ""
+    return f"a restart ({told}{again})"

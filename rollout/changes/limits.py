@@ -112,7 +112,9 @@ def undo(rollout: Rollout, gateway: Gateway, backup: Backup, change: LimitChange
         # What was written is undone by a write, whether it can be read or not (safety rule 9).
         here = before
     if before is None:
-        confirmed = any(write.result == "done" for write in rollout.known().to_undo(What.LIMITS) if _is_of(write, change))
+        confirmed = any(
+            write.result == "done" for write in rollout.known().to_undo(What.LIMITS) if _is_of(write, change)
+        )
         _refuse_stuck([named] if here or confirmed else [])
         return f"{named} never came to be"
     if _is(here, before) and not owed:

@@ -164,7 +164,11 @@ def _back_after(entries: Sequence[Entry]) -> str:
     if asked is None:
         return ""
     breach = next((e for e in entries if e.kind == Kind.VERDICT and e.body["decided"] and e.seq < asked.seq), asked)
-    intents = {e.body.get("spool", e.seq) for e in entries if e.kind == Kind.INTENT and e.body["direction"] == "back" and e.seq > asked.seq}
+    intents = {
+        e.body.get("spool", e.seq)
+        for e in entries
+        if e.kind == Kind.INTENT and e.body["direction"] == "back" and e.seq > asked.seq
+    }
     done = [e for e in entries if e.kind == Kind.OUTCOME and e.body["intent"] in intents and e.body["result"] == "done"]
     return f"{_seconds(breach.at, done[0].at):.1f} s" if done else ""
 

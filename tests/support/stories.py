@@ -54,6 +54,7 @@ def opened(folder: Path, *, secrets: tuple[str, ...] = (), **parts: Any) -> Roll
     rollout = replace(rollout, scenario=replace(scenario, **parts))
     told = {"digest": rollout.digest, "change": str(NEW), "author": "alice", "ticket": "T-1", "url": "u"}
     rollout.write(Kind.OPENED, scenario={"approved_by": ["bob"]}, **told)
+    rollout.take_lease()
     backup = take(
         rollout.gateway,
         rollout.target,
