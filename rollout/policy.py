@@ -7,6 +7,12 @@ from dataclasses import dataclass
 KINDS = ("provider", "environment", "limits")
 """The kinds of change: activate a provider (APP-1), edit the `.env` file (APP-2), set governance limits (APP-3)."""
 
+EXECUTE, EXCEPT_RESTART = "execute", "except_restart"
+"""How the way back is proven where the proof costs users something: by doing it, or without what it costs."""
+
+WITHOUT_USERS = frozenset({"sandbox"})
+"""The environments in which a proof costs nobody anything, so that it is executed unless the policy says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class StandardChange:
@@ -65,6 +71,8 @@ class Policy:
         review_within_s: so soon after its end the review is owed.
         redact: regular expressions of what is a secret here, whatever name it stands under; taken out of everything
             that is written.
+        prove_way_back: ``execute`` pays what a proof of the way back costs users (a restart, a runtime switch);
+            ``except_restart`` leaves that out, and says so (APP-0.2, PRE-2.4).
         canary_at_high_risk: whether an activation whose impact says ``risk: high`` must be a canary (CAN).
     """
 
@@ -96,3 +104,9 @@ class Policy:
     required_sources: frozenset[str] = frozenset()
     on_no_data: str = "extend"
     redact: tuple[str, ...] = ()
+    prove_way_back: str = EXCEPT_RESTART
+
+
+def usual_proof(environment: str) -> str:
+    """Return the `prove_way_back` of an environment whose policy says nothing about it."""
+    return EXECUTE if environment in WITHOUT_USERS else EXCEPT_RESTART

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.canonical import plain, sha256
-from rollout.policy import Policy
+from rollout.policy import Policy, usual_proof
 from rollout.scenario import Scenario
 from rollout.target import Target
 
@@ -17,6 +17,7 @@ EMBEDDED = "embedded"
 """The target that always exists, and the effective URL of the gateway that is started on demand."""
 
 _WHERE_IT_CAME_FROM = ("file", "source")
+_LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +67,52 @@ class Request:
         """Return the SHA-256 that an approval and a clearance are given for (PRE-2.2, PRE-3.3).
 
         It covers everything but where the scenario was read from. `effective_url` is the target's URL, or
-        ``embedded`` for the gateway started on demand, whose port says nothing about the content.
+        ``embedded`` for the gateway started on demand, whose port says nothing about the content. What a file leaves
+        out that version 0.1 did not know is left out, so that its approvals go on being of this content.
         """
-        scenario = {key: value for key, value in plain(self.scenario).items() if key not in _WHERE_IT_CAME_FROM}
-        return sha256({"scenario": scenario, "target": self.target, "policy": self.policy, "url": effective_url})
+        content = {"scenario": self._scenario(), "target": self._target(), "policy": self._policy()}
+        return sha256({**content, "url": effective_url})
+
+    def _scenario(self) -> dict[str, Any]:
+        found = {key: value for key, value in plain(self.scenario).items() if key not in _WHERE_IT_CAME_FROM}
+        startup_s = self.target.startup_s_of(None)
+        found["changes"] = [_change(change, startup_s) for change in found["changes"]]
+        found["rollback_to"] = _change(found["rollback_to"], startup_s)
+        return found
+
+    def _target(self) -> dict[str, Any]:
+        found: dict[str, Any] = plain(self.target)
+        silent = plain(Target(self.target.name, self.target.environment))
+        for key in _LATER_IN_A_TARGET:
+            if found[key] == silent[key]:
+                del found[key]
+        found["safe"] = _change(found["safe"], self.target.startup_s_of(None))
+        return found
+
+    def _policy(self) -> dict[str, Any]:
+        found: dict[str, Any] = plain(self.policy)
+        if found["prove_way_back"] == usual_proof(self.policy.name):
+            del found["prove_way_back"]
+        return found
 
 
 def as_opened(body: Mapping[str, Any]) -> Request:
-    """Return the request that a rollout was opened with, from the body of its journal's first entry."""
+    """Return the request that a rollout was opened with, from the body of its journal's first entry.
+
+    What a journal of version 0.1 does not know is as a file leaves it that says nothing of it.
+    """
     kept = {name: body[name] for name in ("scenario", "target", "policy")}
+    kept["policy"] = {"prove_way_back": usual_proof(kept["policy"].get("name", "")), **kept["policy"]}
     request: Request = _adapter().validate_python(kept)
     return request
+
+
+def _change(change: Any, startup_s: float) -> Any:
+    """Return a change as an approval covers it: an edit of the `.env` file with the start-up that it comes to."""
+    if not isinstance(change, dict) or change.get("startup_s", 0.0) is not None:
+        return change
+    others = {key: value for key, value in change.items() if key != "startup_s"}
+    return others if "provider" in change else {**others, "startup_s": startup_s}
 
 
 @cache

@@ -27,11 +27,13 @@ class ProviderChange:
         provider: the provider's name, as the gateway activates it.
         model: the model to activate with it; always sent, because an activation without one resets it silently.
         restart: whether the service must be restarted for it to take effect (deviation 7).
+        startup_s: how long the service may take to be healthy after that restart; None: as long as the target says.
     """
 
     provider: str
     model: str
     restart: bool = False
+    startup_s: float | None = None
 
     def __str__(self) -> str:
         """Read as ``openai:gpt-4o``."""
@@ -46,13 +48,13 @@ class EnvironmentChange:
         values: key -> new value; a key that is not there is appended.
         secrets: key -> name of the environment variable that holds the new value, which appears nowhere.
         remove: keys to take out.
-        startup_s: how long the service may take to be healthy after the restart.
+        startup_s: how long the service may take to be healthy after the restart; None: as long as the target says.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     remove: tuple[str, ...] = ()
-    startup_s: float = 15.0
+    startup_s: float | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -113,6 +113,22 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderRestart:
+    """What an activation of one provider takes, where it differs from the target's other providers.
+
+    Attributes:
+        restart: whether it takes effect only after a restart of the service; None: as the target says.
+        startup_s: how long the service may take to be healthy after that restart; None: as the target says.
+    """
+
+    restart: bool | None = None
+    startup_s: float | None = None
+
+
+_LIKE_THE_OTHERS = ProviderRestart()
+
+
+@dataclass(frozen=True, slots=True)
 class OtherCall:
     """A call that takes the place of a documented one.
 
@@ -193,7 +209,7 @@ class Target:
         paths: call name -> path where the gateway deviates, e.g. ``{"health": "/healthz"}``.
         twin: base URL of the non-production twin (PRE-3); None where there is none.
         twin_token_env: the twin's token variable.
-        safe: the provider and model an emergency goes to.
+        safe: the provider and model an emergency goes to; its `restart` is the provider's, as `restarts` has it.
         env_file: the service's `.env` file, on this host; None where it is unknown or cannot be reached.
         env_file_stated: whether the target says anything about `.env`: a None that is stated is a decision, one
             that is not is an omission (PRE-1.3).
@@ -201,6 +217,10 @@ class Target:
         log_command: prints the service's log as it grows, in the place of `log_file`; empty where there is none.
         sources: what is read elsewhere than at the gateway.
         service: how the service is stopped and started; None where it cannot be, so that no `.env` change is possible.
+        restart: whether an activation takes effect only after a restart of the service (deviation 7).
+        startup_s: how long the service may take to be healthy after a restart.
+        providers: provider -> where its restart and start-up differ.
+        stale_for_s: how long a read may still say what was before a write, as behind a cache or a replica.
         activate_with: provider -> the call that activates it, where the documented one refuses (deviation 13).
         chat_with: the call that takes the place of chat/completions; its answer may be server-sent events.
         routing: how requests are split by weights; None where the gateway cannot.
@@ -235,6 +255,10 @@ class Target:
     log_command: tuple[str, ...] = ()
     sources: Sources = field(default_factory=Sources)
     service: Service | None = None
+    restart: bool = False
+    startup_s: float = 15.0
+    providers: Mapping[str, ProviderRestart] = field(default_factory=dict)
+    stale_for_s: float = 0.0
     activate_with: Mapping[str, OtherCall] = field(default_factory=dict)
     chat_with: OtherCall | None = None
     routing: Routing | None = None
@@ -249,3 +273,20 @@ class Target:
     freezes: tuple[Freeze, ...] = ()
     time_zone: str = "UTC"
     notify: tuple[str, ...] = ()
+
+    def restarts(self, provider: str) -> bool:
+        """Tell whether an activation of `provider`, in any capitals, takes effect only after a restart."""
+        own = self._of(provider).restart
+        if own is not None:
+            return own
+        safe = self.safe is not None and self.safe.restart and self.safe.provider.casefold() == provider.casefold()
+        return self.restart or safe
+
+    def startup_s_of(self, provider: str | None) -> float:
+        """Return how long the service may take to be healthy after a restart for `provider`, or for anything else."""
+        own = None if provider is None else self._of(provider).startup_s
+        return self.startup_s if own is None else own
+
+    def _of(self, provider: str) -> ProviderRestart:
+        folded = provider.casefold()
+        return next((found for name, found in self.providers.items() if name.casefold() == folded), _LIKE_THE_OTHERS)

@@ -44,6 +44,7 @@ from rollout.target import (
     ChangeWindow,
     OtherCall,
     PrometheusSource,
+    ProviderRestart,
     Routing,
     Service,
     Sources,
@@ -351,6 +352,10 @@ gw:
   paths: {{health: /healthz, status: "/p/{{provider}}/s"}}
   twin: twin
   safe: {{activate: ollama, model: m, restart: true}}
+  restart: true
+  startup: 40s
+  stale_for: 10s
+  providers: {{vllm: {{restart: false}}, Google: {{startup: 1m}}}}
   service: {{stop: [make, api-stop], start: [ssh, -p, 2222, gw, " x"], read: [cat, e], write: [tee, e], timeout: 9s}}
   activate_with: {{ollama: {{path: "/to/{{provider}}", body: {{name: "{{provider}}", model: "{{model}}"}}}}}}
   chat_with: {{path: /stream, body: {{content: "{{prompt}}"}}}}
@@ -382,6 +387,10 @@ gw:
         twin="https://twin",
         twin_token_env="TWIN_TOKEN",
         safe=ProviderChange("ollama", "m", restart=True),
+        restart=True,
+        startup_s=40.0,
+        stale_for_s=10.0,
+        providers={"vllm": ProviderRestart(restart=False), "Google": ProviderRestart(startup_s=60.0)},
         service=Service(("make", "api-stop"), ("ssh", "-p", "2222", "gw", " x"), ("cat", "e"), ("tee", "e"), 9.0),
         activate_with={"ollama": OtherCall("/to/{provider}", {"name": "{provider}", "model": "{model}"})},
         chat_with=OtherCall("/stream", {"content": "{prompt}"}),
@@ -398,6 +407,7 @@ gw:
         latency_bound_ms=1500.0,
         windows=(ChangeWindow(frozenset({5, 6, 0, 2}), time(22), time.max),),
     )
+    assert request.scenario.changes == (ProviderChange("openai", "gpt-4o", restart=True),)
 
 
 @pytest.mark.parametrize(("line", "stated"), [("", False), ("  env_file: none\n", True)])
@@ -415,7 +425,8 @@ def test_every_part_of_a_policy_is_read(scenario):
         "  approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h, hold_at_most: 4m,\n"
         "  canary_at_high_risk: false, review: recorded, allowed_signers: ../keys, approval_max_age: none,\n"
         "  operator_ack_max_age: 1h, pull_request: accept, ticket_lookup: 'https://t/api/{ticket}',\n"
-        "  ticket_token_env: TRACKER_TOKEN, retrospective_within: 2h, channels: [log, OPS], on_no_data: roll_back,\n"
+        "  ticket_token_env: TRACKER_TOKEN, prove_way_back: execute,\n"
+        "  retrospective_within: 2h, channels: [log, OPS], on_no_data: roll_back,\n"
         "  allowed_changes: [provider, limits], required_sources: [alertmanager, log],\n"
         "  standard: [{kind: provider, providers: openai, models: [a, b], risk: medium}, {kind: limits}]}",
     )
@@ -427,6 +438,7 @@ def test_every_part_of_a_policy_is_read(scenario):
         ticket_url="https://t/{ticket}",
         ticket_lookup="https://t/api/{ticket}",
         ticket_token_env="TRACKER_TOKEN",
+        prove_way_back="execute",
         approvals_at_least=2,
         review="recorded",
         allowed_signers="../keys",
@@ -664,10 +676,12 @@ def test_a_number_is_taken_as_spelled_in_the_second_of_several_changes_and_throu
     ]
 
 
-def test_startup_is_awaited_for_15_seconds_unless_the_scenario_says_otherwise(scenario):
-    (change,) = request_for(scenario=scenario("change: {remove: [OLD_KEY]}\n")).scenario.changes
+def test_startup_is_awaited_for_as_long_as_the_target_says_which_is_15_seconds_where_it_says_nothing(scenario):
+    request = request_for(scenario=scenario("change: {remove: [OLD_KEY]}\n"))
+    (change,) = request.scenario.changes
     assert isinstance(change, EnvironmentChange)
-    assert change.startup_s == 15.0
+    assert change.startup_s is None
+    assert request.target.startup_s_of(None) == 15.0
 
 
 def test_a_scope_is_taken_as_the_gateway_asks_for_it_and_as_it_reports_it(scenario):
@@ -708,6 +722,96 @@ def test_a_change_that_its_target_gives_no_means_for_is_refused(scenario, change
     said = refusal(**asked).splitlines()
     assert [words for words, line in zip(refused, said, strict=True) if words not in line] == []
     assert all(line.startswith(f"{file}:2: ") for line in said)
+
+
+RESTARTING = """
+gw:
+  url: https://gw
+  env_file: /srv/.env
+  service: {stop: [make, api-stop], start: [make, api-start]}
+  startup: 20s
+  safe: {activate: ollama, model: m, restart: true}
+  providers: {vllm: {restart: true, startup: 60s}, google: {startup: 5s}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "fitted"),
+    [
+        ("{activate: VLLM, model: m}", ProviderChange("VLLM", "m", restart=True)),
+        ("{activate: vllm, model: m, startup: 61s}", ProviderChange("vllm", "m", restart=True, startup_s=61.0)),
+        ("{activate: Ollama, model: m}", ProviderChange("Ollama", "m", restart=True)),
+        ("{activate: openai, model: m}", ProviderChange("openai", "m")),
+        ("{activate: openai, model: m, restart: false}", ProviderChange("openai", "m")),
+        (
+            "{activate: openai, model: m, restart: true, startup: 20s}",
+            ProviderChange("openai", "m", restart=True, startup_s=20.0),
+        ),
+        (
+            "{activate: google, model: m, restart: true, startup: 5s}",
+            ProviderChange("google", "m", restart=True, startup_s=5.0),
+        ),
+        ("{set: {A: b}, startup: 20s}", EnvironmentChange({"A": "b"}, startup_s=20.0)),
+    ],
+)
+def test_a_scenario_may_add_to_the_restart_and_the_start_up_of_its_target(scenario, change, fitted):
+    """What the target says of a provider, in any capitals, holds for the change; so does what it says of `safe`."""
+    request = request_for(scenario=scenario(f"target: gw\nchange: {change}\n", targets=RESTARTING))
+    assert request.scenario.changes == (fitted,)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            "{activate: vllm, model: m, startup: 59s}",
+            "change.startup: 59s is shorter than target 'gw' for vllm allows its service (1m); raise it, or remove it",
+        ),
+        (
+            "{set: {A: b}, startup: 19s}",
+            "change.startup: 19s is shorter than target 'gw' allows its service (20s); raise it, or remove it",
+        ),
+        (
+            "{activate: openai, model: m, restart: true, startup: 5s}",
+            "change.startup: 5s is shorter than target 'gw' for openai allows its service (20s); raise it, or remove",
+        ),
+        (
+            "{activate: vllm, model: m, restart: false}",
+            "change.restart: is false, and target 'gw' for vllm says `restart: true`; remove it",
+        ),
+        (
+            "{activate: a, model: b}\nrollback_to: {activate: ollama, model: m, restart: false}",
+            "rollback_to.restart: is false, and target 'gw' for ollama says `restart: true`; remove it",
+        ),
+    ],
+)
+def test_a_scenario_takes_no_restart_and_no_start_up_away_from_its_target(scenario, change, says):
+    file = scenario(f"target: gw\nchange: {change}\n", targets=RESTARTING)
+    line = 3 if "rollback_to" in says else 2
+    assert refusal(scenario=file).startswith(f"{file}:{line}: {says}")
+
+
+def test_a_restart_by_the_target_holds_for_the_command_line_and_for_a_rollback_elsewhere(scenario, tmp_path):
+    (tmp_path / "targets.yaml").write_text(RESTARTING)
+    asked = request_for(activate="vllm:m", target="gw", directory=tmp_path).scenario
+    assert asked.changes == (ProviderChange("vllm", "m", restart=True),)
+    file = scenario("target: gw\n" + CHANGE + "rollback_to: {activate: vllm, model: m}\n", targets=RESTARTING)
+    assert request_for(scenario=file).scenario.rollback_to == ProviderChange("vllm", "m", restart=True)
+
+
+def test_a_canary_of_a_provider_that_its_target_restarts_is_refused(scenario):
+    file = scenario("target: gw\nchange: {activate: vllm, model: m}\nstrategy: canary\n", targets=RESTARTING)
+    assert "cannot wait for restarts" in refusal(scenario=file)
+
+
+def test_a_restart_by_the_target_is_refused_where_the_gateway_is_moved_out_of_the_sandbox(scenario):
+    """On loopback it may be an embedded gateway, which brings its service along; elsewhere it is none."""
+    targets = "lab: {url: 'http://127.0.0.1:9', environment: sandbox, restart: true}\n"
+    file = scenario("target: lab\n" + CHANGE + "monitor: {window: 30m}\n", targets=targets)
+    assert request_for(scenario=file).scenario.activation.restart
+    assert "change.restart: target 'lab' has no `service:`" in refusal(
+        scenario=file, target="lab", gateway="https://elsewhere.example.com"
+    )
 
 
 def test_a_rollback_elsewhere_that_needs_a_restart_is_refused_where_there_is_no_service(scenario):
@@ -995,6 +1099,67 @@ def test_neither_the_digest_nor_the_request_knows_the_value_of_a_secret(scenario
     requests = [request_for(scenario=file, env={"NEW_OPENAI_KEY": value}) for value in ("hunter2", "hunter3")]
     assert len({request.digest("embedded") for request in requests}) == 1
     assert "hunter" not in str(plain(requests[0]))
+
+
+GOLDEN = {
+    "activation": "2fc1b78dc81a70af6bc4c7479b2bc7d4f86c9b508e2920d9255341cf655dc260",
+    "restart": "31b8292feff0eb1e9c9b5aa69c8265b6bc356e2f9e846a71558f17db3938ddd3",
+    "environment": "fcf053432cb9382f482f089b38dcc8f5e9785c692e1810c0ddb49f51fc5c3a42",
+    "longer": "4fc2ab9045f8191a7575a05591fdc24053252412c152268ce47eadcf45ec3e73",
+    "sandbox": "3ad65672b3e66060b8134c80759b25c4d37f4a062dd344bb05a8ef36ec0e8755",
+}
+"""Digests that version 0.1 gave."""
+OF_0_1 = {
+    "activation": "change: {activate: openai, model: gpt-4o}\n",
+    "restart": "change: {activate: openai, model: gpt-4o, restart: true}\nrollback_to: {activate: vllm, model: m}\n",
+    "environment": "change: [{set: {A: b}}, {limits: rate, scope: openai, max_tokens_per_minute: 5}]\n",
+    "longer": "change: {set: {A: b}, startup: 40s}\n",
+}
+OF_0_1["sandbox"] = OF_0_1["environment"]
+TARGET_OF_0_1 = """gw:
+  url: https://gw.example.com
+  safe: {activate: ollama, model: m, restart: true}
+  service: {stop: [make, stop], start: [make, start]}
+  env_file: /srv/.env
+"""
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_content_that_says_nothing_of_later_keys_has_the_digest_of_version_0_1(scenario, name):
+    """So that what was approved and cleared under it still is."""
+    file = scenario("author: alice\nmonitor: {window: 30m}\n" + OF_0_1[name], targets=TARGET_OF_0_1)
+    target = "embedded" if name == "sandbox" else "gw"
+    request = request_for(scenario=file, target=target, directory=file.parent)
+    assert request.digest("u") == GOLDEN[name]
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_journal_of_version_0_1_is_read_and_has_its_digest(scenario, name):
+    """Its rollouts know no start-up of the target's, no restart and no price of a proof."""
+    file = scenario("author: alice\nmonitor: {window: 30m}\n" + OF_0_1[name], targets=TARGET_OF_0_1)
+    target = "embedded" if name == "sandbox" else "gw"
+    kept = json.loads(canonical(request_for(scenario=file, target=target, directory=file.parent)))
+    del kept["policy"]["prove_way_back"]
+    for key in ("restart", "startup_s", "providers", "stale_for_s"):
+        del kept["target"][key]
+    for change in (*kept["scenario"]["changes"], kept["scenario"]["rollback_to"] or {}, kept["target"]["safe"] or {}):
+        if change.get("startup_s", 0.0) is None:
+            del change["startup_s"]
+            if "values" in change:
+                change["startup_s"] = 15.0
+    read = as_opened(kept)
+    assert read.digest("u") == GOLDEN[name]
+    assert (read.target.startup_s_of("openai"), read.target.restarts("openai")) == (15.0, False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("startup: 20s", "startup: 21s"), ("startup: 60s", "startup: 61s"), ("google: {st", "openai: {st")],
+)
+def test_the_digest_changes_with_the_start_up_of_the_target_and_of_its_providers(scenario, old, new):
+    asked = "target: gw\nchange: {set: {A: b}}\n"
+    both = (RESTARTING, RESTARTING.replace(old, new))
+    assert len({request_for(scenario=scenario(asked, targets=text)).digest("u") for text in both}) == 2
 
 
 def test_a_request_with_every_kind_of_change_is_the_same_after_the_journal(scenario):

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from rollout.loading import entries, fields, measures
-from rollout.loading.forms import Form, Seconds
+from rollout.loading.forms import Form, Startup
 
 Dollars = Annotated[float | None, BeforeValidator(measures.dollars)]
 AMinute = Annotated[float | None, BeforeValidator(measures.a_minute)]
@@ -29,7 +29,7 @@ class EnvironmentForm(Form):
         BeforeValidator(entries.by_key("{OPENAI_API_KEY: NEW_OPENAI_KEY}")),
     ] = None
     remove: Annotated[list[Key] | None, BeforeValidator(fields.items)] = None
-    startup: Seconds = None
+    startup: Startup = None
 
 
 class LimitForm(Form):

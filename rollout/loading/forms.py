@@ -13,12 +13,13 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rollout.loading import addresses, asking, calls, entries, fields, measures, queries
-from rollout.policy import KINDS
+from rollout.policy import EXCEPT_RESTART, EXECUTE, KINDS
 from rollout.scenario import ChangeClass
 
 Text = Annotated[str | None, BeforeValidator(fields.text)]
 Prose = Annotated[str | None, BeforeValidator(fields.prose)]
 Seconds = Annotated[float | None, BeforeValidator(measures.seconds)]
+Startup = Annotated[float | None, BeforeValidator(measures.startup)]
 Pace = Annotated[float | None, BeforeValidator(measures.pace)]
 Milliseconds = Annotated[float | None, BeforeValidator(measures.milliseconds)]
 Share = Annotated[float | None, BeforeValidator(measures.share)]
@@ -91,10 +92,22 @@ class ActivationForm(Form):
     activate: Annotated[str, BeforeValidator(fields.provider)] = ""
     model: Annotated[str, BeforeValidator(fields.text)] = ""
     restart: Flag = None
+    startup: Startup = None
 
 
 class Activation(ActivationForm, WholeForm):
     """An activation elsewhere than in a scenario's changes."""
+
+
+class SafeForm(WholeForm):
+    """Where an emergency goes; how long a restart takes stands under the target's `providers:`."""
+
+    example = ActivationForm.example
+    needed = ActivationForm.needed
+
+    activate: Annotated[str, BeforeValidator(fields.provider)] = ""
+    model: Annotated[str, BeforeValidator(fields.text)] = ""
+    restart: Flag = None
 
 
 class ImpactForm(WholeForm):
@@ -422,6 +435,21 @@ class ServiceForm(WholeForm):
         return self
 
 
+class ProviderForm(Form):
+    """Where one provider's restart and start-up differ from the target's."""
+
+    example = "{restart: true, startup: 60s}"
+
+    restart: Flag = None
+    startup: Startup = None
+
+    @model_validator(mode="after")
+    def _differs(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"says nothing; remove it, or write one such as `{self.example}`")
+        return self
+
+
 class OtherActivation(WholeForm):
     """The call that activates one provider; without its model the gateway would reset it (GATEWAY_API.md, 8)."""
 
@@ -526,12 +554,19 @@ class TargetForm(Form):
     paths: Annotated[PathsForm | None, BeforeValidator(fields.given)] = None
     twin: Text = None
     twin_token_env: Variable = None
-    safe: Annotated[Activation | None, BeforeValidator(fields.given)] = None
+    safe: Annotated[SafeForm | None, BeforeValidator(fields.given)] = None
     env_file: Annotated[Path | None, BeforeValidator(fields.file_or_none)] = None
     log_file: Annotated[Path | None, BeforeValidator(fields.file_or_none)] = None
     log_command: Command = None
     sources: Annotated[SourcesForm | None, BeforeValidator(fields.given)] = None
     service: Annotated[ServiceForm | None, BeforeValidator(entries.by_key(ServiceForm.example))] = None
+    restart: Flag = None
+    startup: Startup = None
+    providers: Annotated[
+        dict[Annotated[str, BeforeValidator(fields.provider)], ProviderForm] | None,
+        BeforeValidator(fields.mapping("ollama: {restart: true, startup: 60s}")),
+    ] = None
+    stale_for: Annotated[float | None, BeforeValidator(measures.staleness)] = None
     activate_with: Annotated[
         dict[Annotated[str, BeforeValidator(fields.provider)], OtherActivation] | None,
         BeforeValidator(fields.mapping("ollama: {path: …, body: {…}}")),
@@ -615,6 +650,7 @@ class PolicyForm(Form):
     ] = None
     on_no_data: OnNoData = None
     redact: Patterns = None
+    prove_way_back: Annotated[str | None, BeforeValidator(fields.choice(EXECUTE, EXCEPT_RESTART))] = None
 
 
 def _mentions(placeholder: str, path: str, body: Mapping[str, str]) -> bool:

@@ -15,6 +15,8 @@ from rollout.scenario import SOURCES
 from rollout.units import shown
 
 _LONGEST_SECONDS = 31 * 86_400.0
+_LONGEST_STARTUP_S = 3600.0
+_LONGEST_STALE_S = 600.0
 _MOST = 1_000_000
 _ALL_PERCENT = 100
 _MOST_TOKENS = 4_096
@@ -64,6 +66,24 @@ def seconds_or_none(value: Any) -> float | None:
 def pace(value: Any) -> float:
     """Return how often something is done, in seconds: at most ten times a second, to spare the gateway."""
     return _duration(value, least=0.1)
+
+
+def startup(value: Any) -> float:
+    """Return how long a service may take to be healthy after a restart, in seconds: above zero and up to an hour."""
+    found = _duration(value, least=0.1)
+    if found > _LONGEST_STARTUP_S:
+        raise Unfit(f"{shown(value)} is too long; a service that is not healthy after 1h has not come up")
+    return found
+
+
+def staleness(value: Any) -> float:
+    """Return how long reads may lag a write, in seconds: zero, or up to ten minutes."""
+    found = _duration(value, least=0.0)
+    if found > _LONGEST_STALE_S:
+        raise Unfit(
+            f"{shown(value)} is too long; 10m are the most, for each proof waits so long: read past the cache instead"
+        )
+    return found
 
 
 def milliseconds(value: Any) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from rollout.loading.border import fill, reads_as_name
 from rollout.loading.forms import PolicyForm, StandardForm
 from rollout.loading.source import Source
-from rollout.policy import KINDS, Policy, StandardChange
+from rollout.policy import EXECUTE, KINDS, Policy, StandardChange
 from rollout.units import show_duration
 
 PRODUCTION = "production"
@@ -32,6 +32,7 @@ BUILT_IN = {
         canary_at_high_risk=False,
         review_after_s=60.0,
         standard=tuple(map(StandardChange, KINDS)),
+        prove_way_back=EXECUTE,
     ),
 }
 """What rules where ``policy.yaml`` says nothing."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rollout.loading.changes import Placed
 from rollout.loading.forms import ActivationForm
+from rollout.loading.restarting import SERVICE, refuse_less
 from rollout.loading.source import Place, Source
-from rollout.loading.targets import SERVICE
 from rollout.scenario import EnvironmentChange, ProviderChange
 from rollout.target import Target
 
@@ -20,6 +20,7 @@ def refuse_impossible(placed: Placed, target: Target, source: Source, *, may_be_
         may_be_embedded: it may be an embedded gateway, which brings its service and its `.env` file along.
     """
     if isinstance(placed.change, EnvironmentChange):
+        refuse_less(placed.change, placed.place, target, source)
         _refuse_keys_of_an_activation(placed, target, source)
         if not may_be_embedded:
             _refuse_out_of_reach(placed.place, target, source)
@@ -30,7 +31,8 @@ def refuse_impossible(placed: Placed, target: Target, source: Source, *, may_be_
 def refuse_restart(
     change: ProviderChange, place: Place, target: Target, source: Source, *, may_be_embedded: bool
 ) -> None:
-    """Refuse an activation that needs a restart on a target that has no service to restart."""
+    """Refuse an activation that needs a restart on a target without a service, or less of one than the target does."""
+    refuse_less(change, place, target, source)
     if change.restart and target.service is None and not may_be_embedded:
         source.refuse((*place, "restart"), f"target {target.name!r} has no `service:` to restart; {SERVICE}")
 

@@ -17,6 +17,7 @@ from rollout.loading.forms import Activation, ScenarioForm
 from rollout.loading.monitoring import Layer, monitor, refuse_loose, refuse_no_room, strictest
 from rollout.loading.policies import SANDBOX
 from rollout.loading.reach import refuse_impossible, refuse_restart
+from rollout.loading.restarting import fitted
 from rollout.loading.source import Place, Source
 from rollout.loading.targets import Listed, activation
 from rollout.policy import Policy
@@ -88,10 +89,11 @@ def judge(asked: Asked, listed: Listed, policy: Policy, check_sandbox: CheckSand
     waived = {waiver.clause for waiver in asked.form.waivers or ()}
     refuse_loose(layers, planned, policy, waived=waived)
     may_be_embedded = _may_be_embedded(listed)
+    asked = _fitted(asked, listed)
     strategy.refuse_odd(_told(asked), listed.target, policy, weights=_splits(listed))
     for placed in asked.changes:
         refuse_impossible(placed, listed.target, asked.source, may_be_embedded=may_be_embedded)
-    if to := _optional(asked.form.rollback_to):
+    if to := _rollback_to(asked, listed):
         refuse_restart(to, ("rollback_to",), listed.target, asked.source, may_be_embedded=may_be_embedded)
     _refuse_what_is_not_let_in(asked, policy)
     if (
@@ -117,7 +119,7 @@ def build(asked: Asked, listed: Listed, policy: Policy) -> Scenario:
         name=form.name or asked.name,
         source=asked.source.name,
         target=listed.target.name,
-        changes=tuple(placed.change for placed in asked.changes),
+        changes=tuple(placed.change for placed in _fitted(asked, listed).changes),
         author=_named(asked),
         ticket=asked.ticket or form.ticket,
         approved_by=tuple(form.approved_by or ()),
@@ -125,7 +127,7 @@ def build(asked: Asked, listed: Listed, policy: Policy) -> Scenario:
         operator=Operator(**form.operator.given()) if form.operator else None,
         notify=tuple(dict.fromkeys((*told, *policy.channels))),
         fixes=tuple(form.fixes or ()),
-        rollback_to=_optional(form.rollback_to),
+        rollback_to=_rollback_to(asked, listed),
         monitor=strictest(_monitor(asked, listed), policy),
         canary=strategy.canary(form.strategy, weights=_splits(listed)),
         sandbox=form.sandbox or {},
@@ -134,6 +136,20 @@ def build(asked: Asked, listed: Listed, policy: Policy) -> Scenario:
         change_class=form.change_class or ChangeClass.NORMAL,
         waivers=tuple(Waiver(**waiver.given()) for waiver in form.waivers or ()),
     )
+
+
+def _fitted(asked: Asked, listed: Listed) -> Asked:
+    """Return what is asked for with the restarts that its target needs."""
+    placed = (
+        replace(one, change=fitted(one.change, listed.target)) if isinstance(one.change, ProviderChange) else one
+        for one in asked.changes
+    )
+    return replace(asked, changes=tuple(placed))
+
+
+def _rollback_to(asked: Asked, listed: Listed) -> ProviderChange | None:
+    to = _optional(asked.form.rollback_to)
+    return fitted(to, listed.target) if to else None
 
 
 def _named(asked: Asked) -> str:

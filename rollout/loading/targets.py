@@ -14,7 +14,9 @@ from rollout.loading.forms import (
     FreezeForm,
     OtherActivation,
     OtherChat,
+    ProviderForm,
     RoutingForm,
+    SafeForm,
     ServiceForm,
     SourcesForm,
     TargetForm,
@@ -22,6 +24,7 @@ from rollout.loading.forms import (
 )
 from rollout.loading.monitoring import Layer
 from rollout.loading.policies import PRODUCTION, SANDBOX
+from rollout.loading.restarting import refuse_odd_restarts
 from rollout.loading.source import Place, Source
 from rollout.policy import Policy
 from rollout.request import EMBEDDED
@@ -32,6 +35,7 @@ from rollout.target import (
     Freeze,
     OtherCall,
     PrometheusSource,
+    ProviderRestart,
     Routing,
     Service,
     Sources,
@@ -41,12 +45,9 @@ from rollout.target import (
 )
 from rollout.units import shown
 
-SERVICE = "say how: `service: {stop: [make, api-stop], start: [make, api-start]}`"
-"""What a target must say whose service is to be restarted."""
-
 _AS_THEY_ARE = frozenset(
     {"url", "token_env", "user", "twin", "twin_token_env", "env_file", "log_file", "provider_key", "model_key"}
-    | {"reported_as", "prove_way_back", "time_zone"}
+    | {"reported_as", "prove_way_back", "time_zone", "restart"}
 )
 _LIMIT_TYPES = {"cost": "cost", "rate": "rate"}
 _EVERY_DAY = frozenset(range(7))
@@ -82,7 +83,7 @@ def targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, Listed]
 
 def activation(form: ActivationForm) -> ProviderChange:
     """Return the activation that a form asks for."""
-    return ProviderChange(form.activate, form.model, restart=bool(form.restart))
+    return ProviderChange(form.activate, form.model, restart=bool(form.restart), startup_s=form.startup)
 
 
 def _listed(name: str, form: TargetForm, source: Source) -> Listed:
@@ -98,10 +99,10 @@ def _target(name: str, form: TargetForm) -> Target:
         parts["paths"] = form.paths.given()
     if form.timeouts:
         parts["timeouts"] = Timeouts(**{f"{call}_s": seconds for call, seconds in form.timeouts.given().items()})
-    if form.safe:
-        parts["safe"] = activation(form.safe)
     if form.service:
         parts["service"] = _service(form.service)
+    if form.startup:
+        parts["startup_s"] = form.startup
     if form.chat_with:
         parts["chat_with"] = _call(form.chat_with)
     if form.routing:
@@ -110,19 +111,30 @@ def _target(name: str, form: TargetForm) -> Target:
         parts["limit_types"] = _LIMIT_TYPES | form.limit_types.given()
     if form.latency_bound:
         parts["latency_bound_ms"] = form.latency_bound
-    return Target(
+    target = Target(
         name=name,
         log_command=tuple(form.log_command or ()),
         environment=SANDBOX if name == EMBEDDED else form.environment or PRODUCTION,
         env_file_stated="env_file" in given,
         activate_with={provider: _call(call) for provider, call in (form.activate_with or {}).items()},
         activation_rewrites=tuple(form.activation_rewrites or ()),
+        providers={provider: _provider(own) for provider, own in (form.providers or {}).items()},
+        stale_for_s=form.stale_for or 0.0,
         sources=_sources(form.sources or SourcesForm()),
         windows=tuple(_window(window) for window in form.windows or ()),
         freezes=tuple(_freeze(freeze) for freeze in form.freezes or ()),
         notify=tuple(form.notify or ()),
         **parts,
     )
+    return replace(target, safe=_safe(form.safe, target)) if form.safe else target
+
+
+def _safe(form: SafeForm, target: Target) -> ProviderChange:
+    return ProviderChange(form.activate, form.model, restart=bool(form.restart) or target.restarts(form.activate))
+
+
+def _provider(form: ProviderForm) -> ProviderRestart:
+    return ProviderRestart(form.restart, form.startup)
 
 
 def _service(form: ServiceForm) -> Service:
@@ -178,12 +190,12 @@ def _refuse_contradictions(name: str, form: TargetForm, data: Any, source: Sourc
         source.refuse((name, "url"), "the embedded gateway is started on demand and has no url; remove it")
     if embedded and form.service:
         source.refuse((name, "service"), "the embedded gateway brings its own way to be stopped and started; remove it")
-    if not embedded and form.safe and form.safe.restart and not form.service:
-        source.refuse((name, "safe", "restart"), f"there is no `service:` to restart; {SERVICE}")
     if not embedded and isinstance(data, dict) and "url" not in data:
         source.refuse((name,), "says neither where it is nor that it is embedded; write `url: https://…`")
     if form.log_file and form.log_command:
         source.refuse((name, "log_command"), "stands beside a log_file; the log is read from one of the two")
+    may_be_embedded = embedded or (form.environment == SANDBOX and addresses.is_loopback(form.url or ""))
+    refuse_odd_restarts(name, form, source, may_be_embedded=may_be_embedded)
     if name == EMBEDDED and (form.embedded is False or form.environment not in {None, SANDBOX}):
         source.refuse(
             (name,), f"this name is kept for the embedded gateway with environment {SANDBOX}; use another name"

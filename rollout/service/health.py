@@ -38,7 +38,7 @@ def await_health(look: Callable[[], object], deadline_s: float, clock: Clock, st
         if left_s <= 0:
             raise ServiceError(
                 f"the service is not healthy after {clock.monotonic() - began:.1f} s, {deadline_s:g} s were allowed: "
-                f"{reason}. Look at its log, or raise the scenario's startup"
+                f"{reason}. Look at its log, or raise `startup:` of the target"
             )
         if not clock.wait(min(EVERY_S, left_s), stop):
             raise Interrupted(f"cut off while waiting for the service to be healthy: {stop.reason}")

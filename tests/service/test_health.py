@@ -43,7 +43,7 @@ def test_at_the_deadline_the_last_reason_is_told(clock):
         await_health(look, 15, clock)
     assert str(caught.value) == (
         "the service is not healthy after 15.0 s, 15 s were allowed: GET /health: nothing listens. Look at its log, "
-        "or raise the scenario's startup"
+        "or raise `startup:` of the target"
     )
     assert looks[-1] == 15
 
