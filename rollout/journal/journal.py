@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from types import TracebackType
@@ -17,6 +18,7 @@ from rollout.errors import JournalError
 from rollout.journal import chain, endings, leases, reconciled, schema
 from rollout.journal.chain import Entry
 from rollout.journal.leases import Lease
+from rollout.journal.seen import Seen
 from rollout.journal.store import Store
 
 
@@ -27,7 +29,8 @@ def _as_is(value: Any) -> Any:
 class Journal:
     """Intents and outcomes of every rollout, in one chain, shared by threads, processes and (PostgreSQL) machines.
 
-    Every method raises `JournalError` when the database cannot be read or written: one sentence, never a password.
+    Every method raises `JournalError` when the database cannot be read or written: one sentence, never a password;
+    and `JournalBehind`, one of them, when it does not hold any more what was seen or written through this object.
     A connection that breaks during the commit on a server may leave an entry that its writer was told has failed.
     Use it as a context manager, or call `close`.
     """
@@ -37,6 +40,7 @@ class Journal:
         self._clock = clock
         self._redact = redact
         self.host = host
+        self._seen = Seen(store.where)
 
     @classmethod
     def open(
@@ -77,6 +81,15 @@ class Journal:
         """Apply `redact` from here on: who takes up an earlier rollout learns its secrets from the journal itself."""
         self._redact = redact
 
+    @property
+    def seen(self) -> tuple[int, str] | None:
+        """Number and hash of the newest entry that was seen or written through this journal; None before the first."""
+        return self._seen.head
+
+    def remember(self, seq: int, hash_: str) -> None:
+        """Expect the journal to hold this entry from here on: what another process has seen of it (`seen`)."""
+        self._seen.learn(seq, hash_)
+
     def append(self, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
         """Write an entry at the end of the chain; it is on disk when this returns.
 
@@ -94,8 +107,9 @@ class Journal:
         They cost what one does, for it is the disk that is waited for. Errors as in `append`.
         """
         kept = self._kept(parts)
-        with self._store.write() as connection:
-            return self._add(connection, str(rollout), kept)
+        with self._writing() as connection:
+            entries = self._add(connection, str(rollout), kept)
+        return self._learnt(entries)
 
     def append_held(self, lease: Lease, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
         """Append an entry only if `lease` is still its holder's: comparison and entry are one transaction.
@@ -111,9 +125,10 @@ class Journal:
             JournalError: the entry was not written.
         """
         kept = self._kept([(kind, {**body, "fence": lease.token})])
-        with self._store.write() as connection:
+        with self._writing(lease.target) as connection:
             leases.held(connection, lease)
-            return self._add(connection, str(rollout), kept)[0]
+            entries = self._add(connection, str(rollout), kept)
+        return self._learnt(entries)[0]
 
     def append_ending(self, lease: Lease | None, rollout: str, body: Mapping[str, Any]) -> Entry:
         """Append the entry ``closed`` of a rollout, unless it has ended: comparison and entry are one transaction.
@@ -132,11 +147,12 @@ class Journal:
             JournalError: the entry was not written.
         """
         kept = self._kept([(endings.CLOSED, {**body, "fence": lease.token if lease else 0})])
-        with self._store.write() as connection:
+        with self._writing(lease.target if lease else None) as connection:
             if lease is not None:
                 leases.held(connection, lease)
             endings.refuse(connection, str(rollout), lease)
-            return self._add(connection, str(rollout), kept)[0]
+            entries = self._add(connection, str(rollout), kept)
+        return self._learnt(entries)[0]
 
     def entries(self, rollout: str | None = None, *kinds: str) -> tuple[Entry, ...]:
         """Return the entries of one rollout, or of all, in the order in which they were written.
@@ -157,14 +173,17 @@ class Journal:
     def rollouts(self) -> tuple[str, ...]:
         """Return the ids of all rollouts, in the order of their first entries."""
         column = schema.entry.c.rollout
-        with self._store.read() as connection:
+        with self._reading() as connection:
             return tuple(connection.scalars(select(column).group_by(column).order_by(func.min(schema.entry.c.seq))))
 
     def head(self) -> tuple[int, str] | None:
         """Return number and hash of the latest entry; None while there is none. Kept elsewhere, it seals the chain."""
-        with self._store.read() as connection:
+        with self._reading() as connection:
             row = connection.execute(_HEAD).one_or_none()
-        return None if row is None else (row.seq, row.hash)
+        if row is None:
+            return None
+        self._seen.learn(row.seq, row.hash)
+        return row.seq, row.hash
 
     def whole(self) -> tuple[Entry, ...]:
         """Walk the whole chain as `verify` does, and return every entry as it was seen in that very walk.
@@ -172,10 +191,10 @@ class Journal:
         Raises:
             JournalError: names the first entry that was changed, dropped, inserted or moved.
         """
-        with self._store.read() as connection:
-            rows = connection.execute(select(schema.entry).order_by(schema.entry.c.seq)).all()
+        with self._reading() as connection:
+            rows = connection.execute(_ALL).all()
         chain.verify(rows)
-        return tuple(map(Entry.of, rows))
+        return self._learnt(tuple(map(Entry.of, rows)))
 
     def verify(self) -> int:
         """Walk the whole chain and return the number of its entries.
@@ -186,20 +205,20 @@ class Journal:
         Raises:
             JournalError: names the first entry that was changed, dropped, inserted or moved.
         """
-        with self._store.read() as connection:
-            return chain.verify(connection.execute(select(schema.entry).order_by(schema.entry.c.seq)).all())
+        with self._reading() as connection:
+            return chain.verify(connection.execute(_ALL).all())
 
     def foreign_host(self) -> str | None:
         """Return the host that this file belongs to, if that is another one; None here, and for a shared server."""
         if not self._store.is_file:
             return None
-        with self._store.read() as connection:
+        with self._reading() as connection:
             owner = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "host"))
         return None if owner == self.host else str(owner)
 
     def claim_host(self) -> None:
         """Note this host as the file's own; for a caller who has seen that no rollout is open on the former one."""
-        with self._store.write() as connection:
+        with self._writing() as connection:
             connection.execute(update(schema.meta).where(schema.meta.c.key == "host").values(value=self.host))
 
     def acquire(self, target: str, rollout: str, holder: str, for_s: float, *, after: int | None = None) -> Lease:
@@ -215,17 +234,21 @@ class Journal:
         Raises:
             LeaseHeld: another rollout holds it (a `TryLater`, exit code 13).
         """
-        with self._store.write() as connection:
-            return leases.acquire(
+        with self._writing(target) as connection:
+            lease = leases.acquire(
                 connection, self._clock.now(), for_s, target=target, rollout=rollout, holder=holder, after=after
             )
+        self._seen.grant(lease)
+        return lease
 
     def seize(self, target: str, rollout: str, holder: str, for_s: float) -> Lease:
         """Take a target from whoever holds it, with a newer token, which they find at their next look (EMG-1)."""
-        with self._store.write() as connection:
-            return leases.acquire(
+        with self._writing(target) as connection:
+            lease = leases.acquire(
                 connection, self._clock.now(), for_s, target=target, rollout=rollout, holder=holder, seized=True
             )
+        self._seen.grant(lease)
+        return lease
 
     def renew(self, lease: Lease, for_s: float) -> Lease:
         """Prolong a lease to `for_s` seconds from now under the same token; never shorten it.
@@ -233,22 +256,24 @@ class Journal:
         Raises:
             LeaseLost: a newer token was given out, or the lease was released.
         """
-        with self._store.write() as connection:
-            return leases.renew(connection, self._clock.now(), for_s, lease)
+        with self._writing(lease.target) as connection:
+            renewed = leases.renew(connection, self._clock.now(), for_s, lease)
+        self._seen.grant(renewed)
+        return renewed
 
     def release(self, lease: Lease) -> None:
         """Give a target back. Releasing again, or after a newer token was given out, changes nothing."""
-        with self._store.write() as connection:
+        with self._writing(lease.target) as connection:
             leases.release(connection, lease)
 
     def holder(self, target: str) -> Lease | None:
         """Return the lease that holds the target now; None while it is free."""
-        with self._store.read() as connection:
+        with self._reading(target) as connection:
             return leases.holder(connection, self._clock.now(), target)
 
     def newest_token(self, target: str) -> int:
         """Return the newest fencing token ever given out for the target; 0 before the first."""
-        with self._store.read() as connection:
+        with self._reading(target) as connection:
             return leases.newest_token(connection, target)
 
     def now(self) -> datetime:
@@ -268,6 +293,26 @@ class Journal:
     ) -> None:
         """Close it."""
         self.close()
+
+    @contextmanager
+    def _reading(self, target: str | None = None) -> Iterator[Connection]:
+        """Give a connection to read on, once the journal was held against what was seen of it."""
+        with self._store.read() as connection:
+            self._seen.compare(connection, target)
+            yield connection
+
+    @contextmanager
+    def _writing(self, target: str | None = None) -> Iterator[Connection]:
+        """Give a connection to write on, once the journal was held against what was seen of it."""
+        with self._store.write() as connection:
+            self._seen.compare(connection, target)
+            yield connection
+
+    def _learnt(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        """Keep the last of entries that are in the order in which they were written, and return them."""
+        if entries:
+            self._seen.learn(entries[-1].seq, entries[-1].hash)
+        return entries
 
     def _prepare(self, *, create: bool) -> None:
         with self._store.read() as connection:
@@ -296,14 +341,15 @@ class Journal:
         return tuple(entries)
 
     def _read(self, query: Select[Any], kinds: tuple[str, ...]) -> tuple[Entry, ...]:
-        with self._store.read() as connection:
+        with self._reading() as connection:
             rows = connection.execute(query).all()
-        entries = (reconciled.unwrapped(Entry.of(row)) for row in rows)
+        entries = (reconciled.unwrapped(entry) for entry in self._learnt(tuple(Entry.of(row) for row in rows)))
         return tuple(entry for entry in entries if not kinds or entry.kind in kinds)
 
 
 # Made once: to build a statement takes SQLAlchemy as long as to run it.
 _HEAD = select(schema.entry.c.seq, schema.entry.c.hash).order_by(schema.entry.c.seq.desc()).limit(1)
+_ALL = select(schema.entry).order_by(schema.entry.c.seq)
 _ADD = insert(schema.entry)
 
 

@@ -46,6 +46,8 @@ class Store:
         is_file: True where it is a file of this host (SQLite).
     """
 
+    where: str = ""
+
     def __init__(self, url: str, *, wait_s: float, create: bool) -> None:
         self._wait_s = wait_s
         self._secret = ""

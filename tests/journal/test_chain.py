@@ -6,6 +6,7 @@ from sqlalchemy.exc import IntegrityError
 
 from rollout.canonical import sha256
 from rollout.errors import JournalError
+from rollout.journal import Journal
 from rollout.journal.chain import GENESIS
 from rollout.journal.schema import entry
 
@@ -13,11 +14,12 @@ OTHER = "f" * 64
 
 
 @pytest.fixture
-def five(journal):
-    """A journal of five entries: opened, intent, outcome, verdict, closed."""
+def five(journal, url, clock):
+    """A journal of five entries, opened, intent, outcome, verdict, closed, as a process meets it that comes later."""
     for number, kind in enumerate(["opened", "intent", "outcome", "verdict", "closed"], start=1):
         journal.append("r-1", kind, {"number": number})
-    return journal
+    with Journal.open(url, clock=clock) as later:
+        yield later
 
 
 def broken(journal):
