@@ -216,14 +216,15 @@ def _take_over(work: _Work) -> None:
 
 def _prove(work: _Work, *, refused: bool) -> None:
     """See the provider active, with a remedy for each deadline that passes, and one request answered by it (EMG-2)."""
-    remedies = [] if refused else [Remedy("once more", lambda: _again(work))]
+    waits_for_restart = work.rollout.target.restarts(work.to.provider)
+    remedies = [] if refused or waits_for_restart else [Remedy("once more", lambda: _again(work))]
     if work.rollout.target.service is not None and not refused and not work.order.restart:
         remedies.append(Remedy("restart", lambda: _restart(work)))
     restarted = _tried(lambda: _restart(work)) if work.order.restart else "not needed"
     problem, tried = remedied(
         lambda: _elsewhere(work.rollout, work.to),
         remedies,
-        within_s=0.0 if refused else READ_BACK_S,
+        within_s=0.0 if refused or waits_for_restart else READ_BACK_S,
         clock=work.rollout.clock,
     )
     for each in tried:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from rollout.clauses import PHASES, planned
 from rollout.closure import Closure, close, take_back
 from rollout.errors import JournalError
-from rollout.gateway.answers import Alert, Completion, Connection
+from rollout.gateway.answers import Alert, Completion, Connection, Latency, Metrics
 from rollout.journal import Journal
 from rollout.record import Decision, Kind
 from rollout.rollback import PROOF
@@ -33,7 +34,21 @@ WRITTEN = {
 
 
 class Back(Calm):
-    """A gateway that is back already, so that the way back is only proven."""
+    """A gateway that is back already: the way back sends its write all the same, and is proven."""
+
+    @contextmanager
+    def unsealed(self, _: str) -> Iterator[None]:
+        """Allow writes."""
+        yield
+
+    def activate(self, provider: str, model: str) -> None:
+        """Make them active."""
+        self.active = provider
+        self.config |= {"ACTIVE_PROVIDER": provider, "LLM_MODEL_NAME": model}
+
+    def metrics(self, _: str) -> Metrics:
+        """Return that nobody asked anything."""
+        return Metrics(0, 0, 0, 0.0, Latency(None, None, None, 0), {})
 
     def status(self, _: str) -> Connection:
         """Return that the provider is connected."""

@@ -18,7 +18,7 @@ from rollout.gateway.answers import Latency, Metrics
 from rollout.histogram import Histogram
 from rollout.obligations import Debt, open_of
 from rollout.options import ReviewOptions
-from rollout.record import Decision, Kind, Record
+from rollout.record import Decision, Kind, Record, What
 from rollout.reviewing import chosen
 from rollout.samples import Baseline
 from rollout.scenario import Impact, ProviderChange, Scenario
@@ -71,7 +71,8 @@ def closed(folder: Path, gateway: Counting, decision: Decision = Decision.KEPT, 
     backup = {"previous": {"provider": OLD.provider, "model": OLD.model}, "cost_limits": {}, "rate_limits": {}}
     rollout.write(Kind.BACKUP, **backup)
     rollout.write(Kind.BASELINE, **Baseline(OLD.provider, users_p95_ms=100.0, users_samples=1000).record())
-    with rollout.announced("APP-1.2", "forward", str(NEW)):
+    rollout.take_lease()
+    with rollout.announced("APP-1.2", "forward", str(NEW), what=What.PROVIDER):
         pass
     rollout.write(Kind.CLOSED, decision=decision, word="KEPT", why="", not_passed={}, rollback=[], commands=[])
     traces.leave(rollout)

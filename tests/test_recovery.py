@@ -235,8 +235,8 @@ def spooled(tmp_path: Path) -> Rollout:
     rollout = left_in_flight(tmp_path)
     error = JournalError("the disk is full")
     back = {"step": "RBK-2.1", "direction": "back", "to": "ollama:gemma3:4b"}
-    rollout._spool(Kind.INTENT, back, error)
-    rollout._spool(Kind.OUTCOME, {"intent": 0, "result": "done", "detail": ""}, error)
+    intent = rollout._spool(Kind.INTENT, back, error).body["spool"]
+    rollout._spool(Kind.OUTCOME, {"intent": intent, "result": "done", "detail": ""}, error)
     rollout._spool(Kind.CLOSED, {"decision": "rolled_back", "why": "because"}, error)
     return rollout
 
@@ -270,7 +270,7 @@ def test_what_was_spooled_says_when_it_happened(tmp_path: Path):
     before = stamp(rollout.clock.now())
     rollout.clock.wait(3600)
     reconcile(rollout.journal, tmp_path)
-    assert rollout.record().closed["spooled_at"] == before  # type: ignore[index]
+    assert rollout.record().closed_at == before
 
 
 def test_a_journal_that_still_fails_keeps_the_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

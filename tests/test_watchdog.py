@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from rollout import watchdog
+from rollout.backup import take
 from rollout.errors import JournalError, RolloutError
 from rollout.record import Decision, Kind
 from rollout.watchdog import Watch
@@ -286,6 +287,10 @@ def _in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Watch, 
     """Return a watch over a change in effect whose journal is lost, and the list of what it takes back."""
     rollout = rollout_in(tmp_path)
     rollout.take_lease()
+    backup = take(
+        rollout.gateway, rollout.target, rollout.folder, clock=rollout.clock, redact=rollout.redactor.value, label="r"
+    )
+    rollout.write(Kind.BACKUP, **backup.record())
     rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
     rollout.record()
     gateway: Any = rollout.gateway
@@ -310,7 +315,7 @@ def test_without_a_journal_and_not_the_sole_owner_it_touches_nothing_and_pages(
 ):
     watch, taken = _in_flight(tmp_path, monkeypatch)
     if how == "lease":
-        watch.rollout.clock.wait(40)  # what is left of the lease ends within the grace
+        watch.rollout.clock.wait(50)  # what is left of the lease ends within the grace
     else:
         gateway: Any = watch.rollout.gateway
         gateway.active = "vllm"

@@ -9,7 +9,7 @@ import pytest
 
 from rollout.errors import JournalError
 from rollout.journal import LeaseHeld, LeaseLost
-from rollout.record import Decision, Kind
+from rollout.record import Decision, Kind, What
 from rollout.workspace import LEASE_S, Rollout
 from tests.support.rollouts import NEW, OLD, rollout_in
 
@@ -73,7 +73,7 @@ def test_a_run_that_was_taken_over_announces_no_write(tmp_path: Path):
     first = rollout_in(tmp_path)
     first.claim()
     another_run(first, tmp_path).take_lease()
-    with pytest.raises(LeaseLost), first.announced("APP-1.2", "forward", str(NEW)):
+    with pytest.raises(LeaseLost), first.announced("APP-1.2", "forward", str(NEW), what=What.PROVIDER):
         pytest.fail("the write must not be sent")
     assert not first.record().writes
 

@@ -145,6 +145,12 @@ def _refuse_impossible(rollout: Rollout, backup: Backup) -> None:
     new, previous = rollout.serving, backup.previous
     if same_place(new, previous):
         raise RolloutError(f"{new} is active already; there is no traffic to move: remove `strategy:`")
+    for place in (new, previous):
+        if rollout.target.restarts(place.provider):
+            raise RolloutError(
+                f"an activation of {place.provider} takes effect only after a restart, which a canary's single request "
+                "cannot wait for: remove `strategy:`"
+            )
     if not is_staged(rollout.scenario):
         return
     weights.named(rollout, new)

@@ -1,0 +1,246 @@
+"""A gateway that is a script for the unit tests of what writes: it has a state, takes writes, lags, lies and fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from rollout.errors import GatewayError, Refused
+from rollout.gateway.answers import (
+    Activated,
+    Alert,
+    AuditEntry,
+    Completion,
+    Connection,
+    ConnectionTest,
+    Governance,
+    Latency,
+    LimitSet,
+    Metrics,
+    Preflight,
+    Provider,
+    Providers,
+    RuntimeConfig,
+    Weights,
+)
+from tests.support.clocks import SimulatedClock
+from tests.support.rollouts import OLD
+
+PROVIDERS = ("ollama", "openai", "vllm")
+Limits = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a gateway is at one moment."""
+
+    active: str = OLD.provider
+    model: str = OLD.model
+    cost: Limits = field(default_factory=lambda: {"global": {"soft_limit_usd": 10.0, "hard_limit_usd": 50.0}})
+    rate: Limits = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """The active ``provider:model``."""
+        return f"{self.active}:{self.model}"
+
+
+class LiveGateway:
+    """Takes what the client's callers call, keeps a state, and records every write and who served what.
+
+    Attributes:
+        state: what it is now, whatever reads say.
+        writes: every write that arrived, in order: ``activate openai:gpt-4o``, ``limits cost global``, ``weights …``.
+        served: the ``provider:model`` of each completion.
+        stale_s: reads answer what was so many seconds ago.
+        fails: name of a call -> what it raises instead of answering, or a function that is called with its arguments
+            and returns that (None lets the call pass).
+        without_effect: names of writes that answer success and change nothing.
+        names: whether completions name ``provider``, ``model``, both or ``nobody``.
+        statuses: provider -> connection status.
+        on_write: called right before a write takes effect, with its words.
+        restart_providers: those whose activation takes effect only with `restart`.
+    """
+
+    def __init__(self, clock: SimulatedClock, state: State | None = None) -> None:
+        self.clock = clock
+        self._history: list[tuple[float, State]] = [(float("-inf"), state or State())]
+        self.writes: list[str] = []
+        self.served: list[str] = []
+        self.counted: dict[str, int] = dict.fromkeys(PROVIDERS, 100)
+        self.stale_s = 0.0
+        self.fails: dict[str, BaseException | Callable[..., BaseException | None]] = {}
+        self.without_effect: set[str] = set()
+        self.names = "both"
+        self.statuses: dict[str, str] = {}
+        self.alerted: tuple[Alert, ...] = ()
+        self.audited: list[AuditEntry] = []
+        self.on_write: Callable[[str], object] = lambda _words: None
+        self.restart_providers: set[str] = set()
+        self._pending: State | None = None
+
+    @property
+    def state(self) -> State:
+        """What it is now."""
+        return self._history[-1][1]
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._history.append((self.clock.monotonic(), state))
+
+    def seen(self) -> State:
+        """Return what a read shows."""
+        until = self.clock.monotonic() - self.stale_s
+        return next(state for at, state in reversed(self._history) if at <= until)
+
+    def restart(self) -> None:
+        """Put in effect what waits for a restart."""
+        if self._pending is not None:
+            self.state, self._pending = self._pending, None
+
+    # What reads
+
+    def uninterruptible(self) -> Self:
+        """Return the gateway itself."""
+        return self
+
+    def health(self) -> None:
+        """Answer, or fail."""
+        self._fail("health")
+
+    def providers(self) -> Providers:
+        """Return three providers."""
+        self._fail("providers")
+        active = self.seen().active
+        listed = tuple(
+            Provider(name, "x", {"activate": True}, self._connection(name), name == active) for name in PROVIDERS
+        )
+        return Providers(listed, active)
+
+    def runtime_config(self) -> RuntimeConfig:
+        """Return the active provider and model as configuration."""
+        self._fail("runtime_config")
+        seen = self._pending or self.seen()
+        config = {"ACTIVE_PROVIDER": seen.active, "LLM_MODEL_NAME": seen.model}
+        return RuntimeConfig(config, dict.fromkeys(config, "env"))
+
+    def governance(self) -> Governance:
+        """Return the limits."""
+        self._fail("governance")
+        return Governance(dict(self.seen().cost), dict(self.seen().rate), ())
+
+    def weights(self) -> Weights:
+        """Return how requests are split."""
+        self._fail("weights")
+        return Weights(dict(self.seen().weights))
+
+    def status(self, provider: str) -> Connection:
+        """Return a provider's status."""
+        self._fail("status", provider)
+        return self._connection(provider)
+
+    def test_connection(self, provider: str) -> ConnectionTest:
+        """Test it by its status."""
+        self._fail("test_connection", provider)
+        status = self.statuses.get(provider, "connected")
+        return ConnectionTest(status == "connected", status, 1.0, status)
+
+    def preflight(self, provider: str) -> Preflight:
+        """Judge it by its status."""
+        self._fail("preflight", provider)
+        return Preflight(self.statuses.get(provider, "connected") == "connected", {})
+
+    def metrics(self, provider: str) -> Metrics:
+        """Return its request counter."""
+        self._fail("metrics", provider)
+        total = self.counted[provider]
+        return Metrics(total, total, 0, 0.0, Latency(1.0, 1.0, 1.0, total), {})
+
+    def alerts(self, _severity: str | None = None) -> tuple[Alert, ...]:
+        """Return what fires."""
+        self._fail("alerts")
+        return self.alerted
+
+    def audit(self, *, limit: int = 100, **_: Any) -> tuple[AuditEntry, ...]:
+        """Return the audit log, newest first."""
+        self._fail("audit")
+        return tuple(reversed(self.audited))[:limit]
+
+    def chat(self, _prompt: str, **_: Any) -> Completion:
+        """Answer as the active provider, or as the one of `stale_s` ago where ``chat`` is in `without_effect`."""
+        self._fail("chat")
+        state = self.seen() if "fresh chat" in self.without_effect else self.state
+        self.served.append(state.place)
+        self.counted[state.active] += 1
+        provider = state.active if self.names in ("both", "provider") else None
+        model = state.model if self.names in ("both", "model") else None
+        return Completion("pong", model, provider, 3, 5.0)
+
+    # What writes
+
+    @contextmanager
+    def unsealed(self, _step: str) -> Iterator[None]:
+        """Allow writes."""
+        yield
+
+    def activate(self, provider: str, model: str) -> Activated:
+        """Make them active."""
+        self._write("activate", f"activate {provider}:{model}")
+        new = replace(self.state, active=provider, model=model)
+        if "activate" not in self.without_effect:
+            if provider in self.restart_providers:
+                self._pending = new
+            else:
+                self.state, self._pending = new, None
+        return Activated(provider, model)
+
+    def set_limit(self, kind: str, scope: str, values: Mapping[str, float]) -> LimitSet:
+        """Set limits of a scope."""
+        self._write("set_limit", f"limits {kind} {scope}")
+        name = scope if scope == "global" or ":" in scope else f"provider:{scope}"
+        if "set_limit" not in self.without_effect:
+            kept = dict(getattr(self.state, kind))
+            kept[name] = {**kept.get(name, {}), **values}
+            self.state = replace(self.state, **{kind: kept})
+        return LimitSet(dict(values))
+
+    def set_weights(self, shares: Mapping[str, float]) -> None:
+        """Split requests."""
+        self._write("set_weights", f"weights {dict(shares)}")
+        if "set_weights" not in self.without_effect:
+            self.state = replace(self.state, weights=dict(shares))
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def _connection(self, provider: str) -> Connection:
+        return Connection(self.statuses.get(provider, "connected"), "ok")
+
+    def _write(self, call: str, words: str) -> None:
+        self.on_write(words)
+        self.writes.append(words)
+        self._fail(call, words.partition(" ")[2])
+
+    def _fail(self, call: str, *args: Any) -> None:
+        fault = self.fails.get(call)
+        error = fault(*args) if callable(fault) else fault
+        if error is not None:
+            raise error
+
+
+def down(call: str = "GET x") -> GatewayError:
+    """Return the error of a gateway that does not answer."""
+    return GatewayError(call, "nothing listens there")
+
+
+def garbage(call: str = "GET x") -> GatewayError:
+    """Return the error of an answer that cannot be read."""
+    return GatewayError(call, "the answer is not JSON", status=200)
+
+
+def refused(call: str = "POST x") -> Refused:
+    """Return the error of a call that was refused."""
+    return Refused(call, "no", status=400)
