@@ -18,6 +18,7 @@ from urllib.parse import quote
 from rollout.clock import Clock, SystemClock
 from rollout.errors import InvalidInput, Problem, RolloutError
 from rollout.gateway import parsing
+from rollout.gateway.caching import stale_for_s
 from rollout.gateway.paths import DEFAULTS, path_of
 from rollout.gateway.transport import Answer, NoAnswer, Transport
 from rollout.loading.addresses import base_url, is_loopback
@@ -37,6 +38,10 @@ OTHER_HEALTH, OTHER_CHAT, OTHER_ACTIVATION = (
 CLOUD = "cloud_provider"
 REWRITTEN = ("LLM_SERVICE_TYPE", "ACTIVE_LLM_SERVER", "LLM_CONFIG_HASH")
 PERCENT = 100
+LOOKED_BACK = ("providers", "runtime_config", "governance")
+"""The calls that show whether a write is in effect."""
+LONGEST_STALE_S = 600.0
+"""The longest `stale_for` that a target may state."""
 
 _CALLS: Mapping[str, Callable[[Answer], Any]] = {
     "health": parsing.health,
@@ -57,7 +62,7 @@ _POSTED = ("test_connection", "preflight", "activate", "limits", "chat")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: whether it answers as documented, what it said, and the JSON."""
+    """One call: whether it answers as documented, what it said, the JSON, and how old that may be by its headers."""
 
     name: str
     path: str
@@ -65,6 +70,7 @@ class Call:
     said: str
     status: int | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
+    stale_for_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +155,12 @@ class _Seen:
         sources = _mapping(self.document("runtime_config"), "config_sources")
         return [key for key in REWRITTEN if key in self.config and sources.get(key) != "default"]
 
+    @property
+    def stalest(self) -> Call | None:
+        """The call whose answer may be the oldest of those that show whether a write is in effect; None: none is."""
+        found = max((self.calls[name] for name in LOOKED_BACK), key=lambda call: call.stale_for_s)
+        return found if found.stale_for_s else None
+
     def metrics(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield each provider's metrics."""
         for each in self.providers:
@@ -217,7 +229,8 @@ class _Asker:
         except parsing.Unreadable as problem:
             return Call(name, path, answers=False, said=str(problem), status=OK, document=document)
         said = f"as documented, {answer.elapsed_ms:.0f} ms"
-        return Call(name, path, answers=True, said=said, status=OK, document=document)
+        stale_s = stale_for_s(answer.headers)
+        return Call(name, path, answers=True, said=said, status=OK, document=document, stale_for_s=stale_s)
 
     def _answer(self, path: str) -> Answer:
         for _ in range(TRIES):
@@ -360,6 +373,7 @@ def _guarantees(seen: _Seen) -> Iterator[Guarantee]:
         "unknown" if can else "no",
         "only activating it once more shows it" if can else f"{seen.active or 'nothing'} is not said to be activatable",
     )
+    yield _read_back(seen)
     yield _each(seen, "a provider that goes offline is noticed (MON-1)", "status")
     yield _each(seen, "errors and latency are judged (MON-2, MON-3)", "metrics")
     yield _call(seen, "critical alerts are noticed (MON-4)", "alerts")
@@ -372,6 +386,16 @@ def _guarantees(seen: _Seen) -> Iterator[Guarantee]:
     yield _call(seen, "the audit log is compared (VER-3)", "audit")
     boot = isinstance(seen.document("system_status").get("boot_id"), str)
     yield _guarantee("a restart is told from traffic", boot, "boot_id", "no boot_id; a falling counter counts as one")
+
+
+def _read_back(seen: _Seen) -> Guarantee:
+    what, stale = "a write is read back (APP-1.2, RBK-4)", seen.stalest
+    if stale is None:
+        return Guarantee(what, "unknown", "no header speaks of a cache; a lagging replica does not show (stale_for)")
+    why = f"GET {stale.path} comes from a cache, and may be {stale.stale_for_s:g} s old"
+    if stale.stale_for_s > LONGEST_STALE_S:
+        return Guarantee(what, "no", f"{why}, longer than the suite waits ({LONGEST_STALE_S:g} s); read past the cache")
+    return Guarantee(what, "yes", f"{why}: each proof waits for that (stale_for)")
 
 
 def _guarantee(what: str, can: bool, yes: str, no: str) -> Guarantee:
@@ -409,6 +433,8 @@ def _target(url: str, seen: _Seen, token_env: str | None) -> dict[str, Any]:
     alias = [name for name in listed if seen.active.casefold().startswith(f"{name.casefold()}-")]
     if seen.active and seen.active.casefold() not in {name.casefold() for name in listed} and alias:
         found["reported_as"] = {alias[0]: seen.active}
+    if seen.stalest and seen.stalest.stale_for_s <= LONGEST_STALE_S:
+        found["stale_for"] = f"{seen.stalest.stale_for_s:g}s"
     return found | {"env_file": "none", "log_file": "none", "notify": ["log"]}
 
 
@@ -445,7 +471,14 @@ def target_file(found: Findings) -> str:
         "#   safe: {activate: PROVIDER, model: MODEL}   where an emergency goes",
         "#   twin: https://…                            the non-production gateway (PRE-3)",
         "#   env_file, log_file, service                the service's files and commands; `none` is a decision",
+        "#   startup: 60s                               how long a restart may take (15s where nothing is said)",
+        "#   restart: true                              activations take effect only after a restart;",
+        "#   providers: {NAME: {restart: true}}         or those of one provider do",
     ]
+    if "stale_for" not in found.target:
+        hints.append(
+            "#   stale_for: 10s                             how long reads may lag a write (a cache, a replica)"
+        )
     if local:
         call = f'{{path: {OTHER_ACTIVATION}, body: {{server_name: "{{provider}}", model: "{{model}}"}}}}'
         hints.append(f"#   activate_with: {{ollama: {call}}}")

@@ -6,18 +6,19 @@ is described by its settings, without being started.
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
+from rollout import planning_items as items
 from rollout.backup import same_place, where_it_is
 from rollout.clock import Clock
+from rollout.downtime import proof_price, startup_s
 from rollout.embedded import described
 from rollout.errors import RolloutError
 from rollout.gateway.client import Gateway
-from rollout.gateway.paths import filled, filled_path, path_of, weights_of
+from rollout.gateway.paths import path_of
+from rollout.planning_items import Before, Item, Limits, Planned
+from rollout.policy import EXECUTE
 from rollout.redaction import Redactor, is_secret_name
 from rollout.request import Request
 from rollout.sandbox import envfile
@@ -27,78 +28,6 @@ from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderCha
 from rollout.service import EnvFile, values
 from rollout.stages import STABILISE, destination, is_staged, stages, weights_at
 from rollout.target import Routing, Target
-
-Limits = Mapping[str, Mapping[str, float]]
-
-_ON_DEMAND = ("stop and start of the embedded gateway's own",)
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What the gateway is before the change.
-
-    Attributes:
-        previous: the active provider and model.
-        limits: ``cost`` and ``rate`` -> scope -> limits.
-        env: the `.env` file's values; None where it was not read.
-        source: how this is known.
-        weights: how the requests are split; None where the target cannot.
-    """
-
-    previous: ProviderChange
-    limits: Mapping[str, Limits]
-    env: Mapping[str, str] | None
-    source: str
-    weights: Mapping[str, float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing that would be done.
-
-    Attributes:
-        clause: the clause that does it.
-        text: what, in words, where it is no request.
-        method: of a request; empty for a file edit or a command.
-        path: of a request.
-        body: of a request.
-    """
-
-    clause: str
-    text: str = ""
-    method: str = ""
-    path: str = ""
-    body: Mapping[str, Any] | None = None
-
-    @property
-    def writes(self) -> bool:
-        """Whether it is a request that changes the gateway."""
-        return bool(self.method) and self.body is not None
-
-    def __str__(self) -> str:
-        """Read as ``APP-1.2  POST /api/v1/… {"model": "gpt-4o"}``."""
-        body = "" if self.body is None else f" {json.dumps(self.body, ensure_ascii=False)}"
-        request = f"{self.method} {self.path}{body}" if self.method else ""
-        return f"{self.clause:<8} {'  '.join(filter(None, (request, self.text)))}"
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """Both ways, and what has none.
-
-    Attributes:
-        before: what was found.
-        apply: what apply would execute, in order.
-        rollback: what the rollback would execute after it, in order.
-        cannot: what cannot be undone.
-        stages: what a canary's stages would execute after apply, each once the one before it has held.
-    """
-
-    before: Before
-    apply: tuple[Item, ...]
-    rollback: tuple[Item, ...]
-    cannot: tuple[str, ...]
-    stages: tuple[Item, ...] = ()
 
 
 def planned(request: Request, before: Before) -> Planned:
@@ -151,10 +80,34 @@ def text(request: Request, plan: Planned) -> str:
         "the rollback would execute, each step only where it finds the change in effect:",
         *(f"  {item}" for item in plan.rollback),
         "",
+        *_said_beforehand(request, plan),
+        "",
         "cannot be undone:",
         *(f"  {words}" for words in plan.cannot),
     ]
     return "\n".join(lines)
+
+
+def _said_beforehand(request: Request, plan: Planned) -> Iterator[str]:
+    target, policy = request.target, request.policy
+    price = proof_price(target, plan.before.previous)
+    if not plan.apply:
+        yield "nothing is written, so the way back needs no proof"
+    elif not target.prove_way_back:
+        yield f"the proof of the way back (APP-0.2): target {target.name!r} switches it off (prove_way_back: false)"
+    elif price is None:
+        yield "the proof of the way back (APP-0.2) costs users nothing"
+    else:
+        yield f"the proof of the way back (APP-0.2) costs users {price};"
+        paid = (
+            "pays it" if policy.prove_way_back == EXECUTE else "leaves it out: the way back is proven except for that"
+        )
+        yield f"policy {policy.name!r} {paid} (prove_way_back: {policy.prove_way_back})"
+    if target.stale_for_s:
+        yield (
+            f"reads may lag a write by {target.stale_for_s:g} s (stale_for): what is in effect is proven by looks that "
+            "are further apart"
+        )
 
 
 def _staged(plan: Planned) -> Iterator[str]:
@@ -194,9 +147,9 @@ def _ahead(request: Request, before: Before) -> Iterator[Item]:
     if all(_in_effect(change, before) for change in changes):
         return
     if target.prove_way_back:
-        yield _activation(target, before.previous, "APP-0.2", "a no-op: it proves the way back")
+        yield from _proof(request, before.previous)
         if is_staged(request.scenario):
-            yield _weights(target, before.weights or {}, "APP-0.2", "a no-op as well")
+            yield items.weights(target, before.weights or {}, "APP-0.2", "a no-op as well")
     if request.scenario.canary is not None:
         yield from _single_request(request, before)
     for change in changes:
@@ -208,7 +161,29 @@ def _ahead(request: Request, before: Before) -> Iterator[Item]:
         if _in_effect(change, before):
             yield Item("APP-4.1", f"{change}: in effect already, nothing is done")
         else:
-            yield from _forward(target, change)
+            yield from _forward(request, change)
+
+
+def _proof(request: Request, previous: ProviderChange) -> Iterator[Item]:
+    """Yield what proves the way back, as far as the policy pays for it."""
+    target = request.target
+    price = proof_price(target, previous)
+    paid = request.policy.prove_way_back == EXECUTE
+    switches = any(name.casefold() == previous.provider.casefold() for name in target.activate_with)
+    if price and switches and not paid:
+        yield Item("APP-0.2", f"nothing: activating {previous} once more would be {price}")
+        return
+    yield items.activation(target, previous, "APP-0.2", "a no-op: it proves the way back")
+    if price and paid and _restarts(target, previous):
+        yield from items.restart(target, _deadline_s(request, previous), "APP-0.2", "APP-0.2")
+
+
+def _restarts(target: Target, to: ProviderChange) -> bool:
+    return to.restart or target.restarts(to.provider)
+
+
+def _deadline_s(request: Request, *ways: ProviderChange) -> float:
+    return startup_s(request.target, (*request.scenario.changes, *ways))
 
 
 def _single_request(request: Request, before: Before) -> Iterator[Item]:
@@ -216,11 +191,11 @@ def _single_request(request: Request, before: Before) -> Iterator[Item]:
     if new is None:
         return
     yield Item("CAN-1", "changes nothing", "POST", path_of("test_connection", target.paths, new.provider))
-    yield _activation(target, new, "CAN-1")
+    yield items.activation(target, new, "CAN-1")
     yield Item(
         "CAN-1", "one request", "POST", target.chat_with.path if target.chat_with else path_of("chat", target.paths)
     )
-    yield _activation(target, before.previous, "CAN-1", "straight back")
+    yield items.activation(target, before.previous, "CAN-1", "straight back")
 
 
 def _stages(request: Request, before: Before) -> Iterator[Item]:
@@ -234,30 +209,33 @@ def _stages(request: Request, before: Before) -> Iterator[Item]:
             yield Item(stage.clause, f"nothing: {stage} more")
         elif stage.is_all:
             words = f"then {stage}; weights that the activation leaves in effect are set to 100% too"
-            yield _activation(target, new, stage.clause, words)
+            yield items.activation(target, new, stage.clause, words)
         else:
-            yield _weights(target, weights_at(stage.share, *names), stage.clause, f"then {stage}")
+            yield items.weights(target, weights_at(stage.share, *names), stage.clause, f"then {stage}")
 
 
 def _activated(request: Request) -> ProviderChange | None:
     return next((change for change in request.scenario.changes if isinstance(change, ProviderChange)), None)
 
 
-def _forward(target: Target, change: Change) -> Iterator[Item]:
+def _forward(request: Request, change: Change) -> Iterator[Item]:
+    target = request.target
     if isinstance(change, ProviderChange):
-        yield _activation(target, change, "APP-1.2")
-        if change.restart:
-            yield from _restart(target, "APP-2.2", "APP-2.3")
+        yield items.activation(target, change, "APP-1.2")
+        if _restarts(target, change):
+            unless = f"the gateway reports {change} active already"
+            yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3", unless=unless)
     elif isinstance(change, EnvironmentChange):
+        file = items.env_file(target)
         for key, value in change.values.items():
-            yield Item("APP-2.1", f"{_file(target)}: set {key}={'***' if is_secret_name(key) else value}")
+            yield Item("APP-2.1", f"{file}: set {key}={'***' if is_secret_name(key) else value}")
         for key, variable in change.secrets.items():
-            yield Item("APP-2.1", f"{_file(target)}: set {key} to the value of the environment variable {variable}")
+            yield Item("APP-2.1", f"{file}: set {key} to the value of the environment variable {variable}")
         for key in change.remove:
-            yield Item("APP-2.1", f"{_file(target)}: remove {key}")
-        yield from _restart(target, "APP-2.2", "APP-2.3")
+            yield Item("APP-2.1", f"{file}: remove {key}")
+        yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3")
     else:
-        yield _limit(target, change, "APP-3.1")
+        yield items.limit(target, change, "APP-3.1")
 
 
 def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
@@ -268,24 +246,26 @@ def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
         if _in_effect(change, before) and same_place(first, change):
             return
         if is_staged(request.scenario):
-            yield _weights(target, before.weights or {}, "RBK-2.1", "at once: the new provider gets nothing any more")
-        way = _activation(target, first, "RBK-2.1")
+            words = "at once: the new provider gets nothing any more"
+            yield items.weights(target, before.weights or {}, "RBK-2.1", words)
+        way = items.activation(target, first, "RBK-2.1")
         if _comes_back(request, change, first, before):
             yield Item(
                 "RBK-2.1", f"unless the .env file and the restart have brought {first} back, as is expected: {way}"
             )
             return
-        fallback = f"if it is offline: {', then '.join(map(str, others))}" if others else ""
-        yield replace(way, text=fallback)
-        if change.restart:
-            yield from _restart(target, "RBK-3.2", "RBK-3.3")
+        fallback = ", then ".join(f"{to} (a restart)" if _restarts(target, to) else str(to) for to in others)
+        yield replace(way, text=f"if it is offline: {fallback}" if others else "")
+        if _restarts(target, change) or _restarts(target, first):
+            unless = f"the gateway reports {first} active already"
+            yield from items.restart(target, _deadline_s(request, first), "RBK-3.2", "RBK-3.3", unless=unless)
     elif isinstance(change, EnvironmentChange):
-        yield Item("RBK-3.1", f"{_file(target)}: restore the backup byte for byte ({', '.join(change.keys)})")
-        yield from _restart(target, "RBK-3.2", "RBK-3.3")
+        yield Item("RBK-3.1", f"{items.env_file(target)}: restore the backup byte for byte ({', '.join(change.keys)})")
+        yield from items.restart(target, _deadline_s(request, before.previous), "RBK-3.2", "RBK-3.3")
     else:
         saved = before.limits[change.kind].get(change.reported_scope)
         if saved is not None and not _in_effect(change, before):
-            yield _limit(target, LimitChange(change.kind, change.scope, saved), "RBK-3.4")
+            yield items.limit(target, LimitChange(change.kind, change.scope, saved), "RBK-3.4")
 
 
 def _comes_back(request: Request, change: Change, to: ProviderChange, before: Before) -> bool:
@@ -301,7 +281,9 @@ def _cannot(changes: tuple[Change, ...], target: Target, before: Before) -> Iter
     for change in changes:
         if isinstance(change, LimitChange) and change.reported_scope not in before.limits[change.kind]:
             yield f"{change}: there are none now, and the gateway cannot take limits away again"
-        if isinstance(change, EnvironmentChange) or (isinstance(change, ProviderChange) and change.restart):
+        if isinstance(change, EnvironmentChange) or (
+            isinstance(change, ProviderChange) and any(_restarts(target, to) for to in (change, before.previous))
+        ):
             yield "the restart: requests under way, and what the gateway keeps in memory (audit log, metrics)"
     if target.activation_rewrites:
         yield f"{', '.join(target.activation_rewrites)}: an activation rewrites them, back as well"
@@ -328,37 +310,3 @@ def _once(changes: tuple[Change, ...]) -> tuple[Change, ...]:
             kept.append(change)
         seen.add(type(change))
     return tuple(reversed(kept))
-
-
-def _activation(target: Target, to: ProviderChange, clause: str, words: str = "") -> Item:
-    names = {"provider": to.provider, "model": to.model}
-    for name, call in target.activate_with.items():
-        if name.casefold() == to.provider.casefold():
-            body = {key: filled(value, **names) for key, value in call.body.items()}
-            return Item(clause, words, "POST", filled_path(call.path, **names), body)
-    return Item(clause, words, "POST", path_of("activate", target.paths, to.provider), {"model": to.model})
-
-
-def _weights(target: Target, shares: Mapping[str, float], clause: str, words: str) -> Item:
-    routing = target.routing or Routing()
-    body = weights_of(routing.set_body, shares, percent=routing.percent)
-    return Item(clause, words, routing.set_method, routing.set_path, body)
-
-
-def _limit(target: Target, change: LimitChange, clause: str) -> Item:
-    asked = {"limit_type": target.limit_types[change.kind], "scope": change.scope.removeprefix("provider:")}
-    return Item(clause, "", "POST", path_of("limits", target.paths), {**asked, **change.values})
-
-
-def _restart(target: Target, run: str, wait: str) -> Iterator[Item]:
-    service = target.service
-    commands = _ON_DEMAND if service is None else (shlex.join(service.stop), shlex.join(service.start))
-    for command in commands:
-        yield Item(run, f"run: {command}")
-    yield Item(wait, "until it is healthy", "GET", path_of("health", target.paths))
-
-
-def _file(target: Target) -> str:
-    if target.env_file is not None:
-        return str(target.env_file)
-    return f"what `{shlex.join(target.service.write)}` writes" if target.service and target.service.write else ".env"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rollout.errors import RolloutError
 from rollout.loading.whole import load
 from rollout.sandbox.process import Running, start, stop
 from rollout.sandbox.settings import SandboxSettings
-from tests.support.liar import Liar, answer, html
+from tests.support.liar import Behaviour, Liar, Visit, answer, html
 
 
 class Patient:
@@ -174,6 +175,47 @@ def test_the_target_file_loads(patient: Patient, tmp_path: Path) -> None:
     assert request.target.paths["health"] == "/healthz"
     assert request.target.chat_with is not None
     assert main(["doctor", f"--gateway={url}", f"--write={file}"]) == 4
+
+
+def _cached(headers: dict[str, str]) -> Behaviour:
+    async def behaviour(visit: Visit) -> None:
+        reply = await visit.forward()
+        await visit.reply(replace(reply, headers=headers))
+
+    return behaviour
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds", "can", "why"),
+    [
+        ({}, 0.0, "unknown", "no header speaks of a cache"),
+        (
+            {"Cache-Control": "max-age=8"},
+            8.0,
+            "yes",
+            "GET /api/v1/config/runtime comes from a cache, and may be 8 s old",
+        ),
+        ({"Cache-Control": "max-age=8", "Age": "9"}, 9.0, "yes", "may be 9 s old: each proof waits for that"),
+        ({"Cache-Control": "s-maxage=3600"}, 0.0, "no", "may be 3600 s old, longer than the suite waits (600 s)"),
+    ],
+)
+def test_reads_from_a_cache_are_said_and_put_into_the_target(
+    headers: dict[str, str], seconds: float, can: str, why: str, patient: Patient, tmp_path: Path
+) -> None:
+    """The calls that show whether a write is in effect decide; more than a target may say is not put into it."""
+    file = tmp_path / "targets.yaml"
+    with Liar(patient.sandbox.url) as liar:
+        liar.rule("/config/runtime", _cached(headers))
+        liar.rule("/alerts", _cached({"Age": "500"}))
+        found = _examined(liar.url)
+    (row,) = [each for each in found.guarantees if "read back" in each.what]
+    assert row.can == can
+    assert why in row.why
+    doctor.write(found, file)
+    asked = {"scenario": None, "activate": "openai:gpt-4o", "ticket": "T-1", "gateway": None, "env": os.environ}
+    assert load(target="gateway", directory=tmp_path, **asked).target.stale_for_s == seconds
+    assert ("#   stale_for: 10s" in file.read_text()) is (seconds == 0)
+    assert "#   startup: 60s" in file.read_text()
 
 
 def test_it_prints_the_target_unless_it_is_told_where(patient: Patient, capsys: pytest.CaptureFixture[str]) -> None:

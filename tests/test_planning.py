@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rollout import planning
 from rollout.cli import main
@@ -17,7 +19,7 @@ from rollout.request import Request
 from rollout.sandbox.process import find, start, stop
 from rollout.sandbox.settings import SandboxSettings
 from rollout.scenario import EnvironmentChange, LimitChange, ProviderChange, Scenario
-from rollout.target import OtherCall, Service, Target
+from rollout.target import OtherCall, ProviderRestart, Service, Target
 from tests.support.liar import Liar
 from tests.support.runs import ROOT, run
 
@@ -113,7 +115,7 @@ def test_changes_are_undone_in_reverse() -> None:
     limit = LimitChange("cost", "openai", {"soft_limit_usd": 2.0, "hard_limit_usd": 3.0})
     target = Target("t", "sandbox", url="http://127.0.0.1:1", service=Service(("make", "stop"), ("make", "start")))
     plan = planning.planned(_request(NEW, EnvironmentChange({"A": "1"}), limit, target=target), _before())
-    assert [item.clause for item in plan.rollback] == ["RBK-3.4", "RBK-3.1", "RBK-3.2", "RBK-3.2", "RBK-3.3", "RBK-2.1"]
+    assert [item.clause for item in plan.rollback] == ["RBK-3.4", "RBK-3.1", "RBK-3.2", "RBK-3.3", "RBK-2.1"]
 
 
 def test_a_limit_that_cannot_be_taken_away_is_named() -> None:
@@ -140,10 +142,123 @@ def test_the_targets_own_calls_and_restarts_are_planned() -> None:
         service=Service(stop=("make", "stop"), start=("make", "start")),
         activate_with={"Ollama": OtherCall("/servers", {"name": "{provider}", "model": "{model}"})},
     )
-    plan = planning.planned(_request(ProviderChange("openai", "gpt-4o", restart=True), target=target), _before())
+    request = _request(ProviderChange("openai", "gpt-4o", restart=True), target=target)
+    plan = planning.planned(replace(request, policy=Policy("p", prove_way_back="execute")), _before())
     assert plan.apply[0].path == "/servers"
     assert plan.apply[0].body == {"name": "ollama", "model": "gemma3:4b"}
-    assert [item.text for item in plan.rollback if item.clause == "RBK-3.2"] == ["run: make stop", "run: make start"]
+    assert _restarts(plan.apply) == ["restart: make stop, make start; healthy within 15 s"]
+    assert _restarts(plan.rollback) == ["restart: make stop, make start; healthy within 15 s"]
+
+
+RESTARTING = Target(
+    "t",
+    "production",
+    url="http://127.0.0.1:1",
+    service=Service(stop=("systemctl", "stop", "gw"), start=("systemctl", "start", "gw")),
+    startup_s=20.0,
+    providers={"ollama": ProviderRestart(restart=True, startup_s=40.0), "vllm": ProviderRestart(restart=True)},
+    activate_with={"vllm": OtherCall("/servers", {"name": "{provider}", "model": "{model}"})},
+    stale_for_s=10.0,
+)
+SYSTEMCTL = "restart: systemctl stop gw, systemctl start gw; healthy within {} s"
+
+
+def test_a_change_to_a_provider_that_does_not_restart_goes_back_with_the_restart_of_the_previous_one() -> None:
+    """There at once, back only after a restart, which is left out where the gateway reports the way back already."""
+    plan = planning.planned(_request(NEW, target=RESTARTING), _before())
+    assert _restarts(plan.apply) == []
+    assert _restarts(plan.rollback) == [SYSTEMCTL.format(40)]
+    assert any(
+        "left out where the gateway reports ollama:gemma3:4b active already" in str(one) for one in plan.rollback
+    )
+    assert any("the restart" in words for words in plan.cannot)
+
+
+def test_a_scenario_lengthens_the_start_up_there_and_back_as_far_as_it_is_longer() -> None:
+    """The way back waits at least as long as the way there."""
+    new = ProviderChange("vllm", "m", restart=True, startup_s=30.0)
+    plan = planning.planned(_request(new, target=RESTARTING), _before())
+    assert (_restarts(plan.apply), _restarts(plan.rollback)) == ([SYSTEMCTL.format(30)], [SYSTEMCTL.format(40)])
+    longer = ProviderChange("vllm", "m", restart=True, startup_s=50.0)
+    plan = planning.planned(_request(longer, target=RESTARTING), _before())
+    assert (_restarts(plan.apply), _restarts(plan.rollback)) == ([SYSTEMCTL.format(50)], [SYSTEMCTL.format(50)])
+
+
+def test_a_restart_for_the_env_file_waits_for_the_slowest_provider() -> None:
+    """Whichever is active starts with it."""
+    plan = planning.planned(_request(EnvironmentChange({"A": "1"}), target=RESTARTING), _before())
+    assert (_restarts(plan.apply), _restarts(plan.rollback)) == ([SYSTEMCTL.format(40)], [SYSTEMCTL.format(40)])
+
+
+@pytest.mark.parametrize(
+    ("previous", "pays", "proof", "said"),
+    [
+        (
+            "ollama",
+            False,
+            ["/api/v1/providers/ollama/activate"],
+            "leaves it out: the way back is proven except for that",
+        ),
+        ("ollama", True, ["/api/v1/providers/ollama/activate", SYSTEMCTL.format(40)], "policy 'p' pays it"),
+        (
+            "vllm",
+            False,
+            [],
+            "a runtime switch, up to 30 s of refused requests, and a restart of the service, up to 20 s",
+        ),
+        ("vllm", True, ["/servers", SYSTEMCTL.format(20)], "policy 'p' pays it (prove_way_back: execute)"),
+        ("openai", False, ["/api/v1/providers/openai/activate"], "(APP-0.2) costs users nothing"),
+    ],
+)
+def test_the_price_of_the_proof_is_said_with_what_the_policy_does_about_it(
+    previous: str, pays: bool, proof: list[str], said: str
+) -> None:
+    """A restart and a runtime switch are executed only where the policy pays for them."""
+    policy = Policy("p", prove_way_back="execute" if pays else "except_restart")
+    request = replace(_request(ProviderChange("google", "m"), target=RESTARTING), policy=policy)
+    plan = planning.planned(request, _before(ProviderChange(previous, "m")))
+    shown = [item for item in plan.apply if item.clause == "APP-0.2"]
+    assert [item.path for item in shown if item.writes] + _restarts(tuple(shown)) == proof
+    assert said in planning.text(request, plan)
+
+
+def test_the_staleness_of_the_targets_reads_is_said() -> None:
+    """It is how long a proof takes at least."""
+    for target, says in ((RESTARTING, True), (replace(RESTARTING, stale_for_s=0.0), False)):
+        request = _request(NEW, target=target)
+        assert ("reads may lag a write by 10 s" in planning.text(request, planning.planned(request, _before()))) is says
+
+
+def test_plan_shows_the_restart_there_and_the_restart_back_and_restarts_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command, against an embedded gateway on which both providers take effect after a restart."""
+    gateway = start(tmp_path / "gateway", settings=SandboxSettings(deviations=("activate_after_restart",)))
+    try:
+        target = {
+            "url": gateway.url,
+            "environment": "sandbox",
+            "startup": "20s",
+            "providers": {"Ollama": {"restart": True, "startup": "40s"}},
+        }
+        scenario = {"target": "lab", "change": {"activate": "openai", "model": "gpt-4o", "restart": True}}
+        for name, content in (("targets", {"lab": target}), ("scenario", scenario)):
+            (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        assert main(["plan", f"--scenario={tmp_path / 'scenario.yaml'}"]) == 0
+        out = capsys.readouterr().out
+        ahead, back = out.split("the rollback would execute")
+        proof, there = ahead.split("APP-1.1")
+        assert ("restart: " in proof, "healthy within 40 s" in proof) == (True, True)
+        assert "healthy within 20 s; left out where the gateway reports openai:gpt-4o active already" in there
+        assert "healthy within 40 s; left out where the gateway reports ollama:gemma3:4b active already" in back
+        assert "costs users a restart of the service, up to 40 s" in back
+        assert "policy 'sandbox' pays it (prove_way_back: execute)" in back
+        found = find(gateway.directory)
+        assert found is not None
+        assert found.pid == gateway.pid, "planning has restarted it"
+        assert _logged(gateway.url) == []
+    finally:
+        stop(find(gateway.directory) or gateway)
 
 
 def test_a_gateway_that_cannot_be_read_has_no_plan(capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,6 +276,10 @@ def _request(*changes: object, target: Target | None = None) -> Request:
 def _before(previous: ProviderChange = OLD) -> planning.Before:
     limits = {"cost": {"provider:openai": {"soft_limit_usd": 1.0, "hard_limit_usd": 2.0}}, "rate": {}}
     return planning.Before(previous, limits, None, "a test")
+
+
+def _restarts(items: tuple[planning.Item, ...]) -> list[str]:
+    return [item.text.partition("; left out")[0] for item in items if item.text.startswith("restart: ")]
 
 
 def _planned(items: tuple[planning.Item, ...]) -> list[tuple[str, str, object]]:

@@ -174,6 +174,7 @@ def test_a_service_that_does_not_come_up_is_rolled_back_in_time(
     )
     with quick(tmp_path, change, wrap=True) as lab:
         lab.target["service"]["timeout"] = "4s"
+        lab.target["startup"] = "2s"
         before = look(lab)
         first_time(lab, "start", start)
         began = time.monotonic()

@@ -279,8 +279,12 @@ def env_file_cannot_be_written(lab: Lab) -> None:
     lab.target["service"] |= {"read": ["/bin/cat", str(lab.sandbox.env_file)], "write": ["/bin/false"]}
 
 
-def start_first(code: str) -> Callable[[Lab], object]:
-    return lambda lab: first_time(lab, "start", code)
+def start_first(code: str, startup: str = "15s") -> Callable[[Lab], object]:
+    def both(lab: Lab) -> None:
+        lab.target["startup"] = startup
+        first_time(lab, "start", code)
+
+    return both
 
 
 def canary(*shares: str, fault: Callable[[Lab], object], stabilise: str = "3s") -> Callable[[Lab], object]:
@@ -535,7 +539,7 @@ ROWS = (
     ),
     Row(
         "APP-2.3",
-        changing({**ENVIRONMENT, "startup": "1s"}, start_first("sys.exit(0)")),
+        changing({**ENVIRONMENT, "startup": "1s"}, start_first("sys.exit(0)", startup="1s")),
         "1 s were allowed",
         **IN_APPLY,
     ),

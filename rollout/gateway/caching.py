@@ -1,0 +1,28 @@
+"""How old an answer may be, as far as its headers tell (RFC 9111)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_DIRECTIVE = re.compile(r'(?<![\w-])(s-maxage|max-age)\s*=\s*"?(\d{1,9})(?!\d)', re.ASCII | re.IGNORECASE)
+_NEVER_STORED = re.compile(r"(?<![\w-])(no-store|no-cache|private)(?![\w-])", re.ASCII | re.IGNORECASE)
+_AGE = re.compile(r"\d{1,9}", re.ASCII)
+
+
+def stale_for_s(headers: Mapping[str, str]) -> float:
+    """Return how many seconds an answer may lie behind the gateway, in a cache that is shared; 0.0 where none shows.
+
+    An ``Age`` is the proof of a cache, whatever ``Cache-Control`` allows; ``s-maxage`` rules over ``max-age`` there.
+    What a replica lags behind does not show in any header.
+
+    Args:
+        headers: the answer's, names in lower case.
+    """
+    age = headers.get("age", "").strip()
+    seen_s = float(age) if _AGE.fullmatch(age) else 0.0
+    control = headers.get("cache-control", "")
+    if _NEVER_STORED.search(control):
+        return seen_s
+    allowed = {name.lower(): float(seconds) for name, seconds in _DIRECTIVE.findall(control)}
+    return max(seen_s, allowed.get("s-maxage", allowed.get("max-age", 0.0)))
