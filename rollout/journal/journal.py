@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
-from functools import lru_cache
+from functools import partial, wraps
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, func, select, update
 
-from rollout.canonical import canonical, plain
+from rollout.canonical import plain
 from rollout.clock import Clock, stamp
 from rollout.errors import JournalError
-from rollout.journal import chain, endings, leases, reconciled, schema
+from rollout.journal import chain, endings, leases, reconciled, rows, schema
 from rollout.journal.chain import Entry
+from rollout.journal.deadline import Deadline
 from rollout.journal.leases import Lease
 from rollout.journal.seen import Seen
 from rollout.journal.store import Store
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 def _as_is(value: Any) -> Any:
     return value
+
+
+def _in_time(method: Callable[Concatenate[Journal, P], T]) -> Callable[Concatenate[Journal, P], T]:
+    """Make the call in the journal's own thread, and wait for it with a deadline."""
+
+    @wraps(method)
+    def called(self: Journal, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._deadline.call(partial(method, self, *args, **kwargs))
+
+    return called
 
 
 class Journal:
@@ -41,6 +56,7 @@ class Journal:
         self._redact = redact
         self.host = host
         self._seen = Seen(store.where)
+        self._deadline = Deadline(store.where, store.patience_s, store.abandon)
 
     @classmethod
     def open(
@@ -68,12 +84,11 @@ class Journal:
         Raises:
             JournalError: it cannot be opened or made, is damaged, is something else, or has a newer schema.
         """
-        store = Store(url, wait_s=wait_s, create=create)
-        journal = cls(store, clock=clock, redact=redact, host=host or platform.node())
+        journal = cls(Store(url, wait_s=wait_s), clock=clock, redact=redact, host=host or platform.node())
         try:
             journal._prepare(create=create)
         except BaseException:
-            store.close()
+            journal.close()
             raise
         return journal
 
@@ -101,16 +116,28 @@ class Journal:
         """
         return self.extend(rollout, [(kind, body)])[0]
 
+    @_in_time
     def extend(self, rollout: str, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Entry, ...]:
         """Write entries of (kind, body) side by side at the end of the chain: all of them, or none.
 
         They cost what one does, for it is the disk that is waited for. Errors as in `append`.
         """
-        kept = self._kept(parts)
-        with self._writing() as connection:
-            entries = self._add(connection, str(rollout), kept)
-        return self._learnt(entries)
+        return self._appended(str(rollout), self._kept(parts))
 
+    def append_soon(self, rollout: str, kind: str, body: Mapping[str, Any]) -> Future[Entry]:
+        """Append an entry without waiting for it: before every later call of this process, with the time of this one.
+
+        Returns:
+            the entry, once it is on disk; or, within the deadline of a call, the `JournalError` why it was not written.
+            `close` waits for it; a process that ends without that may lose it.
+
+        Raises:
+            TypeError: `body` holds something that has no canonical form.
+        """
+        kept, at = self._kept([(kind, body)]), stamp(self._clock.now())
+        return self._deadline.soon(lambda: self._appended(str(rollout), kept, at)[0])
+
+    @_in_time
     def append_held(self, lease: Lease, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
         """Append an entry only if `lease` is still its holder's: comparison and entry are one transaction.
 
@@ -130,6 +157,7 @@ class Journal:
             entries = self._add(connection, str(rollout), kept)
         return self._learnt(entries)[0]
 
+    @_in_time
     def append_ending(self, lease: Lease | None, rollout: str, body: Mapping[str, Any]) -> Entry:
         """Append the entry ``closed`` of a rollout, unless it has ended: comparison and entry are one transaction.
 
@@ -154,6 +182,7 @@ class Journal:
             entries = self._add(connection, str(rollout), kept)
         return self._learnt(entries)[0]
 
+    @_in_time
     def entries(self, rollout: str | None = None, *kinds: str) -> tuple[Entry, ...]:
         """Return the entries of one rollout, or of all, in the order in which they were written.
 
@@ -164,27 +193,31 @@ class Journal:
         Raises:
             JournalError: the journal cannot be read, or an entry of it is not JSON any more.
         """
-        return self._read(_chosen(rollout, kinds), kinds)
+        return self._read(rows.chosen(rollout, kinds), kinds)
 
+    @_in_time
     def after(self, seq: int, rollout: str, *kinds: str) -> tuple[Entry, ...]:
         """Return the entries of one rollout that were written after `seq`; cheap enough to poll."""
-        return self._read(_chosen(rollout, kinds).where(schema.entry.c.seq > seq), kinds)
+        return self._read(rows.chosen(rollout, kinds).where(schema.entry.c.seq > seq), kinds)
 
+    @_in_time
     def rollouts(self) -> tuple[str, ...]:
         """Return the ids of all rollouts, in the order of their first entries."""
         column = schema.entry.c.rollout
         with self._reading() as connection:
             return tuple(connection.scalars(select(column).group_by(column).order_by(func.min(schema.entry.c.seq))))
 
+    @_in_time
     def head(self) -> tuple[int, str] | None:
         """Return number and hash of the latest entry; None while there is none. Kept elsewhere, it seals the chain."""
         with self._reading() as connection:
-            row = connection.execute(_HEAD).one_or_none()
+            row = connection.execute(rows.HEAD).one_or_none()
         if row is None:
             return None
         self._seen.learn(row.seq, row.hash)
         return row.seq, row.hash
 
+    @_in_time
     def whole(self) -> tuple[Entry, ...]:
         """Walk the whole chain as `verify` does, and return every entry as it was seen in that very walk.
 
@@ -192,10 +225,11 @@ class Journal:
             JournalError: names the first entry that was changed, dropped, inserted or moved.
         """
         with self._reading() as connection:
-            rows = connection.execute(_ALL).all()
-        chain.verify(rows)
-        return self._learnt(tuple(map(Entry.of, rows)))
+            found = connection.execute(rows.ALL).all()
+        chain.verify(found)
+        return self._learnt(tuple(map(Entry.of, found)))
 
+    @_in_time
     def verify(self) -> int:
         """Walk the whole chain and return the number of its entries.
 
@@ -206,8 +240,9 @@ class Journal:
             JournalError: names the first entry that was changed, dropped, inserted or moved.
         """
         with self._reading() as connection:
-            return chain.verify(connection.execute(_ALL).all())
+            return chain.verify(connection.execute(rows.ALL).all())
 
+    @_in_time
     def foreign_host(self) -> str | None:
         """Return the host that this file belongs to, if that is another one; None here, and for a shared server."""
         if not self._store.is_file:
@@ -216,11 +251,13 @@ class Journal:
             owner = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "host"))
         return None if owner == self.host else str(owner)
 
+    @_in_time
     def claim_host(self) -> None:
         """Note this host as the file's own; for a caller who has seen that no rollout is open on the former one."""
         with self._writing() as connection:
             connection.execute(update(schema.meta).where(schema.meta.c.key == "host").values(value=self.host))
 
+    @_in_time
     def acquire(self, target: str, rollout: str, holder: str, for_s: float, *, after: int | None = None) -> Lease:
         """Take a target for `for_s` seconds with a new fencing token; again by the same rollout prolongs it.
 
@@ -241,6 +278,7 @@ class Journal:
         self._seen.grant(lease)
         return lease
 
+    @_in_time
     def seize(self, target: str, rollout: str, holder: str, for_s: float) -> Lease:
         """Take a target from whoever holds it, with a newer token, which they find at their next look (EMG-1)."""
         with self._writing(target) as connection:
@@ -250,6 +288,7 @@ class Journal:
         self._seen.grant(lease)
         return lease
 
+    @_in_time
     def renew(self, lease: Lease, for_s: float) -> Lease:
         """Prolong a lease to `for_s` seconds from now under the same token; never shorten it.
 
@@ -261,16 +300,19 @@ class Journal:
         self._seen.grant(renewed)
         return renewed
 
+    @_in_time
     def release(self, lease: Lease) -> None:
         """Give a target back. Releasing again, or after a newer token was given out, changes nothing."""
         with self._writing(lease.target) as connection:
             leases.release(connection, lease)
 
+    @_in_time
     def holder(self, target: str) -> Lease | None:
         """Return the lease that holds the target now; None while it is free."""
         with self._reading(target) as connection:
             return leases.holder(connection, self._clock.now(), target)
 
+    @_in_time
     def newest_token(self, target: str) -> int:
         """Return the newest fencing token ever given out for the target; 0 before the first."""
         with self._reading(target) as connection:
@@ -281,7 +323,8 @@ class Journal:
         return self._clock.now()
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, once what was to be appended soon is written; never waits longer than a call does."""
+        self._deadline.close()
         self._store.close()
 
     def __enter__(self) -> Self:
@@ -314,7 +357,9 @@ class Journal:
             self._seen.learn(entries[-1].seq, entries[-1].hash)
         return entries
 
+    @_in_time
     def _prepare(self, *, create: bool) -> None:
+        self._store.prepare(create=create)
         with self._store.read() as connection:
             if schema.is_present(connection, self._store.where):
                 return
@@ -329,45 +374,26 @@ class Journal:
         """Return kinds and bodies as they are written: redacted, and nothing that a database cannot hold."""
         return [(str(kind), chain.recordable(self._redact(plain(body)))) for kind, body in parts]
 
-    def _add(self, connection: Connection, rollout: str, kept: Iterable[tuple[str, Any]]) -> tuple[Entry, ...]:
-        """Continue the chain inside the transaction of `connection`."""
-        head = connection.execute(_HEAD).one_or_none()
-        at = stamp(self._clock.now())
+    def _appended(self, rollout: str, kept: Iterable[tuple[str, Any]], at: str | None = None) -> tuple[Entry, ...]:
+        with self._writing() as connection:
+            entries = self._add(connection, rollout, kept, at)
+        return self._learnt(entries)
+
+    def _add(
+        self, connection: Connection, rollout: str, kept: Iterable[tuple[str, Any]], at: str | None = None
+    ) -> tuple[Entry, ...]:
+        """Continue the chain inside the transaction of `connection`, with the time of now where `at` is None."""
+        head = connection.execute(rows.HEAD).one_or_none()
+        at = at or stamp(self._clock.now())
         entries: list[Entry] = []
         for kind, body in kept:
             last = entries[-1] if entries else head
             entries.append(Entry.following(last, rollout=rollout, at=at, kind=kind, body=body))
-        connection.execute(_ADD, [_row(entry) for entry in entries])
+        connection.execute(rows.ADD, [rows.of(entry) for entry in entries])
         return tuple(entries)
 
     def _read(self, query: Select[Any], kinds: tuple[str, ...]) -> tuple[Entry, ...]:
         with self._reading() as connection:
-            rows = connection.execute(query).all()
-        entries = (reconciled.unwrapped(entry) for entry in self._learnt(tuple(Entry.of(row) for row in rows)))
+            found = connection.execute(query).all()
+        entries = map(reconciled.unwrapped, self._learnt(tuple(map(Entry.of, found))))
         return tuple(entry for entry in entries if not kinds or entry.kind in kinds)
-
-
-# Made once: to build a statement takes SQLAlchemy as long as to run it.
-_HEAD = select(schema.entry.c.seq, schema.entry.c.hash).order_by(schema.entry.c.seq.desc()).limit(1)
-_ALL = select(schema.entry).order_by(schema.entry.c.seq)
-_ADD = insert(schema.entry)
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    return {
-        "seq": entry.seq,
-        "rollout": entry.rollout,
-        "at": entry.at,
-        "kind": entry.kind,
-        "body": canonical(entry.body).decode(),
-        "prev": entry.prev,
-        "hash": entry.hash,
-    }
-
-
-@lru_cache(maxsize=64)
-def _chosen(rollout: str | None, kinds: tuple[str, ...]) -> Select[Any]:
-    query = select(schema.entry).order_by(schema.entry.c.seq)
-    if rollout is not None:
-        query = query.where(schema.entry.c.rollout == rollout)
-    return query.where(schema.entry.c.kind.in_([*map(str, kinds), reconciled.KIND])) if kinds else query

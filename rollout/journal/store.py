@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakSet
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from rollout.errors import JournalError
+from rollout.journal.deadline import SPARE_S
 
 # Any fixed number: all journals of one database take turns on it. A lock on a table would need more rights than
 # SELECT and INSERT, and an append-only grant is worth having.
@@ -31,6 +36,7 @@ _REASONS = (
     ("55P03", "another process kept it locked for {wait_s:g} s. End that process, then call again"),
     ("57014", "the server did not finish in time ({said}). Look at the server, then call again"),
     ("53100", "the server's disk is full ({said}). Free some space, then call again"),
+    ("25P03", "this process paused in the middle of a write, and the server ended it ({said}). Call again"),
     ("25006", "the server is read-only ({said}). Name the primary server with --journal"),
     ("42501", "this user lacks a right ({said}). Grant it, or name another user in the URL"),
     ("42P01", "its tables are not those of a rollout journal ({said}). Name another one with --journal"),
@@ -41,27 +47,37 @@ _REASONS = (
 class Store:
     """One database: reads that block nobody, and writes that take turns over all threads and processes.
 
+    It is reached at the first call: `prepare`, `read` or `write`.
+
     Attributes:
         where: its path or URL, without a password, for messages.
         is_file: True where it is a file of this host (SQLite).
+        patience_s: after how long a call that has not ended is stuck.
     """
 
     where: str = ""
+    patience_s: float = SPARE_S
 
-    def __init__(self, url: str, *, wait_s: float, create: bool) -> None:
+    def __init__(self, url: str, *, wait_s: float) -> None:
         self._wait_s = wait_s
-        self._secret = ""
-        parsed = _parsed(url)
-        self.is_file = parsed.drivername == "sqlite"
+        self.patience_s = wait_s + SPARE_S
+        self._url = _parsed(url)
+        self._secret = str(self._url.password or "")
+        self.is_file = self._url.drivername == "sqlite"
+        self._path = Path(self._url.database or "").expanduser().absolute()
+        self.where = str(self._path) if self.is_file else _without_secrets(self._url)
+        # By process: a connection that a fork inherits is its parent's.
+        self._open: dict[int, tuple[Engine, set[Any]]] = {}
+        self._abandoned: WeakSet[threading.Thread] = WeakSet()
+
+    def prepare(self, *, create: bool) -> None:
+        """See that a file is there, and nobody else's to read; what a server holds is left alone.
+
+        Raises:
+            JournalError: it is not there and is not to be made, or cannot be.
+        """
         if self.is_file:
-            path = Path(parsed.database or "").expanduser().absolute()
-            self.where = str(path)
-            _prepare_file(path, create=create)
-            self._engine = self._sqlite(path)
-        else:
-            self._secret = str(parsed.password or "")
-            self.where = parsed.set(query={}).render_as_string(hide_password=True)
-            self._engine = self._postgresql(parsed)
+            _prepare_file(self._path, create=create)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -85,24 +101,55 @@ class Store:
         with self._in_words(), self._engine.begin() as connection:
             self._take_turn(connection)
             yield connection
+            self._refuse_abandoned()
+
+    def abandon(self, thread: threading.Thread) -> None:
+        """Cut the connections off, so that what a stuck thread has under way is not committed later; never blocks.
+
+        What a server, or a disk, was already asked to commit is beyond reach.
+        """
+        self._abandoned.add(thread)
+        engine, connections = self._open.pop(os.getpid(), (None, set()))
+        for connection in list(connections):
+            _cut(connection)
+        if engine is not None:
+            engine.dispose()
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        engine, _ = self._open.pop(os.getpid(), (None, None))
+        if engine is not None:
+            engine.dispose()
+
+    @property
+    def _engine(self) -> Engine:
+        opened = self._open.get(os.getpid())
+        if opened is None:
+            connections: set[Any] = set()
+            engine = self._sqlite(self._path) if self.is_file else self._postgresql(self._url, connections)
+            opened = self._open.setdefault(os.getpid(), (engine, connections))
+        return opened[0]
+
+    def _refuse_abandoned(self) -> None:
+        if threading.current_thread() in self._abandoned:
+            raise JournalError(f"journal {self.where}: nobody waits for this call any more, so it writes nothing")
 
     def _take_turn(self, connection: Connection) -> None:
+        self._refuse_abandoned()
         if self.is_file:
             # SQLite's default transaction starts as a reader: two of them forked the chain (EVIDENCE.md, mechanics).
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             return
-        wait_ms = str(int(self._wait_s * 1000))
+        limits = {"lock": self._wait_s, "statement": self._wait_s + SPARE_S / 2, "idle": SPARE_S}
         # Local to the transaction, so that a connection pooler between us and the server changes nothing.
         connection.execute(
             text(
-                "SELECT set_config('lock_timeout', :wait, true), set_config('statement_timeout', :twice, true), "
+                "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true), "
+                # A server that was stopped before it read the COMMIT must not obey it long after it was given up.
+                "set_config('idle_in_transaction_session_timeout', :idle, true), "
                 "set_config('synchronous_commit', 'on', true)"
             ),
-            {"wait": wait_ms, "twice": str(2 * int(wait_ms))},
+            {name: str(int(seconds * 1000)) for name, seconds in limits.items()},
         )
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
 
@@ -125,11 +172,11 @@ class Store:
         event.listen(engine, "connect", _flush_to_disk)
         return engine
 
-    def _postgresql(self, url: URL) -> Engine:
+    def _postgresql(self, url: URL, connections: set[Any]) -> Engine:
         seconds = max(2, round(self._wait_s))
         options = {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000, "keepalives_idle": seconds}
         try:
-            return create_engine(
+            engine = create_engine(
                 url,
                 # The driver's own options in the URL win.
                 connect_args={key: value for key, value in options.items() if key not in url.query},
@@ -142,6 +189,15 @@ class Store:
             raise JournalError(
                 f"journal {self.where}: the driver psycopg is not installed. Run: pip install 'psycopg[binary]'"
             ) from None
+
+        def connect(dialect: Dialect, _record: Any, args: Any, options: Any) -> Any:
+            connection = dialect.connect(*args, **options)
+            connections.add(connection)
+            return connection
+
+        event.listen(engine, "do_connect", connect)
+        event.listen(engine, "close", lambda connection, _record: connections.discard(connection))
+        return engine
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -160,6 +216,16 @@ class Store:
             if code.startswith(prefix):
                 return reason.format(said=said, wait_s=self._wait_s)
         return f"{said}. Check that the database is reachable and whole, then call again"
+
+
+def _cut(connection: Any) -> None:
+    """End a connection to a server from outside, whatever its own thread does with it."""
+    with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
+
+
+def _without_secrets(url: URL) -> str:
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _text(data: bytes) -> str:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 PASSWORD = "pg-only-for-tests"
@@ -72,6 +73,22 @@ class PostgresServer:
         """Stop it; whoever is connected loses the connection."""
         self._process.send_signal(signal.SIGINT)
         self._process.wait(timeout=START_S)
+
+    def freeze(self) -> None:
+        """Stop every process of it, as a paused machine does: who is connected stays so, and gets no answer."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let every process of it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        # The parent first: it must not make children that nobody stops.
+        pid = self._process.pid
+        os.kill(pid, number)
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), number)
 
     def remove(self) -> None:
         """Stop it and delete its data."""

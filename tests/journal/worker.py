@@ -1,15 +1,16 @@
 """A process of its own that uses a journal.
 
-Arguments: ``append URL NAME COUNT``, ``append-forever URL``, ``acquire URL NAME``, ``end URL TOKEN NAMES`` or
-``announce URL TOKEN NAME``.
+Arguments: ``append URL NAME COUNT``, ``append-forever URL``, ``acquire URL NAME``, ``end URL TOKEN NAMES``,
+``announce URL TOKEN NAME`` or ``wait URL``.
 """
 
 import itertools
+import signal
 import sys
 from contextlib import suppress
 
 from rollout.clock import SystemClock
-from rollout.errors import TryLater
+from rollout.errors import JournalError, TryLater
 from rollout.journal import AlreadyEnded, Journal, Lease, LeaseLost
 
 
@@ -64,13 +65,26 @@ def announce(journal, token, name):
     say("lost")
 
 
+def wait(journal):
+    """Append when asked to, and say which signals are heard meanwhile, and how that ended."""
+    signal.signal(signal.SIGTERM, lambda *_: say("heard"))
+    say("ready")
+    sys.stdin.readline()
+    say("asking")
+    try:
+        journal.append("r-1", "note", {})
+    except JournalError as error:
+        say(error)
+
+
 action, url, *rest = sys.argv[1:]
-with Journal.open(url, clock=SystemClock()) as opened:
+with Journal.open(url, clock=SystemClock(), wait_s=1 if action == "wait" else 10) as opened:
     actions = {
         "append": append,
         "append-forever": append_forever,
         "acquire": acquire,
         "end": end,
         "announce": announce,
+        "wait": wait,
     }
     actions[action](opened, *rest)
