@@ -1,4 +1,4 @@
-"""A run that stands still in its window (SIGSTOP, a paused machine) has not watched it, and vouches for nothing then."""
+"""A run that stands still in its window (SIGSTOP, a paused machine) has not watched it, and does not vouch for it."""
 
 from __future__ import annotations
 
