@@ -22,7 +22,7 @@ from rollout.samples import Baseline, Context, Name, Sample
 from rollout.scenario import Scenario
 from rollout.sources import Source, gateway_sources
 from rollout.stages import Stage
-from rollout.triggers import State, Verdict, show_span
+from rollout.triggers import State, Verdict, show_span, unwatched
 from rollout.view import View
 from rollout.workspace import LEASE_S, Rollout
 
@@ -102,6 +102,7 @@ def context(scenario: Scenario, record: Record, stage: Stage | None = None) -> C
         fallbacks_before=(record.counters or {}).get("fallbacks", 0),
         log_unread_from_s=_log_unread(record) if _goes_on(record, stage) else (),
         control=None if stage is None or stage.is_all else previous,
+        window_s=scenario.monitor.window_s if stage is None else stage.lasts_s,
     )
 
 
@@ -222,6 +223,7 @@ def _bake(
     redacted = lru_cache(maxsize=16)(partial(_redacted, rollout=rollout))
 
     def show(verdicts: tuple[Verdict, ...], watched_s: float) -> None:
+        view.unwatched(unwatched(course.history))
         view.held(holding.words())
         view.verdicts(tuple(map(redacted, verdicts)), watched_s)
 
@@ -267,14 +269,23 @@ class _Keeper:
     def keep(self, sample: Sample) -> None:
         """Keep a sample."""
         self.rollout.hold_lease(LEASE_S / 2)
-        # The first good look after a dark one is told, or the dark ones would count as one row.
-        if sample.error is not None or sample.reading or sample.source not in _QUIET or sample.source in self.dark:
-            self.rollout.write(Kind.SAMPLE, **sample.record())
+        if self.is_told(sample):
+            self.append(sample)
         else:
             looks, _ = self.quiet.get(sample.source, (0, sample))
             self.quiet[sample.source] = (looks + 1, sample)
         self.dark = self.dark | {sample.source} if sample.error is not None else self.dark - {sample.source}
         self.view.sample(_without_secrets(sample, self.rollout))
+
+    def is_told(self, sample: Sample) -> bool:
+        """Tell whether a sample is worth an entry of its own."""
+        # The first good look after a dark one is told, or the dark ones would count as one row.
+        told = sample.source not in _QUIET or sample.source in self.dark
+        return told or sample.error is not None or bool(sample.reading) or bool(sample.unwatched_s)
+
+    def append(self, sample: Sample) -> None:
+        """Append a sample to the journal."""
+        self.rollout.write(Kind.SAMPLE, **sample.record())
 
 
 def _course(rollout: Rollout, record: Record, names: Iterable[str], stage: Stage | None) -> Course:
@@ -285,7 +296,8 @@ def _course(rollout: Rollout, record: Record, names: Iterable[str], stage: Stage
         rollout.write(Kind.WINDOW, began_at=stamp(began_at), window_s=_lasts_s(rollout, stage), **told)
         return Course(began_at, History(names))
     began_at = datetime.fromisoformat(record.window["began_at"]).astimezone(UTC)
-    return Course(began_at, seen(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names))
+    history = seen(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names)
+    return Course(began_at, history, record.pauses[-1]["watched_s"])
 
 
 def _goes_on(record: Record, stage: Stage | None) -> bool:

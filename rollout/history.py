@@ -28,6 +28,7 @@ class Looks:
         earlier_rows: how long each earlier row of failed looks was, in order.
         last: the latest look.
         good: the latest that succeeded.
+        unwatched_s: how many seconds of the window nobody watched, as far as the looks say.
     """
 
     total: int = 0
@@ -36,10 +37,12 @@ class Looks:
     earlier_rows: list[int] = field(default_factory=list)
     last: Sample | None = None
     good: Sample | None = None
+    unwatched_s: float = 0.0
 
     def add(self, sample: Sample) -> None:
         """Count one look."""
         self.total += 1
+        self.unwatched_s += sample.unwatched_s
         self.last = sample
         if sample.error is None:
             if self.failed_in_a_row:

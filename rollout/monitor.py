@@ -1,5 +1,7 @@
 """The bake time: every source at its own pace, every sample judged, the first breach ends the window at once.
 
+A window is watched time: what nobody watched is watched afterwards, and what cannot be is no data (MON-6). A look
+covers twice its source's pace, so that a late one costs nothing.
 One loop, one inbox. A look runs in a thread of its own, so that none delays another; a look that never comes back
 delays nothing and counts as dark.
 """
@@ -10,16 +12,28 @@ import math
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rollout.clock import Clock, StopFlag, stamp
 from rollout.errors import RolloutError
 from rollout.gateway.answers import Connection
 from rollout.history import BAD_STATUS, History
+from rollout.lane import NOISE_S, Lane
 from rollout.samples import Context, Name, Reading, Sample
 from rollout.sources import Source
-from rollout.triggers import AS_LONG_AGAIN, NONE, State, Verdict, extended, judge, judge_again, show_span
+from rollout.triggers import (
+    AS_LONG_AGAIN,
+    NONE,
+    NOT_JUDGED,
+    State,
+    Verdict,
+    extended,
+    judge,
+    judge_again,
+    show_span,
+    unwatched,
+)
 from rollout.units import cut
 
 Start = Callable[[Callable[[], None]], None]
@@ -29,8 +43,6 @@ OnVerdicts = Callable[[tuple[Verdict, ...], float], None]
 OnDark = Callable[[str, str], None]
 
 ERROR_KEPT = 300
-# Floating-point noise must not make a tick due twice.
-NOISE_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +97,12 @@ class Course:
     Attributes:
         began_at: when it began.
         history: what was seen in it so far.
+        left_at_s: when the latest call left it, in seconds of the window; None where none did.
     """
 
     began_at: datetime
     history: History
+    left_at_s: float | None = None
 
 
 def start_thread(work: Callable[[], None]) -> None:
@@ -122,15 +136,16 @@ def watch(
 ) -> Watched:
     """Watch for `window_s` seconds, or until the first breach, or until `stop` is set.
 
-    A window longer than a job is watched in slices: each call goes on where the one before has left it. If nobody
-    watched when the window should have ended, every source is looked at once more before it is judged.
+    A window longer than a job is watched in slices: each call goes on where the one before has left it. The time
+    between them is not watched, no more than that in which this process stands still: the window is so much longer, up
+    to twice as long with what a dark source adds. Each call looks at every source, however little is left.
 
     Args:
         sources: what to look at; all are looked at once at the beginning.
         context: what the triggers know besides.
         clock: the time.
         stop: ends the window at once (MON-7).
-        window_s: how long to watch.
+        window_s: how long to watch; the context's `lasts_s` in the triggers' eyes.
         on_sample: is handed each sample as it was taken; what it raises ends the window and is raised here.
         on_verdicts: is handed the verdicts of MON-1 to MON-6 after each sample, and the seconds watched so far.
         on_dark: is told once for each source, with its name, that it is dark for the first time; the window is longer.
@@ -164,39 +179,12 @@ def watch(
 class _Look:
     """What a look brought home."""
 
-    lane: _Lane
+    lane: Lane
     started_s: float
     reading: Reading | None
     error: str | None
     ended_s: float
     hangs: bool = False
-
-
-class _Lane:
-    """One source's turns.
-
-    Attributes:
-        due_s: when it is looked at next, in seconds of the window.
-        started_s: when the look in flight began, None while there is none.
-        delivered: a look came back.
-        confirming: the latest status was bad, and is read again before it counts.
-    """
-
-    def __init__(self, source: Source, due_s: float) -> None:
-        self.source = source
-        self.due_s = due_s
-        self.started_s: float | None = None
-        self.delivered = False
-        self.confirming = False
-
-    def next_tick(self, now_s: float) -> None:
-        """Go on at the next tick of the source's own grid: ticks that were missed are skipped, not queued."""
-        every = self.source.every_s
-        self.due_s = every * (math.floor((now_s + NOISE_S) / every) + 1)
-
-    def is_open(self) -> bool:
-        """Tell whether the window's end waits for this source, a moment at most."""
-        return self.confirming or (self.started_s is not None and not self.delivered)
 
 
 class _Window:
@@ -218,33 +206,36 @@ class _Window:
         start: Start,
         holds: Holds,
     ) -> None:
-        self.context, self.clock, self.stop = context, clock, stop
+        self.context, self.clock, self.stop = replace(context, window_s=window_s), clock, stop
         self.on_sample, self.on_verdicts, self.on_dark, self.start = on_sample, on_verdicts, on_dark, start
         self.holds = holds
         self.began_at, self.history = course.began_at, course.history
         # A wall clock that was set back between two calls must not take us to before the window.
-        from_s = max(0.0, (clock.now() - course.began_at).total_seconds())
+        self.from_s = from_s = max(0.0, (clock.now() - course.began_at).total_seconds())
         self.began = clock.monotonic() - from_s
         self.every_s = {source.name: source.every_s for source in sources}
         self.extended = extended(self.history, context)
-        window_s += sum(map(self.extension_s, self.extended))
-        # Nobody watched when it should have ended: everything is looked at once more.
-        self.window_s = window_s if from_s < window_s else from_s + max(self.every_s.values(), default=0.0)
         self.leave_s = math.inf if for_s is None else from_s + for_s
-        self.lanes = [_Lane(source, from_s) for source in sources]
+        self.reached_s = math.inf
+        self.lanes: list[Lane] = []
+        left_at_s = from_s if course.left_at_s is None else course.left_at_s
+        # A window that an earlier call has watched to its end is only looked at once more.
+        gap_s = max(0.0, from_s - left_at_s) if left_at_s < self.lasts_s - NOISE_S else 0.0
+        self.lanes = [Lane(source, from_s, gap_s) for source in sources]
         self.inbox: queue.SimpleQueue[_Look] = queue.SimpleQueue()
         self.verdicts = judge(self.history, context, from_s)
 
     def run(self) -> Watched:
         while not self.stop:
             now_s = self.now_s()
+            self.reached_s = min(self.reached_s, now_s) if now_s >= self.end_s else math.inf
             if now_s >= self.end_s and (held := next(self.breaches(), None)) is not None:
                 # A hold outlasts neither the window nor the call: nobody would watch what is broken.
                 return self.ended(held)
             self.launch(now_s)
             wait_s = self.next_turn(now_s) - now_s
             if wait_s <= 0 and now_s >= self.end_s and self.inbox.empty():
-                return self.ended(None)
+                return self.ended(self.give_up(now_s))
             look = self.clock.receive(self.inbox, max(0.0, wait_s), self.stop)
             if look is not None and (breach := self.take(look)) is not None:
                 return self.ended(breach)
@@ -256,7 +247,20 @@ class _Window:
     @property
     def end_s(self) -> float:
         """When this call ends: with the window, or before."""
-        return min(self.window_s, self.leave_s)
+        return min(max(self.lasts_s, self.from_s), self.leave_s)
+
+    @property
+    def lasts_s(self) -> float:
+        """When the window ends: with what was dark or not watched, at most twice as late as without."""
+        gap_s = max((self.unwatched_s(lane) for lane in self.lanes), default=unwatched(self.history))
+        longer_s = sum(map(self.extension_s, self.extended)) + gap_s
+        return self.context.lasts_s + min(longer_s, self.context.lasts_s)
+
+    def unwatched_s(self, lane: Lane) -> float:
+        """Return how much of the window nobody watched this source, if a trigger reads it."""
+        seen = self.history.looks.get(str(lane.source.name))
+        known_s = 0.0 if seen is None else seen.unwatched_s
+        return 0.0 if lane.source.name in NOT_JUDGED else known_s + lane.unwatched_s
 
     def extension_s(self, source: str) -> float:
         """Return by how much the window is extended for a source that was dark: by as long as it may have been."""
@@ -267,33 +271,47 @@ class _Window:
         now = extended(self.history, self.context)
         for source in now:
             if source not in self.extended:
-                self.window_s += self.extension_s(source)
+                before_s = self.lasts_s
+                self.extended = (*self.extended, source)
                 message = next(verdict.message for verdict in self.verdicts if verdict.clause == "MON-6")
-                self.on_dark(source, f"{message}; the window is {show_span(self.extension_s(source))} longer for it")
-        self.extended = tuple(dict.fromkeys((*self.extended, *now)))
+                self.on_dark(source, f"{message}; the window is {show_span(self.lasts_s - before_s)} longer for it")
 
     def next_turn(self, now_s: float) -> float:
         """Return when there is something to do next besides reading the inbox: a look is due, or the end is there."""
         if now_s < self.end_s:
             return min(self.end_s, *(lane.due_s for lane in self.lanes)) if self.lanes else self.end_s
-        waits = [self.end_s + lane.source.every_s for lane in self.lanes if lane.is_open()]
+        waits = [self.reached_s + lane.source.every_s for lane in self.lanes if lane.is_open()]
         turns = [lane.due_s for lane in self.lanes if lane.confirming and lane.started_s is None]
         last = max(waits, default=self.end_s)
         return min([last, *turns]) if now_s < last else now_s
 
     def launch(self, now_s: float) -> None:
         for lane in self.lanes:
-            if lane.due_s > now_s + NOISE_S or (now_s >= self.end_s and not lane.confirming):
+            past_end = now_s >= self.end_s
+            if lane.due_s > now_s + NOISE_S or (past_end and not lane.owes(self.end_s)):
                 continue
+            lane.attend(now_s)
             if lane.started_s is None:
+                lane.delivered = lane.delivered and not past_end
                 self.look(lane, now_s)
-            elif now_s - lane.started_s >= lane.source.patience_s:
-                text = f"no answer for {now_s - lane.started_s:.0f} s"
-                self.inbox.put(_Look(lane, now_s, None, text, now_s, hangs=True))
+            elif lane.hangs_s(now_s) >= lane.source.patience_s:
+                self.hang(lane, now_s)
             lane.next_tick(now_s)
 
-    def look(self, lane: _Lane, now_s: float) -> None:
-        lane.started_s = now_s
+    def hang(self, lane: Lane, now_s: float) -> None:
+        text = f"no answer for {lane.hangs_s(now_s):.0f} s"
+        self.inbox.put(_Look(lane, now_s, None, text, now_s, hangs=True))
+
+    def give_up(self, now_s: float) -> Verdict | None:
+        """Tell of looks that nobody watched for a while and that are still in flight at the end; return a breach."""
+        for lane in self.lanes:
+            if lane.unwatched_s:
+                self.hang(lane, now_s)
+        breaches = [self.take(self.inbox.get()) for lane in self.lanes if lane.unwatched_s]
+        return next(filter(None, breaches), None)
+
+    def look(self, lane: Lane, now_s: float) -> None:
+        lane.started_s, lane.late_s = now_s, 0.0
 
         def work() -> None:
             reading, error = _look(lane.source)
@@ -312,7 +330,8 @@ class _Window:
         at = stamp(self.began_at + timedelta(seconds=look.started_s))
         # Rounded as the journal keeps them, so that what is judged again is the same.
         started_s, took_s = round(look.started_s, 3), round(look.ended_s - look.started_s, 3)
-        sample = Sample(lane.source.name, started_s, at, look.reading, look.error, took_s)
+        unwatched_s, lane.unwatched_s = round(lane.unwatched_s, 3), 0.0
+        sample = Sample(lane.source.name, started_s, at, look.reading, look.error, took_s, unwatched_s)
         sample = self.history.add(sample)
         self.on_sample(sample)
         now_s = self.now_s()
@@ -342,7 +361,7 @@ class _Window:
             ended_at=ended_at,
             watched_s=watched_s,
             interrupted=None if breach else self.stop.reason,
-            left_s=0.0 if breach or self.stop else max(0.0, self.window_s - max(watched_s, self.end_s)),
+            left_s=0.0 if breach or self.stop else max(0.0, self.lasts_s - max(watched_s, self.end_s)),
         )
 
 

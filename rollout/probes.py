@@ -11,7 +11,7 @@ from itertools import cycle
 from typing import Protocol
 
 from rollout.clock import Clock
-from rollout.errors import GatewayError
+from rollout.errors import GatewayError, Refused
 from rollout.expectation import answered_by, is_from, unmet
 from rollout.gateway.answers import Completion
 from rollout.samples import SyntheticReading
@@ -99,7 +99,7 @@ def ask(
     try:
         answer = gateway.chat(probe.prompt, max_tokens=probe.max_tokens)
     except GatewayError as error:
-        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        if isinstance(error, Refused) and error.status == HTTPStatus.TOO_MANY_REQUESTS:
             # The gateway's limit on callers says nothing about the provider: it was not looked at.
             raise
         took_ms = (clock.monotonic() - began) * 1000

@@ -75,6 +75,8 @@ class Sample:
             from the synthetic one once its cap is reached.
         error: why the look failed, one line; None if it did not.
         took_s: how long the look took.
+        unwatched_s: how much of the time before it nobody watched: what lies beyond twice the source's pace, and the
+            time between two calls.
     """
 
     source: str
@@ -83,12 +85,15 @@ class Sample:
     reading: Reading | None
     error: str | None = None
     took_s: float = 0.0
+    unwatched_s: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """Return the sample as a small dict of JSON types, for the journal."""
         told: dict[str, Any] = {"source": str(self.source), "at_s": round(self.at_s, 3), "at": self.at}
         if self.took_s:
             told["took_s"] = round(self.took_s, 3)
+        if self.unwatched_s:
+            told["unwatched_s"] = round(self.unwatched_s, 3)
         if self.error is not None:
             return told | {"error": self.error}
         return told | _told(self.source, self.reading)
@@ -97,7 +102,8 @@ class Sample:
     def from_record(cls, body: Mapping[str, Any]) -> Sample:
         """Read `record` back: of the reading whatever a trigger looks at, so that it judges the same again."""
         reading = None if "error" in body else _READERS[body["source"]](body)
-        return cls(body["source"], body["at_s"], body["at"], reading, body.get("error"), body.get("took_s", 0.0))
+        took_s, unwatched_s = body.get("took_s", 0.0), body.get("unwatched_s", 0.0)
+        return cls(body["source"], body["at_s"], body["at"], reading, body.get("error"), took_s, unwatched_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +157,7 @@ class Context:
         fallbacks_before: how many fallbacks the gateway listed before the change.
         log_unread_from_s: from when on, in seconds of the window, a log command's lines were lost until the next call.
         control: the control group beside a canary, who serves the rest of the requests; None where there is none.
+        window_s: how long the window lasts; None where it is the scenario's.
     """
 
     change: ProviderChange
@@ -163,6 +170,12 @@ class Context:
     counters_before: Metrics | None = None
     fallbacks_before: int = 0
     control: ProviderChange | None = None
+    window_s: float | None = None
+
+    @property
+    def lasts_s(self) -> float:
+        """How long the window has to be watched, in seconds."""
+        return self.monitor.window_s if self.window_s is None else self.window_s
 
 
 def is_number(value: object) -> bool:

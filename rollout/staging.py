@@ -154,6 +154,10 @@ class _Later:
         """Hand the verdicts on."""
         self.view.verdicts(verdicts, now_s + self.passed_s)
 
+    def unwatched(self, seconds: float) -> None:
+        """Hand it on."""
+        self.view.unwatched(seconds)
+
     def held(self, words: str | None) -> None:
         """Hand it on."""
         self.view.held(words)

@@ -27,6 +27,8 @@ NONE = "none"
 EXTEND = "extend"
 # A source that is dark for the first time is dark for good after twice as many looks.
 AS_LONG_AGAIN = 2
+# What a busy machine misses is not worth a word.
+SHOWN_S = 1.0
 NOT_JUDGED = frozenset({Name.WAY_BACK, Name.CONTROL})
 """Sources that no trigger needs: without the control group, the precheck's baseline decides."""
 
@@ -581,6 +583,8 @@ def _unexpected(history: History, context: Context) -> tuple[str, Sample, str] |
 def judge_data(history: History, context: Context, now_s: float) -> Verdict:
     """MON-6: every source that a trigger reads gives data: not dark in a row, not too often, not stale, seen once.
 
+    Time that nobody watched is watched afterwards, as much of it as the window lasts; where there is more, no data.
+
     A source that is dark for the first time is given as long again, unless `on_no_data` says otherwise: inconclusive.
     """
     monitor, span = context.monitor, f"the first {show_span(now_s)}"
@@ -604,10 +608,23 @@ def judge_data(history: History, context: Context, now_s: float) -> Verdict:
     if unseen:
         message = f"not seen once: {', '.join(unseen)}"
         return Verdict("MON-6", State.INCONCLUSIVE, value, limit, total, ", ".join(unseen), span, at, message)
+    gap_s, lasts_s = unwatched(history), context.lasts_s
+    if gap_s > lasts_s:
+        value = f"{show_span(gap_s)} not watched"
+        message = (
+            f"{show_span(gap_s)} were not watched, and a window of {show_span(lasts_s)} goes on for so long at most"
+        )
+        return Verdict("MON-6", State.NO_DATA, value, limit, total, sources, span, at, message)
     again = extended(history, context)
     message = f"{failed} of {total} looks at {len(reads)} sources failed"
+    message += f"; {show_span(gap_s)} were not watched, and the window is so much longer" if gap_s >= SHOWN_S else ""
     message += f"; dark once, paged, and the window extended for it: {', '.join(again)}" if again else ""
     return Verdict("MON-6", State.HOLDING, value, limit, total, sources, span, at, message)
+
+
+def unwatched(history: History) -> float:
+    """Return how many seconds of the window nobody watched: those of the source that misses most."""
+    return max((looks.unwatched_s for name, looks in history.looks.items() if name not in NOT_JUDGED), default=0.0)
 
 
 def extended(history: History, context: Context) -> tuple[str, ...]:

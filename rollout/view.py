@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from rollout.clock import Clock, stamp
 from rollout.gateway.answers import ConnectionTest
 from rollout.samples import Name, Sample
-from rollout.triggers import State, Verdict, show_ms, show_rate, show_span
+from rollout.triggers import SHOWN_S, State, Verdict, show_ms, show_rate, show_span
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -65,6 +65,9 @@ class View(Protocol):
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Show the verdicts as they stand `now_s` seconds into the window."""
 
+    def unwatched(self, seconds: float) -> None:
+        """Say that so many seconds of the window were not watched, and that it is so much longer."""
+
     def held(self, words: str | None) -> None:
         """Show who holds the automatic rollback, ``held by alice until …``; None: nobody does (any more)."""
 
@@ -102,6 +105,7 @@ class Page:
         self.verdicts: tuple[Verdict, ...] = ()
         self.way_back: Sample | None = None
         self.hold: str | None = None
+        self.unwatched_s = 0.0
         self._trends: dict[str, deque[float]] = {}
         self._shown_at: dict[str, str] = {}
 
@@ -152,10 +156,11 @@ class Page:
 
     def time_line(self) -> str:
         """Return how long it has been watched and how long it still will be."""
-        left = max(0.0, self.heading.window_s - self.now_s)
+        left = max(0.0, self.heading.window_s + self.unwatched_s - self.now_s)
         confirm = f", confirm by {self.heading.confirm_by}" if self.heading.confirm_by else ""
         stage = f"{self.stage}; " if self.stage else ""
-        return f"{stage}{show_span(left)} left of {show_span(self.heading.window_s)}{confirm}"
+        gap = f", {show_span(self.unwatched_s)} were not watched" if self.unwatched_s >= SHOWN_S else ""
+        return f"{stage}{show_span(left)} left of {show_span(self.heading.window_s)}{gap}{confirm}"
 
     def trigger_line(self, verdict: Verdict, width: int = NARROW) -> str:
         """Return one trigger's line: state, value, limit, sample count, source and trend."""
@@ -253,6 +258,12 @@ class Log:
             self._next_s = (now_s // LINE_EVERY_S + 1) * LINE_EVERY_S
             self._say(self._summary())
 
+    def unwatched(self, seconds: float) -> None:
+        """Say how much more was not watched."""
+        more_s, self._page.unwatched_s = seconds - self._page.unwatched_s, seconds
+        if more_s >= SHOWN_S:
+            self._say(f"{show_span(more_s)} were not watched: the window is so much longer")
+
     def held(self, words: str | None) -> None:
         """Keep who holds the rollback for the next line."""
         self._page.hold = words
@@ -303,6 +314,10 @@ class Terminal:
         breached = any(verdict.state is State.BREACHED for verdict in verdicts)
         if breached or self._clock.monotonic() - self._drawn >= REFRESH_S:
             self._careful.attempt(self._draw)
+
+    def unwatched(self, seconds: float) -> None:
+        """Keep it for the next drawing."""
+        self._page.unwatched_s = seconds
 
     def held(self, words: str | None) -> None:
         """Keep who holds the rollback for the next drawing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -139,23 +140,52 @@ def test_a_slow_poison_that_no_slice_would_see_is_seen(lab: Lab) -> None:
     assert 715 <= watched.watched_s <= 730
 
 
-def test_a_gap_between_two_calls_is_part_of_the_window(lab: Lab) -> None:
+def test_the_time_between_two_calls_is_not_watched_and_the_window_is_so_much_longer(lab: Lab) -> None:
     lab.watch(for_s=600)
     lab.clock.advance(900)
     watched = lab.watch(for_s=60)
-    assert watched.left_s == HOUR_S - 600 - 900 - 60
+    assert watched.left_s == HOUR_S - 600 - 60
+    assert "15 min were not watched" in watched.verdicts[5].message
+    last = lab.watch()
+    assert (last.passed, last.watched_s) == (True, HOUR_S + 900)
 
 
-def test_nobody_at_the_end_means_one_more_look_at_everything(lab: Lab) -> None:
-    """A window that ended while nobody watched is not judged by what was seen before."""
+def test_a_gap_that_cannot_be_watched_afterwards_is_no_data(lab: Lab) -> None:
+    """MON-6: a window is at most twice as long; more than half of it unwatched is no pass, whatever is seen then."""
     lab.watch(for_s=600)
     lab.clock.advance(2 * HOUR_S)
     before = len(lab.samples)
     watched = lab.watch(for_s=600)
-    assert watched.passed
-    assert watched.watched_s == 600 + 2 * HOUR_S + 60
+    assert (watched.passed, watched.left_s, watched.verdicts[5].state) == (False, 0.0, State.NO_DATA)
+    assert "2 h were not watched" in watched.verdicts[5].message
     looked_at = {sample["source"] for sample in lab.samples[before:]}
-    assert looked_at == {"status", "metrics", "alerts", "fallbacks", "synthetic", "way_back"}
+    assert looked_at == {"status", "metrics", "alerts", "fallbacks", "synthetic", "way_back", "log", "operator"}
+
+
+def test_a_call_shorter_than_the_slowest_pace_comes_to_the_windows_end(tmp_path: Path) -> None:
+    """`window: 20s`, `way_back_every: 10s`, `--for=8s`: the window's end does not move away with each call."""
+    lab = Lab(tmp_path, window_s=20.0, way_back_every_s=10.0, metrics_every_s=1.0, synthetic_every_s=1.0)
+    with lab.rollout.journal:
+        ends = []
+        for _ in range(4):
+            watched = lab.watch(for_s=8)
+            ends.append((watched.watched_s, watched.left_s))
+            lab.clock.advance(3)
+        assert ends[:2] == [(8.0, 12.0), (19.0, 4.0)]
+        assert ends[2] == (26.0, 0.0)
+
+
+def test_what_was_not_watched_can_be_derived_again_from_the_journal_alone(lab: Lab) -> None:
+    """The gap stands on the samples that ended it, of quiet sources too."""
+    lab.clock.later(100.5, lambda: lab.clock.advance(1000))
+    lab.watch(for_s=2000)
+    lab.clock.advance(500)
+    watched = lab.watch(for_s=60)
+    record, entries = lab.rollout.record(), lab.rollout.journal.entries("r-1", Kind.SAMPLE)
+    names = record.pauses[-1]["sources"]
+    again = judge(seen(entries, record, names), context(lab.rollout.scenario, record), watched.watched_s)
+    assert [(v.clause, v.state, v.value, v.message) for v in again] == words(watched)[:6]
+    assert re.search(r"24 min \d+ s were not watched", again[5].message), again[5].message
 
 
 def test_a_provider_that_died_in_the_gap_is_found_at_once(lab: Lab) -> None:

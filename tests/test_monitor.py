@@ -297,6 +297,112 @@ def test_a_journal_that_takes_no_sample_ends_the_window() -> None:
         )
 
 
+def pause(window: Window, at_s: float, for_s: float) -> None:
+    """Let the process stand still, as by SIGSTOP, while time goes on."""
+    window.clock.later(at_s, lambda: window.clock.advance(for_s))
+
+
+def test_what_nobody_watched_is_watched_afterwards() -> None:
+    """A process that stands still for 38 of 40 s has not watched 40 s: its looks cover two ticks each."""
+    window, known = Window(), context(Monitor(window_s=40.0))
+    pause(window, 1.5, 38.0)
+    watched = window.watch([connected(every_s=1.0), scripted("alerts", 5.0, ())], 40.0, known)
+    unwatched_s = 39.5 - 1.0 - 2.0
+    assert watched.watched_s == 40.0 + unwatched_s
+    assert watched.verdicts[5].state is State.HOLDING
+    assert "36 s were not watched, and the window is so much longer" in watched.verdicts[5].message
+    late = [(one.source, one.at_s, one.unwatched_s) for one in window.samples if one.unwatched_s]
+    assert late == [("status", 39.5, unwatched_s), ("alerts", 39.5, 39.5 - 0.0 - 10.0)]
+
+
+def test_a_provider_that_fails_after_an_unwatched_time_is_found() -> None:
+    window, known = Window(), context(Monitor(window_s=40.0))
+    pause(window, 1.5, 38.0)
+
+    def counters() -> Any:
+        now = window.clock.monotonic()
+        return metrics(int(10 * now), int(9 * max(0.0, now - 41.0)))
+
+    watched = window.watch([connected(every_s=1.0), Source("metrics", 1.0, counters)], 40.0, known)
+    assert watched.breach is not None
+    assert (watched.breach.clause, watched.watched_s < 60.0) == ("MON-2", True)
+
+
+def test_more_unwatched_time_than_a_window_is_no_data_and_ends_at_twice_its_length() -> None:
+    window, known = Window(), context(Monitor(window_s=40.0))
+    pause(window, 5.5, 36.0)
+    pause(window, 50.5, 15.0)
+    watched = window.watch([connected(every_s=1.0)], 40.0, known)
+    assert (watched.watched_s, watched.passed) == (80.0, False)
+    mon6 = watched.verdicts[5]
+    assert (mon6.clause, mon6.state) == ("MON-6", State.NO_DATA)
+    assert mon6.message == "48 s were not watched, and a window of 40 s goes on for so long at most"
+
+
+def test_a_pause_beyond_twice_the_window_ends_it_after_one_more_look() -> None:
+    window, known = Window(), context(Monitor(window_s=40.0))
+    pause(window, 5.5, 500.0)
+    watched = window.watch([connected(every_s=1.0), scripted("alerts", 30.0, ())], 40.0, known)
+    assert window.times("status")[-2:] == [5, 505.5]
+    assert window.times("alerts") == [0, 505.5]
+    assert (watched.watched_s, watched.verdicts[5].state) == (505.5, State.NO_DATA)
+
+
+def test_ticks_that_come_late_by_less_than_a_pace_cost_the_window_nothing() -> None:
+    window = Window()
+    for second in range(0, 60, 2):
+        pause(window, second + 0.5, 1.4)
+    watched = window.watch([connected(every_s=1.0)], 60.0)
+    assert watched.watched_s == 60.0
+    assert not any(one.unwatched_s for one in window.samples)
+
+
+def test_a_source_that_missed_its_last_ticks_is_looked_at_before_the_end_counts() -> None:
+    window, offline = Window(), Connection("offline")
+    pause(window, 31.0, 19.0)
+    watched = window.watch([scripted("status", 10.0, *[Connection("connected")] * 4, offline)], 45.0)
+    assert window.times("status") == [0, 10, 20, 30, 50, 51]
+    assert watched.breach is not None
+    assert watched.breach.clause == "MON-1"
+
+
+def test_a_look_is_not_blamed_for_the_time_in_which_this_process_stood_still() -> None:
+    """It would be dark for a pause that is the watcher's own."""
+    window = Window()
+    delays = itertools.chain([0.0, 0.0, 25.0], itertools.repeat(0.0))
+    pause(window, 2.5, 20.0)
+    window.watch([connected(every_s=1.0)], 30.0, start=lambda work: window.clock.later(next(delays), work))
+    assert [one.at_s for one in window.samples if one.error] == [25.0, 26.0]
+
+
+def test_a_slow_look_is_watching_while_it_is_waited_for() -> None:
+    window = Window()
+    slow = Source("synthetic", 5.0, answered, hangs_after_s=60.0)
+    watched = window.watch([slow], 60.0, start=lambda work: window.clock.later(30.0, work))
+    assert watched.watched_s == 60.0
+    assert not any(one.unwatched_s for one in window.samples)
+
+
+def test_all_extensions_together_double_the_window_at_most() -> None:
+    window = Window()
+    counted = scripted("metrics", 10.0, metrics(1), *[unreachable()] * 5, *(metrics(n) for n in range(2, 80)))
+    pause(window, 101.0, 180.0)
+    watched = window.watch([counted, connected()], 200.0, context(Monitor(window_s=200.0)))
+    assert watched.watched_s == 400.0
+
+
+def test_an_unwatched_look_that_never_comes_back_is_told_at_the_end() -> None:
+    window, known = Window(), context(Monitor(window_s=40.0))
+    pause(window, 1.5, 100.0)
+    hung = Source("synthetic", 1.0, answered, hangs_after_s=600.0)
+    never_back = iter([True, True, False])
+    watched = window.watch(
+        [connected(every_s=60.0), hung], 40.0, known, start=lambda work: work() if next(never_back, False) else None
+    )
+    assert window.samples[-1].unwatched_s == 98.5
+    assert watched.verdicts[5].state is State.NO_DATA
+
+
 def healthy_sources(window: Window, known: Context, gateway: FakeGateway) -> list[Source]:
     sources = gateway_sources(gateway, known, TARGET, operator=lambda: None, operator_every_s=5.0, clock=window.clock)
     look = growing(window.clock)

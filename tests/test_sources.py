@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.errors import Refused
+from rollout.errors import GatewayError, Refused
 from rollout.gateway.answers import Completion, Governance
 from rollout.probes import ask
 from rollout.samples import Name, SyntheticReading
@@ -68,6 +68,14 @@ def test_a_request_that_no_provider_has_seen_is_no_reading(gateway: FakeGateway)
     gateway.completion = Refused("POST /api/v1/chat/completions", "the gateway's rate limit refused it", status=429)
     with pytest.raises(Refused, match="rate limit"):
         asked(gateway)
+
+
+def test_a_providers_own_429_is_a_failed_request_of_that_provider(gateway: FakeGateway) -> None:
+    """MON-2: users get it as well; only the gateway's own limit on callers says nothing about the provider."""
+    gateway.completion = GatewayError("POST /api/v1/chat/completions", "a provider is rate limiting", status=429)
+    reading = asked(gateway)
+    assert (reading.ok, reading.status) == (False, 429)
+    assert "rate limiting" in str(reading.reason)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,26 @@ def test_the_page_says_everything_a_person_needs() -> None:
     ]
 
 
+def test_what_was_not_watched_is_said_and_is_part_of_what_is_left() -> None:
+    made = page()
+    made.unwatched_s = 90.0
+    assert made.time_line().startswith("30 min 30 s left of 30 min, 1 min 30 s were not watched, confirm by")
+    made.unwatched_s = 0.4
+    assert "not watched" not in made.time_line(), "what a busy machine misses is not worth a word"
+
+
+def test_the_log_says_each_gap_once() -> None:
+    stream = Stream()
+    log = Log(stream, HEADING, SimulatedClock())
+    for seconds in (0.0, 12.0, 12.0, 15.0):
+        log.unwatched(seconds)
+    told = [line.split("Z ", 1)[1] for line in stream.getvalue().splitlines() if "not watched" in line]
+    assert told == [
+        "12 s were not watched: the window is so much longer",
+        "3 s were not watched: the window is so much longer",
+    ]
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 @pytest.mark.parametrize("rows", [8, 24])
 def test_the_page_fits(width: int, rows: int) -> None:

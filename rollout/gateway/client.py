@@ -210,14 +210,16 @@ class Gateway:
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
         """Ask the active provider. An empty content is returned.
 
-        Sent again after a 429 only, which no provider has seen: any other second try would hide a failure. Tagged
-        with ``X-Synthetic``, so that whoever counts users' requests can leave it out.
+        Sent again after the gateway's own 429 only, which no provider has seen: any other second try would hide a
+        failure, a provider's own 429 among them. Tagged with ``X-Synthetic``, so that whoever counts users' requests
+        can leave it out.
 
         The call is the target's `chat_with` where it has one, which knows no `max_tokens`. A stream of events is an
         answer as well.
 
         Raises:
-            GatewayError: no completion, or one that broke off.
+            Refused: the gateway said no; with status 429 its rate limit did, again and again.
+            GatewayError: no completion, or one that broke off; with status 429 a provider is rate limiting.
         """
         other = self._target.chat_with
         if other is not None:
@@ -428,7 +430,8 @@ class Gateway:
         return (_Unreached if problem.failure is Failure.UNREACHED else GatewayError)(request.call, reason)
 
     def _judged(self, request: _Request, answer: Answer, parse: Callable[[Answer], T]) -> T:
-        problem = fault(request.call, request.setting, answer, self._about_the_token())
+        passed_on = request.kind is _CHAT
+        problem = fault(request.call, request.setting, answer, self._about_the_token(), passed_on=passed_on)
         if problem is not None:
             raise self._redacted(problem)
         try:

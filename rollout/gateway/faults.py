@@ -27,19 +27,25 @@ class Busy(Refused):
         super().__init__(call, reason, status=HTTPStatus.TOO_MANY_REQUESTS)
 
 
-def fault(call: str, setting: str, answer: Answer, token: str) -> GatewayError | None:
+def fault(call: str, setting: str, answer: Answer, token: str, *, passed_on: bool = False) -> GatewayError | None:
     """Return the error that `answer` amounts to by its status; None for 200.
+
+    A 429 to a call that a provider answers is the gateway's own only in the gateway's own shape (deviation 18). Any
+    other is the provider's answer, which users get as well: it is no `Busy`, so that it is not asked for again.
 
     Args:
         call: method and path, for the message.
         setting: where a target says where the call lies: ``paths.activate``.
         answer: what came back.
         token: what is known of the token, in words for a person.
+        passed_on: whether the call is a completion, which a provider answers.
     """
     status = answer.status
     said = words(_body(answer)) or _phrase(status)
     if status == HTTPStatus.OK:
         return None
+    if status == HTTPStatus.TOO_MANY_REQUESTS and passed_on and not _is_the_gateways(answer):
+        return GatewayError(call, _throttled(said), status=status)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Busy(call, f"the gateway's rate limit refused it (429: {said})", _retry_after_s(answer))
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -64,6 +70,22 @@ def _failure(status: int, said: str, answer: Answer) -> str:
         where = answer.headers.get("location", "nowhere")
         return f"redirected to {where} ({status}), which is not followed; put the final address into the target's url"
     return f"answered {status} ({said}), where only 200 is an answer"
+
+
+def _throttled(said: str) -> str:
+    return (
+        f"a provider behind the gateway is rate limiting (429: {said}), as it does to users; it is not asked again. "
+        "Raise the limit or the quota at the provider"
+    )
+
+
+def _is_the_gateways(answer: Answer) -> bool:
+    """Tell whether a 429 has the shape of the gateway's own rate limit (deviation 18)."""
+    body = _body(answer)
+    if not isinstance(body, dict) or body.get("error") != "rate_limit_exceeded":
+        return False
+    asked = body.get("retry_after_seconds")
+    return isinstance(asked, int | float) and not isinstance(asked, bool)
 
 
 def _body(answer: Answer) -> Any:

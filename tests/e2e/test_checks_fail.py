@@ -6,6 +6,7 @@ clause of the row has failed for the row's reason, the exit code is the row's, a
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from rollout.scenario import Monitor
 from tests.support.channels import free_port
 from tests.support.keys import make_key
 from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, first_time, handle
-from tests.support.liar import answer, edited, effect_without_success, html
+from tests.support.liar import Reply, Visit, answer, edited, effect_without_success, html
 from tests.support.runs import Lab
 
 LAST_READ_OF_THE_PRECHECK = "/twin/.*/openai/metrics"
@@ -242,6 +243,15 @@ def theme_changes_with_openai(body: Any) -> Any:
 
 def answered_by_another_model(body: Any) -> Any:
     return {**body, "model": "gpt-3.5"} if body["provider"] == "openai" else body
+
+
+async def throttled_by_openai(visit: Visit) -> None:
+    """Let openai answer 429 in its own words, which the gateway passes on."""
+    reply = await visit.forward()
+    said = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota"}}
+    if json.loads(reply.body)["provider"] == "openai":
+        reply = Reply(429, json.dumps(said).encode(), headers={"Retry-After": "0"})
+    await visit.reply(reply)
 
 
 def saying_of_the_window(**parts: Any) -> Callable[[Lab], object]:
@@ -592,6 +602,13 @@ ROWS = (
         case="another model",
         **IN_VERIFY,
     ),
+    Row(
+        "VER-2",
+        lied("/chat", throttled_by_openai),
+        "a provider behind the gateway is rate limiting (429: You exceeded your current quota)",
+        case="a provider that is rate limiting",
+        **IN_VERIFY,
+    ),
     Row("VER-3", lied("/admin/audit", answer(500)), "GET /api/v1/admin/audit: the gateway failed", **IN_VERIFY),
     Row(
         "VER-4",
@@ -605,6 +622,13 @@ ROWS = (
         openai_breaks(error_share=1),
         "is above 5 %",
         settings={"users_per_s": 20, "alert_error_share": 1},
+        **IN_WINDOW,
+    ),
+    Row(
+        "MON-2",
+        in_window(lied("/chat", throttled_by_openai)),
+        "of the suite's own requests) is above 5 %",
+        case="a provider that is rate limiting",
         **IN_WINDOW,
     ),
     Row(

@@ -12,7 +12,7 @@ from rollout.errors import GatewayError, Interrupted, Refused, Sealed
 from rollout.gateway.answers import Activated
 from rollout.gateway.client import Gateway
 from rollout.redaction import REDACTED, Redactor
-from rollout.target import Target, Timeouts
+from rollout.target import OtherCall, Target, Timeouts
 from tests.gateway.conftest import API, CALLS, METRICS, READS, activate
 from tests.support import liar as lies
 
@@ -389,6 +389,60 @@ def test_a_429_that_asks_for_more_than_the_deadline_is_not_waited_out(build, lia
     liar.rule("/", lies.answer(429, {"retry_after_seconds": 60}))
     assert "asks to wait 60 s; tried once" in str(failure(CALLS["metrics"], build(liar.url, clock=clock), Refused))
     assert clock.waited == []
+
+
+OPENAI = {"error": {"message": "Rate limit reached for gpt-4o", "type": "rate_limit_exceeded", "code": "x"}}
+QUOTA = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (OPENAI, {}),
+        (OPENAI, {"Retry-After": "0"}),
+        (QUOTA, {"Retry-After": "1"}),
+        ({"error": "rate_limit_exceeded", "message": "slow down"}, {"Retry-After": "0"}),
+        ({"error": "rate_limit_exceeded", "retry_after_seconds": "0"}, {}),
+        ({"error": "rate_limit_exceeded", "retry_after_seconds": True}, {}),
+        ({"detail": "busy", "retry_after_seconds": 0}, {}),
+        ([{"error": "rate_limit_exceeded", "retry_after_seconds": 0}], {}),
+        ({"error": OPENAI["error"], "retry_after_seconds": 0}, {}),
+        (b"", {"Retry-After": "0"}),
+    ],
+)
+def test_a_providers_own_429_is_an_answer_that_is_not_asked_for_again(build, liar, exchanges, body, headers):
+    """Deviation 18 has a shape of its own; any other 429 to a completion is what the provider says to users, too."""
+    clock = FakeClock()
+    gateway = build(liar.url, clock=clock)
+    liar.rule("/chat", lies.answer(429, body, headers=headers))
+    problem = failure(CALLS["chat"], gateway)
+    assert type(problem) is GatewayError, "nothing is known to have been refused before a provider saw it"
+    assert "a provider behind the gateway is rate limiting (429: " in problem.reason
+    assert (problem.status, len(liar.requests), clock.waited) == (429, 1, [])
+    assert [each.status for each in exchanges] == [429]
+
+
+def test_a_providers_429_is_told_in_the_providers_own_words(build, liar):
+    liar.rule("/chat", lies.answer(429, QUOTA))
+    problem = failure(CALLS["chat"], build(liar.url, clock=FakeClock()))
+    assert "(429: You exceeded your current quota)" in problem.reason
+
+
+def test_a_429_to_another_completion_call_is_a_providers_too(build, liar):
+    """A target's `chat_with` is a completion as well."""
+    other = OtherCall("/api/v1/llm/simple/stream", {"content": "{prompt}"})
+    gateway = build(liar.url, target=Target("t", "sandbox", chat_with=other), clock=FakeClock())
+    liar.rule("/stream", lies.answer(429, OPENAI))
+    assert "is rate limiting" in failure(CALLS["chat"], gateway).reason
+    assert len(liar.requests) == 1
+
+
+@pytest.mark.parametrize("name", ["metrics", "activate"])
+def test_a_429_to_what_no_provider_answers_is_the_gateways(build, liar, name):
+    clock = FakeClock()
+    liar.rule("/", lies.answer(429, OPENAI), nth=1)
+    CALLS[name](build(liar.url, clock=clock))
+    assert (len(liar.requests), len(clock.waited)) == (2, 1)
 
 
 # Stopping
