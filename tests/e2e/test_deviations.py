@@ -651,12 +651,24 @@ def test_weights_that_outlive_an_activation_are_set_in_an_emergency(tmp_path: Pa
         assert lab.direct.get(WEIGHTS).json()["weights"] == {"vllm:gemma-3-4b-it": 1.0}
 
 
+def test_completions_that_name_nobody_are_no_reason_to_take_a_change_back(tmp_path: Path):
+    """The gateway's completions name neither provider nor model.
+
+    A kept rollout is truly on the new provider, which has served the requests of the window.
+    """
+    with quick(tmp_path, deviations=["chat_names_nobody"]) as lab:
+        assert_kept(lab.run())
+        state = lab.direct.get("/sandbox/state").json()
+        assert state["active"] == "openai:gpt-4o"
+        assert state["served"][-1][1:] == ["openai", "gpt-4o", 200]
+
+
 def test_every_deviation_is_tested_and_every_switch_is_used():
     tests = {name: test for name, test in vars(sys.modules[__name__]).items() if name.startswith("test_")}
     numbered = {int(found[1]) for name in tests if (found := re.match(r"test_(\d\d)_", name))}
     assert numbered == set(DEVIATIONS)
     source = inspect.getsource(sys.modules[__name__])
     assert {name for name in SWITCHES if f'"{name}"' in source} == SWITCHES.keys()
-    assert len(BESIDES) == 2
+    assert len(BESIDES) == 3
     told = [name for name, test in tests.items() if not (test.__doc__ or "").count("\n\n")]
     assert told == ["test_every_deviation_is_tested_and_every_switch_is_used"]
