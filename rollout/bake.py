@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,7 +13,7 @@ from typing import Any
 
 from rollout.backup import recorded
 from rollout.clock import stamp
-from rollout.errors import NotCleared
+from rollout.errors import JournalError, NotCleared
 from rollout.gateway.answers import ConnectionTest, Latency, Metrics
 from rollout.history import History
 from rollout.hold import Holding
@@ -154,6 +156,8 @@ def bake(
         course = _course(rollout, record, [source.name for source in sources], stage)
         lasts_s = _lasts_s(rollout, stage)
         keeper, watched = _bake(rollout, view, known, sources, holding, course, lasts_s=lasts_s, for_s=for_s, page=page)
+        if watched.breach is None:
+            keeper.collect(wait=True)
         used_up = for_s is not None and rollout.clock.monotonic() - began_s >= for_s
         if watched.left_s or (later_s and used_up and watched.breach is None):
             # A stage that ends with the call is judged by the next one, which looks at everything once more: nobody
@@ -165,11 +169,22 @@ def bake(
         # so that whoever reads the journal can derive the verdicts again.
         left = (Kind.PAUSE, _left(watched, sources, keeper))
         verdicts = [(Kind.VERDICT, _deciding(verdict, watched, stage)) for verdict in watched.verdicts]
-        rollout.write_all([left, *verdicts])
+        _record(rollout, [left, *verdicts], spools=watched.breach is not None)
         if later_s:
             # The next stage goes on with what the sources remember.
             rollout.write(Kind.PAUSE, **_left(replace(watched, left_s=later_s), sources, keeper))
         return watched
+
+
+def _record(rollout: Rollout, parts: Sequence[tuple[Kind, Mapping[str, Any]]], *, spools: bool) -> None:
+    """Write how the window ended; after a breach the rollback does not wait for a journal that cannot be reached."""
+    try:
+        rollout.write_all(parts)
+    except JournalError:
+        if not spools:
+            raise
+        for kind, body in parts:
+            rollout.note(kind, **body)
 
 
 @contextmanager
@@ -259,16 +274,26 @@ class _Keeper:
     Attributes:
         dark: the sources whose latest look failed.
         quiet: source -> how many looks found nothing, and the latest of them.
+        pending: the entries that are on their way to the journal, in order.
     """
 
     rollout: Rollout
     view: View
     dark: set[str]
     quiet: dict[str, tuple[int, Sample]] = field(default_factory=dict)
+    pending: deque[Future[Any]] = field(default_factory=deque)
 
     def keep(self, sample: Sample) -> None:
-        """Keep a sample."""
-        self.rollout.hold_lease(LEASE_S / 2)
+        """Keep a sample, without waiting for the journal.
+
+        Raises:
+            JournalError: an earlier one is not on disk, and the journal's deadline has passed.
+            LeaseLost: this process is superseded.
+        """
+        self.collect()
+        if not self.pending:
+            # A journal that does not answer would hold the window up; the watchdog renews the lease too.
+            self.rollout.hold_lease(LEASE_S / 2)
         if self.is_told(sample):
             self.append(sample)
         else:
@@ -285,7 +310,12 @@ class _Keeper:
 
     def append(self, sample: Sample) -> None:
         """Append a sample to the journal."""
-        self.rollout.write(Kind.SAMPLE, **sample.record())
+        self.pending.append(self.rollout.write_soon(Kind.SAMPLE, **sample.record()))
+
+    def collect(self, *, wait: bool = False) -> None:
+        """Take what the journal has answered; with `wait`, all of it. Raises JournalError as `keep`."""
+        while self.pending and (wait or self.pending[0].done()):
+            self.pending.popleft().result()
 
 
 def _course(rollout: Rollout, record: Record, names: Iterable[str], stage: Stage | None) -> Course:

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from rollout.backup import Backup
 from rollout.gateway.paths import activation_of, path_of, weights_of
 from rollout.request import Origin
 from rollout.scenario import ProviderChange, Scenario
@@ -32,21 +31,23 @@ def look(target: Target) -> str:
     return get(f"{target.url}{path_of('providers', target.paths)}", target.token_env)
 
 
-def rollback(target: Target, backup: Backup, rollout: str, *, restarts: bool, splits: bool) -> tuple[str, ...]:
-    """Return what an operator pastes where a rollback is not verified: the last one reads, the first one writes.
+def rollback(
+    target: Target, previous: ProviderChange, rollout: str, *, restarts: bool, split: Mapping[str, float] | None
+) -> tuple[str, ...]:
+    """Return what an operator pastes where a rollback is not verified: the last one reads, the first one comes last.
 
     Args:
         target: the gateway.
-        backup: what it was.
+        previous: what was active.
         rollout: the rollout's id.
         restarts: whether the way back needs a restart of the service.
-        splits: whether it has to do with weights.
+        split: the weights before; None where the way back has nothing to do with weights.
     """
     service, routing = target.service, target.routing
     restart = [shlex.join(service.stop), shlex.join(service.start)] if service is not None and restarts else []
-    split = [weights(target, routing, backup.weights or {})] if routing is not None and splits else []
+    shares = [weights(target, routing, split)] if routing is not None and split is not None else []
     again = shlex.join(("rollout", "rollback", rollout))
-    return (again, *split, *reversed(restart), activation(target, backup.previous), look(target))
+    return (again, *shares, *reversed(restart), activation(target, previous), look(target))
 
 
 def emergency(target: Target, origin: Origin) -> str | None:

@@ -192,9 +192,8 @@ def manual_commands(rollout: Rollout) -> tuple[str, ...]:
     touched = any(write.what in kinds and write.may_have_landed for write in record.writes)
     asked = rollout.activation is not None and rollout.activation.restart
     restarts = touched or asked or rollout.target.restarts(backup.previous.provider)
-    return paste.rollback(
-        rollout.target, backup, rollout.id, restarts=restarts, splits=has_weights(rollout, backup.weights)
-    )
+    split = (backup.weights or {}) if has_weights(rollout, backup.weights) else None
+    return paste.rollback(rollout.target, backup.previous, rollout.id, restarts=restarts, split=split)
 
 
 def _on_record(run: RollbackRun) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,6 +174,14 @@ class Rollout:
         self._refuse_superseded()
         for entry in self.journal.extend(self.id, [(kind, self._fenced(body)) for kind, body in parts]):
             self._remember(entry)
+
+    def write_soon(self, kind: Kind, **body: Any) -> Future[Entry]:
+        """Write an entry without waiting for it: a journal that hangs must not hold up whoever watches.
+
+        Returns:
+            the entry, or a `JournalError` within the journal's deadline.
+        """
+        return self.journal.append_soon(self.id, kind, self._fenced(body))
 
     def end(self, *, spools: bool, **body: Any) -> None:
         """Write the entry that ends the rollout, if this process still holds the target and nobody has ended it.

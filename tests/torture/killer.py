@@ -17,7 +17,7 @@ import signal
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +26,37 @@ from sqlalchemy.engine import Engine
 
 from rollout.journal import Entry, Journal
 
-_append = Journal.append
+_ORIGINAL = {
+    name: getattr(Journal, name) for name in ("append", "append_held", "append_ending", "append_soon", "extend")
+}
 _counts: Counter[str] = Counter()
 _lock = threading.Lock()
 _watchdog: int | None = None
 
 
-def _counted(self: Journal, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
+def _counted(journal: Journal, entry: Entry) -> None:
     global _watchdog  # noqa: PLW0603 - a process has one
-    entry = _append(self, rollout, kind, body)
     with _lock:
         _counts.update(["", entry.kind])
         mine = os.environ["TORTURE_ENTRY"] in {str(_counts[""]), f"{entry.kind} {_counts[entry.kind]}"}
-    if str(kind) == "armed":
-        _watchdog = int(body["pid"])
+    if str(entry.kind) == "armed":
+        _watchdog = int(entry.body["pid"])
     if mine:
         Path(os.environ["TORTURE_REACHED"]).write_text(f"{entry.seq} {entry.kind}", encoding="utf-8")
-        _hurt(self, os.environ["TORTURE_DO"])
-    return entry
+        _hurt(journal, os.environ["TORTURE_DO"])
+
+
+def _counting(name: str) -> Callable[..., Any]:
+    def call(self: Journal, *args: Any, **more: Any) -> Any:
+        result = _ORIGINAL[name](self, *args, **more)
+        if name == "append":
+            # It is one of `extend`, which counts it.
+            return result
+        for entry in (result.result(),) if name == "append_soon" else result if name == "extend" else (result,):
+            _counted(self, entry)
+        return result
+
+    return call
 
 
 def _hurt(journal: Journal, how: str) -> None:
@@ -74,4 +87,5 @@ def _readonly(_journal: Journal) -> None:
 
 _DISK = {"full": _full, "deleted": _deleted, "readonly": _readonly}
 
-Journal.append = _counted  # type: ignore[method-assign]
+for _name in _ORIGINAL:
+    setattr(Journal, _name, _counting(_name))
