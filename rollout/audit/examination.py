@@ -1,4 +1,4 @@
-"""What ``rollout verify-journal`` looks at: the chain, the heads and seals, the files, the verdicts."""
+"""What ``rollout verify-journal`` looks at: the chain, its writers, the heads and seals, the files, the verdicts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rollout.audit import approvals, manifest, seal
+from rollout.audit import approvals, manifest, owners, seal
 from rollout.audit.finding import Finding
 from rollout.audit.verdicts import sound
 from rollout.canonical import canonical, sha256
@@ -100,10 +100,12 @@ def examine(journal: Journal, question: Question) -> Examination:
     of: dict[str, list[Entry]] = {}
     for entry in entries:
         of.setdefault(entry.rollout, []).append(entry)
+    told.findings += [found for entry, found in owners.superseded(entries) if question.rollout in (None, entry.rollout)]
     for rollout, own in of.items():
         if question.rollout in (None, rollout):
             _files(told, rollout, own, question.reports / rollout)
             _seals(told, rollout, entries, own, question)
+            told.findings += owners.ended_twice(own)
             told.findings += approvals.unfounded(own)
             told.checked["approvals"] += len(approvals.held(own))
             derived = sound(rollout, own)

@@ -88,7 +88,8 @@ def of_entry(entry: Entry) -> Ending | None:
         return None
     said: Any = entry.body
     at, facts = (entry.at, said) if entry.kind == CLOSED else (str(said.get("at", entry.at)), said.get("body") or {})
-    return Ending(entry.seq, str(facts.get("decision", "")), at, int(said.get("fence") or 0))
+    fence = said.get("fence")
+    return Ending(entry.seq, str(facts.get("decision", "")), at, fence if isinstance(fence, int) else 0)
 
 
 def _what(entry: Entry) -> str:

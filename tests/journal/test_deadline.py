@@ -4,6 +4,8 @@ import gc
 import os
 import signal
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ import pytest
 from rollout.errors import JournalError
 from rollout.journal.deadline import Deadline
 
-PATIENCE_S, PAUSE_S, PROBE_S = 0.3, 0.4, 0.1
+PATIENCE_S, PAUSE_S, PROBE_S = 0.5, 0.4, 0.3
 AT_ONCE_S = 0.05
 
 
@@ -113,7 +115,7 @@ def test_a_call_that_hangs_costs_the_deadline_and_is_a_sentence(deadline, stuck,
     cost_s = took_s(lambda: said.append(missed(lambda: deadline.call(stuck))))
 
     assert PATIENCE_S <= cost_s < PATIENCE_S + 1
-    assert said[0].startswith("journal here: it did not answer within 0.3 s; calls fail at once, and every 0.4 s one")
+    assert said[0].startswith("journal here: it did not answer within 0.5 s; calls fail at once, and every 0.4 s one")
     assert [thread.name for thread in abandoned] == ["rollout-journal"]
 
 
@@ -142,7 +144,7 @@ def test_of_ten_calls_after_the_pause_one_waits_and_for_a_short_time(broken):
     go.set()
 
     assert again == [1]
-    assert sum(cost < PROBE_S for cost in costs) == 9
+    assert costs[-2] < PROBE_S / 2
     assert PROBE_S <= costs[-1] < PATIENCE_S
 
 
@@ -281,6 +283,25 @@ def test_a_fork_has_a_thread_of_its_own_also_in_the_middle_of_a_call(deadline, s
     assert os.waitpid(pid, 0)[1] == 0
     stuck.go.set()
     assert deadline.call(lambda: "the parent goes on") == "the parent goes on"
+
+
+PROGRAM = """
+import threading
+from rollout.errors import JournalError
+from rollout.journal.deadline import Deadline
+deadline = Deadline("here", 0.1, lambda thread: None)
+try:
+    deadline.call(threading.Event().wait)
+except JournalError:
+    print("gave up")
+deadline.close()
+"""
+
+
+def test_a_process_ends_though_a_thread_of_it_hangs_for_ever():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=True)
+
+    assert (done.stdout, done.stderr) == ("gave up\n", "")
 
 
 def test_the_price_of_a_call_is_far_below_a_millisecond(deadline):
