@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -39,6 +40,7 @@ class Occasion(ABC):
         former: the signal handlers that were in place before it.
         folder: where its evidence goes.
         run: this process's part of it, a folder's name below ``allure-results``.
+        is_answered: whether `exit_code` was asked for.
         junit: the name of the file with its counts, where pytest writes it; None where the report does.
         closes: whether its last row is the closure: kept or rolled back.
         spares: the ids of clauses whose checks are no part of it, and not shown.
@@ -70,6 +72,8 @@ class Occasion(ABC):
         self._timer: threading.Timer | None = None
         self._trouble: str | None = None
         self._code = int(ExitCode.CHECK_FAILED)
+        self.is_answered = False
+        self._is_summed_up = self._is_over = False
 
     # What each kind decides
 
@@ -208,23 +212,48 @@ class Occasion(ABC):
 
     def exit_code(self, status: int) -> int:
         """Return what the process answers (DESIGN.md, exit codes); `status` is pytest's own."""
+        self.is_answered = True
         try:
             self._code = self._exit_code(status)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not pass for a verdict
             self.troubled(error)
         return self._code
 
-    def troubled(self, error: Exception) -> None:
+    @property
+    def answer(self) -> int:
+        """What the process answers, whatever pytest's own status became since `exit_code`."""
+        return self._code
+
+    def troubled(self, error: BaseException) -> None:
         """Note what went wrong after the decision, for the closing block."""
         self._trouble = f"{type(error).__name__}: {error}"
+
+    def attempt(self, work: Callable[[], object]) -> None:
+        """Do one part of the end; one that fails is noted, and keeps no other from being done."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the exit code still tells the verdict
+            self.troubled(error)
 
     def redact(self, junit: str | None) -> None:
         """Take secrets out of what pytest has written by itself, where somebody asked for it (``--junitxml``)."""
         if junit is not None:
-            evidence.redact_junit(Path(junit), self.redactor)
+            # As pytest reads the option.
+            evidence.redact_junit(Path(os.path.expanduser(os.path.expandvars(junit))), self.redactor)  # noqa: PTH111
+
+    def summarise_once(self, reporter: Any) -> None:
+        """Print the closing block; after it, only what went wrong since."""
+        if self._is_summed_up:
+            reporter.write_line(f"trouble: {self._trouble}", red=True, bold=True)
+            return
+        self._is_summed_up = True
+        self.summarise(reporter)
 
     def let_go(self) -> None:
-        """End what belongs to this run, and give the signals back."""
+        """End what belongs to this run, and give the signals back; once."""
+        if self._is_over:
+            return
+        self._is_over = True
         try:
             self._finish()
         except Exception as error:  # noqa: BLE001 - the exit code is decided, and a traceback would replace it

@@ -288,17 +288,67 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     if occasion is None:
         yield
         return
-    try:
-        occasion.end()
-    except Exception as error:  # noqa: BLE001 - a journal that is gone: the other plugins still end their session
-        occasion.troubled(error)
+    # A journal that is gone: the other plugins still end their session.
+    occasion.attempt(occasion.end)
     try:
         yield
-        occasion.surroundings(session.config.option.allure_report_dir)
-        occasion.redact(getattr(session.config.option, "xmlpath", None))
-    except Exception as error:  # noqa: BLE001 - another plugin's, a full disk's: the exit code still tells the verdict
+    except BaseException as error:  # noqa: BLE001 - `pytest.exit` of another plugin would set the exit code
         occasion.troubled(error)
+    _leave_evidence(session.config, occasion)
     session.exitstatus = occasion.exit_code(int(session.exitstatus))
+
+
+def _leave_evidence(config: pytest.Config, occasion: Occasion) -> None:
+    """Redact what pytest has written by itself, and write what Allure shows beside it; neither waits for the other."""
+    occasion.attempt(lambda: occasion.redact(getattr(config.option, "xmlpath", None)))
+    occasion.attempt(lambda: occasion.surroundings(config.option.allure_report_dir))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
+    """Answer with the occasion's exit code, whatever other plugins raise while the session ends.
+
+    What wraps this plugin's own `pytest_sessionfinish`, or raises in another hook after it, never reaches that.
+    """
+    trouble: BaseException | None = None
+    status = int(pytest.ExitCode.INTERNAL_ERROR)
+    try:
+        status = yield
+    except BaseException as error:
+        trouble = error
+        if OCCASION not in config.stash or isinstance(error, pytest.UsageError):
+            raise
+    occasion = config.stash.get(OCCASION, None)
+    if occasion is None:
+        return status
+    if trouble is not None:
+        _break_off(config, occasion, trouble)
+    return occasion.answer
+
+
+def _break_off(config: pytest.Config, occasion: Occasion, trouble: BaseException) -> None:
+    """Go on with the end of a session that another plugin has broken off."""
+    occasion.troubled(trouble)
+    _end_late(config, occasion)
+    _sum_up(config, occasion)
+    occasion.let_go()
+
+
+def _end_late(config: pytest.Config, occasion: Occasion) -> None:
+    """End an occasion that no `pytest_sessionfinish` has ended."""
+    if occasion.is_answered:
+        return
+    occasion.attempt(occasion.end)
+    _leave_evidence(config, occasion)
+    session = config.pluginmanager.get_plugin("session")
+    occasion.exit_code(int(getattr(session, "exitstatus", pytest.ExitCode.INTERNAL_ERROR)))
+    _sum_up(config, occasion)
+
+
+def _sum_up(config: pytest.Config, occasion: Occasion) -> None:
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        occasion.attempt(lambda: occasion.summarise_once(reporter))
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
@@ -326,7 +376,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Say the verdict first, then why, then what to do."""
     occasion = config.stash.get(OCCASION, None)
     if occasion is not None:
-        occasion.summarise(terminalreporter)
+        occasion.summarise_once(terminalreporter)
     elif config.option.collectonly and _names_checks(config):
         terminalreporter.write_line("NOTHING CHECKED: --collect-only lists the checks, and vouches for none of them")
 
@@ -336,4 +386,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Let go of the gateway, the journal and the signals."""
     occasion = config.stash.get(OCCASION, None)
     if occasion is not None:
+        _end_late(config, occasion)
         occasion.let_go()

@@ -151,6 +151,14 @@ def test_what_pytest_writes_by_itself_is_redacted_and_stays_xml(tmp_path: Path):
     assert case[0].get("message") == "Authorization: [redacted]"
 
 
+def test_a_file_that_is_no_xml_is_redacted_all_the_same(tmp_path: Path):
+    """A full disk cuts it off; what is there may hold a secret."""
+    path = tmp_path / "junit.xml"
+    path.write_text(f'<testsuite><testcase name="test_x[{SECRET}]"><failure message="{SECRET}')
+    redact_junit(path, Redactor([SECRET]))
+    assert path.read_text() == '<testsuite><testcase name="test_x[[redacted]]"><failure message="[redacted]'
+
+
 def test_where_no_such_file_was_written_nothing_is(tmp_path: Path):
     redact_junit(tmp_path / "junit.xml", Redactor())
     assert list(tmp_path.iterdir()) == []

@@ -28,6 +28,7 @@ import pty
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -36,7 +37,7 @@ import pytest
 
 from rollout.clauses import PHASES, planned
 from rollout.errors import JournalError
-from rollout.occasion import OCCASION
+from rollout.occasion import OCCASION, Occasion
 from rollout.plugin import pytest_sessionfinish
 from rollout.record import Decision, Record
 from tests.support.liar import answer, delayed, passed_on
@@ -227,15 +228,62 @@ def test_a_session_that_is_broken_off_rolls_back(bench: Bench, how: str, clause:
     assert meddled(bench, how, clause) == 10
 
 
-def test_a_plugin_that_crashes_at_the_end_does_not_change_the_verdict(bench: Bench):
-    assert meddled(bench, "raise_at_finish") == 0
+@pytest.mark.parametrize(
+    ("how", "at"),
+    [
+        ("raise", "finish"),
+        ("exit", "finish"),
+        ("interrupt", "finish"),
+        ("raise", "before finish"),
+        ("exit", "before finish"),
+        ("raise", "after finish"),
+        ("exit", "after finish"),
+        ("raise", "summary"),
+        ("raise", "unconfigure"),
+    ],
+)
+def test_what_other_plugins_raise_at_the_end_changes_neither_verdict_nor_evidence(bench: Bench, how: str, at: str):
+    """The exit code stands, what pytest wrote by itself is redacted, and Allure's surroundings are written."""
+    junit, secret = bench.folder / "pytest.xml", "sk-never0to1be2seen3"
+    env = {"MEDDLE": json.dumps({"how": how, "at": at, "clause": ""}), "LEAK": secret}
+    plugins = ("-p", "tests.torture.meddler", "-p", "tests.support.leaking", "-o", "junit_logging=all")
+    child = bench.begin(*plugins, f"--junitxml={junit}", env=env)
+    assert child.wait(90) == 0, child.text
+    settled(bench, 0)
     assert last(bench).decision is Decision.KEPT
-    assert "RuntimeError: meddled with" in bench.output
+    assert "KEPT" in child.text
+    assert "Traceback" not in child.text, child.text
+    assert ("RuntimeError: meddled with" in child.text) == (how == "raise")
+    assert secret not in child.text
+    # Raised before every other plugin's end, pytest's own writer has not come to write it.
+    assert junit.exists() == (at != "before finish")
+    assert not junit.exists() or secret not in junit.read_text(encoding="utf-8")
+    assert list(bench.reports.glob("*/allure-results/*/environment.properties"))
+
+
+def test_a_rollback_is_answered_with_10_whatever_another_plugin_exits_with(bench: Bench):
+    bench.liar.rule("/admin/audit", answer(500))
+    env = {"MEDDLE": json.dumps({"how": "exit", "at": "after finish", "clause": ""})}
+    child = bench.begin("-p", "tests.torture.meddler", env=env)
+    assert child.wait(90) == 10, child.text
+    settled(bench, 10)
+
+
+def test_a_junit_file_in_the_home_folder_is_redacted_too(bench: Bench):
+    """The option's ``~`` and ``$NAME`` are expanded by pytest, and by no shell."""
+    secret = "sk-never0to1be2seen3"
+    child = bench.begin(
+        "-p", "tests.support.leaking", "-o", "junit_logging=all", "-m", "precheck", "--junitxml=~/$SUB/pytest.xml",
+        env={"LEAK": secret, "HOME": str(bench.folder), "SUB": "deep"},
+    )  # fmt: skip
+    child.wait(90)
+    assert secret not in (bench.folder / "deep" / "pytest.xml").read_text(encoding="utf-8")
 
 
 def test_a_closure_that_fails_lets_the_other_plugins_end_their_session():
     """A wrapper that does not yield is an error of its own, a traceback in the place of the exit code."""
     occasion = Mock(**{"end.side_effect": JournalError("the journal is gone"), "exit_code.return_value": 1})
+    occasion.attempt.side_effect = partial(Occasion.attempt, occasion)
     session = Mock(config=Mock(stash={OCCASION: occasion}), exitstatus=0)
     ending = pytest_sessionfinish(session)
     next(ending)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 
 from rollout.canonical import sha256
 from rollout.journal import Entry, Journal
+from rollout.log_tail import NAME
 from rollout.record import Kind
 from rollout.workspace import SPOOL
 
@@ -28,7 +29,7 @@ class Listed:
     Attributes:
         sha256: the digest of its bytes.
         seq: the journal's entry that says so.
-        final: it is never rewritten: a result, or a backup.
+        final: it is never rewritten: a result, a backup, or a log's tail.
     """
 
     sha256: str
@@ -39,7 +40,7 @@ class Listed:
 def listed(entries: Iterable[Entry]) -> dict[str, Listed]:
     """Return path below the rollout's folder -> what the file was, from one rollout's entries.
 
-    The latest entry counts; of a result or a backup the first, for these are never rewritten.
+    The latest entry counts; of what is never rewritten (a result, a backup, a log's tail) the first.
     """
     found: dict[str, Listed] = {}
     for entry in entries:
@@ -85,7 +86,7 @@ def write(journal: Journal, rollout: str, folder: Path, *, by: str) -> None:
     closed = {run_of(path) for path in known} - {None, by}
     new = []
     for path in present(folder):
-        owned = path in _OF_THE_REPORT or (documents and "/" not in path)
+        owned = path in _OF_THE_REPORT or (documents and "/" not in path and not _is_final(path))
         if run_of(path) in closed or (path in known and not owned):
             continue
         content = (folder / path).read_bytes()
@@ -99,7 +100,7 @@ def _told(entry: Entry) -> Iterator[tuple[str, str, bool]]:
     """Yield path, digest, and whether it is final."""
     if entry.kind == Kind.MANIFEST:
         for path, digest_, _size in entry.body["files"]:
-            yield path, digest_, run_of(path) is not None
+            yield path, digest_, _is_final(path)
     elif entry.kind == Kind.BACKUP:
         for what, place in entry.body["files"].items():
             parts = PurePath(place).parts
@@ -118,6 +119,10 @@ def unlisted_runs(entries: Iterable[Entry]) -> tuple[str, ...]:
         elif entry.kind == Kind.MANIFEST:
             runs.clear()
     return tuple(runs)
+
+
+def _is_final(path: str) -> bool:
+    return run_of(path) is not None or fnmatch(path, NAME.format("*"))
 
 
 def run_of(path: str) -> str | None:

@@ -2,8 +2,9 @@
 
 ``MEDDLE`` is JSON: ``{"how": …, "clause": "MON-1"}``. `how` is ``skip``, ``xfail``, ``xfail_norun`` or ``skip_all``
 (markers that are added at collection), ``exit`` (`pytest.exit`), ``interrupt`` (KeyboardInterrupt in the check's body),
-``crash`` (a hook that fails after the check: INTERNALERROR), ``shouldfail`` (what a session timeout sets), or
-``raise_at_finish``.
+``crash`` (a hook that fails after the check: INTERNALERROR), or ``shouldfail`` (what a session timeout sets). With
+``"at"`` it happens when the session ends, and in no check: `how` is ``raise``, ``exit`` or ``interrupt`` then, and `at`
+``finish``, ``before finish``, ``after finish``, ``summary`` or ``unconfigure``.
 """
 
 from __future__ import annotations
@@ -60,7 +61,42 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         raise RuntimeError("meddled with")
 
 
+def _break(place: str) -> None:
+    """Raise what ``how`` says at the place that ``at`` names."""
+    if MEDDLE.get("at") != place:
+        return
+    if MEDDLE["how"] == "exit":
+        pytest.exit("meddled with", returncode=0)
+    raise KeyboardInterrupt if MEDDLE["how"] == "interrupt" else RuntimeError("meddled with")
+
+
 def pytest_sessionfinish() -> None:
-    """Fail when everything is over."""
-    if MEDDLE["how"] == "raise_at_finish":
-        raise RuntimeError("meddled with")
+    """Fail when everything is over, beside the plugins that write their files then."""
+    _break("finish")
+
+
+@pytest.hookimpl
+def pytest_terminal_summary() -> None:
+    """Fail before the closing block."""
+    _break("summary")
+
+
+def pytest_unconfigure() -> None:
+    """Fail at the very end."""
+    _break("unconfigure")
+
+
+class _Around:
+    """Wraps every other plugin's end."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self):
+        """Fail before it, or after it."""
+        _break("before finish")
+        yield
+        _break("after finish")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Come last, so that nobody is outside."""
+    session.config.pluginmanager.register(_Around())
