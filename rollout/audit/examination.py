@@ -17,6 +17,7 @@ from rollout.audit.verdicts import sound
 from rollout.canonical import canonical, sha256
 from rollout.errors import JournalError
 from rollout.journal import Entry, Journal
+from rollout.journal.reconciled import unwrapped
 from rollout.record import Kind
 from rollout.signing import SigningError, signer, verify
 
@@ -103,9 +104,11 @@ def examine(journal: Journal, question: Question) -> Examination:
     told.findings += [found for entry, found in owners.superseded(entries) if question.rollout in (None, entry.rollout)]
     for rollout, own in of.items():
         if question.rollout in (None, rollout):
+            told.findings += owners.ended_twice(own)
+            # From here on, an entry that waited in a spool file counts as what it is.
+            own = [unwrapped(entry) for entry in own]  # noqa: PLW2901
             _files(told, rollout, own, question.reports / rollout)
             _seals(told, rollout, entries, own, question)
-            told.findings += owners.ended_twice(own)
             told.findings += approvals.unfounded(own)
             told.checked["approvals"] += len(approvals.held(own))
             derived = sound(rollout, own)

@@ -8,6 +8,7 @@ from rollout.clock import StopFlag
 from rollout.downtime import startup_s
 from rollout.errors import GatewayError, RolloutError
 from rollout.gateway.client import Gateway
+from rollout.log_tail import keep_log_tail
 from rollout.record import Kind, What
 from rollout.target import Service
 from rollout.workspace import Rollout
@@ -28,10 +29,11 @@ def commands(rollout: Rollout, stop: StopFlag, *, step: str, direction: str) -> 
     """
     handled = handled_by(rollout)
     _keep_audit(rollout)
+    kept = keep_log_tail(rollout.target, rollout.folder, clock=rollout.clock, redact=rollout.redactor.text)
     with rollout.announced(step, direction, "restart", what=What.RESTART):
         both = service.restart(handled, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
     told = [f"{' '.join(ran.command)}: exit {ran.exit_code} after {ran.took_s:.1f} s\n{ran.output}" for ran in both]
-    return "\n".join(told).strip()
+    return "\n".join([*told, str(kept)]).strip()
 
 
 def await_health(rollout: Rollout, gateway: Gateway, stop: StopFlag, *, back: bool = False) -> str:

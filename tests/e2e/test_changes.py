@@ -54,8 +54,8 @@ BACK = {
     "provider": [BEFORE],
     "environment": [".env", "restart"],
     "limits": [OF_LIMITS],
-    # The restored file names the previous provider, so that nothing has to be activated after the restart.
-    "all three": [OF_LIMITS, ".env", "restart"],
+    # The restored file names the previous provider already: what was written is undone by a write all the same.
+    "all three": [OF_LIMITS, ".env", "restart", BEFORE],
 }
 
 
