@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,9 @@ from rollout.service import ServiceError
 from rollout.stages import stages
 from rollout.target import ProviderRestart
 from rollout.workspace import SPOOL
-from tests.support.gateways import State, down, garbage, refused
+from tests.support.clocks import SimulatedClock
+from tests.support.gateways import LiveGateway, State, down, garbage, refused
+from tests.support.rollouts import rollout_in
 from tests.support.undoing import NEW, OLD, RESTARTABLE, ROUTED, TARGET, Undoing, message, outcomes
 
 Begin = Callable[..., Undoing]
@@ -32,6 +35,14 @@ RATES = {"provider:openai": {"max_tokens_per_minute": 50.0}}
 SHARES = Canary((Share(0.1, 600), Share(1.0, 600)), stabilise_s=900)
 ENV = EnvironmentChange({"LOG_LEVEL": "debug"})
 CONTENT = b"LOG_LEVEL=info\n"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder in memory, for files are written to the disk and waited for."""
+    in_memory = Path("/dev/shm")  # noqa: S108 - a fresh folder below it
+    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -143,15 +154,29 @@ def test_a_stated_staleness_shows_that_an_undo_had_no_effect(undoing: Begin):
     assert f"{NEW} is active instead of {OLD}" in message(result, "RBK-2.2")
 
 
-def test_a_completion_from_a_cache_shows_nobody_and_is_not_verified(undoing: Begin):
-    """It names the old provider, which has served nothing: its request counter stands still."""
+def test_a_completion_from_a_cache_that_names_nobody_shows_nobody_and_is_not_verified(undoing: Begin):
+    """The old provider has served nothing: its request counter stands still."""
     lab = undoing()
-    lab.gateway.stale_s, lab.gateway.stale_chat = 10.0, True
+    lab.gateway.stale_s, lab.gateway.stale_chat, lab.gateway.names = 10.0, True, "nobody"
     lab.apply()
     lab.gateway.without_effect = {"activate"}
     result = lab.take_back()
     assert lab.gateway.state.place == str(NEW)
     assert not result.verified
+
+
+def test_a_completion_from_a_cache_that_names_the_new_provider_is_not_verified(undoing: Begin):
+    """The gateway is back, and its cache still answers as the new one: that cannot be told from a gateway that is not."""
+    lab = undoing()
+    lab.apply()
+    lab.clock.advance(60.0)
+    lab.gateway.fails["providers"] = lambda: setattr(lab.gateway, "stale_s", 0.0)
+    lab.gateway.fails["chat"] = lambda: setattr(lab.gateway, "stale_s", 30.0)
+    lab.gateway.stale_chat = True
+    result = lab.take_back()
+    assert lab.gateway.state.place == str(OLD)
+    assert not result.verified
+    assert "openai answered instead of ollama" in message(result, "RBK-4.1")
 
 
 @pytest.mark.parametrize("fault", [garbage(), GatewayError("GET x", "it redirects to /login", status=302), down()])
@@ -600,7 +625,8 @@ def test_a_rollback_that_is_superseded_between_any_two_calls_sends_nothing_more(
     """Before any call to the journal or any read of the gateway: not one more write, restart or edit of the file."""
     calls, finished = 0, False
     while not finished:
-        env_file = tmp_path / f"{calls}.env"
+        env_file = tmp_path / str(calls) / ".env"
+        env_file.parent.mkdir()
         env_file.write_bytes(CONTENT)
         lab = _of_three(undoing, env_file)
         left, sent = [calls], [0, 0, b""]
@@ -804,14 +830,12 @@ def test_the_commands_to_paste_hold_the_weights_of_a_canary(undoing: Begin):
     assert not any("weights" in command for command in manual_commands(undoing(target=ROUTED).rollout))
 
 
-def test_without_a_backup_only_the_look_is_left_to_paste(undoing: Begin, tmp_path: Path):
-    from tests.support.rollouts import rollout_in
-
-    bare = rollout_in(tmp_path)
+def test_without_a_backup_only_the_look_is_left_to_paste(tmp_path: Path):
+    bare = rollout_in(tmp_path, LiveGateway(SimulatedClock()))
     assert manual_commands(bare) == ("curl -sS http://127.0.0.1:1/api/v1/providers",)
-    bare.journal.close()
-    with pytest.raises(RolloutError):
+    with pytest.raises(RolloutError, match="no backup"):
         roll_back(bare, "nothing is known")
+    bare.journal.close()
 
 
 def test_the_plan_of_a_rollback_names_each_step_in_the_order_of_the_undo(undoing: Begin, env_file: Path):
