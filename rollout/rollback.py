@@ -18,7 +18,6 @@ from rollout.errors import GatewayError, JournalError, RolloutError, SomebodyInt
 from rollout.journal import LeaseLost
 from rollout.record import Decision, Kind, What
 from rollout.rollback_proof import (
-    RESTARTS,
     equals_backup,
     has_weights,
     lands_within_s,
@@ -191,9 +190,10 @@ def manual_commands(rollout: Rollout) -> tuple[str, ...]:
     kinds = (What.ENVIRONMENT, What.RESTART)
     touched = any(write.what in kinds and write.may_have_landed for write in record.writes)
     asked = rollout.activation is not None and rollout.activation.restart
-    restarts = touched or asked or rollout.target.restarts(backup.previous.provider)
+    to, *_ = candidates(rollout, backup)
+    restarts = touched or asked or rollout.target.restarts(to.provider)
     split = (backup.weights or {}) if has_weights(rollout, backup.weights) else None
-    return paste.rollback(rollout.target, backup.previous, rollout.id, restarts=restarts, split=split)
+    return paste.rollback(rollout.target, to, rollout.id, restarts=restarts, split=split)
 
 
 def _on_record(run: RollbackRun) -> str:
@@ -227,29 +227,41 @@ def _undoing_late(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
 
     A late activation is seen, and undone, where the active provider is read back.
     """
-    lost = {write.step for write in run.record.writes if lands_within_s(run, write)}
-    if lost - {"APP-1.2"}:
+    lost = {write.what for write in run.record.writes if lands_within_s(run, write)}
+    if lost - {What.PROVIDER, What.WEIGHTS}:
         outlast_lost_writes(run)
-    if lost & {"APP-2.1", "RBK-3.1"}:
+    if What.ENVIRONMENT in lost:
         yield "RBK-3.1", lambda: environment.restore(run.rollout, run.backup, run.rollout.known())
-    if lost & set(RESTARTS):
+    restarts = bool(lost & {What.ENVIRONMENT, What.RESTART}) or _owes_restart(run)
+    if restarts:
         yield "RBK-3.2", lambda: _up_again(run)
         yield "RBK-3.3", lambda: await_service(run)
-    if lost & {"APP-2.4", "APP-3.1", *RESTARTS}:
+    if restarts or What.LIMITS in lost:
         yield "RBK-3.4", lambda: _restore_limits(run)
 
 
 def _up_again(run: RollbackRun) -> str:
-    """Restart the service once more, if a command that nobody waited for any more was in the run, or has stopped it."""
-    latest = {step.clause: step.outcome for step in run.steps}
-    if latest.get("RBK-3.2") == "passed":
+    """Restart the service, unless nothing has called for it since the last restart of a rollback, and it is healthy."""
+    if not _owes_restart(run):
         try:
             run.gateway.health()
         except GatewayError:
             pass
         else:
-            return "still healthy"
+            return "not needed: it was restarted already, and is healthy"
+    note_edited(run)
     return restart.commands(run.rollout, NEVER, step="RBK-3.2", direction="back")
+
+
+def _owes_restart(run: RollbackRun) -> bool:
+    """Tell whether the `.env` file was written, or a restart came to no end, after the last restart of a rollback."""
+    owes = False
+    for write in run.rollout.known().writes:
+        if write.may_have_landed and write.what is What.ENVIRONMENT:
+            owes = True
+        elif write.may_have_landed and write.what is What.RESTART:
+            owes = write.result != "done" or (owes and write.direction != "back")
+    return owes
 
 
 def _restore_limits(run: RollbackRun) -> str:
@@ -309,8 +321,7 @@ def _has_restarted(run: RollbackRun) -> bool:
 def _restart(run: RollbackRun) -> str:
     if not any(write.step in ("APP-2.1", "APP-2.2") and write.may_have_landed for write in run.record.writes):
         return "not needed: the .env file was not changed"
-    note_edited(run)
-    return restart.commands(run.rollout, NEVER, step="RBK-3.2", direction="back")
+    return _up_again(run)
 
 
 def _capture(run: RollbackRun) -> str:

@@ -6,19 +6,16 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from rollout.backup import differences, env_changed, same_place, where_it_is
-from rollout.changes import weights
+from rollout.changes import provider, weights
 from rollout.errors import GatewayError, RolloutError
 from rollout.expectation import answered_by, same_model
 from rollout.gateway.answers import Completion
-from rollout.record import Write
+from rollout.record import What, Write
 from rollout.rollback_provider import bring_back
 from rollout.rollback_run import RollbackRun
 from rollout.scenario import ProviderChange
 from rollout.stages import is_staged
 from rollout.workspace import LEASE_S, Rollout
-
-RESTARTS = ("APP-2.2", "RBK-3.2")
-"""The steps that run the service's stop and start commands."""
 
 ROUNDS = 3
 """So many pairs of reads may disagree before the gateway counts as unsettled."""
@@ -33,8 +30,9 @@ def verify_active(run: RollbackRun) -> str:
     outlast_lost_writes(run)
     rollout, wanted = run.rollout, _wanted(run)
     here = settled(run)
-    if same_place(here, rollout.serving) and not same_place(here, wanted):
-        # The lost activation landed after the rollback's, or a restart brought it up again: once more.
+    is_back = same_place(here, wanted)
+    if rollout.known().to_undo(What.PROVIDER) or (same_place(here, rollout.serving) and not is_back):
+        # It could not be undone before, its activation landed after the rollback's, or a restart brought it up again.
         until_s = rollout.clock.monotonic() + rollout.target.timeouts.activate_s
         bring_back(run, wanted, until_s)
         here = settled(run)
@@ -69,7 +67,7 @@ def settled(run: RollbackRun) -> ProviderChange:
 
 def outlast_lost_writes(run: RollbackRun) -> None:
     """Wait until a write whose answer was lost can no longer land: the gateway knows no fencing (EVIDENCE.md)."""
-    for write in run.record.writes:
+    for write in run.rollout.known().writes:
         latest = datetime.fromisoformat(write.at) + timedelta(seconds=lands_within_s(run, write))
         left_s = max(0.0, (latest - run.rollout.clock.now()).total_seconds())
         if left_s:
@@ -84,13 +82,14 @@ def lands_within_s(run: RollbackRun, write: Write) -> float:
     A command ends with the runner's patience, or goes on alone when the runner is killed.
     """
     target = run.rollout.target
-    lands_late = write.step in ("APP-1.2", "APP-2.4", "APP-3.1") or write.step.startswith("CAN-")
-    if write.result in (None, "unknown") and lands_late:
+    is_call = write.what in (What.LIMITS, What.WEIGHTS) and write.direction == "forward"
+    leads_elsewhere = write.what is What.PROVIDER and write.to != str(_wanted(run))
+    if write.result in (None, "unknown") and (is_call or leads_elsewhere):
         return target.timeouts.activate_s
     if write.result is None and target.service is not None:
-        if write.step in RESTARTS:
+        if write.what is What.RESTART:
             return 2 * target.service.timeout_s
-        if write.step in ("APP-2.1", "RBK-3.1") and target.service.write:
+        if write.what is What.ENVIRONMENT and target.service.write:
             return target.service.timeout_s
     return 0.0
 
@@ -156,7 +155,10 @@ def equals_backup(run: RollbackRun) -> str:
     Raises:
         GatewayError: they differ, or cannot be read.
     """
-    found = differences(run.backup, run.gateway, run.rollout.redactor.value)
+    found, wanted = differences(run.backup, run.gateway, run.rollout.redactor.value), _wanted(run)
+    if not same_place(wanted, run.backup.previous):
+        # That the scenario's other way back is active is proven (RBK-2.2): what its activation writes is as it should.
+        found = {key: how for key, how in found.items() if key not in provider.own(run.rollout.target, wanted)}
     if env_changed(run.backup, run.rollout.target, run.rollout.clock):
         found[".env"] = "its bytes differ from the backup's"
     if found:

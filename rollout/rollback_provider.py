@@ -124,10 +124,11 @@ def bring_back(run: RollbackRun, to: ProviderChange, until_s: float) -> Reached:
         SomebodyIntervened: the gateway was changed outside this rollout.
         LeaseLost: this process is superseded.
     """
-    problem = _sent(run, to, until_s)
+    problem, seen = _sent(run, to, until_s), _Reading(run, to)
     if problem:
-        return Reached(problem, is_seen=_is_read(run))
-    seen = _Reading(run, to)
+        # It may be active all the same: the answer was lost, or what is active already is refused.
+        run.rollout.clock.wait(run.rollout.target.stale_for_s)
+        return Reached(seen.problem() and problem, is_seen=seen.is_read)
     first = await_effect(seen.problem, run.rollout.target.stale_for_s, clock=run.rollout.clock)
     if not first:
         return Reached()
@@ -174,14 +175,6 @@ def _is_due(run: RollbackRun, to: ProviderChange) -> bool:
             return True
         raise
     return owed or not same_place(here, to)
-
-
-def _is_read(run: RollbackRun) -> bool:
-    try:
-        where_it_is(run.gateway, run.rollout.target)
-    except GatewayError:
-        return False
-    return True
 
 
 @dataclass(slots=True)

@@ -102,11 +102,12 @@ class RollbackRun:
             return "failed", str(error) if isinstance(error, RolloutError) else repr(error)
 
     def keep(self, clause: str, outcome: str, message: str) -> None:
-        """Record a step's outcome."""
+        """Record a step's outcome; that its entry is refused shows that this process is superseded."""
         message = self.rollout.redactor.text(message)
         step = Step(clause, outcome, message, stamp(self.rollout.clock.now()))
         self.steps.append(step)
         self.rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=message)
+        self.superseded = self.superseded or self.rollout.successor is not None
 
 
 def table(steps: tuple[Step, ...]) -> list[Mapping[str, Any]]:

@@ -27,8 +27,9 @@ from rollout.target import Target
 LEASE_S = 60.0
 """How long a lease outlives whoever renews it; half of it is left at every renewal."""
 
-FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK})
-"""Kinds that a superseded process must not write, beside the ending: what announces a write (safety rule 8)."""
+FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})
+"""Kinds that a superseded process must not write, beside the ending: what announces a write, and what a rollback says
+of its steps, so that it learns between any two of them that it is superseded (safety rule 8)."""
 
 SPOOL = "journal-spool.jsonl"
 """What a rollback had to say while the journal could not be written, below the rollout's folder."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkStealing
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long, so that no worker is left with it in the end."""
     items.sort(key=lambda item: item.path.parent.name not in _LONG)
+
+
+@pytest.fixture
+def undoing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return what begins a rollout on a scripted gateway (`tests.support.undoing`), its journal in memory."""
+    from tests.support.undoing import Undoing  # a session without such a test does not need it
+
+    in_memory = Path("/dev/shm")  # noqa: S108 - a fresh folder below it
+    labs: list[Undoing] = []
+    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as folder:
+
+        def begin(*changes: Any, **parts: Any) -> Undoing:
+            own = Path(folder) / str(len(labs))
+            own.mkdir()
+            lab = Undoing(own, *changes, **parts)
+            labs.append(lab)
+            monkeypatch.setattr("rollout.service.restart", lab.restart)
+            return lab
+
+        yield begin
+        for lab in labs:
+            lab.close()
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,12 @@ def restore(rollout: Rollout, gateway: Gateway, backup: Backup, *, lost: Collect
             elif name in owed or lost is None or name in lost or name in ours or scope not in now:
                 _send(rollout, gateway, LimitChange(kind, _asked(scope), values), step="RBK-3.4", direction="back")
                 sent.append(name)
-        stuck += [f"{kind} {scope}" for scope in now.keys() - before.keys() if f"{kind} {scope}" in ours]
+        stuck += [
+            _named(change)
+            for change in _changes(rollout)
+            if change.kind == kind and change.reported_scope not in before
+            if change.reported_scope in now or _is_confirmed(rollout, change)
+        ]
     _refuse_foreign(foreign)
     _refuse_stuck(stuck)
     return f"put back: {', '.join(sent)}" if sent else "they are as they were"
@@ -96,6 +101,11 @@ def _is_of(write: Write, change: LimitChange) -> bool:
     return write.to.replace(" of provider:", " of ") == str(change).replace(" of provider:", " of ")
 
 
+def _is_confirmed(rollout: Rollout, change: LimitChange) -> bool:
+    """Tell whether the gateway has said that it set these limits, and nothing has undone that: a read may lag."""
+    return any(write.result == "done" for write in rollout.known().to_undo(What.LIMITS) if _is_of(write, change))
+
+
 def undo(rollout: Rollout, gateway: Gateway, backup: Backup, change: LimitChange) -> str:
     """Put the limits of one change back to what the backup has (RBK-3.4).
 
@@ -112,10 +122,7 @@ def undo(rollout: Rollout, gateway: Gateway, backup: Backup, change: LimitChange
         # What was written is undone by a write, whether it can be read or not (safety rule 9).
         here = before
     if before is None:
-        confirmed = any(
-            write.result == "done" for write in rollout.known().to_undo(What.LIMITS) if _is_of(write, change)
-        )
-        _refuse_stuck([named] if here or confirmed else [])
+        _refuse_stuck([named] if here or _is_confirmed(rollout, change) else [])
         return f"{named} never came to be"
     if _is(here, before) and not owed:
         return f"{named} is as it was"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
 from rollout.errors import GatewayError, Refused
@@ -25,10 +26,12 @@ from rollout.gateway.answers import (
     RuntimeConfig,
     Weights,
 )
+from rollout.service import values
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import OLD
 
 PROVIDERS = ("ollama", "openai", "vllm")
+_WORDS = {"activate": "activate", "set_limit": "limits", "set_weights": "weights"}
 Limits = Mapping[str, Mapping[str, float]]
 
 
@@ -41,6 +44,7 @@ class State:
     cost: Limits = field(default_factory=lambda: {"global": {"soft_limit_usd": 10.0, "hard_limit_usd": 50.0}})
     rate: Limits = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
@@ -55,14 +59,21 @@ class LiveGateway:
         state: what it is now, whatever reads say.
         writes: every write that arrived, in order: ``activate openai:gpt-4o``, ``limits cost global``, ``weights …``.
         served: the ``provider:model`` of each completion.
-        stale_s: reads answer what was so many seconds ago.
+        stale_s: reads answer what was so many seconds ago; a status, a counter and a completion are never stale.
+        stale_chat: completions come from a cache of that age too: nobody serves them.
         fails: name of a call -> what it raises instead of answering, or a function that is called with its arguments
             and returns that (None lets the call pass).
-        without_effect: names of writes that answer success and change nothing.
+        without_effect: names of writes, or their words, that answer success and change nothing.
+        lost: name of a write -> seconds after which it takes effect; its answer is lost.
         names: whether completions name ``provider``, ``model``, both or ``nobody``.
         statuses: provider -> connection status.
+        on_call: called before each call is answered, with its name.
         on_write: called right before a write takes effect, with its words.
         restart_providers: those whose activation takes effect only with `restart`.
+        restarts: how often the service was restarted.
+        startup_s: how long nothing answers after a restart.
+        loses_limits: what the limits are after a restart; None keeps them.
+        env_file: what `State.config` is read from at a restart; None keeps it.
     """
 
     def __init__(self, clock: SimulatedClock, state: State | None = None) -> None:
@@ -72,15 +83,23 @@ class LiveGateway:
         self.served: list[str] = []
         self.counted: dict[str, int] = dict.fromkeys(PROVIDERS, 100)
         self.stale_s = 0.0
+        self.stale_chat = False
         self.fails: dict[str, BaseException | Callable[..., BaseException | None]] = {}
         self.without_effect: set[str] = set()
+        self.lost: dict[str, float] = {}
         self.names = "both"
         self.statuses: dict[str, str] = {}
         self.alerted: tuple[Alert, ...] = ()
         self.audited: list[AuditEntry] = []
+        self.on_call: Callable[[str], object] = lambda _name: None
         self.on_write: Callable[[str], object] = lambda _words: None
         self.restart_providers: set[str] = set()
-        self._pending: State | None = None
+        self.restarts = 0
+        self.startup_s = 0.0
+        self.loses_limits: Limits | None = None
+        self.env_file: Path | None = None
+        self._pending: tuple[str, str] | None = None
+        self._up_at_s = 0.0
 
     @property
     def state(self) -> State:
@@ -97,9 +116,18 @@ class LiveGateway:
         return next(state for at, state in reversed(self._history) if at <= until)
 
     def restart(self) -> None:
-        """Put in effect what waits for a restart."""
+        """Restart the service: what waits for it takes effect, and what lives in memory may be lost."""
+        self.restarts += 1
+        self._up_at_s = self.clock.monotonic() + self.startup_s
+        new = self.state
         if self._pending is not None:
-            self.state, self._pending = self._pending, None
+            new = replace(new, active=self._pending[0], model=self._pending[1])
+            self._pending = None
+        if self.loses_limits is not None:
+            new = replace(new, cost=self.loses_limits)
+        if self.env_file is not None:
+            new = replace(new, config={k: v for k, v in values(self.env_file.read_bytes()).items() if v is not None})
+        self.state = new
 
     # What reads
 
@@ -123,8 +151,9 @@ class LiveGateway:
     def runtime_config(self) -> RuntimeConfig:
         """Return the active provider and model as configuration."""
         self._fail("runtime_config")
-        seen = self._pending or self.seen()
-        config = {"ACTIVE_PROVIDER": seen.active, "LLM_MODEL_NAME": seen.model}
+        seen = self.seen()
+        active, model = self._pending or (seen.active, seen.model)
+        config = {**seen.config, "ACTIVE_PROVIDER": active, "LLM_MODEL_NAME": model}
         return RuntimeConfig(config, dict.fromkeys(config, "env"))
 
     def governance(self) -> Governance:
@@ -170,11 +199,12 @@ class LiveGateway:
         return tuple(reversed(self.audited))[:limit]
 
     def chat(self, _prompt: str, **_: Any) -> Completion:
-        """Answer as the active provider, or as the one of `stale_s` ago where ``chat`` is in `without_effect`."""
+        """Answer as the active provider; with `stale_chat`, what was answered `stale_s` ago."""
         self._fail("chat")
-        state = self.seen() if "fresh chat" in self.without_effect else self.state
-        self.served.append(state.place)
-        self.counted[state.active] += 1
+        state = self.seen() if self.stale_chat else self.state
+        if not self.stale_chat:
+            self.served.append(state.place)
+            self.counted[state.active] += 1
         provider = state.active if self.names in ("both", "provider") else None
         model = state.model if self.names in ("both", "model") else None
         return Completion("pong", model, provider, 3, 5.0)
@@ -187,31 +217,35 @@ class LiveGateway:
         yield
 
     def activate(self, provider: str, model: str) -> Activated:
-        """Make them active."""
-        self._write("activate", f"activate {provider}:{model}")
-        new = replace(self.state, active=provider, model=model)
-        if "activate" not in self.without_effect:
-            if provider in self.restart_providers:
-                self._pending = new
-            else:
-                self.state, self._pending = new, None
+        """Make them active, at once or with the next restart."""
+
+        def effect() -> None:
+            self._pending = (provider, model) if provider in self.restart_providers else None
+            if self._pending is None:
+                self.state = replace(self.state, active=provider, model=model)
+
+        self._write("activate", f"{provider}:{model}", effect)
         return Activated(provider, model)
 
     def set_limit(self, kind: str, scope: str, values: Mapping[str, float]) -> LimitSet:
         """Set limits of a scope."""
-        self._write("set_limit", f"limits {kind} {scope}")
         name = scope if scope == "global" or ":" in scope else f"provider:{scope}"
-        if "set_limit" not in self.without_effect:
+
+        def effect() -> None:
             kept = dict(getattr(self.state, kind))
             kept[name] = {**kept.get(name, {}), **values}
             self.state = replace(self.state, **{kind: kept})
+
+        self._write("set_limit", f"{kind} {scope}", effect)
         return LimitSet(dict(values))
 
     def set_weights(self, shares: Mapping[str, float]) -> None:
         """Split requests."""
-        self._write("set_weights", f"weights {dict(shares)}")
-        if "set_weights" not in self.without_effect:
+
+        def effect() -> None:
             self.state = replace(self.state, weights=dict(shares))
+
+        self._write("set_weights", str(dict(shares)), effect)
 
     def close(self) -> None:
         """Do nothing."""
@@ -219,12 +253,29 @@ class LiveGateway:
     def _connection(self, provider: str) -> Connection:
         return Connection(self.statuses.get(provider, "connected"), "ok")
 
-    def _write(self, call: str, words: str) -> None:
+    def _write(self, call: str, what: str, effect: Callable[[], None]) -> None:
+        """Record a write, and carry it out as far as the script says."""
+        words = f"{_WORDS[call]} {what}"
+        self._reach(call)
         self.on_write(words)
         self.writes.append(words)
-        self._fail(call, words.partition(" ")[2])
+        self._refuse(call, what)
+        if not self.without_effect & {call, words}:
+            self.clock.later(self.lost.get(call, 0.0), effect)
+            self.clock.wait(0.0)
+        if call in self.lost:
+            raise down(f"POST {call}")
 
     def _fail(self, call: str, *args: Any) -> None:
+        self._reach(call)
+        self._refuse(call, *args)
+
+    def _reach(self, call: str) -> None:
+        self.on_call(call)
+        if self.clock.monotonic() < self._up_at_s:
+            raise down(f"GET {call}")
+
+    def _refuse(self, call: str, *args: Any) -> None:
         fault = self.fails.get(call)
         error = fault(*args) if callable(fault) else fault
         if error is not None:
