@@ -45,7 +45,9 @@ class Verdict:
 def copies(root: Path, count: int) -> Iterator[queue.SimpleQueue[Path]]:
     """Give as many copies of the repository in one temporary directory, removed afterwards."""
     free: queue.SimpleQueue[Path] = queue.SimpleQueue()
-    with TemporaryDirectory(prefix="mutants-") as folder:
+    # In memory, where there is such a folder: the journals of the tests wait for the disk at every entry.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with TemporaryDirectory(prefix="mutants-", dir=memory) as folder:
         for number in range(count):
             _copy(root, Path(folder) / str(number) / "copy")
             free.put(Path(folder) / str(number) / "copy")
