@@ -319,7 +319,7 @@ def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
 
 
 def _is_on_disk(rollout: Rollout) -> bool:
-    """Tell whether this process's verdict is in the journal although the call failed: a commit may be confirmed late."""
+    """Tell whether "kept" of this process is in the journal although its call failed: a commit may go through."""
     try:
         record = rollout.record()
     except JournalError:

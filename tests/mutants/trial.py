@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from tests.mutants.mutant import Mutant
 
 COPIED = ("rollout", "tests", "checks", "scenarios", "conftest.py", "pyproject.toml")
+MEMORY = Path("/dev/shm")  # noqa: S108 - the folder that is made there has a name of its own
 WITHIN_S = 30.0
 TEST_FAILED = 1
 """What pytest answers when a test failed, and nothing else went wrong."""
@@ -46,7 +47,7 @@ def copies(root: Path, count: int) -> Iterator[queue.SimpleQueue[Path]]:
     """Give as many copies of the repository in one temporary directory, removed afterwards."""
     free: queue.SimpleQueue[Path] = queue.SimpleQueue()
     # In memory, where there is such a folder: the journals of the tests wait for the disk at every entry.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    memory = str(MEMORY) if os.access(MEMORY, os.W_OK) else None
     with TemporaryDirectory(prefix="mutants-", dir=memory) as folder:
         for number in range(count):
             _copy(root, Path(folder) / str(number) / "copy")

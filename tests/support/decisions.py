@@ -38,6 +38,7 @@ class Faulty:
         rollout.journal = self  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
+        """Return what the real journal has, or a call that fails."""
         found = getattr(self._journal, name)
         if not callable(found) or name in {"now", "close", "remember"}:
             return found
