@@ -215,7 +215,10 @@ class Watch:
         failed = f"{why}; the rollback ended in {type(error).__name__}: {error}; {left}"
         # A channel hears of each event once: that it is not tried again is another one.
         event = f"rollback ended, {left}"
-        works = {"the page": lambda: self._page(failed, event), "the entry": lambda: self._note_failure(failed)}
+        works: Mapping[str, Callable[[], None]] = {
+            "the page": lambda: self._page(failed, event),
+            "the entry": lambda: self._note_failure(failed),
+        }
         for name, work in works.items():
             try:
                 work()
