@@ -144,9 +144,7 @@ def close(
         paused = record.pauses and not rollout.stop and all(why.startswith(IN_PROGRESS) for why in missing.values())
         why = trouble or why_not(rollout, record, missing)
         return _go_on(rollout, record) if paused else take_back(rollout, why, missing, env)
-    if tuple(phases)[-1:] == PHASES[-1:] and all(_passed(record, phase) for phase in PHASES):
-        return _keep(rollout, env)
-    return _hand_over(rollout, phases)
+    return _keep(rollout, record, env) if tuple(phases)[-1:] == PHASES[-1:] else _hand_over(rollout, phases)
 
 
 def taken_over(record: Record, missing: Mapping[str, str]) -> Closure:
@@ -300,12 +298,13 @@ def _nothing_applied(
     return replace(closure, undocumented=undocumented([_change_record(rollout, closure)]))
 
 
-def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
-    backup = recorded(rollout.record().backup)
-    moved = _moved(rollout, backup)
+def _keep(rollout: Rollout, record: Record, env: Mapping[str, str]) -> Closure:
+    lacking = [phase for phase in PHASES if not _passed(record, phase)]
+    if lacking:
+        return take_back(rollout, f"the journal holds no pass of {', '.join(lacking)}", {}, env)
+    moved = _moved(rollout, recorded(record.backup))
     if moved:
         return take_back(rollout, f"VER-4, once more before the change is kept: {moved}", {}, env)
-    record = rollout.known()
     why = "; ".join(filter(None, (f"every clause of the plan passed{_but(record)}", told(record))))
     closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, _undo(rollout))
     try:
