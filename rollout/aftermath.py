@@ -243,13 +243,14 @@ def _prove(work: _Work, *, refused: bool) -> None:
 def _outlast(work: _Work) -> str:
     """Read again when nothing can land any more that a rollout which was taken over had under way (safety rule 9).
 
-    Its process may have been paused between announcing a write and sending it, and the gateway knows no fencing.
+    Its process may have been paused between announcing a write and sending it, or its answer was lost while the
+    gateway is still at it; and the gateway knows no fencing.
 
     Returns:
         why the provider is not active then, although it was activated once more; empty if it is.
     """
     clock, longest_s = work.rollout.clock, work.rollout.target.timeouts.activate_s
-    under_way = [write for record in work.taken for write in record.writes if write.result is None]
+    under_way = [write for record in work.taken for write in record.writes if write.result in (None, "unknown")]
     lands = max((datetime.fromisoformat(write.at) for write in under_way), default=clock.now())
     left_s = (lands - clock.now()).total_seconds() + longest_s if under_way else 0.0
     if left_s <= 0:

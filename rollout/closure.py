@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from rollout.documents import document, errors_seen, last_status, log_operation,
 from rollout.errors import ExitCode, JournalError, RolloutError
 from rollout.history import BAD_STATUS
 from rollout.hold import told
-from rollout.journal import AlreadyEnded, LeaseLost
+from rollout.journal import AlreadyEnded, LeaseHeld, LeaseLost
 from rollout.notify import announce
 from rollout.post_mortem import write_post_mortem
 from rollout.record import Decision, Kind, Record
@@ -42,6 +43,11 @@ EXIT_CODES: Mapping[Decision | None, ExitCode] = {
 }
 """What a process answers once the change was taken back, or should have been."""
 
+_TAKEN_OVER_CODES: Mapping[Decision | None, ExitCode] = {
+    None: ExitCode.IN_PROGRESS,
+    Decision.KEPT: ExitCode.KEPT,
+    **EXIT_CODES,
+}
 
 _OUT_OF_REACH = frozenset({"MON-1", "VER-1", "APP-1.1"})
 """Clauses whose failure says that the new provider is out of reach."""
@@ -138,9 +144,7 @@ def close(
         paused = record.pauses and not rollout.stop and all(why.startswith(IN_PROGRESS) for why in missing.values())
         why = trouble or why_not(rollout, record, missing)
         return _go_on(rollout, record) if paused else take_back(rollout, why, missing, env)
-    if tuple(phases)[-1:] == PHASES[-1:] and all(_passed(record, phase) for phase in PHASES):
-        return _keep(rollout, env)
-    return _hand_over(rollout, phases)
+    return _keep(rollout, record, env) if tuple(phases)[-1:] == PHASES[-1:] else _hand_over(rollout, phases)
 
 
 def taken_over(record: Record, missing: Mapping[str, str]) -> Closure:
@@ -150,8 +154,7 @@ def taken_over(record: Record, missing: Mapping[str, str]) -> Closure:
     """
     why = "another process has taken this rollout over, and decides about it now; `rollout status` shows it"
     why = str(record.closed["why"]) if record.closed else why
-    code = None if record.decision else ExitCode.IN_PROGRESS
-    return Closure(record.decision, "TAKEN OVER", why, missing, code=code)
+    return Closure(record.decision, "TAKEN OVER", why, missing, code=_TAKEN_OVER_CODES.get(record.decision))
 
 
 def _superseded(rollout: Rollout, missing: Mapping[str, str]) -> Closure:
@@ -171,6 +174,8 @@ def _without_journal(rollout: Rollout, plan: Iterable[Clause], error: JournalErr
     if record.closed is not None:
         return already_closed(record, missing)
     if not record.wrote:
+        # A phase whose verdict is on no disk has not passed, whatever its checks did.
+        missing = missing or {"closure": why}
         return Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, "mend the journal")
     if not rollout.lease_runs():
         why += "; and the lease has run out, so somebody else may own the target by now: hands off"
@@ -293,12 +298,13 @@ def _nothing_applied(
     return replace(closure, undocumented=undocumented([_change_record(rollout, closure)]))
 
 
-def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
-    backup = recorded(rollout.record().backup)
-    moved = _moved(rollout, backup)
+def _keep(rollout: Rollout, record: Record, env: Mapping[str, str]) -> Closure:
+    lacking = [phase for phase in PHASES if not _passed(record, phase)]
+    if lacking:
+        return take_back(rollout, f"the journal holds no pass of {', '.join(lacking)}", {}, env)
+    moved = _moved(rollout, recorded(record.backup))
     if moved:
         return take_back(rollout, f"VER-4, once more before the change is kept: {moved}", {}, env)
-    record = rollout.known()
     why = "; ".join(filter(None, (f"every clause of the plan passed{_but(record)}", told(record))))
     closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, _undo(rollout))
     try:
@@ -306,8 +312,18 @@ def _keep(rollout: Rollout, env: Mapping[str, str]) -> Closure:
     except (LeaseLost, AlreadyEnded):
         return _superseded(rollout, {})
     except JournalError as error:
-        return take_back(rollout, f"that the change is kept could not be recorded: {error}", {}, env)
+        if not _is_on_disk(rollout):
+            return take_back(rollout, f"that the change is kept could not be recorded: {error}", {}, env)
     return _publish(rollout, closure, env)
+
+
+def _is_on_disk(rollout: Rollout) -> bool:
+    """Tell whether "kept" of this process is in the journal although its call failed: a commit may go through."""
+    try:
+        record = rollout.record()
+    except JournalError:
+        return False
+    return record.decision is Decision.KEPT and rollout.lease is not None and record.fence == rollout.lease.token
 
 
 def _undo(rollout: Rollout) -> str:
@@ -383,10 +399,30 @@ def _next(rollout: Rollout, result: RolledBack, steps: Sequence[Mapping[str, Any
 
 def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> Closure:
     try:
-        rollout.end(spools=True, **closure.facts())
-    except (LeaseLost, AlreadyEnded):
+        _end(rollout, closure)
+    except (LeaseLost, LeaseHeld, AlreadyEnded):
         return _superseded(rollout, closure.not_passed)
     return _publish(rollout, closure, env)
+
+
+def _end(rollout: Rollout, closure: Closure) -> None:
+    """Write the ending; anew where "kept" of this very process turns out to be on disk, although its call failed.
+
+    Raises:
+        LeaseLost: this process is superseded.
+        LeaseHeld: likewise.
+        AlreadyEnded: another process has ended the rollout.
+    """
+    try:
+        rollout.end(spools=True, **closure.facts())
+    except AlreadyEnded as error:
+        lease, stands = rollout.lease, error.ending
+        if lease is None or (stands.decision, stands.fence) != (Decision.KEPT, lease.token):
+            raise
+        # A journal that fails again keeps "kept", and DOC-3 says so.
+        with suppress(JournalError):
+            rollout.take_lease(after=lease.token)
+            rollout.end(spools=True, **closure.facts())
 
 
 def _publish(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> Closure:

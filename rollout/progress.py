@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -275,13 +276,13 @@ class Progress(Occasion):
 
     def _leave(self, closed: closing.Closure) -> None:
         """Tell the watchdog what is left to do; only now, because until here a death must still roll back."""
-        if closed.decision is Decision.ROLLBACK_FAILED and not closed.rollback:
+        rollout = self.session.rollout
+        if closed.decision is Decision.ROLLBACK_FAILED and not closed.rollback and rollout.known().closed is None:
             # Nobody has tried yet: without a word, the watchdog does when this process ends.
             return
         watchdog, self._watchdog = self._watchdog, None
         if watchdog is None:
             return
-        rollout = self.session.rollout
         if closed.due is None or not rollout.known().wrote:
             watchdog.dismiss()
             return
@@ -289,17 +290,19 @@ class Progress(Occasion):
             rollout.hold_lease((closed.due - rollout.clock.now()).total_seconds())
             rollout.write(Kind.HANDOVER, deadline=stamp(closed.due))
         except (JournalError, LeaseLost) as error:
-            self._not_handed_over(error)
-            watchdog.dismiss()
+            self._watchdog = watchdog
+            self._leave(self._not_handed_over(error))
             return
         watchdog.hand_over(closed.due)
 
-    def _not_handed_over(self, error: RolloutError) -> None:
+    def _not_handed_over(self, error: RolloutError) -> closing.Closure:
         """A change that no later phase would find in the journal is taken back, unless somebody newer has it."""
         rollout, self.closed = self.session.rollout, None
         if isinstance(error, LeaseLost):
             self._decide(lambda: closing.taken_over(rollout.known(), {}))
         self._decide(lambda: closing.take_back(rollout, f"the handover could not be recorded: {error}", {}, self.env))
+        assert self.closed is not None  # noqa: S101 - for the type checker
+        return self.closed
 
     def _decide(self, work: Callable[[], closing.Closure]) -> None:
         if self.closed is not None:
@@ -316,7 +319,10 @@ class Progress(Occasion):
         decision = Decision.ROLLBACK_FAILED
         try:
             if rollout.known().closed is not None:
-                return closing.already_closed(rollout.known(), {"closure": why})
+                closed = closing.already_closed(rollout.known(), {"closure": why})
+                kept = closed.is_kept and not self._failed
+                # Decided by this very run: whatever failed afterwards, the change stays.
+                return replace(closed, code=ExitCode.KEPT) if kept else closed
             if not rollout.known().wrote:
                 decision = Decision.NOTHING_APPLIED
             elif not self._is_bystander():

@@ -386,10 +386,18 @@ def _earlier(
 
 
 def _is_under_way(journal: Journal, record: Record) -> bool:
-    """Tell whether the rollout's latest run has not reached its end: it may be at it now, and is not joined."""
-    *_, run = journal.entries(record.id, Kind.RUN)
+    """Tell whether the rollout's latest run has not reached its end: it may be at it now, and is not joined.
+
+    So is one that opened the rollout and has not noted itself yet, or died there.
+    """
+    if record.in_flight:
+        return False
+    runs = journal.entries(record.id, Kind.RUN)
+    if not runs:
+        return True
+    run = runs[-1]
     ended = {(entry.body["run"], entry.body["phase"]) for entry in journal.entries(record.id, Kind.PHASE)}
-    return not record.in_flight and (run.body["run"], run.body["phases"][-1]) not in ended
+    return (run.body["run"], run.body["phases"][-1]) not in ended
 
 
 def at_home(journal: Journal) -> None:

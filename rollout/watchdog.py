@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from rollout import letters
+from rollout import letters, paste
 from rollout.backup import recorded, same_place, where_it_is
 from rollout.clock import SystemClock, stamp
 from rollout.closure import publish_late, take_back
@@ -213,11 +213,17 @@ class Watch:
         """Page people with the commands, and leave in the journal that the rollback itself has failed."""
         left = "it is tried once more" if again else "it is not tried again"
         failed = f"{why}; the rollback ended in {type(error).__name__}: {error}; {left}"
-        for work in (self._page, self._note_failure):
+        # A channel hears of each event once: that it is not tried again is another one.
+        event = f"rollback ended, {left}"
+        works: Mapping[str, Callable[[], None]] = {
+            "the page": lambda: self._page(failed, event),
+            "the entry": lambda: self._note_failure(failed),
+        }
+        for name, work in works.items():
             try:
-                work(failed)
+                work()
             except Exception as problem:  # noqa: BLE001 - one that fails must not stop the other; the log is what is left
-                sys.stderr.write(f"rollout: {failed}; and {work.__name__} failed: {problem!r}\n")
+                sys.stderr.write(f"rollout: {failed}; and {name} failed: {problem!r}\n")
 
     def _note_failure(self, why: str) -> None:
         self.rollout.note(Kind.FINDING, clause="RBK-2.1", text=f"watchdog: {why}")
@@ -276,11 +282,16 @@ class Watch:
         self._page(f"the runner died, the journal cannot be reached, and {why}: nothing was touched")
         return False
 
-    def _page(self, why: str) -> None:
+    def _page(self, why: str, event: str = "stranded") -> None:
         """Tell people, on every channel, that one of them is needed."""
-        commands = manual_commands(self.rollout)
-        told = letters.trouble(self.rollout, letters.A_PERSON_IS_NEEDED, f"watchdog: {why}", commands)
-        page(self.rollout, "stranded", told, self.env, everyone=True)
+        told = letters.trouble(self.rollout, letters.A_PERSON_IS_NEEDED, f"watchdog: {why}", self._commands())
+        page(self.rollout, event, told, self.env, everyone=True)
+
+    def _commands(self) -> tuple[str, ...]:
+        try:
+            return manual_commands(self.rollout)
+        except Exception:  # noqa: BLE001 - what ended the rollback may end this too, and people must hear of it
+            return (paste.look(self.rollout.target),)
 
     def _keep_lease(self) -> None:
         try:

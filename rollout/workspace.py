@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -251,14 +252,15 @@ class Rollout:
         asked_s, holder = self.clock.monotonic(), f"{self.run}@{self.journal.host}"
         self.adopt(self.journal.acquire(self.place, self.id, holder, LEASE_S, after=after), asked_s)
 
-    def adopt(self, lease: Lease, asked_s: float | None = None) -> None:
+    def adopt(self, lease: Lease, asked_s: float | None = None, for_s: float = inf) -> None:
         """Hold a lease that was granted to this rollout.
 
         Args:
             lease: it.
             asked_s: monotonic seconds when it was asked for; None counts from now.
+            for_s: seconds that were asked for: by a wall clock that was set back it would seem to run for longer.
         """
-        left_s = (lease.until - self.clock.now()).total_seconds()
+        left_s = min((lease.until - self.clock.now()).total_seconds(), for_s)
         asked_s = self.clock.monotonic() if asked_s is None else asked_s
         self.lease, self._lease_ends_s = lease, asked_s + left_s
 
@@ -267,7 +269,7 @@ class Rollout:
 
         A wall clock that was set back would prolong it, and a monotonic one alone knows nothing of other machines.
         """
-        return self.lease is not None and min(self._left_s(), self._lease_ends_s - self.clock.monotonic()) > 0
+        return self._left_s() > 0
 
     def claim(self) -> None:
         """Take the lease for a run: nobody holds the target, or this rollout's last run has handed over to this one.
@@ -298,9 +300,9 @@ class Rollout:
         """
         self._refuse_superseded()
         if self.lease is not None and self._left_s() < for_s:
-            asked_s = self.clock.monotonic()
+            asked_s, for_s = self.clock.monotonic(), max(for_s, LEASE_S)
             with self._superseding():
-                self.adopt(self.journal.renew(self.lease, max(for_s, LEASE_S)), asked_s)
+                self.adopt(self.journal.renew(self.lease, for_s), asked_s, for_s)
 
     def release_lease(self) -> None:
         """Let the next rollout at this target; without a lease there is nothing to do."""
@@ -322,7 +324,10 @@ class Rollout:
         return self.successor is not None
 
     def _left_s(self) -> float:
-        return 0.0 if self.lease is None else (self.lease.until - self.clock.now()).total_seconds()
+        if self.lease is None:
+            return 0.0
+        by_wall_clock_s = (self.lease.until - self.clock.now()).total_seconds()
+        return min(by_wall_clock_s, self._lease_ends_s - self.clock.monotonic())
 
     def note(self, kind: Kind, **body: Any) -> None:
         """Write an entry if the journal takes it, else into a spool file: a rollback does not wait for its record.

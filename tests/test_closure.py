@@ -109,15 +109,23 @@ def outcomes(rollout: Rollout, *clauses: str) -> dict[str, str]:
 
 
 def break_journal(monkeypatch: pytest.MonkeyPatch, call: str, *kinds: Kind) -> None:
-    """Let a call of the journal fail, for entries of these kinds; for all where none is given."""
-    original: Callable[..., Any] = getattr(Journal, call)
+    """Let a call of the journal fail, for entries of these kinds; for all where none is given.
 
-    def broken(self: Journal, rollout: str, *args: Any) -> Any:
-        if not kinds or args[0] in kinds:
+    ``append`` stands for every call that writes an entry.
+    """
+    names = ("append", "append_held", "append_ending") if call == "append" else (call,)
+    for name in names:
+        monkeypatch.setattr(Journal, name, _broken(name, getattr(Journal, name), kinds))
+
+
+def _broken(name: str, original: Callable[..., Any], kinds: tuple[Kind, ...]) -> Callable[..., Any]:
+    def broken(self: Journal, *args: Any) -> Any:
+        kind = Kind.CLOSED if name == "append_ending" else next((each for each in Kind if each in args), None)
+        if not kinds or kind in kinds:
             raise JournalError(GONE)
-        return original(self, rollout, *args)
+        return original(self, *args)
 
-    monkeypatch.setattr(Journal, call, broken)
+    return broken
 
 
 # On a disk that takes everything

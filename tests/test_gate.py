@@ -73,6 +73,26 @@ def test_a_new_precheck_waits_while_its_own_content_is_in_flight_and_says_how_to
     assert refusal(PHASES, None, DIGEST) is None
 
 
+def test_a_kept_change_does_not_hold_up_a_new_precheck():
+    assert refusal(["precheck"], closed(Decision.KEPT, *PHASES), DIGEST) is None
+
+
+def test_a_write_that_was_refused_does_not_hold_up_a_new_precheck():
+    refused = Write(1, "2026-11-23T12:00:00.000Z", "APP-1.2", "forward", "openai:gpt-4o", "refused")
+    assert refusal(["precheck"], record("precheck", writes=[refused]), DIGEST) is None
+
+
+def test_a_phase_of_a_change_in_flight_goes_on():
+    assert refusal(["verify"], record("precheck", "apply", writes=[WRITE]), DIGEST) is None
+
+
+@pytest.mark.parametrize(
+    ("passed", "nxt"), [((), "precheck"), (("precheck", "apply", "verify"), "monitor"), (PHASES, "monitor")]
+)
+def test_the_next_phase_is_the_first_that_has_not_passed(passed: tuple[str, ...], nxt: str):
+    assert f"go on with `pytest -m {nxt}`" in str(refusal(PHASES, record(*passed, writes=[WRITE]), DIGEST))
+
+
 def test_a_clearance_expires_after_the_policy_s_age_and_not_at_it(tmp_path: Path):
     clock = SimulatedClock()
     rollout = rollout_in(tmp_path, clock=clock)

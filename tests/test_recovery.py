@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from rollout import recovery
 from rollout.clock import stamp
 from rollout.closure import Closure
+from rollout.emergency import SOURCE
 from rollout.errors import JournalError
 from rollout.record import Decision, Kind
 from rollout.recovery import _lives, in_flight, recover
@@ -166,6 +168,84 @@ def test_what_wrote_nothing_is_not_in_flight(tmp_path: Path):
     assert in_flight(rollout.journal) == []
 
 
+@pytest.mark.parametrize("alive", ["runner", "watchdog"])
+def test_one_of_the_two_that_lives_looks_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: str):
+    monkeypatch.setattr(recovery, "_lives", lambda pid, _what: pid == 1)
+    monkeypatch.setattr(recovery, "_is_dead", lambda _journal, _lease: True)
+    (case,) = in_flight(left_in_flight(tmp_path, **{alive: 1}).journal)
+    assert not case.stranded
+
+
+def test_whoever_holds_the_lease_on_another_host_is_not_known_to_be_dead(tmp_path: Path):
+    rollout = left_in_flight(tmp_path)
+    rollout.journal.acquire(rollout.place, rollout.id, f"20261123-120100-rollback-{NOBODY}@elsewhere", 60)
+    (case,) = in_flight(rollout.journal)
+    assert not case.stranded
+
+
+@pytest.mark.parametrize("holder", ["somebody", "eve@{host}", "20261123-120100-recover-x@{host}"])
+def test_a_holder_whose_process_is_not_named_is_not_known_to_be_dead(tmp_path: Path, holder: str):
+    rollout = left_in_flight(tmp_path)
+    rollout.journal.acquire(rollout.place, rollout.id, holder.format(host=rollout.journal.host), 60)
+    (case,) = in_flight(rollout.journal)
+    assert not case.stranded
+
+
+def test_a_lease_of_another_rollout_is_no_sign_that_this_one_is_stranded(tmp_path: Path):
+    rollout = left_in_flight(tmp_path)
+    rollout.journal.seize(rollout.place, "r-2", f"20261123-120100-apply-{NOBODY}@{rollout.journal.host}", 60)
+    (case,) = in_flight(rollout.journal)
+    assert not case.stranded
+
+
+def test_a_rollout_without_a_watchdog_is_stranded_when_its_lease_has_run_out(tmp_path: Path):
+    rollout = rollout_in(tmp_path, run=f"20261123-120000-apply-{NOBODY}")
+    rollout.write(Kind.OPENED, url=rollout.target.url, digest="d", change="openai:gpt-4o")
+    rollout.take_lease()
+    rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
+    assert [case.stranded for case in in_flight(rollout.journal)] == [False]
+    rollout.clock.wait(61)
+    assert [case.stranded for case in in_flight(rollout.journal)] == [True]
+
+
+def handed_over(tmp_path: Path) -> Rollout:
+    """Return a rollout whose run has ended in order, with an hour for the next one."""
+    rollout = left_in_flight(tmp_path)
+    rollout.hold_lease(3600)
+    rollout.write(Kind.HANDOVER, deadline=stamp(rollout.clock.now() + timedelta(hours=1)))
+    return rollout
+
+
+def test_a_handover_holds_until_its_deadline_and_not_longer(tmp_path: Path):
+    rollout = handed_over(tmp_path)
+    (case,) = in_flight(rollout.journal)
+    assert not case.stranded
+    assert case.why.startswith("its next phase has until 2026-11-23T13:00:00")
+    rollout.clock.wait(3600)
+    (case,) = in_flight(rollout.journal)
+    assert case.stranded
+
+
+def test_a_handover_that_was_taken_up_says_nothing_any_more(tmp_path: Path):
+    """The next phase has claimed it, and died."""
+    rollout = handed_over(tmp_path)
+    rollout.journal.acquire(rollout.place, rollout.id, f"20261123-120100-verify-{NOBODY}@{rollout.journal.host}", 60)
+    (case,) = in_flight(rollout.journal)
+    assert case.stranded
+
+
+def test_an_emergency_is_given_a_minute(tmp_path: Path):
+    rollout = rollout_in(tmp_path)
+    opened = {"url": rollout.target.url, "digest": "e", "change": "EMERGENCY", "scenario": {"source": SOURCE}}
+    rollout.write(Kind.OPENED, **opened)
+    rollout.write(Kind.INTENT, step="EMG-1", direction="forward", to="vllm:x")
+    assert [case.stranded for case in in_flight(rollout.journal)] == [False]
+    rollout.clock.wait(59)
+    assert [case.stranded for case in in_flight(rollout.journal)] == [False]
+    rollout.clock.wait(1)
+    assert [case.stranded for case in in_flight(rollout.journal)] == [True]
+
+
 # Once
 
 
@@ -198,6 +278,25 @@ def test_of_two_who_saw_the_same_one_takes_it_back(opened: Any, tmp_path: Path):
     assert late.decision is None
     assert late.word == "LEFT ALONE"
     assert len(taken) == 1
+
+
+def test_an_emergency_is_settled_and_not_taken_back(opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rollout, taken = opened
+    (case,) = in_flight(rollout.journal)
+    monkeypatch.setattr(recovery, "is_emergency", lambda record: record is case.record)
+    monkeypatch.setattr(recovery, "settle", lambda _rollout, why, _env: Closure(Decision.KEPT, "EMERGENCY DONE", why))
+    closure = recover(rollout.journal, case, tmp_path, {})
+    assert (closure.word, closure.why) == ("EMERGENCY DONE", f"recover: {case.why}")
+    assert taken == []
+
+
+def test_what_was_spooled_is_reconciled_first(opened: Any, tmp_path: Path):
+    """It may be the ending of the very rollout that looks stranded."""
+    rollout, taken = opened
+    (case,) = in_flight(rollout.journal)
+    rollout._spool(Kind.CLOSED, {"decision": "rolled_back", "why": "because"}, JournalError("away"))
+    assert recover(rollout.journal, case, tmp_path, {}).word == "LEFT ALONE"
+    assert taken == []
 
 
 def test_what_was_closed_meanwhile_is_left_alone(opened: Any, tmp_path: Path):

@@ -199,3 +199,70 @@ def test_of_six_processes_at_once_exactly_one_gets_the_target(url, start_worker)
 
     assert answers[:5] == ["held"] * 5
     assert answers[5].startswith("r-")
+
+
+def test_of_two_who_saw_the_same_token_the_second_is_refused(journal):
+    """Also where it is the same rollout: its watchdog, and somebody's `rollout recover`."""
+    journal.acquire("staging", "r-1", "runner", 60)
+    newest = journal.newest_token("staging")
+    taken = journal.acquire("staging", "r-1", "watchdog", 60, after=newest)
+
+    assert taken.token == newest + 1
+    with pytest.raises(LeaseHeld) as caught:
+        journal.acquire("staging", "r-1", "recover", 60, after=newest)
+    assert caught.value.lease == taken
+    assert journal.holder("staging") == taken
+
+
+def test_a_token_that_was_seen_says_so_after_a_release_too(journal):
+    seen = journal.newest_token("staging")
+    journal.release(journal.acquire("staging", "r-1", "ann", 60, after=seen))
+
+    with pytest.raises(LeaseHeld):
+        journal.acquire("staging", "r-2", "bob", 60, after=seen)
+    assert journal.acquire("staging", "r-2", "bob", 60, after=1).token == 2
+
+
+def test_a_token_that_was_seen_is_no_right_to_what_another_rollout_holds(journal):
+    held = journal.acquire("staging", "r-1", "ann", 60)
+
+    with pytest.raises(LeaseHeld):
+        journal.acquire("staging", "r-2", "bob", 60, after=held.token)
+
+
+def test_a_target_is_seized_from_its_holder_with_a_newer_token(journal, clock):
+    held = journal.acquire("staging", "r-1", "ann", 600)
+    clock.advance(5)
+    seized = journal.seize("staging", "e-1", "eve", 60)
+
+    assert (seized.token, seized.rollout) == (2, "e-1")
+    assert seized.since == clock.now() - timedelta(microseconds=456)
+    assert seized.until == seized.since + timedelta(seconds=60), "not what the former holder had left"
+    assert journal.holder("staging") == seized
+    with pytest.raises(LeaseLost, match=r"rollout e-1 \(eve\) has token 2"):
+        journal.renew(held, 60)
+
+
+def test_a_lease_is_given_back_under_its_own_token_only(journal):
+    older = journal.acquire("staging", "r-1", "apply", 60)
+    newer = journal.acquire("staging", "r-1", "monitor", 60)
+    journal.release(older)
+
+    assert journal.holder("staging") == newer
+
+
+def test_a_lease_is_renewed_on_its_own_target_only(journal, clock):
+    lease = journal.acquire("staging", "r-1", "ann", 60)
+    other = journal.acquire("production", "r-1", "ann", 60)
+    clock.advance(30)
+    journal.renew(lease, 60)
+
+    assert journal.holder("production") == other
+
+
+def test_a_lease_that_was_given_back_is_taken_anew_by_its_own_rollout(journal):
+    journal.release(journal.acquire("staging", "r-1", "ann", 600))
+    again = journal.acquire("staging", "r-1", "ann", 60)
+
+    assert journal.renew(again, 60) == again
+    assert journal.holder("staging") == again
