@@ -43,9 +43,9 @@ def cases() -> Iterator[Case]:
                 f"{what}, longer than the lease, with recover meanwhile",
                 _paused(entry, who, LONG_S, breach=breach, recover=True),
             )
-    for failing in (False, True):
-        what = "every request fails meanwhile" if failing else "nothing goes wrong"
-        yield Case(f"pause: the runner for most of the window, {what}", _unwatched(failing=failing))
+    for users, failing in ((0, False), (20, False), (20, True)):
+        what = f"{users} users a second, {'most requests fail meanwhile' if failing else 'nothing goes wrong'}"
+        yield Case(f"pause: the runner for most of the window, {what}", _unwatched(users, failing=failing))
 
 
 def _bench(server: Server, folder: Path, *, breach: bool = False, users: int = 0) -> Bench:
@@ -89,7 +89,8 @@ def _go_on(*pids: int) -> None:
 def _judge(bench: Bench, run: Child, code: int, senders: Senders, owners: list[int]) -> None:
     """Nobody may have sent a write under a token that was not the newest any more, and everybody agrees in the end."""
     for pid in owners:
-        assert not senders.late(pid), f"{senders.late(pid)} by a process that was superseded\n{bench.output}"
+        late = senders.late(pid, id_of(run))
+        assert not late, f"{late} by a process that was superseded\n{bench.output}"
     # Where nobody was left, or those who were left it to whoever comes next.
     assert bench.recover() in {0, 10}, bench.output
     at_most_one_ending(bench)
@@ -98,11 +99,11 @@ def _judge(bench: Bench, run: Child, code: int, senders: Senders, owners: list[i
         examined(bench, journal)
 
 
-def _unwatched(*, failing: bool) -> Work:
+def _unwatched(users: int, *, failing: bool) -> Work:
     """Stop the runner right after the window began, until it would be over."""
 
     def work(server: Server, folder: Path) -> None:
-        with _bench(server, folder, users=20) as bench:
+        with _bench(server, folder, users=users) as bench:
             bench.scenario["monitor"]["window"] = f"{WINDOW_S:g}s"
             run = bench.begin(entry="sample 3", do="SIGSTOP")
             try:

@@ -23,7 +23,7 @@ class Sent:
         request: method and path.
         pid: the process that sent it; 0 where it is gone already.
         token: the newest fencing token that was given out for the target.
-        holder: the process that it was given to.
+        holder: the process that it was given to; 0 where it is not named, as with an emergency's first one.
         rollout: the rollout that it was given to.
     """
 
@@ -43,12 +43,13 @@ class Senders:
         self._bench = bench
         bench.liar.rule(WRITES, self._noted)
 
-    def late(self, pid: int) -> list[Sent]:
-        """Return what a process sent when a newer token was another's.
+    def late(self, pid: int, rollout: str) -> list[Sent]:
+        """Return what a process sent for its rollout when the newest token was another's.
 
         A watchdog that was started with the token of its runner takes one of its own before it writes.
         """
-        return [each for each in self.sent if each.pid == pid and each.holder not in {0, pid}]
+        mine = [each for each in self.sent if each.pid == pid]
+        return [each for each in mine if each.rollout != rollout or each.holder not in {0, pid}]
 
     async def _noted(self, visit: Visit) -> None:
         if visit.request.method != "GET":

@@ -274,6 +274,10 @@ class Bench:
             whole += ["-p", "tests.torture.killer"]
         return self._child("pytest", [*whole, *self.options(), *args], {**hurt, **(env or {})}, fsize)
 
+    def beside(self, args: list[str]) -> Child:
+        """Start another run, whose options are complete but for where the journal is."""
+        return self._child("pytest", [*args, *self._journal], {})
+
     def command(self, *args: str) -> Child:
         """Start ``rollout ARGS --reports=…``."""
         return self._child("rollout", [*args, f"--reports={self.reports}", *self._journal], {})
