@@ -39,6 +39,7 @@ class Within(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer as the application does."""
+
         async def asked() -> httpx.Response:
             answer = await self._transport.handle_async_request(request)
             return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
