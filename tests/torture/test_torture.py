@@ -37,7 +37,7 @@ KINDS = {
     "an environment, runner and watchdog": r"^environment, .*: runner and watchdog",
     "the gateway": r"^gateway: killed and restarted in",
     "stale reads, kept": r"^stale, provider, kept: reads of a remote gateway lag 1 s, stated, chat is true",
-    "stale reads, breached": r"^stale, provider, breached: reads of a remote gateway lag 1 s, not stated, chat is stale",
+    "stale reads, breached": r"^stale, provider, breached: .* remote gateway lag 1 s, not stated, chat is stale$",
     "stale reads of three": r"^stale, three, breached: .* lag 1 s, stated, chat is true",
     "stale reads of a canary": r"^stale, canary, kept: .* lag 1 s, not stated, chat names nobody",
     "a pause of the runner": r"^pause, kept: the runner after intent 2, longer than the lease$",
