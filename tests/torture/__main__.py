@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.support.forks import Server
-from tests.torture import kill, lies, others
+from tests.torture import between, journals, kill, lies, others, pauses, restarting, stale
 from tests.torture.cases import Case, Outcome, run
 from tests.torture.support import Shape
 
@@ -54,6 +54,11 @@ def every_case(server: Server, rivals: int = 20) -> list[Case]:
         *others.restarts(),
         *others.restarts(shape=Shape.THREE),
         *others.rivals(rivals),
+        *stale.cases(),
+        *pauses.cases(),
+        *(case for course in (kept, rolled_back) for case in between.cases(course)),
+        *journals.cases(),
+        *restarting.cases(),
     ]
 
 

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ from rollout.errors import JournalError
 from rollout.journal import Entry, Journal
 from rollout.record import Decision, Kind, Record, fold
 from rollout.sandbox.process import Running, find, stop
-from tests.support.forks import Child, Server
+from tests.support.forks import ROOT, Child, Server, Started
 from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, PROVIDER
 from tests.support.liar import Behaviour, Liar, Visit, edited
-from tests.support.runs import BARE, INHERITED, POLICY, SCENARIO, eventually
+from tests.support.runs import BARE, INHERITED, POLICY, SCENARIO, WITHOUT_REPORT, eventually
 
 ACTIVATE_S = 6.0
 """The longest that an activation may take: longer than the 5 s after which a late effect lands."""
@@ -58,6 +58,9 @@ MONITOR: Mapping[str, Any] = {
 }
 BREACH: Mapping[str, Any] = {"provider": "openai", "since": "activation", "after_s": 3, "error_share": 1}
 """What makes a run roll back: MON-2, not before a busy machine has verified the change."""
+
+REWRITING = ROOT / "tests" / "torture" / "rewriting"
+"""The folder whose `sitecustomize` rewrites what a case asks for."""
 
 WRITES = ("/activate", "governance/limits", "routing/weights")
 """How the paths of the requests end that write; all but the last are never read."""
@@ -113,10 +116,11 @@ class Gateway:
     limits: Mapping[str, Any]
     env: bytes
     weights: Mapping[str, float]
+    pending: str | None = None
 
     def against(self, other: Gateway) -> str:
         """Say how the other differs; empty if it does not."""
-        parts = ("active", "config", "limits", "env", "weights")
+        parts = ("active", "config", "limits", "env", "weights", "pending")
         return "; ".join(
             f"{part}: {getattr(self, part)!r} is now {getattr(other, part)!r}"
             for part in parts
@@ -136,9 +140,20 @@ class Bench:
         intruded: what it was after somebody else had changed it.
         scenario: the scenario's content; change it before a run.
         target: the target's.
+        journal_url: where the journal is; empty for the file among the reports.
     """
 
-    def __init__(self, server: Server, folder: Path, *, breach: bool = False, shape: Shape = Shape.PROVIDER) -> None:
+    def __init__(
+        self,
+        server: Server,
+        folder: Path,
+        *,
+        breach: bool = False,
+        shape: Shape = Shape.PROVIDER,
+        settings: Mapping[str, Any] | None = None,
+        service: bool = False,
+        rewrites: Sequence[tuple[str, str]] = (),
+    ) -> None:
         """Prepare.
 
         Args:
@@ -146,7 +161,12 @@ class Bench:
             folder: an empty directory.
             breach: lets the run roll back: in the window; an environment that is wrong, when it is verified.
             shape: what is changed.
+            settings: what the gateway is started with besides.
+            service: the target says how its service is restarted, whatever is changed.
+            rewrites: what is rewritten in the sources of the suite (tests.torture.rewriting); its processes are then
+                started from nothing.
         """
+        self.journal_url, self._service, self._rewrites = "", service or shape.restarts, tuple(rewrites)
         self.server, self.folder, self.reports = server, folder, folder / "reports"
         self.shape, self._wrong = shape, breach and not shape.moves
         self.scenario: dict[str, Any] = {**deepcopy(dict(SCENARIO)), "monitor": dict(MONITOR)}
@@ -164,6 +184,7 @@ class Bench:
             "users_per_s": BUSY if shape is Shape.CANARY else 0,
             "faults": [dict(BREACH)] if breach and shape.moves else [],
             "limits": dict(LIMITS_BEFORE),
+            **(settings or {}),
         }
         self._children: list[Child] = []
         self._stack = ExitStack()
@@ -180,7 +201,7 @@ class Bench:
             "environment": "sandbox",
             "timeouts": {"read": "1s", "chat": "2s", "activate": f"{ACTIVATE_S:g}s"},
         }
-        if self.shape.restarts:
+        if self._service:
             about = self.direct.get("/sandbox/about").json()
             self.target["service"] = {"stop": about["stop"], "start": about["start"], "timeout": f"{SERVICE_S:g}s"}
         self.before = self.intruded = self.look()
@@ -219,6 +240,8 @@ class Bench:
         self._child("rollout.sandbox", args, {})
         what = "the gateway answers"
         self.sandbox: Running = eventually(lambda: find(self.folder / "gateway"), what)
+        with httpx.Client(base_url=self.sandbox.url, timeout=10, trust_env=False) as asking:
+            eventually(lambda: asking.get("/health").status_code == httpx.codes.OK, what, SETTLES_WITHIN_S)
 
     def kill_gateway(self) -> int:
         """Kill the gateway, which is another process than the first after a restart, and return its port."""
@@ -243,16 +266,25 @@ class Bench:
     ) -> Child:
         """Start a run; with `entry`, `do` happens to it right after its nth journal entry (tests.torture.killer)."""
         self.reports.mkdir(exist_ok=True)
-        whole = [f"--reports={self.reports}", *BARE]
+        whole = [f"--reports={self.reports}", *self._journal, *BARE, *(WITHOUT_REPORT if self._rewrites else ())]
         hurt = {}
         if entry is not None:
             hurt = {"TORTURE_ENTRY": str(entry), "TORTURE_DO": do, "TORTURE_REACHED": str(self.folder / "reached")}
+            hurt["TORTURE_GO"] = str(self.folder / "go")
             whole += ["-p", "tests.torture.killer"]
         return self._child("pytest", [*whole, *self.options(), *args], {**hurt, **(env or {})}, fsize)
 
+    def beside(self, args: list[str]) -> Child:
+        """Start another run, whose options are complete but for where the journal is."""
+        return self._child("pytest", [*args, *self._journal], {})
+
     def command(self, *args: str) -> Child:
         """Start ``rollout ARGS --reports=…``."""
-        return self._child("rollout", [*args, f"--reports={self.reports}"], {})
+        return self._child("rollout", [*args, f"--reports={self.reports}", *self._journal], {})
+
+    @property
+    def _journal(self) -> list[str]:
+        return [f"--journal={self.journal_url}"] if self.journal_url else []
 
     def recover(self) -> int:
         """Run ``rollout recover`` to its end."""
@@ -264,7 +296,12 @@ class Bench:
     def _child(self, module: str, args: list[str], env: Mapping[str, str], fsize: int | None = None) -> Child:
         whole = {**{name: os.environ[name] for name in INHERITED if name in os.environ}, "COLUMNS": "120", **env}
         out = self.folder / f"{module}-{len(self._children)}.txt"
-        child = self.server.start(module, args, out=out, env=whole, session=True, file_bytes=fsize)
+        child: Child
+        if self._rewrites:
+            rewritten = {"PYTHONPATH": str(REWRITING), "TORTURE_REWRITE": json.dumps(self._rewrites)}
+            child = Started(module, args, out=out, env={**whole, **rewritten})
+        else:
+            child = self.server.start(module, args, out=out, env=whole, session=True, file_bytes=fsize)
         self._children.append(child)
         return child
 
@@ -342,20 +379,17 @@ class Bench:
     # The gateway, past the liar
 
     def look(self) -> Gateway:
-        """Return what the gateway is now."""
-        config = self.direct.get("/api/v1/config/runtime").json()["config"]
-        governance = self.direct.get("/api/v1/governance/status").json()
-        kept = {
-            f"{kind} {scope}": {
-                key: value for key, value in limit.items() if key.endswith(("limit_usd", "_per_minute"))
-            }
-            for kind in ("cost", "rate")
-            for scope, limit in governance[f"{kind}_limits"].items()
+        """Return what the gateway is now, whatever its reads show."""
+        state = self.state()
+        limits = {
+            f"{kind} {scope}": limit for kind in ("cost", "rate") for scope, limit in state[f"{kind}_limits"].items()
         }
-        active = self.direct.get("/api/v1/providers").json()["active_provider"]
-        where = f"{active}:{config['LLM_MODEL_NAME']}"
-        weights = self.direct.get("/api/v1/routing/weights").json()["weights"]
-        return Gateway(where, config, kept, self.sandbox.env_file.read_bytes(), weights)
+        env = self.sandbox.env_file.read_bytes()
+        return Gateway(state["active"], state["config"], limits, env, state["weights"], state["pending"])
+
+    def state(self) -> dict[str, Any]:
+        """Return what the gateway says of itself to judges: what is in effect, was activated, and who served."""
+        return dict(self.direct.get("/sandbox/state").raise_for_status().json())
 
     def activate(self, provider: str, model: str) -> None:
         """Let somebody else activate a provider."""
@@ -379,7 +413,8 @@ class Bench:
     @contextmanager
     def journal(self) -> Iterator[Journal]:
         """Open the journal."""
-        with Journal.open(str(self.reports / "journal.sqlite"), clock=SystemClock(), create=False) as journal:
+        url = self.journal_url or str(self.reports / "journal.sqlite")
+        with Journal.open(url, clock=SystemClock(), create=False) as journal:
             yield journal
 
     def phases(self) -> list[str]:

@@ -1,0 +1,132 @@
+"""The judge of a case: the gateway's own state and what it really served, never the words of the suite."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from rollout.record import Decision, Record, fold
+from tests.support.forks import Child
+from tests.support.liar import Request
+from tests.torture.support import NEVER_WROTE, Bench, Gateway, agrees, is_write
+
+NEW = "openai:gpt-4o"
+CODES = {Decision.KEPT: 0, Decision.ROLLED_BACK: 10, Decision.ROLLBACK_FAILED: 11}
+"""The exit code that is true of a rollout that ended so."""
+
+
+def id_of(run: Child) -> str:
+    """Return the id of the rollout that a run works on; empty before it has said so."""
+    found = re.search(r"(?m)^rollout: (\S+) \(", run.text)
+    return found[1] if found else ""
+
+
+def record_of(bench: Bench, rollout: str) -> Record | None:
+    """Return a rollout as the journal tells it; None where it knows nothing of it."""
+    entries = bench.entries(rollout)
+    return fold(rollout, entries) if entries else None
+
+
+def true_code(bench: Bench, code: int, *, may_not_know: bool = False) -> None:
+    """Assert that the exit code says where the gateway is.
+
+    Args:
+        bench: the case.
+        code: the run's exit code.
+        may_not_know: 11 is allowed, wherever the gateway is: it could not be shown.
+    """
+    now, said = bench.look(), f"exit code {code}; {bench.state()['active']} is active\n{bench.output}"
+    if code == 0:
+        # Where reads lag, a canary may take its weights for what the activation has left: it sends everybody there.
+        agrees(bench, replace(now, weights={}) if now.weights == {NEW: 1.0} else now, is_kept=True)
+        assert now.pending is None, f"kept, and a restart would bring {now.pending}"
+        _served(bench, NEW if bench.shape.moves else bench.before.active)
+    elif code == 10:
+        assert not bench.before.against(now), f"{bench.before.against(now)}\n{said}"
+        _served(bench, bench.before.active)
+    elif code == 11:
+        assert may_not_know, f"what can be shown is not shown: {said}"
+    else:
+        assert code in NEVER_WROTE, said
+        assert not bench.before.against(now), f"{bench.before.against(now)}\n{said}"
+
+
+def _served(bench: Bench, place: str) -> None:
+    """Assert that a request was really answered by `place` since the last activation, or the last start."""
+    state = bench.state()
+    since = max((each["time"] for each in state["activations"]["last"]), default="")
+    by = {f"{provider}:{model}" for at, provider, model, status in state["served"] if at >= since and status == 200}
+    assert place in by, f"since {since or 'the start'} only {by or 'nobody'} has served, not {place}\n{bench.output}"
+
+
+def undone(bench: Bench) -> None:
+    """Assert that after the last write of each kind that went forward one went back to the gateway."""
+    sent = [each for each in list(bench.liar.requests) if _is_ours(each)]
+    for kind, forward in {"activation": _activates_new, "limits": _sets_new, "weights": _shifts}.items():
+        there = [n for n, each in enumerate(sent) if forward(each)]
+        if there:
+            after = sent[there[-1] + 1 :]
+            told = [f"{each.method} {each.path}" for each in sent]
+            assert any(_BACK[kind](each) for each in after), f"no undo of the {kind} was sent: {told}\n{bench.output}"
+
+
+def _is_ours(request: Request) -> bool:
+    return is_write(f"{request.method} {request.path}") and not request.path.startswith("/twin/")
+
+
+def _activates_new(request: Request) -> bool:
+    return request.path.endswith("/openai/activate")
+
+
+def _activates_old(request: Request) -> bool:
+    return request.path.endswith("/activate") and not _activates_new(request)
+
+
+def _sets_new(request: Request) -> bool:
+    return request.path.endswith("/limits") and request.json["hard_limit_usd"] == 250
+
+
+def _sets_old(request: Request) -> bool:
+    return request.path.endswith("/limits") and not _sets_new(request)
+
+
+def _shifts(request: Request) -> bool:
+    return request.path.endswith("/weights") and NEW in request.json["weights"]
+
+
+def _shifts_back(request: Request) -> bool:
+    return _activates_old(request) or (request.path.endswith("/weights") and not _shifts(request))
+
+
+_BACK = {"activation": _activates_old, "limits": _sets_old, "weights": _shifts_back}
+
+
+def at_most_one_ending(bench: Bench) -> None:
+    """Assert that no rollout of the journal has ended twice."""
+    closed = [entry.rollout for entry in bench.entries() if entry.kind == "closed"]
+    assert len(closed) == len(set(closed)), f"a rollout has two endings: {closed}\n{bench.output}"
+
+
+def as_recorded(bench: Bench, code: int | None, rollout: str) -> None:
+    """Assert that gateway, journal and exit code of the one rollout that there is agree.
+
+    Args:
+        bench: the case.
+        code: the run's exit code; None where it was killed, or another process ended its rollout.
+        rollout: its id; empty where it never got so far.
+    """
+    record, now = record_of(bench, rollout) if rollout else None, bench.look()
+    if record is None or not record.wrote:
+        assert not bench.before.against(now), f"{bench.before.against(now)}\n{bench.output}"
+        assert code is None or code in NEVER_WROTE, f"exit code {code}, and nothing was written\n{bench.output}"
+        return
+    assert record.decision is not None, f"the verdict is not recorded\n{bench.output}"
+    wanted = CODES.get(record.decision)
+    assert code is None or code == wanted, f"exit code {code}, but {record.decision}\n{bench.output}"
+    assert record.decision in {Decision.KEPT, Decision.ROLLED_BACK}, f"{record.closed}\n{bench.output}"
+    agrees(bench, now, is_kept=record.decision is Decision.KEPT)
+
+
+def is_back(bench: Bench, now: Gateway | None = None) -> bool:
+    """Tell whether the gateway is what it was before, and stays so after a restart."""
+    return not bench.before.against(now or bench.look())
