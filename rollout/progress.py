@@ -41,7 +41,7 @@ from rollout.view import Heading, view_for
 from rollout.waivers import judged_by_waiver
 from rollout.watchdog import Watchdog, arm
 
-_NO_JUDGEMENT = (Interrupted, JournalError, NotCleared, NotReached, SomebodyIntervened)
+_NO_JUDGEMENT = (Interrupted, JournalError, LeaseLost, NotCleared, NotReached, SomebodyIntervened)
 """Errors that say nothing about what a check looks at, so that no waiver of its clause excuses them."""
 
 

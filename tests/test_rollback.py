@@ -166,7 +166,7 @@ def test_a_completion_from_a_cache_that_names_nobody_shows_nobody_and_is_not_ver
 
 
 def test_a_completion_from_a_cache_that_names_the_new_provider_is_not_verified(undoing: Begin):
-    """The gateway is back, and its cache still answers as the new one: that cannot be told from a gateway that is not."""
+    """The gateway is back, and its cache still answers as the new one: it cannot be told from one that is not back."""
     lab = undoing()
     lab.apply()
     lab.clock.advance(60.0)

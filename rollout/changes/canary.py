@@ -10,6 +10,7 @@ from rollout.changes import provider, weights
 from rollout.changes.read_back import await_effect
 from rollout.errors import GatewayError, JournalError, Refused, RolloutError, SomebodyIntervened
 from rollout.expectation import answered_by
+from rollout.journal import LeaseLost
 from rollout.record import Write
 from rollout.scenario import ProviderChange
 from rollout.stages import Stage, is_staged, same_weights, show_weights, stages
@@ -169,7 +170,7 @@ def _activate(rollout: Rollout, new: ProviderChange, previous: ProviderChange) -
     provider.refuse_concurrent(rollout, rollout.gateway, previous)
     try:
         provider.activate(rollout, rollout.gateway, new, step=SINGLE, direction="forward")
-    except (JournalError, Refused):
+    except (JournalError, LeaseLost, Refused):
         raise  # nothing was sent, or nothing was changed by it
     except RolloutError:
         _straight_back(rollout, new, previous)
