@@ -66,8 +66,10 @@ def test_long_lines_are_kept_up_to_64_kib_and_only_whole(target: Target, log: Pa
 
 def test_a_file_that_is_one_endless_line_is_not_cut_in_the_middle(target: Target, log: Path, tmp_path: Path):
     """Half a secret would not be recognised."""
-    log.write_bytes(SECRET.encode() * 20_000)
-    assert kept(target, tmp_path) == LogTail(None, "it is empty")
+    secret = SECRET * 7
+    log.write_text(secret * 2_000)
+    tail = keep_log_tail(target, tmp_path, clock=SimulatedClock(), redact=Redactor([secret]).text)
+    assert tail == LogTail(None, "it is empty")
 
 
 def test_only_the_owner_may_read_it_and_nothing_is_overwritten(target: Target, log: Path, tmp_path: Path):
@@ -99,6 +101,13 @@ def test_secrets_are_taken_out_of_several_lines_too(target: Target, log: Path, t
     assert SECRET not in text
     assert "MIIE" not in text
     assert text.endswith("last")
+
+
+def test_a_key_whose_first_line_is_beyond_what_fits_is_recognised(target: Target, log: Path, tmp_path: Path):
+    body = "\n".join("MIIEowIBAAKCAQEA" for _ in range(MOST_LINES))
+    key = f"-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----\n"
+    log.write_text(key + "\n".join(["x" * 630] * 100))
+    assert "MIIE" not in "\n".join(lines_of(kept(target, tmp_path)))
 
 
 def test_what_could_move_a_cursor_is_escaped(target: Target, log: Path, tmp_path: Path):
@@ -206,5 +215,6 @@ def test_one_that_was_altered_is_not_listed_anew(rollout: Rollout, tmp_path: Pat
     seal.conclude(rollout.journal, rollout.id, rollout.folder, {}, by="run-1")
     path.write_text("nothing happened\n")
     seal.conclude(rollout.journal, rollout.id, rollout.folder, {}, by="run-2")
+    assert len(rollout.journal.entries(rollout.id, Kind.MANIFEST)) == 1
     assert main(["verify-journal", f"--reports={tmp_path}"]) == 1
     assert path.name in capsys.readouterr().out

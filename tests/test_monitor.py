@@ -14,7 +14,8 @@ import pytest
 
 from rollout.clock import StopFlag, SystemClock, stamp
 from rollout.gateway.answers import Connection
-from rollout.monitor import Watched, start_thread, watch
+from rollout.history import History
+from rollout.monitor import Course, Watched, start_thread, watch
 from rollout.samples import Context, Name, Sample
 from rollout.scenario import Monitor
 from rollout.sources import Source, gateway_sources
@@ -366,6 +367,19 @@ def test_a_source_that_missed_its_last_ticks_is_looked_at_before_the_end_counts(
     assert watched.breach.clause == "MON-1"
 
 
+def test_the_end_waits_for_that_last_look_to_come_back() -> None:
+    window, offline = Window(), Connection("offline")
+    pause(window, 31.0, 19.0)
+    delays = itertools.chain([0.0] * 4, itertools.repeat(2.0))
+    watched = window.watch(
+        [scripted("status", 10.0, *[Connection("connected")] * 4, offline)],
+        45.0,
+        start=lambda work: window.clock.later(next(delays), work),
+    )
+    assert watched.breach is not None
+    assert watched.breach.clause == "MON-1"
+
+
 def test_a_look_is_not_blamed_for_the_time_in_which_this_process_stood_still() -> None:
     """It would be dark for a pause that is the watcher's own."""
     window = Window()
@@ -381,6 +395,25 @@ def test_a_slow_look_is_watching_while_it_is_waited_for() -> None:
     watched = window.watch([slow], 60.0, start=lambda work: window.clock.later(30.0, work))
     assert watched.watched_s == 60.0
     assert not any(one.unwatched_s for one in window.samples)
+
+
+def test_a_window_that_was_watched_to_its_end_is_only_looked_at_once_more() -> None:
+    """A canary's stage that ended with a call: the long time before the next one is not the stage's."""
+    window, known = Window(), context(Monitor(window_s=40.0))
+    window.clock.advance(900.0)
+    watched = watch(
+        [connected(every_s=1.0)],
+        known,
+        clock=window.clock,
+        stop=window.stop,
+        window_s=40.0,
+        on_sample=window.samples.append,
+        on_verdicts=lambda *_: None,
+        start=lambda work: work(),
+        course=Course(BEGINNING, History(["status"]), 40.0),
+    )
+    assert (window.times("status"), watched.watched_s) == ([900.0], 900.0)
+    assert watched.verdicts[5].state is State.HOLDING
 
 
 def test_all_extensions_together_double_the_window_at_most() -> None:
