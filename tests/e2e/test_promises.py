@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 
+from rollout.clock import SystemClock
+from rollout.errors import JournalError
+from rollout.journal import Journal
 from rollout.record import Decision, Kind
+from tests.journal.postgres_server import PostgresServer
 from tests.support.kinds import ENVIRONMENT, LIMITS, PROVIDER, VERIFY, handle, quick
 from tests.support.liar import raw
 from tests.support.runs import Lab, Process, Run, entries, eventually
@@ -149,6 +153,29 @@ def test_3_what_was_taken_back_right_before_it_would_be_kept_is_not_kept(tmp_pat
 # 4 and 5: a journal that hangs, or has lost its tail
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["the run", "its watchdog"])
+def test_4_a_frozen_journal_does_not_keep_a_failing_change_in_effect(
+    killed: bool, postgres: PostgresServer, tmp_path: Path
+):
+    """PostgreSQL is stopped in mid-window, every request fails: back within 60 s, a true code within 2 minutes."""
+    with quick(tmp_path) as lab:
+        lab.scenario["monitor"] |= {"window": "120s", "synthetic_every": "1s"}
+        url = postgres.new_database()
+        run = lab.begin(f"--journal={url}", real=True)
+        eventually(lambda: _is_open(url), "the window is open", 60)
+        postgres.freeze()
+        try:
+            lab.faults({"provider": "openai", "error_share": 1})
+            if killed:
+                run.signal(signal.SIGKILL)
+            eventually(lambda: truth(lab)["active"] == BEFORE, f"it is back\n{run.out}", 60)
+            ended = run.end(120)
+        finally:
+            postgres.thaw()
+        assert ended.code == (-signal.SIGKILL if killed else 10), ended.out
+        assert truth(lab)["active"] == BEFORE
+
+
 def test_5_a_journal_that_lost_its_tail_in_mid_window_is_no_reason_to_keep(tmp_path: Path):
     with quick(tmp_path) as lab:
         lab.scenario["monitor"]["window"] = "6s"
@@ -262,6 +289,14 @@ def _then(action: Any) -> Any:
         await visit.reply(await visit.forward())
 
     return behaviour
+
+
+def _is_open(url: str) -> bool:
+    try:
+        with Journal.open(url, clock=SystemClock(), create=False) as journal:
+            return any(entry.kind == Kind.SAMPLE for entry in journal.entries())
+    except JournalError:
+        return False  # it is only being made
 
 
 def _cut(reports: Path, *, to: str) -> None:
