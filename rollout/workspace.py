@@ -411,15 +411,20 @@ class Rollout:
             return str(self._spool(Kind.INTENT, body, error).body["spool"])
 
     def _refuse_late(self, intent: int | str) -> None:
-        """Refuse to send once the lease has ended: a process that was paused since it announced the write.
+        """Refuse to send what was announced before this process was paused: it is superseded, or its lease has ended.
 
-        Between this comparison and the send a process may still be paused; no fence of the journal reaches the
+        Between these comparisons and the send a process may still be paused; no fence of the journal reaches the
         gateway. Whoever takes over reads again after the longest duration of an activation (safety rule 9).
 
         Raises:
-            LeaseLost: it has ended.
+            LeaseLost: nothing was sent.
         """
-        if self.lease is None or self.lease_runs() or self.is_emergency:
+        if self.lease is None or self.is_emergency:
+            return
+        with suppress(JournalError):
+            if self.superseded():
+                raise LeaseLost(f"rollout {self.id} sent nothing: {self.successor}; `rollout status` shows who holds it")
+        if self.lease_runs():
             return
         why = "its lease ended between the announcement and the write, so another process may hold the target"
         self.note(Kind.OUTCOME, intent=intent, result="refused", detail=f"not sent: {why}")
