@@ -74,7 +74,7 @@ def test_the_new_value_is_seen_as_late_as_reads_may_lag(lab: Undoing, stale_for_
     assert (lab.apply().failed is None) is passes
 
 
-# Back (RBK-3.1)
+# The way back: RBK-3.1
 
 
 def test_the_file_goes_back_byte_for_byte(lab: Undoing):
