@@ -322,6 +322,18 @@ def test_a_safe_provider_that_this_rollout_has_activated_is_its_own(undoing: Beg
     assert lab.gateway.state.place == str(OLD)
 
 
+def test_no_step_follows_once_the_gateway_was_changed_outside_in_mid_rollback(undoing: Begin):
+    """Somebody came between two tries of the activation: the limits are not touched either."""
+    lab = undoing(LIMIT, NEW)
+    lab.apply()
+    lab.gateway.writes.clear()
+    lab.gateway.fails["activate"] = down()
+    lab.clock.later(0.5, lambda: setattr(lab.gateway, "state", replace(lab.gateway.state, active="vllm", model="m")))
+    result = lab.take_back()
+    assert lab.gateway.writes == [BACK]
+    assert (result.hands_off, result.verified) == (True, False)
+
+
 def test_weights_that_were_set_by_hand_are_not_overwritten(undoing: Begin):
     lab = undoing(target=ROUTED, canary=SHARES)
     canary.enter(lab.rollout, stages(lab.rollout.scenario)[0])

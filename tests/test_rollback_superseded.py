@@ -98,13 +98,14 @@ def test_a_write_that_was_announced_before_another_took_over_is_the_last_one(und
     assert (result.superseded, result.verified) == (True, False)
 
 
-def test_a_run_that_was_superseded_and_not_told_is_superseded_all_the_same(undoing: Begin):
+@pytest.mark.parametrize("call", ["status", "governance"])
+def test_a_run_that_was_superseded_and_not_told_is_superseded_all_the_same(undoing: Begin, call: str):
     """An entry that could not be written any more is how it shows, though no step has failed by it."""
     lab = undoing()
     lab.apply()
 
     def at_the_proof(name: str) -> None:
-        if name == "status":
+        if name == call:
             lab.another_takes_over()
 
     lab.gateway.on_call = at_the_proof

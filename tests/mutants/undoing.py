@@ -32,7 +32,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "        if run.is_over:",
         "        if run.superseded and run.hands_off:",
         "No step follows once this process may not write.",
-        ("tests/test_rollback.py::test_a_safe_provider_that_was_activated_by_hand_is_not_overwritten",),
+        ("tests/test_rollback.py::test_no_step_follows_once_the_gateway_was_changed_outside_in_mid_rollback",),
     ),
     Mutant(
         "rollout/rollback.py",
