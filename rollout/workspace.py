@@ -84,6 +84,7 @@ class Rollout:
     _known: Record | None = field(default=None)
     _lease_ends_s: float = field(default=0.0)
     _spooled: int = field(default=0)
+    _waiting: list[Entry] = field(default_factory=list)
 
     @property
     def what(self) -> str:
@@ -132,12 +133,17 @@ class Rollout:
         )
 
     def record(self) -> Record:
-        """Return the rollout as the journal tells it now.
+        """Return the rollout as the journal tells it now, with the writes that it did not take and that are spooled.
 
         Raises:
             JournalError: the journal cannot be read.
         """
-        self._known = fold(self.id, self.journal.entries(self.id, *FOLDED))
+        entries = self.journal.entries(self.id, *FOLDED)
+        self._known = fold(self.id, entries)
+        reconciled = {entry.body.get("spool") for entry in entries}
+        for entry in self._waiting:
+            if entry.body["spool"] not in reconciled:
+                extend(self._known, entry)
         return self._known
 
     def known(self) -> Record:
@@ -348,6 +354,8 @@ class Rollout:
         body = {**self._fenced(body), "spool": number}
         entry = Entry(0, self.id, at, kind, body, "", "")
         self.unwritten.append(kind)
+        if kind in (Kind.INTENT, Kind.OUTCOME):
+            self._waiting.append(entry)
         self._remember(entry)
         line = {"at": at, "rollout": self.id, "kind": kind, "body": self.redactor.value(body), "because": str(error)}
         try:
@@ -449,7 +457,10 @@ def _append_spooled(journal: Journal, lines: list[str]) -> None:
     """Append each line as kind `RECONCILED`: neither a new intent nor a new ending (safety rule 8)."""
     intent = ""
     for text in lines:
-        line, digest = json.loads(text), sha256(text.encode())
+        try:
+            line, digest = json.loads(text), sha256(text.encode())
+        except ValueError:
+            continue  # its writer was killed in the middle of it; the file stays beside
         body = {"spool": digest[:12], "fence": 0, **line["body"]}
         if line["kind"] == Kind.INTENT:
             intent = body["spool"]

@@ -82,6 +82,7 @@ class Undoing:
         self.restart_fails: Exception | None = None
         self._back_up()
         self.rollout.take_lease()
+        self.rollout.record()
         self._others = 0
 
     def _back_up(self) -> None:
