@@ -1,85 +1,15 @@
-"""Defects in what decides: closure, gates, leases, endings, watchdog, recovery, emergency, exit codes."""
+"""Defects in what decides what becomes of a rollout: closure, gates and claims."""
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Mutant, of
 
 CLOSURE, GATE, SESSION = "rollout/closure.py", "rollout/gate.py", "rollout/session.py"
-WATCHDOG, RECOVERY, PROGRESS = "rollout/watchdog.py", "rollout/recovery.py", "rollout/progress.py"
-AFTERMATH, WORKSPACE = "rollout/aftermath.py", "rollout/workspace.py"
-LEASES, ENDINGS, STORE = "rollout/journal/leases.py", "rollout/journal/endings.py", "rollout/journal/store.py"
-
-DECIDES, CODES, ACTS = "tests/test_closure_decides.py", "tests/test_exit_codes.py", "tests/test_watchdog_acts.py"
-EMERGENCY, CLOCKS = "tests/test_aftermath.py", "tests/test_lease_clocks.py"
-STRANDED = tuple(
-    f"tests/test_recovery.py::{name}"
-    for name in (
-        "test_dead_processes_on_this_host_strand_a_rollout",
-        "test_processes_on_another_host_are_not_known_to_be_dead",
-        "test_one_of_the_two_that_lives_looks_after_it",
-        "test_whoever_holds_the_lease_on_another_host_is_not_known_to_be_dead",
-        "test_a_holder_whose_process_is_not_named_is_not_known_to_be_dead",
-        "test_a_lease_of_another_rollout_is_no_sign_that_this_one_is_stranded",
-        "test_a_handover_holds_until_its_deadline_and_not_longer",
-        "test_a_handover_that_was_taken_up_says_nothing_any_more",
-        "test_an_emergency_is_given_a_minute",
-        "test_a_zombie_is_dead",
-        "test_a_pid_that_has_passed_to_another_program_is_dead",
-    )
-)
-RECOVERED = tuple(
-    f"tests/test_recovery.py::{name}"
-    for name in (
-        "test_of_two_who_saw_the_same_one_takes_it_back",
-        "test_what_was_closed_meanwhile_is_left_alone",
-        "test_the_lease_is_given_back_afterwards",
-        "test_one_that_cannot_be_taken_back_does_not_hide_the_others",
-        "test_an_emergency_is_settled_and_not_taken_back",
-        "test_what_was_spooled_is_reconciled_first",
-    )
-)
-
-
-def _on_sqlite(file: str, *names: str) -> tuple[str, ...]:
-    return tuple(f"tests/journal/{file}::{name}[sqlite]" for name in names)
-
-
-LEASE_TESTS = _on_sqlite(
-    "test_leases.py",
-    "test_a_free_target_is_leased_from_now_until_its_time_is_over",
-    "test_a_refused_rival_leaves_the_lease_and_its_token_alone",
-    "test_a_lease_ends_at_its_last_moment_and_not_before",
-    "test_the_same_rollout_prolongs_its_lease_under_a_newer_token",
-    "test_no_lease_of_a_rollout_is_ever_shortened_by_itself",
-    "test_an_older_token_of_the_same_rollout_is_lost",
-    "test_a_lease_that_was_given_back_is_free_and_cannot_be_renewed",
-    "test_tokens_grow_for_ever_also_over_releases",
-    "test_giving_back_twice_or_too_late_leaves_the_next_holder_alone",
-    "test_of_two_who_saw_the_same_token_the_second_is_refused",
-    "test_a_target_is_seized_from_its_holder_with_a_newer_token",
-    "test_a_lease_is_given_back_under_its_own_token_only",
-    "test_a_lease_is_renewed_on_its_own_target_only",
-    "test_a_lease_that_was_given_back_is_taken_anew_by_its_own_rollout",
-)
-ENDING_TESTS = _on_sqlite(
-    "test_endings.py",
-    "test_the_same_holder_ends_a_rollout_once",
-    "test_a_later_rollback_under_a_newer_token_ends_it_anew_and_once",
-    "test_an_ending_of_another_rollout_is_no_obstacle",
-    "test_an_ending_that_was_entered_later_counts",
-    "test_other_entries_that_were_entered_later_do_not_count",
-    "test_a_run_that_never_got_a_lease_ends_a_rollout_that_wrote_nothing_once",
-    "test_a_rollout_that_ended_with_nothing_applied_can_still_end_under_a_lease",
-) + ("tests/journal/test_endings.py::test_without_a_lease_a_rollout_that_announced_a_write_is_another_runs",)
-
-
-def _of(module: str, *tests: str, rows: tuple[tuple[str, str, str], ...]) -> tuple[Mutant, ...]:
-    """Return the mutants of one module, from rows of line, defect and decision."""
-    return tuple(Mutant(module, line, defect, decision, tests) for line, defect, decision in rows)
+DECIDES = "tests/test_closure_decides.py"
 
 
 MUTANTS: tuple[Mutant, ...] = (
-    *_of(
+    *of(
         CLOSURE,
         DECIDES,
         rows=(
@@ -221,6 +151,142 @@ MUTANTS: tuple[Mutant, ...] = (
                 '    if "apply" in phases:',
                 "    if True:",
                 "A precheck that failed leaves the rollout open for the next try.",
+            ),
+        ),
+    ),
+    *of(
+        GATE,
+        "tests/test_gate.py",
+        rows=(
+            (
+                "if record is None or not record.in_flight:",
+                "if record is None or record.closed is not None:",
+                "A new precheck waits only for what has written.",
+            ),
+            (
+                "if record is None or not record.in_flight:",
+                "if True:",
+                "A new precheck waits while its content is in flight.",
+            ),
+            (
+                "predecessor = PHASES[PHASES.index(phases[0]) - 1]",
+                "predecessor = PHASES[0]",
+                "A phase needs its own predecessor's pass.",
+            ),
+            ("    if record is None:", "    if False:", "A later phase needs a rollout of this very content."),
+            (
+                "if record.decision in (Decision.ROLLED_BACK, Decision.ROLLBACK_FAILED):",
+                "if record.decision is Decision.ROLLED_BACK:",
+                "No phase goes on after a rollback that failed.",
+            ),
+            (
+                "if record.decision in (Decision.ROLLED_BACK, Decision.ROLLBACK_FAILED):",
+                "if record.closed is not None:",
+                "A change that was kept may be looked at again.",
+            ),
+            ("    if not verdict.passed:", "    if False:", "A phase that failed clears nothing."),
+            ("    if age <= age_s:", "    if age < age_s:", "A clearance is valid up to the policy's age."),
+            ("    if age <= age_s:", "    if True:", "A clearance expires."),
+            (
+                "min(len(passed), len(PHASES) - 1)",
+                "max(len(passed) - 1, 0)",
+                "People are sent to the phase that comes next.",
+            ),
+        ),
+    ),
+    *of(
+        SESSION,
+        "tests/test_session.py",
+        rows=(
+            (
+                "    refusal = _rivalry(rivals) or gate.refusal((phase,), rollout.record(), rollout.digest)",
+                "    refusal = gate.refusal((phase,), rollout.record(), rollout.digest)",
+                "A target with another rollout in flight is not claimed.",
+            ),
+            (
+                "    refusal = _rivalry(rivals) or gate.refusal((phase,), rollout.record(), rollout.digest)",
+                "    refusal = _rivalry(rivals)",
+                "The gate is asked again with the lease in hand.",
+            ),
+            (
+                "rivals = [other for other in others_here(rollout) if other.in_flight]",
+                "rivals = others_here(rollout)",
+                "A rollout that has ended is no rival.",
+            ),
+            (
+                'if any(write.result != "refused" and write.at >= began for write in other.writes):',
+                "if any(write.at >= began for write in other.writes):",
+                "A write that was refused crossed nobody.",
+            ),
+            (
+                'if any(write.result != "refused" and write.at >= began for write in other.writes):',
+                'if any(write.result != "refused" for write in other.writes):',
+                "What was written before this run began crossed nobody.",
+            ),
+            (
+                'if other.id != rollout.id and other.opened["url"] == rollout.place]',
+                "if other.id != rollout.id]",
+                "What is changed on another target is no rival.",
+            ),
+            (
+                "    if record.closed is not None or not record.wrote:",
+                "    if record.closed is not None:",
+                "A run that wrote nothing gives the target back.",
+            ),
+            (
+                "    if record.closed is not None or not record.wrote:",
+                "    if True:",
+                "A change in flight keeps its target.",
+            ),
+            (
+                "hold(session.embedded, in_flight=record.in_flight)",
+                "hold(session.embedded, in_flight=True)",
+                "A gateway on demand ends when idle, unless a change is in flight there.",
+            ),
+            (
+                'same = [record for record in known if record.opened["digest"] == digest]',
+                "same = known",
+                "Only this very content is continued.",
+            ),
+            (
+                "(record for record in reversed(same) if record.in_flight), same[-1] if same else None)",
+                "(record for record in ()), same[-1] if same else None)",
+                "What is in flight is continued before a later rollout that is not.",
+            ),
+            (
+                "rivals = [r for r in known if r.in_flight and r is not latest and _same_place(r, request)]",
+                "rivals = [r for r in same if r.in_flight and r is not latest and _same_place(r, request)]",
+                "Another content in flight on the target is waited for.",
+            ),
+            (
+                "if latest is None or latest.decision is Decision.NOTHING_APPLIED:",
+                "if latest is None:",
+                "A rollout that ended with nothing applied is not continued.",
+            ),
+            (
+                "(latest.closed is not None or _is_under_way(journal, latest))",
+                "latest.closed is not None",
+                "A run that is at it now is not joined.",
+            ),
+            (
+                "(latest.closed is not None or _is_under_way(journal, latest))",
+                "_is_under_way(journal, latest)",
+                "A new precheck after an ending opens a new rollout.",
+            ),
+            (
+                "return request.target.url is not None and record.opened",
+                "return request.target.url is None or record.opened",
+                "Two gateways on demand never meet.",
+            ),
+            (
+                "    if in_flight:",
+                "    if False:",
+                "A copy of another host's journal with a change in flight is refused.",
+            ),
+            (
+                'if phases[0] != "apply" or record.wrote or record.closed is not None:',
+                'if phases[0] != "apply" or record.closed is not None:',
+                "A change that has begun goes on although its window has closed.",
             ),
         ),
     ),
