@@ -29,8 +29,12 @@ LEASE_TESTS = _on_sqlite(
     "test_a_lease_is_renewed_on_its_own_target_only",
     "test_a_lease_that_was_given_back_is_taken_anew_by_its_own_rollout",
 )
+_WITHOUT_A_LEASE = (
+    "tests/journal/test_endings.py::test_without_a_lease_a_rollout_that_announced_a_write_is_another_runs"
+)
 ENDING_TESTS = (
-    "tests/journal/test_endings.py::test_without_a_lease_a_rollout_that_announced_a_write_is_another_runs",
+    f"{_WITHOUT_A_LEASE}[sqlite-False]",
+    f"{_WITHOUT_A_LEASE}[sqlite-True]",
     *_on_sqlite(
         "test_endings.py",
         "test_the_same_holder_ends_a_rollout_once",
