@@ -167,6 +167,31 @@ def test_an_apply_that_wrote_nothing_ends_the_rollout(tmp_path: Path):
     assert live(rollout).writes == []
 
 
+def test_a_run_that_never_got_its_lease_ends_a_rollout_that_wrote_nothing(tmp_path: Path):
+    rollout = begun(tmp_path)
+    rollout.release_lease()
+    closure = close(rollout, ("apply",), passed(rollout, "apply", but={"APP-0.1": "somebody holds it"}), {})
+    assert closure.decision is Decision.NOTHING_APPLIED
+    assert [entry.body["fence"] for entry in rollout.journal.entries(rollout.id, Kind.CLOSED)] == [0]
+
+
+def test_a_run_without_a_lease_does_not_end_what_another_run_has_begun_to_write(tmp_path: Path, monkeypatch):
+    """Between its last look and its ending: nothing applied would be untrue of the rollout."""
+    rollout = begun(tmp_path)
+    rollout.release_lease()
+    plan = passed(rollout, "apply", but={"APP-0.1": "somebody holds it"})
+    original = closing.why_not
+
+    def meanwhile(*args):
+        apply(successor(rollout))
+        return original(*args)
+
+    monkeypatch.setattr(closing, "why_not", meanwhile)
+    closure = close(rollout, ("apply",), plan, {})
+    assert (closure.decision, closure.word, closure.code) == (None, "TAKEN OVER", ExitCode.IN_PROGRESS)
+    assert endings(rollout) == []
+
+
 def test_a_change_that_was_in_effect_already_goes_on_without_a_write(tmp_path: Path):
     clock = SimulatedClock()
     rollout = begun(tmp_path, clock=clock, gateway=LiveGateway(clock, State(NEW.provider, NEW.model)))
