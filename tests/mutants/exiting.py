@@ -119,8 +119,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Where neither handover nor way back succeeds the watchdog is left.",
             ),
             (
-                "        if isinstance(error, LeaseLost):",
-                "        if False:",
+                "        except (JournalError, LeaseLost) as error:",
+                "        except JournalError as error:",
                 "A run that is taken over at its handover takes nothing back.",
             ),
             ("        if self.closed is not None:", "        if False:", "It is decided once."),
