@@ -298,8 +298,6 @@ class Progress(Occasion):
     def _not_handed_over(self, error: RolloutError) -> closing.Closure:
         """A change that no later phase would find in the journal is taken back, unless somebody newer has it."""
         rollout, self.closed = self.session.rollout, None
-        if isinstance(error, LeaseLost):
-            self._decide(lambda: closing.taken_over(rollout.known(), {}))
         self._decide(lambda: closing.take_back(rollout, f"the handover could not be recorded: {error}", {}, self.env))
         assert self.closed is not None  # noqa: S101 - for the type checker
         return self.closed

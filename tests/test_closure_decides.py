@@ -10,13 +10,13 @@ from rollout import closure as closing
 from rollout.bake import IN_PROGRESS
 from rollout.clauses import PHASES, planned
 from rollout.closure import close, publish_late, take_back
-from rollout.errors import ExitCode
+from rollout.errors import ExitCode, GatewayError
 from rollout.journal import schema
 from rollout.record import Decision, Kind
 from rollout.workspace import LEASE_S, SPOOL
 from tests.support.clocks import SimulatedClock
 from tests.support.decisions import GONE, Faulty, applied, apply, begun, live, passed, said, successor
-from tests.support.gateways import LiveGateway, State, down
+from tests.support.gateways import LiveGateway, State, down, refused
 from tests.support.rollouts import NEW, OLD
 
 WHY = "MON-2: error rate 8.8 % is above 5 %"
@@ -167,6 +167,31 @@ def test_an_apply_that_wrote_nothing_ends_the_rollout(tmp_path: Path):
     assert live(rollout).writes == []
 
 
+def test_a_run_that_never_got_its_lease_ends_a_rollout_that_wrote_nothing(tmp_path: Path):
+    rollout = begun(tmp_path)
+    rollout.release_lease()
+    closure = close(rollout, ("apply",), passed(rollout, "apply", but={"APP-0.1": "somebody holds it"}), {})
+    assert closure.decision is Decision.NOTHING_APPLIED
+    assert [entry.body["fence"] for entry in rollout.journal.entries(rollout.id, Kind.CLOSED)] == [0]
+
+
+def test_a_run_without_a_lease_does_not_end_what_another_run_has_begun_to_write(tmp_path: Path, monkeypatch):
+    """Between its last look and its ending: nothing applied would be untrue of the rollout."""
+    rollout = begun(tmp_path)
+    rollout.release_lease()
+    plan = passed(rollout, "apply", but={"APP-0.1": "somebody holds it"})
+    original = closing.why_not
+
+    def meanwhile(*args):
+        apply(successor(rollout))
+        return original(*args)
+
+    monkeypatch.setattr(closing, "why_not", meanwhile)
+    closure = close(rollout, ("apply",), plan, {})
+    assert (closure.decision, closure.word, closure.code) == (None, "TAKEN OVER", ExitCode.IN_PROGRESS)
+    assert endings(rollout) == []
+
+
 def test_a_change_that_was_in_effect_already_goes_on_without_a_write(tmp_path: Path):
     clock = SimulatedClock()
     rollout = begun(tmp_path, clock=clock, gateway=LiveGateway(clock, State(NEW.provider, NEW.model)))
@@ -174,6 +199,30 @@ def test_a_change_that_was_in_effect_already_goes_on_without_a_write(tmp_path: P
     passed(rollout, "verify")
     closure = close(rollout, ("monitor",), passed(rollout, "monitor"), {})
     assert closure.decision is Decision.KEPT
+
+
+def test_a_write_whose_answer_was_lost_is_taken_back(tmp_path: Path):
+    """It may land yet: that a read shows no effect is no proof that nothing was applied."""
+    rollout = begun(tmp_path)
+    live(rollout).fails["activate"] = down()
+    with pytest.raises(GatewayError):
+        apply(rollout)
+    live(rollout).fails.clear()
+    live(rollout).writes.clear()
+    plan = passed(rollout, "apply", but={"APP-1.2": "no answer"})
+    assert close(rollout, ("apply",), plan, {}).decision is Decision.ROLLED_BACK
+    assert live(rollout).writes == [f"activate {OLD}"]
+
+
+def test_a_write_that_was_refused_applied_nothing(tmp_path: Path):
+    rollout = begun(tmp_path)
+    live(rollout).fails["activate"] = refused()
+    with pytest.raises(GatewayError):
+        apply(rollout)
+    live(rollout).writes.clear()
+    plan = passed(rollout, "apply", but={"APP-1.2": "refused"})
+    assert close(rollout, ("apply",), plan, {}).decision is Decision.NOTHING_APPLIED
+    assert live(rollout).writes == []
 
 
 # Superseded (broken promise 3)
@@ -242,6 +291,7 @@ def test_a_way_back_that_is_taken_over_before_its_write_leaves_everything_to_the
     closure = take_back(rollout, WHY, {}, {})
     assert (closure.word, closure.code) == ("TAKEN OVER", ExitCode.IN_PROGRESS)
     assert (endings(rollout), live(rollout).writes) == ([], [])
+    assert not (rollout.folder / "post-mortem.md").exists(), "its successor writes what there is to write"
 
 
 def test_a_way_back_that_is_taken_over_at_its_ending_writes_no_second_one(tmp_path: Path):

@@ -58,6 +58,11 @@ class Mutant:
         return [test for test in self.tests if not _exists(root, test)]
 
 
+def of(module: str, *tests: str, rows: tuple[tuple[str, str, str], ...]) -> tuple[Mutant, ...]:
+    """Return the mutants of one module that the same tests kill, from rows of line, defect and decision."""
+    return tuple(Mutant(module, line, defect, decision, tests) for line, defect, decision in rows)
+
+
 def _exists(root: Path, test: str) -> bool:
     file, *names = test.partition("[")[0].split("::")
     path = root / file

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants import trial
 from tests.mutants.__main__ import ROOT, every_mutant, main
 from tests.mutants.mutant import Misplaced, Mutant
 
@@ -46,6 +47,12 @@ def test_survivors_and_what_only_breaks_the_import_are_named_and_fail_the_comman
     assert "not killed: an error at collection, or an interruption (exit code 2): rollout/limit.py: LIMIT = 5" in said
     assert "not killed: it does not compile" in said
     assert said.splitlines()[-1].startswith("1/4 in ")
+
+
+def test_a_test_that_hangs_kills_nothing_and_is_ended(package: Path, capsys, monkeypatch):
+    monkeypatch.setattr(trial, "WITHIN_S", 8.0)
+    assert main([], [mutant("value > LIMIT", "[each for each in iter(int, 1)]")], package) == 1
+    assert "not killed: it took longer than 8 s" in capsys.readouterr().out
 
 
 def test_tests_that_fail_on_the_unchanged_code_prove_nothing(package: Path, capsys):

@@ -23,7 +23,12 @@ WITHIN_S = 30.0
 TEST_FAILED = 1
 """What pytest answers when a test failed, and nothing else went wrong."""
 
-_ANSWERS = {0: "survived", 2: "an error at collection, or an interruption", 3: "an internal error of pytest"}
+_ANSWERS = {
+    0: "survived",
+    TEST_FAILED: "a test failed",
+    2: "an error at collection, or an interruption",
+    3: "an internal error of pytest",
+}
 _ANSWERS |= {4: "pytest was called wrongly: a test or a conftest that cannot be loaded", 5: "no test ran"}
 
 
@@ -49,6 +54,8 @@ def copies(root: Path, count: int) -> Iterator[queue.SimpleQueue[Path]]:
     # In memory, where there is such a folder: the journals of the tests wait for the disk at every entry.
     memory = str(MEMORY) if os.access(MEMORY, os.W_OK) else None
     with TemporaryDirectory(prefix="mutants-", dir=memory) as folder:
+        # As /tmp is: a database server of the tests may run as another user.
+        Path(folder).chmod(0o755)
         for number in range(count):
             _copy(root, Path(folder) / str(number) / "copy")
             free.put(Path(folder) / str(number) / "copy")
@@ -59,7 +66,8 @@ def unchanged(copy: Path, mutants: Sequence[Mutant]) -> str:
     """Run every listed test on the code as it is; return why that is not a pass, empty if it is."""
     tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
     code, output = _pytest(copy, tests, WITHIN_S * len(mutants))
-    return "" if code == 0 else f"the listed tests do not pass on the unchanged code: {_said(code)}\n{output}"
+    why = "it takes too long" if code is None else _ANSWERS.get(code, f"exit code {code}")
+    return "" if code == 0 else f"the listed tests do not pass on the unchanged code: {why}\n{output}"
 
 
 def try_all(mutants: Sequence[Mutant], free: queue.SimpleQueue[Path], workers: int, on_end: Callable[[Verdict], None]):
