@@ -113,7 +113,8 @@ def _judge(bench: Bench, run: Child, code: int, senders: Senders) -> None:
         assert code not in {0, 10, 11}, f"exit code {code}, and nothing was written\n{bench.output}"
     if not late:
         now, wanted_place = bench.look(), _left(bench)
-        assert now.active == wanted_place, f"{now.active} is active, not {wanted_place}\n{bench.output}"
+        why = f"{now.active} is active, not {wanted_place}; sent by {run.pid} and others: {senders.sent}"
+        assert now.active == wanted_place, f"{why}\n{bench.output}"
         assert not now.weights, f"the requests are split by {now.weights}\n{bench.output}"
     with bench.journal() as journal:
         examined(bench, journal)

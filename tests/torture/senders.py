@@ -53,13 +53,13 @@ class Senders:
 
     async def _noted(self, visit: Visit) -> None:
         if visit.request.method != "GET":
-            port = visit.writer.get_extra_info("peername")[1]
-            self.sent.append(await asyncio.to_thread(self._sent, f"{visit.request.method} {visit.request.path}", port))
+            ports = [visit.writer.get_extra_info(name)[1] for name in ("peername", "sockname")]
+            self.sent.append(await asyncio.to_thread(self._sent, f"{visit.request.method} {visit.request.path}", ports))
         await visit.reply(await visit.forward())
 
-    def _sent(self, request: str, port: int) -> Sent:
+    def _sent(self, request: str, ports: list[int]) -> Sent:
         token, holder, rollout = newest(self._bench)
-        return Sent(name_of(request), sender_at(port), token, holder, rollout)
+        return Sent(name_of(request), sender_at(*ports), token, holder, rollout)
 
 
 def newest(bench: Bench) -> tuple[int, int, str]:
@@ -81,20 +81,30 @@ def newest(bench: Bench) -> tuple[int, int, str]:
     return int(token), int(named[1]) if named else 0, str(rollout)
 
 
-def sender_at(port: int) -> int:
-    """Return the process that has the connection from this local port; 0 where none has it any more."""
-    inode = _inode(port)
+def sender_at(port: int, to: int) -> int:
+    """Return the process that has the connection between these local ports; 0 where none has it any more."""
+    name = f"socket:[{_inode(port, to)}]"
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if any(str(fd.readlink()) == f"socket:[{inode}]" for fd in (folder / "fd").iterdir()):
-                return int(folder.name)
+        if name in _files(folder):
+            return int(folder.name)
     return 0
 
 
-def _inode(port: int) -> str:
-    ours = f"0100007F:{port:04X}"
+def _files(folder: Path) -> set[str]:
+    """Return what a process has open; it opens and closes meanwhile."""
+    found = set()
+    with suppress(OSError):
+        for each in (folder / "fd").iterdir():
+            with suppress(OSError):
+                found.add(str(each.readlink()))
+    return found
+
+
+def _inode(port: int, to: int) -> str:
+    # One that has ended may linger with the same port, to somewhere else.
+    ours = [f"0100007F:{each:04X}" for each in (port, to)]
     for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
         fields = line.split()
-        if fields[1] == ours:
+        if fields[1:3] == ours:
             return fields[9]
     return ""
