@@ -431,7 +431,7 @@ class Rollout:
             return
         with suppress(JournalError):
             if self.superseded():
-                raise LeaseLost(f"rollout {self.id} sent nothing: {self.successor}; `rollout status` shows who holds it")
+                raise LeaseLost(f"rollout {self.id} sent nothing: {self.successor}; see `rollout status`")
         if self.lease_runs():
             return
         why = "its lease ended between the announcement and the write, so another process may hold the target"
