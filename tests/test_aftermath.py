@@ -198,6 +198,28 @@ def test_an_activation_that_shows_no_effect_is_sent_once_more(other: Rollout):
     assert live(other).writes == [f"activate {SAFE}"]
 
 
+def test_the_proof_outlasts_what_may_still_land(other: Rollout):
+    def prepare(work: _Work) -> None:
+        paused_before_its_write(work, other)
+        land(other, 1)
+
+    work = proven(other, prepare)
+    other.clock.wait(2 * work.rollout.target.timeouts.activate_s)
+    assert (work.problem, live(other).state.place) == ("", str(SAFE))
+
+
+def test_a_gateway_that_moves_after_its_answer_is_not_verified(other: Rollout, monkeypatch: pytest.MonkeyPatch):
+    answers = live(other).chat
+
+    def chat(*args: Any) -> Any:
+        answer = answers(*args)
+        live(other).state = State(NEW.provider, NEW.model)
+        return answer
+
+    monkeypatch.setattr(live(other), "chat", chat)
+    assert f"{NEW} active instead of {SAFE}" in proven(other).problem
+
+
 def test_a_refused_activation_is_not_sent_again(other: Rollout):
     work = proven(other, lambda _: setattr(live(other), "state", State(NEW.provider, NEW.model)), refused=True)
     assert f"{NEW} active instead of {SAFE}" in work.problem
@@ -304,10 +326,11 @@ def test_its_code_says_whether_it_is_verified(
     assert any("A PERSON IS NEEDED" in line for line in lines) is bool(problem)
 
 
-def test_an_emergency_that_another_one_took_over_has_one_ending(other: Rollout):
+@pytest.mark.parametrize("newer", [True, False])
+def test_an_emergency_that_another_process_has_ended_has_one_ending(other: Rollout, newer: bool):
     work = emergency(other)
     _take_over(work)
-    lease = other.journal.seize(other.place, "e-2", "max", 60)
+    lease = other.journal.seize(other.place, "e-2", "max", 60) if newer else work.rollout.lease
     other.journal.append_ending(lease, "e-1", {"decision": "rollback_failed", "why": "e-2"})
     _closed(work, {})
     endings = work.rollout.journal.entries("e-1", Kind.CLOSED)

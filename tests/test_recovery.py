@@ -280,6 +280,16 @@ def test_of_two_who_saw_the_same_one_takes_it_back(opened: Any, tmp_path: Path):
     assert len(taken) == 1
 
 
+def test_what_another_process_has_just_begun_to_take_back_is_left_alone(opened: Any, tmp_path: Path):
+    """It is not closed yet, and its lease is this very rollout's."""
+    rollout, taken = opened
+    (case,) = in_flight(rollout.journal)
+    rollout.journal.acquire(rollout.place, rollout.id, "recover-2@elsewhere", 60)
+    closure = recover(rollout.journal, case, tmp_path, {})
+    assert (closure.word, closure.decision, taken) == ("LEFT ALONE", None, [])
+    assert "somebody else has just begun" in closure.why
+
+
 def test_an_emergency_is_settled_and_not_taken_back(opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rollout, taken = opened
     (case,) = in_flight(rollout.journal)

@@ -86,6 +86,7 @@ def test_it_leaves_alone_what_is_not_its_own_to_take_back(tmp_path: Path, how: s
     watch.act(DIED)
     assert live(rollout).writes == []
     assert rollout.journal.holder(rollout.place) == newer, "its own lease is given back, a newer one is not"
+    assert rollout.journal.entries(rollout.id, Kind.ROLLBACK) == ()
 
 
 def test_of_a_runner_that_died_after_its_verdict_it_tells_the_verdict(rollout: Rollout):
@@ -266,7 +267,7 @@ def test_without_a_journal_what_memory_holds_as_over_is_left_alone(tmp_path: Pat
     watch = of(rollout)
     Faulty(watch.rollout)
     watch.act(DIED)
-    assert (live(rollout).writes, pages) == ([], [])
+    assert (live(rollout).writes, pages, watch.rollout.unwritten) == ([], [], [])
 
 
 # What it learns over the pipe, and its last word
@@ -303,10 +304,12 @@ def test_it_learns_of_each_write_over_the_pipe(ends: tuple[Watchdog, Watch, Roll
     assert live(rollout).state.place == str(OLD)
 
 
-def test_half_a_line_of_a_runner_that_died_is_passed_over(ends: tuple[Watchdog, Watch, Rollout]):
+@pytest.mark.parametrize("last", [b"", CLOSED])
+def test_half_a_line_of_a_runner_that_died_is_passed_over(ends: tuple[Watchdog, Watch, Rollout], last: bytes):
+    """Or of one whose pipe was full: its last word cannot be told from the half line, so it counts as dead."""
     runner, watch, rollout = ends
     apply(rollout)
-    runner._send(b'{"seq": 9, "at": "2026')
+    runner._send(b'{"seq": 9, "at": "2026' + last)
     runner._child.stdin.close()  # type: ignore[union-attr]
     assert watch._last_word() == b""
     assert len(watch.rollout._known.writes) == 1  # type: ignore[union-attr]

@@ -26,6 +26,7 @@ RECOVERED = tuple(
     f"tests/test_recovery.py::{name}"
     for name in (
         "test_of_two_who_saw_the_same_one_takes_it_back",
+        "test_what_another_process_has_just_begun_to_take_back_is_left_alone",
         "test_what_was_closed_meanwhile_is_left_alone",
         "test_the_lease_is_given_back_afterwards",
         "test_one_that_cannot_be_taken_back_does_not_hide_the_others",
