@@ -160,6 +160,7 @@ def test_at_another_place_it_is_sent_though_nothing_is_owed(undoing: Begin):
     at(lab, NEW)
     assert reach(lab) == Reached()
     assert lab.gateway.writes == [BACK]
+    assert lab.clock.monotonic() == 0.0, "at once, not as a remedy"
 
 
 def test_nothing_is_written_where_nothing_was_and_nothing_can_be_read(undoing: Begin):
