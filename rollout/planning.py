@@ -77,7 +77,7 @@ def text(request: Request, plan: Planned) -> str:
         *(f"  {item}" for item in plan.apply or (Item("APP-4.1", "nothing: everything is in effect already"),)),
         *_staged(plan),
         "",
-        "the rollback would execute, each step only where it finds the change in effect:",
+        "the rollback would execute; what was written is undone by a write, whatever reads say:",
         *(f"  {item}" for item in plan.rollback),
         "",
         *_said_beforehand(request, plan),
@@ -249,11 +249,6 @@ def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
             words = "at once: the new provider gets nothing any more"
             yield items.weights(target, before.weights or {}, "RBK-2.1", words)
         way = items.activation(target, first, "RBK-2.1")
-        if _comes_back(request, change, first, before):
-            yield Item(
-                "RBK-2.1", f"unless the .env file and the restart have brought {first} back, as is expected: {way}"
-            )
-            return
         fallback = ", then ".join(f"{to} (a restart)" if _restarts(target, to) else str(to) for to in others)
         yield replace(way, text=f"if it is offline: {fallback}" if others else "")
         if _restarts(target, change) or _restarts(target, first):
@@ -266,14 +261,6 @@ def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
         saved = before.limits[change.kind].get(change.reported_scope)
         if saved is not None and not _in_effect(change, before):
             yield items.limit(target, LimitChange(change.kind, change.scope, saved), "RBK-3.4")
-
-
-def _comes_back(request: Request, change: Change, to: ProviderChange, before: Before) -> bool:
-    """Tell whether an `.env` file that is restored before, and its restart, bring the active provider back."""
-    changes, env = request.scenario.changes, before.env or {}
-    restored = any(isinstance(later, EnvironmentChange) for later in changes[changes.index(change) :])
-    keys = (request.target.provider_key, request.target.model_key)
-    return restored and tuple(env.get(key) for key in keys) == (to.provider, to.model)
 
 
 def _cannot(changes: tuple[Change, ...], target: Target, before: Before) -> Iterator[str]:

@@ -18,5 +18,5 @@ def unwrapped(entry: Entry) -> Entry:
     if entry.kind != KIND:
         return entry
     body = entry.body
-    facts = {name: body[name] for name in _FACTS}
+    facts = {name: body[name] for name in _FACTS if name in body}
     return replace(entry, kind=body["kind"], at=body["at"], body={**body["body"], **facts})

@@ -290,7 +290,9 @@ def test_09_an_error_is_answered_with_200(change: Any, clause: str, tmp_path: Pa
         lab.target["prove_way_back"] = False
         run = lab.run(*APPLY)
         assert says in run.failed[clause], run.out
-        assert (run.code, run.record.steps["RBK-4.3"]["outcome"]) == (10 if change is PROVIDER else 11, "passed"), run.out
+        assert (run.code, run.record.steps["RBK-4.3"]["outcome"]) == (10 if change is PROVIDER else 11, "passed"), (
+            run.out
+        )
         assert look(lab) == before
 
 
