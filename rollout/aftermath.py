@@ -134,7 +134,10 @@ def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
     said = f"{why}; {problem or f'{to} is active'}"
     commands = _commands(rollout, to) if problem else ()
     facts = {"decision": decision, "word": word, "why": said, "not_passed": {}, "rollback": [], "commands": [*commands]}
-    _end(rollout, facts)
+    try:
+        rollout.end(spools=True, **facts)
+    except (LeaseLost, AlreadyEnded) as error:
+        return Closure(None, "LEFT ALONE", f"another process has ended it or has taken it over: {error}")
     page(rollout, "emergency settled", letters.emergency(rollout, word, [("Why", said)], commands), env, everyone=True)
     written = document(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.known(), facts)))
     leave(rollout)

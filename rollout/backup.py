@@ -198,10 +198,17 @@ def recorded(body: Mapping[str, Any] | None) -> Backup:
 
     Raises:
         NotCleared: none was taken.
+        BackupError: the entry does not hold one.
     """
     if body is None:
         raise NotCleared("there is no backup in the journal; run `pytest -m precheck` first")
-    return Backup.from_record(body)
+    try:
+        return Backup.from_record(body)
+    except (KeyError, TypeError) as error:
+        raise BackupError(
+            f"the journal's entry of the backup cannot be read ({type(error).__name__}: {error}), so it is not known "
+            "what to go back to; `rollout verify-journal` says whether it was altered"
+        ) from error
 
 
 def _diff(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> dict[str, str]:

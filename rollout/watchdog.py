@@ -160,12 +160,15 @@ class Watch:
     env: Mapping[str, str]
 
     def run(self) -> None:
-        """Wait for the last word, or for the pipe to close without one."""
-        word = self._last_word()
-        if not word:
-            self.act("the runner died: its pipe closed without a word")
-        elif word != CLOSED:
-            self._wait_until(datetime.fromisoformat(word.decode().strip()))
+        """Wait for the last word, or for the pipe to close without one; a failure of the watchdog pages people."""
+        try:
+            word = self._last_word()
+            if not word:
+                self.act("the runner died: its pipe closed without a word")
+            elif word != CLOSED:
+                self._wait_until(datetime.fromisoformat(word.decode().strip()))
+        except Exception as error:  # noqa: BLE001 - the last resort: a change in effect would have nobody who watches it
+            self._last_resort("the watchdog itself failed", error, again=False)
 
     def _last_word(self) -> bytes:
         """Return what the runner says at its end, empty where it died; until then learn what it writes."""

@@ -352,3 +352,12 @@ def test_one_that_died_is_settled_by_what_is_seen_and_nothing_is_sent(
     assert work.rollout.record().decision is decision
     assert live(other).writes == []
     assert bool(closure.commands) is (decision is Decision.ROLLBACK_FAILED)
+
+
+def test_one_that_another_process_has_ended_is_left_alone(other: Rollout):
+    """Nothing is said of it that its own ending does not say."""
+    work = emergency(other)
+    _take_over(work)
+    work.rollout.journal.append_ending(work.rollout.lease, "e-1", {"decision": "rollback_failed", "why": "e-2"})
+    closure = settle(work.rollout, "recover: it died", {})
+    assert (closure.decision, closure.word) == (None, "LEFT ALONE")

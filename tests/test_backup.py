@@ -203,3 +203,10 @@ def test_a_backup_of_before_there_were_weights_is_still_read(gateway, target, tm
     body = taken(gateway, target, tmp_path).record()
     del body["weights"]
     assert Backup.from_record(body).weights is None
+
+
+@pytest.mark.parametrize("body", [{}, {"previous": 1, "env": None}, {"previous": {"provider": "x"}, "env": None}])
+def test_an_entry_that_holds_no_backup_is_an_error_in_words(body: dict[str, object]):
+    """`rollout recover` names it, and goes on with the other rollouts."""
+    with pytest.raises(BackupError, match="the journal's entry of the backup cannot be read"):
+        recorded(body)

@@ -199,8 +199,8 @@ def test_a_backup_that_cannot_be_read_stops_the_rollback_and_not_the_page(rollou
     watch.rollout.record().backup = {"previous": "not what it was"}
     Faulty(watch.rollout)
     watch.act(DIED)
-    assert len(pages) == 2
-    assert "the rollback ended in" in pages[0]
+    assert len(pages) == 1
+    assert "the journal's entry of the backup cannot be read" in pages[0]
     assert "curl " in pages[0]
     assert live(rollout).writes == []
 
@@ -454,3 +454,14 @@ def test_only_intents_and_outcomes_go_over_the_pipe(ends: tuple[Watchdog, Watch,
     runner._child.stdin.close()  # type: ignore[union-attr]
     told = [json.loads(line)["kind"] for line in os.read(watch.pipe, 65536).splitlines()]
     assert told == [Kind.INTENT, Kind.OUTCOME]
+
+
+def test_a_watchdog_that_fails_itself_pages_people(rollout: Rollout, pages: list[str]):
+    """It does not end in silence: a word that is none would leave the change with nobody who watches it."""
+    read, write = os.pipe()
+    os.write(write, b"tomorrow\n")
+    of(rollout, read).run()
+    os.close(read)
+    os.close(write)
+    assert len(pages) == 1
+    assert decision(rollout) is None
