@@ -84,6 +84,27 @@ def test_a_run_that_was_taken_over_announces_no_write(tmp_path: Path):
     assert not first.record().writes
 
 
+def test_a_run_that_is_taken_over_right_after_it_announced_a_write_does_not_send_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Most pauses follow the entry, which waits for the disk. The intent has no outcome then, and counts as lost."""
+    first = rollout_in(tmp_path)
+    first.claim()
+    append = first.journal.append_held
+
+    def and_then(*args: Any) -> Any:
+        entry = append(*args)
+        another_run(first, tmp_path).take_lease()
+        return entry
+
+    monkeypatch.setattr(first.journal, "append_held", and_then)
+    write = first.announced("APP-1.2", "back", str(NEW), what=What.PROVIDER)
+    with pytest.raises(LeaseLost, match="sent nothing"), write:
+        pytest.fail("the write must not be sent")
+    (announced,) = first.record().writes
+    assert announced.result is None
+
+
 def test_a_backup_that_was_taken_after_a_write_does_not_count(tmp_path: Path):
     """It would show the change as what the gateway was before."""
     rollout = rollout_in(tmp_path)

@@ -237,9 +237,9 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Only while the lease runs is a write of the way back spooled.",
             ),
             (
-                "        if self.lease is None or self.lease_runs() or self.is_emergency:",
-                "        if True:",
-                "A process that was paused past its lease sends nothing.",
+                "            if self.superseded():",
+                "            if False:",
+                "A process that is superseded between the announcement and the write sends nothing.",
             ),
             (
                 'self.note(Kind.OUTCOME, intent=intent, result="refused", detail=f"not sent: {why}")',
@@ -252,8 +252,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What announces a write is compared with the token in its transaction.",
             ),
             (
-                "FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK})",
-                "FENCED = frozenset({Kind.INTENT, Kind.ROLLBACK})",
+                "FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})",
+                "FENCED = frozenset({Kind.INTENT, Kind.ROLLBACK, Kind.STEP})",
                 "A superseded run hands nothing over.",
             ),
             (

@@ -680,20 +680,6 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "rollout/workspace.py",
-        "return self.lease is not None and min(self._left_s(), self._lease_ends_s - self.clock.monotonic()) > 0",
-        "return self.lease is not None and self._left_s() > 0",
-        "A wall clock that was set back prolongs no lease.",
-        WORKSPACE,
-    ),
-    Mutant(
-        "rollout/workspace.py",
-        "return self.lease is not None and min(self._left_s(), self._lease_ends_s - self.clock.monotonic()) > 0",
-        "return self.lease is not None and self._lease_ends_s - self.clock.monotonic() > 0",
-        "A wall clock that went ahead has ended the lease for others.",
-        WORKSPACE,
-    ),
-    Mutant(
-        "rollout/workspace.py",
         '            if body["direction"] != "back" or not (self.is_emergency or self.lease_runs()):',
         '            if body["direction"] != "back":',
         "After the lease's end not even an undo is sent without the journal.",
@@ -708,7 +694,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "rollout/workspace.py",
-        "        if self.lease is None or self.lease_runs() or self.is_emergency:",
+        "        if self.lease_runs():",
         "        if True:",
         "A process that was paused past its lease sends nothing.",
         WORKSPACE,
