@@ -62,9 +62,7 @@ def restore(rollout: Rollout, backup: Backup, record: Record) -> str:
     if now == saved:
         if not record.to_undo(What.ENVIRONMENT):
             return "it is as it was"
-        # Behind a command the file may be read from a copy that lags: what was written is undone by a write.
-        _put(rollout, file, saved)
-        return "restored byte for byte, as it reads already"
+        return _put_once_more(rollout, file, saved)
     ours = {write.digest for write in record.writes if write.digest}
     if sha256(now) in ours:
         _put(rollout, file, saved)
@@ -76,6 +74,22 @@ def restore(rollout: Rollout, backup: Backup, record: Record) -> str:
     if kept == saved:
         return "restored byte for byte"
     raise RolloutError("somebody edited the .env file since; only this rollout's keys were put back, compare the rest")
+
+
+def _put_once_more(rollout: Rollout, file: service.EnvFile, saved: bytes) -> str:
+    """Undo by a write what reads show no effect of: behind a command the file may be read from a copy that lags.
+
+    Raises:
+        EnvFileError: it cannot be written, and is not as it was when reads cannot lag behind any more.
+    """
+    try:
+        _put(rollout, file, saved)
+    except service.EnvFileError as error:
+        rollout.clock.wait(rollout.target.stale_for_s)
+        if file.read() != saved:
+            raise
+        return f"it is as it was, read twice; writing it once more failed: {error}"
+    return "restored byte for byte, as it reads already"
 
 
 def _foreign(rollout: Rollout, now: bytes, saved: bytes) -> set[str]:

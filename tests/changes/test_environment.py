@@ -13,6 +13,7 @@ from rollout.errors import GatewayError, RolloutError
 from rollout.record import What
 from rollout.scenario import EnvironmentChange
 from rollout.service import EnvFileError
+from rollout.service.commands import ServiceError
 from tests.support.gateways import State
 from tests.support.undoing import RESTARTABLE, Undoing
 
@@ -164,6 +165,29 @@ def test_a_file_behind_a_lagging_read_is_undone_by_a_write(lab: Undoing, monkeyp
     lab.clock.advance(1.0)
     restore(lab)
     assert held[-1][1] == CONTENT
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_an_undo_that_cannot_be_written_counts_only_where_the_file_reads_as_it_was(
+    lab: Undoing, monkeypatch: pytest.MonkeyPatch, is_written: bool
+):
+    """The write has failed there and back: read again when reads cannot lag any more, the file says what it holds."""
+    service = replace(RESTARTABLE.service, read=("r",), write=("w",))  # type: ignore[type-var]
+    lab.rollout.target = replace(lab.rollout.target, service=service, stale_for_s=5.0)
+    lab.write(str(CHANGE), step="APP-2.1", what=What.ENVIRONMENT, result="unknown")
+    began_s = lab.clock.monotonic()
+
+    def exchange(command: tuple[str, ...], content: bytes = b"", **_: object) -> bytes:
+        if command == ("w",):
+            raise ServiceError("exit code 1")
+        return WRITTEN if is_written and lab.clock.monotonic() - began_s >= 5.0 else CONTENT
+
+    monkeypatch.setattr("rollout.service.envfile.exchange", exchange)
+    if is_written:
+        with pytest.raises(EnvFileError, match="exit code 1"):
+            restore(lab)
+    else:
+        assert restore(lab).startswith("it is as it was, read twice; writing it once more failed")
 
 
 def test_a_secret_that_is_not_set_writes_nothing(lab: Undoing):
