@@ -177,7 +177,7 @@ def test_an_undo_that_cannot_be_written_counts_only_where_the_file_reads_as_it_w
     lab.write(str(CHANGE), step="APP-2.1", what=What.ENVIRONMENT, result="unknown")
     began_s = lab.clock.monotonic()
 
-    def exchange(command: tuple[str, ...], content: bytes = b"", **_: object) -> bytes:
+    def exchange(command: tuple[str, ...], *_: object, **__: object) -> bytes:
         if command == ("w",):
             raise ServiceError("exit code 1")
         return WRITTEN if is_written and lab.clock.monotonic() - began_s >= 5.0 else CONTENT
