@@ -324,12 +324,13 @@ def test_a_pipe_that_closes_without_a_word_means_that_the_runner_died(ends: tupl
     assert "watchdog: the runner died: its pipe closed without a word" in str(rollout.record().closed)
 
 
-def test_a_runner_that_says_closed_leaves_nothing_to_watch(ends: tuple[Watchdog, Watch, Rollout]):
+def test_a_runner_that_says_closed_leaves_nothing_to_watch(ends: tuple[Watchdog, Watch, Rollout], pages: list[str]):
     runner, watch, rollout = ends
     apply(rollout)
     runner.dismiss()
     watch.run()
     assert decision(rollout) is None
+    assert pages == []
     assert live(rollout).state.place == str(NEW)
 
 

@@ -237,11 +237,6 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Only while the lease runs is a write of the way back spooled.",
             ),
             (
-                "            if self.superseded():",
-                "            if False:",
-                "A process that is superseded between the announcement and the write sends nothing.",
-            ),
-            (
                 'self.note(Kind.OUTCOME, intent=intent, result="refused", detail=f"not sent: {why}")',
                 "pass",
                 "What was not sent is recorded as refused, so that nobody takes it back.",

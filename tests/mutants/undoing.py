@@ -708,6 +708,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "rollout/workspace.py",
+        "            if self.superseded():",
+        "            if False:",
+        "A process that is superseded between the announcement and the write sends nothing.",
+        WORKSPACE,
+    ),
+    Mutant(
+        "rollout/workspace.py",
         "            if not spools:",
         "            if False:",
         "That a change is kept is never spooled.",
