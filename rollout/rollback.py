@@ -16,7 +16,7 @@ from rollout.changes import environment, limits, restart, weights
 from rollout.clock import NEVER
 from rollout.errors import GatewayError, JournalError, RolloutError, SomebodyIntervened
 from rollout.journal import LeaseLost
-from rollout.record import Decision, Kind, What
+from rollout.record import Decision, Kind, Record, What
 from rollout.rollback_proof import (
     equals_backup,
     has_weights,
@@ -27,7 +27,7 @@ from rollout.rollback_proof import (
     stabilises,
     verify_active,
 )
-from rollout.rollback_provider import activate_again, assess, await_service, candidates, note_edited
+from rollout.rollback_provider import activate_again, assess, await_service, candidates, note_edited, takes_restart
 from rollout.rollback_run import AGAIN_AFTER_S, PROOF, TRIES, RollbackRun, Step, table
 from rollout.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.stages import show_weights
@@ -187,11 +187,8 @@ def manual_commands(rollout: Rollout) -> tuple[str, ...]:
     if record.backup is None:
         return (paste.look(rollout.target),)
     backup = recorded(record.backup)
-    kinds = (What.ENVIRONMENT, What.RESTART)
-    touched = any(write.what in kinds and write.may_have_landed for write in record.writes)
-    asked = rollout.activation is not None and rollout.activation.restart
     to, *_ = candidates(rollout, backup)
-    restarts = touched or asked or rollout.target.restarts(to.provider)
+    restarts = _has_restarted(record) or takes_restart(rollout, to)
     split = (backup.weights or {}) if has_weights(rollout, backup.weights) else None
     return paste.rollback(rollout.target, to, rollout.id, restarts=restarts, split=split)
 
@@ -217,7 +214,7 @@ def _undoing(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
             yield from _WAYS[type(change)](run)
         seen.add(type(change))
     failed = any(step.clause == "RBK-3.4" and step.outcome == "failed" for step in run.steps)
-    if _has_restarted(run) or failed or sum(isinstance(change, LimitChange) for change in changes) > 1:
+    if _has_restarted(run.rollout.known()) or failed or sum(isinstance(change, LimitChange) for change in changes) > 1:
         yield "RBK-3.4", lambda: _restore_limits(run)
     yield from _undoing_late(run)
 
@@ -266,7 +263,7 @@ def _owes_restart(run: RollbackRun) -> bool:
 
 def _restore_limits(run: RollbackRun) -> str:
     """Put the limits back, again if it fails: as with a proof, one answer that was lost must not call a person."""
-    lost = run.lost if _has_restarted(run) else frozenset[str]()
+    lost = run.lost if _has_restarted(run.rollout.known()) else frozenset[str]()
     restore = partial(limits.restore, run.rollout, run.gateway, run.backup, lost=lost)
     for _ in range(TRIES - 1):
         with suppress(GatewayError):
@@ -312,10 +309,10 @@ _WAYS: Mapping[type, Callable[[RollbackRun], Iterator[tuple[str, Callable[[], st
 }
 
 
-def _has_restarted(run: RollbackRun) -> bool:
+def _has_restarted(record: Record) -> bool:
     """Tell whether the `.env` file or the service were touched, on the way there or back."""
     kinds = (What.ENVIRONMENT, What.RESTART)
-    return any(write.what in kinds and write.may_have_landed for write in run.rollout.known().writes)
+    return any(write.what in kinds and write.may_have_landed for write in record.writes)
 
 
 def _restart(run: RollbackRun) -> str:

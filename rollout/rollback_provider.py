@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rollout.backup import Backup, same_place, where_it_is
 from rollout.changes import limits, provider, restart, weights
-from rollout.changes.read_back import READ_BACK_S, Remedy, await_effect, remedied
+from rollout.changes.read_back import READ_BACK_S, Remedy, await_effect, await_shown, remedied
 from rollout.clock import NEVER
 from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
 from rollout.journal import LeaseLost
@@ -129,14 +129,14 @@ def bring_back(run: RollbackRun, to: ProviderChange, until_s: float) -> Reached:
         # It may be active all the same: the answer was lost, or what is active already is refused.
         run.rollout.clock.wait(run.rollout.target.stale_for_s)
         return Reached(seen.problem() and problem, is_seen=seen.is_read)
-    first = await_effect(seen.problem, run.rollout.target.stale_for_s, clock=run.rollout.clock)
+    first = await_shown(run.rollout, seen.problem, stop=NEVER)
     if not first:
         return Reached()
     if not seen.is_read:
         first = await_effect(seen.problem, READ_BACK_S, clock=run.rollout.clock)
         if not seen.is_read or not first:
             return Reached(first and f"its activation was sent, and cannot be read back: {first}", is_seen=seen.is_read)
-    within_s = 0.0 if _restarts(run, to) else max(READ_BACK_S, run.rollout.target.stale_for_s)
+    within_s = 0.0 if takes_restart(run.rollout, to) else max(READ_BACK_S, run.rollout.target.stale_for_s)
     left, _ = remedied(seen.problem, _remedies(run, to), within_s=within_s, clock=run.rollout.clock)
     return Reached(left, is_seen=seen.is_read)
 
@@ -202,10 +202,10 @@ class _Reading:
         return "" if same_place(here, self.to) else f"the gateway answered success, and reports {here} active"
 
 
-def _restarts(run: RollbackRun, to: ProviderChange) -> bool:
+def takes_restart(rollout: Rollout, to: ProviderChange) -> bool:
     """Tell whether an activation of `to` is known to take effect only after a restart."""
-    asked = run.rollout.activation is not None and run.rollout.activation.restart
-    return asked or run.rollout.target.restarts(to.provider)
+    asked = rollout.activation is not None and rollout.activation.restart
+    return asked or rollout.target.restarts(to.provider)
 
 
 def _remedies(run: RollbackRun, to: ProviderChange) -> list[Remedy]:
@@ -216,7 +216,7 @@ def _remedies(run: RollbackRun, to: ProviderChange) -> list[Remedy]:
     def restarted() -> str:
         return restart_service(run)
 
-    more = [] if _restarts(run, to) else [Remedy("once more", once_more)]
+    more = [] if takes_restart(run.rollout, to) else [Remedy("once more", once_more)]
     return [*more, *([] if run.rollout.target.service is None else [Remedy("restart", restarted)])]
 
 

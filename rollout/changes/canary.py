@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from rollout.backup import Backup, recorded, same_place, where_it_is
 from rollout.changes import provider, weights
-from rollout.changes.read_back import await_effect
+from rollout.changes.read_back import await_shown
+from rollout.clock import NEVER
 from rollout.errors import GatewayError, JournalError, Refused, RolloutError, SomebodyIntervened
 from rollout.expectation import answered_by
 from rollout.journal import LeaseLost
@@ -77,13 +78,7 @@ def enter(rollout: Rollout, stage: Stage) -> str:
     shares = weights.planned(rollout, backup, stage.share)
     if weights.share_now(rollout, rollout.gateway) != stage.share:
         weights.send(rollout, rollout.gateway, shares, step=stage.clause, direction="forward")
-    missing = await_effect(
-        lambda: "" if is_in_effect(rollout, stage) else "not yet",
-        rollout.target.stale_for_s,
-        clock=rollout.clock,
-        stop=rollout.stop,
-    )
-    if missing:
+    if await_shown(rollout, lambda: "" if is_in_effect(rollout, stage) else "not yet"):
         here, now = where_it_is(rollout.gateway, rollout.target), rollout.gateway.weights().shares
         raise GatewayError(
             "read back", f"{stage} was answered with success, and {here} is active with {show_weights(now)}"
@@ -194,20 +189,13 @@ def _straight_back(rollout: Rollout, new: ProviderChange, previous: ProviderChan
                 "not overwritten"
             )
     provider.activate(rollout, gateway, previous, step=SINGLE, direction="back")
-    problem = await_effect(
-        lambda: provider.elsewhere(rollout, gateway, previous), rollout.target.stale_for_s, clock=rollout.clock
-    )
+    problem = await_shown(rollout, lambda: provider.elsewhere(rollout, gateway, previous), stop=NEVER)
     if problem:
         raise GatewayError("activate", problem)
 
 
 def _ask(rollout: Rollout, new: ProviderChange) -> str:
-    problem = await_effect(
-        lambda: provider.elsewhere(rollout, rollout.gateway, new),
-        rollout.target.stale_for_s,
-        clock=rollout.clock,
-        stop=rollout.stop,
-    )
+    problem = await_shown(rollout, lambda: provider.elsewhere(rollout, rollout.gateway, new))
     if problem:
         raise GatewayError("activate", problem)
     answer = rollout.gateway.chat(rollout.scenario.monitor.prompt)

@@ -9,7 +9,7 @@ from rollout import service
 from rollout.backup import Backup, recorded
 from rollout.canonical import sha256
 from rollout.changes import limits, restart
-from rollout.changes.read_back import await_effect
+from rollout.changes.read_back import await_shown
 from rollout.clock import NEVER, StopFlag
 from rollout.errors import GatewayError, RolloutError
 from rollout.record import Record, What
@@ -126,12 +126,7 @@ def _verify(rollout: Rollout, change: EnvironmentChange) -> str:
     rollout.gateway.health()
     if not in_effect(rollout, change):
         raise GatewayError(".env", f"the file does not hold {', '.join(change.keys)} as it was written")
-    old = await_effect(
-        lambda: ", ".join(_still_old(rollout, change)),
-        rollout.target.stale_for_s,
-        clock=rollout.clock,
-        stop=rollout.stop,
-    )
+    old = await_shown(rollout, lambda: ", ".join(_still_old(rollout, change)))
     if old:
         raise GatewayError("GET config/runtime", f"the old value of {old} is still in effect")
     config = rollout.gateway.runtime_config().config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from rollout.backup import Backup, differences, recorded
-from rollout.changes.read_back import await_effect
+from rollout.changes.read_back import await_shown
 from rollout.errors import GatewayError, RolloutError
 from rollout.gateway.answers import Governance
 from rollout.gateway.client import Gateway
@@ -250,9 +250,7 @@ def _send(rollout: Rollout, gateway: Gateway, change: LimitChange, *, step: str,
 
 
 def _verify(rollout: Rollout, change: LimitChange) -> str:
-    problem = await_effect(
-        lambda: _otherwise(rollout, change), rollout.target.stale_for_s, clock=rollout.clock, stop=rollout.stop
-    )
+    problem = await_shown(rollout, lambda: _otherwise(rollout, change))
     if problem:
         raise GatewayError("GET governance/status", problem)
     ours = {name for other in _changes(rollout) for name in own(rollout.target, other)}

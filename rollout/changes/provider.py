@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from rollout.backup import recorded, same_place, where_it_is
 from rollout.canonical import plain
 from rollout.changes import limits, restart
-from rollout.changes.read_back import await_effect
+from rollout.changes.read_back import await_shown
 from rollout.errors import GatewayError, Refused, SomebodyIntervened
 from rollout.gateway.client import Gateway
 from rollout.record import Kind, What
@@ -107,12 +107,7 @@ def _apply(rollout: Rollout, change: ProviderChange) -> str:
 
 def _read_back(rollout: Rollout, change: ProviderChange) -> str:
     """Return why the change does not show, at the latest when reads no longer lag behind; empty if it does."""
-    return await_effect(
-        lambda: elsewhere(rollout, rollout.gateway, change),
-        rollout.target.stale_for_s,
-        clock=rollout.clock,
-        stop=rollout.stop,
-    )
+    return await_shown(rollout, lambda: elsewhere(rollout, rollout.gateway, change))
 
 
 def _restarts(rollout: Rollout, change: ProviderChange) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rollout.clock import NEVER, Clock, StopFlag
 from rollout.errors import RolloutError
+from rollout.workspace import Rollout
 
 READ_BACK_S = 5.0
 """A read-back that still shows the old state after so many seconds calls for a remedy."""
@@ -62,6 +63,18 @@ def await_effect(problem: Problem, within_s: float, *, clock: Clock, stop: StopF
         left_s = until - clock.monotonic()
         if not found or left_s <= 0 or not clock.wait(min(EVERY_S, left_s), stop):
             return found
+
+
+def await_shown(rollout: Rollout, problem: Problem, *, stop: StopFlag | None = None) -> str:
+    """Read back a write of a rollout for as long as the target's reads may lag behind; return what is wrong then.
+
+    Args:
+        rollout: whose target says how far reads lag (`stale_for_s`).
+        problem: as in `await_effect`.
+        stop: ends it at once; None takes the run's own flag.
+    """
+    ends = rollout.stop if stop is None else stop
+    return await_effect(problem, rollout.target.stale_for_s, clock=rollout.clock, stop=ends)
 
 
 def remedied(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rollout.backup import Backup, same_place, where_it_is
-from rollout.changes.read_back import await_effect
+from rollout.changes.read_back import await_shown
 from rollout.clock import NEVER
 from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
 from rollout.gateway.client import Gateway
@@ -48,12 +48,8 @@ def send(rollout: Rollout, gateway: Gateway, shares: Mapping[str, float], *, ste
     """
     with rollout.announced(step, direction, show_weights(shares), what=What.WEIGHTS), gateway.unsealed(step):
         gateway.set_weights(shares)
-    problem = await_effect(
-        lambda: _others(gateway, shares),
-        rollout.target.stale_for_s,
-        clock=rollout.clock,
-        stop=NEVER if direction == "back" else rollout.stop,
-    )
+    stop = NEVER if direction == "back" else rollout.stop
+    problem = await_shown(rollout, lambda: _others(gateway, shares), stop=stop)
     if problem:
         raise GatewayError("set the weights", problem)
 

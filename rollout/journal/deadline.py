@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -87,12 +88,16 @@ class _State:
         line: its thread; None before the first call, and after one was left behind.
         retry_at: when (`monotonic`) a call may be tried again; None while the journal answers.
         probe: the call that is tried.
+        unawaited: the calls that nobody waits for, in order, with the threads that make them.
+        is_watched: whether a timer runs for them.
         lock: guards all of it; reentrant, for a signal's handler may come in between.
     """
 
     line: _Line | None = None
     retry_at: float | None = None
     probe: _Job | None = None
+    unawaited: deque[tuple[_Line, _Job]] = field(default_factory=deque)
+    is_watched: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -146,12 +151,32 @@ class Deadline:
             failed: Future[T] = Future()
             failed.set_exception(error)
             return failed
-        # Nobody may be waiting for it when it is late.
-        timer = threading.Timer(job.late_at - monotonic(), self._give_up, (state, line, job))
-        timer.daemon = True
-        job.future.add_done_callback(lambda _: timer.cancel())
-        timer.start()
+        with state.lock:
+            state.unawaited.append((line, job))
+            was_watched, state.is_watched = state.is_watched, True
+        if not was_watched:
+            self._watch(state)
         return job.future
+
+    def _watch(self, state: _State) -> None:
+        """Give up the calls that nobody waits for when they are late: one timer serves all of them."""
+        while True:
+            with state.lock:
+                while state.unawaited and state.unawaited[0][1].future.done():
+                    state.unawaited.popleft()
+                if not state.unawaited:
+                    state.is_watched = False
+                    return
+                line, job = state.unawaited[0]
+                left_s = job.late_at - monotonic()
+                if left_s <= 0:
+                    state.unawaited.popleft()
+            if left_s > 0:
+                timer = threading.Timer(left_s, self._watch, (state,))
+                timer.daemon = True
+                timer.start()
+                return
+            self._give_up(state, line, job)
 
     def close(self) -> None:
         """Wait, within the deadline, for the calls that were asked for, and end the thread; a later call starts one."""
