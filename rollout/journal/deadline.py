@@ -152,6 +152,7 @@ class Deadline:
             failed.set_exception(error)
             return failed
         with state.lock:
+            _forget_done(state)
             state.unawaited.append((line, job))
             was_watched, state.is_watched = state.is_watched, True
         if not was_watched:
@@ -162,8 +163,7 @@ class Deadline:
         """Give up the calls that nobody waits for when they are late: one timer serves all of them."""
         while True:
             with state.lock:
-                while state.unawaited and state.unawaited[0][1].future.done():
-                    state.unawaited.popleft()
+                _forget_done(state)
                 if not state.unawaited:
                     state.is_watched = False
                     return
@@ -244,6 +244,12 @@ class Deadline:
             f"journal {self._where}: {what}; calls fail at once, and every {self.pause_s:g} s one asks again. "
             "Look at the server, at the way there and at the disk"
         )
+
+
+def _forget_done(state: _State) -> None:
+    """Keep no call that has ended: its result is whoever asked for it's to keep."""
+    while state.unawaited and state.unawaited[0][1].future.done():
+        state.unawaited.popleft()
 
 
 def _take_turns(line: _Line, state: _State) -> None:
