@@ -101,7 +101,7 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
         _prove(work, refused=sent.result == "refused")
         _close_taken(work)
         code = _closed(work, env)
-        sealed = conclude(rollout.journal, rollout.id, rollout.folder, env, by=rollout.run)
+        sealed = conclude(rollout.journal, rollout.id, rollout.folder, env, by=rollout.run).line
         if sealed:
             say(sealed)
         return code

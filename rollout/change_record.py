@@ -71,6 +71,7 @@ def _facts(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
         "impact": scenario.impact,
         "waivers": scenario.waivers,
         "exceptions": record.exceptions,
+        "missing_evidence": record.missing_evidence,
         "undocumented": [missing for missing in never_documented(record) if not missing.startswith("DOC-1 ")],
         "opened": record.opened_at,
         "closed": record.closed_at,
@@ -177,7 +178,7 @@ def _summary(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "Result", facts["word"]
     yield "Why", facts["why"]
     yield from (("NOT GREEN", exception) for exception in facts["exceptions"])
-    yield from (("NOT DOCUMENTED", missing) for missing in facts["undocumented"])
+    yield from (("NOT DOCUMENTED", missing) for missing in (*facts["undocumented"], *facts["missing_evidence"]))
     yield "Change", ", ".join(facts["what"])
     yield "Before", facts["before"]
     yield "Target", f"{target['name']} ({target['url']}), policy {target['environment']}"

@@ -211,7 +211,7 @@ def _status(args: argparse.Namespace) -> int:
         cases, now = {case.record.id: case for case in in_flight(journal)}, journal.now()
         asked = past.asked(args, now)
         everything = args.all or bool(asked)
-        known = [record for record in records(journal) if everything or record.id in cases or open_of(record)]
+        known = [record for record in records(journal) if everything or record.id in cases or _is_owed(record)]
         known = [record for record in known if asked.fits(record)]
         owed = [open_of(record) for record in known]
         shown = [_facts(record, cases.get(record.id)) for record in known]
@@ -233,16 +233,30 @@ def _status(args: argparse.Namespace) -> int:
     return 0
 
 
+def _is_owed(record: Record) -> bool:
+    """Tell whether people, or a later call, still owe something to a closed rollout."""
+    from rollout.obligations import open_of  # noqa: PLC0415 - heavy
+
+    return bool(open_of(record) or record.missing_evidence)
+
+
+def _state(record: Record, case: Case | None) -> str:
+    if record.awaits_evidence:
+        return "kept, evidence owed"
+    return "in flight" if case else str(record.decision or "open").replace("_", " ")
+
+
 def _facts(record: Record, case: Case | None) -> dict[str, object]:
     """Return what is known of a rollout: what, where, since when, by whom, until when, and what to do."""
     return {
         "rollout": record.id,
-        "state": "in flight" if case else str(record.decision or "open").replace("_", " "),
+        "state": _state(record, case),
         "change": record.opened["change"],
         "target": f"{record.opened['target']['name']} at {record.opened['url']}",
         "by": record.opened["author"],
         "since": record.opened_at,
         "closed": record.closed_at or None,
+        "missing": "; ".join(record.missing_evidence) or None,
         "held": case.why if case else None,
         "hold": _held(record),
         "why": (record.closed or {}).get("why"),
@@ -333,8 +347,8 @@ def _rebuilt(args: argparse.Namespace, rollout: str, by: str) -> str:
 
     folder = Path(args.reports).absolute() / rollout
     with _journal(args) as journal:
-        said = built(journal, rollout, folder, os.environ)
-        return "\n".join(filter(None, (said, conclude(journal, rollout, folder, os.environ, by=by))))
+        said = built(journal, rollout, folder, os.environ).line
+        return "\n".join(filter(None, (said, conclude(journal, rollout, folder, os.environ, by=by).line)))
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -363,7 +377,7 @@ def _report(args: argparse.Namespace) -> int:
         rollout = args.id or known[-1]
         folder = Path(args.reports).absolute() / rollout
         print(build(journal, rollout, folder, os.environ))
-        said = conclude(journal, rollout, folder, os.environ, by=BY_REPORT)
+        said = conclude(journal, rollout, folder, os.environ, by=BY_REPORT).line
         if said:
             print(said)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rollout import letters
@@ -23,6 +23,7 @@ from rollout.history import BAD_STATUS
 from rollout.hold import told
 from rollout.journal import AlreadyEnded, LeaseHeld, LeaseLost
 from rollout.notify import announce
+from rollout.policy import WAIT
 from rollout.post_mortem import write_post_mortem
 from rollout.record import Decision, Kind, Record
 from rollout.rollback import RolledBack, roll_back, table
@@ -36,6 +37,9 @@ WORDS = {
     Decision.ROLLBACK_FAILED: "ROLLBACK FAILED",
     Decision.NOTHING_APPLIED: "NOTHING APPLIED",
 }
+
+EVIDENCE_OWED = "KEPT, EVIDENCE OWED"
+"""The verdict where everything passed, and the policy waits for evidence before the change is kept."""
 
 EXIT_CODES: Mapping[Decision | None, ExitCode] = {
     Decision.ROLLED_BACK: ExitCode.ROLLED_BACK,
@@ -53,6 +57,9 @@ _OUT_OF_REACH = frozenset({"MON-1", "VER-1", "APP-1.1"})
 """Clauses whose failure says that the new provider is out of reach."""
 
 
+Lacking = Callable[[], tuple[str, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Closure:
     """How this run leaves the rollout.
@@ -67,7 +74,8 @@ class Closure:
         commands: what a person can paste after a failed rollback.
         code: what the process answers, where that does not follow from the decision.
         due: until when the next call must have begun, or the watchdog takes the change back; None hands nothing over.
-        undocumented: which documents could not be written, and why (DOC, RBK-5); they change nothing else.
+        undocumented: which evidence could not be written, and why (DOC, RBK-5): of a change that passed, the policy
+            says what that is worth; of every other, it changes nothing else.
     """
 
     decision: Decision | None
@@ -119,6 +127,7 @@ def close(
     plan: Sequence[Clause],
     env: Mapping[str, str],
     trouble: str | None = None,
+    lacking: Lacking = tuple,
 ) -> Closure:
     """Decide, roll back where the change was not earned, write the records, and return the decision.
 
@@ -130,6 +139,7 @@ def close(
         plan: the clauses that must have passed in it.
         env: where channels find their URLs.
         trouble: what kept an outcome from being recorded; it is the reason then, and not the outcome that is missing.
+        lacking: returns what of this run's evidence is not on disk, and cannot be written now.
     """
     try:
         record, superseded = rollout.record(), rollout.superseded()
@@ -144,7 +154,7 @@ def close(
         paused = record.pauses and not rollout.stop and all(why.startswith(IN_PROGRESS) for why in missing.values())
         why = trouble or why_not(rollout, record, missing)
         return _go_on(rollout, record) if paused else take_back(rollout, why, missing, env)
-    return _keep(rollout, record, env) if tuple(phases)[-1:] == PHASES[-1:] else _hand_over(rollout, phases)
+    return _keep(rollout, record, env, lacking) if tuple(phases)[-1:] == PHASES[-1:] else _hand_over(rollout, phases)
 
 
 def taken_over(record: Record, missing: Mapping[str, str]) -> Closure:
@@ -298,15 +308,20 @@ def _nothing_applied(
     return replace(closure, undocumented=undocumented([_change_record(rollout, closure)]))
 
 
-def _keep(rollout: Rollout, record: Record, env: Mapping[str, str]) -> Closure:
-    lacking = [phase for phase in PHASES if not _passed(record, phase)]
-    if lacking:
-        return take_back(rollout, f"the journal holds no pass of {', '.join(lacking)}", {}, env)
+def _keep(rollout: Rollout, record: Record, env: Mapping[str, str], lacking: Lacking) -> Closure:
+    failed = [phase for phase in PHASES if not _passed(record, phase)]
+    if failed:
+        return take_back(rollout, f"the journal holds no pass of {', '.join(failed)}", {}, env)
     moved = _moved(rollout, recorded(record.backup))
     if moved:
         return take_back(rollout, f"VER-4, once more before the change is kept: {moved}", {}, env)
+    missing = lacking()
+    if missing and rollout.policy.on_missing_evidence == WAIT:
+        return _wait_for_evidence(rollout, record, missing, env)
     why = "; ".join(filter(None, (f"every clause of the plan passed{_but(record)}", told(record))))
-    closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, _undo(rollout))
+    closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, _undo(rollout), undocumented=missing)
+    if missing:
+        rollout.note(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=None)
     try:
         rollout.end(spools=False, **closure.facts())
     except (LeaseLost, AlreadyEnded):
@@ -315,6 +330,44 @@ def _keep(rollout: Rollout, record: Record, env: Mapping[str, str]) -> Closure:
         if not _is_on_disk(rollout):
             return take_back(rollout, f"that the change is kept could not be recorded: {error}", {}, env)
     return _publish(rollout, closure, env)
+
+
+def _wait_for_evidence(rollout: Rollout, record: Record, missing: tuple[str, ...], env: Mapping[str, str]) -> Closure:
+    """Leave the rollout open until its evidence can be written, at the longest until the first call's deadline."""
+    due = evidence_due(record) or _due(rollout)
+    if due <= rollout.clock.now():
+        return take_back(rollout, f"its evidence was owed until {stamp(due)}: {'; '.join(missing)}", {}, env)
+    rollout.write(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=stamp(due))
+    why = f"every clause of the plan passed{_but(record)}, and evidence cannot be written: {'; '.join(missing)}"
+    step = f"make room, then pytest -m {PHASES[-1]}, due by {stamp(due)}; without evidence by then it is taken back"
+    announce(rollout, EVIDENCE_OWED, letters.trouble(rollout, EVIDENCE_OWED, f"{why}. Next: {step}"), env)
+    return Closure(None, EVIDENCE_OWED, why, {}, step, code=ExitCode.IN_PROGRESS, due=due, undocumented=missing)
+
+
+def evidence_due(record: Record) -> datetime | None:
+    """Return until when the evidence of an open rollout is waited for; None where it is not."""
+    if record.evidence is None or not record.awaits_evidence:
+        return None
+    return datetime.fromisoformat(record.evidence["due"]).astimezone(UTC)
+
+
+def write_evidence(rollout: Rollout, env: Mapping[str, str], lacking: Lacking) -> Closure:
+    """Write the evidence that an earlier run could not, and keep the change then; no check runs again.
+
+    The gateway is compared with the backup once more (VER-4), and an abort that was asked for meanwhile counts.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    record = rollout.record()
+    if rollout.superseded():
+        return taken_over(record, {})
+    if record.closed is not None:
+        return _publish(rollout, already_closed(record, {}), env)
+    if rollout.stop or record.abort is not None:
+        abort = "" if record.abort is None else f"MON-5: {record.abort['reason']}"
+        return take_back(rollout, abort or why_not(rollout, record, {}), {}, env)
+    return _keep(rollout, record, env, lacking)
 
 
 def _is_on_disk(rollout: Rollout) -> bool:

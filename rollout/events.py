@@ -118,6 +118,12 @@ def _settled(body: Body, _: Body) -> Told:
     return "passed", f"{body['what']} is settled by {body['by']}"
 
 
+def _evidence(body: Body, _: Body) -> Told:
+    if not body["missing"]:
+        return "passed", "the evidence is complete"
+    return "broken", f"evidence could not be written: {'; '.join(body['missing'])}"
+
+
 def _closed(body: Body, _: Body) -> Told:
     return ("passed" if body["decision"] == Decision.KEPT else "failed"), f"{body['word']}: {body['why']}"
 
@@ -136,5 +142,6 @@ _EVENTS: Mapping[Kind, Callable[[Body, Body], Told]] = {
     Kind.NOTIFIED: _notified,
     Kind.OWED: _owed,
     Kind.SETTLED: _settled,
+    Kind.EVIDENCE: _evidence,
     Kind.CLOSED: _closed,
 }

@@ -10,7 +10,7 @@ import inspect
 import io
 import json
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -159,11 +159,20 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 class Guard:
-    """Sees every Allure object before it is written: redacts it, and never lets the unreached look harmless."""
+    """Sees every Allure object before it is written: redacts it, and never lets the unreached look harmless.
+
+    What a disk does not take is evidence that is missing, and says nothing about the gateway: no check fails for it.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         """Keep the redaction."""
         self._redactor = redactor
+        self._why = ""
+
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """Why Allure could not write every file; empty where it could."""
+        return (f"Allure's files: {self._why}",) if self._why else ()
 
     # First of all hooks, whoever registered when: Allure's writer is one of them.
     @allure_commons.hookimpl(tryfirst=True)
@@ -185,6 +194,29 @@ class Guard:
         container.befores[:] = [row for row in container.befores if _tells(row)]
         container.afters[:] = [row for row in container.afters if _tells(row)]
         self._redact(container)
+
+    @allure_commons.hookimpl(hookwrapper=True, specname="report_result")
+    def _try_result(self) -> Generator[None, Any, None]:
+        yield from self._attempt()
+
+    @allure_commons.hookimpl(hookwrapper=True, specname="report_container")
+    def _try_container(self) -> Generator[None, Any, None]:
+        yield from self._attempt()
+
+    @allure_commons.hookimpl(hookwrapper=True, specname="report_attached_data")
+    def _try_data(self) -> Generator[None, Any, None]:
+        yield from self._attempt()
+
+    @allure_commons.hookimpl(hookwrapper=True, specname="report_attached_file")
+    def _try_file(self) -> Generator[None, Any, None]:
+        yield from self._attempt()
+
+    def _attempt(self) -> Generator[None, Any, None]:
+        outcome = yield
+        error = outcome.exception
+        if isinstance(error, OSError):
+            self._why = self._why or str(error)
+            outcome.force_result([])
 
     def _redact(self, part: Any) -> Any:
         if isinstance(part, str):

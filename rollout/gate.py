@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from rollout.clauses import PHASES
 from rollout.errors import NotCleared, RolloutError, TryLater
+from rollout.policy import WAIT, usual
 from rollout.record import Decision, Record
 from rollout.workspace import Rollout
 
@@ -22,6 +23,8 @@ def refusal(phases: Sequence[str], record: Record | None, digest: str) -> Rollou
         record: the latest rollout of this very content; None if there is none.
         digest: the content's digest.
     """
+    if record is not None and writes_evidence(phases, record):
+        return None
     if phases[0] == PHASES[0]:
         return _still_in_flight(record)
     predecessor = PHASES[PHASES.index(phases[0]) - 1]
@@ -33,6 +36,13 @@ def refusal(phases: Sequence[str], record: Record | None, digest: str) -> Rollou
     if record.decision in (Decision.ROLLED_BACK, Decision.ROLLBACK_FAILED):
         return NotCleared(f"rollout {record.id} ended at {record.closed_at}: {record.decision.replace('_', ' ')}")
     return _not_passed(record, phases[0], predecessor)
+
+
+def writes_evidence(phases: Sequence[str], record: Record) -> bool:
+    """Tell whether a run of `phases` has nothing to do but to write the evidence that an earlier one could not."""
+    policy = record.opened.get("policy", {})
+    waits = {**usual(policy.get("name", "")), **policy}["on_missing_evidence"] == WAIT
+    return waits and bool(record.missing_evidence) and phases[-1] == PHASES[-1]
 
 
 def _still_in_flight(record: Record | None) -> RolloutError | None:

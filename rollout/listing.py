@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rollout.clauses import CLAUSES, PHASES, Clause
-from rollout.closure import Closure
+from rollout.closure import EVIDENCE_OWED, Closure
 from rollout.errors import ExitCode
 from rollout.record import Decision
 from rollout.session import Session
@@ -79,13 +79,15 @@ class Listing(Rows):
             f"phases: {', '.join(session.phases)}; distribution is off: one session is one rollout",
             f"evidence: {rollout.folder}",
         ]
+        if session.writes_evidence:
+            lines.append("every check has passed already; this run writes the evidence that could not be written then")
         return lines + session.remarks
 
     def summary(self, reporter: Any, closure: Closure, code: int, trouble: str | None) -> None:
         """Print the verdict, why, what was not run, where the evidence is, and the next step."""
         rollout = self._session.rollout
-        colour = _GOOD.get(closure.decision, _BAD)
-        reporter.write_sep("=", f"{closure.word}: {rollout.what} on {rollout.target.name}", **colour)
+        colour = _COLOURS["owed"] if closure.undocumented else _GOOD.get(closure.decision, _BAD)
+        reporter.write_sep("=", f"{headline(closure)}: {rollout.what} on {rollout.target.name}", **colour)
         reporter.write_line(f"why: {closure.why}")
         for exception in rollout.known().exceptions:
             reporter.write_line(exception, **_COLOURS["waived"])
@@ -110,6 +112,12 @@ class Listing(Rows):
         reporter.write_line(f"evidence: {rollout.folder}")
         name = "PASSED" if code == 0 and closure.decision is not Decision.KEPT else name_of(code)
         reporter.write_line(f"exit code: {code} {name}")
+
+
+def headline(closure: Closure) -> str:
+    """Return the verdict, and whether evidence of it is missing."""
+    names_it = closure.word == EVIDENCE_OWED or not closure.undocumented
+    return closure.word if names_it else f"{closure.word}, EVIDENCE MISSING"
 
 
 def name_of(code: int) -> str:

@@ -39,15 +39,17 @@ class Occasion(ABC):
         show: attaches evidence to the running check.
         former: the signal handlers that were in place before it.
         folder: where its evidence goes.
+        results: where its Allure results go, once pytest is configured.
         run: this process's part of it, a folder's name below ``allure-results``.
         is_answered: whether `exit_code` was asked for.
         junit: the name of the file with its counts, where pytest writes it; None where the report does.
         closes: whether its last row is the closure: kept or rolled back.
+        only_closes: whether its closure is all that runs.
         spares: the ids of clauses whose checks are no part of it, and not shown.
     """
 
     junit: str | None = None
-    closes = False
+    closes = only_closes = False
     spares: frozenset[str] = frozenset()
 
     def __init__(
@@ -63,6 +65,7 @@ class Occasion(ABC):
     ) -> None:
         """Start before the first check."""
         self.folder, self.run, self.env = folder, run, env
+        self.results = folder
         self.show = evidence.Show(redactor)
         self.former: dict[int, Any] = {}
         self.redactor, self.stop, self._exchanges = redactor, stop, exchanges
@@ -240,6 +243,11 @@ class Occasion(ABC):
         if junit is not None:
             # As pytest reads the option.
             evidence.redact_junit(Path(os.path.expanduser(os.path.expandvars(junit))), self.redactor)  # noqa: PTH111
+
+    @property
+    def is_summed_up(self) -> bool:
+        """Whether the closing block is printed."""
+        return self._is_summed_up
 
     def summarise_once(self, reporter: Any) -> None:
         """Print the closing block; after it, only what went wrong since."""

@@ -161,6 +161,7 @@ def _begin(config: pytest.Config, occasion: Occasion) -> None:
     config.stash[OCCASION] = occasion
     option, folder = config.option, occasion.folder
     option.allure_report_dir = option.allure_report_dir or str(folder / "allure-results" / occasion.run)
+    occasion.results = Path(option.allure_report_dir)
     option.attach_capture = False
     # Every reason has its line in the listing; a second copy below it hides the verdict.
     option.tbstyle, option.reportchars = "no", ""
@@ -200,7 +201,7 @@ def pytest_collection_modifyitems(
         return
     items[:] = [item for item in items if "closure" not in item.keywords]
     yield
-    items[:] = [item for item in items if _clause(item) not in occasion.spares]
+    items[:] = [item for item in items if _clause(item) not in occasion.spares and not occasion.only_closes]
     items.sort(key=lambda item: ORDER.get(_clause(item), len(ORDER)))
     if occasion.closes:
         closure = config.rootpath / "checks" / "closure" / "test_closure.py"
@@ -337,6 +338,9 @@ def _break_off(config: pytest.Config, occasion: Occasion, trouble: BaseException
 def _end_late(config: pytest.Config, occasion: Occasion) -> None:
     """End an occasion that no `pytest_sessionfinish` has ended."""
     if occasion.is_answered:
+        if not occasion.is_summed_up:
+            # Of an internal error pytest prints no summary.
+            _sum_up(config, occasion)
         return
     occasion.attempt(occasion.end)
     _leave_evidence(config, occasion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 KINDS = ("provider", "environment", "limits")
@@ -9,6 +10,9 @@ KINDS = ("provider", "environment", "limits")
 
 EXECUTE, EXCEPT_RESTART = "execute", "except_restart"
 """How the way back is proven where the proof costs users something: by doing it, or without what it costs."""
+
+WAIT, KEEP = "wait", "keep"
+"""What a change is worth whose evidence cannot be written: it is kept once it is written, or kept and said so."""
 
 WITHOUT_USERS = frozenset({"sandbox"})
 """The environments in which a proof costs nobody anything, so that it is executed unless the policy says otherwise."""
@@ -73,6 +77,8 @@ class Policy:
             that is written.
         prove_way_back: ``execute`` pays what a proof of the way back costs users (a restart, a runtime switch);
             ``except_restart`` leaves that out, and says so (APP-0.2, PRE-2.4).
+        on_missing_evidence: ``wait`` keeps a change only once its evidence is written, and takes it back where that is
+            not within `confirm_within_s`; ``keep`` keeps it, and names what is missing.
         canary_at_high_risk: whether an activation whose impact says ``risk: high`` must be a canary (CAN).
     """
 
@@ -105,8 +111,11 @@ class Policy:
     on_no_data: str = "extend"
     redact: tuple[str, ...] = ()
     prove_way_back: str = EXCEPT_RESTART
+    on_missing_evidence: str = WAIT
 
 
-def usual_proof(environment: str) -> str:
-    """Return the `prove_way_back` of an environment whose policy says nothing about it."""
-    return EXECUTE if environment in WITHOUT_USERS else EXCEPT_RESTART
+def usual(environment: str) -> Mapping[str, str]:
+    """Return the keys that version 0.1 did not know, as an environment has them whose policy says nothing of them."""
+    if environment in WITHOUT_USERS:
+        return {"prove_way_back": EXECUTE, "on_missing_evidence": KEEP}
+    return {"prove_way_back": EXCEPT_RESTART, "on_missing_evidence": WAIT}

@@ -14,6 +14,7 @@ from rollout import evidence, gate, letters
 from rollout.backup import recorded
 from rollout.clauses import LATER_PHASES, ORDER, PHASES, Clause
 from rollout.clock import stamp
+from rollout.completeness import missing_evidence
 from rollout.embedded import hold
 from rollout.errors import (
     ExitCode,
@@ -32,6 +33,7 @@ from rollout.monitor import Watched
 from rollout.notify import page
 from rollout.occasion import NOT_RUN, Occasion
 from rollout.plan import of_other_kinds
+from rollout.policy import WAIT
 from rollout.quiet import quiet
 from rollout.record import OWED, Decision, Kind, Record
 from rollout.session import Session, claim, crossed, finish
@@ -69,7 +71,7 @@ class Progress(Occasion):
             env=env,
         )
         self.session = session
-        self.spares = of_other_kinds(rollout.scenario)
+        self.spares, self.only_closes = of_other_kinds(rollout.scenario), session.writes_evidence
         self.closed: closing.Closure | None = None
         self._phase: str | None = None
         self._failed: dict[str, str] = {}
@@ -259,6 +261,8 @@ class Progress(Occasion):
         rollout, session = self.session.rollout, self.session
         if session.refusal is not None:
             self._decide(lambda: self._refused(session.refusal))
+        if session.writes_evidence:
+            self._decide(self._write_evidence)
         first = ": ".join(next(iter(self._failed.items()), ("closure", "nothing was decided")))
         if self._later and all(self._later) and (self._is_bystander() or not rollout.known().wrote):
             self._decide(lambda: self._try_later(first))
@@ -266,10 +270,27 @@ class Progress(Occasion):
             self._decide(lambda: self._try_later(f"{first}; {rival}"))
         if self._is_bystander():
             self._decide(lambda: closing.Closure(None, "REFUSED", first, self._missing()))
-        self._decide(lambda: closing.close(rollout, session.phases, session.plan, self.env, self._trouble))
+        self._decide(
+            lambda: closing.close(rollout, session.phases, session.plan, self.env, self._trouble, self._lacking)
+        )
         assert self.closed is not None  # noqa: S101 - for the type checker
         self._leave(self.closed)
         return self.closed
+
+    def _lacking(self) -> tuple[str, ...]:
+        found = missing_evidence(self.session.rollout, self.session.plan, self.results)
+        return (*self._watcher.unwritten, *found)
+
+    def _write_evidence(self) -> closing.Closure:
+        """Keep the change once its evidence can be written; with a lease and a watchdog, as every later phase."""
+        rollout = self.session.rollout
+        if rollout.known().closed is None:
+            try:
+                claim(self.session, PHASES[-1])
+            except RolloutError as error:
+                return self._refused(error)
+            self._watchdog = arm(self.session)
+        return closing.write_evidence(rollout, self.env, self._lacking)
 
     def _try_later(self, why: str) -> closing.Closure:
         return closing.Closure(None, "TRY LATER", why, self._missing(), code=ExitCode.TRY_LATER)
@@ -358,6 +379,8 @@ class Progress(Occasion):
         return ExitCode.CHECK_FAILED if closed.not_passed and status == 0 else status
 
     def _after_kept(self, closed: closing.Closure, status: int) -> int:
+        if closed.undocumented and self._waits_for_evidence:
+            return ExitCode.IN_PROGRESS
         if closed.word == closing.WORDS[Decision.KEPT]:
             # Decided by this very run: whatever failed afterwards, the change stays.
             return ExitCode.KEPT
@@ -387,35 +410,68 @@ class Progress(Occasion):
 
     def summarise(self, reporter: Any) -> None:
         """Print the closing block, the verdict first, and build the report after it."""
-        self._listing.summary(reporter, self.closure(), self._code, self._trouble)
-        try:
-            reporter.write_line(self._report(reporter))
-        except Exception as error:  # noqa: BLE001 - the verdict is out, and a report that fails must not replace its code
-            reporter.write_line(f"report: none: {error!r}")
-        self._conclude(reporter)
+        closed = self.closure()
+        shown = replace(closed, undocumented=_once(*closed.undocumented, *self._watcher.unwritten))
+        self._listing.summary(reporter, shown, self._code, self._trouble)
+        late = tuple(filter(None, (self._report(reporter), self._conclude(reporter))))
+        self._name_missing(reporter, late)
+
+    def _name_missing(self, reporter: Any, late: tuple[str, ...]) -> None:
+        """Record what is missing of a kept change's evidence, and say what the policy makes of it.
+
+        Args:
+            reporter: prints.
+            late: what could not be written after the verdict was printed.
+        """
+        rollout, closed = self.session.rollout, self.closure()
+        missing = _once(*closed.undocumented, *self._watcher.unwritten, *late)
+        if not closed.is_kept:
+            return
+        if missing != rollout.known().missing_evidence:
+            rollout.note(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=None)
+        for each in late:
+            reporter.write_line(f"EVIDENCE MISSING: {each}", red=True, bold=True)
+        if missing and self._waits_for_evidence:
+            self._code = int(ExitCode.IN_PROGRESS)
+            reporter.write_line(
+                f"next: make room, then pytest -m {PHASES[-1]}: it writes the evidence, and no check runs"
+            )
+            reporter.write_line(f"exit code: {self._code} {ExitCode.IN_PROGRESS.name}")
+
+    @property
+    def _waits_for_evidence(self) -> bool:
+        return self.session.rollout.policy.on_missing_evidence == WAIT
 
     def _report(self, reporter: Any) -> str:
+        """Build the report, and return why it could not be written; empty where it was, or waits for its generator."""
         from rollout.report import built, is_installed  # noqa: PLC0415 - after the verdict, nobody waits for it
 
         rollout = self.session.rollout
         if not is_installed(self.env):
             reporter.write_line("report: fetching its generator, once for this machine (npm)")
-        return built(rollout.journal, rollout.id, rollout.folder, self.env, {rollout.run: self._results})
+        line, problem = built(rollout.journal, rollout.id, rollout.folder, self.env, {rollout.run: self._results})
+        reporter.write_line(line)
+        return problem
 
-    def _conclude(self, reporter: Any) -> None:
-        """List what was written and seal the journal, once there is nothing more to come and nobody waits."""
+    def _conclude(self, reporter: Any) -> str:
+        """List what was written and seal the journal, and return why that failed; empty where it did not."""
         from rollout.audit.seal import conclude  # noqa: PLC0415
 
         rollout = self.session.rollout
-        line = conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run)
+        line, problem = conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run)
         if line:
             reporter.write_line(line)
+        return problem
 
     def _finish(self) -> None:
         finish(self.session)
 
     def _phase_of(self, clause: str) -> str:
         return next(c.phase for c in self.session.plan if c.id == clause)
+
+
+def _once(*words: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(words))
 
 
 def phases_of(record: Record) -> Sequence[str]:

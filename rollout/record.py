@@ -38,6 +38,7 @@ class Kind(StrEnum):
     HELD = "held"
     DIAGNOSIS = "diagnosis"
     TRACES = "traces"
+    EVIDENCE = "evidence"
     OWED = "owed"
     SETTLED = "settled"
     ROLLBACK = "rollback"
@@ -183,6 +184,8 @@ class Record:
         diagnosis: why the new provider was out of reach, as far as the gateway says; None where it was not.
         traces: who served at the closure, and counters and log as they were then (`rollout.traces`); None where nobody
             looked.
+        evidence: what of the evidence could not be written (`missing`, empty once it is), and until when it is waited
+            for (`due`, None once the rollout is closed); None where everything could be.
         owed: what people still owe to this rollout -> until when (`rollout.obligations`).
         judged: a canary's stage -> clause -> the body of its verdict at the stage's end.
         breach: the verdict that ended the window.
@@ -215,6 +218,7 @@ class Record:
     holds: list[Mapping[str, Any]] = field(default_factory=list)
     diagnosis: Mapping[str, Any] | None = None
     traces: Mapping[str, Any] | None = None
+    evidence: Mapping[str, Any] | None = None
     owed: dict[str, str] = field(default_factory=dict)
     judged: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     breach: Mapping[str, Any] | None = None
@@ -289,6 +293,17 @@ class Record:
                 there = [each for each in there if what is What.LIMITS and _scope(each) != _scope(write)]
         return tuple(there)
 
+    @property
+    def missing_evidence(self) -> tuple[str, ...]:
+        """What of the evidence of a change that is to stay could not be written yet, and why."""
+        stays = self.decision in (None, Decision.KEPT)
+        return tuple(self.evidence["missing"]) if stays and self.evidence is not None else ()
+
+    @property
+    def awaits_evidence(self) -> bool:
+        """Whether every clause has passed, and the rollout is open only until its evidence can be written."""
+        return self.in_flight and bool(self.missing_evidence)
+
     def passed(self, clause: str) -> bool:
         """Tell whether the clause's latest outcome is a pass."""
         return clause in self.clauses and self.clauses[clause].outcome == "passed"
@@ -327,6 +342,7 @@ _LATEST = frozenset(
         Kind.HANDOVER,
         Kind.DIAGNOSIS,
         Kind.TRACES,
+        Kind.EVIDENCE,
     }
 )
 """Kinds of which the latest entry counts, as the record's attribute of the same name."""

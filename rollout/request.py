@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.canonical import plain, sha256
-from rollout.policy import Policy, usual_proof
+from rollout.policy import Policy, usual
 from rollout.scenario import Scenario
 from rollout.target import Target
 
@@ -90,10 +90,8 @@ class Request:
         return found
 
     def _policy(self) -> dict[str, Any]:
-        found: dict[str, Any] = plain(self.policy)
-        if found["prove_way_back"] == usual_proof(self.policy.name):
-            del found["prove_way_back"]
-        return found
+        silent = usual(self.policy.name)
+        return {key: value for key, value in plain(self.policy).items() if key not in silent or silent[key] != value}
 
 
 def as_opened(body: Mapping[str, Any]) -> Request:
@@ -102,7 +100,7 @@ def as_opened(body: Mapping[str, Any]) -> Request:
     What a journal of version 0.1 does not know is as a file leaves it that says nothing of it.
     """
     kept = {name: body[name] for name in ("scenario", "target", "policy")}
-    kept["policy"] = {"prove_way_back": usual_proof(kept["policy"].get("name", "")), **kept["policy"]}
+    kept["policy"] = {**usual(kept["policy"].get("name", "")), **kept["policy"]}
     request: Request = _adapter().validate_python(kept)
     return request
 

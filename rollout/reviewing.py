@@ -113,7 +113,7 @@ class Review(Visit):
 
         super().summarise(reporter)
         rollout = self.rollout
-        if line := conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run):
+        if line := conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run).line:
             reporter.write_line(line)
 
     def _report(self) -> str:
@@ -121,8 +121,8 @@ class Review(Visit):
         from rollout.report import built  # noqa: PLC0415
 
         journal, rollout = self.rollout.journal, self.rollout.id
-        said = built(journal, rollout, self.folder, self.env, {self.run: self._results})
-        return "\n".join(filter(None, (said, conclude(journal, rollout, self.folder, self.env, by=self.run))))
+        said = built(journal, rollout, self.folder, self.env, {self.run: self._results}).line
+        return "\n".join(filter(None, (said, conclude(journal, rollout, self.folder, self.env, by=self.run).line)))
 
     def _finish(self) -> None:
         self.rollout.gateway.close()

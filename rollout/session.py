@@ -50,6 +50,8 @@ class Session:
         embedded: the on-demand gateway; None where another one is used.
         journal_url: where the journal is; it may hold a password.
         exchanges: what was said to the gateway since they were last attached to a check.
+        writes_evidence: whether every check has passed in an earlier run, whose evidence could not be written: this one
+            runs none.
         for_s: how long this run watches before it leaves the rest of the window to a later one; None watches it all.
         remarks: what the header should say besides.
     """
@@ -63,6 +65,7 @@ class Session:
     embedded: Running | None
     journal_url: str = field(repr=False)
     exchanges: list[Exchange]
+    writes_evidence: bool = False
     for_s: float | None = None
     remarks: list[str] = field(default_factory=list)
 
@@ -127,19 +130,22 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     )
     if earlier is None:
         rollout.write(Kind.OPENED, **_opening(rollout))
-    rollout.write(Kind.RUN, run=rollout.run, phases=list(options.phases), pid=os.getpid())
+    writes_evidence = refusal is None and earlier is not None and gate.writes_evidence(options.phases, earlier)
+    told = {"checks": False} if writes_evidence else {}
+    rollout.write(Kind.RUN, run=rollout.run, phases=list(options.phases), pid=os.getpid(), **told)
     rollout.record()
     spared = left_out(rollout.scenario, target, rollout.policy)
     return Session(
         rollout=rollout,
         phases=options.phases,
         left_out=spared,
-        plan=plan(options.phases, rollout.scenario, spared),
+        plan=() if writes_evidence else plan(options.phases, rollout.scenario, spared),
         refusal=_closed_window(rollout, options.phases) or refusal,
         resumed=earlier is not None,
         embedded=embedded,
         journal_url=options.journal,
         exchanges=exchanges,
+        writes_evidence=writes_evidence,
         for_s=options.for_s,
     )
 
@@ -381,6 +387,8 @@ def _earlier(
     refusal = _rivalry(rivals) or gate.refusal(phases, latest, digest)
     if latest is None or latest.decision is Decision.NOTHING_APPLIED:
         return None, refusal
+    if gate.writes_evidence(phases, latest):
+        return latest, refusal
     anew = phases[0] == PHASES[0] and (latest.closed is not None or _is_under_way(journal, latest))
     return (None if anew else latest), refusal
 

@@ -446,7 +446,7 @@ def test_a_report_that_cannot_be_built_is_one_line_that_says_how_to_build_it_els
     with Told(tmp_path) as told:
         told.begins("run-1")
         env = {"XDG_CACHE_HOME": str(tmp_path / "file"), "PATH": ""}
-        line = built(told.rollout.journal, "r-1", told.rollout.folder, env)
+        line = built(told.rollout.journal, "r-1", told.rollout.folder, env).line
         assert not (told.rollout.folder / "report.html").exists()
     assert "\n" not in line
     assert line.startswith("report: not built, because the cache")
@@ -459,7 +459,7 @@ def test_a_defect_while_building_is_a_line_too(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("rollout.report.assembly.collect", fail)
     with Told(tmp_path) as told:
-        line = built(told.rollout.journal, "r-1", told.rollout.folder, {})
+        line = built(told.rollout.journal, "r-1", told.rollout.folder, {}).line
     assert "ZeroDivisionError: oops" in line
 
 

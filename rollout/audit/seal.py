@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from rollout.audit import manifest
 from rollout.canonical import canonical
@@ -37,8 +38,20 @@ def head(journal: Journal) -> str:
     return ":".join(map(str, journal.head() or ()))
 
 
-def conclude(journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], *, by: str) -> str:
-    """List the files that were written, seal the journal if the rollout is closed, and return the line that says so.
+class Concluded(NamedTuple):
+    """What came of listing the files and sealing the journal.
+
+    Attributes:
+        line: says so; empty for a rollout that is still open.
+        problem: why it failed; empty where it did not, or where no key is named.
+    """
+
+    line: str
+    problem: str = ""
+
+
+def conclude(journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], *, by: str) -> Concluded:
+    """List the files that were written, and seal the journal if the rollout is closed.
 
     It comes after everything else, ends within its deadlines, and nothing that goes wrong in it is raised: it may
     change nothing of what the rollout came to.
@@ -49,19 +62,18 @@ def conclude(journal: Journal, rollout: str, folder: Path, env: Mapping[str, str
         folder: its folder below the reports.
         env: names the key's file, as `KEY`.
         by: as in `manifest.write`.
-
-    Returns:
-        one line; empty for a rollout that is still open.
     """
     try:
         manifest.write(journal, rollout, folder, by=by)
         closed = journal.entries(rollout, Kind.CLOSED)
-        return _sealed(journal, rollout, folder, env.get(KEY), str(closed[-1].body["decision"])) if closed else ""
+        return Concluded(
+            _sealed(journal, rollout, folder, env.get(KEY), str(closed[-1].body["decision"])) if closed else ""
+        )
     except (RolloutError, OSError) as error:
         why = str(error)
     except Exception as error:  # noqa: BLE001 - a seal that fails is no reason to lose the verdict
         why = f"a defect in the suite, {type(error).__name__}: {error}"
-    return f"seal: none, because {why}"
+    return Concluded(f"seal: none, because {why}", f"list of files and seal: {why}")
 
 
 def _sealed(journal: Journal, rollout: str, folder: Path, key: str | None, decision: str) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rollout.loading import addresses, asking, calls, entries, fields, measures, queries
-from rollout.policy import EXCEPT_RESTART, EXECUTE, KINDS
+from rollout.policy import EXCEPT_RESTART, EXECUTE, KEEP, KINDS, WAIT
 from rollout.scenario import ChangeClass
 
 Text = Annotated[str | None, BeforeValidator(fields.text)]
@@ -651,6 +651,7 @@ class PolicyForm(Form):
     on_no_data: OnNoData = None
     redact: Patterns = None
     prove_way_back: Annotated[str | None, BeforeValidator(fields.choice(EXECUTE, EXCEPT_RESTART))] = None
+    on_missing_evidence: Annotated[str | None, BeforeValidator(fields.choice(WAIT, KEEP))] = None
 
 
 def _mentions(placeholder: str, path: str, body: Mapping[str, str]) -> bool:

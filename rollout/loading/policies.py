@@ -9,7 +9,7 @@ from typing import Any
 from rollout.loading.border import fill, reads_as_name
 from rollout.loading.forms import PolicyForm, StandardForm
 from rollout.loading.source import Source
-from rollout.policy import EXECUTE, KINDS, Policy, StandardChange
+from rollout.policy import EXECUTE, KEEP, KINDS, Policy, StandardChange
 from rollout.units import show_duration
 
 PRODUCTION = "production"
@@ -33,6 +33,7 @@ BUILT_IN = {
         review_after_s=60.0,
         standard=tuple(map(StandardChange, KINDS)),
         prove_way_back=EXECUTE,
+        on_missing_evidence=KEEP,
     ),
 }
 """What rules where ``policy.yaml`` says nothing."""
@@ -127,6 +128,14 @@ def _loosened(policy: Policy) -> Iterator[tuple[str, str]]:
         yield (
             "canary_at_high_risk",
             f"the procedure demands a canary where the risk is high (CAN); remove it, or {ELSEWHERE}",
+        )
+    if policy.on_missing_evidence != least.on_missing_evidence:
+        yield (
+            "on_missing_evidence",
+            (
+                f"{policy.on_missing_evidence} would keep a change that no auditor can follow (DOC-1); write "
+                f"{least.on_missing_evidence}, or {ELSEWHERE}"
+            ),
         )
     if policy.not_demanded:
         yield "not_demanded", f"production demands every clause of the procedure; remove the list, or {ELSEWHERE}"

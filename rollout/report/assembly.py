@@ -118,21 +118,38 @@ def _write_beside(journal: Journal, story: Story, folder: Path, extra: Mapping[s
     return banner(story, standing, answers, list(ways_on(journal, story, folder)))
 
 
+class Built(NamedTuple):
+    """What came of building a report.
+
+    Attributes:
+        line: says where it is, or why not and how to build it elsewhere.
+        problem: why it is missing; empty where it is there, or where only its generator is missing: a report is drawn
+            from evidence, and any machine that has the generator draws it later.
+    """
+
+    line: str
+    problem: str = ""
+
+
 def built(
     journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path] = NOWHERE_ELSE
-) -> str:
-    """Build the report and return the line that says where it is, or why not and how to build it elsewhere.
+) -> Built:
+    """Build the report; nothing that goes wrong may change what the rollout came to, so nothing is raised.
 
-    Nothing that goes wrong here may change what the rollout came to, so nothing is raised. Arguments as in `build`.
+    Arguments as in `build`.
     """
+    problem = ""
     try:
-        return f"report: {build(journal, rollout, folder, env, extra)}"
-    except RolloutError as error:
+        return Built(f"report: {build(journal, rollout, folder, env, extra)}")
+    except node.GeneratorMissing as error:
         why = str(error)
+    except RolloutError as error:
+        why = problem = str(error)
     except Exception as error:  # noqa: BLE001 - a report that cannot be built is no reason to lose the verdict
-        why = f"a defect in the suite, {type(error).__name__}: {error}"
+        why = problem = f"a defect in the suite, {type(error).__name__}: {error}"
     command = f"rollout report {rollout} --reports={folder.parent}"
-    return f"report: not built, because {why}. The verdict stands; to build it, here or elsewhere: {command}"
+    line = f"report: not built, because {why}. The verdict stands; to build it, here or elsewhere: {command}"
+    return Built(line, problem and f"{REPORT}: {problem}")
 
 
 def built_plain(results: Path, folder: Path, title: str, env: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rollout.clauses import CLAUSES
+from rollout.closure import EVIDENCE_OWED
 from rollout.events import clock
 from rollout.journal import Journal
 from rollout.obligations import open_of
@@ -122,6 +123,12 @@ def line(rollout: str, entries: Sequence[Entry], now: datetime) -> Line:
         return Line(rollout, opened, "?", "?", (), "unknown", "CANNOT BE READ", why, "", "", "")
 
 
+def _open_word(record: Record) -> str:
+    if record.awaits_evidence:
+        return EVIDENCE_OWED
+    return "IN FLIGHT" if record.in_flight else "OPEN"
+
+
 def _line(record: Record, entries: Sequence[Entry], now: datetime) -> Line:
     opened, closed = record.opened, record.closed or {}
     why = str(closed.get("why", ""))
@@ -132,8 +139,8 @@ def _line(record: Record, entries: Sequence[Entry], now: datetime) -> Line:
         change=f"{record.previous} → {opened['change']}",
         who=_who(record),
         state=state_of(record),
-        word=str(closed.get("word") or ("IN FLIGHT" if record.in_flight else "OPEN")),
-        why=why or str(opened.get("reason", "")),
+        word=str(closed.get("word") or _open_word(record)),
+        why=why or "; ".join(record.missing_evidence) or str(opened.get("reason", "")),
         trigger=_trigger(record, why),
         took=show_span(_seconds(record.opened_at, record.closed_at)) if record.closed_at else "",
         back_after=_back_after(entries),

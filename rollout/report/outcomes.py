@@ -48,7 +48,7 @@ def _of_phase(story: Story, phase: str) -> Iterator[Came]:
 
 def _decisive(story: Story, phase: str) -> Run | None:
     """Return the latest run of a phase that came to an outcome in it, else the latest one that was asked for it."""
-    asked = [run for run in story.runs if phase in run.phases]
+    asked = [run for run in story.runs if run.checks and phase in run.phases]
     spoke = [run for run in asked if any(CLAUSES[id_].phase == phase for id_ in run.outcomes)]
     return next(reversed(spoke or asked), None)
 

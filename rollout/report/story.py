@@ -23,6 +23,7 @@ class Run:
         phases: what it was asked for, in order.
         outcomes: clause id -> what the journal says came of it in this run.
         ended: whether it came to the end of its last phase; one that was killed did not.
+        checks: whether it had checks to run; one that only writes evidence has none.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Run:
     phases: tuple[str, ...]
     outcomes: dict[str, ClauseOutcome] = field(default_factory=dict)
     ended: bool = False
+    checks: bool = True
 
 
 @dataclass(slots=True)
@@ -104,7 +106,8 @@ def _runs(events: Iterable[Entry]) -> list[Run]:
         run = runs.get(body.get("run", ""))
         match entry.kind:
             case Kind.RUN:
-                runs[body["run"]] = Run(body["run"], entry.at, tuple(body["phases"]))
+                checks = body.get("checks", True)
+                runs[body["run"]] = Run(body["run"], entry.at, tuple(body["phases"]), ended=not checks, checks=checks)
             case Kind.CLAUSE if run is not None:
                 run.outcomes[body["clause"]] = outcome_of(entry)
             case Kind.PHASE if run is not None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from rollout import events
 from rollout.clauses import CLAUSES, PHASES
+from rollout.closure import EVIDENCE_OWED
 from rollout.documents import hold_words, never_documented
 from rollout.events import clock
 from rollout.record import Decision, Kind
@@ -61,6 +62,8 @@ def verdict(story: Story, told: str) -> Verdict:
     record = story.record
     if record.closed is not None:
         return Verdict(record.closed["word"], record.closed["why"], _STATUSES.get(record.decision, "failed"))
+    if record.awaits_evidence:
+        return Verdict(EVIDENCE_OWED, "; ".join(record.missing_evidence), "skipped")
     if story.is_pending:
         word, _, why = (told or (IN_FLIGHT if record.in_flight else OPEN)).partition(": ")
         return Verdict(word, why, "failed" if word in _BAD_END else "skipped")
@@ -108,6 +111,7 @@ def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str,
         "Diagnosis": _diagnosis(story),
         "Rollback held": "; ".join(map(hold_words, story.record.holds)),
         "Not documented": "; ".join(never_documented(story.record)),
+        "Evidence missing": "; ".join(story.record.missing_evidence),
         "Not run": _listed(not_run(came)) or "nothing: every clause that was planned has an outcome",
         "Waived": "; ".join(f"{each.clause.id} {each.message}" for each in came if each.outcome == "waived"),
         "Not demanded": _listed(sorted(story.left_out)) or "nothing: every clause was planned",

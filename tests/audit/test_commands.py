@@ -43,7 +43,7 @@ def write(rollout: Rollout, name: str, content: str) -> Path:
 
 
 def conclude(rollout: Rollout, by: str = "run-1", **env: str) -> str:
-    return seal.conclude(rollout.journal, rollout.id, rollout.folder, env, by=by)
+    return seal.conclude(rollout.journal, rollout.id, rollout.folder, env, by=by).line
 
 
 def verify(folder: Path, capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:

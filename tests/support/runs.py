@@ -134,7 +134,7 @@ class Run:
     @property
     def word(self) -> str:
         """The verdict: the first words of the closing block."""
-        return self._of(r"^=+ ([A-Z ]+(?:, verified)?): ")
+        return self._of(r"^=+ ([A-Z ]+(?:, verified|, EVIDENCE OWED)?)(?:, EVIDENCE MISSING)?: ")
 
     @property
     def why(self) -> str:
