@@ -139,6 +139,7 @@ def rolled_back(stack: ExitStack, postgres: PostgresServer, tmp_path_factory: py
     run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}", f"--journal={url}", **WHOLE)
     assert run.code == 10, run.out
     assert "INTERNALERROR" in run.out
+    assert run.word, "the closing block is printed all the same"
     return Left(run.out, lab.reports, rows_of(url))
 
 
