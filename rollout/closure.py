@@ -25,7 +25,7 @@ from rollout.journal import AlreadyEnded, LeaseHeld, LeaseLost
 from rollout.notify import announce
 from rollout.policy import WAIT
 from rollout.post_mortem import write_post_mortem
-from rollout.record import Decision, Kind, Record
+from rollout.record import EVIDENCE_OWED, Decision, Kind, Record
 from rollout.rollback import RolledBack, roll_back, table
 from rollout.traces import leave
 from rollout.triggers import State, show_span
@@ -37,9 +37,6 @@ WORDS = {
     Decision.ROLLBACK_FAILED: "ROLLBACK FAILED",
     Decision.NOTHING_APPLIED: "NOTHING APPLIED",
 }
-
-EVIDENCE_OWED = "KEPT, EVIDENCE OWED"
-"""The verdict where everything passed, and the policy waits for evidence before the change is kept."""
 
 EXIT_CODES: Mapping[Decision | None, ExitCode] = {
     Decision.ROLLED_BACK: ExitCode.ROLLED_BACK,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rollout.clauses import CLAUSES, PHASES, Clause
-from rollout.closure import EVIDENCE_OWED, Closure
+from rollout.closure import Closure
 from rollout.errors import ExitCode
-from rollout.record import Decision
+from rollout.record import EVIDENCE_OWED, Decision
 from rollout.session import Session
 from rollout.waivers import unused
 

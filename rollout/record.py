@@ -60,6 +60,10 @@ class Decision(StrEnum):
     NOTHING_APPLIED = "nothing_applied"
 
 
+EVIDENCE_OWED = "KEPT, EVIDENCE OWED"
+"""The verdict where everything passed, and the policy waits for evidence before the change is kept."""
+
+
 class What(StrEnum):
     """What a write to the gateway changes."""
 

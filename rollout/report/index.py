@@ -16,11 +16,10 @@ from datetime import datetime
 from pathlib import Path
 
 from rollout.clauses import CLAUSES
-from rollout.closure import EVIDENCE_OWED
 from rollout.events import clock
 from rollout.journal import Journal
 from rollout.obligations import open_of
-from rollout.record import FOLDED, Decision, Entry, Kind, Record, fold
+from rollout.record import EVIDENCE_OWED, FOLDED, Decision, Entry, Kind, Record, fold
 from rollout.report.markup import Part, element, html, link
 from rollout.report.page_style import FILTER, STYLE
 from rollout.triggers import show_span

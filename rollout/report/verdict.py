@@ -16,10 +16,9 @@ from typing import Any
 
 from rollout import events
 from rollout.clauses import CLAUSES, PHASES
-from rollout.closure import EVIDENCE_OWED
 from rollout.documents import hold_words, never_documented
 from rollout.events import clock
-from rollout.record import Decision, Kind
+from rollout.record import EVIDENCE_OWED, Decision, Kind
 from rollout.report.markup import Part, element, html
 from rollout.report.outcomes import Came
 from rollout.report.rows import NOT_YET, Row, identify, millis, new_row
