@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -102,10 +102,11 @@ def _asked(url: str, within_s: float) -> Look:
     except HTTPError as error:
         with error:
             return Look(Standing.OTHER, f"HTTP {error.code}")
-    except (OSError, HTTPException) as error:
+    except (OSError, IncompleteRead) as error:
         told = error.reason if isinstance(error, URLError) else error
-        return Look(Standing.SILENT, f"no answer: {str(told) or type(told).__name__}")
-    except ValueError:
+        return Look(Standing.SILENT, f"no answer: {type(told).__name__ if isinstance(told, HTTPException) else told}")
+    except (HTTPException, ValueError):
+        # Their texts quote the answer, which may be anything.
         return Look(Standing.OTHER, "its answer is no proper HTTP")
 
 
@@ -113,7 +114,7 @@ def _judged(status: int, kind: str, body: bytes) -> Look:
     if status != _OK:
         return Look(Standing.OTHER, f"HTTP {status}")
     if kind != "application/json":
-        return Look(Standing.OTHER, f"HTTP 200 with a body of another type than JSON ({kind!r})")
+        return Look(Standing.OTHER, f"HTTP 200 with a body of another type than JSON ({kind[:40]!r})")
     if len(body) > CAP_BYTES:
         return Look(Standing.OTHER, f"HTTP 200 with more than {CAP_BYTES} bytes")
     try:

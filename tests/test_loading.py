@@ -71,7 +71,12 @@ def sandbox_problems(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def request_for(**asked: Any) -> Request:
     """Load with every option left out that a test does not name."""
     silent = {"scenario": None, "activate": None, "ticket": None, "target": None, "gateway": None}
-    fixed = {"directory": SHIPPED, "env": TOKENS | SECRETS, "check_sandbox": sandbox_problems}
+    fixed = {
+        "directory": SHIPPED,
+        "env": TOKENS | SECRETS,
+        "check_sandbox": sandbox_problems,
+        "doubt": lambda _request: "",
+    }
     return load(**{**silent, **fixed, **asked})
 
 
