@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rollout.about import Standing, look
 from rollout.clauses import PHASES
 from rollout.clock import Clock
@@ -9,7 +11,8 @@ from rollout.errors import JournalError
 from rollout.journal import Journal
 from rollout.options import Options
 from rollout.record import FOLDED, Record, fold
-from rollout.request import EMBEDDED, Request
+from rollout.request import EMBEDDED, Request, as_opened
+from rollout.target import Target
 
 
 def doubt(options: Options, clock: Clock, request: Request) -> str:
@@ -26,6 +29,22 @@ def doubt(options: Options, clock: Clock, request: Request) -> str:
     if earlier is not None and options.phases[0] != PHASES[0] and seen.standing is Standing.SILENT:
         return ""
     return seen.why
+
+
+def completed(target: Target, earlier: Record) -> Target:
+    """Return the target of a change in flight with what an embedded gateway said of itself when that began.
+
+    A gateway that does not answer for a moment is stopped, started and read all the same as it was.
+    """
+    known = as_opened(earlier.opened).target
+    return replace(
+        target,
+        twin=target.twin or known.twin,
+        env_file=target.env_file or known.env_file,
+        log_file=target.log_file or known.log_file,
+        routing=target.routing or known.routing,
+        service=target.service or known.service,
+    )
 
 
 def _opened_before(url: str, request: Request, clock: Clock) -> Record | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rollout.clauses import CLAUSES, PHASES, Clause
@@ -10,6 +11,9 @@ from rollout.errors import ExitCode
 from rollout.record import Decision
 from rollout.session import Session
 from rollout.waivers import unused
+
+LEFT_OUT = "left out by "
+"""Begins, after what every clause begins with that was not run, why nobody has collected its check."""
 
 MARKS = {"passed": "✓", "failed": "✗", "not run": "·", "skipped": "-", "waived": "!", "owed": "!"}
 _GOOD = {Decision.KEPT: {"green": True}, None: {"green": True}, Decision.NOTHING_APPLIED: {"yellow": True}}
@@ -94,9 +98,8 @@ class Listing(Rows):
             reporter.write_line(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
         for missing in closure.undocumented:
             reporter.write_line(f"NOT DOCUMENTED: {missing}", **_BAD)
-        not_run = [clause for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")]
-        if not_run:
-            reporter.write_line(f"not run: {', '.join(not_run)}")
+        not_run = {clause: why for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")}
+        say_not_run(reporter, not_run)
         left_out = [id_ for id_ in self._session.left_out if CLAUSES[id_].phase in self._session.phases]
         if left_out:
             reporter.write_line(f"not owed: {', '.join(left_out)}")
@@ -111,6 +114,14 @@ class Listing(Rows):
         reporter.write_line(f"evidence: {rollout.folder}")
         name = "PASSED" if code == 0 and closure.decision is not Decision.KEPT else name_of(code)
         reporter.write_line(f"exit code: {code} {name}")
+
+
+def say_not_run(reporter: Any, not_run: Mapping[str, str]) -> None:
+    """Print which clauses were not run, and which options left them out; `not_run` is clause id -> why."""
+    if not_run:
+        reporter.write_line(f"not run: {', '.join(not_run)}")
+    for why in dict.fromkeys(why for why in not_run.values() if LEFT_OUT in why):
+        reporter.write_line(f"  {why}")
 
 
 def name_of(code: int) -> str:

@@ -13,6 +13,7 @@ import pytest
 from _pytest.mark.expression import Expression
 
 from rollout import later, startup, unchecked
+from rollout.assertions import without_assertions
 from rollout.clauses import CLAUSES, LATER_PHASES, ORDER, PHASES
 from rollout.clock import StopFlag, SystemClock
 from rollout.errors import RolloutError
@@ -68,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _open(config: pytest.Config) -> None:
-    if why := unchecked.without_assertions():
+    if why := without_assertions():
         raise pytest.UsageError(why)
     if not hasattr(config.option, "allure_report_dir"):
         raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
@@ -201,6 +202,7 @@ def pytest_collection_modifyitems(
     yield
     items[:] = [item for item in items if _clause(item) not in occasion.spares]
     items.sort(key=lambda item: ORDER.get(_clause(item), len(ORDER)))
+    occasion.collected({_clause(item) for item in items}, unchecked.left_out_by(config))
     if occasion.closes:
         closure = config.rootpath / "checks" / "closure" / "test_closure.py"
         module = pytest.Module.from_parent(session, path=closure)

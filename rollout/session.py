@@ -102,6 +102,8 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         embedded = reach(options.reports / "sandbox" / id_, request.scenario.sandbox, request.target.token_env)
     exchanges: list[Exchange] = []
     target = described(replace(request.target, url=embedded.url if embedded else request.target.url or NOWHERE))
+    if earlier is not None and earlier.in_flight:
+        target = established.completed(target, earlier)
     learn_env_files(redactor, target, earlier)
     rollout = Rollout(
         id=id_,

@@ -59,17 +59,6 @@ class Shown:
     is_a_look: bool
 
 
-def without_assertions() -> str | None:
-    """Return why nothing may be judged in this process, its assertions being off; None where they are on."""
-    if __debug__:
-        return None
-    how = "PYTHONOPTIMIZE is set" if os.environ.get("PYTHONOPTIMIZE") else "Python was started with -O"
-    return (
-        f"{how}, so that Python leaves out every assert statement: no check could fail, and each would pass; "
-        "nothing was sent. Unset PYTHONOPTIMIZE, leave out -O, and run it again"
-    )
-
-
 def announced(config: pytest.Config) -> Shown | None:
     """Return what `shown` does of a session that is about the checks, and say it first where it is no mere look."""
     if hasattr(config, "workerinput") or not names_checks(config):
@@ -199,6 +188,9 @@ def _is_on(given: Namespace, dest: str) -> bool:
 
 
 def _ini(config: pytest.Config) -> str:
+    given = config.option.override_ini or ()
+    if any(each.startswith("addopts") for each in given):
+        return "-o addopts"
     return "an ini option" if config.inipath is None else config.inipath.name
 
 
