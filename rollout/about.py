@@ -90,7 +90,11 @@ def look(url: str, within_s: float = WITHIN_S) -> Look:
     asking = threading.Thread(target=lambda: found.append(_asked(url, within_s)), name="rollout-about", daemon=True)
     asking.start()
     asking.join(within_s)
-    return found[0] if found else Look(Standing.SILENT, f"no complete answer within {within_s:g} s")
+    return found[0] if found else _too_late(within_s)
+
+
+def _too_late(within_s: float) -> Look:
+    return Look(Standing.SILENT, f"no complete answer within {within_s:g} s")
 
 
 def _asked(url: str, within_s: float) -> Look:
@@ -104,6 +108,8 @@ def _asked(url: str, within_s: float) -> Look:
             return Look(Standing.OTHER, f"HTTP {error.code}")
     except (OSError, IncompleteRead) as error:
         told = error.reason if isinstance(error, URLError) else error
+        if isinstance(told, TimeoutError):
+            return _too_late(within_s)
         return Look(Standing.SILENT, f"no answer: {type(told).__name__ if isinstance(told, HTTPException) else told}")
     except (HTTPException, ValueError):
         # Their texts quote the answer, which may be anything.
