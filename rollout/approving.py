@@ -113,6 +113,8 @@ def _shown(request: Request, role: Role, clause: str | None, digest: str, who: _
     yield f"change   {', '.join(map(str, scenario.changes))} ({scenario.source})"
     yield f"target   {target.name} at {target.url or 'a URL of its own, started on demand'}"
     yield f"policy   {policy.name} ({origin.policy or 'built in'})"
+    if origin.ruled:
+        yield f"         {origin.ruled}"
     yield f"class    {scenario.change_class}"
     yield f"watched  for {show_duration(scenario.monitor.window_s)}{', as a canary' if scenario.canary else ''}"
     yield (

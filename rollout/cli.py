@@ -393,7 +393,7 @@ def _plan(args: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(args: argparse.Namespace) -> Request:
+def _asked(args: argparse.Namespace, *, sends: bool = True) -> Request:
     from rollout.loading.whole import load  # noqa: PLC0415 - heavy
 
     scenarios = Path("scenarios")
@@ -406,13 +406,15 @@ def _asked(args: argparse.Namespace) -> Request:
         directory=scenarios,
         env=os.environ,
         policy=args.policy,
+        sends=sends,
     )
 
 
 def _drill(args: argparse.Namespace) -> int:
     from rollout import drill  # noqa: PLC0415 - heavy
 
-    request = _asked(args)
+    # Where nobody names a gateway, none is spoken to but the drill's own.
+    request = _asked(args, sends=bool(args.target or args.gateway))
     judged = list(drill.judged(request))
     live = None
     if not args.json:

@@ -263,6 +263,8 @@ def _in_history(rollout: Rollout, decision: Decision | None) -> str:
 
 def why_not(rollout: Rollout, record: Record, missing: Mapping[str, str]) -> str:
     """Return the reason that comes first: an abort, the breach, or the first clause that did not pass."""
+    if rollout.stop and not record.wrote:
+        return f"interrupted before anything was written, so there is nothing to undo: {rollout.stop.reason}"
     if rollout.stop:
         return f"MON-7: {rollout.stop.reason}"
     if record.breach is not None:
@@ -298,7 +300,8 @@ def _nothing_applied(
         why = f"every precheck that is owed passed{_but(rollout.known())}"
         return Closure(None, "CLEARED", why, {}, "pytest -m apply")
     why = trouble or why_not(rollout, rollout.record(), missing)
-    closure = Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, "mend it and run again")
+    step = "run it again" if rollout.stop else "mend it and run again"
+    closure = Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, step)
     if "apply" in phases:
         return _record(rollout, closure, env)
     # The rollout stays open for the next try; what blocked this one is worth a record all the same.

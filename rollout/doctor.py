@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from rollout.about import look
 from rollout.clock import Clock, SystemClock
 from rollout.errors import InvalidInput, Problem, RolloutError
 from rollout.gateway import parsing
@@ -22,6 +23,7 @@ from rollout.gateway.caching import stale_for_s
 from rollout.gateway.paths import DEFAULTS, path_of
 from rollout.gateway.transport import Answer, NoAnswer, Transport
 from rollout.loading.addresses import base_url, is_loopback
+from rollout.loading.policies import PRODUCTION, SANDBOX
 from rollout.redaction import is_secret_name
 
 DEADLINE_S = 5.0
@@ -417,7 +419,9 @@ def _each(seen: _Seen, what: str, name: str) -> Guarantee:
 
 def _target(url: str, seen: _Seen, token_env: str | None) -> dict[str, Any]:
     """Return the settings to start from, as ``targets.yaml`` has them."""
-    found: dict[str, Any] = {"url": url, "environment": "sandbox" if is_loopback(url) else "production"}
+    # A tunnel is on loopback too; elsewhere the question is none that a real gateway should see.
+    embedded = is_loopback(url) and look(url).is_embedded
+    found: dict[str, Any] = {"url": url, "environment": SANDBOX if embedded else PRODUCTION}
     if token_env:
         found["token_env"] = token_env
     if not seen.answers("health") and seen.answers("health, elsewhere"):

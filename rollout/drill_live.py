@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from rollout.assertions import without_assertions
 from rollout.clock import Clock, SystemClock
 from rollout.drill import Drilled
 from rollout.embedded import control
@@ -167,10 +168,12 @@ def drilled(
         site: where.
 
     Raises:
-        RolloutError: rollouts do not run from here.
+        RolloutError: rollouts do not run from here, or not in this process's environment.
     """
     if not (directory / "checks").is_dir():
         raise RolloutError(f"{directory} has no folder `checks`; run the drill where pytest runs rollouts")
+    if why := without_assertions():
+        raise RolloutError(why)
     clock = SystemClock()
     with tempfile.TemporaryDirectory(prefix="rollout-drill-") as folder:
         for number, breach in enumerate(breaches):

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rollout import about
 from rollout.errors import RolloutError
 from rollout.loading.addresses import is_loopback
-from rollout.sandbox.files import KIND, RECORD
+from rollout.sandbox.files import RECORD
 from rollout.sandbox.process import Running, find, start
 from rollout.sandbox.settings import SandboxSettings
 from rollout.target import Routing, Service, Target
@@ -45,16 +46,16 @@ def described(target: Target) -> Target:
 
     Only loopback is asked: the question is none that a real gateway should see.
     """
-    about = _ask(f"{target.url}/sandbox/about") if target.url and is_loopback(target.url) else None
-    if not about or about.get("kind") != KIND:
+    found = about.look(target.url).about if target.url and is_loopback(target.url) else None
+    if found is None:
         return target
     return replace(
         target,
-        twin=target.twin or about["twin_url"],
-        env_file=target.env_file or Path(about["env_file"]),
-        log_file=target.log_file or (None if target.log_command else Path(about["log_file"])),
+        twin=target.twin or found.twin_url,
+        env_file=target.env_file or found.env_file,
+        log_file=target.log_file or (None if target.log_command else found.log_file),
         routing=target.routing or Routing(),
-        service=target.service or Service(stop=tuple(about["stop"]), start=tuple(about["start"])),
+        service=target.service or Service(stop=found.stop, start=found.start),
     )
 
 

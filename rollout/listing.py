@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rollout.clauses import CLAUSES, PHASES, Clause
@@ -10,6 +11,9 @@ from rollout.errors import ExitCode
 from rollout.record import EVIDENCE_OWED, Decision
 from rollout.session import Session
 from rollout.waivers import unused
+
+LEFT_OUT = "left out by "
+"""Begins, after what every clause begins with that was not run, why nobody has collected its check."""
 
 MARKS = {"passed": "✓", "failed": "✗", "not run": "·", "skipped": "-", "waived": "!", "owed": "!"}
 _GOOD = {Decision.KEPT: {"green": True}, None: {"green": True}, Decision.NOTHING_APPLIED: {"yellow": True}}
@@ -76,6 +80,7 @@ class Listing(Rows):
             f"scenario: {rollout.scenario.source} ({source}), SHA-256 {rollout.digest[:12]}",
             f"change: {rollout.what}, class {rollout.scenario.change_class}",
             f"target: {rollout.target.name} at {rollout.target.url} ({where}), policy {rollout.policy.name}{ruled}",
+            *([f"policy: {rollout.origin.ruled}"] if rollout.origin.ruled else []),
             f"phases: {', '.join(session.phases)}; distribution is off: one session is one rollout",
             f"evidence: {rollout.folder}",
         ]
@@ -95,9 +100,8 @@ class Listing(Rows):
             reporter.write_line(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
         for missing in closure.undocumented:
             reporter.write_line(f"NOT DOCUMENTED: {missing}", **_BAD)
-        not_run = [clause for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")]
-        if not_run:
-            reporter.write_line(f"not run: {', '.join(not_run)}")
+        not_run = {clause: why for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")}
+        say_not_run(reporter, not_run)
         left_out = [id_ for id_ in self._session.left_out if CLAUSES[id_].phase in self._session.phases]
         if left_out:
             reporter.write_line(f"not owed: {', '.join(left_out)}")
@@ -118,6 +122,14 @@ def headline(closure: Closure) -> str:
     """Return the verdict, and whether evidence of it is missing."""
     names_it = closure.word == EVIDENCE_OWED or not closure.undocumented
     return closure.word if names_it else f"{closure.word}, EVIDENCE MISSING"
+
+
+def say_not_run(reporter: Any, not_run: Mapping[str, str]) -> None:
+    """Print which clauses were not run, and which options left them out; `not_run` is clause id -> why."""
+    if not_run:
+        reporter.write_line(f"not run: {', '.join(not_run)}")
+    for why in dict.fromkeys(why for why in not_run.values() if LEFT_OUT in why):
+        reporter.write_line(f"  {why}")
 
 
 def name_of(code: int) -> str:

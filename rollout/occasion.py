@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -20,7 +20,7 @@ from rollout.clauses import Clause
 from rollout.clock import StopFlag
 from rollout.errors import ExitCode, RolloutError
 from rollout.gateway.transport import Exchange
-from rollout.listing import Rows
+from rollout.listing import LEFT_OUT, Rows
 from rollout.quiet import quiet
 from rollout.record import EXCUSED
 from rollout.redaction import Redactor
@@ -74,6 +74,7 @@ class Occasion(ABC):
         self._setup_s = self._took_s = 0.0
         self._timer: threading.Timer | None = None
         self._trouble: str | None = None
+        self._left_out_by: dict[str, str] = {}
         self._code = int(ExitCode.CHECK_FAILED)
         self.is_answered = False
         self._is_summed_up = self._is_over = False
@@ -139,6 +140,23 @@ class Occasion(ABC):
     @abstractmethod
     def _finish(self) -> None:
         """Let go of what this run holds."""
+
+    def collected(self, clauses: Collection[str], by: str) -> None:
+        """Note which clauses have a check in this session, so that the others can be told from what was not reached.
+
+        Args:
+            clauses: their ids.
+            by: the options that may have left the others out, with their values; empty where there are none.
+        """
+        self._left_out_by = {
+            clause.id: f"{NOT_RUN}{LEFT_OUT}{by}; run the phase whole: pytest -m {clause.phase}"
+            for clause in self._owed()
+            if by and clause.id not in clauses
+        }
+
+    @abstractmethod
+    def _owed(self) -> Iterable[Clause]:
+        """Return the clauses that must pass in this run."""
 
     # What came of a check
 

@@ -61,7 +61,7 @@ def look(request: Request, token: str | None, clock: Clock) -> Before:
 
 def with_service(request: Request) -> Request:
     """Return the request with what a running embedded gateway says of itself; asks loopback only."""
-    return Request(request.scenario, described(request.target), request.policy)
+    return replace(request, target=described(request.target))
 
 
 def text(request: Request, plan: Planned) -> str:
@@ -70,6 +70,7 @@ def text(request: Request, plan: Planned) -> str:
     lines = [
         f"plan for {scenario.name}: {', '.join(map(str, scenario.changes))}",
         f"target {request.target.name}, policy {request.policy.name}, class {scenario.change_class}",
+        *([f"policy: {request.origin.ruled}"] if request.origin.ruled else []),
         *(f"waived: {waiver.clause}, by {waiver.granted_by}: {waiver.reason}" for waiver in scenario.waivers),
         f"now active: {before.previous} ({before.source})",
         "",

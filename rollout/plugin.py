@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from _pytest.mark.expression import Expression
 
-from rollout import later, startup
+from rollout import later, startup, unchecked
+from rollout.assertions import without_assertions
 from rollout.clauses import CLAUSES, LATER_PHASES, ORDER, PHASES
 from rollout.clock import StopFlag, SystemClock
 from rollout.errors import RolloutError
@@ -23,9 +24,6 @@ from rollout.session import open_session
 from rollout.units import duration
 
 pytest_plugins = ["rollout.fixtures"]
-
-ONLY_SHOWN = ("help", "collectonly", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
-"""Options with which pytest shows something and runs nothing."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,7 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Open the rollout before anything is collected, so that bad input is refused before the first request."""
+    """Open the rollout before anything is collected, so that bad input is refused before the first request.
+
+    Raises:
+        pytest.UsageError: it is refused, or no check could be judged in this process.
+    """
     config.addinivalue_line("markers", "clause(id): the clause of the procedure that this check decides")
     config.addinivalue_line("markers", "closure: the decision, kept or rolled back; runs last, whatever was selected")
     for phase in (*PHASES, *LATER_PHASES):
@@ -67,6 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _open(config: pytest.Config) -> None:
+    if why := without_assertions():
+        raise pytest.UsageError(why)
     if not hasattr(config.option, "allure_report_dir"):
         raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
     kind = later.wanted(config.option, partial(_selects, config.option.markexpr))
@@ -84,15 +88,11 @@ def _open(config: pytest.Config) -> None:
 
 def _is_rollout(config: pytest.Config) -> bool:
     """Tell whether this session runs checks; the suite's own tests share the project."""
-    if any(getattr(config.option, name, False) for name in ONLY_SHOWN) or hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
         return False
-    return _names_checks(config)
-
-
-def _names_checks(config: pytest.Config) -> bool:
-    checks = config.rootpath / "checks"
-    paths = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
-    return checks.is_dir() and any(path == checks or checks in path.parents or path in checks.parents for path in paths)
+    if why := unchecked.diverted(config):
+        raise pytest.UsageError(why)
+    return unchecked.names_checks(config) and unchecked.shown(config) is None
 
 
 def _options(config: pytest.Config) -> Options:
@@ -203,6 +203,7 @@ def pytest_collection_modifyitems(
     yield
     items[:] = [item for item in items if _clause(item) not in occasion.spares and not occasion.only_closes]
     items.sort(key=lambda item: ORDER.get(_clause(item), len(ORDER)))
+    occasion.collected({_clause(item) for item in items}, unchecked.left_out_by(config))
     if occasion.closes:
         closure = config.rootpath / "checks" / "closure" / "test_closure.py"
         module = pytest.Module.from_parent(session, path=closure)
@@ -311,19 +312,23 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
 
     What wraps this plugin's own `pytest_sessionfinish`, or raises in another hook after it, never reaches that.
     """
+    shown = unchecked.announced(config)
     trouble: BaseException | None = None
     status = int(pytest.ExitCode.INTERNAL_ERROR)
     try:
         status = yield
     except BaseException as error:
         trouble = error
-        if OCCASION not in config.stash or isinstance(error, pytest.UsageError):
+        if isinstance(error, pytest.UsageError) or (OCCASION not in config.stash and not unchecked.is_exit_0(error)):
             raise
+        status = 0
     occasion = config.stash.get(OCCASION, None)
     if occasion is None:
-        return status
+        return unchecked.answer(config, shown, int(status))
     if trouble is not None:
         _break_off(config, occasion, trouble)
+    # Another plugin may have answered in the session's place.
+    _end_late(config, occasion)
     return occasion.answer
 
 
@@ -381,7 +386,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     occasion = config.stash.get(OCCASION, None)
     if occasion is not None:
         occasion.summarise_once(terminalreporter)
-    elif config.option.collectonly and _names_checks(config):
+    elif config.option.collectonly and unchecked.is_a_look(config):
         terminalreporter.write_line("NOTHING CHECKED: --collect-only lists the checks, and vouches for none of them")
 
 

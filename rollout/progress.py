@@ -189,9 +189,19 @@ class Progress(Occasion):
         plan = [clause for clause in self.session.plan if clause.phase == "precheck" and clause.id != "PRE-3.3"]
         return closing.not_passed(self.session.rollout.record(), plan, self.session.rollout.run)
 
+    def _owed(self) -> Iterable[Clause]:
+        return self.session.plan
+
+    def _record_left_out(self, phases: Iterable[str]) -> None:
+        """Record why the clauses of these phases that have no check in this session have none; once each."""
+        for clause in self.session.plan:
+            if clause.phase in phases and (why := self._left_out_by.pop(clause.id, None)):
+                self._keep(clause, "not run", why, 0.0)
+
     def _end_phase(self, phase: str) -> None:
         if self._is_bystander():
             return
+        self._record_left_out([phase])
         rollout = self.session.rollout
         plan = [clause for clause in self.session.plan if clause.phase == phase]
         missing = closing.not_passed(rollout.known(), plan, rollout.run)
@@ -259,6 +269,8 @@ class Progress(Occasion):
         if self._phase is not None:
             self.enter(None)
         rollout, session = self.session.rollout, self.session
+        if session.refusal is None and self.closed is None:
+            self._record_left_out(session.phases)
         if session.refusal is not None:
             self._decide(lambda: self._refused(session.refusal))
         if session.writes_evidence:

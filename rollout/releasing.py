@@ -37,10 +37,12 @@ class Release(Visit):
         clock: the time.
         env_file: the keys and values of the service's `.env` file, or why it cannot be read.
         seen: every exchange with the gateway so far.
+        ruled: why production's policy rules where the embedded gateway's might; empty where nobody would expect that.
     """
 
     kind = PHASE
     junit = "junit.xml"
+    ruled = ""
 
     def __init__(
         self, target: Target, policy: Policy, options: ReleaseOptions, folder: Path, env: Mapping[str, str]
@@ -83,6 +85,7 @@ class Release(Visit):
         return [
             f"release: {self.run}, which only reads",
             f"target: {self.target.name} at {self.target.url} ({where}), policy {self.policy.name}",
+            *([f"policy: {self.ruled}"] if self.ruled else []),
             f"evidence: {self.folder}",
         ]
 
@@ -110,13 +113,13 @@ class Release(Visit):
 
 
 def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> Release:
-    """Validate the target, and prepare the look at it; nothing is sent yet but to an embedded gateway, on loopback.
+    """Validate the target, and prepare the look at it; nothing is sent yet but the look that proves the policy.
 
     Raises:
         InvalidInput: the target, its policy or the options are wrong.
         RolloutError: it is the embedded gateway, which is started for a rollout only.
     """
-    target, policy = load_target(
+    target, policy, ruled = load_target(
         target=options.target,
         gateway=options.gateway,
         directory=options.scenarios,
@@ -130,7 +133,9 @@ def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> Release:
         )
     now = SystemClock().now()
     name = f"release-{now:%Y%m%d-%H%M%S}-{_as_file_name(target.name)}-{secrets.token_hex(2)}"
-    return Release(described(target), policy, options, options.reports / name, env)
+    release = Release(described(target), policy, options, options.reports / name, env)
+    release.ruled = ruled
+    return release
 
 
 def _env_file(target: Target, clock: Clock, redactor: Redactor) -> Mapping[str, str]:

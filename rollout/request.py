@@ -32,6 +32,7 @@ class Origin:
         anonymous: whether nobody is named as author, so that it is whoever runs it.
         options: the options that had a part in it, ``--gateway=http://…``; whoever approves it gives the same.
         moved: whether ``--gateway`` leads to another URL than the target's own.
+        ruled: why production's policy rules where the embedded gateway's might; empty where nobody would expect that.
     """
 
     scenario: Path | None = None
@@ -41,6 +42,7 @@ class Origin:
     anonymous: bool = False
     options: tuple[str, ...] = ()
     moved: bool = False
+    ruled: str = ""
 
     def beside_policy(self, name: str | None) -> Path | None:
         """Return a file that the policy names, by its own folder: who places the policy places this too."""

@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rollout import gate
+from rollout import established, gate
 from rollout.canonical import plain
 from rollout.clauses import PHASES, Clause
 from rollout.clock import NEVER, Clock, StopFlag, SystemClock
@@ -90,6 +91,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         env=env,
         check_sandbox=_sandbox_problems,
         policy=options.policy,
+        doubt=partial(established.doubt, options, clock),
     )
     redactor = redactor_for(request, env)
     journal = Journal.open(options.journal, clock=clock, redact=redactor.value)
@@ -103,6 +105,8 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         embedded = reach(options.reports / "sandbox" / id_, request.scenario.sandbox, request.target.token_env)
     exchanges: list[Exchange] = []
     target = described(replace(request.target, url=embedded.url if embedded else request.target.url or NOWHERE))
+    if earlier is not None and earlier.in_flight:
+        target = established.completed(target, earlier)
     learn_env_files(redactor, target, earlier)
     rollout = Rollout(
         id=id_,

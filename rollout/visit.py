@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rollout.clauses import Clause
 from rollout.errors import ExitCode
-from rollout.listing import Rows, name_of
+from rollout.listing import Rows, name_of, say_not_run
 from rollout.occasion import NOT_RUN, Occasion
 
 
@@ -55,11 +55,15 @@ class Visit(Occasion):
     def refuse(self, clause: Clause | None) -> None:
         """Do nothing: what is refused is refused before the first check."""
 
+    def _owed(self) -> Iterable[Clause]:
+        return self._plan
+
     def problems(self) -> dict[str, str]:
         """Return every clause of the plan without a pass, and why."""
         found = {}
         for clause in self._plan:
-            outcome, why = self.outcomes.get(clause.id, ("not run", f"{NOT_RUN}it was never reached"))
+            never = self._left_out_by.get(clause.id, f"{NOT_RUN}it was never reached")
+            outcome, why = self.outcomes.get(clause.id, ("not run", never))
             if outcome != "passed":
                 found[clause.id] = why
         return found
@@ -104,8 +108,7 @@ class Visit(Occasion):
         failed = {clause: why for clause, why in problems.items() if not why.startswith(NOT_RUN)}
         for clause, why in failed.items():
             reporter.write_line(f"why: {clause}: {why}")
-        if unreached := [clause for clause in problems if clause not in failed]:
-            reporter.write_line(f"not run: {', '.join(unreached)}")
+        say_not_run(reporter, {clause: why for clause, why in problems.items() if clause not in failed})
         if self._left_out:
             reporter.write_line(f"not owed: {', '.join(self._left_out)}")
         if self._trouble:

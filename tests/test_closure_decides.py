@@ -72,6 +72,17 @@ def test_a_stop_takes_back_what_passed(tmp_path: Path):
     assert closure.why == "MON-7: SIGTERM asked the run to stop"
 
 
+@pytest.mark.parametrize("phases", [PHASES[:1], PHASES], ids=["precheck", "all"])
+def test_a_stop_before_anything_was_written_says_just_that(tmp_path: Path, phases: tuple[str, ...]):
+    rollout = begun(tmp_path)
+    rollout.stop.set("SIGINT asked the run to stop")
+    closure = close(rollout, phases, passed(rollout, "precheck", but={"PRE-2.1": "NOT RUN: stopped"}), {})
+    assert (closure.decision, closure.next_step) == (Decision.NOTHING_APPLIED, "run it again")
+    assert closure.why == (
+        "interrupted before anything was written, so there is nothing to undo: SIGINT asked the run to stop"
+    )
+
+
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_phase_whose_pass_is_not_in_the_journal_is_not_kept(tmp_path: Path, phase: str):
     """Its verdict was spooled while the journal was away, and this journal is what the next one reads."""

@@ -208,14 +208,26 @@ def test_reads_from_a_cache_are_said_and_put_into_the_target(
         liar.rule("/config/runtime", _cached(headers))
         liar.rule("/alerts", _cached({"Age": "500"}))
         found = _examined(liar.url)
+        doctor.write(found, file)
+        asked = {"scenario": None, "activate": "openai:gpt-4o", "ticket": "T-1", "gateway": None, "env": os.environ}
+        assert load(target="gateway", directory=tmp_path, **asked).target.stale_for_s == seconds
     (row,) = [each for each in found.guarantees if "read back" in each.what]
     assert row.can == can
     assert why in row.why
-    doctor.write(found, file)
-    asked = {"scenario": None, "activate": "openai:gpt-4o", "ticket": "T-1", "gateway": None, "env": os.environ}
-    assert load(target="gateway", directory=tmp_path, **asked).target.stale_for_s == seconds
     assert ("#   stale_for: 10s" in file.read_text()) is (seconds == 0)
     assert "#   startup: 60s" in file.read_text()
+
+
+@pytest.mark.parametrize("spoilt", [answer(404, {"detail": "Not Found"}), html()], ids=["404", "HTML"])
+def test_13_another_gateway_on_loopback_is_production(spoilt: Behaviour, patient: Patient) -> None:
+    """A tunnel is on loopback too; the look that tells carries no token, whatever the examination sends."""
+    with Liar(patient.sandbox.url) as liar:
+        assert _examined(liar.url).target["environment"] == "sandbox"
+        liar.rule("/sandbox/about", spoilt)
+        asked = {"token_env": "TOKEN", "env": {"TOKEN": "t0ken-7f3a"}}
+        assert _examined(liar.url, **asked).target["environment"] == "production"
+        assert "authorization" not in liar.seen("GET", "/sandbox/about")[-1].headers
+    assert _examined(liar.url).target["environment"] == "production"
 
 
 def test_it_prints_the_target_unless_it_is_told_where(patient: Patient, capsys: pytest.CaptureFixture[str]) -> None:

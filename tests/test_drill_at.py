@@ -130,7 +130,7 @@ def test_the_command_goes_there_only_where_somebody_names_it(
     assert main(command) == 0
     assert "on an embedded gateway of the drill's own:" in capsys.readouterr().out
     assert main([*command, "--target=lab"]) == 4
-    assert "http://127.0.0.1:1 has no control interface" in capsys.readouterr().err
+    assert "http://127.0.0.1:1 does not answer as the embedded gateway" in capsys.readouterr().err
 
 
 # What is sent there

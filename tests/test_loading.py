@@ -71,7 +71,12 @@ def sandbox_problems(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def request_for(**asked: Any) -> Request:
     """Load with every option left out that a test does not name."""
     silent = {"scenario": None, "activate": None, "ticket": None, "target": None, "gateway": None}
-    fixed = {"directory": SHIPPED, "env": TOKENS | SECRETS, "check_sandbox": sandbox_problems}
+    fixed = {
+        "directory": SHIPPED,
+        "env": TOKENS | SECRETS,
+        "check_sandbox": sandbox_problems,
+        "doubt": lambda _request: "",
+    }
     return load(**{**silent, **fixed, **asked})
 
 
@@ -928,6 +933,72 @@ def test_a_url_never_loosens_the_policy_of_the_gateway_it_leads_to(scenario, nam
     request = request_for(scenario=scenario(text, targets=TARGETS), target=target, gateway=gateway)
     assert (request.target.name, request.target.url, request.policy.name) == expected
     assert (request.scenario.target, request.target.environment) == (expected[0], expected[2])
+
+
+LOOKED = "GET /sandbox/about"
+NOT_EMBEDDED = {"doubt": lambda _request: "HTTP 404"}
+
+
+@pytest.mark.parametrize(
+    ("named", "target", "gateway", "name"),
+    [
+        (None, None, "http://127.0.0.1:8000", "127.0.0.1:8000"),
+        (None, None, "http://localhost:8000", "localhost:8000"),
+        ("embedded", None, "http://[::1]:8000", "[::1]:8000"),
+        (None, "stage", "http://127.0.0.1:7000", "stage"),
+        ("stage", None, "http://127.0.0.1:7000", "stage"),
+        (None, None, "http://127.0.0.1:9000", "tunnel"),
+    ],
+)
+def test_13_loopback_alone_loosens_no_policy(scenario, named, target, gateway, name):
+    """A tunnel is on loopback too; a target that is listed there is ruled as it says, and is not asked."""
+    text = CHANGE + "monitor: {window: 30m}\n" + (f"target: {named}\n" if named else "")
+    request = request_for(scenario=scenario(text, targets=TARGETS), target=target, gateway=gateway, **NOT_EMBEDDED)
+    assert (request.target.name, request.policy.name, request.target.environment) == (name, "production", "production")
+    said = f"{gateway} does not answer as the embedded gateway ({LOOKED}: HTTP 404), so production's policy holds"
+    assert request.origin.ruled == ("" if name == "tunnel" else said)
+
+
+def test_13_where_the_embedded_gateway_is_not_its_own_paces_do_not_count(scenario):
+    """They stand beside the embedded gateway in the targets' file; the procedure's take their place."""
+    targets = "embedded: {monitor: {window: 20s, metrics_every: 1s, alerts_every: 1s}}\n"
+    file = scenario(targets=targets)
+    asked = request_for(scenario=file, gateway="http://127.0.0.1:8000", **NOT_EMBEDDED)
+    assert (asked.scenario.monitor.window_s, asked.scenario.monitor.metrics_every_s) == (1800, 10)
+    assert request_for(scenario=file, gateway="http://127.0.0.1:8000").scenario.monitor.window_s == 20
+
+
+def test_13_a_change_that_is_too_little_for_production_is_refused_with_the_reason_first(scenario):
+    said = refusal(scenario=scenario(CHANGE + "sandbox: {seed: 1}\n"), gateway="http://127.0.0.1:8000", **NOT_EMBEDDED)
+    assert said.startswith(
+        "--gateway: http://127.0.0.1:8000 does not answer as the embedded gateway (GET /sandbox/about:"
+    )
+    assert "steers the embedded gateway only" in said
+
+
+def test_13_a_target_that_is_listed_as_the_sandbox_is_refused_where_it_is_none(scenario):
+    file = scenario(CHANGE + "target: lab\n", targets="lab: {url: 'http://127.0.0.1:9', environment: sandbox}\n")
+    said = refusal(scenario=file, **NOT_EMBEDDED)
+    assert "targets.yaml:1: lab.environment: is sandbox, which is the embedded gateway's alone" in said
+    assert len(said.splitlines()) == 1
+    # Whoever only approves it is not the one who reaches it.
+    assert request_for(scenario=file, sends=False, **NOT_EMBEDDED).policy.name == "sandbox"
+
+
+@pytest.mark.parametrize("gateway", ["https://new.example.com", "https://prod.example.com", None])
+def test_13_nobody_is_asked_whose_policy_does_not_hang_on_it(scenario, gateway):
+    def asked(_request: Request) -> str:
+        raise AssertionError("it was asked")
+
+    file = scenario(CHANGE + "monitor: {window: 30m}\n", targets=TARGETS)
+    assert request_for(scenario=file, gateway=gateway, doubt=asked).target.url == gateway
+
+
+def test_13_what_is_wrong_otherwise_is_said_before_anybody_is_asked(scenario):
+    def asked(_request: Request) -> str:
+        raise AssertionError("it was asked")
+
+    assert "windwo" in refusal(scenario=scenario(CHANGE + "windwo: 3\n"), gateway="http://127.0.0.1:8000", doubt=asked)
 
 
 @pytest.mark.parametrize(

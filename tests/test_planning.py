@@ -262,7 +262,9 @@ def test_a_gateway_that_cannot_be_read_has_no_plan(capsys: pytest.CaptureFixture
     """One line with the reason, exit 4."""
     scenario = f"--scenario={ROOT / 'scenarios' / 'quickstart.yaml'}"
     assert main(["plan", scenario, "--gateway=http://127.0.0.1:9"]) == 4
-    assert "nothing listens" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "http://127.0.0.1:9 does not answer as the embedded gateway" in said
+    assert "Connection refused" in said
 
 
 def _request(*changes: object, target: Target | None = None) -> Request:

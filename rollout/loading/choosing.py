@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from rollout.about import PATH
 from rollout.loading import addresses
 from rollout.loading.fields import near
+from rollout.loading.monitoring import Layer
 from rollout.loading.policies import PRODUCTION, SANDBOX
 from rollout.loading.source import Place, Source
 from rollout.loading.targets import Listed
@@ -58,6 +60,54 @@ def choose(
     if option.name is not None or named.target.environment != SANDBOX:
         return replace(named, target=_moved(named.target, url))
     return replace(listed[EMBEDDED], target=_unlisted(url))
+
+
+def must_prove(chosen: Listed, listed: Mapping[str, Listed]) -> bool:
+    """Tell whether the policy that rules at the chosen target is that of the embedded gateway, or hangs on its URL.
+
+    A URL that no target lists keeps a looser policy than production's only where an embedded gateway answers; one that
+    is started on demand is the embedded one.
+    """
+    target = chosen.target
+    if target.url is None or target.environment == PRODUCTION:
+        return False
+    return target.environment == SANDBOX or not is_listed(target, listed)
+
+
+def without_proof(chosen: Listed, listed: Mapping[str, Listed], why: str, files: Source) -> Listed:
+    """Return the chosen target as it is ruled where no embedded gateway answers; refuse one that is listed as such.
+
+    Args:
+        chosen: the target that `must_prove`.
+        listed: the known targets.
+        why: why its gateway is not the embedded one.
+        files: the targets' file.
+    """
+    target = chosen.target
+    if is_listed(target, listed):
+        files.refuse(
+            (*chosen.place, "environment"),
+            f"is {SANDBOX}, which is the embedded gateway's alone, and {not_embedded(target, why)}; write another "
+            f"environment, such as {PRODUCTION}, or start the embedded gateway there (rollout sandbox)",
+        )
+        return chosen
+    layer = chosen.layer if target.name in listed else Layer(files, (), None)
+    return replace(chosen, target=replace(target, environment=PRODUCTION), layer=layer)
+
+
+def unproven(target: Target, why: str) -> str:
+    """Say that no embedded gateway answers at the target, how that is known, and which policy holds therefore."""
+    return f"{not_embedded(target, why)}, so {PRODUCTION}'s policy holds"
+
+
+def not_embedded(target: Target, why: str) -> str:
+    """Say that no embedded gateway answers at the target, and how that is known."""
+    return f"{target.url} does not answer as the embedded gateway (GET {PATH}: {why})"
+
+
+def is_listed(target: Target, listed: Mapping[str, Listed]) -> bool:
+    """Tell whether the list has this target at this URL."""
+    return target.name in listed and listed[target.name].target.url == target.url
 
 
 def _url(gateway: str, at: Source) -> str | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rollout.about import look
 from rollout.canonical import plain
 from rollout.errors import InvalidInput
 from rollout.loading import scenarios
 from rollout.loading.allowing import refuse_missing_sources
-from rollout.loading.choosing import Wish, choose
+from rollout.loading.choosing import Wish, choose, is_listed, must_prove, unproven, without_proof
 from rollout.loading.fields import text
 from rollout.loading.policies import policies
 from rollout.loading.scenarios import Asked, CheckSandbox
@@ -23,7 +25,15 @@ from rollout.request import Origin, Request
 from rollout.target import Target, Tls
 from rollout.units import shown
 
-__all__ = ["CheckSandbox", "Request", "load", "load_target"]
+__all__ = ["CheckSandbox", "Doubt", "Request", "load", "load_target"]
+
+Doubt = Callable[[Request], str]
+"""Returns why the gateway of a request is not the embedded one; empty where it is."""
+
+
+def looked_at(request: Request) -> str:
+    """Return why the request's gateway is not the embedded one, after one look at it; empty where it is."""
+    return look(request.target.url).why if request.target.url else ""
 
 
 def load(
@@ -38,20 +48,27 @@ def load(
     check_sandbox: CheckSandbox | None = None,
     policy: Path | None = None,
     sends: bool = True,
+    doubt: Doubt = looked_at,
 ) -> Request:
-    """Return what this run is asked to do. Nothing is sent anywhere.
+    """Return what this run is asked to do.
+
+    Nothing is sent anywhere but the look of `doubt`: at a gateway that is ruled by another policy than production's
+    only if it proves to be the embedded one, and not before everything else is known to be right.
 
     Args:
         scenario: the scenario's file.
         activate: ``PROVIDER:MODEL``, a scenario from the command line, in place of a file.
         ticket: ``--ticket``, which overrides the file's.
         target: ``--target``, which overrides the file's.
-        gateway: ``--gateway``, a base URL; one that no target lists has the production policy, loopback excepted.
+        gateway: ``--gateway``, a base URL; one that no target lists has the production policy, unless it is loopback
+            and the embedded gateway answers there.
         directory: the folder with ``targets.yaml`` and ``policy.yaml``; those beside the scenario are preferred.
         env: environment variables: tokens must be set in it, and it names the author where the file does not.
         check_sandbox: judges the scenario's ``sandbox:``.
         policy: ``--policy``, the file in the place of ``policy.yaml``: out of the author's reach.
-        sends: whether anything is sent later: who only reads the request needs no tokens and certificates.
+        sends: whether anything is sent later: who only reads the request needs no tokens and certificates, and takes a
+            target that is listed as the embedded gateway's at its word.
+        doubt: says why the gateway of the request, as it is ruled if it is the embedded one, is not that.
 
     Raises:
         InvalidInput: anything is wrong with any of them; it lists everything.
@@ -68,14 +85,8 @@ def load(
     listed = targets(targets_file, ruling)
     wish = Wish(asked.form.target, asked.source, ("target",))
     chosen = choose(listed, wish, Wish(target, options["--target"]), gateway, options["--gateway"])
-    rule = ruling.get(chosen.target.environment) if chosen else None
-    if chosen and rule:
-        scenarios.judge(asked, chosen, rule, check_sandbox)
-        if sends:
-            _refuse_missing_secrets(chosen, targets_file, env)
-        refuse_missing_sources(chosen.target, chosen.place, rule, targets_file)
-
-    _raise_if_any(*options.values(), asked.source, targets_file, policy_file)
+    if chosen and sends:
+        _refuse_missing_secrets(chosen, targets_file, env)
     given = {"activate": activate, "ticket": ticket, "target": target, "gateway": gateway, "policy": policy}
     origin = Origin(
         scenario,
@@ -86,10 +97,12 @@ def load(
         options=tuple(f"--{name}={value}" for name, value in given.items() if value is not None),
         moved=_is_moved(chosen, listed),
     )
-    request = _request(asked, chosen, rule, origin)
-    _refuse_greedy_patterns(request, policy_file)
-    _raise_if_any(policy_file)
-    return request
+    files = _Files(asked, ruling, options, targets_file, policy_file, check_sandbox)
+    request = files.request(chosen, origin)
+    if chosen is None or not must_prove(chosen, listed) or (not sends and is_listed(chosen.target, listed)):
+        return request
+    why = doubt(request)
+    return files.request_without_proof(chosen, listed, origin, why) if why else request
 
 
 def policy_of(environment: str, policy: Path | None, directory: Path) -> tuple[Policy, Origin]:
@@ -112,8 +125,10 @@ def policy_of(environment: str, policy: Path | None, directory: Path) -> tuple[P
 
 def load_target(
     *, target: str | None, gateway: str | None, directory: Path, env: Mapping[str, str], policy: Path | None = None
-) -> tuple[Target, Policy]:
-    """Return a target and the policy that rules there, for a look without a scenario. Nothing is sent anywhere.
+) -> tuple[Target, Policy, str]:
+    """Return a target, the policy that rules there, and why that is production's where nobody would expect it.
+
+    For a look without a scenario. Nothing is sent anywhere but the look that proves the embedded gateway, as in `load`.
 
     Args:
         target: ``--target``.
@@ -140,7 +155,57 @@ def load_target(
     _raise_if_any(*options.values(), targets_file, policy_file)
     if chosen is None:  # pragma: no cover - whoever leaves it out says why, and that was raised
         raise AssertionError("a target is missing, and nobody said why")
-    return chosen.target, ruling[chosen.target.environment]
+    ruled = ""
+    if must_prove(chosen, listed) and (why := look(str(chosen.target.url)).why):
+        ruled = "" if is_listed(chosen.target, listed) else unproven(chosen.target, why)
+        chosen = without_proof(chosen, listed, why, targets_file)
+        _raise_if_any(targets_file)
+    return chosen.target, ruling[chosen.target.environment], ruled
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Everything that was read, to be judged together.
+
+    Attributes:
+        asked: what is asked for.
+        ruling: environment -> policy.
+        options: the options that are sources, by name.
+        targets: the targets' file.
+        policies: the policy's.
+        check_sandbox: judges the scenario's ``sandbox:``.
+    """
+
+    asked: Asked
+    ruling: Mapping[str, Policy]
+    options: Mapping[str, Source]
+    targets: Source
+    policies: Source
+    check_sandbox: CheckSandbox | None
+
+    def request(self, chosen: Listed | None, origin: Origin) -> Request:
+        """Return the request for the chosen target. Raises InvalidInput with whatever is wrong anywhere."""
+        rule = self.ruling.get(chosen.target.environment) if chosen else None
+        if chosen and rule:
+            scenarios.judge(self.asked, chosen, rule, self.check_sandbox)
+            refuse_missing_sources(chosen.target, chosen.place, rule, self.targets)
+        self._raise_if_any(origin)
+        request = _request(self.asked, chosen, rule, origin)
+        _refuse_greedy_patterns(request, self.policies)
+        self._raise_if_any(origin)
+        return request
+
+    def request_without_proof(self, chosen: Listed, listed: Mapping[str, Listed], origin: Origin, why: str) -> Request:
+        """Return the request as it is ruled where no embedded gateway answers, and `why` that is. Raises likewise."""
+        ruled = "" if is_listed(chosen.target, listed) else unproven(chosen.target, why)
+        return self.request(without_proof(chosen, listed, why, self.targets), replace(origin, ruled=ruled))
+
+    def _raise_if_any(self, origin: Origin) -> None:
+        sources = (self.asked.source, self.targets, self.policies)
+        if origin.ruled and any(source.problems for source in sources):
+            # Why the rest is held against a policy that nobody has named.
+            self.options["--gateway"].refuse((), origin.ruled)
+        _raise_if_any(*self.options.values(), *sources)
 
 
 def _asked(

@@ -129,8 +129,8 @@ def without_proof(fault: Callable[[Lab], object]) -> Callable[[Lab], object]:
 
 
 def env_file_unstated(lab: Lab) -> None:
-    # The lab looks like any gateway then: nothing is known of it but what the target says.
-    lab.liar.rule("/sandbox/about", answer(404))
+    # The first look proves the policy; without the next one nothing is known of it but what the target says.
+    lab.liar.rule("/sandbox/about", answer(404), nth=2)
 
 
 def freeze_now(lab: Lab) -> None:

@@ -112,7 +112,8 @@ def test_every_check_of_the_checklist_fails_for_its_reason(lab: Lab):
 
 def test_what_cannot_be_seen_is_no_pass(lab: Lab):
     """Without the .env file nobody knows what a mask hides; without a second provider nobody takes over."""
-    lab.liar.rule("/sandbox/about", answer(404))
+    # The first look proves the policy; the next one would tell where the .env file is.
+    lab.liar.rule("/sandbox/about", answer(404), nth=2)
     lab.liar.rule("/providers$", edited(only_the_active_one))
     lab.liar.rule("/audit", raw(b"gone"))
     lab.policy["sandbox"]["not_demanded"] = ["REL-6"]
