@@ -18,6 +18,7 @@ from rollout.clock import StopFlag, SystemClock
 from rollout.errors import RolloutError
 from rollout.occasion import OCCASION, Occasion
 from rollout.options import Options
+from rollout.places import prove_folders
 from rollout.progress import Progress
 from rollout.session import open_session
 from rollout.units import duration
@@ -69,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _open(config: pytest.Config) -> None:
     if not hasattr(config.option, "allure_report_dir"):
         raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
+    prove_folders(config.option, config.invocation_params.dir, _reports(config))
     kind = later.wanted(config.option, partial(_selects, config.option.markexpr))
     if kind is not None:
         config.pluginmanager.import_plugin("rollout.later_fixtures")
