@@ -47,7 +47,7 @@ MAY_COST = (
         "preflight",
         "POST",
         "some gateways send the provider a request for it",
-        "PRE-2.4, PRE-3.2, PRE-5.1, REL-1, a diagnosis",
+        "PRE-2.4, PRE-3.2, PRE-5.1, REL-2, a diagnosis",
     ),
     Paid(
         "health",

@@ -137,7 +137,7 @@ class Store:
     def _take_turn(self, connection: Connection) -> None:
         self._refuse_abandoned()
         if self.is_file:
-            # SQLite's default transaction starts as a reader: two of them forked the chain (EVIDENCE.md, mechanics).
+            # SQLite's default transaction starts as a reader: two of them forked the chain.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             return
         limits = {"lock": self._wait_s, "statement": self._wait_s + SPARE_S / 2, "idle": SPARE_S}

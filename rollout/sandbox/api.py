@@ -1,4 +1,4 @@
-"""The gateway's HTTP API: every call of GATEWAY_API.md, "As documented", in the shapes that were recorded."""
+"""The gateway's HTTP API: every call of docs/GATEWAY_API.md, "The calls", in the shapes that were recorded."""
 
 from __future__ import annotations
 

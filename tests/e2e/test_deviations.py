@@ -1,4 +1,4 @@
-"""The deviations of GATEWAY_API.md, "As found running": what a gateway does, and what the suite makes of it.
+"""The deviations of docs/GATEWAY_API.md, "How gateways deviate": what a gateway does, and what the suite makes of it.
 
 Each test runs the suite against the embedded gateway with the deviation switched on (`rollout/sandbox/deviations.py`).
 The number in a test's name is the deviation's; its docstring says first what the gateway does, then what the suite
