@@ -99,7 +99,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     id_ = earlier.id if earlier else f"{clock.now():%Y%m%d-%H%M%S}-{request.scenario.name}-{secrets.token_hex(2)}"
     exchanges: list[Exchange] = []
     unchecked: tuple[str, ...] = ()
-    if options.phases[0] == PHASES[0] and refusal is None and not (earlier and earlier.wrote):
+    if options.phases[0] == PHASES[0] and refusal is None:
         token = token_of(request.target.token_env, env)
         try:
             unchecked = look_up(request, token=token, clock=clock, redactor=redactor, on_exchange=exchanges.append)

@@ -155,3 +155,19 @@ def test_a_token_variable_that_is_not_set_is_named_before_the_first_request(lab:
     assert ended.code == 4
     assert "lab.token_env: the environment variable LAB_TOKEN_THAT_IS_NOT_SET is not set" in ended.out
     assert lab.liar.requests == []
+
+
+def test_a_list_that_names_the_provider_no_more_hides_no_change_in_flight(lab: Lab):
+    """A rollout that has begun is said first, and its next phase is held to what the gateway does, not to the list."""
+    assert lab.run("-m", "precheck or apply").code == 0
+    lab.liar.rule("/providers$", edited(without_openai))
+    again = lab.run()
+    assert (again.code, again.word) == (13, "REFUSED"), again.out
+    assert "is in flight since" in again.why
+    assert lab.run("-m", "verify").word != "REFUSED"
+
+
+def without_openai(body: Any) -> Any:
+    """Take the new provider out of the list."""
+    left = [each for each in body["providers"] if each["name"] != "openai"]
+    return {**body, "providers": left, "count": len(left)}
