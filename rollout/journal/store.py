@@ -27,8 +27,11 @@ _ADVISORY_LOCK = 0x726F6C6C6F7574
 _REASONS = (
     ("SQLITE_BUSY", "another process kept it locked for {wait_s:g} s. End that process, then call again"),
     ("SQLITE_FULL", "the disk is full (database or disk is full). Free some space, then call again"),
-    ("SQLITE_READONLY", "it cannot be written ({said}). Make the file and its folder writable for this user"),
-    ("SQLITE_CANTOPEN", "it cannot be opened ({said}). Check that file and folder exist and may be written"),
+    (
+        "SQLITE_READONLY",
+        "it cannot be written ({said}). Let this user write the file (--journal names it) and its folder",
+    ),
+    ("SQLITE_CANTOPEN", "it cannot be opened ({said}). Check that file (--journal names it) and folder may be written"),
     ("SQLITE_NOTADB", "this file is not a database. Name another one with --journal"),
     ("SQLITE_CORRUPT", "the file is damaged ({said}). Keep it as evidence, and name a new one with --journal"),
     ("SQLITE_IOERR", "the disk failed ({said}). Check the disk and the space left on it"),

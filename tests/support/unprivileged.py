@@ -1,4 +1,4 @@
-"""Commands run by a user who may read everything, and write only below the folders that it owns."""
+"""Commands run by a user who is held to the modes of files, as root is not."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-UID = 54_321
-"""No system has a user of this number; where tests do not run as root, commands run as whoever runs the tests."""
-
-_READS_ALL = "+dac_read_search"  # The interpreter may lie in a folder of root's.
-_DROPPED = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups")
-_KEPT = (f"--inh-caps={_READS_ALL}", f"--ambient-caps={_READS_ALL}")
+_WITHOUT = "-dac_override,-dac_read_search"
+_HELD = ("setpriv", f"--bounding-set={_WITHOUT}", f"--inh-caps={_WITHOUT}")
+"""Where tests run as root: the same user, without the right to pass over modes."""
 
 
 def run(module: str, args: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, str]:
@@ -25,7 +22,7 @@ def run(module: str, args: Sequence[str], folder: Path, env: Mapping[str, str]) 
         folder: where it runs.
         env: its environment beside ``PATH``.
     """
-    prefix = (*_DROPPED, *_KEPT) if os.geteuid() == 0 else ()
+    prefix = _HELD if os.geteuid() == 0 else ()
     ended = subprocess.run(
         [*prefix, sys.executable, "-m", module, *args],
         cwd=folder,
@@ -38,11 +35,3 @@ def run(module: str, args: Sequence[str], folder: Path, env: Mapping[str, str]) 
         check=False,
     )
     return ended.returncode, ended.stdout
-
-
-def owned(folder: Path) -> Path:
-    """Make a folder that this user may write, and return it."""
-    folder.mkdir(parents=True)
-    if os.geteuid() == 0:
-        os.chown(folder, UID, UID)
-    return folder
