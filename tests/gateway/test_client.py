@@ -128,7 +128,7 @@ def test_a_system_status_that_says_that_the_service_is_not_up_counts(gateway, li
 
 
 def test_a_named_path_that_is_not_there_is_an_error(build, liar):
-    """What the target names is asked and nothing else, so that a slip of the pen shows."""
+    """What the target names is asked and nothing else, so that a wrong one shows."""
     target = Target("t", "sandbox", paths={"health": "/helth"})
     liar.rule("/helth", lies.answer(404, {}))
     assert failure(CALLS["health"], build(liar.url, target=target), Refused).call == "GET /helth"
