@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 from rollout import letters, paste
 from rollout.audit.seal import conclude
 from rollout.backup import same_place, where_it_is
+from rollout.caller import caller
 from rollout.change_record import write_change_record
 from rollout.changes import limits, restart, weights
 from rollout.changes.read_back import READ_BACK_S, Remedy, remedied
@@ -208,7 +208,7 @@ def _take_over(work: _Work) -> None:
     """Get the newest fencing token, so that a run that is under way leaves the gateway alone."""
     rollout = work.rollout
     try:
-        asked_s, holder = rollout.clock.monotonic(), f"{rollout.run}@{rollout.journal.host} ({getpass.getuser()})"
+        asked_s, holder = rollout.clock.monotonic(), f"{rollout.run}@{rollout.journal.host} ({caller()})"
         rollout.adopt(rollout.journal.seize(rollout.place, rollout.id, holder, LEASE_S), asked_s)
         work.taken = tuple(other for other in others_here(rollout) if other.in_flight)
     except JournalError as error:

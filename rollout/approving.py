@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import platform
 import tempfile
@@ -13,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from rollout.approval import NAMESPACE, Approval, Role, Terms, Void, accepted_by, content_of, same_person, terms_for
+from rollout.caller import login
 from rollout.clock import SystemClock, stamp
 from rollout.errors import RolloutError
 from rollout.journal import Journal
@@ -39,9 +39,11 @@ class _Person:
 
 
 def _person(args: argparse.Namespace) -> _Person:
-
+    by = args.by or login()
+    if by is None:
+        raise RolloutError("the system knows no name for this user; say who approves with --by=NAME")
     try:
-        return _Person(person(args.by or getpass.getuser()), args.key, text(args.comment) if args.comment else "")
+        return _Person(person(by), args.key, text(args.comment) if args.comment else "")
     except ValueError as error:
         raise RolloutError(f"--by or --comment: {error}") from None
 

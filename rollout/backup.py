@@ -19,6 +19,8 @@ from rollout.service import EnvFile, values
 from rollout.stages import same_weights
 from rollout.target import Target
 
+_STATE_HOME = "set XDG_STATE_HOME to a folder that can be written"
+
 
 class BackupError(RolloutError):
     """A backup cannot be taken, or is no longer what was written."""
@@ -230,7 +232,7 @@ def _damage(path: Path, digest: str) -> str | None:
 
 def _save(path: Path, content: Any) -> tuple[Path, str]:
     data = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False).encode()
-    _write_private(path, data)
+    _write_private(path, data, "name a folder that can be written with --reports=DIR")
     return path, sha256(data)
 
 
@@ -245,17 +247,26 @@ def _copy_env(target: Target, name: str, clock: Clock) -> EnvCopy | None:
         return None
     data = file.read()
     copy = _state_folder() / name if file.path is None else file.path.with_name(name)
-    _write_private(copy, data)
+    _write_private(copy, data, _STATE_HOME if file.path is None else f"let this user write to {copy.parent}")
     return EnvCopy(str(copy), sha256(data), tuple(sorted(values(data))))
 
 
 def _state_folder() -> Path:
-    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(home) / "rollout" / "backups"
+    """Return where copies of files on other hosts are kept.
+
+    Raises:
+        BackupError: this user has no home folder.
+    """
+    named = os.environ.get("XDG_STATE_HOME")
+    try:
+        home = Path(named) if named else Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise BackupError(f"the .env file's copy has no place: this user has no home folder; {_STATE_HOME}") from None
+    return home / "rollout" / "backups"
 
 
-def _write_private(path: Path, data: bytes) -> None:
-    """Write durably, mode 0600, under a name that is never reused, and read back."""
+def _write_private(path: Path, data: bytes, mend: str) -> None:
+    """Write durably, mode 0600, under a name that is never reused, and read back; `mend` says what helps if not."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
@@ -268,6 +279,8 @@ def _write_private(path: Path, data: bytes) -> None:
         Path(scratch).replace(path)
         read_back = path.read_bytes()
     except OSError as error:
-        raise BackupError(f"{path}: the backup cannot be written ({error.strerror}); nothing was applied") from error
+        raise BackupError(
+            f"{path}: the backup cannot be written ({error.strerror}); nothing was applied; {mend}"
+        ) from error
     if read_back != data:
         raise BackupError(f"{path}: the backup does not read back equal; nothing was applied")

@@ -1,7 +1,7 @@
 """The procedure's clauses: the one table that plans, checks, reports and the traceability page are made from.
 
 The plan comes from here and not from what pytest collected: a node id, ``--ignore`` or ``-k`` drops mandatory checks
-without a word (EVIDENCE.md, mechanics).
+without a word.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Clause:
     """One clause of the procedure.
 
     Attributes:
-        id: as PROCEDURE.md numbers it.
+        id: as docs/TRACEABILITY.md lists it.
         title: the clause as a statement that is true when it passes.
         phase: one of `PHASES` or of `LATER_PHASES`, or the section it belongs to.
         owner: what produces its outcome.

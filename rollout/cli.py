@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import os
 import sys
@@ -12,6 +11,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.caller import caller
 from rollout.errors import ExitCode, RolloutError
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ def _rollback(args: argparse.Namespace) -> int:
         with reopened(journal, record, Path(args.reports).absolute(), os.environ) as rollout:
             # Fences off whoever watches it. Another rollout's change in flight is not overwritten: that one first.
             rollout.take_lease()
-            closure = take_back(rollout, f"{getpass.getuser()}: {args.reason}", {}, os.environ)
+            closure = take_back(rollout, f"{caller()}: {args.reason}", {}, os.environ)
             rollout.release_lease()
             end_embedded(rollout)
     print(f"{closure.word}: {record.id}\nwhy: {closure.why}")
@@ -464,7 +464,7 @@ def _abort(args: argparse.Namespace) -> int:
         record = _chosen(journal, args.id)
         if record.closed is not None:
             raise RolloutError(f"rollout {record.id} is closed ({record.decision}); `rollout rollback` takes it back")
-        journal.append(record.id, Kind.ABORT, {"by": getpass.getuser(), "reason": args.reason})
+        journal.append(record.id, Kind.ABORT, {"by": caller(), "reason": args.reason})
     print(f"asked {record.id} to roll back; whoever watches it does so within seconds")
     return 0
 
@@ -473,7 +473,7 @@ def _hold(args: argparse.Namespace) -> int:
     from rollout import hold  # noqa: PLC0415 - with the journal
     from rollout.units import duration  # noqa: PLC0415
 
-    by = getpass.getuser()
+    by = caller()
     with _journal(args) as journal:
         record = _chosen(journal, args.id)
         if args.release:

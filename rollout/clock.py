@@ -13,8 +13,8 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
-# How long a wait may overlook a stop that a signal handler asked for. Handlers only set a flag (EVIDENCE.md:
-# an exception raised from a handler is swallowed by any `except Exception` in its way).
+# How long a wait may overlook a stop that a signal handler asked for. Handlers only set a flag: an
+# exception raised from a handler is swallowed by any `except Exception` in its way.
 SLICE_S = 0.05
 
 

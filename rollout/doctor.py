@@ -1,7 +1,8 @@
 """``rollout doctor``: what a gateway answers, how it deviates, and what the suite can and cannot guarantee there.
 
-Every request is a GET: nothing is written, no provider is called, no completion is paid for. A call that is sent with
-POST is looked for with GET: 405 says that it is there, 404 that it is not.
+Nothing is written, no provider is called, and nothing is asked that may cost money. What only reads is sent as GET. A
+call that writes or may cost (`rollout.gateway.costs`, ``/health`` among them) is looked for with OPTIONS, which
+executes nothing: 404 says that it is not there, 405 that it is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rollout.clock import Clock, SystemClock
 from rollout.errors import InvalidInput, Problem, RolloutError
 from rollout.gateway import parsing
 from rollout.gateway.caching import stale_for_s
+from rollout.gateway.costs import MAY_COST
 from rollout.gateway.paths import DEFAULTS, path_of
 from rollout.gateway.transport import Answer, NoAnswer, Transport
 from rollout.loading.addresses import base_url, is_loopback
@@ -46,7 +48,6 @@ LONGEST_STALE_S = 600.0
 """The longest `stale_for` that a target may state."""
 
 _CALLS: Mapping[str, Callable[[Answer], Any]] = {
-    "health": parsing.health,
     "providers": parsing.providers,
     "runtime_config": parsing.runtime_config,
     "system_status": parsing.boot_id,
@@ -59,7 +60,8 @@ _OF_PROVIDERS: Mapping[str, Callable[[Answer], Any]] = {
     "metrics": parsing.metrics,
     "provider_health": parsing.provider_health,
 }
-_POSTED = ("test_connection", "preflight", "activate", "limits", "chat")
+_NEVER_SENT = ("health", "test_connection", "preflight", "activate", "limits", "chat")
+"""Calls that write or may cost money: whether they are there is asked, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Deviates:
-    """One deviation that shows: its number in GATEWAY_API.md, and what was seen."""
+    """One deviation that shows: its number in docs/GATEWAY_API.md, and what was seen."""
 
     number: int
     seen: str
@@ -209,19 +211,19 @@ class _Asker:
     seen: _Seen
 
     def ask(self, name: str, path: str, parse: Callable[[Answer], Any] | None) -> Call:
-        """Ask once, keep and return what came of it."""
+        """Ask once, keep and return what came of it; without `parse`, only whether the call is there."""
         call = self._asked(name, path, parse)
         self.seen.calls[name] = call
         return call
 
     def _asked(self, name: str, path: str, parse: Callable[[Answer], Any] | None) -> Call:
         try:
-            answer = self._answer(path)
+            answer = self._answer("GET" if parse else "OPTIONS", path)
         except NoAnswer as problem:
             return Call(name, path, answers=False, said=str(problem))
         if parse is None:
-            there = {NOT_FOUND: "it is not there", NOT_ALLOWED: "it is there"}
-            said = there.get(answer.status, f"{answer.status}: it may be there")
+            there = {NOT_FOUND: "it is not there", NOT_ALLOWED: "it is there, and was not sent"}
+            said = there.get(answer.status, f"{answer.status}: it may be there, and was not sent")
             return Call(name, path, answer.status != NOT_FOUND, said, answer.status)
         document = _json(answer)
         if answer.status != OK:
@@ -234,9 +236,9 @@ class _Asker:
         stale_s = stale_for_s(answer.headers)
         return Call(name, path, answers=True, said=said, status=OK, document=document, stale_for_s=stale_s)
 
-    def _answer(self, path: str) -> Answer:
+    def _answer(self, method: str, path: str) -> Answer:
         for _ in range(TRIES):
-            answer = self.transport.exchange("GET", self.url + path, headers=self.headers, deadline_s=DEADLINE_S)
+            answer = self.transport.exchange(method, self.url + path, headers=self.headers, deadline_s=DEADLINE_S)
             if answer.status != BUSY:
                 break
             self.seen.busy += 1
@@ -247,14 +249,14 @@ class _Asker:
 def _look(asker: _Asker) -> None:
     for name, parse in _CALLS.items():
         asker.ask(name, DEFAULTS[name], parse)
-    if not asker.seen.answers("health"):
-        asker.ask("health, elsewhere", OTHER_HEALTH, parsing.health)
     for each in asker.seen.providers[:MOST_PROVIDERS]:
         for name, parse in _OF_PROVIDERS.items():
             asker.ask(f"{name} {each['name']}", path_of(name, {}, each["name"]), parse)
     provider = quote(asker.seen.providers[0]["name"], safe="") if asker.seen.providers else "none"
-    for name in _POSTED:
+    for name in _NEVER_SENT:
         asker.ask(name, DEFAULTS[name].replace("{provider}", provider), None)
+    if not asker.seen.answers("health"):
+        asker.ask("health, elsewhere", OTHER_HEALTH, None)
     asker.ask("chat, elsewhere", OTHER_CHAT, None)
     asker.ask("activate, elsewhere", OTHER_ACTIVATION, None)
 
@@ -457,7 +459,9 @@ def text(found: Findings) -> str:
     """Return the findings for people."""
     lines = [f"{found.url}, read only", "", "calls"]
     lines += [f"  {'yes' if c.answers else 'NO ':<4} {c.name:<26} {c.path}: {c.said}" for c in found.calls]
-    lines += ["", "deviations that show (numbers of GATEWAY_API.md); what only a write shows is not among them"]
+    lines += ["", "what may cost money, none of which was sent; a rollout sends it at these clauses"]
+    lines += [f"  {paid.method:<4} {paid.call}: {paid.why} ({paid.clauses})" for paid in MAY_COST]
+    lines += ["", "deviations that show (numbers of docs/GATEWAY_API.md); what only a write shows is not among them"]
     lines += [f"  {each.number:>2}  {each.seen}" for each in found.deviations] or ["  none"]
     lines += ["", "what the suite can guarantee here"]
     lines += [f"  {each.can:<8} {each.what}: {each.why}" for each in found.guarantees]

@@ -8,7 +8,6 @@ later is in `rollout.aftermath`: the journal, the takeover, the read-back, the r
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rollout.caller import caller
 from rollout.clock import stamp
 from rollout.errors import ExitCode, RolloutError
 from rollout.gateway.paths import activation_of, path_of
@@ -174,7 +174,7 @@ def ordered(args: argparse.Namespace, env: Mapping[str, str]) -> Order:
     return Order(
         id=f"{now:%Y%m%d-%H%M%S}-emergency-{os.urandom(2).hex()}",
         at=stamp(now),
-        by=getpass.getuser(),
+        by=caller(),
         reason=args.reason,
         target=target,
         channels=tuple(_texts(settings.get("notify"))) or ("log",),

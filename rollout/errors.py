@@ -11,7 +11,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process answers; 1 to 5 keep pytest's own meaning before any write (DESIGN.md, fixed interfaces)."""
+    """What the process answers; 1 to 5 keep pytest's own meaning before any write (README.md, exit codes)."""
 
     KEPT = 0
     CHECK_FAILED = 1

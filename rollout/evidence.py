@@ -1,6 +1,6 @@
 """What an auditor sees: the only module that speaks to Allure.
 
-Titles, labels and links are set at collection, because what a fixture sets is overwritten (EVIDENCE.md, Allure facts).
+Titles, labels and links are set at collection, because what a fixture sets is overwritten.
 """
 
 from __future__ import annotations

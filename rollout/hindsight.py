@@ -126,7 +126,7 @@ def cost(rollout: Rollout) -> Seen:
     record, since = rollout.record(), _since(rollout)
     now, then = counters(rollout.gateway), since.traces.metrics
     spent = {name: _added(then[name], reading) for name, reading in now.items() if name in then}
-    # A gateway that has never charged anybody anything may not count cost at all (GATEWAY_API.md, 4).
+    # A gateway that has never charged anybody anything may not count cost at all (docs/GATEWAY_API.md, 4).
     charges = any(reading.total_usd > 0 for reading in (*now.values(), *then.values()))
     usd, how = _usd(rollout, since.serving, spent, charges=charges)
     a_day = usd / since.lasts_s * DAY_S

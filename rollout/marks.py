@@ -16,7 +16,7 @@ def clause(id_: str) -> Callable[[Check], Check]:
     """Mark a check as the owner of a clause; the clause's phase becomes its marker too.
 
     Args:
-        id_: as PROCEDURE.md numbers it.
+        id_: as docs/TRACEABILITY.md lists it.
 
     Raises:
         KeyError: there is no such clause.

@@ -232,7 +232,7 @@ class Occasion(ABC):
         self.stop.set(f"{signal.Signals(number).name} asked the run to stop")
 
     def exit_code(self, status: int) -> int:
-        """Return what the process answers (DESIGN.md, exit codes); `status` is pytest's own."""
+        """Return what the process answers (README.md, exit codes); `status` is pytest's own."""
         self.is_answered = True
         try:
             self._code = self._exit_code(status)

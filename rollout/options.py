@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a run; see DESIGN.md, fixed interfaces.
+    """The options of a run.
 
     Attributes:
         scenario: the scenario's file; None with `activate`.

@@ -1,6 +1,6 @@
 """A result or the reason why there is none, handed from a fixture to the checks that read it.
 
-A fixture that raises turns every check that uses it red, with a traceback each (EVIDENCE.md). An outcome raises when a
+A fixture that raises turns every check that uses it red, with a traceback each. An outcome raises when a
 check reads it, so that one failure is one red row with one line.
 """
 

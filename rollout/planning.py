@@ -16,9 +16,12 @@ from rollout.downtime import proof_price, startup_s
 from rollout.embedded import described
 from rollout.errors import RolloutError
 from rollout.gateway.client import Gateway
+from rollout.gateway.costs import sent_by
 from rollout.gateway.paths import path_of
+from rollout.listed import look_up
 from rollout.planning_items import Before, Item, Limits, Planned
 from rollout.policy import EXECUTE
+from rollout.probes import promise
 from rollout.redaction import Redactor, is_secret_name
 from rollout.request import Request
 from rollout.sandbox import envfile
@@ -43,9 +46,11 @@ def look(request: Request, token: str | None, clock: Clock) -> Before:
     """Return what the gateway is, reading only.
 
     Raises:
+        InvalidInput: the gateway does not list a provider or model of the request.
         GatewayError: it cannot be read.
     """
     target = request.target
+    unchecked = look_up(request, token=token, clock=clock, redactor=Redactor())
     if target.url is None:
         return _fresh(request)
     gateway = Gateway(target, token=token, clock=clock, redactor=Redactor())
@@ -56,7 +61,7 @@ def look(request: Request, token: str | None, clock: Clock) -> Before:
     finally:
         gateway.close()
     both = {"cost": limits.cost_limits, "rate": limits.rate_limits}
-    return Before(previous, both, _env(request, clock), f"read from {target.url}", weights)
+    return Before(previous, both, _env(request, clock), f"read from {target.url}", weights, unchecked)
 
 
 def with_service(request: Request) -> Request:
@@ -73,6 +78,7 @@ def text(request: Request, plan: Planned) -> str:
         *([f"policy: {request.origin.ruled}"] if request.origin.ruled else []),
         *(f"waived: {waiver.clause}, by {waiver.granted_by}: {waiver.reason}" for waiver in scenario.waivers),
         f"now active: {before.previous} ({before.source})",
+        *before.unchecked,
         "",
         "pytest -m apply would execute, in this order (reads are left out):",
         *(f"  {item}" for item in plan.apply or (Item("APP-4.1", "nothing: everything is in effect already"),)),
@@ -82,6 +88,10 @@ def text(request: Request, plan: Planned) -> str:
         *(f"  {item}" for item in plan.rollback),
         "",
         *_said_beforehand(request, plan),
+        "",
+        "may cost money:",
+        *(f"  {words}" for words in sent_by(request.target)),
+        f"  synthetic requests: {promise(request.scenario.monitor)}",
         "",
         "cannot be undone:",
         *(f"  {words}" for words in plan.cannot),

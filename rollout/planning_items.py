@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.gateway.paths import filled, filled_path, path_of, weights_of
+from rollout.gateway.paths import filled, filled_path, life_of, path_of, weights_of
 from rollout.scenario import LimitChange, ProviderChange
 from rollout.target import Routing, Target
 
@@ -27,6 +27,7 @@ class Before:
         env: the `.env` file's values; None where it was not read.
         source: how this is known.
         weights: how the requests are split; None where the target cannot.
+        unchecked: what the gateway does not list, and was not checked, in sentences.
     """
 
     previous: ProviderChange
@@ -34,6 +35,7 @@ class Before:
     env: Mapping[str, str] | None
     source: str
     weights: Mapping[str, float] | None = None
+    unchecked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def restart(target: Target, deadline_s: float, run: str, wait: str, *, unless: s
     commands = _ON_DEMAND if service is None else ", ".join(map(shlex.join, (service.stop, service.start)))
     condition = f"; left out where {unless}" if unless else ""
     yield Item(run, f"restart: {commands}; healthy within {deadline_s:g} s{condition}")
-    yield Item(wait, "until it is healthy", "GET", path_of("health", target.paths))
+    yield Item(wait, "until it is healthy", "GET", path_of(life_of(target.paths), target.paths))
 
 
 def env_file(target: Target) -> str:

@@ -19,6 +19,7 @@ from rollout.clock import StopFlag, SystemClock
 from rollout.errors import RolloutError
 from rollout.occasion import OCCASION, Occasion
 from rollout.options import Options
+from rollout.places import prove_folders
 from rollout.progress import Progress
 from rollout.session import open_session
 from rollout.units import duration
@@ -29,7 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of DESIGN.md, fixed interfaces."""
+    """Add the options of a rollout."""
     group = parser.getgroup("rollout", "change an LLM gateway's provider, watch it, keep it or take it back")
     group.addoption("--scenario", metavar="FILE", help="what to change (default: scenarios/quickstart.yaml)")
     group.addoption("--activate", metavar="PROVIDER:MODEL", help="a scenario from the command line, e.g. openai:gpt-4o")
@@ -73,6 +74,7 @@ def _open(config: pytest.Config) -> None:
         raise pytest.UsageError(why)
     if not hasattr(config.option, "allure_report_dir"):
         raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
+    prove_folders(config.option, config.invocation_params.dir, _reports(config))
     kind = later.wanted(config.option, partial(_selects, config.option.markexpr))
     if kind is not None:
         config.pluginmanager.import_plugin("rollout.later_fixtures")
@@ -167,7 +169,7 @@ def _begin(config: pytest.Config, occasion: Occasion) -> None:
     option.tbstyle, option.reportchars = "no", ""
     if occasion.junit is not None:
         option.xmlpath = getattr(option, "xmlpath", None) or str(folder / occasion.junit)
-    # A second worker would take its own "backup" after the change (EVIDENCE.md): one session, one rollout.
+    # A second worker would take its own "backup" after the change: one session, one rollout.
     option.dist, option.tx, option.numprocesses = "no", [], None
 
 
@@ -362,7 +364,7 @@ def _sum_up(config: pytest.Config, occasion: Occasion) -> None:
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
-    """Take the place of pytest-timeout's methods: one ends the process, the other cuts a rollback (EVIDENCE.md)."""
+    """Take the place of pytest-timeout's methods: one ends the process, the other cuts a rollback."""
     occasion = item.config.stash.get(OCCASION, None)
     if occasion is None:
         return None

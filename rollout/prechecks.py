@@ -17,6 +17,7 @@ from rollout.clock import SLICE_S, stamp
 from rollout.diagnosis import Diagnosis, Seen, diagnosed
 from rollout.errors import GatewayError, TryLater
 from rollout.gateway.client import Gateway
+from rollout.loading.fields import near
 from rollout.log_command import CommandFollower, LogCommandError
 from rollout.logs import LogFollower
 from rollout.probes import promise
@@ -203,8 +204,9 @@ def health(rollout: Rollout) -> Health:
     ]
     listed = providers.find(new.provider)
     if listed is None:
-        known = ", ".join(provider.name for provider in providers.providers)
-        return Health(rows, {}, [f"the gateway knows no provider {new.provider!r}; it knows {known}"])
+        known = [provider.name for provider in providers.providers]
+        hint = f"{near(new.provider, known)}it knows {', '.join(known)}"
+        return Health(rows, {}, [f"the gateway knows no provider {new.provider!r}; {hint}"])
     if not listed.capabilities.get("activate"):
         return Health(rows, {}, [f"{new.provider} cannot be activated (capabilities.activate is not true)"])
     tested, ready = gateway.test_connection(new.provider), gateway.preflight(new.provider)
@@ -216,7 +218,8 @@ def health(rollout: Rollout) -> Health:
     ]
     problems += limits.unknown_scopes(rollout, [provider.name for provider in providers.providers])
     if listed.models and new.model not in listed.models:
-        problems.append(f"{new.provider} has no model {new.model!r}; it has {', '.join(listed.models)}")
+        hint = f"{near(new.model, listed.models)}it has {', '.join(listed.models)}"
+        problems.append(f"{new.provider} has no model {new.model!r}; {hint}")
     if not tested.succeeded:
         problems.append(f"{new.provider} fails its connection test here: {tested.connection_status}: {tested.message}")
     elif (tested.latency_ms or 0) > rollout.target.latency_bound_ms:

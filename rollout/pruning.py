@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import shutil
 import sys
@@ -11,6 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.caller import caller
 from rollout.errors import RolloutError
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def _pruned(journal: Journal, rollout: str, folder: Path, to: Path) -> Path:
             tar.add(folder, arcname=rollout)
         new.replace(archive)
         # Said before it is done: a folder that is gone, and nobody said so, is an alarm.
-        body = {"by": getpass.getuser(), "archive": str(archive), "sha256": sha256(archive.read_bytes())}
+        body = {"by": caller(), "archive": str(archive), "sha256": sha256(archive.read_bytes())}
         journal.append(rollout, Kind.PRUNED, body)
         shutil.rmtree(folder)
         shutil.rmtree(folder.parent / "sandbox" / rollout, ignore_errors=True)
     except OSError as error:
-        raise RolloutError(f"{rollout} is not archived: {error}") from error
+        raise RolloutError(f"{rollout} is not archived: {error}; name another folder with --to") from error
     return archive

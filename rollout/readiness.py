@@ -150,7 +150,7 @@ def credentials(
     """Judge every credential that can be seen, and name those that cannot (REL-3).
 
     Args:
-        config: the runtime configuration, in which the gateway masks credentials (GATEWAY_API.md, 12).
+        config: the runtime configuration, in which the gateway masks credentials (docs/GATEWAY_API.md, 12).
         env: the `.env` file; None where it cannot be read.
         unread: why it cannot be.
         providers: the providers: one in the cloud has credentials, whether they are seen or not.

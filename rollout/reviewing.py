@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from rollout import evidence
+from rollout.caller import caller
 from rollout.clauses import Clause
 from rollout.clock import StopFlag, stamp
 from rollout.documents import log_operation
@@ -98,7 +98,7 @@ class Review(Visit):
         listed = [f"{clause}: {why}" for clause, why in problems.items()]
         rollout.write(Kind.PHASE, phase=PHASE, passed=not listed, problems=listed, run=rollout.run)
         if not problems and any(each.what is Debt.REVIEW for each in open_of(rollout.record())):
-            settle(rollout.journal, rollout.record(), Debt.REVIEW, by=getpass.getuser())
+            settle(rollout.journal, rollout.record(), Debt.REVIEW, by=caller())
         log_operation(rollout, f"{self.word}: {self.subject}{''.join(f'; {each}' for each in listed)}")
 
     def _next(self, problems: Mapping[str, str]) -> str:

@@ -66,7 +66,7 @@ def settled(run: RollbackRun) -> ProviderChange:
 
 
 def outlast_lost_writes(run: RollbackRun) -> None:
-    """Wait until a write whose answer was lost can no longer land: the gateway knows no fencing (EVIDENCE.md)."""
+    """Wait until a write whose answer was lost can no longer land: the gateway knows no fencing."""
     for write in run.rollout.known().writes:
         latest = datetime.fromisoformat(write.at) + timedelta(seconds=lands_within_s(run, write))
         left_s = max(0.0, (latest - run.rollout.clock.now()).total_seconds())

@@ -16,10 +16,11 @@ from rollout.canonical import plain
 from rollout.clauses import PHASES, Clause
 from rollout.clock import NEVER, Clock, StopFlag, SystemClock
 from rollout.embedded import described, hold, reach
-from rollout.errors import JournalError, RolloutError, TryLater
+from rollout.errors import InvalidInput, JournalError, RolloutError, TryLater
 from rollout.gateway.client import Gateway, ignore
 from rollout.gateway.transport import Exchange
 from rollout.journal import Journal
+from rollout.listed import look_up
 from rollout.options import Options
 from rollout.plan import left_out, plan
 from rollout.prechecks import keep_to_window
@@ -75,7 +76,8 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     """Validate everything, find the rollout that this run continues or open a new one, and reach its gateway.
 
     Raises:
-        InvalidInput: the scenario, target, policy or options are wrong; nothing was sent.
+        InvalidInput: the scenario, target, policy or options are wrong, and nothing was sent; or the gateway lists
+            no such provider or model, and nothing else was asked (`rollout.listed`).
         JournalError: the journal cannot be opened.
         RolloutError: the embedded gateway does not start.
     """
@@ -100,10 +102,18 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     digest = request.digest(request.target.url or EMBEDDED)
     earlier, refusal = _earlier(journal, request, digest, options.phases)
     id_ = earlier.id if earlier else f"{clock.now():%Y%m%d-%H%M%S}-{request.scenario.name}-{secrets.token_hex(2)}"
+    exchanges: list[Exchange] = []
+    unchecked: tuple[str, ...] = ()
+    if options.phases[0] == PHASES[0] and refusal is None and not (earlier and earlier.in_flight):
+        token = token_of(request.target.token_env, env)
+        try:
+            unchecked = look_up(request, token=token, clock=clock, redactor=redactor, on_exchange=exchanges.append)
+        except InvalidInput:
+            journal.close()
+            raise
     embedded = None
     if request.target.url is None and refusal is None:
         embedded = reach(options.reports / "sandbox" / id_, request.scenario.sandbox, request.target.token_env)
-    exchanges: list[Exchange] = []
     target = described(replace(request.target, url=embedded.url if embedded else request.target.url or NOWHERE))
     if earlier is not None and earlier.in_flight:
         target = established.completed(target, earlier)
@@ -151,6 +161,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         exchanges=exchanges,
         writes_evidence=writes_evidence,
         for_s=options.for_s,
+        remarks=list(unchecked),
     )
 
 

@@ -1,7 +1,7 @@
 """The rollback triggers (MON): pure functions from what was seen to a verdict.
 
 Every comparison is written so that only a finite value from enough samples can hold: no data, NaN and too few requests
-are verdicts of their own, and none is a pass (EVIDENCE.md). Strictly above the limit fires; exactly at it does not.
+are verdicts of their own, and none is a pass. Strictly above the limit fires; exactly at it does not.
 P95 is taken by linear interpolation between the two closest ranks of the sorted samples, at rank 0.95 x (n - 1).
 """
 

@@ -35,6 +35,10 @@ class Patient:
         """Have somebody else call the gateway."""
         self._http.post(path, json=body).raise_for_status()
 
+    def state(self) -> Any:
+        """Return everything that the gateway holds, the counters of its providers among it."""
+        return self._http.get("/sandbox/state").json()
+
     def logged(self) -> list[dict[str, Any]]:
         """Return what the gateway was asked."""
         return list(self._http.get("/sandbox/requests").json())
@@ -63,11 +67,29 @@ def _shown(found: doctor.Findings, number: int) -> str:
     return "; ".join(each.seen for each in found.deviations if each.number == number)
 
 
-def test_it_only_reads(patient: Patient) -> None:
-    """Every request is a GET: nothing is written, no provider called, no completion paid for."""
-    before = len(patient.logged())
+def _costly(path: str) -> bool:
+    """Tell whether a call may cost money on some gateway (docs/GATEWAY_API.md)."""
+    return path in {"/health", "/healthz"} or path.endswith(("/test-connection", "/preflight", "/chat/completions"))
+
+
+def test_it_sends_nothing_that_may_cost_money(patient: Patient) -> None:
+    """No call that writes or may cost is sent: whether it is there is asked with OPTIONS, which executes nothing."""
+    before, counted = len(patient.logged()), patient.state()
     _examined(patient.sandbox.url)
-    assert {each["method"] for each in patient.logged()[before:]} == {"GET"}
+    asked = patient.logged()[before:]
+    assert [each for each in asked if _costly(each["path"]) and each["method"] != "OPTIONS"] == []
+    assert {each["method"] for each in asked} == {"GET", "OPTIONS"}
+    assert any(_costly(each["path"]) for each in asked), "whether they are there is still found out"
+    assert patient.state() == counted
+
+
+def test_it_names_what_may_cost_and_that_it_did_not_send_it(patient: Patient) -> None:
+    """Completions, connection tests, preflights and ``/health`` are named, with the clauses at which a rollout asks."""
+    shown = doctor.text(_examined(patient.sandbox.url))
+    part = shown.partition("what may cost money, none of which was sent")[2].partition("deviations")[0]
+    for call in ("POST chat", "POST test_connection", "POST preflight", "GET  health"):
+        assert call in part
+    assert "VER-2" in part
 
 
 def test_a_gateway_as_documented_answers_every_call(patient: Patient) -> None:

@@ -1,6 +1,6 @@
 """pytest's own hazards: whatever option, plugin, signal or broken pipe ends a run, only a whole plan keeps a change.
 
-EVIDENCE.md, "What ends a run", row by row:
+What ends a run, row by row:
 
 | event                                  | test                                                                   |
 |----------------------------------------|------------------------------------------------------------------------|

@@ -219,6 +219,28 @@ def test_the_price_of_the_proof_is_said_with_what_the_policy_does_about_it(
     assert said in planning.text(request, plan)
 
 
+def test_what_may_cost_money_is_said() -> None:
+    """Completions, connection tests and preflights by their paths; ``/health`` only where the target names it."""
+    other = OtherCall("/stream", {"content": "{prompt}"})
+    target = Target("t", "sandbox", url="http://127.0.0.1:1", chat_with=other)
+    shown = planning.text(request := _request(NEW, target=target), planning.planned(request, _before()))
+    part = shown.partition("may cost money:")[2].partition("cannot be undone:")[0]
+    for words in ("POST /stream: ", "/test-connection: ", "/preflight: ", "synthetic requests: 30 in 1800 s"):
+        assert words in part
+    assert "/health" not in part
+    named = replace(request, target=replace(target, paths={"health": "/health"}))
+    assert "GET /health: " in planning.text(named, planning.planned(named, _before()))
+
+
+def test_the_wait_for_a_restart_asks_what_costs_nothing() -> None:
+    """The system status is polled, or the path that the target names."""
+    target = Target("t", "sandbox", url="http://127.0.0.1:1", restart=True)
+    for paths, polled in (({}, "/api/v1/system/status"), ({"health": "/healthz"}, "/healthz")):
+        request = _request(NEW, target=replace(target, paths=paths))
+        waits = [item.path for item in planning.planned(request, _before()).apply if item.clause == "APP-2.3"]
+        assert waits == [polled]
+
+
 def test_the_staleness_of_the_targets_reads_is_said() -> None:
     """It is how long a proof takes at least."""
     for target, says in ((RESTARTING, True), (replace(RESTARTING, stale_for_s=0.0), False)):

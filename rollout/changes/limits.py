@@ -9,6 +9,7 @@ from rollout.changes.read_back import await_shown
 from rollout.errors import GatewayError, RolloutError
 from rollout.gateway.answers import Governance
 from rollout.gateway.client import Gateway
+from rollout.loading.fields import near
 from rollout.record import What, Write
 from rollout.scenario import LimitChange
 from rollout.target import Target
@@ -229,11 +230,12 @@ def unknown_scopes(rollout: Rollout, providers: Sequence[str]) -> list[str]:
 
     Only the gateway knows its providers, so no file can be refused for it: the precheck is the first who can tell.
     """
-    known = {name.casefold() for name in ("global", *providers)}
+    known = ("global", *providers)
     return [
-        f"the gateway knows no scope {change.scope!r} for {change.kind} limits; it knows global, {', '.join(providers)}"
+        f"the gateway knows no scope {change.scope!r} for {change.kind} limits; "
+        f"{near(_asked(change.scope), known)}it knows {', '.join(known)}"
         for change in _changes(rollout)
-        if _asked(change.scope).casefold() not in known
+        if _asked(change.scope).casefold() not in {name.casefold() for name in known}
     ]
 
 

@@ -1,4 +1,4 @@
-"""The gateway's answers, typed. Shapes as in GATEWAY_API.md, "As documented"; unknown fields are ignored.
+"""The gateway's answers, typed. Shapes as in docs/GATEWAY_API.md, "The calls"; unknown fields are ignored.
 
 Rates are kept as fractions (0-1) here; the gateway's own percent is converted at the border (deviation 1).
 """

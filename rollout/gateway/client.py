@@ -40,7 +40,7 @@ from rollout.gateway.answers import (
     Weights,
 )
 from rollout.gateway.faults import Busy, fault
-from rollout.gateway.paths import filled, filled_path, path_of, weights_of
+from rollout.gateway.paths import filled, filled_path, life_of, path_of, weights_of
 from rollout.gateway.transport import Answer, Exchange, Failure, NoAnswer, Transport
 from rollout.redaction import Redactor
 from rollout.target import OtherCall, Routing, Target
@@ -149,12 +149,21 @@ class Gateway:
         return self._base
 
     def health(self) -> None:
-        """Return if the service is up.
+        """Return if the service is up, by a call that costs nothing (`rollout.gateway.costs`).
+
+        That is the target's `health` where it names one, else the system status, and the provider list of a gateway
+        that has no system status.
 
         Raises:
             GatewayError: it is not.
         """
-        self._read("health", parsing.health)
+        call = life_of(self._target.paths)
+        try:
+            self._read(call, parsing.health)
+        except Refused as refused:
+            if call in self._target.paths or refused.status != NOT_FOUND:
+                raise
+            self.providers()
 
     def providers(self) -> Providers:
         """Read the providers and the active one's name."""

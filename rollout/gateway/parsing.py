@@ -1,6 +1,6 @@
 """From a body to a typed answer, or to one plain line that says why not.
 
-The documented shapes (GATEWAY_API.md, "As documented"), read strictly: no number in quotes, no NaN, no negative
+The documented shapes (docs/GATEWAY_API.md, "The calls"), read strictly: no number in quotes, no NaN, no negative
 counter, no percentage beyond 100, nothing missing that a verdict rests on. Unknown fields are ignored.
 """
 
@@ -622,7 +622,7 @@ def _misshapen(problems: list[ErrorDetails]) -> str:
     more = len(problems) - len(shown)
     return (
         f"the answer is not of the documented shape: {'; '.join(shown)}{f'; and {more} more' if more else ''}. "
-        "Is this gateway's API the one in GATEWAY_API.md?"
+        "Is this gateway's API the one in docs/GATEWAY_API.md?"
     )
 
 

@@ -41,6 +41,17 @@ def path_of(call: str, paths: Mapping[str, str], provider: str | None = None) ->
     return template if provider is None else filled_path(template, provider=provider)
 
 
+def life_of(paths: Mapping[str, str]) -> str:
+    """Return the name of the call that shows whether the service is up.
+
+    ``/health`` sends a paid request to every model on some gateways, so that it is asked only where a target names it.
+
+    Args:
+        paths: the target's paths.
+    """
+    return "health" if "health" in paths else "system_status"
+
+
 def activation_of(
     others: Mapping[str, tuple[str, Mapping[str, str]]], paths: Mapping[str, str], provider: str, model: str
 ) -> tuple[str, dict[str, str]]:

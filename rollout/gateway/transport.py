@@ -1,6 +1,6 @@
 """One HTTP exchange with an outer deadline and a cap on the body.
 
-httpx has no total deadline: an answer dripped byte by byte outlives every timeout it offers (EVIDENCE.md). So the
+httpx has no total deadline: an answer dripped byte by byte outlives every timeout it offers. So the
 exchange runs on a private event loop, and the calling thread waits for it no longer than it was told, whatever the
 exchange is busy with: name look-up, connect, TLS, headers or body.
 """

@@ -27,8 +27,11 @@ _ADVISORY_LOCK = 0x726F6C6C6F7574
 _REASONS = (
     ("SQLITE_BUSY", "another process kept it locked for {wait_s:g} s. End that process, then call again"),
     ("SQLITE_FULL", "the disk is full (database or disk is full). Free some space, then call again"),
-    ("SQLITE_READONLY", "it cannot be written ({said}). Make the file and its folder writable for this user"),
-    ("SQLITE_CANTOPEN", "it cannot be opened ({said}). Check that file and folder exist and may be written"),
+    (
+        "SQLITE_READONLY",
+        "it cannot be written ({said}). Let this user write the file (--journal names it) and its folder",
+    ),
+    ("SQLITE_CANTOPEN", "it cannot be opened ({said}). Check that file (--journal names it) and folder may be written"),
     ("SQLITE_NOTADB", "this file is not a database. Name another one with --journal"),
     ("SQLITE_CORRUPT", "the file is damaged ({said}). Keep it as evidence, and name a new one with --journal"),
     ("SQLITE_IOERR", "the disk failed ({said}). Check the disk and the space left on it"),
@@ -137,7 +140,7 @@ class Store:
     def _take_turn(self, connection: Connection) -> None:
         self._refuse_abandoned()
         if self.is_file:
-            # SQLite's default transaction starts as a reader: two of them forked the chain (EVIDENCE.md, mechanics).
+            # SQLite's default transaction starts as a reader: two of them forked the chain.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             return
         limits = {"lock": self._wait_s, "statement": self._wait_s + SPARE_S / 2, "idle": SPARE_S}

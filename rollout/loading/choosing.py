@@ -16,6 +16,11 @@ from rollout.request import EMBEDDED
 from rollout.target import Target
 from rollout.units import shown
 
+_NO_FILE = (
+    "there is no targets.yaml beside the scenario or in scenarios/, and without one only 'embedded' is known; start in "
+    "the folder that holds scenarios/, or give --scenario=FILE with a targets.yaml beside it"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -33,7 +38,13 @@ class Wish:
 
 
 def choose(
-    listed: Mapping[str, Listed], scenario: Wish, option: Wish, gateway: str | None, at: Source
+    listed: Mapping[str, Listed],
+    scenario: Wish,
+    option: Wish,
+    gateway: str | None,
+    at: Source,
+    *,
+    has_file: bool,
 ) -> Listed | None:
     """Return the target; None where it was refused.
 
@@ -43,8 +54,9 @@ def choose(
         option: that of ``--target``.
         gateway: what ``--gateway`` says.
         at: the source that ``--gateway`` is.
+        has_file: whether there is a ``targets.yaml``.
     """
-    named = _named(listed, option if option.name is not None else scenario)
+    named = _named(listed, option if option.name is not None else scenario, has_file=has_file)
     if gateway is None:
         return named
     url = _url(gateway, at)
@@ -118,10 +130,10 @@ def _url(gateway: str, at: Source) -> str | None:
         return None
 
 
-def _named(listed: Mapping[str, Listed], wish: Wish) -> Listed | None:
+def _named(listed: Mapping[str, Listed], wish: Wish, *, has_file: bool) -> Listed | None:
     name = EMBEDDED if wish.name is None else wish.name
     if name not in listed:
-        known = f"{near(name, listed)}targets.yaml knows {', '.join(sorted(listed))}"
+        known = f"{near(name, listed)}targets.yaml knows {', '.join(sorted(listed))}" if has_file else _NO_FILE
         wish.source.refuse(wish.place, f"{shown(name)} is no target; {known}")
         return None
     return listed[name]

@@ -84,7 +84,7 @@ class WholeForm(Form):
 
 
 class ActivationForm(Form):
-    """``{activate: openai, model: gpt-4o}``; without a model the gateway would reset it (GATEWAY_API.md, 8)."""
+    """``{activate: openai, model: gpt-4o}``; without a model the gateway would reset it (docs/GATEWAY_API.md, 8)."""
 
     example = "{activate: openai, model: gpt-4o}"
     needed = ("activate", "model")
@@ -451,7 +451,7 @@ class ProviderForm(Form):
 
 
 class OtherActivation(WholeForm):
-    """The call that activates one provider; without its model the gateway would reset it (GATEWAY_API.md, 8)."""
+    """The call that activates one provider; without its model the gateway would reset it (docs/GATEWAY_API.md, 8)."""
 
     example = '{path: /api/v1/system/llm-servers/active, body: {server_name: "{provider}", model: "{model}"}}'
     needed = ("path", "body")
@@ -531,7 +531,7 @@ class RoutingForm(Form):
 
 
 class LimitTypesForm(Form):
-    """The gateway's words for the two kinds of governance limits (GATEWAY_API.md, 20)."""
+    """The gateway's words for the two kinds of governance limits (docs/GATEWAY_API.md, 20)."""
 
     example = "{cost: per_provider, rate: rate}"
 

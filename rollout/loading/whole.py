@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rollout.about import look
 from rollout.canonical import plain
-from rollout.errors import InvalidInput
+from rollout.errors import InvalidInput, Problem
 from rollout.loading import scenarios
 from rollout.loading.allowing import refuse_missing_sources
 from rollout.loading.choosing import Wish, choose, is_listed, must_prove, unproven, without_proof
@@ -34,6 +34,10 @@ Doubt = Callable[[Request], str]
 def looked_at(request: Request) -> str:
     """Return why the request's gateway is not the embedded one, after one look at it; empty where it is."""
     return look(request.target.url).why if request.target.url else ""
+
+
+DEFAULT = "quickstart.yaml"
+"""The scenario, in the folder of scenarios, of whoever names none."""
 
 
 def load(
@@ -75,6 +79,7 @@ def load(
     """
     beside = directory if scenario is None else scenario.parent
     policy_path = policy or _one_of(beside / "policy.yaml", directory / "policy.yaml")
+    _refuse_missing_default(scenario, directory)
     targets_path = _one_of(beside / "targets.yaml", directory / "targets.yaml")
     policy_file = _document(policy_path, directory / "policy.yaml")
     targets_file = _document(targets_path, directory / "targets.yaml")
@@ -84,7 +89,8 @@ def load(
     ruling = policies(policy_file)
     listed = targets(targets_file, ruling)
     wish = Wish(asked.form.target, asked.source, ("target",))
-    chosen = choose(listed, wish, Wish(target, options["--target"]), gateway, options["--gateway"])
+    by_option = Wish(target, options["--target"])
+    chosen = choose(listed, wish, by_option, gateway, options["--gateway"], has_file=targets_path is not None)
     if chosen and sends:
         _refuse_missing_secrets(chosen, targets_file, env)
     given = {"activate": activate, "ticket": ticket, "target": target, "gateway": gateway, "policy": policy}
@@ -142,14 +148,16 @@ def load_target(
     """
     policies_path, targets_path = directory / "policy.yaml", directory / "targets.yaml"
     policy_file = _document(policy or _one_of(policies_path, policies_path), policies_path)
-    targets_file = _document(_one_of(targets_path, targets_path), targets_path)
+    found = _one_of(targets_path, targets_path)
+    targets_file = _document(found, targets_path)
     options = {name: Source(name) for name in ("--target", "--gateway")}
     if target is None and gateway is None:
         options["--target"].refuse((), "is missing; name the target, or give --gateway=URL")
     ruling = policies(policy_file)
     listed = targets(targets_file, ruling)
     wish = Wish(target, options["--target"])
-    chosen = choose(listed, Wish(None, options["--target"]), wish, gateway, options["--gateway"])
+    nobody = Wish(None, options["--target"])
+    chosen = choose(listed, nobody, wish, gateway, options["--gateway"], has_file=found is not None)
     if chosen:
         _refuse_missing_secrets(chosen, targets_file, env)
     _raise_if_any(*options.values(), targets_file, policy_file)
@@ -216,6 +224,23 @@ def _asked(
     if activate is not None:
         option.refuse((), "makes a scenario of its own; leave out --activate or --scenario")
     return scenarios.from_file(scenario, read(scenario, _shown(scenario)), ticket, env)
+
+
+def _refuse_missing_default(scenario: Path | None, directory: Path) -> None:
+    """Refuse a run that names no scenario where the one that is meant then is not there."""
+    default = directory / DEFAULT
+    if scenario == default and not _is_there(default):
+        raise InvalidInput(
+            [
+                Problem(
+                    _shown(default),
+                    None,
+                    "",
+                    "no such file, and it is what is done where nothing else is asked for; give --scenario=FILE or "
+                    f"--activate=PROVIDER:MODEL, or start in the folder that holds {directory.name}/",
+                )
+            ]
+        )
 
 
 def _ticket(value: str | None, source: Source) -> str | None:

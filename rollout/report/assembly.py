@@ -85,7 +85,9 @@ def build(
             # After the page, which it links; and without one all the same.
             index.write(journal, folder.parent)
     except OSError as error:
-        raise RolloutError(f"the report cannot be written: {error}") from error
+        raise RolloutError(
+            f"the report cannot be written: {error}; copy {folder.parent} to where it can, and give that as --reports"
+        ) from error
 
 
 def _write_page(story: Story, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path], above: str) -> Path:

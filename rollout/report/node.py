@@ -37,6 +37,7 @@ _NPM_FLAGS = (
     "--fetch-retry-mintimeout=1000",
     "--fetch-timeout=20000",
 )
+_CACHE_HOME = "set XDG_CACHE_HOME to a folder that can be written"
 _POLL_S = 0.1
 _SAID = 300
 
@@ -73,7 +74,10 @@ def generate(config: Path, results: Path, env: Mapping[str, str]) -> Path:
 
 def is_installed(env: Mapping[str, str]) -> bool:
     """Tell whether the generator is on this machine already."""
-    return _place(env).is_dir()
+    try:
+        return _place(env).is_dir()
+    except GeneratorMissing:
+        return False
 
 
 def installed(env: Mapping[str, str]) -> Path:
@@ -88,15 +92,33 @@ def installed(env: Mapping[str, str]) -> Path:
             if not place.is_dir():
                 _install(place, node, env)
     except OSError as error:
-        raise GeneratorMissing(f"the cache {place.parent} cannot be written: {error.strerror or error}") from error
+        why = f"the cache {place.parent} cannot be written: {error.strerror or error}"
+        raise GeneratorMissing(f"{why}; {_CACHE_HOME}") from error
     return place
 
 
 def _place(env: Mapping[str, str]) -> Path:
     base = env.get("XDG_CACHE_HOME", "")
-    cache = Path(base) if os.path.isabs(base) else Path(env.get("HOME") or Path.home()) / ".cache"  # noqa: PTH117 - ""
+    cache = Path(base) if os.path.isabs(base) else _home(env) / ".cache"  # noqa: PTH117 - ""
     digest = hashlib.sha256((GENERATOR / "package-lock.json").read_bytes()).hexdigest()
     return cache / "rollout" / f"allure-{digest[:16]}"
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    try:
+        return Path(env.get("HOME") or Path.home())
+    except RuntimeError:
+        raise GeneratorMissing(
+            "this user has no home folder; set XDG_CACHE_HOME to a folder that can be written"
+        ) from None
+
+
+def _about_home(env: Mapping[str, str]) -> str:
+    """Return what npm, which keeps a cache of its own there, needs where the home folder cannot be written."""
+    home = env.get("HOME")
+    if home is None or os.access(home, os.W_OK) or any(name.lower() == "npm_config_cache" for name in env):
+        return ""
+    return f"; HOME={home} cannot be written: set npm_config_cache to a folder that can"
 
 
 def _node() -> Path:
@@ -137,7 +159,7 @@ def _install(place: Path, node: Path, env: Mapping[str, str]) -> None:
         try:
             _run(command, new, _environment(env, for_npm=True), INSTALL_WITHIN_S, "npm")
         except RolloutError as error:
-            raise GeneratorMissing(f"the report's generator cannot be fetched: {error}") from None
+            raise GeneratorMissing(f"the report's generator cannot be fetched: {error}{_about_home(env)}") from None
         new.rename(place)
     finally:
         shutil.rmtree(new, ignore_errors=True)

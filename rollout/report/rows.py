@@ -1,7 +1,7 @@
 """The rows of a report: what the runs wrote, held against the journal, and what the plan never reached.
 
 A row is green only if the journal holds that pass; whatever was planned has a row; a repeated check has a row a run,
-for Allure would hide the earlier one as a "retry" (EVIDENCE.md, Allure facts).
+for Allure would hide the earlier one as a "retry".
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def clause_of(row: Row) -> Clause | None:
 
 
 def _hold_against(row: Row, outcome: ClauseOutcome | None) -> None:
-    """Take the green from a result that the journal does not know as a pass: its check was cut (EVIDENCE.md)."""
+    """Take the green from a result that the journal does not know as a pass: its check was cut."""
     if row["status"] in ("failed", "broken", "skipped"):
         return
     if row["status"] == "passed" and outcome is not None and outcome.outcome == "passed":

@@ -1,4 +1,4 @@
-"""The gateway's HTTP API: every call of GATEWAY_API.md, "As documented", in the shapes that were recorded."""
+"""The gateway's HTTP API: every call of docs/GATEWAY_API.md, "The calls", in the shapes that were recorded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rollout.sandbox.alerts import SEVERITIES, slo_breaches, summary
 from rollout.sandbox.answered import ERRORS, rendered
 from rollout.sandbox.asked import Answer, mapping, optional_text, positive, prompt_in, provider_in, text, user_of
 from rollout.sandbox.connections import Connection
-from rollout.sandbox.elsewhere import Elsewhere, Endpoint, posted, where
+from rollout.sandbox.elsewhere import Elsewhere, Endpoint, gated
 from rollout.sandbox.envfile import masked
 from rollout.sandbox.exposition import CONTENT_TYPE, exposition
 from rollout.sandbox.gateway import Gateway
@@ -79,7 +79,7 @@ class Api:
             get("/api/v1/routing/weights", "routing", self._weights),
             Route("/api/v1/routing/weights", self._disturbed("routing", self._set_weights), methods=["PUT"]),
             get("/api/v1/admin/audit", "audit", self._audit),
-            posted(self._gateway, "/api/v1/chat/completions", self._chat, unless="stream_chat"),
+            gated(self._gateway, "POST", "/api/v1/chat/completions", self._chat, unless="stream_chat"),
             Route("/metrics", self._exposition, methods=["GET"]),
             *Elsewhere(self._gateway).routes(),
         ]
@@ -92,7 +92,7 @@ class Api:
 
     def _health(self, path: str, *, only: str = "", unless: str = "") -> Route:
         endpoint = self._disturbed("health", self._service_health)
-        return Route(path, where(self._gateway, endpoint, only=only, unless=unless), methods=["GET"])
+        return gated(self._gateway, "GET", path, endpoint, only=only, unless=unless)
 
     def _disturbed(self, call: str, handler: Handler) -> Endpoint:
         async def endpoint(request: Request) -> Response:

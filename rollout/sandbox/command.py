@@ -50,8 +50,11 @@ def run(args: argparse.Namespace) -> int:
             _say(act(args.action, args.dir or DIRECTORY, wanted, SystemClock()) + "\n")
         else:
             _serve(args)
-    except (SandboxFailed, OSError) as error:
+    except SandboxFailed as error:
         sys.stderr.write(f"rollout sandbox: {error}\n")
+        return ExitCode.USAGE
+    except OSError as error:
+        sys.stderr.write(f"rollout sandbox: {error}; name another folder with --dir, or another port with --port\n")
         return ExitCode.USAGE
     return ExitCode.KEPT
 

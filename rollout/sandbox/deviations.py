@@ -1,4 +1,4 @@
-"""The deviations of GATEWAY_API.md, "As found running": what the gateway always shows, and what can be switched on."""
+"""The deviations of docs/GATEWAY_API.md: what the gateway always shows, and what can be switched on."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ DEVIATIONS: dict[int, tuple[Deviation, ...]] = {
     22: (Deviation(OPTION, "The API asks for no token unless it is started with one."),),
     23: (Deviation("long_alerts", "An alert lasts six hours."),),
 }
-"""Number in GATEWAY_API.md -> what of it the gateway can show."""
+"""Number in docs/GATEWAY_API.md -> what of it the gateway can show."""
 
 BESIDES = (
     Deviation("activation_rewrites", "activate also writes LLM_SERVICE_TYPE and other declared keys."),

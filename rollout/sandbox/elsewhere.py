@@ -35,15 +35,15 @@ def where(gateway: Gateway, endpoint: Endpoint, *, only: str = "", unless: str =
     return gated
 
 
-def posted(gateway: Gateway, path: str, endpoint: Endpoint, *, only: str = "", unless: str = "") -> Route:
-    """Return a route for POST that, where it is not there, is there for no other method either."""
+def gated(gateway: Gateway, method: str, path: str, endpoint: Endpoint, *, only: str = "", unless: str = "") -> Route:
+    """Return a route for one method that, where it is not there, is there for no other method either."""
 
-    async def post(request: Request) -> Response:
-        if request.method != "POST":
+    async def of_the_method(request: Request) -> Response:
+        if request.method != method:
             raise HTTPException(_NOT_ALLOWED)
         return await endpoint(request)
 
-    return Route(path, where(gateway, post, only=only, unless=unless), methods=["GET", "POST"])
+    return Route(path, where(gateway, of_the_method, only=only, unless=unless), methods=["GET", "POST", "OPTIONS"])
 
 
 class Elsewhere:
@@ -56,9 +56,10 @@ class Elsewhere:
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
-            posted(self._gateway, "/api/v1/llm/simple/stream", self._stream, only="stream_chat"),
-            posted(
+            gated(self._gateway, "POST", "/api/v1/llm/simple/stream", self._stream, only="stream_chat"),
+            gated(
                 self._gateway,
+                "POST",
                 "/api/v1/system/llm-servers/active",
                 self._serve,
                 only="local_activation_elsewhere",

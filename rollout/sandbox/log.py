@@ -1,4 +1,4 @@
-"""``logs/backend.log``: application and access lines in the formats of GATEWAY_API.md, deviation 21."""
+"""``logs/backend.log``: application and access lines in the formats of docs/GATEWAY_API.md, deviation 21."""
 
 from __future__ import annotations
 

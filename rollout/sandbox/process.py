@@ -121,7 +121,10 @@ def start(
     clock = clock or SystemClock()
     directory = directory.absolute()
     refuse_second(directory)
-    directory.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY)
+    except OSError as error:
+        raise SandboxFailed(f"{directory} cannot be made ({error.strerror}). Name another folder.") from None
     instance = uuid.uuid4().hex
     mapping = (settings or SandboxSettings()).to_mapping()
     write_private(directory / SETTINGS, json.dumps(mapping, indent=1).encode())

@@ -284,7 +284,7 @@ def test_a_limit_that_could_not_be_taken_away_again_is_said(undoing: Begin):
 def test_a_scope_that_is_neither_global_nor_a_provider_is_said(undoing: Begin):
     lab = undoing(GLOBAL, SCOPED, LimitChange("rate", "OpenAI", {}), LimitChange("cost", "opnai", {}))
     assert limits.unknown_scopes(lab.rollout, ["openai"]) == [
-        "the gateway knows no scope 'opnai' for cost limits; it knows global, openai"
+        "the gateway knows no scope 'opnai' for cost limits; did you mean 'openai'? it knows global, openai"
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rollout.cli import main
 from tests.support.liar import Behaviour, answer, delayed, drip_body, drip_headers, edited, empty, html, truncated
 from tests.support.runs import Lab
 
@@ -104,21 +105,48 @@ def shown(out: str, clause: str) -> list[str]:
 @pytest.mark.parametrize(
     ("provider", "model", "says"),
     [
-        ("nobody", "gpt-4o", "the gateway knows no provider 'nobody'; it knows huggingface, ollama"),
-        ("openai", "gpt-9", "openai has no model 'gpt-9'; it has gpt-4o, gpt-4o-mini, gpt-4.1"),
-        ("huggingface", "any", "huggingface cannot be activated"),
+        ("opnai", "gpt-4o", "the gateway lists no provider 'opnai'; did you mean 'openai'? it lists huggingface, oll"),
+        ("openai", "gpt4o", "the gateway lists no model 'gpt4o' for 'openai'; did you mean 'gpt-4o'? it lists gpt-4o"),
     ],
-    ids=["unknown provider", "unknown model", "not activatable"],
+    ids=["unknown provider", "unknown model"],
 )
-def test_what_cannot_be_activated_is_named_before_anything_is_applied(lab: Lab, provider: str, model: str, says: str):
+def test_what_the_gateway_does_not_list_is_refused_before_anything_else(
+    lab: Lab, capsys: pytest.CaptureFixture[str], provider: str, model: str, says: str
+):
+    """Exit code 4 after one request, that of the list: no rollout, no backup, no announcement, no call that may cost.
+
+    `rollout plan` refuses it as well.
+    """
     lab.scenario["change"] = {"activate": provider, "model": model}
+    lab.target["safe"] = {"activate": "vllm", "model": "gemma-3-4b-it"}
+    before, asked = lab.state(), len(api_requests(lab))
+    ended = lab.run()
+    assert ended.code == 4, ended.out
+    assert f"lab.yaml: change.{'activate' if provider == 'opnai' else 'model'}: {says}" in ended.out
+    assert api_requests(lab)[asked:] == ["GET /api/v1/providers"]
+    assert [path.name for path in lab.reports.iterdir() if not path.name.startswith("journal.sqlite")] == []
+    assert lab.state() == before
+    assert "Traceback" not in ended.out
+    assert main(["plan", *lab.options()]) == 4
+    assert says in capsys.readouterr().err
+
+
+def test_what_cannot_be_activated_is_named_before_anything_is_applied(lab: Lab):
+    """A provider that is listed, and cannot be activated, is a check that fails."""
+    lab.scenario["change"] = {"activate": "huggingface", "model": "any"}
     before = lab.state()
     ended = lab.run()
     assert (ended.code, ended.word) == (1, "NOTHING APPLIED"), ended.out
-    assert says in ended.failed["PRE-5.1"]
+    assert "huggingface cannot be activated" in ended.failed["PRE-5.1"]
+    assert "the gateway lists no models for huggingface, so the model is not checked" in ended.out
     assert lab.writes() == []
     assert lab.state() == before
-    assert "Traceback" not in ended.out
+
+
+def api_requests(lab: Lab) -> list[str]:
+    """Return the requests to the gateway's API, as the gateway counts them, oldest first."""
+    asked = lab.direct.get("/sandbox/requests").json()
+    return [f"{each['method']} {each['path']}" for each in asked if each["user"] == "rollout"]
 
 
 def test_a_token_variable_that_is_not_set_is_named_before_the_first_request(lab: Lab):
@@ -127,3 +155,19 @@ def test_a_token_variable_that_is_not_set_is_named_before_the_first_request(lab:
     assert ended.code == 4
     assert "lab.token_env: the environment variable LAB_TOKEN_THAT_IS_NOT_SET is not set" in ended.out
     assert lab.liar.requests == []
+
+
+def test_a_list_that_names_the_provider_no_more_hides_no_change_in_flight(lab: Lab):
+    """A rollout that has begun is said first, and its next phase is held to what the gateway does, not to the list."""
+    assert lab.run("-m", "precheck or apply").code == 0
+    lab.liar.rule("/providers$", edited(without_openai))
+    again = lab.run()
+    assert (again.code, again.word) == (13, "REFUSED"), again.out
+    assert "is in flight since" in again.why
+    assert lab.run("-m", "verify").word != "REFUSED"
+
+
+def without_openai(body: Any) -> Any:
+    """Take the new provider out of the list."""
+    left = [each for each in body["providers"] if each["name"] != "openai"]
+    return {**body, "providers": left, "count": len(left)}

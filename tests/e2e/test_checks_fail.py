@@ -434,7 +434,7 @@ ROWS = (
     Row(
         "PRE-5.1",
         changing(dict(LIMITS, scope="opnai"), lambda _lab: None),
-        "the gateway knows no scope 'opnai' for cost limits; it knows global, ",
+        "the gateway knows no scope 'opnai' for cost limits; did you mean 'openai'? it knows global, ",
         # Nor could such a limit be taken away again.
         alone=False,
         case="unknown scope of a limit",

@@ -1,4 +1,4 @@
-"""The deviations of GATEWAY_API.md, "As found running": what a gateway does, and what the suite makes of it.
+"""The deviations of docs/GATEWAY_API.md, "How gateways deviate": what a gateway does, and what the suite makes of it.
 
 Each test runs the suite against the embedded gateway with the deviation switched on (`rollout/sandbox/deviations.py`).
 The number in a test's name is the deviation's; its docstring says first what the gateway does, then what the suite
@@ -58,6 +58,12 @@ def assert_nothing_applied(run: Run, clause: str, says: str) -> None:
     assert (run.code, run.word) == (1, "NOTHING APPLIED"), run.out
     assert not run.record.wrote
     assert "Traceback" not in run.out
+
+
+def health_asked(lab: Lab) -> list[str]:
+    """Return the health paths of the service that were asked, as the gateway counts them, oldest first."""
+    asked = lab.direct.get("/sandbox/requests").json()
+    return [each["path"] for each in asked if each["path"].startswith("/health")]
 
 
 def activate(lab: Lab, provider: str, model: str) -> None:
@@ -461,12 +467,19 @@ def test_16_two_backups_in_one_second(tmp_path: Path):
 def test_17_health_is_under_another_path(tmp_path: Path):
     """The gateway's `/health` is `/healthz`.
 
-    The suite says that there is no such path, and applies nothing, until the target names the other one.
+    The suite asks neither, which may cost money on some gateways, unless the target names one; and says that there is
+    no such path, and applies nothing, where it names the wrong one.
     """
     with quick(tmp_path, ENVIRONMENT, deviations=["healthz"]) as lab:
+        lab.target["paths"] = {"health": "/health"}
         assert_nothing_applied(lab.run(), "PRE-5.1", "GET /health: this gateway has no such path (404)")
         lab.target["paths"] = {"health": "/healthz"}
+        assert lab.run("-m", "precheck").code == 0
+        assert "/healthz" in health_asked(lab)
+        del lab.target["paths"]
+        before = health_asked(lab)
         assert_kept(lab.run())
+        assert health_asked(lab) == before
 
 
 def test_17_chat_completions_is_absent(tmp_path: Path):

@@ -102,6 +102,38 @@ def test_a_boot_id_that_is_refused_is_not_an_absent_one(gateway, liar):
     assert failure(CALLS["system_status"], gateway, Refused).status == 403
 
 
+# Whether it is up, for nothing
+
+
+def test_health_is_asked_only_where_the_target_names_it(build, liar):
+    """On some gateways ``/health`` sends a paid request to every model: by default the system status is asked."""
+    build(liar.url).health()
+    build(liar.url, target=Target("t", "sandbox", paths={"health": "/health"})).health()
+    assert [request.path for request in liar.requests] == [f"{API}/system/status", "/health"]
+
+
+def test_a_gateway_without_a_system_status_is_up_when_it_lists_its_providers(gateway, liar):
+    """A 404 of the system status says nothing about life; the provider list does, and is free as well."""
+    liar.rule("/system/status", lies.answer(404, {}))
+    gateway.health()
+    liar.rule("/providers", lies.answer(503, {}))
+    assert failure(CALLS["health"], gateway).call == f"GET {PROVIDERS}"
+
+
+@pytest.mark.parametrize("said", [{"status": "starting"}, {"status": "error"}])
+def test_a_system_status_that_says_that_the_service_is_not_up_counts(gateway, liar, said):
+    """A 200 whose words say otherwise is not health."""
+    liar.rule("/system/status", lies.answer(200, said))
+    failure(CALLS["health"], gateway)
+
+
+def test_a_named_path_that_is_not_there_is_an_error(build, liar):
+    """What the target names is asked and nothing else, so that a wrong one shows."""
+    target = Target("t", "sandbox", paths={"health": "/helth"})
+    liar.rule("/helth", lies.answer(404, {}))
+    assert failure(CALLS["health"], build(liar.url, target=target), Refused).call == "GET /helth"
+
+
 # Who calls, and where
 
 
@@ -214,8 +246,13 @@ SAYS_NO = [
 
 @pytest.mark.parametrize(
     ("call", "status", "body", "error", "says"),
-    # A 404 for the boot id is an answer: there is none.
-    [(call, *row) for name, call in CALLS.items() for row in SAYS_NO if (name, row[0]) != ("system_status", 404)],
+    # A 404 for the boot id is an answer: there is none. One for the service's life leads to another call.
+    [
+        (call, *row)
+        for name, call in CALLS.items()
+        for row in SAYS_NO
+        if (name, row[0]) not in {("system_status", 404), ("health", 404)}
+    ],
 )
 def test_a_status_that_says_no_is_an_error_in_one_line(gateway, liar, call, status, body, error, says):
     liar.rule("/", lies.answer(status, body))
@@ -535,8 +572,8 @@ def test_a_long_answer_is_cut_in_evidence_after_it_was_redacted(build, liar, exc
     # Begins 4 characters before the cut: redacting what was cut would leave them.
     start = '{"a": "'
     for body in (start + "x" * (4092 - len(start)) + TOKEN + '"}', "x" * 4092 + TOKEN):
-        liar.rule("/health", lies.answer(500, body))
-        failure(CALLS["health"], gateway)
+        liar.rule("/alerts", lies.answer(500, body))
+        failure(CALLS["alerts"], gateway)
         assert len(exchanges[-1].answer) == 4096
         assert exchanges[-1].answer.endswith("x" + REDACTED[:4])
 

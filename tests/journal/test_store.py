@@ -157,7 +157,8 @@ def test_a_file_that_may_not_be_written_can_be_verified_and_not_appended_to(publ
     with ordinary_user(), Journal.open(str(path), clock=clock) as journal:
         assert journal.verify() == 1
         with pytest.raises(
-            JournalError, match=r"cannot be written \(.*readonly.*\)\. Make the file and its folder writable"
+            JournalError,
+            match=r"cannot be written \(.*readonly.*\)\. Let this user write the file \(--journal names it\)",
         ):
             journal.append("r-1", "note", {})
 

@@ -1,4 +1,4 @@
-"""Every deviation of GATEWAY_API.md can be shown, and those that are switches are off unless they are asked for."""
+"""Every deviation of docs/GATEWAY_API.md can be shown; those that are switches are off unless they are asked for."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_a_hanging_call_is_not_answered_and_does_not_hold_up_others(api: httpx.C
 
 
 def test_a_slow_activation_lands_although_its_caller_gave_up(api: httpx.Client):
-    """EVIDENCE.md: the old request may land after the rollback."""
+    """The old request may land after the rollback."""
     set_faults(api, {"provider": "openai", "latency_ms": 600, "calls": ["activate"]})
     with pytest.raises(httpx.ReadTimeout):
         api.post("/api/v1/providers/openai/activate", json={"model": "gpt-4.1"}, timeout=0.2)

@@ -163,7 +163,7 @@ def test_an_in_flight_mark_that_makes_no_sense_is_refused(shared: Running, body:
 
 
 def test_a_caller_that_is_piped_does_not_wait_for_the_sandbox(tmp_path: Path):
-    """EVIDENCE.md: a child that inherits stdout makes the reader of a pipe wait for it."""
+    """A child that inherits stdout makes the reader of a pipe wait for it."""
     code = "import sys, pathlib\nfrom rollout.sandbox.process import start\nprint(start(pathlib.Path(sys.argv[1])).url)"
     output = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=20, check=True

@@ -1,0 +1,19 @@
+"""Who runs this process, also where the system knows no name for its user, as in a container with a uid of its own."""
+
+from __future__ import annotations
+
+import getpass
+import os
+
+
+def caller() -> str:
+    """Return the name that the environment or the system has for this process's user; ``uid 1000`` where none has."""
+    return login() or f"uid {os.getuid()}"
+
+
+def login() -> str | None:
+    """Return that name; None where neither the environment (``LOGNAME``, ``USER``) nor the system has one."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None

@@ -1,0 +1,71 @@
+"""Defects in what is asked of a gateway before a change, and in what is proven before anything is asked."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant, of
+
+MUTANTS: tuple[Mutant, ...] = (
+    *of(
+        "rollout/listed.py",
+        "tests/test_listed.py",
+        rows=(
+            ("    if not listed:", "    if False:", "A gateway that lists nothing decides nothing."),
+            ("elif not listed[provider]:", "elif False:", "A list of models that is unknown is not an empty one."),
+            ("elif named.wanted.model not in", "elif not", "A model that is not listed is refused."),
+            ("    if scenario.rollback_to is not None:", "    if False:", "Where a rollback goes is looked up too."),
+            ("    if target.safe is not None:", "    if False:", "The safe provider is looked up too."),
+            (
+                "own = {name.casefold() for name in target.activate_with}",
+                "own = set(target.activate_with) - set(target.activate_with)",
+                "A provider with an activation of its own is the target's word.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/gateway/paths.py",
+        "tests/gateway/test_client.py::test_health_is_asked_only_where_the_target_names_it",
+        rows=(
+            (
+                'return "health" if "health" in paths else "system_status"',
+                'return "health"',
+                "A path that may cost money is polled only where the target names it.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/gateway/client.py",
+        "tests/gateway/test_client.py::test_a_named_path_that_is_not_there_is_an_error",
+        rows=(
+            (
+                "if call in self._target.paths or refused.status != NOT_FOUND:",
+                "if refused.status != NOT_FOUND:",
+                "A path that the target names, and that is not there, is an error.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/doctor.py",
+        "tests/test_doctor.py::test_it_sends_nothing_that_may_cost_money",
+        rows=(
+            (
+                'answer = self._answer("GET" if parse else "OPTIONS", path)',
+                'answer = self._answer("GET", path)',
+                "Doctor sends no call that may cost money.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/places.py",
+        "tests/test_places.py::test_the_proof_leaves_nothing_behind",
+        "tests/test_places.py::test_options_that_are_not_given_are_not_proven",
+        rows=(
+            ("                each.rmdir()", "                pass", "A proof of a folder leaves nothing behind."),
+            ("        if why is not None", "        if False", "A folder that cannot be written refuses the run."),
+        ),
+    ),
+    *of(
+        "rollout/caller.py",
+        "tests/test_places.py::test_a_user_whom_the_system_does_not_know_by_name_is_known_by_number",
+        rows=(("except (KeyError, OSError):", "except ImportError:", "A user without a name stops no command."),),
+    ),
+)
