@@ -186,7 +186,7 @@ def afterwards(args: argparse.Namespace) -> int:
     if not args.journal and not path.exists():
         raise RolloutError(f"{args.what}: there is no such scenario, and no journal {path} that knows such a rollout")
     url, redact = args.journal or f"sqlite:///{path}", knowing(os.environ).value
-    with Journal.open(url, clock=SystemClock(), redact=redact) as journal:
+    with Journal.open(url, clock=SystemClock(), redact=redact, create=False) as journal:
         approved_afterwards(journal, _recorded(journal, args.what), args)
     print(f"approved {args.what}")
     return 0

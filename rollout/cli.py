@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rollout.caller import caller
 from rollout.errors import ExitCode, RolloutError
+from rollout.usage import Parser
 
 if TYPE_CHECKING:
     from rollout.drill import Drilled
@@ -53,8 +54,8 @@ def _without_secrets(text: str) -> str:
     return knowing(os.environ).text(text)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="rollout",
         description="Look at, stop or take back a rollout, or run the embedded gateway. A rollout itself is `pytest`.",
         epilog="exit codes: 0 done, 4 usage or input, 10 rolled back and verified, 11 a person is needed",
@@ -122,10 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _emergency_parser() -> argparse.ArgumentParser:
+def _emergency_parser() -> Parser:
     from rollout import emergency  # noqa: PLC0415 - this command's own
 
-    parser = argparse.ArgumentParser(prog="rollout", description="In an emergency.")
+    parser = Parser(prog="rollout", description="In an emergency.")
     emergency.add_arguments(_add(parser.add_subparsers(required=True), "emergency", _emergency, EMERGENCY))
     return parser
 
@@ -155,9 +156,7 @@ def _reindex(order: Order) -> None:
         write(journal, order.reports)
 
 
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: Command, text: str
-) -> argparse.ArgumentParser:
+def _add(commands: argparse._SubParsersAction[Parser], name: str, command: Command, text: str) -> Parser:
     parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("--reports", metavar="DIR", default="reports", help="where evidence is (default: reports)")
     parser.add_argument("--journal", metavar="URL", help="where the state lives (default: REPORTS/journal.sqlite)")
@@ -182,10 +181,9 @@ def _journal(args: argparse.Namespace) -> Journal:
     from rollout.journal import Journal  # noqa: PLC0415
     from rollout.redaction import knowing  # noqa: PLC0415
 
-    path = Path(args.reports).absolute() / "journal.sqlite"
-    if not args.journal and not path.exists():
-        raise RolloutError(f"{path}: there is no journal; name the folder with --reports or the journal with --journal")
-    return Journal.open(args.journal or f"sqlite:///{path}", clock=SystemClock(), redact=knowing(os.environ).value)
+    url = args.journal or f"sqlite:///{Path(args.reports).absolute() / 'journal.sqlite'}"
+    # Runs make journals; whoever asks about one, or writes into one, has a run that made it.
+    return Journal.open(url, clock=SystemClock(), redact=knowing(os.environ).value, create=False)
 
 
 def _reconcile(args: argparse.Namespace) -> int:

@@ -321,7 +321,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     order = json.loads(_line(sys.stdin.fileno()))
-    journal = Journal.open(order["journal"], clock=SystemClock(), redact=Redactor().value)
+    journal = Journal.open(order["journal"], clock=SystemClock(), redact=Redactor().value, create=False)
     record = fold(order["rollout"], journal.entries(order["rollout"], *FOLDED))
     with reopened(journal, record, Path(order["reports"]), os.environ) as rollout:
         # What goes wrong from here on is told in a log among the evidence.

@@ -15,8 +15,7 @@ from sqlalchemy import Connection, Select, func, select, update
 
 from rollout.canonical import plain
 from rollout.clock import Clock, stamp
-from rollout.errors import JournalError
-from rollout.journal import chain, endings, leases, reconciled, rows, schema
+from rollout.journal import chain, endings, leases, opening, reconciled, rows, schema
 from rollout.journal.chain import Entry
 from rollout.journal.deadline import Deadline
 from rollout.journal.leases import Lease
@@ -79,7 +78,7 @@ class Journal:
             redact: applied to each body, as JSON types, before it is written.
             host: this machine's name; by default what the machine calls itself.
             wait_s: how long a call waits for another writer, in seconds.
-            create: False refuses a journal that is not there yet, instead of making it.
+            create: False refuses a journal that is not there yet, and changes nothing where there is one.
 
         Raises:
             JournalError: it cannot be opened or made, is damaged, is something else, or has a newer schema.
@@ -359,16 +358,7 @@ class Journal:
 
     @_in_time
     def _prepare(self, *, create: bool) -> None:
-        self._store.prepare(create=create)
-        with self._store.read() as connection:
-            if schema.is_present(connection, self._store.where):
-                return
-        if not create:
-            raise JournalError(f"{self._store.where} holds no journal yet. Name an existing one with --journal")
-        with self._store.write() as connection:
-            # Asked again under the lock: two first runs at once make the tables once.
-            if not schema.is_present(connection, self._store.where):
-                schema.create(connection, self.host, stamp(self._clock.now()))
+        opening.prepare(self._store, host=self.host, now=self._clock.now(), create=create)
 
     def _kept(self, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Any]]:
         """Return kinds and bodies as they are written: redacted, and nothing that a database cannot hold."""

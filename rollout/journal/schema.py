@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from rollout.errors import JournalError
+from rollout.journal.absence import absent
 
 SCHEMA_VERSION = 1
 """Raised with every change of the tables; a journal of a newer version is refused."""
@@ -76,10 +77,7 @@ def is_present(connection: Connection, where: str) -> bool:
         return False
     if not found >= ours or strangers:
         tables = ", ".join(sorted(found if strangers else found & ours))
-        raise JournalError(
-            f"journal {where}: this database is not a rollout journal, its tables are {tables}. "
-            "Name another one with --journal"
-        )
+        raise absent(where, f"this database is not a rollout journal, its tables are {tables}")
     _refuse_other_versions(connection, where)
     return True
 

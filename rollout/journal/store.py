@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from rollout.errors import JournalError
+from rollout.journal.absence import absent
 from rollout.journal.deadline import SPARE_S
 
 # Any fixed number: all journals of one database take turns on it. A lock on a table would need more rights than
@@ -32,7 +33,6 @@ _REASONS = (
         "it cannot be written ({said}). Let this user write the file (--journal names it) and its folder",
     ),
     ("SQLITE_CANTOPEN", "it cannot be opened ({said}). Check that file (--journal names it) and folder may be written"),
-    ("SQLITE_NOTADB", "this file is not a database. Name another one with --journal"),
     ("SQLITE_CORRUPT", "the file is damaged ({said}). Keep it as evidence, and name a new one with --journal"),
     ("SQLITE_IOERR", "the disk failed ({said}). Check the disk and the space left on it"),
     ("SQLITE_ERROR", "its tables are not those of a rollout journal ({said}). Name another one with --journal"),
@@ -74,13 +74,20 @@ class Store:
         self._abandoned: WeakSet[threading.Thread] = WeakSet()
 
     def prepare(self, *, create: bool) -> None:
-        """See that a file is there, and nobody else's to read; what a server holds is left alone.
+        """See that a file is there; what a server holds is left alone.
 
         Raises:
             JournalError: it is not there and is not to be made, or cannot be.
         """
         if self.is_file:
-            _prepare_file(self._path, create=create)
+            (_make_file if create else _find_file)(self._path)
+
+    def keep_private(self) -> None:
+        """Close the file to everybody but its owner; the files that SQLite puts beside it inherit its mode."""
+        if self.is_file:
+            # A journal on a read-only medium, or somebody else's, can still be read.
+            with suppress(OSError):
+                self._path.chmod(self._path.stat().st_mode & 0o700)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -208,7 +215,12 @@ class Store:
             yield
         except DBAPIError as error:
             # Not chained: a driver's error may carry the connection's parameters.
-            raise JournalError(f"journal {self.where}: {self._reason(error.orig)}") from None
+            raise self._sentence(error.orig) from None
+
+    def _sentence(self, error: object) -> JournalError:
+        if getattr(error, "sqlite_errorname", None) == "SQLITE_NOTADB":
+            return absent(self.where, "this file is not a database")
+        return JournalError(f"journal {self.where}: {self._reason(error)}")
 
     def _reason(self, error: object) -> str:
         said = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -268,23 +280,34 @@ def _parsed(url: str) -> URL:
 _FORMS = "write a path, sqlite:////absolute/path, or postgresql+psycopg://user:password@host:port/database"
 
 
-def _prepare_file(path: Path, *, create: bool) -> None:
-    """See that the file is there, and nobody else's to read; the files that SQLite puts beside it inherit its mode."""
+def _find_file(path: Path) -> None:
+    """See that a file is there that may hold a journal, without opening it: closing it would drop SQLite's locks."""
     try:
         if not path.exists():
-            if not create:
-                raise JournalError(f"there is no journal at {path}. Name an existing one with --journal")
+            raise absent(str(path), "there is no such file")
+        if not path.is_file():
+            raise absent(str(path), "this is not a file")
+        if path.stat().st_size == 0:
+            raise absent(str(path), "this file is empty")
+    except OSError as error:
+        raise JournalError(
+            f"journal {path}: it cannot be read ({error.filename}: {error.strerror}). "
+            "Make the file and its folder readable for this user"
+        ) from None
+
+
+def _make_file(path: Path) -> None:
+    """See that a file is there, nobody else's to read from its first moment."""
+    try:
+        if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             # Never opened if it exists: closing any handle on a file drops the locks that SQLite holds on it.
             with suppress(FileExistsError):
                 path.touch(mode=0o600, exist_ok=False)
         if not path.is_file():
-            raise JournalError(f"journal {path}: this is not a file. Name a file with --journal")
+            raise absent(str(path), "this is not a file")
     except OSError as error:
         raise JournalError(
             f"journal {path}: it cannot be made ({error.filename}: {error.strerror}). "
             "Name a file in a writable folder with --journal"
         ) from None
-    # A journal on a read-only medium, or somebody else's, can still be read.
-    with suppress(OSError):
-        path.chmod(path.stat().st_mode & 0o700)

@@ -1,14 +1,14 @@
 """``python -m rollout.sandbox``: the command `rollout sandbox` without the rest of the house."""
 
-import argparse
 import sys
 
 from rollout.sandbox.command import add_arguments, run
+from rollout.usage import Parser
 
 
 def main() -> int:
     """Parse the command line and run the gateway until it is stopped."""
-    parser = argparse.ArgumentParser(prog="rollout sandbox", description="Run the embedded gateway.")
+    parser = Parser(prog="rollout sandbox", description="Run the embedded gateway.")
     add_arguments(parser)
     return run(parser.parse_args())
 

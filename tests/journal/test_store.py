@@ -118,15 +118,16 @@ def test_an_existing_journal_is_opened_without_writing_to_it(existing, clock):
 
 def test_a_journal_that_must_exist_is_not_made(tmp_path, refused):
     assert refused(tmp_path / "none.sqlite", create=False) == (
-        f"there is no journal at {tmp_path}/none.sqlite. Name an existing one with --journal"
+        f"there is no journal at {tmp_path}/none.sqlite: there is no such file. "
+        "Name an existing one with --journal, or its folder with --reports"
     )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_database_is_no_journal_where_one_must_exist(url, refused, sqlite_path):
-    sqlite_path.touch()
+    sqlite3.connect(sqlite_path).executescript("CREATE TABLE a (b); DROP TABLE a;").connection.close()
 
-    assert "holds no journal yet" in refused(url, create=False)
+    assert "this database holds none of its tables" in refused(url, create=False)
 
 
 def test_a_path_below_a_file_is_refused(tmp_path, refused):

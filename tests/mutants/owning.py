@@ -181,9 +181,9 @@ MUTANTS: tuple[Mutant, ...] = (
                 "if False:",
                 "A call that nobody waits for any more writes nothing.",
             ),
-            ("            if not create:", "            if False:", "A journal that must exist is not made."),
+            ("(_make_file if create else _find_file)", "_make_file", "A journal that must exist is not made."),
             ("path.touch(mode=0o600, exist_ok=False)", "path.touch(exist_ok=False)", "Only the owner reads it."),
-            ("path.stat().st_mode & 0o700", "path.stat().st_mode", "A file that others could read is closed to them."),
+            ("stat().st_mode & 0o700", "stat().st_mode", "A file that others could read is closed to them."),
         ),
     ),
     *of(

@@ -1,0 +1,12 @@
+"""The one sentence about a place that holds no journal."""
+
+from __future__ import annotations
+
+from rollout.errors import JournalError
+
+
+def absent(where: str, why: str) -> JournalError:
+    """Return the error that says that there is no journal at `where`, why, and how to name one."""
+    return JournalError(
+        f"there is no journal at {where}: {why}. Name an existing one with --journal, or its folder with --reports"
+    )
