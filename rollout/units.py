@@ -12,6 +12,7 @@ _DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit}(?![a-z])\s*
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%", re.ASCII)
 _FACTOR = re.compile(r"(\d+(?:\.\d+)?)\s*x", re.ASCII)
+_DURATIONS = "one such as 30m, 10s, 1h30m or 500ms"
 _LONGEST_TEXT = 40
 
 # Of what secrets are made of; other scripts know no spaces.
@@ -35,19 +36,19 @@ def shown(value: Any) -> str:
 
 
 def duration(value: Any) -> float:
-    """Return the seconds of ``30m``, ``1h30m``, ``500ms``; a plain number is seconds already.
+    """Return the seconds of ``30m``, ``1h30m``, ``500ms``; a number needs its unit, zero too.
 
     Raises:
         ValueError: `value` is not a duration; the message says what one looks like.
     """
-    number = _number(value)
-    if number is not None:
-        return number
+    if _number(value) is not None:
+        # Not taken for seconds: people mean minutes and milliseconds by it as well.
+        raise ValueError(f"{shown(value)} has no unit; write {_plain(value)}s if seconds are meant, or {_DURATIONS}")
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) and value.strip() else None
     parts = {} if match is None else {unit: text for unit, text in match.groupdict().items() if text}
     seconds = math.fsum(float(text) * _SECONDS[unit] for unit, text in parts.items())
     if not parts or not math.isfinite(seconds):
-        raise ValueError(f"{shown(value)} is not a duration; write one such as 30m, 10s, 1h30m or 500ms")
+        raise ValueError(f"{shown(value)} is not a duration; write {_DURATIONS}")
     return seconds
 
 
@@ -87,6 +88,11 @@ def cut(text: str, length: int) -> str:
 def show_fraction(share: float) -> str:
     """Return a fraction as a percentage: ``5%``."""
     return f"{share * 100:.6g}%"
+
+
+def _plain(value: Any) -> str:
+    """Return a number as a message repeats it with a unit behind it."""
+    return shown(value).strip("' ")
 
 
 def _number(value: Any) -> float | None:

@@ -264,6 +264,36 @@ def test_a_default_of_the_target_that_is_too_loose_is_blamed_where_it_stands(sce
     assert "targets.yaml:4: gw.monitor.window: 1m is shorter than production asks for (30m)" in refusal(scenario=file)
 
 
+def test_a_bound_of_sanity_holds_for_a_targets_defaults_where_they_stand(scenario):
+    """What the scenario leaves to its target is refused in the target's file, for the environment that rules there."""
+    targets = "gw:\n  url: https://gw.example.com\n  monitor:\n    synthetic_every: 24h\n    confirm_after: 1h\n"
+    said = refusal(scenario=scenario("target: gw\n" + CHANGE, targets=targets))
+    assert "targets.yaml:4: gw.monitor.synthetic_every: 24h is out of bounds, production accepts at most 5m" in said
+    assert "targets.yaml:5: gw.monitor.confirm_after: 1h is out of bounds, production accepts at most 30s" in said
+
+
+@pytest.mark.parametrize("environment", ["production", "staging", "lab"])
+def test_every_environment_but_the_sandbox_has_bounds_of_sanity(scenario, environment):
+    """An environment of one's own is no way around them, and the sandbox is free."""
+    policy = "staging: {review: recorded}\nlab: {review: recorded}\nsandbox: {review: recorded}\n"
+    text = f"target: gw\n{CHANGE}monitor: {{window: 1h, confirm_after: 1h, synthetic_every: 10m}}\n"
+    targets = f"gw: {{url: 'http://127.0.0.1:8123', environment: {environment}}}\n"
+    said = refusal(scenario=scenario(text, targets=targets, policy=policy))
+    assert f"monitor.confirm_after: 1h is out of bounds, {environment} accepts at most 30s" in said
+    free = targets.replace(environment, "sandbox")
+    assert request_for(scenario=scenario(text, targets=free, policy=policy)).scenario.monitor.confirm_after_s == 3600
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["confirm_after: 30s", "synthetic_every: 5m", "stable_polls: 2", "p95: 60s", "dark_share: 50%", "min_samples: 200"],
+)
+def test_a_value_on_its_bound_is_accepted(scenario, said):
+    """A bound is the last value that is accepted."""
+    targets = "gw: {url: 'https://gw.example.com', timeouts: {read: 1m, chat: 5m, activate: 10m}}\n"
+    assert request_for(scenario=scenario(f"target: gw\n{CHANGE}monitor: {{{said}}}\n", targets=targets), sends=False)
+
+
 def test_every_part_of_a_scenario_is_read(scenario):
     request = request_for(
         scenario=scenario(
@@ -271,7 +301,7 @@ def test_every_part_of_a_scenario_is_read(scenario):
             "impact: {risk: low, affects: all, cost: none}\noperator: carol <carol@example.com>\n"
             "notify: [log, TEAM_URL]\nfixes: [ERROR_SPIKE/ollama]\nrollback_to: {activate: vllm, model: m}\n"
             "change: [{activate: openai, model: gpt-4o}]\nsandbox: {seed: 3}\n"
-            "monitor: {window: 1h30m, metrics_every: 500ms, alerts_every: 2s, log_every: 3, synthetic_every: 4s,\n"
+            "monitor: {window: 1h30m, metrics_every: 500ms, alerts_every: 2s, log_every: 3s, synthetic_every: 4s,\n"
             "  way_back_every: 5s, short_span: 6s, error_rate: 0.04, latency_factor: 1.5x, p95: 800ms,\n"
             "  min_requests: 7, min_samples: 8, dark_in_a_row: 9, dark_share: 10%, confirm_after: 11s,\n"
             "  stable_polls: 12, alerts: related, prompt: hi, expect: there, error_pattern: 'CUDA.*'}\n"

@@ -20,9 +20,7 @@ from rollout.units import cut, duration, factor, fraction, show_duration, show_f
         ("1.5s", 1.5),
         ("1d", 86400),
         (" 5m ", 300),
-        ("90", 90),
-        (90, 90),
-        (0.5, 0.5),
+        ("0s", 0),
     ],
 )
 def test_a_duration_is_read_in_seconds(text, seconds):
@@ -39,6 +37,13 @@ def test_what_is_no_duration_is_refused_with_an_example(value):
         duration(value)
 
 
+@pytest.mark.parametrize(("value", "written"), [("90", "90s"), (90, "90s"), (0.5, "0.5s"), (" 5 ", "5s"), (0, "0s")])
+def test_a_number_without_a_unit_is_no_duration(value, written):
+    """What it counts is not guessed: seconds, minutes and milliseconds are all meant by it."""
+    with pytest.raises(ValueError, match=f"has no unit; write {written} if seconds are meant, or one such as 30m"):
+        duration(value)
+
+
 @given(st.integers(min_value=0, max_value=31 * 86_400_000))
 def test_a_duration_shown_is_read_back_to_the_millisecond(milliseconds):
     assert round(duration(show_duration(milliseconds / 1000)) * 1000) == milliseconds
@@ -49,7 +54,7 @@ def test_any_text_is_a_finite_duration_or_refused(text):
     try:
         assert 0 <= duration(text) < float("inf")
     except ValueError as refused:
-        assert "is not a duration" in str(refused)  # noqa: PT017 - either outcome is right
+        assert "is not a duration" in str(refused) or "has no unit" in str(refused)  # noqa: PT017 - all are right
 
 
 def test_shares_and_factors_are_read_with_and_without_their_sign():

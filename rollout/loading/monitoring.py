@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rollout.calendar import longest_s
+from rollout.loading import sanity
 from rollout.loading.forms import MonitorForm, ProbeForm
 from rollout.loading.policies import SANDBOX
 from rollout.loading.source import Place, Source
@@ -88,6 +89,7 @@ def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy, *, w
         _refuse(layers, "on_no_data", f"extends for {names}, and {policy.name} rolls back (MON-6); remove it")
     if policy.name != SANDBOX:
         _refuse_looser_than_procedure(layers, planned)
+        _refuse_out_of_bounds(layers, policy)
 
 
 def refuse_no_room(layers: Sequence[Layer], planned: Monitor, target: Target) -> None:
@@ -123,6 +125,16 @@ def _refuse_looser_than_procedure(layers: Sequence[Layer], planned: Monitor) -> 
     ):
         if value > most:
             _refuse(layers, key, f"{show(value)} is looser than the procedure's {show(most)}; lower it")
+
+
+def _refuse_out_of_bounds(layers: Sequence[Layer], policy: Policy) -> None:
+    """Refuse a value of the files that no environment but the sandbox accepts; a canary's stages are not among them."""
+    given: dict[str, Any] = {}
+    for layer in reversed(layers):
+        given |= layer.form.given() if layer.form else {}
+    for key, bound in sanity.MONITOR.items():
+        if key in given and (words := bound.refusal(given[key], policy.name)):
+            _refuse(layers, key, words)
 
 
 def _speaks(layers: Sequence[Layer], key: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from rollout.loading import sanity
 from rollout.loading.border import fill, reads_as_name
 from rollout.loading.forms import PolicyForm, StandardForm
 from rollout.loading.source import Source
@@ -70,9 +71,16 @@ def policies(source: Source) -> dict[str, Policy]:
         found[name] = replace(BUILT_IN.get(name, Policy(name)), **demands)
         _refuse_impossible_review(found[name], source)
         _refuse_contradictions(found[name], form, source)
+        _refuse_out_of_bounds(name, form, source)
     _refuse_loose_production(found[PRODUCTION], source)
     _refuse_loose_review(found[PRODUCTION], source)
     return found
+
+
+def _refuse_out_of_bounds(name: str, form: PolicyForm, source: Source) -> None:
+    if name != SANDBOX:
+        bounds = sanity.POLICY if name == PRODUCTION else {**sanity.POLICY, **sanity.BESIDE_PRODUCTION}
+        sanity.refuse(bounds, form.given(), name, source, (name,))
 
 
 def _refuse_contradictions(policy: Policy, form: PolicyForm, source: Source) -> None:

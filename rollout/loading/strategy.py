@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from rollout.loading import sanity
 from rollout.loading.changes import Placed
 from rollout.loading.forms import ImpactForm, StrategyForm
+from rollout.loading.policies import SANDBOX
 from rollout.loading.source import Place, Source
 from rollout.policy import Policy
 from rollout.scenario import Canary, Impact, ProviderChange, Share
@@ -85,6 +87,8 @@ def refuse_odd(told: Told, target: Target, policy: Policy, *, weights: bool) -> 
             "(`routing: {set: …, read: …}`), or write `without_weights: single_request`",
         )
     _refuse_short(form, source, policy)
+    if policy.name != SANDBOX:
+        _refuse_long(form, source, policy)
 
 
 def _refuse_all_at_once(told: Told, policy: Policy, *, weights: bool) -> None:
@@ -149,3 +153,12 @@ def _refuse_short(form: StrategyForm, source: Source, policy: Policy) -> None:
             source.refuse((*PLACE, "stages", number, "for"), f"{show_duration(stage.lasts)} {asks}")
     if form.stabilise is not None and form.stabilise < least:
         source.refuse((*PLACE, "stabilise"), f"{show_duration(form.stabilise)} {asks}")
+
+
+def _refuse_long(form: StrategyForm, source: Source, policy: Policy) -> None:
+    """Refuse a stage that is longer than the longest window: each is a window of its own."""
+    longest = sanity.MONITOR["window"]
+    lasting = {("stages", number, "for"): stage.lasts for number, stage in enumerate(form.stages or ())}
+    for place, lasts_s in {**lasting, ("stabilise",): form.stabilise or 0.0}.items():
+        if words := longest.refusal(lasts_s, policy.name):
+            source.refuse((*PLACE, *place), words)

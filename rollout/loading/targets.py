@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rollout.loading import addresses
+from rollout.loading import addresses, sanity
 from rollout.loading.border import fill, reads_as_name
 from rollout.loading.fields import near
 from rollout.loading.forms import (
@@ -76,6 +76,7 @@ def targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, Listed]
         form = fill(TargetForm, data, source, (name,))
         _refuse_contradictions(name, form, data, source)
         found[name] = _listed(name, form, source)
+        _refuse_out_of_bounds(found[name].target, form, source)
         _refuse_unknown_environment(found[name].target, policies, source)
     _refuse_shared_urls(found.values(), source)
     return {name: replace(one, target=_with_twin(one.target, found, source)) for name, one in found.items()}
@@ -200,6 +201,15 @@ def _refuse_contradictions(name: str, form: TargetForm, data: Any, source: Sourc
         source.refuse(
             (name,), f"this name is kept for the embedded gateway with environment {SANDBOX}; use another name"
         )
+
+
+def _refuse_out_of_bounds(target: Target, form: TargetForm, source: Source) -> None:
+    if target.environment == SANDBOX:
+        return
+    timeouts = form.timeouts.given() if form.timeouts else {}
+    given = {f"timeouts.{call}": seconds for call, seconds in timeouts.items()}
+    given |= {"service.timeout": form.service and form.service.timeout, "latency_bound": form.latency_bound}
+    sanity.refuse(sanity.TARGET, given, target.environment, source, (target.name,))
 
 
 def _refuse_unknown_environment(target: Target, policies: Mapping[str, Policy], source: Source) -> None:
