@@ -85,7 +85,7 @@ def control(url: str, part: str, body: object = None, *, method: str, anywhere: 
     try:
         with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S) as response:
             return json.loads(response.read())
-    except (OSError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
         raise RolloutError(f"{method} {address} was not accepted: {error}") from None
 
 
@@ -103,6 +103,6 @@ def _ask(url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | No
     try:
         with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S) as response:
             answer = json.loads(response.read())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None

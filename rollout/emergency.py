@@ -201,7 +201,7 @@ def noted(target: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
         try:
             status, body = _exchange(target, env, "GET", path_of(call, paths), None, 5 * NOTED_WITHIN_S)
             seen[call] = json.loads(body) if status == 200 else None  # noqa: PLR2004
-        except (OSError, HTTPException, ValueError):
+        except (OSError, HTTPException, ValueError, RecursionError):
             seen[call] = None
 
     looks = [threading.Thread(target=look, args=(call,), daemon=True) for call in ("providers", "runtime_config")]
@@ -231,7 +231,7 @@ def activate(order: Order, env: Mapping[str, str]) -> Sent:
         return Sent("unknown" if status == BUSY else "refused", _said(status, answer, order, env))
     try:
         claimed = json.loads(answer).get("status")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         claimed = None
     # A claim only: whether it is true, the read-back says (deviations 6 and 9).
     ok = status == 200 and claimed != "error"  # noqa: PLR2004
@@ -359,7 +359,7 @@ def _settings(path: Path, name: str) -> Mapping[str, Any]:
         raise RolloutError(
             f"{path}: cannot be read ({problem.strerror}); run it where the file is, or give --targets"
         ) from None
-    except (yaml.YAMLError, ValueError) as problem:
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
         raise RolloutError(f"{path}: is not valid YAML ({problem}); give --gateway, --provider and --model") from None
     known = found if isinstance(found, dict) else {}
     if name == _EMBEDDED and name not in known:

@@ -264,6 +264,24 @@ def test_a_refusal_is_eleven_with_the_gateways_words(alarm: Alarm) -> None:
     assert [write.result for write in alarm.record.writes] == ["refused"]
 
 
+def test_an_answer_that_is_nested_without_end_is_none(alarm: Alarm) -> None:
+    """The activation was sent, so its effect is looked for; never a traceback."""
+    deep = b'{"status":' * 100_000
+    for path in ("/vllm/activate", "/providers$", "/config/runtime"):
+        alarm.lab.liar.rule(path, answer(200, deep), nth=1)
+    assert alarm.ring() == 0, alarm.out
+    assert alarm.lab.state().active == "vllm:gemma-3-4b-it"
+
+
+def test_a_targets_file_that_is_nested_without_end_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is sent, and the options that need no file are named."""
+    (tmp_path / "targets.yaml").write_text("[" * 900 + "]" * 900, encoding="utf-8")
+    assert main(["emergency", "--target=lab", f"--targets={tmp_path / 'targets.yaml'}", f"--reports={tmp_path}"]) == 4
+    assert "is not valid YAML" in capsys.readouterr().err
+
+
 def test_it_takes_over_from_a_rollout_that_holds_the_lease(alarm: Alarm) -> None:
     """The rollout under way stops with the reason, leaves the gateway alone, and is not in flight any more."""
     alarm.lab.scenario["monitor"]["window"] = "40s"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from datetime import datetime, time
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -152,13 +154,30 @@ def test_problems_of_all_files_and_options_come_at_once(scenario):
         (b"change: 1\nname: \xff\n", 2, "is not UTF-8"),
         (b"a: 1\nb: \x01\n", 2, "control character"),
         (b"a: &x [*x]\n", 1, "nested too deeply"),
-        (b"a: " + b"[" * 5000, None, "nested too deeply"),
+        (b"a: " + b"[" * 5000, 1, "nested too deeply"),
+        (b"a:\n" + b" [\n" * 5000, 51, "nested too deeply"),
+        (b"a: " + b"{a: " * 5000, 1, "nested too deeply"),
+        (b"- " * 5000, 1, "nested too deeply"),
+        (b"a:\n" + b"".join(b"  k%d: v\n" % n for n in range(80_000)), 20_000, "more than 20,000 values"),
         (b'a: "\\UFFFFFFFF"\n', None, "escape"),
         (b'a: "\\ud800"\n', 1, "surrogate"),
         (b"? [a]\n: b\n", 1, "not plain text"),
         (b"#" * 1_000_001, None, "larger than 1 MB"),
     ],
-    ids=["latin-1", "control", "recursive", "deep", "escape", "surrogate", "complex-key", "large"],
+    ids=[
+        "latin-1",
+        "control",
+        "recursive",
+        "deep",
+        "deep-lines",
+        "deep-maps",
+        "deep-dashes",
+        "many",
+        "escape",
+        "surrogate",
+        "complex-key",
+        "large",
+    ],
 )
 def test_a_file_that_is_hardly_yaml_is_refused_with_its_line(tmp_path, content, line, words):
     file = tmp_path / "x.yaml"
@@ -167,6 +186,21 @@ def test_a_file_that_is_hardly_yaml_is_refused_with_its_line(tmp_path, content, 
         request_for(scenario=file)
     first = refused.value.problems[0]
     assert (first.line, words in first.message) == (line, True), first
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
+def test_a_document_that_is_nested_thousands_deep_is_refused_before_it_is_built(tmp_path, opening):
+    """It is left at the first event that is too deep, whatever Python would bear; built, it takes half a minute."""
+    file, bears = tmp_path / "x.yaml", sys.getrecursionlimit()
+    file.write_text("a: " * (opening[0] in "[{") + opening * 5000, encoding="utf-8")
+    sys.setrecursionlimit(100_000)
+    began_s = process_time()
+    try:
+        assert "is nested too deeply; 20 levels are the most" in refusal(scenario=file)
+    finally:
+        sys.setrecursionlimit(bears)
+    # Of processor time, which a busy machine does not stretch much.
+    assert process_time() - began_s < 1.5
 
 
 def test_an_anchor_bomb_is_refused_before_it_unfolds(scenario):

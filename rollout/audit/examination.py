@@ -243,7 +243,7 @@ def _bad_file(path: Path, entries: Sequence[Entry], seals: Sequence[Entry]) -> I
         told = {"sealed": kept["sealed"], "signature": kept["signature"]}
         entry, head = kept["entry"], kept["sealed"]["head"]
         places = [(int(each["seq"]), str(each["hash"])) for each in (entry, head)]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         yield Finding(f"{path}", "it is not a seal's file", _ALTERED)
         return
     for (seq, hash_), what in zip(places, ("the seal", "the head"), strict=True):

@@ -158,7 +158,10 @@ def _refuse_short(form: StrategyForm, source: Source, policy: Policy) -> None:
 def _refuse_long(form: StrategyForm, source: Source, policy: Policy) -> None:
     """Refuse a stage that is longer than the longest window: each is a window of its own."""
     longest = sanity.MONITOR["window"]
-    lasting = {("stages", number, "for"): stage.lasts for number, stage in enumerate(form.stages or ())}
-    for place, lasts_s in {**lasting, ("stabilise",): form.stabilise or 0.0}.items():
+    lasting: list[tuple[Place, float]] = [
+        *((("stages", number, "for"), stage.lasts) for number, stage in enumerate(form.stages or ())),
+        (("stabilise",), form.stabilise or 0.0),
+    ]
+    for place, lasts_s in lasting:
         if words := longest.refusal(lasts_s, policy.name):
             source.refuse((*PLACE, *place), words)

@@ -15,6 +15,7 @@ from rollout.units import shown
 _LARGEST_BYTES = 1_000_000
 _MOST_VALUES = 20_000
 _DEEPEST = 20
+_DEEPEST_NODE = 50
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -22,8 +23,45 @@ class _Refused(Exception):
     """The file is not worth reading on; its source knows why."""
 
 
+class _TooMuch(Exception):
+    """The document is deeper or larger than any scenario: what, and on which line."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.message, self.line = message, line
+
+
 class _CoreLoader(yaml.SafeLoader):
-    """Resolves plain scalars as YAML 1.2 does: ``on``, ``no``, ``1:30``, ``0123`` and dates stay text."""
+    """Resolves plain scalars as YAML 1.2 does: ``on``, ``no``, ``1:30``, ``0123`` and dates stay text.
+
+    It gives up at the first event that is too much: a document nested thousands deep takes minutes to be built.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the node that begins with the next event.
+
+        Raises:
+            _TooMuch: it is nested too deeply, or one too many.
+        """
+        self._depth += 1
+        self._nodes += 1
+        if self._depth > _DEEPEST_NODE:
+            raise _TooMuch(f"is nested too deeply; {_DEEPEST} levels are the most", self._line())
+        # A key is a node too.
+        if self._nodes > 2 * _MOST_VALUES:
+            raise _TooMuch(
+                f"holds more than {_MOST_VALUES:,} values, which no scenario does; write fewer", self._line()
+            )
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _line(self) -> int:
+        return int(self.peek_event().start_mark.line) + 1  # type: ignore[no-untyped-call]
 
 
 _CoreLoader.yaml_implicit_resolvers = {}
@@ -81,8 +119,8 @@ def _document(source: Source, text: str) -> dict[str, Any]:
         node = yaml.compose(text, Loader=_CoreLoader)
     except yaml.YAMLError as error:
         _refuse(source, _plain_words(error), _line_of(error, text))
-    except RecursionError:
-        _refuse(source, f"is nested too deeply; {_DEEPEST} levels are the most")
+    except _TooMuch as error:
+        _refuse(source, error.message, error.line)
     except (ValueError, OverflowError):
         # PyYAML lets these through for escapes such as "\UFFFFFFFF".
         _refuse(source, "holds an escape or a directive that YAML does not know; write it as plain text")

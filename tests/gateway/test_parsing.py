@@ -43,6 +43,16 @@ def metrics(**changes):
     return {"metrics": {**METRICS, **changes}}
 
 
+@pytest.mark.parametrize("parse", PARSERS.values(), ids=lambda parse: parse.__name__)
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_an_answer_that_is_nested_without_end_is_unreadable(parse, opening):
+    """A hundred thousand levels, closed or cut off, and where only an unknown field holds them."""
+    closing = (b"]" if opening == b"[" else b"}") * 100_000
+    deep = opening * 100_000 + b"1" + closing
+    for body in (deep, opening * 100_000, b'{"unknown": ' + deep + b"}"):
+        assert "the answer" in refusal(parse, body)
+
+
 def paths_to_leaves(value, path=()):
     """Yield the path to every field of a document, containers included."""
     for key, part in value.items() if isinstance(value, dict) else enumerate(value[:1]):
