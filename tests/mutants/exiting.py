@@ -12,8 +12,8 @@ MUTANTS: tuple[Mutant, ...] = (
         CODES,
         rows=(
             (
-                'if failed is None or clause.phase == "precheck" or (',
-                "if failed is None or (",
+                'shows_all = clause.phase == "precheck" and not self._is_unlisted',
+                "shows_all = False",
                 "A precheck shows everything at once.",
             ),
             (

@@ -1,0 +1,60 @@
+"""Defects in what refuses a person's mistake: before a run, on a command line, in a file."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant, of
+
+LOADING = "tests/test_loading.py"
+
+MUTANTS: tuple[Mutant, ...] = (
+    *of(
+        "rollout/journal/opening.py",
+        "tests/journal/test_absence.py",
+        rows=(
+            ("if not is_there and not create:", "if False:", "A database without tables is no journal to read."),
+            ("    if create:", "    if True:", "A look changes no permissions."),
+        ),
+    ),
+    *of(
+        "rollout/usage.py",
+        "tests/test_usage.py",
+        rows=(
+            ("self.exit(ExitCode.USAGE,", "self.exit(2,", "A mistake on the command line is no interrupted run."),
+            ("_CREDENTIALS.sub('//***@', message)", "message", "A URL in the wrong place keeps its password."),
+            ('word = rest[0].partition("=")[0]', "word = rest[0]", "The value of an unknown option is not repeated."),
+        ),
+    ),
+    *of(
+        "rollout/units.py",
+        "tests/test_units.py",
+        rows=(
+            ("    if _number(value) is not None:", "    if False:", "A number without a unit says which are missing."),
+        ),
+    ),
+    *of(
+        "rollout/loading/sanity.py",
+        "tests/test_sanity.py::test_the_bound_itself_is_accepted_and_the_next_value_is_not",
+        rows=(
+            ("if value > self.most:", "if value >= self.most:", "A bound is the last value that is accepted."),
+            ("elif value < self.least:", "elif value <= self.least:", "So is the one from below."),
+        ),
+    ),
+    *of(
+        "rollout/loading/monitoring.py",
+        LOADING,
+        rows=(("        _refuse_out_of_bounds(layers, policy)", "        pass", "A bake time is held to its bounds."),),
+    ),
+    *of(
+        "rollout/loading/policies.py",
+        LOADING,
+        rows=(("    if name != SANDBOX:", "    if name == PRODUCTION:", "Every policy but the sandbox's has bounds."),),
+    ),
+    *of(
+        "rollout/loading/yaml_lines.py",
+        LOADING,
+        rows=(
+            ("if self._depth > _DEEPEST_NODE:", "if False:", "A document is left at the first event that is too deep."),
+            ("        self._depth -= 1", "        pass", "Values beside one another are not within one another."),
+        ),
+    ),
+)
