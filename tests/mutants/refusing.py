@@ -5,6 +5,10 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant, of
 
 LOADING = "tests/test_loading.py"
+BOUNDED = f"{LOADING}::test_every_environment_but_the_sandbox_has_bounds_of_sanity"
+POLICIES = f"{LOADING}::test_bad_targets_and_policies_are_refused_in_the_words_of_their_snapshots"
+NESTED = f"{LOADING}::test_a_document_that_is_nested_thousands_deep_is_refused_before_it_is_built"
+HARDLY = f"{LOADING}::test_a_file_that_is_hardly_yaml_is_refused_with_its_line"
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
@@ -41,17 +45,18 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         "rollout/loading/monitoring.py",
-        LOADING,
+        BOUNDED,
         rows=(("        _refuse_out_of_bounds(layers, policy)", "        pass", "A bake time is held to its bounds."),),
     ),
     *of(
         "rollout/loading/policies.py",
-        LOADING,
+        POLICIES,
         rows=(("    if name != SANDBOX:", "    if name == PRODUCTION:", "Every policy but the sandbox's has bounds."),),
     ),
     *of(
         "rollout/loading/yaml_lines.py",
-        LOADING,
+        NESTED,
+        HARDLY,
         rows=(
             ("if self._depth > _DEEPEST_NODE:", "if False:", "A document is left at the first event that is too deep."),
             ("        self._depth -= 1", "        pass", "Values beside one another are not within one another."),
