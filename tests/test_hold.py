@@ -332,6 +332,7 @@ def test_the_command_holds_and_releases(
     [
         (("--for", "1h", "--reason", "x"), "1h cannot be held"),
         (("--for", "soon", "--reason", "x"), "--for: 'soon' is not a duration"),
+        (("--for", "15", "--reason", "x"), "--for: '15' has no unit; write 15s if seconds are meant"),
         (("--for", "15m"), "needs a reason"),
         (("--release",), "is not held"),
     ],

@@ -72,6 +72,7 @@ def test_so_long_ago_counts_from_now(reports, capsys):
 
 def test_a_since_that_is_no_moment_is_one_line(reports, capsys):
     assert main(["status", f"--reports={reports}", "--since=yesterday"]) == 4
+    assert main(["status", f"--reports={reports}", "--since=36"]) == 4
     assert "'yesterday' is neither a moment nor a duration; write one such as" in capsys.readouterr().err
 
 

@@ -116,6 +116,7 @@ def test_a_slice_that_left_a_trigger_out_vouches_for_nothing(lab: Lab):
     [
         (("--for=soon",), "--for: 'soon' is not a duration; write one such as 30m"),
         (("--for=0s",), "--for: 0s is no time to watch"),
+        (("--for=10",), "--for: '10' has no unit; write 10s if seconds are meant, or one such as 30m"),
         (("-m", "precheck", "--for=10m"), "--for says how long to watch, and -m selects no monitor phase"),
     ],
 )
