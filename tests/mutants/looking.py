@@ -1,15 +1,46 @@
-"""Defects in what is taken for the embedded gateway, and in how long that holds."""
+"""Defects in what passes without a look: another gateway for the embedded one, a session without checks for a phase."""
 
 from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
+UNSEEN = "tests/e2e/test_nothing_green_unseen.py"
+
 MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "rollout/plugin.py",
+        "    if why := without_assertions():",
+        "    if why := None:",
+        "Without assertions no check could fail, so nothing is begun.",
+        (f"{UNSEEN}::test_10_python_o_is_refused_as_the_variable_is",),
+    ),
+    *of(
+        "rollout/unchecked.py",
+        f"{UNSEEN}::test_11_who_asks_for_a_phase_and_types_such_an_option_is_answered_alike",
+        f"{UNSEEN}::test_11_an_ini_option_is_named_as_such",
+        rows=(
+            (
+                "is_a_look = not markexpr and {where",
+                "is_a_look = {where",
+                "Who asks for a phase is not answered 0 without its checks.",
+            ),
+            (
+                "{where for _, where in origins} == {TYPED}",
+                "True",
+                "An option that nobody typed is no look of a person's.",
+            ),
+            (
+                "    return status if found.is_a_look else CODE",
+                "    return status",
+                "A session that only shows something is no pass.",
+            ),
+        ),
+    ),
     *of(
         "rollout/about.py",
         "tests/test_about.py",
         rows=(
-            ("    if status != _OK:", "    if status >= 400:", "A redirect is not the embedded gateway's answer."),
+            ("    if status != _OK:", "    if False:", "The embedded gateway answers 200."),
             ('    if kind != "application/json":', "    if False:", "The answer says that it is JSON."),
             ("    if len(body) > CAP_BYTES:", "    if False:", "No more of the answer is read than it can hold."),
             ('found.get("kind") != KIND', "False", "Another server's description of itself proves nothing."),
@@ -52,7 +83,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         "rollout/loading/choosing.py",
-        "tests/test_loading.py",
+        "tests/test_loading.py::test_13_loopback_alone_loosens_no_policy",
+        "tests/test_loading.py::test_13_where_the_embedded_gateway_is_not_its_own_paces_do_not_count",
+        "tests/test_loading.py::test_13_a_target_that_is_listed_as_the_sandbox_is_refused_where_it_is_none",
         rows=(
             (
                 "    return target.environment == SANDBOX or not is_listed(target, listed)",
