@@ -20,7 +20,7 @@ from typing import Any
 
 AGAIN_AFTER_S = 1.0
 MOST_BYTES = 1024**3
-"""Apprise reads an answer to its end and decodes it as often as it says: a channel's answer must not fill the machine."""
+"""Apprise reads an answer to its end, and decodes it as often as it says: no channel's answer may fill the machine."""
 
 _EXCEPTION = "Socket Exception: "
 """How Apprise begins the line that says why a connection failed; it thinks that nobody wants to know."""

@@ -253,7 +253,8 @@ def _without_secrets(text: str, order: Order, env: Mapping[str, str]) -> str:
         from rollout.service import EnvFileError, values  # noqa: PLC0415
 
         with suppress(OSError, EnvFileError):
-            redactor.learn(values(Path(order.target["env_file"]).read_bytes()))
+            named = (order.provider, order.model, *(order.before or "").split(":", 1))
+            redactor.learn_file(values(Path(order.target["env_file"]).read_bytes()), named)
     return redactor.text(text)
 
 

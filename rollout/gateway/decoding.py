@@ -93,7 +93,7 @@ def _only(named: str) -> str:
     codings = [each for each in (part.strip().casefold() for part in named.split(",")) if each not in ("", "identity")]
     if len(codings) > 1:
         raise Unreadable(
-            f"is packed {len(codings)} times (Content-Encoding: {', '.join(codings[:3])[:40]!r}), where one coding is the most that is decoded"
+            f"is packed {len(codings)} times (Content-Encoding: {named[:40]!r}), and one coding at most is decoded"
         )
     if codings and codings[0] not in _WINDOW:
         raise Unreadable(f"is packed in a way that nobody asked for (Content-Encoding: {codings[0][:40]!r})")
