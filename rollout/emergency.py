@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 from rollout.clock import stamp
 from rollout.errors import ExitCode, RolloutError
 from rollout.gateway.paths import activation_of, path_of
+from rollout.visible import on_one_line
 
 SOURCE = "rollout emergency"
 """What stands in an emergency's record in place of a scenario's file."""
@@ -462,7 +463,7 @@ def _confirm(what: str) -> None:
     """
     if not sys.stdin.isatty():
         raise RolloutError(f"{what} is not the target's declared safe way, and nobody can be asked here; give --yes")
-    if input(f"{what}: type yes to go there: ").strip().casefold() not in ("y", "yes"):
+    if input(f"{on_one_line(what)}: type yes to go there: ").strip().casefold() not in ("y", "yes"):
         raise RolloutError("not confirmed; nothing was sent")
 
 

@@ -67,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _open(config: pytest.Config) -> None:
+    _refuse_copies(config.option)
     if not hasattr(config.option, "allure_report_dir"):
         raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
     kind = later.wanted(config.option, partial(_selects, config.option.markexpr))
@@ -80,6 +81,25 @@ def _open(config: pytest.Config) -> None:
     except RolloutError as error:
         raise pytest.UsageError(str(error)) from None
     _begin(config, Progress(session, os.environ))
+
+
+def _refuse_copies(option: Any) -> None:
+    """Refuse the options of pytest that send or write what passes no redaction.
+
+    Raises:
+        UsageError: names the option.
+    """
+    asked = {
+        "--pastebin": getattr(option, "pastebin", None),
+        "--debug": getattr(option, "debug", None),
+        "--capture=tee-sys": option.capture == "tee-sys",
+    }
+    for name, value in asked.items():
+        if value:
+            raise pytest.UsageError(
+                f"{name} would put out what checks and libraries say with the secrets in it; leave it out, the evidence "
+                "of a run is in its report"
+            )
 
 
 def _is_rollout(config: pytest.Config) -> bool:
