@@ -97,8 +97,8 @@ def _refuse_copies(option: Any) -> None:
     for name, value in asked.items():
         if value:
             raise pytest.UsageError(
-                f"{name} would put out what checks and libraries say with the secrets in it; leave it out, the evidence "
-                "of a run is in its report"
+                f"{name} would put out what checks and libraries say with the secrets in it; leave it out: the "
+                "evidence of a run is in its report"
             )
 
 

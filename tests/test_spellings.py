@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import random
+import re
 import string
 import textwrap
 import time
@@ -52,6 +53,7 @@ SPELT = {
     "decimal entities": "".join(f"&#{ord(each)};" for each in SECRET),
     "hexadecimal entities": "".join(f"&#x{ord(each):X};" for each in SECRET),
     "entities of entities": html.escape(html.escape(SECRET)),
+    "Markdown": re.sub(r"[^\wö]", r"\\\g<0>", SECRET),
     "percent": quote(SECRET, safe=""),
     "percent in small letters": "".join(f"%{each:02x}" for each in BYTES),
     "percent twice": quote(quote(SECRET, safe=""), safe=""),
