@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rollout.journal import Journal
     from rollout.record import Record
     from rollout.recovery import Case
+    from rollout.redaction import Redactor
     from rollout.request import Request
 
 Command = Callable[[argparse.Namespace], int]
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = (_emergency_parser() if words[:1] == ["emergency"] else _parser()).parse_args(words)
     command: Command = args.command
     # What the commands print was said by gateways, services and people: none of it is obeyed by the terminal.
-    sys.stdout, sys.stderr = seen_through(sys.stdout), seen_through(sys.stderr)
+    through = str if words[:1] == ["emergency"] else _hiding()
+    sys.stdout, sys.stderr = seen_through(sys.stdout, through), seen_through(sys.stderr, through)
     try:
         return command(args)
     except RolloutError as error:
@@ -56,6 +58,23 @@ def _without_secrets(text: str) -> str:
     from rollout.redaction import knowing  # noqa: PLC0415 - an emergency does without
 
     return knowing(os.environ).text(text)
+
+
+def _hiding() -> Callable[[str], str]:
+    """Return what takes the environment's secrets out of a command's output, loaded when something is printed.
+
+    Their values only: what is printed may be JSON, in which the number of a token is one.
+    """
+    known: list[Redactor] = []
+
+    def through(text: str) -> str:
+        from rollout.redaction import knowing  # noqa: PLC0415 - an emergency does without
+
+        if not known:
+            known.append(knowing(os.environ))
+        return known[0].known(text)
+
+    return through
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,7 +20,9 @@ from rollout.occasion import OCCASION, Occasion
 from rollout.options import Options
 from rollout.progress import Progress
 from rollout.session import open_session
+from rollout.terminal import refuse_copies
 from rollout.units import duration
+from rollout.visible import for_terminal
 
 pytest_plugins = ["rollout.fixtures"]
 
@@ -67,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _open(config: pytest.Config) -> None:
-    _refuse_copies(config.option)
+    refuse_copies(config.option)
     if not hasattr(config.option, "allure_report_dir"):
         raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
     kind = later.wanted(config.option, partial(_selects, config.option.markexpr))
@@ -79,27 +81,8 @@ def _open(config: pytest.Config) -> None:
     try:
         session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
     except RolloutError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(for_terminal(str(error))) from None
     _begin(config, Progress(session, os.environ))
-
-
-def _refuse_copies(option: Any) -> None:
-    """Refuse the options of pytest that send or write what passes no redaction.
-
-    Raises:
-        UsageError: names the option.
-    """
-    asked = {
-        "--pastebin": getattr(option, "pastebin", None),
-        "--debug": getattr(option, "debug", None),
-        "--capture=tee-sys": option.capture == "tee-sys",
-    }
-    for name, value in asked.items():
-        if value:
-            raise pytest.UsageError(
-                f"{name} would put out what checks and libraries say with the secrets in it; leave it out: the "
-                "evidence of a run is in its report"
-            )
 
 
 def _is_rollout(config: pytest.Config) -> bool:
@@ -161,7 +144,7 @@ def _watch_for(asked: str | None, phases: list[str]) -> float | None:
     try:
         seconds = duration(asked)
     except ValueError as error:
-        raise pytest.UsageError(f"--for: {error}") from None
+        raise pytest.UsageError(for_terminal(f"--for: {error}")) from None
     if seconds <= 0:
         raise pytest.UsageError(f"--for: {asked} is no time to watch; write a duration such as 10m")
     return seconds

@@ -165,13 +165,17 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return `text` with every secret in it replaced."""
-        text = self._found().replaced(text, REDACTED)
+        text = self.known(text)
         for own in self._patterns:
             text = own.sub(REDACTED, text)
         for pattern, replacement in _KNOWN:
             text = pattern.sub(replacement, text)
         text = _HEADER.sub(_hide_value, text)
         return _ASSIGNMENT.sub(_hide_value_of_secret_name, text)
+
+    def known(self, text: str) -> str:
+        """Return `text` with the registered values replaced, and nothing else that looks like a secret."""
+        return self._found().replaced(text, REDACTED)
 
     def value(self, value: Any) -> Any:
         """Return a copy of `value`, any nesting of mappings and lists, with every secret in it replaced.

@@ -11,6 +11,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from rollout.quiet import quiet
 from rollout.visible import for_terminal, on_one_line
 
@@ -63,6 +65,25 @@ class _Guarded(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text."""
         return for_terminal(self._redact(self._formatter.format(record)))
+
+
+def refuse_copies(option: Any) -> None:
+    """Refuse the options of pytest that send or write what passes no redaction.
+
+    Raises:
+        UsageError: names the option.
+    """
+    asked = {
+        "--pastebin": getattr(option, "pastebin", None),
+        "--debug": getattr(option, "debug", None),
+        "--capture=tee-sys": option.capture == "tee-sys",
+    }
+    for name, value in asked.items():
+        if value:
+            raise pytest.UsageError(
+                f"{name} would put out what checks and libraries say with the secrets in it; leave it out: the "
+                "evidence of a run is in its report"
+            )
 
 
 class OneLine:

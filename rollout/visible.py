@@ -8,7 +8,7 @@ GitHub's runner. So ``\x1b[2J`` stands where the sequence would.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO, cast
 
 ANY_LINE = "\n\t"
@@ -57,9 +57,14 @@ def show_all(value: Any) -> Any:
     return [show_all(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
-def seen_through(stream: TextIO) -> TextIO:
-    """Return a stream over `stream` for commands that print what others wrote; none of it is sent as it is."""
-    return cast("TextIO", _Seen(stream))
+def seen_through(stream: TextIO, through: Callable[[str], str] = str) -> TextIO:
+    """Return a stream over `stream` for commands that print what others wrote; none of it is sent as it is.
+
+    Args:
+        stream: where it goes.
+        through: what it passes before it is shown, such as a redaction.
+    """
+    return cast("TextIO", _Seen(stream, through))
 
 
 def beneath(stream: TextIO) -> TextIO:
@@ -70,13 +75,13 @@ def beneath(stream: TextIO) -> TextIO:
 class _Seen:
     """A stream that shows what it is given."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, through: Callable[[str], str]) -> None:
         """Write to `stream`."""
-        self.beneath = stream
+        self.beneath, self._through = stream, through
 
     def write(self, text: str) -> int:
         """Write it, shown; return how much was taken."""
-        self.beneath.write(for_terminal(text))
+        self.beneath.write(for_terminal(self._through(text)))
         return len(text)
 
     def writelines(self, lines: Any) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+from argparse import Namespace
 
 import pytest
 from _pytest._io import TerminalWriter
+from allure_commons import model2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.terminal import OneLine, guard
+from rollout.evidence import Guard
+from rollout.redaction import Redactor
+from rollout.report.markup import element, html
+from rollout.terminal import OneLine, guard, refuse_copies
 from rollout.visible import beneath, for_terminal, on_one_line, seen_through, show_all, show_commands, show_controls
 
 CLEARS = "\x1b[2J\x1b[H"
@@ -94,7 +99,25 @@ def test_a_stream_for_commands_shows_what_it_is_given():
     assert beneath(out) is out
 
 
-# pytest's own terminal
+# Documents
+
+
+def test_what_a_page_says_is_shown():
+    """A page and a test report name what a browser or a reader would obey."""
+    assert html(element("p", FORGED)).startswith(r"<p>\x1b[2J")
+
+
+def test_what_allure_is_given_is_shown():
+    """A message that reaches Allure passes its guard, whoever wrote it."""
+    result = model2.TestResult(
+        statusDetails=model2.StatusDetails(message=f"why: {FORGED}"), status=model2.Status.FAILED, name="x\u202e"
+    )
+    Guard(Redactor()).report_result(result)
+    assert result.statusDetails.message.startswith(r"why: \x1b[2J")
+    assert result.name == r"x\u202e"
+
+
+# The terminal of pytest
 
 
 def written(*, colour: bool) -> tuple[TerminalWriter, io.StringIO]:
@@ -136,3 +159,18 @@ def test_a_line_of_the_closing_block_is_one_line():
     OneLine(writer).write_sep("=", "KEPT\n: x")
     assert out.getvalue().count("\n") == 2
     assert r"\r\nexit code: 0 KEPT" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ({"pastebin": "all"}, "--pastebin"),
+        ({"debug": "pytestdebug.log"}, "--debug"),
+        ({"capture": "tee-sys"}, "--capture=tee-sys"),
+    ],
+)
+def test_what_would_pass_no_redaction_is_refused(option, named):
+    """Options that send or write whatever checks say are refused before anything is done, and named."""
+    with pytest.raises(pytest.UsageError, match=f"^{named} would put out"):
+        refuse_copies(Namespace(**{"capture": "fd"} | option))
+    refuse_copies(Namespace(capture="fd", pastebin=None, debug=None))

@@ -238,7 +238,8 @@ def _tail(output: IO[bytes], redact: Callable[[str], str]) -> str:
     content = output.read()
     if size > _TAIL_BYTES:
         # What begins in the middle may be half a secret, and what is redacted is shorter: then it would be shown.
-        content = content[max(content.find(b"\n", 0, _TAIL_BYTES // 2), TAIL_CHARACTERS) :]
+        ends = [at for at in map(content[: _TAIL_BYTES // 2].find, (b"\n", b" ")) if at >= 0]
+        content = content[ends[0] if ends else TAIL_CHARACTERS :]
     text = redact(content.decode(errors="replace").strip())
     return text if len(text) <= TAIL_CHARACTERS else f"…{text[1 - TAIL_CHARACTERS :]}"
 
