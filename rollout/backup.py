@@ -177,7 +177,8 @@ def differences(backup: Backup, gateway: Gateway, redact: Callable[[Any], Any]) 
         GatewayError: a read failed.
     """
     config, limits = redact(dict(gateway.runtime_config().config)), gateway.governance()
-    found = _diff(backup.config, config, "")
+    # Both, because the backup may have been written before the `.env` file's secrets were known.
+    found = _diff(redact(dict(backup.config)), config, "")
     found |= _diff(backup.cost_limits, plain(limits.cost_limits), "cost limits ")
     if backup.weights is not None and not same_weights(backup.weights, now := gateway.weights().shares):
         found |= _diff(backup.weights, now, "weights ")

@@ -22,6 +22,7 @@ from rollout.events import clock, told
 from rollout.lines import markdown, one_line, table
 from rollout.record import Decision, Entry, Kind, Record
 from rollout.triggers import show_span
+from rollout.visible import show_all
 from rollout.workspace import Rollout
 
 Facts = Mapping[str, Any]
@@ -43,7 +44,7 @@ def write_change_record(rollout: Rollout, record: Record, closed: Facts) -> Path
     facts = rollout.redactor.value(plain(_facts(rollout, record, closed)))
     rollout.folder.mkdir(parents=True, exist_ok=True)
     path = rollout.folder / "change-record.json"
-    path.write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json.dumps(show_all(facts), indent=2, ensure_ascii=False), encoding="utf-8")
     path.with_suffix(".md").write_text("\n".join(_markdown(facts)) + "\n", encoding="utf-8")
     return path
 

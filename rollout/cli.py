@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rollout.caller import caller
 from rollout.errors import ExitCode, RolloutError
 from rollout.usage import Parser
+from rollout.visible import beneath, on_one_line, seen_through
 
 if TYPE_CHECKING:
     from rollout.drill import Drilled
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rollout.journal import Journal
     from rollout.record import Record
     from rollout.recovery import Case
+    from rollout.redaction import Redactor
     from rollout.request import Request
 
 Command = Callable[[argparse.Namespace], int]
@@ -37,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # An emergency does not wait for what the other commands load.
     args = (_emergency_parser() if words[:1] == ["emergency"] else _parser()).parse_args(words)
     command: Command = args.command
+    # What the commands print was said by gateways, services and people: none of it is obeyed by the terminal.
+    through = str if words[:1] == ["emergency"] else _hiding()
+    sys.stdout, sys.stderr = seen_through(sys.stdout, through), seen_through(sys.stderr, through)
     try:
         return command(args)
     except RolloutError as error:
@@ -46,12 +51,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader left (`| head`); what was asked for has been said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        sys.stdout, sys.stderr = beneath(sys.stdout), beneath(sys.stderr)
 
 
 def _without_secrets(text: str) -> str:
     from rollout.redaction import knowing  # noqa: PLC0415 - an emergency does without
 
     return knowing(os.environ).text(text)
+
+
+def _hiding() -> Callable[[str], str]:
+    """Return what takes the environment's secrets out of a command's output, loaded when something is printed.
+
+    Their values only: what is printed may be JSON, in which the number of a token is one.
+    """
+    known: list[Redactor] = []
+
+    def through(text: str) -> str:
+        from rollout.redaction import knowing  # noqa: PLC0415 - an emergency does without
+
+        if not known:
+            known.append(knowing(os.environ))
+        return known[0].known(text)
+
+    return through
 
 
 def _parser() -> Parser:
@@ -223,7 +247,7 @@ def _status(args: argparse.Namespace) -> int:
         )
         return 0
     for facts, owes in zip(shown, owed, strict=True):
-        lines = [f"{name:<8}{value}" for name, value in facts.items() if value is not None]
+        lines = [f"{name:<8}{on_one_line(str(value))}" for name, value in facts.items() if value is not None]
         print("\n".join([*lines, *(f"owed    {each.told(now)}" for each in owes)]), end="\n\n")
     if not shown:
         none = "no rollout yet" if args.all else "no rollout is in flight, and nothing is owed"
@@ -304,9 +328,9 @@ def _rollback(args: argparse.Namespace) -> int:
             closure = take_back(rollout, f"{caller()}: {args.reason}", {}, os.environ)
             rollout.release_lease()
             end_embedded(rollout)
-    print(f"{closure.word}: {record.id}\nwhy: {closure.why}")
+    print(f"{closure.word}: {record.id}\nwhy: {on_one_line(closure.why)}")
     for row in closure.rollback:
-        print(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
+        print(f"  {row['at']} {row['clause']} {row['outcome']}: {on_one_line(row['seen'])}")
     for missing in closure.undocumented:
         print(f"NOT DOCUMENTED: {missing}")
     print(f"next: {closure.next_step}", flush=True)
@@ -325,11 +349,12 @@ def _recover(args: argparse.Namespace) -> int:
         reconcile(journal, Path(args.reports).absolute())
         found = in_flight(journal)
         for case in found:
-            print(f"{case.record.id}: {'taking it back' if case.stranded else 'left alone'}: {case.why}", flush=True)
+            does = "taking it back" if case.stranded else "left alone"
+            print(f"{case.record.id}: {does}: {on_one_line(case.why)}", flush=True)
         for case in found:
             if case.stranded:
                 closure = recover(journal, case, Path(args.reports).absolute(), os.environ)
-                print(f"{case.record.id}: {closure.word}: {closure.why}", flush=True)
+                print(f"{case.record.id}: {closure.word}: {on_one_line(closure.why)}", flush=True)
                 for missing in closure.undocumented:
                     print(f"{case.record.id}: NOT DOCUMENTED: {missing}", flush=True)
                 print(_rebuilt(args, case.record.id, "recover"))

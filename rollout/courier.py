@@ -10,13 +10,18 @@ import json
 import logging
 import os
 import re
+import resource
 import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 AGAIN_AFTER_S = 1.0
+MOST_BYTES = 1024**3
+"""Apprise reads an answer to its end, and decodes it as often as it says: no channel's answer may fill the machine."""
+
 _EXCEPTION = "Socket Exception: "
 """How Apprise begins the line that says why a connection failed; it thinks that nobody wants to know."""
 
@@ -30,6 +35,8 @@ def main() -> int:
     A letter has `channel`, `url`, `subject`, `body` and `tries`; what is printed has `channel`, `accepted` and
     `detail`. A channel may have several lines: the last one counts.
     """
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     letters = json.load(sys.stdin)
     printing = threading.Lock()
     threads = [threading.Thread(target=_carry, args=(letter, printing), daemon=True) for letter in letters]

@@ -23,6 +23,7 @@ IDLE_S = 600.0
 """It ends after this long without a request of the suite, unless a change is in flight."""
 
 ANSWERS_WITHIN_S = 2.0
+LARGEST_ANSWER = 2 * 1024 * 1024
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -84,7 +85,7 @@ def control(url: str, part: str, body: object = None, *, method: str, anywhere: 
     request = urllib.request.Request(address, data, method=method)  # noqa: S310 - http(s), as targets.yaml reads it
     try:
         with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S) as response:
-            return json.loads(response.read())
+            return json.loads(response.read(LARGEST_ANSWER))
     except (OSError, HTTPException, ValueError, RecursionError) as error:
         raise RolloutError(f"{method} {address} was not accepted: {error}") from None
 
@@ -102,7 +103,7 @@ def _ask(url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | No
     request = urllib.request.Request(url, data, method="GET" if body is None else "PUT")  # noqa: S310 - http, loopback
     try:
         with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S) as response:
-            answer = json.loads(response.read())
-    except (OSError, ValueError, RecursionError):
+            answer = json.loads(response.read(LARGEST_ANSWER))
+    except (OSError, HTTPException, ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None

@@ -26,6 +26,7 @@ from rollout.caller import caller
 from rollout.clock import stamp
 from rollout.errors import ExitCode, RolloutError
 from rollout.gateway.paths import activation_of, path_of
+from rollout.visible import on_one_line
 
 SOURCE = "rollout emergency"
 """What stands in an emergency's record in place of a scenario's file."""
@@ -253,7 +254,8 @@ def _without_secrets(text: str, order: Order, env: Mapping[str, str]) -> str:
         from rollout.service import EnvFileError, values  # noqa: PLC0415
 
         with suppress(OSError, EnvFileError):
-            redactor.learn(values(Path(order.target["env_file"]).read_bytes()))
+            named = (order.provider, order.model, *(order.before or "").split(":", 1))
+            redactor.learn_file(values(Path(order.target["env_file"]).read_bytes()), named)
     return redactor.text(text)
 
 
@@ -461,7 +463,7 @@ def _confirm(what: str) -> None:
     """
     if not sys.stdin.isatty():
         raise RolloutError(f"{what} is not the target's declared safe way, and nobody can be asked here; give --yes")
-    if input(f"{what}: type yes to go there: ").strip().casefold() not in ("y", "yes"):
+    if input(f"{on_one_line(what)}: type yes to go there: ").strip().casefold() not in ("y", "yes"):
         raise RolloutError("not confirmed; nothing was sent")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import RolloutError
-from rollout.logs import HEAD, LONGEST_LINE, MOST_BYTES, LogLine, parse
+from rollout.logs import HEAD, MOST_BYTES, LogLine, bounded, parse
 
 LONGEST_KIND = 200
 _STATUS = re.compile(r"\b(HTTP|http|status|code)([\s_:=/(\[\"']*)([1-5]\d\d)\b")
@@ -126,7 +126,7 @@ def since(path: Path, at: Mark) -> Iterator[LogLine]:
 def _lines(path: Path, start: int, end: int | None = None) -> Iterator[LogLine]:
     with path.open("rb") as log:
         log.seek(start)
-        while line := log.readline(LONGEST_LINE):
+        for line in bounded(log.readline):
             yield parse(line.decode(errors="replace"))
             if end is not None and log.tell() >= end:
                 return

@@ -24,6 +24,7 @@ from rollout.clauses import CLAUSES, Clause
 from rollout.policy import Policy
 from rollout.redaction import Redactor
 from rollout.scenario import Scenario
+from rollout.visible import on_one_line, show_all, show_controls
 from rollout.workspace import Rollout
 
 NOT_RUN = "NOT RUN: "
@@ -81,7 +82,7 @@ class Show:
     def facts(self, name: str, value: Any) -> None:
         """Attach a value, a record included: as a table that people read where it is small and flat, else as JSON."""
         # Made plain first: the redaction does not look into records.
-        value = self._redactor.value(plain(value))
+        value = show_all(self._redactor.value(plain(value)))
         rows = _flat(value)
         if rows is None:
             self._json(name, value)
@@ -95,13 +96,13 @@ class Show:
 
     def text(self, name: str, text: str) -> None:
         """Attach plain text."""
-        allure.attach(self._redactor.text(text), name, allure.attachment_type.TEXT)
+        allure.attach(show_controls(self._redactor.text(text)), name, allure.attachment_type.TEXT)
 
     def table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Attach rows of equal keys as a table."""
         rows = list(rows)
         if rows:
-            allure.attach(self._redactor.text(_csv(rows)), name, allure.attachment_type.CSV)
+            allure.attach(self._redactor.text(_csv(show_all(rows))), name, allure.attachment_type.CSV)
 
     def link(self, url: str, name: str) -> None:
         """Attach a link; nobody follows it here."""
@@ -116,7 +117,7 @@ class Show:
     def exchanges(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Attach what was said to the gateway and what it answered."""
         if rows:
-            self._json(f"Exchanges with the gateway ({len(rows)})", self._redactor.value(plain(rows)))
+            self._json(f"Exchanges with the gateway ({len(rows)})", show_all(self._redactor.value(plain(rows))))
 
 
 def _flat(value: Any) -> list[Mapping[str, Any]] | None:
@@ -220,7 +221,7 @@ class Guard:
 
     def _redact(self, part: Any) -> Any:
         if isinstance(part, str):
-            return self._redactor.text(part)
+            return show_controls(self._redactor.text(part))
         if isinstance(part, list):
             part[:] = [self._redact(item) for item in part]
         elif type(part).__module__.startswith("allure_commons"):
@@ -277,7 +278,7 @@ def write_surroundings(folder: Path, rollout: Rollout) -> None:
 def write_facts(folder: Path, facts: Mapping[str, str], run: str, title: str, redactor: Redactor) -> None:
     """Write them as what Allure shows of the surroundings; `title` names the report."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = "".join(f"{key}={redactor.text(str(value))}\n" for key, value in facts.items())
+    lines = "".join(f"{key}={on_one_line(redactor.text(str(value)))}\n" for key, value in facts.items())
     (folder / "environment.properties").write_text(lines, encoding="utf-8")
     executor = {"name": "rollout", "type": "rollout", "buildName": run, "reportName": title}
     (folder / "executor.json").write_text(json.dumps(executor), encoding="utf-8")
@@ -296,12 +297,13 @@ def redact_junit(path: Path, redactor: Redactor) -> None:
         tree = ET.parse(path)  # noqa: S314 - pytest has just written it
     except ET.ParseError:
         # Cut off by a full disk, or a plugin's own: no XML to keep whole, and its secrets go all the same.
-        path.write_text(redactor.text(path.read_text(encoding="utf-8", errors="replace")), encoding="utf-8")
+        left = redactor.text(path.read_text(encoding="utf-8", errors="replace"))
+        path.write_text(show_controls(left), encoding="utf-8")
         return
     for element in tree.iter():
-        element.text = element.text and redactor.text(element.text)
+        element.text = element.text and show_controls(redactor.text(element.text))
         for name, value in element.items():
-            element.set(name, redactor.text(value))
+            element.set(name, show_controls(redactor.text(value)))
     new = path.with_name(f".{path.name}")
     tree.write(new, encoding="utf-8", xml_declaration=True)
     new.replace(path)

@@ -15,6 +15,7 @@ from rollout.clock import StopFlag
 from rollout.errors import ExitCode, RolloutError, TryLater
 from rollout.occasion import Occasion
 from rollout.options import ReleaseOptions, ReviewOptions
+from rollout.visible import for_terminal
 
 REVIEW, RELEASE = LATER_PHASES
 _OPTIONS = {"rollout": "--rollout", "documentation": "--documentation", "learnings": "--learnings"}
@@ -69,7 +70,7 @@ def open_occasion(kind: str, config: pytest.Config, reports: Path) -> Occasion:
     except TryLater as error:
         pytest.exit(f"TRY LATER: {error}", returncode=ExitCode.TRY_LATER)
     except RolloutError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(for_terminal(str(error))) from None
 
 
 def link(value: str | None, option: str) -> str | None:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 
 from rollout.units import cut
+from rollout.visible import on_one_line
 
 LONGEST = 1000
 """No line of a document needs more of what a gateway says."""
 
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 # In a word an underscore marks nothing, and escaped ones are hard to read: ERROR_SPIKE.
 _MARKUP = re.compile(r"[\\`*<|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:])|&(?=#?\w+;)|(?<!\w)@")
 _AT_THE_START = re.compile(r"(?:[#>+=-]|\d{1,9}(?=[.)](?: |$)))")
 
 
 def one_line(words: object, longest: int = LONGEST) -> str:
-    """Return the words on one line, with a space for whatever cannot be seen, cut between words after `longest`.
+    """Return the words on one line, a space for each line break, cut between words after `longest`.
 
-    Line breaks, terminal sequences and marks that turn the direction of writing are among the latter.
+    Terminal sequences, marks that turn the direction of writing and whatever else cannot be seen are spelt out.
     """
-    seen = "".join(" " if unicodedata.category(each) in _UNSEEN else each for each in cut(str(words), 4 * longest))
+    seen = on_one_line(_BREAKS.sub(" ", cut(str(words), 4 * longest)))
     line = " ".join(seen.split())
     return line if len(line) <= longest else cut(line, longest - 1)
 

@@ -56,7 +56,8 @@ class Rows:
             self._reporter.write_line(_SECTIONS[phase], bold=True)
         title = str(clause) if clause else "closure"
         self._reporter.write_line(f"  {MARKS[outcome]} {title} ({duration_s:.2f} s)", **_COLOURS[outcome])
-        for line in message.splitlines():
+        # Not `splitlines`, which takes what a terminal obeys for the end of a line, and drops it.
+        for line in message.split("\n") if message else ():
             self._reporter.write_line(f"      {line}")
 
 

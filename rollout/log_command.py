@@ -18,8 +18,9 @@ from typing import IO
 
 from rollout.clock import Clock, SystemClock
 from rollout.errors import RolloutError
-from rollout.logs import LONGEST_LINE, LogLine, parse
+from rollout.logs import LogLine, bounded, parse
 from rollout.units import cut
+from rollout.visible import on_one_line
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
@@ -134,8 +135,7 @@ class _Run:
     @property
     def last_words(self) -> str:
         """Return the last line of its standard error."""
-        line = " ".join(self._words.decode(errors="replace").split())
-        return "".join(each if each.isprintable() else "?" for each in line)
+        return on_one_line(" ".join(self._words.decode(errors="replace").split()))
 
     def take(self) -> list[bytes]:
         """Return the lines that came since the last call.
@@ -187,8 +187,7 @@ class _Run:
             if pipe is None:
                 return
             with pipe:
-                # A line without an end must not fill the memory; its pieces count as lines.
-                while line := pipe.readline(LONGEST_LINE):
+                for line in bounded(pipe.readline):
                     if line.strip():
                         take(line)
 

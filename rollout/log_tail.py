@@ -13,6 +13,7 @@ from rollout.clock import Clock, stamp
 from rollout.errors import RolloutError
 from rollout.log_command import CommandFollower, LogCommandError
 from rollout.target import Target
+from rollout.visible import show_controls
 
 NAME = "log-before-restart-{}.log"
 MOST_LINES = 200
@@ -127,9 +128,7 @@ def _last(lines: Iterable[str]) -> list[str]:
 
 
 def _escaped(line: str) -> str:
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in line
-    )
+    return show_controls(line, keep="")
 
 
 def _kept(folder: Path, lines: Iterable[str]) -> Path:

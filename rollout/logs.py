@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +24,23 @@ _LEVEL = "TRACE|DEBUG|INFO|SUCCESS|NOTICE|WARNING|WARN|ERROR|CRITICAL|FATAL"
 _STAMP = r"[\d:.,TZ+/ -]*"
 _LINE = re.compile(rf"(?:{_STAMP}\|\s*(?P<bar>{_LEVEL})\s*\||(?P<colon>{_LEVEL}):\s|{_STAMP} \[?(?P<word>{_LEVEL})\b)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def bounded(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Yield lines, each at most `LONGEST_LINE` bytes: of a longer one its beginning, cut between two words.
+
+    A line without an end must not fill the memory, and half a secret would not be recognised.
+
+    Args:
+        read: reads a line of at most so many bytes, empty at the end.
+    """
+    while line := read(LONGEST_LINE):
+        if len(line) < LONGEST_LINE or line.endswith(b"\n"):
+            yield line
+            continue
+        yield line.rpartition(b" ")[0]
+        while (more := read(LONGEST_LINE)) and not more.endswith(b"\n"):
+            pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +134,9 @@ class LogFollower:
 
     def _lines(self, chunk: bytes) -> list[bytes]:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
-        self._rest = self._rest[-LONGEST_LINE:]
+        if len(self._rest) > LONGEST_LINE:
+            # Between two words: half a secret would not be recognised.
+            self._rest = self._rest[-LONGEST_LINE:].partition(b" ")[2]
         return [line for line in lines if line.strip()]
 
     def _was_rewritten(self) -> bool:

@@ -24,6 +24,8 @@ from rollout.listing import LEFT_OUT, Rows
 from rollout.quiet import quiet
 from rollout.record import EXCUSED
 from rollout.redaction import Redactor
+from rollout.terminal import OneLine, guard, guard_logs
+from rollout.visible import for_terminal
 
 NOT_RUN = evidence.NOT_RUN
 _NO_FAILURE = (pytest.skip.Exception, pytest.exit.Exception, KeyboardInterrupt)
@@ -270,10 +272,10 @@ class Occasion(ABC):
     def summarise_once(self, reporter: Any) -> None:
         """Print the closing block; after it, only what went wrong since."""
         if self._is_summed_up:
-            reporter.write_line(f"trouble: {self._trouble}", red=True, bold=True)
+            OneLine(reporter).write_line(f"trouble: {self._trouble}", red=True, bold=True)
             return
         self._is_summed_up = True
-        self.summarise(reporter)
+        self.summarise(OneLine(reporter))
 
     def let_go(self) -> None:
         """End what belongs to this run, and give the signals back; once."""
@@ -283,7 +285,7 @@ class Occasion(ABC):
         try:
             self._finish()
         except Exception as error:  # noqa: BLE001 - the exit code is decided, and a traceback would replace it
-            quiet(sys.stderr, self.redactor.text).write(f"rollout: {error}\n")
+            quiet(sys.stderr, self.redactor.text).write(for_terminal(f"rollout: {error}\n"))
         # Here, and not at exit, where a reader that has left would set the exit code.
         quiet(sys.stdout).flush()
         evidence.unguard(self._watcher)
@@ -295,8 +297,12 @@ class Occasion(ABC):
     def listing(self, reporter: Any) -> None:
         """Print a line a clause instead of pytest's dots, as long as somebody reads it."""
         # Whatever pytest prints passes: warnings, and the traceback of what fails outside of a check.
-        reporter._tw._file = quiet(reporter._tw._file, self.redactor.text)  # noqa: SLF001 - pytest has no public way to it
+        guard(reporter._tw, self.redactor.text)  # noqa: SLF001 - pytest has no public way to it
         self._listing.attach(reporter)
+        if (logs := reporter.config.pluginmanager.get_plugin("logging-plugin")) is not None:
+            guard_logs(logs, self.redactor.text)
+        if reporter.config.option.capture == "no":
+            sys.stdout, sys.stderr = (quiet(each, self.redactor.text) for each in (sys.stdout, sys.stderr))
 
     def status(self, report: pytest.TestReport) -> tuple[str, str, str]:
         """Tell pytest which counter to raise, and to print nothing: the line is printed already."""

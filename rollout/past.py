@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from rollout.events import clock
 from rollout.lines import one_line
 from rollout.record import Decision, Record
 from rollout.units import duration
+from rollout.visible import beneath
 
 OPEN = "open"
 """What is asked for with ``--decision`` besides the decisions: a rollout that has none yet."""
@@ -101,4 +103,4 @@ def show(rows: Iterable[Mapping[str, Any]]) -> None:
         told = {**row, "since": clock(str(row["since"])), "owed": "; ".join(row["owed"])}
         # As text: a name in square brackets is no style.
         table.add_row(*(Text(one_line(told[name] or "")) for name in columns))
-    Console().print(table)
+    Console(file=beneath(sys.stdout)).print(table)

@@ -22,7 +22,9 @@ from rollout.options import Options
 from rollout.places import prove_folders
 from rollout.progress import Progress
 from rollout.session import open_session
+from rollout.terminal import refuse_copies
 from rollout.units import duration
+from rollout.visible import for_terminal
 
 pytest_plugins = ["rollout.fixtures"]
 
@@ -72,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _open(config: pytest.Config) -> None:
     if why := without_assertions():
         raise pytest.UsageError(why)
+    refuse_copies(config.option)
     if not hasattr(config.option, "allure_report_dir"):
         raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
     prove_folders(config.option, config.invocation_params.dir, _reports(config))
@@ -84,7 +87,7 @@ def _open(config: pytest.Config) -> None:
     try:
         session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
     except RolloutError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(for_terminal(str(error))) from None
     _begin(config, Progress(session, os.environ))
 
 
@@ -143,7 +146,7 @@ def _watch_for(asked: str | None, phases: list[str]) -> float | None:
     try:
         seconds = duration(asked)
     except ValueError as error:
-        raise pytest.UsageError(f"--for: {error}") from None
+        raise pytest.UsageError(for_terminal(f"--for: {error}")) from None
     if seconds <= 0:
         raise pytest.UsageError(f"--for: {asked} is no time to watch; write a duration such as 10m")
     return seconds

@@ -18,7 +18,7 @@ from rollout.loading.whole import load_target
 from rollout.options import ReleaseOptions
 from rollout.outcome import Outcome
 from rollout.policy import Policy
-from rollout.redaction import SHORTEST, Redactor, is_secret_name
+from rollout.redaction import Redactor
 from rollout.service import EnvFile, values
 from rollout.session import token_of
 from rollout.target import Target
@@ -142,10 +142,7 @@ def _env_file(target: Target, clock: Clock, redactor: Redactor) -> Mapping[str, 
     if target.env_file is None and not (target.service and target.service.read):
         raise RolloutError(f"target {target.name!r} does not say where the service's .env file can be read")
     found = values(EnvFile(target, clock=clock, redact=redactor.text).read())
-    for key, value in found.items():
-        # As short a value as `true` would shred whatever is shown.
-        if value and is_secret_name(key) and len(value.strip()) >= 2 * SHORTEST:
-            redactor.add(value)
+    redactor.learn_file(found, [found.get(key) or "" for key in (target.provider_key, target.model_key)])
     return {key: value or "" for key, value in found.items()}
 
 

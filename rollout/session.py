@@ -257,7 +257,10 @@ def learn_env_files(redactor: Redactor, target: Target, record: Record | None) -
 def learn_env_file(redactor: Redactor, path: Path, target: Target) -> None:
     """Register the secrets of one `.env` file, or a copy of it; one that cannot be read or parsed has none."""
     with suppress(OSError, EnvFileError):
-        redactor.learn(values(path.read_bytes()), _words(plain(target)))
+        found = values(path.read_bytes())
+        # What is active is no secret: it is what is put back.
+        active = [found.get(key) or "" for key in (target.provider_key, target.model_key)]
+        redactor.learn_file(found, (*_words(plain(target)), *active))
 
 
 def _words(value: Any) -> Iterator[str]:

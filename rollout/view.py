@@ -16,6 +16,7 @@ from rollout.clock import Clock, stamp
 from rollout.gateway.answers import ConnectionTest
 from rollout.samples import Name, Sample
 from rollout.triggers import SHOWN_S, State, Verdict, show_ms, show_rate, show_span
+from rollout.visible import on_one_line
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -136,7 +137,7 @@ class Page:
         troubles = [v for v in self.verdicts if v.state is State.BREACHED]
         for verdict in troubles:
             # The one sentence that must not be cut short.
-            told = textwrap.wrap(f"{verdict.clause}: {_harmless(verdict.message)}", max(width, 1))
+            told = textwrap.wrap(f"{verdict.clause}: {on_one_line(verdict.message)}", max(width, 1))
             below += [(line, "bold red") for line in told[:BREACH_LINES]]
         below += [self.way_back_line(), (f"Stop: Ctrl-C rolls back, or run: rollout abort {head.rollout}", "")]
         room = max(0, rows - len(top) - len(below) - 1)
@@ -151,7 +152,7 @@ class Page:
         return f"{breached} BREACHED AND NOT ROLLED BACK: {self.hold}" if breached else f"THE ROLLBACK IS {self.hold}"
 
     def _hold_lines(self, width: int) -> list[tuple[str, str]]:
-        told = textwrap.wrap(_harmless(self.hold_line()), max(width, 1))
+        told = textwrap.wrap(on_one_line(self.hold_line()), max(width, 1))
         return [(line, "bold reverse red") for line in told[:BREACH_LINES]]
 
     def time_line(self) -> str:
@@ -287,7 +288,7 @@ class Log:
 
     def _say(self, text: str) -> None:
         def write() -> None:
-            self._stream.write(_encodable(f"{stamp(self._clock.now())} {_harmless(text)}\n", self._stream))
+            self._stream.write(_encodable(f"{stamp(self._clock.now())} {on_one_line(text)}\n", self._stream))
             self._stream.flush()
 
         self._careful.attempt(write)
@@ -397,13 +398,8 @@ def _direction(values: Sequence[float]) -> str:
     return "+" if last > before else "-"
 
 
-def _harmless(text: str) -> str:
-    """Return the text without what could move a terminal's cursor: messages come from a gateway and from a log."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
-
-
 def _cut(text: str, width: int) -> str:
-    text = _harmless(text)
+    text = on_one_line(text)
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 

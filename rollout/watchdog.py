@@ -33,6 +33,7 @@ from rollout.record import FOLDED, Kind, fold
 from rollout.redaction import Redactor
 from rollout.rollback import manual_commands
 from rollout.session import Session, end_embedded, reopened
+from rollout.visible import for_terminal
 from rollout.workspace import LEASE_S, Rollout
 
 T = TypeVar("T")
@@ -325,7 +326,7 @@ def main() -> int:
     record = fold(order["rollout"], journal.entries(order["rollout"], *FOLDED))
     with reopened(journal, record, Path(order["reports"]), os.environ) as rollout:
         # What goes wrong from here on is told in a log among the evidence.
-        sys.stderr = quiet(sys.stderr, rollout.redactor.text)
+        sys.stderr = quiet(sys.stderr, lambda text: for_terminal(rollout.redactor.text(text)))
         recorded(rollout.record().backup)
         lease = journal.holder(rollout.place)
         if lease is None or lease.rollout != rollout.id:

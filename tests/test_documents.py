@@ -32,7 +32,7 @@ def test_an_operation_is_one_line_whatever_it_says(rollout):
 def test_nothing_that_somebody_else_says_breaks_the_line(rollout):
     path = log_operation(rollout, "why: \x1b[2J\rforged 2026-11-23T12:00:00.000Z r-2 KEPT\u2028x")
     (line,) = path.read_text(encoding="utf-8").splitlines()
-    assert line.endswith("why: [2J forged 2026-11-23T12:00:00.000Z r-2 KEPT x")
+    assert line.endswith("why: \\x1b[2J forged 2026-11-23T12:00:00.000Z r-2 KEPT x")
 
 
 def test_operations_of_several_writers_do_not_mix(rollout):

@@ -11,7 +11,7 @@ from rollout.lines import LONGEST, markdown, one_line
     ("words", "line"),
     [
         ("a\r\nBcc: everybody\tb", "a Bcc: everybody b"),
-        ("\x1b[31mred\x1b[0m \u202egnp.exe\u2028x\u200b", "[31mred [0m gnp.exe x"),
+        ("\x1b[31mred\x1b[0m \u202egnp.exe\u2028x\u200b", r"\x1b[31mred\x1b[0m \u202egnp.exe x\u200b"),
         (None, "None"),
         ("abc " * 1000, ("abc " * 250)[: LONGEST - 1] + "…"),
         ("é 中 → ✓", "é 中 → ✓"),

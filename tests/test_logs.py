@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import pytest
 
-from rollout.logs import LogFollower, matching, parse
+from rollout.logs import LogFollower, bounded, matching, parse
 
 ERROR = "12:34:56 | ERROR    | gateway:chat - upstream gone"
 
@@ -115,3 +116,11 @@ def test_bytes_that_are_no_text_do_no_harm(log: Path) -> None:
     with log.open("ab") as file:
         file.write(b"ERROR:    \xff\xfe upstream\n" + os.urandom(64).replace(b"\n", b"") + b"\n")
     assert follower.read()[0].level == "ERROR"
+
+
+def test_of_a_line_without_an_end_the_beginning_is_kept_between_two_words():
+    """Neither the memory is filled nor a secret cut in two, and the lines after it are whole."""
+    long = b"a " * 32767 + b"half-a-secret" + b"b" * 200_000
+    lines = list(bounded(io.BytesIO(b"one\n" + long + b"\ntwo\n" + b"three").readline))
+    assert [lines[0], *lines[2:]] == [b"one\n", b"two\n", b"three"]
+    assert lines[1] == (b"a " * 32767).rstrip()

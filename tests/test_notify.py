@@ -261,8 +261,8 @@ def test_nothing_that_somebody_else_chose_is_a_header_or_a_line_of_its_own(tmp_p
     letter = letters.trouble(rollout, f"DARK {evil}", evil)
     page(rollout, "dark", letter, {"HOOK": hook.url()})
     (post,) = hook.posts
-    assert post["title"] == "DARK down Bcc: all@example.com [31mNow: [redacted]: openai:gpt-4o on production"
-    assert "Why: down Bcc: all@example.com [31mNow: [redacted]" in post["message"].splitlines()
+    assert post["title"] == "DARK down Bcc: all@example.com \\x1b[31mNow: [redacted]: openai:gpt-4o on production"
+    assert "Why: down Bcc: all@example.com \\x1b[31mNow: [redacted]" in post["message"].splitlines()
     assert len((tmp_path / "operations.log").read_text().splitlines()) == 1
 
 

@@ -255,3 +255,100 @@ def test_what_a_pattern_of_ones_own_describes_goes():
     assert redactor.value({"note": "corp-4711 and AC00ff00ff, not corp-1"}) == {
         "note": f"{REDACTED} and {REDACTED}, not corp-1"
     }
+
+
+# What a `.env` file gives
+
+NINE = [
+    *("LITELLM_MASTER_KEY", "LITELLM_SALT_KEY", "AZURE_OPENAI_KEY", "ANTHROPIC_KEY", "SUBSCRIPTION_KEY", "DB_PASS"),
+    *("JWT", "MY_CREDENTIALS", "SERVICE_PASSWORT"),
+]
+
+
+@pytest.mark.parametrize("name", [*NINE, "OPENAI_API_KEY", "WHATEVER", "LLM_MODEL", "feature.flag", "X"])
+def test_every_value_of_an_env_file_is_a_secret_whatever_its_name(name):
+    """No name has to be known: what is not plain is hidden where the gateway repeats it, alone and within a text."""
+    redactor = Redactor()
+    redactor.learn_file({name: "c4H9n2L7s5T1q8W3"})
+    assert redactor.value({"message": "it is c4H9n2L7s5T1q8W3!"}) == {"message": f"it is {REDACTED}!"}
+
+
+@pytest.mark.parametrize("name", ["MASTER_KEY", "CI_DB_PASS", "KENNWORT", "DEPLOY_CREDENTIALS", "APP_JWT"])
+def test_an_environment_gives_the_values_under_more_names(name):
+    """One word of a variable's name is enough, also for a short value that is no word."""
+    redactor = Redactor()
+    redactor.learn({name: "hunter2"})
+    assert redactor.text("it is hunter2, not hunter22") == f"it is {REDACTED}, not hunter22"
+
+
+def test_a_report_stays_readable_whatever_plain_words_an_env_file_holds():
+    """Levels, environments, regions, models, ports and addresses are not blotted out of every sentence."""
+    redactor = Redactor()
+    plain = {
+        "LOG_LEVEL": "info",
+        "ENV": "production",
+        "REGION": "eu-west-1",
+        "DEFAULT_MODEL": "gpt-4o",
+        "PORT": "8000",
+        "DEBUG": "false",
+        "URL": "https://gateway.example/v1",
+        "DATA": "/srv/gateway/data",
+        "LLM_MODEL": "gemma3:4b",
+        "API_KEY": "none",
+        "DB_PASS": "admin",
+        "TOKEN": "test",
+        "PIN": "8000",
+        "SESSION": "local",
+        "AUTH": "disabled",
+    }
+    redactor.learn_file(plain)
+    text = (
+        "info production eu-west-1 gpt-4o 8000 false https://gateway.example/v1 /srv/gateway/data gemma3:4b none admin"
+    )
+    assert redactor.text(text) == text
+
+
+@pytest.mark.parametrize("learn", [Redactor.learn, Redactor.learn_file])
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("postgresql://rollout:hunter2pw@db/journal", "hunter2pw"),
+        ("amqp://u:p%40ss-w0rd@mq:5672", "p@ss-w0rd"),
+        ("https://abcdefabcdef12345678@git.example/x.git", "abcdefabcdef12345678"),
+        ("https://hook.example/in?token=s3cret99x&to=ops", "s3cret99x"),
+        ("use sk-proj-abcdefgh12345678 there", "sk-proj-abcdefgh12345678"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nMIIEowIBAAKCAQEAx9Y8z7W6v5\n-----END PRIVATE KEY-----",
+            "MIIEowIBAAKCAQEAx9Y8z7W6v5",
+        ),
+    ],
+)
+def test_what_looks_like_a_secret_is_one_in_any_variable(learn, value, part):
+    """A URL's password, a token of a known form and a private key are learnt under any name, and go in any encoding."""
+    redactor = Redactor()
+    learn(redactor, {"LANG_OF_SOMETHING": value})
+    assert redactor.text(f"x {base64.b64encode(part.encode()).decode()} y {part}").count(REDACTED) == 2
+
+
+def test_what_the_gateway_lists_is_a_name():
+    """A provider or model of an odd name is shown, once it is listed; under the name of a secret it stays one."""
+    redactor = Redactor()
+    redactor.learn_file({"LLM_MODEL": "qX7-zz9k-v0b", "MASTER_KEY": "kM4-xx2p-w9t"})
+    redactor.publish(["qX7-zz9k-v0b", "kM4-xx2p-w9t"])
+    redactor.learn_file({"LLM_MODEL": "qX7-zz9k-v0b"})
+    assert redactor.text("qX7-zz9k-v0b kM4-xx2p-w9t") == f"qX7-zz9k-v0b {REDACTED}"
+
+
+def test_what_the_scenario_names_is_no_secret_later():
+    """A word of scenario or target is in the open for as long as the redaction lives."""
+    redactor = Redactor()
+    redactor.learn({}, ["qX7-zz9k-v0b"])
+    redactor.learn_file({"LLM_MODEL": "qX7-zz9k-v0b"})
+    assert redactor.text("qX7-zz9k-v0b") == "qX7-zz9k-v0b"
+
+
+def test_a_secret_that_is_repeated_under_a_harmless_name_stays_one():
+    """Only a plain value elsewhere shows that a value gives nothing away."""
+    redactor = Redactor()
+    redactor.learn({"DB_PASS": "hunter2!x9", "COPY": "hunter2!x9"})
+    assert redactor.text("hunter2!x9") == REDACTED

@@ -138,9 +138,11 @@ def _verify(rollout: Rollout, change: EnvironmentChange) -> str:
 
 def _still_old(rollout: Rollout, change: EnvironmentChange) -> list[str]:
     """Return the keys whose old value the gateway still reports; keys that it does not show are left out."""
-    config, before = rollout.gateway.runtime_config().config, recorded(rollout.known().backup).config
+    config, hide = rollout.gateway.runtime_config().config, rollout.redactor.value
+    before = hide(dict(recorded(rollout.known().backup).config))
     old = [key for key, value in change.values.items() if key in config and config[key] != value]
-    return old + [key for key in change.remove if key in config and config[key] == before.get(key)]
+    # The backup has secrets redacted: what is compared with it is redacted too.
+    return old + [key for key in change.remove if key in config and hide({key: config[key]})[key] == before.get(key)]
 
 
 def _wanted(rollout: Rollout, change: EnvironmentChange) -> dict[str, str]:

@@ -167,7 +167,9 @@ class Gateway:
 
     def providers(self) -> Providers:
         """Read the providers and the active one's name."""
-        return self._read("providers", parsing.providers)
+        found = self._read("providers", parsing.providers)
+        self._redactor.publish(name for each in found.providers for name in (each.name, *each.models))
+        return found
 
     def status(self, provider: str) -> Connection:
         """Read a provider's connection status; offline is an answer, not an error."""

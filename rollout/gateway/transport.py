@@ -24,6 +24,7 @@ import httpx
 
 from rollout.clock import NEVER, SLICE_S, StopFlag
 from rollout.errors import GatewayError, Interrupted
+from rollout.gateway.decoding import Body, TooLong, Unreadable
 from rollout.target import Tls
 
 CAP_BYTES = 2 * 1024 * 1024
@@ -40,7 +41,7 @@ class Answer:
     Attributes:
         status: the HTTP status.
         headers: names in lower case.
-        body: complete, decoded from any content encoding, at most the cap.
+        body: complete, decoded from one content coding at most, at most the cap.
         elapsed_ms: from the request to the last byte.
     """
 
@@ -151,7 +152,7 @@ class Transport:
         Args:
             tls: whom to trust, and the client certificate.
             secure: whether https will be spoken at all; plain http spares loading the system's authorities.
-            cap_bytes: the longest body that is read.
+            cap_bytes: the longest body that is read, as received and as decoded.
             peer: who is called, for messages.
 
         Raises:
@@ -251,17 +252,24 @@ class Transport:
         return Answer(response.status_code, dict(response.headers), complete, elapsed_ms)
 
     async def _read(self, response: httpx.Response) -> bytes:
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > self._cap_bytes:
-                kind = response.headers.get("content-type", "no content type")
-                raise NoAnswer(
-                    Failure.OTHER,
-                    f"the answer is longer than {self._cap_bytes} bytes ({response.status_code}, {kind}) and was not "
-                    f"read to its end; is this {self._peer.name}'s base URL?",
-                )
-        return bytes(body)
+        kind = response.headers.get("content-type", "no content type")
+        try:
+            body = Body(response.headers.get("content-encoding", ""), self._cap_bytes)
+            async for piece in response.aiter_raw():
+                body.feed(piece)
+            return body.complete()
+        except TooLong:
+            raise NoAnswer(
+                Failure.OTHER,
+                f"the answer is longer than {self._cap_bytes} bytes ({response.status_code}, {kind}) and was not "
+                f"read to its end; is this {self._peer.name}'s base URL?",
+            ) from None
+        except Unreadable as problem:
+            raise NoAnswer(
+                Failure.OTHER,
+                f"the answer {problem} ({response.status_code}, {kind}) and is not read; it was asked for as it is "
+                f"(Accept-Encoding: identity), so look at {self._peer.name} and at the proxies in front of it",
+            ) from None
 
 
 def _tls_context(tls: Tls, peer: Peer) -> ssl.SSLContext:

@@ -28,6 +28,7 @@ from rollout.report.story import Run, Story, tell
 from rollout.report.summary import summary
 from rollout.report.verdict import Verdict, attachments, closure_row, facts, verdict
 from rollout.samples import Baseline
+from rollout.visible import show_all
 
 # What a reader of a row uses; the tree's own labels among them, for Allure groups by no label that is hidden.
 _LABELS = ("epic", "feature", "severity", "owner")
@@ -196,7 +197,7 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -
     _attach(closing, story, picture, results)
     for row in (*told, *_earlier_closures(story, written, standing), closing):
         _put_verdict_at_the_root(row, story, standing)
-        (results / f"{uuid.uuid4()}-result.json").write_text(json.dumps(row), encoding="utf-8")
+        (results / f"{uuid.uuid4()}-result.json").write_text(json.dumps(show_all(row)), encoding="utf-8")
     _write_surroundings(story, standing, results)
     config = work / "allurerc.json"
     title = f"{standing.word}: {story.previous} → {story.change} on {story.request.target.name}"

@@ -5,7 +5,6 @@ pytest's own would hold what one process has run: nothing of the phases before i
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from rollout.evidence import CLOSURE_ROW, CLOSURE_TITLE, PHASE_TITLES
 from rollout.report.outcomes import Came
 from rollout.report.story import Story
 from rollout.report.verdict import Verdict
+from rollout.visible import show_controls
 
 _TAGS = {
     "passed": None,
@@ -26,8 +26,6 @@ _TAGS = {
 }
 _OF_THE_DECISION = {"passed": None, "failed": "failure", "broken": "error", "skipped": "skipped"}
 _COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
-# What XML 1.0 cannot hold, not even escaped; a gateway's message may.
-_UNSPEAKABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(story: Story, came: Sequence[Came], standing: Verdict) -> bytes:
@@ -54,7 +52,7 @@ def junit(story: Story, came: Sequence[Came], standing: Verdict) -> bytes:
 def _case(suite: ET.Element, name: str, tag: str | None, message: str, took_s: float) -> None:
     case = ET.SubElement(suite, "testcase", classname=suite.attrib["name"], name=name, time=f"{took_s:.3f}")
     if tag is not None:
-        ET.SubElement(case, tag, message=_UNSPEAKABLE.sub("�", message))
+        ET.SubElement(case, tag, message=show_controls(message))
 
 
 def _count(suite: ET.Element) -> None:

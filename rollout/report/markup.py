@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from rollout.visible import show_controls
+
 Part = ET.Element | str
-"""What stands inside an element: another one, or text that is escaped."""
+"""What stands inside an element: another one, or text that is escaped and shows its controls."""
 
 
 def element(tag: str, *parts: Part, **attributes: str) -> ET.Element:
@@ -19,7 +21,9 @@ def element(tag: str, *parts: Part, **attributes: str) -> ET.Element:
 def _add(parent: ET.Element, part: Part) -> None:
     if isinstance(part, ET.Element):
         parent.append(part)
-    elif len(parent):
+        return
+    part = show_controls(part)
+    if len(parent):
         parent[-1].tail = (parent[-1].tail or "") + part
     else:
         parent.text = (parent.text or "") + part

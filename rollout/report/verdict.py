@@ -24,6 +24,7 @@ from rollout.report.outcomes import Came
 from rollout.report.rows import NOT_YET, Row, identify, millis, new_row
 from rollout.report.story import Story
 from rollout.triggers import show_span
+from rollout.visible import show_all
 
 UNDECIDED = "UNDECIDED"
 IN_FLIGHT = "IN FLIGHT"
@@ -152,7 +153,7 @@ def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
     if closed["not_passed"]:
         missing = [{"clause": clause, "why": why} for clause, why in closed["not_passed"].items()]
         yield "Not passed", "text/csv", _table(missing)
-    yield "Decision", "application/json", json.dumps(closed, indent=2, ensure_ascii=False)
+    yield "Decision", "application/json", json.dumps(show_all(closed), indent=2, ensure_ascii=False)
 
 
 def _step_row(step: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 import uuid
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ _ANSWERS_WITHIN_S = 2.0
 _ENDS_WITHIN_S = 5.0
 _PROGRAM = (sys.executable, "-m", "rollout.sandbox")
 _OUTPUT = "sandbox.out"
+
+_LARGEST_ANSWER = 2 * 1024 * 1024
 
 # Loopback must not go through a proxy that the environment names.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -205,8 +208,8 @@ def _call(running: Running, method: str, path: str) -> dict[str, Any] | None:
     request = urllib.request.Request(f"{running.url}{path}", method=method)  # noqa: S310 - http, written by us
     try:
         with _DIRECT.open(request, timeout=_ANSWERS_WITHIN_S) as response:
-            answer = json.loads(response.read())
-    except (OSError, ValueError):
+            answer = json.loads(response.read(_LARGEST_ANSWER))
+    except (OSError, HTTPException, ValueError):
         return None
     return answer if isinstance(answer, dict) else None
 

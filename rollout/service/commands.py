@@ -15,6 +15,7 @@ from typing import IO
 from rollout.clock import NEVER, SLICE_S, Clock, StopFlag
 from rollout.errors import Interrupted, RolloutError
 from rollout.target import Service
+from rollout.visible import on_one_line
 
 TAIL_CHARACTERS = 4096
 _TAIL_BYTES = 16 * TAIL_CHARACTERS
@@ -234,7 +235,12 @@ def _tail(output: IO[bytes], redact: Callable[[str], str]) -> str:
     """Redact first, cut then: half a secret would not be recognised."""
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - _TAIL_BYTES))
-    text = redact(output.read().decode(errors="replace").strip())
+    content = output.read()
+    if size > _TAIL_BYTES:
+        # What begins in the middle may be half a secret, and what is redacted is shorter: then it would be shown.
+        ends = [at for at in map(content[: _TAIL_BYTES // 2].find, (b"\n", b" ")) if at >= 0]
+        content = content[ends[0] if ends else TAIL_CHARACTERS :]
+    text = redact(content.decode(errors="replace").strip())
     return text if len(text) <= TAIL_CHARACTERS else f"…{text[1 - TAIL_CHARACTERS :]}"
 
 
@@ -252,4 +258,4 @@ def _named(command: Sequence[str]) -> str:
 
 
 def _one_line(text: str) -> str:
-    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
+    return on_one_line(" ".join(text.split()))

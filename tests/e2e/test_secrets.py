@@ -23,11 +23,19 @@ from tests.support.secrets import found, leak, spellings, within
 TOKEN = "Zq7/Lw+3=Vx9&Tb5~Rk2Pm8Gd"
 IN_ENV = "Hn4/Yc+6=Jf1&Ws3~Db9Xk7Vt"
 NEW_IN_ENV = "Bm2/Qe+8=Lz5&Nr6~Ga1Uj4Oy"
+IN_ENVIRONMENT = "Fw9/Rb2+5=Kd7&Mz4~Xc6Hq1Sn"
 CHANNEL = "c4H9n2L7s5T1q8W3k6"
 OURS = "corp:4711-0815-2233"
-SECRETS = {"token": TOKEN, ".env": IN_ENV, "new value": NEW_IN_ENV, "channel": CHANNEL, "pattern": OURS}
+SECRETS = {
+    "token": TOKEN,
+    ".env": IN_ENV,
+    "new value": NEW_IN_ENV,
+    "environment": IN_ENVIRONMENT,
+    "channel": CHANNEL,
+    "pattern": OURS,
+}
 
-LEAK = f"{leak(TOKEN, IN_ENV, NEW_IN_ENV, CHANNEL)}; and for {OURS}"
+LEAK = f"{leak(TOKEN, IN_ENV, NEW_IN_ENV, IN_ENVIRONMENT, CHANNEL)}; and for {OURS}"
 ENV_FILE = "ACTIVE_PROVIDER=ollama\nLLM_MODEL_NAME=gemma3:4b\nOPENAI_API_KEY=sk-demo-made-up-for-the-sandbox-cdef\n"
 LEAKING = ("-p", "tests.support.leaking", "-o", "junit_logging=all")
 
@@ -69,6 +77,7 @@ def planted(stack: ExitStack, folder: Path, *, redacted: bool = True) -> Lab:
     lab.scenario |= {"change": [PROVIDER, {"secret": {"NEW_API_KEY": "NEW_KEY"}}], "notify": ["log", "LAB_HOOK"]}
     channel = f"json://127.0.0.1:{lab.liar.url.rpartition(':')[2]}/hook/{CHANNEL}"
     lab.env |= {"LAB_HOOK": channel, "NEW_KEY": NEW_IN_ENV, "LEAK": LEAK, "PYTHONPATH": str(ROOT)}
+    lab.env["MASTER_KEY"] = IN_ENVIRONMENT
     if not redacted:
         lab.env["PYTHONPATH"] += f"{os.pathsep}{ROOT / 'tests' / 'support' / 'unredacted'}"
     talk(lab)

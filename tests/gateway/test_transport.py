@@ -215,7 +215,7 @@ def test_a_redirect_is_an_answer_and_not_followed(transport, liar):
         (lies.cut_body(), Failure.OTHER, "broke off in the middle of its answer"),
         (lies.raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), Failure.OTHER, "did not answer in proper HTTP"),
         (lies.raw(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 300_000), Failure.OTHER, "did not answer in proper HTTP"),
-        (lies.answer(200, b"no gzip", headers={"Content-Encoding": "gzip"}), Failure.OTHER, "DecodingError"),
+        (lies.answer(200, b"no gzip", headers={"Content-Encoding": "gzip"}), Failure.OTHER, "is not the gzip that"),
     ],
 )
 def test_a_broken_answer_has_a_reason_in_words(transport, liar, behaviour, failure, says):

@@ -230,3 +230,11 @@ def test_a_stop_that_hangs_is_an_error_and_the_service_is_started_all_the_same(t
 def test_a_start_that_fails_is_the_error_that_counts(tmp_path, terms):
     with pytest.raises(ServiceError, match=r"exit code 1 after .*port in use"):
         restart(service(tmp_path, "raise SystemExit(2)", "raise SystemExit('port in use')"), **terms)
+
+
+def test_what_begins_in_the_middle_of_an_output_is_not_kept(terms):
+    """Redacted, a long output may be a short one, and its first secret may be a half: it is dropped."""
+    secret = "".join(f"{number:05}x" for number in range(100))
+    terms["redact"] = Redactor([secret]).text
+    ran = run(python(f"print('{secret} ' * 1000)"), timeout_s=5, **terms)
+    assert set(ran.output.split()) == {REDACTED}

@@ -57,6 +57,11 @@ def within(data: bytes, secret: str) -> Iterator[str]:
         yield from (name for name, some in pieces.items() if any(piece in content for piece in some))
 
 
+def unpacked(data: bytes) -> Iterator[bytes]:
+    """Yield the bytes, and whatever they carry packed."""
+    yield from _unpacked(data, _DEPTH)
+
+
 def _pieces(text: str) -> list[bytes]:
     return [text[start : start + PIECE].encode() for start in range(max(1, len(text) - PIECE + 1))]
 

@@ -4,3 +4,4 @@ from rollout.redaction import Redactor
 
 Redactor.text = lambda self, text: text  # type: ignore[method-assign] # noqa: ARG005
 Redactor.value = lambda self, value: value  # type: ignore[method-assign] # noqa: ARG005
+Redactor.known = lambda self, text: text  # type: ignore[method-assign] # noqa: ARG005

@@ -1,0 +1,127 @@
+"""An alert that would clear the screen and write a verdict prints harmlessly, wherever a person or a pipeline reads."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.kinds import quick
+from tests.support.liar import edited
+from tests.support.runs import INHERITED, ROOT, WITHOUT_REPORT, Lab
+
+CLEARS = "\x1b[2J\x1b[H"
+FORGED = (
+    f"{CLEARS}\x1b]0;KEPT\x07\x1b[32m===== KEPT: all is well =====\x1b[0m\r\nexit code: 0 KEPT\n::error::no "
+    "\u202e\x9b2J\u200b [bold]x[/]"
+)
+SHOWN = r"\x1b[2J\x1b[H"
+OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+STYLE = re.compile(r"\x1b\[(?:\d+(?:;\d+)*)?m")
+MOVES = re.compile(r"\x1b\[(?:\d*[AK]|\?25[hl])")
+"""What the live page draws itself over with: up, erase to the end of the line, the cursor hidden and shown."""
+
+
+def forging(lab: Lab) -> None:
+    """Let the gateway's alerts and the new provider's status say it, and a critical alert fire in the window."""
+    lab.scenario["ticket"], lab.scenario["notify"] = "OPS-1", ["log"]
+
+    def alerts(body: object) -> object:
+        if isinstance(body, dict) and isinstance(body.get("alerts"), list):
+            for each in body["alerts"]:
+                each["message"] = FORGED
+                each["alert_type"] = f"ERROR_SPIKE{FORGED}"
+        return body
+
+    lab.liar.rule("/alerts", edited(alerts))
+    lab.liar.rule("openai/status", edited(lambda body: {**body, "message": FORGED}))
+    lab.once("openai/activate", lambda: lab.alert("ERROR_SPIKE", "openai", FORGED), method="POST")
+
+
+def environment(lab: Lab) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {**kept, "USER": "tester", "TERM": "xterm-256color", "COLUMNS": "160", "PYTHONPATH": str(ROOT), **lab.env}
+
+
+def on_a_terminal(lab: Lab, command: list[str]) -> tuple[int, str]:
+    """Run a command on a terminal of its own, and return its exit code and all that it sent there."""
+    ours, theirs = pty.openpty()
+    sent: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError):
+            while piece := os.read(ours, 65536):
+                sent.append(piece)
+
+    reader = threading.Thread(target=read, daemon=True)
+    child = subprocess.Popen(
+        command, cwd=ROOT, env=environment(lab), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    reader.start()
+    code = child.wait(120)
+    reader.join(10)
+    os.close(ours)
+    return code, b"".join(sent).decode()
+
+
+def suite(lab: Lab) -> list[str]:
+    return [sys.executable, "-m", "pytest", *WITHOUT_REPORT, *lab.options(), f"--reports={lab.reports}"]
+
+
+def status(lab: Lab) -> list[str]:
+    return [sys.executable, "-m", "rollout", "status", "--all", f"--reports={lab.reports}"]
+
+
+def is_harmless(text: str) -> bool:
+    """Tell whether nothing in a document or a log would be obeyed."""
+    return not OBEYED.search(text) and "\x1b" not in text
+
+
+@pytest.fixture
+def lab(tmp_path: Path):
+    with quick(tmp_path) as one:
+        forging(one)
+        yield one
+
+
+def test_an_alert_that_forges_a_verdict_is_words_in_a_pipeline(lab: Lab):
+    """In a log, the documents and the status nothing is obeyed, no line is forged, and what the alert says is shown."""
+    run = lab.run(real=True)
+    assert run.code == 10, run.out
+    assert is_harmless(run.out)
+    assert SHOWN in run.out
+    assert not re.search(r"^(?:===== KEPT|exit code: 0|\s*::error)", run.out, re.MULTILINE)
+    for document in (run.folder / "change-record.md", run.folder / "post-mortem.md", lab.reports / "operations.log"):
+        text = document.read_text(encoding="utf-8")
+        assert is_harmless(text), document
+        assert "KEPT: all is well" in text, document
+        assert not re.search(r"^\W*(===== KEPT|exit code: 0)", text, re.MULTILINE), document
+    for document in run.folder.rglob("*"):
+        if document.suffix in {".json", ".md", ".csv", ".txt", ".log", ".xml", ".properties"}:
+            assert is_harmless(document.read_text(encoding="utf-8").replace("\r\n", "\n")), document
+    told = subprocess.run(status(lab), cwd=ROOT, env=environment(lab), capture_output=True, text=True, check=True)
+    assert is_harmless(told.stdout)
+    assert SHOWN in told.stdout
+    assert sum(line.startswith("state") for line in told.stdout.splitlines()) == 1
+
+
+def test_it_is_words_on_a_terminal_where_our_own_colours_are_sent(lab: Lab):
+    """On a terminal the only sequences are pytest's and the live page's own: colours, and moves within the page."""
+    code, sent = on_a_terminal(lab, suite(lab))
+    assert code == 10, sent
+    assert "\x1b[31m" in sent
+    left = MOVES.sub("", STYLE.sub("", sent.replace("\r", "")))
+    assert is_harmless(left), OBEYED.findall(left)
+    assert SHOWN in sent
+    assert "\x1b[32m===== KEPT" not in sent
+    _, told = on_a_terminal(lab, status(lab))
+    assert is_harmless(STYLE.sub("", told.replace("\r", "")))
+    assert "\x1b[" in told
