@@ -22,7 +22,7 @@ from rollout.clock import NEVER, SystemClock, stamp
 from rollout.closure import Closure
 from rollout.documents import document, log_operation, undocumented
 from rollout.embedded import described
-from rollout.emergency import SOURCE, Order, Say, Sent, opening
+from rollout.emergency import Order, Say, Sent, opening
 from rollout.errors import ExitCode, GatewayError, JournalError, RolloutError
 from rollout.expectation import answered_by
 from rollout.gateway.answers import Governance
@@ -109,11 +109,6 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
         rollout.release_lease()
         rollout.gateway.close()
         rollout.journal.close()
-
-
-def is_emergency(record: Record) -> bool:
-    """Tell whether it is the record of an emergency: it has neither backup nor checks, and nothing to go back to."""
-    return bool(record.opened.get("scenario", {}).get("source") == SOURCE)
 
 
 def _owe_approval(rollout: Rollout) -> None:

@@ -235,6 +235,8 @@ def _status(args: argparse.Namespace) -> int:
 
 def _facts(record: Record, case: Case | None) -> dict[str, object]:
     """Return what is known of a rollout: what, where, since when, by whom, until when, and what to do."""
+    from rollout.effect import effect_of  # noqa: PLC0415 - with the journal
+
     return {
         "rollout": record.id,
         "state": "in flight" if case else str(record.decision or "open").replace("_", " "),
@@ -243,6 +245,7 @@ def _facts(record: Record, case: Case | None) -> dict[str, object]:
         "by": record.opened["author"],
         "since": record.opened_at,
         "closed": record.closed_at or None,
+        "effect": str(effect_of(record)) or None,
         "held": case.why if case else None,
         "hold": _held(record),
         "why": (record.closed or {}).get("why"),

@@ -103,6 +103,7 @@ class Write:
         detail: the gateway's words.
         digest: SHA-256 of the file that the write leaves behind, for one to a file.
         what: one of `What`: what is written.
+        ended_at: when its outcome was recorded, UTC; empty before that.
     """
 
     seq: int | str
@@ -114,6 +115,7 @@ class Write:
     detail: str = ""
     digest: str | None = None
     what: What | None = None
+    ended_at: str = ""
 
     @property
     def may_have_landed(self) -> bool:
@@ -187,6 +189,7 @@ class Record:
         judged: a canary's stage -> clause -> the body of its verdict at the stage's end.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
+        trail: every outcome of these steps, in order.
         startup_s: how long the service took to be healthy after this rollout's restarts, the longest; 0 before one.
         fence: the newest fencing token that an entry of this rollout carries.
         closed: the body of the closing entry, None while open.
@@ -219,6 +222,7 @@ class Record:
     judged: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    trail: list[Mapping[str, Any]] = field(default_factory=list)
     startup_s: float = 0.0
     fence: int = 0
     closed: Mapping[str, Any] | None = None
@@ -364,7 +368,10 @@ def _finish(record: Record, entry: Entry) -> None:
     """
     body = entry.body
     if entry.kind == Kind.STEP:
-        record.steps[body["clause"]] = {**body, "at": entry.at}
+        # One that was spooled is entered late, at the place of its own moment.
+        later = [step for step in record.trail if "spool" in body and step["at"] > entry.at]
+        record.trail.insert(len(record.trail) - len(later), {**body, "at": entry.at})
+        record.steps = {step["clause"]: step for step in record.trail}
     elif entry.kind == Kind.RESTARTED:
         record.startup_s = max(record.startup_s, body["took_s"])
     elif "spool" not in body or (record.closed is None and body["fence"] >= record.fence):
@@ -434,7 +441,7 @@ def _written(writes: list[Write], entry: Entry) -> list[Write]:
             seq, entry.at, body["step"], body["direction"], body["to"], digest=body.get("digest"), what=what
         )
         return [*writes, announced]
-    return [_concluded(write, body) for write in writes]
+    return [_concluded(write, entry) for write in writes]
 
 
 def _scope(write: Write) -> str:
@@ -457,7 +464,8 @@ def _what(step: str, to: str) -> What:
     return What.PROVIDER if _PLACE.fullmatch(to) else What.WEIGHTS
 
 
-def _concluded(write: Write, body: Mapping[str, Any]) -> Write:
+def _concluded(write: Write, entry: Entry) -> Write:
+    body = entry.body
     if write.seq != body["intent"]:
         return write
-    return replace(write, result=body["result"], detail=body["detail"])
+    return replace(write, result=body["result"], detail=body["detail"], ended_at=entry.at)
