@@ -174,6 +174,7 @@ class Record:
         approvals: the approvals that were accepted, in order, as `rollout.approval.Approval` has them.
         audit: the gateway's audit entries as they were right before a restart.
         findings: clause -> what was found wanting although the clause passed (VER-3).
+        recalled: what was active before an emergency, as others' entries tell it; empty where it was read.
         armed: the latest watchdog's process and host.
         handover: until when the next phase must have begun.
         abort: the first abort that was asked for.
@@ -210,6 +211,7 @@ class Record:
     approvals: list[Mapping[str, Any]] = field(default_factory=list)
     audit: Mapping[str, Any] | None = None
     findings: dict[str, str] = field(default_factory=dict)
+    recalled: str = ""
     armed: Mapping[str, Any] | None = None
     handover: Mapping[str, Any] | None = None
     abort: Mapping[str, Any] | None = None
@@ -237,7 +239,11 @@ class Record:
     def previous(self) -> str:
         """The provider and model before the change; ``unknown`` without a backup."""
         body = (self.backup or {}).get("previous")
-        return str(self.opened.get("before") or "unknown") if body is None else f"{body['provider']}:{body['model']}"
+        return (
+            str(self.opened.get("before") or self.recalled or "unknown")
+            if body is None
+            else f"{body['provider']}:{body['model']}"
+        )
 
     @property
     def approved_by(self) -> tuple[str, ...]:
@@ -385,6 +391,7 @@ def _append(record: Record, entry: Entry) -> None:
             record.notified.append(body)
         case Kind.FINDING:
             record.findings[body["clause"]] = body["text"]
+            record.recalled = body.get("before", record.recalled)
         case Kind.APPROVAL:
             record.approvals.append(body)
         case Kind.OWED:

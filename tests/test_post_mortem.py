@@ -42,8 +42,8 @@ in 59 ms; ollama was connected 3 times in a row; the diff is empty.
 
 - Users: 13 of 147 requests failed while the change was watched.
 - The suite's own requests: 2 of 3 failed.
-- What failed before the watching began is not among these. The change was in effect: for 14 s, until it was seen gone at \
-2026-11-23 12:00:14Z.
+- What failed before the watching began is not among these. The change was in effect: for 14 s, until it was seen gone \
+at 2026-11-23 12:00:14Z.
 - Assessed before the change: risk medium, a new contract; affects every chat user; cost 40 USD a day.
 
 ## Errors, alerts and log lines
