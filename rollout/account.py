@@ -147,11 +147,11 @@ def content_of(record: Record) -> str:
 
 
 def written(record: Record) -> str:
-    """Return how many writes were announced and what came of them, in words: ``nothing was written`` for none."""
+    """Return how many writes were announced, and what came of them: ``writes announced: 3 (2 done, 1 refused)``."""
     if not record.writes:
         return "nothing was written"
     results = Counter(write.result or "without an outcome" for write in record.writes)
-    return f"{len(record.writes)} writes were announced: " + ", ".join(f"{n} {how}" for how, n in results.items())
+    return f"writes announced: {len(record.writes)} ({', '.join(f'{n} {how}' for how, n in results.items())})"
 
 
 def measured(breach: Body) -> str:

@@ -442,7 +442,7 @@ def outcome_of(entry: Entry) -> ClauseOutcome:
 def _written(writes: list[Write], entry: Entry) -> list[Write]:
     body = entry.body
     if entry.kind == Kind.INTENT:
-        what = What(body["what"]) if "what" in body else _what(body["step"], body["to"])
+        what = what_of(body)
         seq = body.get("spool", entry.seq)
         announced = Write(
             seq, entry.at, body["step"], body["direction"], body["to"], digest=body.get("digest"), what=what
@@ -460,8 +460,11 @@ _PLACE = re.compile(r"[^:\s]+:\S+")
 _STEPS = {"APP-2.1": What.ENVIRONMENT, "RBK-3.1": What.ENVIRONMENT, "APP-2.2": What.RESTART, "RBK-3.2": What.RESTART}
 
 
-def _what(step: str, to: str) -> What:
-    """Return what an intent of version 0.1 writes, whose entry does not say so."""
+def what_of(intent: Mapping[str, Any]) -> What:
+    """Return what an intent writes; one of version 0.1 and an emergency's first one do not say so themselves."""
+    if "what" in intent:
+        return What(intent["what"])
+    step, to = intent["step"], intent["to"]
     if step in _STEPS:
         return _STEPS[step]
     if to == "restart":
