@@ -85,11 +85,16 @@ def _seen_gone(record: Record, counted: list[Write], *, is_single: bool) -> str:
     """Return the moment of the first entry that shows these writes gone; empty where none does."""
     if is_single and record.passed(SINGLE):
         return record.clauses[SINGLE].at
-    owed = {"RBK-2.2"} if all(write.what in _OF_THE_GATEWAY for write in counted) else {"RBK-2.2", "RBK-4.3"}
+    simple = all(write.what in _OF_THE_GATEWAY for write in counted)
+    needed = {"RBK-2.2"} if simple else {"RBK-2.2", "RBK-4.3"}
+    shown: set[str] = set()
     for step in record.trail:
+        if step["clause"] == "RBK-1.1":
+            # Another attempt, which shows what it shows by itself.
+            shown.clear()
         if step["outcome"] == "passed":
-            owed.discard(step["clause"])
-        if not owed:
+            shown.add(step["clause"])
+        if shown >= needed:
             return str(step["at"])
     # Another process has ended it, an emergency, and its ending is the entry that says so.
     return record.closed_at if record.decision is Decision.ROLLED_BACK else ""

@@ -1,4 +1,4 @@
-"""No document contradicts another, or the journal: of 2,000 journals and more, cut off anywhere (BROKEN_PROMISES 20)."""
+"""No document contradicts another, or the journal: 2,000 journals and more, cut off anywhere (BROKEN_PROMISES 20)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.support.journals import Truth
 from tests.support.tales import CHANGES, NAMES, PROOF, SHAPES, Tale, tell
 from tests.support.telling import Documents, documents
 
-EACH = 260
-"""So many journals a test; there are ten of them."""
+EACH = 150
+"""So many journals a shape; there are fourteen of them."""
 
 STILL = "still in effect as far as is known"
-NEGATIVE = re.compile(r"(?:^|[\s(|])[-−–]\d", re.MULTILINE)
+NEGATIVE = re.compile(r"(?:^|[\s(|])[-\u2212\u2013]\d", re.MULTILINE)
 WHO = re.compile(r"\b(?:openai|ollama|vllm|gpt-4o|gemma3:4b) answered(?! instead)")
 STATES = {
     None: "open",
@@ -58,7 +58,7 @@ def test_no_document_contradicts_another_or_the_journal(shape: str, data: st.Dat
     pen = tell(tale)
     count = data.draw(st.one_of(st.just(len(pen.entries)), st.integers(3, len(pen.entries))))
     entries, truth = pen.until(count)
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         found = documents(entries, Path(folder))
     assert_true(found, truth, tale)
 
@@ -70,7 +70,7 @@ def assert_true(found: Documents, truth: Truth, tale: Tale) -> None:
         assert not NEGATIVE.search(text.replace("| - |", "")), f"{name} has a negative number: {text}"
         assert not WHO.search(text), f"{name} says who answered, which nothing shows: {text}"
     _effect(found, truth, texts)
-    _ending(found, truth)
+    _ending(found, truth, tale)
     _written(found, truth, texts)
     _identity(found, tale, texts)
     _moments(found, truth, tale)
@@ -99,10 +99,10 @@ def _effect(found: Documents, truth: Truth, texts: dict[str, str]) -> None:
         assert not found.letter or "Now: " not in found.letter or f"In effect: {said}" in found.letter
 
 
-def _ending(found: Documents, truth: Truth) -> None:
+def _ending(found: Documents, truth: Truth, tale: Tale) -> None:
     """The verdict's word comes first everywhere; an open rollout has none."""
     assert found.folded.decision is truth.decision
-    assert found.line.state == STATES[truth.decision]
+    assert found.line.state == STATES[truth.decision], found.line
     assert found.status["state"] == str(truth.decision or "open").replace("_", " ")
     if truth.decision is None:
         assert found.line.word == ("IN FLIGHT" if found.folded.in_flight else "OPEN")
@@ -119,7 +119,7 @@ def _ending(found: Documents, truth: Truth) -> None:
         assert not truth.since or truth.gone
     if truth.decision is Decision.ROLLED_BACK and found.draft:
         assert ("verified since" in found.draft) == (found.record["moments"]["verified"] != "")
-    if truth.decision is Decision.ROLLBACK_FAILED and found.draft:
+    if truth.decision is Decision.ROLLBACK_FAILED and found.draft and not tale.again:
         assert "verified since" not in found.draft
         assert "the way back was verified" not in found.draft
 
@@ -171,5 +171,7 @@ def _moments(found: Documents, truth: Truth, tale: Tale) -> None:
     if not tale.set_back:
         assert list(found.timeline) == sorted(found.timeline)
         at = found.record.get("moments", {})
-        order = [at[name] for name in ("opened", "applied", "decided", "back", "verified", "closed") if at.get(name)]
+        # Another rollback may begin after the ending.
+        names = ("opened", "applied", "decided", "back", "verified", *(() if tale.again else ("closed",)))
+        order = [at[name] for name in names if at.get(name)]
         assert order == sorted(order), at

@@ -13,6 +13,7 @@ from rollout.canonical import canonical, sha256
 from rollout.clauses import PHASES
 from rollout.clock import stamp
 from rollout.emergency import opening
+from rollout.obligations import Debt
 from rollout.plan import left_out, plan
 from rollout.policy import Policy
 from rollout.record import Decision, Kind, What
@@ -150,7 +151,7 @@ def _prechecked(pen: Pen, tale: Tale) -> None:
     pen.write(Kind.ALERTS, {"keys": []})
     pen.write(Kind.BASELINE, baseline())
     if tale.excused:
-        pen.write(Kind.OWED, {"what": "approval", "due": "2026-11-30T12:00:00.000Z"})
+        pen.write(Kind.OWED, {"what": Debt.APPROVAL, "due": "2026-11-30T12:00:00.000Z"})
     pen.phase("precheck", failed)
 
 
@@ -367,9 +368,9 @@ def _documents(pen: Pen, tale: Tale) -> None:
         traces = {"serving": None, "boot": None, "metrics": {}, "log": None, "errors": [], "lacking": {}}
         moments = {"at": pen.now, "review_from": pen.now, "log_file": None}
         pen.write(Kind.TRACES, {**traces, **moments})
-        pen.write(Kind.OWED, {"what": "review", "due": "2026-12-06T12:00:00.000Z"})
+        pen.write(Kind.OWED, {"what": Debt.REVIEW, "due": "2026-12-06T12:00:00.000Z"})
         if tale.excused:
-            pen.write(Kind.SETTLED, {"what": "review", "by": "bob"})
+            pen.write(Kind.SETTLED, {"what": Debt.REVIEW, "by": "bob"})
 
 
 def _emergency(pen: Pen, tale: Tale) -> None:

@@ -16,6 +16,7 @@ from rollout.clauses import PHASES
 from rollout.clock import StopFlag
 from rollout.closure import EXIT_CODES, WORDS, Closure, already_closed
 from rollout.events import told
+from rollout.gateway.answers import Weights
 from rollout.journal import Entry
 from rollout.listing import Listing
 from rollout.post_mortem import write_post_mortem
@@ -32,6 +33,14 @@ from rollout.workspace import Rollout
 from tests.support.clocks import SimulatedClock
 from tests.support.journals import ID, Book
 from tests.support.stories import Calm
+
+
+class Whole(Calm):
+    """A gateway that splits no requests now."""
+
+    def weights(self) -> Weights:
+        """Return none."""
+        return Weights({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,7 @@ def rollout_of(entries: Sequence[Entry], folder: Path) -> Rollout:
     """Return the rollout that these entries tell of, at work; its gateway has changed nothing but the provider."""
     book: Any = Book(entries)
     request = as_opened(book.entries()[0].body)
-    gateway: Any = Calm()
+    gateway: Any = Whole()
     return Rollout(
         id=ID,
         run="run-1",
