@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.account import written
 from rollout.effect import Effect, effect_of, seconds
 from rollout.record import Kind, Record, What
 from rollout.workspace import Rollout
@@ -145,3 +146,18 @@ def test_generated_journals_are_read_as_the_real_journal_reads_them(tmp_path: Pa
         spooled = [entry for entry in book if "spool" in entry.body]
         assert [entry.at for entry in real if "spool" in entry.body] == [entry.at for entry in spooled]
         rollout.journal.close()
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ([], "nothing was written"),
+        (["refused"], "writes announced: 1 (1 refused)"),
+        (["done", "done", None], "writes announced: 3 (2 done, 1 without an outcome)"),
+    ],
+)
+def test_writes_are_counted_by_what_came_of_them(rollout: Rollout, results: list[str | None], said: str):
+    """One that was refused was written all the same: it changed nothing."""
+    for result in results:
+        sends(rollout, "APP-1.2", "forward", NEW, result)
+    assert written(rollout.record()) == said

@@ -20,6 +20,7 @@ EACH = 150
 """So many journals a shape; there are fourteen of them."""
 
 STILL = "still in effect as far as is known"
+LASTED = re.compile(r"in effect:? (for [^,;|.]*)", re.IGNORECASE)
 NEGATIVE = re.compile(r"(?:^|[\s(|])[-\u2212\u2013]\d", re.MULTILINE)
 WHO = re.compile(r"\b(?:openai|ollama|vllm|gpt-4o|gemma3:4b) answered(?! instead)")
 STATES = {
@@ -92,10 +93,15 @@ def _effect(found: Documents, truth: Truth, texts: dict[str, str]) -> None:
             assert STILL not in text, f"{name} says that what is gone, or never was, is in effect: {text}"
         if not truth.gone:
             assert "seen gone" not in text, f"{name} says that what nobody saw gone is: {text}"
+    for name, text in texts.items():
+        for words in LASTED.findall(text):
+            assert said is not None, f"{name}: {text}"
+            assert words in said, f"{name} says {words}, and it was {said}"
+    assert "verified since :" not in found.draft
     if said:
         assert f"in effect {said}" in found.answers["When"]
         assert not found.record or found.record["in_effect"] == said
-        assert not found.draft or said in found.draft
+        assert found.draft.count(said) == (2 if found.draft else 0)
         assert not found.letter or "Now: " not in found.letter or f"In effect: {said}" in found.letter
 
 
@@ -118,7 +124,8 @@ def _ending(found: Documents, truth: Truth, tale: Tale) -> None:
     if truth.decision is Decision.ROLLED_BACK:
         assert not truth.since or truth.gone
     if truth.decision is Decision.ROLLED_BACK and found.draft:
-        assert ("verified since" in found.draft) == (found.record["moments"]["verified"] != "")
+        assert "verified since" in found.draft
+        assert found.record["moments"]["verified"]
     if truth.decision is Decision.ROLLBACK_FAILED and found.draft and not tale.again:
         assert "verified since" not in found.draft
         assert "the way back was verified" not in found.draft
@@ -168,6 +175,7 @@ def _moments(found: Documents, truth: Truth, tale: Tale) -> None:
         assert (found.record["opened"], found.record["closed"]) == (opened, closed)
         assert found.record["moments"]["seen_gone"] == truth.gone
         assert found.record["moments"]["applied"] == truth.since
+        assert found.record["moments"]["back"] == truth.back
     if not tale.set_back:
         assert list(found.timeline) == sorted(found.timeline)
         at = found.record.get("moments", {})

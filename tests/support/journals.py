@@ -41,6 +41,7 @@ class Truth:
         since: when the change was announced that counts; empty before.
         gone: when it was seen gone; empty while it was not.
         landed: whether the gateway has confirmed it.
+        back: when the last write of the way back was answered; empty before.
         writes: how many writes were announced.
         decision: how it ended; None while it is open.
         word: the verdict's word; empty while it is open.
@@ -49,6 +50,7 @@ class Truth:
     since: str = ""
     gone: str = ""
     landed: bool = False
+    back: str = ""
     writes: int = 0
     decision: Decision | None = None
     word: str = ""
@@ -59,8 +61,8 @@ class Pen:
 
     Attributes:
         entries: what was written, as the database keeps it.
-        truths: what was true after each of them.
-        truth: what is true now.
+        truth: what is true now, of all that was written.
+        is_spooling: whether the journal is out of reach.
         fence: the token under which it writes.
         runs: how many runs there were.
     """
@@ -68,10 +70,11 @@ class Pen:
     def __init__(self, seed: int) -> None:
         """Begin an empty journal; `seed` decides how much time passes between two entries."""
         self.entries: list[Entry] = []
-        self.truths: list[Truth] = []
+        self._shown: list[Mapping[str, Any]] = []
+        self._spool: list[tuple[str, str, dict[str, Any], Mapping[str, Any]]] = []
+        self.is_spooling = False
         self.truth, self.fence, self.runs = Truth(), 0, 0
         self._dice, self._now = random.Random(seed), BEGINNING
-        self._spool: list[tuple[str, str, dict[str, Any], Truth]] | None = None
 
     @property
     def now(self) -> str:
@@ -90,35 +93,40 @@ class Pen:
     def write(self, kind: Kind, body: Mapping[str, Any], **truth: Any) -> int | str:
         """Write an entry; `truth` is what it shows. Return the number by which an outcome names it."""
         self.wait(self._dice.choice(_PAUSES_S))
-        self.truth = replace(self.truth, **{key: self.now if value is NOW else value for key, value in truth.items()})
-        body = {**body, "fence": self.fence}
-        if self._spool is None:
-            return self.append(kind, self.now, body)
+        shown = {key: self.now if value is NOW else value for key, value in truth.items()}
+        self.truth, body = replace(self.truth, **shown), {**body, "fence": self.fence}
+        if not self.is_spooling:
+            return self.append(kind, self.now, body, shown)
         number = f"{self.run}/{len(self._spool) + 1}"
-        self._spool.append((str(kind), self.now, {**body, "spool": number}, self.truth))
+        self._spool.append((str(kind), self.now, {**body, "spool": number}, shown))
         return number
 
-    def append(self, kind: str, at: str, body: Mapping[str, Any]) -> int:
+    def append(self, kind: str, at: str, body: Mapping[str, Any], shown: Mapping[str, Any]) -> int:
         """Put an entry at the end, unhashed; return its number."""
         seq = len(self.entries) + 1
         self.entries.append(Entry(seq, ID, at, str(kind), recordable(plain(dict(body))), "", f"{seq:064}"))
-        self.truths.append(self.truth)
+        self._shown.append(shown)
         return seq
 
     @contextmanager
     def spooling(self) -> Iterator[None]:
-        """Keep what is written in the spool file, and enter it into the journal afterwards, as `reconcile` does."""
-        self._spool = []
-        yield
-        kept, self._spool = self._spool, None
-        for kind, at, body, self.truth in kept:
-            self.reconciled(kind, at, body)
+        """Keep what is written in the spool file, and enter it into the journal at the end, as `reconcile` does.
 
-    def reconciled(self, kind: str, at: str, body: Mapping[str, Any]) -> None:
+        Within it the journal may be in reach again, `is_spooling`: what is written then is entered at once.
+        """
+        self.is_spooling = True
+        yield
+        self.is_spooling, kept, self._spool = False, self._spool, []
+        for kind, at, body, shown in kept:
+            self.reconciled(kind, at, body, shown)
+
+    def reconciled(self, kind: str, at: str, body: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
         """Enter what waited in a spool file."""
         whole = {"spool": sha256(canonical(dict(body)))[:12], "fence": 0, **body}
         facts = {"kind": kind, "at": at, "fence": whole.pop("fence"), "spool": whole.pop("spool")}
-        self.append(Kind.RECONCILED, self.now, {**facts, "spooled": sha256(canonical(dict(body))), "body": whole})
+        self.append(
+            Kind.RECONCILED, self.now, {**facts, "spooled": sha256(canonical(dict(body))), "body": whole}, shown
+        )
 
     # What a run writes
 
@@ -142,15 +150,23 @@ class Pen:
         problems = [f"{clause}: {why}" for clause, why in (failed or {}).items()]
         self.write(Kind.PHASE, {"phase": phase, "passed": not problems, "problems": problems, "run": self.run})
 
-    def sends(self, step: str, direction: str, to: str, what: What, result: str | None = "done", **more: Any) -> None:
-        """Announce a write, and what became of it; one on the way there may put the change into effect."""
+    def sends(
+        self, step: str, direction: str, to: str, what: What, result: str = "done", *, afresh: bool = False, **more: Any
+    ) -> None:
+        """Announce a write, and what became of it.
+
+        One on the way there may put the change into effect; `afresh` where an earlier effect was over before.
+        """
         intent = {"step": step, "direction": direction, "to": to, "what": what, **more}
-        begins = direction == "forward" and not self.truth.since
-        number = self.write(Kind.INTENT, intent, writes=self.truth.writes + 1, **({"since": NOW} if begins else {}))
-        refused = {"since": ""} if begins and result == "refused" else {}
-        landed = {"landed": True} if direction == "forward" and result == "done" else {}
-        detail = "" if result == "done" else "why"
-        self.write(Kind.OUTCOME, {"intent": number, "result": result, "detail": detail}, **refused, **landed)
+        begins = direction == "forward" and (afresh or not self.truth.since)
+        shown: dict[str, Any] = {"since": NOW, "gone": "", "landed": False} if begins else {}
+        number = self.write(Kind.INTENT, intent, writes=self.truth.writes + 1, **shown)
+        answered: dict[str, Any] = {"since": ""} if begins and result == "refused" else {}
+        if result == "done":
+            answered |= {"landed": True} if direction == "forward" else {}
+            answered |= {"back": NOW} if direction == "back" and step.startswith("RBK") else {}
+        body = {"intent": number, "result": result, "detail": "" if result == "done" else "why"}
+        self.write(Kind.OUTCOME, body, **answered)
 
     def step(self, clause: str, message: str, outcome: str = "passed", **truth: Any) -> dict[str, Any]:
         """Record a step; return it as a row of the closure."""
@@ -165,7 +181,12 @@ class Pen:
 
     def until(self, count: int) -> tuple[Sequence[Entry], Truth]:
         """Return the first so many entries, and what is true of them."""
-        return self.entries[:count], self.truths[count - 1]
+        truth = Truth()
+        for shown in self._shown[:count]:
+            # Counted, and not set: what was spooled before may be entered later.
+            writes = truth.writes + ("writes" in shown)
+            truth = replace(truth, **{**shown, "writes": writes})
+        return self.entries[:count], truth
 
 
 class Book:

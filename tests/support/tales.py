@@ -205,10 +205,9 @@ def _canary(pen: Pen, tale: Tale) -> None:
     _single_request(pen, failed=False)
     pen.phase("apply")
     pen.phase("verify")
-    # The effect that counts from here on is the canary's own: the single request's is over.
     split = f"{NEW} 10%, {OLD} 90%"
-    pen.truth = replace(pen.truth, since="", gone="", landed=False)
-    pen.sends("CAN-2.1", "forward", split, What.WEIGHTS)
+    # The effect that counts from here on is the canary's own: the single request's is over.
+    pen.sends("CAN-2.1", "forward", split, What.WEIGHTS, afresh=True)
     _window(pen, stage="CAN-2.1 10%")
     if tale.shape == "canary back":
         _breached(pen, tale, stage="CAN-2.1 10%")
@@ -322,6 +321,8 @@ def _way_back(pen: Pen, tale: Tale, why: str, *, verified: bool) -> None:
     if not hands_off:
         rows.append(pen.step("RBK-1.2", "no critical alert is firing"))
         rows += _undone(pen, tale)
+        # The journal may be in reach again half-way: what waits is entered after what comes now.
+        pen.is_spooling = pen.is_spooling and tale.seed % 2 == 0
     rows += _proven(pen, tale, verified=verified, hands_off=hands_off)
     rows.append(pen.step("RBK-5.1", why))
     rows.append(pen.step("RBK-5.3", "/nowhere/post-mortem.md"))
@@ -377,9 +378,9 @@ def _emergency(pen: Pen, tale: Tale) -> None:
     failed = tale.shape == "emergency failed"
     number: int | str = ""
     for kind, body in opening(order()):
-        if kind == Kind.INTENT:
-            pen.truth, number = replace(pen.truth, writes=1, since=stamp(BEGINNING)), sha256(canonical(body))[:12]
-        pen.reconciled(kind, stamp(BEGINNING), body)
+        shown = {"writes": 1, "since": stamp(BEGINNING)} if kind == Kind.INTENT else {}
+        pen.truth, number = replace(pen.truth, **shown), sha256(canonical(body))[:12]
+        pen.reconciled(kind, stamp(BEGINNING), body, shown)
     result = "unknown" if failed else "done"
     landed = {} if failed else {"landed": True}
     pen.write(Kind.OUTCOME, {"intent": number, "result": result, "detail": ""}, **landed)
@@ -387,8 +388,8 @@ def _emergency(pen: Pen, tale: Tale) -> None:
         text = f"what was active could not be read in time; the entries of rollout r-0 say {OLD}"
         pen.write(Kind.FINDING, {"clause": "EMG-1", "text": text, "before": str(OLD)})
     pen.fence += 1
-    if failed:
-        pen.sends("EMG-1", "back", SAFE, What.PROVIDER, "unknown")
+    if failed or tale.slices:
+        pen.sends("EMG-1", "back", SAFE, What.PROVIDER, "unknown" if failed else "done")
     why = "it cannot be read" if failed else f"{SAFE} is active; a request was answered: the answer names vllm"
     pen.step("EMG-1", why, "failed" if failed else "passed")
     pen.step("EMG-2", "not needed")
