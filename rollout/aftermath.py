@@ -390,12 +390,15 @@ def _close_taken(work: _Work) -> None:
     for record in work.taken:
         scenario = as_opened(record.opened).scenario if "scenario" in record.opened else None
         others = [str(c) for c in scenario.changes if not isinstance(c, ProviderChange)] if scenario else []
+        stays = scenario is not None and scenario.activation is not None and same_place(scenario.activation, work.to)
         why = f"taken over by emergency {rollout.id} ({work.order.by}: {work.order.reason}), which went to {work.to}"
         if others:
             why += f"; not taken back: {', '.join(others)}; `rollout rollback {record.id}` does that"
+        if stays:
+            why += "; that is what this rollout activates, so its change is not taken back"
         if work.problem:
             why += f"; and that is not verified: {work.problem}"
-        decision = Decision.ROLLBACK_FAILED if others or work.problem else Decision.ROLLED_BACK
+        decision = Decision.ROLLBACK_FAILED if others or stays or work.problem else Decision.ROLLED_BACK
         facts = {
             "decision": decision,
             "word": "TAKEN OVER",

@@ -132,9 +132,8 @@ def _step(body: Body, _: Body) -> Told:
 
 
 def _notified(body: Body, _: Body) -> Told:
-    return ("passed" if body["accepted"] else "failed"), (
-        f"notified ({body['event']}) {body['channel']}: {body['detail']}"
-    )
+    status, words = ("passed", "notified") if body["accepted"] else ("failed", "NOT notified")
+    return status, f"{words} ({body['event']}) {body['channel']}: {body['detail']}"
 
 
 def _owed(body: Body, _: Body) -> Told:

@@ -117,7 +117,7 @@ def _ending(found: Documents, truth: Truth, tale: Tale) -> None:
     assert found.closure is not None
     first = (found.line.word, found.record["word"], found.standing.word, found.subject.partition(": ")[0])
     assert first == (truth.word,) * 4
-    assert found.terminal.startswith(("KEPT", "ROLLED BACK", "ROLLBACK FAILED", "NOTHING APPLIED"))
+    assert found.terminal.startswith(f"{truth.word} at ")
     assert found.record["decision"] == str(truth.decision) == str(found.closure.decision)
     assert f"| Result | {truth.word} |" in found.page
     assert (found.answers["Kept?"].startswith("yes")) == (truth.decision is Decision.KEPT)
