@@ -1,20 +1,42 @@
 """What a rollout came to, as its journal tells it: moments, durations, the first sign of trouble, and who was hit.
 
-Pure: what it counts is what was seen, and where nothing was seen it says None, never zero.
+What it counts is what was seen, and where nothing was seen it says None, never zero. Every document draws on it, so
+that no two of them say different things of one rollout.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from rollout.effect import SINGLE, Effect, effect_of, seconds
+from rollout.emergency import SOURCE
+from rollout.errors import JournalError
 from rollout.history import BAD_STATUS, History
 from rollout.record import Entry, Kind, Record
-from rollout.rollback import PROOF
+from rollout.rollback import PROOF, UNDO
 from rollout.samples import Name, Sample
 from rollout.triggers import of_users
+from rollout.workspace import Rollout
+
+__all__ = [
+    "Counted",
+    "Effect",
+    "Moments",
+    "class_of",
+    "content_of",
+    "counted",
+    "effect_of",
+    "entries_of",
+    "first_bad",
+    "is_emergency",
+    "measured",
+    "moments",
+    "seconds",
+    "written",
+]
 
 Body = Mapping[str, Any]
 
@@ -25,11 +47,12 @@ class Moments:
 
     Attributes:
         opened: the rollout.
-        applied: the change was sent, the first part of it.
+        applied: the first write of the change was announced.
         first_bad: the first sample that showed what was going to be the breach.
         decided: it was decided to roll back: the breach, or the check that failed.
-        back: the way back was sent.
-        verified: its last proof passed.
+        back: the last write of the way back was answered.
+        seen_gone: an entry showed the change gone.
+        verified: the last proof of the way back passed.
         closed: the rollout.
     """
 
@@ -38,6 +61,7 @@ class Moments:
     first_bad: str = ""
     decided: str = ""
     back: str = ""
+    seen_gone: str = ""
     verified: str = ""
     closed: str = ""
 
@@ -66,28 +90,68 @@ def moments(record: Record, entries: Sequence[Entry]) -> Moments:
         record: the rollout.
         entries: its entries, samples among them, in order.
     """
-    forward = [write for write in record.writes if write.direction == "forward" and write.result != "refused"]
-    back = [write for write in record.writes if write.direction == "back" and write.result == "done"]
-    proofs = [record.steps[clause] for clause in PROOF if clause in record.steps]
-    proven = len(proofs) == len(PROOF) and all(step["outcome"] == "passed" for step in proofs)
+    effect, sample = effect_of(record), first_bad(record, entries)
     began = next((entry.at for entry in entries if entry.kind == Kind.ROLLBACK), "")
-    sample = first_bad(record, entries)
     return Moments(
         opened=record.opened_at,
-        applied=forward[0].at if forward else "",
+        applied=effect.since,
         first_bad="" if sample is None else str(sample["at"]),
         decided=str((record.breach or {}).get("at") or began),
-        back=back[-1].at if back else "",
-        verified=max(str(step["at"]) for step in proofs) if proven else "",
+        back=_back(record),
+        seen_gone=effect.seen_gone,
+        verified=_verified(record),
         closed=record.closed_at,
     )
 
 
-def seconds(earlier: str, later: str) -> float | None:
-    """Return the seconds between two stamps; None where one of them is missing."""
-    if not (earlier and later):
-        return None
-    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+def _back(record: Record) -> str:
+    """Return when the last write of the way back was answered; the return of a single request is none of it."""
+    done = [write for write in record.writes if write.direction == "back" and write.result == "done"]
+    ended = [write.ended_at for write in done if write.step != SINGLE]
+    return ended[-1] if ended and not is_emergency(record) else ""
+
+
+def _verified(record: Record) -> str:
+    """Return when the way back was verified, as its latest attempt is judged; empty where it is not."""
+    begins = max((n for n, step in enumerate(record.trail) if step["clause"] == "RBK-1.1"), default=0)
+    steps = {step["clause"]: step for step in record.trail[begins:]}
+    owed = {*PROOF, *(clause for clause in UNDO if clause in steps)}
+    if any(clause not in steps or steps[clause]["outcome"] == "failed" for clause in owed):
+        return ""
+    return max(str(steps[clause]["at"]) for clause in PROOF)
+
+
+def entries_of(rollout: Rollout) -> Sequence[Entry]:
+    """Return the rollout's entries; none where the journal cannot be read: its documents are written all the same."""
+    try:
+        return rollout.journal.entries(rollout.id)
+    except JournalError:
+        return ()
+
+
+def is_emergency(record: Record) -> bool:
+    """Tell whether it is the record of an emergency: it has neither backup nor checks, and nothing to go back to."""
+    return bool(record.opened.get("scenario", {}).get("source") == SOURCE)
+
+
+def class_of(record: Record) -> str:
+    """Return the class of the change: ``standard``, ``normal`` or ``emergency``; an emergency is asked for none."""
+    return "emergency" if is_emergency(record) else str(record.opened.get("class", "normal"))
+
+
+def content_of(record: Record) -> str:
+    """Return what was approved and cleared, by its digest; an emergency applies nothing that was."""
+    if is_emergency(record):
+        return "none was approved: an emergency"
+    return f"SHA-256 {record.opened['digest']}"
+
+
+def written(record: Record) -> str:
+    """Return how many writes were announced, and what came of them: ``writes announced: 3 (2 done, 1 refused)``."""
+    if not record.writes:
+        return "nothing was written"
+    results = Counter(write.result or "without an outcome" for write in record.writes)
+    return f"writes announced: {len(record.writes)} ({', '.join(f'{n} {how}' for how, n in results.items())})"
 
 
 def measured(breach: Body) -> str:

@@ -22,9 +22,9 @@ from rollout.clock import NEVER, SystemClock, stamp
 from rollout.closure import Closure
 from rollout.documents import document, log_operation, undocumented
 from rollout.embedded import described
-from rollout.emergency import SOURCE, Order, Say, Sent, opening
+from rollout.emergency import Order, Say, Sent, opening
 from rollout.errors import ExitCode, GatewayError, JournalError, RolloutError
-from rollout.expectation import answered_by
+from rollout.expectation import answered_by, named
 from rollout.gateway.answers import Governance
 from rollout.gateway.client import Gateway
 from rollout.journal import AlreadyEnded, Entry, Journal, LeaseLost
@@ -73,6 +73,8 @@ class _Work:
         to: where to go.
         say: tells the person at the terminal.
         taken: the rollouts that were in flight there, and are taken over.
+        before: what was active before it: as it was read, or as the journal knows it; None where neither does.
+        answered: what shows who answered the request; empty before it was answered.
         problem: why it is not verified, latest first; empty when it is.
     """
 
@@ -81,6 +83,8 @@ class _Work:
     to: ProviderChange
     say: Say
     taken: tuple[Record, ...] = ()
+    before: str | None = None
+    answered: str = ""
     problem: str = ""
 
     def step(self, clause: str, outcome: str, message: str) -> None:
@@ -97,6 +101,7 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
         work = _Work(rollout, order, ProviderChange(order.provider, order.model), say)
         rollout.note(Kind.OUTCOME, intent=intent, result=sent.result, detail=sent.detail)
         _owe_approval(rollout)
+        _recall(work)
         _take_over(work)
         _prove(work, refused=sent.result == "refused")
         _close_taken(work)
@@ -109,11 +114,6 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
         rollout.release_lease()
         rollout.gateway.close()
         rollout.journal.close()
-
-
-def is_emergency(record: Record) -> bool:
-    """Tell whether it is the record of an emergency: it has neither backup nor checks, and nothing to go back to."""
-    return bool(record.opened.get("scenario", {}).get("source") == SOURCE)
 
 
 def _owe_approval(rollout: Rollout) -> None:
@@ -204,6 +204,42 @@ def _request(order: Order, env: Mapping[str, str]) -> Request:
     return Request(opened.scenario, target, request.policy)
 
 
+def _recall(work: _Work) -> None:
+    """Find out what was active before: the journal may know what the gateway did not say in time."""
+    rollout = work.rollout
+    work.before = work.order.before
+    if work.before is not None:
+        return
+    try:
+        found = _left_by_others(rollout)
+    except JournalError:
+        return
+    if found is not None:
+        who, work.before = found
+        text = f"what was active could not be read in time; the entries of rollout {who} say {work.before}"
+        rollout.note(Kind.FINDING, clause="EMG-1", text=text, before=work.before)
+        work.say(text)
+
+
+def _left_by_others(rollout: Rollout) -> tuple[str, str] | None:
+    """Return the rollout that was the last to write here which provider is active, and which one; None for none.
+
+    Where none has written it, what the latest backup found counts.
+    """
+    others = others_here(rollout)
+    confirmed = [
+        (write.at, other.id, write.to)
+        for other in others
+        for write in other.writes
+        if write.what is What.PROVIDER and write.result == "done"
+    ]
+    if confirmed:
+        _, who, place = max(confirmed)
+        return who, place
+    saved = [(other.id, other.previous) for other in others if other.backup is not None]
+    return saved[-1] if saved else None
+
+
 def _take_over(work: _Work) -> None:
     """Get the newest fencing token, so that a run that is under way leaves the gateway alone."""
     rollout = work.rollout
@@ -237,7 +273,11 @@ def _prove(work: _Work, *, refused: bool) -> None:
     problem = problem or _outlast(work) or _give_all(work) or _request_problem(work)
     problem = problem or _elsewhere(work.rollout, work.to)
     work.problem = problem
-    work.step("EMG-1", "failed" if problem else "passed", problem or f"{work.to} is active, and answered a request")
+    work.step(
+        "EMG-1",
+        "failed" if problem else "passed",
+        problem or f"{work.to} is active; a request was answered: {work.answered}",
+    )
     failed = restarted.startswith("failed")
     work.problem = work.problem or (restarted if failed else "")
     work.step("EMG-2", "failed" if failed else "passed", restarted)
@@ -333,6 +373,7 @@ def _request_problem(work: _Work) -> str:
         answer = rollout.gateway.chat(rollout.scenario.monitor.prompt)
     except RolloutError as error:
         return str(error)
+    work.answered = named(answer)
     return answered_by(answer, work.to, rollout.target) or ""
 
 
@@ -349,12 +390,15 @@ def _close_taken(work: _Work) -> None:
     for record in work.taken:
         scenario = as_opened(record.opened).scenario if "scenario" in record.opened else None
         others = [str(c) for c in scenario.changes if not isinstance(c, ProviderChange)] if scenario else []
+        stays = scenario is not None and scenario.activation is not None and same_place(scenario.activation, work.to)
         why = f"taken over by emergency {rollout.id} ({work.order.by}: {work.order.reason}), which went to {work.to}"
         if others:
             why += f"; not taken back: {', '.join(others)}; `rollout rollback {record.id}` does that"
+        if stays:
+            why += "; that is what this rollout activates, so its change is not taken back"
         if work.problem:
             why += f"; and that is not verified: {work.problem}"
-        decision = Decision.ROLLBACK_FAILED if others or work.problem else Decision.ROLLED_BACK
+        decision = Decision.ROLLBACK_FAILED if others or stays or work.problem else Decision.ROLLED_BACK
         facts = {
             "decision": decision,
             "word": "TAKEN OVER",
@@ -373,8 +417,11 @@ def _closed(work: _Work, env: Mapping[str, str]) -> int:
     rollout, order = work.rollout, work.order
     commands = _commands(rollout, work.to) if work.problem else ()
     word = NOT_VERIFIED if work.problem else DONE
-    undo = _undo(order)
-    why = work.problem or f"{work.to} is active and answers; before: {order.before or 'not known'}"
+    undo = _undo(order, work.before)
+    why = (
+        work.problem
+        or f"{work.to} is active; a request was answered: {work.answered}; before: {work.before or 'not known'}"
+    )
     decision = Decision.ROLLBACK_FAILED if work.problem else Decision.KEPT
     facts = {"decision": decision, "word": word, "why": why, "not_passed": {}, "rollback": [], "commands": [*commands]}
     _end(rollout, facts)
@@ -434,11 +481,11 @@ def _told(rollout: Rollout, letter: Letter, env: Mapping[str, str], problems: li
     return ", ".join(["the operations log", *(each.channel for each in sent)])
 
 
-def _undo(order: Order) -> str:
+def _undo(order: Order, before: str | None) -> str:
     """Return the command that goes back to what was active."""
-    if order.before is None:
+    if before is None:
         return "what was active could not be read; the gateway's audit log and `rollout status --all` may know"
-    provider, _, model = order.before.partition(":")
+    provider, _, model = before.partition(":")
     name, gateway = order.wanted
     where = " ".join(f"--{key}={value}" for key, value in (("target", name), ("gateway", gateway)) if value)
     return f"rollout emergency {where} --provider={provider} --model={model} --yes --reason='undo {order.id}'"

@@ -6,12 +6,22 @@ Told from the journal, for every end that a rollout can have: kept, taken back, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rollout.account import counted, measured, moments, seconds
+from rollout.account import (
+    class_of,
+    content_of,
+    counted,
+    effect_of,
+    entries_of,
+    is_emergency,
+    measured,
+    moments,
+    written,
+)
 from rollout.backup import differences, recorded
 from rollout.canonical import plain
 from rollout.changes import own_keys
@@ -20,8 +30,7 @@ from rollout.documents import hold_words, never_documented
 from rollout.errors import JournalError, RolloutError
 from rollout.events import clock, told
 from rollout.lines import markdown, one_line, table
-from rollout.record import Decision, Entry, Kind, Record
-from rollout.triggers import show_span
+from rollout.record import Decision, Kind, Record
 from rollout.visible import show_all
 from rollout.workspace import Rollout
 
@@ -51,12 +60,12 @@ def write_change_record(rollout: Rollout, record: Record, closed: Facts) -> Path
 
 def _facts(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
     scenario, target, policy = rollout.scenario, rollout.target, rollout.policy
-    entries = _entries(rollout)
+    entries = entries_of(rollout)
     backup = record.backup
     return {
         "rollout": rollout.id,
         "what": [str(change) for change in scenario.changes],
-        "class": scenario.change_class,
+        "class": class_of(record),
         "target": {"name": target.name, "url": target.url, "environment": policy.name},
         "before": record.previous,
         "who": {
@@ -76,10 +85,12 @@ def _facts(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
         "undocumented": [missing for missing in never_documented(record) if not missing.startswith("DOC-1 ")],
         "opened": record.opened_at,
         "closed": record.closed_at,
-        "digest": rollout.digest,
+        "digest": None if is_emergency(record) else rollout.digest,
+        "content": content_of(record),
         **closed,
         "deciding": record.breach,
         "moments": asdict(moments(record, entries)),
+        "in_effect": str(effect_of(record)),
         "requests": asdict(counted(entries)),
         "differences": _differences(rollout, record, closed),
         "findings": record.findings,
@@ -92,14 +103,6 @@ def _facts(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
         "evidence": {} if backup is None else _digests(backup),
         "journal": _head(rollout),
     }
-
-
-def _entries(rollout: Rollout) -> Sequence[Entry]:
-    try:
-        return rollout.journal.entries(rollout.id)
-    except JournalError:
-        # What the process remembers is all there is then; the record is written all the same.
-        return ()
 
 
 def _head(rollout: Rollout) -> Any:
@@ -125,7 +128,8 @@ def _differences(rollout: Rollout, record: Record, closed: Facts) -> dict[str, A
     if compared is not None and closed["decision"] != Decision.KEPT:
         return {"compared": compared["message"], "intended": {}, "others": {}}
     if record.backup is None or not record.wrote:
-        return {"compared": "nothing was written", "intended": {}, "others": {}}
+        why = "there is no backup to compare with; " if record.wrote else ""
+        return {"compared": f"{why}{written(record)}", "intended": {}, "others": {}}
     try:
         found = differences(recorded(record.backup), rollout.gateway.uninterruptible(), rollout.redactor.value)
     except (RolloutError, LookupError) as error:
@@ -204,19 +208,18 @@ def _summary(facts: Facts) -> Iterator[tuple[str, str]]:
     for what, due in facts["owed"].items():
         yield "Owed", f"{what}, by {due}"
     yield "Rollout", facts["rollout"]
-    yield "Content", f"SHA-256 {facts['digest']}"
+    yield "Content", facts["content"]
     if isinstance(facts["journal"], list):
         yield "Journal", "entry {}, SHA-256 {}".format(*facts["journal"])
 
 
 def _result(facts: Facts) -> Iterator[tuple[str, str]]:
-    deciding, at, requests = facts["deciding"], facts["moments"], facts["requests"]
+    deciding, requests = facts["deciding"], facts["requests"]
     if deciding is not None:
         yield "Decided by", f"{_titled(deciding['clause'])}: {deciding['message']}"
         yield "Value", f"{measured(deciding)}; {clock(deciding['at'])}"
-    exposed = seconds(at["applied"], at["back"])
-    if exposed is not None:
-        yield "In effect for", show_span(exposed)
+    if facts["in_effect"]:
+        yield "In effect", facts["in_effect"]
     if requests["users"] is not None:
         failed, users = requests["users_failed"], requests["users"]
         yield "Users", f"{failed} of {users} requests failed while it was watched"

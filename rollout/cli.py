@@ -270,6 +270,8 @@ def _state(record: Record, case: Case | None) -> str:
 
 def _facts(record: Record, case: Case | None) -> dict[str, object]:
     """Return what is known of a rollout: what, where, since when, by whom, until when, and what to do."""
+    from rollout.effect import effect_of  # noqa: PLC0415 - with the journal
+
     return {
         "rollout": record.id,
         "state": _state(record, case),
@@ -279,6 +281,7 @@ def _facts(record: Record, case: Case | None) -> dict[str, object]:
         "since": record.opened_at,
         "closed": record.closed_at or None,
         "missing": "; ".join(record.missing_evidence) or None,
+        "effect": str(effect_of(record)) or None,
         "held": case.why if case else None,
         "hold": _held(record),
         "why": (record.closed or {}).get("why"),

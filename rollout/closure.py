@@ -287,7 +287,7 @@ def already_closed(record: Record, missing: Mapping[str, str]) -> Closure:
     """Return the closure of a rollout that has ended: how the journal tells it."""
     decision = record.decision
     body = record.closed or {}
-    word = WORDS[decision] if decision else ""
+    word = body.get("word") or (WORDS[decision] if decision else "")
     return Closure(
         decision, f"{word} at {record.closed_at}", body.get("why", ""), missing, "", body.get("rollback", ())
     )

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from rollout.clauses import CLAUSES
-from rollout.record import Decision, Entry, Kind
+from rollout.record import Decision, Entry, Kind, What, what_of
 
-_DIRECTIONS = {"forward": "activate", "proof": "prove the way back: activate", "back": "take back: activate"}
+_DIRECTIONS = {"forward": "", "proof": "prove the way back: ", "back": "take back: "}
+_VERBS = {
+    What.PROVIDER: "activate ",
+    What.WEIGHTS: "split the requests: ",
+    What.ENVIRONMENT: "write ",
+    What.LIMITS: "set ",
+    What.RESTART: "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,8 @@ class Event:
 
 
 def told(entries: Sequence[Entry]) -> Iterator[Event]:
-    """Yield what a reader wants to know of these entries, in order."""
+    """Yield what a reader wants to know of these entries, in order; one that was spooled at the place of its moment."""
+    entries = _in_order(entries)
     outcomes = {entry.body["intent"]: entry for entry in entries if entry.kind == Kind.OUTCOME}
     for entry in entries:
         tell = _EVENTS.get(Kind(entry.kind))
@@ -40,6 +49,19 @@ def told(entries: Sequence[Entry]) -> Iterator[Event]:
         words = None if tell is None else tell(entry.body, {} if end is None else end.body)
         if words is not None:
             yield Event(entry.at, entry.at if end is None else end.at, Kind(entry.kind), *words)
+
+
+def _in_order(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the entries in the order of the journal, those that were spooled moved to where their moments belong.
+
+    The others are not sorted: the clock may have been set back, and what followed from what is their order.
+    """
+    found = [entry for entry in entries if "spool" not in entry.body]
+    for entry in entries:
+        if "spool" in entry.body:
+            before = sum(1 for _ in takewhile(lambda other: other.at <= entry.at, found))  # noqa: B023 - used at once
+            found.insert(before, entry)
+    return found
 
 
 def clock(at: str) -> str:
@@ -71,8 +93,13 @@ def _phase(body: Body, _: Body) -> Told:
 def _write(body: Body, outcome: Body) -> Told:
     result = f"{outcome['result']} {outcome['detail']}".strip() if outcome else "no outcome is known"
     done = bool(outcome) and outcome["result"] == "done"
-    words = _DIRECTIONS.get(body["direction"], body["direction"])
-    return ("passed" if done else "broken"), f"{body['step']} {words} {body['to']}: {result}"
+    words = _direction(body) + _VERBS[what_of(body)]
+    return ("passed" if done else "broken"), f"{body['step']} {words}{body['to']}: {result}"
+
+
+def _direction(body: Body) -> str:
+    # An emergency takes nothing back: what it sends again is the same activation.
+    return "once more: " if (body["direction"], body["step"]) == ("back", "EMG-1") else _DIRECTIONS[body["direction"]]
 
 
 def _verdict(body: Body, _: Body) -> Told:
@@ -105,9 +132,8 @@ def _step(body: Body, _: Body) -> Told:
 
 
 def _notified(body: Body, _: Body) -> Told:
-    return ("passed" if body["accepted"] else "failed"), (
-        f"notified ({body['event']}) {body['channel']}: {body['detail']}"
-    )
+    status, words = ("passed", "notified") if body["accepted"] else ("failed", "NOT notified")
+    return status, f"{words} ({body['event']}) {body['channel']}: {body['detail']}"
 
 
 def _owed(body: Body, _: Body) -> Told:

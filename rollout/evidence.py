@@ -78,6 +78,7 @@ class Show:
     def __init__(self, redactor: Redactor) -> None:
         """Keep the redaction that everything passes through."""
         self._redactor = redactor
+        self._said: list[str] = []
 
     def facts(self, name: str, value: Any) -> None:
         """Attach a value, a record included: as a table that people read where it is small and flat, else as JSON."""
@@ -97,6 +98,16 @@ class Show:
     def text(self, name: str, text: str) -> None:
         """Attach plain text."""
         allure.attach(show_controls(self._redactor.text(text)), name, allure.attachment_type.TEXT)
+
+    def said(self, text: str) -> None:
+        """Attach what the check has seen, in a sentence; it stands beside the check's outcome, in the journal too."""
+        self.text("Seen", text)
+        self._said.append(self._redactor.text(text))
+
+    def take_said(self) -> str:
+        """Return what was `said` since it was last asked for."""
+        said, self._said[:] = "; ".join(self._said), []
+        return said
 
     def table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Attach rows of equal keys as a table."""

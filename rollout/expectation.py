@@ -37,6 +37,14 @@ def answered_by(answer: Completion, expected: ProviderChange, target: Target) ->
     return None
 
 
+def named(answer: Completion) -> str:
+    """Return whom the answer itself names: ``the answer names openai and model gpt-4o``."""
+    if answer.provider is None and answer.model is None:
+        return "the answer names no model and no provider"
+    provider = answer.provider or "no provider"
+    return f"the answer names {provider} and {f'model {answer.model}' if answer.model else 'no model'}"
+
+
 def is_from(answer: Completion, one: ProviderChange, target: Target) -> bool:
     """Tell whether the answer can be from this provider and model, by what it names; its content does not matter."""
     return answered_by(replace(answer, content="-"), one, target) is None

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from rollout import answering, gate, prechecks, tracker, traffic, verification
 from rollout import bake as baking
 from rollout import changes as changing
-from rollout import gate, prechecks, tracker, traffic, verification
 from rollout import notify as notifying
 from rollout import review as reviewing
 from rollout.backup import Backup, recorded, take
@@ -85,14 +85,22 @@ def show(occasion: Occasion) -> Show:
 
 @dataclass(frozen=True, slots=True)
 class AppliedSteps:
-    """What happened at each clause of apply; `cut` is called for a clause that was never reached."""
+    """What happened at each clause of apply.
+
+    Attributes:
+        applied: it.
+        cut: is called for a clause that was never reached.
+        timed: is handed how long the clause's own steps took: all of them are done for the first clause that asks.
+    """
 
     applied: changing.Applied
     cut: Callable[[str], None]
+    timed: Callable[[float], None]
 
     def told(self, clause: str) -> str:
         """Return what happened at a clause, or raise why it failed."""
         __tracebackhide__ = True
+        self.timed(self.applied.took_s(clause))
         try:
             return self.applied.told(clause)
         except NotReached as error:
@@ -289,9 +297,9 @@ def way_back_proof(rollout: Rollout, undo: None) -> Outcome[str]:  # noqa: ARG00
 
 
 @pytest.fixture(scope="session")
-def applied(rollout: Rollout, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
+def applied(rollout: Rollout, occasion: Occasion, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
     """Every change of the scenario, in order; the first failure ends it."""
-    return Outcome(lambda: AppliedSteps(changing.apply(rollout), _cut))
+    return Outcome(lambda: AppliedSteps(changing.apply(rollout), _cut, occasion.timed))
 
 
 @pytest.fixture(scope="session")
@@ -325,9 +333,9 @@ def status_diagnosis(connection_now: Outcome[Connection], change: ProviderChange
 
 
 @pytest.fixture(scope="session")
-def answer(rollout: Rollout) -> Outcome[verification.Answered]:
+def answer(rollout: Rollout) -> Outcome[answering.Answered]:
     """One real request."""
-    return Outcome(lambda: verification.ask(rollout))
+    return Outcome(lambda: answering.ask(rollout, rollout.serving, "VER-2"))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rollout import paste
-from rollout.account import moments, seconds
+from rollout.account import effect_of, entries_of, moments, seconds
 from rollout.audit import seal
 from rollout.clauses import is_document
 from rollout.errors import JournalError
@@ -75,7 +75,7 @@ def verdict(
     parts = [
         ("Why", closed["why"]),
         *(("NOT GREEN", exception) for exception in record.exceptions),
-        *_way_back(record, [row for row in closed["rollback"] if not is_document(row["clause"])]),
+        *_way_back(rollout, record, [row for row in closed["rollback"] if not is_document(row["clause"])]),
         ("NOT DOCUMENTED", "; ".join(undocumented)),
         *([] if commands else [("Next", next_step)]),
     ]
@@ -130,17 +130,16 @@ def _if_it_goes_wrong(rollout: Rollout) -> Iterator[Part]:
     yield "In an emergency", paste.emergency(rollout.target, rollout.origin) or ""
 
 
-def _way_back(record: Record, steps: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
+def _way_back(rollout: Rollout, record: Record, steps: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
     """Say where the gateway is, how long it took, and what was not restored."""
     if not steps:
         return
-    at = moments(record, ())
+    at = moments(record, entries_of(rollout))
     yield "Now", next((step["seen"] for step in steps if step["clause"] == "RBK-2.2"), "")
-    exposed, took = seconds(at.applied, at.back), seconds(at.decided, at.verified)
-    if exposed is not None:
-        yield "In effect for", f"{show_span(exposed)}, from {at.applied} to {at.back}"
+    yield "In effect", str(effect_of(record))
+    took = seconds(at.decided, at.verified)
     if took is not None:
-        yield "Way back", f"verified {took:.1f} s after the breach"
+        yield "Way back", f"verified {took:.1f} s after it was decided"
     failed = [f"{step['clause']} {step['step']}: {step['seen']}" for step in steps if step["outcome"] == "failed"]
     yield "Not restored or not proven", "; ".join(failed) or "nothing"
 

@@ -74,6 +74,7 @@ class Occasion(ABC):
         self._listing = listing
         self._watcher = evidence.guard(redactor)
         self._setup_s = self._took_s = 0.0
+        self._own_s: float | None = None
         self._timer: threading.Timer | None = None
         self._trouble: str | None = None
         self._left_out_by: dict[str, str] = {}
@@ -193,11 +194,18 @@ class Occasion(ABC):
         if report.passed and report.when != "call":
             self._setup_s = report.duration
             return
+        seen = self.show.take_said()
+        message = seen if report.passed and seen else message
         outcome = _outcome(report, message)
-        self._took_s = self._setup_s + report.duration
+        self._took_s = (self._setup_s if self._own_s is None else self._own_s) + report.duration
+        self._own_s = None
         self._listing.row(clause, outcome, message, self._took_s)
         if clause is not None:
             self._judged(clause, outcome, message, None if excinfo is None else excinfo.value)
+
+    def timed(self, seconds: float) -> None:
+        """Take how long the running check's own work took, which a fixture has done for several checks at once."""
+        self._own_s = seconds
 
     def _reason(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:
         error = excinfo.value

@@ -57,7 +57,7 @@ def _moved_by_a_canary(scenario: Scenario) -> Mapping[str, str]:
         return {clause: why for clause in STAGES if clause not in planned}
     reasons = {clause: "the scenario has no stage of such a share" for clause in STAGES if clause not in planned}
     reasons["APP-1.2"] = "a canary: its last stage activates the provider, and reads it back (CAN-2.4)"
-    reasons["VER-2"] = "a canary: its single request was answered by the new provider and model (CAN-1)"
+    reasons["VER-2"] = "a canary: CAN-1 judges who answers a real request"
     if len(scenario.changes) == 1:
         reasons["APP-4.1"] = "a canary: nothing is left of it yet, and each stage recognises what is in effect (CAN-2)"
     return reasons

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollout.account import Counted, Moments, counted, measured, moments, seconds
+from rollout.account import Counted, Moments, counted, effect_of, entries_of, measured, moments, seconds
 from rollout.clauses import CLAUSES
 from rollout.documents import errors_seen, hold_words
 from rollout.errors import JournalError
@@ -44,10 +44,7 @@ def write_post_mortem(rollout: Rollout, why: str, steps: Steps) -> Path:
         OSError: it cannot be written.
     """
     record = rollout.known()
-    try:
-        entries: Sequence[Entry] = rollout.journal.entries(rollout.id)
-    except JournalError:
-        entries = ()
+    entries = entries_of(rollout)
     rollout.folder.mkdir(parents=True, exist_ok=True)
     path = rollout.folder / "post-mortem.md"
     text = "\n".join(_draft(rollout, record, entries, why, steps)) + "\n"
@@ -63,7 +60,7 @@ def _draft(rollout: Rollout, record: Record, entries: Sequence[Entry], why: str,
     yield "`change-record.md` beside it has the whole record, `report.html` every check with its evidence."
     yield from ("", "## In short", "", *_in_short(rollout, record, at, why, failed))
     yield from ("", "## How long it took", "", *table(("from", "to", "took"), _durations(record, at)))
-    yield from ("", "## Who was hit", "", *(f"- {line}" for line in _impact(rollout, at, requests)))
+    yield from ("", "## Who was hit", "", *(f"- {line}" for line in _impact(rollout, record, requests)))
     yield from ("", "## Errors, alerts and log lines", "", *_captured(rollout, steps))
     if record.diagnosis is not None:
         yield from ("", "## Diagnosis", "", *(f"- {markdown(line)}" for line in record.diagnosis["text"].splitlines()))
@@ -81,14 +78,14 @@ def _draft(rollout: Rollout, record: Record, entries: Sequence[Entry], why: str,
 
 def _in_short(rollout: Rollout, record: Record, at: Moments, why: str, failed: Steps) -> Iterator[str]:
     scenario = rollout.scenario
+    began = f", announced at {clock(at.applied)}" if at.applied else "; the journal holds no write of it"
     said = (
-        f"{scenario.author} (approved by {record.approvers}, ticket {scenario.ticket or 'none'}) put {rollout.what} "
-        f"into effect on {rollout.target.name}, in place of {record.previous}, "
-        f"at {clock(at.applied) or 'no known time'}."
+        f"{scenario.author} (approved by {record.approvers}, ticket {scenario.ticket or 'none'}) changed "
+        f"{rollout.target.name} from {record.previous} to {rollout.what}{began}."
     )
-    exposed = seconds(at.applied, at.back)
-    if exposed is not None:
-        said += f" It was in effect for {show_span(exposed)}."
+    effect = str(effect_of(record))
+    if effect:
+        said += f" In effect: {effect}."
     yield markdown(said)
     yield from ("", f"**Why it was taken back:** {markdown(why)}")
     if record.breach is not None:
@@ -97,6 +94,8 @@ def _in_short(rollout: Rollout, record: Record, at: Moments, why: str, failed: S
     if failed:
         missing = "; ".join(f"{CLAUSES[row['clause']]}: {row['seen']}" for row in failed)
         yield f"**The way back is NOT verified:** {markdown(missing)}"
+    elif not at.verified:
+        yield "**The way back is NOT verified:** the journal holds no proof of it"
     else:
         yield markdown(f"The way back is verified since {clock(at.verified)}: {_proof(steps=record.steps)}.")
 
@@ -108,11 +107,11 @@ def _proof(steps: Mapping[str, Mapping[str, Any]]) -> str:
 def _durations(record: Record, at: Moments) -> Iterator[tuple[str, str, str]]:
     sign = SIGNS.get((record.breach or {}).get("clause", ""), "first sign")
     pairs = (
-        ("the change was sent", at.applied, sign, at.first_bad),
+        ("the change was announced", at.applied, sign, at.first_bad),
         (sign, at.first_bad, "it was decided to roll back", at.decided),
-        ("it was decided to roll back", at.decided, "the way back was sent", at.back),
+        ("it was decided to roll back", at.decided, "the way back was answered", at.back),
         ("it was decided to roll back", at.decided, "the way back was verified", at.verified),
-        ("the change was sent", at.applied, "the way back was sent", at.back),
+        ("the change was announced", at.applied, "it was seen gone", at.seen_gone),
     )
     for start, begins, end, ends in pairs:
         took = seconds(begins, ends)
@@ -124,16 +123,16 @@ def _span(took_s: float) -> str:
     return show_span(took_s) if took_s >= 10 * _BRIEF else f"{took_s:.1f} s"
 
 
-def _impact(rollout: Rollout, at: Moments, requests: Counted) -> Iterator[str]:
+def _impact(rollout: Rollout, record: Record, requests: Counted) -> Iterator[str]:
     if requests.users is None:
         yield "Users: nobody counted their requests while the change was in effect."
     else:
         yield f"Users: {requests.users_failed} of {requests.users} requests failed while the change was watched."
     if requests.own:
         yield f"The suite's own requests: {requests.own_failed} of {requests.own} failed."
-    unseen = seconds(at.applied, at.back)
-    if unseen is not None:
-        yield f"What failed before the watching began is not among these; the change was in effect for {_span(unseen)}."
+    effect = str(effect_of(record))
+    if effect:
+        yield f"What failed before the watching began is not among these. The change was in effect: {effect}."
     impact = rollout.scenario.impact
     if impact is None:
         yield "There was no impact assessment."

@@ -108,6 +108,7 @@ class Write:
         detail: the gateway's words.
         digest: SHA-256 of the file that the write leaves behind, for one to a file.
         what: one of `What`: what is written.
+        ended_at: when its outcome was recorded, UTC; empty before that.
     """
 
     seq: int | str
@@ -119,6 +120,7 @@ class Write:
     detail: str = ""
     digest: str | None = None
     what: What | None = None
+    ended_at: str = ""
 
     @property
     def may_have_landed(self) -> bool:
@@ -177,6 +179,7 @@ class Record:
         approvals: the approvals that were accepted, in order, as `rollout.approval.Approval` has them.
         audit: the gateway's audit entries as they were right before a restart.
         findings: clause -> what was found wanting although the clause passed (VER-3).
+        recalled: what was active before an emergency, as others' entries tell it; empty where it was read.
         armed: the latest watchdog's process and host.
         handover: until when the next phase must have begun.
         abort: the first abort that was asked for.
@@ -194,6 +197,7 @@ class Record:
         judged: a canary's stage -> clause -> the body of its verdict at the stage's end.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
+        trail: every outcome of these steps, in order.
         startup_s: how long the service took to be healthy after this rollout's restarts, the longest; 0 before one.
         fence: the newest fencing token that an entry of this rollout carries.
         closed: the body of the closing entry, None while open.
@@ -214,6 +218,7 @@ class Record:
     approvals: list[Mapping[str, Any]] = field(default_factory=list)
     audit: Mapping[str, Any] | None = None
     findings: dict[str, str] = field(default_factory=dict)
+    recalled: str = ""
     armed: Mapping[str, Any] | None = None
     handover: Mapping[str, Any] | None = None
     abort: Mapping[str, Any] | None = None
@@ -227,6 +232,7 @@ class Record:
     judged: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
     breach: Mapping[str, Any] | None = None
     steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    trail: list[Mapping[str, Any]] = field(default_factory=list)
     startup_s: float = 0.0
     fence: int = 0
     closed: Mapping[str, Any] | None = None
@@ -241,7 +247,11 @@ class Record:
     def previous(self) -> str:
         """The provider and model before the change; ``unknown`` without a backup."""
         body = (self.backup or {}).get("previous")
-        return str(self.opened.get("before") or "unknown") if body is None else f"{body['provider']}:{body['model']}"
+        return (
+            str(self.opened.get("before") or self.recalled or "unknown")
+            if body is None
+            else f"{body['provider']}:{body['model']}"
+        )
 
     @property
     def approved_by(self) -> tuple[str, ...]:
@@ -384,7 +394,10 @@ def _finish(record: Record, entry: Entry) -> None:
     """
     body = entry.body
     if entry.kind == Kind.STEP:
-        record.steps[body["clause"]] = {**body, "at": entry.at}
+        # One that was spooled is entered late, at the place of its own moment.
+        later = [step for step in record.trail if "spool" in body and step["at"] > entry.at]
+        record.trail.insert(len(record.trail) - len(later), {**body, "at": entry.at})
+        record.steps = {step["clause"]: step for step in record.trail}
     elif entry.kind == Kind.RESTARTED:
         record.startup_s = max(record.startup_s, body["took_s"])
     elif "spool" not in body or (record.closed is None and body["fence"] >= record.fence):
@@ -398,6 +411,7 @@ def _append(record: Record, entry: Entry) -> None:
             record.notified.append(body)
         case Kind.FINDING:
             record.findings[body["clause"]] = body["text"]
+            record.recalled = body.get("before", record.recalled)
         case Kind.APPROVAL:
             record.approvals.append(body)
         case Kind.OWED:
@@ -448,13 +462,13 @@ def outcome_of(entry: Entry) -> ClauseOutcome:
 def _written(writes: list[Write], entry: Entry) -> list[Write]:
     body = entry.body
     if entry.kind == Kind.INTENT:
-        what = What(body["what"]) if "what" in body else _what(body["step"], body["to"])
+        what = what_of(body)
         seq = body.get("spool", entry.seq)
         announced = Write(
             seq, entry.at, body["step"], body["direction"], body["to"], digest=body.get("digest"), what=what
         )
         return [*writes, announced]
-    return [_concluded(write, body) for write in writes]
+    return [_concluded(write, entry) for write in writes]
 
 
 def _scope(write: Write) -> str:
@@ -466,8 +480,11 @@ _PLACE = re.compile(r"[^:\s]+:\S+")
 _STEPS = {"APP-2.1": What.ENVIRONMENT, "RBK-3.1": What.ENVIRONMENT, "APP-2.2": What.RESTART, "RBK-3.2": What.RESTART}
 
 
-def _what(step: str, to: str) -> What:
-    """Return what an intent of version 0.1 writes, whose entry does not say so."""
+def what_of(intent: Mapping[str, Any]) -> What:
+    """Return what an intent writes; one of version 0.1 and an emergency's first one do not say so themselves."""
+    if "what" in intent:
+        return What(intent["what"])
+    step, to = intent["step"], intent["to"]
     if step in _STEPS:
         return _STEPS[step]
     if to == "restart":
@@ -477,7 +494,8 @@ def _what(step: str, to: str) -> What:
     return What.PROVIDER if _PLACE.fullmatch(to) else What.WEIGHTS
 
 
-def _concluded(write: Write, body: Mapping[str, Any]) -> Write:
+def _concluded(write: Write, entry: Entry) -> Write:
+    body = entry.body
     if write.seq != body["intent"]:
         return write
-    return replace(write, result=body["result"], detail=body["detail"])
+    return replace(write, result=body["result"], detail=body["detail"], ended_at=entry.at)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rollout.aftermath import is_emergency, settle
+from rollout.account import is_emergency
+from rollout.aftermath import settle
 from rollout.clock import stamp
 from rollout.closure import WORDS, Closure, take_back
 from rollout.errors import RolloutError, TryLater

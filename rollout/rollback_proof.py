@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from rollout.backup import differences, env_changed, same_place, where_it_is
 from rollout.changes import provider, weights
 from rollout.errors import GatewayError, RolloutError
-from rollout.expectation import answered_by, same_model
+from rollout.expectation import answered_by, named, same_model
 from rollout.gateway.answers import Completion
 from rollout.record import What, Write
 from rollout.rollback_provider import bring_back
@@ -106,8 +106,7 @@ def request_works(run: RollbackRun) -> str:
     problem = answered_by(answer, here, rollout.target) or _not_shown(run, answer, here, before)
     if problem:
         raise GatewayError("POST chat/completions", problem)
-    who = answer.provider or here.provider
-    return f"{who} answered with {answer.model or 'a model that it does not name'} in {answer.elapsed_ms:.0f} ms"
+    return f"a request was answered in {answer.elapsed_ms:.0f} ms; {named(answer)}{_counter(run, answer, here)}"
 
 
 def _not_shown(run: RollbackRun, answer: Completion, here: ProviderChange, before: int | None) -> str:
@@ -123,6 +122,12 @@ def _not_shown(run: RollbackRun, answer: Completion, here: ProviderChange, befor
     counter = "cannot be read" if after is None else f"stayed at {after}"
     named = "neither provider nor model" if answer.model is None else "no provider"
     return f"who answered cannot be shown: the answer names {named}, and {here.provider}'s request counter {counter}"
+
+
+def _counter(run: RollbackRun, answer: Completion, here: ProviderChange) -> str:
+    """Return what shows who answered where the answer names neither provider nor a model of its own."""
+    shown = answer.provider or (answer.model and not same_model(answer.model, run.rollout.serving.model))
+    return "" if shown else f"; {here.provider}'s request counter rose"
 
 
 def _counted(run: RollbackRun, here: ProviderChange) -> int | None:

@@ -7,22 +7,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rollout.expectation import answered_by
-from rollout.gateway.answers import AuditEntry, Completion
+from rollout.gateway.answers import AuditEntry
 from rollout.record import Kind, Record, What
 from rollout.scenario import LimitChange
 from rollout.workspace import Rollout
 
 AUDITED = 50
 """How many of the gateway's latest audit entries are read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A completion, and what is wrong with it; None if nothing is (VER-2)."""
-
-    completion: Completion
-    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +31,6 @@ class Audited:
     own: Sequence[Mapping[str, Any]]
     finding: str | None
     problem: str | None
-
-
-def ask(rollout: Rollout) -> Answered:
-    """Send one real request and judge who answered.
-
-    Where the answer names no provider, its request counter must have moved.
-
-    Raises:
-        GatewayError: no completion came back.
-    """
-    provider = rollout.serving.provider
-    before = rollout.gateway.metrics(provider).total_requests
-    completion = rollout.gateway.chat(rollout.scenario.monitor.prompt)
-    problem = answered_by(completion, rollout.serving, rollout.target)
-    if problem is None and completion.provider is None:
-        after = rollout.gateway.metrics(provider).total_requests
-        if after <= before:
-            problem = f"the answer names no provider, and {provider}'s request counter stayed at {after}"
-    return Answered(completion, problem)
 
 
 def read_audit(rollout: Rollout) -> Audited:

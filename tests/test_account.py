@@ -94,6 +94,7 @@ def test_the_moments_of_a_rollback(rollout: Rollout) -> None:
         first_bad="at 4",
         decided=f"{day}:30.000Z",
         back=f"{day}:30.000Z",
+        seen_gone=f"{day}:34.000Z",
         verified=f"{day}:34.000Z",
     )
     assert seconds(found.decided, found.verified) == 4.0

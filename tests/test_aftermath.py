@@ -10,8 +10,20 @@ from typing import Any
 import pytest
 
 from rollout import aftermath
-from rollout.aftermath import DONE, NOT_VERIFIED, _close_taken, _closed, _outlast, _prove, _take_over, _Work, settle
+from rollout.aftermath import (
+    DONE,
+    NOT_VERIFIED,
+    _close_taken,
+    _closed,
+    _outlast,
+    _prove,
+    _recall,
+    _take_over,
+    _Work,
+    settle,
+)
 from rollout.canonical import plain
+from rollout.effect import effect_of
 from rollout.emergency import SOURCE, Order
 from rollout.errors import ExitCode
 from rollout.record import Decision, Kind, What
@@ -295,6 +307,51 @@ def test_what_it_changed_besides_the_provider_is_not_back(tmp_path: Path):
     record = other.record()
     assert record.decision is Decision.ROLLBACK_FAILED
     assert "`rollout rollback r-1` does that" in str(record.closed)
+
+
+def test_an_emergency_that_goes_where_a_rollout_went_takes_nothing_of_it_back(other: Rollout):
+    """Its change is still in effect: it is neither kept nor rolled back, and a person hears of it."""
+    work = emergency(other)
+    _take_over(work)
+    work.to = NEW
+    _close_taken(work)
+    record = other.record()
+    assert record.decision is Decision.ROLLBACK_FAILED
+    assert "that is what this rollout activates, so its change is not taken back" in str(record.closed)
+    assert effect_of(record).seen_gone == ""
+
+
+def test_what_could_not_be_read_in_time_is_what_the_journal_knows(other: Rollout):
+    """BROKEN_PROMISES 20: an emergency on a busy machine "could not read" what the journal knew."""
+    work, said = emergency(other), []
+    work.order, work.say = replace(work.order, before=None), said.append
+    _recall(work)
+    assert (work.before, work.rollout.record().previous) == (str(NEW), str(NEW))
+    assert said == [f"what was active could not be read in time; the entries of rollout {other.id} say {NEW}"]
+    assert work.rollout.record().findings == {"EMG-1": said[0]}
+
+
+def test_what_no_rollout_has_written_is_what_the_latest_backup_found(tmp_path: Path):
+    work = emergency(begun(tmp_path))
+    work.order = replace(work.order, before=None)
+    _recall(work)
+    assert work.before == str(OLD)
+
+
+def test_what_was_read_in_time_is_not_asked_of_the_journal(other: Rollout):
+    work = emergency(other)
+    work.order = replace(work.order, before="groq:x")
+    Faulty(work.rollout)
+    _recall(work)
+    assert work.before == "groq:x"
+
+
+def test_without_a_journal_what_was_active_is_not_known(other: Rollout):
+    work = emergency(other)
+    work.order = replace(work.order, before=None)
+    Faulty(work.rollout)
+    _recall(work)
+    assert work.before is None
 
 
 def test_an_emergency_without_a_lease_ends_nobody_elses_rollout(other: Rollout):

@@ -63,7 +63,7 @@ def test_the_record_of_a_rolled_back_change_answers_every_question(tmp_path: Pat
         "| Waiver of PRE-2.3 | the form is down; granted by dora until 2026-11-23 12:00:00+00:00 |",
         "| Owed | review, by 2026-11-30T12:00:00.000Z |",
         "| Value | 8.84 %, limit 5 %; from 147 of users; the window's 8 s; 2026-11-23 12:00:13Z |",
-        "| In effect for | 13 s |",
+        "| In effect | for 14 s, until it was seen gone at 2026-11-23 12:00:14Z |",
         "| Users | 13 of 147 requests failed while it was watched |",
         "| Finding, VER-3 | the gateway's audit log does not name the model |",
         "| configuration and limits | the diff is empty |  |",

@@ -96,8 +96,8 @@ ROLLED BACK, verified: openai:gpt-4o on production
 
 Why: {WHY}
 Now: the gateway reports ollama:gemma3:4b active
-In effect for: 1 min 30 s, from 2026-11-23T12:00:00.000Z to 2026-11-23T12:01:30.000Z
-Way back: verified 4.0 s after the breach
+In effect: for 3 min 1 s, until it was seen gone at 2026-11-23 12:03:01Z
+Way back: verified 4.0 s after it was decided
 Not restored or not proven: nothing
 Next: read post-mortem.md
 

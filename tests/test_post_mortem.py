@@ -18,8 +18,8 @@ Drafted from the journal of rollout `r-1`, for people to finish. All times are U
 
 ## In short
 
-alice (approved by bob, ticket T-1) put openai:gpt-4o into effect on t, in place of ollama:gemma3:4b, at \
-2026-11-23 12:00:00Z. It was in effect for 13 s.
+alice (approved by bob, ticket T-1) changed t from ollama:gemma3:4b to openai:gpt-4o, announced at \
+2026-11-23 12:00:00Z. In effect: for 14 s, until it was seen gone at 2026-11-23 12:00:14Z.
 
 **Why it was taken back:** MON-2: error rate 8.8 % over the window's 8 s (13 of 147 requests) is above 5 %
 
@@ -32,17 +32,18 @@ in 59 ms; ollama was connected 3 times in a row; the diff is empty.
 
 | from | to | took |
 | --- | --- | --- |
-| the change was sent, 2026-11-23 12:00:00Z | first failed request, 2026-11-23 12:00:05Z | 5.0 s |
+| the change was announced, 2026-11-23 12:00:00Z | first failed request, 2026-11-23 12:00:05Z | 5.0 s |
 | first failed request, 2026-11-23 12:00:05Z | it was decided to roll back, 2026-11-23 12:00:13Z | 8.0 s |
-| it was decided to roll back, 2026-11-23 12:00:13Z | the way back was sent, 2026-11-23 12:00:13Z | 0.0 s |
+| it was decided to roll back, 2026-11-23 12:00:13Z | the way back was answered, 2026-11-23 12:00:14Z | 1.0 s |
 | it was decided to roll back, 2026-11-23 12:00:13Z | the way back was verified, 2026-11-23 12:00:14Z | 1.0 s |
-| the change was sent, 2026-11-23 12:00:00Z | the way back was sent, 2026-11-23 12:00:13Z | 13 s |
+| the change was announced, 2026-11-23 12:00:00Z | it was seen gone, 2026-11-23 12:00:14Z | 14 s |
 
 ## Who was hit
 
 - Users: 13 of 147 requests failed while the change was watched.
 - The suite's own requests: 2 of 3 failed.
-- What failed before the watching began is not among these; the change was in effect for 13 s.
+- What failed before the watching began is not among these. The change was in effect: for 14 s, until it was seen gone \
+at 2026-11-23 12:00:14Z.
 - Assessed before the change: risk medium, a new contract; affects every chat user; cost 40 USD a day.
 
 ## Errors, alerts and log lines

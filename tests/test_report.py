@@ -279,7 +279,7 @@ def test_the_closure_answers_what_kept_why_when_and_what_was_not_run(rolled_back
     text = re.sub(r"<[^>]+>", " ", row["descriptionHtml"].replace("</td>", "\n"))
     for words in (
         "ollama:gemma3:4b → openai:gpt-4o on t",
-        "no: taken back to ollama:gemma3:4b, and that is verified",
+        "no: taken back, and that is verified: the gateway reports ollama:gemma3:4b active",
         "error rate 5.9 %",
         "opened 2026-11-23 12:00:00Z; applied 12:00:0",
         "author alice, approved by bob, ticket T-1",
@@ -302,7 +302,7 @@ def test_the_steps_of_the_closure_begin_with_the_time_in_utc(rolled_back_rows: R
 def test_a_kept_change_says_so_first_and_is_green(kept_rows: Rows) -> None:
     row = closure(kept_rows)
     assert (row["status"], row["name"].split(":")[0]) == ("passed", "KEPT")
-    assert "yes: openai:gpt-4o is active" in row["descriptionHtml"]
+    assert "yes: openai:gpt-4o was active when it was closed" in row["descriptionHtml"]
 
 
 def test_a_document_that_could_not_be_written_is_named(tmp_path: Path) -> None:

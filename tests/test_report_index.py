@@ -37,7 +37,7 @@ def test_a_rollout_that_was_rolled_back_is_told_with_its_trigger_and_how_soon_it
     )
     assert (seen.change, seen.target) == ("ollama:gemma3:4b → openai:gpt-4o", "t (http://127.0.0.1:1)")
     assert seen.who == ("alice", "approved by bob", "ticket T-1")
-    assert seen.back_after == "0.3 s"
+    assert seen.back_after == "7.4 s"
 
 
 def test_a_kept_one_was_not_taken_back(tmp_path: Path) -> None:

@@ -212,7 +212,10 @@ def answering(lab: Undoing, **parts: Any) -> None:
 
 def test_an_answer_of_the_active_provider_is_a_proof_and_is_told(undoing: Begin):
     lab = undoing()
-    assert request_works(lab.run()) == f"{OLD.provider} answered with {OLD.model} in 5 ms"
+    assert (
+        request_works(lab.run())
+        == f"a request was answered in 5 ms; the answer names {OLD.provider} and model {OLD.model}"
+    )
     assert lab.gateway.served == [str(OLD)]
 
 
@@ -220,7 +223,11 @@ def test_an_answer_of_the_active_provider_is_a_proof_and_is_told(undoing: Begin)
 def test_an_answer_shows_who_gave_it_by_a_name_or_by_a_counter_that_moved(undoing: Begin, names: str):
     lab = undoing()
     lab.gateway.names = names
-    assert request_works(lab.run())
+    provider = OLD.provider if names in ("provider", "both") else "no provider"
+    model = f"model {OLD.model}" if names in ("model", "both") else "no model"
+    said = "no model and no provider" if names == "nobody" else f"{provider} and {model}"
+    counted = f"; {OLD.provider}'s request counter rose" if names == "nobody" else ""
+    assert f"the answer names {said}{counted}" in request_works(lab.run())
 
 
 @pytest.mark.parametrize(

@@ -368,7 +368,7 @@ def test_a_control_group_that_fails_is_not_the_canarys_fault(lab: CanaryLab) -> 
 
 def test_one_request_there_and_straight_back(lab: CanaryLab) -> None:
     tried = lab.try_one()
-    assert tried.answered == "openai, model gpt-4o, in 100 ms"
+    assert tried.answered == "a request was answered in 100 ms; the answer names openai and model gpt-4o"
     assert lab.gateway.writes == [f"POST {NEW}", f"POST {OLD}"]
     assert lab.intents() == [
         ("CAN-1", "forward", "openai:gpt-4o", "done"),

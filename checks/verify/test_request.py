@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from rollout.answering import Answered
 from rollout.evidence import Show
 from rollout.marks import clause
 from rollout.outcome import Outcome
 from rollout.target import Target
-from rollout.verification import Answered
 
 
 @clause("VER-2")
@@ -19,6 +19,7 @@ def test_a_real_request_is_answered_by_the_expected_provider(
     """
     answered = answer.value
     show.facts("Completion", answered.completion)
+    show.said(answered.seen)
     assert not answered.problem, answered.problem
     assert answered.completion.elapsed_ms <= target.latency_bound_ms, (
         f"the answer took {answered.completion.elapsed_ms:.0f} ms, above {target.latency_bound_ms:.0f} ms"

@@ -30,11 +30,19 @@ _KINDS: Mapping[type, ModuleType] = {
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One step that succeeded: its clause, the change it belongs to, and what happened in words."""
+    """One step that succeeded.
+
+    Attributes:
+        clause: whose step it is.
+        change: the change it belongs to.
+        message: what happened, in words.
+        took_s: how long it took.
+    """
 
     clause: str
     change: str
     message: str
+    took_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +52,17 @@ class Applied:
     Attributes:
         done: the steps that succeeded, in order.
         failed: the step that ended it, and why; None if none did.
+        failed_took_s: how long that step took.
     """
 
     done: tuple[Done, ...]
     failed: tuple[str, RolloutError] | None
+    failed_took_s: float = 0.0
+
+    def took_s(self, clause: str) -> float:
+        """Return how long the clause's own steps took; 0 for one that was never reached."""
+        failed_s = self.failed_took_s if self.failed is not None and self.failed[0] == clause else 0.0
+        return sum((done.took_s for done in self.done if done.clause == clause), failed_s)
 
     def told(self, clause: str) -> str:
         """Return what happened at a clause.
@@ -113,10 +128,12 @@ def apply(rollout: Rollout) -> Applied:
     done: list[Done] = []
     for change in rollout.scenario.changes:
         for clause, work in kind_of(change).steps(rollout, change):
+            began_s = rollout.clock.monotonic()
             try:
-                done.append(Done(clause, str(change), work()))
+                message = work()
             except RolloutError as error:
-                return Applied(tuple(done), (clause, error))
+                return Applied(tuple(done), (clause, error), rollout.clock.monotonic() - began_s)
+            done.append(Done(clause, str(change), message, rollout.clock.monotonic() - began_s))
     return Applied(tuple(done), None)
 
 

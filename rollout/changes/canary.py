@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from rollout.answering import ask
 from rollout.backup import Backup, recorded, same_place, where_it_is
 from rollout.changes import provider, weights
 from rollout.changes.read_back import await_shown
 from rollout.clock import NEVER
 from rollout.errors import GatewayError, JournalError, Refused, RolloutError, SomebodyIntervened
-from rollout.expectation import answered_by
 from rollout.journal import LeaseLost
 from rollout.record import Write
 from rollout.scenario import ProviderChange
@@ -25,7 +25,7 @@ class Tried:
     """What one request on the new provider came to.
 
     Attributes:
-        answered: who answered it, and how fast.
+        answered: what shows who answered it, and how fast.
         back: where the gateway is again.
         writes: both activations, as the journal has them.
     """
@@ -198,14 +198,14 @@ def _ask(rollout: Rollout, new: ProviderChange) -> str:
     problem = await_shown(rollout, lambda: provider.elsewhere(rollout, rollout.gateway, new))
     if problem:
         raise GatewayError("activate", problem)
-    answer = rollout.gateway.chat(rollout.scenario.monitor.prompt)
-    wrong = answered_by(answer, new, rollout.target)
-    if wrong is not None:
-        raise GatewayError("POST chat/completions", wrong)
+    answered = ask(rollout, new, SINGLE)
+    if answered.problem is not None:
+        raise GatewayError("POST chat/completions", answered.problem)
+    answer = answered.completion
     bound_ms = rollout.target.latency_bound_ms
     if answer.elapsed_ms > bound_ms:
         raise GatewayError("POST chat/completions", f"took {answer.elapsed_ms:.0f} ms, above {bound_ms:.0f} ms")
-    return f"{answer.provider or new.provider}, model {answer.model or new.model}, in {answer.elapsed_ms:.0f} ms"
+    return f"a request was answered in {answer.elapsed_ms:.0f} ms; {answered.seen}"
 
 
 def _refuse_strangers(rollout: Rollout, backup: Backup) -> None:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rollout.account import class_of, content_of
 from rollout.errors import RolloutError
 from rollout.events import clock
 from rollout.evidence import PHASE_TITLES
@@ -306,14 +307,14 @@ def _write_surroundings(story: Story, standing: Verdict, results: Path) -> None:
         "opened": clock(record.opened_at),
         "closed": clock(record.closed_at) if record.closed_at else "not yet",
         "ticket": request.scenario.ticket or "none",
-        "class": str(request.scenario.change_class),
+        "class": class_of(record),
         "author": request.scenario.author,
         "approved by": record.approvers,
         "waived or owed": "; ".join(record.exceptions) or "nothing",
         "policy": request.policy.name,
         "gateway": str(record.opened["url"]),
         "rollout": record.id,
-        "digest": record.opened["digest"],
+        "digest": content_of(record),
         "runs": str(len(story.runs)),
         "python": platform.python_version(),
         "host": platform.node(),

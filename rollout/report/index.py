@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from rollout.account import class_of, moments, seconds
 from rollout.clauses import CLAUSES
 from rollout.events import clock
 from rollout.journal import Journal
 from rollout.obligations import open_of
-from rollout.record import EVIDENCE_OWED, FOLDED, Decision, Entry, Kind, Record, fold
+from rollout.record import EVIDENCE_OWED, FOLDED, Decision, Entry, Record, fold
 from rollout.report.markup import Part, element, html, link
 from rollout.report.page_style import FILTER, STYLE
 from rollout.triggers import show_span
@@ -51,8 +52,7 @@ class Line:
         why: the deciding value and its limit.
         trigger: the clause that decided; empty where none did.
         took: from its opening to its closing; empty while it is open.
-        back_after: from the breach, or the demand, to the previous provider active again; empty where nothing was taken
-            back.
+        back_after: from the decision to roll back to the entry that shows the change gone; empty where none does.
         class_: the class of the change: ``standard``, ``normal`` or ``emergency``.
         owed: what people still owe to it, and by when.
     """
@@ -141,20 +141,22 @@ def _line(record: Record, entries: Sequence[Entry], now: datetime) -> Line:
         word=str(closed.get("word") or _open_word(record)),
         why=why or "; ".join(record.missing_evidence) or str(opened.get("reason", "")),
         trigger=_trigger(record, why),
-        took=show_span(_seconds(record.opened_at, record.closed_at)) if record.closed_at else "",
-        back_after=_back_after(entries),
-        class_=_class(record),
+        took=_took(record),
+        back_after=_back_after(record, entries),
+        class_=class_of(record),
         owed=tuple(each.told(now) for each in open_of(record)),
     )
 
 
+def _took(record: Record) -> str:
+    if not record.closed_at:
+        return ""
+    took_s = seconds(record.opened_at, record.closed_at)
+    return "not known: the clock was set back" if took_s is None else show_span(took_s)
+
+
 def _who(record: Record) -> tuple[str, ...]:
     return record.opened["author"], f"approved by {record.approvers}", f"ticket {record.opened['ticket'] or 'none'}"
-
-
-def _class(record: Record) -> str:
-    # An emergency is not asked for its class.
-    return "emergency" if "reason" in record.opened else str(record.opened.get("class", "normal"))
 
 
 def _trigger(record: Record, why: str) -> str:
@@ -164,23 +166,11 @@ def _trigger(record: Record, why: str) -> str:
     return "" if record.breach is None else str(record.breach["clause"])
 
 
-def _back_after(entries: Sequence[Entry]) -> str:
+def _back_after(record: Record, entries: Sequence[Entry]) -> str:
     """Return how long users were left on the new provider once it was known to be bad, or not wanted any more."""
-    asked = next((e for e in reversed(entries) if e.kind == Kind.ROLLBACK), None)
-    if asked is None:
-        return ""
-    breach = next((e for e in entries if e.kind == Kind.VERDICT and e.body["decided"] and e.seq < asked.seq), asked)
-    intents = {
-        e.body.get("spool", e.seq)
-        for e in entries
-        if e.kind == Kind.INTENT and e.body["direction"] == "back" and e.seq > asked.seq
-    }
-    done = [e for e in entries if e.kind == Kind.OUTCOME and e.body["intent"] in intents and e.body["result"] == "done"]
-    return f"{_seconds(breach.at, done[0].at):.1f} s" if done else ""
-
-
-def _seconds(begin: str, end: str) -> float:
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
+    at = moments(record, entries)
+    took_s = seconds(at.decided, at.seen_gone)
+    return "" if took_s is None else f"{took_s:.1f} s"
 
 
 # The page

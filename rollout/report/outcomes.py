@@ -22,7 +22,7 @@ class Came:
         outcome: ``passed``, ``failed``, ``waived`` or ``owed`` (no pass, and somebody answers for it), ``not run``
             (planned, and never reached: no pass), ``pending`` (its phase is still to come, or goes on), or
             ``not demanded``.
-        message: why; empty where it passed.
+        message: why; where it passed, what was seen, as far as its check says so.
         took_s: how long its check took; 0 where none ran, or an earlier version of the suite did not say.
     """
 

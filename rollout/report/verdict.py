@@ -11,19 +11,18 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from rollout import events
+from rollout.account import class_of, content_of, effect_of, is_emergency, moments, written
 from rollout.clauses import CLAUSES, PHASES
 from rollout.documents import hold_words, never_documented
 from rollout.events import clock
-from rollout.record import EVIDENCE_OWED, Decision, Kind
+from rollout.record import EVIDENCE_OWED, Decision
 from rollout.report.markup import Part, element, html
 from rollout.report.outcomes import Came
 from rollout.report.rows import NOT_YET, Row, identify, millis, new_row
 from rollout.report.story import Story
-from rollout.triggers import show_span
 from rollout.visible import show_all
 
 UNDECIDED = "UNDECIDED"
@@ -70,7 +69,7 @@ def verdict(story: Story, told: str) -> Verdict:
     mend = (
         f"the change may be in effect: take it back with `rollout rollback {record.id}`"
         if record.in_flight
-        else "nothing was written to the gateway"
+        else written(record)
     )
     return Verdict(UNDECIDED, f"no run has come to a decision; {mend}", "broken")
 
@@ -106,7 +105,7 @@ def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str,
         "Why": standing.why,
         "When": "; ".join(_moments(story)),
         "Who": f"author {scenario.author}, approved by {story.record.approvers}, ticket {scenario.ticket or 'none'}",
-        "Class": str(scenario.change_class),
+        "Class": class_of(story.record),
         "Owed": "; ".join(f"{what}, by {clock(due)}" for what, due in story.record.owed.items()),
         "Diagnosis": _diagnosis(story),
         "Rollback held": "; ".join(map(hold_words, story.record.holds)),
@@ -116,7 +115,7 @@ def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str,
         "Waived": "; ".join(f"{each.clause.id} {each.message}" for each in came if each.outcome == "waived"),
         "Not demanded": _listed(sorted(story.left_out)) or "nothing: every clause was planned",
         "Baseline": _baseline(story),
-        "Content": f"SHA-256 {story.record.opened['digest']}",
+        "Content": content_of(story.record),
     }
     return {question: answer for question, answer in answers.items() if answer}
 
@@ -177,18 +176,24 @@ def timeline(story: Story) -> Iterator[Row]:
 
 def _kept(story: Story, standing: Verdict) -> str:
     record = story.record
-    match record.decision:
-        case Decision.KEPT:
-            return f"yes: {story.change} is active"
-        case Decision.ROLLED_BACK:
-            return f"no: taken back to {_back_to(story)}, and that is verified"
-        case Decision.ROLLBACK_FAILED:
-            return "no, and the way back is not verified: a person is needed"
-        case Decision.NOTHING_APPLIED:
-            return "nothing was applied"
-    if record.in_flight:
-        return f"not decided: {standing.word}, {story.change} may be in effect"
-    return f"not decided: {standing.word}, nothing was written"
+    if record.decision is None:
+        left = f"{story.change} may be in effect" if record.in_flight else written(record)
+        return f"not decided: {standing.word}, {left}"
+    failed = "the way back" if not is_emergency(record) else story.change
+    return {
+        Decision.KEPT: f"yes: {story.change} was active when it was closed",
+        Decision.ROLLED_BACK: f"no: {_proof_of_return(story)}",
+        Decision.ROLLBACK_FAILED: f"not known: {failed} is not verified, a person is needed",
+        Decision.NOTHING_APPLIED: "nothing was applied",
+    }[record.decision]
+
+
+def _proof_of_return(story: Story) -> str:
+    """Return the entry that shows the way back: the rollback's read-back, or the ending that another process wrote."""
+    step, closed = story.record.steps.get("RBK-2.2", {}), story.record.closed or {}
+    if step.get("outcome") == "passed":
+        return f"taken back, and that is verified: {step['message']}"
+    return f"{closed['word']}: {closed['why']}"
 
 
 def _diagnosis(story: Story) -> str:
@@ -196,32 +201,24 @@ def _diagnosis(story: Story) -> str:
     return "" if found is None else "; ".join(found["text"].splitlines())
 
 
-def _back_to(story: Story) -> str:
-    back = [write.to for write in story.record.writes if write.direction == "back" and write.result == "done"]
-    return back[-1] if back else story.previous
-
-
 def _moments(story: Story) -> Iterator[str]:
-    record = story.record
-    forward = [write for write in record.writes if write.direction == "forward" and write.result != "refused"]
-    back = [write for write in record.writes if write.direction == "back" and write.result == "done"]
-    breach = next((e for e in story.events if e.kind == Kind.VERDICT and e.body["decided"]), None)
-    moments = {
-        "opened": record.opened_at,
-        "applied": forward[-1].at if forward else "",
-        "breached": "" if breach is None else breach.body["at"] or breach.at,
-        "back": back[-1].at if back else "",
-        "closed": record.closed_at,
+    at = moments(story.record, story.events)
+    named = {
+        "opened": at.opened,
+        "applied": at.applied,
+        "decided to roll back": at.decided,
+        "way back answered": at.back,
+        "seen gone": at.seen_gone,
+        "closed": at.closed,
     }
     day = ""
-    for name, at in moments.items():
-        if at:
+    for name, moment in named.items():
+        if moment:
             # The day once: a line of dates hides the times.
-            yield f"{name} {clock(at).removeprefix(day)}"
-            day = f"{at[:10]} "
-    if forward and back:
-        seconds = (datetime.fromisoformat(back[-1].at) - datetime.fromisoformat(forward[-1].at)).total_seconds()
-        yield f"in effect for {show_span(seconds)}"
+            yield f"{name} {clock(moment).removeprefix(day)}"
+            day = f"{moment[:10]} "
+    if effect := str(effect_of(story.record)):
+        yield f"in effect {effect}"
 
 
 def _baseline(story: Story) -> str:

@@ -210,7 +210,11 @@ def test_without_a_script_the_answers_are_there(browser: Browser, taken_back: Pa
 def test_in_print_the_answers_are_there_and_nothing_is_cut(reader: Reader, taken_back: Path) -> None:
     reader.open(taken_back)
     reader.page.emulate_media(media="print")
-    expect(reader.banner.get_by_role("row", name="Kept? no: taken back to ollama:gemma3:4b")).to_be_visible()
+    expect(
+        reader.banner.get_by_role(
+            "row", name="Kept? no: taken back, and that is verified: the gateway reports ollama:gemma3:4b active"
+        )
+    ).to_be_visible()
     last = reader.row("ROLLED BACK, verified").last
     assert last.evaluate("row => row.getBoundingClientRect().bottom <= document.documentElement.scrollHeight")
 

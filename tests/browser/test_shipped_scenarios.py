@@ -66,7 +66,7 @@ def test_the_report_tells_what_happened(reader: Reader, tmp_path: Path, tale: Ta
     told = reader.description.inner_text()
     for pattern in (
         r"What\s+ollama:gemma3:4b → openai:gpt-4o on embedded",
-        rf"Kept\?\s+{'yes' if tale.code == 0 else 'no: taken back to ollama:gemma3:4b'}",
+        rf"Kept\?\s+{'yes' if tale.code == 0 else 'no: taken back, and that is verified'}",
         rf"Why\s+{tale.why}",
         r"When\s+opened \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ; applied \d\d:\d\d:\d\dZ",
         rf"Not run\s+{tale.not_run}",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from rollout.aftermath import is_emergency
+from rollout.account import is_emergency
 from rollout.record import Decision, Kind
 from tests.support.forks import Child, Server
 from tests.support.runs import BARE, eventually
