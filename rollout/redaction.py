@@ -122,7 +122,7 @@ class Redactor:
         fresh = frozenset(name.casefold() for name in names) - self._listed
         if fresh:
             self._listed |= fresh
-            self._unnamed = frozenset(value for value in self._unnamed if value.casefold() not in self._listed)
+            self._unnamed = frozenset(value for value in self._unnamed if not self._is_open(value))
             self._spellings = None
 
     def _learn(self, variables: Mapping[str, str | None], public: Iterable[str], *, whole_file: bool) -> None:
@@ -130,6 +130,8 @@ class Redactor:
         self._public |= frozenset(word.casefold() for word in public)
         plain = {value.casefold() for name, value in found.items() if sound(name) is Sound.OPEN and is_plain(value)}
         known = self._public | plain
+        self._unnamed = frozenset(value for value in self._unnamed if not self._is_open(value))
+        self._spellings = None
         for name, value in found.items():
             for part in _parts(value):
                 self._add(part)
@@ -151,9 +153,14 @@ class Redactor:
         self._spellings = None
 
     def _add_unnamed(self, value: str) -> None:
-        if value.casefold() not in self._listed:
+        if not self._is_open(value):
             self._unnamed |= {value, value.strip()}
             self._spellings = None
+
+    def _is_open(self, value: str) -> bool:
+        """Tell whether a value is listed, or a part of what is in the open: of the gateway's URL, of a path in use."""
+        word = value.strip().casefold()
+        return word in self._listed or any(word in other for other in self._public)
 
     def _found(self) -> Spellings:
         # Built when it is needed: secrets are registered one by one, and most processes hide nothing before the last.

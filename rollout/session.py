@@ -99,6 +99,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     journal = Journal.open(options.journal, clock=clock, redact=redactor.value)
     at_home(journal)
     reconcile(journal, options.reports)
+    redactor.learn({}, [str(options.reports)])
     digest = request.digest(request.target.url or EMBEDDED)
     earlier, refusal = _earlier(journal, request, digest, options.phases)
     id_ = earlier.id if earlier else f"{clock.now():%Y%m%d-%H%M%S}-{request.scenario.name}-{secrets.token_hex(2)}"
@@ -260,7 +261,8 @@ def learn_env_file(redactor: Redactor, path: Path, target: Target) -> None:
         found = values(path.read_bytes())
         # What is active is no secret: it is what is put back.
         active = [found.get(key) or "" for key in (target.provider_key, target.model_key)]
-        redactor.learn_file(found, (*_words(plain(target)), *active))
+        # Neither is where things are: the journal is followed by it.
+        redactor.learn_file(found, (*_words(plain(target)), *active, str(path), str(Path.cwd())))
 
 
 def _words(value: Any) -> Iterator[str]:

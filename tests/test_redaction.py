@@ -352,3 +352,16 @@ def test_a_secret_that_is_repeated_under_a_harmless_name_stays_one():
     redactor = Redactor()
     redactor.learn({"DB_PASS": "hunter2!x9", "COPY": "hunter2!x9"})
     assert redactor.text("hunter2!x9") == REDACTED
+
+
+def test_what_the_gateway_is_found_by_is_no_secret():
+    """A part of the target's URL or of a path in use stays, or nobody could go on with what the journal says."""
+    redactor = Redactor()
+    redactor.learn_file(
+        {"HOST": "gw-7f3a9c21d4", "MASTER_KEY": "gw-7f3a9c21d4!"}, ["https://gw-7f3a9c21d4.corp.example/v1"]
+    )
+    assert redactor.text("https://gw-7f3a9c21d4.corp.example/v1") == "https://gw-7f3a9c21d4.corp.example/v1"
+    redactor.learn_file({"ROOT": "/srv/x-7f3a9c21d4e5f6"})
+    assert REDACTED in redactor.text("/srv/x-7f3a9c21d4e5f6/reports")
+    redactor.learn({}, ["/srv/x-7f3a9c21d4e5f6/reports"])
+    assert redactor.text("/srv/x-7f3a9c21d4e5f6/reports/a") == "/srv/x-7f3a9c21d4e5f6/reports/a"
