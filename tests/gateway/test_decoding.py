@@ -58,7 +58,7 @@ def raw_deflate(data: bytes) -> bytes:
         ("", TEXT),
         ("identity", TEXT),
         ("Identity, GZIP", gzip.compress(TEXT, mtime=0)),
-        ("x-gzip", gzip.compress(TEXT[:5], mtime=0) + gzip.compress(TEXT[5:])),
+        ("x-gzip", gzip.compress(TEXT[:5], mtime=0) + gzip.compress(TEXT[5:], mtime=0)),
         ("deflate", zlib.compress(TEXT)),
         ("deflate", raw_deflate(TEXT)),
     ],
