@@ -197,7 +197,7 @@ def test_a_file_system_that_hangs_costs_the_deadline_and_is_noticed_when_it_goes
 
 
 def test_a_file_system_that_hangs_costs_the_deadline_to_open(sqlite_path, clock, hung, monkeypatch):
-    monkeypatch.setattr(store, "_prepare_file", hung.around(store._prepare_file))
+    monkeypatch.setattr(store, "_make_file", hung.around(store._make_file))
 
     assert "did not answer within 2.2 s" in silent(lambda: open_(str(sqlite_path), clock))
 
