@@ -6,6 +6,7 @@ import gzip
 import subprocess
 import sys
 import time
+import tracemalloc
 import zlib
 
 import pytest
@@ -141,6 +142,17 @@ def test_a_bomb_is_refused_long_before_the_deadline(liar):
     assert time.monotonic() - began < 2
     assert caught.value.failure is Failure.OTHER
     transport.close()
+
+
+def test_one_piece_decodes_to_no_more_than_the_cap():
+    """A single piece of a bomb costs the cap, and not what it would decode to."""
+    bomb, body = zeros(64), Body("gzip", 10 * CAP)
+    tracemalloc.start()
+    with pytest.raises(TooLong):
+        body.feed(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1024 * 1024
 
 
 def test_headers_are_bounded(liar):
