@@ -354,12 +354,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "It is read once more after the request.",
             ),
             (
-                "decision = Decision.ROLLBACK_FAILED if others or work.problem else Decision.ROLLED_BACK",
+                "decision = Decision.ROLLBACK_FAILED if others or stays or work.problem else Decision.ROLLED_BACK",
                 "decision = Decision.ROLLBACK_FAILED if work.problem else Decision.ROLLED_BACK",
                 "What was changed besides the provider is not back.",
             ),
             (
-                "decision = Decision.ROLLBACK_FAILED if others or work.problem else Decision.ROLLED_BACK",
+                "decision = Decision.ROLLBACK_FAILED if others or stays or work.problem else Decision.ROLLED_BACK",
                 "decision = Decision.ROLLBACK_FAILED if others else Decision.ROLLED_BACK",
                 "What was taken over is not back where that is not verified.",
             ),
