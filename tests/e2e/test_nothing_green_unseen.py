@@ -74,7 +74,8 @@ def test_10_the_occasions_that_only_read_are_refused_too(phase: str, lab: Lab):
 
 
 def test_10_python_o_is_refused_as_the_variable_is(lab: Lab):
-    done = started("-O", "-m", "pytest", "--assert=plain", *lab.options(), f"--reports={lab.reports}")
+    args = ("--assert=plain", "-m", "precheck", *lab.options(), f"--reports={lab.reports}")
+    done = started("-O", "-m", "pytest", *args)
     assert done.returncode == 4, done.stdout
     assert "Python was started with -O, so that" in done.stderr + done.stdout
     assert began_nothing(lab)
