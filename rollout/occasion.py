@@ -309,7 +309,7 @@ class Occasion(ABC):
         self._listing.attach(reporter)
         if (logs := reporter.config.pluginmanager.get_plugin("logging-plugin")) is not None:
             guard_logs(logs, self.redactor.text)
-        if reporter.config.option.capture == "no":
+        if getattr(reporter.config.option, "capture", None) == "no":
             sys.stdout, sys.stderr = (quiet(each, self.redactor.text) for each in (sys.stdout, sys.stderr))
 
     def status(self, report: pytest.TestReport) -> tuple[str, str, str]:

@@ -425,7 +425,11 @@ class Progress(Occasion):
         closed = self.closure()
         shown = replace(closed, undocumented=_once(*closed.undocumented, *self._watcher.unwritten))
         self._listing.summary(reporter, shown, self._code, self._trouble)
-        late = tuple(filter(None, (self._report(reporter), self._conclude(reporter))))
+        try:
+            problem = self._report(reporter)
+        except Exception as error:  # noqa: BLE001 - the verdict is out, and a report that fails must not replace its code
+            problem = f"report.html: {error!r}"
+        late = tuple(filter(None, (problem, self._conclude(reporter))))
         self._name_missing(reporter, late)
 
     def _name_missing(self, reporter: Any, late: tuple[str, ...]) -> None:

@@ -100,6 +100,8 @@ _OTHER_WORDS = frozenset(
 )
 # `PRIMARY_KEY=id`: what is looked up by, and what anybody may know.
 _OWNERS_OF_OTHER_KEYS = frozenset({"primary", "public", "foreign", "sort", "partition", "cache", "model", "provider"})
+# The suite's own: it holds the path of a key, which people are told. The key itself in its place is a secret.
+_NAMES_OF_FILES = frozenset({"ROLLOUT_SEAL_KEY"})
 _HARMLESS_IF_PLAIN = frozenset(
     {
         *(
@@ -163,6 +165,8 @@ def sound(variable: str) -> Sound:
     words = _words(variable)
     if not words or words[-1] in _HARMLESS_ENDINGS:
         return Sound.OPEN
+    if variable in _NAMES_OF_FILES:
+        return Sound.PERHAPS
     certain = any(_is_certain(word) for word in words) or _names_a_key(words)
     if certain and words[-1] in _HARMLESS_IF_PLAIN:
         return Sound.PERHAPS

@@ -76,7 +76,7 @@ def refuse_copies(option: Any) -> None:
     asked = {
         "--pastebin": getattr(option, "pastebin", None),
         "--debug": getattr(option, "debug", None),
-        "--capture=tee-sys": option.capture == "tee-sys",
+        "--capture=tee-sys": getattr(option, "capture", None) == "tee-sys",
     }
     for name, value in asked.items():
         if value:

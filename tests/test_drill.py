@@ -204,7 +204,7 @@ def test_a_rollout_that_never_begins_is_a_finding_and_says_why():
     nowhere = replace(drill_live.OWN, change={"activate": "nobody", "model": "x"})
     (row,) = drill_live.drilled(request(None), ROOT, drill_live.BREACHES[:1], nowhere)
     assert row.fired is False
-    assert "ended before its window began, with exit code 1" in row.why
+    assert "ended before its window began, with exit code 4" in row.why
 
 
 def test_a_folder_without_checks_is_refused(tmp_path: Path):

@@ -11,6 +11,7 @@ from rollout import closure as closing
 from rollout import progress as progressing
 from rollout.clauses import CLAUSES, PHASES
 from rollout.errors import ExitCode, GatewayError, JournalError, NotCleared, TryLater
+from rollout.policy import Policy
 from rollout.progress import Progress
 from rollout.record import Decision, Kind
 from rollout.workspace import LEASE_S, Rollout
@@ -18,6 +19,7 @@ from tests.support.decisions import Faulty, applied, apply, begun, live, passed,
 from tests.support.rollouts import NEW, OLD
 
 BOOM = RuntimeError("boom")
+WAITING = Policy("sandbox", review="named", operator_ack_max_age_s=None)
 
 
 class Guard:
@@ -68,6 +70,20 @@ def test_a_change_that_this_run_kept_is_zero_whatever_pytest_says(tmp_path: Path
     progress, guard = at_work(rollout)
     assert progress.exit_code(status) == ExitCode.KEPT
     assert (endings(rollout), guard.words) == (["kept"], ["dismissed"])
+
+
+@pytest.mark.parametrize("status", range(6))
+def test_a_change_whose_evidence_is_not_on_disk_is_twelve_and_open_where_the_policy_waits(tmp_path: Path, status: int):
+    """No check of this run has left an Allure result: the watchdog gets it, and nothing is closed."""
+    rollout = applied(tmp_path, policy=WAITING)
+    passed(rollout, *PHASES)
+    progress, guard = at_work(rollout)
+    assert progress.exit_code(status) == ExitCode.IN_PROGRESS
+    assert progress.closure().word == "KEPT, EVIDENCE OWED"
+    assert endings(rollout) == []
+    assert rollout.record().awaits_evidence
+    (word,) = guard.words
+    assert word.startswith("handed over until ")
 
 
 @pytest.mark.parametrize("status", range(6))

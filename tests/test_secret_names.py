@@ -86,6 +86,12 @@ def test_some_words_do_so_unless_the_value_is_plain(name):
     assert sound(name) is Sound.PERHAPS
 
 
+def test_the_path_of_the_seals_key_is_shown_and_a_key_in_its_place_is_not():
+    """People are told which key has sealed a journal."""
+    assert sound("ROLLOUT_SEAL_KEY") is Sound.PERHAPS
+    assert sound("SEAL_KEY") is Sound.SECRET
+
+
 @pytest.mark.parametrize("name", HARMLESS)
 def test_other_names_say_nothing(name):
     """What is about a secret, or only resembles the name of one, is none."""

@@ -56,7 +56,7 @@ def test_a_mistake_exits_with_4_and_names_what_was_meant(words, said, capsys):
         (("emergency",), "name the gateway"),
         (("emergency", "--gateway=ftp://h", "--provider=x", "--model=y"), "the gateway's URL is none"),
         (("doctor", "--gateway=localhost"), "--gateway"),
-        (("plan", "--gateway=http://u:hunter2@h"), "--gateway"),
+        (("plan", "--activate=openai:gpt-4o", "--gateway=http://u:hunter2@h"), "--gateway"),
         (("plan", "--scenario=nope.yaml"), "nope.yaml: no such file"),
         (("approve",), "name what you approve"),
     ],

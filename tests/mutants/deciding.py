@@ -73,8 +73,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A way back that was taken over leaves the ending to its successor.",
             ),
             (
-                "lacking = [phase for phase in PHASES if not _passed(record, phase)]",
-                "lacking = []",
+                "failed = [phase for phase in PHASES if not _passed(record, phase)]",
+                "failed = []",
                 "Every phase has a pass in the journal before the change is kept.",
             ),
             (

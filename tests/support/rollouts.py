@@ -71,7 +71,7 @@ def rollout_in(folder: Path, gateway: Any = None, **parts: Any) -> Rollout:
         "run": "run-1",
         "scenario": Scenario("s", "s.yaml", "t", (NEW,), author="alice", approved_by=("bob",), ticket="T-1"),
         "target": Target("t", "sandbox", url="http://127.0.0.1:1"),
-        "policy": Policy("sandbox", review="named", operator_ack_max_age_s=None),
+        "policy": Policy("sandbox", review="named", operator_ack_max_age_s=None, on_missing_evidence="keep"),
         "digest": "d" * 64,
         "folder": folder / parts.get("id", "r-1"),
         "journal": Journal.open(str(folder / "journal.sqlite"), clock=clock, redact=redactor.value),
