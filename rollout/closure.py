@@ -362,7 +362,7 @@ def write_evidence(rollout: Rollout, env: Mapping[str, str], lacking: Lacking) -
     record = rollout.record()
     if rollout.superseded():
         return taken_over(record, {})
-    if record.closed is not None:
+    if record.decision is not None:
         return _publish(rollout, already_closed(record, {}), env)
     if rollout.stop or record.abort is not None:
         abort = "" if record.abort is None else f"MON-5: {record.abort['reason']}"

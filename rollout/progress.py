@@ -301,7 +301,8 @@ class Progress(Occasion):
                 claim(self.session, PHASES[-1])
             except RolloutError as error:
                 return self._refused(error)
-            self._watchdog = arm(self.session)
+            guard = arm(self.session)
+            self._watchdog = guard
         return closing.write_evidence(rollout, self.env, self._lacking)
 
     def _try_later(self, why: str) -> closing.Closure:

@@ -62,12 +62,13 @@ def test_12_evidence_that_cannot_be_written_is_waited_for_and_the_same_call_keep
         assert lab.state().active == AFTER
         assert first.record.closed is None
         assert first.record.awaits_evidence
+        due = first.record.evidence["due"]
         told = status(lab.reports)
         assert "state   kept, evidence owed" in told
         assert "missing operations.log: [Errno 21] Is a directory" in told
         again = lab.run()
         assert (again.code, again.word) == (12, OWED), again.out
-        assert again.record.evidence["due"] == first.record.evidence["due"]
+        assert again.record.evidence["due"] == due, "each call waits until the first one's deadline"
         log.rmdir()
         second = lab.run()
         assert (second.code, second.word) == (0, "KEPT"), second.out
@@ -134,6 +135,9 @@ def test_12_a_document_that_fails_after_the_change_was_kept_is_named_first_and_w
         first = lab.run()
         assert (first.code, first.word) == (code, "KEPT"), first.out
         assert "KEPT, EVIDENCE MISSING: openai:gpt-4o on lab" in first_line(first)
+        assert {line for line in first.out.splitlines() if line.startswith("exit code: ")} == {
+            f"exit code: {code} {'KEPT' if code == 0 else 'IN_PROGRESS'}"
+        }
         assert first.record.decision == "kept"
         assert "No space left" in "".join(first.record.missing_evidence)
         assert "missing DOC-2" in status(lab.reports)

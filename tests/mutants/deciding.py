@@ -47,8 +47,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Only a window that was left in order goes on in a later call.",
             ),
             (
-                "return _keep(rollout, record, env) if tuple(phases)[-1:] == PHASES[-1:] else",
-                "return _keep(rollout, record, env) if phases else",
+                "return _keep(rollout, record, env, lacking) if tuple(phases)[-1:] == PHASES[-1:] else",
+                "return _keep(rollout, record, env, lacking) if phases else",
                 "Only the last phase keeps; those before it hand over.",
             ),
             ("if record.closed is not None:", "if False:", "Without a journal an ending that is known still stands."),

@@ -12,8 +12,8 @@ MUTANTS: tuple[Mutant, ...] = (
         CODES,
         rows=(
             (
-                'shows_all = clause.phase == "precheck" and not self._is_unlisted',
-                "shows_all = False",
+                'if failed is None or clause.phase == "precheck" or (',
+                "if failed is None or (",
                 "A precheck shows everything at once.",
             ),
             (
