@@ -1,1 +1,1 @@
-pytest_plugins = ["rollout.plugin"]
+pytest_plugins = ["rollout.plugin.hooks"]

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from bench import alarms, emergency, precheck, reaction, reporting, window
 from bench.table import Row, machine, markdown
-from rollout import startup
+from rollout.plugin import gc_tuning
 
 ALL = "abcdef"
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         "f": lambda _folder: alarms.measure(options.windows),
     }
     # As in a run of the suite: the collector does not look through what start-up leaves.
-    startup.is_over()
+    gc_tuning.is_over()
     rows: list[Row] = []
     for id_ in options.which:
         with TemporaryDirectory(prefix=f"rollout-bench-{id_}-") as folder:

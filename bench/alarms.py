@@ -1,9 +1,9 @@
 """(f) How often the triggers fire when nothing is wrong, and how soon when something is, in windows of 30 minutes.
 
-`rollout.monitor.watch` itself, with the sources and triggers of a real window at their default settings, on a clock
-that takes no time. The gateway is simulated: users arrive at random (Poisson), a share of their requests fails, and
-latencies are log-normal (sigma 0.4, so that P95 is 1.9 times the median). Every window has a seed of its own: the
-numbers are the same on every machine.
+`rollout.monitoring.window.watch` itself, with the sources and triggers of a real window at their default settings, on
+a clock that takes no time. The gateway is simulated: users arrive at random (Poisson), a share of their requests
+fails, and latencies are log-normal (sigma 0.4, so that P95 is 1.9 times the median). Every window has a seed of its
+own: the numbers are the same on every machine.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from functools import partial
 from statistics import median, quantiles
 
 from bench.table import Row
-from rollout.clock import StopFlag
-from rollout.errors import GatewayError
-from rollout.gateway.answers import Completion, Metrics
-from rollout.monitor import watch
-from rollout.samples import Baseline
-from rollout.scenario import Monitor
-from rollout.sources import gateway_sources
-from rollout.triggers import percentile
+from rollout.core.clock import StopFlag
+from rollout.core.errors import GatewayError
+from rollout.core.scenario import Monitor
+from rollout.gateway.responses import Completion, Metrics
+from rollout.monitoring.samples import Baseline
+from rollout.monitoring.sources.registry import gateway_sources
+from rollout.monitoring.verdict import percentile
+from rollout.monitoring.window import watch
 from tests.support.clocks import SimulatedClock
 from tests.support.windows import TARGET, FakeGateway, context, metrics
 

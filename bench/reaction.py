@@ -19,17 +19,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bench.table import Row
-from rollout import prechecks
-from rollout.backup import take
-from rollout.changes import apply
-from rollout.clauses import PHASES
-from rollout.clock import StopFlag, SystemClock
-from rollout.options import Options
-from rollout.progress import Progress
-from rollout.record import Decision, Kind
-from rollout.session import open_session
-from rollout.triggers import Verdict
-from rollout.workspace import Rollout
+from rollout.changes.backup import take
+from rollout.changes.catalogue import apply
+from rollout.context import Rollout
+from rollout.core.clauses import PHASES
+from rollout.core.clock import StopFlag, SystemClock
+from rollout.core.options import Options
+from rollout.engine import prechecks
+from rollout.engine.session import open_session
+from rollout.journal.record import Decision, Kind
+from rollout.monitoring.verdict import Verdict
+from rollout.plugin.rollout_run import Progress
 from tests.support.runs import ROOT, Lab
 
 LIMIT_MS = 100.0

@@ -1,8 +1,8 @@
 """(d) How much longer the report of 500 checks takes than Allure's generator alone.
 
-Ours is `rollout.report.build`, each time in a process that has run nothing else, as at the end of a run: loading the
-plotting library and drawing the picture are in it. The other side is the generator on the very results that are handed
-to it. Alternating.
+Ours is `rollout.reporting.html.build`, each time in a process that has run nothing else, as at the end of a run:
+loading the plotting library and drawing the picture are in it. The other side is the generator on the very results
+that are handed to it. Alternating.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 
 from bench.precheck import compiled_in
 from bench.table import Row
-from rollout.clauses import PHASES
-from rollout.record import Decision
-from rollout.report import node
-from rollout.report.assembly import collect
+from rollout.core.clauses import PHASES
+from rollout.journal.record import Decision
+from rollout.reporting.html import allure_generator
+from rollout.reporting.html.assembly import collect
 from tests.support.runs import ROOT
 from tests.support.told import Told
 
@@ -31,9 +31,9 @@ _OURS = """\
 import os, sys, time
 from pathlib import Path
 from rollout import startup
-from rollout.clock import SystemClock
+from rollout.core.clock import SystemClock
 from rollout.journal import Journal
-from rollout.report import build
+from rollout.reporting.html import build
 startup.is_over()
 with Journal.open(sys.argv[1], clock=SystemClock()) as journal:
     began = time.perf_counter()
@@ -55,8 +55,8 @@ def measure(folder: Path, runs: int, checks: int) -> list[Row]:
         RolloutError: the generator fails.
     """
     try:
-        node.installed(os.environ)
-    except node.GeneratorMissing as missing:
+        allure_generator.installed(os.environ)
+    except allure_generator.GeneratorMissing as missing:
         return [Row("d", f"report of {checks} checks", f"not measured: {missing}", met=False)]
     with Told(folder) as told:
         _write(told, checks)
@@ -74,7 +74,7 @@ def measure(folder: Path, runs: int, checks: int) -> list[Row]:
     def alone() -> float:
         shutil.rmtree(work / "out", ignore_errors=True)
         began = time.perf_counter()
-        node.generate(config, results, os.environ)
+        allure_generator.generate(config, results, os.environ)
         return time.perf_counter() - began
 
     pairs = [(ours(), alone()) for _ in range(runs + 1)][1:]

@@ -1,8 +1,8 @@
 """(c) What a long window costs the runner: 1,080 looks at the gateway, at the procedure's paces, the clock injected.
 
-`rollout.bake.bake` itself, with all its sources and triggers, its plain view, and a real SQLite journal that every
-sample is written to and the operator's word is read from. Only the gateway answers from memory, and the looks run in
-place: threads and a simulated clock do not mix. Waiting for the disk is not CPU time.
+`rollout.monitoring.bake.bake` itself, with all its sources and triggers, its plain view, and a real SQLite journal
+that every sample is written to and the operator's word is read from. Only the gateway answers from memory, and the
+looks run in place: threads and a simulated clock do not mix. Waiting for the disk is not CPU time.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any
 from unittest.mock import patch
 
 from bench.table import Row
-from rollout.bake import bake
-from rollout.gateway.answers import Metrics
-from rollout.monitor import watch
-from rollout.record import Kind
-from rollout.scenario import Monitor, Scenario
-from rollout.view import Heading, view_for
-from rollout.workspace import Rollout
+from rollout.context import Rollout
+from rollout.core.scenario import Monitor, Scenario
+from rollout.gateway.responses import Metrics
+from rollout.journal.record import Kind
+from rollout.monitoring.bake import bake
+from rollout.monitoring.live_view import Heading, view_for
+from rollout.monitoring.window import watch
 from tests.support.rollouts import rollout_in
 from tests.support.windows import BACKUP, BASELINE, NEW, OLD, TARGET, FakeGateway, metrics
 
@@ -135,7 +135,7 @@ def _watch(rollout: Rollout) -> None:
     heading = Heading(rollout.id, rollout.target.name, str(OLD), str(NEW), None, rollout.scenario.monitor.window_s)
     view = view_for(io.StringIO(), heading, rollout.clock)
     in_place = partial(watch, start=lambda look: look())
-    with patch("rollout.bake.watch", in_place):
+    with patch("rollout.monitoring.bake.watch", in_place):
         watched = bake(rollout, view)
     view.close()
     if not watched.passed:

@@ -5,6 +5,6 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-stand_in = ModuleType("rollout.report")
+stand_in = ModuleType("rollout.reporting.html")
 vars(stand_in).update(built=lambda *_: ("report: left out by the bench", ""), is_installed=lambda _: True)
-sys.modules["rollout.report"] = stand_in
+sys.modules["rollout.reporting.html"] = stand_in

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rollout.evidence import Show
-from rollout.fixtures import AppliedSteps
-from rollout.marks import clause
-from rollout.outcome import Outcome
+from rollout.core.result import Outcome
+from rollout.plugin.fixtures import AppliedSteps
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("APP-1.1")

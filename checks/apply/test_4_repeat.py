@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rollout.changes import Repeated
-from rollout.evidence import Show
-from rollout.marks import clause
-from rollout.outcome import Outcome
+from rollout.changes.catalogue import Repeated
+from rollout.core.result import Outcome
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("APP-4.1")

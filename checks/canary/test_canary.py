@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rollout.bake import Window
 from rollout.changes.canary import Tried
-from rollout.evidence import Show
-from rollout.marks import clause
-from rollout.outcome import Outcome
+from rollout.core.result import Outcome
+from rollout.monitoring.bake import Window
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("CAN-1")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rollout.closure import Closure
-from rollout.evidence import Show
+from rollout.engine.closure import Closure
+from rollout.reporting.allure import Show
 
 
 @pytest.mark.closure

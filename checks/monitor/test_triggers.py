@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rollout.bake import Window
-from rollout.evidence import Show
-from rollout.marks import clause
-from rollout.outcome import Outcome
+from rollout.core.result import Outcome
+from rollout.monitoring.bake import Window
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("MON-1")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from rollout.evidence import Show
-from rollout.marks import clause
-from rollout.outcome import Outcome
-from rollout.prechecks import Looks, WayBack
-from rollout.review import Review
-from rollout.scenario import Scenario
-from rollout.tracker import Ticket
+from rollout.approvals.review import Review
+from rollout.approvals.tickets import Ticket
+from rollout.core.result import Outcome
+from rollout.core.scenario import Scenario
+from rollout.engine.prechecks import Looks, WayBack
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("PRE-2.1")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rollout.evidence import Show
-from rollout.gateway.answers import ConnectionTest, Preflight
-from rollout.marks import clause
-from rollout.outcome import Outcome
-from rollout.scenario import ProviderChange
-from rollout.target import Target
+from rollout.core.result import Outcome
+from rollout.core.scenario import ProviderChange
+from rollout.core.target import Target
+from rollout.gateway.responses import ConnectionTest, Preflight
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("PRE-3.1")

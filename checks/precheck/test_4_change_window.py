@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rollout.evidence import Show
-from rollout.marks import clause
-from rollout.notify import Delivery
-from rollout.outcome import Outcome
-from rollout.policy import Policy
-from rollout.prechecks import Timing
-from rollout.probes import promise
-from rollout.review import StandBy
-from rollout.scenario import Scenario
-from rollout.traffic import Traffic
+from rollout.approvals.review import StandBy
+from rollout.core.policy import Policy
+from rollout.core.result import Outcome
+from rollout.core.scenario import Scenario
+from rollout.engine.prechecks import Timing
+from rollout.engine.traffic import Traffic
+from rollout.monitoring.sources.synthetic import promise
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
+from rollout.reporting.notifications import Delivery
 
 
 @clause("PRE-4.1")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rollout.backup import Backup, activates
-from rollout.diagnosis import Diagnosis
-from rollout.evidence import Show
-from rollout.gateway.answers import Providers
-from rollout.marks import clause
-from rollout.outcome import Outcome
-from rollout.prechecks import Firing, Health, Measured
-from rollout.target import Target
+from rollout.changes.backup import Backup, activates
+from rollout.core.result import Outcome
+from rollout.core.target import Target
+from rollout.engine.prechecks import Firing, Health, Measured
+from rollout.gateway.diagnosis import Diagnosis
+from rollout.gateway.responses import Providers
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("PRE-5.1")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rollout.evidence import Show
-from rollout.gateway.answers import Alert, AuditEntry
+from rollout.core.result import Outcome
+from rollout.engine.release_readiness import Found
+from rollout.gateway.responses import Alert, AuditEntry
 from rollout.gateway.transport import Exchange
-from rollout.marks import clause
-from rollout.outcome import Outcome
-from rollout.readiness import Found
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("REL-1")

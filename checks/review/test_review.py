@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rollout.evidence import Show
-from rollout.hindsight import Seen
-from rollout.marks import clause
-from rollout.outcome import Outcome
+from rollout.core.result import Outcome
+from rollout.engine.post_change_metrics import Seen
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("REV-1")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rollout.evidence import Show
-from rollout.marks import clause
-from rollout.outcome import Outcome
-from rollout.verification import Audited
+from rollout.core.result import Outcome
+from rollout.engine.verification import Audited
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("VER-3")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rollout.evidence import Show
-from rollout.marks import clause
-from rollout.outcome import Outcome
+from rollout.core.result import Outcome
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("VER-4")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rollout.answering import Answered
-from rollout.evidence import Show
-from rollout.marks import clause
-from rollout.outcome import Outcome
-from rollout.target import Target
+from rollout.changes.answer_proof import Answered
+from rollout.core.result import Outcome
+from rollout.core.target import Target
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("VER-2")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rollout.evidence import Show
-from rollout.gateway.answers import Connection
-from rollout.marks import clause
-from rollout.outcome import Outcome
-from rollout.scenario import ProviderChange
+from rollout.core.result import Outcome
+from rollout.core.scenario import ProviderChange
+from rollout.gateway.responses import Connection
+from rollout.plugin.markers import clause
+from rollout.reporting.allure import Show
 
 
 @clause("VER-1")

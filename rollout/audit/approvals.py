@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rollout.approval import NAMESPACE, Approval, Role, content_of, entered
+from rollout.approvals.approval import NAMESPACE, Approval, Role, content_of, entered
+from rollout.approvals.ssh_signatures import SigningError, key_of
 from rollout.audit.finding import Finding
-from rollout.errors import RolloutError
+from rollout.core.errors import RolloutError
 from rollout.journal import Entry
-from rollout.record import Kind
-from rollout.signing import SigningError, key_of
+from rollout.journal.record import Kind
 
 _MEANS = "nobody is shown to have approved this content; trust neither the approval nor what it let in"
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.errors import ExitCode, RolloutError
+from rollout.core.errors import ExitCode, RolloutError
 
 if TYPE_CHECKING:
-    from rollout.audit.examination import Examination, Head
+    from rollout.audit.verification import Examination, Head
     from rollout.journal import Journal
 
 _HEAD = re.compile(r"([1-9][0-9]{0,17}):(?:sha256:)?([0-9a-f]{64})", re.ASCII)
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, journal: Journal) -> int:
     Raises:
         RolloutError: there is no such rollout or list of signers, or the head is none.
     """
-    from rollout.audit.examination import Question, examine  # noqa: PLC0415 - heavy, and only here
+    from rollout.audit.verification import Question, examine  # noqa: PLC0415 - heavy, and only here
 
     # Asked before the chain is walked, for a slip of the pen is no finding.
     if args.allowed_signers is not None and not args.allowed_signers.is_file():
@@ -60,7 +60,7 @@ def text(told: Examination) -> str:
 
 
 def _head(text_: str) -> Head:
-    from rollout.audit.examination import Head  # noqa: PLC0415
+    from rollout.audit.verification import Head  # noqa: PLC0415
 
     found = _HEAD.fullmatch(text_.strip())
     if found is None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
 
-from rollout.canonical import sha256
+from rollout.context import SPOOL
+from rollout.core.canonical_json import sha256
+from rollout.gateway.host.log_tail import NAME
 from rollout.journal import Entry, Journal
-from rollout.log_tail import NAME
-from rollout.record import Kind
-from rollout.workspace import SPOOL
+from rollout.journal.record import Kind
 
 RESULTS = "allure-results"
 BY_REPORT = "report"

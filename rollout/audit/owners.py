@@ -11,7 +11,7 @@ from typing import Any
 
 from rollout.audit.finding import Finding
 from rollout.journal import Entry, endings
-from rollout.record import Kind
+from rollout.journal.record import Kind
 
 _OWNED = (Kind.INTENT, Kind.CLOSED, Kind.HANDOVER)
 _SUPERSEDED = (

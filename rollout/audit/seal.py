@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from rollout.approvals.ssh_signatures import sign
 from rollout.audit import manifest
-from rollout.canonical import canonical
-from rollout.clock import stamp
-from rollout.errors import RolloutError
+from rollout.core.canonical_json import canonical
+from rollout.core.clock import stamp
+from rollout.core.errors import RolloutError
 from rollout.journal import Journal
-from rollout.record import Kind
-from rollout.signing import sign
+from rollout.journal.head import head
+from rollout.journal.record import Kind
 
 NAMESPACE = "rollout-seal"
 """What the signature is for; one for something else does not pass for it."""
@@ -27,15 +28,6 @@ KEY = "ROLLOUT_SEAL_KEY"
 """The environment variable that names the key's file."""
 
 FILE = "seal.json"
-
-
-def head(journal: Journal) -> str:
-    """Return where the journal ends, as ``verify-journal --head`` reads it: ``1234:<SHA-256>``; empty for an empty one.
-
-    Raises:
-        JournalError: the journal cannot be read.
-    """
-    return ":".join(map(str, journal.head() or ()))
 
 
 class Concluded(NamedTuple):

@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from rollout.answering import ask
-from rollout.backup import Backup, recorded, same_place, where_it_is
 from rollout.changes import provider, weights
+from rollout.changes.answer_proof import ask
+from rollout.changes.backup import Backup, recorded, same_place, where_it_is
 from rollout.changes.read_back import await_shown
-from rollout.clock import NEVER
-from rollout.errors import GatewayError, JournalError, Refused, RolloutError, SomebodyIntervened
+from rollout.context import Rollout
+from rollout.core.canary_stages import Stage, is_staged, same_weights, show_weights, stages
+from rollout.core.clock import NEVER
+from rollout.core.errors import GatewayError, JournalError, Refused, RolloutError, SomebodyIntervened
+from rollout.core.scenario import ProviderChange
 from rollout.journal import LeaseLost
-from rollout.record import Write
-from rollout.scenario import ProviderChange
-from rollout.stages import Stage, is_staged, same_weights, show_weights, stages
-from rollout.workspace import Rollout
+from rollout.journal.record import Write
 
 SINGLE = "CAN-1"
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from rollout.backup import Backup, differences, recorded
+from rollout.changes.backup import Backup, differences, recorded
 from rollout.changes.read_back import await_shown
-from rollout.errors import GatewayError, RolloutError
-from rollout.gateway.answers import Governance
+from rollout.config.validators import near
+from rollout.context import Rollout
+from rollout.core.errors import GatewayError, RolloutError
+from rollout.core.scenario import LimitChange
+from rollout.core.target import Target
 from rollout.gateway.client import Gateway
-from rollout.loading.fields import near
-from rollout.record import What, Write
-from rollout.scenario import LimitChange
-from rollout.target import Target
-from rollout.workspace import Rollout
+from rollout.gateway.responses import Governance
+from rollout.journal.record import What, Write
 
 
 def in_effect(rollout: Rollout, change: LimitChange) -> bool:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from rollout.backup import recorded, same_place, where_it_is
-from rollout.canonical import plain
 from rollout.changes import limits, restart
+from rollout.changes.backup import recorded, same_place, where_it_is
 from rollout.changes.read_back import await_shown
-from rollout.errors import GatewayError, Refused, SomebodyIntervened
+from rollout.context import Rollout
+from rollout.core.canary_stages import is_staged
+from rollout.core.canonical_json import plain
+from rollout.core.errors import GatewayError, Refused, SomebodyIntervened
+from rollout.core.scenario import ProviderChange
+from rollout.core.target import Target
 from rollout.gateway.client import Gateway
-from rollout.record import Kind, What
-from rollout.scenario import ProviderChange
-from rollout.stages import is_staged
-from rollout.target import Target
-from rollout.workspace import Rollout
+from rollout.journal.record import Kind, What
 
 
 def in_effect(rollout: Rollout, change: ProviderChange) -> bool:

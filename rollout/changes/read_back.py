@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rollout.clock import NEVER, Clock, StopFlag
-from rollout.errors import RolloutError
-from rollout.workspace import Rollout
+from rollout.context import Rollout
+from rollout.core.clock import NEVER, Clock, StopFlag
+from rollout.core.errors import RolloutError
 
 READ_BACK_S = 5.0
 """A read-back that still shows the old state after so many seconds calls for a remedy."""

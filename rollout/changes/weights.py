@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rollout.backup import Backup, same_place, where_it_is
+from rollout.changes.backup import Backup, same_place, where_it_is
 from rollout.changes.read_back import await_shown
-from rollout.clock import NEVER
-from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
+from rollout.context import Rollout
+from rollout.core.canary_stages import (
+    ALL,
+    destination,
+    is_staged,
+    same_weights,
+    share_of,
+    show_weights,
+    stages,
+    weights_at,
+)
+from rollout.core.clock import NEVER
+from rollout.core.errors import GatewayError, RolloutError, SomebodyIntervened
+from rollout.core.scenario import ProviderChange
 from rollout.gateway.client import Gateway
-from rollout.record import What
-from rollout.scenario import ProviderChange
-from rollout.stages import ALL, destination, is_staged, same_weights, share_of, show_weights, stages, weights_at
-from rollout.workspace import Rollout
+from rollout.journal.record import What
 
 
 def named(rollout: Rollout, to: ProviderChange) -> str:

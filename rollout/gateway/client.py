@@ -20,10 +20,14 @@ from urllib.parse import urlencode
 from pydantic_core import from_json
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
-from rollout.clock import NEVER, Clock, StopFlag, stamp
-from rollout.errors import GatewayError, Interrupted, Refused, RolloutError, Sealed
+from rollout.core.clock import NEVER, Clock, StopFlag, stamp
+from rollout.core.errors import GatewayError, Interrupted, Refused, RolloutError, Sealed
+from rollout.core.redaction import Redactor
+from rollout.core.target import OtherCall, Routing, Target
 from rollout.gateway import parsing
-from rollout.gateway.answers import (
+from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, weights_of
+from rollout.gateway.http_errors import Busy, fault
+from rollout.gateway.responses import (
     Activated,
     Alert,
     AuditEntry,
@@ -39,11 +43,7 @@ from rollout.gateway.answers import (
     RuntimeConfig,
     Weights,
 )
-from rollout.gateway.faults import Busy, fault
-from rollout.gateway.paths import filled, filled_path, life_of, path_of, weights_of
 from rollout.gateway.transport import Answer, Exchange, Failure, NoAnswer, Transport
-from rollout.redaction import Redactor
-from rollout.target import OtherCall, Routing, Target
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rollout.gateway.paths import path_of
-from rollout.target import Target
+from rollout.core.target import Target
+from rollout.gateway.endpoints import path_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Paid:
     """One call that may cost money.
 
     Attributes:
-        call: its name, a key of `rollout.gateway.paths.DEFAULTS`.
+        call: its name, a key of `rollout.gateway.endpoints.DEFAULTS`.
         method: the method with which a rollout sends it.
         why: what it costs.
         clauses: where a rollout sends it.

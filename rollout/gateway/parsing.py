@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
-from rollout.gateway.answers import (
+from rollout.core.units import cut
+from rollout.gateway.responses import (
     Activated,
     Alert,
     AuditEntry,
@@ -33,9 +34,8 @@ from rollout.gateway.answers import (
     RuntimeConfig,
     Weights,
 )
-from rollout.gateway.events import events
+from rollout.gateway.sse import events
 from rollout.gateway.transport import Answer
-from rollout.units import cut
 
 PERCENT = 100
 EVENTS = "text/event-stream"
@@ -444,7 +444,7 @@ def weights(answer: Answer, at: str, total: float) -> Weights:
 
 
 def completion(answer: Answer) -> Completion:
-    """Read ``POST /chat/completions``, or server-sent events (`rollout.gateway.events`).
+    """Read ``POST /chat/completions``, or server-sent events (`rollout.gateway.sse`).
 
     An empty content is returned as it is, for a check to judge (deviation 10).
 

@@ -22,10 +22,10 @@ from typing import Any
 
 import httpx
 
-from rollout.clock import NEVER, SLICE_S, StopFlag
-from rollout.errors import GatewayError, Interrupted
+from rollout.core.clock import NEVER, SLICE_S, StopFlag
+from rollout.core.errors import GatewayError, Interrupted
+from rollout.core.target import Tls
 from rollout.gateway.decoding import Body, TooLong, Unreadable
-from rollout.target import Tls
 
 CAP_BYTES = 2 * 1024 * 1024
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.errors import JournalError
+from rollout.core.errors import JournalError
 
 
 def absent(where: str, why: str) -> JournalError:

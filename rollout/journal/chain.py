@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rollout.canonical import canonical, sha256
-from rollout.errors import JournalError
+from rollout.core.canonical_json import canonical, sha256
+from rollout.core.errors import JournalError
 
 GENESIS = "0" * 64
 """The predecessor of the first entry."""

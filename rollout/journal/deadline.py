@@ -22,7 +22,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, TypeVar
 
-from rollout.errors import JournalError
+from rollout.core.errors import JournalError
 
 T = TypeVar("T")
 

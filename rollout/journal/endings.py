@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from rollout.errors import RolloutError
+from rollout.core.errors import RolloutError
 from rollout.journal import schema
 from rollout.journal.chain import Entry
 from rollout.journal.leases import Lease, LeaseLost

@@ -13,8 +13,8 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection, Select, func, select, update
 
-from rollout.canonical import plain
-from rollout.clock import Clock, stamp
+from rollout.core.canonical_json import plain
+from rollout.core.clock import Clock, stamp
 from rollout.journal import chain, endings, leases, opening, reconciled, rows, schema
 from rollout.journal.chain import Entry
 from rollout.journal.deadline import Deadline

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from rollout.clock import stamp
-from rollout.errors import RolloutError, TryLater
+from rollout.core.clock import stamp
+from rollout.core.errors import RolloutError, TryLater
 from rollout.journal import schema
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from rollout.clock import stamp
+from rollout.core.clock import stamp
 from rollout.journal import schema
 from rollout.journal.absence import absent
 from rollout.journal.store import Store

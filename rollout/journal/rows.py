@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Select, insert, select
 
-from rollout.canonical import canonical
+from rollout.core.canonical_json import canonical
 from rollout.journal import schema
 from rollout.journal.chain import Entry
 from rollout.journal.reconciled import KIND

@@ -18,7 +18,7 @@ from sqlalchemy import (
     select,
 )
 
-from rollout.errors import JournalError
+from rollout.core.errors import JournalError
 from rollout.journal.absence import absent
 
 SCHEMA_VERSION = 1

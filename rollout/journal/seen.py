@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, null, select
 
-from rollout.errors import JournalError
+from rollout.core.errors import JournalError
 from rollout.journal import schema
 from rollout.journal.leases import Lease
 

@@ -16,7 +16,7 @@ from weakref import WeakSet
 from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from rollout.errors import JournalError
+from rollout.core.errors import JournalError
 from rollout.journal.absence import absent
 from rollout.journal.deadline import SPARE_S
 

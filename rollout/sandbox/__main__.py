@@ -2,8 +2,8 @@
 
 import sys
 
+from rollout.core.command_line import Parser
 from rollout.sandbox.command import add_arguments, run
-from rollout.usage import Parser
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from rollout.clock import Clock
+from rollout.core.clock import Clock
 from rollout.sandbox.metrics import Request, percentile
 from rollout.sandbox.providers import Provider
 

@@ -14,16 +14,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rollout.sandbox.alerts import SEVERITIES, slo_breaches, summary
-from rollout.sandbox.answered import ERRORS, rendered
-from rollout.sandbox.asked import Answer, mapping, optional_text, positive, prompt_in, provider_in, text, user_of
 from rollout.sandbox.connections import Connection
-from rollout.sandbox.elsewhere import Elsewhere, Endpoint, gated
+from rollout.sandbox.deviating_routes import Elsewhere, Endpoint, gated
 from rollout.sandbox.envfile import masked
+from rollout.sandbox.errors import Refusal, malformed, mistake
 from rollout.sandbox.exposition import CONTENT_TYPE, exposition
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.metrics import percentile
 from rollout.sandbox.providers import PROVIDERS, Provider
-from rollout.sandbox.refusal import Refusal, malformed, mistake
+from rollout.sandbox.request_parsing import (
+    Answer,
+    mapping,
+    optional_text,
+    positive,
+    prompt_in,
+    provider_in,
+    text,
+    user_of,
+)
+from rollout.sandbox.responses import ERRORS, rendered
 from rollout.sandbox.routing import weights_in
 
 _COST = ("soft_limit_usd", "hard_limit_usd")

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rollout.clock import SystemClock
-from rollout.errors import ExitCode
+from rollout.core.clock import SystemClock
+from rollout.core.errors import ExitCode
 from rollout.sandbox.process import refuse_second
 from rollout.sandbox.service import ACTIONS, DIRECTORY, Wanted, act, settings_in, with_users
 from rollout.sandbox.settings import SandboxSettings

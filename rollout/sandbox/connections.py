@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rollout.clock import Clock
+from rollout.core.clock import Clock
 from rollout.sandbox.deviations import Switched
+from rollout.sandbox.errors import Refusal
 from rollout.sandbox.faults import Faults
 from rollout.sandbox.providers import CLOUD, Provider
-from rollout.sandbox.refusal import Refusal
 from rollout.sandbox.state import State
 
 

@@ -13,16 +13,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rollout.sandbox.alerts import SEVERITIES, Finding
-from rollout.sandbox.asked import user_of
 from rollout.sandbox.deviations import read_deviations
+from rollout.sandbox.errors import Refusal
 from rollout.sandbox.faults import read_faults
 from rollout.sandbox.files import write_private
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.providers import PROVIDERS
-from rollout.sandbox.reading import Problems, Reader
-from rollout.sandbox.refusal import Refusal
+from rollout.sandbox.request_parsing import user_of
 from rollout.sandbox.timing import timing_in
 from rollout.sandbox.traffic import Users
+from rollout.sandbox.validation import Problems, Reader
 
 _BY_HAND = "raised through the control interface"
 REMEMBERED = 5000

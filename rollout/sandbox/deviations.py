@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollout.sandbox.files import write_private
-from rollout.sandbox.reading import Problems, meant
+from rollout.sandbox.validation import Problems, meant
 
 ALWAYS = "always"
 OPTION = "option --token-env"

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
-from rollout.clock import Clock
+from rollout.core.clock import Clock
 from rollout.sandbox.providers import PROVIDERS
-from rollout.sandbox.reading import Problems, Reader
+from rollout.sandbox.validation import Problems, Reader
 
 ANY = "*"
 """Stands for every provider."""

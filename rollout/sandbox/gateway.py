@@ -10,18 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rollout.clock import Clock
+from rollout.core.clock import Clock
 from rollout.sandbox.alerts import Alerts, Finding, budget_finding, findings_in
 from rollout.sandbox.audit import Audit
 from rollout.sandbox.connections import Connections
 from rollout.sandbox.deviations import Switched
+from rollout.sandbox.errors import NotWritten, Refusal
 from rollout.sandbox.faults import Faults
 from rollout.sandbox.files import write_private
 from rollout.sandbox.log import BackendLog
 from rollout.sandbox.metrics import TIMEOUT, Metrics, Request
 from rollout.sandbox.past import Past, View
 from rollout.sandbox.providers import PROVIDERS, Provider
-from rollout.sandbox.refusal import NotWritten, Refusal
 from rollout.sandbox.routing import NOBODY, Routing, pick
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT, State, kept

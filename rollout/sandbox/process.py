@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from rollout.clock import Clock, SystemClock
+from rollout.core.clock import Clock, SystemClock
 from rollout.sandbox.files import OWNER_ONLY, RECORD, SETTINGS, write_private
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import SandboxFailed

@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from rollout.sandbox.errors import Refusal
 from rollout.sandbox.files import write_private
 from rollout.sandbox.providers import PROVIDERS
-from rollout.sandbox.reading import is_number
-from rollout.sandbox.refusal import Refusal
 from rollout.sandbox.settings import why_not_active
 from rollout.sandbox.state import kept
+from rollout.sandbox.validation import is_number
 
 NOBODY: Mapping[str, float] = MappingProxyType({})
 """No weights: everything goes to the active provider."""

@@ -22,15 +22,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rollout.clock import SystemClock, stamp
-from rollout.sandbox.answered import ERRORS
+from rollout.core.clock import SystemClock, stamp
 from rollout.sandbox.api import build_api
-from rollout.sandbox.asked import BODY_KEYS
 from rollout.sandbox.control import GatewayControl, ProcessControl, Requests
 from rollout.sandbox.deviations import SPARES_TWIN
 from rollout.sandbox.files import KIND, RECORD, SETTINGS, write_private
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.process import remembered, service_command
+from rollout.sandbox.request_parsing import BODY_KEYS
+from rollout.sandbox.responses import ERRORS
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import SandboxFailed
 from rollout.sandbox.timing import Timing

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rollout.clock import Clock
+from rollout.core.clock import Clock
 from rollout.sandbox.files import SETTINGS
 from rollout.sandbox.process import find, remembered, start, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings

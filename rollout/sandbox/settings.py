@@ -10,8 +10,8 @@ from typing import Any
 from rollout.sandbox.deviations import read_deviations
 from rollout.sandbox.faults import Fault, read_faults
 from rollout.sandbox.providers import PROVIDERS, Provider
-from rollout.sandbox.reading import Problems, Reader, is_number
 from rollout.sandbox.timing import Timing, read_timing
+from rollout.sandbox.validation import Problems, Reader, is_number
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 

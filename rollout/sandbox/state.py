@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
-from rollout.errors import RolloutError
+from rollout.core.errors import RolloutError
 from rollout.sandbox import envfile
 from rollout.sandbox.files import OWNER_ONLY, write_private
 from rollout.sandbox.providers import PROVIDERS

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from rollout.sandbox.providers import PROVIDERS
-from rollout.sandbox.reading import Problems, Reader, meant
+from rollout.sandbox.validation import Problems, Reader, meant
 
 STALE_CALLS = ("config", "providers", "governance", "routing", "chat")
 """The calls whose answers may lag; ``chat`` lets completions be answered by the provider and model of then."""

@@ -6,8 +6,8 @@ import asyncio
 import random
 from contextlib import suppress
 
+from rollout.sandbox.errors import Refusal
 from rollout.sandbox.gateway import Gateway
-from rollout.sandbox.refusal import Refusal
 
 MOST_AT_ONCE = 2000
 """Users who wait for an answer; when so many hang, no more come."""

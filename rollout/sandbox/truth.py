@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from rollout.clock import Clock, stamp
+from rollout.core.clock import Clock, stamp
 from rollout.sandbox import envfile
 from rollout.sandbox.envfile import masked
 from rollout.sandbox.past import View

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from rollout.audit import manifest, seal
-from rollout.canonical import sha256
-from rollout.cli import main
-from rollout.record import Decision, Kind
-from rollout.workspace import Rollout
+from rollout.cli.main import main
+from rollout.context import Rollout
+from rollout.core.canonical_json import sha256
+from rollout.journal.record import Decision, Kind
 from tests.support.keys import listed, make_key
 from tests.support.rollouts import rollout_in
 

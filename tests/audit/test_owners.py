@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rollout.audit.examination import Question, examine
-from rollout.cli import main
+from rollout.audit.verification import Question, examine
+from rollout.cli.main import main
 from rollout.journal import Journal, Lease
-from rollout.record import Decision, Kind
+from rollout.journal.record import Decision, Kind
 from tests.support.clocks import SimulatedClock
 
 HERE, ELSEWHERE = "http://127.0.0.1:1", "http://127.0.0.1:2"

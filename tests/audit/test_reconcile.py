@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.cli import main
+from rollout.cli.main import main
 from tests.support.runs import Lab
 
 LIMITS = {"limit_type": "cost", "scope": "global", "soft_limit_usd": 1, "hard_limit_usd": 2}

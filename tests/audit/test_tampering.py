@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from rollout.audit.examination import Examination, Head, Question, examine
-from rollout.canonical import canonical
-from rollout.cli import main
-from rollout.clock import SystemClock
+from rollout.audit.verification import Examination, Head, Question, examine
+from rollout.cli.main import main
+from rollout.core.canonical_json import canonical
+from rollout.core.clock import SystemClock
 from rollout.journal import Entry, Journal
-from rollout.record import Kind
+from rollout.journal.record import Kind
 from tests.support.keys import listed, make_key
 from tests.support.runs import Lab
 

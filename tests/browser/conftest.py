@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from rollout.change_record import write_change_record
-from rollout.record import Decision, Kind
-from rollout.report import build
+from rollout.journal.record import Decision, Kind
+from rollout.reporting.change_record import write_change_record
+from rollout.reporting.html import build
 from tests.browser.reader import Reader
 from tests.support.clocks import SimulatedClock
 from tests.support.told import Told, kept, rolled_back

@@ -13,8 +13,8 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Browser, expect
 
-from rollout.report import build, node
-from rollout.report.assembly import collect
+from rollout.reporting.html import allure_generator, build
+from rollout.reporting.html.assembly import collect
 from tests.browser.reader import Reader
 from tests.support.told import BREACH, Told
 
@@ -79,7 +79,7 @@ def test_the_generators_own_page_would_have_asked(reader: Reader, tmp_path: Path
         work = tmp_path / "work"
         work.mkdir()
         config, results, _ = collect(told.story, tmp_path, work, {})
-        page = node.generate(config, results, os.environ)
+        page = allure_generator.generate(config, results, os.environ)
     reader.open(page)
     reader.page.wait_for_load_state()
     assert any("googletagmanager" in url for url in reader.outside)

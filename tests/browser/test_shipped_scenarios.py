@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from rollout.errors import ExitCode
+from rollout.core.errors import ExitCode
 from tests.browser.reader import Reader
 from tests.support.runs import Process, entries, eventually, reports_in, run
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from rollout.changes import environment
-from rollout.errors import GatewayError, RolloutError
-from rollout.record import What
-from rollout.scenario import EnvironmentChange
-from rollout.service import EnvFileError
-from rollout.service.commands import ServiceError
+from rollout.core.errors import GatewayError, RolloutError
+from rollout.core.scenario import EnvironmentChange
+from rollout.gateway.host import EnvFileError
+from rollout.gateway.host.commands import ServiceError
+from rollout.journal.record import What
 from tests.support.gateways import State
 from tests.support.undoing import RESTARTABLE, Undoing
 
@@ -158,7 +158,7 @@ def test_a_file_behind_a_lagging_read_is_undone_by_a_write(lab: Undoing, monkeyp
             return b""
         return next(content for at, content in reversed(held) if at <= lab.clock.monotonic() - 10.0)
 
-    monkeypatch.setattr("rollout.service.envfile.exchange", exchange)
+    monkeypatch.setattr("rollout.gateway.host.env_file.exchange", exchange)
     with pytest.raises(EnvFileError, match="does not read back equal"):
         lab.apply().told("APP-2.1")
     assert held[-1][1] == WRITTEN
@@ -182,7 +182,7 @@ def test_an_undo_that_cannot_be_written_counts_only_where_the_file_reads_as_it_w
             raise ServiceError("exit code 1")
         return WRITTEN if is_written and lab.clock.monotonic() - began_s >= 5.0 else CONTENT
 
-    monkeypatch.setattr("rollout.service.envfile.exchange", exchange)
+    monkeypatch.setattr("rollout.gateway.host.env_file.exchange", exchange)
     if is_written:
         with pytest.raises(EnvFileError, match="exit code 1"):
             restore(lab)

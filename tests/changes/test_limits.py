@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from rollout.changes import limits
-from rollout.errors import GatewayError, RolloutError
-from rollout.gateway.answers import Governance
-from rollout.record import What
-from rollout.scenario import LimitChange
+from rollout.core.errors import GatewayError, RolloutError
+from rollout.core.scenario import LimitChange
+from rollout.gateway.responses import Governance
+from rollout.journal.record import What
 from tests.support.gateways import State, down, garbage, refused
 from tests.support.undoing import RESTARTABLE, TARGET, Undoing
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from rollout.changes.read_back import EVERY_S, Remedy, await_effect, remedied
-from rollout.clock import StopFlag
-from rollout.errors import GatewayError
+from rollout.core.clock import StopFlag
+from rollout.core.errors import GatewayError
 from tests.support.clocks import SimulatedClock
 
 

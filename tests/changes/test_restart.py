@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from rollout.changes import restart
-from rollout.clock import NEVER
-from rollout.errors import JournalError, RolloutError
-from rollout.gateway.answers import AuditEntry
-from rollout.record import Kind, What
-from rollout.scenario import EnvironmentChange
-from rollout.service import ServiceError
-from rollout.target import ProviderRestart
+from rollout.core.clock import NEVER
+from rollout.core.errors import JournalError, RolloutError
+from rollout.core.scenario import EnvironmentChange
+from rollout.core.target import ProviderRestart
+from rollout.gateway.host import ServiceError
+from rollout.gateway.responses import AuditEntry
+from rollout.journal.record import Kind, What
 from tests.support.gateways import garbage
 from tests.support.undoing import NEW, OLD, RESTARTABLE, TARGET, Undoing
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from rollout.changes import weights
-from rollout.errors import GatewayError, RolloutError, SomebodyIntervened
-from rollout.record import What
-from rollout.scenario import Canary, Share
+from rollout.core.errors import GatewayError, RolloutError, SomebodyIntervened
+from rollout.core.scenario import Canary, Share
+from rollout.journal.record import What
 from tests.support.gateways import State, garbage
 from tests.support.undoing import NEW, OLD, ROUTED, TARGET, Undoing
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rollout.approval import Role, in_record
-from rollout.cli import main
+from rollout.approvals.approval import Role, in_record
+from rollout.cli.main import main
 from tests.support.keys import make_key
 from tests.support.runs import Lab
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rollout.cli import main
+from rollout.cli.main import main
 from tests.support.liar import Behaviour, answer, delayed, drip_body, drip_headers, edited, empty, html, truncated
 from tests.support.runs import Lab
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rollout.service import values
+from rollout.gateway.host import values
 from tests.support.kinds import (
     APPLY,
     ENVIRONMENT,

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from rollout.clauses import PHASES, planned
-from rollout.cli import main
-from rollout.evidence import Show
-from rollout.policy import Policy
-from rollout.redaction import Redactor
-from rollout.scenario import Monitor
+from rollout.cli.main import main
+from rollout.core.clauses import PHASES, planned
+from rollout.core.policy import Policy
+from rollout.core.redaction import Redactor
+from rollout.core.scenario import Monitor
+from rollout.reporting.allure import Show
 from tests.support.channels import free_port
 from tests.support.keys import make_key
 from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, first_time, handle

@@ -1,13 +1,13 @@
 """Documents that cannot be written, for a whole run: they are named, nothing else changes (DOC-1, DOC-2, RBK-5.3).
 
-The journal that fails stands in ``tests/test_closure.py``.
+The journal that fails stands in ``tests/engine/test_closure.py``.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from rollout.record import Kind
+from rollout.journal.record import Kind
 from tests.support.runs import Lab
 
 FILES = {"DOC-1": "change-record.json", "DOC-2": "../operations.log", "RBK-5.3": "post-mortem.md"}

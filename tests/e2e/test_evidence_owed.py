@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rollout.clock import SystemClock
+from rollout.core.clock import SystemClock
 from rollout.journal import Journal
-from rollout.record import Kind
+from rollout.journal.record import Kind
 from tests.journal.postgres_server import PostgresServer
 from tests.support.runs import BARE, ROOT, Lab, Run, eventually
 

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from rollout.backup import recorded
-from rollout.clauses import CLAUSES, PHASES, planned
-from rollout.clock import SystemClock
-from rollout.evidence import CLOSURE_TITLE, PHASE_TITLES
+from rollout.changes.backup import recorded
+from rollout.changes.rollback import PROOF
+from rollout.core.clauses import CLAUSES, PHASES, planned
+from rollout.core.clock import SystemClock
 from rollout.journal import Journal
-from rollout.record import Decision, Kind
-from rollout.rollback import PROOF
+from rollout.journal.record import Decision, Kind
+from rollout.reporting.allure import CLOSURE_TITLE, PHASE_TITLES
 from rollout.sandbox.process import find
 from tests.support.liar import Visit, answer
 from tests.support.runs import POLL_S, ROOT, SCENARIO, Lab, Process, Run, entries, junit, on_demand, reports_in, run

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from rollout.clauses import LATER_PHASES, PHASES
+from rollout.core.clauses import LATER_PHASES, PHASES
 from tests.support.kinds import QUICK
 from tests.support.liar import Behaviour, answer, hang, html
 from tests.support.runs import INHERITED, ROOT, Lab, Process, Run
@@ -199,13 +199,13 @@ def test_11_a_plugin_that_ends_the_session_first_is_no_pass(how: str, args: tupl
     assert lab.writes() == []
 
 
-@pytest.mark.parametrize("options", ["tests/test_units.py", "-o testpaths=tests/test_units.py"])
+@pytest.mark.parametrize("options", ["tests/core/test_units.py", "-o testpaths=tests/core/test_units.py"])
 def test_11_other_tests_than_the_checks_are_no_rollout_where_nobody_typed_them(options: str, lab: Lab):
     """They would all pass, and a pipeline that calls `pytest` would go on."""
     lab.env["PYTEST_ADDOPTS"] = options
     run = lab.run()
     assert run.code == 4, run.out
-    assert "NOTHING CHECKED: PYTEST_ADDOPTS leads to tests/test_units.py in the place of the checks" in run.out
+    assert "NOTHING CHECKED: PYTEST_ADDOPTS leads to tests/core/test_units.py in the place of the checks" in run.out
     assert began_nothing(lab)
 
 

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from rollout.record import Decision, Kind
+from rollout.journal.record import Decision, Kind
 from tests.support.channels import mail_server, silent_server, webhook
 from tests.support.runs import Lab, Run
 

@@ -115,7 +115,7 @@ def run(stack: ExitStack, folder: Path, *, back: bool, redacted: bool = True) ->
     files = {str(path.relative_to(lab.reports)): path.read_bytes() for path in lab.reports.rglob("*") if path.is_file()}
     messages = b"\n".join(each.body for each in lab.liar.requests if each.path.startswith("/hook"))
     assert messages, ended.out[-3000:]
-    assert any(b"rollout.watchdog" in line for line in seen)
+    assert any(b"rollout.engine.watchdog" in line for line in seen)
     return Left(ended, {**files, "messages": messages, "terminal": ended.out.encode()}, b"\n".join(seen))
 
 

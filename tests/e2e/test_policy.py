@@ -7,9 +7,9 @@ import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rollout.cli import main
-from rollout.obligations import Debt
-from rollout.record import Decision
+from rollout.approvals.obligations import Debt
+from rollout.cli.main import main
+from rollout.journal.record import Decision
 from tests.support.runs import Lab, Run
 
 TOMORROW = f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%d}"

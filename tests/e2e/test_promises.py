@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from rollout.clock import SystemClock
-from rollout.errors import JournalError
+from rollout.core.clock import SystemClock
+from rollout.core.errors import JournalError
 from rollout.journal import Journal
-from rollout.record import Decision, Kind
+from rollout.journal.record import Decision, Kind
 from tests.journal.postgres_server import PostgresServer
 from tests.support.kinds import ENVIRONMENT, LIMITS, PROVIDER, VERIFY, handle, quick
 from tests.support.liar import raw

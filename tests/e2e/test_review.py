@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rollout.cli import main
+from rollout.cli.main import main
 from tests.support.liar import edited
 from tests.support.runs import Lab, Process, Run
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.cli import main
-from rollout.record import Decision, Kind
+from rollout.cli.main import main
+from rollout.journal.record import Decision, Kind
 from tests.support.kinds import quick
 from tests.support.runs import Lab, Run, entries, eventually
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rollout.record import Kind
+from rollout.journal.record import Kind
 from tests.support.journals import Book
 from tests.support.kinds import APPLY, ENVIRONMENT, LIMITS, PROVIDER, VERIFY, quick
 from tests.support.liar import answer, delayed

@@ -2,10 +2,10 @@
 
 import pytest
 
-from rollout.clock import SystemClock
+from rollout.core.clock import SystemClock
+from rollout.core.redaction import Redactor
+from rollout.core.target import Target, Timeouts
 from rollout.gateway.client import Gateway
-from rollout.redaction import Redactor
-from rollout.target import Target, Timeouts
 from tests.support.liar import Liar
 from tests.support.stub import Stub
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from rollout.clock import StopFlag, SystemClock
-from rollout.errors import GatewayError, Interrupted, Refused, Sealed
-from rollout.gateway.answers import Activated
+from rollout.core.clock import StopFlag, SystemClock
+from rollout.core.errors import GatewayError, Interrupted, Refused, Sealed
+from rollout.core.redaction import REDACTED, Redactor
+from rollout.core.target import OtherCall, Target, Timeouts
 from rollout.gateway.client import Gateway
-from rollout.redaction import REDACTED, Redactor
-from rollout.target import OtherCall, Target, Timeouts
+from rollout.gateway.responses import Activated
 from tests.gateway.conftest import API, CALLS, METRICS, READS, activate
 from tests.support import liar as lies
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from rollout.errors import GatewayError, Refused, Sealed
-from rollout.gateway.answers import Activated, LimitSet
-from rollout.redaction import REDACTED
-from rollout.target import OtherCall, Target, Timeouts
+from rollout.core.errors import GatewayError, Refused, Sealed
+from rollout.core.redaction import REDACTED
+from rollout.core.target import OtherCall, Target, Timeouts
+from rollout.gateway.responses import Activated, LimitSet
 from tests.gateway.conftest import API, TWO_SECONDS, set_limit
 from tests.support import liar as lies
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rollout.gateway import parsing
-from rollout.gateway.answers import Activated, Connection, Latency, LimitSet
+from rollout.gateway.responses import Activated, Connection, Latency, LimitSet
 from rollout.gateway.transport import Answer
 from tests.gateway.conftest import ALERT, ANSWERS, API, CHECK, CONNECTED, METRICS, provider
 

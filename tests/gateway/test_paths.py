@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.gateway.paths import DEFAULTS, filled, filled_path, path_of
+from rollout.gateway.endpoints import DEFAULTS, filled, filled_path, path_of
 
 
 def test_the_documented_path_is_used_unless_the_target_moves_it():

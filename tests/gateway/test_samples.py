@@ -2,18 +2,18 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rollout.errors import GatewayError, Refused
+from rollout.core.errors import GatewayError, Refused
 from rollout.gateway import parsing
-from rollout.gateway.answers import Activated, Completion, Connection, ConnectionTest, Latency, LimitSet
-from rollout.gateway.faults import Busy, fault
+from rollout.gateway.http_errors import Busy, fault
+from rollout.gateway.responses import Activated, Completion, Connection, ConnectionTest, Latency, LimitSet
 from rollout.gateway.transport import Answer
+from tests.support.forks import ROOT
 
-SAMPLES = Path(__file__).parents[1] / "gateway-samples"
+SAMPLES = ROOT / "tests" / "gateway-samples"
 
 
 def acknowledged(answer):

@@ -12,11 +12,11 @@ import time
 
 import pytest
 
-from rollout.clock import StopFlag
-from rollout.errors import GatewayError, Interrupted
+from rollout.core.clock import StopFlag
+from rollout.core.errors import GatewayError, Interrupted
+from rollout.core.target import Tls
 from rollout.gateway import transport as transport_module
 from rollout.gateway.transport import Failure, NoAnswer, Transport
-from rollout.target import Tls
 from tests.support import liar as lies
 
 DEADLINE_S = 0.3

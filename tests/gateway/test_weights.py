@@ -2,8 +2,8 @@
 
 import pytest
 
-from rollout.errors import GatewayError, Refused, Sealed
-from rollout.target import Routing, Target
+from rollout.core.errors import GatewayError, Refused, Sealed
+from rollout.core.target import Routing, Target
 from tests.gateway.conftest import API, TWO_SECONDS
 from tests.support import liar as lies
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.cli import main
+from rollout.cli.main import main
 from rollout.journal import Journal
 
 REMEDY = "Name an existing one with --journal, or its folder with --reports"

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
-from rollout.canonical import sha256
-from rollout.errors import JournalError
+from rollout.core.canonical_json import sha256
+from rollout.core.errors import JournalError
 from rollout.journal import Journal
 from rollout.journal.chain import GENESIS
 from rollout.journal.schema import entry

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rollout.errors import JournalError
+from rollout.core.errors import JournalError
 from rollout.journal.deadline import Deadline
 
 PATIENCE_S, PAUSE_S, PROBE_S = 0.5, 0.4, 0.3
@@ -287,7 +287,7 @@ def test_a_fork_has_a_thread_of_its_own_also_in_the_middle_of_a_call(deadline, s
 
 PROGRAM = """
 import threading
-from rollout.errors import JournalError
+from rollout.core.errors import JournalError
 from rollout.journal.deadline import Deadline
 deadline = Deadline("here", 0.1, lambda thread: None)
 try:

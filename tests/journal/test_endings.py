@@ -5,7 +5,7 @@ from threading import Barrier
 
 import pytest
 
-from rollout.errors import JournalError, RolloutError
+from rollout.core.errors import JournalError, RolloutError
 from rollout.journal import AlreadyEnded, LeaseLost
 
 KEPT, BACK = {"decision": "kept"}, {"decision": "rolled_back"}

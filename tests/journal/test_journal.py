@@ -7,7 +7,7 @@ from enum import StrEnum
 import pytest
 import sqlalchemy
 
-from rollout.errors import JournalError
+from rollout.core.errors import JournalError
 from rollout.journal import Journal
 
 SECRET = "sk-planted-secret-0123456789"

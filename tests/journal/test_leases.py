@@ -6,7 +6,7 @@ from threading import Barrier
 
 import pytest
 
-from rollout.errors import JournalError, RolloutError, TryLater
+from rollout.core.errors import JournalError, RolloutError, TryLater
 from rollout.journal import Journal, LeaseHeld, LeaseLost
 
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from sqlalchemy import delete, event, insert, update
 
-from rollout.errors import JournalError
+from rollout.core.errors import JournalError
 from rollout.journal import Journal, JournalBehind, schema
 from rollout.journal.chain import Entry
 
@@ -171,7 +171,7 @@ def test_a_journal_that_is_given_back_what_it_lost_goes_on(journal, vandal):
 
 
 def row(entry: Entry):
-    from rollout.canonical import canonical
+    from rollout.core.canonical_json import canonical
 
     names = ("seq", "rollout", "at", "kind", "prev", "hash")
     return {name: getattr(entry, name) for name in names} | {"body": canonical(entry.body).decode()}

@@ -9,7 +9,7 @@ import time
 import pytest
 from sqlalchemy import event
 
-from rollout.errors import JournalError
+from rollout.core.errors import JournalError
 from rollout.journal import Journal, LeaseHeld, store
 from tests.journal import postgres_server
 from tests.journal.postgres_server import PASSWORD, PostgresServer

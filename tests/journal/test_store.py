@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy import event, update
 
-from rollout.errors import JournalError
+from rollout.core.errors import JournalError
 from rollout.journal import Journal, schema
 
 PASSWORD = "hunter2-of-the-url"

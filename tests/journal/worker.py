@@ -9,8 +9,8 @@ import signal
 import sys
 from contextlib import suppress
 
-from rollout.clock import SystemClock
-from rollout.errors import JournalError, TryLater
+from rollout.core.clock import SystemClock
+from rollout.core.errors import JournalError, TryLater
 from rollout.journal import AlreadyEnded, Journal, Lease, LeaseLost
 
 

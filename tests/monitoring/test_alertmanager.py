@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from rollout.alertmanager import Alertmanager
-from rollout.endpoint import Endpoint, SourceError
-from rollout.redaction import Redactor
-from rollout.target import AlertmanagerSource, Tls
+from rollout.core.redaction import Redactor
+from rollout.core.target import AlertmanagerSource, Tls
+from rollout.monitoring.sources.alertmanager import Alertmanager
+from rollout.monitoring.sources.http_endpoint import Endpoint, SourceError
 from tests.monitoring.servers import AlertmanagerServer
 
 Client = Callable[..., Alertmanager]

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from rollout.alertmanager import Alertmanager
-from rollout.clock import StopFlag, SystemClock
-from rollout.endpoint import Endpoint, SourceError
-from rollout.errors import Interrupted
-from rollout.prometheus import Prometheus
-from rollout.redaction import Redactor
-from rollout.scenario import ProviderChange
-from rollout.target import AlertmanagerSource, PrometheusSource, Tls
+from rollout.core.clock import StopFlag, SystemClock
+from rollout.core.errors import Interrupted
+from rollout.core.redaction import Redactor
+from rollout.core.scenario import ProviderChange
+from rollout.core.target import AlertmanagerSource, PrometheusSource, Tls
+from rollout.monitoring.sources.alertmanager import Alertmanager
+from rollout.monitoring.sources.http_endpoint import Endpoint, SourceError
+from rollout.monitoring.sources.prometheus import Prometheus
 from tests.support.stub import Stub
 
 NEW = ProviderChange("openai", "gpt-4o")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.record import Kind
+from rollout.journal.record import Kind
 from tests.monitoring.conftest import insist
 from tests.monitoring.servers import AlertmanagerServer, PrometheusServer
 from tests.support.liar import answer

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from rollout.clock import SystemClock
-from rollout.endpoint import Endpoint, SourceError
-from rollout.gateway.answers import Metrics
-from rollout.prometheus import Prometheus
-from rollout.redaction import Redactor
-from rollout.scenario import Limits, Monitor, ProviderChange
-from rollout.target import PrometheusSource, Tls
-from rollout.triggers import State, Verdict, judge
+from rollout.core.clock import SystemClock
+from rollout.core.redaction import Redactor
+from rollout.core.scenario import Limits, Monitor, ProviderChange
+from rollout.core.target import PrometheusSource, Tls
+from rollout.gateway.responses import Metrics
+from rollout.monitoring.sources.http_endpoint import Endpoint, SourceError
+from rollout.monitoring.sources.prometheus import Prometheus
+from rollout.monitoring.triggers import judge
+from rollout.monitoring.verdict import State, Verdict
 from tests.monitoring.servers import Exporter, PrometheusServer
 from tests.support.windows import context, history, sample
 

@@ -6,8 +6,8 @@ from tests.mutants.mutant import Mutant, of
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
-        "rollout/listed.py",
-        "tests/test_listed.py",
+        "rollout/engine/listed_names.py",
+        "tests/engine/test_listed_names.py",
         rows=(
             ("    if not listed:", "    if False:", "A gateway that lists nothing decides nothing."),
             ("elif not listed[provider]:", "elif False:", "A list of models that is unknown is not an empty one."),
@@ -22,7 +22,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/gateway/paths.py",
+        "rollout/gateway/endpoints.py",
         "tests/gateway/test_client.py::test_health_is_asked_only_where_the_target_names_it",
         rows=(
             (
@@ -44,8 +44,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/doctor.py",
-        "tests/test_doctor.py::test_it_sends_nothing_that_may_cost_money",
+        "rollout/cli/doctor.py",
+        "tests/cli/test_doctor.py::test_it_sends_nothing_that_may_cost_money",
         rows=(
             (
                 'answer = self._answer("GET" if parse else "OPTIONS", path)',
@@ -55,17 +55,17 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/places.py",
-        "tests/test_places.py::test_the_proof_leaves_nothing_behind",
-        "tests/test_places.py::test_options_that_are_not_given_are_not_proven",
+        "rollout/plugin/folders.py",
+        "tests/plugin/test_folders.py::test_the_proof_leaves_nothing_behind",
+        "tests/plugin/test_folders.py::test_options_that_are_not_given_are_not_proven",
         rows=(
             ("                each.rmdir()", "                pass", "A proof of a folder leaves nothing behind."),
             ("        if why is not None", "        if False", "A folder that cannot be written refuses the run."),
         ),
     ),
     *of(
-        "rollout/caller.py",
-        "tests/test_places.py::test_a_user_whom_the_system_does_not_know_by_name_is_known_by_number",
+        "rollout/core/caller.py",
+        "tests/plugin/test_folders.py::test_a_user_whom_the_system_does_not_know_by_name_is_known_by_number",
         rows=(("except (KeyError, OSError):", "except ImportError:", "A user without a name stops no command."),),
     ),
 )

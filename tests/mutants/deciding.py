@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-CLOSURE, GATE, SESSION = "rollout/closure.py", "rollout/gate.py", "rollout/session.py"
-DECIDES = "tests/test_closure_decides.py"
+CLOSURE, GATE, SESSION = "rollout/engine/closure.py", "rollout/engine/gates.py", "rollout/engine/session.py"
+DECIDES = "tests/engine/test_closure_decides.py"
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -156,7 +156,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         GATE,
-        "tests/test_gate.py",
+        "tests/engine/test_gates.py",
         rows=(
             (
                 "if record is None or not record.in_flight:",
@@ -196,15 +196,15 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         SESSION,
-        "tests/test_session.py",
+        "tests/engine/test_session.py",
         rows=(
             (
-                "    refusal = _rivalry(rivals) or gate.refusal((phase,), rollout.record(), rollout.digest)",
-                "    refusal = gate.refusal((phase,), rollout.record(), rollout.digest)",
+                "    refusal = _rivalry(rivals) or gate.refusal((phase,), rollout.journal.record(), rollout.digest)",
+                "    refusal = gate.refusal((phase,), rollout.journal.record(), rollout.digest)",
                 "A target with another rollout in flight is not claimed.",
             ),
             (
-                "    refusal = _rivalry(rivals) or gate.refusal((phase,), rollout.record(), rollout.digest)",
+                "    refusal = _rivalry(rivals) or gate.refusal((phase,), rollout.journal.record(), rollout.digest)",
                 "    refusal = _rivalry(rivals)",
                 "The gate is asked again with the lease in hand.",
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-PROGRESS, CODES = "rollout/progress.py", "tests/test_exit_codes.py"
+PROGRESS, CODES = "rollout/plugin/rollout_run.py", "tests/plugin/test_exit_codes.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
@@ -104,7 +104,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "The next phase finds the handover in the journal.",
             ),
             (
-                "            rollout.hold_lease((closed.due - rollout.clock.now()).total_seconds())",
+                "            rollout.hold_lease((closed.due - rollout.core.clock.now()).total_seconds())",
                 "            pass",
                 "A handover holds the target until its deadline.",
             ),

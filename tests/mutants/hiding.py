@@ -6,8 +6,8 @@ from tests.mutants.mutant import Mutant, of
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
-        "rollout/redaction.py",
-        "tests/test_redaction.py",
+        "rollout/core/redaction.py",
+        "tests/core/test_redaction.py",
         rows=(
             (
                 "elif whole_file and len(value.strip()) >= SHORTEST_FOUND and not is_plain(value):",
@@ -27,8 +27,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/spellings.py",
-        "tests/test_spellings.py",
+        "rollout/core/spellings.py",
+        "tests/core/test_spellings.py",
         rows=(
             ("            view = view.resolved()", "            view = None", "Escapes are resolved."),
             ("for before in range(5):", "for before in range(1):", "Base32 is found wherever it begins."),
@@ -45,8 +45,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/terminal.py",
-        "tests/test_visible.py",
+        "rollout/plugin/terminal_text.py",
+        "tests/core/test_visible.py",
         rows=(
             (
                 "escape = secrets.token_hex(8)",

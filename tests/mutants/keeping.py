@@ -8,11 +8,11 @@ E2E = "tests/e2e/test_evidence_owed.py"
 WAITS = f"{E2E}::test_12_evidence_that_cannot_be_written_is_waited_for_and_the_same_call_keeps"
 ABORTED = f"{E2E}::test_12_an_abort_that_comes_while_evidence_is_owed_takes_the_change_back"
 LATE = f"{E2E}::test_12_a_document_that_fails_after_the_change_was_kept_is_named_first_and_written_later"
-PARTS = "tests/test_completeness.py"
+PARTS = "tests/engine/test_evidence_check.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
-        "rollout/completeness.py",
+        "rollout/engine/evidence_check.py",
         PARTS,
         rows=(
             ("if str(clause) not in written]", "if False]", "A check without a result has left no evidence."),
@@ -26,12 +26,12 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/evidence.py",
+        "rollout/reporting/allure.py",
         PARTS,
         rows=(("if isinstance(error, OSError):", "if error:", "A defect of Allure's is no full disk."),),
     ),
     *of(
-        "rollout/gate.py",
+        "rollout/engine/gates.py",
         PARTS,
         rows=(
             ("return waits and bool(", "return bool(", "Where the policy keeps, the next call begins anew."),
@@ -43,11 +43,11 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/closure.py",
+        "rollout/engine/closure.py",
         WAITS,
         rows=(
             (
-                "if missing and rollout.policy.on_missing_evidence == WAIT:",
+                "if missing and rollout.core.policy.on_missing_evidence == WAIT:",
                 "if False:",
                 "Without its evidence a change is not kept where the policy waits.",
             ),
@@ -59,7 +59,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/closure.py",
+        "rollout/engine/closure.py",
         ABORTED,
         rows=(
             (
@@ -70,7 +70,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/progress.py",
+        "rollout/plugin/rollout_run.py",
         LATE,
         rows=(
             (

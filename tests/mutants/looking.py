@@ -8,14 +8,14 @@ UNSEEN = "tests/e2e/test_nothing_green_unseen.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
-        "rollout/plugin.py",
+        "rollout/plugin/hooks.py",
         "    if why := without_assertions():",
         "    if why := None:",
         "Without assertions no check could fail, so nothing is begun.",
         (f"{UNSEEN}::test_10_python_o_is_refused_as_the_variable_is",),
     ),
     *of(
-        "rollout/unchecked.py",
+        "rollout/plugin/unchecked_sessions.py",
         f"{UNSEEN}::test_11_who_asks_for_a_phase_and_types_such_an_option_is_answered_alike",
         f"{UNSEEN}::test_11_an_ini_option_is_named_as_such",
         rows=(
@@ -37,8 +37,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/about.py",
-        "tests/test_about.py",
+        "rollout/gateway/embedded_proof.py",
+        "tests/gateway/test_embedded_proof.py",
         rows=(
             ("    if status != _OK:", "    if False:", "The embedded gateway answers 200."),
             ('    if kind != "application/json":', "    if False:", "The answer says that it is JSON."),
@@ -51,8 +51,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/established.py",
-        "tests/test_established.py",
+        "rollout/engine/policy_proof.py",
+        "tests/engine/test_policy_proof.py",
         rows=(
             (
                 "    if earlier is not None and earlier.in_flight:",
@@ -82,10 +82,10 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/loading/choosing.py",
-        "tests/test_loading.py::test_13_loopback_alone_loosens_no_policy",
-        "tests/test_loading.py::test_13_where_the_embedded_gateway_is_not_its_own_paces_do_not_count",
-        "tests/test_loading.py::test_13_a_target_that_is_listed_as_the_sandbox_is_refused_where_it_is_none",
+        "rollout/config/target_selection.py",
+        "tests/config/test_load.py::test_13_loopback_alone_loosens_no_policy",
+        "tests/config/test_load.py::test_13_where_the_embedded_gateway_is_not_its_own_paces_do_not_count",
+        "tests/config/test_load.py::test_13_a_target_that_is_listed_as_the_sandbox_is_refused_where_it_is_none",
         rows=(
             (
                 "    return target.environment == SANDBOX or not is_listed(target, listed)",
@@ -105,8 +105,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/closure.py",
-        "tests/test_closure_decides.py",
+        "rollout/engine/closure.py",
+        "tests/engine/test_closure_decides.py",
         rows=(
             (
                 "    if rollout.stop and not record.wrote:",

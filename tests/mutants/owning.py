@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-WORKSPACE, CLOCKS = "rollout/workspace.py", "tests/test_lease_clocks.py"
+WORKSPACE, CLOCKS = "rollout/context.py", "tests/journal/test_lease_clocks.py"
 LEASES, ENDINGS, STORE = "rollout/journal/leases.py", "rollout/journal/endings.py", "rollout/journal/store.py"
 
 

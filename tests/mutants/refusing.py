@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-LOADING = "tests/test_loading.py"
+LOADING = "tests/config/test_load.py"
 BOUNDED = f"{LOADING}::test_every_environment_but_the_sandbox_has_bounds_of_sanity"
 POLICIES = f"{LOADING}::test_bad_targets_and_policies_are_refused_in_the_words_of_their_snapshots"
 NESTED = f"{LOADING}::test_a_document_that_is_nested_thousands_deep_is_refused_before_it_is_built"
@@ -20,8 +20,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/usage.py",
-        "tests/test_usage.py",
+        "rollout/core/command_line.py",
+        "tests/core/test_command_line.py",
         rows=(
             ("self.exit(ExitCode.USAGE,", "self.exit(2,", "A mistake on the command line is no interrupted run."),
             ("_CREDENTIALS.sub('//***@', message)", "message", "A URL in the wrong place keeps its password."),
@@ -29,32 +29,32 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/units.py",
-        "tests/test_units.py",
+        "rollout/core/units.py",
+        "tests/core/test_units.py",
         rows=(
             ("    if _number(value) is not None:", "    if False:", "A number without a unit says which are missing."),
         ),
     ),
     *of(
-        "rollout/loading/sanity.py",
-        "tests/test_sanity.py::test_the_bound_itself_is_accepted_and_the_next_value_is_not",
+        "rollout/config/sanity_bounds.py",
+        "tests/config/test_sanity_bounds.py::test_the_bound_itself_is_accepted_and_the_next_value_is_not",
         rows=(
             ("if value > self.most:", "if value >= self.most:", "A bound is the last value that is accepted."),
             ("elif value < self.least:", "elif value <= self.least:", "So is the one from below."),
         ),
     ),
     *of(
-        "rollout/loading/monitoring.py",
+        "rollout/config/monitoring.py",
         BOUNDED,
         rows=(("        _refuse_out_of_bounds(layers, policy)", "        pass", "A bake time is held to its bounds."),),
     ),
     *of(
-        "rollout/loading/policies.py",
+        "rollout/config/policies.py",
         POLICIES,
         rows=(("    if name != SANDBOX:", "    if name == PRODUCTION:", "Every policy but the sandbox's has bounds."),),
     ),
     *of(
-        "rollout/loading/yaml_lines.py",
+        "rollout/config/yaml_source.py",
         NESTED,
         HARDLY,
         rows=(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-EFFECT, ACCOUNT, ANSWERING = "rollout/effect.py", "rollout/account.py", "rollout/answering.py"
-WORDS = "tests/test_effect.py"
+EFFECT, ACCOUNT, ANSWERING = (
+    "rollout/reporting/time_in_effect.py",
+    "rollout/reporting/timings.py",
+    "rollout/changes/answer_proof.py",
+)
+WORDS = "tests/reporting/test_time_in_effect.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
@@ -72,7 +76,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         ANSWERING,
-        "tests/test_answering.py",
+        "tests/changes/test_answer_proof.py",
         rows=(
             (
                 "    if after <= before:",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-WATCHDOG, RECOVERY, AFTERMATH = "rollout/watchdog.py", "rollout/recovery.py", "rollout/aftermath.py"
-ACTS, EMERGENCY = "tests/test_watchdog_acts.py", "tests/test_aftermath.py"
+WATCHDOG, RECOVERY, AFTERMATH = (
+    "rollout/engine/watchdog.py",
+    "rollout/engine/recovery.py",
+    "rollout/engine/emergency_followup.py",
+)
+ACTS, EMERGENCY = "tests/engine/test_watchdog_acts.py", "tests/engine/test_emergency_followup.py"
 STRANDED = tuple(
     f"tests/test_recovery.py::{name}"
     for name in (
@@ -272,7 +276,11 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        rollout.take_lease()",
                 "Of two who saw the same one takes it back.",
             ),
-            ("    if rollout.record().closed is None:", "    if True:", "What was closed meanwhile is left alone."),
+            (
+                "    if rollout.journal.record().closed is None:",
+                "    if True:",
+                "What was closed meanwhile is left alone.",
+            ),
             ("    rollout.release_lease()", "    pass", "The lease is given back afterwards."),
             ("        reconcile(journal, reports)", "        pass", "What was spooled may be the ending."),
             (

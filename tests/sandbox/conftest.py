@@ -12,11 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
-from rollout.clock import SystemClock
+from rollout.core.clock import SystemClock
 from rollout.sandbox.process import Running, start, stop
 from rollout.sandbox.settings import SandboxSettings
+from tests.support.forks import ROOT
 
-SAMPLES = Path(__file__).parent.parent / "gateway-samples"
+SAMPLES = ROOT / "tests" / "gateway-samples"
 CALM = SandboxSettings(users_per_s=0)
 Started = Callable[..., Running]
 

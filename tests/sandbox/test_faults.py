@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rollout.clock import SystemClock
+from rollout.core.clock import SystemClock
 from rollout.sandbox.faults import Effect, Fault, Faults
 from rollout.sandbox.process import Running
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rollout.approval import NAMESPACE, Approval, Role
-from rollout.clock import stamp
-from rollout.signing import sign
-from rollout.workspace import Rollout
+from rollout.approvals.approval import NAMESPACE, Approval, Role
+from rollout.approvals.ssh_signatures import sign
+from rollout.context import Rollout
+from rollout.core.clock import stamp
 
 
 def approval_of(rollout: Rollout, role: Role = Role.REVIEWER, approver: str = "bob", **parts: Any) -> Approval:

@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rollout.canonical import plain
-from rollout.clock import stamp
-from rollout.emergency import Order
-from rollout.policy import Policy
-from rollout.scenario import ChangeClass, EnvironmentChange, Impact, LimitChange, Operator, Scenario
-from rollout.target import Target
+from rollout.core.canonical_json import plain
+from rollout.core.clock import stamp
+from rollout.core.policy import Policy
+from rollout.core.scenario import ChangeClass, EnvironmentChange, Impact, LimitChange, Operator, Scenario
+from rollout.core.target import Target
+from rollout.engine.emergency import Order
 from tests.support.canaries import SHORT
 from tests.support.clocks import BEGINNING
 from tests.support.journals import ID

@@ -9,10 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from rollout.backup import take
 from rollout.changes import canary
-from rollout.errors import GatewayError
-from rollout.gateway.answers import (
+from rollout.changes.backup import take
+from rollout.changes.rollback import RolledBack, roll_back
+from rollout.context import Rollout
+from rollout.core.canary_stages import stages
+from rollout.core.errors import GatewayError
+from rollout.core.scenario import Canary, Monitor, ProviderChange, Scenario, Share
+from rollout.core.target import Routing, Target
+from rollout.gateway.responses import (
     Activated,
     Alert,
     Completion,
@@ -25,16 +30,11 @@ from rollout.gateway.answers import (
     RuntimeConfig,
     Weights,
 )
-from rollout.monitor import Watched
-from rollout.record import Kind
-from rollout.rollback import RolledBack, roll_back
-from rollout.samples import Baseline
-from rollout.scenario import Canary, Monitor, ProviderChange, Scenario, Share
-from rollout.stages import stages
-from rollout.staging import watch_stages
-from rollout.target import Routing, Target
-from rollout.view import Heading, view_for
-from rollout.workspace import Rollout
+from rollout.journal.record import Kind
+from rollout.monitoring.canary import watch_stages
+from rollout.monitoring.live_view import Heading, view_for
+from rollout.monitoring.samples import Baseline
+from rollout.monitoring.window import Watched
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import rollout_in
 from tests.support.windows import metrics

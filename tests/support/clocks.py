@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from rollout.clock import NEVER, StopFlag
+from rollout.core.clock import NEVER, StopFlag
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ BEGINNING = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 class SimulatedClock:
-    """Implements `rollout.clock.Clock`; time moves only when somebody waits, and then at once."""
+    """Implements `rollout.core.clock.Clock`; time moves only when somebody waits, and then at once."""
 
     def __init__(self, start: datetime = BEGINNING) -> None:
         self._start = start

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rollout.backup import take
-from rollout.canonical import plain
-from rollout.clauses import PHASES, Clause, planned
-from rollout.errors import JournalError
-from rollout.record import Kind, What
-from rollout.scenario import Monitor
-from rollout.session import Session
-from rollout.workspace import Rollout
+from rollout.changes.backup import take
+from rollout.context import Rollout
+from rollout.core.canonical_json import plain
+from rollout.core.clauses import PHASES, Clause, planned
+from rollout.core.errors import JournalError
+from rollout.core.scenario import Monitor
+from rollout.engine.session import Session
+from rollout.journal.record import Kind, What
 from tests.support.clocks import SimulatedClock
 from tests.support.gateways import LiveGateway
 from tests.support.rollouts import NEW, rollout_in

@@ -38,15 +38,15 @@ _PRELOADED = (
     "httpx",
     "pytest",
     "rich.live",
-    "rollout.cli",
-    "rollout.closure",
-    "rollout.history",
-    "rollout.loading",
-    "rollout.monitor",
-    "rollout.recovery",
-    "rollout.report",
+    "rollout.cli.main",
+    "rollout.engine.closure",
+    "rollout.monitoring.aggregates",
+    "rollout.config",
+    "rollout.monitoring.window",
+    "rollout.engine.recovery",
+    "rollout.reporting.html",
     "rollout.sandbox.server",
-    "rollout.session",
+    "rollout.engine.session",
     "sqlalchemy.dialects.sqlite",
     "uvicorn.lifespan.on",
     "uvicorn.protocols.http.h11_impl",
@@ -212,9 +212,9 @@ def main() -> None:
         __import__(name)
     # It has a plugin of its own, and pytest would warn that its assertions cannot be rewritten any more.
     sys.modules["anyio"].__doc__ = "PYTEST_DONT_REWRITE"
-    from rollout import startup
+    from rollout.plugin import gc_tuning
 
-    startup.is_over()
+    gc_tuning.is_over()
     order = _Loop(line).run()
     if order is not None:
         _become(order)
@@ -280,12 +280,12 @@ class _Loop:
 
 def _leave_out_the_page() -> None:
     """Let everything be written but the page and its pictures."""
-    from rollout.report import assembly, node
+    from rollout.reporting.html import allure_generator, assembly
 
     def left_out(*_: object) -> None:
-        raise node.GeneratorMissing("nobody reads it: this run was forked")
+        raise allure_generator.GeneratorMissing("nobody reads it: this run was forked")
 
-    assembly._write_page = node.generate = left_out
+    assembly._write_page = allure_generator.generate = left_out
 
 
 def _become(order: Mapping[str, Any]) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from rollout.errors import GatewayError, Refused
-from rollout.gateway.answers import (
+from rollout.core.errors import GatewayError, Refused
+from rollout.gateway.host import values
+from rollout.gateway.responses import (
     Activated,
     Alert,
     AuditEntry,
@@ -26,7 +27,6 @@ from rollout.gateway.answers import (
     RuntimeConfig,
     Weights,
 )
-from rollout.service import values
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import OLD
 

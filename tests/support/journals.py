@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from rollout.canonical import canonical, plain, sha256
-from rollout.clock import stamp
+from rollout.core.canonical_json import canonical, plain, sha256
+from rollout.core.clock import stamp
 from rollout.journal import Entry
 from rollout.journal.chain import recordable
 from rollout.journal.reconciled import unwrapped
-from rollout.record import Decision, Kind, What
+from rollout.journal.record import Decision, Kind, What
 from tests.support.clocks import BEGINNING
 
 ID = "r-1"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rollout.clock import StopFlag
-from rollout.gateway.answers import Connection, Governance, Provider, Providers, RuntimeConfig
+from rollout.context import Rollout
+from rollout.core.clock import StopFlag
+from rollout.core.policy import Policy
+from rollout.core.redaction import Redactor
+from rollout.core.scenario import ProviderChange, Scenario
+from rollout.core.target import Target
+from rollout.gateway.responses import Connection, Governance, Provider, Providers, RuntimeConfig
 from rollout.journal import Journal
-from rollout.policy import Policy
-from rollout.redaction import Redactor
-from rollout.scenario import ProviderChange, Scenario
-from rollout.target import Target
-from rollout.workspace import Rollout
 from tests.support.clocks import SimulatedClock
 
 NEW = ProviderChange("openai", "gpt-4o")

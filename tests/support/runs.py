@@ -31,11 +31,11 @@ from typing import Any, Self
 import httpx
 import yaml
 
-from rollout.clock import SystemClock
-from rollout.errors import JournalError
-from rollout.evidence import NOT_RUN
+from rollout.core.clock import SystemClock
+from rollout.core.errors import JournalError
 from rollout.journal import Entry, Journal
-from rollout.record import Kind, Record, fold
+from rollout.journal.record import Kind, Record, fold
+from rollout.reporting.allure import NOT_RUN
 from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import SandboxSettings
 from tests.support import forks
@@ -441,7 +441,7 @@ class Lab:
 def _end_watchdog(pid: int) -> None:
     with contextlib.suppress(OSError):
         # The number may have passed to another process since.
-        if "rollout.watchdog" in Path(f"/proc/{pid}/cmdline").read_text(errors="replace"):
+        if "rollout.engine.watchdog" in Path(f"/proc/{pid}/cmdline").read_text(errors="replace"):
             os.kill(pid, signal.SIGKILL)
 
 

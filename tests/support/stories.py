@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rollout.backup import take
-from rollout.record import Kind
-from rollout.scenario import Impact, Operator, Waiver
-from rollout.workspace import Rollout
+from rollout.changes.backup import take
+from rollout.context import Rollout
+from rollout.core.scenario import Impact, Operator, Waiver
+from rollout.journal.record import Kind
 from tests.support.clocks import BEGINNING
 from tests.support.rollouts import NEW, OLD, ScriptedGateway, rollout_in
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from rollout.canonical import canonical, sha256
-from rollout.clauses import PHASES
-from rollout.clock import stamp
-from rollout.emergency import opening
-from rollout.obligations import Debt
-from rollout.plan import left_out, plan
-from rollout.policy import Policy
-from rollout.record import Decision, Kind, What
-from rollout.scenario import Scenario
-from rollout.target import Target
+from rollout.approvals.obligations import Debt
+from rollout.core.canonical_json import canonical, sha256
+from rollout.core.clauses import PHASES
+from rollout.core.clock import stamp
+from rollout.core.plan import left_out, plan
+from rollout.core.policy import Policy
+from rollout.core.scenario import Scenario
+from rollout.core.target import Target
+from rollout.engine.emergency import opening
+from rollout.journal.record import Decision, Kind, What
 from tests.support.bodies import SAFE, asked, backup, baseline, opened, order
 from tests.support.clocks import BEGINNING
 from tests.support.journals import NOW, Pen

@@ -10,26 +10,27 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from rollout import cli, letters
-from rollout.change_record import write_change_record
-from rollout.clauses import PHASES
-from rollout.clock import StopFlag
-from rollout.closure import EXIT_CODES, WORDS, Closure, already_closed
-from rollout.events import told
-from rollout.gateway.answers import Weights
+from rollout.cli import main
+from rollout.context import Rollout
+from rollout.core.clauses import PHASES
+from rollout.core.clock import StopFlag
+from rollout.core.redaction import Redactor
+from rollout.core.request import as_opened
+from rollout.engine.closure import EXIT_CODES, WORDS, Closure, already_closed
+from rollout.gateway.responses import Weights
 from rollout.journal import Entry
-from rollout.listing import Listing
-from rollout.post_mortem import write_post_mortem
-from rollout.record import Decision, Kind, Record
-from rollout.redaction import Redactor
-from rollout.report import index
-from rollout.report.banner import banner
-from rollout.report.outcomes import outcomes
-from rollout.report.story import tell
-from rollout.report.summary import summary
-from rollout.report.verdict import closure_row, facts, verdict
-from rollout.request import as_opened
-from rollout.workspace import Rollout
+from rollout.journal.record import Decision, Kind, Record
+from rollout.plugin.terminal import Listing
+from rollout.reporting import messages
+from rollout.reporting.change_record import write_change_record
+from rollout.reporting.html import index
+from rollout.reporting.html.banner import banner
+from rollout.reporting.html.outcomes import outcomes
+from rollout.reporting.html.story import tell
+from rollout.reporting.html.summary import summary
+from rollout.reporting.html.verdict import closure_row, facts, verdict
+from rollout.reporting.post_mortem import write_post_mortem
+from rollout.reporting.timeline import told
 from tests.support.clocks import SimulatedClock
 from tests.support.journals import ID, Book
 from tests.support.stories import Calm
@@ -120,7 +121,7 @@ def documents(entries: Sequence[Entry], folder: Path) -> Documents:
     record = rollout.record()
     facts_ = _facts(record)
     told_record, page = _change_record(rollout, record, facts_)
-    letter = letters.verdict(rollout, record, facts_, "look") if record.closed is not None else None
+    letter = messages.verdict(rollout, record, facts_, "look") if record.closed is not None else None
     closure = already_closed(record, {}) if record.closed is not None else None
     whole = rollout.journal.entries(ID)
     story = tell(ID, whole)
@@ -128,7 +129,7 @@ def documents(entries: Sequence[Entry], folder: Path) -> Documents:
     answers = facts(story, standing, came)
     row = closure_row(story, standing, answers, None)
     line = index.line(ID, [entry for entry in whole if entry.kind != Kind.SAMPLE], rollout.journal.now())
-    status: Mapping[str, Any] = cli._facts(record, None)
+    status: Mapping[str, Any] = main._facts(record, None)
     return Documents(
         folded=record,
         record=told_record,

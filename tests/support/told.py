@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from rollout.canonical import plain
-from rollout.clauses import CLAUSES, PHASES
-from rollout.clock import stamp
-from rollout.evidence import epic_of, row_labels
-from rollout.plan import left_out, plan
-from rollout.record import Decision, Kind
-from rollout.report.assembly import collect
-from rollout.report.story import Story, tell
+from rollout.core.canonical_json import plain
+from rollout.core.clauses import CLAUSES, PHASES
+from rollout.core.clock import stamp
+from rollout.core.plan import left_out, plan
+from rollout.journal.record import Decision, Kind
+from rollout.reporting.allure import epic_of, row_labels
+from rollout.reporting.html.assembly import collect
+from rollout.reporting.html.story import Story, tell
 from tests.support.rollouts import OLD, rollout_in
 
 BREACH = "error rate 5.9 % over the window's 6 s (7 of 119 requests) is above 5 %"

@@ -6,17 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rollout import changes, service
-from rollout.backup import Backup, recorded, take
-from rollout.clock import stamp
-from rollout.errors import JournalError
+from rollout.changes import catalogue
+from rollout.changes.backup import Backup, recorded, take
+from rollout.changes.rollback import RolledBack, roll_back
+from rollout.changes.rollback_run import RollbackRun
+from rollout.context import Rollout
+from rollout.core.clock import stamp
+from rollout.core.errors import JournalError
+from rollout.core.scenario import Change, Scenario
+from rollout.core.target import Routing, Service, Target
+from rollout.gateway import host
 from rollout.journal import Entry, Journal
-from rollout.record import Kind, What
-from rollout.rollback import RolledBack, roll_back
-from rollout.rollback_run import RollbackRun
-from rollout.scenario import Change, Scenario
-from rollout.target import Routing, Service, Target
-from rollout.workspace import Rollout
+from rollout.journal.record import Kind, What
 from tests.support.clocks import SimulatedClock
 from tests.support.gateways import LiveGateway, State
 from tests.support.rollouts import NEW, OLD, rollout_in
@@ -101,16 +102,16 @@ class Undoing:
         """The backup of the journal."""
         return recorded(self.rollout.known().backup)
 
-    def restart(self, _service: Service, **_: Any) -> tuple[service.Ran, service.Ran]:
-        """Stand in for `rollout.service.restart`."""
+    def restart(self, _service: Service, **_: Any) -> tuple[host.Ran, host.Ran]:
+        """Stand in for `rollout.gateway.host.restart`."""
         if self.restart_fails is not None:
             raise self.restart_fails
         self.gateway.restart()
-        return service.Ran(("gateway", "stop"), 0, "", 0.1), service.Ran(("gateway", "start"), 0, "", 0.1)
+        return host.Ran(("gateway", "stop"), 0, "", 0.1), host.Ran(("gateway", "start"), 0, "", 0.1)
 
-    def apply(self) -> changes.Applied:
+    def apply(self) -> catalogue.Applied:
         """Apply the changes, as the phase does, and keep its verdict."""
-        applied = changes.apply(self.rollout)
+        applied = catalogue.apply(self.rollout)
         self.rollout.write(Kind.PHASE, phase="apply", passed=applied.failed is None, problems=[])
         return applied
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from rollout.backup import Backup
-from rollout.errors import GatewayError
-from rollout.gateway.answers import Alert, Completion, Connection, ConnectionTest, Governance, Latency, Metrics
-from rollout.history import History
-from rollout.samples import Baseline, Context, Name, Sample, SyntheticReading
-from rollout.scenario import Monitor, ProviderChange
-from rollout.target import Target
+from rollout.changes.backup import Backup
+from rollout.core.errors import GatewayError
+from rollout.core.scenario import Monitor, ProviderChange
+from rollout.core.target import Target
+from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Latency, Metrics
+from rollout.monitoring.aggregates import History
+from rollout.monitoring.samples import Baseline, Context, Name, Sample, SyntheticReading
 
 NEW = ProviderChange("openai", "gpt-4o")
 OLD = ProviderChange("ollama", "llama3")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from rollout.account import is_emergency
-from rollout.record import Decision, Kind
+from rollout.journal.record import Decision, Kind
+from rollout.reporting.timings import is_emergency
 from tests.support.forks import Child, Server
 from tests.support.runs import BARE, eventually
 from tests.torture.cases import Case, Work

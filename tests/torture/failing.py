@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from rollout.clock import stamp
+from rollout.core.clock import stamp
 from tests.journal.postgres_server import PostgresServer
 from tests.torture.support import Bench
 

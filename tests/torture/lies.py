@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rollout.record import Decision
+from rollout.journal.record import Decision
 from tests.support.forks import Server
 from tests.support.liar import (
     JSON,

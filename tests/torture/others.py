@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rollout.record import Decision, Kind
+from rollout.journal.record import Decision, Kind
 from tests.support.forks import Child, Server
 from tests.support.liar import Visit, passed_on
 from tests.support.runs import POLL_S, eventually

@@ -20,11 +20,11 @@ from typing import Any, Self
 import httpx
 import yaml
 
-from rollout.audit.examination import Question, examine
-from rollout.clock import SystemClock
-from rollout.errors import JournalError
+from rollout.audit.verification import Question, examine
+from rollout.core.clock import SystemClock
+from rollout.core.errors import JournalError
 from rollout.journal import Entry, Journal
-from rollout.record import Decision, Kind, Record, fold
+from rollout.journal.record import Decision, Kind, Record, fold
 from rollout.sandbox.process import Running, find, stop
 from tests.support.forks import ROOT, Child, Server, Started
 from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, PROVIDER
@@ -318,7 +318,7 @@ class Bench:
 
     def watchdogs(self) -> list[int]:
         """Return the watchdogs of this case that live."""
-        return [pid for pid in self._living("rollout.watchdog") if self._is_ours(pid)]
+        return [pid for pid in self._living("rollout.engine.watchdog") if self._is_ours(pid)]
 
     def _is_ours(self, pid: int) -> bool:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from rollout.record import Decision, Record, fold
+from rollout.journal.record import Decision, Record, fold
 from tests.support.forks import Child
 from tests.support.liar import Request
 from tests.torture.support import NEVER_WROTE, Bench, Gateway, agrees, is_write

@@ -1,0 +1,62 @@
+"""What lets a change in, by its class: the policy's own word, a review, or one approval, if need be afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rollout.approvals.obligations import Debt, owe
+from rollout.context import Rollout
+from rollout.core.clock import stamp
+from rollout.core.errors import Owed
+from rollout.core.scenario import ChangeClass
+from rollout.core.standard_changes import told
+from rollout.journal.record import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """What the class of a change asks of its review (PRE-2.2).
+
+    Attributes:
+        approvals: how many people other than the author must have approved it.
+        words: why so many.
+    """
+
+    approvals: int
+    words: str
+
+
+def let_in(rollout: Rollout, approvers: Sequence[str]) -> LetIn:
+    """Return what the change's class asks for.
+
+    Args:
+        rollout: the rollout.
+        approvers: those who approved its content, the author apart.
+
+    Raises:
+        Owed: it is an emergency that nobody has approved: the journal holds until when somebody has to.
+        JournalError: it does not.
+    """
+    policy = rollout.policy
+    match rollout.scenario.change_class:
+        case ChangeClass.STANDARD:
+            # That it is one of these was judged before the first request.
+            listed = "; ".join(map(told, policy.standard))
+            return LetIn(0, f"class standard: approved beforehand by policy {policy.name!r}, which lists {listed}")
+        case ChangeClass.EMERGENCY:
+            _settle_or_owe(rollout, approvers)
+            return LetIn(1, "class emergency: one approval is enough")
+        case _:
+            return LetIn(policy.approvals_at_least, f"class normal: as policy {policy.name!r} asks")
+
+
+def _settle_or_owe(rollout: Rollout, approvers: Sequence[str]) -> None:
+    if not approvers:
+        due = owe(rollout, Debt.APPROVAL, rollout.policy.retrospective_within_s)
+        raise Owed(
+            f"class emergency, and nobody has approved it yet: once it is applied, a retrospective approval is due by "
+            f"{stamp(due)}: rollout approve {rollout.id}"
+        )
+    if Debt.APPROVAL in rollout.record().owed:
+        rollout.write(Kind.SETTLED, what=Debt.APPROVAL, by=", ".join(approvers))

@@ -1,0 +1,249 @@
+"""The work of ``rollout approve``: show what is approved, hold the approval against the rules, write it down."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from rollout.approvals.approval import (
+    NAMESPACE,
+    Approval,
+    Role,
+    Terms,
+    Void,
+    accepted_by,
+    content_of,
+    same_person,
+    terms_for,
+)
+from rollout.approvals.obligations import Debt, open_of, settle
+from rollout.approvals.ssh_signatures import sign
+from rollout.config.load import load, policy_of
+from rollout.config.validators import person, text
+from rollout.core.caller import login
+from rollout.core.clock import SystemClock, stamp
+from rollout.core.errors import RolloutError
+from rollout.core.redaction import knowing
+from rollout.core.request import EMBEDDED, Request
+from rollout.core.units import show_duration
+from rollout.gateway.embedded_proof import doubt
+from rollout.gateway.manual_commands import emergency
+from rollout.journal import Journal
+from rollout.journal.record import FOLDED, Kind, Record, fold
+
+SCENARIOS = Path("scenarios")
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """Who approves, with which key, and what they have to say."""
+
+    name: str
+    key: Path | None
+    comment: str
+
+
+def _person(args: argparse.Namespace) -> _Person:
+    by = args.by or login()
+    if by is None:
+        raise RolloutError("the system knows no name for this user; say who approves with --by=NAME")
+    try:
+        return _Person(person(by), args.key, text(args.comment) if args.comment else "")
+    except ValueError as error:
+        raise RolloutError(f"--by or --comment: {error}") from None
+
+
+def content(args: argparse.Namespace, scenario: Path | None) -> int:
+    """Approve a scenario, or the one from the command line, into a file beside it.
+
+    Raises as `rollout.cli.approve.run`.
+    """
+    request = load(
+        scenario=scenario,
+        activate=args.activate,
+        ticket=args.ticket,
+        target=args.target,
+        gateway=args.gateway,
+        directory=SCENARIOS,
+        env=os.environ,
+        policy=args.policy,
+        sends=False,
+        doubt=lambda asked: doubt(asked.target.url),
+    )
+    role, clause = _role(args, request)
+    who = _person(args)
+    digest = request.digest(request.target.url or EMBEDDED)
+    terms = terms_for(request, digest, role, os.environ, SystemClock().now())
+    _refuse_others(request, role, who)
+    print("\n".join(_shown(request, role, clause, digest, who)), flush=True)
+    approval = _given(terms, role, clause, who)
+    written = _written(request.origin.approvals, approval)
+    print(f"written  {written}\n{_what_it_means(request, role, terms)}")
+    return 0
+
+
+def _role(args: argparse.Namespace, request: Request) -> tuple[Role, str | None]:
+
+    if args.role:
+        return Role.OPERATOR, None
+    if args.waiver is None:
+        return Role.REVIEWER, None
+    clause = args.waiver.upper()
+    known = [waiver.clause for waiver in request.scenario.waivers]
+    if clause not in known:
+        raise RolloutError(
+            f"{request.scenario.source} waives no {clause}; it waives {', '.join(known) or 'nothing'}: see `waivers:`"
+        )
+    return Role.WAIVER, clause
+
+
+def _refuse_others(request: Request, role: Role, who: _Person) -> None:
+    """Refuse what the check would find void for a reason that is no property of the document."""
+    scenario = request.scenario
+    if request.origin.anonymous and same_person(who.name, scenario.author):
+        raise RolloutError(
+            f"{scenario.source} names no author, so it is whoever runs it, here you; write `author:` into a file, or "
+            f"approve it as its author will run it: USER=alice rollout approve … --by={who.name}"
+        )
+    if role is Role.OPERATOR:
+        operator = scenario.operator
+        if operator is None:
+            raise RolloutError(f"{scenario.source} names no `operator:`, so there is nothing to acknowledge; add it")
+        if not any(same_person(who.name, name) for name in (operator.name, operator.contact)):
+            raise RolloutError(
+                f"the operator is {operator.name}, and you are {who.name}; say who you are with --by=NAME"
+            )
+
+
+def _shown(request: Request, role: Role, clause: str | None, digest: str, who: _Person) -> Iterator[str]:
+    """Yield what the person says yes to."""
+    scenario, target, policy, origin = request.scenario, request.target, request.policy, request.origin
+    impact, ticket = scenario.impact, scenario.ticket or "none"
+    link = f" ({policy.ticket_url.replace('{ticket}', ticket)})" if policy.ticket_url and scenario.ticket else ""
+    yield f"you, {who.name}, approve as {role}{f' of {clause}' if clause else ''}:"
+    yield f"change   {', '.join(map(str, scenario.changes))} ({scenario.source})"
+    yield f"target   {target.name} at {target.url or 'a URL of its own, started on demand'}"
+    yield f"policy   {policy.name} ({origin.policy or 'built in'})"
+    if origin.ruled:
+        yield f"         {origin.ruled}"
+    yield f"class    {scenario.change_class}"
+    yield f"watched  for {show_duration(scenario.monitor.window_s)}{', as a canary' if scenario.canary else ''}"
+    yield (
+        f"impact   risk {impact.risk}; affects {impact.affects}; cost {impact.cost}" if impact else "impact   none said"
+    )
+    yield f"ticket   {ticket}{link}"
+    yield f"author   {scenario.author}"
+    for waiver in scenario.waivers:
+        yield f"waives   {waiver.clause} until {waiver.until}: {waiver.reason} (granted by {waiver.granted_by})"
+    yield f"digest   {digest}"
+
+
+def _given(terms: Terms, role: Role, clause: str | None, who: _Person) -> Approval:
+    """Return the approval, signed if there is a key, once it has been held against the terms like any other.
+
+    Raises:
+        RolloutError: it would be void.
+    """
+    approval = Approval(
+        role=role,
+        approver=who.name,
+        digest=terms.digest,
+        at=stamp(terms.now),
+        subject=terms.subject,
+        clause=clause,
+        comment=who.comment,
+        host=platform.node(),
+    )
+    if who.key is not None:
+        # A person may have to type a passphrase, or to touch the key.
+        signature = sign(approval.payload, who.key.expanduser(), NAMESPACE, timeout_s=None)
+        approval = replace(approval, signature=signature)
+    try:
+        return accepted_by(approval, terms)
+    except Void as error:
+        raise RolloutError(f"this approval would be void: {error}") from None
+
+
+def _written(folder: Path, approval: Approval) -> Path:
+    """Put the document into place, whole or not at all."""
+    path = folder / approval.file_name()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=folder, encoding="utf-8", delete=False) as new:
+            new.write(approval.document())
+        # Readable for those who run the pipeline: it holds no secret.
+        Path(new.name).chmod(0o644)
+        Path(new.name).replace(path)
+    except OSError as problem:
+        raise RolloutError(f"{path}: cannot be written ({problem.strerror})") from None
+    return path
+
+
+def _what_it_means(request: Request, role: Role, terms: Terms) -> str:
+
+    until = "" if terms.max_age_s is None else f" until {stamp(terms.now + timedelta(seconds=terms.max_age_s))}"
+    counts = f"It counts{until}, for this very content; hand it to whoever runs the change (commit it)."
+    command = emergency(request.target, request.origin)
+    return f"{counts}\nIn an emergency, paste:\n  {command}" if role is Role.OPERATOR and command else counts
+
+
+def afterwards(args: argparse.Namespace) -> int:
+    """Approve a rollout that is over: into its own journal. Raises as `rollout.cli.approve.run`."""
+    if args.role or args.waiver or args.activate or args.target or args.gateway:
+        raise RolloutError(f"{args.what}: is no scenario's file, and a rollout is approved as it was: name it alone")
+    path = Path(args.reports).absolute() / "journal.sqlite"
+    if not args.journal and not path.exists():
+        raise RolloutError(f"{args.what}: there is no such scenario, and no journal {path} that knows such a rollout")
+    url, redact = args.journal or f"sqlite:///{path}", knowing(os.environ).value
+    with Journal.open(url, clock=SystemClock(), redact=redact, create=False) as journal:
+        approved_afterwards(journal, _recorded(journal, args.what), args)
+    print(f"approved {args.what}")
+    return 0
+
+
+def _recorded(journal: Journal, rollout: str) -> Record:
+
+    if rollout not in journal.rollouts():
+        raise RolloutError(f"{rollout!r} is neither a scenario's file nor a rollout; `rollout status --all` lists them")
+    return fold(rollout, journal.entries(rollout, *FOLDED))
+
+
+def approved_afterwards(journal: Journal, record: Record, args: argparse.Namespace) -> None:
+    """Write the approval of a rollout that is over, and settle what was owed.
+
+    Raises:
+        RolloutError: nothing is owed, or the approval would be void; nothing was written.
+    """
+    if not any(each.what is Debt.APPROVAL for each in open_of(record)):
+        raise RolloutError(f"no approval is owed to rollout {record.id}; `rollout status` lists what is")
+    opened, who = record.opened, _person(args)
+    policy, origin = policy_of(opened["target"].get("environment", "production"), args.policy, SCENARIOS)
+    terms = Terms(
+        digest=content_of(record.id, opened),
+        subject=record.id,
+        authors=(opened["author"],),
+        signed=policy.review == "signed",
+        allowed_signers=origin.beside_policy(policy.allowed_signers),
+        max_age_s=None,
+        policy=policy.name,
+        now=journal.now(),
+    )
+    print(f"you, {who.name}, approve after the fact:", *_told(record), f"digest   {terms.digest}", sep="\n", flush=True)
+    approval = _given(terms, Role.RETROSPECTIVE, None, who)
+    journal.append(record.id, Kind.APPROVAL, asdict(approval))
+    settle(journal, record, Debt.APPROVAL, by=who.name)
+
+
+def _told(record: Record) -> Iterator[str]:
+    opened = record.opened
+    how, why = str(record.decision or "open").replace("_", " "), (record.closed or {}).get("why", "")
+    yield f"rollout  {record.id}, {how}: {why}"
+    yield f"change   {opened['change']}"
+    yield f"target   {opened['target']['name']} at {opened['url']}"
+    yield f"by       {opened['author']} at {record.opened_at}: {opened.get('reason', 'no reason given')}"

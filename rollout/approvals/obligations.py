@@ -1,0 +1,104 @@
+"""What people still owe to a rollout that is over: an approval after the fact, and whatever else has a due date.
+
+An obligation is two journal entries: `Kind.OWED` opens it, `Kind.SETTLED` ends it. It counts from the first write on:
+nobody owes anything to a rollout that changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+from rollout.context import Rollout
+from rollout.core.clock import stamp
+from rollout.core.errors import RolloutError
+from rollout.journal import Journal
+from rollout.journal.record import Kind, Record
+
+
+class Debt(StrEnum):
+    """What may be owed."""
+
+    APPROVAL = "retrospective approval"
+    REVIEW = "review"
+
+
+SETTLED_BY: Mapping[Debt, str] = MappingProxyType(
+    {
+        Debt.APPROVAL: "rollout approve {rollout}",
+        Debt.REVIEW: "pytest -m review --rollout={rollout} --documentation=URL --learnings=URL",
+    }
+)
+"""What is owed -> the command that settles it; ``{rollout}`` stands for the rollout's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """Something that is owed and not settled.
+
+    Attributes:
+        what: what is owed.
+        due: until when, UTC.
+        command: what settles it.
+    """
+
+    what: Debt
+    due: datetime
+    command: str
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Tell whether it should have been settled by `now`."""
+        return now > self.due
+
+    def facts(self, now: datetime) -> dict[str, object]:
+        """Return it as JSON types."""
+        return {
+            "what": str(self.what),
+            "due": stamp(self.due),
+            "overdue": self.is_overdue(now),
+            "settle": self.command,
+        }
+
+    def told(self, now: datetime) -> str:
+        """Read as ``retrospective approval OVERDUE since 2026-11-24T12:00:00.000Z: rollout approve ID``."""
+        return f"{self.brief(now)}: {self.command}"
+
+    def brief(self, now: datetime) -> str:
+        """Read as ``retrospective approval OVERDUE since 2026-11-24T12:00:00.000Z``."""
+        word = "OVERDUE since" if self.is_overdue(now) else "due by"
+        return f"{self.what} {word} {stamp(self.due)}"
+
+
+def owe(rollout: Rollout, what: Debt, within_s: float) -> datetime:
+    """Open an obligation, due so many seconds from now, and return when; a later one takes an earlier one's place."""
+    due = rollout.clock.now() + timedelta(seconds=within_s)
+    rollout.note(Kind.OWED, what=what, due=stamp(due))
+    return due
+
+
+def settle(journal: Journal, record: Record, what: Debt, *, by: str) -> None:
+    """End an obligation.
+
+    Raises:
+        RolloutError: nothing of the kind is owed.
+        JournalError: it is not in the journal, so it stays open.
+    """
+    if not any(each.what == what for each in open_of(record)):
+        raise RolloutError(f"no {what} is owed to rollout {record.id}; `rollout status` lists what is")
+    journal.append(record.id, Kind.SETTLED, {"what": what, "by": by})
+
+
+def open_of(record: Record) -> tuple[Obligation, ...]:
+    """Return what is owed to a rollout and not settled, the soonest due first."""
+    if not record.wrote:
+        return ()
+    found = (
+        Obligation(
+            Debt(what), datetime.fromisoformat(due).astimezone(UTC), SETTLED_BY[Debt(what)].format(rollout=record.id)
+        )
+        for what, due in record.owed.items()
+    )
+    return tuple(sorted(found, key=lambda each: each.due))

@@ -1,0 +1,190 @@
+"""Who said yes: the review of a change (PRE-2.2), and the operator who stands by to take it back (PRE-4.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rollout.approvals.approval import Approval, Judged, Role, Terms, distinct, judged, kept, same_person, terms_of
+from rollout.approvals.change_classes import let_in
+from rollout.approvals.pull_request import merged
+from rollout.context import Rollout
+from rollout.core.errors import TryLater
+from rollout.core.scenario import Operator
+from rollout.core.units import show_duration
+from rollout.gateway import manual_commands
+
+NAMED = "named"
+"""What the policy's ``review`` says where names under ``approved_by:`` count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Who approved this very content.
+
+    Attributes:
+        author: who wrote it.
+        digest: the content's SHA-256.
+        rule: what counts: ``named``, ``recorded`` or ``signed``.
+        needed: how many approvals policy and class ask for.
+        let_in: why so many, in words.
+        approved_by: the names in the scenario, which count where the rule is ``named``.
+        accepted: the approvals that count.
+        refused: why others are void.
+        problem: why they do not suffice; empty if they do.
+    """
+
+    author: str
+    digest: str
+    rule: str
+    needed: int
+    let_in: str
+    approved_by: tuple[str, ...]
+    accepted: tuple[Approval, ...]
+    refused: tuple[str, ...]
+    problem: str
+
+    def suffices(self) -> bool:
+        """Tell whether enough people approved.
+
+        Raises:
+            TryLater: nobody's approval is void: it is only missing yet.
+        """
+        return _passes(self.problem, pending=self.rule != NAMED and not self.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class StandBy:
+    """Who stands by to roll back.
+
+    Attributes:
+        operator: the person and how they are reached; None where the scenario names nobody.
+        within: how old their acknowledgement may be, in words; None where the policy asks for none.
+        acknowledged: their acknowledgement; None where there is none.
+        refused: why others are void.
+        command: what they paste in an emergency; None where the target declares no safe provider.
+        problem: why nobody is ready; empty if somebody is.
+    """
+
+    operator: Operator | None
+    within: str | None
+    acknowledged: Approval | None
+    refused: tuple[str, ...]
+    command: str | None
+    problem: str
+
+    def ready(self) -> bool:
+        """Tell whether somebody is ready.
+
+        Raises:
+            TryLater: the acknowledgement is only missing yet.
+        """
+        return _passes(self.problem, pending=self.operator is not None and not self.refused)
+
+
+def review(rollout: Rollout) -> Review:
+    """Return who approved the rollout's content, and keep in the journal what counts.
+
+    Raises:
+        Owed: it is an emergency that nobody has approved yet.
+        JournalError: it is not on disk.
+    """
+    policy, scenario, terms = rollout.policy, rollout.scenario, terms_of(rollout, Role.REVIEWER)
+    given, asked = judged(rollout, Role.REVIEWER), merged(rollout, terms)
+    found = distinct((*given.accepted, *asked.accepted), (*given.refused, *asked.refused))
+    kept(rollout, found)
+    if policy.review == NAMED:
+        found = _with_names(found, scenario.approved_by, terms)
+    asked_for = let_in(rollout, [each.approver for each in found.accepted])
+    missing = max(0, asked_for.approvals - len(found.accepted))
+    return Review(
+        author=scenario.author,
+        digest=rollout.digest,
+        rule=policy.review,
+        needed=asked_for.approvals,
+        let_in=asked_for.words,
+        approved_by=scenario.approved_by,
+        accepted=found.accepted,
+        refused=found.refused,
+        problem=_shortfall(rollout, found, asked_for.approvals) if missing else "",
+    )
+
+
+def stand_by(rollout: Rollout) -> StandBy:
+    """Return whether the rollback operator is ready, and keep their acknowledgement in the journal.
+
+    Raises:
+        JournalError: it is not on disk.
+    """
+    operator, max_age_s = rollout.scenario.operator, rollout.policy.operator_ack_max_age_s
+    found = Judged() if operator is None else _by(operator, judged(rollout, Role.OPERATOR))
+    kept(rollout, found)
+    acknowledged = found.accepted[-1] if found.accepted else None
+    said = StandBy(
+        operator=operator,
+        within=None if max_age_s is None else show_duration(max_age_s),
+        acknowledged=acknowledged,
+        refused=found.refused,
+        command=manual_commands.emergency(rollout.target, rollout.origin),
+        problem="",
+    )
+    return replace(said, problem=_unready(said, rollout))
+
+
+def _passes(problem: str, *, pending: bool) -> bool:
+    if problem and pending:
+        raise TryLater(problem)
+    return not problem
+
+
+def _with_names(found: Judged, names: tuple[str, ...], terms: Terms) -> Judged:
+    """Add the names that the scenario gives; a document by the same person is the better evidence."""
+    own = tuple(name for name in names if any(same_person(name, author) for author in terms.authors))
+    others = (name for name in names if name not in own)
+    named = [Approval(Role.REVIEWER, name, terms.digest, "", terms.subject, source="approved_by") for name in others]
+    refused = tuple(f"approved_by names the author, {name}" for name in own)
+    return distinct((*named, *found.accepted), (*found.refused, *refused))
+
+
+def _shortfall(rollout: Rollout, found: Judged, needed: int) -> str:
+    """Say how many approvals there are of how many, why others are void, and what to do."""
+    policy, scenario = rollout.policy, rollout.scenario
+    count = f"{len(found.accepted)} of {needed} approvals by somebody other than the author {scenario.author}"
+    void = f"; void: {'; '.join(found.refused)}" if found.refused else ""
+    if policy.review == NAMED:
+        return f"{count}{void}; add another person to `approved_by:`"
+    command = manual_commands.approval(scenario, rollout.origin)
+    return f"{count}{void}; {_asks_for(policy.review)}: let another person run `{command}`"
+
+
+def _asks_for(rule: str) -> str:
+    return "the policy asks for signed approvals" if rule == "signed" else "the policy asks for recorded approvals"
+
+
+def _by(operator: Operator, found: Judged) -> Judged:
+    """Return the operator's own acknowledgements; somebody else's do not make them ready."""
+    known = (operator.name, operator.contact)
+    own = [each for each in found.accepted if any(same_person(each.approver, name) for name in known)]
+    others = tuple(
+        f"{each.source}: {each.approver} acknowledged, and the operator is {operator.name}"
+        for each in found.accepted
+        if each not in own
+    )
+    return Judged(tuple(own), (*found.refused, *others))
+
+
+def _unready(said: StandBy, rollout: Rollout) -> str:
+    source = rollout.scenario.source
+    if said.operator is None:
+        return f"{source} names no `operator: {{name, contact}}`; somebody must stand by"
+    if said.within is None or said.acknowledged is not None:
+        return ""
+    void = f"; void: {'; '.join(said.refused)}" if said.refused else ""
+    return (
+        f"{said.operator.name} has not acknowledged standing by within {said.within}{void}; let them run "
+        f"`{acknowledging(rollout)}`"
+    )
+
+
+def acknowledging(rollout: Rollout) -> str:
+    """Return the command with which the operator says that they stand by."""
+    return manual_commands.approval(rollout.scenario, rollout.origin, "--as", "operator")

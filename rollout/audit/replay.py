@@ -1,0 +1,100 @@
+"""Every verdict of a window, derived again from the samples that the journal holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rollout.audit.finding import Finding
+from rollout.core.canary_stages import stages
+from rollout.core.errors import RolloutError
+from rollout.core.request import as_opened
+from rollout.journal import Entry
+from rollout.journal.record import Decision, Kind, Record, extend
+from rollout.monitoring.bake import context, seen
+from rollout.monitoring.triggers import judge
+from rollout.monitoring.verdict import State
+
+_FIELDS = ("state", "value", "limit", "samples", "source", "span", "at", "message")
+_MEANS = "what decided is not what was seen: trust neither this verdict nor the decision that rests on it"
+
+
+@dataclass(slots=True)
+class Derived:
+    """What came of deriving one rollout's verdicts again.
+
+    Attributes:
+        findings: each that does not follow from its samples.
+        same: how many follow.
+        unsampled: the clauses of those that no sample stands behind: a signal, weights that could not be set.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    same: int = 0
+    unsampled: set[str] = field(default_factory=set)
+
+
+def derive(rollout: str, entries: Sequence[Entry]) -> Derived:
+    """Judge every window of the rollout again, and hold each verdict and each closure against it."""
+    told, record, samples = Derived(), Record(rollout), list[Entry]()
+    again: dict[str, Mapping[str, Any]] = {}
+    for entry in entries:
+        if entry.kind == Kind.SAMPLE:
+            samples.append(entry)
+            continue
+        if entry.kind == Kind.VERDICT:
+            # The first verdict of a window ends what the record knows of how that was left.
+            again = _judged(record, samples, entry) if record.pauses else again
+            _compare(told, entry, again)
+        elif entry.kind == Kind.WINDOW:
+            again = {}
+        extend(record, entry)
+        if entry.kind == Kind.CLOSED:
+            told.findings += _unearned(entry, record)
+    return told
+
+
+def _judged(record: Record, samples: Iterable[Entry], entry: Entry) -> dict[str, Mapping[str, Any]]:
+    scenario = as_opened(record.opened).scenario
+    stage = next((each for each in stages(scenario) if each.name == entry.body.get("stage")), None)
+    history = seen(samples, record, record.pauses[-1]["sources"])
+    found = judge(history, context(scenario, record, stage), entry.body["watched_s"])
+    return {verdict.clause: verdict.record() for verdict in found}
+
+
+def _compare(told: Derived, entry: Entry, again: Mapping[str, Mapping[str, Any]]) -> None:
+    body, where = entry.body, f"entry {entry.seq} (verdict of {entry.body['clause']})"
+    if body["decided"] and body["state"] != State.BREACHED:
+        told.findings.append(Finding(where, f"it ended the window and is {body['state']}, not breached", _MEANS))
+    derived = again.get(body["clause"])
+    if derived is None:
+        told.unsampled.add(body["clause"])
+        return
+    odd = [name for name in _FIELDS if body[name] != derived[name]]
+    if not odd:
+        told.same += 1
+        return
+    what = "; ".join(f"{name} is {body[name]!r}, its samples say {derived[name]!r}" for name in odd)
+    told.findings.append(Finding(where, what, _MEANS))
+
+
+def _unearned(entry: Entry, record: Record) -> Iterator[Finding]:
+    """Yield why a change was not to be kept, as far as the journal tells."""
+    if entry.body["decision"] != Decision.KEPT or "scenario" not in record.opened:
+        return
+    reasons = [f"{phase} did not pass" for phase, verdict in record.phases.items() if not verdict.passed]
+    if record.breach is not None:
+        reasons.append(f"{record.breach['clause']} was breached: {record.breach['message']}")
+    for why in reasons:
+        yield Finding(f"entry {entry.seq} (closed)", f"it says kept, and {why}", "the decision was not earned")
+
+
+def sound(rollout: str, entries: Sequence[Entry]) -> Derived:
+    """Derive as `derive` does; entries that this version cannot read are a finding, and not an error."""
+    try:
+        return derive(rollout, entries)
+    except (RolloutError, KeyError, TypeError, ValueError, IndexError) as error:
+        what = f"its verdicts cannot be derived again: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        means = "it was written by another version of the suite, or not by the suite at all"
+        return Derived([Finding(f"rollout {rollout}", what, means)])

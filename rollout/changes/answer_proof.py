@@ -1,0 +1,60 @@
+"""One real request, and what shows who answered it: the answer's own words, or a counter (VER-2, CAN-1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rollout.context import Rollout
+from rollout.core.errors import Refused
+from rollout.core.scenario import ProviderChange
+from rollout.gateway.expectations import answered_by, named
+from rollout.gateway.responses import Completion
+from rollout.journal.record import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A completion.
+
+    Attributes:
+        completion: it.
+        seen: what shows who gave it: whom it names itself, or only a counter.
+        problem: what is wrong with it; None if nothing is.
+    """
+
+    completion: Completion
+    seen: str
+    problem: str | None
+
+
+def ask(rollout: Rollout, expected: ProviderChange, clause: str) -> Answered:
+    """Send one real request and judge who answered.
+
+    Where the answer names no provider, its request counter must have moved; that only the counter shows it is a finding
+    of `clause`.
+
+    Raises:
+        GatewayError: no completion came back, or the counter cannot be read.
+    """
+    before = _counted(rollout, expected)
+    completion = rollout.gateway.chat(rollout.scenario.monitor.prompt)
+    problem, seen = answered_by(completion, expected, rollout.target), named(completion)
+    if problem is not None or completion.provider is not None:
+        return Answered(completion, seen, problem)
+    after, provider = _counted(rollout, expected), expected.provider
+    if before is None or after is None:
+        return Answered(completion, seen, f"{seen}, and {provider}'s request counter cannot be read")
+    if after <= before:
+        problem = f"the answer names no provider, and {provider}'s request counter stayed at {after}"
+        return Answered(completion, seen, problem)
+    seen += f"; only {provider}'s request counter, from {before} to {after}, shows the provider"
+    rollout.note(Kind.FINDING, clause=clause, text=seen)
+    return Answered(completion, seen, None)
+
+
+def _counted(rollout: Rollout, of: ProviderChange) -> int | None:
+    """Return the provider's request counter; None where the gateway has none."""
+    try:
+        return rollout.gateway.metrics(of.provider).total_requests
+    except Refused:
+        return None

@@ -1,0 +1,251 @@
+"""The changes of a scenario: applied in order, each read back, recognised when they are in effect, undone in reverse.
+
+Each kind is a module of its own with the same five functions: `in_effect`, `steps`, `own`, `reverts` and `plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from rollout.changes import canary, environment, limits, provider, restart, weights
+from rollout.changes.backup import Backup, BackupError, EnvCopy, differences, env_changed, same_place, where_it_is
+from rollout.context import Rollout
+from rollout.core.canary_stages import is_staged, show_weights
+from rollout.core.clauses import CLAUSES, ORDER
+from rollout.core.downtime import proof_price
+from rollout.core.errors import GatewayError, NotReached, RolloutError, SomebodyIntervened
+from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
+from rollout.gateway.host import values
+from rollout.gateway.responses import Governance
+
+_KINDS: Mapping[type, ModuleType] = {
+    ProviderChange: provider,
+    EnvironmentChange: environment,
+    LimitChange: limits,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One step that succeeded.
+
+    Attributes:
+        clause: whose step it is.
+        change: the change it belongs to.
+        message: what happened, in words.
+        took_s: how long it took.
+    """
+
+    clause: str
+    change: str
+    message: str
+    took_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """How far the changes came.
+
+    Attributes:
+        done: the steps that succeeded, in order.
+        failed: the step that ended it, and why; None if none did.
+        failed_took_s: how long that step took.
+    """
+
+    done: tuple[Done, ...]
+    failed: tuple[str, RolloutError] | None
+    failed_took_s: float = 0.0
+
+    def took_s(self, clause: str) -> float:
+        """Return how long the clause's own steps took; 0 for one that was never reached."""
+        failed_s = self.failed_took_s if self.failed is not None and self.failed[0] == clause else 0.0
+        return sum((done.took_s for done in self.done if done.clause == clause), failed_s)
+
+    def told(self, clause: str) -> str:
+        """Return what happened at a clause.
+
+        Changes are applied in the scenario's order, and told in the procedure's: where the step that failed is told
+        later, the first clause that it cut short fails with its reason, which would be lost otherwise.
+
+        Raises:
+            RolloutError: why it failed.
+            NotReached: an earlier step failed.
+        """
+        __tracebackhide__ = True
+        if self.failed is not None and self.failed[0] == clause:
+            raise self.failed[1]
+        if self.failed is not None and clause not in {done.clause for done in self.done}:
+            cut = f"{self.failed[0]} ({CLAUSES[self.failed[0]].title}) failed before it"
+            if ORDER[self.failed[0]] > ORDER[clause]:
+                raise RolloutError(f"{cut}: {self.failed[1]}")
+            raise NotReached(cut)
+        return "\n".join(f"{done.change}: {done.message}" for done in self.done if done.clause == clause)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What applying once more came to: words, and how many writes it sent (APP-4.1)."""
+
+    message: str
+    writes: int
+
+
+def kind_of(change: Change) -> ModuleType:
+    """Return the module that knows this kind of change."""
+    return _KINDS[type(change)]
+
+
+def in_effect(rollout: Rollout) -> bool:
+    """Tell whether every change is in effect already.
+
+    Raises:
+        RolloutError: it cannot be read.
+    """
+    return all(kind_of(change).in_effect(rollout, change) for change in rollout.scenario.changes)
+
+
+def no_longer_in_effect(rollout: Rollout) -> dict[str, str]:
+    """Return the changes that somebody has changed again since: their keys are ours, so `changed_since` is silent.
+
+    Raises:
+        RolloutError: it cannot be read.
+    """
+    # Which provider is active is known already: that is no key of ours.
+    others = [change for change in rollout.scenario.changes if not isinstance(change, ProviderChange)]
+    return {
+        str(change): "not in effect any more" for change in others if not kind_of(change).in_effect(rollout, change)
+    }
+
+
+def apply(rollout: Rollout) -> Applied:
+    """Apply every change in order, each step read back; the first failure ends it.
+
+    A change that is in effect already is recognised, and nothing is sent for it (APP-4.1).
+    """
+    done: list[Done] = []
+    for change in rollout.scenario.changes:
+        for clause, work in kind_of(change).steps(rollout, change):
+            began_s = rollout.clock.monotonic()
+            try:
+                message = work()
+            except RolloutError as error:
+                return Applied(tuple(done), (clause, error), rollout.clock.monotonic() - began_s)
+            done.append(Done(clause, str(change), message, rollout.clock.monotonic() - began_s))
+    return Applied(tuple(done), None)
+
+
+def repeat(rollout: Rollout) -> Repeated:
+    """Apply once more, only if everything is in effect: to find out must not do it.
+
+    An activation that a canary's stages bring about is theirs to recognise.
+
+    Raises:
+        GatewayError: a change is not in effect, or the gateway cannot be read.
+    """
+    at_once = [change for change in rollout.scenario.changes if not _is_staged(rollout, change)]
+    missing = [str(change) for change in at_once if not kind_of(change).in_effect(rollout, change)]
+    if missing:
+        here = where_it_is(rollout.gateway, rollout.target)
+        raise GatewayError("read back", f"not in effect: {', '.join(missing)}; {here} is active")
+    before = len(rollout.record().writes)
+    applied = apply(rollout)
+    message = "\n".join(f"{done.change}: {done.message}" for done in applied.done)
+    return Repeated(message, len(rollout.record().writes) - before)
+
+
+def changed_since(rollout: Rollout, backup: Backup) -> dict[str, str]:
+    """Return what differs from the backup although this rollout did not change it (APP-0.1, VER-4).
+
+    What this rollout's own changes write, and what the target declares, does not count once it wrote.
+
+    Raises:
+        GatewayError: the gateway cannot be read.
+    """
+    found = differences(backup, rollout.gateway, rollout.redactor.value)
+    if rollout.record().applied:
+        kept = {key: how for key, how in found.items() if key not in own_keys(rollout)}
+        if is_staged(rollout.scenario):
+            kept = {key: how for key, how in kept.items() if not key.startswith("weights ")}
+            return kept | _env_keys(rollout, backup) | canary.astray(rollout, backup)
+        return kept | _env_keys(rollout, backup) | _elsewhere(rollout)
+    if env_changed(backup, rollout.target, rollout.clock):
+        found[".env"] = "its bytes differ from the backup's"
+    return found
+
+
+def _is_staged(rollout: Rollout, change: Change) -> bool:
+    return isinstance(change, ProviderChange) and is_staged(rollout.scenario)
+
+
+def own_keys(rollout: Rollout) -> frozenset[str]:
+    """Return what this rollout's changes may move: configuration keys, and limits as ``cost limits SCOPE``."""
+    return frozenset().union(*(kind_of(change).own(rollout.target, change) for change in rollout.scenario.changes))
+
+
+def _env_keys(rollout: Rollout, backup: Backup) -> dict[str, str]:
+    """Return the keys of the `.env` file that somebody else has changed, by name only: values never leave the file."""
+    if backup.env is None:
+        return {}
+    before = values(_saved(backup.env))
+    now = values(environment.file_of(rollout, rollout.stop).read())
+    changed = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+    return {f".env {key}": "differs from the backup's" for key in sorted(changed - own_keys(rollout))}
+
+
+def _saved(copy: EnvCopy) -> bytes:
+    try:
+        return Path(copy.path).read_bytes()
+    except OSError as error:
+        raise BackupError(f"{copy.path}: the backup of the .env file cannot be read ({error.strerror})") from error
+
+
+def _elsewhere(rollout: Rollout) -> dict[str, str]:
+    here = where_it_is(rollout.gateway, rollout.target)
+    if same_place(here, rollout.serving):
+        return {}
+    return {"active provider": f"{rollout.serving} -> {here}"}
+
+
+def prove_way_back(rollout: Rollout, backup: Backup) -> str:
+    """Activate the current provider and model once more: a no-op that shows that a rollback would be accepted.
+
+    Returns:
+        what happened, in words.
+
+    Raises:
+        Refused: the gateway would not take the way back; nothing was changed and nothing will be.
+        GatewayError: it is unknown what happened.
+        SomebodyIntervened: the no-op was none.
+    """
+    if in_effect(rollout):
+        return "everything is in effect already; nothing will be written, so nothing needs to be undone"
+    previous, target = backup.previous, rollout.target
+    price = proof_price(target, previous)
+    pays = price is None or rollout.policy.prove_way_back == "execute"
+    if not pays and previous.provider in target.activate_with:
+        return f"proven except the runtime switch: {price}; its connection test and preflight passed (PRE-2.4)"
+    provider.refuse_concurrent(rollout, rollout.gateway, previous)
+    provider.activate(rollout, rollout.gateway, previous, step="APP-0.2", direction="proof")
+    proven = f"{previous} was activated once more and is active"
+    if target.restarts(previous.provider):
+        proven += f", after {_restarted(rollout, backup)}" if pays else f"; proven except the restart: {price}"
+    here = where_it_is(rollout.gateway, target)
+    if not same_place(here, previous):
+        raise SomebodyIntervened(f"activating {previous} once more led to {here}; a rollback would too")
+    if not is_staged(rollout.scenario):
+        return proven
+    before = backup.weights or {}
+    weights.send(rollout, rollout.gateway, before, step="APP-0.2", direction="proof")
+    return f"{proven}; {show_weights(before)} were set once more"
+
+
+def _restarted(rollout: Rollout, backup: Backup) -> str:
+    """Restart the service for the proof, and put back the limits that it has lost by that."""
+    told = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-0.2", direction="proof")
+    before = Governance(backup.cost_limits, backup.rate_limits, ())
+    lost = limits.put_back(rollout, rollout.gateway, before, step="APP-0.2", direction="proof")
+    again = f"; put back: {', '.join(lost)}" if lost else ""
+    return f"a restart ({told}{again})"

@@ -1,0 +1,333 @@
+"""Taking a change back: one idempotent `roll_back`, whoever calls it (RBK).
+
+A step that fails does not stop the later ones, and a rollback that is not verified is a failed rollback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from rollout.changes import environment, limits, restart, weights
+from rollout.changes.backup import Backup, recorded
+from rollout.changes.rollback_proof import (
+    equals_backup,
+    has_weights,
+    lands_within_s,
+    outlast_lost_writes,
+    request_works,
+    splits,
+    stabilises,
+    verify_active,
+)
+from rollout.changes.rollback_provider import (
+    activate_again,
+    assess,
+    await_service,
+    candidates,
+    note_edited,
+    takes_restart,
+)
+from rollout.changes.rollback_run import AGAIN_AFTER_S, PROOF, TRIES, RollbackRun, Step, table
+from rollout.context import SPOOL, Rollout
+from rollout.core.canary_stages import show_weights
+from rollout.core.clock import NEVER
+from rollout.core.errors import GatewayError, JournalError, RolloutError, SomebodyIntervened
+from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
+from rollout.gateway import manual_commands as by_hand
+from rollout.journal import LeaseLost
+from rollout.journal.record import Decision, Kind, Record, What
+
+UNDO = ("RBK-3.1", "RBK-3.2", "RBK-3.3", "RBK-3.4")
+"""The steps that must not fail, where they are needed."""
+
+__all__ = [
+    "PROOF",
+    "RolledBack",
+    "Step",
+    "candidates",
+    "manual_commands",
+    "planned_steps",
+    "roll_back",
+    "table",
+    "undo_order",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """What came of a rollback.
+
+    Attributes:
+        verified: every step of `PROOF` passed.
+        hands_off: the gateway was changed outside this rollout, so it was not touched.
+        reason: why it was necessary.
+        steps: what was done, in order.
+        took_s: seconds from the start to the last proof.
+        commands: what a person can paste; empty when verified.
+        superseded: another process holds the target by now and decides.
+    """
+
+    verified: bool
+    hands_off: bool
+    reason: str
+    steps: tuple[Step, ...]
+    took_s: float
+    commands: tuple[str, ...] = ()
+    superseded: bool = False
+
+    @property
+    def decision(self) -> Decision:
+        """How the rollout ends with it."""
+        return Decision.ROLLED_BACK if self.verified else Decision.ROLLBACK_FAILED
+
+
+def undo_order(rollout: Rollout) -> tuple[Change, ...]:
+    """Return the changes in the order in which they are undone: the last one first."""
+    return tuple(reversed(rollout.scenario.changes))
+
+
+def planned_steps(rollout: Rollout, backup: Backup) -> tuple[str, ...]:
+    """Return what a rollback would do, step by step, and what it cannot undo (PRE-2.4)."""
+    first, *others = candidates(rollout, backup)
+    fallback = f"; if it is offline: {', then '.join(map(str, others))}" if others else ""
+    words: dict[type, tuple[str, ...]] = {
+        ProviderChange: (f"RBK-2.1 activate {first}{fallback}",),
+        EnvironmentChange: ("RBK-3.1 restore the .env file", "RBK-3.2 restart the service", "RBK-3.3 await its health"),
+        LimitChange: ("RBK-3.4 restore the governance limits",),
+    }
+    undo = dict.fromkeys(step for change in undo_order(rollout) for step in words[type(change)])
+    return (
+        "RBK-1.1 read the active provider; a change made outside this rollout is not overwritten",
+        "RBK-1.2 capture critical alerts",
+        *(
+            (f"RBK-2.1 split the requests as now: {show_weights(backup.weights or {})}",)
+            if has_weights(rollout, backup.weights)
+            else ()
+        ),
+        *undo,
+        "RBK-2.2 read back that the previous provider is active",
+        "RBK-4.1 one request is answered by it",
+        f"RBK-4.2 its status is connected {rollout.scenario.monitor.stable_polls} times in a row",
+        "RBK-4.3 configuration, limits and .env equal the backup",
+        "cannot be undone: requests that the new provider answered, and what they cost",
+        *(f"cannot be undone: {words}" for words in limits.all_for_good(rollout, backup)),
+    )
+
+
+def roll_back(rollout: Rollout, reason: str) -> RolledBack:
+    """Take the change back, prove it, and say what was done. Never raises for what the gateway does.
+
+    Repeating it is harmless: a gateway that is back already is only proven again.
+
+    Args:
+        rollout: whose change to take back.
+        reason: why, for the record (RBK-5.1).
+
+    Raises:
+        LeaseLost: another process held the target before the first step; nothing was sent.
+    """
+    record = rollout.known()
+    gateway, began_s = rollout.gateway.uninterruptible(), rollout.clock.monotonic()
+    run = RollbackRun(rollout, gateway, recorded(record.backup), record, reason, began_s)
+    _announce(rollout, reason)
+    for clause, work in (("RBK-1.1", assess), ("RBK-1.2", _capture)):
+        if not run.is_over:
+            run.step(clause, partial(work, run))
+    for clause, undo in () if run.is_over else _undoing(run):
+        if run.is_over:
+            break
+        run.step(clause, undo)
+    _prove(run)
+    run.step("RBK-5.1", lambda: _on_record(run))
+    return _result(run)
+
+
+def _announce(rollout: Rollout, reason: str) -> None:
+    """Write that the rollback begins, under the comparison of the fencing token; spooled where that cannot be."""
+    rollout.note(Kind.ROLLBACK, reason=reason)
+    if rollout.successor is not None:
+        raise LeaseLost(rollout.successor)
+
+
+_PROOFS: Mapping[str, Callable[[RollbackRun], str]] = {
+    "RBK-2.2": verify_active,
+    "RBK-4.1": request_works,
+    "RBK-4.2": stabilises,
+    "RBK-4.3": equals_backup,
+}
+
+
+def _prove(run: RollbackRun) -> None:
+    for clause, work in _PROOFS.items():
+        if not run.is_over:
+            run.prove(clause, partial(work, run))
+        elif run.hands_off and clause not in {step.clause for step in run.steps}:
+            why = "not done: the gateway was changed outside this rollout, which is not overwritten"
+            run.keep(clause, "failed", why)
+
+
+def _result(run: RollbackRun) -> RolledBack:
+    passed = {step.clause for step in run.steps if step.outcome == "passed"}
+    latest = {step.clause: step.outcome for step in run.steps}
+    undone = all(latest.get(clause) != "failed" for clause in UNDO)
+    verified = undone and not run.is_over and passed.issuperset(PROOF)
+    return RolledBack(
+        verified=verified,
+        hands_off=run.hands_off,
+        reason=run.reason,
+        steps=tuple(run.steps),
+        took_s=run.rollout.clock.monotonic() - run.began_s,
+        commands=() if verified else manual_commands(run.rollout),
+        superseded=run.superseded,
+    )
+
+
+def manual_commands(rollout: Rollout) -> tuple[str, ...]:
+    """Return what an operator pastes where a rollback is not verified; the last one reads.
+
+    Without a backup that is all there is.
+    """
+    record = rollout.known()
+    if record.backup is None:
+        return (by_hand.look(rollout.target),)
+    backup = recorded(record.backup)
+    to, *_ = candidates(rollout, backup)
+    restarts = _has_restarted(record) or takes_restart(rollout, to)
+    split = (backup.weights or {}) if has_weights(rollout, backup.weights) else None
+    return by_hand.rollback(rollout.target, to, rollout.id, restarts=restarts, split=split)
+
+
+def _on_record(run: RollbackRun) -> str:
+    """Return the reason, if those who read the journal find it there."""
+    if Kind.ROLLBACK in run.rollout.unwritten:
+        raise JournalError(f"the journal did not take it, it waits in {SPOOL}: {run.reason}")
+    return run.reason
+
+
+def _undoing(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the steps that undo the changes, the last change first; what was never changed is not touched.
+
+    The limits are read once more at the end where a restart may have lost them, or could not be reached before.
+    """
+    changes = undo_order(run.rollout)
+    seen: set[type] = set()
+    for change in changes:
+        if isinstance(change, LimitChange):
+            yield "RBK-3.4", partial(limits.undo, run.rollout, run.gateway, run.backup, change)
+        elif type(change) not in seen:
+            yield from _WAYS[type(change)](run)
+        seen.add(type(change))
+    failed = any(step.clause == "RBK-3.4" and step.outcome == "failed" for step in run.steps)
+    if _has_restarted(run.rollout.known()) or failed or sum(isinstance(change, LimitChange) for change in changes) > 1:
+        yield "RBK-3.4", lambda: _restore_limits(run)
+    yield from _undoing_late(run)
+
+
+def _undoing_late(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the steps that undo once more what landed after it was undone, when nothing can land any more.
+
+    A late activation is seen, and undone, where the active provider is read back.
+    """
+    lost = {write.what for write in run.record.writes if lands_within_s(run, write)}
+    if lost - {What.PROVIDER, What.WEIGHTS}:
+        outlast_lost_writes(run)
+    if What.ENVIRONMENT in lost:
+        yield "RBK-3.1", lambda: environment.restore(run.rollout, run.backup, run.rollout.known())
+    restarts = bool(lost & {What.ENVIRONMENT, What.RESTART}) or _owes_restart(run)
+    if restarts:
+        yield "RBK-3.2", lambda: _up_again(run)
+        yield "RBK-3.3", lambda: await_service(run)
+    if restarts or What.LIMITS in lost:
+        yield "RBK-3.4", lambda: _restore_limits(run)
+
+
+def _up_again(run: RollbackRun) -> str:
+    """Restart the service, unless nothing has called for it since the last restart of a rollback, and it is healthy."""
+    if not _owes_restart(run):
+        try:
+            run.gateway.health()
+        except GatewayError:
+            pass
+        else:
+            return "not needed: it was restarted already, and is healthy"
+    note_edited(run)
+    return restart.commands(run.rollout, NEVER, step="RBK-3.2", direction="back")
+
+
+def _owes_restart(run: RollbackRun) -> bool:
+    """Tell whether the `.env` file was written, or a restart came to no end, after the last restart of a rollback."""
+    owes = False
+    for write in run.rollout.known().writes:
+        if write.may_have_landed and write.what is What.ENVIRONMENT:
+            owes = True
+        elif write.may_have_landed and write.what is What.RESTART:
+            owes = write.result != "done" or (owes and write.direction != "back")
+    return owes
+
+
+def _restore_limits(run: RollbackRun) -> str:
+    """Put the limits back, again if it fails: as with a proof, one answer that was lost must not call a person."""
+    lost = run.lost if _has_restarted(run.rollout.known()) else frozenset[str]()
+    restore = partial(limits.restore, run.rollout, run.gateway, run.backup, lost=lost)
+    for _ in range(TRIES - 1):
+        with suppress(GatewayError):
+            return restore()
+        run.rollout.clock.wait(AGAIN_AFTER_S)
+    return restore()
+
+
+def _undo_activation(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
+    weighted = splits(run)
+    if weighted:
+        # First, for it is one call that moves everybody away from the new provider, whoever is active.
+        yield "RBK-2.1", lambda: _split_again(run)
+    yield "RBK-2.1", lambda: activate_again(run)
+    if weighted:
+        # An activation may take the weights away; and a gateway that was restarting is there by now.
+        yield "RBK-2.1", lambda: _split_again(run)
+
+
+def _split_again(run: RollbackRun) -> str:
+    """Put the weights back; again if it fails, because a lost answer says nothing."""
+    for left in reversed(range(TRIES)):
+        try:
+            return weights.restore(run.rollout, run.gateway, run.backup)
+        except (SomebodyIntervened, LeaseLost):
+            raise
+        except RolloutError:
+            if not left:
+                raise
+            run.rollout.clock.wait(AGAIN_AFTER_S)
+    raise AssertionError("unreachable")  # pragma: no cover - for the type checker
+
+
+def _undo_environment(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "RBK-3.1", lambda: environment.restore(run.rollout, run.backup, run.rollout.known())
+    yield "RBK-3.2", lambda: _restart(run)
+    yield "RBK-3.3", lambda: await_service(run)
+
+
+_WAYS: Mapping[type, Callable[[RollbackRun], Iterator[tuple[str, Callable[[], str]]]]] = {
+    ProviderChange: _undo_activation,
+    EnvironmentChange: _undo_environment,
+}
+
+
+def _has_restarted(record: Record) -> bool:
+    """Tell whether the `.env` file or the service were touched, on the way there or back."""
+    kinds = (What.ENVIRONMENT, What.RESTART)
+    return any(write.what in kinds and write.may_have_landed for write in record.writes)
+
+
+def _restart(run: RollbackRun) -> str:
+    if not any(write.step in ("APP-2.1", "APP-2.2") and write.may_have_landed for write in run.record.writes):
+        return "not needed: the .env file was not changed"
+    return _up_again(run)
+
+
+def _capture(run: RollbackRun) -> str:
+    alerts = run.gateway.alerts("critical")
+    return ", ".join(f"{alert.key} ({alert.technical_details})" for alert in alerts) or "no critical alert is firing"

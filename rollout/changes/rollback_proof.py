@@ -1,0 +1,182 @@
+"""The proof that a rollback did what it says: no read counts before reads can show the last write (RBK-2.2, RBK-4)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from rollout.changes import provider, weights
+from rollout.changes.backup import differences, env_changed, same_place, where_it_is
+from rollout.changes.rollback_provider import bring_back
+from rollout.changes.rollback_run import RollbackRun
+from rollout.context import LEASE_S, Rollout
+from rollout.core.canary_stages import is_staged
+from rollout.core.errors import GatewayError, RolloutError
+from rollout.core.scenario import ProviderChange
+from rollout.gateway.expectations import answered_by, named, same_model
+from rollout.gateway.responses import Completion
+from rollout.journal.record import What, Write
+
+ROUNDS = 3
+"""So many pairs of reads may disagree before the gateway counts as unsettled."""
+
+
+def verify_active(run: RollbackRun) -> str:
+    """Read back which provider is active, when nothing that was sent can land any more (RBK-2.2).
+
+    Raises:
+        GatewayError: it is another one, or it cannot be read.
+    """
+    outlast_lost_writes(run)
+    rollout, wanted = run.rollout, _wanted(run)
+    here = settled(run)
+    is_back = same_place(here, wanted)
+    if rollout.known().to_undo(What.PROVIDER) or (same_place(here, rollout.serving) and not is_back):
+        # It could not be undone before, its activation landed after the rollback's, or a restart brought it up again.
+        until_s = rollout.clock.monotonic() + rollout.target.timeouts.activate_s
+        bring_back(run, wanted, until_s)
+        here = settled(run)
+    if not same_place(here, wanted):
+        raise GatewayError("GET providers", f"{here} is active instead of {wanted}")
+    if not splits(run):
+        return f"the gateway reports {here} active"
+    # A lost write of weights may have landed after the rollback's as well.
+    return f"the gateway reports {here} active; {weights.restore(rollout, run.gateway, run.backup)}"
+
+
+def _wanted(run: RollbackRun) -> ProviderChange:
+    return run.rollout.scenario.rollback_to or run.backup.previous
+
+
+def settled(run: RollbackRun) -> ProviderChange:
+    """Return where the gateway is, by two agreeing reads that are further apart than reads may lag behind writes.
+
+    Raises:
+        GatewayError: it cannot be read, or reads do not agree.
+    """
+    clock, lag_s = run.rollout.clock, run.rollout.target.stale_for_s
+    reads = [where_it_is(run.gateway, run.rollout.target)]
+    for _ in range(ROUNDS):
+        if lag_s:
+            clock.wait(lag_s)
+        reads.append(where_it_is(run.gateway, run.rollout.target))
+        if same_place(*reads[-2:]):
+            return reads[-1]
+    raise GatewayError("GET providers", f"the reads do not agree: {', then '.join(map(str, reads))}")
+
+
+def outlast_lost_writes(run: RollbackRun) -> None:
+    """Wait until a write whose answer was lost can no longer land: the gateway knows no fencing."""
+    for write in run.rollout.known().writes:
+        latest = datetime.fromisoformat(write.at) + timedelta(seconds=lands_within_s(run, write))
+        left_s = max(0.0, (latest - run.rollout.clock.now()).total_seconds())
+        if left_s:
+            with suppress(RolloutError):  # without its journal it is still the way back
+                run.rollout.hold_lease(left_s + LEASE_S)
+            run.rollout.clock.wait(left_s)
+
+
+def lands_within_s(run: RollbackRun, write: Write) -> float:
+    """Return how long after its announcement a write may still land whose answer was lost; 0 if it cannot.
+
+    A command ends with the runner's patience, or goes on alone when the runner is killed.
+    """
+    target = run.rollout.target
+    is_call = write.what in (What.LIMITS, What.WEIGHTS) and write.direction == "forward"
+    leads_elsewhere = write.what is What.PROVIDER and write.to != str(_wanted(run))
+    if write.result in (None, "unknown") and (is_call or leads_elsewhere):
+        return target.timeouts.activate_s
+    if write.result is None and target.service is not None:
+        if write.what is What.RESTART:
+            return 2 * target.service.timeout_s
+        if write.what is What.ENVIRONMENT and target.service.write:
+            return target.service.timeout_s
+    return 0.0
+
+
+def request_works(run: RollbackRun) -> str:
+    """Send one request, and see that the provider that is active has answered it (RBK-4.1).
+
+    Raises:
+        GatewayError: it was not answered, another one has answered, or who has answered cannot be shown.
+    """
+    rollout, here = run.rollout, where_it_is(run.gateway, run.rollout.target)
+    before = _counted(run, here)
+    answer = run.gateway.chat(rollout.scenario.monitor.prompt)
+    problem = answered_by(answer, here, rollout.target) or _not_shown(run, answer, here, before)
+    if problem:
+        raise GatewayError("POST chat/completions", problem)
+    return f"a request was answered in {answer.elapsed_ms:.0f} ms; {named(answer)}{_counter(run, answer, here)}"
+
+
+def _not_shown(run: RollbackRun, answer: Completion, here: ProviderChange, before: int | None) -> str:
+    """Return why the answer does not show who gave it; empty if it does: by a name, or by a counter that moved."""
+    if answer.provider is not None:
+        return ""
+    new = run.rollout.serving
+    if answer.model is not None and not same_model(answer.model, new.model):
+        return ""
+    after = _counted(run, here)
+    if before is not None and after is not None and after > before:
+        return ""
+    counter = "cannot be read" if after is None else f"stayed at {after}"
+    named = "neither provider nor model" if answer.model is None else "no provider"
+    return f"who answered cannot be shown: the answer names {named}, and {here.provider}'s request counter {counter}"
+
+
+def _counter(run: RollbackRun, answer: Completion, here: ProviderChange) -> str:
+    """Return what shows who answered where the answer names neither provider nor a model of its own."""
+    shown = answer.provider or (answer.model and not same_model(answer.model, run.rollout.serving.model))
+    return "" if shown else f"; {here.provider}'s request counter rose"
+
+
+def _counted(run: RollbackRun, here: ProviderChange) -> int | None:
+    try:
+        return run.gateway.metrics(here.provider).total_requests
+    except GatewayError:
+        return None
+
+
+def stabilises(run: RollbackRun) -> str:
+    """Poll until the provider was connected so many times in a row (RBK-4.2).
+
+    Raises:
+        GatewayError: it is not.
+    """
+    monitor = run.rollout.scenario.monitor
+    here = where_it_is(run.gateway, run.rollout.target)
+    for poll in range(monitor.stable_polls):
+        if poll:
+            run.rollout.clock.wait(min(monitor.confirm_after_s, monitor.metrics_every_s))
+        connection = run.gateway.status(here.provider)
+        if connection.status != "connected":
+            raise GatewayError(f"GET providers/{here.provider}/status", f"{connection.status}: {connection.message}")
+    return f"{here.provider} was connected {monitor.stable_polls} times in a row"
+
+
+def equals_backup(run: RollbackRun) -> str:
+    """Compare configuration, limits, weights and the `.env` file with the backup (RBK-4.3).
+
+    Raises:
+        GatewayError: they differ, or cannot be read.
+    """
+    found, wanted = differences(run.backup, run.gateway, run.rollout.redactor.value), _wanted(run)
+    if not same_place(wanted, run.backup.previous):
+        # That the scenario's other way back is active is proven (RBK-2.2): what its activation writes is as it should.
+        found = {key: how for key, how in found.items() if key not in provider.own(run.rollout.target, wanted)}
+    if env_changed(run.backup, run.rollout.target, run.rollout.clock):
+        found[".env"] = "its bytes differ from the backup's"
+    if found:
+        listed = "; ".join(f"{key}: {how}" for key, how in found.items())
+        raise GatewayError("GET config/runtime", f"the gateway differs from the backup: {listed}")
+    return "the diff is empty"
+
+
+def splits(run: RollbackRun) -> bool:
+    """Tell whether the rollback has to do with weights: the canary sets them, and an activation takes them away."""
+    return has_weights(run.rollout, run.backup.weights)
+
+
+def has_weights(rollout: Rollout, weights_before: object) -> bool:
+    """Tell whether weights are part of a rollback, from those of the backup; None where the target splits nothing."""
+    return weights_before is not None and (is_staged(rollout.scenario) or bool(weights_before))

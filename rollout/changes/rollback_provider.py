@@ -1,0 +1,248 @@
+"""The previous provider: activated, read back, and restarted where the read-back stays old (RBK-1.1, RBK-2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rollout.changes import limits, provider, restart, weights
+from rollout.changes.backup import Backup, same_place, where_it_is
+from rollout.changes.read_back import READ_BACK_S, Remedy, await_effect, await_shown, remedied
+from rollout.changes.rollback_run import AGAIN_AFTER_S, TRIES, RollbackRun
+from rollout.context import Rollout
+from rollout.core.clock import NEVER
+from rollout.core.errors import GatewayError, RolloutError, SomebodyIntervened
+from rollout.core.scenario import ProviderChange
+from rollout.journal import LeaseLost
+from rollout.journal.record import What
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What came of bringing one provider back.
+
+    Attributes:
+        problem: why it is not active; empty if it is.
+        is_seen: whether a read shows that; an answer that cannot be read shows nothing.
+    """
+
+    problem: str = ""
+    is_seen: bool = True
+
+
+def candidates(rollout: Rollout, backup: Backup) -> tuple[ProviderChange, ...]:
+    """Return where the rollback leads, first choice first (PRE-2.4)."""
+    ways = (rollout.scenario.rollback_to, backup.previous, rollout.target.safe)
+    return tuple(dict.fromkeys(way for way in ways if way is not None))
+
+
+def assess(run: RollbackRun) -> str:
+    """Read where the gateway is, and refuse to go on where it was changed outside this rollout (RBK-1.1).
+
+    Raises:
+        SomebodyIntervened: it was.
+        GatewayError: it cannot be read.
+    """
+    here = known_place(run)
+    if run.backup.weights is not None:
+        weights.refuse_others(run.rollout, run.backup, run.gateway.weights().shares)
+    return f"{here} is active"
+
+
+def known_place(run: RollbackRun) -> ProviderChange:
+    """Return where the gateway is, if the backup or a write of this rollout's journal put it there.
+
+    One's provider with the other's model is in between: an activation that takes effect after a restart (deviation 7).
+
+    Raises:
+        SomebodyIntervened: neither did, and that is still so when reads no longer lag behind writes.
+        GatewayError: it cannot be read.
+    """
+    places = _own_places(run)
+    # Provider and model are two reads: an activation that landed between them reads as a third value.
+    patience_s = max(AGAIN_AFTER_S, run.rollout.target.stale_for_s)
+    seen: list[ProviderChange] = []
+
+    def stranger() -> str:
+        seen.append(where_it_is(run.gateway, run.rollout.target))
+        known = (ProviderChange(one.provider, other.model) for one in places for other in places)
+        return "" if any(same_place(seen[-1], place) for place in known) else str(seen[-1])
+
+    strange = await_effect(stranger, patience_s, clock=run.rollout.clock)
+    if strange:
+        raise SomebodyIntervened(
+            f"{strange} is active, which is neither the previous {run.backup.previous} nor one that this rollout has "
+            "activated: it was changed outside this rollout and is not overwritten; an operator must decide"
+        )
+    return seen[-1]
+
+
+def _own_places(run: RollbackRun) -> tuple[ProviderChange, ...]:
+    """Return the previous provider and model, and those that this rollout's journal has activated."""
+    written = [
+        write.to for write in run.rollout.known().writes if write.what is What.PROVIDER and write.may_have_landed
+    ]
+    return (run.backup.previous, *_parsed(dict.fromkeys(written)))
+
+
+def _parsed(places: Iterable[str]) -> Iterable[ProviderChange]:
+    for place in places:
+        name, _, model = place.partition(":")
+        yield ProviderChange(name, model)
+
+
+def activate_again(run: RollbackRun) -> str:
+    """Activate the previous provider, or, where that cannot be, the next candidate (RBK-2.1).
+
+    Raises:
+        GatewayError: none of them is active, or whether one is cannot be read.
+        SomebodyIntervened: the gateway was changed outside this rollout.
+    """
+    problems: list[str] = []
+    until_s = run.rollout.clock.monotonic() + run.rollout.target.timeouts.activate_s
+    for candidate in candidates(run.rollout, run.backup):
+        reached = bring_back(run, candidate, until_s)
+        if not reached.problem:
+            return f"{candidate} is active" + (f" (instead of: {'; '.join(problems)})" if problems else "")
+        problems.append(f"{candidate}: {reached.problem}")
+        if not reached.is_seen:
+            # It may be active: another activation on top would move users away from it for nothing.
+            break
+    raise GatewayError("activate", "; ".join(problems))
+
+
+def bring_back(run: RollbackRun, to: ProviderChange, until_s: float) -> Reached:
+    """Get to `to`: a write of this rollout that may have landed is undone by a write, whatever reads say (rule 9).
+
+    Args:
+        run: the rollback.
+        to: the provider and model.
+        until_s: monotonic seconds until which a gateway that does not answer is asked: it may be restarting.
+
+    Raises:
+        SomebodyIntervened: the gateway was changed outside this rollout.
+        LeaseLost: this process is superseded.
+    """
+    problem, seen = _sent(run, to, until_s), _Reading(run, to)
+    if problem:
+        # It may be active all the same: the answer was lost, or what is active already is refused.
+        run.rollout.clock.wait(run.rollout.target.stale_for_s)
+        return Reached(seen.problem() and problem, is_seen=seen.is_read)
+    first = await_shown(run.rollout, seen.problem, stop=NEVER)
+    if not first:
+        return Reached()
+    if not seen.is_read:
+        first = await_effect(seen.problem, READ_BACK_S, clock=run.rollout.clock)
+        if not seen.is_read or not first:
+            return Reached(first and f"its activation was sent, and cannot be read back: {first}", is_seen=seen.is_read)
+    within_s = 0.0 if takes_restart(run.rollout, to) else max(READ_BACK_S, run.rollout.target.stale_for_s)
+    left, _ = remedied(seen.problem, _remedies(run, to), within_s=within_s, clock=run.rollout.clock)
+    return Reached(left, is_seen=seen.is_read)
+
+
+def _sent(run: RollbackRun, to: ProviderChange, until_s: float) -> str:
+    """Send the activation where one is due; return why it was not accepted, empty if it was or none is due."""
+    clock, tries, problem, silent = run.rollout.clock, 0, "", False
+    while tries < TRIES or (silent and clock.monotonic() < until_s):
+        if tries:
+            clock.wait(AGAIN_AFTER_S)
+        tries += 1
+        try:
+            if _is_due(run, to):
+                provider.activate(run.rollout, run.gateway, to, step="RBK-2.1", direction="back")
+        except (SomebodyIntervened, LeaseLost):
+            raise
+        except RolloutError as error:
+            problem, silent = str(error), isinstance(error, GatewayError) and error.status is None
+        else:
+            return ""
+    return problem
+
+
+def _is_due(run: RollbackRun, to: ProviderChange) -> bool:
+    """Tell whether `to` has to be activated: this rollout's own write is not undone yet, or another one is active.
+
+    Raises:
+        SomebodyIntervened: the gateway was changed outside this rollout.
+        GatewayError: nothing was written, and it cannot be read whether something has to be.
+    """
+    owed = bool(run.rollout.known().to_undo(What.PROVIDER))
+    try:
+        here = known_place(run)
+    except GatewayError:
+        if owed:
+            return True
+        raise
+    return owed or not same_place(here, to)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Reads back one activation.
+
+    Attributes:
+        run: the rollback.
+        to: what should be active.
+        is_read: whether the latest read was answered.
+    """
+
+    run: RollbackRun
+    to: ProviderChange
+    is_read: bool = True
+
+    def problem(self) -> str:
+        """Say why `to` is not seen active, empty if it is. Raises SomebodyIntervened as `known_place`."""
+        try:
+            here = known_place(self.run)
+        except GatewayError as error:
+            self.is_read = False
+            return str(error)
+        self.is_read = True
+        return "" if same_place(here, self.to) else f"the gateway answered success, and reports {here} active"
+
+
+def takes_restart(rollout: Rollout, to: ProviderChange) -> bool:
+    """Tell whether an activation of `to` is known to take effect only after a restart."""
+    asked = rollout.activation is not None and rollout.activation.restart
+    return asked or rollout.target.restarts(to.provider)
+
+
+def _remedies(run: RollbackRun, to: ProviderChange) -> list[Remedy]:
+    def once_more() -> str:
+        provider.activate(run.rollout, run.gateway, to, step="RBK-2.1", direction="back")
+        return "the gateway answered success"
+
+    def restarted() -> str:
+        return restart_service(run)
+
+    more = [] if takes_restart(run.rollout, to) else [Remedy("once more", once_more)]
+    return [*more, *([] if run.rollout.target.service is None else [Remedy("restart", restarted)])]
+
+
+def restart_service(run: RollbackRun) -> str:
+    """Restart the service, wait for it, and note which limits the restart has lost: the others are not this rollout's.
+
+    Raises:
+        RolloutError: it did not come back.
+    """
+    note_edited(run)
+    restart.commands(run.rollout, NEVER, step="RBK-3.2", direction="back")
+    return await_service(run)
+
+
+def note_edited(run: RollbackRun) -> None:
+    """Note which limits were changed outside this rollout before the service is restarted."""
+    apply = run.record.phases.get("apply")
+    if apply is not None and apply.passed:
+        # They were as in the backup then: what differs now is not what the way there has lost.
+        with suppress(RolloutError):
+            run.edited = limits.moved(run.gateway, run.backup)
+
+
+def await_service(run: RollbackRun) -> str:
+    """Wait for the service, and read at once which limits its restart has lost. Raises ServiceError."""
+    healthy = restart.await_health(run.rollout, run.gateway, NEVER, back=True)
+    with suppress(RolloutError):
+        run.lost = limits.moved(run.gateway, run.backup) - run.edited
+    return healthy

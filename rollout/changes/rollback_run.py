@@ -1,0 +1,118 @@
+"""A rollback in progress: its steps, and what they have to know of each other (RBK)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rollout.changes.backup import Backup
+from rollout.context import Rollout
+from rollout.core.clauses import CLAUSES
+from rollout.core.clock import stamp
+from rollout.core.errors import RolloutError, SomebodyIntervened
+from rollout.gateway.client import Gateway
+from rollout.journal import LeaseLost
+from rollout.journal.record import Kind, Record
+
+TRIES = 3
+AGAIN_AFTER_S = 1.0
+PROOF = ("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3")
+"""The steps that must pass before a rollback may be called verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a rollback: ``passed``, ``failed`` or ``not needed``, and what was seen."""
+
+    clause: str
+    outcome: str
+    message: str
+    at: str
+
+    def __str__(self) -> str:
+        """Read as one line of the closure's table."""
+        return f"{self.at}  {self.clause:<8} {self.outcome:<10} {CLAUSES[self.clause].title}: {self.message}"
+
+
+@dataclass(slots=True)
+class RollbackRun:
+    """The rollback in progress.
+
+    Attributes:
+        rollout: whose change is taken back.
+        gateway: where; it is not interrupted.
+        backup: what it was.
+        record: the rollout, as the journal told it at the beginning.
+        reason: why.
+        began_s: monotonic seconds at its beginning.
+        steps: what was done so far.
+        hands_off: whether the gateway was changed outside this rollout, which is not overwritten.
+        superseded: whether another process holds the target by now: this one sends nothing more.
+        edited: the limits that were changed outside this rollout before the rollback restarted the service.
+        lost: the limits that this restart has lost; None before it is known.
+    """
+
+    rollout: Rollout
+    gateway: Gateway
+    backup: Backup
+    record: Record
+    reason: str
+    began_s: float
+    steps: list[Step] = field(default_factory=list)
+    hands_off: bool = False
+    superseded: bool = False
+    edited: frozenset[str] = frozenset()
+    lost: frozenset[str] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no step may follow: this process may not write."""
+        return self.hands_off or self.superseded
+
+    def step(self, clause: str, work: Callable[[], str]) -> None:
+        """Do one step; whatever it raises is its outcome and does not stop the later ones."""
+        self.keep(clause, *self._tried(work))
+
+    def prove(self, clause: str, work: Callable[[], str]) -> None:
+        """Do a step of the proof, again if it fails: one answer that was lost must not call a person.
+
+        Where an earlier proof has failed, once is enough: nothing can be verified any more.
+        """
+        tries = 1 if any(step.outcome == "failed" and step.clause in PROOF for step in self.steps) else TRIES
+        until = self.rollout.clock.monotonic() + self.rollout.target.timeouts.activate_s
+        outcome, message = self._tried(work)
+        while outcome == "failed" and not self.is_over and (tries := tries - 1):
+            if self.rollout.clock.monotonic() >= until:
+                break
+            self.rollout.clock.wait(AGAIN_AFTER_S)
+            outcome, message = self._tried(work)
+        self.keep(clause, outcome, message)
+
+    def _tried(self, work: Callable[[], str]) -> tuple[str, str]:
+        try:
+            return "passed", work()
+        except SomebodyIntervened as error:
+            self.hands_off = True
+            return "failed", str(error)
+        except LeaseLost as error:
+            self.superseded = True
+            return "failed", str(error)
+        except Exception as error:  # noqa: BLE001 - nothing may stop the way back, not even a defect of ours
+            return "failed", str(error) if isinstance(error, RolloutError) else repr(error)
+
+    def keep(self, clause: str, outcome: str, message: str) -> None:
+        """Record a step's outcome; that its entry is refused shows that this process is superseded."""
+        message = self.rollout.redactor.text(message)
+        step = Step(clause, outcome, message, stamp(self.rollout.clock.now()))
+        self.steps.append(step)
+        self.rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=message)
+        self.superseded = self.superseded or self.rollout.successor is not None
+
+
+def table(steps: tuple[Step, ...]) -> list[Mapping[str, Any]]:
+    """Return the steps as rows for a report."""
+    return [
+        {"at": s.at, "clause": s.clause, "step": CLAUSES[s.clause].title, "outcome": s.outcome, "seen": s.message}
+        for s in steps
+    ]

@@ -1,0 +1,177 @@
+"""``rollout drill --live`` on a gateway that somebody names: never in production, and only with a control interface.
+
+Nothing is sent there before it is known fit for a drill, but the one look that tells. Whatever a breach sets there is
+taken away again, also when the drill is stopped; what it set ends by itself if the drill is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rollout.cli.drill.live import ALERT_TYPE, BREACHES, LONGEST_S, Breach, Site, drilled
+from rollout.cli.drill.replayed import Drilled
+from rollout.config.policies import PRODUCTION, SANDBOX
+from rollout.core.clock import SystemClock
+from rollout.core.errors import ExitCode, RolloutError
+from rollout.core.request import Request
+from rollout.core.scenario import ProviderChange
+from rollout.engine.embedded_gateway import control
+from rollout.engine.session import records
+from rollout.journal import Journal
+
+_TAKES_BACK_WITHIN_S = 120.0
+# What people are told of a change, where it is tried first, and its own paces: the drill's are others.
+_NOT_THE_DRILLS = frozenset({"notify", "twin", "twin_token_env", "monitor"})
+
+
+def drilled_at(
+    request: Request, directory: Path, journal: Journal | None, breaches: tuple[Breach, ...] = BREACHES
+) -> Iterator[Drilled]:
+    """Yield what comes of each breach on the request's own gateway.
+
+    Args:
+        request: whose limits are drilled, and where.
+        directory: where ``pytest`` runs rollouts.
+        journal: where rollouts of that gateway are recorded: none may be under way; None where there is none.
+        breaches: which ones.
+
+    Raises:
+        RolloutError: that gateway is not to be drilled; nothing was sent but the look at its control interface.
+        LeaseHeld: a rollout holds it.
+    """
+    url, change = _fit(request)
+    with ExitStack() as held:
+        if journal is not None:
+            held.enter_context(_claimed(journal, url, len(breaches)))
+        _look(url)
+        held.enter_context(_stopped_in_order())
+        yield from drilled(request, directory, breaches, _site(request, url, change))
+
+
+def _fit(request: Request) -> tuple[str, ProviderChange]:
+    """Return the gateway's URL and the change to drill with; refuse what need not even be asked."""
+    target = request.target
+    if target.url is None:
+        raise RolloutError("the embedded gateway is drilled without --gateway and --target; leave them out")
+    if PRODUCTION in (target.environment, request.policy.name):
+        raise RolloutError(
+            f"{target.name} ({target.url}) is ruled by the production policy, and breaches are never set in "
+            "production; nothing was sent. Name a target of another environment, or leave --live out"
+        )
+    change = next((each for each in request.scenario.changes if isinstance(each, ProviderChange)), None)
+    if change is None:
+        raise RolloutError("the scenario activates no provider, so there is nothing to set a breach of; add --activate")
+    return target.url, change
+
+
+def _look(url: str) -> None:
+    """Refuse a gateway without a control interface, or one where somebody has set faults already."""
+    try:
+        faults = control(url, "faults", method="GET", anywhere=True)
+    except RolloutError as error:
+        faults = error
+    if not isinstance(faults, list):
+        why = faults if isinstance(faults, RolloutError) else "its answer is no list of faults"
+        raise RolloutError(
+            f"{url} has no control interface, so no breach can be set there ({why}); nothing else was sent. "
+            "Without --gateway and --target, --live drills on an embedded gateway of its own"
+        )
+    if faults:
+        raise RolloutError(
+            f"{url} has {len(faults)} faults set already, by somebody else or by a drill that was killed; nothing was "
+            f"changed. When nobody needs them: curl -X DELETE {url}/sandbox/faults"
+        )
+
+
+@contextmanager
+def _claimed(journal: Journal, url: str, breaches: int) -> Iterator[None]:
+    """Hold the target, so that no rollout begins there, unless one is under way."""
+    under_way = [each.id for each in records(journal) if each.in_flight and each.opened["url"] == url]
+    if under_way:
+        raise RolloutError(f"{', '.join(under_way)} is in flight at {url}; drill when it is over")
+    # Named by its process: a second drill would be given the lease of its own name.
+    name = f"drill-{os.getpid()}"
+    lease = journal.acquire(url, name, f"rollout drill@{journal.host}", 2 * LONGEST_S * breaches)
+    try:
+        yield
+    finally:
+        journal.release(lease)
+
+
+@contextmanager
+def _stopped_in_order() -> Iterator[None]:
+    """Let signals that would end the process at once end it as Ctrl-C does: with what was set taken away."""
+
+    def end(number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    former = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """Undoes what a breach left at a gateway."""
+
+    url: str
+
+    def __call__(self, reports: Path, code: int) -> str:
+        problems = [self._clear("faults"), self._clear(f"alerts/{ALERT_TYPE}")]
+        if code == ExitCode.KEPT:
+            problems.append(_taken_back(reports))
+        return "; ".join(filter(None, problems))
+
+    def _clear(self, part: str) -> str:
+        try:
+            control(self.url, part, method="DELETE", anywhere=True)
+        except RolloutError as error:
+            return f"what the drill set is not taken away: {error}"
+        return ""
+
+
+def _taken_back(reports: Path) -> str:
+    """Take back a change that no trigger took back; return why that is not verified."""
+    command = [sys.executable, "-m", "rollout", "rollback", f"--reports={reports}", "--reason=the drill is over"]
+    with Journal.open(str(reports / "journal.sqlite"), clock=SystemClock(), create=False) as journal:
+        kept = journal.rollouts()[-1]
+    with suppress(subprocess.TimeoutExpired):
+        code = subprocess.run(  # noqa: S603 - an argument list of our own making
+            [*command, kept], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TAKES_BACK_WITHIN_S, check=False
+        ).returncode
+        return "" if code == ExitCode.ROLLED_BACK else f"its change is kept, and taking it back ended {code}"
+    return "its change is kept, and taking it back did not end in time"
+
+
+def _site(request: Request, url: str, change: ProviderChange) -> Site:
+    listed = _listed(request)
+    kept = {key: value for key, value in listed.items() if key not in _NOT_THE_DRILLS}
+    return Site(
+        target={**kept, "url": url, "environment": SANDBOX},
+        change={"activate": change.provider, "model": change.model},
+        # What the gateway itself alerts of the provider that is made to fail would fire in the other triggers' place.
+        besides={"notify": ["log"], "fixes": [change.provider]},
+        # A window or freeze that blocks people blocks a drill.
+        policy={SANDBOX: {"outside_window": request.policy.outside_window}},
+        left=_Left(url),
+    )
+
+
+def _listed(request: Request) -> Mapping[str, Any]:
+    """Return what the targets' file says of the target; nothing where it does not list it."""
+    path = request.origin.targets
+    known = yaml.safe_load(path.read_bytes()) if path is not None and path.exists() else None
+    return (known or {}).get(request.target.name) or {}

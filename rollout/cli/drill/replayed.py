@@ -1,0 +1,376 @@
+"""``rollout drill``: whether each rollback trigger can fire, and how soon, with a scenario's own limits and paces.
+
+Each trigger's breach is injected into the judge itself: the window's own loop, sources and triggers, on a clock of the
+drill's that takes no time, against a provider that is healthy until the breach. No gateway is needed, and none is
+touched. A trigger that cannot fire is a finding; what was left out is named, and is none that fired.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from rollout.core.clock import NEVER, Clock, StopFlag
+from rollout.core.errors import GatewayError
+from rollout.core.request import Request
+from rollout.core.scenario import MINUTE_S, Monitor, Probe, ProviderChange
+from rollout.core.target import Target
+from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Latency, Metrics
+from rollout.monitoring.samples import Baseline, Context, Name
+from rollout.monitoring.sources.registry import Source, gateway_sources
+from rollout.monitoring.verdict import percentile, show_span
+from rollout.monitoring.window import watch
+from rollout.sandbox.settings import SandboxSettings
+
+T = TypeVar("T")
+
+USERS_PER_S = 1.0
+HEALTHY_MS = 100.0
+RESERVOIR = 1000
+"""The gateway's percentiles are of its last so many requests (deviation 2)."""
+
+LONGEST_CONTROL_S = 3600.0
+TWICE = 2.0
+"""A breach is twice the limit: what is only just above it may take a window to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """A breach: what goes wrong with a provider that was healthy.
+
+    Attributes:
+        clause: the trigger that must fire.
+        what: the breach, in words.
+        status: the provider's status.
+        error_share: fraction 0-1 of the requests that fail.
+        slower: the factor on every latency.
+        alert: whether a critical alert fires.
+        fallback: whether the gateway falls back to another provider.
+        wrong: whether another model answers.
+        abort: whether an operator asks for an abort.
+        log: whether a line of the log matches the error pattern.
+        stop: whether the run is asked to stop.
+        dark: the source that gives no data any more.
+        users_per_s: how many requests users make.
+    """
+
+    clause: str
+    what: str
+    status: str = "connected"
+    error_share: float = 0.0
+    slower: float = 1.0
+    alert: bool = False
+    fallback: bool = False
+    wrong: bool = False
+    abort: bool = False
+    log: bool = False
+    stop: bool = False
+    dark: str = ""
+    users_per_s: float = USERS_PER_S
+
+
+_WORDS = {True: "fired", False: "FINDING", None: "left out"}
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """What came of one breach.
+
+    Attributes:
+        clause: the trigger that had to fire; ``none`` for the control without a breach, in which none may.
+        what: the breach, in words.
+        fired: whether it ended the window, or, for the control, nothing did; None where it was left out.
+        by: the trigger that ended the window, None where none did.
+        after_s: seconds from the breach to the verdict, None without one.
+        back_after_s: seconds from the verdict to the proof that the change is taken back; None where nothing was.
+        why: the verdict's sentence, or why it was left out.
+    """
+
+    clause: str
+    what: str
+    fired: bool | None
+    by: str | None = None
+    after_s: float | None = None
+    back_after_s: float | None = None
+    why: str = ""
+
+    @property
+    def is_finding(self) -> bool:
+        """Whether the trigger did not fire, another one did in its place, or one fired without a breach."""
+        return self.fired is False
+
+    def __str__(self) -> str:
+        """Read as one line of a table."""
+        word = "quiet" if self.clause == "none" and self.fired else _WORDS[self.fired]
+        after = "" if self.after_s is None else f"after {_seconds(self.after_s)}"
+        back = "" if self.back_after_s is None else f"back after {_seconds(self.back_after_s)}"
+        said = self.why if self.fired is not True else ""
+        return f"{self.clause:<6} {word:<8} {'  '.join(filter(None, (self.what, after, back, said)))}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < MINUTE_S else show_span(seconds)
+
+
+def judged(request: Request) -> Iterator[Drilled]:
+    """Yield what comes of each trigger's breach, and of a healthy control first, with the scenario's own limits.
+
+    Users make as many requests as the embedded gateway's would, where the scenario goes to it, else one a second.
+    """
+    scenario = request.scenario
+    change = next((c for c in scenario.changes if isinstance(c, ProviderChange)), ProviderChange("new", "model"))
+    monitor = _agreeable(scenario.monitor)
+    users_per_s = USERS_PER_S
+    if request.target.url is None:
+        users_per_s = SandboxSettings.from_mapping(scenario.sandbox).users_per_s
+    yield _control(change, monitor, users_per_s)
+    for breach in breaches(monitor, users_per_s):
+        why = _left_out(breach, monitor)
+        yield _inject(breach, change, monitor) if not why else Drilled(breach.clause, breach.what, None, why=why)
+    yield from _read_elsewhere(request.target)
+
+
+def breaches(monitor: Monitor, users_per_s: float = USERS_PER_S) -> Iterator[Injected]:
+    """Yield every breach that is injected, at least one a trigger: with so many users, or without any."""
+    for breach in _breaches(monitor):
+        yield breach if breach.users_per_s == 0 else replace(breach, users_per_s=users_per_s)
+
+
+def _breaches(monitor: Monitor) -> Iterator[Injected]:
+    limits = monitor.limits
+    share, slower = min(1.0, TWICE * limits.error_rate), TWICE * _limit_ms(monitor) / _healthy_ms(monitor)
+    for word in ("offline", "degraded"):
+        yield Injected("MON-1", f"the provider is {word}", status=word)
+    yield Injected("MON-2", f"{share:.0%} of the requests fail", error_share=share)
+    # A few requests of the suite's own tell twice the limit from chance only after a long while.
+    yield Injected("MON-2", "every request fails, no users", error_share=1.0, users_per_s=0.0)
+    yield Injected("MON-3", f"latencies are {slower:.3g} times as long", slower=slower)
+    yield Injected("MON-3", f"latencies are {slower:.3g} times as long, no users", slower=slower, users_per_s=0.0)
+    yield Injected("MON-4", "a critical alert fires", alert=True)
+    yield Injected("MON-5", "an operator asks for an abort", abort=True)
+    yield Injected("MON-5", "the gateway falls back", fallback=True)
+    yield Injected("MON-5", "another model answers", wrong=True)
+    yield Injected("MON-5", "the log matches the error pattern", log=True)
+    for source in (Name.STATUS, Name.METRICS, Name.ALERTS, Name.FALLBACKS):
+        yield Injected("MON-6", f"{source} gives no data", dark=source)
+    yield Injected("MON-7", "the run is asked to stop", stop=True)
+
+
+def text(rows: Sequence[Drilled], heading: str) -> str:
+    """Return rows as lines under a heading, with what they come to."""
+    findings = sum(row.is_finding for row in rows)
+    fired = sum(row.fired is True for row in rows)
+    left_out = sum(row.fired is None for row in rows)
+    ends = f"{fired} as they should, {findings} findings, {left_out} left out"
+    return "\n".join([heading, *(f"  {row}" for row in rows), f"  {ends}"])
+
+
+def _read_elsewhere(target: Target) -> Iterator[Drilled]:
+    """Yield what the drill does not look at: the servers that this target's numbers or alerts are read from."""
+    why = "the drill's provider answers as the gateway's own API does; PRE-2.5 looks whether this source answers"
+    if target.sources.prometheus is not None:
+        yield from (Drilled(clause, "read from Prometheus", None, why=why) for clause in ("MON-2", "MON-3"))
+    if target.sources.alertmanager is not None:
+        yield Drilled("MON-4", "read from Alertmanager", None, why=why)
+
+
+def _left_out(breach: Injected, monitor: Monitor) -> str:
+    """Say why a breach cannot be meant with this scenario; empty if it can."""
+    if breach.log and monitor.error_pattern is None:
+        return "the scenario names no monitor.error_pattern"
+    if not monitor.in_turn and (breach.wrong or breach.users_per_s == 0):
+        return "probes are off: without users the window stays inconclusive, and is taken back at its end"
+    return ""
+
+
+def _agreeable(monitor: Monitor) -> Monitor:
+    """Return the monitor without what it expects of answers: the drill knows none that would satisfy it."""
+    probes = None if monitor.probes is None else tuple(Probe(probe.prompt) for probe in monitor.probes)
+    return replace(monitor, expect=None, probes=probes)
+
+
+def _healthy_ms(monitor: Monitor) -> float:
+    limit_ms = monitor.limits.p95_ms
+    return HEALTHY_MS if limit_ms is None else min(HEALTHY_MS, limit_ms / TWICE)
+
+
+def _limit_ms(monitor: Monitor) -> float:
+    limits = monitor.limits
+    return limits.p95_ms if limits.p95_ms is not None else limits.latency_factor * _healthy_ms(monitor)
+
+
+def _control(change: ProviderChange, monitor: Monitor, users_per_s: float) -> Drilled:
+    # A day of health says no more than an hour, and takes longer.
+    short = replace(monitor, window_s=min(monitor.window_s, LONGEST_CONTROL_S))
+    healthy = Injected("none", "nothing goes wrong", users_per_s=users_per_s)
+    by, _, why = _window(healthy, change, short, math.inf)
+    return Drilled("none", healthy.what, by is None, by, why=why)
+
+
+def _inject(breach: Injected, change: ProviderChange, monitor: Monitor) -> Drilled:
+    # Late enough that health is known, early enough that a window of hours is drilled in minutes.
+    at_s = min(monitor.window_s / 3, 2 * monitor.short_span_s)
+    by, ended_s, why = _window(breach, change, monitor, at_s)
+    fired = by == breach.clause
+    return Drilled(breach.clause, breach.what, fired, by, max(0.0, ended_s - at_s) if by else None, why=why)
+
+
+def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: float) -> tuple[str | None, float, str]:
+    """Watch a window in which the breach begins at `at_s`; return which trigger ended it, when, and why."""
+    clock, stop = _Clock(), StopFlag()
+    previous = ProviderChange(f"not-{change.provider}", "model")
+    provider = _Provider(breach, change, monitor, clock, at_s)
+    base = Baseline(
+        previous.provider,
+        users_p95_ms=_healthy_ms(monitor),
+        users_samples=RESERVOIR,
+        synthetic_p95_ms=_healthy_ms(monitor),
+        synthetic_samples=max(monitor.min_samples, 1),
+    )
+    known = Context(change, previous, monitor, base, counters_before=provider.metrics(change.provider))
+    target = Target(name="drill", environment="drill")
+    sources = [*gateway_sources(provider, known, target, operator=provider.abort, clock=clock)]
+    if monitor.error_pattern is not None:
+        sources.append(Source(Name.LOG, monitor.log_every_s, provider.lines))
+    if breach.stop:
+        clock.at(at_s, lambda: stop.set("the drill asks the run to stop"))
+    watched = watch(
+        sources,
+        known,
+        clock=clock,
+        stop=stop,
+        window_s=monitor.window_s,
+        on_sample=lambda _: None,
+        on_verdicts=lambda *_: None,
+        start=lambda work: work(),
+    )
+    if watched.breach is not None:
+        return watched.breach.clause, watched.watched_s, watched.breach.message
+    standing = "; ".join(f"{v.clause} {v.state}: {v.message}" for v in watched.verdicts if v.clause == breach.clause)
+    return None, watched.watched_s, standing
+
+
+class _Clock(Clock):
+    """The drill's own time: a wait takes none, and ends at the next thing that happens."""
+
+    def __init__(self) -> None:
+        self._began = datetime.now(UTC)
+        self._passed_s = 0.0
+        self._event: tuple[float, Callable[[], object]] = (math.inf, lambda: None)
+
+    def at(self, seconds: float, event: Callable[[], object]) -> None:
+        """Let one event happen then."""
+        self._event = (seconds, event)
+
+    def now(self) -> datetime:
+        return self._began + timedelta(seconds=self._passed_s)
+
+    def monotonic(self) -> float:
+        return self._passed_s
+
+    def wait(self, seconds: float, stop: StopFlag = NEVER) -> bool:
+        end = self._passed_s + max(0.0, seconds)
+        due_s, event = self._event
+        if due_s <= end:
+            self._passed_s, self._event = max(self._passed_s, due_s), (math.inf, event)
+            event()
+        if not stop:
+            self._passed_s = end
+        return not stop
+
+    def receive(self, inbox: queue.SimpleQueue[T], seconds: float, stop: StopFlag = NEVER) -> T | None:
+        try:
+            return inbox.get_nowait()
+        except queue.Empty:
+            self.wait(seconds, stop)
+            return None
+
+
+@dataclass(slots=True)
+class _Provider:
+    """A gateway whose provider is healthy until the breach; what it answers is counted like a real one's."""
+
+    breach: Injected
+    change: ProviderChange
+    monitor: Monitor
+    clock: _Clock
+    at_s: float
+    _users: int = 0
+    _requests: int = 0
+    _failures: int = 0
+    _owed: float = 0.0
+    _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=RESERVOIR))
+
+    def _is_on(self) -> bool:
+        return self.clock.monotonic() >= self.at_s
+
+    def _look(self, source: str) -> None:
+        if self._is_on() and self.breach.dark == source:
+            raise GatewayError("the drill", f"{source} gives no data")
+
+    def _request(self) -> bool:
+        """Count one request, and tell whether it is answered: failures are spread evenly over the others."""
+        self._requests += 1
+        self._owed += self.breach.error_share if self._is_on() else 0.0
+        # A share that adds up to a little less than one is one.
+        if self._owed > 1 - 1e-9:
+            self._owed -= 1
+            self._failures += 1
+            return False
+        self._latencies.append(self._latency_ms())
+        return True
+
+    def _latency_ms(self) -> float:
+        return _healthy_ms(self.monitor) * (self.breach.slower if self._is_on() else 1.0)
+
+    def status(self, _: str, /) -> Connection:
+        self._look(Name.STATUS)
+        word = self.breach.status if self._is_on() else "connected"
+        return Connection(word, None if word == "connected" else "the drill says so")
+
+    def metrics(self, _: str, /) -> Metrics:
+        self._look(Name.METRICS)
+        due = int(self.clock.monotonic() * self.breach.users_per_s)
+        for _user in range(due - self._users):
+            self._request()
+        self._users = due
+        p95_ms = percentile(sorted(self._latencies)) if self._latencies else None
+        latency = Latency(p95_ms, p95_ms, p95_ms, len(self._latencies))
+        return Metrics(self._requests, self._requests - self._failures, self._failures, 0.0, latency, {})
+
+    def alerts(self, _: str, /) -> tuple[Alert, ...]:
+        self._look(Name.ALERTS)
+        if not (self._is_on() and self.breach.alert):
+            return ()
+        return (Alert("drill", "critical", "DRILL", self.change.provider, "the drill says so", None, ""),)
+
+    def governance(self) -> Governance:
+        self._look(Name.FALLBACKS)
+        return Governance({}, {}, ({"id": "drill"},) if self._is_on() and self.breach.fallback else ())
+
+    def chat(self, _: str, *, max_tokens: int = 16) -> Completion:
+        if not self._request():
+            raise GatewayError("POST chat", "the drill lets it fail", status=502)
+        model = "another-model" if self._is_on() and self.breach.wrong else self.change.model
+        return Completion("drill", model, self.change.provider, max_tokens, self._latencies[-1])
+
+    def test_connection(self, _: str, /) -> ConnectionTest:  # noqa: PT019 - no test
+        return ConnectionTest(succeeded=True, connection_status="connected", latency_ms=1.0, message="fine")
+
+    def abort(self) -> str | None:
+        """Return why the operator wants an abort."""
+        return "drill: the drill asks for it" if self._is_on() and self.breach.abort else None
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the log lines that match."""
+        return ("ERROR: drill",) if self._is_on() and self.breach.log else ()
+
+
+def record(row: Drilled) -> dict[str, Any]:
+    """Return a row as a dict of JSON types."""
+    return {name: getattr(row, name) for name in Drilled.__dataclass_fields__}

@@ -1,0 +1,310 @@
+"""``rollout plan``: what apply would execute and what the rollback would, before anything is done.
+
+It reads from the gateway at most: what is active, and the limits. An embedded gateway that would be started on demand
+is described by its settings, without being started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from rollout.changes.backup import same_place, where_it_is
+from rollout.cli import plan_items as items
+from rollout.cli.plan_items import Before, Item, Limits, Planned
+from rollout.core.canary_stages import STABILISE, destination, is_staged, stages, weights_at
+from rollout.core.clock import Clock
+from rollout.core.downtime import proof_price, startup_s
+from rollout.core.errors import RolloutError
+from rollout.core.policy import EXECUTE
+from rollout.core.redaction import Redactor, is_secret_name
+from rollout.core.request import Request
+from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
+from rollout.core.target import Routing, Target
+from rollout.engine.embedded_gateway import described
+from rollout.engine.listed_names import look_up
+from rollout.gateway.client import Gateway
+from rollout.gateway.costs import sent_by
+from rollout.gateway.endpoints import path_of
+from rollout.gateway.host import EnvFile, values
+from rollout.monitoring.sources.synthetic import promise
+from rollout.sandbox import envfile
+from rollout.sandbox.settings import SandboxSettings
+from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT
+
+
+def planned(request: Request, before: Before) -> Planned:
+    """Return what would be executed if the gateway is as `before` says."""
+    request = _with_routing(request)
+    changes, target = request.scenario.changes, request.target
+    ahead = tuple(_ahead(request, before))
+    back = [item for change in reversed(_once(changes)) for item in _back(request, change, before)]
+    return Planned(before, ahead, tuple(back), tuple(_cannot(changes, target, before)), tuple(_stages(request, before)))
+
+
+def look(request: Request, token: str | None, clock: Clock) -> Before:
+    """Return what the gateway is, reading only.
+
+    Raises:
+        InvalidInput: the gateway does not list a provider or model of the request.
+        GatewayError: it cannot be read.
+    """
+    target = request.target
+    unchecked = look_up(request, token=token, clock=clock, redactor=Redactor())
+    if target.url is None:
+        return _fresh(request)
+    gateway = Gateway(target, token=token, clock=clock, redactor=Redactor())
+    try:
+        limits = gateway.governance()
+        previous = where_it_is(gateway, target)
+        weights = gateway.weights().shares if target.routing else None
+    finally:
+        gateway.close()
+    both = {"cost": limits.cost_limits, "rate": limits.rate_limits}
+    return Before(previous, both, _env(request, clock), f"read from {target.url}", weights, unchecked)
+
+
+def with_service(request: Request) -> Request:
+    """Return the request with what a running embedded gateway says of itself; asks loopback only."""
+    return replace(request, target=described(request.target))
+
+
+def text(request: Request, plan: Planned) -> str:
+    """Return the plan for people."""
+    scenario, before = request.scenario, plan.before
+    lines = [
+        f"plan for {scenario.name}: {', '.join(map(str, scenario.changes))}",
+        f"target {request.target.name}, policy {request.policy.name}, class {scenario.change_class}",
+        *([f"policy: {request.origin.ruled}"] if request.origin.ruled else []),
+        *(f"waived: {waiver.clause}, by {waiver.granted_by}: {waiver.reason}" for waiver in scenario.waivers),
+        f"now active: {before.previous} ({before.source})",
+        *before.unchecked,
+        "",
+        "pytest -m apply would execute, in this order (reads are left out):",
+        *(f"  {item}" for item in plan.apply or (Item("APP-4.1", "nothing: everything is in effect already"),)),
+        *_staged(plan),
+        "",
+        "the rollback would execute; what was written is undone by a write, whatever reads say:",
+        *(f"  {item}" for item in plan.rollback),
+        "",
+        *_said_beforehand(request, plan),
+        "",
+        "may cost money:",
+        *(f"  {words}" for words in sent_by(request.target)),
+        f"  synthetic requests: {promise(request.scenario.monitor)}",
+        "",
+        "cannot be undone:",
+        *(f"  {words}" for words in plan.cannot),
+    ]
+    return "\n".join(lines)
+
+
+def _said_beforehand(request: Request, plan: Planned) -> Iterator[str]:
+    target, policy = request.target, request.policy
+    price = proof_price(target, plan.before.previous)
+    if not plan.apply:
+        yield "nothing is written, so the way back needs no proof"
+    elif not target.prove_way_back:
+        yield f"the proof of the way back (APP-0.2): target {target.name!r} switches it off (prove_way_back: false)"
+    elif price is None:
+        yield "the proof of the way back (APP-0.2) costs users nothing"
+    else:
+        yield f"the proof of the way back (APP-0.2) costs users {price};"
+        paid = (
+            "pays it" if policy.prove_way_back == EXECUTE else "leaves it out: the way back is proven except for that"
+        )
+        yield f"policy {policy.name!r} {paid} (prove_way_back: {policy.prove_way_back})"
+    if target.stale_for_s:
+        yield (
+            f"reads may lag a write by {target.stale_for_s:g} s (stale_for): what is in effect is proven by looks that "
+            "are further apart"
+        )
+
+
+def _staged(plan: Planned) -> Iterator[str]:
+    if plan.stages:
+        yield ""
+        yield "pytest -m monitor would execute, stage after stage, each only once the one before it has held:"
+        yield from (f"  {item}" for item in plan.stages)
+
+
+def _fresh(request: Request) -> Before:
+    settings = SandboxSettings.from_mapping(request.scenario.sandbox)
+    previous = ProviderChange(settings.initial_provider, settings.initial_model)
+    limits: dict[str, Limits] = {"cost": {"global": COST_DEFAULT, **settings.limits}, "rate": {"global": RATE_DEFAULT}}
+    env = envfile.parse(envfile.TEMPLATE.format(provider=previous.provider, model=previous.model))
+    return Before(previous, limits, env, "an embedded gateway would be started on demand; so it begins", {})
+
+
+def _with_routing(request: Request) -> Request:
+    """Return the request with the embedded gateway's weights, which one that is started on demand cannot tell yet."""
+    if request.target.routing is not None or not is_staged(request.scenario):
+        return request
+    return replace(request, target=replace(request.target, routing=Routing()))
+
+
+def _env(request: Request, clock: Clock) -> Mapping[str, str] | None:
+    if not any(isinstance(change, EnvironmentChange) for change in request.scenario.changes):
+        return None
+    try:
+        found = values(EnvFile(request.target, clock=clock, redact=str).read())
+    except RolloutError:
+        return None  # apply says why; the plan assumes that the change is needed
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _ahead(request: Request, before: Before) -> Iterator[Item]:
+    changes, target = request.scenario.changes, request.target
+    if all(_in_effect(change, before) for change in changes):
+        return
+    if target.prove_way_back:
+        yield from _proof(request, before.previous)
+        if is_staged(request.scenario):
+            yield items.weights(target, before.weights or {}, "APP-0.2", "a no-op as well")
+    if request.scenario.canary is not None:
+        yield from _single_request(request, before)
+    for change in changes:
+        if isinstance(change, ProviderChange):
+            tested = path_of("test_connection", target.paths, change.provider)
+            yield Item("APP-1.1", "changes nothing", "POST", tested)
+        if isinstance(change, ProviderChange) and is_staged(request.scenario):
+            continue
+        if _in_effect(change, before):
+            yield Item("APP-4.1", f"{change}: in effect already, nothing is done")
+        else:
+            yield from _forward(request, change)
+
+
+def _proof(request: Request, previous: ProviderChange) -> Iterator[Item]:
+    """Yield what proves the way back, as far as the policy pays for it."""
+    target = request.target
+    price = proof_price(target, previous)
+    paid = request.policy.prove_way_back == EXECUTE
+    switches = any(name.casefold() == previous.provider.casefold() for name in target.activate_with)
+    if price and switches and not paid:
+        yield Item("APP-0.2", f"nothing: activating {previous} once more would be {price}")
+        return
+    yield items.activation(target, previous, "APP-0.2", "a no-op: it proves the way back")
+    if price and paid and _restarts(target, previous):
+        yield from items.restart(target, _deadline_s(request, previous), "APP-0.2", "APP-0.2")
+
+
+def _restarts(target: Target, to: ProviderChange) -> bool:
+    return to.restart or target.restarts(to.provider)
+
+
+def _deadline_s(request: Request, *ways: ProviderChange) -> float:
+    return startup_s(request.target, (*request.scenario.changes, *ways))
+
+
+def _single_request(request: Request, before: Before) -> Iterator[Item]:
+    target, new = request.target, _activated(request)
+    if new is None:
+        return
+    yield Item("CAN-1", "changes nothing", "POST", path_of("test_connection", target.paths, new.provider))
+    yield items.activation(target, new, "CAN-1")
+    yield Item(
+        "CAN-1", "one request", "POST", target.chat_with.path if target.chat_with else path_of("chat", target.paths)
+    )
+    yield items.activation(target, before.previous, "CAN-1", "straight back")
+
+
+def _stages(request: Request, before: Before) -> Iterator[Item]:
+    """Yield how a canary's share rises; the writes of a stage follow the watching of the one before."""
+    target, new = request.target, _activated(request)
+    if new is None or target.routing is None or not is_staged(request.scenario):
+        return
+    names = [destination(to, target.routing.destination) for to in (new, before.previous)]
+    for stage in stages(request.scenario):
+        if stage.clause == STABILISE:
+            yield Item(stage.clause, f"nothing: {stage} more")
+        elif stage.is_all:
+            words = f"then {stage}; weights that the activation leaves in effect are set to 100% too"
+            yield items.activation(target, new, stage.clause, words)
+        else:
+            yield items.weights(target, weights_at(stage.share, *names), stage.clause, f"then {stage}")
+
+
+def _activated(request: Request) -> ProviderChange | None:
+    return next((change for change in request.scenario.changes if isinstance(change, ProviderChange)), None)
+
+
+def _forward(request: Request, change: Change) -> Iterator[Item]:
+    target = request.target
+    if isinstance(change, ProviderChange):
+        yield items.activation(target, change, "APP-1.2")
+        if _restarts(target, change):
+            unless = f"the gateway reports {change} active already"
+            yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3", unless=unless)
+    elif isinstance(change, EnvironmentChange):
+        file = items.env_file(target)
+        for key, value in change.values.items():
+            yield Item("APP-2.1", f"{file}: set {key}={'***' if is_secret_name(key) else value}")
+        for key, variable in change.secrets.items():
+            yield Item("APP-2.1", f"{file}: set {key} to the value of the environment variable {variable}")
+        for key in change.remove:
+            yield Item("APP-2.1", f"{file}: remove {key}")
+        yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3")
+    else:
+        yield items.limit(target, change, "APP-3.1")
+
+
+def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
+    target = request.target
+    if isinstance(change, ProviderChange):
+        ways = (request.scenario.rollback_to, before.previous, target.safe)
+        first, *others = dict.fromkeys(way for way in ways if way is not None)
+        if _in_effect(change, before) and same_place(first, change):
+            return
+        if is_staged(request.scenario):
+            words = "at once: the new provider gets nothing any more"
+            yield items.weights(target, before.weights or {}, "RBK-2.1", words)
+        way = items.activation(target, first, "RBK-2.1")
+        fallback = ", then ".join(f"{to} (a restart)" if _restarts(target, to) else str(to) for to in others)
+        yield replace(way, text=f"if it is offline: {fallback}" if others else "")
+        if _restarts(target, change) or _restarts(target, first):
+            unless = f"the gateway reports {first} active already"
+            yield from items.restart(target, _deadline_s(request, first), "RBK-3.2", "RBK-3.3", unless=unless)
+    elif isinstance(change, EnvironmentChange):
+        yield Item("RBK-3.1", f"{items.env_file(target)}: restore the backup byte for byte ({', '.join(change.keys)})")
+        yield from items.restart(target, _deadline_s(request, before.previous), "RBK-3.2", "RBK-3.3")
+    else:
+        saved = before.limits[change.kind].get(change.reported_scope)
+        if saved is not None and not _in_effect(change, before):
+            yield items.limit(target, LimitChange(change.kind, change.scope, saved), "RBK-3.4")
+
+
+def _cannot(changes: tuple[Change, ...], target: Target, before: Before) -> Iterator[str]:
+    yield "requests that are answered meanwhile, and what they cost"
+    for change in changes:
+        if isinstance(change, LimitChange) and change.reported_scope not in before.limits[change.kind]:
+            yield f"{change}: there are none now, and the gateway cannot take limits away again"
+        if isinstance(change, EnvironmentChange) or (
+            isinstance(change, ProviderChange) and any(_restarts(target, to) for to in (change, before.previous))
+        ):
+            yield "the restart: requests under way, and what the gateway keeps in memory (audit log, metrics)"
+    if target.activation_rewrites:
+        yield f"{', '.join(target.activation_rewrites)}: an activation rewrites them, back as well"
+
+
+def _in_effect(change: Change, before: Before) -> bool:
+    if isinstance(change, ProviderChange):
+        return same_place(change, before.previous)
+    if isinstance(change, LimitChange):
+        now = before.limits[change.kind].get(change.reported_scope, {})
+        return all(now.get(name) == value for name, value in change.values.items())
+    if before.env is None or change.secrets:
+        return False
+    env = before.env
+    return all(env.get(key) == value for key, value in change.values.items()) and not env.keys() & set(change.remove)
+
+
+def _once(changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Return the changes without a second one of those that are undone as one: activations, and edits of the file."""
+    seen: set[type] = set()
+    kept = []
+    for change in reversed(changes):
+        if isinstance(change, LimitChange) or type(change) not in seen:
+            kept.append(change)
+        seen.add(type(change))
+    return tuple(reversed(kept))

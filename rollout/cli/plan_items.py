@@ -1,0 +1,134 @@
+"""What a plan consists of: the state before, and one item for each thing that would be done."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rollout.core.scenario import LimitChange, ProviderChange
+from rollout.core.target import Routing, Target
+from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, weights_of
+
+Limits = Mapping[str, Mapping[str, float]]
+
+_ON_DEMAND = "stop and start of the embedded gateway's own"
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the gateway is before the change.
+
+    Attributes:
+        previous: the active provider and model.
+        limits: ``cost`` and ``rate`` -> scope -> limits.
+        env: the `.env` file's values; None where it was not read.
+        source: how this is known.
+        weights: how the requests are split; None where the target cannot.
+        unchecked: what the gateway does not list, and was not checked, in sentences.
+    """
+
+    previous: ProviderChange
+    limits: Mapping[str, Limits]
+    env: Mapping[str, str] | None
+    source: str
+    weights: Mapping[str, float] | None = None
+    unchecked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that would be done.
+
+    Attributes:
+        clause: the clause that does it.
+        text: what, in words, where it is no request.
+        method: of a request; empty for a file edit or a command.
+        path: of a request.
+        body: of a request.
+    """
+
+    clause: str
+    text: str = ""
+    method: str = ""
+    path: str = ""
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is a request that changes the gateway."""
+        return bool(self.method) and self.body is not None
+
+    def __str__(self) -> str:
+        """Read as ``APP-1.2  POST /api/v1/… {"model": "gpt-4o"}``."""
+        body = "" if self.body is None else f" {json.dumps(self.body, ensure_ascii=False)}"
+        request = f"{self.method} {self.path}{body}" if self.method else ""
+        return f"{self.clause:<8} {'  '.join(filter(None, (request, self.text)))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Both ways, and what has none.
+
+    Attributes:
+        before: what was found.
+        apply: what apply would execute, in order.
+        rollback: what the rollback would execute after it, in order.
+        cannot: what cannot be undone.
+        stages: what a canary's stages would execute after apply, each once the one before it has held.
+    """
+
+    before: Before
+    apply: tuple[Item, ...]
+    rollback: tuple[Item, ...]
+    cannot: tuple[str, ...]
+    stages: tuple[Item, ...] = ()
+
+
+def activation(target: Target, to: ProviderChange, clause: str, words: str = "") -> Item:
+    """Return the activation of a provider, by its own call where the target has one for it."""
+    names = {"provider": to.provider, "model": to.model}
+    for name, call in target.activate_with.items():
+        if name.casefold() == to.provider.casefold():
+            body = {key: filled(value, **names) for key, value in call.body.items()}
+            return Item(clause, words, "POST", filled_path(call.path, **names), body)
+    return Item(clause, words, "POST", path_of("activate", target.paths, to.provider), {"model": to.model})
+
+
+def weights(target: Target, shares: Mapping[str, float], clause: str, words: str) -> Item:
+    """Return the call that sets the weights."""
+    routing = target.routing or Routing()
+    body = weights_of(routing.set_body, shares, percent=routing.percent)
+    return Item(clause, words, routing.set_method, routing.set_path, body)
+
+
+def limit(target: Target, change: LimitChange, clause: str) -> Item:
+    """Return the call that sets a limit."""
+    asked = {"limit_type": target.limit_types[change.kind], "scope": change.scope.removeprefix("provider:")}
+    return Item(clause, "", "POST", path_of("limits", target.paths), {**asked, **change.values})
+
+
+def restart(target: Target, deadline_s: float, run: str, wait: str, *, unless: str = "") -> Iterator[Item]:
+    """Yield a restart of the service, and the wait for it.
+
+    Args:
+        target: whose service.
+        deadline_s: how long it may take to be healthy.
+        run: the clause of the restart.
+        wait: the clause of the wait.
+        unless: the state in which it is left out, in words; empty where it happens in any case.
+    """
+    service = target.service
+    commands = _ON_DEMAND if service is None else ", ".join(map(shlex.join, (service.stop, service.start)))
+    condition = f"; left out where {unless}" if unless else ""
+    yield Item(run, f"restart: {commands}; healthy within {deadline_s:g} s{condition}")
+    yield Item(wait, "until it is healthy", "GET", path_of(life_of(target.paths), target.paths))
+
+
+def env_file(target: Target) -> str:
+    """Name the `.env` file."""
+    if target.env_file is not None:
+        return str(target.env_file)
+    return f"what `{shlex.join(target.service.write)}` writes" if target.service and target.service.write else ".env"

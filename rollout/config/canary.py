@@ -1,0 +1,167 @@
+"""The canary: what the scenario says over the procedure's stages, and what its target and policy make of it (CAN)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rollout.config import sanity_bounds
+from rollout.config.changes import Placed
+from rollout.config.policies import SANDBOX
+from rollout.config.schemas import ImpactForm, StrategyForm
+from rollout.config.source import Place, Source
+from rollout.core.canary_stages import ALL
+from rollout.core.policy import Policy
+from rollout.core.scenario import Canary, Impact, ProviderChange, Share
+from rollout.core.target import Target
+from rollout.core.units import show_duration, show_fraction
+
+PLACE: Place = ("strategy",)
+HIGH = "high"
+_DEFAULT = Canary()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a scenario tells of its strategy.
+
+    Attributes:
+        source: the scenario.
+        form: its strategy; None where it names none.
+        impact: its impact assessment.
+        changes: its changes.
+        own_window: whether it says how long the window is.
+    """
+
+    source: Source
+    form: StrategyForm | None
+    impact: ImpactForm | None
+    changes: Sequence[Placed]
+    own_window: bool
+
+
+def canary(form: StrategyForm | None, *, weights: bool) -> Canary | None:
+    """Return the canary that a scenario asks for; None for none.
+
+    Args:
+        form: its strategy.
+        weights: whether the target can split the traffic; where it cannot, the single-request test is all there is.
+    """
+    if form is None:
+        return None
+    shares = _DEFAULT.shares
+    if form.stages is not None:
+        shares = tuple(Share(stage.share, stage.lasts) for stage in form.stages)
+    if form.single_request == "only" or not weights:
+        shares = ()
+    return Canary(shares, form.stabilise or _DEFAULT.stabilise_s)
+
+
+def lasts_s(planned: Canary) -> float:
+    """Return how long a canary is watched, all stages together."""
+    return sum(each.lasts_s for each in planned.shares) + planned.stabilise_s
+
+
+def refuse_odd(told: Told, target: Target, policy: Policy, *, weights: bool) -> None:
+    """Refuse a strategy that makes no sense, that the target cannot follow, or that the policy does not let pass.
+
+    Args:
+        told: the scenario's word.
+        target: where it goes.
+        policy: what rules there.
+        weights: whether the target can split the traffic.
+    """
+    _refuse_all_at_once(told, policy, weights=weights)
+    form, source = told.form, told.source
+    if form is None:
+        return
+    _refuse_without_activation(told)
+    _refuse_stages(form, source)
+    if told.own_window:
+        source.refuse(("monitor", "window"), "the stages of a canary say how long it is watched; remove it")
+    if not weights and form.single_request != "only" and form.without_weights != "single_request":
+        source.refuse(
+            PLACE,
+            f"target {target.name!r} has no `routing:`, so its traffic cannot move in stages; say how it is set "
+            "(`routing: {set: …, read: …}`), or write `without_weights: single_request`",
+        )
+    _refuse_short(form, source, policy)
+    if policy.name != SANDBOX:
+        _refuse_long(form, source, policy)
+
+
+def _refuse_all_at_once(told: Told, policy: Policy, *, weights: bool) -> None:
+    if not policy.canary_at_high_risk or not is_high(told.impact) or not _activations(told):
+        return
+    if told.form is None:
+        told.source.refuse(
+            ("impact", "risk"), f"is high, and {policy.name} demands a canary then; add `strategy: canary`"
+        )
+    elif told.form.single_request == "only" and weights:
+        told.source.refuse(
+            (*PLACE, "single_request"),
+            f"the risk is high, and {policy.name} demands all stages where the target splits its traffic; write true",
+        )
+
+
+def is_high(impact: ImpactForm | None) -> bool:
+    """Tell whether the impact assessment calls the risk high: its first word decides."""
+    return impact is not None and Impact(impact.risk, impact.affects, impact.cost).level == HIGH
+
+
+def _activations(told: Told) -> list[tuple[Place, ProviderChange]]:
+    return [(placed.place, placed.change) for placed in told.changes if isinstance(placed.change, ProviderChange)]
+
+
+def _refuse_without_activation(told: Told) -> None:
+    activations = _activations(told)
+    if told.changes and not activations:
+        told.source.refuse(PLACE, "moves traffic to a provider, and nothing is activated; remove it")
+    for place, change in activations:
+        if change.restart:
+            told.source.refuse(
+                (*place, "restart"),
+                "a canary goes there and back in a moment, and cannot wait for restarts; remove `strategy:`",
+            )
+
+
+def _refuse_stages(form: StrategyForm, source: Source) -> None:
+    place: Place = (*PLACE, "stages")
+    if form.stages is None:
+        return
+    if not form.stages:
+        source.refuse(place, "is an empty list; write the stages, or remove it for the procedure's")
+        return
+    if form.single_request == "only":
+        source.refuse(place, "stands beside `single_request: only`, which has no stages; remove one of the two")
+    for number, (before, after) in enumerate(pairwise(form.stages), 1):
+        if after.share <= before.share:
+            words = f"{show_fraction(after.share)} is not more than the stage before ({show_fraction(before.share)})"
+            source.refuse((*place, number, "share"), f"{words}; let the shares rise")
+    if form.stages[-1].share != ALL:
+        last = show_fraction(form.stages[-1].share)
+        source.refuse((*place, len(form.stages) - 1, "share"), f"the last stage is {last}; let it be 100%")
+
+
+def _refuse_short(form: StrategyForm, source: Source, policy: Policy) -> None:
+    """Refuse a stage that is shorter than the shortest window that the policy accepts: each is a window of its own."""
+    least = policy.window_at_least_s
+    asks = f"is shorter than a window that {policy.name} accepts ({show_duration(least)}); raise it"
+    for number, stage in enumerate(form.stages or ()):
+        if stage.lasts < least:
+            source.refuse((*PLACE, "stages", number, "for"), f"{show_duration(stage.lasts)} {asks}")
+    if form.stabilise is not None and form.stabilise < least:
+        source.refuse((*PLACE, "stabilise"), f"{show_duration(form.stabilise)} {asks}")
+
+
+def _refuse_long(form: StrategyForm, source: Source, policy: Policy) -> None:
+    """Refuse a stage that is longer than the longest window: each is a window of its own."""
+    longest = sanity_bounds.MONITOR["window"]
+    lasting: list[tuple[Place, float]] = [
+        *((("stages", number, "for"), stage.lasts) for number, stage in enumerate(form.stages or ())),
+        (("stabilise",), form.stabilise or 0.0),
+    ]
+    for place, lasts_s in lasting:
+        if words := longest.refusal(lasts_s, policy.name):
+            source.refuse((*PLACE, *place), words)

@@ -1,0 +1,59 @@
+"""What one change of a scenario may say, one form a kind; an activation's stands with the other forms."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from rollout.config import env_entries, quantities, validators
+from rollout.config.schemas import Form, Startup
+
+Dollars = Annotated[float | None, BeforeValidator(quantities.dollars)]
+AMinute = Annotated[float | None, BeforeValidator(quantities.a_minute)]
+Key = Annotated[str, BeforeValidator(env_entries.key)]
+
+
+class EnvironmentForm(Form):
+    """Keys of the service's `.env` file (APP-2)."""
+
+    example = "set: {LOG_LEVEL: debug}"
+
+    values: Annotated[
+        dict[Key, Annotated[str, BeforeValidator(env_entries.value)]] | None,
+        BeforeValidator(env_entries.by_key("{LOG_LEVEL: debug}")),
+        Field(alias="set"),
+    ] = None
+    secret: Annotated[
+        dict[Key, Annotated[str, BeforeValidator(env_entries.holder)]] | None,
+        BeforeValidator(env_entries.by_key("{OPENAI_API_KEY: NEW_OPENAI_KEY}")),
+    ] = None
+    remove: Annotated[list[Key] | None, BeforeValidator(validators.items)] = None
+    startup: Startup = None
+
+
+class LimitForm(Form):
+    """A governance limit (APP-3)."""
+
+    limits: Annotated[str, BeforeValidator(validators.choice("cost", "rate"))] = ""
+    scope: Annotated[str, BeforeValidator(validators.scope)] = ""
+
+
+class CostForm(LimitForm):
+    """A cost limit: both halves, for the gateway makes up the one that is left out."""
+
+    example = "{limits: cost, scope: openai, soft_limit_usd: 200, hard_limit_usd: 250}"
+    needed = ("limits", "scope", "soft_limit_usd", "hard_limit_usd")
+
+    soft_limit_usd: Dollars = None
+    hard_limit_usd: Dollars = None
+
+
+class RateForm(LimitForm):
+    """A rate limit."""
+
+    example = "{limits: rate, scope: openai, max_requests_per_minute: 60}"
+    needed = ("limits", "scope")
+
+    max_requests_per_minute: AMinute = None
+    max_tokens_per_minute: AMinute = None

@@ -1,0 +1,337 @@
+"""Input validation: scenario, targets and policy are read, judged together, and refused all at once or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rollout.config import scenarios
+from rollout.config.policies import policies
+from rollout.config.policy_rules import refuse_missing_sources
+from rollout.config.scenarios import Asked, CheckSandbox
+from rollout.config.source import Place, Source
+from rollout.config.target_selection import Wish, choose, is_listed, must_prove, unproven, without_proof
+from rollout.config.targets import Listed, targets
+from rollout.config.validators import text
+from rollout.config.yaml_source import read
+from rollout.core.canonical_json import plain
+from rollout.core.errors import InvalidInput, Problem
+from rollout.core.policy import Policy
+from rollout.core.redaction import Redactor
+from rollout.core.request import Origin, Request
+from rollout.core.target import Target, Tls
+from rollout.core.units import shown
+
+__all__ = ["CheckSandbox", "Doubt", "Request", "load", "load_target"]
+
+Doubt = Callable[[Request], str]
+"""Returns why the gateway of a request is not the embedded one; empty where it is."""
+
+
+DEFAULT = "quickstart.yaml"
+"""The scenario, in the folder of scenarios, of whoever names none."""
+
+
+def load(
+    *,
+    scenario: Path | None,
+    activate: str | None,
+    ticket: str | None,
+    target: str | None,
+    gateway: str | None,
+    directory: Path,
+    env: Mapping[str, str],
+    check_sandbox: CheckSandbox | None = None,
+    policy: Path | None = None,
+    sends: bool = True,
+    doubt: Doubt,
+) -> Request:
+    """Return what this run is asked to do.
+
+    Nothing is sent anywhere but the look of `doubt`: at a gateway that is ruled by another policy than production's
+    only if it proves to be the embedded one, and not before everything else is known to be right.
+
+    Args:
+        scenario: the scenario's file.
+        activate: ``PROVIDER:MODEL``, a scenario from the command line, in place of a file.
+        ticket: ``--ticket``, which overrides the file's.
+        target: ``--target``, which overrides the file's.
+        gateway: ``--gateway``, a base URL; one that no target lists has the production policy, unless it is loopback
+            and the embedded gateway answers there.
+        directory: the folder with ``targets.yaml`` and ``policy.yaml``; those beside the scenario are preferred.
+        env: environment variables: tokens must be set in it, and it names the author where the file does not.
+        check_sandbox: judges the scenario's ``sandbox:``.
+        policy: ``--policy``, the file in the place of ``policy.yaml``: out of the author's reach.
+        sends: whether anything is sent later: who only reads the request needs no tokens and certificates, and takes a
+            target that is listed as the embedded gateway's at its word.
+        doubt: says why the gateway of the request, as it is ruled if it is the embedded one, is not that.
+
+    Raises:
+        InvalidInput: anything is wrong with any of them; it lists everything.
+    """
+    beside = directory if scenario is None else scenario.parent
+    policy_path = policy or _one_of(beside / "policy.yaml", directory / "policy.yaml")
+    _refuse_missing_default(scenario, directory)
+    targets_path = _one_of(beside / "targets.yaml", directory / "targets.yaml")
+    policy_file = _document(policy_path, directory / "policy.yaml")
+    targets_file = _document(targets_path, directory / "targets.yaml")
+    options = {name: Source(name) for name in ("--activate", "--ticket", "--target", "--gateway")}
+
+    asked = _asked(scenario, activate, options["--activate"], _ticket(ticket, options["--ticket"]), env)
+    ruling = policies(policy_file)
+    listed = targets(targets_file, ruling)
+    wish = Wish(asked.form.target, asked.source, ("target",))
+    by_option = Wish(target, options["--target"])
+    chosen = choose(listed, wish, by_option, gateway, options["--gateway"], has_file=targets_path is not None)
+    if chosen and sends:
+        _refuse_missing_secrets(chosen, targets_file, env)
+    given = {"activate": activate, "ticket": ticket, "target": target, "gateway": gateway, "policy": policy}
+    origin = Origin(
+        scenario,
+        targets_path,
+        policy_path,
+        beside / "approvals",
+        anonymous=asked.form.author is None,
+        options=tuple(f"--{name}={value}" for name, value in given.items() if value is not None),
+        moved=_is_moved(chosen, listed),
+    )
+    files = _Files(asked, ruling, options, targets_file, policy_file, check_sandbox)
+    request = files.request(chosen, origin)
+    if chosen is None or not must_prove(chosen, listed) or (not sends and is_listed(chosen.target, listed)):
+        return request
+    why = doubt(request)
+    return files.request_without_proof(chosen, listed, origin, why) if why else request
+
+
+def policy_of(environment: str, policy: Path | None, directory: Path) -> tuple[Policy, Origin]:
+    """Return what rules in an environment, and where that was read; an environment that is unknown is ruled strictly.
+
+    Args:
+        environment: its name.
+        policy: ``--policy``.
+        directory: the folder with ``policy.yaml``.
+
+    Raises:
+        InvalidInput: the file is wrong.
+    """
+    path = policy or _one_of(directory / "policy.yaml", directory / "policy.yaml")
+    source = _document(path, directory / "policy.yaml")
+    ruling = policies(source)
+    _raise_if_any(source)
+    return ruling.get(environment, Policy(environment)), Origin(policy=path)
+
+
+def load_target(
+    *,
+    target: str | None,
+    gateway: str | None,
+    directory: Path,
+    env: Mapping[str, str],
+    doubt: Callable[[str], str],
+    policy: Path | None = None,
+) -> tuple[Target, Policy, str]:
+    """Return a target, the policy that rules there, and why that is production's where nobody would expect it.
+
+    For a look without a scenario. Nothing is sent anywhere but the look of `doubt`, as in `load`.
+
+    Args:
+        target: ``--target``.
+        gateway: ``--gateway``, a base URL.
+        directory: the folder with ``targets.yaml`` and ``policy.yaml``.
+        env: environment variables: tokens must be set in it.
+        doubt: says why the gateway at a URL is not the embedded one; empty where it is.
+        policy: ``--policy``.
+
+    Raises:
+        InvalidInput: anything is wrong with any of them; it lists everything.
+    """
+    policies_path, targets_path = directory / "policy.yaml", directory / "targets.yaml"
+    policy_file = _document(policy or _one_of(policies_path, policies_path), policies_path)
+    found = _one_of(targets_path, targets_path)
+    targets_file = _document(found, targets_path)
+    options = {name: Source(name) for name in ("--target", "--gateway")}
+    if target is None and gateway is None:
+        options["--target"].refuse((), "is missing; name the target, or give --gateway=URL")
+    ruling = policies(policy_file)
+    listed = targets(targets_file, ruling)
+    wish = Wish(target, options["--target"])
+    nobody = Wish(None, options["--target"])
+    chosen = choose(listed, nobody, wish, gateway, options["--gateway"], has_file=found is not None)
+    if chosen:
+        _refuse_missing_secrets(chosen, targets_file, env)
+    _raise_if_any(*options.values(), targets_file, policy_file)
+    if chosen is None:  # pragma: no cover - whoever leaves it out says why, and that was raised
+        raise AssertionError("a target is missing, and nobody said why")
+    ruled = ""
+    if must_prove(chosen, listed) and (why := doubt(str(chosen.target.url))):
+        ruled = "" if is_listed(chosen.target, listed) else unproven(chosen.target, why)
+        chosen = without_proof(chosen, listed, why, targets_file)
+        _raise_if_any(targets_file)
+    return chosen.target, ruling[chosen.target.environment], ruled
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Everything that was read, to be judged together.
+
+    Attributes:
+        asked: what is asked for.
+        ruling: environment -> policy.
+        options: the options that are sources, by name.
+        targets: the targets' file.
+        policies: the policy's.
+        check_sandbox: judges the scenario's ``sandbox:``.
+    """
+
+    asked: Asked
+    ruling: Mapping[str, Policy]
+    options: Mapping[str, Source]
+    targets: Source
+    policies: Source
+    check_sandbox: CheckSandbox | None
+
+    def request(self, chosen: Listed | None, origin: Origin) -> Request:
+        """Return the request for the chosen target. Raises InvalidInput with whatever is wrong anywhere."""
+        rule = self.ruling.get(chosen.target.environment) if chosen else None
+        if chosen and rule:
+            scenarios.judge(self.asked, chosen, rule, self.check_sandbox)
+            refuse_missing_sources(chosen.target, chosen.place, rule, self.targets)
+        self._raise_if_any(origin)
+        request = _request(self.asked, chosen, rule, origin)
+        _refuse_greedy_patterns(request, self.policies)
+        self._raise_if_any(origin)
+        return request
+
+    def request_without_proof(self, chosen: Listed, listed: Mapping[str, Listed], origin: Origin, why: str) -> Request:
+        """Return the request as it is ruled where no embedded gateway answers, and `why` that is. Raises likewise."""
+        ruled = "" if is_listed(chosen.target, listed) else unproven(chosen.target, why)
+        return self.request(without_proof(chosen, listed, why, self.targets), replace(origin, ruled=ruled))
+
+    def _raise_if_any(self, origin: Origin) -> None:
+        sources = (self.asked.source, self.targets, self.policies)
+        if origin.ruled and any(source.problems for source in sources):
+            # Why the rest is held against a policy that nobody has named.
+            self.options["--gateway"].refuse((), origin.ruled)
+        _raise_if_any(*self.options.values(), *sources)
+
+
+def _asked(
+    scenario: Path | None, activate: str | None, option: Source, ticket: str | None, env: Mapping[str, str]
+) -> Asked:
+    if scenario is None:
+        return scenarios.from_option(activate or "", option, ticket, env)
+    if activate is not None:
+        option.refuse((), "makes a scenario of its own; leave out --activate or --scenario")
+    return scenarios.from_file(scenario, read(scenario, _shown(scenario)), ticket, env)
+
+
+def _refuse_missing_default(scenario: Path | None, directory: Path) -> None:
+    """Refuse a run that names no scenario where the one that is meant then is not there."""
+    default = directory / DEFAULT
+    if scenario == default and not _is_there(default):
+        raise InvalidInput(
+            [
+                Problem(
+                    _shown(default),
+                    None,
+                    "",
+                    "no such file, and it is what is done where nothing else is asked for; give --scenario=FILE or "
+                    f"--activate=PROVIDER:MODEL, or start in the folder that holds {directory.name}/",
+                )
+            ]
+        )
+
+
+def _ticket(value: str | None, source: Source) -> str | None:
+    if value is None:
+        return None
+    try:
+        return text(value)
+    except ValueError as error:
+        source.refuse((), str(error))
+        return None
+
+
+def _one_of(preferred: Path, otherwise: Path) -> Path | None:
+    """Return the first of two files that is there; `embedded` needs neither."""
+    return next((path for path in (preferred, otherwise) if _is_there(path)), None)
+
+
+def _document(path: Path | None, otherwise: Path) -> Source:
+    """Return what the file says; without one, nothing."""
+    return Source(_shown(otherwise)) if path is None else read(path, _shown(path))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _shown(path: Path) -> str:
+    """Return the path as short as it is unambiguous: relative below the current directory."""
+    name = str(path)
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        name = os.path.relpath(path)
+    return name if name.isprintable() else repr(name)
+
+
+def _refuse_missing_secrets(chosen: Listed, source: Source, env: Mapping[str, str]) -> None:
+    """Refuse a token that is not there or cannot be sent, and a certificate that cannot be read."""
+    target = chosen.target
+    named: list[tuple[Place, str | None]] = [
+        (("token_env",), target.token_env),
+        (("twin_token_env",), target.twin_token_env),
+    ]
+    certificates: list[tuple[Place, Tls]] = [(("tls",), target.tls)]
+    for kind, beside in (("prometheus", target.sources.prometheus), ("alertmanager", target.sources.alertmanager)):
+        if beside is not None:
+            named.append((("sources", kind, "token_env"), beside.token_env))
+            certificates.append((("sources", kind, "tls"), beside.tls))
+    for key, variable in named:
+        if variable and (reason := _why_unusable(env.get(variable, ""))):
+            source.refuse((*chosen.place, *key), f"the environment variable {variable} {reason}")
+    for place, tls in certificates:
+        for name in ("ca_file", "client_cert", "client_key"):
+            file: Path | None = getattr(tls, name)
+            if file and not file.is_file():
+                source.refuse((*chosen.place, *place, name), f"there is no file {file}; check the path")
+
+
+def _refuse_greedy_patterns(request: Request, source: Source) -> None:
+    """Refuse a pattern that would hide what is asked: the journal is all that a later phase and the way back have."""
+    asked = plain(request)
+    for number, found in enumerate(request.policy.redact):
+        if Redactor(patterns=[found]).value(asked) != Redactor().value(asked):
+            place = (request.policy.name, "redact", number)
+            source.refuse(place, f"{shown(found)} finds a part of this scenario, target or policy; describe less")
+
+
+def _why_unusable(token: str) -> str | None:
+    if not token:
+        return "is not set; export it with the gateway's token before the run"
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        return "holds a space, a line break or a character that no HTTP header can carry; set it to the token alone"
+    return None
+
+
+def _is_moved(chosen: Listed | None, listed: Mapping[str, Listed]) -> bool:
+    """Tell whether a target that is listed is reached at another URL than the list says."""
+    if chosen is None or chosen.target.name not in listed:
+        return False
+    return chosen.target.url != listed[chosen.target.name].target.url
+
+
+def _raise_if_any(*sources: Source) -> None:
+    if found := [problem for source in sources for problem in source.in_order()]:
+        # Once each: the source of a scenario from the command line is an option's.
+        raise InvalidInput(dict.fromkeys(found))
+
+
+def _request(asked: Asked, chosen: Listed | None, policy: Policy | None, origin: Origin) -> Request:
+    if chosen is None or policy is None:  # pragma: no cover - whoever leaves one out says why, and that was raised
+        raise AssertionError("a target or policy is missing, and nobody said why")
+    return Request(scenarios.build(asked, chosen, policy), chosen.target, policy, origin)

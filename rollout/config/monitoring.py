@@ -1,0 +1,147 @@
+"""The bake time: the scenario's word over the target's over the procedure's, and what may not be loosened."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rollout.config import sanity_bounds
+from rollout.config.policies import SANDBOX
+from rollout.config.schemas import MonitorForm, ProbeForm
+from rollout.config.source import Place, Source
+from rollout.core.change_windows import longest_s
+from rollout.core.policy import Policy
+from rollout.core.scenario import SOURCES, Expectation, Limits, Monitor, Probe
+from rollout.core.target import Target
+from rollout.core.units import show_duration, show_fraction
+
+_LIMITS = {"error_rate": "error_rate", "latency_factor": "latency_factor", "p95": "p95_ms"}
+_IN_SECONDS = frozenset(
+    {"window", "metrics_every", "alerts_every", "log_every", "synthetic_every", "way_back_every", "short_span"}
+    | {"confirm_after"}
+)
+_PROCEDURE = Monitor()
+ROLL_BACK = "roll_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One place that speaks about the bake time.
+
+    Attributes:
+        source: where it stands.
+        place: the place of its mapping in there.
+        form: what it says; None where it says nothing.
+    """
+
+    source: Source
+    place: Place
+    form: MonitorForm | None
+
+
+def monitor(layers: Sequence[Layer]) -> Monitor:
+    """Return the bake time in effect; the first layer that speaks of a key has the last word."""
+    given: dict[str, Any] = {}
+    for layer in reversed(layers):
+        spoken = layer.form.given() if layer.form else {}
+        if given.get("probes") and {"prompt", "expect"} & spoken.keys():
+            # The short form of a nearer layer takes the place of a farther one's list; `off` stays off.
+            del given["probes"]
+        given |= spoken
+    given |= {"probes": tuple(map(_probe, given["probes"]))} if "probes" in given else {}
+    given |= {"on_no_data": given["on_no_data"].given()} if "on_no_data" in given else {}
+    limits = Limits(**{_LIMITS[key]: value for key, value in given.items() if key in _LIMITS})
+    rest = {f"{key}_s" if key in _IN_SECONDS else key: value for key, value in given.items() if key not in _LIMITS}
+    return Monitor(limits=limits, **rest)
+
+
+def _probe(form: ProbeForm) -> Probe:
+    given = form.given()
+    if form.expect is not None:
+        given["expect"] = Expectation(**form.expect.given())
+    return Probe(**given)
+
+
+def strictest(planned: Monitor, policy: Policy) -> Monitor:
+    """Return the bake time with what the policy demands of every one, where the files leave it open."""
+    if policy.on_no_data == ROLL_BACK:
+        return replace(planned, on_no_data=dict.fromkeys(SOURCES, ROLL_BACK))
+    return planned
+
+
+def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy, *, waived: Collection[str] = ()) -> None:
+    """Refuse a bake time that watches less than the policy or the procedure ask for (PRE-4.4, MON-2, MON-3).
+
+    Where a waiver of PRE-4.4 stands, the check says what is left of the window, and whether the waiver counts.
+    """
+    if planned.window_s < policy.window_at_least_s and "PRE-4.4" not in waived:
+        asked = f"{policy.name} asks for ({show_duration(policy.window_at_least_s)})"
+        _refuse(layers, "window", f"{show_duration(planned.window_s)} is shorter than {asked}; raise it")
+    for key, every_s in (("metrics_every", planned.metrics_every_s), ("alerts_every", planned.alerts_every_s)):
+        if every_s > planned.window_s:
+            window = show_duration(planned.window_s)
+            _refuse(layers, key, f"{show_duration(every_s)} is longer than the window ({window}); look more often")
+    _refuse_odd_probes(layers, planned)
+    patient = [name for name, what in planned.on_no_data.items() if what != ROLL_BACK]
+    if policy.on_no_data == ROLL_BACK and patient:
+        names = ", ".join(patient)
+        _refuse(layers, "on_no_data", f"extends for {names}, and {policy.name} rolls back (MON-6); remove it")
+    if policy.name != SANDBOX:
+        _refuse_looser_than_procedure(layers, planned)
+        _refuse_out_of_bounds(layers, policy)
+
+
+def refuse_no_room(layers: Sequence[Layer], planned: Monitor, target: Target) -> None:
+    """Refuse a bake time that no window of the target is long enough for: PRE-4.1 could never pass."""
+    longest = longest_s(target)
+    if longest is not None and planned.window_s > longest:
+        asked, most = show_duration(planned.window_s), show_duration(longest)
+        words = f"{asked} never fits: the windows of target {target.name!r} are open for {most} at most (PRE-4.1)"
+        _refuse(layers, "window", f"{words}; shorten it, widen a window, or add a waiver of PRE-4.1")
+
+
+def _refuse_odd_probes(layers: Sequence[Layer], planned: Monitor) -> None:
+    if planned.probes is not None and planned.expect is not None:
+        why = "each probe has its own" if planned.probes else "probes are off"
+        _refuse(
+            layers, "expect", f"would never be held against an answer, because {why}; move it to a probe, or remove it"
+        )
+    asked, most = planned.planned_synthetic, planned.synthetic_at_most
+    if asked > most:
+        pace, window = show_duration(planned.synthetic_every_s), show_duration(planned.window_s)
+        key = "synthetic_at_most" if _speaks(layers, "synthetic_at_most") else "synthetic_every"
+        message = f"a request every {pace} for {window} is {asked:,} of them, above the cap of {most:,}"
+        _refuse(layers, key, f"{message}; send fewer, or raise synthetic_at_most")
+
+
+def _refuse_looser_than_procedure(layers: Sequence[Layer], planned: Monitor) -> None:
+    mine, procedure = planned.limits, _PROCEDURE.limits
+    for key, value, most, show in (
+        ("error_rate", mine.error_rate, procedure.error_rate, show_fraction),
+        ("latency_factor", mine.latency_factor, procedure.latency_factor, lambda number: f"{number:g}x"),
+        ("metrics_every", planned.metrics_every_s, _PROCEDURE.metrics_every_s, show_duration),
+        ("alerts_every", planned.alerts_every_s, _PROCEDURE.alerts_every_s, show_duration),
+    ):
+        if value > most:
+            _refuse(layers, key, f"{show(value)} is looser than the procedure's {show(most)}; lower it")
+
+
+def _refuse_out_of_bounds(layers: Sequence[Layer], policy: Policy) -> None:
+    """Refuse a value of the files that no environment but the sandbox accepts; a canary's stages are not among them."""
+    given: dict[str, Any] = {}
+    for layer in reversed(layers):
+        given |= layer.form.given() if layer.form else {}
+    for key, bound in sanity_bounds.MONITOR.items():
+        if key in given and (words := bound.refusal(given[key], policy.name)):
+            _refuse(layers, key, words)
+
+
+def _speaks(layers: Sequence[Layer], key: str) -> bool:
+    return any(layer.form is not None and key in layer.form.model_fields_set for layer in layers)
+
+
+def _refuse(layers: Sequence[Layer], key: str, message: str) -> None:
+    spoken = (layer for layer in layers if layer.form and key in layer.form.model_fields_set)
+    layer = next(spoken, layers[0])
+    layer.source.refuse((*layer.place, key), message)

@@ -1,0 +1,36 @@
+"""What a selector of Prometheus and a matcher of Alertmanager may look like."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rollout.config.validators import Unfit, given, text
+from rollout.core import promql
+
+
+def counter(value: Any) -> str:
+    """Return an instant vector selector of raw counters, as it is written."""
+    found = text(value)
+    _refused(promql.parse, found)
+    return found
+
+
+def matcher(value: Any) -> str:
+    """Return a matcher such as ``severity="critical"``, as it is written."""
+    if isinstance(given(value), dict):
+        raise Unfit("is a mapping; put the whole matcher in quotes: 'severity=\"critical\"'")
+    found = _refused(promql.matcher, text(value))
+    if found.operator in {"=~", "!~"}:
+        try:
+            re.compile(found.value)
+        except re.error as error:
+            raise Unfit(f"has a regular expression that is none ({error}); mend it or escape it") from None
+    return str(found)
+
+
+def _refused(read: Any, found: str) -> Any:
+    try:
+        return read(found)
+    except ValueError as error:
+        raise Unfit(str(error)) from None

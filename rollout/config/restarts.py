@@ -1,0 +1,94 @@
+"""Restart and start-up: what a target may say of them, and what a scenario may add to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from rollout.config.schemas import TargetForm
+from rollout.config.source import Place, Source
+from rollout.core.scenario import EnvironmentChange, ProviderChange
+from rollout.core.target import Target
+from rollout.core.units import show_duration
+
+SERVICE = "say how: `service: {stop: [make, api-stop], start: [make, api-start]}`"
+"""What a target must say whose service is to be restarted."""
+
+
+def refuse_odd_restarts(name: str, form: TargetForm, source: Source, *, may_be_embedded: bool) -> None:
+    """Refuse a target that restarts what it cannot, or says two things of one provider.
+
+    Args:
+        name: the target's name.
+        form: what it says.
+        source: the targets' file.
+        may_be_embedded: it may be an embedded gateway, which brings its service along.
+    """
+    if not may_be_embedded and not form.service:
+        for place in _restarts(form):
+            source.refuse((name, *place), f"there is no `service:` to restart; {SERVICE}")
+    _refuse_twice(name, form, source)
+    _refuse_odd_safe(name, form, source)
+
+
+def fitted(change: ProviderChange, target: Target) -> ProviderChange:
+    """Return the activation as it is on its target: with a restart where either of the two says so."""
+    return replace(change, restart=change.restart or target.restarts(change.provider))
+
+
+def refuse_less(change: ProviderChange | EnvironmentChange, place: Place, target: Target, source: Source) -> None:
+    """Refuse a change that takes a restart away which its target needs, or leaves it less time to start."""
+    provider = change.provider if isinstance(change, ProviderChange) else None
+    whose = f"target {target.name!r}" + (f" for {provider}" if provider else "")
+    least_s = target.startup_s_of(provider)
+    if change.startup_s is not None and change.startup_s < least_s:
+        words = (
+            f"{show_duration(change.startup_s)} is shorter than {whose} allows its service ({show_duration(least_s)}); "
+            "raise it, or remove it"
+        )
+        source.refuse((*place, "startup"), words)
+    if provider and target.restarts(provider) and _said(source, (*place, "restart")) is False:
+        source.refuse((*place, "restart"), f"is false, and {whose} says `restart: true`; remove it")
+
+
+def _restarts(form: TargetForm) -> Iterator[Place]:
+    if form.restart:
+        yield ("restart",)
+    yield from (("providers", name, "restart") for name, own in (form.providers or {}).items() if own.restart)
+    if form.safe and form.safe.restart:
+        yield ("safe", "restart")
+
+
+def _refuse_twice(name: str, form: TargetForm, source: Source) -> None:
+    seen: dict[str, str] = {}
+    for provider in form.providers or {}:
+        first = seen.setdefault(provider.casefold(), provider)
+        if first != provider:
+            source.refuse((name, "providers", provider), f"is {first} once more, above; keep one of the two")
+
+
+def _refuse_odd_safe(name: str, form: TargetForm, source: Source) -> None:
+    safe = form.safe
+    if safe is None or safe.restart is None:
+        return
+    own = [one for provider, one in (form.providers or {}).items() if provider.casefold() == safe.activate.casefold()]
+    told = next((one.restart for one in own if one.restart is not None), None)
+    restarts = told if told is not None else bool(form.restart) or safe.restart
+    if safe.restart is not restarts:
+        here, there = (str(value).lower() for value in (safe.restart, restarts))
+        where = f"`providers: {{{safe.activate}: …}}`" if told is not None else "the target"
+        source.refuse((name, "safe", "restart"), f"is {here}, and {where} says `restart: {there}`; remove it here")
+
+
+def _said(source: Source, place: Place) -> Any:
+    """Return what the file says at `place`; None where it says nothing, and for an option."""
+    found: Any = source.data
+    for key in place:
+        if not isinstance(found, (dict, list)):
+            return None
+        try:
+            found = found[key]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return found

@@ -1,0 +1,58 @@
+"""Where input came from, with the line of everything in it, so that every complaint can name its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rollout.core.errors import Problem
+from rollout.core.units import shown
+
+Place = tuple[str | int, ...]
+"""Keys and list positions from the top of a document down: ``("change", "model")``."""
+
+_LONGEST_KEY = 40
+
+
+@dataclass(slots=True)
+class Source:
+    """A file or an option; it collects the problems found in it.
+
+    Attributes:
+        name: the file as the user wrote it, or the option (``--activate``).
+        data: the document; empty for an option, and where the file cannot be read.
+        lines: place -> line, 1-based; empty for an option.
+        written: place -> a number or a yes or no as the file spells it: ``0.50``, ``True``.
+        problems: what was refused so far.
+    """
+
+    name: str
+    data: dict[str, Any] = field(default_factory=dict)
+    lines: Mapping[Place, int] = field(default_factory=dict)
+    written: Mapping[Place, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def refuse(self, place: Place, message: str, *, line: int | None = None) -> None:
+        """Note a problem at `place`, on `line`, its own line, or that of the nearest part of the file around it."""
+        self.problems.append(Problem(self.name, line or self.line_of(place), dotted(place), message))
+
+    def in_order(self) -> list[Problem]:
+        """Return the problems from the top of the file down."""
+        return sorted(self.problems, key=lambda problem: problem.line or 0)
+
+    def line_of(self, place: Place) -> int | None:
+        """Return the line of what stands at `place`, or of the nearest part of the file around it."""
+        return next(
+            (self.lines[part] for end in range(len(place), -1, -1) if (part := place[:end]) in self.lines), None
+        )
+
+
+def dotted(place: Place) -> str:
+    """Return the place as a person writes it: ``windows[0].from``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_printable(part)}" for part in place)
+    return text.removeprefix(".")
+
+
+def _printable(key: str) -> str:
+    return key if key.isprintable() and 0 < len(key) <= _LONGEST_KEY else shown(key)

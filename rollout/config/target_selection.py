@@ -1,0 +1,157 @@
+"""Which target a run goes to: the scenario's word, ``--target`` over it, ``--gateway`` over both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from rollout.config import urls
+from rollout.config.monitoring import Layer
+from rollout.config.policies import PRODUCTION, SANDBOX
+from rollout.config.source import Place, Source
+from rollout.config.targets import Listed
+from rollout.config.validators import near
+from rollout.core.request import EMBEDDED
+from rollout.core.target import Target
+from rollout.core.units import shown
+
+_NO_FILE = (
+    "there is no targets.yaml beside the scenario or in scenarios/, and without one only 'embedded' is known; start in "
+    "the folder that holds scenarios/, or give --scenario=FILE with a targets.yaml beside it"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A target that was asked for by name.
+
+    Attributes:
+        name: its name; None where nobody asked.
+        source: who asked: the scenario or ``--target``.
+        place: where in there.
+    """
+
+    name: str | None
+    source: Source
+    place: Place = ()
+
+
+def choose(
+    listed: Mapping[str, Listed],
+    scenario: Wish,
+    option: Wish,
+    gateway: str | None,
+    at: Source,
+    *,
+    has_file: bool,
+) -> Listed | None:
+    """Return the target; None where it was refused.
+
+    Args:
+        listed: the known targets.
+        scenario: the scenario's wish.
+        option: that of ``--target``.
+        gateway: what ``--gateway`` says.
+        at: the source that ``--gateway`` is.
+        has_file: whether there is a ``targets.yaml``.
+    """
+    named = _named(listed, option if option.name is not None else scenario, has_file=has_file)
+    if gateway is None:
+        return named
+    url = _url(gateway, at)
+    if named is None or url is None:
+        return None
+    owner = next((one for one in listed.values() if one.target.url == url), None)
+    if owner is not None:
+        return _owner(owner, option, at)
+    if option.name == EMBEDDED:
+        at.refuse((), f"{EMBEDDED!r} is started on demand and has a URL of its own; leave out --target or --gateway")
+        return None
+    # A scenario that is meant for a real target keeps that target's policy behind any URL: a tunnel is loopback too.
+    if option.name is not None or named.target.environment != SANDBOX:
+        return replace(named, target=_moved(named.target, url))
+    return replace(listed[EMBEDDED], target=_unlisted(url))
+
+
+def must_prove(chosen: Listed, listed: Mapping[str, Listed]) -> bool:
+    """Tell whether the policy that rules at the chosen target is that of the embedded gateway, or hangs on its URL.
+
+    A URL that no target lists keeps a looser policy than production's only where an embedded gateway answers; one that
+    is started on demand is the embedded one.
+    """
+    target = chosen.target
+    if target.url is None or target.environment == PRODUCTION:
+        return False
+    return target.environment == SANDBOX or not is_listed(target, listed)
+
+
+def without_proof(chosen: Listed, listed: Mapping[str, Listed], why: str, files: Source) -> Listed:
+    """Return the chosen target as it is ruled where no embedded gateway answers; refuse one that is listed as such.
+
+    Args:
+        chosen: the target that `must_prove`.
+        listed: the known targets.
+        why: why its gateway is not the embedded one.
+        files: the targets' file.
+    """
+    target = chosen.target
+    if is_listed(target, listed):
+        files.refuse(
+            (*chosen.place, "environment"),
+            f"is {SANDBOX}, which is the embedded gateway's alone, and {not_embedded(target, why)}; write another "
+            f"environment, such as {PRODUCTION}, or start the embedded gateway there (rollout sandbox)",
+        )
+        return chosen
+    layer = chosen.layer if target.name in listed else Layer(files, (), None)
+    return replace(chosen, target=replace(target, environment=PRODUCTION), layer=layer)
+
+
+def unproven(target: Target, why: str) -> str:
+    """Say that no embedded gateway answers at the target, how that is known, and which policy holds therefore."""
+    return f"{not_embedded(target, why)}, so {PRODUCTION}'s policy holds"
+
+
+def not_embedded(target: Target, why: str) -> str:
+    """Say that no embedded gateway answers at the target, and how that is known."""
+    return f"{target.url} does not answer as the embedded gateway (GET /sandbox/about: {why})"
+
+
+def is_listed(target: Target, listed: Mapping[str, Listed]) -> bool:
+    """Tell whether the list has this target at this URL."""
+    return target.name in listed and listed[target.name].target.url == target.url
+
+
+def _url(gateway: str, at: Source) -> str | None:
+    try:
+        return urls.base_url(gateway)
+    except ValueError as error:
+        at.refuse((), str(error))
+        return None
+
+
+def _named(listed: Mapping[str, Listed], wish: Wish, *, has_file: bool) -> Listed | None:
+    name = EMBEDDED if wish.name is None else wish.name
+    if name not in listed:
+        known = f"{near(name, listed)}targets.yaml knows {', '.join(sorted(listed))}" if has_file else _NO_FILE
+        wish.source.refuse(wish.place, f"{shown(name)} is no target; {known}")
+        return None
+    return listed[name]
+
+
+def _owner(owner: Listed, option: Wish, at: Source) -> Listed | None:
+    if option.name not in {None, owner.target.name}:
+        at.refuse(
+            (), f"is the url of target {owner.target.name!r}, not of {option.name!r}; leave out one of the options"
+        )
+        return None
+    return owner
+
+
+def _moved(target: Target, url: str) -> Target:
+    environment = target.environment if urls.is_loopback(url) else PRODUCTION
+    return replace(target, url=url, environment=environment)
+
+
+def _unlisted(url: str) -> Target:
+    environment = SANDBOX if urls.is_loopback(url) else PRODUCTION
+    return Target(name=urls.host_and_port(url), environment=environment, url=url)

@@ -1,0 +1,121 @@
+"""Where pydantic meets the files: a form filled from a document, and pydantic's complaints in plain words."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, TypeVar, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from rollout.config.schemas import Form
+from rollout.config.source import Place, Source
+from rollout.config.validators import name, near
+
+F = TypeVar("F", bound=Form)
+
+_OF_A_KEY = "[key]"
+
+
+def fill(form: type[F], data: Any, source: Source, place: Place = ()) -> F:
+    """Return the form filled with what is right in `data`; what is wrong is refused in `source`, all of it.
+
+    The parts that are right are returned even then, so that rules between them can be judged in the same go.
+    """
+    right = copy.deepcopy(data)
+    first = True
+    while True:
+        try:
+            return form.model_validate(right)
+        except ValidationError as error:
+            errors = error.errors(include_url=False, include_input=False)
+        if first:
+            for detail in errors:
+                _refuse(form, detail, source, place)
+        right = _without(right, [detail["loc"] for detail in errors])
+        first = False
+
+
+def refuse_lacking(form: type[Form], data: Any, source: Source, place: Place) -> None:
+    """Refuse a mapping without what it needs, unless a key in it is unknown: that is the one, misspelt."""
+    if isinstance(data, dict) and data.keys() <= dict(_keys(form)).keys() and (words := form.lacking(data)):
+        source.refuse(place, words)
+
+
+def reads_as_name(source: Source, key: str) -> None:
+    """Refuse a top-level key that cannot serve as a name."""
+    try:
+        name(key)
+    except ValueError as error:
+        source.refuse((key,), str(error))
+
+
+def _refuse(form: type[Form], error: ErrorDetails, source: Source, place: Place) -> None:
+    inside = error["loc"]
+    if inside[-1:] == (_OF_A_KEY,):
+        # A mapping's key is at fault, not its value. It stands in the message: in a path it would not be redacted.
+        source.refuse((*place, *inside[:-2]), _words(form, error), line=source.lines.get((*place, *inside[:-1])))
+        return
+    # A lone value may stand where a list of one is meant; it is complained about as it was written.
+    at = (*place, *inside)
+    if at not in source.lines:
+        lone = tuple(part for part in inside if part != 0)
+        at = (*place, *lone) if (*place, *lone) in source.lines else at
+    source.refuse(at, _words(form, error))
+
+
+def _words(form: type[Form], error: ErrorDetails) -> str:
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if error["type"] == "extra_forbidden":
+        return _unknown_key(_form_at(form, error["loc"][:-1]), str(error["loc"][-1]))
+    return "is not what is expected here; look at the commented examples in scenarios/"
+
+
+def _unknown_key(form: type[Form], key: str) -> str:
+    known = dict(_keys(form))
+    inner = next((outer for outer, part in known.items() if part and key in dict(_keys(part))), None)
+    hint = near(key, known) or (f"move it under {inner!r}; " if inner else "")
+    return f"is no key here; {hint}the keys are {', '.join(known)}"
+
+
+def _keys(form: type[Form]) -> Iterator[tuple[str, type[Form] | None]]:
+    for key, field in form.model_fields.items():
+        yield field.alias or key, _form_in(field.annotation)
+
+
+def _form_in(annotation: Any) -> type[Form] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Form):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _form_in(part))), None)
+
+
+def _form_at(form: type[Form], place: Place) -> type[Form]:
+    for part in place:
+        if isinstance(part, str):
+            form = dict(_keys(form)).get(part) or form
+    return form
+
+
+def _without(data: Any, places: list[Place]) -> Any:
+    """Return `data` without what stands at `places`: of a list that holds a mistake, without the whole list."""
+    found = False
+    for place in dict.fromkeys(places):
+        holder, key = _deepest(data, place)
+        if key is not None:
+            found = True
+            holder.pop(key)
+    return data if found else {}
+
+
+def _deepest(data: Any, place: Place) -> tuple[dict[Any, Any], str | int | None]:
+    """Return the innermost mapping on the way to `place`, and the key in it that leads on; None if none does."""
+    holder: dict[Any, Any] = {}
+    key: str | int | None = None
+    for part in place:
+        inside = data if key is None else holder[key]
+        if not isinstance(inside, dict) or part not in inside:
+            break
+        holder, key = inside, part
+    return holder, key

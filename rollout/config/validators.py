@@ -1,0 +1,301 @@
+"""What a single value may look like. Every refusal says what was expected and gives an example.
+
+Values that may be a secret pasted into the wrong place (URLs, variable names) are never repeated.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rollout.core.clauses import CLAUSES, PHASES, why_never_left_out
+from rollout.core.redaction import Redactor
+from rollout.core.units import shown
+
+GLOBAL = "global"
+"""The scope of a governance limit that is for all providers together."""
+
+_LONGEST_LINE = 500
+_LONGEST_PROSE = 10_000
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_PROVIDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+_MARKUP = frozenset("<>&`*|")
+_CONTACT = re.compile(r"(?P<name>[^<>]*\S)\s*<(?P<contact>[^<>]+)>")
+_PLACEHOLDER = re.compile(r"{([^{}]*)}")
+_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]*", re.ASCII)
+_HARMLESS = ("", "PRE-1.1", "passed", "openai:gpt-4o", "http://127.0.0.1:8000", "2026-01-01T00:00:00.000Z", 64 * "0")
+
+T = TypeVar("T")
+
+
+class Unfit(ValueError):
+    """A value that is not what its key expects; pydantic collects these."""
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'x'? `` where a known word is close, else an empty text."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    close = get_close_matches(word.casefold(), folded, 1)
+    return f"did you mean {folded[close[0]]!r}? " if close else ""
+
+
+def given(value: T | None) -> T:
+    """Return the value, if there is one."""
+    if value is None:
+        raise Unfit("is empty; write a value, or remove the line")
+    return value
+
+
+def text(value: Any, *, longest: int = _LONGEST_LINE, breaks: str = "") -> str:
+    """Return one line of visible text; a whole number is taken as written.
+
+    Raises:
+        ValueError: it is no text, empty, too long, or holds characters that cannot be seen.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, (bool, float)):
+        raise Unfit(f"{shown(value)} is not text; put it in quotes if it is meant as text")
+    value = given(value)
+    if not isinstance(value, str):
+        raise Unfit(f"text is expected here, not {shown(value)}")
+    line: str = given(value.strip() or None)
+    if len(line) > longest:
+        raise Unfit(f"is {len(line):,} characters long; {longest:,} are the most")
+    for character in line:
+        if unicodedata.category(character) in _HIDDEN and character not in breaks:
+            raise Unfit(f"holds a character that cannot be seen (U+{ord(character):04X}); remove it")
+    return line
+
+
+def person(value: Any) -> str:
+    """Return a person's name, which stands in reports, messages and files' names."""
+    found = text(value)
+    if set(found) & _MARKUP:
+        raise Unfit(f"{shown(found)} is no name: it holds one of {' '.join(sorted(_MARKUP))}; write one such as bob")
+    return found
+
+
+def prose(value: Any) -> str:
+    """Return text that may have several lines."""
+    return text(value, longest=_LONGEST_PROSE, breaks="\n\t")
+
+
+def provider(value: Any) -> str:
+    """Return a provider's name; it becomes a part of the gateway's URLs."""
+    return _matching(value, _PROVIDER, "a provider's name (letters, digits, '.', '_', '-'); write one such as openai")
+
+
+def provider_and_model(value: Any) -> str:
+    """Return ``provider:model``; a model's name may have colons of its own."""
+    found = text(value)
+    name, colon, model = found.partition(":")
+    if not (_PROVIDER.fullmatch(name) and colon and model.strip()):
+        raise Unfit(f"{shown(found)} names no provider and model; write one such as openai:gpt-4o")
+    return found
+
+
+def scope(value: Any) -> str:
+    """Return the scope of a governance limit; ``provider:openai``, as the gateway reports it, is ``openai``."""
+    found = text(value)
+    lone = found.removeprefix("provider:")
+    if not _PROVIDER.fullmatch(lone) or (lone != found and lone.casefold() == GLOBAL):
+        raise Unfit(f"{shown(found)} is no scope; write {GLOBAL}, or a provider's name such as openai")
+    return GLOBAL if lone.casefold() == GLOBAL else lone
+
+
+def name(value: Any) -> str:
+    """Return a name that may stand in a file's name."""
+    return _matching(value, _PROVIDER, "a name of letters, digits, '.', '_' and '-'; write one such as openai-gpt-4o")
+
+
+def variable(value: Any) -> str:
+    """Return the name of an environment variable; a value that is none may be the secret itself: it is not shown."""
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+        raise Unfit("must be the name of an environment variable, such as GATEWAY_TOKEN; secrets stay out of files")
+    return value
+
+
+def channel(value: Any) -> str:
+    """Return ``log`` or the name of an environment variable with an Apprise URL, which may hold a secret: not shown."""
+    if not isinstance(value, str) or (value != "log" and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value)):
+        raise Unfit("must be `log` or the name of an environment variable that holds an Apprise URL, in capitals")
+    return value
+
+
+def header(value: Any) -> str:
+    """Return text that an HTTP header can carry."""
+    found = text(value)
+    if not found.isascii():
+        raise Unfit(f"{shown(found)} goes into an HTTP header, which takes plain ASCII only; write it without accents")
+    return found
+
+
+def clause(value: Any) -> str:
+    """Return the id of a clause of the procedure."""
+    found = text(value).upper()
+    if found not in CLAUSES:
+        raise Unfit(f"{shown(value)} is no clause of the procedure; write one such as PRE-2.1")
+    return found
+
+
+def waivable(value: Any) -> str:
+    """Return the id of a clause that may be waived."""
+    found = clause(value)
+    if why := why_never_left_out(found):
+        raise Unfit(f"{found} cannot be waived: {why}")
+    return found
+
+
+def dispensable(value: Any) -> str:
+    """Return the id of a clause that a policy may leave out: what no waiver excuses in a rollout, no policy does."""
+    found = clause(value)
+    why = why_never_left_out(found)
+    if why and CLAUSES[found].phase in (*PHASES, "rollback"):
+        raise Unfit(f"{found} cannot be left out: {why}")
+    return found
+
+
+def flag(value: Any) -> bool:
+    """Return a yes or no."""
+    if not isinstance(value, bool):
+        raise Unfit(f"{shown(value)} is neither true nor false; write one of the two")
+    return value
+
+
+def choice(*allowed: str) -> Callable[[Any], str]:
+    """Return a reader of one of the `allowed` words."""
+
+    def read(value: Any) -> str:
+        if value not in allowed:
+            raise Unfit(f"{shown(value)} is not possible here; write {_either(allowed)}")
+        return str(value)
+
+    return read
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def true_or(word: str) -> Callable[[Any], str | bool]:
+    """Return a reader of ``true`` or one word."""
+
+    def read(value: Any) -> str | bool:
+        if value is not True and value != word:
+            raise Unfit(f"{shown(value)} is not possible here; write true or {word}")
+        return True if value is True else word
+
+    return read
+
+
+def strategy(value: Any) -> Any:
+    """Return the word ``canary`` as the mapping that it abbreviates; a mapping as it is."""
+    if value == "canary":
+        return {}
+    if not isinstance(given(value), dict):
+        raise Unfit(
+            f"{shown(value)} is no strategy; write canary, or a mapping such as `stages: [{{share: 10%, for: 1h}}, …]`"
+        )
+    return value
+
+
+def pattern(value: Any) -> str:
+    """Return a regular expression that compiles."""
+    found = text(value)
+    try:
+        re.compile(found)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Unfit(f"{shown(found)} is not a regular expression ({error}); mend it or escape it") from None
+    return found
+
+
+def secret_pattern(value: Any) -> str:
+    """Return a regular expression that finds secrets: neither what records consist of, nor itself in a record."""
+    found = pattern(value)
+    greedy = next((harmless for harmless in _HARMLESS if re.search(found, harmless)), None)
+    if greedy is not None:
+        raise Unfit(f"{shown(found)} finds {shown(greedy)} too, and would empty the records; describe the secret alone")
+    if Redactor(patterns=[found]).text(found) != found:
+        # Whoever takes a change back has the pattern from the journal.
+        raise Unfit(f"{shown(found)} is taken for a secret itself in the records; write a class for a letter: [s]k-")
+    return found
+
+
+def file(value: Any) -> Path:
+    """Return an absolute path: the phases of one rollout may start in different directories."""
+    found = Path(text(value))
+    if not found.is_absolute():
+        raise Unfit(f"{shown(value)} is not an absolute path; write it from the root, such as /srv/gateway/.env")
+    return found
+
+
+def file_or_none(value: Any) -> Path | None:
+    """Return an absolute path, or None for the word ``none``: stated out of reach."""
+    return None if value == "none" else file(value)
+
+
+def path(value: Any) -> str:
+    """Return the path of a call that concerns no particular provider."""
+    return _path(value, [], "/healthz")
+
+
+def provider_path(value: Any) -> str:
+    """Return the path of a call that names its provider as ``{provider}``."""
+    return _path(value, ["provider"], "/api/v1/providers/{provider}/status")
+
+
+def ticket_url(value: Any) -> str:
+    """Return the address of a ticket with ``{ticket}`` in it."""
+    found = text(value)
+    if not re.match(r"https?://[^/@\s]+/", found) or "@" in found.partition("//")[2].partition("/")[0]:
+        raise Unfit("must be an address without credentials, such as https://tracker.example.com/browse/{ticket}")
+    if _PLACEHOLDER.findall(found) != ["ticket"]:
+        raise Unfit("must contain {ticket} once, such as https://tracker.example.com/browse/{ticket}")
+    return found
+
+
+def contact(value: Any) -> Any:
+    """Return ``carol <carol@example.com>`` as the mapping that it abbreviates; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    match = _CONTACT.fullmatch(value.strip())
+    if match is None:
+        raise Unfit(f"{shown(value)} names no contact; write `carol <carol@example.com>`")
+    return match.groupdict()
+
+
+def mapping(example: str) -> Callable[[Any], dict[str, Any]]:
+    """Return a reader of mappings."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Unfit(f"a mapping is expected here, not {shown(value)}; write keys and values such as `{example}`")
+        return value
+
+    return read
+
+
+def items(value: Any) -> list[Any]:
+    """Return a list; a single value is a list of one."""
+    return value if isinstance(given(value), list) else [value]
+
+
+def _matching(value: Any, form: re.Pattern[str], expected: str) -> str:
+    found = text(value)
+    if not form.fullmatch(found):
+        raise Unfit(f"{shown(found)} is not {expected}")
+    return found
+
+
+def _path(value: Any, placeholders: list[str], example: str) -> str:
+    found = text(value)
+    if not _PATH.fullmatch(found) or _PLACEHOLDER.findall(found) != placeholders:
+        wanted = f"with {{{placeholders[0]}}} in it once" if placeholders else "without placeholders"
+        raise Unfit(f"{shown(found)} is not a path {wanted}; write one such as {example}")
+    return found

@@ -1,0 +1,43 @@
+"""What a restart and a runtime switch take, and what they cost users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
+from rollout.core.target import Target
+
+
+def startup_s(target: Target, changes: Iterable[Change]) -> float:
+    """Return how long a restart for these changes may take, in seconds: the longest of the target's and their own.
+
+    An edit of the `.env` file restarts the service with whichever provider is active, so it may take as long as the
+    slowest of the target's providers.
+    """
+    restarting = (change for change in changes if not isinstance(change, LimitChange))
+    return max((_startup_s(target, change) for change in restarting), default=target.startup_s_of(None))
+
+
+def proof_price(target: Target, previous: ProviderChange) -> str | None:
+    """Say what activating the active provider once more costs users, with seconds; None where it costs nothing.
+
+    A provider with a call of its own (`activate_with`) is a local runtime, and switches for up to the deadline of an
+    activation; one that restarts the service is away for up to its start-up.
+    """
+    costs = []
+    if any(name.casefold() == previous.provider.casefold() for name in target.activate_with):
+        costs.append(f"a runtime switch, up to {_seconds(target.timeouts.activate_s)} of refused requests")
+    if previous.restart or target.restarts(previous.provider):
+        costs.append(f"a restart of the service, up to {_seconds(startup_s(target, [previous]))}")
+    return ", and ".join(costs) or None
+
+
+def _seconds(value: float) -> str:
+    return f"{value:g} s"
+
+
+def _startup_s(target: Target, change: ProviderChange | EnvironmentChange) -> float:
+    if isinstance(change, ProviderChange):
+        return max(target.startup_s_of(change.provider), change.startup_s or 0.0)
+    slowest_s = max(map(target.startup_s_of, (None, *target.providers)))
+    return max(slowest_s, change.startup_s or 0.0)

@@ -1,0 +1,273 @@
+"""Secrets leave the process through one door, and this is its lock: what is written down passes here first.
+
+Four nets, because each has holes: values under names that mean a secret, values that look like one, what the policy's
+own patterns describe, and the exact values of the secrets we know, in the encodings in which they travel.
+
+What a net does not hold is stated: a known value of fewer than four characters; one of fewer than eight under the name
+of a secret where it is a plain word or a short number (``admin``, ``8000``); an encoding of fewer than six characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from rollout.core.plain_values import is_plain
+from rollout.core.secret_names import Sound, is_secret_name, sound
+from rollout.core.spellings import BOUND_BELOW, Spellings
+
+__all__ = ["REDACTED", "SHORTEST", "Redactor", "is_secret_name", "knowing"]
+
+REDACTED = "[redacted]"
+
+# Shorter values occur by chance in any text, and would shred it.
+SHORTEST = 4
+# Nobody names these one by one, and among them stand "test" and "ollama", put there because a key must not be empty.
+SHORTEST_FOUND = 8
+SHORTEST_NUMBER = 6
+SHORTEST_IN_URL = 12
+_PARTS_OF_URL = re.compile(r"[/:@?&=#,]+")
+_FILLER = re.compile(
+    r"change[-_ ]?(?:me|this|it)|your[-_ ].*|none|null|nil|unset|empty|dummy|placeholder"
+    r"|(?:not[-_ ])?(?:required|needed)|<.*>|x+|\*+|\.+|sk-x+|test|example",
+    re.IGNORECASE,
+)
+
+# Where a shell stands, which its name makes a password of.
+_WORKING_DIRECTORIES = frozenset({"PWD", "OLDPWD"})
+
+# As a shell writes one down: in a command for people to paste, which must work when they do.
+_VARIABLE = re.compile(r"(?:\w+ )?\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\})")
+_MASKED = re.compile(r".{0,4}(?:\*{3,}|…).{0,4}", re.DOTALL)
+
+# A name begins a word, or follows the two dashes of an option that do.
+_ANY_KEY = r"(?:(?<![\w.-])|(?<=--)(?<![\w.-]--))([A-Za-z][\w.-]{0,80}+)(\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?)"
+_ASSIGNMENT = re.compile(_ANY_KEY + r"([^\s\"'\\,;&<>(){}\[\]]{4,}+)")
+_HEADERS = ("proxy-authorization", "authorization", "set-cookie", "cookie")
+_HEADER = re.compile(rf"\b({'|'.join(_HEADERS)})(\\?[\"']?[ \t]*[:=][ \t]*\\?[\"']?)([^\r\n\"'\\]+)", re.IGNORECASE)
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_TOKENS = (
+    re.compile(r"(?<![A-Za-z0-9])sk-[\w-]{8,}"),
+    re.compile(r"(?<![A-Za-z0-9])AIza[\w-]{10,}"),
+    re.compile(r"(?<![A-Za-z0-9])(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|xapp-|hf_|gsk_|npm_|pypi-)[\w-]{8,}"),
+    re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*"),
+)
+_KNOWN = (
+    (_PRIVATE_KEY, REDACTED),
+    (re.compile(r"([A-Za-z][\w+.-]{0,20}://[^\s/:@\"']{0,200}):[^\s/\"']{1,400}@"), rf"\1:{REDACTED}@"),
+    (re.compile(r"([A-Za-z][\w+.-]{0,20}://)[^\s/:@\"'\[\]]{16,400}@"), rf"\1{REDACTED}@"),
+    (re.compile(r"(hooks\.slack\.com/services/)[\w/-]+"), rf"\1{REDACTED}"),
+    (re.compile(r"\b(bearer)\s+(?!tokens?\b|auth\w*\b)[\w.~+/=-]{4,}", re.IGNORECASE), rf"\1 {REDACTED}"),
+    *((pattern, REDACTED) for pattern in _TOKENS),
+)
+_URL = re.compile(r"[A-Za-z][\w+.-]{0,20}://[^\s\"'<>]{1,2000}")
+_LONG_USER = 16
+
+
+class Redactor:
+    """Replaces secrets by ``[redacted]``. Idempotent; safe to share between threads."""
+
+    def __init__(self, secrets: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
+        """Register `secrets`, the exact values to look for, and `patterns`, regular expressions for others."""
+        self._known: frozenset[str] = frozenset()
+        self._alone: frozenset[str] = frozenset()
+        self._unnamed: frozenset[str] = frozenset()
+        self._public: frozenset[str] = frozenset()
+        self._listed: frozenset[str] = frozenset()
+        self._spellings: Spellings | None = None
+        self._patterns = tuple(map(re.compile, patterns))
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: str) -> None:
+        """Register one more value; shorter than four characters is ignored, for it would match by chance."""
+        self._add(secret)
+
+    def add_url(self, url: str) -> None:
+        """Register a channel's URL, and what in it looks like a token of its own: errors repeat the parts."""
+        self.add(url)
+        for part in map(unquote, _PARTS_OF_URL.split(url)):
+            if len(part) >= SHORTEST_IN_URL and "." not in part and {"1", "a"} <= set(_kinds(part)):
+                self.add(part)
+
+    def learn(self, variables: Mapping[str, str | None], public: Iterable[str] = ()) -> None:
+        """Register the values under the name of a secret in an environment, and what in others looks like one.
+
+        A value that also stands under another name, or among the words in `public`, gives nothing away: hiding the name
+        of a provider because a local one takes any key, its own name for instance, would make the journal unreadable.
+
+        Args:
+            variables: name -> value.
+            public: what is in the open anyway, for this redaction from here on: the words of scenario and target.
+        """
+        self._learn(variables, public, whole_file=False)
+
+    def learn_file(self, variables: Mapping[str, str | None], public: Iterable[str] = ()) -> None:
+        """Register every value of a `.env` file that is not plain, whatever its name, and what `learn` does.
+
+        Args:
+            variables: key -> value, None for a key without one.
+            public: as `learn` has it.
+        """
+        self._learn(variables, public, whole_file=True)
+
+    def publish(self, names: Iterable[str]) -> None:
+        """Take names of providers and models for what they are: none is hidden because a `.env` file holds it.
+
+        What stands under the name of a secret stays one, whoever lists it.
+        """
+        fresh = frozenset(name.casefold() for name in names) - self._listed
+        if fresh:
+            self._listed |= fresh
+            self._unnamed = frozenset(value for value in self._unnamed if not self._is_open(value))
+            self._spellings = None
+
+    def _learn(self, variables: Mapping[str, str | None], public: Iterable[str], *, whole_file: bool) -> None:
+        found = {name: value for name, value in variables.items() if value and name not in _WORKING_DIRECTORIES}
+        self._public |= frozenset(word.casefold() for word in public)
+        plain = {value.casefold() for name, value in found.items() if sound(name) is Sound.OPEN and is_plain(value)}
+        known = self._public | plain
+        self._unnamed = frozenset(value for value in self._unnamed if not self._is_open(value))
+        self._spellings = None
+        for name, value in found.items():
+            for part in _parts(value):
+                self._add(part)
+            if value.casefold() in known:
+                continue
+            if _is_worth_hiding(value) and _is_named(name, value):
+                self._add(value, alone=len(value.strip()) < BOUND_BELOW)
+            elif whole_file and len(value.strip()) >= SHORTEST_FOUND and not is_plain(value):
+                self._add_unnamed(value)
+
+    def _add(self, secret: str, *, alone: bool = False) -> None:
+        if len(secret.strip()) < SHORTEST:
+            return
+        new = frozenset({secret, secret.strip()})
+        if alone:
+            self._alone |= new
+        else:
+            self._known |= new
+        self._spellings = None
+
+    def _add_unnamed(self, value: str) -> None:
+        if not self._is_open(value):
+            self._unnamed |= {value, value.strip()}
+            self._spellings = None
+
+    def _is_open(self, value: str) -> bool:
+        """Tell whether a value is listed, or a part of what is in the open: of the gateway's URL, of a path in use."""
+        word = value.strip().casefold()
+        return word in self._listed or any(word in other for other in self._public)
+
+    def _found(self) -> Spellings:
+        # Built when it is needed: secrets are registered one by one, and most processes hide nothing before the last.
+        spellings = self._spellings
+        if spellings is None:
+            spellings = Spellings(self._known | self._unnamed, self._alone - self._known)
+            self._spellings = spellings
+        return spellings
+
+    def text(self, text: str) -> str:
+        """Return `text` with every secret in it replaced."""
+        text = self.known(text)
+        for own in self._patterns:
+            text = own.sub(REDACTED, text)
+        for pattern, replacement in _KNOWN:
+            text = pattern.sub(replacement, text)
+        text = _HEADER.sub(_hide_value, text)
+        return _ASSIGNMENT.sub(_hide_value_of_secret_name, text)
+
+    def known(self, text: str) -> str:
+        """Return `text` with the registered values replaced, and nothing else that looks like a secret."""
+        return self._found().replaced(text, REDACTED)
+
+    def value(self, value: Any) -> Any:
+        """Return a copy of `value`, any nesting of mappings and lists, with every secret in it replaced.
+
+        Mappings become dicts and bytes become text; numbers, booleans and None stay, except numbers under a secret's
+        name other than a token's (fencing tokens are numbers). A value that its sender has masked already
+        (``first4***last4``) stays: it is evidence (deviation 12).
+        """
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, bytes):
+            return self.text(value.decode(errors="replace"))
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self._under(str(key), part) for key, part in value.items()}
+        if isinstance(value, tuple):
+            return tuple(self.value(part) for part in value)
+        return [self.value(part) for part in value] if isinstance(value, list) else value
+
+    def _under(self, name: str, value: Any) -> Any:
+        # Fencing tokens are numbers, bearer tokens never are.
+        number_of_a_token = isinstance(value, int) and name.casefold().endswith("token")
+        return _hidden(value) if is_secret_name(name) and not number_of_a_token else self.value(value)
+
+
+def knowing(env: Mapping[str, str]) -> Redactor:
+    """Return what hides the values of the environment's variables that are called like a secret."""
+    redactor = Redactor()
+    redactor.learn(env)
+    return redactor
+
+
+def _is_named(name: str, value: str) -> bool:
+    """Tell whether the name makes a secret of the value."""
+    says = sound(name)
+    return says is Sound.SECRET or (says is Sound.PERHAPS and not is_plain(value))
+
+
+def _is_worth_hiding(value: str) -> bool:
+    """Tell whether the value under a secret's name can be one, and would not shred every text if it were hidden."""
+    text = value.strip()
+    if text.isdigit():
+        return len(text) >= SHORTEST_NUMBER
+    if _FILLER.fullmatch(text):
+        return False
+    return len(text) >= SHORTEST_FOUND or (len(text) >= SHORTEST and not text.isalpha())
+
+
+def _parts(value: str) -> Iterator[str]:
+    """Yield what in a value is a secret whatever its name: a URL's password, a private key, a token of a known form."""
+    for pattern in (_PRIVATE_KEY, *_TOKENS):
+        yield from (match[0] for match in pattern.finditer(value))
+    for url in _URL.findall(value) if "://" in value else ():
+        try:
+            parts = urlsplit(url)
+            named = parse_qsl(parts.query)
+        except ValueError:
+            continue
+        found = [parts.password or "", *(part for name, part in named if sound(name) is Sound.SECRET)]
+        if not parts.password and len(parts.username or "") >= _LONG_USER:
+            found.append(parts.username or "")
+        for part in found:
+            yield from (each for each in {part, unquote(part)} if not _FILLER.fullmatch(each))
+
+
+def _kinds(text: str) -> Iterator[str]:
+    return ("1" if character.isdigit() else "a" for character in text if character.isalnum())
+
+
+def _hidden(value: Any) -> Any:
+    """Hide every leaf of a secret's value; what is empty or masked already gives nothing away."""
+    if isinstance(value, Mapping):
+        return {str(key): _hidden(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_hidden(part) for part in value]
+    if value is None or isinstance(value, bool) or value == "":
+        return value
+    told = isinstance(value, str) and (_MASKED.fullmatch(value) or _VARIABLE.fullmatch(value))
+    return value if told else REDACTED
+
+
+def _hide_value(match: re.Match[str]) -> str:
+    return f"{match[1]}{match[2]}{_hidden(match[3])}"
+
+
+def _hide_value_of_secret_name(match: re.Match[str]) -> str:
+    # What a header's whole value is has been judged already: here it would end at the first space.
+    judged = match[1].casefold() in _HEADERS
+    return _hide_value(match) if is_secret_name(match[1]) and not judged else match[0]

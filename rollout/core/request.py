@@ -1,0 +1,123 @@
+"""What this run is asked to do: a scenario, the target it goes to, and the policy that rules there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rollout.core.canonical_json import plain, sha256
+from rollout.core.policy import Policy, usual
+from rollout.core.scenario import Scenario
+from rollout.core.target import Target
+
+EMBEDDED = "embedded"
+"""The target that always exists, and the effective URL of the gateway that is started on demand."""
+
+_WHERE_IT_CAME_FROM = ("file", "source")
+_LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request was read from, which is no part of what it asks.
+
+    Attributes:
+        scenario: the scenario's file; None for one from the command line.
+        targets: the targets' file; None where there is none.
+        policy: the policy's file; None where the built-in ones rule.
+        approvals: the folder with the approvals.
+        anonymous: whether nobody is named as author, so that it is whoever runs it.
+        options: the options that had a part in it, ``--gateway=http://…``; whoever approves it gives the same.
+        moved: whether ``--gateway`` leads to another URL than the target's own.
+        ruled: why production's policy rules where the embedded gateway's might; empty where nobody would expect that.
+    """
+
+    scenario: Path | None = None
+    targets: Path | None = None
+    policy: Path | None = None
+    approvals: Path = Path("approvals")
+    anonymous: bool = False
+    options: tuple[str, ...] = ()
+    moved: bool = False
+    ruled: str = ""
+
+    def beside_policy(self, name: str | None) -> Path | None:
+        """Return a file that the policy names, by its own folder: who places the policy places this too."""
+        return None if name is None else (self.policy or Path()).parent / name
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One validated request.
+
+    Attributes:
+        scenario: what is asked.
+        target: the gateway it goes to, with ``--target`` and ``--gateway`` applied.
+        policy: what the target's environment demands at least.
+        origin: where all this was read.
+    """
+
+    scenario: Scenario
+    target: Target
+    policy: Policy
+    origin: Origin = field(default_factory=Origin)
+
+    def digest(self, effective_url: str) -> str:
+        """Return the SHA-256 that an approval and a clearance are given for (PRE-2.2, PRE-3.3).
+
+        It covers everything but where the scenario was read from. `effective_url` is the target's URL, or
+        ``embedded`` for the gateway started on demand, whose port says nothing about the content. What a file leaves
+        out that version 0.1 did not know is left out, so that its approvals go on being of this content.
+        """
+        content = {"scenario": self._scenario(), "target": self._target(), "policy": self._policy()}
+        return sha256({**content, "url": effective_url})
+
+    def _scenario(self) -> dict[str, Any]:
+        found = {key: value for key, value in plain(self.scenario).items() if key not in _WHERE_IT_CAME_FROM}
+        startup_s = self.target.startup_s_of(None)
+        found["changes"] = [_change(change, startup_s) for change in found["changes"]]
+        found["rollback_to"] = _change(found["rollback_to"], startup_s)
+        return found
+
+    def _target(self) -> dict[str, Any]:
+        found: dict[str, Any] = plain(self.target)
+        silent = plain(Target(self.target.name, self.target.environment))
+        for key in _LATER_IN_A_TARGET:
+            if found[key] == silent[key]:
+                del found[key]
+        found["safe"] = _change(found["safe"], self.target.startup_s_of(None))
+        return found
+
+    def _policy(self) -> dict[str, Any]:
+        silent = usual(self.policy.name)
+        return {key: value for key, value in plain(self.policy).items() if key not in silent or silent[key] != value}
+
+
+def as_opened(body: Mapping[str, Any]) -> Request:
+    """Return the request that a rollout was opened with, from the body of its journal's first entry.
+
+    What a journal of version 0.1 does not know is as a file leaves it that says nothing of it.
+    """
+    kept = {name: body[name] for name in ("scenario", "target", "policy")}
+    kept["policy"] = {**usual(kept["policy"].get("name", "")), **kept["policy"]}
+    request: Request = _adapter().validate_python(kept)
+    return request
+
+
+def _change(change: Any, startup_s: float) -> Any:
+    """Return a change as an approval covers it: an edit of the `.env` file with the start-up that it comes to."""
+    if not isinstance(change, dict) or change.get("startup_s", 0.0) is not None:
+        return change
+    others = {key: value for key, value in change.items() if key != "startup_s"}
+    return others if "provider" in change else {**others, "startup_s": startup_s}
+
+
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter  # noqa: PLC0415 - heavy, and only those who come later need it
+
+    # Made once: whoever reads many rollouts would wait for it each time.
+    return TypeAdapter(Request)

@@ -1,0 +1,151 @@
+"""What a rollout leaves behind for its review: who serves, counters and log as they are when it ends (REV).
+
+Written after the decision, the way back and the word to people, and bounded: nothing waits for it, and a gateway that
+does not answer is asked no second question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rollout.approvals.obligations import Debt, owe
+from rollout.changes.backup import where_it_is
+from rollout.context import Rollout
+from rollout.core.canonical_json import plain
+from rollout.core.clock import stamp
+from rollout.core.errors import NotCleared, RolloutError
+from rollout.core.request import EMBEDDED
+from rollout.core.scenario import ProviderChange
+from rollout.gateway.client import Gateway
+from rollout.gateway.responses import Latency, Metrics
+from rollout.journal.record import Kind, Record
+from rollout.monitoring.sources.error_log import Mark, before, kinds, mark
+
+MOST_KINDS = 500
+"""So many kinds of errors are kept in the journal, the most frequent ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """A rollout's closure, as its review looks back at it.
+
+    Attributes:
+        at: when it was looked at, UTC.
+        serving: who served then; None where the gateway did not say.
+        boot: what identified the gateway's process; None where it has no such thing.
+        metrics: provider -> its counters then.
+        log_file: the log; None where none could be read.
+        log: where it ended.
+        errors: the kinds of errors that it held.
+        lacking: what could not be looked at, and why.
+        review_from: from when on the review may be held, UTC.
+    """
+
+    at: datetime
+    serving: ProviderChange | None
+    boot: str | None
+    metrics: Mapping[str, Metrics]
+    log_file: Path | None
+    log: Mark | None
+    errors: frozenset[str]
+    lacking: Mapping[str, str]
+    review_from: datetime
+
+
+def leave(rollout: Rollout) -> None:
+    """Write the traces into the journal, and owe the review; what cannot be read is named, and nothing is raised.
+
+    A gateway that was started on demand ends with its rollout, and nothing is owed to it.
+    """
+    if rollout.target.name == EMBEDDED:
+        return
+    now, policy = rollout.clock.now(), rollout.policy
+    body: dict[str, Any] = {"serving": None, "boot": None, "metrics": {}, "log": None, "errors": [], "lacking": {}}
+    body |= {"at": stamp(now), "review_from": stamp(now + timedelta(seconds=policy.review_after_s))}
+    try:
+        # Side by side with a person's Ctrl-C: the decision stands, and this is short.
+        body |= _of_gateway(rollout.gateway.uninterruptible(), rollout)
+    except Exception as error:  # noqa: BLE001 - the decision is out, and nothing may take its place
+        body["lacking"]["gateway"] = str(error) if isinstance(error, RolloutError) else repr(error)
+    try:
+        body |= _of_log(rollout)
+    except OSError as error:
+        body["lacking"]["log"] = f"{rollout.target.log_file} cannot be read: {error.strerror}"
+    rollout.note(Kind.TRACES, **body)
+    owe(rollout, Debt.REVIEW, policy.review_within_s)
+
+
+def of_record(record: Record) -> Traces:
+    """Return what the rollout has left.
+
+    Raises:
+        NotCleared: it left nothing: nobody looked when it ended.
+    """
+    body = record.traces
+    if body is None:
+        raise NotCleared(f"the journal does not say how the gateway was when {record.id} ended, so nothing compares")
+    return Traces(
+        at=_moment(body["at"]),
+        serving=None if body["serving"] is None else ProviderChange(**body["serving"]),
+        boot=body["boot"],
+        metrics={name: _metrics(told) for name, told in body["metrics"].items()},
+        log_file=None if body["log"] is None else Path(body["log_file"]),
+        log=None if body["log"] is None else Mark.from_record(body["log"]),
+        errors=frozenset(body["errors"]),
+        lacking=body["lacking"],
+        review_from=_moment(body["review_from"]),
+    )
+
+
+def counters(gateway: Gateway) -> dict[str, Metrics]:
+    """Return provider -> its counters, of all that take requests.
+
+    Raises:
+        GatewayError: some cannot be read.
+    """
+    names = (each.name for each in gateway.providers().providers if each.capabilities.get("inference", True))
+    return {name: gateway.metrics(name) for name in names}
+
+
+def _of_gateway(gateway: Gateway, rollout: Rollout) -> dict[str, Any]:
+    serving = where_it_is(gateway, rollout.target)
+    return {
+        "serving": plain(serving),
+        "boot": gateway.boot_id(),
+        "metrics": {name: _told(metrics) for name, metrics in counters(gateway).items()},
+    }
+
+
+def _of_log(rollout: Rollout) -> dict[str, Any]:
+    path = rollout.target.log_file
+    if path is None:
+        return {}
+    at = mark(path)
+    seen = kinds(before(path, at), rollout.redactor.text)
+    return {"log_file": str(path), "log": at.record(), "errors": [kind for kind, _ in seen.most_common(MOST_KINDS)]}
+
+
+def _told(metrics: Metrics) -> dict[str, Any]:
+    return {
+        "total": metrics.total_requests,
+        "failed": metrics.failed_requests,
+        "p95_ms": metrics.latency.p95_ms,
+        "samples": metrics.latency.samples,
+        "usd": metrics.total_usd,
+        "tokens": metrics.total_tokens,
+    }
+
+
+def _metrics(told: Mapping[str, Any]) -> Metrics:
+    total, failed = told["total"], told["failed"]
+    latency = Latency(p50_ms=None, p95_ms=told["p95_ms"], p99_ms=None, samples=told["samples"])
+    rate = failed / total if total else 0.0
+    return Metrics(total, total - failed, failed, rate, latency, {}, total_usd=told["usd"], total_tokens=told["tokens"])
+
+
+def _moment(at: str) -> datetime:
+    return datetime.fromisoformat(at).astimezone(UTC)

@@ -1,0 +1,75 @@
+"""Which tokens a rollout sends, and which texts are secrets in everything that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rollout.core.canonical_json import plain
+from rollout.core.redaction import Redactor
+from rollout.core.request import Request
+from rollout.core.scenario import EnvironmentChange
+from rollout.core.target import Target
+from rollout.gateway.host import EnvFileError, values
+from rollout.journal.record import Record
+
+
+def redactor_for(request: Request, env: Mapping[str, str]) -> Redactor:
+    """Return what takes secrets out of everything that is written about this request.
+
+    It knows the variables that the request names (tokens, channels, new values of the `.env` file), those of the
+    environment that are called like a secret, and the policy's own patterns.
+    """
+    asked = plain(request)
+    changes = [change for change in request.scenario.changes if isinstance(change, EnvironmentChange)]
+    names = [*_named_tokens(asked), *(name for change in changes for name in change.secrets.values())]
+    redactor = Redactor((env[name] for name in names if env.get(name)), request.policy.redact)
+    for channel in (*request.scenario.notify, *request.target.notify, *request.policy.channels):
+        redactor.add_url(env.get(channel, ""))
+    redactor.learn(env, _words(asked))
+    return redactor
+
+
+def _named_tokens(value: Any) -> Iterator[str]:
+    """Yield the variables that are named under ``token_env`` and the like: the gateway's, a source's, the tracker's."""
+    if isinstance(value, dict):
+        yield from (str(part) for key, part in value.items() if key.endswith("token_env") and part)
+        for part in value.values():
+            yield from _named_tokens(part)
+
+
+def learn_env_files(redactor: Redactor, target: Target, record: Record | None) -> None:
+    """Register the secrets of the service's `.env` file, as it is on this host and as the backup has it.
+
+    Behind commands it is known once the backup is taken; what cannot be read is no reason to stop here.
+    """
+    copy = ((record and record.backup) or {}).get("env")
+    for path in (target.env_file, Path(copy["path"]) if copy else None):
+        if path is not None:
+            learn_env_file(redactor, path, target)
+
+
+def learn_env_file(redactor: Redactor, path: Path, target: Target) -> None:
+    """Register the secrets of one `.env` file, or a copy of it; one that cannot be read or parsed has none."""
+    with suppress(OSError, EnvFileError):
+        found = values(path.read_bytes())
+        # What is active is no secret: it is what is put back.
+        active = [found.get(key) or "" for key in (target.provider_key, target.model_key)]
+        # Neither is where things are: the journal is followed by it.
+        redactor.learn_file(found, (*_words(plain(target)), *active, str(path), str(Path.cwd())))
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Yield every text in JSON types, the names of keys left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _words(part)
+
+
+def token_of(name: str | None, env: Mapping[str, str]) -> str | None:
+    """Return the token in the environment variable `name`; None where the target sends none."""
+    return env.get(name) if name else None

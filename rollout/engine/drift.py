@@ -1,0 +1,281 @@
+"""Every change that was made at a gateway, and not through a rollout: ``rollout status --reconcile`` (reading only)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from rollout.changes import provider
+from rollout.changes.backup import Backup, recorded, same_place, where_it_is
+from rollout.changes.catalogue import kind_of
+from rollout.core.canonical_json import plain
+from rollout.core.clock import Clock
+from rollout.core.errors import GatewayError, RolloutError
+from rollout.core.redaction import REDACTED, Redactor
+from rollout.core.request import Request, as_opened
+from rollout.core.scenario import LimitChange, ProviderChange
+from rollout.core.target import Target
+from rollout.engine.credentials import learn_env_files, redactor_for, token_of
+from rollout.engine.verification import moment
+from rollout.gateway.client import Gateway
+from rollout.gateway.responses import AuditEntry
+from rollout.journal.record import Decision, Record, Write
+
+AUDIT_READ = 1000
+"""How many of the gateway's latest audit entries are asked for."""
+
+SKEW_S = 60.0
+"""How far the gateway's clock may be from ours."""
+
+_ACTIVATION = re.compile(r"[^\s:]+:\S+")
+# What a gateway may record although nothing was changed by it.
+_READS = re.compile(r"test|preflight|check|health|read|view|list|get|login|export", re.IGNORECASE)
+_KINDS = (("activat", "activation"), ("limit", "limits"), ("weight", "weights"), ("routing", "weights"))
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """One change that no rollout made.
+
+    Attributes:
+        when: its moment, UTC, or the two rollouts that it came between.
+        what: how the gateway differs, or what it recorded.
+    """
+
+    when: str
+    what: str
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """A gateway held against the journal.
+
+    Attributes:
+        target: its name and URL.
+        rollouts: how many rollouts the journal knows there.
+        since: when the first of them was opened.
+        outside: the changes that none of them made.
+        unknown: what cannot be known, and why.
+    """
+
+    target: str
+    rollouts: int
+    since: str
+    outside: list[Outside] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a gateway was, or should be.
+
+    Attributes:
+        who: what saw it, or left it.
+        place: the active provider and model.
+        config: the configuration, redacted; None where it is not known.
+        limits: ``cost limits SCOPE`` -> its limits.
+        free: the keys and limits that this says nothing about.
+    """
+
+    who: str
+    place: ProviderChange
+    config: Mapping[str, Any] | None = None
+    limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    free: frozenset[str] = frozenset()
+
+
+def reconcile(records: Iterable[Record], wanted: str, env: Mapping[str, str], clock: Clock) -> Reconciled:
+    """Hold a gateway's present state and its audit log against every rollout that went there.
+
+    Args:
+        records: the journal's rollouts, oldest first.
+        wanted: the target's name, or its URL.
+        env: where tokens are.
+        clock: the time.
+
+    Raises:
+        RolloutError: the journal knows no such target, or the gateway does not answer.
+    """
+    known = list(records)
+    names = {(record.opened["target"]["name"], record.opened["url"]) for record in known}
+    url = next((url for name, url in sorted(names, key=str) if wanted in (name, url)), None)
+    if url is None:
+        listed = ", ".join(sorted(f"{name} ({url})" for name, url in names)) or "none"
+        raise RolloutError(f"no rollout of this journal went to {wanted!r}; it knows {listed}")
+    there = [record for record in known if record.opened["url"] == url]
+    request = as_opened(there[-1].opened)
+    redactor = redactor_for(request, env)
+    learn_env_files(redactor, request.target, there[-1])
+    told = Reconciled(f"{request.target.name} at {url}", len(there), there[0].opened_at)
+    gateway = Gateway(request.target, token=token_of(request.target.token_env, env), clock=clock, redactor=redactor)
+    try:
+        left = _between(told, there)
+        if left is not None:
+            told.outside += _differences(left, _now(gateway, request.target, redactor), "now")
+        _recorded(told, there, request.target, gateway)
+    finally:
+        gateway.close()
+    told.outside = [Outside(each.when, redactor.text(each.what)) for each in told.outside]
+    return told
+
+
+def text(told: Reconciled) -> str:
+    """Return what people read."""
+    lines = [f"OUTSIDE  {each.when}: {each.what}" for each in told.outside]
+    number = len(told.outside) or "no"
+    lines.append(
+        f"{number} change(s) outside of rollouts at {told.target}; {told.rollouts} rollout(s) since {told.since}"
+    )
+    return "\n".join([*lines, *(f"not known: {line}" for line in told.unknown)]) + "\n"
+
+
+def _between(told: Reconciled, records: Sequence[Record]) -> State | None:
+    """Hold what each rollout found against what the one before it left, and return what the last one left."""
+    left: State | None = None
+    for record in records:
+        if record.backup is not None:
+            found = _saved(record.id, recorded(record.backup))
+            if left is not None:
+                told.outside += _differences(left, found, f"between {left.who} and {record.id}")
+            left = found
+        if record.in_flight or record.decision is Decision.ROLLBACK_FAILED:
+            why = "is in flight" if record.in_flight else "could not be taken back"
+            told.unknown.append(f"{record.id} {why}, so what it left is not held against anything")
+            left = None
+        elif record.wrote:
+            left = _left(record)
+    return left
+
+
+def _saved(who: str, backup: Backup) -> State:
+    return State(who, backup.previous, backup.config, _limits(backup.cost_limits, backup.rate_limits))
+
+
+def _now(gateway: Gateway, target: Target, redactor: Redactor) -> State:
+    place, limits = where_it_is(gateway, target), gateway.governance()
+    config = redactor.value(dict(gateway.runtime_config().config))
+    return State("now", place, config, _limits(limits.cost_limits, limits.rate_limits), _keys_of_a_place(target))
+
+
+def _left(record: Record) -> State | None:
+    """Return what a closed rollout left: what it wrote last, and everything else as it was before."""
+    places = [write.to for write in record.writes if write.result == "done" and _ACTIVATION.fullmatch(write.to)]
+    name, _, model = places[-1].partition(":") if places else ("", "", "")
+    if record.backup is None:
+        # An emergency saves nothing but where the gateway was.
+        return State(record.id, ProviderChange(name, model)) if places else None
+    request, backup = as_opened(record.opened), recorded(record.backup)
+    place = ProviderChange(name, model) if places else backup.previous
+    free, limits = _keys_of_a_place(request.target), _limits(backup.cost_limits, backup.rate_limits)
+    if record.decision is Decision.KEPT:
+        limits |= _set(request, limits)
+        changes = [change for change in request.scenario.changes if not isinstance(change, LimitChange)]
+        free = free.union(*(kind_of(change).own(request.target, change) for change in changes))
+    return State(record.id, place, backup.config, limits, free)
+
+
+def _set(request: Request, before: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
+    changes = [change for change in request.scenario.changes if isinstance(change, LimitChange)]
+    named = {f"{change.kind} limits {change.reported_scope}": change.values for change in changes}
+    return {name: {**before.get(name, {}), **values} for name, values in named.items()}
+
+
+def _keys_of_a_place(target: Target) -> frozenset[str]:
+    # Where the gateway is says which provider and model; the keys say it once more.
+    return provider.own(target, ProviderChange("", ""))
+
+
+def _limits(cost: Mapping[str, Any], rate: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    return {
+        f"{kind} limits {scope}": plain(v) for kind, of in (("cost", cost), ("rate", rate)) for scope, v in of.items()
+    }
+
+
+def _differences(before: State, now: State, when: str) -> Iterator[Outside]:
+    if not same_place(before.place, now.place):
+        yield Outside(when, f"{now.place} is active; {before.who} left {before.place}")
+    if before.config is None or now.config is None:
+        return
+    free = before.free | now.free
+    for one, other in ((before.config, now.config), (before.limits, now.limits)):
+        for key in sorted((one.keys() | other.keys()) - free):
+            was, is_ = one.get(key, "absent"), other.get(key, "absent")
+            if was != is_ and REDACTED not in f"{was}{is_}":
+                yield Outside(when, f"{key} is {_shown(is_)}; {before.who} left {_shown(was)}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {part:g}" for name, part in sorted(value.items()))
+    return str(value)
+
+
+def _recorded(told: Reconciled, records: Sequence[Record], target: Target, gateway: Gateway) -> None:
+    """Match the gateway's audit log with the writes of the journal, one to one."""
+    try:
+        entries = sorted(gateway.audit(limit=AUDIT_READ), key=lambda entry: moment(entry.timestamp))
+    except GatewayError as error:
+        told.unknown.append(f"what the gateway recorded: its audit log cannot be read ({error})")
+        return
+    since = datetime.fromisoformat(told.since)
+    if len(entries) >= AUDIT_READ:
+        told.unknown.append(f"what was recorded before {entries[0].timestamp}: no more than {AUDIT_READ} are read")
+    unused = [write for record in records for write in record.writes if write.result != "refused"]
+    for entry in entries:
+        is_change = entry.result.casefold() in ("success", "ok") and not _READS.search(entry.action)
+        if not is_change or moment(entry.timestamp) < since:
+            continue
+        ours = next((write for write in unused if _is_of(entry, write, target)), None)
+        if ours is None:
+            told.outside.append(Outside(entry.timestamp, _words(entry)))
+        elif _kind(entry.action) is not None:
+            unused.remove(ours)
+    lost = [write for write in unused if write.result == "done" and _kind_of(write) in ("activation", "limits")]
+    if lost:
+        first = f"{lost[0].step} {lost[0].to} at {lost[0].at}"
+        told.unknown.append(
+            f"what others changed and changed back: the gateway's audit log lacks {len(lost)} writes of the journal "
+            f"(the first: {first}), so it keeps none of them, or a restart has lost them"
+        )
+
+
+def _is_of(entry: AuditEntry, write: Write, target: Target) -> bool:
+    """Tell whether an entry can be the trace of a write: in time, by user, by kind, provider and model."""
+    apart = moment(entry.timestamp) - datetime.fromisoformat(write.at)
+    latest = timedelta(seconds=SKEW_S + target.timeouts.activate_s)
+    if not -timedelta(seconds=SKEW_S) <= apart <= latest:
+        return False
+    # A gateway that names nobody leaves it open who it was (deviation 19).
+    if entry.user.casefold() not in (target.user.casefold(), "unknown", ""):
+        return False
+    kind = _kind(entry.action)
+    if kind != "activation" or entry.provider is None:
+        return kind in (None, _kind_of(write))
+    name, _, model = write.to.partition(":")
+    names = {name.casefold(), target.reported_as.get(name, name).casefold()}
+    return _kind_of(write) == kind and entry.provider.casefold() in names and entry.details.get("model", model) == model
+
+
+def _kind(action: str) -> str | None:
+    return next((kind for word, kind in _KINDS if word in action.casefold()), None)
+
+
+def _kind_of(write: Write) -> str:
+    if _ACTIVATION.fullmatch(write.to):
+        return "activation"
+    if " limits of " in write.to:
+        return "limits"
+    return "weights" if "%" in write.to or write.to == "no weights" else "other"
+
+
+def _words(entry: AuditEntry) -> str:
+    of = f" of {entry.provider}" if entry.provider else ""
+    details = ", ".join(f"{name}={value}" for name, value in entry.details.items())
+    return f"{entry.action}{of} by {entry.user or 'nobody named'} ({details or 'no details'}); no rollout wrote it"

@@ -1,0 +1,109 @@
+"""The suite's side of the embedded gateway: start it on demand, recognise one, keep it while a change is in flight."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import replace
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rollout.config.urls import is_loopback
+from rollout.core.errors import RolloutError
+from rollout.core.target import Routing, Service, Target
+from rollout.gateway import embedded_proof
+from rollout.sandbox.files import RECORD
+from rollout.sandbox.process import Running, find, start
+from rollout.sandbox.settings import SandboxSettings
+
+IDLE_S = 600.0
+"""It ends after this long without a request of the suite, unless a change is in flight."""
+
+ANSWERS_WITHIN_S = 2.0
+LARGEST_ANSWER = 2 * 1024 * 1024
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def reach(folder: Path, settings: Mapping[str, Any], token_env: str | None) -> Running:
+    """Return the rollout's own gateway: the running one, or one started on the port and state it had before.
+
+    Raises:
+        SandboxFailed: it does not start.
+    """
+    return find(folder) or start(
+        folder,
+        port=_last_port(folder),
+        settings=SandboxSettings.from_mapping(settings),
+        idle_s=IDLE_S,
+        token_env=token_env,
+    )
+
+
+def described(target: Target) -> Target:
+    """Return the target with what an embedded gateway says of itself; any other gateway is left as it is.
+
+    Only loopback is asked: the question is none that a real gateway should see.
+    """
+    found = embedded_proof.look(target.url).about if target.url and is_loopback(target.url) else None
+    if found is None:
+        return target
+    return replace(
+        target,
+        twin=target.twin or found.twin_url,
+        env_file=target.env_file or found.env_file,
+        log_file=target.log_file or (None if target.log_command else found.log_file),
+        routing=target.routing or Routing(),
+        service=target.service or Service(stop=found.stop, start=found.start),
+    )
+
+
+def hold(running: Running, *, in_flight: bool) -> None:
+    """Keep the gateway alive while a change is in flight, or let it end when idle again."""
+    _ask(f"{running.url}/sandbox/in-flight", {"in_flight": in_flight})
+
+
+def control(url: str, part: str, body: object = None, *, method: str, anywhere: bool = False) -> Any:
+    """Set or read a part of a gateway's control interface (``faults``, ``alerts``, ``traffic``); return its answer.
+
+    Args:
+        url: the gateway's base URL.
+        part: what, below ``/sandbox``.
+        body: what to set; None sends no body.
+        method: the HTTP method.
+        anywhere: whether it need not be on this machine, where an embedded gateway is.
+
+    Raises:
+        RolloutError: it has no such interface, refuses, or is not on loopback and would have to be.
+    """
+    address = f"{url}/sandbox/{part}"
+    if not (anywhere or is_loopback(url)):
+        raise RolloutError(f"{address} is not on loopback, where an embedded gateway is")
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, method=method)  # noqa: S310 - http(s), as targets.yaml reads it
+    try:
+        with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S) as response:
+            return json.loads(response.read(LARGEST_ANSWER))
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
+        raise RolloutError(f"{method} {address} was not accepted: {error}") from None
+
+
+def _last_port(folder: Path) -> int:
+    try:
+        url = json.loads((folder / RECORD).read_bytes())["url"]
+    except (OSError, ValueError, KeyError):
+        return 0
+    return urlsplit(str(url)).port or 0
+
+
+def _ask(url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, method="GET" if body is None else "PUT")  # noqa: S310 - http, loopback
+    try:
+        with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S) as response:
+            answer = json.loads(response.read(LARGEST_ANSWER))
+    except (OSError, HTTPException, ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None

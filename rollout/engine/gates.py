@@ -1,0 +1,85 @@
+"""The gates between phases: cleared, recent, unchanged, and nobody else at it (PRE-3.3, safety rule 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rollout.context import Rollout
+from rollout.core.clauses import PHASES
+from rollout.core.errors import NotCleared, RolloutError, TryLater
+from rollout.core.policy import WAIT, usual
+from rollout.journal.record import Decision, Record
+
+VOLATILE_S = 300.0
+"""Health, alerts, window and lease are looked at again when the precheck is older than this."""
+
+
+def refusal(phases: Sequence[str], record: Record | None, digest: str) -> RolloutError | None:
+    """Return why a run of `phases` may not continue the rollout of `record`; None if it may.
+
+    Args:
+        phases: what this run was asked for.
+        record: the latest rollout of this very content; None if there is none.
+        digest: the content's digest.
+    """
+    if record is not None and writes_evidence(phases, record):
+        return None
+    if phases[0] == PHASES[0]:
+        return _still_in_flight(record)
+    predecessor = PHASES[PHASES.index(phases[0]) - 1]
+    if record is None:
+        return NotCleared(
+            f"{phases[0]} needs a passed {predecessor} of this very content (SHA-256 {digest[:12]}) in the journal, "
+            f"and there is none; run `pytest -m {PHASES[0]}` first, with the same scenario, target and policy"
+        )
+    if record.decision in (Decision.ROLLED_BACK, Decision.ROLLBACK_FAILED):
+        return NotCleared(f"rollout {record.id} ended at {record.closed_at}: {record.decision.replace('_', ' ')}")
+    return _not_passed(record, phases[0], predecessor)
+
+
+def writes_evidence(phases: Sequence[str], record: Record) -> bool:
+    """Tell whether a run of `phases` has nothing to do but to write the evidence that an earlier one could not."""
+    policy = record.opened.get("policy", {})
+    waits = {**usual(policy.get("name", "")), **policy}["on_missing_evidence"] == WAIT
+    return waits and bool(record.missing_evidence) and phases[-1] == PHASES[-1]
+
+
+def _still_in_flight(record: Record | None) -> RolloutError | None:
+    if record is None or not record.in_flight:
+        return None
+    return TryLater(
+        f"rollout {record.id} of this content is in flight since {record.opened_at}: go on with "
+        f"`pytest -m {_next_phase(record)}`, or take it back with `rollout rollback {record.id}`"
+    )
+
+
+def _not_passed(record: Record, phase: str, predecessor: str) -> RolloutError | None:
+    verdict = record.phases.get(predecessor)
+    if verdict is None:
+        return NotCleared(
+            f"{phase} needs a passed {predecessor}, which was never run to its end in rollout {record.id}; "
+            f"run `pytest -m {predecessor}` first"
+        )
+    if not verdict.passed:
+        return NotCleared(f"{predecessor} of rollout {record.id} did not pass: {'; '.join(verdict.problems)}")
+    return None
+
+
+def too_old(rollout: Rollout, phase: str, age_s: float) -> str | None:
+    """Say that `phase` passed longer ago than `age_s` seconds; None if it is recent enough."""
+    verdict = rollout.record().phases[phase]
+    age = age_of(rollout, verdict.at)
+    if age <= age_s:
+        return None
+    return f"{phase} passed {age / 60:.0f} min ago; policy {rollout.policy.name!r} accepts {age_s / 60:.0f} min"
+
+
+def age_of(rollout: Rollout, at: str) -> float:
+    """Return how many seconds ago `at`, a record's UTC time, was."""
+    return (rollout.clock.now() - datetime.fromisoformat(at).astimezone(UTC)).total_seconds()
+
+
+def _next_phase(record: Record) -> str:
+    passed = [phase for phase in PHASES if phase in record.phases and record.phases[phase].passed]
+    return PHASES[min(len(passed), len(PHASES) - 1)]

@@ -1,0 +1,277 @@
+"""What a review looks back at: metrics, error log and cost of what serves now, since the rollout ended (REV)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rollout.changes.backup import same_place, where_it_is
+from rollout.context import Rollout
+from rollout.core.canonical_json import plain
+from rollout.core.clock import stamp
+from rollout.core.errors import NotCleared, RolloutError
+from rollout.core.histogram import Histogram
+from rollout.core.request import as_opened
+from rollout.core.scenario import Monitor, ProviderChange
+from rollout.core.target import Target
+from rollout.engine.closing_snapshot import Traces, counters, of_record
+from rollout.gateway.responses import Latency, Metrics
+from rollout.journal.record import Decision, Kind, Record
+from rollout.monitoring.aggregates import History
+from rollout.monitoring.bake import counters_before
+from rollout.monitoring.error_rate import judge_errors
+from rollout.monitoring.latency import judge_latency
+from rollout.monitoring.samples import Baseline, Context, Name, Sample
+from rollout.monitoring.sources import error_log
+from rollout.monitoring.sources.combined import observe_provider
+from rollout.monitoring.verdict import State, Verdict, show_span
+
+DAY_S = 24 * 3600.0
+SHOWN = 3
+"""So many new kinds of errors stand in a check's message; all of them are in its evidence."""
+
+
+class NotJudged(RolloutError):
+    """There is nothing to judge by, which is never a pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one look back has brought.
+
+    Attributes:
+        rows: the evidence, as a table.
+        facts: the evidence that is no table.
+        problems: why it is no pass; empty where it is one.
+        message: what was found, in a sentence.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    facts: Mapping[str, Any]
+    problems: Sequence[str]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Since:
+    """What serves now, and how long ago the rollout ended."""
+
+    serving: ProviderChange
+    traces: Traces
+    lasts_s: float
+
+
+def metrics(rollout: Rollout) -> Seen:
+    """Judge error rate and P95 since the rollout's end, by the window's own limits (REV-1).
+
+    Raises:
+        NotJudged: somebody else serves than at its end, or its counters were not read then.
+        GatewayError: the counters cannot be read.
+    """
+    record, since = rollout.record(), _since(rollout)
+    history = History((Name.METRICS,))
+    for at_s, reading in _readings(rollout, since):
+        history.add(Sample(Name.METRICS, at_s, stamp(rollout.clock.now()), reading))
+    monitor, baseline = _yardstick(rollout, record)
+    known = Context(
+        change=since.serving,
+        previous=since.serving,
+        monitor=monitor,
+        baseline=baseline,
+        # Those of the new provider: they say nothing of the one that a rollback went back to.
+        counters_before=counters_before(record) if record.decision is Decision.KEPT else None,
+    )
+    verdicts = [judge_errors(history, known, since.lasts_s), judge_latency(history, known, since.lasts_s)]
+    told = [_told(verdict) for verdict in verdicts]
+    if history.counters.resets:
+        told.append("the counters were reset since: only the requests after that are judged")
+    problems = [] if all(verdict.state is State.HOLDING for verdict in verdicts) else told
+    rows = [
+        {"of": name, "state": v.state, "seen": _told(v)} for name, v in zip(("errors", "P95"), verdicts, strict=True)
+    ]
+    facts = {"serving": str(since.serving), "since": stamp(since.traces.at), "baseline": plain(baseline)}
+    return Seen(rows, facts, problems, f"{since.serving}: {'; '.join(told)}")
+
+
+def errors(rollout: Rollout) -> Seen:
+    """Compare the kinds of errors in the log since the rollout's end with those before it (REV-2).
+
+    Raises:
+        NotJudged: nobody can look.
+        LogLost: a part of the log is gone.
+    """
+    target, traces = rollout.target, of_record(rollout.record())
+    if traces.log_file is None or traces.log is None:
+        raise NotJudged(f"{_why_unread(target, traces)}, so nobody has looked at it; look by hand")
+    try:
+        found = error_log.kinds(error_log.since(traces.log_file, traces.log), rollout.redactor.text)
+    except OSError as error:
+        raise NotJudged(
+            f"the log {traces.log_file} cannot be read, so nobody has looked at it: {error.strerror}"
+        ) from error
+    new = [kind for kind, _ in found.most_common() if kind not in traces.errors]
+    rows = [{"kind": kind, "lines": count, "new": kind in new} for kind, count in found.most_common()]
+    message = f"{found.total()} errors of {len(found)} kinds since the rollout's end, none of them new"
+    problems = [f"{found[kind]} x {kind}" for kind in new[:SHOWN]]
+    if len(new) > SHOWN:
+        problems.append(f"and {len(new) - SHOWN} more kinds")
+    return Seen(rows, {"log": str(traces.log_file), "since": stamp(traces.at)}, problems, message)
+
+
+def cost(rollout: Rollout) -> Seen:
+    """Hold the cost since the rollout's end against its estimate and the old provider's price (REV-3).
+
+    Raises:
+        NotJudged: somebody else serves than at its end, or nobody knows the cost.
+        GatewayError: the counters cannot be read.
+    """
+    record, since = rollout.record(), _since(rollout)
+    now, then = counters(rollout.gateway), since.traces.metrics
+    spent = {name: _added(then[name], reading) for name, reading in now.items() if name in then}
+    # A gateway that has never charged anybody anything may not count cost at all (docs/GATEWAY_API.md, 4).
+    charges = any(reading.total_usd > 0 for reading in (*now.values(), *then.values()))
+    usd, how = _usd(rollout, since.serving, spent, charges=charges)
+    a_day = usd / since.lasts_s * DAY_S
+    found = f"{since.serving} cost {a_day:.4g} USD a day ({usd:.4g} USD in {show_span(since.lasts_s)}, {how})"
+    problems = _against_the_estimate(rollout, record, a_day)
+    old = _of_the_old(rollout, record, then, spent[_key(spent, since.serving)].total_tokens, charges=charges)
+    rows = [
+        {"provider": name, "requests": each.total_requests, "tokens": each.total_tokens, "usd": each.total_usd}
+        for name, each in spent.items()
+    ]
+    facts = {"usd_a_day": a_day, "old_provider": old, "estimate": plain(rollout.scenario.impact)}
+    message = f"{found}; {old}"
+    return Seen(rows, facts, [f"{message}; {problem}" for problem in problems], message)
+
+
+def _since(rollout: Rollout) -> _Since:
+    traces = of_record(rollout.record())
+    if traces.serving is None:
+        why = traces.lacking.get("gateway", "nobody looked")
+        raise NotJudged(f"the gateway could not be read when the rollout ended, so there is nothing to compare: {why}")
+    now = where_it_is(rollout.gateway, rollout.target)
+    if not same_place(now, traces.serving):
+        raise NotJudged(
+            f"{now} serves now, and {traces.serving} did when the rollout ended: somebody has changed it since, and "
+            "counters of the one say nothing of the other"
+        )
+    return _Since(now, traces, (rollout.clock.now() - traces.at).total_seconds())
+
+
+def _readings(rollout: Rollout, since: _Since) -> list[tuple[float, Metrics]]:
+    """Return the counters then and now; with a look at nothing where they began anew between the two."""
+    provider = since.serving.provider
+    if rollout.target.sources.prometheus is not None:
+        with observe_provider(rollout, since.serving, since_s=since.lasts_s) as observed:
+            now = observed.metrics(provider)
+        return [(0.0, _nothing(now)), (since.lasts_s, now)]
+    now, then = rollout.gateway.metrics(provider), _of(since.traces.metrics, since.serving)
+    readings = [(0.0, then), (since.lasts_s, now)]
+    restarted = since.traces.boot != rollout.gateway.boot_id()
+    if restarted or now.total_requests < then.total_requests or now.failed_requests < then.failed_requests:
+        readings.insert(1, (0.0, _nothing(now)))
+    return readings
+
+
+def _nothing(like: Metrics) -> Metrics:
+    """Return the counters of a process that has just begun."""
+    empty = None if like.histogram is None else Histogram.of({bound: 0.0 for bound, _ in like.histogram.buckets})
+    latency = Latency(p50_ms=None, p95_ms=None, p99_ms=None, samples=0)
+    return Metrics(0, 0, 0, 0.0, latency, {}, histogram=empty)
+
+
+def _yardstick(rollout: Rollout, record: Record) -> tuple[Monitor, Baseline | None]:
+    """Return limits and baseline of the rollout, or of the latest one on its gateway: an emergency has neither."""
+    if record.baseline is not None:
+        return rollout.scenario.monitor, Baseline.from_record(record.baseline)
+    journal = rollout.journal
+    for id_ in reversed(journal.rollouts()):
+        entries = journal.entries(id_, Kind.OPENED, Kind.BASELINE)
+        if len(entries) > 1 and entries[0].body["url"] == record.opened["url"]:
+            return as_opened(entries[0].body).scenario.monitor, Baseline.from_record(entries[-1].body)
+    return rollout.scenario.monitor, None
+
+
+def _why_unread(target: Target, traces: Traces) -> str:
+    if "log" in traces.lacking:
+        return f"where the log ended when the rollout did is not known: {traces.lacking['log']}"
+    if target.log_command:
+        return f"the log of target {target.name!r} is read through a command that prints new lines only"
+    return f"the log of target {target.name!r} is named nowhere that can be read from here (log_file)"
+
+
+def _told(verdict: Verdict) -> str:
+    word = "" if verdict.state in (State.HOLDING, State.BREACHED) else f"{verdict.state}, which is never a pass: "
+    return word + verdict.message.replace("the window's", "the review's")
+
+
+def _added(then: Metrics, now: Metrics) -> Metrics:
+    """Return what was counted between the two; all of it where counting began anew."""
+    if now.total_requests < then.total_requests or now.total_tokens < then.total_tokens:
+        return now
+    return replace(
+        now,
+        total_requests=now.total_requests - then.total_requests,
+        total_usd=max(0.0, now.total_usd - then.total_usd),
+        total_tokens=now.total_tokens - then.total_tokens,
+    )
+
+
+def _usd(
+    rollout: Rollout, serving: ProviderChange, spent: Mapping[str, Metrics], *, charges: bool
+) -> tuple[float, str]:
+    """Return what was spent and where that is known from."""
+    used = _of(spent, serving)
+    if not used.total_requests:
+        raise NotJudged(f"{serving} had no request since the rollout's end, so there is no cost to judge")
+    if charges:
+        return used.total_usd, "as the gateway counts it"
+    price = rollout.scenario.usd_per_1k_tokens.get(str(serving))
+    if price is None:
+        raise NotJudged(
+            f"the gateway reports no cost, 0 for every provider, and the scenario no price of {serving}; "
+            f"write `usd_per_1k_tokens: {{{serving}: …}}` in it"
+        )
+    if price and not used.total_tokens:
+        raise NotJudged("the gateway reports neither cost nor tokens, so nobody knows what it cost")
+    return used.total_tokens * price / 1000, f"{used.total_tokens} tokens at the scenario's {price:g} USD per 1,000"
+
+
+def _against_the_estimate(rollout: Rollout, record: Record, a_day: float) -> list[str]:
+    """Return why the cost is not what was estimated; an estimate speaks of a change that is in effect."""
+    impact = rollout.scenario.impact
+    # An emergency has no backup, and no estimate of what it costs either.
+    if record.decision is not Decision.KEPT or record.backup is None:
+        return []
+    if impact is None or impact.usd_a_day is None:
+        prose = "there is no estimate" if impact is None else f"the estimate is prose ({impact.cost})"
+        return [f"{prose}, so nobody can say whether it is more; write `usd_a_day:` in the scenario's impact"]
+    if a_day > impact.usd_a_day:
+        return [f"that is more than the estimated {impact.usd_a_day:g} USD a day"]
+    return []
+
+
+def _of_the_old(rollout: Rollout, record: Record, then: Mapping[str, Metrics], tokens: int, *, charges: bool) -> str:
+    """Say what the same tokens would have cost at the provider before the change."""
+    if record.backup is None:
+        return "what was before is not in its record, so it is not compared"
+    old = ProviderChange(**record.backup["previous"])
+    price = rollout.scenario.usd_per_1k_tokens.get(str(old))
+    counted = then.get(_key(then, old)) if _key(then, old) else None
+    if price is None and charges and counted is not None and counted.total_tokens:
+        price = counted.total_usd / counted.total_tokens * 1000
+    if price is None:
+        return f"what {old} would have cost is not known"
+    return f"{old} would have cost {tokens * price / 1000:.4g} USD for the same tokens"
+
+
+def _key(of: Mapping[str, Metrics], provider: ProviderChange) -> str:
+    return next((name for name in of if name.casefold() == provider.provider.casefold()), "")
+
+
+def _of(of: Mapping[str, Metrics], provider: ProviderChange) -> Metrics:
+    try:
+        return of[_key(of, provider)]
+    except KeyError:
+        raise NotCleared(f"the gateway has no counters of {provider.provider}") from None

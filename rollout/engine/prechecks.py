@@ -1,0 +1,378 @@
+"""What the prechecks look at. Everything here only reads from the gateway (PRE)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from rollout.approvals.waivers import judged_by_waiver
+from rollout.changes import limits
+from rollout.changes.backup import Backup, activates, recorded
+from rollout.changes.rollback import candidates, planned_steps
+from rollout.config.validators import near
+from rollout.context import Rollout
+from rollout.core.canonical_json import plain
+from rollout.core.change_windows import closes_at, frozen, opens_at
+from rollout.core.clock import SLICE_S, stamp
+from rollout.core.errors import GatewayError, TryLater
+from rollout.core.scenario import ChangeClass, EnvironmentChange, ProviderChange
+from rollout.core.target import Target
+from rollout.gateway.client import Gateway
+from rollout.gateway.diagnosis import Diagnosis, Seen, diagnosed
+from rollout.gateway.host.log_command import CommandFollower, LogCommandError
+from rollout.gateway.host.log_file import LogFollower
+from rollout.journal.record import Kind
+from rollout.monitoring import baseline as measuring
+from rollout.monitoring.samples import Baseline
+from rollout.monitoring.sources.combined import observe_provider
+from rollout.monitoring.sources.synthetic import promise
+
+COMMAND_RUNS_S = 3.0
+"""A log command that has not ended by then is taken to follow the log (PRE-2.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """One look at each source of the monitoring (PRE-2.5)."""
+
+    rows: Sequence[Mapping[str, Any]]
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Where a rollback would go, what it would do, and why it would not work (PRE-2.4)."""
+
+    to: ProviderChange
+    steps: Sequence[str]
+    evidence: Mapping[str, Any]
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Every provider's status, the new provider's tests here, what is wrong, and what that looks like (PRE-5.1)."""
+
+    rows: Sequence[Mapping[str, Any]]
+    evidence: Mapping[str, Any]
+    problems: Sequence[str]
+    diagnoses: Sequence[Diagnosis] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """The critical alerts, and the keys of those that the scenario does not claim to fix (PRE-5.3)."""
+
+    rows: Sequence[Mapping[str, Any]]
+    keys: frozenset[str]
+    unexplained: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The baseline, the P95 limit it leads to in words, and why it does not suffice (PRE-5.4)."""
+
+    baseline: Baseline
+    limit: str
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When the change would end, and the window it would end in (PRE-4.1)."""
+
+    now: str
+    bake_ends: str
+    window_closes: str | None
+    time_zone: str
+    warning: str | None
+
+
+def sources(rollout: Rollout) -> Looks:
+    """Look once at every source that a trigger will read."""
+    gateway, new, target = rollout.gateway, rollout.serving.provider, rollout.target
+    rows: list[Mapping[str, Any]] = []
+    if not rollout.scenario.monitor.in_turn:
+        rows.append({"source": "synthetic requests", "answers": "off", "sample": promise(rollout.scenario.monitor)})
+    backup = rollout.known().backup
+    previous = None if backup is None else recorded(backup).previous
+    with observe_provider(rollout, rollout.serving) as observed:
+        looks: dict[str, Callable[[], Any]] = {
+            "status (MON-1)": lambda: gateway.status(new),
+            "metrics (MON-2, MON-3)": lambda: observed.metrics_sample(previous),
+            "alerts (MON-4)": lambda: observed.alerts_sample("critical"),
+            "fallbacks (MON-5)": lambda: gateway.governance().recent_fallbacks,
+        }
+        if target.log_command:
+            looks["log (MON-5)"] = lambda: _command_runs(rollout)
+        elif target.log_file is not None:
+            log_file = target.log_file
+            looks["log (MON-5)"] = lambda: f"{len(LogFollower(log_file).read())} new lines in {log_file}"
+        elif rollout.scenario.monitor.error_pattern:
+            looks["log (MON-5)"] = lambda: _no_log(target.name)
+        found = _looked(looks)
+    return Looks([*rows, *found.rows], found.problems)
+
+
+def _looked(looks: Mapping[str, Callable[[], Any]]) -> Looks:
+    rows: list[Mapping[str, Any]] = []
+    problems = []
+    for name, look in looks.items():
+        try:
+            rows.append({"source": name, "answers": True, "sample": str(plain(look()))})
+        except (GatewayError, LogCommandError, OSError) as error:
+            rows.append({"source": name, "answers": False, "sample": str(error)})
+            problems.append(f"{name}: {error}")
+    return Looks(rows, problems)
+
+
+def _no_log(name: str) -> str:
+    raise OSError(f"monitor.error_pattern needs a log, and target {name!r} names no log_file or log_command")
+
+
+def _command_runs(rollout: Rollout) -> str:
+    """Run the log command for a moment, long enough for a connection to be refused."""
+    command, clock = rollout.target.log_command, rollout.clock
+    follower = CommandFollower(command, clock, rollout.redactor.text)
+    lines, until_s = 0, clock.monotonic() + COMMAND_RUNS_S
+    try:
+        while clock.monotonic() < until_s and clock.wait(SLICE_S, rollout.stop):
+            lines += len(follower.read())
+    finally:
+        follower.close()
+    return f"{lines} lines in {COMMAND_RUNS_S:g} s from {shlex.join(command)}, which stays"
+
+
+def way_back(rollout: Rollout, backup: Backup) -> WayBack:
+    """Test the provider that a rollback would activate, and read whether it can be activated at all.
+
+    Raises:
+        GatewayError: a test gave no verdict.
+    """
+    to = candidates(rollout, backup)[0]
+    listed = rollout.gateway.providers().find(to.provider) or rollout.gateway.providers().find(backup.reported_as)
+    tested, ready = rollout.gateway.test_connection(to.provider), rollout.gateway.preflight(to.provider)
+    problems = []
+    if listed is None:
+        problems.append(f"the gateway does not list {to.provider}")
+    elif not listed.capabilities.get("activate"):
+        problems.append(f"{to.provider} cannot be activated on this gateway (capabilities.activate is not true)")
+    excused = _is_fixed(rollout, to.provider)
+    if not tested.succeeded and not excused:
+        problems.append(f"its connection test says {tested.connection_status}: {tested.message}")
+    if not ready.ready and not excused:
+        failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
+        problems.append(f"its preflight is not ready: {'; '.join(failed)}")
+    problems += _undo_of_others(rollout, backup)
+    evidence = {"connection_test": plain(tested), "preflight": plain(ready)}
+    return WayBack(to, planned_steps(rollout, backup), evidence, problems)
+
+
+def _undo_of_others(rollout: Rollout, backup: Backup) -> list[str]:
+    """Return what stands in the way of undoing environment and limit changes."""
+    problems = []
+    if any(isinstance(change, EnvironmentChange) for change in rollout.scenario.changes):
+        if rollout.target.service is None:
+            problems.append(f"target {rollout.target.name!r} does not say how its service is stopped and started")
+        if backup.env is None:
+            problems.append("there is no copy of the .env file, so it could not be restored")
+    if rollout.policy.limits_for_good == "refuse":
+        problems += limits.all_for_good(rollout, backup)
+    return problems
+
+
+def health(rollout: Rollout) -> Health:
+    """Read every provider's status; test and preflight the new provider here: these credentials are not staging's.
+
+    Raises:
+        GatewayError: something cannot be read.
+    """
+    gateway, new = rollout.gateway, rollout.serving
+    gateway.health()
+    providers = gateway.providers()
+    active = activates(rollout.target, providers.active_provider or "").casefold()
+    rows = [
+        {
+            "provider": p.name,
+            "status": p.connection.status,
+            "message": p.connection.message,
+            "active": p.name.casefold() == active,
+        }
+        for p in providers.providers
+    ]
+    listed = providers.find(new.provider)
+    if listed is None:
+        known = [provider.name for provider in providers.providers]
+        hint = f"{near(new.provider, known)}it knows {', '.join(known)}"
+        return Health(rows, {}, [f"the gateway knows no provider {new.provider!r}; {hint}"])
+    if not listed.capabilities.get("activate"):
+        return Health(rows, {}, [f"{new.provider} cannot be activated (capabilities.activate is not true)"])
+    tested, ready = gateway.test_connection(new.provider), gateway.preflight(new.provider)
+    problems = [
+        f"{p.name}, the active provider, is {p.connection.status}: {p.connection.message}; if the change is meant to "
+        "fix that, name it in `fixes:`"
+        for p in providers.providers
+        if p.name.casefold() == active and p.connection.status != "connected" and not _is_fixed(rollout, p.name)
+    ]
+    problems += limits.unknown_scopes(rollout, [provider.name for provider in providers.providers])
+    if listed.models and new.model not in listed.models:
+        hint = f"{near(new.model, listed.models)}it has {', '.join(listed.models)}"
+        problems.append(f"{new.provider} has no model {new.model!r}; {hint}")
+    if not tested.succeeded:
+        problems.append(f"{new.provider} fails its connection test here: {tested.connection_status}: {tested.message}")
+    elif (tested.latency_ms or 0) > rollout.target.latency_bound_ms:
+        problems.append(f"{new.provider}'s connection test took {tested.latency_ms:.0f} ms here")
+    if not ready.ready:
+        failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
+        problems.append(f"{new.provider}'s preflight is not ready here: {'; '.join(failed) or 'it does not say why'}")
+    sick = [diagnosed(p.name, Seen(p.connection)) for p in providers.providers if p.name.casefold() == active]
+    sick += [diagnosed(new.provider, Seen(None, tested, ready))]
+    evidence = {"connection_test": plain(tested), "preflight": plain(ready)}
+    return Health(rows, evidence, problems, [found for found in sick if found is not None])
+
+
+def _is_fixed(rollout: Rollout, provider: str) -> bool:
+    return provider.casefold() in {name.casefold() for name in rollout.scenario.fixes}
+
+
+def alerts(rollout: Rollout) -> Firing:
+    """Read the critical alerts that are firing before the change.
+
+    Raises:
+        GatewayError: they cannot be read.
+    """
+    with observe_provider(rollout, rollout.serving) as observed:
+        firing = observed.alerts("critical")
+    rows = [{"alert": a.key, "since": a.timestamp, "details": a.technical_details} for a in firing]
+    keys = frozenset(alert.key for alert in firing)
+    fixes = {name.casefold() for name in rollout.scenario.fixes}
+    unexplained = sorted(
+        {a.key for a in firing if a.key.casefold() not in fixes and (a.provider or "").casefold() not in fixes}
+    )
+    return Firing(rows, keys, unexplained)
+
+
+def measure(rollout: Rollout, backup: Backup, twin: Gateway | None) -> Measured:
+    """Measure the current provider, keep the baseline in the journal, and say whether it can be compared with.
+
+    Raises:
+        Interrupted: the run was asked to stop.
+        JournalError: the baseline is not on disk.
+    """
+    monitor = rollout.scenario.monitor
+    # Of so long as the window will be: what the gateway tells of itself begins with its start.
+    since_s = max(monitor.window_s, monitor.short_span_s)
+    with observe_provider(rollout, backup.previous, since_s=since_s) as observed:
+        measured = measuring.measure(
+            observed, backup.previous, monitor, rollout.clock, rollout.stop, target=rollout.target
+        )
+    rollout.write(Kind.BASELINE, **measured.record())
+    problems = []
+    enough_users = measured.users_p95_ms is not None and measured.users_samples >= monitor.min_samples
+    enough_own = measured.synthetic_samples >= monitor.min_samples
+    if not (enough_users or enough_own):
+        problems.append(
+            f"too few requests to measure {backup.previous}: {measured.users_samples} of its users and "
+            f"{measured.synthetic_samples} of the suite's own, at least {monitor.min_samples} are needed"
+            + ("" if monitor.in_turn else "; without users' requests, do not switch the suite's own off (probes: off)")
+        )
+    rate = measured.users_error_rate or 0.0
+    excused = monitor.limits.p95_ms is not None or _is_fixed(rollout, measured.provider)
+    if rate > monitor.limits.error_rate and not excused:
+        problems.append(
+            f"{backup.previous} is too sick to compare with: {rate:.1%} of {measured.users_requests} requests failed; "
+            "set monitor.p95 to an absolute limit, or name it in `fixes:`"
+        )
+    limit_ms = monitor.limits.p95_ms or _times(monitor.limits.latency_factor, measured)
+    problems += _too_slow_already(rollout, twin, limit_ms)
+    return Measured(measured, "unknown" if limit_ms is None else f"{limit_ms:.1f} ms", problems)
+
+
+def _times(factor: float, baseline: Baseline) -> float | None:
+    p95_ms = baseline.users_p95_ms if baseline.users_p95_ms is not None else baseline.synthetic_p95_ms
+    return None if p95_ms is None else factor * p95_ms
+
+
+def _too_slow_already(rollout: Rollout, twin: Gateway | None, limit_ms: float | None) -> list[str]:
+    if twin is None or limit_ms is None:
+        return []
+    try:
+        latency = twin.metrics(rollout.serving.provider).latency
+    except GatewayError as error:
+        return [f"the new provider's latency on the non-production twin cannot be read: {error}"]
+    if latency.p95_ms is None or latency.samples < rollout.scenario.monitor.min_samples or latency.p95_ms <= limit_ms:
+        return []
+    new = rollout.serving.provider
+    return [f"{new}'s P95 on the twin is {latency.p95_ms:.0f} ms already, above the limit of {limit_ms:.0f} ms"]
+
+
+def timing(rollout: Rollout) -> Timing:
+    """Say whether the change and its bake time fit into a window that is open now.
+
+    Raises:
+        TryLater: they do not, and the policy says block.
+    """
+    now, target = rollout.clock.now(), rollout.target
+    waits = rollout.scenario.change_class is not ChangeClass.EMERGENCY
+    ends = now + timedelta(seconds=rollout.scenario.monitor.window_s)
+    closes = closes_at(target, now)
+    warning = _out_of_time(target, now, ends)
+    if warning and waits and rollout.policy.outside_window == "block":
+        raise TryLater(warning)
+    return Timing(stamp(now), stamp(ends), stamp(closes) if closes else None, target.time_zone, warning)
+
+
+def _out_of_time(target: Target, now: datetime, ends: datetime) -> str | None:
+    """Say why a change from now until `ends` is outside of what the target allows; None if it is not."""
+    closes, freeze = closes_at(target, now), frozen(target, now, ends)
+    opens = opens_at(target, now)
+    later = stamp(opens) if opens else "no known time"
+    if freeze is not None:
+        why, begins, thaws = freeze
+        holds = f"a freeze holds until {stamp(thaws)} ({why.reason})"
+        soon = f"a freeze begins at {stamp(begins)} ({why.reason}), before the bake time ends at {stamp(ends)}"
+        return f"{holds if begins <= now else soon}; the next change may begin at {later}"
+    if target.windows and closes is None:
+        return f"no change window is open; the next one opens at {later}"
+    if closes is not None and ends > closes:
+        until = f"the window closes at {stamp(closes)}, before the bake time ends at {stamp(ends)}"
+        return f"{until}; the next one opens at {later}"
+    return None
+
+
+def turned(rollout: Rollout) -> dict[str, str]:
+    """Look again at what may have turned since the precheck: health, alerts, window (safety, volatile prechecks).
+
+    Raises:
+        GatewayError: something cannot be read.
+        TryLater: the window has closed.
+    """
+    looks: dict[str, Callable[[], dict[str, str]]] = {
+        "PRE-5.1": lambda: {f"health {n}": problem for n, problem in enumerate(health(rollout).problems, 1)},
+        "PRE-5.3": lambda: {f"alert {key}": "is firing now" for key in alerts(rollout).unexplained},
+    }
+    found: dict[str, str] = {}
+    for clause, look in looks.items():
+        seen = look()
+        if seen and not judged_by_waiver(rollout, clause, "")[0]:
+            found |= seen
+    keep_to_window(rollout)
+    return found
+
+
+def keep_to_window(rollout: Rollout) -> None:
+    """Let nothing begin outside of a window: the precheck may have been inside of one that is closed by now.
+
+    Raises:
+        TryLater: it is closed, the policy says block, and no waiver of PRE-4.1 counts.
+        JournalError: whether one counts cannot be read.
+    """
+    try:
+        timing(rollout)
+    except TryLater as closed:
+        excused, message = judged_by_waiver(rollout, "PRE-4.1", str(closed))
+        if not excused:
+            raise TryLater(message) from None

@@ -1,0 +1,124 @@
+"""What `rollout recover` does: rollouts whose runner and watchdog are gone are taken back, once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rollout.context import LEASE_S, Rollout, reconcile
+from rollout.core.clock import stamp
+from rollout.core.errors import RolloutError, TryLater
+from rollout.engine.closure import WORDS, Closure, take_back
+from rollout.engine.emergency_followup import settle
+from rollout.engine.session import end_embedded, records, reopened
+from rollout.journal import Journal, Lease
+from rollout.journal.record import Decision, Record
+from rollout.reporting.timings import is_emergency
+
+OUR_PROCESSES = ("pytest", "rollout")
+"""What stands on the command line of whatever may hold a lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A rollout in flight.
+
+    Attributes:
+        record: the rollout.
+        stranded: whether nobody looks after it any more.
+        why: why it is, or who does, until when.
+        token: the newest fencing token when this was seen.
+    """
+
+    record: Record
+    stranded: bool
+    why: str
+    token: int
+
+
+def in_flight(journal: Journal) -> list[Case]:
+    """Return every rollout in flight, and whether it may be taken back."""
+    return [_case(journal, record) for record in records(journal) if record.in_flight]
+
+
+def recover(journal: Journal, case: Case, reports: Path, env: Mapping[str, str]) -> Closure:
+    """Take a stranded rollout back, or settle a stranded emergency; of two who try at once, one does."""
+    try:
+        # What a rollback could not write may be its closure.
+        reconcile(journal, reports)
+        with reopened(journal, case.record, reports, env) as rollout:
+            return _taken_back(rollout, case, env)
+    except RolloutError as error:
+        why = f"{case.why}; and it cannot be taken back: {error}"
+        return Closure(Decision.ROLLBACK_FAILED, WORDS[Decision.ROLLBACK_FAILED], why)
+
+
+def _taken_back(rollout: Rollout, case: Case, env: Mapping[str, str]) -> Closure:
+    try:
+        rollout.take_lease(after=case.token)
+    except TryLater as error:
+        return Closure(None, "LEFT ALONE", f"somebody else has just begun: {error}")
+    closure = Closure(None, "LEFT ALONE", "it is closed by now")
+    if rollout.record().closed is None:
+        why = f"recover: {case.why}"
+        settles = is_emergency(case.record)
+        closure = settle(rollout, why, env) if settles else take_back(rollout, why, {}, env)
+    rollout.release_lease()
+    end_embedded(rollout)
+    return closure
+
+
+def _case(journal: Journal, record: Record) -> Case:
+    place, now = str(record.opened["url"]), journal.now()
+    token, lease = journal.newest_token(place), journal.holder(place)
+    deadline = _deadline(record, token)
+    if is_emergency(record) and now < datetime.fromisoformat(record.opened_at) + timedelta(seconds=LEASE_S):
+        return Case(record, stranded=False, why="it began less than a minute ago", token=token)
+    if deadline is not None and deadline > now:
+        return Case(record, stranded=False, why=f"its next phase has until {stamp(deadline)}", token=token)
+    if lease is None:
+        return Case(
+            record, stranded=True, why="its lease has run out: its runner and its watchdog are gone", token=token
+        )
+    if lease.rollout == record.id and _is_dead(journal, lease) and _both_dead(journal, record):
+        return Case(record, stranded=True, why="its runner and its watchdog on this host are gone", token=token)
+    return Case(record, stranded=False, why=f"{lease.holder} holds it until {stamp(lease.until)}", token=token)
+
+
+def _deadline(record: Record, token: int) -> datetime | None:
+    """Return until when the next phase must have begun, if the newest token is still that of the handover."""
+    if record.handover is None or record.handover["fence"] != token:
+        return None
+    return datetime.fromisoformat(record.handover["deadline"]).astimezone(UTC)
+
+
+def _both_dead(journal: Journal, record: Record) -> bool:
+    armed = record.armed
+    if armed is None or armed["host"] != journal.host:
+        return False
+    return not _lives(armed["runner"], "pytest") and not _lives(armed["pid"], "rollout.engine.watchdog")
+
+
+def _is_dead(journal: Journal, lease: Lease) -> bool:
+    """Tell whether the process that took the lease is gone; one on another host is not known to be."""
+    run, _, host = lease.holder.rpartition("@")
+    pid = run.rpartition("-")[2]
+    return host == journal.host and pid.isdecimal() and not any(_lives(int(pid), name) for name in OUR_PROCESSES)
+
+
+def _lives(pid: int, what: str) -> bool:
+    """Tell whether the process lives; a pid that has passed to another program does not count."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        # A zombie has an empty command line: it is dead, and its parent has not asked yet.
+        return what in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return Path("/proc/self").exists() is False

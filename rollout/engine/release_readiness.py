@@ -1,0 +1,278 @@
+"""What is looked at before a release, on a gateway that nothing is changed on: the pre-release checklist (REL)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rollout.core.canonical_json import plain
+from rollout.core.errors import GatewayError
+from rollout.core.redaction import is_secret_name
+from rollout.gateway.client import Gateway
+from rollout.gateway.responses import ConnectionTest, Governance, Preflight, Provider, RuntimeConfig
+
+LOCAL_WITHIN_MS = 2000.0
+CLOUD_WITHIN_MS = 5000.0
+
+_PLACEHOLDER = re.compile(
+    r"""change[-_ ]?(me|this|it).* | your[-_ ]?.* | .*[-_ ](key|token|secret|password)[-_ ]here | sk-x+ | (sk-)?\.{3,}
+    | x{4,} | \*+x* | todo\b.* | tbd | fixme\b.* | place[-_ ]?holder.* | example.* | dummy.* | insert[-_ ].*
+    | replace[-_ ].*
+    | <.*> | \{\{?.*\}\}? | \$\{.*\} | none | null | (secret|password|token|api[-_ ]?key|test|foo|bar|1234\d*)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# What is left of a placeholder when a gateway shows its first four characters.
+_BEGINS_AS_A_PLACEHOLDER = (
+    "chan",
+    "your",
+    "sk-x",
+    "xxxx",
+    "todo",
+    "plac",
+    "exam",
+    "dumm",
+    "inse",
+    "repl",
+    "<you",
+    "${",
+)
+_MASK = re.compile(r"\*{3,}|…|•{3,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one look has brought.
+
+    Attributes:
+        rows: the evidence, as a table.
+        problems: why it is no pass; empty where it is one.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A provider, as its connection test and its preflight see it.
+
+    Attributes:
+        provider: the provider.
+        tested: the connection test; None where it brought no verdict.
+        ready: the preflight; None where it brought none.
+        elapsed_ms: how long the connection test took, seen from here.
+        failed: what was asked in vain -> why.
+    """
+
+    provider: Provider
+    tested: ConnectionTest | None
+    ready: Preflight | None
+    elapsed_ms: float
+    failed: Mapping[str, str]
+
+    @property
+    def is_cloud(self) -> bool:
+        """Tell whether it is reached over the internet."""
+        return "cloud" in self.provider.provider_type.casefold()
+
+    @property
+    def not_configured(self) -> str | None:
+        """Say why nobody has set the provider up; None if somebody has."""
+        can = self.provider.capabilities
+        if not (can.get("activate") or can.get("inference")):
+            return "it takes no requests"
+        credentials = self.ready.checks.get("credentials") if self.ready else None
+        if credentials is not None and credentials.status == "missing":
+            return credentials.message or "it has no credentials"
+        return None
+
+    @property
+    def took_ms(self) -> float:
+        """How long the connection took: as the gateway measured it, else as it was seen from here."""
+        measured = None if self.tested is None else self.tested.latency_ms
+        return self.elapsed_ms if measured is None else measured
+
+
+def checked(gateway: Gateway, now_s: Any) -> tuple[Checked, ...]:
+    """Test and preflight every provider; what gives no answer is named and stops nothing.
+
+    Args:
+        gateway: the gateway.
+        now_s: returns seconds that never run backwards.
+
+    Raises:
+        GatewayError: the providers cannot be listed.
+    """
+    return tuple(_checked(gateway, provider, now_s) for provider in gateway.providers().providers)
+
+
+def _checked(gateway: Gateway, provider: Provider, now_s: Any) -> Checked:
+    failed: dict[str, str] = {}
+    began_s, tested, ready = now_s(), None, None
+    try:
+        tested = gateway.test_connection(provider.name)
+    except GatewayError as error:
+        failed["connection"] = str(error)
+    elapsed_ms = (now_s() - began_s) * 1000
+    try:
+        ready = gateway.preflight(provider.name)
+    except GatewayError as error:
+        failed["preflight"] = str(error)
+    return Checked(provider, tested, ready, elapsed_ms, failed)
+
+
+def connections(providers: Sequence[Checked]) -> Found:
+    """Judge the connections of the configured providers (REL-1)."""
+    rows, problems = [], []
+    for each in providers:
+        why, limit = each.not_configured, CLOUD_WITHIN_MS if each.is_cloud else LOCAL_WITHIN_MS
+        problem = None if why else _connection_problem(each, limit)
+        rows.append({"provider": each.provider.name, "kind": each.provider.provider_type, **_seen(each, why, problem)})
+        problems += [f"{each.provider.name} {problem}"] if problem else []
+    return Found(rows, problems or _nobody(providers))
+
+
+def preflights(providers: Sequence[Checked]) -> Found:
+    """Judge the preflights of the configured providers (REL-2)."""
+    rows, problems = [], []
+    for each in providers:
+        why, problem = each.not_configured, _preflight_problem(each)
+        rows.append({"provider": each.provider.name, "seen": f"not configured: {why}" if why else problem or "ready"})
+        problems += [f"{each.provider.name} {problem}"] if problem and not why else []
+    return Found(rows, problems or _nobody(providers))
+
+
+def credentials(
+    config: RuntimeConfig, env: Mapping[str, str] | None, unread: str | None, providers: Sequence[Checked]
+) -> Found:
+    """Judge every credential that can be seen, and name those that cannot (REL-3).
+
+    Args:
+        config: the runtime configuration, in which the gateway masks credentials (docs/GATEWAY_API.md, 12).
+        env: the `.env` file; None where it cannot be read.
+        unread: why it cannot be.
+        providers: the providers: one in the cloud has credentials, whether they are seen or not.
+    """
+    shown = {key: value for key, value in config.config.items() if is_secret_name(key) and value}
+    written = {key: value for key, value in (env or {}).items() if is_secret_name(key) and value}
+    rows, problems = [], []
+    for key in sorted(shown.keys() | written.keys()):
+        seen = (
+            _flaw(written[key], masked_is_a_flaw=True) if key in written else _flaw(shown[key], masked_is_a_flaw=False)
+        )
+        hidden = seen is None and key not in written and _MASK.search(shown[key]) is not None
+        rows.append({"credential": key, "seen": "masked: nobody has looked at it" if hidden else seen or "sound"})
+        if hidden:
+            problems.append(
+                f"{key} is masked, and {unread or 'the .env file does not hold it'}: nobody has looked at it"
+            )
+        elif seen:
+            problems.append(f"{key} {seen}")
+    cloud = [each.provider.name for each in providers if each.is_cloud and each.not_configured is None]
+    if not rows and cloud:
+        problems.append(f"{', '.join(cloud)} must have credentials, and none is seen: nobody has looked at them")
+    return Found(rows, problems)
+
+
+def limits(governance: Governance, providers: Sequence[Checked]) -> Found:
+    """Judge budgets and rate limits (REL-4)."""
+    cloud = [f"provider:{each.provider.name}" for each in providers if each.is_cloud and each.not_configured is None]
+    rows = [
+        {"kind": kind, "scope": scope, "limits": ", ".join(f"{name} {value:g}" for name, value in values.items())}
+        for kind, of in (("budget", governance.cost_limits), ("rate", governance.rate_limits))
+        for scope, values in of.items()
+    ]
+    problems = []
+    for kind, of in (("budget", governance.cost_limits), ("rate limit", governance.rate_limits)):
+        if "global" not in of and (not cloud or not set(cloud) <= of.keys()):
+            lacking = ", ".join(sorted(set(cloud) - of.keys())) or "global"
+            problems.append(f"there is no {kind} that covers everybody: neither a global one nor one of {lacking}")
+    for scope, budget in governance.cost_limits.items():
+        soft, hard = budget.get("soft_limit_usd", 0.0), budget.get("hard_limit_usd", 0.0)
+        if not 0 < soft < hard:
+            problems.append(
+                f"the budget of {scope} warns at {soft:g} USD and stops at {hard:g}; soft must be below hard"
+            )
+    for scope, rates in governance.rate_limits.items():
+        if not any(value > 0 for value in rates.values()):
+            problems.append(f"the rate limit of {scope} limits nothing")
+    return Found(rows, problems)
+
+
+def fallback(governance: Governance, providers: Sequence[Checked], active: str | None) -> Found:
+    """Judge whether somebody else can take over (REL-5): whom the policy names, or without one any other provider."""
+    able = [each for each in providers if each.not_configured is None and (active or "") != each.provider.name]
+    words = {word.casefold() for word in _texts(governance.fallback_policy)}
+    named = [each for each in able if each.provider.name.casefold() in words]
+    rows = [
+        {"provider": each.provider.name, "named by the policy": each in named, "connects": _connects(each)}
+        for each in able
+    ]
+    candidates = named or able
+    if any(_connects(each) for each in candidates):
+        return Found(rows, [])
+    listed = ", ".join(each.provider.name for each in candidates) or "nobody"
+    whom = "the fallback policy names" if named else "besides the active provider there is"
+    return Found(rows, [f"{whom} {listed}, and none of them connects" if candidates else f"{whom} {listed}"])
+
+
+def _connection_problem(each: Checked, limit_ms: float) -> str | None:
+    if each.tested is None:
+        return each.failed["connection"]
+    if not each.tested.succeeded:
+        return f"does not connect: {each.tested.connection_status}: {each.tested.message}"
+    if not each.took_ms <= limit_ms:
+        return f"connects in {each.took_ms:.0f} ms, above {limit_ms:.0f} ms"
+    return None
+
+
+def _preflight_problem(each: Checked) -> str | None:
+    if each.ready is None:
+        return each.failed["preflight"]
+    failed = [
+        f"{name}: {check.message or check.status}" for name, check in each.ready.checks.items() if not check.passed
+    ]
+    return None if each.ready.ready else f"is not ready: {'; '.join(failed) or 'it does not say why'}"
+
+
+def _seen(each: Checked, why: str | None, problem: str | None) -> dict[str, Any]:
+    seen = f"not configured: {why}" if why else problem or f"connected in {each.took_ms:.0f} ms"
+    return {"seen": seen, "test": str(plain(each.tested))}
+
+
+def _nobody(providers: Sequence[Checked]) -> list[str]:
+    return [] if any(each.not_configured is None for each in providers) else ["no provider is configured"]
+
+
+def _connects(each: Checked) -> bool:
+    return each.tested is not None and each.tested.succeeded
+
+
+def _flaw(value: str, *, masked_is_a_flaw: bool) -> str | None:
+    """Say what is wrong with a credential, without a character of it; None where nothing is seen to be."""
+    if value != value.strip():
+        return "is padded with spaces"
+    if _PLACEHOLDER.fullmatch(value):
+        return "is a placeholder"
+    if _MASK.search(value):
+        if masked_is_a_flaw:
+            return "is masked where it should be whole: somebody has written back what a gateway had shown"
+        return (
+            "is a placeholder, by what its mask shows"
+            if value.casefold().startswith(_BEGINS_AS_A_PLACEHOLDER)
+            else None
+        )
+    return None
+
+
+def _texts(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _texts(part)

@@ -1,0 +1,421 @@
+"""From options to a rollout at work: validate, find or open the rollout, reach its gateway."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rollout.context import Rollout, reconcile
+from rollout.core.canonical_json import plain
+from rollout.core.clauses import PHASES, Clause
+from rollout.core.clock import NEVER, Clock, StopFlag, SystemClock
+from rollout.core.errors import InvalidInput, JournalError, RolloutError, TryLater
+from rollout.core.options import Options
+from rollout.core.plan import left_out, plan
+from rollout.core.request import EMBEDDED, Request, as_opened
+from rollout.engine import gates, policy_proof
+from rollout.engine.credentials import learn_env_files, redactor_for, token_of
+from rollout.engine.embedded_gateway import described, hold, reach
+from rollout.engine.listed_names import look_up
+from rollout.engine.prechecks import keep_to_window
+from rollout.gateway.client import Gateway, ignore
+from rollout.gateway.transport import Exchange
+from rollout.journal import Journal
+from rollout.journal.record import FOLDED, Decision, Kind, Record, fold
+from rollout.sandbox.process import Running, find, stop
+from rollout.sandbox.settings import InvalidSettings, SandboxSettings
+
+NOWHERE = "http://embedded.invalid"
+"""Stands in for the URL of an embedded gateway that a refused run does not start."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One pytest run's part of a rollout.
+
+    Attributes:
+        rollout: the rollout at work.
+        phases: what this run was asked for, in order.
+        left_out: clause id -> why it is not owed.
+        plan: the clauses that must pass in this run.
+        refusal: why this run may not go on; None if it may.
+        resumed: whether an earlier process opened the rollout.
+        embedded: the on-demand gateway; None where another one is used.
+        journal_url: where the journal is; it may hold a password.
+        exchanges: what was said to the gateway since they were last attached to a check.
+        writes_evidence: whether every check has passed in an earlier run, whose evidence could not be written: this one
+            runs none.
+        for_s: how long this run watches before it leaves the rest of the window to a later one; None watches it all.
+        remarks: what the header should say besides.
+    """
+
+    rollout: Rollout
+    phases: tuple[str, ...]
+    left_out: Mapping[str, str]
+    plan: tuple[Clause, ...]
+    refusal: RolloutError | None
+    resumed: bool
+    embedded: Running | None
+    journal_url: str = field(repr=False)
+    exchanges: list[Exchange]
+    writes_evidence: bool = False
+    for_s: float | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping[str, str]) -> Session:
+    """Validate everything, find the rollout that this run continues or open a new one, and reach its gateway.
+
+    Raises:
+        InvalidInput: the scenario, target, policy or options are wrong, and nothing was sent; or the gateway lists
+            no such provider or model, and nothing else was asked (`rollout.engine.listed_names`).
+        JournalError: the journal cannot be opened.
+        RolloutError: the embedded gateway does not start.
+    """
+    from rollout.config.load import load  # noqa: PLC0415 - heavy, and a watchdog does without
+
+    request = load(
+        scenario=options.scenario,
+        activate=options.activate,
+        ticket=options.ticket,
+        target=options.target,
+        gateway=options.gateway,
+        directory=options.scenarios,
+        env=env,
+        check_sandbox=_sandbox_problems,
+        policy=options.policy,
+        doubt=partial(policy_proof.doubt, options, clock),
+    )
+    redactor = redactor_for(request, env)
+    journal = Journal.open(options.journal, clock=clock, redact=redactor.value)
+    at_home(journal)
+    reconcile(journal, options.reports)
+    redactor.learn({}, [str(options.reports)])
+    digest = request.digest(request.target.url or EMBEDDED)
+    earlier, refusal = _earlier(journal, request, digest, options.phases)
+    id_ = earlier.id if earlier else f"{clock.now():%Y%m%d-%H%M%S}-{request.scenario.name}-{secrets.token_hex(2)}"
+    exchanges: list[Exchange] = []
+    unchecked: tuple[str, ...] = ()
+    if options.phases[0] == PHASES[0] and refusal is None and not (earlier and earlier.in_flight):
+        token = token_of(request.target.token_env, env)
+        try:
+            unchecked = look_up(request, token=token, clock=clock, redactor=redactor, on_exchange=exchanges.append)
+        except InvalidInput:
+            journal.close()
+            raise
+    embedded = None
+    if request.target.url is None and refusal is None:
+        embedded = reach(options.reports / "sandbox" / id_, request.scenario.sandbox, request.target.token_env)
+    target = described(replace(request.target, url=embedded.url if embedded else request.target.url or NOWHERE))
+    if earlier is not None and earlier.in_flight:
+        target = policy_proof.completed(target, earlier)
+    learn_env_files(redactor, target, earlier)
+    rollout = Rollout(
+        id=id_,
+        run=f"{clock.now():%Y%m%d-%H%M%S}-{'-'.join(options.phases)}-{os.getpid()}",
+        scenario=request.scenario,
+        target=target,
+        policy=request.policy,
+        digest=digest,
+        folder=options.reports / id_,
+        journal=journal,
+        gateway=Gateway(
+            target,
+            token=token_of(target.token_env, env),
+            clock=clock,
+            stop=flag,
+            redactor=redactor,
+            on_exchange=exchanges.append,
+            rollout_id=id_,
+        ),
+        clock=clock,
+        stop=flag,
+        redactor=redactor,
+        env=env,
+        origin=request.origin,
+    )
+    if earlier is None:
+        rollout.write(Kind.OPENED, **_opening(rollout))
+    writes_evidence = refusal is None and earlier is not None and gates.writes_evidence(options.phases, earlier)
+    told = {"checks": False} if writes_evidence else {}
+    rollout.write(Kind.RUN, run=rollout.run, phases=list(options.phases), pid=os.getpid(), **told)
+    rollout.record()
+    spared = left_out(rollout.scenario, target, rollout.policy)
+    return Session(
+        rollout=rollout,
+        phases=options.phases,
+        left_out=spared,
+        plan=() if writes_evidence else plan(options.phases, rollout.scenario, spared),
+        refusal=_closed_window(rollout, options.phases) or refusal,
+        resumed=earlier is not None,
+        embedded=embedded,
+        journal_url=options.journal,
+        exchanges=exchanges,
+        writes_evidence=writes_evidence,
+        for_s=options.for_s,
+        remarks=list(unchecked),
+    )
+
+
+def _closed_window(rollout: Rollout, phases: tuple[str, ...]) -> RolloutError | None:
+    """Return why a change must not begin now, whether it is cleared or not; None if it may, or has begun."""
+    record = rollout.known()
+    if phases[0] != "apply" or record.wrote or record.closed is not None:
+        return None
+    try:
+        keep_to_window(rollout)
+    except RolloutError as error:
+        return error
+    return None
+
+
+def claim(session: Session, phase: str) -> None:
+    """Become the one run that may change the target, to begin with `phase` (safety rule 3).
+
+    Raises:
+        TryLater: another run is at it, or a rollout was left in flight there and nobody has reconciled it yet.
+        NotCleared: whoever held the target until now has taken this very rollout back.
+    """
+    rollout = session.rollout
+    rollout.claim()
+    rivals = [other for other in others_here(rollout) if other.in_flight]
+    # Asked again with the lease in hand: what was true when the run began may have ended since.
+    refusal = _rivalry(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)
+    if refusal is not None:
+        rollout.release_lease()
+        raise refusal
+
+
+def crossed(rollout: Rollout) -> TryLater | None:
+    """Return that another rollout has written to this target since this run began; None if none has.
+
+    What a check saw meanwhile was that change under way: it says nothing about this one. A journal that cannot be read
+    tells of none: then what failed speaks for itself.
+    """
+    try:
+        began = rollout.journal.entries(rollout.id, Kind.RUN)[-1].at
+        others = others_here(rollout)
+    except JournalError:
+        return None
+    for other in reversed(others):
+        if any(write.result != "refused" and write.at >= began for write in other.writes):
+            return TryLater(
+                f"rollout {other.id} ({other.opened['change']}) changed this target meanwhile; run it again"
+            )
+    return None
+
+
+def others_here(rollout: Rollout) -> list[Record]:
+    """Return the other rollouts of this target, oldest first."""
+    found = records(rollout.journal)
+    return [other for other in found if other.id != rollout.id and other.opened["url"] == rollout.place]
+
+
+def twin_of(session: Session, env: Mapping[str, str]) -> Gateway:
+    """Return a client for the target's non-production twin.
+
+    Raises:
+        RolloutError: the target has none.
+    """
+    rollout = session.rollout
+    if rollout.target.twin is None:
+        raise RolloutError(
+            f"target {rollout.target.name!r} names no non-production twin; add `twin:` with its URL to the target"
+        )
+    return Gateway(
+        replace(rollout.target, url=rollout.target.twin, token_env=rollout.target.twin_token_env),
+        token=token_of(rollout.target.twin_token_env, env),
+        clock=rollout.clock,
+        stop=rollout.stop,
+        redactor=rollout.redactor,
+        on_exchange=session.exchanges.append,
+        rollout_id=rollout.id,
+    )
+
+
+def records(journal: Journal) -> list[Record]:
+    """Return every rollout of the journal, oldest first."""
+    return [fold(id_, journal.entries(id_, *FOLDED)) for id_ in journal.rollouts()]
+
+
+def as_journalled(
+    journal: Journal,
+    record: Record,
+    reports: Path,
+    env: Mapping[str, str],
+    *,
+    what: str,
+    stop: StopFlag = NEVER,
+    on_exchange: Callable[[Exchange], None] = ignore,
+) -> Rollout:
+    """Return an earlier rollout as its journal describes it, for a process that goes on with it; nothing is sent.
+
+    Args:
+        journal: where it is recorded.
+        record: what that says of it.
+        reports: where its evidence goes.
+        env: the environment variables, for tokens and channels.
+        what: names this process's part of it: ``rollback``.
+        stop: asks this process to stop.
+        on_exchange: receives every HTTP exchange.
+    """
+    request, clock = as_opened(record.opened), SystemClock()
+    redactor = redactor_for(request, env)
+    learn_env_files(redactor, request.target, record)
+    journal.redact_with(redactor.value)
+    return Rollout(
+        id=record.id,
+        run=f"{clock.now():%Y%m%d-%H%M%S}-{what}-{os.getpid()}",
+        scenario=request.scenario,
+        target=request.target,
+        policy=request.policy,
+        digest=record.opened["digest"],
+        folder=reports / record.id,
+        journal=journal,
+        gateway=Gateway(
+            request.target,
+            token=token_of(request.target.token_env, env),
+            clock=clock,
+            stop=stop,
+            redactor=redactor,
+            on_exchange=on_exchange,
+            rollout_id=record.id,
+        ),
+        clock=clock,
+        stop=stop,
+        redactor=redactor,
+        env=env,
+    )
+
+
+@contextmanager
+def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, str]) -> Iterator[Rollout]:
+    """Give an earlier rollout, as its journal describes it, to somebody who wants to take it back.
+
+    Raises:
+        RolloutError: its embedded gateway does not start.
+    """
+    folder = reports / "sandbox" / record.id
+    if folder.exists():
+        request = as_opened(record.opened)
+        reach(folder, request.scenario.sandbox, request.target.token_env)
+    rollout = as_journalled(journal, record, reports, env, what="rollback")
+    try:
+        yield rollout
+    finally:
+        rollout.gateway.close()
+
+
+def end_embedded(rollout: Rollout) -> None:
+    """End the rollout's own gateway once the rollout is closed."""
+    running = find(rollout.folder.parent / "sandbox" / rollout.id)
+    if running is not None and rollout.known().closed is not None:
+        stop(running)
+
+
+def finish(session: Session) -> None:
+    """Let go of what this run holds; an on-demand gateway ends when its rollout is closed."""
+    rollout = session.rollout
+    record = rollout.known()
+    if record.closed is not None or not record.wrote:
+        rollout.release_lease()
+    if session.embedded is not None:
+        if record.closed is not None:
+            stop(session.embedded)
+        else:
+            hold(session.embedded, in_flight=record.in_flight)
+    rollout.gateway.close()
+    rollout.journal.close()
+
+
+def _earlier(
+    journal: Journal, request: Request, digest: str, phases: tuple[str, ...]
+) -> tuple[Record | None, RolloutError | None]:
+    """Return the rollout to continue (None: open a new one) and why this run may not go on (None: it may)."""
+    known = records(journal)
+    same = [record for record in known if record.opened["digest"] == digest]
+    latest = next((record for record in reversed(same) if record.in_flight), same[-1] if same else None)
+    rivals = [r for r in known if r.in_flight and r is not latest and _same_place(r, request)]
+    refusal = _rivalry(rivals) or gates.refusal(phases, latest, digest)
+    if latest is None or latest.decision is Decision.NOTHING_APPLIED:
+        return None, refusal
+    if gates.writes_evidence(phases, latest):
+        return latest, refusal
+    anew = phases[0] == PHASES[0] and (latest.closed is not None or _is_under_way(journal, latest))
+    return (None if anew else latest), refusal
+
+
+def _is_under_way(journal: Journal, record: Record) -> bool:
+    """Tell whether the rollout's latest run has not reached its end: it may be at it now, and is not joined.
+
+    So is one that opened the rollout and has not noted itself yet, or died there.
+    """
+    if record.in_flight:
+        return False
+    runs = journal.entries(record.id, Kind.RUN)
+    if not runs:
+        return True
+    run = runs[-1]
+    ended = {(entry.body["run"], entry.body["phase"]) for entry in journal.entries(record.id, Kind.PHASE)}
+    return (run.body["run"], run.body["phases"][-1]) not in ended
+
+
+def at_home(journal: Journal) -> None:
+    """Refuse a file that another host wrote while a change of its own is in flight: the file may be a stale copy.
+
+    Raises:
+        JournalError: it is such a file.
+    """
+    host = journal.foreign_host()
+    if host is None:
+        return
+    in_flight = [record.id for record in records(journal) if record.in_flight]
+    if in_flight:
+        raise JournalError(
+            f"the journal belongs to {host}, where {', '.join(in_flight)} is in flight; close it there, or use a "
+            "PostgreSQL journal where stages run on several machines"
+        )
+    journal.claim_host()
+
+
+def _same_place(record: Record, request: Request) -> bool:
+    # Every on-demand gateway belongs to its own rollout, so two of them never meet.
+    return request.target.url is not None and record.opened["url"] == request.target.url
+
+
+def _rivalry(rivals: list[Record]) -> RolloutError | None:
+    if not rivals:
+        return None
+    rival = rivals[-1]
+    return TryLater(
+        f"rollout {rival.id} ({rival.opened['change']}) is in flight on this target since {rival.opened_at}: "
+        f"let it finish, or take it back with `rollout rollback {rival.id}`; or, its runs gone, with `rollout recover`"
+    )
+
+
+def _opening(rollout: Rollout) -> dict[str, Any]:
+    return {
+        "digest": rollout.digest,
+        "scenario": plain(replace(rollout.scenario, file=None)),
+        "target": plain(rollout.target),
+        "policy": plain(rollout.policy),
+        "change": ", ".join(map(str, rollout.scenario.changes)),
+        "author": rollout.scenario.author,
+        "class": str(rollout.scenario.change_class),
+        "ticket": rollout.scenario.ticket,
+        "url": rollout.target.url,
+    }
+
+
+def _sandbox_problems(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    try:
+        SandboxSettings.from_mapping(mapping)
+    except InvalidSettings as error:
+        return tuple(error.problems)
+    return ()

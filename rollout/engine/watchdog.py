@@ -1,0 +1,357 @@
+"""The process that rolls back when the runner is gone (safety rule 4).
+
+It is started before the first write, loads everything, reads the backup, and says ``armed``. The runner holds the write
+end of a pipe, and writes every intent and outcome to it, because the journal may lose its tail: a pipe that closes
+without a last word means that the runner died. A runner that ends a phase in order hands over with a deadline; then the
+watchdog waits for a newer token, for the closure, or for the deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from rollout.changes.backup import recorded, same_place, where_it_is
+from rollout.changes.rollback import manual_commands
+from rollout.context import LEASE_S, Rollout
+from rollout.core.clock import SystemClock, stamp
+from rollout.core.errors import JournalError, RolloutError, TryLater
+from rollout.core.redaction import Redactor
+from rollout.core.streams import quiet
+from rollout.core.visible import for_terminal
+from rollout.engine.closure import publish_late, take_back
+from rollout.engine.session import Session, end_embedded, reopened
+from rollout.gateway import manual_commands as by_hand
+from rollout.journal import Entry, Journal, LeaseLost
+from rollout.journal.record import FOLDED, Kind, fold
+from rollout.reporting import messages
+from rollout.reporting.notifications import page
+
+T = TypeVar("T")
+
+ARMED = b"armed\n"
+CLOSED = b"closed\n"
+ARMED_WITHIN_S = 20.0
+LOOK_EVERY_S = 2.0
+"""How often it looks for a newer token after a handover."""
+
+GRACE_S = 20.0
+"""How long it goes on asking a journal that cannot be reached, before it acts as the sole owner or not at all."""
+
+
+class Watchdog:
+    """The runner's end: arms it, hands over to it, dismisses it."""
+
+    def __init__(self, child: subprocess.Popen[bytes], rollout: Rollout) -> None:
+        """Keep the write end of the pipe; it closes when this process ends, however it ends."""
+        self._child = child
+        self._rollout = rollout
+        rollout.on_write = self.tell
+
+    def tell(self, entry: Entry) -> None:
+        """Say what was written to the journal; a watchdog that does not read, because it is paused, holds nobody up."""
+        told = {"seq": entry.seq, "at": entry.at, "kind": entry.kind, "body": entry.body, "hash": entry.hash}
+        self._send(json.dumps(told, default=str).encode() + b"\n")
+
+    def dismiss(self) -> None:
+        """Say that the rollout is closed: nothing is left to watch."""
+        self._say(CLOSED)
+
+    def hand_over(self, deadline: datetime) -> None:
+        """Leave the change to the watchdog until the next phase takes over, or until `deadline`."""
+        self._say(f"{stamp(deadline)}\n".encode())
+
+    def _say(self, word: bytes) -> None:
+        self._send(word)
+        pipe = self._child.stdin
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+
+    def _send(self, line: bytes) -> None:
+        pipe = self._child.stdin
+        if pipe is None or pipe.closed:
+            return
+        # It is gone, and with it what it was for: `rollout recover` closes that gap. Or its pipe is full.
+        with suppress(OSError):
+            os.set_blocking(pipe.fileno(), False)
+            os.write(pipe.fileno(), line)
+
+
+def arm(session: Session) -> Watchdog:
+    """Start the watchdog of a rollout and wait until it is armed. Call it with the lease taken, before the first write.
+
+    Raises:
+        RolloutError: it did not say so in time; nothing may be written.
+    """
+    rollout = session.rollout
+    rollout.folder.mkdir(parents=True, exist_ok=True)
+    order = {"journal": session.journal_url, "reports": str(rollout.folder.parent), "rollout": rollout.id}
+    log = rollout.folder / "watchdog.log"
+    try:
+        child = _start(log)
+    except OSError as error:
+        raise RolloutError(f"the watchdog cannot be started ({error.strerror}), so nothing is applied") from None
+    watchdog = Watchdog(child, rollout)
+    if not _is_armed(child, json.dumps(order).encode()):
+        child.kill()
+        child.wait()
+        raise RolloutError(
+            f"the watchdog was not armed within {ARMED_WITHIN_S:.0f} s, so nothing is applied; see {log}"
+        )
+    rollout.write(Kind.ARMED, pid=child.pid, runner=os.getpid(), host=rollout.journal.host)
+    return watchdog
+
+
+def _environment(env: Mapping[str, str]) -> dict[str, str]:
+    # GitHub's runner ends what carries this variable when a job ends, a cancelled one above all.
+    return {name: value for name, value in env.items() if name != "RUNNER_TRACKING_ID"}
+
+
+def _start(log: Path) -> subprocess.Popen[bytes]:
+    """Start the process: a session of its own, so that a terminal's Ctrl-C does not reach it, and no inherited stdout.
+
+    A pipe behind pytest would wait for it otherwise. The journal's URL may hold a password: it goes over the pipe.
+    """
+    with log.open("ab") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "rollout.engine.watchdog"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            env=_environment(os.environ),
+        )
+
+
+def _is_armed(child: subprocess.Popen[bytes], order: bytes) -> bool:
+    assert child.stdin is not None  # noqa: S101 - for the type checker
+    assert child.stdout is not None  # noqa: S101
+    try:
+        child.stdin.write(order + b"\n")
+        child.stdin.flush()
+    except OSError:
+        return False
+    with child.stdout as answer:
+        ready, _, _ = select.select([answer], [], [], ARMED_WITHIN_S)
+        return bool(ready) and answer.readline() == ARMED
+
+
+@dataclass(slots=True)
+class Watch:
+    """The watchdog's own end.
+
+    Attributes:
+        rollout: what it watches, everything loaded.
+        pipe: the read end.
+        env: where channels find their URLs.
+    """
+
+    rollout: Rollout
+    pipe: int
+    env: Mapping[str, str]
+
+    def run(self) -> None:
+        """Wait for the last word, or for the pipe to close without one; a failure of the watchdog pages people."""
+        try:
+            word = self._last_word()
+            if not word:
+                self.act("the runner died: its pipe closed without a word")
+            elif word != CLOSED:
+                self._wait_until(datetime.fromisoformat(word.decode().strip()))
+        except Exception as error:  # noqa: BLE001 - the last resort: a change in effect would have nobody who watches it
+            self._last_resort("the watchdog itself failed", error, again=False)
+
+    def _last_word(self) -> bytes:
+        """Return what the runner says at its end, empty where it died; until then learn what it writes."""
+        kept = b""
+        while True:
+            while not select.select([self.pipe], [], [], LEASE_S / 4)[0]:
+                self._keep_lease()
+            read = os.read(self.pipe, 65536)
+            *lines, kept = (kept + read).split(b"\n")
+            for line in lines:
+                if not line.startswith(b"{"):
+                    return line + b"\n"
+                self._learn(line)
+            if not read:
+                return b""
+
+    def _learn(self, line: bytes) -> None:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            return  # half a line of a runner that died, or whose pipe was full
+        self.rollout.learn(
+            Entry(told["seq"], self.rollout.id, told["at"], told["kind"], told["body"], "", told["hash"])
+        )
+
+    def _wait_until(self, deadline: datetime) -> None:
+        """Stay until a newer token takes over, the rollout is closed, or the deadline passes."""
+        while self.rollout.clock.now() < deadline:
+            if self._patiently(self._is_over, otherwise=lambda: False):
+                return
+            self.rollout.clock.wait(LOOK_EVERY_S)
+        self.act(f"nobody confirmed the change by {stamp(deadline)}")
+
+    def act(self, why: str) -> None:
+        """Take the change back; whatever that raises, people are paged, and it is tried once more (safety rule 4)."""
+        for left in (1, 0):
+            try:
+                self._act(why)
+            except Exception as error:  # noqa: BLE001 - the last resort: nobody else is left to say that nothing is proven
+                self._last_resort(why, error, again=bool(left))
+            else:
+                return
+
+    def _last_resort(self, why: str, error: Exception, *, again: bool) -> None:
+        """Page people with the commands, and leave in the journal that the rollback itself has failed."""
+        left = "it is tried once more" if again else "it is not tried again"
+        failed = f"{why}; the rollback ended in {type(error).__name__}: {error}; {left}"
+        # A channel hears of each event once: that it is not tried again is another one.
+        event = f"rollback ended, {left}"
+        works: Mapping[str, Callable[[], None]] = {
+            "the page": lambda: self._page(failed, event),
+            "the entry": lambda: self._note_failure(failed),
+        }
+        for name, work in works.items():
+            try:
+                work()
+            except Exception as problem:  # noqa: BLE001 - one that fails must not stop the other; the log is what is left
+                sys.stderr.write(f"rollout: {failed}; and {name} failed: {problem!r}\n")
+
+    def _note_failure(self, why: str) -> None:
+        self.rollout.note(Kind.FINDING, clause="RBK-2.1", text=f"watchdog: {why}")
+
+    def _act(self, why: str) -> None:
+        """Roll back, unless the rollout is closed, has written nothing, or belongs to a newer token.
+
+        Of one that is closed it tells what the run that died had no time to tell.
+        """
+        acts = self._patiently(self._takes_over, otherwise=self._is_sole_owner)
+        if acts:
+            take_back(self.rollout, f"watchdog: {why}", {}, self.env)
+        tells = not acts and self._tells()
+        # What died between the verdict and giving the lease back did not; a newer holder's lease is left alone.
+        self.rollout.release_lease()
+        if acts or tells:
+            from rollout.audit.seal import conclude  # noqa: PLC0415 - after everything, and nothing depends on it
+
+            conclude(self.rollout.journal, self.rollout.id, self.rollout.folder, self.env, by="watchdog")
+
+    def _tells(self) -> bool:
+        try:
+            return publish_late(self.rollout, self.env)
+        except JournalError:
+            return False
+
+    def _takes_over(self) -> bool:
+        """Take the newest token if there is something to take back: of two who try, one gets it."""
+        if self._is_over():
+            return False
+        lease = self.rollout.lease
+        try:
+            self.rollout.take_lease(after=lease.token if lease else None)
+        except TryLater:
+            return False
+        return True
+
+    def _is_over(self) -> bool:
+        record = self.rollout.record()
+        return record.closed is not None or self.rollout.superseded() or not record.wrote
+
+    def _is_sole_owner(self) -> bool:
+        """Without a journal: only while our own lease runs, and only if nobody else has changed the gateway."""
+        if not self.rollout.known().wrote or self.rollout.known().closed is not None:
+            return False
+        why = "its lease has run out"
+        if self.rollout.lease_runs():
+            try:
+                here = where_it_is(self.rollout.gateway, self.rollout.target)
+                ours = (self.rollout.serving, recorded(self.rollout.known().backup).previous)
+                if any(same_place(here, place) for place in ours):
+                    return True
+                why = f"{here} is active, which is neither what it applied nor what was active before"
+            except RolloutError as error:
+                why = str(error)
+        self._page(f"the runner died, the journal cannot be reached, and {why}: nothing was touched")
+        return False
+
+    def _page(self, why: str, event: str = "stranded") -> None:
+        """Tell people, on every channel, that one of them is needed."""
+        told = messages.trouble(self.rollout, messages.A_PERSON_IS_NEEDED, f"watchdog: {why}", self._commands())
+        page(self.rollout, event, told, self.env, everyone=True)
+
+    def _commands(self) -> tuple[str, ...]:
+        try:
+            return manual_commands(self.rollout)
+        except Exception:  # noqa: BLE001 - what ended the rollback may end this too, and people must hear of it
+            return (by_hand.look(self.rollout.target),)
+
+    def _keep_lease(self) -> None:
+        try:
+            # Enough for the grace after the next look, however soon after it the runner dies and the journal is lost.
+            self.rollout.hold_lease(LEASE_S)
+            # What it has seen of the journal is what it holds a restored copy against.
+            self.rollout.journal.head()
+        except (JournalError, LeaseLost):
+            return  # lost or out of reach: whether to act is decided when there is something to do
+
+    def _patiently(self, ask: Callable[[], T], otherwise: Callable[[], T]) -> T:
+        until = self.rollout.clock.now() + timedelta(seconds=GRACE_S)
+        while True:
+            try:
+                return ask()
+            except JournalError:
+                if self.rollout.clock.now() >= until:
+                    return otherwise()
+                self.rollout.clock.wait(LOOK_EVERY_S)
+
+
+def main() -> int:
+    """Run as a process: the order comes over standard input, and so does everything after it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    order = json.loads(_line(sys.stdin.fileno()))
+    journal = Journal.open(order["journal"], clock=SystemClock(), redact=Redactor().value, create=False)
+    record = fold(order["rollout"], journal.entries(order["rollout"], *FOLDED))
+    with reopened(journal, record, Path(order["reports"]), os.environ) as rollout:
+        # What goes wrong from here on is told in a log among the evidence.
+        sys.stderr = quiet(sys.stderr, lambda text: for_terminal(rollout.redactor.text(text)))
+        recorded(rollout.record().backup)
+        lease = journal.holder(rollout.place)
+        if lease is None or lease.rollout != rollout.id:
+            raise SystemExit(f"the lease on {rollout.place} is not held by {rollout.id}, so there is nothing to watch")
+        rollout.adopt(lease)
+        os.write(sys.stdout.fileno(), ARMED)
+        # The runner's end of this pipe closes next; nothing may be written there any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        Watch(rollout, sys.stdin.fileno(), os.environ).run()
+        end_embedded(rollout)
+    journal.close()
+    return 0
+
+
+def _line(source: int) -> bytes:
+    """Read one line byte by byte: what follows it must stay in the pipe."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(source, 1)
+        if not byte:
+            raise SystemExit(1)
+        line += byte
+    return line
+
+
+if __name__ == "__main__":
+    sys.exit(main())

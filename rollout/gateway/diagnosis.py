@@ -1,0 +1,267 @@
+"""Why a provider is offline or degraded: what the gateway says of it, which known cause that looks like, what to try.
+
+`diagnose` is pure. `look` asks the gateway, briefly, once the way back is over: it never delays that.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from rollout.core.clock import Clock
+from rollout.core.errors import RolloutError
+from rollout.gateway.responses import Connection, ConnectionTest, Preflight
+
+T = TypeVar("T")
+
+LOOK_S = 5.0
+"""The look takes no longer than this, whatever the gateway does."""
+
+
+class Cause(StrEnum):
+    """What a provider that is out of reach looks like; several fit where the gateway's words do not tell them apart."""
+
+    KEY_MISSING = "key missing"
+    KEY_REFUSED = "key refused"
+    ENDPOINT_WRONG = "endpoint wrong"
+    SERVICE_DOWN = "service down"
+    SERVICE_FAILING = "service up and failing"
+    OVERLOADED = "quota or rate limit used up"
+    NETWORK = "network"
+    GATEWAY = "the gateway itself"
+    PASSED = "passed already"
+    UNKNOWN = "unknown"
+
+
+_TRY: Mapping[Cause, str] = {
+    Cause.KEY_MISSING: "set the provider's API key in the gateway's environment, restart it, and run its preflight",
+    Cause.KEY_REFUSED: "renew the provider's API key; it may be revoked, expired, or another account's",
+    Cause.ENDPOINT_WRONG: "compare the provider's endpoint in the gateway's configuration with where it really listens",
+    Cause.SERVICE_DOWN: "look whether the provider's service runs where the gateway expects it, and start it",
+    Cause.SERVICE_FAILING: "read the provider's own log and status page; it is reached, and answers with an error",
+    Cause.OVERLOADED: "look at the provider's quota and rate limits; raise them, or send less",
+    Cause.NETWORK: "from the gateway's host: resolve the name, connect to the port, look at proxy, firewall and TLS",
+    Cause.GATEWAY: "look at the gateway first: it gave no answer about its provider",
+    Cause.PASSED: "look for what made it flap: its connection test succeeds now",
+    Cause.UNKNOWN: "run the provider's connection test and preflight, and read the gateway's log",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the gateway said of a provider; None for what was not asked, or not answered.
+
+    Attributes:
+        status: the connection status that was bad.
+        tested: the connection test.
+        preflight: the preflight.
+        unanswered: why a call gave no answer.
+    """
+
+    status: Connection | None = None
+    tested: ConnectionTest | None = None
+    preflight: Preflight | None = None
+    unanswered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What is known of a provider that is out of reach.
+
+    Attributes:
+        provider: whose.
+        reason_code: the gateway's machine word for the reason; None where it gives none.
+        causes: which of the known causes it looks like, the likeliest first; at least one.
+        evidence: what the gateway said, a line for each answer.
+        advice: what to try, a line for each cause.
+    """
+
+    provider: str
+    reason_code: str | None
+    causes: tuple[Cause, ...]
+    evidence: tuple[str, ...]
+    advice: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Read as ``openai looks like: key missing (missing_api_key)``."""
+        code = f" ({self.reason_code})" if self.reason_code else ""
+        return f"{self.provider} looks like: {' or '.join(self.causes)}{code}"
+
+    def text(self) -> str:
+        """Return the whole of it for people, a line for each part."""
+        lines = [str(self), *(f"seen: {line}" for line in self.evidence), *(f"try: {line}" for line in self.advice)]
+        return "\n".join(lines)
+
+
+def diagnose(provider: str, seen: Seen) -> Diagnosis:
+    """Return what the answers look like; what nobody asked for says nothing."""
+    causes = tuple(dict.fromkeys(_causes(seen))) or (Cause.UNKNOWN,)
+    codes = (part.reason_code for part in (seen.status, seen.tested) if part is not None)
+    code = next((code for code in codes if code), None)
+    return Diagnosis(provider, code, causes, tuple(_evidence(seen)), tuple(_TRY[cause] for cause in causes))
+
+
+def is_called_for(seen: Seen) -> bool:
+    """Tell whether anything of what was seen is bad, a gateway that does not answer included."""
+    if seen.unanswered:
+        return True
+    bad_status = seen.status is not None and seen.status.status != "connected"
+    failed = seen.tested is not None and not seen.tested.succeeded
+    unready = seen.preflight is not None and not seen.preflight.ready
+    return bad_status or failed or unready
+
+
+def diagnosed(provider: str, seen: Seen) -> Diagnosis | None:
+    """Return the diagnosis where anything of what was seen is bad, None where nothing is."""
+    return diagnose(provider, seen) if is_called_for(seen) else None
+
+
+class Reachable(Protocol):
+    """What the look needs of a gateway; every call may raise `GatewayError`."""
+
+    def status(self, provider: str, /) -> Connection:
+        """Return the provider's connection status."""
+
+    def test_connection(self, provider: str, /) -> ConnectionTest:
+        """Return the verdict of a connection test."""
+
+    def preflight(self, provider: str, /) -> Preflight:
+        """Return the verdict of a preflight."""
+
+
+def start_thread(work: Callable[[], None]) -> None:
+    """Run `work` in a daemon thread: a look that hangs does not keep the process alive."""
+    threading.Thread(target=work, name="rollout-diagnosis", daemon=True).start()
+
+
+def look(
+    gateway: Reachable,
+    provider: str,
+    status: Connection | None,
+    clock: Clock,
+    start: Callable[[Callable[[], None]], None] = start_thread,
+) -> Seen:
+    """Return what connection test and preflight say now, within `LOOK_S` seconds; nothing is raised.
+
+    Args:
+        gateway: whom to ask.
+        provider: about whom.
+        status: the bad status that was seen; None reads it now.
+        clock: bounds the look.
+        start: runs a call; tests run it in place.
+    """
+    end = clock.monotonic() + LOOK_S
+    unanswered: list[str] = []
+
+    def answer(name: str, call: Callable[[str], T]) -> T | None:
+        inbox: queue.SimpleQueue[T | RolloutError] = queue.SimpleQueue()
+        start(partial(_deliver, inbox, call, provider))
+        found = clock.receive(inbox, max(0.0, end - clock.monotonic()))
+        if found is None or isinstance(found, RolloutError):
+            unanswered.append(f"{name}: {found or f'no answer within {LOOK_S:g} s'}")
+            return None
+        return found
+
+    try:
+        status = status or answer("status", gateway.status)
+        tested = answer("connection test", gateway.test_connection)
+        ready = answer("preflight", gateway.preflight)
+    except RuntimeError as error:
+        return Seen(status, unanswered=(f"the look could not be started: {error}",))
+    return Seen(status, tested, ready, tuple(unanswered))
+
+
+def _deliver(inbox: queue.SimpleQueue[Any], call: Callable[[str], Any], provider: str) -> None:
+    try:
+        inbox.put(call(provider))
+    except RolloutError as error:
+        inbox.put(error)
+    except Exception as error:  # noqa: BLE001 - nobody must wait for an answer that cannot come
+        inbox.put(RolloutError(f"a defect in the suite: {type(error).__name__}: {error}"))
+
+
+def _causes(seen: Seen) -> Iterator[Cause]:
+    if seen.tested is not None and seen.tested.succeeded and (seen.preflight is None or seen.preflight.ready):
+        yield Cause.PASSED
+    yield from _of_checks(seen.preflight)
+    told = list(_told(seen))
+    for code, message in told:
+        yield from _CODES.get(code.casefold(), ())
+        yield from (cause for pattern, cause in _WORDS if pattern.search(message))
+    # Last, because it fits whenever anything does not answer: words that say more come first.
+    if any(code.casefold() in _UNREACHED or _REFUSED.search(message) for code, message in told):
+        yield from (Cause.SERVICE_DOWN, Cause.ENDPOINT_WRONG, Cause.NETWORK)
+    if seen.unanswered and seen.tested is None and seen.preflight is None:
+        yield Cause.GATEWAY
+
+
+def _of_checks(preflight: Preflight | None) -> Iterator[Cause]:
+    checks = {} if preflight is None else preflight.checks
+    credentials, endpoint = checks.get("credentials"), checks.get("endpoint")
+    if credentials is not None and not credentials.passed:
+        yield Cause.KEY_MISSING if credentials.status.casefold() in _ABSENT else Cause.KEY_REFUSED
+    if endpoint is not None and not endpoint.passed:
+        yield Cause.ENDPOINT_WRONG
+
+
+def _told(seen: Seen) -> Iterator[tuple[str, str]]:
+    """Yield (reason code, message) of every answer that is bad."""
+    if seen.status is not None and seen.status.status != "connected":
+        yield seen.status.reason_code or "", seen.status.message or ""
+    if seen.tested is not None and not seen.tested.succeeded:
+        yield seen.tested.reason_code or "", seen.tested.message
+    if seen.preflight is not None:
+        yield from (("", check.message or "") for check in seen.preflight.checks.values() if not check.passed)
+
+
+def _evidence(seen: Seen) -> Iterator[str]:
+    if seen.status is not None:
+        yield f"status {_said(seen.status.status, seen.status.reason_code, seen.status.message)}"
+    if seen.tested is not None:
+        word = "succeeds" if seen.tested.succeeded else f"fails, {seen.tested.connection_status}"
+        yield f"connection test {_said(word, seen.tested.reason_code, seen.tested.message)}"
+    if seen.preflight is not None:
+        failed = [
+            f"{name} {_said(c.status, None, c.message)}" for name, c in seen.preflight.checks.items() if not c.passed
+        ]
+        yield f"preflight {'ready' if seen.preflight.ready else 'not ready'}{': ' if failed else ''}{', '.join(failed)}"
+    yield from seen.unanswered
+
+
+def _said(word: str, code: str | None, message: str | None) -> str:
+    return f"{word}{f' ({code})' if code else ''}{f': {message}' if message else ''}"
+
+
+_ABSENT = frozenset({"missing", "not_configured", "absent"})
+_UNREACHED = frozenset({"connection_failed", "connection_refused", "connection_error", "unreachable"})
+_CODES: Mapping[str, tuple[Cause, ...]] = {
+    "missing_api_key": (Cause.KEY_MISSING,),
+    "invalid_api_key": (Cause.KEY_REFUSED,),
+    "authentication_failed": (Cause.KEY_REFUSED,),
+    "unauthorized": (Cause.KEY_REFUSED,),
+    "invalid_endpoint": (Cause.ENDPOINT_WRONG,),
+    "missing_endpoint": (Cause.ENDPOINT_WRONG,),
+    "rate_limited": (Cause.OVERLOADED,),
+    "quota_exceeded": (Cause.OVERLOADED,),
+    "timeout": (Cause.NETWORK, Cause.SERVICE_FAILING),
+    "dns_error": (Cause.NETWORK, Cause.ENDPOINT_WRONG),
+    "ssl_error": (Cause.NETWORK,),
+}
+_REFUSED = re.compile(r"unable to connect|connection refused|could not connect|failed to connect", re.IGNORECASE)
+_WORDS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), cause)
+    for pattern, cause in (
+        (r"\bkey (is )?(not configured|missing|not set)|\bmissing \w*key", Cause.KEY_MISSING),
+        (r"\bHTTP 40[13]\b|unauthori[sz]ed|forbidden|(invalid|expired|incorrect|revoked)[\w ]* key", Cause.KEY_REFUSED),
+        (r"\bHTTP 40[45]\b|\bHTTP 410\b|invalid url|unknown url|no such path", Cause.ENDPOINT_WRONG),
+        (r"\bHTTP 5\d\d\b", Cause.SERVICE_FAILING),
+        (r"\bHTTP 429\b|quota|too many requests", Cause.OVERLOADED),
+        (r"timed? ?out|name resolution|unknown host|no route|unreachable|certificate|\btls\b|\bssl\b", Cause.NETWORK),
+    )
+)

@@ -1,0 +1,174 @@
+"""Whether a gateway is the embedded one: what answers ``GET /sandbox/about`` as that does, and nothing else.
+
+The sandbox policy demands next to nothing, so a URL on loopback is no proof: tunnels and real gateways are there too.
+The look is one GET without a token, without a proxy and without following redirects; it has an outer deadline, and no
+more than `CAP_BYTES` of the answer are read.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from http.client import HTTPException, IncompleteRead
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+KIND = "rollout-sandbox"
+"""What an embedded gateway calls itself; `rollout.sandbox.files.KIND`, which no client imports."""
+
+PATH = "/sandbox/about"
+WITHIN_S = 5.0
+"""An embedded gateway answers within milliseconds, and within seconds where the machine has no time for it."""
+
+CAP_BYTES = 16 * 1024
+_OK = 200
+_TEXTS = ("instance", "url", "dir", "env_file", "log_file", "twin_url")
+_FLAGS = ("token_required", "in_flight")
+_COMMANDS = ("stop", "start")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an embedded gateway says about itself.
+
+    Attributes:
+        twin_url: base URL of its non-production twin.
+        env_file: its `.env` file, on this host.
+        log_file: its log, likewise.
+        stop: the command that stops it.
+        start: the command that starts it again.
+    """
+
+    twin_url: str
+    env_file: Path
+    log_file: Path
+    stop: tuple[str, ...]
+    start: tuple[str, ...]
+
+
+class Standing(Enum):
+    """What a look at a gateway showed."""
+
+    EMBEDDED = "it answers as the embedded gateway"
+    OTHER = "it answers otherwise"
+    SILENT = "it gives no answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of one look.
+
+    Attributes:
+        standing: what it is.
+        why: why it is not the embedded gateway, in words for a person; empty where it is.
+        about: what it says about itself; None where it is another one.
+    """
+
+    standing: Standing
+    why: str = ""
+    about: About | None = None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it proved to be the embedded gateway."""
+        return self.standing is Standing.EMBEDDED
+
+
+def look(url: str, within_s: float = WITHIN_S) -> Look:
+    """Ask the gateway at the base URL `url` once, and return what it is; whatever it does is an answer.
+
+    Args:
+        url: the base URL.
+        within_s: the outer deadline, name look-up and a body that drips included.
+    """
+    found: list[Look] = []
+    # Left behind when it takes too long: urllib has a deadline for each read, and none for all of them.
+    asking = threading.Thread(target=lambda: found.append(_asked(url, within_s)), name="rollout-about", daemon=True)
+    asking.start()
+    asking.join(within_s)
+    return found[0] if found else _too_late(within_s)
+
+
+def _too_late(within_s: float) -> Look:
+    return Look(Standing.SILENT, f"no complete answer within {within_s:g} s")
+
+
+def _asked(url: str, within_s: float) -> Look:
+    request = urllib.request.Request(url + PATH, headers={"Accept": "application/json"})  # noqa: S310 - a base URL: http(s)
+    try:
+        with _DIRECT.open(request, timeout=within_s) as response:
+            kind, body = response.headers.get_content_type(), response.read(CAP_BYTES + 1)
+            return _judged(response.status, kind, body)
+    except HTTPError as error:
+        with error:
+            return Look(Standing.OTHER, f"HTTP {error.code}")
+    except (OSError, IncompleteRead) as error:
+        told = error.reason if isinstance(error, URLError) else error
+        if isinstance(told, TimeoutError):
+            return _too_late(within_s)
+        return Look(Standing.SILENT, f"no answer: {type(told).__name__ if isinstance(told, HTTPException) else told}")
+    except (HTTPException, ValueError):
+        # Their texts quote the answer, which may be anything.
+        return Look(Standing.OTHER, "its answer is no proper HTTP")
+
+
+def _judged(status: int, kind: str, body: bytes) -> Look:
+    if status != _OK:
+        return Look(Standing.OTHER, f"HTTP {status}")
+    if kind != "application/json":
+        return Look(Standing.OTHER, f"HTTP 200 with a body of another type than JSON ({kind[:40]!r})")
+    if len(body) > CAP_BYTES:
+        return Look(Standing.OTHER, f"HTTP 200 with more than {CAP_BYTES} bytes")
+    try:
+        about = _about(json.loads(body))
+    except (ValueError, RecursionError):
+        about = None
+    if about is None:
+        return Look(Standing.OTHER, "HTTP 200 with JSON of another shape")
+    return Look(Standing.EMBEDDED, about=about)
+
+
+def _about(found: Any) -> About | None:
+    """Return what the answer says; None where it has not the fixed shape."""
+    if not isinstance(found, dict) or found.get("kind") != KIND or not _has_the_shape(found):
+        return None
+    return About(
+        found["twin_url"],
+        Path(found["env_file"]),
+        Path(found["log_file"]),
+        tuple(found["stop"]),
+        tuple(found["start"]),
+    )
+
+
+def _has_the_shape(found: Mapping[str, Any]) -> bool:
+    return (
+        all(isinstance(found.get(key), str) and found[key] for key in _TEXTS)
+        and all(isinstance(found.get(key), bool) for key in _FLAGS)
+        and all(_is_command(found.get(key)) for key in _COMMANDS)
+        and type(found.get("pid")) is int
+    )
+
+
+def _is_command(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(word, str) for word in value)
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer like any other: whatever it leads to is not the gateway that was asked."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Return no request to send instead."""
+
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
+
+
+def doubt(url: str | None) -> str:
+    """Return why the gateway at `url` is not the embedded one, after one look at it; empty where it is."""
+    return look(url).why if url else ""

@@ -1,0 +1,261 @@
+"""Commands of the service: argument lists, never a shell, each with an outer deadline (APP-2.2, RBK-3.2)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from rollout.core.clock import NEVER, SLICE_S, Clock, StopFlag
+from rollout.core.errors import Interrupted, RolloutError
+from rollout.core.target import Service
+from rollout.core.visible import on_one_line
+
+TAIL_CHARACTERS = 4096
+_TAIL_BYTES = 16 * TAIL_CHARACTERS
+_SHOWN_CHARACTERS = 300
+_FIRST_PAUSE_S = 0.005
+_KILLED_WITHIN_S = 1.0
+
+_Streams = tuple[IO[bytes] | int, IO[bytes], IO[bytes]]
+"""Standard input, output and error of a command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A command that was run.
+
+    Attributes:
+        command: its arguments, redacted.
+        exit_code: negative for the signal that ended it.
+        output: the last 4,096 characters that it printed to stdout and stderr, redacted.
+        took_s: from its start to its end.
+    """
+
+    command: tuple[str, ...]
+    exit_code: int
+    output: str
+    took_s: float
+
+
+class ServiceError(RolloutError):
+    """The service could not be handled: a command failed, or it did not become healthy.
+
+    Attributes:
+        ran: the command as far as it came; None where none was started.
+    """
+
+    def __init__(self, message: str, ran: Ran | None = None) -> None:
+        """Keep what the command printed, for the report."""
+        self.ran = ran
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """On what terms a command is run; as the arguments of `run`."""
+
+    timeout_s: float
+    clock: Clock
+    stop: StopFlag
+    redact: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a command ended; `exit_code` is None where it could not even be killed."""
+
+    exit_code: int | None
+    in_time: bool
+    took_s: float
+
+
+def run(
+    command: Sequence[str], *, timeout_s: float, clock: Clock, stop: StopFlag = NEVER, redact: Callable[[str], str]
+) -> Ran:
+    """Run a command without input and return what came of it.
+
+    What it leaves running in the background is not waited for, and not ended. Its output goes to a file without a
+    name, so a daemon should have a log of its own.
+
+    Args:
+        command: its arguments.
+        timeout_s: it is killed then, with its process group.
+        clock: times it.
+        stop: asks to end it at once.
+        redact: takes secrets out of what is kept.
+
+    Raises:
+        ServiceError: it cannot be started, did not end in time, or its exit code is not 0.
+        Interrupted: `stop` was set.
+    """
+    return _judged(_ran(command, _Terms(timeout_s, clock, stop, redact)))
+
+
+def restart(service: Service, *, clock: Clock, stop: StopFlag = NEVER, redact: Callable[[str], str]) -> tuple[Ran, Ran]:
+    """Stop the service and start it, and return what both commands printed.
+
+    It is started whatever became of stopping it: a service that is down already often answers a stop with an error.
+    So an exit code of `stop` other than 0 is told and not judged; health and the read-back show whether it matters.
+
+    Raises:
+        ServiceError: it could not be started, or the stop command cannot be run or did not end in time.
+        Interrupted: `stop` was set.
+    """
+    terms = _Terms(service.timeout_s, clock, stop, redact)
+    try:
+        stopped = _ran(service.stop, terms)
+    except ServiceError:
+        _judged(_ran(service.start, terms))
+        raise
+    return stopped, _judged(_ran(service.start, terms))
+
+
+def exchange(
+    command: Sequence[str],
+    content: bytes = b"",
+    *,
+    timeout_s: float,
+    clock: Clock,
+    stop: StopFlag = NEVER,
+    redact: Callable[[str], str],
+) -> bytes:
+    """Give a command `content` as its standard input, and return its standard output, complete and not redacted.
+
+    Raises:
+        ServiceError: as `run`; what it shows is the command's standard error only.
+        Interrupted: `stop` was set.
+    """
+    terms = _Terms(timeout_s, clock, stop, redact)
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        given.write(content)
+        given.seek(0)
+        end = _until_end(command, (given, output, errors), terms)
+        _judged(_as_ran(command, end, errors, terms))
+        output.seek(0)
+        return output.read()
+
+
+def _ran(command: Sequence[str], terms: _Terms) -> Ran:
+    # A file, not a pipe: a daemon that inherits a pipe would keep us waiting for its end.
+    with tempfile.TemporaryFile() as output:
+        end = _until_end(command, (subprocess.DEVNULL, output, output), terms)
+        return _as_ran(command, end, output, terms)
+
+
+def _as_ran(command: Sequence[str], end: _End, output: IO[bytes], terms: _Terms) -> Ran:
+    shown = tuple(map(terms.redact, command))
+    code = -signal.SIGKILL if end.exit_code is None else end.exit_code
+    ran = Ran(shown, code, _tail(output, terms.redact), end.took_s)
+    if not end.in_time:
+        fate = "cannot be killed" if end.exit_code is None else "was killed"
+        raise ServiceError(
+            f"{_named(shown)}: did not end within {terms.timeout_s:g} s, and {fate}{_last_words(ran)}; does it "
+            "stay in the foreground, or ask for a password? Otherwise raise the target's service.timeout",
+            ran,
+        )
+    return ran
+
+
+def _judged(ran: Ran) -> Ran:
+    if ran.exit_code == 0:
+        return ran
+    how = f"exit code {ran.exit_code}" if ran.exit_code > 0 else f"ended by signal {-ran.exit_code}"
+    raise ServiceError(
+        f"{_named(ran.command)}: {how} after {ran.took_s:.1f} s{_last_words(ran)}; try it by hand, and correct the "
+        "target's service if it is not the command you mean",
+        ran,
+    )
+
+
+def _until_end(command: Sequence[str], streams: _Streams, terms: _Terms) -> _End:
+    clock, stop, name = terms.clock, terms.stop, _named(tuple(map(terms.redact, command)))
+    if stop:
+        raise Interrupted(f"{name}: not run, {stop.reason}")
+    began = clock.monotonic()
+    child = _started(command, name, streams)
+    in_time = False
+    try:
+        in_time = _ended_by(child, began + terms.timeout_s, clock, stop)
+    finally:
+        if not in_time:
+            _kill(child)
+    if stop and not in_time:
+        raise Interrupted(f"{name}: killed while it ran, {stop.reason}")
+    return _End(child.poll(), in_time, clock.monotonic() - began)
+
+
+def _started(command: Sequence[str], name: str, streams: _Streams) -> subprocess.Popen[bytes]:
+    mend = "correct the target's service"
+    if not command:
+        raise ServiceError(f"there is no command to run; {mend}")
+    given, output, errors = streams
+    # GitHub's runner ends what carries this variable when a job ends, and that would be the service.
+    environment = {key: value for key, value in os.environ.items() if key != "RUNNER_TRACKING_ID"}
+    try:
+        return subprocess.Popen(  # noqa: S603 - an argument list, from the target's file
+            list(command), stdin=given, stdout=output, stderr=errors, start_new_session=True, env=environment
+        )
+    except FileNotFoundError:
+        raise ServiceError(f"{name}: there is no such command on this host; {mend}") from None
+    except PermissionError:
+        raise ServiceError(f"{name}: it may not be executed here; make it executable, or {mend}") from None
+    except (OSError, ValueError) as problem:
+        why = getattr(problem, "strerror", None) or str(problem)
+        raise ServiceError(f"{name}: it cannot be started ({why}); {mend}") from None
+
+
+def _ended_by(child: subprocess.Popen[bytes], end: float, clock: Clock, stop: StopFlag) -> bool:
+    pause_s = _FIRST_PAUSE_S
+    while child.poll() is None:
+        left_s = end - clock.monotonic()
+        if left_s <= 0 or not clock.wait(min(pause_s, left_s), stop):
+            return child.poll() is not None
+        pause_s = min(2 * pause_s, SLICE_S)
+    return True
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is not None:
+        return
+    # The child leads a group of its own, and is not reaped yet: the number cannot belong to somebody else.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(_KILLED_WITHIN_S)
+
+
+def _tail(output: IO[bytes], redact: Callable[[str], str]) -> str:
+    """Redact first, cut then: half a secret would not be recognised."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - _TAIL_BYTES))
+    content = output.read()
+    if size > _TAIL_BYTES:
+        # What begins in the middle may be half a secret, and what is redacted is shorter: then it would be shown.
+        ends = [at for at in map(content[: _TAIL_BYTES // 2].find, (b"\n", b" ")) if at >= 0]
+        content = content[ends[0] if ends else TAIL_CHARACTERS :]
+    text = redact(content.decode(errors="replace").strip())
+    return text if len(text) <= TAIL_CHARACTERS else f"…{text[1 - TAIL_CHARACTERS :]}"
+
+
+def _last_words(ran: Ran) -> str:
+    """Return the end of what it printed, as a part of one line."""
+    line = _one_line(ran.output)
+    shown = line if len(line) <= _SHOWN_CHARACTERS else f"…{line[-_SHOWN_CHARACTERS:]}"
+    return f" ({shown})" if shown else ""
+
+
+def _named(command: Sequence[str]) -> str:
+    """Return the command for a message: one line, as it could be typed, and not too long."""
+    line = _one_line(shlex.join(command))
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"
+
+
+def _one_line(text: str) -> str:
+    return on_one_line(" ".join(text.split()))

@@ -1,0 +1,166 @@
+"""The service's `.env` file where it is: on this host, or behind the target's commands (APP-2.1, RBK-3.1)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from rollout.core.clock import NEVER, Clock, StopFlag
+from rollout.core.errors import Interrupted
+from rollout.core.target import Target
+from rollout.gateway.host.commands import ServiceError, exchange
+from rollout.gateway.host.env_text import EnvFileError
+
+
+class EnvFile:
+    """Reads and replaces the file, whole. Its content passes through files and pipes, never through arguments."""
+
+    def __init__(self, target: Target, *, clock: Clock, stop: StopFlag = NEVER, redact: Callable[[str], str]) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            target: its `service.read` and `service.write`, else its `env_file`.
+            clock: times the commands.
+            stop: ends a read at once; a write is not begun any more, and never cut.
+            redact: takes secrets out of what a failing command said.
+        """
+        self._target = target
+        self._clock = clock
+        self._stop = stop
+        self._redact = redact
+
+    @property
+    def path(self) -> Path | None:
+        """Where the file is on this host; None where it is behind commands."""
+        return None if self._commands[0] else self._target.env_file
+
+    def read(self) -> bytes:
+        """Return the file's bytes.
+
+        Raises:
+            EnvFileError: the target does not say where it is, or it cannot be read.
+            Interrupted: `stop` was set.
+        """
+        return self._read(self._stop)
+
+    def write(self, content: bytes) -> None:
+        """Replace the file, and read it back.
+
+        On this host: atomic, mode, owner and extended attributes kept; of a symbolic link the file it leads to.
+
+        Raises:
+            EnvFileError: it cannot be written, or does not read back equal.
+            Interrupted: `stop` was set before anything was written.
+        """
+        if self._stop:
+            raise Interrupted(f"the .env file was not written, {self._stop.reason}")
+        reading, writing = self._commands
+        if bool(reading) != bool(writing):
+            raise EnvFileError(
+                f"target {self._target.name}: service.read and service.write belong together, and only one is given; "
+                "nothing was written"
+            )
+        if writing:
+            # Not to be cut: half a file is worse than either.
+            self._exchanged("written", writing, content, NEVER)
+        else:
+            _replace(self._local(), content)
+        if self._read(NEVER) != content:
+            raise EnvFileError(
+                f"{self._where}: the .env file does not read back equal; is somebody else writing it, or do "
+                "service.read and service.write mean different files?"
+            )
+
+    @property
+    def _commands(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        service = self._target.service
+        return (service.read, service.write) if service else ((), ())
+
+    @property
+    def _where(self) -> str:
+        return f"target {self._target.name}" if self._commands[0] else str(self._target.env_file)
+
+    def _local(self) -> Path:
+        if self._target.env_file is None:
+            raise EnvFileError(
+                f"target {self._target.name} does not say where the .env file is; set its env_file, or service.read "
+                "and service.write"
+            )
+        return self._target.env_file
+
+    def _read(self, stop: StopFlag) -> bytes:
+        if self._commands[0]:
+            return self._exchanged("read", self._commands[0], b"", stop)
+        path = self._local()
+        try:
+            return path.read_bytes()
+        except OSError as problem:
+            raise EnvFileError(
+                f"{path}: the .env file cannot be read ({problem.strerror}); correct the target's env_file, or run as "
+                "somebody who may"
+            ) from None
+
+    def _exchanged(self, doing: str, command: tuple[str, ...], content: bytes, stop: StopFlag) -> bytes:
+        service = self._target.service
+        timeout_s = service.timeout_s if service else 0.0
+        try:
+            return exchange(command, content, timeout_s=timeout_s, clock=self._clock, stop=stop, redact=self._redact)
+        except ServiceError as problem:
+            raise EnvFileError(f"the .env file could not be {doing}: {problem}") from problem
+
+
+def _replace(path: Path, content: bytes) -> None:
+    try:
+        actual = path.resolve()
+        before = actual.stat() if actual.exists() else None
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            raise EnvFileError(f"{path}: it is no regular file; correct the target's env_file")
+        _write_beside(actual, content, before)
+    except (OSError, RuntimeError) as problem:  # a loop of symbolic links is a RuntimeError before Python 3.13
+        why = getattr(problem, "strerror", None) or str(problem)
+        raise EnvFileError(f"{path}: the .env file cannot be written ({why}); {_mend(problem)}") from None
+
+
+def _write_beside(actual: Path, content: bytes, before: os.stat_result | None) -> None:
+    """Write a file beside, give it the looks of the one before, and let it take its place in one step."""
+    handle, name = tempfile.mkstemp(dir=actual.parent, prefix=f".{actual.name}.")
+    scratch = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            if before is not None:
+                _dress(file.fileno(), actual, scratch, before)
+            os.fsync(file.fileno())
+        scratch.replace(actual)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+    folder = os.open(actual.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _dress(handle: int, actual: Path, scratch: Path, before: os.stat_result) -> None:
+    now = os.fstat(handle)
+    # The owner first: it may be lost with the mode, and the other way round the content would be open to the wrong one.
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        os.fchown(handle, before.st_uid, before.st_gid)
+    shutil.copystat(actual, scratch)
+    os.utime(scratch)
+
+
+def _mend(problem: Exception) -> str:
+    number = getattr(problem, "errno", None)
+    if number in {errno.EPERM, errno.EACCES}:
+        return "its owner must be kept: run as its owner, or set the target's service.read and service.write"
+    if number == errno.EBUSY:
+        return "it is mounted by itself, and cannot be replaced: set the target's service.read and service.write"
+    return "nothing was changed"

@@ -1,0 +1,145 @@
+"""The end of the service's log, kept before a restart: a service may truncate its log at start (deviation 21)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from rollout.core.clock import Clock, stamp
+from rollout.core.errors import RolloutError
+from rollout.core.target import Target
+from rollout.core.visible import show_controls
+from rollout.gateway.host.log_command import CommandFollower, LogCommandError
+
+NAME = "log-before-restart-{}.log"
+MOST_LINES = 200
+MOST_BYTES = 64 * 1024
+# Read beyond what is kept, so that a secret of several lines is recognised although its beginning is cut off.
+READ_BYTES = 2 * MOST_BYTES
+# With the second that the command's end may take, three at most: the service waits for its restart meanwhile.
+PRINTS_WITHIN_S = 2.0
+# A command that prints the log's end, and then what is added, has come to the end of it.
+QUIET_S = 0.5
+POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class LogTail:
+    """What became of the log's last lines.
+
+    Attributes:
+        path: the file that holds them; None where none was written.
+        reason: why there is none; empty where there is.
+    """
+
+    path: Path | None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Read as one sentence."""
+        if self.path is None:
+            return f"the end of the service's log is not kept: {self.reason}"
+        return f"the end of the service's log, as it was before the restart, is kept in {self.path}"
+
+
+def keep_log_tail(target: Target, folder: Path, *, clock: Clock, redact: Callable[[str], str]) -> LogTail:
+    """Write the last lines of the target's log into a new file of mode 0600 below `folder`.
+
+    At most 200 lines and 64 KiB of the file on this host, or of what the log command prints within two seconds;
+    redacted, and with control characters escaped. Nothing is overwritten: ``log-before-restart-1.log``, ``-2.log``…
+    Nothing is raised: a log that cannot be read is no reason to put a restart off.
+
+    Args:
+        target: names `log_file` or `log_command`.
+        folder: the rollout's; made where it is missing.
+        clock: times the command, and dates the file.
+        redact: takes secrets out of a text.
+    """
+    try:
+        text = _printed(target, clock, redact) if target.log_command else _written(target)
+        lines = _last(redact(text).rstrip("\n").split("\n"))
+        lines = [] if lines == [""] else lines
+        if not lines:
+            return LogTail(None, "it is empty")
+        source = "the log command" if target.log_command else str(target.log_file)
+        head = redact(f"# the last {len(lines)} lines of {source} at {stamp(clock.now())}")
+        return LogTail(_kept(folder, [_escaped(head), *lines]))
+    except (OSError, ValueError, RolloutError) as problem:
+        why = getattr(problem, "strerror", None) or str(problem)
+        return LogTail(None, redact(why))
+
+
+def _written(target: Target) -> str:
+    if target.log_file is None:
+        raise RolloutError(f"target {target.name} names no log; set its log_file, or log_command")
+    # Never waits for a writer: something else than a file may stand in its place.
+    handle = os.open(target.log_file, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise RolloutError(f"{target.log_file} is no regular file; correct the target's log_file")
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - READ_BYTES))
+        content = file.read(READ_BYTES)
+    # What begins in the middle may be half a secret.
+    whole = content if size <= READ_BYTES else content.partition(b"\n")[2]
+    return whole.decode(errors="replace")
+
+
+def _printed(target: Target, clock: Clock, redact: Callable[[str], str]) -> str:
+    follower = CommandFollower(target.log_command, clock, redact)
+    try:
+        lines = list(_until_quiet(follower, clock))
+    finally:
+        follower.close()
+    if not lines:
+        raise RolloutError(f"the log command printed nothing within {PRINTS_WITHIN_S:g} s")
+    return "\n".join(lines)
+
+
+def _until_quiet(follower: CommandFollower, clock: Clock) -> Iterator[str]:
+    end = clock.monotonic() + PRINTS_WITHIN_S
+    quiet_from: float | None = None
+    while (now := clock.monotonic()) < end and (quiet_from is None or now - quiet_from < QUIET_S):
+        try:
+            lines = follower.read()
+        except LogCommandError:
+            if quiet_from is None:
+                raise
+            return  # it has printed the log's end, and ended
+        yield from (line.text for line in lines)
+        quiet_from = clock.monotonic() if lines else quiet_from
+        clock.wait(POLL_S)
+
+
+def _last(lines: Iterable[str]) -> list[str]:
+    """Return the last lines, escaped, as far as they fit."""
+    kept: list[str] = []
+    left = MOST_BYTES
+    for line in reversed([_escaped(line.rstrip("\r")) for line in list(lines)[-MOST_LINES:]]):
+        left -= len(line.encode()) + 1
+        if left < 0:
+            break
+        kept.insert(0, line)
+    return kept
+
+
+def _escaped(line: str) -> str:
+    return show_controls(line, keep="")
+
+
+def _kept(folder: Path, lines: Iterable[str]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        path = folder / NAME.format(number)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            continue
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        return path
+    raise AssertionError  # for the type checker: `count` has no end

@@ -1,0 +1,88 @@
+"""The commands that a person can paste when the suite could not finish the way back itself."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from rollout.core.request import Origin
+from rollout.core.scenario import ProviderChange, Scenario
+from rollout.core.target import Routing, Target
+from rollout.gateway.endpoints import activation_of, path_of, weights_of
+
+
+def activation(target: Target, to: ProviderChange) -> str:
+    """Return the `curl` command that activates `to` on `target`, by the target's own call for it if it has one."""
+    others = {name: (call.path, call.body) for name, call in target.activate_with.items()}
+    path, body = activation_of(others, target.paths, to.provider, to.model)
+    return post(f"{target.url}{path}", body, target.token_env)
+
+
+def weights(target: Target, routing: Routing, shares: Mapping[str, float]) -> str:
+    """Return the `curl` command that splits the requests of `target` by these shares."""
+    body = weights_of(routing.set_body, shares, percent=routing.percent)
+    return send(routing.set_method, f"{target.url}{routing.set_path}", body, target.token_env)
+
+
+def look(target: Target) -> str:
+    """Return the `curl` command that shows which provider is active."""
+    return get(f"{target.url}{path_of('providers', target.paths)}", target.token_env)
+
+
+def rollback(
+    target: Target, previous: ProviderChange, rollout: str, *, restarts: bool, split: Mapping[str, float] | None
+) -> tuple[str, ...]:
+    """Return what an operator pastes where a rollback is not verified: the last one reads, the first one comes last.
+
+    Args:
+        target: the gateway.
+        previous: what was active.
+        rollout: the rollout's id.
+        restarts: whether the way back needs a restart of the service.
+        split: the weights before; None where the way back has nothing to do with weights.
+    """
+    service, routing = target.service, target.routing
+    restart = [shlex.join(service.stop), shlex.join(service.start)] if service is not None and restarts else []
+    shares = [weights(target, routing, split)] if routing is not None and split is not None else []
+    again = shlex.join(("rollout", "rollback", rollout))
+    return (again, *shares, *reversed(restart), activation(target, previous), look(target))
+
+
+def emergency(target: Target, origin: Origin) -> str | None:
+    """Return the command that goes to the target's safe provider at once; None where it declares none.
+
+    Behind another URL than the target's own it names that, and what it asks about is answered already.
+    """
+    if target.safe is None:
+        return None
+    there = (f"--gateway={target.url}", f"--provider={target.safe.provider}", f"--model={target.safe.model}", "--yes")
+    return shlex.join(("rollout", "emergency", f"--target={target.name}", *(there if origin.moved else ())))
+
+
+def approval(scenario: Scenario, origin: Origin, *more: str) -> str:
+    """Return the command that says yes to this very content: with the options that had a part in it."""
+    file = () if scenario.source in ("--activate", "") else (scenario.source,)
+    return shlex.join(("rollout", "approve", *file, *origin.options, *more))
+
+
+def post(url: str, body: Mapping[str, str], token_env: str | None) -> str:
+    """Return the `curl` command that posts `body` as JSON; the token stays in its environment variable."""
+    return send("POST", url, body, token_env)
+
+
+def send(method: str, url: str, body: Mapping[str, Any], token_env: str | None) -> str:
+    """Return the `curl` command that sends `body` as JSON; the token stays in its environment variable."""
+    json_body = ("-H", "Content-Type: application/json", "-d", json.dumps(body))
+    return shlex.join(("curl", "-sS", "-X", method, url, *json_body)) + _header(token_env)
+
+
+def get(url: str, token_env: str | None) -> str:
+    """Return the `curl` command that reads `url`; the token stays in its environment variable."""
+    return shlex.join(("curl", "-sS", url)) + _header(token_env)
+
+
+def _header(token_env: str | None) -> str:
+    # Double quotes on purpose: the shell of the person who pastes it reads the token.
+    return f' -H "Authorization: Bearer ${token_env}"' if token_env else ""

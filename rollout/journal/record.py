@@ -1,0 +1,501 @@
+"""A rollout as its journal entries tell it: the read model that every phase, in whatever process, starts from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Protocol
+
+
+class Kind(StrEnum):
+    """What a journal entry says."""
+
+    OPENED = "opened"
+    RUN = "run"
+    CLAUSE = "clause"
+    BACKUP = "backup"
+    BASELINE = "baseline"
+    COUNTERS = "counters"
+    ALERTS = "alerts"
+    PHASE = "phase"
+    INTENT = "intent"
+    OUTCOME = "outcome"
+    WINDOW = "window"
+    PAUSE = "pause"
+    SAMPLE = "sample"
+    VERDICT = "verdict"
+    AUDIT = "audit"
+    FINDING = "finding"
+    ARMED = "armed"
+    HANDOVER = "handover"
+    NOTIFIED = "notified"
+    APPROVAL = "approval"
+    ABORT = "abort"
+    HOLD = "hold"
+    HELD = "held"
+    DIAGNOSIS = "diagnosis"
+    TRACES = "traces"
+    EVIDENCE = "evidence"
+    OWED = "owed"
+    SETTLED = "settled"
+    ROLLBACK = "rollback"
+    STEP = "step"
+    CLOSED = "closed"
+    MANIFEST = "manifest"
+    SEAL = "seal"
+    PRUNED = "pruned"
+    RECONCILED = "reconciled"
+    RESTARTED = "restarted"
+
+
+class Decision(StrEnum):
+    """How a rollout ended."""
+
+    KEPT = "kept"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
+    NOTHING_APPLIED = "nothing_applied"
+
+
+EVIDENCE_OWED = "KEPT, EVIDENCE OWED"
+"""The verdict where everything passed, and the policy waits for evidence before the change is kept."""
+
+
+class What(StrEnum):
+    """What a write to the gateway changes."""
+
+    PROVIDER = "provider"
+    WEIGHTS = "weights"
+    ENVIRONMENT = "environment"
+    LIMITS = "limits"
+    RESTART = "restart"
+
+
+class Entry(Protocol):
+    """What this module reads of a journal entry."""
+
+    @property
+    def seq(self) -> int:
+        """Its place in the journal."""
+
+    @property
+    def at(self) -> str:
+        """When, UTC."""
+
+    @property
+    def kind(self) -> str:
+        """One of `Kind`."""
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """What it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write to the gateway: the intent, and what became of it.
+
+    Attributes:
+        seq: the intent's sequence number; its number in the spool file, where the journal did not take it.
+        at: when it was announced, UTC.
+        step: the clause that wrote.
+        direction: ``forward``, ``proof`` (APP-0.2, a no-op) or ``back``.
+        to: the ``provider:model`` it activates.
+        result: ``done``, ``refused`` (nothing happened), ``unknown`` (the answer was lost), None (died in between).
+        detail: the gateway's words.
+        digest: SHA-256 of the file that the write leaves behind, for one to a file.
+        what: one of `What`: what is written.
+        ended_at: when its outcome was recorded, UTC; empty before that.
+    """
+
+    seq: int | str
+    at: str
+    step: str
+    direction: str
+    to: str
+    result: str | None = None
+    detail: str = ""
+    digest: str | None = None
+    what: What | None = None
+    ended_at: str = ""
+
+    @property
+    def may_have_landed(self) -> bool:
+        """Whether the gateway may have carried it out: whatever it did not refuse."""
+        return self.result != "refused"
+
+
+WAIVED, OWED = "WAIVED: ", "OWED: "
+EXCUSED: Mapping[str, str] = MappingProxyType({"waived": WAIVED, "owed": OWED})
+"""Outcomes that are no pass and still let a rollout go on, for somebody answers for it -> how their messages begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseOutcome:
+    """The latest outcome of a clause: ``passed``, one of `EXCUSED`, ``failed``, ``skipped`` or ``not run``; and why."""
+
+    clause: str
+    outcome: str
+    message: str
+    at: str
+    run: str
+    took_s: float = 0.0
+
+    @property
+    def stands(self) -> bool:
+        """Whether the rollout may go on with it: it is a pass, or somebody answers for it."""
+        return self.outcome == "passed" or self.outcome in EXCUSED
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseVerdict:
+    """Whether a phase passed as a whole, when, and what was wrong."""
+
+    phase: str
+    passed: bool
+    at: str
+    problems: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Record:
+    """One rollout, folded from its entries.
+
+    Attributes:
+        id: the rollout's id.
+        opened: the body of its first entry: digest, target, url, scenario, change, author…
+        opened_at: when, UTC.
+        clauses: clause id -> latest outcome.
+        phases: phase -> latest verdict.
+        backup: the body of the backup that counts, the latest before the first write; None before it was taken.
+        baseline: the body of the latest baseline.
+        counters: the new provider's counters right before the activation.
+        alerts: the critical alerts that were firing before the change.
+        writes: every announced write, in order.
+        notified: events that were announced to people.
+        approvals: the approvals that were accepted, in order, as `rollout.approvals.approval.Approval` has them.
+        audit: the gateway's audit entries as they were right before a restart.
+        findings: clause -> what was found wanting although the clause passed (VER-3).
+        recalled: what was active before an emergency, as others' entries tell it; empty where it was read.
+        armed: the latest watchdog's process and host.
+        handover: until when the next phase must have begun.
+        abort: the first abort that was asked for.
+        window: when the monitoring window began, and the number of its entry; None before it did.
+        pauses: how each call that has watched a part of that window left it, the one that saw its end too; empty once
+            the window is judged.
+        holds: who held or released the automatic rollback (``hold``), and which breach that kept from ending the
+            window (``held``), in order, each with `kind` and `at`.
+        diagnosis: why the new provider was out of reach, as far as the gateway says; None where it was not.
+        traces: who served at the closure, and counters and log as they were then
+            (`rollout.engine.closing_snapshot`); None where nobody looked.
+        evidence: what of the evidence could not be written (`missing`, empty once it is), and until when it is waited
+            for (`due`, None once the rollout is closed); None where everything could be.
+        owed: what people still owe to this rollout -> until when (`rollout.approvals.obligations`).
+        judged: a canary's stage -> clause -> the body of its verdict at the stage's end.
+        breach: the verdict that ended the window.
+        steps: the rollback's steps, latest outcome each.
+        trail: every outcome of these steps, in order.
+        startup_s: how long the service took to be healthy after this rollout's restarts, the longest; 0 before one.
+        fence: the newest fencing token that an entry of this rollout carries.
+        closed: the body of the closing entry, None while open.
+        closed_at: when, UTC.
+    """
+
+    id: str
+    opened: Mapping[str, Any] = field(default_factory=dict)
+    opened_at: str = ""
+    clauses: dict[str, ClauseOutcome] = field(default_factory=dict)
+    phases: dict[str, PhaseVerdict] = field(default_factory=dict)
+    backup: Mapping[str, Any] | None = None
+    baseline: Mapping[str, Any] | None = None
+    counters: Mapping[str, Any] | None = None
+    alerts: Mapping[str, Any] | None = None
+    writes: list[Write] = field(default_factory=list)
+    notified: list[Mapping[str, Any]] = field(default_factory=list)
+    approvals: list[Mapping[str, Any]] = field(default_factory=list)
+    audit: Mapping[str, Any] | None = None
+    findings: dict[str, str] = field(default_factory=dict)
+    recalled: str = ""
+    armed: Mapping[str, Any] | None = None
+    handover: Mapping[str, Any] | None = None
+    abort: Mapping[str, Any] | None = None
+    window: Mapping[str, Any] | None = None
+    pauses: tuple[Mapping[str, Any], ...] = ()
+    holds: list[Mapping[str, Any]] = field(default_factory=list)
+    diagnosis: Mapping[str, Any] | None = None
+    traces: Mapping[str, Any] | None = None
+    evidence: Mapping[str, Any] | None = None
+    owed: dict[str, str] = field(default_factory=dict)
+    judged: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)
+    breach: Mapping[str, Any] | None = None
+    steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    trail: list[Mapping[str, Any]] = field(default_factory=list)
+    startup_s: float = 0.0
+    fence: int = 0
+    closed: Mapping[str, Any] | None = None
+    closed_at: str = ""
+
+    @property
+    def decision(self) -> Decision | None:
+        """How it ended; None while it is open."""
+        return None if self.closed is None else Decision(self.closed["decision"])
+
+    @property
+    def previous(self) -> str:
+        """The provider and model before the change; ``unknown`` without a backup."""
+        body = (self.backup or {}).get("previous")
+        return (
+            str(self.opened.get("before") or self.recalled or "unknown")
+            if body is None
+            else f"{body['provider']}:{body['model']}"
+        )
+
+    @property
+    def approved_by(self) -> tuple[str, ...]:
+        """Who approved the change, and how: ``bob (signed)``. Names in the scenario count where the policy says so."""
+        names_count = self.opened.get("policy", {}).get("review", "named") == "named"
+        found = dict.fromkeys(self.opened.get("scenario", {}).get("approved_by") or () if names_count else (), "")
+        for each in self.approvals:
+            if each["role"] in ("reviewer", "retrospective"):
+                found[each["approver"]] = " (signed)" if each.get("signature") else ""
+                found[each["approver"]] += " afterwards" if each["role"] == "retrospective" else ""
+        return tuple(f"{name}{how}" for name, how in found.items())
+
+    @property
+    def approvers(self) -> str:
+        """Who approved the change, in words.
+
+        ``nobody`` where nobody did; of a standard change, the policy that did so beforehand.
+        """
+        nobody = "nobody"
+        if self.opened.get("class") == "standard":
+            nobody = f"policy {self.opened.get('policy', {}).get('name')} beforehand (class standard)"
+        return ", ".join(self.approved_by) or nobody
+
+    @property
+    def wrote(self) -> bool:
+        """Whether any write may have reached the gateway: a refused one did not change anything."""
+        return any(write.result != "refused" for write in self.writes)
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the gateway may be in between: something was written, and nobody closed the rollout."""
+        return self.closed is None and self.wrote
+
+    @property
+    def applied(self) -> bool:
+        """Whether this rollout's change was written and confirmed by the gateway."""
+        return any(write.direction == "forward" and write.result == "done" for write in self.writes)
+
+    def to_undo(self, what: What) -> tuple[Write, ...]:
+        """Return the writes of this kind that only a write undoes (safety rule 9), in order.
+
+        Those on the way there that the gateway did not refuse and that no write of the way back has undone since:
+        that a read shows no effect is no proof, because reads may lag behind writes.
+        """
+        there: list[Write] = []
+        for write in self.writes:
+            if write.what is not what:
+                continue
+            if write.direction == "forward" and write.may_have_landed:
+                there.append(write)
+            elif write.direction == "back" and write.result == "done":
+                # A limit is undone by a write of its own; any other kind by one write.
+                there = [each for each in there if what is What.LIMITS and _scope(each) != _scope(write)]
+        return tuple(there)
+
+    @property
+    def missing_evidence(self) -> tuple[str, ...]:
+        """What of the evidence of a change that is to stay could not be written yet, and why."""
+        stays = self.decision in (None, Decision.KEPT)
+        return tuple(self.evidence["missing"]) if stays and self.evidence is not None else ()
+
+    @property
+    def awaits_evidence(self) -> bool:
+        """Whether every clause has passed, and the rollout is open only until its evidence can be written."""
+        return self.in_flight and bool(self.missing_evidence)
+
+    def passed(self, clause: str) -> bool:
+        """Tell whether the clause's latest outcome is a pass."""
+        return clause in self.clauses and self.clauses[clause].outcome == "passed"
+
+    @property
+    def excused(self) -> Mapping[str, ClauseOutcome]:
+        """The clauses that did not pass and are excused, in the order in which they came."""
+        return {id_: outcome for id_, outcome in self.clauses.items() if outcome.outcome in EXCUSED}
+
+    @property
+    def exceptions(self) -> list[str]:
+        """`excused`, for people: ``PRE-4.4 WAIVED: …``."""
+        return [f"{id_} {outcome.message}" for id_, outcome in self.excused.items()]
+
+
+FOLDED = tuple(kind for kind in Kind if kind not in (Kind.SAMPLE, Kind.MANIFEST, Kind.SEAL))
+"""The kinds that `fold` reads; a long window's samples are left where they are, and so are lists of files."""
+
+
+def fold(rollout: str, entries: Iterable[Entry]) -> Record:
+    """Return the rollout that its entries, in order, tell of."""
+    record = Record(rollout)
+    for entry in entries:
+        extend(record, entry)
+    return record
+
+
+_LATEST = frozenset(
+    {
+        Kind.BACKUP,
+        Kind.BASELINE,
+        Kind.COUNTERS,
+        Kind.ALERTS,
+        Kind.AUDIT,
+        Kind.ARMED,
+        Kind.HANDOVER,
+        Kind.DIAGNOSIS,
+        Kind.TRACES,
+        Kind.EVIDENCE,
+    }
+)
+"""Kinds of which the latest entry counts, as the record's attribute of the same name."""
+
+
+def extend(record: Record, entry: Entry) -> None:
+    """Add what the next entry tells."""
+    body = entry.body
+    record.fence = max(record.fence, 0 if "spool" in body else body.get("fence", 0))
+    if entry.kind in _LATEST:
+        _replace(record, entry)
+        return
+    if entry.kind in (Kind.INTENT, Kind.OUTCOME):
+        record.writes = _written(record.writes, entry)
+        return
+    match entry.kind:
+        case Kind.OPENED:
+            record.opened, record.opened_at = body, entry.at
+        case Kind.CLAUSE | Kind.PHASE:
+            _judge(record, entry)
+        case Kind.FINDING | Kind.NOTIFIED | Kind.APPROVAL | Kind.HOLD | Kind.HELD | Kind.OWED | Kind.SETTLED:
+            _append(record, entry)
+        case Kind.ABORT:
+            record.abort = record.abort or body
+        case Kind.WINDOW | Kind.PAUSE | Kind.VERDICT:
+            _watch(record, entry)
+        case Kind.STEP | Kind.RESTARTED | Kind.CLOSED:
+            _finish(record, entry)
+
+
+def _finish(record: Record, entry: Entry) -> None:
+    """Take a step of the rollback, a start-up, or the ending.
+
+    An ending that was spooled does not count where an owner with a newer token has written since (safety rule 8).
+    """
+    body = entry.body
+    if entry.kind == Kind.STEP:
+        # One that was spooled is entered late, at the place of its own moment.
+        later = [step for step in record.trail if "spool" in body and step["at"] > entry.at]
+        record.trail.insert(len(record.trail) - len(later), {**body, "at": entry.at})
+        record.steps = {step["clause"]: step for step in record.trail}
+    elif entry.kind == Kind.RESTARTED:
+        record.startup_s = max(record.startup_s, body["took_s"])
+    elif "spool" not in body or (record.closed is None and body["fence"] >= record.fence):
+        record.closed, record.closed_at = entry.body, entry.at
+
+
+def _append(record: Record, entry: Entry) -> None:
+    body = entry.body
+    match entry.kind:
+        case Kind.NOTIFIED:
+            record.notified.append(body)
+        case Kind.FINDING:
+            record.findings[body["clause"]] = body["text"]
+            record.recalled = body.get("before", record.recalled)
+        case Kind.APPROVAL:
+            record.approvals.append(body)
+        case Kind.OWED:
+            record.owed[body["what"]] = body["due"]
+        case Kind.SETTLED:
+            record.owed.pop(body["what"], None)
+        case _:
+            record.holds.append({**body, "kind": str(entry.kind), "at": entry.at})
+
+
+def _replace(record: Record, entry: Entry) -> None:
+    # What was saved after a write is not what the gateway was before.
+    if entry.kind != Kind.BACKUP or not record.writes:
+        setattr(record, entry.kind, entry.body)
+
+
+def _watch(record: Record, entry: Entry) -> None:
+    body = entry.body
+    if entry.kind == Kind.PAUSE:
+        record.pauses = (*record.pauses, body)
+        return
+    # A window that begins, or is judged, is no longer the one that was paused.
+    record.pauses = ()
+    if entry.kind == Kind.WINDOW:
+        record.window = {**body, "seq": entry.seq}
+    else:
+        record.breach = body if body["decided"] else record.breach
+        if body.get("stage"):
+            record.judged.setdefault(body["stage"], {})[body["clause"]] = body
+
+
+def _judge(record: Record, entry: Entry) -> None:
+    body = entry.body
+    if entry.kind == Kind.CLAUSE:
+        record.clauses[body["clause"]] = outcome_of(entry)
+    else:
+        verdict = PhaseVerdict(body["phase"], bool(body["passed"]), entry.at, tuple(body["problems"]))
+        record.phases[verdict.phase] = verdict
+
+
+def outcome_of(entry: Entry) -> ClauseOutcome:
+    """Return what an entry of kind `CLAUSE` says."""
+    body = entry.body
+    took_s = body.get("took_s", 0.0)
+    return ClauseOutcome(body["clause"], body["outcome"], body["message"], entry.at, body["run"], took_s)
+
+
+def _written(writes: list[Write], entry: Entry) -> list[Write]:
+    body = entry.body
+    if entry.kind == Kind.INTENT:
+        what = what_of(body)
+        seq = body.get("spool", entry.seq)
+        announced = Write(
+            seq, entry.at, body["step"], body["direction"], body["to"], digest=body.get("digest"), what=what
+        )
+        return [*writes, announced]
+    return [_concluded(write, entry) for write in writes]
+
+
+def _scope(write: Write) -> str:
+    """Return whose limits a write sets: reads name a provider's scope in another way than calls (deviation 20)."""
+    return write.to.replace(" of provider:", " of ")
+
+
+_PLACE = re.compile(r"[^:\s]+:\S+")
+_STEPS = {"APP-2.1": What.ENVIRONMENT, "RBK-3.1": What.ENVIRONMENT, "APP-2.2": What.RESTART, "RBK-3.2": What.RESTART}
+
+
+def what_of(intent: Mapping[str, Any]) -> What:
+    """Return what an intent writes; one of version 0.1 and an emergency's first one do not say so themselves."""
+    if "what" in intent:
+        return What(intent["what"])
+    step, to = intent["step"], intent["to"]
+    if step in _STEPS:
+        return _STEPS[step]
+    if to == "restart":
+        return What.RESTART
+    if " limits of " in to:
+        return What.LIMITS
+    return What.PROVIDER if _PLACE.fullmatch(to) else What.WEIGHTS
+
+
+def _concluded(write: Write, entry: Entry) -> Write:
+    body = entry.body
+    if write.seq != body["intent"]:
+        return write
+    return replace(write, result=body["result"], detail=body["detail"], ended_at=entry.at)

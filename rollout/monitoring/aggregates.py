@@ -1,0 +1,336 @@
+"""The samples of a window, kept so that a trigger finds what it needs without reading them all again.
+
+Append-only: counters as running sums, spans by bisection. Judging after each of 10,000 polls stays cheap.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rollout.core.histogram import Histograms
+from rollout.gateway.responses import Alert, Connection, Metrics
+from rollout.monitoring.samples import Name, Sample, SyntheticReading, sound
+
+BAD_STATUS = frozenset({"offline", "degraded"})
+GOOD_STATUS = "connected"
+
+
+@dataclass(slots=True)
+class Looks:
+    """How often one source was looked at, and how often in vain.
+
+    Attributes:
+        total: all looks.
+        failed: those that failed.
+        failed_in_a_row: the latest of them, back to the last that succeeded.
+        earlier_rows: how long each earlier row of failed looks was, in order.
+        last: the latest look.
+        good: the latest that succeeded.
+        unwatched_s: how many seconds of the window nobody watched, as far as the looks say.
+    """
+
+    total: int = 0
+    failed: int = 0
+    failed_in_a_row: int = 0
+    earlier_rows: list[int] = field(default_factory=list)
+    last: Sample | None = None
+    good: Sample | None = None
+    unwatched_s: float = 0.0
+
+    def add(self, sample: Sample) -> None:
+        """Count one look."""
+        self.total += 1
+        self.unwatched_s += sample.unwatched_s
+        self.last = sample
+        if sample.error is None:
+            if self.failed_in_a_row:
+                self.earlier_rows.append(self.failed_in_a_row)
+            self.failed_in_a_row = 0
+            self.good = sample
+        else:
+            self.failed += 1
+            self.failed_in_a_row += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Requests of a stretch of time.
+
+    Attributes:
+        requests: how many.
+        failures: how many of them failed.
+        from_s: where the stretch begins, in seconds of the window.
+        to_s: where it ends.
+    """
+
+    requests: int
+    failures: int
+    from_s: float
+    to_s: float
+
+
+@dataclass(slots=True)
+class Counters:
+    """The gateway's counters as sums since the window's first sample; they never decrease.
+
+    A counter that went down is a reset (deviation 2): counting starts anew from that sample, and what was counted
+    before stays.
+
+    Attributes:
+        first: the first reading of the window.
+        last: the latest.
+        resets: how many resets were seen.
+        moved_by_s: when the look that last saw them moved had ended; None before they did. What it read may be of any
+            moment of that look, which a rate limit makes long.
+    """
+
+    first: Metrics | None = None
+    last: Metrics | None = None
+    resets: int = 0
+    moved_by_s: float | None = None
+    _times: list[float] = field(default_factory=list)
+    _requests: list[int] = field(default_factory=list)
+    _failures: list[int] = field(default_factory=list)
+
+    def add(self, at_s: float, now: Metrics, took_s: float = 0.0) -> None:
+        """Add one reading, by a look that began at `at_s`."""
+        before = self.last
+        requests = failures = 0
+        if before is None:
+            self.first = now
+        elif now.total_requests < before.total_requests or now.failed_requests < before.failed_requests:
+            self.resets += 1
+        else:
+            failures = now.failed_requests - before.failed_requests
+            # The two may be read at slightly different moments; a failure was a request.
+            requests = max(failures, now.total_requests - before.total_requests)
+        if before is not None and now.total_requests != before.total_requests:
+            self.moved_by_s = at_s + took_s
+        self._times.append(max(at_s, self._times[-1]) if self._times else at_s)
+        self._requests.append(requests + (self._requests[-1] if self._requests else 0))
+        self._failures.append(failures + (self._failures[-1] if self._failures else 0))
+        self.last = now
+
+    def latest(self, seconds: float | None = None) -> Span | None:
+        """Return the last `seconds` up to the latest reading, or the whole window; None before the first reading.
+
+        Counted from the latest reading that is at least so old, so that no request falls between two spans.
+        """
+        if not self._times:
+            return None
+        to_s = self._times[-1]
+        base = 0 if seconds is None else max(0, bisect_right(self._times, to_s - seconds) - 1)
+        requests = self._requests[-1] - self._requests[base]
+        failures = self._failures[-1] - self._failures[base]
+        return Span(requests, failures, self._times[base], to_s)
+
+
+@dataclass(slots=True)
+class Requests:
+    """The suite's own requests.
+
+    Attributes:
+        answered: how many brought an answer.
+        unexpected: the first whose answer was not the expected one, and what was wrong with it.
+    """
+
+    answered: int = 0
+    unexpected: tuple[Sample, str] | None = None
+    _times: list[float] = field(default_factory=list)
+    _failures: list[int] = field(default_factory=list)
+    _all: list[SyntheticReading] = field(default_factory=list)
+    _ends: list[float] = field(default_factory=list)
+    _ended: list[tuple[float, SyntheticReading]] = field(default_factory=list)
+    _ok_ms: list[float] = field(default_factory=list)
+    _failed_ms: list[float] = field(default_factory=list)
+
+    def add(self, sample: Sample, reading: SyntheticReading) -> None:
+        """Add one request."""
+        self._times.append(max(sample.at_s, self._times[-1]) if self._times else sample.at_s)
+        self._failures.append((not reading.ok) + (self._failures[-1] if self._failures else 0))
+        self._all.append(reading)
+        # A look that came back late ended after those that began later.
+        # The look takes longer than the request: it waits first where the gateway's rate limit refuses it.
+        end_s = sample.at_s + max(sample.took_s, (reading.latency_ms or 0.0) / 1000)
+        place = bisect_right(self._ends, end_s)
+        self._ends.insert(place, end_s)
+        self._ended.insert(place, (sample.at_s, reading))
+        if reading.latency_ms is not None:
+            insort(self._ok_ms if reading.ok else self._failed_ms, reading.latency_ms)
+        self.answered += reading.ok
+        if reading.ok and reading.reason is not None and self.unexpected is None:
+            self.unexpected = (sample, reading.reason)
+
+    def counted(self, from_s: float, to_s: float) -> tuple[int, int]:
+        """Return how many the gateway has counted between two readings of its counters, and how many as failed.
+
+        It counts a request when that ends; one that failed without an HTTP answer may not have reached it at all.
+        """
+        between = self._ended[bisect_left(self._ends, from_s) : bisect_right(self._ends, to_s)]
+        seen = [reading for _, reading in between if reading.ok or reading.status is not None]
+        return len(seen), sum(not reading.ok for reading in seen)
+
+    def answered_within(self, from_s: float, to_s: float) -> int:
+        """Return how many were both sent and answered between the two moments."""
+        ended = self._ended[bisect_left(self._ends, from_s) : bisect_right(self._ends, to_s)]
+        return sum(reading.ok and began_s >= from_s for began_s, reading in ended)
+
+    def count(self, from_s: float, to_s: float) -> int:
+        """Return how many began between the two moments, both included."""
+        return bisect_right(self._times, to_s) - bisect_left(self._times, from_s)
+
+    def latest(self, seconds: float | None = None) -> Span | None:
+        """Return the last `seconds` up to the latest request, or the whole window; None before the first request."""
+        if not self._times:
+            return None
+        first = self._first(seconds)
+        failures = self._failures[-1] - (self._failures[first - 1] if first else 0)
+        return Span(len(self._times) - first, failures, self._times[first], self._times[-1])
+
+    def latencies(self, slow_ms: float, seconds: float | None = None) -> Sequence[float]:
+        """Return the latencies in ms of that span, the smallest first.
+
+        A failure counts with its duration if it took longer than `slow_ms`; a fast one would only lower the percentile.
+        """
+        first = self._first(seconds)
+        if first:
+            part = self._all[first:]
+            return sorted(r.latency_ms for r in part if r.latency_ms is not None and (r.ok or r.latency_ms > slow_ms))
+        slow = self._failed_ms[bisect_right(self._failed_ms, slow_ms) :]
+        return sorted(self._ok_ms + slow) if slow else self._ok_ms
+
+    def _first(self, seconds: float | None) -> int:
+        return 0 if seconds is None or not self._times else bisect_left(self._times, self._times[-1] - seconds)
+
+
+@dataclass(slots=True)
+class StatusRun:
+    """The provider's status, as far as MON-1 needs it.
+
+    Attributes:
+        bad_since: the first sample of the present run of bad ones, None while the latest is not bad.
+        bad_looks: how many samples that run has.
+    """
+
+    bad_since: Sample | None = None
+    bad_looks: int = 0
+
+    def add(self, sample: Sample, reading: Connection) -> None:
+        """Add one reading; anything but a bad one ends the run."""
+        if reading.status.casefold() not in BAD_STATUS:
+            self.bad_since, self.bad_looks = None, 0
+            return
+        self.bad_since = self.bad_since or sample
+        self.bad_looks += 1
+
+
+@dataclass(slots=True)
+class Fallbacks:
+    """The gateway's fallbacks: how many at first, and how many were added since.
+
+    Attributes:
+        first: the first count of the window.
+        risen: by how much it rose since, whatever aged out meanwhile.
+        last: the latest count.
+    """
+
+    first: int | None = None
+    risen: int = 0
+    last: int = 0
+
+    def add(self, count: int) -> None:
+        """Add one count."""
+        if self.first is None:
+            self.first = count
+        else:
+            self.risen += max(0, count - self.last)
+        self.last = count
+
+
+class History:
+    """Everything that was seen in a window so far.
+
+    Attributes:
+        looks: source -> how its looks went, for every expected source.
+        status: the provider's status.
+        counters: the gateway's counters.
+        histograms: the users' latencies, where their source has histograms.
+        requests: the suite's own requests; beside a canary those that the new provider had.
+        control: the previous provider's counters, beside a canary.
+        control_requests: the suite's own requests that the previous provider had, beside a canary.
+        alerts: key -> the sample that saw the alert first, and the alert; kept when it clears.
+        fallbacks: the gateway's fallbacks.
+        log_hit: the first matching log line.
+        log_hits: how many there were.
+        abort: the first request to abort.
+    """
+
+    def __init__(self, expected: Iterable[str]) -> None:
+        """Start with nothing seen of the sources in `expected`."""
+        self.looks = {str(name): Looks() for name in expected}
+        self.status = StatusRun()
+        self.counters = Counters()
+        self.histograms = Histograms()
+        self.requests = Requests()
+        self.control = Counters()
+        self.control_requests = Requests()
+        self.alerts: dict[str, tuple[Sample, Alert]] = {}
+        self.fallbacks = Fallbacks()
+        self.log_hit: tuple[Sample, str] | None = None
+        self.log_hits = 0
+        self.abort: tuple[Sample, str] | None = None
+
+    def add(self, sample: Sample) -> Sample:
+        """Add a sample and return it as it was taken: a reading that is not sound counts as a failed look."""
+        sample = sound(sample)
+        self.looks.setdefault(str(sample.source), Looks()).add(sample)
+        if sample.error is None:
+            self._read(sample)
+        return sample
+
+    def saw_nothing(self, source: str, looks: int, last: Sample) -> None:
+        """Count looks that found nothing worth a sample of its own, up to the one that was the latest."""
+        kept = self.looks.setdefault(str(source), Looks())
+        kept.total += looks
+        if kept.last is None or last.at_s > kept.last.at_s:
+            kept.good = kept.last = last
+
+    def good(self, source: str) -> Sample | None:
+        """Return the latest successful look at `source`, None if there is none."""
+        looks = self.looks.get(source)
+        return None if looks is None else looks.good
+
+    def _read(self, sample: Sample) -> None:
+        match sample.reading:
+            case Connection() as connection:
+                self.status.add(sample, connection)
+            case Metrics() as metrics:
+                # What was scraped before the look says nothing about the requests since then.
+                at_s = max(0.0, sample.at_s - metrics.age_s)
+                if sample.source == Name.CONTROL:
+                    self.control.add(at_s, metrics)
+                    return
+                self.counters.add(at_s, metrics, sample.took_s)
+                if metrics.histogram is not None:
+                    self.histograms.add(at_s, metrics.histogram)
+            case SyntheticReading() as request:
+                requests = self.control_requests if request.control else self.requests
+                requests.add(sample, request)
+            case str(reason):
+                self.abort = self.abort or (sample, reason)
+            case int(count):
+                self.fallbacks.add(count)
+            case tuple(parts):
+                self._read_list(sample, parts)
+            case _:
+                pass
+
+    def _read_list(self, sample: Sample, parts: tuple[Alert, ...] | tuple[str, ...]) -> None:
+        for part in parts:
+            if isinstance(part, Alert):
+                self.alerts.setdefault(part.key.casefold(), (sample, part))
+            else:
+                self.log_hit = self.log_hit or (sample, part)
+                self.log_hits += 1

@@ -1,0 +1,81 @@
+"""How the current provider does before the change (PRE-5.4): what the window's latency is held against."""
+
+from __future__ import annotations
+
+from itertools import cycle
+
+from rollout.core.clock import Clock, StopFlag
+from rollout.core.errors import GatewayError, Interrupted
+from rollout.core.scenario import Monitor, ProviderChange
+from rollout.core.target import Target
+from rollout.gateway.responses import Metrics
+from rollout.monitoring.samples import Baseline, SyntheticReading, is_number
+from rollout.monitoring.sources.registry import Watchable
+from rollout.monitoring.sources.synthetic import ask
+from rollout.monitoring.verdict import percentile
+
+# Enough to be no burst, little enough that twenty requests do not hold a precheck up.
+PACE_S = 0.05
+FAILURES_IN_A_ROW = 3
+
+
+def measure(
+    gateway: Watchable, provider: ProviderChange, monitor: Monitor, clock: Clock, stop: StopFlag, *, target: Target
+) -> Baseline:
+    """Return the baseline of `provider`, the active one: its users' numbers, and those of requests of the suite's own.
+
+    Sends `monitor.min_samples` requests one after another, fewer if three in a row fail, none if they are switched
+    off. An answer by another provider or model is a failure here: its latency is not this provider's. A number that
+    cannot be read stays None; whether what there is suffices is for PRE-5.4 and MON-3 to judge.
+
+    Raises:
+        Interrupted: `stop` was set.
+        GatewayError: the gateway's rate limit does not let the requests through.
+    """
+    readings = _requests(gateway, provider, monitor, clock, stop, target)
+    latencies = sorted(r.latency_ms for r in readings if _counts(r) and r.latency_ms is not None)
+    users = _metrics(gateway, provider.provider)
+    seen = 0 if users is None else users.total_requests
+    return Baseline(
+        provider=provider.provider,
+        users_p95_ms=None if users is None else users.latency.p95_ms,
+        users_samples=0 if users is None else users.latency.samples,
+        users_error_rate=users.failed_requests / seen if users is not None and seen else None,
+        users_requests=seen,
+        synthetic_p95_ms=percentile(latencies) if latencies else None,
+        synthetic_samples=len(latencies),
+        synthetic_failures=len(readings) - len(latencies),
+    )
+
+
+def _requests(
+    gateway: Watchable, provider: ProviderChange, monitor: Monitor, clock: Clock, stop: StopFlag, target: Target
+) -> list[SyntheticReading]:
+    readings: list[SyntheticReading] = []
+    in_a_row = 0
+    # The same in the same turn as in the window: a P95 compares with that of the same questions.
+    probes = cycle(monitor.in_turn)
+    if not monitor.in_turn:
+        return readings
+    while len(readings) < monitor.min_samples and in_a_row < FAILURES_IN_A_ROW:
+        if not clock.wait(PACE_S if readings else 0.0, stop):
+            raise Interrupted(f"the baseline was not finished: {stop.reason}")
+        readings.append(ask(gateway, provider, next(probes), target, clock))
+        in_a_row = 0 if _counts(readings[-1]) else in_a_row + 1
+    return readings
+
+
+def _counts(reading: SyntheticReading) -> bool:
+    return reading.ok and reading.reason is None and is_number(reading.latency_ms)
+
+
+def _metrics(gateway: Watchable, provider: str) -> Metrics | None:
+    """Return the provider's metrics if they are sound; a failed read is tried once more."""
+    for _ in range(2):
+        try:
+            found = gateway.metrics(provider)
+        except GatewayError:
+            continue
+        numbers = (found.total_requests, found.failed_requests, found.latency.samples, found.latency.p95_ms or 0.0)
+        return found if all(map(is_number, numbers)) else None
+    return None

@@ -1,0 +1,172 @@
+"""A canary's way from its first share to all of the traffic: each stage entered, watched, and only then the next (CAN).
+
+A stage is a monitoring window of its own, so that a call can leave in the middle of one and the next goes on with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rollout.changes import canary
+from rollout.context import Rollout
+from rollout.core.canary_stages import Stage, is_staged, stages
+from rollout.core.clock import stamp
+from rollout.core.errors import JournalError, RolloutError
+from rollout.journal import LeaseLost
+from rollout.journal.record import Kind, Record
+from rollout.monitoring.aggregates import History
+from rollout.monitoring.bake import bake, context
+from rollout.monitoring.live_view import View
+from rollout.monitoring.samples import Sample
+from rollout.monitoring.triggers import judge
+from rollout.monitoring.verdict import NONE, State, Verdict, show_span
+from rollout.monitoring.window import OnDark, Staged, Watched
+
+
+def watch_stages(
+    rollout: Rollout, view: View, for_s: float | None = None, page: OnDark = lambda _source, _message: None
+) -> Watched:
+    """Watch the change for its bake time: in one window, or stage after stage where it is a canary.
+
+    Args:
+        rollout: the rollout.
+        view: what people see meanwhile.
+        for_s: watch for so long, and leave the rest to a later call; None watches to the end.
+        page: tells people that a source is dark (MON-6).
+
+    Returns:
+        what came of it; of a canary, the verdicts of the stage in which it ended. A breach leaves the traffic as it
+        was split: whoever called takes the change back.
+
+    Raises:
+        NotCleared: the journal holds no backup.
+        JournalError: something cannot be recorded; nothing more was sent.
+        LeaseLost: another run has taken the target over; nothing more was sent.
+    """
+    planned = stages(rollout.scenario)
+    if not planned:
+        return bake(rollout, view, for_s, page)
+    until_s = None if for_s is None else rollout.clock.monotonic() + for_s
+    for number, stage in enumerate(planned):
+        if number < len(planned) - 1 and held(rollout.record(), stage):
+            continue
+        left_s = None if until_s is None else max(0.0, until_s - rollout.clock.monotonic())
+        watched = _watch_one(rollout, view, left_s, page, planned, number)
+        if not watched.passed:
+            break
+    return watched
+
+
+def held(record: Record, stage: Stage) -> bool:
+    """Tell whether every trigger held over the whole stage, as the journal tells it."""
+    judged = record.judged.get(stage.name, {})
+    return bool(judged) and all(body["state"] == State.HOLDING for body in judged.values())
+
+
+def _watch_one(
+    rollout: Rollout,
+    view: View,
+    left_s: float | None,
+    page: OnDark,
+    planned: Sequence[Stage],
+    number: int,
+) -> Watched:
+    stage, passed_s = planned[number], sum(each.lasts_s for each in planned[:number])
+    later_s = sum(each.lasts_s for each in planned[number + 1 :])
+    try:
+        # Somebody who asks to stop must not see the share rise first: the window says so at once.
+        entered = canary.enter(rollout, stage) if is_staged(rollout.scenario) and not rollout.stop else str(stage)
+    except (JournalError, LeaseLost):
+        raise
+    except RolloutError as error:
+        watched = _not_entered(rollout, stage, rollout.redactor.text(str(error)))
+    else:
+        view.stage(f"{stage.clause} {entered}")
+        watched = bake(rollout, _Later(view, passed_s), left_s, page, stage=stage, later_s=later_s)
+    told = replace(watched, stages=tuple(_told(rollout, planned, number, watched)))
+    return replace(told, watched_s=passed_s + watched.watched_s)
+
+
+def _told(rollout: Rollout, planned: Sequence[Stage], number: int, watched: Watched) -> list[Staged]:
+    """Return what came of each stage, when the canary has come to the stage of that number."""
+    record = rollout.record()
+    found = []
+    for position, stage in enumerate(planned):
+        if position > number:
+            after = planned[number]
+            found.append(Staged(stage.clause, "not reached", f"{stage}: {after.clause} ({after}) comes before it"))
+        elif position == number:
+            found.append(_ended(stage, watched))
+        else:
+            found.append(Staged(stage.clause, "held", _how(stage, record)))
+    return found
+
+
+def _ended(stage: Stage, watched: Watched) -> Staged:
+    after = show_span(watched.watched_s)
+    if watched.breach is not None:
+        own = watched.breach.clause == stage.clause
+        why = watched.breach.message if own else f"{watched.breach.clause} ended it after {after}"
+        return Staged(stage.clause, "failed", f"{stage}: {why}")
+    if watched.left_s:
+        return Staged(stage.clause, "in progress", f"{stage}: {after} of it watched")
+    odd = [verdict for verdict in watched.verdicts if verdict.state is not State.HOLDING]
+    if odd:
+        listed = "; ".join(f"{verdict.clause} is {verdict.state}: {verdict.message}" for verdict in odd)
+        return Staged(stage.clause, "failed", f"{stage}: {listed}")
+    told = {verdict.clause: verdict.message for verdict in watched.verdicts}
+    return Staged(stage.clause, "held", f"{stage}: every trigger held; {told['MON-2']}; {told['MON-3']}")
+
+
+def _how(stage: Stage, record: Record) -> str:
+    told = record.judged[stage.name]
+    return f"{stage}: every trigger held; {told['MON-2']['message']}; {told['MON-3']['message']}"
+
+
+def _not_entered(rollout: Rollout, stage: Stage, why: str) -> Watched:
+    """Return the end of a canary whose next stage could not be entered: nothing was watched in it."""
+    known, at = context(rollout.scenario, rollout.record(), stage), stamp(rollout.clock.now())
+    nothing = judge(History(()), known, 0.0)
+    message = f"{stage} could not be entered: {why}"
+    breach = Verdict(stage.clause, State.BREACHED, NONE, None, 0, "weights", stage.name, at, message)
+    asked = Verdict("MON-7", State.HOLDING, NONE, NONE, 1, "signals", stage.name, at, "nobody asked to stop")
+    rollout.write(Kind.VERDICT, **breach.record(), decided=True, watched_s=0.0, stage=stage.name)
+    return Watched(breach, (*nothing, asked), at, at, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """A view of all stages together, which a stage tells its own time.
+
+    Attributes:
+        view: what people see.
+        passed_s: how long the stages before it were.
+    """
+
+    view: View
+    passed_s: float
+
+    def sample(self, sample: Sample) -> None:
+        """Hand a sample on."""
+        self.view.sample(replace(sample, at_s=sample.at_s + self.passed_s))
+
+    def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
+        """Hand the verdicts on."""
+        self.view.verdicts(verdicts, now_s + self.passed_s)
+
+    def unwatched(self, seconds: float) -> None:
+        """Hand it on."""
+        self.view.unwatched(seconds)
+
+    def held(self, words: str | None) -> None:
+        """Hand it on."""
+        self.view.held(words)
+
+    def stage(self, text: str) -> None:
+        """Hand it on."""
+        self.view.stage(text)
+
+    def close(self) -> None:
+        """Hand it on."""
+        self.view.close()

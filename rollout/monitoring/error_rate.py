@@ -1,0 +1,127 @@
+"""MON-2: the error rate, over the whole window and over its short span."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rollout.monitoring.aggregates import History, Requests, Span
+from rollout.monitoring.samples import Context, Name
+from rollout.monitoring.verdict import State, Verdict, _at, _compare, _last, _nothing, show_rate
+
+
+def judge_errors(history: History, context: Context, _now_s: float) -> Verdict:
+    """MON-2: the error rate stays at or below the limit, over the short span and over the window.
+
+    Users decide if the gateway counted at least `min_requests` requests besides the suite's own, which are among those
+    it counts and are taken out, failures too; otherwise the suite's own requests do, from `min_samples` of them on.
+    A breach by either is a breach, but users who are served well right now are not taken back for the suite's own
+    failures. A breach takes `breach_failures` of users or `breach_own_failures` of the suite's own:
+    one failure of nineteen is above 5 %, and is chance.
+    """
+    monitor, own = context.monitor, history.requests
+    short_s = monitor.short_span_s
+    users = _Errors(
+        "users",
+        of_users(history.counters.latest(short_s), own),
+        of_users(history.counters.latest(), own),
+        monitor.min_requests,
+        monitor.breach_failures,
+    )
+    probes = _Errors("synthetic", own.latest(short_s), own.latest(), monitor.min_samples, monitor.breach_own_failures)
+    limit = monitor.limits.error_rate
+    asked = (users,) if users.served_well(limit) else (users, probes)
+    breached = next((each for each in asked if each.breaching(limit) is not None), None)
+    decides = breached or next((each for each in (users, probes) if each.requests >= each.least), None)
+    if decides is None:
+        return _too_few_requests(history, context, users.requests, probes.requests)
+    verdict = _error_verdict(history, context, decides)
+    if decides is users or breached is not None:
+        return verdict
+    few = f"these decide, because {users.requests} of users were seen and {monitor.min_requests} are needed"
+    return replace(verdict, message=f"{verdict.message}; {few}")
+
+
+def _too_few_requests(history: History, context: Context, users: int, probes: int) -> Verdict:
+    monitor, limit = context.monitor, context.monitor.limits.error_rate
+    if not users and not probes:
+        return _nothing("MON-2", "users", limit, "no request was seen, so there is no error rate")
+    least = f"{monitor.min_requests} of users or {monitor.min_samples} of the suite's own are needed"
+    if not monitor.in_turn:
+        least = (
+            f"{monitor.min_requests} of users are needed, for the scenario switches the suite's own off (probes: off)"
+        )
+    message = f"too few requests to judge: {users} of users, {probes} of the suite's own; {least}"
+    at = _at(history, Name.METRICS, Name.SYNTHETIC)
+    return Verdict("MON-2", State.INCONCLUSIVE, None, limit, users or probes, "users", "the window", at, message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Errors:
+    """The requests of one kind, over the short span and the window, and how many it takes to judge by them."""
+
+    source: str
+    short: Span | None
+    window: Span | None
+    least: int
+    breach_failures: int
+
+    @property
+    def requests(self) -> int:
+        return 0 if self.window is None else self.window.requests
+
+    def served_well(self, limit: float) -> bool:
+        """Tell whether enough requests of the short span show that the rate is not above the limit now."""
+        return self.short is not None and self.short.requests >= self.least and _rate(self.short) <= limit
+
+    def breaching(self, limit: float) -> Span | None:
+        """Return the span whose rate is above the limit by more failures than chance brings; the worse of two."""
+        above = [s for s in (self.window, self.short) if s is not None and _rate(s) > limit]
+        enough = [span for span in above if span.failures >= self.breach_failures]
+        return max(enough, key=_rate, default=None)
+
+
+def _rate(span: Span) -> float:
+    return span.failures / span.requests if span.requests else 0.0
+
+
+def of_users(span: Span | None, own: Requests) -> Span | None:
+    """Return the gateway's count without the suite's own requests: what is broken for them is judged apart."""
+    if span is None:
+        return None
+    requests, failures = own.counted(span.from_s, span.to_s)
+    failed = max(0, span.failures - failures)
+    return replace(span, requests=max(failed, span.requests - requests), failures=failed)
+
+
+def _error_verdict(history: History, context: Context, errors: _Errors) -> Verdict:
+    """Judge by the breaching span; without one, by the worse of the window and a short span with enough requests.
+
+    A rate above the limit that is not a breach yet is inconclusive: not fired, and no pass at the window's end.
+    """
+    window, limit = errors.window, context.monitor.limits.error_rate
+    assert window is not None  # noqa: S101 - for the type checker
+    breaching = errors.breaching(limit)
+    short = errors.short if errors.short is not None and errors.short.requests >= errors.least else window
+    calm = [span for span in (window, short) if _rate(span) <= limit]
+    shown = breaching or (max(calm, key=_rate) if window in calm else window)
+    rate = _rate(shown)
+    state = State.BREACHED if breaching else _compare(rate, limit) if shown in calm else State.INCONCLUSIVE
+    words = _last(shown, window, context.monitor.short_span_s)
+    whose = " of the suite's own" if errors.source == "synthetic" else ""
+    count = f"{shown.failures} of {shown.requests}{whose} requests"
+    ends = "is not above" if state is State.HOLDING else "is above"
+    message = f"error rate {show_rate(rate, limit)} over {words} ({count}) {ends} {limit * 100:g} %"
+    if state is State.INCONCLUSIVE:
+        message += f", by fewer failures than the {errors.breach_failures} that it takes to tell it from chance"
+    message += _beside(history, context)
+    at = _at(history, Name.METRICS if errors.source == "users" else Name.SYNTHETIC)
+    return Verdict("MON-2", state, rate, limit, shown.requests, errors.source, words, at, message)
+
+
+def _beside(history: History, context: Context) -> str:
+    """Return the control group's error rate in words; empty where there is no control group."""
+    span = history.control.latest()
+    if context.control is None or span is None or not span.requests:
+        return ""
+    rate = f"{span.failures / span.requests * 100:.1f} %"
+    return f"; control group {context.control.provider}: {rate} of {span.requests} requests"

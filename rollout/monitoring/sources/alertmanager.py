@@ -1,0 +1,105 @@
+"""Critical alerts as Alertmanager has them, in the place of the gateway's own (MON-4, PRE-5.3).
+
+API v2. What is silenced or inhibited does not count: a person, or another alert, has said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from rollout.core.target import AlertmanagerSource
+from rollout.gateway.responses import Alert
+from rollout.monitoring.sources.http_endpoint import Endpoint, Query
+
+_ALERTS = "/api/v2/alerts"
+# An alert that Alertmanager has not got round to yet (unprocessed) fires all the same.
+_FIRING: Query = [("active", "true"), ("unprocessed", "true"), ("silenced", "false"), ("inhibited", "false")]
+
+
+class _Status(BaseModel):
+    state: str
+    silencedBy: list[str]  # noqa: N815 - the API's own spelling
+    inhibitedBy: list[str]  # noqa: N815
+
+
+class _Alert(BaseModel):
+    fingerprint: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    startsAt: str  # noqa: N815
+    endsAt: str  # noqa: N815
+    status: _Status
+
+    @property
+    def fires(self) -> bool:
+        return not self.status.silencedBy and not self.status.inhibitedBy
+
+
+_ANSWER = TypeAdapter(list[_Alert])
+
+
+class Alertmanager:
+    """Answers as the gateway's alerts do, from Alertmanager."""
+
+    def __init__(self, source: AlertmanagerSource, endpoint: Endpoint) -> None:
+        """Prepare; nothing is sent yet."""
+        self._source, self._endpoint = source, endpoint
+
+    def alerts(self, severity: str) -> tuple[Alert, ...]:
+        """Return the alerts that fire and match; the matchers make them alerts of this `severity`.
+
+        An alert's type is its label ``alertname``, its provider the label ``provider``.
+
+        Raises:
+            SourceError: there is nothing to rely on, or the heartbeat does not fire.
+        """
+        if self._source.heartbeat is not None and not self._firing([self._source.heartbeat]):
+            raise self._endpoint.error(
+                f"no alert {self._source.heartbeat} fires, and one always should: whoever sends alerts does not reach "
+                "it, so that there is none says nothing; look at Prometheus' alerting settings"
+            )
+        return tuple(_alert(each, severity) for each in self._firing(self._source.match))
+
+    def sample(self) -> Mapping[str, Any]:
+        """Return what one look sees, for a person who asks whether it is the right thing (PRE-2.5).
+
+        Raises:
+            SourceError: there is nothing to rely on.
+        """
+        firing = self.alerts("critical")
+        heartbeat = self._source.heartbeat or "none is named"
+        return {"firing": [alert.key for alert in firing], "match": list(self._source.match), "heartbeat": heartbeat}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._endpoint.close()
+
+    def _firing(self, match: list[str] | tuple[str, ...]) -> list[_Alert]:
+        document = self._endpoint.get(_ALERTS, [*_FIRING, *(("filter", one) for one in match)])
+        try:
+            found = _ANSWER.validate_python(document)
+        except ValidationError as problem:
+            first = problem.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise self._endpoint.error(f"does not answer as Alertmanager does ({where}: {first['msg']})") from problem
+        return [each for each in found if each.fires]
+
+
+def _alert(found: _Alert, severity: str) -> Alert:
+    labels, notes = found.labels, found.annotations
+    name = labels.get("alertname", "unnamed")
+    message = notes.get("summary") or notes.get("message") or notes.get("description") or name
+    details = notes.get("description")
+    return Alert(
+        id=found.fingerprint,
+        severity=severity,
+        alert_type=name,
+        provider=labels.get("provider") or None,
+        message=message,
+        technical_details=None if details == message else details,
+        timestamp=found.startsAt,
+        expires_at=found.endsAt,
+    )

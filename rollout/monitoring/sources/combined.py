@@ -1,0 +1,159 @@
+"""The gateway as it is watched: its own answers, and those of Prometheus and Alertmanager where the target names them.
+
+The window, the baseline and the prechecks ask here, so that all of them hear the same source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+from rollout.context import Rollout
+from rollout.core.clock import Clock, StopFlag
+from rollout.core.redaction import Redactor
+from rollout.core.scenario import ProviderChange
+from rollout.core.target import AlertmanagerSource, PrometheusSource, Target
+from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
+from rollout.monitoring.sources.alertmanager import Alertmanager
+from rollout.monitoring.sources.http_endpoint import Endpoint
+from rollout.monitoring.sources.prometheus import Prometheus
+from rollout.monitoring.sources.registry import Watchable
+
+
+class Observed:
+    """One provider's gateway, seen through the target's sources; a `rollout.monitoring.sources.registry.Watchable`."""
+
+    def __init__(
+        self,
+        gateway: Watchable,
+        of: ProviderChange,
+        prometheus: Prometheus | None = None,
+        alertmanager: Alertmanager | None = None,
+    ) -> None:
+        """Wrap the gateway; `of` is the provider and model whose numbers are read."""
+        self._gateway, self._of = gateway, of
+        self._prometheus, self._alertmanager = prometheus, alertmanager
+
+    def status(self, provider: str, /) -> Connection:
+        """Return the provider's connection status, from the gateway."""
+        return self._gateway.status(provider)
+
+    def metrics(self, provider: str, /) -> Metrics:
+        """Return the provider's counters and percentiles."""
+        if self._prometheus is None:
+            return self._gateway.metrics(provider)
+        return self._prometheus.metrics(ProviderChange(provider, self._of.model))
+
+    def alerts(self, severity: str, /) -> tuple[Alert, ...]:
+        """Return the alerts of that severity."""
+        source = self._gateway if self._alertmanager is None else self._alertmanager
+        return source.alerts(severity)
+
+    def governance(self) -> Governance:
+        """Return the limits and the recent fallbacks, from the gateway."""
+        return self._gateway.governance()
+
+    def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Return a completion, from the gateway."""
+        return self._gateway.chat(prompt, max_tokens=max_tokens)
+
+    def test_connection(self, provider: str, /) -> ConnectionTest:
+        """Return the verdict of a connection test, from the gateway."""
+        return self._gateway.test_connection(provider)
+
+    def memory(self) -> Any:
+        """Return what the metrics' source needs to go on in a later call, as JSON types; None where nothing."""
+        return None if self._prometheus is None else self._prometheus.memory()
+
+    def metrics_sample(self, previous: ProviderChange | None) -> Any:
+        """Return a sample of the metrics for people (PRE-2.5). Raises GatewayError."""
+        if self._prometheus is None:
+            return self._gateway.metrics(self._of.provider)
+        return self._prometheus.sample(self._of, previous or self._of)
+
+    def alerts_sample(self, severity: str) -> Any:
+        """Return a sample of the alerts for people (PRE-2.5). Raises GatewayError."""
+        return self._gateway.alerts(severity) if self._alertmanager is None else self._alertmanager.sample()
+
+
+def observe_provider(
+    rollout: Rollout, of: ProviderChange, *, since_s: float = 0.0, memory: Any = None
+) -> AbstractContextManager[Observed]:
+    """Return the rollout's gateway as `of` is watched on it, through the target's sources; closed with the context.
+
+    Args:
+        rollout: whose gateway, target, clock and redactor.
+        of: the provider and model whose numbers are read.
+        since_s: as in `observing`.
+        memory: likewise.
+    """
+    return observing(
+        rollout.gateway,
+        rollout.target,
+        of,
+        rollout.env,
+        clock=rollout.clock,
+        stop=rollout.stop,
+        redactor=rollout.redactor,
+        since_s=since_s,
+        memory=memory,
+    )
+
+
+@contextmanager
+def observing(
+    gateway: Watchable,
+    target: Target,
+    of: ProviderChange,
+    env: Mapping[str, str],
+    *,
+    clock: Clock,
+    stop: StopFlag,
+    redactor: Redactor,
+    since_s: float = 0.0,
+    memory: Mapping[str, Any] | None = None,
+) -> Iterator[Observed]:
+    """Open the target's sources for `of`, and close them at the end.
+
+    Args:
+        gateway: answers for whatever the target names no source.
+        target: names the sources.
+        of: the provider and model whose numbers are read.
+        env: holds the tokens.
+        clock: the time.
+        stop: cancels calls under way.
+        redactor: takes secrets out of messages; learns the tokens.
+        since_s: Prometheus' counters are counted since so long before the first look.
+        memory: what `Observed.memory` said when an earlier call stopped.
+
+    Raises:
+        GatewayError: a file of the TLS settings cannot be used.
+    """
+    prometheus, alertmanager = target.sources.prometheus, target.sources.alertmanager
+
+    def endpoint(name: str, source: PrometheusSource | AlertmanagerSource) -> Endpoint:
+        token = env.get(source.token_env) if source.token_env else None
+        if token:
+            redactor.add(token)
+        return Endpoint(
+            name,
+            f"sources.{name.casefold()}",
+            source.url,
+            tls=source.tls,
+            token=token,
+            token_env=source.token_env,
+            deadline_s=target.timeouts.read_s,
+            stop=stop,
+            redact=redactor.text,
+        )
+
+    with ExitStack() as stack:
+        counters, alerts = None, None
+        if prometheus is not None:
+            counters = Prometheus(prometheus, endpoint("Prometheus", prometheus), clock, since_s=since_s, memory=memory)
+            stack.callback(counters.close)
+        if alertmanager is not None:
+            alerts = Alertmanager(alertmanager, endpoint("Alertmanager", alertmanager))
+            stack.callback(alerts.close)
+        yield Observed(gateway, of, counters, alerts)

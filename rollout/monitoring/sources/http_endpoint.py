@@ -1,0 +1,128 @@
+"""An HTTP API beside the gateway's that the monitoring reads: GET, JSON, each call with a deadline and a cap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from pydantic_core import from_json
+
+from rollout.core.clock import NEVER, StopFlag
+from rollout.core.errors import GatewayError
+from rollout.core.target import Tls
+from rollout.core.units import cut
+from rollout.gateway.transport import Answer, NoAnswer, Peer, Transport
+
+SHOWN_CHARACTERS = 300
+
+Query = Sequence[tuple[str, str]]
+
+
+class SourceError(GatewayError):
+    """A source of the monitoring gave nothing to rely on; `call` names the source and where it is."""
+
+
+class Endpoint:
+    """One API. Safe to share between threads."""
+
+    def __init__(
+        self,
+        name: str,
+        setting: str,
+        url: str,
+        *,
+        tls: Tls,
+        token: str | None,
+        token_env: str | None,
+        deadline_s: float,
+        stop: StopFlag = NEVER,
+        redact: Callable[[str], str],
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            name: what a person calls it: ``Prometheus``.
+            setting: where the target speaks of it: ``sources.prometheus``.
+            url: its base URL.
+            tls: whom to trust.
+            token: the bearer token; None sends none.
+            token_env: the variable that holds it, for messages.
+            deadline_s: outer deadline of each call.
+            stop: cancels a call under way.
+            redact: takes secrets out of messages.
+
+        Raises:
+            GatewayError: a file of the TLS settings cannot be used.
+        """
+        self.name, self.setting = name, setting
+        self._url, self._deadline_s, self._stop, self._redact = url, deadline_s, stop, redact
+        self._where = f"{name} at {urlsplit(url).netloc}"
+        self._headers = {"User-Agent": "rollout"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token.strip()}"
+        self._token_env = token_env
+        peer = Peer(name, f"{setting}.url", f"{setting}.tls")
+        self._transport = Transport(tls, secure=url.startswith("https:"), peer=peer)
+
+    def get(self, path: str, query: Query = ()) -> Any:
+        """Return the JSON of an answer with status 200.
+
+        Raises:
+            SourceError: there is none.
+            Interrupted: the run was asked to stop.
+        """
+        url = f"{self._url}{path}{'?' if query else ''}{urlencode(query)}"
+        try:
+            answer = self._transport.exchange(
+                "GET", url, headers=self._headers, deadline_s=self._deadline_s, stop=self._stop
+            )
+        except NoAnswer as problem:
+            raise self.error(str(problem)) from problem
+        if answer.status != HTTPStatus.OK:
+            raise self.error(self._refusal(answer), status=answer.status)
+        try:
+            return from_json(answer.body, allow_inf_nan=False)
+        except ValueError as problem:
+            raise self.error(f"its answer is no JSON ({_one_line(answer.body)}); {self._is_it()}") from problem
+
+    def error(self, reason: str, *, status: int | None = None) -> SourceError:
+        """Return the error that says so, redacted."""
+        return SourceError(self._where, self._redact(reason), status=status)
+
+    def close(self) -> None:
+        """Close the connections; a call under way ends."""
+        self._transport.close()
+
+    def _refusal(self, answer: Answer) -> str:
+        status, said = answer.status, _said(answer)
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            token = f"it was sent the one in {self._token_env}" if self._token_env else "none was sent"
+            return f"it asks for a token ({status}: {said}), and {token}; set {self.setting}.token_env"
+        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            where = answer.headers.get("location", "nowhere")
+            return f"redirects to {where} ({status}), which is not followed; put the final address into its url"
+        if status == HTTPStatus.NOT_FOUND:
+            return f"has no such path (404); {self._is_it()}"
+        return f"refused ({status}: {said}); check {self.setting}"
+
+    def _is_it(self) -> str:
+        return f"is {self.setting}.url the base URL of {self.name}?"
+
+
+def _said(answer: Answer) -> str:
+    """Return what an error answer says for itself: Prometheus in an object, Alertmanager in a string."""
+    try:
+        body = from_json(answer.body)
+    except ValueError:
+        return _one_line(answer.body)
+    if isinstance(body, dict):
+        kind, words = body.get("errorType"), body.get("error") or body.get("message")
+        body = ": ".join(str(part) for part in (kind, words) if part) or body
+    return _one_line(str(body).encode())
+
+
+def _one_line(text: bytes) -> str:
+    line = " ".join(text.decode(errors="replace").split())
+    return cut(line, SHOWN_CHARACTERS) or "nothing"

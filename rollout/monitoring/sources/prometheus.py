@@ -1,0 +1,402 @@
+"""What users experience, as Prometheus has it, in the place of the gateway's own metrics (MON-2, MON-3, PRE-5.4).
+
+Read are instant vectors of the raw counters, all of one look at one moment of the server's clock; the increases are
+counted here (`rollout.monitoring.sources.counter_increases`). A look fails, with a sentence for a person, rather than
+bring numbers that nobody saw: when a sample is old, when a scrape fails, when an answer is partial (warnings) or holds
+what no counter holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rollout.core import promql as selectors
+from rollout.core.clock import Clock
+from rollout.core.histogram import Histogram
+from rollout.core.scenario import ProviderChange
+from rollout.core.target import PrometheusSource
+from rollout.gateway.responses import Latency, Metrics
+from rollout.monitoring.sources.counter_increases import Increase, Series, Vector, histogram, shown
+from rollout.monitoring.sources.http_endpoint import Endpoint, Query
+
+STALE_AFTER_S = 180.0
+"""Three scrapes at Prometheus' default interval of a minute."""
+
+SKEW_S = 300.0
+"""As far as the server's clock may be from this one's; beyond it an answer is somebody's cache, or a clock is wrong."""
+
+BEFORE = "1h"
+"""So long before the beginning a series may have had its last sample and still go on from it."""
+
+P50, P95, P99 = 0.5, 0.95, 0.99
+_SCRAPED = ("job", "instance")
+_QUERY = "/api/v1/query"
+_TARGETS_SHOWN = 3
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+class _Sample(BaseModel):
+    metric: dict[str, str]
+    value: tuple[float, str] | None = None
+
+
+class _Data(BaseModel):
+    resultType: Literal["vector"]  # noqa: N815 - the API's own spelling
+    result: list[_Sample]
+
+
+class _Answer(BaseModel):
+    status: Literal["success"]
+    data: _Data
+    warnings: list[str] = []
+
+
+class _Found(BaseModel):
+    status: Literal["success"]
+    data: list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Vector:
+    """An instant vector; `at` is the server's time, None where the vector is empty."""
+
+    at: float | None
+    values: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look: the server's time, the age of the newest sample in seconds, and the raw counters."""
+
+    at: float
+    age_s: float
+    requests: Vector
+    errors: Vector
+    buckets: Vector
+
+
+@dataclass(slots=True)
+class _Counting:
+    """The increases of one provider and model since the first look, and what an earlier call had counted by then."""
+
+    requests: Increase
+    errors: Increase
+    buckets: Increase
+    total_before: float = 0.0
+    failed_before: float = 0.0
+    histogram_before: Histogram | None = None
+
+    @property
+    def total(self) -> float:
+        return self.total_before + self.requests.total
+
+    @property
+    def failed(self) -> float:
+        return self.failed_before + self.errors.total
+
+    def histogram(self) -> Histogram | None:
+        """Return all latencies. Raises ValueError: the series are no histogram's buckets."""
+        now, before = histogram(self.buckets.counted), self.histogram_before
+        return now.plus(before) if now is not None and before is not None else now or before
+
+    def memory(self) -> dict[str, Any]:
+        latencies = self.histogram()
+        return {
+            "last": {
+                "requests": self.requests.memory(),
+                "errors": self.errors.memory(),
+                "buckets": self.buckets.memory(),
+            },
+            "total": self.total,
+            "failed": self.failed,
+            "histogram": None if latencies is None else latencies.record(),
+        }
+
+    @classmethod
+    def after(cls, memory: Mapping[str, Any]) -> _Counting:
+        last, buckets = memory["last"], memory["histogram"]
+        return cls(
+            Increase.after(last["requests"]),
+            Increase.after(last["errors"]),
+            Increase.after(last["buckets"]),
+            total_before=memory["total"],
+            failed_before=memory["failed"],
+            histogram_before=None if buckets is None else Histogram.from_record(buckets),
+        )
+
+
+class Prometheus:
+    """Answers as the gateway's metrics do, from Prometheus; remembers what it counted from look to look.
+
+    One look at a time, please: looks of one provider share their counting.
+    """
+
+    def __init__(
+        self,
+        source: PrometheusSource,
+        endpoint: Endpoint,
+        clock: Clock,
+        *,
+        since_s: float = 0.0,
+        memory: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            source: what to ask for.
+            endpoint: the server.
+            clock: tells how far the server's clock is off.
+            since_s: counting begins so many seconds before the first look.
+            memory: what `memory` said when an earlier call stopped; counting goes on from there instead.
+        """
+        self._source, self._endpoint, self._clock, self._since_s = source, endpoint, clock, since_s
+        self._memory = memory
+        self._counting: dict[ProviderChange, _Counting] = {}
+        self._scraped: set[tuple[str, ...]] = set()
+
+    def metrics(self, of: ProviderChange) -> Metrics:
+        """Return what was counted since the beginning.
+
+        Its percentiles are those of the same stretch, from the histogram where there is one; None where one lies
+        above the highest bound.
+
+        Raises:
+            SourceError: there is nothing to rely on.
+        """
+        look = self._look(of)
+        counting = self._counting.get(of) or self._resumed() or self._begin(of, look)
+        counting.requests.add(look.requests)
+        counting.errors.add(look.errors)
+        counting.buckets.add(look.buckets)
+        self._counting[of] = counting
+        total, failed = round(counting.total), round(counting.failed)
+        latencies = self._readable(counting.histogram)
+        return Metrics(
+            total_requests=total,
+            successful_requests=total - failed,
+            failed_requests=failed,
+            error_rate=failed / total if total else 0.0,
+            latency=_latency(latencies),
+            errors_by_code={},
+            histogram=latencies,
+            age_s=round(max(0.0, look.age_s), 3),
+        )
+
+    def sample(self, of: ProviderChange, previous: ProviderChange) -> Mapping[str, Any]:
+        """Return what one look sees, for a person who asks whether it is the right thing (PRE-2.5).
+
+        Raises:
+            SourceError: there is nothing to rely on; or no failure was ever counted, of this provider or the previous
+                one: a selector that is misspelt would count every failure as none.
+        """
+        look = self._look(of)
+        if not look.errors:
+            self._refuse_unheard_of(of, previous)
+        latencies = self._readable(lambda: histogram(look.buckets))
+        unnamed = self._source.latency_seconds_bucket is None
+        none = "no histogram is named; the suite's own requests decide MON-3" if unnamed else "none yet"
+        return {
+            "requests": f"{sum(look.requests.values()):g} in {len(look.requests)} series",
+            "errors": f"{sum(look.errors.values()):g} in {len(look.errors)} series",
+            "latencies": none if latencies is None else latencies.summary(),
+            "newest sample": f"{look.age_s:.1f} s old",
+        }
+
+    def memory(self) -> dict[str, Any] | None:
+        """Return what a later call needs to go on counting where this one stops, as JSON types; None without a look."""
+        counting = next(iter(self._counting.values()), None)
+        if counting is not None:
+            return counting.memory()
+        return None if self._memory is None else dict(self._memory)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._endpoint.close()
+
+    # One look
+
+    def _look(self, of: ProviderChange) -> _Look:
+        scrapes = self._scrapes(of)
+        requests = self._read("requests", self._source.requests, of, scrapes.at)
+        at = scrapes.at if scrapes.at is not None else requests.at
+        if at is None:
+            raise self._none("requests", of, f"; {self._name_scrapes()}")
+        self._refuse_clock(at)
+        ages = [self._age_s("requests", of, at)] if requests.values else [self._age_s("up", of, at)]
+        errors = self._read("errors", self._source.errors, of, at).values
+        buckets: Vector = {}
+        if self._source.latency_seconds_bucket is not None:
+            buckets = self._read("latency_seconds_bucket", self._source.latency_seconds_bucket, of, at).values
+            ages += [self._age_s("latency_seconds_bucket", of, at)] if buckets else []
+            if not buckets and any(requests.values.values()):
+                raise self._none("latency_seconds_bucket", of, ", and it has requests; correct the selector")
+        self._scraped |= {labels for series in requests.values if all(labels := _labels(series, _SCRAPED))}
+        return _Look(at, max(ages), requests.values, errors, buckets)
+
+    def _scrapes(self, of: ProviderChange) -> _Vector:
+        """Return ``up`` of the scrape targets, all of them 1; empty where none is known yet."""
+        if self._source.up is not None:
+            found = self._read("up", self._source.up, of, None)
+            if not found.values:
+                raise self._none("up", of, ": Prometheus scrapes no such target; correct the selector")
+        elif self._scraped:
+            found = self._instant(self._known_scrapes(), None)
+        else:
+            return _Vector(None, {})
+        down = [series for series, value in found.values.items() if value != 1]
+        if down:
+            names = ", ".join(f"{shown(series)}" for series in down[:_TARGETS_SHOWN])
+            raise self._endpoint.error(
+                f"the scrape of {len(down)} of {len(found.values)} targets fails ({names} is 0), so their counters are "
+                "not seen; is the gateway running, and does it serve its metrics?"
+            )
+        return found
+
+    def _known_scrapes(self) -> str:
+        """Return the selector of ``up`` for whatever the series that were seen were scraped from."""
+        columns = zip(_SCRAPED, zip(*sorted(self._scraped), strict=True), strict=True)
+        matchers = (
+            selectors.Matcher(label, "=~", "|".join(map(selectors.escaped, dict.fromkeys(values))))
+            for label, values in columns
+        )
+        return str(selectors.Selector("up", tuple(matchers)))
+
+    def _age_s(self, key: str, of: ProviderChange, at: float) -> float:
+        """Return how old the newest sample is.
+
+        Raises:
+            SourceError: too old.
+        """
+        asked = self._source.up and self._filled(self._source.up, of) if key == "up" else self._selector(key, of)
+        times = self._instant(f"timestamp({asked or self._known_scrapes()})", at).values
+        age_s = at - max(times.values(), default=-math.inf)
+        if age_s > STALE_AFTER_S:
+            raise self._endpoint.error(
+                f"the newest sample of {key} is {age_s:.0f} s old, and {STALE_AFTER_S:.0f} s are the most: nobody has "
+                "scraped it since; look at Prometheus' targets page"
+            )
+        return age_s
+
+    def _resumed(self) -> _Counting | None:
+        return None if self._memory is None else _Counting.after(self._memory)
+
+    def _begin(self, of: ProviderChange, look: _Look) -> _Counting:
+        """Return the counting with the values at its beginning.
+
+        A series whose last sample lies a little before is among them, so that one that was not scraped for a while
+        does not bring all that it ever counted when it comes back.
+        """
+
+        def before(key: str) -> Increase:
+            if self._selector(key, of) is None:
+                return Increase()
+            return Increase.since(
+                self._instant(f"last_over_time({self._selector(key, of)}[{BEFORE}])", look.at - self._since_s).values
+            )
+
+        return _Counting(before("requests"), before("errors"), before("latency_seconds_bucket"))
+
+    def _refuse_clock(self, at: float) -> None:
+        off_s = at - self._clock.now().timestamp()
+        if abs(off_s) > SKEW_S:
+            raise self._endpoint.error(
+                f"its answer is of a time {abs(off_s):.0f} s {'after' if off_s > 0 else 'before'} this machine's: a "
+                "cached answer, or one of the two clocks is wrong"
+            )
+
+    def _refuse_unheard_of(self, of: ProviderChange, previous: ProviderChange) -> None:
+        wanted = [("match[]", self._filled(self._source.errors, one)) for one in (of, previous)]
+        document = self._endpoint.get("/api/v1/series", [*wanted, ("limit", "1")])
+        if not self._valid(_Found, document).data:
+            raise self._endpoint.error(
+                f"no failure was ever counted: {self._filled(self._source.errors, of)} matches no series that "
+                f"Prometheus keeps, and none of {previous.provider} does either; correct {self._endpoint.setting}"
+                ".errors, or let the gateway export the counter at 0 from its start"
+            )
+
+    # Queries
+
+    def _read(self, key: str, text: str, of: ProviderChange, at: float | None) -> _Vector:
+        try:
+            return self._instant(self._filled(text, of), at)
+        except ValueError as problem:
+            raise self._endpoint.error(f"{self._endpoint.setting}.{key}: {problem}") from problem
+
+    def _selector(self, key: str, of: ProviderChange) -> str | None:
+        text = getattr(self._source, key)
+        return None if text is None else self._filled(text, of)
+
+    @staticmethod
+    def _filled(text: str, of: ProviderChange) -> str:
+        return str(selectors.parse(text).filled({"provider": of.provider, "model": of.model}))
+
+    def _instant(self, promql: str, at: float | None) -> _Vector:
+        query: Query = [("query", promql)] if at is None else [("query", promql), ("time", f"{at:.3f}")]
+        answer = self._valid(_Answer, self._endpoint.get(_QUERY, query))
+        if answer.warnings:
+            raise self._endpoint.error(f"its answer may be partial; it warns: {'; '.join(answer.warnings)}")
+        values: dict[Series, float] = {}
+        for sample in answer.data.result:
+            series = frozenset(sample.metric.items())
+            values[series] = self._number(sample, series)
+        times = [sample.value[0] for sample in answer.data.result if sample.value is not None]
+        return _Vector(times[0] if times else None, values)
+
+    def _number(self, sample: _Sample, series: Series) -> float:
+        if sample.value is None:
+            raise self._endpoint.error(
+                f"{shown(series)} is a native histogram, which is not read; name the series of its classic buckets"
+            )
+        try:
+            number = float(sample.value[1])
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number) or number < 0:
+            raise self._endpoint.error(f"{shown(series)} is {sample.value[1]}, which no counter is")
+        return number
+
+    def _valid(self, form: type[_M], document: Any) -> _M:
+        try:
+            return form.model_validate(document)
+        except ValidationError as problem:
+            first = problem.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise self._endpoint.error(f"does not answer as Prometheus does ({where}: {first['msg']})") from problem
+
+    def _readable(self, latencies: Callable[[], Histogram | None]) -> Histogram | None:
+        try:
+            return latencies()
+        except ValueError as problem:
+            raise self._endpoint.error(f"{self._endpoint.setting}.latency_seconds_bucket: {problem}") from problem
+
+    def _none(self, key: str, of: ProviderChange, more: str) -> Exception:
+        return self._endpoint.error(f"no series matches {self._selector(key, of)}{more}")
+
+    def _name_scrapes(self) -> str:
+        return (
+            "if its counters are born with the first request, name what is scraped, such as "
+            f'`{self._endpoint.setting}.up: up{{job="gateway"}}`, so that no request is told from no scrape'
+        )
+
+
+def _labels(series: Series, names: tuple[str, ...]) -> tuple[str, ...]:
+    labels = dict(series)
+    return tuple(labels.get(name, "") for name in names)
+
+
+def _latency(latencies: Histogram | None) -> Latency:
+    if latencies is None:
+        return Latency(None, None, None, 0)
+    p50, p95, p99 = (_ms(latencies, share) for share in (P50, P95, P99))
+    return Latency(p50, p95, p99, round(latencies.count))
+
+
+def _ms(latencies: Histogram, share: float) -> float | None:
+    found = latencies.quantile(share)
+    return None if found is None or found.at_least else found.seconds * 1000

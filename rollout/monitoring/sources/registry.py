@@ -1,0 +1,184 @@
+"""Where a window's samples come from: the gateway's own API, the service's log, an operator, the suite's own requests.
+
+The looks of one window run in threads of their own, several at a time: the gateway client must stand that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+
+from rollout.core.clock import Clock, SystemClock
+from rollout.core.target import Target
+from rollout.gateway.host.log_file import LogFollower, LogLine, matching
+from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
+from rollout.monitoring.samples import LINE_KEPT, Context, Name, Reading
+from rollout.monitoring.sources.synthetic import Probes
+
+OPERATOR_EVERY_S = 2.0
+NOTHING_KNOWN: Mapping[str, Any] = {}
+CRITICAL = "critical"
+# A look that takes longer than so many of its ticks is a dark one (MON-6).
+HANGS_AFTER = 3.0
+# A completion ends at its own deadline; only one that overruns it by this much hangs.
+OVERRUN_S = 5.0
+
+
+class Watchable(Protocol):
+    """What the sources and the baseline need of a gateway; every call may raise `GatewayError`."""
+
+    def status(self, provider: str, /) -> Connection:
+        """Return the provider's connection status."""
+
+    def metrics(self, provider: str, /) -> Metrics:
+        """Return the provider's counters and percentiles."""
+
+    def alerts(self, severity: str, /) -> tuple[Alert, ...]:
+        """Return the alerts of that severity."""
+
+    def governance(self) -> Governance:
+        """Return the limits and the recent fallbacks."""
+
+    def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Return the completion of `prompt` by whichever provider is active."""
+
+    def test_connection(self, provider: str, /) -> ConnectionTest:
+        """Return the verdict of a connection test."""
+
+
+class Follower(Protocol):
+    """What reads a log on: a file's follower, or a command's."""
+
+    def read(self) -> tuple[LogLine, ...]:
+        """Return the lines since the last call."""
+
+    def position(self) -> Any:
+        """Return where a later follower goes on, as JSON types; None where it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One thing to look at, at its own pace.
+
+    Attributes:
+        name: one of `Name`.
+        every_s: seconds from look to look.
+        look: returns the reading; whatever it raises is a failed look.
+        hangs_after_s: a look that takes longer is dark; None means three times `every_s`.
+        memory: returns what a later call must know to go on where this one stopped, as JSON types; None knows nothing.
+    """
+
+    name: str
+    every_s: float
+    look: Callable[[], Reading | None]
+    hangs_after_s: float | None = None
+    memory: Callable[[], Any] | None = None
+
+    @property
+    def patience_s(self) -> float:
+        """Return after how many seconds a look without an answer counts as dark."""
+        return HANGS_AFTER * self.every_s if self.hangs_after_s is None else self.hangs_after_s
+
+
+def gateway_sources(
+    gateway: Watchable,
+    context: Context,
+    target: Target,
+    *,
+    operator: Callable[[], str | None] | None = None,
+    operator_every_s: float = OPERATOR_EVERY_S,
+    clock: Clock | None = None,
+    memory: Mapping[str, Any] = NOTHING_KNOWN,
+    log: Follower | None = None,
+    counting: Callable[[], Any] | None = None,
+    beside: tuple[Watchable, Callable[[], Any]] | None = None,
+) -> tuple[Source, ...]:
+    """Return the sources of a window on `gateway`, each at the pace that the scenario asks for.
+
+    The log is among them if the target names a file, from its present end on, or `log` is given; the operator if there
+    is one to ask; synthetic requests unless the scenario switches them off.
+
+    Args:
+        gateway: the client; it is only read, except that completions and connection tests are sent.
+        context: change, previous provider and paces.
+        target: names and deadlines, the log file.
+        operator: returns why the operator wants an abort, None while they do not.
+        operator_every_s: seconds from one question to the operator to the next.
+        clock: times the suite's own requests; the machine's by default.
+        memory: source -> what its `memory` said when an earlier call stopped watching this window.
+        log: reads the log in the place of the target's file.
+        counting: returns what the metrics' source must remember for a later call; None where nothing.
+        beside: the gateway as a canary's control group is watched, and what that must remember; None watches it as all.
+
+    Raises:
+        OSError: the target's log file cannot be read.
+    """
+    new, monitor = context.change.provider, context.monitor
+    timer = clock or SystemClock()
+    chat_hangs_s = max(HANGS_AFTER * monitor.synthetic_every_s, target.timeouts.chat_s + OVERRUN_S)
+    fallbacks = _FallbackCount(gateway, memory.get(Name.FALLBACKS))
+    sent = memory.get(Name.SYNTHETIC, 0)
+    probes = Probes(gateway, context.change, monitor, target, timer, control=context.control, sent=sent)
+    sources = [
+        Source(Name.STATUS, monitor.metrics_every_s, lambda: gateway.status(new)),
+        Source(Name.METRICS, monitor.metrics_every_s, lambda: gateway.metrics(new), memory=counting),
+        Source(Name.ALERTS, monitor.alerts_every_s, lambda: critical(gateway.alerts(CRITICAL))),
+        Source(Name.FALLBACKS, monitor.alerts_every_s, fallbacks, memory=fallbacks.memory),
+        Source(Name.WAY_BACK, monitor.way_back_every_s, lambda: gateway.test_connection(context.previous.provider)),
+    ]
+    if monitor.in_turn:
+        own = Source(Name.SYNTHETIC, monitor.synthetic_every_s, probes, chat_hangs_s, memory=lambda: probes.sent)
+        sources.insert(-1, own)
+    if context.control is not None:
+        name, (group, remember) = context.control.provider, beside or (gateway, None)
+        # Before the canary's own: what slows both down must not be held against a baseline of before it.
+        watched = Source(Name.CONTROL, monitor.metrics_every_s, lambda: group.metrics(name), memory=remember)
+        sources.insert(0, watched)
+    follower = log
+    if follower is None and target.log_file is not None:
+        follower = LogFollower(target.log_file, after=memory.get(Name.LOG))
+    if follower is not None:
+        look = _log_look(follower, monitor.error_pattern)
+        sources.append(Source(Name.LOG, monitor.log_every_s, look, memory=follower.position))
+    if operator is not None:
+        sources.append(Source(Name.OPERATOR, operator_every_s, operator))
+    return tuple(sources)
+
+
+def critical(alerts: tuple[Alert, ...]) -> tuple[Alert, ...]:
+    """Return the critical ones: a gateway may ignore the severity that it was asked for."""
+    return tuple(alert for alert in alerts if alert.severity.casefold() == CRITICAL)
+
+
+def _log_look(follower: Follower, pattern: str | None) -> Callable[[], tuple[str, ...]]:
+    # Cut as the journal keeps them, so that what is judged again is the same.
+    return lambda: tuple(line[:LINE_KEPT] for line in matching(follower.read(), pattern))
+
+
+class _FallbackCount:
+    """Counts fallbacks from look to look: the gateway lists recent ones only, so new ones may hide behind old ones."""
+
+    def __init__(self, gateway: Watchable, memory: Mapping[str, Any] | None) -> None:
+        self._gateway = gateway
+        self._listed = None if memory is None else Counter(memory["listed"])
+        self._count = 0 if memory is None else memory["count"]
+
+    def __call__(self) -> int:
+        now = Counter(_identity(entry) for entry in self._gateway.governance().recent_fallbacks)
+        added = now if self._listed is None else now - self._listed
+        self._listed = now
+        self._count += added.total()
+        return self._count
+
+    def memory(self) -> dict[str, Any] | None:
+        """Return the count, and by their digests what is listed; None before the first look."""
+        return None if self._listed is None else {"count": self._count, "listed": dict(self._listed)}
+
+
+def _identity(entry: Mapping[str, object]) -> str:
+    told = repr(sorted((key, repr(value)) for key, value in entry.items()))
+    # A digest, because the journal keeps it: what a fallback says may be a secret, and would be redacted.
+    return sha256(told.encode()).hexdigest()[:16]

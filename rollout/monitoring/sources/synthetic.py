@@ -1,0 +1,185 @@
+"""The suite's own requests: few, small, tagged by the client, capped, sent in turn, and judged apart from users'.
+
+The tag is the header ``X-Synthetic: rollout/<id>`` on every completion (`rollout.gateway.client`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from http import HTTPStatus
+from itertools import cycle
+from typing import Protocol
+
+from rollout.core.clock import Clock
+from rollout.core.errors import GatewayError, Refused
+from rollout.core.scenario import Monitor, Probe, ProviderChange
+from rollout.core.target import Target
+from rollout.gateway.expectations import answered_by, is_from, unmet
+from rollout.gateway.responses import Completion
+from rollout.monitoring.samples import SyntheticReading
+
+
+class Chats(Protocol):
+    """What a probe needs of a gateway; the call may raise `GatewayError`."""
+
+    def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Return the completion of `prompt` by whichever provider is active."""
+
+
+class Probes:
+    """A window's synthetic requests: each call sends the next one in turn, until the cap is reached.
+
+    Attributes:
+        sent: how many were sent.
+    """
+
+    def __init__(
+        self,
+        gateway: Chats,
+        expected: ProviderChange,
+        monitor: Monitor,
+        target: Target,
+        clock: Clock,
+        *,
+        control: ProviderChange | None = None,
+        sent: int = 0,
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            gateway: where to.
+            expected: who must answer.
+            monitor: the probes, at least one, and their cap.
+            target: how the gateway reports its providers.
+            clock: times a request that fails.
+            control: who may answer as well, beside a canary.
+            sent: how many this window has sent already.
+        """
+        self._gateway, self._expected, self._target, self._clock = gateway, expected, target, clock
+        self._control = control
+        self._left = cycle(monitor.in_turn)
+        self._several = len(monitor.in_turn) > 1
+        self._at_most = monitor.synthetic_at_most
+        self.sent = sent
+
+    def __call__(self) -> SyntheticReading | None:
+        """Send the next request and return what came of it; None, without a request, once the cap is reached.
+
+        Raises:
+            GatewayError: as `ask`.
+        """
+        if self.sent >= self._at_most:
+            return None
+        self.sent += 1
+        asked = next(self._left)
+        if self._control is None:
+            return ask(self._gateway, self._expected, asked, self._target, self._clock, named=self._several)
+        return ask_either(
+            self._gateway, (self._expected, self._control), asked, self._target, self._clock, named=self._several
+        )
+
+
+def ask(
+    gateway: Chats, expected: ProviderChange, probe: Probe, target: Target, clock: Clock, *, named: bool = False
+) -> SyntheticReading:
+    """Send one request of the suite's own, and say what came of it; a failed request is a reading, not an error.
+
+    Args:
+        gateway: where to.
+        expected: who must answer.
+        probe: what to ask, and what is expected of the answer.
+        target: how the gateway reports its providers.
+        clock: times a request that fails.
+        named: the reason names the prompt, for it is one of several.
+
+    Raises:
+        GatewayError: the gateway's rate limit refused the request, again and again: no provider has seen it.
+    """
+    began = clock.monotonic()
+    try:
+        answer = gateway.chat(probe.prompt, max_tokens=probe.max_tokens)
+    except GatewayError as error:
+        if isinstance(error, Refused) and error.status == HTTPStatus.TOO_MANY_REQUESTS:
+            # The gateway's limit on callers says nothing about the provider: it was not looked at.
+            raise
+        took_ms = (clock.monotonic() - began) * 1000
+        return SyntheticReading(ok=False, latency_ms=took_ms, reason=str(error), status=error.status)
+    wrong = answered_by(answer, expected, target)
+    if wrong is None and (lacking := unmet(probe.expect, answer.content)) is not None:
+        wrong = f"{lacking} (to {_shortened(probe.prompt)!r})" if named else lacking
+    return SyntheticReading(
+        ok=True, latency_ms=answer.elapsed_ms, provider=answer.provider, model=answer.model, reason=wrong
+    )
+
+
+def ask_either(
+    gateway: Chats,
+    groups: tuple[ProviderChange, ProviderChange],
+    probe: Probe,
+    target: Target,
+    clock: Clock,
+    *,
+    named: bool = False,
+) -> SyntheticReading:
+    """Send one request while a canary has a share of them, and tell whose it was; otherwise as `ask`.
+
+    What does not say whose it was counts where it hides nothing: a failure against the canary, an answer that names
+    neither provider nor model for the control group.
+
+    Args:
+        gateway: where to.
+        groups: the canary, and the control group.
+        probe: as `ask`.
+        target: as `ask`.
+        clock: as `ask`.
+        named: as `ask`.
+
+    Raises:
+        GatewayError: as `ask`.
+    """
+    canary, control = groups
+    heard = _Listening(gateway)
+    reading = ask(heard, canary, probe, target, clock, named=named)
+    if heard.answer is not None:
+        is_control = is_from(heard.answer, control, target)
+        names_either = heard.answer.provider is not None or heard.answer.model is not None
+        is_control = is_control and (not names_either or not is_from(heard.answer, canary, target))
+        return replace(reading, control=True, reason=None) if is_control else reading
+    said = (reading.reason or "").casefold()
+    blames_control = control.provider.casefold() in said and canary.provider.casefold() not in said
+    return replace(reading, control=blames_control)
+
+
+class _Listening:
+    """A gateway whose answer is kept: who is named in it decides whose request it was."""
+
+    def __init__(self, gateway: Chats) -> None:
+        self._gateway = gateway
+        self.answer: Completion | None = None
+
+    def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
+        """Ask, and keep the answer."""
+        self.answer = self._gateway.chat(prompt, max_tokens=max_tokens)
+        return self.answer
+
+
+def promise(monitor: Monitor) -> str:
+    """Return how many synthetic requests a window sends and what bounds their cost, in words (PRE-4.4)."""
+    if not monitor.in_turn:
+        return (
+            "off: no synthetic request is sent, not for the baseline either. Users decide alone; a window with fewer "
+            f"than {monitor.min_requests} of their requests is inconclusive, and the change is taken back"
+        )
+    tokens = max(probe.max_tokens for probe in monitor.in_turn)
+    return (
+        f"{monitor.planned_synthetic} in {monitor.window_s:g} s, {monitor.synthetic_at_most} at most, each answer at "
+        f"most {tokens} tokens: {monitor.synthetic_at_most * tokens:,} tokens of answers at most. Before the change "
+        f"{monitor.min_samples} more measure the baseline. Each is tagged X-Synthetic"
+    )
+
+
+def _shortened(prompt: str) -> str:
+    return prompt if len(prompt) <= _PROMPT_KEPT else f"{prompt[: _PROMPT_KEPT - 1]}…"
+
+
+_PROMPT_KEPT = 40

@@ -1,0 +1,119 @@
+"""A verdict of a trigger, its words, and the numbers that people read in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from rollout.monitoring.aggregates import History, Span
+from rollout.monitoring.samples import Context
+
+P95 = 0.95
+
+
+NONE = "none"
+
+
+_HOUR_S = 3600
+
+
+_MINUTE_S = 60
+
+
+class State(StrEnum):
+    """What a trigger says. Only `HOLDING` is a pass at the window's end."""
+
+    HOLDING = "holding"
+    BREACHED = "breached"
+    INCONCLUSIVE = "inconclusive"
+    NO_DATA = "no data"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one trigger says about the window so far.
+
+    Attributes:
+        clause: ``MON-1`` to ``MON-7``.
+        state: the word that counts.
+        value: the number or text that decided (a fraction for MON-2, ms for MON-3); None without data.
+        limit: what it was held against; None where there is nothing to hold it against.
+        samples: from how many samples the value was taken.
+        source: whose number decided: ``users``, ``synthetic``, ``status``, ``alerts``, ``log``…; several with commas.
+        span: the stretch of time it speaks of, in words.
+        at: when the deciding sample was taken, UTC, ISO 8601; empty before the first one.
+        message: the sentence that a person reads.
+    """
+
+    clause: str
+    state: State
+    value: float | str | None
+    limit: float | str | None
+    samples: int
+    source: str
+    span: str
+    at: str
+    message: str
+
+    def record(self) -> dict[str, Any]:
+        """Return the verdict as a dict of JSON types, for the journal."""
+        return asdict(self) | {"state": str(self.state)}
+
+
+Judge = Callable[[History, Context, float], Verdict]
+
+
+def percentile(ordered: Sequence[float], share: float = P95) -> float:
+    """Return the percentile of the sorted, non-empty `ordered`, interpolated linearly at rank share x (n - 1)."""
+    rank = share * (len(ordered) - 1)
+    below = math.floor(rank)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+
+
+def show_rate(rate: float, limit: float) -> str:
+    """Return a fraction as percent: one decimal, or more if it would look like the limit and is not."""
+    text = f"{rate * 100:.1f} %"
+    return text if rate == limit or text != f"{limit * 100:.1f} %" else f"{rate * 100:.6g} %"
+
+
+def show_ms(value: float, limit: float) -> str:
+    """Return milliseconds: no decimal, or more if it would look like the limit and is not."""
+    text = f"{value:.0f} ms"
+    return text if value == limit or text != f"{limit:.0f} ms" else f"{value:.8g} ms"
+
+
+def show_span(seconds: float) -> str:
+    """Return a stretch of time in words: ``5 min``, ``1 h 30 min``, ``45 s``."""
+    left = round(seconds)
+    hours, left = divmod(left, _HOUR_S)
+    minutes, rest = divmod(left, _MINUTE_S)
+    parts = [f"{count} {unit}" for count, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if count]
+    return " ".join(parts) or "0 s"
+
+
+def _compare(value: float, limit: float) -> State:
+    if value > limit:
+        return State.BREACHED
+    # Not "otherwise": NaN is neither above nor at most.
+    return State.HOLDING if value <= limit else State.INCONCLUSIVE
+
+
+def _last(span: Span, window: Span, short_s: float) -> str:
+    """Name the span: the short one by its nominal length, unless the window is no longer than that."""
+    if span != window:
+        return f"the last {show_span(short_s)}"
+    seconds = window.to_s - window.from_s
+    return f"the window's {show_span(seconds)}" if seconds >= 1 else "the window"
+
+
+def _at(history: History, *sources: str) -> str:
+    goods = [good for good in map(history.good, sources) if good is not None]
+    return max((good.at for good in goods), default="")
+
+
+def _nothing(clause: str, source: str, limit: float | str | None, message: str) -> Verdict:
+    return Verdict(clause, State.NO_DATA, None, limit, 0, source, "the window", "", message)

@@ -1,0 +1,387 @@
+"""Wiring: what the checks ask for by name, each an outcome that raises when a check reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout.approvals import review as reviewing
+from rollout.approvals import tickets
+from rollout.changes import answer_proof, canary
+from rollout.changes import catalogue as changing
+from rollout.changes.backup import Backup, recorded, take
+from rollout.context import Rollout
+from rollout.core.errors import NotReached
+from rollout.core.policy import Policy
+from rollout.core.result import Outcome
+from rollout.core.scenario import ProviderChange, Scenario
+from rollout.core.target import Target
+from rollout.engine import gates, prechecks, traffic, verification
+from rollout.engine.closure import Closure
+from rollout.engine.credentials import learn_env_file
+from rollout.engine.session import twin_of
+from rollout.gateway.client import Gateway
+from rollout.gateway.diagnosis import Seen, diagnosed
+from rollout.gateway.responses import Connection, ConnectionTest, Preflight, Providers
+from rollout.journal.record import Kind
+from rollout.monitoring import bake as baking
+from rollout.plugin.rollout_run import Progress
+from rollout.plugin.run import NOT_RUN, OCCASION, Occasion
+from rollout.reporting import notifications as notifying
+from rollout.reporting.allure import Show
+
+
+@pytest.fixture(scope="session")
+def occasion(pytestconfig: pytest.Config) -> Occasion:
+    """What brought this run to a gateway."""
+    return pytestconfig.stash[OCCASION]
+
+
+@pytest.fixture(scope="session")
+def progress(occasion: Occasion) -> Progress:
+    """The run, which is a rollout's."""
+    assert isinstance(occasion, Progress)  # noqa: S101 - the checks of other occasions are passed over
+    return occasion
+
+
+@pytest.fixture(scope="session")
+def rollout(progress: Progress) -> Rollout:
+    """The rollout at work."""
+    return progress.session.rollout
+
+
+@pytest.fixture(scope="session")
+def scenario(rollout: Rollout) -> Scenario:
+    """What is asked."""
+    return rollout.scenario
+
+
+@pytest.fixture(scope="session")
+def target(rollout: Rollout) -> Target:
+    """Where."""
+    return rollout.target
+
+
+@pytest.fixture(scope="session")
+def policy(rollout: Rollout) -> Policy:
+    """What the environment demands."""
+    return rollout.policy
+
+
+@pytest.fixture(scope="session")
+def change(rollout: Rollout) -> ProviderChange:
+    """The new provider and model."""
+    return rollout.serving
+
+
+@pytest.fixture(scope="session")
+def show(occasion: Occasion) -> Show:
+    """Attaches evidence to the running check."""
+    return occasion.show
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedSteps:
+    """What happened at each clause of apply.
+
+    Attributes:
+        applied: it.
+        cut: is called for a clause that was never reached.
+        timed: is handed how long the clause's own steps took: all of them are done for the first clause that asks.
+    """
+
+    applied: changing.Applied
+    cut: Callable[[str], None]
+    timed: Callable[[float], None]
+
+    def told(self, clause: str) -> str:
+        """Return what happened at a clause, or raise why it failed."""
+        __tracebackhide__ = True
+        self.timed(self.applied.took_s(clause))
+        try:
+            return self.applied.told(clause)
+        except NotReached as error:
+            self.cut(str(error))
+            raise
+
+
+# The precheck, which only reads
+
+
+@pytest.fixture(scope="session")
+def backup(rollout: Rollout) -> Outcome[Backup]:
+    """The backup; once a change was written it is the one in the journal, never a new one."""
+    return Outcome(lambda: _backup(rollout))
+
+
+def _backup(rollout: Rollout) -> Backup:
+    record = rollout.record()
+    if record.wrote:
+        return recorded(record.backup)
+    taken = take(
+        rollout.gateway,
+        rollout.target,
+        rollout.folder / "backup",
+        clock=rollout.clock,
+        redact=rollout.redactor.value,
+        label=rollout.id,
+    )
+    if taken.env is not None:
+        learn_env_file(rollout.redactor, Path(taken.env.path), rollout.target)
+    rollout.write(Kind.BACKUP, **taken.record())
+    return taken
+
+
+@pytest.fixture(scope="session")
+def env_file_stated(target: Target) -> str | None:
+    """Why PRE-1.3 cannot save the .env file; None if it can, or if the target states that it cannot be reached."""
+    if target.env_file is not None or target.env_file_stated:
+        return None
+    return (
+        f"target {target.name!r} does not say where the service's .env file is; add `env_file: PATH`, "
+        "or `env_file: none` to state that it cannot be reached from here"
+    )
+
+
+@pytest.fixture(scope="session")
+def ticket(rollout: Rollout) -> Outcome[tickets.Ticket]:
+    """The ticket that documents the change."""
+    return Outcome(lambda: tickets.looked_up(rollout))
+
+
+@pytest.fixture(scope="session")
+def review(rollout: Rollout) -> Outcome[reviewing.Review]:
+    """Who approved this very content."""
+    return Outcome(lambda: reviewing.review(rollout))
+
+
+@pytest.fixture(scope="session")
+def stand_by(rollout: Rollout) -> Outcome[reviewing.StandBy]:
+    """Who stands by to roll back."""
+    return Outcome(lambda: reviewing.stand_by(rollout))
+
+
+@pytest.fixture(scope="session")
+def traffic_before(rollout: Rollout, backup: Outcome[Backup]) -> Outcome[traffic.Look]:
+    """The current provider's counter, some prechecks before it is looked at again."""
+    return traffic.looked(rollout, backup)
+
+
+@pytest.fixture
+def traffic_now(rollout: Rollout, backup: Outcome[Backup], traffic_before: Outcome[traffic.Look]) -> traffic.Traffic:
+    """How many requests the current provider serves."""
+    return traffic.between(traffic_before, traffic.looked(rollout, backup))
+
+
+@pytest.fixture(scope="session")
+def way_back(
+    rollout: Rollout,
+    backup: Outcome[Backup],
+    traffic_before: Outcome[traffic.Look],  # noqa: ARG001 - it comes first
+) -> Outcome[prechecks.WayBack]:
+    """What a rollback would do, and whether it would work now."""
+    return Outcome(lambda: prechecks.way_back(rollout, backup.value))
+
+
+@pytest.fixture(scope="session")
+def sources_now(rollout: Rollout) -> Outcome[prechecks.Looks]:
+    """One look at each source of the monitoring."""
+    return Outcome(lambda: prechecks.sources(rollout))
+
+
+@pytest.fixture(scope="session")
+def twin(progress: Progress) -> Iterator[Outcome[Gateway]]:
+    """The non-production twin."""
+    outcome = Outcome(lambda: twin_of(progress.session, progress.env))
+    yield outcome
+    if outcome.error is None:
+        outcome.value.close()
+
+
+@pytest.fixture(scope="session")
+def twin_connection(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[ConnectionTest]:
+    """The connection test on the twin."""
+    return Outcome(lambda: twin.value.test_connection(change.provider))
+
+
+@pytest.fixture(scope="session")
+def twin_preflight(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[Preflight]:
+    """The preflight on the twin."""
+    return Outcome(lambda: twin.value.preflight(change.provider))
+
+
+@pytest.fixture
+def missing_prechecks(progress: Progress) -> Mapping[str, str]:
+    """The prechecks without a recorded pass, and why."""
+    return progress.missing_before_the_gate()
+
+
+@pytest.fixture(scope="session")
+def timing(rollout: Rollout) -> Outcome[prechecks.Timing]:
+    """Whether now is the time."""
+    return Outcome(lambda: prechecks.timing(rollout))
+
+
+@pytest.fixture(scope="session")
+def deliveries(progress: Progress) -> Outcome[Sequence[notifying.Delivery]]:
+    """What the channels said to the announcement."""
+    return Outcome(lambda: notifying.announce_plan(progress.session.rollout, progress.env))
+
+
+@pytest.fixture(scope="session")
+def health(rollout: Rollout) -> Outcome[prechecks.Health]:
+    """Every provider's status, and the new provider's tests here."""
+    return Outcome(lambda: prechecks.health(rollout))
+
+
+@pytest.fixture(scope="session")
+def providers_now(rollout: Rollout) -> Outcome[Providers]:
+    """The provider list."""
+    return Outcome(rollout.gateway.providers)
+
+
+@pytest.fixture(scope="session")
+def alerts_now(rollout: Rollout) -> Outcome[prechecks.Firing]:
+    """The critical alerts before the change, kept for the window."""
+    return Outcome(lambda: _alerts(rollout))
+
+
+def _alerts(rollout: Rollout) -> prechecks.Firing:
+    firing = prechecks.alerts(rollout)
+    rollout.write(Kind.ALERTS, keys=sorted(firing.keys))
+    return firing
+
+
+@pytest.fixture(scope="session")
+def baseline(rollout: Rollout, backup: Outcome[Backup], twin: Outcome[Gateway]) -> Outcome[prechecks.Measured]:
+    """The current provider's numbers."""
+    return Outcome(lambda: prechecks.measure(rollout, backup.value, None if twin.error else twin.value))
+
+
+# Apply: the undo is registered before the do
+
+
+@pytest.fixture(scope="session")
+def undo(progress: Progress) -> Iterator[None]:
+    """The backstop of every write: whatever ends the session, the closure is decided before it is over."""
+    yield
+    progress.closure()
+
+
+@pytest.fixture(scope="session")
+def changed_meanwhile(rollout: Rollout) -> Outcome[Mapping[str, str]]:
+    """What differs from the backup, or has turned since the precheck."""
+    return Outcome(lambda: _changed_meanwhile(rollout))
+
+
+def _changed_meanwhile(rollout: Rollout) -> Mapping[str, str]:
+    record = rollout.record()
+    found = changing.changed_since(rollout, recorded(record.backup))
+    if record.wrote:
+        return found
+    old = gates.too_old(rollout, "precheck", rollout.policy.precheck_max_age_s)
+    if old:
+        found["clearance"] = old
+    if gates.age_of(rollout, record.phases["precheck"].at) > gates.VOLATILE_S:
+        found |= prechecks.turned(rollout)
+    return found
+
+
+@pytest.fixture(scope="session")
+def way_back_proof(rollout: Rollout, undo: None) -> Outcome[str]:  # noqa: ARG001 - registered first
+    """The current provider activated once more."""
+    return Outcome(lambda: changing.prove_way_back(rollout, recorded(rollout.record().backup)))
+
+
+@pytest.fixture(scope="session")
+def applied(rollout: Rollout, occasion: Occasion, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
+    """Every change of the scenario, in order; the first failure ends it."""
+    return Outcome(lambda: AppliedSteps(changing.apply(rollout), _cut, occasion.timed))
+
+
+@pytest.fixture(scope="session")
+def single_request(rollout: Rollout, undo: None) -> Outcome[canary.Tried]:  # noqa: ARG001 - registered first
+    """One request on the new provider, and straight back."""
+    return Outcome(lambda: canary.single_request(rollout))
+
+
+@pytest.fixture(scope="session")
+def repeated(rollout: Rollout) -> Outcome[changing.Repeated]:
+    """The change once more."""
+    return Outcome(lambda: changing.repeat(rollout))
+
+
+# Verify
+
+
+@pytest.fixture(scope="session")
+def connection_now(rollout: Rollout, undo: None) -> Outcome[Connection]:  # noqa: ARG001 - a failure must roll back
+    """The new provider's status."""
+    return Outcome(lambda: rollout.gateway.status(rollout.serving.provider))
+
+
+@pytest.fixture
+def status_diagnosis(connection_now: Outcome[Connection], change: ProviderChange) -> tuple[str, ...]:
+    """What a bad status looks like; nothing is asked for it, for the way back must not wait."""
+    if connection_now.error is not None:
+        return ()
+    found = diagnosed(change.provider, Seen(connection_now.value))
+    return () if found is None else (found.text(),)
+
+
+@pytest.fixture(scope="session")
+def answer(rollout: Rollout) -> Outcome[answer_proof.Answered]:
+    """One real request."""
+    return Outcome(lambda: answer_proof.ask(rollout, rollout.serving, "VER-2"))
+
+
+@pytest.fixture(scope="session")
+def audited(rollout: Rollout) -> Outcome[verification.Audited]:
+    """The gateway's audit log."""
+    return Outcome(lambda: verification.read_audit(rollout))
+
+
+@pytest.fixture(scope="session")
+def unintended(rollout: Rollout) -> Outcome[Mapping[str, str]]:
+    """What changed besides the intended keys."""
+    return Outcome(lambda: changing.changed_since(rollout, recorded(rollout.record().backup)))
+
+
+# Monitor
+
+
+@pytest.fixture(scope="session")
+def window(progress: Progress, pytestconfig: pytest.Config, undo: None) -> Outcome[baking.Window]:  # noqa: ARG001
+    """The bake time; the first breach ends it and takes the change back before anything else happens."""
+    with _uncaptured(pytestconfig):
+        return Outcome(lambda: baking.Window(progress.bake(), _cut))
+
+
+@pytest.fixture
+def diagnosis(rollout: Rollout, window: Outcome[baking.Window]) -> tuple[str, ...]:  # noqa: ARG001 - it comes first
+    """Why the new provider was out of reach, as it was looked at after the way back; empty where it was not."""
+    found = rollout.known().diagnosis
+    return () if found is None else (str(found["text"]),)
+
+
+def _cut(why: str) -> None:
+    pytest.skip(why if why.startswith(baking.IN_PROGRESS) else f"{NOT_RUN}{why}")
+
+
+def _uncaptured(config: pytest.Config) -> AbstractContextManager[Any]:
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    return nullcontext() if capture is None else capture.global_and_fixture_disabled()
+
+
+@pytest.fixture
+def closure(progress: Progress) -> Closure:
+    """How the run ends."""
+    closed = progress.closure()
+    if closed.decision is None:
+        pytest.skip(f"{closed.word}: {closed.why}")
+    return closed

@@ -1,0 +1,124 @@
+"""An occasion that only reads: every check runs, whatever became of the others, and it passes or it does not."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rollout.core.clauses import Clause
+from rollout.core.errors import ExitCode
+from rollout.plugin.run import NOT_RUN, Occasion
+from rollout.plugin.terminal import Rows, name_of, say_not_run
+
+
+class Visit(Occasion):
+    """One look at a gateway that nothing is changed on.
+
+    Attributes:
+        kind: ``review`` or ``release``, the folder of its checks.
+        subject: what is looked at, in words.
+        outcomes: clause id -> its outcome and why.
+    """
+
+    kind: str
+    subject: str
+
+    def __init__(self, plan: Sequence[Clause], left_out: Mapping[str, str], **shared: Any) -> None:
+        """Start before the first check.
+
+        Args:
+            plan: the clauses that must pass.
+            left_out: clause id -> why it is not owed.
+            shared: what `Occasion` takes.
+        """
+        super().__init__(listing=Rows(), **shared)
+        self._plan, self._left_out = plan, left_out
+        self.outcomes: dict[str, tuple[str, str]] = {}
+        self._ended = False
+        self._results = self.folder
+
+    def passes_over(self, folder: str) -> bool:
+        """Tell whether the checks of this folder below ``checks/`` are those of other occasions."""
+        return folder != self.kind
+
+    def enter(self, clause: Clause | None) -> None:
+        """Do nothing: there is one phase."""
+
+    def barred(self, clause: Clause | None) -> str | None:
+        """Return why a check must not run any more; None if it may."""
+        if clause is not None and clause.id in self._left_out:
+            return self._left_out[clause.id]
+        return f"{NOT_RUN}{self.stop.reason}" if self.stop else None
+
+    def refuse(self, clause: Clause | None) -> None:
+        """Do nothing: what is refused is refused before the first check."""
+
+    def _owed(self) -> Iterable[Clause]:
+        return self._plan
+
+    def problems(self) -> dict[str, str]:
+        """Return every clause of the plan without a pass, and why."""
+        found = {}
+        for clause in self._plan:
+            never = self._left_out_by.get(clause.id, f"{NOT_RUN}it was never reached")
+            outcome, why = self.outcomes.get(clause.id, ("not run", never))
+            if outcome != "passed":
+                found[clause.id] = why
+        return found
+
+    def end(self) -> None:
+        """Record how it ends; once."""
+        if not self._ended:
+            self._ended = True
+            self._record(self.problems())
+
+    @abstractmethod
+    def _record(self, problems: Mapping[str, str]) -> None:
+        """Record how it ends."""
+
+    @abstractmethod
+    def _next(self, problems: Mapping[str, str]) -> str:
+        """Return what a person does now; empty where nothing is left to do."""
+
+    @abstractmethod
+    def _report(self) -> str:
+        """Build the report, and return the line that says where it is."""
+
+    def _judged(self, clause: Clause, outcome: str, message: str, error: BaseException | None) -> None:  # noqa: ARG002
+        self.outcomes[clause.id] = (outcome, message)
+
+    def _exit_code(self, status: int) -> int:
+        self.end()
+        if self.stop:
+            return ExitCode.INTERRUPTED
+        return ExitCode.CHECK_FAILED if self.problems() or self._trouble else status
+
+    @property
+    def word(self) -> str:
+        """The verdict, the first thing that people read."""
+        return f"{self.kind.upper()} {'NOT PASSED' if self.problems() or self._trouble else 'PASSED'}"
+
+    def summarise(self, reporter: Any) -> None:
+        """Print the closing block, the verdict first, and build the report after it."""
+        problems = self.problems()
+        good = not problems and not self._trouble
+        reporter.write_sep("=", f"{self.word}: {self.subject}", **({"green": True} if good else {"red": True}))
+        failed = {clause: why for clause, why in problems.items() if not why.startswith(NOT_RUN)}
+        for clause, why in failed.items():
+            reporter.write_line(f"why: {clause}: {why}")
+        say_not_run(reporter, {clause: why for clause, why in problems.items() if clause not in failed})
+        if self._left_out:
+            reporter.write_line(f"not owed: {', '.join(self._left_out)}")
+        if self._trouble:
+            reporter.write_line(f"trouble: {self._trouble}", red=True, bold=True)
+        if step := self._next(problems):
+            reporter.write_line(f"next: {step}")
+        reporter.write_line(f"evidence: {self.folder}")
+        reporter.write_line(f"exit code: {self._code} {'PASSED' if self._code == 0 else name_of(self._code)}")
+        reporter.write_line(self._report())
+
+    def surroundings(self, results: str) -> None:
+        """Keep where Allure's results are."""
+        self._results = Path(results)

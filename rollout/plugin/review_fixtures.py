@@ -1,0 +1,169 @@
+"""Wiring of the occasions besides a rollout: its review, and the look before a release."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from rollout.core.result import Outcome
+from rollout.core.scenario import ProviderChange
+from rollout.engine import post_change_metrics, release_readiness
+from rollout.gateway.responses import Alert, AuditEntry, Governance
+from rollout.gateway.transport import Exchange
+from rollout.monitoring.sources.combined import observing
+from rollout.plugin.release_run import Release
+from rollout.plugin.review_run import Review
+from rollout.plugin.run import Occasion
+
+# The review, which only reads
+
+
+@pytest.fixture(scope="session")
+def review(occasion: Occasion) -> Review:
+    """The review."""
+    assert isinstance(occasion, Review)  # noqa: S101 - the checks of other occasions are passed over
+    return occasion
+
+
+@pytest.fixture(scope="session")
+def metrics_since(review: Review) -> Outcome[post_change_metrics.Seen]:
+    """Error rate and P95 since the rollout's end."""
+    return Outcome(lambda: post_change_metrics.metrics(review.rollout))
+
+
+@pytest.fixture(scope="session")
+def errors_since(review: Review) -> Outcome[post_change_metrics.Seen]:
+    """The kinds of errors since the rollout's end."""
+    return Outcome(lambda: post_change_metrics.errors(review.rollout))
+
+
+@pytest.fixture(scope="session")
+def cost_since(review: Review) -> Outcome[post_change_metrics.Seen]:
+    """What it cost since the rollout's end."""
+    return Outcome(lambda: post_change_metrics.cost(review.rollout))
+
+
+@pytest.fixture
+def documentation(review: Review) -> str | None:
+    """The link to the updated documentation."""
+    return review.documentation
+
+
+@pytest.fixture
+def learnings(review: Review) -> str | None:
+    """The link to the learnings."""
+    return review.learnings
+
+
+# The look before a release, which only reads too
+
+
+@pytest.fixture(scope="session")
+def release(occasion: Occasion) -> Release:
+    """The look before a release."""
+    assert isinstance(occasion, Release)  # noqa: S101 - the checks of other occasions are passed over
+    return occasion
+
+
+@pytest.fixture(scope="session")
+def providers_checked(release: Release) -> Outcome[Sequence[release_readiness.Checked]]:
+    """Every provider, tested and preflighted."""
+    return Outcome(lambda: release_readiness.checked(release.gateway, release.clock.monotonic))
+
+
+@pytest.fixture(scope="session")
+def governance_now(release: Release) -> Outcome[Governance]:
+    """The limits and the fallback policy."""
+    return Outcome(release.gateway.governance)
+
+
+@pytest.fixture
+def provider_connections(
+    providers_checked: Outcome[Sequence[release_readiness.Checked]],
+) -> Outcome[release_readiness.Found]:
+    """The connections of the configured providers."""
+    return Outcome(lambda: release_readiness.connections(providers_checked.value))
+
+
+@pytest.fixture
+def provider_preflights(
+    providers_checked: Outcome[Sequence[release_readiness.Checked]],
+) -> Outcome[release_readiness.Found]:
+    """Their preflights."""
+    return Outcome(lambda: release_readiness.preflights(providers_checked.value))
+
+
+@pytest.fixture
+def credentials_seen(
+    release: Release, providers_checked: Outcome[Sequence[release_readiness.Checked]]
+) -> Outcome[release_readiness.Found]:
+    """The credentials in the configuration, as far as they can be seen."""
+    return Outcome(lambda: _credentials(release, providers_checked.value))
+
+
+def _credentials(release: Release, providers: Sequence[release_readiness.Checked]) -> release_readiness.Found:
+    file, config = release.env_file, release.gateway.runtime_config()
+    written = None if file.error is not None else file.value
+    return release_readiness.credentials(config, written, str(file.error) if file.error else None, providers)
+
+
+@pytest.fixture
+def limits_set(
+    governance_now: Outcome[Governance], providers_checked: Outcome[Sequence[release_readiness.Checked]]
+) -> Outcome[release_readiness.Found]:
+    """Budgets and rate limits."""
+    return Outcome(lambda: release_readiness.limits(governance_now.value, providers_checked.value))
+
+
+@pytest.fixture
+def fallbacks_ready(
+    release: Release,
+    governance_now: Outcome[Governance],
+    providers_checked: Outcome[Sequence[release_readiness.Checked]],
+) -> Outcome[release_readiness.Found]:
+    """Who can take over."""
+    return Outcome(
+        lambda: release_readiness.fallback(
+            governance_now.value, providers_checked.value, release.gateway.providers().active_provider
+        )
+    )
+
+
+@pytest.fixture
+def alerts_answer(release: Release) -> Outcome[tuple[Alert, ...]]:
+    """The critical alerts, from wherever the target has them."""
+    return Outcome(lambda: _alerts(release))
+
+
+def _alerts(release: Release) -> tuple[Alert, ...]:
+    nobody = ProviderChange("", "")
+    with observing(
+        release.gateway,
+        release.target,
+        nobody,
+        release.env,
+        clock=release.clock,
+        stop=release.stop,
+        redactor=release.redactor,
+    ) as observed:
+        return observed.alerts("critical")
+
+
+@pytest.fixture
+def audit_answers(release: Release) -> Outcome[tuple[AuditEntry, ...]]:
+    """The newest entries of the gateway's audit log."""
+    return Outcome(release.gateway.audit)
+
+
+@pytest.fixture
+def answers_seen(release: Release) -> tuple[Exchange, ...]:
+    """Every answer of the gateway that this run has seen."""
+    return tuple(exchange for exchange in release.seen if exchange.status is not None)
+
+
+@pytest.fixture
+def bare(answers_seen: tuple[Exchange, ...]) -> str:
+    """Where an answer held a credential that was not masked; empty where none did."""
+    found = {each.call: ", ".join(filter(None, each.bare)) or "its text" for each in answers_seen if each.bare}
+    return "; ".join(f"{call}: {where}" for call, where in found.items())

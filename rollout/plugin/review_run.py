@@ -1,0 +1,214 @@
+"""``pytest -m review``: a look back that changes nothing, in the record of a rollout that is over (REV)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from rollout.approvals.obligations import Debt, open_of, settle
+from rollout.context import Rollout, reconcile
+from rollout.core.caller import caller
+from rollout.core.clauses import Clause
+from rollout.core.clock import StopFlag, stamp
+from rollout.core.errors import RolloutError, TryLater
+from rollout.core.options import ReviewOptions
+from rollout.core.plan import left_out, plan
+from rollout.core.redaction import Redactor
+from rollout.core.request import EMBEDDED
+from rollout.engine.closing_snapshot import of_record
+from rollout.engine.session import as_journalled, at_home, records
+from rollout.gateway.transport import Exchange
+from rollout.journal import Journal
+from rollout.journal.record import Decision, Kind, Record
+from rollout.plugin.read_only_run import Visit
+from rollout.reporting import allure
+from rollout.reporting.documents import log_operation
+
+PHASE = "review"
+
+
+class Review(Visit):
+    """The review of one rollout.
+
+    Attributes:
+        rollout: the rollout, which is over.
+        documentation: the link to what was updated; None where none was given.
+        learnings: the link to what was learned.
+    """
+
+    kind = PHASE
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        options: ReviewOptions,
+        exchanges: list[Exchange],
+        env: Mapping[str, str],
+    ) -> None:
+        """Start before the first check."""
+        spared = _left_out(rollout, options)
+        super().__init__(
+            plan((PHASE,), rollout.scenario, spared),
+            spared,
+            folder=rollout.folder,
+            run=rollout.run,
+            redactor=rollout.redactor,
+            stop=rollout.stop,
+            exchanges=exchanges,
+            env=env,
+        )
+        self.rollout = rollout
+        self.documentation, self.learnings = options.documentation, options.learnings
+        self.subject = f"{rollout.known().opened['change']} on {rollout.target.name}"
+        rollout.write(Kind.RUN, run=rollout.run, phases=[PHASE], pid=os.getpid())
+
+    def labels(self, clause: Clause | None) -> Iterable[tuple[str, str]]:
+        """Return the labels of a check's row in the report, as (type, value)."""
+        return allure.labels(self.rollout, clause)
+
+    def header(self, option: Any) -> list[str]:  # noqa: ARG002 - every option is in the record
+        """Return the header's lines."""
+        rollout, record = self.rollout, self.rollout.known()
+        return [
+            f"rollout: {rollout.id} (reviewed)",
+            f"change: {record.opened['change']}",
+            f"ended: {(record.closed or {}).get('word', '')} at {record.closed_at}",
+            f"target: {rollout.target.name} at {rollout.target.url}, policy {rollout.policy.name}",
+            f"evidence: {rollout.folder}",
+        ]
+
+    def surroundings(self, results: str) -> None:
+        """Write what Allure shows about the run beside its results."""
+        super().surroundings(results)
+        allure.write_surroundings(self._results, self.rollout)
+
+    def _judged(self, clause: Clause, outcome: str, message: str, error: BaseException | None) -> None:
+        super()._judged(clause, outcome, message, error)
+        try:
+            seen = {"clause": clause.id, "outcome": outcome, "message": message, "took_s": round(self._took_s, 3)}
+            self.rollout.write(Kind.CLAUSE, run=self.run, **seen)
+        except RolloutError as failure:
+            # What is not recorded is not a pass.
+            self.troubled(failure)
+
+    def _record(self, problems: Mapping[str, str]) -> None:
+        rollout = self.rollout
+        listed = [f"{clause}: {why}" for clause, why in problems.items()]
+        rollout.write(Kind.PHASE, phase=PHASE, passed=not listed, problems=listed, run=rollout.run)
+        if not problems and any(each.what is Debt.REVIEW for each in open_of(rollout.record())):
+            settle(rollout.journal, rollout.record(), Debt.REVIEW, by=caller())
+        log_operation(rollout, f"{self.word}: {self.subject}{''.join(f'; {each}' for each in listed)}")
+
+    def _next(self, problems: Mapping[str, str]) -> str:
+        owed = [each for each in open_of(self.rollout.known()) if each.what is Debt.REVIEW]
+        if not problems or not owed:
+            return ""
+        return f"mend it, and hold the review again: {owed[0].command} (due by {stamp(owed[0].due)})"
+
+    def summarise(self, reporter: Any) -> None:
+        """Print the closing block; then list what was written and seal the journal, as a rollout's run does."""
+        from rollout.audit.seal import conclude  # noqa: PLC0415 - once nobody waits
+
+        super().summarise(reporter)
+        rollout = self.rollout
+        if line := conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run).line:
+            reporter.write_line(line)
+
+    def _report(self) -> str:
+        from rollout.audit.seal import conclude  # noqa: PLC0415 - after the verdict, nobody waits for it
+        from rollout.reporting.html import built  # noqa: PLC0415
+
+        journal, rollout = self.rollout.journal, self.rollout.id
+        said = built(journal, rollout, self.folder, self.env, {self.run: self._results}).line
+        return "\n".join(filter(None, (said, conclude(journal, rollout, self.folder, self.env, by=self.run).line)))
+
+    def _finish(self) -> None:
+        self.rollout.gateway.close()
+        self.rollout.journal.close()
+
+
+def open_review(options: ReviewOptions, *, flag: StopFlag, env: Mapping[str, str]) -> Review:
+    """Find the rollout whose review is held, and go on with its record.
+
+    Raises:
+        TryLater: its metrics have not gathered for long enough; the message says from when on they will have.
+        JournalError: the journal cannot be opened or written.
+        RolloutError: there is no such rollout, or nothing of it to review.
+    """
+    from rollout.core.clock import SystemClock  # noqa: PLC0415 - beside its only use
+
+    clock = SystemClock()
+    journal = Journal.open(options.journal, clock=clock, redact=Redactor().value, create=False)
+    at_home(journal)
+    reconcile(journal, options.reports)
+    record = chosen(records(journal), options, clock.now())
+    exchanges: list[Exchange] = []
+    rollout = as_journalled(journal, record, options.reports, env, what=PHASE, stop=flag, on_exchange=exchanges.append)
+    rollout.record()
+    return Review(rollout, options, exchanges, env)
+
+
+def chosen(known: Iterable[Record], options: ReviewOptions, now: datetime) -> Record:
+    """Return the rollout to review: the one that is named, or the latest whose review is owed and may be held.
+
+    Raises:
+        TryLater: none may be held yet.
+        RolloutError: there is none, or nothing to review.
+    """
+    here = [record for record in known if _is_there(record, options)]
+    if options.rollout is None:
+        found = [record for record in here if any(each.what is Debt.REVIEW for each in open_of(record))]
+        if not found:
+            where = f" on {options.target or options.gateway}" if options.target or options.gateway else ""
+            raise RolloutError(
+                f"no rollout{where} owes a review; name one with --rollout=ID (`rollout status --all` lists them)"
+            )
+    else:
+        found = [record for record in here if record.id == options.rollout]
+        if not found:
+            raise RolloutError(f"there is no rollout {options.rollout!r} there; `rollout status --all` lists them")
+    for record in found:
+        refuse(record)
+    ready = [record for record in found if of_record(record).review_from <= now]
+    if not ready:
+        first = min(found, key=lambda record: of_record(record).review_from)
+        at = of_record(first).review_from
+        raise TryLater(f"the review of {first.id} may be held from {stamp(at)} on: its metrics gather until then")
+    return max(ready, key=lambda record: record.closed_at)
+
+
+def refuse(record: Record) -> None:
+    """Refuse a rollout that there is nothing to review of.
+
+    Raises:
+        RolloutError: it is in flight, changed nothing, or left no traces.
+    """
+    if record.closed is None:
+        raise RolloutError(f"rollout {record.id} is not over; a review follows its end (`rollout status` shows it)")
+    if record.decision is Decision.NOTHING_APPLIED or not record.wrote:
+        raise RolloutError(f"rollout {record.id} changed nothing on its gateway; there is nothing to review")
+    if record.traces is None and record.opened["target"]["name"] == EMBEDDED:
+        raise RolloutError(
+            f"the gateway of rollout {record.id} was started on demand and ended with it; review a rollout on one that "
+            "lives on: `rollout sandbox --port 8000`, and --gateway=http://127.0.0.1:8000 for the rollout"
+        )
+    if record.traces is None:
+        raise RolloutError(
+            f"the journal does not say how the gateway was when rollout {record.id} ended"
+            f" ({record.closed['word']}: {record.closed['why']}), so there is nothing to compare with"
+        )
+
+
+def _is_there(record: Record, options: ReviewOptions) -> bool:
+    target, gateway = options.target, options.gateway
+    named = target is None or record.opened["target"]["name"] == target
+    return named and (gateway is None or record.opened["url"] == gateway.rstrip("/"))
+
+
+def _left_out(rollout: Rollout, options: ReviewOptions) -> Mapping[str, str]:
+    """Return clause id -> why this review does not owe it; a link that is given is always looked at."""
+    given = {"REV-4": options.documentation, "REV-5": options.learnings}
+    spared = left_out(rollout.scenario, rollout.target, rollout.policy)
+    return {clause: why for clause, why in spared.items() if clause.startswith("REV-") and not given.get(clause)}

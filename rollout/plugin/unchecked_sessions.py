@@ -1,0 +1,203 @@
+"""Sessions that end without a check: their assertions are off, an option only shows something, or other tests are run.
+
+None of them may pass for a phase. What a person types to look at the checks (``pytest --collect-only``) is no phase; an
+option that arrives by ``PYTEST_ADDOPTS`` or an ini file was typed for other runs, and ``-m`` asks for a phase.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rollout.core.streams import quiet
+
+CODE = int(pytest.ExitCode.NO_TESTS_COLLECTED)
+"""What a session answers that was asked for checks and ran none."""
+
+TYPED, VARIABLE = "the command line", "PYTEST_ADDOPTS"
+_SHOWS = {
+    "collectonly": "--collect-only",
+    "help": "--help",
+    "version": "--version",
+    "markers": "--markers",
+    "showfixtures": "--fixtures",
+    "show_fixtures_per_test": "--fixtures-per-test",
+    "cacheshow": "--cache-show",
+}
+"""Options with which pytest shows something and runs nothing: destination -> how it is written."""
+
+_LEAVES_OUT = {
+    "keyword": "-k",
+    "deselect": "--deselect",
+    "ignore": "--ignore",
+    "ignore_glob": "--ignore-glob",
+    "lf": "--last-failed",
+    "stepwise": "--stepwise",
+}
+_DIVERTS = ("file_or_dir", "inifilename", "override_ini", "rootdir")
+_CLOSURE = Path("closure") / "test_closure.py"
+_LONGEST = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A session that only shows something.
+
+    Attributes:
+        line: what is said of it, in one line.
+        is_a_look: whether it is one that a person typed, without asking for a phase.
+    """
+
+    line: str
+    is_a_look: bool
+
+
+def announced(config: pytest.Config) -> Shown | None:
+    """Return what `shown` does of a session that is about the checks, and say it first where it is no mere look."""
+    if hasattr(config, "workerinput") or not names_checks(config):
+        return None
+    found = shown(config)
+    if found is not None and not found.is_a_look:
+        quiet(sys.stdout).write(f"{found.line}\n")
+    return found
+
+
+def is_a_look(config: pytest.Config) -> bool:
+    """Tell whether a person looks at the checks, without asking for a phase."""
+    found = shown(config) if names_checks(config) else None
+    return found is not None and found.is_a_look
+
+
+def is_exit_0(error: BaseException) -> bool:
+    """Tell whether an exception would end the process with 0."""
+    return isinstance(error, SystemExit) and not error.code
+
+
+def answer(config: pytest.Config, found: Shown | None, status: int) -> int:
+    """Return what a session answers that has begun nothing: 0 only where nobody expects a check of it.
+
+    Args:
+        config: the session's.
+        found: what `announced` returned.
+        status: pytest's own exit code.
+    """
+    if status or hasattr(config, "workerinput") or not names_checks(config):
+        return status
+    if found is None:
+        quiet(sys.stdout).write("NOTHING CHECKED: a plugin ended the session before anything was begun\n")
+        return CODE
+    return status if found.is_a_look else CODE
+
+
+def shown(config: pytest.Config) -> Shown | None:
+    """Return what is said of a session that only shows something; None where it runs checks."""
+    found = [dest for dest in _SHOWS if _is_on(config.option, dest)]
+    if not found:
+        return None
+    origins = [(_SHOWS[dest], where) for dest in found for where in _origins(config, dest)]
+    # All of it once more: where pytest finds --help, it reads no further.
+    markexpr = _parsed(config, [*config.getini("addopts"), *_variable(), *config.invocation_params.args]).markexpr
+    is_a_look = not markexpr and {where for _, where in origins} == {TYPED}
+    told = " and ".join(f"{option} ({where})" for option, where in origins)
+    phase = f" -m {shlex.quote(markexpr)}" if markexpr else ""
+    line = (
+        f"NOTHING CHECKED: {told} only shows something; no check is run, and the exit code is {CODE}. "
+        f"Take the option away there, and run `pytest{phase}`"
+    )
+    return Shown(line, is_a_look)
+
+
+def diverted(config: pytest.Config) -> str | None:
+    """Return why other tests than the checks are run although nobody typed so; None where that is not so."""
+    typed = _parsed(config, config.invocation_params.args)
+    here = config.invocation_params.dir / "checks"
+    if any(getattr(typed, dest, None) for dest in _DIVERTS) or not is_procedure(here) or names_checks(config):
+        return None
+    variable = _parsed(config, _variable())
+    where = VARIABLE if any(getattr(variable, dest, None) for dest in _DIVERTS) else _ini(config)
+    return (
+        f"NOTHING CHECKED: {where} leads to {', '.join(config.args)} in the place of the checks, and no path was "
+        f"typed; nothing was run. Take it out of {where}, or type the path of the tests that you mean"
+    )
+
+
+def names_checks(config: pytest.Config) -> bool:
+    """Tell whether the session is about the checks; the suite's own tests share the project."""
+    checks = config.rootpath / "checks"
+    # Where pytest finds --help, it reads no further.
+    args = config.args or _parsed(config, config.invocation_params.args).file_or_dir or ["."]
+    paths = [_place(config, arg) for arg in args]
+    if checks.is_dir() and any(path == checks or checks in path.parents or path in checks.parents for path in paths):
+        return True
+    # Another ini file or root leads away from the project, and not from its checks.
+    return any(is_procedure(folder) for path in paths for folder in (path / "checks", path, *path.parents))
+
+
+def is_procedure(folder: Path) -> bool:
+    """Tell whether the folder holds the checks of a rollout."""
+    return folder.name == "checks" and (folder / _CLOSURE).is_file()
+
+
+def left_out_by(config: pytest.Config) -> str:
+    """Return the options that may leave checks out, each with its value and where it came from; empty without any."""
+    found = [
+        f"{_written(option, value)} ({' and '.join(_origins(config, dest))})"
+        for dest, option in _LEAVES_OUT.items()
+        for value in _values(getattr(config.option, dest, None))
+    ]
+    whole = (config.rootpath, config.rootpath / "checks")
+    found += [f"the path {arg}" for arg in config.args if "::" in arg or _place(config, arg) not in whole]
+    return ", ".join(found)
+
+
+def _place(config: pytest.Config, arg: str) -> Path:
+    return (config.invocation_params.dir / arg.split("::", maxsplit=1)[0]).resolve()
+
+
+def _values(value: object) -> Iterable[object]:
+    if isinstance(value, (list, tuple)):
+        return value
+    return [value] if value else []
+
+
+def _written(option: str, value: object) -> str:
+    if value is True:
+        return option
+    text = shlex.quote(str(value))
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return f"{option} {text}" if option == "-k" else f"{option}={text}"
+
+
+def _origins(config: pytest.Config, dest: str) -> list[str]:
+    """Return where an option came from: the command line, the variable, the ini file, or a plugin that has set it."""
+    given = ((TYPED, config.invocation_params.args), (VARIABLE, _variable()), (_ini(config), config.getini("addopts")))
+    return [where for where, args in given if _is_on(_parsed(config, args), dest)] or ["a plugin"]
+
+
+def _is_on(given: Namespace, dest: str) -> bool:
+    value = getattr(given, dest, None)
+    # A single --version outside of the command line shows nothing.
+    return value > 1 if dest == "version" and isinstance(value, int) else bool(value)
+
+
+def _ini(config: pytest.Config) -> str:
+    given = config.option.override_ini or ()
+    if any(each.startswith("addopts") for each in given):
+        return "-o addopts"
+    return "an ini option" if config.inipath is None else config.inipath.name
+
+
+def _variable() -> list[str]:
+    return shlex.split(os.environ.get(VARIABLE, ""))
+
+
+def _parsed(config: pytest.Config, args: Iterable[str]) -> Namespace:
+    # pytest has no public way to parse a part of its arguments.
+    return config._parser.parse_known_args(list(args))  # noqa: SLF001

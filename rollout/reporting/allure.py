@@ -1,0 +1,325 @@
+"""What an auditor sees: the only module that speaks to Allure.
+
+Titles, labels and links are set at collection, because what a fixture sets is overwritten.
+"""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import io
+import json
+import platform
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import allure
+import allure_commons
+from allure_commons.model2 import Status
+
+from rollout.context import Rollout
+from rollout.core.canonical_json import plain
+from rollout.core.clauses import CLAUSES, Clause
+from rollout.core.policy import Policy
+from rollout.core.redaction import Redactor
+from rollout.core.scenario import Scenario
+from rollout.core.visible import on_one_line, show_all, show_controls
+
+NOT_RUN = "NOT RUN: "
+"""How the message of a check begins that the plan wanted and the run never reached."""
+
+PHASE_TITLES = {
+    "precheck": "1 Precheck",
+    "apply": "2 Apply",
+    "verify": "3 Verify",
+    "monitor": "4 Monitor",
+    "review": "6 Review",
+    "release": "Release",
+}
+_NO_EXPONENT = 1e6
+CLOSURE_TITLE = "5 Closure"
+CLOSURE_ROW = "Closure: kept or rolled back"
+_BLOCKER = frozenset({"PRE-1.1", "PRE-1.2", "PRE-1.3", "PRE-2.4", "PRE-3.3", "APP-0.1", "APP-0.2", "APP-1.2"})
+
+
+def labels(rollout: Rollout, clause: Clause | None) -> Iterator[tuple[str, str]]:
+    """Yield Allure labels as (type, value): rollout / phase / clause, severity, owner. None stands for the closure."""
+    epic = epic_of(rollout.id, rollout.what, rollout.target.name)
+    return row_labels(epic, rollout.scenario.author, clause)
+
+
+def epic_of(rollout: str, change: str, target: str) -> str:
+    """Return the name of the tree's root."""
+    return f"{rollout} · {change} on {target}"
+
+
+def row_labels(epic: str, author: str, clause: Clause | None) -> Iterator[tuple[str, str]]:
+    """Yield a row's labels, whoever writes it. None stands for the closure."""
+    phase = CLOSURE_TITLE if clause is None else PHASE_TITLES[clause.phase]
+    story = CLOSURE_ROW if clause is None else str(clause)
+    yield from (("epic", epic), ("feature", phase), ("story", story))
+    yield from (("parentSuite", epic), ("suite", phase), ("subSuite", story))
+    yield "severity", "blocker" if clause is None or clause.id in _BLOCKER else "critical"
+    yield "owner", author
+
+
+def ticket_link(scenario: Scenario, policy: Policy) -> str | None:
+    """Return the URL of the scenario's ticket; None where there is no ticket or no tracker is configured."""
+    if not scenario.ticket or not policy.ticket_url:
+        return None
+    return policy.ticket_url.replace("{ticket}", quote(scenario.ticket, safe=""))
+
+
+class Show:
+    """Attach evidence to the check that is running; secrets are taken out first."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        """Keep the redaction that everything passes through."""
+        self._redactor = redactor
+        self._said: list[str] = []
+
+    def facts(self, name: str, value: Any) -> None:
+        """Attach a value, a record included: as a table that people read where it is small and flat, else as JSON."""
+        # Made plain first: the redaction does not look into records.
+        value = show_all(self._redactor.value(plain(value)))
+        rows = _flat(value)
+        if rows is None:
+            self._json(name, value)
+        elif rows:
+            allure.attach(_csv(rows), name, allure.attachment_type.CSV)
+        else:
+            allure.attach("none", name, allure.attachment_type.TEXT)
+
+    def _json(self, name: str, value: Any) -> None:
+        allure.attach(json.dumps(value, indent=2, ensure_ascii=False), name, allure.attachment_type.JSON)
+
+    def text(self, name: str, text: str) -> None:
+        """Attach plain text."""
+        allure.attach(show_controls(self._redactor.text(text)), name, allure.attachment_type.TEXT)
+
+    def said(self, text: str) -> None:
+        """Attach what the check has seen, in a sentence; it stands beside the check's outcome, in the journal too."""
+        self.text("Seen", text)
+        self._said.append(self._redactor.text(text))
+
+    def take_said(self) -> str:
+        """Return what was `said` since it was last asked for."""
+        said, self._said[:] = "; ".join(self._said), []
+        return said
+
+    def table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Attach rows of equal keys as a table."""
+        rows = list(rows)
+        if rows:
+            allure.attach(self._redactor.text(_csv(show_all(rows))), name, allure.attachment_type.CSV)
+
+    def link(self, url: str, name: str) -> None:
+        """Attach a link; nobody follows it here."""
+        allure.dynamic.link(self._redactor.text(url), name=name)  # type: ignore[no-untyped-call]
+        self.text(name, url)
+
+    def diagnosis(self, *texts: str) -> None:
+        """Attach why a provider is out of reach, one text for each; nothing where none is."""
+        if texts:
+            self.text("Diagnosis", "\n\n".join(texts))
+
+    def exchanges(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Attach what was said to the gateway and what it answered."""
+        if rows:
+            self._json(f"Exchanges with the gateway ({len(rows)})", show_all(self._redactor.value(plain(rows))))
+
+
+def _flat(value: Any) -> list[Mapping[str, Any]] | None:
+    """Return a plain value as rows of a table; None if it is too deep for one."""
+    if isinstance(value, list):
+        keys = {tuple(row) if isinstance(row, dict) else None for row in value}
+        flat = None not in keys and len(keys) <= 1 and all(_is_flat(cell) for row in value for cell in row.values())
+        return [{key: _cell(cell) for key, cell in row.items()} for row in value] if flat else None
+    if not isinstance(value, dict):
+        return None
+    found: dict[str, Any] = {}
+    for key, part in value.items():
+        found |= {f"{key} {name}": cell for name, cell in part.items()} if isinstance(part, dict) else {key: part}
+    if not all(map(_is_flat, found.values())):
+        return None
+    return [{"what": key, "value": _cell(cell)} for key, cell in found.items()]
+
+
+def _is_flat(value: Any) -> bool:
+    return not any(isinstance(part, (dict, list)) for part in (value if isinstance(value, list) else [value]))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and abs(value) < _NO_EXPONENT:
+        # Fifteen digits hide the three that count.
+        return f"{value:.6g}"
+    return "none" if value in (None, "") else str(value)
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+class Guard:
+    """Sees every Allure object before it is written: redacts it, and never lets the unreached look harmless.
+
+    What a disk does not take is evidence that is missing, and says nothing about the gateway: no check fails for it.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        """Keep the redaction."""
+        self._redactor = redactor
+        self._why = ""
+
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """Why Allure could not write every file; empty where it could."""
+        return (f"Allure's files: {self._why}",) if self._why else ()
+
+    # First of all hooks, whoever registered when: Allure's writer is one of them.
+    @allure_commons.hookimpl(tryfirst=True)
+    def report_result(self, result: Any) -> None:
+        """Redact a check's result; a check that was planned and never reached is broken, not skipped."""
+        result.description = inspect.cleandoc(result.description or "")
+        self._redact(result)
+        details = result.statusDetails
+        if details is None:
+            return
+        details.message = _for_people(details.message or "", details.trace)
+        details.trace = None
+        if result.status == Status.SKIPPED and details.message.startswith(NOT_RUN):
+            result.status = Status.BROKEN
+
+    @allure_commons.hookimpl(tryfirst=True)
+    def report_container(self, container: Any) -> None:
+        """Redact fixtures: their names, steps and errors. One that shows nothing is no row: pytest invents some."""
+        container.befores[:] = [row for row in container.befores if _tells(row)]
+        container.afters[:] = [row for row in container.afters if _tells(row)]
+        self._redact(container)
+
+    @allure_commons.hookimpl(hookwrapper=True, specname="report_result")
+    def _try_result(self) -> Generator[None, Any, None]:
+        yield from self._attempt()
+
+    @allure_commons.hookimpl(hookwrapper=True, specname="report_container")
+    def _try_container(self) -> Generator[None, Any, None]:
+        yield from self._attempt()
+
+    @allure_commons.hookimpl(hookwrapper=True, specname="report_attached_data")
+    def _try_data(self) -> Generator[None, Any, None]:
+        yield from self._attempt()
+
+    @allure_commons.hookimpl(hookwrapper=True, specname="report_attached_file")
+    def _try_file(self) -> Generator[None, Any, None]:
+        yield from self._attempt()
+
+    def _attempt(self) -> Generator[None, Any, None]:
+        outcome = yield
+        error = outcome.exception
+        if isinstance(error, OSError):
+            self._why = self._why or str(error)
+            outcome.force_result([])
+
+    def _redact(self, part: Any) -> Any:
+        if isinstance(part, str):
+            return show_controls(self._redactor.text(part))
+        if isinstance(part, list):
+            part[:] = [self._redact(item) for item in part]
+        elif type(part).__module__.startswith("allure_commons"):
+            for name, value in vars(part).items():
+                if name not in ("uuid", "historyId", "testCaseId", "status", "source", "start", "stop"):
+                    setattr(part, name, self._redact(value))
+        return part
+
+
+def _for_people(message: str, trace: str | None) -> str:
+    """Return a reason as the listing shows it: without exception types and introspection of whole values."""
+    if message.startswith("Skipped: "):
+        return message.removeprefix("Skipped: ")
+    # The plugin has put the reason into one place for people already; see `Progress.conclude`.
+    return trace or message
+
+
+def _tells(row: Any) -> bool:
+    """Tell whether a fixture's row has evidence or did not pass (allure-python #918 adds rows that have neither)."""
+    return bool(row.steps or row.attachments or row.statusDetails or row.status not in (None, Status.PASSED))
+
+
+def guard(redactor: Redactor) -> Guard:
+    """Put the guard before Allure's writer; hooks registered last are called first."""
+    watcher = Guard(redactor)
+    allure_commons.plugin_manager.register(watcher)
+    return watcher
+
+
+def unguard(watcher: Guard) -> None:
+    """Take the guard away again."""
+    allure_commons.plugin_manager.unregister(watcher)
+
+
+def write_surroundings(folder: Path, rollout: Rollout) -> None:
+    """Write ``environment.properties`` and ``executor.json`` into a directory of results."""
+    facts = {
+        "rollout": rollout.id,
+        "target": rollout.target.name,
+        "gateway": rollout.target.url or "embedded",
+        "policy": rollout.policy.name,
+        "change": rollout.what,
+        "ticket": rollout.scenario.ticket or "none",
+        "class": str(rollout.scenario.change_class),
+        "waived_or_owed": "; ".join(rollout.known().exceptions) or "nothing",
+        "author": rollout.scenario.author,
+        "digest": rollout.digest,
+        "python": platform.python_version(),
+        "host": platform.node(),
+    }
+    write_facts(folder, facts, rollout.run, f"Rollout {rollout.id}", rollout.redactor)
+
+
+def write_facts(folder: Path, facts: Mapping[str, str], run: str, title: str, redactor: Redactor) -> None:
+    """Write them as what Allure shows of the surroundings; `title` names the report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = "".join(f"{key}={on_one_line(redactor.text(str(value)))}\n" for key, value in facts.items())
+    (folder / "environment.properties").write_text(lines, encoding="utf-8")
+    executor = {"name": "rollout", "type": "rollout", "buildName": run, "reportName": title}
+    (folder / "executor.json").write_text(json.dumps(executor), encoding="utf-8")
+
+
+def redact_junit(path: Path, redactor: Redactor) -> None:
+    """Take secrets out of a ``junit.xml``: pytest's writer asks nobody, and it takes in ids, output and tracebacks.
+
+    Where no such file was written there is nothing to do.
+    """
+    if not path.is_file():
+        return
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - few ask for this file
+
+    try:
+        tree = ET.parse(path)  # noqa: S314 - pytest has just written it
+    except ET.ParseError:
+        # Cut off by a full disk, or a plugin's own: no XML to keep whole, and its secrets go all the same.
+        left = redactor.text(path.read_text(encoding="utf-8", errors="replace"))
+        path.write_text(show_controls(left), encoding="utf-8")
+        return
+    for element in tree.iter():
+        element.text = element.text and show_controls(redactor.text(element.text))
+        for name, value in element.items():
+            element.set(name, show_controls(redactor.text(value)))
+    new = path.with_name(f".{path.name}")
+    tree.write(new, encoding="utf-8", xml_declaration=True)
+    new.replace(path)
+
+
+def clause_title(clause_id: str) -> str:
+    """Return the title of a check's row."""
+    return str(CLAUSES[clause_id])

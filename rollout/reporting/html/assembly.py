@@ -1,0 +1,353 @@
+"""Build ``report.html``: one file per rollout, from what its runs wrote and what the journal holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rollout.core.errors import RolloutError
+from rollout.core.visible import show_all
+from rollout.journal import Journal
+from rollout.monitoring.samples import Baseline
+from rollout.reporting.allure import PHASE_TITLES
+from rollout.reporting.chart import Bake, draw_as
+from rollout.reporting.html import allure_generator, index
+from rollout.reporting.html.banner import banner, ways_on
+from rollout.reporting.html.junit import junit
+from rollout.reporting.html.outcomes import outcomes
+from rollout.reporting.html.page import private
+from rollout.reporting.html.rows import Row, fixtures, identify, is_closure, read, rows, shortened
+from rollout.reporting.html.story import Run, Story, tell
+from rollout.reporting.html.summary import summary
+from rollout.reporting.html.verdict import Verdict, attachments, closure_row, facts, verdict
+from rollout.reporting.timeline import clock
+from rollout.reporting.timings import class_of, content_of
+
+# What a reader of a row uses; the tree's own labels among them, for Allure groups by no label that is hidden.
+_LABELS = ("epic", "feature", "severity", "owner")
+
+REPORT = "report.html"
+JUNIT = "junit.xml"
+SUMMARY = "summary.md"
+PICTURE = "bake"
+RESULTS = "allure-results"
+NOWHERE_ELSE: Mapping[str, Path] = {}
+
+# The first rule that fits names the row's category; the last two take the place of Allure's own.
+CATEGORIES = (
+    ("Not run", "broken", r"^(NOT RUN|INTERRUPTED)"),
+    ("Not run yet", "skipped", r"^NOT RUN YET"),
+    ("Waived: it would have failed", "skipped", r"^WAIVED"),
+    ("Owed: somebody has to settle it", "skipped", r"^OWED"),
+    ("In progress", "skipped", r"^IN PROGRESS"),
+    ("Nothing applied", "failed", r"^(NOTHING APPLIED|REFUSED)"),
+    ("Rolled back", "failed", r"^ROLLED BACK"),
+    ("Rollback failed: a person is needed", "failed", r"^ROLLBACK FAILED"),
+    ("Could not look", "broken", r"^(GET|POST|PUT|PATCH|DELETE) /"),
+    ("Too little to judge by", "failed", r"which is never a pass"),
+)
+
+
+def build(
+    journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path] = NOWHERE_ELSE
+) -> Path:
+    """Build the report of a rollout and return its path. Repeating it tells the same.
+
+    Args:
+        journal: where the rollout's state lives.
+        rollout: its id.
+        folder: ``reports/<rollout id>``, where its evidence is and the report goes.
+        env: where the generator's cache is found.
+        extra: run -> its directory of results, for a run that did not write below `folder`.
+
+    Raises:
+        GeneratorMissing: Allure's generator cannot be had here.
+        RolloutError: there is nothing to tell, or the report cannot be generated.
+    """
+    entries = journal.entries(rollout)
+    if not entries:
+        raise RolloutError(f"there is no rollout {rollout!r}; `rollout status --all` lists them")
+    try:
+        story = tell(rollout, entries)
+    except (ValueError, KeyError) as error:
+        raise RolloutError(f"rollout {rollout!r} was written by another version of the suite: {error}") from error
+    try:
+        above = _write_beside(journal, story, folder, extra)
+        try:
+            return _write_page(story, folder, env, extra, above)
+        finally:
+            # After the page, which it links; and without one all the same.
+            index.write(journal, folder.parent)
+    except OSError as error:
+        raise RolloutError(
+            f"the report cannot be written: {error}; copy {folder.parent} to where it can, and give that as --reports"
+        ) from error
+
+
+def _write_page(story: Story, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path], above: str) -> Path:
+    with tempfile.TemporaryDirectory(prefix="rollout-report-") as work, ThreadPoolExecutor(1) as beside:
+        config, results, bake = collect(story, folder, Path(work), extra)
+        # The generator is a process of its own, and leaves this one nothing to do.
+        drawn = None if bake is None else beside.submit(draw_as, bake, folder / f"{PICTURE}.png")
+        page = allure_generator.generate(config, results, env)
+        if drawn is not None:
+            drawn.result()
+        folder.mkdir(parents=True, exist_ok=True)
+        new = folder / f".{os.getpid()}-{REPORT}"
+        new.write_text(private(page.read_text(encoding="utf-8"), above), encoding="utf-8")
+        # Whoever reads the report meanwhile sees the old one or the new one, never a half.
+        return new.replace(folder / REPORT)
+
+
+def _write_beside(journal: Journal, story: Story, folder: Path, extra: Mapping[str, Path]) -> str:
+    """Write what needs no generator, ``junit.xml`` and ``summary.md``, and return the page's banner.
+
+    Raises:
+        OSError: one cannot be written.
+        JournalError: the journal cannot be read.
+    """
+    came, standing = outcomes(story), verdict(story, _last_word(story, folder, extra))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / JUNIT).write_bytes(junit(story, came, standing))
+    answers = facts(story, standing, came)
+    (folder / SUMMARY).write_text(summary(story, came, standing, answers), encoding="utf-8")
+    return banner(story, standing, answers, list(ways_on(journal, story, folder)))
+
+
+class Built(NamedTuple):
+    """What came of building a report.
+
+    Attributes:
+        line: says where it is, or why not and how to build it elsewhere.
+        problem: why it is missing; empty where it is there, or where only its generator is missing: a report is drawn
+            from evidence, and any machine that has the generator draws it later.
+    """
+
+    line: str
+    problem: str = ""
+
+
+def built(
+    journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path] = NOWHERE_ELSE
+) -> Built:
+    """Build the report; nothing that goes wrong may change what the rollout came to, so nothing is raised.
+
+    Arguments as in `build`.
+    """
+    problem = ""
+    try:
+        return Built(f"report: {build(journal, rollout, folder, env, extra)}")
+    except allure_generator.GeneratorMissing as error:
+        why = str(error)
+    except RolloutError as error:
+        why = problem = str(error)
+    except Exception as error:  # noqa: BLE001 - a report that cannot be built is no reason to lose the verdict
+        why = problem = f"a defect in the suite, {type(error).__name__}: {error}"
+    command = f"rollout report {rollout} --reports={folder.parent}"
+    line = f"report: not built, because {why}. The verdict stands; to build it, here or elsewhere: {command}"
+    return Built(line, problem and f"{REPORT}: {problem}")
+
+
+def built_plain(results: Path, folder: Path, title: str, env: Mapping[str, str]) -> str:
+    """Build the report of a look that is about no rollout, and return the line that says where it is, or why not."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="rollout-report-") as work:
+            config = Path(work) / "allurerc.json"
+            config.write_text(json.dumps(_config(title)), encoding="utf-8")
+            page = allure_generator.generate(config, results, env)
+            (folder / REPORT).write_text(private(page.read_text(encoding="utf-8")), encoding="utf-8")
+    except (RolloutError, OSError) as error:
+        return f"report: not built, because {error}. The verdict stands, and the evidence is there"
+    return f"report: {folder / REPORT}"
+
+
+class Collected(NamedTuple):
+    """What Allure generates the report from: its configuration, its results; and the window that has its picture."""
+
+    config: Path
+    results: Path
+    bake: Bake | None
+
+
+def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -> Collected:
+    """Write what Allure generates the report from into `work`, and the picture as SVG beside the report.
+
+    Raises:
+        OSError: something cannot be read or written.
+    """
+    results = work / "results"
+    results.mkdir()
+    written: dict[str, list[Row]] = {}
+    for run in story.runs:
+        source = _results_of(run, folder, extra)
+        written[run.name] = [*read(source), *fixtures(story, source)]
+        _bring_attachments(written[run.name], source, results)
+    told = rows(story, written)
+    standing = verdict(story, _last_word(story, folder, extra))
+    bake = _bake(story, standing)
+    picture = None if bake is None else _draw(bake, folder)
+    closing = closure_row(story, standing, facts(story, standing, outcomes(story)), picture)
+    _attach(closing, story, picture, results)
+    for row in (*told, *_earlier_closures(story, written, standing), closing):
+        _put_verdict_at_the_root(row, story, standing)
+        (results / f"{uuid.uuid4()}-result.json").write_text(json.dumps(show_all(row)), encoding="utf-8")
+    _write_surroundings(story, standing, results)
+    config = work / "allurerc.json"
+    title = f"{standing.word}: {story.previous} → {story.change} on {story.request.target.name}"
+    config.write_text(json.dumps(_config(title)), encoding="utf-8")
+    return Collected(config, results, bake)
+
+
+def _put_verdict_at_the_root(row: Row, story: Story, standing: Verdict) -> None:
+    row["labels"] = [each for each in row["labels"] if each["name"] in _LABELS]
+    for each in row["labels"]:
+        if each["name"] == "epic":
+            each["value"] = f"{standing.word} · {story.change} · {story.record.id}"
+
+
+def _bring_attachments(found: Iterable[Row], source: Path, results: Path) -> None:
+    for row in found:
+        for attachment in _attachments(row):
+            path = source / attachment["source"]
+            if path.is_file():
+                shutil.copyfile(path, results / attachment["source"])
+
+
+def _attachments(row: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    yield from row.get("attachments", ())
+    for step in row.get("steps", ()):
+        yield from _attachments(step)
+
+
+def _last_word(story: Story, folder: Path, extra: Mapping[str, Path]) -> str:
+    """Return what the last run's closure said; empty if it was not reached, or if the journal has the decision."""
+    if not story.is_pending:
+        return ""
+    last = [row for row in read(_results_of(story.runs[-1], folder, extra)) if is_closure(row)]
+    return _message(last[0]) if last else ""
+
+
+def _results_of(run: Run, folder: Path, extra: Mapping[str, Path]) -> Path:
+    return extra.get(run.name, folder / RESULTS / run.name)
+
+
+def _message(row: Row) -> str:
+    return str(row.get("statusDetails", {}).get("message", ""))
+
+
+def _earlier_closures(story: Story, written: Mapping[str, list[Row]], standing: Verdict) -> list[Row]:
+    """Return what other runs closed with, each at the end of its phase; what the final row says is not told twice."""
+    found = []
+    for run in story.runs:
+        for row in written[run.name]:
+            said = _message(row) or ("KEPT" if row["status"] == "passed" else "")
+            if is_closure(row) and not said.startswith(standing.word):
+                row["name"] = shortened(f"End of the run of {run.at[11:19]}Z ({', '.join(run.phases)}): {said}")
+                row["labels"] = [{**each, **_place(each, run)} for each in row["labels"]]
+                if row["status"] == "skipped":
+                    # It ended in order; nothing was left out.
+                    row["status"], row["statusDetails"] = "passed", {}
+                identify(row, run.name)
+                found.append(row)
+    return found
+
+
+def _place(label: Mapping[str, Any], run: Run) -> dict[str, str]:
+    return {"value": PHASE_TITLES[run.phases[-1]]} if label["name"] == "feature" else {}
+
+
+def _attach(closing: Row, story: Story, picture: bytes | None, results: Path) -> None:
+    found = [(name, kind, text.encode()) for name, kind, text in attachments(story)]
+    if picture is not None:
+        found.insert(0, ("The bake time, in a picture", "image/svg+xml", picture))
+    for name, kind, content in found:
+        source = f"{uuid.uuid4()}-attachment{_SUFFIXES[kind]}"
+        (results / source).write_bytes(content)
+        closing["attachments"].append({"name": name, "source": source, "type": kind})
+
+
+_SUFFIXES = {"image/svg+xml": ".svg", "text/csv": ".csv", "text/plain": ".txt", "application/json": ".json"}
+
+
+def _bake(story: Story, standing: Verdict) -> Bake | None:
+    """Return the last window as it is drawn; None where nothing was watched."""
+    if not story.window.samples:
+        return None
+    baseline = story.record.baseline
+    return Bake(
+        title=str(standing),
+        subtitle=f"{story.previous} → {story.change} on {story.request.target.name} · {story.record.id}",
+        monitor=story.request.scenario.monitor,
+        baseline=None if baseline is None else Baseline.from_record(baseline),
+        samples=story.window.samples,
+        verdicts=story.window.verdicts,
+    )
+
+
+def _draw(bake: Bake, folder: Path) -> bytes:
+    folder.mkdir(parents=True, exist_ok=True)
+    return draw_as(bake, folder / f"{PICTURE}.svg").read_bytes()
+
+
+def _write_surroundings(story: Story, standing: Verdict, results: Path) -> None:
+    record, request = story.record, story.request
+    facts = {
+        "verdict": standing.word,
+        "change": story.change,
+        "before": story.previous,
+        "target": request.target.name,
+        "opened": clock(record.opened_at),
+        "closed": clock(record.closed_at) if record.closed_at else "not yet",
+        "ticket": request.scenario.ticket or "none",
+        "class": class_of(record),
+        "author": request.scenario.author,
+        "approved by": record.approvers,
+        "waived or owed": "; ".join(record.exceptions) or "nothing",
+        "policy": request.policy.name,
+        "gateway": str(record.opened["url"]),
+        "rollout": record.id,
+        "digest": content_of(record),
+        "runs": str(len(story.runs)),
+        "python": platform.python_version(),
+        "host": platform.node(),
+    }
+    # A properties file: in a key, a space would end it.
+    lines = "".join(f"{key.replace(' ', chr(92) + ' ')}={value}\n" for key, value in facts.items())
+    (results / "environment.properties").write_text(lines, encoding="utf-8")
+
+
+def _config(title: str) -> dict[str, Any]:
+    awesome = {
+        "singleFile": True,
+        "groupBy": ["epic", "feature"],
+        "reportLanguage": "en",
+        "sections": ["timeline"],
+        "stepTreeExpansion": "expanded",
+    }
+    rules: list[dict[str, Any]] = [
+        {"name": name, "matchers": {"statuses": [status], "message": pattern}} for name, status, pattern in CATEGORIES
+    ]
+    breached = {"statuses": ["failed"], "labels": {"feature": "Monitor"}}
+    rules += [
+        {"name": "Trigger breached", "matchers": breached},
+        {
+            "name": "A check did not pass",
+            "id": "_product_errors_default_category",
+            "matchers": {"statuses": ["failed"]},
+        },
+        {"name": "Could not be decided", "id": "_test_errors_default_category", "matchers": {"statuses": ["broken"]}},
+    ]
+    return {
+        "name": title,
+        "appendHistory": False,
+        "plugins": {"awesome": {"options": awesome}},
+        "categories": {"rules": rules},
+    }

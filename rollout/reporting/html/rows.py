@@ -1,0 +1,238 @@
+"""The rows of a report: what the runs wrote, held against the journal, and what the plan never reached.
+
+A row is green only if the journal holds that pass; whatever was planned has a row; a repeated check has a row a run,
+for Allure would hide the earlier one as a "retry".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rollout.core.clauses import CLAUSES, ORDER, Clause
+from rollout.core.plan import plan
+from rollout.journal.record import EXCUSED, ClauseOutcome
+from rollout.monitoring.bake import IN_PROGRESS
+from rollout.reporting.allure import CLOSURE_ROW, NOT_RUN, epic_of, row_labels
+from rollout.reporting.html.story import Run, Story
+
+Row = dict[str, Any]
+"""An Allure result, as JSON."""
+
+NOT_YET = "NOT RUN YET: "
+INTERRUPTED = "INTERRUPTED: "
+UNREACHED = "it was not reached before this report was built"
+LONGEST_NAME = 160
+_STATUSES = {"passed": "passed", "failed": "failed", "skipped": "skipped", "not run": "broken"} | dict.fromkeys(
+    EXCUSED, "skipped"
+)
+
+
+def read(folder: Path) -> list[Row]:
+    """Return the results that a run wrote; one that was cut in the middle is left out, and its check not green."""
+    found = []
+    for row in _documents(folder, "*-result.json"):
+        # A killed run names attachments that it never wrote.
+        row["attachments"] = [a for a in row.get("attachments", ()) if (folder / a["source"]).is_file()]
+        found.append(row)
+    return found
+
+
+def fixtures(story: Story, folder: Path) -> list[Row]:
+    """Return a row for every fixture of a run that has evidence or failed; Allure would hang it under other checks."""
+    found = []
+    for container in _documents(folder, "*-container.json"):
+        for part, when in (("befores", "Set-up"), ("afters", "Teardown")):
+            for fixture in container.get(part, ()):
+                if fixture["name"].split("::")[0] == "closure" and fixture.get("status") == "skipped":
+                    # That the rollout stays open for its next call is told by the end of the run.
+                    continue
+                row = new_row(story, None, fixture.get("status", "broken"), "")
+                row |= {key: fixture[key] for key in ("statusDetails", "steps", "attachments") if key in fixture}
+                row |= {"start": fixture["start"], "stop": fixture.get("stop", fixture["start"])}
+                row["name"] = row["fullName"] = f"{when}: {fixture['name'].split('::')[0]}"
+                found.append(row)
+    return found
+
+
+def _documents(folder: Path, pattern: str) -> Iterator[Any]:
+    for path in sorted(folder.glob(pattern)):
+        with suppress(OSError, ValueError):
+            yield json.loads(path.read_text(encoding="utf-8"))
+
+
+def rows(story: Story, results: Mapping[str, Iterable[Row]]) -> list[Row]:
+    """Return a row for every check of every run, and for every clause that no run has reached.
+
+    Args:
+        story: the rollout.
+        results: run -> the results that it wrote; the closure's own are not among the rows returned.
+    """
+    found = [row for run in story.runs for row in _of_run(story, run, results.get(run.name, ()))]
+    found = _without_superseded(found) + _not_asked_for(story)
+    _tell_apart(found)
+    for row in found:
+        run: Run | None = row.pop("run", None)
+        identify(row, run.name if run else "")
+        _name(row, story)
+    return found
+
+
+def is_closure(row: Row) -> bool:
+    """Tell whether a result is the decision's."""
+    return any(each["name"] == "tag" and each["value"] == "closure" for each in row.get("labels", ()))
+
+
+def label(row: Row, name: str) -> str:
+    """Return the row's first label of that name, empty if it has none."""
+    return next((str(each["value"]) for each in row.get("labels", ()) if each["name"] == name), "")
+
+
+def millis(at: str) -> int:
+    """Return a stamp as Allure counts time."""
+    return round(datetime.fromisoformat(at).timestamp() * 1000)
+
+
+def new_row(story: Story, clause: Clause | None, status: str, message: str, at: str | None = None) -> Row:
+    """Return a row that no run wrote."""
+    epic = epic_of(story.record.id, story.change, story.request.target.name)
+    labels = row_labels(epic, story.request.scenario.author, clause)
+    return {
+        "uuid": str(uuid.uuid4()),
+        "name": CLOSURE_ROW if clause is None else str(clause),
+        "fullName": "closure" if clause is None else clause.id,
+        "status": status,
+        "statusDetails": {"message": message} if message else {},
+        "labels": [{"name": name, "value": value} for name, value in labels],
+        "attachments": [],
+        "steps": [],
+        "start": at and millis(at),
+        "stop": at and millis(at),
+    }
+
+
+def identify(row: Row, run: str) -> None:
+    """Give the row an identity of its own in its run: rows that share one are retries to Allure, all but one hidden."""
+    identity = hashlib.sha256(f"{run}\n{row['fullName']}".encode()).hexdigest()
+    row["historyId"] = row["testCaseId"] = identity
+
+
+def _name(row: Row, story: Story) -> None:
+    """Let the name say at once what was wrong, and of a trigger that held, how close it came."""
+    clause = clause_of(row)
+    if row["status"] == "passed" and clause is not None and clause.id in story.window.verdicts:
+        row["name"] = shortened(f"{row['name']} · {story.window.verdicts[clause.id]['message']}")
+    message = str(row.get("statusDetails", {}).get("message", "")).split("\n")[0]
+    if row["status"] == "failed" and message:
+        row["name"] = shortened(f"{row['name']} ✗ {message}")
+    elif row["status"] in ("broken", "skipped") and message:
+        # What follows is how it stood until then; the row itself has it.
+        row["name"] = shortened(f"{row['name']} · {message.split('; ')[0]}")
+
+
+def shortened(name: str) -> str:
+    """Return the name, cut where a row would become a paragraph."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _of_run(story: Story, run: Run, results: Iterable[Row]) -> list[Row]:
+    found = [row for row in results if not is_closure(row)]
+    reached = set()
+    for row in found:
+        clause = clause_of(row)
+        if clause is not None:
+            reached.add(clause.id)
+            _hold_against(row, run.outcomes.get(clause.id))
+    found += [
+        _unwritten(story, run, clause)
+        for clause in plan(run.phases if run.checks else (), story.request.scenario, story.left_out)
+        if clause.id not in reached
+    ]
+    _in_order(found, millis(run.at))
+    for row in found:
+        row["run"] = run
+    return found
+
+
+def clause_of(row: Row) -> Clause | None:
+    """Return the clause that a result decides; None for the closure and for what is no check of the procedure."""
+    return CLAUSES.get(label(row, "story").split(" ")[0])
+
+
+def _hold_against(row: Row, outcome: ClauseOutcome | None) -> None:
+    """Take the green from a result that the journal does not know as a pass: its check was cut."""
+    if row["status"] in ("failed", "broken", "skipped"):
+        return
+    if row["status"] == "passed" and outcome is not None and outcome.outcome == "passed":
+        return
+    seen = "no outcome of it" if outcome is None else f"{outcome.outcome!r}: {outcome.message}"
+    row["status"] = "broken"
+    row["statusDetails"] = {"message": f"{INTERRUPTED}the journal holds {seen}, so this is not a pass"}
+
+
+def _unwritten(story: Story, run: Run, clause: Clause) -> Row:
+    outcome = run.outcomes.get(clause.id)
+    if outcome is None:
+        return new_row(story, clause, "broken", f"{NOT_RUN}{UNREACHED}")
+    row = new_row(story, clause, _STATUSES.get(outcome.outcome, "broken"), outcome.message, outcome.at)
+    row["description"] = "From the journal: the run did not come to write its evidence."
+    return row
+
+
+def _not_asked_for(story: Story) -> list[Row]:
+    found = [
+        new_row(story, clause, *_why_not(story, phase))
+        for phase in story.not_asked_for
+        for clause in plan((phase,), story.request.scenario, story.left_out)
+    ]
+    _in_order(found, millis(story.events[-1].at))
+    return found
+
+
+def _why_not(story: Story, phase: str) -> tuple[str, str]:
+    if story.is_pending:
+        return "skipped", f"{NOT_YET}the {phase} phase is still to come"
+    return "broken", f"{NOT_RUN}no run was asked for the {phase} phase"
+
+
+def _without_superseded(found: list[Row]) -> list[Row]:
+    """Leave out how a trigger stood when a call left its window to the next one, which says it of the whole window."""
+    last = {clause.id: number for number, row in enumerate(found) if (clause := clause_of(row)) is not None}
+    return [
+        row
+        for number, row in enumerate(found)
+        if not _says(row, IN_PROGRESS) or (clause := clause_of(row)) is None or last[clause.id] == number
+    ]
+
+
+def _says(row: Row, word: str) -> bool:
+    return str(row.get("statusDetails", {}).get("message", "")).removeprefix("Skipped: ").startswith(word)
+
+
+def _tell_apart(found: list[Row]) -> None:
+    """Say which run a row is of, where a clause has several."""
+    alike: dict[str, list[Row]] = defaultdict(list)
+    for row in found:
+        clause = clause_of(row)
+        alike[clause.id if clause else row["fullName"]].append(row)
+    for same in alike.values():
+        if len(same) > 1:
+            for number, row in enumerate(same, start=1):
+                row["name"] += f" · run {number} of {len(same)}, {row['run'].at[11:19]}Z"
+
+
+def _in_order(found: list[Row], begin: int) -> None:
+    """Sort by the procedure; what never ran starts right after the row before it, for Allure sorts by the start."""
+    found.sort(key=lambda row: ORDER.get(label(row, "story").split(" ")[0], len(ORDER)))
+    latest = begin
+    for row in found:
+        row["start"] = row["start"] or latest + 1
+        row["stop"] = row["stop"] or row["start"]
+        latest = max(latest, row["start"])

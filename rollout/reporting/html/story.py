@@ -1,0 +1,141 @@
+"""A rollout as a report tells it: which runs it had, what each was asked and came to, and its last window's samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rollout.core.clauses import PHASES
+from rollout.core.plan import left_out
+from rollout.core.request import Request, as_opened
+from rollout.journal.record import ClauseOutcome, Entry, Kind, Record, fold, outcome_of
+
+
+@dataclass(slots=True)
+class Run:
+    """One process's part of a rollout.
+
+    Attributes:
+        name: its folder below ``allure-results``.
+        at: when it began, UTC.
+        phases: what it was asked for, in order.
+        outcomes: clause id -> what the journal says came of it in this run.
+        ended: whether it came to the end of its last phase; one that was killed did not.
+        checks: whether it had checks to run; one that only writes evidence has none.
+    """
+
+    name: str
+    at: str
+    phases: tuple[str, ...]
+    outcomes: dict[str, ClauseOutcome] = field(default_factory=dict)
+    ended: bool = False
+    checks: bool = True
+
+
+@dataclass(slots=True)
+class Window:
+    """What was seen while the change baked; of the last window, if there were several; of a canary, of all its stages.
+
+    Attributes:
+        samples: the bodies of the samples, in order.
+        verdicts: clause id -> the trigger's verdict at the end.
+    """
+
+    samples: list[Mapping[str, Any]] = field(default_factory=list)
+    verdicts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A rollout, ready to be told.
+
+    Attributes:
+        record: what its journal entries fold to.
+        request: what it was opened with.
+        left_out: clause id -> why it is not owed.
+        runs: its runs, in order.
+        window: the last window.
+        events: the entries that a timeline shows, in order; samples are not among them.
+    """
+
+    record: Record
+    request: Request
+    left_out: Mapping[str, str]
+    runs: tuple[Run, ...]
+    window: Window
+    events: Sequence[Entry]
+
+    @property
+    def change(self) -> str:
+        """The new provider and model."""
+        return str(self.record.opened["change"])
+
+    @property
+    def previous(self) -> str:
+        """The provider and model before the change; ``unknown`` without a backup."""
+        return self.record.previous
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the rollout waits for its next phase, in good order."""
+        return self.record.closed is None and bool(self.runs) and self.runs[-1].ended
+
+    @property
+    def not_asked_for(self) -> tuple[str, ...]:
+        """The phases that no run was asked for."""
+        asked = {phase for run in self.runs for phase in run.phases}
+        return tuple(phase for phase in PHASES if phase not in asked)
+
+
+def tell(rollout: str, entries: Iterable[Entry]) -> Story:
+    """Return the story that a rollout's entries, in order, tell."""
+    entries = list(entries)
+    events = [entry for entry in entries if entry.kind != Kind.SAMPLE]
+    record = fold(rollout, events)
+    request = as_opened(record.opened)
+    spared = left_out(request.scenario, request.target, request.policy)
+    return Story(record, request, spared, tuple(_runs(events)), _window(entries), events)
+
+
+def _runs(events: Iterable[Entry]) -> list[Run]:
+    runs: dict[str, Run] = {}
+    for entry in events:
+        body = entry.body
+        run = runs.get(body.get("run", ""))
+        match entry.kind:
+            case Kind.RUN:
+                checks = body.get("checks", True)
+                runs[body["run"]] = Run(body["run"], entry.at, tuple(body["phases"]), ended=not checks, checks=checks)
+            case Kind.CLAUSE if run is not None:
+                run.outcomes[body["clause"]] = outcome_of(entry)
+            case Kind.PHASE if run is not None:
+                run.ended |= body["phase"] == run.phases[-1]
+    return list(runs.values())
+
+
+def _window(entries: Iterable[Entry]) -> Window:
+    window, stages, later_s = Window(), dict[str, datetime](), 0.0
+    for entry in entries:
+        match entry.kind:
+            case Kind.CLOSED:
+                # A phase that is called again afterwards only looks, and decided nothing.
+                return window
+            case Kind.WINDOW:
+                stage, began_at = entry.body.get("stage"), datetime.fromisoformat(entry.body["began_at"])
+                if stage is None or not stages or stage in stages:
+                    window, stages = Window(), {}
+                if stage is not None:
+                    stages[stage] = began_at
+                # A canary's later stages are told in seconds from the beginning of its first.
+                later_s = (began_at - min(stages.values(), default=began_at)).total_seconds()
+            case Kind.SAMPLE:
+                window.samples.append(_later(entry.body, "at_s", later_s))
+            case Kind.VERDICT:
+                window.verdicts[entry.body["clause"]] = _later(entry.body, "watched_s", later_s)
+    return window
+
+
+def _later(body: Mapping[str, Any], key: str, by_s: float) -> Mapping[str, Any]:
+    return {**body, key: body[key] + by_s} if by_s else body

@@ -1,0 +1,46 @@
+"""``summary.md``: the rollout on one screen, for the summary page of a pipeline's job."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from rollout.core.clauses import PHASES
+from rollout.core.text import markdown, table
+from rollout.reporting.allure import PHASE_TITLES
+from rollout.reporting.html.outcomes import Came
+from rollout.reporting.html.story import Story
+from rollout.reporting.html.verdict import Verdict
+
+_SIGNS = {"passed": "✅", "failed": "❌", "broken": "❗", "skipped": "⏳"}
+_GREEN = ("passed", "not demanded")
+
+
+def summary(story: Story, came: Sequence[Came], standing: Verdict, facts: Mapping[str, str]) -> str:
+    """Return the Markdown: the verdict, the answers to an auditor's questions, a row a phase, and what did not pass.
+
+    Args:
+        story: the rollout.
+        came: what came of every clause.
+        standing: how it stands.
+        facts: question -> answer, as the closure's row has them.
+    """
+    what = markdown(f"{story.change} on {story.request.target.name}")
+    lines = [
+        f"## {_SIGNS[standing.status]} {markdown(standing.word)}: {what}",
+        "",
+        *table(("", ""), facts.items()),
+        "",
+        *table(("phase", "clauses"), _phases(came)),
+        "",
+    ]
+    bad = [(str(each.clause), each.outcome, each.message) for each in came if each.outcome not in _GREEN]
+    if bad:
+        lines += [*table(("clause", "outcome", "why"), bad), ""]
+    return "\n".join(lines)
+
+
+def _phases(came: Sequence[Came]) -> Iterator[tuple[str, str]]:
+    for phase in PHASES:
+        counted = Counter(each.outcome for each in came if each.clause.phase == phase)
+        yield PHASE_TITLES[phase], ", ".join(f"{count} {outcome}" for outcome, count in counted.items())

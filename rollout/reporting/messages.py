@@ -1,0 +1,166 @@
+"""What people are told, and how they would want to read it at 3 a.m.: the verdict, why, and what to do now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rollout.approvals.review import acknowledging
+from rollout.context import Rollout
+from rollout.core.clauses import is_document
+from rollout.core.errors import JournalError
+from rollout.core.scenario import Operator
+from rollout.core.text import one_line
+from rollout.gateway import manual_commands
+from rollout.journal.head import head
+from rollout.journal.record import Record
+from rollout.monitoring.verdict import show_span
+from rollout.reporting.timings import effect_of, entries_of, moments, seconds
+
+LONGEST_SUBJECT = 150
+A_PERSON_IS_NEEDED = "A PERSON IS NEEDED"
+
+Part = tuple[str, str]
+"""The name of a line, and what it says; one that says nothing is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message.
+
+    Attributes:
+        subject: one line, the verdict first.
+        body: plain text.
+        gist: what a log has beside the subject, one line.
+    """
+
+    subject: str
+    body: str
+    gist: str = ""
+
+
+def plan(rollout: Rollout) -> Letter:
+    """Say what is going to be changed, before anything is (PRE-4.2)."""
+    scenario = rollout.scenario
+    gist = f"by {scenario.author}, approved by {rollout.known().approvers}, ticket {scenario.ticket}"
+    letter = _letter(rollout, f"PLANNED: {_what(rollout)}", [*_intended(rollout), *_if_it_goes_wrong(rollout)])
+    return replace(letter, gist=gist)
+
+
+def stand_by(rollout: Rollout, operator: Operator) -> Letter:
+    """Tell the rollback operator that they are the one, and what they would do (PRE-4.3)."""
+    parts = [
+        ("For", f"{operator.name}: you stand by to roll this change back, until it is closed"),
+        ("Acknowledge", "" if rollout.policy.operator_ack_max_age_s is None else acknowledging(rollout)),
+    ]
+    return _letter(
+        rollout, f"YOU STAND BY: {_what(rollout)}", [*parts, *_if_it_goes_wrong(rollout), *_intended(rollout)]
+    )
+
+
+def verdict(
+    rollout: Rollout, record: Record, closed: Mapping[str, Any], next_step: str, undocumented: Sequence[str] = ()
+) -> Letter:
+    """Say how the rollout ended.
+
+    Args:
+        rollout: the rollout.
+        record: it, as the journal tells it.
+        closed: the closure's facts: word, why, rollback, commands, not_passed.
+        next_step: what a person does now.
+        undocumented: which documents could not be written, and why.
+    """
+    commands = closed["commands"]
+    parts = [
+        ("Why", closed["why"]),
+        *(("NOT GREEN", exception) for exception in record.exceptions),
+        *_way_back(rollout, record, [row for row in closed["rollback"] if not is_document(row["clause"])]),
+        ("NOT DOCUMENTED", "; ".join(undocumented)),
+        *([] if commands else [("Next", next_step)]),
+    ]
+    return _letter(rollout, f"{closed['word']}: {_what(rollout)}", parts, commands)
+
+
+def emergency(rollout: Rollout, word: str, parts: Iterable[Part], commands: Sequence[str]) -> Letter:
+    """Say that somebody went to the safe provider, and how that ended (EMG-3)."""
+    return _letter(rollout, f"{word}: {_what(rollout)}", list(parts), commands)
+
+
+def trouble(rollout: Rollout, word: str, why: str, commands: Sequence[str] = ()) -> Letter:
+    """Say what people must hear before it is over: a source that is dark, a change that nobody looks after."""
+    return _letter(rollout, f"{word}: {_what(rollout)}", [("Why", why)], commands)
+
+
+def _letter(rollout: Rollout, headline: str, parts: Sequence[Part], commands: Sequence[str] = ()) -> Letter:
+    text = rollout.redactor.text
+    subject = one_line(text(headline))
+    lines = [subject, ""]
+    lines += [f"{name}: {one_line(text(words))}" for name, words in parts if words]
+    if commands:
+        # Each on a line of its own, as it is: it is pasted, and what is cut or joined does something else.
+        lines += ["", f"{A_PERSON_IS_NEEDED}. Look, then paste:", *map(text, reversed(commands))]
+    lines += ["", *(f"{name}: {one_line(text(words))}" for name, words in _about(rollout) if words)]
+    return Letter(
+        one_line(subject, LONGEST_SUBJECT),
+        "\n".join(lines) + "\n",
+        next((one_line(text(words)) for _, words in parts), ""),
+    )
+
+
+def _what(rollout: Rollout) -> str:
+    return f"{rollout.what} on {rollout.target.name}"
+
+
+def _intended(rollout: Rollout) -> Iterator[Part]:
+    scenario = rollout.scenario
+    record = rollout.known()
+    if record.backup is not None:
+        yield "Now", f"{record.previous} is active"
+    if scenario.impact is not None:
+        yield "Risk", scenario.impact.risk
+        yield "Affects", scenario.impact.affects
+        yield "Cost", scenario.impact.cost
+    window = show_span(scenario.monitor.window_s)
+    yield "Watched", f"for {window} once it is applied; at the first breach of a limit it is taken back by itself"
+
+
+def _if_it_goes_wrong(rollout: Rollout) -> Iterator[Part]:
+    yield "To stop it", f"rollout abort {rollout.id} --reason='what you saw'"
+    yield "In an emergency", manual_commands.emergency(rollout.target, rollout.origin) or ""
+
+
+def _way_back(rollout: Rollout, record: Record, steps: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
+    """Say where the gateway is, how long it took, and what was not restored."""
+    if not steps:
+        return
+    at = moments(record, entries_of(rollout))
+    yield "Now", next((step["seen"] for step in steps if step["clause"] == "RBK-2.2"), "")
+    yield "In effect", str(effect_of(record))
+    took = seconds(at.decided, at.verified)
+    if took is not None:
+        yield "Way back", f"verified {took:.1f} s after it was decided"
+    failed = [f"{step['clause']} {step['step']}: {step['seen']}" for step in steps if step["outcome"] == "failed"]
+    yield "Not restored or not proven", "; ".join(failed) or "nothing"
+
+
+def _about(rollout: Rollout) -> Iterator[Part]:
+    scenario, target, policy = rollout.scenario, rollout.target, rollout.policy
+    yield "Target", f"{target.name} ({target.url}), policy {policy.name}"
+    yield "Who", f"{scenario.author}, approved by {rollout.known().approvers}"
+    if scenario.operator is not None:
+        yield "Rollback operator", f"{scenario.operator.name} ({scenario.operator.contact})"
+    ticket = scenario.ticket or ""
+    link = policy.ticket_url.replace("{ticket}", ticket) if policy.ticket_url and ticket else ""
+    yield "Ticket", f"{ticket} {link}".strip()
+    yield "Rollout", rollout.id
+    yield "Evidence", f"{rollout.folder} on {rollout.journal.host}"
+    yield "Journal head", _head(rollout)
+
+
+def _head(rollout: Rollout) -> str:
+    """Return the journal's latest entry: kept with the message, `verify-journal --head` holds it against the file."""
+    try:
+        return head(rollout.journal)
+    except JournalError as error:
+        return f"cannot be read: {error}"

@@ -1,0 +1,173 @@
+"""What happened in a rollout, event by event, in words: the timeline of the report and of the post-mortem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from rollout.core.clauses import CLAUSES
+from rollout.journal.record import Decision, Entry, Kind, What, what_of
+
+_DIRECTIONS = {"forward": "", "proof": "prove the way back: ", "back": "take back: "}
+_VERBS = {
+    What.PROVIDER: "activate ",
+    What.WEIGHTS: "split the requests: ",
+    What.ENVIRONMENT: "write ",
+    What.LIMITS: "set ",
+    What.RESTART: "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        at: when, UTC.
+        ended_at: when a write's outcome was known; `at` for everything else.
+        kind: the entry's kind.
+        status: ``passed``, ``failed``, ``skipped`` or ``broken``.
+        text: what, in words.
+    """
+
+    at: str
+    ended_at: str
+    kind: Kind
+    status: str
+    text: str
+
+
+def told(entries: Sequence[Entry]) -> Iterator[Event]:
+    """Yield what a reader wants to know of these entries, in order; one that was spooled at the place of its moment."""
+    entries = _in_order(entries)
+    outcomes = {entry.body["intent"]: entry for entry in entries if entry.kind == Kind.OUTCOME}
+    for entry in entries:
+        tell = _EVENTS.get(Kind(entry.kind))
+        end = outcomes.get(entry.body.get("spool", entry.seq))
+        words = None if tell is None else tell(entry.body, {} if end is None else end.body)
+        if words is not None:
+            yield Event(entry.at, entry.at if end is None else end.at, Kind(entry.kind), *words)
+
+
+def _in_order(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the entries in the order of the journal, those that were spooled moved to where their moments belong.
+
+    The others are not sorted: the clock may have been set back, and what followed from what is their order.
+    """
+    found = [entry for entry in entries if "spool" not in entry.body]
+    for entry in entries:
+        if "spool" in entry.body:
+            before = sum(1 for _ in takewhile(lambda other: other.at <= entry.at, found))  # noqa: B023 - used at once
+            found.insert(before, entry)
+    return found
+
+
+def clock(at: str) -> str:
+    """Return a stamp as people read it, still in UTC: ``2026-11-23 13:44:30Z``; empty for none."""
+    return f"{at[:10]} {at[11:19]}Z" if at else ""
+
+
+Told = tuple[str, str] | None
+"""An event's status and its words; None for one that is left out."""
+
+Body = Mapping[str, Any]
+
+
+def _opened(body: Body, _: Body) -> Told:
+    return "passed", f"opened by {body['author']}: {body['change']}, ticket {body['ticket'] or 'none'}"
+
+
+def _run(body: Body, _: Body) -> Told:
+    return "passed", f"run: {', '.join(body['phases'])}"
+
+
+def _phase(body: Body, _: Body) -> Told:
+    if body["passed"]:
+        return "passed", f"{body['phase']} passed"
+    clauses = ", ".join(problem.split(":")[0] for problem in body["problems"])
+    return "failed", f"{body['phase']} did not pass: {clauses}"
+
+
+def _write(body: Body, outcome: Body) -> Told:
+    result = f"{outcome['result']} {outcome['detail']}".strip() if outcome else "no outcome is known"
+    done = bool(outcome) and outcome["result"] == "done"
+    words = _direction(body) + _VERBS[what_of(body)]
+    return ("passed" if done else "broken"), f"{body['step']} {words}{body['to']}: {result}"
+
+
+def _direction(body: Body) -> str:
+    # An emergency takes nothing back: what it sends again is the same activation.
+    return "once more: " if (body["direction"], body["step"]) == ("back", "EMG-1") else _DIRECTIONS[body["direction"]]
+
+
+def _verdict(body: Body, _: Body) -> Told:
+    if not body["decided"]:
+        return None
+    return "failed", f"{body['clause']} breached after {body['watched_s']:.0f} s, the window ends: {body['message']}"
+
+
+def _abort(body: Body, _: Body) -> Told:
+    return "failed", f"abort asked for by {body['by']}: {body['reason']}"
+
+
+def _hold(body: Body, _: Body) -> Told:
+    if body["until"] is None:
+        return "passed", f"the hold is released by {body['by']}: {body['reason']}"
+    return "broken", f"the rollback is held by {body['by']} until {body['until']}: {body['reason']}"
+
+
+def _held(body: Body, _: Body) -> Told:
+    return "broken", f"{body['clause']} breached and not rolled back, {body['hold']}: {body['message']}"
+
+
+def _rollback(body: Body, _: Body) -> Told:
+    return "failed", f"rollback begins: {body['reason']}"
+
+
+def _step(body: Body, _: Body) -> Told:
+    status = body["outcome"] if body["outcome"] in ("passed", "failed") else "skipped"
+    return status, f"{body['clause']} {CLAUSES[body['clause']].title}: {body['message']}"
+
+
+def _notified(body: Body, _: Body) -> Told:
+    status, words = ("passed", "notified") if body["accepted"] else ("failed", "NOT notified")
+    return status, f"{words} ({body['event']}) {body['channel']}: {body['detail']}"
+
+
+def _owed(body: Body, _: Body) -> Told:
+    return "broken", f"{body['what']} is owed by {body['due']}"
+
+
+def _settled(body: Body, _: Body) -> Told:
+    return "passed", f"{body['what']} is settled by {body['by']}"
+
+
+def _evidence(body: Body, _: Body) -> Told:
+    if not body["missing"]:
+        return "passed", "the evidence is complete"
+    return "broken", f"evidence could not be written: {'; '.join(body['missing'])}"
+
+
+def _closed(body: Body, _: Body) -> Told:
+    return ("passed" if body["decision"] == Decision.KEPT else "failed"), f"{body['word']}: {body['why']}"
+
+
+_EVENTS: Mapping[Kind, Callable[[Body, Body], Told]] = {
+    Kind.OPENED: _opened,
+    Kind.RUN: _run,
+    Kind.PHASE: _phase,
+    Kind.INTENT: _write,
+    Kind.VERDICT: _verdict,
+    Kind.ABORT: _abort,
+    Kind.HOLD: _hold,
+    Kind.HELD: _held,
+    Kind.ROLLBACK: _rollback,
+    Kind.STEP: _step,
+    Kind.NOTIFIED: _notified,
+    Kind.OWED: _owed,
+    Kind.SETTLED: _settled,
+    Kind.EVIDENCE: _evidence,
+    Kind.CLOSED: _closed,
+}

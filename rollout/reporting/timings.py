@@ -1,0 +1,263 @@
+"""What a rollout came to, as its journal tells it: moments, durations, the first sign of trouble, and who was hit.
+
+What it counts is what was seen, and where nothing was seen it says None, never zero. Every document draws on it, so
+that no two of them say different things of one rollout.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rollout.changes.rollback import PROOF, UNDO
+from rollout.context import Rollout
+from rollout.core.errors import JournalError
+from rollout.core.scenario import EMERGENCY_SOURCE
+from rollout.journal.record import Entry, Kind, Record
+from rollout.monitoring.aggregates import BAD_STATUS, History
+from rollout.monitoring.error_rate import of_users
+from rollout.monitoring.samples import Name, Sample
+from rollout.reporting.time_in_effect import SINGLE, Effect, effect_of, seconds
+
+__all__ = [
+    "Counted",
+    "Effect",
+    "Moments",
+    "class_of",
+    "content_of",
+    "counted",
+    "effect_of",
+    "entries_of",
+    "first_bad",
+    "is_emergency",
+    "measured",
+    "moments",
+    "seconds",
+    "written",
+]
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """When what happened, UTC; empty for what did not.
+
+    Attributes:
+        opened: the rollout.
+        applied: the first write of the change was announced.
+        first_bad: the first sample that showed what was going to be the breach.
+        decided: it was decided to roll back: the breach, or the check that failed.
+        back: the last write of the way back was answered.
+        seen_gone: an entry showed the change gone.
+        verified: the last proof of the way back passed.
+        closed: the rollout.
+    """
+
+    opened: str = ""
+    applied: str = ""
+    first_bad: str = ""
+    decided: str = ""
+    back: str = ""
+    seen_gone: str = ""
+    verified: str = ""
+    closed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Requests while the change was watched, and how many of them failed; None where nobody counted them.
+
+    Attributes:
+        users: those of users.
+        users_failed: how many failed.
+        own: those of the suite.
+        own_failed: how many failed.
+    """
+
+    users: int | None = None
+    users_failed: int | None = None
+    own: int = 0
+    own_failed: int = 0
+
+
+def moments(record: Record, entries: Sequence[Entry]) -> Moments:
+    """Return when what happened.
+
+    Args:
+        record: the rollout.
+        entries: its entries, samples among them, in order.
+    """
+    effect, sample = effect_of(record), first_bad(record, entries)
+    began = next((entry.at for entry in entries if entry.kind == Kind.ROLLBACK), "")
+    return Moments(
+        opened=record.opened_at,
+        applied=effect.since,
+        first_bad="" if sample is None else str(sample["at"]),
+        decided=str((record.breach or {}).get("at") or began),
+        back=_back(record),
+        seen_gone=effect.seen_gone,
+        verified=_verified(record),
+        closed=record.closed_at,
+    )
+
+
+def _back(record: Record) -> str:
+    """Return when the last write of the way back was answered; the return of a single request is none of it."""
+    done = [write for write in record.writes if write.direction == "back" and write.result == "done"]
+    ended = [write.ended_at for write in done if write.step != SINGLE]
+    return ended[-1] if ended and not is_emergency(record) else ""
+
+
+def _verified(record: Record) -> str:
+    """Return when the way back was verified, as its latest attempt is judged; empty where it is not."""
+    begins = max((n for n, step in enumerate(record.trail) if step["clause"] == "RBK-1.1"), default=0)
+    steps = {step["clause"]: step for step in record.trail[begins:]}
+    owed = {*PROOF, *(clause for clause in UNDO if clause in steps)}
+    if any(clause not in steps or steps[clause]["outcome"] == "failed" for clause in owed):
+        return ""
+    return max(str(steps[clause]["at"]) for clause in PROOF)
+
+
+def entries_of(rollout: Rollout) -> Sequence[Entry]:
+    """Return the rollout's entries; none where the journal cannot be read: its documents are written all the same."""
+    try:
+        return rollout.journal.entries(rollout.id)
+    except JournalError:
+        return ()
+
+
+def is_emergency(record: Record) -> bool:
+    """Tell whether it is the record of an emergency: it has neither backup nor checks, and nothing to go back to."""
+    return bool(record.opened.get("scenario", {}).get("source") == EMERGENCY_SOURCE)
+
+
+def class_of(record: Record) -> str:
+    """Return the class of the change: ``standard``, ``normal`` or ``emergency``; an emergency is asked for none."""
+    return "emergency" if is_emergency(record) else str(record.opened.get("class", "normal"))
+
+
+def content_of(record: Record) -> str:
+    """Return what was approved and cleared, by its digest; an emergency applies nothing that was."""
+    if is_emergency(record):
+        return "none was approved: an emergency"
+    return f"SHA-256 {record.opened['digest']}"
+
+
+def written(record: Record) -> str:
+    """Return how many writes were announced, and what came of them: ``writes announced: 3 (2 done, 1 refused)``."""
+    if not record.writes:
+        return "nothing was written"
+    results = Counter(write.result or "without an outcome" for write in record.writes)
+    return f"writes announced: {len(record.writes)} ({', '.join(f'{n} {how}' for how, n in results.items())})"
+
+
+def measured(breach: Body) -> str:
+    """Return the number that decided, its limit, and what it was taken from, as one line."""
+    show = _UNITS.get(breach["clause"], str)
+    value, limit = (show(part) if isinstance(part, (int, float)) else str(part) for part in _held(breach))
+    parts = (f"{value}, limit {limit}", f"from {breach['samples']} of {breach['source']}", breach["span"])
+    return "; ".join(filter(None, parts))
+
+
+def _held(breach: Body) -> tuple[Any, Any]:
+    return breach["value"], "none" if breach["limit"] is None else breach["limit"]
+
+
+def first_bad(record: Record, entries: Iterable[Entry]) -> Body | None:
+    """Return the first sample that showed what the breach was then made of; None where there was no breach."""
+    breach = record.breach
+    if breach is None:
+        return None
+    sign = _SIGNS.get(breach["clause"], _nothing)
+    before: dict[str, Body] = {}
+    known = {key.casefold() for key in (record.alerts or {}).get("keys", ())}
+    for entry in entries:
+        if entry.kind != Kind.SAMPLE:
+            continue
+        body = entry.body
+        if sign(body, before.get(body["source"], {}), {**breach, "known": known}):
+            return body
+        before[body["source"]] = body
+    return None
+
+
+def counted(entries: Iterable[Entry]) -> Counted:
+    """Return the requests that were counted while the change was watched, window by window."""
+    windows: list[History] = []
+    for entry in entries:
+        if entry.kind == Kind.WINDOW:
+            windows.append(History(()))
+        elif entry.kind == Kind.SAMPLE and windows:
+            windows[-1].add(Sample.from_record(entry.body))
+    users = [span for each in windows if (span := of_users(each.counters.latest(), each.requests)) is not None]
+    own = [
+        span
+        for each in windows
+        for span in (each.requests.latest(), each.control_requests.latest())
+        if span is not None
+    ]
+    return Counted(
+        users=sum(span.requests for span in users) if users else None,
+        users_failed=sum(span.failures for span in users) if users else None,
+        own=sum(span.requests for span in own),
+        own_failed=sum(span.failures for span in own),
+    )
+
+
+_UNITS: Mapping[str, Callable[[Any], str]] = {
+    "MON-2": lambda fraction: f"{fraction * 100:.4g} %",
+    "MON-3": lambda ms: f"{ms:.4g} ms",
+}
+
+
+def _status(body: Body, _before: Body, _breach: Body) -> bool:
+    return str(body.get("status", "")).casefold() in BAD_STATUS
+
+
+def _failure(body: Body, before: Body, _breach: Body) -> bool:
+    if body["source"] == Name.SYNTHETIC:
+        return body.get("ok") is False
+    return body["source"] == Name.METRICS and before.get("failed") is not None and _of(body) > before["failed"]
+
+
+def _of(body: Body) -> int:
+    return int(body.get("failed", 0))
+
+
+def _slow(body: Body, _before: Body, breach: Body) -> bool:
+    limit = breach["limit"]
+    took = body.get("latency_ms" if body["source"] == Name.SYNTHETIC else "p95_ms")
+    return isinstance(limit, (int, float)) and isinstance(took, (int, float)) and took > limit
+
+
+def _alert(body: Body, _before: Body, breach: Body) -> bool:
+    return any(str(alert["key"]).casefold() not in breach["known"] for alert in body.get("alerts", ()))
+
+
+def _unexpected(body: Body, before: Body, _breach: Body) -> bool:
+    if body.get("abort") or body.get("lines") or body.get("reason"):
+        return True
+    count = int(body.get("count", 0))
+    return body["source"] == Name.FALLBACKS and count > int(before.get("count", count))
+
+
+def _dark(body: Body, _before: Body, _breach: Body) -> bool:
+    return body.get("error") is not None
+
+
+def _nothing(_body: Body, _before: Body, _breach: Body) -> bool:
+    return False
+
+
+_SIGNS: Mapping[str, Callable[[Body, Body, Body], bool]] = {
+    "MON-1": _status,
+    "MON-2": _failure,
+    "MON-3": _slow,
+    "MON-4": _alert,
+    "MON-5": _unexpected,
+    "MON-6": _dark,
+}
+"""Clause -> whether a sample, after the source's one before it, is a sign of its breach."""

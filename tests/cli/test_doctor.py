@@ -1,0 +1,276 @@
+"""``rollout doctor``: what a gateway answers and how it deviates, found by reading alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from rollout.cli import doctor
+from rollout.cli.main import main
+from rollout.config.load import load
+from rollout.core.errors import RolloutError
+from rollout.gateway.embedded_proof import doubt
+from rollout.sandbox.process import Running, start, stop
+from rollout.sandbox.settings import SandboxSettings
+from tests.support.liar import Behaviour, Liar, Visit, answer, html
+
+
+class Patient:
+    """A gateway to be examined, and the means to spoil it."""
+
+    def __init__(self, sandbox: Running) -> None:
+        self.sandbox = sandbox
+        self._http = httpx.Client(base_url=sandbox.url, timeout=10, trust_env=False, headers={"X-User": "bob"})
+
+    def put(self, what: str, body: Any) -> None:
+        """Set something of the sandbox's own."""
+        self._http.put(f"/sandbox/{what}", json=body).raise_for_status()
+
+    def post(self, path: str, body: Any) -> None:
+        """Have somebody else call the gateway."""
+        self._http.post(path, json=body).raise_for_status()
+
+    def state(self) -> Any:
+        """Return everything that the gateway holds, the counters of its providers among it."""
+        return self._http.get("/sandbox/state").json()
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Return what the gateway was asked."""
+        return list(self._http.get("/sandbox/requests").json())
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    settings = SandboxSettings.from_mapping({"users_per_s": 0})
+    running = start(tmp_path_factory.mktemp("gateway") / "state", settings=settings)
+    yield running
+    stop(running)
+
+
+@pytest.fixture
+def patient(sandbox: Running) -> Iterator[Patient]:
+    patient = Patient(sandbox)
+    yield patient
+    patient.put("deviations", [])
+
+
+def _examined(url: str, **parts: Any) -> doctor.Findings:
+    return doctor.examine(url, "gateway", parts.get("token_env"), parts.get("env", {}))
+
+
+def _shown(found: doctor.Findings, number: int) -> str:
+    return "; ".join(each.seen for each in found.deviations if each.number == number)
+
+
+def _costly(path: str) -> bool:
+    """Tell whether a call may cost money on some gateway (docs/GATEWAY_API.md)."""
+    return path in {"/health", "/healthz"} or path.endswith(("/test-connection", "/preflight", "/chat/completions"))
+
+
+def test_it_sends_nothing_that_may_cost_money(patient: Patient) -> None:
+    """No call that writes or may cost is sent: whether it is there is asked with OPTIONS, which executes nothing."""
+    before, counted = len(patient.logged()), patient.state()
+    _examined(patient.sandbox.url)
+    asked = patient.logged()[before:]
+    assert [each for each in asked if _costly(each["path"]) and each["method"] != "OPTIONS"] == []
+    assert {each["method"] for each in asked} == {"GET", "OPTIONS"}
+    assert any(_costly(each["path"]) for each in asked), "whether they are there is still found out"
+    assert patient.state() == counted
+
+
+def test_it_names_what_may_cost_and_that_it_did_not_send_it(patient: Patient) -> None:
+    """Completions, connection tests, preflights and ``/health`` are named, with the clauses at which a rollout asks."""
+    shown = doctor.text(_examined(patient.sandbox.url))
+    part = shown.partition("what may cost money, none of which was sent")[2].partition("deviations")[0]
+    for call in ("POST chat", "POST test_connection", "POST preflight", "GET  health"):
+        assert call in part
+    assert "VER-2" in part
+
+
+def test_a_gateway_as_documented_answers_every_call(patient: Patient) -> None:
+    """Every documented call answers, and the way back is known."""
+    found = _examined(patient.sandbox.url)
+    missing = [call.name for call in found.calls if not call.answers and not call.name.endswith("elsewhere")]
+    assert missing == []
+    assert found.guarantees[0].can == "yes"
+    assert not _shown(found, 17)
+    assert not _shown(found, 18)
+
+
+def test_what_every_gateway_of_the_family_shows_is_named(patient: Patient) -> None:
+    """Idle providers, masked secrets, scopes, limits for good, no token, connected by key."""
+    found = _examined(patient.sandbox.url)
+    assert "no data" in _shown(found, 3)
+    assert "OPENAI_API_KEY" in _shown(found, 12)
+    assert "global" in _shown(found, 20)
+    assert _shown(found, 15)
+    assert "no token" in _shown(found, 22)
+    assert "openai" in _shown(found, 11)
+
+
+@pytest.mark.parametrize(
+    ("switch", "number", "words"),
+    [
+        ("healthz", 17, "/healthz"),
+        ("stream_chat", 17, "chat/completions is absent; /api/v1/llm/simple/stream is there"),
+        ("local_activation_elsewhere", 13, "llm-servers/active"),
+        ("rate_limited", 18, "429"),
+        ("key_means_connected", 11, "only mean that a key is set"),
+    ],
+)
+def test_a_deviation_that_is_switched_on_is_named(patient: Patient, switch: str, number: int, words: str) -> None:
+    """What shows without writing is named, by its number."""
+    patient.put("deviations", [switch])
+    assert words in _shown(_examined(patient.sandbox.url), number)
+
+
+def test_deviations_that_need_a_history_are_named(patient: Patient) -> None:
+    """After an activation, an alert and a request: other name, no user, no audit, no cost, long alerts, percent."""
+    found = _examined(patient.sandbox.url)
+    assert "holds no activation" in _shown(found, 19)
+    names = ["reports_other_name", "audit_user_unknown", "cost_always_zero", "long_alerts", "activation_rewrites"]
+    patient.put("deviations", names)
+    patient.post("/api/v1/providers/google/activate", {"model": "gemini-2.5-flash"})
+    patient.post("/api/v1/chat/completions", {"messages": [{"role": "user", "content": "ping"}]})
+    alert = {"severity": "critical", "alert_type": "ERROR_SPIKE", "provider": "google", "message": "by hand"}
+    patient.post("/sandbox/alerts", alert)
+    found = _examined(patient.sandbox.url)
+    assert "google-gemini" in _shown(found, 14)
+    assert "names nobody" in _shown(found, 19)
+    assert "costs 0" in _shown(found, 4)
+    assert "ERROR_SPIKE/google" in _shown(found, 23)
+    assert "last 6 h" in _shown(found, 23)
+    assert "LLM_CONFIG_HASH" in _shown(found, 8)
+    assert "percent" in _shown(found, 1)
+    assert found.target["reported_as"] == {"google": "google-gemini"}
+    patient.post("/api/v1/providers/ollama/activate", {"model": "gemma3:4b"})
+
+
+def test_an_activation_that_waits_for_a_restart_shows(patient: Patient) -> None:
+    """Deviation 7: what is configured and what is active differ."""
+    with Liar(patient.sandbox.url) as liar:
+        liar.rule("/providers$", answer(200, {"providers": [], "active_provider": "vllm", "count": 0}))
+        assert "configured is ollama, active is vllm" in _shown(_examined(liar.url), 7)
+
+
+@pytest.mark.parametrize("behaviour", [answer(500), html()], ids=["500", "a web page"])
+def test_a_call_that_does_not_answer_is_a_promise_less(patient: Patient, behaviour: Any) -> None:
+    """Without alerts MON-4 cannot be kept, and the table says so with the reason."""
+    with Liar(patient.sandbox.url) as liar:
+        liar.rule("/alerts", behaviour)
+        found = _examined(liar.url)
+    (row,) = [each for each in found.guarantees if "MON-4" in each.what]
+    assert row.can == "no"
+    assert "GET /api/v1/alerts" in row.why
+
+
+def test_a_gateway_that_wants_a_token_says_so(patient: Patient) -> None:
+    """401 leads to the option that helps, and nothing can be worked with."""
+    with Liar(patient.sandbox.url) as liar:
+        liar.rule("/api", answer(401, {"detail": "no"}))
+        found = _examined(liar.url)
+    assert not found.answers
+    assert "--token-env" in doctor.text(found)
+
+
+def test_the_target_file_loads(patient: Patient, tmp_path: Path) -> None:
+    """What is written is accepted as it is, with the deviations that were found in it."""
+    patient.put("deviations", ["healthz", "stream_chat"])
+    file = tmp_path / "targets.yaml"
+    url = patient.sandbox.url
+    assert main(["doctor", f"--gateway={url}", "--target=found", f"--write={file}"]) == 0
+    request = load(
+        scenario=None,
+        activate="openai:gpt-4o",
+        ticket="T-1",
+        target="found",
+        gateway=None,
+        directory=tmp_path,
+        env=os.environ,
+        doubt=lambda request: doubt(request.target.url),
+    )
+    assert request.target.url == url
+    assert request.target.paths["health"] == "/healthz"
+    assert request.target.chat_with is not None
+    assert main(["doctor", f"--gateway={url}", f"--write={file}"]) == 4
+
+
+def _cached(headers: dict[str, str]) -> Behaviour:
+    async def behaviour(visit: Visit) -> None:
+        reply = await visit.forward()
+        await visit.reply(replace(reply, headers=headers))
+
+    return behaviour
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds", "can", "why"),
+    [
+        ({}, 0.0, "unknown", "no header speaks of a cache"),
+        (
+            {"Cache-Control": "max-age=8"},
+            8.0,
+            "yes",
+            "GET /api/v1/config/runtime comes from a cache, and may be 8 s old",
+        ),
+        ({"Cache-Control": "max-age=8", "Age": "9"}, 9.0, "yes", "may be 9 s old: each proof waits for that"),
+        ({"Cache-Control": "s-maxage=3600"}, 0.0, "no", "may be 3600 s old, longer than the suite waits (600 s)"),
+    ],
+)
+def test_reads_from_a_cache_are_said_and_put_into_the_target(
+    headers: dict[str, str], seconds: float, can: str, why: str, patient: Patient, tmp_path: Path
+) -> None:
+    """The calls that show whether a write is in effect decide; more than a target may say is not put into it."""
+    file = tmp_path / "targets.yaml"
+    with Liar(patient.sandbox.url) as liar:
+        liar.rule("/config/runtime", _cached(headers))
+        liar.rule("/alerts", _cached({"Age": "500"}))
+        found = _examined(liar.url)
+        doctor.write(found, file)
+        asked = {"scenario": None, "activate": "openai:gpt-4o", "ticket": "T-1", "gateway": None, "env": os.environ}
+        assert load(target="gateway", directory=tmp_path, doubt=lambda _: "", **asked).target.stale_for_s == seconds
+    (row,) = [each for each in found.guarantees if "read back" in each.what]
+    assert row.can == can
+    assert why in row.why
+    assert ("#   stale_for: 10s" in file.read_text()) is (seconds == 0)
+    assert "#   startup: 60s" in file.read_text()
+
+
+@pytest.mark.parametrize("spoilt", [answer(404, {"detail": "Not Found"}), html()], ids=["404", "HTML"])
+def test_13_another_gateway_on_loopback_is_production(spoilt: Behaviour, patient: Patient) -> None:
+    """A tunnel is on loopback too; the look that tells carries no token, whatever the examination sends."""
+    with Liar(patient.sandbox.url) as liar:
+        assert _examined(liar.url).target["environment"] == "sandbox"
+        liar.rule("/sandbox/about", spoilt)
+        asked = {"token_env": "TOKEN", "env": {"TOKEN": "t0ken-7f3a"}}
+        assert _examined(liar.url, **asked).target["environment"] == "production"
+        assert "authorization" not in liar.seen("GET", "/sandbox/about")[-1].headers
+    assert _examined(liar.url).target["environment"] == "production"
+
+
+def test_it_prints_the_target_unless_it_is_told_where(patient: Patient, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --write nothing is left on disk."""
+    assert main(["doctor", f"--gateway={patient.sandbox.url}"]) == 0
+    out = capsys.readouterr().out
+    assert "what the suite can guarantee here" in out
+    assert f"url: {patient.sandbox.url}" in out
+
+
+def test_nothing_there_is_a_failure_with_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """No gateway: exit 1, and the reason stands at every call."""
+    assert main(["doctor", "--gateway=http://127.0.0.1:9"]) == 1
+    assert "nothing listens" in capsys.readouterr().out
+
+
+def test_a_url_or_token_that_cannot_be_used_is_refused() -> None:
+    """Before the first request, in one line."""
+    with pytest.raises(RolloutError, match="--gateway"):
+        _examined("gateway")
+    with pytest.raises(RolloutError, match="NOT_SET is not set"):
+        _examined("http://127.0.0.1:9", token_env="NOT_SET")

@@ -1,0 +1,271 @@
+"""A document that cannot be written is named, loudly, and changes neither decision nor way back (DOC, RBK-5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout.changes.rollback import PROOF
+from rollout.context import SPOOL, Rollout
+from rollout.core.clauses import PHASES, planned
+from rollout.core.errors import JournalError
+from rollout.engine.closure import Closure, close, take_back
+from rollout.gateway.responses import Alert, Completion, Connection, Latency, Metrics
+from rollout.journal import Journal
+from rollout.journal.record import Decision, Kind
+from tests.support.rollouts import NEW, OLD
+from tests.support.stories import Calm, opened
+
+WHY = "MON-2: error rate 8.8 % is above 5 %"
+FULL = "No space left on device"
+GONE = "the journal is out of reach"
+
+WRITTEN = {
+    "DOC-1": "change-record.json",
+    "DOC-2": "../operations.log",
+    "RBK-5.3": "post-mortem.md",
+}
+"""Clause -> the file that it writes, below the rollout's folder."""
+
+
+class Back(Calm):
+    """A gateway that is back already: the way back sends its write all the same, and is proven."""
+
+    @contextmanager
+    def unsealed(self, _: str) -> Iterator[None]:
+        """Allow writes."""
+        yield
+
+    def activate(self, provider: str, model: str) -> None:
+        """Make them active."""
+        self.active = provider
+        self.config |= {"ACTIVE_PROVIDER": provider, "LLM_MODEL_NAME": model}
+
+    def metrics(self, _: str) -> Metrics:
+        """Return that nobody asked anything."""
+        return Metrics(0, 0, 0, 0.0, Latency(None, None, None, 0), {})
+
+    def status(self, _: str) -> Connection:
+        """Return that the provider is connected."""
+        return Connection("connected", "ok", None, None)
+
+    def alerts(self, _: str) -> tuple[Alert, ...]:
+        """Return that none fires."""
+        return ()
+
+    def chat(self, _: str) -> Completion:
+        """Answer as the previous provider."""
+        return Completion("pong", OLD.model, OLD.provider, 3, 5.0)
+
+
+@pytest.fixture
+def rollout(tmp_path: Path) -> Rollout:
+    """A change that was applied, and that the gateway has left again."""
+    rollout = opened(tmp_path)
+    rollout.gateway = Back()
+    intent = rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to=str(NEW))
+    rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
+    return rollout
+
+
+def taken_back(rollout: Rollout) -> Closure:
+    return take_back(rollout, WHY, {}, {})
+
+
+def kept(rollout: Rollout) -> Closure:
+    rollout.gateway.config |= {"ACTIVE_PROVIDER": NEW.provider, "LLM_MODEL_NAME": NEW.model}
+    rollout.gateway.active = NEW.provider
+    for phase in PHASES:
+        rollout.write(Kind.PHASE, phase=phase, passed=True, problems=[], run=rollout.run)
+    return close(rollout, PHASES, (), {})
+
+
+def not_applied(rollout: Rollout) -> Closure:
+    """Let a precheck fail before anything is applied."""
+    rollout = opened(rollout.folder.parent / "blocked")
+    return close(rollout, PHASES, planned(PHASES), {})
+
+
+def full(rollout: Rollout, clause: str) -> None:
+    """Let the disk be full for the file of the clause."""
+    path = rollout.folder / WRITTEN[clause]
+    path.symlink_to("/dev/full")
+
+
+def named(closure: Closure) -> dict[str, str]:
+    """Return clause -> why it could not be written."""
+    return {missing.split()[0]: missing.partition(": ")[2] for missing in closure.undocumented}
+
+
+def outcomes(rollout: Rollout, *clauses: str) -> dict[str, str]:
+    """Return clause -> what the journal says came of it."""
+    steps = rollout.record().steps
+    return {clause: steps[clause]["outcome"] for clause in clauses if clause in steps}
+
+
+def break_journal(monkeypatch: pytest.MonkeyPatch, call: str, *kinds: Kind) -> None:
+    """Let a call of the journal fail, for entries of these kinds; for all where none is given.
+
+    ``append`` stands for every call that writes an entry.
+    """
+    names = ("append", "append_held", "append_ending") if call == "append" else (call,)
+    for name in names:
+        monkeypatch.setattr(Journal, name, _broken(name, getattr(Journal, name), kinds))
+
+
+def _broken(name: str, original: Callable[..., Any], kinds: tuple[Kind, ...]) -> Callable[..., Any]:
+    def broken(self: Journal, *args: Any) -> Any:
+        kind = Kind.CLOSED if name == "append_ending" else next((each for each in Kind if each in args), None)
+        if not kinds or kind in kinds:
+            raise JournalError(GONE)
+        return original(self, *args)
+
+    return broken
+
+
+# On a disk that takes everything
+
+
+def test_nothing_is_missing_where_everything_was_written(rollout: Rollout) -> None:
+    closure = taken_back(rollout)
+    assert (closure.decision, closure.undocumented) == (Decision.ROLLED_BACK, ())
+    assert set(outcomes(rollout, "DOC-1", "DOC-2", "DOC-3", "RBK-5.1", "RBK-5.2", "RBK-5.3", "RBK-5.4").values()) == {
+        "passed"
+    }
+    assert closure.next_step == f"read {rollout.folder / 'post-mortem.md'}"
+    page = (rollout.folder / "change-record.md").read_text(encoding="utf-8")
+    assert "NOT DOCUMENTED" not in page
+
+
+# A disk that is full (DOC-1, DOC-2, RBK-5.3)
+
+
+@pytest.mark.parametrize("clause", WRITTEN)
+def test_a_full_disk_is_named_and_the_change_is_back_all_the_same(rollout: Rollout, clause: str) -> None:
+    full(rollout, clause)
+    closure = taken_back(rollout)
+    assert closure.decision is Decision.ROLLED_BACK
+    assert closure.word == "ROLLED BACK, verified"
+    assert {missing: FULL in why for missing, why in named(closure).items()} == {clause: True}
+    assert outcomes(rollout, clause, *PROOF) == {clause: "failed", **dict.fromkeys(PROOF, "passed")}
+    others = [rollout.folder / path for other, path in WRITTEN.items() if other != clause]
+    assert all(path.stat().st_size for path in others), "one that fails does not stop the others"
+
+
+@pytest.mark.parametrize("clause", ["DOC-1", "DOC-2"])
+def test_a_change_that_is_kept_stays_so_whatever_cannot_be_written(rollout: Rollout, clause: str) -> None:
+    full(rollout, clause)
+    closure = kept(rollout)
+    assert closure.decision is Decision.KEPT
+    assert list(named(closure)) == [clause]
+    assert rollout.record().decision is Decision.KEPT
+
+
+def test_a_blocked_change_without_its_record_is_named(rollout: Rollout, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(FULL)
+
+    monkeypatch.setattr("rollout.engine.closure.write_change_record", refuse)
+    closure = not_applied(rollout)
+    assert closure.decision is Decision.NOTHING_APPLIED
+    assert named(closure) == {"DOC-1": FULL}
+
+
+def test_the_next_step_does_not_lead_to_a_post_mortem_that_is_not_there(rollout: Rollout) -> None:
+    full(rollout, "RBK-5.3")
+    assert taken_back(rollout).next_step == (
+        "the post-mortem could not be drafted, so read what the journal tells: rollout report r-1"
+    )
+
+
+def test_the_change_record_names_the_others_that_are_missing(rollout: Rollout) -> None:
+    full(rollout, "RBK-5.3")
+    full(rollout, "DOC-2")
+    taken_back(rollout)
+    told = json.loads((rollout.folder / "change-record.json").read_text(encoding="utf-8"))["undocumented"]
+    assert [missing.split()[0] for missing in told] == ["RBK-5.3", "DOC-2"]
+    assert "| NOT DOCUMENTED | DOC-2 " in (rollout.folder / "change-record.md").read_text(encoding="utf-8")
+
+
+def test_a_record_that_fails_only_when_it_is_completed_is_named_too(
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written again once people are told: a disk that is full by then is not passed over."""
+
+    def told(*_: object, **__: object) -> tuple[str, ...]:
+        (rollout.folder / WRITTEN["DOC-1"]).unlink()
+        full(rollout, "DOC-1")
+        return ("somebody",)
+
+    monkeypatch.setattr("rollout.engine.closure.announce", told)
+    assert list(named(taken_back(rollout))) == ["DOC-1"]
+
+
+def test_people_are_told_what_is_missing(rollout: Rollout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not mixed up with what was not restored: nothing is wrong with the gateway."""
+    told: list[str] = []
+    monkeypatch.setattr(
+        "rollout.engine.closure.announce", lambda _r, _e, letter, *_, **__: told.append(letter.body) or ()
+    )
+    full(rollout, "RBK-5.3")
+    taken_back(rollout)
+    lines = told[0].splitlines()
+    assert "Not restored or not proven: nothing" in lines
+    assert any(line.startswith("NOT DOCUMENTED: RBK-5.3 A post-mortem note is drafted: ") for line in lines)
+
+
+# A journal that fails (DOC-3, RBK-5.1, RBK-5.2, RBK-5.4)
+
+
+def test_a_reason_that_the_journal_did_not_take_is_not_recorded(
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_journal(monkeypatch, "append", Kind.ROLLBACK)
+    closure = taken_back(rollout)
+    assert closure.decision is Decision.ROLLED_BACK
+    assert named(closure) == {
+        "RBK-5.1": f"the journal did not take it, it waits in {SPOOL}: {WHY}",
+        "RBK-5.4": f"{len(rollout.journal.entries(rollout.id)) - _after_the_trail(rollout)} entries in the journal, "
+        f"and 1 that it did not take wait in {SPOOL}",
+    }
+
+
+def _after_the_trail(rollout: Rollout) -> int:
+    """Return how many entries came after RBK-5.4 had looked."""
+    clauses = [entry.body.get("clause") for entry in rollout.journal.entries(rollout.id)]
+    return len(clauses) - clauses.index("RBK-5.4")
+
+
+def test_a_closure_that_the_journal_did_not_take_is_no_history(
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_journal(monkeypatch, "append", Kind.CLOSED)
+    closure = taken_back(rollout)
+    assert closure.decision is Decision.ROLLED_BACK
+    assert named(closure) == {"DOC-3": "the journal's history holds no decision instead of rolled_back"}
+
+
+def test_a_journal_that_takes_nothing_more_is_named_and_the_way_back_is_proven(
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_journal(monkeypatch, "append")
+    closure = taken_back(rollout)
+    assert closure.decision is Decision.ROLLED_BACK
+    assert set(named(closure)) == {"RBK-5.1", "RBK-5.4", "DOC-3"}
+
+
+def test_a_journal_that_cannot_be_read_leaves_no_errors_no_trail_and_no_history(
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout.record()
+    break_journal(monkeypatch, "entries")
+    closure = taken_back(rollout)
+    assert closure.decision is Decision.ROLLED_BACK
+    assert named(closure) == dict.fromkeys(("RBK-5.2", "RBK-5.4", "DOC-3"), GONE)
+    drafted = (rollout.folder / "post-mortem.md").read_text(encoding="utf-8")
+    assert f"What the looks of the window saw cannot be read: {GONE}." in drafted

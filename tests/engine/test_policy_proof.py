@@ -1,0 +1,105 @@
+"""Under which policy a rollout goes on: what was established when it began, as long as that can still be true."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rollout.core.canonical_json import plain
+from rollout.core.options import Options
+from rollout.core.policy import Policy
+from rollout.core.request import Request
+from rollout.core.scenario import Scenario
+from rollout.core.target import Routing, Service, Target
+from rollout.engine import policy_proof
+from rollout.gateway.embedded_proof import Look, Standing
+from rollout.journal import Journal
+from rollout.journal.record import Decision, Kind, fold
+from tests.support.clocks import SimulatedClock
+from tests.support.rollouts import NEW
+
+URL = "http://127.0.0.1:1"
+REQUEST = Request(Scenario("s", "s.yaml", "t", (NEW,), "alice"), Target("t", "sandbox", url=URL), Policy("sandbox"))
+OTHER, SILENT = Look(Standing.OTHER, "HTTP 404"), Look(Standing.SILENT, "no answer: Connection refused")
+
+
+def begun(folder: Path, state: str, *, digest: str | None = None, target: Target = REQUEST.target) -> Journal:
+    """Return the journal of one rollout of that content: ``cleared``, ``in flight`` or ``closed``."""
+    journal = Journal.open(str(folder / "journal.sqlite"), clock=SimulatedClock())
+    opened = {"digest": digest or REQUEST.digest(URL), "url": URL, "target": plain(target)}
+    opened |= {"scenario": plain(REQUEST.scenario), "policy": plain(REQUEST.policy)}
+    journal.append("r-1", Kind.OPENED, opened)
+    if state != "cleared":
+        intent = journal.append("r-1", Kind.INTENT, {"step": "APP-1.2", "direction": "forward", "to": str(NEW)})
+        journal.append("r-1", Kind.OUTCOME, {"intent": intent.seq, "result": "done", "detail": ""})
+    if state == "closed":
+        journal.append("r-1", Kind.CLOSED, {"decision": Decision.KEPT, "why": ""})
+    return journal
+
+
+def doubt(folder: Path, phase: str, seen: Look, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return what is doubted in a run of the phase, where a look shows that."""
+    asked: list[str] = []
+    monkeypatch.setattr(policy_proof, "look", lambda url: asked.append(url) or seen)
+    journal = str(folder / "journal.sqlite")
+    options = Options(None, "a:b", None, None, URL, journal, folder, folder, (phase,))
+    found = policy_proof.doubt(options, SimulatedClock(), REQUEST)
+    assert len(asked) <= 1
+    return found
+
+
+@pytest.mark.parametrize("phase", ["precheck", "apply", "verify", "monitor"])
+@pytest.mark.parametrize("seen", [OTHER, SILENT], ids=["other", "silent"])
+def test_a_change_in_flight_keeps_its_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, seen: Look):
+    begun(tmp_path, "in flight").close()
+    assert doubt(tmp_path, phase, seen, monkeypatch) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "phase", "seen", "why"),
+    [
+        ("cleared", "apply", SILENT, ""),
+        ("cleared", "apply", OTHER, OTHER.why),
+        ("cleared", "precheck", SILENT, SILENT.why),
+        ("closed", "verify", SILENT, ""),
+        ("closed", "precheck", OTHER, OTHER.why),
+        ("closed", "precheck", SILENT, SILENT.why),
+        ("closed", "apply", OTHER, OTHER.why),
+    ],
+)
+def test_before_and_after_its_writes_what_answers_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, phase: str, seen: Look, why: str
+):
+    """A gateway without an answer may be the same; a new rollout has to be proven anew."""
+    begun(tmp_path, state).close()
+    assert doubt(tmp_path, phase, seen, monkeypatch) == why
+    assert doubt(tmp_path, phase, Look(Standing.EMBEDDED), monkeypatch) == ""
+
+
+def test_a_rollout_of_another_content_establishes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    begun(tmp_path, "in flight", digest="d" * 64).close()
+    assert doubt(tmp_path, "verify", SILENT, monkeypatch) == SILENT.why
+
+
+def test_without_a_journal_nothing_is_established_and_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert doubt(tmp_path, "verify", SILENT, monkeypatch) == SILENT.why
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_embedded_gateway_said_of_itself_is_known_while_its_change_is_in_flight(tmp_path: Path):
+    """What the target says itself has the last word."""
+    said = replace(
+        REQUEST.target,
+        twin=f"{URL}/twin",
+        env_file=Path("/srv/.env"),
+        log_file=Path("/srv/log"),
+        routing=Routing(),
+        service=Service(stop=("stop",), start=("start",)),
+    )
+    with begun(tmp_path, "in flight", target=said) as journal:
+        record = fold("r-1", journal.entries("r-1"))
+    assert policy_proof.completed(REQUEST.target, record) == said
+    own = replace(REQUEST.target, env_file=Path("/own/.env"))
+    assert policy_proof.completed(own, record).env_file == Path("/own/.env")

@@ -1,0 +1,95 @@
+"""The current traffic is told from two looks, or not at all (PRE-4.1)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rollout.changes.backup import recorded
+from rollout.context import Rollout
+from rollout.core.errors import GatewayError
+from rollout.core.result import Outcome
+from rollout.engine.traffic import Look, Traffic, between, look, looked
+from rollout.gateway.responses import Latency, Metrics
+from tests.support.clocks import BEGINNING
+from tests.support.rollouts import OLD, ScriptedGateway
+from tests.support.stories import opened
+
+FIRST = Look("ollama", 1000, BEGINNING, 50.0)
+
+
+class Counting(ScriptedGateway):
+    """A gateway that counts requests."""
+
+    requests = 0
+
+    def metrics(self, _: str) -> Metrics:
+        """Return the counter."""
+        return Metrics(self.requests, self.requests, 0, 0.0, Latency(None, None, None, 0), {})
+
+
+def outcome(look: Look) -> Outcome[Look]:
+    return Outcome(lambda: look)
+
+
+def failing(words: str) -> Outcome[Look]:
+    def fail() -> Look:
+        raise GatewayError("GET metrics", words)
+
+    return Outcome(fail)
+
+
+@pytest.fixture
+def rollout(tmp_path: Path) -> Rollout:
+    rollout = opened(tmp_path)
+    rollout.gateway = Counting()
+    return rollout
+
+
+def test_the_rate_is_what_came_between_the_looks(rollout: Rollout) -> None:
+    backup = Outcome(lambda: recorded(rollout.known().backup))
+    first = looked(rollout, backup)
+    rollout.clock.wait(4.0)
+    rollout.gateway.requests = 50
+    assert between(first, looked(rollout, backup)) == Traffic(
+        OLD.provider,
+        "12.5 requests a second (50 in 4.0 s)",
+        "2026-11-23T12:00:00.000Z",
+        "2026-11-23T12:00:04.000Z",
+    )
+
+
+@pytest.mark.parametrize(
+    ("requests", "after_s", "says"),
+    [
+        (1000, 10.0, "0.0 requests a second (0 in 10.0 s)"),
+        (1003, 1.0, "3.0 requests a second (3 in 1.0 s)"),
+        (1003, 0.9, "not known: the looks are 0.9 s apart, at least 1 s are needed"),
+        (7, 10.0, "not known: the counter began anew between the looks"),
+    ],
+)
+def test_too_few_seconds_or_a_reset_give_no_number(requests: int, after_s: float, says: str) -> None:
+    then = replace(FIRST, requests=requests, at_s=FIRST.at_s + after_s)
+    assert between(outcome(FIRST), outcome(then)).rate == says
+
+
+@pytest.mark.parametrize("failed", ["first", "then"])
+def test_a_counter_that_cannot_be_read_is_said_and_raises_nothing(failed: str) -> None:
+    looks = {"first": outcome(FIRST), "then": outcome(FIRST), failed: failing("no route")}
+    assert between(looks["first"], looks["then"]) == Traffic("", "not known: GET metrics: no route")
+
+
+def test_one_look_at_prometheus_says_it_all() -> None:
+    """It counts from a known time on, so that an earlier look that failed does not matter."""
+    then = replace(FIRST, requests=90, over_s=60.0)
+    told = between(failing("no route"), outcome(then))
+    assert (told.rate, told.first) == ("1.5 requests a second (90 in 60.0 s)", "")
+
+
+def test_the_current_provider_is_asked_not_the_new_one(rollout: Rollout) -> None:
+    asked: list[str] = []
+    rollout.gateway.metrics = lambda name: asked.append(name) or Counting().metrics(name)
+    look(rollout, recorded(rollout.known().backup))
+    assert asked == [OLD.provider]

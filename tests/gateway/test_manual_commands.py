@@ -1,0 +1,60 @@
+"""The commands that a person pastes at 3 a.m. are the ones that work on this gateway."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+
+from rollout.core.request import Origin
+from rollout.core.scenario import ProviderChange, Scenario
+from rollout.core.target import OtherCall, Target
+from rollout.gateway import manual_commands
+
+TO = ProviderChange("ollama", "gemma3:4b")
+
+
+def test_the_documented_call_and_the_token_by_its_name() -> None:
+    target = Target(name="lab", environment="sandbox", url="https://gateway.example", token_env="LAB_TOKEN")
+    words = shlex.split(manual_commands.activation(target, TO))
+    assert "https://gateway.example/api/v1/providers/ollama/activate" in words
+    assert json.loads(words[words.index("-d") + 1]) == {"model": "gemma3:4b"}
+    assert words[-1] == "Authorization: Bearer $LAB_TOKEN"
+    assert manual_commands.activation(target, TO).endswith('"Authorization: Bearer $LAB_TOKEN"')
+
+
+def test_the_targets_own_call_for_this_provider() -> None:
+    """Deviation 13: the documented call would be refused, so it must not be what a person is told to paste."""
+    own = OtherCall("/switch/{provider}", {"server": "{provider}", "model": "{model}"})
+    target = Target(name="lab", environment="sandbox", url="https://gateway.example", activate_with={"Ollama": own})
+    words = shlex.split(manual_commands.activation(target, TO))
+    assert "https://gateway.example/switch/ollama" in words
+    assert json.loads(words[words.index("-d") + 1]) == {"server": "ollama", "model": "gemma3:4b"}
+
+
+def test_paths_that_were_moved() -> None:
+    target = Target(name="lab", environment="sandbox", url="https://gateway.example", paths={"providers": "/p"})
+    assert manual_commands.look(target) == "curl -sS https://gateway.example/p"
+
+
+def test_the_emergency_goes_to_the_url_in_use() -> None:
+    """The name alone leads to the target's own URL; behind another one, that stands in the command, and nobody asks."""
+    target = Target(name="lab", environment="sandbox", url="http://127.0.0.1:8443", safe=TO)
+    assert manual_commands.emergency(target, Origin()) == "rollout emergency --target=lab"
+    moved = manual_commands.emergency(target, Origin(moved=True))
+    assert moved == (
+        "rollout emergency --target=lab --gateway=http://127.0.0.1:8443 --provider=ollama --model=gemma3:4b --yes"
+    )
+    assert manual_commands.emergency(replace(target, safe=None), Origin(moved=True)) is None
+
+
+def test_an_approval_is_given_with_the_options_that_had_a_part_in_the_content() -> None:
+    """Without them it would be of another content, and void."""
+    scenario = Scenario("s", "my s.yaml", "t", (TO,), author="alice")
+    origin = Origin(options=("--target=lab", "--gateway=http://127.0.0.1:8443"))
+    command = manual_commands.approval(scenario, origin, "--as", "operator")
+    assert command == ("rollout approve 'my s.yaml' --target=lab --gateway=http://127.0.0.1:8443 --as operator")
+    typed = replace(scenario, source="--activate")
+    assert manual_commands.approval(typed, Origin(options=("--activate=ollama:gemma3:4b", "--ticket=T-1"))) == (
+        "rollout approve --activate=ollama:gemma3:4b --ticket=T-1"
+    )

@@ -1,0 +1,201 @@
+"""While a lease runs its holder is the sole owner: by the wall clock and by the monotonic one, whichever ends first."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout.context import LEASE_S, SPOOL, Rollout
+from rollout.core.errors import JournalError
+from rollout.journal import LeaseLost
+from rollout.journal.record import Kind, What
+from tests.support.decisions import Faulty, apply, begun, live, successor
+from tests.support.rollouts import NEW, OLD
+
+
+def set_back(rollout: Rollout, hours: float) -> None:
+    """Set the wall clock back, or forward where it is negative; the monotonic one goes on."""
+    clock: Any = rollout.clock
+    clock._start -= timedelta(hours=hours)
+
+
+@pytest.fixture
+def rollout(tmp_path: Path) -> Rollout:
+    """A rollout that has just taken its lease."""
+    return begun(tmp_path)
+
+
+def test_it_runs_until_its_last_moment(rollout: Rollout):
+    rollout.clock.wait(LEASE_S - 1)
+    assert rollout.lease_runs()
+    rollout.clock.wait(1)
+    assert not rollout.lease_runs()
+
+
+def test_a_wall_clock_that_was_set_back_does_not_prolong_it(rollout: Rollout):
+    set_back(rollout, 2)
+    rollout.clock.wait(LEASE_S - 1)
+    assert rollout.lease_runs()
+    rollout.clock.wait(1)
+    assert not rollout.lease_runs()
+
+
+def test_a_wall_clock_that_was_set_forward_ends_it(rollout: Rollout):
+    """Other machines, whose clocks were right all along, may be right about it."""
+    set_back(rollout, -2)
+    assert not rollout.lease_runs()
+
+
+def test_what_the_journal_took_to_grant_it_is_not_added(rollout: Rollout):
+    asked_s = rollout.clock.monotonic()
+    lease = rollout.journal.renew(rollout.lease, 300)  # type: ignore[arg-type]
+    rollout.clock.wait(10)
+    set_back(rollout, 10 / 3600)
+    rollout.adopt(lease, asked_s)
+    rollout.clock.wait(289)
+    assert rollout.lease_runs()
+    rollout.clock.wait(1)
+    assert not rollout.lease_runs()
+
+
+def test_without_a_lease_none_runs(rollout: Rollout):
+    rollout.release_lease()
+    assert not rollout.lease_runs()
+
+
+@pytest.mark.parametrize("hours", [2, -2, -24 * 400])
+def test_a_clock_that_jumps_stops_no_write(rollout: Rollout, hours: float):
+    """The lease is renewed when either clock says that it ends, on the way there and back."""
+    set_back(rollout, hours)
+    for _ in range(4):
+        rollout.clock.wait(LEASE_S)
+        apply(rollout)
+        with (
+            rollout.announced("RBK-2.1", "back", str(OLD), what=What.PROVIDER),
+            rollout.gateway.unsealed("RBK-2.1"),
+        ):
+            rollout.gateway.activate(OLD.provider, OLD.model)
+    assert len(live(rollout).writes) == 8
+
+
+def test_a_renewal_runs_no_longer_than_it_was_asked_for(rollout: Rollout):
+    """By a wall clock that was set back it would run for hours, on another machine's for a minute."""
+    set_back(rollout, 2)
+    rollout.clock.wait(LEASE_S)
+    rollout.hold_lease()
+    rollout.clock.wait(LEASE_S - 1)
+    assert rollout.lease_runs()
+    rollout.clock.wait(1)
+    assert not rollout.lease_runs()
+
+
+def test_it_is_renewed_when_it_would_end_before_the_write_does(rollout: Rollout):
+    before = rollout.lease
+    rollout.hold_lease(LEASE_S - 1)
+    assert rollout.lease == before
+    rollout.clock.wait(2)
+    rollout.hold_lease(LEASE_S - 1)
+    assert rollout.lease is not None
+    assert before is not None
+    assert rollout.lease.until == before.until + timedelta(seconds=2)
+
+
+# Writes
+
+
+def announced(rollout: Rollout, direction: str = "forward") -> Any:
+    return rollout.announced("X-1", direction, str(NEW), what=What.PROVIDER)
+
+
+def test_without_a_lease_nothing_is_announced(rollout: Rollout):
+    rollout.release_lease()
+    with pytest.raises(LeaseLost, match="holds no lease on"), announced(rollout):
+        pytest.fail("the write must not be sent")
+    assert not rollout.record().writes
+
+
+@pytest.mark.parametrize("direction", ["forward", "proof"])
+def test_a_write_on_the_way_there_whose_intent_is_not_on_disk_is_not_sent(rollout: Rollout, direction: str):
+    Faulty(rollout, "append_held")
+    with pytest.raises(JournalError), announced(rollout, direction):
+        pytest.fail("the write must not be sent")
+    assert not (rollout.folder / SPOOL).exists()
+
+
+@pytest.mark.parametrize("after_s", [0, LEASE_S - 1])
+def test_a_write_of_the_way_back_is_spooled_while_the_lease_runs(rollout: Rollout, after_s: float):
+    """Also where it should be renewed first, and cannot be."""
+    Faulty(rollout)
+    rollout.clock.wait(after_s)
+    with announced(rollout, "back"):
+        pass
+    assert [write.result for write in rollout.known().writes] == ["done"]
+    assert (rollout.folder / SPOOL).exists()
+
+
+def test_a_write_of_the_way_back_is_neither_spooled_nor_sent_once_the_lease_has_ended(rollout: Rollout):
+    Faulty(rollout)
+    rollout.clock.wait(LEASE_S)
+    with pytest.raises(JournalError), announced(rollout, "back"):
+        pytest.fail("the write must not be sent")
+    assert not (rollout.folder / SPOOL).exists()
+
+
+def test_a_process_that_was_paused_between_intent_and_send_sends_nothing(
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+):
+    original = type(rollout)._intent
+
+    def paused(self: Rollout, body: Any) -> Any:
+        seq = original(self, body)
+        rollout.clock.wait(2 * rollout.target.timeouts.activate_s + LEASE_S)
+        return seq
+
+    monkeypatch.setattr(Rollout, "_intent", paused)
+    with pytest.raises(LeaseLost, match="sent nothing"), announced(rollout):
+        pytest.fail("the write must not be sent")
+    (write,) = rollout.record().writes
+    assert (write.result, write.may_have_landed) == ("refused", False)
+
+
+@pytest.mark.parametrize("direction", ["forward", "proof", "back"])
+def test_a_superseded_process_announces_nothing_and_knows_it_from_then_on(rollout: Rollout, direction: str):
+    successor(rollout)
+    with pytest.raises(LeaseLost), announced(rollout, direction):
+        pytest.fail("the write must not be sent")
+    assert rollout.successor is not None
+    before = rollout.journal.head()
+    rollout.note(Kind.STEP, clause="RBK-1.1", outcome="passed", message="")
+    with pytest.raises(LeaseLost):
+        rollout.write(Kind.PHASE, phase="apply", passed=True, problems=[], run=rollout.run)
+    assert rollout.journal.head() == before
+    assert not (rollout.folder / SPOOL).exists()
+
+
+@pytest.mark.parametrize("kind", [Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK])
+def test_what_announces_a_write_is_compared_with_the_token(rollout: Rollout, kind: Kind):
+    """It has not looked since: the comparison and the entry are one."""
+    successor(rollout)
+    with pytest.raises(LeaseLost):
+        rollout.write(kind, step="X", direction="forward", to="x:y", deadline="noon", reason="x")
+    assert rollout.journal.entries(rollout.id, kind) == ()
+
+
+# Giving back
+
+
+def test_a_lease_is_given_back_once_and_a_newer_one_is_left(rollout: Rollout):
+    newer = successor(rollout).lease
+    rollout.release_lease()
+    assert rollout.lease is None
+    assert rollout.journal.holder(rollout.place) == newer
+    rollout.release_lease()
+
+
+def test_giving_back_does_not_fail_with_the_journal(rollout: Rollout):
+    Faulty(rollout)
+    rollout.release_lease()
+    assert rollout.lease is None

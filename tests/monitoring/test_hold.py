@@ -1,0 +1,367 @@
+"""A person holds the automatic rollback: for how long, what it keeps from happening, and what it does not."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout.cli.main import main
+from rollout.context import Rollout
+from rollout.core.errors import JournalError, RolloutError
+from rollout.core.policy import Policy
+from rollout.gateway.responses import Connection
+from rollout.journal.record import Kind, Record
+from rollout.monitoring.hold import Holding, in_force, of_record, place, release, told
+from rollout.monitoring.live_view import Heading, Log, Page
+from rollout.monitoring.sources.registry import Source
+from rollout.monitoring.verdict import State, Verdict
+from rollout.monitoring.window import Watched, watch
+from rollout.reporting.documents import hold_words
+from rollout.reporting.html.verdict import Verdict as Standing
+from rollout.reporting.html.verdict import facts, timeline
+from tests.support.clocks import BEGINNING
+from tests.support.rollouts import rollout_in
+from tests.support.told import Told
+from tests.support.windows import context
+
+MINUTE = 60.0
+
+
+@pytest.fixture
+def rollout(tmp_path: Path) -> Rollout:
+    """A rollout in flight, whose policy allows half an hour."""
+    made = rollout_in(tmp_path)
+    made.journal.append(made.id, Kind.OPENED, {"policy": {"name": "x", "hold_at_most_s": 1800.0}})
+    made.journal.append(made.id, Kind.INTENT, {"step": "APP-1.2", "direction": "forward", "to": "openai:gpt-4o"})
+    return made
+
+
+def held(rollout: Rollout, for_s: float = 900.0, reason: str = "the vendor is looking") -> None:
+    place(rollout.journal, rollout.record(), by="alice", reason=reason, for_s=for_s)
+
+
+def released(rollout: Rollout) -> None:
+    release(rollout.journal, rollout.record(), by="bob", reason="they found it")
+
+
+def breach(clause: str = "MON-2", source: str = "users") -> Verdict:
+    return Verdict(clause, State.BREACHED, 0.2, 0.05, 100, source, "the window", "2026-11-23T12:00:00.000Z", "too many")
+
+
+def later(rollout: Rollout, seconds: float) -> None:
+    rollout.clock.advance(seconds)  # type: ignore[attr-defined]
+
+
+# In force
+
+
+def test_a_hold_is_in_force_until_its_time_and_not_a_moment_longer(rollout: Rollout) -> None:
+    assert of_record(rollout.record(), rollout.clock.now()) is None
+    held(rollout)
+    record = rollout.record()
+    hold = of_record(record, BEGINNING)
+    assert str(hold) == "held by alice until 2026-11-23T12:15:00.000Z: the vendor is looking"
+    assert of_record(record, BEGINNING + timedelta(seconds=899.9)) is not None
+    assert of_record(record, BEGINNING + timedelta(seconds=900)) is None
+
+
+def test_the_latest_word_counts(rollout: Rollout) -> None:
+    held(rollout)
+    released(rollout)
+    assert of_record(rollout.record(), BEGINNING) is None
+    held(rollout, for_s=60, reason="again")
+    found = of_record(rollout.record(), BEGINNING)
+    assert found is not None
+    assert found.reason == "again"
+
+
+def test_whatever_an_entry_says_the_policy_ends_it() -> None:
+    forever = {
+        "kind": "hold",
+        "by": "a",
+        "reason": "b",
+        "until": "2099-01-01T00:00:00.000Z",
+        "at": "2026-11-23T12:00:00Z",
+    }
+    assert in_force([forever], BEGINNING + timedelta(seconds=59), 60.0) is not None
+    assert in_force([forever], BEGINNING + timedelta(seconds=60), 60.0) is None
+
+
+@pytest.mark.parametrize(
+    ("for_s", "reason", "says"),
+    [
+        (1800.001, "x", "30m can|at most 30m"),
+        (0.0, "x", "above zero"),
+        (-5.0, "x", "above zero"),
+        (60.0, " ", "needs a reason"),
+    ],
+)
+def test_a_hold_that_is_too_long_or_says_no_reason_is_refused(
+    rollout: Rollout, for_s: float, reason: str, says: str
+) -> None:
+    with pytest.raises(RolloutError, match=says):
+        held(rollout, for_s=for_s, reason=reason)
+    assert rollout.record().holds == []
+
+
+def test_there_is_nothing_to_hold_before_the_change_and_after_the_closure(rollout: Rollout) -> None:
+    fresh = Record("r-2")
+    with pytest.raises(RolloutError, match="not applied; there is no rollback to hold"):
+        place(rollout.journal, fresh, by="alice", reason="x", for_s=60)
+    rollout.journal.append(rollout.id, Kind.CLOSED, {"decision": "kept"})
+    with pytest.raises(RolloutError, match=r"closed \(kept\); there is no rollback to hold"):
+        held(rollout)
+
+
+def test_a_release_without_a_hold_is_refused(rollout: Rollout) -> None:
+    with pytest.raises(RolloutError, match="is not held"):
+        released(rollout)
+
+
+# What a window asks
+
+
+def test_a_breach_is_held_and_kept_once_for_each_hold(rollout: Rollout) -> None:
+    holding = Holding(rollout)
+    assert not holding.holds(breach())
+    held(rollout)
+    assert [holding.holds(breach()) for _ in range(3)] == [True] * 3
+    assert holding.holds(breach("MON-3"))
+    kept = [hold for hold in rollout.record().holds if hold["kind"] == Kind.HELD]
+    assert [(hold["clause"], hold["message"]) for hold in kept] == [("MON-2", "too many"), ("MON-3", "too many")]
+    assert told(rollout.record()).startswith("MON-2 was breached at 2026-11-23T12:00:00.000Z and held by alice until")
+
+
+def test_a_hold_that_ended_holds_nothing(rollout: Rollout) -> None:
+    holding = Holding(rollout)
+    held(rollout, for_s=60)
+    later(rollout, 60)
+    assert not holding.holds(breach())
+    held(rollout, for_s=60)
+    released(rollout)
+    assert not holding.holds(breach())
+
+
+def test_an_operators_abort_is_never_held(rollout: Rollout) -> None:
+    held(rollout)
+    assert not Holding(rollout).holds(breach("MON-5", "operator"))
+    assert Holding(rollout).holds(breach("MON-5", "log"))
+
+
+def test_a_journal_that_cannot_be_read_or_written_holds_nothing(
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held(rollout)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise JournalError("it is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(rollout), "write", refuse)
+        assert not Holding(rollout).holds(breach())
+    with monkeypatch.context() as patch:
+        patch.setattr(type(rollout.journal), "entries", refuse)
+        assert not Holding(rollout).holds(breach())
+
+
+def test_the_operator_is_heard_whoever_holds(rollout: Rollout) -> None:
+    holding = Holding(rollout)
+    assert (holding.abort_asked(), holding.words()) == (None, None)
+    held(rollout)
+    rollout.journal.append(rollout.id, Kind.ABORT, {"by": "carol", "reason": "enough"})
+    assert holding.abort_asked() == "carol: enough"
+    assert str(holding.words()).startswith("held by alice until")
+
+
+# A window that is held
+
+
+def window(rollout: Rollout, statuses: dict[float, str], for_s: float | None = None) -> Watched:
+    """Watch a status that changes at these seconds, while a person may hold."""
+    holding, clock = Holding(rollout), rollout.clock
+    began = clock.monotonic()
+
+    def status() -> Connection:
+        now_s = clock.monotonic() - began
+        return Connection(next(word for at, word in reversed(statuses.items()) if at <= now_s + 1e-6))
+
+    return watch(
+        [Source("status", 10.0, status), Source("operator", 2.0, holding.abort_asked)],
+        context(),
+        clock=clock,
+        stop=rollout.stop,
+        window_s=120.0,
+        for_s=for_s,
+        on_sample=lambda _: None,
+        on_verdicts=lambda *_: None,
+        start=lambda work: work(),
+        holds=holding.holds,
+    )
+
+
+def test_without_a_hold_the_breach_ends_the_window(rollout: Rollout) -> None:
+    assert window(rollout, {0: "connected", 20: "offline"}).watched_s == 21.0
+
+
+def test_a_breach_that_still_stands_when_the_hold_ends_ends_the_window(rollout: Rollout) -> None:
+    held(rollout, for_s=60)
+    watched = window(rollout, {0: "connected", 20: "offline"})
+    assert watched.breach is not None
+    assert (watched.breach.clause, watched.watched_s) == ("MON-1", 60.0)
+
+
+def test_a_breach_that_stands_at_a_release_ends_the_window_within_seconds(rollout: Rollout) -> None:
+    held(rollout)
+    rollout.clock.later(45.0, lambda: released(rollout))  # type: ignore[attr-defined]
+    watched = window(rollout, {0: "connected", 20: "offline"})
+    assert watched.breach is not None
+    assert 45.0 <= watched.watched_s <= 47.0
+
+
+def test_a_hold_does_not_outlast_the_window(rollout: Rollout) -> None:
+    held(rollout)
+    watched = window(rollout, {0: "connected", 20: "offline"})
+    assert watched.breach is not None
+    assert (watched.breach.clause, watched.breach.state, watched.watched_s) == ("MON-1", State.BREACHED, 120.0)
+
+
+def test_a_hold_does_not_outlast_the_call_that_watches(rollout: Rollout) -> None:
+    held(rollout)
+    watched = window(rollout, {0: "connected", 20: "offline"}, for_s=50.0)
+    assert watched.breach is not None
+    assert (watched.breach.clause, watched.watched_s, watched.left_s) == ("MON-1", 50.0, 0.0)
+
+
+def test_a_breach_that_is_over_when_the_hold_ends_ends_nothing_and_is_told(rollout: Rollout) -> None:
+    held(rollout, for_s=60)
+    watched = window(rollout, {0: "connected", 20: "offline", 40: "connected"})
+    assert (watched.breach, watched.verdicts[0].state) == (None, State.HOLDING)
+    assert told(rollout.record()).startswith("MON-1 was breached")
+
+
+def test_a_hold_keeps_neither_an_abort_nor_a_signal_from_ending_the_window(rollout: Rollout) -> None:
+    held(rollout)
+    body = {"by": "carol", "reason": "enough"}
+    rollout.clock.later(31.0, lambda: rollout.journal.append(rollout.id, Kind.ABORT, body))  # type: ignore[attr-defined]
+    watched = window(rollout, {0: "connected", 20: "offline"})
+    assert watched.breach is not None
+    assert (watched.breach.clause, watched.breach.source, watched.watched_s) == ("MON-5", "operator", 32.0)
+    rollout.stop.set("SIGTERM")
+    interrupted = window(rollout, {0: "connected"})
+    assert (interrupted.interrupted, interrupted.watched_s) == ("SIGTERM", 0.0)
+
+
+# What people see
+
+HEADING = Heading("r-1", "production", "ollama:llama3", "openai:gpt-4o", None, 1800.0)
+WORDS = "held by alice until 2026-11-23T12:15:00.000Z: the vendor is looking"
+
+
+def test_the_page_says_loudly_who_holds_and_what_is_not_rolled_back() -> None:
+    page = Page(HEADING)
+    page.hold = WORDS
+    assert f"THE ROLLBACK IS {WORDS}" in " ".join(page.lines(80))
+    page.update((breach(), replace(breach("MON-3"), state=State.HOLDING)), 60.0)
+    assert f"MON-2 BREACHED AND NOT ROLLED BACK: {WORDS}" in " ".join(page.lines(80))
+    page.hold = None
+    assert "ROLLED BACK" not in " ".join(page.lines(80))
+
+
+def test_the_log_says_it_once_again_every_minute_and_when_it_is_over(rollout: Rollout) -> None:
+    stream = io.StringIO()
+    log = Log(stream, HEADING, rollout.clock)
+    start = len(stream.getvalue().splitlines())
+    for now_s, words, verdict in (
+        (1.0, WORDS, replace(breach(), state=State.HOLDING)),
+        (2.0, WORDS, replace(breach(), state=State.HOLDING)),
+        (3.0, WORDS, breach()),
+        (61.0, WORDS, breach()),
+        (62.0, None, breach()),
+    ):
+        log.held(words)
+        log.verdicts((verdict,), now_s)
+    lines = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()[start:]]
+    assert lines[0] == f"THE ROLLBACK IS {WORDS}"
+    assert lines[1] == f"MON-2 BREACHED AND NOT ROLLED BACK: {WORDS}"
+    assert lines[2].startswith("MON-2 holding → breached")
+    assert f"MON-2 BREACHED AND NOT ROLLED BACK: {WORDS}" in lines[3]
+    assert lines[4] == "the rollback is not held any more: a breach rolls back at once"
+
+
+def test_each_entry_reads_as_a_sentence(rollout: Rollout) -> None:
+    held(rollout)
+    Holding(rollout).holds(breach())
+    released(rollout)
+    said = [hold_words(hold) for hold in rollout.record().holds]
+    at = "2026-11-23T12:00:00.000Z"
+    assert said == [
+        f"{at} held by alice until 2026-11-23T12:15:00.000Z: the vendor is looking",
+        f"{at} MON-2 breached and not rolled back, {WORDS}: too many",
+        f"{at} released by bob: they found it",
+    ]
+
+
+# The command
+
+
+def command(rollout: Rollout, *args: str) -> int:
+    return main(["hold", f"--reports={rollout.folder.parent}", *args])
+
+
+def test_the_command_holds_and_releases(
+    rollout: Rollout, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "alice")
+    opening = {"policy": {"hold_at_most_s": 1800.0}, "change": "x", "target": {"name": "t"}, "url": "u", "author": "a"}
+    rollout.journal.append(rollout.id, Kind.OPENED, opening)
+    assert command(rollout, "--for", "15m", "--reason", "the vendor is looking") == 0
+    assert "r-1 is held by alice until" in capsys.readouterr().out
+    assert main(["status", f"--reports={rollout.folder.parent}"]) == 0
+    assert "hold    the rollback is held by alice until" in capsys.readouterr().out
+    assert command(rollout, "--release") == 0
+    assert [hold["until"] is None for hold in rollout.record().holds] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--for", "1h", "--reason", "x"), "1h cannot be held"),
+        (("--for", "soon", "--reason", "x"), "--for: 'soon' is not a duration"),
+        (("--for", "15", "--reason", "x"), "--for: '15' has no unit; write 15s if seconds are meant"),
+        (("--for", "15m"), "needs a reason"),
+        (("--release",), "is not held"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    rollout: Rollout, args: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(rollout, *args) == 4
+    assert says in capsys.readouterr().err
+    assert rollout.record().holds == []
+
+
+def test_the_procedures_maximum_is_the_default() -> None:
+    assert Policy("production").hold_at_most_s == 30 * MINUTE
+
+
+def test_the_report_tells_who_held_what_and_what_the_provider_looked_like(tmp_path: Path) -> None:
+    with Told(tmp_path) as story:
+        story.begins("run-1")
+        story.rollout.write(Kind.HOLD, by="alice", reason="the vendor is looking", until="2026-11-23T12:15:00.000Z")
+        story.rollout.write(Kind.HELD, clause="MON-1", message="it is offline", hold=WORDS)
+        story.rollout.write(Kind.HOLD, by="bob", reason="they found it", until=None)
+        story.rollout.write(Kind.DIAGNOSIS, text="openai looks like: key missing\ntry: set it")
+        page = "; ".join(facts(story.story, Standing("KEPT", "", "passed"), []).values())
+        steps = [(step["status"], step["name"].split("Z ", 1)[1]) for step in timeline(story.story)]
+    assert "openai looks like: key missing; try: set it" in page
+    assert f"MON-1 breached and not rolled back, {WORDS}: it is offline" in page
+    assert steps[-3:] == [
+        ("broken", "the rollback is held by alice until 2026-11-23T12:15:00.000Z: the vendor is looking"),
+        ("broken", f"MON-1 breached and not rolled back, {WORDS}: it is offline"),
+        ("passed", "the hold is released by bob: they found it"),
+    ]

@@ -1,0 +1,164 @@
+"""What is written for Allure is redacted, says in words what was wrong, and never looks better than it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import allure_commons
+import pytest
+from allure_commons import model2
+from allure_commons.logger import AllureFileLogger
+
+from rollout.core.redaction import Redactor
+from rollout.reporting.allure import NOT_RUN, Show, guard, redact_junit, unguard
+
+SECRET = "correct-horse-battery"
+
+Write = Callable[[Any], dict[str, Any]]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Iterator[Write]:
+    """Write an Allure object the way a run does: the guard is there first, Allure's writer comes later."""
+    watcher = guard(Redactor([SECRET]))
+    writer = AllureFileLogger(str(tmp_path))
+    allure_commons.plugin_manager.register(writer)
+
+    def through(item: Any) -> dict[str, Any]:
+        container = isinstance(item, model2.TestResultContainer)
+        hook = allure_commons.plugin_manager.hook
+        hook.report_container(container=item) if container else hook.report_result(result=item)
+        (path,) = tmp_path.glob("*-container.json" if container else "*-result.json")
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    yield through
+    allure_commons.plugin_manager.unregister(writer)
+    unguard(watcher)
+
+
+def result(status: str, message: str = "", trace: str | None = None, **parts: Any) -> model2.TestResult:
+    details = model2.StatusDetails(message=message, trace=trace) if message or trace else None
+    return model2.TestResult(uuid="u", name="n", status=status, statusDetails=details, start=1, stop=2, **parts)
+
+
+def test_a_check_that_was_never_reached_is_broken_and_not_skipped(write: Write) -> None:
+    written = write(result("skipped", f"Skipped: {NOT_RUN}MON-2 did not pass", "('fixtures.py', 283, 'Skipped')"))
+    assert written["status"] == "broken"
+    assert written["statusDetails"] == {"message": f"{NOT_RUN}MON-2 did not pass"}
+
+
+def test_any_other_skip_stays_one(write: Write) -> None:
+    assert write(result("skipped", "Skipped: not owed"))["status"] == "skipped"
+
+
+def test_a_failure_is_written_as_the_sentence_that_people_read(write: Write) -> None:
+    """Introspection of whole values below it leaks and hides the deciding one."""
+    introspection = "AssertionError: too slow\nassert False\n +  where False = Verdict(state=...)"
+    assert write(result("failed", introspection, "too slow"))["statusDetails"] == {"message": "too slow"}
+
+
+def test_secrets_are_taken_out_before_anything_is_written(write: Write) -> None:
+    written = write(result("failed", f"AssertionError: {SECRET}", SECRET, description=f"reads {SECRET}"))
+    assert SECRET not in json.dumps(written)
+
+
+def test_secrets_are_taken_out_of_fixtures_too(write: Write) -> None:
+    fixture = model2.TestBeforeResult(
+        name="gateway", status="broken", statusDetails=model2.StatusDetails(message=SECRET)
+    )
+    assert SECRET not in json.dumps(write(model2.TestResultContainer(uuid="u", befores=[fixture])))
+
+
+def test_a_description_is_no_block_of_code(write: Write) -> None:
+    assert write(result("passed", description="One.\n\n    Fails when two.\n    "))["description"] == (
+        "One.\n\nFails when two."
+    )
+
+
+def test_fixtures_that_show_nothing_are_no_rows(write: Write) -> None:
+    """From pytest 9.1 on, allure-pytest adds a row to the finalizers of every fixture (allure-python #918)."""
+    phantom, passed = (
+        model2.TestAfterResult(name="undo::<lambda>", start=1),
+        model2.TestBeforeResult(name="undo", status="passed"),
+    )
+    written = write(model2.TestResultContainer(uuid="u", befores=[passed], afters=[phantom]))
+    assert not written.get("afters")
+    assert not written.get("befores")
+
+
+def test_what_a_teardown_shows_is_kept(write: Write) -> None:
+    shows = model2.TestAfterResult(
+        name="undo::1", status="passed", attachments=[model2.Attachment(name="plan", source="a.txt")]
+    )
+    fails = model2.TestAfterResult(name="twin::1", status="broken", statusDetails=model2.StatusDetails(message="gone"))
+    written = write(model2.TestResultContainer(uuid="u", afters=[shows, fails]))
+    assert [row["name"] for row in written["afters"]] == ["undo::1", "twin::1"]
+
+
+@pytest.fixture
+def attached(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What a check shows, as (text, media type)."""
+    found: list[tuple[str, str]] = []
+    monkeypatch.setattr("allure.attach", lambda text, _, kind: found.append((text, kind.mime_type)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (
+            {"succeeded": True, "ms": 0, "rate": 0.0967741935483871, "message": None},
+            "what,value\r\nsucceeded,yes\r\nms,0\r\nrate,0.0967742\r\nmessage,none\r\n",
+        ),
+        ({"active": ["a", "b"], "backup": {"model": "m"}}, 'what,value\r\nactive,"a, b"\r\nbackup model,m\r\n'),
+        ([{"channel": "log", "accepted": False}], "channel,accepted\r\nlog,no\r\n"),
+        ({"api_token": SECRET}, "what,value\r\napi_token,[redacted]\r\n"),
+    ],
+)
+def test_what_is_small_and_flat_is_a_table(attached: list[tuple[str, str]], value: Any, shown: str) -> None:
+    Show(Redactor([SECRET])).facts("x", value)
+    assert attached == [(shown, "text/csv")]
+
+
+@pytest.mark.parametrize("value", [{"a": {"b": {"c": 1}}}, [{"a": 1}, {"b": 2}], [1], {"a": [{"b": 1}]}, "text"])
+def test_what_is_too_deep_for_a_table_stays_json(attached: list[tuple[str, str]], value: Any) -> None:
+    Show(Redactor()).facts("x", value)
+    ((text, kind),) = attached
+    assert (json.loads(text), kind) == (value, "application/json")
+
+
+@pytest.mark.parametrize("value", [{}, []])
+def test_nothing_is_said_in_a_word(attached: list[tuple[str, str]], value: Any) -> None:
+    Show(Redactor()).facts("x", value)
+    assert attached == [("none", "text/plain")]
+
+
+def test_what_pytest_writes_by_itself_is_redacted_and_stays_xml(tmp_path: Path):
+    path = tmp_path / "junit.xml"
+    path.write_text(
+        f'<testsuite><testcase name="test_x[{SECRET}]"><failure message="Authorization: Basic abcd">{SECRET} &lt;b&gt;'
+        f"</failure><system-out>Cookie: a=b\n{SECRET}</system-out></testcase></testsuite>"
+    )
+    redact_junit(path, Redactor([SECRET]))
+    (case,) = ET.parse(path).getroot()  # noqa: S314 - our own
+    assert case.get("name") == "test_x[[redacted]]"
+    assert [part.text for part in case] == ["[redacted] <b>", "Cookie: [redacted]\n[redacted]"]
+    assert case[0].get("message") == "Authorization: [redacted]"
+
+
+def test_a_file_that_is_no_xml_is_redacted_all_the_same(tmp_path: Path):
+    """A full disk cuts it off; what is there may hold a secret."""
+    path = tmp_path / "junit.xml"
+    path.write_text(f'<testsuite><testcase name="test_x[{SECRET}]"><failure message="{SECRET}')
+    redact_junit(path, Redactor([SECRET]))
+    assert path.read_text() == '<testsuite><testcase name="test_x[[redacted]]"><failure message="[redacted]'
+
+
+def test_where_no_such_file_was_written_nothing_is(tmp_path: Path):
+    redact_junit(tmp_path / "junit.xml", Redactor())
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,159 @@
+"""The change record: whole, readable, and without a secret, however the rollout ended (DOC-1)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout.context import Rollout
+from rollout.journal.record import Kind
+from rollout.reporting.change_record import write_change_record
+from tests.support.stories import WHY, opened, rolled_back
+
+SECRET = "planted-secret-9f3c"
+EVIL = f"<script>alert(1)</script> | [x](http://evil.example)\n\n# forged\x1b[2J {SECRET}"
+
+
+def closed(**parts: Any) -> dict[str, Any]:
+    whole = {"decision": "kept", "word": "KEPT", "why": "every clause of the plan passed"}
+    return {**whole, "not_passed": {}, "rollback": [], "commands": [], **parts}
+
+
+def kept(rollout: Rollout) -> None:
+    """Let its change stay."""
+    intent = rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
+    rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
+    rollout.gateway.config |= {"ACTIVE_PROVIDER": "openai", "LLM_MODEL_NAME": "gpt-4o"}
+    rollout.gateway.active = "openai"
+
+
+def record_of(rollout: Rollout, facts: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Write the record; return what its JSON holds, and its page."""
+    path = write_change_record(rollout, rollout.record(), facts)
+    return json.loads(path.read_text(encoding="utf-8")), path.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_the_record_of_a_rolled_back_change_answers_every_question(tmp_path: Path) -> None:
+    """What, who, when, why, what decided, what differs, what was found, who was told, and where the proof is."""
+    rollout = opened(tmp_path)
+    steps = rolled_back(rollout)
+    signed = {"signature": "armoured", "key": "SHA256:abc"}
+    rollout.write(Kind.APPROVAL, role="reviewer", approver="bob", at="2026-11-23T11:00:00.000Z", **signed)
+    rollout.write(Kind.NOTIFIED, event="planned", channel="MAIL", accepted=False, detail="refused", subject="s")
+    rollout.write(Kind.CLAUSE, run="r", clause="PRE-2.3", outcome="waived", message="WAIVED: the form is down")
+    rollout.write(Kind.OWED, what="review", due="2026-11-30T12:00:00.000Z")
+    missing = {"MON-1": "NOT RUN: MON-2 cut its window short", "MON-2": "8.8 %"}
+    facts = closed(decision="rolled_back", word="ROLLED BACK, verified", why=WHY, rollback=steps, not_passed=missing)
+    told, page = record_of(rollout, facts)
+    lines = page.splitlines()
+    assert lines[0] == "# Change record: openai:gpt-4o on t"
+    for line in (
+        "| Result | ROLLED BACK, verified |",
+        f"| Why | {WHY} |",
+        "| Before | ollama:gemma3:4b |",
+        "| Author | alice |",
+        "| Approved by | bob (signed) |",
+        "| Approval, as reviewer | bob at 2026-11-23T11:00:00.000Z, key SHA256:abc |",
+        "| Rollback operator | carol (carol@example.com) |",
+        "| Impact assessment | risk: medium, a new contract; affects: every chat user; cost: 40 USD a day |",
+        "| NOT GREEN | PRE-2.3 WAIVED: the form is down |",
+        "| Waiver of PRE-2.3 | the form is down; granted by dora until 2026-11-23 12:00:00+00:00 |",
+        "| Owed | review, by 2026-11-30T12:00:00.000Z |",
+        "| Value | 8.84 %, limit 5 %; from 147 of users; the window's 8 s; 2026-11-23 12:00:13Z |",
+        "| In effect | for 14 s, until it was seen gone at 2026-11-23 12:00:14Z |",
+        "| Users | 13 of 147 requests failed while it was watched |",
+        "| Finding, VER-3 | the gateway's audit log does not name the model |",
+        "| configuration and limits | the diff is empty |  |",
+        "| 2026-11-23 12:00:14Z | RBK-4.3 The configuration equals the backup | passed | the diff is empty |",
+        "| VER-2 A real request is answered by the expected provider and model | passed |  |",
+        "| MON-1 The provider stays connected | NOT RUN: MON-2 cut its window short |",
+        "| planned | MAIL | refused | refused |",
+    ):
+        assert line in lines, line
+    assert (told["decision"], told["deciding"]["value"], told["rollout"]) == ("rolled_back", 0.0884, "r-1")
+    assert len(told["evidence"]) == 3
+    assert all(len(digest) == 64 for digest in told["evidence"].values())
+    head = rollout.journal.head()
+    assert head is not None
+    assert f"| Journal | entry {head[0]}, SHA-256 {head[1]} |" in lines
+
+
+def test_the_record_of_a_kept_change_shows_before_and_after(tmp_path: Path) -> None:
+    """What was intended and what was not stand apart; a secret is masked as in the backup."""
+    rollout = opened(tmp_path)
+    kept(rollout)
+    rollout.gateway.config |= {"LOG_LEVEL": "DEBUG"}
+    told, page = record_of(rollout, closed())
+    assert told["differences"]["intended"] == {
+        "ACTIVE_PROVIDER": "ollama -> openai",
+        "LLM_MODEL_NAME": "gemma3:4b -> gpt-4o",
+    }
+    assert "| LOG_LEVEL | absent -> DEBUG | NOT INTENDED |" in page.splitlines()
+
+
+def test_a_gateway_that_does_not_answer_leaves_a_record_that_says_so(tmp_path: Path) -> None:
+    """The record is written all the same."""
+    from tests.support.windows import unreachable
+
+    rollout = opened(tmp_path)
+    kept(rollout)
+
+    def fails() -> None:
+        raise unreachable()
+
+    rollout.gateway.runtime_config = fails  # type: ignore[method-assign]
+    told, _ = record_of(rollout, closed())
+    assert told["differences"]["compared"] == "not compared: GET /api/v1/providers: connection refused"
+
+
+def test_the_record_of_what_was_never_applied(tmp_path: Path) -> None:
+    """It names the reason, and that nothing was written."""
+    facts = closed(decision="nothing_applied", word="NOTHING APPLIED", why="PRE-2.1: names no ticket")
+    told, page = record_of(opened(tmp_path, ticket=None), facts)
+    assert told["differences"]["compared"] == "nothing was written"
+    assert "| Why | PRE-2.1: names no ticket |" in page.splitlines()
+    assert "| Ticket | none |" in page.splitlines()
+
+
+def test_after_a_failed_rollback_it_has_what_a_person_pastes(tmp_path: Path) -> None:
+    """The look first, as it is, for a shell and not for Markdown."""
+    rollout = opened(tmp_path)
+    steps = rolled_back(rollout, verified=False)
+    commands = ["curl -X POST 'http://x/a|b'", "curl http://x/look"]
+    facts = closed(decision="rollback_failed", word="ROLLBACK FAILED", why=WHY, rollback=steps, commands=commands)
+    _, page = record_of(rollout, facts)
+    assert "    curl http://x/look\n    curl -X POST 'http://x/a|b'\n" in page
+    assert "LOG_LEVEL: INFO -> DEBUG" in page
+
+
+def test_a_journal_that_is_gone_does_not_stop_the_record(tmp_path: Path) -> None:
+    """What the process remembers is told."""
+    rollout = opened(tmp_path)
+    steps = rolled_back(rollout)
+    record = rollout.known()
+    rollout.journal.close()
+    (tmp_path / "journal.sqlite").write_bytes(b"gone")
+    facts = closed(decision="rolled_back", word="ROLLED BACK, verified", why=WHY, rollback=steps)
+    page = write_change_record(rollout, record, facts).with_suffix(".md").read_text(encoding="utf-8")
+    assert "| Result | ROLLED BACK, verified |" in page.splitlines()
+
+
+@pytest.mark.parametrize("name", ["author", "name"])
+def test_nothing_that_somebody_else_says_is_markup_or_a_secret(tmp_path: Path, name: str) -> None:
+    """Names, messages and reasons are text in their cell: every row keeps its columns, and no secret is in any file."""
+    rollout = opened(tmp_path, secrets=(SECRET,), **{name: EVIL})
+    steps = rolled_back(rollout, message=EVIL)
+    rollout.write(Kind.CLAUSE, run="r", clause="MON-5", outcome="failed", message=EVIL)
+    rollout.write(Kind.NOTIFIED, event=EVIL, channel=EVIL, accepted=True, detail=EVIL, subject=EVIL)
+    _, page = record_of(rollout, closed(why=EVIL, rollback=[{**step, "seen": EVIL} for step in steps]))
+    assert "\x1b" not in page
+    assert "# forged" not in [line.strip() for line in page.splitlines()]
+    assert "<script" not in page.replace("\\<script", "")
+    assert "](http" not in page.replace("\\](http", "")
+    columns = [len(line.replace("\\|", "").split("|")) for line in page.splitlines() if line.startswith("|")]
+    assert set(columns) <= {4, 5, 6}
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
