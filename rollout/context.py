@@ -21,7 +21,9 @@ from rollout.core.request import Origin
 from rollout.core.scenario import ProviderChange, Scenario
 from rollout.core.target import Target
 from rollout.gateway.client import Gateway
-from rollout.journal import Entry, Journal, Lease, LeaseHeld, LeaseLost
+from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
+from rollout.journal.leases import Lease, LeaseHeld, LeaseLost
 from rollout.journal.record import FOLDED, Kind, Record, What, extend, fold
 
 LEASE_S = 60.0

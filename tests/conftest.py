@@ -47,7 +47,7 @@ def undoing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             own.mkdir()
             lab = Undoing(own, *changes, **parts)
             labs.append(lab)
-            monkeypatch.setattr("rollout.gateway.host.restart", lab.restart)
+            monkeypatch.setattr("rollout.gateway.host.commands.restart", lab.restart)
             return lab
 
         yield begin

@@ -12,8 +12,11 @@ import pytest
 
 from rollout.context import LEASE_S, SPOOL, Rollout, reconcile
 from rollout.core.errors import GatewayError, JournalError, Refused
-from rollout.journal import AlreadyEnded, Entry, JournalBehind, LeaseHeld, LeaseLost
+from rollout.journal.chain import Entry
+from rollout.journal.endings import AlreadyEnded
+from rollout.journal.leases import LeaseHeld, LeaseLost
 from rollout.journal.record import Decision, Kind, What
+from rollout.journal.seen import JournalBehind
 from tests.support.rollouts import NEW, OLD, rollout_in
 from tests.support.undoing import ScriptedJournal, Undoing
 

@@ -34,7 +34,7 @@ from rollout.core.request import EMBEDDED, Request
 from rollout.core.units import show_duration
 from rollout.gateway.embedded_proof import doubt
 from rollout.gateway.manual_commands import emergency
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import FOLDED, Kind, Record, fold
 
 SCENARIOS = Path("scenarios")

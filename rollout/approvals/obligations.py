@@ -15,7 +15,7 @@ from types import MappingProxyType
 from rollout.context import Rollout
 from rollout.core.clock import stamp
 from rollout.core.errors import RolloutError
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, Record
 
 

@@ -8,7 +8,7 @@ from rollout.approvals.approval import NAMESPACE, Approval, Role, content_of, en
 from rollout.approvals.ssh_signatures import SigningError, key_of
 from rollout.audit.finding import Finding
 from rollout.core.errors import RolloutError
-from rollout.journal import Entry
+from rollout.journal.chain import Entry
 from rollout.journal.record import Kind
 
 _MEANS = "nobody is shown to have approved this content; trust neither the approval nor what it let in"

@@ -13,7 +13,7 @@ from rollout.core.errors import ExitCode, RolloutError
 
 if TYPE_CHECKING:
     from rollout.audit.verification import Examination, Head
-    from rollout.journal import Journal
+    from rollout.journal.journal import Journal
 
 _HEAD = re.compile(r"([1-9][0-9]{0,17}):(?:sha256:)?([0-9a-f]{64})", re.ASCII)
 

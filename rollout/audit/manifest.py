@@ -10,7 +10,8 @@ from pathlib import Path, PurePath
 from rollout.context import SPOOL
 from rollout.core.canonical_json import sha256
 from rollout.gateway.host.log_tail import NAME
-from rollout.journal import Entry, Journal
+from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 
 RESULTS = "allure-results"

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rollout.audit.finding import Finding
-from rollout.journal import Entry, endings
+from rollout.journal import endings
+from rollout.journal.chain import Entry
 from rollout.journal.record import Kind
 
 _OWNED = (Kind.INTENT, Kind.CLOSED, Kind.HANDOVER)

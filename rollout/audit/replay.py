@@ -10,7 +10,7 @@ from rollout.audit.finding import Finding
 from rollout.core.canary_stages import stages
 from rollout.core.errors import RolloutError
 from rollout.core.request import as_opened
-from rollout.journal import Entry
+from rollout.journal.chain import Entry
 from rollout.journal.record import Decision, Kind, Record, extend
 from rollout.monitoring.bake import context, seen
 from rollout.monitoring.triggers import judge

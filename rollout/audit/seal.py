@@ -17,8 +17,8 @@ from rollout.audit import manifest
 from rollout.core.canonical_json import canonical
 from rollout.core.clock import stamp
 from rollout.core.errors import RolloutError
-from rollout.journal import Journal
 from rollout.journal.head import head
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 
 NAMESPACE = "rollout-seal"

@@ -17,7 +17,8 @@ from rollout.audit.finding import Finding
 from rollout.audit.replay import sound
 from rollout.core.canonical_json import canonical, sha256
 from rollout.core.errors import JournalError
-from rollout.journal import Entry, Journal
+from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
 from rollout.journal.reconciled import unwrapped
 from rollout.journal.record import Kind
 

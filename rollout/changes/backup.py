@@ -17,7 +17,8 @@ from rollout.core.errors import GatewayError, NotCleared, RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.gateway.client import Gateway
-from rollout.gateway.host import EnvFile, values
+from rollout.gateway.host.env_file import EnvFile
+from rollout.gateway.host.env_text import values
 
 _STATE_HOME = "set XDG_STATE_HOME to a folder that can be written"
 

@@ -14,7 +14,7 @@ from rollout.core.canary_stages import Stage, is_staged, same_weights, show_weig
 from rollout.core.clock import NEVER
 from rollout.core.errors import GatewayError, JournalError, Refused, RolloutError, SomebodyIntervened
 from rollout.core.scenario import ProviderChange
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Write
 
 SINGLE = "CAN-1"

@@ -18,7 +18,7 @@ from rollout.core.clauses import CLAUSES, ORDER
 from rollout.core.downtime import proof_price
 from rollout.core.errors import GatewayError, NotReached, RolloutError, SomebodyIntervened
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
-from rollout.gateway.host import values
+from rollout.gateway.host.env_text import values
 from rollout.gateway.responses import Governance
 
 _KINDS: Mapping[type, ModuleType] = {

@@ -14,7 +14,7 @@ from rollout.core.clock import NEVER, StopFlag
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import EnvironmentChange
 from rollout.core.target import Target
-from rollout.gateway import host
+from rollout.gateway.host import env_file, env_text
 from rollout.journal.record import Record, What
 
 
@@ -24,7 +24,7 @@ def in_effect(rollout: Rollout, change: EnvironmentChange) -> bool:
     Raises:
         EnvFileError: it cannot be read.
     """
-    now = host.values(file_of(rollout, rollout.stop).read())
+    now = env_text.values(file_of(rollout, rollout.stop).read())
     wanted = _wanted(rollout, change)
     return all(now.get(key) == value for key, value in wanted.items()) and not now.keys() & set(change.remove)
 
@@ -68,7 +68,7 @@ def restore(rollout: Rollout, backup: Backup, record: Record) -> str:
         _put(rollout, file, saved)
         return "restored byte for byte"
     foreign = _foreign(rollout, now, saved)
-    kept = host.put_back(now, saved, [key for key in _all_keys(rollout) if key not in foreign])
+    kept = env_text.put_back(now, saved, [key for key in _all_keys(rollout) if key not in foreign])
     if kept != now:
         _put(rollout, file, kept)
     if kept == saved:
@@ -76,7 +76,7 @@ def restore(rollout: Rollout, backup: Backup, record: Record) -> str:
     raise RolloutError("somebody edited the .env file since; only this rollout's keys were put back, compare the rest")
 
 
-def _put_once_more(rollout: Rollout, file: host.EnvFile, saved: bytes) -> str:
+def _put_once_more(rollout: Rollout, file: env_file.EnvFile, saved: bytes) -> str:
     """Undo by a write what reads show no effect of: behind a command the file may be read from a copy that lags.
 
     Raises:
@@ -84,7 +84,7 @@ def _put_once_more(rollout: Rollout, file: host.EnvFile, saved: bytes) -> str:
     """
     try:
         _put(rollout, file, saved)
-    except host.EnvFileError as error:
+    except env_text.EnvFileError as error:
         rollout.clock.wait(rollout.target.stale_for_s)
         if file.read() != saved:
             raise
@@ -94,7 +94,7 @@ def _put_once_more(rollout: Rollout, file: host.EnvFile, saved: bytes) -> str:
 
 def _foreign(rollout: Rollout, now: bytes, saved: bytes) -> set[str]:
     """Return the keys of this rollout that somebody has given another value since: theirs is not overwritten."""
-    here, before = host.values(now), host.values(saved)
+    here, before = env_text.values(now), env_text.values(saved)
     known: dict[str, set[str | None]] = {}
     for change in rollout.scenario.changes:
         if isinstance(change, EnvironmentChange):
@@ -104,20 +104,20 @@ def _foreign(rollout: Rollout, now: bytes, saved: bytes) -> set[str]:
     return {key for key, values in known.items() if here.get(key) not in values}
 
 
-def file_of(rollout: Rollout, stop: StopFlag) -> host.EnvFile:
+def file_of(rollout: Rollout, stop: StopFlag) -> env_file.EnvFile:
     """Return the target's `.env` file, here or behind the target's read and write commands."""
-    return host.EnvFile(rollout.target, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
+    return env_file.EnvFile(rollout.target, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
 
 
 def _write(rollout: Rollout, change: EnvironmentChange) -> str:
     file = file_of(rollout, rollout.stop)
-    wanted = host.edit(file.read(), _wanted(rollout, change), change.remove)
+    wanted = env_text.edit(file.read(), _wanted(rollout, change), change.remove)
     with rollout.announced("APP-2.1", "forward", str(change), what=What.ENVIRONMENT, digest=sha256(wanted)):
         file.write(wanted)
     return f"written: {', '.join(change.keys)}"
 
 
-def _put(rollout: Rollout, file: host.EnvFile, content: bytes) -> None:
+def _put(rollout: Rollout, file: env_file.EnvFile, content: bytes) -> None:
     with rollout.announced("RBK-3.1", "back", ".env", what=What.ENVIRONMENT):
         file.write(content)
 

@@ -8,8 +8,9 @@ from rollout.core.clock import StopFlag
 from rollout.core.downtime import startup_s
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.target import Service
-from rollout.gateway import host
 from rollout.gateway.client import Gateway
+from rollout.gateway.host import commands as host_commands
+from rollout.gateway.host import health
 from rollout.gateway.host.log_tail import keep_log_tail
 from rollout.journal.record import Kind, What
 
@@ -31,7 +32,7 @@ def commands(rollout: Rollout, stop: StopFlag, *, step: str, direction: str) -> 
     _keep_audit(rollout)
     kept = keep_log_tail(rollout.target, rollout.folder, clock=rollout.clock, redact=rollout.redactor.text)
     with rollout.announced(step, direction, "restart", what=What.RESTART):
-        both = host.restart(handled, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
+        both = host_commands.restart(handled, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
     told = [f"{' '.join(ran.command)}: exit {ran.exit_code} after {ran.took_s:.1f} s\n{ran.output}" for ran in both]
     return "\n".join([*told, str(kept)]).strip()
 
@@ -49,7 +50,7 @@ def await_health(rollout: Rollout, gateway: Gateway, stop: StopFlag, *, back: bo
         ServiceError: it is not, at the deadline.
     """
     deadline_s = startup_back_s(rollout) if back else startup_forward_s(rollout)
-    took_s = host.await_health(gateway.health, deadline_s=deadline_s, clock=rollout.clock, stop=stop)
+    took_s = health.await_health(gateway.health, deadline_s=deadline_s, clock=rollout.clock, stop=stop)
     rollout.note(Kind.RESTARTED, took_s=round(took_s, 3))
     return f"healthy after {took_s:.1f} s"
 

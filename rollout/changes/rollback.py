@@ -37,7 +37,7 @@ from rollout.core.clock import NEVER
 from rollout.core.errors import GatewayError, JournalError, RolloutError, SomebodyIntervened
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.gateway import manual_commands as by_hand
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Decision, Kind, Record, What
 
 UNDO = ("RBK-3.1", "RBK-3.2", "RBK-3.3", "RBK-3.4")

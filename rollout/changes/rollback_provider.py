@@ -14,7 +14,7 @@ from rollout.context import Rollout
 from rollout.core.clock import NEVER
 from rollout.core.errors import GatewayError, RolloutError, SomebodyIntervened
 from rollout.core.scenario import ProviderChange
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import What
 
 

@@ -12,7 +12,7 @@ from rollout.core.clauses import CLAUSES
 from rollout.core.clock import stamp
 from rollout.core.errors import RolloutError, SomebodyIntervened
 from rollout.gateway.client import Gateway
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind, Record
 
 TRIES = 3

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rollout.core.request import Request
     from rollout.engine.emergency import Order, Say, Sent
     from rollout.engine.recovery import Case
-    from rollout.journal import Journal
+    from rollout.journal.journal import Journal
     from rollout.journal.record import Record
 
 Command = Callable[[argparse.Namespace], int]
@@ -174,7 +174,7 @@ def _aftermath(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> in
 
 def _reindex(order: Order) -> None:
     from rollout.core.clock import SystemClock  # noqa: PLC0415 - with the journal
-    from rollout.journal import Journal  # noqa: PLC0415
+    from rollout.journal.journal import Journal  # noqa: PLC0415
     from rollout.reporting.html.index import write  # noqa: PLC0415
 
     with Journal.open(order.journal, clock=SystemClock(), create=False) as journal:
@@ -204,7 +204,7 @@ def _add_scenario(parser: argparse.ArgumentParser) -> None:
 def _journal(args: argparse.Namespace) -> Journal:
     from rollout.core.clock import SystemClock  # noqa: PLC0415 - SQLAlchemy is heavy
     from rollout.core.redaction import knowing  # noqa: PLC0415
-    from rollout.journal import Journal  # noqa: PLC0415
+    from rollout.journal.journal import Journal  # noqa: PLC0415
 
     url = args.journal or f"sqlite:///{Path(args.reports).absolute() / 'journal.sqlite'}"
     # Runs make journals; whoever asks about one, or writes into one, has a run that made it.
@@ -370,7 +370,7 @@ def _recover(args: argparse.Namespace) -> int:
 
 def _rebuilt(args: argparse.Namespace, rollout: str, by: str) -> str:
     from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy
-    from rollout.reporting.html import built  # noqa: PLC0415 - heavy
+    from rollout.reporting.html.assembly import built  # noqa: PLC0415 - heavy
 
     folder = Path(args.reports).absolute() / rollout
     with _journal(args) as journal:
@@ -395,7 +395,7 @@ def _prune(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     from rollout.audit.manifest import BY_REPORT  # noqa: PLC0415 - heavy
     from rollout.audit.seal import conclude  # noqa: PLC0415
-    from rollout.reporting.html import build  # noqa: PLC0415
+    from rollout.reporting.html.assembly import build  # noqa: PLC0415
 
     with _journal(args) as journal:
         known = journal.rollouts()

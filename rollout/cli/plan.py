@@ -26,7 +26,8 @@ from rollout.engine.listed_names import look_up
 from rollout.gateway.client import Gateway
 from rollout.gateway.costs import sent_by
 from rollout.gateway.endpoints import path_of
-from rollout.gateway.host import EnvFile, values
+from rollout.gateway.host.env_file import EnvFile
+from rollout.gateway.host.env_text import values
 from rollout.monitoring.sources.synthetic import promise
 from rollout.sandbox import envfile
 from rollout.sandbox.settings import SandboxSettings

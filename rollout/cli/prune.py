@@ -14,7 +14,7 @@ from rollout.core.caller import caller
 from rollout.core.errors import RolloutError
 
 if TYPE_CHECKING:
-    from rollout.journal import Journal
+    from rollout.journal.journal import Journal
     from rollout.journal.record import Record
 
 

@@ -1,1 +1,0 @@
-"""The border: what the files say, read and judged. `rollout.config.load` does all of it, and is heavy to load."""

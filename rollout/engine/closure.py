@@ -19,7 +19,8 @@ from rollout.core.errors import ExitCode, JournalError, RolloutError
 from rollout.core.policy import WAIT
 from rollout.engine.closing_snapshot import leave
 from rollout.gateway.diagnosis import diagnosed, look
-from rollout.journal import AlreadyEnded, LeaseHeld, LeaseLost
+from rollout.journal.endings import AlreadyEnded
+from rollout.journal.leases import LeaseHeld, LeaseLost
 from rollout.journal.record import EVIDENCE_OWED, Decision, Kind, Record
 from rollout.monitoring.aggregates import BAD_STATUS
 from rollout.monitoring.bake import IN_PROGRESS

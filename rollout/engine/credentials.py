@@ -12,7 +12,7 @@ from rollout.core.redaction import Redactor
 from rollout.core.request import Request
 from rollout.core.scenario import EnvironmentChange
 from rollout.core.target import Target
-from rollout.gateway.host import EnvFileError, values
+from rollout.gateway.host.env_text import EnvFileError, values
 from rollout.journal.record import Record
 
 

@@ -250,7 +250,7 @@ def _without_secrets(text: str, order: Order, env: Mapping[str, str]) -> str:
     redactor = knowing(env)
     redactor.add(_token(order.target, env))
     if "env_file" in order.target:
-        from rollout.gateway.host import EnvFileError, values  # noqa: PLC0415
+        from rollout.gateway.host.env_text import EnvFileError, values  # noqa: PLC0415
 
         with suppress(OSError, EnvFileError):
             named = (order.provider, order.model, *(order.before or "").split(":", 1))

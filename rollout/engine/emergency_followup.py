@@ -35,7 +35,10 @@ from rollout.gateway.client import Gateway
 from rollout.gateway.embedded_proof import doubt
 from rollout.gateway.expectations import answered_by, named
 from rollout.gateway.responses import Governance
-from rollout.journal import AlreadyEnded, Entry, Journal, LeaseLost
+from rollout.journal.chain import Entry
+from rollout.journal.endings import AlreadyEnded
+from rollout.journal.journal import Journal
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import FOLDED, Decision, Kind, Record, What, fold
 from rollout.journal.store import Store
 from rollout.reporting import messages

@@ -11,7 +11,7 @@ from rollout.core.options import Options
 from rollout.core.request import EMBEDDED, Request, as_opened
 from rollout.core.target import Target
 from rollout.gateway.embedded_proof import Standing, look
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import FOLDED, Record, fold
 
 

@@ -14,7 +14,8 @@ from rollout.core.errors import RolloutError, TryLater
 from rollout.engine.closure import WORDS, Closure, take_back
 from rollout.engine.emergency_followup import settle
 from rollout.engine.session import end_embedded, records, reopened
-from rollout.journal import Journal, Lease
+from rollout.journal.journal import Journal
+from rollout.journal.leases import Lease
 from rollout.journal.record import Decision, Record
 from rollout.reporting.timings import is_emergency
 

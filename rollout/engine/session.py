@@ -26,7 +26,7 @@ from rollout.engine.listed_names import look_up
 from rollout.engine.prechecks import keep_to_window
 from rollout.gateway.client import Gateway, ignore
 from rollout.gateway.transport import Exchange
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import FOLDED, Decision, Kind, Record, fold
 from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings

@@ -32,7 +32,9 @@ from rollout.core.visible import for_terminal
 from rollout.engine.closure import publish_late, take_back
 from rollout.engine.session import Session, end_embedded, reopened
 from rollout.gateway import manual_commands as by_hand
-from rollout.journal import Entry, Journal, LeaseLost
+from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import FOLDED, Kind, fold
 from rollout.reporting import messages
 from rollout.reporting.notifications import page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 
 
 def head(journal: Journal) -> str:

@@ -13,7 +13,7 @@ from rollout.context import Rollout
 from rollout.core.canary_stages import Stage, is_staged, stages
 from rollout.core.clock import stamp
 from rollout.core.errors import JournalError, RolloutError
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind, Record
 from rollout.monitoring.aggregates import History
 from rollout.monitoring.bake import bake, context

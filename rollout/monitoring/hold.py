@@ -18,7 +18,7 @@ from rollout.core.clock import stamp
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.policy import Policy
 from rollout.core.units import show_duration
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, Record
 from rollout.monitoring.samples import Name
 from rollout.monitoring.verdict import Verdict

@@ -20,7 +20,8 @@ from rollout.engine.credentials import token_of
 from rollout.engine.embedded_gateway import described
 from rollout.gateway.client import Gateway
 from rollout.gateway.embedded_proof import doubt
-from rollout.gateway.host import EnvFile, values
+from rollout.gateway.host.env_file import EnvFile
+from rollout.gateway.host.env_text import values
 from rollout.gateway.transport import Exchange
 from rollout.plugin.read_only_run import Visit
 from rollout.reporting import allure
@@ -105,7 +106,7 @@ class Release(Visit):
         return f"mend it, and run it again: pytest -m release {where}" if problems else ""
 
     def _report(self) -> str:
-        from rollout.reporting.html import built_plain  # noqa: PLC0415 - after the verdict, nobody waits for it
+        from rollout.reporting.html.assembly import built_plain  # noqa: PLC0415 - after the verdict, nobody waits for it
 
         return built_plain(self._results, self.folder, f"{self.word}: {self.subject}", self.env)
 

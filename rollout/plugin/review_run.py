@@ -20,7 +20,7 @@ from rollout.core.request import EMBEDDED
 from rollout.engine.closing_snapshot import of_record
 from rollout.engine.session import as_journalled, at_home, records
 from rollout.gateway.transport import Exchange
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, Record
 from rollout.plugin.read_only_run import Visit
 from rollout.reporting import allure
@@ -118,7 +118,7 @@ class Review(Visit):
 
     def _report(self) -> str:
         from rollout.audit.seal import conclude  # noqa: PLC0415 - after the verdict, nobody waits for it
-        from rollout.reporting.html import built  # noqa: PLC0415
+        from rollout.reporting.html.assembly import built  # noqa: PLC0415
 
         journal, rollout = self.rollout.journal, self.rollout.id
         said = built(journal, rollout, self.folder, self.env, {self.run: self._results}).line

@@ -33,7 +33,7 @@ from rollout.engine.embedded_gateway import hold
 from rollout.engine.evidence_check import missing_evidence
 from rollout.engine.session import Session, claim, crossed, finish
 from rollout.engine.watchdog import Watchdog, arm
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import OWED, Decision, Kind, Record
 from rollout.monitoring.canary import watch_stages
 from rollout.monitoring.live_view import Heading, view_for
@@ -462,7 +462,8 @@ class Progress(Occasion):
 
     def _report(self, reporter: Any) -> str:
         """Build the report, and return why it could not be written; empty where it was, or waits for its generator."""
-        from rollout.reporting.html import built, is_installed  # noqa: PLC0415 - after the verdict, nobody waits for it
+        from rollout.reporting.html.allure_generator import is_installed
+        from rollout.reporting.html.assembly import built  # noqa: PLC0415 - after the verdict, nobody waits for it
 
         rollout = self.session.rollout
         if not is_installed(self.env):

@@ -9,7 +9,8 @@ import pytest
 
 from rollout.audit.verification import Question, examine
 from rollout.cli.main import main
-from rollout.journal import Journal, Lease
+from rollout.journal.journal import Journal
+from rollout.journal.leases import Lease
 from rollout.journal.record import Decision, Kind
 from tests.support.clocks import SimulatedClock
 

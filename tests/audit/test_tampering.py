@@ -17,7 +17,8 @@ from rollout.audit.verification import Examination, Head, Question, examine
 from rollout.cli.main import main
 from rollout.core.canonical_json import canonical
 from rollout.core.clock import SystemClock
-from rollout.journal import Entry, Journal
+from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 from tests.support.keys import listed, make_key
 from tests.support.runs import Lab

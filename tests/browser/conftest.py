@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from rollout.journal.record import Decision, Kind
 from rollout.reporting.change_record import write_change_record
-from rollout.reporting.html import build
+from rollout.reporting.html.assembly import build
 from tests.browser.reader import Reader
 from tests.support.clocks import SimulatedClock
 from tests.support.told import Told, kept, rolled_back

@@ -13,8 +13,8 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Browser, expect
 
-from rollout.reporting.html import allure_generator, build
-from rollout.reporting.html.assembly import collect
+from rollout.reporting.html import allure_generator
+from rollout.reporting.html.assembly import build, collect
 from tests.browser.reader import Reader
 from tests.support.told import BREACH, Told
 

@@ -27,7 +27,7 @@ from rollout.core.errors import GatewayError, NotCleared
 from rollout.core.redaction import Redactor
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Routing, Target
-from rollout.gateway.host import EnvFileError
+from rollout.gateway.host.env_text import EnvFileError
 from rollout.gateway.responses import Weights
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import OLD, ScriptedGateway

@@ -11,8 +11,8 @@ import pytest
 from rollout.changes import environment
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import EnvironmentChange
-from rollout.gateway.host import EnvFileError
 from rollout.gateway.host.commands import ServiceError
+from rollout.gateway.host.env_text import EnvFileError
 from rollout.journal.record import What
 from tests.support.gateways import State
 from tests.support.undoing import RESTARTABLE, Undoing

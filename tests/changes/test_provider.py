@@ -12,7 +12,7 @@ from rollout.changes.catalogue import in_effect, prove_way_back
 from rollout.core.errors import GatewayError, JournalError, Refused, SomebodyIntervened
 from rollout.core.scenario import Canary, ProviderChange, Share
 from rollout.core.target import OtherCall, ProviderRestart
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
 from tests.support.gateways import State, down, garbage, refused
 from tests.support.undoing import NEW, OLD, RESTARTABLE, ROUTED, TARGET, Undoing

@@ -12,7 +12,7 @@ from rollout.core.clock import NEVER
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.scenario import EnvironmentChange
 from rollout.core.target import ProviderRestart
-from rollout.gateway.host import ServiceError
+from rollout.gateway.host.commands import ServiceError
 from rollout.gateway.responses import AuditEntry
 from rollout.journal.record import Kind, What
 from tests.support.gateways import garbage

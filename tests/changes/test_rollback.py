@@ -17,7 +17,7 @@ from rollout.core.canary_stages import stages
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import Canary, EnvironmentChange, LimitChange, ProviderChange, Share
 from rollout.core.target import ProviderRestart
-from rollout.gateway.host import ServiceError
+from rollout.gateway.host.commands import ServiceError
 from rollout.journal.record import Decision, Kind, What
 from tests.support.clocks import SimulatedClock
 from tests.support.gateways import LiveGateway, State, down, garbage, refused
@@ -625,7 +625,7 @@ def test_an_env_file_that_is_written_by_an_orphaned_command_is_restored_once_mor
             env_file.write_bytes(content)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rollout.gateway.host.EnvFile", Commanded)
+        patch.setattr("rollout.gateway.host.env_file.EnvFile", Commanded)
         patch.setattr("rollout.changes.backup.EnvFile", Commanded)
         lab.clock.later(15.0, lambda: env_file.write_bytes(b"LOG_LEVEL=debug\n"))
         result = lab.take_back()

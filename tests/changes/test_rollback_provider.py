@@ -22,7 +22,7 @@ from rollout.changes.rollback_provider import (
 from rollout.core.errors import GatewayError, Refused, SomebodyIntervened
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import ProviderRestart
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind, What
 from tests.support.gateways import State, down, garbage, refused
 from tests.support.undoing import NEW, OLD, RESTARTABLE, ROUTED, TARGET, Undoing

@@ -8,7 +8,7 @@ import pytest
 
 from rollout.changes.rollback_run import PROOF, TRIES, table
 from rollout.core.errors import GatewayError, JournalError, SomebodyIntervened
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
 from tests.support.undoing import Undoing
 

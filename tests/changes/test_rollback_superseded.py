@@ -11,7 +11,7 @@ import pytest
 
 from rollout.core.scenario import EnvironmentChange, LimitChange
 from rollout.core.target import ProviderRestart
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
 from tests.support.undoing import NEW, OLD, RESTARTABLE, Undoing
 

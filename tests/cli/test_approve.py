@@ -15,7 +15,7 @@ from rollout.config.load import load
 from rollout.core.clock import SystemClock
 from rollout.core.request import EMBEDDED
 from rollout.gateway.embedded_proof import doubt
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, fold
 from tests.support.keys import make_key
 from tests.support.rollouts import rollout_in

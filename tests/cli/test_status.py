@@ -11,7 +11,7 @@ import pytest
 from rollout.cli.main import main
 from rollout.context import Rollout
 from rollout.core.clock import SystemClock
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import rollout_in

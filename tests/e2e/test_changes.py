@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rollout.gateway.host import values
+from rollout.gateway.host.env_text import values
 from tests.support.kinds import (
     APPLY,
     ENVIRONMENT,

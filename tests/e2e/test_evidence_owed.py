@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rollout.core.clock import SystemClock
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 from tests.journal.postgres_server import PostgresServer
 from tests.support.runs import BARE, ROOT, Lab, Run, eventually

@@ -18,7 +18,7 @@ from rollout.changes.backup import recorded
 from rollout.changes.rollback import PROOF
 from rollout.core.clauses import CLAUSES, PHASES, planned
 from rollout.core.clock import SystemClock
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind
 from rollout.reporting.allure import CLOSURE_TITLE, PHASE_TITLES
 from rollout.sandbox.process import find

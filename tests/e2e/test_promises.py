@@ -17,7 +17,7 @@ import pytest
 
 from rollout.core.clock import SystemClock
 from rollout.core.errors import JournalError
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind
 from tests.journal.postgres_server import PostgresServer
 from tests.support.kinds import ENVIRONMENT, LIMITS, PROVIDER, VERIFY, handle, quick

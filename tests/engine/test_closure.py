@@ -16,7 +16,7 @@ from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import JournalError
 from rollout.engine.closure import Closure, close, take_back
 from rollout.gateway.responses import Alert, Completion, Connection, Latency, Metrics
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind
 from tests.support.rollouts import NEW, OLD
 from tests.support.stories import Calm, opened

@@ -24,7 +24,7 @@ from rollout.core.target import Target
 from rollout.engine import emergency
 from rollout.engine.recovery import in_flight, recover
 from rollout.gateway import manual_commands
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Record, fold
 from tests.journal.postgres_server import PostgresServer
 from tests.support.channels import webhook

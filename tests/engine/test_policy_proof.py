@@ -15,7 +15,7 @@ from rollout.core.scenario import Scenario
 from rollout.core.target import Routing, Service, Target
 from rollout.engine import policy_proof
 from rollout.gateway.embedded_proof import Look, Standing
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, fold
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import NEW

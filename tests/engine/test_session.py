@@ -17,7 +17,8 @@ from rollout.core.scenario import Scenario
 from rollout.core.target import Target
 from rollout.engine import session as sessions
 from rollout.engine.session import Session, _earlier, at_home, claim, crossed, finish
-from rollout.journal import Journal, LeaseHeld
+from rollout.journal.journal import Journal
+from rollout.journal.leases import LeaseHeld
 from rollout.journal.record import Decision, Kind
 from tests.support.decisions import applied, passed, session_of
 from tests.support.decisions import begun as at_work

@@ -17,7 +17,7 @@ from rollout.core.errors import RolloutError
 from rollout.engine import watchdog
 from rollout.engine.closure import Closure
 from rollout.engine.watchdog import CLOSED, GRACE_S, LOOK_EVERY_S, Watch, Watchdog
-from rollout.journal import Entry
+from rollout.journal.chain import Entry
 from rollout.journal.record import Decision, Kind
 from tests.support.decisions import Faulty, applied, apply, begun, live, said, successor
 from tests.support.gateways import State, down

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 
 NOBODY = 65534
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rollout.cli.main import main
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 
 REMEDY = "Name an existing one with --journal, or its folder with --reports"
 OPENED = {"target": {"name": "t"}, "url": "http://x", "change": "c", "author": "alice", "digest": "d"}

@@ -6,8 +6,8 @@ from sqlalchemy.exc import IntegrityError
 
 from rollout.core.canonical_json import sha256
 from rollout.core.errors import JournalError
-from rollout.journal import Journal
 from rollout.journal.chain import GENESIS
+from rollout.journal.journal import Journal
 from rollout.journal.schema import entry
 
 OTHER = "f" * 64

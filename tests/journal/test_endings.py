@@ -6,7 +6,8 @@ from threading import Barrier
 import pytest
 
 from rollout.core.errors import JournalError, RolloutError
-from rollout.journal import AlreadyEnded, LeaseLost
+from rollout.journal.endings import AlreadyEnded
+from rollout.journal.leases import LeaseLost
 
 KEPT, BACK = {"decision": "kept"}, {"decision": "rolled_back"}
 

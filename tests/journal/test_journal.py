@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy
 
 from rollout.core.errors import JournalError
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 
 SECRET = "sk-planted-secret-0123456789"
 

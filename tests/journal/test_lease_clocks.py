@@ -10,7 +10,7 @@ import pytest
 
 from rollout.context import LEASE_S, SPOOL, Rollout
 from rollout.core.errors import JournalError
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind, What
 from tests.support.decisions import Faulty, apply, begun, live, successor
 from tests.support.rollouts import NEW, OLD

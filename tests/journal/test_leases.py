@@ -7,7 +7,8 @@ from threading import Barrier
 import pytest
 
 from rollout.core.errors import JournalError, RolloutError, TryLater
-from rollout.journal import Journal, LeaseHeld, LeaseLost
+from rollout.journal.journal import Journal
+from rollout.journal.leases import LeaseHeld, LeaseLost
 
 
 def test_a_free_target_is_leased_from_now_until_its_time_is_over(journal, clock):

@@ -6,8 +6,10 @@ import pytest
 from sqlalchemy import delete, event, insert, update
 
 from rollout.core.errors import JournalError
-from rollout.journal import Journal, JournalBehind, schema
+from rollout.journal import schema
 from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
+from rollout.journal.seen import JournalBehind
 
 CALLS = {
     "append": lambda journal, _lease: journal.append("r-1", "note", {}),

@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import event
 
 from rollout.core.errors import JournalError
-from rollout.journal import Journal, LeaseHeld, store
+from rollout.journal import store
+from rollout.journal.journal import Journal
+from rollout.journal.leases import LeaseHeld
 from tests.journal import postgres_server
 from tests.journal.postgres_server import PASSWORD, PostgresServer
 from tests.journal.silent_proxy import SilentProxy

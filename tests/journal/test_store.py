@@ -12,7 +12,8 @@ import sqlalchemy
 from sqlalchemy import event, update
 
 from rollout.core.errors import JournalError
-from rollout.journal import Journal, schema
+from rollout.journal import schema
+from rollout.journal.journal import Journal
 
 PASSWORD = "hunter2-of-the-url"
 

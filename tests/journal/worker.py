@@ -11,7 +11,9 @@ from contextlib import suppress
 
 from rollout.core.clock import SystemClock
 from rollout.core.errors import JournalError, TryLater
-from rollout.journal import AlreadyEnded, Journal, Lease, LeaseLost
+from rollout.journal.endings import AlreadyEnded
+from rollout.journal.journal import Journal
+from rollout.journal.leases import Lease, LeaseLost
 
 
 def say(word):

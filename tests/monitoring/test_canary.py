@@ -19,7 +19,7 @@ from rollout.core.canary_stages import Stage, stages
 from rollout.core.errors import GatewayError, JournalError, Refused, RolloutError
 from rollout.core.scenario import Canary, ProviderChange
 from rollout.gateway.responses import Completion, Connection
-from rollout.journal import LeaseLost
+from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
 from rollout.monitoring.bake import IN_PROGRESS, Window
 from rollout.monitoring.sources.registry import gateway_sources

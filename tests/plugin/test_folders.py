@@ -16,7 +16,8 @@ from rollout.cli.main import main
 from rollout.core.caller import caller, login
 from rollout.core.errors import RolloutError
 from rollout.plugin.folders import prove_folders, unwritable
-from rollout.reporting.html import allure_generator, is_installed
+from rollout.reporting.html import allure_generator
+from rollout.reporting.html.allure_generator import is_installed
 from rollout.sandbox.process import SandboxFailed, start
 from tests.support import unprivileged
 from tests.support.forks import ROOT

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from rollout.core.errors import GatewayError, Refused
-from rollout.gateway.host import values
+from rollout.gateway.host.env_text import values
 from rollout.gateway.responses import (
     Activated,
     Alert,

@@ -20,8 +20,7 @@ from typing import Any
 
 from rollout.core.canonical_json import canonical, plain, sha256
 from rollout.core.clock import stamp
-from rollout.journal import Entry
-from rollout.journal.chain import recordable
+from rollout.journal.chain import Entry, recordable
 from rollout.journal.reconciled import unwrapped
 from rollout.journal.record import Decision, Kind, What
 from tests.support.clocks import BEGINNING

@@ -12,7 +12,7 @@ from rollout.core.redaction import Redactor
 from rollout.core.scenario import ProviderChange, Scenario
 from rollout.core.target import Target
 from rollout.gateway.responses import Connection, Governance, Provider, Providers, RuntimeConfig
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from tests.support.clocks import SimulatedClock
 
 NEW = ProviderChange("openai", "gpt-4o")

@@ -33,7 +33,8 @@ import yaml
 
 from rollout.core.clock import SystemClock
 from rollout.core.errors import JournalError
-from rollout.journal import Entry, Journal
+from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, Record, fold
 from rollout.reporting.allure import NOT_RUN
 from rollout.sandbox.process import Running, find, stop

@@ -18,7 +18,7 @@ from rollout.core.redaction import Redactor
 from rollout.core.request import as_opened
 from rollout.engine.closure import EXIT_CODES, WORDS, Closure, already_closed
 from rollout.gateway.responses import Weights
-from rollout.journal import Entry
+from rollout.journal.chain import Entry
 from rollout.journal.record import Decision, Kind, Record
 from rollout.plugin.terminal import Listing
 from rollout.reporting import messages

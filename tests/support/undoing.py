@@ -15,8 +15,9 @@ from rollout.core.clock import stamp
 from rollout.core.errors import JournalError
 from rollout.core.scenario import Change, Scenario
 from rollout.core.target import Routing, Service, Target
-from rollout.gateway import host
-from rollout.journal import Entry, Journal
+from rollout.gateway.host import commands as host_commands
+from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, What
 from tests.support.clocks import SimulatedClock
 from tests.support.gateways import LiveGateway, State
@@ -102,12 +103,12 @@ class Undoing:
         """The backup of the journal."""
         return recorded(self.rollout.known().backup)
 
-    def restart(self, _service: Service, **_: Any) -> tuple[host.Ran, host.Ran]:
+    def restart(self, _service: Service, **_: Any) -> tuple[host_commands.Ran, host_commands.Ran]:
         """Stand in for `rollout.gateway.host.restart`."""
         if self.restart_fails is not None:
             raise self.restart_fails
         self.gateway.restart()
-        return host.Ran(("gateway", "stop"), 0, "", 0.1), host.Ran(("gateway", "start"), 0, "", 0.1)
+        return host_commands.Ran(("gateway", "stop"), 0, "", 0.1), host_commands.Ran(("gateway", "start"), 0, "", 0.1)
 
     def apply(self) -> catalogue.Applied:
         """Apply the changes, as the phase does, and keep its verdict."""

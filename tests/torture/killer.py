@@ -29,7 +29,8 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from rollout.journal import Entry, Journal
+from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
 
 POLL_S = 0.02
 APPENDING = ("append", "extend")

@@ -23,7 +23,8 @@ import yaml
 from rollout.audit.verification import Question, examine
 from rollout.core.clock import SystemClock
 from rollout.core.errors import JournalError
-from rollout.journal import Entry, Journal
+from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, Record, fold
 from rollout.sandbox.process import Running, find, stop
 from tests.support.forks import ROOT, Child, Server, Started

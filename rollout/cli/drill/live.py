@@ -28,7 +28,8 @@ from rollout.core.clock import Clock, SystemClock
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.request import Request
 from rollout.engine.embedded_gateway import control
-from rollout.journal import Entry, Journal
+from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, fold
 from rollout.sandbox.process import find, stop
 

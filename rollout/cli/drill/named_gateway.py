@@ -27,7 +27,7 @@ from rollout.core.request import Request
 from rollout.core.scenario import ProviderChange
 from rollout.engine.embedded_gateway import control
 from rollout.engine.session import records
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 
 _TAKES_BACK_WITHIN_S = 120.0
 # What people are told of a change, where it is tried first, and its own paces: the drill's are others.

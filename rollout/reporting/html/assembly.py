@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from rollout.core.errors import RolloutError
 from rollout.core.visible import show_all
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.monitoring.samples import Baseline
 from rollout.reporting.allure import PHASE_TITLES
 from rollout.reporting.chart import Bake, draw_as

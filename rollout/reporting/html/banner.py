@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 from rollout.reporting.allure import ticket_link
 from rollout.reporting.html.index import DOCUMENTS, INDEX, STATES, state_of

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rollout.approvals.obligations import open_of
 from rollout.core.clauses import CLAUSES
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import EVIDENCE_OWED, FOLDED, Decision, Entry, Record, fold
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.html.markup import Part, element, html, link

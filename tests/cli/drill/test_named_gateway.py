@@ -21,7 +21,7 @@ from rollout.core.policy import Policy
 from rollout.core.request import Origin, Request
 from rollout.core.scenario import LimitChange, Monitor, ProviderChange, Scenario
 from rollout.core.target import Target
-from rollout.journal import Journal
+from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 from rollout.sandbox.settings import SandboxSettings
 from tests.sandbox.conftest import _launching, client

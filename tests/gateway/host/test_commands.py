@@ -13,8 +13,7 @@ from rollout.core.clock import StopFlag, SystemClock
 from rollout.core.errors import Interrupted
 from rollout.core.redaction import REDACTED, Redactor
 from rollout.core.target import Service
-from rollout.gateway.host import ServiceError, restart, run
-from rollout.gateway.host.commands import exchange
+from rollout.gateway.host.commands import ServiceError, exchange, restart, run
 
 TOKEN = "s3cr3t-t0ken-value"
 

@@ -11,7 +11,9 @@ from rollout.core.clock import StopFlag, SystemClock
 from rollout.core.errors import Interrupted
 from rollout.core.redaction import Redactor
 from rollout.core.target import Service, Target
-from rollout.gateway.host import EnvFile, EnvFileError, env_file
+from rollout.gateway.host import env_file
+from rollout.gateway.host.env_file import EnvFile
+from rollout.gateway.host.env_text import EnvFileError
 
 SECRET = "s3cr3t-v4lue"
 CONTENT = f"A=1\r\nTOKEN='{SECRET}'\n# ü".encode()

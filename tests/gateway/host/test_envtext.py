@@ -7,7 +7,8 @@ from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.gateway.host import EnvFileError, edit, env_text, put_back, values
+from rollout.gateway.host import env_text
+from rollout.gateway.host.env_text import EnvFileError, edit, put_back, values
 
 FILE = b"""# The gateway's configuration.
 

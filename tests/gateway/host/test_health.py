@@ -4,7 +4,8 @@ import pytest
 
 from rollout.core.clock import StopFlag
 from rollout.core.errors import GatewayError, Interrupted, Refused
-from rollout.gateway.host import ServiceError, await_health
+from rollout.gateway.host.commands import ServiceError
+from rollout.gateway.host.health import await_health
 from tests.support.clocks import SimulatedClock
 
 

@@ -159,7 +159,7 @@ def test_generating_asks_nothing_of_the_network(tmp_path: Path, monkeypatch: pyt
     alone.chmod(0o755)
     monkeypatch.setattr(allure_generator, "_node", lambda: alone)
     with Told(tmp_path) as told:
-        from rollout.reporting.html import build
+        from rollout.reporting.html.assembly import build
 
         told.begins("run-1", "precheck")
         told.phase("run-1", "precheck")

@@ -18,8 +18,7 @@ from rollout.core.plan import plan
 from rollout.core.scenario import ProviderChange, Scenario
 from rollout.journal.record import Decision, Kind
 from rollout.reporting.allure import NOT_RUN
-from rollout.reporting.html import build, built
-from rollout.reporting.html.assembly import CATEGORIES
+from rollout.reporting.html.assembly import CATEGORIES, build, built
 from rollout.reporting.html.page import private
 from rollout.reporting.html.rows import INTERRUPTED, NOT_YET
 from tests.support.told import BREACH, Told, kept, rolled_back

@@ -12,7 +12,7 @@ from rollout.core.plan import plan
 from rollout.core.policy import Policy
 from rollout.core.scenario import Scenario
 from rollout.journal.record import Decision
-from rollout.reporting.html import build
+from rollout.reporting.html.assembly import build
 from rollout.reporting.html.outcomes import outcomes
 from tests.support.rollouts import NEW
 from tests.support.told import BREACH, Told, kept, rolled_back
