@@ -21,7 +21,7 @@ from pathlib import Path
 from bench.table import Row
 from rollout.changes.backup import take
 from rollout.changes.catalogue import apply
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clauses import PHASES
 from rollout.core.clock import StopFlag, SystemClock
 from rollout.core.options import Options
@@ -29,7 +29,7 @@ from rollout.engine import prechecks
 from rollout.engine.session import open_session
 from rollout.journal.record import Decision, Kind
 from rollout.monitoring.verdict import Verdict
-from rollout.plugin.rollout_run import Progress
+from rollout.plugin.rollout_run import RolloutRun
 from tests.support.runs import ROOT, Lab
 
 LIMIT_MS = 100.0
@@ -77,7 +77,7 @@ def _one(lab: Lab) -> float:
 
 
 @contextmanager
-def _baking(lab: Lab) -> Iterator[Progress]:
+def _baking(lab: Lab) -> Iterator[RolloutRun]:
     """Give a run whose change is applied and whose window may begin."""
     options = Options(
         scenario=lab.folder / "lab.yaml",
@@ -92,7 +92,7 @@ def _baking(lab: Lab) -> Iterator[Progress]:
     )
     session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
     rollout = session.rollout
-    progress = Progress(session, os.environ)
+    progress = RolloutRun(session, os.environ)
     try:
         redact = rollout.redactor.value
         backup = take(
@@ -104,10 +104,10 @@ def _baking(lab: Lab) -> Iterator[Progress]:
         apply(rollout)
         yield progress
     finally:
-        progress.let_go()
+        progress.close()
 
 
-def _answered_at(rollout: Rollout, breach: Verdict) -> datetime:
+def _answered_at(rollout: RolloutContext, breach: Verdict) -> datetime:
     """Return when the answer was complete that the deciding sample was taken from."""
     samples = [entry.body for entry in rollout.journal.entries(rollout.id, Kind.SAMPLE)]
     deciding = next(body for body in samples if (body["at"], body["source"]) == (breach.at, breach.source))

@@ -20,11 +20,11 @@ from typing import Any
 from unittest.mock import patch
 
 from bench.table import Row
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.scenario import Monitor, Scenario
 from rollout.gateway.responses import Metrics
 from rollout.journal.record import Kind
-from rollout.monitoring.bake import bake
+from rollout.monitoring.bake import run_window
 from rollout.monitoring.live_view import Heading, view_for
 from rollout.monitoring.window import watch
 from tests.support.rollouts import rollout_in
@@ -131,19 +131,19 @@ def _memory(folder: Path, *polls: int) -> tuple[int, int]:
     return gateway.allocated[0], gateway.allocated[-1]
 
 
-def _watch(rollout: Rollout) -> None:
+def _watch(rollout: RolloutContext) -> None:
     heading = Heading(rollout.id, rollout.target.name, str(OLD), str(NEW), None, rollout.scenario.monitor.window_s)
     view = view_for(io.StringIO(), heading, rollout.clock)
     in_place = partial(watch, start=lambda look: look())
     with patch("rollout.monitoring.bake.watch", in_place):
-        watched = bake(rollout, view)
+        watched = run_window(rollout, view)
     view.close()
     if not watched.passed:
         raise RuntimeError(f"the window did not hold: {watched.verdicts}")
 
 
 @contextmanager
-def _rollout(folder: Path, polls: int, gateway: Busy) -> Iterator[Rollout]:
+def _rollout(folder: Path, polls: int, gateway: Busy) -> Iterator[RolloutContext]:
     """Give a rollout whose change is applied, as its journal tells it."""
     folder.mkdir()
     log = folder / "backend.log"

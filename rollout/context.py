@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.core.canonical_json import sha256
-from rollout.core.clock import Clock, StopFlag, stamp
+from rollout.core.clock import Clock, StopFlag, format_utc
 from rollout.core.errors import JournalError, NotCleared, Refused, RolloutError
 from rollout.core.policy import Policy
 from rollout.core.redaction import Redactor
@@ -24,7 +24,7 @@ from rollout.gateway.client import Gateway
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
 from rollout.journal.leases import Lease, LeaseHeld, LeaseLost
-from rollout.journal.record import FOLDED, Kind, Record, What, extend, fold
+from rollout.journal.record import FOLDED, Kind, RolloutRecord, What, apply_entry, replay
 
 LEASE_S = 60.0
 """How long a lease outlives whoever renews it; half of it is left at every renewal."""
@@ -38,7 +38,7 @@ SPOOL = "journal-spool.jsonl"
 
 
 @dataclass(slots=True)
-class Rollout:
+class RolloutContext:
     """One scenario on one target, with an id; its state is the journal and nothing else.
 
     Attributes:
@@ -82,7 +82,7 @@ class Rollout:
     successor: str | None = field(default=None)
     on_write: Callable[[Entry], None] = field(default=lambda _entry: None, repr=False)
     is_emergency: bool = False
-    _known: Record | None = field(default=None)
+    _known: RolloutRecord | None = field(default=None)
     _lease_ends_s: float = field(default=0.0)
     _spooled: int = field(default=0)
     _waiting: list[Entry] = field(default_factory=list)
@@ -98,7 +98,7 @@ class Rollout:
         return self.scenario.activation
 
     @property
-    def serving(self) -> ProviderChange:
+    def expected_active(self) -> ProviderChange:
         """The provider and model that serve once the changes are applied: the new one, or the one of the backup.
 
         Raises:
@@ -106,26 +106,26 @@ class Rollout:
         """
         if self.activation is not None:
             return self.activation
-        backup = self.known().backup
+        backup = self.last_known_record().backup
         if backup is None:
             raise NotCleared("there is no backup in the journal; run `pytest -m precheck` first")
         return ProviderChange(**backup["previous"])
 
-    def record(self) -> Record:
+    def record(self) -> RolloutRecord:
         """Return the rollout as the journal tells it now, with the writes that it did not take and that are spooled.
 
         Raises:
             JournalError: the journal cannot be read.
         """
         entries = self.journal.entries(self.id, *FOLDED)
-        self._known = fold(self.id, entries)
+        self._known = replay(self.id, entries)
         reconciled = {entry.body.get("spool") for entry in entries}
         for entry in self._waiting:
             if entry.body["spool"] not in reconciled:
-                extend(self._known, entry)
+                apply_entry(self._known, entry)
         return self._known
 
-    def known(self) -> Record:
+    def last_known_record(self) -> RolloutRecord:
         """Return the rollout as the journal tells it now, or told it last: a rollback does not wait for its record.
 
         Raises:
@@ -212,7 +212,7 @@ class Rollout:
     def _remember(self, entry: Entry) -> None:
         """Keep what was written for a rollback that cannot read the journal any more."""
         if self._known is not None and entry.kind in FOLDED:
-            extend(self._known, entry)
+            apply_entry(self._known, entry)
         if entry.kind in (Kind.INTENT, Kind.OUTCOME):
             self.on_write(entry)
 
@@ -221,7 +221,7 @@ class Rollout:
         if "spool" not in entry.body:
             self.journal.remember(entry.seq, entry.hash)
         if self._known is not None and entry.kind in FOLDED:
-            extend(self._known, entry)
+            apply_entry(self._known, entry)
 
     @property
     def place(self) -> str:
@@ -329,7 +329,7 @@ class Rollout:
     def _spool(self, kind: Kind, body: dict[str, Any], error: JournalError) -> Entry:
         """Keep an entry in the spool file, under a number of its own, and in memory."""
         self._spooled += 1
-        at, number = stamp(self.clock.now()), f"{self.run}/{self._spooled}"
+        at, number = format_utc(self.clock.now()), f"{self.run}/{self._spooled}"
         body = {**self._fenced(body), "spool": number}
         entry = Entry(0, self.id, at, kind, body, "", "")
         self.unwritten.append(kind)
@@ -349,7 +349,7 @@ class Rollout:
         return entry
 
     @contextmanager
-    def announced(self, step: str, direction: str, to: str, *, what: What, **details: Any) -> Iterator[None]:
+    def journaled_write(self, step: str, direction: str, to: str, *, what: What, **details: Any) -> Iterator[None]:
         """Announce a write before it happens and record what became of it.
 
         A refused write changed nothing. Any other failure leaves it unknown whether it did.

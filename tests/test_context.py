@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rollout.context import LEASE_S, SPOOL, Rollout, reconcile
+from rollout.context import LEASE_S, SPOOL, RolloutContext, reconcile
 from rollout.core.errors import GatewayError, JournalError, Refused
 from rollout.journal.chain import Entry
 from rollout.journal.endings import AlreadyEnded
@@ -23,7 +23,7 @@ from tests.support.undoing import ScriptedJournal, Undoing
 Begin = Callable[..., Undoing]
 
 
-def another_run(rollout: Rollout, tmp_path: Path, **parts: Any) -> Rollout:
+def another_run(rollout: RolloutContext, tmp_path: Path, **parts: Any) -> RolloutContext:
     """Return another process's part of the same rollout, on the same journal."""
     return rollout_in(tmp_path, journal=rollout.journal, clock=rollout.clock, **{"run": "run-2", **parts})
 
@@ -82,7 +82,7 @@ def test_a_run_that_was_taken_over_announces_no_write(tmp_path: Path):
     first = rollout_in(tmp_path)
     first.claim()
     another_run(first, tmp_path).take_lease()
-    with pytest.raises(LeaseLost), first.announced("APP-1.2", "forward", str(NEW), what=What.PROVIDER):
+    with pytest.raises(LeaseLost), first.journaled_write("APP-1.2", "forward", str(NEW), what=What.PROVIDER):
         pytest.fail("the write must not be sent")
     assert not first.record().writes
 
@@ -101,7 +101,7 @@ def test_a_run_that_is_taken_over_right_after_it_announced_a_write_does_not_send
         return entry
 
     monkeypatch.setattr(first.journal, "append_held", and_then)
-    write = first.announced("APP-1.2", "back", str(NEW), what=What.PROVIDER)
+    write = first.journaled_write("APP-1.2", "back", str(NEW), what=What.PROVIDER)
     with pytest.raises(LeaseLost, match="sent nothing"), write:
         pytest.fail("the write must not be sent")
     (announced,) = first.record().writes
@@ -125,18 +125,18 @@ def test_a_rollout_knows_what_it_wrote_when_its_journal_is_gone(tmp_path: Path):
     (tmp_path / "journal.sqlite").unlink()
     with pytest.raises(JournalError):
         rollout.record()
-    known = rollout.known()
+    known = rollout.last_known_record()
     assert known.wrote
     assert known.backup is not None
     rollout.note(Kind.CLOSED, decision=Decision.ROLLED_BACK)
-    assert rollout.known().decision is Decision.ROLLED_BACK
+    assert rollout.last_known_record().decision is Decision.ROLLED_BACK
 
 
 # A write is announced before it happens, and what became of it recorded (safety rules 3 and 8)
 
 
-def announce(rollout: Rollout, direction: str = "forward", raises: Exception | None = None) -> None:
-    with rollout.announced("APP-1.2", direction, str(NEW), what=What.PROVIDER):
+def announce(rollout: RolloutContext, direction: str = "forward", raises: Exception | None = None) -> None:
+    with rollout.journaled_write("APP-1.2", direction, str(NEW), what=What.PROVIDER):
         if raises is not None:
             raise raises
 
@@ -160,9 +160,9 @@ def test_a_write_that_was_refused_is_told_from_one_that_may_have_landed(
 
 def test_the_intent_is_on_disk_before_the_write(undoing: Begin):
     lab = undoing()
-    with lab.rollout.announced("APP-1.2", "forward", str(NEW), what=What.PROVIDER):
+    with lab.rollout.journaled_write("APP-1.2", "forward", str(NEW), what=What.PROVIDER):
         assert [entry.body["to"] for entry in lab.entries(Kind.INTENT)] == [str(NEW)]
-        assert lab.rollout.known().writes[0].result is None
+        assert lab.rollout.last_known_record().writes[0].result is None
 
 
 def test_without_a_lease_nothing_is_written_but_by_an_emergency(undoing: Begin):
@@ -280,7 +280,7 @@ def test_an_ending_carries_the_token_and_is_written_once(undoing: Begin):
     assert [entry.body["fence"] for entry in lab.entries(Kind.CLOSED)] == [1]
     with pytest.raises(AlreadyEnded):
         lab.rollout.end(spools=True, decision=Decision.ROLLED_BACK)
-    assert lab.rollout.known().decision is Decision.KEPT
+    assert lab.rollout.last_known_record().decision is Decision.KEPT
 
 
 def test_a_superseded_process_ends_nothing_and_knows_it_then(undoing: Begin):
@@ -292,7 +292,7 @@ def test_a_superseded_process_ends_nothing_and_knows_it_then(undoing: Begin):
     lab.journal.is_down = True
     with pytest.raises(LeaseLost):
         lab.rollout.end(spools=True, decision=Decision.KEPT)
-    assert lab.rollout.known().decision is None
+    assert lab.rollout.last_known_record().decision is None
     assert not (lab.rollout.folder / SPOOL).exists()
 
 
@@ -301,9 +301,9 @@ def test_kept_is_never_spooled_and_the_end_of_an_undo_is(undoing: Begin):
     lab.journal.is_down = True
     with pytest.raises(JournalError):
         lab.rollout.end(spools=False, decision=Decision.KEPT)
-    assert lab.rollout.known().decision is None
+    assert lab.rollout.last_known_record().decision is None
     lab.rollout.end(spools=True, decision=Decision.ROLLED_BACK)
-    assert lab.rollout.known().decision is Decision.ROLLED_BACK
+    assert lab.rollout.last_known_record().decision is Decision.ROLLED_BACK
 
 
 # The lease, by both clocks
@@ -360,7 +360,7 @@ def test_spooled_intents_have_numbers_of_their_own_and_each_outcome_finds_its_ow
         announce(lab.rollout, "back", Refused("POST x", "no", status=400))
     with pytest.raises(GatewayError):
         announce(lab.rollout, "back", GatewayError("POST x", "late"))
-    writes = lab.rollout.known().writes
+    writes = lab.rollout.last_known_record().writes
     assert [write.result for write in writes] == ["done", "refused", "unknown"]
     assert len({write.seq for write in writes}) == 3
     lines = spooled(lab)
@@ -472,7 +472,7 @@ def test_what_another_process_has_written_is_known_when_the_journal_has_lost_it(
     lab.rollout.learn(entry)
     with pytest.raises(JournalBehind):
         lab.rollout.record()
-    assert [write.to for write in lab.rollout.known().writes] == [str(NEW)]
+    assert [write.to for write in lab.rollout.last_known_record().writes] == [str(NEW)]
 
 
 def test_what_another_process_has_spooled_is_known_and_not_expected_of_the_journal(undoing: Begin):

@@ -6,7 +6,7 @@ from rollout.approvals.review import Review
 from rollout.approvals.tickets import Ticket
 from rollout.core.result import Outcome
 from rollout.core.scenario import Scenario
-from rollout.engine.prechecks import Looks, WayBack
+from rollout.engine.prechecks import PollStats, WayBack
 from rollout.plugin.markers import clause
 from rollout.reporting.allure import Show
 
@@ -57,7 +57,7 @@ def test_the_rollback_plan_would_work_now(way_back: Outcome[WayBack], show: Show
 
 
 @clause("PRE-2.5")
-def test_every_source_of_the_monitoring_answers(sources_now: Outcome[Looks], show: Show) -> None:
+def test_every_source_of_the_monitoring_answers(sources_now: Outcome[PollStats], show: Show) -> None:
     """Status, metrics, alerts, fallbacks and the log answer now with what the triggers need.
 
     Fails when a source that a trigger will read is dark.

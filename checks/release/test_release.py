@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rollout.core.result import Outcome
-from rollout.engine.release_readiness import Found
+from rollout.engine.release_readiness import Finding
 from rollout.gateway.responses import Alert, AuditEntry
 from rollout.gateway.transport import Exchange
 from rollout.plugin.markers import clause
@@ -11,7 +11,7 @@ from rollout.reporting.allure import Show
 
 
 @clause("REL-1")
-def test_every_configured_provider_connects_in_time(provider_connections: Outcome[Found], show: Show) -> None:
+def test_every_configured_provider_connects_in_time(provider_connections: Outcome[Finding], show: Show) -> None:
     """Every configured provider connects: a local one within 2 s, one in the cloud within 5 s.
 
     Fails when one does not, or later; and when none is configured. Those that nobody has set up are named.
@@ -21,7 +21,7 @@ def test_every_configured_provider_connects_in_time(provider_connections: Outcom
 
 
 @clause("REL-2")
-def test_every_preflight_is_ready(provider_preflights: Outcome[Found], show: Show) -> None:
+def test_every_preflight_is_ready(provider_preflights: Outcome[Finding], show: Show) -> None:
     """The preflight of every configured provider says ready.
 
     Fails when one does not, or gives no answer; and when none is configured.
@@ -31,7 +31,7 @@ def test_every_preflight_is_ready(provider_preflights: Outcome[Found], show: Sho
 
 
 @clause("REL-3")
-def test_no_credential_is_a_stand_in(credentials_seen: Outcome[Found], show: Show) -> None:
+def test_no_credential_is_a_stand_in(credentials_seen: Outcome[Finding], show: Show) -> None:
     """No credential is a placeholder, padded with spaces, or a masked one that somebody has written back.
 
     Fails when one is, and when one cannot be seen: what the gateway masks and the .env file does not show.
@@ -41,7 +41,7 @@ def test_no_credential_is_a_stand_in(credentials_seen: Outcome[Found], show: Sho
 
 
 @clause("REL-4")
-def test_budgets_and_rate_limits_are_set(limits_set: Outcome[Found], show: Show) -> None:
+def test_budgets_and_rate_limits_are_set(limits_set: Outcome[Finding], show: Show) -> None:
     """A budget and a rate limit cover every provider that costs something, and every soft limit is below its hard one.
 
     Fails when one is missing, limits nothing, or warns no earlier than it stops.
@@ -51,7 +51,7 @@ def test_budgets_and_rate_limits_are_set(limits_set: Outcome[Found], show: Show)
 
 
 @clause("REL-5")
-def test_somebody_can_take_over(fallbacks_ready: Outcome[Found], show: Show) -> None:
+def test_somebody_can_take_over(fallbacks_ready: Outcome[Finding], show: Show) -> None:
     """Besides the active provider there is one that connects; where a fallback policy names some, one of those.
 
     Fails when there is none.

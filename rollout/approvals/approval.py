@@ -18,12 +18,12 @@ from typing import Any
 
 from rollout.approvals.ssh_signatures import SigningError, Unvouched, key_of, principals, signer, verify
 from rollout.config.validators import person, text
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.canonical_json import canonical, sha256
 from rollout.core.errors import RolloutError
 from rollout.core.request import Request
 from rollout.core.units import show_duration, shown
-from rollout.journal.record import Kind, Record
+from rollout.journal.record import Kind, RolloutRecord
 
 NAMESPACE = "rollout-approval"
 """What an approval's signature is for; one for something else does not pass for it."""
@@ -143,7 +143,7 @@ class Terms:
     now: datetime
 
 
-def judged(rollout: Rollout, role: Role, clause: str | None = None) -> Judged:
+def judged(rollout: RolloutContext, role: Role, clause: str | None = None) -> Judged:
     """Return which approval documents of this very content count in `role`, and why the others do not.
 
     Reads the files only; `kept` enters into the journal what is accepted. Names under ``approved_by:`` and merged pull
@@ -165,7 +165,7 @@ def judged(rollout: Rollout, role: Role, clause: str | None = None) -> Judged:
     return distinct(accepted, refused)
 
 
-def terms_of(rollout: Rollout, role: Role) -> Terms:
+def terms_of(rollout: RolloutContext, role: Role) -> Terms:
     """Return what an approval of the rollout's content is held against in `role`."""
     request = Request(rollout.scenario, rollout.target, rollout.policy, rollout.origin)
     return terms_for(request, rollout.digest, role, rollout.env, rollout.clock.now())
@@ -186,7 +186,7 @@ def terms_for(request: Request, digest: str, role: Role, env: Mapping[str, str],
     )
 
 
-def kept(rollout: Rollout, judged: Judged) -> Judged:
+def kept(rollout: RolloutContext, judged: Judged) -> Judged:
     """Enter the accepted approvals into the rollout's journal, each once: the record is whole without the folder.
 
     Raises:
@@ -205,7 +205,7 @@ def entered(body: Mapping[str, Any]) -> Approval:
     return Approval(**{**whole, "role": Role(body["role"])})
 
 
-def in_record(record: Record, role: Role) -> tuple[Approval, ...]:
+def in_record(record: RolloutRecord, role: Role) -> tuple[Approval, ...]:
     """Return the approvals in `role` that the rollout's journal holds: accepted when they were entered."""
     return tuple(entered(body) for body in record.approvals if body["role"] == role)
 

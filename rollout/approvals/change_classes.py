@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rollout.approvals.obligations import Debt, owe
-from rollout.context import Rollout
-from rollout.core.clock import stamp
-from rollout.core.errors import Owed
+from rollout.approvals.obligations import ObligationKind, owe
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
+from rollout.core.errors import ApprovalPending
 from rollout.core.scenario import ChangeClass
 from rollout.core.standard_changes import told
 from rollout.journal.record import Kind
 
 
 @dataclass(frozen=True, slots=True)
-class LetIn:
+class Authorization:
     """What the class of a change asks of its review (PRE-2.2).
 
     Attributes:
@@ -27,7 +27,7 @@ class LetIn:
     words: str
 
 
-def let_in(rollout: Rollout, approvers: Sequence[str]) -> LetIn:
+def authorize(rollout: RolloutContext, approvers: Sequence[str]) -> Authorization:
     """Return what the change's class asks for.
 
     Args:
@@ -43,20 +43,22 @@ def let_in(rollout: Rollout, approvers: Sequence[str]) -> LetIn:
         case ChangeClass.STANDARD:
             # That it is one of these was judged before the first request.
             listed = "; ".join(map(told, policy.standard))
-            return LetIn(0, f"class standard: approved beforehand by policy {policy.name!r}, which lists {listed}")
+            return Authorization(
+                0, f"class standard: approved beforehand by policy {policy.name!r}, which lists {listed}"
+            )
         case ChangeClass.EMERGENCY:
             _settle_or_owe(rollout, approvers)
-            return LetIn(1, "class emergency: one approval is enough")
+            return Authorization(1, "class emergency: one approval is enough")
         case _:
-            return LetIn(policy.approvals_at_least, f"class normal: as policy {policy.name!r} asks")
+            return Authorization(policy.approvals_at_least, f"class normal: as policy {policy.name!r} asks")
 
 
-def _settle_or_owe(rollout: Rollout, approvers: Sequence[str]) -> None:
+def _settle_or_owe(rollout: RolloutContext, approvers: Sequence[str]) -> None:
     if not approvers:
-        due = owe(rollout, Debt.APPROVAL, rollout.policy.retrospective_within_s)
-        raise Owed(
+        due = owe(rollout, ObligationKind.APPROVAL, rollout.policy.retrospective_within_s)
+        raise ApprovalPending(
             f"class emergency, and nobody has approved it yet: once it is applied, a retrospective approval is due by "
-            f"{stamp(due)}: rollout approve {rollout.id}"
+            f"{format_utc(due)}: rollout approve {rollout.id}"
         )
-    if Debt.APPROVAL in rollout.record().owed:
-        rollout.write(Kind.SETTLED, what=Debt.APPROVAL, by=", ".join(approvers))
+    if ObligationKind.APPROVAL in rollout.record().owed:
+        rollout.write(Kind.SETTLED, what=ObligationKind.APPROVAL, by=", ".join(approvers))

@@ -22,12 +22,12 @@ from rollout.approvals.approval import (
     same_person,
     terms_for,
 )
-from rollout.approvals.obligations import Debt, open_of, settle
+from rollout.approvals.obligations import ObligationKind, open_of, settle
 from rollout.approvals.ssh_signatures import sign
 from rollout.config.load import load, policy_of
 from rollout.config.validators import person, text
 from rollout.core.caller import login
-from rollout.core.clock import SystemClock, stamp
+from rollout.core.clock import SystemClock, format_utc
 from rollout.core.errors import RolloutError
 from rollout.core.redaction import knowing
 from rollout.core.request import EMBEDDED, Request
@@ -35,7 +35,7 @@ from rollout.core.units import show_duration
 from rollout.gateway.embedded_proof import doubt
 from rollout.gateway.manual_commands import emergency
 from rollout.journal.journal import Journal
-from rollout.journal.record import FOLDED, Kind, Record, fold
+from rollout.journal.record import FOLDED, Kind, RolloutRecord, replay
 
 SCENARIOS = Path("scenarios")
 
@@ -154,7 +154,7 @@ def _given(terms: Terms, role: Role, clause: str | None, who: _Person) -> Approv
         role=role,
         approver=who.name,
         digest=terms.digest,
-        at=stamp(terms.now),
+        at=format_utc(terms.now),
         subject=terms.subject,
         clause=clause,
         comment=who.comment,
@@ -187,7 +187,7 @@ def _written(folder: Path, approval: Approval) -> Path:
 
 def _what_it_means(request: Request, role: Role, terms: Terms) -> str:
 
-    until = "" if terms.max_age_s is None else f" until {stamp(terms.now + timedelta(seconds=terms.max_age_s))}"
+    until = "" if terms.max_age_s is None else f" until {format_utc(terms.now + timedelta(seconds=terms.max_age_s))}"
     counts = f"It counts{until}, for this very content; hand it to whoever runs the change (commit it)."
     command = emergency(request.target, request.origin)
     return f"{counts}\nIn an emergency, paste:\n  {command}" if role is Role.OPERATOR and command else counts
@@ -207,20 +207,20 @@ def afterwards(args: argparse.Namespace) -> int:
     return 0
 
 
-def _recorded(journal: Journal, rollout: str) -> Record:
+def _recorded(journal: Journal, rollout: str) -> RolloutRecord:
 
     if rollout not in journal.rollouts():
         raise RolloutError(f"{rollout!r} is neither a scenario's file nor a rollout; `rollout status --all` lists them")
-    return fold(rollout, journal.entries(rollout, *FOLDED))
+    return replay(rollout, journal.entries(rollout, *FOLDED))
 
 
-def approved_afterwards(journal: Journal, record: Record, args: argparse.Namespace) -> None:
+def approved_afterwards(journal: Journal, record: RolloutRecord, args: argparse.Namespace) -> None:
     """Write the approval of a rollout that is over, and settle what was owed.
 
     Raises:
         RolloutError: nothing is owed, or the approval would be void; nothing was written.
     """
-    if not any(each.what is Debt.APPROVAL for each in open_of(record)):
+    if not any(each.what is ObligationKind.APPROVAL for each in open_of(record)):
         raise RolloutError(f"no approval is owed to rollout {record.id}; `rollout status` lists what is")
     opened, who = record.opened, _person(args)
     policy, origin = policy_of(opened["target"].get("environment", "production"), args.policy, SCENARIOS)
@@ -237,10 +237,10 @@ def approved_afterwards(journal: Journal, record: Record, args: argparse.Namespa
     print(f"you, {who.name}, approve after the fact:", *_told(record), f"digest   {terms.digest}", sep="\n", flush=True)
     approval = _given(terms, Role.RETROSPECTIVE, None, who)
     journal.append(record.id, Kind.APPROVAL, asdict(approval))
-    settle(journal, record, Debt.APPROVAL, by=who.name)
+    settle(journal, record, ObligationKind.APPROVAL, by=who.name)
 
 
-def _told(record: Record) -> Iterator[str]:
+def _told(record: RolloutRecord) -> Iterator[str]:
     opened = record.opened
     how, why = str(record.decision or "open").replace("_", " "), (record.closed or {}).get("why", "")
     yield f"rollout  {record.id}, {how}: {why}"

@@ -12,24 +12,24 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
-from rollout.context import Rollout
-from rollout.core.clock import stamp
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
 from rollout.journal.journal import Journal
-from rollout.journal.record import Kind, Record
+from rollout.journal.record import Kind, RolloutRecord
 
 
-class Debt(StrEnum):
+class ObligationKind(StrEnum):
     """What may be owed."""
 
     APPROVAL = "retrospective approval"
     REVIEW = "review"
 
 
-SETTLED_BY: Mapping[Debt, str] = MappingProxyType(
+SETTLED_BY: Mapping[ObligationKind, str] = MappingProxyType(
     {
-        Debt.APPROVAL: "rollout approve {rollout}",
-        Debt.REVIEW: "pytest -m review --rollout={rollout} --documentation=URL --learnings=URL",
+        ObligationKind.APPROVAL: "rollout approve {rollout}",
+        ObligationKind.REVIEW: "pytest -m review --rollout={rollout} --documentation=URL --learnings=URL",
     }
 )
 """What is owed -> the command that settles it; ``{rollout}`` stands for the rollout's id."""
@@ -45,7 +45,7 @@ class Obligation:
         command: what settles it.
     """
 
-    what: Debt
+    what: ObligationKind
     due: datetime
     command: str
 
@@ -57,7 +57,7 @@ class Obligation:
         """Return it as JSON types."""
         return {
             "what": str(self.what),
-            "due": stamp(self.due),
+            "due": format_utc(self.due),
             "overdue": self.is_overdue(now),
             "settle": self.command,
         }
@@ -69,17 +69,17 @@ class Obligation:
     def brief(self, now: datetime) -> str:
         """Read as ``retrospective approval OVERDUE since 2026-11-24T12:00:00.000Z``."""
         word = "OVERDUE since" if self.is_overdue(now) else "due by"
-        return f"{self.what} {word} {stamp(self.due)}"
+        return f"{self.what} {word} {format_utc(self.due)}"
 
 
-def owe(rollout: Rollout, what: Debt, within_s: float) -> datetime:
+def owe(rollout: RolloutContext, what: ObligationKind, within_s: float) -> datetime:
     """Open an obligation, due so many seconds from now, and return when; a later one takes an earlier one's place."""
     due = rollout.clock.now() + timedelta(seconds=within_s)
-    rollout.note(Kind.OWED, what=what, due=stamp(due))
+    rollout.note(Kind.OWED, what=what, due=format_utc(due))
     return due
 
 
-def settle(journal: Journal, record: Record, what: Debt, *, by: str) -> None:
+def settle(journal: Journal, record: RolloutRecord, what: ObligationKind, *, by: str) -> None:
     """End an obligation.
 
     Raises:
@@ -91,13 +91,15 @@ def settle(journal: Journal, record: Record, what: Debt, *, by: str) -> None:
     journal.append(record.id, Kind.SETTLED, {"what": what, "by": by})
 
 
-def open_of(record: Record) -> tuple[Obligation, ...]:
+def open_of(record: RolloutRecord) -> tuple[Obligation, ...]:
     """Return what is owed to a rollout and not settled, the soonest due first."""
     if not record.wrote:
         return ()
     found = (
         Obligation(
-            Debt(what), datetime.fromisoformat(due).astimezone(UTC), SETTLED_BY[Debt(what)].format(rollout=record.id)
+            ObligationKind(what),
+            datetime.fromisoformat(due).astimezone(UTC),
+            SETTLED_BY[ObligationKind(what)].format(rollout=record.id),
         )
         for what, due in record.owed.items()
     )

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from rollout.approvals.approval import REVIEW_AUTHOR, Approval, Judged, Role, Terms, Void, accepted_by, distinct
 from rollout.config.validators import person, text
-from rollout.context import Rollout
-from rollout.core.clock import stamp
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
 
 APPROVERS = "ROLLOUT_REVIEW_APPROVERS"
 COMMIT = "ROLLOUT_REVIEW_COMMIT"
@@ -30,7 +30,7 @@ _TIMEOUT_S = 10.0
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 
 
-def merged(rollout: Rollout, terms: Terms) -> Judged:
+def merged(rollout: RolloutContext, terms: Terms) -> Judged:
     """Return the approvals of the pull request that the pipeline hands over, and why they do not count.
 
     Empty where the policy accepts none, or where there is none.
@@ -55,7 +55,7 @@ def merged(rollout: Rollout, terms: Terms) -> Judged:
     return distinct(accepted, refused)
 
 
-def _proven(rollout: Rollout) -> str:
+def _proven(rollout: RolloutContext) -> str:
     """Return when the commit was made, if it holds the files in use and is part of what is checked out.
 
     Raises:
@@ -78,10 +78,10 @@ def _proven(rollout: Rollout) -> str:
         if held != (top / path).read_bytes():
             raise Void(f"commit {commit[:12]} holds another {path} than the one in use: edited after the review")
     made = os.fsdecode(_git(folder, "show", "--no-patch", "--format=%cI", commit)[1]).strip()
-    return stamp(datetime.fromisoformat(made))
+    return format_utc(datetime.fromisoformat(made))
 
 
-def _used(rollout: Rollout, top: Path) -> Iterator[Path]:
+def _used(rollout: RolloutContext, top: Path) -> Iterator[Path]:
     """Yield scenario, targets and policy as paths in the repository; those outside are out of its authors' reach.
 
     Raises:

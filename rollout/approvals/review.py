@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rollout.approvals.approval import Approval, Judged, Role, Terms, distinct, judged, kept, same_person, terms_of
-from rollout.approvals.change_classes import let_in
+from rollout.approvals.change_classes import authorize
 from rollout.approvals.pull_request import merged
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.errors import TryLater
 from rollout.core.scenario import Operator
 from rollout.core.units import show_duration
@@ -81,7 +81,7 @@ class StandBy:
         return _passes(self.problem, pending=self.operator is not None and not self.refused)
 
 
-def review(rollout: Rollout) -> Review:
+def review(rollout: RolloutContext) -> Review:
     """Return who approved the rollout's content, and keep in the journal what counts.
 
     Raises:
@@ -94,7 +94,7 @@ def review(rollout: Rollout) -> Review:
     kept(rollout, found)
     if policy.review == NAMED:
         found = _with_names(found, scenario.approved_by, terms)
-    asked_for = let_in(rollout, [each.approver for each in found.accepted])
+    asked_for = authorize(rollout, [each.approver for each in found.accepted])
     missing = max(0, asked_for.approvals - len(found.accepted))
     return Review(
         author=scenario.author,
@@ -109,7 +109,7 @@ def review(rollout: Rollout) -> Review:
     )
 
 
-def stand_by(rollout: Rollout) -> StandBy:
+def stand_by(rollout: RolloutContext) -> StandBy:
     """Return whether the rollback operator is ready, and keep their acknowledgement in the journal.
 
     Raises:
@@ -145,7 +145,7 @@ def _with_names(found: Judged, names: tuple[str, ...], terms: Terms) -> Judged:
     return distinct((*named, *found.accepted), (*found.refused, *refused))
 
 
-def _shortfall(rollout: Rollout, found: Judged, needed: int) -> str:
+def _shortfall(rollout: RolloutContext, found: Judged, needed: int) -> str:
     """Say how many approvals there are of how many, why others are void, and what to do."""
     policy, scenario = rollout.policy, rollout.scenario
     count = f"{len(found.accepted)} of {needed} approvals by somebody other than the author {scenario.author}"
@@ -172,7 +172,7 @@ def _by(operator: Operator, found: Judged) -> Judged:
     return Judged(tuple(own), (*found.refused, *others))
 
 
-def _unready(said: StandBy, rollout: Rollout) -> str:
+def _unready(said: StandBy, rollout: RolloutContext) -> str:
     source = rollout.scenario.source
     if said.operator is None:
         return f"{source} names no `operator: {{name, contact}}`; somebody must stand by"
@@ -185,6 +185,6 @@ def _unready(said: StandBy, rollout: Rollout) -> str:
     )
 
 
-def acknowledging(rollout: Rollout) -> str:
+def acknowledging(rollout: RolloutContext) -> str:
     """Return the command with which the operator says that they stand by."""
     return manual_commands.approval(rollout.scenario, rollout.origin, "--as", "operator")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError
 from rollout.gateway.transport import NoAnswer, Peer, Transport
 
@@ -36,7 +36,7 @@ class Ticket:
     problem: str
 
 
-def looked_up(rollout: Rollout) -> Ticket:
+def looked_up(rollout: RolloutContext) -> Ticket:
     """Return the scenario's ticket, looked up where the policy says so.
 
     Raises:
@@ -56,7 +56,7 @@ def looked_up(rollout: Rollout) -> Ticket:
     return Ticket(ticket, pattern, url, f"ticket {ticket}: {where} {problem}" if problem else "")
 
 
-def _problem(rollout: Rollout, url: str) -> str:
+def _problem(rollout: RolloutContext, url: str) -> str:
     """Return why the tracker does not vouch for the ticket; empty if it does."""
     variable = rollout.policy.ticket_token_env
     token = rollout.env.get(variable, "") if variable else ""

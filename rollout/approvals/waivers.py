@@ -6,21 +6,21 @@ from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 from rollout.approvals.approval import Role, judged, kept, same_person, terms_of
-from rollout.context import Rollout
-from rollout.core.clock import stamp
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
 from rollout.core.scenario import Waiver
 from rollout.gateway import manual_commands
-from rollout.journal.record import WAIVED, Record
+from rollout.journal.record import WAIVED, RolloutRecord
 
 NAMED = "named"
 
 
-def of_clause(rollout: Rollout, clause: str) -> Waiver | None:
+def of_clause(rollout: RolloutContext, clause: str) -> Waiver | None:
     """Return the scenario's waiver of a clause; None where it has none."""
     return next((waiver for waiver in rollout.scenario.waivers if waiver.clause == clause), None)
 
 
-def why_void(rollout: Rollout, waiver: Waiver) -> str | None:
+def why_void(rollout: RolloutContext, waiver: Waiver) -> str | None:
     """Say why a waiver does not count now; None if it does: then its grant is in the journal.
 
     Where the policy takes names for approvals, that of who granted it is enough.
@@ -30,7 +30,7 @@ def why_void(rollout: Rollout, waiver: Waiver) -> str | None:
     """
     ends = waiver.until.replace(tzinfo=ZoneInfo(rollout.target.time_zone))
     if rollout.clock.now() >= ends:
-        return f"it ended at {stamp(ends)}; renew it, and have it granted again"
+        return f"it ended at {format_utc(ends)}; renew it, and have it granted again"
     if any(same_person(waiver.granted_by, author) for author in terms_of(rollout, Role.WAIVER).authors):
         return f"{waiver.granted_by} is the author; somebody else has to grant it"
     grants = judged(rollout, Role.WAIVER, waiver.clause)
@@ -43,7 +43,7 @@ def why_void(rollout: Rollout, waiver: Waiver) -> str | None:
     return "; ".join((f"{waiver.granted_by} has not granted it: let them run `{command}`", *grants.refused))
 
 
-def judged_by_waiver(rollout: Rollout, clause: str, message: str) -> tuple[bool, str]:
+def judged_by_waiver(rollout: RolloutContext, clause: str, message: str) -> tuple[bool, str]:
     """Return whether a waiver excuses a check that did not pass, and what is said of it then.
 
     Args:
@@ -59,16 +59,16 @@ def judged_by_waiver(rollout: Rollout, clause: str, message: str) -> tuple[bool,
         return False, message
     if why := why_void(rollout, waiver):
         return False, f"{message}; its waiver by {waiver.granted_by} does not count: {why}"
-    return True, f"{WAIVED}{told(rollout, waiver)}; it would have failed: {message}"
+    return True, f"{WAIVED}{describe_waiver(rollout, waiver)}; it would have failed: {message}"
 
 
-def told(rollout: Rollout, waiver: Waiver) -> str:
+def describe_waiver(rollout: RolloutContext, waiver: Waiver) -> str:
     """Read as ``the vendor ends the old model, granted by dave until 2026-12-01 00:00 (UTC)``."""
     until = f"{waiver.until:%Y-%m-%d %H:%M} ({rollout.target.time_zone})"
     return f"{waiver.reason}, granted by {waiver.granted_by} until {until}"
 
 
-def unused(waivers: Iterable[Waiver], record: Record) -> list[str]:
+def unused(waivers: Iterable[Waiver], record: RolloutRecord) -> list[str]:
     """Return the clauses that are waived and did not need it so far: their checks passed, or were not owed."""
     outcomes = {waiver.clause: record.clauses.get(waiver.clause) for waiver in waivers}
     return [clause for clause, outcome in outcomes.items() if outcome and outcome.outcome in ("passed", "skipped")]

@@ -11,7 +11,7 @@ from rollout.core.canary_stages import stages
 from rollout.core.errors import RolloutError
 from rollout.core.request import as_opened
 from rollout.journal.chain import Entry
-from rollout.journal.record import Decision, Kind, Record, extend
+from rollout.journal.record import Decision, Kind, RolloutRecord, apply_entry
 from rollout.monitoring.bake import context, seen
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State
@@ -37,7 +37,7 @@ class Derived:
 
 def derive(rollout: str, entries: Sequence[Entry]) -> Derived:
     """Judge every window of the rollout again, and hold each verdict and each closure against it."""
-    told, record, samples = Derived(), Record(rollout), list[Entry]()
+    told, record, samples = Derived(), RolloutRecord(rollout), list[Entry]()
     again: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
         if entry.kind == Kind.SAMPLE:
@@ -49,13 +49,13 @@ def derive(rollout: str, entries: Sequence[Entry]) -> Derived:
             _compare(told, entry, again)
         elif entry.kind == Kind.WINDOW:
             again = {}
-        extend(record, entry)
+        apply_entry(record, entry)
         if entry.kind == Kind.CLOSED:
             told.findings += _unearned(entry, record)
     return told
 
 
-def _judged(record: Record, samples: Iterable[Entry], entry: Entry) -> dict[str, Mapping[str, Any]]:
+def _judged(record: RolloutRecord, samples: Iterable[Entry], entry: Entry) -> dict[str, Mapping[str, Any]]:
     scenario = as_opened(record.opened).scenario
     stage = next((each for each in stages(scenario) if each.name == entry.body.get("stage")), None)
     history = seen(samples, record, record.pauses[-1]["sources"])
@@ -79,7 +79,7 @@ def _compare(told: Derived, entry: Entry, again: Mapping[str, Mapping[str, Any]]
     told.findings.append(Finding(where, what, _MEANS))
 
 
-def _unearned(entry: Entry, record: Record) -> Iterator[Finding]:
+def _unearned(entry: Entry, record: RolloutRecord) -> Iterator[Finding]:
     """Yield why a change was not to be kept, as far as the journal tells."""
     if entry.body["decision"] != Decision.KEPT or "scenario" not in record.opened:
         return

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rollout.approvals.ssh_signatures import sign
 from rollout.audit import manifest
 from rollout.core.canonical_json import canonical
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
 from rollout.journal.head import head
 from rollout.journal.journal import Journal
@@ -79,7 +79,7 @@ def _sealed(journal: Journal, rollout: str, folder: Path, key: str | None, decis
         "decision": decision,
         "head": {"seq": last[0], "hash": last[1]},
         "manifest": manifest.digest(listing),
-        "at": stamp(journal.now()),
+        "at": format_utc(journal.now()),
     }
     body = {"sealed": sealed, "signature": sign(canonical(sealed), Path(key), NAMESPACE)}
     entry = journal.append(rollout, Kind.SEAL, body)

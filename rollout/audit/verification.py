@@ -90,7 +90,7 @@ def examine(journal: Journal, question: Question) -> Examination:
     """Look at everything; a broken chain ends it, for there is nothing left to hold the rest against."""
     told = Examination()
     try:
-        entries = journal.whole()
+        entries = journal.raw_entries()
     except JournalError as error:
         means = "somebody changed the journal itself; nothing else was looked at, for it would be held against that"
         told.findings.append(Finding("the journal", str(error), means))

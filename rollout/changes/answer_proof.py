@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.errors import Refused
 from rollout.core.scenario import ProviderChange
 from rollout.gateway.expectations import answered_by, named
@@ -27,7 +27,7 @@ class Answered:
     problem: str | None
 
 
-def ask(rollout: Rollout, expected: ProviderChange, clause: str) -> Answered:
+def ask(rollout: RolloutContext, expected: ProviderChange, clause: str) -> Answered:
     """Send one real request and judge who answered.
 
     Where the answer names no provider, its request counter must have moved; that only the counter shows it is a finding
@@ -52,7 +52,7 @@ def ask(rollout: Rollout, expected: ProviderChange, clause: str) -> Answered:
     return Answered(completion, seen, None)
 
 
-def _counted(rollout: Rollout, of: ProviderChange) -> int | None:
+def _counted(rollout: RolloutContext, of: ProviderChange) -> int | None:
     """Return the provider's request counter; None where the gateway has none."""
     try:
         return rollout.gateway.metrics(of.provider).total_requests

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rollout.core.canary_stages import same_weights
-from rollout.core.canonical_json import plain, sha256
-from rollout.core.clock import Clock, stamp
+from rollout.core.canonical_json import sha256, to_json
+from rollout.core.clock import Clock, format_utc
 from rollout.core.errors import GatewayError, NotCleared, RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
@@ -84,7 +84,7 @@ class Backup:
 
     def record(self) -> dict[str, Any]:
         """Return the backup as a journal entry's body."""
-        body: dict[str, Any] = plain(self)
+        body: dict[str, Any] = to_json(self)
         return body
 
     def damage(self, what: str) -> str | None:
@@ -98,7 +98,7 @@ class Backup:
         return _damage(path, digest)
 
 
-def where_it_is(gateway: Gateway, target: Target) -> ProviderChange:
+def active_provider(gateway: Gateway, target: Target) -> ProviderChange:
     """Return the active provider, by the name that activates it, and its model, as the gateway reports them now.
 
     Raises:
@@ -125,7 +125,7 @@ def activates(target: Target, reported: str) -> str:
     return reported
 
 
-def same_place(one: ProviderChange, other: ProviderChange) -> bool:
+def is_same_provider(one: ProviderChange, other: ProviderChange) -> bool:
     """Tell whether two positions are the same; provider names are case-insensitive."""
     return one.provider.casefold() == other.provider.casefold() and one.model == other.model
 
@@ -147,18 +147,18 @@ def take(
         GatewayError: a read failed.
         BackupError: a file cannot be written, or does not read back equal.
     """
-    previous = where_it_is(gateway, target)
+    previous = active_provider(gateway, target)
     config, providers, limits = gateway.runtime_config(), gateway.providers(), gateway.governance()
     weights = gateway.weights().shares if target.routing else None
     content = {
-        "config": redact(plain(config)),
-        "providers": redact(plain(providers) | ({} if weights is None else {"weights": plain(weights)})),
-        "limits": redact({"cost_limits": plain(limits.cost_limits), "rate_limits": plain(limits.rate_limits)}),
+        "config": redact(to_json(config)),
+        "providers": redact(to_json(providers) | ({} if weights is None else {"weights": to_json(weights)})),
+        "limits": redact({"cost_limits": to_json(limits.cost_limits), "rate_limits": to_json(limits.rate_limits)}),
     }
     name = f"backup-{clock.now():%Y%m%d-%H%M%S-%f}-{label}"
     files = {what: _save(folder / f"{what}-{name}.json", body) for what, body in content.items()}
     return Backup(
-        taken_at=stamp(clock.now()),
+        taken_at=format_utc(clock.now()),
         previous=previous,
         reported_as=providers.active_provider or "",
         config=content["config"]["config"],
@@ -180,10 +180,10 @@ def differences(backup: Backup, gateway: Gateway, redact: Callable[[Any], Any]) 
     config, limits = redact(dict(gateway.runtime_config().config)), gateway.governance()
     # Both, because the backup may have been written before the `.env` file's secrets were known.
     found = _diff(redact(dict(backup.config)), config, "")
-    found |= _diff(backup.cost_limits, plain(limits.cost_limits), "cost limits ")
+    found |= _diff(backup.cost_limits, to_json(limits.cost_limits), "cost limits ")
     if backup.weights is not None and not same_weights(backup.weights, now := gateway.weights().shares):
         found |= _diff(backup.weights, now, "weights ")
-    return found | _diff(backup.rate_limits, plain(limits.rate_limits), "rate limits ")
+    return found | _diff(backup.rate_limits, to_json(limits.rate_limits), "rate limits ")
 
 
 def env_changed(backup: Backup, target: Target, clock: Clock) -> bool:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from rollout.changes import provider, weights
 from rollout.changes.answer_proof import ask
-from rollout.changes.backup import Backup, recorded, same_place, where_it_is
+from rollout.changes.backup import Backup, active_provider, is_same_provider, recorded
 from rollout.changes.read_back import await_shown
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.canary_stages import Stage, is_staged, same_weights, show_weights, stages
 from rollout.core.clock import NEVER
-from rollout.core.errors import GatewayError, JournalError, Refused, RolloutError, SomebodyIntervened
+from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, Refused, RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Write
@@ -35,7 +35,7 @@ class Tried:
     writes: tuple[Write, ...]
 
 
-def single_request(rollout: Rollout) -> Tried:
+def single_request(rollout: RolloutContext) -> Tried:
     """Activate the new provider, send one request, and activate the previous one again, whatever came of it (CAN-1).
 
     Raises:
@@ -44,7 +44,7 @@ def single_request(rollout: Rollout) -> Tried:
         SomebodyIntervened: the gateway is where this rollout has not put it.
     """
     backup = recorded(rollout.record().backup)
-    new, previous = rollout.serving, backup.previous
+    new, previous = rollout.expected_active, backup.previous
     _refuse_impossible(rollout, backup)
     provider.test(rollout, new)
     provider.remember_counters(rollout, new)
@@ -57,7 +57,7 @@ def single_request(rollout: Rollout) -> Tried:
     return Tried(answered, f"{previous} is active again", writes)
 
 
-def enter(rollout: Rollout, stage: Stage) -> str:
+def enter(rollout: RolloutContext, stage: Stage) -> str:
     """Give the new provider the stage's share of the requests, and read it back; at 100 % it is activated for good.
 
     A stage that is in effect already is recognised, and nothing is sent for it.
@@ -74,39 +74,39 @@ def enter(rollout: Rollout, stage: Stage) -> str:
     backup = recorded(rollout.record().backup)
     _refuse_strangers(rollout, backup)
     if stage.is_all:
-        provider.activate(rollout, rollout.gateway, rollout.serving, step=stage.clause, direction="forward")
+        provider.activate(rollout, rollout.gateway, rollout.expected_active, step=stage.clause, direction="forward")
     shares = weights.planned(rollout, backup, stage.share)
     if weights.share_now(rollout, rollout.gateway) != stage.share:
         weights.send(rollout, rollout.gateway, shares, step=stage.clause, direction="forward")
     if await_shown(rollout, lambda: "" if is_in_effect(rollout, stage) else "not yet"):
-        here, now = where_it_is(rollout.gateway, rollout.target), rollout.gateway.weights().shares
+        here, now = active_provider(rollout.gateway, rollout.target), rollout.gateway.weights().shares
         raise GatewayError(
             "read back", f"{stage} was answered with success, and {here} is active with {show_weights(now)}"
         )
     return f"{stage}: in effect, read back"
 
 
-def is_in_effect(rollout: Rollout, stage: Stage) -> bool:
+def is_in_effect(rollout: RolloutContext, stage: Stage) -> bool:
     """Tell whether the new provider gets exactly the stage's share; until it gets everything the previous is active.
 
     Raises:
         GatewayError: it cannot be read.
     """
-    active = rollout.serving if stage.is_all else recorded(rollout.known().backup).previous
-    here = where_it_is(rollout.gateway, rollout.target)
-    return same_place(here, active) and weights.share_now(rollout, rollout.gateway) == stage.share
+    active = rollout.expected_active if stage.is_all else recorded(rollout.last_known_record().backup).previous
+    here = active_provider(rollout.gateway, rollout.target)
+    return is_same_provider(here, active) and weights.share_now(rollout, rollout.gateway) == stage.share
 
 
-def reached(rollout: Rollout) -> Stage | None:
+def reached(rollout: RolloutContext) -> Stage | None:
     """Return the stage that this rollout has entered last, as its journal tells it; None before the first."""
-    record = rollout.known()
+    record = rollout.last_known_record()
     backup = recorded(record.backup)
     told = {
         (stage.clause, to): stage
         for stage in stages(rollout.scenario)
         for to in (
             show_weights(weights.planned(rollout, backup, stage.share)),
-            *((str(rollout.serving),) if stage.is_all else ()),
+            *((str(rollout.expected_active),) if stage.is_all else ()),
         )
     }
     entered = (
@@ -117,16 +117,16 @@ def reached(rollout: Rollout) -> Stage | None:
     return next((stage for stage in entered if stage is not None), None)
 
 
-def astray(rollout: Rollout, backup: Backup) -> dict[str, str]:
+def astray(rollout: RolloutContext, backup: Backup) -> dict[str, str]:
     """Return what differs from where the canary has left the gateway: its active provider, or the shares.
 
     Raises:
         GatewayError: it cannot be read.
     """
     stage = reached(rollout)
-    expected = rollout.serving if stage is not None and stage.is_all else backup.previous
-    here = where_it_is(rollout.gateway, rollout.target)
-    found = {} if same_place(here, expected) else {"active provider": f"{expected} -> {here}"}
+    expected = rollout.expected_active if stage is not None and stage.is_all else backup.previous
+    here = active_provider(rollout.gateway, rollout.target)
+    found = {} if is_same_provider(here, expected) else {"active provider": f"{expected} -> {here}"}
     now = rollout.gateway.weights().shares
     if stage is None:
         is_as_left = same_weights(now, backup.weights or {})
@@ -137,9 +137,9 @@ def astray(rollout: Rollout, backup: Backup) -> dict[str, str]:
     return found if is_as_left else found | {"weights": f"{stage or 'as in the backup'} -> {show_weights(now)}"}
 
 
-def _refuse_impossible(rollout: Rollout, backup: Backup) -> None:
-    new, previous = rollout.serving, backup.previous
-    if same_place(new, previous):
+def _refuse_impossible(rollout: RolloutContext, backup: Backup) -> None:
+    new, previous = rollout.expected_active, backup.previous
+    if is_same_provider(new, previous):
         raise RolloutError(f"{new} is active already; there is no traffic to move: remove `strategy:`")
     for place in (new, previous):
         if rollout.target.restarts(place.provider):
@@ -161,7 +161,7 @@ def _refuse_impossible(rollout: Rollout, backup: Backup) -> None:
         )
 
 
-def _activate(rollout: Rollout, new: ProviderChange, previous: ProviderChange) -> None:
+def _activate(rollout: RolloutContext, new: ProviderChange, previous: ProviderChange) -> None:
     provider.refuse_concurrent(rollout, rollout.gateway, previous)
     try:
         provider.activate(rollout, rollout.gateway, new, step=SINGLE, direction="forward")
@@ -172,7 +172,7 @@ def _activate(rollout: Rollout, new: ProviderChange, previous: ProviderChange) -
         raise
 
 
-def _straight_back(rollout: Rollout, new: ProviderChange, previous: ProviderChange) -> None:
+def _straight_back(rollout: RolloutContext, new: ProviderChange, previous: ProviderChange) -> None:
     """Activate the previous provider again; not to be interrupted, for nobody watches the new one yet.
 
     Raises:
@@ -182,9 +182,9 @@ def _straight_back(rollout: Rollout, new: ProviderChange, previous: ProviderChan
     gateway = rollout.gateway.uninterruptible()
     with suppress(GatewayError):
         # What cannot be read is activated all the same: this rollout has written, and only a write undoes that.
-        here = where_it_is(gateway, rollout.target)
-        if not any(same_place(here, place) for place in (new, previous)):
-            raise SomebodyIntervened(
+        here = active_provider(gateway, rollout.target)
+        if not any(is_same_provider(here, place) for place in (new, previous)):
+            raise ConcurrentChange(
                 f"{here} is active, which is neither {new} nor {previous}: it was changed outside this rollout and is "
                 "not overwritten"
             )
@@ -194,7 +194,7 @@ def _straight_back(rollout: Rollout, new: ProviderChange, previous: ProviderChan
         raise GatewayError("activate", problem)
 
 
-def _ask(rollout: Rollout, new: ProviderChange) -> str:
+def _ask(rollout: RolloutContext, new: ProviderChange) -> str:
     problem = await_shown(rollout, lambda: provider.elsewhere(rollout, rollout.gateway, new))
     if problem:
         raise GatewayError("activate", problem)
@@ -208,8 +208,8 @@ def _ask(rollout: Rollout, new: ProviderChange) -> str:
     return f"a request was answered in {answer.elapsed_ms:.0f} ms; {answered.seen}"
 
 
-def _refuse_strangers(rollout: Rollout, backup: Backup) -> None:
+def _refuse_strangers(rollout: RolloutContext, backup: Backup) -> None:
     found = astray(rollout, backup)
     if found:
         listed = "; ".join(f"{what}: {how}" for what, how in found.items())
-        raise SomebodyIntervened(f"somebody changed the gateway while the canary went on: {listed}")
+        raise ConcurrentChange(f"somebody changed the gateway while the canary went on: {listed}")

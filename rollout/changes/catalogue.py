@@ -11,12 +11,20 @@ from pathlib import Path
 from types import ModuleType
 
 from rollout.changes import canary, environment, limits, provider, restart, weights
-from rollout.changes.backup import Backup, BackupError, EnvCopy, differences, env_changed, same_place, where_it_is
-from rollout.context import Rollout
+from rollout.changes.backup import (
+    Backup,
+    BackupError,
+    EnvCopy,
+    active_provider,
+    differences,
+    env_changed,
+    is_same_provider,
+)
+from rollout.context import RolloutContext
 from rollout.core.canary_stages import is_staged, show_weights
 from rollout.core.clauses import CLAUSES, ORDER
 from rollout.core.downtime import proof_price
-from rollout.core.errors import GatewayError, NotReached, RolloutError, SomebodyIntervened
+from rollout.core.errors import ConcurrentChange, GatewayError, NotReached, RolloutError
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.gateway.host.env_text import values
 from rollout.gateway.responses import Governance
@@ -98,7 +106,7 @@ def kind_of(change: Change) -> ModuleType:
     return _KINDS[type(change)]
 
 
-def in_effect(rollout: Rollout) -> bool:
+def in_effect(rollout: RolloutContext) -> bool:
     """Tell whether every change is in effect already.
 
     Raises:
@@ -107,7 +115,7 @@ def in_effect(rollout: Rollout) -> bool:
     return all(kind_of(change).in_effect(rollout, change) for change in rollout.scenario.changes)
 
 
-def no_longer_in_effect(rollout: Rollout) -> dict[str, str]:
+def no_longer_in_effect(rollout: RolloutContext) -> dict[str, str]:
     """Return the changes that somebody has changed again since: their keys are ours, so `changed_since` is silent.
 
     Raises:
@@ -120,7 +128,7 @@ def no_longer_in_effect(rollout: Rollout) -> dict[str, str]:
     }
 
 
-def apply(rollout: Rollout) -> Applied:
+def apply(rollout: RolloutContext) -> Applied:
     """Apply every change in order, each step read back; the first failure ends it.
 
     A change that is in effect already is recognised, and nothing is sent for it (APP-4.1).
@@ -137,7 +145,7 @@ def apply(rollout: Rollout) -> Applied:
     return Applied(tuple(done), None)
 
 
-def repeat(rollout: Rollout) -> Repeated:
+def repeat(rollout: RolloutContext) -> Repeated:
     """Apply once more, only if everything is in effect: to find out must not do it.
 
     An activation that a canary's stages bring about is theirs to recognise.
@@ -148,7 +156,7 @@ def repeat(rollout: Rollout) -> Repeated:
     at_once = [change for change in rollout.scenario.changes if not _is_staged(rollout, change)]
     missing = [str(change) for change in at_once if not kind_of(change).in_effect(rollout, change)]
     if missing:
-        here = where_it_is(rollout.gateway, rollout.target)
+        here = active_provider(rollout.gateway, rollout.target)
         raise GatewayError("read back", f"not in effect: {', '.join(missing)}; {here} is active")
     before = len(rollout.record().writes)
     applied = apply(rollout)
@@ -156,7 +164,7 @@ def repeat(rollout: Rollout) -> Repeated:
     return Repeated(message, len(rollout.record().writes) - before)
 
 
-def changed_since(rollout: Rollout, backup: Backup) -> dict[str, str]:
+def changed_since(rollout: RolloutContext, backup: Backup) -> dict[str, str]:
     """Return what differs from the backup although this rollout did not change it (APP-0.1, VER-4).
 
     What this rollout's own changes write, and what the target declares, does not count once it wrote.
@@ -176,16 +184,16 @@ def changed_since(rollout: Rollout, backup: Backup) -> dict[str, str]:
     return found
 
 
-def _is_staged(rollout: Rollout, change: Change) -> bool:
+def _is_staged(rollout: RolloutContext, change: Change) -> bool:
     return isinstance(change, ProviderChange) and is_staged(rollout.scenario)
 
 
-def own_keys(rollout: Rollout) -> frozenset[str]:
+def own_keys(rollout: RolloutContext) -> frozenset[str]:
     """Return what this rollout's changes may move: configuration keys, and limits as ``cost limits SCOPE``."""
     return frozenset().union(*(kind_of(change).own(rollout.target, change) for change in rollout.scenario.changes))
 
 
-def _env_keys(rollout: Rollout, backup: Backup) -> dict[str, str]:
+def _env_keys(rollout: RolloutContext, backup: Backup) -> dict[str, str]:
     """Return the keys of the `.env` file that somebody else has changed, by name only: values never leave the file."""
     if backup.env is None:
         return {}
@@ -202,14 +210,14 @@ def _saved(copy: EnvCopy) -> bytes:
         raise BackupError(f"{copy.path}: the backup of the .env file cannot be read ({error.strerror})") from error
 
 
-def _elsewhere(rollout: Rollout) -> dict[str, str]:
-    here = where_it_is(rollout.gateway, rollout.target)
-    if same_place(here, rollout.serving):
+def _elsewhere(rollout: RolloutContext) -> dict[str, str]:
+    here = active_provider(rollout.gateway, rollout.target)
+    if is_same_provider(here, rollout.expected_active):
         return {}
-    return {"active provider": f"{rollout.serving} -> {here}"}
+    return {"active provider": f"{rollout.expected_active} -> {here}"}
 
 
-def prove_way_back(rollout: Rollout, backup: Backup) -> str:
+def prove_way_back(rollout: RolloutContext, backup: Backup) -> str:
     """Activate the current provider and model once more: a no-op that shows that a rollback would be accepted.
 
     Returns:
@@ -232,9 +240,9 @@ def prove_way_back(rollout: Rollout, backup: Backup) -> str:
     proven = f"{previous} was activated once more and is active"
     if target.restarts(previous.provider):
         proven += f", after {_restarted(rollout, backup)}" if pays else f"; proven except the restart: {price}"
-    here = where_it_is(rollout.gateway, target)
-    if not same_place(here, previous):
-        raise SomebodyIntervened(f"activating {previous} once more led to {here}; a rollback would too")
+    here = active_provider(rollout.gateway, target)
+    if not is_same_provider(here, previous):
+        raise ConcurrentChange(f"activating {previous} once more led to {here}; a rollback would too")
     if not is_staged(rollout.scenario):
         return proven
     before = backup.weights or {}
@@ -242,7 +250,7 @@ def prove_way_back(rollout: Rollout, backup: Backup) -> str:
     return f"{proven}; {show_weights(before)} were set once more"
 
 
-def _restarted(rollout: Rollout, backup: Backup) -> str:
+def _restarted(rollout: RolloutContext, backup: Backup) -> str:
     """Restart the service for the proof, and put back the limits that it has lost by that."""
     told = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-0.2", direction="proof")
     before = Governance(backup.cost_limits, backup.rate_limits, ())

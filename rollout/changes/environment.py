@@ -8,17 +8,17 @@ from pathlib import Path
 from rollout.changes import limits, restart
 from rollout.changes.backup import Backup, recorded
 from rollout.changes.read_back import await_shown
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.canonical_json import sha256
 from rollout.core.clock import NEVER, StopFlag
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import EnvironmentChange
 from rollout.core.target import Target
 from rollout.gateway.host import env_file, env_text
-from rollout.journal.record import Record, What
+from rollout.journal.record import RolloutRecord, What
 
 
-def in_effect(rollout: Rollout, change: EnvironmentChange) -> bool:
+def in_effect(rollout: RolloutContext, change: EnvironmentChange) -> bool:
     """Tell whether the file holds the new values already.
 
     Raises:
@@ -34,7 +34,7 @@ def own(_target: Target, change: EnvironmentChange) -> frozenset[str]:
     return frozenset(change.keys)
 
 
-def steps(rollout: Rollout, change: EnvironmentChange) -> Iterator[tuple[str, Callable[[], str]]]:
+def steps(rollout: RolloutContext, change: EnvironmentChange) -> Iterator[tuple[str, Callable[[], str]]]:
     """Yield the steps: write the file, restart, wait, and see the values in effect."""
     if in_effect(rollout, change):
         for clause in ("APP-2.1", "APP-2.2", "APP-2.3", "APP-2.4"):
@@ -46,7 +46,7 @@ def steps(rollout: Rollout, change: EnvironmentChange) -> Iterator[tuple[str, Ca
     yield "APP-2.4", lambda: _verify(rollout, change)
 
 
-def restore(rollout: Rollout, backup: Backup, record: Record) -> str:
+def restore(rollout: RolloutContext, backup: Backup, record: RolloutRecord) -> str:
     """Put the file back byte for byte, or, if somebody edited it since, only this rollout's keys (RBK-3.1).
 
     Raises:
@@ -76,7 +76,7 @@ def restore(rollout: Rollout, backup: Backup, record: Record) -> str:
     raise RolloutError("somebody edited the .env file since; only this rollout's keys were put back, compare the rest")
 
 
-def _put_once_more(rollout: Rollout, file: env_file.EnvFile, saved: bytes) -> str:
+def _put_once_more(rollout: RolloutContext, file: env_file.EnvFile, saved: bytes) -> str:
     """Undo by a write what reads show no effect of: behind a command the file may be read from a copy that lags.
 
     Raises:
@@ -92,7 +92,7 @@ def _put_once_more(rollout: Rollout, file: env_file.EnvFile, saved: bytes) -> st
     return "restored byte for byte, as it reads already"
 
 
-def _foreign(rollout: Rollout, now: bytes, saved: bytes) -> set[str]:
+def _foreign(rollout: RolloutContext, now: bytes, saved: bytes) -> set[str]:
     """Return the keys of this rollout that somebody has given another value since: theirs is not overwritten."""
     here, before = env_text.values(now), env_text.values(saved)
     known: dict[str, set[str | None]] = {}
@@ -104,25 +104,25 @@ def _foreign(rollout: Rollout, now: bytes, saved: bytes) -> set[str]:
     return {key for key, values in known.items() if here.get(key) not in values}
 
 
-def file_of(rollout: Rollout, stop: StopFlag) -> env_file.EnvFile:
+def file_of(rollout: RolloutContext, stop: StopFlag) -> env_file.EnvFile:
     """Return the target's `.env` file, here or behind the target's read and write commands."""
     return env_file.EnvFile(rollout.target, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
 
 
-def _write(rollout: Rollout, change: EnvironmentChange) -> str:
+def _write(rollout: RolloutContext, change: EnvironmentChange) -> str:
     file = file_of(rollout, rollout.stop)
     wanted = env_text.edit(file.read(), _wanted(rollout, change), change.remove)
-    with rollout.announced("APP-2.1", "forward", str(change), what=What.ENVIRONMENT, digest=sha256(wanted)):
+    with rollout.journaled_write("APP-2.1", "forward", str(change), what=What.ENVIRONMENT, digest=sha256(wanted)):
         file.write(wanted)
     return f"written: {', '.join(change.keys)}"
 
 
-def _put(rollout: Rollout, file: env_file.EnvFile, content: bytes) -> None:
-    with rollout.announced("RBK-3.1", "back", ".env", what=What.ENVIRONMENT):
+def _put(rollout: RolloutContext, file: env_file.EnvFile, content: bytes) -> None:
+    with rollout.journaled_write("RBK-3.1", "back", ".env", what=What.ENVIRONMENT):
         file.write(content)
 
 
-def _verify(rollout: Rollout, change: EnvironmentChange) -> str:
+def _verify(rollout: RolloutContext, change: EnvironmentChange) -> str:
     rollout.gateway.health()
     if not in_effect(rollout, change):
         raise GatewayError(".env", f"the file does not hold {', '.join(change.keys)} as it was written")
@@ -136,20 +136,20 @@ def _verify(rollout: Rollout, change: EnvironmentChange) -> str:
     return "; ".join(filter(None, ("in effect", hidden, lost)))
 
 
-def _still_old(rollout: Rollout, change: EnvironmentChange) -> list[str]:
+def _still_old(rollout: RolloutContext, change: EnvironmentChange) -> list[str]:
     """Return the keys whose old value the gateway still reports; keys that it does not show are left out."""
     config, hide = rollout.gateway.runtime_config().config, rollout.redactor.value
-    before = hide(dict(recorded(rollout.known().backup).config))
+    before = hide(dict(recorded(rollout.last_known_record().backup).config))
     old = [key for key, value in change.values.items() if key in config and config[key] != value]
     # The backup has secrets redacted: what is compared with it is redacted too.
     return old + [key for key in change.remove if key in config and hide({key: config[key]})[key] == before.get(key)]
 
 
-def _wanted(rollout: Rollout, change: EnvironmentChange) -> dict[str, str]:
+def _wanted(rollout: RolloutContext, change: EnvironmentChange) -> dict[str, str]:
     return {**change.values, **{key: _secret(rollout, name) for key, name in change.secrets.items()}}
 
 
-def _secret(rollout: Rollout, name: str) -> str:
+def _secret(rollout: RolloutContext, name: str) -> str:
     value = rollout.env.get(name)
     if not value:
         raise RolloutError(f"the environment variable {name} is not set; it holds a new value of the .env file")
@@ -157,7 +157,7 @@ def _secret(rollout: Rollout, name: str) -> str:
     return value
 
 
-def _all_keys(rollout: Rollout) -> tuple[str, ...]:
+def _all_keys(rollout: RolloutContext) -> tuple[str, ...]:
     """Return every key that this rollout may have moved, an activation's own among them."""
     target = rollout.target
     keys = [key for change in rollout.scenario.changes if isinstance(change, EnvironmentChange) for key in change.keys]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from rollout.changes.backup import Backup, differences, recorded
 from rollout.changes.read_back import await_shown
-from rollout.config.validators import near
-from rollout.context import Rollout
+from rollout.config.validators import suggest
+from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import LimitChange
 from rollout.core.target import Target
@@ -16,7 +16,7 @@ from rollout.gateway.responses import Governance
 from rollout.journal.record import What, Write
 
 
-def in_effect(rollout: Rollout, change: LimitChange) -> bool:
+def in_effect(rollout: RolloutContext, change: LimitChange) -> bool:
     """Tell whether governance status shows exactly these limits.
 
     Raises:
@@ -30,7 +30,7 @@ def own(_target: Target, change: LimitChange) -> frozenset[str]:
     return frozenset({f"{change.kind} limits {change.reported_scope}"})
 
 
-def steps(rollout: Rollout, change: LimitChange) -> Iterator[tuple[str, Callable[[], str]]]:
+def steps(rollout: RolloutContext, change: LimitChange) -> Iterator[tuple[str, Callable[[], str]]]:
     """Yield the steps: set the limit, and see that it and no other changed."""
     yield "APP-3.1", lambda: _set(rollout, change)
     yield "APP-3.2", lambda: _verify(rollout, change)
@@ -49,7 +49,7 @@ def moved(gateway: Gateway, backup: Backup) -> frozenset[str]:
     return frozenset(found)
 
 
-def restore(rollout: Rollout, gateway: Gateway, backup: Backup, *, lost: Collection[str] | None) -> str:
+def restore(rollout: RolloutContext, gateway: Gateway, backup: Backup, *, lost: Collection[str] | None) -> str:
     """Put limits back to what the backup has: those of this rollout, and those that a restart lost (RBK-3.4).
 
     Anybody else's limits are left alone, and so are ours where somebody has changed them since.
@@ -88,12 +88,12 @@ def restore(rollout: Rollout, gateway: Gateway, backup: Backup, *, lost: Collect
     return f"put back: {', '.join(sent)}" if sent else "they are as they were"
 
 
-def _owed(rollout: Rollout) -> frozenset[str]:
+def _owed(rollout: RolloutContext) -> frozenset[str]:
     """Return the limits, as ``cost provider:openai``, that this rollout has set and that only a write undoes (rule 9).
 
     Reads may lag behind the write, so that they show no effect is no proof that there is none.
     """
-    written = rollout.known().to_undo(What.LIMITS)
+    written = rollout.last_known_record().to_undo(What.LIMITS)
     return frozenset(_named(change) for change in _changes(rollout) if any(_is_of(write, change) for write in written))
 
 
@@ -102,12 +102,14 @@ def _is_of(write: Write, change: LimitChange) -> bool:
     return write.to.replace(" of provider:", " of ") == str(change).replace(" of provider:", " of ")
 
 
-def _is_confirmed(rollout: Rollout, change: LimitChange) -> bool:
+def _is_confirmed(rollout: RolloutContext, change: LimitChange) -> bool:
     """Tell whether the gateway has said that it set these limits, and nothing has undone that: a read may lag."""
-    return any(write.result == "done" for write in rollout.known().to_undo(What.LIMITS) if _is_of(write, change))
+    return any(
+        write.result == "done" for write in rollout.last_known_record().to_undo(What.LIMITS) if _is_of(write, change)
+    )
 
 
-def undo(rollout: Rollout, gateway: Gateway, backup: Backup, change: LimitChange) -> str:
+def undo(rollout: RolloutContext, gateway: Gateway, backup: Backup, change: LimitChange) -> str:
     """Put the limits of one change back to what the backup has (RBK-3.4).
 
     Raises:
@@ -132,7 +134,7 @@ def undo(rollout: Rollout, gateway: Gateway, backup: Backup, change: LimitChange
     return f"put back: {named}"
 
 
-def put_back_lost(rollout: Rollout) -> str:
+def put_back_lost(rollout: RolloutContext) -> str:
     """Set the limits again that a restart of ours has lost: those of the backup, and those set by earlier changes.
 
     Returns:
@@ -157,7 +159,7 @@ def put_back_lost(rollout: Rollout) -> str:
     return f"the restart lost limits, which were put back: {', '.join(sent)}" if sent else ""
 
 
-def put_back(rollout: Rollout, gateway: Gateway, before: Governance, *, step: str, direction: str) -> list[str]:
+def put_back(rollout: RolloutContext, gateway: Gateway, before: Governance, *, step: str, direction: str) -> list[str]:
     """Set every limit again that is not as it was in `before`, and return their names: what a restart may lose.
 
     Raises:
@@ -177,7 +179,7 @@ def _is(here: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
     return all(here.get(name) == value for name, value in wanted.items())
 
 
-def _is_foreign(rollout: Rollout, named: str, before: Mapping[str, float], here: Mapping[str, float]) -> bool:
+def _is_foreign(rollout: RolloutContext, named: str, before: Mapping[str, float], here: Mapping[str, float]) -> bool:
     """Tell whether limits of ours are neither as in the backup nor as this rollout set them."""
     ours = [change.values for change in _changes(rollout) if _named(change) == named]
     known = [before, *ours]
@@ -220,12 +222,12 @@ def for_good(backup: Backup, change: LimitChange) -> str | None:
     return f"{change.reported_scope} has no {change.kind} limits now, and the gateway cannot take limits away again"
 
 
-def all_for_good(rollout: Rollout, backup: Backup) -> list[str]:
+def all_for_good(rollout: RolloutContext, backup: Backup) -> list[str]:
     """Return, for every limit of the scenario that could not be taken away again, the sentence that says so."""
     return [words for change in _changes(rollout) if (words := for_good(backup, change))]
 
 
-def unknown_scopes(rollout: Rollout, providers: Sequence[str]) -> list[str]:
+def unknown_scopes(rollout: RolloutContext, providers: Sequence[str]) -> list[str]:
     """Return, for every limit of the scenario whose scope is neither global nor a provider, the sentence that says so.
 
     Only the gateway knows its providers, so no file can be refused for it: the precheck is the first who can tell.
@@ -233,25 +235,25 @@ def unknown_scopes(rollout: Rollout, providers: Sequence[str]) -> list[str]:
     known = ("global", *providers)
     return [
         f"the gateway knows no scope {change.scope!r} for {change.kind} limits; "
-        f"{near(_asked(change.scope), known)}it knows {', '.join(known)}"
+        f"{suggest(_asked(change.scope), known)}it knows {', '.join(known)}"
         for change in _changes(rollout)
         if _asked(change.scope).casefold() not in {name.casefold() for name in known}
     ]
 
 
-def _set(rollout: Rollout, change: LimitChange) -> str:
+def _set(rollout: RolloutContext, change: LimitChange) -> str:
     if in_effect(rollout, change):
         return "in effect already; nothing was sent"
     _send(rollout, rollout.gateway, change, step="APP-3.1", direction="forward")
     return ", ".join(f"{name} = {value:g}" for name, value in change.values.items())
 
 
-def _send(rollout: Rollout, gateway: Gateway, change: LimitChange, *, step: str, direction: str) -> None:
-    with rollout.announced(step, direction, str(change), what=What.LIMITS), gateway.unsealed(step):
+def _send(rollout: RolloutContext, gateway: Gateway, change: LimitChange, *, step: str, direction: str) -> None:
+    with rollout.journaled_write(step, direction, str(change), what=What.LIMITS), gateway.allow_writes(step):
         gateway.set_limit(change.kind, change.scope, change.values)
 
 
-def _verify(rollout: Rollout, change: LimitChange) -> str:
+def _verify(rollout: RolloutContext, change: LimitChange) -> str:
     problem = await_shown(rollout, lambda: _otherwise(rollout, change))
     if problem:
         raise GatewayError("GET governance/status", problem)
@@ -263,7 +265,7 @@ def _verify(rollout: Rollout, change: LimitChange) -> str:
     return "governance status shows them, and no other limit changed"
 
 
-def _otherwise(rollout: Rollout, change: LimitChange) -> str:
+def _otherwise(rollout: RolloutContext, change: LimitChange) -> str:
     now = _of(rollout.gateway, change.kind).get(change.reported_scope, {})
     return "" if _is(now, change.values) else f"{change} are {dict(now)} instead of {dict(change.values)}"
 
@@ -273,7 +275,7 @@ def _of(gateway: Gateway, kind: str) -> Mapping[str, Mapping[str, float]]:
     return governance.cost_limits if kind == "cost" else governance.rate_limits
 
 
-def _changes(rollout: Rollout) -> list[LimitChange]:
+def _changes(rollout: RolloutContext) -> list[LimitChange]:
     return [change for change in rollout.scenario.changes if isinstance(change, LimitChange)]
 
 

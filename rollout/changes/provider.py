@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from rollout.changes import limits, restart
-from rollout.changes.backup import recorded, same_place, where_it_is
+from rollout.changes.backup import active_provider, is_same_provider, recorded
 from rollout.changes.read_back import await_shown
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.canary_stages import is_staged
-from rollout.core.canonical_json import plain
-from rollout.core.errors import GatewayError, Refused, SomebodyIntervened
+from rollout.core.canonical_json import to_json
+from rollout.core.errors import ConcurrentChange, GatewayError, Refused
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
 from rollout.gateway.client import Gateway
 from rollout.journal.record import Kind, What
 
 
-def in_effect(rollout: Rollout, change: ProviderChange) -> bool:
+def in_effect(rollout: RolloutContext, change: ProviderChange) -> bool:
     """Tell whether the gateway reports exactly this provider and model active.
 
     Raises:
         GatewayError: it cannot be read.
     """
-    return same_place(where_it_is(rollout.gateway, rollout.target), change)
+    return is_same_provider(active_provider(rollout.gateway, rollout.target), change)
 
 
 def own(target: Target, _change: ProviderChange) -> frozenset[str]:
@@ -31,46 +31,48 @@ def own(target: Target, _change: ProviderChange) -> frozenset[str]:
     return frozenset({target.provider_key, target.model_key, *target.activation_rewrites})
 
 
-def steps(rollout: Rollout, change: ProviderChange) -> Iterator[tuple[str, Callable[[], str]]]:
+def steps(rollout: RolloutContext, change: ProviderChange) -> Iterator[tuple[str, Callable[[], str]]]:
     """Yield the steps: test the connection, activate and read back; a canary's stages activate it later."""
     yield "APP-1.1", lambda: test(rollout, change)
     if not is_staged(rollout.scenario):
         yield "APP-1.2", lambda: _apply(rollout, change)
 
 
-def activate(rollout: Rollout, gateway: Gateway, to: ProviderChange, *, step: str, direction: str) -> None:
+def activate(rollout: RolloutContext, gateway: Gateway, to: ProviderChange, *, step: str, direction: str) -> None:
     """Announce an activation and send it.
 
     Raises:
         JournalError: the intent is not on disk; nothing was sent.
         GatewayError: refused, or unknown what happened.
     """
-    with rollout.announced(step, direction, str(to), what=What.PROVIDER), gateway.unsealed(step):
+    with rollout.journaled_write(step, direction, str(to), what=What.PROVIDER), gateway.allow_writes(step):
         gateway.activate(to.provider, to.model)
 
 
-def refuse_concurrent(rollout: Rollout, gateway: Gateway, expected: ProviderChange) -> None:
+def refuse_concurrent(rollout: RolloutContext, gateway: Gateway, expected: ProviderChange) -> None:
     """Read once more, right before a write, that nobody has activated another provider or model since (rule 3).
 
     Raises:
         SomebodyIntervened: another one is active.
         GatewayError: it cannot be read.
     """
-    here = where_it_is(gateway, rollout.target)
-    if not same_place(here, expected):
-        raise SomebodyIntervened(
+    here = active_provider(gateway, rollout.target)
+    if not is_same_provider(here, expected):
+        raise ConcurrentChange(
             f"{here} is active instead of {expected}, right before the write: it was changed outside this rollout and "
             "is not overwritten; an operator must decide"
         )
 
 
-def elsewhere(rollout: Rollout, gateway: Gateway, to: ProviderChange) -> str:
+def elsewhere(rollout: RolloutContext, gateway: Gateway, to: ProviderChange) -> str:
     """Return why the gateway does not report `to` active; empty if it does. Raises GatewayError as `where_it_is`."""
-    here = where_it_is(gateway, rollout.target)
-    return "" if same_place(here, to) else f"the gateway answered success, and reports {here} active instead of {to}"
+    here = active_provider(gateway, rollout.target)
+    return (
+        "" if is_same_provider(here, to) else f"the gateway answered success, and reports {here} active instead of {to}"
+    )
 
 
-def test(rollout: Rollout, change: ProviderChange) -> str:
+def test(rollout: RolloutContext, change: ProviderChange) -> str:
     """Have the gateway test its connection to the provider (APP-1.1).
 
     Raises:
@@ -85,13 +87,13 @@ def test(rollout: Rollout, change: ProviderChange) -> str:
     return f"{tested.connection_status}: {tested.message}"
 
 
-def _apply(rollout: Rollout, change: ProviderChange) -> str:
+def _apply(rollout: RolloutContext, change: ProviderChange) -> str:
     if in_effect(rollout, change):
         return "in effect already; nothing was sent"
     if rollout.scenario.canary is None:
         # A canary's single request was the first one on it, and they were kept before that.
         remember_counters(rollout, change)
-    refuse_concurrent(rollout, rollout.gateway, recorded(rollout.known().backup).previous)
+    refuse_concurrent(rollout, rollout.gateway, recorded(rollout.last_known_record().backup).previous)
     activate(rollout, rollout.gateway, change, step="APP-1.2", direction="forward")
     ran = ""
     problem = _read_back(rollout, change)
@@ -105,16 +107,16 @@ def _apply(rollout: Rollout, change: ProviderChange) -> str:
     return f"activated, and the gateway reports it active{ran}"
 
 
-def _read_back(rollout: Rollout, change: ProviderChange) -> str:
+def _read_back(rollout: RolloutContext, change: ProviderChange) -> str:
     """Return why the change does not show, at the latest when reads no longer lag behind; empty if it does."""
     return await_shown(rollout, lambda: elsewhere(rollout, rollout.gateway, change))
 
 
-def _restarts(rollout: Rollout, change: ProviderChange) -> bool:
+def _restarts(rollout: RolloutContext, change: ProviderChange) -> bool:
     return change.restart or rollout.target.restarts(change.provider)
 
 
-def remember_counters(rollout: Rollout, change: ProviderChange) -> None:
+def remember_counters(rollout: RolloutContext, change: ProviderChange) -> None:
     """Keep what the counters were before the first user of the change, so that the window is judged by deltas.
 
     Raises:
@@ -122,7 +124,7 @@ def remember_counters(rollout: Rollout, change: ProviderChange) -> None:
         JournalError: they are not on disk.
     """
     try:
-        counters = plain(rollout.gateway.metrics(change.provider))
+        counters = to_json(rollout.gateway.metrics(change.provider))
         fallbacks = len(rollout.gateway.governance().recent_fallbacks)
     except Refused:
         counters, fallbacks = None, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clock import NEVER, Clock, StopFlag
 from rollout.core.errors import RolloutError
 
@@ -65,7 +65,7 @@ def await_effect(problem: Problem, within_s: float, *, clock: Clock, stop: StopF
             return found
 
 
-def await_shown(rollout: Rollout, problem: Problem, *, stop: StopFlag | None = None) -> str:
+def await_shown(rollout: RolloutContext, problem: Problem, *, stop: StopFlag | None = None) -> str:
     """Read back a write of a rollout for as long as the target's reads may lag behind; return what is wrong then.
 
     Args:

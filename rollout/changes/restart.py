@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rollout.context import Rollout
-from rollout.core.canonical_json import plain
+from rollout.context import RolloutContext
+from rollout.core.canonical_json import to_json
 from rollout.core.clock import StopFlag
 from rollout.core.downtime import startup_s
 from rollout.core.errors import GatewayError, RolloutError
@@ -19,7 +19,7 @@ LONGER = 1.5
 """How much longer than the way there took the service may take on the way back."""
 
 
-def commands(rollout: Rollout, stop: StopFlag, *, step: str, direction: str) -> str:
+def commands(rollout: RolloutContext, stop: StopFlag, *, step: str, direction: str) -> str:
     """Run the target's stop and start commands, and return what they printed and how long they took.
 
     The gateway's audit log and the end of its own log are kept first: a restart may empty both (deviations 4, 21).
@@ -31,13 +31,13 @@ def commands(rollout: Rollout, stop: StopFlag, *, step: str, direction: str) -> 
     handled = handled_by(rollout)
     _keep_audit(rollout)
     kept = keep_log_tail(rollout.target, rollout.folder, clock=rollout.clock, redact=rollout.redactor.text)
-    with rollout.announced(step, direction, "restart", what=What.RESTART):
+    with rollout.journaled_write(step, direction, "restart", what=What.RESTART):
         both = host_commands.restart(handled, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
     told = [f"{' '.join(ran.command)}: exit {ran.exit_code} after {ran.took_s:.1f} s\n{ran.output}" for ran in both]
     return "\n".join([*told, str(kept)]).strip()
 
 
-def await_health(rollout: Rollout, gateway: Gateway, stop: StopFlag, *, back: bool = False) -> str:
+def await_health(rollout: RolloutContext, gateway: Gateway, stop: StopFlag, *, back: bool = False) -> str:
     """Poll until the service is healthy, and keep in the journal how long that took.
 
     Args:
@@ -55,7 +55,7 @@ def await_health(rollout: Rollout, gateway: Gateway, stop: StopFlag, *, back: bo
     return f"healthy after {took_s:.1f} s"
 
 
-def restart(rollout: Rollout, gateway: Gateway, stop: StopFlag, *, step: str, direction: str) -> str:
+def restart(rollout: RolloutContext, gateway: Gateway, stop: StopFlag, *, step: str, direction: str) -> str:
     """Restart the service for a change that takes effect only then (deviation 7), and wait for it.
 
     Raises:
@@ -65,19 +65,19 @@ def restart(rollout: Rollout, gateway: Gateway, stop: StopFlag, *, step: str, di
     return await_health(rollout, gateway, stop, back=direction == "back")
 
 
-def startup_forward_s(rollout: Rollout) -> float:
+def startup_forward_s(rollout: RolloutContext) -> float:
     """Return how long the service may take to be healthy on the way there, in seconds."""
     return startup_s(rollout.target, rollout.scenario.changes)
 
 
-def startup_back_s(rollout: Rollout) -> float:
+def startup_back_s(rollout: RolloutContext) -> float:
     """Return how long it may take on the way back: never less than on the way there, and longer than that took."""
-    record = rollout.known()
+    record = rollout.last_known_record()
     previous = record.previous.partition(":")[0]
     return max(startup_forward_s(rollout), rollout.target.startup_s_of(previous), LONGER * record.startup_s)
 
 
-def handled_by(rollout: Rollout) -> Service:
+def handled_by(rollout: RolloutContext) -> Service:
     """Return how the service is handled.
 
     Raises:
@@ -91,9 +91,9 @@ def handled_by(rollout: Rollout) -> Service:
     return rollout.target.service
 
 
-def _keep_audit(rollout: Rollout) -> None:
+def _keep_audit(rollout: RolloutContext) -> None:
     try:
         entries = rollout.gateway.uninterruptible().audit(limit=AUDITED)
     except GatewayError:
         return  # what cannot be read cannot be kept; VER-3 says what is missing
-    rollout.note(Kind.AUDIT, entries=[plain(entry) for entry in entries])
+    rollout.note(Kind.AUDIT, entries=[to_json(entry) for entry in entries])

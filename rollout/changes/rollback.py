@@ -31,14 +31,14 @@ from rollout.changes.rollback_provider import (
     takes_restart,
 )
 from rollout.changes.rollback_run import AGAIN_AFTER_S, PROOF, TRIES, RollbackRun, Step, table
-from rollout.context import SPOOL, Rollout
+from rollout.context import SPOOL, RolloutContext
 from rollout.core.canary_stages import show_weights
 from rollout.core.clock import NEVER
-from rollout.core.errors import GatewayError, JournalError, RolloutError, SomebodyIntervened
+from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, RolloutError
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.gateway import manual_commands as by_hand
 from rollout.journal.leases import LeaseLost
-from rollout.journal.record import Decision, Kind, Record, What
+from rollout.journal.record import Decision, Kind, RolloutRecord, What
 
 UNDO = ("RBK-3.1", "RBK-3.2", "RBK-3.3", "RBK-3.4")
 """The steps that must not fail, where they are needed."""
@@ -84,12 +84,12 @@ class RolledBack:
         return Decision.ROLLED_BACK if self.verified else Decision.ROLLBACK_FAILED
 
 
-def undo_order(rollout: Rollout) -> tuple[Change, ...]:
+def undo_order(rollout: RolloutContext) -> tuple[Change, ...]:
     """Return the changes in the order in which they are undone: the last one first."""
     return tuple(reversed(rollout.scenario.changes))
 
 
-def planned_steps(rollout: Rollout, backup: Backup) -> tuple[str, ...]:
+def planned_steps(rollout: RolloutContext, backup: Backup) -> tuple[str, ...]:
     """Return what a rollback would do, step by step, and what it cannot undo (PRE-2.4)."""
     first, *others = candidates(rollout, backup)
     fallback = f"; if it is offline: {', then '.join(map(str, others))}" if others else ""
@@ -117,7 +117,7 @@ def planned_steps(rollout: Rollout, backup: Backup) -> tuple[str, ...]:
     )
 
 
-def roll_back(rollout: Rollout, reason: str) -> RolledBack:
+def roll_back(rollout: RolloutContext, reason: str) -> RolledBack:
     """Take the change back, prove it, and say what was done. Never raises for what the gateway does.
 
     Repeating it is harmless: a gateway that is back already is only proven again.
@@ -129,7 +129,7 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
     Raises:
         LeaseLost: another process held the target before the first step; nothing was sent.
     """
-    record = rollout.known()
+    record = rollout.last_known_record()
     gateway, began_s = rollout.gateway.uninterruptible(), rollout.clock.monotonic()
     run = RollbackRun(rollout, gateway, recorded(record.backup), record, reason, began_s)
     _announce(rollout, reason)
@@ -145,7 +145,7 @@ def roll_back(rollout: Rollout, reason: str) -> RolledBack:
     return _result(run)
 
 
-def _announce(rollout: Rollout, reason: str) -> None:
+def _announce(rollout: RolloutContext, reason: str) -> None:
     """Write that the rollback begins, under the comparison of the fencing token; spooled where that cannot be."""
     rollout.note(Kind.ROLLBACK, reason=reason)
     if rollout.successor is not None:
@@ -185,12 +185,12 @@ def _result(run: RollbackRun) -> RolledBack:
     )
 
 
-def manual_commands(rollout: Rollout) -> tuple[str, ...]:
+def manual_commands(rollout: RolloutContext) -> tuple[str, ...]:
     """Return what an operator pastes where a rollback is not verified; the last one reads.
 
     Without a backup that is all there is.
     """
-    record = rollout.known()
+    record = rollout.last_known_record()
     if record.backup is None:
         return (by_hand.look(rollout.target),)
     backup = recorded(record.backup)
@@ -221,7 +221,11 @@ def _undoing(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
             yield from _WAYS[type(change)](run)
         seen.add(type(change))
     failed = any(step.clause == "RBK-3.4" and step.outcome == "failed" for step in run.steps)
-    if _has_restarted(run.rollout.known()) or failed or sum(isinstance(change, LimitChange) for change in changes) > 1:
+    if (
+        _has_restarted(run.rollout.last_known_record())
+        or failed
+        or sum(isinstance(change, LimitChange) for change in changes) > 1
+    ):
         yield "RBK-3.4", lambda: _restore_limits(run)
     yield from _undoing_late(run)
 
@@ -235,7 +239,7 @@ def _undoing_late(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
     if lost - {What.PROVIDER, What.WEIGHTS}:
         outlast_lost_writes(run)
     if What.ENVIRONMENT in lost:
-        yield "RBK-3.1", lambda: environment.restore(run.rollout, run.backup, run.rollout.known())
+        yield "RBK-3.1", lambda: environment.restore(run.rollout, run.backup, run.rollout.last_known_record())
     restarts = bool(lost & {What.ENVIRONMENT, What.RESTART}) or _owes_restart(run)
     if restarts:
         yield "RBK-3.2", lambda: _up_again(run)
@@ -260,7 +264,7 @@ def _up_again(run: RollbackRun) -> str:
 def _owes_restart(run: RollbackRun) -> bool:
     """Tell whether the `.env` file was written, or a restart came to no end, after the last restart of a rollback."""
     owes = False
-    for write in run.rollout.known().writes:
+    for write in run.rollout.last_known_record().writes:
         if write.may_have_landed and write.what is What.ENVIRONMENT:
             owes = True
         elif write.may_have_landed and write.what is What.RESTART:
@@ -270,7 +274,7 @@ def _owes_restart(run: RollbackRun) -> bool:
 
 def _restore_limits(run: RollbackRun) -> str:
     """Put the limits back, again if it fails: as with a proof, one answer that was lost must not call a person."""
-    lost = run.lost if _has_restarted(run.rollout.known()) else frozenset[str]()
+    lost = run.lost if _has_restarted(run.rollout.last_known_record()) else frozenset[str]()
     restore = partial(limits.restore, run.rollout, run.gateway, run.backup, lost=lost)
     for _ in range(TRIES - 1):
         with suppress(GatewayError):
@@ -295,7 +299,7 @@ def _split_again(run: RollbackRun) -> str:
     for left in reversed(range(TRIES)):
         try:
             return weights.restore(run.rollout, run.gateway, run.backup)
-        except (SomebodyIntervened, LeaseLost):
+        except (ConcurrentChange, LeaseLost):
             raise
         except RolloutError:
             if not left:
@@ -305,7 +309,7 @@ def _split_again(run: RollbackRun) -> str:
 
 
 def _undo_environment(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
-    yield "RBK-3.1", lambda: environment.restore(run.rollout, run.backup, run.rollout.known())
+    yield "RBK-3.1", lambda: environment.restore(run.rollout, run.backup, run.rollout.last_known_record())
     yield "RBK-3.2", lambda: _restart(run)
     yield "RBK-3.3", lambda: await_service(run)
 
@@ -316,7 +320,7 @@ _WAYS: Mapping[type, Callable[[RollbackRun], Iterator[tuple[str, Callable[[], st
 }
 
 
-def _has_restarted(record: Record) -> bool:
+def _has_restarted(record: RolloutRecord) -> bool:
     """Tell whether the `.env` file or the service were touched, on the way there or back."""
     kinds = (What.ENVIRONMENT, What.RESTART)
     return any(write.what in kinds and write.may_have_landed for write in record.writes)

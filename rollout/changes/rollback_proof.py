@@ -6,10 +6,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from rollout.changes import provider, weights
-from rollout.changes.backup import differences, env_changed, same_place, where_it_is
+from rollout.changes.backup import active_provider, differences, env_changed, is_same_provider
 from rollout.changes.rollback_provider import bring_back
 from rollout.changes.rollback_run import RollbackRun
-from rollout.context import LEASE_S, Rollout
+from rollout.context import LEASE_S, RolloutContext
 from rollout.core.canary_stages import is_staged
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import ProviderChange
@@ -30,13 +30,14 @@ def verify_active(run: RollbackRun) -> str:
     outlast_lost_writes(run)
     rollout, wanted = run.rollout, _wanted(run)
     here = settled(run)
-    is_back = same_place(here, wanted)
-    if rollout.known().to_undo(What.PROVIDER) or (same_place(here, rollout.serving) and not is_back):
+    is_back = is_same_provider(here, wanted)
+    owed = rollout.last_known_record().to_undo(What.PROVIDER)
+    if owed or (is_same_provider(here, rollout.expected_active) and not is_back):
         # It could not be undone before, its activation landed after the rollback's, or a restart brought it up again.
         until_s = rollout.clock.monotonic() + rollout.target.timeouts.activate_s
         bring_back(run, wanted, until_s)
         here = settled(run)
-    if not same_place(here, wanted):
+    if not is_same_provider(here, wanted):
         raise GatewayError("GET providers", f"{here} is active instead of {wanted}")
     if not splits(run):
         return f"the gateway reports {here} active"
@@ -55,19 +56,19 @@ def settled(run: RollbackRun) -> ProviderChange:
         GatewayError: it cannot be read, or reads do not agree.
     """
     clock, lag_s = run.rollout.clock, run.rollout.target.stale_for_s
-    reads = [where_it_is(run.gateway, run.rollout.target)]
+    reads = [active_provider(run.gateway, run.rollout.target)]
     for _ in range(ROUNDS):
         if lag_s:
             clock.wait(lag_s)
-        reads.append(where_it_is(run.gateway, run.rollout.target))
-        if same_place(*reads[-2:]):
+        reads.append(active_provider(run.gateway, run.rollout.target))
+        if is_same_provider(*reads[-2:]):
             return reads[-1]
     raise GatewayError("GET providers", f"the reads do not agree: {', then '.join(map(str, reads))}")
 
 
 def outlast_lost_writes(run: RollbackRun) -> None:
     """Wait until a write whose answer was lost can no longer land: the gateway knows no fencing."""
-    for write in run.rollout.known().writes:
+    for write in run.rollout.last_known_record().writes:
         latest = datetime.fromisoformat(write.at) + timedelta(seconds=lands_within_s(run, write))
         left_s = max(0.0, (latest - run.rollout.clock.now()).total_seconds())
         if left_s:
@@ -100,7 +101,7 @@ def request_works(run: RollbackRun) -> str:
     Raises:
         GatewayError: it was not answered, another one has answered, or who has answered cannot be shown.
     """
-    rollout, here = run.rollout, where_it_is(run.gateway, run.rollout.target)
+    rollout, here = run.rollout, active_provider(run.gateway, run.rollout.target)
     before = _counted(run, here)
     answer = run.gateway.chat(rollout.scenario.monitor.prompt)
     problem = answered_by(answer, here, rollout.target) or _not_shown(run, answer, here, before)
@@ -113,7 +114,7 @@ def _not_shown(run: RollbackRun, answer: Completion, here: ProviderChange, befor
     """Return why the answer does not show who gave it; empty if it does: by a name, or by a counter that moved."""
     if answer.provider is not None:
         return ""
-    new = run.rollout.serving
+    new = run.rollout.expected_active
     if answer.model is not None and not same_model(answer.model, new.model):
         return ""
     after = _counted(run, here)
@@ -126,7 +127,7 @@ def _not_shown(run: RollbackRun, answer: Completion, here: ProviderChange, befor
 
 def _counter(run: RollbackRun, answer: Completion, here: ProviderChange) -> str:
     """Return what shows who answered where the answer names neither provider nor a model of its own."""
-    shown = answer.provider or (answer.model and not same_model(answer.model, run.rollout.serving.model))
+    shown = answer.provider or (answer.model and not same_model(answer.model, run.rollout.expected_active.model))
     return "" if shown else f"; {here.provider}'s request counter rose"
 
 
@@ -144,7 +145,7 @@ def stabilises(run: RollbackRun) -> str:
         GatewayError: it is not.
     """
     monitor = run.rollout.scenario.monitor
-    here = where_it_is(run.gateway, run.rollout.target)
+    here = active_provider(run.gateway, run.rollout.target)
     for poll in range(monitor.stable_polls):
         if poll:
             run.rollout.clock.wait(min(monitor.confirm_after_s, monitor.metrics_every_s))
@@ -161,7 +162,7 @@ def equals_backup(run: RollbackRun) -> str:
         GatewayError: they differ, or cannot be read.
     """
     found, wanted = differences(run.backup, run.gateway, run.rollout.redactor.value), _wanted(run)
-    if not same_place(wanted, run.backup.previous):
+    if not is_same_provider(wanted, run.backup.previous):
         # That the scenario's other way back is active is proven (RBK-2.2): what its activation writes is as it should.
         found = {key: how for key, how in found.items() if key not in provider.own(run.rollout.target, wanted)}
     if env_changed(run.backup, run.rollout.target, run.rollout.clock):
@@ -177,6 +178,6 @@ def splits(run: RollbackRun) -> bool:
     return has_weights(run.rollout, run.backup.weights)
 
 
-def has_weights(rollout: Rollout, weights_before: object) -> bool:
+def has_weights(rollout: RolloutContext, weights_before: object) -> bool:
     """Tell whether weights are part of a rollback, from those of the backup; None where the target splits nothing."""
     return weights_before is not None and (is_staged(rollout.scenario) or bool(weights_before))

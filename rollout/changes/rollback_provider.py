@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from rollout.changes import limits, provider, restart, weights
-from rollout.changes.backup import Backup, same_place, where_it_is
+from rollout.changes.backup import Backup, active_provider, is_same_provider
 from rollout.changes.read_back import READ_BACK_S, Remedy, await_effect, await_shown, remedied
 from rollout.changes.rollback_run import AGAIN_AFTER_S, TRIES, RollbackRun
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clock import NEVER
-from rollout.core.errors import GatewayError, RolloutError, SomebodyIntervened
+from rollout.core.errors import ConcurrentChange, GatewayError, RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import What
@@ -31,7 +31,7 @@ class Reached:
     is_seen: bool = True
 
 
-def candidates(rollout: Rollout, backup: Backup) -> tuple[ProviderChange, ...]:
+def candidates(rollout: RolloutContext, backup: Backup) -> tuple[ProviderChange, ...]:
     """Return where the rollback leads, first choice first (PRE-2.4)."""
     ways = (rollout.scenario.rollback_to, backup.previous, rollout.target.safe)
     return tuple(dict.fromkeys(way for way in ways if way is not None))
@@ -65,13 +65,13 @@ def known_place(run: RollbackRun) -> ProviderChange:
     seen: list[ProviderChange] = []
 
     def stranger() -> str:
-        seen.append(where_it_is(run.gateway, run.rollout.target))
+        seen.append(active_provider(run.gateway, run.rollout.target))
         known = (ProviderChange(one.provider, other.model) for one in places for other in places)
-        return "" if any(same_place(seen[-1], place) for place in known) else str(seen[-1])
+        return "" if any(is_same_provider(seen[-1], place) for place in known) else str(seen[-1])
 
     strange = await_effect(stranger, patience_s, clock=run.rollout.clock)
     if strange:
-        raise SomebodyIntervened(
+        raise ConcurrentChange(
             f"{strange} is active, which is neither the previous {run.backup.previous} nor one that this rollout has "
             "activated: it was changed outside this rollout and is not overwritten; an operator must decide"
         )
@@ -80,9 +80,8 @@ def known_place(run: RollbackRun) -> ProviderChange:
 
 def _own_places(run: RollbackRun) -> tuple[ProviderChange, ...]:
     """Return the previous provider and model, and those that this rollout's journal has activated."""
-    written = [
-        write.to for write in run.rollout.known().writes if write.what is What.PROVIDER and write.may_have_landed
-    ]
+    writes = run.rollout.last_known_record().writes
+    written = [write.to for write in writes if write.what is What.PROVIDER and write.may_have_landed]
     return (run.backup.previous, *_parsed(dict.fromkeys(written)))
 
 
@@ -151,7 +150,7 @@ def _sent(run: RollbackRun, to: ProviderChange, until_s: float) -> str:
         try:
             if _is_due(run, to):
                 provider.activate(run.rollout, run.gateway, to, step="RBK-2.1", direction="back")
-        except (SomebodyIntervened, LeaseLost):
+        except (ConcurrentChange, LeaseLost):
             raise
         except RolloutError as error:
             problem, silent = str(error), isinstance(error, GatewayError) and error.status is None
@@ -167,14 +166,14 @@ def _is_due(run: RollbackRun, to: ProviderChange) -> bool:
         SomebodyIntervened: the gateway was changed outside this rollout.
         GatewayError: nothing was written, and it cannot be read whether something has to be.
     """
-    owed = bool(run.rollout.known().to_undo(What.PROVIDER))
+    owed = bool(run.rollout.last_known_record().to_undo(What.PROVIDER))
     try:
         here = known_place(run)
     except GatewayError:
         if owed:
             return True
         raise
-    return owed or not same_place(here, to)
+    return owed or not is_same_provider(here, to)
 
 
 @dataclass(slots=True)
@@ -199,10 +198,10 @@ class _Reading:
             self.is_read = False
             return str(error)
         self.is_read = True
-        return "" if same_place(here, self.to) else f"the gateway answered success, and reports {here} active"
+        return "" if is_same_provider(here, self.to) else f"the gateway answered success, and reports {here} active"
 
 
-def takes_restart(rollout: Rollout, to: ProviderChange) -> bool:
+def takes_restart(rollout: RolloutContext, to: ProviderChange) -> bool:
     """Tell whether an activation of `to` is known to take effect only after a restart."""
     asked = rollout.activation is not None and rollout.activation.restart
     return asked or rollout.target.restarts(to.provider)

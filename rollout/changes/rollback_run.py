@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rollout.changes.backup import Backup
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clauses import CLAUSES
-from rollout.core.clock import stamp
-from rollout.core.errors import RolloutError, SomebodyIntervened
+from rollout.core.clock import format_utc
+from rollout.core.errors import ConcurrentChange, RolloutError
 from rollout.gateway.client import Gateway
 from rollout.journal.leases import LeaseLost
-from rollout.journal.record import Kind, Record
+from rollout.journal.record import Kind, RolloutRecord
 
 TRIES = 3
 AGAIN_AFTER_S = 1.0
@@ -53,10 +53,10 @@ class RollbackRun:
         lost: the limits that this restart has lost; None before it is known.
     """
 
-    rollout: Rollout
+    rollout: RolloutContext
     gateway: Gateway
     backup: Backup
-    record: Record
+    record: RolloutRecord
     reason: str
     began_s: float
     steps: list[Step] = field(default_factory=list)
@@ -92,7 +92,7 @@ class RollbackRun:
     def _tried(self, work: Callable[[], str]) -> tuple[str, str]:
         try:
             return "passed", work()
-        except SomebodyIntervened as error:
+        except ConcurrentChange as error:
             self.hands_off = True
             return "failed", str(error)
         except LeaseLost as error:
@@ -104,7 +104,7 @@ class RollbackRun:
     def keep(self, clause: str, outcome: str, message: str) -> None:
         """Record a step's outcome; that its entry is refused shows that this process is superseded."""
         message = self.rollout.redactor.text(message)
-        step = Step(clause, outcome, message, stamp(self.rollout.clock.now()))
+        step = Step(clause, outcome, message, format_utc(self.rollout.clock.now()))
         self.steps.append(step)
         self.rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=message)
         self.superseded = self.superseded or self.rollout.successor is not None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rollout.changes.backup import Backup, same_place, where_it_is
+from rollout.changes.backup import Backup, active_provider, is_same_provider
 from rollout.changes.read_back import await_shown
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.canary_stages import (
     ALL,
     destination,
@@ -18,13 +18,13 @@ from rollout.core.canary_stages import (
     weights_at,
 )
 from rollout.core.clock import NEVER
-from rollout.core.errors import GatewayError, RolloutError, SomebodyIntervened
+from rollout.core.errors import ConcurrentChange, GatewayError, RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.gateway.client import Gateway
 from rollout.journal.record import What
 
 
-def named(rollout: Rollout, to: ProviderChange) -> str:
+def named(rollout: RolloutContext, to: ProviderChange) -> str:
     """Return how the target calls provider and model in its weights.
 
     Raises:
@@ -38,24 +38,24 @@ def named(rollout: Rollout, to: ProviderChange) -> str:
     return destination(to, rollout.target.routing.destination)
 
 
-def planned(rollout: Rollout, backup: Backup, share: float) -> dict[str, float]:
+def planned(rollout: RolloutContext, backup: Backup, share: float) -> dict[str, float]:
     """Return the weights that give the new provider this share, and the previous one the rest."""
-    return weights_at(share, named(rollout, rollout.serving), named(rollout, backup.previous))
+    return weights_at(share, named(rollout, rollout.expected_active), named(rollout, backup.previous))
 
 
-def whole(rollout: Rollout, to: ProviderChange) -> dict[str, float]:
+def whole(rollout: RolloutContext, to: ProviderChange) -> dict[str, float]:
     """Return the weights that send every request to one provider and model. Raises RolloutError as `named` does."""
     return {named(rollout, to): ALL}
 
 
-def send(rollout: Rollout, gateway: Gateway, shares: Mapping[str, float], *, step: str, direction: str) -> None:
+def send(rollout: RolloutContext, gateway: Gateway, shares: Mapping[str, float], *, step: str, direction: str) -> None:
     """Announce weights, set them, and read them back.
 
     Raises:
         JournalError: the intent is not on disk; nothing was sent.
         GatewayError: refused, unknown what happened, or others are in effect than were set.
     """
-    with rollout.announced(step, direction, show_weights(shares), what=What.WEIGHTS), gateway.unsealed(step):
+    with rollout.journaled_write(step, direction, show_weights(shares), what=What.WEIGHTS), gateway.allow_writes(step):
         gateway.set_weights(shares)
     stop = NEVER if direction == "back" else rollout.stop
     problem = await_shown(rollout, lambda: _others(gateway, shares), stop=stop)
@@ -70,18 +70,18 @@ def _others(gateway: Gateway, shares: Mapping[str, float]) -> str:
     return f"the gateway answered success, and reports {show_weights(now)}, not {show_weights(shares)}"
 
 
-def share_now(rollout: Rollout, gateway: Gateway) -> float:
+def share_now(rollout: RolloutContext, gateway: Gateway) -> float:
     """Return the fraction of the requests that the new provider gets now.
 
     Raises:
         GatewayError: it cannot be read.
     """
-    new = rollout.serving
-    is_active = same_place(where_it_is(gateway, rollout.target), new)
+    new = rollout.expected_active
+    is_active = is_same_provider(active_provider(gateway, rollout.target), new)
     return share_of(gateway.weights().shares, named(rollout, new), is_active=is_active)
 
 
-def restore(rollout: Rollout, gateway: Gateway, backup: Backup) -> str:
+def restore(rollout: RolloutContext, gateway: Gateway, backup: Backup) -> str:
     """Put the weights back as the backup has them, which gives the new provider nothing (RBK-2.1); again is harmless.
 
     Raises:
@@ -89,7 +89,7 @@ def restore(rollout: Rollout, gateway: Gateway, backup: Backup) -> str:
         GatewayError: refused, or it is unknown what happened.
     """
     before = backup.weights or {}
-    owed = bool(rollout.known().to_undo(What.WEIGHTS))
+    owed = bool(rollout.last_known_record().to_undo(What.WEIGHTS))
     try:
         now = gateway.weights().shares
     except GatewayError:
@@ -104,7 +104,7 @@ def restore(rollout: Rollout, gateway: Gateway, backup: Backup) -> str:
     return f"the requests are split as in the backup again: {show_weights(before)}, no longer {show_weights(now)}"
 
 
-def refuse_others(rollout: Rollout, backup: Backup, now: Mapping[str, float]) -> None:
+def refuse_others(rollout: RolloutContext, backup: Backup, now: Mapping[str, float]) -> None:
     """Refuse to overwrite weights that neither the backup has nor this rollout has set (safety rule 3).
 
     No weights at all are nobody's: an activation takes them away.
@@ -116,7 +116,7 @@ def refuse_others(rollout: Rollout, backup: Backup, now: Mapping[str, float]) ->
     if is_staged(rollout.scenario):
         ours += [planned(rollout, backup, stage.share) for stage in stages(rollout.scenario)]
     if not any(same_weights(now, known) for known in ours):
-        raise SomebodyIntervened(
+        raise ConcurrentChange(
             f"the requests are split by {show_weights(now)}, which neither the backup has nor this rollout has set: "
             "somebody changed it meanwhile; hands off, a person decides"
         )

@@ -24,7 +24,7 @@ from rollout.core.redaction import is_secret_name
 from rollout.gateway import parsing
 from rollout.gateway.caching import stale_for_s
 from rollout.gateway.costs import MAY_COST
-from rollout.gateway.embedded_proof import look
+from rollout.gateway.embedded_proof import prove_embedded
 from rollout.gateway.endpoints import DEFAULTS, path_of
 from rollout.gateway.transport import Answer, NoAnswer, Transport
 
@@ -230,7 +230,7 @@ class _Asker:
             return Call(name, path, answers=False, said=_why(answer, document), status=answer.status)
         try:
             parse(answer)
-        except parsing.Unreadable as problem:
+        except parsing.InvalidResponse as problem:
             return Call(name, path, answers=False, said=str(problem), status=OK, document=document)
         said = f"as documented, {answer.elapsed_ms:.0f} ms"
         stale_s = stale_for_s(answer.headers)
@@ -422,7 +422,7 @@ def _each(seen: _Seen, what: str, name: str) -> Guarantee:
 def _target(url: str, seen: _Seen, token_env: str | None) -> dict[str, Any]:
     """Return the settings to start from, as ``targets.yaml`` has them."""
     # A tunnel is on loopback too; elsewhere the question is none that a real gateway should see.
-    embedded = is_loopback(url) and look(url).is_embedded
+    embedded = is_loopback(url) and prove_embedded(url).is_embedded
     found: dict[str, Any] = {"url": url, "environment": SANDBOX if embedded else PRODUCTION}
     if token_env:
         found["token_env"] = token_env

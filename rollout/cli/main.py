@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rollout.engine.emergency import Order, Say, Sent
     from rollout.engine.recovery import Case
     from rollout.journal.journal import Journal
-    from rollout.journal.record import Record
+    from rollout.journal.record import RolloutRecord
 
 Command = Callable[[argparse.Namespace], int]
 EMERGENCY = "go to the target's safe provider at once, without prechecks (EMG)"
@@ -232,7 +232,7 @@ def _status(args: argparse.Namespace) -> int:
 
     with _journal(args) as journal:
         cases, now = {case.record.id: case for case in in_flight(journal)}, journal.now()
-        asked = status_table.asked(args, now)
+        asked = status_table.parse_query(args, now)
         everything = args.all or bool(asked)
         known = [record for record in records(journal) if everything or record.id in cases or _is_owed(record)]
         known = [record for record in known if asked.fits(record)]
@@ -256,20 +256,20 @@ def _status(args: argparse.Namespace) -> int:
     return 0
 
 
-def _is_owed(record: Record) -> bool:
+def _is_owed(record: RolloutRecord) -> bool:
     """Tell whether people, or a later call, still owe something to a closed rollout."""
     from rollout.approvals.obligations import open_of  # noqa: PLC0415 - heavy
 
     return bool(open_of(record) or record.missing_evidence)
 
 
-def _state(record: Record, case: Case | None) -> str:
+def _state(record: RolloutRecord, case: Case | None) -> str:
     if record.awaits_evidence:
         return "kept, evidence owed"
     return "in flight" if case else str(record.decision or "open").replace("_", " ")
 
 
-def _facts(record: Record, case: Case | None) -> dict[str, object]:
+def _facts(record: RolloutRecord, case: Case | None) -> dict[str, object]:
     """Return what is known of a rollout: what, where, since when, by whom, until when, and what to do."""
     from rollout.reporting.time_in_effect import effect_of  # noqa: PLC0415 - with the journal
 
@@ -290,7 +290,7 @@ def _facts(record: Record, case: Case | None) -> dict[str, object]:
     }
 
 
-def _held(record: Record) -> str | None:
+def _held(record: RolloutRecord) -> str | None:
     from rollout.core.clock import SystemClock  # noqa: PLC0415 - with the journal
     from rollout.monitoring.hold import of_record  # noqa: PLC0415
 
@@ -298,7 +298,7 @@ def _held(record: Record) -> str | None:
     return None if hold is None else f"the rollback is {hold}"
 
 
-def _chosen(journal: Journal, wanted: str | None) -> Record:
+def _chosen(journal: Journal, wanted: str | None) -> RolloutRecord:
     from rollout.engine.session import records  # noqa: PLC0415 - heavy
 
     known = records(journal)
@@ -315,7 +315,7 @@ def _chosen(journal: Journal, wanted: str | None) -> Record:
 
 
 def _rollback(args: argparse.Namespace) -> int:
-    from rollout.engine.closure import EXIT_CODES, take_back  # noqa: PLC0415 - heavy
+    from rollout.engine.closure import EXIT_CODES, roll_back_and_close  # noqa: PLC0415 - heavy
     from rollout.engine.session import end_embedded, reopened  # noqa: PLC0415
 
     with _journal(args) as journal:
@@ -329,7 +329,7 @@ def _rollback(args: argparse.Namespace) -> int:
         with reopened(journal, record, Path(args.reports).absolute(), os.environ) as rollout:
             # Fences off whoever watches it. Another rollout's change in flight is not overwritten: that one first.
             rollout.take_lease()
-            closure = take_back(rollout, f"{caller()}: {args.reason}", {}, os.environ)
+            closure = roll_back_and_close(rollout, f"{caller()}: {args.reason}", {}, os.environ)
             rollout.release_lease()
             end_embedded(rollout)
     print(f"{closure.word}: {record.id}\nwhy: {on_one_line(closure.why)}")

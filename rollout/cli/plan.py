@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from rollout.changes.backup import same_place, where_it_is
+from rollout.changes.backup import active_provider, is_same_provider
 from rollout.cli import plan_items as items
 from rollout.cli.plan_items import Before, Item, Limits, Planned
 from rollout.core.canary_stages import STABILISE, destination, is_staged, stages, weights_at
@@ -57,7 +57,7 @@ def look(request: Request, token: str | None, clock: Clock) -> Before:
     gateway = Gateway(target, token=token, clock=clock, redactor=Redactor())
     try:
         limits = gateway.governance()
-        previous = where_it_is(gateway, target)
+        previous = active_provider(gateway, target)
         weights = gateway.weights().shares if target.routing else None
     finally:
         gateway.close()
@@ -255,7 +255,7 @@ def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
     if isinstance(change, ProviderChange):
         ways = (request.scenario.rollback_to, before.previous, target.safe)
         first, *others = dict.fromkeys(way for way in ways if way is not None)
-        if _in_effect(change, before) and same_place(first, change):
+        if _in_effect(change, before) and is_same_provider(first, change):
             return
         if is_staged(request.scenario):
             words = "at once: the new provider gets nothing any more"
@@ -290,7 +290,7 @@ def _cannot(changes: tuple[Change, ...], target: Target, before: Before) -> Iter
 
 def _in_effect(change: Change, before: Before) -> bool:
     if isinstance(change, ProviderChange):
-        return same_place(change, before.previous)
+        return is_same_provider(change, before.previous)
     if isinstance(change, LimitChange):
         now = before.limits[change.kind].get(change.reported_scope, {})
         return all(now.get(name) == value for name, value in change.values.items())

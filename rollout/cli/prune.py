@@ -15,7 +15,7 @@ from rollout.core.errors import RolloutError
 
 if TYPE_CHECKING:
     from rollout.journal.journal import Journal
-    from rollout.journal.record import Record
+    from rollout.journal.record import RolloutRecord
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, journal: Journal) -> int:
     return 0
 
 
-def _old(journal: Journal, keep: int) -> list[Record]:
+def _old(journal: Journal, keep: int) -> list[RolloutRecord]:
     """Return the closed rollouts that are not among the latest, nor owed anything."""
     from rollout.approvals.obligations import open_of  # noqa: PLC0415 - heavy, and only here
     from rollout.engine.session import records  # noqa: PLC0415

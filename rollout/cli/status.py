@@ -13,7 +13,7 @@ from rollout.core.errors import RolloutError
 from rollout.core.text import one_line
 from rollout.core.units import duration
 from rollout.core.visible import beneath
-from rollout.journal.record import Decision, Record
+from rollout.journal.record import Decision, RolloutRecord
 from rollout.reporting.timeline import clock
 
 OPEN = "open"
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class StatusQuery:
     """Which rollouts are asked for; None leaves out none.
 
     Attributes:
@@ -48,9 +48,9 @@ class Asked:
 
     def __bool__(self) -> bool:
         """Tell whether anything is asked for."""
-        return self != Asked()
+        return self != StatusQuery()
 
-    def fits(self, record: Record) -> bool:
+    def fits(self, record: RolloutRecord) -> bool:
         """Tell whether a rollout is one of them."""
         opened = record.opened
         return (
@@ -61,14 +61,14 @@ class Asked:
         )
 
 
-def asked(args: argparse.Namespace, now: datetime) -> Asked:
+def parse_query(args: argparse.Namespace, now: datetime) -> StatusQuery:
     """Return which rollouts the options ask for.
 
     Raises:
         RolloutError: ``--since`` says neither a moment nor a duration.
     """
     since = None if args.since is None else _moment(args.since, now)
-    return Asked(args.target, since, args.decision, args.author)
+    return StatusQuery(args.target, since, args.decision, args.author)
 
 
 def _moment(words: str, now: datetime) -> datetime:

@@ -7,14 +7,14 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from rollout.config import env_entries, quantities, validators
-from rollout.config.schemas import Form, Startup
+from rollout.config.schemas import Schema, Startup
 
 Dollars = Annotated[float | None, BeforeValidator(quantities.dollars)]
 AMinute = Annotated[float | None, BeforeValidator(quantities.a_minute)]
 Key = Annotated[str, BeforeValidator(env_entries.key)]
 
 
-class EnvironmentForm(Form):
+class EnvironmentForm(Schema):
     """Keys of the service's `.env` file (APP-2)."""
 
     example = "set: {LOG_LEVEL: debug}"
@@ -32,7 +32,7 @@ class EnvironmentForm(Form):
     startup: Startup = None
 
 
-class LimitForm(Form):
+class LimitForm(Schema):
     """A governance limit (APP-3)."""
 
     limits: Annotated[str, BeforeValidator(validators.choice("cost", "rate"))] = ""

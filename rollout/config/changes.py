@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from rollout.config import validators
 from rollout.config.change_schemas import CostForm, EnvironmentForm, RateForm
 from rollout.config.env_entries import why_no_secret, why_not_plain
-from rollout.config.schemas import ActivationForm, Form
+from rollout.config.schemas import ActivationForm, Schema
 from rollout.config.source import Place, Source
 from rollout.config.targets import activation
 from rollout.config.validation import fill, refuse_lacking
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 
-F = TypeVar("F", bound=Form)
+F = TypeVar("F", bound=Schema)
 
 _ENTRIES = ("set", "secret", "remove")
 _KINDS = {"activate": ("activate",), "set": _ENTRIES, "limits": ("limits",)}
@@ -91,7 +91,7 @@ def _kind(data: Any, source: Source, place: Place) -> str | None:
         source.refuse(place, f"mixes {mixed}; write one item for each kind: {_EACH}")
     else:
         known = [key for keys in _KINDS.values() for key in keys]
-        hint = next((near for key in found if (near := validators.near(key, known))), "")
+        hint = next((near for key in found if (near := validators.suggest(key, known))), "")
         source.refuse(place, f"is no change of a known kind; {hint}write {_EACH}")
     return None
 
@@ -131,7 +131,7 @@ def _limit(data: dict[str, Any], source: Source, place: Place) -> LimitChange | 
         source.refuse((*place, "limits"), str(error))
         return None
     form = _filled(CostForm if kind == "cost" else RateForm, data, source, place)
-    values: dict[str, float] = {key: value for key, value in form.given().items() if isinstance(value, float)}
+    values: dict[str, float] = {key: value for key, value in form.explicit_values().items() if isinstance(value, float)}
     _refuse_odd_values(values, source, place)
     if kind == "rate" and data.keys() <= {"limits", "scope"}:
         keys = "max_requests_per_minute, max_tokens_per_minute or both"

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-from rollout.config.validators import Unfit, given
+from rollout.config.validators import InvalidValue, require
 from rollout.core.redaction import SHORTEST, Redactor, is_secret_name
 from rollout.core.units import shown
 
@@ -21,21 +21,25 @@ def key(value: Any) -> str:
     """Return the name of a key."""
     if not isinstance(value, str) or not _KEY.fullmatch(value):
         said = shown(_REDACTOR.text(value) if isinstance(value, str) else value)
-        raise Unfit(f"{said} is no name of a key; use letters, digits and '_', no digit first, such as LOG_LEVEL")
+        raise InvalidValue(
+            f"{said} is no name of a key; use letters, digits and '_', no digit first, such as LOG_LEVEL"
+        )
     return value
 
 
 def value(found: Any) -> str:
     """Return a value: text as it is, without NUL and other control characters than tab and line feed."""
     if found is None:
-        raise Unfit('is empty; write "" if an empty value is meant, or name the key under `remove`')
+        raise InvalidValue('is empty; write "" if an empty value is meant, or name the key under `remove`')
     if not isinstance(found, str):
-        raise Unfit(f"text is expected here, not {shown(found)}")
+        raise InvalidValue(f"text is expected here, not {shown(found)}")
     if len(found) > _LONGEST_VALUE:
-        raise Unfit(f"is {len(found):,} characters long; {_LONGEST_VALUE:,} are the most")
+        raise InvalidValue(f"is {len(found):,} characters long; {_LONGEST_VALUE:,} are the most")
     for character in found:
         if unicodedata.category(character) == "Cc" and character not in "\t\n":
-            raise Unfit(f"holds a control character (U+{ord(character):04X}), which no .env file keeps; remove it")
+            raise InvalidValue(
+                f"holds a control character (U+{ord(character):04X}), which no .env file keeps; remove it"
+            )
     return found
 
 
@@ -45,7 +49,7 @@ def holder(found: Any) -> str:
     Capitals only: a secret pasted here by mistake is none as a rule, and is not shown.
     """
     if not isinstance(found, str) or not _IN_CAPITALS.fullmatch(found) or _REDACTOR.text(found) != found:
-        raise Unfit(
+        raise InvalidValue(
             "must be the name of an environment variable that holds the value, in capitals, such as NEW_OPENAI_KEY; "
             "the secret itself stays out of files"
         )
@@ -56,8 +60,8 @@ def by_key(example: str) -> Callable[[Any], dict[str, Any]]:
     """Return a reader of mappings that repeats nothing of what stands in a mapping's place."""
 
     def read(found: Any) -> dict[str, Any]:
-        if not isinstance(given(found), dict):
-            raise Unfit(f"keys and values are expected here; write them, such as `{example}`")
+        if not isinstance(require(found), dict):
+            raise InvalidValue(f"keys and values are expected here; write them, such as `{example}`")
         return dict(found)
 
     return read

@@ -12,11 +12,11 @@ from rollout.config.policies import policies
 from rollout.config.policy_rules import refuse_missing_sources
 from rollout.config.scenarios import Asked, CheckSandbox
 from rollout.config.source import Place, Source
-from rollout.config.target_selection import Wish, choose, is_listed, must_prove, unproven, without_proof
+from rollout.config.target_selection import TargetRequest, choose, is_listed, must_prove, unproven, without_proof
 from rollout.config.targets import Listed, targets
 from rollout.config.validators import text
 from rollout.config.yaml_source import read
-from rollout.core.canonical_json import plain
+from rollout.core.canonical_json import to_json
 from rollout.core.errors import InvalidInput, Problem
 from rollout.core.policy import Policy
 from rollout.core.redaction import Redactor
@@ -82,8 +82,8 @@ def load(
     asked = _asked(scenario, activate, options["--activate"], _ticket(ticket, options["--ticket"]), env)
     ruling = policies(policy_file)
     listed = targets(targets_file, ruling)
-    wish = Wish(asked.form.target, asked.source, ("target",))
-    by_option = Wish(target, options["--target"])
+    wish = TargetRequest(asked.form.target, asked.source, ("target",))
+    by_option = TargetRequest(target, options["--target"])
     chosen = choose(listed, wish, by_option, gateway, options["--gateway"], has_file=targets_path is not None)
     if chosen and sends:
         _refuse_missing_secrets(chosen, targets_file, env)
@@ -156,8 +156,8 @@ def load_target(
         options["--target"].refuse((), "is missing; name the target, or give --gateway=URL")
     ruling = policies(policy_file)
     listed = targets(targets_file, ruling)
-    wish = Wish(target, options["--target"])
-    nobody = Wish(None, options["--target"])
+    wish = TargetRequest(target, options["--target"])
+    nobody = TargetRequest(None, options["--target"])
     chosen = choose(listed, nobody, wish, gateway, options["--gateway"], has_file=found is not None)
     if chosen:
         _refuse_missing_secrets(chosen, targets_file, env)
@@ -303,7 +303,7 @@ def _refuse_missing_secrets(chosen: Listed, source: Source, env: Mapping[str, st
 
 def _refuse_greedy_patterns(request: Request, source: Source) -> None:
     """Refuse a pattern that would hide what is asked: the journal is all that a later phase and the way back have."""
-    asked = plain(request)
+    asked = to_json(request)
     for number, found in enumerate(request.policy.redact):
         if Redactor(patterns=[found]).value(asked) != Redactor().value(asked):
             place = (request.policy.name, "redact", number)

@@ -44,7 +44,7 @@ def monitor(layers: Sequence[Layer]) -> Monitor:
     """Return the bake time in effect; the first layer that speaks of a key has the last word."""
     given: dict[str, Any] = {}
     for layer in reversed(layers):
-        spoken = layer.form.given() if layer.form else {}
+        spoken = layer.form.explicit_values() if layer.form else {}
         if given.get("probes") and {"prompt", "expect"} & spoken.keys():
             # The short form of a nearer layer takes the place of a farther one's list; `off` stays off.
             del given["probes"]
@@ -57,9 +57,9 @@ def monitor(layers: Sequence[Layer]) -> Monitor:
 
 
 def _probe(form: ProbeForm) -> Probe:
-    given = form.given()
+    given = form.explicit_values()
     if form.expect is not None:
-        given["expect"] = Expectation(**form.expect.given())
+        given["expect"] = Expectation(**form.expect.explicit_values())
     return Probe(**given)
 
 
@@ -131,7 +131,7 @@ def _refuse_out_of_bounds(layers: Sequence[Layer], policy: Policy) -> None:
     """Refuse a value of the files that no environment but the sandbox accepts; a canary's stages are not among them."""
     given: dict[str, Any] = {}
     for layer in reversed(layers):
-        given |= layer.form.given() if layer.form else {}
+        given |= layer.form.explicit_values() if layer.form else {}
     for key, bound in sanity_bounds.MONITOR.items():
         if key in given and (words := bound.refusal(given[key], policy.name)):
             _refuse(layers, key, words)

@@ -67,7 +67,7 @@ def policies(source: Source) -> dict[str, Policy]:
     for name, data in source.data.items():
         form = fill(PolicyForm, data, source, (name,))
         reads_as_name(source, name)
-        demands = {_FIELDS.get(key, key): _settled(key, value) for key, value in form.given().items()}
+        demands = {_FIELDS.get(key, key): _settled(key, value) for key, value in form.explicit_values().items()}
         found[name] = replace(BUILT_IN.get(name, Policy(name)), **demands)
         _refuse_impossible_review(found[name], source)
         _refuse_contradictions(found[name], form, source)
@@ -82,7 +82,7 @@ def _refuse_out_of_bounds(name: str, form: PolicyForm, source: Source) -> None:
         bounds = (
             sanity_bounds.POLICY if name == PRODUCTION else {**sanity_bounds.POLICY, **sanity_bounds.BESIDE_PRODUCTION}
         )
-        sanity_bounds.refuse(bounds, form.given(), name, source, (name,))
+        sanity_bounds.refuse(bounds, form.explicit_values(), name, source, (name,))
 
 
 def _refuse_contradictions(policy: Policy, form: PolicyForm, source: Source) -> None:
@@ -227,7 +227,7 @@ def _settled(key: str, value: Any) -> Any:
 
 def _standard(form: StandardForm) -> StandardChange:
     parts: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in form.given().items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in form.explicit_values().items()
     }
     # Of a form that was refused, what is missing is not in it; nobody will use what comes of it.
     return StandardChange(**{"kind": "", **parts})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rollout.config.validators import Unfit, items, mapping
+from rollout.config.validators import InvalidValue, items, mapping
 from rollout.core.units import shown
 
 _EXAMPLE = "{type: object, required: [answer]}"
@@ -20,7 +20,7 @@ def in_turn(value: Any) -> list[Any]:
     found = items(value)
     if not found or not isinstance(value, (list, dict)):
         said = "an empty list" if value == [] else shown(value)
-        raise Unfit(f"{said} is neither `off` nor a list of probes; write one such as `[{_PROBE}]`")
+        raise InvalidValue(f"{said} is neither `off` nor a list of probes; write one such as `[{_PROBE}]`")
     return found
 
 
@@ -42,16 +42,16 @@ def json_schema(value: Any) -> dict[str, Any]:
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        raise Unfit(f"is no JSON Schema at {error.json_path}: {error.message[:_LONGEST]}") from None
+        raise InvalidValue(f"is no JSON Schema at {error.json_path}: {error.message[:_LONGEST]}") from None
     except (TypeError, RecursionError) as error:
-        raise Unfit(f"is no JSON Schema: {error}") from None
+        raise InvalidValue(f"is no JSON Schema: {error}") from None
     resource = Resource.from_contents(schema, default_specification=DRAFT202012)
     resolver = Registry().with_resource("", resource).resolver("")
     for reference in _references(schema):
         try:
             resolver.lookup(reference)
         except Unresolvable:
-            raise Unfit(
+            raise InvalidValue(
                 f"refers to {shown(reference)}, which is not in it; nothing is fetched, so write it here"
             ) from None
     return schema

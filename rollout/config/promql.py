@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rollout.config.validators import Unfit, given, text
+from rollout.config.validators import InvalidValue, require, text
 from rollout.core import promql
 
 
@@ -18,14 +18,14 @@ def counter(value: Any) -> str:
 
 def matcher(value: Any) -> str:
     """Return a matcher such as ``severity="critical"``, as it is written."""
-    if isinstance(given(value), dict):
-        raise Unfit("is a mapping; put the whole matcher in quotes: 'severity=\"critical\"'")
+    if isinstance(require(value), dict):
+        raise InvalidValue("is a mapping; put the whole matcher in quotes: 'severity=\"critical\"'")
     found = _refused(promql.matcher, text(value))
     if found.operator in {"=~", "!~"}:
         try:
             re.compile(found.value)
         except re.error as error:
-            raise Unfit(f"has a regular expression that is none ({error}); mend it or escape it") from None
+            raise InvalidValue(f"has a regular expression that is none ({error}); mend it or escape it") from None
     return str(found)
 
 
@@ -33,4 +33,4 @@ def _refused(read: Any, found: str) -> Any:
     try:
         return read(found)
     except ValueError as error:
-        raise Unfit(str(error)) from None
+        raise InvalidValue(str(error)) from None

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime, time
 from typing import Any
 
-from rollout.config.validators import Unfit, items, mapping, near, text
+from rollout.config.validators import InvalidValue, items, mapping, suggest, text
 from rollout.core import units
 from rollout.core.scenario import SOURCES
 from rollout.core.units import shown
@@ -32,9 +32,9 @@ def whole(least: int) -> Callable[[Any], int]:
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise Unfit(f"{shown(value)} is not a whole number; write one such as {max(least, 3)}")
+            raise InvalidValue(f"{shown(value)} is not a whole number; write one such as {max(least, 3)}")
         if not least <= value <= _MOST:
-            raise Unfit(f"{value} is out of range; it must be at least {least} and at most {_MOST:,}")
+            raise InvalidValue(f"{value} is out of range; it must be at least {least} and at most {_MOST:,}")
         return value
 
     return read
@@ -49,7 +49,9 @@ def tokens(value: Any) -> int:
     """Return how long an answer may become, in tokens: a probe is small."""
     found = whole(1)(value)
     if found > _MOST_TOKENS:
-        raise Unfit(f"{found} is out of range; a synthetic request is small, {_MOST_TOKENS:,} tokens are the most")
+        raise InvalidValue(
+            f"{found} is out of range; a synthetic request is small, {_MOST_TOKENS:,} tokens are the most"
+        )
     return found
 
 
@@ -72,7 +74,7 @@ def startup(value: Any) -> float:
     """Return how long a service may take to be healthy after a restart, in seconds: above zero and up to an hour."""
     found = _duration(value, least=0.1)
     if found > _LONGEST_STARTUP_S:
-        raise Unfit(f"{shown(value)} is too long; a service that is not healthy after 1h has not come up")
+        raise InvalidValue(f"{shown(value)} is too long; a service that is not healthy after 1h has not come up")
     return found
 
 
@@ -80,7 +82,7 @@ def staleness(value: Any) -> float:
     """Return how long reads may lag a write, in seconds: zero, or up to ten minutes."""
     found = _duration(value, least=0.0)
     if found > _LONGEST_STALE_S:
-        raise Unfit(
+        raise InvalidValue(
             f"{shown(value)} is too long; 10m are the most, for each proof waits so long: read past the cache instead"
         )
     return found
@@ -89,7 +91,7 @@ def staleness(value: Any) -> float:
 def milliseconds(value: Any) -> float:
     """Return a latency in milliseconds; a number without a unit is refused, because people mean milliseconds by it."""
     if isinstance(value, (int, float)) or (isinstance(value, str) and value.strip().isdigit()):
-        raise Unfit(f"{shown(value)} has no unit; write one such as 800ms or 1.5s")
+        raise InvalidValue(f"{shown(value)} has no unit; write one such as 800ms or 1.5s")
     return round(_duration(value, least=0.001) * 1000, 6)
 
 
@@ -102,7 +104,7 @@ def share(value: Any) -> float:
             if isinstance(value, (int, float)) and 1 <= found < _ALL_PERCENT
             else ""
         )
-        raise Unfit(f"{shown(value)} is out of range; it must be above 0% and below 100%{hint}")
+        raise InvalidValue(f"{shown(value)} is out of range; it must be above 0% and below 100%{hint}")
     return found
 
 
@@ -111,7 +113,7 @@ def portion(value: Any) -> float:
     found = units.fraction(value)
     if not 0 < found <= 1:
         hint = f"; write {found:g}% if that is meant" if isinstance(value, (int, float)) and found > 1 else ""
-        raise Unfit(f"{shown(value)} is out of range; it must be above 0% and at most 100%{hint}")
+        raise InvalidValue(f"{shown(value)} is out of range; it must be above 0% and at most 100%{hint}")
     return found
 
 
@@ -119,30 +121,30 @@ def factor(value: Any) -> float:
     """Return a factor above 1: at the baseline itself every run would trip."""
     found = units.factor(value)
     if not 1 < found <= _LARGEST_FACTOR:
-        raise Unfit(f"{shown(value)} is out of range; it must be above 1x and at most {_LARGEST_FACTOR}x")
+        raise InvalidValue(f"{shown(value)} is out of range; it must be above 1x and at most {_LARGEST_FACTOR}x")
     return found
 
 
 def dollars(value: Any) -> float:
     """Return an amount in US dollars, above zero."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Unfit(f"{shown(value)} is not an amount; write a plain number of US dollars such as 200 or 12.50")
+        raise InvalidValue(f"{shown(value)} is not an amount; write a plain number of US dollars such as 200 or 12.50")
     return _limit(value, 200)
 
 
 def price(value: Any) -> float:
     """Return an amount in US dollars, 0 for what costs nothing."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Unfit(f"{shown(value)} is not an amount; write a plain number of US dollars such as 40 or 0.005")
+        raise InvalidValue(f"{shown(value)} is not an amount; write a plain number of US dollars such as 40 or 0.005")
     if not 0 <= value <= _MOST_OF_A_LIMIT:
-        raise Unfit(f"{value} is out of range; it must be at least 0 and at most {_MOST_OF_A_LIMIT:,}")
+        raise InvalidValue(f"{value} is out of range; it must be at least 0 and at most {_MOST_OF_A_LIMIT:,}")
     return float(value)
 
 
 def a_minute(value: Any) -> float:
     """Return how many a minute: a whole number above zero, as the same type as every other limit."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Unfit(f"{shown(value)} is not a whole number; write one such as 60")
+        raise InvalidValue(f"{shown(value)} is not a whole number; write one such as 60")
     return _limit(value, 60)
 
 
@@ -150,11 +152,11 @@ def days(value: Any) -> frozenset[int]:
     """Return the weekdays of ``mon-fri`` or ``[sat, sun]``, Monday is 0."""
     found: set[int] = set()
     if value == []:
-        raise Unfit("is empty, so the window would never open; write mon-fri, or leave it out for every day")
+        raise InvalidValue("is empty, so the window would never open; write mon-fri, or leave it out for every day")
     for part in items(value):
         names = [day.strip()[:3].lower() for day in part.split("-")] if isinstance(part, str) else []
         if not 1 <= len(names) <= 2 or any(day not in _DAYS for day in names):  # noqa: PLR2004 - one day, or from-to
-            raise Unfit(f"{shown(part)} is not a weekday; write mon-fri, or a list such as [sat, sun]")
+            raise InvalidValue(f"{shown(part)} is not a weekday; write mon-fri, or a list such as [sat, sun]")
         first, last = _DAYS.index(names[0]), _DAYS.index(names[-1])
         found |= {day % 7 for day in range(first, last + 1 if last >= first else last + 8)}
     return frozenset(found)
@@ -166,7 +168,7 @@ def time_of_day(value: Any) -> time:
         return time.max
     match = _TIME.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise Unfit(f'{shown(value)} is not a time of the day; write one such as "22:00"')
+        raise InvalidValue(f'{shown(value)} is not a time of the day; write one such as "22:00"')
     return time(int(match[1]), int(match[2]))
 
 
@@ -176,7 +178,7 @@ def moment(value: Any) -> datetime:
         found = datetime.fromisoformat(value.strip() if isinstance(value, str) else value)
         if found.tzinfo is None and found.year in _YEARS:
             return found
-    raise Unfit(f'{shown(value)} is no date and time; write one such as 2026-12-18 or "2026-12-18 18:00"')
+    raise InvalidValue(f'{shown(value)} is no date and time; write one such as 2026-12-18 or "2026-12-18 18:00"')
 
 
 def time_zone(value: Any) -> str:
@@ -187,21 +189,23 @@ def time_zone(value: Any) -> str:
     try:
         zoneinfo.ZoneInfo(found)
     except (OSError, ValueError, KeyError):
-        hint = near(found, zoneinfo.available_timezones()) or "write one such as UTC or Europe/Berlin"
-        raise Unfit(f"{shown(found)} is no time zone; {hint.rstrip()}") from None
+        hint = suggest(found, zoneinfo.available_timezones()) or "write one such as UTC or Europe/Berlin"
+        raise InvalidValue(f"{shown(found)} is no time zone; {hint.rstrip()}") from None
     return found
 
 
 def _limit(value: float, example: int) -> float:
     if not 0 < value <= _MOST_OF_A_LIMIT:
-        raise Unfit(f"{value} is out of range; it must be above 0 and at most {_MOST_OF_A_LIMIT:,}, such as {example}")
+        raise InvalidValue(
+            f"{value} is out of range; it must be above 0 and at most {_MOST_OF_A_LIMIT:,}, such as {example}"
+        )
     return float(value)
 
 
 def _duration(value: Any, *, least: float) -> float:
     found = units.duration(value)
     if found < least:
-        raise Unfit(f"{shown(value)} is too short; {units.show_duration(least)} is the least")
+        raise InvalidValue(f"{shown(value)} is too short; {units.show_duration(least)} is the least")
     if found > _LONGEST_SECONDS:
-        raise Unfit(f"{shown(value)} is too long; 31 days are the most")
+        raise InvalidValue(f"{shown(value)} is too long; 31 days are the most")
     return found

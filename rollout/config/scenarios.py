@@ -124,7 +124,7 @@ def build(asked: Asked, listed: Listed, policy: Policy) -> Scenario:
         ticket=asked.ticket or form.ticket,
         approved_by=tuple(form.approved_by or ()),
         impact=_impact(form),
-        operator=Operator(**form.operator.given()) if form.operator else None,
+        operator=Operator(**form.operator.explicit_values()) if form.operator else None,
         notify=tuple(dict.fromkeys((*told, *policy.channels))),
         fixes=tuple(form.fixes or ()),
         rollback_to=_rollback_to(asked, listed),
@@ -134,7 +134,7 @@ def build(asked: Asked, listed: Listed, policy: Policy) -> Scenario:
         usd_per_1k_tokens=form.usd_per_1k_tokens or {},
         file=asked.file,
         change_class=form.change_class or ChangeClass.NORMAL,
-        waivers=tuple(Waiver(**waiver.given()) for waiver in form.waivers or ()),
+        waivers=tuple(Waiver(**waiver.explicit_values()) for waiver in form.waivers or ()),
     )
 
 
@@ -165,7 +165,7 @@ def _refuse_what_is_not_let_in(asked: Asked, policy: Policy) -> None:
 
 
 def _impact(form: ScenarioForm) -> Impact | None:
-    return Impact(**form.impact.given()) if form.impact else None
+    return Impact(**form.impact.explicit_values()) if form.impact else None
 
 
 def _refuse_odd_changes(form: ScenarioForm, asked: tuple[Placed, ...], source: Source) -> None:

@@ -54,7 +54,7 @@ Counter = Annotated[str | None, BeforeValidator(promql.counter)]
 LONGEST_FREEZE = timedelta(days=366)
 
 
-class Form(BaseModel):
+class Schema(BaseModel):
     """A mapping in a file.
 
     Attributes:
@@ -71,28 +71,28 @@ class Form(BaseModel):
     def _is_a_mapping(cls, data: Any) -> Any:
         return validators.mapping(cls.example)(data)
 
-    def given(self) -> dict[str, Any]:
+    def explicit_values(self) -> dict[str, Any]:
         """Return what the file says, by key."""
         return {key: getattr(self, key) for key in self.model_fields_set}
 
     @classmethod
-    def lacking(cls, keys: Collection[str]) -> str | None:
+    def missing_keys(cls, keys: Collection[str]) -> str | None:
         """Say which of the keys that are needed are not among `keys`; None if all are."""
         missing = [key for key in cls.needed if key not in keys]
         return f"says no {' and no '.join(missing)}; write it all, such as `{cls.example}`" if missing else None
 
 
-class WholeForm(Form):
+class WholeForm(Schema):
     """A mapping that is no use without what is needed; the defaults only let all that is missing be named at once."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if words := self.lacking(self.model_fields_set):
+        if words := self.missing_keys(self.model_fields_set):
             raise ValueError(words)
         return self
 
 
-class ActivationForm(Form):
+class ActivationForm(Schema):
     """``{activate: openai, model: gpt-4o}``; without a model the gateway would reset it (docs/GATEWAY_API.md, 8)."""
 
     example = "{activate: openai, model: gpt-4o}"
@@ -141,7 +141,7 @@ class OperatorForm(WholeForm):
     contact: Annotated[str, BeforeValidator(validators.text)] = ""
 
 
-class ExpectForm(Form):
+class ExpectForm(Schema):
     """What the answer to a probe must be."""
 
     example = "{contains: pong}"
@@ -172,7 +172,7 @@ class ProbeForm(WholeForm):
 OnNoData = Annotated[str | None, BeforeValidator(validators.choice("extend", "roll_back"))]
 
 
-class NoDataForm(Form):
+class NoDataForm(Schema):
     """What happens when a source is dark (MON-6), by source."""
 
     example = "{metrics: roll_back}"
@@ -186,7 +186,7 @@ class NoDataForm(Form):
     operator: OnNoData = None
 
 
-class MonitorForm(Form):
+class MonitorForm(Schema):
     """The bake time, in a scenario or as a target's defaults."""
 
     example = "window: 30m"
@@ -228,11 +228,11 @@ class StageForm(WholeForm):
     @classmethod
     def lacking(cls, keys: Collection[str]) -> str | None:
         """Say what is missing in the words of the file."""
-        words = super().lacking(keys)
+        words = super().missing_keys(keys)
         return words.replace("no lasts", "no for") if words else None
 
 
-class StrategyForm(Form):
+class StrategyForm(Schema):
     """``canary``, or a mapping that says how (CAN)."""
 
     example = "canary"
@@ -255,7 +255,7 @@ class WaiverForm(WholeForm):
     until: Annotated[datetime, BeforeValidator(quantities.moment)] = datetime.max  # noqa: DTZ901 - wall clock
 
 
-class ScenarioForm(Form):
+class ScenarioForm(Schema):
     """One scenario file."""
 
     example = "change: {activate: openai, model: gpt-4o}"
@@ -268,15 +268,15 @@ class ScenarioForm(Form):
     ] = None
     author: Text = None
     approved_by: Texts = None
-    impact: Annotated[ImpactForm | None, BeforeValidator(validators.given)] = None
+    impact: Annotated[ImpactForm | None, BeforeValidator(validators.require)] = None
     operator: Annotated[OperatorForm | None, BeforeValidator(validators.contact)] = None
     notify: Channels = None
     fixes: Texts = None
     waivers: Annotated[list[WaiverForm] | None, BeforeValidator(validators.items)] = None
-    rollback_to: Annotated[Activation | None, BeforeValidator(validators.given)] = None
+    rollback_to: Annotated[Activation | None, BeforeValidator(validators.require)] = None
     change: Annotated[list[Any] | None, BeforeValidator(validators.items)] = None
     strategy: Annotated[StrategyForm | None, BeforeValidator(validators.strategy)] = None
-    monitor: Annotated[MonitorForm | None, BeforeValidator(validators.given)] = None
+    monitor: Annotated[MonitorForm | None, BeforeValidator(validators.require)] = None
     sandbox: Annotated[dict[str, Any] | None, BeforeValidator(validators.mapping("users_per_s: 20"))] = None
     usd_per_1k_tokens: Annotated[
         dict[
@@ -288,7 +288,7 @@ class ScenarioForm(Form):
     ] = None
 
 
-class TlsForm(Form):
+class TlsForm(Schema):
     """How a TLS connection is made."""
 
     example = "ca_file: /etc/ssl/gateway-ca.pem"
@@ -316,7 +316,7 @@ class PrometheusForm(WholeForm):
     latency_seconds_bucket: Counter = None
     up: Counter = None
     token_env: Variable = None
-    tls: Annotated[TlsForm | None, BeforeValidator(validators.given)] = None
+    tls: Annotated[TlsForm | None, BeforeValidator(validators.require)] = None
 
 
 class AlertmanagerForm(WholeForm):
@@ -331,7 +331,7 @@ class AlertmanagerForm(WholeForm):
     ] = None
     heartbeat: Annotated[str | None, BeforeValidator(promql.matcher)] = None
     token_env: Variable = None
-    tls: Annotated[TlsForm | None, BeforeValidator(validators.given)] = None
+    tls: Annotated[TlsForm | None, BeforeValidator(validators.require)] = None
 
     @model_validator(mode="after")
     def _says_what_is_critical(self) -> Self:
@@ -340,16 +340,16 @@ class AlertmanagerForm(WholeForm):
         return self
 
 
-class SourcesForm(Form):
+class SourcesForm(Schema):
     """What the window reads elsewhere than at the gateway."""
 
     example = "prometheus: {url: …, requests: …, errors: …}"
 
-    prometheus: Annotated[PrometheusForm | None, BeforeValidator(validators.given)] = None
-    alertmanager: Annotated[AlertmanagerForm | None, BeforeValidator(validators.given)] = None
+    prometheus: Annotated[PrometheusForm | None, BeforeValidator(validators.require)] = None
+    alertmanager: Annotated[AlertmanagerForm | None, BeforeValidator(validators.require)] = None
 
 
-class TimeoutsForm(Form):
+class TimeoutsForm(Schema):
     """Outer deadlines of calls."""
 
     example = "activate: 30s"
@@ -359,7 +359,7 @@ class TimeoutsForm(Form):
     activate: Pace = None
 
 
-class PathsForm(Form):
+class PathsForm(Schema):
     """Call -> path, where a gateway deviates; the keys are those of `rollout.gateway.endpoints`, a floor above."""
 
     example = "health: /healthz"
@@ -381,7 +381,7 @@ class PathsForm(Form):
     system_status: CallPath = None
 
 
-class WindowForm(Form):
+class WindowForm(Schema):
     """A weekly change window (PRE-4.1)."""
 
     example = '{days: mon-fri, from: "22:00", to: "06:00"}'
@@ -444,7 +444,7 @@ class ServiceForm(WholeForm):
         return self
 
 
-class ProviderForm(Form):
+class ProviderForm(Schema):
     """Where one provider's restart and start-up differ from the target's."""
 
     example = "{restart: true, startup: 60s}"
@@ -500,7 +500,7 @@ class OtherChat(WholeForm):
         return self
 
 
-class SetWeights(Form):
+class SetWeights(Schema):
     """The call that sets the weights."""
 
     example = '{method: PUT, path: /api/v1/routing/weights, body: {weights: "{weights}"}}'
@@ -519,7 +519,7 @@ class SetWeights(Form):
         return self
 
 
-class ReadWeights(Form):
+class ReadWeights(Schema):
     """The call that reads the weights, and where they are in its answer."""
 
     example = "{path: /api/v1/routing/weights, at: weights}"
@@ -528,18 +528,18 @@ class ReadWeights(Form):
     at: Text = None
 
 
-class RoutingForm(Form):
+class RoutingForm(Schema):
     """How the gateway splits requests by weights (CAN-2); what it does not say is as the embedded gateway has it."""
 
     example = "{set: {path: /api/v1/routing/weights, …}, read: {path: …, at: weights}}"
 
-    put: Annotated[SetWeights | None, BeforeValidator(validators.given), Field(alias="set")] = None
-    read: Annotated[ReadWeights | None, BeforeValidator(validators.given)] = None
+    put: Annotated[SetWeights | None, BeforeValidator(validators.require), Field(alias="set")] = None
+    read: Annotated[ReadWeights | None, BeforeValidator(validators.require)] = None
     destination: Annotated[str | None, BeforeValidator(commands.destination)] = None
     unit: Annotated[str | None, BeforeValidator(validators.choice("fraction", "percent"))] = None
 
 
-class LimitTypesForm(Form):
+class LimitTypesForm(Schema):
     """The gateway's words for the two kinds of governance limits (docs/GATEWAY_API.md, 20)."""
 
     example = "{cost: per_provider, rate: rate}"
@@ -548,7 +548,7 @@ class LimitTypesForm(Form):
     rate: Annotated[str | None, BeforeValidator(validators.name)] = None
 
 
-class TargetForm(Form):
+class TargetForm(Schema):
     """One target of ``targets.yaml``."""
 
     example = "{url: https://gateway.example.com, environment: production}"
@@ -558,16 +558,16 @@ class TargetForm(Form):
     environment: Annotated[str | None, BeforeValidator(validators.name)] = None
     token_env: Variable = None
     user: Annotated[str | None, BeforeValidator(validators.header)] = None
-    tls: Annotated[TlsForm | None, BeforeValidator(validators.given)] = None
-    timeouts: Annotated[TimeoutsForm | None, BeforeValidator(validators.given)] = None
-    paths: Annotated[PathsForm | None, BeforeValidator(validators.given)] = None
+    tls: Annotated[TlsForm | None, BeforeValidator(validators.require)] = None
+    timeouts: Annotated[TimeoutsForm | None, BeforeValidator(validators.require)] = None
+    paths: Annotated[PathsForm | None, BeforeValidator(validators.require)] = None
     twin: Text = None
     twin_token_env: Variable = None
-    safe: Annotated[SafeForm | None, BeforeValidator(validators.given)] = None
+    safe: Annotated[SafeForm | None, BeforeValidator(validators.require)] = None
     env_file: Annotated[Path | None, BeforeValidator(validators.file_or_none)] = None
     log_file: Annotated[Path | None, BeforeValidator(validators.file_or_none)] = None
     log_command: Command = None
-    sources: Annotated[SourcesForm | None, BeforeValidator(validators.given)] = None
+    sources: Annotated[SourcesForm | None, BeforeValidator(validators.require)] = None
     service: Annotated[ServiceForm | None, BeforeValidator(env_entries.by_key(ServiceForm.example))] = None
     restart: Flag = None
     startup: Startup = None
@@ -580,9 +580,9 @@ class TargetForm(Form):
         dict[Annotated[str, BeforeValidator(validators.provider)], OtherActivation] | None,
         BeforeValidator(validators.mapping("ollama: {path: …, body: {…}}")),
     ] = None
-    chat_with: Annotated[OtherChat | None, BeforeValidator(validators.given)] = None
-    routing: Annotated[RoutingForm | None, BeforeValidator(validators.given)] = None
-    limit_types: Annotated[LimitTypesForm | None, BeforeValidator(validators.given)] = None
+    chat_with: Annotated[OtherChat | None, BeforeValidator(validators.require)] = None
+    routing: Annotated[RoutingForm | None, BeforeValidator(validators.require)] = None
+    limit_types: Annotated[LimitTypesForm | None, BeforeValidator(validators.require)] = None
     activation_rewrites: Variables = None
     provider_key: Variable = None
     model_key: Variable = None
@@ -595,7 +595,7 @@ class TargetForm(Form):
     windows: Annotated[list[WindowForm] | None, BeforeValidator(validators.items)] = None
     freezes: Annotated[list[FreezeForm] | None, BeforeValidator(validators.items)] = None
     time_zone: Annotated[str | None, BeforeValidator(quantities.time_zone)] = None
-    monitor: Annotated[MonitorForm | None, BeforeValidator(validators.given)] = None
+    monitor: Annotated[MonitorForm | None, BeforeValidator(validators.require)] = None
     notify: Channels = None
 
 
@@ -624,7 +624,7 @@ class StandardForm(WholeForm):
         return self
 
 
-class PolicyForm(Form):
+class PolicyForm(Schema):
     """What one environment of ``policy.yaml`` demands."""
 
     example = "{window_at_least: 30m, approvals_at_least: 1}"

@@ -10,7 +10,7 @@ from rollout.config.monitoring import Layer
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.source import Place, Source
 from rollout.config.targets import Listed
-from rollout.config.validators import near
+from rollout.config.validators import suggest
 from rollout.core.request import EMBEDDED
 from rollout.core.target import Target
 from rollout.core.units import shown
@@ -22,7 +22,7 @@ _NO_FILE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class TargetRequest:
     """A target that was asked for by name.
 
     Attributes:
@@ -38,8 +38,8 @@ class Wish:
 
 def choose(
     listed: Mapping[str, Listed],
-    scenario: Wish,
-    option: Wish,
+    scenario: TargetRequest,
+    option: TargetRequest,
     gateway: str | None,
     at: Source,
     *,
@@ -129,16 +129,16 @@ def _url(gateway: str, at: Source) -> str | None:
         return None
 
 
-def _named(listed: Mapping[str, Listed], wish: Wish, *, has_file: bool) -> Listed | None:
+def _named(listed: Mapping[str, Listed], wish: TargetRequest, *, has_file: bool) -> Listed | None:
     name = EMBEDDED if wish.name is None else wish.name
     if name not in listed:
-        known = f"{near(name, listed)}targets.yaml knows {', '.join(sorted(listed))}" if has_file else _NO_FILE
+        known = f"{suggest(name, listed)}targets.yaml knows {', '.join(sorted(listed))}" if has_file else _NO_FILE
         wish.source.refuse(wish.place, f"{shown(name)} is no target; {known}")
         return None
     return listed[name]
 
 
-def _owner(owner: Listed, option: Wish, at: Source) -> Listed | None:
+def _owner(owner: Listed, option: TargetRequest, at: Source) -> Listed | None:
     if option.name not in {None, owner.target.name}:
         at.refuse(
             (), f"is the url of target {owner.target.name!r}, not of {option.name!r}; leave out one of the options"

@@ -25,7 +25,7 @@ from rollout.config.schemas import (
 )
 from rollout.config.source import Place, Source
 from rollout.config.validation import fill, reads_as_name
-from rollout.config.validators import near
+from rollout.config.validators import suggest
 from rollout.core.policy import Policy
 from rollout.core.request import EMBEDDED
 from rollout.core.scenario import ProviderChange
@@ -92,14 +92,16 @@ def _listed(name: str, form: TargetForm, source: Source) -> Listed:
 
 
 def _target(name: str, form: TargetForm) -> Target:
-    given = form.given()
+    given = form.explicit_values()
     parts: dict[str, Any] = {key: value for key, value in given.items() if key in _AS_THEY_ARE}
     if form.tls:
-        parts["tls"] = Tls(**form.tls.given())
+        parts["tls"] = Tls(**form.tls.explicit_values())
     if form.paths:
-        parts["paths"] = form.paths.given()
+        parts["paths"] = form.paths.explicit_values()
     if form.timeouts:
-        parts["timeouts"] = Timeouts(**{f"{call}_s": seconds for call, seconds in form.timeouts.given().items()})
+        parts["timeouts"] = Timeouts(
+            **{f"{call}_s": seconds for call, seconds in form.timeouts.explicit_values().items()}
+        )
     if form.service:
         parts["service"] = _service(form.service)
     if form.startup:
@@ -109,7 +111,7 @@ def _target(name: str, form: TargetForm) -> Target:
     if form.routing:
         parts["routing"] = _routing(form.routing)
     if form.limit_types:
-        parts["limit_types"] = _LIMIT_TYPES | form.limit_types.given()
+        parts["limit_types"] = _LIMIT_TYPES | form.limit_types.explicit_values()
     if form.latency_bound:
         parts["latency_bound_ms"] = form.latency_bound
     target = Target(
@@ -139,7 +141,9 @@ def _provider(form: ProviderForm) -> ProviderRestart:
 
 
 def _service(form: ServiceForm) -> Service:
-    parts: dict[str, Any] = {key: tuple(value) for key, value in form.given().items() if isinstance(value, list)}
+    parts: dict[str, Any] = {
+        key: tuple(value) for key, value in form.explicit_values().items() if isinstance(value, list)
+    }
     if form.timeout:
         parts["timeout_s"] = form.timeout
     return Service(**parts)
@@ -151,7 +155,7 @@ def _sources(form: SourcesForm) -> Sources:
         "alertmanager": AlertmanagerSource,
     }
     found: dict[str, Any] = {}
-    for kind, source in form.given().items():
+    for kind, source in form.explicit_values().items():
         parts = source.given()
         if source.tls:
             parts["tls"] = Tls(**source.tls.given())
@@ -169,9 +173,9 @@ def _call(form: OtherActivation | OtherChat) -> OtherCall:
 def _routing(form: RoutingForm) -> Routing:
     parts: dict[str, Any] = {"percent": form.unit == "percent"}
     if form.put:
-        parts |= {f"set_{key}": value for key, value in form.put.given().items()}
+        parts |= {f"set_{key}": value for key, value in form.put.explicit_values().items()}
     if form.read:
-        parts |= {f"read_{key}": value for key, value in form.read.given().items()}
+        parts |= {f"read_{key}": value for key, value in form.read.explicit_values().items()}
     if form.destination:
         parts["destination"] = form.destination
     return Routing(**parts)
@@ -206,7 +210,7 @@ def _refuse_contradictions(name: str, form: TargetForm, data: Any, source: Sourc
 def _refuse_out_of_bounds(target: Target, form: TargetForm, source: Source) -> None:
     if target.environment == SANDBOX:
         return
-    timeouts = form.timeouts.given() if form.timeouts else {}
+    timeouts = form.timeouts.explicit_values() if form.timeouts else {}
     given = {f"timeouts.{call}": seconds for call, seconds in timeouts.items()}
     given |= {"service.timeout": form.service and form.service.timeout, "latency_bound": form.latency_bound}
     sanity_bounds.refuse(sanity_bounds.TARGET, given, target.environment, source, (target.name,))
@@ -214,7 +218,7 @@ def _refuse_out_of_bounds(target: Target, form: TargetForm, source: Source) -> N
 
 def _refuse_unknown_environment(target: Target, policies: Mapping[str, Policy], source: Source) -> None:
     if target.environment not in policies:
-        hint = near(target.environment, policies)
+        hint = suggest(target.environment, policies)
         known = f"{hint}policy.yaml knows {', '.join(sorted(policies))}"
         source.refuse((target.name, "environment"), f"{shown(target.environment)} is no environment; {known}")
 
@@ -243,7 +247,7 @@ def _with_twin(target: Target, listed: Mapping[str, Listed], source: Source) -> 
 def _twin_url(target: Target, listed: Mapping[str, Listed], source: Source) -> str | None:
     place, twin = (target.name, "twin"), str(target.twin)
     if "/" not in twin and "@" not in twin:
-        hint = near(twin, listed)
+        hint = suggest(twin, listed)
         source.refuse(place, f"{shown(twin)} is no target; {hint}write a target's name or a URL such as https://…")
         return None
     try:

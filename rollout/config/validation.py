@@ -9,11 +9,11 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rollout.config.schemas import Form
+from rollout.config.schemas import Schema
 from rollout.config.source import Place, Source
-from rollout.config.validators import name, near
+from rollout.config.validators import name, suggest
 
-F = TypeVar("F", bound=Form)
+F = TypeVar("F", bound=Schema)
 
 _OF_A_KEY = "[key]"
 
@@ -37,9 +37,9 @@ def fill(form: type[F], data: Any, source: Source, place: Place = ()) -> F:
         first = False
 
 
-def refuse_lacking(form: type[Form], data: Any, source: Source, place: Place) -> None:
+def refuse_lacking(form: type[Schema], data: Any, source: Source, place: Place) -> None:
     """Refuse a mapping without what it needs, unless a key in it is unknown: that is the one, misspelt."""
-    if isinstance(data, dict) and data.keys() <= dict(_keys(form)).keys() and (words := form.lacking(data)):
+    if isinstance(data, dict) and data.keys() <= dict(_keys(form)).keys() and (words := form.missing_keys(data)):
         source.refuse(place, words)
 
 
@@ -51,7 +51,7 @@ def reads_as_name(source: Source, key: str) -> None:
         source.refuse((key,), str(error))
 
 
-def _refuse(form: type[Form], error: ErrorDetails, source: Source, place: Place) -> None:
+def _refuse(form: type[Schema], error: ErrorDetails, source: Source, place: Place) -> None:
     inside = error["loc"]
     if inside[-1:] == (_OF_A_KEY,):
         # A mapping's key is at fault, not its value. It stands in the message: in a path it would not be redacted.
@@ -65,7 +65,7 @@ def _refuse(form: type[Form], error: ErrorDetails, source: Source, place: Place)
     source.refuse(at, _words(form, error))
 
 
-def _words(form: type[Form], error: ErrorDetails) -> str:
+def _words(form: type[Schema], error: ErrorDetails) -> str:
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
@@ -73,25 +73,25 @@ def _words(form: type[Form], error: ErrorDetails) -> str:
     return "is not what is expected here; look at the commented examples in scenarios/"
 
 
-def _unknown_key(form: type[Form], key: str) -> str:
+def _unknown_key(form: type[Schema], key: str) -> str:
     known = dict(_keys(form))
     inner = next((outer for outer, part in known.items() if part and key in dict(_keys(part))), None)
-    hint = near(key, known) or (f"move it under {inner!r}; " if inner else "")
+    hint = suggest(key, known) or (f"move it under {inner!r}; " if inner else "")
     return f"is no key here; {hint}the keys are {', '.join(known)}"
 
 
-def _keys(form: type[Form]) -> Iterator[tuple[str, type[Form] | None]]:
+def _keys(form: type[Schema]) -> Iterator[tuple[str, type[Schema] | None]]:
     for key, field in form.model_fields.items():
         yield field.alias or key, _form_in(field.annotation)
 
 
-def _form_in(annotation: Any) -> type[Form] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Form):
+def _form_in(annotation: Any) -> type[Schema] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Schema):
         return annotation
     return next((found for part in get_args(annotation) if (found := _form_in(part))), None)
 
 
-def _form_at(form: type[Form], place: Place) -> type[Form]:
+def _form_at(form: type[Schema], place: Place) -> type[Schema]:
     for part in place:
         if isinstance(part, str):
             form = dict(_keys(form)).get(part) or form

@@ -33,21 +33,21 @@ _HARMLESS = ("", "PRE-1.1", "passed", "openai:gpt-4o", "http://127.0.0.1:8000", 
 T = TypeVar("T")
 
 
-class Unfit(ValueError):
+class InvalidValue(ValueError):
     """A value that is not what its key expects; pydantic collects these."""
 
 
-def near(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'x'? `` where a known word is close, else an empty text."""
     folded = {candidate.casefold(): candidate for candidate in known}
     close = get_close_matches(word.casefold(), folded, 1)
     return f"did you mean {folded[close[0]]!r}? " if close else ""
 
 
-def given(value: T | None) -> T:
+def require(value: T | None) -> T:
     """Return the value, if there is one."""
     if value is None:
-        raise Unfit("is empty; write a value, or remove the line")
+        raise InvalidValue("is empty; write a value, or remove the line")
     return value
 
 
@@ -60,16 +60,16 @@ def text(value: Any, *, longest: int = _LONGEST_LINE, breaks: str = "") -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, (bool, float)):
-        raise Unfit(f"{shown(value)} is not text; put it in quotes if it is meant as text")
-    value = given(value)
+        raise InvalidValue(f"{shown(value)} is not text; put it in quotes if it is meant as text")
+    value = require(value)
     if not isinstance(value, str):
-        raise Unfit(f"text is expected here, not {shown(value)}")
-    line: str = given(value.strip() or None)
+        raise InvalidValue(f"text is expected here, not {shown(value)}")
+    line: str = require(value.strip() or None)
     if len(line) > longest:
-        raise Unfit(f"is {len(line):,} characters long; {longest:,} are the most")
+        raise InvalidValue(f"is {len(line):,} characters long; {longest:,} are the most")
     for character in line:
         if unicodedata.category(character) in _HIDDEN and character not in breaks:
-            raise Unfit(f"holds a character that cannot be seen (U+{ord(character):04X}); remove it")
+            raise InvalidValue(f"holds a character that cannot be seen (U+{ord(character):04X}); remove it")
     return line
 
 
@@ -77,7 +77,9 @@ def person(value: Any) -> str:
     """Return a person's name, which stands in reports, messages and files' names."""
     found = text(value)
     if set(found) & _MARKUP:
-        raise Unfit(f"{shown(found)} is no name: it holds one of {' '.join(sorted(_MARKUP))}; write one such as bob")
+        raise InvalidValue(
+            f"{shown(found)} is no name: it holds one of {' '.join(sorted(_MARKUP))}; write one such as bob"
+        )
     return found
 
 
@@ -96,7 +98,7 @@ def provider_and_model(value: Any) -> str:
     found = text(value)
     name, colon, model = found.partition(":")
     if not (_PROVIDER.fullmatch(name) and colon and model.strip()):
-        raise Unfit(f"{shown(found)} names no provider and model; write one such as openai:gpt-4o")
+        raise InvalidValue(f"{shown(found)} names no provider and model; write one such as openai:gpt-4o")
     return found
 
 
@@ -105,7 +107,7 @@ def scope(value: Any) -> str:
     found = text(value)
     lone = found.removeprefix("provider:")
     if not _PROVIDER.fullmatch(lone) or (lone != found and lone.casefold() == GLOBAL):
-        raise Unfit(f"{shown(found)} is no scope; write {GLOBAL}, or a provider's name such as openai")
+        raise InvalidValue(f"{shown(found)} is no scope; write {GLOBAL}, or a provider's name such as openai")
     return GLOBAL if lone.casefold() == GLOBAL else lone
 
 
@@ -117,14 +119,18 @@ def name(value: Any) -> str:
 def variable(value: Any) -> str:
     """Return the name of an environment variable; a value that is none may be the secret itself: it is not shown."""
     if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
-        raise Unfit("must be the name of an environment variable, such as GATEWAY_TOKEN; secrets stay out of files")
+        raise InvalidValue(
+            "must be the name of an environment variable, such as GATEWAY_TOKEN; secrets stay out of files"
+        )
     return value
 
 
 def channel(value: Any) -> str:
     """Return ``log`` or the name of an environment variable with an Apprise URL, which may hold a secret: not shown."""
     if not isinstance(value, str) or (value != "log" and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value)):
-        raise Unfit("must be `log` or the name of an environment variable that holds an Apprise URL, in capitals")
+        raise InvalidValue(
+            "must be `log` or the name of an environment variable that holds an Apprise URL, in capitals"
+        )
     return value
 
 
@@ -132,7 +138,9 @@ def header(value: Any) -> str:
     """Return text that an HTTP header can carry."""
     found = text(value)
     if not found.isascii():
-        raise Unfit(f"{shown(found)} goes into an HTTP header, which takes plain ASCII only; write it without accents")
+        raise InvalidValue(
+            f"{shown(found)} goes into an HTTP header, which takes plain ASCII only; write it without accents"
+        )
     return found
 
 
@@ -140,7 +148,7 @@ def clause(value: Any) -> str:
     """Return the id of a clause of the procedure."""
     found = text(value).upper()
     if found not in CLAUSES:
-        raise Unfit(f"{shown(value)} is no clause of the procedure; write one such as PRE-2.1")
+        raise InvalidValue(f"{shown(value)} is no clause of the procedure; write one such as PRE-2.1")
     return found
 
 
@@ -148,7 +156,7 @@ def waivable(value: Any) -> str:
     """Return the id of a clause that may be waived."""
     found = clause(value)
     if why := why_never_left_out(found):
-        raise Unfit(f"{found} cannot be waived: {why}")
+        raise InvalidValue(f"{found} cannot be waived: {why}")
     return found
 
 
@@ -157,14 +165,14 @@ def dispensable(value: Any) -> str:
     found = clause(value)
     why = why_never_left_out(found)
     if why and CLAUSES[found].phase in (*PHASES, "rollback"):
-        raise Unfit(f"{found} cannot be left out: {why}")
+        raise InvalidValue(f"{found} cannot be left out: {why}")
     return found
 
 
 def flag(value: Any) -> bool:
     """Return a yes or no."""
     if not isinstance(value, bool):
-        raise Unfit(f"{shown(value)} is neither true nor false; write one of the two")
+        raise InvalidValue(f"{shown(value)} is neither true nor false; write one of the two")
     return value
 
 
@@ -173,7 +181,7 @@ def choice(*allowed: str) -> Callable[[Any], str]:
 
     def read(value: Any) -> str:
         if value not in allowed:
-            raise Unfit(f"{shown(value)} is not possible here; write {_either(allowed)}")
+            raise InvalidValue(f"{shown(value)} is not possible here; write {_either(allowed)}")
         return str(value)
 
     return read
@@ -188,7 +196,7 @@ def true_or(word: str) -> Callable[[Any], str | bool]:
 
     def read(value: Any) -> str | bool:
         if value is not True and value != word:
-            raise Unfit(f"{shown(value)} is not possible here; write true or {word}")
+            raise InvalidValue(f"{shown(value)} is not possible here; write true or {word}")
         return True if value is True else word
 
     return read
@@ -198,8 +206,8 @@ def strategy(value: Any) -> Any:
     """Return the word ``canary`` as the mapping that it abbreviates; a mapping as it is."""
     if value == "canary":
         return {}
-    if not isinstance(given(value), dict):
-        raise Unfit(
+    if not isinstance(require(value), dict):
+        raise InvalidValue(
             f"{shown(value)} is no strategy; write canary, or a mapping such as `stages: [{{share: 10%, for: 1h}}, …]`"
         )
     return value
@@ -211,7 +219,7 @@ def pattern(value: Any) -> str:
     try:
         re.compile(found)
     except (re.error, OverflowError, RecursionError) as error:
-        raise Unfit(f"{shown(found)} is not a regular expression ({error}); mend it or escape it") from None
+        raise InvalidValue(f"{shown(found)} is not a regular expression ({error}); mend it or escape it") from None
     return found
 
 
@@ -220,10 +228,14 @@ def secret_pattern(value: Any) -> str:
     found = pattern(value)
     greedy = next((harmless for harmless in _HARMLESS if re.search(found, harmless)), None)
     if greedy is not None:
-        raise Unfit(f"{shown(found)} finds {shown(greedy)} too, and would empty the records; describe the secret alone")
+        raise InvalidValue(
+            f"{shown(found)} finds {shown(greedy)} too, and would empty the records; describe the secret alone"
+        )
     if Redactor(patterns=[found]).text(found) != found:
         # Whoever takes a change back has the pattern from the journal.
-        raise Unfit(f"{shown(found)} is taken for a secret itself in the records; write a class for a letter: [s]k-")
+        raise InvalidValue(
+            f"{shown(found)} is taken for a secret itself in the records; write a class for a letter: [s]k-"
+        )
     return found
 
 
@@ -231,7 +243,7 @@ def file(value: Any) -> Path:
     """Return an absolute path: the phases of one rollout may start in different directories."""
     found = Path(text(value))
     if not found.is_absolute():
-        raise Unfit(f"{shown(value)} is not an absolute path; write it from the root, such as /srv/gateway/.env")
+        raise InvalidValue(f"{shown(value)} is not an absolute path; write it from the root, such as /srv/gateway/.env")
     return found
 
 
@@ -254,9 +266,11 @@ def ticket_url(value: Any) -> str:
     """Return the address of a ticket with ``{ticket}`` in it."""
     found = text(value)
     if not re.match(r"https?://[^/@\s]+/", found) or "@" in found.partition("//")[2].partition("/")[0]:
-        raise Unfit("must be an address without credentials, such as https://tracker.example.com/browse/{ticket}")
+        raise InvalidValue(
+            "must be an address without credentials, such as https://tracker.example.com/browse/{ticket}"
+        )
     if _PLACEHOLDER.findall(found) != ["ticket"]:
-        raise Unfit("must contain {ticket} once, such as https://tracker.example.com/browse/{ticket}")
+        raise InvalidValue("must contain {ticket} once, such as https://tracker.example.com/browse/{ticket}")
     return found
 
 
@@ -266,7 +280,7 @@ def contact(value: Any) -> Any:
         return value
     match = _CONTACT.fullmatch(value.strip())
     if match is None:
-        raise Unfit(f"{shown(value)} names no contact; write `carol <carol@example.com>`")
+        raise InvalidValue(f"{shown(value)} names no contact; write `carol <carol@example.com>`")
     return match.groupdict()
 
 
@@ -275,7 +289,9 @@ def mapping(example: str) -> Callable[[Any], dict[str, Any]]:
 
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise Unfit(f"a mapping is expected here, not {shown(value)}; write keys and values such as `{example}`")
+            raise InvalidValue(
+                f"a mapping is expected here, not {shown(value)}; write keys and values such as `{example}`"
+            )
         return value
 
     return read
@@ -283,13 +299,13 @@ def mapping(example: str) -> Callable[[Any], dict[str, Any]]:
 
 def items(value: Any) -> list[Any]:
     """Return a list; a single value is a list of one."""
-    return value if isinstance(given(value), list) else [value]
+    return value if isinstance(require(value), list) else [value]
 
 
 def _matching(value: Any, form: re.Pattern[str], expected: str) -> str:
     found = text(value)
     if not form.fullmatch(found):
-        raise Unfit(f"{shown(found)} is not {expected}")
+        raise InvalidValue(f"{shown(found)} is not {expected}")
     return found
 
 
@@ -297,5 +313,5 @@ def _path(value: Any, placeholders: list[str], example: str) -> str:
     found = text(value)
     if not _PATH.fullmatch(found) or _PLACEHOLDER.findall(found) != placeholders:
         wanted = f"with {{{placeholders[0]}}} in it once" if placeholders else "without placeholders"
-        raise Unfit(f"{shown(found)} is not a path {wanted}; write one such as {example}")
+        raise InvalidValue(f"{shown(found)} is not a path {wanted}; write one such as {example}")
     return found

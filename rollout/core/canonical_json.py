@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 
-def plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Return `value` as JSON types: records become objects, sets become sorted lists, paths and times strings.
 
     Raises:
         TypeError: a value has no canonical form.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
+        return {str(key): to_json(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]
+        return [to_json(part) for part in value]
     if isinstance(value, (set, frozenset)):
-        return sorted(plain(part) for part in value)
+        return sorted(to_json(part) for part in value)
     if isinstance(value, (Path, time, datetime)):
         return str(value)
     if value is None or isinstance(value, (str, int, float, bool)):
@@ -39,7 +39,9 @@ def canonical(value: Any) -> bytes:
         TypeError: a value has no canonical form.
         ValueError: a number is NaN or infinite.
     """
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def sha256(value: Any) -> str:

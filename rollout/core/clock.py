@@ -94,6 +94,6 @@ class SystemClock:
         return None
 
 
-def stamp(moment: datetime) -> str:
+def format_utc(moment: datetime) -> str:
     """Write a moment the way every record does: UTC, ISO 8601, milliseconds, ``Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

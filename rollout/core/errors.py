@@ -79,7 +79,7 @@ class Refused(GatewayError):
     """The gateway understood the call and said no (a 4xx): nothing was changed by it."""
 
 
-class Sealed(RolloutError):
+class WriteNotAllowed(RolloutError):
     """A write was attempted outside ``gateway.unsealed(step)``."""
 
 
@@ -95,7 +95,7 @@ class NotCleared(RolloutError):
     """A later phase was called without its predecessor's verdict for this very content."""
 
 
-class Owed(RolloutError):
+class ApprovalPending(RolloutError):
     """Something that a person has to settle by a date: shown as owed, never as passed."""
 
 
@@ -103,7 +103,7 @@ class NotReached(RolloutError):
     """A step that was planned and never reached, because one before it failed."""
 
 
-class SomebodyIntervened(RolloutError):
+class ConcurrentChange(RolloutError):
     """The gateway is not where this rollout left it: hands off, a person decides (exit code 11)."""
 
 

@@ -110,7 +110,7 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class HistogramDelta:
     """A histogram of a stretch of time, which lasts from `from_s` to `to_s` in seconds of the window."""
 
     histogram: Histogram
@@ -135,7 +135,7 @@ class Histograms:
         self._sums.append(now if self._before is None else now.plus(self._before))
         self._last = now
 
-    def latest(self, seconds: float | None = None) -> Stretch | None:
+    def latest(self, seconds: float | None = None) -> HistogramDelta | None:
         """Return the last `seconds` up to the latest look, or the whole window; None before the first look.
 
         Counted from the latest look that is at least so old, as `rollout.monitoring.aggregates.Counters` does.
@@ -144,4 +144,4 @@ class Histograms:
             return None
         to_s = self._times[-1]
         base = 0 if seconds is None else max(0, bisect_right(self._times, to_s - seconds) - 1)
-        return Stretch(self._sums[-1].since(self._sums[base]), self._times[base], to_s)
+        return HistogramDelta(self._sums[-1].since(self._sums[base]), self._times[base], to_s)

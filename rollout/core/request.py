@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rollout.core.canonical_json import plain, sha256
+from rollout.core.canonical_json import sha256, to_json
 from rollout.core.policy import Policy, usual
 from rollout.core.scenario import Scenario
 from rollout.core.target import Target
@@ -76,15 +76,15 @@ class Request:
         return sha256({**content, "url": effective_url})
 
     def _scenario(self) -> dict[str, Any]:
-        found = {key: value for key, value in plain(self.scenario).items() if key not in _WHERE_IT_CAME_FROM}
+        found = {key: value for key, value in to_json(self.scenario).items() if key not in _WHERE_IT_CAME_FROM}
         startup_s = self.target.startup_s_of(None)
         found["changes"] = [_change(change, startup_s) for change in found["changes"]]
         found["rollback_to"] = _change(found["rollback_to"], startup_s)
         return found
 
     def _target(self) -> dict[str, Any]:
-        found: dict[str, Any] = plain(self.target)
-        silent = plain(Target(self.target.name, self.target.environment))
+        found: dict[str, Any] = to_json(self.target)
+        silent = to_json(Target(self.target.name, self.target.environment))
         for key in _LATER_IN_A_TARGET:
             if found[key] == silent[key]:
                 del found[key]
@@ -93,7 +93,7 @@ class Request:
 
     def _policy(self) -> dict[str, Any]:
         silent = usual(self.policy.name)
-        return {key: value for key, value in plain(self.policy).items() if key not in silent or silent[key] != value}
+        return {key: value for key, value in to_json(self.policy).items() if key not in silent or silent[key] != value}
 
 
 def as_opened(body: Mapping[str, Any]) -> Request:

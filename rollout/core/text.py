@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from rollout.core.units import cut
+from rollout.core.units import truncate
 from rollout.core.visible import on_one_line
 
 LONGEST = 1000
@@ -22,9 +22,9 @@ def one_line(words: object, longest: int = LONGEST) -> str:
 
     Terminal sequences, marks that turn the direction of writing and whatever else cannot be seen are spelt out.
     """
-    seen = on_one_line(_BREAKS.sub(" ", cut(str(words), 4 * longest)))
+    seen = on_one_line(_BREAKS.sub(" ", truncate(str(words), 4 * longest)))
     line = " ".join(seen.split())
-    return line if len(line) <= longest else cut(line, longest - 1)
+    return line if len(line) <= longest else truncate(line, longest - 1)
 
 
 def markdown(words: object) -> str:

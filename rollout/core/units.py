@@ -80,7 +80,7 @@ def show_duration(seconds: float) -> str:
     return "".join(parts) or "0s"
 
 
-def cut(text: str, length: int) -> str:
+def truncate(text: str, length: int) -> str:
     """Return the beginning of a text, cut between two words: what redacts it later would not know half a secret."""
     return text if len(text) <= length else f"{_WORD_AT_THE_END.sub('', text[: length + 1])[:length].rstrip()}…"
 

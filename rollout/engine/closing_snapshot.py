@@ -12,17 +12,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from rollout.approvals.obligations import Debt, owe
-from rollout.changes.backup import where_it_is
-from rollout.context import Rollout
-from rollout.core.canonical_json import plain
-from rollout.core.clock import stamp
+from rollout.approvals.obligations import ObligationKind, owe
+from rollout.changes.backup import active_provider
+from rollout.context import RolloutContext
+from rollout.core.canonical_json import to_json
+from rollout.core.clock import format_utc
 from rollout.core.errors import NotCleared, RolloutError
 from rollout.core.request import EMBEDDED
 from rollout.core.scenario import ProviderChange
 from rollout.gateway.client import Gateway
 from rollout.gateway.responses import Latency, Metrics
-from rollout.journal.record import Kind, Record
+from rollout.journal.record import Kind, RolloutRecord
 from rollout.monitoring.sources.error_log import Mark, before, kinds, mark
 
 MOST_KINDS = 500
@@ -30,7 +30,7 @@ MOST_KINDS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
+class ClosingSnapshot:
     """A rollout's closure, as its review looks back at it.
 
     Attributes:
@@ -56,7 +56,7 @@ class Traces:
     review_from: datetime
 
 
-def leave(rollout: Rollout) -> None:
+def capture(rollout: RolloutContext) -> None:
     """Write the traces into the journal, and owe the review; what cannot be read is named, and nothing is raised.
 
     A gateway that was started on demand ends with its rollout, and nothing is owed to it.
@@ -65,7 +65,7 @@ def leave(rollout: Rollout) -> None:
         return
     now, policy = rollout.clock.now(), rollout.policy
     body: dict[str, Any] = {"serving": None, "boot": None, "metrics": {}, "log": None, "errors": [], "lacking": {}}
-    body |= {"at": stamp(now), "review_from": stamp(now + timedelta(seconds=policy.review_after_s))}
+    body |= {"at": format_utc(now), "review_from": format_utc(now + timedelta(seconds=policy.review_after_s))}
     try:
         # Side by side with a person's Ctrl-C: the decision stands, and this is short.
         body |= _of_gateway(rollout.gateway.uninterruptible(), rollout)
@@ -76,10 +76,10 @@ def leave(rollout: Rollout) -> None:
     except OSError as error:
         body["lacking"]["log"] = f"{rollout.target.log_file} cannot be read: {error.strerror}"
     rollout.note(Kind.TRACES, **body)
-    owe(rollout, Debt.REVIEW, policy.review_within_s)
+    owe(rollout, ObligationKind.REVIEW, policy.review_within_s)
 
 
-def of_record(record: Record) -> Traces:
+def of_record(record: RolloutRecord) -> ClosingSnapshot:
     """Return what the rollout has left.
 
     Raises:
@@ -88,7 +88,7 @@ def of_record(record: Record) -> Traces:
     body = record.traces
     if body is None:
         raise NotCleared(f"the journal does not say how the gateway was when {record.id} ended, so nothing compares")
-    return Traces(
+    return ClosingSnapshot(
         at=_moment(body["at"]),
         serving=None if body["serving"] is None else ProviderChange(**body["serving"]),
         boot=body["boot"],
@@ -111,16 +111,16 @@ def counters(gateway: Gateway) -> dict[str, Metrics]:
     return {name: gateway.metrics(name) for name in names}
 
 
-def _of_gateway(gateway: Gateway, rollout: Rollout) -> dict[str, Any]:
-    serving = where_it_is(gateway, rollout.target)
+def _of_gateway(gateway: Gateway, rollout: RolloutContext) -> dict[str, Any]:
+    serving = active_provider(gateway, rollout.target)
     return {
-        "serving": plain(serving),
+        "serving": to_json(serving),
         "boot": gateway.boot_id(),
         "metrics": {name: _told(metrics) for name, metrics in counters(gateway).items()},
     }
 
 
-def _of_log(rollout: Rollout) -> dict[str, Any]:
+def _of_log(rollout: RolloutContext) -> dict[str, Any]:
     path = rollout.target.log_file
     if path is None:
         return {}

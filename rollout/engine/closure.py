@@ -11,20 +11,20 @@ from typing import Any
 from rollout.changes.backup import Backup, recorded
 from rollout.changes.catalogue import changed_since, no_longer_in_effect
 from rollout.changes.rollback import RolledBack, roll_back, table
-from rollout.context import SPOOL, Rollout
-from rollout.core.canonical_json import plain
+from rollout.context import SPOOL, RolloutContext
+from rollout.core.canonical_json import to_json
 from rollout.core.clauses import PHASES, Clause, is_document
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.core.errors import ExitCode, JournalError, RolloutError
 from rollout.core.policy import WAIT
-from rollout.engine.closing_snapshot import leave
-from rollout.gateway.diagnosis import diagnosed, look
+from rollout.engine.closing_snapshot import capture
+from rollout.gateway.diagnosis import diagnose_provider, diagnosed
 from rollout.journal.endings import AlreadyEnded
 from rollout.journal.leases import LeaseHeld, LeaseLost
-from rollout.journal.record import EVIDENCE_OWED, Decision, Kind, Record
+from rollout.journal.record import EVIDENCE_OWED, Decision, Kind, RolloutRecord
 from rollout.monitoring.aggregates import BAD_STATUS
 from rollout.monitoring.bake import IN_PROGRESS
-from rollout.monitoring.hold import told
+from rollout.monitoring.hold import describe_holds
 from rollout.monitoring.verdict import State, show_span
 from rollout.reporting import messages
 from rollout.reporting.change_record import write_change_record
@@ -104,7 +104,7 @@ class Closure:
         }
 
 
-def not_passed(record: Record, plan: Iterable[Clause], run: str) -> dict[str, str]:
+def not_passed(record: RolloutRecord, plan: Iterable[Clause], run: str) -> dict[str, str]:
     """Return every clause of the plan without a pass of its own from this run, and why (safety rule 1).
 
     One that is waived or owed is not among them: it is named wherever the rollout is told.
@@ -120,7 +120,7 @@ def not_passed(record: Record, plan: Iterable[Clause], run: str) -> dict[str, st
 
 
 def close(
-    rollout: Rollout,
+    rollout: RolloutContext,
     phases: Sequence[str],
     plan: Sequence[Clause],
     env: Mapping[str, str],
@@ -145,17 +145,17 @@ def close(
         return _without_journal(rollout, plan, error, env)
     missing = not_passed(record, plan, rollout.run)
     if superseded or record.closed is not None:
-        return taken_over(record, missing) if superseded else already_closed(record, missing)
+        return superseded_closure(record, missing) if superseded else already_closed(record, missing)
     if not record.wrote and not _in_effect_without_a_write(record, missing, phases):
         return _nothing_applied(rollout, missing, phases, env, trouble)
     if missing or rollout.stop:
         paused = record.pauses and not rollout.stop and all(why.startswith(IN_PROGRESS) for why in missing.values())
         why = trouble or why_not(rollout, record, missing)
-        return _go_on(rollout, record) if paused else take_back(rollout, why, missing, env)
+        return _go_on(rollout, record) if paused else roll_back_and_close(rollout, why, missing, env)
     return _keep(rollout, record, env, lacking) if tuple(phases)[-1:] == PHASES[-1:] else _hand_over(rollout, phases)
 
 
-def taken_over(record: Record, missing: Mapping[str, str]) -> Closure:
+def superseded_closure(record: RolloutRecord, missing: Mapping[str, str]) -> Closure:
     """Return the closure of a run that somebody with a newer token has taken over: it leaves the gateway alone.
 
     Its exit code is true of its own rollout: how the newer process has ended it, or 12 while it has not.
@@ -165,18 +165,20 @@ def taken_over(record: Record, missing: Mapping[str, str]) -> Closure:
     return Closure(record.decision, "TAKEN OVER", why, missing, code=_TAKEN_OVER_CODES.get(record.decision))
 
 
-def _superseded(rollout: Rollout, missing: Mapping[str, str]) -> Closure:
+def _superseded(rollout: RolloutContext, missing: Mapping[str, str]) -> Closure:
     """Return the closure of a process that lost its target while it was closing."""
     try:
         record = rollout.record()
     except JournalError:
-        record = rollout.known()
-    return taken_over(record, missing)
+        record = rollout.last_known_record()
+    return superseded_closure(record, missing)
 
 
-def _without_journal(rollout: Rollout, plan: Iterable[Clause], error: JournalError, env: Mapping[str, str]) -> Closure:
+def _without_journal(
+    rollout: RolloutContext, plan: Iterable[Clause], error: JournalError, env: Mapping[str, str]
+) -> Closure:
     """Close from memory: what was written is taken back, as long as the lease makes this process the sole owner."""
-    record = rollout.known()
+    record = rollout.last_known_record()
     missing = not_passed(record, plan, rollout.run)
     why = f"without its journal nothing is kept: {error}"
     if record.closed is not None:
@@ -188,10 +190,12 @@ def _without_journal(rollout: Rollout, plan: Iterable[Clause], error: JournalErr
     if not rollout.lease_runs():
         why += "; and the lease has run out, so somebody else may own the target by now: hands off"
         return Closure(Decision.ROLLBACK_FAILED, WORDS[Decision.ROLLBACK_FAILED], why, missing, "A PERSON IS NEEDED")
-    return take_back(rollout, why, missing, env)
+    return roll_back_and_close(rollout, why, missing, env)
 
 
-def take_back(rollout: Rollout, why: str, missing: Mapping[str, str], env: Mapping[str, str]) -> Closure:
+def roll_back_and_close(
+    rollout: RolloutContext, why: str, missing: Mapping[str, str], env: Mapping[str, str]
+) -> Closure:
     """Roll back, close, and record; whatever fails on the way is in the closure.
 
     A process that is superseded meanwhile sends nothing more and leaves the ending to its successor.
@@ -218,25 +222,25 @@ def take_back(rollout: Rollout, why: str, missing: Mapping[str, str], env: Mappi
     return _record(rollout, closure, env)
 
 
-def _diagnose(rollout: Rollout, why: str) -> None:
+def _diagnose(rollout: RolloutContext, why: str) -> None:
     """Look why the new provider is out of reach, where it is: briefly, after the way back; nothing depends on it."""
     try:
         status = last_status(rollout)
         bad = status is not None and status.status.casefold() in BAD_STATUS
         if not bad and why.partition(":")[0] not in _OUT_OF_REACH:
             return
-        provider = rollout.serving.provider
-        seen = look(rollout.gateway.uninterruptible(), provider, status if bad else None, rollout.clock)
+        provider = rollout.expected_active.provider
+        seen = diagnose_provider(rollout.gateway.uninterruptible(), provider, status if bad else None, rollout.clock)
         found = diagnosed(provider, seen)
         if found is not None:
-            rollout.note(Kind.DIAGNOSIS, **plain(found), text=found.text())
+            rollout.note(Kind.DIAGNOSIS, **to_json(found), text=found.text())
     except JournalError:
         return
     except Exception as error:  # noqa: BLE001 - a diagnosis that fails must not stop the closure, whatever it is
         rollout.note(Kind.DIAGNOSIS, text=f"there is no diagnosis: {error!r}")
 
 
-def _documented(rollout: Rollout, why: str, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _documented(rollout: RolloutContext, why: str, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Capture the errors and draft the post-mortem; neither can stop the closure."""
     works: dict[str, Callable[[], str]] = {
         "RBK-5.2": lambda: "; ".join(map(str, errors_seen(rollout))) or "no error was seen",
@@ -246,7 +250,7 @@ def _documented(rollout: Rollout, why: str, steps: Sequence[Mapping[str, Any]]) 
     return [document(rollout, clause, work) for clause, work in works.items()]
 
 
-def _trail(rollout: Rollout) -> str:
+def _trail(rollout: RolloutContext) -> str:
     """Say how much the journal holds, if it holds all there was to say."""
     held = f"{len(rollout.journal.entries(rollout.id))} entries in the journal"
     if rollout.unwritten:
@@ -254,7 +258,7 @@ def _trail(rollout: Rollout) -> str:
     return f"{held}, the closure follows"
 
 
-def _in_history(rollout: Rollout, decision: Decision | None) -> str:
+def _in_history(rollout: RolloutContext, decision: Decision | None) -> str:
     """Say what the journal's history holds of this closure, if that is the decision."""
     record = rollout.record()
     if record.decision is not decision:
@@ -262,7 +266,7 @@ def _in_history(rollout: Rollout, decision: Decision | None) -> str:
     return f"the journal's history holds {record.decision} at {record.closed_at}"
 
 
-def why_not(rollout: Rollout, record: Record, missing: Mapping[str, str]) -> str:
+def why_not(rollout: RolloutContext, record: RolloutRecord, missing: Mapping[str, str]) -> str:
     """Return the reason that comes first: an abort, the breach, or the first clause that did not pass."""
     if rollout.stop and not record.wrote:
         return f"interrupted before anything was written, so there is nothing to undo: {rollout.stop.reason}"
@@ -275,16 +279,16 @@ def why_not(rollout: Rollout, record: Record, missing: Mapping[str, str]) -> str
     return f"{clause}: {why}" if clause else why
 
 
-def _passed(record: Record, phase: str) -> bool:
+def _passed(record: RolloutRecord, phase: str) -> bool:
     return phase in record.phases and record.phases[phase].passed
 
 
-def _in_effect_without_a_write(record: Record, missing: Mapping[str, str], phases: Sequence[str]) -> bool:
+def _in_effect_without_a_write(record: RolloutRecord, missing: Mapping[str, str], phases: Sequence[str]) -> bool:
     """Tell whether the change was found in effect (APP-4.1), so that the rollout goes on without a write."""
     return not missing and (_passed(record, "apply") or "apply" in phases)
 
 
-def already_closed(record: Record, missing: Mapping[str, str]) -> Closure:
+def already_closed(record: RolloutRecord, missing: Mapping[str, str]) -> Closure:
     """Return the closure of a rollout that has ended: how the journal tells it."""
     decision = record.decision
     body = record.closed or {}
@@ -295,10 +299,14 @@ def already_closed(record: Record, missing: Mapping[str, str]) -> Closure:
 
 
 def _nothing_applied(
-    rollout: Rollout, missing: Mapping[str, str], phases: Sequence[str], env: Mapping[str, str], trouble: str | None
+    rollout: RolloutContext,
+    missing: Mapping[str, str],
+    phases: Sequence[str],
+    env: Mapping[str, str],
+    trouble: str | None,
 ) -> Closure:
     if not missing:
-        why = f"every precheck that is owed passed{_but(rollout.known())}"
+        why = f"every precheck that is owed passed{_but(rollout.last_known_record())}"
         return Closure(None, "CLEARED", why, {}, "pytest -m apply")
     why = trouble or why_not(rollout, rollout.record(), missing)
     step = "run it again" if rollout.stop else "mend it and run again"
@@ -309,17 +317,17 @@ def _nothing_applied(
     return replace(closure, undocumented=undocumented([_change_record(rollout, closure)]))
 
 
-def _keep(rollout: Rollout, record: Record, env: Mapping[str, str], lacking: Lacking) -> Closure:
+def _keep(rollout: RolloutContext, record: RolloutRecord, env: Mapping[str, str], lacking: Lacking) -> Closure:
     failed = [phase for phase in PHASES if not _passed(record, phase)]
     if failed:
-        return take_back(rollout, f"the journal holds no pass of {', '.join(failed)}", {}, env)
+        return roll_back_and_close(rollout, f"the journal holds no pass of {', '.join(failed)}", {}, env)
     moved = _moved(rollout, recorded(record.backup))
     if moved:
-        return take_back(rollout, f"VER-4, once more before the change is kept: {moved}", {}, env)
+        return roll_back_and_close(rollout, f"VER-4, once more before the change is kept: {moved}", {}, env)
     missing = lacking()
     if missing and rollout.policy.on_missing_evidence == WAIT:
         return _wait_for_evidence(rollout, record, missing, env)
-    why = "; ".join(filter(None, (f"every clause of the plan passed{_but(record)}", told(record))))
+    why = "; ".join(filter(None, (f"every clause of the plan passed{_but(record)}", describe_holds(record))))
     closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, _undo(rollout), undocumented=missing)
     if missing:
         rollout.note(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=None)
@@ -329,30 +337,36 @@ def _keep(rollout: Rollout, record: Record, env: Mapping[str, str], lacking: Lac
         return _superseded(rollout, {})
     except JournalError as error:
         if not _is_on_disk(rollout):
-            return take_back(rollout, f"that the change is kept could not be recorded: {error}", {}, env)
+            return roll_back_and_close(rollout, f"that the change is kept could not be recorded: {error}", {}, env)
     return _publish(rollout, closure, env)
 
 
-def _wait_for_evidence(rollout: Rollout, record: Record, missing: tuple[str, ...], env: Mapping[str, str]) -> Closure:
+def _wait_for_evidence(
+    rollout: RolloutContext, record: RolloutRecord, missing: tuple[str, ...], env: Mapping[str, str]
+) -> Closure:
     """Leave the rollout open until its evidence can be written, at the longest until the first call's deadline."""
     due = evidence_due(record) or _due(rollout)
     if due <= rollout.clock.now():
-        return take_back(rollout, f"its evidence was owed until {stamp(due)}: {'; '.join(missing)}", {}, env)
-    rollout.write(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=stamp(due))
+        return roll_back_and_close(
+            rollout, f"its evidence was owed until {format_utc(due)}: {'; '.join(missing)}", {}, env
+        )
+    rollout.write(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=format_utc(due))
     why = f"every clause of the plan passed{_but(record)}, and evidence cannot be written: {'; '.join(missing)}"
-    step = f"make room, then pytest -m {PHASES[-1]}, due by {stamp(due)}; without evidence by then it is taken back"
+    step = (
+        f"make room, then pytest -m {PHASES[-1]}, due by {format_utc(due)}; without evidence by then it is taken back"
+    )
     announce(rollout, EVIDENCE_OWED, messages.trouble(rollout, EVIDENCE_OWED, f"{why}. Next: {step}"), env)
     return Closure(None, EVIDENCE_OWED, why, {}, step, code=ExitCode.IN_PROGRESS, due=due, undocumented=missing)
 
 
-def evidence_due(record: Record) -> datetime | None:
+def evidence_due(record: RolloutRecord) -> datetime | None:
     """Return until when the evidence of an open rollout is waited for; None where it is not."""
     if record.evidence is None or not record.awaits_evidence:
         return None
     return datetime.fromisoformat(record.evidence["due"]).astimezone(UTC)
 
 
-def write_evidence(rollout: Rollout, env: Mapping[str, str], lacking: Lacking) -> Closure:
+def write_evidence(rollout: RolloutContext, env: Mapping[str, str], lacking: Lacking) -> Closure:
     """Write the evidence that an earlier run could not, and keep the change then; no check runs again.
 
     The gateway is compared with the backup once more (VER-4), and an abort that was asked for meanwhile counts.
@@ -362,16 +376,16 @@ def write_evidence(rollout: Rollout, env: Mapping[str, str], lacking: Lacking) -
     """
     record = rollout.record()
     if rollout.superseded():
-        return taken_over(record, {})
+        return superseded_closure(record, {})
     if record.decision is not None:
         return _publish(rollout, already_closed(record, {}), env)
     if rollout.stop or record.abort is not None:
         abort = "" if record.abort is None else f"MON-5: {record.abort['reason']}"
-        return take_back(rollout, abort or why_not(rollout, record, {}), {}, env)
+        return roll_back_and_close(rollout, abort or why_not(rollout, record, {}), {}, env)
     return _keep(rollout, record, env, lacking)
 
 
-def _is_on_disk(rollout: Rollout) -> bool:
+def _is_on_disk(rollout: RolloutContext) -> bool:
     """Tell whether "kept" of this process is in the journal although its call failed: a commit may go through."""
     try:
         record = rollout.record()
@@ -380,11 +394,11 @@ def _is_on_disk(rollout: Rollout) -> bool:
     return record.decision is Decision.KEPT and rollout.lease is not None and record.fence == rollout.lease.token
 
 
-def _undo(rollout: Rollout) -> str:
+def _undo(rollout: RolloutContext) -> str:
     return f"to undo: rollout rollback {rollout.id}"
 
 
-def publish_late(rollout: Rollout, env: Mapping[str, str]) -> bool:
+def publish_late(rollout: RolloutContext, env: Mapping[str, str]) -> bool:
     """Write the documents and tell people where the run died between its verdict and that; return whether it had.
 
     Its last trace in the journal says that all was told: a run that died shortly before that is told twice.
@@ -403,13 +417,13 @@ def publish_late(rollout: Rollout, env: Mapping[str, str]) -> bool:
     return True
 
 
-def _but(record: Record) -> str:
+def _but(record: RolloutRecord) -> str:
     """Say which clauses did not pass, and are excused; empty where none is."""
     words = [f"{id_} ({outcome.outcome.upper()})" for id_, outcome in record.excused.items()]
     return f", but {', '.join(words)}" if words else ""
 
 
-def _moved(rollout: Rollout, backup: Backup) -> str:
+def _moved(rollout: RolloutContext, backup: Backup) -> str:
     """Say what somebody has changed since the change was verified; empty if nobody did."""
     try:
         found = changed_since(rollout, backup) | no_longer_in_effect(rollout)
@@ -418,24 +432,24 @@ def _moved(rollout: Rollout, backup: Backup) -> str:
     return "; ".join(f"{what}: {how}" for what, how in found.items())
 
 
-def _hand_over(rollout: Rollout, phases: Sequence[str]) -> Closure:
+def _hand_over(rollout: RolloutContext, phases: Sequence[str]) -> Closure:
     nxt = PHASES[PHASES.index(tuple(phases)[-1]) + 1]
     minutes = rollout.policy.confirm_within_s / 60
     why = f"{', '.join(phases)} passed; the change is in effect and not kept yet"
     return Closure(None, "IN FLIGHT", why, {}, f"pytest -m {nxt}, within {minutes:.0f} min", due=_due(rollout))
 
 
-def _go_on(rollout: Rollout, record: Record) -> Closure:
+def _go_on(rollout: RolloutContext, record: RolloutRecord) -> Closure:
     """Leave the rest of the window to a later call."""
     due, pause = _due(rollout), record.pauses[-1]
     left, window = show_span(pause["left_s"]), show_span(rollout.scenario.monitor.window_s)
     odd = [f"{clause} is {word}" for clause, word in pause["standing"].items() if not word.startswith(State.HOLDING)]
     why = f"{left} of the window's {window} are left; {'; '.join(odd) or 'every trigger holds so far'}"
-    step = f"pytest -m {PHASES[-1]}, due by {stamp(due)}; a change that nobody watches by then is taken back"
+    step = f"pytest -m {PHASES[-1]}, due by {format_utc(due)}; a change that nobody watches by then is taken back"
     return Closure(None, "IN PROGRESS", why, {}, step, code=ExitCode.IN_PROGRESS, due=due)
 
 
-def _due(rollout: Rollout) -> datetime:
+def _due(rollout: RolloutContext) -> datetime:
     return rollout.clock.now() + timedelta(seconds=rollout.policy.confirm_within_s)
 
 
@@ -443,7 +457,7 @@ def _unproven(result: RolledBack) -> str:
     return "; ".join(f"{step.clause} {step.message}" for step in result.steps if step.outcome == "failed")
 
 
-def _next(rollout: Rollout, result: RolledBack, steps: Sequence[Mapping[str, Any]]) -> str:
+def _next(rollout: RolloutContext, result: RolledBack, steps: Sequence[Mapping[str, Any]]) -> str:
     if result.verified and any(row["clause"] == "RBK-5.3" and row["outcome"] == "failed" for row in steps):
         return f"the post-mortem could not be drafted, so read what the journal tells: rollout report {rollout.id}"
     if result.verified:
@@ -451,7 +465,7 @@ def _next(rollout: Rollout, result: RolledBack, steps: Sequence[Mapping[str, Any
     return "A PERSON IS NEEDED. Look, then paste: " + "  |  ".join(reversed(result.commands))
 
 
-def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> Closure:
+def _record(rollout: RolloutContext, closure: Closure, env: Mapping[str, str]) -> Closure:
     try:
         _end(rollout, closure)
     except (LeaseLost, LeaseHeld, AlreadyEnded):
@@ -459,7 +473,7 @@ def _record(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> Closu
     return _publish(rollout, closure, env)
 
 
-def _end(rollout: Rollout, closure: Closure) -> None:
+def _end(rollout: RolloutContext, closure: Closure) -> None:
     """Write the ending; anew where "kept" of this very process turns out to be on disk, although its call failed.
 
     Raises:
@@ -479,7 +493,7 @@ def _end(rollout: Rollout, closure: Closure) -> None:
             rollout.end(spools=True, **closure.facts())
 
 
-def _publish(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> Closure:
+def _publish(rollout: RolloutContext, closure: Closure, env: Mapping[str, str]) -> Closure:
     """Write every document, and tell people; one that fails does not stop the others, and none changes the decision.
 
     Return the closure with what could not be written.
@@ -499,26 +513,30 @@ def _publish(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> Clos
     return replace(closure, undocumented=(*closure.undocumented, *undocumented(rows.values())))
 
 
-def _change_record(rollout: Rollout, closure: Closure) -> Mapping[str, Any]:
-    return document(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.known(), closure.facts())))
+def _change_record(rollout: RolloutContext, closure: Closure) -> Mapping[str, Any]:
+    return document(
+        rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.last_known_record(), closure.facts()))
+    )
 
 
-def _tell(rollout: Rollout, closure: Closure, env: Mapping[str, str]) -> bool:
+def _tell(rollout: RolloutContext, closure: Closure, env: Mapping[str, str]) -> bool:
     """Tell people how it ended, and return whether there was anybody to tell."""
     event, failed = str(closure.decision), closure.decision is Decision.ROLLBACK_FAILED
     try:
-        letter = messages.verdict(rollout, rollout.known(), closure.facts(), closure.next_step, closure.undocumented)
+        letter = messages.verdict(
+            rollout, rollout.last_known_record(), closure.facts(), closure.next_step, closure.undocumented
+        )
         return bool(announce(rollout, event, letter, env, everyone=failed))
     except Exception as error:  # noqa: BLE001 - that nobody was told must not change the decision, whatever it is
         rollout.note(Kind.NOTIFIED, event=event, channel="any", accepted=False, detail=repr(error))
         return True
 
 
-def _leave_traces(rollout: Rollout) -> None:
+def _leave_traces(rollout: RolloutContext) -> None:
     """Look once more, for the review: last of all, because nobody waits for it."""
     try:
-        if rollout.known().wrote:
-            leave(rollout)
+        if rollout.last_known_record().wrote:
+            capture(rollout)
     except JournalError:
         # The journal cannot say what was written; the review will find no traces, and say so.
         return

@@ -7,13 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rollout.core.canonical_json import plain
+from rollout.core.canonical_json import to_json
 from rollout.core.redaction import Redactor
 from rollout.core.request import Request
 from rollout.core.scenario import EnvironmentChange
 from rollout.core.target import Target
 from rollout.gateway.host.env_text import EnvFileError, values
-from rollout.journal.record import Record
+from rollout.journal.record import RolloutRecord
 
 
 def redactor_for(request: Request, env: Mapping[str, str]) -> Redactor:
@@ -22,7 +22,7 @@ def redactor_for(request: Request, env: Mapping[str, str]) -> Redactor:
     It knows the variables that the request names (tokens, channels, new values of the `.env` file), those of the
     environment that are called like a secret, and the policy's own patterns.
     """
-    asked = plain(request)
+    asked = to_json(request)
     changes = [change for change in request.scenario.changes if isinstance(change, EnvironmentChange)]
     names = [*_named_tokens(asked), *(name for change in changes for name in change.secrets.values())]
     redactor = Redactor((env[name] for name in names if env.get(name)), request.policy.redact)
@@ -40,7 +40,7 @@ def _named_tokens(value: Any) -> Iterator[str]:
             yield from _named_tokens(part)
 
 
-def learn_env_files(redactor: Redactor, target: Target, record: Record | None) -> None:
+def learn_env_files(redactor: Redactor, target: Target, record: RolloutRecord | None) -> None:
     """Register the secrets of the service's `.env` file, as it is on this host and as the backup has it.
 
     Behind commands it is known once the backup is taken; what cannot be read is no reason to stop here.
@@ -58,7 +58,7 @@ def learn_env_file(redactor: Redactor, path: Path, target: Target) -> None:
         # What is active is no secret: it is what is put back.
         active = [found.get(key) or "" for key in (target.provider_key, target.model_key)]
         # Neither is where things are: the journal is followed by it.
-        redactor.learn_file(found, (*_words(plain(target)), *active, str(path), str(Path.cwd())))
+        redactor.learn_file(found, (*_words(to_json(target)), *active, str(path), str(Path.cwd())))
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rollout.changes import provider
-from rollout.changes.backup import Backup, recorded, same_place, where_it_is
+from rollout.changes.backup import Backup, active_provider, is_same_provider, recorded
 from rollout.changes.catalogue import kind_of
-from rollout.core.canonical_json import plain
+from rollout.core.canonical_json import to_json
 from rollout.core.clock import Clock
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.redaction import REDACTED, Redactor
@@ -22,7 +22,7 @@ from rollout.engine.credentials import learn_env_files, redactor_for, token_of
 from rollout.engine.verification import moment
 from rollout.gateway.client import Gateway
 from rollout.gateway.responses import AuditEntry
-from rollout.journal.record import Decision, Record, Write
+from rollout.journal.record import Decision, RolloutRecord, Write
 
 AUDIT_READ = 1000
 """How many of the gateway's latest audit entries are asked for."""
@@ -91,7 +91,7 @@ class State:
     free: frozenset[str] = frozenset()
 
 
-def reconcile(records: Iterable[Record], wanted: str, env: Mapping[str, str], clock: Clock) -> Reconciled:
+def reconcile(records: Iterable[RolloutRecord], wanted: str, env: Mapping[str, str], clock: Clock) -> Reconciled:
     """Hold a gateway's present state and its audit log against every rollout that went there.
 
     Args:
@@ -136,7 +136,7 @@ def text(told: Reconciled) -> str:
     return "\n".join([*lines, *(f"not known: {line}" for line in told.unknown)]) + "\n"
 
 
-def _between(told: Reconciled, records: Sequence[Record]) -> State | None:
+def _between(told: Reconciled, records: Sequence[RolloutRecord]) -> State | None:
     """Hold what each rollout found against what the one before it left, and return what the last one left."""
     left: State | None = None
     for record in records:
@@ -159,12 +159,12 @@ def _saved(who: str, backup: Backup) -> State:
 
 
 def _now(gateway: Gateway, target: Target, redactor: Redactor) -> State:
-    place, limits = where_it_is(gateway, target), gateway.governance()
+    place, limits = active_provider(gateway, target), gateway.governance()
     config = redactor.value(dict(gateway.runtime_config().config))
     return State("now", place, config, _limits(limits.cost_limits, limits.rate_limits), _keys_of_a_place(target))
 
 
-def _left(record: Record) -> State | None:
+def _left(record: RolloutRecord) -> State | None:
     """Return what a closed rollout left: what it wrote last, and everything else as it was before."""
     places = [write.to for write in record.writes if write.result == "done" and _ACTIVATION.fullmatch(write.to)]
     name, _, model = places[-1].partition(":") if places else ("", "", "")
@@ -194,12 +194,12 @@ def _keys_of_a_place(target: Target) -> frozenset[str]:
 
 def _limits(cost: Mapping[str, Any], rate: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
     return {
-        f"{kind} limits {scope}": plain(v) for kind, of in (("cost", cost), ("rate", rate)) for scope, v in of.items()
+        f"{kind} limits {scope}": to_json(v) for kind, of in (("cost", cost), ("rate", rate)) for scope, v in of.items()
     }
 
 
 def _differences(before: State, now: State, when: str) -> Iterator[Outside]:
-    if not same_place(before.place, now.place):
+    if not is_same_provider(before.place, now.place):
         yield Outside(when, f"{now.place} is active; {before.who} left {before.place}")
     if before.config is None or now.config is None:
         return
@@ -217,7 +217,7 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _recorded(told: Reconciled, records: Sequence[Record], target: Target, gateway: Gateway) -> None:
+def _recorded(told: Reconciled, records: Sequence[RolloutRecord], target: Target, gateway: Gateway) -> None:
     """Match the gateway's audit log with the writes of the journal, one to one."""
     try:
         entries = sorted(gateway.audit(limit=AUDIT_READ), key=lambda entry: moment(entry.timestamp))

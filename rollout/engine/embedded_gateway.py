@@ -47,7 +47,7 @@ def described(target: Target) -> Target:
 
     Only loopback is asked: the question is none that a real gateway should see.
     """
-    found = embedded_proof.look(target.url).about if target.url and is_loopback(target.url) else None
+    found = embedded_proof.prove_embedded(target.url).about if target.url and is_loopback(target.url) else None
     if found is None:
         return target
     return replace(

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rollout.core.caller import caller
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.core.errors import ExitCode, RolloutError
 from rollout.core.scenario import EMERGENCY_SOURCE
 from rollout.core.visible import on_one_line
@@ -173,7 +173,7 @@ def ordered(args: argparse.Namespace, env: Mapping[str, str]) -> Order:
         _confirm(f"{url} to {provider}:{model}")
     return Order(
         id=f"{now:%Y%m%d-%H%M%S}-emergency-{os.urandom(2).hex()}",
-        at=stamp(now),
+        at=format_utc(now),
         by=caller(),
         reason=args.reason,
         target=target,
@@ -319,7 +319,7 @@ def _fence(order: Order) -> None:
     Else the rollout would take the emergency for somebody's change, and roll it back, before the journal's own library
     is loaded. Where this does not work in time, `rollout.engine.emergency_followup` does it later.
     """
-    until = stamp(datetime.now(UTC) + timedelta(seconds=HELD_S))
+    until = format_utc(datetime.now(UTC) + timedelta(seconds=HELD_S))
     row = (order.id, f"emergency of {order.by}", order.at, until, order.target["url"])
     if order.journal.startswith("postgresql"):
         # A database that does not answer must not delay the activation: it is left behind.

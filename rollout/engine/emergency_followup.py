@@ -11,20 +11,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rollout.approvals.obligations import Debt, open_of, owe
+from rollout.approvals.obligations import ObligationKind, open_of, owe
 from rollout.audit.seal import conclude
 from rollout.changes import limits, restart, weights
-from rollout.changes.backup import same_place, where_it_is
+from rollout.changes.backup import active_provider, is_same_provider
 from rollout.changes.read_back import READ_BACK_S, Remedy, remedied
 from rollout.config.load import load
-from rollout.context import LEASE_S, SPOOL, Rollout, reconcile
+from rollout.context import LEASE_S, SPOOL, RolloutContext, reconcile
 from rollout.core.caller import caller
 from rollout.core.canary_stages import ALL, share_of, show_weights
-from rollout.core.clock import NEVER, SystemClock, stamp
+from rollout.core.clock import NEVER, SystemClock, format_utc
 from rollout.core.errors import ExitCode, GatewayError, JournalError, RolloutError
 from rollout.core.request import Request, as_opened
 from rollout.core.scenario import ProviderChange
-from rollout.engine.closing_snapshot import leave
+from rollout.engine.closing_snapshot import capture
 from rollout.engine.closure import Closure
 from rollout.engine.credentials import learn_env_files, redactor_for, token_of
 from rollout.engine.embedded_gateway import described
@@ -39,12 +39,12 @@ from rollout.journal.chain import Entry
 from rollout.journal.endings import AlreadyEnded
 from rollout.journal.journal import Journal
 from rollout.journal.leases import LeaseLost
-from rollout.journal.record import FOLDED, Decision, Kind, Record, What, fold
+from rollout.journal.record import FOLDED, Decision, Kind, RolloutRecord, What, replay
 from rollout.journal.store import Store
 from rollout.reporting import messages
 from rollout.reporting.change_record import write_change_record
 from rollout.reporting.documents import document, log_operation, undocumented
-from rollout.reporting.messages import Letter
+from rollout.reporting.messages import Message
 from rollout.reporting.notifications import announce, page
 
 DONE, NOT_VERIFIED = "EMERGENCY DONE", "EMERGENCY NOT VERIFIED"
@@ -84,11 +84,11 @@ class _Work:
         problem: why it is not verified, latest first; empty when it is.
     """
 
-    rollout: Rollout
+    rollout: RolloutContext
     order: Order
     to: ProviderChange
     say: Say
-    taken: tuple[Record, ...] = ()
+    taken: tuple[RolloutRecord, ...] = ()
     before: str | None = None
     answered: str = ""
     problem: str = ""
@@ -122,18 +122,18 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
         rollout.journal.close()
 
 
-def _owe_approval(rollout: Rollout) -> None:
+def _owe_approval(rollout: RolloutContext) -> None:
     """Leave a retrospective approval open, where the policy asks for approvals at all."""
-    if "PRE-2.2" not in rollout.policy.not_demanded and Debt.APPROVAL not in rollout.known().owed:
-        owe(rollout, Debt.APPROVAL, rollout.policy.retrospective_within_s)
+    if "PRE-2.2" not in rollout.policy.not_demanded and ObligationKind.APPROVAL not in rollout.last_known_record().owed:
+        owe(rollout, ObligationKind.APPROVAL, rollout.policy.retrospective_within_s)
 
 
-def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
+def settle(rollout: RolloutContext, why: str, env: Mapping[str, str]) -> Closure:
     """Close an emergency whose process died: done if the gateway is where it was to go, else a person is needed.
 
     Nothing is sent to the gateway: whoever called it has seen it die, and may have gone elsewhere since.
     """
-    to = rollout.serving
+    to = rollout.expected_active
     _owe_approval(rollout)
     problem = _elsewhere(rollout, to) or _shared(rollout, to)
     decision, word = (Decision.ROLLBACK_FAILED, NOT_VERIFIED) if problem else (Decision.KEPT, DONE)
@@ -145,19 +145,19 @@ def settle(rollout: Rollout, why: str, env: Mapping[str, str]) -> Closure:
     except (LeaseLost, AlreadyEnded) as error:
         return Closure(None, "LEFT ALONE", f"another process has ended it or has taken it over: {error}")
     page(rollout, "emergency settled", messages.emergency(rollout, word, [("Why", said)], commands), env, everyone=True)
-    written = document(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.known(), facts)))
-    leave(rollout)
+    written = document(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.last_known_record(), facts)))
+    capture(rollout)
     return Closure(decision, word, said, commands=commands, undocumented=undocumented([written]))
 
 
-def _commands(rollout: Rollout, to: ProviderChange) -> tuple[str, ...]:
+def _commands(rollout: RolloutContext, to: ProviderChange) -> tuple[str, ...]:
     """Return what a person can paste, the look last: the activation leaves weights to themselves."""
     target = rollout.target
     split = (manual_commands.weights(target, target.routing, weights.whole(rollout, to)),) if target.routing else ()
     return (*split, manual_commands.activation(target, to), manual_commands.look(target))
 
 
-def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int | str]:
+def _opened(order: Order, env: Mapping[str, str]) -> tuple[RolloutContext, int | str]:
     """Return the emergency as a rollout, and the number of its intent; 0 where the journal cannot be written."""
     request, clock = _request(order, env), SystemClock()
     redactor = redactor_for(replace(request, scenario=replace(request.scenario, notify=order.channels)), env)
@@ -165,12 +165,12 @@ def _opened(order: Order, env: Mapping[str, str]) -> tuple[Rollout, int | str]:
     try:
         journal = Journal.open(order.journal, clock=clock, redact=redactor.value)
         reconcile(journal, order.reports)
-        record = fold(order.id, journal.entries(order.id, *FOLDED))
+        record = replay(order.id, journal.entries(order.id, *FOLDED))
     except JournalError as error:
         journal = Journal(Unreachable(error), clock=clock, redact=redactor.value, host=platform.node())
-        record = fold(order.id, (Entry(0, order.id, order.at, kind, body, "", "") for kind, body in opening(order)))
+        record = replay(order.id, (Entry(0, order.id, order.at, kind, body, "", "") for kind, body in opening(order)))
     token = token_of(request.target.token_env, env)
-    rollout = Rollout(
+    rollout = RolloutContext(
         id=order.id,
         run=f"{order.id}-{os.getpid()}",
         scenario=replace(request.scenario, notify=tuple(dict.fromkeys((*order.channels, *request.policy.channels)))),
@@ -228,7 +228,7 @@ def _recall(work: _Work) -> None:
         work.say(text)
 
 
-def _left_by_others(rollout: Rollout) -> tuple[str, str] | None:
+def _left_by_others(rollout: RolloutContext) -> tuple[str, str] | None:
     """Return the rollout that was the last to write here which provider is active, and which one; None for none.
 
     Where none has written it, what the latest backup found counts.
@@ -252,7 +252,7 @@ def _take_over(work: _Work) -> None:
     rollout = work.rollout
     try:
         asked_s, holder = rollout.clock.monotonic(), f"{rollout.run}@{rollout.journal.host} ({caller()})"
-        rollout.adopt(rollout.journal.seize(rollout.place, rollout.id, holder, LEASE_S), asked_s)
+        rollout.adopt(rollout.journal.preempt_lease(rollout.place, rollout.id, holder, LEASE_S), asked_s)
         work.taken = tuple(other for other in others_here(rollout) if other.in_flight)
     except JournalError as error:
         work.say(f"the journal cannot be reached, so a rollout under way is not told; stop it by hand. {error}")
@@ -316,13 +316,13 @@ def _outlast(work: _Work) -> str:
     return problem
 
 
-def _elsewhere(rollout: Rollout, to: ProviderChange) -> str:
+def _elsewhere(rollout: RolloutContext, to: ProviderChange) -> str:
     """Return why the gateway is not seen where it should be, empty if it is."""
     try:
-        here = where_it_is(rollout.gateway, rollout.target)
+        here = active_provider(rollout.gateway, rollout.target)
     except RolloutError as error:
         return str(error)
-    return "" if same_place(here, to) else f"the gateway reports {here} active instead of {to}"
+    return "" if is_same_provider(here, to) else f"the gateway reports {here} active instead of {to}"
 
 
 def _give_all(work: _Work) -> str:
@@ -339,7 +339,7 @@ def _give_all(work: _Work) -> str:
     return _shared(rollout, work.to)
 
 
-def _shared(rollout: Rollout, to: ProviderChange) -> str:
+def _shared(rollout: RolloutContext, to: ProviderChange) -> str:
     """Return why not every request is seen to go there, empty if they do, or the target splits none."""
     if rollout.target.routing is None:
         return ""
@@ -353,8 +353,8 @@ def _shared(rollout: Rollout, to: ProviderChange) -> str:
 
 def _again(work: _Work) -> str:
     with (
-        work.rollout.announced("EMG-1", "back", str(work.to), what=What.PROVIDER),
-        work.rollout.gateway.unsealed("EMG-1"),
+        work.rollout.journaled_write("EMG-1", "back", str(work.to), what=What.PROVIDER),
+        work.rollout.gateway.allow_writes("EMG-1"),
     ):
         work.rollout.gateway.activate(work.to.provider, work.to.model)
     return "the gateway answered success"
@@ -397,7 +397,9 @@ def _close_taken(work: _Work) -> None:
     for record in work.taken:
         scenario = as_opened(record.opened).scenario if "scenario" in record.opened else None
         others = [str(c) for c in scenario.changes if not isinstance(c, ProviderChange)] if scenario else []
-        stays = scenario is not None and scenario.activation is not None and same_place(scenario.activation, work.to)
+        stays = (
+            scenario is not None and scenario.activation is not None and is_same_provider(scenario.activation, work.to)
+        )
         why = f"taken over by emergency {rollout.id} ({work.order.by}: {work.order.reason}), which went to {work.to}"
         if others:
             why += f"; not taken back: {', '.join(others)}; `rollout rollback {record.id}` does that"
@@ -433,11 +435,11 @@ def _closed(work: _Work, env: Mapping[str, str]) -> int:
     facts = {"decision": decision, "word": word, "why": why, "not_passed": {}, "rollback": [], "commands": [*commands]}
     _end(rollout, facts)
     # First of all to whoever called it: a channel may take its time.
-    work.say(f"{word} at {stamp(rollout.clock.now())}: {why}")
+    work.say(f"{word} at {format_utc(rollout.clock.now())}: {why}")
     if work.problem:
         work.say("A PERSON IS NEEDED. Look, then paste:\n  " + "\n  ".join(reversed(commands)))
     work.say(f"to undo: {undo}")
-    owed = "; ".join(each.told(rollout.clock.now()) for each in open_of(rollout.known()))
+    owed = "; ".join(each.told(rollout.clock.now()) for each in open_of(rollout.last_known_record()))
     if owed:
         work.say(f"owed: {owed}")
     taken = ", ".join(record.id for record in work.taken)
@@ -454,21 +456,21 @@ def _closed(work: _Work, env: Mapping[str, str]) -> int:
     work.step("EMG-3", "failed" if problems else "passed", "; ".join(problems) or f"told: {told}")
     if (rollout.folder / SPOOL).exists():
         work.say(f"recorded in {rollout.folder}, to be entered by the next run that reaches the journal")
-    leave(rollout)
+    capture(rollout)
     return ExitCode.ROLLBACK_FAILED if work.problem else ExitCode.KEPT
 
 
-def _end(rollout: Rollout, facts: Mapping[str, Any]) -> None:
+def _end(rollout: RolloutContext, facts: Mapping[str, Any]) -> None:
     """End the emergency's own rollout; one that was superseded meanwhile leaves that to its successor."""
     with suppress(LeaseLost, AlreadyEnded):
         rollout.end(spools=True, **facts)
 
 
-def _recorded(rollout: Rollout, facts: Mapping[str, Any], line: str) -> Iterator[str]:
+def _recorded(rollout: RolloutContext, facts: Mapping[str, Any], line: str) -> Iterator[str]:
     """Write the change record and the line of the operations log; yield why one of them cannot be written."""
     works: tuple[Callable[[], Path], ...] = (
         lambda: log_operation(rollout, line),
-        lambda: write_change_record(rollout, rollout.known(), facts),
+        lambda: write_change_record(rollout, rollout.last_known_record(), facts),
     )
     for work in works:
         try:
@@ -477,7 +479,7 @@ def _recorded(rollout: Rollout, facts: Mapping[str, Any], line: str) -> Iterator
             yield str(error) if isinstance(error, (OSError, RolloutError)) else repr(error)
 
 
-def _told(rollout: Rollout, letter: Letter, env: Mapping[str, str], problems: list[str]) -> str:
+def _told(rollout: RolloutContext, letter: Message, env: Mapping[str, str], problems: list[str]) -> str:
     """Tell every channel; return who heard, and add to `problems` who did not."""
     try:
         sent = announce(rollout, "emergency", letter, env, everyone=True)

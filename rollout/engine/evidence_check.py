@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rollout.approvals.ssh_signatures import sign
 from rollout.audit import seal
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clauses import Clause
 from rollout.core.errors import RolloutError
 from rollout.reporting.documents import OPERATIONS_LOG
@@ -20,7 +20,7 @@ ROOM_BYTES = 16 * 2**20
 _TRIAL = b"a trial, for no rollout"
 
 
-def missing_evidence(rollout: Rollout, plan: Sequence[Clause], results: Path) -> tuple[str, ...]:
+def missing_evidence(rollout: RolloutContext, plan: Sequence[Clause], results: Path) -> tuple[str, ...]:
     """Return what of this run's evidence is not on disk, or could not be written now, and why; empty if nothing.
 
     Args:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clauses import PHASES
 from rollout.core.errors import NotCleared, RolloutError, TryLater
 from rollout.core.policy import WAIT, usual
-from rollout.journal.record import Decision, Record
+from rollout.journal.record import Decision, RolloutRecord
 
 VOLATILE_S = 300.0
 """Health, alerts, window and lease are looked at again when the precheck is older than this."""
 
 
-def refusal(phases: Sequence[str], record: Record | None, digest: str) -> RolloutError | None:
+def refusal(phases: Sequence[str], record: RolloutRecord | None, digest: str) -> RolloutError | None:
     """Return why a run of `phases` may not continue the rollout of `record`; None if it may.
 
     Args:
@@ -38,14 +38,14 @@ def refusal(phases: Sequence[str], record: Record | None, digest: str) -> Rollou
     return _not_passed(record, phases[0], predecessor)
 
 
-def writes_evidence(phases: Sequence[str], record: Record) -> bool:
+def writes_evidence(phases: Sequence[str], record: RolloutRecord) -> bool:
     """Tell whether a run of `phases` has nothing to do but to write the evidence that an earlier one could not."""
     policy = record.opened.get("policy", {})
     waits = {**usual(policy.get("name", "")), **policy}["on_missing_evidence"] == WAIT
     return waits and bool(record.missing_evidence) and phases[-1] == PHASES[-1]
 
 
-def _still_in_flight(record: Record | None) -> RolloutError | None:
+def _still_in_flight(record: RolloutRecord | None) -> RolloutError | None:
     if record is None or not record.in_flight:
         return None
     return TryLater(
@@ -54,7 +54,7 @@ def _still_in_flight(record: Record | None) -> RolloutError | None:
     )
 
 
-def _not_passed(record: Record, phase: str, predecessor: str) -> RolloutError | None:
+def _not_passed(record: RolloutRecord, phase: str, predecessor: str) -> RolloutError | None:
     verdict = record.phases.get(predecessor)
     if verdict is None:
         return NotCleared(
@@ -66,7 +66,7 @@ def _not_passed(record: Record, phase: str, predecessor: str) -> RolloutError | 
     return None
 
 
-def too_old(rollout: Rollout, phase: str, age_s: float) -> str | None:
+def too_old(rollout: RolloutContext, phase: str, age_s: float) -> str | None:
     """Say that `phase` passed longer ago than `age_s` seconds; None if it is recent enough."""
     verdict = rollout.record().phases[phase]
     age = age_of(rollout, verdict.at)
@@ -75,11 +75,11 @@ def too_old(rollout: Rollout, phase: str, age_s: float) -> str | None:
     return f"{phase} passed {age / 60:.0f} min ago; policy {rollout.policy.name!r} accepts {age_s / 60:.0f} min"
 
 
-def age_of(rollout: Rollout, at: str) -> float:
+def age_of(rollout: RolloutContext, at: str) -> float:
     """Return how many seconds ago `at`, a record's UTC time, was."""
     return (rollout.clock.now() - datetime.fromisoformat(at).astimezone(UTC)).total_seconds()
 
 
-def _next_phase(record: Record) -> str:
+def _next_phase(record: RolloutRecord) -> str:
     passed = [phase for phase in PHASES if phase in record.phases and record.phases[phase].passed]
     return PHASES[min(len(passed), len(PHASES) - 1)]

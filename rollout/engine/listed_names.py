@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from rollout.config.validators import near
+from rollout.config.validators import suggest
 from rollout.core.clock import Clock
 from rollout.core.errors import GatewayError, InvalidInput, Problem
 from rollout.core.redaction import Redactor
@@ -118,7 +118,7 @@ def _found(request: Request, provider: str, listed: Models) -> str | None:
 
 def _problem(named: _Named, key: str, unknown: str, word: str, known: Iterable[str]) -> Problem:
     place = "" if named.file.startswith("--") else f"{named.place}.{key}"
-    return Problem(named.file, None, place, f"{unknown}{near(word, known)}it lists {_some(list(known))}")
+    return Problem(named.file, None, place, f"{unknown}{suggest(word, known)}it lists {_some(list(known))}")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -10,9 +10,9 @@ from rollout.core.errors import JournalError
 from rollout.core.options import Options
 from rollout.core.request import EMBEDDED, Request, as_opened
 from rollout.core.target import Target
-from rollout.gateway.embedded_proof import Standing, look
+from rollout.gateway.embedded_proof import Standing, prove_embedded
 from rollout.journal.journal import Journal
-from rollout.journal.record import FOLDED, Record, fold
+from rollout.journal.record import FOLDED, RolloutRecord, replay
 
 
 def doubt(options: Options, clock: Clock, request: Request) -> str:
@@ -25,13 +25,13 @@ def doubt(options: Options, clock: Clock, request: Request) -> str:
     earlier = _opened_before(options.journal, request, clock)
     if earlier is not None and earlier.in_flight:
         return ""
-    seen = look(str(request.target.url))
+    seen = prove_embedded(str(request.target.url))
     if earlier is not None and options.phases[0] != PHASES[0] and seen.standing is Standing.SILENT:
         return ""
     return seen.why
 
 
-def completed(target: Target, earlier: Record) -> Target:
+def completed(target: Target, earlier: RolloutRecord) -> Target:
     """Return the target of a change in flight with what an embedded gateway said of itself when that began.
 
     A gateway that does not answer for a moment is stopped, started and read all the same as it was.
@@ -47,12 +47,12 @@ def completed(target: Target, earlier: Record) -> Target:
     )
 
 
-def _opened_before(url: str, request: Request, clock: Clock) -> Record | None:
+def _opened_before(url: str, request: Request, clock: Clock) -> RolloutRecord | None:
     """Return the newest rollout of this very content, policy included; None where no journal tells of one."""
     digest = request.digest(request.target.url or EMBEDDED)
     try:
         with Journal.open(url, clock=clock, create=False) as journal:
-            known = [fold(id_, journal.entries(id_, *FOLDED)) for id_ in journal.rollouts()]
+            known = [replay(id_, journal.entries(id_, *FOLDED)) for id_ in journal.rollouts()]
     except JournalError:
         # Whoever opens it next says what is wrong with it.
         return None

@@ -6,23 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rollout.changes.backup import same_place, where_it_is
-from rollout.context import Rollout
-from rollout.core.canonical_json import plain
-from rollout.core.clock import stamp
+from rollout.changes.backup import active_provider, is_same_provider
+from rollout.context import RolloutContext
+from rollout.core.canonical_json import to_json
+from rollout.core.clock import format_utc
 from rollout.core.errors import NotCleared, RolloutError
 from rollout.core.histogram import Histogram
 from rollout.core.request import as_opened
 from rollout.core.scenario import Monitor, ProviderChange
 from rollout.core.target import Target
-from rollout.engine.closing_snapshot import Traces, counters, of_record
+from rollout.engine.closing_snapshot import ClosingSnapshot, counters, of_record
 from rollout.gateway.responses import Latency, Metrics
-from rollout.journal.record import Decision, Kind, Record
-from rollout.monitoring.aggregates import History
+from rollout.journal.record import Decision, Kind, RolloutRecord
+from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.bake import counters_before
 from rollout.monitoring.error_rate import judge_errors
 from rollout.monitoring.latency import judge_latency
-from rollout.monitoring.samples import Baseline, Context, Name, Sample
+from rollout.monitoring.samples import Baseline, Context, Sample, SourceName
 from rollout.monitoring.sources import error_log
 from rollout.monitoring.sources.combined import observe_provider
 from rollout.monitoring.verdict import State, Verdict, show_span
@@ -58,11 +58,11 @@ class _Since:
     """What serves now, and how long ago the rollout ended."""
 
     serving: ProviderChange
-    traces: Traces
+    traces: ClosingSnapshot
     lasts_s: float
 
 
-def metrics(rollout: Rollout) -> Seen:
+def metrics(rollout: RolloutContext) -> Seen:
     """Judge error rate and P95 since the rollout's end, by the window's own limits (REV-1).
 
     Raises:
@@ -70,9 +70,9 @@ def metrics(rollout: Rollout) -> Seen:
         GatewayError: the counters cannot be read.
     """
     record, since = rollout.record(), _since(rollout)
-    history = History((Name.METRICS,))
+    history = Aggregates((SourceName.METRICS,))
     for at_s, reading in _readings(rollout, since):
-        history.add(Sample(Name.METRICS, at_s, stamp(rollout.clock.now()), reading))
+        history.add(Sample(SourceName.METRICS, at_s, format_utc(rollout.clock.now()), reading))
     monitor, baseline = _yardstick(rollout, record)
     known = Context(
         change=since.serving,
@@ -90,11 +90,11 @@ def metrics(rollout: Rollout) -> Seen:
     rows = [
         {"of": name, "state": v.state, "seen": _told(v)} for name, v in zip(("errors", "P95"), verdicts, strict=True)
     ]
-    facts = {"serving": str(since.serving), "since": stamp(since.traces.at), "baseline": plain(baseline)}
+    facts = {"serving": str(since.serving), "since": format_utc(since.traces.at), "baseline": to_json(baseline)}
     return Seen(rows, facts, problems, f"{since.serving}: {'; '.join(told)}")
 
 
-def errors(rollout: Rollout) -> Seen:
+def errors(rollout: RolloutContext) -> Seen:
     """Compare the kinds of errors in the log since the rollout's end with those before it (REV-2).
 
     Raises:
@@ -116,10 +116,10 @@ def errors(rollout: Rollout) -> Seen:
     problems = [f"{found[kind]} x {kind}" for kind in new[:SHOWN]]
     if len(new) > SHOWN:
         problems.append(f"and {len(new) - SHOWN} more kinds")
-    return Seen(rows, {"log": str(traces.log_file), "since": stamp(traces.at)}, problems, message)
+    return Seen(rows, {"log": str(traces.log_file), "since": format_utc(traces.at)}, problems, message)
 
 
-def cost(rollout: Rollout) -> Seen:
+def cost(rollout: RolloutContext) -> Seen:
     """Hold the cost since the rollout's end against its estimate and the old provider's price (REV-3).
 
     Raises:
@@ -140,18 +140,18 @@ def cost(rollout: Rollout) -> Seen:
         {"provider": name, "requests": each.total_requests, "tokens": each.total_tokens, "usd": each.total_usd}
         for name, each in spent.items()
     ]
-    facts = {"usd_a_day": a_day, "old_provider": old, "estimate": plain(rollout.scenario.impact)}
+    facts = {"usd_a_day": a_day, "old_provider": old, "estimate": to_json(rollout.scenario.impact)}
     message = f"{found}; {old}"
     return Seen(rows, facts, [f"{message}; {problem}" for problem in problems], message)
 
 
-def _since(rollout: Rollout) -> _Since:
+def _since(rollout: RolloutContext) -> _Since:
     traces = of_record(rollout.record())
     if traces.serving is None:
         why = traces.lacking.get("gateway", "nobody looked")
         raise NotJudged(f"the gateway could not be read when the rollout ended, so there is nothing to compare: {why}")
-    now = where_it_is(rollout.gateway, rollout.target)
-    if not same_place(now, traces.serving):
+    now = active_provider(rollout.gateway, rollout.target)
+    if not is_same_provider(now, traces.serving):
         raise NotJudged(
             f"{now} serves now, and {traces.serving} did when the rollout ended: somebody has changed it since, and "
             "counters of the one say nothing of the other"
@@ -159,7 +159,7 @@ def _since(rollout: Rollout) -> _Since:
     return _Since(now, traces, (rollout.clock.now() - traces.at).total_seconds())
 
 
-def _readings(rollout: Rollout, since: _Since) -> list[tuple[float, Metrics]]:
+def _readings(rollout: RolloutContext, since: _Since) -> list[tuple[float, Metrics]]:
     """Return the counters then and now; with a look at nothing where they began anew between the two."""
     provider = since.serving.provider
     if rollout.target.sources.prometheus is not None:
@@ -181,7 +181,7 @@ def _nothing(like: Metrics) -> Metrics:
     return Metrics(0, 0, 0, 0.0, latency, {}, histogram=empty)
 
 
-def _yardstick(rollout: Rollout, record: Record) -> tuple[Monitor, Baseline | None]:
+def _yardstick(rollout: RolloutContext, record: RolloutRecord) -> tuple[Monitor, Baseline | None]:
     """Return limits and baseline of the rollout, or of the latest one on its gateway: an emergency has neither."""
     if record.baseline is not None:
         return rollout.scenario.monitor, Baseline.from_record(record.baseline)
@@ -193,7 +193,7 @@ def _yardstick(rollout: Rollout, record: Record) -> tuple[Monitor, Baseline | No
     return rollout.scenario.monitor, None
 
 
-def _why_unread(target: Target, traces: Traces) -> str:
+def _why_unread(target: Target, traces: ClosingSnapshot) -> str:
     if "log" in traces.lacking:
         return f"where the log ended when the rollout did is not known: {traces.lacking['log']}"
     if target.log_command:
@@ -219,7 +219,7 @@ def _added(then: Metrics, now: Metrics) -> Metrics:
 
 
 def _usd(
-    rollout: Rollout, serving: ProviderChange, spent: Mapping[str, Metrics], *, charges: bool
+    rollout: RolloutContext, serving: ProviderChange, spent: Mapping[str, Metrics], *, charges: bool
 ) -> tuple[float, str]:
     """Return what was spent and where that is known from."""
     used = _of(spent, serving)
@@ -238,7 +238,7 @@ def _usd(
     return used.total_tokens * price / 1000, f"{used.total_tokens} tokens at the scenario's {price:g} USD per 1,000"
 
 
-def _against_the_estimate(rollout: Rollout, record: Record, a_day: float) -> list[str]:
+def _against_the_estimate(rollout: RolloutContext, record: RolloutRecord, a_day: float) -> list[str]:
     """Return why the cost is not what was estimated; an estimate speaks of a change that is in effect."""
     impact = rollout.scenario.impact
     # An emergency has no backup, and no estimate of what it costs either.
@@ -252,7 +252,9 @@ def _against_the_estimate(rollout: Rollout, record: Record, a_day: float) -> lis
     return []
 
 
-def _of_the_old(rollout: Rollout, record: Record, then: Mapping[str, Metrics], tokens: int, *, charges: bool) -> str:
+def _of_the_old(
+    rollout: RolloutContext, record: RolloutRecord, then: Mapping[str, Metrics], tokens: int, *, charges: bool
+) -> str:
     """Say what the same tokens would have cost at the provider before the change."""
     if record.backup is None:
         return "what was before is not in its record, so it is not compared"

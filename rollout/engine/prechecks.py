@@ -12,11 +12,11 @@ from rollout.approvals.waivers import judged_by_waiver
 from rollout.changes import limits
 from rollout.changes.backup import Backup, activates, recorded
 from rollout.changes.rollback import candidates, planned_steps
-from rollout.config.validators import near
-from rollout.context import Rollout
-from rollout.core.canonical_json import plain
+from rollout.config.validators import suggest
+from rollout.context import RolloutContext
+from rollout.core.canonical_json import to_json
 from rollout.core.change_windows import closes_at, frozen, opens_at
-from rollout.core.clock import SLICE_S, stamp
+from rollout.core.clock import SLICE_S, format_utc
 from rollout.core.errors import GatewayError, TryLater
 from rollout.core.scenario import ChangeClass, EnvironmentChange, ProviderChange
 from rollout.core.target import Target
@@ -35,7 +35,7 @@ COMMAND_RUNS_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class PollStats:
     """One look at each source of the monitoring (PRE-2.5)."""
 
     rows: Sequence[Mapping[str, Any]]
@@ -91,15 +91,15 @@ class Timing:
     warning: str | None
 
 
-def sources(rollout: Rollout) -> Looks:
+def sources(rollout: RolloutContext) -> PollStats:
     """Look once at every source that a trigger will read."""
-    gateway, new, target = rollout.gateway, rollout.serving.provider, rollout.target
+    gateway, new, target = rollout.gateway, rollout.expected_active.provider, rollout.target
     rows: list[Mapping[str, Any]] = []
     if not rollout.scenario.monitor.in_turn:
         rows.append({"source": "synthetic requests", "answers": "off", "sample": promise(rollout.scenario.monitor)})
-    backup = rollout.known().backup
+    backup = rollout.last_known_record().backup
     previous = None if backup is None else recorded(backup).previous
-    with observe_provider(rollout, rollout.serving) as observed:
+    with observe_provider(rollout, rollout.expected_active) as observed:
         looks: dict[str, Callable[[], Any]] = {
             "status (MON-1)": lambda: gateway.status(new),
             "metrics (MON-2, MON-3)": lambda: observed.metrics_sample(previous),
@@ -114,26 +114,26 @@ def sources(rollout: Rollout) -> Looks:
         elif rollout.scenario.monitor.error_pattern:
             looks["log (MON-5)"] = lambda: _no_log(target.name)
         found = _looked(looks)
-    return Looks([*rows, *found.rows], found.problems)
+    return PollStats([*rows, *found.rows], found.problems)
 
 
-def _looked(looks: Mapping[str, Callable[[], Any]]) -> Looks:
+def _looked(looks: Mapping[str, Callable[[], Any]]) -> PollStats:
     rows: list[Mapping[str, Any]] = []
     problems = []
     for name, look in looks.items():
         try:
-            rows.append({"source": name, "answers": True, "sample": str(plain(look()))})
+            rows.append({"source": name, "answers": True, "sample": str(to_json(look()))})
         except (GatewayError, LogCommandError, OSError) as error:
             rows.append({"source": name, "answers": False, "sample": str(error)})
             problems.append(f"{name}: {error}")
-    return Looks(rows, problems)
+    return PollStats(rows, problems)
 
 
 def _no_log(name: str) -> str:
     raise OSError(f"monitor.error_pattern needs a log, and target {name!r} names no log_file or log_command")
 
 
-def _command_runs(rollout: Rollout) -> str:
+def _command_runs(rollout: RolloutContext) -> str:
     """Run the log command for a moment, long enough for a connection to be refused."""
     command, clock = rollout.target.log_command, rollout.clock
     follower = CommandFollower(command, clock, rollout.redactor.text)
@@ -146,7 +146,7 @@ def _command_runs(rollout: Rollout) -> str:
     return f"{lines} lines in {COMMAND_RUNS_S:g} s from {shlex.join(command)}, which stays"
 
 
-def way_back(rollout: Rollout, backup: Backup) -> WayBack:
+def way_back(rollout: RolloutContext, backup: Backup) -> WayBack:
     """Test the provider that a rollback would activate, and read whether it can be activated at all.
 
     Raises:
@@ -167,11 +167,11 @@ def way_back(rollout: Rollout, backup: Backup) -> WayBack:
         failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
         problems.append(f"its preflight is not ready: {'; '.join(failed)}")
     problems += _undo_of_others(rollout, backup)
-    evidence = {"connection_test": plain(tested), "preflight": plain(ready)}
+    evidence = {"connection_test": to_json(tested), "preflight": to_json(ready)}
     return WayBack(to, planned_steps(rollout, backup), evidence, problems)
 
 
-def _undo_of_others(rollout: Rollout, backup: Backup) -> list[str]:
+def _undo_of_others(rollout: RolloutContext, backup: Backup) -> list[str]:
     """Return what stands in the way of undoing environment and limit changes."""
     problems = []
     if any(isinstance(change, EnvironmentChange) for change in rollout.scenario.changes):
@@ -184,13 +184,13 @@ def _undo_of_others(rollout: Rollout, backup: Backup) -> list[str]:
     return problems
 
 
-def health(rollout: Rollout) -> Health:
+def health(rollout: RolloutContext) -> Health:
     """Read every provider's status; test and preflight the new provider here: these credentials are not staging's.
 
     Raises:
         GatewayError: something cannot be read.
     """
-    gateway, new = rollout.gateway, rollout.serving
+    gateway, new = rollout.gateway, rollout.expected_active
     gateway.health()
     providers = gateway.providers()
     active = activates(rollout.target, providers.active_provider or "").casefold()
@@ -206,7 +206,7 @@ def health(rollout: Rollout) -> Health:
     listed = providers.find(new.provider)
     if listed is None:
         known = [provider.name for provider in providers.providers]
-        hint = f"{near(new.provider, known)}it knows {', '.join(known)}"
+        hint = f"{suggest(new.provider, known)}it knows {', '.join(known)}"
         return Health(rows, {}, [f"the gateway knows no provider {new.provider!r}; {hint}"])
     if not listed.capabilities.get("activate"):
         return Health(rows, {}, [f"{new.provider} cannot be activated (capabilities.activate is not true)"])
@@ -219,7 +219,7 @@ def health(rollout: Rollout) -> Health:
     ]
     problems += limits.unknown_scopes(rollout, [provider.name for provider in providers.providers])
     if listed.models and new.model not in listed.models:
-        hint = f"{near(new.model, listed.models)}it has {', '.join(listed.models)}"
+        hint = f"{suggest(new.model, listed.models)}it has {', '.join(listed.models)}"
         problems.append(f"{new.provider} has no model {new.model!r}; {hint}")
     if not tested.succeeded:
         problems.append(f"{new.provider} fails its connection test here: {tested.connection_status}: {tested.message}")
@@ -230,21 +230,21 @@ def health(rollout: Rollout) -> Health:
         problems.append(f"{new.provider}'s preflight is not ready here: {'; '.join(failed) or 'it does not say why'}")
     sick = [diagnosed(p.name, Seen(p.connection)) for p in providers.providers if p.name.casefold() == active]
     sick += [diagnosed(new.provider, Seen(None, tested, ready))]
-    evidence = {"connection_test": plain(tested), "preflight": plain(ready)}
+    evidence = {"connection_test": to_json(tested), "preflight": to_json(ready)}
     return Health(rows, evidence, problems, [found for found in sick if found is not None])
 
 
-def _is_fixed(rollout: Rollout, provider: str) -> bool:
+def _is_fixed(rollout: RolloutContext, provider: str) -> bool:
     return provider.casefold() in {name.casefold() for name in rollout.scenario.fixes}
 
 
-def alerts(rollout: Rollout) -> Firing:
+def alerts(rollout: RolloutContext) -> Firing:
     """Read the critical alerts that are firing before the change.
 
     Raises:
         GatewayError: they cannot be read.
     """
-    with observe_provider(rollout, rollout.serving) as observed:
+    with observe_provider(rollout, rollout.expected_active) as observed:
         firing = observed.alerts("critical")
     rows = [{"alert": a.key, "since": a.timestamp, "details": a.technical_details} for a in firing]
     keys = frozenset(alert.key for alert in firing)
@@ -255,7 +255,7 @@ def alerts(rollout: Rollout) -> Firing:
     return Firing(rows, keys, unexplained)
 
 
-def measure(rollout: Rollout, backup: Backup, twin: Gateway | None) -> Measured:
+def measure(rollout: RolloutContext, backup: Backup, twin: Gateway | None) -> Measured:
     """Measure the current provider, keep the baseline in the journal, and say whether it can be compared with.
 
     Raises:
@@ -296,20 +296,20 @@ def _times(factor: float, baseline: Baseline) -> float | None:
     return None if p95_ms is None else factor * p95_ms
 
 
-def _too_slow_already(rollout: Rollout, twin: Gateway | None, limit_ms: float | None) -> list[str]:
+def _too_slow_already(rollout: RolloutContext, twin: Gateway | None, limit_ms: float | None) -> list[str]:
     if twin is None or limit_ms is None:
         return []
     try:
-        latency = twin.metrics(rollout.serving.provider).latency
+        latency = twin.metrics(rollout.expected_active.provider).latency
     except GatewayError as error:
         return [f"the new provider's latency on the non-production twin cannot be read: {error}"]
     if latency.p95_ms is None or latency.samples < rollout.scenario.monitor.min_samples or latency.p95_ms <= limit_ms:
         return []
-    new = rollout.serving.provider
+    new = rollout.expected_active.provider
     return [f"{new}'s P95 on the twin is {latency.p95_ms:.0f} ms already, above the limit of {limit_ms:.0f} ms"]
 
 
-def timing(rollout: Rollout) -> Timing:
+def timing(rollout: RolloutContext) -> Timing:
     """Say whether the change and its bake time fit into a window that is open now.
 
     Raises:
@@ -322,28 +322,30 @@ def timing(rollout: Rollout) -> Timing:
     warning = _out_of_time(target, now, ends)
     if warning and waits and rollout.policy.outside_window == "block":
         raise TryLater(warning)
-    return Timing(stamp(now), stamp(ends), stamp(closes) if closes else None, target.time_zone, warning)
+    return Timing(format_utc(now), format_utc(ends), format_utc(closes) if closes else None, target.time_zone, warning)
 
 
 def _out_of_time(target: Target, now: datetime, ends: datetime) -> str | None:
     """Say why a change from now until `ends` is outside of what the target allows; None if it is not."""
     closes, freeze = closes_at(target, now), frozen(target, now, ends)
     opens = opens_at(target, now)
-    later = stamp(opens) if opens else "no known time"
+    later = format_utc(opens) if opens else "no known time"
     if freeze is not None:
         why, begins, thaws = freeze
-        holds = f"a freeze holds until {stamp(thaws)} ({why.reason})"
-        soon = f"a freeze begins at {stamp(begins)} ({why.reason}), before the bake time ends at {stamp(ends)}"
+        holds = f"a freeze holds until {format_utc(thaws)} ({why.reason})"
+        soon = (
+            f"a freeze begins at {format_utc(begins)} ({why.reason}), before the bake time ends at {format_utc(ends)}"
+        )
         return f"{holds if begins <= now else soon}; the next change may begin at {later}"
     if target.windows and closes is None:
         return f"no change window is open; the next one opens at {later}"
     if closes is not None and ends > closes:
-        until = f"the window closes at {stamp(closes)}, before the bake time ends at {stamp(ends)}"
+        until = f"the window closes at {format_utc(closes)}, before the bake time ends at {format_utc(ends)}"
         return f"{until}; the next one opens at {later}"
     return None
 
 
-def turned(rollout: Rollout) -> dict[str, str]:
+def turned(rollout: RolloutContext) -> dict[str, str]:
     """Look again at what may have turned since the precheck: health, alerts, window (safety, volatile prechecks).
 
     Raises:
@@ -363,7 +365,7 @@ def turned(rollout: Rollout) -> dict[str, str]:
     return found
 
 
-def keep_to_window(rollout: Rollout) -> None:
+def keep_to_window(rollout: RolloutContext) -> None:
     """Let nothing begin outside of a window: the precheck may have been inside of one that is closed by now.
 
     Raises:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rollout.context import LEASE_S, Rollout, reconcile
-from rollout.core.clock import stamp
+from rollout.context import LEASE_S, RolloutContext, reconcile
+from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError, TryLater
-from rollout.engine.closure import WORDS, Closure, take_back
+from rollout.engine.closure import WORDS, Closure, roll_back_and_close
 from rollout.engine.emergency_followup import settle
 from rollout.engine.session import end_embedded, records, reopened
 from rollout.journal.journal import Journal
 from rollout.journal.leases import Lease
-from rollout.journal.record import Decision, Record
+from rollout.journal.record import Decision, RolloutRecord
 from rollout.reporting.timings import is_emergency
 
 OUR_PROCESSES = ("pytest", "rollout")
@@ -34,7 +34,7 @@ class Case:
         token: the newest fencing token when this was seen.
     """
 
-    record: Record
+    record: RolloutRecord
     stranded: bool
     why: str
     token: int
@@ -57,7 +57,7 @@ def recover(journal: Journal, case: Case, reports: Path, env: Mapping[str, str])
         return Closure(Decision.ROLLBACK_FAILED, WORDS[Decision.ROLLBACK_FAILED], why)
 
 
-def _taken_back(rollout: Rollout, case: Case, env: Mapping[str, str]) -> Closure:
+def _taken_back(rollout: RolloutContext, case: Case, env: Mapping[str, str]) -> Closure:
     try:
         rollout.take_lease(after=case.token)
     except TryLater as error:
@@ -66,37 +66,37 @@ def _taken_back(rollout: Rollout, case: Case, env: Mapping[str, str]) -> Closure
     if rollout.record().closed is None:
         why = f"recover: {case.why}"
         settles = is_emergency(case.record)
-        closure = settle(rollout, why, env) if settles else take_back(rollout, why, {}, env)
+        closure = settle(rollout, why, env) if settles else roll_back_and_close(rollout, why, {}, env)
     rollout.release_lease()
     end_embedded(rollout)
     return closure
 
 
-def _case(journal: Journal, record: Record) -> Case:
+def _case(journal: Journal, record: RolloutRecord) -> Case:
     place, now = str(record.opened["url"]), journal.now()
     token, lease = journal.newest_token(place), journal.holder(place)
     deadline = _deadline(record, token)
     if is_emergency(record) and now < datetime.fromisoformat(record.opened_at) + timedelta(seconds=LEASE_S):
         return Case(record, stranded=False, why="it began less than a minute ago", token=token)
     if deadline is not None and deadline > now:
-        return Case(record, stranded=False, why=f"its next phase has until {stamp(deadline)}", token=token)
+        return Case(record, stranded=False, why=f"its next phase has until {format_utc(deadline)}", token=token)
     if lease is None:
         return Case(
             record, stranded=True, why="its lease has run out: its runner and its watchdog are gone", token=token
         )
     if lease.rollout == record.id and _is_dead(journal, lease) and _both_dead(journal, record):
         return Case(record, stranded=True, why="its runner and its watchdog on this host are gone", token=token)
-    return Case(record, stranded=False, why=f"{lease.holder} holds it until {stamp(lease.until)}", token=token)
+    return Case(record, stranded=False, why=f"{lease.holder} holds it until {format_utc(lease.until)}", token=token)
 
 
-def _deadline(record: Record, token: int) -> datetime | None:
+def _deadline(record: RolloutRecord, token: int) -> datetime | None:
     """Return until when the next phase must have begun, if the newest token is still that of the handover."""
     if record.handover is None or record.handover["fence"] != token:
         return None
     return datetime.fromisoformat(record.handover["deadline"]).astimezone(UTC)
 
 
-def _both_dead(journal: Journal, record: Record) -> bool:
+def _both_dead(journal: Journal, record: RolloutRecord) -> bool:
     armed = record.armed
     if armed is None or armed["host"] != journal.host:
         return False

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.core.canonical_json import plain
+from rollout.core.canonical_json import to_json
 from rollout.core.errors import GatewayError
 from rollout.core.redaction import is_secret_name
 from rollout.gateway.client import Gateway
@@ -42,7 +42,7 @@ _MASK = re.compile(r"\*{3,}|…|•{3,}")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Finding:
     """What one look has brought.
 
     Attributes:
@@ -123,7 +123,7 @@ def _checked(gateway: Gateway, provider: Provider, now_s: Any) -> Checked:
     return Checked(provider, tested, ready, elapsed_ms, failed)
 
 
-def connections(providers: Sequence[Checked]) -> Found:
+def connections(providers: Sequence[Checked]) -> Finding:
     """Judge the connections of the configured providers (REL-1)."""
     rows, problems = [], []
     for each in providers:
@@ -131,22 +131,22 @@ def connections(providers: Sequence[Checked]) -> Found:
         problem = None if why else _connection_problem(each, limit)
         rows.append({"provider": each.provider.name, "kind": each.provider.provider_type, **_seen(each, why, problem)})
         problems += [f"{each.provider.name} {problem}"] if problem else []
-    return Found(rows, problems or _nobody(providers))
+    return Finding(rows, problems or _nobody(providers))
 
 
-def preflights(providers: Sequence[Checked]) -> Found:
+def preflights(providers: Sequence[Checked]) -> Finding:
     """Judge the preflights of the configured providers (REL-2)."""
     rows, problems = [], []
     for each in providers:
         why, problem = each.not_configured, _preflight_problem(each)
         rows.append({"provider": each.provider.name, "seen": f"not configured: {why}" if why else problem or "ready"})
         problems += [f"{each.provider.name} {problem}"] if problem and not why else []
-    return Found(rows, problems or _nobody(providers))
+    return Finding(rows, problems or _nobody(providers))
 
 
 def credentials(
     config: RuntimeConfig, env: Mapping[str, str] | None, unread: str | None, providers: Sequence[Checked]
-) -> Found:
+) -> Finding:
     """Judge every credential that can be seen, and name those that cannot (REL-3).
 
     Args:
@@ -173,10 +173,10 @@ def credentials(
     cloud = [each.provider.name for each in providers if each.is_cloud and each.not_configured is None]
     if not rows and cloud:
         problems.append(f"{', '.join(cloud)} must have credentials, and none is seen: nobody has looked at them")
-    return Found(rows, problems)
+    return Finding(rows, problems)
 
 
-def limits(governance: Governance, providers: Sequence[Checked]) -> Found:
+def limits(governance: Governance, providers: Sequence[Checked]) -> Finding:
     """Judge budgets and rate limits (REL-4)."""
     cloud = [f"provider:{each.provider.name}" for each in providers if each.is_cloud and each.not_configured is None]
     rows = [
@@ -198,10 +198,10 @@ def limits(governance: Governance, providers: Sequence[Checked]) -> Found:
     for scope, rates in governance.rate_limits.items():
         if not any(value > 0 for value in rates.values()):
             problems.append(f"the rate limit of {scope} limits nothing")
-    return Found(rows, problems)
+    return Finding(rows, problems)
 
 
-def fallback(governance: Governance, providers: Sequence[Checked], active: str | None) -> Found:
+def fallback(governance: Governance, providers: Sequence[Checked], active: str | None) -> Finding:
     """Judge whether somebody else can take over (REL-5): whom the policy names, or without one any other provider."""
     able = [each for each in providers if each.not_configured is None and (active or "") != each.provider.name]
     words = {word.casefold() for word in _texts(governance.fallback_policy)}
@@ -212,10 +212,10 @@ def fallback(governance: Governance, providers: Sequence[Checked], active: str |
     ]
     candidates = named or able
     if any(_connects(each) for each in candidates):
-        return Found(rows, [])
+        return Finding(rows, [])
     listed = ", ".join(each.provider.name for each in candidates) or "nobody"
     whom = "the fallback policy names" if named else "besides the active provider there is"
-    return Found(rows, [f"{whom} {listed}, and none of them connects" if candidates else f"{whom} {listed}"])
+    return Finding(rows, [f"{whom} {listed}, and none of them connects" if candidates else f"{whom} {listed}"])
 
 
 def _connection_problem(each: Checked, limit_ms: float) -> str | None:
@@ -239,7 +239,7 @@ def _preflight_problem(each: Checked) -> str | None:
 
 def _seen(each: Checked, why: str | None, problem: str | None) -> dict[str, Any]:
     seen = f"not configured: {why}" if why else problem or f"connected in {each.took_ms:.0f} ms"
-    return {"seen": seen, "test": str(plain(each.tested))}
+    return {"seen": seen, "test": str(to_json(each.tested))}
 
 
 def _nobody(providers: Sequence[Checked]) -> list[str]:

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rollout.context import Rollout, reconcile
-from rollout.core.canonical_json import plain
+from rollout.context import RolloutContext, reconcile
+from rollout.core.canonical_json import to_json
 from rollout.core.clauses import PHASES, Clause
 from rollout.core.clock import NEVER, Clock, StopFlag, SystemClock
 from rollout.core.errors import InvalidInput, JournalError, RolloutError, TryLater
@@ -27,7 +27,7 @@ from rollout.engine.prechecks import keep_to_window
 from rollout.gateway.client import Gateway, ignore
 from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
-from rollout.journal.record import FOLDED, Decision, Kind, Record, fold
+from rollout.journal.record import FOLDED, Decision, Kind, RolloutRecord, replay
 from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 
@@ -55,7 +55,7 @@ class Session:
         remarks: what the header should say besides.
     """
 
-    rollout: Rollout
+    rollout: RolloutContext
     phases: tuple[str, ...]
     left_out: Mapping[str, str]
     plan: tuple[Clause, ...]
@@ -116,7 +116,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     if earlier is not None and earlier.in_flight:
         target = policy_proof.completed(target, earlier)
     learn_env_files(redactor, target, earlier)
-    rollout = Rollout(
+    rollout = RolloutContext(
         id=id_,
         run=f"{clock.now():%Y%m%d-%H%M%S}-{'-'.join(options.phases)}-{os.getpid()}",
         scenario=request.scenario,
@@ -163,9 +163,9 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     )
 
 
-def _closed_window(rollout: Rollout, phases: tuple[str, ...]) -> RolloutError | None:
+def _closed_window(rollout: RolloutContext, phases: tuple[str, ...]) -> RolloutError | None:
     """Return why a change must not begin now, whether it is cleared or not; None if it may, or has begun."""
-    record = rollout.known()
+    record = rollout.last_known_record()
     if phases[0] != "apply" or record.wrote or record.closed is not None:
         return None
     try:
@@ -192,7 +192,7 @@ def claim(session: Session, phase: str) -> None:
         raise refusal
 
 
-def crossed(rollout: Rollout) -> TryLater | None:
+def concurrent_rollout(rollout: RolloutContext) -> TryLater | None:
     """Return that another rollout has written to this target since this run began; None if none has.
 
     What a check saw meanwhile was that change under way: it says nothing about this one. A journal that cannot be read
@@ -211,13 +211,13 @@ def crossed(rollout: Rollout) -> TryLater | None:
     return None
 
 
-def others_here(rollout: Rollout) -> list[Record]:
+def others_here(rollout: RolloutContext) -> list[RolloutRecord]:
     """Return the other rollouts of this target, oldest first."""
     found = records(rollout.journal)
     return [other for other in found if other.id != rollout.id and other.opened["url"] == rollout.place]
 
 
-def twin_of(session: Session, env: Mapping[str, str]) -> Gateway:
+def staging_gateway_of(session: Session, env: Mapping[str, str]) -> Gateway:
     """Return a client for the target's non-production twin.
 
     Raises:
@@ -239,21 +239,21 @@ def twin_of(session: Session, env: Mapping[str, str]) -> Gateway:
     )
 
 
-def records(journal: Journal) -> list[Record]:
+def records(journal: Journal) -> list[RolloutRecord]:
     """Return every rollout of the journal, oldest first."""
-    return [fold(id_, journal.entries(id_, *FOLDED)) for id_ in journal.rollouts()]
+    return [replay(id_, journal.entries(id_, *FOLDED)) for id_ in journal.rollouts()]
 
 
 def as_journalled(
     journal: Journal,
-    record: Record,
+    record: RolloutRecord,
     reports: Path,
     env: Mapping[str, str],
     *,
     what: str,
     stop: StopFlag = NEVER,
     on_exchange: Callable[[Exchange], None] = ignore,
-) -> Rollout:
+) -> RolloutContext:
     """Return an earlier rollout as its journal describes it, for a process that goes on with it; nothing is sent.
 
     Args:
@@ -269,7 +269,7 @@ def as_journalled(
     redactor = redactor_for(request, env)
     learn_env_files(redactor, request.target, record)
     journal.redact_with(redactor.value)
-    return Rollout(
+    return RolloutContext(
         id=record.id,
         run=f"{clock.now():%Y%m%d-%H%M%S}-{what}-{os.getpid()}",
         scenario=request.scenario,
@@ -295,7 +295,9 @@ def as_journalled(
 
 
 @contextmanager
-def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, str]) -> Iterator[Rollout]:
+def reopened(
+    journal: Journal, record: RolloutRecord, reports: Path, env: Mapping[str, str]
+) -> Iterator[RolloutContext]:
     """Give an earlier rollout, as its journal describes it, to somebody who wants to take it back.
 
     Raises:
@@ -312,17 +314,17 @@ def reopened(journal: Journal, record: Record, reports: Path, env: Mapping[str, 
         rollout.gateway.close()
 
 
-def end_embedded(rollout: Rollout) -> None:
+def end_embedded(rollout: RolloutContext) -> None:
     """End the rollout's own gateway once the rollout is closed."""
     running = find(rollout.folder.parent / "sandbox" / rollout.id)
-    if running is not None and rollout.known().closed is not None:
+    if running is not None and rollout.last_known_record().closed is not None:
         stop(running)
 
 
 def finish(session: Session) -> None:
     """Let go of what this run holds; an on-demand gateway ends when its rollout is closed."""
     rollout = session.rollout
-    record = rollout.known()
+    record = rollout.last_known_record()
     if record.closed is not None or not record.wrote:
         rollout.release_lease()
     if session.embedded is not None:
@@ -336,7 +338,7 @@ def finish(session: Session) -> None:
 
 def _earlier(
     journal: Journal, request: Request, digest: str, phases: tuple[str, ...]
-) -> tuple[Record | None, RolloutError | None]:
+) -> tuple[RolloutRecord | None, RolloutError | None]:
     """Return the rollout to continue (None: open a new one) and why this run may not go on (None: it may)."""
     known = records(journal)
     same = [record for record in known if record.opened["digest"] == digest]
@@ -351,7 +353,7 @@ def _earlier(
     return (None if anew else latest), refusal
 
 
-def _is_under_way(journal: Journal, record: Record) -> bool:
+def _is_under_way(journal: Journal, record: RolloutRecord) -> bool:
     """Tell whether the rollout's latest run has not reached its end: it may be at it now, and is not joined.
 
     So is one that opened the rollout and has not noted itself yet, or died there.
@@ -384,12 +386,12 @@ def at_home(journal: Journal) -> None:
     journal.claim_host()
 
 
-def _same_place(record: Record, request: Request) -> bool:
+def _same_place(record: RolloutRecord, request: Request) -> bool:
     # Every on-demand gateway belongs to its own rollout, so two of them never meet.
     return request.target.url is not None and record.opened["url"] == request.target.url
 
 
-def _rivalry(rivals: list[Record]) -> RolloutError | None:
+def _rivalry(rivals: list[RolloutRecord]) -> RolloutError | None:
     if not rivals:
         return None
     rival = rivals[-1]
@@ -399,12 +401,12 @@ def _rivalry(rivals: list[Record]) -> RolloutError | None:
     )
 
 
-def _opening(rollout: Rollout) -> dict[str, Any]:
+def _opening(rollout: RolloutContext) -> dict[str, Any]:
     return {
         "digest": rollout.digest,
-        "scenario": plain(replace(rollout.scenario, file=None)),
-        "target": plain(rollout.target),
-        "policy": plain(rollout.policy),
+        "scenario": to_json(replace(rollout.scenario, file=None)),
+        "target": to_json(rollout.target),
+        "policy": to_json(rollout.policy),
         "change": ", ".join(map(str, rollout.scenario.changes)),
         "author": rollout.scenario.author,
         "class": str(rollout.scenario.change_class),

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rollout.changes.backup import Backup
-from rollout.context import Rollout
-from rollout.core.clock import stamp
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
 from rollout.core.result import Outcome
 from rollout.monitoring.sources.combined import observe_provider
 
@@ -26,7 +26,7 @@ NOT_KNOWN = "not known"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TrafficPoll:
     """What the current provider's counter said.
 
     Attributes:
@@ -61,7 +61,7 @@ class Traffic:
     then: str = ""
 
 
-def look(rollout: Rollout, backup: Backup) -> Look:
+def poll_traffic(rollout: RolloutContext, backup: Backup) -> TrafficPoll:
     """Read the counter of the provider that serves now.
 
     Raises:
@@ -70,27 +70,27 @@ def look(rollout: Rollout, backup: Backup) -> Look:
     over_s = None if rollout.target.sources.prometheus is None else SPAN_S
     with observe_provider(rollout, backup.previous, since_s=over_s or 0.0) as observed:
         requests = observed.metrics(backup.previous.provider).total_requests
-    return Look(backup.previous.provider, requests, rollout.clock.now(), rollout.clock.monotonic(), over_s)
+    return TrafficPoll(backup.previous.provider, requests, rollout.clock.now(), rollout.clock.monotonic(), over_s)
 
 
-def looked(rollout: Rollout, backup: Outcome[Backup]) -> Outcome[Look]:
+def looked(rollout: RolloutContext, backup: Outcome[Backup]) -> Outcome[TrafficPoll]:
     """Read it, and keep the reason where that fails."""
-    return Outcome(lambda: look(rollout, backup.value))
+    return Outcome(lambda: poll_traffic(rollout, backup.value))
 
 
-def between(first: Outcome[Look], then: Outcome[Look]) -> Traffic:
+def between(first: Outcome[TrafficPoll], then: Outcome[TrafficPoll]) -> Traffic:
     """Return the traffic between two looks, or why it is not known. Raises nothing."""
     failed = then.error or (None if _counts_alone(then) else first.error)
     if failed is not None:
         return Traffic("", f"{NOT_KNOWN}: {failed}")
     last = then.value
     if last.over_s is not None:
-        return Traffic(last.provider, _rate(last.requests, last.over_s), then=stamp(last.at))
+        return Traffic(last.provider, _rate(last.requests, last.over_s), then=format_utc(last.at))
     took_s, requests = last.at_s - first.value.at_s, last.requests - first.value.requests
-    return Traffic(last.provider, _told(requests, took_s), stamp(first.value.at), stamp(last.at))
+    return Traffic(last.provider, _told(requests, took_s), format_utc(first.value.at), format_utc(last.at))
 
 
-def _counts_alone(look: Outcome[Look]) -> bool:
+def _counts_alone(look: Outcome[TrafficPoll]) -> bool:
     return look.error is None and look.value.over_s is not None
 
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.scenario import LimitChange
 from rollout.gateway.responses import AuditEntry
-from rollout.journal.record import Kind, Record, What
+from rollout.journal.record import Kind, RolloutRecord, What
 
 AUDITED = 50
 """How many of the gateway's latest audit entries are read."""
@@ -33,7 +33,7 @@ class Audited:
     problem: str | None
 
 
-def read_audit(rollout: Rollout) -> Audited:
+def read_audit(rollout: RolloutContext) -> Audited:
     """Look for the change in the gateway's audit log.
 
     Raises:
@@ -53,7 +53,7 @@ def read_audit(rollout: Rollout) -> Audited:
     return Audited([asdict(entry) for entry in ours], own, finding, problem)
 
 
-def _is_ours(entry: AuditEntry, rollout: Rollout, since: str) -> bool:
+def _is_ours(entry: AuditEntry, rollout: RolloutContext, since: str) -> bool:
     """Tell whether an entry can be about this rollout's activation or limits, by provider, action and time."""
     if moment(entry.timestamp) < datetime.fromisoformat(since):
         return False
@@ -66,7 +66,7 @@ def _is_ours(entry: AuditEntry, rollout: Rollout, since: str) -> bool:
     return "activate" in entry.action.casefold() and (entry.provider or "").casefold() == provider.casefold()
 
 
-def _concurrent(rollout: Rollout, entries: Sequence[AuditEntry], record: Record) -> str | None:
+def _concurrent(rollout: RolloutContext, entries: Sequence[AuditEntry], record: RolloutRecord) -> str | None:
     """Return that another activation landed between this rollout's own: one of them has overwritten it (rule 3).
 
     Compared by order and provider, because clocks differ and a gateway may record nobody's name. A write whose answer
@@ -94,7 +94,7 @@ def moment(timestamp: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _finding(rollout: Rollout, ours: Sequence[AuditEntry], *, wrote: bool) -> str | None:
+def _finding(rollout: RolloutContext, ours: Sequence[AuditEntry], *, wrote: bool) -> str | None:
     if not wrote:
         return "the change was in effect already; this rollout wrote nothing that could be recorded"
     if not ours:

@@ -21,21 +21,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from rollout.changes.backup import recorded, same_place, where_it_is
+from rollout.changes.backup import active_provider, is_same_provider, recorded
 from rollout.changes.rollback import manual_commands
-from rollout.context import LEASE_S, Rollout
-from rollout.core.clock import SystemClock, stamp
+from rollout.context import LEASE_S, RolloutContext
+from rollout.core.clock import SystemClock, format_utc
 from rollout.core.errors import JournalError, RolloutError, TryLater
 from rollout.core.redaction import Redactor
 from rollout.core.streams import quiet
 from rollout.core.visible import for_terminal
-from rollout.engine.closure import publish_late, take_back
+from rollout.engine.closure import publish_late, roll_back_and_close
 from rollout.engine.session import Session, end_embedded, reopened
 from rollout.gateway import manual_commands as by_hand
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
 from rollout.journal.leases import LeaseLost
-from rollout.journal.record import FOLDED, Kind, fold
+from rollout.journal.record import FOLDED, Kind, replay
 from rollout.reporting import messages
 from rollout.reporting.notifications import page
 
@@ -54,7 +54,7 @@ GRACE_S = 20.0
 class Watchdog:
     """The runner's end: arms it, hands over to it, dismisses it."""
 
-    def __init__(self, child: subprocess.Popen[bytes], rollout: Rollout) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], rollout: RolloutContext) -> None:
         """Keep the write end of the pipe; it closes when this process ends, however it ends."""
         self._child = child
         self._rollout = rollout
@@ -71,7 +71,7 @@ class Watchdog:
 
     def hand_over(self, deadline: datetime) -> None:
         """Leave the change to the watchdog until the next phase takes over, or until `deadline`."""
-        self._say(f"{stamp(deadline)}\n".encode())
+        self._say(f"{format_utc(deadline)}\n".encode())
 
     def _say(self, word: bytes) -> None:
         self._send(word)
@@ -159,7 +159,7 @@ class Watch:
         env: where channels find their URLs.
     """
 
-    rollout: Rollout
+    rollout: RolloutContext
     pipe: int
     env: Mapping[str, str]
 
@@ -204,7 +204,7 @@ class Watch:
             if self._patiently(self._is_over, otherwise=lambda: False):
                 return
             self.rollout.clock.wait(LOOK_EVERY_S)
-        self.act(f"nobody confirmed the change by {stamp(deadline)}")
+        self.act(f"nobody confirmed the change by {format_utc(deadline)}")
 
     def act(self, why: str) -> None:
         """Take the change back; whatever that raises, people are paged, and it is tried once more (safety rule 4)."""
@@ -242,7 +242,7 @@ class Watch:
         """
         acts = self._patiently(self._takes_over, otherwise=self._is_sole_owner)
         if acts:
-            take_back(self.rollout, f"watchdog: {why}", {}, self.env)
+            roll_back_and_close(self.rollout, f"watchdog: {why}", {}, self.env)
         tells = not acts and self._tells()
         # What died between the verdict and giving the lease back did not; a newer holder's lease is left alone.
         self.rollout.release_lease()
@@ -274,14 +274,14 @@ class Watch:
 
     def _is_sole_owner(self) -> bool:
         """Without a journal: only while our own lease runs, and only if nobody else has changed the gateway."""
-        if not self.rollout.known().wrote or self.rollout.known().closed is not None:
+        if not self.rollout.last_known_record().wrote or self.rollout.last_known_record().closed is not None:
             return False
         why = "its lease has run out"
         if self.rollout.lease_runs():
             try:
-                here = where_it_is(self.rollout.gateway, self.rollout.target)
-                ours = (self.rollout.serving, recorded(self.rollout.known().backup).previous)
-                if any(same_place(here, place) for place in ours):
+                here = active_provider(self.rollout.gateway, self.rollout.target)
+                ours = (self.rollout.expected_active, recorded(self.rollout.last_known_record().backup).previous)
+                if any(is_same_provider(here, place) for place in ours):
                     return True
                 why = f"{here} is active, which is neither what it applied nor what was active before"
             except RolloutError as error:
@@ -326,7 +326,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     order = json.loads(_line(sys.stdin.fileno()))
     journal = Journal.open(order["journal"], clock=SystemClock(), redact=Redactor().value, create=False)
-    record = fold(order["rollout"], journal.entries(order["rollout"], *FOLDED))
+    record = replay(order["rollout"], journal.entries(order["rollout"], *FOLDED))
     with reopened(journal, record, Path(order["reports"]), os.environ) as rollout:
         # What goes wrong from here on is told in a log among the evidence.
         sys.stderr = quiet(sys.stderr, lambda text: for_terminal(rollout.redactor.text(text)))

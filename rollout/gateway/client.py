@@ -20,13 +20,13 @@ from urllib.parse import urlencode
 from pydantic_core import from_json
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
-from rollout.core.clock import NEVER, Clock, StopFlag, stamp
-from rollout.core.errors import GatewayError, Interrupted, Refused, RolloutError, Sealed
+from rollout.core.clock import NEVER, Clock, StopFlag, format_utc
+from rollout.core.errors import GatewayError, Interrupted, Refused, RolloutError, WriteNotAllowed
 from rollout.core.redaction import Redactor
 from rollout.core.target import OtherCall, Routing, Target
 from rollout.gateway import parsing
 from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, weights_of
-from rollout.gateway.http_errors import Busy, fault
+from rollout.gateway.http_errors import RateLimited, fault
 from rollout.gateway.responses import (
     Activated,
     Alert,
@@ -70,12 +70,12 @@ class _Kind:
     retried: tuple[type[Exception], ...]
 
 
-_READ = _Kind("read", "reads", (_Unreached, Busy))
+_READ = _Kind("read", "reads", (_Unreached, RateLimited))
 # A 429 was refused before anything happened; after anything else, nobody knows whether it happened.
-_CHAT = _Kind("chat", "completions", (Busy,))
-_ACTIVATE = _Kind("activate", "activations", (Busy,))
-_LIMIT = _Kind("read", "setting limits", (Busy,))
-_WEIGHTS = _Kind("activate", "setting weights", (Busy,))
+_CHAT = _Kind("chat", "completions", (RateLimited,))
+_ACTIVATE = _Kind("activate", "activations", (RateLimited,))
+_LIMIT = _Kind("read", "setting limits", (RateLimited,))
+_WEIGHTS = _Kind("activate", "setting weights", (RateLimited,))
 _ALL_PERCENT = 100.0
 
 
@@ -310,7 +310,7 @@ class Gateway:
         self._call(request, parsing.done)
 
     @contextmanager
-    def unsealed(self, step: str) -> Iterator[None]:
+    def allow_writes(self, step: str) -> Iterator[None]:
         """Allow writes, in this thread, for the duration of `step` (a clause id)."""
         steps: list[str] = self._seal.__dict__.setdefault("steps", [])
         steps.append(step)
@@ -331,7 +331,7 @@ class Gateway:
 
     def _refuse_sealed(self, what: str, step: str) -> None:
         if not getattr(self._seal, "steps", None):
-            raise Sealed(
+            raise WriteNotAllowed(
                 f"{what} is a write, and the gateway is sealed; write inside "
                 f'`with gateway.unsealed("{step}"):`, naming the step'
             )
@@ -384,7 +384,7 @@ class Gateway:
         )
         try:
             result: T = retrying(self._try, request, parse, end)
-        except Busy as busy:
+        except RateLimited as busy:
             count = retrying.statistics["attempt_number"]
             tries = "once" if count == 1 else f"{count} times"
             asked = "" if busy.retry_after_s is None else f", which asks to wait {busy.retry_after_s:g} s"
@@ -398,7 +398,7 @@ class Gateway:
 
     def _try(self, request: _Request, parse: Callable[[Answer], T], end: float) -> T:
         """Send `request` once, and hand the exchange on as evidence whatever becomes of it."""
-        at, started = stamp(self._clock.now()), self._clock.monotonic()
+        at, started = format_utc(self._clock.now()), self._clock.monotonic()
         answer: Answer | None = None
         error: str | None = "cut off before its outcome was known"
         try:
@@ -447,13 +447,13 @@ class Gateway:
             raise self._redacted(problem)
         try:
             return parse(answer)
-        except parsing.Unreadable as unreadable:
+        except parsing.InvalidResponse as unreadable:
             raise GatewayError(request.call, self._redactor.text(str(unreadable)), status=answer.status) from None
 
     def _redacted(self, problem: GatewayError) -> GatewayError:
         reason = self._redactor.text(problem.reason)
-        if isinstance(problem, Busy):
-            return Busy(problem.call, reason, problem.retry_after_s)
+        if isinstance(problem, RateLimited):
+            return RateLimited(problem.call, reason, problem.retry_after_s)
         return type(problem)(problem.call, reason, status=problem.status)
 
     def _about_the_token(self) -> str:
@@ -542,6 +542,6 @@ def _headers(target: Target, token: str | None, rollout_id: str | None) -> dict[
 def _pause_s(state: RetryCallState) -> float:
     """Return what the gateway asks for, else a growing pause; jittered, so that callers do not come back in step."""
     problem = state.outcome.exception() if state.outcome else None
-    asked = problem.retry_after_s if isinstance(problem, Busy) else None
+    asked = problem.retry_after_s if isinstance(problem, RateLimited) else None
     pause_s = SHORTEST_WAIT_S * 2 ** (state.attempt_number - 1) if asked is None else max(asked, SHORTEST_WAIT_S)
     return pause_s + random.uniform(0, SHORTEST_WAIT_S)

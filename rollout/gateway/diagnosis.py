@@ -140,7 +140,7 @@ def start_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="rollout-diagnosis", daemon=True).start()
 
 
-def look(
+def diagnose_provider(
     gateway: Reachable,
     provider: str,
     status: Connection | None,

@@ -60,7 +60,7 @@ class Standing(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Proof:
     """What came of one look.
 
     Attributes:
@@ -79,14 +79,14 @@ class Look:
         return self.standing is Standing.EMBEDDED
 
 
-def look(url: str, within_s: float = WITHIN_S) -> Look:
+def prove_embedded(url: str, within_s: float = WITHIN_S) -> Proof:
     """Ask the gateway at the base URL `url` once, and return what it is; whatever it does is an answer.
 
     Args:
         url: the base URL.
         within_s: the outer deadline, name look-up and a body that drips included.
     """
-    found: list[Look] = []
+    found: list[Proof] = []
     # Left behind when it takes too long: urllib has a deadline for each read, and none for all of them.
     asking = threading.Thread(target=lambda: found.append(_asked(url, within_s)), name="rollout-about", daemon=True)
     asking.start()
@@ -94,11 +94,11 @@ def look(url: str, within_s: float = WITHIN_S) -> Look:
     return found[0] if found else _too_late(within_s)
 
 
-def _too_late(within_s: float) -> Look:
-    return Look(Standing.SILENT, f"no complete answer within {within_s:g} s")
+def _too_late(within_s: float) -> Proof:
+    return Proof(Standing.SILENT, f"no complete answer within {within_s:g} s")
 
 
-def _asked(url: str, within_s: float) -> Look:
+def _asked(url: str, within_s: float) -> Proof:
     request = urllib.request.Request(url + PATH, headers={"Accept": "application/json"})  # noqa: S310 - a base URL: http(s)
     try:
         with _DIRECT.open(request, timeout=within_s) as response:
@@ -106,31 +106,31 @@ def _asked(url: str, within_s: float) -> Look:
             return _judged(response.status, kind, body)
     except HTTPError as error:
         with error:
-            return Look(Standing.OTHER, f"HTTP {error.code}")
+            return Proof(Standing.OTHER, f"HTTP {error.code}")
     except (OSError, IncompleteRead) as error:
         told = error.reason if isinstance(error, URLError) else error
         if isinstance(told, TimeoutError):
             return _too_late(within_s)
-        return Look(Standing.SILENT, f"no answer: {type(told).__name__ if isinstance(told, HTTPException) else told}")
+        return Proof(Standing.SILENT, f"no answer: {type(told).__name__ if isinstance(told, HTTPException) else told}")
     except (HTTPException, ValueError):
         # Their texts quote the answer, which may be anything.
-        return Look(Standing.OTHER, "its answer is no proper HTTP")
+        return Proof(Standing.OTHER, "its answer is no proper HTTP")
 
 
-def _judged(status: int, kind: str, body: bytes) -> Look:
+def _judged(status: int, kind: str, body: bytes) -> Proof:
     if status != _OK:
-        return Look(Standing.OTHER, f"HTTP {status}")
+        return Proof(Standing.OTHER, f"HTTP {status}")
     if kind != "application/json":
-        return Look(Standing.OTHER, f"HTTP 200 with a body of another type than JSON ({kind[:40]!r})")
+        return Proof(Standing.OTHER, f"HTTP 200 with a body of another type than JSON ({kind[:40]!r})")
     if len(body) > CAP_BYTES:
-        return Look(Standing.OTHER, f"HTTP 200 with more than {CAP_BYTES} bytes")
+        return Proof(Standing.OTHER, f"HTTP 200 with more than {CAP_BYTES} bytes")
     try:
         about = _about(json.loads(body))
     except (ValueError, RecursionError):
         about = None
     if about is None:
-        return Look(Standing.OTHER, "HTTP 200 with JSON of another shape")
-    return Look(Standing.EMBEDDED, about=about)
+        return Proof(Standing.OTHER, "HTTP 200 with JSON of another shape")
+    return Proof(Standing.EMBEDDED, about=about)
 
 
 def _about(found: Any) -> About | None:
@@ -171,4 +171,4 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
 
 def doubt(url: str | None) -> str:
     """Return why the gateway at `url` is not the embedded one, after one look at it; empty where it is."""
-    return look(url).why if url else ""
+    return prove_embedded(url).why if url else ""

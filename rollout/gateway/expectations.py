@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from rollout.core.scenario import Expectation, ProviderChange
 from rollout.core.target import Target
-from rollout.core.units import cut
+from rollout.core.units import truncate
 from rollout.gateway.responses import Completion
 
 _LONGEST = 200
@@ -76,7 +76,7 @@ def _unfit(schema: Mapping[str, Any], content: str) -> str | None:
     fault = best_match(validator.iter_errors(value))
     if fault is None:
         return None
-    return f"the answer does not satisfy its JSON Schema at {fault.json_path}: {cut(fault.message, _LONGEST)}"
+    return f"the answer does not satisfy its JSON Schema at {fault.json_path}: {truncate(fault.message, _LONGEST)}"
 
 
 def _refuse(word: str) -> NoReturn:

@@ -14,7 +14,7 @@ from rollout.gateway.parsing import words
 from rollout.gateway.transport import Answer
 
 
-class Busy(Refused):
+class RateLimited(Refused):
     """The gateway's rate limit refused the call before anything happened (429).
 
     Attributes:
@@ -47,7 +47,7 @@ def fault(call: str, setting: str, answer: Answer, token: str, *, passed_on: boo
     if status == HTTPStatus.TOO_MANY_REQUESTS and passed_on and not _is_the_gateways(answer):
         return GatewayError(call, _throttled(said), status=status)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Busy(call, f"the gateway's rate limit refused it (429: {said})", _retry_after_s(answer))
+        return RateLimited(call, f"the gateway's rate limit refused it (429: {said})", _retry_after_s(answer))
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return Refused(call, _refusal(status, said, setting, token), status=status)
     return GatewayError(call, _failure(status, said, answer), status=status)

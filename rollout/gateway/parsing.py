@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
-from rollout.core.units import cut
+from rollout.core.units import truncate
 from rollout.gateway.responses import (
     Activated,
     Alert,
@@ -47,7 +47,7 @@ _ADDS_UP = 1e-6
 _CONNECTION_STATUSES = {"connected", "degraded", "offline", "unknown"}
 
 
-class Unreadable(Exception):
+class InvalidResponse(Exception):
     """An answer that cannot be relied on; the message is the reason, not redacted yet."""
 
 
@@ -291,12 +291,12 @@ def providers(answer: Answer) -> Providers:
     _once("the list names", (provider.name for provider in shape.providers))
     active = [provider.name for provider in shape.providers if provider.is_active]
     if len(active) > 1:
-        raise Unreadable(f"the list marks {' and '.join(active)} active at once; exactly one can be")
+        raise InvalidResponse(f"the list marks {' and '.join(active)} active at once; exactly one can be")
     claimed = (shape.active_provider or "").casefold()
     listed = {provider.name.casefold() for provider in shape.providers}
     # A name that is not listed is no contradiction: google may be reported as google-gemini (deviation 14).
     if active and claimed in listed and claimed != active[0].casefold():
-        raise Unreadable(f"active_provider says {shape.active_provider}, but the list marks {active[0]} active")
+        raise InvalidResponse(f"active_provider says {shape.active_provider}, but the list marks {active[0]} active")
     return Providers(tuple(_provider(each) for each in shape.providers), shape.active_provider or None)
 
 
@@ -436,9 +436,9 @@ def weights(answer: Answer, at: str, total: float) -> Weights:
     try:
         given = _WEIGHTS.validate_python(found, strict=True)
     except ValidationError as problem:
-        raise Unreadable(f"{at}: {_misshapen(problem.errors(include_url=False))}") from None
+        raise InvalidResponse(f"{at}: {_misshapen(problem.errors(include_url=False))}") from None
     if given and not math.isclose(math.fsum(given.values()), total, rel_tol=_ADDS_UP):
-        raise Unreadable(f"the weights at {at} add up to {math.fsum(given.values()):g}, not to {total:g}")
+        raise InvalidResponse(f"the weights at {at} add up to {math.fsum(given.values()):g}, not to {total:g}")
     # A destination without a share is none: gateways list it, or do not.
     return Weights({name: weight / total for name, weight in given.items() if weight})
 
@@ -495,7 +495,7 @@ def _read(answer: Answer, shape: type[S], failed: set[str] = _FAILED) -> S:
     try:
         return shape.model_validate_json(answer.body, strict=True)
     except ValidationError as problem:
-        raise Unreadable(_misshapen(problem.errors(include_url=False))) from None
+        raise InvalidResponse(_misshapen(problem.errors(include_url=False))) from None
 
 
 def _document(answer: Answer) -> dict[str, Any]:
@@ -506,9 +506,11 @@ def _document(answer: Answer) -> dict[str, Any]:
     """
     size = _size(answer)
     if not answer.body.strip():
-        raise Unreadable(f"the answer is empty ({answer.status}, {size}); is this the gateway's base URL?")
+        raise InvalidResponse(f"the answer is empty ({answer.status}, {size}); is this the gateway's base URL?")
     if _media(answer) == EVENTS:
-        raise Unreadable(f"the answer is a stream of events ({size}), not one JSON object; is the path the right one?")
+        raise InvalidResponse(
+            f"the answer is a stream of events ({size}), not one JSON object; is the path the right one?"
+        )
     _decoded(answer)
     return _object(answer.body, size)
 
@@ -525,12 +527,12 @@ def _decoded(answer: Answer) -> str:
     try:
         return answer.body.decode()
     except UnicodeDecodeError as problem:
-        raise Unreadable(f"the answer is not UTF-8 ({_size(answer)}, from byte {problem.start} on)") from None
+        raise InvalidResponse(f"the answer is not UTF-8 ({_size(answer)}, from byte {problem.start} on)") from None
 
 
 def _says_success(answer: Answer, status: str) -> None:
     if status != "success":
-        raise Unreadable(f"answered {answer.status}, but its status is {status!r}, not 'success'")
+        raise InvalidResponse(f"answered {answer.status}, but its status is {status!r}, not 'success'")
 
 
 def _streamed(answer: Answer) -> Completion:
@@ -540,11 +542,11 @@ def _streamed(answer: Answer) -> Completion:
         if name == "error":
             code = data.get("code")
             said = ": ".join(filter(None, (code if isinstance(code, str) else "", words(data))))
-            raise Unreadable(f"the stream of events says error: {said or 'no reason given'}")
+            raise InvalidResponse(f"the stream of events says error: {said or 'no reason given'}")
     names = [name for name, _ in seen]
     if "done" not in names:
         heard = ", ".join(dict.fromkeys(names)) or "none"
-        raise Unreadable(
+        raise InvalidResponse(
             f"the answer is a stream of events that broke off: its last, done, never came (events: {heard}; "
             f"{_size(answer)}); did the gateway stop or restart?"
         )
@@ -565,7 +567,7 @@ def _event(name: str, data: str, answer: Answer) -> dict[str, Any]:
         return {"message": data}
     document = _object(data.encode(), f"event {name} of {_size(answer)}") if data else {}
     if name == "content" and not isinstance(document.get("text"), str):
-        raise Unreadable("an event of the stream is not of the recorded shape: content without a text")
+        raise InvalidResponse("an event of the stream is not of the recorded shape: content without a text")
     return document
 
 
@@ -579,15 +581,15 @@ def _object(body: bytes, size: str) -> dict[str, Any]:
         document = from_json(body, allow_inf_nan=False)
     except ValueError as problem:
         if str(problem).startswith("EOF"):
-            raise Unreadable(f"the answer's JSON is cut off ({size}); did the gateway break off?") from None
+            raise InvalidResponse(f"the answer's JSON is cut off ({size}); did the gateway break off?") from None
         if body.lstrip()[:1] in {b"{", b"["}:
-            raise Unreadable(f"the answer is not valid JSON ({size}: {problem})") from None
+            raise InvalidResponse(f"the answer is not valid JSON ({size}: {problem})") from None
         begins = _shortened(body.decode())
-        raise Unreadable(
+        raise InvalidResponse(
             f'the answer is not JSON ({size}, begins "{begins}"); is this the gateway\'s base URL?'
         ) from None
     if not isinstance(document, dict):
-        raise Unreadable(f"the answer is a JSON {type(document).__name__}, not an object ({size})")
+        raise InvalidResponse(f"the answer is a JSON {type(document).__name__}, not an object ({size})")
     return document
 
 
@@ -595,7 +597,7 @@ def _succeeded(document: dict[str, Any], failed: set[str]) -> None:
     """Refuse an answer that says itself that it is none, whatever its HTTP status (deviation 9)."""
     said = document.get("status")
     if isinstance(said, str) and said.casefold() in failed:
-        raise Unreadable(f'answered 200, but with status "{said}": {words(document) or "no reason given"}')
+        raise InvalidResponse(f'answered 200, but with status "{said}": {words(document) or "no reason given"}')
 
 
 def words(document: Any) -> str:
@@ -638,14 +640,14 @@ def _problem(problem: ErrorDetails) -> str:
 
 
 def _shortened(text: str, length: int = _SHOWN_CHARACTERS) -> str:
-    line = "".join(each if each.isprintable() else "?" for each in " ".join(cut(text, 4 * length).split()))
-    return cut(line, length)
+    line = "".join(each if each.isprintable() else "?" for each in " ".join(truncate(text, 4 * length).split()))
+    return truncate(line, length)
 
 
 def _once(what: str, names: Iterable[str]) -> None:
     name, count = next(iter(Counter(name.casefold() for name in names).most_common(1)), ("", 0))
     if count > 1:
-        raise Unreadable(f"{what} {name} {count} times; names are case-insensitive and must differ")
+        raise InvalidResponse(f"{what} {name} {count} times; names are case-insensitive and must differ")
 
 
 def _connection(shape: _Connection) -> Connection:

@@ -13,8 +13,8 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection, Select, func, select, update
 
-from rollout.core.canonical_json import plain
-from rollout.core.clock import Clock, stamp
+from rollout.core.canonical_json import to_json
+from rollout.core.clock import Clock, format_utc
 from rollout.journal import chain, endings, leases, opening, reconciled, rows, schema
 from rollout.journal.chain import Entry
 from rollout.journal.deadline import Deadline
@@ -133,7 +133,7 @@ class Journal:
         Raises:
             TypeError: `body` holds something that has no canonical form.
         """
-        kept, at = self._kept([(kind, body)]), stamp(self._clock.now())
+        kept, at = self._kept([(kind, body)]), format_utc(self._clock.now())
         return self._deadline.soon(lambda: self._appended(str(rollout), kept, at)[0])
 
     @_in_time
@@ -217,7 +217,7 @@ class Journal:
         return row.seq, row.hash
 
     @_in_time
-    def whole(self) -> tuple[Entry, ...]:
+    def raw_entries(self) -> tuple[Entry, ...]:
         """Walk the whole chain as `verify` does, and return every entry as it was seen in that very walk.
 
         Raises:
@@ -278,7 +278,7 @@ class Journal:
         return lease
 
     @_in_time
-    def seize(self, target: str, rollout: str, holder: str, for_s: float) -> Lease:
+    def preempt_lease(self, target: str, rollout: str, holder: str, for_s: float) -> Lease:
         """Take a target from whoever holds it, with a newer token, which they find at their next look (EMG-1)."""
         with self._writing(target) as connection:
             lease = leases.acquire(
@@ -362,7 +362,7 @@ class Journal:
 
     def _kept(self, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Any]]:
         """Return kinds and bodies as they are written: redacted, and nothing that a database cannot hold."""
-        return [(str(kind), chain.recordable(self._redact(plain(body)))) for kind, body in parts]
+        return [(str(kind), chain.recordable(self._redact(to_json(body)))) for kind, body in parts]
 
     def _appended(self, rollout: str, kept: Iterable[tuple[str, Any]], at: str | None = None) -> tuple[Entry, ...]:
         with self._writing() as connection:
@@ -374,7 +374,7 @@ class Journal:
     ) -> tuple[Entry, ...]:
         """Continue the chain inside the transaction of `connection`, with the time of now where `at` is None."""
         head = connection.execute(rows.HEAD).one_or_none()
-        at = at or stamp(self._clock.now())
+        at = at or format_utc(self._clock.now())
         entries: list[Entry] = []
         for kind, body in kept:
             last = entries[-1] if entries else head

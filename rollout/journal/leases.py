@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError, TryLater
 from rollout.journal import schema
 
@@ -50,8 +50,9 @@ class LeaseHeld(TryLater):
         """Say who holds it, since when, until when, and what to do."""
         self.lease = lease
         super().__init__(
-            f"{lease.target} is being changed by rollout {lease.rollout} ({lease.holder}), since {stamp(lease.since)}, "
-            f"until {stamp(lease.until)}. Call again after that, or have that rollout closed first: "
+            f"{lease.target} is being changed by rollout {lease.rollout} ({lease.holder}), "
+            f"since {format_utc(lease.since)}, "
+            f"until {format_utc(lease.until)}. Call again after that, or have that rollout closed first: "
             "`rollout status` shows it, `rollout abort` ends it"
         )
 
@@ -97,7 +98,7 @@ def acquire(
         since=held.since if held else _whole_ms(now),
         until=max(held.until, until) if held else until,
     )
-    columns = {**asdict(lease), "since": stamp(lease.since), "until": stamp(lease.until), "released": False}
+    columns = {**asdict(lease), "since": format_utc(lease.since), "until": format_utc(lease.until), "released": False}
     if row:
         connection.execute(update(schema.lease).where(schema.lease.c.target == target).values(columns))
     else:
@@ -113,7 +114,9 @@ def renew(connection: Connection, now: datetime, for_s: float, lease: Lease) -> 
     """
     row = held(connection, lease)
     until = max(_lease(row).until, _whole_ms(now + timedelta(seconds=for_s)))
-    connection.execute(update(schema.lease).where(schema.lease.c.target == lease.target).values(until=stamp(until)))
+    connection.execute(
+        update(schema.lease).where(schema.lease.c.target == lease.target).values(until=format_utc(until))
+    )
     return replace(_lease(row), until=until)
 
 
@@ -169,7 +172,7 @@ def _lease(row: Row[Any]) -> Lease:
 
 def _whole_ms(moment: datetime) -> datetime:
     # What the database keeps: a lease read back equals the one that was granted.
-    return datetime.fromisoformat(stamp(moment))
+    return datetime.fromisoformat(format_utc(moment))
 
 
 def _how_lost(row: Row[Any] | None, lease: Lease) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.journal import schema
 from rollout.journal.absence import absent
 from rollout.journal.store import Store
@@ -31,6 +31,6 @@ def prepare(store: Store, *, host: str, now: datetime, create: bool) -> None:
         with store.write() as connection:
             # Asked again under the lock: two first runs at once make the tables once.
             if not schema.is_present(connection, store.where):
-                schema.create(connection, host, stamp(now))
+                schema.create(connection, host, format_utc(now))
     if create:
         store.keep_private()

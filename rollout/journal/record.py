@@ -161,7 +161,7 @@ class PhaseVerdict:
 
 
 @dataclass(slots=True)
-class Record:
+class RolloutRecord:
     """One rollout, folded from its entries.
 
     Attributes:
@@ -337,11 +337,11 @@ FOLDED = tuple(kind for kind in Kind if kind not in (Kind.SAMPLE, Kind.MANIFEST,
 """The kinds that `fold` reads; a long window's samples are left where they are, and so are lists of files."""
 
 
-def fold(rollout: str, entries: Iterable[Entry]) -> Record:
+def replay(rollout: str, entries: Iterable[Entry]) -> RolloutRecord:
     """Return the rollout that its entries, in order, tell of."""
-    record = Record(rollout)
+    record = RolloutRecord(rollout)
     for entry in entries:
-        extend(record, entry)
+        apply_entry(record, entry)
     return record
 
 
@@ -362,7 +362,7 @@ _LATEST = frozenset(
 """Kinds of which the latest entry counts, as the record's attribute of the same name."""
 
 
-def extend(record: Record, entry: Entry) -> None:
+def apply_entry(record: RolloutRecord, entry: Entry) -> None:
     """Add what the next entry tells."""
     body = entry.body
     record.fence = max(record.fence, 0 if "spool" in body else body.get("fence", 0))
@@ -387,7 +387,7 @@ def extend(record: Record, entry: Entry) -> None:
             _finish(record, entry)
 
 
-def _finish(record: Record, entry: Entry) -> None:
+def _finish(record: RolloutRecord, entry: Entry) -> None:
     """Take a step of the rollback, a start-up, or the ending.
 
     An ending that was spooled does not count where an owner with a newer token has written since (safety rule 8).
@@ -404,7 +404,7 @@ def _finish(record: Record, entry: Entry) -> None:
         record.closed, record.closed_at = entry.body, entry.at
 
 
-def _append(record: Record, entry: Entry) -> None:
+def _append(record: RolloutRecord, entry: Entry) -> None:
     body = entry.body
     match entry.kind:
         case Kind.NOTIFIED:
@@ -422,13 +422,13 @@ def _append(record: Record, entry: Entry) -> None:
             record.holds.append({**body, "kind": str(entry.kind), "at": entry.at})
 
 
-def _replace(record: Record, entry: Entry) -> None:
+def _replace(record: RolloutRecord, entry: Entry) -> None:
     # What was saved after a write is not what the gateway was before.
     if entry.kind != Kind.BACKUP or not record.writes:
         setattr(record, entry.kind, entry.body)
 
 
-def _watch(record: Record, entry: Entry) -> None:
+def _watch(record: RolloutRecord, entry: Entry) -> None:
     body = entry.body
     if entry.kind == Kind.PAUSE:
         record.pauses = (*record.pauses, body)
@@ -443,7 +443,7 @@ def _watch(record: Record, entry: Entry) -> None:
             record.judged.setdefault(body["stage"], {})[body["clause"]] = body
 
 
-def _judge(record: Record, entry: Entry) -> None:
+def _judge(record: RolloutRecord, entry: Entry) -> None:
     body = entry.body
     if entry.kind == Kind.CLAUSE:
         record.clauses[body["clause"]] = outcome_of(entry)

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 from rollout.core.histogram import Histograms
 from rollout.gateway.responses import Alert, Connection, Metrics
-from rollout.monitoring.samples import Name, Sample, SyntheticReading, sound
+from rollout.monitoring.samples import Sample, SourceName, SyntheticReading, sound
 
 BAD_STATUS = frozenset({"offline", "degraded"})
 GOOD_STATUS = "connected"
 
 
 @dataclass(slots=True)
-class Looks:
+class PollStats:
     """How often one source was looked at, and how often in vain.
 
     Attributes:
@@ -249,7 +249,7 @@ class Fallbacks:
         self.last = count
 
 
-class History:
+class Aggregates:
     """Everything that was seen in a window so far.
 
     Attributes:
@@ -269,7 +269,7 @@ class History:
 
     def __init__(self, expected: Iterable[str]) -> None:
         """Start with nothing seen of the sources in `expected`."""
-        self.looks = {str(name): Looks() for name in expected}
+        self.looks = {str(name): PollStats() for name in expected}
         self.status = StatusRun()
         self.counters = Counters()
         self.histograms = Histograms()
@@ -285,14 +285,14 @@ class History:
     def add(self, sample: Sample) -> Sample:
         """Add a sample and return it as it was taken: a reading that is not sound counts as a failed look."""
         sample = sound(sample)
-        self.looks.setdefault(str(sample.source), Looks()).add(sample)
+        self.looks.setdefault(str(sample.source), PollStats()).add(sample)
         if sample.error is None:
             self._read(sample)
         return sample
 
     def saw_nothing(self, source: str, looks: int, last: Sample) -> None:
         """Count looks that found nothing worth a sample of its own, up to the one that was the latest."""
-        kept = self.looks.setdefault(str(source), Looks())
+        kept = self.looks.setdefault(str(source), PollStats())
         kept.total += looks
         if kept.last is None or last.at_s > kept.last.at_s:
             kept.good = kept.last = last
@@ -309,7 +309,7 @@ class History:
             case Metrics() as metrics:
                 # What was scraped before the look says nothing about the requests since then.
                 at_s = max(0.0, sample.at_s - metrics.age_s)
-                if sample.source == Name.CONTROL:
+                if sample.source == SourceName.CONTROL:
                     self.control.add(at_s, metrics)
                     return
                 self.counters.add(at_s, metrics, sample.took_s)

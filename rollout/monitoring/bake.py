@@ -12,30 +12,30 @@ from functools import lru_cache, partial
 from typing import Any
 
 from rollout.changes.backup import recorded
-from rollout.context import LEASE_S, Rollout
+from rollout.context import LEASE_S, RolloutContext
 from rollout.core.canary_stages import Stage
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.core.errors import JournalError, NotCleared
 from rollout.core.scenario import Scenario
 from rollout.gateway.host.log_command import CommandFollower, LogCommandError
 from rollout.gateway.responses import ConnectionTest, Latency, Metrics
-from rollout.journal.record import Entry, Kind, Record
-from rollout.monitoring.aggregates import History
-from rollout.monitoring.hold import Holding
+from rollout.journal.record import Entry, Kind, RolloutRecord
+from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.hold import HoldDecision
 from rollout.monitoring.live_view import View
-from rollout.monitoring.samples import Baseline, Context, Name, Sample
+from rollout.monitoring.samples import Baseline, Context, Sample, SourceName
 from rollout.monitoring.sources.combined import observe_provider
 from rollout.monitoring.sources.registry import Source, gateway_sources
 from rollout.monitoring.triggers import unwatched
 from rollout.monitoring.verdict import State, Verdict, show_span
-from rollout.monitoring.window import Course, OnDark, Staged, Watched, watch
+from rollout.monitoring.window import OnDark, Staged, WindowResult, WindowState, watch
 
 IN_PROGRESS = "IN PROGRESS: "
 """How the row of a trigger begins whose window is not over: neither passed nor failed."""
 
 _WORST = ("held", "not reached", "in progress", "failed")
 
-_QUIET = frozenset({Name.OPERATOR, Name.LOG})
+_QUIET = frozenset({SourceName.OPERATOR, SourceName.LOG})
 """Sources of which a look that found nothing is not worth an entry: they have something to say or they have not."""
 
 
@@ -57,7 +57,7 @@ class Window:
         cut: called when a clause is read whose window another trigger cut short; raises what the caller wants.
     """
 
-    watched: Watched
+    watched: WindowResult
     cut: Callable[[str], None] = field(compare=False)
 
     def stage(self, clause: str) -> Staged:
@@ -88,7 +88,7 @@ class Window:
         return Judged(found, found.state is State.HOLDING, f"{word}{found.message}")
 
 
-def context(scenario: Scenario, record: Record, stage: Stage | None = None) -> Context:
+def context(scenario: Scenario, record: RolloutRecord, stage: Stage | None = None) -> Context:
     """Return what the triggers know besides the samples, from the journal; `stage` is the canary's.
 
     Raises:
@@ -110,27 +110,27 @@ def context(scenario: Scenario, record: Record, stage: Stage | None = None) -> C
     )
 
 
-def _log_unread(record: Record) -> tuple[float, ...]:
+def _log_unread(record: RolloutRecord) -> tuple[float, ...]:
     """Return when each call ended that another one followed, where no position of the log was left to go on from."""
     followed = (pause for pause in record.pauses if pause["left_s"])
-    return tuple(pause["watched_s"] for pause in followed if pause["memory"].get(Name.LOG, ()) is None)
+    return tuple(pause["watched_s"] for pause in followed if pause["memory"].get(SourceName.LOG, ()) is None)
 
 
-def counters_before(record: Record) -> Metrics | None:
+def counters_before(record: RolloutRecord) -> Metrics | None:
     """Return the new provider's counters as they were right before its activation; None where nobody read them."""
     body = (record.counters or {}).get("metrics")
     return None if body is None else Metrics(**{**body, "latency": Latency(**body["latency"])})
 
 
-def bake(
-    rollout: Rollout,
+def run_window(
+    rollout: RolloutContext,
     view: View,
     for_s: float | None = None,
     page: OnDark = lambda _source, _message: None,
     *,
     stage: Stage | None = None,
     later_s: float = 0.0,
-) -> Watched:
+) -> WindowResult:
     """Watch the change for its bake time, or until the first breach; in slices, if a call has not the time for all.
 
     Every sample and the deciding verdict are in the journal, so that the verdict can be derived again, and the next
@@ -149,11 +149,11 @@ def bake(
         JournalError: a sample cannot be recorded.
     """
     record, began_s = rollout.record(), rollout.clock.monotonic()
-    known, holding = context(rollout.scenario, record, stage), Holding(rollout)
+    known, holding = context(rollout.scenario, record, stage), HoldDecision(rollout)
     memory = dict(record.pauses[-1]["memory"]) if record.pauses else {}
     if not _goes_on(record, stage):
         # A stage has a control group of its own.
-        memory.pop(Name.CONTROL, None)
+        memory.pop(SourceName.CONTROL, None)
     with _sources(rollout, known, holding, memory) as sources:
         course = _course(rollout, record, [source.name for source in sources], stage)
         lasts_s = _lasts_s(rollout, stage)
@@ -178,7 +178,7 @@ def bake(
         return watched
 
 
-def _record(rollout: Rollout, parts: Sequence[tuple[Kind, Mapping[str, Any]]], *, spools: bool) -> None:
+def _record(rollout: RolloutContext, parts: Sequence[tuple[Kind, Mapping[str, Any]]], *, spools: bool) -> None:
     """Write how the window ended; after a breach the rollback does not wait for a journal that cannot be reached."""
     try:
         rollout.write_all(parts)
@@ -191,15 +191,17 @@ def _record(rollout: Rollout, parts: Sequence[tuple[Kind, Mapping[str, Any]]], *
 
 @contextmanager
 def _sources(
-    rollout: Rollout, known: Context, holding: Holding, memory: Mapping[str, Any]
+    rollout: RolloutContext, known: Context, holding: HoldDecision, memory: Mapping[str, Any]
 ) -> Iterator[tuple[Source, ...]]:
     """Open what the window reads, and close it when the call ends."""
     target, clock, redactor = rollout.target, rollout.clock, rollout.redactor
     with ExitStack() as stack:
-        observed = stack.enter_context(observe_provider(rollout, known.change, memory=memory.get(Name.METRICS)))
+        observed = stack.enter_context(observe_provider(rollout, known.change, memory=memory.get(SourceName.METRICS)))
         control, log = None, None
         if known.control is not None:
-            control = stack.enter_context(observe_provider(rollout, known.control, memory=memory.get(Name.CONTROL)))
+            control = stack.enter_context(
+                observe_provider(rollout, known.control, memory=memory.get(SourceName.CONTROL))
+            )
         try:
             if target.log_command:
                 log = CommandFollower(target.log_command, clock, redactor.text)
@@ -223,17 +225,17 @@ def _sources(
 
 
 def _bake(
-    rollout: Rollout,
+    rollout: RolloutContext,
     view: View,
     known: Context,
     sources: Sequence[Source],
-    holding: Holding,
-    course: Course,
+    holding: HoldDecision,
+    course: WindowState,
     *,
     lasts_s: float,
     for_s: float | None,
     page: OnDark,
-) -> tuple[_Keeper, Watched]:
+) -> tuple[_Keeper, WindowResult]:
     dark = {name for name, looks in course.history.looks.items() if looks.failed_in_a_row}
     keeper = _Keeper(rollout, view, dark)
     # A sample changes some of the verdicts; the others need not be redacted again.
@@ -265,7 +267,7 @@ def _bake(
     return keeper, watched
 
 
-def _lasts_s(rollout: Rollout, stage: Stage | None) -> float:
+def _lasts_s(rollout: RolloutContext, stage: Stage | None) -> float:
     return rollout.scenario.monitor.window_s if stage is None else stage.lasts_s
 
 
@@ -279,7 +281,7 @@ class _Keeper:
         pending: the entries that are on their way to the journal, in order.
     """
 
-    rollout: Rollout
+    rollout: RolloutContext
     view: View
     dark: set[str]
     quiet: dict[str, tuple[int, Sample]] = field(default_factory=dict)
@@ -320,25 +322,25 @@ class _Keeper:
             self.pending.popleft().result()
 
 
-def _course(rollout: Rollout, record: Record, names: Iterable[str], stage: Stage | None) -> Course:
+def _course(rollout: RolloutContext, record: RolloutRecord, names: Iterable[str], stage: Stage | None) -> WindowState:
     """Return where the window stands; one that no call has paused begins now, and the journal says so."""
     if record.window is None or not _goes_on(record, stage):
         began_at = rollout.clock.now()
         told = {} if stage is None else {"stage": stage.name}
-        rollout.write(Kind.WINDOW, began_at=stamp(began_at), window_s=_lasts_s(rollout, stage), **told)
-        return Course(began_at, History(names))
+        rollout.write(Kind.WINDOW, began_at=format_utc(began_at), window_s=_lasts_s(rollout, stage), **told)
+        return WindowState(began_at, Aggregates(names))
     began_at = datetime.fromisoformat(record.window["began_at"]).astimezone(UTC)
     history = seen(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names)
-    return Course(began_at, history, record.pauses[-1]["watched_s"])
+    return WindowState(began_at, history, record.pauses[-1]["watched_s"])
 
 
-def _goes_on(record: Record, stage: Stage | None) -> bool:
+def _goes_on(record: RolloutRecord, stage: Stage | None) -> bool:
     """Tell whether an earlier call has watched a part of this very window."""
     name = None if stage is None else stage.name
     return record.window is not None and bool(record.pauses) and record.window.get("stage") == name
 
 
-def seen(samples: Iterable[Entry], record: Record, names: Iterable[str]) -> History:
+def seen(samples: Iterable[Entry], record: RolloutRecord, names: Iterable[str]) -> Aggregates:
     """Return what was seen in the record's window so far: the samples since it began, and the looks without one.
 
     Args:
@@ -346,7 +348,7 @@ def seen(samples: Iterable[Entry], record: Record, names: Iterable[str]) -> Hist
         record: the rollout; its window has begun.
         names: the sources that the window expects.
     """
-    history = History(names)
+    history = Aggregates(names)
     began = 0 if record.window is None else record.window["seq"]
     for entry in samples:
         if entry.seq > began:
@@ -357,7 +359,7 @@ def seen(samples: Iterable[Entry], record: Record, names: Iterable[str]) -> Hist
     return history
 
 
-def _left(watched: Watched, sources: Sequence[Source], keeper: _Keeper) -> dict[str, Any]:
+def _left(watched: WindowResult, sources: Sequence[Source], keeper: _Keeper) -> dict[str, Any]:
     """Return how this call leaves the window, for the call that goes on and for whoever judges it again."""
     quiet = {
         source: {"looks": looks, "at_s": last.at_s, "at": last.at} for source, (looks, last) in keeper.quiet.items()
@@ -373,21 +375,21 @@ def _left(watched: Watched, sources: Sequence[Source], keeper: _Keeper) -> dict[
     }
 
 
-def _redacted(verdict: Verdict, rollout: Rollout) -> Verdict:
+def _redacted(verdict: Verdict, rollout: RolloutContext) -> Verdict:
     # A gateway may say anything in an alert or a message, and people are shown the verdict.
     text = rollout.redactor.text
     value = text(verdict.value) if isinstance(verdict.value, str) else verdict.value
     return replace(verdict, value=value, message=text(verdict.message))
 
 
-def _without_secrets(sample: Sample, rollout: Rollout) -> Sample:
+def _without_secrets(sample: Sample, rollout: RolloutContext) -> Sample:
     tested = sample.reading
     if not isinstance(tested, ConnectionTest):
         return sample
     return replace(sample, reading=replace(tested, message=rollout.redactor.text(tested.message)))
 
 
-def _deciding(verdict: Verdict, watched: Watched, stage: Stage | None) -> dict[str, Any]:
+def _deciding(verdict: Verdict, watched: WindowResult, stage: Stage | None) -> dict[str, Any]:
     decided = watched.breach is not None and watched.breach.clause == verdict.clause
     told = {} if stage is None else {"stage": stage.name}
     return {**verdict.record(), "decided": decided, "watched_s": watched.watched_s, **told}

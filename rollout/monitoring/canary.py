@@ -9,24 +9,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rollout.changes import canary
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.canary_stages import Stage, is_staged, stages
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.core.errors import JournalError, RolloutError
 from rollout.journal.leases import LeaseLost
-from rollout.journal.record import Kind, Record
-from rollout.monitoring.aggregates import History
-from rollout.monitoring.bake import bake, context
+from rollout.journal.record import Kind, RolloutRecord
+from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.bake import context, run_window
 from rollout.monitoring.live_view import View
 from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import NONE, State, Verdict, show_span
-from rollout.monitoring.window import OnDark, Staged, Watched
+from rollout.monitoring.window import OnDark, Staged, WindowResult
 
 
 def watch_stages(
-    rollout: Rollout, view: View, for_s: float | None = None, page: OnDark = lambda _source, _message: None
-) -> Watched:
+    rollout: RolloutContext, view: View, for_s: float | None = None, page: OnDark = lambda _source, _message: None
+) -> WindowResult:
     """Watch the change for its bake time: in one window, or stage after stage where it is a canary.
 
     Args:
@@ -46,7 +46,7 @@ def watch_stages(
     """
     planned = stages(rollout.scenario)
     if not planned:
-        return bake(rollout, view, for_s, page)
+        return run_window(rollout, view, for_s, page)
     until_s = None if for_s is None else rollout.clock.monotonic() + for_s
     for number, stage in enumerate(planned):
         if number < len(planned) - 1 and held(rollout.record(), stage):
@@ -58,20 +58,20 @@ def watch_stages(
     return watched
 
 
-def held(record: Record, stage: Stage) -> bool:
+def held(record: RolloutRecord, stage: Stage) -> bool:
     """Tell whether every trigger held over the whole stage, as the journal tells it."""
     judged = record.judged.get(stage.name, {})
     return bool(judged) and all(body["state"] == State.HOLDING for body in judged.values())
 
 
 def _watch_one(
-    rollout: Rollout,
+    rollout: RolloutContext,
     view: View,
     left_s: float | None,
     page: OnDark,
     planned: Sequence[Stage],
     number: int,
-) -> Watched:
+) -> WindowResult:
     stage, passed_s = planned[number], sum(each.lasts_s for each in planned[:number])
     later_s = sum(each.lasts_s for each in planned[number + 1 :])
     try:
@@ -83,12 +83,12 @@ def _watch_one(
         watched = _not_entered(rollout, stage, rollout.redactor.text(str(error)))
     else:
         view.stage(f"{stage.clause} {entered}")
-        watched = bake(rollout, _Later(view, passed_s), left_s, page, stage=stage, later_s=later_s)
+        watched = run_window(rollout, _Later(view, passed_s), left_s, page, stage=stage, later_s=later_s)
     told = replace(watched, stages=tuple(_told(rollout, planned, number, watched)))
     return replace(told, watched_s=passed_s + watched.watched_s)
 
 
-def _told(rollout: Rollout, planned: Sequence[Stage], number: int, watched: Watched) -> list[Staged]:
+def _told(rollout: RolloutContext, planned: Sequence[Stage], number: int, watched: WindowResult) -> list[Staged]:
     """Return what came of each stage, when the canary has come to the stage of that number."""
     record = rollout.record()
     found = []
@@ -103,7 +103,7 @@ def _told(rollout: Rollout, planned: Sequence[Stage], number: int, watched: Watc
     return found
 
 
-def _ended(stage: Stage, watched: Watched) -> Staged:
+def _ended(stage: Stage, watched: WindowResult) -> Staged:
     after = show_span(watched.watched_s)
     if watched.breach is not None:
         own = watched.breach.clause == stage.clause
@@ -119,20 +119,20 @@ def _ended(stage: Stage, watched: Watched) -> Staged:
     return Staged(stage.clause, "held", f"{stage}: every trigger held; {told['MON-2']}; {told['MON-3']}")
 
 
-def _how(stage: Stage, record: Record) -> str:
+def _how(stage: Stage, record: RolloutRecord) -> str:
     told = record.judged[stage.name]
     return f"{stage}: every trigger held; {told['MON-2']['message']}; {told['MON-3']['message']}"
 
 
-def _not_entered(rollout: Rollout, stage: Stage, why: str) -> Watched:
+def _not_entered(rollout: RolloutContext, stage: Stage, why: str) -> WindowResult:
     """Return the end of a canary whose next stage could not be entered: nothing was watched in it."""
-    known, at = context(rollout.scenario, rollout.record(), stage), stamp(rollout.clock.now())
-    nothing = judge(History(()), known, 0.0)
+    known, at = context(rollout.scenario, rollout.record(), stage), format_utc(rollout.clock.now())
+    nothing = judge(Aggregates(()), known, 0.0)
     message = f"{stage} could not be entered: {why}"
     breach = Verdict(stage.clause, State.BREACHED, NONE, None, 0, "weights", stage.name, at, message)
     asked = Verdict("MON-7", State.HOLDING, NONE, NONE, 1, "signals", stage.name, at, "nobody asked to stop")
     rollout.write(Kind.VERDICT, **breach.record(), decided=True, watched_s=0.0, stage=stage.name)
-    return Watched(breach, (*nothing, asked), at, at, 0.0)
+    return WindowResult(breach, (*nothing, asked), at, at, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

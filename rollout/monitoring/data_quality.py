@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rollout.core.scenario import Monitor
-from rollout.monitoring.aggregates import History, Looks
-from rollout.monitoring.samples import Context, Name
+from rollout.monitoring.aggregates import Aggregates, PollStats
+from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.triggers import SHOWN_S, unwatched
 from rollout.monitoring.verdict import State, Verdict, _nothing, show_span
 
@@ -20,11 +20,11 @@ EXTEND = "extend"
 AS_LONG_AGAIN = 2
 
 
-NOT_JUDGED = frozenset({Name.WAY_BACK, Name.CONTROL})
+NOT_JUDGED = frozenset({SourceName.WAY_BACK, SourceName.CONTROL})
 """Sources that no trigger needs: without the control group, the precheck's baseline decides."""
 
 
-def judge_data(history: History, context: Context, now_s: float) -> Verdict:
+def judge_data(history: Aggregates, context: Context, now_s: float) -> Verdict:
     """MON-6: every source that a trigger reads gives data: not dark in a row, not too often, not stale, seen once.
 
     Time that nobody watched is watched afterwards, as much of it as the window lasts; where there is more, no data.
@@ -66,7 +66,7 @@ def judge_data(history: History, context: Context, now_s: float) -> Verdict:
     return Verdict("MON-6", State.HOLDING, value, limit, total, sources, span, at, message)
 
 
-def extended(history: History, context: Context) -> tuple[str, ...]:
+def extended(history: Aggregates, context: Context) -> tuple[str, ...]:
     """Return the sources that were dark for the first time, and were given as long again (MON-6, `on_no_data`)."""
     monitor = context.monitor
     return tuple(
@@ -81,7 +81,7 @@ class _Dark:
     state: State
     source: str
     value: str
-    looks: Looks
+    looks: PollStats
     message: str
 
     @property
@@ -89,7 +89,7 @@ class _Dark:
         return "" if self.looks.last is None else self.looks.last.at
 
 
-def _forgiven(name: str, looks: Looks, monitor: Monitor) -> int:
+def _forgiven(name: str, looks: PollStats, monitor: Monitor) -> int:
     """Return how many failed looks are forgiven: those of the first row that was long enough to be dark."""
     if monitor.on_no_data.get(name, EXTEND) != EXTEND:
         return 0
@@ -98,7 +98,7 @@ def _forgiven(name: str, looks: Looks, monitor: Monitor) -> int:
     return first if first < AS_LONG_AGAIN * monitor.dark_in_a_row else 0
 
 
-def _darkness(name: str, looks: Looks, monitor: Monitor) -> _Dark | None:
+def _darkness(name: str, looks: PollStats, monitor: Monitor) -> _Dark | None:
     last, row, forgiven = looks.last, looks.failed_in_a_row, _forgiven(name, looks, monitor)
     if last is None or not looks.failed:
         return None
@@ -118,24 +118,24 @@ def _darkness(name: str, looks: Looks, monitor: Monitor) -> _Dark | None:
     return _Dark(State.BREACHED, name, value, looks, message)
 
 
-def _stale(history: History, monitor: Monitor) -> _Dark | None:
+def _stale(history: Aggregates, monitor: Monitor) -> _Dark | None:
     """Return that the counters stand still although requests were answered: what they say is not of now.
 
     Only what the reading that moved cannot hold, and the latest one must, was missed: sent after the one had ended, and
     answered before the other began. A look that the rate limit refuses for a second reads what is a second younger.
     """
-    counters, looks = history.counters, history.looks.get(Name.METRICS)
+    counters, looks = history.counters, history.looks.get(SourceName.METRICS)
     latest = counters.latest()
     if counters.moved_by_s is None or latest is None or looks is None:
         return None
     missed, allowed = history.requests.answered_within(counters.moved_by_s, latest.to_s), monitor.dark_in_a_row
     if missed < allowed:
         return None
-    again = AS_LONG_AGAIN if monitor.on_no_data.get(Name.METRICS, EXTEND) == EXTEND else 1
+    again = AS_LONG_AGAIN if monitor.on_no_data.get(SourceName.METRICS, EXTEND) == EXTEND else 1
     state = State.BREACHED if missed >= again * allowed else State.INCONCLUSIVE
     value = f"{missed} requests not counted"
     message = (
         f"metrics is stale: its counters stand still since {show_span(counters.moved_by_s)} into the window, and "
         f"{missed} requests of the suite's own were answered meanwhile"
     )
-    return _Dark(state, Name.METRICS, value, looks, message)
+    return _Dark(state, SourceName.METRICS, value, looks, message)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rollout.monitoring.aggregates import History, Requests, Span
-from rollout.monitoring.samples import Context, Name
+from rollout.monitoring.aggregates import Aggregates, Requests, Span
+from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.verdict import State, Verdict, _at, _compare, _last, _nothing, show_rate
 
 
-def judge_errors(history: History, context: Context, _now_s: float) -> Verdict:
+def judge_errors(history: Aggregates, context: Context, _now_s: float) -> Verdict:
     """MON-2: the error rate stays at or below the limit, over the short span and over the window.
 
     Users decide if the gateway counted at least `min_requests` requests besides the suite's own, which are among those
@@ -41,7 +41,7 @@ def judge_errors(history: History, context: Context, _now_s: float) -> Verdict:
     return replace(verdict, message=f"{verdict.message}; {few}")
 
 
-def _too_few_requests(history: History, context: Context, users: int, probes: int) -> Verdict:
+def _too_few_requests(history: Aggregates, context: Context, users: int, probes: int) -> Verdict:
     monitor, limit = context.monitor, context.monitor.limits.error_rate
     if not users and not probes:
         return _nothing("MON-2", "users", limit, "no request was seen, so there is no error rate")
@@ -51,7 +51,7 @@ def _too_few_requests(history: History, context: Context, users: int, probes: in
             f"{monitor.min_requests} of users are needed, for the scenario switches the suite's own off (probes: off)"
         )
     message = f"too few requests to judge: {users} of users, {probes} of the suite's own; {least}"
-    at = _at(history, Name.METRICS, Name.SYNTHETIC)
+    at = _at(history, SourceName.METRICS, SourceName.SYNTHETIC)
     return Verdict("MON-2", State.INCONCLUSIVE, None, limit, users or probes, "users", "the window", at, message)
 
 
@@ -93,7 +93,7 @@ def of_users(span: Span | None, own: Requests) -> Span | None:
     return replace(span, requests=max(failed, span.requests - requests), failures=failed)
 
 
-def _error_verdict(history: History, context: Context, errors: _Errors) -> Verdict:
+def _error_verdict(history: Aggregates, context: Context, errors: _Errors) -> Verdict:
     """Judge by the breaching span; without one, by the worse of the window and a short span with enough requests.
 
     A rate above the limit that is not a breach yet is inconclusive: not fired, and no pass at the window's end.
@@ -114,11 +114,11 @@ def _error_verdict(history: History, context: Context, errors: _Errors) -> Verdi
     if state is State.INCONCLUSIVE:
         message += f", by fewer failures than the {errors.breach_failures} that it takes to tell it from chance"
     message += _beside(history, context)
-    at = _at(history, Name.METRICS if errors.source == "users" else Name.SYNTHETIC)
+    at = _at(history, SourceName.METRICS if errors.source == "users" else SourceName.SYNTHETIC)
     return Verdict("MON-2", state, rate, limit, shown.requests, errors.source, words, at, message)
 
 
-def _beside(history: History, context: Context) -> str:
+def _beside(history: Aggregates, context: Context) -> str:
     """Return the control group's error rate in words; empty where there is no control group."""
     span = history.control.latest()
     if context.control is None or span is None or not span.requests:

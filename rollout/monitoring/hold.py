@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from rollout.context import Rollout
-from rollout.core.clock import stamp
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.policy import Policy
 from rollout.core.units import show_duration
 from rollout.journal.journal import Journal
-from rollout.journal.record import Kind, Record
-from rollout.monitoring.samples import Name
+from rollout.journal.record import Kind, RolloutRecord
+from rollout.monitoring.samples import SourceName
 from rollout.monitoring.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class RollbackHold:
     """A hold in force.
 
     Attributes:
@@ -42,10 +42,10 @@ class Hold:
 
     def __str__(self) -> str:
         """Read as ``held by alice until 2026-11-24T12:15:00.000Z: the vendor is looking``."""
-        return f"held by {self.by} until {stamp(self.until)}: {self.reason}"
+        return f"held by {self.by} until {format_utc(self.until)}: {self.reason}"
 
 
-def in_force(holds: Iterable[Mapping[str, Any]], now: datetime, at_most_s: float) -> Hold | None:
+def in_force(holds: Iterable[Mapping[str, Any]], now: datetime, at_most_s: float) -> RollbackHold | None:
     """Return the hold that is in force at `now`, None if there is none.
 
     Args:
@@ -59,21 +59,21 @@ def in_force(holds: Iterable[Mapping[str, Any]], now: datetime, at_most_s: float
     last = said[-1]
     latest = datetime.fromisoformat(last["at"]) + timedelta(seconds=at_most_s)
     until = min(datetime.fromisoformat(last["until"]), latest)
-    return Hold(last["by"], last["reason"], until, last["at"]) if now < until else None
+    return RollbackHold(last["by"], last["reason"], until, last["at"]) if now < until else None
 
 
-def of_record(record: Record, now: datetime) -> Hold | None:
+def of_record(record: RolloutRecord, now: datetime) -> RollbackHold | None:
     """Return the hold that is in force for a rollout that is open, by the policy that it was opened with."""
     return None if record.closed is not None else in_force(record.holds, now, _at_most_s(record))
 
 
-def told(record: Record) -> str:
+def describe_holds(record: RolloutRecord) -> str:
     """Say which breaches were held, by whom and why; empty if none was."""
     held = [hold for hold in record.holds if hold["kind"] == Kind.HELD]
     return "; ".join(f"{h['clause']} was breached at {h['at']} and {h['hold']}" for h in held)
 
 
-def place(journal: Journal, record: Record, *, by: str, reason: str, for_s: float) -> Hold:
+def place(journal: Journal, record: RolloutRecord, *, by: str, reason: str, for_s: float) -> RollbackHold:
     """Hold the rollback of a rollout's window from now on, in the place of an earlier hold.
 
     Raises:
@@ -90,11 +90,11 @@ def place(journal: Journal, record: Record, *, by: str, reason: str, for_s: floa
             "(the policy's hold_at_most) can be, and a hold may be renewed while somebody looks"
         )
     until = journal.now() + timedelta(seconds=for_s)
-    entry = journal.append(record.id, Kind.HOLD, {"by": by, "reason": reason, "until": stamp(until)})
-    return Hold(by, reason, until, entry.at)
+    entry = journal.append(record.id, Kind.HOLD, {"by": by, "reason": reason, "until": format_utc(until)})
+    return RollbackHold(by, reason, until, entry.at)
 
 
-def release(journal: Journal, record: Record, *, by: str, reason: str) -> Hold:
+def release(journal: Journal, record: RolloutRecord, *, by: str, reason: str) -> RollbackHold:
     """End the hold that is in force, and return it; a breach that stands rolls back at once.
 
     Raises:
@@ -109,21 +109,21 @@ def release(journal: Journal, record: Record, *, by: str, reason: str) -> Hold:
     return hold
 
 
-def _refuse_idle(record: Record) -> None:
+def _refuse_idle(record: RolloutRecord) -> None:
     if not record.in_flight:
         state = f"closed ({record.decision})" if record.closed is not None else "not applied"
         raise RolloutError(f"rollout {record.id} is {state}; there is no rollback to hold")
 
 
-def _at_most_s(record: Record) -> float:
+def _at_most_s(record: RolloutRecord) -> float:
     # A journal of an earlier version names no limit.
     return float(record.opened.get("policy", {}).get("hold_at_most_s", Policy("").hold_at_most_s))
 
 
-class Holding:
+class HoldDecision:
     """One window's view of the holds: what its operator source reads, and what a breach asks before it ends it."""
 
-    def __init__(self, rollout: Rollout) -> None:
+    def __init__(self, rollout: RolloutContext) -> None:
         """Begin with nothing read."""
         self._rollout = rollout
         self._latest: list[Mapping[str, Any]] = []
@@ -150,7 +150,7 @@ class Holding:
 
         A journal that cannot be read or written holds nothing: nobody could say later who held.
         """
-        if breach.source == Name.OPERATOR:
+        if breach.source == SourceName.OPERATOR:
             return False
         try:
             self.abort_asked()
@@ -162,5 +162,5 @@ class Holding:
             return False
         return hold is not None
 
-    def _in_force(self) -> Hold | None:
+    def _in_force(self) -> RollbackHold | None:
         return in_force(self._latest, self._rollout.clock.now(), self._rollout.policy.hold_at_most_s)

@@ -6,8 +6,8 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 
-from rollout.monitoring.aggregates import History, Span
-from rollout.monitoring.samples import Context, Name
+from rollout.monitoring.aggregates import Aggregates, Span
+from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.verdict import P95, State, Verdict, _at, _compare, _last, _nothing, percentile, show_ms
 
 
@@ -55,7 +55,7 @@ class _Candidate:
         return self.held.value_ms
 
 
-def judge_latency(history: History, context: Context, _now_s: float) -> Verdict:
+def judge_latency(history: Aggregates, context: Context, _now_s: float) -> Verdict:
     """MON-3: P95 stays at or below the limit; users decide where their number is the window's own.
 
     A breach by either, the users' or the suite's own, is a breach. One of the suite's own takes `breach_own_failures`
@@ -77,7 +77,7 @@ def judge_latency(history: History, context: Context, _now_s: float) -> Verdict:
     if tried is None and (counted is None or not counted.requests):
         return _nothing("MON-3", "users", None, "no request was seen, so there is no P95")
     message = f"P95 cannot be judged: {_why_no_p95(history, context)}"
-    at, seen = _at(history, Name.METRICS, Name.SYNTHETIC), 0 if tried is None else tried.requests
+    at, seen = _at(history, SourceName.METRICS, SourceName.SYNTHETIC), 0 if tried is None else tried.requests
     return Verdict("MON-3", State.INCONCLUSIVE, None, None, seen, "synthetic", "the window", at, message)
 
 
@@ -102,7 +102,7 @@ def _latency_verdict(decides: _Candidate, context: Context) -> Verdict:
     )
 
 
-def _why_no_p95(history: History, context: Context) -> str:
+def _why_no_p95(history: Aggregates, context: Context) -> str:
     least = context.monitor.min_samples
     base = context.baseline
     if context.monitor.limits.p95_ms is None and (
@@ -112,7 +112,7 @@ def _why_no_p95(history: History, context: Context) -> str:
     return f"fewer than {least} requests that are the window's own on a side of the comparison"
 
 
-def _limit(history: History, context: Context, source: str) -> _Limit | None:
+def _limit(history: Aggregates, context: Context, source: str) -> _Limit | None:
     """Return the limit for that source's P95, None where there is nothing sound to compare with.
 
     Beside a canary the control group is the baseline, from enough requests of the same stage; else the precheck's.
@@ -144,7 +144,7 @@ def _sound(limit: _Limit) -> _Limit | None:
     return limit if math.isfinite(limit.value_ms) and limit.value_ms > 0 else None
 
 
-def _control_p95(history: History, context: Context, source: str) -> tuple[float, int] | None:
+def _control_p95(history: Aggregates, context: Context, source: str) -> tuple[float, int] | None:
     """Return the control group's P95 and from how many requests, if all of them are of this stage and enough."""
     least = context.monitor.min_samples
     if context.control is None:
@@ -160,7 +160,7 @@ def _control_p95(history: History, context: Context, source: str) -> tuple[float
     return (metrics.latency.p95_ms, samples) if span.requests >= samples >= least else None
 
 
-def _users_p95s(history: History, context: Context) -> list[_Candidate]:
+def _users_p95s(history: Aggregates, context: Context) -> list[_Candidate]:
     """Return the users' P95: of the window and the short span from histograms, else the gateway's own if it may be."""
     if history.histograms.latest() is not None:
         return _histogram_p95s(history, context)
@@ -168,7 +168,7 @@ def _users_p95s(history: History, context: Context) -> list[_Candidate]:
     return [] if found is None else [found]
 
 
-def _histogram_p95s(history: History, context: Context) -> list[_Candidate]:
+def _histogram_p95s(history: Aggregates, context: Context) -> list[_Candidate]:
     limit, window = _limit(history, context, "users"), history.histograms.latest()
     if limit is None or window is None:
         return []
@@ -187,13 +187,13 @@ def _histogram_p95s(history: History, context: Context) -> list[_Candidate]:
         if not quantile.at_least:
             bounds = f"{quantile.from_s * 1000:g}-{quantile.to_s * 1000:g} ms"
             how = f"; interpolated linearly in the histogram's bucket {bounds}, as histogram_quantile does"
-        words, at = _last(span, whole, short_s), _at(history, Name.METRICS)
+        words, at = _last(span, whole, short_s), _at(history, SourceName.METRICS)
         ms = quantile.seconds * 1000
         found.append(_Candidate("users", ms, limit, span.requests, words, at, quantile.at_least, how))
     return found
 
 
-def _users_p95(history: History, context: Context) -> _Candidate | None:
+def _users_p95(history: Aggregates, context: Context) -> _Candidate | None:
     """Return the gateway's P95 if every sample it was taken from belongs to the span, None otherwise.
 
     The gateway's percentiles cover its last 1,000 requests, however old (deviation 2). They are the span's own only if
@@ -205,7 +205,7 @@ def _users_p95(history: History, context: Context) -> _Candidate | None:
     samples, least, short_s = metrics.latency.samples, context.monitor.min_samples, context.monitor.short_span_s
     if samples < least:
         return None
-    at = _at(history, Name.METRICS)
+    at = _at(history, SourceName.METRICS)
     short, whole = history.counters.latest(short_s), history.counters.latest()
     for span, before in ((short, 0), (whole, _before_the_window(history, context))):
         if span is None or whole is None:
@@ -217,7 +217,7 @@ def _users_p95(history: History, context: Context) -> _Candidate | None:
     return None
 
 
-def _before_the_window(history: History, context: Context) -> int:
+def _before_the_window(history: Aggregates, context: Context) -> int:
     """Return how many requests were counted between the activation and the window's first sample."""
     before, first = context.counters_before, history.counters.first
     if before is None or first is None or history.counters.resets:
@@ -227,13 +227,13 @@ def _before_the_window(history: History, context: Context) -> int:
     return first.total_requests - before.total_requests
 
 
-def _own_p95(history: History, context: Context) -> list[_Candidate]:
+def _own_p95(history: Aggregates, context: Context) -> list[_Candidate]:
     """Return the P95 of the suite's own requests over the window and the short span, where there are enough."""
     limit, own = _limit(history, context, "synthetic"), history.requests
     if limit is None:
         return []
     least, found = context.monitor.min_samples, []
-    at = _at(history, Name.SYNTHETIC)
+    at = _at(history, SourceName.SYNTHETIC)
     window = own.latest()
     for seconds in (context.monitor.short_span_s, None):
         span = own.latest(seconds)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from rollout.core.clock import Clock, stamp
+from rollout.core.clock import Clock, format_utc
 from rollout.core.visible import on_one_line
 from rollout.gateway.responses import ConnectionTest
-from rollout.monitoring.samples import Name, Sample
+from rollout.monitoring.samples import Sample, SourceName
 from rollout.monitoring.triggers import SHOWN_S
 from rollout.monitoring.verdict import State, Verdict, show_ms, show_rate, show_span
 
@@ -113,7 +113,7 @@ class Page:
 
     def sample(self, sample: Sample) -> None:
         """Keep what the last probe of the way back said."""
-        if sample.source == Name.WAY_BACK:
+        if sample.source == SourceName.WAY_BACK:
             self.way_back = sample
 
     def update(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
@@ -237,7 +237,7 @@ class Log:
         """Say when the way back dies or comes to life again."""
         before = self._page.way_back
         self._page.sample(sample)
-        if sample.source == Name.WAY_BACK and (before is None or _alive(before) != _alive(sample)):
+        if sample.source == SourceName.WAY_BACK and (before is None or _alive(before) != _alive(sample)):
             self._say(self._page.way_back_line()[0])
 
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
@@ -289,7 +289,7 @@ class Log:
 
     def _say(self, text: str) -> None:
         def write() -> None:
-            self._stream.write(_encodable(f"{stamp(self._clock.now())} {on_one_line(text)}\n", self._stream))
+            self._stream.write(_encodable(f"{format_utc(self._clock.now())} {on_one_line(text)}\n", self._stream))
             self._stream.flush()
 
         self._careful.attempt(write)

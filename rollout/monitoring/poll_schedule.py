@@ -12,7 +12,7 @@ COVERS = 2.0
 NOISE_S = 1e-6
 
 
-class Lane:
+class PollSchedule:
     """One source's turns.
 
     Attributes:

@@ -14,14 +14,14 @@ from typing import Any, TypeAlias
 
 from rollout.core.histogram import Histogram
 from rollout.core.scenario import Monitor, ProviderChange
-from rollout.core.units import cut
+from rollout.core.units import truncate
 from rollout.gateway.responses import Alert, Connection, ConnectionTest, Latency, Metrics
 
 LINES_KEPT = 5
 LINE_KEPT = 300
 
 
-class Name(StrEnum):
+class SourceName(StrEnum):
     """The sources of a window."""
 
     STATUS = "status"
@@ -209,15 +209,15 @@ def _told(source: str, reading: Reading | None) -> dict[str, Any]:
         case tuple():
             return _told_list(source, reading)
         case _:
-            told = {"abort" if source == Name.OPERATOR else "count": reading}
+            told = {"abort" if source == SourceName.OPERATOR else "count": reading}
     return {key: value for key, value in told.items() if value is not None}
 
 
 def _told_list(source: str, reading: tuple[Alert, ...] | tuple[str, ...]) -> dict[str, Any]:
-    if source == Name.ALERTS:
+    if source == SourceName.ALERTS:
         alerts = [part for part in reading if isinstance(part, Alert)]
         return {"alerts": [{"key": alert.key, **asdict(alert)} for alert in alerts]}
-    return {"matching": len(reading), "lines": [cut(str(line), LINE_KEPT) for line in reading[:LINES_KEPT]]}
+    return {"matching": len(reading), "lines": [truncate(str(line), LINE_KEPT) for line in reading[:LINES_KEPT]]}
 
 
 def _status_fault(reading: object) -> str | None:
@@ -276,15 +276,15 @@ def _way_back_fault(reading: object) -> str | None:
 
 
 _FAULTS: Mapping[str, Callable[[object], str | None]] = {
-    Name.STATUS: _status_fault,
-    Name.METRICS: _metrics_fault,
-    Name.ALERTS: _alerts_fault,
-    Name.FALLBACKS: _fallbacks_fault,
-    Name.LOG: _log_fault,
-    Name.SYNTHETIC: _synthetic_fault,
-    Name.OPERATOR: _operator_fault,
-    Name.WAY_BACK: _way_back_fault,
-    Name.CONTROL: _metrics_fault,
+    SourceName.STATUS: _status_fault,
+    SourceName.METRICS: _metrics_fault,
+    SourceName.ALERTS: _alerts_fault,
+    SourceName.FALLBACKS: _fallbacks_fault,
+    SourceName.LOG: _log_fault,
+    SourceName.SYNTHETIC: _synthetic_fault,
+    SourceName.OPERATOR: _operator_fault,
+    SourceName.WAY_BACK: _way_back_fault,
+    SourceName.CONTROL: _metrics_fault,
 }
 
 
@@ -317,14 +317,14 @@ def _way_back(body: Mapping[str, Any]) -> ConnectionTest:
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Reading | None]] = {
-    Name.STATUS: _connection,
-    Name.METRICS: _metrics,
-    Name.ALERTS: _alerts,
-    Name.FALLBACKS: lambda body: int(body["count"]),
+    SourceName.STATUS: _connection,
+    SourceName.METRICS: _metrics,
+    SourceName.ALERTS: _alerts,
+    SourceName.FALLBACKS: lambda body: int(body["count"]),
     # Of the lines that were not kept, the number counts.
-    Name.LOG: lambda body: (*body["lines"], *[""] * (body["matching"] - len(body["lines"]))),
-    Name.SYNTHETIC: _synthetic,
-    Name.OPERATOR: lambda body: body.get("abort"),
-    Name.WAY_BACK: _way_back,
-    Name.CONTROL: _metrics,
+    SourceName.LOG: lambda body: (*body["lines"], *[""] * (body["matching"] - len(body["lines"]))),
+    SourceName.SYNTHETIC: _synthetic,
+    SourceName.OPERATOR: lambda body: body.get("abort"),
+    SourceName.WAY_BACK: _way_back,
+    SourceName.CONTROL: _metrics,
 }

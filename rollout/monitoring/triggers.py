@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rollout.gateway.responses import Alert, Connection
-from rollout.monitoring.aggregates import GOOD_STATUS, History
+from rollout.monitoring.aggregates import GOOD_STATUS, Aggregates
 from rollout.monitoring.data_quality import NOT_JUDGED, judge_data
 from rollout.monitoring.error_rate import judge_errors
 from rollout.monitoring.latency import judge_latency
-from rollout.monitoring.samples import Context, Name, Sample
+from rollout.monitoring.samples import Context, Sample, SourceName
 from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _nothing, show_span
 
 # Two looks a second apart are never exactly a second apart.
@@ -23,13 +23,13 @@ TOLERANCE = 0.9
 SHOWN_S = 1.0
 
 
-def judge(history: History, context: Context, now_s: float) -> tuple[Verdict, ...]:
+def judge(history: Aggregates, context: Context, now_s: float) -> tuple[Verdict, ...]:
     """Return the verdicts of MON-1 to MON-6, in this order, `now_s` seconds into the window."""
     return tuple(trigger(history, context, now_s) for trigger, _ in TRIGGERS)
 
 
 def judge_again(
-    verdicts: Sequence[Verdict], source: str, history: History, context: Context, now_s: float
+    verdicts: Sequence[Verdict], source: str, history: Aggregates, context: Context, now_s: float
 ) -> tuple[Verdict, ...]:
     """Return what `judge` would, after one more sample of `source`: only triggers that read it are asked again."""
     return tuple(
@@ -38,18 +38,18 @@ def judge_again(
     )
 
 
-def judge_status(history: History, context: Context, _now_s: float) -> Verdict:
+def judge_status(history: Aggregates, context: Context, _now_s: float) -> Verdict:
     """MON-1: the provider stays connected; a bad status counts once it was read again."""
     provider, limit = context.change.provider, GOOD_STATUS
-    good = history.good(Name.STATUS)
+    good = history.good(SourceName.STATUS)
     if good is None or not isinstance(good.reading, Connection):
-        return _nothing("MON-1", Name.STATUS, limit, f"the status of {provider} was not seen once")
-    looks = history.looks[Name.STATUS]
+        return _nothing("MON-1", SourceName.STATUS, limit, f"the status of {provider} was not seen once")
+    looks = history.looks[SourceName.STATUS]
     status, run = good.reading.status.casefold(), history.status
     why = f" ({good.reading.message})" if good.reading.message else ""
 
     def say(state: State, samples: int, message: str) -> Verdict:
-        return Verdict("MON-1", state, status, limit, samples, Name.STATUS, "latest looks", good.at, message)
+        return Verdict("MON-1", state, status, limit, samples, SourceName.STATUS, "latest looks", good.at, message)
 
     if run.bad_since is not None:
         apart = good.at_s - run.bad_since.at_s
@@ -63,21 +63,21 @@ def judge_status(history: History, context: Context, _now_s: float) -> Verdict:
     return say(State.INCONCLUSIVE, seen, f"the status of {provider} is {status}{why}, which says nothing")
 
 
-def judge_alerts(history: History, context: Context, _now_s: float) -> Verdict:
+def judge_alerts(history: Aggregates, context: Context, _now_s: float) -> Verdict:
     """MON-4: no critical alert fires that was not firing before; one that cleared meanwhile counts."""
-    looks, good = history.looks.get(Name.ALERTS), history.good(Name.ALERTS)
+    looks, good = history.looks.get(SourceName.ALERTS), history.good(SourceName.ALERTS)
     if looks is None or good is None:
-        return _nothing("MON-4", Name.ALERTS, NONE, "the critical alerts were not seen once")
+        return _nothing("MON-4", SourceName.ALERTS, NONE, "the critical alerts were not seen once")
     seen = looks.total - looks.failed
     fired = next(((s, a) for s, a in history.alerts.values() if _trips(a, context)), None)
     if fired is None:
         carried = f", {len(history.alerts)} that do not count" if history.alerts else ""
         message = f"no new critical alert in {seen} looks{carried}"
-        return Verdict("MON-4", State.HOLDING, NONE, NONE, seen, Name.ALERTS, "the window", good.at, message)
+        return Verdict("MON-4", State.HOLDING, NONE, NONE, seen, SourceName.ALERTS, "the window", good.at, message)
     sample, alert = fired
     detail = f"{alert.message} {alert.technical_details or ''}".strip()
     message = f"critical alert {alert.key} fires and was not firing before: {detail}"
-    return Verdict("MON-4", State.BREACHED, alert.key, NONE, seen, Name.ALERTS, "the window", sample.at, message)
+    return Verdict("MON-4", State.BREACHED, alert.key, NONE, seen, SourceName.ALERTS, "the window", sample.at, message)
 
 
 def _trips(alert: Alert, context: Context) -> bool:
@@ -90,7 +90,7 @@ def _trips(alert: Alert, context: Context) -> bool:
     return context.monitor.alerts != "related" or provider in {new, previous, ""}
 
 
-def judge_behaviour(history: History, context: Context, _now_s: float) -> Verdict:
+def judge_behaviour(history: Aggregates, context: Context, _now_s: float) -> Verdict:
     """MON-5: nobody and nothing reports unexpected behaviour; holds once each of its sources was seen."""
     reads = [name for name in _BEHAVIOUR if name in history.looks]
     hit = _unexpected(history, context)
@@ -101,8 +101,8 @@ def judge_behaviour(history: History, context: Context, _now_s: float) -> Verdic
     missing = [name for name, good in goods.items() if good is None]
     # A failed request counts to MON-2, but it is no look at an answer either.
     answered = history.requests.answered + history.control_requests.answered
-    if Name.SYNTHETIC in reads and Name.SYNTHETIC not in missing and not answered:
-        missing.append(Name.SYNTHETIC)
+    if SourceName.SYNTHETIC in reads and SourceName.SYNTHETIC not in missing and not answered:
+        missing.append(SourceName.SYNTHETIC)
     sources = ", ".join(reads)
     if not reads or len(missing) == len(reads):
         return _nothing("MON-5", sources, NONE, "none of the sources that would report something was seen")
@@ -121,35 +121,39 @@ def _log_unread(context: Context) -> str:
     return f"; not seen: what was logged from {gaps} of the window on, until the next call" if gaps else ""
 
 
-def _unexpected(history: History, context: Context) -> tuple[str, Sample, str] | None:
+def _unexpected(history: Aggregates, context: Context) -> tuple[str, Sample, str] | None:
     if history.abort is not None:
-        return Name.OPERATOR, history.abort[0], f"the operator asks for an abort: {history.abort[1]}"
+        return SourceName.OPERATOR, history.abort[0], f"the operator asks for an abort: {history.abort[1]}"
     if history.log_hit is not None:
         sample, line = history.log_hit
-        return Name.LOG, sample, f"the log has {history.log_hits} line(s) that match the error pattern: {line}"
-    fallbacks, good = history.fallbacks, history.good(Name.FALLBACKS)
+        return SourceName.LOG, sample, f"the log has {history.log_hits} line(s) that match the error pattern: {line}"
+    fallbacks, good = history.fallbacks, history.good(SourceName.FALLBACKS)
     if fallbacks.first is not None and good is not None:
         risen = max(0, fallbacks.first - context.fallbacks_before) + fallbacks.risen
         if risen > 0:
-            return Name.FALLBACKS, good, f"the gateway fell back {risen} time(s) to another provider since the change"
+            return (
+                SourceName.FALLBACKS,
+                good,
+                f"the gateway fell back {risen} time(s) to another provider since the change",
+            )
     if history.requests.unexpected is not None:
         sample, what = history.requests.unexpected
-        return Name.SYNTHETIC, sample, f"a request of the suite's own: {what}"
+        return SourceName.SYNTHETIC, sample, f"a request of the suite's own: {what}"
     return None
 
 
-def unwatched(history: History) -> float:
+def unwatched(history: Aggregates) -> float:
     """Return how many seconds of the window nobody watched: those of the source that misses most."""
     return max((looks.unwatched_s for name, looks in history.looks.items() if name not in NOT_JUDGED), default=0.0)
 
 
-_BEHAVIOUR = (Name.OPERATOR, Name.LOG, Name.FALLBACKS, Name.SYNTHETIC)
+_BEHAVIOUR = (SourceName.OPERATOR, SourceName.LOG, SourceName.FALLBACKS, SourceName.SYNTHETIC)
 
 TRIGGERS: tuple[tuple[Judge, frozenset[str]], ...] = (
-    (judge_status, frozenset({Name.STATUS})),
-    (judge_errors, frozenset({Name.METRICS, Name.SYNTHETIC, Name.CONTROL})),
-    (judge_latency, frozenset({Name.METRICS, Name.SYNTHETIC, Name.CONTROL})),
-    (judge_alerts, frozenset({Name.ALERTS})),
+    (judge_status, frozenset({SourceName.STATUS})),
+    (judge_errors, frozenset({SourceName.METRICS, SourceName.SYNTHETIC, SourceName.CONTROL})),
+    (judge_latency, frozenset({SourceName.METRICS, SourceName.SYNTHETIC, SourceName.CONTROL})),
+    (judge_alerts, frozenset({SourceName.ALERTS})),
     (judge_behaviour, frozenset(_BEHAVIOUR)),
     # No source named: it reads them all.
     (judge_data, frozenset()),

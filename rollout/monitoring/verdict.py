@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from rollout.monitoring.aggregates import History, Span
+from rollout.monitoring.aggregates import Aggregates, Span
 from rollout.monitoring.samples import Context
 
 P95 = 0.95
@@ -63,7 +63,7 @@ class Verdict:
         return asdict(self) | {"state": str(self.state)}
 
 
-Judge = Callable[[History, Context, float], Verdict]
+Judge = Callable[[Aggregates, Context, float], Verdict]
 
 
 def percentile(ordered: Sequence[float], share: float = P95) -> float:
@@ -110,7 +110,7 @@ def _last(span: Span, window: Span, short_s: float) -> str:
     return f"the window's {show_span(seconds)}" if seconds >= 1 else "the window"
 
 
-def _at(history: History, *sources: str) -> str:
+def _at(history: Aggregates, *sources: str) -> str:
     goods = [good for good in map(history.good, sources) if good is not None]
     return max((good.at for good in goods), default="")
 

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from rollout.core.clock import Clock, StopFlag, stamp
+from rollout.core.clock import Clock, StopFlag, format_utc
 from rollout.core.errors import RolloutError
-from rollout.core.units import cut
+from rollout.core.units import truncate
 from rollout.gateway.responses import Connection
-from rollout.monitoring.aggregates import BAD_STATUS, History
+from rollout.monitoring.aggregates import BAD_STATUS, Aggregates
 from rollout.monitoring.data_quality import AS_LONG_AGAIN, NOT_JUDGED, extended
-from rollout.monitoring.poll_schedule import NOISE_S, Lane
-from rollout.monitoring.samples import Context, Name, Reading, Sample
+from rollout.monitoring.poll_schedule import NOISE_S, PollSchedule
+from rollout.monitoring.samples import Context, Reading, Sample, SourceName
 from rollout.monitoring.sources.registry import Source
 from rollout.monitoring.triggers import judge, judge_again, unwatched
 from rollout.monitoring.verdict import NONE, State, Verdict, show_span
@@ -52,7 +52,7 @@ class Staged:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WindowResult:
     """What came of a window.
 
     Attributes:
@@ -82,7 +82,7 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class WindowState:
     """Where a window stands that an earlier call has watched a part of.
 
     Attributes:
@@ -92,7 +92,7 @@ class Course:
     """
 
     began_at: datetime
-    history: History
+    history: Aggregates
     left_at_s: float | None = None
 
 
@@ -120,11 +120,11 @@ def watch(
     on_sample: OnSample,
     on_verdicts: OnVerdicts,
     on_dark: OnDark = lambda _source, _message: None,
-    course: Course | None = None,
+    course: WindowState | None = None,
     for_s: float | None = None,
     start: Start = start_thread,
     holds: Holds = never,
-) -> Watched:
+) -> WindowResult:
     """Watch for `window_s` seconds, or until the first breach, or until `stop` is set.
 
     A window longer than a job is watched in slices: each call goes on where the one before has left it. The time
@@ -158,7 +158,7 @@ def watch(
         on_sample=on_sample,
         on_verdicts=on_verdicts,
         on_dark=on_dark,
-        course=course or Course(clock.now(), History(source.name for source in sources)),
+        course=course or WindowState(clock.now(), Aggregates(source.name for source in sources)),
         for_s=for_s,
         start=start,
         holds=holds,
@@ -170,7 +170,7 @@ def watch(
 class _Look:
     """What a look brought home."""
 
-    lane: Lane
+    lane: PollSchedule
     started_s: float
     reading: Reading | None
     error: str | None
@@ -192,7 +192,7 @@ class _Window:
         on_sample: OnSample,
         on_verdicts: OnVerdicts,
         on_dark: OnDark,
-        course: Course,
+        course: WindowState,
         for_s: float | None,
         start: Start,
         holds: Holds,
@@ -208,15 +208,15 @@ class _Window:
         self.extended = extended(self.history, context)
         self.leave_s = math.inf if for_s is None else from_s + for_s
         self.reached_s = math.inf
-        self.lanes: list[Lane] = []
+        self.lanes: list[PollSchedule] = []
         left_at_s = from_s if course.left_at_s is None else course.left_at_s
         # A window that an earlier call has watched to its end is only looked at once more.
         gap_s = max(0.0, from_s - left_at_s) if left_at_s < self.lasts_s - NOISE_S else 0.0
-        self.lanes = [Lane(source, from_s, gap_s) for source in sources]
+        self.lanes = [PollSchedule(source, from_s, gap_s) for source in sources]
         self.inbox: queue.SimpleQueue[_Look] = queue.SimpleQueue()
         self.verdicts = judge(self.history, context, from_s)
 
-    def run(self) -> Watched:
+    def run(self) -> WindowResult:
         while not self.stop:
             now_s = self.now_s()
             self.reached_s = min(self.reached_s, now_s) if now_s >= self.end_s else math.inf
@@ -247,7 +247,7 @@ class _Window:
         longer_s = sum(map(self.extension_s, self.extended)) + gap_s
         return self.context.lasts_s + min(longer_s, self.context.lasts_s)
 
-    def unwatched_s(self, lane: Lane) -> float:
+    def unwatched_s(self, lane: PollSchedule) -> float:
         """Return how much of the window nobody watched this source, if a trigger reads it."""
         seen = self.history.looks.get(str(lane.source.name))
         known_s = 0.0 if seen is None else seen.unwatched_s
@@ -289,7 +289,7 @@ class _Window:
                 self.hang(lane, now_s)
             lane.next_tick(now_s)
 
-    def hang(self, lane: Lane, now_s: float) -> None:
+    def hang(self, lane: PollSchedule, now_s: float) -> None:
         text = f"no answer for {lane.hangs_s(now_s):.0f} s"
         self.inbox.put(_Look(lane, now_s, None, text, now_s, hangs=True))
 
@@ -301,7 +301,7 @@ class _Window:
         breaches = [self.take(self.inbox.get()) for lane in self.lanes if lane.unwatched_s]
         return next(filter(None, breaches), None)
 
-    def look(self, lane: Lane, now_s: float) -> None:
+    def look(self, lane: PollSchedule, now_s: float) -> None:
         lane.started_s, lane.late_s = now_s, 0.0
 
         def work() -> None:
@@ -318,7 +318,7 @@ class _Window:
         lane = look.lane
         if not look.hangs:
             lane.started_s, lane.delivered = None, True
-        at = stamp(self.began_at + timedelta(seconds=look.started_s))
+        at = format_utc(self.began_at + timedelta(seconds=look.started_s))
         # Rounded as the journal keeps them, so that what is judged again is the same.
         started_s, took_s = round(look.started_s, 3), round(look.ended_s - look.started_s, 3)
         unwatched_s, lane.unwatched_s = round(lane.unwatched_s, 3), 0.0
@@ -326,7 +326,7 @@ class _Window:
         sample = self.history.add(sample)
         self.on_sample(sample)
         now_s = self.now_s()
-        if lane.source.name == Name.STATUS:
+        if lane.source.name == SourceName.STATUS:
             lane.confirming = _is_bad(sample)
             if lane.confirming:
                 lane.due_s = min(lane.due_s, now_s + self.context.monitor.confirm_after_s)
@@ -340,15 +340,15 @@ class _Window:
         """Yield the breaches that stand."""
         return (verdict for verdict in self.verdicts if verdict.state is State.BREACHED)
 
-    def ended(self, breach: Verdict | None) -> Watched:
+    def ended(self, breach: Verdict | None) -> WindowResult:
         watched_s = self.now_s()
         verdicts = judge(self.history, self.context, watched_s)
-        ended_at = stamp(self.clock.now())
+        ended_at = format_utc(self.clock.now())
         asked = _asked_to_stop(None if breach else self.stop.reason, watched_s, ended_at)
-        return Watched(
+        return WindowResult(
             breach=asked if asked.state is State.BREACHED else breach,
             verdicts=(*verdicts, asked),
-            started_at=stamp(self.began_at),
+            started_at=format_utc(self.began_at),
             ended_at=ended_at,
             watched_s=watched_s,
             interrupted=None if breach else self.stop.reason,
@@ -365,7 +365,7 @@ def _asked_to_stop(reason: str | None, watched_s: float, at: str) -> Verdict:
 
 def _look(source: Source) -> tuple[Reading | None, str | None]:
     try:
-        return source.look(), None
+        return source.poll(), None
     except RolloutError as error:
         return None, _one_line(str(error))
     except Exception as error:  # noqa: BLE001 - whatever a look raises is a failed look; the window goes on
@@ -373,7 +373,7 @@ def _look(source: Source) -> tuple[Reading | None, str | None]:
 
 
 def _one_line(text: str) -> str:
-    return cut(" ".join(text.split()), ERROR_KEPT)
+    return truncate(" ".join(text.split()), ERROR_KEPT)
 
 
 def _is_bad(sample: Sample) -> bool:

@@ -15,7 +15,7 @@ from rollout.approvals import tickets
 from rollout.changes import answer_proof, canary
 from rollout.changes import catalogue as changing
 from rollout.changes.backup import Backup, recorded, take
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.errors import NotReached
 from rollout.core.policy import Policy
 from rollout.core.result import Outcome
@@ -24,63 +24,63 @@ from rollout.core.target import Target
 from rollout.engine import gates, prechecks, traffic, verification
 from rollout.engine.closure import Closure
 from rollout.engine.credentials import learn_env_file
-from rollout.engine.session import twin_of
+from rollout.engine.session import staging_gateway_of
 from rollout.gateway.client import Gateway
 from rollout.gateway.diagnosis import Seen, diagnosed
 from rollout.gateway.responses import Connection, ConnectionTest, Preflight, Providers
 from rollout.journal.record import Kind
 from rollout.monitoring import bake as baking
-from rollout.plugin.rollout_run import Progress
-from rollout.plugin.run import NOT_RUN, OCCASION, Occasion
+from rollout.plugin.rollout_run import RolloutRun
+from rollout.plugin.run import NOT_RUN, SUITE_RUN, SuiteRun
 from rollout.reporting import notifications as notifying
 from rollout.reporting.allure import Show
 
 
 @pytest.fixture(scope="session")
-def occasion(pytestconfig: pytest.Config) -> Occasion:
+def occasion(pytestconfig: pytest.Config) -> SuiteRun:
     """What brought this run to a gateway."""
-    return pytestconfig.stash[OCCASION]
+    return pytestconfig.stash[SUITE_RUN]
 
 
 @pytest.fixture(scope="session")
-def progress(occasion: Occasion) -> Progress:
+def progress(occasion: SuiteRun) -> RolloutRun:
     """The run, which is a rollout's."""
-    assert isinstance(occasion, Progress)  # noqa: S101 - the checks of other occasions are passed over
+    assert isinstance(occasion, RolloutRun)  # noqa: S101 - the checks of other occasions are passed over
     return occasion
 
 
 @pytest.fixture(scope="session")
-def rollout(progress: Progress) -> Rollout:
+def rollout(progress: RolloutRun) -> RolloutContext:
     """The rollout at work."""
     return progress.session.rollout
 
 
 @pytest.fixture(scope="session")
-def scenario(rollout: Rollout) -> Scenario:
+def scenario(rollout: RolloutContext) -> Scenario:
     """What is asked."""
     return rollout.scenario
 
 
 @pytest.fixture(scope="session")
-def target(rollout: Rollout) -> Target:
+def target(rollout: RolloutContext) -> Target:
     """Where."""
     return rollout.target
 
 
 @pytest.fixture(scope="session")
-def policy(rollout: Rollout) -> Policy:
+def policy(rollout: RolloutContext) -> Policy:
     """What the environment demands."""
     return rollout.policy
 
 
 @pytest.fixture(scope="session")
-def change(rollout: Rollout) -> ProviderChange:
+def change(rollout: RolloutContext) -> ProviderChange:
     """The new provider and model."""
-    return rollout.serving
+    return rollout.expected_active
 
 
 @pytest.fixture(scope="session")
-def show(occasion: Occasion) -> Show:
+def show(occasion: SuiteRun) -> Show:
     """Attaches evidence to the running check."""
     return occasion.show
 
@@ -114,12 +114,12 @@ class AppliedSteps:
 
 
 @pytest.fixture(scope="session")
-def backup(rollout: Rollout) -> Outcome[Backup]:
+def backup(rollout: RolloutContext) -> Outcome[Backup]:
     """The backup; once a change was written it is the one in the journal, never a new one."""
     return Outcome(lambda: _backup(rollout))
 
 
-def _backup(rollout: Rollout) -> Backup:
+def _backup(rollout: RolloutContext) -> Backup:
     record = rollout.record()
     if record.wrote:
         return recorded(record.backup)
@@ -149,55 +149,57 @@ def env_file_stated(target: Target) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def ticket(rollout: Rollout) -> Outcome[tickets.Ticket]:
+def ticket(rollout: RolloutContext) -> Outcome[tickets.Ticket]:
     """The ticket that documents the change."""
     return Outcome(lambda: tickets.looked_up(rollout))
 
 
 @pytest.fixture(scope="session")
-def review(rollout: Rollout) -> Outcome[reviewing.Review]:
+def review(rollout: RolloutContext) -> Outcome[reviewing.Review]:
     """Who approved this very content."""
     return Outcome(lambda: reviewing.review(rollout))
 
 
 @pytest.fixture(scope="session")
-def stand_by(rollout: Rollout) -> Outcome[reviewing.StandBy]:
+def stand_by(rollout: RolloutContext) -> Outcome[reviewing.StandBy]:
     """Who stands by to roll back."""
     return Outcome(lambda: reviewing.stand_by(rollout))
 
 
 @pytest.fixture(scope="session")
-def traffic_before(rollout: Rollout, backup: Outcome[Backup]) -> Outcome[traffic.Look]:
+def traffic_before(rollout: RolloutContext, backup: Outcome[Backup]) -> Outcome[traffic.TrafficPoll]:
     """The current provider's counter, some prechecks before it is looked at again."""
     return traffic.looked(rollout, backup)
 
 
 @pytest.fixture
-def traffic_now(rollout: Rollout, backup: Outcome[Backup], traffic_before: Outcome[traffic.Look]) -> traffic.Traffic:
+def traffic_now(
+    rollout: RolloutContext, backup: Outcome[Backup], traffic_before: Outcome[traffic.TrafficPoll]
+) -> traffic.Traffic:
     """How many requests the current provider serves."""
     return traffic.between(traffic_before, traffic.looked(rollout, backup))
 
 
 @pytest.fixture(scope="session")
 def way_back(
-    rollout: Rollout,
+    rollout: RolloutContext,
     backup: Outcome[Backup],
-    traffic_before: Outcome[traffic.Look],  # noqa: ARG001 - it comes first
+    traffic_before: Outcome[traffic.TrafficPoll],  # noqa: ARG001 - it comes first
 ) -> Outcome[prechecks.WayBack]:
     """What a rollback would do, and whether it would work now."""
     return Outcome(lambda: prechecks.way_back(rollout, backup.value))
 
 
 @pytest.fixture(scope="session")
-def sources_now(rollout: Rollout) -> Outcome[prechecks.Looks]:
+def sources_now(rollout: RolloutContext) -> Outcome[prechecks.PollStats]:
     """One look at each source of the monitoring."""
     return Outcome(lambda: prechecks.sources(rollout))
 
 
 @pytest.fixture(scope="session")
-def twin(progress: Progress) -> Iterator[Outcome[Gateway]]:
+def twin(progress: RolloutRun) -> Iterator[Outcome[Gateway]]:
     """The non-production twin."""
-    outcome = Outcome(lambda: twin_of(progress.session, progress.env))
+    outcome = Outcome(lambda: staging_gateway_of(progress.session, progress.env))
     yield outcome
     if outcome.error is None:
         outcome.value.close()
@@ -216,49 +218,49 @@ def twin_preflight(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[Pr
 
 
 @pytest.fixture
-def missing_prechecks(progress: Progress) -> Mapping[str, str]:
+def missing_prechecks(progress: RolloutRun) -> Mapping[str, str]:
     """The prechecks without a recorded pass, and why."""
     return progress.missing_before_the_gate()
 
 
 @pytest.fixture(scope="session")
-def timing(rollout: Rollout) -> Outcome[prechecks.Timing]:
+def timing(rollout: RolloutContext) -> Outcome[prechecks.Timing]:
     """Whether now is the time."""
     return Outcome(lambda: prechecks.timing(rollout))
 
 
 @pytest.fixture(scope="session")
-def deliveries(progress: Progress) -> Outcome[Sequence[notifying.Delivery]]:
+def deliveries(progress: RolloutRun) -> Outcome[Sequence[notifying.Delivery]]:
     """What the channels said to the announcement."""
     return Outcome(lambda: notifying.announce_plan(progress.session.rollout, progress.env))
 
 
 @pytest.fixture(scope="session")
-def health(rollout: Rollout) -> Outcome[prechecks.Health]:
+def health(rollout: RolloutContext) -> Outcome[prechecks.Health]:
     """Every provider's status, and the new provider's tests here."""
     return Outcome(lambda: prechecks.health(rollout))
 
 
 @pytest.fixture(scope="session")
-def providers_now(rollout: Rollout) -> Outcome[Providers]:
+def providers_now(rollout: RolloutContext) -> Outcome[Providers]:
     """The provider list."""
     return Outcome(rollout.gateway.providers)
 
 
 @pytest.fixture(scope="session")
-def alerts_now(rollout: Rollout) -> Outcome[prechecks.Firing]:
+def alerts_now(rollout: RolloutContext) -> Outcome[prechecks.Firing]:
     """The critical alerts before the change, kept for the window."""
     return Outcome(lambda: _alerts(rollout))
 
 
-def _alerts(rollout: Rollout) -> prechecks.Firing:
+def _alerts(rollout: RolloutContext) -> prechecks.Firing:
     firing = prechecks.alerts(rollout)
     rollout.write(Kind.ALERTS, keys=sorted(firing.keys))
     return firing
 
 
 @pytest.fixture(scope="session")
-def baseline(rollout: Rollout, backup: Outcome[Backup], twin: Outcome[Gateway]) -> Outcome[prechecks.Measured]:
+def baseline(rollout: RolloutContext, backup: Outcome[Backup], twin: Outcome[Gateway]) -> Outcome[prechecks.Measured]:
     """The current provider's numbers."""
     return Outcome(lambda: prechecks.measure(rollout, backup.value, None if twin.error else twin.value))
 
@@ -267,19 +269,19 @@ def baseline(rollout: Rollout, backup: Outcome[Backup], twin: Outcome[Gateway]) 
 
 
 @pytest.fixture(scope="session")
-def undo(progress: Progress) -> Iterator[None]:
+def undo(progress: RolloutRun) -> Iterator[None]:
     """The backstop of every write: whatever ends the session, the closure is decided before it is over."""
     yield
     progress.closure()
 
 
 @pytest.fixture(scope="session")
-def changed_meanwhile(rollout: Rollout) -> Outcome[Mapping[str, str]]:
+def changed_meanwhile(rollout: RolloutContext) -> Outcome[Mapping[str, str]]:
     """What differs from the backup, or has turned since the precheck."""
     return Outcome(lambda: _changed_meanwhile(rollout))
 
 
-def _changed_meanwhile(rollout: Rollout) -> Mapping[str, str]:
+def _changed_meanwhile(rollout: RolloutContext) -> Mapping[str, str]:
     record = rollout.record()
     found = changing.changed_since(rollout, recorded(record.backup))
     if record.wrote:
@@ -293,25 +295,25 @@ def _changed_meanwhile(rollout: Rollout) -> Mapping[str, str]:
 
 
 @pytest.fixture(scope="session")
-def way_back_proof(rollout: Rollout, undo: None) -> Outcome[str]:  # noqa: ARG001 - registered first
+def way_back_proof(rollout: RolloutContext, undo: None) -> Outcome[str]:  # noqa: ARG001 - registered first
     """The current provider activated once more."""
     return Outcome(lambda: changing.prove_way_back(rollout, recorded(rollout.record().backup)))
 
 
 @pytest.fixture(scope="session")
-def applied(rollout: Rollout, occasion: Occasion, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
+def applied(rollout: RolloutContext, occasion: SuiteRun, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
     """Every change of the scenario, in order; the first failure ends it."""
     return Outcome(lambda: AppliedSteps(changing.apply(rollout), _cut, occasion.timed))
 
 
 @pytest.fixture(scope="session")
-def single_request(rollout: Rollout, undo: None) -> Outcome[canary.Tried]:  # noqa: ARG001 - registered first
+def single_request(rollout: RolloutContext, undo: None) -> Outcome[canary.Tried]:  # noqa: ARG001 - registered first
     """One request on the new provider, and straight back."""
     return Outcome(lambda: canary.single_request(rollout))
 
 
 @pytest.fixture(scope="session")
-def repeated(rollout: Rollout) -> Outcome[changing.Repeated]:
+def repeated(rollout: RolloutContext) -> Outcome[changing.Repeated]:
     """The change once more."""
     return Outcome(lambda: changing.repeat(rollout))
 
@@ -320,9 +322,9 @@ def repeated(rollout: Rollout) -> Outcome[changing.Repeated]:
 
 
 @pytest.fixture(scope="session")
-def connection_now(rollout: Rollout, undo: None) -> Outcome[Connection]:  # noqa: ARG001 - a failure must roll back
+def connection_now(rollout: RolloutContext, undo: None) -> Outcome[Connection]:  # noqa: ARG001 - a failure must roll back
     """The new provider's status."""
-    return Outcome(lambda: rollout.gateway.status(rollout.serving.provider))
+    return Outcome(lambda: rollout.gateway.status(rollout.expected_active.provider))
 
 
 @pytest.fixture
@@ -335,19 +337,19 @@ def status_diagnosis(connection_now: Outcome[Connection], change: ProviderChange
 
 
 @pytest.fixture(scope="session")
-def answer(rollout: Rollout) -> Outcome[answer_proof.Answered]:
+def answer(rollout: RolloutContext) -> Outcome[answer_proof.Answered]:
     """One real request."""
-    return Outcome(lambda: answer_proof.ask(rollout, rollout.serving, "VER-2"))
+    return Outcome(lambda: answer_proof.ask(rollout, rollout.expected_active, "VER-2"))
 
 
 @pytest.fixture(scope="session")
-def audited(rollout: Rollout) -> Outcome[verification.Audited]:
+def audited(rollout: RolloutContext) -> Outcome[verification.Audited]:
     """The gateway's audit log."""
     return Outcome(lambda: verification.read_audit(rollout))
 
 
 @pytest.fixture(scope="session")
-def unintended(rollout: Rollout) -> Outcome[Mapping[str, str]]:
+def unintended(rollout: RolloutContext) -> Outcome[Mapping[str, str]]:
     """What changed besides the intended keys."""
     return Outcome(lambda: changing.changed_since(rollout, recorded(rollout.record().backup)))
 
@@ -356,16 +358,16 @@ def unintended(rollout: Rollout) -> Outcome[Mapping[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def window(progress: Progress, pytestconfig: pytest.Config, undo: None) -> Outcome[baking.Window]:  # noqa: ARG001
+def window(progress: RolloutRun, pytestconfig: pytest.Config, undo: None) -> Outcome[baking.Window]:  # noqa: ARG001
     """The bake time; the first breach ends it and takes the change back before anything else happens."""
     with _uncaptured(pytestconfig):
         return Outcome(lambda: baking.Window(progress.bake(), _cut))
 
 
 @pytest.fixture
-def diagnosis(rollout: Rollout, window: Outcome[baking.Window]) -> tuple[str, ...]:  # noqa: ARG001 - it comes first
+def diagnosis(rollout: RolloutContext, window: Outcome[baking.Window]) -> tuple[str, ...]:  # noqa: ARG001 - it comes first
     """Why the new provider was out of reach, as it was looked at after the way back; empty where it was not."""
-    found = rollout.known().diagnosis
+    found = rollout.last_known_record().diagnosis
     return () if found is None else (str(found["text"]),)
 
 
@@ -379,7 +381,7 @@ def _uncaptured(config: pytest.Config) -> AbstractContextManager[Any]:
 
 
 @pytest.fixture
-def closure(progress: Progress) -> Closure:
+def closure(progress: RolloutRun) -> Closure:
     """How the run ends."""
     closed = progress.closure()
     if closed.decision is None:

@@ -22,8 +22,8 @@ from rollout.core.visible import for_terminal
 from rollout.engine.session import open_session
 from rollout.plugin import gc_tuning, modes, unchecked_sessions
 from rollout.plugin.folders import prove_folders
-from rollout.plugin.rollout_run import Progress
-from rollout.plugin.run import OCCASION, Occasion
+from rollout.plugin.rollout_run import RolloutRun
+from rollout.plugin.run import SUITE_RUN, SuiteRun
 from rollout.plugin.terminal_text import refuse_copies
 
 pytest_plugins = ["rollout.plugin.fixtures"]
@@ -81,14 +81,14 @@ def _open(config: pytest.Config) -> None:
     kind = modes.wanted(config.option, partial(_selects, config.option.markexpr))
     if kind is not None:
         config.pluginmanager.import_plugin("rollout.plugin.review_fixtures")
-        _begin(config, modes.open_occasion(kind, config, _reports(config)))
+        _begin(config, modes.open_suite_run(kind, config, _reports(config)))
         return
     options = _options(config)
     try:
         session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
     except RolloutError as error:
         raise pytest.UsageError(for_terminal(str(error))) from None
-    _begin(config, Progress(session, os.environ))
+    _begin(config, RolloutRun(session, os.environ))
 
 
 def _is_rollout(config: pytest.Config) -> bool:
@@ -161,9 +161,9 @@ def _selects(markexpr: str, phase: str) -> bool:
     return not markexpr or Expression.compile(markexpr).evaluate(carries)
 
 
-def _begin(config: pytest.Config, occasion: Occasion) -> None:
+def _begin(config: pytest.Config, occasion: SuiteRun) -> None:
     """Point evidence at the occasion's folder, and switch off what would break a rollout."""
-    config.stash[OCCASION] = occasion
+    config.stash[SUITE_RUN] = occasion
     option, folder = config.option, occasion.folder
     option.allure_report_dir = option.allure_report_dir or str(folder / "allure-results" / occasion.run)
     occasion.results = Path(option.allure_report_dir)
@@ -178,21 +178,21 @@ def _begin(config: pytest.Config, occasion: Occasion) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what will be changed, where, and where the options came from."""
-    occasion = config.stash.get(OCCASION, None)
+    occasion = config.stash.get(SUITE_RUN, None)
     return [] if occasion is None else occasion.header(config.option)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Turn signals into a sticky flag (safety rule 6), and let the listing be ours."""
-    occasion = session.config.stash.get(OCCASION, None)
+    occasion = session.config.stash.get(SUITE_RUN, None)
     if occasion is None:
         return
     for number in SIGNALS:
         occasion.former[number] = signal.signal(number, occasion.on_signal)
     reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
-        occasion.listing(reporter)
+        occasion.attach_terminal(reporter)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -200,13 +200,13 @@ def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
     """Order the checks as the procedure does, and put the closure last: after deselection, whatever was chosen."""
-    occasion = config.stash.get(OCCASION, None)
+    occasion = config.stash.get(SUITE_RUN, None)
     if occasion is None:
         yield
         return
     items[:] = [item for item in items if "closure" not in item.keywords]
     yield
-    items[:] = [item for item in items if _clause(item) not in occasion.spares and not occasion.only_closes]
+    items[:] = [item for item in items if _clause(item) not in occasion.excluded_clauses and not occasion.only_closes]
     items.sort(key=lambda item: ORDER.get(_clause(item), len(ORDER)))
     occasion.collected({_clause(item) for item in items}, unchecked_sessions.left_out_by(config))
     if occasion.closes:
@@ -220,10 +220,10 @@ def pytest_collection_modifyitems(
 @pytest.hookimpl
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Pass over the checks of other occasions: they are neither loaded nor part of this one."""
-    occasion = config.stash.get(OCCASION, None)
+    occasion = config.stash.get(SUITE_RUN, None)
     if occasion is None or collection_path.parent != config.rootpath / "checks":
         return None
-    return occasion.passes_over(collection_path.name) or None
+    return occasion.ignores_folder(collection_path.name) or None
 
 
 def _clause(item: pytest.Item) -> str:
@@ -231,7 +231,7 @@ def _clause(item: pytest.Item) -> str:
     return str(marker.args[0]) if marker else ""
 
 
-def _label(item: pytest.Item, occasion: Occasion) -> None:
+def _label(item: pytest.Item, occasion: SuiteRun) -> None:
     clause = CLAUSES.get(_clause(item))
     for kind, value in occasion.labels(clause):
         item.add_marker(pytest.mark.allure_label(value, label_type=kind))
@@ -243,21 +243,21 @@ def _label(item: pytest.Item, occasion: Occasion) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Stop before a check that must not run any more, and say why."""
-    occasion = item.config.stash.get(OCCASION, None)
+    occasion = item.config.stash.get(SUITE_RUN, None)
     if occasion is None:
         return
     clause = CLAUSES.get(_clause(item))
-    occasion.enter(clause)
-    reason = occasion.barred(clause)
+    occasion.start_phase(clause)
+    reason = occasion.skip_reason(clause)
     if reason:
         pytest.skip(reason)
-    occasion.refuse(clause)
+    occasion.check_admission(clause)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Attach what was said to the gateway to the check that made it be said."""
-    occasion = item.config.stash.get(OCCASION, None)
+    occasion = item.config.stash.get(SUITE_RUN, None)
     try:
         yield
     finally:
@@ -270,9 +270,9 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Say in one line why a check failed, and record its outcome in the journal."""
-    occasion, clause = item.config.stash.get(OCCASION, None), CLAUSES.get(_clause(item))
+    occasion, clause = item.config.stash.get(SUITE_RUN, None), CLAUSES.get(_clause(item))
     if occasion is not None:
-        occasion.excuse(clause, call)
+        occasion.apply_waiver(clause, call)
     report = yield
     if occasion is not None:
         occasion.conclude(clause, report, call.excinfo)
@@ -282,7 +282,7 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
     """Silence pytest's dots: `Progress` prints a line a clause."""
-    occasion = config.stash.get(OCCASION, None)
+    occasion = config.stash.get(SUITE_RUN, None)
     if occasion is None or report.when not in ("setup", "call"):
         return None
     return occasion.status(report)
@@ -291,7 +291,7 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """Close what is still open, whatever happened, and answer with the exit code that the journal tells."""
-    occasion = session.config.stash.get(OCCASION, None)
+    occasion = session.config.stash.get(SUITE_RUN, None)
     if occasion is None:
         yield
         return
@@ -300,15 +300,15 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     try:
         yield
     except BaseException as error:  # noqa: BLE001 - `pytest.exit` of another plugin would set the exit code
-        occasion.troubled(error)
+        occasion.record_error(error)
     _leave_evidence(session.config, occasion)
     session.exitstatus = occasion.exit_code(int(session.exitstatus))
 
 
-def _leave_evidence(config: pytest.Config, occasion: Occasion) -> None:
+def _leave_evidence(config: pytest.Config, occasion: SuiteRun) -> None:
     """Redact what pytest has written by itself, and write what Allure shows beside it; neither waits for the other."""
     occasion.attempt(lambda: occasion.redact(getattr(config.option, "xmlpath", None)))
-    occasion.attempt(lambda: occasion.surroundings(config.option.allure_report_dir))
+    occasion.attempt(lambda: occasion.write_environment(config.option.allure_report_dir))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -325,11 +325,11 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     except BaseException as error:
         trouble = error
         if isinstance(error, pytest.UsageError) or (
-            OCCASION not in config.stash and not unchecked_sessions.is_exit_0(error)
+            SUITE_RUN not in config.stash and not unchecked_sessions.is_exit_0(error)
         ):
             raise
         status = 0
-    occasion = config.stash.get(OCCASION, None)
+    occasion = config.stash.get(SUITE_RUN, None)
     if occasion is None:
         return unchecked_sessions.answer(config, shown, int(status))
     if trouble is not None:
@@ -339,15 +339,15 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     return occasion.answer
 
 
-def _break_off(config: pytest.Config, occasion: Occasion, trouble: BaseException) -> None:
+def _break_off(config: pytest.Config, occasion: SuiteRun, trouble: BaseException) -> None:
     """Go on with the end of a session that another plugin has broken off."""
-    occasion.troubled(trouble)
+    occasion.record_error(trouble)
     _end_late(config, occasion)
     _sum_up(config, occasion)
-    occasion.let_go()
+    occasion.close()
 
 
-def _end_late(config: pytest.Config, occasion: Occasion) -> None:
+def _end_late(config: pytest.Config, occasion: SuiteRun) -> None:
     """End an occasion that no `pytest_sessionfinish` has ended."""
     if occasion.is_answered:
         if not occasion.is_summed_up:
@@ -361,7 +361,7 @@ def _end_late(config: pytest.Config, occasion: Occasion) -> None:
     _sum_up(config, occasion)
 
 
-def _sum_up(config: pytest.Config, occasion: Occasion) -> None:
+def _sum_up(config: pytest.Config, occasion: SuiteRun) -> None:
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
         occasion.attempt(lambda: occasion.summarise_once(reporter))
@@ -370,7 +370,7 @@ def _sum_up(config: pytest.Config, occasion: Occasion) -> None:
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
     """Take the place of pytest-timeout's methods: one ends the process, the other cuts a rollback."""
-    occasion = item.config.stash.get(OCCASION, None)
+    occasion = item.config.stash.get(SUITE_RUN, None)
     if occasion is None:
         return None
     occasion.limit(_clause(item) or item.name, settings.timeout)
@@ -380,7 +380,7 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
     """End the time limit."""
-    occasion = item.config.stash.get(OCCASION, None)
+    occasion = item.config.stash.get(SUITE_RUN, None)
     if occasion is None:
         return None
     occasion.unlimit()
@@ -390,17 +390,17 @@ def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say the verdict first, then why, then what to do."""
-    occasion = config.stash.get(OCCASION, None)
+    occasion = config.stash.get(SUITE_RUN, None)
     if occasion is not None:
         occasion.summarise_once(terminalreporter)
-    elif config.option.collectonly and unchecked_sessions.is_a_look(config):
+    elif config.option.collectonly and unchecked_sessions.is_release_or_review(config):
         terminalreporter.write_line("NOTHING CHECKED: --collect-only lists the checks, and vouches for none of them")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Let go of the gateway, the journal and the signals."""
-    occasion = config.stash.get(OCCASION, None)
+    occasion = config.stash.get(SUITE_RUN, None)
     if occasion is not None:
         _end_late(config, occasion)
-        occasion.let_go()
+        occasion.close()

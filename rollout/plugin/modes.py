@@ -15,7 +15,7 @@ from rollout.core.clock import StopFlag
 from rollout.core.errors import ExitCode, RolloutError, TryLater
 from rollout.core.options import ReleaseOptions, ReviewOptions
 from rollout.core.visible import for_terminal
-from rollout.plugin.run import Occasion
+from rollout.plugin.run import SuiteRun
 
 REVIEW, RELEASE = LATER_PHASES
 _OPTIONS = {"rollout": "--rollout", "documentation": "--documentation", "learnings": "--learnings"}
@@ -55,7 +55,7 @@ def wanted(option: Any, selects: Callable[[str], bool]) -> str | None:
     return kind
 
 
-def open_occasion(kind: str, config: pytest.Config, reports: Path) -> Occasion:
+def open_suite_run(kind: str, config: pytest.Config, reports: Path) -> SuiteRun:
     """Open the occasion: everything is validated before the first request.
 
     Raises:
@@ -95,7 +95,7 @@ def link(value: str | None, option: str) -> str | None:
     return value
 
 
-def _review(option: Any, reports: Path) -> Occasion:
+def _review(option: Any, reports: Path) -> SuiteRun:
     from rollout.plugin.review_run import open_review  # noqa: PLC0415 - this occasion's own
 
     options = ReviewOptions(
@@ -110,7 +110,7 @@ def _review(option: Any, reports: Path) -> Occasion:
     return open_review(options, flag=StopFlag(), env=os.environ)
 
 
-def _release(option: Any, reports: Path, scenarios: Path) -> Occasion:
+def _release(option: Any, reports: Path, scenarios: Path) -> SuiteRun:
     from rollout.plugin.release_run import open_release  # noqa: PLC0415 - this occasion's own
 
     options = ReleaseOptions(

@@ -9,11 +9,11 @@ from typing import Any
 
 from rollout.core.clauses import Clause
 from rollout.core.errors import ExitCode
-from rollout.plugin.run import NOT_RUN, Occasion
-from rollout.plugin.terminal import Rows, name_of, say_not_run
+from rollout.plugin.run import NOT_RUN, SuiteRun
+from rollout.plugin.terminal import TerminalReporter, name_of, say_not_run
 
 
-class Visit(Occasion):
+class ReadOnlyRun(SuiteRun):
     """One look at a gateway that nothing is changed on.
 
     Attributes:
@@ -33,26 +33,26 @@ class Visit(Occasion):
             left_out: clause id -> why it is not owed.
             shared: what `Occasion` takes.
         """
-        super().__init__(listing=Rows(), **shared)
+        super().__init__(listing=TerminalReporter(), **shared)
         self._plan, self._left_out = plan, left_out
         self.outcomes: dict[str, tuple[str, str]] = {}
         self._ended = False
         self._results = self.folder
 
-    def passes_over(self, folder: str) -> bool:
+    def ignores_folder(self, folder: str) -> bool:
         """Tell whether the checks of this folder below ``checks/`` are those of other occasions."""
         return folder != self.kind
 
-    def enter(self, clause: Clause | None) -> None:
+    def start_phase(self, clause: Clause | None) -> None:
         """Do nothing: there is one phase."""
 
-    def barred(self, clause: Clause | None) -> str | None:
+    def skip_reason(self, clause: Clause | None) -> str | None:
         """Return why a check must not run any more; None if it may."""
         if clause is not None and clause.id in self._left_out:
             return self._left_out[clause.id]
         return f"{NOT_RUN}{self.stop.reason}" if self.stop else None
 
-    def refuse(self, clause: Clause | None) -> None:
+    def check_admission(self, clause: Clause | None) -> None:
         """Do nothing: what is refused is refused before the first check."""
 
     def _owed(self) -> Iterable[Clause]:
@@ -93,17 +93,17 @@ class Visit(Occasion):
         self.end()
         if self.stop:
             return ExitCode.INTERRUPTED
-        return ExitCode.CHECK_FAILED if self.problems() or self._trouble else status
+        return ExitCode.CHECK_FAILED if self.problems() or self._error else status
 
     @property
     def word(self) -> str:
         """The verdict, the first thing that people read."""
-        return f"{self.kind.upper()} {'NOT PASSED' if self.problems() or self._trouble else 'PASSED'}"
+        return f"{self.kind.upper()} {'NOT PASSED' if self.problems() or self._error else 'PASSED'}"
 
     def summarise(self, reporter: Any) -> None:
         """Print the closing block, the verdict first, and build the report after it."""
         problems = self.problems()
-        good = not problems and not self._trouble
+        good = not problems and not self._error
         reporter.write_sep("=", f"{self.word}: {self.subject}", **({"green": True} if good else {"red": True}))
         failed = {clause: why for clause, why in problems.items() if not why.startswith(NOT_RUN)}
         for clause, why in failed.items():
@@ -111,14 +111,14 @@ class Visit(Occasion):
         say_not_run(reporter, {clause: why for clause, why in problems.items() if clause not in failed})
         if self._left_out:
             reporter.write_line(f"not owed: {', '.join(self._left_out)}")
-        if self._trouble:
-            reporter.write_line(f"trouble: {self._trouble}", red=True, bold=True)
+        if self._error:
+            reporter.write_line(f"trouble: {self._error}", red=True, bold=True)
         if step := self._next(problems):
             reporter.write_line(f"next: {step}")
         reporter.write_line(f"evidence: {self.folder}")
         reporter.write_line(f"exit code: {self._code} {'PASSED' if self._code == 0 else name_of(self._code)}")
         reporter.write_line(self._report())
 
-    def surroundings(self, results: str) -> None:
+    def write_environment(self, results: str) -> None:
         """Keep where Allure's results are."""
         self._results = Path(results)

@@ -23,13 +23,13 @@ from rollout.gateway.embedded_proof import doubt
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.gateway.transport import Exchange
-from rollout.plugin.read_only_run import Visit
+from rollout.plugin.read_only_run import ReadOnlyRun
 from rollout.reporting import allure
 
 PHASE = "release"
 
 
-class Release(Visit):
+class Release(ReadOnlyRun):
     """The pre-release checklist on one target.
 
     Attributes:
@@ -91,9 +91,9 @@ class Release(Visit):
             f"evidence: {self.folder}",
         ]
 
-    def surroundings(self, results: str) -> None:
+    def write_environment(self, results: str) -> None:
         """Write what Allure shows about the run beside its results."""
-        super().surroundings(results)
+        super().write_environment(results)
         facts = {"target": self.target.name, "gateway": str(self.target.url), "policy": self.policy.name}
         allure.write_facts(self._results, facts, self.run, f"Release {self.target.name}", self.redactor)
 

@@ -14,13 +14,13 @@ from rollout.gateway.transport import Exchange
 from rollout.monitoring.sources.combined import observing
 from rollout.plugin.release_run import Release
 from rollout.plugin.review_run import Review
-from rollout.plugin.run import Occasion
+from rollout.plugin.run import SuiteRun
 
 # The review, which only reads
 
 
 @pytest.fixture(scope="session")
-def review(occasion: Occasion) -> Review:
+def review(occasion: SuiteRun) -> Review:
     """The review."""
     assert isinstance(occasion, Review)  # noqa: S101 - the checks of other occasions are passed over
     return occasion
@@ -60,7 +60,7 @@ def learnings(review: Review) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def release(occasion: Occasion) -> Release:
+def release(occasion: SuiteRun) -> Release:
     """The look before a release."""
     assert isinstance(occasion, Release)  # noqa: S101 - the checks of other occasions are passed over
     return occasion
@@ -81,7 +81,7 @@ def governance_now(release: Release) -> Outcome[Governance]:
 @pytest.fixture
 def provider_connections(
     providers_checked: Outcome[Sequence[release_readiness.Checked]],
-) -> Outcome[release_readiness.Found]:
+) -> Outcome[release_readiness.Finding]:
     """The connections of the configured providers."""
     return Outcome(lambda: release_readiness.connections(providers_checked.value))
 
@@ -89,7 +89,7 @@ def provider_connections(
 @pytest.fixture
 def provider_preflights(
     providers_checked: Outcome[Sequence[release_readiness.Checked]],
-) -> Outcome[release_readiness.Found]:
+) -> Outcome[release_readiness.Finding]:
     """Their preflights."""
     return Outcome(lambda: release_readiness.preflights(providers_checked.value))
 
@@ -97,12 +97,12 @@ def provider_preflights(
 @pytest.fixture
 def credentials_seen(
     release: Release, providers_checked: Outcome[Sequence[release_readiness.Checked]]
-) -> Outcome[release_readiness.Found]:
+) -> Outcome[release_readiness.Finding]:
     """The credentials in the configuration, as far as they can be seen."""
     return Outcome(lambda: _credentials(release, providers_checked.value))
 
 
-def _credentials(release: Release, providers: Sequence[release_readiness.Checked]) -> release_readiness.Found:
+def _credentials(release: Release, providers: Sequence[release_readiness.Checked]) -> release_readiness.Finding:
     file, config = release.env_file, release.gateway.runtime_config()
     written = None if file.error is not None else file.value
     return release_readiness.credentials(config, written, str(file.error) if file.error else None, providers)
@@ -111,7 +111,7 @@ def _credentials(release: Release, providers: Sequence[release_readiness.Checked
 @pytest.fixture
 def limits_set(
     governance_now: Outcome[Governance], providers_checked: Outcome[Sequence[release_readiness.Checked]]
-) -> Outcome[release_readiness.Found]:
+) -> Outcome[release_readiness.Finding]:
     """Budgets and rate limits."""
     return Outcome(lambda: release_readiness.limits(governance_now.value, providers_checked.value))
 
@@ -121,7 +121,7 @@ def fallbacks_ready(
     release: Release,
     governance_now: Outcome[Governance],
     providers_checked: Outcome[Sequence[release_readiness.Checked]],
-) -> Outcome[release_readiness.Found]:
+) -> Outcome[release_readiness.Finding]:
     """Who can take over."""
     return Outcome(
         lambda: release_readiness.fallback(

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from rollout.approvals.obligations import Debt, open_of, settle
-from rollout.context import Rollout, reconcile
+from rollout.approvals.obligations import ObligationKind, open_of, settle
+from rollout.context import RolloutContext, reconcile
 from rollout.core.caller import caller
 from rollout.core.clauses import Clause
-from rollout.core.clock import StopFlag, stamp
+from rollout.core.clock import StopFlag, format_utc
 from rollout.core.errors import RolloutError, TryLater
 from rollout.core.options import ReviewOptions
 from rollout.core.plan import left_out, plan
@@ -21,15 +21,15 @@ from rollout.engine.closing_snapshot import of_record
 from rollout.engine.session import as_journalled, at_home, records
 from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
-from rollout.journal.record import Decision, Kind, Record
-from rollout.plugin.read_only_run import Visit
+from rollout.journal.record import Decision, Kind, RolloutRecord
+from rollout.plugin.read_only_run import ReadOnlyRun
 from rollout.reporting import allure
 from rollout.reporting.documents import log_operation
 
 PHASE = "review"
 
 
-class Review(Visit):
+class Review(ReadOnlyRun):
     """The review of one rollout.
 
     Attributes:
@@ -42,7 +42,7 @@ class Review(Visit):
 
     def __init__(
         self,
-        rollout: Rollout,
+        rollout: RolloutContext,
         options: ReviewOptions,
         exchanges: list[Exchange],
         env: Mapping[str, str],
@@ -61,7 +61,7 @@ class Review(Visit):
         )
         self.rollout = rollout
         self.documentation, self.learnings = options.documentation, options.learnings
-        self.subject = f"{rollout.known().opened['change']} on {rollout.target.name}"
+        self.subject = f"{rollout.last_known_record().opened['change']} on {rollout.target.name}"
         rollout.write(Kind.RUN, run=rollout.run, phases=[PHASE], pid=os.getpid())
 
     def labels(self, clause: Clause | None) -> Iterable[tuple[str, str]]:
@@ -70,7 +70,7 @@ class Review(Visit):
 
     def header(self, option: Any) -> list[str]:  # noqa: ARG002 - every option is in the record
         """Return the header's lines."""
-        rollout, record = self.rollout, self.rollout.known()
+        rollout, record = self.rollout, self.rollout.last_known_record()
         return [
             f"rollout: {rollout.id} (reviewed)",
             f"change: {record.opened['change']}",
@@ -79,10 +79,10 @@ class Review(Visit):
             f"evidence: {rollout.folder}",
         ]
 
-    def surroundings(self, results: str) -> None:
+    def write_environment(self, results: str) -> None:
         """Write what Allure shows about the run beside its results."""
-        super().surroundings(results)
-        allure.write_surroundings(self._results, self.rollout)
+        super().write_environment(results)
+        allure.write_environment(self._results, self.rollout)
 
     def _judged(self, clause: Clause, outcome: str, message: str, error: BaseException | None) -> None:
         super()._judged(clause, outcome, message, error)
@@ -91,21 +91,21 @@ class Review(Visit):
             self.rollout.write(Kind.CLAUSE, run=self.run, **seen)
         except RolloutError as failure:
             # What is not recorded is not a pass.
-            self.troubled(failure)
+            self.record_error(failure)
 
     def _record(self, problems: Mapping[str, str]) -> None:
         rollout = self.rollout
         listed = [f"{clause}: {why}" for clause, why in problems.items()]
         rollout.write(Kind.PHASE, phase=PHASE, passed=not listed, problems=listed, run=rollout.run)
-        if not problems and any(each.what is Debt.REVIEW for each in open_of(rollout.record())):
-            settle(rollout.journal, rollout.record(), Debt.REVIEW, by=caller())
+        if not problems and any(each.what is ObligationKind.REVIEW for each in open_of(rollout.record())):
+            settle(rollout.journal, rollout.record(), ObligationKind.REVIEW, by=caller())
         log_operation(rollout, f"{self.word}: {self.subject}{''.join(f'; {each}' for each in listed)}")
 
     def _next(self, problems: Mapping[str, str]) -> str:
-        owed = [each for each in open_of(self.rollout.known()) if each.what is Debt.REVIEW]
+        owed = [each for each in open_of(self.rollout.last_known_record()) if each.what is ObligationKind.REVIEW]
         if not problems or not owed:
             return ""
-        return f"mend it, and hold the review again: {owed[0].command} (due by {stamp(owed[0].due)})"
+        return f"mend it, and hold the review again: {owed[0].command} (due by {format_utc(owed[0].due)})"
 
     def summarise(self, reporter: Any) -> None:
         """Print the closing block; then list what was written and seal the journal, as a rollout's run does."""
@@ -150,7 +150,7 @@ def open_review(options: ReviewOptions, *, flag: StopFlag, env: Mapping[str, str
     return Review(rollout, options, exchanges, env)
 
 
-def chosen(known: Iterable[Record], options: ReviewOptions, now: datetime) -> Record:
+def chosen(known: Iterable[RolloutRecord], options: ReviewOptions, now: datetime) -> RolloutRecord:
     """Return the rollout to review: the one that is named, or the latest whose review is owed and may be held.
 
     Raises:
@@ -159,7 +159,7 @@ def chosen(known: Iterable[Record], options: ReviewOptions, now: datetime) -> Re
     """
     here = [record for record in known if _is_there(record, options)]
     if options.rollout is None:
-        found = [record for record in here if any(each.what is Debt.REVIEW for each in open_of(record))]
+        found = [record for record in here if any(each.what is ObligationKind.REVIEW for each in open_of(record))]
         if not found:
             where = f" on {options.target or options.gateway}" if options.target or options.gateway else ""
             raise RolloutError(
@@ -175,11 +175,11 @@ def chosen(known: Iterable[Record], options: ReviewOptions, now: datetime) -> Re
     if not ready:
         first = min(found, key=lambda record: of_record(record).review_from)
         at = of_record(first).review_from
-        raise TryLater(f"the review of {first.id} may be held from {stamp(at)} on: its metrics gather until then")
+        raise TryLater(f"the review of {first.id} may be held from {format_utc(at)} on: its metrics gather until then")
     return max(ready, key=lambda record: record.closed_at)
 
 
-def refuse(record: Record) -> None:
+def refuse(record: RolloutRecord) -> None:
     """Refuse a rollout that there is nothing to review of.
 
     Raises:
@@ -201,13 +201,13 @@ def refuse(record: Record) -> None:
         )
 
 
-def _is_there(record: Record, options: ReviewOptions) -> bool:
+def _is_there(record: RolloutRecord, options: ReviewOptions) -> bool:
     target, gateway = options.target, options.gateway
     named = target is None or record.opened["target"]["name"] == target
     return named and (gateway is None or record.opened["url"] == gateway.rstrip("/"))
 
 
-def _left_out(rollout: Rollout, options: ReviewOptions) -> Mapping[str, str]:
+def _left_out(rollout: RolloutContext, options: ReviewOptions) -> Mapping[str, str]:
     """Return clause id -> why this review does not owe it; a link that is given is always looked at."""
     given = {"REV-4": options.documentation, "REV-5": options.learnings}
     spared = left_out(rollout.scenario, rollout.target, rollout.policy)

@@ -12,16 +12,16 @@ from typing import Any
 from rollout.approvals.waivers import judged_by_waiver
 from rollout.changes.backup import recorded
 from rollout.core.clauses import LATER_PHASES, ORDER, PHASES, Clause
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.core.errors import (
+    ApprovalPending,
+    ConcurrentChange,
     ExitCode,
     Interrupted,
     JournalError,
     NotCleared,
     NotReached,
-    Owed,
     RolloutError,
-    SomebodyIntervened,
     TryLater,
 )
 from rollout.core.plan import of_other_kinds
@@ -31,24 +31,24 @@ from rollout.engine import closure as closing
 from rollout.engine import gates
 from rollout.engine.embedded_gateway import hold
 from rollout.engine.evidence_check import missing_evidence
-from rollout.engine.session import Session, claim, crossed, finish
+from rollout.engine.session import Session, claim, concurrent_rollout, finish
 from rollout.engine.watchdog import Watchdog, arm
 from rollout.journal.leases import LeaseLost
-from rollout.journal.record import OWED, Decision, Kind, Record
+from rollout.journal.record import OWED, Decision, Kind, RolloutRecord
 from rollout.monitoring.canary import watch_stages
 from rollout.monitoring.live_view import Heading, view_for
 from rollout.monitoring.verdict import State, Verdict
-from rollout.monitoring.window import Watched
-from rollout.plugin.run import NOT_RUN, Occasion
-from rollout.plugin.terminal import Listing
+from rollout.monitoring.window import WindowResult
+from rollout.plugin.run import NOT_RUN, SuiteRun
+from rollout.plugin.terminal import RolloutReporter
 from rollout.reporting import allure, messages
 from rollout.reporting.notifications import page
 
-_NO_JUDGEMENT = (Interrupted, JournalError, LeaseLost, NotCleared, NotReached, SomebodyIntervened)
+_NO_JUDGEMENT = (Interrupted, JournalError, LeaseLost, NotCleared, NotReached, ConcurrentChange)
 """Errors that say nothing about what a check looks at, so that no waiver of its clause excuses them."""
 
 
-class Progress(Occasion):
+class RolloutRun(SuiteRun):
     """The state of one pytest run of a rollout.
 
     Attributes:
@@ -57,7 +57,7 @@ class Progress(Occasion):
     """
 
     closes = True
-    _listing: Listing
+    _terminal: RolloutReporter
 
     def __init__(self, session: Session, env: Mapping[str, str]) -> None:
         """Start before the first check."""
@@ -68,11 +68,11 @@ class Progress(Occasion):
             redactor=rollout.redactor,
             stop=rollout.stop,
             exchanges=session.exchanges,
-            listing=Listing(session),
+            listing=RolloutReporter(session),
             env=env,
         )
         self.session = session
-        self.spares, self.only_closes = of_other_kinds(rollout.scenario), session.writes_evidence
+        self.excluded_clauses, self.only_closes = of_other_kinds(rollout.scenario), session.writes_evidence
         self.closed: closing.Closure | None = None
         self._phase: str | None = None
         self._failed: dict[str, str] = {}
@@ -83,13 +83,13 @@ class Progress(Occasion):
         self._watchdog: Watchdog | None = None
         self._code = int(ExitCode.ROLLBACK_FAILED)
 
-    def passes_over(self, folder: str) -> bool:
+    def ignores_folder(self, folder: str) -> bool:
         """Tell whether the checks of this folder below ``checks/`` are those of other occasions."""
         return folder in LATER_PHASES
 
     # What may run
 
-    def enter(self, clause: Clause | None) -> None:
+    def start_phase(self, clause: Clause | None) -> None:
         """Note the phase that is about to run; the one before it has its verdict then."""
         phase = clause.phase if clause else None
         if self._phase is not None and phase != self._phase:
@@ -98,7 +98,7 @@ class Progress(Occasion):
             hold(self.session.embedded, in_flight=True)
         self._phase = phase
 
-    def barred(self, clause: Clause | None) -> str | None:
+    def skip_reason(self, clause: Clause | None) -> str | None:
         """Return why a check must not run any more; None if it may. The closure always runs."""
         if clause is None:
             return None
@@ -114,7 +114,7 @@ class Progress(Occasion):
             return None
         return f"{NOT_RUN}{failed} did not pass"
 
-    def refuse(self, clause: Clause | None) -> None:
+    def check_admission(self, clause: Clause | None) -> None:
         """Raise why this run may not go on, at its first check.
 
         Raises:
@@ -151,7 +151,7 @@ class Progress(Occasion):
     # What came of it
 
     def _answered_for(self, clause: Clause, error: BaseException, message: str) -> tuple[bool, str]:
-        if isinstance(error, Owed):
+        if isinstance(error, ApprovalPending):
             return True, f"{OWED}{message}"
         if not isinstance(error, (AssertionError, RolloutError)) or isinstance(error, _NO_JUDGEMENT):
             return False, message
@@ -171,7 +171,7 @@ class Progress(Occasion):
     def _is_bystander(self) -> bool:
         """Tell whether another run is changing this rollout's target: what this one sees decides nothing about it."""
         rollout = self.session.rollout
-        return rollout.lease is None and rollout.known().in_flight
+        return rollout.lease is None and rollout.last_known_record().in_flight
 
     def _keep(self, clause: Clause, outcome: str, message: str, took_s: float) -> None:
         if self._is_bystander():
@@ -182,7 +182,7 @@ class Progress(Occasion):
             rollout.write(Kind.CLAUSE, run=rollout.run, **seen)
         except RolloutError as error:
             # What is not recorded is not a pass: the plan will miss it, and the change is taken back.
-            self._trouble = str(error)
+            self._error = str(error)
             self._failed.setdefault(clause.id, f"its outcome could not be recorded: {error}")
 
     def missing_before_the_gate(self) -> dict[str, str]:
@@ -205,13 +205,13 @@ class Progress(Occasion):
         self._record_left_out([phase])
         rollout = self.session.rollout
         plan = [clause for clause in self.session.plan if clause.phase == phase]
-        missing = closing.not_passed(rollout.known(), plan, rollout.run)
+        missing = closing.not_passed(rollout.last_known_record(), plan, rollout.run)
         problems = [f"{clause}: {why}" for clause, why in missing.items()]
         rollout.note(Kind.PHASE, phase=phase, passed=not problems, problems=problems, run=rollout.run)
 
     # How it ends
 
-    def bake(self) -> Watched:
+    def bake(self) -> WindowResult:
         """Watch the change, show it, and take it back at the first breach, before anything else happens.
 
         Raises:
@@ -236,7 +236,7 @@ class Progress(Occasion):
         told = (rollout, event, messages.trouble(rollout, f"DARK, {source} cannot be read", message), self.env)
         threading.Thread(target=page, args=told, name="rollout-page", daemon=True).start()
 
-    def _take_back(self, watched: Watched, breach: Verdict) -> None:
+    def _take_back(self, watched: WindowResult, breach: Verdict) -> None:
         missing = {c: why for c, why in self._missing().items() if self._phase_of(c) != "monitor"}
         for verdict in watched.verdicts:
             cut = f"{NOT_RUN}{breach.clause} cut its window short"
@@ -247,7 +247,7 @@ class Progress(Occasion):
             if stage.outcome == "held":
                 del missing[stage.clause]
         why = f"{breach.clause}: {breach.message}"
-        self._decide(lambda: closing.take_back(self.session.rollout, why, missing, self.env))
+        self._decide(lambda: closing.roll_back_and_close(self.session.rollout, why, missing, self.env))
 
     def _heading(self) -> Heading:
         rollout, record = self.session.rollout, self.session.rollout.record()
@@ -268,7 +268,7 @@ class Progress(Occasion):
     def closure(self) -> closing.Closure:
         """Decide how the run ends; once, whoever asks first."""
         if self._phase is not None:
-            self.enter(None)
+            self.start_phase(None)
         rollout, session = self.session.rollout, self.session
         if session.refusal is None and self.closed is None:
             self._record_left_out(session.phases)
@@ -277,15 +277,18 @@ class Progress(Occasion):
         if session.writes_evidence:
             self._decide(self._write_evidence)
         first = ": ".join(next(iter(self._failed.items()), ("closure", "nothing was decided")))
-        if self._later and all(self._later) and (self._is_bystander() or not rollout.known().wrote):
+        if self._later and all(self._later) and (self._is_bystander() or not rollout.last_known_record().wrote):
             self._decide(lambda: self._try_later(first))
-        if self._failed and self.closed is None and not rollout.known().wrote and (rival := crossed(rollout)):
+        if (
+            self._failed
+            and self.closed is None
+            and not rollout.last_known_record().wrote
+            and (rival := concurrent_rollout(rollout))
+        ):
             self._decide(lambda: self._try_later(f"{first}; {rival}"))
         if self._is_bystander():
             self._decide(lambda: closing.Closure(None, "REFUSED", first, self._missing()))
-        self._decide(
-            lambda: closing.close(rollout, session.phases, session.plan, self.env, self._trouble, self._lacking)
-        )
+        self._decide(lambda: closing.close(rollout, session.phases, session.plan, self.env, self._error, self._lacking))
         assert self.closed is not None  # noqa: S101 - for the type checker
         self._leave(self.closed)
         return self.closed
@@ -297,7 +300,7 @@ class Progress(Occasion):
     def _write_evidence(self) -> closing.Closure:
         """Keep the change once its evidence can be written; with a lease and a watchdog, as every later phase."""
         rollout = self.session.rollout
-        if rollout.known().closed is None:
+        if rollout.last_known_record().closed is None:
             try:
                 claim(self.session, PHASES[-1])
             except RolloutError as error:
@@ -312,18 +315,19 @@ class Progress(Occasion):
     def _leave(self, closed: closing.Closure) -> None:
         """Tell the watchdog what is left to do; only now, because until here a death must still roll back."""
         rollout = self.session.rollout
-        if closed.decision is Decision.ROLLBACK_FAILED and not closed.rollback and rollout.known().closed is None:
+        is_untried = closed.decision is Decision.ROLLBACK_FAILED and not closed.rollback
+        if is_untried and rollout.last_known_record().closed is None:
             # Nobody has tried yet: without a word, the watchdog does when this process ends.
             return
         watchdog, self._watchdog = self._watchdog, None
         if watchdog is None:
             return
-        if closed.due is None or not rollout.known().wrote:
+        if closed.due is None or not rollout.last_known_record().wrote:
             watchdog.dismiss()
             return
         try:
             rollout.hold_lease((closed.due - rollout.clock.now()).total_seconds())
-            rollout.write(Kind.HANDOVER, deadline=stamp(closed.due))
+            rollout.write(Kind.HANDOVER, deadline=format_utc(closed.due))
         except (JournalError, LeaseLost) as error:
             self._watchdog = watchdog
             self._leave(self._not_handed_over(error))
@@ -333,7 +337,9 @@ class Progress(Occasion):
     def _not_handed_over(self, error: RolloutError) -> closing.Closure:
         """A change that no later phase would find in the journal is taken back, unless somebody newer has it."""
         rollout, self.closed = self.session.rollout, None
-        self._decide(lambda: closing.take_back(rollout, f"the handover could not be recorded: {error}", {}, self.env))
+        self._decide(
+            lambda: closing.roll_back_and_close(rollout, f"the handover could not be recorded: {error}", {}, self.env)
+        )
         assert self.closed is not None  # noqa: S101 - for the type checker
         return self.closed
 
@@ -343,36 +349,36 @@ class Progress(Occasion):
         try:
             self.closed = work()
         except Exception as error:  # noqa: BLE001 - whatever it is, what was written is taken back
-            self.troubled(error)
-            self.closed = self._rescued(f"the closure itself failed: {self._trouble}")
+            self.record_error(error)
+            self.closed = self._rescued(f"the closure itself failed: {self._error}")
 
     def _rescued(self, why: str) -> closing.Closure:
         """Take back what a closure that failed has left; the last resort is the watchdog, which is not dismissed."""
         rollout = self.session.rollout
         decision = Decision.ROLLBACK_FAILED
         try:
-            if rollout.known().closed is not None:
-                closed = closing.already_closed(rollout.known(), {"closure": why})
+            if rollout.last_known_record().closed is not None:
+                closed = closing.already_closed(rollout.last_known_record(), {"closure": why})
                 kept = closed.is_kept and not self._failed
                 # Decided by this very run: whatever failed afterwards, the change stays.
                 return replace(closed, code=ExitCode.KEPT) if kept else closed
-            if not rollout.known().wrote:
+            if not rollout.last_known_record().wrote:
                 decision = Decision.NOTHING_APPLIED
             elif not self._is_bystander():
-                return closing.take_back(rollout, why, {}, self.env)
+                return closing.roll_back_and_close(rollout, why, {}, self.env)
         except Exception as error:  # noqa: BLE001 - people must hear that nothing is proven
-            self.troubled(error)
+            self.record_error(error)
         return closing.Closure(decision, closing.WORDS[decision], why, {"closure": why})
 
     def _refused(self, refusal: RolloutError | None) -> closing.Closure:
-        record = self.session.rollout.known()
+        record = self.session.rollout.last_known_record()
         if record.closed is not None or self.session.resumed or isinstance(refusal, TryLater):
             code = ExitCode.TRY_LATER if isinstance(refusal, TryLater) else None
             return closing.Closure(record.decision, "REFUSED", str(refusal), self._missing(), code=code)
         return closing.close(self.session.rollout, self.session.phases, self.session.plan, self.env)
 
     def _missing(self) -> dict[str, str]:
-        return closing.not_passed(self.session.rollout.known(), self.session.plan, self.session.rollout.run)
+        return closing.not_passed(self.session.rollout.last_known_record(), self.session.plan, self.session.rollout.run)
 
     def _exit_code(self, status: int) -> int:
         closed = self.closure()
@@ -385,7 +391,7 @@ class Progress(Occasion):
         return self._before_any_write(closed, status)
 
     def _before_any_write(self, closed: closing.Closure, status: int) -> int:
-        if not closed.not_passed and self.session.rollout.known().in_flight:
+        if not closed.not_passed and self.session.rollout.last_known_record().in_flight:
             # Handed over: what comes afterwards, a signal above all, does not make this phase fail.
             return ExitCode.KEPT
         if self.session.rollout.stop:
@@ -415,18 +421,18 @@ class Progress(Occasion):
 
     def header(self, option: Any) -> list[str]:
         """Return the header's lines."""
-        return self._listing.header(option)
+        return self._terminal.header(option)
 
-    def surroundings(self, results: str) -> None:
+    def write_environment(self, results: str) -> None:
         """Write what Allure shows about the run beside its results."""
         self._results = Path(results)
-        allure.write_surroundings(self._results, self.session.rollout)
+        allure.write_environment(self._results, self.session.rollout)
 
     def summarise(self, reporter: Any) -> None:
         """Print the closing block, the verdict first, and build the report after it."""
         closed = self.closure()
         shown = replace(closed, undocumented=_once(*closed.undocumented, *self._watcher.unwritten))
-        self._listing.summary(reporter, shown, self._code, self._trouble)
+        self._terminal.summary(reporter, shown, self._code, self._error)
         try:
             problem = self._report(reporter)
         except Exception as error:  # noqa: BLE001 - the verdict is out, and a report that fails must not replace its code
@@ -445,7 +451,7 @@ class Progress(Occasion):
         missing = _once(*closed.undocumented, *self._watcher.unwritten, *late)
         if not closed.is_kept:
             return
-        if missing != rollout.known().missing_evidence:
+        if missing != rollout.last_known_record().missing_evidence:
             rollout.note(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=None)
         for each in late:
             reporter.write_line(f"EVIDENCE MISSING: {each}", red=True, bold=True)
@@ -462,7 +468,7 @@ class Progress(Occasion):
 
     def _report(self, reporter: Any) -> str:
         """Build the report, and return why it could not be written; empty where it was, or waits for its generator."""
-        from rollout.reporting.html.allure_generator import is_installed
+        from rollout.reporting.html.allure_generator import is_installed  # noqa: PLC0415 - likewise
         from rollout.reporting.html.assembly import built  # noqa: PLC0415 - after the verdict, nobody waits for it
 
         rollout = self.session.rollout
@@ -493,6 +499,6 @@ def _once(*words: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def phases_of(record: Record) -> Sequence[str]:
+def phases_of(record: RolloutRecord) -> Sequence[str]:
     """Return the phases that passed, in order."""
     return [phase for phase in PHASES if phase in record.phases and record.phases[phase].passed]

@@ -23,7 +23,7 @@ from rollout.core.streams import quiet
 from rollout.core.visible import for_terminal
 from rollout.gateway.transport import Exchange
 from rollout.journal.record import EXCUSED
-from rollout.plugin.terminal import LEFT_OUT, Rows
+from rollout.plugin.terminal import LEFT_OUT, TerminalReporter
 from rollout.plugin.terminal_text import OneLine, guard, guard_logs
 from rollout.reporting import allure
 
@@ -31,7 +31,7 @@ NOT_RUN = allure.NOT_RUN
 _NO_FAILURE = (pytest.skip.Exception, pytest.exit.Exception, KeyboardInterrupt)
 
 
-class Occasion(ABC):
+class SuiteRun(ABC):
     """One pytest run that looks at a gateway.
 
     Attributes:
@@ -52,7 +52,7 @@ class Occasion(ABC):
 
     junit: str | None = None
     closes = only_closes = False
-    spares: frozenset[str] = frozenset()
+    excluded_clauses: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Occasion(ABC):
         redactor: Redactor,
         stop: StopFlag,
         exchanges: list[Exchange],
-        listing: Rows,
+        listing: TerminalReporter,
         env: Mapping[str, str],
     ) -> None:
         """Start before the first check."""
@@ -76,7 +76,7 @@ class Occasion(ABC):
         self._setup_s = self._took_s = 0.0
         self._own_s: float | None = None
         self._timer: threading.Timer | None = None
-        self._trouble: str | None = None
+        self._error: str | None = None
         self._left_out_by: dict[str, str] = {}
         self._code = int(ExitCode.CHECK_FAILED)
         self.is_answered = False
@@ -85,19 +85,19 @@ class Occasion(ABC):
     # What each kind decides
 
     @abstractmethod
-    def passes_over(self, folder: str) -> bool:
+    def ignores_folder(self, folder: str) -> bool:
         """Tell whether the checks of this folder below ``checks/`` are those of other occasions."""
 
     @abstractmethod
-    def enter(self, clause: Clause | None) -> None:
+    def start_phase(self, clause: Clause | None) -> None:
         """Note the phase that is about to run."""
 
     @abstractmethod
-    def barred(self, clause: Clause | None) -> str | None:
+    def skip_reason(self, clause: Clause | None) -> str | None:
         """Return why a check must not run any more; None if it may."""
 
     @abstractmethod
-    def refuse(self, clause: Clause | None) -> None:
+    def check_admission(self, clause: Clause | None) -> None:
         """Raise why this run may not go on, before a check.
 
         Raises:
@@ -125,7 +125,7 @@ class Occasion(ABC):
         """Return the header's lines."""
 
     @abstractmethod
-    def surroundings(self, results: str) -> None:
+    def write_environment(self, results: str) -> None:
         """Write what Allure shows about the run beside its results."""
 
     @abstractmethod
@@ -163,7 +163,7 @@ class Occasion(ABC):
 
     # What came of a check
 
-    def excuse(self, clause: Clause | None, call: pytest.CallInfo[None]) -> None:
+    def apply_waiver(self, clause: Clause | None, call: pytest.CallInfo[None]) -> None:
         """Turn a failure that somebody answers for into a skip that says so, before anything reports it."""
         if clause is None or call.when != "call" or call.excinfo is None or call.excinfo.errisinstance(_NO_FAILURE):
             return
@@ -247,7 +247,7 @@ class Occasion(ABC):
         try:
             self._code = self._exit_code(status)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not pass for a verdict
-            self.troubled(error)
+            self.record_error(error)
         return self._code
 
     @property
@@ -255,16 +255,16 @@ class Occasion(ABC):
         """What the process answers, whatever pytest's own status became since `exit_code`."""
         return self._code
 
-    def troubled(self, error: BaseException) -> None:
+    def record_error(self, error: BaseException) -> None:
         """Note what went wrong after the decision, for the closing block."""
-        self._trouble = f"{type(error).__name__}: {error}"
+        self._error = f"{type(error).__name__}: {error}"
 
     def attempt(self, work: Callable[[], object]) -> None:
         """Do one part of the end; one that fails is noted, and keeps no other from being done."""
         try:
             work()
         except Exception as error:  # noqa: BLE001 - whatever it is, the exit code still tells the verdict
-            self.troubled(error)
+            self.record_error(error)
 
     def redact(self, junit: str | None) -> None:
         """Take secrets out of what pytest has written by itself, where somebody asked for it (``--junitxml``)."""
@@ -280,12 +280,12 @@ class Occasion(ABC):
     def summarise_once(self, reporter: Any) -> None:
         """Print the closing block; after it, only what went wrong since."""
         if self._is_summed_up:
-            OneLine(reporter).write_line(f"trouble: {self._trouble}", red=True, bold=True)
+            OneLine(reporter).write_line(f"trouble: {self._error}", red=True, bold=True)
             return
         self._is_summed_up = True
         self.summarise(OneLine(reporter))
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """End what belongs to this run, and give the signals back; once."""
         if self._is_over:
             return
@@ -302,7 +302,7 @@ class Occasion(ABC):
 
     # What people see
 
-    def listing(self, reporter: Any) -> None:
+    def attach_terminal(self, reporter: Any) -> None:
         """Print a line a clause instead of pytest's dots, as long as somebody reads it."""
         # Whatever pytest prints passes: warnings, and the traceback of what fails outside of a check.
         guard(reporter._tw, self.redactor.text)  # noqa: SLF001 - pytest has no public way to it
@@ -327,5 +327,5 @@ def _outcome(report: pytest.TestReport, message: str) -> str:
     return next((word for word, begins in words.items() if message.startswith(begins)), "skipped")
 
 
-OCCASION = pytest.StashKey[Occasion]()
+SUITE_RUN = pytest.StashKey[SuiteRun]()
 """Where a pytest session keeps what brought it to a gateway; absent in sessions that run no checks."""

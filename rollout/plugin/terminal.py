@@ -32,7 +32,7 @@ _SECTIONS = {phase: f"{number} {phase}" for number, phase in enumerate((*PHASES,
 _SECTIONS["release"] = "release"
 
 
-class Rows:
+class TerminalReporter:
     """A line a clause, through pytest's terminal reporter, which knows whether there is a terminal and colour."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Rows:
             self._reporter.write_line(f"      {line}")
 
 
-class Listing(Rows):
+class RolloutReporter(TerminalReporter):
     """What a rollout shows besides: its header and its closing block."""
 
     def __init__(self, session: Session) -> None:
@@ -95,7 +95,7 @@ class Listing(Rows):
         colour = _COLOURS["owed"] if closure.undocumented else _GOOD.get(closure.decision, _BAD)
         reporter.write_sep("=", f"{headline(closure)}: {rollout.what} on {rollout.target.name}", **colour)
         reporter.write_line(f"why: {closure.why}")
-        for exception in rollout.known().exceptions:
+        for exception in rollout.last_known_record().exceptions:
             reporter.write_line(exception, **_COLOURS["waived"])
         for row in closure.rollback:
             reporter.write_line(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
@@ -106,7 +106,7 @@ class Listing(Rows):
         left_out = [id_ for id_ in self._session.left_out if CLAUSES[id_].phase in self._session.phases]
         if left_out:
             reporter.write_line(f"not owed: {', '.join(left_out)}")
-        if spare := unused(rollout.scenario.waivers, rollout.known()):
+        if spare := unused(rollout.scenario.waivers, rollout.last_known_record()):
             reporter.write_line(f"waivers that were not needed: {', '.join(spare)}")
         if trouble:
             reporter.write_line(f"trouble: {trouble}", **_BAD)

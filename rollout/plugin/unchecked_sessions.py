@@ -69,7 +69,7 @@ def announced(config: pytest.Config) -> Shown | None:
     return found
 
 
-def is_a_look(config: pytest.Config) -> bool:
+def is_release_or_review(config: pytest.Config) -> bool:
     """Tell whether a person looks at the checks, without asking for a phase."""
     found = shown(config) if names_checks(config) else None
     return found is not None and found.is_a_look

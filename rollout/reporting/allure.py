@@ -19,8 +19,8 @@ import allure
 import allure_commons
 from allure_commons.model2 import Status
 
-from rollout.context import Rollout
-from rollout.core.canonical_json import plain
+from rollout.context import RolloutContext
+from rollout.core.canonical_json import to_json
 from rollout.core.clauses import CLAUSES, Clause
 from rollout.core.policy import Policy
 from rollout.core.redaction import Redactor
@@ -44,7 +44,7 @@ CLOSURE_ROW = "Closure: kept or rolled back"
 _BLOCKER = frozenset({"PRE-1.1", "PRE-1.2", "PRE-1.3", "PRE-2.4", "PRE-3.3", "APP-0.1", "APP-0.2", "APP-1.2"})
 
 
-def labels(rollout: Rollout, clause: Clause | None) -> Iterator[tuple[str, str]]:
+def labels(rollout: RolloutContext, clause: Clause | None) -> Iterator[tuple[str, str]]:
     """Yield Allure labels as (type, value): rollout / phase / clause, severity, owner. None stands for the closure."""
     epic = epic_of(rollout.id, rollout.what, rollout.target.name)
     return row_labels(epic, rollout.scenario.author, clause)
@@ -83,7 +83,7 @@ class Show:
     def facts(self, name: str, value: Any) -> None:
         """Attach a value, a record included: as a table that people read where it is small and flat, else as JSON."""
         # Made plain first: the redaction does not look into records.
-        value = show_all(self._redactor.value(plain(value)))
+        value = show_all(self._redactor.value(to_json(value)))
         rows = _flat(value)
         if rows is None:
             self._json(name, value)
@@ -128,7 +128,7 @@ class Show:
     def exchanges(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Attach what was said to the gateway and what it answered."""
         if rows:
-            self._json(f"Exchanges with the gateway ({len(rows)})", show_all(self._redactor.value(plain(rows))))
+            self._json(f"Exchanges with the gateway ({len(rows)})", show_all(self._redactor.value(to_json(rows))))
 
 
 def _flat(value: Any) -> list[Mapping[str, Any]] | None:
@@ -267,7 +267,7 @@ def unguard(watcher: Guard) -> None:
     allure_commons.plugin_manager.unregister(watcher)
 
 
-def write_surroundings(folder: Path, rollout: Rollout) -> None:
+def write_environment(folder: Path, rollout: RolloutContext) -> None:
     """Write ``environment.properties`` and ``executor.json`` into a directory of results."""
     facts = {
         "rollout": rollout.id,
@@ -277,7 +277,7 @@ def write_surroundings(folder: Path, rollout: Rollout) -> None:
         "change": rollout.what,
         "ticket": rollout.scenario.ticket or "none",
         "class": str(rollout.scenario.change_class),
-        "waived_or_owed": "; ".join(rollout.known().exceptions) or "nothing",
+        "waived_or_owed": "; ".join(rollout.last_known_record().exceptions) or "nothing",
         "author": rollout.scenario.author,
         "digest": rollout.digest,
         "python": platform.python_version(),

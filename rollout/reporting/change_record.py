@@ -13,15 +13,15 @@ from typing import Any
 
 from rollout.changes.backup import differences, recorded
 from rollout.changes.catalogue import own_keys
-from rollout.context import Rollout
-from rollout.core.canonical_json import plain
+from rollout.context import RolloutContext
+from rollout.core.canonical_json import to_json
 from rollout.core.clauses import CLAUSES
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.text import markdown, one_line, table
 from rollout.core.visible import show_all
-from rollout.journal.record import Decision, Kind, Record
-from rollout.reporting.documents import hold_words, never_documented
-from rollout.reporting.timeline import clock, told
+from rollout.journal.record import Decision, Kind, RolloutRecord
+from rollout.reporting.documents import describe_hold, never_documented
+from rollout.reporting.timeline import clock, describe_events
 from rollout.reporting.timings import (
     class_of,
     content_of,
@@ -39,7 +39,7 @@ Facts = Mapping[str, Any]
 LONGEST_COMMAND = 10_000
 
 
-def write_change_record(rollout: Rollout, record: Record, closed: Facts) -> Path:
+def write_change_record(rollout: RolloutContext, record: RolloutRecord, closed: Facts) -> Path:
     """Write ``change-record.json`` and ``.md``, and return the path of the former.
 
     Args:
@@ -50,7 +50,7 @@ def write_change_record(rollout: Rollout, record: Record, closed: Facts) -> Path
     Raises:
         OSError: the files cannot be written.
     """
-    facts = rollout.redactor.value(plain(_facts(rollout, record, closed)))
+    facts = rollout.redactor.value(to_json(_facts(rollout, record, closed)))
     rollout.folder.mkdir(parents=True, exist_ok=True)
     path = rollout.folder / "change-record.json"
     path.write_text(json.dumps(show_all(facts), indent=2, ensure_ascii=False), encoding="utf-8")
@@ -58,7 +58,7 @@ def write_change_record(rollout: Rollout, record: Record, closed: Facts) -> Path
     return path
 
 
-def _facts(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
+def _facts(rollout: RolloutContext, record: RolloutRecord, closed: Facts) -> dict[str, Any]:
     scenario, target, policy = rollout.scenario, rollout.target, rollout.policy
     entries = entries_of(rollout)
     backup = record.backup
@@ -99,13 +99,13 @@ def _facts(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
         "owed": record.owed,
         "writes": [[write.at, write.step, write.direction, write.to, write.result] for write in record.writes],
         "told": [{key: row[key] for key in ("event", "channel", "accepted", "detail")} for row in record.notified],
-        "timeline": [[event.at, event.text] for event in told(entries) if event.kind != Kind.STEP],
+        "timeline": [[event.at, event.text] for event in describe_events(entries) if event.kind != Kind.STEP],
         "evidence": {} if backup is None else _digests(backup),
         "journal": _head(rollout),
     }
 
 
-def _head(rollout: Rollout) -> Any:
+def _head(rollout: RolloutContext) -> Any:
     try:
         return rollout.journal.head()
     except JournalError as error:
@@ -119,7 +119,7 @@ def _digests(backup: Facts) -> dict[str, str]:
     return found if env is None else {**found, str(env["path"]): str(env["sha256"])}
 
 
-def _differences(rollout: Rollout, record: Record, closed: Facts) -> dict[str, Any]:
+def _differences(rollout: RolloutContext, record: RolloutRecord, closed: Facts) -> dict[str, Any]:
     """Return how the gateway differs from its backup at the end.
 
     After a rollback that is RBK-4.3's own comparison: a gateway that is in trouble is not asked once more.
@@ -230,7 +230,7 @@ def _result(facts: Facts) -> Iterator[tuple[str, str]]:
     for clause, finding in facts["findings"].items():
         yield f"Finding, {clause}", finding
     for hold in facts["holds"]:
-        yield "Rollback held", hold_words(hold)
+        yield "Rollback held", describe_hold(hold)
 
 
 def _changed(facts: Facts) -> Iterator[tuple[str, str, str]]:

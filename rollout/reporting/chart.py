@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rollout.core.scenario import Monitor
 from rollout.gateway.responses import Latency, Metrics
 from rollout.monitoring.aggregates import Counters, Requests, Span
-from rollout.monitoring.samples import Baseline, Name, Sample, SyntheticReading
+from rollout.monitoring.samples import Baseline, Sample, SourceName, SyntheticReading
 from rollout.monitoring.verdict import percentile, show_ms, show_rate, show_span
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def latencies(bake: Bake, source: str) -> Curve:
     """Return P95 in ms as MON-3 saw it: the gateway's own for ``users``, the worse of both spans for ``synthetic``."""
     curve, least, span_s = Curve([], [], []), bake.monitor.min_samples, bake.monitor.short_span_s
     if source == "users":
-        for sample in bake.of(Name.METRICS):
+        for sample in bake.of(SourceName.METRICS):
             if sample.get("p95_ms") is not None:
                 curve.at_s.append(sample["at_s"])
                 curve.values.append(sample["p95_ms"])
@@ -191,7 +191,7 @@ def _spans(bake: Bake, source: str) -> Iterator[tuple[float, tuple[Span | None, 
     span_s = bake.monitor.short_span_s
     if source == "users":
         counters = Counters()
-        for sample in bake.of(Name.METRICS):
+        for sample in bake.of(SourceName.METRICS):
             if "total" in sample:
                 latency = Latency(None, None, None, 0)
                 total, failed = sample["total"], sample["failed"]
@@ -205,10 +205,10 @@ def _spans(bake: Bake, source: str) -> Iterator[tuple[float, tuple[Span | None, 
 
 
 def _own(bake: Bake) -> Iterator[tuple[Sample, SyntheticReading]]:
-    for sample in bake.of(Name.SYNTHETIC):
+    for sample in bake.of(SourceName.SYNTHETIC):
         if "ok" in sample:
             reading = SyntheticReading(sample["ok"], sample.get("latency_ms"))
-            yield Sample(Name.SYNTHETIC, sample["at_s"], sample["at"], reading), reading
+            yield Sample(SourceName.SYNTHETIC, sample["at_s"], sample["at"], reading), reading
 
 
 # What is drawn
@@ -366,9 +366,9 @@ def _way_back(sample: Mapping[str, Any]) -> str:
 
 
 _BANDS = (
-    _Band("status", Name.STATUS, _status),
-    _Band("critical alerts", Name.ALERTS, _alerts),
-    _Band("way back", Name.WAY_BACK, _way_back),
+    _Band("status", SourceName.STATUS, _status),
+    _Band("critical alerts", SourceName.ALERTS, _alerts),
+    _Band("way back", SourceName.WAY_BACK, _way_back),
 )
 
 
@@ -415,7 +415,7 @@ def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
 def _draw_bands(axes: Axes, bake: Bake, scale: float) -> None:
     for row, band in enumerate(_BANDS):
         for begin, end, state in stretches(bake, band.source, band.state):
-            other = _FIRING if band.source == Name.ALERTS else _OTHER
+            other = _FIRING if band.source == SourceName.ALERTS else _OTHER
             colour, hatch = _STATES.get(state, other)
             # A state that was only seen last still shows.
             width = max(end - begin, bake.watched_s * 0.006) / scale

@@ -8,28 +8,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clauses import CLAUSES, is_document
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
 from rollout.core.text import one_line
 from rollout.gateway.responses import Connection
-from rollout.journal.record import Kind, Record
-from rollout.monitoring.samples import Name
+from rollout.journal.record import Kind, RolloutRecord
+from rollout.monitoring.samples import SourceName
 
 OPERATIONS_LOG = "operations.log"
 ERRORS_KEPT = 50
 LONGEST_LINE = 20_000
 
 
-def log_operation(rollout: Rollout, line: str) -> Path:
+def log_operation(rollout: RolloutContext, line: str) -> Path:
     """Append one line to the operations log beside all rollouts, and return its path (DOC-2)."""
     path = rollout.folder.parent / OPERATIONS_LOG
     text = one_line(rollout.redactor.text(line), LONGEST_LINE)
     path.parent.mkdir(parents=True, exist_ok=True)
     # One write of a line in append mode: two runs side by side do not mix.
     with path.open("a", encoding="utf-8") as log:
-        log.write(f"{stamp(rollout.clock.now())} {rollout.id} {text}\n")
+        log.write(f"{format_utc(rollout.clock.now())} {rollout.id} {text}\n")
         log.flush()
         os.fsync(log.fileno())
     return path
@@ -48,7 +48,7 @@ class Seen:
         return self.text
 
 
-def document(rollout: Rollout, clause: str, work: Callable[[], str]) -> Mapping[str, Any]:
+def document(rollout: RolloutContext, clause: str, work: Callable[[], str]) -> Mapping[str, Any]:
     """Do one step of the documentation, record it, and return it as a row; what it raises is its outcome, no more."""
     try:
         outcome, seen = "passed", work()
@@ -57,7 +57,7 @@ def document(rollout: Rollout, clause: str, work: Callable[[], str]) -> Mapping[
     seen = rollout.redactor.text(seen)
     rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=seen)
     title = CLAUSES[clause].title
-    return {"at": stamp(rollout.clock.now()), "clause": clause, "step": title, "outcome": outcome, "seen": seen}
+    return {"at": format_utc(rollout.clock.now()), "clause": clause, "step": title, "outcome": outcome, "seen": seen}
 
 
 def undocumented(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -65,13 +65,13 @@ def undocumented(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(f"{row['clause']} {row['step']}: {row['seen']}" for row in rows if row["outcome"] == "failed")
 
 
-def never_documented(record: Record) -> tuple[str, ...]:
+def never_documented(record: RolloutRecord) -> tuple[str, ...]:
     """Return the same of a rollout that is told from its journal."""
     rows = ({**step, "step": CLAUSES[clause].title, "seen": step["message"]} for clause, step in record.steps.items())
     return undocumented(row for row in rows if is_document(row["clause"]))
 
 
-def errors_seen(rollout: Rollout) -> list[Seen]:
+def errors_seen(rollout: RolloutContext) -> list[Seen]:
     """Return the different errors that the window's samples hold, first seen first, at most `ERRORS_KEPT` (RBK-5.2)."""
     found: dict[str, Seen] = {}
     for entry in rollout.journal.entries(rollout.id, Kind.SAMPLE):
@@ -84,7 +84,7 @@ def errors_seen(rollout: Rollout) -> list[Seen]:
     return list(found.values())[:ERRORS_KEPT]
 
 
-def last_status(rollout: Rollout) -> Connection | None:
+def last_status(rollout: RolloutContext) -> Connection | None:
     """Return the new provider's status as it was seen last in the window; None if it never was.
 
     Raises:
@@ -92,12 +92,12 @@ def last_status(rollout: Rollout) -> Connection | None:
     """
     for entry in reversed(rollout.journal.entries(rollout.id, Kind.SAMPLE)):
         body = entry.body
-        if body["source"] == Name.STATUS and "status" in body:
+        if body["source"] == SourceName.STATUS and "status" in body:
             return Connection(body["status"], body.get("message"), body.get("reason_code"))
     return None
 
 
-def hold_words(hold: Mapping[str, Any]) -> str:
+def describe_hold(hold: Mapping[str, Any]) -> str:
     """Return one entry of `Record.holds` in words."""
     if hold["kind"] == Kind.HELD:
         return f"{hold['at']} {hold['clause']} breached and not rolled back, {hold['hold']}: {hold['message']}"

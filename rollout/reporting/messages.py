@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rollout.approvals.review import acknowledging
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clauses import is_document
 from rollout.core.errors import JournalError
 from rollout.core.scenario import Operator
 from rollout.core.text import one_line
 from rollout.gateway import manual_commands
 from rollout.journal.head import head
-from rollout.journal.record import Record
+from rollout.journal.record import RolloutRecord
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.timings import effect_of, entries_of, moments, seconds
 
@@ -26,7 +26,7 @@ Part = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Message:
     """One message.
 
     Attributes:
@@ -40,28 +40,32 @@ class Letter:
     gist: str = ""
 
 
-def plan(rollout: Rollout) -> Letter:
+def plan(rollout: RolloutContext) -> Message:
     """Say what is going to be changed, before anything is (PRE-4.2)."""
     scenario = rollout.scenario
-    gist = f"by {scenario.author}, approved by {rollout.known().approvers}, ticket {scenario.ticket}"
-    letter = _letter(rollout, f"PLANNED: {_what(rollout)}", [*_intended(rollout), *_if_it_goes_wrong(rollout)])
+    gist = f"by {scenario.author}, approved by {rollout.last_known_record().approvers}, ticket {scenario.ticket}"
+    letter = _message(rollout, f"PLANNED: {_what(rollout)}", [*_intended(rollout), *_if_it_goes_wrong(rollout)])
     return replace(letter, gist=gist)
 
 
-def stand_by(rollout: Rollout, operator: Operator) -> Letter:
+def stand_by(rollout: RolloutContext, operator: Operator) -> Message:
     """Tell the rollback operator that they are the one, and what they would do (PRE-4.3)."""
     parts = [
         ("For", f"{operator.name}: you stand by to roll this change back, until it is closed"),
         ("Acknowledge", "" if rollout.policy.operator_ack_max_age_s is None else acknowledging(rollout)),
     ]
-    return _letter(
+    return _message(
         rollout, f"YOU STAND BY: {_what(rollout)}", [*parts, *_if_it_goes_wrong(rollout), *_intended(rollout)]
     )
 
 
 def verdict(
-    rollout: Rollout, record: Record, closed: Mapping[str, Any], next_step: str, undocumented: Sequence[str] = ()
-) -> Letter:
+    rollout: RolloutContext,
+    record: RolloutRecord,
+    closed: Mapping[str, Any],
+    next_step: str,
+    undocumented: Sequence[str] = (),
+) -> Message:
     """Say how the rollout ended.
 
     Args:
@@ -79,20 +83,20 @@ def verdict(
         ("NOT DOCUMENTED", "; ".join(undocumented)),
         *([] if commands else [("Next", next_step)]),
     ]
-    return _letter(rollout, f"{closed['word']}: {_what(rollout)}", parts, commands)
+    return _message(rollout, f"{closed['word']}: {_what(rollout)}", parts, commands)
 
 
-def emergency(rollout: Rollout, word: str, parts: Iterable[Part], commands: Sequence[str]) -> Letter:
+def emergency(rollout: RolloutContext, word: str, parts: Iterable[Part], commands: Sequence[str]) -> Message:
     """Say that somebody went to the safe provider, and how that ended (EMG-3)."""
-    return _letter(rollout, f"{word}: {_what(rollout)}", list(parts), commands)
+    return _message(rollout, f"{word}: {_what(rollout)}", list(parts), commands)
 
 
-def trouble(rollout: Rollout, word: str, why: str, commands: Sequence[str] = ()) -> Letter:
+def trouble(rollout: RolloutContext, word: str, why: str, commands: Sequence[str] = ()) -> Message:
     """Say what people must hear before it is over: a source that is dark, a change that nobody looks after."""
-    return _letter(rollout, f"{word}: {_what(rollout)}", [("Why", why)], commands)
+    return _message(rollout, f"{word}: {_what(rollout)}", [("Why", why)], commands)
 
 
-def _letter(rollout: Rollout, headline: str, parts: Sequence[Part], commands: Sequence[str] = ()) -> Letter:
+def _message(rollout: RolloutContext, headline: str, parts: Sequence[Part], commands: Sequence[str] = ()) -> Message:
     text = rollout.redactor.text
     subject = one_line(text(headline))
     lines = [subject, ""]
@@ -101,20 +105,20 @@ def _letter(rollout: Rollout, headline: str, parts: Sequence[Part], commands: Se
         # Each on a line of its own, as it is: it is pasted, and what is cut or joined does something else.
         lines += ["", f"{A_PERSON_IS_NEEDED}. Look, then paste:", *map(text, reversed(commands))]
     lines += ["", *(f"{name}: {one_line(text(words))}" for name, words in _about(rollout) if words)]
-    return Letter(
+    return Message(
         one_line(subject, LONGEST_SUBJECT),
         "\n".join(lines) + "\n",
         next((one_line(text(words)) for _, words in parts), ""),
     )
 
 
-def _what(rollout: Rollout) -> str:
+def _what(rollout: RolloutContext) -> str:
     return f"{rollout.what} on {rollout.target.name}"
 
 
-def _intended(rollout: Rollout) -> Iterator[Part]:
+def _intended(rollout: RolloutContext) -> Iterator[Part]:
     scenario = rollout.scenario
-    record = rollout.known()
+    record = rollout.last_known_record()
     if record.backup is not None:
         yield "Now", f"{record.previous} is active"
     if scenario.impact is not None:
@@ -125,12 +129,12 @@ def _intended(rollout: Rollout) -> Iterator[Part]:
     yield "Watched", f"for {window} once it is applied; at the first breach of a limit it is taken back by itself"
 
 
-def _if_it_goes_wrong(rollout: Rollout) -> Iterator[Part]:
+def _if_it_goes_wrong(rollout: RolloutContext) -> Iterator[Part]:
     yield "To stop it", f"rollout abort {rollout.id} --reason='what you saw'"
     yield "In an emergency", manual_commands.emergency(rollout.target, rollout.origin) or ""
 
 
-def _way_back(rollout: Rollout, record: Record, steps: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
+def _way_back(rollout: RolloutContext, record: RolloutRecord, steps: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
     """Say where the gateway is, how long it took, and what was not restored."""
     if not steps:
         return
@@ -144,10 +148,10 @@ def _way_back(rollout: Rollout, record: Record, steps: Sequence[Mapping[str, Any
     yield "Not restored or not proven", "; ".join(failed) or "nothing"
 
 
-def _about(rollout: Rollout) -> Iterator[Part]:
+def _about(rollout: RolloutContext) -> Iterator[Part]:
     scenario, target, policy = rollout.scenario, rollout.target, rollout.policy
     yield "Target", f"{target.name} ({target.url}), policy {policy.name}"
-    yield "Who", f"{scenario.author}, approved by {rollout.known().approvers}"
+    yield "Who", f"{scenario.author}, approved by {rollout.last_known_record().approvers}"
     if scenario.operator is not None:
         yield "Rollback operator", f"{scenario.operator.name} ({scenario.operator.contact})"
     ticket = scenario.ticket or ""
@@ -158,7 +162,7 @@ def _about(rollout: Rollout) -> Iterator[Part]:
     yield "Journal head", _head(rollout)
 
 
-def _head(rollout: Rollout) -> str:
+def _head(rollout: RolloutContext) -> str:
     """Return the journal's latest entry: kept with the message, `verify-journal --head` holds it against the file."""
     try:
         return head(rollout.journal)

@@ -11,14 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.errors import RolloutError
 from rollout.core.redaction import Redactor
 from rollout.core.text import one_line
 from rollout.journal.record import Kind
 from rollout.reporting import messages
 from rollout.reporting.documents import log_operation
-from rollout.reporting.messages import Letter
+from rollout.reporting.messages import Message
 
 LOG = "log"
 """The channel that is always there: the operations log."""
@@ -43,7 +43,7 @@ class Delivery:
     detail: str
 
 
-def announce_plan(rollout: Rollout, env: Mapping[str, str]) -> tuple[Delivery, ...]:
+def announce_plan(rollout: RolloutContext, env: Mapping[str, str]) -> tuple[Delivery, ...]:
     """Tell every channel what is planned, and the rollback operator, on a channel of their own, that they stand by."""
     operator = rollout.scenario.operator
     own = operator.contact if operator is not None and operator.contact in _channels(rollout, everyone=True) else None
@@ -55,7 +55,7 @@ def announce_plan(rollout: Rollout, env: Mapping[str, str]) -> tuple[Delivery, .
 
 
 def announce(
-    rollout: Rollout, event: str, letter: Letter, env: Mapping[str, str], *, everyone: bool = False
+    rollout: RolloutContext, event: str, letter: Message, env: Mapping[str, str], *, everyone: bool = False
 ) -> tuple[Delivery, ...]:
     """Send to every channel of scenario and policy that has not heard of `event` yet, and return every delivery so far.
 
@@ -73,7 +73,9 @@ def announce(
     return _announced(rollout, event, letter, env, channels, patient=False)
 
 
-def page(rollout: Rollout, event: str, letter: Letter, env: Mapping[str, str], *, everyone: bool = False) -> None:
+def page(
+    rollout: RolloutContext, event: str, letter: Message, env: Mapping[str, str], *, everyone: bool = False
+) -> None:
     """Tell people on every channel, and the operations log; one that cannot be reached does not stop the others."""
     with suppress(OSError, RolloutError):
         log_operation(rollout, f"{letter.subject}: {letter.gist}")
@@ -81,17 +83,23 @@ def page(rollout: Rollout, event: str, letter: Letter, env: Mapping[str, str], *
         announce(rollout, event, letter, env, everyone=everyone)
 
 
-def _channels(rollout: Rollout, *, everyone: bool) -> tuple[str, ...]:
+def _channels(rollout: RolloutContext, *, everyone: bool) -> tuple[str, ...]:
     asked = (*rollout.scenario.notify, *rollout.policy.channels)
     return tuple(dict.fromkeys((*asked, *(rollout.target.notify if everyone else ()))))
 
 
 def _announced(
-    rollout: Rollout, event: str, letter: Letter, env: Mapping[str, str], channels: Iterable[str], *, patient: bool
+    rollout: RolloutContext,
+    event: str,
+    letter: Message,
+    env: Mapping[str, str],
+    channels: Iterable[str],
+    *,
+    patient: bool,
 ) -> tuple[Delivery, ...]:
     told = {
         row["channel"]: Delivery(row["channel"], row["accepted"], row["detail"])
-        for row in rollout.known().notified
+        for row in rollout.last_known_record().notified
         if row["event"] == event and row["accepted"]
     }
     for delivery in _delivered(rollout, letter, env, [each for each in channels if each not in told], patient=patient):
@@ -108,7 +116,7 @@ def _announced(
 
 
 def _delivered(
-    rollout: Rollout, letter: Letter, env: Mapping[str, str], channels: Iterable[str], *, patient: bool
+    rollout: RolloutContext, letter: Message, env: Mapping[str, str], channels: Iterable[str], *, patient: bool
 ) -> Iterator[Delivery]:
     urls: dict[str, str] = {}
     for channel in channels:
@@ -125,11 +133,11 @@ def _delivered(
     if urls:
         for url in urls.values():
             rollout.redactor.add_url(url)
-        letter = Letter(*map(rollout.redactor.text, (letter.subject, letter.body)))
+        letter = Message(*map(rollout.redactor.text, (letter.subject, letter.body)))
         yield from sent(letter, urls, within_s=PATIENCE_S if patient else HURRY_S, tries=1 if patient else 2)
 
 
-def sent(letter: Letter, urls: Mapping[str, str], *, within_s: float, tries: int) -> tuple[Delivery, ...]:
+def sent(letter: Message, urls: Mapping[str, str], *, within_s: float, tries: int) -> tuple[Delivery, ...]:
     """Send one letter over all these channels side by side, and return what became of each; never raises.
 
     Args:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from rollout.changes.rollback import PROOF
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clauses import CLAUSES
 from rollout.core.errors import JournalError
 from rollout.core.text import markdown, table
-from rollout.journal.record import Entry, Kind, Record
+from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.verdict import show_span
-from rollout.reporting.documents import errors_seen, hold_words
-from rollout.reporting.timeline import clock, told
+from rollout.reporting.documents import describe_hold, errors_seen
+from rollout.reporting.timeline import clock, describe_events
 from rollout.reporting.timings import Counted, Moments, counted, effect_of, entries_of, measured, moments, seconds
 
 Steps = Sequence[Mapping[str, Any]]
@@ -32,7 +32,7 @@ SIGNS: Mapping[str, str] = {
 _BRIEF = 1.0
 
 
-def write_post_mortem(rollout: Rollout, why: str, steps: Steps) -> Path:
+def write_post_mortem(rollout: RolloutContext, why: str, steps: Steps) -> Path:
     """Draft ``post-mortem.md``, and return its path.
 
     Args:
@@ -43,7 +43,7 @@ def write_post_mortem(rollout: Rollout, why: str, steps: Steps) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    record = rollout.known()
+    record = rollout.last_known_record()
     entries = entries_of(rollout)
     rollout.folder.mkdir(parents=True, exist_ok=True)
     path = rollout.folder / "post-mortem.md"
@@ -52,7 +52,9 @@ def write_post_mortem(rollout: Rollout, why: str, steps: Steps) -> Path:
     return path
 
 
-def _draft(rollout: Rollout, record: Record, entries: Sequence[Entry], why: str, steps: Steps) -> Iterator[str]:
+def _draft(
+    rollout: RolloutContext, record: RolloutRecord, entries: Sequence[Entry], why: str, steps: Steps
+) -> Iterator[str]:
     at, requests = moments(record, entries), counted(entries)
     failed = [row for row in steps if row["outcome"] == "failed"]
     yield f"# Post-mortem (draft): {markdown(rollout.what)} on {markdown(rollout.target.name)}"
@@ -65,7 +67,12 @@ def _draft(rollout: Rollout, record: Record, entries: Sequence[Entry], why: str,
     if record.diagnosis is not None:
         yield from ("", "## Diagnosis", "", *(f"- {markdown(line)}" for line in record.diagnosis["text"].splitlines()))
     if record.holds:
-        yield from ("", "## The rollback was held", "", *(f"- {markdown(hold_words(hold))}" for hold in record.holds))
+        yield from (
+            "",
+            "## The rollback was held",
+            "",
+            *(f"- {markdown(describe_hold(hold))}" for hold in record.holds),
+        )
     yield from ("", "## What happened, in order", "", *table(("at", "what happened"), _timeline(record, at, entries)))
     yield from ("", "## The way back, step by step", "", *table(("at", "step", "outcome", "seen"), _steps(steps)))
     yield from (
@@ -76,7 +83,7 @@ def _draft(rollout: Rollout, record: Record, entries: Sequence[Entry], why: str,
     )
 
 
-def _in_short(rollout: Rollout, record: Record, at: Moments, why: str, failed: Steps) -> Iterator[str]:
+def _in_short(rollout: RolloutContext, record: RolloutRecord, at: Moments, why: str, failed: Steps) -> Iterator[str]:
     scenario = rollout.scenario
     began = f", announced at {clock(at.applied)}" if at.applied else "; the journal holds no write of it"
     said = (
@@ -104,7 +111,7 @@ def _proof(steps: Mapping[str, Mapping[str, Any]]) -> str:
     return "; ".join(str(steps[clause]["message"]) for clause in PROOF if clause in steps)
 
 
-def _durations(record: Record, at: Moments) -> Iterator[tuple[str, str, str]]:
+def _durations(record: RolloutRecord, at: Moments) -> Iterator[tuple[str, str, str]]:
     sign = SIGNS.get((record.breach or {}).get("clause", ""), "first sign")
     pairs = (
         ("the change was announced", at.applied, sign, at.first_bad),
@@ -123,7 +130,7 @@ def _span(took_s: float) -> str:
     return show_span(took_s) if took_s >= 10 * _BRIEF else f"{took_s:.1f} s"
 
 
-def _impact(rollout: Rollout, record: Record, requests: Counted) -> Iterator[str]:
+def _impact(rollout: RolloutContext, record: RolloutRecord, requests: Counted) -> Iterator[str]:
     if requests.users is None:
         yield "Users: nobody counted their requests while the change was in effect."
     else:
@@ -141,7 +148,7 @@ def _impact(rollout: Rollout, record: Record, requests: Counted) -> Iterator[str
         yield f"Assessed before the change: {markdown(assessed)}."
 
 
-def _captured(rollout: Rollout, steps: Steps) -> Iterator[str]:
+def _captured(rollout: RolloutContext, steps: Steps) -> Iterator[str]:
     yield from (f"Alerts before the way back: {markdown(row['seen'])}." for row in steps if row["clause"] == "RBK-1.2")
     yield ""
     try:
@@ -152,9 +159,9 @@ def _captured(rollout: Rollout, steps: Steps) -> Iterator[str]:
     yield from table(("first seen", "times", "what"), found) if found else ["No look of the window saw an error."]
 
 
-def _timeline(record: Record, at: Moments, entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
+def _timeline(record: RolloutRecord, at: Moments, entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
     """Yield what happened; the steps of the way back have a table of their own."""
-    events = [(event.at, event.text) for event in told(entries) if event.kind != Kind.STEP]
+    events = [(event.at, event.text) for event in describe_events(entries) if event.kind != Kind.STEP]
     if at.first_bad:
         sign = SIGNS.get((record.breach or {}).get("clause", ""), "first sign")
         events.append((at.first_bad, f"{sign}, in hindsight"))
@@ -165,7 +172,7 @@ def _steps(steps: Steps) -> Iterator[tuple[str, str, str, str]]:
     return ((clock(row["at"]), str(CLAUSES[row["clause"]]), row["outcome"], row["seen"]) for row in steps)
 
 
-def _questions(record: Record, at: Moments, requests: Counted, failed: Steps) -> Iterator[str]:
+def _questions(record: RolloutRecord, at: Moments, requests: Counted, failed: Steps) -> Iterator[str]:
     if failed:
         yield "What is the gateway's state now, and who has put it right?"
     if requests.users is None:

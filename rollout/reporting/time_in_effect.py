@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from rollout.journal.record import Decision, Record, What, Write
+from rollout.journal.record import Decision, RolloutRecord, What, Write
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.timeline import clock
 
@@ -59,7 +59,7 @@ def seconds(earlier: str, later: str) -> float | None:
     return took_s if took_s >= 0 else None
 
 
-def effect_of(record: Record) -> Effect:
+def effect_of(record: RolloutRecord) -> Effect:
     """Return from when to when the rollout's change was in effect.
 
     A single request (`SINGLE`) whose way back was read back is an effect of its own, over before the change is applied.
@@ -76,12 +76,12 @@ def effect_of(record: Record) -> Effect:
     )
 
 
-def landed_writes(record: Record) -> list[Write]:
+def landed_writes(record: RolloutRecord) -> list[Write]:
     """Return the writes on the way there that the gateway did not refuse, in order."""
     return [write for write in record.writes if write.direction == "forward" and write.may_have_landed]
 
 
-def _seen_gone(record: Record, counted: list[Write], *, is_single: bool) -> str:
+def _seen_gone(record: RolloutRecord, counted: list[Write], *, is_single: bool) -> str:
     """Return the moment of the first entry that shows these writes gone; empty where none does."""
     if is_single and record.passed(SINGLE):
         return record.clauses[SINGLE].at

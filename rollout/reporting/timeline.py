@@ -39,7 +39,7 @@ class Event:
     text: str
 
 
-def told(entries: Sequence[Entry]) -> Iterator[Event]:
+def describe_events(entries: Sequence[Entry]) -> Iterator[Event]:
     """Yield what a reader wants to know of these entries, in order; one that was spooled at the place of its moment."""
     entries = _in_order(entries)
     outcomes = {entry.body["intent"]: entry for entry in entries if entry.kind == Kind.OUTCOME}

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.changes.rollback import PROOF, UNDO
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.errors import JournalError
 from rollout.core.scenario import EMERGENCY_SOURCE
-from rollout.journal.record import Entry, Kind, Record
-from rollout.monitoring.aggregates import BAD_STATUS, History
+from rollout.journal.record import Entry, Kind, RolloutRecord
+from rollout.monitoring.aggregates import BAD_STATUS, Aggregates
 from rollout.monitoring.error_rate import of_users
-from rollout.monitoring.samples import Name, Sample
+from rollout.monitoring.samples import Sample, SourceName
 from rollout.reporting.time_in_effect import SINGLE, Effect, effect_of, seconds
 
 __all__ = [
@@ -83,7 +83,7 @@ class Counted:
     own_failed: int = 0
 
 
-def moments(record: Record, entries: Sequence[Entry]) -> Moments:
+def moments(record: RolloutRecord, entries: Sequence[Entry]) -> Moments:
     """Return when what happened.
 
     Args:
@@ -104,14 +104,14 @@ def moments(record: Record, entries: Sequence[Entry]) -> Moments:
     )
 
 
-def _back(record: Record) -> str:
+def _back(record: RolloutRecord) -> str:
     """Return when the last write of the way back was answered; the return of a single request is none of it."""
     done = [write for write in record.writes if write.direction == "back" and write.result == "done"]
     ended = [write.ended_at for write in done if write.step != SINGLE]
     return ended[-1] if ended and not is_emergency(record) else ""
 
 
-def _verified(record: Record) -> str:
+def _verified(record: RolloutRecord) -> str:
     """Return when the way back was verified, as its latest attempt is judged; empty where it is not."""
     begins = max((n for n, step in enumerate(record.trail) if step["clause"] == "RBK-1.1"), default=0)
     steps = {step["clause"]: step for step in record.trail[begins:]}
@@ -121,7 +121,7 @@ def _verified(record: Record) -> str:
     return max(str(steps[clause]["at"]) for clause in PROOF)
 
 
-def entries_of(rollout: Rollout) -> Sequence[Entry]:
+def entries_of(rollout: RolloutContext) -> Sequence[Entry]:
     """Return the rollout's entries; none where the journal cannot be read: its documents are written all the same."""
     try:
         return rollout.journal.entries(rollout.id)
@@ -129,24 +129,24 @@ def entries_of(rollout: Rollout) -> Sequence[Entry]:
         return ()
 
 
-def is_emergency(record: Record) -> bool:
+def is_emergency(record: RolloutRecord) -> bool:
     """Tell whether it is the record of an emergency: it has neither backup nor checks, and nothing to go back to."""
     return bool(record.opened.get("scenario", {}).get("source") == EMERGENCY_SOURCE)
 
 
-def class_of(record: Record) -> str:
+def class_of(record: RolloutRecord) -> str:
     """Return the class of the change: ``standard``, ``normal`` or ``emergency``; an emergency is asked for none."""
     return "emergency" if is_emergency(record) else str(record.opened.get("class", "normal"))
 
 
-def content_of(record: Record) -> str:
+def content_of(record: RolloutRecord) -> str:
     """Return what was approved and cleared, by its digest; an emergency applies nothing that was."""
     if is_emergency(record):
         return "none was approved: an emergency"
     return f"SHA-256 {record.opened['digest']}"
 
 
-def written(record: Record) -> str:
+def written(record: RolloutRecord) -> str:
     """Return how many writes were announced, and what came of them: ``writes announced: 3 (2 done, 1 refused)``."""
     if not record.writes:
         return "nothing was written"
@@ -166,7 +166,7 @@ def _held(breach: Body) -> tuple[Any, Any]:
     return breach["value"], "none" if breach["limit"] is None else breach["limit"]
 
 
-def first_bad(record: Record, entries: Iterable[Entry]) -> Body | None:
+def first_bad(record: RolloutRecord, entries: Iterable[Entry]) -> Body | None:
     """Return the first sample that showed what the breach was then made of; None where there was no breach."""
     breach = record.breach
     if breach is None:
@@ -186,10 +186,10 @@ def first_bad(record: Record, entries: Iterable[Entry]) -> Body | None:
 
 def counted(entries: Iterable[Entry]) -> Counted:
     """Return the requests that were counted while the change was watched, window by window."""
-    windows: list[History] = []
+    windows: list[Aggregates] = []
     for entry in entries:
         if entry.kind == Kind.WINDOW:
-            windows.append(History(()))
+            windows.append(Aggregates(()))
         elif entry.kind == Kind.SAMPLE and windows:
             windows[-1].add(Sample.from_record(entry.body))
     users = [span for each in windows if (span := of_users(each.counters.latest(), each.requests)) is not None]
@@ -218,9 +218,9 @@ def _status(body: Body, _before: Body, _breach: Body) -> bool:
 
 
 def _failure(body: Body, before: Body, _breach: Body) -> bool:
-    if body["source"] == Name.SYNTHETIC:
+    if body["source"] == SourceName.SYNTHETIC:
         return body.get("ok") is False
-    return body["source"] == Name.METRICS and before.get("failed") is not None and _of(body) > before["failed"]
+    return body["source"] == SourceName.METRICS and before.get("failed") is not None and _of(body) > before["failed"]
 
 
 def _of(body: Body) -> int:
@@ -229,7 +229,7 @@ def _of(body: Body) -> int:
 
 def _slow(body: Body, _before: Body, breach: Body) -> bool:
     limit = breach["limit"]
-    took = body.get("latency_ms" if body["source"] == Name.SYNTHETIC else "p95_ms")
+    took = body.get("latency_ms" if body["source"] == SourceName.SYNTHETIC else "p95_ms")
     return isinstance(limit, (int, float)) and isinstance(took, (int, float)) and took > limit
 
 
@@ -241,7 +241,7 @@ def _unexpected(body: Body, before: Body, _breach: Body) -> bool:
     if body.get("abort") or body.get("lines") or body.get("reason"):
         return True
     count = int(body.get("count", 0))
-    return body["source"] == Name.FALLBACKS and count > int(before.get("count", count))
+    return body["source"] == SourceName.FALLBACKS and count > int(before.get("count", count))
 
 
 def _dark(body: Body, _before: Body, _breach: Body) -> bool:

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rollout.core.clock import SystemClock, stamp
+from rollout.core.clock import SystemClock, format_utc
 from rollout.sandbox.api import build_api
 from rollout.sandbox.control import GatewayControl, ProcessControl, Requests
 from rollout.sandbox.deviations import SPARES_TWIN
@@ -217,7 +217,7 @@ class Recorded:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         headers = Headers(scope=scope)
         shown = path + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
-        record = self._requests.note(stamp(self._gateway.clock.now()), scope["method"], shown, headers)
+        record = self._requests.note(format_utc(self._gateway.clock.now()), scope["method"], shown, headers)
         self._touch()
 
         async def noting(message: Message) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from rollout.core.clock import Clock, stamp
+from rollout.core.clock import Clock, format_utc
 from rollout.sandbox import envfile
 from rollout.sandbox.envfile import masked
 from rollout.sandbox.past import View
@@ -29,12 +29,12 @@ class Truth:
     def activated(self, provider: str, model: str, user: str) -> None:
         """Note an activation that was written to the configuration, also where that held the same before."""
         self._activated += 1
-        at = stamp(self._clock.now())
+        at = format_utc(self._clock.now())
         self._activations.append({"time": at, "provider": provider, "model": model, "user": user})
 
     def served(self, provider: str, model: str, status: int) -> None:
         """Note a completion, when it is answered, with the provider and model that it was sent to."""
-        self._served.append([stamp(self._clock.now()), provider, model, status])
+        self._served.append([format_utc(self._clock.now()), provider, model, status])
 
     def as_answer(self, boot_id: str, state: State, now: View) -> dict[str, Any]:
         """Return the answer of ``/sandbox/state``; `now` is what is in effect. Raises OSError."""

@@ -14,8 +14,8 @@ import pytest
 
 from rollout.approvals.approval import Approval, Judged, Role, content_of, in_record, judged, kept, same_person
 from rollout.audit.approvals import unfounded
-from rollout.context import Rollout
-from rollout.core.clock import stamp
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
 from rollout.core.policy import Policy
 from rollout.core.request import Origin
 from rollout.journal.record import Kind
@@ -38,7 +38,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 class Desk:
     """A rollout whose author is alice, and the people who approve it."""
 
-    rollout: Rollout
+    rollout: RolloutContext
     keys: dict[str, Path]
 
     def give(self, key: str | None = "bob", **parts: Any) -> Path:
@@ -134,10 +134,10 @@ def test_an_operators_acknowledgement_has_an_age_of_its_own(desk: Desk) -> None:
 
 def test_one_person_approves_once(desk: Desk) -> None:
     """The later of two by one name counts; one key under two names is one person."""
-    desk.give(at=stamp(desk.rollout.clock.now() - timedelta(hours=1)), comment="first")
+    desk.give(at=format_utc(desk.rollout.clock.now() - timedelta(hours=1)), comment="first")
     path = desk.give(comment="again")
     path.rename(path.with_name(path.name.replace("bob", "bob-2")))
-    desk.give(comment="later", at=stamp(desk.rollout.clock.now() + timedelta(seconds=1)))
+    desk.give(comment="later", at=format_utc(desk.rollout.clock.now() + timedelta(seconds=1)))
     assert [each.comment for each in desk.judged().accepted] == ["later"]
     listed = desk.rollout.origin.beside_policy("allowed_signers")
     assert listed is not None
@@ -205,7 +205,7 @@ def forged(desk: Desk) -> None:
 
 
 def aged(**by: float) -> Void:
-    return lambda desk: desk.give(at=stamp(desk.rollout.clock.now() + timedelta(**by)))
+    return lambda desk: desk.give(at=format_utc(desk.rollout.clock.now() + timedelta(**by)))
 
 
 def for_git(desk: Desk) -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from rollout.approvals.change_classes import let_in
+from rollout.approvals.change_classes import authorize
 from rollout.approvals.obligations import open_of
-from rollout.core.errors import Owed
+from rollout.core.errors import ApprovalPending
 from rollout.core.policy import Policy, StandardChange
 from rollout.core.scenario import ChangeClass, EnvironmentChange, Impact, LimitChange, ProviderChange, Scenario
 from rollout.core.standard_changes import why_not
@@ -25,11 +25,11 @@ def rollout_of(folder, change_class, **policy):
 
 
 def test_a_normal_change_needs_as_many_approvals_as_the_policy_says(tmp_path):
-    assert let_in(rollout_of(tmp_path, "normal"), ["bob"]).approvals == 2
+    assert authorize(rollout_of(tmp_path, "normal"), ["bob"]).approvals == 2
 
 
 def test_a_standard_change_needs_none_and_says_whose_word_that_is(tmp_path):
-    found = let_in(rollout_of(tmp_path, "standard", standard=(StandardChange("provider", ("openai",)),)), [])
+    found = authorize(rollout_of(tmp_path, "standard", standard=(StandardChange("provider", ("openai",)),)), [])
     assert found.approvals == 0
     assert found.words == (
         "class standard: approved beforehand by policy 'lab', which lists provider openai, risk up to low"
@@ -38,17 +38,17 @@ def test_a_standard_change_needs_none_and_says_whose_word_that_is(tmp_path):
 
 def test_one_approval_is_enough_for_an_emergency(tmp_path):
     made = rollout_of(tmp_path, "emergency")
-    assert let_in(made, ["bob"]).approvals == 1
+    assert authorize(made, ["bob"]).approvals == 1
     assert made.record().owed == {}
 
 
 def test_an_emergency_that_nobody_approved_is_owed_and_settled_by_whoever_approves_before_it_is_applied(tmp_path):
     made = rollout_of(tmp_path, "emergency", retrospective_within_s=7200.0)
-    with pytest.raises(Owed, match=r"due by 2026-11-23T14:00:00.000Z: rollout approve r-1"):
-        let_in(made, [])
+    with pytest.raises(ApprovalPending, match=r"due by 2026-11-23T14:00:00.000Z: rollout approve r-1"):
+        authorize(made, [])
     made.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
     assert [str(each.what) for each in open_of(made.record())] == ["retrospective approval"]
-    let_in(made, ["bob"])
+    authorize(made, ["bob"])
     assert open_of(made.record()) == ()
 
 

@@ -13,8 +13,8 @@ import pytest
 from rollout.approvals.approval import Judged, Role, terms_of
 from rollout.approvals.pull_request import merged
 from rollout.approvals.review import review
-from rollout.context import Rollout
-from rollout.core.clock import stamp
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
 from rollout.core.policy import Policy
 from rollout.core.request import Origin
 from tests.support.clocks import BEGINNING
@@ -39,12 +39,12 @@ class Repository:
         (self.folder / "other").write_text("later")
         self.commit("later")
         origin = Origin(*(self.scenarios / name for name in FILES))
-        self.rollout: Rollout = rollout_in(folder, policy=ACCEPTING, origin=origin, env=self.handed())
+        self.rollout: RolloutContext = rollout_in(folder, policy=ACCEPTING, origin=origin, env=self.handed())
 
     def git(self, *words: str) -> str:
         """Run git in the repository."""
         command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *words]
-        env = {**os.environ, "GIT_COMMITTER_DATE": stamp(BEGINNING)}
+        env = {**os.environ, "GIT_COMMITTER_DATE": format_utc(BEGINNING)}
         return subprocess.run(
             command, cwd=self.folder, check=True, capture_output=True, text=True, env=env
         ).stdout.strip()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rollout.core.scenario import Monitor
 from rollout.gateway.responses import Connection, ConnectionTest, Latency, Metrics
-from rollout.monitoring.aggregates import History
-from rollout.monitoring.samples import Name, Sample, SyntheticReading
+from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.samples import Sample, SourceName, SyntheticReading
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State, Verdict
 from tests.support.windows import BASELINE, alert, context, sample
@@ -51,14 +51,14 @@ def requests() -> st.SearchStrategy[Any]:
 
 
 READINGS: dict[str, st.SearchStrategy[Any]] = {
-    Name.STATUS: st.builds(Connection, st.sampled_from(["connected", "offline", "degraded", "unknown", None, 7])),
-    Name.METRICS: counters(),
-    Name.ALERTS: st.lists(st.sampled_from([alert(), alert("DATA_LOSS", None)]), max_size=2).map(tuple),
-    Name.FALLBACKS: count(),
-    Name.SYNTHETIC: requests(),
-    Name.LOG: st.lists(st.text("abc ", min_size=1), max_size=2).map(tuple),
-    Name.OPERATOR: st.one_of(st.none(), st.none(), st.none(), st.just("somebody: stop")),
-    Name.WAY_BACK: st.builds(ConnectionTest, st.booleans(), st.just("connected"), number(), st.just("ok")),
+    SourceName.STATUS: st.builds(Connection, st.sampled_from(["connected", "offline", "degraded", "unknown", None, 7])),
+    SourceName.METRICS: counters(),
+    SourceName.ALERTS: st.lists(st.sampled_from([alert(), alert("DATA_LOSS", None)]), max_size=2).map(tuple),
+    SourceName.FALLBACKS: count(),
+    SourceName.SYNTHETIC: requests(),
+    SourceName.LOG: st.lists(st.text("abc ", min_size=1), max_size=2).map(tuple),
+    SourceName.OPERATOR: st.one_of(st.none(), st.none(), st.none(), st.just("somebody: stop")),
+    SourceName.WAY_BACK: st.builds(ConnectionTest, st.booleans(), st.just("connected"), number(), st.just("ok")),
 }
 
 
@@ -74,8 +74,8 @@ def samples(draw: st.DrawFn) -> list[Sample]:
     return found
 
 
-def seen(found: list[Sample]) -> History:
-    history = History(READINGS)
+def seen(found: list[Sample]) -> Aggregates:
+    history = Aggregates(READINGS)
     for one in found:
         history.add(one)
     return history
@@ -99,7 +99,11 @@ def test_what_holds_was_seen_often_enough_and_is_a_number(found: list[Sample]) -
             assert (verdict.value > verdict.limit) == (verdict.state is State.BREACHED)
         if verdict.state is State.HOLDING:
             assert verdict.samples >= (MONITOR.min_requests if verdict.source == "users" else MONITOR.min_samples)
-    sources = {"MON-1": (Name.STATUS,), "MON-4": (Name.ALERTS,), "MON-6": tuple(set(READINGS) - {Name.WAY_BACK})}
+    sources = {
+        "MON-1": (SourceName.STATUS,),
+        "MON-4": (SourceName.ALERTS,),
+        "MON-6": tuple(set(READINGS) - {SourceName.WAY_BACK}),
+    }
     for clause, names in sources.items():
         if verdicts[clause].state is State.HOLDING:
             assert all(history.good(name) is not None for name in names), clause
@@ -128,7 +132,7 @@ def _counted(total: int, failed: int) -> Metrics:
 @given(samples())
 def test_the_same_is_judged_again_from_what_the_journal_keeps(found: list[Sample]) -> None:
     """Every sample as the journal writes it, through JSON and back, leads to the very same verdicts."""
-    history = History(READINGS)
+    history = Aggregates(READINGS)
     kept = [json.loads(json.dumps(history.add(one).record())) for one in found]
     again = judged([Sample.from_record(body) for body in kept])
     assert again == judged(found)
@@ -139,7 +143,7 @@ def test_the_same_is_judged_again_from_what_the_journal_keeps(found: list[Sample
 def test_a_look_that_fails_never_turns_anything_into_a_pass(found: list[Sample], at: int) -> None:
     """What could not be looked at may only cost: no verdict becomes holding by it."""
     before = judged(found)
-    dark = sample(Name.METRICS, 5.0 * 61, error="no answer")
+    dark = sample(SourceName.METRICS, 5.0 * 61, error="no answer")
     after = judged([*found, dark])
     for clause, verdict in before.items():
         if verdict.state is not State.HOLDING:

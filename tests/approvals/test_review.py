@@ -9,7 +9,7 @@ import pytest
 
 from rollout.approvals.approval import Role, in_record
 from rollout.approvals.review import Review, StandBy, review, stand_by
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.errors import TryLater
 from rollout.core.policy import Policy
 from rollout.core.request import Origin
@@ -22,7 +22,9 @@ RECORDED = Policy("lab", review="recorded")
 CAROL = Operator("carol", "carol@example.com")
 
 
-def desk(folder: Path, policy: Policy, approved_by: tuple[str, ...] = (), operator: Operator | None = CAROL) -> Rollout:
+def desk(
+    folder: Path, policy: Policy, approved_by: tuple[str, ...] = (), operator: Operator | None = CAROL
+) -> RolloutContext:
     """Return a rollout of alice's."""
     scenario = Scenario("s", "s.yaml", "t", (NEW,), author="alice", approved_by=approved_by, operator=operator)
     return rollout_in(folder, policy=policy, scenario=scenario, origin=Origin(approvals=folder / "approvals"))

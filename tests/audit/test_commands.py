@@ -12,7 +12,7 @@ import pytest
 
 from rollout.audit import manifest, seal
 from rollout.cli.main import main
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.canonical_json import sha256
 from rollout.journal.record import Decision, Kind
 from tests.support.keys import listed, make_key
@@ -22,7 +22,7 @@ RESULT = "allure-results/run-1/a-result.json"
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Iterator[Rollout]:
+def rollout(tmp_path: Path) -> Iterator[RolloutContext]:
     """A closed rollout with one result, one record and one report; nothing of it is listed yet."""
     rollout = rollout_in(tmp_path)
     with rollout.journal:
@@ -35,14 +35,14 @@ def rollout(tmp_path: Path) -> Iterator[Rollout]:
         yield rollout
 
 
-def write(rollout: Rollout, name: str, content: str) -> Path:
+def write(rollout: RolloutContext, name: str, content: str) -> Path:
     path = rollout.folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
     return path
 
 
-def conclude(rollout: Rollout, by: str = "run-1", **env: str) -> str:
+def conclude(rollout: RolloutContext, by: str = "run-1", **env: str) -> str:
     return seal.conclude(rollout.journal, rollout.id, rollout.folder, env, by=by).line
 
 
@@ -52,11 +52,11 @@ def verify(folder: Path, capsys: pytest.CaptureFixture[str], *args: str) -> tupl
     return code, "".join(capsys.readouterr())
 
 
-def files(rollout: Rollout) -> list[list[str]]:
+def files(rollout: RolloutContext) -> list[list[str]]:
     return [sorted(row[0] for row in e.body["files"]) for e in rollout.journal.entries("r-1", Kind.MANIFEST)]
 
 
-def test_a_missing_key_is_said_in_one_line(rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_missing_key_is_said_in_one_line(rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Nothing is sealed, the files are listed, and the verification says what it does not claim."""
     assert conclude(rollout) == (
         "seal: none, ROLLOUT_SEAL_KEY names no SSH key; a journal that is recomputed or cut would not show"
@@ -68,7 +68,7 @@ def test_a_missing_key_is_said_in_one_line(rollout: Rollout, tmp_path: Path, cap
     assert "not claimed: that the last 3 of 3 entries were not recomputed, and that none followed" in out
 
 
-def test_a_key_that_does_not_sign_changes_nothing(rollout: Rollout, tmp_path: Path):
+def test_a_key_that_does_not_sign_changes_nothing(rollout: RolloutContext, tmp_path: Path):
     """It is said why, and nothing is raised: the verdict stands."""
     said = conclude(rollout, ROLLOUT_SEAL_KEY=str(tmp_path / "nobody"))
     assert said == f"seal: none, because {tmp_path / 'nobody'}: there is no such key; name the file of an SSH key"
@@ -88,7 +88,9 @@ def test_an_open_rollout_is_not_sealed(tmp_path: Path):
         assert files(rollout) == [["junit.xml"]]
 
 
-def test_a_seal_names_head_decision_and_files(rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_seal_names_head_decision_and_files(
+    rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     """And its line is what `--head` takes."""
     key = make_key(tmp_path, "pipeline")
     said = conclude(rollout, ROLLOUT_SEAL_KEY=str(key))
@@ -114,7 +116,7 @@ def test_a_seal_names_head_decision_and_files(rollout: Rollout, tmp_path: Path, 
 
 
 def test_a_closed_rollout_without_a_seal_shows_where_one_is_asked_for(
-    rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     """Whoever names signers expects a seal."""
     conclude(rollout)
@@ -141,7 +143,7 @@ def test_a_slip_of_the_pen_is_no_finding(tmp_path, capsys, args, why):
 
 
 def test_a_rebuilt_report_is_listed_and_nothing_else_is(
-    rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     """What was altered, or put beside the results, is not made good by building the report again."""
     conclude(rollout)
@@ -157,7 +159,7 @@ def test_a_rebuilt_report_is_listed_and_nothing_else_is(
     assert "report.html" not in out
 
 
-def test_a_result_is_never_rewritten(rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_result_is_never_rewritten(rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Not by its own run either; records are, and a later run's results are listed with it."""
     conclude(rollout)
     result = write(rollout, RESULT, "[]")
@@ -170,7 +172,7 @@ def test_a_result_is_never_rewritten(rollout: Rollout, tmp_path: Path, capsys: p
     assert f"{result}: its SHA-256 is " in out
 
 
-def killed(rollout: Rollout) -> None:
+def killed(rollout: RolloutContext) -> None:
     """Let a second run begin, write a result and a document, and die before it lists them."""
     rollout.write(Kind.RUN, run="run-2", phases=["apply"], pid=1)
     write(rollout, "allure-results/run-2/a-result.json", "{}")
@@ -178,7 +180,7 @@ def killed(rollout: Rollout) -> None:
 
 
 def test_what_a_killed_run_left_is_no_alarm_and_is_not_vouched_for(
-    rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     """It says which files and why; and the report lists what is there, from where on it must not change."""
     conclude(rollout)
@@ -195,7 +197,9 @@ def test_what_a_killed_run_left_is_no_alarm_and_is_not_vouched_for(
     assert f"{record}: its SHA-256 is " in out
 
 
-def test_a_killed_run_excuses_nothing_but_its_own(rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_killed_run_excuses_nothing_but_its_own(
+    rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     """A result that was altered, one beside those of a run that has ended, and one of a run that never began."""
     conclude(rollout)
     killed(rollout)
@@ -206,7 +210,7 @@ def test_a_killed_run_excuses_nothing_but_its_own(rollout: Rollout, tmp_path: Pa
     assert all(f"ALTERED  {path}" in out for path in odd), out
 
 
-def test_what_was_archived_is_no_alarm(rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_what_was_archived_is_no_alarm(rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """The journal says who archived it, as what; put back, its files are looked at again."""
     conclude(rollout)
     archives = tmp_path / "archives"
@@ -225,7 +229,7 @@ def test_what_was_archived_is_no_alarm(rollout: Rollout, tmp_path: Path, capsys:
     shutil.rmtree(rollout.folder)
 
 
-def test_a_folder_that_is_gone_is_an_alarm(rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_folder_that_is_gone_is_an_alarm(rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Removed by hand, nobody said so."""
     conclude(rollout)
     shutil.rmtree(rollout.folder)
@@ -234,7 +238,7 @@ def test_a_folder_that_is_gone_is_an_alarm(rollout: Rollout, tmp_path: Path, cap
     assert "the folder with its 3 files is missing. That means: it was moved or deleted, and not by `rollout" in out
 
 
-def test_nothing_is_removed_that_cannot_be_archived(rollout: Rollout, tmp_path: Path, capsys):
+def test_nothing_is_removed_that_cannot_be_archived(rollout: RolloutContext, tmp_path: Path, capsys):
     """A folder that cannot be written keeps everything where it is."""
     (tmp_path / "file").write_text("")
     assert main(["prune", f"--reports={tmp_path}", "--keep=0", f"--to={tmp_path / 'file'}"]) == 4

@@ -14,12 +14,12 @@ from rollout.changes.backup import (
     Backup,
     BackupError,
     activates,
+    active_provider,
     differences,
     env_changed,
+    is_same_provider,
     recorded,
-    same_place,
     take,
-    where_it_is,
 )
 from rollout.core.canonical_json import sha256
 from rollout.core.clock import SystemClock
@@ -162,26 +162,26 @@ def test_a_single_byte_of_the_env_file_counts(gateway, target, tmp_path):
 def test_no_active_provider_is_no_place_to_start_from(gateway, target, active):
     gateway.active = active
     with pytest.raises(GatewayError, match="no provider is active"):
-        where_it_is(gateway, target)
+        active_provider(gateway, target)
 
 
 def test_a_configuration_without_the_model_s_key_says_how_to_mend_it(gateway, target):
     del gateway.config["LLM_MODEL_NAME"]
     with pytest.raises(GatewayError, match="name the key that holds the active model as the target's model_key"):
-        where_it_is(gateway, target)
+        active_provider(gateway, target)
 
 
 def test_a_provider_under_another_name_is_known_by_the_one_that_activates_it(gateway, target):
     target = replace(target, reported_as={"google": "google-gemini"})
     gateway.active = "Google-Gemini"
     assert activates(target, "openai") == "openai"
-    assert where_it_is(gateway, target) == ProviderChange("google", "gemma3:4b")
+    assert active_provider(gateway, target) == ProviderChange("google", "gemma3:4b")
 
 
 def test_a_place_is_provider_and_model_and_only_the_provider_s_case_is_free():
-    assert same_place(ProviderChange("OpenAI", "gpt-4o"), ProviderChange("openai", "gpt-4o"))
-    assert not same_place(ProviderChange("openai", "GPT-4o"), ProviderChange("openai", "gpt-4o"))
-    assert not same_place(ProviderChange("ollama", "gpt-4o"), ProviderChange("openai", "gpt-4o"))
+    assert is_same_provider(ProviderChange("OpenAI", "gpt-4o"), ProviderChange("openai", "gpt-4o"))
+    assert not is_same_provider(ProviderChange("openai", "GPT-4o"), ProviderChange("openai", "gpt-4o"))
+    assert not is_same_provider(ProviderChange("ollama", "gpt-4o"), ProviderChange("openai", "gpt-4o"))
 
 
 def test_weights_are_saved_and_compared_where_the_target_splits_its_requests(gateway, target, tmp_path):

@@ -39,7 +39,7 @@ def file_of(lab: Undoing) -> Path:
 
 
 def restore(lab: Undoing) -> str:
-    return environment.restore(lab.rollout, lab.backup, lab.rollout.known())
+    return environment.restore(lab.rollout, lab.backup, lab.rollout.last_known_record())
 
 
 def test_it_is_written_restarted_and_in_effect(lab: Undoing):
@@ -135,7 +135,7 @@ def test_a_backup_that_was_altered_or_is_missing_is_not_written(lab: Undoing):
         restore(lab)
     without = replace(lab.backup, env=None)
     with pytest.raises(RolloutError, match="there is no copy"):
-        environment.restore(lab.rollout, without, lab.rollout.known())
+        environment.restore(lab.rollout, without, lab.rollout.last_known_record())
     assert file_of(lab).read_bytes() == WRITTEN
 
 

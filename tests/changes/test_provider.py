@@ -9,7 +9,7 @@ import pytest
 
 from rollout.changes import provider
 from rollout.changes.catalogue import in_effect, prove_way_back
-from rollout.core.errors import GatewayError, JournalError, Refused, SomebodyIntervened
+from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, Refused
 from rollout.core.scenario import Canary, ProviderChange, Share
 from rollout.core.target import OtherCall, ProviderRestart
 from rollout.journal.leases import LeaseLost
@@ -62,17 +62,17 @@ def test_somebody_elses_activation_right_before_the_write_is_not_overwritten(und
     """It landed after the backup: the last read before the write sees it (BROKEN_PROMISES 9)."""
     lab = undoing()
     lab.gateway.fails["metrics"] = lambda _provider: setattr(lab.gateway, "state", THEIRS)
-    with pytest.raises(SomebodyIntervened, match=f"vllm:m is active instead of {OLD}, right before the write"):
+    with pytest.raises(ConcurrentChange, match=f"vllm:m is active instead of {OLD}, right before the write"):
         apply(lab)
     assert lab.gateway.writes == []
     assert lab.gateway.state == THEIRS
-    assert not lab.rollout.known().wrote
+    assert not lab.rollout.last_known_record().wrote
 
 
 def test_somebody_elses_model_is_somebody_elses_activation(undoing: Begin):
     lab = undoing()
     lab.gateway.state = State(OLD.provider, "gemma3:12b")
-    with pytest.raises(SomebodyIntervened):
+    with pytest.raises(ConcurrentChange):
         apply(lab)
     assert lab.gateway.writes == []
 
@@ -229,7 +229,7 @@ def test_somebody_elses_activation_is_not_overwritten_by_the_proof(undoing: Begi
     """The proof would move users back from it (BROKEN_PROMISES 9)."""
     lab = undoing()
     lab.gateway.state = THEIRS
-    with pytest.raises(SomebodyIntervened):
+    with pytest.raises(ConcurrentChange):
         prove(lab)
     assert lab.gateway.writes == []
 
@@ -245,7 +245,7 @@ def test_a_proof_that_leads_elsewhere_says_that_a_rollback_would_too(undoing: Be
     lab = undoing()
     lab.gateway.without_effect = {"activate"}
     lab.gateway.on_write = lambda _words: setattr(lab.gateway, "state", THEIRS)
-    with pytest.raises(SomebodyIntervened, match=f"activating {OLD} once more led to vllm:m; a rollback would too"):
+    with pytest.raises(ConcurrentChange, match=f"activating {OLD} once more led to vllm:m; a rollback would too"):
         prove(lab)
 
 

@@ -31,7 +31,7 @@ def test_a_restart_is_announced_and_says_what_its_commands_did(undoing: Begin):
     assert said == "gateway stop: exit 0 after 0.1 s\n\ngateway start: exit 0 after 0.1 s"
     assert tail.startswith("the end of the service's log is not kept: target t names no log")
     assert lab.sent() == [("RBK-3.2", "back", "restart", "done")]
-    assert lab.rollout.known().writes[0].what is What.RESTART
+    assert lab.rollout.last_known_record().writes[0].what is What.RESTART
 
 
 def test_a_restart_that_failed_is_recorded_as_unknown(undoing: Begin):

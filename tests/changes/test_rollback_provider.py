@@ -19,7 +19,7 @@ from rollout.changes.rollback_provider import (
     note_edited,
     restart_service,
 )
-from rollout.core.errors import GatewayError, Refused, SomebodyIntervened
+from rollout.core.errors import ConcurrentChange, GatewayError, Refused
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import ProviderRestart
 from rollout.journal.leases import LeaseLost
@@ -81,14 +81,14 @@ def test_any_other_place_is_somebody_elses(undoing: Begin, place: ProviderChange
     lab = undoing(target=replace(TARGET, safe=SAFE))
     lab.write(str(NEW))
     at(lab, place)
-    with pytest.raises(SomebodyIntervened, match=f"{place} is active, which is neither the previous {OLD}"):
+    with pytest.raises(ConcurrentChange, match=f"{place} is active, which is neither the previous {OLD}"):
         known_place(lab.run())
 
 
 def test_the_scenarios_change_is_somebody_elses_while_this_rollout_has_not_announced_it(undoing: Begin):
     lab = undoing()
     at(lab, NEW)
-    with pytest.raises(SomebodyIntervened):
+    with pytest.raises(ConcurrentChange):
         known_place(lab.run())
 
 
@@ -100,7 +100,7 @@ def test_a_place_is_this_rollouts_unless_the_gateway_refused_it(undoing: Begin, 
     if ours:
         assert known_place(lab.run()) == SAFE
     else:
-        with pytest.raises(SomebodyIntervened):
+        with pytest.raises(ConcurrentChange):
             known_place(lab.run())
 
 
@@ -108,7 +108,7 @@ def test_writes_of_other_kinds_make_no_place_this_rollouts(undoing: Begin):
     lab = undoing()
     lab.write("vllm:m", what=What.WEIGHTS)
     at(lab, ProviderChange("vllm", "m"))
-    with pytest.raises(SomebodyIntervened):
+    with pytest.raises(ConcurrentChange):
         known_place(lab.run())
 
 
@@ -125,14 +125,14 @@ def test_a_third_value_counts_only_when_it_outlasts_the_staleness_of_reads(
     if ours:
         assert known_place(lab.run()) == OLD
     else:
-        with pytest.raises(SomebodyIntervened):
+        with pytest.raises(ConcurrentChange):
             known_place(lab.run())
 
 
 def test_the_first_look_compares_the_weights_too_where_the_target_splits_requests(undoing: Begin):
     lab = undoing(target=ROUTED)
     lab.gateway.state = replace(lab.gateway.state, weights={"vllm:m": 1.0})
-    with pytest.raises(SomebodyIntervened):
+    with pytest.raises(ConcurrentChange):
         assess(lab.run())
     plain = undoing()
     plain.gateway.fails["weights"] = garbage()
@@ -276,7 +276,7 @@ def test_somebody_who_comes_between_two_tries_is_not_overwritten(undoing: Begin)
     at(lab, NEW)
     lab.gateway.fails["activate"] = down()
     lab.clock.later(0.5, lambda: setattr(lab.gateway, "state", NOBODYS))
-    with pytest.raises(SomebodyIntervened):
+    with pytest.raises(ConcurrentChange):
         reach(lab)
     assert lab.gateway.writes == [BACK]
 

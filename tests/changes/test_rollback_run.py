@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from rollout.changes.rollback_run import PROOF, TRIES, table
-from rollout.core.errors import GatewayError, JournalError, SomebodyIntervened
+from rollout.core.errors import ConcurrentChange, GatewayError, JournalError
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
 from tests.support.undoing import Undoing
@@ -51,7 +51,7 @@ def test_whatever_a_step_raises_is_its_outcome_and_ends_nothing(undoing: Begin, 
 
 
 @pytest.mark.parametrize(
-    ("error", "hands_off", "superseded"), [(SomebodyIntervened("bob"), True, False), (LeaseLost("bob"), False, True)]
+    ("error", "hands_off", "superseded"), [(ConcurrentChange("bob"), True, False), (LeaseLost("bob"), False, True)]
 )
 def test_a_gateway_or_a_target_of_somebody_elses_ends_it(
     undoing: Begin, error: Exception, hands_off: bool, superseded: bool
@@ -109,7 +109,7 @@ def test_a_proof_that_took_as_long_as_an_activation_may_is_not_tried_again(undoi
     assert lab.clock.monotonic() == 30.0
 
 
-@pytest.mark.parametrize("error", [SomebodyIntervened("bob"), LeaseLost("bob")])
+@pytest.mark.parametrize("error", [ConcurrentChange("bob"), LeaseLost("bob")])
 def test_whoever_may_not_write_tries_no_proof_again(undoing: Begin, error: Exception):
     lab = undoing()
     run = lab.run()

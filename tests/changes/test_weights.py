@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rollout.changes import weights
-from rollout.core.errors import GatewayError, RolloutError, SomebodyIntervened
+from rollout.core.errors import ConcurrentChange, GatewayError, RolloutError
 from rollout.core.scenario import Canary, Share
 from rollout.journal.record import What
 from tests.support.gateways import State, garbage
@@ -41,7 +41,7 @@ def test_they_are_announced_set_and_read_back(undoing: Begin):
     send(lab)
     assert lab.gateway.state.weights == TENTH
     assert lab.sent() == [("CAN-2.1", "forward", "openai:gpt-4o 10%, ollama:gemma3:4b 90%", "done")]
-    assert lab.rollout.known().writes[0].what is What.WEIGHTS
+    assert lab.rollout.last_known_record().writes[0].what is What.WEIGHTS
 
 
 def test_a_success_without_effect_is_none(undoing: Begin):
@@ -127,7 +127,7 @@ def test_somebody_elses_weights_are_not_overwritten_though_something_is_owed(und
     lab = canary(undoing)
     lab.write("openai:gpt-4o 10%", step="CAN-2.1", what=What.WEIGHTS)
     split(lab, theirs)
-    with pytest.raises(SomebodyIntervened):
+    with pytest.raises(ConcurrentChange):
         restore(lab)
     assert lab.gateway.state.weights == theirs
     assert lab.gateway.writes == []
@@ -143,7 +143,7 @@ def test_without_stages_only_the_backups_weights_are_known(undoing: Begin):
     lab = undoing(target=ROUTED, state=State(weights=HALF))
     weights.refuse_others(lab.rollout, lab.backup, HALF)
     weights.refuse_others(lab.rollout, lab.backup, {})
-    with pytest.raises(SomebodyIntervened):
+    with pytest.raises(ConcurrentChange):
         weights.refuse_others(lab.rollout, lab.backup, TENTH)
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from rollout.approvals.approval import Judged, Role, in_record, judged
-from rollout.approvals.obligations import Debt, open_of, owe
+from rollout.approvals.obligations import ObligationKind, open_of, owe
 from rollout.cli.main import main
 from rollout.config.load import load
 from rollout.core.clock import SystemClock
 from rollout.core.request import EMBEDDED
 from rollout.gateway.embedded_proof import doubt
 from rollout.journal.journal import Journal
-from rollout.journal.record import Kind, fold
+from rollout.journal.record import Kind, replay
 from tests.support.keys import make_key
 from tests.support.rollouts import rollout_in
 
@@ -212,7 +212,7 @@ def over(tmp_path: Path) -> str:
         reason="down",
     )
     rollout.write(Kind.INTENT, step="EMG-1", direction="forward", to="ollama:m")
-    owe(rollout, Debt.APPROVAL, 60)
+    owe(rollout, ObligationKind.APPROVAL, 60)
     return rollout.id
 
 
@@ -224,7 +224,7 @@ def test_a_rollout_is_approved_after_the_fact(approve: Approve, tmp_path: Path) 
     assert "change   EMERGENCY ollama:m" in said
     assert "by       alice at 20" in said
     with Journal.open(str(tmp_path / "reports" / "journal.sqlite"), clock=SystemClock()) as journal:
-        record = fold(rollout, journal.entries(rollout))
+        record = replay(rollout, journal.entries(rollout))
     [approval] = in_record(record, Role.RETROSPECTIVE)
     assert (approval.approver, approval.comment, str(approval.key)[:7]) == ("bob", "it was down", "SHA256:")
     assert open_of(record) == ()

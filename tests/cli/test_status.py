@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rollout.cli.main import main
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clock import SystemClock
 from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
@@ -33,7 +33,7 @@ def reports(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _tell(rollout: Rollout, id_: str, target: str, author: str, decision: str | None) -> None:
+def _tell(rollout: RolloutContext, id_: str, target: str, author: str, decision: str | None) -> None:
     opened = {"digest": id_, "target": {"name": target}, "url": "u", "change": "openai:gpt-4o", "author": author}
     rollout.journal.append(id_, Kind.OPENED, {**opened, "ticket": None})
     if decision:

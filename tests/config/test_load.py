@@ -20,7 +20,7 @@ from rollout.config.load import load
 from rollout.config.schemas import PathsForm, PolicyForm
 from rollout.config.urls import base_url, is_loopback
 from rollout.core.canary_stages import stages
-from rollout.core.canonical_json import canonical, plain
+from rollout.core.canonical_json import canonical, to_json
 from rollout.core.errors import InvalidInput
 from rollout.core.policy import Policy, StandardChange
 from rollout.core.request import Request, as_opened
@@ -1234,7 +1234,7 @@ def test_neither_the_digest_nor_the_request_knows_the_value_of_a_secret(scenario
     file = scenario(ALL_KINDS)
     requests = [request_for(scenario=file, env={"NEW_OPENAI_KEY": value}) for value in ("hunter2", "hunter3")]
     assert len({request.digest("embedded") for request in requests}) == 1
-    assert "hunter" not in str(plain(requests[0]))
+    assert "hunter" not in str(to_json(requests[0]))
 
 
 GOLDEN = {
@@ -1307,7 +1307,7 @@ def test_a_request_with_every_kind_of_change_is_the_same_after_the_journal(scena
 
 @pytest.mark.parametrize("call", DEFAULTS)
 def test_the_clients_own_path_of_a_call_is_a_possible_setting(call):
-    assert PathsForm.model_validate({call: DEFAULTS[call]}).given() == {call: DEFAULTS[call]}
+    assert PathsForm.model_validate({call: DEFAULTS[call]}).explicit_values() == {call: DEFAULTS[call]}
 
 
 def test_the_calls_of_a_targets_paths_are_those_of_the_client():
@@ -1331,7 +1331,7 @@ def test_probes_are_read_with_their_expectations_and_survive_the_journal(scenari
         Probe("say pong", Expectation(contains="pong")),
         Probe("as JSON", Expectation(matches="^{", max_length=80, json_schema=schema), max_tokens=64),
     )
-    opened = {name: plain(getattr(request, name)) for name in ("scenario", "target", "policy")}
+    opened = {name: to_json(getattr(request, name)) for name in ("scenario", "target", "policy")}
     assert as_opened(json.loads(canonical(opened))).scenario.monitor == request.scenario.monitor
 
 
@@ -1449,7 +1449,7 @@ a:
 def test_a_canary_is_read_back_from_the_journal_as_it_was(scenario: Any):
     targets = "production: {url: https://gateway.example.com, routing: {unit: percent}}\n"
     request = request_for(scenario=scenario(CHANGE + "target: production\nstrategy: canary\n", targets=targets))
-    opened = {name: json.loads(canonical(plain(getattr(request, name)))) for name in ("scenario", "target", "policy")}
+    opened = {name: json.loads(canonical(to_json(getattr(request, name)))) for name in ("scenario", "target", "policy")}
     assert (as_opened(opened).scenario.canary, as_opened(opened).target.routing) == (Canary(), Routing(percent=True))
 
 

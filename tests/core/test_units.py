@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.core.units import cut, duration, factor, fraction, show_duration, show_fraction, shown
+from rollout.core.units import duration, factor, fraction, show_duration, show_fraction, shown, truncate
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_a_value_is_quoted_short_and_on_one_line():
     ],
 )
 def test_a_text_is_cut_between_words_because_half_a_secret_would_not_be_recognised(text, cut_at_ten):
-    assert cut(text, 10) == cut_at_ten
+    assert truncate(text, 10) == cut_at_ten

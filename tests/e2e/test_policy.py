@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rollout.approvals.obligations import Debt
+from rollout.approvals.obligations import ObligationKind
 from rollout.cli.main import main
 from rollout.journal.record import Decision
 from tests.support.runs import Lab, Run
@@ -57,7 +57,7 @@ def test_a_hotfix_goes_through_a_freeze_owes_its_approval_and_can_be_taken_back_
         owed = run.result("PRE-2.2")
         assert (owed.status, owed.message[:6]) == ("skipped", "OWED: ")
         assert "! PRE-2.2 A second person reviewed the change" in run.out
-        (entry,) = [each for each in run.record_entries("owed") if each.body["what"] == Debt.APPROVAL]
+        (entry,) = [each for each in run.record_entries("owed") if each.body["what"] == ObligationKind.APPROVAL]
         assert entry.body["due"] in owed.message
 
         journal = f"--journal=sqlite:///{lab.reports / 'journal.sqlite'}"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from rollout.changes.rollback import PROOF
-from rollout.context import SPOOL, Rollout
+from rollout.context import SPOOL, RolloutContext
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import JournalError
-from rollout.engine.closure import Closure, close, take_back
+from rollout.engine.closure import Closure, close, roll_back_and_close
 from rollout.gateway.responses import Alert, Completion, Connection, Latency, Metrics
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind
@@ -64,7 +64,7 @@ class Back(Calm):
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Rollout:
+def rollout(tmp_path: Path) -> RolloutContext:
     """A change that was applied, and that the gateway has left again."""
     rollout = opened(tmp_path)
     rollout.gateway = Back()
@@ -73,11 +73,11 @@ def rollout(tmp_path: Path) -> Rollout:
     return rollout
 
 
-def taken_back(rollout: Rollout) -> Closure:
-    return take_back(rollout, WHY, {}, {})
+def taken_back(rollout: RolloutContext) -> Closure:
+    return roll_back_and_close(rollout, WHY, {}, {})
 
 
-def kept(rollout: Rollout) -> Closure:
+def kept(rollout: RolloutContext) -> Closure:
     rollout.gateway.config |= {"ACTIVE_PROVIDER": NEW.provider, "LLM_MODEL_NAME": NEW.model}
     rollout.gateway.active = NEW.provider
     for phase in PHASES:
@@ -85,13 +85,13 @@ def kept(rollout: Rollout) -> Closure:
     return close(rollout, PHASES, (), {})
 
 
-def not_applied(rollout: Rollout) -> Closure:
+def not_applied(rollout: RolloutContext) -> Closure:
     """Let a precheck fail before anything is applied."""
     rollout = opened(rollout.folder.parent / "blocked")
     return close(rollout, PHASES, planned(PHASES), {})
 
 
-def full(rollout: Rollout, clause: str) -> None:
+def full(rollout: RolloutContext, clause: str) -> None:
     """Let the disk be full for the file of the clause."""
     path = rollout.folder / WRITTEN[clause]
     path.symlink_to("/dev/full")
@@ -102,7 +102,7 @@ def named(closure: Closure) -> dict[str, str]:
     return {missing.split()[0]: missing.partition(": ")[2] for missing in closure.undocumented}
 
 
-def outcomes(rollout: Rollout, *clauses: str) -> dict[str, str]:
+def outcomes(rollout: RolloutContext, *clauses: str) -> dict[str, str]:
     """Return clause -> what the journal says came of it."""
     steps = rollout.record().steps
     return {clause: steps[clause]["outcome"] for clause in clauses if clause in steps}
@@ -131,7 +131,7 @@ def _broken(name: str, original: Callable[..., Any], kinds: tuple[Kind, ...]) ->
 # On a disk that takes everything
 
 
-def test_nothing_is_missing_where_everything_was_written(rollout: Rollout) -> None:
+def test_nothing_is_missing_where_everything_was_written(rollout: RolloutContext) -> None:
     closure = taken_back(rollout)
     assert (closure.decision, closure.undocumented) == (Decision.ROLLED_BACK, ())
     assert set(outcomes(rollout, "DOC-1", "DOC-2", "DOC-3", "RBK-5.1", "RBK-5.2", "RBK-5.3", "RBK-5.4").values()) == {
@@ -146,7 +146,7 @@ def test_nothing_is_missing_where_everything_was_written(rollout: Rollout) -> No
 
 
 @pytest.mark.parametrize("clause", WRITTEN)
-def test_a_full_disk_is_named_and_the_change_is_back_all_the_same(rollout: Rollout, clause: str) -> None:
+def test_a_full_disk_is_named_and_the_change_is_back_all_the_same(rollout: RolloutContext, clause: str) -> None:
     full(rollout, clause)
     closure = taken_back(rollout)
     assert closure.decision is Decision.ROLLED_BACK
@@ -158,7 +158,7 @@ def test_a_full_disk_is_named_and_the_change_is_back_all_the_same(rollout: Rollo
 
 
 @pytest.mark.parametrize("clause", ["DOC-1", "DOC-2"])
-def test_a_change_that_is_kept_stays_so_whatever_cannot_be_written(rollout: Rollout, clause: str) -> None:
+def test_a_change_that_is_kept_stays_so_whatever_cannot_be_written(rollout: RolloutContext, clause: str) -> None:
     full(rollout, clause)
     closure = kept(rollout)
     assert closure.decision is Decision.KEPT
@@ -166,7 +166,7 @@ def test_a_change_that_is_kept_stays_so_whatever_cannot_be_written(rollout: Roll
     assert rollout.record().decision is Decision.KEPT
 
 
-def test_a_blocked_change_without_its_record_is_named(rollout: Rollout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocked_change_without_its_record_is_named(rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(FULL)
 
@@ -176,14 +176,14 @@ def test_a_blocked_change_without_its_record_is_named(rollout: Rollout, monkeypa
     assert named(closure) == {"DOC-1": FULL}
 
 
-def test_the_next_step_does_not_lead_to_a_post_mortem_that_is_not_there(rollout: Rollout) -> None:
+def test_the_next_step_does_not_lead_to_a_post_mortem_that_is_not_there(rollout: RolloutContext) -> None:
     full(rollout, "RBK-5.3")
     assert taken_back(rollout).next_step == (
         "the post-mortem could not be drafted, so read what the journal tells: rollout report r-1"
     )
 
 
-def test_the_change_record_names_the_others_that_are_missing(rollout: Rollout) -> None:
+def test_the_change_record_names_the_others_that_are_missing(rollout: RolloutContext) -> None:
     full(rollout, "RBK-5.3")
     full(rollout, "DOC-2")
     taken_back(rollout)
@@ -193,7 +193,7 @@ def test_the_change_record_names_the_others_that_are_missing(rollout: Rollout) -
 
 
 def test_a_record_that_fails_only_when_it_is_completed_is_named_too(
-    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+    rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is written again once people are told: a disk that is full by then is not passed over."""
 
@@ -206,7 +206,7 @@ def test_a_record_that_fails_only_when_it_is_completed_is_named_too(
     assert list(named(taken_back(rollout))) == ["DOC-1"]
 
 
-def test_people_are_told_what_is_missing(rollout: Rollout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_people_are_told_what_is_missing(rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not mixed up with what was not restored: nothing is wrong with the gateway."""
     told: list[str] = []
     monkeypatch.setattr(
@@ -223,7 +223,7 @@ def test_people_are_told_what_is_missing(rollout: Rollout, monkeypatch: pytest.M
 
 
 def test_a_reason_that_the_journal_did_not_take_is_not_recorded(
-    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+    rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_journal(monkeypatch, "append", Kind.ROLLBACK)
     closure = taken_back(rollout)
@@ -235,14 +235,14 @@ def test_a_reason_that_the_journal_did_not_take_is_not_recorded(
     }
 
 
-def _after_the_trail(rollout: Rollout) -> int:
+def _after_the_trail(rollout: RolloutContext) -> int:
     """Return how many entries came after RBK-5.4 had looked."""
     clauses = [entry.body.get("clause") for entry in rollout.journal.entries(rollout.id)]
     return len(clauses) - clauses.index("RBK-5.4")
 
 
 def test_a_closure_that_the_journal_did_not_take_is_no_history(
-    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+    rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_journal(monkeypatch, "append", Kind.CLOSED)
     closure = taken_back(rollout)
@@ -251,7 +251,7 @@ def test_a_closure_that_the_journal_did_not_take_is_no_history(
 
 
 def test_a_journal_that_takes_nothing_more_is_named_and_the_way_back_is_proven(
-    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+    rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_journal(monkeypatch, "append")
     closure = taken_back(rollout)
@@ -260,7 +260,7 @@ def test_a_journal_that_takes_nothing_more_is_named_and_the_way_back_is_proven(
 
 
 def test_a_journal_that_cannot_be_read_leaves_no_errors_no_trail_and_no_history(
-    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+    rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rollout.record()
     break_journal(monkeypatch, "entries")

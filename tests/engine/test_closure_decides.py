@@ -10,7 +10,7 @@ from rollout.context import LEASE_S, SPOOL
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import ExitCode, GatewayError
 from rollout.engine import closure as closing
-from rollout.engine.closure import close, publish_late, take_back
+from rollout.engine.closure import close, publish_late, roll_back_and_close
 from rollout.journal import schema
 from rollout.journal.record import Decision, Kind
 from rollout.monitoring.bake import IN_PROGRESS
@@ -275,7 +275,7 @@ def test_a_run_that_is_taken_over_while_it_keeps_leaves_the_ending_to_its_succes
 
     def meanwhile(*args):
         moved = original(*args)
-        rollout.journal.seize(rollout.place, "e-1", "eve", 60)
+        rollout.journal.preempt_lease(rollout.place, "e-1", "eve", 60)
         return moved
 
     monkeypatch.setattr(closing, "_moved", meanwhile)
@@ -287,7 +287,7 @@ def test_a_run_that_is_taken_over_while_it_keeps_leaves_the_ending_to_its_succes
 def test_a_superseded_run_takes_nothing_back(tmp_path: Path):
     rollout = applied(tmp_path)
     successor(rollout)
-    closure = take_back(rollout, WHY, {}, {})
+    closure = roll_back_and_close(rollout, WHY, {}, {})
     assert (closure.word, closure.code) == ("TAKEN OVER", ExitCode.IN_PROGRESS)
     assert (endings(rollout), live(rollout).writes, said(rollout)) == ([], [], "")
 
@@ -296,10 +296,10 @@ def test_a_way_back_that_is_taken_over_before_its_write_leaves_everything_to_the
     rollout = applied(tmp_path)
 
     def seize(*_):
-        rollout.journal.seize(rollout.place, "e-1", "eve", 60)
+        rollout.journal.preempt_lease(rollout.place, "e-1", "eve", 60)
 
     live(rollout).fails["alerts"] = seize
-    closure = take_back(rollout, WHY, {}, {})
+    closure = roll_back_and_close(rollout, WHY, {}, {})
     assert (closure.word, closure.code) == ("TAKEN OVER", ExitCode.IN_PROGRESS)
     assert (endings(rollout), live(rollout).writes) == ([], [])
     assert not (rollout.folder / "post-mortem.md").exists(), "its successor writes what there is to write"
@@ -312,7 +312,7 @@ def test_a_way_back_that_is_taken_over_at_its_ending_writes_no_second_one(tmp_pa
         successor(rollout).end(spools=False, decision=Decision.ROLLED_BACK, why="recover")
 
     live(rollout).fails["governance"] = recovered
-    closure = take_back(rollout, WHY, {}, {})
+    closure = roll_back_and_close(rollout, WHY, {}, {})
     assert (closure.word, closure.decision, closure.why) == ("TAKEN OVER", Decision.ROLLED_BACK, "recover")
     assert endings(rollout) == ["rolled_back"]
 

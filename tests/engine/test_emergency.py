@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rollout.approvals.obligations import Debt, Obligation, open_of
+from rollout.approvals.obligations import Obligation, ObligationKind, open_of
 from rollout.cli.main import main
 from rollout.context import SPOOL, reconcile
-from rollout.core.clock import SystemClock, stamp
+from rollout.core.clock import SystemClock, format_utc
 from rollout.core.request import Origin
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
@@ -25,7 +25,7 @@ from rollout.engine import emergency
 from rollout.engine.recovery import in_flight, recover
 from rollout.gateway import manual_commands
 from rollout.journal.journal import Journal
-from rollout.journal.record import Decision, Record, fold
+from rollout.journal.record import Decision, RolloutRecord, replay
 from tests.journal.postgres_server import PostgresServer
 from tests.support.channels import webhook
 from tests.support.liar import Behaviour, answer
@@ -62,11 +62,11 @@ class Alarm:
         return code
 
     @property
-    def record(self) -> Record:
+    def record(self) -> RolloutRecord:
         """The emergency, as the journal tells it."""
         found = entries(self.lab.reports)
         id_ = next(entry.rollout for entry in reversed(found) if "-emergency-" in entry.rollout)
-        return fold(id_, entries(self.lab.reports, id_))
+        return replay(id_, entries(self.lab.reports, id_))
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_the_record_holds_intent_outcome_and_closure(alarm: Alarm) -> None:
 
 
 def approvals_owed(alarm: Alarm) -> list[Obligation]:
-    return [each for each in open_of(alarm.record) if each.what is Debt.APPROVAL]
+    return [each for each in open_of(alarm.record) if each.what is ObligationKind.APPROVAL]
 
 
 def test_a_retrospective_approval_stays_open_until_somebody_else_gives_it(
@@ -133,12 +133,12 @@ def test_a_retrospective_approval_stays_open_until_somebody_else_gives_it(
     """EMG-3: where reviews are demanded one is owed afterwards; status lists it with the command that settles it."""
     assert alarm.ring() == 0
     (owed,) = approvals_owed(alarm)
-    assert f"owed: retrospective approval due by {stamp(owed.due)}: rollout approve {alarm.record.id}" in alarm.out
+    assert f"owed: retrospective approval due by {format_utc(owed.due)}: rollout approve {alarm.record.id}" in alarm.out
     assert owed.due - datetime.fromisoformat(alarm.record.opened_at) >= timedelta(hours=24)
 
     where = f"--reports={alarm.lab.reports}"
     assert main(["status", where]) == 0
-    assert f"owed    retrospective approval due by {stamp(owed.due)}" in capsys.readouterr().out
+    assert f"owed    retrospective approval due by {format_utc(owed.due)}" in capsys.readouterr().out
     assert main(["approve", alarm.record.id, where, "--by=bob"]) == 0
     capsys.readouterr()
     assert approvals_owed(alarm) == []
@@ -233,7 +233,7 @@ def test_an_unreachable_journal_does_not_stop_it(alarm: Alarm, tmp_path: Path) -
     assert "to be entered by the next run" in alarm.out
     with Journal.open(str(tmp_path / "later.sqlite"), clock=SystemClock()) as journal:
         (id_,) = reconcile(journal, alarm.lab.reports)
-        record = fold(id_, journal.entries(id_))
+        record = replay(id_, journal.entries(id_))
     assert [write.result for write in record.writes] == ["done"]
     assert record.decision is Decision.KEPT
 
@@ -295,7 +295,7 @@ def test_it_takes_over_from_a_rollout_that_holds_the_lease(alarm: Alarm) -> None
     assert ended.code in (10, 12)
     assert alarm.lab.state().active == "vllm:gemma-3-4b-it"
     taken = next(e.rollout for e in _entries(alarm.lab) if e.kind == "opened" and "-emergency-" not in e.rollout)
-    record = fold(taken, entries(alarm.lab.reports, taken))
+    record = replay(taken, entries(alarm.lab.reports, taken))
     assert not record.in_flight
     assert "taken over by emergency" in (record.closed or {})["why"]
 

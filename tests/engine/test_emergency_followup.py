@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rollout.context import Rollout
-from rollout.core.canonical_json import plain
+from rollout.context import RolloutContext
+from rollout.core.canonical_json import to_json
 from rollout.core.errors import ExitCode
 from rollout.core.scenario import LimitChange, ProviderChange
 from rollout.core.target import ProviderRestart, Service
@@ -38,12 +38,12 @@ SAFE = ProviderChange("vllm", "gemma-3-4b-it")
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Rollout:
+def other(tmp_path: Path) -> RolloutContext:
     """A rollout whose change is in effect when the emergency comes."""
     return applied(tmp_path)
 
 
-def emergency(other: Rollout, **parts: Any) -> _Work:
+def emergency(other: RolloutContext, **parts: Any) -> _Work:
     """Return an emergency on the same gateway, which its activation has reached."""
     rollout = rollout_in(
         other.folder.parent,
@@ -56,7 +56,7 @@ def emergency(other: Rollout, **parts: Any) -> _Work:
         is_emergency=True,
         **parts,
     )
-    opened = {"scenario": plain(rollout.scenario), "target": plain(rollout.target), "url": rollout.place}
+    opened = {"scenario": to_json(rollout.scenario), "target": to_json(rollout.target), "url": rollout.place}
     rollout.write(Kind.OPENED, digest="e-1", change=f"EMERGENCY {SAFE}", author="eve", policy={}, before=None, **opened)
     intent = rollout.write(Kind.INTENT, step="EMG-1", direction="forward", to=str(SAFE), what=What.PROVIDER)
     rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
@@ -81,7 +81,7 @@ def emergency(other: Rollout, **parts: Any) -> _Work:
     return _Work(rollout, order, SAFE, lambda _line: None)
 
 
-def paused_before_its_write(work: _Work, other: Rollout, *, result: str | None = None) -> None:
+def paused_before_its_write(work: _Work, other: RolloutContext, *, result: str | None = None) -> None:
     """Let the other rollout have announced one more write, of which nobody knows what became."""
     intent = other.journal.append(
         other.id, Kind.INTENT, {"step": "RBK-2.1", "direction": "back", "to": str(OLD), "fence": 1}
@@ -91,7 +91,7 @@ def paused_before_its_write(work: _Work, other: Rollout, *, result: str | None =
     _take_over(work)
 
 
-def land(other: Rollout, after_s: float) -> None:
+def land(other: RolloutContext, after_s: float) -> None:
     """Let the write arrive so much later."""
     gateway = live(other)
     other.clock.later(after_s, lambda: setattr(gateway, "state", State(OLD.provider, OLD.model)))  # type: ignore[attr-defined]
@@ -100,7 +100,7 @@ def land(other: Rollout, after_s: float) -> None:
 # Taking over
 
 
-def test_it_gets_the_newest_token_from_whoever_holds_the_target(other: Rollout):
+def test_it_gets_the_newest_token_from_whoever_holds_the_target(other: RolloutContext):
     work = emergency(other)
     _take_over(work)
     assert work.rollout.lease is not None
@@ -109,7 +109,7 @@ def test_it_gets_the_newest_token_from_whoever_holds_the_target(other: Rollout):
     assert [record.id for record in work.taken] == [other.id]
 
 
-def test_without_a_journal_it_takes_nobody_over_and_goes_on(other: Rollout):
+def test_without_a_journal_it_takes_nobody_over_and_goes_on(other: RolloutContext):
     work = emergency(other)
     said: list[str] = []
     work.say = said.append
@@ -120,7 +120,7 @@ def test_without_a_journal_it_takes_nobody_over_and_goes_on(other: Rollout):
 
 
 @pytest.mark.parametrize("how", ["closed", "elsewhere"])
-def test_what_is_not_in_flight_there_is_not_taken_over(other: Rollout, how: str):
+def test_what_is_not_in_flight_there_is_not_taken_over(other: RolloutContext, how: str):
     if how == "closed":
         other.end(spools=False, decision=Decision.KEPT, why="all passed")
         work = emergency(other)
@@ -134,7 +134,7 @@ def test_what_is_not_in_flight_there_is_not_taken_over(other: Rollout, how: str)
 # What may still land (safety rule 9)
 
 
-def test_a_write_that_lands_late_is_seen_and_put_right(other: Rollout):
+def test_a_write_that_lands_late_is_seen_and_put_right(other: RolloutContext):
     work = emergency(other)
     paused_before_its_write(work, other)
     longest_s = work.rollout.target.timeouts.activate_s
@@ -146,7 +146,7 @@ def test_a_write_that_lands_late_is_seen_and_put_right(other: Rollout):
     assert live(other).writes == [f"activate {SAFE}"]
 
 
-def test_where_it_lands_for_good_it_is_not_verified(other: Rollout):
+def test_where_it_lands_for_good_it_is_not_verified(other: RolloutContext):
     work = emergency(other)
     paused_before_its_write(work, other)
     land(other, 1)
@@ -155,7 +155,7 @@ def test_where_it_lands_for_good_it_is_not_verified(other: Rollout):
 
 
 @pytest.mark.parametrize("result", ["done", "refused"])
-def test_a_write_whose_answer_is_known_is_not_waited_for(other: Rollout, result: str):
+def test_a_write_whose_answer_is_known_is_not_waited_for(other: RolloutContext, result: str):
     work = emergency(other)
     paused_before_its_write(work, other, result=result)
     began_s = other.clock.monotonic()
@@ -164,7 +164,7 @@ def test_a_write_whose_answer_is_known_is_not_waited_for(other: Rollout, result:
     assert live(other).writes == []
 
 
-def test_a_write_whose_answer_was_lost_may_land_too(other: Rollout):
+def test_a_write_whose_answer_was_lost_may_land_too(other: RolloutContext):
     """A dropped activation of a process that lives: it reached the gateway, perhaps, and is still under way there."""
     work = emergency(other)
     paused_before_its_write(work, other, result="unknown")
@@ -174,7 +174,7 @@ def test_a_write_whose_answer_was_lost_may_land_too(other: Rollout):
     assert live(other).state.place == str(SAFE)
 
 
-def test_a_write_that_was_announced_long_ago_is_not_waited_for(other: Rollout):
+def test_a_write_that_was_announced_long_ago_is_not_waited_for(other: RolloutContext):
     work = emergency(other)
     paused_before_its_write(work, other)
     other.clock.wait(work.rollout.target.timeouts.activate_s)
@@ -186,7 +186,9 @@ def test_a_write_that_was_announced_long_ago_is_not_waited_for(other: Rollout):
 # The proof
 
 
-def proven(other: Rollout, prepare: Callable[[_Work], object] = lambda _work: None, *, refused: bool = False) -> _Work:
+def proven(
+    other: RolloutContext, prepare: Callable[[_Work], object] = lambda _work: None, *, refused: bool = False
+) -> _Work:
     """Return the emergency after its proof."""
     work = emergency(other)
     prepare(work)
@@ -195,7 +197,7 @@ def proven(other: Rollout, prepare: Callable[[_Work], object] = lambda _work: No
     return work
 
 
-def test_it_is_proven_by_a_read_and_an_answer(other: Rollout):
+def test_it_is_proven_by_a_read_and_an_answer(other: RolloutContext):
     work = proven(other)
     assert work.problem == ""
     assert live(other).served == [str(SAFE)]
@@ -204,13 +206,13 @@ def test_it_is_proven_by_a_read_and_an_answer(other: Rollout):
     assert {clause: steps[clause]["outcome"] for clause in ("EMG-1", "EMG-2")} == {"EMG-1": "passed", "EMG-2": "passed"}
 
 
-def test_an_activation_that_shows_no_effect_is_sent_once_more(other: Rollout):
+def test_an_activation_that_shows_no_effect_is_sent_once_more(other: RolloutContext):
     work = proven(other, lambda _: setattr(live(other), "state", State(NEW.provider, NEW.model)))
     assert work.problem == ""
     assert live(other).writes == [f"activate {SAFE}"]
 
 
-def test_the_proof_outlasts_what_may_still_land(other: Rollout):
+def test_the_proof_outlasts_what_may_still_land(other: RolloutContext):
     def prepare(work: _Work) -> None:
         paused_before_its_write(work, other)
         land(other, 1)
@@ -220,7 +222,7 @@ def test_the_proof_outlasts_what_may_still_land(other: Rollout):
     assert (work.problem, live(other).state.place) == ("", str(SAFE))
 
 
-def test_a_gateway_that_moves_after_its_answer_is_not_verified(other: Rollout, monkeypatch: pytest.MonkeyPatch):
+def test_a_gateway_that_moves_after_its_answer_is_not_verified(other: RolloutContext, monkeypatch: pytest.MonkeyPatch):
     answers = live(other).chat
 
     def chat(*args: Any) -> Any:
@@ -232,14 +234,14 @@ def test_a_gateway_that_moves_after_its_answer_is_not_verified(other: Rollout, m
     assert f"{NEW} active instead of {SAFE}" in proven(other).problem
 
 
-def test_a_refused_activation_is_not_sent_again(other: Rollout):
+def test_a_refused_activation_is_not_sent_again(other: RolloutContext):
     work = proven(other, lambda _: setattr(live(other), "state", State(NEW.provider, NEW.model)), refused=True)
     assert f"{NEW} active instead of {SAFE}" in work.problem
     assert live(other).writes == []
 
 
 def test_a_provider_that_waits_for_a_restart_gets_it_and_no_second_activation(
-    other: Rollout, monkeypatch: pytest.MonkeyPatch
+    other: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ):
     def prepare(work: _Work) -> None:
         service = Service(stop=("true",), start=("true",))
@@ -260,7 +262,7 @@ def test_a_provider_that_waits_for_a_restart_gets_it_and_no_second_activation(
 
 
 @pytest.mark.parametrize("how", ["moved meanwhile", "another answers", "nobody answers", "cannot be read"])
-def test_what_is_not_seen_is_not_verified(other: Rollout, how: str):
+def test_what_is_not_seen_is_not_verified(other: RolloutContext, how: str):
     def prepare(_work: _Work) -> None:
         gateway = live(other)
         if how == "moved meanwhile":
@@ -281,7 +283,7 @@ def test_what_is_not_seen_is_not_verified(other: Rollout, how: str):
 
 
 @pytest.mark.parametrize(("problem", "decision"), [("", Decision.ROLLED_BACK), ("not seen", Decision.ROLLBACK_FAILED)])
-def test_what_was_taken_over_ends_as_the_emergency_does(other: Rollout, problem: str, decision: Decision):
+def test_what_was_taken_over_ends_as_the_emergency_does(other: RolloutContext, problem: str, decision: Decision):
     work = emergency(other)
     _take_over(work)
     work.problem = problem
@@ -298,7 +300,7 @@ def test_what_it_changed_besides_the_provider_is_not_back(tmp_path: Path):
     limits = LimitChange("cost", "openai", {"hard_limit_usd": 1.0})
     other.write(
         Kind.OPENED,
-        **{**other.record().opened, "scenario": plain(replace(other.scenario, changes=(NEW, limits)))},
+        **{**other.record().opened, "scenario": to_json(replace(other.scenario, changes=(NEW, limits)))},
     )
     apply(other)
     work = emergency(other)
@@ -309,7 +311,7 @@ def test_what_it_changed_besides_the_provider_is_not_back(tmp_path: Path):
     assert "`rollout rollback r-1` does that" in str(record.closed)
 
 
-def test_an_emergency_that_goes_where_a_rollout_went_takes_nothing_of_it_back(other: Rollout):
+def test_an_emergency_that_goes_where_a_rollout_went_takes_nothing_of_it_back(other: RolloutContext):
     """Its change is still in effect: it is neither kept nor rolled back, and a person hears of it."""
     work = emergency(other)
     _take_over(work)
@@ -321,7 +323,7 @@ def test_an_emergency_that_goes_where_a_rollout_went_takes_nothing_of_it_back(ot
     assert effect_of(record).seen_gone == ""
 
 
-def test_what_could_not_be_read_in_time_is_what_the_journal_knows(other: Rollout):
+def test_what_could_not_be_read_in_time_is_what_the_journal_knows(other: RolloutContext):
     """BROKEN_PROMISES 20: an emergency on a busy machine "could not read" what the journal knew."""
     work, said = emergency(other), []
     work.order, work.say = replace(work.order, before=None), said.append
@@ -338,7 +340,7 @@ def test_what_no_rollout_has_written_is_what_the_latest_backup_found(tmp_path: P
     assert work.before == str(OLD)
 
 
-def test_what_was_read_in_time_is_not_asked_of_the_journal(other: Rollout):
+def test_what_was_read_in_time_is_not_asked_of_the_journal(other: RolloutContext):
     work = emergency(other)
     work.order = replace(work.order, before="groq:x")
     Faulty(work.rollout)
@@ -346,7 +348,7 @@ def test_what_was_read_in_time_is_not_asked_of_the_journal(other: Rollout):
     assert work.before == "groq:x"
 
 
-def test_without_a_journal_what_was_active_is_not_known(other: Rollout):
+def test_without_a_journal_what_was_active_is_not_known(other: RolloutContext):
     work = emergency(other)
     work.order = replace(work.order, before=None)
     Faulty(work.rollout)
@@ -354,7 +356,7 @@ def test_without_a_journal_what_was_active_is_not_known(other: Rollout):
     assert work.before is None
 
 
-def test_an_emergency_without_a_lease_ends_nobody_elses_rollout(other: Rollout):
+def test_an_emergency_without_a_lease_ends_nobody_elses_rollout(other: RolloutContext):
     work = emergency(other)
     work.taken = (other.record(),)
     _close_taken(work)
@@ -369,7 +371,7 @@ def test_an_emergency_without_a_lease_ends_nobody_elses_rollout(other: Rollout):
     ],
 )
 def test_its_code_says_whether_it_is_verified(
-    other: Rollout, problem: str, decision: Decision, word: str, code: ExitCode
+    other: RolloutContext, problem: str, decision: Decision, word: str, code: ExitCode
 ):
     work = emergency(other)
     lines: list[str] = []
@@ -384,10 +386,10 @@ def test_its_code_says_whether_it_is_verified(
 
 
 @pytest.mark.parametrize("newer", [True, False])
-def test_an_emergency_that_another_process_has_ended_has_one_ending(other: Rollout, newer: bool):
+def test_an_emergency_that_another_process_has_ended_has_one_ending(other: RolloutContext, newer: bool):
     work = emergency(other)
     _take_over(work)
-    lease = other.journal.seize(other.place, "e-2", "max", 60) if newer else work.rollout.lease
+    lease = other.journal.preempt_lease(other.place, "e-2", "max", 60) if newer else work.rollout.lease
     other.journal.append_ending(lease, "e-1", {"decision": "rollback_failed", "why": "e-2"})
     _closed(work, {})
     endings = work.rollout.journal.entries("e-1", Kind.CLOSED)
@@ -399,7 +401,7 @@ def test_an_emergency_that_another_process_has_ended_has_one_ending(other: Rollo
 
 @pytest.mark.parametrize(("place", "decision"), [(SAFE, Decision.KEPT), (NEW, Decision.ROLLBACK_FAILED)])
 def test_one_that_died_is_settled_by_what_is_seen_and_nothing_is_sent(
-    other: Rollout, place: ProviderChange, decision: Decision
+    other: RolloutContext, place: ProviderChange, decision: Decision
 ):
     work = emergency(other)
     live(other).state = State(place.provider, place.model)
@@ -411,7 +413,7 @@ def test_one_that_died_is_settled_by_what_is_seen_and_nothing_is_sent(
     assert bool(closure.commands) is (decision is Decision.ROLLBACK_FAILED)
 
 
-def test_one_that_another_process_has_ended_is_left_alone(other: Rollout):
+def test_one_that_another_process_has_ended_is_left_alone(other: RolloutContext):
     """Nothing is said of it that its own ending does not say."""
     work = emergency(other)
     _take_over(work)

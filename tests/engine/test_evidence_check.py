@@ -8,12 +8,12 @@ from pathlib import Path
 import allure_commons
 import pytest
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clauses import CLAUSES
 from rollout.core.redaction import Redactor
 from rollout.engine import evidence_check, gates
 from rollout.engine.evidence_check import missing_evidence
-from rollout.journal.record import Decision, Kind, Record
+from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.reporting import allure
 from tests.support.keys import make_key
 from tests.support.rollouts import rollout_in
@@ -23,7 +23,7 @@ PLAN = (CLAUSES["MON-1"], CLAUSES["MON-2"])
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Rollout:
+def rollout(tmp_path: Path) -> RolloutContext:
     """A rollout whose reports' folder is there."""
     rollout = rollout_in(tmp_path)
     rollout.folder.mkdir(parents=True, exist_ok=True)
@@ -41,20 +41,24 @@ def results(tmp_path: Path) -> Path:
     return folder
 
 
-def test_nothing_is_missing_where_everything_is_there_and_the_trial_leaves_no_file(rollout: Rollout, results: Path):
+def test_nothing_is_missing_where_everything_is_there_and_the_trial_leaves_no_file(
+    rollout: RolloutContext, results: Path
+):
     before = sorted(rollout.folder.iterdir())
     assert missing_evidence(rollout, PLAN, results) == ()
     assert sorted(rollout.folder.iterdir()) == before
 
 
 @pytest.mark.parametrize("content", [None, "", '{"labels": [{"name": "st', "{}"])
-def test_a_result_that_is_gone_or_cut_off_is_missing(content: str | None, rollout: Rollout, results: Path):
+def test_a_result_that_is_gone_or_cut_off_is_missing(content: str | None, rollout: RolloutContext, results: Path):
     path = results / "MON-2-result.json"
     path.unlink() if content is None else path.write_text(content, encoding="utf-8")
     assert missing_evidence(rollout, PLAN, results) == (f"Allure results: none of MON-2 in {results}",)
 
 
-def test_a_folder_that_takes_no_file_is_missing(rollout: Rollout, results: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_that_takes_no_file_is_missing(
+    rollout: RolloutContext, results: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(
         evidence_check.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
@@ -62,13 +66,15 @@ def test_a_folder_that_takes_no_file_is_missing(rollout: Rollout, results: Path,
     assert not list(rollout.folder.glob(".*-room")), "the trial gives its room back"
 
 
-def test_a_log_that_cannot_be_opened_is_missing(rollout: Rollout, results: Path):
+def test_a_log_that_cannot_be_opened_is_missing(rollout: RolloutContext, results: Path):
     (rollout.folder.parent / "operations.log").mkdir()
     (found,) = missing_evidence(rollout, PLAN, results)
     assert found.startswith("operations.log: [Errno 21] Is a directory")
 
 
-def test_a_key_that_does_not_sign_is_missing_and_one_that_does_is_not(rollout: Rollout, results: Path, tmp_path: Path):
+def test_a_key_that_does_not_sign_is_missing_and_one_that_does_is_not(
+    rollout: RolloutContext, results: Path, tmp_path: Path
+):
     rollout.env = {"ROLLOUT_SEAL_KEY": "/nobody"}
     assert missing_evidence(rollout, PLAN, results) == (
         "seal.json: /nobody: there is no such key; name the file of an SSH key",
@@ -112,8 +118,10 @@ def test_a_defect_in_allure_is_no_full_disk():
         allure.unguard(guard)
 
 
-def record(policy: str = "wait", missing: tuple[str, ...] = ("x",), closed: Decision | None = None) -> Record:
-    found = Record("r-1", opened={"policy": {"on_missing_evidence": policy}}, evidence={"missing": list(missing)})
+def record(policy: str = "wait", missing: tuple[str, ...] = ("x",), closed: Decision | None = None) -> RolloutRecord:
+    found = RolloutRecord(
+        "r-1", opened={"policy": {"on_missing_evidence": policy}}, evidence={"missing": list(missing)}
+    )
     if closed is not None:
         found.closed = {"decision": closed}
     return found
@@ -129,17 +137,17 @@ def record(policy: str = "wait", missing: tuple[str, ...] = ("x",), closed: Deci
         (("monitor",), record(policy="keep"), False),
         (("monitor",), record(missing=()), False),
         (("monitor",), record(closed=Decision.ROLLED_BACK), False),
-        (("monitor",), Record("r-1"), False),
+        (("monitor",), RolloutRecord("r-1"), False),
     ],
 )
 def test_a_run_only_writes_evidence_where_all_that_is_missing_is_evidence(
-    phases: tuple[str, ...], of: Record, expected: bool
+    phases: tuple[str, ...], of: RolloutRecord, expected: bool
 ):
     """Of a change that was taken back nothing is waited for, and a policy that keeps begins anew."""
     assert gates.writes_evidence(phases, of) is expected
 
 
-def test_the_journal_says_what_is_missing_until_it_is_written(rollout: Rollout):
+def test_the_journal_says_what_is_missing_until_it_is_written(rollout: RolloutContext):
     rollout.write(Kind.EVIDENCE, run="a", missing=["report.html: full"], due=None)
     assert rollout.record().missing_evidence == ("report.html: full",)
     assert not rollout.record().awaits_evidence, "nothing was written to the gateway"

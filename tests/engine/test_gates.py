@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from rollout.core.clauses import PHASES
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.core.errors import NotCleared, TryLater
 from rollout.engine.gates import age_of, refusal, too_old
-from rollout.journal.record import Decision, Kind, PhaseVerdict, Record, Write
+from rollout.journal.record import Decision, Kind, PhaseVerdict, RolloutRecord, Write
 from tests.support.clocks import BEGINNING, SimulatedClock
 from tests.support.rollouts import rollout_in
 
@@ -20,15 +20,15 @@ DIGEST = "0123456789abcdef" * 4
 WRITE = Write(1, "2026-11-23T12:00:00.000Z", "APP-1.2", "forward", "openai:gpt-4o", "done")
 
 
-def record(*passed: str, failed: str | None = None, **parts: Any) -> Record:
+def record(*passed: str, failed: str | None = None, **parts: Any) -> RolloutRecord:
     """Return a rollout whose phases have these verdicts."""
-    one = Record("r-1", opened_at="noon", **parts)
+    one = RolloutRecord("r-1", opened_at="noon", **parts)
     for phase in (*passed, *([failed] if failed else [])):
         one.phases[phase] = PhaseVerdict(phase, phase != failed, "noon", ("PRE-2.1: no ticket",))
     return one
 
 
-def closed(decision: Decision, *passed: str) -> Record:
+def closed(decision: Decision, *passed: str) -> RolloutRecord:
     return record(*passed, writes=[WRITE], closed={"decision": decision}, closed_at="one")
 
 
@@ -105,4 +105,4 @@ def test_a_clearance_expires_after_the_policy_s_age_and_not_at_it(tmp_path: Path
 
 def test_an_age_is_taken_from_utc(tmp_path: Path):
     rollout = rollout_in(tmp_path)
-    assert age_of(rollout, stamp(BEGINNING - timedelta(minutes=5))) == 300
+    assert age_of(rollout, format_utc(BEGINNING - timedelta(minutes=5))) == 300

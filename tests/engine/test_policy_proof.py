@@ -7,29 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from rollout.core.canonical_json import plain
+from rollout.core.canonical_json import to_json
 from rollout.core.options import Options
 from rollout.core.policy import Policy
 from rollout.core.request import Request
 from rollout.core.scenario import Scenario
 from rollout.core.target import Routing, Service, Target
 from rollout.engine import policy_proof
-from rollout.gateway.embedded_proof import Look, Standing
+from rollout.gateway.embedded_proof import Proof, Standing
 from rollout.journal.journal import Journal
-from rollout.journal.record import Decision, Kind, fold
+from rollout.journal.record import Decision, Kind, replay
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import NEW
 
 URL = "http://127.0.0.1:1"
 REQUEST = Request(Scenario("s", "s.yaml", "t", (NEW,), "alice"), Target("t", "sandbox", url=URL), Policy("sandbox"))
-OTHER, SILENT = Look(Standing.OTHER, "HTTP 404"), Look(Standing.SILENT, "no answer: Connection refused")
+OTHER, SILENT = Proof(Standing.OTHER, "HTTP 404"), Proof(Standing.SILENT, "no answer: Connection refused")
 
 
 def begun(folder: Path, state: str, *, digest: str | None = None, target: Target = REQUEST.target) -> Journal:
     """Return the journal of one rollout of that content: ``cleared``, ``in flight`` or ``closed``."""
     journal = Journal.open(str(folder / "journal.sqlite"), clock=SimulatedClock())
-    opened = {"digest": digest or REQUEST.digest(URL), "url": URL, "target": plain(target)}
-    opened |= {"scenario": plain(REQUEST.scenario), "policy": plain(REQUEST.policy)}
+    opened = {"digest": digest or REQUEST.digest(URL), "url": URL, "target": to_json(target)}
+    opened |= {"scenario": to_json(REQUEST.scenario), "policy": to_json(REQUEST.policy)}
     journal.append("r-1", Kind.OPENED, opened)
     if state != "cleared":
         intent = journal.append("r-1", Kind.INTENT, {"step": "APP-1.2", "direction": "forward", "to": str(NEW)})
@@ -39,7 +39,7 @@ def begun(folder: Path, state: str, *, digest: str | None = None, target: Target
     return journal
 
 
-def doubt(folder: Path, phase: str, seen: Look, monkeypatch: pytest.MonkeyPatch) -> str:
+def doubt(folder: Path, phase: str, seen: Proof, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return what is doubted in a run of the phase, where a look shows that."""
     asked: list[str] = []
     monkeypatch.setattr(policy_proof, "look", lambda url: asked.append(url) or seen)
@@ -52,7 +52,7 @@ def doubt(folder: Path, phase: str, seen: Look, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("phase", ["precheck", "apply", "verify", "monitor"])
 @pytest.mark.parametrize("seen", [OTHER, SILENT], ids=["other", "silent"])
-def test_a_change_in_flight_keeps_its_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, seen: Look):
+def test_a_change_in_flight_keeps_its_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, seen: Proof):
     begun(tmp_path, "in flight").close()
     assert doubt(tmp_path, phase, seen, monkeypatch) == ""
 
@@ -70,12 +70,12 @@ def test_a_change_in_flight_keeps_its_policy(tmp_path: Path, monkeypatch: pytest
     ],
 )
 def test_before_and_after_its_writes_what_answers_decides(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, phase: str, seen: Look, why: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, phase: str, seen: Proof, why: str
 ):
     """A gateway without an answer may be the same; a new rollout has to be proven anew."""
     begun(tmp_path, state).close()
     assert doubt(tmp_path, phase, seen, monkeypatch) == why
-    assert doubt(tmp_path, phase, Look(Standing.EMBEDDED), monkeypatch) == ""
+    assert doubt(tmp_path, phase, Proof(Standing.EMBEDDED), monkeypatch) == ""
 
 
 def test_a_rollout_of_another_content_establishes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -99,7 +99,7 @@ def test_what_an_embedded_gateway_said_of_itself_is_known_while_its_change_is_in
         service=Service(stop=("stop",), start=("start",)),
     )
     with begun(tmp_path, "in flight", target=said) as journal:
-        record = fold("r-1", journal.entries("r-1"))
+        record = replay("r-1", journal.entries("r-1"))
     assert policy_proof.completed(REQUEST.target, record) == said
     own = replace(REQUEST.target, env_file=Path("/own/.env"))
     assert policy_proof.completed(own, record).env_file == Path("/own/.env")

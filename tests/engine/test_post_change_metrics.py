@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from rollout.approvals.obligations import Debt, open_of
-from rollout.context import Rollout
+from rollout.approvals.obligations import ObligationKind, open_of
+from rollout.context import RolloutContext
 from rollout.core.errors import RolloutError, TryLater
 from rollout.core.histogram import Histogram
 from rollout.core.options import ReviewOptions
@@ -21,7 +21,7 @@ from rollout.core.scenario import Impact, ProviderChange, Scenario
 from rollout.core.target import PrometheusSource, Sources
 from rollout.engine import closing_snapshot, post_change_metrics
 from rollout.gateway.responses import Latency, Metrics
-from rollout.journal.record import Decision, Kind, Record, What
+from rollout.journal.record import Decision, Kind, RolloutRecord, What
 from rollout.monitoring.samples import Baseline
 from rollout.plugin.review_run import chosen
 from tests.support.rollouts import NEW, OLD, ScriptedGateway, rollout_in
@@ -61,7 +61,7 @@ def counted(
     return Metrics(total, total - failed, failed, 0.0, latency, {}, total_usd=usd, total_tokens=tokens)
 
 
-def closed(folder: Path, gateway: Counting, decision: Decision = Decision.KEPT, **scenario: Any) -> Rollout:
+def closed(folder: Path, gateway: Counting, decision: Decision = Decision.KEPT, **scenario: Any) -> RolloutContext:
     """Return a rollout that has left its traces, a day ago."""
     impact = Impact("low", "nobody", "little", usd_a_day=40.0)
     whole = Scenario("s", "s.yaml", "t", (NEW,), author="alice", impact=impact, **scenario)
@@ -72,10 +72,10 @@ def closed(folder: Path, gateway: Counting, decision: Decision = Decision.KEPT, 
     rollout.write(Kind.BACKUP, **backup)
     rollout.write(Kind.BASELINE, **Baseline(OLD.provider, users_p95_ms=100.0, users_samples=1000).record())
     rollout.take_lease()
-    with rollout.announced("APP-1.2", "forward", str(NEW), what=What.PROVIDER):
+    with rollout.journaled_write("APP-1.2", "forward", str(NEW), what=What.PROVIDER):
         pass
     rollout.write(Kind.CLOSED, decision=decision, word="KEPT", why="", not_passed={}, rollback=[], commands=[])
-    closing_snapshot.leave(rollout)
+    closing_snapshot.capture(rollout)
     rollout.clock.wait(DAY_S)
     return rollout
 
@@ -172,12 +172,12 @@ def test_where_prometheus_is_the_source_it_is_asked_for_the_time_since(
     asked: list[float] = []
 
     @contextmanager
-    def observed(_: Rollout, __: ProviderChange, *, since_s: float = 0.0) -> Iterator[Any]:
+    def observed(_: RolloutContext, __: ProviderChange, *, since_s: float = 0.0) -> Iterator[Any]:
         asked.append(since_s)
         slow = Histogram.of({0.1: 900.0, 0.3: 1000.0, math.inf: 1000.0})
         yield SimpleNamespace(metrics=lambda _: replace(counted(1000, 10), histogram=slow))
 
-    monkeypatch.setattr(Rollout, "observed", observed)
+    monkeypatch.setattr(RolloutContext, "observed", observed)
     rollout = closed(tmp_path, gateway)
     source = PrometheusSource("http://127.0.0.1:9", "r", "e", "b")
     rollout.target = replace(rollout.target, sources=Sources(prometheus=source))
@@ -190,7 +190,7 @@ def test_where_prometheus_is_the_source_it_is_asked_for_the_time_since(
 # Which rollout is reviewed, and when
 
 
-def record_of(rollout: Rollout) -> Record:
+def record_of(rollout: RolloutContext) -> RolloutRecord:
     return rollout.record()
 
 
@@ -198,7 +198,7 @@ def test_a_review_may_be_held_after_a_day_and_is_overdue_after_a_week(tmp_path: 
     rollout = closed(tmp_path, gateway)
     record, now = record_of(rollout), rollout.clock.now()
     (owes,) = open_of(record)
-    assert (owes.what, owes.is_overdue(now), (owes.due - now).days) == (Debt.REVIEW, False, 6)
+    assert (owes.what, owes.is_overdue(now), (owes.due - now).days) == (ObligationKind.REVIEW, False, 6)
     assert chosen([record], OPTIONS, now) is record
     left = closing_snapshot.of_record(record)
     with pytest.raises(TryLater, match=r"the review of r-1 may be held from 2026-11-24T12:00:00\.000Z on"):

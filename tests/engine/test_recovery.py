@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rollout.context import SPOOL, Rollout, reconcile
-from rollout.core.clock import stamp
+from rollout.context import SPOOL, RolloutContext, reconcile
+from rollout.core.clock import format_utc
 from rollout.core.errors import JournalError
 from rollout.engine import recovery
 from rollout.engine.closure import Closure
@@ -108,7 +108,9 @@ def _newest(bench: Bench) -> str:
 # Who is gone
 
 
-def left_in_flight(tmp_path: Path, *, runner: int = NOBODY, watchdog: int = NOBODY, host: str | None = None) -> Rollout:
+def left_in_flight(
+    tmp_path: Path, *, runner: int = NOBODY, watchdog: int = NOBODY, host: str | None = None
+) -> RolloutContext:
     """Return a rollout that wrote and whose processes are these."""
     rollout = rollout_in(tmp_path, run=f"20261123-120000-apply-{runner}")
     rollout.write(Kind.OPENED, url=rollout.target.url, digest="d", change="openai:gpt-4o")
@@ -193,7 +195,7 @@ def test_a_holder_whose_process_is_not_named_is_not_known_to_be_dead(tmp_path: P
 
 def test_a_lease_of_another_rollout_is_no_sign_that_this_one_is_stranded(tmp_path: Path):
     rollout = left_in_flight(tmp_path)
-    rollout.journal.seize(rollout.place, "r-2", f"20261123-120100-apply-{NOBODY}@{rollout.journal.host}", 60)
+    rollout.journal.preempt_lease(rollout.place, "r-2", f"20261123-120100-apply-{NOBODY}@{rollout.journal.host}", 60)
     (case,) = in_flight(rollout.journal)
     assert not case.stranded
 
@@ -208,11 +210,11 @@ def test_a_rollout_without_a_watchdog_is_stranded_when_its_lease_has_run_out(tmp
     assert [case.stranded for case in in_flight(rollout.journal)] == [True]
 
 
-def handed_over(tmp_path: Path) -> Rollout:
+def handed_over(tmp_path: Path) -> RolloutContext:
     """Return a rollout whose run has ended in order, with an hour for the next one."""
     rollout = left_in_flight(tmp_path)
     rollout.hold_lease(3600)
-    rollout.write(Kind.HANDOVER, deadline=stamp(rollout.clock.now() + timedelta(hours=1)))
+    rollout.write(Kind.HANDOVER, deadline=format_utc(rollout.clock.now() + timedelta(hours=1)))
     return rollout
 
 
@@ -259,7 +261,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def again(*_: object) -> Any:
         yield rollout_in(tmp_path, journal=rollout.journal, clock=rollout.clock, run="recover-1")
 
-    def take_back(which: Rollout, why: str, *_: object) -> Closure:
+    def take_back(which: RolloutContext, why: str, *_: object) -> Closure:
         taken.append(why)
         which.write(Kind.CLOSED, decision=Decision.ROLLED_BACK, why=why)
         return Closure(Decision.ROLLED_BACK, "ROLLED BACK, verified", why)
@@ -339,7 +341,7 @@ def test_one_that_cannot_be_taken_back_does_not_hide_the_others(tmp_path: Path, 
 # What could not be written
 
 
-def spooled(tmp_path: Path) -> Rollout:
+def spooled(tmp_path: Path) -> RolloutContext:
     """Return a rollout whose rollback could not write its journal."""
     rollout = left_in_flight(tmp_path)
     error = JournalError("the disk is full")
@@ -376,7 +378,7 @@ def test_a_reconciliation_that_was_cut_goes_on_where_it_was(tmp_path: Path):
 
 def test_what_was_spooled_says_when_it_happened(tmp_path: Path):
     rollout = spooled(tmp_path)
-    before = stamp(rollout.clock.now())
+    before = format_utc(rollout.clock.now())
     rollout.clock.wait(3600)
     reconcile(rollout.journal, tmp_path)
     assert rollout.record().closed_at == before

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rollout.context import LEASE_S, Rollout
+from rollout.context import LEASE_S, RolloutContext
 from rollout.core.clauses import PHASES
 from rollout.core.errors import JournalError, NotCleared, RolloutError, TryLater
 from rollout.core.policy import Policy
@@ -16,7 +16,7 @@ from rollout.core.request import Request
 from rollout.core.scenario import Scenario
 from rollout.core.target import Target
 from rollout.engine import session as sessions
-from rollout.engine.session import Session, _earlier, at_home, claim, crossed, finish
+from rollout.engine.session import Session, _earlier, at_home, claim, concurrent_rollout, finish
 from rollout.journal.journal import Journal
 from rollout.journal.leases import LeaseHeld
 from rollout.journal.record import Decision, Kind
@@ -27,7 +27,7 @@ from tests.support.rollouts import NEW, rollout_in
 PLACE = "http://127.0.0.1:1"
 
 
-def begun(folder: Path) -> Rollout:
+def begun(folder: Path) -> RolloutContext:
     """Return a rollout whose run has just begun."""
     rollout = rollout_in(folder)
     rollout.write(Kind.OPENED, url=PLACE, change="openai:gpt-4o")
@@ -35,7 +35,7 @@ def begun(folder: Path) -> Rollout:
     return rollout
 
 
-def other_writes(rollout: Rollout, *, url: str = PLACE, result: str = "done") -> None:
+def other_writes(rollout: RolloutContext, *, url: str = PLACE, result: str = "done") -> None:
     """Let another rollout write to the gateway at `url`."""
     opened = rollout.journal.append("r-2", Kind.OPENED, {"url": url, "change": "vllm:gemma"})
     body = {"step": "APP-1.2", "direction": "forward", "to": "vllm:gemma"}
@@ -47,19 +47,19 @@ def other_writes(rollout: Rollout, *, url: str = PLACE, result: str = "done") ->
 def test_a_rival_that_wrote_meanwhile_is_named(tmp_path: Path):
     rollout = begun(tmp_path)
     other_writes(rollout)
-    assert str(crossed(rollout)) == "rollout r-2 (vllm:gemma) changed this target meanwhile; run it again"
+    assert str(concurrent_rollout(rollout)) == "rollout r-2 (vllm:gemma) changed this target meanwhile; run it again"
 
 
 def test_what_happened_elsewhere_is_no_crossing(tmp_path: Path):
     rollout = begun(tmp_path)
     other_writes(rollout, url="http://127.0.0.1:2")
-    assert crossed(rollout) is None
+    assert concurrent_rollout(rollout) is None
 
 
 def test_a_write_that_was_refused_changed_nothing(tmp_path: Path):
     rollout = begun(tmp_path)
     other_writes(rollout, result="refused")
-    assert crossed(rollout) is None
+    assert concurrent_rollout(rollout) is None
 
 
 def test_a_change_before_the_run_began_is_no_crossing(tmp_path: Path):
@@ -67,7 +67,7 @@ def test_a_change_before_the_run_began_is_no_crossing(tmp_path: Path):
     other_writes(rollout)
     rollout.clock.wait(1)
     rollout.write(Kind.RUN, run="run-2", phases=["precheck"], pid=1)
-    assert crossed(rollout) is None
+    assert concurrent_rollout(rollout) is None
 
 
 def test_a_journal_that_is_gone_tells_of_no_rival(tmp_path: Path):
@@ -76,7 +76,7 @@ def test_a_journal_that_is_gone_tells_of_no_rival(tmp_path: Path):
     other_writes(rollout)
     (tmp_path / "journal.sqlite").unlink()
     (tmp_path / "journal.sqlite").mkdir()
-    assert crossed(rollout) is None
+    assert concurrent_rollout(rollout) is None
 
 
 def test_a_rollout_that_was_taken_back_while_the_run_began_is_not_claimed(tmp_path: Path):
@@ -290,7 +290,7 @@ def test_an_embedded_gateway_lives_as_long_as_its_rollout(
 def test_a_closed_window_keeps_a_change_from_beginning_and_not_from_going_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def closed(_rollout: Rollout) -> None:
+    def closed(_rollout: RolloutContext) -> None:
         raise TryLater("the window is closed")
 
     monkeypatch.setattr(sessions, "keep_to_window", closed)

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from rollout.changes.backup import recorded
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError
 from rollout.core.result import Outcome
-from rollout.engine.traffic import Look, Traffic, between, look, looked
+from rollout.engine.traffic import Traffic, TrafficPoll, between, looked, poll_traffic
 from rollout.gateway.responses import Latency, Metrics
 from tests.support.clocks import BEGINNING
 from tests.support.rollouts import OLD, ScriptedGateway
 from tests.support.stories import opened
 
-FIRST = Look("ollama", 1000, BEGINNING, 50.0)
+FIRST = TrafficPoll("ollama", 1000, BEGINNING, 50.0)
 
 
 class Counting(ScriptedGateway):
@@ -30,26 +30,26 @@ class Counting(ScriptedGateway):
         return Metrics(self.requests, self.requests, 0, 0.0, Latency(None, None, None, 0), {})
 
 
-def outcome(look: Look) -> Outcome[Look]:
+def outcome(look: TrafficPoll) -> Outcome[TrafficPoll]:
     return Outcome(lambda: look)
 
 
-def failing(words: str) -> Outcome[Look]:
-    def fail() -> Look:
+def failing(words: str) -> Outcome[TrafficPoll]:
+    def fail() -> TrafficPoll:
         raise GatewayError("GET metrics", words)
 
     return Outcome(fail)
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Rollout:
+def rollout(tmp_path: Path) -> RolloutContext:
     rollout = opened(tmp_path)
     rollout.gateway = Counting()
     return rollout
 
 
-def test_the_rate_is_what_came_between_the_looks(rollout: Rollout) -> None:
-    backup = Outcome(lambda: recorded(rollout.known().backup))
+def test_the_rate_is_what_came_between_the_looks(rollout: RolloutContext) -> None:
+    backup = Outcome(lambda: recorded(rollout.last_known_record().backup))
     first = looked(rollout, backup)
     rollout.clock.wait(4.0)
     rollout.gateway.requests = 50
@@ -88,8 +88,8 @@ def test_one_look_at_prometheus_says_it_all() -> None:
     assert (told.rate, told.first) == ("1.5 requests a second (90 in 60.0 s)", "")
 
 
-def test_the_current_provider_is_asked_not_the_new_one(rollout: Rollout) -> None:
+def test_the_current_provider_is_asked_not_the_new_one(rollout: RolloutContext) -> None:
     asked: list[str] = []
     rollout.gateway.metrics = lambda name: asked.append(name) or Counting().metrics(name)
-    look(rollout, recorded(rollout.known().backup))
+    poll_traffic(rollout, recorded(rollout.last_known_record().backup))
     assert asked == [OLD.provider]

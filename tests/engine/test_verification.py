@@ -29,7 +29,7 @@ def proven(undoing: Begin, result: str | None = "done") -> Undoing:
 
 
 def concurrent(lab: Undoing, *entries: AuditEntry) -> str | None:
-    return _concurrent(lab.rollout, entries, lab.rollout.known())
+    return _concurrent(lab.rollout, entries, lab.rollout.last_known_record())
 
 
 OWN = (entry(10, "ollama"), entry(30, "openai"))

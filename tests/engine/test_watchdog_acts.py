@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from rollout.context import Rollout
-from rollout.core.clock import stamp
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
 from rollout.engine import watchdog
 from rollout.engine.closure import Closure
@@ -26,7 +26,7 @@ from tests.support.rollouts import NEW, OLD, rollout_in
 DIED = "the runner died"
 
 
-def of(rollout: Rollout, pipe: int = 0) -> Watch:
+def of(rollout: RolloutContext, pipe: int = 0) -> Watch:
     """Return the watchdog's own end, in a process of its own with the runner's lease."""
     mine = rollout_in(
         rollout.folder.parent,
@@ -41,12 +41,12 @@ def of(rollout: Rollout, pipe: int = 0) -> Watch:
     return Watch(mine, pipe, {})
 
 
-def decision(rollout: Rollout) -> Decision | None:
+def decision(rollout: RolloutContext) -> Decision | None:
     return rollout.record().decision
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Rollout:
+def rollout(tmp_path: Path) -> RolloutContext:
     """A change in effect, whose runner is gone."""
     return applied(tmp_path)
 
@@ -67,7 +67,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # Whether it acts
 
 
-def test_it_takes_back_what_its_runner_left(rollout: Rollout):
+def test_it_takes_back_what_its_runner_left(rollout: RolloutContext):
     of(rollout).act(DIED)
     assert decision(rollout) is Decision.ROLLED_BACK
     assert live(rollout).state.place == str(OLD)
@@ -89,14 +89,14 @@ def test_it_leaves_alone_what_is_not_its_own_to_take_back(tmp_path: Path, how: s
     assert rollout.journal.entries(rollout.id, Kind.ROLLBACK) == ()
 
 
-def test_of_a_runner_that_died_after_its_verdict_it_tells_the_verdict(rollout: Rollout):
+def test_of_a_runner_that_died_after_its_verdict_it_tells_the_verdict(rollout: RolloutContext):
     rollout.end(spools=False, **Closure(Decision.KEPT, "KEPT", "all passed").facts())
     of(rollout).act(DIED)
     assert "KEPT: openai:gpt-4o on t: all passed" in said(rollout)
     assert rollout.journal.entries(rollout.id, Kind.MANIFEST), "and its files are listed"
 
 
-def test_of_two_who_saw_the_same_token_one_acts(rollout: Rollout, monkeypatch: pytest.MonkeyPatch):
+def test_of_two_who_saw_the_same_token_one_acts(rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch):
     watch = of(rollout)
     seen = watch._is_over
 
@@ -115,9 +115,9 @@ def test_of_two_who_saw_the_same_token_one_acts(rollout: Rollout, monkeypatch: p
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), RolloutError("no"), KeyError("no"), RecursionError("no")])
 def test_whatever_its_rollback_raises_people_are_paged_and_it_tries_once_more(
-    rollout: Rollout, monkeypatch: pytest.MonkeyPatch, pages: list[str], error: Exception
+    rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch, pages: list[str], error: Exception
 ):
-    original, tries = watchdog.take_back, []
+    original, tries = watchdog.roll_back_and_close, []
 
     def fails_once(*args: Any) -> Any:
         tries.append(args[1])
@@ -138,7 +138,7 @@ def test_whatever_its_rollback_raises_people_are_paged_and_it_tries_once_more(
 
 @pytest.mark.parametrize("journal", ["answers", "is gone"])
 def test_it_is_never_tried_a_third_time_and_people_hear_that_it_is_not(
-    rollout: Rollout, monkeypatch: pytest.MonkeyPatch, pages: list[str], journal: str
+    rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch, pages: list[str], journal: str
 ):
     tries: list[str] = []
 
@@ -161,7 +161,7 @@ def test_it_is_never_tried_a_third_time_and_people_hear_that_it_is_not(
 
 
 def test_a_page_that_fails_too_stops_neither_the_entry_nor_the_second_try(
-    rollout: Rollout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     tries: list[str] = []
 
@@ -181,18 +181,18 @@ def test_a_page_that_fails_too_stops_neither_the_entry_nor_the_second_try(
 
 
 def test_an_entry_that_fails_stops_neither_the_page_nor_the_second_try(
-    rollout: Rollout, monkeypatch: pytest.MonkeyPatch, pages: list[str]
+    rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch, pages: list[str]
 ):
     def fails(*_: Any) -> None:
         raise RuntimeError("no")
 
     monkeypatch.setattr(watchdog, "take_back", fails)
-    monkeypatch.setattr(Rollout, "note", fails)
+    monkeypatch.setattr(RolloutContext, "note", fails)
     of(rollout).act(DIED)
     assert len(pages) == 2
 
 
-def test_a_backup_that_cannot_be_read_stops_the_rollback_and_not_the_page(rollout: Rollout, pages: list[str]):
+def test_a_backup_that_cannot_be_read_stops_the_rollback_and_not_the_page(rollout: RolloutContext, pages: list[str]):
     """The commands that lead back need it too: the page goes out with the one that looks."""
     watch = of(rollout)
     rollout.journal.append(rollout.id, Kind.COUNTERS, {})
@@ -208,7 +208,7 @@ def test_a_backup_that_cannot_be_read_stops_the_rollback_and_not_the_page(rollou
 # Without a journal (safety rule 4)
 
 
-def test_it_asks_a_journal_for_its_grace_and_acts_if_it_answers_within(rollout: Rollout):
+def test_it_asks_a_journal_for_its_grace_and_acts_if_it_answers_within(rollout: RolloutContext):
     watch = of(rollout)
     faulty = Faulty(watch.rollout)
     rollout.clock.later(GRACE_S - 1, faulty.broken.clear)  # type: ignore[attr-defined]
@@ -217,27 +217,29 @@ def test_it_asks_a_journal_for_its_grace_and_acts_if_it_answers_within(rollout: 
     assert rollout.journal.newest_token(rollout.place) == 2, "as the newest owner, not from memory"
 
 
-def test_as_the_sole_owner_it_takes_back_from_memory(rollout: Rollout):
+def test_as_the_sole_owner_it_takes_back_from_memory(rollout: RolloutContext):
     watch = of(rollout)
     Faulty(watch.rollout)
     began_s = rollout.clock.monotonic()
     watch.act(DIED)
     assert rollout.clock.monotonic() - began_s >= GRACE_S
     assert live(rollout).state.place == str(OLD)
-    assert watch.rollout.known().decision is Decision.ROLLED_BACK
+    assert watch.rollout.last_known_record().decision is Decision.ROLLED_BACK
 
 
-def test_a_gateway_that_is_back_already_is_still_its_own(rollout: Rollout):
+def test_a_gateway_that_is_back_already_is_still_its_own(rollout: RolloutContext):
     """What was active before is no third value: the way back is sent and proven all the same."""
     live(rollout).state = State()
     watch = of(rollout)
     Faulty(watch.rollout)
     watch.act(DIED)
-    assert watch.rollout.known().decision is Decision.ROLLED_BACK
+    assert watch.rollout.last_known_record().decision is Decision.ROLLED_BACK
 
 
 @pytest.mark.parametrize("how", ["lease", "third value", "other model", "gateway down"])
-def test_where_it_is_not_the_sole_owner_it_touches_nothing_and_pages(rollout: Rollout, pages: list[str], how: str):
+def test_where_it_is_not_the_sole_owner_it_touches_nothing_and_pages(
+    rollout: RolloutContext, pages: list[str], how: str
+):
     watch = of(rollout)
     Faulty(watch.rollout)
     if how == "lease":
@@ -281,7 +283,7 @@ class _Child:
 
 
 @pytest.fixture
-def ends(tmp_path: Path) -> tuple[Watchdog, Watch, Rollout]:
+def ends(tmp_path: Path) -> tuple[Watchdog, Watch, RolloutContext]:
     """Both ends of the pipe, over a rollout that has not written yet."""
     read, write = os.pipe()
     rollout = begun(tmp_path)
@@ -289,7 +291,7 @@ def ends(tmp_path: Path) -> tuple[Watchdog, Watch, Rollout]:
     return Watchdog(_Child(write), rollout), watch, rollout  # type: ignore[arg-type]
 
 
-def test_it_learns_of_each_write_over_the_pipe(ends: tuple[Watchdog, Watch, Rollout]):
+def test_it_learns_of_each_write_over_the_pipe(ends: tuple[Watchdog, Watch, RolloutContext]):
     """A journal that has lost its tail tells it of no write: it takes back what its runner told it of."""
     runner, watch, rollout = ends
     apply(rollout)
@@ -305,7 +307,7 @@ def test_it_learns_of_each_write_over_the_pipe(ends: tuple[Watchdog, Watch, Roll
 
 
 @pytest.mark.parametrize("last", [b"", CLOSED])
-def test_half_a_line_of_a_runner_that_died_is_passed_over(ends: tuple[Watchdog, Watch, Rollout], last: bytes):
+def test_half_a_line_of_a_runner_that_died_is_passed_over(ends: tuple[Watchdog, Watch, RolloutContext], last: bytes):
     """Or of one whose pipe was full: its last word cannot be told from the half line, so it counts as dead."""
     runner, watch, rollout = ends
     apply(rollout)
@@ -315,7 +317,7 @@ def test_half_a_line_of_a_runner_that_died_is_passed_over(ends: tuple[Watchdog, 
     assert len(watch.rollout._known.writes) == 1  # type: ignore[union-attr]
 
 
-def test_a_pipe_that_closes_without_a_word_means_that_the_runner_died(ends: tuple[Watchdog, Watch, Rollout]):
+def test_a_pipe_that_closes_without_a_word_means_that_the_runner_died(ends: tuple[Watchdog, Watch, RolloutContext]):
     runner, watch, rollout = ends
     apply(rollout)
     runner._child.stdin.close()  # type: ignore[union-attr]
@@ -324,7 +326,9 @@ def test_a_pipe_that_closes_without_a_word_means_that_the_runner_died(ends: tupl
     assert "watchdog: the runner died: its pipe closed without a word" in str(rollout.record().closed)
 
 
-def test_a_runner_that_says_closed_leaves_nothing_to_watch(ends: tuple[Watchdog, Watch, Rollout], pages: list[str]):
+def test_a_runner_that_says_closed_leaves_nothing_to_watch(
+    ends: tuple[Watchdog, Watch, RolloutContext], pages: list[str]
+):
     runner, watch, rollout = ends
     apply(rollout)
     runner.dismiss()
@@ -334,7 +338,7 @@ def test_a_runner_that_says_closed_leaves_nothing_to_watch(ends: tuple[Watchdog,
     assert live(rollout).state.place == str(NEW)
 
 
-def test_what_was_written_before_the_last_word_is_learnt(ends: tuple[Watchdog, Watch, Rollout]):
+def test_what_was_written_before_the_last_word_is_learnt(ends: tuple[Watchdog, Watch, RolloutContext]):
     runner, watch, rollout = ends
     apply(rollout)
     runner.dismiss()
@@ -343,7 +347,7 @@ def test_what_was_written_before_the_last_word_is_learnt(ends: tuple[Watchdog, W
 
 
 def test_while_the_runner_lives_its_lease_is_kept(
-    ends: tuple[Watchdog, Watch, Rollout], monkeypatch: pytest.MonkeyPatch
+    ends: tuple[Watchdog, Watch, RolloutContext], monkeypatch: pytest.MonkeyPatch
 ):
     runner, watch, rollout = ends
     looks: list[float] = []
@@ -361,7 +365,7 @@ def test_while_the_runner_lives_its_lease_is_kept(
     assert rollout.clock.monotonic() > 100
 
 
-def test_a_journal_that_fails_or_a_newer_token_does_not_end_the_watch(rollout: Rollout):
+def test_a_journal_that_fails_or_a_newer_token_does_not_end_the_watch(rollout: RolloutContext):
     watch = of(rollout)
     faulty = Faulty(watch.rollout)
     rollout.clock.wait(15)
@@ -375,7 +379,7 @@ def test_a_journal_that_fails_or_a_newer_token_does_not_end_the_watch(rollout: R
 # After a handover
 
 
-def test_after_a_handover_it_acts_at_the_deadline_and_not_before(ends: tuple[Watchdog, Watch, Rollout]):
+def test_after_a_handover_it_acts_at_the_deadline_and_not_before(ends: tuple[Watchdog, Watch, RolloutContext]):
     runner, watch, rollout = ends
     apply(rollout)
     due = rollout.clock.now() + timedelta(seconds=300)
@@ -383,11 +387,11 @@ def test_after_a_handover_it_acts_at_the_deadline_and_not_before(ends: tuple[Wat
     runner.hand_over(due)
     watch.run()
     assert 0 <= (rollout.clock.now() - due).total_seconds() < 60
-    assert f"nobody confirmed the change by {stamp(due)}" in str(rollout.record().closed)
+    assert f"nobody confirmed the change by {format_utc(due)}" in str(rollout.record().closed)
 
 
 @pytest.mark.parametrize("how", ["newer token", "closed"])
-def test_after_a_handover_it_leaves_when_somebody_else_decides(ends: tuple[Watchdog, Watch, Rollout], how: str):
+def test_after_a_handover_it_leaves_when_somebody_else_decides(ends: tuple[Watchdog, Watch, RolloutContext], how: str):
     runner, watch, rollout = ends
     apply(rollout)
     live(rollout).writes.clear()
@@ -406,7 +410,7 @@ def test_after_a_handover_it_leaves_when_somebody_else_decides(ends: tuple[Watch
 
 
 def test_a_journal_that_is_away_for_a_while_before_the_deadline_ends_no_watch(
-    ends: tuple[Watchdog, Watch, Rollout],
+    ends: tuple[Watchdog, Watch, RolloutContext],
 ):
     runner, watch, rollout = ends
     apply(rollout)
@@ -448,7 +452,7 @@ def test_a_watchdog_that_is_gone_stops_no_write(tmp_path: Path):
     assert live(rollout).state.place == str(NEW)
 
 
-def test_only_intents_and_outcomes_go_over_the_pipe(ends: tuple[Watchdog, Watch, Rollout]):
+def test_only_intents_and_outcomes_go_over_the_pipe(ends: tuple[Watchdog, Watch, RolloutContext]):
     runner, watch, rollout = ends
     apply(rollout)
     rollout.write(Kind.PHASE, phase="apply", passed=True, problems=[], run=rollout.run)
@@ -457,7 +461,7 @@ def test_only_intents_and_outcomes_go_over_the_pipe(ends: tuple[Watchdog, Watch,
     assert told == [Kind.INTENT, Kind.OUTCOME]
 
 
-def test_a_watchdog_that_fails_itself_pages_people(rollout: Rollout, pages: list[str]):
+def test_a_watchdog_that_fails_itself_pages_people(rollout: RolloutContext, pages: list[str]):
     """It does not end in silence: a word that is none would leave the change with nobody who watches it."""
     read, write = os.pipe()
     os.write(write, b"tomorrow\n")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rollout.core.clock import StopFlag, SystemClock
-from rollout.core.errors import GatewayError, Interrupted, Refused, Sealed
+from rollout.core.errors import GatewayError, Interrupted, Refused, WriteNotAllowed
 from rollout.core.redaction import REDACTED, Redactor
 from rollout.core.target import OtherCall, Target, Timeouts
 from rollout.gateway.client import Gateway
@@ -183,7 +183,7 @@ def test_a_providers_name_that_leads_elsewhere_sends_nothing(gateway, liar, name
 
 
 def test_a_sealed_gateway_refuses_to_write_and_names_the_remedy(gateway, liar):
-    with pytest.raises(Sealed, match=r'with gateway\.unsealed\("APP-1\.2"\)'):
+    with pytest.raises(WriteNotAllowed, match=r'with gateway\.unsealed\("APP-1\.2"\)'):
         gateway.activate("openai", "gpt-4o")
     assert liar.requests == []
 
@@ -191,7 +191,7 @@ def test_a_sealed_gateway_refuses_to_write_and_names_the_remedy(gateway, liar):
 def test_the_seal_closes_again_even_after_a_failure(gateway):
     with pytest.raises(ZeroDivisionError), gateway.unsealed("APP-1.2"), gateway.unsealed("APP-1.2"):
         raise ZeroDivisionError
-    with pytest.raises(Sealed):
+    with pytest.raises(WriteNotAllowed):
         gateway.activate("openai", "gpt-4o")
 
 
@@ -208,7 +208,7 @@ def test_what_one_thread_unseals_stays_sealed_for_the_others(gateway):
     def write():
         try:
             gateway.activate("openai", "gpt-4o")
-        except Sealed as sealed:
+        except WriteNotAllowed as sealed:
             outcomes.append(sealed)
 
     with gateway.unsealed("APP-1.2"):
@@ -525,7 +525,7 @@ def test_what_is_uninterruptible_does_not_hear_the_stop_and_is_sealed(build, lia
     gateway.health()
     stop.set("SIGTERM")
     deaf = gateway.uninterruptible()
-    with gateway.unsealed("APP-1.2"), pytest.raises(Sealed):
+    with gateway.unsealed("APP-1.2"), pytest.raises(WriteNotAllowed):
         deaf.activate("openai", "gpt-4o")
     activate(deaf)
     assert stub.active == ("openai", "gpt-4o")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.core.errors import GatewayError, Refused, Sealed
+from rollout.core.errors import GatewayError, Refused, WriteNotAllowed
 from rollout.core.redaction import REDACTED
 from rollout.core.target import OtherCall, Target, Timeouts
 from rollout.gateway.responses import Activated, LimitSet
@@ -65,7 +65,7 @@ def test_every_other_provider_is_activated_as_documented(other, liar):
 
 def test_the_other_call_is_sealed_wants_a_model_and_refuses_strange_names(build, liar):
     gateway = build(liar.url, target=Target("t", "sandbox", activate_with={"..": OtherCall("/x/{provider}", {})}))
-    with pytest.raises(Sealed, match="activating ollama is a write"):
+    with pytest.raises(WriteNotAllowed, match="activating ollama is a write"):
         build(liar.url, target=TARGET).activate("ollama", "gemma3:4b")
     assert "no model is named" in str(failure(lambda: activate(build(liar.url, target=TARGET), model="")))
     assert "cannot be a provider's name" in str(failure(lambda: activate(gateway, "..")))
@@ -162,7 +162,9 @@ def test_the_kind_is_sent_in_the_gateways_word_and_a_reported_scope_as_its_name(
 
 
 def test_a_sealed_gateway_sets_no_limit_and_names_the_remedy(gateway, liar):
-    with pytest.raises(Sealed, match=r'setting the cost limits of openai is .* `with gateway\.unsealed\("APP-3\.1"\)'):
+    with pytest.raises(
+        WriteNotAllowed, match=r'setting the cost limits of openai is .* `with gateway\.unsealed\("APP-3\.1"\)'
+    ):
         gateway.set_limit("cost", "openai", {"hard_limit_usd": 5})
     assert liar.requests == []
 

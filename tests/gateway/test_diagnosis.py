@@ -11,7 +11,7 @@ import pytest
 from rollout.core.clock import SystemClock
 from rollout.core.errors import GatewayError
 from rollout.gateway import parsing
-from rollout.gateway.diagnosis import _TRY, LOOK_S, Cause, Seen, diagnose, diagnosed, look
+from rollout.gateway.diagnosis import _TRY, LOOK_S, Cause, Seen, diagnose, diagnose_provider, diagnosed
 from rollout.gateway.responses import Connection, ConnectionTest, Preflight, PreflightCheck
 from rollout.gateway.transport import Answer
 from tests.support.clocks import SimulatedClock
@@ -144,7 +144,7 @@ class Gateway:
 
 
 def looked(gateway: Gateway, status: Connection | None = None) -> Seen:
-    return look(gateway, "p", status, SimulatedClock(), start=lambda work: work())
+    return diagnose_provider(gateway, "p", status, SimulatedClock(), start=lambda work: work())
 
 
 def test_the_look_asks_for_the_status_only_where_none_was_seen():
@@ -161,13 +161,13 @@ def test_a_call_that_fails_is_named_and_ends_nothing():
 
 
 def test_a_defect_of_ours_is_no_answer_and_ends_within_its_time():
-    seen = look(Gateway(preflight=KeyError("x")), "p", Connection("offline"), SystemClock())
+    seen = diagnose_provider(Gateway(preflight=KeyError("x")), "p", Connection("offline"), SystemClock())
     assert seen.unanswered == ("preflight: a defect in the suite: KeyError: 'x'",)
 
 
 def test_the_whole_look_is_bounded_however_many_calls_hang():
     clock = SimulatedClock()
-    seen = look(Gateway(), "p", None, clock, start=lambda _: None)
+    seen = diagnose_provider(Gateway(), "p", None, clock, start=lambda _: None)
     assert clock.monotonic() == LOOK_S
     assert len(seen.unanswered) == 3
 
@@ -176,5 +176,5 @@ def test_a_machine_without_threads_has_no_diagnosis_and_no_error():
     def start(_: Callable[[], None]) -> None:
         raise RuntimeError("can't start new thread")
 
-    seen = look(Gateway(), "p", Connection("offline"), SimulatedClock(), start=start)
+    seen = diagnose_provider(Gateway(), "p", Connection("offline"), SimulatedClock(), start=start)
     assert seen.unanswered == ("the look could not be started: can't start new thread",)

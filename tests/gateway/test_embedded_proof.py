@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import pytest
 
 from rollout.gateway import embedded_proof
-from rollout.gateway.embedded_proof import Standing, look
+from rollout.gateway.embedded_proof import Standing, prove_embedded
 
 TRUE = {
     "kind": "rollout-sandbox",
@@ -67,7 +67,7 @@ def serving(answer: bytes, *, drip_s: float | None = None) -> Iterator[tuple[str
 
 def test_the_embedded_gateways_answer_is_known_and_read():
     with serving(http(json.dumps(TRUE).encode())) as (url, asked):
-        seen = look(url)
+        seen = prove_embedded(url)
     assert (seen.is_embedded, seen.why) == (True, "")
     assert seen.about is not None
     assert (seen.about.twin_url, seen.about.stop) == (TRUE["twin_url"], ("rollout", "sandbox", "stop"))
@@ -119,7 +119,7 @@ def test_an_answer_of_another_shape_is_another_gateways(key: str, how: str):
 )
 def test_whatever_else_answers_is_not_the_embedded_gateway(answer: bytes, why: str):
     with serving(answer) as (url, _):
-        seen = look(url)
+        seen = prove_embedded(url)
     assert not seen.is_embedded
     assert why in seen.why
     assert seen.why.isprintable()
@@ -129,7 +129,7 @@ def test_a_redirect_is_not_followed():
     """What it leads to may be an embedded gateway; what was asked is none."""
     with serving(http(json.dumps(TRUE).encode())) as (embedded, asked):
         with serving(http(b"", "307 Temporary Redirect", more=f"Location: {embedded}/sandbox/about\r\n")) as (url, _):
-            seen = look(url)
+            seen = prove_embedded(url)
         assert (seen.standing, seen.why) == (Standing.OTHER, "HTTP 307")
         assert asked == []
 
@@ -146,7 +146,7 @@ def test_a_proxy_of_the_environment_is_not_asked():
 def test_nobody_there_is_no_answer():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    seen = look(f"http://127.0.0.1:{port}")
+    seen = prove_embedded(f"http://127.0.0.1:{port}")
     assert seen.standing is Standing.SILENT
     assert "Connection refused" in seen.why
 
@@ -157,6 +157,6 @@ def test_an_answer_that_takes_too_long_is_none(part: str):
     answer, drip_s = (http(json.dumps(TRUE).encode()), 0.05) if part == "a drip" else (b"HT", 5.0)
     with serving(answer, drip_s=drip_s) as (url, _):
         began = time.monotonic()
-        seen = look(url, within_s=0.3)
+        seen = prove_embedded(url, within_s=0.3)
         assert time.monotonic() - began < 3
     assert (seen.standing, seen.why) == (Standing.SILENT, "no complete answer within 0.3 s")

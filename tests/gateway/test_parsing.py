@@ -33,7 +33,7 @@ def answer(body, content_type="application/json"):
 
 
 def refusal(parse, body, content_type="application/json"):
-    with pytest.raises(parsing.Unreadable) as caught:
+    with pytest.raises(parsing.InvalidResponse) as caught:
         parse(answer(body, content_type))
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -376,7 +376,7 @@ def test_a_stream_without_content_is_an_empty_completion():
     ],
 )
 def test_a_stream_that_is_no_complete_answer_is_named_for_what_it_is(parts, says):
-    with pytest.raises(parsing.Unreadable) as caught:
+    with pytest.raises(parsing.InvalidResponse) as caught:
         parsing.completion(streamed(*parts))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -8,7 +8,7 @@ import pytest
 
 from rollout.core.errors import GatewayError, Refused
 from rollout.gateway import parsing
-from rollout.gateway.http_errors import Busy, fault
+from rollout.gateway.http_errors import RateLimited, fault
 from rollout.gateway.responses import Activated, Completion, Connection, ConnectionTest, Latency, LimitSet
 from rollout.gateway.transport import Answer
 from tests.support.forks import ROOT
@@ -36,7 +36,7 @@ def gives(parse, value, sees=lambda answer: answer):
     return Row(parse, value, sees)
 
 
-def says(parse, value, error=parsing.Unreadable):
+def says(parse, value, error=parsing.InvalidResponse):
     return Row(parse, value, error=error)
 
 
@@ -134,7 +134,7 @@ EXPECTED = {
     "err_limits_soft_gt_hard.json": says(
         parsing.limit_set, "(400: Soft limit cannot be greater than hard limit)", Refused
     ),
-    "err_429.json": says(parsing.metrics, "rate limit refused it (429: Rate limit exceeded for default.", Busy),
+    "err_429.json": says(parsing.metrics, "rate limit refused it (429: Rate limit exceeded for default.", RateLimited),
     "governance_status.json": gives(
         parsing.governance,
         ({"global": {"soft_limit_usd": 10.0, "hard_limit_usd": 50.0}}, {"global": RATE}),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.core.errors import GatewayError, Refused, Sealed
+from rollout.core.errors import GatewayError, Refused, WriteNotAllowed
 from rollout.core.target import Routing, Target
 from tests.gateway.conftest import API, TWO_SECONDS
 from tests.support import liar as lies
@@ -47,7 +47,7 @@ def test_weights_are_set_by_the_targets_own_call(splitting, liar):
 
 
 def test_setting_weights_is_a_write_and_sealed(splitting, liar):
-    with pytest.raises(Sealed, match="setting weights is a write"):
+    with pytest.raises(WriteNotAllowed, match="setting weights is a write"):
         splitting().set_weights(TENTH)
     assert liar.requests == []
 

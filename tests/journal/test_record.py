@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rollout.journal.record import FOLDED, Decision, Kind, Record, What, fold
+from rollout.journal.record import FOLDED, Decision, Kind, RolloutRecord, What, replay
 
 
 @dataclass
@@ -24,9 +24,9 @@ class Told:
         self.at = f"2026-11-23T12:00:{self.seq:02}.000Z"
 
 
-def told(*entries: tuple[Kind, dict[str, Any]]) -> Record:
+def told(*entries: tuple[Kind, dict[str, Any]]) -> RolloutRecord:
     """Fold entries, numbered from 1."""
-    return fold("r", [Told(str(kind), body, seq) for seq, (kind, body) in enumerate(entries, 1)])
+    return replay("r", [Told(str(kind), body, seq) for seq, (kind, body) in enumerate(entries, 1)])
 
 
 def intent(step: str = "APP-1.2", direction: str = "forward", to: str = "openai:gpt-4o") -> tuple[Kind, dict[str, Any]]:
@@ -148,7 +148,7 @@ def of(what: What, direction: str, to: str = "x", result: str | None = "done", *
     return [{"step": "S", "direction": direction, "to": to, "what": what, **body}, result]
 
 
-def writes(*of_each: list[Any]) -> Record:
+def writes(*of_each: list[Any]) -> RolloutRecord:
     """Fold writes, each an intent and its outcome."""
     entries: list[tuple[Kind, dict[str, Any]]] = []
     for body, result in of_each:

@@ -123,7 +123,7 @@ def test_another_process_can_be_given_what_this_one_has_seen(journal, url, clock
 def test_a_journal_that_grew_is_fine(journal, url, clock):
     with Journal.open(url, clock=clock) as other:
         other.extend("r-2", [("note", {})] * 3)
-        newer = other.seize("staging", "r-2", "eve", 60)
+        newer = other.preempt_lease("staging", "r-2", "eve", 60)
 
     assert len(journal.entries()) == 8
     assert journal.newest_token("staging") == newer.token
@@ -157,7 +157,7 @@ def test_a_lease_table_of_a_target_that_was_never_granted_is_not_expected_to_hol
 def test_a_journal_that_went_back_can_be_verified_by_a_process_that_comes_fresh(url, clock, vandal):
     vandal(cut(3))
     with Journal.open(url, clock=clock) as fresh:
-        assert fresh.verify() == len(fresh.whole()) == 3
+        assert fresh.verify() == len(fresh.raw_entries()) == 3
         assert fresh.append("r-2", "note", {}).seq == 4
 
 

@@ -94,7 +94,7 @@ def test_a_server_that_is_stopped_costs_the_deadline_once_and_is_noticed_when_it
         frozen.thaw()
 
         assert after_the_pause(journal).append("r-1", "note", {"n": 3}).seq == 2
-        assert [entry.body["n"] for entry in journal.whole()] == [1, 3]
+        assert [entry.body["n"] for entry in journal.raw_entries()] == [1, 3]
 
 
 def test_a_commit_that_a_stopped_server_has_not_read_is_not_obeyed_when_it_goes_on(frozen, clock):
@@ -108,7 +108,7 @@ def test_a_commit_that_a_stopped_server_has_not_read_is_not_obeyed_when_it_goes_
 
     with Journal.open(url, clock=clock) as fresh:
         assert fresh.append("r-1", "note", {"n": 3}).seq == 2
-        assert [entry.body["n"] for entry in fresh.whole()] == [1, 3]
+        assert [entry.body["n"] for entry in fresh.raw_entries()] == [1, 3]
 
 
 def test_a_server_that_is_stopped_does_not_hold_up_what_does_not_wait(frozen, clock):
@@ -224,7 +224,7 @@ def test_what_was_given_up_before_its_commit_is_never_written(url, clock):
 
         assert not worker.is_alive()
         assert after_the_pause(journal).append("r-1", "note", {"n": 3}).seq == 2
-        assert [entry.body["n"] for entry in journal.whole()] == [1, 3]
+        assert [entry.body["n"] for entry in journal.raw_entries()] == [1, 3]
 
 
 def test_what_is_appended_without_waiting_is_there_for_every_later_call_with_the_time_of_its_own(journal, clock):

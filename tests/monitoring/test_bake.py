@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError
 from rollout.core.scenario import Monitor, Scenario
 from rollout.gateway.responses import Connection, Governance, Metrics
 from rollout.journal.record import Kind
-from rollout.monitoring.bake import IN_PROGRESS, Window, bake, context, seen
+from rollout.monitoring.bake import IN_PROGRESS, Window, context, run_window, seen
 from rollout.monitoring.live_view import Heading, view_for
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State
-from rollout.monitoring.window import Watched, watch
+from rollout.monitoring.window import WindowResult, watch
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import rollout_in
 from tests.support.windows import BACKUP, BASELINE, NEW, OLD, TARGET, FakeGateway, metrics
@@ -61,18 +61,18 @@ class Lab:
         self.log.write_text("12:00:00 | INFO     | main:start - up\n")
         planned = Monitor(error_pattern="budget", **monitor)
         scenario = Scenario("s", "s.yaml", TARGET.name, (NEW,), "alice", monitor=planned)
-        self.rollout: Rollout = rollout_in(
+        self.rollout: RolloutContext = rollout_in(
             folder, self.gateway, clock=self.clock, scenario=scenario, target=replace(TARGET, log_file=self.log)
         )
         self.rollout.write(Kind.BACKUP, **BACKUP.record())
         self.rollout.write(Kind.BASELINE, **BASELINE.record())
         self.rollout.take_lease()
 
-    def watch(self, for_s: float | None = None) -> Watched:
+    def watch(self, for_s: float | None = None) -> WindowResult:
         """Watch in one call, as `pytest -m monitor --for=…` does."""
         heading = Heading("r-1", TARGET.name, str(OLD), str(NEW), None, self.rollout.scenario.monitor.window_s)
         self.gateway.calls.clear()
-        return bake(self.rollout, view_for(io.StringIO(), heading, self.clock), for_s)
+        return run_window(self.rollout, view_for(io.StringIO(), heading, self.clock), for_s)
 
     @property
     def samples(self) -> list[dict[str, Any]]:
@@ -101,7 +101,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield lab
 
 
-def words(watched: Watched) -> list[tuple[str, State, Any, str]]:
+def words(watched: WindowResult) -> list[tuple[str, State, Any, str]]:
     return [(each.clause, each.state, each.value, each.message) for each in watched.verdicts]
 
 

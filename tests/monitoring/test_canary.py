@@ -14,7 +14,7 @@ from rollout.changes import canary
 from rollout.changes.backup import recorded
 from rollout.changes.catalogue import changed_since
 from rollout.changes.rollback import roll_back
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.canary_stages import Stage, stages
 from rollout.core.errors import GatewayError, JournalError, Refused, RolloutError
 from rollout.core.scenario import Canary, ProviderChange
@@ -24,7 +24,7 @@ from rollout.journal.record import Kind
 from rollout.monitoring.bake import IN_PROGRESS, Window
 from rollout.monitoring.sources.registry import gateway_sources
 from rollout.monitoring.verdict import State
-from rollout.monitoring.window import Watched, watch
+from rollout.monitoring.window import WindowResult, watch
 from rollout.reporting.html.story import _window
 from tests.support.canaries import NEW, OLD, TARGET, CanaryLab
 
@@ -61,7 +61,7 @@ def words(lab: CanaryLab) -> list[str]:
     return [what for what in lab.gateway.writes if what in RISING]
 
 
-def outcomes(watched: Watched) -> list[str]:
+def outcomes(watched: WindowResult) -> list[str]:
     return [stage.outcome for stage in watched.stages]
 
 
@@ -498,7 +498,7 @@ def test_a_stop_between_two_stages_is_read_before_the_share_rises(
 ) -> None:
     original = type(lab.rollout).write_all
 
-    def stops_after_it(rollout: Rollout, parts: object) -> None:
+    def stops_after_it(rollout: RolloutContext, parts: object) -> None:
         original(rollout, parts)  # type: ignore[arg-type]
         rollout.stop.set("SIGTERM")
 

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from rollout.cli.main import main
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.policy import Policy
 from rollout.gateway.responses import Connection
-from rollout.journal.record import Kind, Record
-from rollout.monitoring.hold import Holding, in_force, of_record, place, release, told
+from rollout.journal.record import Kind, RolloutRecord
+from rollout.monitoring.hold import HoldDecision, describe_holds, in_force, of_record, place, release
 from rollout.monitoring.live_view import Heading, Log, Page
 from rollout.monitoring.sources.registry import Source
 from rollout.monitoring.verdict import State, Verdict
-from rollout.monitoring.window import Watched, watch
-from rollout.reporting.documents import hold_words
+from rollout.monitoring.window import WindowResult, watch
+from rollout.reporting.documents import describe_hold
 from rollout.reporting.html.verdict import Verdict as Standing
 from rollout.reporting.html.verdict import facts, timeline
 from tests.support.clocks import BEGINNING
@@ -33,7 +33,7 @@ MINUTE = 60.0
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Rollout:
+def rollout(tmp_path: Path) -> RolloutContext:
     """A rollout in flight, whose policy allows half an hour."""
     made = rollout_in(tmp_path)
     made.journal.append(made.id, Kind.OPENED, {"policy": {"name": "x", "hold_at_most_s": 1800.0}})
@@ -41,11 +41,11 @@ def rollout(tmp_path: Path) -> Rollout:
     return made
 
 
-def held(rollout: Rollout, for_s: float = 900.0, reason: str = "the vendor is looking") -> None:
+def held(rollout: RolloutContext, for_s: float = 900.0, reason: str = "the vendor is looking") -> None:
     place(rollout.journal, rollout.record(), by="alice", reason=reason, for_s=for_s)
 
 
-def released(rollout: Rollout) -> None:
+def released(rollout: RolloutContext) -> None:
     release(rollout.journal, rollout.record(), by="bob", reason="they found it")
 
 
@@ -53,14 +53,14 @@ def breach(clause: str = "MON-2", source: str = "users") -> Verdict:
     return Verdict(clause, State.BREACHED, 0.2, 0.05, 100, source, "the window", "2026-11-23T12:00:00.000Z", "too many")
 
 
-def later(rollout: Rollout, seconds: float) -> None:
+def later(rollout: RolloutContext, seconds: float) -> None:
     rollout.clock.advance(seconds)  # type: ignore[attr-defined]
 
 
 # In force
 
 
-def test_a_hold_is_in_force_until_its_time_and_not_a_moment_longer(rollout: Rollout) -> None:
+def test_a_hold_is_in_force_until_its_time_and_not_a_moment_longer(rollout: RolloutContext) -> None:
     assert of_record(rollout.record(), rollout.clock.now()) is None
     held(rollout)
     record = rollout.record()
@@ -70,7 +70,7 @@ def test_a_hold_is_in_force_until_its_time_and_not_a_moment_longer(rollout: Roll
     assert of_record(record, BEGINNING + timedelta(seconds=900)) is None
 
 
-def test_the_latest_word_counts(rollout: Rollout) -> None:
+def test_the_latest_word_counts(rollout: RolloutContext) -> None:
     held(rollout)
     released(rollout)
     assert of_record(rollout.record(), BEGINNING) is None
@@ -102,15 +102,15 @@ def test_whatever_an_entry_says_the_policy_ends_it() -> None:
     ],
 )
 def test_a_hold_that_is_too_long_or_says_no_reason_is_refused(
-    rollout: Rollout, for_s: float, reason: str, says: str
+    rollout: RolloutContext, for_s: float, reason: str, says: str
 ) -> None:
     with pytest.raises(RolloutError, match=says):
         held(rollout, for_s=for_s, reason=reason)
     assert rollout.record().holds == []
 
 
-def test_there_is_nothing_to_hold_before_the_change_and_after_the_closure(rollout: Rollout) -> None:
-    fresh = Record("r-2")
+def test_there_is_nothing_to_hold_before_the_change_and_after_the_closure(rollout: RolloutContext) -> None:
+    fresh = RolloutRecord("r-2")
     with pytest.raises(RolloutError, match="not applied; there is no rollback to hold"):
         place(rollout.journal, fresh, by="alice", reason="x", for_s=60)
     rollout.journal.append(rollout.id, Kind.CLOSED, {"decision": "kept"})
@@ -118,7 +118,7 @@ def test_there_is_nothing_to_hold_before_the_change_and_after_the_closure(rollou
         held(rollout)
 
 
-def test_a_release_without_a_hold_is_refused(rollout: Rollout) -> None:
+def test_a_release_without_a_hold_is_refused(rollout: RolloutContext) -> None:
     with pytest.raises(RolloutError, match="is not held"):
         released(rollout)
 
@@ -126,19 +126,21 @@ def test_a_release_without_a_hold_is_refused(rollout: Rollout) -> None:
 # What a window asks
 
 
-def test_a_breach_is_held_and_kept_once_for_each_hold(rollout: Rollout) -> None:
-    holding = Holding(rollout)
+def test_a_breach_is_held_and_kept_once_for_each_hold(rollout: RolloutContext) -> None:
+    holding = HoldDecision(rollout)
     assert not holding.holds(breach())
     held(rollout)
     assert [holding.holds(breach()) for _ in range(3)] == [True] * 3
     assert holding.holds(breach("MON-3"))
     kept = [hold for hold in rollout.record().holds if hold["kind"] == Kind.HELD]
     assert [(hold["clause"], hold["message"]) for hold in kept] == [("MON-2", "too many"), ("MON-3", "too many")]
-    assert told(rollout.record()).startswith("MON-2 was breached at 2026-11-23T12:00:00.000Z and held by alice until")
+    assert describe_holds(rollout.record()).startswith(
+        "MON-2 was breached at 2026-11-23T12:00:00.000Z and held by alice until"
+    )
 
 
-def test_a_hold_that_ended_holds_nothing(rollout: Rollout) -> None:
-    holding = Holding(rollout)
+def test_a_hold_that_ended_holds_nothing(rollout: RolloutContext) -> None:
+    holding = HoldDecision(rollout)
     held(rollout, for_s=60)
     later(rollout, 60)
     assert not holding.holds(breach())
@@ -147,14 +149,14 @@ def test_a_hold_that_ended_holds_nothing(rollout: Rollout) -> None:
     assert not holding.holds(breach())
 
 
-def test_an_operators_abort_is_never_held(rollout: Rollout) -> None:
+def test_an_operators_abort_is_never_held(rollout: RolloutContext) -> None:
     held(rollout)
-    assert not Holding(rollout).holds(breach("MON-5", "operator"))
-    assert Holding(rollout).holds(breach("MON-5", "log"))
+    assert not HoldDecision(rollout).holds(breach("MON-5", "operator"))
+    assert HoldDecision(rollout).holds(breach("MON-5", "log"))
 
 
 def test_a_journal_that_cannot_be_read_or_written_holds_nothing(
-    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+    rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held(rollout)
 
@@ -163,14 +165,14 @@ def test_a_journal_that_cannot_be_read_or_written_holds_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(type(rollout), "write", refuse)
-        assert not Holding(rollout).holds(breach())
+        assert not HoldDecision(rollout).holds(breach())
     with monkeypatch.context() as patch:
         patch.setattr(type(rollout.journal), "entries", refuse)
-        assert not Holding(rollout).holds(breach())
+        assert not HoldDecision(rollout).holds(breach())
 
 
-def test_the_operator_is_heard_whoever_holds(rollout: Rollout) -> None:
-    holding = Holding(rollout)
+def test_the_operator_is_heard_whoever_holds(rollout: RolloutContext) -> None:
+    holding = HoldDecision(rollout)
     assert (holding.abort_asked(), holding.words()) == (None, None)
     held(rollout)
     rollout.journal.append(rollout.id, Kind.ABORT, {"by": "carol", "reason": "enough"})
@@ -181,9 +183,9 @@ def test_the_operator_is_heard_whoever_holds(rollout: Rollout) -> None:
 # A window that is held
 
 
-def window(rollout: Rollout, statuses: dict[float, str], for_s: float | None = None) -> Watched:
+def window(rollout: RolloutContext, statuses: dict[float, str], for_s: float | None = None) -> WindowResult:
     """Watch a status that changes at these seconds, while a person may hold."""
-    holding, clock = Holding(rollout), rollout.clock
+    holding, clock = HoldDecision(rollout), rollout.clock
     began = clock.monotonic()
 
     def status() -> Connection:
@@ -204,18 +206,18 @@ def window(rollout: Rollout, statuses: dict[float, str], for_s: float | None = N
     )
 
 
-def test_without_a_hold_the_breach_ends_the_window(rollout: Rollout) -> None:
+def test_without_a_hold_the_breach_ends_the_window(rollout: RolloutContext) -> None:
     assert window(rollout, {0: "connected", 20: "offline"}).watched_s == 21.0
 
 
-def test_a_breach_that_still_stands_when_the_hold_ends_ends_the_window(rollout: Rollout) -> None:
+def test_a_breach_that_still_stands_when_the_hold_ends_ends_the_window(rollout: RolloutContext) -> None:
     held(rollout, for_s=60)
     watched = window(rollout, {0: "connected", 20: "offline"})
     assert watched.breach is not None
     assert (watched.breach.clause, watched.watched_s) == ("MON-1", 60.0)
 
 
-def test_a_breach_that_stands_at_a_release_ends_the_window_within_seconds(rollout: Rollout) -> None:
+def test_a_breach_that_stands_at_a_release_ends_the_window_within_seconds(rollout: RolloutContext) -> None:
     held(rollout)
     rollout.clock.later(45.0, lambda: released(rollout))  # type: ignore[attr-defined]
     watched = window(rollout, {0: "connected", 20: "offline"})
@@ -223,28 +225,28 @@ def test_a_breach_that_stands_at_a_release_ends_the_window_within_seconds(rollou
     assert 45.0 <= watched.watched_s <= 47.0
 
 
-def test_a_hold_does_not_outlast_the_window(rollout: Rollout) -> None:
+def test_a_hold_does_not_outlast_the_window(rollout: RolloutContext) -> None:
     held(rollout)
     watched = window(rollout, {0: "connected", 20: "offline"})
     assert watched.breach is not None
     assert (watched.breach.clause, watched.breach.state, watched.watched_s) == ("MON-1", State.BREACHED, 120.0)
 
 
-def test_a_hold_does_not_outlast_the_call_that_watches(rollout: Rollout) -> None:
+def test_a_hold_does_not_outlast_the_call_that_watches(rollout: RolloutContext) -> None:
     held(rollout)
     watched = window(rollout, {0: "connected", 20: "offline"}, for_s=50.0)
     assert watched.breach is not None
     assert (watched.breach.clause, watched.watched_s, watched.left_s) == ("MON-1", 50.0, 0.0)
 
 
-def test_a_breach_that_is_over_when_the_hold_ends_ends_nothing_and_is_told(rollout: Rollout) -> None:
+def test_a_breach_that_is_over_when_the_hold_ends_ends_nothing_and_is_told(rollout: RolloutContext) -> None:
     held(rollout, for_s=60)
     watched = window(rollout, {0: "connected", 20: "offline", 40: "connected"})
     assert (watched.breach, watched.verdicts[0].state) == (None, State.HOLDING)
-    assert told(rollout.record()).startswith("MON-1 was breached")
+    assert describe_holds(rollout.record()).startswith("MON-1 was breached")
 
 
-def test_a_hold_keeps_neither_an_abort_nor_a_signal_from_ending_the_window(rollout: Rollout) -> None:
+def test_a_hold_keeps_neither_an_abort_nor_a_signal_from_ending_the_window(rollout: RolloutContext) -> None:
     held(rollout)
     body = {"by": "carol", "reason": "enough"}
     rollout.clock.later(31.0, lambda: rollout.journal.append(rollout.id, Kind.ABORT, body))  # type: ignore[attr-defined]
@@ -272,7 +274,7 @@ def test_the_page_says_loudly_who_holds_and_what_is_not_rolled_back() -> None:
     assert "ROLLED BACK" not in " ".join(page.lines(80))
 
 
-def test_the_log_says_it_once_again_every_minute_and_when_it_is_over(rollout: Rollout) -> None:
+def test_the_log_says_it_once_again_every_minute_and_when_it_is_over(rollout: RolloutContext) -> None:
     stream = io.StringIO()
     log = Log(stream, HEADING, rollout.clock)
     start = len(stream.getvalue().splitlines())
@@ -293,11 +295,11 @@ def test_the_log_says_it_once_again_every_minute_and_when_it_is_over(rollout: Ro
     assert lines[4] == "the rollback is not held any more: a breach rolls back at once"
 
 
-def test_each_entry_reads_as_a_sentence(rollout: Rollout) -> None:
+def test_each_entry_reads_as_a_sentence(rollout: RolloutContext) -> None:
     held(rollout)
-    Holding(rollout).holds(breach())
+    HoldDecision(rollout).holds(breach())
     released(rollout)
-    said = [hold_words(hold) for hold in rollout.record().holds]
+    said = [describe_hold(hold) for hold in rollout.record().holds]
     at = "2026-11-23T12:00:00.000Z"
     assert said == [
         f"{at} held by alice until 2026-11-23T12:15:00.000Z: the vendor is looking",
@@ -309,12 +311,12 @@ def test_each_entry_reads_as_a_sentence(rollout: Rollout) -> None:
 # The command
 
 
-def command(rollout: Rollout, *args: str) -> int:
+def command(rollout: RolloutContext, *args: str) -> int:
     return main(["hold", f"--reports={rollout.folder.parent}", *args])
 
 
 def test_the_command_holds_and_releases(
-    rollout: Rollout, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    rollout: RolloutContext, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: "alice")
     opening = {"policy": {"hold_at_most_s": 1800.0}, "change": "x", "target": {"name": "t"}, "url": "u", "author": "a"}
@@ -338,7 +340,7 @@ def test_the_command_holds_and_releases(
     ],
 )
 def test_a_mistake_is_one_line(
-    rollout: Rollout, args: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+    rollout: RolloutContext, args: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(rollout, *args) == 4
     assert says in capsys.readouterr().err

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from rollout.core.histogram import Histogram
 from rollout.core.scenario import Limits, Monitor
 from rollout.gateway.responses import Connection
-from rollout.monitoring.aggregates import Counters, History
+from rollout.monitoring.aggregates import Aggregates, Counters
 from rollout.monitoring.data_quality import extended
-from rollout.monitoring.samples import Baseline, Context, Name, Sample, SyntheticReading
+from rollout.monitoring.samples import Baseline, Context, Sample, SourceName, SyntheticReading
 from rollout.monitoring.triggers import judge, judge_again
 from rollout.monitoring.verdict import State, Verdict, percentile
 from tests.support.windows import FakeGateway, alert, answered, context, failed, history, metrics, sample
@@ -24,11 +24,11 @@ from tests.support.windows import FakeGateway, alert, answered, context, failed,
 CLAUSES = ("MON-1", "MON-2", "MON-3", "MON-4", "MON-5", "MON-6")
 
 
-def verdict(clause: str, seen: History, known: Context | None = None, now_s: float = 1800.0) -> Verdict:
+def verdict(clause: str, seen: Aggregates, known: Context | None = None, now_s: float = 1800.0) -> Verdict:
     return {v.clause: v for v in judge(seen, known or context(), now_s)}[clause]
 
 
-def state(clause: str, seen: History, known: Context | None = None) -> State:
+def state(clause: str, seen: Aggregates, known: Context | None = None) -> State:
     return verdict(clause, seen, known).state
 
 
@@ -514,7 +514,7 @@ def test_a_source_that_came_back_in_time_is_forgiven_once() -> None:
     assert state("MON-6", again) is State.BREACHED
 
 
-def still(own: int, totals: tuple[int, ...] = (100, 110, 120)) -> History:
+def still(own: int, totals: tuple[int, ...] = (100, 110, 120)) -> Aggregates:
     """Return a window whose counters stand still from 20 s on, while so many of our own requests succeed."""
     others = [one for one in healthy() if one.source not in ("metrics", "synthetic")]
     counted = [sample("metrics", 10 * n, metrics(totals[min(n, len(totals) - 1)])) for n in range(40)]
@@ -680,7 +680,7 @@ def test_a_limit_that_is_no_limit_is_inconclusive(limit: float) -> None:
 
 
 def test_judging_only_what_a_sample_can_change_says_the_same() -> None:
-    seen, known = History(Name), context()
+    seen, known = Aggregates(SourceName), context()
     verdicts = judge(seen, known, 0.0)
     for one in [*healthy(600), *counters((610, 900, 800)), *statuses((620, "offline"), (621, "offline"))]:
         seen.add(one)

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from rollout.core.clock import StopFlag, SystemClock, stamp
+from rollout.core.clock import StopFlag, SystemClock, format_utc
 from rollout.core.scenario import Monitor
 from rollout.gateway.responses import Connection
-from rollout.monitoring.aggregates import History
-from rollout.monitoring.samples import Context, Name, Sample
+from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.samples import Context, Sample, SourceName
 from rollout.monitoring.sources.registry import Source, gateway_sources
 from rollout.monitoring.verdict import State, Verdict
-from rollout.monitoring.window import Course, Watched, start_thread, watch
+from rollout.monitoring.window import WindowResult, WindowState, start_thread, watch
 from tests.support.clocks import BEGINNING, SimulatedClock
 from tests.support.windows import TARGET, FakeGateway, answered, context, metrics, unreachable
 
@@ -36,7 +36,7 @@ class Window:
 
     def watch(
         self, sources: list[Source], window_s: float = 60.0, known: Context | None = None, start: Any = None
-    ) -> Watched:
+    ) -> WindowResult:
         """Watch, with looks that take no time unless `start` says otherwise."""
         return watch(
             sources,
@@ -55,7 +55,7 @@ class Window:
         return [round(one.at_s, 3) for one in self.samples if one.source == source]
 
 
-def connected(name: str = Name.STATUS, every_s: float = 10.0) -> Source:
+def connected(name: str = SourceName.STATUS, every_s: float = 10.0) -> Source:
     return Source(name, every_s, lambda: Connection("connected"))
 
 
@@ -91,7 +91,7 @@ def test_verdicts_are_told_after_each_sample_and_the_window_reports_all_seven() 
     assert len(window.told) == len(window.samples) == 6
     assert [verdict.clause for verdict in watched.verdicts] == [f"MON-{n}" for n in range(1, 8)]
     assert (watched.breach, watched.interrupted, watched.watched_s) == (None, None, 60.0)
-    assert (watched.started_at, watched.ended_at) == (stamp(BEGINNING), "2026-11-23T12:01:00.000Z")
+    assert (watched.started_at, watched.ended_at) == (format_utc(BEGINNING), "2026-11-23T12:01:00.000Z")
     assert watched.verdicts[-1].state is State.HOLDING
 
 
@@ -410,7 +410,7 @@ def test_a_window_that_was_watched_to_its_end_is_only_looked_at_once_more() -> N
         on_sample=window.samples.append,
         on_verdicts=lambda *_: None,
         start=lambda work: work(),
-        course=Course(BEGINNING, History(["status"]), 40.0),
+        course=WindowState(BEGINNING, Aggregates(["status"]), 40.0),
     )
     assert (window.times("status"), watched.watched_s) == ([900.0], 900.0)
     assert watched.verdicts[5].state is State.HOLDING
@@ -439,7 +439,7 @@ def test_an_unwatched_look_that_never_comes_back_is_told_at_the_end() -> None:
 def healthy_sources(window: Window, known: Context, gateway: FakeGateway) -> list[Source]:
     sources = gateway_sources(gateway, known, TARGET, operator=lambda: None, operator_every_s=5.0, clock=window.clock)
     look = growing(window.clock)
-    return [replace(source, look=look) if source.name == Name.METRICS else source for source in sources]
+    return [replace(source, look=look) if source.name == SourceName.METRICS else source for source in sources]
 
 
 def test_a_healthy_window_at_the_defaults_passes() -> None:
@@ -472,7 +472,8 @@ def test_a_provider_that_fails_after_23_hours_is_noticed_within_a_minute() -> No
         return metrics(now, max(0, now - outage_s))
 
     sources = [
-        replace(s, look=counters) if s.name == Name.METRICS else s for s in healthy_sources(window, known, gateway)
+        replace(s, look=counters) if s.name == SourceName.METRICS else s
+        for s in healthy_sources(window, known, gateway)
     ]
     watched = window.watch(sources, 86_400.0, known)
     assert watched.breach is not None

@@ -21,7 +21,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A rollout that has ended is not ended again.",
             ),
             (
-                "return taken_over(record, missing) if superseded else already_closed(record, missing)",
+                "return superseded_closure(record, missing) if superseded else already_closed(record, missing)",
                 "return already_closed(record, missing)",
                 "A run that was taken over says so, with the code of its rollout.",
             ),
@@ -199,12 +199,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/engine/test_session.py",
         rows=(
             (
-                "    refusal = _rivalry(rivals) or gate.refusal((phase,), rollout.journal.record(), rollout.digest)",
-                "    refusal = gate.refusal((phase,), rollout.journal.record(), rollout.digest)",
+                "    refusal = _rivalry(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
+                "    refusal = gates.refusal((phase,), rollout.record(), rollout.digest)",
                 "A target with another rollout in flight is not claimed.",
             ),
             (
-                "    refusal = _rivalry(rivals) or gate.refusal((phase,), rollout.journal.record(), rollout.digest)",
+                "    refusal = _rivalry(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
                 "    refusal = _rivalry(rivals)",
                 "The gate is asked again with the lease in hand.",
             ),

@@ -47,7 +47,7 @@ MUTANTS: tuple[Mutant, ...] = (
         WAITS,
         rows=(
             (
-                "if missing and rollout.core.policy.on_missing_evidence == WAIT:",
+                "if missing and rollout.policy.on_missing_evidence == WAIT:",
                 "if False:",
                 "Without its evidence a change is not kept where the policy waits.",
             ),

@@ -116,8 +116,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A lease that was given back holds nobody up.",
             ),
             (
-                '"until": stamp(lease.until), "released": False}',
-                '"until": stamp(lease.until)}',
+                '"until": format_utc(lease.until), "released": False}',
+                '"until": format_utc(lease.until)}',
                 "A target that was given back is held again once it is taken.",
             ),
         ),

@@ -119,7 +119,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A page that fails stops neither the entry nor the second try.",
             ),
             (
-                "            return (paste.look(self.rollout.target),)",
+                "            return (by_hand.look(self.rollout.target),)",
                 "            raise",
                 "What ended the rollback does not end the page.",
             ),
@@ -164,13 +164,13 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What has written nothing is left alone.",
             ),
             (
-                "if not self.rollout.known().wrote or self.rollout.known().closed is not None:",
-                "if not self.rollout.known().wrote:",
+                "if not self.rollout.last_known_record().wrote or self.rollout.last_known_record().closed is not None:",
+                "if not self.rollout.last_known_record().wrote:",
                 "Without a journal an ending that is known still stands.",
             ),
             (
-                "if not self.rollout.known().wrote or self.rollout.known().closed is not None:",
-                "if self.rollout.known().closed is not None:",
+                "if not self.rollout.last_known_record().wrote or self.rollout.last_known_record().closed is not None:",
+                "if self.rollout.last_known_record().closed is not None:",
                 "Without a journal nothing is taken back of what wrote nothing.",
             ),
             (
@@ -179,13 +179,13 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Without a journal it acts only while its lease runs.",
             ),
             (
-                "if any(same_place(here, place) for place in ours):",
+                "if any(is_same_provider(here, place) for place in ours):",
                 "if True:",
                 "What is neither ours nor the previous one is not overwritten.",
             ),
             (
-                "ours = (self.rollout.serving, recorded(self.rollout.known().backup).previous)",
-                "ours = (self.rollout.serving,)",
+                "ours = (self.rollout.expected_active, recorded(self.rollout.last_known_record().backup).previous)",
+                "ours = (self.rollout.expected_active,)",
                 "A gateway that is back already is still its own to prove.",
             ),
             (
@@ -277,7 +277,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Of two who saw the same one takes it back.",
             ),
             (
-                "    if rollout.journal.record().closed is None:",
+                "    if rollout.record().closed is None:",
                 "    if True:",
                 "What was closed meanwhile is left alone.",
             ),
@@ -300,7 +300,7 @@ MUTANTS: tuple[Mutant, ...] = (
         EMERGENCY,
         rows=(
             (
-                "rollout.adopt(rollout.journal.seize(rollout.place, rollout.id, holder, LEASE_S), asked_s)",
+                "rollout.adopt(rollout.journal.preempt_lease(rollout.place, rollout.id, holder, LEASE_S), asked_s)",
                 "rollout.adopt(rollout.journal.acquire(rollout.place, rollout.id, holder, LEASE_S), asked_s)",
                 "An emergency takes the target from whoever holds it.",
             ),

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from rollout.context import LEASE_S, Rollout
+from rollout.context import LEASE_S, RolloutContext
 from rollout.core.clauses import CLAUSES, PHASES
 from rollout.core.errors import ExitCode, GatewayError, JournalError, NotCleared, TryLater
 from rollout.core.policy import Policy
 from rollout.engine import closure as closing
 from rollout.journal.record import Decision, Kind
 from rollout.plugin import rollout_run as progressing
-from rollout.plugin.rollout_run import Progress
+from rollout.plugin.rollout_run import RolloutRun
 from tests.support.decisions import Faulty, applied, apply, begun, live, passed, session_of, successor
 from tests.support.rollouts import NEW, OLD
 
@@ -37,14 +37,14 @@ class Guard:
         self.words.append(f"handed over until {deadline}")
 
 
-def at_work(rollout: Rollout, *phases: str, **parts: Any) -> tuple[Progress, Guard]:
+def at_work(rollout: RolloutContext, *phases: str, **parts: Any) -> tuple[RolloutRun, Guard]:
     """Return a run of these phases whose watchdog is armed."""
-    progress, guard = Progress(session_of(rollout, *phases, **parts), {}), Guard()
+    progress, guard = RolloutRun(session_of(rollout, *phases, **parts), {}), Guard()
     progress._watchdog = guard  # type: ignore[assignment]
     return progress, guard
 
 
-def failed(progress: Progress, clause: str, error: Exception) -> None:
+def failed(progress: RolloutRun, clause: str, error: Exception) -> None:
     """Let a check fail."""
     progress._judged(CLAUSES[clause], "failed", str(error), error)
 
@@ -56,7 +56,7 @@ def raising(error: Exception) -> Any:
     return raises
 
 
-def endings(rollout: Rollout) -> list[str]:
+def endings(rollout: RolloutContext) -> list[str]:
     return [entry.body["decision"] for entry in rollout.journal.entries(rollout.id, Kind.CLOSED)]
 
 
@@ -231,7 +231,7 @@ def test_a_bystander_decides_nothing(tmp_path: Path):
     rollout = applied(tmp_path)
     rollout.lease = None
     progress, guard = at_work(rollout, "precheck")
-    progress.enter(CLAUSES["PRE-1.1"])
+    progress.start_phase(CLAUSES["PRE-1.1"])
     failed(progress, "PRE-1.1", AssertionError("no"))
     assert progress.exit_code(1) == ExitCode.CHECK_FAILED
     assert progress.closure().word == "REFUSED"
@@ -311,7 +311,7 @@ def test_a_way_back_that_fails_too_is_left_to_the_watchdog(tmp_path: Path, monke
     assert progress.exit_code(0) == ExitCode.ROLLBACK_FAILED
     assert progress.closure().decision is Decision.ROLLBACK_FAILED
     assert (guard.words, progress._watchdog) == ([], guard)
-    assert "KeyError" in str(progress._trouble)
+    assert "KeyError" in str(progress._error)
 
 
 def test_a_run_without_journal_and_lease_leaves_it_to_the_watchdog(tmp_path: Path):
@@ -325,7 +325,7 @@ def test_a_run_without_journal_and_lease_leaves_it_to_the_watchdog(tmp_path: Pat
 
 def test_a_defect_in_the_code_itself_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     progress, _ = at_work(applied(tmp_path))
-    monkeypatch.setattr(Progress, "_exit_code", raising(BOOM))
+    monkeypatch.setattr(RolloutRun, "_exit_code", raising(BOOM))
     assert progress.exit_code(0) == ExitCode.ROLLBACK_FAILED
 
 
@@ -342,7 +342,7 @@ def test_it_is_decided_once(tmp_path: Path):
 # The handover
 
 
-def handing_over(tmp_path: Path) -> tuple[Rollout, Progress, Guard]:
+def handing_over(tmp_path: Path) -> tuple[RolloutContext, RolloutRun, Guard]:
     """Return a run whose phases have passed, and that leaves the change to the next one."""
     rollout = applied(tmp_path)
     passed(rollout, "precheck", "apply")
@@ -390,7 +390,7 @@ def test_where_neither_handover_nor_way_back_succeeds_the_watchdog_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     _, progress, guard = handing_over(tmp_path)
-    monkeypatch.setattr(Rollout, "hold_lease", raising(JournalError("gone")))
+    monkeypatch.setattr(RolloutContext, "hold_lease", raising(JournalError("gone")))
     monkeypatch.setattr(closing, "take_back", raising(KeyError("x")))
     assert progress.exit_code(0) == ExitCode.ROLLBACK_FAILED
     assert (guard.words, progress._watchdog) == ([], guard)
@@ -411,32 +411,32 @@ def test_a_change_that_was_in_effect_without_a_write_has_nothing_to_watch(tmp_pa
 def test_from_the_first_write_on_the_first_failure_ends_the_run(tmp_path: Path):
     progress, _ = at_work(applied(tmp_path))
     failed(progress, "VER-1", AssertionError("disconnected"))
-    assert progress.barred(CLAUSES["VER-2"]) == "NOT RUN: VER-1 did not pass"
-    assert progress.barred(CLAUSES["MON-1"]) == "NOT RUN: VER-1 did not pass"
-    assert progress.barred(None) is None
+    assert progress.skip_reason(CLAUSES["VER-2"]) == "NOT RUN: VER-1 did not pass"
+    assert progress.skip_reason(CLAUSES["MON-1"]) == "NOT RUN: VER-1 did not pass"
+    assert progress.skip_reason(None) is None
 
 
 def test_a_precheck_shows_everything_at_once_and_lets_nothing_be_applied(tmp_path: Path):
     progress, _ = at_work(begun(tmp_path))
     failed(progress, "PRE-2.1", AssertionError("no ticket"))
-    assert progress.barred(CLAUSES["PRE-2.2"]) is None
-    assert progress.barred(CLAUSES["APP-0.1"]) == "NOT RUN: PRE-2.1 did not pass"
+    assert progress.skip_reason(CLAUSES["PRE-2.2"]) is None
+    assert progress.skip_reason(CLAUSES["APP-0.1"]) == "NOT RUN: PRE-2.1 did not pass"
 
 
 def test_the_clauses_of_one_window_each_say_what_they_saw(tmp_path: Path):
     progress, _ = at_work(applied(tmp_path))
     failed(progress, "MON-1", AssertionError("disconnected"))
-    assert progress.barred(CLAUSES["MON-2"]) is None
+    assert progress.skip_reason(CLAUSES["MON-2"]) is None
 
 
 def test_a_run_that_is_asked_to_stop_runs_no_further_check(tmp_path: Path):
     rollout = applied(tmp_path)
     progress, _ = at_work(rollout)
     rollout.stop.set("SIGTERM asked the run to stop")
-    assert progress.barred(CLAUSES["VER-1"]) == "NOT RUN: SIGTERM asked the run to stop"
-    assert progress.barred(CLAUSES["MON-7"]) is not None
+    assert progress.skip_reason(CLAUSES["VER-1"]) == "NOT RUN: SIGTERM asked the run to stop"
+    assert progress.skip_reason(CLAUSES["MON-7"]) is not None
     progress._interrupted = True
-    assert progress.barred(CLAUSES["MON-7"]) is None
+    assert progress.skip_reason(CLAUSES["MON-7"]) is None
 
 
 def test_a_precheck_claims_nothing_and_the_first_check_of_apply_claims_and_arms(
@@ -448,11 +448,11 @@ def test_a_precheck_claims_nothing_and_the_first_check_of_apply_claims_and_arms(
     monkeypatch.setattr(progressing, "arm", armed.append)
     passed(rollout, "precheck")
     progress, _ = at_work(rollout)
-    progress.refuse(CLAUSES["PRE-1.1"])
+    progress.check_admission(CLAUSES["PRE-1.1"])
     assert (rollout.lease, armed) == (None, [])
-    progress.refuse(CLAUSES["APP-0.1"])
+    progress.check_admission(CLAUSES["APP-0.1"])
     assert rollout.lease is not None
-    progress.refuse(CLAUSES["APP-0.1"])
+    progress.check_admission(CLAUSES["APP-0.1"])
     assert armed == [progress.session]
 
 
@@ -464,7 +464,7 @@ def test_no_check_runs_past_its_gate(tmp_path: Path, how: str):
     refusal = NotCleared("no") if how == "refused" else None
     progress, _ = at_work(rollout, refusal=refusal)
     with pytest.raises(NotCleared):
-        progress.refuse(CLAUSES["APP-1.2" if how == "step left out" else "APP-0.1"])
+        progress.check_admission(CLAUSES["APP-1.2" if how == "step left out" else "APP-0.1"])
 
 
 def test_an_outcome_that_cannot_be_recorded_is_no_pass(tmp_path: Path):
@@ -473,5 +473,7 @@ def test_an_outcome_that_cannot_be_recorded_is_no_pass(tmp_path: Path):
     apply(rollout)
     Faulty(rollout, "append")
     progress._judged(CLAUSES["VER-1"], "passed", "", None)
-    assert "its outcome could not be recorded" in str(progress.barred(CLAUSES["VER-2"]) and progress._failed["VER-1"])
+    assert "its outcome could not be recorded" in str(
+        progress.skip_reason(CLAUSES["VER-2"]) and progress._failed["VER-1"]
+    )
     assert progress.exit_code(0) == ExitCode.ROLLED_BACK

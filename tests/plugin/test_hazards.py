@@ -37,9 +37,9 @@ import pytest
 
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import JournalError
-from rollout.journal.record import Decision, Record
+from rollout.journal.record import Decision, RolloutRecord
 from rollout.plugin.hooks import pytest_sessionfinish
-from rollout.plugin.run import OCCASION, Occasion
+from rollout.plugin.run import SUITE_RUN, SuiteRun
 from tests.support.liar import answer, delayed, passed_on
 from tests.support.runs import INHERITED, ROOT, eventually
 from tests.torture.support import Bench, agrees, held, settled
@@ -70,7 +70,7 @@ def meddled(bench: Bench, how: str, clause: str = "") -> int:
     return code
 
 
-def last(bench: Bench) -> Record:
+def last(bench: Bench) -> RolloutRecord:
     """Return the newest rollout."""
     record = bench.record()
     assert record is not None
@@ -283,8 +283,8 @@ def test_a_junit_file_in_the_home_folder_is_redacted_too(bench: Bench):
 def test_a_closure_that_fails_lets_the_other_plugins_end_their_session():
     """A wrapper that does not yield is an error of its own, a traceback in the place of the exit code."""
     occasion = Mock(**{"end.side_effect": JournalError("the journal is gone"), "exit_code.return_value": 1})
-    occasion.attempt.side_effect = partial(Occasion.attempt, occasion)
-    session = Mock(config=Mock(stash={OCCASION: occasion}), exitstatus=0)
+    occasion.attempt.side_effect = partial(SuiteRun.attempt, occasion)
+    session = Mock(config=Mock(stash={SUITE_RUN: occasion}), exitstatus=0)
     ending = pytest_sessionfinish(session)
     next(ending)
     with pytest.raises(StopIteration):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.journal.record import Kind
 from rollout.reporting.change_record import write_change_record
 from tests.support.stories import WHY, opened, rolled_back
@@ -22,7 +22,7 @@ def closed(**parts: Any) -> dict[str, Any]:
     return {**whole, "not_passed": {}, "rollback": [], "commands": [], **parts}
 
 
-def kept(rollout: Rollout) -> None:
+def kept(rollout: RolloutContext) -> None:
     """Let its change stay."""
     intent = rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
     rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
@@ -30,7 +30,7 @@ def kept(rollout: Rollout) -> None:
     rollout.gateway.active = "openai"
 
 
-def record_of(rollout: Rollout, facts: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def record_of(rollout: RolloutContext, facts: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Write the record; return what its JSON holds, and its page."""
     path = write_change_record(rollout, rollout.record(), facts)
     return json.loads(path.read_text(encoding="utf-8")), path.with_suffix(".md").read_text(encoding="utf-8")
@@ -133,7 +133,7 @@ def test_a_journal_that_is_gone_does_not_stop_the_record(tmp_path: Path) -> None
     """What the process remembers is told."""
     rollout = opened(tmp_path)
     steps = rolled_back(rollout)
-    record = rollout.known()
+    record = rollout.last_known_record()
     rollout.journal.close()
     (tmp_path / "journal.sqlite").write_bytes(b"gone")
     facts = closed(decision="rolled_back", word="ROLLED BACK, verified", why=WHY, rollback=steps)

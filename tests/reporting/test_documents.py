@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.journal.record import Kind
 from rollout.reporting.documents import Seen, errors_seen, log_operation
 from tests.support.rollouts import rollout_in
@@ -16,7 +16,7 @@ SECRET = "planted-secret-9f3c"
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Rollout:
+def rollout(tmp_path: Path) -> RolloutContext:
     return rollout_in(tmp_path, secrets=[SECRET])
 
 

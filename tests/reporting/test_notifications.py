@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from rollout.context import Rollout
-from rollout.core.clock import stamp
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
 from rollout.core.scenario import Impact, Operator
 from rollout.journal.record import Kind
 from rollout.reporting import messages, notifications
-from rollout.reporting.messages import Letter
+from rollout.reporting.messages import Message
 from rollout.reporting.notifications import Delivery, announce, announce_plan, page
 from tests.support.channels import NOBODY, Mailbox, Webhook, free_port, mail_server, silent_server, webhook
 from tests.support.rollouts import NEW, OLD, rollout_in
 
 SECRET = "hook-secret-9f3c2b7a"
-LETTER = Letter("KEPT: openai:gpt-4o on t", "KEPT: openai:gpt-4o on t\n\nWhy: every clause passed\n")
+LETTER = Message("KEPT: openai:gpt-4o on t", "KEPT: openai:gpt-4o on t\n\nWhy: every clause passed\n")
 WHY = "MON-2: error rate 8.8 % over the window's 8 s (13 of 147 requests) is above 5 %"
 
 
@@ -37,7 +37,7 @@ def hook() -> Iterator[Webhook]:
         yield hook
 
 
-def telling(folder: Path, *channels: str, **parts: object) -> Rollout:
+def telling(folder: Path, *channels: str, **parts: object) -> RolloutContext:
     """Return a rollout that a person in production would open, with these channels."""
     rollout = rollout_in(folder)
     scenario = replace(
@@ -54,14 +54,14 @@ def telling(folder: Path, *channels: str, **parts: object) -> Rollout:
     return told
 
 
-def rolled_back(rollout: Rollout, *, verified: bool) -> Letter:
+def rolled_back(rollout: RolloutContext, *, verified: bool) -> Message:
     """Return the letter after a rollback, written as `rollout.engine.closure` writes it."""
     rollout.write(Kind.BACKUP, previous={"provider": OLD.provider, "model": OLD.model})
     for step, direction, to in (("APP-1.2", "forward", NEW), ("RBK-2.1", "back", OLD)):
         intent = rollout.write(Kind.INTENT, step=step, direction=direction, to=str(to))
         rollout.clock.wait(90.0)
         rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
-    breach = {"clause": "MON-2", "at": stamp(rollout.clock.now()), "decided": True, "message": WHY, "limit": 0.05}
+    breach = {"clause": "MON-2", "at": format_utc(rollout.clock.now()), "decided": True, "message": WHY, "limit": 0.05}
     rollout.write(Kind.VERDICT, **breach)
     rows = []
     for clause in ("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3"):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.context import Rollout
-from rollout.journal.record import Kind, Record, What
+from rollout.context import RolloutContext
+from rollout.journal.record import Kind, RolloutRecord, What
 from rollout.reporting.time_in_effect import Effect, effect_of, seconds
 from rollout.reporting.timings import written
 from tests.support.journals import Book, Pen
@@ -19,11 +19,11 @@ STILL = "still in effect as far as is known"
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Rollout:
+def rollout(tmp_path: Path) -> RolloutContext:
     return rollout_in(tmp_path)
 
 
-def sends(rollout: Rollout, step: str, direction: str, to: object, result: str | None = "done") -> None:
+def sends(rollout: RolloutContext, step: str, direction: str, to: object, result: str | None = "done") -> None:
     """Announce a write, and let it be answered ten seconds later."""
     intent = rollout.write(Kind.INTENT, step=step, direction=direction, to=str(to), what=What.PROVIDER)
     rollout.clock.wait(10)
@@ -31,12 +31,12 @@ def sends(rollout: Rollout, step: str, direction: str, to: object, result: str |
         rollout.write(Kind.OUTCOME, intent=intent.seq, result=result, detail="")
 
 
-def shows(rollout: Rollout, clause: str, outcome: str = "passed") -> None:
+def shows(rollout: RolloutContext, clause: str, outcome: str = "passed") -> None:
     rollout.clock.wait(20)
     rollout.write(Kind.STEP, clause=clause, outcome=outcome, message="")
 
 
-def test_a_way_back_that_was_answered_and_not_seen_leaves_the_change_in_effect(rollout: Rollout):
+def test_a_way_back_that_was_answered_and_not_seen_leaves_the_change_in_effect(rollout: RolloutContext):
     """BROKEN_PROMISES 20: "in effect for 40 s", though it still was."""
     sends(rollout, "APP-1.2", "forward", NEW)
     sends(rollout, "RBK-2.1", "back", OLD)
@@ -44,7 +44,7 @@ def test_a_way_back_that_was_answered_and_not_seen_leaves_the_change_in_effect(r
     assert str(effect_of(rollout.record())) == f"since 2026-11-23 12:00:00Z, {STILL}"
 
 
-def test_it_ends_at_the_entry_that_shows_it_gone(rollout: Rollout):
+def test_it_ends_at_the_entry_that_shows_it_gone(rollout: RolloutContext):
     sends(rollout, "APP-1.2", "forward", NEW)
     sends(rollout, "RBK-2.1", "back", OLD)
     shows(rollout, "RBK-2.2")
@@ -54,7 +54,7 @@ def test_it_ends_at_the_entry_that_shows_it_gone(rollout: Rollout):
     assert str(effect) == "for 40 s, until it was seen gone at 2026-11-23 12:00:40Z"
 
 
-def test_the_return_of_a_single_request_is_no_way_back(rollout: Rollout):
+def test_the_return_of_a_single_request_is_no_way_back(rollout: RolloutContext):
     """BROKEN_PROMISES 20: a canary "in effect for minus 1 h 59 min 44 s"; what it shifts later is in effect."""
     sends(rollout, "CAN-1", "forward", NEW)
     sends(rollout, "CAN-1", "back", OLD)
@@ -66,7 +66,7 @@ def test_the_return_of_a_single_request_is_no_way_back(rollout: Rollout):
     assert str(effect_of(rollout.record())) == f"since 2026-11-23 14:00:20Z, {STILL}"
 
 
-def test_what_a_file_and_limits_changed_is_gone_when_they_equal_the_backup(rollout: Rollout):
+def test_what_a_file_and_limits_changed_is_gone_when_they_equal_the_backup(rollout: RolloutContext):
     intent = rollout.write(Kind.INTENT, step="APP-3.1", direction="forward", to="cost limits of x", what=What.LIMITS)
     rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     shows(rollout, "RBK-2.2")
@@ -75,7 +75,7 @@ def test_what_a_file_and_limits_changed_is_gone_when_they_equal_the_backup(rollo
     assert effect_of(rollout.record()).seen_gone == "2026-11-23T12:00:40.000Z"
 
 
-def test_every_attempt_of_a_way_back_shows_what_it_shows_by_itself(rollout: Rollout):
+def test_every_attempt_of_a_way_back_shows_what_it_shows_by_itself(rollout: RolloutContext):
     intent = rollout.write(Kind.INTENT, step="APP-3.1", direction="forward", to="cost limits of x", what=What.LIMITS)
     rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     shows(rollout, "RBK-2.2")
@@ -85,17 +85,17 @@ def test_every_attempt_of_a_way_back_shows_what_it_shows_by_itself(rollout: Roll
 
 
 @pytest.mark.parametrize("result", ["unknown", None])
-def test_a_write_that_may_have_landed_is_told_with_its_condition(rollout: Rollout, result: str | None):
+def test_a_write_that_may_have_landed_is_told_with_its_condition(rollout: RolloutContext, result: str | None):
     sends(rollout, "APP-1.2", "forward", NEW, result)
     assert str(effect_of(rollout.record())) == f"if its write landed: since 2026-11-23 12:00:00Z, {STILL}"
 
 
-def test_what_was_refused_or_never_written_is_no_effect(rollout: Rollout):
+def test_what_was_refused_or_never_written_is_no_effect(rollout: RolloutContext):
     sends(rollout, "APP-0.2", "proof", OLD)
     sends(rollout, "APP-1.2", "forward", NEW, "refused")
     assert effect_of(rollout.record()) == Effect()
     assert str(Effect()) == ""
-    assert effect_of(Record("r")) == Effect()
+    assert effect_of(RolloutRecord("r")) == Effect()
 
 
 def test_a_clock_that_was_set_back_gives_no_duration():
@@ -113,7 +113,7 @@ def test_a_rollout_that_an_emergency_ended_is_gone_at_its_ending():
     assert effect_of(record).seen_gone == record.closed_at
 
 
-def test_a_step_that_was_spooled_does_not_replace_a_later_one(rollout: Rollout):
+def test_a_step_that_was_spooled_does_not_replace_a_later_one(rollout: RolloutContext):
     """It is entered late, and belongs where its moment is: in the record, and in the timeline."""
     shows(rollout, "RBK-4.3")
     body = {"clause": "RBK-4.3", "outcome": "failed", "message": "at first"}
@@ -156,7 +156,7 @@ def test_generated_journals_are_read_as_the_real_journal_reads_them(tmp_path: Pa
         (["done", "done", None], "writes announced: 3 (2 done, 1 without an outcome)"),
     ],
 )
-def test_writes_are_counted_by_what_came_of_them(rollout: Rollout, results: list[str | None], said: str):
+def test_writes_are_counted_by_what_came_of_them(rollout: RolloutContext, results: list[str | None], said: str):
     """One that was refused was written all the same: it changed nothing."""
     for result in results:
         sends(rollout, "APP-1.2", "forward", NEW, result)

@@ -7,23 +7,23 @@ from typing import Any
 
 import pytest
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.journal.record import Kind
 from rollout.reporting.timings import Counted, Moments, counted, first_bad, moments, seconds
 from tests.support.rollouts import rollout_in
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Rollout:
+def rollout(tmp_path: Path) -> RolloutContext:
     return rollout_in(tmp_path)
 
 
-def seen(rollout: Rollout, source: str, at_s: float, **body: Any) -> None:
+def seen(rollout: RolloutContext, source: str, at_s: float, **body: Any) -> None:
     """Keep a sample; its stamp is its second."""
     rollout.write(Kind.SAMPLE, source=source, at_s=at_s, at=f"at {at_s:g}", **body)
 
 
-def breached(rollout: Rollout, clause: str, limit: object = None) -> None:
+def breached(rollout: RolloutContext, clause: str, limit: object = None) -> None:
     rollout.write(Kind.VERDICT, clause=clause, decided=True, limit=limit, at="2026-11-23T12:00:30.000Z", message="m")
 
 
@@ -41,7 +41,7 @@ SIGNS = {
 
 
 @pytest.mark.parametrize("case", SIGNS)
-def test_the_first_sample_that_shows_the_breach_is_found(rollout: Rollout, case: str) -> None:
+def test_the_first_sample_that_shows_the_breach_is_found(rollout: RolloutContext, case: str) -> None:
     """Each trigger has its own sign, and what was so before the change is none."""
     (source, good), (_, bad) = SIGNS[case]
     rollout.write(Kind.ALERTS, keys=["OLD/x"])
@@ -55,12 +55,12 @@ def test_the_first_sample_that_shows_the_breach_is_found(rollout: Rollout, case:
     assert found["at_s"] == 2
 
 
-def test_without_a_breach_there_is_no_first_sign(rollout: Rollout) -> None:
+def test_without_a_breach_there_is_no_first_sign(rollout: RolloutContext) -> None:
     seen(rollout, "status", 1, status="offline")
     assert first_bad(rollout.record(), rollout.journal.entries(rollout.id)) is None
 
 
-def test_requests_are_counted_window_by_window_users_apart_from_the_suites_own(rollout: Rollout) -> None:
+def test_requests_are_counted_window_by_window_users_apart_from_the_suites_own(rollout: RolloutContext) -> None:
     """A window counts from its own first look; the suite's own requests are taken out of the gateway's count."""
     for stage, failed in (("10 %", 0), ("100 %", 3)):
         rollout.write(Kind.WINDOW, began_at="2026-11-23T12:00:00.000Z", window_s=9, stage=stage)
@@ -70,11 +70,11 @@ def test_requests_are_counted_window_by_window_users_apart_from_the_suites_own(r
     assert counted(rollout.journal.entries(rollout.id)) == Counted(users=100, users_failed=3, own=2, own_failed=0)
 
 
-def test_what_nobody_counted_is_not_zero(rollout: Rollout) -> None:
+def test_what_nobody_counted_is_not_zero(rollout: RolloutContext) -> None:
     assert counted(rollout.journal.entries(rollout.id)) == Counted(None, None, 0, 0)
 
 
-def test_the_moments_of_a_rollback(rollout: Rollout) -> None:
+def test_the_moments_of_a_rollback(rollout: RolloutContext) -> None:
     """From the first part of the change to the last proof; a proof that failed verifies nothing."""
     rollout.write(Kind.OPENED, digest="d")
     for step, direction in (("APP-2.1", "forward"), ("APP-1.2", "forward"), ("RBK-2.1", "back")):

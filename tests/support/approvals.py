@@ -8,13 +8,13 @@ from typing import Any
 
 from rollout.approvals.approval import NAMESPACE, Approval, Role
 from rollout.approvals.ssh_signatures import sign
-from rollout.context import Rollout
-from rollout.core.clock import stamp
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
 
 
-def approval_of(rollout: Rollout, role: Role = Role.REVIEWER, approver: str = "bob", **parts: Any) -> Approval:
+def approval_of(rollout: RolloutContext, role: Role = Role.REVIEWER, approver: str = "bob", **parts: Any) -> Approval:
     """Return an approval of the rollout's content, given now."""
-    at = stamp(rollout.clock.now())
+    at = format_utc(rollout.clock.now())
     return replace(Approval(role, approver, rollout.digest, at, rollout.scenario.name), **parts)
 
 
@@ -23,7 +23,7 @@ def signed(approval: Approval, key: Path) -> Approval:
     return replace(approval, signature=sign(approval.payload, key, NAMESPACE))
 
 
-def filed(rollout: Rollout, approval: Approval) -> Path:
+def filed(rollout: RolloutContext, approval: Approval) -> Path:
     """Put the approval where the rollout looks for it, and return the file."""
     folder = rollout.origin.approvals
     folder.mkdir(parents=True, exist_ok=True)

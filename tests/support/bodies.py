@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rollout.core.canonical_json import plain
-from rollout.core.clock import stamp
+from rollout.core.canonical_json import to_json
+from rollout.core.clock import format_utc
 from rollout.core.policy import Policy
 from rollout.core.scenario import ChangeClass, EnvironmentChange, Impact, LimitChange, Operator, Scenario
 from rollout.core.target import Target
@@ -54,9 +54,9 @@ def opened(changes: str, class_: str, *, canary: bool) -> Mapping[str, Any]:
     scenario, target, policy = asked(changes, class_, canary=canary)
     return {
         "digest": "d" * 64,
-        "scenario": plain(replace(scenario, file=None)),
-        "target": plain(target),
-        "policy": plain(policy),
+        "scenario": to_json(replace(scenario, file=None)),
+        "target": to_json(target),
+        "policy": to_json(policy),
         "change": ", ".join(map(str, scenario.changes)),
         "author": scenario.author,
         "class": str(scenario.change_class),
@@ -69,8 +69,8 @@ def opened(changes: str, class_: str, *, canary: bool) -> Mapping[str, Any]:
 def backup() -> Mapping[str, Any]:
     """Return a backup's body; its files are nowhere."""
     return {
-        "taken_at": stamp(BEGINNING),
-        "previous": plain(OLD),
+        "taken_at": format_utc(BEGINNING),
+        "previous": to_json(OLD),
         "reported_as": OLD.provider,
         "config": {"ACTIVE_PROVIDER": OLD.provider, "LLM_MODEL_NAME": OLD.model, "LOG_LEVEL": "info"},
         "cost_limits": {},
@@ -91,7 +91,7 @@ def order() -> Order:
     """Return what somebody asked for in an emergency."""
     return Order(
         id=ID,
-        at=stamp(BEGINNING),
+        at=format_utc(BEGINNING),
         by="eve",
         reason="fire",
         target={"name": "t", "environment": "sandbox", "url": URL},

@@ -12,7 +12,7 @@ from typing import Any, Self
 from rollout.changes import canary
 from rollout.changes.backup import take
 from rollout.changes.rollback import RolledBack, roll_back
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.canary_stages import stages
 from rollout.core.errors import GatewayError
 from rollout.core.scenario import Canary, Monitor, ProviderChange, Scenario, Share
@@ -34,7 +34,7 @@ from rollout.journal.record import Kind
 from rollout.monitoring.canary import watch_stages
 from rollout.monitoring.live_view import Heading, view_for
 from rollout.monitoring.samples import Baseline
-from rollout.monitoring.window import Watched
+from rollout.monitoring.window import WindowResult
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import rollout_in
 from tests.support.windows import metrics
@@ -199,7 +199,9 @@ class CanaryLab:
         scenario = Scenario(
             "s", "s.yaml", "t", (NEW,), "alice", canary=planned, monitor=Monitor(window_s=window_s, **monitor)
         )
-        self.rollout: Rollout = rollout_in(folder, self.gateway, clock=self.clock, scenario=scenario, target=target)
+        self.rollout: RolloutContext = rollout_in(
+            folder, self.gateway, clock=self.clock, scenario=scenario, target=target
+        )
         self.back_up()
         self.rollout.write(
             Kind.BASELINE, **Baseline("ollama", 100.0, 500, synthetic_p95_ms=100.0, synthetic_samples=20).record()
@@ -223,7 +225,7 @@ class CanaryLab:
         """Send the single request, as apply does."""
         return canary.single_request(self.rollout)
 
-    def watch(self, for_s: float | None = None) -> Watched:
+    def watch(self, for_s: float | None = None) -> WindowResult:
         """Go through the stages in one call, as `pytest -m monitor --for=…` does."""
         heading = Heading("r-1", "t", str(OLD), str(NEW), None, self.rollout.scenario.monitor.window_s)
         self.said = io.StringIO()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rollout.changes.backup import take
-from rollout.context import Rollout
-from rollout.core.canonical_json import plain
+from rollout.context import RolloutContext
+from rollout.core.canonical_json import to_json
 from rollout.core.clauses import PHASES, Clause, planned
 from rollout.core.errors import JournalError
 from rollout.core.scenario import Monitor
@@ -30,7 +30,7 @@ class Faulty:
         broken: names of calls that raise a `JournalError`; ``append_ending after`` fails once the entry is on disk.
     """
 
-    def __init__(self, rollout: Rollout, *calls: str) -> None:
+    def __init__(self, rollout: RolloutContext, *calls: str) -> None:
         """Take the place of the rollout's journal; without calls, every one of them fails."""
         self._journal = rollout.journal
         self.broken = set(calls) or {"*"}
@@ -55,7 +55,7 @@ class Faulty:
         return called
 
 
-def begun(folder: Path, **parts: Any) -> Rollout:
+def begun(folder: Path, **parts: Any) -> RolloutContext:
     """Return a rollout that holds its lease and has a backup, on a `LiveGateway`."""
     clock = parts.pop("clock", None) or SimulatedClock()
     rollout = rollout_in(folder, parts.pop("gateway", None) or LiveGateway(clock), clock=clock, **parts)
@@ -63,9 +63,9 @@ def begun(folder: Path, **parts: Any) -> Rollout:
     rollout.write(
         Kind.OPENED,
         digest=rollout.digest,
-        scenario=plain(rollout.scenario),
-        target=plain(rollout.target),
-        policy=plain(rollout.policy),
+        scenario=to_json(rollout.scenario),
+        target=to_json(rollout.target),
+        policy=to_json(rollout.policy),
         change=str(NEW),
         author="alice",
         ticket="T-1",
@@ -86,16 +86,16 @@ def begun(folder: Path, **parts: Any) -> Rollout:
     return rollout
 
 
-def apply(rollout: Rollout, step: str = "APP-1.2") -> None:
+def apply(rollout: RolloutContext, step: str = "APP-1.2") -> None:
     """Let the rollout activate its provider, as the suite does."""
     with (
-        rollout.announced(step, "forward", str(NEW), what=What.PROVIDER),
-        rollout.gateway.unsealed(step),
+        rollout.journaled_write(step, "forward", str(NEW), what=What.PROVIDER),
+        rollout.gateway.allow_writes(step),
     ):
         rollout.gateway.activate(NEW.provider, NEW.model)
 
 
-def applied(folder: Path, **parts: Any) -> Rollout:
+def applied(folder: Path, **parts: Any) -> RolloutContext:
     """Return a rollout whose change is in effect; the gateway's list of writes is empty again."""
     rollout = begun(folder, **parts)
     apply(rollout)
@@ -103,13 +103,13 @@ def applied(folder: Path, **parts: Any) -> Rollout:
     return rollout
 
 
-def live(rollout: Rollout) -> LiveGateway:
+def live(rollout: RolloutContext) -> LiveGateway:
     """Return the rollout's gateway as what it is."""
     gateway: Any = rollout.gateway
     return gateway  # type: ignore[no-any-return]
 
 
-def passed(rollout: Rollout, *phases: str, but: Mapping[str, str] | None = None) -> tuple[Clause, ...]:
+def passed(rollout: RolloutContext, *phases: str, but: Mapping[str, str] | None = None) -> tuple[Clause, ...]:
     """Record a pass of every check of these phases, and of the phases; `but` fails with these messages."""
     plan = planned(phases)
     for clause in plan:
@@ -123,7 +123,7 @@ def passed(rollout: Rollout, *phases: str, but: Mapping[str, str] | None = None)
     return plan
 
 
-def successor(rollout: Rollout, **parts: Any) -> Rollout:
+def successor(rollout: RolloutContext, **parts: Any) -> RolloutContext:
     """Return another process's part of the same rollout, which has taken the newer token."""
     whole = {"journal": rollout.journal, "clock": rollout.clock, "run": "run-2", **parts}
     other = rollout_in(rollout.folder.parent, rollout.gateway, **whole)
@@ -131,7 +131,7 @@ def successor(rollout: Rollout, **parts: Any) -> Rollout:
     return other
 
 
-def session_of(rollout: Rollout, *phases: str, **parts: Any) -> Session:
+def session_of(rollout: RolloutContext, *phases: str, **parts: Any) -> Session:
     """Return one pytest run's part of the rollout."""
     whole: dict[str, Any] = {
         "rollout": rollout,
@@ -147,7 +147,7 @@ def session_of(rollout: Rollout, *phases: str, **parts: Any) -> Session:
     return Session(**{**whole, **parts})
 
 
-def said(rollout: Rollout) -> str:
+def said(rollout: RolloutContext) -> str:
     """Return the operations log; empty where nobody wrote it."""
     with suppress(OSError):
         return (rollout.folder.parent / "operations.log").read_text(encoding="utf-8")

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from rollout.core.canonical_json import canonical, plain, sha256
-from rollout.core.clock import stamp
+from rollout.core.canonical_json import canonical, sha256, to_json
+from rollout.core.clock import format_utc
 from rollout.journal.chain import Entry, recordable
 from rollout.journal.reconciled import unwrapped
 from rollout.journal.record import Decision, Kind, What
@@ -78,7 +78,7 @@ class Pen:
     @property
     def now(self) -> str:
         """The moment, as entries have it."""
-        return stamp(self._now)
+        return format_utc(self._now)
 
     @property
     def run(self) -> str:
@@ -103,7 +103,7 @@ class Pen:
     def append(self, kind: str, at: str, body: Mapping[str, Any], shown: Mapping[str, Any]) -> int:
         """Put an entry at the end, unhashed; return its number."""
         seq = len(self.entries) + 1
-        self.entries.append(Entry(seq, ID, at, str(kind), recordable(plain(dict(body))), "", f"{seq:064}"))
+        self.entries.append(Entry(seq, ID, at, str(kind), recordable(to_json(dict(body))), "", f"{seq:064}"))
         self._shown.append(shown)
         return seq
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clock import StopFlag
 from rollout.core.policy import Policy
 from rollout.core.redaction import Redactor
@@ -62,7 +62,7 @@ class ScriptedGateway:
         return Governance(self.cost_limits, self.rate_limits, ())
 
 
-def rollout_in(folder: Path, gateway: Any = None, **parts: Any) -> Rollout:
+def rollout_in(folder: Path, gateway: Any = None, **parts: Any) -> RolloutContext:
     """Return a rollout whose journal and folder are below `folder`."""
     clock = parts.pop("clock", None) or SimulatedClock()
     redactor = Redactor(parts.pop("secrets", ()))
@@ -80,4 +80,4 @@ def rollout_in(folder: Path, gateway: Any = None, **parts: Any) -> Rollout:
         "stop": StopFlag(),
         "redactor": redactor,
     }
-    return Rollout(**{**whole, **parts})
+    return RolloutContext(**{**whole, **parts})

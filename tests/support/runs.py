@@ -35,7 +35,7 @@ from rollout.core.clock import SystemClock
 from rollout.core.errors import JournalError
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
-from rollout.journal.record import Kind, Record, fold
+from rollout.journal.record import Kind, RolloutRecord, replay
 from rollout.reporting.allure import NOT_RUN
 from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import SandboxSettings
@@ -168,9 +168,9 @@ class Run:
         return {c: why for c, why in bad.items() if NOT_RUN not in why and c != "Closure"}
 
     @property
-    def record(self) -> Record:
+    def record(self) -> RolloutRecord:
         """The rollout as the journal tells it now."""
-        return fold(self.id, entries(self.reports, self.id))
+        return replay(self.id, entries(self.reports, self.id))
 
     def record_entries(self, kind: str) -> list[Entry]:
         """Return the journal's entries of one kind."""

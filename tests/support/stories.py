@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.changes.backup import take
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.scenario import Impact, Operator, Waiver
 from rollout.journal.record import Kind
 from tests.support.clocks import BEGINNING
@@ -42,7 +42,7 @@ class Calm(ScriptedGateway):
         return self
 
 
-def opened(folder: Path, *, secrets: tuple[str, ...] = (), **parts: Any) -> Rollout:
+def opened(folder: Path, *, secrets: tuple[str, ...] = (), **parts: Any) -> RolloutContext:
     """Return a rollout of production whose backup is taken; `parts` are the scenario's."""
     rollout = rollout_in(folder, Calm(), secrets=secrets)
     scenario = replace(
@@ -68,7 +68,9 @@ def opened(folder: Path, *, secrets: tuple[str, ...] = (), **parts: Any) -> Roll
     return rollout
 
 
-def rolled_back(rollout: Rollout, *, verified: bool = True, message: str = "upstream error") -> list[dict[str, Any]]:
+def rolled_back(
+    rollout: RolloutContext, *, verified: bool = True, message: str = "upstream error"
+) -> list[dict[str, Any]]:
     """Let its change go wrong and be taken back; return the steps of the way back, as rows."""
     rollout.write(Kind.CLAUSE, run=rollout.run, clause="VER-2", outcome="passed", message="")
     _write(rollout, "APP-1.2", "forward", str(NEW))
@@ -90,16 +92,16 @@ def rolled_back(rollout: Rollout, *, verified: bool = True, message: str = "upst
     return steps
 
 
-def _now(rollout: Rollout) -> str:
+def _now(rollout: RolloutContext) -> str:
     return rollout.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _write(rollout: Rollout, step: str, direction: str, to: str) -> None:
+def _write(rollout: RolloutContext, step: str, direction: str, to: str) -> None:
     intent = rollout.write(Kind.INTENT, step=step, direction=direction, to=to)
     rollout.clock.wait(1)
     rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
 
 
-def _step(rollout: Rollout, clause: str, outcome: str, seen: str) -> dict[str, Any]:
+def _step(rollout: RolloutContext, clause: str, outcome: str, seen: str) -> dict[str, Any]:
     rollout.write(Kind.STEP, clause=clause, outcome=outcome, message=seen)
     return {"at": _now(rollout), "clause": clause, "outcome": outcome, "seen": seen}

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from rollout.approvals.obligations import Debt
+from rollout.approvals.obligations import ObligationKind
 from rollout.core.canonical_json import canonical, sha256
 from rollout.core.clauses import PHASES
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.core.plan import left_out, plan
 from rollout.core.policy import Policy
 from rollout.core.scenario import Scenario
@@ -151,7 +151,7 @@ def _prechecked(pen: Pen, tale: Tale) -> None:
     pen.write(Kind.ALERTS, {"keys": []})
     pen.write(Kind.BASELINE, baseline())
     if tale.excused:
-        pen.write(Kind.OWED, {"what": Debt.APPROVAL, "due": "2026-11-30T12:00:00.000Z"})
+        pen.write(Kind.OWED, {"what": ObligationKind.APPROVAL, "due": "2026-11-30T12:00:00.000Z"})
     pen.phase("precheck", failed)
 
 
@@ -275,7 +275,7 @@ def _sliced(pen: Pen, *, first: bool) -> None:
     left = {"left_s": 5.0, "watched_s": 4.0, "at": pen.now, "memory": None, "quiet": {}, "sources": ["status"]}
     pen.write(Kind.PAUSE, {**left, "standing": {"MON-1": "holding"}})
     pen.phase("monitor", {"MON-1": "IN PROGRESS: 5 s left"})
-    pen.write(Kind.HANDOVER, {"deadline": stamp(BEGINNING + timedelta(days=1))})
+    pen.write(Kind.HANDOVER, {"deadline": format_utc(BEGINNING + timedelta(days=1))})
     pen.begins("monitor")
     pen.armed()
 
@@ -369,18 +369,18 @@ def _documents(pen: Pen, tale: Tale) -> None:
         traces = {"serving": None, "boot": None, "metrics": {}, "log": None, "errors": [], "lacking": {}}
         moments = {"at": pen.now, "review_from": pen.now, "log_file": None}
         pen.write(Kind.TRACES, {**traces, **moments})
-        pen.write(Kind.OWED, {"what": Debt.REVIEW, "due": "2026-12-06T12:00:00.000Z"})
+        pen.write(Kind.OWED, {"what": ObligationKind.REVIEW, "due": "2026-12-06T12:00:00.000Z"})
         if tale.excused:
-            pen.write(Kind.SETTLED, {"what": Debt.REVIEW, "by": "bob"})
+            pen.write(Kind.SETTLED, {"what": ObligationKind.REVIEW, "by": "bob"})
 
 
 def _emergency(pen: Pen, tale: Tale) -> None:
     failed = tale.shape == "emergency failed"
     number: int | str = ""
     for kind, body in opening(order()):
-        shown = {"writes": 1, "since": stamp(BEGINNING)} if kind == Kind.INTENT else {}
+        shown = {"writes": 1, "since": format_utc(BEGINNING)} if kind == Kind.INTENT else {}
         pen.truth, number = replace(pen.truth, **shown), sha256(canonical(body))[:12]
-        pen.reconciled(kind, stamp(BEGINNING), body, shown)
+        pen.reconciled(kind, format_utc(BEGINNING), body, shown)
     result = "unknown" if failed else "done"
     landed = {} if failed else {"landed": True}
     pen.write(Kind.OUTCOME, {"intent": number, "result": result, "detail": ""}, **landed)

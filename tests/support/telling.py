@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from rollout.cli import main
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clauses import PHASES
 from rollout.core.clock import StopFlag
 from rollout.core.redaction import Redactor
@@ -19,8 +19,8 @@ from rollout.core.request import as_opened
 from rollout.engine.closure import EXIT_CODES, WORDS, Closure, already_closed
 from rollout.gateway.responses import Weights
 from rollout.journal.chain import Entry
-from rollout.journal.record import Decision, Kind, Record
-from rollout.plugin.terminal import Listing
+from rollout.journal.record import Decision, Kind, RolloutRecord
+from rollout.plugin.terminal import RolloutReporter
 from rollout.reporting import messages
 from rollout.reporting.change_record import write_change_record
 from rollout.reporting.html import index
@@ -30,7 +30,7 @@ from rollout.reporting.html.story import tell
 from rollout.reporting.html.summary import summary
 from rollout.reporting.html.verdict import closure_row, facts, verdict
 from rollout.reporting.post_mortem import write_post_mortem
-from rollout.reporting.timeline import told
+from rollout.reporting.timeline import describe_events
 from tests.support.clocks import SimulatedClock
 from tests.support.journals import ID, Book
 from tests.support.stories import Calm
@@ -65,7 +65,7 @@ class Documents:
         closure: the ending as a later run repeats it; None of one that is open.
     """
 
-    folded: Record
+    folded: RolloutRecord
     record: Mapping[str, Any]
     page: str
     draft: str
@@ -94,12 +94,12 @@ class Documents:
         }
 
 
-def rollout_of(entries: Sequence[Entry], folder: Path) -> Rollout:
+def rollout_of(entries: Sequence[Entry], folder: Path) -> RolloutContext:
     """Return the rollout that these entries tell of, at work; its gateway has changed nothing but the provider."""
     book: Any = Book(entries)
     request = as_opened(book.entries()[0].body)
     gateway: Any = Whole()
-    return Rollout(
+    return RolloutContext(
         id=ID,
         run="run-1",
         scenario=request.scenario,
@@ -144,26 +144,28 @@ def documents(entries: Sequence[Entry], folder: Path) -> Documents:
         + summary(story, came, standing, answers),
         status=status,
         terminal="" if closure is None else _terminal(rollout, closure),
-        timeline=tuple(event.at for event in told(whole)),
+        timeline=tuple(event.at for event in describe_events(whole)),
         closure=closure,
     )
 
 
-def _facts(record: Record) -> dict[str, Any]:
+def _facts(record: RolloutRecord) -> dict[str, Any]:
     if record.closed is not None:
         return {key: record.closed[key] for key in ("decision", "word", "why", "not_passed", "rollback", "commands")}
     nothing = Decision.NOTHING_APPLIED
     return Closure(nothing, WORDS[nothing], "PRE-5.3: a critical alert is firing").facts()
 
 
-def _change_record(rollout: Rollout, record: Record, facts_: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+def _change_record(
+    rollout: RolloutContext, record: RolloutRecord, facts_: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], str]:
     if record.closed is None and record.wrote:
         return {}, ""
     path = write_change_record(rollout, record, facts_)
     return json.loads(path.read_text(encoding="utf-8")), path.with_suffix(".md").read_text(encoding="utf-8")
 
 
-def _draft(rollout: Rollout, record: Record) -> str:
+def _draft(rollout: RolloutContext, record: RolloutRecord) -> str:
     """Return the post-mortem, where a rollback has begun: it is drafted before the ending is written."""
     if not any(entry.kind == Kind.ROLLBACK for entry in rollout.journal.entries(ID)):
         return ""
@@ -173,12 +175,12 @@ def _draft(rollout: Rollout, record: Record) -> str:
     return write_post_mortem(rollout, "why", rows).read_text(encoding="utf-8")
 
 
-def _terminal(rollout: Rollout, closure: Closure) -> str:
+def _terminal(rollout: RolloutContext, closure: Closure) -> str:
     lines: list[str] = []
     reporter = SimpleNamespace(
         write_line=lambda line, **_: lines.append(line), write_sep=lambda _sign, line, **_: lines.append(line)
     )
     session: Any = SimpleNamespace(rollout=rollout, left_out={}, phases=PHASES)
     code = int(EXIT_CODES.get(closure.decision, 0))
-    Listing(session).summary(reporter, closure, code, None)
+    RolloutReporter(session).summary(reporter, closure, code, None)
     return "\n".join(lines)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from rollout.core.canonical_json import plain
+from rollout.core.canonical_json import to_json
 from rollout.core.clauses import CLAUSES, PHASES
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from rollout.core.plan import left_out, plan
 from rollout.journal.record import Decision, Kind
 from rollout.reporting.allure import epic_of, row_labels
@@ -37,9 +37,9 @@ class Told:
         self.rollout.write(
             Kind.OPENED,
             digest=rollout.digest,
-            scenario=plain(rollout.scenario),
-            target=plain(rollout.target),
-            policy=plain(rollout.policy),
+            scenario=to_json(rollout.scenario),
+            target=to_json(rollout.target),
+            policy=to_json(rollout.policy),
             change=rollout.what,
             author=rollout.scenario.author,
             ticket=rollout.scenario.ticket,
@@ -96,7 +96,7 @@ class Told:
 
     def backup(self) -> None:
         """Record the backup."""
-        self.rollout.write(Kind.BACKUP, previous=plain(OLD))
+        self.rollout.write(Kind.BACKUP, previous=to_json(OLD))
 
     def baseline(self) -> None:
         """Record the baseline."""
@@ -114,7 +114,7 @@ class Told:
     def window(self, seconds: int = 6, *, failing_from: int = 3, breach: bool = True) -> None:
         """Watch for some seconds; from one of them on, every tenth request fails."""
         begin = self.clock.now()
-        self.rollout.write(Kind.WINDOW, began_at=stamp(begin), window_s=float(seconds))
+        self.rollout.write(Kind.WINDOW, began_at=format_utc(begin), window_s=float(seconds))
         for second in range(seconds + 1):
             total = 20 * second + 1
             failed = max(0, second - failing_from) * 2

@@ -10,8 +10,8 @@ from rollout.changes import catalogue
 from rollout.changes.backup import Backup, recorded, take
 from rollout.changes.rollback import RolledBack, roll_back
 from rollout.changes.rollback_run import RollbackRun
-from rollout.context import Rollout
-from rollout.core.clock import stamp
+from rollout.context import RolloutContext
+from rollout.core.clock import format_utc
 from rollout.core.errors import JournalError
 from rollout.core.scenario import Change, Scenario
 from rollout.core.target import Routing, Service, Target
@@ -79,7 +79,7 @@ class Undoing:
         opened = rollout_in(folder, self.gateway, clock=self.clock, scenario=scenario, target=target)
         self.journal = ScriptedJournal(opened.journal)
         opened.journal = self.journal  # type: ignore[assignment]
-        self.rollout: Rollout = opened
+        self.rollout: RolloutContext = opened
         self.folder = folder
         self.restart_fails: Exception | None = None
         self._back_up()
@@ -101,7 +101,7 @@ class Undoing:
     @property
     def backup(self) -> Backup:
         """The backup of the journal."""
-        return recorded(self.rollout.known().backup)
+        return recorded(self.rollout.last_known_record().backup)
 
     def restart(self, _service: Service, **_: Any) -> tuple[host_commands.Ran, host_commands.Ran]:
         """Stand in for `rollout.gateway.host.restart`."""
@@ -136,7 +136,7 @@ class Undoing:
 
     def run(self) -> RollbackRun:
         """Return a rollback that has begun and done nothing yet."""
-        record = self.rollout.known()
+        record = self.rollout.last_known_record()
         return RollbackRun(
             self.rollout,
             self.gateway,  # type: ignore[arg-type]
@@ -165,11 +165,11 @@ class Undoing:
 
     def sent(self) -> list[tuple[str, str, str, str | None]]:
         """Return step, direction, place and result of every announced write."""
-        return [(w.step, w.direction, w.to, w.result) for w in self.rollout.known().writes]
+        return [(w.step, w.direction, w.to, w.result) for w in self.rollout.last_known_record().writes]
 
     def now(self) -> str:
         """Return the time as entries have it."""
-        return stamp(self.clock.now())
+        return format_utc(self.clock.now())
 
 
 def outcomes(result: RolledBack) -> dict[str, str]:

@@ -10,8 +10,8 @@ from rollout.core.errors import GatewayError
 from rollout.core.scenario import Monitor, ProviderChange
 from rollout.core.target import Target
 from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Latency, Metrics
-from rollout.monitoring.aggregates import History
-from rollout.monitoring.samples import Baseline, Context, Name, Sample, SyntheticReading
+from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.samples import Baseline, Context, Sample, SourceName, SyntheticReading
 
 NEW = ProviderChange("openai", "gpt-4o")
 OLD = ProviderChange("ollama", "llama3")
@@ -57,8 +57,8 @@ def sample(source: str, at_s: float, reading: Any = None, error: str | None = No
     return Sample(source, at_s, f"2026-11-23T12:{int(at_s // 60) % 60:02}:{at_s % 60:06.3f}Z", reading, error)
 
 
-def history(*samples: Sample, expected: tuple[str, ...] | None = None) -> History:
-    made = History(tuple(Name) if expected is None else expected)
+def history(*samples: Sample, expected: tuple[str, ...] | None = None) -> Aggregates:
+    made = Aggregates(tuple(SourceName) if expected is None else expected)
     for one in samples:
         made.add(one)
     return made

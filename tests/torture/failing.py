@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from rollout.core.clock import stamp
+from rollout.core.clock import format_utc
 from tests.journal.postgres_server import PostgresServer
 from tests.torture.support import Bench
 
@@ -133,7 +133,7 @@ def cut(bench: Bench, count: int) -> None:
         cursor.execute("SELECT at, body FROM rollout_entry ORDER BY seq")
         rows = cursor.fetchall()
         token = max(json.loads(body).get("fence", 0) for _, body in rows)
-        until = stamp(datetime.fromisoformat(rows[-1][0]) + LEASE_LASTS)
+        until = format_utc(datetime.fromisoformat(rows[-1][0]) + LEASE_LASTS)
         set_back = f"UPDATE rollout_lease SET token = {mark}, until = {mark}, released = {mark} WHERE target = {mark}"  # noqa: S608
         cursor.execute(set_back, [token, until, False, bench.liar.url])
         if not token:

@@ -25,7 +25,7 @@ from rollout.core.clock import SystemClock
 from rollout.core.errors import JournalError
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
-from rollout.journal.record import Decision, Kind, Record, fold
+from rollout.journal.record import Decision, Kind, RolloutRecord, replay
 from rollout.sandbox.process import Running, find, stop
 from tests.support.forks import ROOT, Child, Server, Started
 from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, PROVIDER
@@ -422,10 +422,10 @@ class Bench:
         """Return what the newest run was asked for."""
         return next((e.body["phases"] for e in reversed(self.entries()) if e.kind == Kind.RUN), [])
 
-    def record(self) -> Record | None:
+    def record(self) -> RolloutRecord | None:
         """Return the newest rollout; None where there is none."""
         found = self.entries()
-        return fold(found[-1].rollout, [e for e in found if e.rollout == found[-1].rollout]) if found else None
+        return replay(found[-1].rollout, [e for e in found if e.rollout == found[-1].rollout]) if found else None
 
 
 def settled(bench: Bench, code: int | None, *, lease_may_run_out: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from rollout.journal.record import Decision, Record, fold
+from rollout.journal.record import Decision, RolloutRecord, replay
 from tests.support.forks import Child
 from tests.support.liar import Request
 from tests.torture.support import NEVER_WROTE, Bench, Gateway, agrees, is_write
@@ -21,10 +21,10 @@ def id_of(run: Child) -> str:
     return found[1] if found else ""
 
 
-def record_of(bench: Bench, rollout: str) -> Record | None:
+def record_of(bench: Bench, rollout: str) -> RolloutRecord | None:
     """Return a rollout as the journal tells it; None where it knows nothing of it."""
     entries = bench.entries(rollout)
-    return fold(rollout, entries) if entries else None
+    return replay(rollout, entries) if entries else None
 
 
 def true_code(bench: Bench, code: int, *, may_not_know: bool = False) -> None:

@@ -30,7 +30,7 @@ from rollout.core.request import Request
 from rollout.engine.embedded_gateway import control
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
-from rollout.journal.record import Decision, Kind, fold
+from rollout.journal.record import Decision, Kind, replay
 from rollout.sandbox.process import find, stop
 
 LONGEST_S = 120.0
@@ -256,7 +256,7 @@ def _go_on(child: subprocess.Popen[bytes], clock: Clock, until: float) -> None:
 
 
 def _told(breach: Breach, entries: tuple[Entry, ...], began: datetime) -> Drilled:
-    record = fold(entries[0].rollout, entries)
+    record = replay(entries[0].rollout, entries)
     found, decided = record.breach, next((e for e in entries if e.kind == Kind.VERDICT and e.body["decided"]), None)
     if found is None or decided is None:
         return Drilled(breach.clause, breach.what, fired=False, why=f"nothing fired; it ended {record.decision}")

@@ -21,7 +21,7 @@ from rollout.core.request import Request
 from rollout.core.scenario import MINUTE_S, Monitor, Probe, ProviderChange
 from rollout.core.target import Target
 from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Latency, Metrics
-from rollout.monitoring.samples import Baseline, Context, Name
+from rollout.monitoring.samples import Baseline, Context, SourceName
 from rollout.monitoring.sources.registry import Source, gateway_sources
 from rollout.monitoring.verdict import percentile, show_span
 from rollout.monitoring.window import watch
@@ -156,7 +156,7 @@ def _breaches(monitor: Monitor) -> Iterator[Injected]:
     yield Injected("MON-5", "the gateway falls back", fallback=True)
     yield Injected("MON-5", "another model answers", wrong=True)
     yield Injected("MON-5", "the log matches the error pattern", log=True)
-    for source in (Name.STATUS, Name.METRICS, Name.ALERTS, Name.FALLBACKS):
+    for source in (SourceName.STATUS, SourceName.METRICS, SourceName.ALERTS, SourceName.FALLBACKS):
         yield Injected("MON-6", f"{source} gives no data", dark=source)
     yield Injected("MON-7", "the run is asked to stop", stop=True)
 
@@ -236,7 +236,7 @@ def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: fl
     target = Target(name="drill", environment="drill")
     sources = [*gateway_sources(provider, known, target, operator=provider.abort, clock=clock)]
     if monitor.error_pattern is not None:
-        sources.append(Source(Name.LOG, monitor.log_every_s, provider.lines))
+        sources.append(Source(SourceName.LOG, monitor.log_every_s, provider.lines))
     if breach.stop:
         clock.at(at_s, lambda: stop.set("the drill asks the run to stop"))
     watched = watch(
@@ -329,12 +329,12 @@ class _Provider:
         return _healthy_ms(self.monitor) * (self.breach.slower if self._is_on() else 1.0)
 
     def status(self, _: str, /) -> Connection:
-        self._look(Name.STATUS)
+        self._look(SourceName.STATUS)
         word = self.breach.status if self._is_on() else "connected"
         return Connection(word, None if word == "connected" else "the drill says so")
 
     def metrics(self, _: str, /) -> Metrics:
-        self._look(Name.METRICS)
+        self._look(SourceName.METRICS)
         due = int(self.clock.monotonic() * self.breach.users_per_s)
         for _user in range(due - self._users):
             self._request()
@@ -344,13 +344,13 @@ class _Provider:
         return Metrics(self._requests, self._requests - self._failures, self._failures, 0.0, latency, {})
 
     def alerts(self, _: str, /) -> tuple[Alert, ...]:
-        self._look(Name.ALERTS)
+        self._look(SourceName.ALERTS)
         if not (self._is_on() and self.breach.alert):
             return ()
         return (Alert("drill", "critical", "DRILL", self.change.provider, "the drill says so", None, ""),)
 
     def governance(self) -> Governance:
-        self._look(Name.FALLBACKS)
+        self._look(SourceName.FALLBACKS)
         return Governance({}, {}, ({"id": "drill"},) if self._is_on() and self.breach.fallback else ())
 
     def chat(self, _: str, *, max_tokens: int = 16) -> Completion:

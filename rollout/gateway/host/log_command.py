@@ -18,7 +18,7 @@ from typing import IO
 
 from rollout.core.clock import Clock, SystemClock
 from rollout.core.errors import RolloutError
-from rollout.core.units import cut
+from rollout.core.units import truncate
 from rollout.core.visible import on_one_line
 from rollout.gateway.host.log_file import LogLine, bounded, parse
 
@@ -91,7 +91,9 @@ class CommandFollower:
         said = f" ({words})" if words else " without a word"
         name = shlex.join(self._command)
         return LogCommandError(
-            self._redact(f"the log command `{cut(name, SHOWN_CHARACTERS)}` has ended: {how}{said}; it is started again")
+            self._redact(
+                f"the log command `{truncate(name, SHOWN_CHARACTERS)}` has ended: {how}{said}; it is started again"
+            )
         )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from rollout.core.clock import Clock, stamp
+from rollout.core.clock import Clock, format_utc
 from rollout.core.errors import RolloutError
 from rollout.core.target import Target
 from rollout.core.visible import show_controls
@@ -66,7 +66,7 @@ def keep_log_tail(target: Target, folder: Path, *, clock: Clock, redact: Callabl
         if not lines:
             return LogTail(None, "it is empty")
         source = "the log command" if target.log_command else str(target.log_file)
-        head = redact(f"# the last {len(lines)} lines of {source} at {stamp(clock.now())}")
+        head = redact(f"# the last {len(lines)} lines of {source} at {format_utc(clock.now())}")
         return LogTail(_kept(folder, [_escaped(head), *lines]))
     except (OSError, ValueError, RolloutError) as problem:
         why = getattr(problem, "strerror", None) or str(problem)

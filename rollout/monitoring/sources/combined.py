@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clock import Clock, StopFlag
 from rollout.core.redaction import Redactor
 from rollout.core.scenario import ProviderChange
@@ -78,7 +78,7 @@ class Observed:
 
 
 def observe_provider(
-    rollout: Rollout, of: ProviderChange, *, since_s: float = 0.0, memory: Any = None
+    rollout: RolloutContext, of: ProviderChange, *, since_s: float = 0.0, memory: Any = None
 ) -> AbstractContextManager[Observed]:
     """Return the rollout's gateway as `of` is watched on it, through the target's sources; closed with the context.
 

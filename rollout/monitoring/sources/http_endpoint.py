@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from rollout.core.clock import NEVER, StopFlag
 from rollout.core.errors import GatewayError
 from rollout.core.target import Tls
-from rollout.core.units import cut
+from rollout.core.units import truncate
 from rollout.gateway.transport import Answer, NoAnswer, Peer, Transport
 
 SHOWN_CHARACTERS = 300
@@ -125,4 +125,4 @@ def _said(answer: Answer) -> str:
 
 def _one_line(text: bytes) -> str:
     line = " ".join(text.decode(errors="replace").split())
-    return cut(line, SHOWN_CHARACTERS) or "nothing"
+    return truncate(line, SHOWN_CHARACTERS) or "nothing"

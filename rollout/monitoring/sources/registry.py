@@ -15,7 +15,7 @@ from rollout.core.clock import Clock, SystemClock
 from rollout.core.target import Target
 from rollout.gateway.host.log_file import LogFollower, LogLine, matching
 from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
-from rollout.monitoring.samples import LINE_KEPT, Context, Name, Reading
+from rollout.monitoring.samples import LINE_KEPT, Context, Reading, SourceName
 from rollout.monitoring.sources.synthetic import Probes
 
 OPERATOR_EVERY_S = 2.0
@@ -73,7 +73,7 @@ class Source:
 
     name: str
     every_s: float
-    look: Callable[[], Reading | None]
+    poll: Callable[[], Reading | None]
     hangs_after_s: float | None = None
     memory: Callable[[], Any] | None = None
 
@@ -119,32 +119,34 @@ def gateway_sources(
     new, monitor = context.change.provider, context.monitor
     timer = clock or SystemClock()
     chat_hangs_s = max(HANGS_AFTER * monitor.synthetic_every_s, target.timeouts.chat_s + OVERRUN_S)
-    fallbacks = _FallbackCount(gateway, memory.get(Name.FALLBACKS))
-    sent = memory.get(Name.SYNTHETIC, 0)
+    fallbacks = _FallbackCount(gateway, memory.get(SourceName.FALLBACKS))
+    sent = memory.get(SourceName.SYNTHETIC, 0)
     probes = Probes(gateway, context.change, monitor, target, timer, control=context.control, sent=sent)
     sources = [
-        Source(Name.STATUS, monitor.metrics_every_s, lambda: gateway.status(new)),
-        Source(Name.METRICS, monitor.metrics_every_s, lambda: gateway.metrics(new), memory=counting),
-        Source(Name.ALERTS, monitor.alerts_every_s, lambda: critical(gateway.alerts(CRITICAL))),
-        Source(Name.FALLBACKS, monitor.alerts_every_s, fallbacks, memory=fallbacks.memory),
-        Source(Name.WAY_BACK, monitor.way_back_every_s, lambda: gateway.test_connection(context.previous.provider)),
+        Source(SourceName.STATUS, monitor.metrics_every_s, lambda: gateway.status(new)),
+        Source(SourceName.METRICS, monitor.metrics_every_s, lambda: gateway.metrics(new), memory=counting),
+        Source(SourceName.ALERTS, monitor.alerts_every_s, lambda: critical(gateway.alerts(CRITICAL))),
+        Source(SourceName.FALLBACKS, monitor.alerts_every_s, fallbacks, memory=fallbacks.memory),
+        Source(
+            SourceName.WAY_BACK, monitor.way_back_every_s, lambda: gateway.test_connection(context.previous.provider)
+        ),
     ]
     if monitor.in_turn:
-        own = Source(Name.SYNTHETIC, monitor.synthetic_every_s, probes, chat_hangs_s, memory=lambda: probes.sent)
+        own = Source(SourceName.SYNTHETIC, monitor.synthetic_every_s, probes, chat_hangs_s, memory=lambda: probes.sent)
         sources.insert(-1, own)
     if context.control is not None:
         name, (group, remember) = context.control.provider, beside or (gateway, None)
         # Before the canary's own: what slows both down must not be held against a baseline of before it.
-        watched = Source(Name.CONTROL, monitor.metrics_every_s, lambda: group.metrics(name), memory=remember)
+        watched = Source(SourceName.CONTROL, monitor.metrics_every_s, lambda: group.metrics(name), memory=remember)
         sources.insert(0, watched)
     follower = log
     if follower is None and target.log_file is not None:
-        follower = LogFollower(target.log_file, after=memory.get(Name.LOG))
+        follower = LogFollower(target.log_file, after=memory.get(SourceName.LOG))
     if follower is not None:
         look = _log_look(follower, monitor.error_pattern)
-        sources.append(Source(Name.LOG, monitor.log_every_s, look, memory=follower.position))
+        sources.append(Source(SourceName.LOG, monitor.log_every_s, look, memory=follower.position))
     if operator is not None:
-        sources.append(Source(Name.OPERATOR, operator_every_s, operator))
+        sources.append(Source(SourceName.OPERATOR, operator_every_s, operator))
     return tuple(sources)
 
 

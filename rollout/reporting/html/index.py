@@ -18,7 +18,7 @@ from pathlib import Path
 from rollout.approvals.obligations import open_of
 from rollout.core.clauses import CLAUSES
 from rollout.journal.journal import Journal
-from rollout.journal.record import EVIDENCE_OWED, FOLDED, Decision, Entry, Record, fold
+from rollout.journal.record import EVIDENCE_OWED, FOLDED, Decision, Entry, RolloutRecord, replay
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.html.markup import Part, element, html, link
 from rollout.reporting.html.page_style import FILTER, STYLE
@@ -91,7 +91,7 @@ _OF_A_DECISION = {
 }
 
 
-def state_of(record: Record) -> str:
+def state_of(record: RolloutRecord) -> str:
     """Return how a rollout stands, one of `STATES`."""
     return _OF_A_DECISION[record.decision]
 
@@ -115,20 +115,20 @@ def write(journal: Journal, reports: Path) -> Path:
 def line(rollout: str, entries: Sequence[Entry], now: datetime) -> Line:
     """Return one rollout as the page shows it at `now`; one of another version of the suite is named all the same."""
     try:
-        return _line(fold(rollout, entries), entries, now)
+        return _line(replay(rollout, entries), entries, now)
     except (KeyError, TypeError, ValueError) as error:
         why = f"written by another version of the suite: {error!r}"
         opened = entries[0].at if entries else ""
         return Line(rollout, opened, "?", "?", (), "unknown", "CANNOT BE READ", why, "", "", "")
 
 
-def _open_word(record: Record) -> str:
+def _open_word(record: RolloutRecord) -> str:
     if record.awaits_evidence:
         return EVIDENCE_OWED
     return "IN FLIGHT" if record.in_flight else "OPEN"
 
 
-def _line(record: Record, entries: Sequence[Entry], now: datetime) -> Line:
+def _line(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> Line:
     opened, closed = record.opened, record.closed or {}
     why = str(closed.get("why", ""))
     return Line(
@@ -148,25 +148,25 @@ def _line(record: Record, entries: Sequence[Entry], now: datetime) -> Line:
     )
 
 
-def _took(record: Record) -> str:
+def _took(record: RolloutRecord) -> str:
     if not record.closed_at:
         return ""
     took_s = seconds(record.opened_at, record.closed_at)
     return "not known: the clock was set back" if took_s is None else show_span(took_s)
 
 
-def _who(record: Record) -> tuple[str, ...]:
+def _who(record: RolloutRecord) -> tuple[str, ...]:
     return record.opened["author"], f"approved by {record.approvers}", f"ticket {record.opened['ticket'] or 'none'}"
 
 
-def _trigger(record: Record, why: str) -> str:
+def _trigger(record: RolloutRecord, why: str) -> str:
     first = why.partition(":")[0]
     if first in CLAUSES:
         return first
     return "" if record.breach is None else str(record.breach["clause"])
 
 
-def _back_after(record: Record, entries: Sequence[Entry]) -> str:
+def _back_after(record: RolloutRecord, entries: Sequence[Entry]) -> str:
     """Return how long users were left on the new provider once it was known to be bad, or not wanted any more."""
     at = moments(record, entries)
     took_s = seconds(at.decided, at.seen_gone)

@@ -10,7 +10,7 @@ from typing import Any
 from rollout.core.clauses import PHASES
 from rollout.core.plan import left_out
 from rollout.core.request import Request, as_opened
-from rollout.journal.record import ClauseOutcome, Entry, Kind, Record, fold, outcome_of
+from rollout.journal.record import ClauseOutcome, Entry, Kind, RolloutRecord, outcome_of, replay
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Story:
         events: the entries that a timeline shows, in order; samples are not among them.
     """
 
-    record: Record
+    record: RolloutRecord
     request: Request
     left_out: Mapping[str, str]
     runs: tuple[Run, ...]
@@ -93,7 +93,7 @@ def tell(rollout: str, entries: Iterable[Entry]) -> Story:
     """Return the story that a rollout's entries, in order, tell."""
     entries = list(entries)
     events = [entry for entry in entries if entry.kind != Kind.SAMPLE]
-    record = fold(rollout, events)
+    record = replay(rollout, events)
     request = as_opened(record.opened)
     spared = left_out(request.scenario, request.target, request.policy)
     return Story(record, request, spared, tuple(_runs(events)), _window(entries), events)

@@ -17,7 +17,7 @@ from rollout.core.clauses import CLAUSES, PHASES
 from rollout.core.visible import show_all
 from rollout.journal.record import EVIDENCE_OWED, Decision
 from rollout.reporting import timeline as timeline_events
-from rollout.reporting.documents import hold_words, never_documented
+from rollout.reporting.documents import describe_hold, never_documented
 from rollout.reporting.html.markup import Part, element, html
 from rollout.reporting.html.outcomes import Came
 from rollout.reporting.html.rows import NOT_YET, Row, identify, millis, new_row
@@ -108,7 +108,7 @@ def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str,
         "Class": class_of(story.record),
         "Owed": "; ".join(f"{what}, by {clock(due)}" for what, due in story.record.owed.items()),
         "Diagnosis": _diagnosis(story),
-        "Rollback held": "; ".join(map(hold_words, story.record.holds)),
+        "Rollback held": "; ".join(map(describe_hold, story.record.holds)),
         "Not documented": "; ".join(never_documented(story.record)),
         "Evidence missing": "; ".join(story.record.missing_evidence),
         "Not run": _listed(not_run(came)) or "nothing: every clause that was planned has an outcome",
@@ -163,7 +163,7 @@ def _step_row(step: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def timeline(story: Story) -> Iterator[Row]:
     """Yield what happened, in order, as steps whose names begin with the time in UTC."""
-    for event in timeline_events.told(story.events):
+    for event in timeline_events.describe_events(story.events):
         name = f"{clock(event.at)} {event.text}"
         yield {
             "name": name,

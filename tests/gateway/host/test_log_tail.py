@@ -14,7 +14,7 @@ import pytest
 
 from rollout.audit import manifest, seal
 from rollout.cli.main import main
-from rollout.context import Rollout
+from rollout.context import RolloutContext
 from rollout.core.clock import SystemClock
 from rollout.core.redaction import Redactor
 from rollout.core.target import Target
@@ -183,7 +183,7 @@ def test_the_embedded_gateways_log_outlives_its_restart_in_the_tail(tmp_path: Pa
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Iterator[Rollout]:
+def rollout(tmp_path: Path) -> Iterator[RolloutContext]:
     """A closed rollout that has kept the log's tail."""
     rollout = rollout_in(tmp_path)
     with rollout.journal:
@@ -193,7 +193,7 @@ def rollout(tmp_path: Path) -> Iterator[Rollout]:
         yield rollout
 
 
-def tail_of(rollout: Rollout, tmp_path: Path) -> Path:
+def tail_of(rollout: RolloutContext, tmp_path: Path) -> Path:
     log = tmp_path / "backend.log"
     log.write_text("one\n")
     path = kept(replace(TARGET, log_file=log), rollout.folder).path
@@ -202,14 +202,18 @@ def tail_of(rollout: Rollout, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("by", ["run-1", "watchdog", "recover"])
-def test_it_is_listed_whoever_ends_the_rollout_and_the_journal_is_whole(rollout: Rollout, tmp_path: Path, by: str):
+def test_it_is_listed_whoever_ends_the_rollout_and_the_journal_is_whole(
+    rollout: RolloutContext, tmp_path: Path, by: str
+):
     path = tail_of(rollout, tmp_path)
     seal.conclude(rollout.journal, rollout.id, rollout.folder, {}, by=by)
     assert path.name in manifest.listed(rollout.journal.entries(rollout.id))
     assert main(["verify-journal", f"--reports={tmp_path}"]) == 0
 
 
-def test_one_that_was_altered_is_not_listed_anew(rollout: Rollout, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_one_that_was_altered_is_not_listed_anew(
+    rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     """It is never rewritten: a later run's list does not cover up what somebody did to it."""
     path = tail_of(rollout, tmp_path)
     seal.conclude(rollout.journal, rollout.id, rollout.folder, {}, by="run-1")

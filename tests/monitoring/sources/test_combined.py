@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rollout.core.canonical_json import plain
+from rollout.core.canonical_json import to_json
 from rollout.core.clock import NEVER, SystemClock
 from rollout.core.errors import GatewayError
 from rollout.core.policy import Policy
@@ -80,7 +80,7 @@ def test_after_the_window_the_sources_are_closed(gateway: FakeGateway, stub: Stu
 def test_sources_survive_the_journal_and_their_tokens_are_known_secrets(stub: Stub) -> None:
     request = Request(Scenario("s", "s.yaml", "t", (NEW,), author="alice"), beside(stub), Policy("sandbox"))
     again = as_opened(
-        {"scenario": plain(request.scenario), "target": plain(request.target), "policy": plain(request.policy)}
+        {"scenario": to_json(request.scenario), "target": to_json(request.target), "policy": to_json(request.policy)}
     )
     assert again.target == request.target
     assert TOKEN not in redactor_for(again, {"A_TOKEN": TOKEN}).text(f"it said {TOKEN}")

@@ -10,7 +10,7 @@ import pytest
 from rollout.core.errors import GatewayError, Refused
 from rollout.core.scenario import Monitor, Probe
 from rollout.gateway.responses import Completion, Governance
-from rollout.monitoring.samples import Name, SyntheticReading
+from rollout.monitoring.samples import SourceName, SyntheticReading
 from rollout.monitoring.sources.registry import gateway_sources
 from rollout.monitoring.sources.synthetic import ask
 from tests.support.clocks import SimulatedClock
@@ -112,7 +112,7 @@ def test_the_log_is_read_from_its_present_end(gateway: FakeGateway, tmp_path: Pa
     log.write_text("ERROR:    boom before\n")
     monitor = Monitor(error_pattern="boom")
     sources = gateway_sources(gateway, context(monitor), replace(TARGET, log_file=log), clock=SimulatedClock())
-    look = next(source.look for source in sources if source.name == Name.LOG)
+    look = next(source.poll for source in sources if source.name == SourceName.LOG)
     log.write_text("ERROR:    boom before\nERROR:    boom\nINFO:     boom\n{'errors': 'boom'}\n")
     assert look() == ("ERROR:    boom",)
 

@@ -13,7 +13,7 @@ from rollout.core.scenario import Expectation, Monitor, Probe
 from rollout.gateway.expectations import unmet
 from rollout.gateway.responses import Completion
 from rollout.monitoring.baseline import measure
-from rollout.monitoring.samples import Name, Sample, SyntheticReading
+from rollout.monitoring.samples import Sample, SourceName, SyntheticReading
 from rollout.monitoring.sources.registry import gateway_sources
 from rollout.monitoring.sources.synthetic import Probes, ask_either, promise
 from rollout.monitoring.triggers import judge
@@ -98,7 +98,7 @@ def test_once_the_cap_is_reached_nothing_is_sent_and_nothing_is_dark() -> None:
     readings = [ask() for _ in range(5)]
     assert len(gateway.calls) == ask.sent == 2
     assert readings[2:] == [None] * 3
-    seen = history(*(sample(Name.SYNTHETIC, at, reading) for at, reading in enumerate(readings)))
+    seen = history(*(sample(SourceName.SYNTHETIC, at, reading) for at, reading in enumerate(readings)))
     assert (seen.looks["synthetic"].failed, len(seen.requests.latencies(1.0))) == (0, 2)
 
 
@@ -119,7 +119,7 @@ def test_probes_that_are_off_are_no_source_and_measure_no_baseline() -> None:
     off = Monitor(probes=())
     gateway = FakeGateway()
     sources = gateway_sources(gateway, context(off), TARGET, clock=SimulatedClock())
-    assert Name.SYNTHETIC not in {source.name for source in sources}
+    assert SourceName.SYNTHETIC not in {source.name for source in sources}
     found = measure(gateway, OLD, off, SimulatedClock(), StopFlag(), target=TARGET)
     assert (found.synthetic_samples, found.users_samples) == (0, 100)
     assert not [call for call in gateway.calls if call.startswith("chat")]
@@ -136,7 +136,7 @@ def test_the_baseline_asks_what_the_window_asks() -> None:
 
 def test_without_probes_and_without_users_no_verdict_on_requests_is_green() -> None:
     off = context(Monitor(probes=()))
-    expected = tuple(name for name in Name if name != Name.SYNTHETIC)
+    expected = tuple(name for name in SourceName if name != SourceName.SYNTHETIC)
     idle = [sample("metrics", at, metrics(100, p95_ms=None)) for at in range(0, 1800, 10)]
     verdicts = {v.clause: v for v in judge(history(*idle, expected=expected), off, 1800.0)}
     assert {clause: verdicts[clause].state for clause in ("MON-2", "MON-3")} == {

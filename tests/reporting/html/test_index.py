@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
-from rollout.approvals.obligations import Debt, owe
+from rollout.approvals.obligations import ObligationKind, owe
 from rollout.core.scenario import Scenario
 from rollout.journal.record import Decision, Kind
 from rollout.reporting.change_record import write_change_record
@@ -76,7 +76,7 @@ def test_what_another_version_wrote_is_named_and_spoils_nothing(tmp_path: Path) 
 
 def test_what_is_owed_is_shown_and_counted(tmp_path: Path) -> None:
     with kept(tmp_path) as told:
-        owe(told.rollout, Debt.APPROVAL, timedelta(days=1).total_seconds())
+        owe(told.rollout, ObligationKind.APPROVAL, timedelta(days=1).total_seconds())
         text = read(told)
     assert "1 owed by people" in text
     assert "retrospective approval due by 2026-" in text
