@@ -80,7 +80,7 @@ class Refused(GatewayError):
 
 
 class WriteNotAllowed(RolloutError):
-    """A write was attempted outside ``gateway.unsealed(step)``."""
+    """A write was attempted outside ``gateway.allow_writes(step)``."""
 
 
 class JournalError(RolloutError):

@@ -244,7 +244,7 @@ class Gateway:
         The call is the target's `activate_with` for this provider where it has one (deviation 13).
 
         Raises:
-            Sealed: not inside ``unsealed``.
+            Sealed: not inside ``allow_writes``.
             Refused: the gateway said no; nothing was changed by it.
             GatewayError: nobody knows whether it happened.
         """
@@ -264,7 +264,7 @@ class Gateway:
             values: limit -> value; the gateway keeps what is not given.
 
         Raises:
-            Sealed: not inside ``unsealed``.
+            Sealed: not inside ``allow_writes``.
             Refused: the gateway said no; nothing was changed by it.
             GatewayError: nobody knows whether it happened.
         """
@@ -299,7 +299,7 @@ class Gateway:
                 weights away.
 
         Raises:
-            Sealed: not inside ``unsealed``.
+            Sealed: not inside ``allow_writes``.
             Refused: the gateway said no; nothing was changed by it.
             GatewayError: nobody knows whether it happened.
         """
@@ -333,7 +333,7 @@ class Gateway:
         if not getattr(self._seal, "steps", None):
             raise WriteNotAllowed(
                 f"{what} is a write, and the gateway is sealed; write inside "
-                f'`with gateway.unsealed("{step}"):`, naming the step'
+                f'`with gateway.allow_writes("{step}"):`, naming the step'
             )
 
     def _routing(self) -> Routing:

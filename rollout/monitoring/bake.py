@@ -21,12 +21,12 @@ from rollout.gateway.host.log_command import CommandFollower, LogCommandError
 from rollout.gateway.responses import ConnectionTest, Latency, Metrics
 from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.data_quality import unwatched
 from rollout.monitoring.hold import HoldDecision
 from rollout.monitoring.live_view import View
 from rollout.monitoring.samples import Baseline, Context, Sample, SourceName
 from rollout.monitoring.sources.combined import observe_provider
 from rollout.monitoring.sources.registry import Source, gateway_sources
-from rollout.monitoring.triggers import unwatched
 from rollout.monitoring.verdict import State, Verdict, show_span
 from rollout.monitoring.window import OnDark, Staged, WindowResult, WindowState, watch
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from rollout.core.scenario import Monitor
 from rollout.monitoring.aggregates import Aggregates, PollStats
 from rollout.monitoring.samples import Context, SourceName
-from rollout.monitoring.triggers import SHOWN_S, unwatched
 from rollout.monitoring.verdict import State, Verdict, _nothing, show_span
 
 FEW_LOOKS = 10
@@ -139,3 +138,12 @@ def _stale(history: Aggregates, monitor: Monitor) -> _Dark | None:
         f"{missed} requests of the suite's own were answered meanwhile"
     )
     return _Dark(state, SourceName.METRICS, value, looks, message)
+
+
+# What a busy machine misses is not worth a word.
+SHOWN_S = 1.0
+
+
+def unwatched(history: Aggregates) -> float:
+    """Return how many seconds of the window nobody watched: those of the source that misses most."""
+    return max((looks.unwatched_s for name, looks in history.looks.items() if name not in NOT_JUDGED), default=0.0)

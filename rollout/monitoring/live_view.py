@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from rollout.core.clock import Clock, format_utc
 from rollout.core.visible import on_one_line
 from rollout.gateway.responses import ConnectionTest
+from rollout.monitoring.data_quality import SHOWN_S
 from rollout.monitoring.samples import Sample, SourceName
-from rollout.monitoring.triggers import SHOWN_S
 from rollout.monitoring.verdict import State, Verdict, show_ms, show_rate, show_span
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rollout.gateway.responses import Alert, Connection
 from rollout.monitoring.aggregates import GOOD_STATUS, Aggregates
-from rollout.monitoring.data_quality import NOT_JUDGED, judge_data
+from rollout.monitoring.data_quality import judge_data
 from rollout.monitoring.error_rate import judge_errors
 from rollout.monitoring.latency import judge_latency
 from rollout.monitoring.samples import Context, Sample, SourceName
@@ -19,8 +19,6 @@ from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _nothing, sh
 
 # Two looks a second apart are never exactly a second apart.
 TOLERANCE = 0.9
-# What a busy machine misses is not worth a word.
-SHOWN_S = 1.0
 
 
 def judge(history: Aggregates, context: Context, now_s: float) -> tuple[Verdict, ...]:
@@ -140,11 +138,6 @@ def _unexpected(history: Aggregates, context: Context) -> tuple[str, Sample, str
         sample, what = history.requests.unexpected
         return SourceName.SYNTHETIC, sample, f"a request of the suite's own: {what}"
     return None
-
-
-def unwatched(history: Aggregates) -> float:
-    """Return how many seconds of the window nobody watched: those of the source that misses most."""
-    return max((looks.unwatched_s for name, looks in history.looks.items() if name not in NOT_JUDGED), default=0.0)
 
 
 _BEHAVIOUR = (SourceName.OPERATOR, SourceName.LOG, SourceName.FALLBACKS, SourceName.SYNTHETIC)

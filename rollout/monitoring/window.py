@@ -20,11 +20,11 @@ from rollout.core.errors import RolloutError
 from rollout.core.units import truncate
 from rollout.gateway.responses import Connection
 from rollout.monitoring.aggregates import BAD_STATUS, Aggregates
-from rollout.monitoring.data_quality import AS_LONG_AGAIN, NOT_JUDGED, extended
+from rollout.monitoring.data_quality import AS_LONG_AGAIN, NOT_JUDGED, extended, unwatched
 from rollout.monitoring.poll_schedule import NOISE_S, PollSchedule
 from rollout.monitoring.samples import Context, Reading, Sample, SourceName
 from rollout.monitoring.sources.registry import Source
-from rollout.monitoring.triggers import judge, judge_again, unwatched
+from rollout.monitoring.triggers import judge, judge_again
 from rollout.monitoring.verdict import NONE, State, Verdict, show_span
 
 Start = Callable[[Callable[[], None]], None]

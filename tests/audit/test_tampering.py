@@ -246,11 +246,11 @@ def test_a_file_that_is_missing_or_added_is_named(sealed: Sealed, tmp_path: Path
 def test_a_verdict_that_does_not_follow_is_named_with_both_values(sealed: Sealed, tmp_path: Path):
     """Even where the whole chain was recomputed, and nobody had sealed it."""
     path = sealed.copy(tmp_path)
-    unsealed = tuple(each for each in sealed.entries if each.kind != Kind.SEAL)
-    place = next(n for n, e in enumerate(unsealed) if e.kind == Kind.VERDICT and e.body["clause"] == "MON-2")
-    body = {**unsealed[place].body, "value": 0.25}
-    odd = Entry(**{**_fields(unsealed[place]), "body": body})
-    put(path, rewritten((*unsealed[:place], odd, *unsealed[place + 1 :])))
+    allow_writes = tuple(each for each in sealed.entries if each.kind != Kind.SEAL)
+    place = next(n for n, e in enumerate(allow_writes) if e.kind == Kind.VERDICT and e.body["clause"] == "MON-2")
+    body = {**allow_writes[place].body, "value": 0.25}
+    odd = Entry(**{**_fields(allow_writes[place]), "body": body})
+    put(path, rewritten((*allow_writes[:place], odd, *allow_writes[place + 1 :])))
     with Journal.open(str(path), clock=SystemClock(), create=False) as journal:
         said = names(examine(journal, Question(tmp_path)))
     assert f"entry {odd.seq} (verdict of MON-2): value is 0.25, its samples say 0.0" in said

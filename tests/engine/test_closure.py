@@ -37,7 +37,7 @@ class Back(Calm):
     """A gateway that is back already: the way back sends its write all the same, and is proven."""
 
     @contextmanager
-    def unsealed(self, _: str) -> Iterator[None]:
+    def allow_writes(self, _: str) -> Iterator[None]:
         """Allow writes."""
         yield
 

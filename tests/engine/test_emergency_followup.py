@@ -12,10 +12,10 @@ import pytest
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.errors import ExitCode
-from rollout.core.scenario import LimitChange, ProviderChange
+from rollout.core.scenario import EMERGENCY_SOURCE, LimitChange, ProviderChange
 from rollout.core.target import ProviderRestart, Service
 from rollout.engine import emergency_followup
-from rollout.engine.emergency import SOURCE, Order
+from rollout.engine.emergency import Order
 from rollout.engine.emergency_followup import (
     DONE,
     NOT_VERIFIED,
@@ -52,7 +52,7 @@ def emergency(other: RolloutContext, **parts: Any) -> _Work:
         clock=other.clock,
         id="e-1",
         run="e-1-1",
-        scenario=replace(other.scenario, changes=(SAFE,), source=SOURCE),
+        scenario=replace(other.scenario, changes=(SAFE,), source=EMERGENCY_SOURCE),
         is_emergency=True,
         **parts,
     )

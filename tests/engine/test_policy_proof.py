@@ -42,7 +42,7 @@ def begun(folder: Path, state: str, *, digest: str | None = None, target: Target
 def doubt(folder: Path, phase: str, seen: Proof, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return what is doubted in a run of the phase, where a look shows that."""
     asked: list[str] = []
-    monkeypatch.setattr(policy_proof, "look", lambda url: asked.append(url) or seen)
+    monkeypatch.setattr(policy_proof, "prove_embedded", lambda url: asked.append(url) or seen)
     journal = str(folder / "journal.sqlite")
     options = Options(None, "a:b", None, None, URL, journal, folder, folder, (phase,))
     found = policy_proof.doubt(options, SimulatedClock(), REQUEST)

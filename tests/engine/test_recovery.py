@@ -13,9 +13,9 @@ import pytest
 from rollout.context import SPOOL, RolloutContext, reconcile
 from rollout.core.clock import format_utc
 from rollout.core.errors import JournalError
+from rollout.core.scenario import EMERGENCY_SOURCE
 from rollout.engine import recovery
 from rollout.engine.closure import Closure
-from rollout.engine.emergency import SOURCE
 from rollout.engine.recovery import _lives, in_flight, recover
 from rollout.journal.record import Decision, Kind
 from tests.support.liar import passed_on
@@ -238,7 +238,7 @@ def test_a_handover_that_was_taken_up_says_nothing_any_more(tmp_path: Path):
 
 def test_an_emergency_is_given_a_minute(tmp_path: Path):
     rollout = rollout_in(tmp_path)
-    opened = {"url": rollout.target.url, "digest": "e", "change": "EMERGENCY", "scenario": {"source": SOURCE}}
+    opened = {"url": rollout.target.url, "digest": "e", "change": "EMERGENCY", "scenario": {"source": EMERGENCY_SOURCE}}
     rollout.write(Kind.OPENED, **opened)
     rollout.write(Kind.INTENT, step="EMG-1", direction="forward", to="vllm:x")
     assert [case.stranded for case in in_flight(rollout.journal)] == [False]
@@ -267,7 +267,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return Closure(Decision.ROLLED_BACK, "ROLLED BACK, verified", why)
 
     monkeypatch.setattr(recovery, "reopened", again)
-    monkeypatch.setattr(recovery, "take_back", take_back)
+    monkeypatch.setattr(recovery, "roll_back_and_close", take_back)
     monkeypatch.setattr(recovery, "end_embedded", lambda _rollout: None)
     return rollout, taken
 

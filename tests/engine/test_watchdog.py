@@ -296,7 +296,7 @@ def _in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Watch, 
     gateway: Any = rollout.gateway
     gateway.active, gateway.config["LLM_MODEL_NAME"] = "openai", "gpt-4o"
     taken: list[str] = []
-    monkeypatch.setattr(watchdog, "take_back", lambda _rollout, why, *_: taken.append(why))
+    monkeypatch.setattr(watchdog, "roll_back_and_close", lambda _rollout, why, *_: taken.append(why))
     rollout.journal = _Lost(rollout.journal)  # type: ignore[assignment]
     return Watch(rollout, 0, {}), taken
 
@@ -344,7 +344,7 @@ def test_of_watchdog_and_recover_at_once_one_acts(tmp_path: Path, monkeypatch: p
     rollout.take_lease()
     rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
     taken: list[str] = []
-    monkeypatch.setattr(watchdog, "take_back", lambda _rollout, why, *_: taken.append(why))
+    monkeypatch.setattr(watchdog, "roll_back_and_close", lambda _rollout, why, *_: taken.append(why))
     watch = Watch(rollout, 0, {})
     seen = rollout.journal.newest_token(rollout.place)
     rollout.journal.acquire(rollout.place, rollout.id, "recover-1@elsewhere", 60, after=seen)

@@ -125,7 +125,7 @@ def test_whatever_its_rollback_raises_people_are_paged_and_it_tries_once_more(
             raise error
         return original(*args)
 
-    monkeypatch.setattr(watchdog, "take_back", fails_once)
+    monkeypatch.setattr(watchdog, "roll_back_and_close", fails_once)
     of(rollout).act(DIED)
     assert tries == [f"watchdog: {DIED}"] * 2
     (page,) = pages
@@ -146,7 +146,7 @@ def test_it_is_never_tried_a_third_time_and_people_hear_that_it_is_not(
         tries.append(why)
         raise RuntimeError("no")
 
-    monkeypatch.setattr(watchdog, "take_back", fails)
+    monkeypatch.setattr(watchdog, "roll_back_and_close", fails)
     watch = of(rollout)
     if journal == "is gone":
         Faulty(watch.rollout)
@@ -172,7 +172,7 @@ def test_a_page_that_fails_too_stops_neither_the_entry_nor_the_second_try(
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("no channel")
 
-    monkeypatch.setattr(watchdog, "take_back", fails)
+    monkeypatch.setattr(watchdog, "roll_back_and_close", fails)
     monkeypatch.setattr(watchdog, "page", broken)
     of(rollout).act(DIED)
     assert len(tries) == 2
@@ -186,7 +186,7 @@ def test_an_entry_that_fails_stops_neither_the_page_nor_the_second_try(
     def fails(*_: Any) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr(watchdog, "take_back", fails)
+    monkeypatch.setattr(watchdog, "roll_back_and_close", fails)
     monkeypatch.setattr(RolloutContext, "note", fails)
     of(rollout).act(DIED)
     assert len(pages) == 2

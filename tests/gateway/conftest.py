@@ -130,12 +130,12 @@ READS = {
 
 
 def activate(gateway):
-    with gateway.unsealed("APP-1.2"):
+    with gateway.allow_writes("APP-1.2"):
         return gateway.activate("openai", "gpt-4o")
 
 
 def set_limit(gateway):
-    with gateway.unsealed("APP-3.1"):
+    with gateway.allow_writes("APP-3.1"):
         return gateway.set_limit("cost", "openai", {"soft_limit_usd": 200.0, "hard_limit_usd": 250.0})
 
 

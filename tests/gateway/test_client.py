@@ -174,7 +174,7 @@ def test_a_target_without_a_url_is_refused(build):
 @pytest.mark.parametrize("name", ["", ".", ".."])
 def test_a_providers_name_that_leads_elsewhere_sends_nothing(gateway, liar, name):
     assert "cannot be a provider's name" in str(failure(lambda gateway: gateway.status(name), gateway))
-    with gateway.unsealed("APP-1.2"):
+    with gateway.allow_writes("APP-1.2"):
         failure(lambda gateway: gateway.activate(name, "gpt-4o"), gateway)
     assert liar.requests == []
 
@@ -183,21 +183,21 @@ def test_a_providers_name_that_leads_elsewhere_sends_nothing(gateway, liar, name
 
 
 def test_a_sealed_gateway_refuses_to_write_and_names_the_remedy(gateway, liar):
-    with pytest.raises(WriteNotAllowed, match=r'with gateway\.unsealed\("APP-1\.2"\)'):
+    with pytest.raises(WriteNotAllowed, match=r'with gateway\.allow_writes\("APP-1\.2"\)'):
         gateway.activate("openai", "gpt-4o")
     assert liar.requests == []
 
 
 def test_the_seal_closes_again_even_after_a_failure(gateway):
-    with pytest.raises(ZeroDivisionError), gateway.unsealed("APP-1.2"), gateway.unsealed("APP-1.2"):
+    with pytest.raises(ZeroDivisionError), gateway.allow_writes("APP-1.2"), gateway.allow_writes("APP-1.2"):
         raise ZeroDivisionError
     with pytest.raises(WriteNotAllowed):
         gateway.activate("openai", "gpt-4o")
 
 
 def test_the_inner_of_two_seals_does_not_close_the_outer(gateway):
-    with gateway.unsealed("RBK-2.1"):
-        with gateway.unsealed("APP-1.2"):
+    with gateway.allow_writes("RBK-2.1"):
+        with gateway.allow_writes("APP-1.2"):
             pass
         gateway.activate("openai", "gpt-4o")
 
@@ -211,7 +211,7 @@ def test_what_one_thread_unseals_stays_sealed_for_the_others(gateway):
         except WriteNotAllowed as sealed:
             outcomes.append(sealed)
 
-    with gateway.unsealed("APP-1.2"):
+    with gateway.allow_writes("APP-1.2"):
         thread = threading.Thread(target=write)
         thread.start()
         thread.join()
@@ -219,7 +219,7 @@ def test_what_one_thread_unseals_stays_sealed_for_the_others(gateway):
 
 
 def test_an_activation_without_a_model_is_not_sent(gateway, liar):
-    with gateway.unsealed("APP-1.2"), pytest.raises(GatewayError, match="no model is named"):
+    with gateway.allow_writes("APP-1.2"), pytest.raises(GatewayError, match="no model is named"):
         gateway.activate("openai", "")
     assert liar.requests == []
 
@@ -525,7 +525,7 @@ def test_what_is_uninterruptible_does_not_hear_the_stop_and_is_sealed(build, lia
     gateway.health()
     stop.set("SIGTERM")
     deaf = gateway.uninterruptible()
-    with gateway.unsealed("APP-1.2"), pytest.raises(WriteNotAllowed):
+    with gateway.allow_writes("APP-1.2"), pytest.raises(WriteNotAllowed):
         deaf.activate("openai", "gpt-4o")
     activate(deaf)
     assert stub.active == ("openai", "gpt-4o")

@@ -36,7 +36,7 @@ def other(build, liar):
 
 
 def activate(gateway, provider="ollama", model="gemma3:4b"):
-    with gateway.unsealed("APP-1.2"):
+    with gateway.allow_writes("APP-1.2"):
         return gateway.activate(provider, model)
 
 
@@ -152,7 +152,7 @@ def test_a_limit_is_set_and_the_claim_returned(gateway, liar):
 
 
 def test_the_kind_is_sent_in_the_gateways_word_and_a_reported_scope_as_its_name(other, liar):
-    with other.unsealed("RBK-3.4"):
+    with other.allow_writes("RBK-3.4"):
         other.set_limit("cost", "provider:openai", {"hard_limit_usd": 5})
         other.set_limit("rate", "global", {"max_requests_per_minute": 60})
     assert [request.json for request in liar.requests] == [
@@ -163,7 +163,7 @@ def test_the_kind_is_sent_in_the_gateways_word_and_a_reported_scope_as_its_name(
 
 def test_a_sealed_gateway_sets_no_limit_and_names_the_remedy(gateway, liar):
     with pytest.raises(
-        WriteNotAllowed, match=r'setting the cost limits of openai is .* `with gateway\.unsealed\("APP-3\.1"\)'
+        WriteNotAllowed, match=r'setting the cost limits of openai is .* `with gateway\.allow_writes\("APP-3\.1"\)'
     ):
         gateway.set_limit("cost", "openai", {"hard_limit_usd": 5})
     assert liar.requests == []
@@ -171,7 +171,7 @@ def test_a_sealed_gateway_sets_no_limit_and_names_the_remedy(gateway, liar):
 
 @pytest.mark.parametrize(("kind", "values"), [("cost", {}), ("money", {"hard_limit_usd": 5})])
 def test_a_limit_that_says_nothing_is_not_sent(gateway, liar, kind, values):
-    with gateway.unsealed("APP-3.1"):
+    with gateway.allow_writes("APP-3.1"):
         problem = failure(lambda: gateway.set_limit(kind, "openai", values))
     assert "nothing to set: give limits, of a kind among cost, rate" in str(problem)
     assert liar.requests == []

@@ -23,7 +23,7 @@ def splitting(build, liar):
 
 
 def put(gateway, shares):
-    with gateway.unsealed("CAN-2.1"):
+    with gateway.allow_writes("CAN-2.1"):
         gateway.set_weights(shares)
 
 

@@ -356,7 +356,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "rollout/changes/rollback_proof.py",
         "    if not is_same_provider(here, wanted):",
-        "    if not is_same_provider(here, wanted) and is_same_provider(here, rollout.serving):",
+        "    if not is_same_provider(here, wanted) and is_same_provider(here, rollout.expected_active):",
         "Any other place than the wanted one is no proof.",
         PROOF,
     ),

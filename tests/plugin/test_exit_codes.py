@@ -306,7 +306,7 @@ def test_a_way_back_that_fails_too_is_left_to_the_watchdog(tmp_path: Path, monke
     rollout = applied(tmp_path)
     passed(rollout, *PHASES)
     monkeypatch.setattr(closing, "close", raising(BOOM))
-    monkeypatch.setattr(closing, "take_back", raising(KeyError("x")))
+    monkeypatch.setattr(closing, "roll_back_and_close", raising(KeyError("x")))
     progress, guard = at_work(rollout)
     assert progress.exit_code(0) == ExitCode.ROLLBACK_FAILED
     assert progress.closure().decision is Decision.ROLLBACK_FAILED
@@ -391,7 +391,7 @@ def test_where_neither_handover_nor_way_back_succeeds_the_watchdog_is_left(
 ):
     _, progress, guard = handing_over(tmp_path)
     monkeypatch.setattr(RolloutContext, "hold_lease", raising(JournalError("gone")))
-    monkeypatch.setattr(closing, "take_back", raising(KeyError("x")))
+    monkeypatch.setattr(closing, "roll_back_and_close", raising(KeyError("x")))
     assert progress.exit_code(0) == ExitCode.ROLLBACK_FAILED
     assert (guard.words, progress._watchdog) == ([], guard)
 

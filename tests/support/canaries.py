@@ -95,7 +95,7 @@ class Splitting:
     # Writes
 
     @contextmanager
-    def unsealed(self, _step: str) -> Iterator[None]:
+    def allow_writes(self, _step: str) -> Iterator[None]:
         """Allow writes."""
         self.open += 1
         try:

@@ -212,7 +212,7 @@ class LiveGateway:
     # What writes
 
     @contextmanager
-    def unsealed(self, _step: str) -> Iterator[None]:
+    def allow_writes(self, _step: str) -> Iterator[None]:
         """Allow writes."""
         yield
 
