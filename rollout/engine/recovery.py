@@ -22,6 +22,9 @@ from rollout.reporting.timings import is_emergency
 OUR_PROCESSES = ("pytest", "rollout")
 """What stands on the command line of whatever may hold a lease."""
 
+WATCHDOGS = ("rollout.engine.watchdog", "rollout.watchdog")
+"""How a watchdog is started, and how it was in version 0.1: one that runs on across an upgrade is alive."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -100,7 +103,7 @@ def _both_dead(journal: Journal, record: RolloutRecord) -> bool:
     armed = record.armed
     if armed is None or armed["host"] != journal.host:
         return False
-    return not _lives(armed["runner"], "pytest") and not _lives(armed["pid"], "rollout.engine.watchdog")
+    return not _lives(armed["runner"], "pytest") and not any(_lives(armed["pid"], name) for name in WATCHDOGS)
 
 
 def _is_dead(journal: Journal, lease: Lease) -> bool:

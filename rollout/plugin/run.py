@@ -71,7 +71,7 @@ class SuiteRun(ABC):
         self.show = allure.Show(redactor)
         self.former: dict[int, Any] = {}
         self.redactor, self.stop, self._exchanges = redactor, stop, exchanges
-        self._listing = listing
+        self._terminal = listing
         self._watcher = allure.guard(redactor)
         self._setup_s = self._took_s = 0.0
         self._own_s: float | None = None
@@ -199,7 +199,7 @@ class SuiteRun(ABC):
         outcome = _outcome(report, message)
         self._took_s = (self._setup_s if self._own_s is None else self._own_s) + report.duration
         self._own_s = None
-        self._listing.row(clause, outcome, message, self._took_s)
+        self._terminal.row(clause, outcome, message, self._took_s)
         if clause is not None:
             self._judged(clause, outcome, message, None if excinfo is None else excinfo.value)
 
@@ -306,7 +306,7 @@ class SuiteRun(ABC):
         """Print a line a clause instead of pytest's dots, as long as somebody reads it."""
         # Whatever pytest prints passes: warnings, and the traceback of what fails outside of a check.
         guard(reporter._tw, self.redactor.text)  # noqa: SLF001 - pytest has no public way to it
-        self._listing.attach(reporter)
+        self._terminal.attach(reporter)
         if (logs := reporter.config.pluginmanager.get_plugin("logging-plugin")) is not None:
             guard_logs(logs, self.redactor.text)
         if getattr(reporter.config.option, "capture", None) == "no":

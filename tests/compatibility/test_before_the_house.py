@@ -1,0 +1,126 @@
+"""A rollout that the code of before the rooms (version 0.1) began is watched, taken back, kept and verified by today's.
+
+The archive beside this file holds that code. It is unpacked and run as it was, with its own watchdog, against a gateway
+of today; the gateway's own state is the judge.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rollout.journal.record import Decision, Kind
+from tests.support.runs import BARE, INHERITED, Lab, Run, eventually
+
+ARCHIVE = Path(__file__).with_name("before-the-house.tar.xz")
+BEFORE, NEW = "ollama:gemma3:4b", "openai:gpt-4o"
+
+
+@pytest.fixture(scope="module")
+def former(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the former code, as a checkout of it."""
+    folder = tmp_path_factory.mktemp("former")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with Lab(tmp_path) as lab:
+        yield lab
+
+
+def run_former(former: Path, lab: Lab, *args: str, module: str = "pytest") -> Run:
+    """Run the former code to its end."""
+    options = (*BARE, *lab.options()) if module == "pytest" else ()
+    command = [sys.executable, "-m", module, *options, *args, f"--reports={lab.reports}"]
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ} | lab.env
+    done = subprocess.run(command, cwd=former, env=env, capture_output=True, text=True, check=False, timeout=90)
+    return Run(done.returncode, done.stdout + done.stderr, lab.reports)
+
+
+def handed_over(former: Path, lab: Lab) -> Run:
+    """Apply with the former code, whose watchdog waits for the next phase then."""
+    run = run_former(former, lab, "-m", "precheck or apply")
+    assert run.code == 0, run.out
+    assert lab.state().active == NEW
+    assert b"rollout.watchdog" in Path(f"/proc/{watchdog_of(run)}/cmdline").read_bytes()
+    return run
+
+
+def watchdog_of(run: Run) -> int:
+    """Return the process id of the watchdog that was armed last."""
+    return int(run.record_entries(Kind.ARMED)[-1].body["pid"])
+
+
+def test_what_the_former_code_handed_over_is_verified_watched_and_kept(former: Path, lab: Lab):
+    """Its watchdog leaves once today's has taken over."""
+    first = handed_over(former, lab)
+    pid = watchdog_of(first)
+    run = lab.run("-m", "verify or monitor")
+    assert (run.code, run.id, run.word) == (0, first.id, "KEPT"), run.out
+    assert lab.state().active == NEW
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the former watchdog leaves", 20)
+    assert "continued" in run.out
+
+
+def test_what_the_former_code_handed_over_is_taken_back_at_a_breach(former: Path, lab: Lab):
+    handed_over(former, lab)
+    lab.faults({"provider": "openai", "error_share": 1})
+    run = lab.run("-m", "verify or monitor")
+    assert (run.code, run.word) == (10, "ROLLED BACK, verified"), run.out
+    assert lab.state().active == BEFORE
+
+
+def test_a_former_watchdog_that_lives_is_left_at_its_work_by_recover(former: Path, lab: Lab):
+    """`rollout recover` of today sees that it is alive; once it is gone and the deadline has passed, it takes back."""
+    lab.policy["sandbox"]["confirm_within"] = "4s"
+    first = handed_over(former, lab)
+    eventually(lambda: lab.state().active == BEFORE, "the former watchdog takes it back at the deadline", 40)
+    eventually(lambda: first.record.decision is Decision.ROLLED_BACK, "and closes it", 20)
+
+
+def test_what_is_left_when_runner_and_former_watchdog_are_gone_is_recovered(former: Path, lab: Lab):
+    lab.policy["sandbox"]["confirm_within"] = "3s"
+    first = handed_over(former, lab)
+    os.kill(watchdog_of(first), signal.SIGKILL)
+
+    def recovered() -> bool:
+        subprocess.run(
+            [sys.executable, "-m", "rollout", "recover", f"--reports={lab.reports}"],
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        return first.record.decision is Decision.ROLLED_BACK
+
+    eventually(recovered, "recover takes back what nobody watches", 60)
+    assert lab.state().active == BEFORE
+
+
+def test_a_rollout_that_the_former_code_kept_is_read_verified_and_taken_back(former: Path, lab: Lab):
+    run = run_former(former, lab)
+    assert (run.code, run.word) == (0, "KEPT"), run.out
+    told = [sys.executable, "-m", "rollout"]
+    where = f"--reports={lab.reports}"
+    seen = subprocess.run([*told, "verify-journal", where], capture_output=True, text=True, check=False, timeout=60)
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    seen = subprocess.run([*told, "status", "--all", where], capture_output=True, text=True, check=True, timeout=60)
+    assert run.id in seen.stdout
+    back = subprocess.run(
+        [*told, "rollback", run.id, "--reason=compatibility", where],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert back.returncode == 10, back.stdout + back.stderr
+    assert lab.state().active == BEFORE
