@@ -30,11 +30,11 @@ RATIO = 2.0
 _OURS = """\
 import os, sys, time
 from pathlib import Path
-from rollout import startup
+from rollout.plugin import gc_tuning
 from rollout.core.clock import SystemClock
-from rollout.journal import Journal
-from rollout.reporting.html import build
-startup.is_over()
+from rollout.journal.journal import Journal
+from rollout.reporting.html.assembly import build
+gc_tuning.is_over()
 with Journal.open(sys.argv[1], clock=SystemClock()) as journal:
     began = time.perf_counter()
     build(journal, "r-1", Path(sys.argv[2]), os.environ)

@@ -386,9 +386,9 @@ def test_what_was_spooled_is_appended_as_what_it_is_once(undoing: Begin):
     assert not (lab.rollout.folder / SPOOL).exists()
     (lab.rollout.folder / SPOOL).write_bytes(copy)
     reconcile(lab.journal, reports)  # type: ignore[arg-type]
-    raw = [entry for entry in lab.journal.whole() if entry.kind == Kind.RECONCILED]
+    raw = [entry for entry in lab.journal.raw_entries() if entry.kind == Kind.RECONCILED]
     assert len(raw) == 4
-    assert not [entry for entry in lab.journal.whole() if entry.kind == Kind.INTENT]
+    assert not [entry for entry in lab.journal.raw_entries() if entry.kind == Kind.INTENT]
     assert [(write.result, write.at) for write in lab.rollout.record().writes] == [
         ("done", announced_at),
         ("refused", announced_at),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rollout.core.clauses import CLAUSES, Clause, Owner
 
-CHECKS = Path(__file__).parent.parent / "checks"
+CHECKS = Path(__file__).parents[2] / "checks"
 
 _WORDS = {
     Owner.ROLLBACK: "a step of `rollout/changes/rollback.py` or `rollout/engine/closure.py`",

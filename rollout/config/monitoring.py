@@ -50,7 +50,7 @@ def monitor(layers: Sequence[Layer]) -> Monitor:
             del given["probes"]
         given |= spoken
     given |= {"probes": tuple(map(_probe, given["probes"]))} if "probes" in given else {}
-    given |= {"on_no_data": given["on_no_data"].given()} if "on_no_data" in given else {}
+    given |= {"on_no_data": given["on_no_data"].explicit_values()} if "on_no_data" in given else {}
     limits = Limits(**{_LIMITS[key]: value for key, value in given.items() if key in _LIMITS})
     rest = {f"{key}_s" if key in _IN_SECONDS else key: value for key, value in given.items() if key not in _LIMITS}
     return Monitor(limits=limits, **rest)

@@ -226,7 +226,7 @@ class StageForm(WholeForm):
     lasts: Annotated[float, BeforeValidator(quantities.seconds), Field(alias="for")] = 0.0
 
     @classmethod
-    def lacking(cls, keys: Collection[str]) -> str | None:
+    def missing_keys(cls, keys: Collection[str]) -> str | None:
         """Say what is missing in the words of the file."""
         words = super().missing_keys(keys)
         return words.replace("no lasts", "no for") if words else None

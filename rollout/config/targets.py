@@ -156,9 +156,9 @@ def _sources(form: SourcesForm) -> Sources:
     }
     found: dict[str, Any] = {}
     for kind, source in form.explicit_values().items():
-        parts = source.given()
+        parts = source.explicit_values()
         if source.tls:
-            parts["tls"] = Tls(**source.tls.given())
+            parts["tls"] = Tls(**source.tls.explicit_values())
         if isinstance(parts.get("match"), list):
             parts["match"] = tuple(parts["match"])
         # Of a form that was refused, what is missing is not in it; nobody will use what comes of it.

@@ -59,7 +59,7 @@ def test_two_owners_one_after_the_other_are_as_it_should_be(owners: Owners) -> N
     first = owners.first.acquire(HERE, "r-1", "ann", 60)
     owners.first.append_held(first, "r-1", Kind.INTENT, {})
     owners.first.append_held(first, "r-1", Kind.HANDOVER, {})
-    second = owners.seize("r-2")
+    second = owners.preempt_lease("r-2")
     owners.second.append_held(second, "r-2", Kind.INTENT, {})
     owners.second.append_ending(second, "r-1", {"decision": Decision.ROLLED_BACK})
     owners.second.append_ending(second, "r-2", {"decision": Decision.KEPT})

@@ -177,7 +177,7 @@ def test_where_prometheus_is_the_source_it_is_asked_for_the_time_since(
         slow = Histogram.of({0.1: 900.0, 0.3: 1000.0, math.inf: 1000.0})
         yield SimpleNamespace(metrics=lambda _: replace(counted(1000, 10), histogram=slow))
 
-    monkeypatch.setattr(RolloutContext, "observed", observed)
+    monkeypatch.setattr(post_change_metrics, "observe_provider", observed)
     rollout = closed(tmp_path, gateway)
     source = PrometheusSource("http://127.0.0.1:9", "r", "e", "b")
     rollout.target = replace(rollout.target, sources=Sources(prometheus=source))

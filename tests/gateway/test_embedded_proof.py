@@ -138,7 +138,7 @@ def test_a_proxy_of_the_environment_is_not_asked():
     """It would be asked for every URL on loopback, and could answer for each."""
     env = {**os.environ, **dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy"), "http://127.0.0.1:9")}
     with serving(http(json.dumps(TRUE).encode())) as (url, asked):
-        code = f"from rollout.about import look; print(look({url!r}).is_embedded)"
+        code = f"from rollout.gateway.embedded_proof import prove_embedded; print(prove_embedded({url!r}).is_embedded)"
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), len(asked)) == ("True", 1)
 

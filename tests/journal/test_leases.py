@@ -234,7 +234,7 @@ def test_a_token_that_was_seen_is_no_right_to_what_another_rollout_holds(journal
 def test_a_target_is_seized_from_its_holder_with_a_newer_token(journal, clock):
     held = journal.acquire("staging", "r-1", "ann", 600)
     clock.advance(5)
-    seized = journal.seize("staging", "e-1", "eve", 60)
+    seized = journal.preempt_lease("staging", "e-1", "eve", 60)
 
     assert (seized.token, seized.rollout) == (2, "e-1")
     assert seized.since == clock.now() - timedelta(microseconds=456)

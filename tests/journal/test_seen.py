@@ -20,12 +20,12 @@ CALLS = {
     "after": lambda journal, _lease: journal.after(1, "r-1"),
     "rollouts": lambda journal, _lease: journal.rollouts(),
     "head": lambda journal, _lease: journal.head(),
-    "whole": lambda journal, _lease: journal.whole(),
+    "whole": lambda journal, _lease: journal.raw_entries(),
     "verify": lambda journal, _lease: journal.verify(),
 }
 OF_LEASES = {
     "acquire": lambda journal, _lease: journal.acquire("staging", "r-1", "ann", 60),
-    "seize": lambda journal, _lease: journal.seize("staging", "r-1", "ann", 60),
+    "preempt_lease": lambda journal, _lease: journal.preempt_lease("staging", "r-1", "ann", 60),
     "renew": lambda journal, lease: journal.renew(lease, 60),
     "release": lambda journal, lease: journal.release(lease),
     "holder": lambda journal, _lease: journal.holder("staging"),
@@ -203,7 +203,7 @@ def test_the_comparison_costs_one_query_at_most(journal, url, clock):
 
     def statements(one, call):
         # A lease of its own for each, for an ending stands after the first.
-        lease = one.seize("staging", "r-1", "ann", 60)
+        lease = one.preempt_lease("staging", "r-1", "ann", 60)
         told.clear()
         (CALLS | OF_LEASES)[call](one, lease)
         return len([each for each in told if "rollout_" in each])

@@ -439,7 +439,7 @@ def test_an_unwatched_look_that_never_comes_back_is_told_at_the_end() -> None:
 def healthy_sources(window: Window, known: Context, gateway: FakeGateway) -> list[Source]:
     sources = gateway_sources(gateway, known, TARGET, operator=lambda: None, operator_every_s=5.0, clock=window.clock)
     look = growing(window.clock)
-    return [replace(source, look=look) if source.name == SourceName.METRICS else source for source in sources]
+    return [replace(source, poll=look) if source.name == SourceName.METRICS else source for source in sources]
 
 
 def test_a_healthy_window_at_the_defaults_passes() -> None:
@@ -472,7 +472,7 @@ def test_a_provider_that_fails_after_23_hours_is_noticed_within_a_minute() -> No
         return metrics(now, max(0, now - outage_s))
 
     sources = [
-        replace(s, look=counters) if s.name == SourceName.METRICS else s
+        replace(s, poll=counters) if s.name == SourceName.METRICS else s
         for s in healthy_sources(window, known, gateway)
     ]
     watched = window.watch(sources, 86_400.0, known)

@@ -11,7 +11,7 @@ WATCHDOG, RECOVERY, AFTERMATH = (
 )
 ACTS, EMERGENCY = "tests/engine/test_watchdog_acts.py", "tests/engine/test_emergency_followup.py"
 STRANDED = tuple(
-    f"tests/test_recovery.py::{name}"
+    f"tests/engine/test_recovery.py::{name}"
     for name in (
         "test_dead_processes_on_this_host_strand_a_rollout",
         "test_processes_on_another_host_are_not_known_to_be_dead",
@@ -27,7 +27,7 @@ STRANDED = tuple(
     )
 )
 RECOVERED = tuple(
-    f"tests/test_recovery.py::{name}"
+    f"tests/engine/test_recovery.py::{name}"
     for name in (
         "test_of_two_who_saw_the_same_one_takes_it_back",
         "test_what_another_process_has_just_begun_to_take_back_is_left_alone",
@@ -251,8 +251,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Processes on another host are not known to be dead.",
             ),
             (
-                'not _lives(armed["runner"], "pytest") and not _lives(',
-                "not _lives(",
+                'not _lives(armed["runner"], "pytest") and not any(',
+                "not any(",
                 "A runner that lives looks after the rollout.",
             ),
             (

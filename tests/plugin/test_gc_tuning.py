@@ -31,9 +31,9 @@ def test_a_precheck_loads_nothing_that_only_later_phases_or_the_report_need(tmp_
 def test_the_collector_rests_while_the_suite_is_imported_and_works_afterwards():
     told = _python(
         "import gc\n"
-        "from rollout import startup\n"
+        "from rollout.plugin import gc_tuning\n"
         "before = gc.isenabled()\n"
-        "startup.is_over()\n"
+        "gc_tuning.is_over()\n"
         "print(before, gc.isenabled(), gc.get_freeze_count() > 0)"
     )
 
@@ -41,7 +41,9 @@ def test_the_collector_rests_while_the_suite_is_imported_and_works_afterwards():
 
 
 def test_httpx_still_works_without_its_command_line():
-    told = _python("import rollout.gateway, httpx, sys; print(httpx.AsyncClient.__name__, 'rich' in sys.modules)")
+    told = _python(
+        "import rollout.gateway.transport, httpx, sys; print(httpx.AsyncClient.__name__, 'rich' in sys.modules)"
+    )
 
     assert told == "AsyncClient False"
 

@@ -289,7 +289,7 @@ def test_a_closure_that_fails_lets_the_other_plugins_end_their_session():
     next(ending)
     with pytest.raises(StopIteration):
         ending.send(None)
-    occasion.troubled.assert_called_once()
+    occasion.record_error.assert_called_once()
     assert session.exitstatus == 1
 
 

@@ -151,7 +151,7 @@ class Undoing:
         held = self.journal.is_down, self.journal.on_call
         self.journal.is_down, self.journal.on_call = False, lambda _name: None
         self._others += 1
-        self.journal.seize(self.rollout.place, f"other-{self._others}", "bob@elsewhere", 60.0)
+        self.journal.preempt_lease(self.rollout.place, f"other-{self._others}", "bob@elsewhere", 60.0)
         self.journal.is_down, self.journal.on_call = held
 
     def close(self) -> None:

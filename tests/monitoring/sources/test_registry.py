@@ -39,18 +39,18 @@ def test_each_source_has_the_scenarios_pace(gateway: FakeGateway) -> None:
 
 def test_the_new_provider_is_watched_and_the_previous_one_probed(gateway: FakeGateway) -> None:
     for source in looks(gateway).values():
-        source.look()
+        source.poll()
     expected = ["status openai", "metrics openai", "alerts critical", "governance", "chat ping 16", "test ollama"]
     assert gateway.calls == expected
 
 
 def test_a_gateway_that_ignores_the_severity_is_not_believed(gateway: FakeGateway) -> None:
     gateway.critical = (alert(severity="warning"), alert(severity="CRITICAL"))
-    assert looks(gateway)["alerts"].look() == (gateway.critical[1],)
+    assert looks(gateway)["alerts"].poll() == (gateway.critical[1],)
 
 
 def test_new_fallbacks_show_behind_old_ones(gateway: FakeGateway) -> None:
-    look = looks(gateway)["fallbacks"].look
+    look = looks(gateway)["fallbacks"].poll
     counts = []
     for listed in ("ab", "bc", "bc", "c", "cd"):
         gateway.limits = Governance({}, {}, tuple({"id": one} for one in listed))

@@ -471,9 +471,8 @@ def test_an_entry_of_another_version_is_a_reason_and_not_a_traceback(tmp_path: P
 
 def test_what_is_heavy_waits_for_the_end_of_a_run() -> None:
     """Matplotlib and the report are imported by nothing that a run needs before its verdict."""
-    code = (
-        "import sys, rollout.plugin.hooks; print(sorted({'matplotlib', 'rollout.reporting.html'} & set(sys.modules)))"
-    )
+    heavy = {"matplotlib", "rollout.reporting.html.assembly"}
+    code = f"import sys, rollout.plugin.hooks; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert json.loads(out.stdout.replace("'", '"')) == []
 
@@ -485,10 +484,10 @@ def test_a_rollout_without_a_window_never_imports_the_plotting_library(tmp_path:
     code = f"""
 import sys
 from pathlib import Path
-from rollout.clock import SystemClock
-from rollout.journal import Journal
-from rollout.report.assembly import collect
-from rollout.report.story import tell
+from rollout.core.clock import SystemClock
+from rollout.journal.journal import Journal
+from rollout.reporting.html.assembly import collect
+from rollout.reporting.html.story import tell
 journal = Journal.open({str(tmp_path / "reports" / "journal.sqlite")!r}, clock=SystemClock())
 work = Path({str(tmp_path)!r}) / "work"
 work.mkdir()
