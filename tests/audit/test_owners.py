@@ -28,7 +28,7 @@ class Owners:
             opened = {"target": {"name": "t"}, "url": url, "change": "c", "author": "alice", "digest": "d"}
             self.first.append(rollout, Kind.OPENED, opened)
 
-    def seize(self, rollout: str) -> Lease:
+    def preempt_lease(self, rollout: str) -> Lease:
         """Take the target for a rollout."""
         return self.second.preempt_lease(HERE, rollout, "eve", 60)
 
