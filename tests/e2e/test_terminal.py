@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pty
 import re
@@ -125,3 +126,23 @@ def test_it_is_words_on_a_terminal_where_our_own_colours_are_sent(lab: Lab):
     _, told = on_a_terminal(lab, status(lab))
     assert is_harmless(STYLE.sub("", told.replace("\r", "")))
     assert "\x1b[" in told
+
+
+def test_the_report_and_every_file_beside_it_show_it_harmlessly(lab: Lab):
+    """The page and what it carries inside, the change record, the post-mortem, the summary, JUnit and the index."""
+    forging(lab)
+    lab.env.pop("XDG_CACHE_HOME")  # where the generator is
+    run = lab.run(real=True, report=True)
+    assert run.code == 10, run.out
+    assert (run.folder / "report.html").is_file(), run.out
+    names = ("report.html", "change-record.md", "post-mortem.md", "summary.md", "junit.xml")
+    texts = {name: (run.folder / name).read_text(encoding="utf-8") for name in names}
+    texts["index.html"] = (lab.reports / "index.html").read_text(encoding="utf-8")
+    carried = re.findall(r'd\("([^"]+\.(?:json|txt|csv|html))","([A-Za-z0-9+/=]+)"\)', texts["report.html"])
+    assert len(carried) > 30, "what the page carries inside was found"
+    texts |= {name: base64.b64decode(content).decode() for name, content in carried}
+    assert any("x1b[2J" in text for name, text in texts.items() if name not in names), "it is shown in the report"
+    # The generator's own script and style hold none either.
+    assert [name for name, text in texts.items() if name != "report.html" and not is_harmless(text)] == []
+    assert FORGED not in texts["report.html"]
+    assert "\x1b[2J" not in texts["report.html"]

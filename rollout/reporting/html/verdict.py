@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.core.clauses import CLAUSES, PHASES
-from rollout.core.visible import show_all
+from rollout.core.visible import show_all, show_controls
 from rollout.journal.record import EVIDENCE_OWED, Decision
 from rollout.reporting import timeline as timeline_events
 from rollout.reporting.documents import describe_hold, never_documented
@@ -146,7 +146,7 @@ def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
         return
     commands = "\n".join(closed["commands"])
     if commands:
-        yield "What a person pastes now", "text/plain", commands
+        yield "What a person pastes now", "text/plain", show_controls(commands)
     if closed["rollback"]:
         yield "The way back, step by step", "text/csv", _table(map(_step_row, closed["rollback"]))
     if closed["not_passed"]:
@@ -240,7 +240,7 @@ def _listed(clauses: Sequence[str]) -> str:
 
 
 def _table(rows: Iterable[Mapping[str, Any]]) -> str:
-    rows = list(rows)
+    rows = [show_all(row) for row in rows]
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]))
     writer.writeheader()
