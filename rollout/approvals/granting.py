@@ -32,7 +32,7 @@ from rollout.core.errors import RolloutError
 from rollout.core.redaction import knowing
 from rollout.core.request import EMBEDDED, Request
 from rollout.core.units import show_duration
-from rollout.gateway.embedded_proof import doubt
+from rollout.gateway.embedded_proof import doubt_request
 from rollout.gateway.manual_commands import emergency
 from rollout.journal.journal import Journal
 from rollout.journal.record import FOLDED, Kind, RolloutRecord, replay
@@ -74,7 +74,7 @@ def content(args: argparse.Namespace, scenario: Path | None) -> int:
         env=os.environ,
         policy=args.policy,
         sends=False,
-        doubt=lambda asked: doubt(asked.target.url),
+        doubt=doubt_request,
     )
     role, clause = _role(args, request)
     who = _person(args)

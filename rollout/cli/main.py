@@ -214,7 +214,7 @@ def _journal(args: argparse.Namespace) -> Journal:
 def _reconcile(args: argparse.Namespace) -> int:
     from rollout.core.clock import SystemClock  # noqa: PLC0415
     from rollout.engine import drift  # noqa: PLC0415 - heavy
-    from rollout.engine.session import records  # noqa: PLC0415
+    from rollout.journal.records import records  # noqa: PLC0415
 
     with _journal(args) as journal:
         told = drift.reconcile(records(journal), args.reconcile, os.environ, SystemClock())
@@ -228,7 +228,7 @@ def _status(args: argparse.Namespace) -> int:
     from rollout.approvals.obligations import open_of  # noqa: PLC0415 - heavy
     from rollout.cli import status as status_table  # noqa: PLC0415 - heavy
     from rollout.engine.recovery import in_flight  # noqa: PLC0415 - heavy
-    from rollout.engine.session import records  # noqa: PLC0415 - heavy
+    from rollout.journal.records import records  # noqa: PLC0415 - heavy
 
     with _journal(args) as journal:
         cases, now = {case.record.id: case for case in in_flight(journal)}, journal.now()
@@ -299,7 +299,7 @@ def _held(record: RolloutRecord) -> str | None:
 
 
 def _chosen(journal: Journal, wanted: str | None) -> RolloutRecord:
-    from rollout.engine.session import records  # noqa: PLC0415 - heavy
+    from rollout.journal.records import records  # noqa: PLC0415 - heavy
 
     known = records(journal)
     if wanted is not None:
@@ -422,7 +422,7 @@ def _plan(args: argparse.Namespace) -> int:
 
 def _asked(args: argparse.Namespace, *, sends: bool = True) -> Request:
     from rollout.config.load import load  # noqa: PLC0415 - heavy
-    from rollout.gateway.embedded_proof import doubt  # noqa: PLC0415
+    from rollout.gateway.embedded_proof import doubt_request  # noqa: PLC0415
 
     scenarios = Path("scenarios")
     return load(
@@ -435,7 +435,7 @@ def _asked(args: argparse.Namespace, *, sends: bool = True) -> Request:
         env=os.environ,
         policy=args.policy,
         sends=sends,
-        doubt=lambda asked: doubt(asked.target.url),
+        doubt=doubt_request,
     )
 
 

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, journal: Journal) -> int:
 def _old(journal: Journal, keep: int) -> list[RolloutRecord]:
     """Return the closed rollouts that are not among the latest, nor owed anything."""
     from rollout.approvals.obligations import open_of  # noqa: PLC0415 - heavy, and only here
-    from rollout.engine.session import records  # noqa: PLC0415
+    from rollout.journal.records import records  # noqa: PLC0415
 
     closed = [record for record in records(journal) if record.closed is not None]
     return [record for record in closed[: max(0, len(closed) - keep)] if not open_of(record)]

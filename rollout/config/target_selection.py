@@ -11,7 +11,7 @@ from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.source import Place, Source
 from rollout.config.targets import Listed
 from rollout.config.validators import suggest
-from rollout.core.request import EMBEDDED
+from rollout.core.request import ABOUT, EMBEDDED
 from rollout.core.target import Target
 from rollout.core.units import shown
 
@@ -113,7 +113,7 @@ def unproven(target: Target, why: str) -> str:
 
 def not_embedded(target: Target, why: str) -> str:
     """Say that no embedded gateway answers at the target, and how that is known."""
-    return f"{target.url} does not answer as the embedded gateway (GET /sandbox/about: {why})"
+    return f"{target.url} does not answer as the embedded gateway (GET {ABOUT}: {why})"
 
 
 def is_listed(target: Target, listed: Mapping[str, Listed]) -> bool:

@@ -16,6 +16,9 @@ from rollout.core.target import Target
 EMBEDDED = "embedded"
 """The target that always exists, and the effective URL of the gateway that is started on demand."""
 
+ABOUT = "/sandbox/about"
+"""Where an embedded gateway says what it is."""
+
 _WHERE_IT_CAME_FROM = ("file", "source")
 _LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s")
 

@@ -32,7 +32,7 @@ from rollout.engine.emergency import Order, Say, Sent, opening
 from rollout.engine.session import others_here
 from rollout.gateway import manual_commands
 from rollout.gateway.client import Gateway
-from rollout.gateway.embedded_proof import doubt
+from rollout.gateway.embedded_proof import doubt_request
 from rollout.gateway.expectations import answered_by, named
 from rollout.gateway.responses import Governance
 from rollout.journal.chain import Entry
@@ -203,7 +203,7 @@ def _request(order: Order, env: Mapping[str, str]) -> Request:
             gateway=gateway,
             directory=Path(order.targets).parent,
             env=env,
-            doubt=lambda asked: doubt(asked.target.url),
+            doubt=doubt_request,
         )
     except RolloutError:
         return replace(opened, target=described(opened.target))

@@ -12,7 +12,8 @@ from rollout.core.request import EMBEDDED, Request, as_opened
 from rollout.core.target import Target
 from rollout.gateway.embedded_proof import Standing, prove_embedded
 from rollout.journal.journal import Journal
-from rollout.journal.record import FOLDED, RolloutRecord, replay
+from rollout.journal.record import RolloutRecord
+from rollout.journal.records import records
 
 
 def doubt(options: Options, clock: Clock, request: Request) -> str:
@@ -52,7 +53,7 @@ def _opened_before(url: str, request: Request, clock: Clock) -> RolloutRecord | 
     digest = request.digest(request.target.url or EMBEDDED)
     try:
         with Journal.open(url, clock=clock, create=False) as journal:
-            known = [replay(id_, journal.entries(id_, *FOLDED)) for id_ in journal.rollouts()]
+            known = records(journal)
     except JournalError:
         # Whoever opens it next says what is wrong with it.
         return None

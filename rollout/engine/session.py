@@ -27,7 +27,8 @@ from rollout.engine.prechecks import keep_to_window
 from rollout.gateway.client import Gateway, ignore
 from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
-from rollout.journal.record import FOLDED, Decision, Kind, RolloutRecord, replay
+from rollout.journal.record import Decision, Kind, RolloutRecord
+from rollout.journal.records import records
 from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 
@@ -237,11 +238,6 @@ def staging_gateway_of(session: Session, env: Mapping[str, str]) -> Gateway:
         on_exchange=session.exchanges.append,
         rollout_id=rollout.id,
     )
-
-
-def records(journal: Journal) -> list[RolloutRecord]:
-    """Return every rollout of the journal, oldest first."""
-    return [replay(id_, journal.entries(id_, *FOLDED)) for id_ in journal.rollouts()]
 
 
 def as_journalled(

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 
+from rollout.core.request import ABOUT, Request
+
 KIND = "rollout-sandbox"
 """What an embedded gateway calls itself; `rollout.sandbox.files.KIND`, which no client imports."""
 
-PATH = "/sandbox/about"
 WITHIN_S = 5.0
 """An embedded gateway answers within milliseconds, and within seconds where the machine has no time for it."""
 
@@ -99,7 +100,7 @@ def _too_late(within_s: float) -> Proof:
 
 
 def _asked(url: str, within_s: float) -> Proof:
-    request = urllib.request.Request(url + PATH, headers={"Accept": "application/json"})  # noqa: S310 - a base URL: http(s)
+    request = urllib.request.Request(url + ABOUT, headers={"Accept": "application/json"})  # noqa: S310 - a base URL: http(s)
     try:
         with _DIRECT.open(request, timeout=within_s) as response:
             kind, body = response.headers.get_content_type(), response.read(CAP_BYTES + 1)
@@ -172,3 +173,8 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
 def doubt(url: str | None) -> str:
     """Return why the gateway at `url` is not the embedded one, after one look at it; empty where it is."""
     return prove_embedded(url).why if url else ""
+
+
+def doubt_request(request: Request) -> str:
+    """Return the same of the gateway that a request goes to."""
+    return doubt(request.target.url)

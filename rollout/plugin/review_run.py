@@ -18,10 +18,11 @@ from rollout.core.plan import left_out, plan
 from rollout.core.redaction import Redactor
 from rollout.core.request import EMBEDDED
 from rollout.engine.closing_snapshot import of_record
-from rollout.engine.session import as_journalled, at_home, records
+from rollout.engine.session import as_journalled, at_home
 from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
+from rollout.journal.records import records
 from rollout.plugin.read_only_run import ReadOnlyRun
 from rollout.reporting import allure
 from rollout.reporting.documents import log_operation

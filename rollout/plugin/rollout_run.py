@@ -127,7 +127,10 @@ class RolloutRun(SuiteRun):
         self._admit(clause)
         if clause.phase != PHASES[0] and self.session.rollout.lease is None:
             claim(self.session, clause.phase)
-            self._watchdog = arm(self.session)
+            self._arm()
+
+    def _arm(self) -> None:
+        self._watchdog = arm(self.session)
 
     def _admit(self, clause: Clause) -> None:
         """Hold this run to its own gates: options that select single checks must not lead past one.
@@ -305,8 +308,7 @@ class RolloutRun(SuiteRun):
                 claim(self.session, PHASES[-1])
             except RolloutError as error:
                 return self._refused(error)
-            guard = arm(self.session)
-            self._watchdog = guard
+            self._arm()
         return closing.write_evidence(rollout, self.env, self._lacking)
 
     def _try_later(self, why: str) -> closing.Closure:

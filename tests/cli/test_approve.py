@@ -14,7 +14,7 @@ from rollout.cli.main import main
 from rollout.config.load import load
 from rollout.core.clock import SystemClock
 from rollout.core.request import EMBEDDED
-from rollout.gateway.embedded_proof import doubt
+from rollout.gateway.embedded_proof import doubt_request
 from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, replay
 from tests.support.keys import make_key
@@ -65,7 +65,7 @@ def as_a_run_sees_it(tmp_path: Path, role: Role = Role.REVIEWER, clause: str | N
         gateway=None,
         directory=Path("scenarios"),
         env={"USER": "runner", "NOT_SET_HERE": "token"},
-        doubt=lambda request: doubt(request.target.url),
+        doubt=doubt_request,
     )
     return judged(
         rollout_in(

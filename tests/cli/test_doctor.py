@@ -15,7 +15,7 @@ from rollout.cli import doctor
 from rollout.cli.main import main
 from rollout.config.load import load
 from rollout.core.errors import RolloutError
-from rollout.gateway.embedded_proof import doubt
+from rollout.gateway.embedded_proof import doubt_request
 from rollout.sandbox.process import Running, start, stop
 from rollout.sandbox.settings import SandboxSettings
 from tests.support.liar import Behaviour, Liar, Visit, answer, html
@@ -193,7 +193,7 @@ def test_the_target_file_loads(patient: Patient, tmp_path: Path) -> None:
         gateway=None,
         directory=tmp_path,
         env=os.environ,
-        doubt=lambda request: doubt(request.target.url),
+        doubt=doubt_request,
     )
     assert request.target.url == url
     assert request.target.paths["health"] == "/healthz"

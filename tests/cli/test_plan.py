@@ -18,7 +18,7 @@ from rollout.core.policy import Policy
 from rollout.core.request import Request
 from rollout.core.scenario import EnvironmentChange, LimitChange, ProviderChange, Scenario
 from rollout.core.target import OtherCall, ProviderRestart, Service, Target
-from rollout.gateway.embedded_proof import doubt
+from rollout.gateway.embedded_proof import doubt_request
 from rollout.sandbox.process import find, start, stop
 from rollout.sandbox.settings import SandboxSettings
 from tests.support.liar import Liar
@@ -41,7 +41,7 @@ def _loaded(path: Path, gateway: str | None) -> Request:
         gateway=gateway,
         directory=ROOT / "scenarios",
         env=os.environ,
-        doubt=lambda request: doubt(request.target.url),
+        doubt=doubt_request,
     )
 
 

@@ -44,8 +44,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A precheck claims nothing.",
             ),
             (
-                "            self._watchdog = arm(self.session)",
-                "            self._watchdog = None",
+                "        self._watchdog = arm(self.session)",
+                "        self._watchdog = None",
                 "The watchdog is armed before the first write.",
             ),
             (

@@ -26,8 +26,8 @@ from rollout.core.errors import ExitCode, RolloutError
 from rollout.core.request import Request
 from rollout.core.scenario import ProviderChange
 from rollout.engine.embedded_gateway import control
-from rollout.engine.session import records
 from rollout.journal.journal import Journal
+from rollout.journal.records import records
 
 _TAKES_BACK_WITHIN_S = 120.0
 # What people are told of a change, where it is tried first, and its own paces: the drill's are others.
