@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import sqlite3
@@ -183,7 +184,9 @@ class Store:
         return engine
 
     def _postgresql(self, url: URL, connections: set[Any]) -> Engine:
-        seconds = max(2, round(self._wait_s))
+        # Longer than the deadline of a call: after a silence that the deadline ends, further calls fail at once, and
+        # after one that the driver ends each call would wait anew.
+        seconds = math.ceil(self.patience_s) + 1
         options = {"connect_timeout": seconds, "tcp_user_timeout": seconds * 1000, "keepalives_idle": seconds}
         try:
             engine = create_engine(
