@@ -28,6 +28,9 @@ SHORTEST = 4
 SHORTEST_FOUND = 8
 SHORTEST_NUMBER = 6
 SHORTEST_IN_URL = 12
+# The keys and words of a sample recur in each of a window's thousand.
+LONGEST_REMEMBERED = 200
+MOST_REMEMBERED = 1000
 _PARTS_OF_URL = re.compile(r"[/:@?&=#,]+")
 _FILLER = re.compile(
     r"change[-_ ]?(?:me|this|it)|your[-_ ].*|none|null|nil|unset|empty|dummy|placeholder"
@@ -78,6 +81,7 @@ class Redactor:
         self._public: frozenset[str] = frozenset()
         self._listed: frozenset[str] = frozenset()
         self._spellings: Spellings | None = None
+        self._redacted: dict[str, str] = {}
         self._patterns = tuple(map(re.compile, patterns))
         for secret in secrets:
             self.add(secret)
@@ -167,11 +171,23 @@ class Redactor:
         spellings = self._spellings
         if spellings is None:
             spellings = Spellings(self._known | self._unnamed, self._alone - self._known)
+            # A new one, not cleared: a thread that still redacts with the former spellings must not add to this one.
+            self._redacted = {}
             self._spellings = spellings
         return spellings
 
     def text(self, text: str) -> str:
         """Return `text` with every secret in it replaced."""
+        if len(text) > LONGEST_REMEMBERED:
+            return self._without_secrets(text)
+        redacted = self._redacted if self._spellings is not None else {}
+        if (known := redacted.get(text)) is None:
+            if len(redacted) >= MOST_REMEMBERED:
+                redacted.clear()
+            known = redacted[text] = self._without_secrets(text)
+        return known
+
+    def _without_secrets(self, text: str) -> str:
         text = self.known(text)
         for own in self._patterns:
             text = own.sub(REDACTED, text)

@@ -219,8 +219,9 @@ class _Window:
     def run(self) -> WindowResult:
         while not self.stop:
             now_s = self.now_s()
-            self.reached_s = min(self.reached_s, now_s) if now_s >= self.end_s else math.inf
-            if now_s >= self.end_s and (held := next(self.breaches(), None)) is not None:
+            is_past_end = now_s >= self.end_s
+            self.reached_s = min(self.reached_s, now_s) if is_past_end else math.inf
+            if is_past_end and (held := next(self.breaches(), None)) is not None:
                 # A hold outlasts neither the window nor the call: nobody would watch what is broken.
                 return self.ended(held)
             self.launch(now_s)
@@ -243,7 +244,7 @@ class _Window:
     @property
     def lasts_s(self) -> float:
         """When the window ends: with what was dark or not watched, at most twice as late as without."""
-        gap_s = max((self.unwatched_s(lane) for lane in self.lanes), default=unwatched(self.history))
+        gap_s = max(map(self.unwatched_s, self.lanes)) if self.lanes else unwatched(self.history)
         longer_s = sum(map(self.extension_s, self.extended)) + gap_s
         return self.context.lasts_s + min(longer_s, self.context.lasts_s)
 
@@ -269,17 +270,21 @@ class _Window:
 
     def next_turn(self, now_s: float) -> float:
         """Return when there is something to do next besides reading the inbox: a look is due, or the end is there."""
-        if now_s < self.end_s:
-            return min(self.end_s, *(lane.due_s for lane in self.lanes)) if self.lanes else self.end_s
+        end_s = self.end_s
+        if now_s < end_s:
+            return min([end_s, *(lane.due_s for lane in self.lanes)])
         waits = [self.reached_s + lane.source.every_s for lane in self.lanes if lane.is_open()]
         turns = [lane.due_s for lane in self.lanes if lane.confirming and lane.started_s is None]
-        last = max(waits, default=self.end_s)
+        last = max(waits, default=end_s)
         return min([last, *turns]) if now_s < last else now_s
 
     def launch(self, now_s: float) -> None:
         for lane in self.lanes:
-            past_end = now_s >= self.end_s
-            if lane.due_s > now_s + NOISE_S or (past_end and not lane.owes(self.end_s)):
+            if lane.due_s > now_s + NOISE_S:
+                continue
+            end_s = self.end_s
+            past_end = now_s >= end_s
+            if past_end and not lane.owes(end_s):
                 continue
             lane.attend(now_s)
             if lane.started_s is None:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from rollout.core.redaction import REDACTED, Redactor, is_secret_name
+from rollout.core.redaction import LONGEST_REMEMBERED, MOST_REMEMBERED, REDACTED, Redactor, is_secret_name
 
 SECRET = 'p/a+s"s=wörd'
 
@@ -365,3 +365,19 @@ def test_what_the_gateway_is_found_by_is_no_secret():
     assert REDACTED in redactor.text("/srv/x-7f3a9c21d4e5f6/reports")
     redactor.learn({}, ["/srv/x-7f3a9c21d4e5f6/reports"])
     assert redactor.text("/srv/x-7f3a9c21d4e5f6/reports/a") == "/srv/x-7f3a9c21d4e5f6/reports/a"
+
+
+def test_a_text_that_was_redacted_before_is_redacted_anew_once_a_secret_is_known():
+    redactor = Redactor()
+    assert redactor.text("status of blue-falcon") == "status of blue-falcon"
+    redactor.add("blue-falcon")
+    assert redactor.text("status of blue-falcon") == f"status of {REDACTED}"
+
+
+def test_what_a_redactor_remembers_is_bounded():
+    redactor = Redactor()
+    for number in range(2 * MOST_REMEMBERED):
+        redactor.text(f"text {number}")
+    redactor.text("x" * (LONGEST_REMEMBERED + 1))
+    assert len(redactor._redacted) <= MOST_REMEMBERED
+    assert all(len(text) <= LONGEST_REMEMBERED for text in redactor._redacted)
