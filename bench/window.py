@@ -1,8 +1,8 @@
 """(c) What a long window costs the runner: 1,080 looks at the gateway, at the procedure's paces, the clock injected.
 
-`rollout.monitoring.bake.bake` itself, with all its sources and triggers, its plain view, and a real SQLite journal
-that every sample is written to and the operator's word is read from. Only the gateway answers from memory, and the
-looks run in place: threads and a simulated clock do not mix. Waiting for the disk is not CPU time.
+`rollout.monitoring.bake.run_window` itself, with all its sources and triggers, its plain view, and a real SQLite
+journal that every sample is written to and the operator's word is read from. Only the gateway answers from memory, and
+the polls run in place: threads and a simulated clock do not mix. Waiting for the disk is not CPU time.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rollout.core.result import Outcome
-from rollout.monitoring.bake import Window
+from rollout.monitoring.window_outcome import Window
 from rollout.plugin.markers import clause
 from rollout.reporting.allure import Show
 

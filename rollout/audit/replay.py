@@ -12,9 +12,9 @@ from rollout.core.errors import RolloutError
 from rollout.core.request import as_opened
 from rollout.journal.chain import Entry
 from rollout.journal.record import Decision, Kind, RolloutRecord, apply_entry
-from rollout.monitoring.bake import context, seen
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State
+from rollout.monitoring.window_state import replay_samples, trigger_context
 
 _FIELDS = ("state", "value", "limit", "samples", "source", "span", "at", "message")
 _MEANS = "what decided is not what was seen: trust neither this verdict nor the decision that rests on it"
@@ -58,8 +58,8 @@ def derive(rollout: str, entries: Sequence[Entry]) -> Derived:
 def _judged(record: RolloutRecord, samples: Iterable[Entry], entry: Entry) -> dict[str, Mapping[str, Any]]:
     scenario = as_opened(record.opened).scenario
     stage = next((each for each in stages(scenario) if each.name == entry.body.get("stage")), None)
-    history = seen(samples, record, record.pauses[-1]["sources"])
-    found = judge(history, context(scenario, record, stage), entry.body["watched_s"])
+    history = replay_samples(samples, record, record.pauses[-1]["sources"])
+    found = judge(history, trigger_context(scenario, record, stage), entry.body["watched_s"])
     return {verdict.clause: verdict.record() for verdict in found}
 
 

@@ -23,9 +23,9 @@ from rollout.journal.endings import AlreadyEnded
 from rollout.journal.leases import LeaseHeld, LeaseLost
 from rollout.journal.record import EVIDENCE_OWED, Decision, Kind, RolloutRecord
 from rollout.monitoring.aggregates import BAD_STATUS
-from rollout.monitoring.bake import IN_PROGRESS
 from rollout.monitoring.hold import describe_holds
 from rollout.monitoring.verdict import State, show_span
+from rollout.monitoring.window_outcome import IN_PROGRESS
 from rollout.reporting import messages
 from rollout.reporting.change_record import write_change_record
 from rollout.reporting.documents import document, errors_seen, last_status, log_operation, undocumented

@@ -19,13 +19,13 @@ from rollout.engine.closing_snapshot import ClosingSnapshot, counters, of_record
 from rollout.gateway.responses import Latency, Metrics
 from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.monitoring.aggregates import Aggregates
-from rollout.monitoring.bake import counters_before
 from rollout.monitoring.error_rate import judge_errors
 from rollout.monitoring.latency import judge_latency
 from rollout.monitoring.samples import Baseline, Context, Sample, SourceName
 from rollout.monitoring.sources import error_log
 from rollout.monitoring.sources.combined import observe_provider
 from rollout.monitoring.verdict import State, Verdict, show_span
+from rollout.monitoring.window_state import counters_before
 
 DAY_S = 24 * 3600.0
 SHOWN = 3

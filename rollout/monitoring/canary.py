@@ -16,12 +16,13 @@ from rollout.core.errors import JournalError, RolloutError
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind, RolloutRecord
 from rollout.monitoring.aggregates import Aggregates
-from rollout.monitoring.bake import context, run_window
+from rollout.monitoring.bake import run_window
 from rollout.monitoring.live_view import View
 from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import NONE, State, Verdict, show_span
 from rollout.monitoring.window import OnDark, Staged, WindowResult
+from rollout.monitoring.window_state import trigger_context
 
 
 def watch_stages(
@@ -126,7 +127,7 @@ def _how(stage: Stage, record: RolloutRecord) -> str:
 
 def _not_entered(rollout: RolloutContext, stage: Stage, why: str) -> WindowResult:
     """Return the end of a canary whose next stage could not be entered: nothing was watched in it."""
-    known, at = context(rollout.scenario, rollout.record(), stage), format_utc(rollout.clock.now())
+    known, at = trigger_context(rollout.scenario, rollout.record(), stage), format_utc(rollout.clock.now())
     nothing = judge(Aggregates(()), known, 0.0)
     message = f"{stage} could not be entered: {why}"
     breach = Verdict(stage.clause, State.BREACHED, NONE, None, 0, "weights", stage.name, at, message)

@@ -29,7 +29,7 @@ from rollout.gateway.client import Gateway
 from rollout.gateway.diagnosis import Seen, diagnosed
 from rollout.gateway.responses import Connection, ConnectionTest, Preflight, Providers
 from rollout.journal.record import Kind
-from rollout.monitoring import bake as baking
+from rollout.monitoring.window_outcome import IN_PROGRESS, Window
 from rollout.plugin.rollout_run import RolloutRun
 from rollout.plugin.run import NOT_RUN, SUITE_RUN, SuiteRun
 from rollout.reporting import notifications as notifying
@@ -358,21 +358,21 @@ def unintended(rollout: RolloutContext) -> Outcome[Mapping[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def window(progress: RolloutRun, pytestconfig: pytest.Config, undo: None) -> Outcome[baking.Window]:  # noqa: ARG001
+def window(progress: RolloutRun, pytestconfig: pytest.Config, undo: None) -> Outcome[Window]:  # noqa: ARG001
     """The bake time; the first breach ends it and takes the change back before anything else happens."""
     with _uncaptured(pytestconfig):
-        return Outcome(lambda: baking.Window(progress.bake(), _cut))
+        return Outcome(lambda: Window(progress.bake(), _cut))
 
 
 @pytest.fixture
-def diagnosis(rollout: RolloutContext, window: Outcome[baking.Window]) -> tuple[str, ...]:  # noqa: ARG001 - it comes first
+def diagnosis(rollout: RolloutContext, window: Outcome[Window]) -> tuple[str, ...]:  # noqa: ARG001 - it comes first
     """Why the new provider was out of reach, as it was looked at after the way back; empty where it was not."""
     found = rollout.last_known_record().diagnosis
     return () if found is None else (str(found["text"]),)
 
 
 def _cut(why: str) -> None:
-    pytest.skip(why if why.startswith(baking.IN_PROGRESS) else f"{NOT_RUN}{why}")
+    pytest.skip(why if why.startswith(IN_PROGRESS) else f"{NOT_RUN}{why}")
 
 
 def _uncaptured(config: pytest.Config) -> AbstractContextManager[Any]:

@@ -13,7 +13,7 @@ from rollout.engine import closure as closing
 from rollout.engine.closure import close, publish_late, roll_back_and_close
 from rollout.journal import schema
 from rollout.journal.record import Decision, Kind
-from rollout.monitoring.bake import IN_PROGRESS
+from rollout.monitoring.window_outcome import IN_PROGRESS
 from tests.support.clocks import SimulatedClock
 from tests.support.decisions import GONE, Faulty, applied, apply, begun, live, passed, said, successor
 from tests.support.gateways import LiveGateway, State, down, refused

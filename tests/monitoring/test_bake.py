@@ -18,11 +18,13 @@ from rollout.core.errors import GatewayError
 from rollout.core.scenario import Monitor, Scenario
 from rollout.gateway.responses import Connection, Governance, Metrics
 from rollout.journal.record import Kind
-from rollout.monitoring.bake import IN_PROGRESS, Window, context, run_window, seen
+from rollout.monitoring.bake import run_window
 from rollout.monitoring.live_view import Heading, view_for
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State
 from rollout.monitoring.window import WindowResult, watch
+from rollout.monitoring.window_outcome import IN_PROGRESS, Window
+from rollout.monitoring.window_state import replay_samples, trigger_context
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import rollout_in
 from tests.support.windows import BACKUP, BASELINE, NEW, OLD, TARGET, FakeGateway, metrics
@@ -184,7 +186,9 @@ def test_what_was_not_watched_can_be_derived_again_from_the_journal_alone(lab: L
     watched = lab.watch(for_s=60)
     record, entries = lab.rollout.record(), lab.rollout.journal.entries("r-1", Kind.SAMPLE)
     names = record.pauses[-1]["sources"]
-    again = judge(seen(entries, record, names), context(lab.rollout.scenario, record), watched.watched_s)
+    again = judge(
+        replay_samples(entries, record, names), trigger_context(lab.rollout.scenario, record), watched.watched_s
+    )
     assert [(v.clause, v.state, v.value, v.message) for v in again] == words(watched)[:6]
     assert re.search(r"24 min \d+ s were not watched", again[5].message), again[5].message
 
@@ -255,7 +259,9 @@ def test_every_verdict_can_be_derived_again_from_the_journal_alone(lab: Lab) -> 
         record = lab.rollout.record()
         entries = lab.rollout.journal.entries("r-1", Kind.SAMPLE)
         names = ["status", "metrics", "alerts", "fallbacks", "synthetic", "way_back", "log", "operator"]
-        again = judge(seen(entries, record, names), context(lab.rollout.scenario, record), watched.watched_s)
+        again = judge(
+            replay_samples(entries, record, names), trigger_context(lab.rollout.scenario, record), watched.watched_s
+        )
         assert [(v.clause, v.state, v.value, v.message) for v in again] == words(watched)[:6]
     assert watched.breach is not None
 

@@ -21,10 +21,10 @@ from rollout.core.scenario import Canary, ProviderChange
 from rollout.gateway.responses import Completion, Connection
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
-from rollout.monitoring.bake import IN_PROGRESS, Window
 from rollout.monitoring.sources.registry import gateway_sources
 from rollout.monitoring.verdict import State
 from rollout.monitoring.window import WindowResult, watch
+from rollout.monitoring.window_outcome import IN_PROGRESS, Window
 from rollout.reporting.html.story import _window
 from tests.support.canaries import NEW, OLD, TARGET, CanaryLab
 
@@ -72,7 +72,9 @@ PACES = {"metrics_every_s": 60.0, "alerts_every_s": 120.0, "way_back_every_s": 3
 
 @pytest.fixture
 def _operator_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rollout.monitoring.bake.gateway_sources", partial(gateway_sources, operator_every_s=60.0))
+    monkeypatch.setattr(
+        "rollout.monitoring.sources.window_sources.gateway_sources", partial(gateway_sources, operator_every_s=60.0)
+    )
 
 
 @pytest.mark.usefixtures("_operator_asked_less_often")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rollout.core.clauses import CLAUSES, PHASES, Clause
 from rollout.core.plan import plan
-from rollout.monitoring.bake import IN_PROGRESS
+from rollout.monitoring.window_outcome import IN_PROGRESS
 from rollout.reporting.allure import NOT_RUN
 from rollout.reporting.html.rows import NOT_YET, UNREACHED
 from rollout.reporting.html.story import Run, Story

@@ -19,7 +19,7 @@ from typing import Any
 from rollout.core.clauses import CLAUSES, ORDER, Clause
 from rollout.core.plan import plan
 from rollout.journal.record import EXCUSED, ClauseOutcome
-from rollout.monitoring.bake import IN_PROGRESS
+from rollout.monitoring.window_outcome import IN_PROGRESS
 from rollout.reporting.allure import CLOSURE_ROW, NOT_RUN, epic_of, row_labels
 from rollout.reporting.html.story import Run, Story
 

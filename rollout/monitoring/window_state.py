@@ -1,0 +1,95 @@
+"""What one call of a window starts from, read from the journal: its triggers' context and its samples so far (MON)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from rollout.changes.backup import recorded
+from rollout.context import RolloutContext
+from rollout.core.canary_stages import Stage
+from rollout.core.clock import format_utc
+from rollout.core.scenario import Scenario
+from rollout.gateway.responses import Latency, Metrics
+from rollout.journal.record import Entry, Kind, RolloutRecord
+from rollout.monitoring.aggregates import Aggregates
+from rollout.monitoring.samples import Baseline, Context, Sample, SourceName
+from rollout.monitoring.window import WindowState
+
+
+def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | None = None) -> Context:
+    """Return what the triggers are judged against besides the samples; `stage` is the canary's.
+
+    Raises:
+        NotCleared: the journal holds no backup.
+    """
+    previous = recorded(record.backup).previous
+    return Context(
+        change=scenario.activation or previous,
+        previous=previous,
+        monitor=scenario.monitor,
+        baseline=None if record.baseline is None else Baseline.from_record(record.baseline),
+        alerts_before=frozenset((record.alerts or {}).get("keys", ())),
+        fixes=frozenset(scenario.fixes),
+        counters_before=counters_before(record),
+        fallbacks_before=(record.counters or {}).get("fallbacks", 0),
+        log_unread_from_s=_log_unread(record) if has_begun(record, stage) else (),
+        control=None if stage is None or stage.is_all else previous,
+        window_s=scenario.monitor.window_s if stage is None else stage.lasts_s,
+    )
+
+
+def _log_unread(record: RolloutRecord) -> tuple[float, ...]:
+    """Return when each call ended that another call followed, where it recorded no position of the log to resume at."""
+    followed = (pause for pause in record.pauses if pause["left_s"])
+    return tuple(pause["watched_s"] for pause in followed if pause["memory"].get(SourceName.LOG, ()) is None)
+
+
+def counters_before(record: RolloutRecord) -> Metrics | None:
+    """Return the new provider's counters as they were right before its activation; None where they were not read."""
+    body = (record.counters or {}).get("metrics")
+    return None if body is None else Metrics(**{**body, "latency": Latency(**body["latency"])})
+
+
+def window_length_s(rollout: RolloutContext, stage: Stage | None) -> float:
+    """Return the length of the window in seconds, without extensions: the stage's, or the scenario's."""
+    return rollout.scenario.monitor.window_s if stage is None else stage.lasts_s
+
+
+def take_up_window(
+    rollout: RolloutContext, record: RolloutRecord, names: Iterable[str], stage: Stage | None
+) -> WindowState:
+    """Return the state of the window; one that no earlier call has paused begins now, with an entry in the journal."""
+    if record.window is None or not has_begun(record, stage):
+        began_at = rollout.clock.now()
+        which = {} if stage is None else {"stage": stage.name}
+        rollout.write(Kind.WINDOW, began_at=format_utc(began_at), window_s=window_length_s(rollout, stage), **which)
+        return WindowState(began_at, Aggregates(names))
+    began_at = datetime.fromisoformat(record.window["began_at"]).astimezone(UTC)
+    history = replay_samples(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names)
+    return WindowState(began_at, history, record.pauses[-1]["watched_s"])
+
+
+def has_begun(record: RolloutRecord, stage: Stage | None) -> bool:
+    """Tell whether an earlier call has watched a part of this window."""
+    name = None if stage is None else stage.name
+    return record.window is not None and bool(record.pauses) and record.window.get("stage") == name
+
+
+def replay_samples(samples: Iterable[Entry], record: RolloutRecord, names: Iterable[str]) -> Aggregates:
+    """Return the aggregates of the record's window so far: the samples since it began, and the polls without an entry.
+
+    Args:
+        samples: the rollout's sample entries, in order.
+        record: the rollout; its window has begun.
+        names: the sources that the window expects.
+    """
+    history = Aggregates(names)
+    began = 0 if record.window is None else record.window["seq"]
+    for entry in samples:
+        if entry.seq > began:
+            history.add(Sample.from_record(entry.body))
+    for pause in record.pauses:
+        for source, polls in pause["quiet"].items():
+            history.saw_nothing(source, polls["looks"], Sample(source, polls["at_s"], polls["at"], None))
+    return history
