@@ -11,14 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,23 +26,18 @@ from rollout.core.clock import format_utc
 from rollout.core.errors import ExitCode, RolloutError
 from rollout.core.scenario import EMERGENCY_SOURCE
 from rollout.core.visible import on_one_line
+from rollout.gateway import bare_http
 from rollout.gateway.endpoints import activation_of, path_of
+from rollout.journal import preempt
 
 TARGETS = Path("scenarios") / "targets.yaml"
 NOTED_WITHIN_S = 0.2
 """How long the look at what is active may delay the activation."""
 
-FENCED_WITHIN_S = 0.1
-FENCED_IN_POSTGRESQL_WITHIN_S = 0.3
 HELD_S = 60.0
-LARGEST_ANSWER = 1_000_000
 SAID_CHARACTERS = 200
 REFUSED = range(400, 500)
 BUSY = 429
-_TAKE_OVER = (
-    "UPDATE rollout_lease SET token = token + 1, rollout = ?, holder = ?, since = ?, until = ?, "
-    "released = false WHERE target = ?"
-)
 _EMBEDDED = "embedded"
 _ACTIVATES_WITHIN_S = 30.0
 _TEXTS = ("token_env", "user", "provider_key", "model_key")
@@ -194,14 +187,14 @@ def noted(target: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
 
     Both looks run side by side and are left behind when they take too long: they must not delay the activation.
     """
-    paths = target.get("paths", {})
+    paths, token = target.get("paths", {}), _token(target, env)
     seen: dict[str, Any] = {}
 
     def look(call: str) -> None:
         try:
-            status, body = _exchange(target, env, "GET", path_of(call, paths), None, 5 * NOTED_WITHIN_S)
+            status, body = bare_http.exchange(target, token, "GET", path_of(call, paths), None, 5 * NOTED_WITHIN_S)
             seen[call] = json.loads(body) if status == 200 else None  # noqa: PLR2004
-        except (OSError, HTTPException, ValueError, RecursionError):
+        except (OSError, ValueError, RecursionError):
             seen[call] = None
 
     looks = [threading.Thread(target=look, args=(call,), daemon=True) for call in ("providers", "runtime_config")]
@@ -224,8 +217,10 @@ def activate(order: Order, env: Mapping[str, str]) -> Sent:
     """Send the activation, once, and return what became of it; never raises for what the gateway does."""
     try:
         path, body = request_of(order)
-        status, answer = _exchange(order.target, env, "POST", path, body, _ACTIVATES_WITHIN_S)
-    except (OSError, HTTPException, ValueError) as problem:
+        status, answer = bare_http.exchange(
+            order.target, _token(order.target, env), "POST", path, body, _ACTIVATES_WITHIN_S
+        )
+    except (OSError, ValueError) as problem:
         return Sent("unknown", _without_secrets(f"no answer ({str(problem) or type(problem).__name__})", order, env))
     if status in REFUSED:
         return Sent("unknown" if status == BUSY else "refused", _said(status, answer, order, env))
@@ -316,36 +311,18 @@ def _spool(order: Order) -> None:
 def _fence(order: Order) -> None:
     """Give out a newer token for a target that a rollout holds.
 
-    Else the rollout would take the emergency for somebody's change, and roll it back, before the journal's own library
-    is loaded. Where this does not work in time, `rollout.engine.emergency_followup` does it later.
+    Else that rollout takes the emergency for a concurrent change and rolls it back, before the journal's own library is
+    loaded. Where this does not work in time, `rollout.engine.emergency_followup` does it later.
     """
     until = format_utc(datetime.now(UTC) + timedelta(seconds=HELD_S))
-    row = (order.id, f"emergency of {order.by}", order.at, until, order.target["url"])
-    if order.journal.startswith("postgresql"):
-        # A database that does not answer must not delay the activation: it is left behind.
-        fencing = threading.Thread(target=_fence_in_postgresql, args=(order.journal, row), daemon=True)
-        fencing.start()
-        fencing.join(FENCED_IN_POSTGRESQL_WITHIN_S)
-    elif order.journal.startswith("sqlite:///"):
-        _fence_in_file(Path(order.journal.removeprefix("sqlite:///")), row)
-
-
-def _fence_in_file(path: Path, row: tuple[str, ...]) -> None:
-    if not path.exists():
-        return
-    import sqlite3  # noqa: PLC0415 - only such a journal needs it
-
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=FENCED_WITHIN_S)) as journal, journal:
-        journal.execute(_TAKE_OVER, row)
-
-
-def _fence_in_postgresql(journal: str, row: tuple[str, ...]) -> None:
-    with suppress(Exception):
-        import psycopg  # noqa: PLC0415 - only such a journal needs it
-
-        url = re.sub(r"^postgresql(\+\w+)?://", "postgresql://", journal)
-        with psycopg.connect(url, connect_timeout=2) as connection:
-            connection.execute(_TAKE_OVER.replace("?", "%s"), row)
+    preempt.preempt_lease(
+        order.journal,
+        order.target["url"],
+        rollout=order.id,
+        holder=f"emergency of {order.by}",
+        since=order.at,
+        until=until,
+    )
 
 
 def _settings(path: Path, name: str) -> Mapping[str, Any]:
@@ -464,42 +441,6 @@ def _confirm(what: str) -> None:
         raise RolloutError(f"{what} is not the target's declared safe way, and nobody can be asked here; give --yes")
     if input(f"{on_one_line(what)}: type yes to go there: ").strip().casefold() not in ("y", "yes"):
         raise RolloutError("not confirmed; nothing was sent")
-
-
-def _exchange(
-    target: Mapping[str, Any], env: Mapping[str, str], method: str, path: str, body: Any, within_s: float
-) -> tuple[int, bytes]:
-    """Send one request and return status and body; no proxy, no redirect.
-
-    Raises:
-        OSError, HTTPException: there was no answer.
-    """
-    parts = urlsplit(target["url"])
-    connection = _connection(target, parts.hostname or "", parts.port, parts.scheme, within_s)
-    headers = {"User-Agent": "rollout", "X-User": target.get("user", "rollout"), "Accept": "application/json"}
-    if token := _token(target, env):
-        headers["Authorization"] = f"Bearer {token}"
-    if body is not None:
-        headers["Content-Type"] = "application/json"
-    try:
-        content = None if body is None else json.dumps(body).encode()
-        connection.request(method, parts.path + path, content, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read(LARGEST_ANSWER)
-    finally:
-        connection.close()
-
-
-def _connection(target: Mapping[str, Any], host: str, port: int | None, scheme: str, within_s: float) -> HTTPConnection:
-    if scheme == "http":
-        return HTTPConnection(host, port, timeout=within_s)
-    import ssl  # noqa: PLC0415 - only https needs it
-
-    tls = target.get("tls", {})
-    context = ssl.create_default_context(cafile=tls.get("ca_file"))
-    if tls.get("client_cert"):
-        context.load_cert_chain(tls["client_cert"], tls.get("client_key"))
-    return HTTPSConnection(host, port, timeout=within_s, context=context)
 
 
 def _say(text: str) -> None:
