@@ -316,8 +316,9 @@ def _chosen(journal: Journal, wanted: str | None) -> RolloutRecord:
 
 
 def _rollback(args: argparse.Namespace) -> int:
-    from rollout.engine.closure import EXIT_CODES, roll_back_and_close  # noqa: PLC0415 - heavy
-    from rollout.engine.session import end_embedded, reopened  # noqa: PLC0415
+    from rollout.engine.closure import EXIT_CODES  # noqa: PLC0415 - heavy
+    from rollout.engine.journaled_rollout import end_embedded, reopened  # noqa: PLC0415
+    from rollout.engine.rollback_closure import roll_back_and_close  # noqa: PLC0415
 
     with _journal(args) as journal:
         record = _chosen(journal, args.id)

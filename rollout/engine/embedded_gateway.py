@@ -1,4 +1,4 @@
-"""The suite's side of the embedded gateway: start it on demand, recognise one, keep it while a change is in flight."""
+"""The embedded gateway in a rollout: started on demand, recognised, and kept running while a change is in flight."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def described(target: Target) -> Target:
 
 def hold(running: Running, *, in_flight: bool) -> None:
     """Keep the gateway alive while a change is in flight, or let it end when idle again."""
-    # One that does not answer has ended: nothing is left to keep.
+    # A gateway that does not answer has ended.
     with suppress(RolloutError):
         embedded_control.send("PUT", f"{running.url}/sandbox/in-flight", {"in_flight": in_flight})
 

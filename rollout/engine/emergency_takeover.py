@@ -10,8 +10,8 @@ from rollout.core.caller import caller
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.request import as_opened
 from rollout.core.scenario import ProviderChange
+from rollout.engine.concurrent_rollouts import others_here
 from rollout.engine.emergency_rollout import EmergencyRun
-from rollout.engine.session import others_here
 from rollout.journal.record import Decision, Kind, What
 
 
