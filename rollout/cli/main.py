@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from rollout.cli.drill.replayed import Drilled
     from rollout.core.redaction import Redactor
     from rollout.core.request import Request
-    from rollout.engine.emergency import Order, Say, Sent
+    from rollout.engine.emergency import Say, Sent
+    from rollout.engine.emergency_order import Order
     from rollout.engine.recovery import Case
     from rollout.journal.journal import Journal
     from rollout.journal.record import RolloutRecord
@@ -149,20 +150,20 @@ def _parser() -> Parser:
 
 
 def _emergency_parser() -> Parser:
-    from rollout.engine import emergency  # noqa: PLC0415 - this command's own
+    from rollout.engine import emergency_order  # noqa: PLC0415 - this command's own
 
     parser = Parser(prog="rollout", description="In an emergency.")
-    emergency.add_arguments(_add(parser.add_subparsers(required=True), "emergency", _emergency, EMERGENCY))
+    emergency_order.add_arguments(_add(parser.add_subparsers(required=True), "emergency", _emergency, EMERGENCY))
     return parser
 
 
 def _emergency(args: argparse.Namespace) -> int:
     from rollout.engine import emergency  # noqa: PLC0415 - this command's own
 
-    return emergency.run(args, _aftermath)
+    return emergency.run(args, _follow_up)
 
 
-def _aftermath(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
+def _follow_up(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
     from rollout.engine.emergency_followup import finish  # noqa: PLC0415 - everything heavy comes after the activation
 
     code = finish(order, sent, env, say)
@@ -315,8 +316,9 @@ def _chosen(journal: Journal, wanted: str | None) -> RolloutRecord:
 
 
 def _rollback(args: argparse.Namespace) -> int:
-    from rollout.engine.closure import EXIT_CODES, roll_back_and_close  # noqa: PLC0415 - heavy
-    from rollout.engine.session import end_embedded, reopened  # noqa: PLC0415
+    from rollout.engine.closure import EXIT_CODES  # noqa: PLC0415 - heavy
+    from rollout.engine.journaled_rollout import end_embedded, reopened  # noqa: PLC0415
+    from rollout.engine.rollback_closure import roll_back_and_close  # noqa: PLC0415
 
     with _journal(args) as journal:
         record = _chosen(journal, args.id)

@@ -12,8 +12,8 @@ from rollout.core.clauses import CLAUSES, Clause, Owner
 CHECKS = Path(__file__).parents[2] / "checks"
 
 _WORDS = {
-    Owner.ROLLBACK: "a step of `rollout/changes/rollback.py` or `rollout/engine/closure.py`",
-    Owner.RECORD: "written at every closure, `rollout/engine/closure.py`",
+    Owner.ROLLBACK: "a step of `rollout/changes/rollback.py` or `rollout/engine/rollback_closure.py`",
+    Owner.RECORD: "written at every closure, `rollout/engine/closing_records.py`",
     Owner.COMMAND: "`rollout emergency`, `rollout/engine/emergency.py` and `rollout/engine/emergency_followup.py`",
 }
 

@@ -1,12 +1,11 @@
-"""The suite's side of the embedded gateway: start it on demand, recognise one, keep it while a change is in flight."""
+"""The embedded gateway in a rollout: started on demand, recognised, and kept running while a change is in flight."""
 
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,17 +13,13 @@ from urllib.parse import urlsplit
 from rollout.config.urls import is_loopback
 from rollout.core.errors import RolloutError
 from rollout.core.target import Routing, Service, Target
-from rollout.gateway import embedded_proof
+from rollout.gateway import embedded_control, embedded_proof
 from rollout.sandbox.files import RECORD
 from rollout.sandbox.process import Running, find, start
 from rollout.sandbox.settings import SandboxSettings
 
 IDLE_S = 600.0
 """It ends after this long without a request of the suite, unless a change is in flight."""
-
-ANSWERS_WITHIN_S = 2.0
-LARGEST_ANSWER = 2 * 1024 * 1024
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def reach(folder: Path, settings: Mapping[str, Any], token_env: str | None) -> Running:
@@ -62,7 +57,9 @@ def described(target: Target) -> Target:
 
 def hold(running: Running, *, in_flight: bool) -> None:
     """Keep the gateway alive while a change is in flight, or let it end when idle again."""
-    _ask(f"{running.url}/sandbox/in-flight", {"in_flight": in_flight})
+    # A gateway that does not answer has ended.
+    with suppress(RolloutError):
+        embedded_control.send("PUT", f"{running.url}/sandbox/in-flight", {"in_flight": in_flight})
 
 
 def control(url: str, part: str, body: object = None, *, method: str, anywhere: bool = False) -> Any:
@@ -81,13 +78,7 @@ def control(url: str, part: str, body: object = None, *, method: str, anywhere: 
     address = f"{url}/sandbox/{part}"
     if not (anywhere or is_loopback(url)):
         raise RolloutError(f"{address} is not on loopback, where an embedded gateway is")
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address, data, method=method)  # noqa: S310 - http(s), as targets.yaml reads it
-    try:
-        with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S) as response:
-            return json.loads(response.read(LARGEST_ANSWER))
-    except (OSError, HTTPException, ValueError, RecursionError) as error:
-        raise RolloutError(f"{method} {address} was not accepted: {error}") from None
+    return embedded_control.send(method, address, body)
 
 
 def _last_port(folder: Path) -> int:
@@ -96,14 +87,3 @@ def _last_port(folder: Path) -> int:
     except (OSError, ValueError, KeyError):
         return 0
     return urlsplit(str(url)).port or 0
-
-
-def _ask(url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, method="GET" if body is None else "PUT")  # noqa: S310 - http, loopback
-    try:
-        with _DIRECT.open(request, timeout=ANSWERS_WITHIN_S) as response:
-            answer = json.loads(response.read(LARGEST_ANSWER))
-    except (OSError, HTTPException, ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) else None

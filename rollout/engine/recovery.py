@@ -11,9 +11,10 @@ from pathlib import Path
 from rollout.context import LEASE_S, RolloutContext, reconcile
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError, TryLater
-from rollout.engine.closure import WORDS, Closure, roll_back_and_close
+from rollout.engine.closure import WORDS, Closure
 from rollout.engine.emergency_followup import settle
-from rollout.engine.session import end_embedded, reopened
+from rollout.engine.journaled_rollout import end_embedded, reopened
+from rollout.engine.rollback_closure import roll_back_and_close
 from rollout.journal.journal import Journal
 from rollout.journal.leases import Lease
 from rollout.journal.record import Decision, RolloutRecord

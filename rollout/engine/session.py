@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rollout.context import RolloutContext, reconcile
 from rollout.core.canonical_json import to_json
 from rollout.core.clauses import PHASES, Clause
-from rollout.core.clock import NEVER, Clock, StopFlag, SystemClock
-from rollout.core.errors import InvalidInput, JournalError, RolloutError, TryLater
+from rollout.core.clock import Clock, StopFlag
+from rollout.core.errors import InvalidInput, JournalError, RolloutError
 from rollout.core.options import Options
 from rollout.core.plan import left_out, plan
-from rollout.core.request import EMBEDDED, Request, as_opened
+from rollout.core.request import EMBEDDED, Request
 from rollout.engine import gates, policy_proof
+from rollout.engine.concurrent_rollouts import others_here, refuse_rivals
 from rollout.engine.credentials import learn_env_files, redactor_for, token_of
 from rollout.engine.embedded_gateway import described, hold, reach
 from rollout.engine.listed_names import look_up
 from rollout.engine.prechecks import keep_to_window
-from rollout.gateway.client import Gateway, ignore
+from rollout.gateway.client import Gateway
 from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.journal.records import records
-from rollout.sandbox.process import Running, find, stop
+from rollout.sandbox.process import Running, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 
 NOWHERE = "http://embedded.invalid"
@@ -187,35 +186,10 @@ def claim(session: Session, phase: str) -> None:
     rollout.claim()
     rivals = [other for other in others_here(rollout) if other.in_flight]
     # Asked again with the lease in hand: what was true when the run began may have ended since.
-    refusal = _rivalry(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)
+    refusal = refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)
     if refusal is not None:
         rollout.release_lease()
         raise refusal
-
-
-def concurrent_rollout(rollout: RolloutContext) -> TryLater | None:
-    """Return that another rollout has written to this target since this run began; None if none has.
-
-    What a check saw meanwhile was that change under way: it says nothing about this one. A journal that cannot be read
-    tells of none: then what failed speaks for itself.
-    """
-    try:
-        began = rollout.journal.entries(rollout.id, Kind.RUN)[-1].at
-        others = others_here(rollout)
-    except JournalError:
-        return None
-    for other in reversed(others):
-        if any(write.result != "refused" and write.at >= began for write in other.writes):
-            return TryLater(
-                f"rollout {other.id} ({other.opened['change']}) changed this target meanwhile; run it again"
-            )
-    return None
-
-
-def others_here(rollout: RolloutContext) -> list[RolloutRecord]:
-    """Return the other rollouts of this target, oldest first."""
-    found = records(rollout.journal)
-    return [other for other in found if other.id != rollout.id and other.opened["url"] == rollout.place]
 
 
 def staging_gateway_of(session: Session, env: Mapping[str, str]) -> Gateway:
@@ -238,83 +212,6 @@ def staging_gateway_of(session: Session, env: Mapping[str, str]) -> Gateway:
         on_exchange=session.exchanges.append,
         rollout_id=rollout.id,
     )
-
-
-def as_journalled(
-    journal: Journal,
-    record: RolloutRecord,
-    reports: Path,
-    env: Mapping[str, str],
-    *,
-    what: str,
-    stop: StopFlag = NEVER,
-    on_exchange: Callable[[Exchange], None] = ignore,
-) -> RolloutContext:
-    """Return an earlier rollout as its journal describes it, for a process that goes on with it; nothing is sent.
-
-    Args:
-        journal: where it is recorded.
-        record: what that says of it.
-        reports: where its evidence goes.
-        env: the environment variables, for tokens and channels.
-        what: names this process's part of it: ``rollback``.
-        stop: asks this process to stop.
-        on_exchange: receives every HTTP exchange.
-    """
-    request, clock = as_opened(record.opened), SystemClock()
-    redactor = redactor_for(request, env)
-    learn_env_files(redactor, request.target, record)
-    journal.redact_with(redactor.value)
-    return RolloutContext(
-        id=record.id,
-        run=f"{clock.now():%Y%m%d-%H%M%S}-{what}-{os.getpid()}",
-        scenario=request.scenario,
-        target=request.target,
-        policy=request.policy,
-        digest=record.opened["digest"],
-        folder=reports / record.id,
-        journal=journal,
-        gateway=Gateway(
-            request.target,
-            token=token_of(request.target.token_env, env),
-            clock=clock,
-            stop=stop,
-            redactor=redactor,
-            on_exchange=on_exchange,
-            rollout_id=record.id,
-        ),
-        clock=clock,
-        stop=stop,
-        redactor=redactor,
-        env=env,
-    )
-
-
-@contextmanager
-def reopened(
-    journal: Journal, record: RolloutRecord, reports: Path, env: Mapping[str, str]
-) -> Iterator[RolloutContext]:
-    """Give an earlier rollout, as its journal describes it, to somebody who wants to take it back.
-
-    Raises:
-        RolloutError: its embedded gateway does not start.
-    """
-    folder = reports / "sandbox" / record.id
-    if folder.exists():
-        request = as_opened(record.opened)
-        reach(folder, request.scenario.sandbox, request.target.token_env)
-    rollout = as_journalled(journal, record, reports, env, what="rollback")
-    try:
-        yield rollout
-    finally:
-        rollout.gateway.close()
-
-
-def end_embedded(rollout: RolloutContext) -> None:
-    """End the rollout's own gateway once the rollout is closed."""
-    running = find(rollout.folder.parent / "sandbox" / rollout.id)
-    if running is not None and rollout.last_known_record().closed is not None:
-        stop(running)
 
 
 def finish(session: Session) -> None:
@@ -340,7 +237,7 @@ def _earlier(
     same = [record for record in known if record.opened["digest"] == digest]
     latest = next((record for record in reversed(same) if record.in_flight), same[-1] if same else None)
     rivals = [r for r in known if r.in_flight and r is not latest and _same_place(r, request)]
-    refusal = _rivalry(rivals) or gates.refusal(phases, latest, digest)
+    refusal = refuse_rivals(rivals) or gates.refusal(phases, latest, digest)
     if latest is None or latest.decision is Decision.NOTHING_APPLIED:
         return None, refusal
     if gates.writes_evidence(phases, latest):
@@ -385,16 +282,6 @@ def at_home(journal: Journal) -> None:
 def _same_place(record: RolloutRecord, request: Request) -> bool:
     # Every on-demand gateway belongs to its own rollout, so two of them never meet.
     return request.target.url is not None and record.opened["url"] == request.target.url
-
-
-def _rivalry(rivals: list[RolloutRecord]) -> RolloutError | None:
-    if not rivals:
-        return None
-    rival = rivals[-1]
-    return TryLater(
-        f"rollout {rival.id} ({rival.opened['change']}) is in flight on this target since {rival.opened_at}: "
-        f"let it finish, or take it back with `rollout rollback {rival.id}`; or, its runs gone, with `rollout recover`"
-    )
 
 
 def _opening(rollout: RolloutContext) -> dict[str, Any]:

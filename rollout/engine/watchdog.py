@@ -29,8 +29,10 @@ from rollout.core.errors import JournalError, RolloutError, TryLater
 from rollout.core.redaction import Redactor
 from rollout.core.streams import quiet
 from rollout.core.visible import for_terminal
-from rollout.engine.closure import publish_late, roll_back_and_close
-from rollout.engine.session import Session, end_embedded, reopened
+from rollout.engine.closing_records import publish_late
+from rollout.engine.journaled_rollout import end_embedded, reopened
+from rollout.engine.rollback_closure import roll_back_and_close
+from rollout.engine.session import Session
 from rollout.gateway import manual_commands as by_hand
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal

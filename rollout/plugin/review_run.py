@@ -18,7 +18,8 @@ from rollout.core.plan import left_out, plan
 from rollout.core.redaction import Redactor
 from rollout.core.request import EMBEDDED
 from rollout.engine.closing_snapshot import of_record
-from rollout.engine.session import as_journalled, at_home
+from rollout.engine.journaled_rollout import as_journalled
+from rollout.engine.session import at_home
 from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord

@@ -28,10 +28,12 @@ from rollout.core.plan import of_other_kinds
 from rollout.core.policy import WAIT
 from rollout.core.streams import quiet
 from rollout.engine import closure as closing
-from rollout.engine import gates
+from rollout.engine import decision as deciding
+from rollout.engine import gates, rollback_closure
+from rollout.engine.concurrent_rollouts import concurrent_rollout
 from rollout.engine.embedded_gateway import hold
 from rollout.engine.evidence_check import missing_evidence
-from rollout.engine.session import Session, claim, concurrent_rollout, finish
+from rollout.engine.session import Session, claim, finish
 from rollout.engine.watchdog import Watchdog, arm
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import OWED, Decision, Kind, RolloutRecord
@@ -250,7 +252,7 @@ class RolloutRun(SuiteRun):
             if stage.outcome == "held":
                 del missing[stage.clause]
         why = f"{breach.clause}: {breach.message}"
-        self._decide(lambda: closing.roll_back_and_close(self.session.rollout, why, missing, self.env))
+        self._decide(lambda: rollback_closure.roll_back_and_close(self.session.rollout, why, missing, self.env))
 
     def _heading(self) -> Heading:
         rollout, record = self.session.rollout, self.session.rollout.record()
@@ -291,7 +293,9 @@ class RolloutRun(SuiteRun):
             self._decide(lambda: self._try_later(f"{first}; {rival}"))
         if self._is_bystander():
             self._decide(lambda: closing.Closure(None, "REFUSED", first, self._missing()))
-        self._decide(lambda: closing.close(rollout, session.phases, session.plan, self.env, self._error, self._lacking))
+        self._decide(
+            lambda: deciding.close(rollout, session.phases, session.plan, self.env, self._error, self._lacking)
+        )
         assert self.closed is not None  # noqa: S101 - for the type checker
         self._leave(self.closed)
         return self.closed
@@ -309,7 +313,7 @@ class RolloutRun(SuiteRun):
             except RolloutError as error:
                 return self._refused(error)
             self._arm()
-        return closing.write_evidence(rollout, self.env, self._lacking)
+        return deciding.write_evidence(rollout, self.env, self._lacking)
 
     def _try_later(self, why: str) -> closing.Closure:
         return closing.Closure(None, "TRY LATER", why, self._missing(), code=ExitCode.TRY_LATER)
@@ -340,7 +344,9 @@ class RolloutRun(SuiteRun):
         """A change that no later phase would find in the journal is taken back, unless somebody newer has it."""
         rollout, self.closed = self.session.rollout, None
         self._decide(
-            lambda: closing.roll_back_and_close(rollout, f"the handover could not be recorded: {error}", {}, self.env)
+            lambda: rollback_closure.roll_back_and_close(
+                rollout, f"the handover could not be recorded: {error}", {}, self.env
+            )
         )
         assert self.closed is not None  # noqa: S101 - for the type checker
         return self.closed
@@ -367,7 +373,7 @@ class RolloutRun(SuiteRun):
             if not rollout.last_known_record().wrote:
                 decision = Decision.NOTHING_APPLIED
             elif not self._is_bystander():
-                return closing.roll_back_and_close(rollout, why, {}, self.env)
+                return rollback_closure.roll_back_and_close(rollout, why, {}, self.env)
         except Exception as error:  # noqa: BLE001 - people must hear that nothing is proven
             self.record_error(error)
         return closing.Closure(decision, closing.WORDS[decision], why, {"closure": why})
@@ -377,7 +383,7 @@ class RolloutRun(SuiteRun):
         if record.closed is not None or self.session.resumed or isinstance(refusal, TryLater):
             code = ExitCode.TRY_LATER if isinstance(refusal, TryLater) else None
             return closing.Closure(record.decision, "REFUSED", str(refusal), self._missing(), code=code)
-        return closing.close(self.session.rollout, self.session.phases, self.session.plan, self.env)
+        return deciding.close(self.session.rollout, self.session.phases, self.session.plan, self.env)
 
     def _missing(self) -> dict[str, str]:
         return closing.not_passed(self.session.rollout.last_known_record(), self.session.plan, self.session.rollout.run)

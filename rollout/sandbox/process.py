@@ -8,30 +8,22 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 import uuid
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from rollout.core.clock import Clock, SystemClock
+from rollout.sandbox import own_http
 from rollout.sandbox.files import OWNER_ONLY, RECORD, SETTINGS, write_private
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import SandboxFailed
 
 _POLL_S = 0.02
-_ANSWERS_WITHIN_S = 2.0
 _ENDS_WITHIN_S = 5.0
 _PROGRAM = (sys.executable, "-m", "rollout.sandbox")
 _OUTPUT = "sandbox.out"
-
-_LARGEST_ANSWER = 2 * 1024 * 1024
-
-# Loopback must not go through a proxy that the environment names.
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 # A child that ended stays a zombie until its parent asks; keeping the handle also keeps Python from complaining.
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
@@ -168,7 +160,7 @@ def stop(running: Running, *, clock: Clock | None = None) -> bool:
     clock = clock or SystemClock()
     if not _is_this_instance(running):
         return False
-    if _about(running) is not None and _call(running, "POST", "/sandbox/stop") and _ended(running, clock):
+    if _about(running) is not None and own_http.call(running.url, "POST", "/sandbox/stop") and _ended(running, clock):
         return True
     for number in (signal.SIGTERM, signal.SIGKILL):
         if _is_this_instance(running):
@@ -200,18 +192,8 @@ def _not_started(child: subprocess.Popen[bytes], directory: Path, timeout_s: flo
 
 
 def _about(running: Running) -> dict[str, Any] | None:
-    about = _call(running, "GET", "/sandbox/about")
+    about = own_http.call(running.url, "GET", "/sandbox/about")
     return about if about and about.get("instance") == running.instance else None
-
-
-def _call(running: Running, method: str, path: str) -> dict[str, Any] | None:
-    request = urllib.request.Request(f"{running.url}{path}", method=method)  # noqa: S310 - http, written by us
-    try:
-        with _DIRECT.open(request, timeout=_ANSWERS_WITHIN_S) as response:
-            answer = json.loads(response.read(_LARGEST_ANSWER))
-    except (OSError, HTTPException, ValueError):
-        return None
-    return answer if isinstance(answer, dict) else None
 
 
 def _ended(running: Running, clock: Clock) -> bool:

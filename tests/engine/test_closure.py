@@ -14,7 +14,9 @@ from rollout.changes.rollback import PROOF
 from rollout.context import SPOOL, RolloutContext
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import JournalError
-from rollout.engine.closure import Closure, close, roll_back_and_close
+from rollout.engine.closure import Closure
+from rollout.engine.decision import close
+from rollout.engine.rollback_closure import roll_back_and_close
 from rollout.gateway.responses import Alert, Completion, Connection, Latency, Metrics
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind
@@ -170,7 +172,7 @@ def test_a_blocked_change_without_its_record_is_named(rollout: RolloutContext, m
     def refuse(*_: object) -> None:
         raise OSError(FULL)
 
-    monkeypatch.setattr("rollout.engine.closure.write_change_record", refuse)
+    monkeypatch.setattr("rollout.engine.closing_records.write_change_record", refuse)
     closure = not_applied(rollout)
     assert closure.decision is Decision.NOTHING_APPLIED
     assert named(closure) == {"DOC-1": FULL}
@@ -202,7 +204,7 @@ def test_a_record_that_fails_only_when_it_is_completed_is_named_too(
         full(rollout, "DOC-1")
         return ("somebody",)
 
-    monkeypatch.setattr("rollout.engine.closure.announce", told)
+    monkeypatch.setattr("rollout.engine.closing_records.announce", told)
     assert list(named(taken_back(rollout))) == ["DOC-1"]
 
 
@@ -210,7 +212,7 @@ def test_people_are_told_what_is_missing(rollout: RolloutContext, monkeypatch: p
     """It is not mixed up with what was not restored: nothing is wrong with the gateway."""
     told: list[str] = []
     monkeypatch.setattr(
-        "rollout.engine.closure.announce", lambda _r, _e, letter, *_, **__: told.append(letter.body) or ()
+        "rollout.engine.closing_records.announce", lambda _r, _e, letter, *_, **__: told.append(letter.body) or ()
     )
     full(rollout, "RBK-5.3")
     taken_back(rollout)

@@ -10,7 +10,10 @@ from rollout.context import LEASE_S, SPOOL
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import ExitCode, GatewayError
 from rollout.engine import closure as closing
-from rollout.engine.closure import close, publish_late, roll_back_and_close
+from rollout.engine import decision as deciding
+from rollout.engine.closing_records import publish_late
+from rollout.engine.decision import close
+from rollout.engine.rollback_closure import roll_back_and_close
 from rollout.journal import schema
 from rollout.journal.record import Decision, Kind
 from rollout.monitoring.window_outcome import IN_PROGRESS
@@ -191,13 +194,13 @@ def test_a_run_without_a_lease_does_not_end_what_another_run_has_begun_to_write(
     rollout = begun(tmp_path)
     rollout.release_lease()
     plan = passed(rollout, "apply", but={"APP-0.1": "somebody holds it"})
-    original = closing.why_not
+    original = deciding.why_not
 
     def meanwhile(*args):
         apply(successor(rollout))
         return original(*args)
 
-    monkeypatch.setattr(closing, "why_not", meanwhile)
+    monkeypatch.setattr(deciding, "why_not", meanwhile)
     closure = close(rollout, ("apply",), plan, {})
     assert (closure.decision, closure.word, closure.code) == (None, "TAKEN OVER", ExitCode.IN_PROGRESS)
     assert endings(rollout) == []
@@ -271,14 +274,14 @@ def test_a_run_that_is_taken_over_while_it_keeps_leaves_the_ending_to_its_succes
     """An emergency between the last look and the entry: KEPT is not recorded beside it."""
     rollout = applied(tmp_path)
     plan = passed(rollout, *PHASES)
-    original = closing._moved
+    original = deciding._find_deviations
 
     def meanwhile(*args):
         moved = original(*args)
         rollout.journal.preempt_lease(rollout.place, "e-1", "eve", 60)
         return moved
 
-    monkeypatch.setattr(closing, "_moved", meanwhile)
+    monkeypatch.setattr(deciding, "_find_deviations", meanwhile)
     closure = close(rollout, PHASES, plan, {})
     assert (closure.word, closure.code) == ("TAKEN OVER", ExitCode.IN_PROGRESS)
     assert (endings(rollout), live(rollout).writes, said(rollout)) == ([], [], "")
@@ -330,14 +333,14 @@ def test_a_rollout_that_has_ended_is_not_kept_again(tmp_path: Path):
 def test_a_verdict_that_another_process_wrote_under_this_token_stands(tmp_path: Path, monkeypatch):
     rollout = applied(tmp_path)
     plan = passed(rollout, *PHASES)
-    original = closing._moved
+    original = deciding._find_deviations
 
     def meanwhile(*args):
         moved = original(*args)
         rollout.journal.append_ending(rollout.lease, rollout.id, {"decision": "rolled_back", "why": "watchdog"})
         return moved
 
-    monkeypatch.setattr(closing, "_moved", meanwhile)
+    monkeypatch.setattr(deciding, "_find_deviations", meanwhile)
     closure = close(rollout, PHASES, plan, {})
     assert (closure.word, closure.decision) == ("TAKEN OVER", Decision.ROLLED_BACK)
     assert endings(rollout) == ["rolled_back"]

@@ -21,7 +21,7 @@ from rollout.core.clock import SystemClock, format_utc
 from rollout.core.request import Origin
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import Target
-from rollout.engine import emergency
+from rollout.engine import emergency, emergency_order
 from rollout.engine.recovery import in_flight, recover
 from rollout.gateway import manual_commands
 from rollout.journal.journal import Journal
@@ -422,7 +422,7 @@ def test_almost_nothing_is_imported_before_the_activation() -> None:
     """The heavy libraries come after it: that is what makes it fast."""
     code = "import sys; import rollout.cli.main, rollout.engine.emergency, yaml; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    heavy = {"pydantic", "sqlalchemy", "httpx", "rich", "starlette", "ssl", "rollout.config", "rollout.journal"}
+    heavy = {"pydantic", "sqlalchemy", "httpx", "rich", "starlette", "ssl", "rollout.config", "rollout.journal.store"}
     assert not heavy & set(loaded) - {"ssl"}
 
 
@@ -436,10 +436,10 @@ def test_the_targets_own_call_is_sent(alarm: Alarm) -> None:
     import argparse
 
     parser = argparse.ArgumentParser()
-    emergency.add_arguments(parser)
+    emergency_order.add_arguments(parser)
     parser.add_argument("--reports")
     parser.add_argument("--journal")
-    order = emergency.ordered(parser.parse_args(args), {})
+    order = emergency_order.read_order(parser.parse_args(args), {})
     assert emergency.request_of(order) == (
         "/api/v1/system/llm-servers/active",
         {"server_name": "vllm", "model": "gemma-3-4b-it"},

@@ -14,20 +14,12 @@ from rollout.core.canonical_json import to_json
 from rollout.core.errors import ExitCode
 from rollout.core.scenario import EMERGENCY_SOURCE, LimitChange, ProviderChange
 from rollout.core.target import ProviderRestart, Service
-from rollout.engine import emergency_followup
-from rollout.engine.emergency import Order
-from rollout.engine.emergency_followup import (
-    DONE,
-    NOT_VERIFIED,
-    _close_taken,
-    _closed,
-    _outlast,
-    _prove,
-    _recall,
-    _take_over,
-    _Work,
-    settle,
-)
+from rollout.engine import emergency_proof
+from rollout.engine.emergency_followup import DONE, NOT_VERIFIED, _close, settle
+from rollout.engine.emergency_order import Order
+from rollout.engine.emergency_proof import _await_late_writes, prove
+from rollout.engine.emergency_rollout import EmergencyRun
+from rollout.engine.emergency_takeover import close_taken_over, find_previous, take_over
 from rollout.journal.record import Decision, Kind, What
 from rollout.reporting.time_in_effect import effect_of
 from tests.support.decisions import Faulty, applied, apply, begun, live
@@ -43,7 +35,7 @@ def other(tmp_path: Path) -> RolloutContext:
     return applied(tmp_path)
 
 
-def emergency(other: RolloutContext, **parts: Any) -> _Work:
+def emergency(other: RolloutContext, **parts: Any) -> EmergencyRun:
     """Return an emergency on the same gateway, which its activation has reached."""
     rollout = rollout_in(
         other.folder.parent,
@@ -78,17 +70,17 @@ def emergency(other: RolloutContext, **parts: Any) -> _Work:
         restart=False,
         journal="",
     )
-    return _Work(rollout, order, SAFE, lambda _line: None)
+    return EmergencyRun(rollout, order, SAFE, lambda _line: None)
 
 
-def paused_before_its_write(work: _Work, other: RolloutContext, *, result: str | None = None) -> None:
+def paused_before_its_write(work: EmergencyRun, other: RolloutContext, *, result: str | None = None) -> None:
     """Let the other rollout have announced one more write, of which nobody knows what became."""
     intent = other.journal.append(
         other.id, Kind.INTENT, {"step": "RBK-2.1", "direction": "back", "to": str(OLD), "fence": 1}
     )
     if result:
         other.journal.append(other.id, Kind.OUTCOME, {"intent": intent.seq, "result": result, "detail": ""})
-    _take_over(work)
+    take_over(work)
 
 
 def land(other: RolloutContext, after_s: float) -> None:
@@ -102,7 +94,7 @@ def land(other: RolloutContext, after_s: float) -> None:
 
 def test_it_gets_the_newest_token_from_whoever_holds_the_target(other: RolloutContext):
     work = emergency(other)
-    _take_over(work)
+    take_over(work)
     assert work.rollout.lease is not None
     assert work.rollout.lease.token == 2
     assert other.superseded()
@@ -114,7 +106,7 @@ def test_without_a_journal_it_takes_nobody_over_and_goes_on(other: RolloutContex
     said: list[str] = []
     work.say = said.append
     Faulty(work.rollout)
-    _take_over(work)
+    take_over(work)
     assert (work.rollout.lease, work.taken) == (None, ())
     assert "a rollout under way is not told; stop it by hand" in said[0]
 
@@ -127,7 +119,7 @@ def test_what_is_not_in_flight_there_is_not_taken_over(other: RolloutContext, ho
     else:
         work = emergency(other)
         work.rollout.target = replace(work.rollout.target, url="http://127.0.0.1:2")
-    _take_over(work)
+    take_over(work)
     assert work.taken == ()
 
 
@@ -140,7 +132,7 @@ def test_a_write_that_lands_late_is_seen_and_put_right(other: RolloutContext):
     longest_s = work.rollout.target.timeouts.activate_s
     land(other, longest_s - 1)
     began_s = other.clock.monotonic()
-    assert _outlast(work) == ""
+    assert _await_late_writes(work) == ""
     assert other.clock.monotonic() - began_s >= longest_s
     assert live(other).state.place == str(SAFE)
     assert live(other).writes == [f"activate {SAFE}"]
@@ -151,7 +143,7 @@ def test_where_it_lands_for_good_it_is_not_verified(other: RolloutContext):
     paused_before_its_write(work, other)
     land(other, 1)
     live(other).without_effect.add("activate")
-    assert f"the gateway reports {OLD} active instead of {SAFE}" in _outlast(work)
+    assert f"the gateway reports {OLD} active instead of {SAFE}" in _await_late_writes(work)
 
 
 @pytest.mark.parametrize("result", ["done", "refused"])
@@ -159,7 +151,7 @@ def test_a_write_whose_answer_is_known_is_not_waited_for(other: RolloutContext, 
     work = emergency(other)
     paused_before_its_write(work, other, result=result)
     began_s = other.clock.monotonic()
-    assert _outlast(work) == ""
+    assert _await_late_writes(work) == ""
     assert other.clock.monotonic() == began_s
     assert live(other).writes == []
 
@@ -169,7 +161,7 @@ def test_a_write_whose_answer_was_lost_may_land_too(other: RolloutContext):
     work = emergency(other)
     paused_before_its_write(work, other, result="unknown")
     land(other, work.rollout.target.timeouts.activate_s - 1)
-    assert _outlast(work) == ""
+    assert _await_late_writes(work) == ""
     other.clock.wait(work.rollout.target.timeouts.activate_s)
     assert live(other).state.place == str(SAFE)
 
@@ -179,7 +171,7 @@ def test_a_write_that_was_announced_long_ago_is_not_waited_for(other: RolloutCon
     paused_before_its_write(work, other)
     other.clock.wait(work.rollout.target.timeouts.activate_s)
     began_s = other.clock.monotonic()
-    assert _outlast(work) == ""
+    assert _await_late_writes(work) == ""
     assert other.clock.monotonic() == began_s
 
 
@@ -187,13 +179,13 @@ def test_a_write_that_was_announced_long_ago_is_not_waited_for(other: RolloutCon
 
 
 def proven(
-    other: RolloutContext, prepare: Callable[[_Work], object] = lambda _work: None, *, refused: bool = False
-) -> _Work:
+    other: RolloutContext, prepare: Callable[[EmergencyRun], object] = lambda _work: None, *, refused: bool = False
+) -> EmergencyRun:
     """Return the emergency after its proof."""
     work = emergency(other)
     prepare(work)
-    _take_over(work)
-    _prove(work, refused=refused)
+    take_over(work)
+    prove(work, refused=refused)
     return work
 
 
@@ -213,7 +205,7 @@ def test_an_activation_that_shows_no_effect_is_sent_once_more(other: RolloutCont
 
 
 def test_the_proof_outlasts_what_may_still_land(other: RolloutContext):
-    def prepare(work: _Work) -> None:
+    def prepare(work: EmergencyRun) -> None:
         paused_before_its_write(work, other)
         land(other, 1)
 
@@ -243,7 +235,7 @@ def test_a_refused_activation_is_not_sent_again(other: RolloutContext):
 def test_a_provider_that_waits_for_a_restart_gets_it_and_no_second_activation(
     other: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ):
-    def prepare(work: _Work) -> None:
+    def prepare(work: EmergencyRun) -> None:
         service = Service(stop=("true",), start=("true",))
         restarts = {SAFE.provider: ProviderRestart(restart=True)}
         work.rollout.target = replace(work.rollout.target, service=service, providers=restarts)
@@ -251,19 +243,19 @@ def test_a_provider_that_waits_for_a_restart_gets_it_and_no_second_activation(
 
     done: list[str] = []
 
-    def restart(_work: _Work) -> str:
+    def restart(_work: EmergencyRun) -> str:
         done.append("restart")
         live(other).state = State(SAFE.provider, SAFE.model)
         return "restarted"
 
-    monkeypatch.setattr(emergency_followup, "_restart", restart)
+    monkeypatch.setattr(emergency_proof, "_restart", restart)
     work = proven(other, prepare)
     assert (work.problem, done, live(other).writes) == ("", ["restart"], [])
 
 
 @pytest.mark.parametrize("how", ["moved meanwhile", "another answers", "nobody answers", "cannot be read"])
 def test_what_is_not_seen_is_not_verified(other: RolloutContext, how: str):
-    def prepare(_work: _Work) -> None:
+    def prepare(_work: EmergencyRun) -> None:
         gateway = live(other)
         if how == "moved meanwhile":
             gateway.fails["chat"] = lambda: setattr(gateway, "state", State(NEW.provider, NEW.model))
@@ -285,9 +277,9 @@ def test_what_is_not_seen_is_not_verified(other: RolloutContext, how: str):
 @pytest.mark.parametrize(("problem", "decision"), [("", Decision.ROLLED_BACK), ("not seen", Decision.ROLLBACK_FAILED)])
 def test_what_was_taken_over_ends_as_the_emergency_does(other: RolloutContext, problem: str, decision: Decision):
     work = emergency(other)
-    _take_over(work)
+    take_over(work)
     work.problem = problem
-    _close_taken(work)
+    close_taken_over(work)
     record = other.record()
     assert record.decision is decision
     assert record.closed is not None
@@ -304,8 +296,8 @@ def test_what_it_changed_besides_the_provider_is_not_back(tmp_path: Path):
     )
     apply(other)
     work = emergency(other)
-    _take_over(work)
-    _close_taken(work)
+    take_over(work)
+    close_taken_over(work)
     record = other.record()
     assert record.decision is Decision.ROLLBACK_FAILED
     assert "`rollout rollback r-1` does that" in str(record.closed)
@@ -314,9 +306,9 @@ def test_what_it_changed_besides_the_provider_is_not_back(tmp_path: Path):
 def test_an_emergency_that_goes_where_a_rollout_went_takes_nothing_of_it_back(other: RolloutContext):
     """Its change is still in effect: it is neither kept nor rolled back, and a person hears of it."""
     work = emergency(other)
-    _take_over(work)
+    take_over(work)
     work.to = NEW
-    _close_taken(work)
+    close_taken_over(work)
     record = other.record()
     assert record.decision is Decision.ROLLBACK_FAILED
     assert "that is what this rollout activates, so its change is not taken back" in str(record.closed)
@@ -327,7 +319,7 @@ def test_what_could_not_be_read_in_time_is_what_the_journal_knows(other: Rollout
     """BROKEN_PROMISES 20: an emergency on a busy machine "could not read" what the journal knew."""
     work, said = emergency(other), []
     work.order, work.say = replace(work.order, before=None), said.append
-    _recall(work)
+    find_previous(work)
     assert (work.before, work.rollout.record().previous) == (str(NEW), str(NEW))
     assert said == [f"what was active could not be read in time; the entries of rollout {other.id} say {NEW}"]
     assert work.rollout.record().findings == {"EMG-1": said[0]}
@@ -336,7 +328,7 @@ def test_what_could_not_be_read_in_time_is_what_the_journal_knows(other: Rollout
 def test_what_no_rollout_has_written_is_what_the_latest_backup_found(tmp_path: Path):
     work = emergency(begun(tmp_path))
     work.order = replace(work.order, before=None)
-    _recall(work)
+    find_previous(work)
     assert work.before == str(OLD)
 
 
@@ -344,7 +336,7 @@ def test_what_was_read_in_time_is_not_asked_of_the_journal(other: RolloutContext
     work = emergency(other)
     work.order = replace(work.order, before="groq:x")
     Faulty(work.rollout)
-    _recall(work)
+    find_previous(work)
     assert work.before == "groq:x"
 
 
@@ -352,14 +344,14 @@ def test_without_a_journal_what_was_active_is_not_known(other: RolloutContext):
     work = emergency(other)
     work.order = replace(work.order, before=None)
     Faulty(work.rollout)
-    _recall(work)
+    find_previous(work)
     assert work.before is None
 
 
 def test_an_emergency_without_a_lease_ends_nobody_elses_rollout(other: RolloutContext):
     work = emergency(other)
     work.taken = (other.record(),)
-    _close_taken(work)
+    close_taken_over(work)
     assert other.record().closed is None
 
 
@@ -376,9 +368,9 @@ def test_its_code_says_whether_it_is_verified(
     work = emergency(other)
     lines: list[str] = []
     work.say = lines.append
-    _take_over(work)
+    take_over(work)
     work.problem = problem
-    assert _closed(work, {}) == code
+    assert _close(work, {}) == code
     record = work.rollout.record()
     assert record.decision is decision
     assert any(line.startswith(word) for line in lines)
@@ -388,10 +380,10 @@ def test_its_code_says_whether_it_is_verified(
 @pytest.mark.parametrize("newer", [True, False])
 def test_an_emergency_that_another_process_has_ended_has_one_ending(other: RolloutContext, newer: bool):
     work = emergency(other)
-    _take_over(work)
+    take_over(work)
     lease = other.journal.preempt_lease(other.place, "e-2", "max", 60) if newer else work.rollout.lease
     other.journal.append_ending(lease, "e-1", {"decision": "rollback_failed", "why": "e-2"})
-    _closed(work, {})
+    _close(work, {})
     endings = work.rollout.journal.entries("e-1", Kind.CLOSED)
     assert [entry.body["why"] for entry in endings] == ["e-2"]
 
@@ -405,7 +397,7 @@ def test_one_that_died_is_settled_by_what_is_seen_and_nothing_is_sent(
 ):
     work = emergency(other)
     live(other).state = State(place.provider, place.model)
-    _take_over(work)
+    take_over(work)
     closure = settle(work.rollout, "recover: it died", {})
     assert closure.decision is decision
     assert work.rollout.record().decision is decision
@@ -416,7 +408,7 @@ def test_one_that_died_is_settled_by_what_is_seen_and_nothing_is_sent(
 def test_one_that_another_process_has_ended_is_left_alone(other: RolloutContext):
     """Nothing is said of it that its own ending does not say."""
     work = emergency(other)
-    _take_over(work)
+    take_over(work)
     work.rollout.journal.append_ending(work.rollout.lease, "e-1", {"decision": "rollback_failed", "why": "e-2"})
     closure = settle(work.rollout, "recover: it died", {})
     assert (closure.decision, closure.word) == (None, "LEFT ALONE")

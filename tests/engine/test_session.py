@@ -16,7 +16,8 @@ from rollout.core.request import Request
 from rollout.core.scenario import Scenario
 from rollout.core.target import Target
 from rollout.engine import session as sessions
-from rollout.engine.session import Session, _earlier, at_home, claim, concurrent_rollout, finish
+from rollout.engine.concurrent_rollouts import concurrent_rollout
+from rollout.engine.session import Session, _earlier, at_home, claim, finish
 from rollout.journal.journal import Journal
 from rollout.journal.leases import LeaseHeld
 from rollout.journal.record import Decision, Kind

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-CLOSURE, GATE, SESSION = "rollout/engine/closure.py", "rollout/engine/gates.py", "rollout/engine/session.py"
+CLOSURE, DECISION = "rollout/engine/closure.py", "rollout/engine/decision.py"
+RECORDS, ROLLBACK = "rollout/engine/closing_records.py", "rollout/engine/rollback_closure.py"
+GATE, SESSION = "rollout/engine/gates.py", "rollout/engine/session.py"
+CONCURRENT = "rollout/engine/concurrent_rollouts.py"
 DECIDES = "tests/engine/test_closure_decides.py"
 
 
@@ -16,6 +19,17 @@ MUTANTS: tuple[Mutant, ...] = (
             ("outcome.run != run:", "False:", "A pass of another run is no pass of this one."),
             ("elif not outcome.stands:", "elif False:", "A clause that failed is not among those that passed."),
             (
+                "    None: ExitCode.IN_PROGRESS,",
+                "    None: ExitCode.KEPT,",
+                "A run that was taken over is in progress until its successor has ended it.",
+            ),
+        ),
+    ),
+    *of(
+        DECISION,
+        DECIDES,
+        rows=(
+            (
                 "if superseded or record.closed is not None:",
                 "if superseded:",
                 "A rollout that has ended is not ended again.",
@@ -26,8 +40,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A run that was taken over says so, with the code of its rollout.",
             ),
             (
-                "if not record.wrote and not _in_effect_without_a_write(record, missing, phases):",
-                "if not record.applied and not _in_effect_without_a_write(record, missing, phases):",
+                "if not record.wrote and not _is_in_effect_without_write(record, missing, phases):",
+                "if not record.applied and not _is_in_effect_without_write(record, missing, phases):",
                 "A write whose answer is not known is taken back, not left as nothing applied.",
             ),
             ("if missing or rollout.stop:", "if missing:", "A run that is asked to stop keeps nothing."),
@@ -68,12 +82,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A phase whose verdict is on no disk has not passed.",
             ),
             (
-                "    if result.superseded:",
-                "    if False:",
-                "A way back that was taken over leaves the ending to its successor.",
-            ),
-            (
-                "failed = [phase for phase in PHASES if not _passed(record, phase)]",
+                "failed = [phase for phase in PHASES if not _has_passed(record, phase)]",
                 "failed = []",
                 "Every phase has a pass in the journal before the change is kept.",
             ),
@@ -103,7 +112,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "KEPT is on disk, or the change is taken back; it is never spooled.",
             ),
             (
-                "        if not _is_on_disk(rollout):",
+                "        if not _is_kept_on_disk(rollout):",
                 "        if True:",
                 "KEPT that is on disk although its call failed is not taken back.",
             ),
@@ -112,6 +121,38 @@ MUTANTS: tuple[Mutant, ...] = (
                 "return rollout.lease is not None and",
                 "An open rollout is not kept because its journal answers again.",
             ),
+            (
+                "        return close_superseded(rollout, {})",
+                "        return publish(rollout, closure, env)",
+                "A run that is superseded while it keeps tells nobody that it kept.",
+            ),
+            (
+                'return not missing and (_has_passed(record, "apply") or "apply" in phases)',
+                "return not missing",
+                "A precheck that passed is cleared, not in flight.",
+            ),
+            (
+                '    if "apply" in phases:',
+                "    if True:",
+                "A precheck that failed leaves the rollout open for the next try.",
+            ),
+        ),
+    ),
+    *of(
+        ROLLBACK,
+        DECIDES,
+        rows=(
+            (
+                "    if result.superseded:",
+                "    if False:",
+                "A way back that was taken over leaves the ending to its successor.",
+            ),
+        ),
+    ),
+    *of(
+        RECORDS,
+        DECIDES,
+        rows=(
             (
                 "if lease is None or (stands.decision, stands.fence) != (Decision.KEPT, lease.token):",
                 "if True:",
@@ -123,16 +164,6 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A run that is superseded at its ending says so and publishes nothing.",
             ),
             (
-                "        return _superseded(rollout, {})",
-                "        return _publish(rollout, closure, env)",
-                "A run that is superseded while it keeps tells nobody that it kept.",
-            ),
-            (
-                "    None: ExitCode.IN_PROGRESS,",
-                "    None: ExitCode.KEPT,",
-                "A run that was taken over is in progress until its successor has ended it.",
-            ),
-            (
                 'is_ours = rollout.lease is not None and body.get("fence") == rollout.lease.token',
                 "is_ours = rollout.lease is not None",
                 "What another process has ended is told by that one.",
@@ -141,16 +172,6 @@ MUTANTS: tuple[Mutant, ...] = (
                 "or rollout.journal.entries(rollout.id, Kind.TRACES):",
                 "or False:",
                 "What was told is not told again.",
-            ),
-            (
-                'return not missing and (_passed(record, "apply") or "apply" in phases)',
-                "return not missing",
-                "A precheck that passed is cleared, not in flight.",
-            ),
-            (
-                '    if "apply" in phases:',
-                "    if True:",
-                "A precheck that failed leaves the rollout open for the next try.",
             ),
         ),
     ),
@@ -199,34 +220,19 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/engine/test_session.py",
         rows=(
             (
-                "    refusal = _rivalry(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
+                "    refusal = refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
                 "    refusal = gates.refusal((phase,), rollout.record(), rollout.digest)",
                 "A target with another rollout in flight is not claimed.",
             ),
             (
-                "    refusal = _rivalry(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
-                "    refusal = _rivalry(rivals)",
+                "    refusal = refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
+                "    refusal = refuse_rivals(rivals)",
                 "The gate is asked again with the lease in hand.",
             ),
             (
                 "rivals = [other for other in others_here(rollout) if other.in_flight]",
                 "rivals = others_here(rollout)",
                 "A rollout that has ended is no rival.",
-            ),
-            (
-                'if any(write.result != "refused" and write.at >= began for write in other.writes):',
-                "if any(write.at >= began for write in other.writes):",
-                "A write that was refused crossed nobody.",
-            ),
-            (
-                'if any(write.result != "refused" and write.at >= began for write in other.writes):',
-                'if any(write.result != "refused" for write in other.writes):',
-                "What was written before this run began crossed nobody.",
-            ),
-            (
-                'if other.id != rollout.id and other.opened["url"] == rollout.place]',
-                "if other.id != rollout.id]",
-                "What is changed on another target is no rival.",
             ),
             (
                 "    if record.closed is not None or not record.wrote:",
@@ -287,6 +293,27 @@ MUTANTS: tuple[Mutant, ...] = (
                 'if phases[0] != "apply" or record.wrote or record.closed is not None:',
                 'if phases[0] != "apply" or record.closed is not None:',
                 "A change that has begun goes on although its window has closed.",
+            ),
+        ),
+    ),
+    *of(
+        CONCURRENT,
+        "tests/engine/test_session.py",
+        rows=(
+            (
+                'if any(write.result != "refused" and write.at >= began for write in other.writes):',
+                "if any(write.at >= began for write in other.writes):",
+                "A write that was refused crossed nobody.",
+            ),
+            (
+                'if any(write.result != "refused" and write.at >= began for write in other.writes):',
+                'if any(write.result != "refused" for write in other.writes):',
+                "What was written before this run began crossed nobody.",
+            ),
+            (
+                'if other.id != rollout.id and other.opened["url"] == rollout.place]',
+                "if other.id != rollout.id]",
+                "What is changed on another target is no rival.",
             ),
         ),
     ),

@@ -43,7 +43,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/engine/closure.py",
+        "rollout/engine/decision.py",
         WAITS,
         rows=(
             (
@@ -52,14 +52,14 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Without its evidence a change is not kept where the policy waits.",
             ),
             (
-                "due = evidence_due(record) or _due(rollout)",
-                "due = _due(rollout)",
+                "due = evidence_due(record) or _deadline(rollout)",
+                "due = _deadline(rollout)",
                 "Each call waits until the first one's deadline.",
             ),
         ),
     ),
     *of(
-        "rollout/engine/closure.py",
+        "rollout/engine/decision.py",
         ABORTED,
         rows=(
             (

@@ -105,7 +105,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/engine/closure.py",
+        "rollout/engine/decision.py",
         "tests/engine/test_closure_decides.py",
         rows=(
             (

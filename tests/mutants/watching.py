@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-WATCHDOG, RECOVERY, AFTERMATH = (
+WATCHDOG, RECOVERY, FOLLOWUP, PROOF, TAKEOVER = (
     "rollout/engine/watchdog.py",
     "rollout/engine/recovery.py",
     "rollout/engine/emergency_followup.py",
+    "rollout/engine/emergency_proof.py",
+    "rollout/engine/emergency_takeover.py",
 )
 ACTS, EMERGENCY = "tests/engine/test_watchdog_acts.py", "tests/engine/test_emergency_followup.py"
 STRANDED = tuple(
@@ -296,7 +298,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        AFTERMATH,
+        TAKEOVER,
         EMERGENCY,
         rows=(
             (
@@ -310,10 +312,16 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What has ended is not taken over.",
             ),
             (
-                '        work.say(f"the journal cannot be reached',
-                '        raise; work.say(f"the journal cannot be reached',
+                '        run.say(f"the journal cannot be reached',
+                '        raise; run.say(f"the journal cannot be reached',
                 "A journal that is away does not stop an emergency.",
             ),
+        ),
+    ),
+    *of(
+        PROOF,
+        EMERGENCY,
+        rows=(
             (
                 'write.result in (None, "unknown")]',
                 "write.result is None]",
@@ -327,7 +335,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ("    if left_s <= 0:", "    if True:", "What may land late is waited for."),
             ("    clock.wait(left_s)", "    clock.wait(0)", "It is read again when nothing can land any more."),
             (
-                '        [Remedy("once more", lambda: _again(work))],',
+                '        [Remedy("once more", lambda: _activate_again(run))],',
                 "        [],",
                 "A write that landed late is put right.",
             ),
@@ -342,32 +350,38 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A provider that waits for a restart needs no second activation.",
             ),
             (
-                "if work.rollout.target.service is not None and not refused and not work.order.restart:",
+                "if run.rollout.target.service is not None and not refused and not run.order.restart:",
                 "if False:",
                 "A provider that waits for a restart gets it.",
             ),
             (
-                "problem = problem or _outlast(work) or _give_all(work) or _request_problem(work)",
-                "problem = problem or _outlast(work) or _give_all(work)",
+                "problem = problem or _await_late_writes(run) or _send_all(run) or _doubt_answer(run)",
+                "problem = problem or _await_late_writes(run) or _send_all(run)",
                 "One request has to be answered by the provider.",
             ),
             (
-                "problem = problem or _outlast(work) or _give_all(work) or _request_problem(work)",
-                "problem = problem or _give_all(work) or _request_problem(work)",
+                "problem = problem or _await_late_writes(run) or _send_all(run) or _doubt_answer(run)",
+                "problem = problem or _send_all(run) or _doubt_answer(run)",
                 "What may land late belongs to the proof.",
             ),
             (
-                "    problem = problem or _elsewhere(work.rollout, work.to)",
+                "    problem = problem or doubt_active(run.rollout, run.to)",
                 "    pass",
                 "It is read once more after the request.",
             ),
+        ),
+    ),
+    *of(
+        TAKEOVER,
+        EMERGENCY,
+        rows=(
             (
-                "decision = Decision.ROLLBACK_FAILED if others or stays or work.problem else Decision.ROLLED_BACK",
-                "decision = Decision.ROLLBACK_FAILED if work.problem else Decision.ROLLED_BACK",
+                "decision = Decision.ROLLBACK_FAILED if others or stays or run.problem else Decision.ROLLED_BACK",
+                "decision = Decision.ROLLBACK_FAILED if run.problem else Decision.ROLLED_BACK",
                 "What was changed besides the provider is not back.",
             ),
             (
-                "decision = Decision.ROLLBACK_FAILED if others or stays or work.problem else Decision.ROLLED_BACK",
+                "decision = Decision.ROLLBACK_FAILED if others or stays or run.problem else Decision.ROLLED_BACK",
                 "decision = Decision.ROLLBACK_FAILED if others else Decision.ROLLED_BACK",
                 "What was taken over is not back where that is not verified.",
             ),
@@ -376,13 +390,19 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        if True:",
                 "Without a lease an emergency ends nobody else's rollout.",
             ),
+        ),
+    ),
+    *of(
+        FOLLOWUP,
+        EMERGENCY,
+        rows=(
             (
-                "    decision = Decision.ROLLBACK_FAILED if work.problem else Decision.KEPT",
+                "    decision = Decision.ROLLBACK_FAILED if run.problem else Decision.KEPT",
                 "    decision = Decision.KEPT",
                 "An emergency that is not verified has failed.",
             ),
             (
-                "    return ExitCode.ROLLBACK_FAILED if work.problem else ExitCode.KEPT",
+                "    return ExitCode.ROLLBACK_FAILED if run.problem else ExitCode.KEPT",
                 "    return ExitCode.KEPT",
                 "An emergency that is not verified is 11.",
             ),
@@ -392,7 +412,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "An emergency that another one has ended has one ending.",
             ),
             (
-                "    problem = _elsewhere(rollout, to) or _shared(rollout, to)",
+                "    problem = doubt_active(rollout, to) or doubt_weights(rollout, to)",
                 '    problem = ""',
                 "One that died is settled by what is seen.",
             ),

@@ -12,6 +12,8 @@ from rollout.core.clauses import CLAUSES, PHASES
 from rollout.core.errors import ExitCode, GatewayError, JournalError, NotCleared, TryLater
 from rollout.core.policy import Policy
 from rollout.engine import closure as closing
+from rollout.engine import decision as deciding
+from rollout.engine import rollback_closure
 from rollout.journal.record import Decision, Kind
 from rollout.plugin import rollout_run as progressing
 from rollout.plugin.rollout_run import RolloutRun
@@ -272,7 +274,7 @@ def test_a_run_that_has_to_wait_for_a_rival_is_thirteen_and_opens_nothing(tmp_pa
 def test_a_closure_that_fails_takes_back_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rollout = applied(tmp_path)
     passed(rollout, *PHASES)
-    monkeypatch.setattr(closing, "close", raising(BOOM))
+    monkeypatch.setattr(deciding, "close", raising(BOOM))
     progress, guard = at_work(rollout)
     assert progress.exit_code(0) == ExitCode.ROLLED_BACK
     assert live(rollout).state.place == str(OLD)
@@ -286,7 +288,7 @@ def test_a_closure_that_fails_after_kept_was_written_takes_nothing_back(
 ):
     rollout = applied(tmp_path)
     passed(rollout, *PHASES)
-    monkeypatch.setattr(closing, "_publish", raising(BOOM))
+    monkeypatch.setattr(deciding, "publish", raising(BOOM))
     progress, guard = at_work(rollout)
     assert progress.exit_code(status) == ExitCode.KEPT
     assert (endings(rollout), live(rollout).writes, guard.words) == (["kept"], [], ["dismissed"])
@@ -294,7 +296,7 @@ def test_a_closure_that_fails_after_kept_was_written_takes_nothing_back(
 
 def test_a_closure_that_fails_before_any_write_applied_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rollout = begun(tmp_path)
-    monkeypatch.setattr(closing, "close", raising(BOOM))
+    monkeypatch.setattr(deciding, "close", raising(BOOM))
     progress, guard = at_work(rollout, "precheck")
     assert progress.exit_code(0) == ExitCode.CHECK_FAILED
     assert progress.closure().decision is Decision.NOTHING_APPLIED
@@ -305,8 +307,8 @@ def test_a_way_back_that_fails_too_is_left_to_the_watchdog(tmp_path: Path, monke
     """Without a word: it acts as soon as this process ends."""
     rollout = applied(tmp_path)
     passed(rollout, *PHASES)
-    monkeypatch.setattr(closing, "close", raising(BOOM))
-    monkeypatch.setattr(closing, "roll_back_and_close", raising(KeyError("x")))
+    monkeypatch.setattr(deciding, "close", raising(BOOM))
+    monkeypatch.setattr(rollback_closure, "roll_back_and_close", raising(KeyError("x")))
     progress, guard = at_work(rollout)
     assert progress.exit_code(0) == ExitCode.ROLLBACK_FAILED
     assert progress.closure().decision is Decision.ROLLBACK_FAILED
@@ -374,14 +376,14 @@ def test_a_handover_that_cannot_be_recorded_is_taken_back(tmp_path: Path, call: 
 
 def test_a_handover_of_a_run_that_is_taken_over_takes_nothing_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rollout, progress, guard = handing_over(tmp_path)
-    original = closing.close
+    original = deciding.close
 
     def meanwhile(*args: Any) -> closing.Closure:
         closure = original(*args)
         successor(rollout)
         return closure
 
-    monkeypatch.setattr(closing, "close", meanwhile)
+    monkeypatch.setattr(deciding, "close", meanwhile)
     assert progress.exit_code(0) == ExitCode.IN_PROGRESS
     assert (live(rollout).writes, guard.words) == ([], ["dismissed"])
 
@@ -391,7 +393,7 @@ def test_where_neither_handover_nor_way_back_succeeds_the_watchdog_is_left(
 ):
     _, progress, guard = handing_over(tmp_path)
     monkeypatch.setattr(RolloutContext, "hold_lease", raising(JournalError("gone")))
-    monkeypatch.setattr(closing, "roll_back_and_close", raising(KeyError("x")))
+    monkeypatch.setattr(rollback_closure, "roll_back_and_close", raising(KeyError("x")))
     assert progress.exit_code(0) == ExitCode.ROLLBACK_FAILED
     assert (guard.words, progress._watchdog) == ([], guard)
 

@@ -55,7 +55,7 @@ def telling(folder: Path, *channels: str, **parts: object) -> RolloutContext:
 
 
 def rolled_back(rollout: RolloutContext, *, verified: bool) -> Message:
-    """Return the letter after a rollback, written as `rollout.engine.closure` writes it."""
+    """Return the letter after a rollback, written as `rollout.engine.closing_records` writes it."""
     rollout.write(Kind.BACKUP, previous={"provider": OLD.provider, "model": OLD.model})
     for step, direction, to in (("APP-1.2", "forward", NEW), ("RBK-2.1", "back", OLD)):
         intent = rollout.write(Kind.INTENT, step=step, direction=direction, to=str(to))

@@ -13,7 +13,7 @@ from rollout.core.clock import format_utc
 from rollout.core.policy import Policy
 from rollout.core.scenario import ChangeClass, EnvironmentChange, Impact, LimitChange, Operator, Scenario
 from rollout.core.target import Target
-from rollout.engine.emergency import Order
+from rollout.engine.emergency_order import Order
 from tests.support.canaries import SHORT
 from tests.support.clocks import BEGINNING
 from tests.support.journals import ID

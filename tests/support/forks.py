@@ -39,7 +39,7 @@ _PRELOADED = (
     "pytest",
     "rich.live",
     "rollout.cli.main",
-    "rollout.engine.closure",
+    "rollout.engine.decision",
     "rollout.monitoring.aggregates",
     "rollout.config",
     "rollout.monitoring.window",

@@ -1,0 +1,267 @@
+"""What `rollout emergency` is to do: its options, the target's entry in the targets' file, and what is active now."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rollout.core.caller import caller
+from rollout.core.clock import format_utc
+from rollout.core.errors import RolloutError
+from rollout.core.visible import on_one_line
+from rollout.gateway import bare_http
+from rollout.gateway.endpoints import path_of
+
+TARGETS = Path("scenarios") / "targets.yaml"
+ACTIVE_WITHIN_S = 0.2
+"""How long reading what is active may delay the activation."""
+
+_EMBEDDED = "embedded"
+_TEXTS = ("token_env", "user", "provider_key", "model_key")
+_MAPPINGS = ("paths", "reported_as")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the operator asked for, and everything that is needed to send it.
+
+    Attributes:
+        id: names the emergency, which is a rollout, and its folder below `reports`.
+        at: when the operator asked, UTC.
+        by: the operator.
+        reason: the operator's reason.
+        target: the target as the journal keeps it: its name, url, paths, other calls, service.
+        channels: who is notified: ``log`` or the name of an environment variable.
+        provider: the provider to activate.
+        model: its model, always sent.
+        before: ``provider:model`` that was active; None where the gateway did not say in time.
+        reports: the folder of the evidence.
+        targets: the targets' file.
+        wanted: ``--target`` and ``--gateway`` as they were given.
+        restart: restart whatever the read-back says.
+        journal: the journal's URL.
+    """
+
+    id: str
+    at: str
+    by: str
+    reason: str
+    target: Mapping[str, Any]
+    channels: tuple[str, ...]
+    provider: str
+    model: str
+    before: str | None
+    reports: Path
+    targets: Path
+    wanted: tuple[str | None, str | None]
+    restart: bool
+    journal: str
+
+    @property
+    def to(self) -> str:
+        """What to activate, ``provider:model``."""
+        return f"{self.provider}:{self.model}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``rollout emergency``, but ``--reports`` and ``--journal``, which every command has."""
+    parser.add_argument("--target", metavar="NAME", help="the target; its `safe:` says where to go")
+    parser.add_argument("--gateway", metavar="URL", help="a base URL in place of the target's; asks first")
+    parser.add_argument("--provider", metavar="P", help="go there instead of the safe one; asks first")
+    parser.add_argument("--model", metavar="M", help="its model")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--restart", action="store_true", help="restart the service, whatever the read-back says")
+    parser.add_argument("--reason", default="emergency", help="why, for the record")
+    parser.add_argument("--targets", metavar="FILE", type=Path, default=TARGETS, help=f"default: {TARGETS}")
+
+
+def read_order(args: argparse.Namespace, env: Mapping[str, str]) -> Order:
+    """Return what the operator asked for, with what is active now; asks for a yes where the target does not declare it.
+
+    Raises:
+        RolloutError: it cannot be done, or is not confirmed; nothing is sent.
+    """
+    if not (args.target or args.gateway):
+        raise RolloutError("name the gateway: --target=NAME of the targets' file, or --gateway=URL")
+    reports, now = Path(args.reports).absolute(), datetime.now(UTC)
+    settings = _read_settings(args.targets, args.target) if args.target else {}
+    provider, model, declared = _choose_provider(args, settings)
+    url = _check_url(args.gateway or settings.get("url") or _find_embedded(reports))
+    target = _describe_target(args.target or urlsplit(url).netloc, url, settings)
+    read_token(target, env)
+    if not (declared and args.gateway is None) and not args.yes:
+        _confirm(f"{url} to {provider}:{model}")
+    return Order(
+        id=f"{now:%Y%m%d-%H%M%S}-emergency-{os.urandom(2).hex()}",
+        at=format_utc(now),
+        by=caller(),
+        reason=args.reason,
+        target=target,
+        channels=tuple(_texts(settings.get("notify"))) or ("log",),
+        provider=provider,
+        model=model,
+        before=read_active(target, env),
+        reports=reports,
+        targets=args.targets,
+        wanted=(args.target, args.gateway),
+        restart=args.restart,
+        journal=args.journal or f"sqlite:///{reports / 'journal.sqlite'}",
+    )
+
+
+def read_active(target: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
+    """Return the active ``provider:model``, so that it can be undone; None where it is not known in time.
+
+    Two threads read side by side. One that takes too long is abandoned: it must not delay the activation.
+    """
+    paths, token = target.get("paths", {}), read_token(target, env)
+    seen: dict[str, Any] = {}
+
+    def read(call: str) -> None:
+        try:
+            status, body = bare_http.exchange(target, token, "GET", path_of(call, paths), None, 5 * ACTIVE_WITHIN_S)
+            seen[call] = json.loads(body) if status == 200 else None  # noqa: PLR2004
+        except (OSError, ValueError, RecursionError):
+            seen[call] = None
+
+    reads = [threading.Thread(target=read, args=(call,), daemon=True) for call in ("providers", "runtime_config")]
+    for each in reads:
+        each.start()
+    until = datetime.now(UTC).timestamp() + ACTIVE_WITHIN_S
+    for each in reads:
+        each.join(max(0.0, until - datetime.now(UTC).timestamp()))
+    try:
+        reported = seen["providers"]["active_provider"]
+        model = seen["runtime_config"]["config"][target.get("model_key", "LLM_MODEL_NAME")]
+        names = {alias.casefold(): name for name, alias in target.get("reported_as", {}).items()}
+        provider = names.get(reported.casefold(), reported)
+    except (KeyError, TypeError, AttributeError):
+        return None
+    return f"{provider}:{model}" if provider and model else None
+
+
+def _read_settings(path: Path, name: str) -> Mapping[str, Any]:
+    """Return one entry of the targets' file; a mistake elsewhere in it does not stop an emergency."""
+    import yaml  # noqa: PLC0415 - not needed with --gateway alone
+
+    # Every value stays text: none becomes a number, a date or a boolean.
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    try:
+        found = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506 - it makes text, lists and mappings only
+    except OSError as problem:
+        raise RolloutError(
+            f"{path}: cannot be read ({problem.strerror}); run it where the file is, or give --targets"
+        ) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        raise RolloutError(f"{path}: is not valid YAML ({problem}); give --gateway, --provider and --model") from None
+    known = found if isinstance(found, dict) else {}
+    if name == _EMBEDDED and name not in known:
+        return {}
+    if not isinstance(known.get(name), dict):
+        raise RolloutError(f"{path}: {name!r} is no target; it knows {', '.join(map(str, known)) or 'none'}")
+    settings: Mapping[str, Any] = known[name]
+    return settings
+
+
+def _choose_provider(args: argparse.Namespace, settings: Mapping[str, Any]) -> tuple[str, str, bool]:
+    """Return provider, model, and whether they are the declared ones."""
+    safe = settings.get("safe") if isinstance(settings.get("safe"), dict) else {}
+    declared = (safe.get("activate", ""), safe.get("model", "")) if safe else ("", "")
+    if bool(args.provider) != bool(args.model):
+        raise RolloutError("give --provider and --model together: an activation without a model would reset it")
+    asked = (args.provider, args.model) if args.provider else declared
+    if not all(isinstance(part, str) and part for part in asked):
+        what = (
+            f"target {args.target!r} declares no `safe: {{activate: …, model: …}}`"
+            if args.target
+            else "nothing is safe there"
+        )
+        raise RolloutError(f"{what}; give --provider and --model")
+    return asked[0], asked[1], asked == declared
+
+
+def _find_embedded(reports: Path) -> str:
+    """Return the URL of the one on-demand gateway that runs.
+
+    Raises:
+        RolloutError: none runs, or several do.
+    """
+    from rollout.sandbox.files import RECORD  # noqa: PLC0415
+
+    urls = []
+    for path in sorted(reports.glob(f"sandbox/*/{RECORD}")):
+        try:
+            record = json.loads(path.read_bytes())
+            os.kill(int(record["pid"]), 0)
+        except (OSError, ValueError, KeyError):
+            continue
+        urls.append(str(record["url"]))
+    if len(urls) != 1:
+        running = ", ".join(urls) or "none"
+        raise RolloutError(f"one embedded gateway must run below {reports}, and there run: {running}; give --gateway")
+    return urls[0]
+
+
+def _check_url(url: Any) -> str:
+    parts = urlsplit(url if isinstance(url, str) and "@" not in url else "")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise RolloutError("the gateway's URL is none; write one such as https://gateway.example.com")
+    return str(url).rstrip("/")
+
+
+def _describe_target(name: str, url: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the target as the journal keeps one, without what an emergency does not need or cannot read."""
+    kept: dict[str, Any] = {"name": name, "environment": settings.get("environment") or "production", "url": url}
+    kept |= {key: settings[key] for key in _TEXTS if isinstance(settings.get(key), str)}
+    kept |= {key: settings[key] for key in _MAPPINGS if isinstance(settings.get(key), dict)}
+    if str(settings.get("env_file", "")).startswith("/"):
+        kept["env_file"] = settings["env_file"]
+    if isinstance(settings.get("tls"), dict):
+        kept["tls"] = dict(settings["tls"])
+    if isinstance(settings.get("activate_with"), dict):
+        kept["activate_with"] = {
+            provider: {"path": str(call["path"]), "body": dict(call.get("body") or {})}
+            for provider, call in settings["activate_with"].items()
+            if isinstance(call, dict) and "path" in call
+        }
+    return kept
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+
+
+def read_token(target: Mapping[str, Any], env: Mapping[str, str]) -> str:
+    """Return the bearer token, empty where the target sends none.
+
+    Raises:
+        RolloutError: it is not set, or no header can carry it; the message never holds it.
+    """
+    name = target.get("token_env")
+    if not name:
+        return ""
+    token = env.get(name, "")
+    if not token or not (token.isascii() and token.isprintable()) or " " in token:
+        raise RolloutError(f"the environment variable {name} is not set to a token that a header can carry")
+    return token
+
+
+def _confirm(what: str) -> None:
+    """Ask the operator for a yes.
+
+    Raises:
+        RolloutError: there is no terminal, or the answer is another one.
+    """
+    if not sys.stdin.isatty():
+        raise RolloutError(f"{what} is not the target's declared safe way, and nobody can be asked here; give --yes")
+    if input(f"{on_one_line(what)}: type yes to go there: ").strip().casefold() not in ("y", "yes"):
+        raise RolloutError("not confirmed; nothing was sent")

@@ -1,0 +1,131 @@
+"""The emergency as a rollout, opened in the journal or, where that is unreachable, in memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from rollout.config.load import load
+from rollout.context import RolloutContext, reconcile
+from rollout.core.clock import NEVER, SystemClock
+from rollout.core.errors import JournalError, RolloutError
+from rollout.core.request import Request, as_opened
+from rollout.core.scenario import ProviderChange
+from rollout.engine.credentials import learn_env_files, redactor_for, token_of
+from rollout.engine.embedded_gateway import described
+from rollout.engine.emergency import Say, opening
+from rollout.engine.emergency_order import Order
+from rollout.gateway.client import Gateway
+from rollout.gateway.embedded_proof import doubt_request
+from rollout.journal.chain import Entry
+from rollout.journal.journal import Journal
+from rollout.journal.record import FOLDED, Kind, RolloutRecord, replay
+from rollout.journal.store import Store
+
+
+class Unreachable(Store):
+    """Replaces a database that cannot be reached: every call raises the reason, so that entries are spooled."""
+
+    def __init__(self, error: JournalError) -> None:
+        """Keep the reason."""
+        self._error = error
+
+    def read(self) -> NoReturn:
+        """Refuse."""
+        raise self._error
+
+    def write(self) -> NoReturn:
+        """Refuse."""
+        raise self._error
+
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+
+@dataclass(slots=True)
+class EmergencyRun:
+    """What is known of a running emergency.
+
+    Attributes:
+        rollout: the emergency as a rollout.
+        order: what the operator asked for.
+        to: what to activate.
+        say: prints a line on the terminal.
+        taken: the rollouts of this target that were in flight, and are taken over.
+        before: what was active before: as it was read, or as the journal has it; None where neither has.
+        answered: what proves who answered the request; empty before the answer.
+        problem: why it is not verified, latest first; empty when it is.
+    """
+
+    rollout: RolloutContext
+    order: Order
+    to: ProviderChange
+    say: Say
+    taken: tuple[RolloutRecord, ...] = ()
+    before: str | None = None
+    answered: str = ""
+    problem: str = ""
+
+    def step(self, clause: str, outcome: str, message: str) -> None:
+        """Record a step and print it."""
+        message = self.rollout.redactor.text(message)
+        self.rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=message)
+        self.say(f"{clause} {outcome}: {message}")
+
+
+def open_rollout(order: Order, env: Mapping[str, str]) -> tuple[RolloutContext, int | str]:
+    """Return the emergency as a rollout, and the number of its intent; 0 where the journal cannot be written."""
+    request, clock = _read_request(order, env), SystemClock()
+    redactor = redactor_for(replace(request, scenario=replace(request.scenario, notify=order.channels)), env)
+    learn_env_files(redactor, request.target, None)
+    try:
+        journal = Journal.open(order.journal, clock=clock, redact=redactor.value)
+        reconcile(journal, order.reports)
+        record = replay(order.id, journal.entries(order.id, *FOLDED))
+    except JournalError as error:
+        journal = Journal(Unreachable(error), clock=clock, redact=redactor.value, host=platform.node())
+        record = replay(order.id, (Entry(0, order.id, order.at, kind, body, "", "") for kind, body in opening(order)))
+    token = token_of(request.target.token_env, env)
+    rollout = RolloutContext(
+        id=order.id,
+        run=f"{order.id}-{os.getpid()}",
+        scenario=replace(request.scenario, notify=tuple(dict.fromkeys((*order.channels, *request.policy.channels)))),
+        target=request.target,
+        policy=request.policy,
+        digest=order.id,
+        folder=order.reports / order.id,
+        journal=journal,
+        gateway=Gateway(request.target, token=token, clock=clock, redactor=redactor, rollout_id=order.id),
+        clock=clock,
+        stop=NEVER,
+        redactor=redactor,
+        env=env,
+        is_emergency=True,
+        _known=record,
+    )
+    return rollout, record.writes[-1].seq if record.writes else 0
+
+
+def _read_request(order: Order, env: Mapping[str, str]) -> Request:
+    """Return target and policy from the files, or from the order where the files are not valid."""
+    opened = as_opened(dict(opening(order))["opened"])
+    name, gateway = order.wanted
+    try:
+        request = load(
+            scenario=None,
+            activate=order.to,
+            ticket=None,
+            target=name,
+            gateway=gateway,
+            directory=Path(order.targets).parent,
+            env=env,
+            doubt=doubt_request,
+        )
+    except RolloutError:
+        return replace(opened, target=described(opened.target))
+    target = described(replace(request.target, url=opened.target.url))
+    return Request(opened.scenario, target, request.policy)
