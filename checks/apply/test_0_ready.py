@@ -1,4 +1,4 @@
-"""APP-0: nobody changed the gateway since the backup, and the way back is open."""
+"""APP-0: the gateway is unchanged since the backup, and a rollback is possible."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rollout.reporting.allure import Show
 
 @clause("APP-0.1")
 def test_the_gateway_still_equals_the_backup(changed_meanwhile: Outcome[Mapping[str, str]], show: Show) -> None:
-    """The gateway is still what the backup says, and what the precheck found is still so.
+    """The gateway still equals the backup, and the precheck's findings still hold.
 
-    Fails when somebody changed it, when the clearance is too old, or when health or alerts have turned.
+    Fails when the gateway was changed, when the clearance is too old, or when health or alerts got worse.
     """
     show.facts("Differences", dict(changed_meanwhile.value))
     listed = "; ".join(f"{what}: {how}" for what, how in changed_meanwhile.value.items())
@@ -21,9 +21,9 @@ def test_the_gateway_still_equals_the_backup(changed_meanwhile: Outcome[Mapping[
 
 
 @clause("APP-0.2")
-def test_the_way_back_is_proven(way_back_proof: Outcome[str], show: Show) -> None:
+def test_the_rollback_is_proven(way_back_proof: Outcome[str], show: Show) -> None:
     """Activating the current provider and model once more succeeds.
 
-    Fails when the gateway refuses it: a rollback would be refused too, so nothing is applied.
+    Fails when the gateway refuses it: it would refuse a rollback too, so nothing is applied.
     """
     show.text("Proof", way_back_proof.value)

@@ -21,6 +21,6 @@ def test_the_connection_is_tested_right_before(applied: Outcome[AppliedSteps], s
 def test_the_gateway_reports_exactly_this_provider_and_model(applied: Outcome[AppliedSteps], show: Show) -> None:
     """The provider is activated with its model, and the gateway reports exactly them.
 
-    Fails when the gateway refuses, loses the answer, or reports something else than it was told.
+    Fails when the gateway refuses, loses the answer, or reports another provider or model.
     """
     show.text("What happened", applied.value.told("APP-1.2"))

@@ -1,4 +1,4 @@
-"""APP-2: the service's environment is changed, and the service comes back with it."""
+"""APP-2: the service's environment is changed, and the service is healthy with it."""
 
 from __future__ import annotations
 

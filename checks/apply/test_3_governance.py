@@ -1,4 +1,4 @@
-"""APP-3: the governance limits are changed, and only they."""
+"""APP-3: the governance limits are changed, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def test_the_governance_limits_are_updated(applied: Outcome[AppliedSteps], show:
 def test_governance_status_shows_the_new_limits_and_no_other_change(applied: Outcome[AppliedSteps], show: Show) -> None:
     """Governance status shows the new limits, and no other limit changed.
 
-    Fails when it shows something else than was set, or when another scope moved.
+    Fails when it shows other limits than were set, or when another scope changed.
     """
     show.text("What happened", applied.value.told("APP-3.2"))

@@ -1,4 +1,4 @@
-"""CAN: one request on the new provider and straight back, then stage after stage, each watched before the next."""
+"""CAN: one request on the new provider, the previous one again at once, then stage after stage, each watched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rollout.reporting.allure import Show
 def test_a_single_request_proves_the_new_provider(single_request: Outcome[Tried], show: Show) -> None:
     """The new provider is activated, answers one request, and the previous one is active again at once.
 
-    Fails when it cannot be activated, does not answer as expected, or when the way back fails; nothing is kept then.
+    Fails when it cannot be activated, does not answer as expected, or when the return fails; nothing is kept then.
     """
     tried = single_request.value
     show.facts("Both activations, as the journal has them", tried.writes)
@@ -57,7 +57,7 @@ def test_half_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
 
 @clause("CAN-2.4")
 def test_all_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
-    """The new provider is activated for good and gets everything, and every trigger holds for the whole stage.
+    """The new provider is activated permanently with all of the traffic, and every trigger holds for the whole stage.
 
     Fails when it cannot be activated or read back, and when a trigger breaches or cannot judge in this stage.
     """
@@ -70,7 +70,7 @@ def test_all_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
 def test_it_stays_stable_before_the_rollout_is_complete(window: Outcome[Window], show: Show) -> None:
     """All of the traffic stays on the new provider for the stabilisation, and every trigger holds for all of it.
 
-    Fails when a trigger breaches or cannot judge, or when somebody has split the traffic meanwhile.
+    Fails when a trigger breaches or cannot judge, or when the traffic was split meanwhile.
     """
     stage = window.value.stage("CAN-3")
     show.facts("Stage", stage)

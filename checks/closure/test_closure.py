@@ -10,7 +10,7 @@ from rollout.reporting.allure import Show
 
 @pytest.mark.closure
 def test_the_change_is_kept(closure: Closure, show: Show) -> None:
-    """The change is kept, or the reason why it was taken back and every step of the way back.
+    """The change is kept, or the reason why it was rolled back and every step of the rollback.
 
     Fails when the change was rolled back, when that failed, or when nothing was applied. Skipped while it is in flight.
     """

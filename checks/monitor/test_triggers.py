@@ -1,4 +1,4 @@
-"""MON: the triggers, as they stood when the window ended. The first breach ends it and rolls back at once."""
+"""MON: the triggers' verdicts at the window's end. The first breach ends the window and rolls back at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rollout.reporting.allure import Show
 def test_the_provider_stays_connected(window: Outcome[Window], diagnosis: tuple[str, ...], show: Show) -> None:
     """The provider never becomes offline or degraded within the window.
 
-    Fails when it is read so twice, a second apart, or when its status was never readable.
+    Fails when that is read twice, a second apart, or when the status was never readable.
     """
     verdict = window.value.verdict("MON-1")
     show.facts("Verdict", verdict)
@@ -24,7 +24,7 @@ def test_the_provider_stays_connected(window: Outcome[Window], diagnosis: tuple[
 def test_the_error_rate_stays_within_its_limit(window: Outcome[Window], show: Show) -> None:
     """The error rate stays at or below its limit, over the short span and over the whole window.
 
-    Fails strictly above it, and when too few requests were seen to judge.
+    Fails strictly above it, and when there are too few requests to judge.
     """
     verdict = window.value.verdict("MON-2")
     show.facts("Verdict", verdict)
@@ -46,7 +46,7 @@ def test_the_p95_latency_stays_within_its_limit(window: Outcome[Window], show: S
 def test_no_critical_alert_fires(window: Outcome[Window], show: Show) -> None:
     """No critical alert fires that was not firing before.
 
-    Fails when one does, even if it clears again, and when the alerts were never readable.
+    Fails when one fires, even if it clears again, and when the alerts were never readable.
     """
     verdict = window.value.verdict("MON-4")
     show.facts("Verdict", verdict)
@@ -66,7 +66,7 @@ def test_no_unexpected_behaviour_is_reported(window: Outcome[Window], show: Show
 
 @clause("MON-6")
 def test_every_source_gives_enough_data(window: Outcome[Window], show: Show) -> None:
-    """Every source answers often enough to be judged by.
+    """Every source answers often enough to judge by.
 
     Fails when one fails too often in a row or in total.
     """
@@ -76,7 +76,7 @@ def test_every_source_gives_enough_data(window: Outcome[Window], show: Show) -> 
 
 
 @clause("MON-7")
-def test_nobody_asks_for_an_abort(window: Outcome[Window], show: Show) -> None:
+def test_no_abort_is_requested(window: Outcome[Window], show: Show) -> None:
     """The window runs to its end without an interrupt, a termination signal or a deadline.
 
     Fails when one of them ended it.

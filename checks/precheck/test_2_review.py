@@ -1,4 +1,4 @@
-"""PRE-2: the change is documented, reviewed, assessed, and can be taken back and watched."""
+"""PRE-2: the change is documented, reviewed and assessed, and can be rolled back and watched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rollout.reporting.allure import Show
 def test_the_change_is_documented_in_a_ticket(ticket: Outcome[Ticket], show: Show) -> None:
     """The scenario names a ticket of the policy's form, and the tracker, if the policy names one, knows it.
 
-    Fails when there is none, when it does not look like one, or when the tracker does not answer for it.
+    Fails when there is none, when it does not match the pattern, or when the tracker does not know it.
     """
     found = ticket.value
     show.facts("Ticket", found)
@@ -26,8 +26,8 @@ def test_the_change_is_documented_in_a_ticket(ticket: Outcome[Ticket], show: Sho
 def test_a_second_person_reviewed_the_change(review: Outcome[Review], show: Show) -> None:
     """Enough people other than the author approved exactly what will be applied, or the policy did so beforehand.
 
-    Fails when nobody did, or only the author, by name or by key, or when the content was edited afterwards. An
-    emergency that nobody has approved yet is owed: neither passed nor failed.
+    Fails when no approval counts, or only the author's, by name or by key, or when the content was edited afterwards.
+    An emergency without an approval yet is owed: neither passed nor failed.
     """
     seen = review.value
     show.facts("Review", seen)
@@ -46,22 +46,22 @@ def test_the_impact_assessment_is_complete(scenario: Scenario, show: Show) -> No
 
 @clause("PRE-2.4")
 def test_the_rollback_plan_would_work_now(way_back: Outcome[WayBack], show: Show) -> None:
-    """The way back is known, its provider connects, is ready, and can be activated on this gateway.
+    """The rollback's provider is known, connects, is ready, and can be activated on this gateway.
 
-    Fails when the previous provider could not be activated again: find out before applying, not after.
+    Fails when the previous provider could not be activated again.
     """
     plan = way_back.value
     show.text("What the rollback would do", "\n".join(plan.steps))
-    show.facts("Connection test and preflight of the way back", plan.evidence)
-    assert not plan.problems, f"going back to {plan.to} would not work: {'; '.join(plan.problems)}"
+    show.facts("Connection test and preflight of the rollback's provider", plan.evidence)
+    assert not plan.problems, f"a rollback to {plan.to} would not work: {'; '.join(plan.problems)}"
 
 
 @clause("PRE-2.5")
 def test_every_source_of_the_monitoring_answers(sources_now: Outcome[PollStats], show: Show) -> None:
     """Status, metrics, alerts, fallbacks and the log answer now with what the triggers need.
 
-    Fails when a source that a trigger will read is dark.
+    Fails when a source that a trigger will read is unavailable.
     """
-    looks = sources_now.value
-    show.table("A sample of each source", looks.rows)
-    assert not looks.problems, f"not every source answers: {'; '.join(looks.problems)}"
+    polls = sources_now.value
+    show.table("A sample of each source", polls.rows)
+    assert not polls.problems, f"not every source answers: {'; '.join(polls.problems)}"

@@ -1,4 +1,4 @@
-"""PRE-3: the new provider works in non-production, and every result is looked at before proceeding."""
+"""PRE-3: the new provider works in non-production, and every result is verified before proceeding."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_preflight_is_ready_in_non_production(
 ) -> None:
     """The preflight says ready on the non-production twin.
 
-    Fails when any sub-check did not pass, whatever the answer's own status says.
+    Fails when a sub-check did not pass, whatever the answer's own status says.
     """
     ready = twin_preflight.value
     show.table("Sub-checks", [{"check": n, "passed": c.passed, "message": c.message} for n, c in ready.checks.items()])

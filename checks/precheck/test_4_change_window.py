@@ -1,4 +1,4 @@
-"""PRE-4: the moment, the people and the length of the watch are right."""
+"""PRE-4: the moment, the people and the bake time are right."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_now_is_inside_a_change_window(timing: Outcome[Timing], traffic_now: Tra
     """Now is inside an allowed window of the target, and the bake time still fits.
 
     Fails when it is outside and the policy says block; a policy that says warn shows the warning. The current traffic
-    is shown, and judges nothing.
+    is shown, and decides nothing.
     """
     show.facts("Current traffic", traffic_now)
     show.facts("Change window", timing.value)
@@ -31,21 +31,21 @@ def test_now_is_inside_a_change_window(timing: Outcome[Timing], traffic_now: Tra
 def test_stakeholders_are_notified(deliveries: Outcome[Sequence[Delivery]], scenario: Scenario, show: Show) -> None:
     """Every channel of the scenario accepted the announcement.
 
-    Fails when there is no channel, or when one refused.
+    Fails when there is no channel, or when a channel refused.
     """
     show.facts("Deliveries", deliveries.value)
     refused = [f"{delivery.channel}: {delivery.detail}" for delivery in deliveries.value if not delivery.accepted]
     assert deliveries.value, (
         f"{scenario.source} names no channel; add `notify: [log]` or a variable with an Apprise URL"
     )
-    assert not refused, f"not everybody was told: {'; '.join(refused)}"
+    assert not refused, f"not every channel accepted: {'; '.join(refused)}"
 
 
 @clause("PRE-4.3")
 def test_a_rollback_operator_is_ready(stand_by: Outcome[StandBy], show: Show) -> None:
     """A rollback operator is named, can be reached, and has acknowledged standing by.
 
-    Fails when the scenario names nobody, or when the policy asks for an acknowledgement and there is none so recent.
+    Fails when the scenario names no operator, or when the acknowledgement that the policy demands is missing or old.
     """
     seen = stand_by.value
     show.facts("Operator", seen)

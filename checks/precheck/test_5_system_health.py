@@ -1,4 +1,4 @@
-"""PRE-5: the system is healthy, and what it does now is known."""
+"""PRE-5: the system is healthy, and its present state is known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from rollout.reporting.allure import Show
 def test_the_system_is_healthy(health: Outcome[Health], show: Show) -> None:
     """The service is up, the new provider is ready here too, and the previous one is connected.
 
-    Fails when a status cannot be read, the new provider is not ready here, or the previous one is sick unannounced.
+    Fails when a status cannot be read, the new provider is not ready here, or the previous one is not connected and
+    `fixes:` does not name it.
     """
     seen = health.value
     show.table("Providers", seen.rows)
@@ -33,7 +34,7 @@ def test_exactly_one_provider_is_active_and_in_the_backup(
 ) -> None:
     """Exactly one provider is active, and it is the one in the backup.
 
-    Fails when none or several are, or when it changed since the backup was taken.
+    Fails when none or several are, or when the active one changed since the backup.
     """
     active = [provider.name for provider in providers_now.value.providers if provider.is_active]
     reported = providers_now.value.active_provider or ""
@@ -49,9 +50,9 @@ def test_exactly_one_provider_is_active_and_in_the_backup(
 
 @clause("PRE-5.3")
 def test_no_critical_alert_is_firing(alerts_now: Outcome[Firing], show: Show) -> None:
-    """No critical alert fires, except those that the change is said to fix.
+    """No critical alert fires, except those that the scenario names under `fixes:`.
 
-    Fails when one does that `fixes:` does not name: what is broken before the change must not be blamed on it.
+    Fails when another one fires: an earlier defect must not count against the change.
     """
     show.table("Critical alerts", alerts_now.value.rows)
     unexplained: Sequence[str] = alerts_now.value.unexplained

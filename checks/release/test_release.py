@@ -14,7 +14,7 @@ from rollout.reporting.allure import Show
 def test_every_configured_provider_connects_in_time(provider_connections: Outcome[Finding], show: Show) -> None:
     """Every configured provider connects: a local one within 2 s, one in the cloud within 5 s.
 
-    Fails when one does not, or later; and when none is configured. Those that nobody has set up are named.
+    Fails when one does not, or does later; and when none is configured. The evidence names the others.
     """
     show.table("Connection tests", provider_connections.value.rows)
     assert not provider_connections.value.problems, "; ".join(provider_connections.value.problems)
@@ -32,9 +32,9 @@ def test_every_preflight_is_ready(provider_preflights: Outcome[Finding], show: S
 
 @clause("REL-3")
 def test_no_credential_is_a_stand_in(credentials_seen: Outcome[Finding], show: Show) -> None:
-    """No credential is a placeholder, padded with spaces, or a masked one that somebody has written back.
+    """No credential is a placeholder, padded with spaces, or a masked one that was written back.
 
-    Fails when one is, and when one cannot be seen: what the gateway masks and the .env file does not show.
+    Fails when one is, and when one cannot be read: the gateway masks it, and the .env file does not show it.
     """
     show.table("Credentials", credentials_seen.value.rows)
     assert not credentials_seen.value.problems, "; ".join(credentials_seen.value.problems)
@@ -44,14 +44,14 @@ def test_no_credential_is_a_stand_in(credentials_seen: Outcome[Finding], show: S
 def test_budgets_and_rate_limits_are_set(limits_set: Outcome[Finding], show: Show) -> None:
     """A budget and a rate limit cover every provider that costs something, and every soft limit is below its hard one.
 
-    Fails when one is missing, limits nothing, or warns no earlier than it stops.
+    Fails when one is missing, limits nothing, or has a soft limit that is not below the hard one.
     """
     show.table("Limits", limits_set.value.rows)
     assert not limits_set.value.problems, "; ".join(limits_set.value.problems)
 
 
 @clause("REL-5")
-def test_somebody_can_take_over(fallbacks_ready: Outcome[Finding], show: Show) -> None:
+def test_there_is_a_fallback(fallbacks_ready: Outcome[Finding], show: Show) -> None:
     """Besides the active provider there is one that connects; where a fallback policy names some, one of those.
 
     Fails when there is none.
@@ -62,9 +62,9 @@ def test_somebody_can_take_over(fallbacks_ready: Outcome[Finding], show: Show) -
 
 @clause("REL-6")
 def test_the_alerts_answer(alerts_answer: Outcome[tuple[Alert, ...]], show: Show) -> None:
-    """The alerts can be read, wherever the target says that they are.
+    """The alerts can be read, from the source that the target names.
 
-    Fails when they cannot. Those that fire are shown.
+    Fails when they cannot. The evidence shows those that fire.
     """
     show.facts(f"Alerts that fire ({len(alerts_answer.value)})", alerts_answer.value)
 
@@ -80,10 +80,10 @@ def test_the_audit_log_answers(audit_answers: Outcome[tuple[AuditEntry, ...]], s
 
 @clause("REL-8")
 def test_credentials_are_masked_in_every_answer(answers_seen: tuple[Exchange, ...], bare: str, show: Show) -> None:
-    """No answer that this run has seen held a credential that the gateway had not masked.
+    """No answer in this run held a credential that the gateway had not masked.
 
-    Fails when one did, and when no answer was seen.
+    Fails when one did, and when there was no answer.
     """
-    show.text("Answers", f"{len(answers_seen)} answers were looked through")
-    assert answers_seen, "no answer was seen, so nobody has looked"
+    show.text("Answers", f"{len(answers_seen)} answers were checked")
+    assert answers_seen, "there was no answer to check"
     assert not bare, f"not masked: {bare}"

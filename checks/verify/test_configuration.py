@@ -13,7 +13,7 @@ from rollout.reporting.allure import Show
 def test_nothing_else_changed(unintended: Outcome[Mapping[str, str]], show: Show) -> None:
     """Configuration and limits differ from the backup in the intended keys only.
 
-    Fails when another key or limit moved, except those that the target declares as an activation's side effects.
+    Fails when another key or limit changed, except those that the target declares as an activation's side effects.
     """
     show.facts("Unintended differences", dict(unintended.value))
     listed = "; ".join(f"{what}: {how}" for what, how in unintended.value.items())

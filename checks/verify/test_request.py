@@ -15,7 +15,7 @@ def test_a_real_request_is_answered_by_the_expected_provider(
 ) -> None:
     """A real request gets a non-empty completion from the expected provider and model, within the latency bound.
 
-    Fails when it is empty, late, or answered by somebody else; a dated snapshot of the model counts as the model.
+    Fails when it is empty, late, or answered by another provider; a dated snapshot of the model counts as the model.
     """
     answered = answer.value
     show.facts("Completion", answered.completion)

@@ -15,7 +15,7 @@ def test_the_provider_is_connected(
 ) -> None:
     """The provider's connection status is `connected`.
 
-    Fails on every other word, `unknown` included.
+    Fails with every other status, `unknown` included.
     """
     connection = connection_now.value
     show.facts("Status", connection)
