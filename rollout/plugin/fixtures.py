@@ -31,28 +31,28 @@ from rollout.gateway.responses import Connection, ConnectionTest, Preflight, Pro
 from rollout.journal.record import Kind
 from rollout.monitoring import bake as baking
 from rollout.plugin.rollout_run import RolloutRun
-from rollout.plugin.run import NOT_RUN, SUITE_RUN, SuiteRun
+from rollout.plugin.run import SUITE_RUN, SuiteRun
 from rollout.reporting import notifications as notifying
-from rollout.reporting.allure import Show
+from rollout.reporting.allure import NOT_RUN, Show
 
 
 @pytest.fixture(scope="session")
-def occasion(pytestconfig: pytest.Config) -> SuiteRun:
+def suite_run(pytestconfig: pytest.Config) -> SuiteRun:
     """What brought this run to a gateway."""
     return pytestconfig.stash[SUITE_RUN]
 
 
 @pytest.fixture(scope="session")
-def progress(occasion: SuiteRun) -> RolloutRun:
+def rollout_run(suite_run: SuiteRun) -> RolloutRun:
     """The run, which is a rollout's."""
-    assert isinstance(occasion, RolloutRun)  # noqa: S101 - the checks of other occasions are passed over
-    return occasion
+    assert isinstance(suite_run, RolloutRun)  # noqa: S101 - the checks of other kinds of run are ignored
+    return suite_run
 
 
 @pytest.fixture(scope="session")
-def rollout(progress: RolloutRun) -> RolloutContext:
+def rollout(rollout_run: RolloutRun) -> RolloutContext:
     """The rollout at work."""
-    return progress.session.rollout
+    return rollout_run.session.rollout
 
 
 @pytest.fixture(scope="session")
@@ -80,9 +80,9 @@ def change(rollout: RolloutContext) -> ProviderChange:
 
 
 @pytest.fixture(scope="session")
-def show(occasion: SuiteRun) -> Show:
+def show(suite_run: SuiteRun) -> Show:
     """Attaches evidence to the running check."""
-    return occasion.show
+    return suite_run.evidence.show
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +197,9 @@ def sources_now(rollout: RolloutContext) -> Outcome[prechecks.PollStats]:
 
 
 @pytest.fixture(scope="session")
-def twin(progress: RolloutRun) -> Iterator[Outcome[Gateway]]:
+def twin(rollout_run: RolloutRun) -> Iterator[Outcome[Gateway]]:
     """The non-production twin."""
-    outcome = Outcome(lambda: staging_gateway_of(progress.session, progress.env))
+    outcome = Outcome(lambda: staging_gateway_of(rollout_run.session, rollout_run.env))
     yield outcome
     if outcome.error is None:
         outcome.value.close()
@@ -218,9 +218,9 @@ def twin_preflight(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[Pr
 
 
 @pytest.fixture
-def missing_prechecks(progress: RolloutRun) -> Mapping[str, str]:
+def missing_prechecks(rollout_run: RolloutRun) -> Mapping[str, str]:
     """The prechecks without a recorded pass, and why."""
-    return progress.missing_before_the_gate()
+    return rollout_run.missing_before_the_gate()
 
 
 @pytest.fixture(scope="session")
@@ -230,9 +230,9 @@ def timing(rollout: RolloutContext) -> Outcome[prechecks.Timing]:
 
 
 @pytest.fixture(scope="session")
-def deliveries(progress: RolloutRun) -> Outcome[Sequence[notifying.Delivery]]:
+def deliveries(rollout_run: RolloutRun) -> Outcome[Sequence[notifying.Delivery]]:
     """What the channels said to the announcement."""
-    return Outcome(lambda: notifying.announce_plan(progress.session.rollout, progress.env))
+    return Outcome(lambda: notifying.announce_plan(rollout_run.session.rollout, rollout_run.env))
 
 
 @pytest.fixture(scope="session")
@@ -269,10 +269,10 @@ def baseline(rollout: RolloutContext, backup: Outcome[Backup], twin: Outcome[Gat
 
 
 @pytest.fixture(scope="session")
-def undo(progress: RolloutRun) -> Iterator[None]:
+def undo(rollout_run: RolloutRun) -> Iterator[None]:
     """The backstop of every write: whatever ends the session, the closure is decided before it is over."""
     yield
-    progress.closure()
+    rollout_run.closure()
 
 
 @pytest.fixture(scope="session")
@@ -301,9 +301,9 @@ def way_back_proof(rollout: RolloutContext, undo: None) -> Outcome[str]:  # noqa
 
 
 @pytest.fixture(scope="session")
-def applied(rollout: RolloutContext, occasion: SuiteRun, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
+def applied(rollout: RolloutContext, suite_run: SuiteRun, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
     """Every change of the scenario, in order; the first failure ends it."""
-    return Outcome(lambda: AppliedSteps(changing.apply(rollout), _cut, occasion.timed))
+    return Outcome(lambda: AppliedSteps(changing.apply(rollout), _cut, suite_run.durations.keep_own_work))
 
 
 @pytest.fixture(scope="session")
@@ -358,10 +358,10 @@ def unintended(rollout: RolloutContext) -> Outcome[Mapping[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def window(progress: RolloutRun, pytestconfig: pytest.Config, undo: None) -> Outcome[baking.Window]:  # noqa: ARG001
+def window(rollout_run: RolloutRun, pytestconfig: pytest.Config, undo: None) -> Outcome[baking.Window]:  # noqa: ARG001
     """The bake time; the first breach ends it and takes the change back before anything else happens."""
     with _uncaptured(pytestconfig):
-        return Outcome(lambda: baking.Window(progress.bake(), _cut))
+        return Outcome(lambda: baking.Window(rollout_run.run_window(), _cut))
 
 
 @pytest.fixture
@@ -381,9 +381,9 @@ def _uncaptured(config: pytest.Config) -> AbstractContextManager[Any]:
 
 
 @pytest.fixture
-def closure(progress: RolloutRun) -> Closure:
+def closure(rollout_run: RolloutRun) -> Closure:
     """How the run ends."""
-    closed = progress.closure()
+    closed = rollout_run.closure()
     if closed.decision is None:
         pytest.skip(f"{closed.word}: {closed.why}")
     return closed

@@ -10,13 +10,16 @@ import os
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from rollout.core.clauses import Clause
 from rollout.core.streams import quiet
+from rollout.plugin.terminal import LEFT_OUT
+from rollout.reporting.allure import NOT_RUN
 
 CODE = int(pytest.ExitCode.NO_TESTS_COLLECTED)
 """What a session answers that was asked for checks and ran none."""
@@ -155,6 +158,21 @@ def left_out_by(config: pytest.Config) -> str:
     whole = (config.rootpath, config.rootpath / "checks")
     found += [f"the path {arg}" for arg in config.args if "::" in arg or _place(config, arg) not in whole]
     return ", ".join(found)
+
+
+def left_out_clauses(required: Iterable[Clause], collected: Collection[str], options: str) -> dict[str, str]:
+    """Return the id of each required clause without a check in the session -> the reason.
+
+    Args:
+        required: the clauses that must pass.
+        collected: the ids of the clauses that have a check.
+        options: what `left_out_by` returns.
+    """
+    return {
+        clause.id: f"{NOT_RUN}{LEFT_OUT}{options}; run the phase whole: pytest -m {clause.phase}"
+        for clause in required
+        if options and clause.id not in collected
+    }
 
 
 def _place(config: pytest.Config, arg: str) -> Path:

@@ -8,7 +8,7 @@ UNSEEN = "tests/e2e/test_nothing_green_unseen.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
-        "rollout/plugin/hooks.py",
+        "rollout/plugin/session_start.py",
         "    if why := without_assertions():",
         "    if why := None:",
         "Without assertions no check could fail, so nothing is begun.",
