@@ -40,9 +40,9 @@ def is_rollout(config: pytest.Config) -> bool:
     """Tell whether this session runs checks; the suite's own tests share the project."""
     if hasattr(config, "workerinput"):
         return False
-    if why := unchecked_sessions.diverted(config):
+    if why := unchecked_sessions.explain_diversion(config):
         raise pytest.UsageError(why)
-    return unchecked_sessions.names_checks(config) and unchecked_sessions.shown(config) is None
+    return unchecked_sessions.names_checks(config) and unchecked_sessions.find_display(config) is None
 
 
 def rollout_options(config: pytest.Config) -> Options:

@@ -51,8 +51,8 @@ def missing_of(closed: Closure, evidence: RunEvidence, late: tuple[str, ...] = (
 
 def _build_report(rollout: RolloutContext, evidence: RunEvidence, env: Mapping[str, str], reporter: Any) -> str:
     """Build the report, and return why it could not be written; empty where it was, or waits for its generator."""
-    from rollout.reporting.html.allure_generator import is_installed  # noqa: PLC0415 - likewise
-    from rollout.reporting.html.assembly import built  # noqa: PLC0415 - after the verdict, nobody waits for it
+    from rollout.reporting.html.allure_generator import is_installed  # noqa: PLC0415 - as below
+    from rollout.reporting.html.assembly import built  # noqa: PLC0415 - heavy, and only needed after the verdict
 
     if not is_installed(env):
         reporter.write_line("report: fetching its generator, once for this machine (npm)")
@@ -63,7 +63,7 @@ def _build_report(rollout: RolloutContext, evidence: RunEvidence, env: Mapping[s
 
 def _seal_journal(rollout: RolloutContext, env: Mapping[str, str], reporter: Any) -> str:
     """List what was written and seal the journal, and return why that failed; empty where it did not."""
-    from rollout.audit.seal import conclude  # noqa: PLC0415 - likewise
+    from rollout.audit.seal import conclude  # noqa: PLC0415 - as above
 
     line, problem = conclude(rollout.journal, rollout.id, rollout.folder, env, by=rollout.run)
     if line:

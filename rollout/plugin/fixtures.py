@@ -1,4 +1,4 @@
-"""Wiring: what the checks ask for by name, each an outcome that raises when a check reads it."""
+"""Fixtures of a rollout's checks: most are outcomes, which raise when a check reads them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from rollout.reporting.allure import NOT_RUN, Show
 
 @pytest.fixture(scope="session")
 def suite_run(pytestconfig: pytest.Config) -> SuiteRun:
-    """What brought this run to a gateway."""
+    """The run of this session."""
     return pytestconfig.stash[SUITE_RUN]
 
 
@@ -57,19 +57,19 @@ def rollout(rollout_run: RolloutRun) -> RolloutContext:
 
 @pytest.fixture(scope="session")
 def scenario(rollout: RolloutContext) -> Scenario:
-    """What is asked."""
+    """The scenario."""
     return rollout.scenario
 
 
 @pytest.fixture(scope="session")
 def target(rollout: RolloutContext) -> Target:
-    """Where."""
+    """The target."""
     return rollout.target
 
 
 @pytest.fixture(scope="session")
 def policy(rollout: RolloutContext) -> Policy:
-    """What the environment demands."""
+    """The policy of the target's environment."""
     return rollout.policy
 
 
@@ -90,9 +90,9 @@ class AppliedSteps:
     """What happened at each clause of apply.
 
     Attributes:
-        applied: it.
+        applied: the steps.
         cut: is called for a clause that was never reached.
-        timed: is handed how long the clause's own steps took: all of them are done for the first clause that asks.
+        timed: takes how long the clause's own steps took: the first clause that asks has all of them done.
     """
 
     applied: changing.Applied
@@ -168,7 +168,7 @@ def stand_by(rollout: RolloutContext) -> Outcome[reviewing.StandBy]:
 
 @pytest.fixture(scope="session")
 def traffic_before(rollout: RolloutContext, backup: Outcome[Backup]) -> Outcome[traffic.TrafficPoll]:
-    """The current provider's counter, some prechecks before it is looked at again."""
+    """The current provider's counter, some prechecks before it is read again."""
     return traffic.looked(rollout, backup)
 
 
@@ -192,13 +192,13 @@ def way_back(
 
 @pytest.fixture(scope="session")
 def sources_now(rollout: RolloutContext) -> Outcome[prechecks.PollStats]:
-    """One look at each source of the monitoring."""
+    """One poll of each source of the monitoring."""
     return Outcome(lambda: prechecks.sources(rollout))
 
 
 @pytest.fixture(scope="session")
 def twin(rollout_run: RolloutRun) -> Iterator[Outcome[Gateway]]:
-    """The non-production twin."""
+    """The staging gateway."""
     outcome = Outcome(lambda: staging_gateway_of(rollout_run.session, rollout_run.env))
     yield outcome
     if outcome.error is None:
@@ -207,13 +207,13 @@ def twin(rollout_run: RolloutRun) -> Iterator[Outcome[Gateway]]:
 
 @pytest.fixture(scope="session")
 def twin_connection(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[ConnectionTest]:
-    """The connection test on the twin."""
+    """The connection test on the staging gateway."""
     return Outcome(lambda: twin.value.test_connection(change.provider))
 
 
 @pytest.fixture(scope="session")
 def twin_preflight(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[Preflight]:
-    """The preflight on the twin."""
+    """The preflight on the staging gateway."""
     return Outcome(lambda: twin.value.preflight(change.provider))
 
 
@@ -231,7 +231,7 @@ def timing(rollout: RolloutContext) -> Outcome[prechecks.Timing]:
 
 @pytest.fixture(scope="session")
 def deliveries(rollout_run: RolloutRun) -> Outcome[Sequence[notifying.Delivery]]:
-    """What the channels said to the announcement."""
+    """What each channel answered to the announcement."""
     return Outcome(lambda: notifying.announce_plan(rollout_run.session.rollout, rollout_run.env))
 
 
@@ -270,14 +270,14 @@ def baseline(rollout: RolloutContext, backup: Outcome[Backup], twin: Outcome[Gat
 
 @pytest.fixture(scope="session")
 def undo(rollout_run: RolloutRun) -> Iterator[None]:
-    """The backstop of every write: whatever ends the session, the closure is decided before it is over."""
+    """The undo of every write: whatever ends the session, the closure is decided before it is over."""
     yield
     rollout_run.closure()
 
 
 @pytest.fixture(scope="session")
 def changed_meanwhile(rollout: RolloutContext) -> Outcome[Mapping[str, str]]:
-    """What differs from the backup, or has turned since the precheck."""
+    """What differs from the backup, or no longer holds since the precheck."""
     return Outcome(lambda: _changed_meanwhile(rollout))
 
 
@@ -308,7 +308,7 @@ def applied(rollout: RolloutContext, suite_run: SuiteRun, undo: None) -> Outcome
 
 @pytest.fixture(scope="session")
 def single_request(rollout: RolloutContext, undo: None) -> Outcome[canary.Tried]:  # noqa: ARG001 - registered first
-    """One request on the new provider, and straight back."""
+    """One request on the new provider, which is taken back at once."""
     return Outcome(lambda: canary.single_request(rollout))
 
 
@@ -329,7 +329,7 @@ def connection_now(rollout: RolloutContext, undo: None) -> Outcome[Connection]: 
 
 @pytest.fixture
 def status_diagnosis(connection_now: Outcome[Connection], change: ProviderChange) -> tuple[str, ...]:
-    """What a bad status looks like; nothing is asked for it, for the way back must not wait."""
+    """The diagnosis of a bad status; it sends no request, because the rollback must not wait."""
     if connection_now.error is not None:
         return ()
     found = diagnosed(change.provider, Seen(connection_now.value))
@@ -359,14 +359,14 @@ def unintended(rollout: RolloutContext) -> Outcome[Mapping[str, str]]:
 
 @pytest.fixture(scope="session")
 def window(rollout_run: RolloutRun, pytestconfig: pytest.Config, undo: None) -> Outcome[baking.Window]:  # noqa: ARG001
-    """The bake time; the first breach ends it and takes the change back before anything else happens."""
+    """The window; the first breach ends it and takes the change back before anything else happens."""
     with _uncaptured(pytestconfig):
         return Outcome(lambda: baking.Window(rollout_run.run_window(), _cut))
 
 
 @pytest.fixture
 def diagnosis(rollout: RolloutContext, window: Outcome[baking.Window]) -> tuple[str, ...]:  # noqa: ARG001 - it comes first
-    """Why the new provider was out of reach, as it was looked at after the way back; empty where it was not."""
+    """Why the new provider was out of reach, as diagnosed after the rollback; empty where it was not."""
     found = rollout.last_known_record().diagnosis
     return () if found is None else (str(found["text"]),)
 

@@ -177,7 +177,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
 
     What wraps this plugin's own `pytest_sessionfinish`, or raises in another hook after it, never reaches that.
     """
-    shown = unchecked_sessions.announced(config)
+    display = unchecked_sessions.announce_display(config)
     trouble: BaseException | None = None
     status = int(pytest.ExitCode.INTERNAL_ERROR)
     try:
@@ -191,7 +191,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
         status = 0
     end = config.stash.get(SESSION_END, None)
     if end is None:
-        return unchecked_sessions.answer(config, shown, int(status))
+        return unchecked_sessions.exit_code_of(config, display, int(status))
     if trouble is not None:
         end.break_off(config, trouble)
     # Another plugin may have answered in the session's place.
@@ -225,7 +225,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     end = config.stash.get(SESSION_END, None)
     if end is not None:
         end.print_summary(terminalreporter)
-    elif config.option.collectonly and unchecked_sessions.is_release_or_review(config):
+    elif config.option.collectonly and unchecked_sessions.is_typed_display(config):
         terminalreporter.write_line("NOTHING CHECKED: --collect-only lists the checks, and vouches for none of them")
 
 

@@ -75,11 +75,11 @@ class ReadOnlyRun(SuiteRun):
         """Record how it ends."""
 
     @abstractmethod
-    def _next(self, problems: Mapping[str, str]) -> str:
+    def _next_step(self, problems: Mapping[str, str]) -> str:
         """Return what the operator does now; empty where nothing is left to do."""
 
     @abstractmethod
-    def _report(self) -> str:
+    def _build_report(self) -> str:
         """Build the report, and return the line that says where it is."""
 
     def judge_failure(self, clause: Clause, error: BaseException, message: str) -> tuple[bool, str]:  # noqa: ARG002
@@ -123,8 +123,8 @@ class ReadOnlyRun(SuiteRun):
             reporter.write_line(f"not owed: {', '.join(self._left_out)}")
         if self.error:
             reporter.write_line(f"trouble: {self.error}", red=True, bold=True)
-        if step := self._next(problems):
+        if step := self._next_step(problems):
             reporter.write_line(f"next: {step}")
         reporter.write_line(f"evidence: {self.evidence.folder}")
         reporter.write_line(f"exit code: {self.code} {'PASSED' if self.code == 0 else name_of(self.code)}")
-        reporter.write_line(self._report())
+        reporter.write_line(self._build_report())

@@ -63,7 +63,7 @@ class ReleaseReporter(TerminalReporter):
         Args:
             target: the target.
             policy: the policy that rules there.
-            ruled: why production's policy rules where the embedded gateway's might; empty where nobody would expect it.
+            ruled: why production's policy rules where the embedded gateway's might; empty where it might not.
             folder: where the evidence goes.
             redactor: takes secrets out of what is printed.
         """
@@ -133,13 +133,13 @@ class ReleaseRun(ReadOnlyRun):
     def _record(self, problems: Mapping[str, str]) -> None:
         """Do nothing: it is about no rollout, and Allure's results are its record."""
 
-    def _next(self, problems: Mapping[str, str]) -> str:
+    def _next_step(self, problems: Mapping[str, str]) -> str:
         asked = (("--target", self._options.target), ("--gateway", self._options.gateway))
         where = " ".join(f"{name}={value}" for name, value in asked if value)
         return f"mend it, and run it again: pytest -m release {where}" if problems else ""
 
-    def _report(self) -> str:
-        from rollout.reporting.html.assembly import built_plain  # noqa: PLC0415 - after the verdict, nobody waits for it
+    def _build_report(self) -> str:
+        from rollout.reporting.html.assembly import built_plain  # noqa: PLC0415 - heavy, and only needed after the verdict
 
         evidence = self.evidence
         return built_plain(evidence.results, evidence.folder, f"{self.word}: {self.subject}", self.env)

@@ -1,4 +1,4 @@
-"""Wiring of the occasions besides a rollout: its review, and the look before a release."""
+"""Fixtures of the kinds of run besides a rollout: its review, and the run before a release."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def learnings(review: ReviewRun) -> str | None:
     return review.learnings
 
 
-# The look before a release, which only reads too
+# The run before a release, which only reads too
 
 
 @pytest.fixture(scope="session")
 def release(suite_run: SuiteRun) -> ReleaseRun:
-    """The look before a release."""
+    """The run before a release."""
     assert isinstance(suite_run, ReleaseRun)  # noqa: S101 - the checks of other kinds of run are ignored
     return suite_run
 
@@ -122,7 +122,7 @@ def fallbacks_ready(
     governance_now: Outcome[Governance],
     providers_checked: Outcome[Sequence[release_readiness.Checked]],
 ) -> Outcome[release_readiness.Finding]:
-    """Who can take over."""
+    """Which providers can take over."""
     return Outcome(
         lambda: release_readiness.fallback(
             governance_now.value, providers_checked.value, release.gateway.providers().active_provider
@@ -132,16 +132,16 @@ def fallbacks_ready(
 
 @pytest.fixture
 def alerts_answer(release: ReleaseRun) -> Outcome[tuple[Alert, ...]]:
-    """The critical alerts, from wherever the target has them."""
+    """The critical alerts, from the source that the target names."""
     return Outcome(lambda: _alerts(release))
 
 
 def _alerts(release: ReleaseRun) -> tuple[Alert, ...]:
-    nobody = ProviderChange("", "")
+    no_provider = ProviderChange("", "")
     with observing(
         release.gateway,
         release.target,
-        nobody,
+        no_provider,
         release.env,
         clock=release.clock,
         stop=release.stop,

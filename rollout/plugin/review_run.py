@@ -105,7 +105,7 @@ class ReviewRun(ReadOnlyRun):
             settle(rollout.journal, rollout.record(), ObligationKind.REVIEW, by=caller())
         log_operation(rollout, f"{self.word}: {self.subject}{''.join(f'; {each}' for each in listed)}")
 
-    def _next(self, problems: Mapping[str, str]) -> str:
+    def _next_step(self, problems: Mapping[str, str]) -> str:
         owed = [each for each in open_of(self.rollout.last_known_record()) if each.what is ObligationKind.REVIEW]
         if not problems or not owed:
             return ""
@@ -113,21 +113,21 @@ class ReviewRun(ReadOnlyRun):
 
     def summarise(self, reporter: Any) -> None:
         """Print the closing block; then list what was written and seal the journal, as a rollout's run does."""
-        from rollout.audit.seal import conclude  # noqa: PLC0415 - once nobody waits
+        from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy, and only needed after the verdict
 
         super().summarise(reporter)
         rollout = self.rollout
         if line := conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run).line:
             reporter.write_line(line)
 
-    def _report(self) -> str:
-        from rollout.audit.seal import conclude  # noqa: PLC0415 - after the verdict, nobody waits for it
+    def _build_report(self) -> str:
+        from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy, and only needed after the verdict
         from rollout.reporting.html.assembly import built  # noqa: PLC0415
 
         journal, rollout = self.rollout.journal, self.rollout.id
         folder, run = self.rollout.folder, self.rollout.run
-        said = built(journal, rollout, folder, self.env, {run: self.evidence.results}).line
-        return "\n".join(filter(None, (said, conclude(journal, rollout, folder, self.env, by=run).line)))
+        line = built(journal, rollout, folder, self.env, {run: self.evidence.results}).line
+        return "\n".join(filter(None, (line, conclude(journal, rollout, folder, self.env, by=run).line)))
 
     def close(self) -> None:
         """Close the gateway and the journal of this run."""
@@ -214,7 +214,7 @@ def _is_there(record: RolloutRecord, options: ReviewOptions) -> bool:
 
 
 def _left_out(rollout: RolloutContext, options: ReviewOptions) -> Mapping[str, str]:
-    """Return clause id -> why this review does not owe it; a link that is given is always looked at."""
+    """Return clause id -> why this review does not owe it; a link that is given is always checked."""
     given = {"REV-4": options.documentation, "REV-5": options.learnings}
     spared = left_out(rollout.scenario, rollout.target, rollout.policy)
     return {clause: why for clause, why in spared.items() if clause.startswith("REV-") and not given.get(clause)}

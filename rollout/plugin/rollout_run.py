@@ -1,4 +1,4 @@
-"""A run as pytest goes through it: which check may still run, what came of each, and how the run ends."""
+"""A rollout's run: which check may still run, what the outcome of each means, and how the run ends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from rollout.plugin.terminal import RolloutReporter
 from rollout.reporting.allure import NOT_RUN
 
 _NO_JUDGEMENT = (Interrupted, JournalError, LeaseLost, NotCleared, NotReached, ConcurrentChange)
-"""Errors that say nothing about what a check looks at, so that no waiver of its clause excuses them."""
+"""Errors that are no outcome of what a check measures: no waiver of its clause covers them."""
 
 
 class RolloutRun(SuiteRun):
@@ -96,12 +96,12 @@ class RolloutRun(SuiteRun):
             return None
         if clause.id in self.session.left_out:
             return self.session.left_out[clause.id]
-        # A window that was interrupted is what MON-7 fails for: it says so.
+        # MON-7 fails for an interrupted window, with the reason.
         if self.session.rollout.stop and not (self._interrupted and clause.id == "MON-7"):
             return f"{NOT_RUN}{self.session.rollout.stop.reason}"
         failed = next(iter(self._failed), None)
         # A precheck shows everything at once; from apply on, the first failure ends the run. The monitor's clauses
-        # are judged together, so each still says what it saw.
+        # are judged together, so each still reports what it measured.
         if failed is None or clause.phase == "precheck" or (self._phase_of(failed) == "monitor" == clause.phase):
             return None
         return f"{NOT_RUN}{failed} did not pass"
@@ -125,7 +125,7 @@ class RolloutRun(SuiteRun):
         self._watchdog = arm(self.session)
 
     def _admit(self, clause: Clause) -> None:
-        """Hold this run to its own gates: options that select single checks must not lead past one.
+        """Apply the gates to this run: options that select single checks must not lead past one.
 
         Raises:
             RolloutError: what has to pass before this check did not, or was not selected.
@@ -143,7 +143,7 @@ class RolloutRun(SuiteRun):
             if missing:
                 raise NotCleared(f"{clause.id} needs a pass of {', '.join(missing)} in this run; run all of `-m apply`")
 
-    # What came of it
+    # What the outcomes mean
 
     def judge_failure(self, clause: Clause, error: BaseException, message: str) -> tuple[bool, str]:
         """Return whether a waiver or a pending approval covers a check that did not pass, and its message."""
@@ -165,14 +165,14 @@ class RolloutRun(SuiteRun):
             # The gate fails with what it judges, and is no reason of its own.
             if clause.id != "PRE-3.3":
                 self._later.append(isinstance(error, TryLater))
-        self._keep(clause, outcome, message, took_s)
+        self._write_outcome(clause, outcome, message, took_s)
 
     def _is_bystander(self) -> bool:
-        """Tell whether another run is changing this rollout's target: what this one sees decides nothing about it."""
+        """Tell whether another run is changing this rollout's target: then this one decides nothing about it."""
         rollout = self.session.rollout
         return rollout.lease is None and rollout.last_known_record().in_flight
 
-    def _keep(self, clause: Clause, outcome: str, message: str, took_s: float) -> None:
+    def _write_outcome(self, clause: Clause, outcome: str, message: str, took_s: float) -> None:
         if self._is_bystander():
             return
         try:
@@ -193,7 +193,7 @@ class RolloutRun(SuiteRun):
         """Record why the clauses of these phases that have no check in this session have none; once each."""
         for clause in self.session.plan:
             if clause.phase in phases and (why := self.left_out_by.pop(clause.id, None)):
-                self._keep(clause, "not run", why, 0.0)
+                self._write_outcome(clause, "not run", why, 0.0)
 
     def _end_phase(self, phase: str) -> None:
         if self._is_bystander():
@@ -227,11 +227,11 @@ class RolloutRun(SuiteRun):
         self._decide(lambda: closing.roll_back_and_close(self.session.rollout, why, missing, self.env))
 
     def end(self) -> None:
-        """Decide how the run ends; once, whoever asks first."""
+        """Decide how the run ends; once, whichever caller comes first."""
         self.closure()
 
     def closure(self) -> closing.Closure:
-        """Decide how the run ends; once, whoever asks first."""
+        """Decide how the run ends; once, whichever caller comes first."""
         if self._phase is not None:
             self.start_phase(None)
         rollout, session = self.session.rollout, self.session
@@ -253,12 +253,14 @@ class RolloutRun(SuiteRun):
             self._decide(lambda: self._try_later(f"{first}; {rival}"))
         if self._is_bystander():
             self._decide(lambda: closing.Closure(None, "REFUSED", first, self._missing()))
-        self._decide(lambda: closing.close(rollout, session.phases, session.plan, self.env, self.error, self._lacking))
+        self._decide(
+            lambda: closing.close(rollout, session.phases, session.plan, self.env, self.error, self._missing_evidence)
+        )
         assert self.closed is not None  # noqa: S101 - for the type checker
-        self._leave(self.closed)
+        self._hand_over(self.closed)
         return self.closed
 
-    def _lacking(self) -> tuple[str, ...]:
+    def _missing_evidence(self) -> tuple[str, ...]:
         found = missing_evidence(self.session.rollout, self.session.plan, self.evidence.results)
         return (*self.evidence.unwritten, *found)
 
@@ -271,17 +273,17 @@ class RolloutRun(SuiteRun):
             except RolloutError as error:
                 return self._refused(error)
             self._arm()
-        return closing.write_evidence(rollout, self.env, self._lacking)
+        return closing.write_evidence(rollout, self.env, self._missing_evidence)
 
     def _try_later(self, why: str) -> closing.Closure:
         return closing.Closure(None, "TRY LATER", why, self._missing(), code=ExitCode.TRY_LATER)
 
-    def _leave(self, closed: closing.Closure) -> None:
-        """Tell the watchdog what is left to do; only now, because until here a death must still roll back."""
+    def _hand_over(self, closed: closing.Closure) -> None:
+        """Dismiss the watchdog or hand over to it; only now, because a process that dies before must be rolled back."""
         rollout = self.session.rollout
         is_untried = closed.decision is Decision.ROLLBACK_FAILED and not closed.rollback
         if is_untried and rollout.last_known_record().closed is None:
-            # Nobody has tried yet: without a word, the watchdog does when this process ends.
+            # No rollback was tried yet: the watchdog, which is not dismissed, tries it when this process ends.
             return
         watchdog, self._watchdog = self._watchdog, None
         if watchdog is None:
@@ -294,12 +296,12 @@ class RolloutRun(SuiteRun):
             rollout.write(Kind.HANDOVER, deadline=format_utc(closed.due))
         except (JournalError, LeaseLost) as error:
             self._watchdog = watchdog
-            self._leave(self._not_handed_over(error))
+            self._hand_over(self._not_handed_over(error))
             return
         watchdog.hand_over(closed.due)
 
     def _not_handed_over(self, error: RolloutError) -> closing.Closure:
-        """A change that no later phase would find in the journal is taken back, unless somebody newer has it."""
+        """Take back a change that no later phase would find in the journal, unless a newer run has taken it over."""
         rollout, self.closed = self.session.rollout, None
         self._decide(
             lambda: closing.roll_back_and_close(rollout, f"the handover could not be recorded: {error}", {}, self.env)
@@ -317,7 +319,7 @@ class RolloutRun(SuiteRun):
             self.closed = self._rescued(f"the closure itself failed: {self.error}")
 
     def _rescued(self, why: str) -> closing.Closure:
-        """Take back what a closure that failed has left; the last resort is the watchdog, which is not dismissed."""
+        """Take back what a closure that failed has left; if that fails too, the watchdog is not dismissed."""
         rollout = self.session.rollout
         decision = Decision.ROLLBACK_FAILED
         try:
@@ -330,7 +332,7 @@ class RolloutRun(SuiteRun):
                 decision = Decision.NOTHING_APPLIED
             elif not self._is_bystander():
                 return closing.roll_back_and_close(rollout, why, {}, self.env)
-        except Exception as error:  # noqa: BLE001 - people must hear that nothing is proven
+        except Exception as error:  # noqa: BLE001 - the run must end as a failed rollback
             self.error = describe_error(error)
         return closing.Closure(decision, closing.WORDS[decision], why, {"closure": why})
 

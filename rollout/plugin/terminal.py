@@ -62,7 +62,7 @@ class TerminalReporter(ABC):
 
     def attach(self, reporter: Any) -> None:
         """Replace pytest's file names, dots and percentages, and redact everything that pytest prints."""
-        # Whatever pytest prints passes: warnings, and the traceback of what fails outside of a check.
+        # Everything that pytest prints passes: warnings, and the traceback of what fails outside of a check.
         guard(reporter._tw, self._redact)  # noqa: SLF001 - pytest has no public way to it
         self._reporter = reporter
         reporter.showfspath = False
