@@ -30,6 +30,7 @@ from rollout.engine.session import open_session
 from rollout.journal.record import Decision, Kind
 from rollout.monitoring.verdict import Verdict
 from rollout.plugin.rollout_run import RolloutRun
+from rollout.plugin.session_end import SessionEnd
 from tests.support.runs import ROOT, Lab
 
 LIMIT_MS = 100.0
@@ -67,12 +68,12 @@ def measure(folder: Path, runs: int) -> list[Row]:
 def _one(lab: Lab) -> float:
     # Set anew, so that it counts from this rollout's activation.
     lab.faults({"provider": "openai", "status": "degraded", "since": "activation", "after_s": HEALTHY_S})
-    with _baking(lab) as progress, contextlib.redirect_stdout(io.StringIO()):
-        breach = progress.bake().breach
-        closed = progress.closed
+    with _baking(lab) as run, contextlib.redirect_stdout(io.StringIO()):
+        breach = run.run_window().breach
+        closed = run.closed
         if breach is None or closed is None or closed.decision is not Decision.ROLLED_BACK:
             raise RuntimeError(f"not rolled back: {breach}, {closed}")
-        answered = _answered_at(progress.session.rollout, breach)
+        answered = _answered_at(run.session.rollout, breach)
     return (_taken_back_at(lab, answered) - answered).total_seconds() * 1000
 
 
@@ -92,7 +93,7 @@ def _baking(lab: Lab) -> Iterator[RolloutRun]:
     )
     session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
     rollout = session.rollout
-    progress = RolloutRun(session, os.environ)
+    run = RolloutRun(session, os.environ)
     try:
         redact = rollout.redactor.value
         backup = take(
@@ -102,9 +103,9 @@ def _baking(lab: Lab) -> Iterator[RolloutRun]:
         prechecks.measure(rollout, backup, None)
         rollout.take_lease()
         apply(rollout)
-        yield progress
+        yield run
     finally:
-        progress.close()
+        SessionEnd(run).close()
 
 
 def _answered_at(rollout: RolloutContext, breach: Verdict) -> datetime:

@@ -19,9 +19,9 @@ from rollout.engine.rollback_closure import roll_back_and_close
 from rollout.journal.endings import AlreadyEnded
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import EVIDENCE_OWED, Decision, Kind, RolloutRecord
-from rollout.monitoring.window_outcome import IN_PROGRESS
 from rollout.monitoring.hold import describe_holds
 from rollout.monitoring.verdict import State, show_span
+from rollout.monitoring.window_outcome import IN_PROGRESS
 from rollout.reporting import messages
 from rollout.reporting.documents import undocumented
 from rollout.reporting.notifications import announce

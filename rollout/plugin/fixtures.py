@@ -1,4 +1,4 @@
-"""Wiring: what the checks ask for by name, each an outcome that raises when a check reads it."""
+"""Fixtures of a rollout's checks: most are outcomes, which raise when a check reads them."""
 
 from __future__ import annotations
 
@@ -31,45 +31,45 @@ from rollout.gateway.responses import Connection, ConnectionTest, Preflight, Pro
 from rollout.journal.record import Kind
 from rollout.monitoring.window_outcome import IN_PROGRESS, Window
 from rollout.plugin.rollout_run import RolloutRun
-from rollout.plugin.run import NOT_RUN, SUITE_RUN, SuiteRun
+from rollout.plugin.run import SUITE_RUN, SuiteRun
 from rollout.reporting import notifications as notifying
-from rollout.reporting.allure import Show
+from rollout.reporting.allure import NOT_RUN, Show
 
 
 @pytest.fixture(scope="session")
-def occasion(pytestconfig: pytest.Config) -> SuiteRun:
-    """What brought this run to a gateway."""
+def suite_run(pytestconfig: pytest.Config) -> SuiteRun:
+    """The run of this session."""
     return pytestconfig.stash[SUITE_RUN]
 
 
 @pytest.fixture(scope="session")
-def progress(occasion: SuiteRun) -> RolloutRun:
+def rollout_run(suite_run: SuiteRun) -> RolloutRun:
     """The run, which is a rollout's."""
-    assert isinstance(occasion, RolloutRun)  # noqa: S101 - the checks of other occasions are passed over
-    return occasion
+    assert isinstance(suite_run, RolloutRun)  # noqa: S101 - the checks of other kinds of run are ignored
+    return suite_run
 
 
 @pytest.fixture(scope="session")
-def rollout(progress: RolloutRun) -> RolloutContext:
+def rollout(rollout_run: RolloutRun) -> RolloutContext:
     """The rollout at work."""
-    return progress.session.rollout
+    return rollout_run.session.rollout
 
 
 @pytest.fixture(scope="session")
 def scenario(rollout: RolloutContext) -> Scenario:
-    """What is asked."""
+    """The scenario."""
     return rollout.scenario
 
 
 @pytest.fixture(scope="session")
 def target(rollout: RolloutContext) -> Target:
-    """Where."""
+    """The target."""
     return rollout.target
 
 
 @pytest.fixture(scope="session")
 def policy(rollout: RolloutContext) -> Policy:
-    """What the environment demands."""
+    """The policy of the target's environment."""
     return rollout.policy
 
 
@@ -80,9 +80,9 @@ def change(rollout: RolloutContext) -> ProviderChange:
 
 
 @pytest.fixture(scope="session")
-def show(occasion: SuiteRun) -> Show:
+def show(suite_run: SuiteRun) -> Show:
     """Attaches evidence to the running check."""
-    return occasion.show
+    return suite_run.evidence.show
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ class AppliedSteps:
     """What happened at each clause of apply.
 
     Attributes:
-        applied: it.
+        applied: the steps.
         cut: is called for a clause that was never reached.
-        timed: is handed how long the clause's own steps took: all of them are done for the first clause that asks.
+        timed: takes how long the clause's own steps took: the first clause that asks has all of them done.
     """
 
     applied: changing.Applied
@@ -168,7 +168,7 @@ def stand_by(rollout: RolloutContext) -> Outcome[reviewing.StandBy]:
 
 @pytest.fixture(scope="session")
 def traffic_before(rollout: RolloutContext, backup: Outcome[Backup]) -> Outcome[traffic.TrafficPoll]:
-    """The current provider's counter, some prechecks before it is looked at again."""
+    """The current provider's counter, some prechecks before it is read again."""
     return traffic.looked(rollout, backup)
 
 
@@ -192,14 +192,14 @@ def way_back(
 
 @pytest.fixture(scope="session")
 def sources_now(rollout: RolloutContext) -> Outcome[prechecks.PollStats]:
-    """One look at each source of the monitoring."""
+    """One poll of each source of the monitoring."""
     return Outcome(lambda: prechecks.sources(rollout))
 
 
 @pytest.fixture(scope="session")
-def twin(progress: RolloutRun) -> Iterator[Outcome[Gateway]]:
-    """The non-production twin."""
-    outcome = Outcome(lambda: staging_gateway_of(progress.session, progress.env))
+def twin(rollout_run: RolloutRun) -> Iterator[Outcome[Gateway]]:
+    """The staging gateway."""
+    outcome = Outcome(lambda: staging_gateway_of(rollout_run.session, rollout_run.env))
     yield outcome
     if outcome.error is None:
         outcome.value.close()
@@ -207,20 +207,20 @@ def twin(progress: RolloutRun) -> Iterator[Outcome[Gateway]]:
 
 @pytest.fixture(scope="session")
 def twin_connection(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[ConnectionTest]:
-    """The connection test on the twin."""
+    """The connection test on the staging gateway."""
     return Outcome(lambda: twin.value.test_connection(change.provider))
 
 
 @pytest.fixture(scope="session")
 def twin_preflight(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[Preflight]:
-    """The preflight on the twin."""
+    """The preflight on the staging gateway."""
     return Outcome(lambda: twin.value.preflight(change.provider))
 
 
 @pytest.fixture
-def missing_prechecks(progress: RolloutRun) -> Mapping[str, str]:
+def missing_prechecks(rollout_run: RolloutRun) -> Mapping[str, str]:
     """The prechecks without a recorded pass, and why."""
-    return progress.missing_before_the_gate()
+    return rollout_run.missing_before_the_gate()
 
 
 @pytest.fixture(scope="session")
@@ -230,9 +230,9 @@ def timing(rollout: RolloutContext) -> Outcome[prechecks.Timing]:
 
 
 @pytest.fixture(scope="session")
-def deliveries(progress: RolloutRun) -> Outcome[Sequence[notifying.Delivery]]:
-    """What the channels said to the announcement."""
-    return Outcome(lambda: notifying.announce_plan(progress.session.rollout, progress.env))
+def deliveries(rollout_run: RolloutRun) -> Outcome[Sequence[notifying.Delivery]]:
+    """What each channel answered to the announcement."""
+    return Outcome(lambda: notifying.announce_plan(rollout_run.session.rollout, rollout_run.env))
 
 
 @pytest.fixture(scope="session")
@@ -269,15 +269,15 @@ def baseline(rollout: RolloutContext, backup: Outcome[Backup], twin: Outcome[Gat
 
 
 @pytest.fixture(scope="session")
-def undo(progress: RolloutRun) -> Iterator[None]:
-    """The backstop of every write: whatever ends the session, the closure is decided before it is over."""
+def undo(rollout_run: RolloutRun) -> Iterator[None]:
+    """The undo of every write: whatever ends the session, the closure is decided before it is over."""
     yield
-    progress.closure()
+    rollout_run.closure()
 
 
 @pytest.fixture(scope="session")
 def changed_meanwhile(rollout: RolloutContext) -> Outcome[Mapping[str, str]]:
-    """What differs from the backup, or has turned since the precheck."""
+    """What differs from the backup, or no longer holds since the precheck."""
     return Outcome(lambda: _changed_meanwhile(rollout))
 
 
@@ -301,14 +301,14 @@ def way_back_proof(rollout: RolloutContext, undo: None) -> Outcome[str]:  # noqa
 
 
 @pytest.fixture(scope="session")
-def applied(rollout: RolloutContext, occasion: SuiteRun, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
+def applied(rollout: RolloutContext, suite_run: SuiteRun, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
     """Every change of the scenario, in order; the first failure ends it."""
-    return Outcome(lambda: AppliedSteps(changing.apply(rollout), _cut, occasion.timed))
+    return Outcome(lambda: AppliedSteps(changing.apply(rollout), _cut, suite_run.durations.keep_own_work))
 
 
 @pytest.fixture(scope="session")
 def single_request(rollout: RolloutContext, undo: None) -> Outcome[canary.Tried]:  # noqa: ARG001 - registered first
-    """One request on the new provider, and straight back."""
+    """One request on the new provider, which is taken back at once."""
     return Outcome(lambda: canary.single_request(rollout))
 
 
@@ -329,7 +329,7 @@ def connection_now(rollout: RolloutContext, undo: None) -> Outcome[Connection]: 
 
 @pytest.fixture
 def status_diagnosis(connection_now: Outcome[Connection], change: ProviderChange) -> tuple[str, ...]:
-    """What a bad status looks like; nothing is asked for it, for the way back must not wait."""
+    """The diagnosis of a bad status; it sends no request, because the rollback must not wait."""
     if connection_now.error is not None:
         return ()
     found = diagnosed(change.provider, Seen(connection_now.value))
@@ -358,15 +358,15 @@ def unintended(rollout: RolloutContext) -> Outcome[Mapping[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def window(progress: RolloutRun, pytestconfig: pytest.Config, undo: None) -> Outcome[Window]:  # noqa: ARG001
-    """The bake time; the first breach ends it and takes the change back before anything else happens."""
+def window(rollout_run: RolloutRun, pytestconfig: pytest.Config, undo: None) -> Outcome[Window]:  # noqa: ARG001
+    """The window; the first breach ends it and takes the change back before anything else happens."""
     with _uncaptured(pytestconfig):
-        return Outcome(lambda: Window(progress.bake(), _cut))
+        return Outcome(lambda: Window(rollout_run.run_window(), _cut))
 
 
 @pytest.fixture
 def diagnosis(rollout: RolloutContext, window: Outcome[Window]) -> tuple[str, ...]:  # noqa: ARG001 - it comes first
-    """Why the new provider was out of reach, as it was looked at after the way back; empty where it was not."""
+    """Why the new provider was out of reach, as diagnosed after the rollback; empty where it was not."""
     found = rollout.last_known_record().diagnosis
     return () if found is None else (str(found["text"]),)
 
@@ -381,9 +381,9 @@ def _uncaptured(config: pytest.Config) -> AbstractContextManager[Any]:
 
 
 @pytest.fixture
-def closure(progress: RolloutRun) -> Closure:
+def closure(rollout_run: RolloutRun) -> Closure:
     """How the run ends."""
-    closed = progress.closure()
+    closed = rollout_run.closure()
     if closed.decision is None:
         pytest.skip(f"{closed.word}: {closed.why}")
     return closed

@@ -35,7 +35,7 @@ def prove_folders(option: Any, here: Path, reports: Path) -> None:
 
 
 def unwritable(folders: Mapping[str, Path]) -> list[str]:
-    """Make each folder and a file in it, take back what was made, and return a sentence for each that takes none.
+    """Make each folder and a file in it, remove what was made, and return a sentence for each that takes none.
 
     Args:
         folders: the option that names a folder (``--reports``) -> the folder.

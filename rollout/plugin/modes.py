@@ -1,4 +1,4 @@
-"""The occasions besides a rollout, as the command line asks for them: ``-m review`` and ``-m release``."""
+"""The kinds of run besides a rollout, as the command line asks for them: ``-m review`` and ``-m release``."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LONGEST = 2000
 
 
 def add_options(group: Any) -> None:
-    """Add the options of these occasions alone."""
+    """Add the options of these kinds of run alone."""
     group.addoption("--rollout", metavar="ID", help="-m review: which rollout (default: the latest that owes a review)")
     group.addoption("--documentation", metavar="URL", help="-m review: where the updated documentation is (REV-4)")
     group.addoption("--learnings", metavar="URL", help="-m review: where the learnings are (REV-5)")
 
 
 def wanted(option: Any, selects: Callable[[str], bool]) -> str | None:
-    """Return which occasion ``-m`` asks for by its name; None for a rollout.
+    """Return which kind of run ``-m`` asks for by its name; None for a rollout.
 
     Args:
         option: the options.
@@ -40,7 +40,7 @@ def wanted(option: Any, selects: Callable[[str], bool]) -> str | None:
     Raises:
         pytest.UsageError: it asks for several at once, or an option does not belong to it.
     """
-    # `-m "not apply"` selects whatever there is, and asks for none of these by name.
+    # `-m "not apply"` selects whatever there is, and asks for no kind by name.
     named = [] if selects("") else [kind for kind in LATER_PHASES if selects(kind)]
     phases = [phase for phase in PHASES if selects(phase)]
     if len(named) > 1 or (named and phases):
@@ -56,7 +56,7 @@ def wanted(option: Any, selects: Callable[[str], bool]) -> str | None:
 
 
 def open_suite_run(kind: str, config: pytest.Config, reports: Path) -> SuiteRun:
-    """Open the occasion: everything is validated before the first request.
+    """Open the run: everything is validated before the first request.
 
     Raises:
         pytest.UsageError: something is wrong with what was asked for.
@@ -74,7 +74,7 @@ def open_suite_run(kind: str, config: pytest.Config, reports: Path) -> SuiteRun:
 
 
 def link(value: str | None, option: str) -> str | None:
-    """Return a link that people can follow; nobody follows it here.
+    """Return a link that people can follow; the suite does not follow it.
 
     Raises:
         pytest.UsageError: it is none.
@@ -87,7 +87,7 @@ def link(value: str | None, option: str) -> str | None:
     except ValueError:
         usable = False
     if not usable or not value.isprintable() or " " in value or len(value) > _LONGEST:
-        # Not shown where it carries a name or password: what stands before an @ is a secret more often than not.
+        # Not shown where it may carry a name or password, which is before an @.
         shown = "what is given" if "@" in value else repr(value[:_LONGEST])
         raise pytest.UsageError(
             f"{option}: {shown} is no link; write one such as https://wiki.example.com/gateway, without a password"
@@ -96,7 +96,7 @@ def link(value: str | None, option: str) -> str | None:
 
 
 def _review(option: Any, reports: Path) -> SuiteRun:
-    from rollout.plugin.review_run import open_review  # noqa: PLC0415 - this occasion's own
+    from rollout.plugin.review_run import open_review  # noqa: PLC0415 - of this kind of run alone
 
     options = ReviewOptions(
         rollout=option.rollout,
@@ -111,7 +111,7 @@ def _review(option: Any, reports: Path) -> SuiteRun:
 
 
 def _release(option: Any, reports: Path, scenarios: Path) -> SuiteRun:
-    from rollout.plugin.release_run import open_release  # noqa: PLC0415 - this occasion's own
+    from rollout.plugin.release_run import open_release  # noqa: PLC0415 - of this kind of run alone
 
     options = ReleaseOptions(
         target=option.target,

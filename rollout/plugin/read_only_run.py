@@ -1,24 +1,24 @@
-"""An occasion that only reads: every check runs, whatever became of the others, and it passes or it does not."""
+"""A run that only reads: every check runs, whatever the outcome of the others, and the run passes or it does not."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rollout.core.clauses import Clause
 from rollout.core.errors import ExitCode
-from rollout.plugin.run import NOT_RUN, SuiteRun
-from rollout.plugin.terminal import TerminalReporter, name_of, say_not_run
+from rollout.plugin.run import SuiteRun
+from rollout.plugin.terminal import name_of, say_not_run
+from rollout.reporting.allure import NOT_RUN
 
 
 class ReadOnlyRun(SuiteRun):
-    """One look at a gateway that nothing is changed on.
+    """One run of checks against a gateway on which nothing is changed.
 
     Attributes:
         kind: ``review`` or ``release``, the folder of its checks.
-        subject: what is looked at, in words.
+        subject: what is checked, in words.
         outcomes: clause id -> its outcome and why.
     """
 
@@ -31,16 +31,15 @@ class ReadOnlyRun(SuiteRun):
         Args:
             plan: the clauses that must pass.
             left_out: clause id -> why it is not owed.
-            shared: what `Occasion` takes.
+            shared: what `SuiteRun` takes.
         """
-        super().__init__(listing=TerminalReporter(), **shared)
-        self._plan, self._left_out = plan, left_out
+        super().__init__(required_clauses=plan, **shared)
+        self._left_out = left_out
         self.outcomes: dict[str, tuple[str, str]] = {}
         self._ended = False
-        self._results = self.folder
 
     def ignores_folder(self, folder: str) -> bool:
-        """Tell whether the checks of this folder below ``checks/`` are those of other occasions."""
+        """Tell whether the checks of this folder below ``checks/`` are those of other kinds of run."""
         return folder != self.kind
 
     def start_phase(self, clause: Clause | None) -> None:
@@ -55,14 +54,11 @@ class ReadOnlyRun(SuiteRun):
     def check_admission(self, clause: Clause | None) -> None:
         """Do nothing: what is refused is refused before the first check."""
 
-    def _owed(self) -> Iterable[Clause]:
-        return self._plan
-
     def problems(self) -> dict[str, str]:
         """Return every clause of the plan without a pass, and why."""
         found = {}
-        for clause in self._plan:
-            never = self._left_out_by.get(clause.id, f"{NOT_RUN}it was never reached")
+        for clause in self.required_clauses:
+            never = self.left_out_by.get(clause.id, f"{NOT_RUN}it was never reached")
             outcome, why = self.outcomes.get(clause.id, ("not run", never))
             if outcome != "passed":
                 found[clause.id] = why
@@ -79,31 +75,45 @@ class ReadOnlyRun(SuiteRun):
         """Record how it ends."""
 
     @abstractmethod
-    def _next(self, problems: Mapping[str, str]) -> str:
-        """Return what a person does now; empty where nothing is left to do."""
+    def _next_step(self, problems: Mapping[str, str]) -> str:
+        """Return what the operator does now; empty where nothing is left to do."""
 
     @abstractmethod
-    def _report(self) -> str:
+    def _build_report(self) -> str:
         """Build the report, and return the line that says where it is."""
 
-    def _judged(self, clause: Clause, outcome: str, message: str, error: BaseException | None) -> None:  # noqa: ARG002
+    def judge_failure(self, clause: Clause, error: BaseException, message: str) -> tuple[bool, str]:  # noqa: ARG002
+        """Return that nothing covers a check that did not pass, and its message."""
+        return False, message
+
+    def record_outcome(
+        self,
+        clause: Clause,
+        outcome: str,
+        message: str,
+        *,
+        took_s: float,  # noqa: ARG002 - for the journal, which a release run does not have
+        error: BaseException | None,  # noqa: ARG002 - its message says enough
+    ) -> None:
+        """Record a check's outcome."""
         self.outcomes[clause.id] = (outcome, message)
 
-    def _exit_code(self, status: int) -> int:
+    def decide_exit_code(self, status: int) -> int:
+        """Return what the process exits with; `status` is pytest's own exit code."""
         self.end()
         if self.stop:
             return ExitCode.INTERRUPTED
-        return ExitCode.CHECK_FAILED if self.problems() or self._error else status
+        return ExitCode.CHECK_FAILED if self.problems() or self.error else status
 
     @property
     def word(self) -> str:
-        """The verdict, the first thing that people read."""
-        return f"{self.kind.upper()} {'NOT PASSED' if self.problems() or self._error else 'PASSED'}"
+        """The verdict, the first words of the closing block."""
+        return f"{self.kind.upper()} {'NOT PASSED' if self.problems() or self.error else 'PASSED'}"
 
     def summarise(self, reporter: Any) -> None:
         """Print the closing block, the verdict first, and build the report after it."""
         problems = self.problems()
-        good = not problems and not self._error
+        good = not problems and not self.error
         reporter.write_sep("=", f"{self.word}: {self.subject}", **({"green": True} if good else {"red": True}))
         failed = {clause: why for clause, why in problems.items() if not why.startswith(NOT_RUN)}
         for clause, why in failed.items():
@@ -111,14 +121,10 @@ class ReadOnlyRun(SuiteRun):
         say_not_run(reporter, {clause: why for clause, why in problems.items() if clause not in failed})
         if self._left_out:
             reporter.write_line(f"not owed: {', '.join(self._left_out)}")
-        if self._error:
-            reporter.write_line(f"trouble: {self._error}", red=True, bold=True)
-        if step := self._next(problems):
+        if self.error:
+            reporter.write_line(f"trouble: {self.error}", red=True, bold=True)
+        if step := self._next_step(problems):
             reporter.write_line(f"next: {step}")
-        reporter.write_line(f"evidence: {self.folder}")
-        reporter.write_line(f"exit code: {self._code} {'PASSED' if self._code == 0 else name_of(self._code)}")
-        reporter.write_line(self._report())
-
-    def write_environment(self, results: str) -> None:
-        """Keep where Allure's results are."""
-        self._results = Path(results)
+        reporter.write_line(f"evidence: {self.evidence.folder}")
+        reporter.write_line(f"exit code: {self.code} {'PASSED' if self.code == 0 else name_of(self.code)}")
+        reporter.write_line(self._build_report())

@@ -1,4 +1,4 @@
-"""``pytest -m release``: one look at a gateway before a release, without rollout, backup or lease (REL)."""
+"""``pytest -m release``: the checks of a gateway before a release, without rollout, backup or lease (REL)."""
 
 from __future__ import annotations
 
@@ -23,31 +23,86 @@ from rollout.gateway.embedded_proof import doubt
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.gateway.transport import Exchange
+from rollout.plugin.evidence import RunEvidence
 from rollout.plugin.read_only_run import ReadOnlyRun
+from rollout.plugin.terminal import TerminalReporter
 from rollout.reporting import allure
 
 PHASE = "release"
 
 
-class Release(ReadOnlyRun):
+class ReleaseEvidence(RunEvidence):
+    """The evidence of a release run."""
+
+    junit = "junit.xml"
+
+    def __init__(
+        self, target: Target, policy: Policy, *, folder: Path, redactor: Redactor, exchanges: list[Exchange]
+    ) -> None:
+        """Keep the target and the policy that the rows name; the run is called as its folder is."""
+        super().__init__(folder=folder, run=folder.name, redactor=redactor, exchanges=exchanges)
+        self._target, self._policy = target, policy
+
+    def labels(self, clause: Clause | None) -> Iterable[tuple[str, str]]:
+        """Return the labels of a check's row in the report, as (type, value)."""
+        return allure.row_labels(f"{self.run} · {self._target.name}", self._target.user, clause)
+
+    def write_environment(self) -> None:
+        """Write what Allure shows about the run beside its results."""
+        target, policy = self._target, self._policy
+        facts = {"target": target.name, "gateway": str(target.url), "policy": policy.name}
+        allure.write_facts(self.results, facts, self.run, f"Release {target.name}", self.redactor)
+
+
+class ReleaseReporter(TerminalReporter):
+    """The terminal of a release run."""
+
+    def __init__(self, target: Target, policy: Policy, ruled: str, folder: Path, redactor: Redactor) -> None:
+        """Keep what the header describes.
+
+        Args:
+            target: the target.
+            policy: the policy that rules there.
+            ruled: why production's policy rules where the embedded gateway's might; empty where it might not.
+            folder: where the evidence goes.
+            redactor: takes secrets out of what is printed.
+        """
+        super().__init__(redactor.text)
+        self._target, self._policy, self._ruled, self._folder = target, policy, ruled, folder
+
+    def header(self, option: Any) -> list[str]:
+        """Return the header's lines."""
+        where = "--gateway" if option.gateway else "--target"
+        return [
+            f"release: {self._folder.name}, which only reads",
+            f"target: {self._target.name} at {self._target.url} ({where}), policy {self._policy.name}",
+            *([f"policy: {self._ruled}"] if self._ruled else []),
+            f"evidence: {self._folder}",
+        ]
+
+
+class ReleaseRun(ReadOnlyRun):
     """The pre-release checklist on one target.
 
     Attributes:
-        gateway: the sealed client.
+        gateway: the client, which only reads.
         target: where.
         policy: what rules there.
         clock: the time.
         env_file: the keys and values of the service's `.env` file, or why it cannot be read.
         seen: every exchange with the gateway so far.
-        ruled: why production's policy rules where the embedded gateway's might; empty where nobody would expect that.
     """
 
     kind = PHASE
-    junit = "junit.xml"
-    ruled = ""
 
     def __init__(
-        self, target: Target, policy: Policy, options: ReleaseOptions, folder: Path, env: Mapping[str, str]
+        self,
+        target: Target,
+        policy: Policy,
+        options: ReleaseOptions,
+        folder: Path,
+        env: Mapping[str, str],
+        ruled: str,
     ) -> None:
         """Start before the first check, and read the `.env` file: its secrets are known from then on."""
         self._options = options
@@ -62,11 +117,9 @@ class Release(ReadOnlyRun):
         super().__init__(
             [clause for clause in planned((PHASE,)) if clause.id not in spared],
             spared,
-            folder=folder,
-            run=folder.name,
-            redactor=redactor,
+            evidence=ReleaseEvidence(target, policy, folder=folder, redactor=redactor, exchanges=exchanges),
+            terminal=ReleaseReporter(target, policy, ruled, folder, redactor),
             stop=stop,
-            exchanges=exchanges,
             env=env,
         )
 
@@ -77,45 +130,27 @@ class Release(ReadOnlyRun):
         self.env_file = Outcome(lambda: _env_file(target, self.clock, redactor))
         self.gateway = Gateway(target, token=token, clock=self.clock, stop=stop, redactor=redactor, on_exchange=keep)
 
-    def labels(self, clause: Clause | None) -> Iterable[tuple[str, str]]:
-        """Return the labels of a check's row in the report, as (type, value)."""
-        return allure.row_labels(f"{self.run} · {self.target.name}", self.target.user, clause)
-
-    def header(self, option: Any) -> list[str]:
-        """Return the header's lines."""
-        where = "--gateway" if option.gateway else "--target"
-        return [
-            f"release: {self.run}, which only reads",
-            f"target: {self.target.name} at {self.target.url} ({where}), policy {self.policy.name}",
-            *([f"policy: {self.ruled}"] if self.ruled else []),
-            f"evidence: {self.folder}",
-        ]
-
-    def write_environment(self, results: str) -> None:
-        """Write what Allure shows about the run beside its results."""
-        super().write_environment(results)
-        facts = {"target": self.target.name, "gateway": str(self.target.url), "policy": self.policy.name}
-        allure.write_facts(self._results, facts, self.run, f"Release {self.target.name}", self.redactor)
-
     def _record(self, problems: Mapping[str, str]) -> None:
         """Do nothing: it is about no rollout, and Allure's results are its record."""
 
-    def _next(self, problems: Mapping[str, str]) -> str:
+    def _next_step(self, problems: Mapping[str, str]) -> str:
         asked = (("--target", self._options.target), ("--gateway", self._options.gateway))
         where = " ".join(f"{name}={value}" for name, value in asked if value)
         return f"mend it, and run it again: pytest -m release {where}" if problems else ""
 
-    def _report(self) -> str:
-        from rollout.reporting.html.assembly import built_plain  # noqa: PLC0415 - after the verdict, nobody waits for it
+    def _build_report(self) -> str:
+        from rollout.reporting.html.assembly import built_plain  # noqa: PLC0415 - heavy, and only needed after the verdict
 
-        return built_plain(self._results, self.folder, f"{self.word}: {self.subject}", self.env)
+        evidence = self.evidence
+        return built_plain(evidence.results, evidence.folder, f"{self.word}: {self.subject}", self.env)
 
-    def _finish(self) -> None:
+    def close(self) -> None:
+        """Close the gateway."""
         self.gateway.close()
 
 
-def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> Release:
-    """Validate the target, and prepare the look at it; nothing is sent yet but the look that proves the policy.
+def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> ReleaseRun:
+    """Validate the target, and prepare its checks; the only request sent is the one that proves the policy.
 
     Raises:
         InvalidInput: the target, its policy or the options are wrong.
@@ -136,9 +171,7 @@ def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> Release:
         )
     now = SystemClock().now()
     name = f"release-{now:%Y%m%d-%H%M%S}-{_as_file_name(target.name)}-{secrets.token_hex(2)}"
-    release = Release(described(target), policy, options, options.reports / name, env)
-    release.ruled = ruled
-    return release
+    return ReleaseRun(described(target), policy, options, options.reports / name, env, ruled)
 
 
 def _env_file(target: Target, clock: Clock, redactor: Redactor) -> Mapping[str, str]:

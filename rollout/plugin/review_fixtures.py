@@ -1,4 +1,4 @@
-"""Wiring of the occasions besides a rollout: its review, and the look before a release."""
+"""Fixtures of the kinds of run besides a rollout: its review, and the run before a release."""
 
 from __future__ import annotations
 
@@ -12,68 +12,68 @@ from rollout.engine import post_change_metrics, release_readiness
 from rollout.gateway.responses import Alert, AuditEntry, Governance
 from rollout.gateway.transport import Exchange
 from rollout.monitoring.sources.combined import observing
-from rollout.plugin.release_run import Release
-from rollout.plugin.review_run import Review
+from rollout.plugin.release_run import ReleaseRun
+from rollout.plugin.review_run import ReviewRun
 from rollout.plugin.run import SuiteRun
 
 # The review, which only reads
 
 
 @pytest.fixture(scope="session")
-def review(occasion: SuiteRun) -> Review:
+def review(suite_run: SuiteRun) -> ReviewRun:
     """The review."""
-    assert isinstance(occasion, Review)  # noqa: S101 - the checks of other occasions are passed over
-    return occasion
+    assert isinstance(suite_run, ReviewRun)  # noqa: S101 - the checks of other kinds of run are ignored
+    return suite_run
 
 
 @pytest.fixture(scope="session")
-def metrics_since(review: Review) -> Outcome[post_change_metrics.Seen]:
+def metrics_since(review: ReviewRun) -> Outcome[post_change_metrics.Seen]:
     """Error rate and P95 since the rollout's end."""
     return Outcome(lambda: post_change_metrics.metrics(review.rollout))
 
 
 @pytest.fixture(scope="session")
-def errors_since(review: Review) -> Outcome[post_change_metrics.Seen]:
+def errors_since(review: ReviewRun) -> Outcome[post_change_metrics.Seen]:
     """The kinds of errors since the rollout's end."""
     return Outcome(lambda: post_change_metrics.errors(review.rollout))
 
 
 @pytest.fixture(scope="session")
-def cost_since(review: Review) -> Outcome[post_change_metrics.Seen]:
+def cost_since(review: ReviewRun) -> Outcome[post_change_metrics.Seen]:
     """What it cost since the rollout's end."""
     return Outcome(lambda: post_change_metrics.cost(review.rollout))
 
 
 @pytest.fixture
-def documentation(review: Review) -> str | None:
+def documentation(review: ReviewRun) -> str | None:
     """The link to the updated documentation."""
     return review.documentation
 
 
 @pytest.fixture
-def learnings(review: Review) -> str | None:
+def learnings(review: ReviewRun) -> str | None:
     """The link to the learnings."""
     return review.learnings
 
 
-# The look before a release, which only reads too
+# The run before a release, which only reads too
 
 
 @pytest.fixture(scope="session")
-def release(occasion: SuiteRun) -> Release:
-    """The look before a release."""
-    assert isinstance(occasion, Release)  # noqa: S101 - the checks of other occasions are passed over
-    return occasion
+def release(suite_run: SuiteRun) -> ReleaseRun:
+    """The run before a release."""
+    assert isinstance(suite_run, ReleaseRun)  # noqa: S101 - the checks of other kinds of run are ignored
+    return suite_run
 
 
 @pytest.fixture(scope="session")
-def providers_checked(release: Release) -> Outcome[Sequence[release_readiness.Checked]]:
+def providers_checked(release: ReleaseRun) -> Outcome[Sequence[release_readiness.Checked]]:
     """Every provider, tested and preflighted."""
     return Outcome(lambda: release_readiness.checked(release.gateway, release.clock.monotonic))
 
 
 @pytest.fixture(scope="session")
-def governance_now(release: Release) -> Outcome[Governance]:
+def governance_now(release: ReleaseRun) -> Outcome[Governance]:
     """The limits and the fallback policy."""
     return Outcome(release.gateway.governance)
 
@@ -96,13 +96,13 @@ def provider_preflights(
 
 @pytest.fixture
 def credentials_seen(
-    release: Release, providers_checked: Outcome[Sequence[release_readiness.Checked]]
+    release: ReleaseRun, providers_checked: Outcome[Sequence[release_readiness.Checked]]
 ) -> Outcome[release_readiness.Finding]:
     """The credentials in the configuration, as far as they can be seen."""
     return Outcome(lambda: _credentials(release, providers_checked.value))
 
 
-def _credentials(release: Release, providers: Sequence[release_readiness.Checked]) -> release_readiness.Finding:
+def _credentials(release: ReleaseRun, providers: Sequence[release_readiness.Checked]) -> release_readiness.Finding:
     file, config = release.env_file, release.gateway.runtime_config()
     written = None if file.error is not None else file.value
     return release_readiness.credentials(config, written, str(file.error) if file.error else None, providers)
@@ -118,11 +118,11 @@ def limits_set(
 
 @pytest.fixture
 def fallbacks_ready(
-    release: Release,
+    release: ReleaseRun,
     governance_now: Outcome[Governance],
     providers_checked: Outcome[Sequence[release_readiness.Checked]],
 ) -> Outcome[release_readiness.Finding]:
-    """Who can take over."""
+    """Which providers can take over."""
     return Outcome(
         lambda: release_readiness.fallback(
             governance_now.value, providers_checked.value, release.gateway.providers().active_provider
@@ -131,33 +131,33 @@ def fallbacks_ready(
 
 
 @pytest.fixture
-def alerts_answer(release: Release) -> Outcome[tuple[Alert, ...]]:
-    """The critical alerts, from wherever the target has them."""
+def alerts_answer(release: ReleaseRun) -> Outcome[tuple[Alert, ...]]:
+    """The critical alerts, from the source that the target names."""
     return Outcome(lambda: _alerts(release))
 
 
-def _alerts(release: Release) -> tuple[Alert, ...]:
-    nobody = ProviderChange("", "")
+def _alerts(release: ReleaseRun) -> tuple[Alert, ...]:
+    no_provider = ProviderChange("", "")
     with observing(
         release.gateway,
         release.target,
-        nobody,
+        no_provider,
         release.env,
         clock=release.clock,
         stop=release.stop,
-        redactor=release.redactor,
+        redactor=release.evidence.redactor,
     ) as observed:
         return observed.alerts("critical")
 
 
 @pytest.fixture
-def audit_answers(release: Release) -> Outcome[tuple[AuditEntry, ...]]:
+def audit_answers(release: ReleaseRun) -> Outcome[tuple[AuditEntry, ...]]:
     """The newest entries of the gateway's audit log."""
     return Outcome(release.gateway.audit)
 
 
 @pytest.fixture
-def answers_seen(release: Release) -> tuple[Exchange, ...]:
+def answers_seen(release: ReleaseRun) -> tuple[Exchange, ...]:
     """Every answer of the gateway that this run has seen."""
     return tuple(exchange for exchange in release.seen if exchange.status is not None)
 

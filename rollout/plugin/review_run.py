@@ -1,4 +1,4 @@
-"""``pytest -m review``: a look back that changes nothing, in the record of a rollout that is over (REV)."""
+"""``pytest -m review``: the review of a rollout that is over; it changes nothing, and goes into its record (REV)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,36 @@ from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.journal.records import records
+from rollout.plugin.evidence import RolloutEvidence
 from rollout.plugin.read_only_run import ReadOnlyRun
-from rollout.reporting import allure
+from rollout.plugin.run import describe_error
+from rollout.plugin.terminal import TerminalReporter
 from rollout.reporting.documents import log_operation
 
 PHASE = "review"
 
 
-class Review(ReadOnlyRun):
+class ReviewReporter(TerminalReporter):
+    """The terminal of a review."""
+
+    def __init__(self, rollout: RolloutContext) -> None:
+        """Keep the rollout that the header describes."""
+        super().__init__(rollout.redactor.text)
+        self._rollout = rollout
+
+    def header(self, option: Any) -> list[str]:  # noqa: ARG002 - every option is in the record
+        """Return the header's lines."""
+        rollout, record = self._rollout, self._rollout.last_known_record()
+        return [
+            f"rollout: {rollout.id} (reviewed)",
+            f"change: {record.opened['change']}",
+            f"ended: {(record.closed or {}).get('word', '')} at {record.closed_at}",
+            f"target: {rollout.target.name} at {rollout.target.url}, policy {rollout.policy.name}",
+            f"evidence: {rollout.folder}",
+        ]
+
+
+class ReviewRun(ReadOnlyRun):
     """The review of one rollout.
 
     Attributes:
@@ -54,11 +76,9 @@ class Review(ReadOnlyRun):
         super().__init__(
             plan((PHASE,), rollout.scenario, spared),
             spared,
-            folder=rollout.folder,
-            run=rollout.run,
-            redactor=rollout.redactor,
+            evidence=RolloutEvidence(rollout, exchanges),
+            terminal=ReviewReporter(rollout),
             stop=rollout.stop,
-            exchanges=exchanges,
             env=env,
         )
         self.rollout = rollout
@@ -66,34 +86,17 @@ class Review(ReadOnlyRun):
         self.subject = f"{rollout.last_known_record().opened['change']} on {rollout.target.name}"
         rollout.write(Kind.RUN, run=rollout.run, phases=[PHASE], pid=os.getpid())
 
-    def labels(self, clause: Clause | None) -> Iterable[tuple[str, str]]:
-        """Return the labels of a check's row in the report, as (type, value)."""
-        return allure.labels(self.rollout, clause)
-
-    def header(self, option: Any) -> list[str]:  # noqa: ARG002 - every option is in the record
-        """Return the header's lines."""
-        rollout, record = self.rollout, self.rollout.last_known_record()
-        return [
-            f"rollout: {rollout.id} (reviewed)",
-            f"change: {record.opened['change']}",
-            f"ended: {(record.closed or {}).get('word', '')} at {record.closed_at}",
-            f"target: {rollout.target.name} at {rollout.target.url}, policy {rollout.policy.name}",
-            f"evidence: {rollout.folder}",
-        ]
-
-    def write_environment(self, results: str) -> None:
-        """Write what Allure shows about the run beside its results."""
-        super().write_environment(results)
-        allure.write_environment(self._results, self.rollout)
-
-    def _judged(self, clause: Clause, outcome: str, message: str, error: BaseException | None) -> None:
-        super()._judged(clause, outcome, message, error)
+    def record_outcome(
+        self, clause: Clause, outcome: str, message: str, *, took_s: float, error: BaseException | None
+    ) -> None:
+        """Record a check's outcome, in the rollout's journal too."""
+        super().record_outcome(clause, outcome, message, took_s=took_s, error=error)
         try:
-            seen = {"clause": clause.id, "outcome": outcome, "message": message, "took_s": round(self._took_s, 3)}
-            self.rollout.write(Kind.CLAUSE, run=self.run, **seen)
+            seen = {"clause": clause.id, "outcome": outcome, "message": message, "took_s": round(took_s, 3)}
+            self.rollout.write(Kind.CLAUSE, run=self.rollout.run, **seen)
         except RolloutError as failure:
             # What is not recorded is not a pass.
-            self.record_error(failure)
+            self.error = describe_error(failure)
 
     def _record(self, problems: Mapping[str, str]) -> None:
         rollout = self.rollout
@@ -103,7 +106,7 @@ class Review(ReadOnlyRun):
             settle(rollout.journal, rollout.record(), ObligationKind.REVIEW, by=caller())
         log_operation(rollout, f"{self.word}: {self.subject}{''.join(f'; {each}' for each in listed)}")
 
-    def _next(self, problems: Mapping[str, str]) -> str:
+    def _next_step(self, problems: Mapping[str, str]) -> str:
         owed = [each for each in open_of(self.rollout.last_known_record()) if each.what is ObligationKind.REVIEW]
         if not problems or not owed:
             return ""
@@ -111,27 +114,29 @@ class Review(ReadOnlyRun):
 
     def summarise(self, reporter: Any) -> None:
         """Print the closing block; then list what was written and seal the journal, as a rollout's run does."""
-        from rollout.audit.seal import conclude  # noqa: PLC0415 - once nobody waits
+        from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy, and only needed after the verdict
 
         super().summarise(reporter)
         rollout = self.rollout
         if line := conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run).line:
             reporter.write_line(line)
 
-    def _report(self) -> str:
-        from rollout.audit.seal import conclude  # noqa: PLC0415 - after the verdict, nobody waits for it
+    def _build_report(self) -> str:
+        from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy, and only needed after the verdict
         from rollout.reporting.html.assembly import built  # noqa: PLC0415
 
         journal, rollout = self.rollout.journal, self.rollout.id
-        said = built(journal, rollout, self.folder, self.env, {self.run: self._results}).line
-        return "\n".join(filter(None, (said, conclude(journal, rollout, self.folder, self.env, by=self.run).line)))
+        folder, run = self.rollout.folder, self.rollout.run
+        line = built(journal, rollout, folder, self.env, {run: self.evidence.results}).line
+        return "\n".join(filter(None, (line, conclude(journal, rollout, folder, self.env, by=run).line)))
 
-    def _finish(self) -> None:
+    def close(self) -> None:
+        """Close the gateway and the journal of this run."""
         self.rollout.gateway.close()
         self.rollout.journal.close()
 
 
-def open_review(options: ReviewOptions, *, flag: StopFlag, env: Mapping[str, str]) -> Review:
+def open_review(options: ReviewOptions, *, flag: StopFlag, env: Mapping[str, str]) -> ReviewRun:
     """Find the rollout whose review is held, and go on with its record.
 
     Raises:
@@ -149,7 +154,7 @@ def open_review(options: ReviewOptions, *, flag: StopFlag, env: Mapping[str, str
     exchanges: list[Exchange] = []
     rollout = as_journalled(journal, record, options.reports, env, what=PHASE, stop=flag, on_exchange=exchanges.append)
     rollout.record()
-    return Review(rollout, options, exchanges, env)
+    return ReviewRun(rollout, options, exchanges, env)
 
 
 def chosen(known: Iterable[RolloutRecord], options: ReviewOptions, now: datetime) -> RolloutRecord:
@@ -210,7 +215,7 @@ def _is_there(record: RolloutRecord, options: ReviewOptions) -> bool:
 
 
 def _left_out(rollout: RolloutContext, options: ReviewOptions) -> Mapping[str, str]:
-    """Return clause id -> why this review does not owe it; a link that is given is always looked at."""
+    """Return clause id -> why this review does not owe it; a link that is given is always checked."""
     given = {"REV-4": options.documentation, "REV-5": options.learnings}
     spared = left_out(rollout.scenario, rollout.target, rollout.policy)
     return {clause: why for clause, why in spared.items() if clause.startswith("REV-") and not given.get(clause)}

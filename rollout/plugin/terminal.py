@@ -1,19 +1,25 @@
-"""What the terminal shows: the header, one line a clause, and the closing block."""
+"""The terminal of a run: the header, one line a clause, and the closing block."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import pytest
 
 from rollout.approvals.waivers import unused
 from rollout.core.clauses import CLAUSES, PHASES, Clause
 from rollout.core.errors import ExitCode
+from rollout.core.streams import quiet
 from rollout.engine.closure import Closure
 from rollout.engine.session import Session
 from rollout.journal.record import EVIDENCE_OWED, Decision
+from rollout.plugin.terminal_text import OneLine, guard, guard_logs
 
 LEFT_OUT = "left out by "
-"""Begins, after what every clause begins with that was not run, why nobody has collected its check."""
+"""Begins, behind `NOT RUN`, the reason of a clause whose check an option left out."""
 
 MARKS = {"passed": "✓", "failed": "✗", "not run": "·", "skipped": "-", "waived": "!", "owed": "!"}
 _GOOD = {Decision.KEPT: {"green": True}, None: {"green": True}, Decision.NOTHING_APPLIED: {"yellow": True}}
@@ -32,19 +38,46 @@ _SECTIONS = {phase: f"{number} {phase}" for number, phase in enumerate((*PHASES,
 _SECTIONS["release"] = "release"
 
 
-class TerminalReporter:
-    """A line a clause, through pytest's terminal reporter, which knows whether there is a terminal and colour."""
+class TerminalReporter(ABC):
+    """A line a clause, through pytest's terminal reporter, which knows whether there is a terminal and colour.
 
-    def __init__(self) -> None:
-        """Begin without a reporter: then nothing is printed."""
+    Attributes:
+        is_summed_up: whether the closing block is printed.
+    """
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        """Begin without a reporter: then nothing is printed.
+
+        Args:
+            redact: takes secrets out of what is printed.
+        """
+        self.is_summed_up = False
+        self._redact = redact
         self._reporter: Any = None
         self._phase: str | None = None
 
+    @abstractmethod
+    def header(self, option: Any) -> list[str]:
+        """Return the header's lines; `option` are pytest's options."""
+
     def attach(self, reporter: Any) -> None:
-        """Take the place of pytest's file names, dots and percentages."""
+        """Replace pytest's file names, dots and percentages, and redact everything that pytest prints."""
+        # Everything that pytest prints passes: warnings, and the traceback of what fails outside of a check.
+        guard(reporter._tw, self._redact)  # noqa: SLF001 - pytest has no public way to it
         self._reporter = reporter
         reporter.showfspath = False
         reporter._show_progress_info = False  # noqa: SLF001 - pytest has no public switch for it
+        if (logs := reporter.config.pluginmanager.get_plugin("logging-plugin")) is not None:
+            guard_logs(logs, self._redact)
+        if getattr(reporter.config.option, "capture", None) == "no":
+            sys.stdout, sys.stderr = (quiet(each, self._redact) for each in (sys.stdout, sys.stderr))
+
+    def status(self, report: pytest.TestReport) -> tuple[str, str, str]:
+        """Return which counter pytest raises, and nothing to print: the line is printed already."""
+        if report.when == "setup" and report.passed:
+            return "", "", ""
+        category = "error" if report.failed and report.when == "setup" else report.outcome
+        return category, "", ""
 
     def row(self, clause: Clause | None, outcome: str, message: str, duration_s: float) -> None:
         """Print one clause's line, and the reason below it where it did not pass."""
@@ -56,17 +89,31 @@ class TerminalReporter:
             self._reporter.write_line(_SECTIONS[phase], bold=True)
         title = str(clause) if clause else "closure"
         self._reporter.write_line(f"  {MARKS[outcome]} {title} ({duration_s:.2f} s)", **_COLOURS[outcome])
-        # Not `splitlines`, which takes what a terminal obeys for the end of a line, and drops it.
+        # Not `splitlines`: it ends a line at control characters too, and drops them.
         for line in message.split("\n") if message else ():
             self._reporter.write_line(f"      {line}")
 
+    def summarise_once(self, reporter: Any, summarise: Callable[[OneLine], None], error: str | None) -> None:
+        """Print the closing block; after it, only the error.
+
+        Args:
+            reporter: pytest's.
+            summarise: prints the closing block.
+            error: what failed since it was printed.
+        """
+        if self.is_summed_up:
+            OneLine(reporter).write_line(f"trouble: {error}", red=True, bold=True)
+            return
+        self.is_summed_up = True
+        summarise(OneLine(reporter))
+
 
 class RolloutReporter(TerminalReporter):
-    """What a rollout shows besides: its header and its closing block."""
+    """The terminal of a rollout: its header and its closing block."""
 
     def __init__(self, session: Session) -> None:
-        """Keep what the lines speak of."""
-        super().__init__()
+        """Keep the session that the lines describe."""
+        super().__init__(session.rollout.redactor.text)
         self._session = session
 
     def header(self, option: Any) -> list[str]:
@@ -117,6 +164,16 @@ class RolloutReporter(TerminalReporter):
         reporter.write_line(f"evidence: {rollout.folder}")
         name = "PASSED" if code == 0 and closure.decision is not Decision.KEPT else name_of(code)
         reporter.write_line(f"exit code: {code} {name}")
+
+    def late_problems(self, reporter: Any, late: Iterable[str]) -> None:
+        """Print what of a kept change's evidence could not be written after the closing block."""
+        for each in late:
+            reporter.write_line(f"EVIDENCE MISSING: {each}", **_BAD)
+
+    def evidence_owed(self, reporter: Any, code: int) -> None:
+        """Print what the policy makes of missing evidence: the next step, and the exit code that replaces the first."""
+        reporter.write_line(f"next: make room, then pytest -m {PHASES[-1]}: it writes the evidence, and no check runs")
+        reporter.write_line(f"exit code: {code} {name_of(code)}")
 
 
 def headline(closure: Closure) -> str:

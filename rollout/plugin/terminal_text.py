@@ -1,7 +1,7 @@
-"""The terminal of a pytest run: what it shows are words, and the only styles are pytest's own.
+"""Text on the terminal of a pytest run: control characters are spelt out, and the only styles are pytest's own.
 
-Everything that pytest prints passes its `TerminalWriter`, which has text and style apart; there the text is shown
-(`rollout.core.visible`), and a style is marked with a word that nobody can guess until it leaves.
+Everything that pytest prints passes its `TerminalWriter`, which has text and style apart. There the text is spelt out
+(`rollout.core.visible`), and a style is marked with a random word until it is sent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def guard(writer: Any, redact: Callable[[str], str]) -> None:
     """Let nothing through pytest's `TerminalWriter` that is neither text nor a style that it made itself.
 
     Args:
-        writer: the reporter's writer; it falls silent when nobody reads it.
+        writer: the reporter's writer; it falls silent once its reader has left.
         redact: takes secrets out of what is written.
     """
     escape = secrets.token_hex(8)
@@ -41,21 +41,21 @@ def guard(writer: Any, redact: Callable[[str], str]) -> None:
 
 
 def guard_logs(plugin: Any, redact: Callable[[str], str]) -> None:
-    """Let nothing into pytest's ``--log-file`` and live log that is not redacted and shown.
+    """Let nothing into pytest's ``--log-file`` and live log that is not redacted and spelt out.
 
     Args:
         plugin: pytest's logging plugin.
         redact: takes secrets out of what is written.
     """
     live, file = plugin.log_cli_handler, plugin.log_file_handler
-    # Without the colours of levels: within a line they cannot be told from what a message brings along.
+    # Without the colours of levels: within a line they look the same as control characters of a message.
     plain = live.formatter and logging.Formatter(live.formatter._fmt, live.formatter.datefmt)  # noqa: SLF001 - likewise
     for handler, formatter in ((live, plain), (file, file.formatter)):
         handler.setFormatter(_Guarded(formatter or logging.Formatter(), redact))
 
 
 class _Guarded(logging.Formatter):
-    """A formatter whose lines are redacted and shown."""
+    """A formatter whose lines are redacted and spelt out."""
 
     def __init__(self, formatter: logging.Formatter, redact: Callable[[str], str]) -> None:
         """Format as `formatter` does."""
@@ -87,7 +87,7 @@ def refuse_copies(option: Any) -> None:
 
 
 class OneLine:
-    """pytest's reporter for the closing block: each line of it is one, whatever stands in it."""
+    """pytest's reporter for the closing block: each of its lines stays one line, whatever its text."""
 
     def __init__(self, reporter: Any) -> None:
         """Write through `reporter`."""

@@ -1,7 +1,8 @@
 """Sessions that end without a check: their assertions are off, an option only shows something, or other tests are run.
 
-None of them may pass for a phase. What a person types to look at the checks (``pytest --collect-only``) is no phase; an
-option that arrives by ``PYTEST_ADDOPTS`` or an ini file was typed for other runs, and ``-m`` asks for a phase.
+None of them may pass for a phase. An option that the operator types to list the checks (``pytest --collect-only``) asks
+for no phase. One that arrives by ``PYTEST_ADDOPTS`` or an ini file was meant for other runs, and ``-m`` asks for a
+phase.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import os
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from rollout.core.clauses import Clause
 from rollout.core.streams import quiet
+from rollout.plugin.terminal import LEFT_OUT
+from rollout.reporting.allure import NOT_RUN
 
 CODE = int(pytest.ExitCode.NO_TESTS_COLLECTED)
-"""What a session answers that was asked for checks and ran none."""
+"""The exit code of a session that was asked for checks and ran none."""
 
 TYPED, VARIABLE = "the command line", "PYTEST_ADDOPTS"
 _SHOWS = {
@@ -47,32 +51,32 @@ _LONGEST = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DisplaySession:
     """A session that only shows something.
 
     Attributes:
-        line: what is said of it, in one line.
-        is_a_look: whether it is one that a person typed, without asking for a phase.
+        line: what is printed of it, in one line.
+        is_typed: whether the operator typed all of its options, without asking for a phase.
     """
 
     line: str
-    is_a_look: bool
+    is_typed: bool
 
 
-def announced(config: pytest.Config) -> Shown | None:
-    """Return what `shown` does of a session that is about the checks, and say it first where it is no mere look."""
+def announce_display(config: pytest.Config) -> DisplaySession | None:
+    """Return what `find_display` does of a session about the checks, and print it first where it was not typed."""
     if hasattr(config, "workerinput") or not names_checks(config):
         return None
-    found = shown(config)
-    if found is not None and not found.is_a_look:
+    found = find_display(config)
+    if found is not None and not found.is_typed:
         quiet(sys.stdout).write(f"{found.line}\n")
     return found
 
 
-def is_release_or_review(config: pytest.Config) -> bool:
-    """Tell whether a person looks at the checks, without asking for a phase."""
-    found = shown(config) if names_checks(config) else None
-    return found is not None and found.is_a_look
+def is_typed_display(config: pytest.Config) -> bool:
+    """Tell whether the operator typed an option that only shows something, without asking for a phase."""
+    found = find_display(config) if names_checks(config) else None
+    return found is not None and found.is_typed
 
 
 def is_exit_0(error: BaseException) -> bool:
@@ -80,12 +84,12 @@ def is_exit_0(error: BaseException) -> bool:
     return isinstance(error, SystemExit) and not error.code
 
 
-def answer(config: pytest.Config, found: Shown | None, status: int) -> int:
-    """Return what a session answers that has begun nothing: 0 only where nobody expects a check of it.
+def exit_code_of(config: pytest.Config, found: DisplaySession | None, status: int) -> int:
+    """Return the exit code of a session that has begun nothing: 0 only where no check was asked for.
 
     Args:
         config: the session's.
-        found: what `announced` returned.
+        found: what `announce_display` returned.
         status: pytest's own exit code.
     """
     if status or hasattr(config, "workerinput") or not names_checks(config):
@@ -93,29 +97,29 @@ def answer(config: pytest.Config, found: Shown | None, status: int) -> int:
     if found is None:
         quiet(sys.stdout).write("NOTHING CHECKED: a plugin ended the session before anything was begun\n")
         return CODE
-    return status if found.is_a_look else CODE
+    return status if found.is_typed else CODE
 
 
-def shown(config: pytest.Config) -> Shown | None:
-    """Return what is said of a session that only shows something; None where it runs checks."""
+def find_display(config: pytest.Config) -> DisplaySession | None:
+    """Return what is printed of a session that only shows something; None where it runs checks."""
     found = [dest for dest in _SHOWS if _is_on(config.option, dest)]
     if not found:
         return None
     origins = [(_SHOWS[dest], where) for dest in found for where in _origins(config, dest)]
     # All of it once more: where pytest finds --help, it reads no further.
     markexpr = _parsed(config, [*config.getini("addopts"), *_variable(), *config.invocation_params.args]).markexpr
-    is_a_look = not markexpr and {where for _, where in origins} == {TYPED}
-    told = " and ".join(f"{option} ({where})" for option, where in origins)
+    is_typed = not markexpr and {where for _, where in origins} == {TYPED}
+    options = " and ".join(f"{option} ({where})" for option, where in origins)
     phase = f" -m {shlex.quote(markexpr)}" if markexpr else ""
     line = (
-        f"NOTHING CHECKED: {told} only shows something; no check is run, and the exit code is {CODE}. "
+        f"NOTHING CHECKED: {options} only shows something; no check is run, and the exit code is {CODE}. "
         f"Take the option away there, and run `pytest{phase}`"
     )
-    return Shown(line, is_a_look)
+    return DisplaySession(line, is_typed)
 
 
-def diverted(config: pytest.Config) -> str | None:
-    """Return why other tests than the checks are run although nobody typed so; None where that is not so."""
+def explain_diversion(config: pytest.Config) -> str | None:
+    """Return why other tests than the checks are run although no path was typed; None where that is not so."""
     typed = _parsed(config, config.invocation_params.args)
     here = config.invocation_params.dir / "checks"
     if any(getattr(typed, dest, None) for dest in _DIVERTS) or not is_procedure(here) or names_checks(config):
@@ -155,6 +159,21 @@ def left_out_by(config: pytest.Config) -> str:
     whole = (config.rootpath, config.rootpath / "checks")
     found += [f"the path {arg}" for arg in config.args if "::" in arg or _place(config, arg) not in whole]
     return ", ".join(found)
+
+
+def left_out_clauses(required: Iterable[Clause], collected: Collection[str], options: str) -> dict[str, str]:
+    """Return the id of each required clause without a check in the session -> the reason.
+
+    Args:
+        required: the clauses that must pass.
+        collected: the ids of the clauses that have a check.
+        options: what `left_out_by` returns.
+    """
+    return {
+        clause.id: f"{NOT_RUN}{LEFT_OUT}{options}; run the phase whole: pytest -m {clause.phase}"
+        for clause in required
+        if options and clause.id not in collected
+    }
 
 
 def _place(config: pytest.Config, arg: str) -> Path:

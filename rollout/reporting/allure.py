@@ -246,7 +246,7 @@ def _for_people(message: str, trace: str | None) -> str:
     """Return a reason as the listing shows it: without exception types and introspection of whole values."""
     if message.startswith("Skipped: "):
         return message.removeprefix("Skipped: ")
-    # The plugin has put the reason into one place for people already; see `Progress.conclude`.
+    # The plugin has put the reason into one line already; see `rollout.plugin.check_outcomes`.
     return trace or message
 
 

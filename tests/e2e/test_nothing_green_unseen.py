@@ -66,7 +66,7 @@ def test_10_with_assertions_off_nothing_is_begun(level: str, args: tuple[str, ..
 
 
 @pytest.mark.parametrize("phase", ["release", "review"])
-def test_10_the_occasions_that_only_read_are_refused_too(phase: str, lab: Lab):
+def test_10_the_runs_that_only_read_are_refused_too(phase: str, lab: Lab):
     lab.env["PYTHONOPTIMIZE"] = "1"
     where = [f"--gateway={lab.liar.url}"] if phase == "release" else []
     run = lab.run("-m", phase, *where, real=True)
@@ -210,7 +210,7 @@ def test_11_other_tests_than_the_checks_are_no_rollout_where_nobody_typed_them(o
 
 
 @pytest.mark.parametrize("phase", LATER_PHASES)
-def test_11_the_occasions_that_only_read_do_not_pass_without_their_checks(phase: str, lab: Lab):
+def test_11_the_runs_that_only_read_do_not_pass_without_their_checks(phase: str, lab: Lab):
     """A review needs a rollout to look at, so it is kept first."""
     if phase == "review":
         assert lab.run().code == 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, of
 
-PROGRESS, CODES = "rollout/plugin/rollout_run.py", "tests/plugin/test_exit_codes.py"
+ROLLOUT_RUN, CODES = "rollout/plugin/rollout_run.py", "tests/plugin/test_exit_codes.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
-        PROGRESS,
+        ROLLOUT_RUN,
         CODES,
         rows=(
             (
@@ -164,24 +164,30 @@ MUTANTS: tuple[Mutant, ...] = (
                 "            code = None",
                 "A run that has to wait for a rival is 13.",
             ),
+        ),
+    ),
+    *of(
+        "rollout/plugin/exit_codes.py",
+        CODES,
+        rows=(
             (
-                "        if closed.code is not None:",
-                "        if False:",
+                "    if closed.code is not None:",
+                "    if False:",
                 "A run that was taken over, or leaves a rest of the window, has a code of its own.",
             ),
             (
-                "        if closed.decision in closing.EXIT_CODES:",
-                "        if False:",
+                "    if closed.decision in EXIT_CODES:",
+                "    if False:",
                 "A change that was taken back is 10, or 11 where that is not proven.",
             ),
             (
-                "if not closed.not_passed and self.session.rollout.last_known_record().in_flight:",
+                "if not closed.not_passed and rollout.last_known_record().in_flight:",
                 "if False:",
                 "After a handover a signal does not make the phase fail.",
             ),
             (
-                "            return ExitCode.INTERRUPTED",
-                "            return status",
+                "        return ExitCode.INTERRUPTED",
+                "        return status",
                 "A stop before any write is an interruption.",
             ),
             (
@@ -190,12 +196,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What was never reached is 1, though pytest says 0.",
             ),
             (
-                "if closed.word == closing.WORDS[Decision.KEPT]:",
+                "if closed.word == WORDS[Decision.KEPT]:",
                 "if False:",
                 "A change that this run kept is 0, whatever pytest says.",
             ),
             (
-                "return ExitCode.CHECK_FAILED if self._failed else ExitCode.KEPT if status in (0, 1) else status",
+                "return ExitCode.CHECK_FAILED if has_failed else ExitCode.KEPT if status in (0, 1) else status",
                 "return ExitCode.KEPT",
                 "A phase that is called again after KEPT answers what it saw.",
             ),

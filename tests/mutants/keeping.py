@@ -70,11 +70,11 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/plugin/rollout_run.py",
+        "rollout/plugin/exit_codes.py",
         LATE,
         rows=(
             (
-                "if closed.undocumented and self._waits_for_evidence:",
+                "if closed.undocumented and waits_for_evidence(rollout):",
                 "if False:",
                 "A kept change without its documents is not 0 where the policy waits.",
             ),

@@ -8,7 +8,7 @@ UNSEEN = "tests/e2e/test_nothing_green_unseen.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
-        "rollout/plugin/hooks.py",
+        "rollout/plugin/session_start.py",
         "    if why := without_assertions():",
         "    if why := None:",
         "Without assertions no check could fail, so nothing is begun.",
@@ -20,8 +20,8 @@ MUTANTS: tuple[Mutant, ...] = (
         f"{UNSEEN}::test_11_an_ini_option_is_named_as_such",
         rows=(
             (
-                "is_a_look = not markexpr and {where",
-                "is_a_look = {where",
+                "is_typed = not markexpr and {where",
+                "is_typed = {where",
                 "Who asks for a phase is not answered 0 without its checks.",
             ),
             (
@@ -30,7 +30,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "An option that nobody typed is no look of a person's.",
             ),
             (
-                "    return status if found.is_a_look else CODE",
+                "    return status if found.is_typed else CODE",
                 "    return status",
                 "A session that only shows something is no pass.",
             ),

@@ -28,7 +28,6 @@ import pty
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -39,7 +38,7 @@ from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import JournalError
 from rollout.journal.record import Decision, RolloutRecord
 from rollout.plugin.hooks import pytest_sessionfinish
-from rollout.plugin.run import SUITE_RUN, SuiteRun
+from rollout.plugin.session_end import SESSION_END, SessionEnd
 from tests.support.liar import answer, delayed, passed_on
 from tests.support.runs import INHERITED, ROOT, eventually
 from tests.torture.support import Bench, agrees, held, settled
@@ -282,14 +281,14 @@ def test_a_junit_file_in_the_home_folder_is_redacted_too(bench: Bench):
 
 def test_a_closure_that_fails_lets_the_other_plugins_end_their_session():
     """A wrapper that does not yield is an error of its own, a traceback in the place of the exit code."""
-    occasion = Mock(**{"end.side_effect": JournalError("the journal is gone"), "exit_code.return_value": 1})
-    occasion.attempt.side_effect = partial(SuiteRun.attempt, occasion)
-    session = Mock(config=Mock(stash={SUITE_RUN: occasion}), exitstatus=0)
+    broken = JournalError("the journal is gone")
+    suite_run = Mock(**{"end.side_effect": broken, "decide_exit_code.return_value": 1}, error=None)
+    session = Mock(config=Mock(stash={SESSION_END: SessionEnd(suite_run)}), exitstatus=0)
     ending = pytest_sessionfinish(session)
     next(ending)
     with pytest.raises(StopIteration):
         ending.send(None)
-    occasion.record_error.assert_called_once()
+    assert suite_run.error == "JournalError: the journal is gone"
     assert session.exitstatus == 1
 
 

@@ -1,0 +1,71 @@
+"""The documents that a rollout's run writes once its verdict is printed: the report, the list of files, the seal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rollout.context import RolloutContext
+from rollout.engine.closure import Closure
+from rollout.journal.record import Kind
+from rollout.plugin.evidence import RunEvidence
+
+
+def write_final_documents(
+    rollout: RolloutContext, evidence: RunEvidence, env: Mapping[str, str], reporter: Any
+) -> tuple[str, ...]:
+    """Build the report and seal the journal, and return what could not be written.
+
+    Args:
+        rollout: the rollout.
+        evidence: of this run of it.
+        env: the environment variables.
+        reporter: prints where they are.
+    """
+    try:
+        problem = _build_report(rollout, evidence, env, reporter)
+    except Exception as error:  # noqa: BLE001 - the verdict is out, and a report that fails must not replace its code
+        problem = f"report.html: {error!r}"
+    return tuple(filter(None, (problem, _seal_journal(rollout, env, reporter))))
+
+
+def record_missing(rollout: RolloutContext, closed: Closure, evidence: RunEvidence, late: tuple[str, ...]) -> bool:
+    """Record what is missing of a kept change's evidence, and return whether anything is.
+
+    Args:
+        rollout: the rollout.
+        closed: how this run of it ended.
+        evidence: of this run of it.
+        late: what could not be written after the verdict was printed.
+    """
+    missing = missing_of(closed, evidence, late)
+    if missing != rollout.last_known_record().missing_evidence:
+        rollout.note(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=None)
+    return bool(missing)
+
+
+def missing_of(closed: Closure, evidence: RunEvidence, late: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return what is missing of the evidence, each line once."""
+    return tuple(dict.fromkeys((*closed.undocumented, *evidence.unwritten, *late)))
+
+
+def _build_report(rollout: RolloutContext, evidence: RunEvidence, env: Mapping[str, str], reporter: Any) -> str:
+    """Build the report, and return why it could not be written; empty where it was, or waits for its generator."""
+    from rollout.reporting.html.allure_generator import is_installed  # noqa: PLC0415 - as below
+    from rollout.reporting.html.assembly import built  # noqa: PLC0415 - heavy, and only needed after the verdict
+
+    if not is_installed(env):
+        reporter.write_line("report: fetching its generator, once for this machine (npm)")
+    line, problem = built(rollout.journal, rollout.id, rollout.folder, env, {rollout.run: evidence.results})
+    reporter.write_line(line)
+    return problem
+
+
+def _seal_journal(rollout: RolloutContext, env: Mapping[str, str], reporter: Any) -> str:
+    """List what was written and seal the journal, and return why that failed; empty where it did not."""
+    from rollout.audit.seal import conclude  # noqa: PLC0415 - as above
+
+    line, problem = conclude(rollout.journal, rollout.id, rollout.folder, env, by=rollout.run)
+    if line:
+        reporter.write_line(line)
+    return problem

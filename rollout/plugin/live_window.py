@@ -1,0 +1,75 @@
+"""The window as a pytest run watches it: shown live, with a page to people where a source is unavailable."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from functools import partial
+
+from rollout.changes.backup import recorded
+from rollout.context import RolloutContext
+from rollout.core.clauses import PHASES
+from rollout.core.streams import quiet
+from rollout.engine.session import Session
+from rollout.monitoring.canary import watch_stages
+from rollout.monitoring.live_view import Heading, view_for
+from rollout.monitoring.verdict import State, Verdict
+from rollout.monitoring.window import WindowResult
+from rollout.reporting import messages
+from rollout.reporting.allure import NOT_RUN
+from rollout.reporting.notifications import page
+
+
+def watch_live(session: Session, env: Mapping[str, str]) -> WindowResult:
+    """Watch the change, and show it on the terminal.
+
+    Raises:
+        RolloutError: the window could not be watched.
+    """
+    rollout = session.rollout
+    view = view_for(quiet(sys.stdout, rollout.redactor.text), _heading(rollout), rollout.clock, term=env.get("TERM"))
+    try:
+        return watch_stages(rollout, view, session.for_s, partial(_page_unavailable, rollout, env))
+    finally:
+        view.close()
+
+
+def reasons_after(breach: Verdict, watched: WindowResult) -> dict[str, str | None]:
+    """Return each clause of a window that a breach ended -> why it did not pass; None where it did.
+
+    Args:
+        breach: what ended it.
+        watched: the window.
+    """
+    reasons: dict[str, str | None] = {}
+    for verdict in watched.verdicts:
+        cut = f"{NOT_RUN}{breach.clause} cut its window short"
+        reasons[verdict.clause] = verdict.message if verdict.state is State.BREACHED else cut
+    for stage in watched.stages:
+        cut = f"{NOT_RUN}{stage.message}"
+        reasons[stage.clause] = cut if stage.outcome == "not reached" else stage.message
+        if stage.outcome == "held":
+            reasons[stage.clause] = None
+    return reasons
+
+
+def _page_unavailable(rollout: RolloutContext, env: Mapping[str, str], source: str, message: str) -> None:
+    """Page people that a source is unavailable, in a thread: a channel that hangs must not hold the window up."""
+    notice = messages.trouble(rollout, f"DARK, {source} cannot be read", message)
+    arguments = (rollout, f"dark: {source}", notice, env)
+    threading.Thread(target=page, args=arguments, name="rollout-page", daemon=True).start()
+
+
+def _heading(rollout: RolloutContext) -> Heading:
+    record = rollout.record()
+    passed = [phase for phase in PHASES if phase in record.phases and record.phases[phase].passed]
+    return Heading(
+        rollout=rollout.id,
+        target=rollout.target.name,
+        previous=str(recorded(record.backup).previous),
+        change=rollout.what,
+        ticket=rollout.scenario.ticket,
+        window_s=rollout.scenario.monitor.window_s,
+        phases=tuple(f"{phase} passed at {record.phases[phase].at}" for phase in passed),
+    )
