@@ -24,7 +24,8 @@ from rollout.gateway.client import Gateway
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
 from rollout.journal.leases import Lease, LeaseHeld, LeaseLost
-from rollout.journal.record import FOLDED, Kind, RolloutRecord, What, apply_entry, replay
+from rollout.journal.record import Kind, RolloutRecord, What
+from rollout.journal.replay import REPLAYED, apply_entry, replay
 
 LEASE_S = 60.0
 """How long a lease outlives whoever renews it; half of it is left at every renewal."""
@@ -117,7 +118,7 @@ class RolloutContext:
         Raises:
             JournalError: the journal cannot be read.
         """
-        entries = self.journal.entries(self.id, *FOLDED)
+        entries = self.journal.entries(self.id, *REPLAYED)
         self._known = replay(self.id, entries)
         reconciled = {entry.body.get("spool") for entry in entries}
         for entry in self._waiting:
@@ -211,7 +212,7 @@ class RolloutContext:
 
     def _remember(self, entry: Entry) -> None:
         """Keep what was written for a rollback that cannot read the journal any more."""
-        if self._known is not None and entry.kind in FOLDED:
+        if self._known is not None and entry.kind in REPLAYED:
             apply_entry(self._known, entry)
         if entry.kind in (Kind.INTENT, Kind.OUTCOME):
             self.on_write(entry)
@@ -220,7 +221,7 @@ class RolloutContext:
         """Take an entry that another process of this rollout has written: the journal may lose it again."""
         if "spool" not in entry.body:
             self.journal.remember(entry.seq, entry.hash)
-        if self._known is not None and entry.kind in FOLDED:
+        if self._known is not None and entry.kind in REPLAYED:
             apply_entry(self._known, entry)
 
     @property

@@ -39,7 +39,8 @@ from rollout.journal.chain import Entry
 from rollout.journal.endings import AlreadyEnded
 from rollout.journal.journal import Journal
 from rollout.journal.leases import LeaseLost
-from rollout.journal.record import FOLDED, Decision, Kind, RolloutRecord, What, replay
+from rollout.journal.record import Decision, Kind, RolloutRecord, What
+from rollout.journal.replay import REPLAYED, replay
 from rollout.journal.store import Store
 from rollout.reporting import messages
 from rollout.reporting.change_record import write_change_record
@@ -165,7 +166,7 @@ def _opened(order: Order, env: Mapping[str, str]) -> tuple[RolloutContext, int |
     try:
         journal = Journal.open(order.journal, clock=clock, redact=redactor.value)
         reconcile(journal, order.reports)
-        record = replay(order.id, journal.entries(order.id, *FOLDED))
+        record = replay(order.id, journal.entries(order.id, *REPLAYED))
     except JournalError as error:
         journal = Journal(Unreachable(error), clock=clock, redact=redactor.value, host=platform.node())
         record = replay(order.id, (Entry(0, order.id, order.at, kind, body, "", "") for kind, body in opening(order)))

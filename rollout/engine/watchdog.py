@@ -35,7 +35,8 @@ from rollout.gateway import manual_commands as by_hand
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
 from rollout.journal.leases import LeaseLost
-from rollout.journal.record import FOLDED, Kind, replay
+from rollout.journal.record import Kind
+from rollout.journal.replay import REPLAYED, replay
 from rollout.reporting import messages
 from rollout.reporting.notifications import page
 
@@ -326,7 +327,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     order = json.loads(_line(sys.stdin.fileno()))
     journal = Journal.open(order["journal"], clock=SystemClock(), redact=Redactor().value, create=False)
-    record = replay(order["rollout"], journal.entries(order["rollout"], *FOLDED))
+    record = replay(order["rollout"], journal.entries(order["rollout"], *REPLAYED))
     with reopened(journal, record, Path(order["reports"]), os.environ) as rollout:
         # What goes wrong from here on is told in a log among the evidence.
         sys.stderr = quiet(sys.stderr, lambda text: for_terminal(rollout.redactor.text(text)))

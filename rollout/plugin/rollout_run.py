@@ -36,7 +36,8 @@ from rollout.engine.watchdog import Watchdog, arm
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import OWED, Decision, Kind, RolloutRecord
 from rollout.monitoring.canary import watch_stages
-from rollout.monitoring.live_view import Heading, view_for
+from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_view import view_for
 from rollout.monitoring.verdict import State, Verdict
 from rollout.monitoring.window import WindowResult
 from rollout.plugin.run import NOT_RUN, SuiteRun

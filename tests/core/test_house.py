@@ -27,8 +27,7 @@ BANNED = {
 LONGER_THAN_400 = {
     *("cli/doctor.py", "cli/main.py", "config/schemas.py", "context.py", "engine/closure.py", "engine/emergency.py"),
     *("engine/emergency_followup.py", "engine/session.py", "gateway/client.py", "gateway/parsing.py"),
-    *("journal/record.py", "monitoring/live_view.py", "monitoring/sources/prometheus.py", "plugin/hooks.py"),
-    *("plugin/rollout_run.py", "reporting/chart.py"),
+    *("plugin/hooks.py", "plugin/rollout_run.py"),
 }
 """What is still to be split; no module joins the list."""
 

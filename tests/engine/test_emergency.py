@@ -25,7 +25,8 @@ from rollout.engine import emergency
 from rollout.engine.recovery import in_flight, recover
 from rollout.gateway import manual_commands
 from rollout.journal.journal import Journal
-from rollout.journal.record import Decision, RolloutRecord, replay
+from rollout.journal.record import Decision, RolloutRecord
+from rollout.journal.replay import replay
 from tests.journal.postgres_server import PostgresServer
 from tests.support.channels import webhook
 from tests.support.liar import Behaviour, answer

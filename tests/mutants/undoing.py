@@ -660,14 +660,14 @@ MUTANTS: tuple[Mutant, ...] = (
         RECORD,
     ),
     Mutant(
-        "rollout/journal/record.py",
+        "rollout/journal/replay.py",
         'seq = body.get("spool", entry.seq)',
         "seq = entry.seq",
         "Each spooled outcome finds its own intent.",
         RECORD,
     ),
     Mutant(
-        "rollout/journal/record.py",
+        "rollout/journal/replay.py",
         'elif "spool" not in body or (record.closed is None and body["fence"] >= record.fence):',
         'elif "spool" not in body or record.closed is None:',
         "A spooled ending does not count after a newer owner's entry.",
