@@ -21,7 +21,7 @@ from rollout.config.urls import base_url, is_loopback
 from rollout.core.clock import Clock, SystemClock
 from rollout.core.errors import InvalidInput, Problem, RolloutError
 from rollout.core.redaction import is_secret_name
-from rollout.gateway import parsing
+from rollout.gateway import documents, parsing
 from rollout.gateway.caching import stale_for_s
 from rollout.gateway.costs import MAY_COST
 from rollout.gateway.embedded_proof import prove_embedded
@@ -230,7 +230,7 @@ class _Asker:
             return Call(name, path, answers=False, said=_why(answer, document), status=answer.status)
         try:
             parse(answer)
-        except parsing.InvalidResponse as problem:
+        except documents.InvalidResponse as problem:
             return Call(name, path, answers=False, said=str(problem), status=OK, document=document)
         said = f"as documented, {answer.elapsed_ms:.0f} ms"
         stale_s = stale_for_s(answer.headers)
@@ -512,7 +512,7 @@ def write(found: Findings, path: Path) -> None:
 def _why(answer: Answer, document: Mapping[str, Any]) -> str:
     if answer.status in DENIED:
         return f"{answer.status}: it asks for a token; name its variable with --token-env"
-    return f"{answer.status}: {parsing.words(document)}" if document else str(answer.status)
+    return f"{answer.status}: {documents.describe_error(document)}" if document else str(answer.status)
 
 
 def _json(answer: Answer) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from rollout.core.clock import NEVER, Clock, StopFlag, format_utc
 from rollout.core.errors import GatewayError, Interrupted, Refused, RolloutError, WriteNotAllowed
 from rollout.core.redaction import Redactor
 from rollout.core.target import OtherCall, Routing, Target
-from rollout.gateway import parsing
+from rollout.gateway import documents, parsing
 from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, weights_of
 from rollout.gateway.http_errors import RateLimited, fault
 from rollout.gateway.responses import (
@@ -447,7 +447,7 @@ class Gateway:
             raise self._redacted(problem)
         try:
             return parse(answer)
-        except parsing.InvalidResponse as unreadable:
+        except documents.InvalidResponse as unreadable:
             raise GatewayError(request.call, self._redactor.text(str(unreadable)), status=answer.status) from None
 
     def _redacted(self, problem: GatewayError) -> GatewayError:
