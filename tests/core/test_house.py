@@ -26,7 +26,7 @@ BANNED = {
 
 LONGER_THAN_400 = {
     *("cli/doctor.py", "cli/main.py", "config/schemas.py", "context.py", "engine/closure.py", "engine/emergency.py"),
-    *("engine/emergency_followup.py", "engine/session.py", "gateway/client.py"),
+    *("engine/emergency_followup.py", "engine/session.py"),
     *("plugin/hooks.py", "plugin/rollout_run.py"),
 }
 """What is still to be split; no module joins the list."""
