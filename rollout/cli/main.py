@@ -474,14 +474,16 @@ def _drilled_live(args: argparse.Namespace, request: Request) -> tuple[str, list
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from rollout.cli import doctor  # noqa: PLC0415 - heavy
+    from rollout.cli.doctor.examination import examine  # noqa: PLC0415 - heavy
+    from rollout.cli.doctor.findings import describe_findings  # noqa: PLC0415
+    from rollout.cli.doctor.target_file import render_target_file, write_target_file  # noqa: PLC0415
 
-    found = doctor.examine(args.gateway, args.target, args.token_env, os.environ)
-    print(doctor.text(found))
+    found = examine(args.gateway, args.target, args.token_env, os.environ)
+    print(describe_findings(found))
     if args.write is None:
-        print(doctor.target_file(found), end="")
+        print(render_target_file(found), end="")
     else:
-        doctor.write(found, args.write)
+        write_target_file(found, args.write)
         print(f"written: {args.write}")
     return 0 if found.answers else ExitCode.CHECK_FAILED
 
