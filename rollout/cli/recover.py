@@ -14,9 +14,9 @@ from rollout.core.visible import on_one_line
 
 def run(args: argparse.Namespace) -> int:
     """Roll back every stranded rollout, print what was done, and return the worst exit code."""
-    from rollout.context import reconcile  # noqa: PLC0415 - heavy
     from rollout.engine.closure import EXIT_CODES  # noqa: PLC0415 - heavy
     from rollout.engine.recovery import in_flight, recover  # noqa: PLC0415 - heavy
+    from rollout.journal.spool import reconcile  # noqa: PLC0415 - heavy
 
     code = ExitCode.KEPT
     with open_journal(args) as journal:

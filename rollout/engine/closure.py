@@ -11,7 +11,7 @@ from typing import Any
 from rollout.changes.backup import Backup, recorded
 from rollout.changes.catalogue import changed_since, no_longer_in_effect
 from rollout.changes.rollback import RolledBack, roll_back, table
-from rollout.context import SPOOL, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.clauses import PHASES, Clause, is_document
 from rollout.core.clock import format_utc
@@ -22,6 +22,7 @@ from rollout.gateway.diagnosis import diagnose_provider, diagnosed
 from rollout.journal.endings import AlreadyEnded
 from rollout.journal.leases import LeaseHeld, LeaseLost
 from rollout.journal.record import EVIDENCE_OWED, Decision, Kind, RolloutRecord
+from rollout.journal.spool import SPOOL
 from rollout.monitoring.aggregates import BAD_STATUS
 from rollout.monitoring.bake import IN_PROGRESS
 from rollout.monitoring.hold import describe_holds

@@ -292,7 +292,7 @@ def opening(order: Order) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _spool(order: Order) -> None:
-    """Put the intent on disk, where `rollout.context.reconcile` finds it whatever becomes of this process.
+    """Put the intent on disk, where `rollout.journal.spool.reconcile` finds it whatever becomes of this process.
 
     A disk that takes nothing does not stop an emergency.
     """
@@ -303,7 +303,7 @@ def _spool(order: Order) -> None:
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # The name that `rollout.context` gives it, which is too heavy to ask.
+        # The name that `rollout.journal.spool` gives it, which is too heavy to ask.
         handle = os.open(folder / "journal-spool.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(handle, "wb") as spool:
             spool.write(lines.encode())

@@ -17,7 +17,7 @@ from rollout.changes import limits, restart, weights
 from rollout.changes.backup import active_provider, is_same_provider
 from rollout.changes.read_back import READ_BACK_S, Remedy, remedied
 from rollout.config.load import load
-from rollout.context import LEASE_S, SPOOL, RolloutContext, reconcile
+from rollout.context import RolloutContext
 from rollout.core.caller import caller
 from rollout.core.canary_stages import ALL, share_of, show_weights
 from rollout.core.clock import NEVER, SystemClock, format_utc
@@ -38,9 +38,10 @@ from rollout.gateway.responses import Governance
 from rollout.journal.chain import Entry
 from rollout.journal.endings import AlreadyEnded
 from rollout.journal.journal import Journal
-from rollout.journal.leases import LeaseLost
+from rollout.journal.leases import LEASE_S, LeaseLost
 from rollout.journal.record import Decision, Kind, RolloutRecord, What
 from rollout.journal.replay import REPLAYED, replay
+from rollout.journal.spool import SPOOL, reconcile
 from rollout.journal.store import Store
 from rollout.reporting import messages
 from rollout.reporting.change_record import write_change_record

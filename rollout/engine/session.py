@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rollout.context import RolloutContext, reconcile
+from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.clauses import PHASES, Clause
 from rollout.core.clock import NEVER, Clock, StopFlag, SystemClock
@@ -29,6 +29,7 @@ from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.journal.records import records
+from rollout.journal.spool import reconcile
 from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 

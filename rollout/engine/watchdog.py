@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from rollout.changes.backup import active_provider, is_same_provider, recorded
 from rollout.changes.rollback import manual_commands
-from rollout.context import LEASE_S, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.clock import SystemClock, format_utc
 from rollout.core.errors import JournalError, RolloutError, TryLater
 from rollout.core.redaction import Redactor
@@ -34,7 +34,7 @@ from rollout.engine.session import Session, end_embedded, reopened
 from rollout.gateway import manual_commands as by_hand
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
-from rollout.journal.leases import LeaseLost
+from rollout.journal.leases import LEASE_S, LeaseLost
 from rollout.journal.record import Kind
 from rollout.journal.replay import REPLAYED, replay
 from rollout.reporting import messages

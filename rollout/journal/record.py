@@ -50,6 +50,11 @@ class Kind(StrEnum):
     RESTARTED = "restarted"
 
 
+FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})
+"""Kinds that a superseded process must not write, beside the ending: what announces a write, and what a rollback says
+of its steps, so that it learns between any two of them that it is superseded (safety rule 8)."""
+
+
 class Decision(StrEnum):
     """How a rollout ended."""
 
@@ -316,6 +321,10 @@ class RolloutRecord:
     def awaits_evidence(self) -> bool:
         """Whether every clause has passed, and the rollout is open only until its evidence can be written."""
         return self.in_flight and bool(self.missing_evidence)
+
+    def has_handed_over(self, token: int) -> bool:
+        """Tell whether the run with this fencing token has handed over to the next one."""
+        return self.handover is not None and bool(self.handover["fence"] == token)
 
     def passed(self, clause: str) -> bool:
         """Tell whether the clause's latest outcome is a pass."""

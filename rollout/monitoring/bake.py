@@ -12,13 +12,14 @@ from functools import lru_cache, partial
 from typing import Any
 
 from rollout.changes.backup import recorded
-from rollout.context import LEASE_S, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.canary_stages import Stage
 from rollout.core.clock import format_utc
 from rollout.core.errors import JournalError, NotCleared
 from rollout.core.scenario import Scenario
 from rollout.gateway.host.log_command import CommandFollower, LogCommandError
 from rollout.gateway.responses import ConnectionTest, Latency, Metrics
+from rollout.journal.leases import LEASE_S
 from rollout.journal.record import Entry, Kind, RolloutRecord
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.data_quality import unwatched

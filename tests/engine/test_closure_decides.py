@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from rollout.context import LEASE_S, SPOOL
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import ExitCode, GatewayError
 from rollout.engine import closure as closing
 from rollout.engine.closure import close, publish_late, roll_back_and_close
 from rollout.journal import schema
+from rollout.journal.leases import LEASE_S
 from rollout.journal.record import Decision, Kind
+from rollout.journal.spool import SPOOL
 from rollout.monitoring.bake import IN_PROGRESS
 from tests.support.clocks import SimulatedClock
 from tests.support.decisions import GONE, Faulty, applied, apply, begun, live, passed, said, successor

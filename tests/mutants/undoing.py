@@ -675,7 +675,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # The workspace
     Mutant(
-        "rollout/context.py",
+        "rollout/journal/record.py",
         "FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})",
         "FENCED = frozenset({Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})",
         "An intent is written under the comparison of the token.",
@@ -731,7 +731,7 @@ MUTANTS: tuple[Mutant, ...] = (
         WORKSPACE,
     ),
     Mutant(
-        "rollout/context.py",
+        "rollout/journal/spool.py",
         'if not any(entry.body.get("spooled") == digest for entry in known):',
         "if True:",
         "What was spooled is appended once.",
