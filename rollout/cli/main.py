@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rollout.core.redaction import Redactor
     from rollout.journal.journal import Journal
 
+    Commands = argparse._SubParsersAction[Parser]  # noqa: SLF001 - argparse gives it no other name
+
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -70,19 +72,25 @@ def _hiding() -> Callable[[str], str]:
 
 
 def _parser() -> Parser:
-    from rollout.audit import command as audit  # noqa: PLC0415 - an emergency does without
-    from rollout.cli import abort, approve, hold, prune, recover, report, rollback, status  # noqa: PLC0415
-    from rollout.cli import scenario_options as scenario  # noqa: PLC0415
-    from rollout.cli.doctor import command as doctor  # noqa: PLC0415
-    from rollout.cli.drill import command as drill  # noqa: PLC0415
-    from rollout.sandbox import command as sandbox  # noqa: PLC0415
-
     parser = Parser(
         prog="rollout",
         description="Look at, stop or take back a rollout, or run the embedded gateway. A rollout itself is `pytest`.",
         epilog="exit codes: 0 done, 4 usage or input, 10 rolled back and verified, 11 a person is needed",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_rollout_commands(commands)
+    _add_record_commands(commands)
+    return parser
+
+
+def _add_rollout_commands(commands: Commands) -> None:
+    """Add the commands that prepare a rollout, show what is in flight, or end it."""
+    from rollout.cli import recover, rollback, status  # noqa: PLC0415 - an emergency does without
+    from rollout.cli import scenario_options as scenario  # noqa: PLC0415
+    from rollout.cli.doctor import command as doctor  # noqa: PLC0415
+    from rollout.cli.drill import command as drill  # noqa: PLC0415
+    from rollout.sandbox import command as sandbox  # noqa: PLC0415
+
     _add(commands, "emergency", emergency.run, emergency.HELP)
     gateway = commands.add_parser("sandbox", help="run the embedded gateway", description=sandbox.__doc__)
     sandbox.add_arguments(gateway)
@@ -101,6 +109,13 @@ def _parser() -> Parser:
     doctor.add_arguments(
         _add(commands, "doctor", doctor.run, "examine a gateway, reading only, and write a target file to start from")
     )
+
+
+def _add_record_commands(commands: Commands) -> None:
+    """Add the commands that read or extend the record of a rollout."""
+    from rollout.audit import command as audit  # noqa: PLC0415 - an emergency does without
+    from rollout.cli import abort, approve, hold, prune, report  # noqa: PLC0415
+
     report.add_arguments(_add(commands, "report", report.run, "build report.html, also of a run that was killed"))
     approve.add_arguments(_add(commands, "approve", approve.run, "approve a scenario, or a rollout after the fact"))
     audit.add_arguments(
@@ -125,7 +140,6 @@ def _parser() -> Parser:
             commands, "hold", hold.run, "hold the automatic rollback of a rollout that is being watched, or release it"
         )
     )
-    return parser
 
 
 def _emergency_parser() -> Parser:
@@ -136,7 +150,7 @@ def _emergency_parser() -> Parser:
     return parser
 
 
-def _add(commands: argparse._SubParsersAction[Parser], name: str, command: Command, text: str) -> Parser:
+def _add(commands: Commands, name: str, command: Command, text: str) -> Parser:
     parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     journal_options.add_arguments(parser)
     parser.set_defaults(command=command)
