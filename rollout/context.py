@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -12,7 +10,6 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from rollout.core.canonical_json import sha256
 from rollout.core.clock import Clock, StopFlag, format_utc
 from rollout.core.errors import JournalError, NotCleared, Refused, RolloutError
 from rollout.core.policy import Policy
@@ -23,18 +20,10 @@ from rollout.core.target import Target
 from rollout.gateway.client import Gateway
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
-from rollout.journal.leases import Lease, LeaseHeld, LeaseLost
-from rollout.journal.record import FOLDED, Kind, RolloutRecord, What, apply_entry, replay
-
-LEASE_S = 60.0
-"""How long a lease outlives whoever renews it; half of it is left at every renewal."""
-
-FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})
-"""Kinds that a superseded process must not write, beside the ending: what announces a write, and what a rollback says
-of its steps, so that it learns between any two of them that it is superseded (safety rule 8)."""
-
-SPOOL = "journal-spool.jsonl"
-"""What a rollback had to say while the journal could not be written, below the rollout's folder."""
+from rollout.journal.leases import LEASE_S, Lease, LeaseHeld, LeaseLost
+from rollout.journal.record import FENCED, Kind, RolloutRecord, What
+from rollout.journal.replay import REPLAYED, apply_entry, replay
+from rollout.journal.spool import append_to_spool
 
 
 @dataclass(slots=True)
@@ -117,7 +106,7 @@ class RolloutContext:
         Raises:
             JournalError: the journal cannot be read.
         """
-        entries = self.journal.entries(self.id, *FOLDED)
+        entries = self.journal.entries(self.id, *REPLAYED)
         self._known = replay(self.id, entries)
         reconciled = {entry.body.get("spool") for entry in entries}
         for entry in self._waiting:
@@ -211,7 +200,7 @@ class RolloutContext:
 
     def _remember(self, entry: Entry) -> None:
         """Keep what was written for a rollback that cannot read the journal any more."""
-        if self._known is not None and entry.kind in FOLDED:
+        if self._known is not None and entry.kind in REPLAYED:
             apply_entry(self._known, entry)
         if entry.kind in (Kind.INTENT, Kind.OUTCOME):
             self.on_write(entry)
@@ -220,7 +209,7 @@ class RolloutContext:
         """Take an entry that another process of this rollout has written: the journal may lose it again."""
         if "spool" not in entry.body:
             self.journal.remember(entry.seq, entry.hash)
-        if self._known is not None and entry.kind in FOLDED:
+        if self._known is not None and entry.kind in REPLAYED:
             apply_entry(self._known, entry)
 
     @property
@@ -263,16 +252,12 @@ class RolloutContext:
             LeaseHeld: another rollout holds the target, or another run of this very rollout, which is still at it.
         """
         newest, held = self.journal.newest_token(self.place), self.journal.holder(self.place)
-        if held is not None and held.rollout == self.id and not self._handed_over(held):
+        if held is not None and held.rollout == self.id and not self.record().has_handed_over(held.token):
             raise LeaseHeld(held)
         if held is not None and held.rollout != self.id and self._closed_under(held):
             # Its process died between the verdict and giving the lease back.
             self.journal.release(held)
         self.take_lease(after=newest)
-
-    def _handed_over(self, held: Lease) -> bool:
-        handover = self.record().handover
-        return handover is not None and handover["fence"] == held.token
 
     def _closed_under(self, held: Lease) -> bool:
         return any(entry.body["fence"] == held.token for entry in self.journal.entries(held.rollout, Kind.CLOSED))
@@ -337,15 +322,7 @@ class RolloutContext:
             self._waiting.append(entry)
         self._remember(entry)
         line = {"at": at, "rollout": self.id, "kind": kind, "body": self.redactor.value(body), "because": str(error)}
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / SPOOL).open("a", encoding="utf-8") as spool:
-                spool.write(json.dumps(line, default=str) + "\n")
-        except OSError as full:
-            # Neither may stop the rollback; standard error is what is left.
-            with suppress(OSError):
-                said = json.dumps(line, default=str)
-                sys.stderr.write(f"neither the journal nor {full.filename} can be written: {said}\n")
+        append_to_spool(self.folder, line)
         return entry
 
     @contextmanager
@@ -416,37 +393,3 @@ class RolloutContext:
         why = "its lease ended between the announcement and the write, so another process may hold the target"
         self.note(Kind.OUTCOME, intent=intent, result="refused", detail=f"not sent: {why}")
         raise LeaseLost(f"rollout {self.id} sent nothing: {why}; `rollout status` shows who holds it")
-
-
-def reconcile(journal: Journal, reports: Path) -> list[str]:
-    """Write into the journal what rollbacks could not, and return the ids of their rollouts. Again is harmless.
-
-    Raises:
-        JournalError: it still cannot be written; the spool files stay as they are.
-    """
-    found = sorted(reports.glob(f"*/{SPOOL}"))
-    for path in found:
-        with suppress(OSError):
-            _append_spooled(journal, path.read_text(encoding="utf-8").splitlines())
-            path.rename(path.with_name(f"reconciled-{sha256(path.read_bytes())[:12]}.jsonl"))
-    return [path.parent.name for path in found]
-
-
-def _append_spooled(journal: Journal, lines: list[str]) -> None:
-    """Append each line as kind `RECONCILED`: neither a new intent nor a new ending (safety rule 8)."""
-    intent = ""
-    for text in lines:
-        try:
-            line, digest = json.loads(text), sha256(text.encode())
-        except ValueError:
-            continue  # its writer was killed in the middle of it; the file stays beside
-        body = {"spool": digest[:12], "fence": 0, **line["body"]}
-        if line["kind"] == Kind.INTENT:
-            intent = body["spool"]
-        elif line["kind"] == Kind.OUTCOME:
-            # Version 0.1 numbered every spooled intent 0.
-            body["intent"] = body["intent"] or intent
-        known = journal.entries(line["rollout"], line["kind"])
-        if not any(entry.body.get("spooled") == digest for entry in known):
-            facts = {"kind": line["kind"], "at": line["at"], "fence": body.pop("fence"), "spool": body.pop("spool")}
-            journal.append(line["rollout"], Kind.RECONCILED, {**facts, "spooled": digest, "body": body})

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from rollout.context import LEASE_S, SPOOL, RolloutContext, reconcile
+from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError, JournalError, Refused
 from rollout.journal.chain import Entry
 from rollout.journal.endings import AlreadyEnded
-from rollout.journal.leases import LeaseHeld, LeaseLost
+from rollout.journal.leases import LEASE_S, LeaseHeld, LeaseLost
 from rollout.journal.record import Decision, Kind, What
 from rollout.journal.seen import JournalBehind
+from rollout.journal.spool import SPOOL, reconcile
 from tests.support.rollouts import NEW, OLD, rollout_in
 from tests.support.undoing import ScriptedJournal, Undoing
 

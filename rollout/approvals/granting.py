@@ -35,7 +35,8 @@ from rollout.core.units import show_duration
 from rollout.gateway.embedded_proof import doubt_request
 from rollout.gateway.manual_commands import emergency
 from rollout.journal.journal import Journal
-from rollout.journal.record import FOLDED, Kind, RolloutRecord, replay
+from rollout.journal.record import Kind, RolloutRecord
+from rollout.journal.replay import REPLAYED, replay
 
 SCENARIOS = Path("scenarios")
 
@@ -211,7 +212,7 @@ def _recorded(journal: Journal, rollout: str) -> RolloutRecord:
 
     if rollout not in journal.rollouts():
         raise RolloutError(f"{rollout!r} is neither a scenario's file nor a rollout; `rollout status --all` lists them")
-    return replay(rollout, journal.entries(rollout, *FOLDED))
+    return replay(rollout, journal.entries(rollout, *REPLAYED))
 
 
 def approved_afterwards(journal: Journal, record: RolloutRecord, args: argparse.Namespace) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
 
-from rollout.context import SPOOL
 from rollout.core.canonical_json import sha256
 from rollout.gateway.host.log_tail import NAME
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
+from rollout.journal.spool import SPOOL
 
 RESULTS = "allure-results"
 BY_REPORT = "report"

@@ -11,7 +11,8 @@ from rollout.core.canary_stages import stages
 from rollout.core.errors import RolloutError
 from rollout.core.request import as_opened
 from rollout.journal.chain import Entry
-from rollout.journal.record import Decision, Kind, RolloutRecord, apply_entry
+from rollout.journal.record import Decision, Kind, RolloutRecord
+from rollout.journal.replay import apply_entry
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State
 from rollout.monitoring.window_state import replay_samples, trigger_context

@@ -31,7 +31,7 @@ from rollout.changes.rollback_provider import (
     takes_restart,
 )
 from rollout.changes.rollback_run import AGAIN_AFTER_S, PROOF, TRIES, RollbackRun, Step, table
-from rollout.context import SPOOL, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.canary_stages import show_weights
 from rollout.core.clock import NEVER
 from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, RolloutError
@@ -39,6 +39,7 @@ from rollout.core.scenario import Change, EnvironmentChange, LimitChange, Provid
 from rollout.gateway import manual_commands as by_hand
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Decision, Kind, RolloutRecord, What
+from rollout.journal.spool import SPOOL
 
 UNDO = ("RBK-3.1", "RBK-3.2", "RBK-3.3", "RBK-3.4")
 """The steps that must not fail, where they are needed."""

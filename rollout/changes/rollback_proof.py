@@ -9,12 +9,13 @@ from rollout.changes import provider, weights
 from rollout.changes.backup import active_provider, differences, env_changed, is_same_provider
 from rollout.changes.rollback_provider import bring_back
 from rollout.changes.rollback_run import RollbackRun
-from rollout.context import LEASE_S, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.canary_stages import is_staged
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.gateway.expectations import answered_by, named, same_model
 from rollout.gateway.responses import Completion
+from rollout.journal.leases import LEASE_S
 from rollout.journal.record import What, Write
 
 ROUNDS = 3

@@ -6,14 +6,17 @@ is described by its settings, without being started.
 
 from __future__ import annotations
 
+import argparse
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from rollout.changes.backup import active_provider, is_same_provider
 from rollout.cli import plan_items as items
 from rollout.cli.plan_items import Before, Item, Limits, Planned
+from rollout.cli.scenario_options import load_request
 from rollout.core.canary_stages import STABILISE, destination, is_staged, stages, weights_at
-from rollout.core.clock import Clock
+from rollout.core.clock import Clock, SystemClock
 from rollout.core.downtime import proof_price, startup_s
 from rollout.core.errors import RolloutError
 from rollout.core.policy import EXECUTE
@@ -32,6 +35,19 @@ from rollout.monitoring.sources.synthetic import promise
 from rollout.sandbox import envfile
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan of the scenario that the options name, and return 0.
+
+    Raises:
+        InvalidInput: the scenario is not valid, or the gateway does not list what it names.
+        GatewayError: the gateway cannot be read.
+    """
+    request = with_service(load_request(args))
+    token = os.environ.get(request.target.token_env or "")
+    print(text(request, planned(request, look(request, token, SystemClock()))))
+    return 0
 
 
 def planned(request: Request, before: Before) -> Planned:

@@ -1,20 +1,26 @@
-"""The history across rollouts: which of them somebody asked for, and a table of them for a terminal (DOC-3)."""
+"""``rollout status``: the rollouts in flight, what is owed to closed ones, and the history across rollouts (DOC-3)."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rollout.core.errors import RolloutError
+from rollout.cli.journal_options import open_journal
+from rollout.core.errors import ExitCode, RolloutError
 from rollout.core.text import one_line
 from rollout.core.units import duration
-from rollout.core.visible import beneath
+from rollout.core.visible import beneath, on_one_line
 from rollout.journal.record import Decision, RolloutRecord
 from rollout.reporting.timeline import clock
+
+if TYPE_CHECKING:
+    from rollout.engine.recovery import Case
 
 OPEN = "open"
 """What is asked for with ``--decision`` besides the decisions: a rollout that has none yet."""
@@ -23,11 +29,16 @@ _COLUMNS = ("since", "rollout", "state", "change", "target", "by", "why")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the filters; each of them asks for the closed rollouts too."""
+    """Add the options of ``rollout status``; each of its filters asks for the closed rollouts too."""
+    parser.add_argument("--all", action="store_true", help="show the closed ones too")
     parser.add_argument("--target", metavar="NAME", help="only those at this target")
     parser.add_argument("--since", metavar="WHEN", help="only those since a day (2026-11-24), or so long ago (36h)")
     parser.add_argument("--decision", choices=[OPEN, *Decision], help="only those that ended so")
     parser.add_argument("--author", metavar="NAME", help="only those of this person")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument(
+        "--reconcile", metavar="TARGET", help="list the changes at this target that no rollout made; 1 if there are any"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +115,88 @@ def show(rows: Iterable[Mapping[str, Any]]) -> None:
         # As text: a name in square brackets is no style.
         table.add_row(*(Text(one_line(told[name] or "")) for name in columns))
     Console(file=beneath(sys.stdout)).print(table)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the rollouts that the options ask for, and return 0."""
+    if args.reconcile is not None:
+        return _reconcile(args)
+    from rollout.approvals.obligations import open_of  # noqa: PLC0415 - heavy
+    from rollout.engine.recovery import in_flight  # noqa: PLC0415 - heavy
+    from rollout.journal.records import records  # noqa: PLC0415 - heavy
+
+    with open_journal(args) as journal:
+        cases, now = {case.record.id: case for case in in_flight(journal)}, journal.now()
+        asked = parse_query(args, now)
+        everything = args.all or bool(asked)
+        known = [record for record in records(journal) if everything or record.id in cases or _is_owed(record)]
+        known = [record for record in known if asked.fits(record)]
+        owed = [open_of(record) for record in known]
+        shown = [collect_facts(record, cases.get(record.id)) for record in known]
+    if args.json:
+        told = [facts | {"owed": [each.facts(now) for each in owes]} for facts, owes in zip(shown, owed, strict=True)]
+        print(json.dumps(told, indent=2))
+        return 0
+    if everything and shown and sys.stdout.isatty():
+        show([facts | {"owed": [each.brief(now) for each in owes]} for facts, owes in zip(shown, owed, strict=True)])
+        return 0
+    for facts, owes in zip(shown, owed, strict=True):
+        lines = [f"{name:<8}{on_one_line(str(value))}" for name, value in facts.items() if value is not None]
+        print("\n".join([*lines, *(f"owed    {each.told(now)}" for each in owes)]), end="\n\n")
+    if not shown:
+        none = "no rollout yet" if args.all else "no rollout is in flight, and nothing is owed"
+        print("no such rollout" if asked else none)
+    return 0
+
+
+def _reconcile(args: argparse.Namespace) -> int:
+    from rollout.core.clock import SystemClock  # noqa: PLC0415
+    from rollout.engine import drift  # noqa: PLC0415 - heavy
+    from rollout.journal.records import records  # noqa: PLC0415
+
+    with open_journal(args) as journal:
+        told = drift.reconcile(records(journal), args.reconcile, os.environ, SystemClock())
+    print(json.dumps(told.facts(), indent=2) if args.json else drift.text(told), end="\n" if args.json else "")
+    return ExitCode.CHECK_FAILED if told.outside else 0
+
+
+def _is_owed(record: RolloutRecord) -> bool:
+    """Tell whether a closed rollout still has an obligation, or evidence to be written."""
+    from rollout.approvals.obligations import open_of  # noqa: PLC0415 - heavy
+
+    return bool(open_of(record) or record.missing_evidence)
+
+
+def _state(record: RolloutRecord, case: Case | None) -> str:
+    if record.awaits_evidence:
+        return "kept, evidence owed"
+    return "in flight" if case else str(record.decision or "open").replace("_", " ")
+
+
+def collect_facts(record: RolloutRecord, case: Case | None) -> dict[str, object]:
+    """Return what is known of a rollout: what, where, since when, by whom, until when, and what to do."""
+    from rollout.reporting.time_in_effect import effect_of  # noqa: PLC0415 - with the journal
+
+    return {
+        "rollout": record.id,
+        "state": _state(record, case),
+        "change": record.opened["change"],
+        "target": f"{record.opened['target']['name']} at {record.opened['url']}",
+        "by": record.opened["author"],
+        "since": record.opened_at,
+        "closed": record.closed_at or None,
+        "missing": "; ".join(record.missing_evidence) or None,
+        "effect": str(effect_of(record)) or None,
+        "held": case.why if case else None,
+        "hold": _held(record),
+        "why": (record.closed or {}).get("why"),
+        "next": None if case is None else f"rollout {'recover' if case.stranded else f'abort {record.id}'}",
+    }
+
+
+def _held(record: RolloutRecord) -> str | None:
+    from rollout.core.clock import SystemClock  # noqa: PLC0415 - with the journal
+    from rollout.monitoring.hold import of_record  # noqa: PLC0415
+
+    hold = of_record(record, SystemClock().now())
+    return None if hold is None else f"the rollback is {hold}"

@@ -157,7 +157,7 @@ def opening(order: Order) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _spool_intent(order: Order) -> None:
-    """Write the intent to disk, where `rollout.context.reconcile` finds it although this process dies.
+    """Write the intent to disk, where `rollout.journal.spool.reconcile` finds it although this process dies.
 
     A disk that is full or read-only does not stop an emergency.
     """
@@ -168,7 +168,7 @@ def _spool_intent(order: Order) -> None:
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # `rollout.context.SPOOL`, which is too heavy to import.
+        # `rollout.journal.spool.SPOOL`, which is too heavy to import.
         handle = os.open(folder / "journal-spool.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(handle, "wb") as spool:
             spool.write(lines.encode())

@@ -10,7 +10,7 @@ from typing import Any
 from rollout.approvals.obligations import ObligationKind, open_of, owe
 from rollout.audit.seal import conclude
 from rollout.changes import weights
-from rollout.context import SPOOL, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
 from rollout.core.errors import ExitCode, RolloutError
 from rollout.core.scenario import ProviderChange
@@ -25,6 +25,7 @@ from rollout.gateway import manual_commands
 from rollout.journal.endings import AlreadyEnded
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Decision, Kind
+from rollout.journal.spool import SPOOL
 from rollout.reporting import messages
 from rollout.reporting.change_record import write_change_record
 from rollout.reporting.documents import document, log_operation, undocumented

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rollout.config.load import load
-from rollout.context import RolloutContext, reconcile
+from rollout.context import RolloutContext
 from rollout.core.clock import NEVER, SystemClock
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.request import Request, as_opened
@@ -23,7 +23,9 @@ from rollout.gateway.client import Gateway
 from rollout.gateway.embedded_proof import doubt_request
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
-from rollout.journal.record import FOLDED, Kind, RolloutRecord, replay
+from rollout.journal.record import Kind, RolloutRecord
+from rollout.journal.replay import REPLAYED, replay
+from rollout.journal.spool import reconcile
 from rollout.journal.store import Store
 
 
@@ -85,7 +87,7 @@ def open_rollout(order: Order, env: Mapping[str, str]) -> tuple[RolloutContext, 
     try:
         journal = Journal.open(order.journal, clock=clock, redact=redactor.value)
         reconcile(journal, order.reports)
-        record = replay(order.id, journal.entries(order.id, *FOLDED))
+        record = replay(order.id, journal.entries(order.id, *REPLAYED))
     except JournalError as error:
         journal = Journal(Unreachable(error), clock=clock, redact=redactor.value, host=platform.node())
         record = replay(order.id, (Entry(0, order.id, order.at, kind, body, "", "") for kind, body in opening(order)))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 
 from rollout.changes.backup import is_same_provider
-from rollout.context import LEASE_S, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.caller import caller
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.request import as_opened
 from rollout.core.scenario import ProviderChange
 from rollout.engine.concurrent_rollouts import others_here
 from rollout.engine.emergency_rollout import EmergencyRun
+from rollout.journal.leases import LEASE_S
 from rollout.journal.record import Decision, Kind, What
 
 

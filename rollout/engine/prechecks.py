@@ -11,7 +11,8 @@ from typing import Any
 from rollout.approvals.waivers import judged_by_waiver
 from rollout.changes import limits
 from rollout.changes.backup import Backup, activates, recorded
-from rollout.changes.rollback import candidates, planned_steps
+from rollout.changes.rollback import planned_steps
+from rollout.changes.rollback_provider import candidates
 from rollout.config.validators import suggest
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json

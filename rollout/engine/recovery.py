@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rollout.context import LEASE_S, RolloutContext, reconcile
+from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError, TryLater
 from rollout.engine.closure import WORDS, Closure
@@ -16,9 +16,10 @@ from rollout.engine.emergency_followup import settle
 from rollout.engine.journaled_rollout import end_embedded, reopened
 from rollout.engine.rollback_closure import roll_back_and_close
 from rollout.journal.journal import Journal
-from rollout.journal.leases import Lease
+from rollout.journal.leases import LEASE_S, Lease
 from rollout.journal.record import Decision, RolloutRecord
 from rollout.journal.records import records
+from rollout.journal.spool import reconcile
 from rollout.reporting.timings import is_emergency
 
 OUR_PROCESSES = ("pytest", "rollout")

@@ -9,7 +9,7 @@ from typing import Any
 
 from rollout.core.canonical_json import to_json
 from rollout.core.errors import GatewayError
-from rollout.core.redaction import is_secret_name
+from rollout.core.secret_names import is_secret_name
 from rollout.gateway.client import Gateway
 from rollout.gateway.responses import ConnectionTest, Governance, Preflight, Provider, RuntimeConfig
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rollout.changes.rollback import RolledBack, roll_back, table
-from rollout.context import SPOOL, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.clauses import is_document
 from rollout.core.errors import JournalError
@@ -15,6 +15,7 @@ from rollout.engine.closure import WORDS, Closure
 from rollout.gateway.diagnosis import diagnose_provider, diagnosed
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import Kind
+from rollout.journal.spool import SPOOL
 from rollout.monitoring.aggregates import BAD_STATUS
 from rollout.reporting.documents import document, errors_seen, last_status, undocumented
 from rollout.reporting.post_mortem import write_post_mortem

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from rollout.context import RolloutContext, reconcile
+from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.clauses import PHASES, Clause
 from rollout.core.clock import Clock, StopFlag
@@ -28,6 +28,7 @@ from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.journal.records import records
+from rollout.journal.spool import reconcile
 from rollout.sandbox.process import Running, stop
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 

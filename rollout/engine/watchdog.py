@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from rollout.changes.backup import active_provider, is_same_provider, recorded
 from rollout.changes.rollback import manual_commands
-from rollout.context import LEASE_S, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.clock import SystemClock, format_utc
 from rollout.core.errors import JournalError, RolloutError, TryLater
 from rollout.core.redaction import Redactor
@@ -36,8 +36,9 @@ from rollout.engine.session import Session
 from rollout.gateway import manual_commands as by_hand
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
-from rollout.journal.leases import LeaseLost
-from rollout.journal.record import FOLDED, Kind, replay
+from rollout.journal.leases import LEASE_S, LeaseLost
+from rollout.journal.record import Kind
+from rollout.journal.replay import REPLAYED, replay
 from rollout.reporting import messages
 from rollout.reporting.notifications import page
 
@@ -328,7 +329,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     order = json.loads(_line(sys.stdin.fileno()))
     journal = Journal.open(order["journal"], clock=SystemClock(), redact=Redactor().value, create=False)
-    record = replay(order["rollout"], journal.entries(order["rollout"], *FOLDED))
+    record = replay(order["rollout"], journal.entries(order["rollout"], *REPLAYED))
     with reopened(journal, record, Path(order["reports"]), os.environ) as rollout:
         # What goes wrong from here on is told in a log among the evidence.
         sys.stderr = quiet(sys.stderr, lambda text: for_terminal(rollout.redactor.text(text)))

@@ -1,32 +1,24 @@
-"""The gateway's calls, typed; reading is free, writing is sealed.
+"""The gateway's calls, typed; a read is always allowed, a write only inside ``allow_writes``.
 
 Every call ends within the target's deadline, in a typed answer or in one line that says what, why and how to mend.
-Every HTTP exchange, retries included, is handed on as evidence, redacted.
 """
 
 from __future__ import annotations
 
-import json
-import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
-from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode
 
-from pydantic_core import from_json
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
-
-from rollout.core.clock import NEVER, Clock, StopFlag, format_utc
-from rollout.core.errors import GatewayError, Interrupted, Refused, RolloutError, WriteNotAllowed
+from rollout.core.clock import NEVER, Clock, StopFlag
+from rollout.core.errors import GatewayError, Refused, WriteNotAllowed
 from rollout.core.redaction import Redactor
-from rollout.core.target import OtherCall, Routing, Target
+from rollout.core.target import Routing, Target
 from rollout.gateway import parsing
-from rollout.gateway.endpoints import filled, filled_path, life_of, path_of, weights_of
-from rollout.gateway.http_errors import RateLimited, fault
+from rollout.gateway.calls import ACTIVATE, CHAT, LIMIT, READ, WEIGHTS, Call, replacement_call
+from rollout.gateway.endpoints import life_of, path_of, weights_of
 from rollout.gateway.responses import (
     Activated,
     Alert,
@@ -43,56 +35,17 @@ from rollout.gateway.responses import (
     RuntimeConfig,
     Weights,
 )
-from rollout.gateway.transport import Answer, Exchange, Failure, NoAnswer, Transport
+from rollout.gateway.sender import Sender
+from rollout.gateway.transport import Answer, Exchange
 
 T = TypeVar("T")
 
-TRIES = 3
-SHORTEST_WAIT_S = 0.1
-EVIDENCE_CHARACTERS = 4096
 NOT_FOUND = 404
+_ALL_PERCENT = 100.0
 
 
 def ignore(_: Exchange) -> None:
     """Keep no evidence."""
-
-
-class _Unreached(GatewayError):
-    """The request was not taken, so a call that only reads may be sent again."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """How a call is bounded, and what it may be sent again for."""
-
-    deadline: str
-    meant: str
-    retried: tuple[type[Exception], ...]
-
-
-_READ = _Kind("read", "reads", (_Unreached, RateLimited))
-# A 429 was refused before anything happened; after anything else, nobody knows whether it happened.
-_CHAT = _Kind("chat", "completions", (RateLimited,))
-_ACTIVATE = _Kind("activate", "activations", (RateLimited,))
-_LIMIT = _Kind("read", "setting limits", (RateLimited,))
-_WEIGHTS = _Kind("activate", "setting weights", (RateLimited,))
-_ALL_PERCENT = 100.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One call, before it is sent; `setting` is where the target says where it lies: ``paths.activate``."""
-
-    setting: str
-    method: str
-    path: str
-    body: Any
-    kind: _Kind
-
-    @property
-    def call(self) -> str:
-        """Read as ``GET /api/v1/providers``."""
-        return f"{self.method} {self.path.partition('?')[0]}"
 
 
 class Gateway:
@@ -114,7 +67,7 @@ class Gateway:
 
         Args:
             target: paths, deadlines, TLS and the user's name.
-            url: base URL in place of the target's: of the embedded gateway, or of the twin.
+            url: base URL in place of the target's: of the embedded gateway, or of the staging gateway.
             token: the bearer token; registered with `redactor`.
             clock: times the waits between tries.
             stop: cancels a call under way within 50 ms.
@@ -130,17 +83,18 @@ class Gateway:
             raise GatewayError("gateway", f"target {target.name} has no url; start its gateway, or give --gateway=URL")
         self._target = target
         self._base = base.rstrip("/")
-        self._token_env = target.twin_token_env if url is not None and url == target.twin else target.token_env
-        self._clock = clock
-        self._stop = stop
         self._redactor = redactor
-        self._on_exchange = on_exchange
-        self._headers = _headers(target, token, rollout_id)
-        # Every completion of the suite's own is one that no user asked for, and says so.
-        self._synthetic = {**self._headers, "X-Synthetic": f"rollout/{rollout_id}" if rollout_id else "rollout"}
-        if token:
-            redactor.add(token)
-        self._transport = Transport(target.tls, secure=self._base.casefold().startswith("https:"))
+        self._sender = Sender(
+            target,
+            self._base,
+            token=token,
+            token_env=target.twin_token_env if url is not None and url == target.twin else target.token_env,
+            clock=clock,
+            stop=stop,
+            redactor=redactor,
+            on_exchange=on_exchange,
+            rollout_id=rollout_id,
+        )
         self._seal = threading.local()
 
     @property
@@ -234,9 +188,9 @@ class Gateway:
         """
         other = self._target.chat_with
         if other is not None:
-            return self._call(_other(other, "chat_with", _CHAT, prompt=prompt), parsing.completion)
+            return self._sender.send(replacement_call(other, "chat_with", CHAT, prompt=prompt), parsing.completion)
         body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens}
-        return self._call(_Request("paths.chat", "POST", self._path("POST", "chat"), body, _CHAT), parsing.completion)
+        return self._sender.send(Call("paths.chat", "POST", self._path("POST", "chat"), body, CHAT), parsing.completion)
 
     def activate(self, provider: str, model: str) -> Activated:
         """Make `provider` the active one with `model`; a claim to be read back (APP-1.2, deviation 6).
@@ -244,16 +198,16 @@ class Gateway:
         The call is the target's `activate_with` for this provider where it has one (deviation 13).
 
         Raises:
-            Sealed: not inside ``allow_writes``.
+            WriteNotAllowed: not inside ``allow_writes``.
             Refused: the gateway said no; nothing was changed by it.
             GatewayError: nobody knows whether it happened.
         """
         self._refuse_sealed(f"activating {provider}", "APP-1.2")
-        request, parse = self._activation(provider, model)
+        call, parse = self._activation(provider, model)
         if not model:
             # Without one the gateway resets the model to its default and says nothing (deviation 8).
-            raise GatewayError(request.call, "no model is named, and the gateway would choose one; name the model")
-        return self._call(request, parse)
+            raise GatewayError(call.name, "no model is named, and the gateway would choose one; name the model")
+        return self._sender.send(call, parse)
 
     def set_limit(self, kind: str, scope: str, values: Mapping[str, float]) -> LimitSet:
         """Set the limits of one scope; a claim to be read back (APP-3.1, APP-3.2).
@@ -264,7 +218,7 @@ class Gateway:
             values: limit -> value; the gateway keeps what is not given.
 
         Raises:
-            Sealed: not inside ``allow_writes``.
+            WriteNotAllowed: not inside ``allow_writes``.
             Refused: the gateway said no; nothing was changed by it.
             GatewayError: nobody knows whether it happened.
         """
@@ -278,7 +232,7 @@ class Gateway:
             "scope": scope.removeprefix("provider:"),
             **values,
         }
-        return self._call(_Request("paths.limits", "POST", path, body, _LIMIT), parsing.limit_set)
+        return self._sender.send(Call("paths.limits", "POST", path, body, LIMIT), parsing.limit_set)
 
     def weights(self) -> Weights:
         """Read how the requests are split among providers (CAN-2).
@@ -288,8 +242,8 @@ class Gateway:
         """
         routing = self._routing()
         total = _ALL_PERCENT if routing.percent else 1.0
-        request = _Request("routing.read.path", "GET", routing.read_path, None, _READ)
-        return self._call(request, lambda answer: parsing.weights(answer, routing.read_at, total))
+        call = Call("routing.read.path", "GET", routing.read_path, None, READ)
+        return self._sender.send(call, lambda answer: parsing.weights(answer, routing.read_at, total))
 
     def set_weights(self, shares: Mapping[str, float]) -> None:
         """Split the requests by these shares; to be read back (CAN-2).
@@ -299,15 +253,15 @@ class Gateway:
                 weights away.
 
         Raises:
-            Sealed: not inside ``allow_writes``.
+            WriteNotAllowed: not inside ``allow_writes``.
             Refused: the gateway said no; nothing was changed by it.
             GatewayError: nobody knows whether it happened.
         """
         self._refuse_sealed("setting weights", "CAN-2.1")
         routing = self._routing()
         body = weights_of(routing.set_body, shares, percent=routing.percent)
-        request = _Request("routing.set.path", routing.set_method, routing.set_path, body, _WEIGHTS)
-        self._call(request, parsing.done)
+        call = Call("routing.set.path", routing.set_method, routing.set_path, body, WEIGHTS)
+        self._sender.send(call, parsing.done)
 
     @contextmanager
     def allow_writes(self, step: str) -> Iterator[None]:
@@ -322,12 +276,12 @@ class Gateway:
     def uninterruptible(self) -> Gateway:
         """Return the same gateway over the same connections, sealed, and deaf to the stop flag: for a rollback."""
         other = copy(self)
-        vars(other).update(_stop=NEVER, _seal=threading.local())
+        vars(other).update(_sender=self._sender.uninterruptible(), _seal=threading.local())
         return other
 
     def close(self) -> None:
         """Close the connections, those of ``uninterruptible`` too; a second time does nothing."""
-        self._transport.close()
+        self._sender.close()
 
     def _refuse_sealed(self, what: str, step: str) -> None:
         if not getattr(self._seal, "steps", None):
@@ -341,13 +295,13 @@ class Gateway:
             raise GatewayError("routing", f"target {self._target.name} does not say how its requests are split")
         return self._target.routing
 
-    def _activation(self, provider: str, model: str) -> tuple[_Request, Callable[[Answer], Activated]]:
-        for name, call in self._target.activate_with.items():
+    def _activation(self, provider: str, model: str) -> tuple[Call, Callable[[Answer], Activated]]:
+        for name, other in self._target.activate_with.items():
             if name.casefold() == provider.casefold():
-                request = _other(call, f"activate_with.{name}", _ACTIVATE, provider=provider, model=model)
-                return request, lambda answer: parsing.activated_otherwise(answer, provider, model)
+                call = replacement_call(other, f"activate_with.{name}", ACTIVATE, provider=provider, model=model)
+                return call, lambda answer: parsing.activated_otherwise(answer, provider, model)
         path = self._path("POST", "activate", provider)
-        return _Request("paths.activate", "POST", path, {"model": model}, _ACTIVATE), parsing.activated
+        return Call("paths.activate", "POST", path, {"model": model}, ACTIVATE), parsing.activated
 
     def _read(
         self,
@@ -360,188 +314,10 @@ class Gateway:
     ) -> T:
         asked = {key: value for key, value in (query or {}).items() if value is not None}
         path = self._path(method, name, provider) + (f"?{urlencode(asked)}" if asked else "")
-        return self._call(_Request(f"paths.{name}", method, path, None, _READ), parse)
+        return self._sender.send(Call(f"paths.{name}", method, path, None, READ), parse)
 
     def _path(self, method: str, name: str, provider: str | None = None) -> str:
         try:
             return path_of(name, self._target.paths, provider)
         except ValueError as problem:
             raise GatewayError(f"{method} {name}", str(problem)) from None
-
-    def _call(self, request: _Request, parse: Callable[[Answer], T]) -> T:
-        """Send `request`, again where its kind allows it, all within one deadline."""
-        end = self._clock.monotonic() + self._deadline_s(request)
-
-        def exhausted(state: RetryCallState) -> bool:
-            return state.attempt_number >= TRIES or self._clock.monotonic() + state.upcoming_sleep >= end
-
-        retrying = Retrying(
-            retry=retry_if_exception_type(request.kind.retried),
-            stop=exhausted,
-            wait=_pause_s,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        try:
-            result: T = retrying(self._try, request, parse, end)
-        except RateLimited as busy:
-            count = retrying.statistics["attempt_number"]
-            tries = "once" if count == 1 else f"{count} times"
-            asked = "" if busy.retry_after_s is None else f", which asks to wait {busy.retry_after_s:g} s"
-            raise Refused(
-                busy.call,
-                f"{busy.reason}{asked}; tried {tries} within the target's timeouts.{request.kind.deadline} "
-                f"({self._deadline_s(request):g} s). Raise the gateway's limit, or the deadline",
-                status=busy.status,
-            ) from None
-        return result
-
-    def _try(self, request: _Request, parse: Callable[[Answer], T], end: float) -> T:
-        """Send `request` once, and hand the exchange on as evidence whatever becomes of it."""
-        at, started = format_utc(self._clock.now()), self._clock.monotonic()
-        answer: Answer | None = None
-        error: str | None = "cut off before its outcome was known"
-        try:
-            answer = self._exchange(request, end - started)
-            result = self._judged(request, answer, parse)
-            error = None
-        except RolloutError as problem:
-            error = str(problem)
-            raise
-        else:
-            return result
-        finally:
-            elapsed_ms = answer.elapsed_ms if answer else (self._clock.monotonic() - started) * 1000
-            self._on_exchange(self._evidence(request, at, answer, elapsed_ms, error))
-
-    def _exchange(self, request: _Request, left_s: float) -> Answer:
-        try:
-            return self._transport.exchange(
-                request.method,
-                self._base + request.path,
-                headers=self._synthetic if request.kind is _CHAT else self._headers,
-                body=request.body,
-                deadline_s=left_s,
-                stop=self._stop,
-            )
-        except Interrupted as problem:
-            raise Interrupted(f"{request.call}: {problem}") from None
-        except NoAnswer as problem:
-            raise self._unanswered(request, problem) from None
-
-    def _unanswered(self, request: _Request, problem: NoAnswer) -> GatewayError:
-        if problem.failure is Failure.DEADLINE:
-            kind = request.kind
-            return GatewayError(
-                request.call,
-                f"no complete answer within {self._deadline_s(request):g} s "
-                f"(deadline for {kind.meant}; the target's timeouts.{kind.deadline})",
-            )
-        reason = self._redactor.text(str(problem))
-        return (_Unreached if problem.failure is Failure.UNREACHED else GatewayError)(request.call, reason)
-
-    def _judged(self, request: _Request, answer: Answer, parse: Callable[[Answer], T]) -> T:
-        passed_on = request.kind is _CHAT
-        problem = fault(request.call, request.setting, answer, self._about_the_token(), passed_on=passed_on)
-        if problem is not None:
-            raise self._redacted(problem)
-        try:
-            return parse(answer)
-        except parsing.InvalidResponse as unreadable:
-            raise GatewayError(request.call, self._redactor.text(str(unreadable)), status=answer.status) from None
-
-    def _redacted(self, problem: GatewayError) -> GatewayError:
-        reason = self._redactor.text(problem.reason)
-        if isinstance(problem, RateLimited):
-            return RateLimited(problem.call, reason, problem.retry_after_s)
-        return type(problem)(problem.call, reason, status=problem.status)
-
-    def _about_the_token(self) -> str:
-        sent = "Authorization" in self._headers
-        if self._token_env is None:
-            return "set the target's token_env" if not sent else "the token that was sent is not good enough"
-        if sent:
-            return f"the token in the environment variable {self._token_env} is not good enough"
-        return f"set the environment variable {self._token_env}, which the target names for its token"
-
-    def _evidence(
-        self, request: _Request, at: str, answer: Answer | None, elapsed_ms: float, error: str | None
-    ) -> Exchange:
-        shown, bare = (None, ()) if answer is None else self._shown(answer.body)
-        return Exchange(
-            at=at,
-            call=request.call,
-            method=request.method,
-            url=self._redactor.text(self._base + request.path),
-            request_body=self._redactor.value(request.body),
-            status=answer.status if answer else None,
-            answer=shown,
-            elapsed_ms=elapsed_ms,
-            error=error,
-            bare=bare,
-        )
-
-    def _shown(self, body: bytes) -> tuple[Any, tuple[str, ...]]:
-        """Redact first, cut then: half a secret would not be recognised. Return where there was one, too."""
-        try:
-            told = from_json(body, allow_inf_nan=False)
-            shown = self._redactor.value(told)
-            text = json.dumps(shown, ensure_ascii=False, allow_nan=False)
-        except ValueError:
-            told = body.decode(errors="replace")
-            text = self._redactor.text(told)
-            return text[:EVIDENCE_CHARACTERS], ("",) if text != told else ()
-        bare = tuple(_differing(told, shown))
-        return (shown if len(text) <= EVIDENCE_CHARACTERS else text[:EVIDENCE_CHARACTERS]), bare
-
-    def _deadline_s(self, request: _Request) -> float:
-        timeouts = self._target.timeouts
-        return {"read": timeouts.read_s, "chat": timeouts.chat_s, "activate": timeouts.activate_s}[
-            request.kind.deadline
-        ]
-
-    def _sleep(self, seconds: float) -> None:
-        if not self._clock.wait(seconds, self._stop):
-            raise Interrupted(f"cut off while waiting to try again: {self._stop.reason}")
-
-
-def _differing(told: Any, shown: Any, path: str = "") -> Iterator[str]:
-    """Yield the dotted paths at which the redaction has hidden something."""
-    # Where a credential comes from stands under its name too (``config_sources``), and is none.
-    if told == shown or told in ("env", "default"):
-        return
-    if isinstance(told, dict) and isinstance(shown, dict) and told.keys() == shown.keys():
-        for key in told:
-            yield from _differing(told[key], shown[key], f"{path}.{key}" if path else key)
-    elif isinstance(told, list) and isinstance(shown, list) and len(told) == len(shown):
-        for number, (one, other) in enumerate(zip(told, shown, strict=True)):
-            yield from _differing(one, other, f"{path}[{number}]")
-    else:
-        yield path
-
-
-def _other(call: OtherCall, setting: str, kind: _Kind, **values: str) -> _Request:
-    """Return the call that takes the place of a documented one, its places filled."""
-    try:
-        path = filled_path(call.path, **values)
-    except ValueError as problem:
-        raise GatewayError(f"POST {setting}", str(problem)) from None
-    body = {name: filled(text, **values) for name, text in call.body.items()}
-    return _Request(setting, "POST", path, body, kind)
-
-
-def _headers(target: Target, token: str | None, rollout_id: str | None) -> dict[str, str]:
-    headers = {"User-Agent": f"rollout/{version('rollout')}", "X-User": target.user}
-    if rollout_id:
-        headers["X-Rollout-Id"] = rollout_id
-    if token:
-        headers["Authorization"] = f"Bearer {token.strip()}"
-    return headers
-
-
-def _pause_s(state: RetryCallState) -> float:
-    """Return what the gateway asks for, else a growing pause; jittered, so that callers do not come back in step."""
-    problem = state.outcome.exception() if state.outcome else None
-    asked = problem.retry_after_s if isinstance(problem, RateLimited) else None
-    pause_s = SHORTEST_WAIT_S * 2 ** (state.attempt_number - 1) if asked is None else max(asked, SHORTEST_WAIT_S)
-    return pause_s + random.uniform(0, SHORTEST_WAIT_S)

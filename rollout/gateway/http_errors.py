@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from rollout.core.errors import GatewayError, Refused
-from rollout.gateway.parsing import words
+from rollout.gateway.documents import describe_error
 from rollout.gateway.transport import Answer
 
 
@@ -41,7 +41,7 @@ def fault(call: str, setting: str, answer: Answer, token: str, *, passed_on: boo
         passed_on: whether the call is a completion, which a provider answers.
     """
     status = answer.status
-    said = words(_body(answer)) or _phrase(status)
+    said = describe_error(_body(answer)) or _phrase(status)
     if status == HTTPStatus.OK:
         return None
     if status == HTTPStatus.TOO_MANY_REQUESTS and passed_on and not _is_the_gateways(answer):

@@ -1,7 +1,6 @@
-"""From a body to a typed answer, or to one plain line that says why not.
+"""From the body of an answer to a typed response, one function a call.
 
-The documented shapes (docs/GATEWAY_API.md, "The calls"), read strictly: no number in quotes, no NaN, no negative
-counter, no percentage beyond 100, nothing missing that a verdict rests on. Unknown fields are ignored.
+Each raises `InvalidResponse` where the body is not of the documented shape (`rollout.gateway.shapes`).
 """
 
 from __future__ import annotations
@@ -9,12 +8,25 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, from_json
+from pydantic import ValidationError
 
-from rollout.core.units import truncate
+from rollout.gateway import shapes
+from rollout.gateway.documents import (
+    EVENTS,
+    FAILED,
+    InvalidResponse,
+    decode_text,
+    describe_error,
+    describe_mismatch,
+    describe_size,
+    media_type,
+    parse_object,
+    read_document,
+    read_shape,
+    refuse_failure,
+)
 from rollout.gateway.responses import (
     Activated,
     Alert,
@@ -37,257 +49,28 @@ from rollout.gateway.responses import (
 from rollout.gateway.sse import events
 from rollout.gateway.transport import Answer
 
-PERCENT = 100
-EVENTS = "text/event-stream"
-_SHOWN_PROBLEMS = 3
-_SHOWN_CHARACTERS = 60
 _NOT_UP = {"error", "failure", "failed", "unhealthy", "down", "starting", "offline"}
-_FAILED = {"error", "failed", "failure"}
 _ADDS_UP = 1e-6
 _CONNECTION_STATUSES = {"connected", "degraded", "offline", "unknown"}
-
-
-class InvalidResponse(Exception):
-    """An answer that cannot be relied on; the message is the reason, not redacted yet."""
-
-
-def _folded(value: Any) -> Any:
-    return value.casefold() if isinstance(value, str) else value
-
-
-Count = Annotated[int, Field(ge=0)]
-Amount = Annotated[float, Field(ge=0)]
-Percent = Annotated[float, Field(ge=0, le=PERCENT)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Severity = Annotated[Literal["info", "warning", "critical"], BeforeValidator(_folded)]
-
-
-_WEIGHTS = TypeAdapter(dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]])
-
-
-class Shape(BaseModel):
-    """The base of every documented shape."""
-
-    model_config = ConfigDict(allow_inf_nan=False, extra="ignore", frozen=True)
-
-
-class _Connection(Shape):
-    status: str
-    message: str | None = None
-    reason_code: str | None = None
-    latency_ms: Amount | None = None
-
-
-class _Provider(Shape):
-    name: Annotated[str, Field(min_length=1)]
-    provider_type: str
-    capabilities: dict[str, bool]
-    connection_status: _Connection
-    is_active: bool
-    endpoint: str | None = None
-    models: Any = None
-
-
-class _Providers(Shape):
-    providers: list[_Provider]
-    active_provider: str | None
-
-
-class _Status(Shape):
-    connection_status: _Connection
-
-
-class _ErrorInfo(Shape):
-    reason_code: str | None = None
-
-
-class _ConnectionTest(Shape):
-    status: str
-    connection_status: str
-    latency_ms: Amount | None = None
-    message: str | None = None
-    error_info: _ErrorInfo | None = None
-
-
-class _PreflightCheck(Shape):
-    passed: bool
-    status: str
-    message: str | None = None
-
-
-class _Preflight(Shape):
-    overall_status: str
-    ready_for_activation: bool
-    checks: dict[str, _PreflightCheck]
-
-
-class _Activated(Shape):
-    status: str
-    provider: str
-    model: str | None = None
-    message: str | None = None
-
-
-class _ActivatedOtherwise(Shape):
-    status: str
-    provider: str | None = None
-    model: str | None = None
-    message: str | None = None
-
-
-class _Latency(Shape):
-    p50_ms: Amount | None
-    p95_ms: Amount | None
-    p99_ms: Amount | None
-    samples: Count
-
-
-class _Errors(Shape):
-    by_code: dict[str, Count]
-
-
-class _Cost(Shape):
-    total_usd: Amount
-    total_tokens: Count
-
-
-class _Counters(Shape):
-    total_requests: Count
-    successful_requests: Count
-    failed_requests: Count
-    success_rate: Percent
-    error_rate: Percent
-    latency: _Latency
-    errors: _Errors
-    cost: _Cost
-
-
-class _Metrics(Shape):
-    metrics: _Counters
-
-
-class _Health(Shape):
-    health_status: str
-    health_score: Amount
-    availability: Fraction | None
-    latency_p99_ms: Amount | None
-    error_rate: Fraction | None
-    slo_breaches: list[str]
-
-
-class _ProviderHealth(Shape):
-    health: _Health
-
-
-class _Alert(Shape):
-    id: str
-    severity: Severity
-    alert_type: str
-    provider: str | None
-    message: str
-    technical_details: str | None = None
-    timestamp: str
-    expires_at: str | None = None
-
-
-class _Alerts(Shape):
-    alerts: list[_Alert]
-
-
-class _CostLimit(Shape):
-    soft_limit_usd: Amount
-    hard_limit_usd: Amount
-
-
-def _maxima(value: Any) -> Any:
-    return {name: part for name, part in value.items() if name.startswith("max_")} if isinstance(value, dict) else value
-
-
-def _limits(value: Any) -> Any:
-    known = ("soft_limit_usd", "hard_limit_usd")
-    if not isinstance(value, dict):
-        return value
-    return {name: part for name, part in value.items() if name in known or name.startswith("max_")}
-
-
-RateLimit = Annotated[dict[str, Amount], BeforeValidator(_maxima)]
-
-
-class _Governance(Shape):
-    cost_limits: dict[str, _CostLimit]
-    rate_limits: dict[str, RateLimit]
-    recent_fallbacks: list[dict[str, Any]]
-    fallback_policy: Any = None
-
-
-class _LimitSet(Shape):
-    status: str
-    message: str | None = None
-    limit: Annotated[dict[str, Amount], BeforeValidator(_limits)]
-
-
-class _Message(Shape):
-    content: str | None
-
-
-class _Choice(Shape):
-    message: _Message
-
-
-class _Usage(Shape):
-    total_tokens: Count = 0
-
-
-class _Completion(Shape):
-    choices: Annotated[list[_Choice], Field(min_length=1)]
-    model: str | None = None
-    provider: str | None = None
-    usage: _Usage | None = None
-
-
-class _AuditEntry(Shape):
-    timestamp: str
-    action: str
-    user: str | None
-    provider: str | None
-    details: dict[str, Any] | None = None
-    result: str
-    error_message: str | None = None
-
-
-class _Audit(Shape):
-    entries: list[_AuditEntry]
-
-
-class _RuntimeConfig(Shape):
-    config: dict[str, str]
-    config_sources: dict[str, str]
-
-
-class _SystemStatus(Shape):
-    boot_id: str | None = None
-
-
-S = TypeVar("S", bound=Shape)
 
 
 def health(answer: Answer) -> None:
     """Accept ``GET /health`` with 200, unless its words say that the service is not up.
 
     Raises:
-        Unreadable: the body is a web page, or its `status` says anything like ``error`` or ``starting``.
+        InvalidResponse: the body is a web page, or its `status` says anything like ``error`` or ``starting``.
     """
     if answer.body.lstrip()[:1] in {b"<", b"{"}:
-        _succeeded(_document(answer), _NOT_UP)
+        refuse_failure(read_document(answer), _NOT_UP)
 
 
 def providers(answer: Answer) -> Providers:
     """Read ``GET /providers``.
 
     Raises:
-        Unreadable: the shape differs, a name occurs twice, or the list contradicts itself about who is active.
+        InvalidResponse: the shape differs, a name occurs twice, or the list contradicts itself about who is active.
     """
-    shape = _read(answer, _Providers)
+    shape = read_shape(answer, shapes.Providers)
     _once("the list names", (provider.name for provider in shape.providers))
     active = [provider.name for provider in shape.providers if provider.is_active]
     if len(active) > 1:
@@ -302,12 +85,12 @@ def providers(answer: Answer) -> Providers:
 
 def status(answer: Answer) -> Connection:
     """Read ``GET …/status``."""
-    return _connection(_read(answer, _Status).connection_status)
+    return _connection(read_shape(answer, shapes.Status).connection_status)
 
 
 def connection_test(answer: Answer) -> ConnectionTest:
     """Read ``POST …/test-connection``: succeeded only if both verdict fields say so (deviation 5)."""
-    shape = _read(answer, _ConnectionTest, failed={"error"})
+    shape = read_shape(answer, shapes.ConnectionTest, failed={"error"})
     return ConnectionTest(
         succeeded=shape.status == "success" and shape.connection_status == "connected",
         connection_status=shape.connection_status,
@@ -319,7 +102,7 @@ def connection_test(answer: Answer) -> ConnectionTest:
 
 def preflight(answer: Answer) -> Preflight:
     """Read ``POST …/preflight``: ready only if both verdict fields say so and every check passed, at least one."""
-    shape = _read(answer, _Preflight)
+    shape = read_shape(answer, shapes.Preflight)
     checks = {name: PreflightCheck(each.passed, each.status, each.message) for name, each in shape.checks.items()}
     verdict = shape.ready_for_activation and shape.overall_status == "ready"
     return Preflight(verdict and bool(checks) and all(check.passed for check in checks.values()), checks)
@@ -329,9 +112,9 @@ def activated(answer: Answer) -> Activated:
     """Read ``POST …/activate``: what the gateway claims.
 
     Raises:
-        Unreadable: the shape differs, or `status` is anything but ``success``.
+        InvalidResponse: the shape differs, or `status` is anything but ``success``.
     """
-    shape = _read(answer, _Activated)
+    shape = read_shape(answer, shapes.Activated)
     _says_success(answer, shape.status)
     return Activated(shape.provider, shape.model, shape.message or "")
 
@@ -343,22 +126,22 @@ def activated_otherwise(answer: Answer, provider: str, model: str) -> Activated:
     what was asked, for reading back to prove or refute.
 
     Raises:
-        Unreadable: it is no JSON object, or `status` is anything but ``success``.
+        InvalidResponse: it is no JSON object, or `status` is anything but ``success``.
     """
-    shape = _read(answer, _ActivatedOtherwise)
+    shape = read_shape(answer, shapes.ActivatedOtherwise)
     _says_success(answer, shape.status)
     return Activated(shape.provider or provider, shape.model or model, shape.message or "")
 
 
 def metrics(answer: Answer) -> Metrics:
     """Read ``GET …/metrics``; percent becomes a fraction (deviation 1)."""
-    shape = _read(answer, _Metrics).metrics
+    shape = read_shape(answer, shapes.Metrics).metrics
     latency = shape.latency
     return Metrics(
         total_requests=shape.total_requests,
         successful_requests=shape.successful_requests,
         failed_requests=shape.failed_requests,
-        error_rate=shape.error_rate / PERCENT,
+        error_rate=shape.error_rate / shapes.PERCENT,
         latency=Latency(latency.p50_ms, latency.p95_ms, latency.p99_ms, latency.samples),
         errors_by_code=dict(shape.errors.by_code),
         total_usd=shape.cost.total_usd,
@@ -368,7 +151,7 @@ def metrics(answer: Answer) -> Metrics:
 
 def provider_health(answer: Answer) -> ProviderHealth:
     """Read ``GET …/health`` of a provider; its rates are fractions already (deviation 1)."""
-    shape = _read(answer, _ProviderHealth).health
+    shape = read_shape(answer, shapes.ProviderHealth).health
     return ProviderHealth(
         health_status=shape.health_status,
         health_score=shape.health_score,
@@ -381,12 +164,12 @@ def provider_health(answer: Answer) -> ProviderHealth:
 
 def alerts(answer: Answer) -> tuple[Alert, ...]:
     """Read ``GET /alerts``, in the gateway's order; a severity beyond the three is unreadable, not harmless."""
-    return tuple(Alert(**dict(each)) for each in _read(answer, _Alerts).alerts)
+    return tuple(Alert(**dict(each)) for each in read_shape(answer, shapes.Alerts).alerts)
 
 
 def governance(answer: Answer) -> Governance:
     """Read ``GET /governance/status``, the limits only."""
-    shape = _read(answer, _Governance)
+    shape = read_shape(answer, shapes.Governance)
     return Governance(
         cost_limits={scope: dict(limit) for scope, limit in shape.cost_limits.items()},
         rate_limits=dict(shape.rate_limits),
@@ -400,21 +183,21 @@ def limit_set(answer: Answer) -> LimitSet:
     """Read ``POST /governance/limits``: what the gateway claims.
 
     Raises:
-        Unreadable: the shape differs, or `status` is anything but ``success``.
+        InvalidResponse: the shape differs, or `status` is anything but ``success``.
     """
-    shape = _read(answer, _LimitSet)
+    shape = read_shape(answer, shapes.LimitSet)
     _says_success(answer, shape.status)
     return LimitSet(dict(shape.limit), shape.message or "")
 
 
 def done(answer: Answer) -> None:
-    """Read the answer of a write that tells nothing but whether it was taken; an empty one is one as well.
+    """Read the answer of a write that says only whether it was accepted; an empty one is accepted too.
 
     Raises:
-        Unreadable: it says that it failed.
+        InvalidResponse: it says that it failed.
     """
     if answer.body.strip():
-        _succeeded(_document(answer), _FAILED)
+        refuse_failure(read_document(answer), FAILED)
 
 
 def weights(answer: Answer, at: str, total: float) -> Weights:
@@ -426,17 +209,17 @@ def weights(answer: Answer, at: str, total: float) -> Weights:
         total: what they add up to, 1 or 100.
 
     Raises:
-        Unreadable: there are none, they are no numbers from 0 up, or they do not add up to `total`.
+        InvalidResponse: there are none, they are no numbers from 0 up, or they do not add up to `total`.
     """
-    document = _document(answer)
-    _succeeded(document, _FAILED)
+    document = read_document(answer)
+    refuse_failure(document, FAILED)
     found: Any = document
     for key in at.split("."):
         found = found.get(key) if isinstance(found, dict) else None
     try:
-        given = _WEIGHTS.validate_python(found, strict=True)
+        given = shapes.WEIGHTS.validate_python(found, strict=True)
     except ValidationError as problem:
-        raise InvalidResponse(f"{at}: {_misshapen(problem.errors(include_url=False))}") from None
+        raise InvalidResponse(f"{at}: {describe_mismatch(problem.errors(include_url=False))}") from None
     if given and not math.isclose(math.fsum(given.values()), total, rel_tol=_ADDS_UP):
         raise InvalidResponse(f"the weights at {at} add up to {math.fsum(given.values()):g}, not to {total:g}")
     # A destination without a share is none: gateways list it, or do not.
@@ -449,11 +232,11 @@ def completion(answer: Answer) -> Completion:
     An empty content is returned as it is, for a check to judge (deviation 10).
 
     Raises:
-        Unreadable: the shape differs, or the stream says that something failed, or ends before its end.
+        InvalidResponse: the shape differs, or the stream says that something failed, or ends before its end.
     """
-    if _media(answer) == EVENTS:
+    if media_type(answer) == EVENTS:
         return _streamed(answer)
-    shape = _read(answer, _Completion)
+    shape = read_shape(answer, shapes.Completion)
     return Completion(
         content=shape.choices[0].message.content or "",
         model=shape.model,
@@ -475,59 +258,19 @@ def audit(answer: Answer) -> tuple[AuditEntry, ...]:
             result=each.result,
             error_message=each.error_message,
         )
-        for each in _read(answer, _Audit).entries
+        for each in read_shape(answer, shapes.Audit).entries
     )
 
 
 def runtime_config(answer: Answer) -> RuntimeConfig:
     """Read ``GET /config/runtime``."""
-    shape = _read(answer, _RuntimeConfig)
+    shape = read_shape(answer, shapes.RuntimeConfig)
     return RuntimeConfig(shape.config, shape.config_sources)
 
 
 def boot_id(answer: Answer) -> str | None:
     """Read the boot's id from ``GET /system/status``; None where there is none (deviation 2)."""
-    return _read(answer, _SystemStatus).boot_id
-
-
-def _read(answer: Answer, shape: type[S], failed: set[str] = _FAILED) -> S:
-    _succeeded(_document(answer), failed)
-    try:
-        return shape.model_validate_json(answer.body, strict=True)
-    except ValidationError as problem:
-        raise InvalidResponse(_misshapen(problem.errors(include_url=False))) from None
-
-
-def _document(answer: Answer) -> dict[str, Any]:
-    """Return the body as a JSON object.
-
-    Raises:
-        Unreadable: it is none.
-    """
-    size = _size(answer)
-    if not answer.body.strip():
-        raise InvalidResponse(f"the answer is empty ({answer.status}, {size}); is this the gateway's base URL?")
-    if _media(answer) == EVENTS:
-        raise InvalidResponse(
-            f"the answer is a stream of events ({size}), not one JSON object; is the path the right one?"
-        )
-    _decoded(answer)
-    return _object(answer.body, size)
-
-
-def _media(answer: Answer) -> str:
-    return answer.headers.get("content-type", "no content type").partition(";")[0].strip().casefold()
-
-
-def _size(answer: Answer) -> str:
-    return f"{_media(answer)}, {len(answer.body)} bytes"
-
-
-def _decoded(answer: Answer) -> str:
-    try:
-        return answer.body.decode()
-    except UnicodeDecodeError as problem:
-        raise InvalidResponse(f"the answer is not UTF-8 ({_size(answer)}, from byte {problem.start} on)") from None
+    return read_shape(answer, shapes.SystemStatus).boot_id
 
 
 def _says_success(answer: Answer, status: str) -> None:
@@ -537,18 +280,18 @@ def _says_success(answer: Answer, status: str) -> None:
 
 def _streamed(answer: Answer) -> Completion:
     """Put a completion together from its events; only one that says ``done`` is complete (deviations 10 and 17)."""
-    seen = [(name, _event(name, data, answer)) for name, data in events(_decoded(answer))]
+    seen = [(name, _event(name, data, answer)) for name, data in events(decode_text(answer))]
     for name, data in seen:
         if name == "error":
             code = data.get("code")
-            said = ": ".join(filter(None, (code if isinstance(code, str) else "", words(data))))
+            said = ": ".join(filter(None, (code if isinstance(code, str) else "", describe_error(data))))
             raise InvalidResponse(f"the stream of events says error: {said or 'no reason given'}")
     names = [name for name, _ in seen]
     if "done" not in names:
         heard = ", ".join(dict.fromkeys(names)) or "none"
         raise InvalidResponse(
             f"the answer is a stream of events that broke off: its last, done, never came (events: {heard}; "
-            f"{_size(answer)}); did the gateway stop or restart?"
+            f"{describe_size(answer)}); did the gateway stop or restart?"
         )
     return Completion(
         content="".join(data["text"] for name, data in seen if name == "content"),
@@ -565,7 +308,7 @@ def _event(name: str, data: str, answer: Answer) -> dict[str, Any]:
         return {}
     if name == "error" and not data.startswith("{"):
         return {"message": data}
-    document = _object(data.encode(), f"event {name} of {_size(answer)}") if data else {}
+    document = parse_object(data.encode(), f"event {name} of {describe_size(answer)}") if data else {}
     if name == "content" and not isinstance(document.get("text"), str):
         raise InvalidResponse("an event of the stream is not of the recorded shape: content without a text")
     return document
@@ -576,81 +319,13 @@ def _named(seen: list[tuple[str, dict[str, Any]]], field: str) -> str | None:
     return next((data[field] for _, data in reversed(seen) if isinstance(data.get(field), str) and data[field]), None)
 
 
-def _object(body: bytes, size: str) -> dict[str, Any]:
-    try:
-        document = from_json(body, allow_inf_nan=False)
-    except ValueError as problem:
-        if str(problem).startswith("EOF"):
-            raise InvalidResponse(f"the answer's JSON is cut off ({size}); did the gateway break off?") from None
-        if body.lstrip()[:1] in {b"{", b"["}:
-            raise InvalidResponse(f"the answer is not valid JSON ({size}: {problem})") from None
-        begins = _shortened(body.decode())
-        raise InvalidResponse(
-            f'the answer is not JSON ({size}, begins "{begins}"); is this the gateway\'s base URL?'
-        ) from None
-    if not isinstance(document, dict):
-        raise InvalidResponse(f"the answer is a JSON {type(document).__name__}, not an object ({size})")
-    return document
-
-
-def _succeeded(document: dict[str, Any], failed: set[str]) -> None:
-    """Refuse an answer that says itself that it is none, whatever its HTTP status (deviation 9)."""
-    said = document.get("status")
-    if isinstance(said, str) and said.casefold() in failed:
-        raise InvalidResponse(f'answered 200, but with status "{said}": {words(document) or "no reason given"}')
-
-
-def words(document: Any) -> str:
-    """Return the gateway's own words for what went wrong, in one line; empty where it has none."""
-    if isinstance(document, str):
-        return _shortened(document, 300)
-    if isinstance(document, list):
-        return "; ".join(filter(None, map(_complaint, document[:_SHOWN_PROBLEMS])))
-    if isinstance(document, dict):
-        return next(filter(None, (words(document.get(key)) for key in ("detail", "message", "error"))), "")
-    return ""
-
-
-def _complaint(detail: Any) -> str:
-    """Read one entry of FastAPI's list of validation errors."""
-    if not isinstance(detail, dict):
-        return words(detail)
-    where = ".".join(str(part) for part in detail.get("loc", ()) if part != "body")
-    return ": ".join(filter(None, (where, _shortened(str(detail.get("msg", ""))))))
-
-
-def _misshapen(problems: list[ErrorDetails]) -> str:
-    shown = [_problem(problem) for problem in problems[:_SHOWN_PROBLEMS]]
-    more = len(problems) - len(shown)
-    return (
-        f"the answer is not of the documented shape: {'; '.join(shown)}{f'; and {more} more' if more else ''}. "
-        "Is this gateway's API the one in docs/GATEWAY_API.md?"
-    )
-
-
-def _problem(problem: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "the answer"
-    if problem["type"] == "missing":
-        return f"{where} is missing"
-    message = problem["msg"][:1].lower() + problem["msg"][1:]
-    found = problem["input"]
-    if isinstance(found, (dict, list)):
-        return f"{where}: {message}, not {'an object' if isinstance(found, dict) else 'a list'}"
-    return f"{where}: {message}, not {_shortened(repr(found), 40)}"
-
-
-def _shortened(text: str, length: int = _SHOWN_CHARACTERS) -> str:
-    line = "".join(each if each.isprintable() else "?" for each in " ".join(truncate(text, 4 * length).split()))
-    return truncate(line, length)
-
-
 def _once(what: str, names: Iterable[str]) -> None:
     name, count = next(iter(Counter(name.casefold() for name in names).most_common(1)), ("", 0))
     if count > 1:
         raise InvalidResponse(f"{what} {name} {count} times; names are case-insensitive and must differ")
 
 
-def _connection(shape: _Connection) -> Connection:
+def _connection(shape: shapes.Connection) -> Connection:
     """Take a status beyond the four for ``unknown``: never a pass, and one odd provider does not hide the others."""
     said = shape.status.casefold()
     if said in _CONNECTION_STATUSES:
@@ -659,7 +334,7 @@ def _connection(shape: _Connection) -> Connection:
     return Connection("unknown", explained, shape.reason_code, shape.latency_ms)
 
 
-def _provider(shape: _Provider) -> Provider:
+def _provider(shape: shapes.Provider) -> Provider:
     return Provider(
         name=shape.name,
         provider_type=shape.provider_type,

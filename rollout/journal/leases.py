@@ -17,6 +17,9 @@ from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError, TryLater
 from rollout.journal import schema
 
+LEASE_S = 60.0
+"""How long a lease outlives its last renewal; half of it is left at every renewal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:

@@ -1,10 +1,9 @@
-"""A rollout as its journal entries tell it: the read model that every phase, in whatever process, starts from."""
+"""The record of a rollout: what every phase, in whatever process, starts from; `rollout.journal.replay` builds it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -49,6 +48,11 @@ class Kind(StrEnum):
     PRUNED = "pruned"
     RECONCILED = "reconciled"
     RESTARTED = "restarted"
+
+
+FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})
+"""Kinds that a superseded process must not write, beside the ending: what announces a write, and what a rollback says
+of its steps, so that it learns between any two of them that it is superseded (safety rule 8)."""
 
 
 class Decision(StrEnum):
@@ -162,7 +166,7 @@ class PhaseVerdict:
 
 @dataclass(slots=True)
 class RolloutRecord:
-    """One rollout, folded from its entries.
+    """One rollout, replayed from its entries.
 
     Attributes:
         id: the rollout's id.
@@ -318,6 +322,10 @@ class RolloutRecord:
         """Whether every clause has passed, and the rollout is open only until its evidence can be written."""
         return self.in_flight and bool(self.missing_evidence)
 
+    def has_handed_over(self, token: int) -> bool:
+        """Tell whether the run with this fencing token has handed over to the next one."""
+        return self.handover is not None and bool(self.handover["fence"] == token)
+
     def passed(self, clause: str) -> bool:
         """Tell whether the clause's latest outcome is a pass."""
         return clause in self.clauses and self.clauses[clause].outcome == "passed"
@@ -333,169 +341,6 @@ class RolloutRecord:
         return [f"{id_} {outcome.message}" for id_, outcome in self.excused.items()]
 
 
-FOLDED = tuple(kind for kind in Kind if kind not in (Kind.SAMPLE, Kind.MANIFEST, Kind.SEAL))
-"""The kinds that `fold` reads; a long window's samples are left where they are, and so are lists of files."""
-
-
-def replay(rollout: str, entries: Iterable[Entry]) -> RolloutRecord:
-    """Return the rollout that its entries, in order, tell of."""
-    record = RolloutRecord(rollout)
-    for entry in entries:
-        apply_entry(record, entry)
-    return record
-
-
-_LATEST = frozenset(
-    {
-        Kind.BACKUP,
-        Kind.BASELINE,
-        Kind.COUNTERS,
-        Kind.ALERTS,
-        Kind.AUDIT,
-        Kind.ARMED,
-        Kind.HANDOVER,
-        Kind.DIAGNOSIS,
-        Kind.TRACES,
-        Kind.EVIDENCE,
-    }
-)
-"""Kinds of which the latest entry counts, as the record's attribute of the same name."""
-
-
-def apply_entry(record: RolloutRecord, entry: Entry) -> None:
-    """Add what the next entry tells."""
-    body = entry.body
-    record.fence = max(record.fence, 0 if "spool" in body else body.get("fence", 0))
-    if entry.kind in _LATEST:
-        _replace(record, entry)
-        return
-    if entry.kind in (Kind.INTENT, Kind.OUTCOME):
-        record.writes = _written(record.writes, entry)
-        return
-    match entry.kind:
-        case Kind.OPENED:
-            record.opened, record.opened_at = body, entry.at
-        case Kind.CLAUSE | Kind.PHASE:
-            _judge(record, entry)
-        case Kind.FINDING | Kind.NOTIFIED | Kind.APPROVAL | Kind.HOLD | Kind.HELD | Kind.OWED | Kind.SETTLED:
-            _append(record, entry)
-        case Kind.ABORT:
-            record.abort = record.abort or body
-        case Kind.WINDOW | Kind.PAUSE | Kind.VERDICT:
-            _watch(record, entry)
-        case Kind.STEP | Kind.RESTARTED | Kind.CLOSED:
-            _finish(record, entry)
-
-
-def _finish(record: RolloutRecord, entry: Entry) -> None:
-    """Take a step of the rollback, a start-up, or the ending.
-
-    An ending that was spooled does not count where an owner with a newer token has written since (safety rule 8).
-    """
-    body = entry.body
-    if entry.kind == Kind.STEP:
-        # One that was spooled is entered late, at the place of its own moment.
-        later = [step for step in record.trail if "spool" in body and step["at"] > entry.at]
-        record.trail.insert(len(record.trail) - len(later), {**body, "at": entry.at})
-        record.steps = {step["clause"]: step for step in record.trail}
-    elif entry.kind == Kind.RESTARTED:
-        record.startup_s = max(record.startup_s, body["took_s"])
-    elif "spool" not in body or (record.closed is None and body["fence"] >= record.fence):
-        record.closed, record.closed_at = entry.body, entry.at
-
-
-def _append(record: RolloutRecord, entry: Entry) -> None:
-    body = entry.body
-    match entry.kind:
-        case Kind.NOTIFIED:
-            record.notified.append(body)
-        case Kind.FINDING:
-            record.findings[body["clause"]] = body["text"]
-            record.recalled = body.get("before", record.recalled)
-        case Kind.APPROVAL:
-            record.approvals.append(body)
-        case Kind.OWED:
-            record.owed[body["what"]] = body["due"]
-        case Kind.SETTLED:
-            record.owed.pop(body["what"], None)
-        case _:
-            record.holds.append({**body, "kind": str(entry.kind), "at": entry.at})
-
-
-def _replace(record: RolloutRecord, entry: Entry) -> None:
-    # What was saved after a write is not what the gateway was before.
-    if entry.kind != Kind.BACKUP or not record.writes:
-        setattr(record, entry.kind, entry.body)
-
-
-def _watch(record: RolloutRecord, entry: Entry) -> None:
-    body = entry.body
-    if entry.kind == Kind.PAUSE:
-        record.pauses = (*record.pauses, body)
-        return
-    # A window that begins, or is judged, is no longer the one that was paused.
-    record.pauses = ()
-    if entry.kind == Kind.WINDOW:
-        record.window = {**body, "seq": entry.seq}
-    else:
-        record.breach = body if body["decided"] else record.breach
-        if body.get("stage"):
-            record.judged.setdefault(body["stage"], {})[body["clause"]] = body
-
-
-def _judge(record: RolloutRecord, entry: Entry) -> None:
-    body = entry.body
-    if entry.kind == Kind.CLAUSE:
-        record.clauses[body["clause"]] = outcome_of(entry)
-    else:
-        verdict = PhaseVerdict(body["phase"], bool(body["passed"]), entry.at, tuple(body["problems"]))
-        record.phases[verdict.phase] = verdict
-
-
-def outcome_of(entry: Entry) -> ClauseOutcome:
-    """Return what an entry of kind `CLAUSE` says."""
-    body = entry.body
-    took_s = body.get("took_s", 0.0)
-    return ClauseOutcome(body["clause"], body["outcome"], body["message"], entry.at, body["run"], took_s)
-
-
-def _written(writes: list[Write], entry: Entry) -> list[Write]:
-    body = entry.body
-    if entry.kind == Kind.INTENT:
-        what = what_of(body)
-        seq = body.get("spool", entry.seq)
-        announced = Write(
-            seq, entry.at, body["step"], body["direction"], body["to"], digest=body.get("digest"), what=what
-        )
-        return [*writes, announced]
-    return [_concluded(write, entry) for write in writes]
-
-
 def _scope(write: Write) -> str:
     """Return whose limits a write sets: reads name a provider's scope in another way than calls (deviation 20)."""
     return write.to.replace(" of provider:", " of ")
-
-
-_PLACE = re.compile(r"[^:\s]+:\S+")
-_STEPS = {"APP-2.1": What.ENVIRONMENT, "RBK-3.1": What.ENVIRONMENT, "APP-2.2": What.RESTART, "RBK-3.2": What.RESTART}
-
-
-def what_of(intent: Mapping[str, Any]) -> What:
-    """Return what an intent writes; one of version 0.1 and an emergency's first one do not say so themselves."""
-    if "what" in intent:
-        return What(intent["what"])
-    step, to = intent["step"], intent["to"]
-    if step in _STEPS:
-        return _STEPS[step]
-    if to == "restart":
-        return What.RESTART
-    if " limits of " in to:
-        return What.LIMITS
-    return What.PROVIDER if _PLACE.fullmatch(to) else What.WEIGHTS
-
-
-def _concluded(write: Write, entry: Entry) -> Write:
-    body = entry.body
-    if write.seq != body["intent"]:
-        return write
-    return replace(write, result=body["result"], detail=body["detail"], ended_at=entry.at)

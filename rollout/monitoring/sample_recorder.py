@@ -8,8 +8,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rollout.context import LEASE_S, RolloutContext
+from rollout.context import RolloutContext
 from rollout.gateway.responses import ConnectionTest
+from rollout.journal.leases import LEASE_S
 from rollout.journal.record import Kind
 from rollout.monitoring.live_view import View
 from rollout.monitoring.samples import Sample, SourceName

@@ -13,7 +13,8 @@ from rollout.core.clauses import PHASES
 from rollout.core.streams import quiet
 from rollout.engine.session import Session
 from rollout.monitoring.canary import watch_stages
-from rollout.monitoring.live_view import Heading, view_for
+from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_view import view_for
 from rollout.monitoring.verdict import State, Verdict
 from rollout.monitoring.window import WindowResult
 from rollout.reporting import messages

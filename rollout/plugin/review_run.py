@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from rollout.approvals.obligations import ObligationKind, open_of, settle
-from rollout.context import RolloutContext, reconcile
+from rollout.context import RolloutContext
 from rollout.core.caller import caller
 from rollout.core.clauses import Clause
 from rollout.core.clock import StopFlag, format_utc
@@ -24,6 +24,7 @@ from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.journal.records import records
+from rollout.journal.spool import reconcile
 from rollout.plugin.evidence import RolloutEvidence
 from rollout.plugin.read_only_run import ReadOnlyRun
 from rollout.plugin.run import describe_error

@@ -7,19 +7,25 @@ colour-blind. matplotlib is imported only when there is something to draw.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rollout.core.scenario import Monitor
-from rollout.gateway.responses import Latency, Metrics
-from rollout.monitoring.aggregates import Counters, Requests, Span
-from rollout.monitoring.samples import Baseline, Sample, SourceName, SyntheticReading
-from rollout.monitoring.verdict import percentile, show_ms, show_rate, show_span
+from rollout.monitoring.samples import SourceName
+from rollout.monitoring.verdict import show_ms, show_rate, show_span
+from rollout.reporting.chart_data import (
+    Bake,
+    Curve,
+    baseline_p95_ms,
+    error_rates,
+    gaps,
+    latencies,
+    latency_limit,
+    own_requests,
+    state_spans,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +47,6 @@ _OTHER = ("#DDDDDD", "||")
 _FEW_POINTS = 80
 _FEW_REQUESTS = 200
 _CLOSE = 0.075
-_MISSED = 3
 _LINE = 104
 _SHORTEST_LABEL = 0.06
 # Room for the markers of zero.
@@ -58,50 +63,6 @@ _STYLE: Any = {
     # The same samples give the same file.
     "svg.hashsalt": "rollout",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Bake:
-    """What there is to draw.
-
-    Attributes:
-        title: the verdict, in large type.
-        subtitle: from → to, where, which rollout.
-        monitor: paces and limits.
-        baseline: None where none was measured.
-        samples: the bodies of the journal's samples, in order.
-        verdicts: clause id -> the body of its verdict at the window's end.
-    """
-
-    title: str
-    subtitle: str
-    monitor: Monitor
-    baseline: Baseline | None
-    samples: Sequence[Mapping[str, Any]]
-    verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def of(self, source: str) -> list[Mapping[str, Any]]:
-        """Return one source's samples; beside a canary, without the requests that the control group had."""
-        return [sample for sample in self.samples if sample["source"] == source and not sample.get("control")]
-
-    @property
-    def breach(self) -> Mapping[str, Any] | None:
-        """The verdict that ended the window."""
-        return next((verdict for verdict in self.verdicts.values() if verdict["decided"]), None)
-
-    @property
-    def watched_s(self) -> float:
-        """How long the window was."""
-        latest = max(float(sample["at_s"]) for sample in self.samples)
-        return max([latest, *(float(verdict["watched_s"]) for verdict in self.verdicts.values())])
-
-
-class Curve(NamedTuple):
-    """A line: seconds, values, and whether there were enough requests for a trigger to judge by the value."""
-
-    at_s: list[float]
-    values: list[float]
-    enough: list[bool]
 
 
 def draw(bake: Bake, stem: Path) -> tuple[Path, ...]:
@@ -128,87 +89,6 @@ def draw_as(bake: Bake, path: Path) -> Path:
     with rc_context(_STYLE):
         _figure(bake).savefig(new, format=path.suffix[1:], facecolor="white", **extra)
     return new.replace(path)
-
-
-def error_rates(bake: Bake, source: str) -> Curve:
-    """Return the error rate as MON-2 saw it: the worse of the shorter span and the window so far.
-
-    Args:
-        bake: the window.
-        source: ``users`` or ``synthetic``.
-    """
-    curve = Curve([], [], [])
-    least = bake.monitor.min_requests if source == "users" else bake.monitor.min_samples
-    for at_s, spans in _spans(bake, source):
-        seen = [span for span in spans if span is not None and span.requests]
-        enough = [span for span in seen if span.requests >= least]
-        if seen:
-            curve.at_s.append(at_s)
-            curve.values.append(max(span.failures / span.requests for span in enough or seen[-1:]))
-            curve.enough.append(bool(enough))
-    return curve
-
-
-def latencies(bake: Bake, source: str) -> Curve:
-    """Return P95 in ms as MON-3 saw it: the gateway's own for ``users``, the worse of both spans for ``synthetic``."""
-    curve, least, span_s = Curve([], [], []), bake.monitor.min_samples, bake.monitor.short_span_s
-    if source == "users":
-        for sample in bake.of(SourceName.METRICS):
-            if sample.get("p95_ms") is not None:
-                curve.at_s.append(sample["at_s"])
-                curve.values.append(sample["p95_ms"])
-                curve.enough.append(sample["samples"] >= least)
-        return curve
-    own, limit = Requests(), latency_limit(bake, "synthetic") or float("inf")
-    for taken, reading in _own(bake):
-        own.add(taken, reading)
-        seen = [part for part in (own.latencies(limit, span_s), own.latencies(limit)) if part]
-        enough = [part for part in seen if len(part) >= least]
-        if seen:
-            curve.at_s.append(taken.at_s)
-            curve.values.append(max(percentile(part) for part in enough or seen[-1:]))
-            curve.enough.append(bool(enough))
-    return curve
-
-
-def latency_limit(bake: Bake, source: str) -> float | None:
-    """Return the limit in ms that P95 of ``users`` or ``synthetic`` is held against; None without a baseline."""
-    limits = bake.monitor.limits
-    if limits.p95_ms is not None:
-        return limits.p95_ms
-    base = _base(bake, source)
-    return None if base is None else limits.latency_factor * base
-
-
-def _base(bake: Bake, source: str) -> float | None:
-    if bake.baseline is None:
-        return None
-    return bake.baseline.users_p95_ms if source == "users" else bake.baseline.synthetic_p95_ms
-
-
-def _spans(bake: Bake, source: str) -> Iterator[tuple[float, tuple[Span | None, Span | None]]]:
-    """Yield the shorter span and the window as they were at each moment."""
-    span_s = bake.monitor.short_span_s
-    if source == "users":
-        counters = Counters()
-        for sample in bake.of(SourceName.METRICS):
-            if "total" in sample:
-                latency = Latency(None, None, None, 0)
-                total, failed = sample["total"], sample["failed"]
-                counters.add(sample["at_s"], Metrics(total, total - failed, failed, 0.0, latency, {}))
-                yield sample["at_s"], (counters.latest(span_s), counters.latest())
-        return
-    own = Requests()
-    for taken, reading in _own(bake):
-        own.add(taken, reading)
-        yield taken.at_s, (own.latest(span_s), own.latest())
-
-
-def _own(bake: Bake) -> Iterator[tuple[Sample, SyntheticReading]]:
-    for sample in bake.of(SourceName.SYNTHETIC):
-        if "ok" in sample:
-            reading = SyntheticReading(sample["ok"], sample.get("latency_ms"))
-            yield Sample(SourceName.SYNTHETIC, sample["at_s"], sample["at"], reading), reading
 
 
 # What is drawn
@@ -249,7 +129,7 @@ def _draw_errors(axes: Axes, bake: Bake, scale: float) -> None:
         values = [value * 100 for value in curve.values]
         _draw_curve(axes, curve._replace(values=values), source, scale)
         highest = max([highest, *values])
-    failed = [sample.at_s / scale for sample, reading in _own(bake) if not reading.ok]
+    failed = [sample.at_s / scale for sample, reading in own_requests(bake) if not reading.ok]
     if failed:
         axes.plot(failed, [0] * len(failed), "x", color=_OWN, label="one of them failed", clip_on=False)
     axes.set_ylim(-_BELOW * highest, highest * 1.3)
@@ -266,7 +146,7 @@ def _draw_latencies(axes: Axes, bake: Bake, scale: float) -> None:
         curve = latencies(bake, source)
         _draw_curve(axes, curve, source, scale)
         highest = max([highest, *curve.values])
-        limit, base = latency_limit(bake, source), _base(bake, source)
+        limit, base = latency_limit(bake, source), baseline_p95_ms(bake, source)
         if limit is not None:
             lines.append((limit, f"limit, {whose} {limit:.0f} ms", _LIMIT))
             axes.axhline(limit, color=_LIMIT, linestyle=(0, (6, 2, 1, 2)), linewidth=1.6 if source == "users" else 0.9)
@@ -282,7 +162,7 @@ def _draw_latencies(axes: Axes, bake: Bake, scale: float) -> None:
 
 
 def _draw_single_requests(axes: Axes, bake: Bake, scale: float, top: float) -> None:
-    answered = [(s.at_s / scale, r.latency_ms) for s, r in _own(bake) if r.ok and r.latency_ms is not None]
+    answered = [(s.at_s / scale, r.latency_ms) for s, r in own_requests(bake) if r.ok and r.latency_ms is not None]
     shown = [(x, y) for x, y in answered if y <= top]
     if shown:
         xs, ys = zip(*shown, strict=True)
@@ -372,29 +252,6 @@ _BANDS = (
 )
 
 
-def stretches(bake: Bake, source: str, state: Callable[[Mapping[str, Any]], str]) -> list[tuple[float, float, str]]:
-    """Return a source's states as (from, to, state) in seconds; each holds until the next look."""
-    samples = bake.of(source)
-    if not samples:
-        return []
-    begins = [sample["at_s"] for sample in samples] + [bake.watched_s]
-    found: list[tuple[float, float, str]] = []
-    for (begin, end), sample in zip(pairwise(begins), samples, strict=True):
-        now = state(sample)
-        if found and found[-1][2] == now:
-            found[-1] = (found[-1][0], end, now)
-        else:
-            found.append((begin, end, now))
-    return found
-
-
-def gaps(bake: Bake) -> list[tuple[float, float]]:
-    """Return when nobody watched, between two calls, as (from, to) in seconds: no source was looked at."""
-    looked_at = sorted(float(sample["at_s"]) for sample in bake.samples)
-    longest = max(_MISSED * bake.monitor.metrics_every_s, 1.0)
-    return [(before, after) for before, after in pairwise(looked_at) if after - before > longest]
-
-
 def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
     for begin, end in gaps(bake):
         for axes in panels:
@@ -414,7 +271,7 @@ def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
 
 def _draw_bands(axes: Axes, bake: Bake, scale: float) -> None:
     for row, band in enumerate(_BANDS):
-        for begin, end, state in stretches(bake, band.source, band.state):
+        for begin, end, state in state_spans(bake, band.source, band.state):
             other = _FIRING if band.source == SourceName.ALERTS else _OTHER
             colour, hatch = _STATES.get(state, other)
             # A state that was only seen last still shows.

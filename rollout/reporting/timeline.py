@@ -8,7 +8,8 @@ from itertools import takewhile
 from typing import Any
 
 from rollout.core.clauses import CLAUSES
-from rollout.journal.record import Decision, Entry, Kind, What, what_of
+from rollout.journal.record import Decision, Entry, Kind, What
+from rollout.journal.replay import what_of
 
 _DIRECTIONS = {"forward": "", "proof": "prove the way back: ", "back": "take back: "}
 _VERBS = {

@@ -12,13 +12,13 @@ import pytest
 
 from rollout.changes import canary
 from rollout.changes.rollback import manual_commands, planned_steps, roll_back, undo_order
-from rollout.context import SPOOL
 from rollout.core.canary_stages import stages
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import Canary, EnvironmentChange, LimitChange, ProviderChange, Share
 from rollout.core.target import ProviderRestart
 from rollout.gateway.host.commands import ServiceError
 from rollout.journal.record import Decision, Kind, What
+from rollout.journal.spool import SPOOL
 from tests.support.clocks import SimulatedClock
 from tests.support.gateways import LiveGateway, State, down, garbage, refused
 from tests.support.rollouts import rollout_in

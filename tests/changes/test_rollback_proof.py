@@ -20,10 +20,10 @@ from rollout.changes.rollback_proof import (
     stabilises,
     verify_active,
 )
-from rollout.context import LEASE_S
 from rollout.core.errors import GatewayError
 from rollout.core.scenario import Canary, Monitor, ProviderChange, Share
 from rollout.gateway.responses import Completion
+from rollout.journal.leases import LEASE_S
 from rollout.journal.record import What
 from tests.support.gateways import State, down, garbage, refused
 from tests.support.undoing import NEW, OLD, RESTARTABLE, ROUTED, TARGET, Undoing

@@ -16,7 +16,8 @@ from rollout.core.clock import SystemClock
 from rollout.core.request import EMBEDDED
 from rollout.gateway.embedded_proof import doubt_request
 from rollout.journal.journal import Journal
-from rollout.journal.record import Kind, replay
+from rollout.journal.record import Kind
+from rollout.journal.replay import replay
 from tests.support.keys import make_key
 from tests.support.rollouts import rollout_in
 

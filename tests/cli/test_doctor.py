@@ -11,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from rollout.cli import doctor
+from rollout.cli.doctor.examination import examine
+from rollout.cli.doctor.findings import Findings, describe_findings
+from rollout.cli.doctor.target_file import write_target_file
 from rollout.cli.main import main
 from rollout.config.load import load
 from rollout.core.errors import RolloutError
@@ -60,11 +62,11 @@ def patient(sandbox: Running) -> Iterator[Patient]:
     patient.put("deviations", [])
 
 
-def _examined(url: str, **parts: Any) -> doctor.Findings:
-    return doctor.examine(url, "gateway", parts.get("token_env"), parts.get("env", {}))
+def _examined(url: str, **parts: Any) -> Findings:
+    return examine(url, "gateway", parts.get("token_env"), parts.get("env", {}))
 
 
-def _shown(found: doctor.Findings, number: int) -> str:
+def _shown(found: Findings, number: int) -> str:
     return "; ".join(each.seen for each in found.deviations if each.number == number)
 
 
@@ -86,7 +88,7 @@ def test_it_sends_nothing_that_may_cost_money(patient: Patient) -> None:
 
 def test_it_names_what_may_cost_and_that_it_did_not_send_it(patient: Patient) -> None:
     """Completions, connection tests, preflights and ``/health`` are named, with the clauses at which a rollout asks."""
-    shown = doctor.text(_examined(patient.sandbox.url))
+    shown = describe_findings(_examined(patient.sandbox.url))
     part = shown.partition("what may cost money, none of which was sent")[2].partition("deviations")[0]
     for call in ("POST chat", "POST test_connection", "POST preflight", "GET  health"):
         assert call in part
@@ -176,7 +178,7 @@ def test_a_gateway_that_wants_a_token_says_so(patient: Patient) -> None:
         liar.rule("/api", answer(401, {"detail": "no"}))
         found = _examined(liar.url)
     assert not found.answers
-    assert "--token-env" in doctor.text(found)
+    assert "--token-env" in describe_findings(found)
 
 
 def test_the_target_file_loads(patient: Patient, tmp_path: Path) -> None:
@@ -232,7 +234,7 @@ def test_reads_from_a_cache_are_said_and_put_into_the_target(
         liar.rule("/config/runtime", _cached(headers))
         liar.rule("/alerts", _cached({"Age": "500"}))
         found = _examined(liar.url)
-        doctor.write(found, file)
+        write_target_file(found, file)
         asked = {"scenario": None, "activate": "openai:gpt-4o", "ticket": "T-1", "gateway": None, "env": os.environ}
         assert load(target="gateway", directory=tmp_path, doubt=lambda _: "", **asked).target.stale_for_s == seconds
     (row,) = [each for each in found.guarantees if "read back" in each.what]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rollout.changes.rollback import PROOF
-from rollout.context import SPOOL, RolloutContext
+from rollout.changes.rollback_run import PROOF
+from rollout.context import RolloutContext
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import JournalError
 from rollout.engine.closure import Closure
@@ -20,6 +20,7 @@ from rollout.engine.rollback_closure import roll_back_and_close
 from rollout.gateway.responses import Alert, Completion, Connection, Latency, Metrics
 from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind
+from rollout.journal.spool import SPOOL
 from tests.support.rollouts import NEW, OLD
 from tests.support.stories import Calm, opened
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rollout.context import LEASE_S, SPOOL
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import ExitCode, GatewayError
 from rollout.engine import closure as closing
@@ -15,7 +14,9 @@ from rollout.engine.closing_records import publish_late
 from rollout.engine.decision import close
 from rollout.engine.rollback_closure import roll_back_and_close
 from rollout.journal import schema
+from rollout.journal.leases import LEASE_S
 from rollout.journal.record import Decision, Kind
+from rollout.journal.spool import SPOOL
 from rollout.monitoring.window_outcome import IN_PROGRESS
 from tests.support.clocks import SimulatedClock
 from tests.support.decisions import GONE, Faulty, applied, apply, begun, live, passed, said, successor

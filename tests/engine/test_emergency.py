@@ -16,7 +16,6 @@ import yaml
 
 from rollout.approvals.obligations import Obligation, ObligationKind, open_of
 from rollout.cli.main import main
-from rollout.context import SPOOL, reconcile
 from rollout.core.clock import SystemClock, format_utc
 from rollout.core.request import Origin
 from rollout.core.scenario import ProviderChange
@@ -25,7 +24,9 @@ from rollout.engine import emergency, emergency_order
 from rollout.engine.recovery import in_flight, recover
 from rollout.gateway import manual_commands
 from rollout.journal.journal import Journal
-from rollout.journal.record import Decision, RolloutRecord, replay
+from rollout.journal.record import Decision, RolloutRecord
+from rollout.journal.replay import replay
+from rollout.journal.spool import SPOOL, reconcile
 from tests.journal.postgres_server import PostgresServer
 from tests.support.channels import webhook
 from tests.support.liar import Behaviour, answer

@@ -16,7 +16,8 @@ from rollout.core.target import Routing, Service, Target
 from rollout.engine import policy_proof
 from rollout.gateway.embedded_proof import Proof, Standing
 from rollout.journal.journal import Journal
-from rollout.journal.record import Decision, Kind, replay
+from rollout.journal.record import Decision, Kind
+from rollout.journal.replay import replay
 from tests.support.clocks import SimulatedClock
 from tests.support.rollouts import NEW
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rollout.context import SPOOL, RolloutContext, reconcile
+from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
 from rollout.core.errors import JournalError
 from rollout.core.scenario import EMERGENCY_SOURCE
@@ -18,6 +18,7 @@ from rollout.engine import recovery
 from rollout.engine.closure import Closure
 from rollout.engine.recovery import _lives, in_flight, recover
 from rollout.journal.record import Decision, Kind
+from rollout.journal.spool import SPOOL, reconcile
 from tests.support.liar import passed_on
 from tests.support.rollouts import rollout_in
 from tests.support.runs import eventually

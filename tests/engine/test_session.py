@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rollout.context import LEASE_S, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.clauses import PHASES
 from rollout.core.errors import JournalError, NotCleared, RolloutError, TryLater
 from rollout.core.policy import Policy
@@ -19,7 +19,7 @@ from rollout.engine import session as sessions
 from rollout.engine.concurrent_rollouts import concurrent_rollout
 from rollout.engine.session import Session, _earlier, at_home, claim, finish
 from rollout.journal.journal import Journal
-from rollout.journal.leases import LeaseHeld
+from rollout.journal.leases import LEASE_S, LeaseHeld
 from rollout.journal.record import Decision, Kind
 from tests.support.decisions import applied, passed, session_of
 from tests.support.decisions import begun as at_work

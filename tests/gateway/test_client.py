@@ -42,7 +42,7 @@ class FakeClock(SystemClock):
 def failure(call, gateway, error=GatewayError):
     with pytest.raises(error) as caught:
         call(gateway)
-    assert type(caught.value) in {GatewayError, Refused} or error is Interrupted or caught.type.__name__ == "_Unreached"
+    assert type(caught.value) in {GatewayError, Refused} or error is Interrupted or caught.type.__name__ == "Unreached"
     assert "\n" not in str(caught.value)
     return caught.value
 

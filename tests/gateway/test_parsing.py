@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rollout.gateway import parsing
+from rollout.gateway import documents, parsing
 from rollout.gateway.responses import Activated, Connection, Latency, LimitSet
 from rollout.gateway.transport import Answer
 from tests.gateway.conftest import ALERT, ANSWERS, API, CHECK, CONNECTED, METRICS, provider
@@ -33,7 +33,7 @@ def answer(body, content_type="application/json"):
 
 
 def refusal(parse, body, content_type="application/json"):
-    with pytest.raises(parsing.InvalidResponse) as caught:
+    with pytest.raises(documents.InvalidResponse) as caught:
         parse(answer(body, content_type))
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -324,7 +324,7 @@ def test_a_boot_id_may_be_absent():
     ],
 )
 def test_the_gateways_own_words_fit_one_line(document, said):
-    assert parsing.words(document) == said
+    assert documents.describe_error(document) == said
 
 
 # A stream of events
@@ -376,7 +376,7 @@ def test_a_stream_without_content_is_an_empty_completion():
     ],
 )
 def test_a_stream_that_is_no_complete_answer_is_named_for_what_it_is(parts, says):
-    with pytest.raises(parsing.InvalidResponse) as caught:
+    with pytest.raises(documents.InvalidResponse) as caught:
         parsing.completion(streamed(*parts))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rollout.core.errors import GatewayError, Refused
-from rollout.gateway import parsing
+from rollout.gateway import documents, parsing, shapes
 from rollout.gateway.http_errors import RateLimited, fault
 from rollout.gateway.responses import Activated, Completion, Connection, ConnectionTest, Latency, LimitSet
 from rollout.gateway.transport import Answer
@@ -18,7 +18,7 @@ SAMPLES = ROOT / "tests" / "gateway-samples"
 
 def acknowledged(answer):
     """Read an answer that no parser exists for yet; only an error of its own words is found."""
-    parsing._read(answer, parsing.Shape)
+    documents.read_shape(answer, shapes.Shape)
     return "acknowledged"
 
 
@@ -36,7 +36,7 @@ def gives(parse, value, sees=lambda answer: answer):
     return Row(parse, value, sees)
 
 
-def says(parse, value, error=parsing.InvalidResponse):
+def says(parse, value, error=documents.InvalidResponse):
     return Row(parse, value, error=error)
 
 

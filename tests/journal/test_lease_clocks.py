@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from rollout.context import LEASE_S, SPOOL, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.errors import JournalError
-from rollout.journal.leases import LeaseLost
+from rollout.journal.leases import LEASE_S, LeaseLost
 from rollout.journal.record import Kind, What
+from rollout.journal.spool import SPOOL
 from tests.support.decisions import Faulty, apply, begun, live, successor
 from tests.support.rollouts import NEW, OLD
 

@@ -19,7 +19,8 @@ from rollout.core.scenario import Monitor, Scenario
 from rollout.gateway.responses import Connection, Governance, Metrics
 from rollout.journal.record import Kind
 from rollout.monitoring.bake import run_window
-from rollout.monitoring.live_view import Heading, view_for
+from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_view import view_for
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State
 from rollout.monitoring.window import WindowResult, watch

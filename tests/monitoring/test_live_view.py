@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from rollout.gateway.responses import Connection
-from rollout.monitoring.live_view import Heading, Log, Page, Terminal, View, view_for
+from rollout.monitoring.live_page import Heading, Page
+from rollout.monitoring.live_view import Log, Terminal, View, view_for
 from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State, Verdict

@@ -44,7 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        "rollout/cli/doctor.py",
+        "rollout/cli/doctor/examination.py",
         "tests/cli/test_doctor.py::test_it_sends_nothing_that_may_cost_money",
         rows=(
             (

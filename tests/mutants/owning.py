@@ -247,14 +247,20 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What announces a write is compared with the token in its transaction.",
             ),
             (
-                "FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})",
-                "FENCED = frozenset({Kind.INTENT, Kind.ROLLBACK, Kind.STEP})",
-                "A superseded run hands nothing over.",
-            ),
-            (
                 "            self.successor = str(error)",
                 "            pass",
                 "A process that was superseded knows it from then on.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/journal/record.py",
+        CLOCKS,
+        rows=(
+            (
+                "FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})",
+                "FENCED = frozenset({Kind.INTENT, Kind.ROLLBACK, Kind.STEP})",
+                "A superseded run hands nothing over.",
             ),
         ),
     ),

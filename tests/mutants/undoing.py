@@ -660,14 +660,14 @@ MUTANTS: tuple[Mutant, ...] = (
         RECORD,
     ),
     Mutant(
-        "rollout/journal/record.py",
+        "rollout/journal/replay.py",
         'seq = body.get("spool", entry.seq)',
         "seq = entry.seq",
         "Each spooled outcome finds its own intent.",
         RECORD,
     ),
     Mutant(
-        "rollout/journal/record.py",
+        "rollout/journal/replay.py",
         'elif "spool" not in body or (record.closed is None and body["fence"] >= record.fence):',
         'elif "spool" not in body or record.closed is None:',
         "A spooled ending does not count after a newer owner's entry.",
@@ -675,7 +675,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # The workspace
     Mutant(
-        "rollout/context.py",
+        "rollout/journal/record.py",
         "FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})",
         "FENCED = frozenset({Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})",
         "An intent is written under the comparison of the token.",
@@ -731,7 +731,7 @@ MUTANTS: tuple[Mutant, ...] = (
         WORKSPACE,
     ),
     Mutant(
-        "rollout/context.py",
+        "rollout/journal/spool.py",
         'if not any(entry.body.get("spooled") == digest for entry in known):',
         "if True:",
         "What was spooled is appended once.",

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from rollout.context import LEASE_S, RolloutContext
+from rollout.context import RolloutContext
 from rollout.core.clauses import CLAUSES, PHASES
 from rollout.core.errors import ExitCode, GatewayError, JournalError, NotCleared, TryLater
 from rollout.core.policy import Policy
 from rollout.engine import closure as closing
 from rollout.engine import decision as deciding
 from rollout.engine import rollback_closure
+from rollout.journal.leases import LEASE_S
 from rollout.journal.record import Decision, Kind
 from rollout.plugin import rollout_run as running
 from rollout.plugin.rollout_run import RolloutRun

@@ -10,7 +10,8 @@ import pytest
 
 from rollout.core.scenario import Limits, Monitor
 from rollout.monitoring.samples import Baseline, SourceName
-from rollout.reporting.chart import Bake, draw, error_rates, gaps, latencies, latency_limit, stretches
+from rollout.reporting.chart import draw
+from rollout.reporting.chart_data import Bake, error_rates, gaps, latencies, latency_limit, state_spans
 
 BASELINE = Baseline("ollama", users_p95_ms=70.0, users_samples=80, synthetic_p95_ms=75.0, synthetic_samples=20)
 
@@ -116,7 +117,7 @@ def test_each_source_is_held_against_its_own_baseline() -> None:
 def test_states_hold_until_the_next_look_and_equal_ones_are_one_stretch() -> None:
     states = ("connected", "connected", "offline", "connected")
     looks = [sample("status", second, status=state) for second, state in enumerate(states)]
-    found = stretches(bake(*looks, metrics(5, 1, 0)), SourceName.STATUS, lambda each: str(each["status"]))
+    found = state_spans(bake(*looks, metrics(5, 1, 0)), SourceName.STATUS, lambda each: str(each["status"]))
     assert found == [(0, 2, "connected"), (2, 3, "offline"), (3, 5.0, "connected")]
 
 

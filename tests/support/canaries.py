@@ -32,7 +32,8 @@ from rollout.gateway.responses import (
 )
 from rollout.journal.record import Kind
 from rollout.monitoring.canary import watch_stages
-from rollout.monitoring.live_view import Heading, view_for
+from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_view import view_for
 from rollout.monitoring.samples import Baseline
 from rollout.monitoring.window import WindowResult
 from tests.support.clocks import SimulatedClock

@@ -35,7 +35,8 @@ from rollout.core.clock import SystemClock
 from rollout.core.errors import JournalError
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
-from rollout.journal.record import Kind, RolloutRecord, replay
+from rollout.journal.record import Kind, RolloutRecord
+from rollout.journal.replay import replay
 from rollout.reporting.allure import NOT_RUN
 from rollout.sandbox.process import Running, find, stop
 from rollout.sandbox.settings import SandboxSettings

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from rollout.cli import main
+from rollout.cli.status import collect_facts
 from rollout.context import RolloutContext
 from rollout.core.clauses import PHASES
 from rollout.core.clock import StopFlag
@@ -129,7 +129,7 @@ def documents(entries: Sequence[Entry], folder: Path) -> Documents:
     answers = facts(story, standing, came)
     row = closure_row(story, standing, answers, None)
     line = index.line(ID, [entry for entry in whole if entry.kind != Kind.SAMPLE], rollout.journal.now())
-    status: Mapping[str, Any] = main._facts(record, None)
+    status: Mapping[str, Any] = collect_facts(record, None)
     return Documents(
         folded=record,
         record=told_record,

@@ -25,7 +25,8 @@ from rollout.core.clock import SystemClock
 from rollout.core.errors import JournalError
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
-from rollout.journal.record import Decision, Kind, RolloutRecord, replay
+from rollout.journal.record import Decision, Kind, RolloutRecord
+from rollout.journal.replay import replay
 from rollout.sandbox.process import Running, find, stop
 from tests.support.forks import ROOT, Child, Server, Started
 from tests.support.kinds import ENVIRONMENT, LIMITS, LIMITS_BEFORE, PROVIDER

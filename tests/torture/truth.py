@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from rollout.journal.record import Decision, RolloutRecord, replay
+from rollout.journal.record import Decision, RolloutRecord
+from rollout.journal.replay import replay
 from tests.support.forks import Child
 from tests.support.liar import Request
 from tests.torture.support import NEVER_WROTE, Bench, Gateway, agrees, is_write

@@ -30,7 +30,8 @@ from rollout.core.request import Request
 from rollout.engine.embedded_gateway import control
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
-from rollout.journal.record import Decision, Kind, replay
+from rollout.journal.record import Decision, Kind
+from rollout.journal.replay import replay
 from rollout.sandbox.process import find, stop
 
 LONGEST_S = 120.0

@@ -20,9 +20,10 @@ from rollout.core.clock import Clock
 from rollout.core.histogram import Histogram
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import PrometheusSource
-from rollout.gateway.responses import Latency, Metrics
+from rollout.gateway.responses import Metrics
 from rollout.monitoring.sources.counter_increases import Increase, Series, Vector, histogram, shown
 from rollout.monitoring.sources.http_endpoint import Endpoint, Query
+from rollout.monitoring.sources.request_counts import RequestCounts, percentiles
 
 STALE_AFTER_S = 180.0
 """Three scrapes at Prometheus' default interval of a minute."""
@@ -33,7 +34,6 @@ SKEW_S = 300.0
 BEFORE = "1h"
 """So long before the beginning a series may have had its last sample and still go on from it."""
 
-P50, P95, P99 = 0.5, 0.95, 0.99
 _SCRAPED = ("job", "instance")
 _QUERY = "/api/v1/query"
 _TARGETS_SHOWN = 3
@@ -81,56 +81,6 @@ class _Look:
     buckets: Vector
 
 
-@dataclass(slots=True)
-class _Counting:
-    """The increases of one provider and model since the first look, and what an earlier call had counted by then."""
-
-    requests: Increase
-    errors: Increase
-    buckets: Increase
-    total_before: float = 0.0
-    failed_before: float = 0.0
-    histogram_before: Histogram | None = None
-
-    @property
-    def total(self) -> float:
-        return self.total_before + self.requests.total
-
-    @property
-    def failed(self) -> float:
-        return self.failed_before + self.errors.total
-
-    def histogram(self) -> Histogram | None:
-        """Return all latencies. Raises ValueError: the series are no histogram's buckets."""
-        now, before = histogram(self.buckets.counted), self.histogram_before
-        return now.plus(before) if now is not None and before is not None else now or before
-
-    def memory(self) -> dict[str, Any]:
-        latencies = self.histogram()
-        return {
-            "last": {
-                "requests": self.requests.memory(),
-                "errors": self.errors.memory(),
-                "buckets": self.buckets.memory(),
-            },
-            "total": self.total,
-            "failed": self.failed,
-            "histogram": None if latencies is None else latencies.record(),
-        }
-
-    @classmethod
-    def after(cls, memory: Mapping[str, Any]) -> _Counting:
-        last, buckets = memory["last"], memory["histogram"]
-        return cls(
-            Increase.after(last["requests"]),
-            Increase.after(last["errors"]),
-            Increase.after(last["buckets"]),
-            total_before=memory["total"],
-            failed_before=memory["failed"],
-            histogram_before=None if buckets is None else Histogram.from_record(buckets),
-        )
-
-
 class Prometheus:
     """Answers as the gateway's metrics do, from Prometheus; remembers what it counted from look to look.
 
@@ -157,7 +107,7 @@ class Prometheus:
         """
         self._source, self._endpoint, self._clock, self._since_s = source, endpoint, clock, since_s
         self._memory = memory
-        self._counting: dict[ProviderChange, _Counting] = {}
+        self._counting: dict[ProviderChange, RequestCounts] = {}
         self._scraped: set[tuple[str, ...]] = set()
 
     def metrics(self, of: ProviderChange) -> Metrics:
@@ -182,7 +132,7 @@ class Prometheus:
             successful_requests=total - failed,
             failed_requests=failed,
             error_rate=failed / total if total else 0.0,
-            latency=_latency(latencies),
+            latency=percentiles(latencies),
             errors_by_code={},
             histogram=latencies,
             age_s=round(max(0.0, look.age_s), 3),
@@ -283,10 +233,10 @@ class Prometheus:
             )
         return age_s
 
-    def _resumed(self) -> _Counting | None:
-        return None if self._memory is None else _Counting.after(self._memory)
+    def _resumed(self) -> RequestCounts | None:
+        return None if self._memory is None else RequestCounts.after(self._memory)
 
-    def _begin(self, of: ProviderChange, look: _Look) -> _Counting:
+    def _begin(self, of: ProviderChange, look: _Look) -> RequestCounts:
         """Return the counting with the values at its beginning.
 
         A series whose last sample lies a little before is among them, so that one that was not scraped for a while
@@ -300,7 +250,7 @@ class Prometheus:
                 self._instant(f"last_over_time({self._selector(key, of)}[{BEFORE}])", look.at - self._since_s).values
             )
 
-        return _Counting(before("requests"), before("errors"), before("latency_seconds_bucket"))
+        return RequestCounts(before("requests"), before("errors"), before("latency_seconds_bucket"))
 
     def _refuse_clock(self, at: float) -> None:
         off_s = at - self._clock.now().timestamp()
@@ -388,15 +338,3 @@ class Prometheus:
 def _labels(series: Series, names: tuple[str, ...]) -> tuple[str, ...]:
     labels = dict(series)
     return tuple(labels.get(name, "") for name in names)
-
-
-def _latency(latencies: Histogram | None) -> Latency:
-    if latencies is None:
-        return Latency(None, None, None, 0)
-    p50, p95, p99 = (_ms(latencies, share) for share in (P50, P95, P99))
-    return Latency(p50, p95, p99, round(latencies.count))
-
-
-def _ms(latencies: Histogram, share: float) -> float | None:
-    found = latencies.quantile(share)
-    return None if found is None or found.at_least else found.seconds * 1000

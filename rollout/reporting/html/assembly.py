@@ -18,7 +18,8 @@ from rollout.core.visible import show_all
 from rollout.journal.journal import Journal
 from rollout.monitoring.samples import Baseline
 from rollout.reporting.allure import PHASE_TITLES
-from rollout.reporting.chart import Bake, draw_as
+from rollout.reporting.chart import draw_as
+from rollout.reporting.chart_data import Bake
 from rollout.reporting.html import allure_generator, index
 from rollout.reporting.html.banner import banner, ways_on
 from rollout.reporting.html.junit import junit

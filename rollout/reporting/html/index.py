@@ -18,7 +18,8 @@ from pathlib import Path
 from rollout.approvals.obligations import open_of
 from rollout.core.clauses import CLAUSES
 from rollout.journal.journal import Journal
-from rollout.journal.record import EVIDENCE_OWED, FOLDED, Decision, Entry, RolloutRecord, replay
+from rollout.journal.record import EVIDENCE_OWED, Decision, Entry, RolloutRecord
+from rollout.journal.replay import REPLAYED, replay
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.html.markup import Part, element, html, link
 from rollout.reporting.html.page_style import FILTER, STYLE
@@ -104,7 +105,7 @@ def write(journal: Journal, reports: Path) -> Path:
         OSError: the page cannot be written.
     """
     now = journal.now()
-    found = [line(rollout, journal.entries(rollout, *FOLDED), now) for rollout in reversed(journal.rollouts())]
+    found = [line(rollout, journal.entries(rollout, *REPLAYED), now) for rollout in reversed(journal.rollouts())]
     text = page(found, reports, now)
     reports.mkdir(parents=True, exist_ok=True)
     new = reports / f".{os.getpid()}-{INDEX}"

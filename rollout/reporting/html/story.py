@@ -10,7 +10,8 @@ from typing import Any
 from rollout.core.clauses import PHASES
 from rollout.core.plan import left_out
 from rollout.core.request import Request, as_opened
-from rollout.journal.record import ClauseOutcome, Entry, Kind, RolloutRecord, outcome_of, replay
+from rollout.journal.record import ClauseOutcome, Entry, Kind, RolloutRecord
+from rollout.journal.replay import outcome_of, replay
 
 
 @dataclass(slots=True)

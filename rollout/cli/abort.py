@@ -1,0 +1,32 @@
+"""``rollout abort``: ask a rollout that is being watched to roll back (MON-5)."""
+
+from __future__ import annotations
+
+import argparse
+
+from rollout.cli.journal_options import add_rollout_id, choose_rollout, open_journal
+from rollout.core.caller import caller
+from rollout.core.errors import RolloutError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``rollout abort``, but ``--reports`` and ``--journal``, which every command has."""
+    add_rollout_id(parser)
+    parser.add_argument("--reason", default="no reason given", help="what was seen")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the request for a rollback into the journal, and return 0.
+
+    Raises:
+        RolloutError: the rollout is closed.
+    """
+    from rollout.journal.record import Kind  # noqa: PLC0415 - with the journal
+
+    with open_journal(args) as journal:
+        record = choose_rollout(journal, args.id)
+        if record.closed is not None:
+            raise RolloutError(f"rollout {record.id} is closed ({record.decision}); `rollout rollback` takes it back")
+        journal.append(record.id, Kind.ABORT, {"by": caller(), "reason": args.reason})
+    print(f"asked {record.id} to roll back; whoever watches it does so within seconds")
+    return 0

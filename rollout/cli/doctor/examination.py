@@ -1,0 +1,151 @@
+"""The examination of a gateway: what it answers, how it deviates, and what the suite can guarantee there.
+
+Nothing is written, no provider is called, and nothing is asked that may cost money. What only reads is sent as GET. A
+call that writes or may cost (`rollout.gateway.costs`, ``/health`` among them) is looked for with OPTIONS, which
+executes nothing: 404 says that it is not there, 405 that it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from rollout.cli.doctor.deviations import find_deviations
+from rollout.cli.doctor.findings import Findings
+from rollout.cli.doctor.guarantees import find_guarantees
+from rollout.cli.doctor.probed_calls import OTHER_ACTIVATION, OTHER_CHAT, OTHER_HEALTH, ProbedCall, ProbedCalls
+from rollout.cli.doctor.target_file import build_target
+from rollout.config.urls import base_url
+from rollout.core.clock import Clock, SystemClock
+from rollout.core.errors import InvalidInput, Problem, RolloutError
+from rollout.gateway import documents, parsing
+from rollout.gateway.caching import stale_for_s
+from rollout.gateway.endpoints import DEFAULTS, path_of
+from rollout.gateway.transport import Answer, NoAnswer, Transport
+
+DEADLINE_S = 5.0
+TRIES = 3
+MOST_PROVIDERS = 10
+OK, NOT_FOUND, NOT_ALLOWED, BUSY = 200, 404, 405, 429
+DENIED = (401, 403)
+
+_CALLS: Mapping[str, Callable[[Answer], Any]] = {
+    "providers": parsing.providers,
+    "runtime_config": parsing.runtime_config,
+    "system_status": parsing.boot_id,
+    "alerts": parsing.alerts,
+    "governance": parsing.governance,
+    "audit": parsing.audit,
+}
+_OF_PROVIDERS: Mapping[str, Callable[[Answer], Any]] = {
+    "status": parsing.status,
+    "metrics": parsing.metrics,
+    "provider_health": parsing.provider_health,
+}
+_NEVER_SENT = ("health", "test_connection", "preflight", "activate", "limits", "chat")
+"""Calls that write or may cost money: whether they are there is asked, and nothing else."""
+
+
+def examine(
+    gateway: str, name: str, token_env: str | None, env: Mapping[str, str], clock: Clock | None = None
+) -> Findings:
+    """Probe every call once, reading only, and return what was found.
+
+    Raises:
+        RolloutError: the URL is none, or the token's variable is not set.
+    """
+    try:
+        url = base_url(gateway)
+    except ValueError as problem:
+        raise InvalidInput([Problem("--gateway", None, "", str(problem))]) from None
+    if token_env and not env.get(token_env):
+        raise RolloutError(f"--token-env: the environment variable {token_env} is not set")
+    headers = {"User-Agent": "rollout doctor"}
+    if token_env:
+        headers["Authorization"] = f"Bearer {env[token_env].strip()}"
+    transport, seen = Transport(secure=url.startswith("https:")), ProbedCalls()
+    try:
+        _probe_all(_Prober(transport, url, headers, clock or SystemClock(), seen))
+    finally:
+        transport.close()
+    deviations = tuple(find_deviations(seen, token_env))
+    target = build_target(url, seen, token_env)
+    return Findings(url, name, token_env, tuple(seen.calls.values()), deviations, tuple(find_guarantees(seen)), target)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prober:
+    """Sends GETs, and again on 429, within reason."""
+
+    transport: Transport
+    url: str
+    headers: Mapping[str, str]
+    clock: Clock
+    seen: ProbedCalls
+
+    def ask(self, name: str, path: str, parse: Callable[[Answer], Any] | None) -> ProbedCall:
+        """Ask once, keep and return what came of it; without `parse`, only whether the call is there."""
+        call = self._probed(name, path, parse)
+        self.seen.calls[name] = call
+        return call
+
+    def _probed(self, name: str, path: str, parse: Callable[[Answer], Any] | None) -> ProbedCall:
+        try:
+            answer = self._answer("GET" if parse else "OPTIONS", path)
+        except NoAnswer as problem:
+            return ProbedCall(name, path, answers=False, said=str(problem))
+        if parse is None:
+            there = {NOT_FOUND: "it is not there", NOT_ALLOWED: "it is there, and was not sent"}
+            said = there.get(answer.status, f"{answer.status}: it may be there, and was not sent")
+            return ProbedCall(name, path, answer.status != NOT_FOUND, said, answer.status)
+        document = _json(answer)
+        if answer.status != OK:
+            return ProbedCall(name, path, answers=False, said=_why(answer, document), status=answer.status)
+        try:
+            parse(answer)
+        except documents.InvalidResponse as problem:
+            return ProbedCall(name, path, answers=False, said=str(problem), status=OK, document=document)
+        said = f"as documented, {answer.elapsed_ms:.0f} ms"
+        stale_s = stale_for_s(answer.headers)
+        return ProbedCall(name, path, answers=True, said=said, status=OK, document=document, stale_for_s=stale_s)
+
+    def _answer(self, method: str, path: str) -> Answer:
+        for _ in range(TRIES):
+            answer = self.transport.exchange(method, self.url + path, headers=self.headers, deadline_s=DEADLINE_S)
+            if answer.status != BUSY:
+                break
+            self.seen.busy += 1
+            self.clock.wait(0.1)
+        return answer
+
+
+def _probe_all(asker: _Prober) -> None:
+    for name, parse in _CALLS.items():
+        asker.ask(name, DEFAULTS[name], parse)
+    for each in asker.seen.providers[:MOST_PROVIDERS]:
+        for name, parse in _OF_PROVIDERS.items():
+            asker.ask(f"{name} {each['name']}", path_of(name, {}, each["name"]), parse)
+    provider = quote(asker.seen.providers[0]["name"], safe="") if asker.seen.providers else "none"
+    for name in _NEVER_SENT:
+        asker.ask(name, DEFAULTS[name].replace("{provider}", provider), None)
+    if not asker.seen.answers("health"):
+        asker.ask("health, elsewhere", OTHER_HEALTH, None)
+    asker.ask("chat, elsewhere", OTHER_CHAT, None)
+    asker.ask("activate, elsewhere", OTHER_ACTIVATION, None)
+
+
+def _why(answer: Answer, document: Mapping[str, Any]) -> str:
+    if answer.status in DENIED:
+        return f"{answer.status}: it asks for a token; name its variable with --token-env"
+    return f"{answer.status}: {documents.describe_error(document)}" if document else str(answer.status)
+
+
+def _json(answer: Answer) -> Mapping[str, Any]:
+    try:
+        document = json.loads(answer.body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

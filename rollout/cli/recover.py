@@ -1,0 +1,39 @@
+"""``rollout recover``: roll back what runs that are gone have left in flight."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from rollout.cli.journal_options import open_journal
+from rollout.cli.report import rebuild_report
+from rollout.core.errors import ExitCode
+from rollout.core.visible import on_one_line
+
+
+def run(args: argparse.Namespace) -> int:
+    """Roll back every stranded rollout, print what was done, and return the worst exit code."""
+    from rollout.engine.closure import EXIT_CODES  # noqa: PLC0415 - heavy
+    from rollout.engine.recovery import in_flight, recover  # noqa: PLC0415 - heavy
+    from rollout.journal.spool import reconcile  # noqa: PLC0415 - heavy
+
+    code = ExitCode.KEPT
+    with open_journal(args) as journal:
+        # A rollout whose entries are still spooled is in flight too.
+        reconcile(journal, Path(args.reports).absolute())
+        found = in_flight(journal)
+        for case in found:
+            does = "taking it back" if case.stranded else "left alone"
+            print(f"{case.record.id}: {does}: {on_one_line(case.why)}", flush=True)
+        for case in found:
+            if case.stranded:
+                closure = recover(journal, case, Path(args.reports).absolute(), os.environ)
+                print(f"{case.record.id}: {closure.word}: {on_one_line(closure.why)}", flush=True)
+                for missing in closure.undocumented:
+                    print(f"{case.record.id}: NOT DOCUMENTED: {missing}", flush=True)
+                print(rebuild_report(args, case.record.id, "recover"))
+                code = max(code, EXIT_CODES.get(closure.decision, ExitCode.KEPT))
+    if not found:
+        print("no rollout is in flight")
+    return code

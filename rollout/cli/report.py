@@ -1,0 +1,49 @@
+"""``rollout report``: build ``report.html``, also of a run that was killed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from rollout.cli.journal_options import open_journal
+from rollout.core.errors import RolloutError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``rollout report``, but ``--reports`` and ``--journal``, which every command has."""
+    parser.add_argument("id", nargs="?", help="the rollout's id (default: the latest)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the report, seal the folder, and return 0.
+
+    Raises:
+        RolloutError: there is no rollout, or no report can be built.
+    """
+    from rollout.audit.manifest import BY_REPORT  # noqa: PLC0415 - heavy
+    from rollout.audit.seal import conclude  # noqa: PLC0415
+    from rollout.reporting.html.assembly import build  # noqa: PLC0415
+
+    with open_journal(args) as journal:
+        known = journal.rollouts()
+        if not known:
+            raise RolloutError("there is no rollout yet, so there is nothing to report")
+        rollout = args.id or known[-1]
+        folder = Path(args.reports).absolute() / rollout
+        print(build(journal, rollout, folder, os.environ))
+        said = conclude(journal, rollout, folder, os.environ, by=BY_REPORT).line
+        if said:
+            print(said)
+    return 0
+
+
+def rebuild_report(args: argparse.Namespace, rollout: str, by: str) -> str:
+    """Build the report of a rollout that a command has closed, seal its folder, and return the lines to print."""
+    from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy
+    from rollout.reporting.html.assembly import built  # noqa: PLC0415 - heavy
+
+    folder = Path(args.reports).absolute() / rollout
+    with open_journal(args) as journal:
+        said = built(journal, rollout, folder, os.environ).line
+        return "\n".join(filter(None, (said, conclude(journal, rollout, folder, os.environ, by=by).line)))
