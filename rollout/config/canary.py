@@ -9,7 +9,7 @@ from itertools import pairwise
 from rollout.config import sanity_bounds
 from rollout.config.changes import Placed
 from rollout.config.policies import SANDBOX
-from rollout.config.schemas import ImpactForm, StrategyForm
+from rollout.config.schemas.scenarios import ImpactSchema, StrategySchema
 from rollout.config.source import Place, Source
 from rollout.core.canary_stages import ALL
 from rollout.core.policy import Policy
@@ -35,13 +35,13 @@ class Told:
     """
 
     source: Source
-    form: StrategyForm | None
-    impact: ImpactForm | None
+    form: StrategySchema | None
+    impact: ImpactSchema | None
     changes: Sequence[Placed]
     own_window: bool
 
 
-def canary(form: StrategyForm | None, *, weights: bool) -> Canary | None:
+def canary(form: StrategySchema | None, *, weights: bool) -> Canary | None:
     """Return the canary that a scenario asks for; None for none.
 
     Args:
@@ -105,7 +105,7 @@ def _refuse_all_at_once(told: Told, policy: Policy, *, weights: bool) -> None:
         )
 
 
-def is_high(impact: ImpactForm | None) -> bool:
+def is_high(impact: ImpactSchema | None) -> bool:
     """Tell whether the impact assessment calls the risk high: its first word decides."""
     return impact is not None and Impact(impact.risk, impact.affects, impact.cost).level == HIGH
 
@@ -126,7 +126,7 @@ def _refuse_without_activation(told: Told) -> None:
             )
 
 
-def _refuse_stages(form: StrategyForm, source: Source) -> None:
+def _refuse_stages(form: StrategySchema, source: Source) -> None:
     place: Place = (*PLACE, "stages")
     if form.stages is None:
         return
@@ -144,7 +144,7 @@ def _refuse_stages(form: StrategyForm, source: Source) -> None:
         source.refuse((*place, len(form.stages) - 1, "share"), f"the last stage is {last}; let it be 100%")
 
 
-def _refuse_short(form: StrategyForm, source: Source, policy: Policy) -> None:
+def _refuse_short(form: StrategySchema, source: Source, policy: Policy) -> None:
     """Refuse a stage that is shorter than the shortest window that the policy accepts: each is a window of its own."""
     least = policy.window_at_least_s
     asks = f"is shorter than a window that {policy.name} accepts ({show_duration(least)}); raise it"
@@ -155,7 +155,7 @@ def _refuse_short(form: StrategyForm, source: Source, policy: Policy) -> None:
         source.refuse((*PLACE, "stabilise"), f"{show_duration(form.stabilise)} {asks}")
 
 
-def _refuse_long(form: StrategyForm, source: Source, policy: Policy) -> None:
+def _refuse_long(form: StrategySchema, source: Source, policy: Policy) -> None:
     """Refuse a stage that is longer than the longest window: each is a window of its own."""
     longest = sanity_bounds.MONITOR["window"]
     lasting: list[tuple[Place, float]] = [

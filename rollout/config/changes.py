@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rollout.config import validators
-from rollout.config.change_schemas import CostForm, EnvironmentForm, RateForm
 from rollout.config.env_entries import why_no_secret, why_not_plain
-from rollout.config.schemas import ActivationForm, Schema
+from rollout.config.schemas.activations import ActivationSchema
+from rollout.config.schemas.base import Schema
+from rollout.config.schemas.changes import CostLimitSchema, EnvironmentSchema, RateLimitSchema
 from rollout.config.source import Place, Source
 from rollout.config.targets import activation
 from rollout.config.validation import fill, refuse_lacking
@@ -68,7 +69,7 @@ def changes(items: Iterable[Any], source: Source, env: Mapping[str, str]) -> tup
 def _change(data: Any, source: Source, place: Place, env: Mapping[str, str]) -> Change | None:
     match _kind(data, source, place):
         case "activate":
-            return activation(_filled(ActivationForm, data, source, place))
+            return activation(_filled(ActivationSchema, data, source, place))
         case "set":
             return _environment(data, source, place, env)
         case "limits":
@@ -79,7 +80,7 @@ def _change(data: Any, source: Source, place: Place, env: Mapping[str, str]) -> 
 
 def _kind(data: Any, source: Source, place: Place) -> str | None:
     try:
-        found = validators.mapping(ActivationForm.example)(data).keys()
+        found = validators.mapping(ActivationSchema.example)(data).keys()
     except ValueError as error:
         source.refuse(place, str(error))
         return None
@@ -103,7 +104,7 @@ def _filled(form: type[F], data: dict[str, Any], source: Source, place: Place) -
 
 
 def _environment(data: dict[str, Any], source: Source, place: Place, env: Mapping[str, str]) -> EnvironmentChange:
-    form = _filled(EnvironmentForm, _as_written(data, source, place), source, place)
+    form = _filled(EnvironmentSchema, _as_written(data, source, place), source, place)
     if all(data[key] in ({}, []) for key in data.keys() & set(_ENTRIES)):
         source.refuse(place, f"changes no key; write at least one, such as `{form.example}`")
     for key, value in (form.values or {}).items():
@@ -130,7 +131,7 @@ def _limit(data: dict[str, Any], source: Source, place: Place) -> LimitChange | 
     except ValueError as error:
         source.refuse((*place, "limits"), str(error))
         return None
-    form = _filled(CostForm if kind == "cost" else RateForm, data, source, place)
+    form = _filled(CostLimitSchema if kind == "cost" else RateLimitSchema, data, source, place)
     values: dict[str, float] = {key: value for key, value in form.explicit_values().items() if isinstance(value, float)}
     _refuse_odd_values(values, source, place)
     if kind == "rate" and data.keys() <= {"limits", "scope"}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rollout.config.changes import Placed
 from rollout.config.restarts import SERVICE, refuse_less
-from rollout.config.schemas import ActivationForm
+from rollout.config.schemas.activations import ActivationSchema
 from rollout.config.source import Place, Source
 from rollout.core.scenario import EnvironmentChange, ProviderChange
 from rollout.core.target import Target
@@ -40,7 +40,7 @@ def refuse_restart(
 def _refuse_keys_of_an_activation(placed: Placed, target: Target, source: Source) -> None:
     for key, place in placed.places():
         if key in {target.provider_key, target.model_key}:
-            source.refuse(place, f"{key} is what an activation writes; use `{ActivationForm.example}` for it")
+            source.refuse(place, f"{key} is what an activation writes; use `{ActivationSchema.example}` for it")
 
 
 def _refuse_out_of_reach(place: Place, target: Target, source: Source) -> None:

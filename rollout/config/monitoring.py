@@ -8,7 +8,7 @@ from typing import Any
 
 from rollout.config import sanity_bounds
 from rollout.config.policies import SANDBOX
-from rollout.config.schemas import MonitorForm, ProbeForm
+from rollout.config.schemas.monitoring import MonitorSchema, ProbeSchema
 from rollout.config.source import Place, Source
 from rollout.core.change_windows import longest_s
 from rollout.core.policy import Policy
@@ -37,7 +37,7 @@ class Layer:
 
     source: Source
     place: Place
-    form: MonitorForm | None
+    form: MonitorSchema | None
 
 
 def monitor(layers: Sequence[Layer]) -> Monitor:
@@ -56,7 +56,7 @@ def monitor(layers: Sequence[Layer]) -> Monitor:
     return Monitor(limits=limits, **rest)
 
 
-def _probe(form: ProbeForm) -> Probe:
+def _probe(form: ProbeSchema) -> Probe:
     given = form.explicit_values()
     if form.expect is not None:
         given["expect"] = Expectation(**form.expect.explicit_values())

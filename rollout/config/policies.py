@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rollout.config import sanity_bounds
-from rollout.config.schemas import PolicyForm, StandardForm
+from rollout.config.schemas.policies import PolicySchema, StandardChangeSchema
 from rollout.config.source import Source
 from rollout.config.validation import fill, reads_as_name
 from rollout.core.policy import EXECUTE, KEEP, KINDS, Policy, StandardChange
@@ -65,7 +65,7 @@ def policies(source: Source) -> dict[str, Policy]:
     """Return environment -> policy, those built in included."""
     found = dict(BUILT_IN)
     for name, data in source.data.items():
-        form = fill(PolicyForm, data, source, (name,))
+        form = fill(PolicySchema, data, source, (name,))
         reads_as_name(source, name)
         demands = {_FIELDS.get(key, key): _settled(key, value) for key, value in form.explicit_values().items()}
         found[name] = replace(BUILT_IN.get(name, Policy(name)), **demands)
@@ -77,7 +77,7 @@ def policies(source: Source) -> dict[str, Policy]:
     return found
 
 
-def _refuse_out_of_bounds(name: str, form: PolicyForm, source: Source) -> None:
+def _refuse_out_of_bounds(name: str, form: PolicySchema, source: Source) -> None:
     if name != SANDBOX:
         bounds = (
             sanity_bounds.POLICY if name == PRODUCTION else {**sanity_bounds.POLICY, **sanity_bounds.BESIDE_PRODUCTION}
@@ -85,7 +85,7 @@ def _refuse_out_of_bounds(name: str, form: PolicyForm, source: Source) -> None:
         sanity_bounds.refuse(bounds, form.explicit_values(), name, source, (name,))
 
 
-def _refuse_contradictions(policy: Policy, form: PolicyForm, source: Source) -> None:
+def _refuse_contradictions(policy: Policy, form: PolicySchema, source: Source) -> None:
     """Refuse a policy that asks for what it does not look at, or that nothing could satisfy."""
     for key in sorted(form.model_fields_set & _SPEAKS_OF.keys()):
         clause = _SPEAKS_OF[key]
@@ -225,7 +225,7 @@ def _settled(key: str, value: Any) -> Any:
     return frozenset(value) if isinstance(value, list) else value
 
 
-def _standard(form: StandardForm) -> StandardChange:
+def _standard(form: StandardChangeSchema) -> StandardChange:
     parts: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in form.explicit_values().items()
     }

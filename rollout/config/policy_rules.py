@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rollout.config.changes import Placed
-from rollout.config.schemas import WaiverForm
+from rollout.config.schemas.scenarios import WaiverSchema
 from rollout.config.source import Place, Source
 from rollout.core.policy import Policy
 from rollout.core.scenario import Impact
@@ -28,7 +28,7 @@ def refuse_not_standard(changes: Sequence[Placed], impact: Impact | None, policy
             source.refuse(("class",), f"{why}; write `class: normal` and have it reviewed")
 
 
-def refuse_odd_waivers(waivers: Sequence[WaiverForm], author: str, source: Source) -> None:
+def refuse_odd_waivers(waivers: Sequence[WaiverSchema], author: str, source: Source) -> None:
     """Refuse a waiver that its author grants, and a second one of a clause."""
     seen: set[str] = set()
     for number, waiver in enumerate(waivers):

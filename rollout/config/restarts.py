@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from rollout.config.schemas import TargetForm
+from rollout.config.schemas.targets import TargetSchema
 from rollout.config.source import Place, Source
 from rollout.core.scenario import EnvironmentChange, ProviderChange
 from rollout.core.target import Target
@@ -16,7 +16,7 @@ SERVICE = "say how: `service: {stop: [make, api-stop], start: [make, api-start]}
 """What a target must say whose service is to be restarted."""
 
 
-def refuse_odd_restarts(name: str, form: TargetForm, source: Source, *, may_be_embedded: bool) -> None:
+def refuse_odd_restarts(name: str, form: TargetSchema, source: Source, *, may_be_embedded: bool) -> None:
     """Refuse a target that restarts what it cannot, or says two things of one provider.
 
     Args:
@@ -52,7 +52,7 @@ def refuse_less(change: ProviderChange | EnvironmentChange, place: Place, target
         source.refuse((*place, "restart"), f"is false, and {whose} says `restart: true`; remove it")
 
 
-def _restarts(form: TargetForm) -> Iterator[Place]:
+def _restarts(form: TargetSchema) -> Iterator[Place]:
     if form.restart:
         yield ("restart",)
     yield from (("providers", name, "restart") for name, own in (form.providers or {}).items() if own.restart)
@@ -60,7 +60,7 @@ def _restarts(form: TargetForm) -> Iterator[Place]:
         yield ("safe", "restart")
 
 
-def _refuse_twice(name: str, form: TargetForm, source: Source) -> None:
+def _refuse_twice(name: str, form: TargetSchema, source: Source) -> None:
     seen: dict[str, str] = {}
     for provider in form.providers or {}:
         first = seen.setdefault(provider.casefold(), provider)
@@ -68,7 +68,7 @@ def _refuse_twice(name: str, form: TargetForm, source: Source) -> None:
             source.refuse((name, "providers", provider), f"is {first} once more, above; keep one of the two")
 
 
-def _refuse_odd_safe(name: str, form: TargetForm, source: Source) -> None:
+def _refuse_odd_safe(name: str, form: TargetSchema, source: Source) -> None:
     safe = form.safe
     if safe is None or safe.restart is None:
         return

@@ -15,7 +15,8 @@ from rollout.config.monitoring import Layer, monitor, refuse_loose, refuse_no_ro
 from rollout.config.policies import SANDBOX
 from rollout.config.policy_rules import refuse_kinds, refuse_not_standard, refuse_odd_waivers
 from rollout.config.restarts import fitted
-from rollout.config.schemas import Activation, ScenarioForm
+from rollout.config.schemas.activations import CompleteActivationSchema
+from rollout.config.schemas.scenarios import ScenarioSchema
 from rollout.config.source import Place, Source
 from rollout.config.targets import Listed, activation
 from rollout.config.urls import is_loopback
@@ -44,7 +45,7 @@ class Asked:
     """
 
     source: Source
-    form: ScenarioForm
+    form: ScenarioSchema
     name: str
     ticket: str | None
     author: str
@@ -54,7 +55,7 @@ class Asked:
 
 def from_file(path: Path, source: Source, ticket: str | None, env: Mapping[str, str]) -> Asked:
     """Return what the file asks for; what is wrong with it is refused in `source`."""
-    form = fill(ScenarioForm, source.data, source)
+    form = fill(ScenarioSchema, source.data, source)
     if not source.data and not source.problems:
         source.refuse((), f"is empty; write at least `{_EXAMPLE}`")
     elif source.data and "change" not in source.data:
@@ -76,7 +77,7 @@ def from_option(value: str, source: Source, ticket: str | None, env: Mapping[str
             asked = (Placed(ProviderChange(validators.provider(provider), validators.text(model)), ()),)
         except ValueError as error:
             source.refuse((), str(error))
-    return Asked(source, ScenarioForm(), f"activate-{provider.strip()}", ticket, _author(env), asked)
+    return Asked(source, ScenarioSchema(), f"activate-{provider.strip()}", ticket, _author(env), asked)
 
 
 def judge(asked: Asked, listed: Listed, policy: Policy, check_sandbox: CheckSandbox | None) -> None:
@@ -164,11 +165,11 @@ def _refuse_what_is_not_let_in(asked: Asked, policy: Policy) -> None:
     refuse_odd_waivers(form.waivers or (), _named(asked), source)
 
 
-def _impact(form: ScenarioForm) -> Impact | None:
+def _impact(form: ScenarioSchema) -> Impact | None:
     return Impact(**form.impact.explicit_values()) if form.impact else None
 
 
-def _refuse_odd_changes(form: ScenarioForm, asked: tuple[Placed, ...], source: Source) -> None:
+def _refuse_odd_changes(form: ScenarioSchema, asked: tuple[Placed, ...], source: Source) -> None:
     if form.change == []:
         source.refuse(("change",), f"is an empty list; write what to change, such as `{_EXAMPLE}`")
     activated = [str(one.change) for one in asked if isinstance(one.change, ProviderChange)]
@@ -223,5 +224,5 @@ def _author(env: Mapping[str, str]) -> str:
         return "unknown"
 
 
-def _optional(form: Activation | None) -> ProviderChange | None:
+def _optional(form: CompleteActivationSchema | None) -> ProviderChange | None:
     return activation(form) if form else None

@@ -10,19 +10,11 @@ from rollout.config import sanity_bounds, urls
 from rollout.config.monitoring import Layer
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.restarts import refuse_odd_restarts
-from rollout.config.schemas import (
-    ActivationForm,
-    FreezeForm,
-    OtherActivation,
-    OtherChat,
-    ProviderForm,
-    RoutingForm,
-    SafeForm,
-    ServiceForm,
-    SourcesForm,
-    TargetForm,
-    WindowForm,
-)
+from rollout.config.schemas.activations import ActivationSchema, SafeProviderSchema
+from rollout.config.schemas.calls import ActivationCallSchema, ChatCallSchema, RoutingSchema
+from rollout.config.schemas.change_windows import ChangeWindowSchema, FreezeSchema
+from rollout.config.schemas.sources import SourcesSchema
+from rollout.config.schemas.targets import ProviderSchema, ServiceSchema, TargetSchema
 from rollout.config.source import Place, Source
 from rollout.config.validation import fill, reads_as_name
 from rollout.config.validators import suggest
@@ -70,10 +62,10 @@ class Listed:
 
 def targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, Listed]:
     """Return name -> target; `embedded` is always among them."""
-    found = {EMBEDDED: _listed(EMBEDDED, TargetForm(), source)}
+    found = {EMBEDDED: _listed(EMBEDDED, TargetSchema(), source)}
     for name, data in source.data.items():
         reads_as_name(source, name)
-        form = fill(TargetForm, data, source, (name,))
+        form = fill(TargetSchema, data, source, (name,))
         _refuse_contradictions(name, form, data, source)
         found[name] = _listed(name, form, source)
         _refuse_out_of_bounds(found[name].target, form, source)
@@ -82,16 +74,16 @@ def targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, Listed]
     return {name: replace(one, target=_with_twin(one.target, found, source)) for name, one in found.items()}
 
 
-def activation(form: ActivationForm) -> ProviderChange:
+def activation(form: ActivationSchema) -> ProviderChange:
     """Return the activation that a form asks for."""
     return ProviderChange(form.activate, form.model, restart=bool(form.restart), startup_s=form.startup)
 
 
-def _listed(name: str, form: TargetForm, source: Source) -> Listed:
+def _listed(name: str, form: TargetSchema, source: Source) -> Listed:
     return Listed(_target(name, form), (name,), Layer(source, (name, "monitor"), form.monitor))
 
 
-def _target(name: str, form: TargetForm) -> Target:
+def _target(name: str, form: TargetSchema) -> Target:
     given = form.explicit_values()
     parts: dict[str, Any] = {key: value for key, value in given.items() if key in _AS_THEY_ARE}
     if form.tls:
@@ -123,7 +115,7 @@ def _target(name: str, form: TargetForm) -> Target:
         activation_rewrites=tuple(form.activation_rewrites or ()),
         providers={provider: _provider(own) for provider, own in (form.providers or {}).items()},
         stale_for_s=form.stale_for or 0.0,
-        sources=_sources(form.sources or SourcesForm()),
+        sources=_sources(form.sources or SourcesSchema()),
         windows=tuple(_window(window) for window in form.windows or ()),
         freezes=tuple(_freeze(freeze) for freeze in form.freezes or ()),
         notify=tuple(form.notify or ()),
@@ -132,15 +124,15 @@ def _target(name: str, form: TargetForm) -> Target:
     return replace(target, safe=_safe(form.safe, target)) if form.safe else target
 
 
-def _safe(form: SafeForm, target: Target) -> ProviderChange:
+def _safe(form: SafeProviderSchema, target: Target) -> ProviderChange:
     return ProviderChange(form.activate, form.model, restart=bool(form.restart) or target.restarts(form.activate))
 
 
-def _provider(form: ProviderForm) -> ProviderRestart:
+def _provider(form: ProviderSchema) -> ProviderRestart:
     return ProviderRestart(form.restart, form.startup)
 
 
-def _service(form: ServiceForm) -> Service:
+def _service(form: ServiceSchema) -> Service:
     parts: dict[str, Any] = {
         key: tuple(value) for key, value in form.explicit_values().items() if isinstance(value, list)
     }
@@ -149,7 +141,7 @@ def _service(form: ServiceForm) -> Service:
     return Service(**parts)
 
 
-def _sources(form: SourcesForm) -> Sources:
+def _sources(form: SourcesSchema) -> Sources:
     kinds: dict[str, type[PrometheusSource | AlertmanagerSource]] = {
         "prometheus": PrometheusSource,
         "alertmanager": AlertmanagerSource,
@@ -166,11 +158,11 @@ def _sources(form: SourcesForm) -> Sources:
     return Sources(**found)
 
 
-def _call(form: OtherActivation | OtherChat) -> OtherCall:
+def _call(form: ActivationCallSchema | ChatCallSchema) -> OtherCall:
     return OtherCall(form.path or "", form.body or {})
 
 
-def _routing(form: RoutingForm) -> Routing:
+def _routing(form: RoutingSchema) -> Routing:
     parts: dict[str, Any] = {"percent": form.unit == "percent"}
     if form.put:
         parts |= {f"set_{key}": value for key, value in form.put.explicit_values().items()}
@@ -181,15 +173,15 @@ def _routing(form: RoutingForm) -> Routing:
     return Routing(**parts)
 
 
-def _window(form: WindowForm) -> ChangeWindow:
+def _window(form: ChangeWindowSchema) -> ChangeWindow:
     return ChangeWindow(form.days or _EVERY_DAY, form.opens, form.closes)
 
 
-def _freeze(form: FreezeForm) -> Freeze:
+def _freeze(form: FreezeSchema) -> Freeze:
     return Freeze(form.begins, form.ends, form.reason or "")
 
 
-def _refuse_contradictions(name: str, form: TargetForm, data: Any, source: Source) -> None:
+def _refuse_contradictions(name: str, form: TargetSchema, data: Any, source: Source) -> None:
     embedded = name == EMBEDDED or form.embedded
     if embedded and form.url:
         source.refuse((name, "url"), "the embedded gateway is started on demand and has no url; remove it")
@@ -207,7 +199,7 @@ def _refuse_contradictions(name: str, form: TargetForm, data: Any, source: Sourc
         )
 
 
-def _refuse_out_of_bounds(target: Target, form: TargetForm, source: Source) -> None:
+def _refuse_out_of_bounds(target: Target, form: TargetSchema, source: Source) -> None:
     if target.environment == SANDBOX:
         return
     timeouts = form.timeouts.explicit_values() if form.timeouts else {}

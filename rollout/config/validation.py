@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rollout.config.schemas import Schema
+from rollout.config.schemas.base import Schema
 from rollout.config.source import Place, Source
 from rollout.config.validators import name, suggest
 

@@ -17,7 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rollout.config.load import load
-from rollout.config.schemas import PathsForm, PolicyForm
+from rollout.config.schemas.calls import PathsSchema
+from rollout.config.schemas.policies import PolicySchema
 from rollout.config.urls import base_url, is_loopback
 from rollout.core.canary_stages import stages
 from rollout.core.canonical_json import canonical, to_json
@@ -532,7 +533,7 @@ def test_every_part_of_a_policy_is_read(scenario):
 
 def test_the_page_about_policies_describes_every_key():
     page = (SHIPPED.parent / "docs" / "POLICY.md").read_text(encoding="utf-8")
-    assert [key for key in PolicyForm.model_fields if f"`{key}`" not in page] == []
+    assert [key for key in PolicySchema.model_fields if f"`{key}`" not in page] == []
 
 
 GW = {"targets": "gw: {url: https://gw, environment: lab}"}
@@ -1307,11 +1308,11 @@ def test_a_request_with_every_kind_of_change_is_the_same_after_the_journal(scena
 
 @pytest.mark.parametrize("call", DEFAULTS)
 def test_the_clients_own_path_of_a_call_is_a_possible_setting(call):
-    assert PathsForm.model_validate({call: DEFAULTS[call]}).explicit_values() == {call: DEFAULTS[call]}
+    assert PathsSchema.model_validate({call: DEFAULTS[call]}).explicit_values() == {call: DEFAULTS[call]}
 
 
 def test_the_calls_of_a_targets_paths_are_those_of_the_client():
-    assert set(PathsForm.model_fields) == set(DEFAULTS)
+    assert set(PathsSchema.model_fields) == set(DEFAULTS)
 
 
 PROBES = """
