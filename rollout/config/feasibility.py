@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.config.changes import Placed
+from rollout.config.changes import PlacedChange
 from rollout.config.restarts import SERVICE, refuse_less
 from rollout.config.schemas.activations import ActivationSchema
 from rollout.config.source import Place, Source
@@ -10,7 +10,7 @@ from rollout.core.scenario import EnvironmentChange, ProviderChange
 from rollout.core.target import Target
 
 
-def refuse_impossible(placed: Placed, target: Target, source: Source, *, may_be_embedded: bool) -> None:
+def refuse_impossible(placed: PlacedChange, target: Target, source: Source, *, may_be_embedded: bool) -> None:
     """Refuse a change that is not possible on its target.
 
     Args:
@@ -37,7 +37,7 @@ def refuse_restart(
         source.refuse((*place, "restart"), f"target {target.name!r} has no `service:` to restart; {SERVICE}")
 
 
-def _refuse_keys_of_an_activation(placed: Placed, target: Target, source: Source) -> None:
+def _refuse_keys_of_an_activation(placed: PlacedChange, target: Target, source: Source) -> None:
     for key, place in placed.places():
         if key in {target.provider_key, target.model_key}:
             source.refuse(place, f"{key} is what an activation writes; use `{ActivationSchema.example}` for it")

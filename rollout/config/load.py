@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rollout.config import scenarios
+from rollout.config.former_keys import notice_of
 from rollout.config.policies import policies
 from rollout.config.policy_rules import refuse_missing_sources
-from rollout.config.scenarios import Asked, CheckSandbox
+from rollout.config.scenarios import CheckSandbox, ScenarioRequest
 from rollout.config.source import Place, Source
 from rollout.config.target_selection import TargetRequest, choose, is_listed, must_prove, unproven, without_proof
-from rollout.config.targets import Listed, targets
+from rollout.config.targets import ListedTarget, targets
 from rollout.config.validators import text
 from rollout.config.yaml_source import read
 from rollout.core.canonical_json import to_json
@@ -79,12 +80,12 @@ def load(
     targets_file = _document(targets_path, directory / "targets.yaml")
     options = {name: Source(name) for name in ("--activate", "--ticket", "--target", "--gateway")}
 
-    asked = _asked(scenario, activate, options["--activate"], _ticket(ticket, options["--ticket"]), env)
-    ruling = policies(policy_file)
-    listed = targets(targets_file, ruling)
-    wish = TargetRequest(asked.form.target, asked.source, ("target",))
+    requested = _requested(scenario, activate, options["--activate"], _ticket(ticket, options["--ticket"]), env)
+    policies_by_environment = policies(policy_file)
+    listed = targets(targets_file, policies_by_environment)
+    by_scenario = TargetRequest(requested.parsed.target, requested.source, ("target",))
     by_option = TargetRequest(target, options["--target"])
-    chosen = choose(listed, wish, by_option, gateway, options["--gateway"], has_file=targets_path is not None)
+    chosen = choose(listed, by_scenario, by_option, gateway, options["--gateway"], has_file=targets_path is not None)
     if chosen and sends:
         _refuse_missing_secrets(chosen, targets_file, env)
     given = {"activate": activate, "ticket": ticket, "target": target, "gateway": gateway, "policy": policy}
@@ -93,11 +94,12 @@ def load(
         targets_path,
         policy_path,
         beside / "approvals",
-        anonymous=asked.form.author is None,
+        anonymous=requested.parsed.author is None,
         options=tuple(f"--{name}={value}" for name, value in given.items() if value is not None),
         moved=_is_moved(chosen, listed),
+        notice=notice_of(targets_file),
     )
-    files = _Files(asked, ruling, options, targets_file, policy_file, check_sandbox)
+    files = _Files(requested, policies_by_environment, options, targets_file, policy_file, check_sandbox)
     request = files.request(chosen, origin)
     if chosen is None or not must_prove(chosen, listed) or (not sends and is_listed(chosen.target, listed)):
         return request
@@ -118,9 +120,9 @@ def policy_of(environment: str, policy: Path | None, directory: Path) -> tuple[P
     """
     path = policy or _one_of(directory / "policy.yaml", directory / "policy.yaml")
     source = _document(path, directory / "policy.yaml")
-    ruling = policies(source)
+    policies_by_environment = policies(source)
     _raise_if_any(source)
-    return ruling.get(environment, Policy(environment)), Origin(policy=path)
+    return policies_by_environment.get(environment, Policy(environment)), Origin(policy=path)
 
 
 def load_target(
@@ -131,10 +133,10 @@ def load_target(
     env: Mapping[str, str],
     doubt: Callable[[str], str],
     policy: Path | None = None,
-) -> tuple[Target, Policy, str]:
-    """Return a target, the policy that rules there, and why that is production's where nobody would expect it.
+) -> tuple[Target, Policy, Origin]:
+    """Return a target, the policy that rules there, and where both were read.
 
-    For a look without a scenario. Nothing is sent anywhere but the look of `doubt`, as in `load`.
+    For a run without a scenario. Nothing is sent anywhere but the request of `doubt`, as in `load`.
 
     Args:
         target: ``--target``.
@@ -154,22 +156,23 @@ def load_target(
     options = {name: Source(name) for name in ("--target", "--gateway")}
     if target is None and gateway is None:
         options["--target"].refuse((), "is missing; name the target, or give --gateway=URL")
-    ruling = policies(policy_file)
-    listed = targets(targets_file, ruling)
-    wish = TargetRequest(target, options["--target"])
-    nobody = TargetRequest(None, options["--target"])
-    chosen = choose(listed, nobody, wish, gateway, options["--gateway"], has_file=found is not None)
+    policies_by_environment = policies(policy_file)
+    listed = targets(targets_file, policies_by_environment)
+    by_option = TargetRequest(target, options["--target"])
+    by_scenario = TargetRequest(None, options["--target"])
+    chosen = choose(listed, by_scenario, by_option, gateway, options["--gateway"], has_file=found is not None)
     if chosen:
         _refuse_missing_secrets(chosen, targets_file, env)
     _raise_if_any(*options.values(), targets_file, policy_file)
-    if chosen is None:  # pragma: no cover - whoever leaves it out says why, and that was raised
-        raise AssertionError("a target is missing, and nobody said why")
+    if chosen is None:  # pragma: no cover - a missing target was refused, and that was raised
+        raise AssertionError("a target is missing and was not refused")
     ruled = ""
     if must_prove(chosen, listed) and (why := doubt(str(chosen.target.url))):
         ruled = "" if is_listed(chosen.target, listed) else unproven(chosen.target, why)
         chosen = without_proof(chosen, listed, why, targets_file)
         _raise_if_any(targets_file)
-    return chosen.target, ruling[chosen.target.environment], ruled
+    origin = Origin(targets=found, policy=policy, ruled=ruled, notice=notice_of(targets_file))
+    return chosen.target, policies_by_environment[chosen.target.environment], origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,49 +180,51 @@ class _Files:
     """Everything that was read, to be judged together.
 
     Attributes:
-        asked: what is asked for.
-        ruling: environment -> policy.
+        requested: the scenario, before its target is known.
+        policies_by_environment: environment -> policy.
         options: the options that are sources, by name.
         targets: the targets' file.
         policies: the policy's.
         check_sandbox: judges the scenario's ``sandbox:``.
     """
 
-    asked: Asked
-    ruling: Mapping[str, Policy]
+    requested: ScenarioRequest
+    policies_by_environment: Mapping[str, Policy]
     options: Mapping[str, Source]
     targets: Source
     policies: Source
     check_sandbox: CheckSandbox | None
 
-    def request(self, chosen: Listed | None, origin: Origin) -> Request:
+    def request(self, chosen: ListedTarget | None, origin: Origin) -> Request:
         """Return the request for the chosen target. Raises InvalidInput with whatever is wrong anywhere."""
-        rule = self.ruling.get(chosen.target.environment) if chosen else None
+        rule = self.policies_by_environment.get(chosen.target.environment) if chosen else None
         if chosen and rule:
-            scenarios.judge(self.asked, chosen, rule, self.check_sandbox)
+            scenarios.judge(self.requested, chosen, rule, self.check_sandbox)
             refuse_missing_sources(chosen.target, chosen.place, rule, self.targets)
         self._raise_if_any(origin)
-        request = _request(self.asked, chosen, rule, origin)
+        request = _request(self.requested, chosen, rule, origin)
         _refuse_greedy_patterns(request, self.policies)
         self._raise_if_any(origin)
         return request
 
-    def request_without_proof(self, chosen: Listed, listed: Mapping[str, Listed], origin: Origin, why: str) -> Request:
+    def request_without_proof(
+        self, chosen: ListedTarget, listed: Mapping[str, ListedTarget], origin: Origin, why: str
+    ) -> Request:
         """Return the request as it is ruled where no embedded gateway answers, and `why` that is. Raises likewise."""
         ruled = "" if is_listed(chosen.target, listed) else unproven(chosen.target, why)
         return self.request(without_proof(chosen, listed, why, self.targets), replace(origin, ruled=ruled))
 
     def _raise_if_any(self, origin: Origin) -> None:
-        sources = (self.asked.source, self.targets, self.policies)
+        sources = (self.requested.source, self.targets, self.policies)
         if origin.ruled and any(source.problems for source in sources):
             # Why the rest is held against a policy that nobody has named.
             self.options["--gateway"].refuse((), origin.ruled)
         _raise_if_any(*self.options.values(), *sources)
 
 
-def _asked(
+def _requested(
     scenario: Path | None, activate: str | None, option: Source, ticket: str | None, env: Mapping[str, str]
-) -> Asked:
+) -> ScenarioRequest:
     if scenario is None:
         return scenarios.from_option(activate or "", option, ticket, env)
     if activate is not None:
@@ -279,12 +284,12 @@ def _shown(path: Path) -> str:
     return name if name.isprintable() else repr(name)
 
 
-def _refuse_missing_secrets(chosen: Listed, source: Source, env: Mapping[str, str]) -> None:
+def _refuse_missing_secrets(chosen: ListedTarget, source: Source, env: Mapping[str, str]) -> None:
     """Refuse a token that is not there or cannot be sent, and a certificate that cannot be read."""
     target = chosen.target
     named: list[tuple[Place, str | None]] = [
         (("token_env",), target.token_env),
-        (("twin_token_env",), target.twin_token_env),
+        (("staging_token_env",), target.staging_token_env),
     ]
     certificates: list[tuple[Place, Tls]] = [(("tls",), target.tls)]
     for kind, beside in (("prometheus", target.sources.prometheus), ("alertmanager", target.sources.alertmanager)):
@@ -302,10 +307,10 @@ def _refuse_missing_secrets(chosen: Listed, source: Source, env: Mapping[str, st
 
 
 def _refuse_greedy_patterns(request: Request, source: Source) -> None:
-    """Refuse a pattern that would hide what is asked: the journal is all that a later phase and the way back have."""
-    asked = to_json(request)
+    """Refuse a pattern that hides a part of the request: later phases and rollbacks know it from the journal alone."""
+    content = to_json(request)
     for number, found in enumerate(request.policy.redact):
-        if Redactor(patterns=[found]).value(asked) != Redactor().value(asked):
+        if Redactor(patterns=[found]).value(content) != Redactor().value(content):
             place = (request.policy.name, "redact", number)
             source.refuse(place, f"{shown(found)} finds a part of this scenario, target or policy; describe less")
 
@@ -318,7 +323,7 @@ def _why_unusable(token: str) -> str | None:
     return None
 
 
-def _is_moved(chosen: Listed | None, listed: Mapping[str, Listed]) -> bool:
+def _is_moved(chosen: ListedTarget | None, listed: Mapping[str, ListedTarget]) -> bool:
     """Tell whether a target that is listed is reached at another URL than the list says."""
     if chosen is None or chosen.target.name not in listed:
         return False
@@ -331,7 +336,7 @@ def _raise_if_any(*sources: Source) -> None:
         raise InvalidInput(dict.fromkeys(found))
 
 
-def _request(asked: Asked, chosen: Listed | None, policy: Policy | None, origin: Origin) -> Request:
+def _request(requested: ScenarioRequest, chosen: ListedTarget | None, policy: Policy | None, origin: Origin) -> Request:
     if chosen is None or policy is None:  # pragma: no cover - whoever leaves one out says why, and that was raised
         raise AssertionError("a target or policy is missing, and nobody said why")
-    return Request(scenarios.build(asked, chosen, policy), chosen.target, policy, origin)
+    return Request(scenarios.build(requested, chosen, policy), chosen.target, policy, origin)

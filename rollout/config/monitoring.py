@@ -32,21 +32,21 @@ class Layer:
     Attributes:
         source: where it stands.
         place: the place of its mapping in there.
-        form: what it says; None where it says nothing.
+        parsed: what it says; None where it says nothing.
     """
 
     source: Source
     place: Place
-    form: MonitorSchema | None
+    parsed: MonitorSchema | None
 
 
 def monitor(layers: Sequence[Layer]) -> Monitor:
     """Return the bake time in effect; the first layer that speaks of a key has the last word."""
     given: dict[str, Any] = {}
     for layer in reversed(layers):
-        spoken = layer.form.explicit_values() if layer.form else {}
+        spoken = layer.parsed.explicit_values() if layer.parsed else {}
         if given.get("probes") and {"prompt", "expect"} & spoken.keys():
-            # The short form of a nearer layer takes the place of a farther one's list; `off` stays off.
+            # The short parsed of a nearer layer takes the place of a farther one's list; `off` stays off.
             del given["probes"]
         given |= spoken
     given |= {"probes": tuple(map(_probe, given["probes"]))} if "probes" in given else {}
@@ -56,10 +56,10 @@ def monitor(layers: Sequence[Layer]) -> Monitor:
     return Monitor(limits=limits, **rest)
 
 
-def _probe(form: ProbeSchema) -> Probe:
-    given = form.explicit_values()
-    if form.expect is not None:
-        given["expect"] = Expectation(**form.expect.explicit_values())
+def _probe(parsed: ProbeSchema) -> Probe:
+    given = parsed.explicit_values()
+    if parsed.expect is not None:
+        given["expect"] = Expectation(**parsed.expect.explicit_values())
     return Probe(**given)
 
 
@@ -131,17 +131,17 @@ def _refuse_out_of_bounds(layers: Sequence[Layer], policy: Policy) -> None:
     """Refuse a value of the files that no environment but the sandbox accepts; a canary's stages are not among them."""
     given: dict[str, Any] = {}
     for layer in reversed(layers):
-        given |= layer.form.explicit_values() if layer.form else {}
+        given |= layer.parsed.explicit_values() if layer.parsed else {}
     for key, bound in sanity_bounds.MONITOR.items():
         if key in given and (words := bound.refusal(given[key], policy.name)):
             _refuse(layers, key, words)
 
 
 def _speaks(layers: Sequence[Layer], key: str) -> bool:
-    return any(layer.form is not None and key in layer.form.model_fields_set for layer in layers)
+    return any(layer.parsed is not None and key in layer.parsed.model_fields_set for layer in layers)
 
 
 def _refuse(layers: Sequence[Layer], key: str, message: str) -> None:
-    spoken = (layer for layer in layers if layer.form and key in layer.form.model_fields_set)
+    spoken = (layer for layer in layers if layer.parsed and key in layer.parsed.model_fields_set)
     layer = next(spoken, layers[0])
     layer.source.refuse((*layer.place, key), message)

@@ -9,7 +9,7 @@ from typing import Any
 from rollout.config import sanity_bounds
 from rollout.config.schemas.policies import PolicySchema, StandardChangeSchema
 from rollout.config.source import Source
-from rollout.config.validation import fill, reads_as_name
+from rollout.config.validation import fill, refuse_invalid_name
 from rollout.core.policy import EXECUTE, KEEP, KINDS, Policy, StandardChange
 from rollout.core.units import show_duration
 
@@ -65,36 +65,36 @@ def policies(source: Source) -> dict[str, Policy]:
     """Return environment -> policy, those built in included."""
     found = dict(BUILT_IN)
     for name, data in source.data.items():
-        form = fill(PolicySchema, data, source, (name,))
-        reads_as_name(source, name)
-        demands = {_FIELDS.get(key, key): _settled(key, value) for key, value in form.explicit_values().items()}
+        parsed = fill(PolicySchema, data, source, (name,))
+        refuse_invalid_name(source, name)
+        demands = {_FIELDS.get(key, key): _settled(key, value) for key, value in parsed.explicit_values().items()}
         found[name] = replace(BUILT_IN.get(name, Policy(name)), **demands)
         _refuse_impossible_review(found[name], source)
-        _refuse_contradictions(found[name], form, source)
-        _refuse_out_of_bounds(name, form, source)
+        _refuse_contradictions(found[name], parsed, source)
+        _refuse_out_of_bounds(name, parsed, source)
     _refuse_loose_production(found[PRODUCTION], source)
     _refuse_loose_review(found[PRODUCTION], source)
     return found
 
 
-def _refuse_out_of_bounds(name: str, form: PolicySchema, source: Source) -> None:
+def _refuse_out_of_bounds(name: str, parsed: PolicySchema, source: Source) -> None:
     if name != SANDBOX:
         bounds = (
             sanity_bounds.POLICY if name == PRODUCTION else {**sanity_bounds.POLICY, **sanity_bounds.BESIDE_PRODUCTION}
         )
-        sanity_bounds.refuse(bounds, form.explicit_values(), name, source, (name,))
+        sanity_bounds.refuse(bounds, parsed.explicit_values(), name, source, (name,))
 
 
-def _refuse_contradictions(policy: Policy, form: PolicySchema, source: Source) -> None:
+def _refuse_contradictions(policy: Policy, parsed: PolicySchema, source: Source) -> None:
     """Refuse a policy that asks for what it does not look at, or that nothing could satisfy."""
-    for key in sorted(form.model_fields_set & _SPEAKS_OF.keys()):
+    for key in sorted(parsed.model_fields_set & _SPEAKS_OF.keys()):
         clause = _SPEAKS_OF[key]
-        if form.not_demanded and clause in form.not_demanded and getattr(form, key):
+        if parsed.not_demanded and clause in parsed.not_demanded and getattr(parsed, key):
             source.refuse(
                 (policy.name, key),
                 f"asks for what nobody looks at: {clause} is under not_demanded; remove one of the two",
             )
-    if form.approvals_at_least == 0 and "PRE-2.2" not in policy.not_demanded and policy.name != PRODUCTION:
+    if parsed.approvals_at_least == 0 and "PRE-2.2" not in policy.not_demanded and policy.name != PRODUCTION:
         source.refuse(
             (policy.name, "approvals_at_least"),
             "0 would let PRE-2.2 pass with nobody's approval; write at least 1, or PRE-2.2 under not_demanded",
@@ -219,15 +219,15 @@ def _refuse_impossible_review(policy: Policy, source: Source) -> None:
 
 def _settled(key: str, value: Any) -> Any:
     if key == "standard":
-        return tuple(_standard(form) for form in value)
+        return tuple(_standard(parsed) for parsed in value)
     if key in ("channels", "redact"):
         return tuple(dict.fromkeys(value))
     return frozenset(value) if isinstance(value, list) else value
 
 
-def _standard(form: StandardChangeSchema) -> StandardChange:
+def _standard(parsed: StandardChangeSchema) -> StandardChange:
     parts: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in form.explicit_values().items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in parsed.explicit_values().items()
     }
-    # Of a form that was refused, what is missing is not in it; nobody will use what comes of it.
+    # Of a parsed that was refused, what is missing is not in it; nobody will use what comes of it.
     return StandardChange(**{"kind": "", **parts})

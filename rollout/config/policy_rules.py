@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rollout.config.changes import Placed
+from rollout.config.changes import PlacedChange
 from rollout.config.schemas.scenarios import WaiverSchema
 from rollout.config.source import Place, Source
 from rollout.core.policy import Policy
@@ -13,7 +13,7 @@ from rollout.core.standard_changes import kind_of, why_not
 from rollout.core.target import Target
 
 
-def refuse_kinds(changes: Sequence[Placed], policy: Policy, source: Source) -> None:
+def refuse_kinds(changes: Sequence[PlacedChange], policy: Policy, source: Source) -> None:
     """Refuse a change of a kind that the policy does not allow."""
     for placed in changes:
         if (kind := kind_of(placed.change)) not in policy.allowed_changes:
@@ -21,7 +21,7 @@ def refuse_kinds(changes: Sequence[Placed], policy: Policy, source: Source) -> N
             source.refuse(placed.place, f"is of kind {kind}, and {policy.name} allows {allowed} only; remove it")
 
 
-def refuse_not_standard(changes: Sequence[Placed], impact: Impact | None, policy: Policy, source: Source) -> None:
+def refuse_not_standard(changes: Sequence[PlacedChange], impact: Impact | None, policy: Policy, source: Source) -> None:
     """Refuse a scenario that calls itself standard and is not what the policy has approved beforehand."""
     for placed in changes:
         if why := why_not(placed.change, impact, policy):

@@ -25,6 +25,7 @@ class Source:
         lines: place -> line, 1-based; empty for an option.
         written: place -> a number or a yes or no as the file spells it: ``0.50``, ``True``.
         problems: what was refused so far.
+        former_places: place -> the place as the file writes it, with a former key.
     """
 
     name: str
@@ -32,9 +33,11 @@ class Source:
     lines: Mapping[Place, int] = field(default_factory=dict)
     written: Mapping[Place, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    former_places: dict[Place, Place] = field(default_factory=dict)
 
     def refuse(self, place: Place, message: str, *, line: int | None = None) -> None:
         """Note a problem at `place`, on `line`, its own line, or that of the nearest part of the file around it."""
+        place = self.former_places.get(place, place)
         self.problems.append(Problem(self.name, line or self.line_of(place), dotted(place), message))
 
     def in_order(self) -> list[Problem]:

@@ -9,7 +9,7 @@ from rollout.config import urls
 from rollout.config.monitoring import Layer
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.source import Place, Source
-from rollout.config.targets import Listed
+from rollout.config.targets import ListedTarget
 from rollout.config.validators import suggest
 from rollout.core.request import ABOUT, EMBEDDED
 from rollout.core.target import Target
@@ -37,14 +37,14 @@ class TargetRequest:
 
 
 def choose(
-    listed: Mapping[str, Listed],
+    listed: Mapping[str, ListedTarget],
     scenario: TargetRequest,
     option: TargetRequest,
     gateway: str | None,
     at: Source,
     *,
     has_file: bool,
-) -> Listed | None:
+) -> ListedTarget | None:
     """Return the target; None where it was refused.
 
     Args:
@@ -73,7 +73,7 @@ def choose(
     return replace(listed[EMBEDDED], target=_unlisted(url))
 
 
-def must_prove(chosen: Listed, listed: Mapping[str, Listed]) -> bool:
+def must_prove(chosen: ListedTarget, listed: Mapping[str, ListedTarget]) -> bool:
     """Tell whether the policy that rules at the chosen target is that of the embedded gateway, or hangs on its URL.
 
     A URL that no target lists keeps a looser policy than production's only where an embedded gateway answers; one that
@@ -85,7 +85,7 @@ def must_prove(chosen: Listed, listed: Mapping[str, Listed]) -> bool:
     return target.environment == SANDBOX or not is_listed(target, listed)
 
 
-def without_proof(chosen: Listed, listed: Mapping[str, Listed], why: str, files: Source) -> Listed:
+def without_proof(chosen: ListedTarget, listed: Mapping[str, ListedTarget], why: str, files: Source) -> ListedTarget:
     """Return the chosen target as it is ruled where no embedded gateway answers; refuse one that is listed as such.
 
     Args:
@@ -116,7 +116,7 @@ def not_embedded(target: Target, why: str) -> str:
     return f"{target.url} does not answer as the embedded gateway (GET {ABOUT}: {why})"
 
 
-def is_listed(target: Target, listed: Mapping[str, Listed]) -> bool:
+def is_listed(target: Target, listed: Mapping[str, ListedTarget]) -> bool:
     """Tell whether the list has this target at this URL."""
     return target.name in listed and listed[target.name].target.url == target.url
 
@@ -129,7 +129,7 @@ def _url(gateway: str, at: Source) -> str | None:
         return None
 
 
-def _named(listed: Mapping[str, Listed], wish: TargetRequest, *, has_file: bool) -> Listed | None:
+def _named(listed: Mapping[str, ListedTarget], wish: TargetRequest, *, has_file: bool) -> ListedTarget | None:
     name = EMBEDDED if wish.name is None else wish.name
     if name not in listed:
         known = f"{suggest(name, listed)}targets.yaml knows {', '.join(sorted(listed))}" if has_file else _NO_FILE
@@ -138,7 +138,7 @@ def _named(listed: Mapping[str, Listed], wish: TargetRequest, *, has_file: bool)
     return listed[name]
 
 
-def _owner(owner: Listed, option: TargetRequest, at: Source) -> Listed | None:
+def _owner(owner: ListedTarget, option: TargetRequest, at: Source) -> ListedTarget | None:
     if option.name not in {None, owner.target.name}:
         at.refuse(
             (), f"is the url of target {owner.target.name!r}, not of {option.name!r}; leave out one of the options"

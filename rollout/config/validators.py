@@ -302,9 +302,9 @@ def items(value: Any) -> list[Any]:
     return value if isinstance(require(value), list) else [value]
 
 
-def _matching(value: Any, form: re.Pattern[str], expected: str) -> str:
+def _matching(value: Any, expression: re.Pattern[str], expected: str) -> str:
     found = text(value)
-    if not form.fullmatch(found):
+    if not expression.fullmatch(found):
         raise InvalidValue(f"{shown(found)} is not {expected}")
     return found
 

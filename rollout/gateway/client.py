@@ -114,7 +114,7 @@ class Gateway:
 
         Args:
             target: paths, deadlines, TLS and the user's name.
-            url: base URL in place of the target's: of the embedded gateway, or of the twin.
+            url: base URL in place of the target's: of the embedded gateway, or of the staging gateway.
             token: the bearer token; registered with `redactor`.
             clock: times the waits between tries.
             stop: cancels a call under way within 50 ms.
@@ -130,7 +130,7 @@ class Gateway:
             raise GatewayError("gateway", f"target {target.name} has no url; start its gateway, or give --gateway=URL")
         self._target = target
         self._base = base.rstrip("/")
-        self._token_env = target.twin_token_env if url is not None and url == target.twin else target.token_env
+        self._token_env = target.staging_token_env if url is not None and url == target.staging else target.token_env
         self._clock = clock
         self._stop = stop
         self._redactor = redactor

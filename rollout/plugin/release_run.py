@@ -14,6 +14,7 @@ from rollout.core.errors import RolloutError
 from rollout.core.options import ReleaseOptions
 from rollout.core.policy import Policy
 from rollout.core.redaction import Redactor
+from rollout.core.request import Origin
 from rollout.core.result import Outcome
 from rollout.core.target import Target
 from rollout.engine.credentials import token_of
@@ -39,12 +40,12 @@ class Release(ReadOnlyRun):
         clock: the time.
         env_file: the keys and values of the service's `.env` file, or why it cannot be read.
         seen: every exchange with the gateway so far.
-        ruled: why production's policy rules where the embedded gateway's might; empty where nobody would expect that.
+        origin: where target and policy were read.
     """
 
     kind = PHASE
     junit = "junit.xml"
-    ruled = ""
+    origin = Origin()
 
     def __init__(
         self, target: Target, policy: Policy, options: ReleaseOptions, folder: Path, env: Mapping[str, str]
@@ -87,7 +88,7 @@ class Release(ReadOnlyRun):
         return [
             f"release: {self.run}, which only reads",
             f"target: {self.target.name} at {self.target.url} ({where}), policy {self.policy.name}",
-            *([f"policy: {self.ruled}"] if self.ruled else []),
+            *self.origin.header_lines(),
             f"evidence: {self.folder}",
         ]
 
@@ -121,7 +122,7 @@ def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> Release:
         InvalidInput: the target, its policy or the options are wrong.
         RolloutError: it is the embedded gateway, which is started for a rollout only.
     """
-    target, policy, ruled = load_target(
+    target, policy, origin = load_target(
         target=options.target,
         gateway=options.gateway,
         directory=options.scenarios,
@@ -137,7 +138,7 @@ def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> Release:
     now = SystemClock().now()
     name = f"release-{now:%Y%m%d-%H%M%S}-{_as_file_name(target.name)}-{secrets.token_hex(2)}"
     release = Release(described(target), policy, options, options.reports / name, env)
-    release.ruled = ruled
+    release.origin = origin
     return release
 
 

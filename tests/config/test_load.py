@@ -413,7 +413,7 @@ def test_every_part_of_a_target_is_read(scenario, tmp_path):
     file = scenario(
         "target: gw\n" + CHANGE,
         targets=f"""
-twin: {{url: "https://twin", environment: staging, token_env: TWIN_TOKEN}}
+lab: {{url: "https://lab", environment: staging, token_env: LAB_TOKEN}}
 gw:
   url: https://GW.example.com:443/base/
   token_env: GATEWAY_TOKEN
@@ -421,7 +421,7 @@ gw:
   tls: {{ca_file: {tmp_path}/ca.pem}}
   timeouts: {{read: 1s, chat: 2s, activate: 3s}}
   paths: {{health: /healthz, status: "/p/{{provider}}/s"}}
-  twin: twin
+  staging: lab
   safe: {{activate: ollama, model: m, restart: true}}
   restart: true
   startup: 40s
@@ -444,7 +444,7 @@ gw:
   notify: TEAM_URL
 """,
     )
-    request = request_for(scenario=file, env=TOKENS | {"TWIN_TOKEN": "x"})
+    request = request_for(scenario=file, env=TOKENS | {"LAB_TOKEN": "x"})
     assert request.scenario.notify == ("TEAM_URL",)
     assert request.target == Target(
         name="gw",
@@ -455,8 +455,8 @@ gw:
         tls=Tls(ca_file=tmp_path / "ca.pem"),
         timeouts=Timeouts(1.0, 2.0, 3.0),
         paths={"health": "/healthz", "status": "/p/{provider}/s"},
-        twin="https://twin",
-        twin_token_env="TWIN_TOKEN",
+        staging="https://lab",
+        staging_token_env="LAB_TOKEN",
         safe=ProviderChange("ollama", "m", restart=True),
         restart=True,
         startup_s=40.0,

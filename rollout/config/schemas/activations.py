@@ -15,7 +15,7 @@ class ActivationSchema(Schema):
     """``{activate: openai, model: gpt-4o}``; without a model the gateway would reset it (docs/GATEWAY_API.md, 8)."""
 
     example = "{activate: openai, model: gpt-4o}"
-    needed = ("activate", "model")
+    required_keys = ("activate", "model")
 
     activate: Annotated[str, BeforeValidator(validators.provider)] = ""
     model: Annotated[str, BeforeValidator(validators.text)] = ""
@@ -31,7 +31,7 @@ class SafeProviderSchema(CompleteSchema):
     """Where an emergency goes; how long a restart takes stands under the target's `providers:`."""
 
     example = ActivationSchema.example
-    needed = ActivationSchema.needed
+    required_keys = ActivationSchema.required_keys
 
     activate: Annotated[str, BeforeValidator(validators.provider)] = ""
     model: Annotated[str, BeforeValidator(validators.text)] = ""

@@ -19,12 +19,12 @@ class Schema(BaseModel):
 
     Attributes:
         example: what one looks like.
-        needed: keys that it must have; who judges this says so at once for all of them (`lacking`).
+        required_keys: keys that it must have; who judges this says so at once for all of them (`lacking`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     example: ClassVar[str] = "key: value"
-    needed: ClassVar[tuple[str, ...]] = ()
+    required_keys: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -38,7 +38,7 @@ class Schema(BaseModel):
     @classmethod
     def missing_keys(cls, keys: Collection[str]) -> str | None:
         """Say which of the keys that are needed are not among `keys`; None if all are."""
-        missing = [key for key in cls.needed if key not in keys]
+        missing = [key for key in cls.required_keys if key not in keys]
         return f"says no {' and no '.join(missing)}; write it all, such as `{cls.example}`" if missing else None
 
 

@@ -38,7 +38,7 @@ class ActivationCallSchema(CompleteSchema):
     """The call that activates one provider; without its model the gateway would reset it (docs/GATEWAY_API.md, 8)."""
 
     example = '{path: /api/v1/system/llm-servers/active, body: {server_name: "{provider}", model: "{model}"}}'
-    needed = ("path", "body")
+    required_keys = ("path", "body")
 
     path: Annotated[str | None, BeforeValidator(commands.path("provider", "model"))] = None
     body: Annotated[
@@ -60,7 +60,7 @@ class ChatCallSchema(CompleteSchema):
     """The call in the place of chat/completions."""
 
     example = '{path: /api/v1/llm/simple/stream, body: {content: "{prompt}"}}'
-    needed = ("path", "body")
+    required_keys = ("path", "body")
 
     path: CallPath = None
     body: Annotated[

@@ -36,7 +36,7 @@ class FreezeSchema(CompleteSchema):
     """A stretch of time without changes (PRE-4.1)."""
 
     example = "{from: 2026-12-18, to: 2027-01-04, reason: year end}"
-    needed = ("begins", "ends", "reason")
+    required_keys = ("begins", "ends", "reason")
 
     begins: Annotated[datetime, BeforeValidator(quantities.moment), Field(alias="from")] = datetime.min  # noqa: DTZ901 - wall clock
     ends: Annotated[datetime, BeforeValidator(quantities.moment), Field(alias="to")] = datetime.max  # noqa: DTZ901 - wall clock

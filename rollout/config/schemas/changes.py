@@ -1,4 +1,4 @@
-"""What one change of a scenario may say, one form a kind; an activation's stands with the other forms."""
+"""What one change of a scenario may say, one parsed a kind; an activation's stands with the other forms."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CostLimitSchema(LimitSchema):
     """A cost limit: both halves, for the gateway makes up the one that is left out."""
 
     example = "{limits: cost, scope: openai, soft_limit_usd: 200, hard_limit_usd: 250}"
-    needed = ("limits", "scope", "soft_limit_usd", "hard_limit_usd")
+    required_keys = ("limits", "scope", "soft_limit_usd", "hard_limit_usd")
 
     soft_limit_usd: Dollars = None
     hard_limit_usd: Dollars = None
@@ -54,7 +54,7 @@ class RateLimitSchema(LimitSchema):
     """A rate limit."""
 
     example = "{limits: rate, scope: openai, max_requests_per_minute: 60}"
-    needed = ("limits", "scope")
+    required_keys = ("limits", "scope")
 
     max_requests_per_minute: AMinute = None
     max_tokens_per_minute: AMinute = None

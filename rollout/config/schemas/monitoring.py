@@ -33,7 +33,7 @@ class ProbeSchema(CompleteSchema):
     """``{prompt: …, expect: {…}}``: a synthetic request (MON-5)."""
 
     example = "{prompt: say pong, expect: {contains: pong}}"
-    needed = ("prompt",)
+    required_keys = ("prompt",)
 
     prompt: Annotated[str, BeforeValidator(validators.prose)] = ""
     expect: Annotated[ExpectSchema | None, BeforeValidator(probe_rules.expectation)] = None

@@ -29,7 +29,7 @@ class StandardChangeSchema(CompleteSchema):
     """Changes that a policy approves beforehand."""
 
     example = "{kind: provider, providers: [openai], models: [gpt-4o], risk: low}"
-    needed = ("kind",)
+    required_keys = ("kind",)
 
     kind: Kind = ""
     providers: Annotated[

@@ -19,7 +19,7 @@ from rollout.core.scenario import ChangeClass
 class ImpactSchema(CompleteSchema):
     """``{risk: …, affects: …, cost: …}`` (PRE-2.3)."""
 
-    needed = ("risk", "affects", "cost")
+    required_keys = ("risk", "affects", "cost")
     example = "{risk: low, affects: all chat users, cost: +10 USD a day}"
 
     risk: Annotated[str, BeforeValidator(validators.prose)] = ""
@@ -31,7 +31,7 @@ class ImpactSchema(CompleteSchema):
 class OperatorSchema(CompleteSchema):
     """``{name: …, contact: …}`` (PRE-4.3)."""
 
-    needed = ("name", "contact")
+    required_keys = ("name", "contact")
     example = "{name: carol, contact: carol@example.com}"
 
     name: Annotated[str, BeforeValidator(validators.text)] = ""
@@ -41,7 +41,7 @@ class OperatorSchema(CompleteSchema):
 class StageSchema(CompleteSchema):
     """``{share: 10%, for: 1h}`` (CAN-2)."""
 
-    needed = ("share", "lasts")
+    required_keys = ("share", "lasts")
     example = "{share: 10%, for: 1h}"
 
     share: Annotated[float, BeforeValidator(quantities.portion)] = 0.0
@@ -69,7 +69,7 @@ class WaiverSchema(CompleteSchema):
     """``{clause: …, reason: …, granted_by: …, until: …}``: one clause may fail."""
 
     example = "{clause: PRE-4.4, reason: the vendor ends the old model tonight, granted_by: dave, until: 2026-12-01}"
-    needed = ("clause", "reason", "granted_by", "until")
+    required_keys = ("clause", "reason", "granted_by", "until")
 
     clause: Annotated[str, BeforeValidator(validators.waivable)] = ""
     reason: Annotated[str, BeforeValidator(validators.text)] = ""

@@ -31,7 +31,7 @@ class PrometheusSchema(CompleteSchema):
     """Where users' requests, failures and latencies are read instead of from the gateway."""
 
     example = "{url: http://127.0.0.1:9090, requests: 'llm_requests_total{…}', errors: 'llm_errors_total{…}'}"
-    needed = ("url", "requests", "errors")
+    required_keys = ("url", "requests", "errors")
 
     url: Url = None
     requests: Counter = None
@@ -46,7 +46,7 @@ class AlertmanagerSchema(CompleteSchema):
     """Where critical alerts are read instead of from the gateway."""
 
     example = "{url: http://127.0.0.1:9093, match: ['severity=\"critical\"']}"
-    needed = ("url",)
+    required_keys = ("url",)
 
     url: Url = None
     match: Annotated[

@@ -46,7 +46,7 @@ class ServiceSchema(CompleteSchema):
     """How the service is stopped and started, and its `.env` file read and written elsewhere (APP-2)."""
 
     example = "{stop: [make, api-stop], start: [make, api-start]}"
-    needed = ("stop", "start")
+    required_keys = ("stop", "start")
 
     stop: Command = None
     start: Command = None
@@ -102,8 +102,8 @@ class TargetSchema(Schema):
     tls: Annotated[TlsSchema | None, BeforeValidator(validators.require)] = None
     timeouts: Annotated[TimeoutsSchema | None, BeforeValidator(validators.require)] = None
     paths: Annotated[PathsSchema | None, BeforeValidator(validators.require)] = None
-    twin: Text = None
-    twin_token_env: Variable = None
+    staging: Text = None
+    staging_token_env: Variable = None
     safe: Annotated[SafeProviderSchema | None, BeforeValidator(validators.require)] = None
     env_file: Annotated[Path | None, BeforeValidator(validators.file_or_none)] = None
     log_file: Annotated[Path | None, BeforeValidator(validators.file_or_none)] = None

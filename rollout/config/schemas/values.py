@@ -1,4 +1,4 @@
-"""The types of single values: the Python type, and the validator that reads it from YAML (`rollout.config.validators`)."""
+"""The types of single values: each a Python type with the validator that reads it from YAML."""
 
 from __future__ import annotations
 
