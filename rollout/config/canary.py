@@ -1,4 +1,4 @@
-"""The canary: what the scenario says over the procedure's stages, and what its target and policy make of it (CAN)."""
+"""The canary: the scenario's stages over the procedure's, judged against its target and policy (CAN)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEFAULT = Canary()
 
 @dataclass(frozen=True, slots=True)
 class StrategyRequest:
-    """What a scenario tells of its strategy.
+    """The parts of a scenario that its strategy is judged with.
 
     Attributes:
         source: the scenario.
@@ -41,7 +41,7 @@ class StrategyRequest:
     own_window: bool
 
 
-def canary(parsed: StrategySchema | None, *, weights: bool) -> Canary | None:
+def build_canary(parsed: StrategySchema | None, *, weights: bool) -> Canary | None:
     """Return the canary that a scenario asks for; None for none.
 
     Args:
@@ -58,18 +58,18 @@ def canary(parsed: StrategySchema | None, *, weights: bool) -> Canary | None:
     return Canary(shares, parsed.stabilise or _DEFAULT.stabilise_s)
 
 
-def lasts_s(planned: Canary) -> float:
+def duration_s(planned: Canary) -> float:
     """Return how long a canary is watched, all stages together."""
     return sum(each.lasts_s for each in planned.shares) + planned.stabilise_s
 
 
-def refuse_odd(requested: StrategyRequest, target: Target, policy: Policy, *, weights: bool) -> None:
-    """Refuse a strategy that makes no sense, that the target cannot follow, or that the policy does not let pass.
+def refuse_odd_strategy(requested: StrategyRequest, target: Target, policy: Policy, *, weights: bool) -> None:
+    """Refuse a strategy that contradicts itself, that the target cannot follow, or that the policy does not accept.
 
     Args:
-        requested: the scenario's word.
-        target: where it goes.
-        policy: what rules there.
+        requested: the strategy with what it is judged with.
+        target: the scenario's target.
+        policy: the target's policy.
         weights: whether the target can split the traffic.
     """
     _refuse_all_at_once(requested, policy, weights=weights)
@@ -122,7 +122,7 @@ def _refuse_without_activation(requested: StrategyRequest) -> None:
         if change.restart:
             requested.source.refuse(
                 (*place, "restart"),
-                "a canary goes there and back in a moment, and cannot wait for restarts; remove `strategy:`",
+                "a canary moves traffic within moments and cannot wait for restarts; remove `strategy:`",
             )
 
 

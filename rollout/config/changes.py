@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rollout.config import validators
-from rollout.config.env_entries import why_no_secret, why_not_plain
+from rollout.config.env_entries import explain_no_secret, explain_not_plain
 from rollout.config.schemas.activations import ActivationSchema
 from rollout.config.schemas.base import Schema
 from rollout.config.schemas.changes import CostLimitSchema, EnvironmentSchema, RateLimitSchema
 from rollout.config.source import Place, Source
-from rollout.config.targets import activation
-from rollout.config.validation import fill, refuse_missing_keys
+from rollout.config.targets import build_activation
+from rollout.config.validation import fill_schema, refuse_missing_keys
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 
 S = TypeVar("S", bound=Schema)
@@ -48,7 +48,7 @@ class PlacedChange:
             yield from ((key, (*place, "remove", position)) for position, key in enumerate(change.remove))
 
 
-def changes(items: Iterable[Any], source: Source, env: Mapping[str, str]) -> tuple[PlacedChange, ...]:
+def read_changes(items: Iterable[Any], source: Source, env: Mapping[str, str]) -> tuple[PlacedChange, ...]:
     """Return the changes in their order; what is wrong with one or between them is refused in `source`.
 
     Args:
@@ -69,7 +69,7 @@ def changes(items: Iterable[Any], source: Source, env: Mapping[str, str]) -> tup
 def _change(data: Any, source: Source, place: Place, env: Mapping[str, str]) -> Change | None:
     match _kind(data, source, place):
         case "activate":
-            return activation(_filled(ActivationSchema, data, source, place))
+            return build_activation(_filled(ActivationSchema, data, source, place))
         case "set":
             return _environment(data, source, place, env)
         case "limits":
@@ -92,13 +92,13 @@ def _kind(data: Any, source: Source, place: Place) -> str | None:
         source.refuse(place, f"mixes {mixed}; write one item for each kind: {_EACH}")
     else:
         known = [key for keys in _KINDS.values() for key in keys]
-        hint = next((near for key in found if (near := validators.suggest(key, known))), "")
+        hint = next((hint for key in found if (hint := validators.suggest(key, known))), "")
         source.refuse(place, f"is no change of a known kind; {hint}write {_EACH}")
     return None
 
 
 def _filled(schema: type[S], data: dict[str, Any], source: Source, place: Place) -> S:
-    filled = fill(schema, data, source, place)
+    filled = fill_schema(schema, data, source, place)
     refuse_missing_keys(schema, data, source, place)
     return filled
 
@@ -108,10 +108,10 @@ def _environment(data: dict[str, Any], source: Source, place: Place, env: Mappin
     if all(data[key] in ({}, []) for key in data.keys() & set(_ENTRIES)):
         source.refuse(place, f"changes no key; write at least one, such as `{parsed.example}`")
     for key, value in (parsed.values or {}).items():
-        if reason := why_not_plain(key, value):
+        if reason := explain_not_plain(key, value):
             source.refuse((*place, "set", key), reason)
     for key, variable in (parsed.secret or {}).items():
-        if reason := why_no_secret(env.get(variable, "")):
+        if reason := explain_no_secret(env.get(variable, "")):
             source.refuse((*place, "secret", key), f"the environment variable {variable} {reason}")
     startup = {"startup_s": parsed.startup} if parsed.startup else {}
     return EnvironmentChange(parsed.values or {}, parsed.secret or {}, tuple(parsed.remove or ()), **startup)
@@ -150,7 +150,7 @@ def _refuse_odd_values(values: Mapping[str, float], source: Source, place: Place
 
 
 def _refuse_twice(placed: Iterable[PlacedChange], source: Source) -> None:
-    """Refuse what is changed twice: undone in reverse it would come right, but which of the two is meant?"""
+    """Refuse what is changed twice: the scenario does not say which of the two is meant."""
     first: dict[str, Place] = {}
     for what, place in (part for one in placed for part in one.places()):
         before = first.setdefault(what, place)

@@ -34,7 +34,7 @@ def rename_former_keys(name: str, data: Any, source: Source) -> Any:
     return renamed
 
 
-def notice_of(source: Source) -> str:
+def describe_former_keys(source: Source) -> str:
     """Return one line that names every former key of the file, its line and its new name; empty without any."""
     found = sorted((source.line_of(place) or 0, str(place[-1])) for place in source.former_places.values())
     if not found:

@@ -8,15 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rollout.config import scenarios
-from rollout.config.former_keys import notice_of
-from rollout.config.policies import policies
+from rollout.config.former_keys import describe_former_keys
+from rollout.config.policies import read_policies
 from rollout.config.policy_rules import refuse_missing_sources
 from rollout.config.scenarios import CheckSandbox, ScenarioRequest
 from rollout.config.source import Place, Source
-from rollout.config.target_selection import TargetRequest, choose, is_listed, must_prove, unproven, without_proof
-from rollout.config.targets import ListedTarget, targets
+from rollout.config.target_selection import (
+    TargetRequest,
+    choose_target,
+    describe_ruling,
+    is_listed,
+    must_prove,
+    refuse_or_rule_strictly,
+)
+from rollout.config.targets import ListedTarget, read_targets
 from rollout.config.validators import text
-from rollout.config.yaml_source import read
+from rollout.config.yaml_source import read_yaml
 from rollout.core.canonical_json import to_json
 from rollout.core.errors import InvalidInput, Problem
 from rollout.core.policy import Policy
@@ -32,7 +39,7 @@ Doubt = Callable[[Request], str]
 
 
 DEFAULT = "quickstart.yaml"
-"""The scenario, in the folder of scenarios, of whoever names none."""
+"""The scenario, in the folder of scenarios, of a run that names none."""
 
 
 def load(
@@ -51,7 +58,7 @@ def load(
 ) -> Request:
     """Return what this run is asked to do.
 
-    Nothing is sent anywhere but the look of `doubt`: at a gateway that is ruled by another policy than production's
+    Nothing is sent but the request of `doubt`: to a gateway that is ruled by another policy than production's
     only if it proves to be the embedded one, and not before everything else is known to be right.
 
     Args:
@@ -65,9 +72,9 @@ def load(
         env: environment variables: tokens must be set in it, and it names the author where the file does not.
         check_sandbox: judges the scenario's ``sandbox:``.
         policy: ``--policy``, the file in the place of ``policy.yaml``: out of the author's reach.
-        sends: whether anything is sent later: who only reads the request needs no tokens and certificates, and takes a
-            target that is listed as the embedded gateway's at its word.
-        doubt: says why the gateway of the request, as it is ruled if it is the embedded one, is not that.
+        sends: whether the run sends anything later; one that only reads the request needs no tokens and certificates,
+            and accepts a target that is listed as the embedded gateway's without a proof.
+        doubt: returns why the gateway of the request is not the embedded one; empty where it is.
 
     Raises:
         InvalidInput: anything is wrong with any of them; it lists everything.
@@ -81,11 +88,13 @@ def load(
     options = {name: Source(name) for name in ("--activate", "--ticket", "--target", "--gateway")}
 
     requested = _requested(scenario, activate, options["--activate"], _ticket(ticket, options["--ticket"]), env)
-    policies_by_environment = policies(policy_file)
-    listed = targets(targets_file, policies_by_environment)
+    policies_by_environment = read_policies(policy_file)
+    listed = read_targets(targets_file, policies_by_environment)
     by_scenario = TargetRequest(requested.parsed.target, requested.source, ("target",))
     by_option = TargetRequest(target, options["--target"])
-    chosen = choose(listed, by_scenario, by_option, gateway, options["--gateway"], has_file=targets_path is not None)
+    chosen = choose_target(
+        listed, by_scenario, by_option, gateway, options["--gateway"], has_file=targets_path is not None
+    )
     if chosen and sends:
         _refuse_missing_secrets(chosen, targets_file, env)
     given = {"activate": activate, "ticket": ticket, "target": target, "gateway": gateway, "policy": policy}
@@ -97,7 +106,7 @@ def load(
         anonymous=requested.parsed.author is None,
         options=tuple(f"--{name}={value}" for name, value in given.items() if value is not None),
         moved=_is_moved(chosen, listed),
-        notice=notice_of(targets_file),
+        notice=describe_former_keys(targets_file),
     )
     files = _Files(requested, policies_by_environment, options, targets_file, policy_file, check_sandbox)
     request = files.request(chosen, origin)
@@ -107,8 +116,8 @@ def load(
     return files.request_without_proof(chosen, listed, origin, why) if why else request
 
 
-def policy_of(environment: str, policy: Path | None, directory: Path) -> tuple[Policy, Origin]:
-    """Return what rules in an environment, and where that was read; an environment that is unknown is ruled strictly.
+def load_policy(environment: str, policy: Path | None, directory: Path) -> tuple[Policy, Origin]:
+    """Return the policy of an environment, and where it was read; an unknown environment has the strict defaults.
 
     Args:
         environment: its name.
@@ -120,7 +129,7 @@ def policy_of(environment: str, policy: Path | None, directory: Path) -> tuple[P
     """
     path = policy or _one_of(directory / "policy.yaml", directory / "policy.yaml")
     source = _document(path, directory / "policy.yaml")
-    policies_by_environment = policies(source)
+    policies_by_environment = read_policies(source)
     _raise_if_any(source)
     return policies_by_environment.get(environment, Policy(environment)), Origin(policy=path)
 
@@ -136,14 +145,14 @@ def load_target(
 ) -> tuple[Target, Policy, Origin]:
     """Return a target, the policy that rules there, and where both were read.
 
-    For a run without a scenario. Nothing is sent anywhere but the request of `doubt`, as in `load`.
+    For a run without a scenario. Nothing is sent but the request of `doubt`, as in `load`.
 
     Args:
         target: ``--target``.
         gateway: ``--gateway``, a base URL.
         directory: the folder with ``targets.yaml`` and ``policy.yaml``.
         env: environment variables: tokens must be set in it.
-        doubt: says why the gateway at a URL is not the embedded one; empty where it is.
+        doubt: returns why the gateway at a URL is not the embedded one; empty where it is.
         policy: ``--policy``.
 
     Raises:
@@ -156,11 +165,11 @@ def load_target(
     options = {name: Source(name) for name in ("--target", "--gateway")}
     if target is None and gateway is None:
         options["--target"].refuse((), "is missing; name the target, or give --gateway=URL")
-    policies_by_environment = policies(policy_file)
-    listed = targets(targets_file, policies_by_environment)
+    policies_by_environment = read_policies(policy_file)
+    listed = read_targets(targets_file, policies_by_environment)
     by_option = TargetRequest(target, options["--target"])
     by_scenario = TargetRequest(None, options["--target"])
-    chosen = choose(listed, by_scenario, by_option, gateway, options["--gateway"], has_file=found is not None)
+    chosen = choose_target(listed, by_scenario, by_option, gateway, options["--gateway"], has_file=found is not None)
     if chosen:
         _refuse_missing_secrets(chosen, targets_file, env)
     _raise_if_any(*options.values(), targets_file, policy_file)
@@ -168,10 +177,10 @@ def load_target(
         raise AssertionError("a target is missing and was not refused")
     ruled = ""
     if must_prove(chosen, listed) and (why := doubt(str(chosen.target.url))):
-        ruled = "" if is_listed(chosen.target, listed) else unproven(chosen.target, why)
-        chosen = without_proof(chosen, listed, why, targets_file)
+        ruled = "" if is_listed(chosen.target, listed) else describe_ruling(chosen.target, why)
+        chosen = refuse_or_rule_strictly(chosen, listed, why, targets_file)
         _raise_if_any(targets_file)
-    origin = Origin(targets=found, policy=policy, ruled=ruled, notice=notice_of(targets_file))
+    origin = Origin(targets=found, policy=policy, ruled=ruled, notice=describe_former_keys(targets_file))
     return chosen.target, policies_by_environment[chosen.target.environment], origin
 
 
@@ -199,7 +208,7 @@ class _Files:
         """Return the request for the chosen target. Raises InvalidInput with whatever is wrong anywhere."""
         rule = self.policies_by_environment.get(chosen.target.environment) if chosen else None
         if chosen and rule:
-            scenarios.judge(self.requested, chosen, rule, self.check_sandbox)
+            scenarios.refuse_misfits(self.requested, chosen, rule, self.check_sandbox)
             refuse_missing_sources(chosen.target, chosen.place, rule, self.targets)
         self._raise_if_any(origin)
         request = _request(self.requested, chosen, rule, origin)
@@ -211,13 +220,13 @@ class _Files:
         self, chosen: ListedTarget, listed: Mapping[str, ListedTarget], origin: Origin, why: str
     ) -> Request:
         """Return the request as it is ruled where no embedded gateway answers, and `why` that is. Raises likewise."""
-        ruled = "" if is_listed(chosen.target, listed) else unproven(chosen.target, why)
-        return self.request(without_proof(chosen, listed, why, self.targets), replace(origin, ruled=ruled))
+        ruled = "" if is_listed(chosen.target, listed) else describe_ruling(chosen.target, why)
+        return self.request(refuse_or_rule_strictly(chosen, listed, why, self.targets), replace(origin, ruled=ruled))
 
     def _raise_if_any(self, origin: Origin) -> None:
         sources = (self.requested.source, self.targets, self.policies)
         if origin.ruled and any(source.problems for source in sources):
-            # Why the rest is held against a policy that nobody has named.
+            # Explains why the rest is judged by a policy that no file names.
             self.options["--gateway"].refuse((), origin.ruled)
         _raise_if_any(*self.options.values(), *sources)
 
@@ -226,10 +235,10 @@ def _requested(
     scenario: Path | None, activate: str | None, option: Source, ticket: str | None, env: Mapping[str, str]
 ) -> ScenarioRequest:
     if scenario is None:
-        return scenarios.from_option(activate or "", option, ticket, env)
+        return scenarios.read_option(activate or "", option, ticket, env)
     if activate is not None:
         option.refuse((), "makes a scenario of its own; leave out --activate or --scenario")
-    return scenarios.from_file(scenario, read(scenario, _shown(scenario)), ticket, env)
+    return scenarios.read_file(scenario, read_yaml(scenario, _shown(scenario)), ticket, env)
 
 
 def _refuse_missing_default(scenario: Path | None, directory: Path) -> None:
@@ -266,7 +275,7 @@ def _one_of(preferred: Path, otherwise: Path) -> Path | None:
 
 def _document(path: Path | None, otherwise: Path) -> Source:
     """Return what the file says; without one, nothing."""
-    return Source(_shown(otherwise)) if path is None else read(path, _shown(path))
+    return Source(_shown(otherwise)) if path is None else read_yaml(path, _shown(path))
 
 
 def _is_there(path: Path) -> bool:
@@ -337,6 +346,6 @@ def _raise_if_any(*sources: Source) -> None:
 
 
 def _request(requested: ScenarioRequest, chosen: ListedTarget | None, policy: Policy | None, origin: Origin) -> Request:
-    if chosen is None or policy is None:  # pragma: no cover - whoever leaves one out says why, and that was raised
-        raise AssertionError("a target or policy is missing, and nobody said why")
-    return Request(scenarios.build(requested, chosen, policy), chosen.target, policy, origin)
+    if chosen is None or policy is None:  # pragma: no cover - what is missing was refused, and that was raised
+        raise AssertionError("a target or policy is missing and was not refused")
+    return Request(scenarios.build_scenario(requested, chosen, policy), chosen.target, policy, origin)

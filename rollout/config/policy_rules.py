@@ -1,4 +1,4 @@
-"""What a policy lets in: kinds and classes of change, waivers, and the sources that a target must have."""
+"""What a policy accepts: kinds and classes of change, waivers, and the sources that a target must have."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refuse_odd_waivers(waivers: Sequence[WaiverSchema], author: str, source: Sou
     for number, waiver in enumerate(waivers):
         place: Place = ("waivers", number)
         if waiver.granted_by.casefold() == author.casefold():
-            source.refuse((*place, "granted_by"), f"{author} is the author; somebody else has to grant a waiver")
+            source.refuse((*place, "granted_by"), f"{author} is the author; another person has to grant a waiver")
         if waiver.clause in seen:
             source.refuse((*place, "clause"), f"{waiver.clause} is waived above already; keep one of the two")
         seen.add(waiver.clause)

@@ -1,4 +1,4 @@
-"""Restart and start-up: what a target may say of them, and what a scenario may add to it."""
+"""Restart and start-up: what a target may declare, and what a scenario may add."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SERVICE = "say how: `service: {stop: [make, api-stop], start: [make, api-start]}
 
 
 def refuse_odd_restarts(name: str, parsed: TargetSchema, source: Source, *, may_be_embedded: bool) -> None:
-    """Refuse a target that restarts what it cannot, or says two things of one provider.
+    """Refuse a target that restarts without a service, or contradicts itself about a provider.
 
     Args:
         name: the target's name.
@@ -32,12 +32,14 @@ def refuse_odd_restarts(name: str, parsed: TargetSchema, source: Source, *, may_
     _refuse_odd_safe(name, parsed, source)
 
 
-def fitted(change: ProviderChange, target: Target) -> ProviderChange:
+def add_restart(change: ProviderChange, target: Target) -> ProviderChange:
     """Return the activation as it is on its target: with a restart where either of the two says so."""
     return replace(change, restart=change.restart or target.restarts(change.provider))
 
 
-def refuse_less(change: ProviderChange | EnvironmentChange, place: Place, target: Target, source: Source) -> None:
+def refuse_lesser_restart(
+    change: ProviderChange | EnvironmentChange, place: Place, target: Target, source: Source
+) -> None:
     """Refuse a change that takes a restart away which its target needs, or leaves it less time to start."""
     provider = change.provider if isinstance(change, ProviderChange) else None
     whose = f"target {target.name!r}" + (f" for {provider}" if provider else "")

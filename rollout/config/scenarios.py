@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config import canary, validators
-from rollout.config.changes import PlacedChange, changes
+from rollout.config.changes import PlacedChange, read_changes
 from rollout.config.feasibility import refuse_impossible, refuse_restart
-from rollout.config.monitoring import Layer, monitor, refuse_loose, refuse_no_room, strictest
+from rollout.config.monitoring import Layer, apply_policy, merge_layers, refuse_loose, refuse_no_room
 from rollout.config.policies import SANDBOX
 from rollout.config.policy_rules import refuse_kinds, refuse_not_standard, refuse_odd_waivers
-from rollout.config.restarts import fitted
+from rollout.config.restarts import add_restart
 from rollout.config.schemas.activations import CompleteActivationSchema
 from rollout.config.schemas.scenarios import ScenarioSchema
 from rollout.config.source import Place, Source
-from rollout.config.targets import ListedTarget, activation
+from rollout.config.targets import ListedTarget, build_activation
 from rollout.config.urls import is_loopback
-from rollout.config.validation import fill
+from rollout.config.validation import fill_schema
 from rollout.core.policy import Policy
 from rollout.core.scenario import ChangeClass, Impact, Monitor, Operator, ProviderChange, Scenario, Waiver
 
@@ -32,14 +32,14 @@ _EXAMPLE = "change: {activate: openai, model: gpt-4o}"
 
 @dataclass(frozen=True, slots=True)
 class ScenarioRequest:
-    """What somebody asks for, before it is known where it goes.
+    """A scenario as it is read, before its target is known.
 
     Attributes:
-        source: where it stands.
-        parsed: what it says.
-        name: its name, where it gives itself none.
+        source: the file or the option.
+        parsed: its keys.
+        name: the name of a scenario without `name:`.
         ticket: what ``--ticket`` says.
-        author: who asks, where it names nobody.
+        author: the user who runs it, for a scenario without `author:`.
         changes: its changes.
         file: its file; None for the command line.
     """
@@ -53,20 +53,20 @@ class ScenarioRequest:
     file: Path | None = None
 
 
-def from_file(path: Path, source: Source, ticket: str | None, env: Mapping[str, str]) -> ScenarioRequest:
+def read_file(path: Path, source: Source, ticket: str | None, env: Mapping[str, str]) -> ScenarioRequest:
     """Return what the file asks for; what is wrong with it is refused in `source`."""
-    parsed = fill(ScenarioSchema, source.data, source)
+    parsed = fill_schema(ScenarioSchema, source.data, source)
     if not source.data and not source.problems:
         source.refuse((), f"is empty; write at least `{_EXAMPLE}`")
     elif source.data and "change" not in source.data:
         source.refuse(("change",), f"is missing; write what to change, such as `{_EXAMPLE}`")
-    placed = changes(parsed.change or (), source, env)
+    placed = read_changes(parsed.change or (), source, env)
     _refuse_odd_changes(parsed, placed, source)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.")[:64] or "scenario"
     return ScenarioRequest(source, parsed, name, ticket, _current_user(env), placed, path)
 
 
-def from_option(value: str, source: Source, ticket: str | None, env: Mapping[str, str]) -> ScenarioRequest:
+def read_option(value: str, source: Source, ticket: str | None, env: Mapping[str, str]) -> ScenarioRequest:
     """Return what ``--activate=PROVIDER:MODEL`` asks for; a model's name may have colons of its own."""
     provider, colon, model = value.partition(":")
     placed: tuple[PlacedChange, ...] = ()
@@ -80,7 +80,9 @@ def from_option(value: str, source: Source, ticket: str | None, env: Mapping[str
     return ScenarioRequest(source, ScenarioSchema(), f"activate-{provider.strip()}", ticket, _current_user(env), placed)
 
 
-def judge(requested: ScenarioRequest, listed: ListedTarget, policy: Policy, check_sandbox: CheckSandbox | None) -> None:
+def refuse_misfits(
+    requested: ScenarioRequest, listed: ListedTarget, policy: Policy, check_sandbox: CheckSandbox | None
+) -> None:
     """Refuse what does not fit the target or its policy."""
     layers = _layers(requested, listed)
     planned = _monitor(requested, listed)
@@ -90,8 +92,8 @@ def judge(requested: ScenarioRequest, listed: ListedTarget, policy: Policy, chec
     waived = {waiver.clause for waiver in requested.parsed.waivers or ()}
     refuse_loose(layers, planned, policy, waived=waived)
     may_be_embedded = _may_be_embedded(listed)
-    requested = _fitted(requested, listed)
-    canary.refuse_odd(_strategy_request(requested), listed.target, policy, weights=_splits(listed))
+    requested = _with_restarts(requested, listed)
+    canary.refuse_odd_strategy(_strategy_request(requested), listed.target, policy, weights=_splits(listed))
     for placed in requested.changes:
         refuse_impossible(placed, listed.target, requested.source, may_be_embedded=may_be_embedded)
     if to := _rollback_to(requested, listed):
@@ -112,7 +114,7 @@ def judge(requested: ScenarioRequest, listed: ListedTarget, policy: Policy, chec
         requested.source.refuse(_place(path), message)
 
 
-def build(requested: ScenarioRequest, listed: ListedTarget, policy: Policy) -> Scenario:
+def build_scenario(requested: ScenarioRequest, listed: ListedTarget, policy: Policy) -> Scenario:
     """Return the scenario; nothing in it was refused."""
     parsed = requested.parsed
     channels = listed.target.notify if parsed.notify is None else tuple(parsed.notify)
@@ -120,7 +122,7 @@ def build(requested: ScenarioRequest, listed: ListedTarget, policy: Policy) -> S
         name=parsed.name or requested.name,
         source=requested.source.name,
         target=listed.target.name,
-        changes=tuple(placed.change for placed in _fitted(requested, listed).changes),
+        changes=tuple(placed.change for placed in _with_restarts(requested, listed).changes),
         author=_author_of(requested),
         ticket=requested.ticket or parsed.ticket,
         approved_by=tuple(parsed.approved_by or ()),
@@ -129,8 +131,8 @@ def build(requested: ScenarioRequest, listed: ListedTarget, policy: Policy) -> S
         notify=tuple(dict.fromkeys((*channels, *policy.channels))),
         fixes=tuple(parsed.fixes or ()),
         rollback_to=_rollback_to(requested, listed),
-        monitor=strictest(_monitor(requested, listed), policy),
-        canary=canary.canary(parsed.strategy, weights=_splits(listed)),
+        monitor=apply_policy(_monitor(requested, listed), policy),
+        canary=canary.build_canary(parsed.strategy, weights=_splits(listed)),
         sandbox=parsed.sandbox or {},
         usd_per_1k_tokens=parsed.usd_per_1k_tokens or {},
         file=requested.file,
@@ -139,10 +141,10 @@ def build(requested: ScenarioRequest, listed: ListedTarget, policy: Policy) -> S
     )
 
 
-def _fitted(requested: ScenarioRequest, listed: ListedTarget) -> ScenarioRequest:
-    """Return what is requested for with the restarts that its target needs."""
+def _with_restarts(requested: ScenarioRequest, listed: ListedTarget) -> ScenarioRequest:
+    """Return the scenario with the restarts that its target needs."""
     placed = (
-        replace(one, change=fitted(one.change, listed.target)) if isinstance(one.change, ProviderChange) else one
+        replace(one, change=add_restart(one.change, listed.target)) if isinstance(one.change, ProviderChange) else one
         for one in requested.changes
     )
     return replace(requested, changes=tuple(placed))
@@ -150,7 +152,7 @@ def _fitted(requested: ScenarioRequest, listed: ListedTarget) -> ScenarioRequest
 
 def _rollback_to(requested: ScenarioRequest, listed: ListedTarget) -> ProviderChange | None:
     to = _optional(requested.parsed.rollback_to)
-    return fitted(to, listed.target) if to else None
+    return add_restart(to, listed.target) if to else None
 
 
 def _author_of(requested: ScenarioRequest) -> str:
@@ -190,9 +192,9 @@ def _layers(requested: ScenarioRequest, listed: ListedTarget) -> tuple[Layer, La
 
 def _monitor(requested: ScenarioRequest, listed: ListedTarget) -> Monitor:
     """Return the bake time; a canary's is as long as its stages."""
-    baked = monitor(_layers(requested, listed))
-    planned = canary.canary(requested.parsed.strategy, weights=_splits(listed))
-    return baked if planned is None else replace(baked, window_s=canary.lasts_s(planned))
+    baked = merge_layers(_layers(requested, listed))
+    planned = canary.build_canary(requested.parsed.strategy, weights=_splits(listed))
+    return baked if planned is None else replace(baked, window_s=canary.duration_s(planned))
 
 
 def _strategy_request(requested: ScenarioRequest) -> canary.StrategyRequest:
@@ -225,4 +227,4 @@ def _current_user(env: Mapping[str, str]) -> str:
 
 
 def _optional(parsed: CompleteActivationSchema | None) -> ProviderChange | None:
-    return activation(parsed) if parsed else None
+    return build_activation(parsed) if parsed else None

@@ -1,4 +1,4 @@
-"""Which target a run goes to: the scenario's word, ``--target`` over it, ``--gateway`` over both."""
+"""Which target a run goes to: the scenario's, unless ``--target`` or, before both, ``--gateway`` names another."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NO_FILE = (
 
 @dataclass(frozen=True, slots=True)
 class TargetRequest:
-    """A target that was asked for by name.
+    """A target that the scenario or an option names.
 
     Attributes:
-        name: its name; None where nobody asked.
-        source: who asked: the scenario or ``--target``.
-        place: where in there.
+        name: its name; None where none is given.
+        source: the scenario or ``--target``.
+        place: its place in the scenario.
     """
 
     name: str | None
@@ -36,7 +36,7 @@ class TargetRequest:
     place: Place = ()
 
 
-def choose(
+def choose_target(
     listed: Mapping[str, ListedTarget],
     scenario: TargetRequest,
     option: TargetRequest,
@@ -49,8 +49,8 @@ def choose(
 
     Args:
         listed: the known targets.
-        scenario: the scenario's wish.
-        option: that of ``--target``.
+        scenario: the scenario's.
+        option: ``--target``.
         gateway: what ``--gateway`` says.
         at: the source that ``--gateway`` is.
         has_file: whether there is a ``targets.yaml``.
@@ -74,7 +74,7 @@ def choose(
 
 
 def must_prove(chosen: ListedTarget, listed: Mapping[str, ListedTarget]) -> bool:
-    """Tell whether the policy that rules at the chosen target is that of the embedded gateway, or hangs on its URL.
+    """Tell whether the chosen target has the sandbox policy, or a policy that depends on its URL.
 
     A URL that no target lists keeps a looser policy than production's only where an embedded gateway answers; one that
     is started on demand is the embedded one.
@@ -85,8 +85,10 @@ def must_prove(chosen: ListedTarget, listed: Mapping[str, ListedTarget]) -> bool
     return target.environment == SANDBOX or not is_listed(target, listed)
 
 
-def without_proof(chosen: ListedTarget, listed: Mapping[str, ListedTarget], why: str, files: Source) -> ListedTarget:
-    """Return the chosen target as it is ruled where no embedded gateway answers; refuse one that is listed as such.
+def refuse_or_rule_strictly(
+    chosen: ListedTarget, listed: Mapping[str, ListedTarget], why: str, files: Source
+) -> ListedTarget:
+    """Return the chosen target under the policy without an embedded gateway; refuse one that is listed as embedded.
 
     Args:
         chosen: the target that `must_prove`.
@@ -98,21 +100,21 @@ def without_proof(chosen: ListedTarget, listed: Mapping[str, ListedTarget], why:
     if is_listed(target, listed):
         files.refuse(
             (*chosen.place, "environment"),
-            f"is {SANDBOX}, which is the embedded gateway's alone, and {not_embedded(target, why)}; write another "
-            f"environment, such as {PRODUCTION}, or start the embedded gateway there (rollout sandbox)",
+            f"is {SANDBOX}, which is the embedded gateway's alone, and {describe_proof_failure(target, why)}; write "
+            f"another environment, such as {PRODUCTION}, or start the embedded gateway there (rollout sandbox)",
         )
         return chosen
     layer = chosen.layer if target.name in listed else Layer(files, (), None)
     return replace(chosen, target=replace(target, environment=PRODUCTION), layer=layer)
 
 
-def unproven(target: Target, why: str) -> str:
-    """Say that no embedded gateway answers at the target, how that is known, and which policy holds therefore."""
-    return f"{not_embedded(target, why)}, so {PRODUCTION}'s policy holds"
+def describe_ruling(target: Target, why: str) -> str:
+    """Return that no embedded gateway answers at the target, how that is known, and which policy applies therefore."""
+    return f"{describe_proof_failure(target, why)}, so {PRODUCTION}'s policy holds"
 
 
-def not_embedded(target: Target, why: str) -> str:
-    """Say that no embedded gateway answers at the target, and how that is known."""
+def describe_proof_failure(target: Target, why: str) -> str:
+    """Return that no embedded gateway answers at the target, and how that is known."""
     return f"{target.url} does not answer as the embedded gateway (GET {ABOUT}: {why})"
 
 
@@ -129,11 +131,11 @@ def _url(gateway: str, at: Source) -> str | None:
         return None
 
 
-def _named(listed: Mapping[str, ListedTarget], wish: TargetRequest, *, has_file: bool) -> ListedTarget | None:
-    name = EMBEDDED if wish.name is None else wish.name
+def _named(listed: Mapping[str, ListedTarget], request: TargetRequest, *, has_file: bool) -> ListedTarget | None:
+    name = EMBEDDED if request.name is None else request.name
     if name not in listed:
         known = f"{suggest(name, listed)}targets.yaml knows {', '.join(sorted(listed))}" if has_file else _NO_FILE
-        wish.source.refuse(wish.place, f"{shown(name)} is no target; {known}")
+        request.source.refuse(request.place, f"{shown(name)} is no target; {known}")
         return None
     return listed[name]
 

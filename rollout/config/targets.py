@@ -17,7 +17,7 @@ from rollout.config.schemas.change_windows import ChangeWindowSchema, FreezeSche
 from rollout.config.schemas.sources import SourcesSchema
 from rollout.config.schemas.targets import ProviderSchema, ServiceSchema, TargetSchema
 from rollout.config.source import Place, Source
-from rollout.config.validation import fill, refuse_invalid_name
+from rollout.config.validation import fill_schema, refuse_invalid_name
 from rollout.config.validators import suggest
 from rollout.core.policy import Policy
 from rollout.core.request import EMBEDDED
@@ -61,13 +61,13 @@ class ListedTarget:
     layer: Layer
 
 
-def targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, ListedTarget]:
+def read_targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, ListedTarget]:
     """Return name -> target; `embedded` is always among them."""
     found = {EMBEDDED: _listed(EMBEDDED, TargetSchema(), source)}
     for name, written in source.data.items():
         refuse_invalid_name(source, name)
         data = rename_former_keys(name, written, source)
-        parsed = fill(TargetSchema, data, source, (name,))
+        parsed = fill_schema(TargetSchema, data, source, (name,))
         _refuse_contradictions(name, parsed, data, source)
         found[name] = _listed(name, parsed, source)
         _refuse_out_of_bounds(found[name].target, parsed, source)
@@ -76,8 +76,8 @@ def targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, ListedT
     return {name: replace(one, target=_with_staging(one.target, found, source)) for name, one in found.items()}
 
 
-def activation(parsed: ActivationSchema) -> ProviderChange:
-    """Return the activation that a parsed asks for."""
+def build_activation(parsed: ActivationSchema) -> ProviderChange:
+    """Return the activation that a mapping asks for."""
     return ProviderChange(parsed.activate, parsed.model, restart=bool(parsed.restart), startup_s=parsed.startup)
 
 
@@ -157,7 +157,7 @@ def _sources(parsed: SourcesSchema) -> Sources:
             parts["tls"] = Tls(**source.tls.explicit_values())
         if isinstance(parts.get("match"), list):
             parts["match"] = tuple(parts["match"])
-        # Of a parsed that was refused, what is missing is not in it; nobody will use what comes of it.
+        # A mapping that was refused may lack a required key; its target is never used.
         found[kind] = kinds[kind](**dict.fromkeys(source.required_keys, "") | parts)
     return Sources(**found)
 
@@ -209,7 +209,7 @@ def _refuse_out_of_bounds(target: Target, parsed: TargetSchema, source: Source) 
     timeouts = parsed.timeouts.explicit_values() if parsed.timeouts else {}
     given = {f"timeouts.{call}": seconds for call, seconds in timeouts.items()}
     given |= {"service.timeout": parsed.service and parsed.service.timeout, "latency_bound": parsed.latency_bound}
-    sanity_bounds.refuse(sanity_bounds.TARGET, given, target.environment, source, (target.name,))
+    sanity_bounds.refuse_out_of_bounds(sanity_bounds.TARGET, given, target.environment, source, (target.name,))
 
 
 def _refuse_unknown_environment(target: Target, policies: Mapping[str, Policy], source: Source) -> None:

@@ -1,4 +1,4 @@
-"""Where pydantic meets the files: a schema filled from a document, and pydantic's complaints in plain words."""
+"""Fills schemas from documents, and turns the errors of pydantic into messages."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ S = TypeVar("S", bound=Schema)
 _OF_A_KEY = "[key]"
 
 
-def fill(schema: type[S], data: Any, source: Source, place: Place = ()) -> S:
-    """Return the schema filled with what is right in `data`; what is wrong is refused in `source`, all of it.
+def fill_schema(schema: type[S], data: Any, source: Source, place: Place = ()) -> S:
+    """Return the schema filled with the valid parts of `data`; every invalid part is refused in `source`.
 
-    The parts that are right are returned even then, so that rules between them can be judged in the same go.
+    The valid parts are returned even then, so that the rules between them are judged in the same run.
     """
-    right = copy.deepcopy(data)
+    valid = copy.deepcopy(data)
     first = True
     while True:
         try:
-            return schema.model_validate(right)
+            return schema.model_validate(valid)
         except ValidationError as error:
             errors = error.errors(include_url=False, include_input=False)
         if first:
             for detail in errors:
                 _refuse(schema, detail, source, place)
-        right = _without(right, [detail["loc"] for detail in errors])
+        valid = _without(valid, [detail["loc"] for detail in errors])
         first = False
 
 
 def refuse_missing_keys(schema: type[Schema], data: Any, source: Source, place: Place) -> None:
-    """Refuse a mapping without what it needs, unless a key in it is unknown: that is the one, misspelt."""
+    """Refuse a mapping without its required keys, unless a key in it is unknown: that may be one of them, misspelt."""
     if isinstance(data, dict) and data.keys() <= dict(_keys(schema)).keys() and (words := schema.missing_keys(data)):
         source.refuse(place, words)
 
@@ -57,7 +57,7 @@ def _refuse(schema: type[Schema], error: ErrorDetails, source: Source, place: Pl
         # A mapping's key is at fault, not its value. It stands in the message: in a path it would not be redacted.
         source.refuse((*place, *inside[:-2]), _describe(schema, error), line=source.lines.get((*place, *inside[:-1])))
         return
-    # A lone value may stand where a list of one is meant; it is complained about as it was written.
+    # A lone value may stand for a list of one; the message names its place as it is written.
     at = (*place, *inside)
     if at not in source.lines:
         lone = tuple(part for part in inside if part != 0)
@@ -70,7 +70,7 @@ def _describe(schema: type[Schema], error: ErrorDetails) -> str:
         return str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
         return _unknown_key(_schema_at(schema, error["loc"][:-1]), str(error["loc"][-1]))
-    return "is not what is expected here; look at the commented examples in scenarios/"
+    return "is not what is expected here; see the commented examples in scenarios/"
 
 
 def _unknown_key(schema: type[Schema], key: str) -> str:
@@ -99,7 +99,7 @@ def _schema_at(schema: type[Schema], place: Place) -> type[Schema]:
 
 
 def _without(data: Any, places: list[Place]) -> Any:
-    """Return `data` without what stands at `places`: of a list that holds a mistake, without the whole list."""
+    """Return `data` without what stands at `places`: of a list with a mistake, without the list."""
     found = False
     for place in dict.fromkeys(places):
         holder, key = _deepest(data, place)

@@ -210,7 +210,7 @@ def test_an_anchor_bomb_is_refused_before_it_unfolds(scenario):
     assert "20,000 values" in refusal(scenario=scenario("\n".join(["a0: &a0 [x]", *layers])))
 
 
-def test_a_missing_file_a_directory_and_a_pipe_are_told_apart(tmp_path):
+def test_a_missing_file_a_directory_and_a_pipe_are_distinguished(tmp_path):
     assert "no such file" in refusal(scenario=tmp_path / "absent.yaml")
     assert "is a directory" in refusal(scenario=tmp_path)
     assert "not a regular file" in refusal(scenario=Path("/dev/null"))
@@ -276,7 +276,7 @@ def test_no_value_of_any_option_is_answered_with_a_traceback(option, value):
 # --- what a request is made of ---------------------------------------------------------------------------------
 
 
-def test_one_line_is_a_whole_scenario(scenario):
+def test_one_line_is_a_complete_scenario(scenario):
     request = request_for(scenario=scenario())
     assert (request.scenario.changes, request.scenario.author) == ((ProviderChange("openai", "gpt-4o"),), "alice")
     assert (request.target.name, request.target.url, request.policy.name) == ("embedded", None, "sandbox")
@@ -295,7 +295,7 @@ def test_the_scenario_overrides_single_keys_of_the_targets_bake_time(scenario):
     assert request_for(scenario=file).scenario.monitor == expected
 
 
-def test_a_default_of_the_target_that_is_too_loose_is_blamed_where_it_stands(scenario):
+def test_a_default_of_the_target_that_is_too_loose_is_refused_where_it_stands(scenario):
     file = scenario("target: gw\n" + CHANGE, targets="gw:\n  url: https://gw\n  monitor:\n    window: 1m\n")
     assert "targets.yaml:4: gw.monitor.window: 1m is shorter than production asks for (30m)" in refusal(scenario=file)
 
@@ -482,7 +482,7 @@ gw:
 
 
 @pytest.mark.parametrize(("line", "stated"), [("", False), ("  env_file: none\n", True)])
-def test_an_env_file_out_of_reach_is_told_from_one_not_spoken_of(scenario, line, stated):
+def test_an_env_file_that_is_stated_as_unreachable_differs_from_an_omitted_one(scenario, line, stated):
     request = request_for(scenario=scenario("target: gw\n" + CHANGE, targets="gw:\n  url: https://gw\n" + line))
     assert (request.target.env_file, request.target.env_file_stated) == (None, stated)
 
@@ -539,7 +539,7 @@ def test_the_page_about_policies_describes_every_key():
 GW = {"targets": "gw: {url: https://gw, environment: lab}"}
 
 
-def test_who_the_policy_wants_told_is_told_beside_those_of_the_scenario(scenario):
+def test_channels_of_the_policy_are_notified_besides_those_of_the_scenario(scenario):
     file = scenario("target: gw\nnotify: [OPS, log]\n" + CHANGE, **GW, policy="lab: {channels: [TEAM, OPS]}")
     assert request_for(scenario=file).scenario.notify == ("OPS", "log", "TEAM")
     file = scenario("target: gw\n" + CHANGE, **GW, policy="lab: {channels: [TEAM]}")
@@ -602,7 +602,7 @@ def test_a_bake_time_that_no_window_is_long_enough_for_is_refused(scenario):
         "class: emergency\n",
     ],
 )
-def test_whoever_waits_for_no_window_needs_none_that_is_long_enough(scenario, more):
+def test_a_change_that_waits_for_no_window_needs_none_that_is_long_enough(scenario, more):
     file = scenario("target: gw\nauthor: alice\n" + more + CHANGE, targets=TWENTY_MINUTES, policy="lab: {}")
     assert request_for(scenario=file).scenario.monitor.window_s == 1800
 
@@ -1052,7 +1052,7 @@ def test_13_a_target_that_is_listed_as_the_sandbox_is_refused_where_it_is_none(s
 
 
 @pytest.mark.parametrize("gateway", ["https://new.example.com", "https://prod.example.com", None])
-def test_13_nobody_is_asked_whose_policy_does_not_hang_on_it(scenario, gateway):
+def test_13_no_gateway_is_asked_whose_policy_does_not_depend_on_it(scenario, gateway):
     def asked(_request: Request) -> str:
         raise AssertionError("it was asked")
 
@@ -1060,7 +1060,7 @@ def test_13_nobody_is_asked_whose_policy_does_not_hang_on_it(scenario, gateway):
     assert request_for(scenario=file, gateway=gateway, doubt=asked).target.url == gateway
 
 
-def test_13_what_is_wrong_otherwise_is_said_before_anybody_is_asked(scenario):
+def test_13_other_mistakes_are_reported_before_a_gateway_is_asked(scenario):
     def asked(_request: Request) -> str:
         raise AssertionError("it was asked")
 
@@ -1349,10 +1349,10 @@ def test_probes_are_read_with_their_expectations_and_survive_the_journal(scenari
         ("{}", "{probes: false}", ()),
     ],
 )
-def test_the_nearer_words_about_probes_are_the_last(scenario, target, asked, in_turn):
+def test_the_probes_of_the_scenario_replace_those_of_the_target(scenario, target, asked, in_turn):
     file = scenario(CHANGE + f"monitor: {asked}\n", targets=f"embedded: {{monitor: {target}}}")
     if in_turn is None:
-        assert "would never be held against an answer" in refusal(scenario=file)
+        assert "would never be compared with an answer" in refusal(scenario=file)
     else:
         assert request_for(scenario=file).scenario.monitor.in_turn == in_turn
 
@@ -1369,8 +1369,8 @@ def canary_of(file: Path, **asked: Any) -> Canary | None:
 
 def test_a_canary_has_the_procedures_stages_and_is_watched_as_long_as_they_last(scenario: Any):
     request = request_for(scenario=scenario(CHANGE + PACE + "strategy: canary\n"))
-    told = [(stage.clause, stage.share, stage.lasts_s / HOUR_S) for stage in stages(request.scenario)]
-    assert told == [
+    found = [(stage.clause, stage.share, stage.lasts_s / HOUR_S) for stage in stages(request.scenario)]
+    assert found == [
         ("CAN-2.1", 0.1, 1),
         ("CAN-2.2", 0.25, 1),
         ("CAN-2.3", 0.5, 2),

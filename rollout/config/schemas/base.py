@@ -18,8 +18,8 @@ class Schema(BaseModel):
     """A mapping in a file.
 
     Attributes:
-        example: what one looks like.
-        required_keys: keys that it must have; who judges this says so at once for all of them (`lacking`).
+        example: an example for messages.
+        required_keys: keys that it must have; `missing_keys` names all that are absent at once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -37,16 +37,16 @@ class Schema(BaseModel):
 
     @classmethod
     def missing_keys(cls, keys: Collection[str]) -> str | None:
-        """Say which of the keys that are needed are not among `keys`; None if all are."""
+        """Return a message that names the required keys that are not among `keys`; None if all are."""
         missing = [key for key in cls.required_keys if key not in keys]
         return f"says no {' and no '.join(missing)}; write it all, such as `{cls.example}`" if missing else None
 
 
 class CompleteSchema(Schema):
-    """A mapping that is no use without what is needed; the defaults only let all that is missing be named at once."""
+    """A mapping that is refused without its required keys; their defaults let one message name all that are absent."""
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if words := self.missing_keys(self.model_fields_set):
-            raise ValueError(words)
+    def _is_complete(self) -> Self:
+        if message := self.missing_keys(self.model_fields_set):
+            raise ValueError(message)
         return self

@@ -1,4 +1,4 @@
-"""Calls that a target has in the place of the documented ones: their paths, bodies and weights."""
+"""Calls of a target that replace documented ones: paths, bodies, weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rollout.config.schemas.values import CallPath, ProviderPath, Text
 
 
 class PathsSchema(Schema):
-    """Call -> path, where a gateway deviates; the keys are those of `rollout.gateway.endpoints`, a floor above."""
+    """Call -> path, where a gateway deviates; `rollout.gateway.endpoints` has the same keys."""
 
     example = "health: /healthz"
 

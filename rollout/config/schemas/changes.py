@@ -1,4 +1,4 @@
-"""What one change of a scenario may say, one parsed a kind; an activation's stands with the other forms."""
+"""Changes of the `.env` file and of governance limits, one schema a kind; `activations` has the third kind."""
 
 from __future__ import annotations
 

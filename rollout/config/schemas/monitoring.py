@@ -41,7 +41,7 @@ class ProbeSchema(CompleteSchema):
 
 
 class NoDataSchema(Schema):
-    """What happens when a source is dark (MON-6), by source."""
+    """What happens when a source is unavailable (MON-6), by source."""
 
     example = "{metrics: roll_back}"
 

@@ -40,7 +40,7 @@ class StandardChangeSchema(CompleteSchema):
     risk: Annotated[str | None, BeforeValidator(validators.choice("low", "medium"))] = None
 
     @model_validator(mode="after")
-    def _speaks_of_its_kind(self) -> Self:
+    def _narrows_its_kind(self) -> Self:
         known = {"provider": {"providers", "models"}, "environment": {"keys"}, "limits": {"providers"}}
         odd = self.model_fields_set & {"providers", "models", "keys"} - known.get(self.kind, set())
         if self.kind and odd:
@@ -61,7 +61,7 @@ class PolicySchema(Schema):
     ticket_url: Annotated[str | None, BeforeValidator(validators.ticket_url)] = None
     ticket_lookup: Annotated[str | None, BeforeValidator(validators.ticket_url)] = None
     ticket_token_env: Variable = None
-    approvals_at_least: Annotated[int | None, BeforeValidator(quantities.whole(0))] = None
+    approvals_at_least: Annotated[int | None, BeforeValidator(quantities.whole_number(0))] = None
     review: Annotated[str | None, BeforeValidator(validators.choice("named", "recorded", "signed"))] = None
     allowed_signers: Text = None
     approval_max_age: Annotated[float | None, BeforeValidator(quantities.seconds_or_none)] = None

@@ -1,4 +1,4 @@
-"""A scenario."""
+"""One scenario."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class StageSchema(CompleteSchema):
 
     @classmethod
     def missing_keys(cls, keys: Collection[str]) -> str | None:
-        """Say what is missing in the words of the file."""
-        words = super().missing_keys(keys)
-        return words.replace("no lasts", "no for") if words else None
+        """Return the same message with the file's own key."""
+        message = super().missing_keys(keys)
+        return message.replace("no lasts", "no for") if message else None
 
 
 class StrategySchema(Schema):

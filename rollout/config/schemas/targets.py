@@ -1,7 +1,4 @@
-"""What the files may say: pydantic at the border, every key with the reader of its value (`rollout.config.validators`).
-
-Every key is optional here: what a file must say is judged with the rest, so that all mistakes show at once.
-"""
+"""One target of ``targets.yaml``."""
 
 from __future__ import annotations
 
