@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rollout.config import scenarios
+from rollout.config.config_files import ConfigFiles, display_path, is_there, read_config_files, read_policy_file
 from rollout.config.former_keys import describe_former_keys
 from rollout.config.policies import read_policies
 from rollout.config.policy_rules import refuse_missing_sources
@@ -21,7 +21,7 @@ from rollout.config.target_selection import (
     must_prove,
     refuse_or_rule_strictly,
 )
-from rollout.config.targets import ListedTarget, read_targets
+from rollout.config.targets import ListedTarget
 from rollout.config.validators import text
 from rollout.config.yaml_source import read_yaml
 from rollout.core.canonical_json import to_json
@@ -80,40 +80,30 @@ def load(
         InvalidInput: anything is wrong with any of them; it lists everything.
     """
     beside = directory if scenario is None else scenario.parent
-    policy_path = policy or _one_of(beside / "policy.yaml", directory / "policy.yaml")
     _refuse_missing_default(scenario, directory)
-    targets_path = _one_of(beside / "targets.yaml", directory / "targets.yaml")
-    policy_file = _document(policy_path, directory / "policy.yaml")
-    targets_file = _document(targets_path, directory / "targets.yaml")
+    files = read_config_files(policy, (beside, directory))
     options = {name: Source(name) for name in ("--activate", "--ticket", "--target", "--gateway")}
-
     requested = _requested(scenario, activate, options["--activate"], _ticket(ticket, options["--ticket"]), env)
-    policies_by_environment = read_policies(policy_file)
-    listed = read_targets(targets_file, policies_by_environment)
-    by_scenario = TargetRequest(requested.parsed.target, requested.source, ("target",))
-    by_option = TargetRequest(target, options["--target"])
-    chosen = choose_target(
-        listed, by_scenario, by_option, gateway, options["--gateway"], has_file=targets_path is not None
-    )
+    inputs = _Inputs(requested, files, options, check_sandbox)
+    chosen = inputs.choose_target(target, gateway)
     if chosen and sends:
-        _refuse_missing_secrets(chosen, targets_file, env)
+        _refuse_missing_secrets(chosen, files.targets, env)
     given = {"activate": activate, "ticket": ticket, "target": target, "gateway": gateway, "policy": policy}
     origin = Origin(
         scenario,
-        targets_path,
-        policy_path,
+        files.targets_path,
+        files.policy_path,
         beside / "approvals",
         anonymous=requested.parsed.author is None,
         options=tuple(f"--{name}={value}" for name, value in given.items() if value is not None),
-        moved=_is_moved(chosen, listed),
-        notice=describe_former_keys(targets_file),
+        moved=_is_moved(chosen, files.listed),
+        notice=describe_former_keys(files.targets),
     )
-    files = _Files(requested, policies_by_environment, options, targets_file, policy_file, check_sandbox)
-    request = files.request(chosen, origin)
-    if chosen is None or not must_prove(chosen, listed) or (not sends and is_listed(chosen.target, listed)):
+    request = inputs.request(chosen, origin)
+    if chosen is None or not must_prove(chosen, files.listed) or (not sends and is_listed(chosen.target, files.listed)):
         return request
     why = doubt(request)
-    return files.request_without_proof(chosen, listed, origin, why) if why else request
+    return inputs.request_without_proof(chosen, origin, why) if why else request
 
 
 def load_policy(environment: str, policy: Path | None, directory: Path) -> tuple[Policy, Origin]:
@@ -127,11 +117,10 @@ def load_policy(environment: str, policy: Path | None, directory: Path) -> tuple
     Raises:
         InvalidInput: the file is wrong.
     """
-    path = policy or _one_of(directory / "policy.yaml", directory / "policy.yaml")
-    source = _document(path, directory / "policy.yaml")
-    policies_by_environment = read_policies(source)
+    path, source = read_policy_file(policy, (directory,))
+    policies = read_policies(source)
     _raise_if_any(source)
-    return policies_by_environment.get(environment, Policy(environment)), Origin(policy=path)
+    return policies.get(environment, Policy(environment)), Origin(policy=path)
 
 
 def load_target(
@@ -158,73 +147,83 @@ def load_target(
     Raises:
         InvalidInput: anything is wrong with any of them; it lists everything.
     """
-    policies_path, targets_path = directory / "policy.yaml", directory / "targets.yaml"
-    policy_file = _document(policy or _one_of(policies_path, policies_path), policies_path)
-    found = _one_of(targets_path, targets_path)
-    targets_file = _document(found, targets_path)
+    files = read_config_files(policy, (directory,))
     options = {name: Source(name) for name in ("--target", "--gateway")}
+    chosen = _choose_without_scenario(files, target, gateway, options, env)
+    ruled = ""
+    if must_prove(chosen, files.listed) and (why := doubt(str(chosen.target.url))):
+        ruled = "" if is_listed(chosen.target, files.listed) else describe_ruling(chosen.target, why)
+        chosen = refuse_or_rule_strictly(chosen, files.listed, why, files.targets)
+        _raise_if_any(files.targets)
+    notice = describe_former_keys(files.targets)
+    origin = Origin(targets=files.targets_path, policy=files.policy_path, ruled=ruled, notice=notice)
+    return chosen.target, files.policies[chosen.target.environment], origin
+
+
+def _choose_without_scenario(
+    files: ConfigFiles, target: str | None, gateway: str | None, options: Mapping[str, Source], env: Mapping[str, str]
+) -> ListedTarget:
     if target is None and gateway is None:
         options["--target"].refuse((), "is missing; name the target, or give --gateway=URL")
-    policies_by_environment = read_policies(policy_file)
-    listed = read_targets(targets_file, policies_by_environment)
-    by_option = TargetRequest(target, options["--target"])
-    by_scenario = TargetRequest(None, options["--target"])
-    chosen = choose_target(listed, by_scenario, by_option, gateway, options["--gateway"], has_file=found is not None)
+    by_option, by_scenario = (TargetRequest(name, options["--target"]) for name in (target, None))
+    has_file = files.targets_path is not None
+    chosen = choose_target(files.listed, by_scenario, by_option, gateway, options["--gateway"], has_file=has_file)
     if chosen:
-        _refuse_missing_secrets(chosen, targets_file, env)
-    _raise_if_any(*options.values(), targets_file, policy_file)
+        _refuse_missing_secrets(chosen, files.targets, env)
+    _raise_if_any(*options.values(), files.targets, files.policy)
     if chosen is None:  # pragma: no cover - a missing target was refused, and that was raised
         raise AssertionError("a target is missing and was not refused")
-    ruled = ""
-    if must_prove(chosen, listed) and (why := doubt(str(chosen.target.url))):
-        ruled = "" if is_listed(chosen.target, listed) else describe_ruling(chosen.target, why)
-        chosen = refuse_or_rule_strictly(chosen, listed, why, targets_file)
-        _raise_if_any(targets_file)
-    origin = Origin(targets=found, policy=policy, ruled=ruled, notice=describe_former_keys(targets_file))
-    return chosen.target, policies_by_environment[chosen.target.environment], origin
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)
-class _Files:
+class _Inputs:
     """Everything that was read, to be judged together.
 
     Attributes:
         requested: the scenario, before its target is known.
-        policies_by_environment: environment -> policy.
+        files: the targets' and the policy's file.
         options: the options that are sources, by name.
-        targets: the targets' file.
-        policies: the policy's.
         check_sandbox: judges the scenario's ``sandbox:``.
     """
 
     requested: ScenarioRequest
-    policies_by_environment: Mapping[str, Policy]
+    files: ConfigFiles
     options: Mapping[str, Source]
-    targets: Source
-    policies: Source
     check_sandbox: CheckSandbox | None
+
+    def choose_target(self, target: str | None, gateway: str | None) -> ListedTarget | None:
+        """Return the target that the scenario or the options name; None where it was refused."""
+        return choose_target(
+            self.files.listed,
+            TargetRequest(self.requested.parsed.target, self.requested.source, ("target",)),
+            TargetRequest(target, self.options["--target"]),
+            gateway,
+            self.options["--gateway"],
+            has_file=self.files.targets_path is not None,
+        )
 
     def request(self, chosen: ListedTarget | None, origin: Origin) -> Request:
         """Return the request for the chosen target. Raises InvalidInput with whatever is wrong anywhere."""
-        rule = self.policies_by_environment.get(chosen.target.environment) if chosen else None
+        rule = self.files.policies.get(chosen.target.environment) if chosen else None
         if chosen and rule:
             scenarios.refuse_misfits(self.requested, chosen, rule, self.check_sandbox)
-            refuse_missing_sources(chosen.target, chosen.place, rule, self.targets)
+            refuse_missing_sources(chosen.target, chosen.place, rule, self.files.targets)
         self._raise_if_any(origin)
         request = _request(self.requested, chosen, rule, origin)
-        _refuse_greedy_patterns(request, self.policies)
+        _refuse_greedy_patterns(request, self.files.policy)
         self._raise_if_any(origin)
         return request
 
-    def request_without_proof(
-        self, chosen: ListedTarget, listed: Mapping[str, ListedTarget], origin: Origin, why: str
-    ) -> Request:
+    def request_without_proof(self, chosen: ListedTarget, origin: Origin, why: str) -> Request:
         """Return the request as it is ruled where no embedded gateway answers, and `why` that is. Raises likewise."""
+        listed = self.files.listed
         ruled = "" if is_listed(chosen.target, listed) else describe_ruling(chosen.target, why)
-        return self.request(refuse_or_rule_strictly(chosen, listed, why, self.targets), replace(origin, ruled=ruled))
+        chosen = refuse_or_rule_strictly(chosen, listed, why, self.files.targets)
+        return self.request(chosen, replace(origin, ruled=ruled))
 
     def _raise_if_any(self, origin: Origin) -> None:
-        sources = (self.requested.source, self.targets, self.policies)
+        sources = (self.requested.source, self.files.targets, self.files.policy)
         if origin.ruled and any(source.problems for source in sources):
             # Explains why the rest is judged by a policy that no file names.
             self.options["--gateway"].refuse((), origin.ruled)
@@ -238,17 +237,17 @@ def _requested(
         return scenarios.read_option(activate or "", option, ticket, env)
     if activate is not None:
         option.refuse((), "makes a scenario of its own; leave out --activate or --scenario")
-    return scenarios.read_file(scenario, read_yaml(scenario, _shown(scenario)), ticket, env)
+    return scenarios.read_file(scenario, read_yaml(scenario, display_path(scenario)), ticket, env)
 
 
 def _refuse_missing_default(scenario: Path | None, directory: Path) -> None:
     """Refuse a run that names no scenario where the one that is meant then is not there."""
     default = directory / DEFAULT
-    if scenario == default and not _is_there(default):
+    if scenario == default and not is_there(default):
         raise InvalidInput(
             [
                 Problem(
-                    _shown(default),
+                    display_path(default),
                     None,
                     "",
                     "no such file, and it is what is done where nothing else is asked for; give --scenario=FILE or "
@@ -266,31 +265,6 @@ def _ticket(value: str | None, source: Source) -> str | None:
     except ValueError as error:
         source.refuse((), str(error))
         return None
-
-
-def _one_of(preferred: Path, otherwise: Path) -> Path | None:
-    """Return the first of two files that is there; `embedded` needs neither."""
-    return next((path for path in (preferred, otherwise) if _is_there(path)), None)
-
-
-def _document(path: Path | None, otherwise: Path) -> Source:
-    """Return what the file says; without one, nothing."""
-    return Source(_shown(otherwise)) if path is None else read_yaml(path, _shown(path))
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _shown(path: Path) -> str:
-    """Return the path as short as it is unambiguous: relative below the current directory."""
-    name = str(path)
-    if path.is_absolute() and path.is_relative_to(Path.cwd()):
-        name = os.path.relpath(path)
-    return name if name.isprintable() else repr(name)
 
 
 def _refuse_missing_secrets(chosen: ListedTarget, source: Source, env: Mapping[str, str]) -> None:
