@@ -64,7 +64,7 @@ def measure(folder: Path, runs: int) -> list[Row]:
         RuntimeError: a run failed, so there is nothing to compare.
     """
     with Lab(folder) as lab:
-        lab.target |= {"url": lab.sandbox.url, "twin": lab.sandbox.twin_url}
+        lab.target |= {"url": lab.sandbox.url, "staging": lab.sandbox.staging_url}
         # The bare file repeats each request; the fewer belong to the baseline, the less its pace is compared.
         lab.scenario["monitor"]["min_samples"] = 1
         options = lab.options()
@@ -105,7 +105,7 @@ def _bare(folder: Path, url: str, calls: Sequence[tuple[str, str, Any]]) -> list
 
 
 def _calls(lab: Lab) -> list[tuple[str, str, Any]]:
-    """Return what the gateway and its twin were asked so far, in order: method, path with query, JSON."""
+    """Return what the gateway and its staging gateway were asked so far, in order: method, path with query, JSON."""
     seen = [
         (each["at"], each["method"], prefix + each["path"], each["body_keys"])
         for prefix in ("", "/twin")

@@ -49,7 +49,7 @@ def measure(folder: Path, runs: int) -> list[Row]:
         RuntimeError: a rollout did not end as it should, so its time means nothing.
     """
     with Lab(folder) as lab:
-        lab.target |= {"url": lab.sandbox.url, "twin": lab.sandbox.twin_url}
+        lab.target |= {"url": lab.sandbox.url, "staging": lab.sandbox.staging_url}
         lab.options()
         took_ms = sorted(_one(lab) for _ in range(runs))
     # The nearest rank: with 50 runs, the slowest one.

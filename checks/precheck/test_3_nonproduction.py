@@ -14,32 +14,34 @@ from rollout.reporting.allure import Show
 
 @clause("PRE-3.1")
 def test_the_connection_works_in_non_production(
-    twin_connection: Outcome[ConnectionTest], change: ProviderChange, target: Target, show: Show
+    staging_connection: Outcome[ConnectionTest], change: ProviderChange, target: Target, show: Show
 ) -> None:
-    """The connection test succeeds on the non-production twin, within the latency bound.
+    """The connection test succeeds on the staging gateway, within the latency bound.
 
     Fails when the verdict field says failure, whatever the HTTP status, or when it took too long.
     """
-    tested = twin_connection.value
+    tested = staging_connection.value
     show.facts("Response", tested)
-    assert tested.succeeded, f"{change.provider} on {target.twin}: {tested.connection_status}: {tested.message}"
+    assert tested.succeeded, f"{change.provider} on {target.staging}: {tested.connection_status}: {tested.message}"
     assert (tested.latency_ms or 0) <= target.latency_bound_ms, (
-        f"{change.provider} on {target.twin} took {tested.latency_ms} ms, above {target.latency_bound_ms:.0f} ms"
+        f"{change.provider} on {target.staging} took {tested.latency_ms} ms, above {target.latency_bound_ms:.0f} ms"
     )
 
 
 @clause("PRE-3.2")
 def test_the_preflight_is_ready_in_non_production(
-    twin_preflight: Outcome[Preflight], change: ProviderChange, target: Target, show: Show
+    staging_preflight: Outcome[Preflight], change: ProviderChange, target: Target, show: Show
 ) -> None:
-    """The preflight says ready on the non-production twin.
+    """The preflight says ready on the staging gateway.
 
     Fails when a sub-check did not pass, whatever the answer's own status says.
     """
-    ready = twin_preflight.value
+    ready = staging_preflight.value
     show.table("Sub-checks", [{"check": n, "passed": c.passed, "message": c.message} for n, c in ready.checks.items()])
     failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
-    assert ready.ready, f"{change.provider} on {target.twin} is not ready: {'; '.join(failed) or 'it does not say why'}"
+    assert ready.ready, (
+        f"{change.provider} on {target.staging} is not ready: {'; '.join(failed) or 'it does not say why'}"
+    )
 
 
 @clause("PRE-3.3")

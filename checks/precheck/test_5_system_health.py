@@ -66,7 +66,7 @@ def test_the_baseline_is_measured(baseline: Outcome[Measured], show: Show) -> No
     """P95 and error rate of the current provider are measured from enough requests to mean something.
 
     Fails when there are too few, when the current provider is too sick to compare with and no absolute limit is set,
-    or when the new provider's P95 on the non-production twin is above the limit already.
+    or when the new provider's P95 on the staging gateway is above the limit already.
     """
     measured = baseline.value
     show.facts("Baseline", measured.baseline)

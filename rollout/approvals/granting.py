@@ -24,7 +24,7 @@ from rollout.approvals.approval import (
 )
 from rollout.approvals.obligations import ObligationKind, open_of, settle
 from rollout.approvals.ssh_signatures import sign
-from rollout.config.load import load, policy_of
+from rollout.config.load import load, load_policy
 from rollout.config.validators import person, text
 from rollout.core.caller import login
 from rollout.core.clock import SystemClock, format_utc
@@ -224,7 +224,7 @@ def approved_afterwards(journal: Journal, record: RolloutRecord, args: argparse.
     if not any(each.what is ObligationKind.APPROVAL for each in open_of(record)):
         raise RolloutError(f"no approval is owed to rollout {record.id}; `rollout status` lists what is")
     opened, who = record.opened, _person(args)
-    policy, origin = policy_of(opened["target"].get("environment", "production"), args.policy, SCENARIOS)
+    policy, origin = load_policy(opened["target"].get("environment", "production"), args.policy, SCENARIOS)
     terms = Terms(
         digest=content_of(record.id, opened),
         subject=record.id,

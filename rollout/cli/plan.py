@@ -92,7 +92,7 @@ def text(request: Request, plan: Planned) -> str:
     lines = [
         f"plan for {scenario.name}: {', '.join(map(str, scenario.changes))}",
         f"target {request.target.name}, policy {request.policy.name}, class {scenario.change_class}",
-        *([f"policy: {request.origin.ruled}"] if request.origin.ruled else []),
+        *request.origin.header_lines(),
         *(f"waived: {waiver.clause}, by {waiver.granted_by}: {waiver.reason}" for waiver in scenario.waivers),
         f"now active: {before.previous} ({before.source})",
         *before.unchecked,

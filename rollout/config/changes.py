@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rollout.config import validators
-from rollout.config.change_schemas import CostForm, EnvironmentForm, RateForm
-from rollout.config.env_entries import why_no_secret, why_not_plain
-from rollout.config.schemas import ActivationForm, Schema
+from rollout.config.env_entries import explain_no_secret, explain_not_plain
+from rollout.config.schemas.activations import ActivationSchema
+from rollout.config.schemas.base import Schema
+from rollout.config.schemas.changes import CostLimitSchema, EnvironmentSchema, RateLimitSchema
 from rollout.config.source import Place, Source
-from rollout.config.targets import activation
-from rollout.config.validation import fill, refuse_lacking
+from rollout.config.targets import build_activation
+from rollout.config.validation import fill_schema, refuse_missing_keys
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 
-F = TypeVar("F", bound=Schema)
+S = TypeVar("S", bound=Schema)
 
 _ENTRIES = ("set", "secret", "remove")
 _KINDS = {"activate": ("activate",), "set": _ENTRIES, "limits": ("limits",)}
@@ -23,7 +24,7 @@ _EACH = "`activate: PROVIDER`, `set: {KEY: VALUE}` (with `secret:` and `remove:`
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedChange:
     """A change, and where it stands.
 
     Attributes:
@@ -47,7 +48,7 @@ class Placed:
             yield from ((key, (*place, "remove", position)) for position, key in enumerate(change.remove))
 
 
-def changes(items: Iterable[Any], source: Source, env: Mapping[str, str]) -> tuple[Placed, ...]:
+def read_changes(items: Iterable[Any], source: Source, env: Mapping[str, str]) -> tuple[PlacedChange, ...]:
     """Return the changes in their order; what is wrong with one or between them is refused in `source`.
 
     Args:
@@ -60,7 +61,7 @@ def changes(items: Iterable[Any], source: Source, env: Mapping[str, str]) -> tup
     for position, data in enumerate(items):
         place: Place = ("change", position) if listed else ("change",)
         if (change := _change(data, source, place, env)) is not None:
-            found.append(Placed(change, place))
+            found.append(PlacedChange(change, place))
     _refuse_twice(found, source)
     return tuple(found)
 
@@ -68,7 +69,7 @@ def changes(items: Iterable[Any], source: Source, env: Mapping[str, str]) -> tup
 def _change(data: Any, source: Source, place: Place, env: Mapping[str, str]) -> Change | None:
     match _kind(data, source, place):
         case "activate":
-            return activation(_filled(ActivationForm, data, source, place))
+            return build_activation(_filled(ActivationSchema, data, source, place))
         case "set":
             return _environment(data, source, place, env)
         case "limits":
@@ -79,7 +80,7 @@ def _change(data: Any, source: Source, place: Place, env: Mapping[str, str]) -> 
 
 def _kind(data: Any, source: Source, place: Place) -> str | None:
     try:
-        found = validators.mapping(ActivationForm.example)(data).keys()
+        found = validators.mapping(ActivationSchema.example)(data).keys()
     except ValueError as error:
         source.refuse(place, str(error))
         return None
@@ -91,29 +92,29 @@ def _kind(data: Any, source: Source, place: Place) -> str | None:
         source.refuse(place, f"mixes {mixed}; write one item for each kind: {_EACH}")
     else:
         known = [key for keys in _KINDS.values() for key in keys]
-        hint = next((near for key in found if (near := validators.suggest(key, known))), "")
+        hint = next((hint for key in found if (hint := validators.suggest(key, known))), "")
         source.refuse(place, f"is no change of a known kind; {hint}write {_EACH}")
     return None
 
 
-def _filled(form: type[F], data: dict[str, Any], source: Source, place: Place) -> F:
-    filled = fill(form, data, source, place)
-    refuse_lacking(form, data, source, place)
+def _filled(schema: type[S], data: dict[str, Any], source: Source, place: Place) -> S:
+    filled = fill_schema(schema, data, source, place)
+    refuse_missing_keys(schema, data, source, place)
     return filled
 
 
 def _environment(data: dict[str, Any], source: Source, place: Place, env: Mapping[str, str]) -> EnvironmentChange:
-    form = _filled(EnvironmentForm, _as_written(data, source, place), source, place)
+    parsed = _filled(EnvironmentSchema, _as_written(data, source, place), source, place)
     if all(data[key] in ({}, []) for key in data.keys() & set(_ENTRIES)):
-        source.refuse(place, f"changes no key; write at least one, such as `{form.example}`")
-    for key, value in (form.values or {}).items():
-        if reason := why_not_plain(key, value):
+        source.refuse(place, f"changes no key; write at least one, such as `{parsed.example}`")
+    for key, value in (parsed.values or {}).items():
+        if reason := explain_not_plain(key, value):
             source.refuse((*place, "set", key), reason)
-    for key, variable in (form.secret or {}).items():
-        if reason := why_no_secret(env.get(variable, "")):
+    for key, variable in (parsed.secret or {}).items():
+        if reason := explain_no_secret(env.get(variable, "")):
             source.refuse((*place, "secret", key), f"the environment variable {variable} {reason}")
-    startup = {"startup_s": form.startup} if form.startup else {}
-    return EnvironmentChange(form.values or {}, form.secret or {}, tuple(form.remove or ()), **startup)
+    startup = {"startup_s": parsed.startup} if parsed.startup else {}
+    return EnvironmentChange(parsed.values or {}, parsed.secret or {}, tuple(parsed.remove or ()), **startup)
 
 
 def _as_written(data: dict[str, Any], source: Source, place: Place) -> dict[str, Any]:
@@ -130,13 +131,15 @@ def _limit(data: dict[str, Any], source: Source, place: Place) -> LimitChange | 
     except ValueError as error:
         source.refuse((*place, "limits"), str(error))
         return None
-    form = _filled(CostForm if kind == "cost" else RateForm, data, source, place)
-    values: dict[str, float] = {key: value for key, value in form.explicit_values().items() if isinstance(value, float)}
+    parsed = _filled(CostLimitSchema if kind == "cost" else RateLimitSchema, data, source, place)
+    values: dict[str, float] = {
+        key: value for key, value in parsed.explicit_values().items() if isinstance(value, float)
+    }
     _refuse_odd_values(values, source, place)
     if kind == "rate" and data.keys() <= {"limits", "scope"}:
         keys = "max_requests_per_minute, max_tokens_per_minute or both"
-        source.refuse(place, f"limits nothing; write {keys}, such as `{form.example}`")
-    return LimitChange(kind, form.scope, values) if form.scope else None
+        source.refuse(place, f"limits nothing; write {keys}, such as `{parsed.example}`")
+    return LimitChange(kind, parsed.scope, values) if parsed.scope else None
 
 
 def _refuse_odd_values(values: Mapping[str, float], source: Source, place: Place) -> None:
@@ -146,8 +149,8 @@ def _refuse_odd_values(values: Mapping[str, float], source: Source, place: Place
         source.refuse((*place, "soft_limit_usd"), words)
 
 
-def _refuse_twice(placed: Iterable[Placed], source: Source) -> None:
-    """Refuse what is changed twice: undone in reverse it would come right, but which of the two is meant?"""
+def _refuse_twice(placed: Iterable[PlacedChange], source: Source) -> None:
+    """Refuse what is changed twice: the scenario does not say which of the two is meant."""
     first: dict[str, Place] = {}
     for what, place in (part for one in placed for part in one.places()):
         before = first.setdefault(what, place)

@@ -1,4 +1,4 @@
-"""What a command and a call that a target names may look like."""
+"""Validators of the commands and calls of a target."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def command(value: Any) -> list[str]:
 
 
 def template(*allowed: str) -> Callable[[Any], str]:
-    """Return a reader of a body's texts, in which each of the `allowed` placeholders may stand."""
+    """Return a validator of a body's texts, in which each of the `allowed` placeholders may stand."""
 
     def read(value: Any) -> str:
         if not isinstance(require(value), str):
@@ -48,7 +48,7 @@ def template(*allowed: str) -> Callable[[Any], str]:
 
 
 def path(*allowed: str) -> Callable[[Any], str]:
-    """Return a reader of paths in which each of the `allowed` placeholders may stand."""
+    """Return a validator of paths in which each of the `allowed` placeholders may stand."""
 
     def read(value: Any) -> str:
         found = text(value)

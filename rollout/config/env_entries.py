@@ -1,4 +1,4 @@
-"""What an entry of a `.env` file may look like. A value that may be a secret is never repeated."""
+"""Validators of entries of a `.env` file. A value that may be a secret is never repeated."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _REDACTOR = Redactor()
 def key(value: Any) -> str:
     """Return the name of a key."""
     if not isinstance(value, str) or not _KEY.fullmatch(value):
-        said = shown(_REDACTOR.text(value) if isinstance(value, str) else value)
+        written = shown(_REDACTOR.text(value) if isinstance(value, str) else value)
         raise InvalidValue(
-            f"{said} is no name of a key; use letters, digits and '_', no digit first, such as LOG_LEVEL"
+            f"{written} is no name of a key; use letters, digits and '_', no digit first, such as LOG_LEVEL"
         )
     return value
 
@@ -57,7 +57,7 @@ def holder(found: Any) -> str:
 
 
 def by_key(example: str) -> Callable[[Any], dict[str, Any]]:
-    """Return a reader of mappings that repeats nothing of what stands in a mapping's place."""
+    """Return a validator of mappings that repeats nothing of what stands in a mapping's place."""
 
     def read(found: Any) -> dict[str, Any]:
         if not isinstance(require(found), dict):
@@ -67,10 +67,10 @@ def by_key(example: str) -> Callable[[Any], dict[str, Any]]:
     return read
 
 
-def why_not_plain(name: str, text: str) -> str | None:
-    """Say why this value may not stand in a file; None if it may.
+def explain_not_plain(name: str, text: str) -> str | None:
+    """Return why this value may not stand in a file; None if it may.
 
-    What the report would hide may not: nobody could tell from the records what was written.
+    A value that the report hides is refused: the records would not show what was written.
     """
     if text and is_secret_name(name):
         reason = "is a secret by its name"
@@ -83,8 +83,8 @@ def why_not_plain(name: str, text: str) -> str | None:
     )
 
 
-def why_no_secret(secret: str) -> str | None:
-    """Say what is wrong with the content of the environment variable that holds a secret; None if nothing is."""
+def explain_no_secret(secret: str) -> str | None:
+    """Return what is wrong with the content of the environment variable that holds a secret; None if nothing is."""
     if not secret:
         return "is not set; export it with the new value before the run"
     if not secret.isprintable():

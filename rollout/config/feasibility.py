@@ -1,16 +1,16 @@
-"""Whether a change is possible on its target, as far as the files tell."""
+"""Whether a change is possible on its target, as far as the files say."""
 
 from __future__ import annotations
 
-from rollout.config.changes import Placed
-from rollout.config.restarts import SERVICE, refuse_less
-from rollout.config.schemas import ActivationForm
+from rollout.config.changes import PlacedChange
+from rollout.config.restarts import SERVICE, refuse_lesser_restart
+from rollout.config.schemas.activations import ActivationSchema
 from rollout.config.source import Place, Source
 from rollout.core.scenario import EnvironmentChange, ProviderChange
 from rollout.core.target import Target
 
 
-def refuse_impossible(placed: Placed, target: Target, source: Source, *, may_be_embedded: bool) -> None:
+def refuse_impossible(placed: PlacedChange, target: Target, source: Source, *, may_be_embedded: bool) -> None:
     """Refuse a change that is not possible on its target.
 
     Args:
@@ -20,7 +20,7 @@ def refuse_impossible(placed: Placed, target: Target, source: Source, *, may_be_
         may_be_embedded: it may be an embedded gateway, which brings its service and its `.env` file along.
     """
     if isinstance(placed.change, EnvironmentChange):
-        refuse_less(placed.change, placed.place, target, source)
+        refuse_lesser_restart(placed.change, placed.place, target, source)
         _refuse_keys_of_an_activation(placed, target, source)
         if not may_be_embedded:
             _refuse_out_of_reach(placed.place, target, source)
@@ -32,15 +32,15 @@ def refuse_restart(
     change: ProviderChange, place: Place, target: Target, source: Source, *, may_be_embedded: bool
 ) -> None:
     """Refuse an activation that needs a restart on a target without a service, or less of one than the target does."""
-    refuse_less(change, place, target, source)
+    refuse_lesser_restart(change, place, target, source)
     if change.restart and target.service is None and not may_be_embedded:
         source.refuse((*place, "restart"), f"target {target.name!r} has no `service:` to restart; {SERVICE}")
 
 
-def _refuse_keys_of_an_activation(placed: Placed, target: Target, source: Source) -> None:
+def _refuse_keys_of_an_activation(placed: PlacedChange, target: Target, source: Source) -> None:
     for key, place in placed.places():
         if key in {target.provider_key, target.model_key}:
-            source.refuse(place, f"{key} is what an activation writes; use `{ActivationForm.example}` for it")
+            source.refuse(place, f"{key} is what an activation writes; use `{ActivationSchema.example}` for it")
 
 
 def _refuse_out_of_reach(place: Place, target: Target, source: Source) -> None:

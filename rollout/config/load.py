@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rollout.config import scenarios
-from rollout.config.policies import policies
+from rollout.config.config_files import ConfigFiles, display_path, is_there, read_config_files, read_policy_file
+from rollout.config.former_keys import describe_former_keys
+from rollout.config.policies import read_policies
 from rollout.config.policy_rules import refuse_missing_sources
-from rollout.config.scenarios import Asked, CheckSandbox
+from rollout.config.scenarios import CheckSandbox, ScenarioRequest
 from rollout.config.source import Place, Source
-from rollout.config.target_selection import TargetRequest, choose, is_listed, must_prove, unproven, without_proof
-from rollout.config.targets import Listed, targets
+from rollout.config.target_selection import (
+    TargetRequest,
+    choose_target,
+    describe_ruling,
+    is_listed,
+    must_prove,
+    refuse_or_rule_strictly,
+)
+from rollout.config.targets import ListedTarget
 from rollout.config.validators import text
-from rollout.config.yaml_source import read
+from rollout.config.yaml_source import read_yaml
 from rollout.core.canonical_json import to_json
 from rollout.core.errors import InvalidInput, Problem
 from rollout.core.policy import Policy
@@ -31,7 +39,7 @@ Doubt = Callable[[Request], str]
 
 
 DEFAULT = "quickstart.yaml"
-"""The scenario, in the folder of scenarios, of whoever names none."""
+"""The scenario, in the folder of scenarios, of a run that names none."""
 
 
 def load(
@@ -50,7 +58,7 @@ def load(
 ) -> Request:
     """Return what this run is asked to do.
 
-    Nothing is sent anywhere but the look of `doubt`: at a gateway that is ruled by another policy than production's
+    Nothing is sent but the request of `doubt`: to a gateway that is ruled by another policy than production's
     only if it proves to be the embedded one, and not before everything else is known to be right.
 
     Args:
@@ -64,49 +72,42 @@ def load(
         env: environment variables: tokens must be set in it, and it names the author where the file does not.
         check_sandbox: judges the scenario's ``sandbox:``.
         policy: ``--policy``, the file in the place of ``policy.yaml``: out of the author's reach.
-        sends: whether anything is sent later: who only reads the request needs no tokens and certificates, and takes a
-            target that is listed as the embedded gateway's at its word.
-        doubt: says why the gateway of the request, as it is ruled if it is the embedded one, is not that.
+        sends: whether the run sends anything later; one that only reads the request needs no tokens and certificates,
+            and accepts a target that is listed as the embedded gateway's without a proof.
+        doubt: returns why the gateway of the request is not the embedded one; empty where it is.
 
     Raises:
         InvalidInput: anything is wrong with any of them; it lists everything.
     """
     beside = directory if scenario is None else scenario.parent
-    policy_path = policy or _one_of(beside / "policy.yaml", directory / "policy.yaml")
     _refuse_missing_default(scenario, directory)
-    targets_path = _one_of(beside / "targets.yaml", directory / "targets.yaml")
-    policy_file = _document(policy_path, directory / "policy.yaml")
-    targets_file = _document(targets_path, directory / "targets.yaml")
+    files = read_config_files(policy, (beside, directory))
     options = {name: Source(name) for name in ("--activate", "--ticket", "--target", "--gateway")}
-
-    asked = _asked(scenario, activate, options["--activate"], _ticket(ticket, options["--ticket"]), env)
-    ruling = policies(policy_file)
-    listed = targets(targets_file, ruling)
-    wish = TargetRequest(asked.form.target, asked.source, ("target",))
-    by_option = TargetRequest(target, options["--target"])
-    chosen = choose(listed, wish, by_option, gateway, options["--gateway"], has_file=targets_path is not None)
+    requested = _requested(scenario, activate, options["--activate"], _ticket(ticket, options["--ticket"]), env)
+    inputs = _Inputs(requested, files, options, check_sandbox)
+    chosen = inputs.choose_target(target, gateway)
     if chosen and sends:
-        _refuse_missing_secrets(chosen, targets_file, env)
+        _refuse_missing_secrets(chosen, files.targets, env)
     given = {"activate": activate, "ticket": ticket, "target": target, "gateway": gateway, "policy": policy}
     origin = Origin(
         scenario,
-        targets_path,
-        policy_path,
+        files.targets_path,
+        files.policy_path,
         beside / "approvals",
-        anonymous=asked.form.author is None,
+        anonymous=requested.parsed.author is None,
         options=tuple(f"--{name}={value}" for name, value in given.items() if value is not None),
-        moved=_is_moved(chosen, listed),
+        moved=_is_moved(chosen, files.listed),
+        notice=describe_former_keys(files.targets),
     )
-    files = _Files(asked, ruling, options, targets_file, policy_file, check_sandbox)
-    request = files.request(chosen, origin)
-    if chosen is None or not must_prove(chosen, listed) or (not sends and is_listed(chosen.target, listed)):
+    request = inputs.request(chosen, origin)
+    if chosen is None or not must_prove(chosen, files.listed) or (not sends and is_listed(chosen.target, files.listed)):
         return request
     why = doubt(request)
-    return files.request_without_proof(chosen, listed, origin, why) if why else request
+    return inputs.request_without_proof(chosen, origin, why) if why else request
 
 
-def policy_of(environment: str, policy: Path | None, directory: Path) -> tuple[Policy, Origin]:
-    """Return what rules in an environment, and where that was read; an environment that is unknown is ruled strictly.
+def load_policy(environment: str, policy: Path | None, directory: Path) -> tuple[Policy, Origin]:
+    """Return the policy of an environment, and where it was read; an unknown environment has the strict defaults.
 
     Args:
         environment: its name.
@@ -116,11 +117,10 @@ def policy_of(environment: str, policy: Path | None, directory: Path) -> tuple[P
     Raises:
         InvalidInput: the file is wrong.
     """
-    path = policy or _one_of(directory / "policy.yaml", directory / "policy.yaml")
-    source = _document(path, directory / "policy.yaml")
-    ruling = policies(source)
+    path, source = read_policy_file(policy, (directory,))
+    policies = read_policies(source)
     _raise_if_any(source)
-    return ruling.get(environment, Policy(environment)), Origin(policy=path)
+    return policies.get(environment, Policy(environment)), Origin(policy=path)
 
 
 def load_target(
@@ -131,110 +131,123 @@ def load_target(
     env: Mapping[str, str],
     doubt: Callable[[str], str],
     policy: Path | None = None,
-) -> tuple[Target, Policy, str]:
-    """Return a target, the policy that rules there, and why that is production's where nobody would expect it.
+) -> tuple[Target, Policy, Origin]:
+    """Return a target, the policy that rules there, and where both were read.
 
-    For a look without a scenario. Nothing is sent anywhere but the look of `doubt`, as in `load`.
+    For a run without a scenario. Nothing is sent but the request of `doubt`, as in `load`.
 
     Args:
         target: ``--target``.
         gateway: ``--gateway``, a base URL.
         directory: the folder with ``targets.yaml`` and ``policy.yaml``.
         env: environment variables: tokens must be set in it.
-        doubt: says why the gateway at a URL is not the embedded one; empty where it is.
+        doubt: returns why the gateway at a URL is not the embedded one; empty where it is.
         policy: ``--policy``.
 
     Raises:
         InvalidInput: anything is wrong with any of them; it lists everything.
     """
-    policies_path, targets_path = directory / "policy.yaml", directory / "targets.yaml"
-    policy_file = _document(policy or _one_of(policies_path, policies_path), policies_path)
-    found = _one_of(targets_path, targets_path)
-    targets_file = _document(found, targets_path)
+    files = read_config_files(policy, (directory,))
     options = {name: Source(name) for name in ("--target", "--gateway")}
+    chosen = _choose_without_scenario(files, target, gateway, options, env)
+    ruled = ""
+    if must_prove(chosen, files.listed) and (why := doubt(str(chosen.target.url))):
+        ruled = "" if is_listed(chosen.target, files.listed) else describe_ruling(chosen.target, why)
+        chosen = refuse_or_rule_strictly(chosen, files.listed, why, files.targets)
+        _raise_if_any(files.targets)
+    notice = describe_former_keys(files.targets)
+    origin = Origin(targets=files.targets_path, policy=files.policy_path, ruled=ruled, notice=notice)
+    return chosen.target, files.policies[chosen.target.environment], origin
+
+
+def _choose_without_scenario(
+    files: ConfigFiles, target: str | None, gateway: str | None, options: Mapping[str, Source], env: Mapping[str, str]
+) -> ListedTarget:
     if target is None and gateway is None:
         options["--target"].refuse((), "is missing; name the target, or give --gateway=URL")
-    ruling = policies(policy_file)
-    listed = targets(targets_file, ruling)
-    wish = TargetRequest(target, options["--target"])
-    nobody = TargetRequest(None, options["--target"])
-    chosen = choose(listed, nobody, wish, gateway, options["--gateway"], has_file=found is not None)
+    by_option, by_scenario = (TargetRequest(name, options["--target"]) for name in (target, None))
+    has_file = files.targets_path is not None
+    chosen = choose_target(files.listed, by_scenario, by_option, gateway, options["--gateway"], has_file=has_file)
     if chosen:
-        _refuse_missing_secrets(chosen, targets_file, env)
-    _raise_if_any(*options.values(), targets_file, policy_file)
-    if chosen is None:  # pragma: no cover - whoever leaves it out says why, and that was raised
-        raise AssertionError("a target is missing, and nobody said why")
-    ruled = ""
-    if must_prove(chosen, listed) and (why := doubt(str(chosen.target.url))):
-        ruled = "" if is_listed(chosen.target, listed) else unproven(chosen.target, why)
-        chosen = without_proof(chosen, listed, why, targets_file)
-        _raise_if_any(targets_file)
-    return chosen.target, ruling[chosen.target.environment], ruled
+        _refuse_missing_secrets(chosen, files.targets, env)
+    _raise_if_any(*options.values(), files.targets, files.policy)
+    if chosen is None:  # pragma: no cover - a missing target was refused, and that was raised
+        raise AssertionError("a target is missing and was not refused")
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)
-class _Files:
+class _Inputs:
     """Everything that was read, to be judged together.
 
     Attributes:
-        asked: what is asked for.
-        ruling: environment -> policy.
+        requested: the scenario, before its target is known.
+        files: the targets' and the policy's file.
         options: the options that are sources, by name.
-        targets: the targets' file.
-        policies: the policy's.
         check_sandbox: judges the scenario's ``sandbox:``.
     """
 
-    asked: Asked
-    ruling: Mapping[str, Policy]
+    requested: ScenarioRequest
+    files: ConfigFiles
     options: Mapping[str, Source]
-    targets: Source
-    policies: Source
     check_sandbox: CheckSandbox | None
 
-    def request(self, chosen: Listed | None, origin: Origin) -> Request:
+    def choose_target(self, target: str | None, gateway: str | None) -> ListedTarget | None:
+        """Return the target that the scenario or the options name; None where it was refused."""
+        return choose_target(
+            self.files.listed,
+            TargetRequest(self.requested.parsed.target, self.requested.source, ("target",)),
+            TargetRequest(target, self.options["--target"]),
+            gateway,
+            self.options["--gateway"],
+            has_file=self.files.targets_path is not None,
+        )
+
+    def request(self, chosen: ListedTarget | None, origin: Origin) -> Request:
         """Return the request for the chosen target. Raises InvalidInput with whatever is wrong anywhere."""
-        rule = self.ruling.get(chosen.target.environment) if chosen else None
+        rule = self.files.policies.get(chosen.target.environment) if chosen else None
         if chosen and rule:
-            scenarios.judge(self.asked, chosen, rule, self.check_sandbox)
-            refuse_missing_sources(chosen.target, chosen.place, rule, self.targets)
+            scenarios.refuse_misfits(self.requested, chosen, rule, self.check_sandbox)
+            refuse_missing_sources(chosen.target, chosen.place, rule, self.files.targets)
         self._raise_if_any(origin)
-        request = _request(self.asked, chosen, rule, origin)
-        _refuse_greedy_patterns(request, self.policies)
+        request = _request(self.requested, chosen, rule, origin)
+        _refuse_greedy_patterns(request, self.files.policy)
         self._raise_if_any(origin)
         return request
 
-    def request_without_proof(self, chosen: Listed, listed: Mapping[str, Listed], origin: Origin, why: str) -> Request:
+    def request_without_proof(self, chosen: ListedTarget, origin: Origin, why: str) -> Request:
         """Return the request as it is ruled where no embedded gateway answers, and `why` that is. Raises likewise."""
-        ruled = "" if is_listed(chosen.target, listed) else unproven(chosen.target, why)
-        return self.request(without_proof(chosen, listed, why, self.targets), replace(origin, ruled=ruled))
+        listed = self.files.listed
+        ruled = "" if is_listed(chosen.target, listed) else describe_ruling(chosen.target, why)
+        chosen = refuse_or_rule_strictly(chosen, listed, why, self.files.targets)
+        return self.request(chosen, replace(origin, ruled=ruled))
 
     def _raise_if_any(self, origin: Origin) -> None:
-        sources = (self.asked.source, self.targets, self.policies)
+        sources = (self.requested.source, self.files.targets, self.files.policy)
         if origin.ruled and any(source.problems for source in sources):
-            # Why the rest is held against a policy that nobody has named.
+            # Explains why the rest is judged by a policy that no file names.
             self.options["--gateway"].refuse((), origin.ruled)
         _raise_if_any(*self.options.values(), *sources)
 
 
-def _asked(
+def _requested(
     scenario: Path | None, activate: str | None, option: Source, ticket: str | None, env: Mapping[str, str]
-) -> Asked:
+) -> ScenarioRequest:
     if scenario is None:
-        return scenarios.from_option(activate or "", option, ticket, env)
+        return scenarios.read_option(activate or "", option, ticket, env)
     if activate is not None:
         option.refuse((), "makes a scenario of its own; leave out --activate or --scenario")
-    return scenarios.from_file(scenario, read(scenario, _shown(scenario)), ticket, env)
+    return scenarios.read_file(scenario, read_yaml(scenario, display_path(scenario)), ticket, env)
 
 
 def _refuse_missing_default(scenario: Path | None, directory: Path) -> None:
     """Refuse a run that names no scenario where the one that is meant then is not there."""
     default = directory / DEFAULT
-    if scenario == default and not _is_there(default):
+    if scenario == default and not is_there(default):
         raise InvalidInput(
             [
                 Problem(
-                    _shown(default),
+                    display_path(default),
                     None,
                     "",
                     "no such file, and it is what is done where nothing else is asked for; give --scenario=FILE or "
@@ -254,37 +267,12 @@ def _ticket(value: str | None, source: Source) -> str | None:
         return None
 
 
-def _one_of(preferred: Path, otherwise: Path) -> Path | None:
-    """Return the first of two files that is there; `embedded` needs neither."""
-    return next((path for path in (preferred, otherwise) if _is_there(path)), None)
-
-
-def _document(path: Path | None, otherwise: Path) -> Source:
-    """Return what the file says; without one, nothing."""
-    return Source(_shown(otherwise)) if path is None else read(path, _shown(path))
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _shown(path: Path) -> str:
-    """Return the path as short as it is unambiguous: relative below the current directory."""
-    name = str(path)
-    if path.is_absolute() and path.is_relative_to(Path.cwd()):
-        name = os.path.relpath(path)
-    return name if name.isprintable() else repr(name)
-
-
-def _refuse_missing_secrets(chosen: Listed, source: Source, env: Mapping[str, str]) -> None:
+def _refuse_missing_secrets(chosen: ListedTarget, source: Source, env: Mapping[str, str]) -> None:
     """Refuse a token that is not there or cannot be sent, and a certificate that cannot be read."""
     target = chosen.target
     named: list[tuple[Place, str | None]] = [
         (("token_env",), target.token_env),
-        (("twin_token_env",), target.twin_token_env),
+        (("staging_token_env",), target.staging_token_env),
     ]
     certificates: list[tuple[Place, Tls]] = [(("tls",), target.tls)]
     for kind, beside in (("prometheus", target.sources.prometheus), ("alertmanager", target.sources.alertmanager)):
@@ -302,10 +290,10 @@ def _refuse_missing_secrets(chosen: Listed, source: Source, env: Mapping[str, st
 
 
 def _refuse_greedy_patterns(request: Request, source: Source) -> None:
-    """Refuse a pattern that would hide what is asked: the journal is all that a later phase and the way back have."""
-    asked = to_json(request)
+    """Refuse a pattern that hides a part of the request: later phases and rollbacks know it from the journal alone."""
+    content = to_json(request)
     for number, found in enumerate(request.policy.redact):
-        if Redactor(patterns=[found]).value(asked) != Redactor().value(asked):
+        if Redactor(patterns=[found]).value(content) != Redactor().value(content):
             place = (request.policy.name, "redact", number)
             source.refuse(place, f"{shown(found)} finds a part of this scenario, target or policy; describe less")
 
@@ -318,7 +306,7 @@ def _why_unusable(token: str) -> str | None:
     return None
 
 
-def _is_moved(chosen: Listed | None, listed: Mapping[str, Listed]) -> bool:
+def _is_moved(chosen: ListedTarget | None, listed: Mapping[str, ListedTarget]) -> bool:
     """Tell whether a target that is listed is reached at another URL than the list says."""
     if chosen is None or chosen.target.name not in listed:
         return False
@@ -331,7 +319,7 @@ def _raise_if_any(*sources: Source) -> None:
         raise InvalidInput(dict.fromkeys(found))
 
 
-def _request(asked: Asked, chosen: Listed | None, policy: Policy | None, origin: Origin) -> Request:
-    if chosen is None or policy is None:  # pragma: no cover - whoever leaves one out says why, and that was raised
-        raise AssertionError("a target or policy is missing, and nobody said why")
-    return Request(scenarios.build(asked, chosen, policy), chosen.target, policy, origin)
+def _request(requested: ScenarioRequest, chosen: ListedTarget | None, policy: Policy | None, origin: Origin) -> Request:
+    if chosen is None or policy is None:  # pragma: no cover - what is missing was refused, and that was raised
+        raise AssertionError("a target or policy is missing and was not refused")
+    return Request(scenarios.build_scenario(requested, chosen, policy), chosen.target, policy, origin)

@@ -1,4 +1,4 @@
-"""The bake time: the scenario's word over the target's over the procedure's, and what may not be loosened."""
+"""The bake time: the scenario's keys over the target's over the procedure's, and what may not be loosened."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from rollout.config import sanity_bounds
 from rollout.config.policies import SANDBOX
-from rollout.config.schemas import MonitorForm, ProbeForm
+from rollout.config.schemas.monitoring import MonitorSchema, ProbeSchema
 from rollout.config.source import Place, Source
 from rollout.core.change_windows import longest_s
 from rollout.core.policy import Policy
@@ -27,28 +27,28 @@ ROLL_BACK = "roll_back"
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One place that speaks about the bake time.
+    """One `monitor:` mapping.
 
     Attributes:
-        source: where it stands.
-        place: the place of its mapping in there.
-        form: what it says; None where it says nothing.
+        source: its file.
+        place: its place in the file.
+        parsed: its keys; None where the file has none.
     """
 
     source: Source
     place: Place
-    form: MonitorForm | None
+    parsed: MonitorSchema | None
 
 
-def monitor(layers: Sequence[Layer]) -> Monitor:
-    """Return the bake time in effect; the first layer that speaks of a key has the last word."""
+def merge_layers(layers: Sequence[Layer]) -> Monitor:
+    """Return the bake time in effect; for each key, the first layer that has it decides."""
     given: dict[str, Any] = {}
     for layer in reversed(layers):
-        spoken = layer.form.explicit_values() if layer.form else {}
-        if given.get("probes") and {"prompt", "expect"} & spoken.keys():
-            # The short form of a nearer layer takes the place of a farther one's list; `off` stays off.
+        values = layer.parsed.explicit_values() if layer.parsed else {}
+        if given.get("probes") and {"prompt", "expect"} & values.keys():
+            # `prompt` and `expect` of an earlier layer replace the list of a later one; `off` stays off.
             del given["probes"]
-        given |= spoken
+        given |= values
     given |= {"probes": tuple(map(_probe, given["probes"]))} if "probes" in given else {}
     given |= {"on_no_data": given["on_no_data"].explicit_values()} if "on_no_data" in given else {}
     limits = Limits(**{_LIMITS[key]: value for key, value in given.items() if key in _LIMITS})
@@ -56,15 +56,15 @@ def monitor(layers: Sequence[Layer]) -> Monitor:
     return Monitor(limits=limits, **rest)
 
 
-def _probe(form: ProbeForm) -> Probe:
-    given = form.explicit_values()
-    if form.expect is not None:
-        given["expect"] = Expectation(**form.expect.explicit_values())
+def _probe(parsed: ProbeSchema) -> Probe:
+    given = parsed.explicit_values()
+    if parsed.expect is not None:
+        given["expect"] = Expectation(**parsed.expect.explicit_values())
     return Probe(**given)
 
 
-def strictest(planned: Monitor, policy: Policy) -> Monitor:
-    """Return the bake time with what the policy demands of every one, where the files leave it open."""
+def apply_policy(planned: Monitor, policy: Policy) -> Monitor:
+    """Return the bake time with what the policy demands of every bake time."""
     if policy.on_no_data == ROLL_BACK:
         return replace(planned, on_no_data=dict.fromkeys(SOURCES, ROLL_BACK))
     return planned
@@ -81,11 +81,11 @@ def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy, *, w
     for key, every_s in (("metrics_every", planned.metrics_every_s), ("alerts_every", planned.alerts_every_s)):
         if every_s > planned.window_s:
             window = show_duration(planned.window_s)
-            _refuse(layers, key, f"{show_duration(every_s)} is longer than the window ({window}); look more often")
+            _refuse(layers, key, f"{show_duration(every_s)} is longer than the window ({window}); poll more often")
     _refuse_odd_probes(layers, planned)
-    patient = [name for name, what in planned.on_no_data.items() if what != ROLL_BACK]
-    if policy.on_no_data == ROLL_BACK and patient:
-        names = ", ".join(patient)
+    extending = [name for name, what in planned.on_no_data.items() if what != ROLL_BACK]
+    if policy.on_no_data == ROLL_BACK and extending:
+        names = ", ".join(extending)
         _refuse(layers, "on_no_data", f"extends for {names}, and {policy.name} rolls back (MON-6); remove it")
     if policy.name != SANDBOX:
         _refuse_looser_than_procedure(layers, planned)
@@ -105,12 +105,12 @@ def _refuse_odd_probes(layers: Sequence[Layer], planned: Monitor) -> None:
     if planned.probes is not None and planned.expect is not None:
         why = "each probe has its own" if planned.probes else "probes are off"
         _refuse(
-            layers, "expect", f"would never be held against an answer, because {why}; move it to a probe, or remove it"
+            layers, "expect", f"would never be compared with an answer, because {why}; move it to a probe, or remove it"
         )
     asked, most = planned.planned_synthetic, planned.synthetic_at_most
     if asked > most:
         pace, window = show_duration(planned.synthetic_every_s), show_duration(planned.window_s)
-        key = "synthetic_at_most" if _speaks(layers, "synthetic_at_most") else "synthetic_every"
+        key = "synthetic_at_most" if _has_key(layers, "synthetic_at_most") else "synthetic_every"
         message = f"a request every {pace} for {window} is {asked:,} of them, above the cap of {most:,}"
         _refuse(layers, key, f"{message}; send fewer, or raise synthetic_at_most")
 
@@ -131,17 +131,17 @@ def _refuse_out_of_bounds(layers: Sequence[Layer], policy: Policy) -> None:
     """Refuse a value of the files that no environment but the sandbox accepts; a canary's stages are not among them."""
     given: dict[str, Any] = {}
     for layer in reversed(layers):
-        given |= layer.form.explicit_values() if layer.form else {}
+        given |= layer.parsed.explicit_values() if layer.parsed else {}
     for key, bound in sanity_bounds.MONITOR.items():
         if key in given and (words := bound.refusal(given[key], policy.name)):
             _refuse(layers, key, words)
 
 
-def _speaks(layers: Sequence[Layer], key: str) -> bool:
-    return any(layer.form is not None and key in layer.form.model_fields_set for layer in layers)
+def _has_key(layers: Sequence[Layer], key: str) -> bool:
+    return any(layer.parsed is not None and key in layer.parsed.model_fields_set for layer in layers)
 
 
 def _refuse(layers: Sequence[Layer], key: str, message: str) -> None:
-    spoken = (layer for layer in layers if layer.form and key in layer.form.model_fields_set)
-    layer = next(spoken, layers[0])
+    having = (layer for layer in layers if layer.parsed and key in layer.parsed.model_fields_set)
+    layer = next(having, layers[0])
     layer.source.refuse((*layer.place, key), message)

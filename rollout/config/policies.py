@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from rollout.config import sanity_bounds
-from rollout.config.schemas import PolicyForm, StandardForm
+from rollout.config.schemas.policies import PolicySchema, StandardChangeSchema
 from rollout.config.source import Source
-from rollout.config.validation import fill, reads_as_name
+from rollout.config.validation import fill_schema, refuse_invalid_name
 from rollout.core.policy import EXECUTE, KEEP, KINDS, Policy, StandardChange
 from rollout.core.units import show_duration
 
@@ -37,7 +37,7 @@ BUILT_IN = {
         on_missing_evidence=KEEP,
     ),
 }
-"""What rules where ``policy.yaml`` says nothing."""
+"""The policies where ``policy.yaml`` has none."""
 
 _FIELDS = {
     "window_at_least": "window_at_least_s",
@@ -50,7 +50,7 @@ _FIELDS = {
     "review_within": "review_within_s",
     "retrospective_within": "retrospective_within_s",
 }
-_SPEAKS_OF = {
+_CLAUSE_OF = {
     "approvals_at_least": "PRE-2.2",
     "retrospective_within": "PRE-2.2",
     "required_sources": "PRE-2.5",
@@ -58,46 +58,46 @@ _SPEAKS_OF = {
     "outside_window": "PRE-4.1",
     "window_at_least": "PRE-4.4",
 }
-"""What a policy may ask for, and the clause that looks at it."""
+"""What a policy may ask for, and the clause that checks it."""
 
 
-def policies(source: Source) -> dict[str, Policy]:
+def read_policies(source: Source) -> dict[str, Policy]:
     """Return environment -> policy, those built in included."""
     found = dict(BUILT_IN)
     for name, data in source.data.items():
-        form = fill(PolicyForm, data, source, (name,))
-        reads_as_name(source, name)
-        demands = {_FIELDS.get(key, key): _settled(key, value) for key, value in form.explicit_values().items()}
+        parsed = fill_schema(PolicySchema, data, source, (name,))
+        refuse_invalid_name(source, name)
+        demands = {_FIELDS.get(key, key): _settled(key, value) for key, value in parsed.explicit_values().items()}
         found[name] = replace(BUILT_IN.get(name, Policy(name)), **demands)
         _refuse_impossible_review(found[name], source)
-        _refuse_contradictions(found[name], form, source)
-        _refuse_out_of_bounds(name, form, source)
+        _refuse_contradictions(found[name], parsed, source)
+        _refuse_out_of_bounds(name, parsed, source)
     _refuse_loose_production(found[PRODUCTION], source)
     _refuse_loose_review(found[PRODUCTION], source)
     return found
 
 
-def _refuse_out_of_bounds(name: str, form: PolicyForm, source: Source) -> None:
+def _refuse_out_of_bounds(name: str, parsed: PolicySchema, source: Source) -> None:
     if name != SANDBOX:
         bounds = (
             sanity_bounds.POLICY if name == PRODUCTION else {**sanity_bounds.POLICY, **sanity_bounds.BESIDE_PRODUCTION}
         )
-        sanity_bounds.refuse(bounds, form.explicit_values(), name, source, (name,))
+        sanity_bounds.refuse_out_of_bounds(bounds, parsed.explicit_values(), name, source, (name,))
 
 
-def _refuse_contradictions(policy: Policy, form: PolicyForm, source: Source) -> None:
-    """Refuse a policy that asks for what it does not look at, or that nothing could satisfy."""
-    for key in sorted(form.model_fields_set & _SPEAKS_OF.keys()):
-        clause = _SPEAKS_OF[key]
-        if form.not_demanded and clause in form.not_demanded and getattr(form, key):
+def _refuse_contradictions(policy: Policy, parsed: PolicySchema, source: Source) -> None:
+    """Refuse a policy that asks for what it does not check, or that nothing could satisfy."""
+    for key in sorted(parsed.model_fields_set & _CLAUSE_OF.keys()):
+        clause = _CLAUSE_OF[key]
+        if parsed.not_demanded and clause in parsed.not_demanded and getattr(parsed, key):
             source.refuse(
                 (policy.name, key),
-                f"asks for what nobody looks at: {clause} is under not_demanded; remove one of the two",
+                f"asks for what is not checked: {clause} is under not_demanded; remove one of the two",
             )
-    if form.approvals_at_least == 0 and "PRE-2.2" not in policy.not_demanded and policy.name != PRODUCTION:
+    if parsed.approvals_at_least == 0 and "PRE-2.2" not in policy.not_demanded and policy.name != PRODUCTION:
         source.refuse(
             (policy.name, "approvals_at_least"),
-            "0 would let PRE-2.2 pass with nobody's approval; write at least 1, or PRE-2.2 under not_demanded",
+            "0 would let PRE-2.2 pass without an approval; write at least 1, or PRE-2.2 under not_demanded",
         )
     if not policy.allowed_changes:
         source.refuse((policy.name, "allowed_changes"), "is empty, so nothing could ever change; name what may")
@@ -219,15 +219,15 @@ def _refuse_impossible_review(policy: Policy, source: Source) -> None:
 
 def _settled(key: str, value: Any) -> Any:
     if key == "standard":
-        return tuple(_standard(form) for form in value)
+        return tuple(_standard(parsed) for parsed in value)
     if key in ("channels", "redact"):
         return tuple(dict.fromkeys(value))
     return frozenset(value) if isinstance(value, list) else value
 
 
-def _standard(form: StandardForm) -> StandardChange:
+def _standard(parsed: StandardChangeSchema) -> StandardChange:
     parts: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in form.explicit_values().items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in parsed.explicit_values().items()
     }
-    # Of a form that was refused, what is missing is not in it; nobody will use what comes of it.
+    # A mapping that was refused may lack a required key; its policy is never used.
     return StandardChange(**{"kind": "", **parts})

@@ -19,8 +19,8 @@ def in_turn(value: Any) -> list[Any]:
         return []
     found = items(value)
     if not found or not isinstance(value, (list, dict)):
-        said = "an empty list" if value == [] else shown(value)
-        raise InvalidValue(f"{said} is neither `off` nor a list of probes; write one such as `[{_PROBE}]`")
+        written = "an empty list" if value == [] else shown(value)
+        raise InvalidValue(f"{written} is neither `off` nor a list of probes; write one such as `[{_PROBE}]`")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a selector of Prometheus and a matcher of Alertmanager may look like."""
+"""Validators of Prometheus selectors and Alertmanager matchers."""
 
 from __future__ import annotations
 

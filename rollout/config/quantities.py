@@ -1,4 +1,4 @@
-"""Numbers, durations, shares and times of a single value. Every refusal says what was expected, with an example."""
+"""Validators of numbers, durations, shares and times. Every refusal says what was expected and gives an example."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _YEARS = range(2000, 3000)
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-def whole(least: int) -> Callable[[Any], int]:
-    """Return a reader of whole numbers from `least` on."""
+def whole_number(least: int) -> Callable[[Any], int]:
+    """Return a validator of whole numbers from `least` on."""
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -41,13 +41,13 @@ def whole(least: int) -> Callable[[Any], int]:
 
 
 def on_no_data(value: Any) -> Any:
-    """Return source -> what happens when it is dark; a word alone is that of every source."""
+    """Return source -> what happens when it is unavailable; a single word is that of every source."""
     return dict.fromkeys(SOURCES, value) if isinstance(value, str) else mapping("{metrics: roll_back}")(value)
 
 
 def tokens(value: Any) -> int:
     """Return how long an answer may become, in tokens: a probe is small."""
-    found = whole(1)(value)
+    found = whole_number(1)(value)
     if found > _MOST_TOKENS:
         raise InvalidValue(
             f"{found} is out of range; a synthetic request is small, {_MOST_TOKENS:,} tokens are the most"
@@ -89,7 +89,7 @@ def staleness(value: Any) -> float:
 
 
 def milliseconds(value: Any) -> float:
-    """Return a latency in milliseconds; a number without a unit is refused, because people mean milliseconds by it."""
+    """Return a latency in milliseconds; a number without a unit is refused: its unit is ambiguous."""
     if isinstance(value, (int, float)) or (isinstance(value, str) and value.strip().isdigit()):
         raise InvalidValue(f"{shown(value)} has no unit; write one such as 800ms or 1.5s")
     return round(_duration(value, least=0.001) * 1000, 6)

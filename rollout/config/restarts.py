@@ -1,4 +1,4 @@
-"""Restart and start-up: what a target may say of them, and what a scenario may add to it."""
+"""Restart and start-up: what a target may declare, and what a scenario may add."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from rollout.config.schemas import TargetForm
+from rollout.config.schemas.targets import TargetSchema
 from rollout.config.source import Place, Source
 from rollout.core.scenario import EnvironmentChange, ProviderChange
 from rollout.core.target import Target
@@ -16,28 +16,30 @@ SERVICE = "say how: `service: {stop: [make, api-stop], start: [make, api-start]}
 """What a target must say whose service is to be restarted."""
 
 
-def refuse_odd_restarts(name: str, form: TargetForm, source: Source, *, may_be_embedded: bool) -> None:
-    """Refuse a target that restarts what it cannot, or says two things of one provider.
+def refuse_odd_restarts(name: str, parsed: TargetSchema, source: Source, *, may_be_embedded: bool) -> None:
+    """Refuse a target that restarts without a service, or contradicts itself about a provider.
 
     Args:
         name: the target's name.
-        form: what it says.
+        parsed: what it says.
         source: the targets' file.
         may_be_embedded: it may be an embedded gateway, which brings its service along.
     """
-    if not may_be_embedded and not form.service:
-        for place in _restarts(form):
+    if not may_be_embedded and not parsed.service:
+        for place in _restarts(parsed):
             source.refuse((name, *place), f"there is no `service:` to restart; {SERVICE}")
-    _refuse_twice(name, form, source)
-    _refuse_odd_safe(name, form, source)
+    _refuse_twice(name, parsed, source)
+    _refuse_odd_safe(name, parsed, source)
 
 
-def fitted(change: ProviderChange, target: Target) -> ProviderChange:
+def add_restart(change: ProviderChange, target: Target) -> ProviderChange:
     """Return the activation as it is on its target: with a restart where either of the two says so."""
     return replace(change, restart=change.restart or target.restarts(change.provider))
 
 
-def refuse_less(change: ProviderChange | EnvironmentChange, place: Place, target: Target, source: Source) -> None:
+def refuse_lesser_restart(
+    change: ProviderChange | EnvironmentChange, place: Place, target: Target, source: Source
+) -> None:
     """Refuse a change that takes a restart away which its target needs, or leaves it less time to start."""
     provider = change.provider if isinstance(change, ProviderChange) else None
     whose = f"target {target.name!r}" + (f" for {provider}" if provider else "")
@@ -48,40 +50,40 @@ def refuse_less(change: ProviderChange | EnvironmentChange, place: Place, target
             "raise it, or remove it"
         )
         source.refuse((*place, "startup"), words)
-    if provider and target.restarts(provider) and _said(source, (*place, "restart")) is False:
+    if provider and target.restarts(provider) and _value_at(source, (*place, "restart")) is False:
         source.refuse((*place, "restart"), f"is false, and {whose} says `restart: true`; remove it")
 
 
-def _restarts(form: TargetForm) -> Iterator[Place]:
-    if form.restart:
+def _restarts(parsed: TargetSchema) -> Iterator[Place]:
+    if parsed.restart:
         yield ("restart",)
-    yield from (("providers", name, "restart") for name, own in (form.providers or {}).items() if own.restart)
-    if form.safe and form.safe.restart:
+    yield from (("providers", name, "restart") for name, own in (parsed.providers or {}).items() if own.restart)
+    if parsed.safe and parsed.safe.restart:
         yield ("safe", "restart")
 
 
-def _refuse_twice(name: str, form: TargetForm, source: Source) -> None:
+def _refuse_twice(name: str, parsed: TargetSchema, source: Source) -> None:
     seen: dict[str, str] = {}
-    for provider in form.providers or {}:
+    for provider in parsed.providers or {}:
         first = seen.setdefault(provider.casefold(), provider)
         if first != provider:
             source.refuse((name, "providers", provider), f"is {first} once more, above; keep one of the two")
 
 
-def _refuse_odd_safe(name: str, form: TargetForm, source: Source) -> None:
-    safe = form.safe
+def _refuse_odd_safe(name: str, parsed: TargetSchema, source: Source) -> None:
+    safe = parsed.safe
     if safe is None or safe.restart is None:
         return
-    own = [one for provider, one in (form.providers or {}).items() if provider.casefold() == safe.activate.casefold()]
-    told = next((one.restart for one in own if one.restart is not None), None)
-    restarts = told if told is not None else bool(form.restart) or safe.restart
+    own = [one for provider, one in (parsed.providers or {}).items() if provider.casefold() == safe.activate.casefold()]
+    own_restart = next((one.restart for one in own if one.restart is not None), None)
+    restarts = own_restart if own_restart is not None else bool(parsed.restart) or safe.restart
     if safe.restart is not restarts:
         here, there = (str(value).lower() for value in (safe.restart, restarts))
-        where = f"`providers: {{{safe.activate}: …}}`" if told is not None else "the target"
+        where = f"`providers: {{{safe.activate}: …}}`" if own_restart is not None else "the target"
         source.refuse((name, "safe", "restart"), f"is {here}, and {where} says `restart: {there}`; remove it here")
 
 
-def _said(source: Source, place: Place) -> Any:
+def _value_at(source: Source, place: Place) -> Any:
     """Return what the file says at `place`; None where it says nothing, and for an option."""
     found: Any = source.data
     for key in place:

@@ -29,7 +29,7 @@ class Bound:
     """From where to where a value is accepted, both included.
 
     Attributes:
-        most: the greatest value, in the unit in which it is held against.
+        most: the greatest value, in the unit of the values that it bounds.
         why: what a greater one would do.
         least: the smallest value.
         why_least: what a smaller one would do.
@@ -43,7 +43,7 @@ class Bound:
     show: Callable[[float], str] = show_duration
 
     def refusal(self, value: float, environment: str) -> str | None:
-        """Say why `value` is not accepted in `environment`, and what is; None if it is."""
+        """Return why `value` is not accepted in `environment`, and what is; None if it is."""
         if value > self.most:
             bound, why, mend = f"at most {self.show(self.most)}", self.why, "lower it"
         elif value < self.least:
@@ -53,7 +53,7 @@ class Bound:
         return f"{self.show(value)} is out of bounds, {environment} accepts {bound}: {why}; {mend}"
 
 
-_FLOODED = "more looks than that are a load of their own"
+_FLOODED = "more polls than that are a load of their own"
 _UNSEEN = "a breach would go unseen for longer than that"
 
 MONITOR: Mapping[str, Bound] = {
@@ -63,21 +63,25 @@ MONITOR: Mapping[str, Bound] = {
     "alerts_every": Bound(math.inf, _UNSEEN, _SECOND, _FLOODED),
     "log_every": Bound(_MINUTE, _UNSEEN, _SECOND, _FLOODED),
     "synthetic_every": Bound(5 * _MINUTE, _UNSEEN, _SECOND, "every request costs money"),
-    "way_back_every": Bound(5 * _MINUTE, "a way back that is gone would go unseen for longer", _SECOND, _FLOODED),
-    "short_span": Bound(15 * _MINUTE, "a sudden breach would drown in it", 10 * _SECOND, "it would hold no two looks"),
+    "way_back_every": Bound(
+        5 * _MINUTE, "a rollback that has become impossible would go unseen for longer", _SECOND, _FLOODED
+    ),
+    "short_span": Bound(
+        15 * _MINUTE, "it would average a sudden breach away", 10 * _SECOND, "it would hold no two polls"
+    ),
     "confirm_after": Bound(30 * _SECOND, "a provider that is down would keep its traffic for longer"),
     "p95": Bound(60_000.0, "no user waits for longer, so MON-3 could never fire", show=_latency),
     "min_requests": Bound(1_000, "MON-2 would wait for half as many failures", show=_count),
     "min_samples": Bound(200, "MON-3 would have no data in most windows", show=_count),
-    "dark_in_a_row": Bound(10, "a source that is dark would be waited for", show=_count),
+    "dark_in_a_row": Bound(10, "a source that is unavailable would be waited for", show=_count),
     "dark_share": Bound(0.5, "a source that mostly fails shows nothing", show=show_fraction),
-    "stable_polls": Bound(20, "a rollback would not end", 2, "one look is no sign of stability (RBK-4.2)", _count),
+    "stable_polls": Bound(20, "a rollback would not end", 2, "one poll is no sign of stability (RBK-4.2)", _count),
     "synthetic_at_most": Bound(20_000, "every request costs money", show=_count),
 }
 """Keys of ``monitor:``; `p95` in milliseconds, other durations in seconds."""
 
 TARGET: Mapping[str, Bound] = {
-    "timeouts.read": Bound(_MINUTE, "one look that hangs would hide the next ones"),
+    "timeouts.read": Bound(_MINUTE, "one call that hangs would delay the next ones"),
     "timeouts.chat": Bound(5 * _MINUTE, "no user waits for longer"),
     "timeouts.activate": Bound(10 * _MINUTE, "a rollback waits for it", _SECOND, "an activation takes longer"),
     "service.timeout": Bound(15 * _MINUTE, "a rollback waits for it", _SECOND, "a command takes longer"),
@@ -88,8 +92,8 @@ TARGET: Mapping[str, Bound] = {
 POLICY: Mapping[str, Bound] = {
     "window_at_least": Bound(LONGEST_WATCH_S, "no change stays undecided for longer"),
     "precheck_max_age": Bound(_DAY, "what a precheck saw is no longer so"),
-    "confirm_within": Bound(_DAY, "a change would stay on for longer with nobody watching"),
-    "operator_ack_max_age": Bound(3 * _DAY, "whoever said so earlier does not stand by"),
+    "confirm_within": Bound(_DAY, "a change would stay unwatched for longer"),
+    "operator_ack_max_age": Bound(3 * _DAY, "an operator who said so earlier may not be there"),
     "approvals_at_least": Bound(10, "nothing would ever be approved", show=_count),
 }
 """Keys of a policy, durations in seconds."""
@@ -101,7 +105,7 @@ BESIDE_PRODUCTION: Mapping[str, Bound] = {
 """Keys of a policy that production bounds more tightly, as the procedure has them."""
 
 
-def refuse(
+def refuse_out_of_bounds(
     bounds: Mapping[str, Bound], given: Mapping[str, float | None], environment: str, source: Source, place: Place
 ) -> None:
     """Refuse what is `given` outside of its bound, where it stands below `place`."""

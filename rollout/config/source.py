@@ -1,4 +1,4 @@
-"""Where input came from, with the line of everything in it, so that every complaint can name its place."""
+"""A file or an option with the line of every value, so that every message names its place."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Source:
         lines: place -> line, 1-based; empty for an option.
         written: place -> a number or a yes or no as the file spells it: ``0.50``, ``True``.
         problems: what was refused so far.
+        former_places: place -> the place as the file writes it, with a former key.
     """
 
     name: str
@@ -32,9 +33,11 @@ class Source:
     lines: Mapping[Place, int] = field(default_factory=dict)
     written: Mapping[Place, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    former_places: dict[Place, Place] = field(default_factory=dict)
 
     def refuse(self, place: Place, message: str, *, line: int | None = None) -> None:
-        """Note a problem at `place`, on `line`, its own line, or that of the nearest part of the file around it."""
+        """Add a problem at `place`, on `line`, its own line, or the line of the innermost mapping or list around it."""
+        place = self.former_places.get(place, place)
         self.problems.append(Problem(self.name, line or self.line_of(place), dotted(place), message))
 
     def in_order(self) -> list[Problem]:
@@ -42,14 +45,14 @@ class Source:
         return sorted(self.problems, key=lambda problem: problem.line or 0)
 
     def line_of(self, place: Place) -> int | None:
-        """Return the line of what stands at `place`, or of the nearest part of the file around it."""
+        """Return the line of what stands at `place`, or of the innermost mapping or list around it."""
         return next(
             (self.lines[part] for end in range(len(place), -1, -1) if (part := place[:end]) in self.lines), None
         )
 
 
 def dotted(place: Place) -> str:
-    """Return the place as a person writes it: ``windows[0].from``."""
+    """Return the place as one writes it: ``windows[0].from``."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{_printable(part)}" for part in place)
     return text.removeprefix(".")
 

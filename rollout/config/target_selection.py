@@ -1,4 +1,4 @@
-"""Which target a run goes to: the scenario's word, ``--target`` over it, ``--gateway`` over both."""
+"""Which target a run goes to: the scenario's, unless ``--target`` or, before both, ``--gateway`` names another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rollout.config import urls
 from rollout.config.monitoring import Layer
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.source import Place, Source
-from rollout.config.targets import Listed
+from rollout.config.targets import ListedTarget
 from rollout.config.validators import suggest
 from rollout.core.request import ABOUT, EMBEDDED
 from rollout.core.target import Target
@@ -23,12 +23,12 @@ _NO_FILE = (
 
 @dataclass(frozen=True, slots=True)
 class TargetRequest:
-    """A target that was asked for by name.
+    """A target that the scenario or an option names.
 
     Attributes:
-        name: its name; None where nobody asked.
-        source: who asked: the scenario or ``--target``.
-        place: where in there.
+        name: its name; None where none is given.
+        source: the scenario or ``--target``.
+        place: its place in the scenario.
     """
 
     name: str | None
@@ -36,21 +36,21 @@ class TargetRequest:
     place: Place = ()
 
 
-def choose(
-    listed: Mapping[str, Listed],
+def choose_target(
+    listed: Mapping[str, ListedTarget],
     scenario: TargetRequest,
     option: TargetRequest,
     gateway: str | None,
     at: Source,
     *,
     has_file: bool,
-) -> Listed | None:
+) -> ListedTarget | None:
     """Return the target; None where it was refused.
 
     Args:
         listed: the known targets.
-        scenario: the scenario's wish.
-        option: that of ``--target``.
+        scenario: the scenario's.
+        option: ``--target``.
         gateway: what ``--gateway`` says.
         at: the source that ``--gateway`` is.
         has_file: whether there is a ``targets.yaml``.
@@ -73,8 +73,8 @@ def choose(
     return replace(listed[EMBEDDED], target=_unlisted(url))
 
 
-def must_prove(chosen: Listed, listed: Mapping[str, Listed]) -> bool:
-    """Tell whether the policy that rules at the chosen target is that of the embedded gateway, or hangs on its URL.
+def must_prove(chosen: ListedTarget, listed: Mapping[str, ListedTarget]) -> bool:
+    """Tell whether the chosen target has the sandbox policy, or a policy that depends on its URL.
 
     A URL that no target lists keeps a looser policy than production's only where an embedded gateway answers; one that
     is started on demand is the embedded one.
@@ -85,8 +85,10 @@ def must_prove(chosen: Listed, listed: Mapping[str, Listed]) -> bool:
     return target.environment == SANDBOX or not is_listed(target, listed)
 
 
-def without_proof(chosen: Listed, listed: Mapping[str, Listed], why: str, files: Source) -> Listed:
-    """Return the chosen target as it is ruled where no embedded gateway answers; refuse one that is listed as such.
+def refuse_or_rule_strictly(
+    chosen: ListedTarget, listed: Mapping[str, ListedTarget], why: str, files: Source
+) -> ListedTarget:
+    """Return the chosen target under the policy without an embedded gateway; refuse one that is listed as embedded.
 
     Args:
         chosen: the target that `must_prove`.
@@ -98,25 +100,25 @@ def without_proof(chosen: Listed, listed: Mapping[str, Listed], why: str, files:
     if is_listed(target, listed):
         files.refuse(
             (*chosen.place, "environment"),
-            f"is {SANDBOX}, which is the embedded gateway's alone, and {not_embedded(target, why)}; write another "
-            f"environment, such as {PRODUCTION}, or start the embedded gateway there (rollout sandbox)",
+            f"is {SANDBOX}, which is the embedded gateway's alone, and {describe_proof_failure(target, why)}; write "
+            f"another environment, such as {PRODUCTION}, or start the embedded gateway there (rollout sandbox)",
         )
         return chosen
     layer = chosen.layer if target.name in listed else Layer(files, (), None)
     return replace(chosen, target=replace(target, environment=PRODUCTION), layer=layer)
 
 
-def unproven(target: Target, why: str) -> str:
-    """Say that no embedded gateway answers at the target, how that is known, and which policy holds therefore."""
-    return f"{not_embedded(target, why)}, so {PRODUCTION}'s policy holds"
+def describe_ruling(target: Target, why: str) -> str:
+    """Return that no embedded gateway answers at the target, how that is known, and which policy applies therefore."""
+    return f"{describe_proof_failure(target, why)}, so {PRODUCTION}'s policy holds"
 
 
-def not_embedded(target: Target, why: str) -> str:
-    """Say that no embedded gateway answers at the target, and how that is known."""
+def describe_proof_failure(target: Target, why: str) -> str:
+    """Return that no embedded gateway answers at the target, and how that is known."""
     return f"{target.url} does not answer as the embedded gateway (GET {ABOUT}: {why})"
 
 
-def is_listed(target: Target, listed: Mapping[str, Listed]) -> bool:
+def is_listed(target: Target, listed: Mapping[str, ListedTarget]) -> bool:
     """Tell whether the list has this target at this URL."""
     return target.name in listed and listed[target.name].target.url == target.url
 
@@ -129,16 +131,16 @@ def _url(gateway: str, at: Source) -> str | None:
         return None
 
 
-def _named(listed: Mapping[str, Listed], wish: TargetRequest, *, has_file: bool) -> Listed | None:
-    name = EMBEDDED if wish.name is None else wish.name
+def _named(listed: Mapping[str, ListedTarget], request: TargetRequest, *, has_file: bool) -> ListedTarget | None:
+    name = EMBEDDED if request.name is None else request.name
     if name not in listed:
         known = f"{suggest(name, listed)}targets.yaml knows {', '.join(sorted(listed))}" if has_file else _NO_FILE
-        wish.source.refuse(wish.place, f"{shown(name)} is no target; {known}")
+        request.source.refuse(request.place, f"{shown(name)} is no target; {known}")
         return None
     return listed[name]
 
 
-def _owner(owner: Listed, option: TargetRequest, at: Source) -> Listed | None:
+def _owner(owner: ListedTarget, option: TargetRequest, at: Source) -> ListedTarget | None:
     if option.name not in {None, owner.target.name}:
         at.refuse(
             (), f"is the url of target {owner.target.name!r}, not of {option.name!r}; leave out one of the options"

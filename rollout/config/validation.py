@@ -1,4 +1,4 @@
-"""Where pydantic meets the files: a form filled from a document, and pydantic's complaints in plain words."""
+"""Fills schemas from documents, and turns the errors of pydantic into messages."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rollout.config.schemas import Schema
+from rollout.config.schemas.base import Schema
 from rollout.config.source import Place, Source
 from rollout.config.validators import name, suggest
 
-F = TypeVar("F", bound=Schema)
+S = TypeVar("S", bound=Schema)
 
 _OF_A_KEY = "[key]"
 
 
-def fill(form: type[F], data: Any, source: Source, place: Place = ()) -> F:
-    """Return the form filled with what is right in `data`; what is wrong is refused in `source`, all of it.
+def fill_schema(schema: type[S], data: Any, source: Source, place: Place = ()) -> S:
+    """Return the schema filled with the valid parts of `data`; every invalid part is refused in `source`.
 
-    The parts that are right are returned even then, so that rules between them can be judged in the same go.
+    The valid parts are returned even then, so that the rules between them are judged in the same run.
     """
-    right = copy.deepcopy(data)
+    valid = copy.deepcopy(data)
     first = True
     while True:
         try:
-            return form.model_validate(right)
+            return schema.model_validate(valid)
         except ValidationError as error:
             errors = error.errors(include_url=False, include_input=False)
         if first:
             for detail in errors:
-                _refuse(form, detail, source, place)
-        right = _without(right, [detail["loc"] for detail in errors])
+                _refuse(schema, detail, source, place)
+        valid = _without(valid, [detail["loc"] for detail in errors])
         first = False
 
 
-def refuse_lacking(form: type[Schema], data: Any, source: Source, place: Place) -> None:
-    """Refuse a mapping without what it needs, unless a key in it is unknown: that is the one, misspelt."""
-    if isinstance(data, dict) and data.keys() <= dict(_keys(form)).keys() and (words := form.missing_keys(data)):
+def refuse_missing_keys(schema: type[Schema], data: Any, source: Source, place: Place) -> None:
+    """Refuse a mapping without its required keys, unless a key in it is unknown: that may be one of them, misspelt."""
+    if isinstance(data, dict) and data.keys() <= dict(_keys(schema)).keys() and (words := schema.missing_keys(data)):
         source.refuse(place, words)
 
 
-def reads_as_name(source: Source, key: str) -> None:
+def refuse_invalid_name(source: Source, key: str) -> None:
     """Refuse a top-level key that cannot serve as a name."""
     try:
         name(key)
@@ -51,55 +51,55 @@ def reads_as_name(source: Source, key: str) -> None:
         source.refuse((key,), str(error))
 
 
-def _refuse(form: type[Schema], error: ErrorDetails, source: Source, place: Place) -> None:
+def _refuse(schema: type[Schema], error: ErrorDetails, source: Source, place: Place) -> None:
     inside = error["loc"]
     if inside[-1:] == (_OF_A_KEY,):
         # A mapping's key is at fault, not its value. It stands in the message: in a path it would not be redacted.
-        source.refuse((*place, *inside[:-2]), _words(form, error), line=source.lines.get((*place, *inside[:-1])))
+        source.refuse((*place, *inside[:-2]), _describe(schema, error), line=source.lines.get((*place, *inside[:-1])))
         return
-    # A lone value may stand where a list of one is meant; it is complained about as it was written.
+    # A lone value may stand for a list of one; the message names its place as it is written.
     at = (*place, *inside)
     if at not in source.lines:
         lone = tuple(part for part in inside if part != 0)
         at = (*place, *lone) if (*place, *lone) in source.lines else at
-    source.refuse(at, _words(form, error))
+    source.refuse(at, _describe(schema, error))
 
 
-def _words(form: type[Schema], error: ErrorDetails) -> str:
+def _describe(schema: type[Schema], error: ErrorDetails) -> str:
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
-        return _unknown_key(_form_at(form, error["loc"][:-1]), str(error["loc"][-1]))
-    return "is not what is expected here; look at the commented examples in scenarios/"
+        return _unknown_key(_schema_at(schema, error["loc"][:-1]), str(error["loc"][-1]))
+    return "is not what is expected here; see the commented examples in scenarios/"
 
 
-def _unknown_key(form: type[Schema], key: str) -> str:
-    known = dict(_keys(form))
+def _unknown_key(schema: type[Schema], key: str) -> str:
+    known = dict(_keys(schema))
     inner = next((outer for outer, part in known.items() if part and key in dict(_keys(part))), None)
     hint = suggest(key, known) or (f"move it under {inner!r}; " if inner else "")
     return f"is no key here; {hint}the keys are {', '.join(known)}"
 
 
-def _keys(form: type[Schema]) -> Iterator[tuple[str, type[Schema] | None]]:
-    for key, field in form.model_fields.items():
-        yield field.alias or key, _form_in(field.annotation)
+def _keys(schema: type[Schema]) -> Iterator[tuple[str, type[Schema] | None]]:
+    for key, field in schema.model_fields.items():
+        yield field.alias or key, _schema_in(field.annotation)
 
 
-def _form_in(annotation: Any) -> type[Schema] | None:
+def _schema_in(annotation: Any) -> type[Schema] | None:
     if isinstance(annotation, type) and issubclass(annotation, Schema):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _form_in(part))), None)
+    return next((found for part in get_args(annotation) if (found := _schema_in(part))), None)
 
 
-def _form_at(form: type[Schema], place: Place) -> type[Schema]:
+def _schema_at(schema: type[Schema], place: Place) -> type[Schema]:
     for part in place:
         if isinstance(part, str):
-            form = dict(_keys(form)).get(part) or form
-    return form
+            schema = dict(_keys(schema)).get(part) or schema
+    return schema
 
 
 def _without(data: Any, places: list[Place]) -> Any:
-    """Return `data` without what stands at `places`: of a list that holds a mistake, without the whole list."""
+    """Return `data` without what stands at `places`: of a list with a mistake, without the list."""
     found = False
     for place in dict.fromkeys(places):
         holder, key = _deepest(data, place)

@@ -1,6 +1,6 @@
-"""What a single value may look like. Every refusal says what was expected and gives an example.
+"""Validators of single values. Every refusal says what was expected and gives an example.
 
-Values that may be a secret pasted into the wrong place (URLs, variable names) are never repeated.
+A value that may be a secret in the wrong place (a URL, a variable name) is never repeated.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class InvalidValue(ValueError):
-    """A value that is not what its key expects; pydantic collects these."""
+    """A value that its key does not accept; pydantic collects these."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -161,7 +161,7 @@ def waivable(value: Any) -> str:
 
 
 def dispensable(value: Any) -> str:
-    """Return the id of a clause that a policy may leave out: what no waiver excuses in a rollout, no policy does."""
+    """Return the id of a clause that a policy may leave out: one of a rollout only if a waiver may excuse it."""
     found = clause(value)
     why = why_never_left_out(found)
     if why and CLAUSES[found].phase in (*PHASES, "rollback"):
@@ -177,7 +177,7 @@ def flag(value: Any) -> bool:
 
 
 def choice(*allowed: str) -> Callable[[Any], str]:
-    """Return a reader of one of the `allowed` words."""
+    """Return a validator of one of the `allowed` words."""
 
     def read(value: Any) -> str:
         if value not in allowed:
@@ -192,7 +192,7 @@ def _either(words: Sequence[str]) -> str:
 
 
 def true_or(word: str) -> Callable[[Any], str | bool]:
-    """Return a reader of ``true`` or one word."""
+    """Return a validator of ``true`` or one word."""
 
     def read(value: Any) -> str | bool:
         if value is not True and value != word:
@@ -232,7 +232,7 @@ def secret_pattern(value: Any) -> str:
             f"{shown(found)} finds {shown(greedy)} too, and would empty the records; describe the secret alone"
         )
     if Redactor(patterns=[found]).text(found) != found:
-        # Whoever takes a change back has the pattern from the journal.
+        # A rollback has the pattern from the journal.
         raise InvalidValue(
             f"{shown(found)} is taken for a secret itself in the records; write a class for a letter: [s]k-"
         )
@@ -248,7 +248,7 @@ def file(value: Any) -> Path:
 
 
 def file_or_none(value: Any) -> Path | None:
-    """Return an absolute path, or None for the word ``none``: stated out of reach."""
+    """Return an absolute path, or None for ``none``: a file that cannot be reached, which is stated."""
     return None if value == "none" else file(value)
 
 
@@ -285,7 +285,7 @@ def contact(value: Any) -> Any:
 
 
 def mapping(example: str) -> Callable[[Any], dict[str, Any]]:
-    """Return a reader of mappings."""
+    """Return a validator of mappings."""
 
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -302,9 +302,9 @@ def items(value: Any) -> list[Any]:
     return value if isinstance(require(value), list) else [value]
 
 
-def _matching(value: Any, form: re.Pattern[str], expected: str) -> str:
+def _matching(value: Any, expression: re.Pattern[str], expected: str) -> str:
     found = text(value)
-    if not form.fullmatch(found):
+    if not expression.fullmatch(found):
         raise InvalidValue(f"{shown(found)} is not {expected}")
     return found
 

@@ -75,7 +75,7 @@ for _kind, _pattern, _first in (
     _CoreLoader.add_implicit_resolver(_TAG + _kind, re.compile(rf"^(?:{_pattern})$", re.ASCII), _first)
 
 
-def read(path: Path, name: str) -> Source:
+def read_yaml(path: Path, name: str) -> Source:
     """Return the file at `path`, called `name`; what is wrong with it is among its problems, never raised.
 
     A file without any value has no data.

@@ -10,6 +10,9 @@ from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
+RECORDED_AS = "recorded_as"
+"""The metadata of a dataclass field that journals and digests know by a former name: that name."""
+
 
 def to_json(value: Any) -> Any:
     """Return `value` as JSON types: records become objects, sets become sorted lists, paths and times strings.
@@ -18,7 +21,7 @@ def to_json(value: Any) -> Any:
         TypeError: a value has no canonical form.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {_recorded_name(field): to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): to_json(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -30,6 +33,12 @@ def to_json(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     raise TypeError(f"no canonical form for {type(value).__name__}")
+
+
+def by_field_name(kind: Any, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded object of the dataclass `kind` by the names of its fields today."""
+    names = {_recorded_name(field): field.name for field in dataclasses.fields(kind)}
+    return {names.get(key, key): value for key, value in recorded.items()}
 
 
 def canonical(value: Any) -> bytes:
@@ -47,3 +56,7 @@ def canonical(value: Any) -> bytes:
 def sha256(value: Any) -> str:
     """Return the hexadecimal SHA-256 of `value`'s canonical JSON; of the bytes themselves if it is bytes."""
     return hashlib.sha256(value if isinstance(value, bytes) else canonical(value)).hexdigest()
+
+
+def _recorded_name(field: dataclasses.Field[Any]) -> str:
+    return str(field.metadata.get(RECORDED_AS, field.name))

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rollout.core.canonical_json import sha256, to_json
+from rollout.core.canonical_json import by_field_name, sha256, to_json
 from rollout.core.policy import Policy, usual
 from rollout.core.scenario import Scenario
 from rollout.core.target import Target
@@ -36,6 +36,7 @@ class Origin:
         options: the options that had a part in it, ``--gateway=http://…``; whoever approves it gives the same.
         moved: whether ``--gateway`` leads to another URL than the target's own.
         ruled: why production's policy rules where the embedded gateway's might; empty where nobody would expect that.
+        notice: which keys of the targets' file have a new name; empty where none has.
     """
 
     scenario: Path | None = None
@@ -46,6 +47,12 @@ class Origin:
     options: tuple[str, ...] = ()
     moved: bool = False
     ruled: str = ""
+    notice: str = ""
+
+    def header_lines(self) -> list[str]:
+        """Return what a header says of the files: why production's policy rules, and which keys have a new name."""
+        lines = {"policy": self.ruled, "deprecated": self.notice}
+        return [f"{word}: {line}" for word, line in lines.items() if line]
 
     def beside_policy(self, name: str | None) -> Path | None:
         """Return a file that the policy names, by its own folder: who places the policy places this too."""
@@ -105,6 +112,7 @@ def as_opened(body: Mapping[str, Any]) -> Request:
     What a journal of version 0.1 does not know is as a file leaves it that says nothing of it.
     """
     kept = {name: body[name] for name in ("scenario", "target", "policy")}
+    kept["target"] = by_field_name(Target, kept["target"])
     kept["policy"] = {**usual(kept["policy"].get("name", "")), **kept["policy"]}
     request: Request = _adapter().validate_python(kept)
     return request

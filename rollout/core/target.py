@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 from pathlib import Path
 
+from rollout.core.canonical_json import RECORDED_AS
 from rollout.core.scenario import ProviderChange
 
 
@@ -207,8 +208,8 @@ class Target:
         tls: TLS settings.
         timeouts: outer deadlines.
         paths: call name -> path where the gateway deviates, e.g. ``{"health": "/healthz"}``.
-        twin: base URL of the non-production twin (PRE-3); None where there is none.
-        twin_token_env: the twin's token variable.
+        staging: base URL of the staging gateway (PRE-3); None where there is none.
+        staging_token_env: the staging gateway's token variable.
         safe: the provider and model an emergency goes to; its `restart` is the provider's, as `restarts` has it.
         env_file: the service's `.env` file, on this host; None where it is unknown or cannot be reached.
         env_file_stated: whether the target says anything about `.env`: a None that is stated is a decision, one
@@ -246,8 +247,8 @@ class Target:
     tls: Tls = field(default_factory=Tls)
     timeouts: Timeouts = field(default_factory=Timeouts)
     paths: Mapping[str, str] = field(default_factory=dict)
-    twin: str | None = None
-    twin_token_env: str | None = None
+    staging: str | None = field(default=None, metadata={RECORDED_AS: "twin"})
+    staging_token_env: str | None = field(default=None, metadata={RECORDED_AS: "twin_token_env"})
     safe: ProviderChange | None = None
     env_file: Path | None = None
     env_file_stated: bool = False

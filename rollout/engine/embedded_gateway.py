@@ -47,7 +47,7 @@ def described(target: Target) -> Target:
         return target
     return replace(
         target,
-        twin=target.twin or found.twin_url,
+        staging=target.staging or found.staging_url,
         env_file=target.env_file or found.env_file,
         log_file=target.log_file or (None if target.log_command else found.log_file),
         routing=target.routing or Routing(),

@@ -40,7 +40,7 @@ def completed(target: Target, earlier: RolloutRecord) -> Target:
     known = as_opened(earlier.opened).target
     return replace(
         target,
-        twin=target.twin or known.twin,
+        staging=target.staging or known.staging,
         env_file=target.env_file or known.env_file,
         log_file=target.log_file or known.log_file,
         routing=target.routing or known.routing,

@@ -256,7 +256,7 @@ def alerts(rollout: RolloutContext) -> Firing:
     return Firing(rows, keys, unexplained)
 
 
-def measure(rollout: RolloutContext, backup: Backup, twin: Gateway | None) -> Measured:
+def measure(rollout: RolloutContext, backup: Backup, staging: Gateway | None) -> Measured:
     """Measure the current provider, keep the baseline in the journal, and say whether it can be compared with.
 
     Raises:
@@ -288,7 +288,7 @@ def measure(rollout: RolloutContext, backup: Backup, twin: Gateway | None) -> Me
             "set monitor.p95 to an absolute limit, or name it in `fixes:`"
         )
     limit_ms = monitor.limits.p95_ms or _times(monitor.limits.latency_factor, measured)
-    problems += _too_slow_already(rollout, twin, limit_ms)
+    problems += _too_slow_already(rollout, staging, limit_ms)
     return Measured(measured, "unknown" if limit_ms is None else f"{limit_ms:.1f} ms", problems)
 
 
@@ -297,17 +297,19 @@ def _times(factor: float, baseline: Baseline) -> float | None:
     return None if p95_ms is None else factor * p95_ms
 
 
-def _too_slow_already(rollout: RolloutContext, twin: Gateway | None, limit_ms: float | None) -> list[str]:
-    if twin is None or limit_ms is None:
+def _too_slow_already(rollout: RolloutContext, staging: Gateway | None, limit_ms: float | None) -> list[str]:
+    if staging is None or limit_ms is None:
         return []
     try:
-        latency = twin.metrics(rollout.expected_active.provider).latency
+        latency = staging.metrics(rollout.expected_active.provider).latency
     except GatewayError as error:
-        return [f"the new provider's latency on the non-production twin cannot be read: {error}"]
+        return [f"the new provider's latency on the staging gateway cannot be read: {error}"]
     if latency.p95_ms is None or latency.samples < rollout.scenario.monitor.min_samples or latency.p95_ms <= limit_ms:
         return []
     new = rollout.expected_active.provider
-    return [f"{new}'s P95 on the twin is {latency.p95_ms:.0f} ms already, above the limit of {limit_ms:.0f} ms"]
+    return [
+        f"{new}'s P95 on the staging gateway is {latency.p95_ms:.0f} ms already, above the limit of {limit_ms:.0f} ms"
+    ]
 
 
 def timing(rollout: RolloutContext) -> Timing:

@@ -194,19 +194,19 @@ def claim(session: Session, phase: str) -> None:
 
 
 def staging_gateway_of(session: Session, env: Mapping[str, str]) -> Gateway:
-    """Return a client for the target's non-production twin.
+    """Return a client for the target's staging gateway.
 
     Raises:
         RolloutError: the target has none.
     """
     rollout = session.rollout
-    if rollout.target.twin is None:
+    if rollout.target.staging is None:
         raise RolloutError(
-            f"target {rollout.target.name!r} names no non-production twin; add `twin:` with its URL to the target"
+            f"target {rollout.target.name!r} names no staging gateway; add `staging:` with its URL to the target"
         )
     return Gateway(
-        replace(rollout.target, url=rollout.target.twin, token_env=rollout.target.twin_token_env),
-        token=token_of(rollout.target.twin_token_env, env),
+        replace(rollout.target, url=rollout.target.staging, token_env=rollout.target.staging_token_env),
+        token=token_of(rollout.target.staging_token_env, env),
         clock=rollout.clock,
         stop=rollout.stop,
         redactor=rollout.redactor,

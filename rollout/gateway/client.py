@@ -88,7 +88,7 @@ class Gateway:
             target,
             self._base,
             token=token,
-            token_env=target.twin_token_env if url is not None and url == target.twin else target.token_env,
+            token_env=target.staging_token_env if url is not None and url == target.staging else target.token_env,
             clock=clock,
             stop=stop,
             redactor=redactor,

@@ -38,14 +38,14 @@ class About:
     """What an embedded gateway says about itself.
 
     Attributes:
-        twin_url: base URL of its non-production twin.
+        staging_url: base URL of its staging gateway; its answer calls that `twin_url`.
         env_file: its `.env` file, on this host.
         log_file: its log, likewise.
         stop: the command that stops it.
         start: the command that starts it again.
     """
 
-    twin_url: str
+    staging_url: str
     env_file: Path
     log_file: Path
     stop: tuple[str, ...]

@@ -197,7 +197,7 @@ def sources_now(rollout: RolloutContext) -> Outcome[prechecks.PollStats]:
 
 
 @pytest.fixture(scope="session")
-def twin(rollout_run: RolloutRun) -> Iterator[Outcome[Gateway]]:
+def staging_gateway(rollout_run: RolloutRun) -> Iterator[Outcome[Gateway]]:
     """The staging gateway."""
     outcome = Outcome(lambda: staging_gateway_of(rollout_run.session, rollout_run.env))
     yield outcome
@@ -206,15 +206,15 @@ def twin(rollout_run: RolloutRun) -> Iterator[Outcome[Gateway]]:
 
 
 @pytest.fixture(scope="session")
-def twin_connection(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[ConnectionTest]:
+def staging_connection(staging_gateway: Outcome[Gateway], change: ProviderChange) -> Outcome[ConnectionTest]:
     """The connection test on the staging gateway."""
-    return Outcome(lambda: twin.value.test_connection(change.provider))
+    return Outcome(lambda: staging_gateway.value.test_connection(change.provider))
 
 
 @pytest.fixture(scope="session")
-def twin_preflight(twin: Outcome[Gateway], change: ProviderChange) -> Outcome[Preflight]:
+def staging_preflight(staging_gateway: Outcome[Gateway], change: ProviderChange) -> Outcome[Preflight]:
     """The preflight on the staging gateway."""
-    return Outcome(lambda: twin.value.preflight(change.provider))
+    return Outcome(lambda: staging_gateway.value.preflight(change.provider))
 
 
 @pytest.fixture
@@ -260,9 +260,13 @@ def _alerts(rollout: RolloutContext) -> prechecks.Firing:
 
 
 @pytest.fixture(scope="session")
-def baseline(rollout: RolloutContext, backup: Outcome[Backup], twin: Outcome[Gateway]) -> Outcome[prechecks.Measured]:
+def baseline(
+    rollout: RolloutContext, backup: Outcome[Backup], staging_gateway: Outcome[Gateway]
+) -> Outcome[prechecks.Measured]:
     """The current provider's numbers."""
-    return Outcome(lambda: prechecks.measure(rollout, backup.value, None if twin.error else twin.value))
+    return Outcome(
+        lambda: prechecks.measure(rollout, backup.value, None if staging_gateway.error else staging_gateway.value)
+    )
 
 
 # Apply: the undo is registered before the do

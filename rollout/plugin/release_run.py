@@ -14,6 +14,7 @@ from rollout.core.errors import RolloutError
 from rollout.core.options import ReleaseOptions
 from rollout.core.policy import Policy
 from rollout.core.redaction import Redactor
+from rollout.core.request import Origin
 from rollout.core.result import Outcome
 from rollout.core.target import Target
 from rollout.engine.credentials import token_of
@@ -57,18 +58,18 @@ class ReleaseEvidence(RunEvidence):
 class ReleaseReporter(TerminalReporter):
     """The terminal of a release run."""
 
-    def __init__(self, target: Target, policy: Policy, ruled: str, folder: Path, redactor: Redactor) -> None:
+    def __init__(self, target: Target, policy: Policy, origin: Origin, folder: Path, redactor: Redactor) -> None:
         """Keep what the header describes.
 
         Args:
             target: the target.
             policy: the policy that rules there.
-            ruled: why production's policy rules where the embedded gateway's might; empty where it might not.
+            origin: where target and policy were read.
             folder: where the evidence goes.
             redactor: takes secrets out of what is printed.
         """
         super().__init__(redactor.text)
-        self._target, self._policy, self._ruled, self._folder = target, policy, ruled, folder
+        self._target, self._policy, self._origin, self._folder = target, policy, origin, folder
 
     def header(self, option: Any) -> list[str]:
         """Return the header's lines."""
@@ -76,7 +77,7 @@ class ReleaseReporter(TerminalReporter):
         return [
             f"release: {self._folder.name}, which only reads",
             f"target: {self._target.name} at {self._target.url} ({where}), policy {self._policy.name}",
-            *([f"policy: {self._ruled}"] if self._ruled else []),
+            *self._origin.header_lines(),
             f"evidence: {self._folder}",
         ]
 
@@ -102,7 +103,7 @@ class ReleaseRun(ReadOnlyRun):
         options: ReleaseOptions,
         folder: Path,
         env: Mapping[str, str],
-        ruled: str,
+        origin: Origin,
     ) -> None:
         """Start before the first check, and read the `.env` file: its secrets are known from then on."""
         self._options = options
@@ -118,7 +119,7 @@ class ReleaseRun(ReadOnlyRun):
             [clause for clause in planned((PHASE,)) if clause.id not in spared],
             spared,
             evidence=ReleaseEvidence(target, policy, folder=folder, redactor=redactor, exchanges=exchanges),
-            terminal=ReleaseReporter(target, policy, ruled, folder, redactor),
+            terminal=ReleaseReporter(target, policy, origin, folder, redactor),
             stop=stop,
             env=env,
         )
@@ -156,7 +157,7 @@ def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> ReleaseR
         InvalidInput: the target, its policy or the options are wrong.
         RolloutError: it is the embedded gateway, which is started for a rollout only.
     """
-    target, policy, ruled = load_target(
+    target, policy, origin = load_target(
         target=options.target,
         gateway=options.gateway,
         directory=options.scenarios,
@@ -171,7 +172,7 @@ def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> ReleaseR
         )
     now = SystemClock().now()
     name = f"release-{now:%Y%m%d-%H%M%S}-{_as_file_name(target.name)}-{secrets.token_hex(2)}"
-    return ReleaseRun(described(target), policy, options, options.reports / name, env, ruled)
+    return ReleaseRun(described(target), policy, options, options.reports / name, env, origin)
 
 
 def _env_file(target: Target, clock: Clock, redactor: Redactor) -> Mapping[str, str]:

@@ -128,7 +128,7 @@ class RolloutReporter(TerminalReporter):
             f"scenario: {rollout.scenario.source} ({source}), SHA-256 {rollout.digest[:12]}",
             f"change: {rollout.what}, class {rollout.scenario.change_class}",
             f"target: {rollout.target.name} at {rollout.target.url} ({where}), policy {rollout.policy.name}{ruled}",
-            *([f"policy: {rollout.origin.ruled}"] if rollout.origin.ruled else []),
+            *rollout.origin.header_lines(),
             f"phases: {', '.join(session.phases)}; distribution is off: one session is one rollout",
             f"evidence: {rollout.folder}",
         ]

@@ -97,7 +97,7 @@ def _announce(about: dict[str, Any]) -> None:
     url = about["url"]
     _say(
         f"gateway  {url}\n"
-        f"twin     {about['twin_url']}  (non-production)\n"
+        f"staging  {about['twin_url']}\n"
         f"state    {about['dir']}\n"
         f"stop     Ctrl-C\n"
         f'faults   curl -X PUT {url}/sandbox/faults -d \'[{{"provider": "openai", "latency_ms": 400}}]\'\n'

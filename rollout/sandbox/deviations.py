@@ -93,8 +93,8 @@ SWITCHES: dict[str, str] = {
 }
 """Every switch -> what it does."""
 
-SPARES_TWIN = frozenset({"activate_without_effect", "activate_after_restart", "config_write_errors"})
-"""Faults of one installation: the twin runs the same software and is in order."""
+NOT_IN_STAGING = frozenset({"activate_without_effect", "activate_after_restart", "config_write_errors"})
+"""Faults of one installation: the staging gateway runs the same software and is in order."""
 
 
 class Switched:

@@ -46,8 +46,8 @@ class Running:
     directory: Path
 
     @property
-    def twin_url(self) -> str:
-        """Return the base URL of the non-production twin's API."""
+    def staging_url(self) -> str:
+        """Return the base URL of the staging gateway's API."""
         return f"{self.url}/twin"
 
     @property

@@ -1,4 +1,4 @@
-"""The process: two gateways (production and its non-production twin) behind one socket on the loopback interface."""
+"""The process: two gateways (production and staging) behind one socket on the loopback interface."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rollout.core.clock import SystemClock, format_utc
 from rollout.sandbox.api import build_api
 from rollout.sandbox.control import GatewayControl, ProcessControl, Requests
-from rollout.sandbox.deviations import SPARES_TWIN
+from rollout.sandbox.deviations import NOT_IN_STAGING
 from rollout.sandbox.files import KIND, RECORD, SETTINGS, write_private
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.process import remembered, service_command
@@ -37,7 +37,8 @@ from rollout.sandbox.timing import Timing
 from rollout.sandbox.traffic import Users
 
 HOST = "127.0.0.1"
-TWIN = "twin"
+STAGING = "twin"
+"""The route and the folder of the staging gateway; rollouts that older code began name them, so they stay."""
 _OPEN_PATHS = ("/health", "/healthz")
 _LIMITED_EVERY = 3
 _TOO_MANY = {
@@ -99,13 +100,13 @@ class Sandbox:
         self._in_flight = remembered(options.directory).in_flight
         self._last_request = self._clock.monotonic()
         settings = options.settings
-        same = tuple(name for name in settings.deviations if name not in SPARES_TWIN)
+        same = tuple(name for name in settings.deviations if name not in NOT_IN_STAGING)
         calm = replace(settings, faults=(), users_per_s=0.0, deviations=same, **Timing().to_mapping())
         self._gateway = Gateway(options.directory, settings, self._clock)
-        self._twin = Gateway(options.directory / TWIN, calm, self._clock)
+        self._staging = Gateway(options.directory / STAGING, calm, self._clock)
         self._requests: list[Requests] = []
         self._users = Users(self._gateway, settings.users_per_s, settings.seed)
-        self._twin_users = Users(self._twin, 0.0, settings.seed)
+        self._staging_users = Users(self._staging, 0.0, settings.seed)
         # Standard error is left for what uvicorn has to complain about.
         config = uvicorn.Config(
             self._build(), log_config=None, access_log=False, timeout_graceful_shutdown=_LETS_GO_AFTER_S
@@ -122,7 +123,7 @@ class Sandbox:
             "dir": str(self._options.directory),
             "env_file": str(self._gateway.state.env_file),
             "log_file": str(self._gateway.log_file),
-            "twin_url": f"{self._url}/{TWIN}",
+            "twin_url": f"{self._url}/{STAGING}",
             "token_required": self._options.token is not None,
             "in_flight": self._in_flight,
             "stop": service_command("stop", self._options.directory),
@@ -143,14 +144,14 @@ class Sandbox:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         await self._server.serve([listener])
-        for gateway in (self._gateway, self._twin):
+        for gateway in (self._gateway, self._staging):
             gateway.keep()
         for requests in self._requests:
             requests.keep()
 
     @contextlib.asynccontextmanager
     async def _background(self, _app: Starlette) -> AsyncIterator[None]:
-        jobs = [self._users.run(), self._twin_users.run(), self._end_when_idle()]
+        jobs = [self._users.run(), self._staging_users.run(), self._end_when_idle()]
         tasks = [asyncio.create_task(job) for job in jobs]
         try:
             yield
@@ -182,7 +183,7 @@ class Sandbox:
     def _build(self) -> Starlette:
         process = ProcessControl(self.about, self._set_in_flight, self._stop).routes()
         routes = [
-            *self._gateway_routes(self._twin, self._twin_users, [], prefix=f"/{TWIN}"),
+            *self._gateway_routes(self._staging, self._staging_users, [], prefix=f"/{STAGING}"),
             *self._gateway_routes(self._gateway, self._users, process, prefix=""),
         ]
         return Starlette(routes=routes, lifespan=self._background)

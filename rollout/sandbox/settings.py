@@ -34,7 +34,7 @@ class SandboxSettings(Timing):
     """How a sandbox behaves; what takes time is described at `Timing`.
 
     Attributes:
-        users_per_s: requests that background users send, per second; the twin has none.
+        users_per_s: requests that background users send, per second; the staging gateway has none.
         faults: what goes wrong, from the start.
         deviations: switches of `rollout.sandbox.deviations`, on from the start.
         seed: of all dice, so that runs are alike.

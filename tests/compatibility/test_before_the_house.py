@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.approvals.approval import Role, in_record
 from rollout.journal.record import Decision, Kind
 from tests.support.runs import BARE, INHERITED, Lab, Run, eventually
 
@@ -34,7 +35,9 @@ def former(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A lab whose target names its staging gateway under the key that the former code knows."""
     with Lab(tmp_path) as lab:
+        lab.target["twin"] = lab.target.pop("staging")
         yield lab
 
 
@@ -70,6 +73,7 @@ def test_what_the_former_code_handed_over_is_verified_watched_and_kept(former: P
     assert lab.state().active == NEW
     eventually(lambda: not Path(f"/proc/{pid}").exists(), "the former watchdog leaves", 20)
     assert "continued" in run.out
+    assert run.out.count("twin is now staging") == 1
 
 
 def test_what_the_former_code_handed_over_is_taken_back_at_a_breach(former: Path, lab: Lab):
@@ -124,3 +128,16 @@ def test_a_rollout_that_the_former_code_kept_is_read_verified_and_taken_back(for
     )
     assert back.returncode == 10, back.stdout + back.stderr
     assert lab.state().active == BEFORE
+
+
+def test_what_the_former_code_approved_is_approved_today(former: Path, lab: Lab):
+    """The approval covers a target with the key `twin`; today the file calls that `staging`."""
+    lab.policy["sandbox"]["review"] = "recorded"
+    lab.options()
+    given = run_former(former, lab, "approve", str(lab.folder / "lab.yaml"), "--by=bob", module="rollout")
+    assert given.code == 0, given.out
+    lab.target["staging"] = lab.target.pop("twin")
+    run = lab.run("-m", "precheck")
+    assert run.code == 0, run.out
+    assert [each.approver for each in in_record(run.record, Role.REVIEWER)] == ["bob"]
+    assert "deprecated" not in run.out

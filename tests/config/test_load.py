@@ -17,7 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rollout.config.load import load
-from rollout.config.schemas import PathsForm, PolicyForm
+from rollout.config.schemas.calls import PathsSchema
+from rollout.config.schemas.policies import PolicySchema
 from rollout.config.urls import base_url, is_loopback
 from rollout.core.canary_stages import stages
 from rollout.core.canonical_json import canonical, to_json
@@ -209,7 +210,7 @@ def test_an_anchor_bomb_is_refused_before_it_unfolds(scenario):
     assert "20,000 values" in refusal(scenario=scenario("\n".join(["a0: &a0 [x]", *layers])))
 
 
-def test_a_missing_file_a_directory_and_a_pipe_are_told_apart(tmp_path):
+def test_a_missing_file_a_directory_and_a_pipe_are_distinguished(tmp_path):
     assert "no such file" in refusal(scenario=tmp_path / "absent.yaml")
     assert "is a directory" in refusal(scenario=tmp_path)
     assert "not a regular file" in refusal(scenario=Path("/dev/null"))
@@ -275,7 +276,7 @@ def test_no_value_of_any_option_is_answered_with_a_traceback(option, value):
 # --- what a request is made of ---------------------------------------------------------------------------------
 
 
-def test_one_line_is_a_whole_scenario(scenario):
+def test_one_line_is_a_complete_scenario(scenario):
     request = request_for(scenario=scenario())
     assert (request.scenario.changes, request.scenario.author) == ((ProviderChange("openai", "gpt-4o"),), "alice")
     assert (request.target.name, request.target.url, request.policy.name) == ("embedded", None, "sandbox")
@@ -294,7 +295,7 @@ def test_the_scenario_overrides_single_keys_of_the_targets_bake_time(scenario):
     assert request_for(scenario=file).scenario.monitor == expected
 
 
-def test_a_default_of_the_target_that_is_too_loose_is_blamed_where_it_stands(scenario):
+def test_a_default_of_the_target_that_is_too_loose_is_refused_where_it_stands(scenario):
     file = scenario("target: gw\n" + CHANGE, targets="gw:\n  url: https://gw\n  monitor:\n    window: 1m\n")
     assert "targets.yaml:4: gw.monitor.window: 1m is shorter than production asks for (30m)" in refusal(scenario=file)
 
@@ -412,7 +413,7 @@ def test_every_part_of_a_target_is_read(scenario, tmp_path):
     file = scenario(
         "target: gw\n" + CHANGE,
         targets=f"""
-twin: {{url: "https://twin", environment: staging, token_env: TWIN_TOKEN}}
+lab: {{url: "https://lab", environment: staging, token_env: LAB_TOKEN}}
 gw:
   url: https://GW.example.com:443/base/
   token_env: GATEWAY_TOKEN
@@ -420,7 +421,7 @@ gw:
   tls: {{ca_file: {tmp_path}/ca.pem}}
   timeouts: {{read: 1s, chat: 2s, activate: 3s}}
   paths: {{health: /healthz, status: "/p/{{provider}}/s"}}
-  twin: twin
+  staging: lab
   safe: {{activate: ollama, model: m, restart: true}}
   restart: true
   startup: 40s
@@ -443,7 +444,7 @@ gw:
   notify: TEAM_URL
 """,
     )
-    request = request_for(scenario=file, env=TOKENS | {"TWIN_TOKEN": "x"})
+    request = request_for(scenario=file, env=TOKENS | {"LAB_TOKEN": "x"})
     assert request.scenario.notify == ("TEAM_URL",)
     assert request.target == Target(
         name="gw",
@@ -454,8 +455,8 @@ gw:
         tls=Tls(ca_file=tmp_path / "ca.pem"),
         timeouts=Timeouts(1.0, 2.0, 3.0),
         paths={"health": "/healthz", "status": "/p/{provider}/s"},
-        twin="https://twin",
-        twin_token_env="TWIN_TOKEN",
+        staging="https://lab",
+        staging_token_env="LAB_TOKEN",
         safe=ProviderChange("ollama", "m", restart=True),
         restart=True,
         startup_s=40.0,
@@ -481,7 +482,7 @@ gw:
 
 
 @pytest.mark.parametrize(("line", "stated"), [("", False), ("  env_file: none\n", True)])
-def test_an_env_file_out_of_reach_is_told_from_one_not_spoken_of(scenario, line, stated):
+def test_an_env_file_that_is_stated_as_unreachable_differs_from_an_omitted_one(scenario, line, stated):
     request = request_for(scenario=scenario("target: gw\n" + CHANGE, targets="gw:\n  url: https://gw\n" + line))
     assert (request.target.env_file, request.target.env_file_stated) == (None, stated)
 
@@ -532,13 +533,13 @@ def test_every_part_of_a_policy_is_read(scenario):
 
 def test_the_page_about_policies_describes_every_key():
     page = (SHIPPED.parent / "docs" / "POLICY.md").read_text(encoding="utf-8")
-    assert [key for key in PolicyForm.model_fields if f"`{key}`" not in page] == []
+    assert [key for key in PolicySchema.model_fields if f"`{key}`" not in page] == []
 
 
 GW = {"targets": "gw: {url: https://gw, environment: lab}"}
 
 
-def test_who_the_policy_wants_told_is_told_beside_those_of_the_scenario(scenario):
+def test_channels_of_the_policy_are_notified_besides_those_of_the_scenario(scenario):
     file = scenario("target: gw\nnotify: [OPS, log]\n" + CHANGE, **GW, policy="lab: {channels: [TEAM, OPS]}")
     assert request_for(scenario=file).scenario.notify == ("OPS", "log", "TEAM")
     file = scenario("target: gw\n" + CHANGE, **GW, policy="lab: {channels: [TEAM]}")
@@ -601,7 +602,7 @@ def test_a_bake_time_that_no_window_is_long_enough_for_is_refused(scenario):
         "class: emergency\n",
     ],
 )
-def test_whoever_waits_for_no_window_needs_none_that_is_long_enough(scenario, more):
+def test_a_change_that_waits_for_no_window_needs_none_that_is_long_enough(scenario, more):
     file = scenario("target: gw\nauthor: alice\n" + more + CHANGE, targets=TWENTY_MINUTES, policy="lab: {}")
     assert request_for(scenario=file).scenario.monitor.window_s == 1800
 
@@ -1051,7 +1052,7 @@ def test_13_a_target_that_is_listed_as_the_sandbox_is_refused_where_it_is_none(s
 
 
 @pytest.mark.parametrize("gateway", ["https://new.example.com", "https://prod.example.com", None])
-def test_13_nobody_is_asked_whose_policy_does_not_hang_on_it(scenario, gateway):
+def test_13_no_gateway_is_asked_whose_policy_does_not_depend_on_it(scenario, gateway):
     def asked(_request: Request) -> str:
         raise AssertionError("it was asked")
 
@@ -1059,7 +1060,7 @@ def test_13_nobody_is_asked_whose_policy_does_not_hang_on_it(scenario, gateway):
     assert request_for(scenario=file, gateway=gateway, doubt=asked).target.url == gateway
 
 
-def test_13_what_is_wrong_otherwise_is_said_before_anybody_is_asked(scenario):
+def test_13_other_mistakes_are_reported_before_a_gateway_is_asked(scenario):
     def asked(_request: Request) -> str:
         raise AssertionError("it was asked")
 
@@ -1307,11 +1308,11 @@ def test_a_request_with_every_kind_of_change_is_the_same_after_the_journal(scena
 
 @pytest.mark.parametrize("call", DEFAULTS)
 def test_the_clients_own_path_of_a_call_is_a_possible_setting(call):
-    assert PathsForm.model_validate({call: DEFAULTS[call]}).explicit_values() == {call: DEFAULTS[call]}
+    assert PathsSchema.model_validate({call: DEFAULTS[call]}).explicit_values() == {call: DEFAULTS[call]}
 
 
 def test_the_calls_of_a_targets_paths_are_those_of_the_client():
-    assert set(PathsForm.model_fields) == set(DEFAULTS)
+    assert set(PathsSchema.model_fields) == set(DEFAULTS)
 
 
 PROBES = """
@@ -1348,10 +1349,10 @@ def test_probes_are_read_with_their_expectations_and_survive_the_journal(scenari
         ("{}", "{probes: false}", ()),
     ],
 )
-def test_the_nearer_words_about_probes_are_the_last(scenario, target, asked, in_turn):
+def test_the_probes_of_the_scenario_replace_those_of_the_target(scenario, target, asked, in_turn):
     file = scenario(CHANGE + f"monitor: {asked}\n", targets=f"embedded: {{monitor: {target}}}")
     if in_turn is None:
-        assert "would never be held against an answer" in refusal(scenario=file)
+        assert "would never be compared with an answer" in refusal(scenario=file)
     else:
         assert request_for(scenario=file).scenario.monitor.in_turn == in_turn
 
@@ -1368,8 +1369,8 @@ def canary_of(file: Path, **asked: Any) -> Canary | None:
 
 def test_a_canary_has_the_procedures_stages_and_is_watched_as_long_as_they_last(scenario: Any):
     request = request_for(scenario=scenario(CHANGE + PACE + "strategy: canary\n"))
-    told = [(stage.clause, stage.share, stage.lasts_s / HOUR_S) for stage in stages(request.scenario)]
-    assert told == [
+    found = [(stage.clause, stage.share, stage.lasts_s / HOUR_S) for stage in stages(request.scenario)]
+    assert found == [
         ("CAN-2.1", 0.1, 1),
         ("CAN-2.2", 0.25, 1),
         ("CAN-2.3", 0.5, 2),

@@ -25,7 +25,7 @@ BOUNDS = [(key, bound) for table in TABLES.values() for key, bound in table.item
 
 @pytest.mark.parametrize(("key", "bound"), BOUNDS, ids=lambda part: part if isinstance(part, str) else "")
 def test_every_bound_stands_in_the_documentation(key: str, bound: sanity_bounds.Bound):
-    """From where to where, in the words of the files."""
+    """Both ends, as the files write them."""
     rows = re.findall(
         rf"^\|[^|]*\| `{re.escape(key)}`[^|]*\|([^|]*)\|([^|]*)\|$", (ROOT / "docs/POLICY.md").read_text(), re.MULTILINE
     )
@@ -38,13 +38,13 @@ def test_every_bound_stands_in_the_documentation(key: str, bound: sanity_bounds.
 
 
 def test_every_number_of_a_window_has_a_bound():
-    """A key that somebody adds to the bake time is bounded with the others, or bounded by the procedure."""
+    """A key that is added to the bake time is bounded with the others, or bounded by the procedure."""
     plain = {field.name.removesuffix("_s") for field in dataclasses.fields(Monitor) if field.type in ("float", "int")}
     assert plain == sanity_bounds.MONITOR.keys() - {"p95"}
     assert plain >= _IN_SECONDS
 
 
-def test_what_the_suite_takes_where_nothing_is_said_is_within_every_bound():
+def test_the_defaults_of_the_suite_are_within_every_bound():
     """The procedure's own window, policy, deadlines and canary are no finding."""
     monitor, policy, timeouts = Monitor(), Policy("production"), Timeouts()
     values = {key: getattr(monitor, f"{key}_s", getattr(monitor, key, None)) for key in sanity_bounds.MONITOR}

@@ -25,7 +25,7 @@ BANNED = {
 }
 """Identifiers of the former vocabulary: those that no reader would find in a book of the field."""
 
-LONGER_THAN_400 = {"config/schemas.py"}
+LONGER_THAN_400: set[str] = set()
 """What is still to be split; no module joins the list."""
 
 

@@ -57,7 +57,7 @@ def test_what_the_scenario_speaks_of_is_checked_all_the_same(clause, spoken):
 
 def test_what_the_target_speaks_of_is_checked_all_the_same():
     window = ChangeWindow(frozenset({0}), time(9), time(17))
-    spoken = replace(TARGET, twin="http://127.0.0.1:1", windows=(window,))
+    spoken = replace(TARGET, staging="http://127.0.0.1:1", windows=(window,))
     lax = replace(LAX, not_demanded=frozenset({"PRE-3.1", "PRE-3.2", "PRE-4.1"}))
     assert left_out(SILENT, spoken, lax) == {}
     assert set(left_out(SILENT, TARGET, lax)) == lax.not_demanded

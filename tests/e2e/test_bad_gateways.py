@@ -16,7 +16,7 @@ NO_ANSWER = "no complete answer within 0.3 s"
 LITTLE_PATIENCE = {"read": "300ms", "chat": "300ms", "activate": "1s"}
 
 CALLS = r"^/(twin/)?(api/v1/|health)"
-"""Every call of the gateway's API, and of its non-production twin's."""
+"""Every call of the gateway's API, and of its staging gateway's."""
 
 READ_FROM_THE_GATEWAY = (
     "PRE-1.1",

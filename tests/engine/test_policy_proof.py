@@ -93,7 +93,7 @@ def test_what_an_embedded_gateway_said_of_itself_is_known_while_its_change_is_in
     """What the target says itself has the last word."""
     said = replace(
         REQUEST.target,
-        twin=f"{URL}/twin",
+        staging=f"{URL}/twin",
         env_file=Path("/srv/.env"),
         log_file=Path("/srv/log"),
         routing=Routing(),

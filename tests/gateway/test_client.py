@@ -307,13 +307,18 @@ def test_an_error_names_the_call(gateway, liar):
         ({}, None, None, "; set the target's token_env"),
         ({"token_env": "GW"}, None, None, "; set the environment variable GW, which the target names for its token"),
         ({"token_env": "GW"}, None, TOKEN, "; the token in the environment variable GW is not good enough"),
-        ({"token_env": "GW", "twin_token_env": "TWIN"}, "twin", None, "; set the environment variable TWIN, which"),
-        ({"token_env": "GW"}, "twin", None, "; set the target's token_env"),
+        (
+            {"token_env": "GW", "staging_token_env": "STAGING"},
+            "staging",
+            None,
+            "; set the environment variable STAGING, which",
+        ),
+        ({"token_env": "GW"}, "staging", None, "; set the target's token_env"),
     ],
 )
 def test_a_401_names_the_variable_to_set(build, liar, target, url, token, says):
     liar.rule("/", lies.answer(401, {"detail": "no"}))
-    target = Target("t", "sandbox", url=liar.url, twin=liar.url if url else None, **target)
+    target = Target("t", "sandbox", url=liar.url, staging=liar.url if url else None, **target)
     gateway = build(liar.url if url else None, target=target, token=token)
     assert says in str(failure(CALLS["providers"], gateway, Refused))
 

@@ -70,7 +70,7 @@ def test_the_embedded_gateways_answer_is_known_and_read():
         seen = prove_embedded(url)
     assert (seen.is_embedded, seen.why) == (True, "")
     assert seen.about is not None
-    assert (seen.about.twin_url, seen.about.stop) == (TRUE["twin_url"], ("rollout", "sandbox", "stop"))
+    assert (seen.about.staging_url, seen.about.stop) == (TRUE["twin_url"], ("rollout", "sandbox", "stop"))
     assert len(asked) == 1
     assert asked[0].startswith(b"GET /sandbox/about HTTP/1.1\r\n")
     assert b"authorization" not in asked[0].lower()

@@ -95,9 +95,11 @@ def test_what_a_teardown_shows_is_kept(write: Write) -> None:
     shows = model2.TestAfterResult(
         name="undo::1", status="passed", attachments=[model2.Attachment(name="plan", source="a.txt")]
     )
-    fails = model2.TestAfterResult(name="twin::1", status="broken", statusDetails=model2.StatusDetails(message="gone"))
+    fails = model2.TestAfterResult(
+        name="staging::1", status="broken", statusDetails=model2.StatusDetails(message="gone")
+    )
     written = write(model2.TestResultContainer(uuid="u", afters=[shows, fails]))
-    assert [row["name"] for row in written["afters"]] == ["undo::1", "twin::1"]
+    assert [row["name"] for row in written["afters"]] == ["undo::1", "staging::1"]
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_deviations_set_at_run_time_survive_a_restart(launch: Started):
         assert api.get("/sandbox/deviations").json() == ["healthz"]
 
 
-def test_the_twin_runs_the_same_software_without_the_faults_of_the_installation(launch: Started):
+def test_the_staging_gateway_runs_the_same_software_without_the_faults_of_the_installation(launch: Started):
     faults = ("activate_without_effect", "activate_after_restart", "config_write_errors")
     settings = SandboxSettings(users_per_s=0, deviations=("healthz", *faults))
     with client(launch(settings=settings)) as api:

@@ -30,7 +30,7 @@ def test_a_sandbox_is_found_by_its_directory_until_it_is_stopped(launch: Started
         about = http.get("/sandbox/about").json()
     assert about["kind"] == "rollout-sandbox"
     assert (about["url"], about["pid"], about["instance"]) == (running.url, running.pid, running.instance)
-    assert (about["twin_url"], about["env_file"]) == (running.twin_url, str(running.env_file))
+    assert (about["twin_url"], about["env_file"]) == (running.staging_url, str(running.env_file))
     assert (about["log_file"], about["token_required"]) == (str(running.log_file), False)
     stop(running)
     assert find(running.directory) is None
@@ -90,16 +90,16 @@ def test_a_port_that_is_taken_is_named_in_one_line(launch: Started, tmp_path: Pa
             launch(tmp_path, port=port)
 
 
-def test_the_twin_is_independent(launch: Started):
+def test_the_staging_gateway_is_independent(launch: Started):
     """Its own state, metrics, faults and audit log."""
     with client(launch()) as http:
         http.post("/twin/api/v1/providers/openai/activate", json={"model": "gpt-4.1"})
         http.put("/twin/sandbox/faults", json=[{"provider": "google", "status": "offline"}])
-        listed, twin = http.get("/api/v1/providers").json(), http.get("/twin/api/v1/providers").json()
-        assert (listed["active_provider"], twin["active_provider"]) == ("ollama", "openai")
+        listed, staging = http.get("/api/v1/providers").json(), http.get("/twin/api/v1/providers").json()
+        assert (listed["active_provider"], staging["active_provider"]) == ("ollama", "openai")
         connections = {item["name"]: item["connection_status"]["status"] for item in listed["providers"]}
-        twins = {item["name"]: item["connection_status"]["status"] for item in twin["providers"]}
-        assert (connections["google"], twins["google"]) == ("connected", "offline")
+        in_staging = {item["name"]: item["connection_status"]["status"] for item in staging["providers"]}
+        assert (connections["google"], in_staging["google"]) == ("connected", "offline")
         assert http.get("/api/v1/admin/audit").json()["count"] == 0
         assert http.get("/twin/api/v1/admin/audit").json()["count"] == 1
         assert http.get("/sandbox/faults").json() == []

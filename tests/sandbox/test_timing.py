@@ -155,7 +155,7 @@ def test_while_it_starts_every_call_answers_503_and_the_control_interface_at_onc
         assert {ask(api).status_code, api.post(f"{PROVIDERS}/openai/activate").status_code} == {503}
         state = api.get("/sandbox/state").json()
         assert (state["active"], state["served"]) == (OLD, []), "users are not served either"
-        assert api.get("/twin/health").status_code == 200, "the twin is another installation"
+        assert api.get("/twin/health").status_code == 200, "the staging gateway is another installation"
         eventually(lambda: api.get("/health").status_code == 200)
         assert ask(api).status_code == 200
         eventually(lambda: api.get("/sandbox/state").json()["served"])
@@ -328,8 +328,8 @@ def test_what_is_wrong_is_refused_with_every_problem_and_changes_nothing(launch:
         assert api.get("/sandbox/timing").json()["startup_s"] == 0
 
 
-def test_the_twin_takes_no_time(launch: Started):
-    """They are faults of one installation; the twin runs the same software and is in order."""
+def test_the_staging_gateway_takes_no_time(launch: Started):
+    """They are faults of one installation; the staging gateway runs the same software and is in order."""
     settings = SandboxSettings(users_per_s=0, stale_reads_s=30, restart_providers=("openai",), switch_s=9)
     with client(launch(settings=settings)) as api:
         assert api.get("/twin/sandbox/timing").json()["stale_reads_s"] == 0

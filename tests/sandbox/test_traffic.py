@@ -49,7 +49,7 @@ def test_the_requests_of_users_are_not_among_those_received(api: httpx.Client):
     assert paths == {"/api/v1/providers/ollama/metrics"}
 
 
-def test_the_settings_say_how_many_users_come_and_the_twin_has_none(launch: Started):
+def test_the_settings_say_how_many_users_come_and_the_staging_gateway_has_none(launch: Started):
     with client(launch(settings=SandboxSettings(users_per_s=50))) as http:
         eventually(lambda: total(http) >= 20)
         assert http.get("/sandbox/traffic").json() == {"users_per_s": 50}

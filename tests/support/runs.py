@@ -333,12 +333,12 @@ class Lab:
         self.direct = httpx.Client(base_url=self.sandbox.url, headers=headers, timeout=10, trust_env=False)
         self.target: dict[str, Any] = {
             "url": self.liar.url,
-            "twin": f"{self.liar.url}/twin",
+            "staging": f"{self.liar.url}/twin",
             "environment": "sandbox",
             "timeouts": {"read": "10s", "chat": "10s", "activate": "2s"},
         }
         if name:
-            self.target |= {"token_env": name, "twin_token_env": name}
+            self.target |= {"token_env": name, "staging_token_env": name}
         return self
 
     def _start_gateway(self, options: Sequence[str]) -> Running:

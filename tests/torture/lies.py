@@ -220,9 +220,9 @@ def _tell(bench: Bench, lie: Lie) -> None:
 
 
 def _pattern(path: str) -> str:
-    twin = path.startswith("/twin")
+    staging = path.startswith("/twin")
     rest = path.removeprefix("/twin").strip()
-    return f"^{'/twin' if twin else ''}/(api/v1/)?{rest.lstrip('/')}"
+    return f"^{'/twin' if staging else ''}/(api/v1/)?{rest.lstrip('/')}"
 
 
 def _agree(bench: Bench, lie: Lie, code: int) -> None:

@@ -199,7 +199,7 @@ class Bench:
         self.direct = self._stack.enter_context(httpx.Client(base_url=self.sandbox.url, timeout=10, trust_env=False))
         self.target: dict[str, Any] = {
             "url": self.liar.url,
-            "twin": f"{self.liar.url}/twin",
+            "staging": f"{self.liar.url}/twin",
             "environment": "sandbox",
             "timeouts": {"read": "1s", "chat": "2s", "activate": f"{ACTIVATE_S:g}s"},
         }

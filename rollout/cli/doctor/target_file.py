@@ -63,7 +63,7 @@ def render_target_file(found: Findings) -> str:
     hints = [
         "# A target file to start from, as `rollout doctor` found the gateway. Add what it cannot see:",
         "#   safe: {activate: PROVIDER, model: MODEL}   where an emergency goes",
-        "#   twin: https://…                            the non-production gateway (PRE-3)",
+        "#   staging: https://…                         the staging gateway (PRE-3)",
         "#   env_file, log_file, service                the service's files and commands; `none` is a decision",
         "#   startup: 60s                               how long a restart may take (15s where nothing is said)",
         "#   restart: true                              activations take effect only after a restart;",

@@ -20,6 +20,7 @@ import yaml
 
 from rollout.cli.drill.live import ALERT_TYPE, BREACHES, LONGEST_S, Breach, Site, drilled
 from rollout.cli.drill.replayed import Drilled
+from rollout.config.former_keys import FORMER_KEYS
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.core.clock import SystemClock
 from rollout.core.errors import ExitCode, RolloutError
@@ -31,7 +32,7 @@ from rollout.journal.records import records
 
 _TAKES_BACK_WITHIN_S = 120.0
 # What people are told of a change, where it is tried first, and its own paces: the drill's are others.
-_NOT_THE_DRILLS = frozenset({"notify", "twin", "twin_token_env", "monitor"})
+_NOT_THE_DRILLS = frozenset({"notify", "staging", "staging_token_env", *FORMER_KEYS, "monitor"})
 
 
 def drilled_at(

@@ -136,9 +136,11 @@ def test_the_command_goes_there_only_where_somebody_names_it(
 # What is sent there
 
 
-def test_the_drills_target_is_the_listed_one_without_its_people(tmp_path: Path):
+@pytest.mark.parametrize("key", ["staging", "twin"])
+def test_the_drills_target_is_the_listed_one_without_its_people(tmp_path: Path, key: str):
     (tmp_path / "targets.yaml").write_text(
-        "lab: {url: 'http://x', environment: staging, token_env: T, notify: [PAGER], paths: {health: /healthz}}\n",
+        "lab: {url: 'http://x', environment: staging, token_env: T, notify: [PAGER], paths: {health: /healthz}, "
+        f"{key}: 'http://y', {key}_token_env: Y}}\n",
         "utf-8",
     )
     asked = replace(request("http://x"), origin=Origin(targets=tmp_path / "targets.yaml"))

@@ -1,4 +1,4 @@
-"""What one change of a scenario may say, one form a kind; an activation's stands with the other forms."""
+"""Changes of the `.env` file and of governance limits, one schema a kind; `activations` has the third kind."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from rollout.config import env_entries, quantities, validators
-from rollout.config.schemas import Schema, Startup
+from rollout.config.schemas.base import Schema
+from rollout.config.schemas.values import Startup
 
 Dollars = Annotated[float | None, BeforeValidator(quantities.dollars)]
 AMinute = Annotated[float | None, BeforeValidator(quantities.a_minute)]
 Key = Annotated[str, BeforeValidator(env_entries.key)]
 
 
-class EnvironmentForm(Schema):
+class EnvironmentSchema(Schema):
     """Keys of the service's `.env` file (APP-2)."""
 
     example = "set: {LOG_LEVEL: debug}"
@@ -32,28 +33,28 @@ class EnvironmentForm(Schema):
     startup: Startup = None
 
 
-class LimitForm(Schema):
+class LimitSchema(Schema):
     """A governance limit (APP-3)."""
 
     limits: Annotated[str, BeforeValidator(validators.choice("cost", "rate"))] = ""
     scope: Annotated[str, BeforeValidator(validators.scope)] = ""
 
 
-class CostForm(LimitForm):
+class CostLimitSchema(LimitSchema):
     """A cost limit: both halves, for the gateway makes up the one that is left out."""
 
     example = "{limits: cost, scope: openai, soft_limit_usd: 200, hard_limit_usd: 250}"
-    needed = ("limits", "scope", "soft_limit_usd", "hard_limit_usd")
+    required_keys = ("limits", "scope", "soft_limit_usd", "hard_limit_usd")
 
     soft_limit_usd: Dollars = None
     hard_limit_usd: Dollars = None
 
 
-class RateForm(LimitForm):
+class RateLimitSchema(LimitSchema):
     """A rate limit."""
 
     example = "{limits: rate, scope: openai, max_requests_per_minute: 60}"
-    needed = ("limits", "scope")
+    required_keys = ("limits", "scope")
 
     max_requests_per_minute: AMinute = None
     max_tokens_per_minute: AMinute = None

@@ -1,0 +1,84 @@
+"""The `monitor:` of a scenario or a target: its window, limits and synthetic requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, model_validator
+
+from rollout.config import probes as probe_rules
+from rollout.config import quantities, validators
+from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config.schemas.values import Count, Factor, Milliseconds, OnNoData, Pace, Prose, Regex, Seconds, Share
+
+
+class ExpectSchema(Schema):
+    """What the answer to a probe must be."""
+
+    example = "{contains: pong}"
+
+    contains: Prose = None
+    matches: Regex = None
+    json_schema: Annotated[dict[str, Any] | None, BeforeValidator(probe_rules.json_schema)] = None
+    max_length: Count = None
+
+    @model_validator(mode="after")
+    def _expects_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"expects nothing; remove it, or write one such as `{self.example}`")
+        return self
+
+
+class ProbeSchema(CompleteSchema):
+    """``{prompt: …, expect: {…}}``: a synthetic request (MON-5)."""
+
+    example = "{prompt: say pong, expect: {contains: pong}}"
+    required_keys = ("prompt",)
+
+    prompt: Annotated[str, BeforeValidator(validators.prose)] = ""
+    expect: Annotated[ExpectSchema | None, BeforeValidator(probe_rules.expectation)] = None
+    max_tokens: Annotated[int | None, BeforeValidator(quantities.tokens)] = None
+
+
+class NoDataSchema(Schema):
+    """What happens when a source is unavailable (MON-6), by source."""
+
+    example = "{metrics: roll_back}"
+
+    status: OnNoData = None
+    metrics: OnNoData = None
+    alerts: OnNoData = None
+    fallbacks: OnNoData = None
+    log: OnNoData = None
+    synthetic: OnNoData = None
+    operator: OnNoData = None
+
+
+class MonitorSchema(Schema):
+    """The bake time, in a scenario or as a target's defaults."""
+
+    example = "window: 30m"
+
+    window: Seconds = None
+    metrics_every: Pace = None
+    alerts_every: Pace = None
+    log_every: Pace = None
+    synthetic_every: Pace = None
+    way_back_every: Pace = None
+    short_span: Seconds = None
+    error_rate: Share = None
+    latency_factor: Factor = None
+    p95: Milliseconds = None
+    min_requests: Count = None
+    min_samples: Count = None
+    dark_in_a_row: Count = None
+    dark_share: Share = None
+    on_no_data: Annotated[NoDataSchema | None, BeforeValidator(quantities.on_no_data)] = None
+    confirm_after: Seconds = None
+    stable_polls: Count = None
+    alerts: Annotated[str | None, BeforeValidator(validators.choice("any", "related"))] = None
+    prompt: Prose = None
+    expect: Prose = None
+    error_pattern: Regex = None
+    probes: Annotated[list[ProbeSchema] | None, BeforeValidator(probe_rules.in_turn)] = None
+    synthetic_at_most: Count = None

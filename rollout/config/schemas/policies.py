@@ -1,0 +1,89 @@
+"""What one environment of `policy.yaml` demands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, model_validator
+
+from rollout.config import quantities, validators
+from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config.schemas.values import (
+    Channels,
+    Clauses,
+    Flag,
+    Kind,
+    OnNoData,
+    Patterns,
+    Regex,
+    Seconds,
+    Text,
+    Texts,
+    Variable,
+    Variables,
+)
+from rollout.core.policy import EXCEPT_RESTART, EXECUTE, KEEP, WAIT
+
+
+class StandardChangeSchema(CompleteSchema):
+    """Changes that a policy approves beforehand."""
+
+    example = "{kind: provider, providers: [openai], models: [gpt-4o], risk: low}"
+    required_keys = ("kind",)
+
+    kind: Kind = ""
+    providers: Annotated[
+        list[Annotated[str, BeforeValidator(validators.provider)]] | None, BeforeValidator(validators.items)
+    ] = None
+    models: Texts = None
+    keys: Variables = None
+    risk: Annotated[str | None, BeforeValidator(validators.choice("low", "medium"))] = None
+
+    @model_validator(mode="after")
+    def _narrows_its_kind(self) -> Self:
+        known = {"provider": {"providers", "models"}, "environment": {"keys"}, "limits": {"providers"}}
+        odd = self.model_fields_set & {"providers", "models", "keys"} - known.get(self.kind, set())
+        if self.kind and odd:
+            raise ValueError(f"{' and '.join(sorted(odd))} cannot narrow changes of kind {self.kind}; remove it")
+        if empty := [key for key in ("providers", "models", "keys") if getattr(self, key) == []]:
+            raise ValueError(f"{empty[0]} is empty, so nothing would fit; write some, or leave it out for any")
+        return self
+
+
+class PolicySchema(Schema):
+    """What one environment of ``policy.yaml`` demands."""
+
+    example = "{window_at_least: 30m, approvals_at_least: 1}"
+
+    window_at_least: Seconds = None
+    not_demanded: Clauses = None
+    ticket_pattern: Regex = None
+    ticket_url: Annotated[str | None, BeforeValidator(validators.ticket_url)] = None
+    ticket_lookup: Annotated[str | None, BeforeValidator(validators.ticket_url)] = None
+    ticket_token_env: Variable = None
+    approvals_at_least: Annotated[int | None, BeforeValidator(quantities.whole_number(0))] = None
+    review: Annotated[str | None, BeforeValidator(validators.choice("named", "recorded", "signed"))] = None
+    allowed_signers: Text = None
+    approval_max_age: Annotated[float | None, BeforeValidator(quantities.seconds_or_none)] = None
+    operator_ack_max_age: Annotated[float | None, BeforeValidator(quantities.seconds_or_none)] = None
+    pull_request: Annotated[str | None, BeforeValidator(validators.choice("accept", "ignore"))] = None
+    limits_for_good: Annotated[str | None, BeforeValidator(validators.choice("refuse", "accept"))] = None
+    precheck_max_age: Seconds = None
+    outside_window: Annotated[str | None, BeforeValidator(validators.choice("warn", "block"))] = None
+    hold_at_most: Seconds = None
+    canary_at_high_risk: Flag = None
+    confirm_within: Seconds = None
+    review_after: Seconds = None
+    review_within: Seconds = None
+    standard: Annotated[list[StandardChangeSchema] | None, BeforeValidator(validators.items)] = None
+    retrospective_within: Seconds = None
+    channels: Channels = None
+    allowed_changes: Annotated[list[Kind] | None, BeforeValidator(validators.items)] = None
+    required_sources: Annotated[
+        list[Annotated[str, BeforeValidator(validators.choice("prometheus", "alertmanager", "log"))]] | None,
+        BeforeValidator(validators.items),
+    ] = None
+    on_no_data: OnNoData = None
+    redact: Patterns = None
+    prove_way_back: Annotated[str | None, BeforeValidator(validators.choice(EXECUTE, EXCEPT_RESTART))] = None
+    on_missing_evidence: Annotated[str | None, BeforeValidator(validators.choice(WAIT, KEEP))] = None

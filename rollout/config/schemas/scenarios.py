@@ -1,0 +1,110 @@
+"""One scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from rollout.config import quantities, validators
+from rollout.config.schemas.activations import CompleteActivationSchema
+from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config.schemas.monitoring import MonitorSchema
+from rollout.config.schemas.values import Channels, Seconds, Text, Texts
+from rollout.core.scenario import ChangeClass
+
+
+class ImpactSchema(CompleteSchema):
+    """``{risk: …, affects: …, cost: …}`` (PRE-2.3)."""
+
+    required_keys = ("risk", "affects", "cost")
+    example = "{risk: low, affects: all chat users, cost: +10 USD a day}"
+
+    risk: Annotated[str, BeforeValidator(validators.prose)] = ""
+    affects: Annotated[str, BeforeValidator(validators.prose)] = ""
+    cost: Annotated[str, BeforeValidator(validators.prose)] = ""
+    usd_a_day: Annotated[float | None, BeforeValidator(quantities.price)] = None
+
+
+class OperatorSchema(CompleteSchema):
+    """``{name: …, contact: …}`` (PRE-4.3)."""
+
+    required_keys = ("name", "contact")
+    example = "{name: carol, contact: carol@example.com}"
+
+    name: Annotated[str, BeforeValidator(validators.text)] = ""
+    contact: Annotated[str, BeforeValidator(validators.text)] = ""
+
+
+class StageSchema(CompleteSchema):
+    """``{share: 10%, for: 1h}`` (CAN-2)."""
+
+    required_keys = ("share", "lasts")
+    example = "{share: 10%, for: 1h}"
+
+    share: Annotated[float, BeforeValidator(quantities.portion)] = 0.0
+    lasts: Annotated[float, BeforeValidator(quantities.seconds), Field(alias="for")] = 0.0
+
+    @classmethod
+    def missing_keys(cls, keys: Collection[str]) -> str | None:
+        """Return the same message with the file's own key."""
+        message = super().missing_keys(keys)
+        return message.replace("no lasts", "no for") if message else None
+
+
+class StrategySchema(Schema):
+    """``canary``, or a mapping that says how (CAN)."""
+
+    example = "canary"
+
+    stages: Annotated[list[StageSchema] | None, BeforeValidator(validators.items)] = None
+    stabilise: Seconds = None
+    single_request: Annotated[str | bool | None, BeforeValidator(validators.true_or("only"))] = None
+    without_weights: Annotated[str | None, BeforeValidator(validators.choice("refuse", "single_request"))] = None
+
+
+class WaiverSchema(CompleteSchema):
+    """``{clause: …, reason: …, granted_by: …, until: …}``: one clause may fail."""
+
+    example = "{clause: PRE-4.4, reason: the vendor ends the old model tonight, granted_by: dave, until: 2026-12-01}"
+    required_keys = ("clause", "reason", "granted_by", "until")
+
+    clause: Annotated[str, BeforeValidator(validators.waivable)] = ""
+    reason: Annotated[str, BeforeValidator(validators.text)] = ""
+    granted_by: Annotated[str, BeforeValidator(validators.text)] = ""
+    until: Annotated[datetime, BeforeValidator(quantities.moment)] = datetime.max  # noqa: DTZ901 - wall clock
+
+
+class ScenarioSchema(Schema):
+    """One scenario file."""
+
+    example = "change: {activate: openai, model: gpt-4o}"
+
+    name: Annotated[str | None, BeforeValidator(validators.name)] = None
+    target: Annotated[str | None, BeforeValidator(validators.name)] = None
+    ticket: Text = None
+    change_class: Annotated[
+        ChangeClass | None, BeforeValidator(validators.choice(*ChangeClass)), Field(alias="class")
+    ] = None
+    author: Text = None
+    approved_by: Texts = None
+    impact: Annotated[ImpactSchema | None, BeforeValidator(validators.require)] = None
+    operator: Annotated[OperatorSchema | None, BeforeValidator(validators.contact)] = None
+    notify: Channels = None
+    fixes: Texts = None
+    waivers: Annotated[list[WaiverSchema] | None, BeforeValidator(validators.items)] = None
+    rollback_to: Annotated[CompleteActivationSchema | None, BeforeValidator(validators.require)] = None
+    change: Annotated[list[Any] | None, BeforeValidator(validators.items)] = None
+    strategy: Annotated[StrategySchema | None, BeforeValidator(validators.strategy)] = None
+    monitor: Annotated[MonitorSchema | None, BeforeValidator(validators.require)] = None
+    sandbox: Annotated[dict[str, Any] | None, BeforeValidator(validators.mapping("users_per_s: 20"))] = None
+    usd_per_1k_tokens: Annotated[
+        dict[
+            Annotated[str, BeforeValidator(validators.provider_and_model)],
+            Annotated[float, BeforeValidator(quantities.price)],
+        ]
+        | None,
+        BeforeValidator(validators.mapping("openai:gpt-4o: 0.005")),
+    ] = None

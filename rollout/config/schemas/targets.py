@@ -1,0 +1,137 @@
+"""One target of ``targets.yaml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, model_validator
+
+from rollout.config import env_entries, quantities, validators
+from rollout.config.schemas.activations import SafeProviderSchema
+from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config.schemas.calls import ActivationCallSchema, ChatCallSchema, PathsSchema, RoutingSchema
+from rollout.config.schemas.change_windows import ChangeWindowSchema, FreezeSchema
+from rollout.config.schemas.monitoring import MonitorSchema
+from rollout.config.schemas.sources import SourcesSchema, TlsSchema
+from rollout.config.schemas.values import (
+    Channels,
+    Command,
+    Flag,
+    Milliseconds,
+    Pace,
+    Seconds,
+    Startup,
+    Text,
+    Url,
+    Variable,
+    Variables,
+)
+
+
+class TimeoutsSchema(Schema):
+    """Outer deadlines of calls."""
+
+    example = "activate: 30s"
+
+    read: Pace = None
+    chat: Pace = None
+    activate: Pace = None
+
+
+class ServiceSchema(CompleteSchema):
+    """How the service is stopped and started, and its `.env` file read and written elsewhere (APP-2)."""
+
+    example = "{stop: [make, api-stop], start: [make, api-start]}"
+    required_keys = ("stop", "start")
+
+    stop: Command = None
+    start: Command = None
+    read: Command = None
+    write: Command = None
+    timeout: Seconds = None
+
+    @model_validator(mode="after")
+    def _reads_where_it_writes(self) -> Self:
+        for one, other in (("read", "write"), ("write", "read")):
+            if getattr(self, one) and not getattr(self, other):
+                raise ValueError(
+                    f"{one} stands without a {other}; a file that is elsewhere needs both: a `read` command that "
+                    "prints it, and a `write` command that replaces it by its standard input"
+                )
+        return self
+
+
+class ProviderSchema(Schema):
+    """Where one provider's restart and start-up differ from the target's."""
+
+    example = "{restart: true, startup: 60s}"
+
+    restart: Flag = None
+    startup: Startup = None
+
+    @model_validator(mode="after")
+    def _differs(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"says nothing; remove it, or write one such as `{self.example}`")
+        return self
+
+
+class LimitTypesSchema(Schema):
+    """The gateway's words for the two kinds of governance limits (docs/GATEWAY_API.md, 20)."""
+
+    example = "{cost: per_provider, rate: rate}"
+
+    cost: Annotated[str | None, BeforeValidator(validators.name)] = None
+    rate: Annotated[str | None, BeforeValidator(validators.name)] = None
+
+
+class TargetSchema(Schema):
+    """One target of ``targets.yaml``."""
+
+    example = "{url: https://gateway.example.com, environment: production}"
+
+    url: Url = None
+    embedded: Flag = None
+    environment: Annotated[str | None, BeforeValidator(validators.name)] = None
+    token_env: Variable = None
+    user: Annotated[str | None, BeforeValidator(validators.header)] = None
+    tls: Annotated[TlsSchema | None, BeforeValidator(validators.require)] = None
+    timeouts: Annotated[TimeoutsSchema | None, BeforeValidator(validators.require)] = None
+    paths: Annotated[PathsSchema | None, BeforeValidator(validators.require)] = None
+    staging: Text = None
+    staging_token_env: Variable = None
+    safe: Annotated[SafeProviderSchema | None, BeforeValidator(validators.require)] = None
+    env_file: Annotated[Path | None, BeforeValidator(validators.file_or_none)] = None
+    log_file: Annotated[Path | None, BeforeValidator(validators.file_or_none)] = None
+    log_command: Command = None
+    sources: Annotated[SourcesSchema | None, BeforeValidator(validators.require)] = None
+    service: Annotated[ServiceSchema | None, BeforeValidator(env_entries.by_key(ServiceSchema.example))] = None
+    restart: Flag = None
+    startup: Startup = None
+    providers: Annotated[
+        dict[Annotated[str, BeforeValidator(validators.provider)], ProviderSchema] | None,
+        BeforeValidator(validators.mapping("ollama: {restart: true, startup: 60s}")),
+    ] = None
+    stale_for: Annotated[float | None, BeforeValidator(quantities.staleness)] = None
+    activate_with: Annotated[
+        dict[Annotated[str, BeforeValidator(validators.provider)], ActivationCallSchema] | None,
+        BeforeValidator(validators.mapping("ollama: {path: …, body: {…}}")),
+    ] = None
+    chat_with: Annotated[ChatCallSchema | None, BeforeValidator(validators.require)] = None
+    routing: Annotated[RoutingSchema | None, BeforeValidator(validators.require)] = None
+    limit_types: Annotated[LimitTypesSchema | None, BeforeValidator(validators.require)] = None
+    activation_rewrites: Variables = None
+    provider_key: Variable = None
+    model_key: Variable = None
+    reported_as: Annotated[
+        dict[str, Annotated[str, BeforeValidator(validators.provider)]] | None,
+        BeforeValidator(validators.mapping("google: google-gemini")),
+    ] = None
+    prove_way_back: Flag = None
+    latency_bound: Milliseconds = None
+    windows: Annotated[list[ChangeWindowSchema] | None, BeforeValidator(validators.items)] = None
+    freezes: Annotated[list[FreezeSchema] | None, BeforeValidator(validators.items)] = None
+    time_zone: Annotated[str | None, BeforeValidator(quantities.time_zone)] = None
+    monitor: Annotated[MonitorSchema | None, BeforeValidator(validators.require)] = None
+    notify: Channels = None

@@ -1,0 +1,45 @@
+"""The types of single values: each a Python type with the validator that reads it from YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from rollout.config import commands, promql, quantities, urls, validators
+from rollout.core.policy import KINDS
+
+Text = Annotated[str | None, BeforeValidator(validators.text)]
+Prose = Annotated[str | None, BeforeValidator(validators.prose)]
+Seconds = Annotated[float | None, BeforeValidator(quantities.seconds)]
+Startup = Annotated[float | None, BeforeValidator(quantities.startup)]
+Pace = Annotated[float | None, BeforeValidator(quantities.pace)]
+Milliseconds = Annotated[float | None, BeforeValidator(quantities.milliseconds)]
+Share = Annotated[float | None, BeforeValidator(quantities.share)]
+Factor = Annotated[float | None, BeforeValidator(quantities.factor)]
+Count = Annotated[int | None, BeforeValidator(quantities.whole_number(1))]
+Flag = Annotated[bool | None, BeforeValidator(validators.flag)]
+Regex = Annotated[str | None, BeforeValidator(validators.pattern)]
+Variable = Annotated[str | None, BeforeValidator(validators.variable)]
+File = Annotated[Path | None, BeforeValidator(validators.file)]
+Url = Annotated[str | None, BeforeValidator(urls.base_url)]
+CallPath = Annotated[str | None, BeforeValidator(validators.path)]
+ProviderPath = Annotated[str | None, BeforeValidator(validators.provider_path)]
+Texts = Annotated[list[Annotated[str, BeforeValidator(validators.text)]] | None, BeforeValidator(validators.items)]
+Channels = Annotated[
+    list[Annotated[str, BeforeValidator(validators.channel)]] | None, BeforeValidator(validators.items)
+]
+Variables = Annotated[
+    list[Annotated[str, BeforeValidator(validators.variable)]] | None, BeforeValidator(validators.items)
+]
+Patterns = Annotated[
+    list[Annotated[str, BeforeValidator(validators.secret_pattern)]] | None, BeforeValidator(validators.items)
+]
+Clauses = Annotated[
+    list[Annotated[str, BeforeValidator(validators.dispensable)]] | None, BeforeValidator(validators.items)
+]
+Command = Annotated[list[str] | None, BeforeValidator(commands.command)]
+Kind = Annotated[str, BeforeValidator(validators.choice(*KINDS))]
+Counter = Annotated[str | None, BeforeValidator(promql.counter)]
+OnNoData = Annotated[str | None, BeforeValidator(validators.choice("extend", "roll_back"))]
