@@ -20,7 +20,7 @@ from rollout.sandbox.faults import Faults
 from rollout.sandbox.files import write_private
 from rollout.sandbox.log import BackendLog
 from rollout.sandbox.metrics import TIMEOUT, Metrics, Request
-from rollout.sandbox.past import Past, View
+from rollout.sandbox.earlier_states import Past, View
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.routing import NOBODY, Routing, pick
 from rollout.sandbox.settings import SandboxSettings
