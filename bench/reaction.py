@@ -99,7 +99,7 @@ def _baking(lab: Lab) -> Iterator[RolloutRun]:
         backup = take(
             rollout.gateway, rollout.target, rollout.folder, clock=rollout.clock, redact=redact, label=rollout.id
         )
-        rollout.write(Kind.BACKUP, **backup.record())
+        rollout.append(Kind.BACKUP, **backup.record())
         prechecks.measure(rollout, backup, None)
         rollout.take_lease()
         apply(rollout)

@@ -22,8 +22,8 @@ from rollout.core.clauses import PHASES
 from rollout.journal.record import Decision
 from rollout.reporting.html import allure_generator
 from rollout.reporting.html.assembly import collect
+from tests.support.journaled import JournaledRollout
 from tests.support.runs import ROOT
-from tests.support.told import Told
 
 CHECKS = 500
 RATIO = 2.0
@@ -58,15 +58,21 @@ def measure(folder: Path, runs: int, checks: int) -> list[Row]:
         allure_generator.installed(os.environ)
     except allure_generator.GeneratorMissing as missing:
         return [Row("d", f"report of {checks} checks", f"not measured: {missing}", met=False)]
-    with Told(folder) as told:
-        _write(told, checks)
+    with JournaledRollout(folder) as journaled:
+        _write(journaled, checks)
         work = folder / "generator-alone"
         work.mkdir()
-        config, results, _ = collect(told.story, told.rollout.folder, work, {})
+        config, results, _ = collect(journaled.story, journaled.rollout.folder, work, {})
         rows = sum(1 for _ in results.glob("*-result.json"))
 
     def ours() -> float:
-        command = [sys.executable, "-c", _OURS, str(folder / "reports" / "journal.sqlite"), str(told.rollout.folder)]
+        command = [
+            sys.executable,
+            "-c",
+            _OURS,
+            str(folder / "reports" / "journal.sqlite"),
+            str(journaled.rollout.folder),
+        ]
         env = os.environ | compiled_in(folder)
         done = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)  # noqa: S603 - our own
         return float(done.stdout)
@@ -90,27 +96,27 @@ def measure(folder: Path, runs: int, checks: int) -> list[Row]:
     ]
 
 
-def _write(told: Told, checks: int) -> None:
+def _write(journaled: JournaledRollout, checks: int) -> None:
     """Write a rollout of several runs, kept at last, whose checks carry what was said to the gateway."""
     written = run = 0
     while written < checks:
         run += 1
         name = f"run-{run}"
-        told.begins(name)
+        journaled.begins(name)
         if run == 1:
-            told.backup()
-            told.baseline()
-            told.window(breach=False)
+            journaled.backup()
+            journaled.baseline()
+            journaled.window(breach=False)
         for phase in PHASES:
-            told.phase(name, phase)
-        written += sum(_attach(told, name, path) for path in sorted(told.results(name).glob("*-result.json")))
-    told.closes(Decision.KEPT, "KEPT", "every clause of the plan passed")
+            journaled.phase(name, phase)
+        written += sum(_attach(journaled, name, path) for path in sorted(journaled.results(name).glob("*-result.json")))
+    journaled.closes(Decision.KEPT, "KEPT", "every clause of the plan passed")
 
 
-def _attach(told: Told, run: str, path: Path) -> int:
+def _attach(journaled: JournaledRollout, run: str, path: Path) -> int:
     row = json.loads(path.read_text(encoding="utf-8"))
     source = f"{row['uuid']}-attachment.json"
-    told.write(run, source, EXCHANGES)
+    journaled.write(run, source, EXCHANGES)
     row["attachments"] = [{"name": "Exchanges with the gateway (4)", "source": source, "type": "application/json"}]
-    told.write(run, path.name, row)
+    journaled.write(run, path.name, row)
     return 1

@@ -153,8 +153,8 @@ def _rollout(folder: Path, polls: int, gateway: Busy) -> Iterator[RolloutContext
     scenario = Scenario("bench", "bench", TARGET.name, (NEW,), "bench", monitor=monitor)
     rollout = rollout_in(folder, gateway, scenario=scenario, target=replace(TARGET, log_file=log))
     with rollout.journal:
-        rollout.write(Kind.BACKUP, **BACKUP.record())
-        rollout.write(Kind.BASELINE, **BASELINE.record())
+        rollout.append(Kind.BACKUP, **BACKUP.record())
+        rollout.append(Kind.BASELINE, **BASELINE.record())
         rollout.take_lease()
         yield rollout
 

@@ -77,7 +77,7 @@ class RolloutContext:
     _waiting: list[Entry] = field(default_factory=list)
 
     @property
-    def what(self) -> str:
+    def change_text(self) -> str:
         """Every change of the scenario, in words."""
         return ", ".join(map(str, self.scenario.changes))
 
@@ -127,7 +127,7 @@ class RolloutContext:
                 raise
             return self._known
 
-    def write(self, kind: Kind, **body: Any) -> Entry:
+    def append(self, kind: Kind, **body: Any) -> Entry:
         """Write an entry that must be on disk before what follows.
 
         An entry of `FENCED` is written under the comparison of the fencing token, in the same transaction.
@@ -145,13 +145,13 @@ class RolloutContext:
         self._remember(entry)
         return entry
 
-    def write_all(self, parts: Iterable[tuple[Kind, Mapping[str, Any]]]) -> None:
+    def append_all(self, parts: Iterable[tuple[Kind, Mapping[str, Any]]]) -> None:
         """Write entries side by side: all of them are on disk before what follows, or none. Raises as `write`."""
         self._refuse_superseded()
         for entry in self.journal.extend(self.id, [(kind, self._fenced(body)) for kind, body in parts]):
             self._remember(entry)
 
-    def write_soon(self, kind: Kind, **body: Any) -> Future[Entry]:
+    def append_soon(self, kind: Kind, **body: Any) -> Future[Entry]:
         """Write an entry without waiting for it: a journal that hangs must not hold up whoever watches.
 
         Returns:
@@ -213,7 +213,7 @@ class RolloutContext:
             apply_entry(self._known, entry)
 
     @property
-    def place(self) -> str:
+    def lease_target(self) -> str:
         """What a lease is held on: the effective URL, whatever name a scenario gives the target."""
         return self.target.url or self.target.name
 
@@ -224,7 +224,7 @@ class RolloutContext:
             LeaseHeld: another rollout holds the target, or, with `after`, somebody has taken it since that token.
         """
         asked_s, holder = self.clock.monotonic(), f"{self.run}@{self.journal.host}"
-        self.adopt(self.journal.acquire(self.place, self.id, holder, LEASE_S, after=after), asked_s)
+        self.adopt(self.journal.acquire(self.lease_target, self.id, holder, LEASE_S, after=after), asked_s)
 
     def adopt(self, lease: Lease, asked_s: float | None = None, for_s: float = inf) -> None:
         """Hold a lease that was granted to this rollout.
@@ -245,13 +245,13 @@ class RolloutContext:
         """
         return self._left_s() > 0
 
-    def claim(self) -> None:
+    def acquire_lease(self) -> None:
         """Take the lease for a run: nobody holds the target, or this rollout's last run has handed over to this one.
 
         Raises:
             LeaseHeld: another rollout holds the target, or another run of this very rollout, which is still at it.
         """
-        newest, held = self.journal.newest_token(self.place), self.journal.holder(self.place)
+        newest, held = self.journal.newest_token(self.lease_target), self.journal.holder(self.lease_target)
         if held is not None and held.rollout == self.id and not self.record().has_handed_over(held.token):
             raise LeaseHeld(held)
         if held is not None and held.rollout != self.id and self._closed_under(held):
@@ -288,9 +288,9 @@ class RolloutContext:
             JournalError: the journal cannot be read.
         """
         if self.successor is None and self.lease is not None:
-            newest = self.journal.newest_token(self.place)
+            newest = self.journal.newest_token(self.lease_target)
             if newest != self.lease.token:
-                self.successor = f"token {newest} was given out for {self.place} after {self.lease.token}"
+                self.successor = f"token {newest} was given out for {self.lease_target} after {self.lease.token}"
         return self.successor is not None
 
     def _left_s(self) -> float:
@@ -299,13 +299,13 @@ class RolloutContext:
         by_wall_clock_s = (self.lease.until - self.clock.now()).total_seconds()
         return min(by_wall_clock_s, self._lease_ends_s - self.clock.monotonic())
 
-    def note(self, kind: Kind, **body: Any) -> None:
+    def append_or_spool(self, kind: Kind, **body: Any) -> None:
         """Write an entry if the journal takes it, else into a spool file: a rollback does not wait for its record.
 
         A superseded process writes nothing any more.
         """
         try:
-            self.write(kind, **body)
+            self.append(kind, **body)
         except LeaseLost:
             return
         except JournalError as error:
@@ -349,17 +349,17 @@ class RolloutContext:
         try:
             yield
         except Refused as error:
-            self.note(Kind.OUTCOME, intent=intent, result="refused", detail=str(error))
+            self.append_or_spool(Kind.OUTCOME, intent=intent, result="refused", detail=str(error))
             raise
         except RolloutError as error:
-            self.note(Kind.OUTCOME, intent=intent, result="unknown", detail=str(error))
+            self.append_or_spool(Kind.OUTCOME, intent=intent, result="unknown", detail=str(error))
             raise
-        self.note(Kind.OUTCOME, intent=intent, result="done", detail="")
+        self.append_or_spool(Kind.OUTCOME, intent=intent, result="done", detail="")
 
     def _hold_for_a_write(self, direction: str) -> None:
         """Keep the lease for as long as the write takes: what is sent must have ended before another may start."""
         if self.lease is None and not self.is_emergency:
-            raise LeaseLost(f"rollout {self.id} holds no lease on {self.place}, so it writes nothing there")
+            raise LeaseLost(f"rollout {self.id} holds no lease on {self.lease_target}, so it writes nothing there")
         try:
             self.hold_lease(2 * self.target.timeouts.activate_s)
         except JournalError:
@@ -368,7 +368,7 @@ class RolloutContext:
 
     def _intent(self, body: dict[str, Any]) -> int | str:
         try:
-            return self.write(Kind.INTENT, **body).seq
+            return self.append(Kind.INTENT, **body).seq
         except JournalError as error:
             if body["direction"] != "back" or not (self.is_emergency or self.lease_runs()):
                 raise
@@ -391,5 +391,5 @@ class RolloutContext:
         if self.lease_runs():
             return
         why = "its lease ended between the announcement and the write, so another process may hold the target"
-        self.note(Kind.OUTCOME, intent=intent, result="refused", detail=f"not sent: {why}")
+        self.append_or_spool(Kind.OUTCOME, intent=intent, result="refused", detail=f"not sent: {why}")
         raise LeaseLost(f"rollout {self.id} sent nothing: {why}; `rollout status` shows who holds it")

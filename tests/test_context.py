@@ -32,56 +32,56 @@ def another_run(rollout: RolloutContext, tmp_path: Path, **parts: Any) -> Rollou
 def test_two_runs_of_one_rollout_do_not_write_side_by_side(tmp_path: Path):
     """The same content started twice at once is a rival like any other."""
     first = rollout_in(tmp_path)
-    first.claim()
+    first.acquire_lease()
     second = another_run(first, tmp_path)
     with pytest.raises(LeaseHeld, match="is being changed by rollout r-1"):
-        second.claim()
+        second.acquire_lease()
     assert not first.superseded()
 
 
 def test_the_next_run_takes_over_what_was_handed_over_to_it(tmp_path: Path):
     first = rollout_in(tmp_path)
-    first.claim()
-    first.write(Kind.HANDOVER, deadline="2026-11-23T13:00:00.000Z")
+    first.acquire_lease()
+    first.append(Kind.HANDOVER, deadline="2026-11-23T13:00:00.000Z")
     second = another_run(first, tmp_path)
-    second.claim()
+    second.acquire_lease()
     assert first.superseded()
     with pytest.raises(LeaseHeld):
-        another_run(first, tmp_path, run="run-3").claim()
+        another_run(first, tmp_path, run="run-3").acquire_lease()
 
 
 def test_a_run_takes_the_lease_that_has_run_out(tmp_path: Path):
     first = rollout_in(tmp_path)
-    first.claim()
+    first.acquire_lease()
     first.clock.wait(LEASE_S + 1)
-    another_run(first, tmp_path).claim()
+    another_run(first, tmp_path).acquire_lease()
     assert first.superseded()
 
 
 def test_a_lease_that_died_with_its_closed_rollout_holds_nobody_up(tmp_path: Path):
     """The process was killed between the verdict and giving the lease back."""
     closed = rollout_in(tmp_path)
-    closed.claim()
-    closed.write(Kind.CLOSED, decision=Decision.KEPT)
-    another_run(closed, tmp_path, id="r-2").claim()
+    closed.acquire_lease()
+    closed.append(Kind.CLOSED, decision=Decision.KEPT)
+    another_run(closed, tmp_path, id="r-2").acquire_lease()
     assert closed.superseded()
 
 
 def test_a_closed_rollout_that_is_taken_back_holds_its_rivals_off(tmp_path: Path):
     """`rollout rollback` of a kept change writes under a newer token than the one it was closed under."""
     closed = rollout_in(tmp_path)
-    closed.claim()
-    closed.write(Kind.CLOSED, decision=Decision.KEPT)
+    closed.acquire_lease()
+    closed.append(Kind.CLOSED, decision=Decision.KEPT)
     closed.release_lease()
     closed.take_lease()
     with pytest.raises(LeaseHeld):
-        another_run(closed, tmp_path, id="r-2").claim()
+        another_run(closed, tmp_path, id="r-2").acquire_lease()
 
 
 def test_a_run_that_was_taken_over_announces_no_write(tmp_path: Path):
     """Not even while its own lease would last."""
     first = rollout_in(tmp_path)
-    first.claim()
+    first.acquire_lease()
     another_run(first, tmp_path).take_lease()
     with pytest.raises(LeaseLost), first.journaled_write("APP-1.2", "forward", str(NEW), what=What.PROVIDER):
         pytest.fail("the write must not be sent")
@@ -93,7 +93,7 @@ def test_a_run_that_is_taken_over_right_after_it_announced_a_write_does_not_send
 ):
     """Most pauses follow the entry, which waits for the disk. The intent has no outcome then, and counts as lost."""
     first = rollout_in(tmp_path)
-    first.claim()
+    first.acquire_lease()
     append = first.journal.append_held
 
     def and_then(*args: Any) -> Any:
@@ -112,24 +112,24 @@ def test_a_run_that_is_taken_over_right_after_it_announced_a_write_does_not_send
 def test_a_backup_that_was_taken_after_a_write_does_not_count(tmp_path: Path):
     """It would show the change as what the gateway was before."""
     rollout = rollout_in(tmp_path)
-    rollout.write(Kind.BACKUP, previous=str(OLD))
-    rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to=str(NEW))
-    rollout.write(Kind.BACKUP, previous=str(NEW))
+    rollout.append(Kind.BACKUP, previous=str(OLD))
+    rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to=str(NEW))
+    rollout.append(Kind.BACKUP, previous=str(NEW))
     assert rollout.record().backup["previous"] == str(OLD)  # type: ignore[index]
 
 
 def test_a_rollout_knows_what_it_wrote_when_its_journal_is_gone(tmp_path: Path):
     rollout = rollout_in(tmp_path)
     rollout.record()
-    rollout.write(Kind.BACKUP, previous=str(OLD))
-    rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to=str(NEW))
+    rollout.append(Kind.BACKUP, previous=str(OLD))
+    rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to=str(NEW))
     (tmp_path / "journal.sqlite").unlink()
     with pytest.raises(JournalError):
         rollout.record()
     known = rollout.last_known_record()
     assert known.wrote
     assert known.backup is not None
-    rollout.note(Kind.CLOSED, decision=Decision.ROLLED_BACK)
+    rollout.append_or_spool(Kind.CLOSED, decision=Decision.ROLLED_BACK)
     assert rollout.last_known_record().decision is Decision.ROLLED_BACK
 
 
@@ -253,7 +253,7 @@ def test_what_announces_is_written_under_the_comparison_of_the_token(undoing: Be
     lab = undoing()
     lab.another_takes_over()
     with pytest.raises(LeaseLost):
-        lab.rollout.write(kind, step="APP-1.2", direction="forward", to=str(NEW), clause="RBK-2.1")
+        lab.rollout.append(kind, step="APP-1.2", direction="forward", to=str(NEW), clause="RBK-2.1")
     assert not lab.entries(kind)
     assert lab.rollout.successor is not None, "known from now on"
 
@@ -261,13 +261,13 @@ def test_what_announces_is_written_under_the_comparison_of_the_token(undoing: Be
 def test_other_entries_say_what_a_superseded_process_has_seen_until_it_knows(undoing: Begin):
     lab = undoing()
     lab.another_takes_over()
-    lab.rollout.write(Kind.FINDING, clause="VER-3", text="x")
+    lab.rollout.append(Kind.FINDING, clause="VER-3", text="x")
     assert lab.rollout.superseded()
     with pytest.raises(LeaseLost):
-        lab.rollout.write(Kind.FINDING, clause="VER-3", text="y")
+        lab.rollout.append(Kind.FINDING, clause="VER-3", text="y")
     with pytest.raises(LeaseLost):
-        lab.rollout.write_all([(Kind.FINDING, {"clause": "VER-3", "text": "z"})])
-    lab.rollout.note(Kind.FINDING, clause="VER-3", text="not even spooled")
+        lab.rollout.append_all([(Kind.FINDING, {"clause": "VER-3", "text": "z"})])
+    lab.rollout.append_or_spool(Kind.FINDING, clause="VER-3", text="not even spooled")
     assert [entry.body["text"] for entry in lab.entries(Kind.FINDING)] == ["x"]
     assert not (lab.rollout.folder / SPOOL).exists()
 
@@ -454,7 +454,7 @@ def test_secrets_stay_out_of_the_spool_file(undoing: Begin):
     lab = undoing()
     lab.rollout.redactor.add("s3cret-value-1234")
     lab.journal.is_down = True
-    lab.rollout.note(Kind.FINDING, clause="VER-3", text="s3cret-value-1234")
+    lab.rollout.append_or_spool(Kind.FINDING, clause="VER-3", text="s3cret-value-1234")
     assert "s3cret" not in (lab.rollout.folder / SPOOL).read_text(encoding="utf-8")
 
 
@@ -467,8 +467,8 @@ def test_what_another_process_has_written_is_known_when_the_journal_has_lost_it(
     lab.rollout.record()
     far = rollout_in(tmp_path)
     for _ in range(9):
-        far.write(Kind.FINDING, clause="VER-3", text="x")
-    entry = far.write(Kind.INTENT, step="APP-1.2", direction="forward", to=str(NEW), what=What.PROVIDER)
+        far.append(Kind.FINDING, clause="VER-3", text="x")
+    entry = far.append(Kind.INTENT, step="APP-1.2", direction="forward", to=str(NEW), what=What.PROVIDER)
     far.journal.close()
     lab.rollout.learn(entry)
     with pytest.raises(JournalBehind):
@@ -491,7 +491,7 @@ def test_intents_and_outcomes_are_handed_on_and_nothing_else(undoing: Begin):
     handed: list[str] = []
     lab.rollout.on_write = lambda entry: handed.append(entry.kind)
     announce(lab.rollout)
-    lab.rollout.note(Kind.FINDING, clause="VER-3", text="x")
+    lab.rollout.append_or_spool(Kind.FINDING, clause="VER-3", text="x")
     lab.journal.is_down = True
     announce(lab.rollout, "back")
     assert handed == ["intent", "outcome"] * 2

@@ -21,9 +21,9 @@ def test_the_gateway_still_equals_the_backup(changed_meanwhile: Outcome[Mapping[
 
 
 @clause("APP-0.2")
-def test_the_rollback_is_proven(way_back_proof: Outcome[str], show: Show) -> None:
+def test_the_rollback_is_proven(rollback_proof: Outcome[str], show: Show) -> None:
     """Activating the current provider and model once more succeeds.
 
     Fails when the gateway refuses it: it would refuse a rollback too, so nothing is applied.
     """
-    show.text("Proof", way_back_proof.value)
+    show.text("Proof", rollback_proof.value)

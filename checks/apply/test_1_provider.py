@@ -14,7 +14,7 @@ def test_the_connection_is_tested_right_before(applied: Outcome[AppliedSteps], s
 
     Fails when it does not; then nothing is activated.
     """
-    show.text("What happened", applied.value.told("APP-1.1"))
+    show.text("What happened", applied.value.describe("APP-1.1"))
 
 
 @clause("APP-1.2")
@@ -23,4 +23,4 @@ def test_the_gateway_reports_exactly_this_provider_and_model(applied: Outcome[Ap
 
     Fails when the gateway refuses, loses the answer, or reports another provider or model.
     """
-    show.text("What happened", applied.value.told("APP-1.2"))
+    show.text("What happened", applied.value.describe("APP-1.2"))

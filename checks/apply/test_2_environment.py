@@ -14,7 +14,7 @@ def test_the_env_file_is_updated_and_nothing_else_in_it(applied: Outcome[Applied
 
     Fails when it cannot be written, or when a value would not read back equal.
     """
-    show.text("What happened", applied.value.told("APP-2.1"))
+    show.text("What happened", applied.value.describe("APP-2.1"))
 
 
 @clause("APP-2.2")
@@ -23,7 +23,7 @@ def test_the_service_is_restarted(applied: Outcome[AppliedSteps], show: Show) ->
 
     Fails when one ends with an error, cannot be run, or does not end in time.
     """
-    show.text("Output of the commands", applied.value.told("APP-2.2"))
+    show.text("Output of the commands", applied.value.describe("APP-2.2"))
 
 
 @clause("APP-2.3")
@@ -32,7 +32,7 @@ def test_the_service_is_healthy_within_the_deadline(applied: Outcome[AppliedStep
 
     Fails when it is not, at the scenario's deadline.
     """
-    show.text("What happened", applied.value.told("APP-2.3"))
+    show.text("What happened", applied.value.describe("APP-2.3"))
 
 
 @clause("APP-2.4")
@@ -41,4 +41,4 @@ def test_the_new_values_are_in_effect(applied: Outcome[AppliedSteps], show: Show
 
     Fails when an old value is still in effect.
     """
-    show.text("What happened", applied.value.told("APP-2.4"))
+    show.text("What happened", applied.value.describe("APP-2.4"))

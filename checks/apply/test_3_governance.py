@@ -14,7 +14,7 @@ def test_the_governance_limits_are_updated(applied: Outcome[AppliedSteps], show:
 
     Fails when it refuses them, or loses the answer.
     """
-    show.text("What happened", applied.value.told("APP-3.1"))
+    show.text("What happened", applied.value.describe("APP-3.1"))
 
 
 @clause("APP-3.2")
@@ -23,4 +23,4 @@ def test_governance_status_shows_the_new_limits_and_no_other_change(applied: Out
 
     Fails when it shows other limits than were set, or when another scope changed.
     """
-    show.text("What happened", applied.value.told("APP-3.2"))
+    show.text("What happened", applied.value.describe("APP-3.2"))

@@ -17,7 +17,7 @@ def test_a_single_request_proves_the_new_provider(single_request: Outcome[Tried]
     """
     tried = single_request.value
     show.facts("Both activations, as the journal has them", tried.writes)
-    show.said(tried.answered)
+    show.add_remark(tried.answered)
     results = [write.result for write in tried.writes]
     assert results == ["done", "done"], f"there and back took {len(results)} write(s) that ended as {results}"
 

@@ -6,7 +6,7 @@ from rollout.approvals.review import Review
 from rollout.approvals.tickets import Ticket
 from rollout.core.result import Outcome
 from rollout.core.scenario import Scenario
-from rollout.engine.prechecks import PollStats, WayBack
+from rollout.engine.prechecks import PollStats, RollbackPlan
 from rollout.plugin.markers import clause
 from rollout.reporting.allure import Show
 
@@ -45,12 +45,12 @@ def test_the_impact_assessment_is_complete(scenario: Scenario, show: Show) -> No
 
 
 @clause("PRE-2.4")
-def test_the_rollback_plan_would_work_now(way_back: Outcome[WayBack], show: Show) -> None:
+def test_the_rollback_plan_would_work_now(rollback_plan: Outcome[RollbackPlan], show: Show) -> None:
     """The rollback's provider is known, connects, is ready, and can be activated on this gateway.
 
     Fails when the previous provider could not be activated again.
     """
-    plan = way_back.value
+    plan = rollback_plan.value
     show.text("What the rollback would do", "\n".join(plan.steps))
     show.facts("Connection test and preflight of the rollback's provider", plan.evidence)
     assert not plan.problems, f"a rollback to {plan.to} would not work: {'; '.join(plan.problems)}"

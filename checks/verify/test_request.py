@@ -19,7 +19,7 @@ def test_a_real_request_is_answered_by_the_expected_provider(
     """
     answered = answer.value
     show.facts("Completion", answered.completion)
-    show.said(answered.seen)
+    show.add_remark(answered.seen)
     assert not answered.problem, answered.problem
     assert answered.completion.elapsed_ms <= target.latency_bound_ms, (
         f"the answer took {answered.completion.elapsed_ms:.0f} ms, above {target.latency_bound_ms:.0f} ms"

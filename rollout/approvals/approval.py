@@ -195,7 +195,7 @@ def kept(rollout: RolloutContext, judged: Judged) -> Judged:
     known = [entered(body) for body in rollout.record().approvals]
     for each in judged.accepted:
         if each not in known:
-            rollout.write(Kind.APPROVAL, **asdict(each))
+            rollout.append(Kind.APPROVAL, **asdict(each))
     return judged
 
 

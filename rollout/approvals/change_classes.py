@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rollout.approvals.obligations import ObligationKind, owe
+from rollout.approvals.obligations import ObligationKind, open_obligation
 from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
 from rollout.core.errors import ApprovalPending
 from rollout.core.scenario import ChangeClass
-from rollout.core.standard_changes import told
+from rollout.core.standard_changes import describe_standard_change
 from rollout.journal.record import Kind
 
 
@@ -42,23 +42,23 @@ def authorize(rollout: RolloutContext, approvers: Sequence[str]) -> Authorizatio
     match rollout.scenario.change_class:
         case ChangeClass.STANDARD:
             # That it is one of these was judged before the first request.
-            listed = "; ".join(map(told, policy.standard))
+            listed = "; ".join(map(describe_standard_change, policy.standard))
             return Authorization(
                 0, f"class standard: approved beforehand by policy {policy.name!r}, which lists {listed}"
             )
         case ChangeClass.EMERGENCY:
-            _settle_or_owe(rollout, approvers)
+            _fulfil_or_open(rollout, approvers)
             return Authorization(1, "class emergency: one approval is enough")
         case _:
             return Authorization(policy.approvals_at_least, f"class normal: as policy {policy.name!r} asks")
 
 
-def _settle_or_owe(rollout: RolloutContext, approvers: Sequence[str]) -> None:
+def _fulfil_or_open(rollout: RolloutContext, approvers: Sequence[str]) -> None:
     if not approvers:
-        due = owe(rollout, ObligationKind.APPROVAL, rollout.policy.retrospective_within_s)
+        due = open_obligation(rollout, ObligationKind.APPROVAL, rollout.policy.retrospective_within_s)
         raise ApprovalPending(
             f"class emergency, and nobody has approved it yet: once it is applied, a retrospective approval is due by "
             f"{format_utc(due)}: rollout approve {rollout.id}"
         )
     if ObligationKind.APPROVAL in rollout.record().owed:
-        rollout.write(Kind.SETTLED, what=ObligationKind.APPROVAL, by=", ".join(approvers))
+        rollout.append(Kind.SETTLED, what=ObligationKind.APPROVAL, by=", ".join(approvers))

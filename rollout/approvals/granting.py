@@ -22,7 +22,7 @@ from rollout.approvals.approval import (
     same_person,
     terms_for,
 )
-from rollout.approvals.obligations import ObligationKind, open_of, settle
+from rollout.approvals.obligations import ObligationKind, fulfil, open_of
 from rollout.approvals.ssh_signatures import sign
 from rollout.config.load import load, load_policy
 from rollout.config.validators import person, text
@@ -238,7 +238,7 @@ def approved_afterwards(journal: Journal, record: RolloutRecord, args: argparse.
     print(f"you, {who.name}, approve after the fact:", *_told(record), f"digest   {terms.digest}", sep="\n", flush=True)
     approval = _given(terms, Role.RETROSPECTIVE, None, who)
     journal.append(record.id, Kind.APPROVAL, asdict(approval))
-    settle(journal, record, ObligationKind.APPROVAL, by=who.name)
+    fulfil(journal, record, ObligationKind.APPROVAL, by=who.name)
 
 
 def _told(record: RolloutRecord) -> Iterator[str]:

@@ -62,7 +62,7 @@ class Obligation:
             "settle": self.command,
         }
 
-    def told(self, now: datetime) -> str:
+    def describe(self, now: datetime) -> str:
         """Read as ``retrospective approval OVERDUE since 2026-11-24T12:00:00.000Z: rollout approve ID``."""
         return f"{self.brief(now)}: {self.command}"
 
@@ -72,14 +72,14 @@ class Obligation:
         return f"{self.what} {word} {format_utc(self.due)}"
 
 
-def owe(rollout: RolloutContext, what: ObligationKind, within_s: float) -> datetime:
+def open_obligation(rollout: RolloutContext, what: ObligationKind, within_s: float) -> datetime:
     """Open an obligation, due so many seconds from now, and return when; a later one takes an earlier one's place."""
     due = rollout.clock.now() + timedelta(seconds=within_s)
-    rollout.note(Kind.OWED, what=what, due=format_utc(due))
+    rollout.append_or_spool(Kind.OWED, what=what, due=format_utc(due))
     return due
 
 
-def settle(journal: Journal, record: RolloutRecord, what: ObligationKind, *, by: str) -> None:
+def fulfil(journal: Journal, record: RolloutRecord, what: ObligationKind, *, by: str) -> None:
     """End an obligation.
 
     Raises:

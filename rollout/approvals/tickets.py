@@ -36,7 +36,7 @@ class Ticket:
     problem: str
 
 
-def looked_up(rollout: RolloutContext) -> Ticket:
+def read_ticket(rollout: RolloutContext) -> Ticket:
     """Return the scenario's ticket, looked up where the policy says so.
 
     Raises:

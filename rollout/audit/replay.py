@@ -91,7 +91,7 @@ def _unearned(entry: Entry, record: RolloutRecord) -> Iterator[Finding]:
         yield Finding(f"entry {entry.seq} (closed)", f"it says kept, and {why}", "the decision was not earned")
 
 
-def sound(rollout: str, entries: Sequence[Entry]) -> Derived:
+def derive_or_find(rollout: str, entries: Sequence[Entry]) -> Derived:
     """Derive as `derive` does; entries that this version cannot read are a finding, and not an error."""
     try:
         return derive(rollout, entries)

@@ -14,7 +14,7 @@ from typing import Any
 from rollout.approvals.ssh_signatures import SigningError, signer, verify
 from rollout.audit import approvals, manifest, owners, seal
 from rollout.audit.finding import Finding
-from rollout.audit.replay import sound
+from rollout.audit.replay import derive_or_find
 from rollout.core.canonical_json import canonical, sha256
 from rollout.core.errors import JournalError
 from rollout.journal.chain import Entry
@@ -112,7 +112,7 @@ def examine(journal: Journal, question: Question) -> Examination:
             _seals(told, rollout, entries, own, question)
             told.findings += approvals.unfounded(own)
             told.checked["approvals"] += len(approvals.held(own))
-            derived = sound(rollout, own)
+            derived = derive_or_find(rollout, own)
             told.findings += derived.findings
             told.checked["verdicts"] += derived.same
             if derived.unsampled:

@@ -48,7 +48,7 @@ def ask(rollout: RolloutContext, expected: ProviderChange, clause: str) -> Answe
         problem = f"the answer names no provider, and {provider}'s request counter stayed at {after}"
         return Answered(completion, seen, problem)
     seen += f"; only {provider}'s request counter, from {before} to {after}, shows the provider"
-    rollout.note(Kind.FINDING, clause=clause, text=seen)
+    rollout.append_or_spool(Kind.FINDING, clause=clause, text=seen)
     return Answered(completion, seen, None)
 
 

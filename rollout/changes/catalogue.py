@@ -72,7 +72,7 @@ class Applied:
         failed_s = self.failed_took_s if self.failed is not None and self.failed[0] == clause else 0.0
         return sum((done.took_s for done in self.done if done.clause == clause), failed_s)
 
-    def told(self, clause: str) -> str:
+    def describe(self, clause: str) -> str:
         """Return what happened at a clause.
 
         Changes are applied in the scenario's order, and told in the procedure's: where the step that failed is told
@@ -217,7 +217,7 @@ def _elsewhere(rollout: RolloutContext) -> dict[str, str]:
     return {"active provider": f"{rollout.expected_active} -> {here}"}
 
 
-def prove_way_back(rollout: RolloutContext, backup: Backup) -> str:
+def prove_rollback(rollout: RolloutContext, backup: Backup) -> str:
     """Activate the current provider and model once more: a no-op that shows that a rollback would be accepted.
 
     Returns:

@@ -128,4 +128,4 @@ def remember_counters(rollout: RolloutContext, change: ProviderChange) -> None:
         fallbacks = len(rollout.gateway.governance().recent_fallbacks)
     except Refused:
         counters, fallbacks = None, 0
-    rollout.write(Kind.COUNTERS, metrics=counters, fallbacks=fallbacks)
+    rollout.append(Kind.COUNTERS, metrics=counters, fallbacks=fallbacks)

@@ -51,7 +51,7 @@ def await_health(rollout: RolloutContext, gateway: Gateway, stop: StopFlag, *, b
     """
     deadline_s = startup_back_s(rollout) if back else startup_forward_s(rollout)
     took_s = health.await_health(gateway.health, deadline_s=deadline_s, clock=rollout.clock, stop=stop)
-    rollout.note(Kind.RESTARTED, took_s=round(took_s, 3))
+    rollout.append_or_spool(Kind.RESTARTED, took_s=round(took_s, 3))
     return f"healthy after {took_s:.1f} s"
 
 
@@ -96,4 +96,4 @@ def _keep_audit(rollout: RolloutContext) -> None:
         entries = rollout.gateway.uninterruptible().audit(limit=AUDITED)
     except GatewayError:
         return  # what cannot be read cannot be kept; VER-3 says what is missing
-    rollout.note(Kind.AUDIT, entries=[to_json(entry) for entry in entries])
+    rollout.append_or_spool(Kind.AUDIT, entries=[to_json(entry) for entry in entries])

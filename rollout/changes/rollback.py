@@ -148,7 +148,7 @@ def roll_back(rollout: RolloutContext, reason: str) -> RolledBack:
 
 def _announce(rollout: RolloutContext, reason: str) -> None:
     """Write that the rollback begins, under the comparison of the fencing token; spooled where that cannot be."""
-    rollout.note(Kind.ROLLBACK, reason=reason)
+    rollout.append_or_spool(Kind.ROLLBACK, reason=reason)
     if rollout.successor is not None:
         raise LeaseLost(rollout.successor)
 
@@ -193,7 +193,7 @@ def manual_commands(rollout: RolloutContext) -> tuple[str, ...]:
     """
     record = rollout.last_known_record()
     if record.backup is None:
-        return (by_hand.look(rollout.target),)
+        return (by_hand.read_command(rollout.target),)
     backup = recorded(record.backup)
     to, *_ = candidates(rollout, backup)
     restarts = _has_restarted(record) or takes_restart(rollout, to)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from rollout.changes import provider, weights
 from rollout.changes.backup import active_provider, differences, env_changed, is_same_provider
-from rollout.changes.rollback_provider import bring_back
+from rollout.changes.rollback_provider import activate_previous
 from rollout.changes.rollback_run import RollbackRun
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import is_staged
@@ -36,7 +36,7 @@ def verify_active(run: RollbackRun) -> str:
     if owed or (is_same_provider(here, rollout.expected_active) and not is_back):
         # It could not be undone before, its activation landed after the rollback's, or a restart brought it up again.
         until_s = rollout.clock.monotonic() + rollout.target.timeouts.activate_s
-        bring_back(run, wanted, until_s)
+        activate_previous(run, wanted, until_s)
         here = settled(run)
     if not is_same_provider(here, wanted):
         raise GatewayError("GET providers", f"{here} is active instead of {wanted}")

@@ -101,7 +101,7 @@ def activate_again(run: RollbackRun) -> str:
     problems: list[str] = []
     until_s = run.rollout.clock.monotonic() + run.rollout.target.timeouts.activate_s
     for candidate in candidates(run.rollout, run.backup):
-        reached = bring_back(run, candidate, until_s)
+        reached = activate_previous(run, candidate, until_s)
         if not reached.problem:
             return f"{candidate} is active" + (f" (instead of: {'; '.join(problems)})" if problems else "")
         problems.append(f"{candidate}: {reached.problem}")
@@ -111,7 +111,7 @@ def activate_again(run: RollbackRun) -> str:
     raise GatewayError("activate", "; ".join(problems))
 
 
-def bring_back(run: RollbackRun, to: ProviderChange, until_s: float) -> Reached:
+def activate_previous(run: RollbackRun, to: ProviderChange, until_s: float) -> Reached:
     """Get to `to`: a write of this rollout that may have landed is undone by a write, whatever reads say (rule 9).
 
     Args:

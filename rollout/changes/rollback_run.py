@@ -106,7 +106,7 @@ class RollbackRun:
         message = self.rollout.redactor.text(message)
         step = Step(clause, outcome, message, format_utc(self.rollout.clock.now()))
         self.steps.append(step)
-        self.rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=message)
+        self.rollout.append_or_spool(Kind.STEP, clause=clause, outcome=outcome, message=message)
         self.superseded = self.superseded or self.rollout.successor is not None
 
 

@@ -43,7 +43,7 @@ def planned(rollout: RolloutContext, backup: Backup, share: float) -> dict[str, 
     return weights_at(share, named(rollout, rollout.expected_active), named(rollout, backup.previous))
 
 
-def whole(rollout: RolloutContext, to: ProviderChange) -> dict[str, float]:
+def all_weights(rollout: RolloutContext, to: ProviderChange) -> dict[str, float]:
     """Return the weights that send every request to one provider and model. Raises RolloutError as `named` does."""
     return {named(rollout, to): ALL}
 

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """
     request = with_service(load_request(args))
     token = os.environ.get(request.target.token_env or "")
-    print(text(request, planned(request, look(request, token, SystemClock()))))
+    print(text(request, planned(request, read_before(request, token, SystemClock()))))
     return 0
 
 
@@ -59,7 +59,7 @@ def planned(request: Request, before: Before) -> Planned:
     return Planned(before, ahead, tuple(back), tuple(_cannot(changes, target, before)), tuple(_stages(request, before)))
 
 
-def look(request: Request, token: str | None, clock: Clock) -> Before:
+def read_before(request: Request, token: str | None, clock: Clock) -> Before:
     """Return what the gateway is, reading only.
 
     Raises:
@@ -104,7 +104,7 @@ def text(request: Request, plan: Planned) -> str:
         "the rollback would execute; what was written is undone by a write, whatever reads say:",
         *(f"  {item}" for item in plan.rollback),
         "",
-        *_said_beforehand(request, plan),
+        *_list_notices(request, plan),
         "",
         "may cost money:",
         *(f"  {words}" for words in sent_by(request.target)),
@@ -116,7 +116,7 @@ def text(request: Request, plan: Planned) -> str:
     return "\n".join(lines)
 
 
-def _said_beforehand(request: Request, plan: Planned) -> Iterator[str]:
+def _list_notices(request: Request, plan: Planned) -> Iterator[str]:
     target, policy = request.target, request.policy
     price = proof_price(target, plan.before.previous)
     if not plan.apply:

@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for facts, owes in zip(shown, owed, strict=True):
         lines = [f"{name:<8}{on_one_line(str(value))}" for name, value in facts.items() if value is not None]
-        print("\n".join([*lines, *(f"owed    {each.told(now)}" for each in owes)]), end="\n\n")
+        print("\n".join([*lines, *(f"owed    {each.describe(now)}" for each in owes)]), end="\n\n")
     if not shown:
         none = "no rollout yet" if args.all else "no rollout is in flight, and nothing is owed"
         print("no such rollout" if asked else none)

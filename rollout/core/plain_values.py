@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, urlsplit
 
-from rollout.core.secret_names import Sound, sound
+from rollout.core.secret_names import NameKind, classify_name
 
 _LONGEST = 200
 _MOST_WORDS = 16
@@ -76,4 +76,6 @@ def _is_plain_url(text: str) -> bool:
     if "@" in parts.netloc or not _is_path(parts.path) or not _is_words(parts.fragment):
         return False
     named = parse_qsl(parts.query, keep_blank_values=True)
-    return all(sound(name) is Sound.OPEN and (is_plain(part) or len(part) < _SEGMENT) for name, part in named)
+    return all(
+        classify_name(name) is NameKind.OPEN and (is_plain(part) or len(part) < _SEGMENT) for name, part in named
+    )

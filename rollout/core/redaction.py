@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rollout.core.plain_values import is_plain
-from rollout.core.secret_names import Sound, is_secret_name, sound
+from rollout.core.secret_names import NameKind, classify_name, is_secret_name
 from rollout.core.spellings import BOUND_BELOW, Spellings
 
 __all__ = ["REDACTED", "SHORTEST", "Redactor", "is_secret_name", "knowing"]
@@ -132,7 +132,11 @@ class Redactor:
     def _learn(self, variables: Mapping[str, str | None], public: Iterable[str], *, whole_file: bool) -> None:
         found = {name: value for name, value in variables.items() if value and name not in _WORKING_DIRECTORIES}
         self._public |= frozenset(word.casefold() for word in public)
-        plain = {value.casefold() for name, value in found.items() if sound(name) is Sound.OPEN and is_plain(value)}
+        plain = {
+            value.casefold()
+            for name, value in found.items()
+            if classify_name(name) is NameKind.OPEN and is_plain(value)
+        }
         known = self._public | plain
         self._unnamed = frozenset(value for value in self._unnamed if not self._is_open(value))
         self._spellings = None
@@ -232,8 +236,8 @@ def knowing(env: Mapping[str, str]) -> Redactor:
 
 def _is_named(name: str, value: str) -> bool:
     """Tell whether the name makes a secret of the value."""
-    says = sound(name)
-    return says is Sound.SECRET or (says is Sound.PERHAPS and not is_plain(value))
+    says = classify_name(name)
+    return says is NameKind.SECRET or (says is NameKind.PERHAPS and not is_plain(value))
 
 
 def _is_worth_hiding(value: str) -> bool:
@@ -256,7 +260,7 @@ def _parts(value: str) -> Iterator[str]:
             named = parse_qsl(parts.query)
         except ValueError:
             continue
-        found = [parts.password or "", *(part for name, part in named if sound(name) is Sound.SECRET)]
+        found = [parts.password or "", *(part for name, part in named if classify_name(name) is NameKind.SECRET)]
         if not parts.password and len(parts.username or "") >= _LONG_USER:
             found.append(parts.username or "")
         for part in found:

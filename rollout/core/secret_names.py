@@ -137,7 +137,7 @@ _HARMLESS_IF_PLAIN = frozenset(
 )
 
 
-class Sound(Enum):
+class NameKind(Enum):
     """What a variable's name says of its value."""
 
     SECRET = "a secret"  # noqa: S105 - a word about one
@@ -156,23 +156,23 @@ def is_secret_name(name: str) -> bool:
     if any(second in _KEYS and first in _KEY_OWNERS for first, second in pairwise(words)):
         return True
     # In capitals it is a variable, wherever it stands; of one word alone it may be a heading: `PASS: 3`.
-    return name.isupper() and "_" in name and sound(name) is Sound.SECRET
+    return name.isupper() and "_" in name and classify_name(name) is NameKind.SECRET
 
 
 @lru_cache(maxsize=4096)
-def sound(variable: str) -> Sound:
+def classify_name(variable: str) -> NameKind:
     """Tell what the name of a variable says of its value: ``DB_PASS`` is a secret, ``LOG_LEVEL`` nothing."""
     words = _words(variable)
     if not words or words[-1] in _HARMLESS_ENDINGS:
-        return Sound.OPEN
+        return NameKind.OPEN
     if variable in _NAMES_OF_FILES:
-        return Sound.PERHAPS
+        return NameKind.PERHAPS
     certain = any(_is_certain(word) for word in words) or _names_a_key(words)
     if certain and words[-1] in _HARMLESS_IF_PLAIN:
-        return Sound.PERHAPS
+        return NameKind.PERHAPS
     if certain:
-        return Sound.SECRET
-    return Sound.PERHAPS if _OF_VARIABLES_PERHAPS.intersection(words) else Sound.OPEN
+        return NameKind.SECRET
+    return NameKind.PERHAPS if _OF_VARIABLES_PERHAPS.intersection(words) else NameKind.OPEN
 
 
 def _is_certain(word: str) -> bool:

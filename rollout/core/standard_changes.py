@@ -19,7 +19,7 @@ def why_not(change: Change, impact: Impact | None, policy: Policy) -> str | None
     """Say why the policy has not approved a change beforehand; None if it has."""
     alike = [entry for entry in policy.standard if _is_listed(entry, change)]
     if not alike:
-        listed = "; ".join(map(told, policy.standard)) or "none at all"
+        listed = "; ".join(map(describe_standard_change, policy.standard)) or "none at all"
         return f"{change} is no standard change of {policy.name}, which lists: {listed}"
     if any(_is_low_enough(entry, impact, policy) for entry in alike):
         return None
@@ -28,7 +28,7 @@ def why_not(change: Change, impact: Impact | None, policy: Policy) -> str | None
     return f"{policy.name} approves {change} beforehand up to a risk of {greatest}, and the scenario states {said}"
 
 
-def told(entry: StandardChange) -> str:
+def describe_standard_change(entry: StandardChange) -> str:
     """Read as ``provider openai, model gpt-4o, risk up to low``."""
     parts = {"model": entry.models, "key": entry.keys}
     narrowed = [f"{name} {' or '.join(words)}" for name, words in parts.items() if words]

@@ -99,7 +99,7 @@ def publish(rollout: RolloutContext, closure: Closure, env: Mapping[str, str]) -
 
     Return the closure with what could not be written.
     """
-    said = f"{closure.word}: {rollout.what} on {rollout.target.name}: {closure.why}"
+    said = f"{closure.word}: {rollout.change_text} on {rollout.target.name}: {closure.why}"
     rows = {
         "DOC-2": document(rollout, "DOC-2", lambda: str(log_operation(rollout, said))),
         "DOC-3": document(rollout, "DOC-3", lambda: _confirm_ending(rollout, closure.decision)),
@@ -130,7 +130,7 @@ def _notify(rollout: RolloutContext, closure: Closure, env: Mapping[str, str]) -
         )
         return bool(announce(rollout, event, message, env, everyone=failed))
     except Exception as error:  # noqa: BLE001 - a notification that fails must not change the decision, whatever it is
-        rollout.note(Kind.NOTIFIED, event=event, channel="any", accepted=False, detail=repr(error))
+        rollout.append_or_spool(Kind.NOTIFIED, event=event, channel="any", accepted=False, detail=repr(error))
         return True
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from rollout.approvals.obligations import ObligationKind, owe
+from rollout.approvals.obligations import ObligationKind, open_obligation
 from rollout.changes.backup import active_provider
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
@@ -75,8 +75,8 @@ def capture(rollout: RolloutContext) -> None:
         body |= _of_log(rollout)
     except OSError as error:
         body["lacking"]["log"] = f"{rollout.target.log_file} cannot be read: {error.strerror}"
-    rollout.note(Kind.TRACES, **body)
-    owe(rollout, ObligationKind.REVIEW, policy.review_within_s)
+    rollout.append_or_spool(Kind.TRACES, **body)
+    open_obligation(rollout, ObligationKind.REVIEW, policy.review_within_s)
 
 
 def of_record(record: RolloutRecord) -> ClosingSnapshot:

@@ -87,7 +87,7 @@ def not_passed(record: RolloutRecord, plan: Iterable[Clause], run: str) -> dict[
         outcome = record.clauses.get(clause.id)
         if outcome is None or outcome.run != run:
             missing[clause.id] = "NOT RUN: it was never reached"
-        elif not outcome.stands:
+        elif not outcome.is_accepted:
             missing[clause.id] = outcome.message
     return missing
 

@@ -30,7 +30,7 @@ def concurrent_rollout(rollout: RolloutContext) -> TryLater | None:
 def others_here(rollout: RolloutContext) -> list[RolloutRecord]:
     """Return the other rollouts of this target, oldest first."""
     found = records(rollout.journal)
-    return [other for other in found if other.id != rollout.id and other.opened["url"] == rollout.place]
+    return [other for other in found if other.id != rollout.id and other.opened["url"] == rollout.lease_target]
 
 
 def refuse_rivals(rivals: list[RolloutRecord]) -> RolloutError | None:

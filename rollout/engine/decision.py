@@ -140,7 +140,7 @@ def _keep(rollout: RolloutContext, record: RolloutRecord, env: Mapping[str, str]
     )
     closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, describe_undo(rollout), undocumented=missing)
     if missing:
-        rollout.note(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=None)
+        rollout.append_or_spool(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=None)
     try:
         rollout.end(spools=False, **closure.facts())
     except (LeaseLost, AlreadyEnded):
@@ -160,7 +160,7 @@ def _wait_for_evidence(
         return roll_back_and_close(
             rollout, f"its evidence was owed until {format_utc(due)}: {'; '.join(missing)}", {}, env
         )
-    rollout.write(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=format_utc(due))
+    rollout.append(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=format_utc(due))
     excused, lacks = _describe_excused(record), "; ".join(missing)
     why = f"every clause of the plan passed{excused}, and evidence cannot be written: {lacks}"
     step = (
@@ -207,7 +207,7 @@ def _is_kept_on_disk(rollout: RolloutContext) -> bool:
 
 def _describe_excused(record: RolloutRecord) -> str:
     """Return which clauses did not pass and are excused; empty where none is."""
-    words = [f"{id_} ({outcome.outcome.upper()})" for id_, outcome in record.excused.items()]
+    words = [f"{id_} ({outcome.outcome.upper()})" for id_, outcome in record.waived.items()]
     return f", but {', '.join(words)}" if words else ""
 
 

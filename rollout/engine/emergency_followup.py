@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rollout.approvals.obligations import ObligationKind, open_of, owe
+from rollout.approvals.obligations import ObligationKind, open_obligation, open_of
 from rollout.audit.seal import conclude
 from rollout.changes import weights
 from rollout.context import RolloutContext
@@ -40,8 +40,8 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
     rollout, intent = open_rollout(order, env)
     try:
         run = EmergencyRun(rollout, order, ProviderChange(order.provider, order.model), say)
-        rollout.note(Kind.OUTCOME, intent=intent, result=sent.result, detail=sent.detail)
-        _owe_approval(rollout)
+        rollout.append_or_spool(Kind.OUTCOME, intent=intent, result=sent.result, detail=sent.detail)
+        _open_approval(rollout)
         find_previous(run)
         take_over(run)
         prove(run, refused=sent.result == "refused")
@@ -57,19 +57,19 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
         rollout.journal.close()
 
 
-def _owe_approval(rollout: RolloutContext) -> None:
+def _open_approval(rollout: RolloutContext) -> None:
     """Leave a retrospective approval open, where the policy asks for approvals at all."""
     if "PRE-2.2" not in rollout.policy.not_demanded and ObligationKind.APPROVAL not in rollout.last_known_record().owed:
-        owe(rollout, ObligationKind.APPROVAL, rollout.policy.retrospective_within_s)
+        open_obligation(rollout, ObligationKind.APPROVAL, rollout.policy.retrospective_within_s)
 
 
-def settle(rollout: RolloutContext, why: str, env: Mapping[str, str]) -> Closure:
+def close_emergency(rollout: RolloutContext, why: str, env: Mapping[str, str]) -> Closure:
     """Close an emergency whose process died: done if its provider is active, else an operator must act.
 
     Nothing is sent to the gateway: the operator has seen the process die, and may have changed the provider since.
     """
     to = rollout.expected_active
-    _owe_approval(rollout)
+    _open_approval(rollout)
     problem = doubt_active(rollout, to) or doubt_weights(rollout, to)
     decision, word = (Decision.ROLLBACK_FAILED, NOT_VERIFIED) if problem else (Decision.KEPT, DONE)
     said = f"{why}; {problem or f'{to} is active'}"
@@ -88,8 +88,10 @@ def settle(rollout: RolloutContext, why: str, env: Mapping[str, str]) -> Closure
 def _commands(rollout: RolloutContext, to: ProviderChange) -> tuple[str, ...]:
     """Return the manual commands, the read last; the activation does not change weights."""
     target = rollout.target
-    split = (manual_commands.weights(target, target.routing, weights.whole(rollout, to)),) if target.routing else ()
-    return (*split, manual_commands.activation(target, to), manual_commands.look(target))
+    split = (
+        (manual_commands.weights(target, target.routing, weights.all_weights(rollout, to)),) if target.routing else ()
+    )
+    return (*split, manual_commands.activation(target, to), manual_commands.read_command(target))
 
 
 def _close(run: EmergencyRun, env: Mapping[str, str]) -> int:
@@ -110,7 +112,7 @@ def _close(run: EmergencyRun, env: Mapping[str, str]) -> int:
     if run.problem:
         run.say("A PERSON IS NEEDED. Look, then paste:\n  " + "\n  ".join(reversed(commands)))
     run.say(f"to undo: {undo}")
-    owed = "; ".join(each.told(rollout.clock.now()) for each in open_of(rollout.last_known_record()))
+    owed = "; ".join(each.describe(rollout.clock.now()) for each in open_of(rollout.last_known_record()))
     if owed:
         run.say(f"owed: {owed}")
     taken = ", ".join(record.id for record in run.taken)

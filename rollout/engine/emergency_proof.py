@@ -91,7 +91,7 @@ def _send_all(run: EmergencyRun) -> str:
     if not elsewhere:
         return ""
     try:
-        weights.send(rollout, rollout.gateway, weights.whole(rollout, run.to), step="EMG-1", direction="back")
+        weights.send(rollout, rollout.gateway, weights.all_weights(rollout, run.to), step="EMG-1", direction="back")
     except RolloutError as error:
         return f"{elsewhere}, and setting the weights failed: {error}"
     run.say(f"{elsewhere}; the weights were set: all requests go to {run.to}")

@@ -75,7 +75,7 @@ class EmergencyRun:
     def step(self, clause: str, outcome: str, message: str) -> None:
         """Record a step and print it."""
         message = self.rollout.redactor.text(message)
-        self.rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=message)
+        self.rollout.append_or_spool(Kind.STEP, clause=clause, outcome=outcome, message=message)
         self.say(f"{clause} {outcome}: {message}")
 
 

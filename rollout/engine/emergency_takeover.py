@@ -29,7 +29,7 @@ def find_previous(run: EmergencyRun) -> None:
     if found is not None:
         who, run.before = found
         text = f"what was active could not be read in time; the entries of rollout {who} say {run.before}"
-        rollout.note(Kind.FINDING, clause="EMG-1", text=text, before=run.before)
+        rollout.append_or_spool(Kind.FINDING, clause="EMG-1", text=text, before=run.before)
         run.say(text)
 
 
@@ -57,7 +57,7 @@ def take_over(run: EmergencyRun) -> None:
     rollout = run.rollout
     try:
         asked_s, holder = rollout.clock.monotonic(), f"{rollout.run}@{rollout.journal.host} ({caller()})"
-        rollout.adopt(rollout.journal.preempt_lease(rollout.place, rollout.id, holder, LEASE_S), asked_s)
+        rollout.adopt(rollout.journal.preempt_lease(rollout.lease_target, rollout.id, holder, LEASE_S), asked_s)
         run.taken = tuple(other for other in others_here(rollout) if other.in_flight)
     except JournalError as error:
         run.say(f"the journal cannot be reached, so a rollout under way is not told; stop it by hand. {error}")

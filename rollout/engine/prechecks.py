@@ -44,7 +44,7 @@ class PollStats:
 
 
 @dataclass(frozen=True, slots=True)
-class WayBack:
+class RollbackPlan:
     """Where a rollback would go, what it would do, and why it would not work (PRE-2.4)."""
 
     to: ProviderChange
@@ -114,11 +114,11 @@ def sources(rollout: RolloutContext) -> PollStats:
             looks["log (MON-5)"] = lambda: f"{len(LogFollower(log_file).read())} new lines in {log_file}"
         elif rollout.scenario.monitor.error_pattern:
             looks["log (MON-5)"] = lambda: _no_log(target.name)
-        found = _looked(looks)
+        found = _count_polls(looks)
     return PollStats([*rows, *found.rows], found.problems)
 
 
-def _looked(looks: Mapping[str, Callable[[], Any]]) -> PollStats:
+def _count_polls(looks: Mapping[str, Callable[[], Any]]) -> PollStats:
     rows: list[Mapping[str, Any]] = []
     problems = []
     for name, look in looks.items():
@@ -147,7 +147,7 @@ def _command_runs(rollout: RolloutContext) -> str:
     return f"{lines} lines in {COMMAND_RUNS_S:g} s from {shlex.join(command)}, which stays"
 
 
-def way_back(rollout: RolloutContext, backup: Backup) -> WayBack:
+def plan_rollback(rollout: RolloutContext, backup: Backup) -> RollbackPlan:
     """Test the provider that a rollback would activate, and read whether it can be activated at all.
 
     Raises:
@@ -169,7 +169,7 @@ def way_back(rollout: RolloutContext, backup: Backup) -> WayBack:
         problems.append(f"its preflight is not ready: {'; '.join(failed)}")
     problems += _undo_of_others(rollout, backup)
     evidence = {"connection_test": to_json(tested), "preflight": to_json(ready)}
-    return WayBack(to, planned_steps(rollout, backup), evidence, problems)
+    return RollbackPlan(to, planned_steps(rollout, backup), evidence, problems)
 
 
 def _undo_of_others(rollout: RolloutContext, backup: Backup) -> list[str]:
@@ -270,7 +270,7 @@ def measure(rollout: RolloutContext, backup: Backup, staging: Gateway | None) ->
         measured = measuring.measure(
             observed, backup.previous, monitor, rollout.clock, rollout.stop, target=rollout.target
         )
-    rollout.write(Kind.BASELINE, **measured.record())
+    rollout.append(Kind.BASELINE, **measured.record())
     problems = []
     enough_users = measured.users_p95_ms is not None and measured.users_samples >= monitor.min_samples
     enough_own = measured.synthetic_samples >= monitor.min_samples

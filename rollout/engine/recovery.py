@@ -12,7 +12,7 @@ from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError, TryLater
 from rollout.engine.closure import WORDS, Closure
-from rollout.engine.emergency_followup import settle
+from rollout.engine.emergency_followup import close_emergency
 from rollout.engine.journaled_rollout import end_embedded, reopened
 from rollout.engine.rollback_closure import roll_back_and_close
 from rollout.journal.journal import Journal
@@ -57,13 +57,13 @@ def recover(journal: Journal, case: Case, reports: Path, env: Mapping[str, str])
         # What a rollback could not write may be its closure.
         reconcile(journal, reports)
         with reopened(journal, case.record, reports, env) as rollout:
-            return _taken_back(rollout, case, env)
+            return _roll_back(rollout, case, env)
     except RolloutError as error:
         why = f"{case.why}; and it cannot be taken back: {error}"
         return Closure(Decision.ROLLBACK_FAILED, WORDS[Decision.ROLLBACK_FAILED], why)
 
 
-def _taken_back(rollout: RolloutContext, case: Case, env: Mapping[str, str]) -> Closure:
+def _roll_back(rollout: RolloutContext, case: Case, env: Mapping[str, str]) -> Closure:
     try:
         rollout.take_lease(after=case.token)
     except TryLater as error:
@@ -72,7 +72,7 @@ def _taken_back(rollout: RolloutContext, case: Case, env: Mapping[str, str]) -> 
     if rollout.record().closed is None:
         why = f"recover: {case.why}"
         settles = is_emergency(case.record)
-        closure = settle(rollout, why, env) if settles else roll_back_and_close(rollout, why, {}, env)
+        closure = close_emergency(rollout, why, env) if settles else roll_back_and_close(rollout, why, {}, env)
     rollout.release_lease()
     end_embedded(rollout)
     return closure

@@ -64,11 +64,11 @@ def _diagnose(rollout: RolloutContext, why: str) -> None:
         seen = diagnose_provider(rollout.gateway.uninterruptible(), provider, status if bad else None, rollout.clock)
         found = diagnosed(provider, seen)
         if found is not None:
-            rollout.note(Kind.DIAGNOSIS, **to_json(found), text=found.text())
+            rollout.append_or_spool(Kind.DIAGNOSIS, **to_json(found), text=found.text())
     except JournalError:
         return
     except Exception as error:  # noqa: BLE001 - a diagnosis that fails must not stop the closure, whatever it is
-        rollout.note(Kind.DIAGNOSIS, text=f"there is no diagnosis: {error!r}")
+        rollout.append_or_spool(Kind.DIAGNOSIS, text=f"there is no diagnosis: {error!r}")
 
 
 def _write_documents(rollout: RolloutContext, why: str, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

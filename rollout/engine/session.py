@@ -142,10 +142,10 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         origin=request.origin,
     )
     if earlier is None:
-        rollout.write(Kind.OPENED, **_opening(rollout))
+        rollout.append(Kind.OPENED, **_opening(rollout))
     writes_evidence = refusal is None and earlier is not None and gates.writes_evidence(options.phases, earlier)
     told = {"checks": False} if writes_evidence else {}
-    rollout.write(Kind.RUN, run=rollout.run, phases=list(options.phases), pid=os.getpid(), **told)
+    rollout.append(Kind.RUN, run=rollout.run, phases=list(options.phases), pid=os.getpid(), **told)
     rollout.record()
     spared = left_out(rollout.scenario, target, rollout.policy)
     return Session(
@@ -176,7 +176,7 @@ def _closed_window(rollout: RolloutContext, phases: tuple[str, ...]) -> RolloutE
     return None
 
 
-def claim(session: Session, phase: str) -> None:
+def acquire_target(session: Session, phase: str) -> None:
     """Become the one run that may change the target, to begin with `phase` (safety rule 3).
 
     Raises:
@@ -184,7 +184,7 @@ def claim(session: Session, phase: str) -> None:
         NotCleared: whoever held the target until now has taken this very rollout back.
     """
     rollout = session.rollout
-    rollout.claim()
+    rollout.acquire_lease()
     rivals = [other for other in others_here(rollout) if other.in_flight]
     # Asked again with the lease in hand: what was true when the run began may have ended since.
     refusal = refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)
@@ -277,7 +277,7 @@ def at_home(journal: Journal) -> None:
             f"the journal belongs to {host}, where {', '.join(in_flight)} is in flight; close it there, or use a "
             "PostgreSQL journal where stages run on several machines"
         )
-    journal.claim_host()
+    journal.lock_host()
 
 
 def _same_place(record: RolloutRecord, request: Request) -> bool:

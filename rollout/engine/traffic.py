@@ -73,7 +73,7 @@ def poll_traffic(rollout: RolloutContext, backup: Backup) -> TrafficPoll:
     return TrafficPoll(backup.previous.provider, requests, rollout.clock.now(), rollout.clock.monotonic(), over_s)
 
 
-def looked(rollout: RolloutContext, backup: Outcome[Backup]) -> Outcome[TrafficPoll]:
+def try_poll_traffic(rollout: RolloutContext, backup: Outcome[Backup]) -> Outcome[TrafficPoll]:
     """Read it, and keep the reason where that fails."""
     return Outcome(lambda: poll_traffic(rollout, backup.value))
 

@@ -49,7 +49,7 @@ def read_audit(rollout: RolloutContext) -> Audited:
     problem = problem or _concurrent(rollout, entries, record)
     finding = _finding(rollout, ours, wrote=record.applied)
     if finding is not None:
-        rollout.note(Kind.FINDING, clause="VER-3", text=finding)
+        rollout.append_or_spool(Kind.FINDING, clause="VER-3", text=finding)
     return Audited([asdict(entry) for entry in ours], own, finding, problem)
 
 

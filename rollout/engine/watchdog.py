@@ -114,7 +114,7 @@ def arm(session: Session) -> Watchdog:
         raise RolloutError(
             f"the watchdog was not armed within {ARMED_WITHIN_S:.0f} s, so nothing is applied; see {log}"
         )
-    rollout.write(Kind.ARMED, pid=child.pid, runner=os.getpid(), host=rollout.journal.host)
+    rollout.append(Kind.ARMED, pid=child.pid, runner=os.getpid(), host=rollout.journal.host)
     return watchdog
 
 
@@ -236,7 +236,7 @@ class Watch:
                 sys.stderr.write(f"rollout: {failed}; and {name} failed: {problem!r}\n")
 
     def _note_failure(self, why: str) -> None:
-        self.rollout.note(Kind.FINDING, clause="RBK-2.1", text=f"watchdog: {why}")
+        self.rollout.append_or_spool(Kind.FINDING, clause="RBK-2.1", text=f"watchdog: {why}")
 
     def _act(self, why: str) -> None:
         """Roll back, unless the rollout is closed, has written nothing, or belongs to a newer token.
@@ -301,7 +301,7 @@ class Watch:
         try:
             return manual_commands(self.rollout)
         except Exception:  # noqa: BLE001 - what ended the rollback may end this too, and people must hear of it
-            return (by_hand.look(self.rollout.target),)
+            return (by_hand.read_command(self.rollout.target),)
 
     def _keep_lease(self) -> None:
         try:
@@ -334,9 +334,11 @@ def main() -> int:
         # What goes wrong from here on is told in a log among the evidence.
         sys.stderr = quiet(sys.stderr, lambda text: for_terminal(rollout.redactor.text(text)))
         recorded(rollout.record().backup)
-        lease = journal.holder(rollout.place)
+        lease = journal.holder(rollout.lease_target)
         if lease is None or lease.rollout != rollout.id:
-            raise SystemExit(f"the lease on {rollout.place} is not held by {rollout.id}, so there is nothing to watch")
+            raise SystemExit(
+                f"the lease on {rollout.lease_target} is not held by {rollout.id}, so there is nothing to watch"
+            )
         rollout.adopt(lease)
         os.write(sys.stdout.fileno(), ARMED)
         # The runner's end of this pipe closes next; nothing may be written there any more.

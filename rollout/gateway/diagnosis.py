@@ -258,10 +258,16 @@ _WORDS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), cause)
     for pattern, cause in (
         (r"\bkey (is )?(not configured|missing|not set)|\bmissing \w*key", Cause.KEY_MISSING),
-        (r"\bHTTP 40[13]\b|unauthori[sz]ed|forbidden|(invalid|expired|incorrect|revoked)[\w ]* key", Cause.KEY_REFUSED),
+        (
+            r"\bHTTP 40[13]\b|unauthori[sz]ed|forbidden|(invalid|expired|incorrect|revoked)[\w ]* key",
+            Cause.KEY_REFUSED,
+        ),
         (r"\bHTTP 40[45]\b|\bHTTP 410\b|invalid url|unknown url|no such path", Cause.ENDPOINT_WRONG),
         (r"\bHTTP 5\d\d\b", Cause.SERVICE_FAILING),
         (r"\bHTTP 429\b|quota|too many requests", Cause.OVERLOADED),
-        (r"timed? ?out|name resolution|unknown host|no route|unreachable|certificate|\btls\b|\bssl\b", Cause.NETWORK),
+        (
+            r"timed? ?out|name resolution|unknown host|no route|unreachable|certificate|\btls\b|\bssl\b",
+            Cause.NETWORK,
+        ),
     )
 )

@@ -26,7 +26,7 @@ def weights(target: Target, routing: Routing, shares: Mapping[str, float]) -> st
     return send(routing.set_method, f"{target.url}{routing.set_path}", body, target.token_env)
 
 
-def look(target: Target) -> str:
+def read_command(target: Target) -> str:
     """Return the `curl` command that shows which provider is active."""
     return get(f"{target.url}{path_of('providers', target.paths)}", target.token_env)
 
@@ -47,7 +47,7 @@ def rollback(
     restart = [shlex.join(service.stop), shlex.join(service.start)] if service is not None and restarts else []
     shares = [weights(target, routing, split)] if routing is not None and split is not None else []
     again = shlex.join(("rollout", "rollback", rollout))
-    return (again, *shares, *reversed(restart), activation(target, previous), look(target))
+    return (again, *shares, *reversed(restart), activation(target, previous), read_command(target))
 
 
 def emergency(target: Target, origin: Origin) -> str | None:

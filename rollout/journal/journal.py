@@ -251,7 +251,7 @@ class Journal:
         return None if owner == self.host else str(owner)
 
     @_in_time
-    def claim_host(self) -> None:
+    def lock_host(self) -> None:
         """Note this host as the file's own; for a caller who has seen that no rollout is open on the former one."""
         with self._writing() as connection:
             connection.execute(update(schema.meta).where(schema.meta.c.key == "host").values(value=self.host))

@@ -149,7 +149,7 @@ class ClauseOutcome:
     took_s: float = 0.0
 
     @property
-    def stands(self) -> bool:
+    def is_accepted(self) -> bool:
         """Whether the rollout may go on with it: it is a pass, or somebody answers for it."""
         return self.outcome == "passed" or self.outcome in EXCUSED
 
@@ -331,14 +331,14 @@ class RolloutRecord:
         return clause in self.clauses and self.clauses[clause].outcome == "passed"
 
     @property
-    def excused(self) -> Mapping[str, ClauseOutcome]:
+    def waived(self) -> Mapping[str, ClauseOutcome]:
         """The clauses that did not pass and are excused, in the order in which they came."""
         return {id_: outcome for id_, outcome in self.clauses.items() if outcome.outcome in EXCUSED}
 
     @property
     def exceptions(self) -> list[str]:
         """`excused`, for people: ``PRE-4.4 WAIVED: …``."""
-        return [f"{id_} {outcome.message}" for id_, outcome in self.excused.items()]
+        return [f"{id_} {outcome.message}" for id_, outcome in self.waived.items()]
 
 
 def _scope(write: Write) -> str:

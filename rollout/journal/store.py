@@ -122,7 +122,7 @@ class Store:
         self._abandoned.add(thread)
         engine, connections = self._open.pop(os.getpid(), (None, set()))
         for connection in list(connections):
-            _cut(connection)
+            _disconnect(connection)
         if engine is not None:
             engine.dispose()
 
@@ -236,7 +236,7 @@ class Store:
         return f"{said}. Check that the database is reachable and whole, then call again"
 
 
-def _cut(connection: Any) -> None:
+def _disconnect(connection: Any) -> None:
     """End a connection to a server from outside, whatever its own thread does with it."""
     with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)

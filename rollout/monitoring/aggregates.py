@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rollout.core.histogram import Histograms
 from rollout.gateway.responses import Alert, Connection, Metrics
-from rollout.monitoring.samples import Sample, SourceName, SyntheticReading, sound
+from rollout.monitoring.samples import Sample, SourceName, SyntheticReading, validate_sample
 
 BAD_STATUS = frozenset({"offline", "degraded"})
 GOOD_STATUS = "connected"
@@ -215,15 +215,15 @@ class StatusRun:
     """
 
     bad_since: Sample | None = None
-    bad_looks: int = 0
+    bad_polls: int = 0
 
     def add(self, sample: Sample, reading: Connection) -> None:
         """Add one reading; anything but a bad one ends the run."""
         if reading.status.casefold() not in BAD_STATUS:
-            self.bad_since, self.bad_looks = None, 0
+            self.bad_since, self.bad_polls = None, 0
             return
         self.bad_since = self.bad_since or sample
-        self.bad_looks += 1
+        self.bad_polls += 1
 
 
 @dataclass(slots=True)
@@ -269,7 +269,7 @@ class Aggregates:
 
     def __init__(self, expected: Iterable[str]) -> None:
         """Start with nothing seen of the sources in `expected`."""
-        self.looks = {str(name): PollStats() for name in expected}
+        self.polls = {str(name): PollStats() for name in expected}
         self.status = StatusRun()
         self.counters = Counters()
         self.histograms = Histograms()
@@ -284,22 +284,22 @@ class Aggregates:
 
     def add(self, sample: Sample) -> Sample:
         """Add a sample and return it as it was taken: a reading that is not sound counts as a failed look."""
-        sample = sound(sample)
-        self.looks.setdefault(str(sample.source), PollStats()).add(sample)
+        sample = validate_sample(sample)
+        self.polls.setdefault(str(sample.source), PollStats()).add(sample)
         if sample.error is None:
             self._read(sample)
         return sample
 
     def saw_nothing(self, source: str, looks: int, last: Sample) -> None:
         """Count looks that found nothing worth a sample of its own, up to the one that was the latest."""
-        kept = self.looks.setdefault(str(source), PollStats())
+        kept = self.polls.setdefault(str(source), PollStats())
         kept.total += looks
         if kept.last is None or last.at_s > kept.last.at_s:
             kept.good = kept.last = last
 
     def good(self, source: str) -> Sample | None:
         """Return the latest successful look at `source`, None if there is none."""
-        looks = self.looks.get(source)
+        looks = self.polls.get(source)
         return None if looks is None else looks.good
 
     def _read(self, sample: Sample) -> None:

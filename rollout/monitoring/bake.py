@@ -68,7 +68,7 @@ def run_window(
             # A stage that ends with the call is judged by the next call, which polls each source once more: between the
             # calls nothing is watched, and the share must not rise on samples from before.
             watched = replace(watched, left_s=watched.left_s + later_s)
-            rollout.write(Kind.PAUSE, **pause_entry(watched, sources, recorder))
+            rollout.append(Kind.PAUSE, **pause_entry(watched, sources, recorder))
             return watched
         # In one transaction: a breach must not wait for the disk eight times. The polls without a finding come first,
         # for the audit derives the verdicts from them.
@@ -77,19 +77,19 @@ def run_window(
         _record(rollout, [left, *verdicts], spools=watched.breach is not None)
         if later_s:
             # The next stage starts from the memory of the sources.
-            rollout.write(Kind.PAUSE, **pause_entry(replace(watched, left_s=later_s), sources, recorder))
+            rollout.append(Kind.PAUSE, **pause_entry(replace(watched, left_s=later_s), sources, recorder))
         return watched
 
 
 def _record(rollout: RolloutContext, parts: Sequence[tuple[Kind, Mapping[str, Any]]], *, spools: bool) -> None:
     """Write how the window ended; after a breach the rollback does not wait for a journal that cannot be reached."""
     try:
-        rollout.write_all(parts)
+        rollout.append_all(parts)
     except JournalError:
         if not spools:
             raise
         for kind, body in parts:
-            rollout.note(kind, **body)
+            rollout.append_or_spool(kind, **body)
 
 
 def _watch_redacted(
@@ -104,14 +104,14 @@ def _watch_redacted(
     for_s: float | None,
     page: OnDark,
 ) -> tuple[SampleRecorder, WindowResult]:
-    unavailable = {name for name, polls in state.history.looks.items() if polls.failed_in_a_row}
+    unavailable = {name for name, polls in state.history.polls.items() if polls.failed_in_a_row}
     recorder = SampleRecorder(rollout, view, unavailable)
     # A sample changes some of the verdicts; the others need not be redacted again.
     redacted = lru_cache(maxsize=16)(partial(_redact_verdict, rollout=rollout))
 
     def show(verdicts: tuple[Verdict, ...], watched_s: float) -> None:
         view.unwatched(unwatched(state.history))
-        view.held(holding.words())
+        view.held(holding.describe())
         view.verdicts(tuple(map(redacted, verdicts)), watched_s)
 
     watched = watch(

@@ -21,7 +21,7 @@ from rollout.monitoring.live_view import View
 from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import NONE, State, Verdict, show_span
-from rollout.monitoring.window import OnDark, Staged, WindowResult
+from rollout.monitoring.window import OnDark, StageResult, WindowResult
 from rollout.monitoring.window_state import trigger_context
 
 
@@ -89,35 +89,35 @@ def _watch_one(
     return replace(told, watched_s=passed_s + watched.watched_s)
 
 
-def _told(rollout: RolloutContext, planned: Sequence[Stage], number: int, watched: WindowResult) -> list[Staged]:
+def _told(rollout: RolloutContext, planned: Sequence[Stage], number: int, watched: WindowResult) -> list[StageResult]:
     """Return what came of each stage, when the canary has come to the stage of that number."""
     record = rollout.record()
     found = []
     for position, stage in enumerate(planned):
         if position > number:
             after = planned[number]
-            found.append(Staged(stage.clause, "not reached", f"{stage}: {after.clause} ({after}) comes before it"))
+            found.append(StageResult(stage.clause, "not reached", f"{stage}: {after.clause} ({after}) comes before it"))
         elif position == number:
             found.append(_ended(stage, watched))
         else:
-            found.append(Staged(stage.clause, "held", _how(stage, record)))
+            found.append(StageResult(stage.clause, "held", _how(stage, record)))
     return found
 
 
-def _ended(stage: Stage, watched: WindowResult) -> Staged:
+def _ended(stage: Stage, watched: WindowResult) -> StageResult:
     after = show_span(watched.watched_s)
     if watched.breach is not None:
         own = watched.breach.clause == stage.clause
         why = watched.breach.message if own else f"{watched.breach.clause} ended it after {after}"
-        return Staged(stage.clause, "failed", f"{stage}: {why}")
+        return StageResult(stage.clause, "failed", f"{stage}: {why}")
     if watched.left_s:
-        return Staged(stage.clause, "in progress", f"{stage}: {after} of it watched")
+        return StageResult(stage.clause, "in progress", f"{stage}: {after} of it watched")
     odd = [verdict for verdict in watched.verdicts if verdict.state is not State.HOLDING]
     if odd:
         listed = "; ".join(f"{verdict.clause} is {verdict.state}: {verdict.message}" for verdict in odd)
-        return Staged(stage.clause, "failed", f"{stage}: {listed}")
+        return StageResult(stage.clause, "failed", f"{stage}: {listed}")
     told = {verdict.clause: verdict.message for verdict in watched.verdicts}
-    return Staged(stage.clause, "held", f"{stage}: every trigger held; {told['MON-2']}; {told['MON-3']}")
+    return StageResult(stage.clause, "held", f"{stage}: every trigger held; {told['MON-2']}; {told['MON-3']}")
 
 
 def _how(stage: Stage, record: RolloutRecord) -> str:
@@ -132,7 +132,7 @@ def _not_entered(rollout: RolloutContext, stage: Stage, why: str) -> WindowResul
     message = f"{stage} could not be entered: {why}"
     breach = Verdict(stage.clause, State.BREACHED, NONE, None, 0, "weights", stage.name, at, message)
     asked = Verdict("MON-7", State.HOLDING, NONE, NONE, 1, "signals", stage.name, at, "nobody asked to stop")
-    rollout.write(Kind.VERDICT, **breach.record(), decided=True, watched_s=0.0, stage=stage.name)
+    rollout.append(Kind.VERDICT, **breach.record(), decided=True, watched_s=0.0, stage=stage.name)
     return WindowResult(breach, (*nothing, asked), at, at, 0.0)
 
 

@@ -19,7 +19,7 @@ EXTEND = "extend"
 AS_LONG_AGAIN = 2
 
 
-NOT_JUDGED = frozenset({SourceName.WAY_BACK, SourceName.CONTROL})
+NOT_JUDGED = frozenset({SourceName.ROLLBACK, SourceName.CONTROL})
 """Sources that no trigger needs: without the control group, the precheck's baseline decides."""
 
 
@@ -32,9 +32,9 @@ def judge_data(history: Aggregates, context: Context, now_s: float) -> Verdict:
     """
     monitor, span = context.monitor, f"the first {show_span(now_s)}"
     limit = f"{monitor.dark_in_a_row} in a row/{monitor.dark_share * 100:g}%"
-    reads = [(name, looks) for name, looks in history.looks.items() if name not in NOT_JUDGED]
+    reads = [(name, looks) for name, looks in history.polls.items() if name not in NOT_JUDGED]
     total = sum(looks.total for _, looks in reads)
-    dark = [found for name, looks in reads if (found := _darkness(name, looks, monitor)) is not None]
+    dark = [found for name, looks in reads if (found := _find_unavailable(name, looks, monitor)) is not None]
     dark += [found for found in [_stale(history, monitor)] if found is not None]
     if dark:
         worst = next((found for found in dark if found.state is State.BREACHED), dark[0])
@@ -69,12 +69,12 @@ def extended(history: Aggregates, context: Context) -> tuple[str, ...]:
     """Return the sources that were dark for the first time, and were given as long again (MON-6, `on_no_data`)."""
     monitor = context.monitor
     return tuple(
-        name for name, looks in history.looks.items() if name not in NOT_JUDGED and _forgiven(name, looks, monitor)
+        name for name, looks in history.polls.items() if name not in NOT_JUDGED and _forgiven(name, looks, monitor)
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Dark:
+class _Unavailable:
     """A source that gives no data: breached, or inconclusive while it has as long again."""
 
     state: State
@@ -97,7 +97,7 @@ def _forgiven(name: str, looks: PollStats, monitor: Monitor) -> int:
     return first if first < AS_LONG_AGAIN * monitor.dark_in_a_row else 0
 
 
-def _darkness(name: str, looks: PollStats, monitor: Monitor) -> _Dark | None:
+def _find_unavailable(name: str, looks: PollStats, monitor: Monitor) -> _Unavailable | None:
     last, row, forgiven = looks.last, looks.failed_in_a_row, _forgiven(name, looks, monitor)
     if last is None or not looks.failed:
         return None
@@ -113,17 +113,17 @@ def _darkness(name: str, looks: PollStats, monitor: Monitor) -> _Dark | None:
         message += (
             f"; people are told, and it has {AS_LONG_AGAIN * monitor.dark_in_a_row - row} more looks to come back"
         )
-        return _Dark(State.INCONCLUSIVE, name, value, looks, message)
-    return _Dark(State.BREACHED, name, value, looks, message)
+        return _Unavailable(State.INCONCLUSIVE, name, value, looks, message)
+    return _Unavailable(State.BREACHED, name, value, looks, message)
 
 
-def _stale(history: Aggregates, monitor: Monitor) -> _Dark | None:
+def _stale(history: Aggregates, monitor: Monitor) -> _Unavailable | None:
     """Return that the counters stand still although requests were answered: what they say is not of now.
 
     Only what the reading that moved cannot hold, and the latest one must, was missed: sent after the one had ended, and
     answered before the other began. A look that the rate limit refuses for a second reads what is a second younger.
     """
-    counters, looks = history.counters, history.looks.get(SourceName.METRICS)
+    counters, looks = history.counters, history.polls.get(SourceName.METRICS)
     latest = counters.latest()
     if counters.moved_by_s is None or latest is None or looks is None:
         return None
@@ -137,7 +137,7 @@ def _stale(history: Aggregates, monitor: Monitor) -> _Dark | None:
         f"metrics is stale: its counters stand still since {show_span(counters.moved_by_s)} into the window, and "
         f"{missed} requests of the suite's own were answered meanwhile"
     )
-    return _Dark(state, SourceName.METRICS, value, looks, message)
+    return _Unavailable(state, SourceName.METRICS, value, looks, message)
 
 
 # What a busy machine misses is not worth a word.
@@ -146,4 +146,4 @@ SHOWN_S = 1.0
 
 def unwatched(history: Aggregates) -> float:
     """Return how many seconds of the window nobody watched: those of the source that misses most."""
-    return max((looks.unwatched_s for name, looks in history.looks.items() if name not in NOT_JUDGED), default=0.0)
+    return max((looks.unwatched_s for name, looks in history.polls.items() if name not in NOT_JUDGED), default=0.0)

@@ -140,7 +140,7 @@ class HoldDecision:
         asked = [entry.body for entry in entries if entry.kind == Kind.ABORT]
         return f"{asked[0]['by']}: {asked[0]['reason']}" if asked else None
 
-    def words(self) -> str | None:
+    def describe(self) -> str | None:
         """Return the hold that was in force at the latest look, in words for people; None if there was none."""
         hold = self._in_force()
         return None if hold is None else self._rollout.redactor.text(str(hold))
@@ -156,7 +156,7 @@ class HoldDecision:
             self.abort_asked()
             hold = self._in_force()
             if hold is not None and (hold.at, breach.clause) not in self._noted:
-                self._rollout.write(Kind.HELD, clause=breach.clause, message=breach.message, hold=str(hold))
+                self._rollout.append(Kind.HELD, clause=breach.clause, message=breach.message, hold=str(hold))
                 self._noted.add((hold.at, breach.clause))
         except JournalError:
             return False

@@ -64,7 +64,7 @@ class Page:
 
     def sample(self, sample: Sample) -> None:
         """Keep the last probe of the rollback."""
-        if sample.source == SourceName.WAY_BACK:
+        if sample.source == SourceName.ROLLBACK:
             self.way_back = sample
 
     def update(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
@@ -91,7 +91,7 @@ class Page:
             # The one sentence that must not be truncated.
             told = textwrap.wrap(f"{verdict.clause}: {on_one_line(verdict.message)}", max(width, 1))
             below += [(line, "bold red") for line in told[:BREACH_LINES]]
-        below += [self.way_back_line(), (f"Stop: Ctrl-C rolls back, or run: rollout abort {head.rollout}", "")]
+        below += [self.rollback_line(), (f"Stop: Ctrl-C rolls back, or run: rollout abort {head.rollout}", "")]
         room = max(0, rows - len(top) - len(below) - 1)
         lines = [*top, *((phase, "") for phase in head.phases[-room:] if room), *below]
         return [(truncate_line(line, width), style) for line, style in lines[: rows - 1]]
@@ -138,7 +138,7 @@ class Page:
         scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
         return "".join(BLOCKS[round((value - low) * scale)] for value in values) + f" {_direction(values)}"
 
-    def way_back_line(self) -> tuple[str, str]:
+    def rollback_line(self) -> tuple[str, str]:
         """Return whether the previous provider can be activated again, and the line's style."""
         probe, previous = self.way_back, self.heading.previous
         if probe is None:

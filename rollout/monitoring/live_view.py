@@ -99,8 +99,8 @@ class Log:
         """Say when the way back dies or comes to life again."""
         before = self._page.way_back
         self._page.sample(sample)
-        if sample.source == SourceName.WAY_BACK and (before is None or _alive(before) != _alive(sample)):
-            self._say(self._page.way_back_line()[0])
+        if sample.source == SourceName.ROLLBACK and (before is None or _alive(before) != _alive(sample)):
+            self._say(self._page.rollback_line()[0])
 
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Say what changed, and once a minute how everything stands."""

@@ -44,7 +44,7 @@ class PollSchedule:
         self.late_s += max(0.0, now_s - self.due_s)
         self.seen_to_s = now_s
 
-    def owes(self, end_s: float) -> bool:
+    def is_due_before(self, end_s: float) -> bool:
         """Tell whether a look is missing that must be taken although the end has come."""
         return self.confirming or self.seen_to_s is None or self.due_s < end_s - NOISE_S
 

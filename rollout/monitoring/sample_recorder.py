@@ -66,7 +66,7 @@ class SampleRecorder:
 
     def append(self, sample: Sample) -> None:
         """Append a sample to the journal."""
-        self.pending.append(self.rollout.write_soon(Kind.SAMPLE, **sample.record()))
+        self.pending.append(self.rollout.append_soon(Kind.SAMPLE, **sample.record()))
 
     def collect(self, *, wait: bool = False) -> None:
         """Take what the journal has answered; with `wait`, all of it. Raises JournalError as `keep`."""

@@ -31,7 +31,7 @@ class SourceName(StrEnum):
     LOG = "log"
     SYNTHETIC = "synthetic"
     OPERATOR = "operator"
-    WAY_BACK = "way_back"
+    ROLLBACK = "way_back"
     CONTROL = "control"
 
 
@@ -96,7 +96,7 @@ class Sample:
             told["unwatched_s"] = round(self.unwatched_s, 3)
         if self.error is not None:
             return told | {"error": self.error}
-        return told | _told(self.source, self.reading)
+        return told | _describe_reading(self.source, self.reading)
 
     @classmethod
     def from_record(cls, body: Mapping[str, Any]) -> Sample:
@@ -183,7 +183,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
-def sound(sample: Sample) -> Sample:
+def validate_sample(sample: Sample) -> Sample:
     """Return the sample, or a failed look in its place if its reading is not what the source promises."""
     if sample.error is not None:
         return sample if sample.reading is None else replace(sample, reading=None)
@@ -191,7 +191,7 @@ def sound(sample: Sample) -> Sample:
     return sample if fault is None else replace(sample, reading=None, error=f"{sample.source}: {fault}")
 
 
-def _told(source: str, reading: Reading | None) -> dict[str, Any]:
+def _describe_reading(source: str, reading: Reading | None) -> dict[str, Any]:
     told: dict[str, Any]
     match reading:
         case Connection():
@@ -207,13 +207,13 @@ def _told(source: str, reading: Reading | None) -> dict[str, Any]:
         case ConnectionTest():
             told = {"succeeded": reading.succeeded, "message": reading.message}
         case tuple():
-            return _told_list(source, reading)
+            return _describe_list(source, reading)
         case _:
             told = {"abort" if source == SourceName.OPERATOR else "count": reading}
     return {key: value for key, value in told.items() if value is not None}
 
 
-def _told_list(source: str, reading: tuple[Alert, ...] | tuple[str, ...]) -> dict[str, Any]:
+def _describe_list(source: str, reading: tuple[Alert, ...] | tuple[str, ...]) -> dict[str, Any]:
     if source == SourceName.ALERTS:
         alerts = [part for part in reading if isinstance(part, Alert)]
         return {"alerts": [{"key": alert.key, **asdict(alert)} for alert in alerts]}
@@ -271,7 +271,7 @@ def _operator_fault(reading: object) -> str | None:
     return None if reading is None or isinstance(reading, str) else "the look brought no reason"
 
 
-def _way_back_fault(reading: object) -> str | None:
+def _connection_test_fault(reading: object) -> str | None:
     return None if isinstance(reading, ConnectionTest) else "the answer has no verdict"
 
 
@@ -283,7 +283,7 @@ _FAULTS: Mapping[str, Callable[[object], str | None]] = {
     SourceName.LOG: _log_fault,
     SourceName.SYNTHETIC: _synthetic_fault,
     SourceName.OPERATOR: _operator_fault,
-    SourceName.WAY_BACK: _way_back_fault,
+    SourceName.ROLLBACK: _connection_test_fault,
     SourceName.CONTROL: _metrics_fault,
 }
 
@@ -312,7 +312,7 @@ def _synthetic(body: Mapping[str, Any]) -> SyntheticReading | None:
     return SyntheticReading(**{"latency_ms": None, **given})
 
 
-def _way_back(body: Mapping[str, Any]) -> ConnectionTest:
+def _read_connection_test(body: Mapping[str, Any]) -> ConnectionTest:
     return ConnectionTest(body["succeeded"], "", None, body["message"])
 
 
@@ -325,6 +325,6 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Reading | None]] = {
     SourceName.LOG: lambda body: (*body["lines"], *[""] * (body["matching"] - len(body["lines"]))),
     SourceName.SYNTHETIC: _synthetic,
     SourceName.OPERATOR: lambda body: body.get("abort"),
-    SourceName.WAY_BACK: _way_back,
+    SourceName.ROLLBACK: _read_connection_test,
     SourceName.CONTROL: _metrics,
 }

@@ -42,7 +42,7 @@ def judge_status(history: Aggregates, context: Context, _now_s: float) -> Verdic
     good = history.good(SourceName.STATUS)
     if good is None or not isinstance(good.reading, Connection):
         return _nothing("MON-1", SourceName.STATUS, limit, f"the status of {provider} was not seen once")
-    looks = history.looks[SourceName.STATUS]
+    looks = history.polls[SourceName.STATUS]
     status, run = good.reading.status.casefold(), history.status
     why = f" ({good.reading.message})" if good.reading.message else ""
 
@@ -51,10 +51,10 @@ def judge_status(history: Aggregates, context: Context, _now_s: float) -> Verdic
 
     if run.bad_since is not None:
         apart = good.at_s - run.bad_since.at_s
-        if run.bad_looks > 1 and apart >= TOLERANCE * context.monitor.confirm_after_s:
-            message = f"{provider} is {status}{why}, read {run.bad_looks} times in a row over {apart:.1f} s"
-            return say(State.BREACHED, run.bad_looks, message)
-        return say(State.INCONCLUSIVE, run.bad_looks, f"{provider} is {status}{why}; it is being read again")
+        if run.bad_polls > 1 and apart >= TOLERANCE * context.monitor.confirm_after_s:
+            message = f"{provider} is {status}{why}, read {run.bad_polls} times in a row over {apart:.1f} s"
+            return say(State.BREACHED, run.bad_polls, message)
+        return say(State.INCONCLUSIVE, run.bad_polls, f"{provider} is {status}{why}; it is being read again")
     seen = looks.total - looks.failed
     if status == GOOD_STATUS:
         return say(State.HOLDING, seen, f"{provider} is connected ({seen} looks)")
@@ -63,7 +63,7 @@ def judge_status(history: Aggregates, context: Context, _now_s: float) -> Verdic
 
 def judge_alerts(history: Aggregates, context: Context, _now_s: float) -> Verdict:
     """MON-4: no critical alert fires that was not firing before; one that cleared meanwhile counts."""
-    looks, good = history.looks.get(SourceName.ALERTS), history.good(SourceName.ALERTS)
+    looks, good = history.polls.get(SourceName.ALERTS), history.good(SourceName.ALERTS)
     if looks is None or good is None:
         return _nothing("MON-4", SourceName.ALERTS, NONE, "the critical alerts were not seen once")
     seen = looks.total - looks.failed
@@ -90,7 +90,7 @@ def _trips(alert: Alert, context: Context) -> bool:
 
 def judge_behaviour(history: Aggregates, context: Context, _now_s: float) -> Verdict:
     """MON-5: nobody and nothing reports unexpected behaviour; holds once each of its sources was seen."""
-    reads = [name for name in _BEHAVIOUR if name in history.looks]
+    reads = [name for name in _BEHAVIOUR if name in history.polls]
     hit = _unexpected(history, context)
     if hit is not None:
         source, sample, text = hit
@@ -105,7 +105,7 @@ def judge_behaviour(history: Aggregates, context: Context, _now_s: float) -> Ver
     if not reads or len(missing) == len(reads):
         return _nothing("MON-5", sources, NONE, "none of the sources that would report something was seen")
     at = max(good.at for good in goods.values() if good is not None)
-    seen = sum(history.looks[name].total - history.looks[name].failed for name in reads)
+    seen = sum(history.polls[name].total - history.polls[name].failed for name in reads)
     if missing:
         message = f"nothing unexpected, but not seen once: {', '.join(missing)}{_log_unread(context)}"
         return Verdict("MON-5", State.INCONCLUSIVE, NONE, NONE, seen, sources, "the window", at, message)

@@ -37,7 +37,7 @@ ERROR_KEPT = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
+class StageResult:
     """What came of one stage of a canary.
 
     Attributes:
@@ -73,7 +73,7 @@ class WindowResult:
     watched_s: float
     interrupted: str | None = None
     left_s: float = 0.0
-    stages: tuple[Staged, ...] = ()
+    stages: tuple[StageResult, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -167,7 +167,7 @@ def watch(
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Poll:
     """What a look brought home."""
 
     lane: PollSchedule
@@ -213,7 +213,7 @@ class _Window:
         # A window that an earlier call has watched to its end is only looked at once more.
         gap_s = max(0.0, from_s - left_at_s) if left_at_s < self.lasts_s - NOISE_S else 0.0
         self.lanes = [PollSchedule(source, from_s, gap_s) for source in sources]
-        self.inbox: queue.SimpleQueue[_Look] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[_Poll] = queue.SimpleQueue()
         self.verdicts = judge(self.history, context, from_s)
 
     def run(self) -> WindowResult:
@@ -250,7 +250,7 @@ class _Window:
 
     def unwatched_s(self, lane: PollSchedule) -> float:
         """Return how much of the window nobody watched this source, if a trigger reads it."""
-        seen = self.history.looks.get(str(lane.source.name))
+        seen = self.history.polls.get(str(lane.source.name))
         known_s = 0.0 if seen is None else seen.unwatched_s
         return 0.0 if lane.source.name in NOT_JUDGED else known_s + lane.unwatched_s
 
@@ -284,19 +284,19 @@ class _Window:
                 continue
             end_s = self.end_s
             past_end = now_s >= end_s
-            if past_end and not lane.owes(end_s):
+            if past_end and not lane.is_due_before(end_s):
                 continue
             lane.attend(now_s)
             if lane.started_s is None:
                 lane.delivered = lane.delivered and not past_end
-                self.look(lane, now_s)
+                self.poll(lane, now_s)
             elif lane.hangs_s(now_s) >= lane.source.patience_s:
                 self.hang(lane, now_s)
             lane.next_tick(now_s)
 
     def hang(self, lane: PollSchedule, now_s: float) -> None:
         text = f"no answer for {lane.hangs_s(now_s):.0f} s"
-        self.inbox.put(_Look(lane, now_s, None, text, now_s, hangs=True))
+        self.inbox.put(_Poll(lane, now_s, None, text, now_s, hangs=True))
 
     def give_up(self, now_s: float) -> Verdict | None:
         """Tell of looks that nobody watched for a while and that are still in flight at the end; return a breach."""
@@ -306,19 +306,19 @@ class _Window:
         breaches = [self.take(self.inbox.get()) for lane in self.lanes if lane.unwatched_s]
         return next(filter(None, breaches), None)
 
-    def look(self, lane: PollSchedule, now_s: float) -> None:
+    def poll(self, lane: PollSchedule, now_s: float) -> None:
         lane.started_s, lane.late_s = now_s, 0.0
 
         def work() -> None:
-            reading, error = _look(lane.source)
-            self.inbox.put(_Look(lane, now_s, reading, error, self.now_s()))
+            reading, error = _poll(lane.source)
+            self.inbox.put(_Poll(lane, now_s, reading, error, self.now_s()))
 
         try:
             self.start(work)
         except RuntimeError as error:
-            self.inbox.put(_Look(lane, now_s, None, f"the look could not be started: {error}", now_s))
+            self.inbox.put(_Poll(lane, now_s, None, f"the look could not be started: {error}", now_s))
 
-    def take(self, look: _Look) -> Verdict | None:
+    def take(self, look: _Poll) -> Verdict | None:
         """Add a look's sample, judge, and return the first breach that nobody holds."""
         lane = look.lane
         if not look.hangs:
@@ -368,7 +368,7 @@ def _asked_to_stop(reason: str | None, watched_s: float, at: str) -> Verdict:
     return Verdict("MON-7", state, reason or NONE, NONE, 1, "signals", span, at, message)
 
 
-def _look(source: Source) -> tuple[Reading | None, str | None]:
+def _poll(source: Source) -> tuple[Reading | None, str | None]:
     try:
         return source.poll(), None
     except RolloutError as error:

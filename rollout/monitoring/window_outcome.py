@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from rollout.monitoring.verdict import State, Verdict, show_span
-from rollout.monitoring.window import Staged, WindowResult
+from rollout.monitoring.window import StageResult, WindowResult
 
 IN_PROGRESS = "IN PROGRESS: "
 """How the row of a trigger begins whose window is not over: neither passed nor failed."""
@@ -36,7 +36,7 @@ class Window:
     watched: WindowResult
     cut: Callable[[str], None] = field(compare=False)
 
-    def stage(self, clause: str) -> Staged:
+    def stage(self, clause: str) -> StageResult:
         """Return the result of the canary's stages that a clause names; it holds only if each of them held."""
         __tracebackhide__ = True
         found = [stage for stage in self.watched.stages if stage.clause == clause]

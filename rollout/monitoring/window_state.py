@@ -63,7 +63,7 @@ def take_up_window(
     if record.window is None or not has_begun(record, stage):
         began_at = rollout.clock.now()
         which = {} if stage is None else {"stage": stage.name}
-        rollout.write(Kind.WINDOW, began_at=format_utc(began_at), window_s=window_length_s(rollout, stage), **which)
+        rollout.append(Kind.WINDOW, began_at=format_utc(began_at), window_s=window_length_s(rollout, stage), **which)
         return WindowState(began_at, Aggregates(names))
     began_at = datetime.fromisoformat(record.window["began_at"]).astimezone(UTC)
     history = replay_samples(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names)

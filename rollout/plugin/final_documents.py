@@ -40,7 +40,7 @@ def record_missing(rollout: RolloutContext, closed: Closure, evidence: RunEviden
     """
     missing = missing_of(closed, evidence, late)
     if missing != rollout.last_known_record().missing_evidence:
-        rollout.note(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=None)
+        rollout.append_or_spool(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=None)
     return bool(missing)
 
 

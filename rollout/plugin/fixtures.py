@@ -99,12 +99,12 @@ class AppliedSteps:
     cut: Callable[[str], None]
     timed: Callable[[float], None]
 
-    def told(self, clause: str) -> str:
+    def describe(self, clause: str) -> str:
         """Return what happened at a clause, or raise why it failed."""
         __tracebackhide__ = True
         self.timed(self.applied.took_s(clause))
         try:
-            return self.applied.told(clause)
+            return self.applied.describe(clause)
         except NotReached as error:
             self.cut(str(error))
             raise
@@ -133,7 +133,7 @@ def _backup(rollout: RolloutContext) -> Backup:
     )
     if taken.env is not None:
         learn_env_file(rollout.redactor, Path(taken.env.path), rollout.target)
-    rollout.write(Kind.BACKUP, **taken.record())
+    rollout.append(Kind.BACKUP, **taken.record())
     return taken
 
 
@@ -151,7 +151,7 @@ def env_file_stated(target: Target) -> str | None:
 @pytest.fixture(scope="session")
 def ticket(rollout: RolloutContext) -> Outcome[tickets.Ticket]:
     """The ticket that documents the change."""
-    return Outcome(lambda: tickets.looked_up(rollout))
+    return Outcome(lambda: tickets.read_ticket(rollout))
 
 
 @pytest.fixture(scope="session")
@@ -169,7 +169,7 @@ def stand_by(rollout: RolloutContext) -> Outcome[reviewing.StandBy]:
 @pytest.fixture(scope="session")
 def traffic_before(rollout: RolloutContext, backup: Outcome[Backup]) -> Outcome[traffic.TrafficPoll]:
     """The current provider's counter, some prechecks before it is read again."""
-    return traffic.looked(rollout, backup)
+    return traffic.try_poll_traffic(rollout, backup)
 
 
 @pytest.fixture
@@ -177,17 +177,17 @@ def traffic_now(
     rollout: RolloutContext, backup: Outcome[Backup], traffic_before: Outcome[traffic.TrafficPoll]
 ) -> traffic.Traffic:
     """How many requests the current provider serves."""
-    return traffic.between(traffic_before, traffic.looked(rollout, backup))
+    return traffic.between(traffic_before, traffic.try_poll_traffic(rollout, backup))
 
 
 @pytest.fixture(scope="session")
-def way_back(
+def rollback_plan(
     rollout: RolloutContext,
     backup: Outcome[Backup],
     traffic_before: Outcome[traffic.TrafficPoll],  # noqa: ARG001 - it comes first
-) -> Outcome[prechecks.WayBack]:
+) -> Outcome[prechecks.RollbackPlan]:
     """What a rollback would do, and whether it would work now."""
-    return Outcome(lambda: prechecks.way_back(rollout, backup.value))
+    return Outcome(lambda: prechecks.plan_rollback(rollout, backup.value))
 
 
 @pytest.fixture(scope="session")
@@ -255,7 +255,7 @@ def alerts_now(rollout: RolloutContext) -> Outcome[prechecks.Firing]:
 
 def _alerts(rollout: RolloutContext) -> prechecks.Firing:
     firing = prechecks.alerts(rollout)
-    rollout.write(Kind.ALERTS, keys=sorted(firing.keys))
+    rollout.append(Kind.ALERTS, keys=sorted(firing.keys))
     return firing
 
 
@@ -299,9 +299,9 @@ def _changed_meanwhile(rollout: RolloutContext) -> Mapping[str, str]:
 
 
 @pytest.fixture(scope="session")
-def way_back_proof(rollout: RolloutContext, undo: None) -> Outcome[str]:  # noqa: ARG001 - registered first
+def rollback_proof(rollout: RolloutContext, undo: None) -> Outcome[str]:  # noqa: ARG001 - registered first
     """The current provider activated once more."""
-    return Outcome(lambda: changing.prove_way_back(rollout, recorded(rollout.record().backup)))
+    return Outcome(lambda: changing.prove_rollback(rollout, recorded(rollout.record().backup)))
 
 
 @pytest.fixture(scope="session")

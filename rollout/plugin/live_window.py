@@ -69,7 +69,7 @@ def _heading(rollout: RolloutContext) -> Heading:
         rollout=rollout.id,
         target=rollout.target.name,
         previous=str(recorded(record.backup).previous),
-        change=rollout.what,
+        change=rollout.change_text,
         ticket=rollout.scenario.ticket,
         window_s=rollout.scenario.monitor.window_s,
         phases=tuple(f"{phase} passed at {record.phases[phase].at}" for phase in passed),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from rollout.approvals.obligations import ObligationKind, open_of, settle
+from rollout.approvals.obligations import ObligationKind, fulfil, open_of
 from rollout.context import RolloutContext
 from rollout.core.caller import caller
 from rollout.core.clauses import Clause
@@ -85,7 +85,7 @@ class ReviewRun(ReadOnlyRun):
         self.rollout = rollout
         self.documentation, self.learnings = options.documentation, options.learnings
         self.subject = f"{rollout.last_known_record().opened['change']} on {rollout.target.name}"
-        rollout.write(Kind.RUN, run=rollout.run, phases=[PHASE], pid=os.getpid())
+        rollout.append(Kind.RUN, run=rollout.run, phases=[PHASE], pid=os.getpid())
 
     def record_outcome(
         self, clause: Clause, outcome: str, message: str, *, took_s: float, error: BaseException | None
@@ -94,7 +94,7 @@ class ReviewRun(ReadOnlyRun):
         super().record_outcome(clause, outcome, message, took_s=took_s, error=error)
         try:
             seen = {"clause": clause.id, "outcome": outcome, "message": message, "took_s": round(took_s, 3)}
-            self.rollout.write(Kind.CLAUSE, run=self.rollout.run, **seen)
+            self.rollout.append(Kind.CLAUSE, run=self.rollout.run, **seen)
         except RolloutError as failure:
             # What is not recorded is not a pass.
             self.error = describe_error(failure)
@@ -102,9 +102,9 @@ class ReviewRun(ReadOnlyRun):
     def _record(self, problems: Mapping[str, str]) -> None:
         rollout = self.rollout
         listed = [f"{clause}: {why}" for clause, why in problems.items()]
-        rollout.write(Kind.PHASE, phase=PHASE, passed=not listed, problems=listed, run=rollout.run)
+        rollout.append(Kind.PHASE, phase=PHASE, passed=not listed, problems=listed, run=rollout.run)
         if not problems and any(each.what is ObligationKind.REVIEW for each in open_of(rollout.record())):
-            settle(rollout.journal, rollout.record(), ObligationKind.REVIEW, by=caller())
+            fulfil(rollout.journal, rollout.record(), ObligationKind.REVIEW, by=caller())
         log_operation(rollout, f"{self.word}: {self.subject}{''.join(f'; {each}' for each in listed)}")
 
     def _next_step(self, problems: Mapping[str, str]) -> str:

@@ -27,7 +27,7 @@ from rollout.engine import gates, rollback_closure
 from rollout.engine.concurrent_rollouts import concurrent_rollout
 from rollout.engine.embedded_gateway import hold
 from rollout.engine.evidence_check import missing_evidence
-from rollout.engine.session import Session, claim, finish
+from rollout.engine.session import Session, acquire_target, finish
 from rollout.engine.watchdog import Watchdog, arm
 from rollout.journal.leases import LeaseLost
 from rollout.journal.record import OWED, Decision, Kind
@@ -120,7 +120,7 @@ class RolloutRun(SuiteRun):
             raise self.session.refusal
         self._admit(clause)
         if clause.phase != PHASES[0] and self.session.rollout.lease is None:
-            claim(self.session, clause.phase)
+            acquire_target(self.session, clause.phase)
             self._arm()
 
     def _arm(self) -> None:
@@ -180,7 +180,7 @@ class RolloutRun(SuiteRun):
         try:
             rollout = self.session.rollout
             seen = {"clause": clause.id, "outcome": outcome, "message": message, "took_s": round(took_s, 3)}
-            rollout.write(Kind.CLAUSE, run=rollout.run, **seen)
+            rollout.append(Kind.CLAUSE, run=rollout.run, **seen)
         except RolloutError as error:
             # What is not recorded is not a pass: the plan will miss it, and the change is taken back.
             self.error = str(error)
@@ -205,7 +205,7 @@ class RolloutRun(SuiteRun):
         plan = [clause for clause in self.session.plan if clause.phase == phase]
         missing = closing.not_passed(rollout.last_known_record(), plan, rollout.run)
         problems = [f"{clause}: {why}" for clause, why in missing.items()]
-        rollout.note(Kind.PHASE, phase=phase, passed=not problems, problems=problems, run=rollout.run)
+        rollout.append_or_spool(Kind.PHASE, phase=phase, passed=not problems, problems=problems, run=rollout.run)
 
     # How it ends
 
@@ -271,7 +271,7 @@ class RolloutRun(SuiteRun):
         rollout = self.session.rollout
         if rollout.last_known_record().closed is None:
             try:
-                claim(self.session, PHASES[-1])
+                acquire_target(self.session, PHASES[-1])
             except RolloutError as error:
                 return self._refused(error)
             self._arm()
@@ -295,7 +295,7 @@ class RolloutRun(SuiteRun):
             return
         try:
             rollout.hold_lease((closed.due - rollout.clock.now()).total_seconds())
-            rollout.write(Kind.HANDOVER, deadline=format_utc(closed.due))
+            rollout.append(Kind.HANDOVER, deadline=format_utc(closed.due))
         except (JournalError, LeaseLost) as error:
             self._watchdog = watchdog
             self._hand_over(self._not_handed_over(error))

@@ -126,7 +126,7 @@ class RolloutReporter(TerminalReporter):
         lines = [
             f"rollout: {rollout.id} ({'continued' if session.resumed else 'new'})",
             f"scenario: {rollout.scenario.source} ({source}), SHA-256 {rollout.digest[:12]}",
-            f"change: {rollout.what}, class {rollout.scenario.change_class}",
+            f"change: {rollout.change_text}, class {rollout.scenario.change_class}",
             f"target: {rollout.target.name} at {rollout.target.url} ({where}), policy {rollout.policy.name}{ruled}",
             *rollout.origin.header_lines(),
             f"phases: {', '.join(session.phases)}; distribution is off: one session is one rollout",
@@ -140,7 +140,7 @@ class RolloutReporter(TerminalReporter):
         """Print the verdict, why, what was not run, where the evidence is, and the next step."""
         rollout = self._session.rollout
         colour = _COLOURS["owed"] if closure.undocumented else _GOOD.get(closure.decision, _BAD)
-        reporter.write_sep("=", f"{headline(closure)}: {rollout.what} on {rollout.target.name}", **colour)
+        reporter.write_sep("=", f"{headline(closure)}: {rollout.change_text} on {rollout.target.name}", **colour)
         reporter.write_line(f"why: {closure.why}")
         for exception in rollout.last_known_record().exceptions:
             reporter.write_line(exception, **_COLOURS["waived"])

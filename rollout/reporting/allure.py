@@ -46,7 +46,7 @@ _BLOCKER = frozenset({"PRE-1.1", "PRE-1.2", "PRE-1.3", "PRE-2.4", "PRE-3.3", "AP
 
 def labels(rollout: RolloutContext, clause: Clause | None) -> Iterator[tuple[str, str]]:
     """Yield Allure labels as (type, value): rollout / phase / clause, severity, owner. None stands for the closure."""
-    epic = epic_of(rollout.id, rollout.what, rollout.target.name)
+    epic = epic_of(rollout.id, rollout.change_text, rollout.target.name)
     return row_labels(epic, rollout.scenario.author, clause)
 
 
@@ -99,7 +99,7 @@ class Show:
         """Attach plain text."""
         allure.attach(show_controls(self._redactor.text(text)), name, allure.attachment_type.TEXT)
 
-    def said(self, text: str) -> None:
+    def add_remark(self, text: str) -> None:
         """Attach what the check has seen, in a sentence; it stands beside the check's outcome, in the journal too."""
         self.text("Seen", text)
         self._said.append(self._redactor.text(text))
@@ -274,7 +274,7 @@ def write_environment(folder: Path, rollout: RolloutContext) -> None:
         "target": rollout.target.name,
         "gateway": rollout.target.url or "embedded",
         "policy": rollout.policy.name,
-        "change": rollout.what,
+        "change": rollout.change_text,
         "ticket": rollout.scenario.ticket or "none",
         "class": str(rollout.scenario.change_class),
         "waived_or_owed": "; ".join(rollout.last_known_record().exceptions) or "nothing",

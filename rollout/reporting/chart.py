@@ -239,7 +239,7 @@ def _alerts(sample: Mapping[str, Any]) -> str:
     return ", ".join(alert["key"] for alert in sample["alerts"]) or "none"
 
 
-def _way_back(sample: Mapping[str, Any]) -> str:
+def _rollback_state(sample: Mapping[str, Any]) -> str:
     if "succeeded" not in sample:
         return "no answer"
     return "alive" if sample["succeeded"] else "refused"
@@ -248,7 +248,7 @@ def _way_back(sample: Mapping[str, Any]) -> str:
 _BANDS = (
     _Band("status", SourceName.STATUS, _status),
     _Band("critical alerts", SourceName.ALERTS, _alerts),
-    _Band("way back", SourceName.WAY_BACK, _way_back),
+    _Band("way back", SourceName.ROLLBACK, _rollback_state),
 )
 
 

@@ -55,7 +55,7 @@ def document(rollout: RolloutContext, clause: str, work: Callable[[], str]) -> M
     except Exception as error:  # noqa: BLE001 - a document that fails must not stop the closure, whatever it is
         outcome, seen = "failed", str(error) if isinstance(error, (OSError, RolloutError)) else repr(error)
     seen = rollout.redactor.text(seen)
-    rollout.note(Kind.STEP, clause=clause, outcome=outcome, message=seen)
+    rollout.append_or_spool(Kind.STEP, clause=clause, outcome=outcome, message=seen)
     title = CLAUSES[clause].title
     return {"at": format_utc(rollout.clock.now()), "clause": clause, "step": title, "outcome": outcome, "seen": seen}
 

@@ -79,7 +79,7 @@ def verdict(
     parts = [
         ("Why", closed["why"]),
         *(("NOT GREEN", exception) for exception in record.exceptions),
-        *_way_back(rollout, record, [row for row in closed["rollback"] if not is_document(row["clause"])]),
+        *_rollback_parts(rollout, record, [row for row in closed["rollback"] if not is_document(row["clause"])]),
         ("NOT DOCUMENTED", "; ".join(undocumented)),
         *([] if commands else [("Next", next_step)]),
     ]
@@ -113,7 +113,7 @@ def _message(rollout: RolloutContext, headline: str, parts: Sequence[Part], comm
 
 
 def _what(rollout: RolloutContext) -> str:
-    return f"{rollout.what} on {rollout.target.name}"
+    return f"{rollout.change_text} on {rollout.target.name}"
 
 
 def _intended(rollout: RolloutContext) -> Iterator[Part]:
@@ -134,7 +134,9 @@ def _if_it_goes_wrong(rollout: RolloutContext) -> Iterator[Part]:
     yield "In an emergency", manual_commands.emergency(rollout.target, rollout.origin) or ""
 
 
-def _way_back(rollout: RolloutContext, record: RolloutRecord, steps: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
+def _rollback_parts(
+    rollout: RolloutContext, record: RolloutRecord, steps: Sequence[Mapping[str, Any]]
+) -> Iterator[Part]:
     """Say where the gateway is, how long it took, and what was not restored."""
     if not steps:
         return

@@ -104,7 +104,7 @@ def _announced(
     }
     for delivery in _delivered(rollout, letter, env, [each for each in channels if each not in told], patient=patient):
         told[delivery.channel] = delivery
-        rollout.note(
+        rollout.append_or_spool(
             Kind.NOTIFIED,
             event=event,
             channel=delivery.channel,
@@ -151,7 +151,7 @@ def sent(letter: Message, urls: Mapping[str, str], *, within_s: float, tries: in
         for channel, url in urls.items()
     ]
     try:
-        out = _couriers_words(json.dumps(order).encode(), within_s)
+        out = _worker_error(json.dumps(order).encode(), within_s)
     except OSError as error:
         return tuple(
             Delivery(channel, accepted=False, detail=f"nothing could be sent: {error.strerror}") for channel in urls
@@ -166,7 +166,7 @@ def _delivery(channel: str, url: str, said: Mapping[str, object]) -> Delivery:
     return Delivery(channel, bool(said["accepted"]), detail)
 
 
-def _couriers_words(order: bytes, within_s: float) -> str:
+def _worker_error(order: bytes, within_s: float) -> str:
     """Return what the courier printed until it ended, or was ended."""
     courier = subprocess.Popen(
         [sys.executable, "-m", "rollout.reporting.notification_worker"],

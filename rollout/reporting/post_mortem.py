@@ -57,7 +57,7 @@ def _draft(
 ) -> Iterator[str]:
     at, requests = moments(record, entries), counted(entries)
     failed = [row for row in steps if row["outcome"] == "failed"]
-    yield f"# Post-mortem (draft): {markdown(rollout.what)} on {markdown(rollout.target.name)}"
+    yield f"# Post-mortem (draft): {markdown(rollout.change_text)} on {markdown(rollout.target.name)}"
     yield from ("", f"Drafted from the journal of rollout `{rollout.id}`, for people to finish. All times are UTC.")
     yield "`change-record.md` beside it has the whole record, `report.html` every check with its evidence."
     yield from ("", "## In short", "", *_in_short(rollout, record, at, why, failed))
@@ -88,7 +88,7 @@ def _in_short(rollout: RolloutContext, record: RolloutRecord, at: Moments, why: 
     began = f", announced at {clock(at.applied)}" if at.applied else "; the journal holds no write of it"
     said = (
         f"{scenario.author} (approved by {record.approvers}, ticket {scenario.ticket or 'none'}) changed "
-        f"{rollout.target.name} from {record.previous} to {rollout.what}{began}."
+        f"{rollout.target.name} from {record.previous} to {rollout.change_text}{began}."
     )
     effect = str(effect_of(record))
     if effect:

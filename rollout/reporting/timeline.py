@@ -70,28 +70,28 @@ def clock(at: str) -> str:
     return f"{at[:10]} {at[11:19]}Z" if at else ""
 
 
-Told = tuple[str, str] | None
+EventText = tuple[str, str] | None
 """An event's status and its words; None for one that is left out."""
 
 Body = Mapping[str, Any]
 
 
-def _opened(body: Body, _: Body) -> Told:
+def _opened(body: Body, _: Body) -> EventText:
     return "passed", f"opened by {body['author']}: {body['change']}, ticket {body['ticket'] or 'none'}"
 
 
-def _run(body: Body, _: Body) -> Told:
+def _run(body: Body, _: Body) -> EventText:
     return "passed", f"run: {', '.join(body['phases'])}"
 
 
-def _phase(body: Body, _: Body) -> Told:
+def _phase(body: Body, _: Body) -> EventText:
     if body["passed"]:
         return "passed", f"{body['phase']} passed"
     clauses = ", ".join(problem.split(":")[0] for problem in body["problems"])
     return "failed", f"{body['phase']} did not pass: {clauses}"
 
 
-def _write(body: Body, outcome: Body) -> Told:
+def _write(body: Body, outcome: Body) -> EventText:
     result = f"{outcome['result']} {outcome['detail']}".strip() if outcome else "no outcome is known"
     done = bool(outcome) and outcome["result"] == "done"
     words = _direction(body) + _VERBS[what_of(body)]
@@ -103,59 +103,59 @@ def _direction(body: Body) -> str:
     return "once more: " if (body["direction"], body["step"]) == ("back", "EMG-1") else _DIRECTIONS[body["direction"]]
 
 
-def _verdict(body: Body, _: Body) -> Told:
+def _verdict(body: Body, _: Body) -> EventText:
     if not body["decided"]:
         return None
     return "failed", f"{body['clause']} breached after {body['watched_s']:.0f} s, the window ends: {body['message']}"
 
 
-def _abort(body: Body, _: Body) -> Told:
+def _abort(body: Body, _: Body) -> EventText:
     return "failed", f"abort asked for by {body['by']}: {body['reason']}"
 
 
-def _hold(body: Body, _: Body) -> Told:
+def _hold(body: Body, _: Body) -> EventText:
     if body["until"] is None:
         return "passed", f"the hold is released by {body['by']}: {body['reason']}"
     return "broken", f"the rollback is held by {body['by']} until {body['until']}: {body['reason']}"
 
 
-def _held(body: Body, _: Body) -> Told:
+def _held(body: Body, _: Body) -> EventText:
     return "broken", f"{body['clause']} breached and not rolled back, {body['hold']}: {body['message']}"
 
 
-def _rollback(body: Body, _: Body) -> Told:
+def _rollback(body: Body, _: Body) -> EventText:
     return "failed", f"rollback begins: {body['reason']}"
 
 
-def _step(body: Body, _: Body) -> Told:
+def _step(body: Body, _: Body) -> EventText:
     status = body["outcome"] if body["outcome"] in ("passed", "failed") else "skipped"
     return status, f"{body['clause']} {CLAUSES[body['clause']].title}: {body['message']}"
 
 
-def _notified(body: Body, _: Body) -> Told:
+def _notified(body: Body, _: Body) -> EventText:
     status, words = ("passed", "notified") if body["accepted"] else ("failed", "NOT notified")
     return status, f"{words} ({body['event']}) {body['channel']}: {body['detail']}"
 
 
-def _owed(body: Body, _: Body) -> Told:
+def _owed(body: Body, _: Body) -> EventText:
     return "broken", f"{body['what']} is owed by {body['due']}"
 
 
-def _settled(body: Body, _: Body) -> Told:
+def _settled(body: Body, _: Body) -> EventText:
     return "passed", f"{body['what']} is settled by {body['by']}"
 
 
-def _evidence(body: Body, _: Body) -> Told:
+def _evidence(body: Body, _: Body) -> EventText:
     if not body["missing"]:
         return "passed", "the evidence is complete"
     return "broken", f"evidence could not be written: {'; '.join(body['missing'])}"
 
 
-def _closed(body: Body, _: Body) -> Told:
+def _closed(body: Body, _: Body) -> EventText:
     return ("passed" if body["decision"] == Decision.KEPT else "failed"), f"{body['word']}: {body['why']}"
 
 
-_EVENTS: Mapping[Kind, Callable[[Body, Body], Told]] = {
+_EVENTS: Mapping[Kind, Callable[[Body, Body], EventText]] = {
     Kind.OPENED: _opened,
     Kind.RUN: _run,
     Kind.PHASE: _phase,

@@ -244,7 +244,7 @@ def _unexpected(body: Body, before: Body, _breach: Body) -> bool:
     return body["source"] == SourceName.FALLBACKS and count > int(before.get("count", count))
 
 
-def _dark(body: Body, _before: Body, _breach: Body) -> bool:
+def _is_unavailable(body: Body, _before: Body, _breach: Body) -> bool:
     return body.get("error") is not None
 
 
@@ -258,6 +258,6 @@ _SIGNS: Mapping[str, Callable[[Body, Body, Body], bool]] = {
     "MON-3": _slow,
     "MON-4": _alert,
     "MON-5": _unexpected,
-    "MON-6": _dark,
+    "MON-6": _is_unavailable,
 }
 """Clause -> whether a sample, after the source's one before it, is a sign of its breach."""

@@ -138,7 +138,7 @@ class Api:
 
     async def _providers(self, _request: Request) -> Answer:
         connections = await asyncio.gather(
-            *(self._gateway.connections.look(provider) for provider in PROVIDERS.values())
+            *(self._gateway.connections.poll(provider) for provider in PROVIDERS.values())
         )
         active = self._gateway.reported_active
         listed = [
@@ -149,12 +149,12 @@ class Api:
 
     async def _status(self, request: Request) -> Answer:
         provider = provider_in(request)
-        connection = await self._gateway.connections.look(provider)
+        connection = await self._gateway.connections.poll(provider)
         return {"status": "success", "provider": provider.name, "connection_status": connection.as_answer()}
 
     async def _test_connection(self, request: Request) -> Answer:
         provider = provider_in(request)
-        connection = await self._gateway.connections.look(provider)
+        connection = await self._gateway.connections.poll(provider)
         failed = connection.status != "connected"
         details = {"status": connection.status, "latency_ms": connection.latency_ms}
         self._note(request, "test_connection", provider.name, details, connection.message if failed else None)
@@ -170,7 +170,7 @@ class Api:
     async def _preflight(self, request: Request) -> Answer:
         provider = provider_in(request)
         connections = self._gateway.connections
-        checks = _preflight_checks(provider, await connections.look(provider), connections.credentials(provider))
+        checks = _preflight_checks(provider, await connections.poll(provider), connections.credentials(provider))
         failed = [name for name, check in checks.items() if not check["passed"]]
         verdict = "not_ready" if failed else "ready"
         error = f"failed: {', '.join(failed)}" if failed else None

@@ -39,7 +39,7 @@ class Connections:
         self._deviations = deviations
         self._clock = clock
 
-    async def look(self, provider: Provider) -> Connection:
+    async def poll(self, provider: Provider) -> Connection:
         """Return what the gateway says of a provider's connection."""
         if self._goes_by_key(provider):
             return Connection("connected", None, provider.connected)

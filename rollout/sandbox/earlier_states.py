@@ -41,14 +41,14 @@ class View:
         )
 
 
-class Past:
+class EarlierStates:
     """The states of one gateway since its start, with the times from which on they were so."""
 
     def __init__(self, first: View) -> None:
         """Start with the state that was loaded; before it, nothing is known to have been different."""
         self._states: deque[tuple[float, View]] = deque([(float("-inf"), first)], maxlen=REMEMBERED)
 
-    def note(self, at_s: float, view: View) -> None:
+    def add(self, at_s: float, view: View) -> None:
         """Note what is so from this moment on; `at_s` is the clock's monotonic time."""
         self._states.append((at_s, view))
 

@@ -15,12 +15,12 @@ from rollout.sandbox.alerts import Alerts, Finding, budget_finding, findings_in
 from rollout.sandbox.audit import Audit
 from rollout.sandbox.connections import Connections
 from rollout.sandbox.deviations import Switched
+from rollout.sandbox.earlier_states import EarlierStates, View
 from rollout.sandbox.errors import NotWritten, Refusal
 from rollout.sandbox.faults import Faults
 from rollout.sandbox.files import write_private
 from rollout.sandbox.log import BackendLog
 from rollout.sandbox.metrics import TIMEOUT, Metrics, Request
-from rollout.sandbox.earlier_states import Past, View
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.routing import NOBODY, Routing, pick
 from rollout.sandbox.settings import SandboxSettings
@@ -78,7 +78,7 @@ class Gateway:
         self._timing_file = directory / "timing.json"
         self.timing = timing_in(kept(self._timing_file, settings.timing.to_mapping()), [])
         self.truth = Truth(clock)
-        self._past = Past(self._now)
+        self._past = EarlierStates(self._now)
         self._started_s = clock.monotonic()
         self._switching = 0
         self._settings = settings
@@ -296,7 +296,7 @@ class Gateway:
         return View.of(self.state, self.routing)
 
     def _note_past(self) -> None:
-        self._past.note(self.clock.monotonic(), self._now)
+        self._past.add(self.clock.monotonic(), self._now)
 
     def _resume(self, earlier: Mapping[str, Any]) -> None:
         self.faults.resume(earlier.get("activations", {}))

@@ -7,8 +7,8 @@ from typing import Any
 
 from rollout.core.clock import Clock, format_utc
 from rollout.sandbox import envfile
-from rollout.sandbox.envfile import masked
 from rollout.sandbox.earlier_states import View
+from rollout.sandbox.envfile import masked
 from rollout.sandbox.state import State
 
 ACTIVATIONS = 50

@@ -302,10 +302,10 @@ def test_a_name_that_is_no_files_name_has_one_all_the_same() -> None:
 
 def recorded(desk: Desk, **body: Any) -> list[str]:
     """Return what an auditor finds of an approval in the journal, some of which was changed."""
-    desk.rollout.write(Kind.OPENED, digest=desk.rollout.digest)
+    desk.rollout.append(Kind.OPENED, digest=desk.rollout.digest)
     desk.give()
     [approval] = desk.judged().accepted
-    desk.rollout.write(Kind.APPROVAL, **{**asdict(approval), **body})
+    desk.rollout.append(Kind.APPROVAL, **{**asdict(approval), **body})
     return [str(finding) for finding in unfounded(desk.rollout.journal.entries(desk.rollout.id))]
 
 
@@ -330,5 +330,5 @@ def test_an_auditor_finds_nothing_wrong_with_what_was_signed(desk: Desk) -> None
     assert recorded(desk) == []
     opened = desk.rollout.record().opened
     late = approval_of(desk.rollout, Role.RETROSPECTIVE, digest=content_of(desk.rollout.id, opened))
-    desk.rollout.write(Kind.APPROVAL, **asdict(late))
+    desk.rollout.append(Kind.APPROVAL, **asdict(late))
     assert list(unfounded(desk.rollout.journal.entries(desk.rollout.id))) == []

@@ -46,7 +46,7 @@ def test_an_emergency_that_nobody_approved_is_owed_and_settled_by_whoever_approv
     made = rollout_of(tmp_path, "emergency", retrospective_within_s=7200.0)
     with pytest.raises(ApprovalPending, match=r"due by 2026-11-23T14:00:00.000Z: rollout approve r-1"):
         authorize(made, [])
-    made.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
+    made.append(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
     assert [str(each.what) for each in open_of(made.record())] == ["retrospective approval"]
     authorize(made, ["bob"])
     assert open_of(made.record()) == ()

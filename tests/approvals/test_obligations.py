@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.approvals.obligations import ObligationKind, open_of, owe, settle
+from rollout.approvals.obligations import ObligationKind, fulfil, open_obligation, open_of
 from rollout.cli.main import main
 from rollout.context import RolloutContext
 from rollout.core.errors import RolloutError
@@ -28,10 +28,10 @@ OPENED = {
 def kept(folder: Path, **parts: object) -> RolloutContext:
     """Return a rollout that was applied and kept, and owes an approval within a day."""
     made = rollout_in(folder, **parts)
-    made.write(Kind.OPENED, **OPENED)
-    owe(made, ObligationKind.APPROVAL, DAY_S)
-    made.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
-    made.write(Kind.CLOSED, decision="kept", why="every clause of the plan passed")
+    made.append(Kind.OPENED, **OPENED)
+    open_obligation(made, ObligationKind.APPROVAL, DAY_S)
+    made.append(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
+    made.append(Kind.CLOSED, decision="kept", why="every clause of the plan passed")
     return made
 
 
@@ -41,23 +41,23 @@ def test_an_obligation_has_a_due_date_and_the_command_that_settles_it(tmp_path):
     assert owed.command == "rollout approve r-1"
     assert (owed.due - BEGINNING).total_seconds() == DAY_S
     assert not owed.is_overdue(owed.due)
-    assert owed.told(made.clock.now()).startswith("retrospective approval due by ")
+    assert owed.describe(made.clock.now()).startswith("retrospective approval due by ")
     made.clock.advance(DAY_S + 1)
-    assert owed.told(made.clock.now()).startswith("retrospective approval OVERDUE since ")
+    assert owed.describe(made.clock.now()).startswith("retrospective approval OVERDUE since ")
 
 
 def test_nothing_is_owed_to_a_rollout_that_wrote_nothing(tmp_path):
     made = rollout_in(tmp_path)
-    owe(made, ObligationKind.APPROVAL, DAY_S)
+    open_obligation(made, ObligationKind.APPROVAL, DAY_S)
     assert open_of(made.record()) == ()
 
 
 def test_settling_ends_it_and_settling_what_is_not_owed_is_refused(tmp_path):
     made = kept(tmp_path)
-    settle(made.journal, made.record(), ObligationKind.APPROVAL, by="bob")
+    fulfil(made.journal, made.record(), ObligationKind.APPROVAL, by="bob")
     assert open_of(made.record()) == ()
     with pytest.raises(RolloutError, match="no retrospective approval is owed to rollout r-1"):
-        settle(made.journal, made.record(), ObligationKind.APPROVAL, by="bob")
+        fulfil(made.journal, made.record(), ObligationKind.APPROVAL, by="bob")
 
 
 def test_status_lists_what_is_owed_to_closed_rollouts_and_what_is_overdue(tmp_path, capsys):
@@ -75,6 +75,6 @@ def test_status_lists_what_is_owed_to_closed_rollouts_and_what_is_overdue(tmp_pa
     assert (told["state"], told["owed"][0]["overdue"]) == ("kept", True)
     assert told["owed"][0]["settle"] == "rollout approve r-1"
 
-    settle(made.journal, made.record(), ObligationKind.APPROVAL, by="bob")
+    fulfil(made.journal, made.record(), ObligationKind.APPROVAL, by="bob")
     assert main(asked) == 0
     assert capsys.readouterr().out == "no rollout is in flight, and nothing is owed\n"

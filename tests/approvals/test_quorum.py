@@ -58,7 +58,7 @@ READINGS: dict[str, st.SearchStrategy[Any]] = {
     SourceName.SYNTHETIC: requests(),
     SourceName.LOG: st.lists(st.text("abc ", min_size=1), max_size=2).map(tuple),
     SourceName.OPERATOR: st.one_of(st.none(), st.none(), st.none(), st.just("somebody: stop")),
-    SourceName.WAY_BACK: st.builds(ConnectionTest, st.booleans(), st.just("connected"), number(), st.just("ok")),
+    SourceName.ROLLBACK: st.builds(ConnectionTest, st.booleans(), st.just("connected"), number(), st.just("ok")),
 }
 
 
@@ -102,7 +102,7 @@ def test_what_holds_was_seen_often_enough_and_is_a_number(found: list[Sample]) -
     sources = {
         "MON-1": (SourceName.STATUS,),
         "MON-4": (SourceName.ALERTS,),
-        "MON-6": tuple(set(READINGS) - {SourceName.WAY_BACK}),
+        "MON-6": tuple(set(READINGS) - {SourceName.ROLLBACK}),
     }
     for clause, names in sources.items():
         if verdicts[clause].state is State.HOLDING:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rollout.approvals import tickets
-from rollout.approvals.tickets import Ticket, looked_up
+from rollout.approvals.tickets import Ticket, read_ticket
 from rollout.core.policy import Policy
 from rollout.core.scenario import Scenario
 from tests.support.rollouts import NEW, rollout_in
@@ -30,7 +30,7 @@ def found(folder: Path, ticket: str | None, env: dict[str, str] | None = None, *
     """Return what is found of a scenario's ticket."""
     scenario = Scenario("s", "s.yaml", "t", (NEW,), author="alice", ticket=ticket)
     policy = Policy("lab", **demands)
-    return looked_up(rollout_in(folder, scenario=scenario, policy=policy, env=env or {}, secrets=(TOKEN,)))
+    return read_ticket(rollout_in(folder, scenario=scenario, policy=policy, env=env or {}, secrets=(TOKEN,)))
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_a_waiver_whose_check_passed_is_told_as_unused(tmp_path):
     made = rollout_with(tmp_path)
     assert unused(made.scenario.waivers, made.record()) == []
     for outcome, spare in (("passed", ["PRE-4.4"]), ("failed", []), ("waived", [])):
-        made.write(Kind.CLAUSE, run="run-1", clause="PRE-4.4", outcome=outcome, message="")
+        made.append(Kind.CLAUSE, run="run-1", clause="PRE-4.4", outcome=outcome, message="")
         assert unused(made.scenario.waivers, made.record()) == spare
 
 

@@ -30,8 +30,8 @@ def rollout(tmp_path: Path) -> Iterator[RolloutContext]:
         write(rollout, "change-record.md", "kept")
         write(rollout, "report.html", "one")
         opened = {"target": {"name": "t"}, "url": "http://x", "change": "c", "author": "alice", "digest": "d"}
-        rollout.write(Kind.OPENED, **opened)
-        rollout.write(Kind.CLOSED, decision=Decision.KEPT, word="KEPT", why="it held")
+        rollout.append(Kind.OPENED, **opened)
+        rollout.append(Kind.CLOSED, decision=Decision.KEPT, word="KEPT", why="it held")
         yield rollout
 
 
@@ -174,7 +174,7 @@ def test_a_result_is_never_rewritten(rollout: RolloutContext, tmp_path: Path, ca
 
 def killed(rollout: RolloutContext) -> None:
     """Let a second run begin, write a result and a document, and die before it lists them."""
-    rollout.write(Kind.RUN, run="run-2", phases=["apply"], pid=1)
+    rollout.append(Kind.RUN, run="run-2", phases=["apply"], pid=1)
     write(rollout, "allure-results/run-2/a-result.json", "{}")
     write(rollout, "change-record.md", "rolled back")
 

@@ -16,7 +16,7 @@ from rollout.reporting.change_record import write_change_record
 from rollout.reporting.html.assembly import build
 from tests.browser.reader import Reader
 from tests.support.clocks import SimulatedClock
-from tests.support.told import Told, kept, rolled_back
+from tests.support.journaled import JournaledRollout, kept, rolled_back
 
 # Chromium looks for updates and more at every start; none of that is the page's.
 QUIET = (
@@ -60,21 +60,23 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the reports of three rollouts in one journal: rolled back (r-1), kept (r-2), a failed rollback (r-3)."""
     folder = tmp_path_factory.mktemp("browser")
     for number, tell in enumerate((rolled_back, kept, stranded), start=1):
-        with tell(folder, id=f"r-{number}") as told:
-            rollout = told.rollout
+        with tell(folder, id=f"r-{number}") as journaled:
+            rollout = journaled.rollout
             write_change_record(rollout, rollout.record(), rollout.record().closed or {})
             build(rollout.journal, rollout.id, rollout.folder, os.environ)
     return folder / "reports"
 
 
-def stranded(folder: Path, **parts: Any) -> Told:
+def stranded(folder: Path, **parts: Any) -> JournaledRollout:
     """Return a rollout whose way back failed, with words in it that somebody meant ill."""
-    told = Told(folder, clock=SimulatedClock(), **parts)
-    told.begins("run-1")
-    told.backup()
-    told.writes("APP-1.2", "forward", "openai:gpt-4o")
-    told.rollout.write(Kind.ROLLBACK, reason="MON-2: bad")
-    told.writes("RBK-2.1", "back", "ollama:gemma3:4b", "unknown")
+    journaled = JournaledRollout(folder, clock=SimulatedClock(), **parts)
+    journaled.begins("run-1")
+    journaled.backup()
+    journaled.writes("APP-1.2", "forward", "openai:gpt-4o")
+    journaled.rollout.append(Kind.ROLLBACK, reason="MON-2: bad")
+    journaled.writes("RBK-2.1", "back", "ollama:gemma3:4b", "unknown")
     why = f"MON-2: bad; and the way back is not verified: {EVIL}"
-    told.closes(Decision.ROLLBACK_FAILED, "ROLLBACK FAILED", why, commands=["curl -X POST http://127.0.0.1:1/activate"])
-    return told
+    journaled.closes(
+        Decision.ROLLBACK_FAILED, "ROLLBACK FAILED", why, commands=["curl -X POST http://127.0.0.1:1/activate"]
+    )
+    return journaled

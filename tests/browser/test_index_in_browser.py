@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.browser.reader import Reader
-from tests.support.told import BREACH
+from tests.support.journaled import BREACH
 
 
 @pytest.fixture

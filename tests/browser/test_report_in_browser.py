@@ -16,11 +16,11 @@ from playwright.sync_api import Browser, expect
 from rollout.reporting.html import allure_generator
 from rollout.reporting.html.assembly import build, collect
 from tests.browser.reader import Reader
-from tests.support.told import BREACH, Told
+from tests.support.journaled import BREACH, JournaledRollout
 
 
-def report(told: Told) -> Path:
-    return build(told.rollout.journal, told.rollout.id, told.rollout.folder, os.environ)
+def report(journaled: JournaledRollout) -> Path:
+    return build(journaled.rollout.journal, journaled.rollout.id, journaled.rollout.folder, os.environ)
 
 
 @pytest.fixture
@@ -73,12 +73,12 @@ def test_the_report_asks_nothing_of_any_network(reader: Reader, taken_back: Path
 
 def test_the_generators_own_page_would_have_asked(reader: Reader, tmp_path: Path) -> None:
     """The counter above counts: the page as generated calls Google."""
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.phase("run-1", "precheck")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.phase("run-1", "precheck")
         work = tmp_path / "work"
         work.mkdir()
-        config, results, _ = collect(told.story, tmp_path, work, {})
+        config, results, _ = collect(journaled.story, tmp_path, work, {})
         page = allure_generator.generate(config, results, os.environ)
     reader.open(page)
     reader.page.wait_for_load_state()
@@ -88,15 +88,15 @@ def test_the_generators_own_page_would_have_asked(reader: Reader, tmp_path: Path
 def test_evidence_cannot_make_the_report_ask(reader: Reader, tmp_path: Path) -> None:
     """A provider's answer is evidence, and may be written by anybody."""
     with eavesdropper() as (url, asked):
-        told = Told(tmp_path)
-        told.begins("run-1", "precheck")
-        told.outcome("run-1", "PRE-1.1", "failed", "no")
+        journaled = JournaledRollout(tmp_path)
+        journaled.begins("run-1", "precheck")
+        journaled.outcome("run-1", "PRE-1.1", "failed", "no")
         evil = f'<img src="{url}/description"><script src="{url}/script"></script><style>@import "{url}/style"</style>'
         attachment = {"name": "evil", "source": "evil.html", "type": "text/html"}
-        told.write("run-1", "evil.html", evil)
-        told.result("run-1", "PRE-1.1", "failed", "no", descriptionHtml=evil, attachments=[attachment])
-        with told:
-            reader.open(report(told))
+        journaled.write("run-1", "evil.html", evil)
+        journaled.result("run-1", "PRE-1.1", "failed", "no", descriptionHtml=evil, attachments=[attachment])
+        with journaled:
+            reader.open(report(journaled))
         reader.read("PRE-1.1")
         reader.page.get_by_text("evil", exact=True).first.click()
         reader.page.wait_for_timeout(500)
@@ -237,12 +237,12 @@ def test_categories_are_named_in_the_words_of_a_rollout(reader: Reader, taken_ba
 
 
 def test_a_repeated_check_shows_all_of_its_runs(reader: Reader, tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.phase("run-1", "precheck", "PRE-5.4")
-        told.begins("run-2", "precheck")
-        told.phase("run-2", "precheck", "PRE-5.4")
-        reader.open(report(told))
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.phase("run-1", "precheck", "PRE-5.4")
+        journaled.begins("run-2", "precheck")
+        journaled.phase("run-2", "precheck", "PRE-5.4")
+        reader.open(report(journaled))
     expect(reader.row("PRE-5.4 The baseline")).to_have_count(2)
 
 

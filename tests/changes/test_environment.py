@@ -65,7 +65,7 @@ def test_a_value_that_is_old_or_a_key_that_is_still_there_is_not_in_effect(lab: 
 def test_a_service_that_still_reports_the_old_value_fails_the_change(lab: Undoing):
     lab.gateway.env_file = None
     with pytest.raises(GatewayError, match="the old value of LOG_LEVEL, OLD_KEY is still in effect"):
-        lab.apply().told("APP-2.4")
+        lab.apply().describe("APP-2.4")
 
 
 @pytest.mark.parametrize(("stale_for_s", "passes"), [(3.0, True), (2.0, False)])
@@ -160,7 +160,7 @@ def test_a_file_behind_a_lagging_read_is_undone_by_a_write(lab: Undoing, monkeyp
 
     monkeypatch.setattr("rollout.gateway.host.env_file.exchange", exchange)
     with pytest.raises(EnvFileError, match="does not read back equal"):
-        lab.apply().told("APP-2.1")
+        lab.apply().describe("APP-2.1")
     assert held[-1][1] == WRITTEN
     lab.clock.advance(1.0)
     restore(lab)

@@ -36,14 +36,14 @@ def restore(lab: Undoing, lost: frozenset[str] | None = frozenset()) -> str:
 def test_a_limit_is_set_and_seen_and_no_other_has_changed(undoing: Begin):
     lab = undoing(GLOBAL, state=BEFORE)
     applied = lab.apply()
-    assert applied.told("APP-3.1") == f"{GLOBAL}: soft_limit_usd = 20, hard_limit_usd = 60"
-    assert applied.told("APP-3.2").endswith("no other limit changed")
+    assert applied.describe("APP-3.1") == f"{GLOBAL}: soft_limit_usd = 20, hard_limit_usd = 60"
+    assert applied.describe("APP-3.2").endswith("no other limit changed")
     assert lab.sent() == [("APP-3.1", "forward", str(GLOBAL), "done")]
 
 
 def test_a_limit_that_is_in_effect_is_not_sent(undoing: Begin):
     lab = undoing(LimitChange("cost", "openai", OPENAI), state=BEFORE)
-    assert "in effect already" in lab.apply().told("APP-3.1")
+    assert "in effect already" in lab.apply().describe("APP-3.1")
     assert lab.gateway.writes == []
 
 
@@ -51,7 +51,7 @@ def test_another_limit_that_changed_too_fails_the_change(undoing: Begin):
     lab = undoing(GLOBAL, state=BEFORE)
     lab.gateway.on_write = lambda _words: setattr(lab.gateway, "state", replace(lab.gateway.state, rate={}))
     with pytest.raises(GatewayError, match="other limits changed too: rate limits global"):
-        lab.apply().told("APP-3.2")
+        lab.apply().describe("APP-3.2")
 
 
 @pytest.mark.parametrize(("stale_for_s", "passes"), [(3.0, True), (2.0, False)])

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rollout.changes import provider
-from rollout.changes.catalogue import in_effect, prove_way_back
+from rollout.changes.catalogue import in_effect, prove_rollback
 from rollout.core.errors import ConcurrentChange, GatewayError, JournalError, Refused
 from rollout.core.scenario import Canary, ProviderChange, Share
 from rollout.core.target import OtherCall, ProviderRestart
@@ -27,7 +27,7 @@ THEIRS = State("vllm", "m")
 
 def apply(lab: Undoing) -> str:
     """Apply, and return what was said at APP-1.2."""
-    return lab.apply().told("APP-1.2")
+    return lab.apply().describe("APP-1.2")
 
 
 def test_it_is_tested_activated_and_read_back(undoing: Begin):
@@ -54,7 +54,7 @@ def test_nothing_is_activated_whose_connection_test_fails(undoing: Begin):
     lab = undoing()
     lab.gateway.statuses["openai"] = "offline"
     with pytest.raises(GatewayError, match="openai is offline: offline; nothing was activated"):
-        lab.apply().told("APP-1.1")
+        lab.apply().describe("APP-1.1")
     assert lab.gateway.writes == []
 
 
@@ -209,7 +209,7 @@ def executes(lab: Undoing) -> Undoing:
 
 
 def prove(lab: Undoing) -> str:
-    return prove_way_back(lab.rollout, lab.backup)
+    return prove_rollback(lab.rollout, lab.backup)
 
 
 def test_activating_what_is_active_once_more_shows_that_a_rollback_would_be_accepted(undoing: Begin):

@@ -112,14 +112,14 @@ def test_the_way_back_may_take_no_less_than_the_way_there_and_half_as_long_again
 ):
     """The target's word on the previous provider counts too."""
     lab = undoing(target=target)
-    lab.rollout.write(Kind.RESTARTED, took_s=took_s)
+    lab.rollout.append(Kind.RESTARTED, took_s=took_s)
     assert restart.startup_back_s(lab.rollout) == deadline_s
 
 
 def test_the_longest_of_several_restarts_counts(undoing: Begin):
     lab = undoing(target=RESTARTABLE)
     for took_s in (5.0, 40.0, 10.0):
-        lab.rollout.write(Kind.RESTARTED, took_s=took_s)
+        lab.rollout.append(Kind.RESTARTED, took_s=took_s)
     assert restart.startup_back_s(lab.rollout) == 60.0
 
 
@@ -129,7 +129,7 @@ def test_the_longest_of_several_restarts_counts(undoing: Begin):
 )
 def test_health_is_awaited_as_long_as_the_direction_allows(undoing: Begin, back: bool, startup_s: float, healthy: bool):
     lab = undoing(target=RESTARTABLE)
-    lab.rollout.write(Kind.RESTARTED, took_s=20.0)
+    lab.rollout.append(Kind.RESTARTED, took_s=20.0)
     lab.gateway._up_at_s = startup_s
     waited = lambda: restart.await_health(lab.rollout, lab.gateway, NEVER, back=back)  # type: ignore[arg-type]  # noqa: E731
     if healthy:
@@ -143,7 +143,7 @@ def test_health_is_awaited_as_long_as_the_direction_allows(undoing: Begin, back:
 @pytest.mark.parametrize(("direction", "healthy"), [("forward", False), ("back", True)])
 def test_a_restart_waits_by_its_direction(undoing: Begin, direction: str, healthy: bool):
     lab = undoing(target=RESTARTABLE)
-    lab.rollout.write(Kind.RESTARTED, took_s=20.0)
+    lab.rollout.append(Kind.RESTARTED, took_s=20.0)
     lab.gateway.startup_s = 20.0
     restarted = lambda: restart.restart(lab.rollout, lab.gateway, NEVER, step="X", direction=direction)  # type: ignore[arg-type]  # noqa: E731
     if healthy:

@@ -11,9 +11,9 @@ import pytest
 from rollout.changes.rollback_provider import (
     Reached,
     activate_again,
+    activate_previous,
     assess,
     await_service,
-    bring_back,
     candidates,
     known_place,
     note_edited,
@@ -143,7 +143,7 @@ def test_the_first_look_compares_the_weights_too_where_the_target_splits_request
 
 
 def reach(lab: Undoing, to: ProviderChange = OLD) -> Reached:
-    return bring_back(lab.run(), to, lab.clock.monotonic() + 30.0)
+    return activate_previous(lab.run(), to, lab.clock.monotonic() + 30.0)
 
 
 def test_without_a_write_to_undo_and_at_the_place_nothing_is_sent(undoing: Begin):
@@ -359,7 +359,7 @@ def test_limits_that_differed_before_the_restart_were_not_lost_by_it(undoing: Be
     state = State(cost={"global": {"soft_limit_usd": 1.0}, "provider:openai": {"soft_limit_usd": 2.0}})
     for passed, edited in ((True, {"cost global"}), (False, frozenset())):
         lab = undoing(target=RESTARTABLE, state=state)
-        lab.rollout.write(Kind.PHASE, phase="apply", passed=passed, problems=[])
+        lab.rollout.append(Kind.PHASE, phase="apply", passed=passed, problems=[])
         lab.gateway.state = replace(state, cost={**state.cost, "global": {"soft_limit_usd": 9.0}})
         run = lab.run()
         note_edited(run)

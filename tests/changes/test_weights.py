@@ -172,4 +172,4 @@ def test_a_target_that_splits_nothing_says_how_to_mend_that(undoing: Begin):
     lab = undoing(target=TARGET)
     with pytest.raises(RolloutError, match="add `routing:` to it"):
         weights.named(lab.rollout, NEW)
-    assert weights.whole(canary(undoing).rollout, NEW) == {str(NEW): 1.0}
+    assert weights.all_weights(canary(undoing).rollout, NEW) == {str(NEW): 1.0}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rollout.approvals.approval import Judged, Role, in_record, judged
-from rollout.approvals.obligations import ObligationKind, open_of, owe
+from rollout.approvals.obligations import ObligationKind, open_obligation, open_of
 from rollout.cli.main import main
 from rollout.config.load import load
 from rollout.core.clock import SystemClock
@@ -203,7 +203,7 @@ def over(tmp_path: Path) -> str:
     (tmp_path / "reports").mkdir()
     rollout = rollout_in(tmp_path / "reports", clock=SystemClock())
     target = {"name": "gw", "environment": "production", "url": "https://gw"}
-    rollout.write(
+    rollout.append(
         Kind.OPENED,
         target=target,
         url="https://gw",
@@ -212,8 +212,8 @@ def over(tmp_path: Path) -> str:
         digest="x",
         reason="down",
     )
-    rollout.write(Kind.INTENT, step="EMG-1", direction="forward", to="ollama:m")
-    owe(rollout, ObligationKind.APPROVAL, 60)
+    rollout.append(Kind.INTENT, step="EMG-1", direction="forward", to="ollama:m")
+    open_obligation(rollout, ObligationKind.APPROVAL, 60)
     return rollout.id
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rollout.core.secret_names import Sound, is_secret_name, sound
+from rollout.core.secret_names import NameKind, classify_name, is_secret_name
 
 VARIABLES = [
     "LITELLM_MASTER_KEY",
@@ -77,25 +77,25 @@ HARMLESS = [
 @pytest.mark.parametrize("name", VARIABLES)
 def test_one_word_makes_a_secret_of_a_variable(name):
     """A variable is a secret by one word of its name, in whatever case and language."""
-    assert sound(name) is Sound.SECRET
+    assert classify_name(name) is NameKind.SECRET
 
 
 @pytest.mark.parametrize("name", MAYBE)
 def test_some_words_do_so_unless_the_value_is_plain(name):
     """A session's kind, an address to log in at and the like stand under such names too."""
-    assert sound(name) is Sound.PERHAPS
+    assert classify_name(name) is NameKind.PERHAPS
 
 
 def test_the_path_of_the_seals_key_is_shown_and_a_key_in_its_place_is_not():
     """People are told which key has sealed a journal."""
-    assert sound("ROLLOUT_SEAL_KEY") is Sound.PERHAPS
-    assert sound("SEAL_KEY") is Sound.SECRET
+    assert classify_name("ROLLOUT_SEAL_KEY") is NameKind.PERHAPS
+    assert classify_name("SEAL_KEY") is NameKind.SECRET
 
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_other_names_say_nothing(name):
     """What is about a secret, or only resembles the name of one, is none."""
-    assert sound(name) is Sound.OPEN
+    assert classify_name(name) is NameKind.OPEN
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ def rollout(tmp_path: Path) -> RolloutContext:
     """A change that was applied, and that the gateway has left again."""
     rollout = opened(tmp_path)
     rollout.gateway = Back()
-    intent = rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to=str(NEW))
-    rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
+    intent = rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to=str(NEW))
+    rollout.append(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     return rollout
 
 
@@ -84,7 +84,7 @@ def kept(rollout: RolloutContext) -> Closure:
     rollout.gateway.config |= {"ACTIVE_PROVIDER": NEW.provider, "LLM_MODEL_NAME": NEW.model}
     rollout.gateway.active = NEW.provider
     for phase in PHASES:
-        rollout.write(Kind.PHASE, phase=phase, passed=True, problems=[], run=rollout.run)
+        rollout.append(Kind.PHASE, phase=phase, passed=True, problems=[], run=rollout.run)
     return close(rollout, PHASES, (), {})
 
 

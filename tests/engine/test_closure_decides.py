@@ -54,7 +54,7 @@ def test_one_clause_without_a_pass_takes_it_back(tmp_path: Path, clause: str):
 def test_a_clause_that_was_never_reached_takes_it_back(tmp_path: Path):
     rollout = applied(tmp_path)
     passed(rollout, "precheck", "apply", "verify")
-    rollout.write(Kind.PHASE, phase="monitor", passed=True, problems=[], run=rollout.run)
+    rollout.append(Kind.PHASE, phase="monitor", passed=True, problems=[], run=rollout.run)
     closure = close(rollout, PHASES, planned(PHASES), {})
     assert closure.decision is Decision.ROLLED_BACK
     assert closure.not_passed["MON-7"] == "NOT RUN: it was never reached"
@@ -92,7 +92,7 @@ def test_a_phase_whose_pass_is_not_in_the_journal_is_not_kept(tmp_path: Path, ph
     """Its verdict was spooled while the journal was away, and this journal is what the next one reads."""
     rollout = applied(tmp_path)
     plan = passed(rollout, *PHASES)
-    rollout.write(Kind.PHASE, phase=phase, passed=False, problems=["x"], run="run-0")
+    rollout.append(Kind.PHASE, phase=phase, passed=False, problems=["x"], run="run-0")
     closure = close(rollout, PHASES, plan, {})
     assert closure.decision is Decision.ROLLED_BACK
     assert closure.why == f"the journal holds no pass of {phase}"
@@ -131,7 +131,7 @@ def test_a_phase_that_passed_hands_over_to_the_next_one(tmp_path: Path, phases: 
 
 
 def paused(rollout) -> None:
-    rollout.write(Kind.PAUSE, left_s=30, watched_s=30, standing={"MON-2": "holding"}, memory={})
+    rollout.append(Kind.PAUSE, left_s=30, watched_s=30, standing={"MON-2": "holding"}, memory={})
 
 
 def test_a_window_that_is_not_over_goes_on_in_a_later_call(tmp_path: Path):
@@ -279,7 +279,7 @@ def test_a_run_that_is_taken_over_while_it_keeps_leaves_the_ending_to_its_succes
 
     def meanwhile(*args):
         moved = original(*args)
-        rollout.journal.preempt_lease(rollout.place, "e-1", "eve", 60)
+        rollout.journal.preempt_lease(rollout.lease_target, "e-1", "eve", 60)
         return moved
 
     monkeypatch.setattr(deciding, "_find_deviations", meanwhile)
@@ -300,7 +300,7 @@ def test_a_way_back_that_is_taken_over_before_its_write_leaves_everything_to_the
     rollout = applied(tmp_path)
 
     def seize(*_):
-        rollout.journal.preempt_lease(rollout.place, "e-1", "eve", 60)
+        rollout.journal.preempt_lease(rollout.lease_target, "e-1", "eve", 60)
 
     live(rollout).fails["alerts"] = seize
     closure = roll_back_and_close(rollout, WHY, {}, {})

@@ -15,7 +15,7 @@ from rollout.core.errors import ExitCode
 from rollout.core.scenario import EMERGENCY_SOURCE, LimitChange, ProviderChange
 from rollout.core.target import ProviderRestart, Service
 from rollout.engine import emergency_proof
-from rollout.engine.emergency_followup import DONE, NOT_VERIFIED, _close, settle
+from rollout.engine.emergency_followup import DONE, NOT_VERIFIED, _close, close_emergency
 from rollout.engine.emergency_order import Order
 from rollout.engine.emergency_proof import _await_late_writes, prove
 from rollout.engine.emergency_rollout import EmergencyRun
@@ -48,10 +48,12 @@ def emergency(other: RolloutContext, **parts: Any) -> EmergencyRun:
         is_emergency=True,
         **parts,
     )
-    opened = {"scenario": to_json(rollout.scenario), "target": to_json(rollout.target), "url": rollout.place}
-    rollout.write(Kind.OPENED, digest="e-1", change=f"EMERGENCY {SAFE}", author="eve", policy={}, before=None, **opened)
-    intent = rollout.write(Kind.INTENT, step="EMG-1", direction="forward", to=str(SAFE), what=What.PROVIDER)
-    rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
+    opened = {"scenario": to_json(rollout.scenario), "target": to_json(rollout.target), "url": rollout.lease_target}
+    rollout.append(
+        Kind.OPENED, digest="e-1", change=f"EMERGENCY {SAFE}", author="eve", policy={}, before=None, **opened
+    )
+    intent = rollout.append(Kind.INTENT, step="EMG-1", direction="forward", to=str(SAFE), what=What.PROVIDER)
+    rollout.append(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     rollout.record()
     live(rollout).state = State(SAFE.provider, SAFE.model)
     order = Order(
@@ -290,7 +292,7 @@ def test_what_was_taken_over_ends_as_the_emergency_does(other: RolloutContext, p
 def test_what_it_changed_besides_the_provider_is_not_back(tmp_path: Path):
     other = begun(tmp_path)
     limits = LimitChange("cost", "openai", {"hard_limit_usd": 1.0})
-    other.write(
+    other.append(
         Kind.OPENED,
         **{**other.record().opened, "scenario": to_json(replace(other.scenario, changes=(NEW, limits)))},
     )
@@ -381,7 +383,7 @@ def test_its_code_says_whether_it_is_verified(
 def test_an_emergency_that_another_process_has_ended_has_one_ending(other: RolloutContext, newer: bool):
     work = emergency(other)
     take_over(work)
-    lease = other.journal.preempt_lease(other.place, "e-2", "max", 60) if newer else work.rollout.lease
+    lease = other.journal.preempt_lease(other.lease_target, "e-2", "max", 60) if newer else work.rollout.lease
     other.journal.append_ending(lease, "e-1", {"decision": "rollback_failed", "why": "e-2"})
     _close(work, {})
     endings = work.rollout.journal.entries("e-1", Kind.CLOSED)
@@ -398,7 +400,7 @@ def test_one_that_died_is_settled_by_what_is_seen_and_nothing_is_sent(
     work = emergency(other)
     live(other).state = State(place.provider, place.model)
     take_over(work)
-    closure = settle(work.rollout, "recover: it died", {})
+    closure = close_emergency(work.rollout, "recover: it died", {})
     assert closure.decision is decision
     assert work.rollout.record().decision is decision
     assert live(other).writes == []
@@ -410,5 +412,5 @@ def test_one_that_another_process_has_ended_is_left_alone(other: RolloutContext)
     work = emergency(other)
     take_over(work)
     work.rollout.journal.append_ending(work.rollout.lease, "e-1", {"decision": "rollback_failed", "why": "e-2"})
-    closure = settle(work.rollout, "recover: it died", {})
+    closure = close_emergency(work.rollout, "recover: it died", {})
     assert (closure.decision, closure.word) == (None, "LEFT ALONE")

@@ -148,8 +148,8 @@ def test_a_run_only_writes_evidence_where_all_that_is_missing_is_evidence(
 
 
 def test_the_journal_says_what_is_missing_until_it_is_written(rollout: RolloutContext):
-    rollout.write(Kind.EVIDENCE, run="a", missing=["report.html: full"], due=None)
+    rollout.append(Kind.EVIDENCE, run="a", missing=["report.html: full"], due=None)
     assert rollout.record().missing_evidence == ("report.html: full",)
     assert not rollout.record().awaits_evidence, "nothing was written to the gateway"
-    rollout.write(Kind.EVIDENCE, run="b", missing=[], due=None)
+    rollout.append(Kind.EVIDENCE, run="b", missing=[], due=None)
     assert rollout.record().missing_evidence == ()

@@ -96,7 +96,7 @@ def test_the_next_phase_is_the_first_that_has_not_passed(passed: tuple[str, ...]
 def test_a_clearance_expires_after_the_policy_s_age_and_not_at_it(tmp_path: Path):
     clock = SimulatedClock()
     rollout = rollout_in(tmp_path, clock=clock)
-    rollout.write(Kind.PHASE, phase="precheck", passed=True, problems=[], run="run-1")
+    rollout.append(Kind.PHASE, phase="precheck", passed=True, problems=[], run="run-1")
     clock.advance(3600)
     assert too_old(rollout, "precheck", 3600) is None
     clock.advance(60)

@@ -67,14 +67,14 @@ def closed(folder: Path, gateway: Counting, decision: Decision = Decision.KEPT, 
     whole = Scenario("s", "s.yaml", "t", (NEW,), author="alice", impact=impact, **scenario)
     rollout = rollout_in(folder, gateway, scenario=whole)
     target = {"name": "t"}
-    rollout.write(Kind.OPENED, digest="d", scenario={}, target=target, change=str(NEW), author="alice", url="u")
+    rollout.append(Kind.OPENED, digest="d", scenario={}, target=target, change=str(NEW), author="alice", url="u")
     backup = {"previous": {"provider": OLD.provider, "model": OLD.model}, "cost_limits": {}, "rate_limits": {}}
-    rollout.write(Kind.BACKUP, **backup)
-    rollout.write(Kind.BASELINE, **Baseline(OLD.provider, users_p95_ms=100.0, users_samples=1000).record())
+    rollout.append(Kind.BACKUP, **backup)
+    rollout.append(Kind.BASELINE, **Baseline(OLD.provider, users_p95_ms=100.0, users_samples=1000).record())
     rollout.take_lease()
     with rollout.journaled_write("APP-1.2", "forward", str(NEW), what=What.PROVIDER):
         pass
-    rollout.write(Kind.CLOSED, decision=decision, word="KEPT", why="", not_passed={}, rollback=[], commands=[])
+    rollout.append(Kind.CLOSED, decision=decision, word="KEPT", why="", not_passed={}, rollback=[], commands=[])
     closing_snapshot.capture(rollout)
     rollout.clock.wait(DAY_S)
     return rollout

@@ -114,10 +114,10 @@ def left_in_flight(
 ) -> RolloutContext:
     """Return a rollout that wrote and whose processes are these."""
     rollout = rollout_in(tmp_path, run=f"20261123-120000-apply-{runner}")
-    rollout.write(Kind.OPENED, url=rollout.target.url, digest="d", change="openai:gpt-4o")
+    rollout.append(Kind.OPENED, url=rollout.target.url, digest="d", change="openai:gpt-4o")
     rollout.take_lease()
-    rollout.write(Kind.ARMED, pid=watchdog, runner=runner, host=host or rollout.journal.host)
-    rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
+    rollout.append(Kind.ARMED, pid=watchdog, runner=runner, host=host or rollout.journal.host)
+    rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
     return rollout
 
 
@@ -141,7 +141,7 @@ def test_a_rollback_that_holds_the_lease_is_not_disturbed(tmp_path: Path, monkey
     monkeypatch.setattr("rollout.engine.recovery.OUR_PROCESSES", ("python",))  # what this test's own process is called
     rollout = left_in_flight(tmp_path)
     holder = f"20261123-120100-rollback-{os.getpid()}@{rollout.journal.host}"
-    rollout.journal.acquire(rollout.place, rollout.id, holder, 60)
+    rollout.journal.acquire(rollout.lease_target, rollout.id, holder, 60)
     (case,) = in_flight(rollout.journal)
     assert not case.stranded
     assert holder in case.why
@@ -166,7 +166,7 @@ def test_a_zombie_is_dead():
 
 def test_what_wrote_nothing_is_not_in_flight(tmp_path: Path):
     rollout = rollout_in(tmp_path)
-    rollout.write(Kind.OPENED, url=rollout.target.url, digest="d", change="openai:gpt-4o")
+    rollout.append(Kind.OPENED, url=rollout.target.url, digest="d", change="openai:gpt-4o")
     rollout.take_lease()
     assert in_flight(rollout.journal) == []
 
@@ -181,7 +181,7 @@ def test_one_of_the_two_that_lives_looks_after_it(tmp_path: Path, monkeypatch: p
 
 def test_whoever_holds_the_lease_on_another_host_is_not_known_to_be_dead(tmp_path: Path):
     rollout = left_in_flight(tmp_path)
-    rollout.journal.acquire(rollout.place, rollout.id, f"20261123-120100-rollback-{NOBODY}@elsewhere", 60)
+    rollout.journal.acquire(rollout.lease_target, rollout.id, f"20261123-120100-rollback-{NOBODY}@elsewhere", 60)
     (case,) = in_flight(rollout.journal)
     assert not case.stranded
 
@@ -189,23 +189,25 @@ def test_whoever_holds_the_lease_on_another_host_is_not_known_to_be_dead(tmp_pat
 @pytest.mark.parametrize("holder", ["somebody", "eve@{host}", "20261123-120100-recover-x@{host}"])
 def test_a_holder_whose_process_is_not_named_is_not_known_to_be_dead(tmp_path: Path, holder: str):
     rollout = left_in_flight(tmp_path)
-    rollout.journal.acquire(rollout.place, rollout.id, holder.format(host=rollout.journal.host), 60)
+    rollout.journal.acquire(rollout.lease_target, rollout.id, holder.format(host=rollout.journal.host), 60)
     (case,) = in_flight(rollout.journal)
     assert not case.stranded
 
 
 def test_a_lease_of_another_rollout_is_no_sign_that_this_one_is_stranded(tmp_path: Path):
     rollout = left_in_flight(tmp_path)
-    rollout.journal.preempt_lease(rollout.place, "r-2", f"20261123-120100-apply-{NOBODY}@{rollout.journal.host}", 60)
+    rollout.journal.preempt_lease(
+        rollout.lease_target, "r-2", f"20261123-120100-apply-{NOBODY}@{rollout.journal.host}", 60
+    )
     (case,) = in_flight(rollout.journal)
     assert not case.stranded
 
 
 def test_a_rollout_without_a_watchdog_is_stranded_when_its_lease_has_run_out(tmp_path: Path):
     rollout = rollout_in(tmp_path, run=f"20261123-120000-apply-{NOBODY}")
-    rollout.write(Kind.OPENED, url=rollout.target.url, digest="d", change="openai:gpt-4o")
+    rollout.append(Kind.OPENED, url=rollout.target.url, digest="d", change="openai:gpt-4o")
     rollout.take_lease()
-    rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
+    rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
     assert [case.stranded for case in in_flight(rollout.journal)] == [False]
     rollout.clock.wait(61)
     assert [case.stranded for case in in_flight(rollout.journal)] == [True]
@@ -215,7 +217,7 @@ def handed_over(tmp_path: Path) -> RolloutContext:
     """Return a rollout whose run has ended in order, with an hour for the next one."""
     rollout = left_in_flight(tmp_path)
     rollout.hold_lease(3600)
-    rollout.write(Kind.HANDOVER, deadline=format_utc(rollout.clock.now() + timedelta(hours=1)))
+    rollout.append(Kind.HANDOVER, deadline=format_utc(rollout.clock.now() + timedelta(hours=1)))
     return rollout
 
 
@@ -232,7 +234,9 @@ def test_a_handover_holds_until_its_deadline_and_not_longer(tmp_path: Path):
 def test_a_handover_that_was_taken_up_says_nothing_any_more(tmp_path: Path):
     """The next phase has claimed it, and died."""
     rollout = handed_over(tmp_path)
-    rollout.journal.acquire(rollout.place, rollout.id, f"20261123-120100-verify-{NOBODY}@{rollout.journal.host}", 60)
+    rollout.journal.acquire(
+        rollout.lease_target, rollout.id, f"20261123-120100-verify-{NOBODY}@{rollout.journal.host}", 60
+    )
     (case,) = in_flight(rollout.journal)
     assert case.stranded
 
@@ -240,8 +244,8 @@ def test_a_handover_that_was_taken_up_says_nothing_any_more(tmp_path: Path):
 def test_an_emergency_is_given_a_minute(tmp_path: Path):
     rollout = rollout_in(tmp_path)
     opened = {"url": rollout.target.url, "digest": "e", "change": "EMERGENCY", "scenario": {"source": EMERGENCY_SOURCE}}
-    rollout.write(Kind.OPENED, **opened)
-    rollout.write(Kind.INTENT, step="EMG-1", direction="forward", to="vllm:x")
+    rollout.append(Kind.OPENED, **opened)
+    rollout.append(Kind.INTENT, step="EMG-1", direction="forward", to="vllm:x")
     assert [case.stranded for case in in_flight(rollout.journal)] == [False]
     rollout.clock.wait(59)
     assert [case.stranded for case in in_flight(rollout.journal)] == [False]
@@ -264,7 +268,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def take_back(which: RolloutContext, why: str, *_: object) -> Closure:
         taken.append(why)
-        which.write(Kind.CLOSED, decision=Decision.ROLLED_BACK, why=why)
+        which.append(Kind.CLOSED, decision=Decision.ROLLED_BACK, why=why)
         return Closure(Decision.ROLLED_BACK, "ROLLED BACK, verified", why)
 
     monkeypatch.setattr(recovery, "reopened", again)
@@ -287,7 +291,7 @@ def test_what_another_process_has_just_begun_to_take_back_is_left_alone(opened: 
     """It is not closed yet, and its lease is this very rollout's."""
     rollout, taken = opened
     (case,) = in_flight(rollout.journal)
-    rollout.journal.acquire(rollout.place, rollout.id, "recover-2@elsewhere", 60)
+    rollout.journal.acquire(rollout.lease_target, rollout.id, "recover-2@elsewhere", 60)
     closure = recover(rollout.journal, case, tmp_path, {})
     assert (closure.word, closure.decision, taken) == ("LEFT ALONE", None, [])
     assert "somebody else has just begun" in closure.why
@@ -297,7 +301,9 @@ def test_an_emergency_is_settled_and_not_taken_back(opened: Any, tmp_path: Path,
     rollout, taken = opened
     (case,) = in_flight(rollout.journal)
     monkeypatch.setattr(recovery, "is_emergency", lambda record: record is case.record)
-    monkeypatch.setattr(recovery, "settle", lambda _rollout, why, _env: Closure(Decision.KEPT, "EMERGENCY DONE", why))
+    monkeypatch.setattr(
+        recovery, "close_emergency", lambda _rollout, why, _env: Closure(Decision.KEPT, "EMERGENCY DONE", why)
+    )
     closure = recover(rollout.journal, case, tmp_path, {})
     assert (closure.word, closure.why) == ("EMERGENCY DONE", f"recover: {case.why}")
     assert taken == []
@@ -315,7 +321,7 @@ def test_what_was_spooled_is_reconciled_first(opened: Any, tmp_path: Path):
 def test_what_was_closed_meanwhile_is_left_alone(opened: Any, tmp_path: Path):
     rollout, taken = opened
     (case,) = in_flight(rollout.journal)
-    rollout.write(Kind.CLOSED, decision=Decision.KEPT, why="")
+    rollout.append(Kind.CLOSED, decision=Decision.KEPT, why="")
     assert recover(rollout.journal, case, tmp_path, {}).word == "LEFT ALONE"
     assert taken == []
 
@@ -324,7 +330,7 @@ def test_the_lease_is_given_back_afterwards(opened: Any, tmp_path: Path):
     rollout, _ = opened
     (case,) = in_flight(rollout.journal)
     recover(rollout.journal, case, tmp_path, {})
-    assert rollout.journal.holder(rollout.place) is None
+    assert rollout.journal.holder(rollout.lease_target) is None
 
 
 def test_one_that_cannot_be_taken_back_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -17,7 +17,7 @@ from rollout.core.scenario import Scenario
 from rollout.core.target import Target
 from rollout.engine import session as sessions
 from rollout.engine.concurrent_rollouts import concurrent_rollout
-from rollout.engine.session import Session, _earlier, at_home, claim, finish
+from rollout.engine.session import Session, _earlier, acquire_target, at_home, finish
 from rollout.journal.journal import Journal
 from rollout.journal.leases import LEASE_S, LeaseHeld
 from rollout.journal.record import Decision, Kind
@@ -31,8 +31,8 @@ PLACE = "http://127.0.0.1:1"
 def begun(folder: Path) -> RolloutContext:
     """Return a rollout whose run has just begun."""
     rollout = rollout_in(folder)
-    rollout.write(Kind.OPENED, url=PLACE, change="openai:gpt-4o")
-    rollout.write(Kind.RUN, run=rollout.run, phases=["precheck"], pid=1)
+    rollout.append(Kind.OPENED, url=PLACE, change="openai:gpt-4o")
+    rollout.append(Kind.RUN, run=rollout.run, phases=["precheck"], pid=1)
     return rollout
 
 
@@ -67,7 +67,7 @@ def test_a_change_before_the_run_began_is_no_crossing(tmp_path: Path):
     rollout = begun(tmp_path)
     other_writes(rollout)
     rollout.clock.wait(1)
-    rollout.write(Kind.RUN, run="run-2", phases=["precheck"], pid=1)
+    rollout.append(Kind.RUN, run="run-2", phases=["precheck"], pid=1)
     assert concurrent_rollout(rollout) is None
 
 
@@ -84,7 +84,7 @@ def test_a_rollout_that_was_taken_back_while_the_run_began_is_not_claimed(tmp_pa
     """A watchdog that acts at the deadline ends between a late call's first look and its claim."""
     rollout = begun(tmp_path)
     for phase in ("precheck", "apply", "verify"):
-        rollout.write(Kind.PHASE, phase=phase, passed=True, problems=[], run=rollout.run)
+        rollout.append(Kind.PHASE, phase=phase, passed=True, problems=[], run=rollout.run)
     session = Session(
         rollout=rollout,
         phases=("monitor",),
@@ -96,13 +96,13 @@ def test_a_rollout_that_was_taken_back_while_the_run_began_is_not_claimed(tmp_pa
         journal_url="",
         exchanges=[],
     )
-    claim(session, "monitor")
+    acquire_target(session, "monitor")
     rollout.release_lease()
-    rollout.write(Kind.CLOSED, decision=Decision.ROLLED_BACK, why="watchdog")
+    rollout.append(Kind.CLOSED, decision=Decision.ROLLED_BACK, why="watchdog")
     with pytest.raises(NotCleared, match=r"r-1 ended at .*: rolled back"):
-        claim(session, "monitor")
+        acquire_target(session, "monitor")
     assert rollout.lease is None
-    assert rollout.journal.holder(rollout.place) is None
+    assert rollout.journal.holder(rollout.lease_target) is None
 
 
 # Who may change the target (safety rule 3)
@@ -110,37 +110,37 @@ def test_a_rollout_that_was_taken_back_while_the_run_began_is_not_claimed(tmp_pa
 
 def test_another_rollout_in_flight_there_is_not_joined(tmp_path: Path):
     rollout = begun(tmp_path)
-    rollout.write(Kind.PHASE, phase="precheck", passed=True, problems=[], run=rollout.run)
+    rollout.append(Kind.PHASE, phase="precheck", passed=True, problems=[], run=rollout.run)
     other_writes(rollout)
     with pytest.raises(TryLater, match=r"rollout r-2 \(vllm:gemma\) is in flight on this target"):
-        claim(session_of(rollout), "apply")
+        acquire_target(session_of(rollout), "apply")
     assert rollout.lease is None
-    assert rollout.journal.holder(rollout.place) is None, "the lease is given back"
+    assert rollout.journal.holder(rollout.lease_target) is None, "the lease is given back"
 
 
 @pytest.mark.parametrize("how", ["elsewhere", "closed"])
 def test_another_rollout_that_is_not_in_flight_there_is_no_obstacle(tmp_path: Path, how: str):
     rollout = begun(tmp_path)
-    rollout.write(Kind.PHASE, phase="precheck", passed=True, problems=[], run=rollout.run)
+    rollout.append(Kind.PHASE, phase="precheck", passed=True, problems=[], run=rollout.run)
     other_writes(rollout, url="http://127.0.0.1:2" if how == "elsewhere" else PLACE)
     if how == "closed":
         rollout.journal.append("r-2", Kind.CLOSED, {"decision": "kept", "fence": 0})
-    claim(session_of(rollout), "apply")
+    acquire_target(session_of(rollout), "apply")
     assert rollout.lease is not None
 
 
 def test_a_lease_that_another_rollout_holds_is_waited_for(tmp_path: Path):
     rollout = begun(tmp_path)
-    rollout.journal.acquire(rollout.place, "r-2", "bob", LEASE_S)
+    rollout.journal.acquire(rollout.lease_target, "r-2", "bob", LEASE_S)
     with pytest.raises(LeaseHeld):
-        claim(session_of(rollout), "apply")
+        acquire_target(session_of(rollout), "apply")
 
 
 def test_a_phase_without_its_predecessor_is_not_claimed(tmp_path: Path):
     rollout = begun(tmp_path)
     with pytest.raises(NotCleared, match="needs a passed precheck"):
-        claim(session_of(rollout), "apply")
-    assert rollout.journal.holder(rollout.place) is None
+        acquire_target(session_of(rollout), "apply")
+    assert rollout.journal.holder(rollout.lease_target) is None
 
 
 # Which rollout a run continues
@@ -239,7 +239,7 @@ def test_the_one_in_flight_is_continued_before_a_later_one_that_is_not(journal: 
 def moved(tmp_path: Path, state: str) -> Journal:
     """Return the journal of another host, as it is found here."""
     with Journal.open(str(tmp_path / "journal.sqlite"), clock=rollout_in(tmp_path).clock, host="there") as there:
-        there.claim_host()
+        there.lock_host()
         known(there, state=state)
     return rollout_in(tmp_path).journal
 
@@ -267,7 +267,7 @@ def test_a_run_gives_the_target_back_unless_its_change_is_in_flight(tmp_path: Pa
     if state == "closed":
         rollout.end(spools=False, decision=Decision.KEPT, why="")
     finish(session_of(rollout))
-    holder = rollout_in(tmp_path, clock=rollout.clock).journal.holder(rollout.place)
+    holder = rollout_in(tmp_path, clock=rollout.clock).journal.holder(rollout.lease_target)
     assert (holder is None) is released
 
 

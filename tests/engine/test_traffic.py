@@ -11,7 +11,7 @@ from rollout.changes.backup import recorded
 from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError
 from rollout.core.result import Outcome
-from rollout.engine.traffic import Traffic, TrafficPoll, between, looked, poll_traffic
+from rollout.engine.traffic import Traffic, TrafficPoll, between, poll_traffic, try_poll_traffic
 from rollout.gateway.responses import Latency, Metrics
 from tests.support.clocks import BEGINNING
 from tests.support.rollouts import OLD, ScriptedGateway
@@ -50,10 +50,10 @@ def rollout(tmp_path: Path) -> RolloutContext:
 
 def test_the_rate_is_what_came_between_the_looks(rollout: RolloutContext) -> None:
     backup = Outcome(lambda: recorded(rollout.last_known_record().backup))
-    first = looked(rollout, backup)
+    first = try_poll_traffic(rollout, backup)
     rollout.clock.wait(4.0)
     rollout.gateway.requests = 50
-    assert between(first, looked(rollout, backup)) == Traffic(
+    assert between(first, try_poll_traffic(rollout, backup)) == Traffic(
         OLD.provider,
         "12.5 requests a second (50 in 4.0 s)",
         "2026-11-23T12:00:00.000Z",

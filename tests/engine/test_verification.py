@@ -95,7 +95,7 @@ def test_a_provider_that_is_reported_by_another_name_is_the_same(undoing: Begin)
 
 def test_the_check_says_what_was_overwritten(undoing: Begin):
     lab = proven(undoing)
-    lab.rollout.write(Kind.OPENED, digest="d")
+    lab.rollout.append(Kind.OPENED, digest="d")
     lab.gateway.audited = [entry(10, "ollama"), entry(20, "vllm"), entry(30, "openai", user="rollout")]
     found = read_audit(lab.rollout)
     assert found.problem is not None

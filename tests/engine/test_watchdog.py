@@ -290,8 +290,8 @@ def _in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Watch, 
     backup = take(
         rollout.gateway, rollout.target, rollout.folder, clock=rollout.clock, redact=rollout.redactor.value, label="r"
     )
-    rollout.write(Kind.BACKUP, **backup.record())
-    rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
+    rollout.append(Kind.BACKUP, **backup.record())
+    rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
     rollout.record()
     gateway: Any = rollout.gateway
     gateway.active, gateway.config["LLM_MODEL_NAME"] = "openai", "gpt-4o"
@@ -342,11 +342,11 @@ def test_of_watchdog_and_recover_at_once_one_acts(tmp_path: Path, monkeypatch: p
     """Both saw the same token; whoever takes the next one first does the work."""
     rollout = rollout_in(tmp_path)
     rollout.take_lease()
-    rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
+    rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
     taken: list[str] = []
     monkeypatch.setattr(watchdog, "roll_back_and_close", lambda _rollout, why, *_: taken.append(why))
     watch = Watch(rollout, 0, {})
-    seen = rollout.journal.newest_token(rollout.place)
-    rollout.journal.acquire(rollout.place, rollout.id, "recover-1@elsewhere", 60, after=seen)
+    seen = rollout.journal.newest_token(rollout.lease_target)
+    rollout.journal.acquire(rollout.lease_target, rollout.id, "recover-1@elsewhere", 60, after=seen)
     watch.act("the runner died")
     assert taken == []

@@ -71,8 +71,8 @@ def test_it_takes_back_what_its_runner_left(rollout: RolloutContext):
     of(rollout).act(DIED)
     assert decision(rollout) is Decision.ROLLED_BACK
     assert live(rollout).state.place == str(OLD)
-    assert rollout.journal.newest_token(rollout.place) == 2
-    assert rollout.journal.holder(rollout.place) is None, "the lease is given back"
+    assert rollout.journal.newest_token(rollout.lease_target) == 2
+    assert rollout.journal.holder(rollout.lease_target) is None, "the lease is given back"
 
 
 @pytest.mark.parametrize("how", ["closed", "taken over", "nothing written"])
@@ -85,7 +85,7 @@ def test_it_leaves_alone_what_is_not_its_own_to_take_back(tmp_path: Path, how: s
         newer = successor(rollout).lease
     watch.act(DIED)
     assert live(rollout).writes == []
-    assert rollout.journal.holder(rollout.place) == newer, "its own lease is given back, a newer one is not"
+    assert rollout.journal.holder(rollout.lease_target) == newer, "its own lease is given back, a newer one is not"
     assert rollout.journal.entries(rollout.id, Kind.ROLLBACK) == ()
 
 
@@ -187,7 +187,7 @@ def test_an_entry_that_fails_stops_neither_the_page_nor_the_second_try(
         raise RuntimeError("no")
 
     monkeypatch.setattr(watchdog, "roll_back_and_close", fails)
-    monkeypatch.setattr(RolloutContext, "note", fails)
+    monkeypatch.setattr(RolloutContext, "append_or_spool", fails)
     of(rollout).act(DIED)
     assert len(pages) == 2
 
@@ -214,7 +214,7 @@ def test_it_asks_a_journal_for_its_grace_and_acts_if_it_answers_within(rollout: 
     rollout.clock.later(GRACE_S - 1, faulty.broken.clear)  # type: ignore[attr-defined]
     watch.act(DIED)
     assert decision(rollout) is Decision.ROLLED_BACK
-    assert rollout.journal.newest_token(rollout.place) == 2, "as the newest owner, not from memory"
+    assert rollout.journal.newest_token(rollout.lease_target) == 2, "as the newest owner, not from memory"
 
 
 def test_as_the_sole_owner_it_takes_back_from_memory(rollout: RolloutContext):
@@ -455,7 +455,7 @@ def test_a_watchdog_that_is_gone_stops_no_write(tmp_path: Path):
 def test_only_intents_and_outcomes_go_over_the_pipe(ends: tuple[Watchdog, Watch, RolloutContext]):
     runner, watch, rollout = ends
     apply(rollout)
-    rollout.write(Kind.PHASE, phase="apply", passed=True, problems=[], run=rollout.run)
+    rollout.append(Kind.PHASE, phase="apply", passed=True, problems=[], run=rollout.run)
     runner._child.stdin.close()  # type: ignore[union-attr]
     told = [json.loads(line)["kind"] for line in os.read(watch.pipe, 65536).splitlines()]
     assert told == [Kind.INTENT, Kind.OUTCOME]

@@ -34,7 +34,7 @@ def test_the_targets_own_call_for_this_provider() -> None:
 
 def test_paths_that_were_moved() -> None:
     target = Target(name="lab", environment="sandbox", url="https://gateway.example", paths={"providers": "/p"})
-    assert manual_commands.look(target) == "curl -sS https://gateway.example/p"
+    assert manual_commands.read_command(target) == "curl -sS https://gateway.example/p"
 
 
 def test_the_emergency_goes_to_the_url_in_use() -> None:

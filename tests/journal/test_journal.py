@@ -191,7 +191,7 @@ def test_another_host_is_named_until_it_claims_the_file(sqlite_path, clock):
         assert journal.foreign_host() is None
     with Journal.open(str(sqlite_path), clock=clock, host="build-2") as journal:
         assert journal.foreign_host() == "build-1"
-        journal.claim_host()
+        journal.lock_host()
         assert journal.foreign_host() is None
     with Journal.open(str(sqlite_path), clock=clock, host="build-1") as journal:
         assert journal.foreign_host() == "build-2"

@@ -169,9 +169,9 @@ def test_a_superseded_process_announces_nothing_and_knows_it_from_then_on(rollou
         pytest.fail("the write must not be sent")
     assert rollout.successor is not None
     before = rollout.journal.head()
-    rollout.note(Kind.STEP, clause="RBK-1.1", outcome="passed", message="")
+    rollout.append_or_spool(Kind.STEP, clause="RBK-1.1", outcome="passed", message="")
     with pytest.raises(LeaseLost):
-        rollout.write(Kind.PHASE, phase="apply", passed=True, problems=[], run=rollout.run)
+        rollout.append(Kind.PHASE, phase="apply", passed=True, problems=[], run=rollout.run)
     assert rollout.journal.head() == before
     assert not (rollout.folder / SPOOL).exists()
 
@@ -181,7 +181,7 @@ def test_what_announces_a_write_is_compared_with_the_token(rollout: RolloutConte
     """It has not looked since: the comparison and the entry are one."""
     successor(rollout)
     with pytest.raises(LeaseLost):
-        rollout.write(kind, step="X", direction="forward", to="x:y", deadline="noon", reason="x")
+        rollout.append(kind, step="X", direction="forward", to="x:y", deadline="noon", reason="x")
     assert rollout.journal.entries(rollout.id, kind) == ()
 
 
@@ -192,7 +192,7 @@ def test_a_lease_is_given_back_once_and_a_newer_one_is_left(rollout: RolloutCont
     newer = successor(rollout).lease
     rollout.release_lease()
     assert rollout.lease is None
-    assert rollout.journal.holder(rollout.place) == newer
+    assert rollout.journal.holder(rollout.lease_target) == newer
     rollout.release_lease()
 
 

@@ -12,7 +12,7 @@ from rollout.journal.replay import REPLAYED, replay
 
 
 @dataclass
-class Told:
+class JournaledRollout:
     """One journal entry."""
 
     kind: str
@@ -25,9 +25,9 @@ class Told:
         self.at = f"2026-11-23T12:00:{self.seq:02}.000Z"
 
 
-def told(*entries: tuple[Kind, dict[str, Any]]) -> RolloutRecord:
+def journaled(*entries: tuple[Kind, dict[str, Any]]) -> RolloutRecord:
     """Fold entries, numbered from 1."""
-    return replay("r", [Told(str(kind), body, seq) for seq, (kind, body) in enumerate(entries, 1)])
+    return replay("r", [JournaledRollout(str(kind), body, seq) for seq, (kind, body) in enumerate(entries, 1)])
 
 
 def intent(step: str = "APP-1.2", direction: str = "forward", to: str = "openai:gpt-4o") -> tuple[Kind, dict[str, Any]]:
@@ -46,7 +46,7 @@ CLOSED = (Kind.CLOSED, {"decision": "kept"})
 
 
 def test_nothing_told_is_nothing_written_and_nothing_decided():
-    record = told()
+    record = journaled()
     assert (record.wrote, record.in_flight, record.applied, record.decision) == (False, False, False, None)
 
 
@@ -57,23 +57,23 @@ def test_nothing_told_is_nothing_written_and_nothing_decided():
 def test_only_a_refused_write_changed_nothing_and_only_a_done_one_applied(result, wrote, applied):
     """An intent without an outcome may have reached the gateway: somebody died in between."""
     entries = [intent()] + ([outcome(1, result)] if result else [])
-    record = told(*entries)
+    record = journaled(*entries)
     assert (record.wrote, record.in_flight, record.applied) == (wrote, wrote, applied)
 
 
 def test_the_proof_of_the_way_back_is_a_write_and_not_the_change():
-    record = told(intent("APP-0.2", "proof", "ollama:gemma3:4b"), outcome(1, "done"))
+    record = journaled(intent("APP-0.2", "proof", "ollama:gemma3:4b"), outcome(1, "done"))
     assert record.wrote
     assert not record.applied
 
 
 def test_an_outcome_concludes_the_write_that_it_names_and_no_other():
-    record = told(intent("APP-0.2", "proof"), intent(), outcome(2, "done"), outcome(1, "refused"))
+    record = journaled(intent("APP-0.2", "proof"), intent(), outcome(2, "done"), outcome(1, "refused"))
     assert [(write.step, write.result) for write in record.writes] == [("APP-0.2", "refused"), ("APP-1.2", "done")]
 
 
 def test_a_closed_rollout_is_not_in_flight_whatever_was_written():
-    record = told(intent(), CLOSED)
+    record = journaled(intent(), CLOSED)
     assert record.wrote
     assert not record.in_flight
     assert record.decision is Decision.KEPT
@@ -81,25 +81,25 @@ def test_a_closed_rollout_is_not_in_flight_whatever_was_written():
 
 
 def test_the_latest_outcome_of_a_clause_counts():
-    record = told(clause("PRE-1.1", "passed"), clause("PRE-1.1", "failed", "run-2"))
+    record = journaled(clause("PRE-1.1", "passed"), clause("PRE-1.1", "failed", "run-2"))
     assert not record.passed("PRE-1.1")
     assert record.clauses["PRE-1.1"].run == "run-2"
 
 
 @pytest.mark.parametrize("how", ["failed", "skipped", "not run"])
 def test_only_passed_is_a_pass(how):
-    assert not told(clause("PRE-1.1", how)).passed("PRE-1.1")
-    assert not told().passed("PRE-1.1")
-    assert told(clause("PRE-1.1", "passed")).passed("PRE-1.1")
+    assert not journaled(clause("PRE-1.1", how)).passed("PRE-1.1")
+    assert not journaled().passed("PRE-1.1")
+    assert journaled(clause("PRE-1.1", "passed")).passed("PRE-1.1")
 
 
 def test_the_latest_verdict_of_a_phase_counts():
     passed, failed = ({"phase": "precheck", "passed": how, "problems": []} for how in (True, False))
-    assert not told((Kind.PHASE, passed), (Kind.PHASE, failed)).phases["precheck"].passed
+    assert not journaled((Kind.PHASE, passed), (Kind.PHASE, failed)).phases["precheck"].passed
 
 
 def test_the_first_abort_and_only_the_deciding_verdict_count():
-    record = told(
+    record = journaled(
         (Kind.ABORT, {"by": "alice", "reason": "first"}),
         (Kind.ABORT, {"by": "bob", "reason": "second"}),
         (Kind.VERDICT, {"clause": "MON-1", "decided": False}),
@@ -117,9 +117,9 @@ def test_every_kind_but_samples_and_lists_of_files_is_folded():
 
 def test_a_standard_change_was_approved_by_its_policy_unless_somebody_did():
     opened = (Kind.OPENED, {"class": "standard", "policy": {"name": "sandbox"}})
-    assert told(opened).approvers == "policy sandbox beforehand (class standard)"
-    assert told((Kind.OPENED, {**opened[1], "scenario": {"approved_by": ["bob"]}})).approvers == "bob"
-    assert told((Kind.OPENED, {"class": "normal"})).approvers == "nobody"
+    assert journaled(opened).approvers == "policy sandbox beforehand (class standard)"
+    assert journaled((Kind.OPENED, {**opened[1], "scenario": {"approved_by": ["bob"]}})).approvers == "bob"
+    assert journaled((Kind.OPENED, {"class": "normal"})).approvers == "nobody"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_standard_change_was_approved_by_its_policy_unless_somebody_did():
 )
 def test_who_approved_it_is_who_counts(review: str, names: tuple[str, ...]):
     """Names in the scenario count where the policy says so; an operator's acknowledgement is no approval."""
-    record = told(
+    record = journaled(
         (Kind.OPENED, {"policy": {"review": review}, "scenario": {"approved_by": ["dave", "bob"]}}),
         (Kind.APPROVAL, {"role": "reviewer", "approver": "bob", "signature": "x"}),
         (Kind.APPROVAL, {"role": "operator", "approver": "carol"}),
@@ -156,7 +156,7 @@ def writes(*of_each: list[Any]) -> RolloutRecord:
         entries.append((Kind.INTENT, body))
         if result is not None:
             entries.append(outcome(len(entries), result))
-    return told(*entries)
+    return journaled(*entries)
 
 
 @pytest.mark.parametrize("what", list(What))
@@ -215,7 +215,7 @@ def test_a_limit_is_undone_by_a_write_of_its_own_under_either_name_of_its_scope(
     ],
 )
 def test_a_journal_of_version_0_1_does_not_say_what_a_write_changes_and_is_understood(step: str, to: str, what: What):
-    assert told(intent(step, to=to)).writes[0].what is what
+    assert journaled(intent(step, to=to)).writes[0].what is what
 
 
 # What was spooled (BROKEN_PROMISES 18)
@@ -227,7 +227,7 @@ def spooled(kind: Kind, number: str, fence: int = 1, **body: Any) -> tuple[Kind,
 
 def test_each_spooled_outcome_finds_its_own_intent():
     body = {"step": "RBK-2.1", "direction": "back", "to": "ollama:gemma3:4b", "what": "provider"}
-    record = told(
+    record = journaled(
         spooled(Kind.INTENT, "run/1", **body),
         spooled(Kind.INTENT, "run/2", **body),
         spooled(Kind.OUTCOME, "run/3", intent="run/2", result="refused", detail=""),
@@ -238,7 +238,7 @@ def test_each_spooled_outcome_finds_its_own_intent():
 
 @pytest.mark.parametrize(("fence", "counts"), [(1, False), (2, True), (3, True)])
 def test_a_spooled_ending_does_not_count_where_an_owner_with_a_newer_token_has_written_since(fence: int, counts: bool):
-    record = told(
+    record = journaled(
         (Kind.FINDING, {"clause": "VER-3", "text": "", "fence": 2}),
         spooled(Kind.CLOSED, "run/1", fence, decision="rolled_back"),
     )
@@ -248,13 +248,13 @@ def test_a_spooled_ending_does_not_count_where_an_owner_with_a_newer_token_has_w
 def test_a_spooled_ending_does_not_replace_one_and_is_replaced_by_one():
     late = spooled(Kind.CLOSED, "run/1", 3, decision="rolled_back")
     kept = (Kind.CLOSED, {"decision": "kept", "fence": 1})
-    assert told(kept, late).decision is Decision.KEPT
-    assert told(late, kept).decision is Decision.KEPT
+    assert journaled(kept, late).decision is Decision.KEPT
+    assert journaled(late, kept).decision is Decision.KEPT
 
 
 def test_a_spooled_entry_is_no_newer_owner():
     """Its token is that of its time: an entry that is written later under a lower one stays the newest."""
-    record = told(
+    record = journaled(
         (Kind.FINDING, {"clause": "VER-3", "text": "", "fence": 2}),
         spooled(Kind.FINDING, "r/1", 9, clause="V", text=""),
     )
@@ -262,11 +262,11 @@ def test_a_spooled_entry_is_no_newer_owner():
 
 
 def test_the_longest_start_up_counts():
-    record = told(*((Kind.RESTARTED, {"took_s": took_s}) for took_s in (5.0, 40.0, 10.0)))
+    record = journaled(*((Kind.RESTARTED, {"took_s": took_s}) for took_s in (5.0, 40.0, 10.0)))
     assert record.startup_s == 40.0
 
 
 def test_a_backup_after_a_write_does_not_count_nor_does_one_of_a_refused_write():
     first, later = {"previous": {"provider": "a", "model": "b"}}, {"previous": {"provider": "c", "model": "d"}}
-    record = told((Kind.BACKUP, first), intent(), outcome(2, "refused"), (Kind.BACKUP, later))
+    record = journaled((Kind.BACKUP, first), intent(), outcome(2, "refused"), (Kind.BACKUP, later))
     assert record.previous == "a:b"

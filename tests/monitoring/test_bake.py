@@ -67,8 +67,8 @@ class Lab:
         self.rollout: RolloutContext = rollout_in(
             folder, self.gateway, clock=self.clock, scenario=scenario, target=replace(TARGET, log_file=self.log)
         )
-        self.rollout.write(Kind.BACKUP, **BACKUP.record())
-        self.rollout.write(Kind.BASELINE, **BASELINE.record())
+        self.rollout.append(Kind.BACKUP, **BACKUP.record())
+        self.rollout.append(Kind.BASELINE, **BASELINE.record())
         self.rollout.take_lease()
 
     def watch(self, for_s: float | None = None) -> WindowResult:
@@ -234,7 +234,7 @@ def test_a_fallback_in_the_gap_counts_and_an_old_one_does_not(tmp_path: Path) ->
     lab = Lab(tmp_path, window_s=HOUR_S)
     with lab.rollout.journal:
         lab.gateway.fallbacks = 4
-        lab.rollout.write(Kind.COUNTERS, metrics=None, fallbacks=4)
+        lab.rollout.append(Kind.COUNTERS, metrics=None, fallbacks=4)
         assert lab.watch(for_s=600).left_s
         assert lab.watch(for_s=600).left_s, "the same four are listed, and none is new"
         lab.gateway.fallbacks = 5

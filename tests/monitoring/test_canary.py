@@ -190,7 +190,7 @@ def test_a_provider_that_died_while_nobody_watched_is_found_before_the_share_ris
 
 def test_an_abort_between_two_stages_is_heard_before_the_share_rises(lab: CanaryLab) -> None:
     lab.watch(600)
-    lab.rollout.write(Kind.ABORT, by="carol", reason="users complain")
+    lab.rollout.append(Kind.ABORT, by="carol", reason="users complain")
     watched = lab.watch(600)
     assert watched.breach is not None
     assert "users complain" in watched.breach.message
@@ -498,7 +498,7 @@ def test_the_share_is_taken_away_before_anything_waits_for_the_active_provider(
 def test_a_stop_between_two_stages_is_read_before_the_share_rises(
     lab: CanaryLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = type(lab.rollout).write_all
+    original = type(lab.rollout).append_all
 
     def stops_after_it(rollout: RolloutContext, parts: object) -> None:
         original(rollout, parts)  # type: ignore[arg-type]

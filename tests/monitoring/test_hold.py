@@ -26,8 +26,8 @@ from rollout.reporting.documents import describe_hold
 from rollout.reporting.html.verdict import Verdict as Standing
 from rollout.reporting.html.verdict import facts, timeline
 from tests.support.clocks import BEGINNING
+from tests.support.journaled import JournaledRollout
 from tests.support.rollouts import rollout_in
-from tests.support.told import Told
 from tests.support.windows import context
 
 MINUTE = 60.0
@@ -165,7 +165,7 @@ def test_a_journal_that_cannot_be_read_or_written_holds_nothing(
         raise JournalError("it is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(rollout), "write", refuse)
+        patch.setattr(type(rollout), "append", refuse)
         assert not HoldDecision(rollout).holds(breach())
     with monkeypatch.context() as patch:
         patch.setattr(type(rollout.journal), "entries", refuse)
@@ -174,11 +174,11 @@ def test_a_journal_that_cannot_be_read_or_written_holds_nothing(
 
 def test_the_operator_is_heard_whoever_holds(rollout: RolloutContext) -> None:
     holding = HoldDecision(rollout)
-    assert (holding.abort_asked(), holding.words()) == (None, None)
+    assert (holding.abort_asked(), holding.describe()) == (None, None)
     held(rollout)
     rollout.journal.append(rollout.id, Kind.ABORT, {"by": "carol", "reason": "enough"})
     assert holding.abort_asked() == "carol: enough"
-    assert str(holding.words()).startswith("held by alice until")
+    assert str(holding.describe()).startswith("held by alice until")
 
 
 # A window that is held
@@ -353,12 +353,12 @@ def test_the_procedures_maximum_is_the_default() -> None:
 
 
 def test_the_report_tells_who_held_what_and_what_the_provider_looked_like(tmp_path: Path) -> None:
-    with Told(tmp_path) as story:
+    with JournaledRollout(tmp_path) as story:
         story.begins("run-1")
-        story.rollout.write(Kind.HOLD, by="alice", reason="the vendor is looking", until="2026-11-23T12:15:00.000Z")
-        story.rollout.write(Kind.HELD, clause="MON-1", message="it is offline", hold=WORDS)
-        story.rollout.write(Kind.HOLD, by="bob", reason="they found it", until=None)
-        story.rollout.write(Kind.DIAGNOSIS, text="openai looks like: key missing\ntry: set it")
+        story.rollout.append(Kind.HOLD, by="alice", reason="the vendor is looking", until="2026-11-23T12:15:00.000Z")
+        story.rollout.append(Kind.HELD, clause="MON-1", message="it is offline", hold=WORDS)
+        story.rollout.append(Kind.HOLD, by="bob", reason="they found it", until=None)
+        story.rollout.append(Kind.DIAGNOSIS, text="openai looks like: key missing\ntry: set it")
         page = "; ".join(facts(story.story, Standing("KEPT", "", "passed"), []).values())
         steps = [(step["status"], step["name"].split("Z ", 1)[1]) for step in timeline(story.story)]
     assert "openai looks like: key missing; try: set it" in page

@@ -180,7 +180,7 @@ def test_the_way_back_is_called_alive_only_if_it_is(seen: Sample | None, words: 
     if seen is not None:
         made.sample(seen)
     made.update(verdicts(), 60.0)
-    assert made.way_back_line()[0] == f"Way back to ollama:llama3: {words}"
+    assert made.rollback_line()[0] == f"Way back to ollama:llama3: {words}"
 
 
 def test_a_message_cannot_move_the_cursor() -> None:

@@ -17,7 +17,7 @@ MUTANTS: tuple[Mutant, ...] = (
         DECIDES,
         rows=(
             ("outcome.run != run:", "False:", "A pass of another run is no pass of this one."),
-            ("elif not outcome.stands:", "elif False:", "A clause that failed is not among those that passed."),
+            ("elif not outcome.is_accepted:", "elif False:", "A clause that failed is not among those that passed."),
             (
                 "    None: ExitCode.IN_PROGRESS,",
                 "    None: ExitCode.KEPT,",
@@ -311,7 +311,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What was written before this run began crossed nobody.",
             ),
             (
-                'if other.id != rollout.id and other.opened["url"] == rollout.place]',
+                'if other.id != rollout.id and other.opened["url"] == rollout.lease_target]',
                 "if other.id != rollout.id]",
                 "What is changed on another target is no rival.",
             ),

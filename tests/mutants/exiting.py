@@ -99,7 +99,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Without a write there is nothing to hand over.",
             ),
             (
-                "            rollout.write(Kind.HANDOVER, deadline=format_utc(closed.due))",
+                "            rollout.append(Kind.HANDOVER, deadline=format_utc(closed.due))",
                 "            pass",
                 "The next phase finds the handover in the journal.",
             ),

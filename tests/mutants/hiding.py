@@ -15,8 +15,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Every value of a `.env` file that is not plain is a secret.",
             ),
             (
-                "if sound(name) is Sound.OPEN and is_plain(value)}",
-                "if sound(name) is Sound.OPEN}",
+                "if classify_name(name) is NameKind.OPEN and is_plain(value)",
+                "if classify_name(name) is NameKind.OPEN",
                 "Only a plain value elsewhere shows that a value gives nothing away.",
             ),
             (

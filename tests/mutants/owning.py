@@ -237,7 +237,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Only while the lease runs is a write of the way back spooled.",
             ),
             (
-                'self.note(Kind.OUTCOME, intent=intent, result="refused", detail=f"not sent: {why}")',
+                'self.append_or_spool(Kind.OUTCOME, intent=intent, result="refused", detail=f"not sent: {why}")',
                 "pass",
                 "What was not sent is recorded as refused, so that nobody takes it back.",
             ),

@@ -121,7 +121,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A page that fails stops neither the entry nor the second try.",
             ),
             (
-                "            return (by_hand.look(self.rollout.target),)",
+                "            return (by_hand.read_command(self.rollout.target),)",
                 "            raise",
                 "What ended the rollback does not end the page.",
             ),
@@ -286,8 +286,8 @@ MUTANTS: tuple[Mutant, ...] = (
             ("    rollout.release_lease()", "    pass", "The lease is given back afterwards."),
             ("        reconcile(journal, reports)", "        pass", "What was spooled may be the ending."),
             (
-                "closure = settle(rollout, why, env) if settles else",
-                "closure = settle(rollout, why, env) if False else",
+                "closure = close_emergency(rollout, why, env) if settles else",
+                "closure = close_emergency(rollout, why, env) if False else",
                 "An emergency is settled and not taken back.",
             ),
             (
@@ -302,8 +302,8 @@ MUTANTS: tuple[Mutant, ...] = (
         EMERGENCY,
         rows=(
             (
-                "rollout.adopt(rollout.journal.preempt_lease(rollout.place, rollout.id, holder, LEASE_S), asked_s)",
-                "rollout.adopt(rollout.journal.acquire(rollout.place, rollout.id, holder, LEASE_S), asked_s)",
+                "rollout.journal.preempt_lease(rollout.lease_target, rollout.id, holder, LEASE_S)",
+                "rollout.journal.acquire(rollout.lease_target, rollout.id, holder, LEASE_S)",
                 "An emergency takes the target from whoever holds it.",
             ),
             (

@@ -186,7 +186,7 @@ def test_after_a_handover_a_signal_does_not_make_the_phase_fail(tmp_path: Path):
 
 def test_a_rest_of_the_window_for_a_later_call_is_twelve(tmp_path: Path):
     rollout = applied(tmp_path)
-    rollout.write(Kind.PAUSE, left_s=30, watched_s=30, standing={}, memory={})
+    rollout.append(Kind.PAUSE, left_s=30, watched_s=30, standing={}, memory={})
     passed(rollout, *PHASES, but={"MON-2": "IN PROGRESS: 30 s left"})
     run, guard = at_work(rollout)
     failed(run, "MON-2", AssertionError("IN PROGRESS: 30 s left"))
@@ -227,7 +227,7 @@ def test_once_a_write_was_sent_waiting_is_no_answer(tmp_path: Path):
 
 def test_a_check_that_failed_while_another_rollout_changed_the_target_is_thirteen(tmp_path: Path):
     rollout = begun(tmp_path)
-    rollout.journal.append("r-2", Kind.OPENED, {"url": rollout.place, "change": "vllm:gemma", "digest": "e"})
+    rollout.journal.append("r-2", Kind.OPENED, {"url": rollout.lease_target, "change": "vllm:gemma", "digest": "e"})
     rollout.journal.append("r-2", Kind.INTENT, {"step": "APP-1.2", "direction": "forward", "to": "vllm:gemma"})
     run, _ = at_work(rollout, "precheck")
     failed(run, "PRE-5.2", AssertionError("vllm is active"))
@@ -361,7 +361,7 @@ def handing_over(tmp_path: Path) -> tuple[RolloutContext, RolloutRun, Guard]:
 def test_a_handover_is_recorded_and_holds_the_target_until_its_deadline(tmp_path: Path):
     rollout, run, guard = handing_over(tmp_path)
     closed = run.closure()
-    held = rollout.journal.holder(rollout.place)
+    held = rollout.journal.holder(rollout.lease_target)
     assert held is not None
     assert held.until >= closed.due  # type: ignore[operator]
     assert rollout.record().handover["fence"] == held.token  # type: ignore[index]

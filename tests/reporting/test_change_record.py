@@ -24,8 +24,8 @@ def closed(**parts: Any) -> dict[str, Any]:
 
 def kept(rollout: RolloutContext) -> None:
     """Let its change stay."""
-    intent = rollout.write(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
-    rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
+    intent = rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
+    rollout.append(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     rollout.gateway.config |= {"ACTIVE_PROVIDER": "openai", "LLM_MODEL_NAME": "gpt-4o"}
     rollout.gateway.active = "openai"
 
@@ -41,10 +41,10 @@ def test_the_record_of_a_rolled_back_change_answers_every_question(tmp_path: Pat
     rollout = opened(tmp_path)
     steps = rolled_back(rollout)
     signed = {"signature": "armoured", "key": "SHA256:abc"}
-    rollout.write(Kind.APPROVAL, role="reviewer", approver="bob", at="2026-11-23T11:00:00.000Z", **signed)
-    rollout.write(Kind.NOTIFIED, event="planned", channel="MAIL", accepted=False, detail="refused", subject="s")
-    rollout.write(Kind.CLAUSE, run="r", clause="PRE-2.3", outcome="waived", message="WAIVED: the form is down")
-    rollout.write(Kind.OWED, what="review", due="2026-11-30T12:00:00.000Z")
+    rollout.append(Kind.APPROVAL, role="reviewer", approver="bob", at="2026-11-23T11:00:00.000Z", **signed)
+    rollout.append(Kind.NOTIFIED, event="planned", channel="MAIL", accepted=False, detail="refused", subject="s")
+    rollout.append(Kind.CLAUSE, run="r", clause="PRE-2.3", outcome="waived", message="WAIVED: the form is down")
+    rollout.append(Kind.OWED, what="review", due="2026-11-30T12:00:00.000Z")
     missing = {"MON-1": "NOT RUN: MON-2 cut its window short", "MON-2": "8.8 %"}
     facts = closed(decision="rolled_back", word="ROLLED BACK, verified", why=WHY, rollback=steps, not_passed=missing)
     told, page = record_of(rollout, facts)
@@ -146,8 +146,8 @@ def test_nothing_that_somebody_else_says_is_markup_or_a_secret(tmp_path: Path, n
     """Names, messages and reasons are text in their cell: every row keeps its columns, and no secret is in any file."""
     rollout = opened(tmp_path, secrets=(SECRET,), **{name: EVIL})
     steps = rolled_back(rollout, message=EVIL)
-    rollout.write(Kind.CLAUSE, run="r", clause="MON-5", outcome="failed", message=EVIL)
-    rollout.write(Kind.NOTIFIED, event=EVIL, channel=EVIL, accepted=True, detail=EVIL, subject=EVIL)
+    rollout.append(Kind.CLAUSE, run="r", clause="MON-5", outcome="failed", message=EVIL)
+    rollout.append(Kind.NOTIFIED, event=EVIL, channel=EVIL, accepted=True, detail=EVIL, subject=EVIL)
     _, page = record_of(rollout, closed(why=EVIL, rollback=[{**step, "seen": EVIL} for step in steps]))
     assert "\x1b" not in page
     assert "# forged" not in [line.strip() for line in page.splitlines()]

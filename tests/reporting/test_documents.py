@@ -52,7 +52,7 @@ def test_each_error_is_told_once_in_the_order_in_which_it_was_seen(rollout):
         {"source": "alerts", "alerts": [{"key": "ERROR_SPIKE/openai"}]},
         {"source": "log", "matching": 1, "lines": ["boom"]},
     ):
-        rollout.write(Kind.SAMPLE, **body)
+        rollout.append(Kind.SAMPLE, **body)
     at = "2026-11-23T12:00:00.000Z"
     assert errors_seen(rollout) == [
         Seen(at, 2, "synthetic: HTTP 502"),

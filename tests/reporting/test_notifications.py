@@ -50,25 +50,25 @@ def telling(folder: Path, *channels: str, **parts: object) -> RolloutContext:
     policy = replace(rollout.policy, name="production", ticket_url="https://tracker.example.com/browse/{ticket}")
     told = replace(rollout, scenario=replace(scenario, **parts), target=target, policy=policy)
     opened = {"digest": "d", "url": "u", "change": str(NEW), "author": "alice", "ticket": "T-1"}
-    told.write(Kind.OPENED, scenario={"approved_by": ["bob"]}, **opened)
+    told.append(Kind.OPENED, scenario={"approved_by": ["bob"]}, **opened)
     return told
 
 
 def rolled_back(rollout: RolloutContext, *, verified: bool) -> Message:
     """Return the letter after a rollback, written as `rollout.engine.closing_records` writes it."""
-    rollout.write(Kind.BACKUP, previous={"provider": OLD.provider, "model": OLD.model})
+    rollout.append(Kind.BACKUP, previous={"provider": OLD.provider, "model": OLD.model})
     for step, direction, to in (("APP-1.2", "forward", NEW), ("RBK-2.1", "back", OLD)):
-        intent = rollout.write(Kind.INTENT, step=step, direction=direction, to=str(to))
+        intent = rollout.append(Kind.INTENT, step=step, direction=direction, to=str(to))
         rollout.clock.wait(90.0)
-        rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
+        rollout.append(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     breach = {"clause": "MON-2", "at": format_utc(rollout.clock.now()), "decided": True, "message": WHY, "limit": 0.05}
-    rollout.write(Kind.VERDICT, **breach)
+    rollout.append(Kind.VERDICT, **breach)
     rows = []
     for clause in ("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3"):
         rollout.clock.wait(1.0)
         outcome = "passed" if verified or clause != "RBK-4.3" else "failed"
         seen = f"the gateway reports {OLD} active" if clause == "RBK-2.2" else "LOG_LEVEL: INFO -> DEBUG"
-        rollout.write(Kind.STEP, clause=clause, outcome=outcome, message=seen)
+        rollout.append(Kind.STEP, clause=clause, outcome=outcome, message=seen)
         rows.append({"at": "", "clause": clause, "step": "The configuration", "outcome": outcome, "seen": seen})
     facts = {
         "word": "ROLLED BACK, verified" if verified else "ROLLBACK FAILED",

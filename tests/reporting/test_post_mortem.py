@@ -106,8 +106,8 @@ def test_a_way_back_that_is_not_verified_is_the_first_question(tmp_path: Path) -
 def test_what_was_not_looked_at_is_not_told_as_nothing(tmp_path: Path) -> None:
     """A change that an early check took back has no window: nobody counted, and no number stands there."""
     rollout = opened(tmp_path, impact=None)
-    rollout.write(Kind.DIAGNOSIS, text="openai looks like: key missing\nsee: preflight not ready")
-    rollout.write(Kind.ROLLBACK, reason="VER-1: offline")
+    rollout.append(Kind.DIAGNOSIS, text="openai looks like: key missing\nsee: preflight not ready")
+    rollout.append(Kind.ROLLBACK, reason="VER-1: offline")
     text = write_post_mortem(rollout, "VER-1: offline", []).read_text(encoding="utf-8")
     assert "- Users: nobody counted their requests while the change was in effect." in text
     assert "- There was no impact assessment." in text
@@ -120,7 +120,7 @@ def test_what_was_not_looked_at_is_not_told_as_nothing(tmp_path: Path) -> None:
 def test_a_hold_and_markup_in_a_message_are_told_as_text(tmp_path: Path) -> None:
     """Who held the rollback is part of the story; what a gateway said stays text, and secrets stay out."""
     rollout = opened(tmp_path, secrets=(SECRET,))
-    rollout.write(Kind.HOLD, by="carol", reason=f"looking | at <b> {SECRET}", until="2026-11-23T12:15:00.000Z")
+    rollout.append(Kind.HOLD, by="carol", reason=f"looking | at <b> {SECRET}", until="2026-11-23T12:15:00.000Z")
     steps = rolled_back(rollout, message=f"# no\n| <img src=x> {SECRET}")
     text = write_post_mortem(rollout, f"<script> {SECRET}", steps).read_text(encoding="utf-8")
     assert "held by carol until 2026-11-23T12:15:00.000Z: looking \\| at \\<b>" in text

@@ -25,15 +25,15 @@ def rollout(tmp_path: Path) -> RolloutContext:
 
 def sends(rollout: RolloutContext, step: str, direction: str, to: object, result: str | None = "done") -> None:
     """Announce a write, and let it be answered ten seconds later."""
-    intent = rollout.write(Kind.INTENT, step=step, direction=direction, to=str(to), what=What.PROVIDER)
+    intent = rollout.append(Kind.INTENT, step=step, direction=direction, to=str(to), what=What.PROVIDER)
     rollout.clock.wait(10)
     if result is not None:
-        rollout.write(Kind.OUTCOME, intent=intent.seq, result=result, detail="")
+        rollout.append(Kind.OUTCOME, intent=intent.seq, result=result, detail="")
 
 
 def shows(rollout: RolloutContext, clause: str, outcome: str = "passed") -> None:
     rollout.clock.wait(20)
-    rollout.write(Kind.STEP, clause=clause, outcome=outcome, message="")
+    rollout.append(Kind.STEP, clause=clause, outcome=outcome, message="")
 
 
 def test_a_way_back_that_was_answered_and_not_seen_leaves_the_change_in_effect(rollout: RolloutContext):
@@ -59,7 +59,7 @@ def test_the_return_of_a_single_request_is_no_way_back(rollout: RolloutContext):
     sends(rollout, "CAN-1", "forward", NEW)
     sends(rollout, "CAN-1", "back", OLD)
     assert str(effect_of(rollout.record())) == f"since 2026-11-23 12:00:00Z, {STILL}"
-    rollout.write(Kind.CLAUSE, run="r", clause="CAN-1", outcome="passed", message="")
+    rollout.append(Kind.CLAUSE, run="r", clause="CAN-1", outcome="passed", message="")
     assert effect_of(rollout.record()).lasted_s == 20.0
     rollout.clock.wait(7200)
     sends(rollout, "CAN-2.4", "forward", NEW)
@@ -67,8 +67,8 @@ def test_the_return_of_a_single_request_is_no_way_back(rollout: RolloutContext):
 
 
 def test_what_a_file_and_limits_changed_is_gone_when_they_equal_the_backup(rollout: RolloutContext):
-    intent = rollout.write(Kind.INTENT, step="APP-3.1", direction="forward", to="cost limits of x", what=What.LIMITS)
-    rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
+    intent = rollout.append(Kind.INTENT, step="APP-3.1", direction="forward", to="cost limits of x", what=What.LIMITS)
+    rollout.append(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     shows(rollout, "RBK-2.2")
     assert not effect_of(rollout.record()).seen_gone
     shows(rollout, "RBK-4.3")
@@ -76,8 +76,8 @@ def test_what_a_file_and_limits_changed_is_gone_when_they_equal_the_backup(rollo
 
 
 def test_every_attempt_of_a_way_back_shows_what_it_shows_by_itself(rollout: RolloutContext):
-    intent = rollout.write(Kind.INTENT, step="APP-3.1", direction="forward", to="cost limits of x", what=What.LIMITS)
-    rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
+    intent = rollout.append(Kind.INTENT, step="APP-3.1", direction="forward", to="cost limits of x", what=What.LIMITS)
+    rollout.append(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     shows(rollout, "RBK-2.2")
     shows(rollout, "RBK-1.1")
     shows(rollout, "RBK-4.3")

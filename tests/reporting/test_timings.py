@@ -20,11 +20,11 @@ def rollout(tmp_path: Path) -> RolloutContext:
 
 def seen(rollout: RolloutContext, source: str, at_s: float, **body: Any) -> None:
     """Keep a sample; its stamp is its second."""
-    rollout.write(Kind.SAMPLE, source=source, at_s=at_s, at=f"at {at_s:g}", **body)
+    rollout.append(Kind.SAMPLE, source=source, at_s=at_s, at=f"at {at_s:g}", **body)
 
 
 def breached(rollout: RolloutContext, clause: str, limit: object = None) -> None:
-    rollout.write(Kind.VERDICT, clause=clause, decided=True, limit=limit, at="2026-11-23T12:00:30.000Z", message="m")
+    rollout.append(Kind.VERDICT, clause=clause, decided=True, limit=limit, at="2026-11-23T12:00:30.000Z", message="m")
 
 
 SIGNS = {
@@ -44,7 +44,7 @@ SIGNS = {
 def test_the_first_sample_that_shows_the_breach_is_found(rollout: RolloutContext, case: str) -> None:
     """Each trigger has its own sign, and what was so before the change is none."""
     (source, good), (_, bad) = SIGNS[case]
-    rollout.write(Kind.ALERTS, keys=["OLD/x"])
+    rollout.append(Kind.ALERTS, keys=["OLD/x"])
     seen(rollout, source, 1, **good)
     breached(rollout, case[:5], 300.0)
     assert first_bad(rollout.record(), rollout.journal.entries(rollout.id)) is None
@@ -63,7 +63,7 @@ def test_without_a_breach_there_is_no_first_sign(rollout: RolloutContext) -> Non
 def test_requests_are_counted_window_by_window_users_apart_from_the_suites_own(rollout: RolloutContext) -> None:
     """A window counts from its own first look; the suite's own requests are taken out of the gateway's count."""
     for stage, failed in (("10 %", 0), ("100 %", 3)):
-        rollout.write(Kind.WINDOW, began_at="2026-11-23T12:00:00.000Z", window_s=9, stage=stage)
+        rollout.append(Kind.WINDOW, began_at="2026-11-23T12:00:00.000Z", window_s=9, stage=stage)
         seen(rollout, "metrics", 0, total=100, failed=0, samples=0)
         seen(rollout, "synthetic", 1, ok=True, latency_ms=5.0)
         seen(rollout, "metrics", 2, total=151, failed=failed, samples=0)
@@ -76,16 +76,16 @@ def test_what_nobody_counted_is_not_zero(rollout: RolloutContext) -> None:
 
 def test_the_moments_of_a_rollback(rollout: RolloutContext) -> None:
     """From the first part of the change to the last proof; a proof that failed verifies nothing."""
-    rollout.write(Kind.OPENED, digest="d")
+    rollout.append(Kind.OPENED, digest="d")
     for step, direction in (("APP-2.1", "forward"), ("APP-1.2", "forward"), ("RBK-2.1", "back")):
         rollout.clock.wait(10)
-        intent = rollout.write(Kind.INTENT, step=step, direction=direction, to="x:y")
-        rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
+        intent = rollout.append(Kind.INTENT, step=step, direction=direction, to="x:y")
+        rollout.append(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     seen(rollout, "status", 4, status="offline")
     breached(rollout, "MON-1")
     for clause in ("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3"):
         rollout.clock.wait(1)
-        rollout.write(Kind.STEP, clause=clause, outcome="passed", message="")
+        rollout.append(Kind.STEP, clause=clause, outcome="passed", message="")
     day = "2026-11-23T12:00"
     found = moments(rollout.record(), rollout.journal.entries(rollout.id))
     assert found == Moments(
@@ -99,5 +99,5 @@ def test_the_moments_of_a_rollback(rollout: RolloutContext) -> None:
     )
     assert seconds(found.decided, found.verified) == 4.0
     assert seconds(found.decided, "") is None
-    rollout.write(Kind.STEP, clause="RBK-4.1", outcome="failed", message="")
+    rollout.append(Kind.STEP, clause="RBK-4.1", outcome="failed", message="")
     assert moments(rollout.record(), ()).verified == ""

@@ -204,7 +204,7 @@ class CanaryLab:
             folder, self.gateway, clock=self.clock, scenario=scenario, target=target
         )
         self.back_up()
-        self.rollout.write(
+        self.rollout.append(
             Kind.BASELINE, **Baseline("ollama", 100.0, 500, synthetic_p95_ms=100.0, synthetic_samples=20).record()
         )
         self.rollout.take_lease()
@@ -220,7 +220,7 @@ class CanaryLab:
             redact=self.rollout.redactor.value,
             label=self.rollout.id,
         )
-        self.rollout.write(Kind.BACKUP, **taken.record())
+        self.rollout.append(Kind.BACKUP, **taken.record())
 
     def try_one(self) -> canary.Tried:
         """Send the single request, as apply does."""

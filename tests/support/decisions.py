@@ -60,7 +60,7 @@ def begun(folder: Path, **parts: Any) -> RolloutContext:
     clock = parts.pop("clock", None) or SimulatedClock()
     rollout = rollout_in(folder, parts.pop("gateway", None) or LiveGateway(clock), clock=clock, **parts)
     rollout = replace(rollout, scenario=replace(rollout.scenario, monitor=Monitor(window_s=60)))
-    rollout.write(
+    rollout.append(
         Kind.OPENED,
         digest=rollout.digest,
         scenario=to_json(rollout.scenario),
@@ -69,10 +69,10 @@ def begun(folder: Path, **parts: Any) -> RolloutContext:
         change=str(NEW),
         author="alice",
         ticket="T-1",
-        url=rollout.place,
+        url=rollout.lease_target,
     )
-    rollout.write(Kind.RUN, run=rollout.run, phases=list(PHASES), pid=1)
-    rollout.claim()
+    rollout.append(Kind.RUN, run=rollout.run, phases=list(PHASES), pid=1)
+    rollout.acquire_lease()
     backup = take(
         rollout.gateway,
         rollout.target,
@@ -81,7 +81,7 @@ def begun(folder: Path, **parts: Any) -> RolloutContext:
         redact=rollout.redactor.value,
         label=rollout.id,
     )
-    rollout.write(Kind.BACKUP, **backup.record())
+    rollout.append(Kind.BACKUP, **backup.record())
     rollout.record()
     return rollout
 
@@ -115,10 +115,10 @@ def passed(rollout: RolloutContext, *phases: str, but: Mapping[str, str] | None 
     for clause in plan:
         why = (but or {}).get(clause.id, "")
         seen = {"clause": clause.id, "outcome": "failed" if why else "passed", "message": why}
-        rollout.write(Kind.CLAUSE, run=rollout.run, **seen)
+        rollout.append(Kind.CLAUSE, run=rollout.run, **seen)
     for phase in phases:
         problems = [clause.id for clause in plan if clause.phase == phase and clause.id in (but or {})]
-        rollout.write(Kind.PHASE, phase=phase, passed=not problems, problems=problems, run=rollout.run)
+        rollout.append(Kind.PHASE, phase=phase, passed=not problems, problems=problems, run=rollout.run)
     rollout.record()
     return plan
 

@@ -53,7 +53,7 @@ def opened(folder: Path, *, secrets: tuple[str, ...] = (), **parts: Any) -> Roll
     )
     rollout = replace(rollout, scenario=replace(scenario, **parts))
     told = {"digest": rollout.digest, "change": str(NEW), "author": "alice", "ticket": "T-1", "url": "u"}
-    rollout.write(Kind.OPENED, scenario={"approved_by": ["bob"]}, **told)
+    rollout.append(Kind.OPENED, scenario={"approved_by": ["bob"]}, **told)
     rollout.take_lease()
     backup = take(
         rollout.gateway,
@@ -63,7 +63,7 @@ def opened(folder: Path, *, secrets: tuple[str, ...] = (), **parts: Any) -> Roll
         redact=rollout.redactor.value,
         label=rollout.id,
     )
-    rollout.write(Kind.BACKUP, **backup.record())
+    rollout.append(Kind.BACKUP, **backup.record())
     rollout.record()
     return rollout
 
@@ -72,17 +72,19 @@ def rolled_back(
     rollout: RolloutContext, *, verified: bool = True, message: str = "upstream error"
 ) -> list[dict[str, Any]]:
     """Let its change go wrong and be taken back; return the steps of the way back, as rows."""
-    rollout.write(Kind.CLAUSE, run=rollout.run, clause="VER-2", outcome="passed", message="")
+    rollout.append(Kind.CLAUSE, run=rollout.run, clause="VER-2", outcome="passed", message="")
     _write(rollout, "APP-1.2", "forward", str(NEW))
-    rollout.write(Kind.FINDING, clause="VER-3", text="the gateway's audit log does not name the model")
-    rollout.write(Kind.WINDOW, began_at="2026-11-23T12:00:02.000Z", window_s=1800)
+    rollout.append(Kind.FINDING, clause="VER-3", text="the gateway's audit log does not name the model")
+    rollout.append(Kind.WINDOW, began_at="2026-11-23T12:00:02.000Z", window_s=1800)
     for at_s, total, failed in ((0, 100, 0), (4, 180, 6), (8, 248, 13)):
-        rollout.write(Kind.SAMPLE, source="metrics", at_s=at_s, at=_now(rollout), total=total, failed=failed, samples=9)
+        rollout.append(
+            Kind.SAMPLE, source="metrics", at_s=at_s, at=_now(rollout), total=total, failed=failed, samples=9
+        )
         told = {"ok": False, "reason": message} if failed else {"ok": True, "latency_ms": 5.0}
-        rollout.write(Kind.SAMPLE, source="synthetic", at_s=at_s, at=_now(rollout), **told)
+        rollout.append(Kind.SAMPLE, source="synthetic", at_s=at_s, at=_now(rollout), **told)
         rollout.clock.wait(4)
-    rollout.write(Kind.VERDICT, **BREACH, at=_now(rollout))
-    rollout.write(Kind.ROLLBACK, reason=WHY)
+    rollout.append(Kind.VERDICT, **BREACH, at=_now(rollout))
+    rollout.append(Kind.ROLLBACK, reason=WHY)
     _write(rollout, "RBK-2.1", "back", str(OLD))
     steps = [_step(rollout, "RBK-1.2", "passed", "no critical alert is firing")]
     for clause, seen in PROOF.items():
@@ -97,11 +99,11 @@ def _now(rollout: RolloutContext) -> str:
 
 
 def _write(rollout: RolloutContext, step: str, direction: str, to: str) -> None:
-    intent = rollout.write(Kind.INTENT, step=step, direction=direction, to=to)
+    intent = rollout.append(Kind.INTENT, step=step, direction=direction, to=to)
     rollout.clock.wait(1)
-    rollout.write(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
+    rollout.append(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
 
 
 def _step(rollout: RolloutContext, clause: str, outcome: str, seen: str) -> dict[str, Any]:
-    rollout.write(Kind.STEP, clause=clause, outcome=outcome, message=seen)
+    rollout.append(Kind.STEP, clause=clause, outcome=outcome, message=seen)
     return {"at": _now(rollout), "clause": clause, "outcome": outcome, "seen": seen}

@@ -96,7 +96,7 @@ class Undoing:
             redact=self.rollout.redactor.value,
             label=self.rollout.id,
         )
-        self.rollout.write(Kind.BACKUP, **taken.record())
+        self.rollout.append(Kind.BACKUP, **taken.record())
 
     @property
     def backup(self) -> Backup:
@@ -113,7 +113,7 @@ class Undoing:
     def apply(self) -> catalogue.Applied:
         """Apply the changes, as the phase does, and keep its verdict."""
         applied = catalogue.apply(self.rollout)
-        self.rollout.write(Kind.PHASE, phase="apply", passed=applied.failed is None, problems=[])
+        self.rollout.append(Kind.PHASE, phase="apply", passed=applied.failed is None, problems=[])
         return applied
 
     def write(
@@ -126,9 +126,9 @@ class Undoing:
         result: str | None = "done",
     ) -> None:
         """Put a write into the journal that was never sent from here; without a result its writer died."""
-        intent = self.rollout.write(Kind.INTENT, step=step, direction=direction, to=to, what=what)
+        intent = self.rollout.append(Kind.INTENT, step=step, direction=direction, to=to, what=what)
         if result is not None:
-            self.rollout.write(Kind.OUTCOME, intent=intent.seq, result=result, detail="")
+            self.rollout.append(Kind.OUTCOME, intent=intent.seq, result=result, detail="")
 
     def take_back(self, reason: str = "a test wants it") -> RolledBack:
         """Roll back."""
@@ -151,7 +151,7 @@ class Undoing:
         held = self.journal.is_down, self.journal.on_call
         self.journal.is_down, self.journal.on_call = False, lambda _name: None
         self._others += 1
-        self.journal.preempt_lease(self.rollout.place, f"other-{self._others}", "bob@elsewhere", 60.0)
+        self.journal.preempt_lease(self.rollout.lease_target, f"other-{self._others}", "bob@elsewhere", 60.0)
         self.journal.is_down, self.journal.on_call = held
 
     def close(self) -> None:

@@ -53,8 +53,8 @@ def drilled_at(
     url, change = _fit(request)
     with ExitStack() as held:
         if journal is not None:
-            held.enter_context(_claimed(journal, url, len(breaches)))
-        _look(url)
+            held.enter_context(_hold_lease(journal, url, len(breaches)))
+        _check_gateway(url)
         held.enter_context(_stopped_in_order())
         yield from drilled(request, directory, breaches, _site(request, url, change))
 
@@ -75,7 +75,7 @@ def _fit(request: Request) -> tuple[str, ProviderChange]:
     return target.url, change
 
 
-def _look(url: str) -> None:
+def _check_gateway(url: str) -> None:
     """Refuse a gateway without a control interface, or one where somebody has set faults already."""
     try:
         faults = control(url, "faults", method="GET", anywhere=True)
@@ -95,7 +95,7 @@ def _look(url: str) -> None:
 
 
 @contextmanager
-def _claimed(journal: Journal, url: str, breaches: int) -> Iterator[None]:
+def _hold_lease(journal: Journal, url: str, breaches: int) -> Iterator[None]:
     """Hold the target, so that no rollout begins there, unless one is under way."""
     under_way = [each.id for each in records(journal) if each.in_flight and each.opened["url"] == url]
     if under_way:
@@ -133,7 +133,7 @@ class _Left:
     def __call__(self, reports: Path, code: int) -> str:
         problems = [self._clear("faults"), self._clear(f"alerts/{ALERT_TYPE}")]
         if code == ExitCode.KEPT:
-            problems.append(_taken_back(reports))
+            problems.append(_roll_back_kept(reports))
         return "; ".join(filter(None, problems))
 
     def _clear(self, part: str) -> str:
@@ -144,7 +144,7 @@ class _Left:
         return ""
 
 
-def _taken_back(reports: Path) -> str:
+def _roll_back_kept(reports: Path) -> str:
     """Take back a change that no trigger took back; return why that is not verified."""
     command = [sys.executable, "-m", "rollout", "rollback", f"--reports={reports}", "--reason=the drill is over"]
     with Journal.open(str(reports / "journal.sqlite"), clock=SystemClock(), create=False) as journal:

@@ -71,7 +71,7 @@ class _Vector:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Poll:
     """One look: the server's time, the age of the newest sample in seconds, and the raw counters."""
 
     at: float
@@ -171,7 +171,7 @@ class Prometheus:
 
     # One look
 
-    def _look(self, of: ProviderChange) -> _Look:
+    def _look(self, of: ProviderChange) -> _Poll:
         scrapes = self._scrapes(of)
         requests = self._read("requests", self._source.requests, of, scrapes.at)
         at = scrapes.at if scrapes.at is not None else requests.at
@@ -187,7 +187,7 @@ class Prometheus:
             if not buckets and any(requests.values.values()):
                 raise self._none("latency_seconds_bucket", of, ", and it has requests; correct the selector")
         self._scraped |= {labels for series in requests.values if all(labels := _labels(series, _SCRAPED))}
-        return _Look(at, max(ages), requests.values, errors, buckets)
+        return _Poll(at, max(ages), requests.values, errors, buckets)
 
     def _scrapes(self, of: ProviderChange) -> _Vector:
         """Return ``up`` of the scrape targets, all of them 1; empty where none is known yet."""
@@ -236,7 +236,7 @@ class Prometheus:
     def _resumed(self) -> RequestCounts | None:
         return None if self._memory is None else RequestCounts.after(self._memory)
 
-    def _begin(self, of: ProviderChange, look: _Look) -> RequestCounts:
+    def _begin(self, of: ProviderChange, look: _Poll) -> RequestCounts:
         """Return the counting with the values at its beginning.
 
         A series whose last sample lies a little before is among them, so that one that was not scraped for a while

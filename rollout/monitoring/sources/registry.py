@@ -128,7 +128,7 @@ def gateway_sources(
         Source(SourceName.ALERTS, monitor.alerts_every_s, lambda: critical(gateway.alerts(CRITICAL))),
         Source(SourceName.FALLBACKS, monitor.alerts_every_s, fallbacks, memory=fallbacks.memory),
         Source(
-            SourceName.WAY_BACK, monitor.way_back_every_s, lambda: gateway.test_connection(context.previous.provider)
+            SourceName.ROLLBACK, monitor.way_back_every_s, lambda: gateway.test_connection(context.previous.provider)
         ),
     ]
     if monitor.in_turn:
@@ -143,7 +143,7 @@ def gateway_sources(
     if follower is None and target.log_file is not None:
         follower = LogFollower(target.log_file, after=memory.get(SourceName.LOG))
     if follower is not None:
-        look = _log_look(follower, monitor.error_pattern)
+        look = _poll_log(follower, monitor.error_pattern)
         sources.append(Source(SourceName.LOG, monitor.log_every_s, look, memory=follower.position))
     if operator is not None:
         sources.append(Source(SourceName.OPERATOR, operator_every_s, operator))
@@ -155,7 +155,7 @@ def critical(alerts: tuple[Alert, ...]) -> tuple[Alert, ...]:
     return tuple(alert for alert in alerts if alert.severity.casefold() == CRITICAL)
 
 
-def _log_look(follower: Follower, pattern: str | None) -> Callable[[], tuple[str, ...]]:
+def _poll_log(follower: Follower, pattern: str | None) -> Callable[[], tuple[str, ...]]:
     # Cut as the journal keeps them, so that what is judged again is the same.
     return lambda: tuple(line[:LINE_KEPT] for line in matching(follower.read(), pattern))
 

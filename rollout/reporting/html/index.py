@@ -145,7 +145,7 @@ def _line(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> Lin
         took=_took(record),
         back_after=_back_after(record, entries),
         class_=class_of(record),
-        owed=tuple(each.told(now) for each in open_of(record)),
+        owed=tuple(each.describe(now) for each in open_of(record)),
     )
 
 

@@ -106,7 +106,7 @@ def test_a_gateway_where_a_rollout_is_under_way_is_refused(liar: Liar, tmp_path:
         journal.acquire(liar.url, "r2", "somebody", 60)
         with pytest.raises(TryLater, match="somebody"):
             drilled(liar.url, MON_2, journal=journal)
-        with named_gateway._claimed(journal, "http://elsewhere", 1), pytest.raises(TryLater, match="rollout drill@"):
+        with named_gateway._hold_lease(journal, "http://elsewhere", 1), pytest.raises(TryLater, match="rollout drill@"):
             journal.acquire("http://elsewhere", "r3", "somebody", 60)
         assert journal.holder("http://elsewhere") is None
     assert liar.requests == []

@@ -188,8 +188,8 @@ def rollout(tmp_path: Path) -> Iterator[RolloutContext]:
     rollout = rollout_in(tmp_path)
     with rollout.journal:
         opened = {"target": {"name": "t"}, "url": "http://x", "change": "c", "author": "alice", "digest": "d"}
-        rollout.write(Kind.OPENED, **opened)
-        rollout.write(Kind.CLOSED, decision=Decision.KEPT, word="KEPT", why="it held")
+        rollout.append(Kind.OPENED, **opened)
+        rollout.append(Kind.CLOSED, decision=Decision.KEPT, word="KEPT", why="it held")
         yield rollout
 
 

@@ -99,7 +99,7 @@ def test_once_the_cap_is_reached_nothing_is_sent_and_nothing_is_dark() -> None:
     assert len(gateway.calls) == ask.sent == 2
     assert readings[2:] == [None] * 3
     seen = history(*(sample(SourceName.SYNTHETIC, at, reading) for at, reading in enumerate(readings)))
-    assert (seen.looks["synthetic"].failed, len(seen.requests.latencies(1.0))) == (0, 2)
+    assert (seen.polls["synthetic"].failed, len(seen.requests.latencies(1.0))) == (0, 2)
 
 
 def test_what_was_sent_before_a_resumed_window_counts() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from rollout.core.errors import RolloutError
 from rollout.reporting.html import allure_generator
-from tests.support.told import Told
+from tests.support.journaled import JournaledRollout
 
 NOWHERE = "http://127.0.0.1:9/"
 
@@ -158,10 +158,10 @@ def test_generating_asks_nothing_of_the_network(tmp_path: Path, monkeypatch: pyt
     alone.write_text(f'#!/bin/sh\nexec unshare -rn {real} "$@"\n', encoding="utf-8")
     alone.chmod(0o755)
     monkeypatch.setattr(allure_generator, "_node", lambda: alone)
-    with Told(tmp_path) as told:
+    with JournaledRollout(tmp_path) as journaled:
         from rollout.reporting.html.assembly import build
 
-        told.begins("run-1", "precheck")
-        told.phase("run-1", "precheck")
-        page = build(told.rollout.journal, "r-1", told.rollout.folder, os.environ)
+        journaled.begins("run-1", "precheck")
+        journaled.phase("run-1", "precheck")
+        page = build(journaled.rollout.journal, "r-1", journaled.rollout.folder, os.environ)
     assert page.stat().st_size > 1_000_000

@@ -21,7 +21,7 @@ from rollout.reporting.allure import NOT_RUN
 from rollout.reporting.html.assembly import CATEGORIES, build, built
 from rollout.reporting.html.page import private
 from rollout.reporting.html.rows import INTERRUPTED, NOT_YET
-from tests.support.told import BREACH, Told, kept, rolled_back
+from tests.support.journaled import BREACH, JournaledRollout, kept, rolled_back
 
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ ")
 
@@ -34,15 +34,15 @@ Rows = list[dict[str, Any]]
 @pytest.fixture(scope="module")
 def kept_rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     folder = tmp_path_factory.mktemp("kept")
-    with kept(folder) as told:
-        return told.rows(folder / "work")
+    with kept(folder) as journaled:
+        return journaled.rows(folder / "work")
 
 
 @pytest.fixture(scope="module")
 def rolled_back_rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     folder = tmp_path_factory.mktemp("rolled-back")
-    with rolled_back(folder) as told:
-        return told.rows(folder / "work")
+    with rolled_back(folder) as journaled:
+        return journaled.rows(folder / "work")
 
 
 def of(rows: Rows, clause: str) -> Rows:
@@ -85,11 +85,11 @@ def test_rows_stand_in_the_order_of_the_procedure_and_the_closure_last(rolled_ba
 
 def test_an_interrupted_check_is_never_green(tmp_path: Path) -> None:
     """allure-pytest writes the check that a signal cut as passed; the journal holds no pass of it."""
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.check("run-1", "PRE-1.1")
-        told.result("run-1", "PRE-1.2", "passed")
-        rows = told.rows(tmp_path / "work")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.check("run-1", "PRE-1.1")
+        journaled.result("run-1", "PRE-1.2", "passed")
+        rows = journaled.rows(tmp_path / "work")
     (row,) = of(rows, "PRE-1.2")
     assert (row["status"], message(row)) == (
         "broken",
@@ -100,30 +100,30 @@ def test_an_interrupted_check_is_never_green(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [None, "unknown"])
 def test_a_result_without_a_status_counts_as_broken(tmp_path: Path, status: str | None) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.outcome("run-1", "PRE-1.2")
-        told.result("run-1", "PRE-1.2", status)  # type: ignore[arg-type]
-        (row,) = of(told.rows(tmp_path / "work"), "PRE-1.2")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.outcome("run-1", "PRE-1.2")
+        journaled.result("run-1", "PRE-1.2", status)  # type: ignore[arg-type]
+        (row,) = of(journaled.rows(tmp_path / "work"), "PRE-1.2")
     assert row["status"] == "broken"
 
 
 def test_a_result_that_the_journal_calls_failed_is_not_green(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.outcome("run-1", "PRE-1.2", "failed", "no active provider")
-        told.result("run-1", "PRE-1.2", "passed")
-        (row,) = of(told.rows(tmp_path / "work"), "PRE-1.2")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.outcome("run-1", "PRE-1.2", "failed", "no active provider")
+        journaled.result("run-1", "PRE-1.2", "passed")
+        (row,) = of(journaled.rows(tmp_path / "work"), "PRE-1.2")
     assert row["status"] == "broken"
     assert "no active provider" in message(row)
 
 
 def test_what_the_plan_never_reached_is_a_broken_row(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1")
-        told.phase("run-1", "precheck")
-        told.check("run-1", "APP-0.1")
-        rows = told.rows(tmp_path / "work")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1")
+        journaled.phase("run-1", "precheck")
+        journaled.check("run-1", "APP-0.1")
+        rows = journaled.rows(tmp_path / "work")
     missing = [row for row in rows if message(row).startswith(NOT_RUN)]
     assert {row["status"] for row in missing} == {"broken"}
     ids = {row["name"].split(" ")[0] for row in missing}
@@ -132,12 +132,12 @@ def test_what_the_plan_never_reached_is_a_broken_row(tmp_path: Path) -> None:
 
 
 def test_a_check_whose_result_is_lost_is_told_from_the_journal(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.outcome("run-1", "PRE-1.1")
-        told.outcome("run-1", "PRE-1.2", "failed", "the file is gone")
-        told.write("run-1", "cut-result.json", '{"name": "PRE-1.1", "stat')
-        rows = told.rows(tmp_path / "work")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.outcome("run-1", "PRE-1.1")
+        journaled.outcome("run-1", "PRE-1.2", "failed", "the file is gone")
+        journaled.write("run-1", "cut-result.json", '{"name": "PRE-1.1", "stat')
+        rows = journaled.rows(tmp_path / "work")
     assert of(rows, "PRE-1.1")[0]["status"] == "passed"
     assert "journal" in of(rows, "PRE-1.1")[0]["description"]
     assert (of(rows, "PRE-1.2")[0]["status"], message(of(rows, "PRE-1.2")[0])) == ("failed", "the file is gone")
@@ -145,24 +145,24 @@ def test_a_check_whose_result_is_lost_is_told_from_the_journal(tmp_path: Path) -
 
 def test_attachments_that_were_never_written_are_not_promised(tmp_path: Path) -> None:
     attachments = [{"name": name, "source": f"{name}.json", "type": "application/json"} for name in ("there", "gone")]
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.outcome("run-1", "PRE-1.1")
-        told.result("run-1", "PRE-1.1", "passed", attachments=attachments)
-        told.write("run-1", "there.json", "{}")
-        (row,) = of(told.rows(tmp_path / "work"), "PRE-1.1")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.outcome("run-1", "PRE-1.1")
+        journaled.result("run-1", "PRE-1.1", "passed", attachments=attachments)
+        journaled.write("run-1", "there.json", "{}")
+        (row,) = of(journaled.rows(tmp_path / "work"), "PRE-1.1")
     assert [each["name"] for each in row["attachments"]] == ["there"]
     assert (tmp_path / "work" / "results" / "there.json").is_file()
 
 
 def test_a_repeated_phase_has_a_row_for_each_run(tmp_path: Path) -> None:
     """Rows that share a history are retries to Allure, and all but one are hidden."""
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.phase("run-1", "precheck", "PRE-5.4")
-        told.begins("run-2", "precheck")
-        told.phase("run-2", "precheck")
-        rows = told.rows(tmp_path / "work")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.phase("run-1", "precheck", "PRE-5.4")
+        journaled.begins("run-2", "precheck")
+        journaled.phase("run-2", "precheck")
+        rows = journaled.rows(tmp_path / "work")
     first, second = of(rows, "PRE-5.4")
     assert (first["status"], second["status"]) == ("failed", "passed")
     assert "run 1 of 2" in first["name"]
@@ -172,11 +172,11 @@ def test_a_repeated_phase_has_a_row_for_each_run(tmp_path: Path) -> None:
 
 
 def test_phases_that_are_still_to_come_are_not_run_yet(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.phase("run-1", "precheck")
-        told.result("run-1", None, "skipped", "CLEARED: every precheck passed")
-        rows = told.rows(tmp_path / "work")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.phase("run-1", "precheck")
+        journaled.result("run-1", None, "skipped", "CLEARED: every precheck passed")
+        rows = journaled.rows(tmp_path / "work")
     coming = [row for row in rows if message(row).startswith(NOT_YET)]
     assert {row["status"] for row in coming} == {"skipped"}
     assert len(coming) == len(owed_in("apply", "verify", "monitor"))
@@ -184,21 +184,21 @@ def test_phases_that_are_still_to_come_are_not_run_yet(tmp_path: Path) -> None:
 
 
 def test_phases_that_will_never_come_are_broken(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck", "apply")
-        told.phase("run-1", "precheck")
-        told.phase("run-1", "apply")
-        told.closes(Decision.ROLLED_BACK, "ROLLED BACK, verified", "nobody confirmed it in time")
-        rows = told.rows(tmp_path / "work")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck", "apply")
+        journaled.phase("run-1", "precheck")
+        journaled.phase("run-1", "apply")
+        journaled.closes(Decision.ROLLED_BACK, "ROLLED BACK, verified", "nobody confirmed it in time")
+        rows = journaled.rows(tmp_path / "work")
     missing = of(rows, "VER-") + of(rows, "MON-")
     assert len(missing) == len(owed_in("verify", "monitor"))
     assert {row["status"] for row in missing} == {"broken"}
 
 
 def test_clauses_that_are_not_owed_are_named_and_have_no_row(tmp_path: Path) -> None:
-    with kept(tmp_path) as told:
-        rows = told.rows(tmp_path / "work")
-        story = told.story
+    with kept(tmp_path) as journaled:
+        rows = journaled.rows(tmp_path / "work")
+        story = journaled.story
     assert not {row["name"].split(" ")[0] for row in rows} & set(story.left_out)
     for clause in story.left_out:
         assert clause in closure(rows)["descriptionHtml"]
@@ -206,11 +206,11 @@ def test_clauses_that_are_not_owed_are_named_and_have_no_row(tmp_path: Path) -> 
 
 def test_a_check_of_ones_own_stays_in_the_report(tmp_path: Path) -> None:
     labels = [{"name": "feature", "value": "5 Closure"}, {"name": "story", "value": "Closure: kept or rolled back"}]
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.phase("run-1", "precheck")
-        told.result("run-1", "PRE-1.1", "failed", "no", name="our own check", fullName="checks#own", labels=labels)
-        rows = told.rows(tmp_path / "work")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.phase("run-1", "precheck")
+        journaled.result("run-1", "PRE-1.1", "failed", "no", name="our own check", fullName="checks#own", labels=labels)
+        rows = journaled.rows(tmp_path / "work")
     assert [row["name"] for row in rows if row["name"].startswith("our")] == ["our own check ✗ no"]
 
 
@@ -218,10 +218,10 @@ def test_evidence_of_a_teardown_is_a_row_of_its_own(tmp_path: Path) -> None:
     """Under the checks that used the fixture it would hang below green rows, and be missing in the Attachments tab."""
     fixture = {"name": "undo::1", "status": "broken", "statusDetails": {"message": "the gateway is gone"}, "start": 5}
     fixture |= {"attachments": [{"name": "what", "source": "what.txt", "type": "text/plain"}], "stop": 9}
-    with kept(tmp_path) as told:
-        told.write("run-1", "a-container.json", {"children": [], "befores": [], "afters": [fixture]})
-        told.write("run-1", "what.txt", "evidence")
-        rows = told.rows(tmp_path / "work")
+    with kept(tmp_path) as journaled:
+        journaled.write("run-1", "a-container.json", {"children": [], "befores": [], "afters": [fixture]})
+        journaled.write("run-1", "what.txt", "evidence")
+        rows = journaled.rows(tmp_path / "work")
     (row,) = [row for row in rows if row["name"].startswith("Teardown: undo")]
     assert (row["status"], message(row)) == ("broken", "the gateway is gone")
     assert (tmp_path / "work" / "results" / "what.txt").read_text(encoding="utf-8") == "evidence"
@@ -231,40 +231,40 @@ def test_a_rollout_that_stays_open_is_not_told_by_a_fixture(tmp_path: Path) -> N
     """The end of the run says it already, in words that are not pytest's."""
     fixture = {"name": "closure", "status": "skipped", "start": 5, "stop": 9}
     fixture["statusDetails"] = {"message": "Skipped: IN PROGRESS: 10 s are left"}
-    with kept(tmp_path) as told:
-        told.write("run-1", "a-container.json", {"children": [], "befores": [fixture], "afters": []})
-        rows = told.rows(tmp_path / "work")
+    with kept(tmp_path) as journaled:
+        journaled.write("run-1", "a-container.json", {"children": [], "befores": [fixture], "afters": []})
+        rows = journaled.rows(tmp_path / "work")
     assert [row["name"] for row in rows if "Set-up" in row["name"]] == []
 
 
 def test_the_window_that_decided_is_the_one_that_is_shown(tmp_path: Path) -> None:
-    with kept(tmp_path) as told:
-        before = told.story.window
-        told.begins("run-2", "monitor")
-        told.window(2, breach=False)
-        assert told.story.window == before
+    with kept(tmp_path) as journaled:
+        before = journaled.story.window
+        journaled.begins("run-2", "monitor")
+        journaled.window(2, breach=False)
+        assert journaled.story.window == before
 
 
 def test_what_a_slice_said_is_left_out_once_the_window_was_judged(tmp_path: Path) -> None:
     """A day in slices of ten minutes has seven rows for its triggers, and not a thousand."""
-    with Told(tmp_path) as told:
+    with JournaledRollout(tmp_path) as journaled:
         for run in ("run-1", "run-2"):
-            told.begins(run, "monitor")
+            journaled.begins(run, "monitor")
             paused = run == "run-1"
             why = "IN PROGRESS: 10 s left; so far: holding" if paused else ""
-            told.result(run, "MON-2", "skipped" if paused else "passed", why)
-            told.outcome(run, "MON-2", "skipped" if paused else "passed", why)
-        rows = of(told.rows(tmp_path / "work"), "MON-2")
+            journaled.result(run, "MON-2", "skipped" if paused else "passed", why)
+            journaled.outcome(run, "MON-2", "skipped" if paused else "passed", why)
+        rows = of(journaled.rows(tmp_path / "work"), "MON-2")
     assert [row["status"] for row in rows] == ["passed"]
 
 
 def test_results_that_a_run_wrote_elsewhere_are_found_there(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.outcome("run-1", "PRE-1.1")
-        told.result("run-1", "PRE-1.1", "passed", description="with evidence")
-        elsewhere = told.results("run-1").rename(tmp_path / "elsewhere")
-        (row,) = of(told.rows(tmp_path / "work", **{"run-1": elsewhere}), "PRE-1.1")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.outcome("run-1", "PRE-1.1")
+        journaled.result("run-1", "PRE-1.1", "passed", description="with evidence")
+        elsewhere = journaled.results("run-1").rename(tmp_path / "elsewhere")
+        (row,) = of(journaled.rows(tmp_path / "work", **{"run-1": elsewhere}), "PRE-1.1")
     assert row["description"] == "with evidence"
 
 
@@ -306,21 +306,21 @@ def test_a_kept_change_says_so_first_and_is_green(kept_rows: Rows) -> None:
 
 def test_a_document_that_could_not_be_written_is_named(tmp_path: Path) -> None:
     """The closure says so; its step in the timeline is red, and the verdict is what it was."""
-    with kept(tmp_path) as told:
-        told.rollout.write(Kind.STEP, clause="DOC-1", outcome="failed", message="No space left on device")
-        row = closure(told.rows(tmp_path / "work"))
+    with kept(tmp_path) as journaled:
+        journaled.rollout.append(Kind.STEP, clause="DOC-1", outcome="failed", message="No space left on device")
+        row = closure(journaled.rows(tmp_path / "work"))
     assert "DOC-1 The audit record is written: No space left on device" in row["descriptionHtml"]
     assert row["status"] == "passed"
     assert [step["status"] for step in row["steps"] if "DOC-1" in step["name"]] == ["failed"]
 
 
 def test_a_killed_run_is_undecided_and_says_how_to_take_it_back(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1")
-        told.backup()
-        told.phase("run-1", "precheck")
-        told.writes("APP-1.2", "forward", "openai:gpt-4o", result=None)
-        row = closure(told.rows(tmp_path / "work"))
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1")
+        journaled.backup()
+        journaled.phase("run-1", "precheck")
+        journaled.writes("APP-1.2", "forward", "openai:gpt-4o", result=None)
+        row = closure(journaled.rows(tmp_path / "work"))
     assert row["status"] == "broken"
     assert row["name"].startswith("UNDECIDED")
     assert "rollout rollback r-1" in row["name"]
@@ -328,61 +328,61 @@ def test_a_killed_run_is_undecided_and_says_how_to_take_it_back(tmp_path: Path) 
 
 
 def test_a_killed_run_that_was_taken_back_later_tells_of_that(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1")
-        told.backup()
-        told.phase("run-1", "precheck")
-        told.writes("APP-1.2", "forward", "openai:gpt-4o")
-        told.writes("RBK-2.1", "back", "ollama:gemma3:4b")
-        told.closes(Decision.ROLLED_BACK, "ROLLED BACK, verified", "watchdog: the runner died")
-        rows = told.rows(tmp_path / "work")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1")
+        journaled.backup()
+        journaled.phase("run-1", "precheck")
+        journaled.writes("APP-1.2", "forward", "openai:gpt-4o")
+        journaled.writes("RBK-2.1", "back", "ollama:gemma3:4b")
+        journaled.closes(Decision.ROLLED_BACK, "ROLLED BACK, verified", "watchdog: the runner died")
+        rows = journaled.rows(tmp_path / "work")
     assert closure(rows)["name"] == "ROLLED BACK, verified: watchdog: the runner died"
     assert {row["status"] for row in of(rows, "MON-")} == {"broken"}
 
 
 def test_the_latest_decision_counts_and_the_earlier_one_stays_visible(tmp_path: Path) -> None:
-    with kept(tmp_path) as told:
-        told.closes(Decision.ROLLED_BACK, "ROLLED BACK, verified", "carol: users complain")
-        rows = told.rows(tmp_path / "work")
+    with kept(tmp_path) as journaled:
+        journaled.closes(Decision.ROLLED_BACK, "ROLLED BACK, verified", "carol: users complain")
+        rows = journaled.rows(tmp_path / "work")
     assert closure(rows)["name"] == "ROLLED BACK, verified: carol: users complain"
     assert any("KEPT" in row["name"] and feature(row) == "4 Monitor" for row in rows)
 
 
 def test_what_a_phase_ended_with_stands_at_the_end_of_that_phase(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.phase("run-1", "precheck")
-        told.result("run-1", None, "skipped", "CLEARED: every precheck passed")
-        told.begins("run-2", "apply")
-        told.phase("run-2", "apply")
-        told.result("run-2", None, "skipped", "IN FLIGHT: apply passed")
-        rows = told.rows(tmp_path / "work")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.phase("run-1", "precheck")
+        journaled.result("run-1", None, "skipped", "CLEARED: every precheck passed")
+        journaled.begins("run-2", "apply")
+        journaled.phase("run-2", "apply")
+        journaled.result("run-2", None, "skipped", "IN FLIGHT: apply passed")
+        rows = journaled.rows(tmp_path / "work")
     (cleared,) = [row for row in rows if "CLEARED" in row["name"]]
     assert (feature(cleared), cleared["status"]) == ("1 Precheck", "passed")
     assert closure(rows)["name"] == "IN FLIGHT: apply passed"
 
 
 def test_a_refused_run_after_the_decision_does_not_change_it(tmp_path: Path) -> None:
-    with kept(tmp_path) as told:
-        told.begins("run-2", "apply")
-        told.result("run-2", None, "failed", "REFUSED: it is closed")
-        rows = told.rows(tmp_path / "work")
+    with kept(tmp_path) as journaled:
+        journaled.begins("run-2", "apply")
+        journaled.result("run-2", None, "failed", "REFUSED: it is closed")
+        rows = journaled.rows(tmp_path / "work")
     assert closure(rows)["name"].startswith("KEPT")
     assert any("REFUSED" in row["name"] for row in rows)
 
 
 def test_what_a_gateway_says_is_text_and_not_markup(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1")
-        told.closes(Decision.NOTHING_APPLIED, "NOTHING APPLIED", '<img src="http://evil.example/">')
-        row = closure(told.rows(tmp_path / "work"))
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1")
+        journaled.closes(Decision.NOTHING_APPLIED, "NOTHING APPLIED", '<img src="http://evil.example/">')
+        row = closure(journaled.rows(tmp_path / "work"))
     assert "<img" not in row["descriptionHtml"]
 
 
 def test_the_picture_is_in_the_closure_and_beside_the_report(tmp_path: Path) -> None:
-    with rolled_back(tmp_path) as told:
-        row = closure(told.rows(tmp_path / "work"))
-        folder = told.rollout.folder
+    with rolled_back(tmp_path) as journaled:
+        row = closure(journaled.rows(tmp_path / "work"))
+        folder = journaled.rollout.folder
     assert row["attachments"][0]["type"] == "image/svg+xml"
     assert "data:image/svg+xml;base64," in row["descriptionHtml"]
     assert (folder / "bake.svg").is_file()
@@ -390,10 +390,10 @@ def test_the_picture_is_in_the_closure_and_beside_the_report(tmp_path: Path) -> 
 
 def test_the_picture_is_drawn_also_where_the_report_cannot_be_generated(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with rolled_back(tmp_path) as told, pytest.raises(RolloutError, match="cannot be written"):
-        build(told.rollout.journal, "r-1", told.rollout.folder, {"XDG_CACHE_HOME": str(tmp_path / "file")})
-    assert (told.rollout.folder / "bake.svg").is_file()
-    assert (told.rollout.folder / "bake.png").read_bytes().startswith(b"\x89PNG")
+    with rolled_back(tmp_path) as journaled, pytest.raises(RolloutError, match="cannot be written"):
+        build(journaled.rollout.journal, "r-1", journaled.rollout.folder, {"XDG_CACHE_HOME": str(tmp_path / "file")})
+    assert (journaled.rollout.folder / "bake.svg").is_file()
+    assert (journaled.rollout.folder / "bake.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_categories_name_what_was_wrong() -> None:
@@ -436,20 +436,20 @@ def test_a_page_that_is_built_in_an_unknown_way_is_not_passed_on() -> None:
 
 
 def test_a_rollout_that_is_unknown_is_named(tmp_path: Path) -> None:
-    with Told(tmp_path) as told, pytest.raises(RolloutError, match="there is no rollout 'r-9'"):
-        build(told.rollout.journal, "r-9", tmp_path, {})
+    with JournaledRollout(tmp_path) as journaled, pytest.raises(RolloutError, match="there is no rollout 'r-9'"):
+        build(journaled.rollout.journal, "r-9", tmp_path, {})
 
 
 def test_a_report_that_cannot_be_built_is_one_line_that_says_how_to_build_it_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder", encoding="utf-8")
-    with Told(tmp_path) as told:
-        told.begins("run-1")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1")
         env = {"XDG_CACHE_HOME": str(tmp_path / "file"), "PATH": ""}
-        line = built(told.rollout.journal, "r-1", told.rollout.folder, env).line
-        assert not (told.rollout.folder / "report.html").exists()
+        line = built(journaled.rollout.journal, "r-1", journaled.rollout.folder, env).line
+        assert not (journaled.rollout.folder / "report.html").exists()
     assert "\n" not in line
     assert line.startswith("report: not built, because the cache")
-    assert line.endswith(f"rollout report r-1 --reports={told.rollout.folder.parent}")
+    assert line.endswith(f"rollout report r-1 --reports={journaled.rollout.folder.parent}")
 
 
 def test_a_defect_while_building_is_a_line_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,16 +457,18 @@ def test_a_defect_while_building_is_a_line_too(tmp_path: Path, monkeypatch: pyte
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr("rollout.reporting.html.assembly.collect", fail)
-    with Told(tmp_path) as told:
-        line = built(told.rollout.journal, "r-1", told.rollout.folder, {}).line
+    with JournaledRollout(tmp_path) as journaled:
+        line = built(journaled.rollout.journal, "r-1", journaled.rollout.folder, {}).line
     assert "ZeroDivisionError: oops" in line
 
 
 def test_an_entry_of_another_version_is_a_reason_and_not_a_traceback(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.rollout.journal.append("r-2", Kind.OPENED, {"digest": "d", "scenario": {}, "target": {}, "policy": {}})
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.rollout.journal.append(
+            "r-2", Kind.OPENED, {"digest": "d", "scenario": {}, "target": {}, "policy": {}}
+        )
         with pytest.raises(RolloutError, match="another version"):
-            build(told.rollout.journal, "r-2", tmp_path, {})
+            build(journaled.rollout.journal, "r-2", tmp_path, {})
 
 
 def test_what_is_heavy_waits_for_the_end_of_a_run() -> None:
@@ -478,9 +480,9 @@ def test_what_is_heavy_waits_for_the_end_of_a_run() -> None:
 
 
 def test_a_rollout_without_a_window_never_imports_the_plotting_library(tmp_path: Path) -> None:
-    with Told(tmp_path) as told:
-        told.begins("run-1", "precheck")
-        told.phase("run-1", "precheck")
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.phase("run-1", "precheck")
     code = f"""
 import sys
 from pathlib import Path

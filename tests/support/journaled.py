@@ -21,7 +21,7 @@ from tests.support.rollouts import OLD, rollout_in
 BREACH = "error rate 5.9 % over the window's 6 s (7 of 119 requests) is above 5 %"
 
 
-class Told:
+class JournaledRollout:
     """Writes entries and results as the suite does, without running it.
 
     Attributes:
@@ -34,13 +34,13 @@ class Told:
         self.rollout = rollout_in(folder / "reports", **parts)
         self.clock = self.rollout.clock
         rollout = self.rollout
-        self.rollout.write(
+        self.rollout.append(
             Kind.OPENED,
             digest=rollout.digest,
             scenario=to_json(rollout.scenario),
             target=to_json(rollout.target),
             policy=to_json(rollout.policy),
-            change=rollout.what,
+            change=rollout.change_text,
             author=rollout.scenario.author,
             ticket=rollout.scenario.ticket,
             url=rollout.target.url,
@@ -70,7 +70,7 @@ class Told:
     def begins(self, run: str, *phases: str) -> None:
         """Begin a run of these phases."""
         self.later()
-        self.rollout.write(Kind.RUN, run=run, phases=list(phases or PHASES), pid=1)
+        self.rollout.append(Kind.RUN, run=run, phases=list(phases or PHASES), pid=1)
 
     def later(self, seconds: float = 1.0) -> None:
         """Let time pass."""
@@ -79,7 +79,7 @@ class Told:
     def outcome(self, run: str, clause: str, outcome: str = "passed", message: str = "") -> None:
         """Record what came of a clause."""
         self.later(0.1)
-        self.rollout.write(Kind.CLAUSE, run=run, clause=clause, outcome=outcome, message=message)
+        self.rollout.append(Kind.CLAUSE, run=run, clause=clause, outcome=outcome, message=message)
 
     def check(self, run: str, clause: str, outcome: str = "passed", message: str = "") -> None:
         """Run a check: its outcome in the journal, its row in the results."""
@@ -92,29 +92,29 @@ class Told:
         rollout = self.rollout
         for clause in plan((phase,), rollout.scenario, left_out(rollout.scenario, rollout.target, rollout.policy)):
             self.check(run, clause.id, *(("failed", f"{clause.id} failed") if clause.id in failed else ()))
-        rollout.write(Kind.PHASE, phase=phase, passed=not failed, problems=[f"{f}: why" for f in failed], run=run)
+        rollout.append(Kind.PHASE, phase=phase, passed=not failed, problems=[f"{f}: why" for f in failed], run=run)
 
     def backup(self) -> None:
         """Record the backup."""
-        self.rollout.write(Kind.BACKUP, previous=to_json(OLD))
+        self.rollout.append(Kind.BACKUP, previous=to_json(OLD))
 
     def baseline(self) -> None:
         """Record the baseline."""
         parts = {"users_p95_ms": 70.0, "users_samples": 80, "synthetic_p95_ms": 75.0, "synthetic_samples": 20}
-        self.rollout.write(Kind.BASELINE, provider=OLD.provider, **parts)
+        self.rollout.append(Kind.BASELINE, provider=OLD.provider, **parts)
 
     def writes(self, step: str, direction: str, to: str, result: str | None = "done") -> None:
         """Announce a write, and what became of it; None died in between."""
         self.later(0.1)
-        intent = self.rollout.write(Kind.INTENT, step=step, direction=direction, to=to).seq
+        intent = self.rollout.append(Kind.INTENT, step=step, direction=direction, to=to).seq
         if result is not None:
             self.later(0.2)
-            self.rollout.write(Kind.OUTCOME, intent=intent, result=result, detail="")
+            self.rollout.append(Kind.OUTCOME, intent=intent, result=result, detail="")
 
     def window(self, seconds: int = 6, *, failing_from: int = 3, breach: bool = True) -> None:
         """Watch for some seconds; from one of them on, every tenth request fails."""
         begin = self.clock.now()
-        self.rollout.write(Kind.WINDOW, began_at=format_utc(begin), window_s=float(seconds))
+        self.rollout.append(Kind.WINDOW, began_at=format_utc(begin), window_s=float(seconds))
         for second in range(seconds + 1):
             total = 20 * second + 1
             failed = max(0, second - failing_from) * 2
@@ -132,23 +132,23 @@ class Told:
     def sample(self, source: str, at_s: float, **body: Any) -> None:
         """Record a sample."""
         at = self.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self.rollout.write(Kind.SAMPLE, source=source, at_s=at_s, at=at, **body)
+        self.rollout.append(Kind.SAMPLE, source=source, at_s=at_s, at=at, **body)
 
     def verdict(self, clause: str, **body: Any) -> None:
         """Record a trigger's verdict."""
         whole = {"state": "breached", "samples": 119, "source": "users", "span": "", "at": "", "watched_s": 6.0, **body}
-        self.rollout.write(Kind.VERDICT, clause=clause, **whole)
+        self.rollout.append(Kind.VERDICT, clause=clause, **whole)
 
     def step(self, clause: str, message: str, outcome: str = "passed") -> None:
         """Record a step of the way back."""
         self.later(0.1)
-        self.rollout.write(Kind.STEP, clause=clause, outcome=outcome, message=message)
+        self.rollout.append(Kind.STEP, clause=clause, outcome=outcome, message=message)
 
     def closes(self, decision: Decision, word: str, why: str, **parts: Any) -> None:
         """Close the rollout."""
         self.later(0.1)
         facts = {"decision": decision, "word": word, "why": why, "not_passed": {}, "rollback": [], "commands": []}
-        self.rollout.write(Kind.CLOSED, **facts | parts)
+        self.rollout.append(Kind.CLOSED, **facts | parts)
 
     # Results, as allure-pytest writes them
 
@@ -174,7 +174,7 @@ class Told:
     def labels(self, clause: str | None) -> list[dict[str, str]]:
         """Return the labels of a row."""
         rollout = self.rollout
-        epic = epic_of(rollout.id, rollout.what, rollout.target.name)
+        epic = epic_of(rollout.id, rollout.change_text, rollout.target.name)
         pairs = [*row_labels(epic, rollout.scenario.author, CLAUSES[clause] if clause else None)]
         pairs += [("tag", "closure" if clause is None else CLAUSES[clause].phase), ("framework", "pytest")]
         return [{"name": name, "value": value} for name, value in pairs]
@@ -194,44 +194,44 @@ class Told:
         return sorted(found, key=lambda row: (row["start"], row["name"]))
 
 
-def rolled_back(folder: Path, **parts: Any) -> Told:
+def rolled_back(folder: Path, **parts: Any) -> JournaledRollout:
     """Return a rollout whose error rate was too high: applied, watched, taken back."""
-    told = Told(folder, **parts)
-    told.begins("run-1")
-    told.backup()
-    told.phase("run-1", "precheck")
-    told.baseline()
-    told.writes("APP-1.2", "forward", "openai:gpt-4o")
-    told.phase("run-1", "apply")
-    told.phase("run-1", "verify")
-    told.window()
-    told.rollout.write(Kind.ROLLBACK, reason=f"MON-2: {BREACH}")
-    told.writes("RBK-2.1", "back", "ollama:gemma3:4b")
-    told.step("RBK-2.2", "the gateway reports ollama:gemma3:4b active")
-    told.step("RBK-4.3", "the diff is empty")
-    for clause in plan(("monitor",), told.rollout.scenario, {}):
+    journaled = JournaledRollout(folder, **parts)
+    journaled.begins("run-1")
+    journaled.backup()
+    journaled.phase("run-1", "precheck")
+    journaled.baseline()
+    journaled.writes("APP-1.2", "forward", "openai:gpt-4o")
+    journaled.phase("run-1", "apply")
+    journaled.phase("run-1", "verify")
+    journaled.window()
+    journaled.rollout.append(Kind.ROLLBACK, reason=f"MON-2: {BREACH}")
+    journaled.writes("RBK-2.1", "back", "ollama:gemma3:4b")
+    journaled.step("RBK-2.2", "the gateway reports ollama:gemma3:4b active")
+    journaled.step("RBK-4.3", "the diff is empty")
+    for clause in plan(("monitor",), journaled.rollout.scenario, {}):
         cut = f"NOT RUN: MON-2 ended the window after 6 s; until then: holding, {clause.id}"
-        told.check("run-1", clause.id, *(("failed", BREACH) if clause.id == "MON-2" else ("not run", cut)))
+        journaled.check("run-1", clause.id, *(("failed", BREACH) if clause.id == "MON-2" else ("not run", cut)))
     word = "ROLLED BACK, verified"
     why = f"MON-2: {BREACH}"
     step = {"at": "2026-11-23T12:00:00.000Z", "clause": "RBK-4.3", "outcome": "passed", "seen": "the diff is empty"}
-    told.closes(Decision.ROLLED_BACK, word, why, rollback=[step], not_passed={"MON-2": BREACH})
-    told.result("run-1", None, "failed", f"{word}: {why}")
-    return told
+    journaled.closes(Decision.ROLLED_BACK, word, why, rollback=[step], not_passed={"MON-2": BREACH})
+    journaled.result("run-1", None, "failed", f"{word}: {why}")
+    return journaled
 
 
-def kept(folder: Path, **parts: Any) -> Told:
+def kept(folder: Path, **parts: Any) -> JournaledRollout:
     """Return a rollout in which everything passed."""
-    told = Told(folder, **parts)
-    told.begins("run-1")
-    told.backup()
-    told.phase("run-1", "precheck")
-    told.baseline()
-    told.writes("APP-1.2", "forward", "openai:gpt-4o")
-    told.phase("run-1", "apply")
-    told.phase("run-1", "verify")
-    told.window(failing_from=99, breach=False)
-    told.phase("run-1", "monitor")
-    told.closes(Decision.KEPT, "KEPT", "every clause of the plan passed")
-    told.result("run-1", None, "passed")
-    return told
+    journaled = JournaledRollout(folder, **parts)
+    journaled.begins("run-1")
+    journaled.backup()
+    journaled.phase("run-1", "precheck")
+    journaled.baseline()
+    journaled.writes("APP-1.2", "forward", "openai:gpt-4o")
+    journaled.phase("run-1", "apply")
+    journaled.phase("run-1", "verify")
+    journaled.window(failing_from=99, breach=False)
+    journaled.phase("run-1", "monitor")
+    journaled.closes(Decision.KEPT, "KEPT", "every clause of the plan passed")
+    journaled.result("run-1", None, "passed")
+    return journaled
