@@ -12,7 +12,7 @@ LARGEST_ANSWER = 1_000_000
 
 
 class NoAnswer(OSError):
-    """What the gateway sent is no HTTP answer, or not a whole one."""
+    """What the gateway sent is no HTTP answer, or an incomplete one."""
 
 
 def exchange(
@@ -24,9 +24,9 @@ def exchange(
         target: the target as the journal keeps it: its `url`, and its `user` and `tls` where it names them.
         token: the bearer token; an empty one is not sent.
         method: the HTTP method.
-        path: what, below the target's URL.
+        path: the path below the target's URL.
         body: what to send as JSON; None sends no body.
-        within_s: how long connecting and each read may take.
+        within_s: how many seconds connecting and each read may take.
 
     Raises:
         OSError: there is no answer.

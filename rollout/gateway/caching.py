@@ -1,4 +1,4 @@
-"""How old an answer may be, as far as its headers tell (RFC 9111)."""
+"""How old an answer may be, by its headers (RFC 9111)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _AGE = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def stale_for_s(headers: Mapping[str, str]) -> float:
-    """Return how many seconds an answer may lie behind the gateway, in a cache that is shared; 0.0 where none shows.
+    """Return by how many seconds an answer may be older than the gateway's state; 0.0 where no header shows a cache.
 
-    An ``Age`` is the proof of a cache, whatever ``Cache-Control`` allows; ``s-maxage`` rules over ``max-age`` there.
-    What a replica lags behind does not show in any header.
+    An ``Age`` proves a shared cache, whatever ``Cache-Control`` allows; ``s-maxage`` has precedence over ``max-age``.
+    No header shows by how much a replica lags.
 
     Args:
         headers: the answer's, names in lower case.

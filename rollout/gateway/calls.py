@@ -12,7 +12,7 @@ from rollout.gateway.http_errors import RateLimited
 
 
 class Unreached(GatewayError):
-    """The gateway did not receive the call, so one that only reads may be sent again."""
+    """The gateway did not receive the call, so a call that only reads may be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class CallKind:
 
 
 READ = CallKind("read", "reads", (Unreached, RateLimited))
-# A 429 was refused before anything happened; after anything else it is unknown whether it happened.
+# A 429 was refused before it had an effect; after any other error the effect is unknown.
 CHAT = CallKind("chat", "completions", (RateLimited,))
 ACTIVATE = CallKind("activate", "activations", (RateLimited,))
 LIMIT = CallKind("read", "setting limits", (RateLimited,))

@@ -1,6 +1,6 @@
 """The gateway's calls, typed; a read is always allowed, a write only inside ``allow_writes``.
 
-Every call ends within the target's deadline, in a typed answer or in one line that says what, why and how to mend.
+Every call ends within the target's deadline, in a typed answer or in an error of one line: what, why, and the remedy.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def ignore(_: Exchange) -> None:
 
 
 class Gateway:
-    """One gateway, as one target describes it. Safe to share between threads; the seal is each thread's own."""
+    """One gateway, as one target describes it. Safe to share between threads; each thread allows writes for itself."""
 
     def __init__(
         self,
@@ -69,9 +69,9 @@ class Gateway:
             target: paths, deadlines, TLS and the user's name.
             url: base URL in place of the target's: of the embedded gateway, or of the staging gateway.
             token: the bearer token; registered with `redactor`.
-            clock: times the waits between tries.
+            clock: times the pauses between tries.
             stop: cancels a call under way within 50 ms.
-            redactor: everything that leaves towards people passes it.
+            redactor: takes the secrets out of messages and evidence.
             on_exchange: receives every HTTP exchange, from the thread that made it.
             rollout_id: sent as ``X-Rollout-Id``, and with completions as ``X-Synthetic: rollout/<id>``.
 
@@ -95,7 +95,7 @@ class Gateway:
             on_exchange=on_exchange,
             rollout_id=rollout_id,
         )
-        self._seal = threading.local()
+        self._writes = threading.local()
 
     @property
     def url(self) -> str:
@@ -105,11 +105,11 @@ class Gateway:
     def health(self) -> None:
         """Return if the service is up, by a call that costs nothing (`rollout.gateway.costs`).
 
-        That is the target's `health` where it names one, else the system status, and the provider list of a gateway
+        The call is the target's `health` where it names one, else the system status, and the provider list of a gateway
         that has no system status.
 
         Raises:
-            GatewayError: it is not.
+            GatewayError: the service is not up.
         """
         call = life_of(self._target.paths)
         try:
@@ -130,11 +130,11 @@ class Gateway:
         return self._read("status", parsing.status, provider=provider)
 
     def test_connection(self, provider: str) -> ConnectionTest:
-        """Have the gateway test its connection to a provider; a failed test is an answer, not an error."""
+        """Run the gateway's test of its connection to a provider; a failed test is an answer, not an error."""
         return self._read("test_connection", parsing.connection_test, method="POST", provider=provider)
 
     def preflight(self, provider: str) -> Preflight:
-        """Have the gateway examine a provider; not ready is an answer, not an error."""
+        """Run the gateway's preflight of a provider; not ready is an answer, not an error."""
         return self._read("preflight", parsing.preflight, method="POST", provider=provider)
 
     def metrics(self, provider: str) -> Metrics:
@@ -164,7 +164,7 @@ class Gateway:
         return self._read("runtime_config", parsing.runtime_config)
 
     def boot_id(self) -> str | None:
-        """Read what identifies the gateway's process; None where this gateway has no such thing (deviation 2)."""
+        """Read the id of the gateway's process; None where this gateway has none (deviation 2)."""
         try:
             return self._read("system_status", parsing.boot_id)
         except Refused as refused:
@@ -173,18 +173,18 @@ class Gateway:
             raise
 
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
-        """Ask the active provider. An empty content is returned.
+        """Request a completion of the active provider. An empty content is returned.
 
-        Sent again after the gateway's own 429 only, which no provider has seen: any other second try would hide a
-        failure, a provider's own 429 among them. Tagged with ``X-Synthetic``, so that whoever counts users' requests
-        can leave it out.
+        It is sent again after the gateway's own 429 only, which no provider has seen: any other second try would hide
+        a failure, such as a provider's own 429. The header ``X-Synthetic`` lets the gateway's metrics leave it out of
+        the users' requests.
 
-        The call is the target's `chat_with` where it has one, which knows no `max_tokens`. A stream of events is an
+        The call is the target's `chat_with` where it has one, which has no `max_tokens`. A stream of events is an
         answer as well.
 
         Raises:
-            Refused: the gateway said no; with status 429 its rate limit did, again and again.
-            GatewayError: no completion, or one that broke off; with status 429 a provider is rate limiting.
+            Refused: the gateway refused it; with status 429 its rate limit did, at every try.
+            GatewayError: no completion, or an incomplete one; with status 429 a provider is rate limiting.
         """
         other = self._target.chat_with
         if other is not None:
@@ -199,13 +199,13 @@ class Gateway:
 
         Raises:
             WriteNotAllowed: not inside ``allow_writes``.
-            Refused: the gateway said no; nothing was changed by it.
-            GatewayError: nobody knows whether it happened.
+            Refused: the gateway refused it, and changed nothing.
+            GatewayError: it is unknown whether it had an effect.
         """
-        self._refuse_sealed(f"activating {provider}", "APP-1.2")
+        self._check_writes_allowed(f"activating {provider}", "APP-1.2")
         call, parse = self._activation(provider, model)
         if not model:
-            # Without one the gateway resets the model to its default and says nothing (deviation 8).
+            # Without one the gateway silently resets the model to its default (deviation 8).
             raise GatewayError(call.name, "no model is named, and the gateway would choose one; name the model")
         return self._sender.send(call, parse)
 
@@ -213,16 +213,16 @@ class Gateway:
         """Set the limits of one scope; a claim to be read back (APP-3.1, APP-3.2).
 
         Args:
-            kind: ``cost`` or ``rate``; sent in the target's words (`limit_types`, deviation 20).
+            kind: ``cost`` or ``rate``; translated by the target's `limit_types` (deviation 20).
             scope: ``global`` or a provider's name; one as reported, ``provider:openai``, is sent as ``openai``.
-            values: limit -> value; the gateway keeps what is not given.
+            values: limit -> value; the gateway keeps the limits that are not given.
 
         Raises:
             WriteNotAllowed: not inside ``allow_writes``.
-            Refused: the gateway said no; nothing was changed by it.
-            GatewayError: nobody knows whether it happened.
+            Refused: the gateway refused it, and changed nothing.
+            GatewayError: it is unknown whether it had an effect.
         """
-        self._refuse_sealed(f"setting the {kind} limits of {scope}", "APP-3.1")
+        self._check_writes_allowed(f"setting the {kind} limits of {scope}", "APP-3.1")
         path = self._path("POST", "limits")
         if kind not in self._target.limit_types or not values:
             known = ", ".join(self._target.limit_types)
@@ -249,15 +249,15 @@ class Gateway:
         """Split the requests by these shares; to be read back (CAN-2).
 
         Args:
-            shares: destination, as the target's `routing.destination` has it, -> fraction 0-1; none take the
-                weights away.
+            shares: destination, as the target's `routing.destination` has it, -> fraction 0-1; an empty
+                mapping removes the weights.
 
         Raises:
             WriteNotAllowed: not inside ``allow_writes``.
-            Refused: the gateway said no; nothing was changed by it.
-            GatewayError: nobody knows whether it happened.
+            Refused: the gateway refused it, and changed nothing.
+            GatewayError: it is unknown whether it had an effect.
         """
-        self._refuse_sealed("setting weights", "CAN-2.1")
+        self._check_writes_allowed("setting weights", "CAN-2.1")
         routing = self._routing()
         body = weights_of(routing.set_body, shares, percent=routing.percent)
         call = Call("routing.set.path", routing.set_method, routing.set_path, body, WEIGHTS)
@@ -266,7 +266,7 @@ class Gateway:
     @contextmanager
     def allow_writes(self, step: str) -> Iterator[None]:
         """Allow writes, in this thread, for the duration of `step` (a clause id)."""
-        steps: list[str] = self._seal.__dict__.setdefault("steps", [])
+        steps: list[str] = self._writes.__dict__.setdefault("steps", [])
         steps.append(step)
         try:
             yield
@@ -274,17 +274,20 @@ class Gateway:
             steps.pop()
 
     def uninterruptible(self) -> Gateway:
-        """Return the same gateway over the same connections, sealed, and deaf to the stop flag: for a rollback."""
+        """Return the same gateway over the same connections, without writes allowed, for a rollback.
+
+        It ignores the stop flag.
+        """
         other = copy(self)
-        vars(other).update(_sender=self._sender.uninterruptible(), _seal=threading.local())
+        vars(other).update(_sender=self._sender.uninterruptible(), _writes=threading.local())
         return other
 
     def close(self) -> None:
         """Close the connections, those of ``uninterruptible`` too; a second time does nothing."""
         self._sender.close()
 
-    def _refuse_sealed(self, what: str, step: str) -> None:
-        if not getattr(self._seal, "steps", None):
+    def _check_writes_allowed(self, what: str, step: str) -> None:
+        if not getattr(self._writes, "steps", None):
             raise WriteNotAllowed(
                 f"{what} is a write, and the gateway is sealed; write inside "
                 f'`with gateway.allow_writes("{step}"):`, naming the step'
@@ -312,8 +315,8 @@ class Gateway:
         provider: str | None = None,
         query: Mapping[str, str | None] | None = None,
     ) -> T:
-        asked = {key: value for key, value in (query or {}).items() if value is not None}
-        path = self._path(method, name, provider) + (f"?{urlencode(asked)}" if asked else "")
+        given = {key: value for key, value in (query or {}).items() if value is not None}
+        path = self._path(method, name, provider) + (f"?{urlencode(given)}" if given else "")
         return self._sender.send(Call(f"paths.{name}", method, path, None, READ), parse)
 
     def _path(self, method: str, name: str, provider: str | None = None) -> str:

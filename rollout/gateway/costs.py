@@ -1,7 +1,7 @@
 """Which calls may cost money, and at which clauses the suite sends them.
 
-Every other call is one that the documented API answers from what it knows. `rollout doctor` sends none of these; a
-rollout says beforehand which ones it sends (`rollout plan`, docs/GATEWAY_API.md).
+The documented API answers every other call without a request to a provider. `rollout doctor` sends none of the calls
+listed here; `rollout plan` prints which of them a rollout sends (docs/GATEWAY_API.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The body of an answer, decoded piece by piece, with one cap on what was received and on what it decodes to.
 
-httpx decodes each piece whole, through as many codings as the answer names: 1,143 bytes become gigabytes before
-anybody can count them. Here zlib is never asked for more than what is left below the cap.
+httpx decodes each piece completely, through as many codings as the answer names: 1,143 bytes become gigabytes before
+they are counted. Here zlib decodes no more than what is left below the cap.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate"
 
 
 class Unreadable(Exception):
-    """A body that is not read any further; the message says why."""
+    """A body that is not read any further; the message is the reason."""
 
 
 class TooLong(Unreadable):
@@ -30,7 +30,7 @@ class Body:
             cap_bytes: the most that is received, and the most that it may decode to.
 
         Raises:
-            Unreadable: it names several codings, or one other than gzip and deflate.
+            Unreadable: `coding` names several codings, or one other than gzip and deflate.
         """
         self._coding, self._cap = _only(coding), cap_bytes
         self._received = 0
@@ -38,11 +38,11 @@ class Body:
         self._inflating = zlib.decompressobj(_WINDOW[self._coding]) if self._coding else None
 
     def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the answer.
+        """Decode the next bytes of the answer.
 
         Raises:
-            TooLong: more than the cap.
-            Unreadable: they are not in the coding that the answer names.
+            TooLong: the body, received or decoded, is longer than the cap.
+            Unreadable: the bytes are not in the coding that the answer names.
         """
         self._received += len(piece)
         if self._received > self._cap:
@@ -59,7 +59,7 @@ class Body:
         """Return the decoded body.
 
         Raises:
-            Unreadable: it ends in the middle of the coding.
+            Unreadable: the body ends in the middle of the coding.
         """
         if self._inflating is not None and self._received and not self._inflating.eof:
             raise Unreadable(f"ends in the middle of its {self._coding}")
@@ -84,7 +84,7 @@ class Body:
         except zlib.error:
             if self._coding != "deflate" or self._decoded or self._received > len(piece):
                 raise
-        # Some servers take deflate by its word, and leave zlib's frame out.
+        # Some servers send deflate without zlib's frame.
         self._inflating = zlib.decompressobj(-zlib.MAX_WBITS)
         return self._inflating.decompress(piece, most)
 
@@ -96,5 +96,5 @@ def _only(named: str) -> str:
             f"is packed {len(codings)} times (Content-Encoding: {named[:40]!r}), and one coding at most is decoded"
         )
     if codings and codings[0] not in _WINDOW:
-        raise Unreadable(f"is packed in a way that nobody asked for (Content-Encoding: {codings[0][:40]!r})")
+        raise Unreadable(f"is packed in a way that was not asked for (Content-Encoding: {codings[0][:40]!r})")
     return codings[0] if codings else ""

@@ -1,6 +1,7 @@
-"""Why a provider is offline or degraded: what the gateway says of it, which known cause that looks like, what to try.
+"""Why a provider is offline or degraded: what the gateway answers, which known causes fit it, what to try.
 
-`diagnose` is pure. `look` asks the gateway, briefly, once the way back is over: it never delays that.
+`diagnose` is pure. `diagnose_provider` calls the gateway for `DEADLINE_S` at most, after the rollback, so that it never
+delays the rollback.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from rollout.gateway.responses import Connection, ConnectionTest, Preflight
 
 T = TypeVar("T")
 
-LOOK_S = 5.0
-"""The look takes no longer than this, whatever the gateway does."""
+DEADLINE_S = 5.0
+"""All calls of one diagnosis end within this time."""
 
 
 class Cause(StrEnum):
-    """What a provider that is out of reach looks like; several fit where the gateway's words do not tell them apart."""
+    """Why a provider is out of reach; several causes fit where the gateway's messages do not distinguish them."""
 
     KEY_MISSING = "key missing"
     KEY_REFUSED = "key refused"
@@ -55,7 +56,7 @@ _TRY: Mapping[Cause, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the gateway said of a provider; None for what was not asked, or not answered.
+    """What the gateway answered about a provider; None for a call that was not made, or not answered.
 
     Attributes:
         status: the connection status that was bad.
@@ -78,7 +79,7 @@ class Diagnosis:
         provider: whose.
         reason_code: the gateway's machine word for the reason; None where it gives none.
         causes: which of the known causes it looks like, the likeliest first; at least one.
-        evidence: what the gateway said, a line for each answer.
+        evidence: what the gateway answered, a line for each answer.
         advice: what to try, a line for each cause.
     """
 
@@ -94,13 +95,13 @@ class Diagnosis:
         return f"{self.provider} looks like: {' or '.join(self.causes)}{code}"
 
     def text(self) -> str:
-        """Return the whole of it for people, a line for each part."""
+        """Return the diagnosis with evidence and advice, a line for each part."""
         lines = [str(self), *(f"seen: {line}" for line in self.evidence), *(f"try: {line}" for line in self.advice)]
         return "\n".join(lines)
 
 
 def diagnose(provider: str, seen: Seen) -> Diagnosis:
-    """Return what the answers look like; what nobody asked for says nothing."""
+    """Return the causes that fit the answers; a call that was not made counts for nothing."""
     causes = tuple(dict.fromkeys(_causes(seen))) or (Cause.UNKNOWN,)
     codes = (part.reason_code for part in (seen.status, seen.tested) if part is not None)
     code = next((code for code in codes if code), None)
@@ -108,7 +109,7 @@ def diagnose(provider: str, seen: Seen) -> Diagnosis:
 
 
 def is_called_for(seen: Seen) -> bool:
-    """Tell whether anything of what was seen is bad, a gateway that does not answer included."""
+    """Return whether an answer is bad or missing, so that a diagnosis is needed."""
     if seen.unanswered:
         return True
     bad_status = seen.status is not None and seen.status.status != "connected"
@@ -118,12 +119,12 @@ def is_called_for(seen: Seen) -> bool:
 
 
 def diagnosed(provider: str, seen: Seen) -> Diagnosis | None:
-    """Return the diagnosis where anything of what was seen is bad, None where nothing is."""
+    """Return the diagnosis where an answer is bad or missing, None where none is."""
     return diagnose(provider, seen) if is_called_for(seen) else None
 
 
 class Reachable(Protocol):
-    """What the look needs of a gateway; every call may raise `GatewayError`."""
+    """What a diagnosis needs of a gateway; every call may raise `GatewayError`."""
 
     def status(self, provider: str, /) -> Connection:
         """Return the provider's connection status."""
@@ -136,7 +137,7 @@ class Reachable(Protocol):
 
 
 def start_thread(work: Callable[[], None]) -> None:
-    """Run `work` in a daemon thread: a look that hangs does not keep the process alive."""
+    """Run `work` in a daemon thread: a call that hangs does not keep the process alive."""
     threading.Thread(target=work, name="rollout-diagnosis", daemon=True).start()
 
 
@@ -147,55 +148,55 @@ def diagnose_provider(
     clock: Clock,
     start: Callable[[Callable[[], None]], None] = start_thread,
 ) -> Seen:
-    """Return what connection test and preflight say now, within `LOOK_S` seconds; nothing is raised.
+    """Run connection test and preflight, and return their results within `DEADLINE_S`; nothing is raised.
 
     Args:
-        gateway: whom to ask.
-        provider: about whom.
+        gateway: the gateway that is called.
+        provider: the provider's name.
         status: the bad status that was seen; None reads it now.
-        clock: bounds the look.
+        clock: measures the deadline.
         start: runs a call; tests run it in place.
     """
-    end = clock.monotonic() + LOOK_S
+    end = clock.monotonic() + DEADLINE_S
     unanswered: list[str] = []
 
     def answer(name: str, call: Callable[[str], T]) -> T | None:
-        inbox: queue.SimpleQueue[T | RolloutError] = queue.SimpleQueue()
-        start(partial(_deliver, inbox, call, provider))
-        found = clock.receive(inbox, max(0.0, end - clock.monotonic()))
-        if found is None or isinstance(found, RolloutError):
-            unanswered.append(f"{name}: {found or f'no answer within {LOOK_S:g} s'}")
+        results: queue.SimpleQueue[T | RolloutError] = queue.SimpleQueue()
+        start(partial(_deliver, results, call, provider))
+        result = clock.receive(results, max(0.0, end - clock.monotonic()))
+        if result is None or isinstance(result, RolloutError):
+            unanswered.append(f"{name}: {result or f'no answer within {DEADLINE_S:g} s'}")
             return None
-        return found
+        return result
 
     try:
         status = status or answer("status", gateway.status)
         tested = answer("connection test", gateway.test_connection)
         ready = answer("preflight", gateway.preflight)
     except RuntimeError as error:
-        return Seen(status, unanswered=(f"the look could not be started: {error}",))
+        return Seen(status, unanswered=(f"the call could not be started: {error}",))
     return Seen(status, tested, ready, tuple(unanswered))
 
 
-def _deliver(inbox: queue.SimpleQueue[Any], call: Callable[[str], Any], provider: str) -> None:
+def _deliver(results: queue.SimpleQueue[Any], call: Callable[[str], Any], provider: str) -> None:
     try:
-        inbox.put(call(provider))
+        results.put(call(provider))
     except RolloutError as error:
-        inbox.put(error)
-    except Exception as error:  # noqa: BLE001 - nobody must wait for an answer that cannot come
-        inbox.put(RolloutError(f"a defect in the suite: {type(error).__name__}: {error}"))
+        results.put(error)
+    except Exception as error:  # noqa: BLE001 - the caller must not wait for an answer that cannot come
+        results.put(RolloutError(f"a defect in the suite: {type(error).__name__}: {error}"))
 
 
 def _causes(seen: Seen) -> Iterator[Cause]:
     if seen.tested is not None and seen.tested.succeeded and (seen.preflight is None or seen.preflight.ready):
         yield Cause.PASSED
     yield from _of_checks(seen.preflight)
-    told = list(_told(seen))
-    for code, message in told:
+    bad = list(_bad_answers(seen))
+    for code, message in bad:
         yield from _CODES.get(code.casefold(), ())
         yield from (cause for pattern, cause in _WORDS if pattern.search(message))
-    # Last, because it fits whenever anything does not answer: words that say more come first.
-    if any(code.casefold() in _UNREACHED or _REFUSED.search(message) for code, message in told):
+    # Last, because it fits whenever anything does not answer: more precise causes come first.
+    if any(code.casefold() in _UNREACHED or _REFUSED.search(message) for code, message in bad):
         yield from (Cause.SERVICE_DOWN, Cause.ENDPOINT_WRONG, Cause.NETWORK)
     if seen.unanswered and seen.tested is None and seen.preflight is None:
         yield Cause.GATEWAY
@@ -210,7 +211,7 @@ def _of_checks(preflight: Preflight | None) -> Iterator[Cause]:
         yield Cause.ENDPOINT_WRONG
 
 
-def _told(seen: Seen) -> Iterator[tuple[str, str]]:
+def _bad_answers(seen: Seen) -> Iterator[tuple[str, str]]:
     """Yield (reason code, message) of every answer that is bad."""
     if seen.status is not None and seen.status.status != "connected":
         yield seen.status.reason_code or "", seen.status.message or ""
@@ -222,19 +223,21 @@ def _told(seen: Seen) -> Iterator[tuple[str, str]]:
 
 def _evidence(seen: Seen) -> Iterator[str]:
     if seen.status is not None:
-        yield f"status {_said(seen.status.status, seen.status.reason_code, seen.status.message)}"
+        yield f"status {_describe_answer(seen.status.status, seen.status.reason_code, seen.status.message)}"
     if seen.tested is not None:
         word = "succeeds" if seen.tested.succeeded else f"fails, {seen.tested.connection_status}"
-        yield f"connection test {_said(word, seen.tested.reason_code, seen.tested.message)}"
+        yield f"connection test {_describe_answer(word, seen.tested.reason_code, seen.tested.message)}"
     if seen.preflight is not None:
         failed = [
-            f"{name} {_said(c.status, None, c.message)}" for name, c in seen.preflight.checks.items() if not c.passed
+            f"{name} {_describe_answer(c.status, None, c.message)}"
+            for name, c in seen.preflight.checks.items()
+            if not c.passed
         ]
         yield f"preflight {'ready' if seen.preflight.ready else 'not ready'}{': ' if failed else ''}{', '.join(failed)}"
     yield from seen.unanswered
 
 
-def _said(word: str, code: str | None, message: str | None) -> str:
+def _describe_answer(word: str, code: str | None, message: str | None) -> str:
     return f"{word}{f' ({code})' if code else ''}{f': {message}' if message else ''}"
 
 

@@ -1,4 +1,4 @@
-"""The JSON document of an answer, or one plain line that says why there is none."""
+"""The JSON document of an answer, or the reason why there is none, in one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_shape(answer: Answer, shape: type[S], failed: set[str] = FAILED) -> S:
     """Return the answer as the documented shape.
 
     Raises:
-        InvalidResponse: it is of another shape, or its `status` is one of `failed`.
+        InvalidResponse: the answer is of another shape, or its `status` is one of `failed`.
     """
     refuse_failure(read_document(answer), failed)
     try:
@@ -40,7 +40,7 @@ def read_document(answer: Answer) -> dict[str, Any]:
     """Return the body as a JSON object.
 
     Raises:
-        InvalidResponse: it is none.
+        InvalidResponse: the body is no JSON object.
     """
     size = describe_size(answer)
     if not answer.body.strip():
@@ -67,7 +67,7 @@ def decode_text(answer: Answer) -> str:
     """Return the body as text.
 
     Raises:
-        InvalidResponse: it is not UTF-8.
+        InvalidResponse: the body is not UTF-8.
     """
     try:
         return answer.body.decode()
@@ -81,7 +81,7 @@ def parse_object(body: bytes, size: str) -> dict[str, Any]:
     """Return a JSON object.
 
     Raises:
-        InvalidResponse: it is none, is cut off or is no JSON; the message names its `size`.
+        InvalidResponse: the body is no object, is cut off or is no JSON; the message names its `size`.
     """
     try:
         document = from_json(body, allow_inf_nan=False)
@@ -100,16 +100,20 @@ def parse_object(body: bytes, size: str) -> dict[str, Any]:
 
 
 def refuse_failure(document: dict[str, Any], failed: set[str]) -> None:
-    """Refuse an answer whose `status` is one of `failed`, whatever its HTTP status (deviation 9)."""
-    said = document.get("status")
-    if isinstance(said, str) and said.casefold() in failed:
+    """Refuse an answer whose `status` is one of `failed`, whatever its HTTP status (deviation 9).
+
+    Raises:
+        InvalidResponse: the `status` is one of them.
+    """
+    status = document.get("status")
+    if isinstance(status, str) and status.casefold() in failed:
         raise InvalidResponse(
-            f'answered 200, but with status "{said}": {describe_error(document) or "no reason given"}'
+            f'answered 200, but with status "{status}": {describe_error(document) or "no reason given"}'
         )
 
 
 def describe_error(document: Any) -> str:
-    """Return the gateway's own words for what went wrong, in one line; empty where it has none."""
+    """Return the error message in the gateway's answer, in one line; empty where there is none."""
     if isinstance(document, str):
         return _shortened(document, 300)
     if isinstance(document, list):

@@ -1,8 +1,8 @@
-"""Whether a gateway is the embedded one: what answers ``GET /sandbox/about`` as that does, and nothing else.
+"""Whether a gateway is the embedded one: it is, if it answers ``GET /sandbox/about`` in the embedded gateway's shape.
 
 The sandbox policy demands next to nothing, so a URL on loopback is no proof: tunnels and real gateways are there too.
-The look is one GET without a token, without a proxy and without following redirects; it has an outer deadline, and no
-more than `CAP_BYTES` of the answer are read.
+The proof is one GET without a token, without a proxy and without following redirects. It has an outer deadline, and at
+most `CAP_BYTES` of the answer are read.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from urllib.error import HTTPError, URLError
 from rollout.core.request import ABOUT, Request
 
 KIND = "rollout-sandbox"
-"""What an embedded gateway calls itself; `rollout.sandbox.files.KIND`, which no client imports."""
+"""The `kind` in an embedded gateway's answer; equal to `rollout.sandbox.files.KIND`, which no client imports."""
 
 WITHIN_S = 5.0
-"""An embedded gateway answers within milliseconds, and within seconds where the machine has no time for it."""
+"""An embedded gateway answers within milliseconds, and within seconds on a busy machine."""
 
 CAP_BYTES = 16 * 1024
 _OK = 200
@@ -35,10 +35,10 @@ _COMMANDS = ("stop", "start")
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an embedded gateway says about itself.
+    """What ``GET /sandbox/about`` of an embedded gateway answers.
 
     Attributes:
-        staging_url: base URL of its staging gateway; its answer calls that `twin_url`.
+        staging_url: base URL of its staging gateway; the key in the answer is `twin_url`.
         env_file: its `.env` file, on this host.
         log_file: its log, likewise.
         stop: the command that stops it.
@@ -53,7 +53,7 @@ class About:
 
 
 class Standing(Enum):
-    """What a look at a gateway showed."""
+    """What the gateway's answer proves."""
 
     EMBEDDED = "it answers as the embedded gateway"
     OTHER = "it answers otherwise"
@@ -62,12 +62,12 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What came of one look.
+    """The result of one request.
 
     Attributes:
-        standing: what it is.
-        why: why it is not the embedded gateway, in words for a person; empty where it is.
-        about: what it says about itself; None where it is another one.
+        standing: whether the gateway is the embedded one.
+        why: why it is not the embedded gateway, for a message; empty where it is.
+        about: what the embedded gateway answers; None where it is another one.
     """
 
     standing: Standing
@@ -76,30 +76,30 @@ class Proof:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether it proved to be the embedded gateway."""
+        """Whether the gateway is the embedded one."""
         return self.standing is Standing.EMBEDDED
 
 
 def prove_embedded(url: str, within_s: float = WITHIN_S) -> Proof:
-    """Ask the gateway at the base URL `url` once, and return what it is; whatever it does is an answer.
+    """Send one request to the gateway at the base URL `url`, and return what it is; nothing is raised.
 
     Args:
         url: the base URL.
-        within_s: the outer deadline, name look-up and a body that drips included.
+        within_s: the outer deadline in seconds, name look-up and a slow body included.
     """
-    found: list[Proof] = []
-    # Left behind when it takes too long: urllib has a deadline for each read, and none for all of them.
-    asking = threading.Thread(target=lambda: found.append(_asked(url, within_s)), name="rollout-about", daemon=True)
-    asking.start()
-    asking.join(within_s)
-    return found[0] if found else _too_late(within_s)
+    proofs: list[Proof] = []
+    # Not waited for beyond the deadline: urllib has a deadline for each read, and none for all of them.
+    thread = threading.Thread(target=lambda: proofs.append(_request(url, within_s)), name="rollout-about", daemon=True)
+    thread.start()
+    thread.join(within_s)
+    return proofs[0] if proofs else _too_late(within_s)
 
 
 def _too_late(within_s: float) -> Proof:
     return Proof(Standing.SILENT, f"no complete answer within {within_s:g} s")
 
 
-def _asked(url: str, within_s: float) -> Proof:
+def _request(url: str, within_s: float) -> Proof:
     request = urllib.request.Request(url + ABOUT, headers={"Accept": "application/json"})  # noqa: S310 - a base URL: http(s)
     try:
         with _DIRECT.open(request, timeout=within_s) as response:
@@ -109,12 +109,13 @@ def _asked(url: str, within_s: float) -> Proof:
         with error:
             return Proof(Standing.OTHER, f"HTTP {error.code}")
     except (OSError, IncompleteRead) as error:
-        told = error.reason if isinstance(error, URLError) else error
-        if isinstance(told, TimeoutError):
+        cause = error.reason if isinstance(error, URLError) else error
+        if isinstance(cause, TimeoutError):
             return _too_late(within_s)
-        return Proof(Standing.SILENT, f"no answer: {type(told).__name__ if isinstance(told, HTTPException) else told}")
+        shown = type(cause).__name__ if isinstance(cause, HTTPException) else cause
+        return Proof(Standing.SILENT, f"no answer: {shown}")
     except (HTTPException, ValueError):
-        # Their texts quote the answer, which may be anything.
+        # Their texts quote the answer, which is not trusted.
         return Proof(Standing.OTHER, "its answer is no proper HTTP")
 
 
@@ -135,7 +136,7 @@ def _judged(status: int, kind: str, body: bytes) -> Proof:
 
 
 def _about(found: Any) -> About | None:
-    """Return what the answer says; None where it has not the fixed shape."""
+    """Return the answer, typed; None where it has not the fixed shape."""
     if not isinstance(found, dict) or found.get("kind") != KIND or not _has_the_shape(found):
         return None
     return About(
@@ -161,20 +162,20 @@ def _is_command(value: Any) -> bool:
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer like any other: whatever it leads to is not the gateway that was asked."""
+    """Follows no redirect: what it leads to is not the gateway at the URL."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Return no request to send instead."""
+        """Return None, so that no second request is sent."""
 
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
 
 
 def doubt(url: str | None) -> str:
-    """Return why the gateway at `url` is not the embedded one, after one look at it; empty where it is."""
+    """Return why the gateway at `url` is not the embedded one, after one request to it; empty where it is."""
     return prove_embedded(url).why if url else ""
 
 
 def doubt_request(request: Request) -> str:
-    """Return the same of the gateway that a request goes to."""
+    """Return why the gateway of a request's target is not the embedded one; empty where it is."""
     return doubt(request.target.url)

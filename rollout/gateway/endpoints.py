@@ -1,4 +1,4 @@
-"""Where each call lies. A target may move any of them, or put another call in its place (deviations 13 and 17)."""
+"""The path of each call. A target may change any path, or replace a call by another one (deviations 13 and 17)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PLACE = re.compile(r"\{(provider|model|prompt)\}")
 
 
 def path_of(call: str, paths: Mapping[str, str], provider: str | None = None) -> str:
-    """Return the path of `call`, the target's own in preference to the documented one, `provider` percent-encoded.
+    """Return the path of `call`, the target's own before the documented one, `provider` percent-encoded.
 
     Raises:
         ValueError: the provider's name would lead to another path (it is empty, ``.`` or ``..``).
@@ -44,7 +44,7 @@ def path_of(call: str, paths: Mapping[str, str], provider: str | None = None) ->
 def life_of(paths: Mapping[str, str]) -> str:
     """Return the name of the call that shows whether the service is up.
 
-    ``/health`` sends a paid request to every model on some gateways, so that it is asked only where a target names it.
+    ``/health`` sends a paid request to every model on some gateways, so it is called only where a target names it.
 
     Args:
         paths: the target's paths.
@@ -60,7 +60,7 @@ def activation_of(
     Args:
         others: provider -> path and body of its own call, as the target's `activate_with` has them (deviation 13).
         paths: the target's paths.
-        provider: whom to activate; its case does not matter.
+        provider: the provider to activate; its case does not matter.
         model: its model.
 
     Raises:
@@ -100,6 +100,6 @@ def filled_path(template: str, **values: str) -> str:
 def filled(template: str, **values: str) -> str:
     """Return a text with ``{provider}``, ``{model}`` and ``{prompt}`` replaced; those not given stay.
 
-    All at once: a prompt that speaks of ``{model}`` is sent as it is.
+    They are replaced in one pass: a prompt that contains ``{model}`` is sent unchanged.
     """
     return _PLACE.sub(lambda place: values.get(place[1], place[0]), template)

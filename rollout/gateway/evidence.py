@@ -1,4 +1,4 @@
-"""HTTP exchanges as evidence: redacted, shortened, and with the places at which an answer held a secret."""
+"""HTTP exchanges as evidence: redacted, truncated, and with the places at which an answer held a secret."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def record_exchange(
     redactor: Redactor, url: str, call: Call, at: str, answer: Answer | None, elapsed_ms: float, error: str | None
 ) -> Exchange:
     """Return the exchange as evidence; every field is redacted."""
-    shown, bare = (None, ()) if answer is None else _shown(redactor, answer.body)
+    shown, unmasked = (None, ()) if answer is None else _shown(redactor, answer.body)
     return Exchange(
         at=at,
         call=call.name,
@@ -30,34 +30,37 @@ def record_exchange(
         answer=shown,
         elapsed_ms=elapsed_ms,
         error=error,
-        bare=bare,
+        bare=unmasked,
     )
 
 
 def _shown(redactor: Redactor, body: bytes) -> tuple[Any, tuple[str, ...]]:
-    """Return the body redacted, then truncated, and the places of its secrets: half a secret is not recognised."""
+    """Return the body redacted, then truncated, and the dotted paths of its secrets.
+
+    The redaction is first, because half a secret is not recognised.
+    """
     try:
-        told = from_json(body, allow_inf_nan=False)
-        shown = redactor.value(told)
+        decoded = from_json(body, allow_inf_nan=False)
+        shown = redactor.value(decoded)
         text = json.dumps(shown, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        told = body.decode(errors="replace")
-        text = redactor.text(told)
-        return text[:EVIDENCE_CHARACTERS], ("",) if text != told else ()
-    bare = tuple(_differing(told, shown))
-    return (shown if len(text) <= EVIDENCE_CHARACTERS else text[:EVIDENCE_CHARACTERS]), bare
+        decoded = body.decode(errors="replace")
+        text = redactor.text(decoded)
+        return text[:EVIDENCE_CHARACTERS], ("",) if text != decoded else ()
+    unmasked = tuple(_differing(decoded, shown))
+    return (shown if len(text) <= EVIDENCE_CHARACTERS else text[:EVIDENCE_CHARACTERS]), unmasked
 
 
-def _differing(told: Any, shown: Any, path: str = "") -> Iterator[str]:
-    """Yield the dotted paths at which the redaction has hidden something."""
-    # Where a credential comes from stands under its name too (``config_sources``), and is none.
-    if told == shown or told in ("env", "default"):
+def _differing(decoded: Any, shown: Any, path: str = "") -> Iterator[str]:
+    """Yield the dotted paths of the values that the redaction has changed."""
+    # ``config_sources`` holds the origin of a credential under the credential's key; the origin is no secret.
+    if decoded == shown or decoded in ("env", "default"):
         return
-    if isinstance(told, dict) and isinstance(shown, dict) and told.keys() == shown.keys():
-        for key in told:
-            yield from _differing(told[key], shown[key], f"{path}.{key}" if path else key)
-    elif isinstance(told, list) and isinstance(shown, list) and len(told) == len(shown):
-        for number, (one, other) in enumerate(zip(told, shown, strict=True)):
+    if isinstance(decoded, dict) and isinstance(shown, dict) and decoded.keys() == shown.keys():
+        for key in decoded:
+            yield from _differing(decoded[key], shown[key], f"{path}.{key}" if path else key)
+    elif isinstance(decoded, list) and isinstance(shown, list) and len(decoded) == len(shown):
+        for number, (one, other) in enumerate(zip(decoded, shown, strict=True)):
             yield from _differing(one, other, f"{path}[{number}]")
     else:
         yield path

@@ -1,4 +1,4 @@
-"""Who answered (VER-2, MON-5, RBK-4.1), and whether the answer is what a probe expects (MON-5)."""
+"""Which provider answered (VER-2, MON-5, RBK-4.1), and whether the answer is what a probe expects (MON-5)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|latest)$")
 
 
 def same_model(answered: str, expected: str) -> bool:
-    """Tell whether `answered` is `expected` or a dated snapshot of it (``gpt-4o-2024-08-06`` of ``gpt-4o``)."""
+    """Return whether `answered` is `expected` or a dated snapshot of it (``gpt-4o-2024-08-06`` of ``gpt-4o``)."""
     return answered == expected or _SNAPSHOT.sub("", answered) == expected
 
 
@@ -38,7 +38,7 @@ def answered_by(answer: Completion, expected: ProviderChange, target: Target) ->
 
 
 def named(answer: Completion) -> str:
-    """Return whom the answer itself names: ``the answer names openai and model gpt-4o``."""
+    """Return the provider and model that the answer names: ``the answer names openai and model gpt-4o``."""
     if answer.provider is None and answer.model is None:
         return "the answer names no model and no provider"
     provider = answer.provider or "no provider"
@@ -46,12 +46,12 @@ def named(answer: Completion) -> str:
 
 
 def is_from(answer: Completion, one: ProviderChange, target: Target) -> bool:
-    """Tell whether the answer can be from this provider and model, by what it names; its content does not matter."""
+    """Return whether the answer can be from this provider and model, by its names; its content does not matter."""
     return answered_by(replace(answer, content="-"), one, target) is None
 
 
 def unmet(expect: Expectation, content: str) -> str | None:
-    """Return what an answer lacks of what was expected of it; None if it lacks nothing."""
+    """Return which expectation an answer does not meet; None if it meets them all."""
     if expect.contains is not None and expect.contains not in content:
         return f"the answer does not contain {expect.contains!r}"
     if expect.matches is not None and re.search(expect.matches, content) is None:
@@ -66,12 +66,12 @@ def _unfit(schema: Mapping[str, Any], content: str) -> str | None:
         value = json.loads(content, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         return f"the answer is not JSON: {error}"
-    # Here, because only a JSON Schema needs them.
+    # Loaded here, because only a JSON Schema needs them.
     from jsonschema import Draft202012Validator  # noqa: PLC0415
     from jsonschema.exceptions import best_match  # noqa: PLC0415
     from referencing import Registry  # noqa: PLC0415
 
-    # A registry of its own: the default one fetches a `$ref` from wherever it points.
+    # A registry of its own: the default one fetches a `$ref` from the network.
     validator = Draft202012Validator(schema, registry=Registry())
     fault = best_match(validator.iter_errors(value))
     if fault is None:

@@ -1,4 +1,4 @@
-"""What a status other than 200 means to a person."""
+"""The error that a status other than 200 becomes, with a message for the operator."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rollout.gateway.transport import Answer
 
 
 class RateLimited(Refused):
-    """The gateway's rate limit refused the call before anything happened (429).
+    """The gateway's rate limit refused the call before it had an effect (429).
 
     Attributes:
-        retry_after_s: how long it asks to wait; None where it does not say.
+        retry_after_s: the wait that the gateway asks for, in seconds; None where it states none.
     """
 
     def __init__(self, call: str, reason: str, retry_after_s: float | None) -> None:
-        """Keep the wait that was asked for."""
+        """Keep the wait that the gateway asks for."""
         self.retry_after_s = retry_after_s
         super().__init__(call, reason, status=HTTPStatus.TOO_MANY_REQUESTS)
 
@@ -31,14 +31,14 @@ def fault(call: str, setting: str, answer: Answer, token: str, *, passed_on: boo
     """Return the error that `answer` amounts to by its status; None for 200.
 
     A 429 to a call that a provider answers is the gateway's own only in the gateway's own shape (deviation 18). Any
-    other is the provider's answer, which users get as well: it is no `Busy`, so that it is not asked for again.
+    other is the provider's answer, which users get as well: it is no `RateLimited`, so the call is not sent again.
 
     Args:
         call: method and path, for the message.
-        setting: where a target says where the call lies: ``paths.activate``.
-        answer: what came back.
-        token: what is known of the token, in words for a person.
-        passed_on: whether the call is a completion, which a provider answers.
+        setting: the target's setting that places the call: ``paths.activate``.
+        answer: the gateway's answer.
+        token: what the operator can do about the token, for a message.
+        passed_on: whether the call is a completion, which the gateway passes on to a provider.
     """
     status = answer.status
     said = describe_error(_body(answer)) or _phrase(status)
@@ -55,7 +55,7 @@ def fault(call: str, setting: str, answer: Answer, token: str, *, passed_on: boo
 
 def _refusal(status: int, said: str, setting: str, token: str) -> str:
     if status == HTTPStatus.UNAUTHORIZED:
-        return f"the gateway wants to know who calls (401: {said}); {token}"
+        return f"the gateway does not know the caller (401: {said}); {token}"
     if status == HTTPStatus.FORBIDDEN:
         return f"the gateway does not allow this (403: {said}); {token}"
     if status == HTTPStatus.NOT_FOUND and said.casefold() == "not found":
@@ -80,12 +80,12 @@ def _throttled(said: str) -> str:
 
 
 def _is_the_gateways(answer: Answer) -> bool:
-    """Tell whether a 429 has the shape of the gateway's own rate limit (deviation 18)."""
+    """Return whether a 429 has the shape of the gateway's own rate limit (deviation 18)."""
     body = _body(answer)
     if not isinstance(body, dict) or body.get("error") != "rate_limit_exceeded":
         return False
-    asked = body.get("retry_after_seconds")
-    return isinstance(asked, int | float) and not isinstance(asked, bool)
+    wait_s = body.get("retry_after_seconds")
+    return isinstance(wait_s, int | float) and not isinstance(wait_s, bool)
 
 
 def _body(answer: Answer) -> Any:
@@ -101,10 +101,10 @@ def _phrase(status: int) -> str:
 
 
 def _retry_after_s(answer: Answer) -> float | None:
-    """Read the body's ``retry_after_seconds``, else the header's seconds; anything else counts as not said."""
+    """Read the body's ``retry_after_seconds``, else the header's seconds; return None for anything else."""
     body = _body(answer)
-    asked = body.get("retry_after_seconds") if isinstance(body, dict) else None
+    in_body = body.get("retry_after_seconds") if isinstance(body, dict) else None
     with suppress(TypeError, ValueError, OverflowError):
-        seconds = float(answer.headers.get("retry-after", "") if asked is None else asked)
+        seconds = float(answer.headers.get("retry-after", "") if in_body is None else in_body)
         return seconds if math.isfinite(seconds) and seconds >= 0 else None
     return None

@@ -1,4 +1,4 @@
-"""The commands that a person can paste when the suite could not finish the way back itself."""
+"""The manual commands with which an operator restores the gateway when the suite cannot finish the rollback."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def read_command(target: Target) -> str:
 def rollback(
     target: Target, previous: ProviderChange, rollout: str, *, restarts: bool, split: Mapping[str, float] | None
 ) -> tuple[str, ...]:
-    """Return what an operator pastes where a rollback is not verified: the last one reads, the first one comes last.
+    """Return the manual commands for a rollback that is not verified, in reverse order: the first is executed last.
 
     Args:
         target: the gateway.
         previous: what was active.
         rollout: the rollout's id.
-        restarts: whether the way back needs a restart of the service.
-        split: the weights before; None where the way back has nothing to do with weights.
+        restarts: whether the rollback needs a restart of the service.
+        split: the weights before the change; None where the rollback sets no weights.
     """
     service, routing = target.service, target.routing
     restart = [shlex.join(service.stop), shlex.join(service.start)] if service is not None and restarts else []
@@ -51,9 +51,9 @@ def rollback(
 
 
 def emergency(target: Target, origin: Origin) -> str | None:
-    """Return the command that goes to the target's safe provider at once; None where it declares none.
+    """Return the command that activates the target's safe provider at once; None where it declares none.
 
-    Behind another URL than the target's own it names that, and what it asks about is answered already.
+    For another URL than the target's own it names URL, provider and model, and confirms by ``--yes``.
     """
     if target.safe is None:
         return None
@@ -62,7 +62,7 @@ def emergency(target: Target, origin: Origin) -> str | None:
 
 
 def approval(scenario: Scenario, origin: Origin, *more: str) -> str:
-    """Return the command that says yes to this very content: with the options that had a part in it."""
+    """Return the command that approves this content, with the options that are a part of the content."""
     file = () if scenario.source in ("--activate", "") else (scenario.source,)
     return shlex.join(("rollout", "approve", *file, *origin.options, *more))
 
@@ -84,5 +84,5 @@ def get(url: str, token_env: str | None) -> str:
 
 
 def _header(token_env: str | None) -> str:
-    # Double quotes on purpose: the shell of the person who pastes it reads the token.
+    # Double quotes on purpose: the operator's shell expands the token.
     return f' -H "Authorization: Bearer ${token_env}"' if token_env else ""

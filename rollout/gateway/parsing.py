@@ -1,4 +1,4 @@
-"""From the body of an answer to a typed response, one function a call.
+"""Turns the body of an answer into a typed response, one function per call.
 
 Each raises `InvalidResponse` where the body is not of the documented shape (`rollout.gateway.shapes`).
 """
@@ -55,10 +55,10 @@ _CONNECTION_STATUSES = {"connected", "degraded", "offline", "unknown"}
 
 
 def health(answer: Answer) -> None:
-    """Accept ``GET /health`` with 200, unless its words say that the service is not up.
+    """Accept ``GET /health`` with 200, unless its `status` says that the service is not up.
 
     Raises:
-        InvalidResponse: the body is a web page, or its `status` says anything like ``error`` or ``starting``.
+        InvalidResponse: the body is a web page, or its `status` is one such as ``error`` or ``starting``.
     """
     if answer.body.lstrip()[:1] in {b"<", b"{"}:
         refuse_failure(read_document(answer), _NOT_UP)
@@ -68,7 +68,7 @@ def providers(answer: Answer) -> Providers:
     """Read ``GET /providers``.
 
     Raises:
-        InvalidResponse: the shape differs, a name occurs twice, or the list contradicts itself about who is active.
+        InvalidResponse: the shape differs, a name occurs twice, or the list contradicts the name of the active one.
     """
     shape = read_shape(answer, shapes.Providers)
     _once("the list names", (provider.name for provider in shape.providers))
@@ -89,7 +89,7 @@ def status(answer: Answer) -> Connection:
 
 
 def connection_test(answer: Answer) -> ConnectionTest:
-    """Read ``POST …/test-connection``: succeeded only if both verdict fields say so (deviation 5)."""
+    """Read ``POST …/test-connection``: succeeded only if both verdict fields do (deviation 5)."""
     shape = read_shape(answer, shapes.ConnectionTest, failed={"error"})
     return ConnectionTest(
         succeeded=shape.status == "success" and shape.connection_status == "connected",
@@ -101,7 +101,7 @@ def connection_test(answer: Answer) -> ConnectionTest:
 
 
 def preflight(answer: Answer) -> Preflight:
-    """Read ``POST …/preflight``: ready only if both verdict fields say so and every check passed, at least one."""
+    """Read ``POST …/preflight``: ready only if both verdict fields are, and if every check of at least one passed."""
     shape = read_shape(answer, shapes.Preflight)
     checks = {name: PreflightCheck(each.passed, each.status, each.message) for name, each in shape.checks.items()}
     verdict = shape.ready_for_activation and shape.overall_status == "ready"
@@ -115,21 +115,21 @@ def activated(answer: Answer) -> Activated:
         InvalidResponse: the shape differs, or `status` is anything but ``success``.
     """
     shape = read_shape(answer, shapes.Activated)
-    _says_success(answer, shape.status)
+    _require_success(answer, shape.status)
     return Activated(shape.provider, shape.model, shape.message or "")
 
 
 def activated_otherwise(answer: Answer, provider: str, model: str) -> Activated:
     """Read the answer of the call that a target names in place of ``…/activate`` (deviation 13).
 
-    Its shape is not documented: only its `status` counts. What it does not say about provider and model is taken from
-    what was asked, for reading back to prove or refute.
+    Its shape is not documented: only its `status` counts. A provider or model that it does not name is taken from the
+    arguments; the read-back proves or refutes them.
 
     Raises:
-        InvalidResponse: it is no JSON object, or `status` is anything but ``success``.
+        InvalidResponse: the answer is no JSON object, or `status` is anything but ``success``.
     """
     shape = read_shape(answer, shapes.ActivatedOtherwise)
-    _says_success(answer, shape.status)
+    _require_success(answer, shape.status)
     return Activated(shape.provider or provider, shape.model or model, shape.message or "")
 
 
@@ -163,7 +163,7 @@ def provider_health(answer: Answer) -> ProviderHealth:
 
 
 def alerts(answer: Answer) -> tuple[Alert, ...]:
-    """Read ``GET /alerts``, in the gateway's order; a severity beyond the three is unreadable, not harmless."""
+    """Read ``GET /alerts``, in the gateway's order; a severity beyond the three is an InvalidResponse."""
     return tuple(Alert(**dict(each)) for each in read_shape(answer, shapes.Alerts).alerts)
 
 
@@ -174,7 +174,7 @@ def governance(answer: Answer) -> Governance:
         cost_limits={scope: dict(limit) for scope, limit in shape.cost_limits.items()},
         rate_limits=dict(shape.rate_limits),
         recent_fallbacks=tuple(shape.recent_fallbacks),
-        # Not every gateway has one, and no rollout rests on it.
+        # Not every gateway has one, and no verdict depends on it.
         fallback_policy=shape.fallback_policy if isinstance(shape.fallback_policy, dict) else {},
     )
 
@@ -186,15 +186,15 @@ def limit_set(answer: Answer) -> LimitSet:
         InvalidResponse: the shape differs, or `status` is anything but ``success``.
     """
     shape = read_shape(answer, shapes.LimitSet)
-    _says_success(answer, shape.status)
+    _require_success(answer, shape.status)
     return LimitSet(dict(shape.limit), shape.message or "")
 
 
 def done(answer: Answer) -> None:
-    """Read the answer of a write that says only whether it was accepted; an empty one is accepted too.
+    """Read the answer of a write that shows only whether it was accepted; an empty one is accepted too.
 
     Raises:
-        InvalidResponse: it says that it failed.
+        InvalidResponse: its `status` is a failure.
     """
     if answer.body.strip():
         refuse_failure(read_document(answer), FAILED)
@@ -204,7 +204,7 @@ def weights(answer: Answer, at: str, total: float) -> Weights:
     """Read the weights of a gateway that splits its requests (CAN-2).
 
     Args:
-        answer: what it said.
+        answer: the gateway's answer.
         at: the keys that lead to them, dotted.
         total: what they add up to, 1 or 100.
 
@@ -222,7 +222,7 @@ def weights(answer: Answer, at: str, total: float) -> Weights:
         raise InvalidResponse(f"{at}: {describe_mismatch(problem.errors(include_url=False))}") from None
     if given and not math.isclose(math.fsum(given.values()), total, rel_tol=_ADDS_UP):
         raise InvalidResponse(f"the weights at {at} add up to {math.fsum(given.values()):g}, not to {total:g}")
-    # A destination without a share is none: gateways list it, or do not.
+    # A gateway may list a destination without a share; it is left out.
     return Weights({name: weight / total for name, weight in given.items() if weight})
 
 
@@ -232,7 +232,7 @@ def completion(answer: Answer) -> Completion:
     An empty content is returned as it is, for a check to judge (deviation 10).
 
     Raises:
-        InvalidResponse: the shape differs, or the stream says that something failed, or ends before its end.
+        InvalidResponse: the shape differs, or the stream has an error event or no ``done`` event.
     """
     if media_type(answer) == EVENTS:
         return _streamed(answer)
@@ -247,7 +247,7 @@ def completion(answer: Answer) -> Completion:
 
 
 def audit(answer: Answer) -> tuple[AuditEntry, ...]:
-    """Read ``GET /admin/audit``, newest first; a user that was not recorded reads ``unknown``, as the gateway says."""
+    """Read ``GET /admin/audit``, newest first; a user that was not recorded reads ``unknown``, as at the gateway."""
     return tuple(
         AuditEntry(
             timestamp=each.timestamp,
@@ -273,24 +273,24 @@ def boot_id(answer: Answer) -> str | None:
     return read_shape(answer, shapes.SystemStatus).boot_id
 
 
-def _says_success(answer: Answer, status: str) -> None:
+def _require_success(answer: Answer, status: str) -> None:
     if status != "success":
         raise InvalidResponse(f"answered {answer.status}, but its status is {status!r}, not 'success'")
 
 
 def _streamed(answer: Answer) -> Completion:
-    """Put a completion together from its events; only one that says ``done`` is complete (deviations 10 and 17)."""
+    """Join the events of a completion; only one with a ``done`` event is complete (deviations 10 and 17)."""
     seen = [(name, _event(name, data, answer)) for name, data in events(decode_text(answer))]
     for name, data in seen:
         if name == "error":
             code = data.get("code")
-            said = ": ".join(filter(None, (code if isinstance(code, str) else "", describe_error(data))))
-            raise InvalidResponse(f"the stream of events says error: {said or 'no reason given'}")
+            reason = ": ".join(filter(None, (code if isinstance(code, str) else "", describe_error(data))))
+            raise InvalidResponse(f"the stream of events says error: {reason or 'no reason given'}")
     names = [name for name, _ in seen]
     if "done" not in names:
-        heard = ", ".join(dict.fromkeys(names)) or "none"
+        received = ", ".join(dict.fromkeys(names)) or "none"
         raise InvalidResponse(
-            f"the answer is a stream of events that broke off: its last, done, never came (events: {heard}; "
+            f"the answer is a stream of events that broke off: its last, done, never came (events: {received}; "
             f"{describe_size(answer)}); did the gateway stop or restart?"
         )
     return Completion(
@@ -303,7 +303,7 @@ def _streamed(answer: Answer) -> Completion:
 
 
 def _event(name: str, data: str, answer: Answer) -> dict[str, Any]:
-    """Return an event's data as a JSON object; events that no completion consists of may hold anything."""
+    """Return an event's data as a JSON object; an event that is no part of a completion gives an empty one."""
     if name not in {"start", "content", "done", "error"}:
         return {}
     if name == "error" and not data.startswith("{"):
@@ -315,7 +315,7 @@ def _event(name: str, data: str, answer: Answer) -> dict[str, Any]:
 
 
 def _named(seen: list[tuple[str, dict[str, Any]]], field: str) -> str | None:
-    """Return what the stream itself says of who answered; None where it says nothing."""
+    """Return the last value of `field`, provider or model, in the events; None where no event has it."""
     return next((data[field] for _, data in reversed(seen) if isinstance(data.get(field), str) and data[field]), None)
 
 
@@ -326,10 +326,10 @@ def _once(what: str, names: Iterable[str]) -> None:
 
 
 def _connection(shape: shapes.Connection) -> Connection:
-    """Take a status beyond the four for ``unknown``: never a pass, and one odd provider does not hide the others."""
-    said = shape.status.casefold()
-    if said in _CONNECTION_STATUSES:
-        return Connection(said, shape.message, shape.reason_code, shape.latency_ms)
+    """Read a connection; a status beyond the four is ``unknown``, so that the other providers are still read."""
+    status = shape.status.casefold()
+    if status in _CONNECTION_STATUSES:
+        return Connection(status, shape.message, shape.reason_code, shape.latency_ms)
     explained = f"the gateway says {shape.status!r}" + (f": {shape.message}" if shape.message else "")
     return Connection("unknown", explained, shape.reason_code, shape.latency_ms)
 
@@ -347,5 +347,5 @@ def _provider(shape: shapes.Provider) -> Provider:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    """Return a list of names; anything else is undocumented, and says nothing."""
+    """Return a list of names; anything else is undocumented, and becomes an empty tuple."""
     return tuple(value) if isinstance(value, list) and all(isinstance(name, str) for name in value) else ()

@@ -1,6 +1,6 @@
 """The gateway's answers, typed. Shapes as in docs/GATEWAY_API.md, "The calls"; unknown fields are ignored.
 
-Rates are kept as fractions (0-1) here; the gateway's own percent is converted at the border (deviation 1).
+Rates are kept as fractions (0-1) here; the gateway's own percent is converted when the answer is parsed (deviation 1).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Connection:
 
     Attributes:
         status: ``connected``, ``degraded``, ``offline`` or ``unknown``.
-        message: the gateway's own words.
-        reason_code: a machine's word for the reason.
+        message: the gateway's message.
+        reason_code: the code of the reason.
         latency_ms: None where the gateway measured none.
     """
 
@@ -30,7 +30,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One provider of the list; `models` is empty where the gateway does not say which ones it has."""
+    """One provider of the list; `models` is empty where the gateway lists none."""
 
     name: str
     provider_type: str
@@ -75,7 +75,7 @@ class PreflightCheck:
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """``POST …/preflight``. `ready` needs both verdict fields to say so (deviation 5)."""
+    """``POST …/preflight``. `ready` needs both verdict fields (deviation 5)."""
 
     ready: bool
     checks: Mapping[str, PreflightCheck]
@@ -104,9 +104,8 @@ class Latency:
 class Metrics:
     """``GET …/metrics``: cumulative counters since the gateway was started (deviation 2).
 
-    The same is read from Prometheus, where a target names it as the source: counted since the first look then, with the
-    latencies' `histogram`, which the gateway itself does not tell, and of the last scrape, `age_s` seconds before the
-    look.
+    Where a target names Prometheus as the source, the counters begin at the first poll, and belong to the last scrape,
+    `age_s` seconds before the poll. `histogram` holds the latencies then; the gateway itself gives none.
     """
 
     total_requests: int
@@ -157,7 +156,7 @@ class Governance:
     """``GET /governance/status``. Scope -> its limits, only the limits: usage moves by itself.
 
     `cost_limits` hold ``soft_limit_usd`` and ``hard_limit_usd``; `rate_limits` hold ``max_…`` fields. `fallback_policy`
-    is as the gateway words it, empty where it says nothing.
+    is the gateway's own mapping, empty where there is none.
     """
 
     cost_limits: Mapping[str, Mapping[str, float]]
@@ -176,14 +175,14 @@ class LimitSet:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How the gateway splits its requests: destination -> fraction 0-1, none where the active provider has all."""
+    """How the gateway splits its requests: destination -> fraction 0-1, empty where the active provider gets all."""
 
     shares: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """``POST /chat/completions``, or the events of a stream put together: the text, and who answered.
+    """``POST /chat/completions``, or the events of a stream put together: the text, and the provider that answered.
 
     `model` and `provider` are None where the answer names none.
     """

@@ -1,6 +1,6 @@
-"""One call sent: within its deadline, again where its kind allows it, to an answer or to an error.
+"""Sends one call within its deadline, again where its kind allows it, and returns its answer or raises an error.
 
-Every HTTP exchange, retries included, is handed on as evidence, redacted.
+Every HTTP exchange, retries included, is passed on as evidence, redacted.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Sender:
         self._redactor = redactor
         self._on_exchange = on_exchange
         self._headers = _headers(target, token, rollout_id)
-        # Every completion of the suite's own is one that no user asked for, and says so.
+        # The header marks every completion that the suite requests itself.
         self._synthetic = {**self._headers, "X-Synthetic": f"rollout/{rollout_id}" if rollout_id else "rollout"}
         if token:
             redactor.add(token)
@@ -75,10 +75,10 @@ class Sender:
         self._transport.close()
 
     def send(self, call: Call, parse: Callable[[Answer], T]) -> T:
-        """Send `call`, again where its kind allows it, all within one deadline.
+        """Send `call`, again where its kind allows it, all within one deadline, and return what `parse` makes of it.
 
         Raises:
-            Refused: the gateway said no.
+            Refused: the gateway refused it.
             GatewayError: there is no answer that `parse` accepts.
             Interrupted: the stop flag was set.
         """
@@ -96,20 +96,20 @@ class Sender:
         )
         try:
             result: T = retrying(self._try, call, parse, end)
-        except RateLimited as busy:
+        except RateLimited as limited:
             count = retrying.statistics["attempt_number"]
             tries = "once" if count == 1 else f"{count} times"
-            asked = "" if busy.retry_after_s is None else f", which asks to wait {busy.retry_after_s:g} s"
+            wait = "" if limited.retry_after_s is None else f", which asks to wait {limited.retry_after_s:g} s"
             raise Refused(
-                busy.call,
-                f"{busy.reason}{asked}; tried {tries} within the target's timeouts.{call.kind.deadline} "
+                limited.call,
+                f"{limited.reason}{wait}; tried {tries} within the target's timeouts.{call.kind.deadline} "
                 f"({self._deadline_s(call):g} s). Raise the gateway's limit, or the deadline",
-                status=busy.status,
+                status=limited.status,
             ) from None
         return result
 
     def _try(self, call: Call, parse: Callable[[Answer], T], end: float) -> T:
-        """Send `call` once, and hand the exchange on as evidence whatever becomes of it."""
+        """Send `call` once, and pass the exchange on as evidence, whatever its outcome."""
         at, started = format_utc(self._clock.now()), self._clock.monotonic()
         answer: Answer | None = None
         error: str | None = "cut off before its outcome was known"
@@ -155,13 +155,13 @@ class Sender:
 
     def _judged(self, call: Call, answer: Answer, parse: Callable[[Answer], T]) -> T:
         passed_on = call.kind is CHAT
-        problem = fault(call.name, call.setting, answer, self._about_the_token(), passed_on=passed_on)
+        problem = fault(call.name, call.setting, answer, self._token_advice(), passed_on=passed_on)
         if problem is not None:
             raise self._redacted(problem)
         try:
             return parse(answer)
-        except InvalidResponse as unreadable:
-            raise GatewayError(call.name, self._redactor.text(str(unreadable)), status=answer.status) from None
+        except InvalidResponse as invalid:
+            raise GatewayError(call.name, self._redactor.text(str(invalid)), status=answer.status) from None
 
     def _redacted(self, problem: GatewayError) -> GatewayError:
         reason = self._redactor.text(problem.reason)
@@ -169,12 +169,12 @@ class Sender:
             return RateLimited(problem.call, reason, problem.retry_after_s)
         return type(problem)(problem.call, reason, status=problem.status)
 
-    def _about_the_token(self) -> str:
+    def _token_advice(self) -> str:
         sent = "Authorization" in self._headers
         if self._token_env is None:
-            return "set the target's token_env" if not sent else "the token that was sent is not good enough"
+            return "set the target's token_env" if not sent else "the token that was sent is not accepted"
         if sent:
-            return f"the token in the environment variable {self._token_env} is not good enough"
+            return f"the token in the environment variable {self._token_env} is not accepted"
         return f"set the environment variable {self._token_env}, which the target names for its token"
 
     def _deadline_s(self, call: Call) -> float:
@@ -196,8 +196,8 @@ def _headers(target: Target, token: str | None, rollout_id: str | None) -> dict[
 
 
 def _pause_s(state: RetryCallState) -> float:
-    """Return what the gateway asks for, else a growing pause; jittered, so that callers do not come back in step."""
+    """Return the pause that the gateway asks for, else a growing one; jittered, so that retries spread."""
     problem = state.outcome.exception() if state.outcome else None
-    asked = problem.retry_after_s if isinstance(problem, RateLimited) else None
-    pause_s = SHORTEST_WAIT_S * 2 ** (state.attempt_number - 1) if asked is None else max(asked, SHORTEST_WAIT_S)
+    wait_s = problem.retry_after_s if isinstance(problem, RateLimited) else None
+    pause_s = SHORTEST_WAIT_S * 2 ** (state.attempt_number - 1) if wait_s is None else max(wait_s, SHORTEST_WAIT_S)
     return pause_s + random.uniform(0, SHORTEST_WAIT_S)

@@ -1,7 +1,7 @@
 """The documented shapes of the gateway's answers (docs/GATEWAY_API.md, "The calls").
 
-They are read strictly: no number in quotes, no NaN, no negative counter, no percentage beyond 100, nothing missing that
-a verdict rests on. Unknown fields are ignored.
+They are read strictly: no number in quotes, no NaN, no negative counter, no percentage beyond 100, and every field that
+a verdict depends on. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class ActivatedOtherwise(Shape):
 
 
 class Latency(Shape):
-    """Percentiles, and the number of requests they rest on."""
+    """Percentiles, and the number of requests that they cover."""
 
     p50_ms: Amount | None
     p95_ms: Amount | None

@@ -1,4 +1,4 @@
-"""Server-sent events, as the HTML standard has them: what some gateways answer a chat with (deviation 17)."""
+"""Server-sent events, as in the HTML standard: some gateways answer a chat with them (deviation 17)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _LINE = re.compile(r"\r\n|\n|\r")
 def events(text: str) -> Iterator[tuple[str, str]]:
     """Yield each event's name, ``message`` where it has none, and its data.
 
-    Kinder than the standard in one thing: an event that the end of the stream cuts off is yielded too, for a ``done``
-    without its blank line is a ``done``, and half a JSON shows for what it is.
+    Unlike the standard, an event that the end of the stream cuts off is yielded too: a ``done`` without its blank line
+    is a ``done``, and half a JSON is an error when it is parsed.
     """
     name, begun = "", False
     data: list[str] = []

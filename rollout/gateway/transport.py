@@ -1,8 +1,8 @@
 """One HTTP exchange with an outer deadline and a cap on the body.
 
-httpx has no total deadline: an answer dripped byte by byte outlives every timeout it offers. So the
-exchange runs on a private event loop, and the calling thread waits for it no longer than it was told, whatever the
-exchange is busy with: name look-up, connect, TLS, headers or body.
+httpx has no total deadline: an answer that arrives byte by byte outlasts every timeout of httpx. So the exchange runs
+on a private event loop, and the calling thread waits for it until the deadline at most, in every stage of the exchange:
+name look-up, connect, TLS, headers or body.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from rollout.core.errors import GatewayError, Interrupted
 from rollout.core.target import Tls
 from rollout.gateway.decoding import Body, TooLong, Unreadable
 
-# httpx loads its command line where click and rich are installed: a tenth of a second for what nobody calls here.
-# With the module barred, httpx itself goes on without it.
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None bars an import, and typeshed does not know
-import httpx  # noqa: E402 - it is barred first
+# httpx loads its command line where click and rich are installed: a tenth of a second for code that is not called here.
+# httpx works without that module.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None prevents an import, which typeshed does not know
+import httpx  # noqa: E402 - after the line that prevents its command line
 
 CAP_BYTES = 2 * 1024 * 1024
 
@@ -40,7 +40,7 @@ _CLOSE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whatever it says.
+    """The gateway's answer, whatever its status.
 
     Attributes:
         status: the HTTP status.
@@ -67,8 +67,8 @@ class Exchange:
         request_body: the JSON that was sent; None where there was none.
         status: None where no answer came.
         answer: its JSON, or its text; cut at 4 kB.
-        elapsed_ms: until the last byte, or until it was given up.
-        error: why the answer was not good enough; None where it was.
+        elapsed_ms: until the last byte, or until the exchange was given up.
+        error: why the answer was not accepted; None where it was.
         bare: where the answer held a secret that the gateway had not masked: dotted paths, empty for a text.
     """
 
@@ -94,12 +94,12 @@ class Failure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is called, in the words of a message.
+    """The called service, as messages name it.
 
     Attributes:
-        name: what a person calls it.
-        url: where its address is set.
-        tls: where its TLS settings are.
+        name: the service's name.
+        url: the setting with its address.
+        tls: the setting with its TLS files.
     """
 
     name: str = "the gateway"
@@ -154,10 +154,10 @@ class Transport:
         """Start the private event loop in a daemon thread.
 
         Args:
-            tls: whom to trust, and the client certificate.
-            secure: whether https will be spoken at all; plain http spares loading the system's authorities.
+            tls: the trusted authorities, and the client certificate.
+            secure: whether https is used at all; with plain http the system's authorities are not loaded.
             cap_bytes: the longest body that is read, as received and as decoded.
-            peer: who is called, for messages.
+            peer: the called service, for messages.
 
         Raises:
             GatewayError: a file that `tls` names cannot be used.
@@ -189,7 +189,7 @@ class Transport:
         """Send one request, its body as JSON, and return the complete answer, whatever its status.
 
         Raises:
-            NoAnswer: none came by `deadline_s`, or none that is complete and below the cap.
+            NoAnswer: no complete answer below the cap came by `deadline_s`.
             Interrupted: `stop` was set; noticed within 50 ms, and nothing is sent if it was set before.
         """
         if stop:
@@ -203,7 +203,7 @@ class Transport:
             future.cancel()
 
     def close(self) -> None:
-        """Cut what is under way, close the connections and end the thread. A second time it does nothing."""
+        """Cancel the running exchanges, close the connections and end the thread; a second time does nothing."""
         if self._loop.is_closed():
             return
         closing = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
@@ -237,7 +237,7 @@ class Transport:
     async def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> Answer:
         started = self._loop.time()
         try:
-            # Bytes, because httpx refuses header text beyond ASCII, and people's names go there.
+            # Bytes, because httpx refuses header text beyond ASCII, and a header holds the user's name.
             sent = [(name.encode(), value.encode()) for name, value in headers.items()]
             if body is not None:
                 sent.append((b"Content-Type", b"application/json"))
@@ -251,7 +251,7 @@ class Transport:
         except NoAnswer:
             raise
         except Exception as problem:  # httpx lets OSError, OverflowError and groups through
-            raise _in_words(problem, _host(url), self._peer) from problem
+            raise _no_answer(problem, _host(url), self._peer) from problem
         elapsed_ms = (self._loop.time() - started) * 1000
         return Answer(response.status_code, dict(response.headers), complete, elapsed_ms)
 
@@ -299,7 +299,7 @@ def _host(url: str) -> str:
 
 
 def _causes(problem: BaseException) -> Iterator[BaseException]:
-    """Yield `problem` and what is beneath it, members of groups included."""
+    """Yield `problem` and its causes, members of groups included."""
     beneath = problem.__cause__ or problem.__context__
     yield problem
     for member in problem.exceptions if isinstance(problem, BaseExceptionGroup) else ():
@@ -308,12 +308,12 @@ def _causes(problem: BaseException) -> Iterator[BaseException]:
         yield from _causes(beneath)
 
 
-def _in_words(problem: Exception, host: str, peer: Peer) -> NoAnswer:
-    """Say what went wrong, why, and how to mend it."""
+def _no_answer(problem: Exception, host: str, peer: Peer) -> NoAnswer:
+    """Return the error for what httpx raised: what happened, why, and the remedy."""
     unreached = isinstance(problem, httpx.ConnectError)
     for cause in _causes(problem):
         if isinstance(cause, ssl.SSLError):
-            return NoAnswer(Failure.OTHER, _tls_words(cause, host, peer))
+            return NoAnswer(Failure.OTHER, _tls_reason(cause, host, peer))
         if isinstance(cause, socket.gaierror):
             reason = f"the name in {host} cannot be looked up ({cause.strerror}); check {peer.url}"
             return NoAnswer(Failure.UNREACHED, reason)
@@ -328,7 +328,7 @@ def _in_words(problem: Exception, host: str, peer: Peer) -> NoAnswer:
     return NoAnswer(*_broken(problem, host, peer, unreached=unreached))
 
 
-def _tls_words(problem: ssl.SSLError, host: str, peer: Peer) -> str:
+def _tls_reason(problem: ssl.SSLError, host: str, peer: Peer) -> str:
     if isinstance(problem, ssl.SSLCertVerificationError):
         return (
             f"the certificate of {host} is not trusted ({problem.verify_message}); name its authority in "
@@ -353,7 +353,7 @@ def _broken(problem: Exception, host: str, peer: Peer, *, unreached: bool) -> tu
 
 
 def _improper(text: str, host: str, peer: Peer) -> tuple[Failure, str]:
-    """Tell apart what httpx calls by one name: no answer, half an answer, and none that is HTTP."""
+    """Distinguish what httpx raises as one error: no answer, half an answer, and one that is not HTTP."""
     if "without sending a response" in text:
         return Failure.UNREACHED, f"{host} closed the connection without an answer; did {peer.name} stop or restart?"
     if "without sending complete" in text:

@@ -30,6 +30,6 @@ from rollout.gateway.caching import stale_for_s
         ({"age": "soon"}, 0.0),
     ],
 )
-def test_an_answer_may_be_as_old_as_a_shared_cache_may_keep_it_and_at_least_as_old_as_it_says(headers, seconds):
+def test_an_answer_is_as_old_as_its_age_header_or_as_a_shared_cache_may_keep_it(headers, seconds):
     """What cannot be read counts as absent."""
     assert stale_for_s(headers) == seconds

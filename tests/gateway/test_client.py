@@ -1,4 +1,4 @@
-"""The client against a gateway that misbehaves in every way we know."""
+"""The client against a gateway with every known misbehaviour."""
 
 import base64
 import threading
@@ -29,11 +29,11 @@ class FakeClock(SystemClock):
         self._skipped = 0.0
 
     def monotonic(self):
-        """Return the machine's seconds and those that were only noted."""
+        """Return the machine's seconds and those of `wait`."""
         return super().monotonic() + self._skipped
 
     def wait(self, seconds, stop=None):
-        """Note the wait."""
+        """Advance by the seconds, without waiting."""
         self.waited.append(seconds)
         self._skipped += seconds
         return not stop
@@ -68,7 +68,7 @@ def test_answers_arrive_typed(gateway):
     assert gateway.health() is None
 
 
-def test_a_completion_names_who_answered_and_how_long_it_took(gateway, liar):
+def test_a_completion_names_provider_model_and_duration(gateway, liar):
     completion = gateway.chat("ping", max_tokens=5)
     assert (completion.content, completion.model, completion.provider) == ("pong", "gpt-4o-2026-08-06", "openai")
     assert completion.elapsed_ms > 0
@@ -80,13 +80,13 @@ def test_an_activation_sends_provider_and_model_and_returns_the_claim(gateway, s
     assert stub.active == ("openai", "gpt-4o")
 
 
-def test_alerts_are_of_the_severity_asked_for_even_if_the_gateway_sends_more(gateway, liar):
+def test_alerts_are_filtered_by_severity_even_if_the_gateway_sends_more(gateway, liar):
     assert [alert.severity for alert in gateway.alerts()] == ["critical", "info"]
     assert [alert.severity for alert in gateway.alerts("critical")] == ["critical"]
     assert [request.path for request in liar.requests] == [f"{API}/alerts", f"{API}/alerts?severity=critical"]
 
 
-def test_an_audit_is_no_longer_than_asked_for_even_if_the_gateway_sends_more(gateway, liar):
+def test_an_audit_is_cut_at_its_limit_even_if_the_gateway_sends_more(gateway, liar):
     assert len(gateway.audit(limit=5, action="activate", provider="a&b")) == 5
     assert liar.requests[0].path == f"{API}/admin/audit?limit=5&action=activate&provider=a%26b"
     assert len(gateway.audit()) == 50
@@ -102,42 +102,42 @@ def test_a_boot_id_that_is_refused_is_not_an_absent_one(gateway, liar):
     assert failure(CALLS["system_status"], gateway, Refused).status == 403
 
 
-# Whether it is up, for nothing
+# Whether the service is up, by a free call
 
 
 def test_health_is_asked_only_where_the_target_names_it(build, liar):
-    """On some gateways ``/health`` sends a paid request to every model: by default the system status is asked."""
+    """On some gateways ``/health`` sends a paid request to every model: by default the system status is read."""
     build(liar.url).health()
     build(liar.url, target=Target("t", "sandbox", paths={"health": "/health"})).health()
     assert [request.path for request in liar.requests] == [f"{API}/system/status", "/health"]
 
 
 def test_a_gateway_without_a_system_status_is_up_when_it_lists_its_providers(gateway, liar):
-    """A 404 of the system status says nothing about life; the provider list does, and is free as well."""
+    """A 404 of the system status does not show that the service is down; the provider list is read, free as well."""
     liar.rule("/system/status", lies.answer(404, {}))
     gateway.health()
     liar.rule("/providers", lies.answer(503, {}))
     assert failure(CALLS["health"], gateway).call == f"GET {PROVIDERS}"
 
 
-@pytest.mark.parametrize("said", [{"status": "starting"}, {"status": "error"}])
-def test_a_system_status_that_says_that_the_service_is_not_up_counts(gateway, liar, said):
-    """A 200 whose words say otherwise is not health."""
-    liar.rule("/system/status", lies.answer(200, said))
+@pytest.mark.parametrize("body", [{"status": "starting"}, {"status": "error"}])
+def test_a_system_status_that_says_that_the_service_is_not_up_counts(gateway, liar, body):
+    """A 200 with another status in its body is not health."""
+    liar.rule("/system/status", lies.answer(200, body))
     failure(CALLS["health"], gateway)
 
 
 def test_a_named_path_that_is_not_there_is_an_error(build, liar):
-    """What the target names is asked and nothing else, so that a wrong one shows."""
+    """Only the path that the target names is called, so that a wrong one shows."""
     target = Target("t", "sandbox", paths={"health": "/helth"})
     liar.rule("/helth", lies.answer(404, {}))
     assert failure(CALLS["health"], build(liar.url, target=target), Refused).call == "GET /helth"
 
 
-# Who calls, and where
+# The caller's headers, and the paths
 
 
-def test_every_call_says_who_is_calling(build, liar):
+def test_every_call_carries_token_user_and_rollout_id(build, liar):
     target = Target("t", "sandbox", user="José", token_env="GATEWAY_TOKEN")
     build(liar.url, target=target, token=f"{TOKEN}\n", rollout_id="r-1").health()
     headers = liar.requests[0].headers
@@ -172,37 +172,37 @@ def test_a_target_without_a_url_is_refused(build):
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-def test_a_providers_name_that_leads_elsewhere_sends_nothing(gateway, liar, name):
+def test_a_providers_name_that_changes_the_path_sends_nothing(gateway, liar, name):
     assert "cannot be a provider's name" in str(failure(lambda gateway: gateway.status(name), gateway))
     with gateway.allow_writes("APP-1.2"):
         failure(lambda gateway: gateway.activate(name, "gpt-4o"), gateway)
     assert liar.requests == []
 
 
-# The seal
+# Allowed writes
 
 
-def test_a_sealed_gateway_refuses_to_write_and_names_the_remedy(gateway, liar):
+def test_a_write_that_is_not_allowed_is_refused_and_names_the_remedy(gateway, liar):
     with pytest.raises(WriteNotAllowed, match=r'with gateway\.allow_writes\("APP-1\.2"\)'):
         gateway.activate("openai", "gpt-4o")
     assert liar.requests == []
 
 
-def test_the_seal_closes_again_even_after_a_failure(gateway):
+def test_writes_are_not_allowed_after_the_block_even_after_a_failure(gateway):
     with pytest.raises(ZeroDivisionError), gateway.allow_writes("APP-1.2"), gateway.allow_writes("APP-1.2"):
         raise ZeroDivisionError
     with pytest.raises(WriteNotAllowed):
         gateway.activate("openai", "gpt-4o")
 
 
-def test_the_inner_of_two_seals_does_not_close_the_outer(gateway):
+def test_the_end_of_an_inner_block_does_not_end_the_outer(gateway):
     with gateway.allow_writes("RBK-2.1"):
         with gateway.allow_writes("APP-1.2"):
             pass
         gateway.activate("openai", "gpt-4o")
 
 
-def test_what_one_thread_unseals_stays_sealed_for_the_others(gateway):
+def test_writes_allowed_in_one_thread_are_not_allowed_in_others(gateway):
     outcomes = []
 
     def write():
@@ -228,7 +228,7 @@ def test_an_activation_without_a_model_is_not_sent(gateway, liar):
 
 SAYS_NO = [
     (400, {"detail": "Local runtime"}, Refused, "refused (400: Local runtime)"),
-    (401, {"detail": "who?"}, Refused, "wants to know who calls (401: who?); set the target's token_env"),
+    (401, {"detail": "who?"}, Refused, "does not know the caller (401: who?); set the target's token_env"),
     (403, b"", Refused, "does not allow this (403: Forbidden)"),
     (404, {"detail": "Unknown provider: x"}, Refused, "refused (404: Unknown provider: x)"),
     (404, b"<html>nginx</html>", Refused, "no such path (404); check the target's url, or set its paths."),
@@ -246,7 +246,7 @@ SAYS_NO = [
 
 @pytest.mark.parametrize(
     ("call", "status", "body", "error", "says"),
-    # A 404 for the boot id is an answer: there is none. One for the service's life leads to another call.
+    # A 404 for the boot id is an answer: there is none. A 404 for the health leads to another call.
     [
         (call, *row)
         for name, call in CALLS.items()
@@ -254,7 +254,7 @@ SAYS_NO = [
         if (name, row[0]) not in {("system_status", 404), ("health", 404)}
     ],
 )
-def test_a_status_that_says_no_is_an_error_in_one_line(gateway, liar, call, status, body, error, says):
+def test_a_status_of_refusal_is_an_error_in_one_line(gateway, liar, call, status, body, error, says):
     liar.rule("/", lies.answer(status, body))
     problem = failure(call, gateway, error)
     assert isinstance(problem, Refused) == (error is Refused)
@@ -277,7 +277,7 @@ BAD_BODIES = {
     "cut off": (lies.cut_body(), "broke off in the middle"),
     "no http": (lies.raw(b"220 ESMTP ready\r\n\r\n"), "proper HTTP"),
 }
-# No verdict rests on the body of a health check, or on a boot id.
+# No verdict depends on the body of a health check, or on a boot id.
 HARMLESS = {("health", bad) for bad in ("empty", "text", "list", "wrong shape")} | {("system_status", "wrong shape")}
 
 
@@ -306,7 +306,7 @@ def test_an_error_names_the_call(gateway, liar):
     [
         ({}, None, None, "; set the target's token_env"),
         ({"token_env": "GW"}, None, None, "; set the environment variable GW, which the target names for its token"),
-        ({"token_env": "GW"}, None, TOKEN, "; the token in the environment variable GW is not good enough"),
+        ({"token_env": "GW"}, None, TOKEN, "; the token in the environment variable GW is not accepted"),
         (
             {"token_env": "GW", "staging_token_env": "STAGING"},
             "staging",
@@ -352,7 +352,7 @@ def test_the_deadline_bounds_the_retries_together(build, liar):
     assert len(liar.requests) == 2
 
 
-# Once more
+# Tries
 
 
 def test_nothing_that_listens_is_tried_three_times_for_a_read(build, liar, exchanges):
@@ -368,7 +368,7 @@ def test_nothing_that_listens_is_tried_three_times_for_a_read(build, liar, excha
 
 @pytest.mark.parametrize("behaviour", [lies.close(), lies.refuse()])
 @pytest.mark.parametrize("name", READS)
-def test_a_read_that_was_not_taken_is_sent_again(build, liar, behaviour, name):
+def test_a_read_that_did_not_reach_the_gateway_is_sent_again(build, liar, behaviour, name):
     gateway = build(liar.url, clock=FakeClock())
     liar.rule("/", behaviour, nth=1)
     READS[name](gateway)
@@ -377,7 +377,7 @@ def test_a_read_that_was_not_taken_is_sent_again(build, liar, behaviour, name):
 
 @pytest.mark.parametrize("behaviour", [lies.close(), lies.refuse()])
 @pytest.mark.parametrize("name", ["activate", "chat"])
-def test_a_write_and_a_completion_are_never_sent_again_when_nobody_knows(build, liar, behaviour, name):
+def test_a_write_and_a_completion_with_an_unknown_effect_are_never_sent_again(build, liar, behaviour, name):
     gateway = build(liar.url, clock=FakeClock())
     liar.rule("/", behaviour, nth=1)
     failure(CALLS[name], gateway)
@@ -385,7 +385,7 @@ def test_a_write_and_a_completion_are_never_sent_again_when_nobody_knows(build, 
 
 
 @pytest.mark.parametrize("name", [*READS, "activate", "chat"])
-def test_a_429_is_waited_out(build, liar, name):
+def test_a_call_is_sent_again_after_a_429(build, liar, name):
     clock = FakeClock()
     gateway = build(liar.url, clock=clock)
     liar.rule("/", lies.answer(429, {"error": "rate_limit_exceeded", "retry_after_seconds": 0}), nth=1)
@@ -407,7 +407,7 @@ def test_a_429_is_waited_out(build, liar, name):
         (b"", {}, 0.1),
     ],
 )
-def test_the_wait_is_what_the_gateway_asks_for_and_a_little(build, liar, body, headers, least):
+def test_the_pause_is_what_the_gateway_asks_for_plus_jitter(build, liar, body, headers, least):
     clock = FakeClock()
     gateway = build(liar.url, clock=clock)
     liar.rule("/", lies.answer(429, body, headers=headers), nth=1)
@@ -426,7 +426,7 @@ def test_a_429_that_lasts_is_refused_with_the_tries_and_the_remedy(build, liar):
     assert len(liar.requests) == 3
 
 
-def test_a_429_that_asks_for_more_than_the_deadline_is_not_waited_out(build, liar):
+def test_a_429_with_a_pause_beyond_the_deadline_is_not_sent_again(build, liar):
     clock = FakeClock()
     liar.rule("/", lies.answer(429, {"retry_after_seconds": 60}))
     assert "asks to wait 60 s; tried once" in str(failure(CALLS["metrics"], build(liar.url, clock=clock), Refused))
@@ -452,8 +452,8 @@ QUOTA = {"error": {"message": "You exceeded your current quota", "type": "insuff
         (b"", {"Retry-After": "0"}),
     ],
 )
-def test_a_providers_own_429_is_an_answer_that_is_not_asked_for_again(build, liar, exchanges, body, headers):
-    """Deviation 18 has a shape of its own; any other 429 to a completion is what the provider says to users, too."""
+def test_a_providers_own_429_is_not_sent_again(build, liar, exchanges, body, headers):
+    """Deviation 18 has a shape of its own; any other 429 to a completion is the provider's answer to users, too."""
     clock = FakeClock()
     gateway = build(liar.url, clock=clock)
     liar.rule("/chat", lies.answer(429, body, headers=headers))
@@ -464,7 +464,7 @@ def test_a_providers_own_429_is_an_answer_that_is_not_asked_for_again(build, lia
     assert [each.status for each in exchanges] == [429]
 
 
-def test_a_providers_429_is_told_in_the_providers_own_words(build, liar):
+def test_a_providers_429_quotes_the_providers_message(build, liar):
     liar.rule("/chat", lies.answer(429, QUOTA))
     problem = failure(CALLS["chat"], build(liar.url, clock=FakeClock()))
     assert "(429: You exceeded your current quota)" in problem.reason
@@ -480,7 +480,7 @@ def test_a_429_to_another_completion_call_is_a_providers_too(build, liar):
 
 
 @pytest.mark.parametrize("name", ["metrics", "activate"])
-def test_a_429_to_what_no_provider_answers_is_the_gateways(build, liar, name):
+def test_a_429_to_another_call_than_a_completion_is_the_gateways(build, liar, name):
     clock = FakeClock()
     liar.rule("/", lies.answer(429, OPENAI), nth=1)
     CALLS[name](build(liar.url, clock=clock))
@@ -524,15 +524,15 @@ def test_a_stop_ends_the_wait_between_two_tries(build, liar):
     assert time.monotonic() - started < 0.5
 
 
-def test_what_is_uninterruptible_does_not_hear_the_stop_and_is_sealed(build, liar, stub):
+def test_an_uninterruptible_gateway_ignores_the_stop_and_allows_no_writes(build, liar, stub):
     stop = StopFlag()
     gateway = build(liar.url, stop=stop)
     gateway.health()
     stop.set("SIGTERM")
-    deaf = gateway.uninterruptible()
+    uninterruptible = gateway.uninterruptible()
     with gateway.allow_writes("APP-1.2"), pytest.raises(WriteNotAllowed):
-        deaf.activate("openai", "gpt-4o")
-    activate(deaf)
+        uninterruptible.activate("openai", "gpt-4o")
+    activate(uninterruptible)
     assert stub.active == ("openai", "gpt-4o")
     assert liar.connections == 1
     with pytest.raises(Interrupted, match="not sent, SIGTERM"):
@@ -542,7 +542,7 @@ def test_what_is_uninterruptible_does_not_hear_the_stop_and_is_sealed(build, lia
 # Evidence
 
 
-def test_every_exchange_is_handed_on(build, liar, exchanges):
+def test_every_exchange_is_passed_on_as_evidence(build, liar, exchanges):
     gateway = build(liar.url, clock=FakeClock())
     liar.rule("/metrics", lies.answer(429, {"retry_after_seconds": 0}), nth=1)
     gateway.metrics("openai")
@@ -557,7 +557,7 @@ def test_every_exchange_is_handed_on(build, liar, exchanges):
     assert activated.elapsed_ms > 0
 
 
-def test_an_exchange_without_an_answer_says_why(build, liar, exchanges):
+def test_an_exchange_without_an_answer_has_the_reason(build, liar, exchanges):
     gateway = build(liar.url)
     liar.rule("/", lies.close())
     failure(CALLS["chat"], gateway)
@@ -565,7 +565,7 @@ def test_an_exchange_without_an_answer_says_why(build, liar, exchanges):
     assert "closed the connection without an answer" in exchanges[0].error
 
 
-def test_an_answer_that_cannot_be_read_is_kept_as_it_came(gateway, liar, exchanges):
+def test_an_answer_that_cannot_be_read_is_kept_as_text(gateway, liar, exchanges):
     liar.rule("/", lies.answer(200, b'{"status": "su\xff', "application/json"))
     failure(CALLS["providers"], gateway)
     assert exchanges[0].answer == '{"status": "su\ufffd'
@@ -584,7 +584,7 @@ def test_a_long_answer_is_cut_in_evidence_after_it_was_redacted(build, liar, exc
 
 
 @pytest.mark.parametrize("number", ["NaN", "1e999"])
-def test_evidence_has_no_number_that_json_does_not_know(gateway, liar, exchanges, number):
+def test_evidence_has_no_number_that_json_forbids(gateway, liar, exchanges, number):
     liar.rule("/", lies.answer(500, f'{{"a": {number}}}'))
     failure(CALLS["health"], gateway)
     assert exchanges[0].answer == f'{{"a": {number}}}'
@@ -619,7 +619,7 @@ def test_a_password_in_the_base_url_is_sent_and_never_shown(build, liar, exchang
         assert "hunter2" not in str(failure(CALLS["chat"], gateway)) + repr(exchanges)
 
 
-# Together
+# Threads and connections
 
 
 def test_threads_share_one_gateway(gateway, liar):
@@ -641,14 +641,14 @@ def test_calls_in_a_row_share_one_connection(gateway, liar):
     assert liar.connections == 1
 
 
-def test_closing_twice_does_nothing_and_later_calls_say_so(liar):
+def test_closing_twice_does_nothing_and_later_calls_are_errors(liar):
     gateway = Gateway(Target("t", "sandbox"), url=liar.url, clock=SystemClock(), redactor=Redactor())
     gateway.close()
     gateway.close()
     assert "the client is closed" in str(failure(CALLS["health"], gateway))
 
 
-def test_a_completion_of_the_suites_own_is_tagged_and_nothing_else_is(build, liar):
+def test_only_completions_of_the_suite_are_tagged(build, liar):
     gateway = build(liar.url, rollout_id="r-1")
     gateway.chat("ping")
     gateway.metrics("openai")

@@ -63,7 +63,7 @@ def test_every_other_provider_is_activated_as_documented(other, liar):
     assert [request.path for request in liar.requests] == [f"{API}/providers/openai/activate"]
 
 
-def test_the_other_call_is_sealed_wants_a_model_and_refuses_strange_names(build, liar):
+def test_the_other_call_needs_allowed_writes_and_a_model_and_refuses_strange_names(build, liar):
     gateway = build(liar.url, target=Target("t", "sandbox", activate_with={"..": OtherCall("/x/{provider}", {})}))
     with pytest.raises(WriteNotAllowed, match="activating ollama is a write"):
         build(liar.url, target=TARGET).activate("ollama", "gemma3:4b")
@@ -90,7 +90,7 @@ def test_the_other_call_has_the_activations_deadline(build, liar):
         (lies.html(), GatewayError, "is not JSON"),
     ],
 )
-def test_what_the_other_call_answers_is_judged_by_its_status_field(other, liar, behaviour, error, says):
+def test_the_other_calls_answer_is_judged_by_its_status_field(other, liar, behaviour, error, says):
     liar.rule(SERVERS, behaviour)
     problem = failure(lambda: activate(other), error)
     assert isinstance(problem, Refused) == (error is Refused)
@@ -123,7 +123,7 @@ def test_another_call_may_answer_with_a_completion_as_documented(other, liar):
         (lies.hang(), "no complete answer within 2 s (deadline for completions"),
     ],
 )
-def test_a_stream_that_fails_is_an_error_and_not_asked_for_again(other, liar, behaviour, says):
+def test_a_stream_that_fails_is_an_error_and_not_sent_again(other, liar, behaviour, says):
     liar.rule(STREAM, behaviour)
     assert says in str(failure(lambda: other.chat("ping")))
     assert len(liar.requests) == 1
@@ -151,7 +151,7 @@ def test_a_limit_is_set_and_the_claim_returned(gateway, liar):
     }
 
 
-def test_the_kind_is_sent_in_the_gateways_word_and_a_reported_scope_as_its_name(other, liar):
+def test_the_kind_is_translated_and_a_reported_scope_is_sent_as_its_name(other, liar):
     with other.allow_writes("RBK-3.4"):
         other.set_limit("cost", "provider:openai", {"hard_limit_usd": 5})
         other.set_limit("rate", "global", {"max_requests_per_minute": 60})
@@ -161,7 +161,7 @@ def test_the_kind_is_sent_in_the_gateways_word_and_a_reported_scope_as_its_name(
     ]
 
 
-def test_a_sealed_gateway_sets_no_limit_and_names_the_remedy(gateway, liar):
+def test_a_limit_without_allowed_writes_is_refused_and_names_the_remedy(gateway, liar):
     with pytest.raises(
         WriteNotAllowed, match=r'setting the cost limits of openai is .* `with gateway\.allow_writes\("APP-3\.1"\)'
     ):
@@ -170,7 +170,7 @@ def test_a_sealed_gateway_sets_no_limit_and_names_the_remedy(gateway, liar):
 
 
 @pytest.mark.parametrize(("kind", "values"), [("cost", {}), ("money", {"hard_limit_usd": 5})])
-def test_a_limit_that_says_nothing_is_not_sent(gateway, liar, kind, values):
+def test_an_empty_limit_is_not_sent(gateway, liar, kind, values):
     with gateway.allow_writes("APP-3.1"):
         problem = failure(lambda: gateway.set_limit(kind, "openai", values))
     assert "nothing to set: give limits, of a kind among cost, rate" in str(problem)
@@ -193,14 +193,14 @@ def test_a_limit_that_says_nothing_is_not_sent(gateway, liar, kind, values):
         (404, {"detail": "Not Found"}, "or set its paths.limits"),
     ],
 )
-def test_a_limit_that_is_refused_is_told_in_the_gateways_words(gateway, liar, status, body, says):
+def test_a_limit_that_is_refused_quotes_the_gateways_message(gateway, liar, status, body, says):
     liar.rule(LIMITS, lies.answer(status, body))
     problem = failure(lambda: set_limit(gateway), Refused)
     assert problem.status == status
     assert says in str(problem)
 
 
-def test_a_limit_is_sent_again_after_a_429_and_never_when_nobody_knows(gateway, liar):
+def test_a_limit_is_sent_again_after_a_429_only(gateway, liar):
     liar.rule(LIMITS, lies.answer(429, {"retry_after_seconds": 0}), nth=1)
     set_limit(gateway)
     assert len(liar.requests) == 2

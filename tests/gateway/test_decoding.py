@@ -83,14 +83,14 @@ def test_a_body_without_a_byte_is_empty_whatever_its_coding(coding):
             gzip.compress(gzip.compress(TEXT, mtime=0), mtime=0),
             "is packed 2 times (Content-Encoding: 'gzip, gzip')",
         ),
-        ("br", TEXT, "is packed in a way that nobody asked for (Content-Encoding: 'br')"),
-        ("zstd", TEXT, "nobody asked for"),
+        ("br", TEXT, "is packed in a way that was not asked for (Content-Encoding: 'br')"),
+        ("zstd", TEXT, "was not asked for"),
         ("gzip", TEXT, "is not the gzip that its Content-Encoding announces"),
         ("gzip", gzip.compress(TEXT, mtime=0)[:-4], "ends in the middle of its gzip"),
         ("deflate", bytes(range(255, 200, -1)), "is not the deflate"),
     ],
 )
-def test_what_is_not_decoded_says_why(coding, data, says):
+def test_a_body_that_is_not_decoded_has_a_reason(coding, data, says):
     """Several codings, an unknown one, garbage and half a body are refused, and the message names the header."""
     with pytest.raises(Unreadable) as caught:
         decoded(coding, data)
@@ -128,8 +128,8 @@ def test_a_bomb_is_refused_at_once_and_takes_no_memory(liar, coding, bomb, says)
     ended = subprocess.run(
         [sys.executable, "-c", MEETS_A_BOMB, f"{liar.url}/x"], capture_output=True, text=True, timeout=60, check=True
     )
-    told, megabytes = ended.stdout.rsplit("\n", 2)[:2]
-    assert says in told
+    printed, megabytes = ended.stdout.rsplit("\n", 2)[:2]
+    assert says in printed
     assert int(megabytes) < MEGABYTES
 
 

@@ -1,4 +1,4 @@
-"""What a provider that is out of reach looks like: the recorded answers, and words of other gateways."""
+"""The causes that fit a provider out of reach: from recorded answers, and from messages of other gateways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from rollout.core.clock import SystemClock
 from rollout.core.errors import GatewayError
 from rollout.gateway import parsing
-from rollout.gateway.diagnosis import _TRY, LOOK_S, Cause, Seen, diagnose, diagnose_provider, diagnosed
+from rollout.gateway.diagnosis import _TRY, DEADLINE_S, Cause, Seen, diagnose, diagnose_provider, diagnosed
 from rollout.gateway.responses import Connection, ConnectionTest, Preflight, PreflightCheck
 from rollout.gateway.transport import Answer
 from tests.support.clocks import SimulatedClock
@@ -52,7 +52,7 @@ def test_a_service_that_is_down_could_also_be_elsewhere_or_out_of_reach():
 
 
 @pytest.mark.parametrize("part", ["tested", "preflight", "both"])
-def test_a_key_that_is_missing_is_told_by_either_answer(part: str):
+def test_a_missing_key_is_diagnosed_from_either_answer(part: str):
     tested = recorded("openai_nokey_test_connection", parsing.connection_test)
     ready = recorded("openai_nokey_preflight", parsing.preflight)
     found = diagnose("openai", Seen(None, tested if part != "preflight" else None, ready if part != "tested" else None))
@@ -102,7 +102,7 @@ def test_a_service_that_answers_503_is_up():
         ),
     ],
 )
-def test_the_words_decide_and_the_likeliest_comes_first(seen: Seen, causes: tuple[Cause, ...]):
+def test_the_message_decides_and_the_likeliest_cause_comes_first(seen: Seen, causes: tuple[Cause, ...]):
     assert diagnose("p", seen).causes == causes
 
 
@@ -110,21 +110,21 @@ def test_every_cause_has_something_to_try():
     assert set(_TRY) == set(Cause)
 
 
-def test_a_provider_that_is_well_has_no_diagnosis():
+def test_a_provider_in_order_has_no_diagnosis():
     assert diagnosed("p", Seen(Connection("connected"), FINE, READY)) is None
     assert diagnosed("p", Seen()) is None
     assert diagnosed("p", Seen(Connection("unknown"))) is not None
 
 
 class Gateway:
-    """Answers what its attributes say, in turn with what was asked."""
+    """Answers each call with the attribute of its name."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = {"status": Connection("offline"), "test_connection": FINE, "preflight": READY, **answers}
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
     def _answer(self, name: str) -> Any:
-        self.asked.append(name)
+        self.calls.append(name)
         answer = self.answers[name]
         if isinstance(answer, Exception):
             raise answer
@@ -143,32 +143,32 @@ class Gateway:
         return self._answer("preflight")
 
 
-def looked(gateway: Gateway, status: Connection | None = None) -> Seen:
+def diagnosed_with(gateway: Gateway, status: Connection | None = None) -> Seen:
     return diagnose_provider(gateway, "p", status, SimulatedClock(), start=lambda work: work())
 
 
-def test_the_look_asks_for_the_status_only_where_none_was_seen():
+def test_a_diagnosis_reads_the_status_only_where_none_is_given():
     known, unknown = Gateway(), Gateway()
-    looked(known, Connection("degraded"))
-    assert known.asked == ["test_connection", "preflight"]
-    assert looked(unknown) == Seen(Connection("offline"), FINE, READY)
+    diagnosed_with(known, Connection("degraded"))
+    assert known.calls == ["test_connection", "preflight"]
+    assert diagnosed_with(unknown) == Seen(Connection("offline"), FINE, READY)
 
 
 def test_a_call_that_fails_is_named_and_ends_nothing():
-    seen = looked(Gateway(test_connection=GatewayError("POST /x", "refused")), Connection("offline"))
+    seen = diagnosed_with(Gateway(test_connection=GatewayError("POST /x", "refused")), Connection("offline"))
     assert seen.unanswered == ("connection test: POST /x: refused",)
     assert seen.preflight == READY
 
 
-def test_a_defect_of_ours_is_no_answer_and_ends_within_its_time():
+def test_a_defect_of_the_suite_is_no_answer_and_ends_in_time():
     seen = diagnose_provider(Gateway(preflight=KeyError("x")), "p", Connection("offline"), SystemClock())
     assert seen.unanswered == ("preflight: a defect in the suite: KeyError: 'x'",)
 
 
-def test_the_whole_look_is_bounded_however_many_calls_hang():
+def test_a_diagnosis_is_bounded_however_many_calls_hang():
     clock = SimulatedClock()
     seen = diagnose_provider(Gateway(), "p", None, clock, start=lambda _: None)
-    assert clock.monotonic() == LOOK_S
+    assert clock.monotonic() == DEADLINE_S
     assert len(seen.unanswered) == 3
 
 
@@ -177,4 +177,4 @@ def test_a_machine_without_threads_has_no_diagnosis_and_no_error():
         raise RuntimeError("can't start new thread")
 
     seen = diagnose_provider(Gateway(), "p", Connection("offline"), SimulatedClock(), start=start)
-    assert seen.unanswered == ("the look could not be started: can't start new thread",)
+    assert seen.unanswered == ("the call could not be started: can't start new thread",)

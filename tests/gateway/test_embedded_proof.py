@@ -1,4 +1,4 @@
-"""What proves to be the embedded gateway, and what does not: it is asked once, briefly, and without a token."""
+"""The proof that a gateway is the embedded one: one request, within a deadline, without a token."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def http(body: bytes, status: str = "200 OK", kind: str = "application/json", mo
 
 @contextmanager
 def serving(answer: bytes, *, drip_s: float | None = None) -> Iterator[tuple[str, list[bytes]]]:
-    """Answer each connection with these bytes, all at once or one at a time; give the URL and what was asked."""
+    """Answer each connection with these bytes, all at once or one at a time; give the URL and the requests."""
     listener, asked = socket.create_server(("127.0.0.1", 0)), list[bytes]()
 
     def serve() -> None:
@@ -79,10 +79,10 @@ def test_the_embedded_gateways_answer_is_known_and_read():
 @pytest.mark.parametrize("key", list(TRUE))
 @pytest.mark.parametrize("how", ["missing", "of another type"])
 def test_an_answer_of_another_shape_is_another_gateways(key: str, how: str):
-    told = {name: value for name, value in TRUE.items() if name != key or how != "missing"}
+    body = {name: value for name, value in TRUE.items() if name != key or how != "missing"}
     if how != "missing":
-        told[key] = {"not": "that"}
-    seen = embedded_proof._judged(200, "application/json", json.dumps(told).encode())
+        body[key] = {"not": "that"}
+    seen = embedded_proof._judged(200, "application/json", json.dumps(body).encode())
     assert (seen.standing, seen.why) == (Standing.OTHER, "HTTP 200 with JSON of another shape")
 
 
@@ -117,7 +117,7 @@ def test_an_answer_of_another_shape_is_another_gateways(key: str, how: str):
         "cut off",
     ],
 )
-def test_whatever_else_answers_is_not_the_embedded_gateway(answer: bytes, why: str):
+def test_any_other_answer_is_not_the_embedded_gateways(answer: bytes, why: str):
     with serving(answer) as (url, _):
         seen = prove_embedded(url)
     assert not seen.is_embedded
@@ -126,7 +126,7 @@ def test_whatever_else_answers_is_not_the_embedded_gateway(answer: bytes, why: s
 
 
 def test_a_redirect_is_not_followed():
-    """What it leads to may be an embedded gateway; what was asked is none."""
+    """The redirect may lead to an embedded gateway; the URL itself is none."""
     with serving(http(json.dumps(TRUE).encode())) as (embedded, asked):
         with serving(http(b"", "307 Temporary Redirect", more=f"Location: {embedded}/sandbox/about\r\n")) as (url, _):
             seen = prove_embedded(url)
@@ -135,7 +135,7 @@ def test_a_redirect_is_not_followed():
 
 
 def test_a_proxy_of_the_environment_is_not_asked():
-    """It would be asked for every URL on loopback, and could answer for each."""
+    """A proxy would get the request for every URL on loopback, and could answer it."""
     env = {**os.environ, **dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy"), "http://127.0.0.1:9")}
     with serving(http(json.dumps(TRUE).encode())) as (url, asked):
         code = f"from rollout.gateway.embedded_proof import prove_embedded; print(prove_embedded({url!r}).is_embedded)"
@@ -143,7 +143,7 @@ def test_a_proxy_of_the_environment_is_not_asked():
     assert (done.stdout.strip(), len(asked)) == ("True", 1)
 
 
-def test_nobody_there_is_no_answer():
+def test_a_port_without_a_server_gives_no_answer():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     seen = prove_embedded(f"http://127.0.0.1:{port}")

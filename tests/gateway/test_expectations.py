@@ -1,4 +1,4 @@
-"""Who answered: the expected provider and model, or a dated snapshot of it."""
+"""Which provider answered: the expected provider and model, or a dated snapshot of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that a person pastes at 3 a.m. are the ones that work on this gateway."""
+"""The manual commands are the ones that work on this gateway."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_documented_call_and_the_token_by_its_name() -> None:
 
 
 def test_the_targets_own_call_for_this_provider() -> None:
-    """Deviation 13: the documented call would be refused, so it must not be what a person is told to paste."""
+    """Deviation 13: the gateway refuses the documented call, so it is no manual command."""
     own = OtherCall("/switch/{provider}", {"server": "{provider}", "model": "{model}"})
     target = Target(name="lab", environment="sandbox", url="https://gateway.example", activate_with={"Ollama": own})
     words = shlex.split(manual_commands.activation(target, TO))
@@ -38,7 +38,7 @@ def test_paths_that_were_moved() -> None:
 
 
 def test_the_emergency_goes_to_the_url_in_use() -> None:
-    """The name alone leads to the target's own URL; behind another one, that stands in the command, and nobody asks."""
+    """The name alone leads to the target's own URL; another URL is in the command, which asks for no confirmation."""
     target = Target(name="lab", environment="sandbox", url="http://127.0.0.1:8443", safe=TO)
     assert manual_commands.emergency(target, Origin()) == "rollout emergency --target=lab"
     moved = manual_commands.emergency(target, Origin(moved=True))
@@ -48,8 +48,8 @@ def test_the_emergency_goes_to_the_url_in_use() -> None:
     assert manual_commands.emergency(replace(target, safe=None), Origin(moved=True)) is None
 
 
-def test_an_approval_is_given_with_the_options_that_had_a_part_in_the_content() -> None:
-    """Without them it would be of another content, and void."""
+def test_an_approval_has_the_options_that_are_part_of_the_content() -> None:
+    """Without them the approval would be of another content, and void."""
     scenario = Scenario("s", "my s.yaml", "t", (TO,), author="alice")
     origin = Origin(options=("--target=lab", "--gateway=http://127.0.0.1:8443"))
     command = manual_commands.approval(scenario, origin, "--as", "operator")

@@ -1,4 +1,4 @@
-"""What a parser takes, and what it refuses in one plain line."""
+"""What a parser accepts, and what it refuses with a message of one line."""
 
 import json
 
@@ -78,7 +78,7 @@ def changed(document, path, value):
     return copy
 
 
-# Fields that no verdict rests on: informative, taken as they are, or not part of the answer's type.
+# Fields that no verdict depends on: informative, taken as they are, or not part of the answer's type.
 UNREAD = {
     "count", "status", "slo_target", "fallback_policy", "current_usage_usd", "current_requests", "window", "role",
     "details", "model_usage", "from",
@@ -96,9 +96,9 @@ EVERY_FIELD = [
 @pytest.mark.parametrize(("call", "path"), EVERY_FIELD)
 def test_no_field_may_have_another_type(call, path):
     another = "text" if isinstance(at(ANSWERS[call], path), dict) else {"of": ["another", "type"]}
-    said = refusal(PARSERS[call], changed(ANSWERS[call], path, another))
-    assert "not of the documented shape" in said
-    assert ".".join(str(part) for part in path) in said
+    message = refusal(PARSERS[call], changed(ANSWERS[call], path, another))
+    assert "not of the documented shape" in message
+    assert ".".join(str(part) for part in path) in message
 
 
 @pytest.mark.parametrize("call", PARSERS)
@@ -129,9 +129,9 @@ def test_what_is_no_json_object_is_named_for_what_it_is(parse, body, content_typ
 
 
 @pytest.mark.parametrize("parse", [*PARSERS.values(), parsing.activated, parsing.boot_id, parsing.health])
-def test_a_200_that_says_error_is_an_error(parse):
-    said = refusal(parse, {"status": "error", "message": "disk\n full"})
-    assert said == 'answered 200, but with status "error": disk full'
+def test_a_200_with_status_error_is_an_error(parse):
+    message = refusal(parse, {"status": "error", "message": "disk\n full"})
+    assert message == 'answered 200, but with status "error": disk full'
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_an_infinity_written_as_a_number_is_refused():
 
 
 def test_a_missing_field_is_named_and_the_rest_is_counted():
-    said = refusal(parsing.metrics, {"metrics": {}})
-    assert "metrics.total_requests is missing; metrics.successful_requests is missing" in said
-    assert "; and 5 more" in said
+    message = refusal(parsing.metrics, {"metrics": {}})
+    assert "metrics.total_requests is missing; metrics.successful_requests is missing" in message
+    assert "; and 5 more" in message
 
 
 def test_percent_becomes_a_fraction_and_absent_percentiles_stay_absent():
@@ -174,7 +174,7 @@ def test_percent_becomes_a_fraction_and_absent_percentiles_stay_absent():
     assert read.latency == Latency(None, None, None, 0)
 
 
-def test_the_providers_health_speaks_in_fractions_already():
+def test_the_providers_health_has_fractions_already():
     body = {"health": {**ANSWERS["GET", f"{API}/providers/openai/health"]["health"], "error_rate": 7.0}}
     assert "health.error_rate: input should be less than or equal to 1, not 7.0" in refusal(
         parsing.provider_health, body
@@ -193,7 +193,7 @@ def test_the_providers_health_speaks_in_fractions_already():
         ({"connection_status": ""}, False),
     ],
 )
-def test_a_connection_test_succeeds_only_if_both_fields_say_so(change, succeeded):
+def test_a_connection_test_succeeds_only_if_both_fields_do(change, succeeded):
     body = {**ANSWERS["POST", f"{API}/providers/openai/test-connection"], **change}
     assert parsing.connection_test(answer(body)).succeeded is succeeded
 
@@ -212,13 +212,13 @@ def test_a_connection_test_without_its_verdict_is_unreadable():
         ({"checks": {}}, False),
     ],
 )
-def test_a_preflight_is_ready_only_if_everything_says_so(change, ready):
+def test_a_preflight_is_ready_only_if_every_field_is(change, ready):
     body = {**ANSWERS["POST", f"{API}/providers/openai/preflight"], **change}
     assert parsing.preflight(answer(body)).ready is ready
 
 
 @pytest.mark.parametrize("status", ["pending", "ok", "failure", "error", "Success", ""])
-def test_an_activation_that_does_not_say_success_is_none(status):
+def test_an_activation_without_status_success_is_refused(status):
     assert f"'{status}'" in refusal(parsing.activated, {**ACTIVATED, "status": status}).replace('"', "'")
 
 
@@ -227,13 +227,13 @@ def listing(*providers, active="openai"):
 
 
 def test_two_active_providers_are_a_contradiction():
-    said = refusal(parsing.providers, listing(provider("openai", active=True), provider("vllm", active=True)))
-    assert said == "the list marks openai and vllm active at once; exactly one can be"
+    message = refusal(parsing.providers, listing(provider("openai", active=True), provider("vllm", active=True)))
+    assert message == "the list marks openai and vllm active at once; exactly one can be"
 
 
 def test_the_list_and_the_name_of_the_active_provider_must_agree():
-    said = refusal(parsing.providers, listing(provider("openai"), provider("vllm", active=True)))
-    assert said == "active_provider says openai, but the list marks vllm active"
+    message = refusal(parsing.providers, listing(provider("openai"), provider("vllm", active=True)))
+    assert message == "active_provider says openai, but the list marks vllm active"
 
 
 def test_a_provider_listed_twice_is_a_contradiction():
@@ -247,21 +247,21 @@ def test_an_active_name_that_is_not_listed_is_passed_on(reported, read):
 
 
 @pytest.mark.parametrize(
-    ("said", "read"),
+    ("status", "read"),
     [
         ("Connected", Connection("connected", "ok", None, 12.5)),
         ("fine", Connection("unknown", "the gateway says 'fine': ok", None, 12.5)),
     ],
 )
-def test_a_connection_status_beyond_the_four_is_unknown_never_a_pass(said, read):
-    body = {"connection_status": {**CONNECTED, "status": said}}
+def test_a_connection_status_beyond_the_four_is_unknown_never_a_pass(status, read):
+    body = {"connection_status": {**CONNECTED, "status": status}}
     assert parsing.status(answer(body)) == read
 
 
 def test_an_alerts_severity_is_one_of_three():
     assert parsing.alerts(answer({"alerts": [{**ALERT, "severity": "CRITICAL"}]}))[0].severity == "critical"
-    said = refusal(parsing.alerts, {"alerts": [{**ALERT, "severity": "fatal"}]})
-    assert "alerts.0.severity: input should be 'info', 'warning' or 'critical', not 'fatal'" in said
+    message = refusal(parsing.alerts, {"alerts": [{**ALERT, "severity": "fatal"}]})
+    assert "alerts.0.severity: input should be 'info', 'warning' or 'critical', not 'fatal'" in message
 
 
 @pytest.mark.parametrize("content", ["", None, "   "])
@@ -295,9 +295,9 @@ def test_health_is_the_status_code_with_any_harmless_body(body):
     parsing.health(answer(body))
 
 
-@pytest.mark.parametrize("said", ["error", "unhealthy", "Starting", "down", "offline"])
-def test_health_that_says_otherwise_is_none(said):
-    assert f'status "{said}"' in refusal(parsing.health, {"status": said})
+@pytest.mark.parametrize("status", ["error", "unhealthy", "Starting", "down", "offline"])
+def test_health_with_another_status_is_refused(status):
+    assert f'status "{status}"' in refusal(parsing.health, {"status": status})
 
 
 def test_a_web_page_is_not_health():
@@ -309,7 +309,7 @@ def test_a_boot_id_may_be_absent():
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "message"),
     [
         ({"detail": "Not Found"}, "Not Found"),
         ({"detail": [{"loc": ["body", "model"], "msg": "Field required"}]}, "model: Field required"),
@@ -323,8 +323,8 @@ def test_a_boot_id_may_be_absent():
         (None, ""),
     ],
 )
-def test_the_gateways_own_words_fit_one_line(document, said):
-    assert documents.describe_error(document) == said
+def test_the_gateways_message_fits_one_line(document, message):
+    assert documents.describe_error(document) == message
 
 
 # A stream of events
@@ -349,10 +349,10 @@ def test_a_streams_contents_are_one_completion(content_type, end):
 
 
 @pytest.mark.parametrize("event", ["start", "done"])
-def test_a_stream_that_names_who_answered_is_taken_at_its_word(event):
-    said = (event, {"model": "gpt-4o", "provider": "openai"})
+def test_a_streams_provider_and_model_are_read(event):
+    naming = (event, {"model": "gpt-4o", "provider": "openai"})
     read = parsing.completion(
-        streamed(*(said if name == event else (name, data) for name, data in (START, PONG, DONE)))
+        streamed(*(naming if name == event else (name, data) for name, data in (START, PONG, DONE)))
     )
     assert (read.content, read.model, read.provider) == ("pong", "gpt-4o", "openai")
 
@@ -399,7 +399,7 @@ def test_half_a_stream_is_no_completion(body, says):
 @pytest.mark.parametrize(
     "body", [b"event: done\n", b"event: done", b"event:done\ndata\n\n", b": hello\nevent: done\n\n"]
 )
-def test_the_end_of_a_stream_counts_however_briefly_it_is_said(body):
+def test_the_end_of_a_stream_counts_without_data_or_blank_line(body):
     assert parsing.completion(answer(body, "text/event-stream")).content == ""
 
 
@@ -408,7 +408,7 @@ def test_the_end_of_a_stream_counts_however_briefly_it_is_said(body):
 
 @pytest.mark.parametrize("parse", [parsing.limit_set, lambda answer: parsing.activated_otherwise(answer, "o", "m")])
 @pytest.mark.parametrize("status", ["pending", "ok", "Success", ""])
-def test_a_write_that_does_not_say_success_is_none(parse, status):
+def test_a_write_without_status_success_is_refused(parse, status):
     assert f"its status is '{status}', not 'success'" in refusal(parse, {"status": status, "limit": {}})
 
 

@@ -1,4 +1,4 @@
-"""Where the calls lie."""
+"""The paths of the calls."""
 
 import pytest
 
@@ -30,14 +30,14 @@ def test_what_is_filled_in_is_not_filled_in_again():
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-def test_a_name_that_leads_elsewhere_is_refused(name):
+def test_a_name_that_changes_the_path_is_refused(name):
     with pytest.raises(ValueError, match="cannot be a provider's name"):
         path_of("activate", {}, name)
     with pytest.raises(ValueError, match="cannot be a provider's name"):
         filled_path("/servers/{provider}", provider=name)
 
 
-def test_every_call_about_a_provider_says_where_its_name_goes():
+def test_every_call_about_a_provider_has_a_place_for_its_name():
     assert {call for call, path in DEFAULTS.items() if "{provider}" in path} == {
         "status",
         "test_connection",

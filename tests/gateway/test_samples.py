@@ -1,4 +1,4 @@
-"""Every recorded exchange is read as what it is, or gives the message a person needs."""
+"""Every recorded exchange is read as what it is, or gives the message that the operator needs."""
 
 import json
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ SAMPLES = ROOT / "tests" / "gateway-samples"
 
 
 def acknowledged(answer):
-    """Read an answer that no parser exists for yet; only an error of its own words is found."""
+    """Read an answer that no parser exists for; only an error in its own `status` is found."""
     documents.read_shape(answer, shapes.Shape)
     return "acknowledged"
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is expected: `sees` of the typed answer is `value`; or, where there is none, `error` that says `value`."""
+    """What is expected: `sees` of the typed answer is `value`; where there is none, `error` with the text `value`."""
 
     parse: Any
     value: Any
@@ -57,7 +57,7 @@ CRITICAL = [("critical", "AVAILABILITY_DROP/openai"), ("critical", "ERROR_SPIKE/
 
 EXPECTED = {
     "activate_openai.json": gives(parsing.activated, OPENAI),
-    # Indistinguishable from the true one: only reading back shows it (deviation 6).
+    # Indistinguishable from an activation with effect: only the read-back shows the difference (deviation 6).
     "activate_openai_env_missing_FALSE_SUCCESS.json": gives(parsing.activated, OPENAI),
     "rollback_activate_openai_nobody.json": gives(parsing.activated, "gpt-4o", lambda claim: claim.model),
     "err_activate_malformed_json.json": says(parsing.activated, "refused (422: 10: JSON decode error)", Refused),
@@ -88,7 +88,7 @@ EXPECTED = {
     ),
     "alerts_with_data_critical.json": gives(parsing.alerts, CRITICAL, keys),
     "err_alerts_bad_severity.json": says(parsing.alerts, "(400: Invalid severity: fatal. Must be info", Refused),
-    # The model is named in the text only, which is no statement of the gateway's.
+    # Only the text names the model, which is no statement of the gateway's.
     "chat_after_restart_openai.json": gives(
         parsing.completion, Completion("pong from 11434 model=gpt-4o-mini ", None, None, 0, 53.3)
     ),
@@ -96,7 +96,7 @@ EXPECTED = {
         parsing.completion,
         "the stream of events says error: llm_connection_error: Błąd połączenia z LLM (ollama): Server disconnected",
     ),
-    # It began and it ended, and said nothing: empty is for a check to judge (deviation 10).
+    # The stream begins and ends without content: a check judges an empty answer (deviation 10).
     "chat_ollama_garbage.json": gives(parsing.completion, Completion("", None, None, 0, 48.7)),
     "chat_completions_404.json": says(parsing.completion, "no such path (404); check the target's url", Refused),
     "config_runtime_get.json": gives(
@@ -121,7 +121,7 @@ EXPECTED = {
     "limits_rate_openai_ok.json": gives(
         parsing.limit_set, LimitSet({**RATE, "max_requests_per_minute": 60}, "governance.messages.limitUpdated")
     ),
-    # The other call that activates (deviation 13) names nothing in the documented words.
+    # The other call that activates (deviation 13) has none of the documented fields.
     "llm_servers_active_ollama.json": gives(
         lambda answer: parsing.activated_otherwise(answer, "ollama", "gemma3:4b"), Activated("ollama", "gemma3:4b")
     ),

@@ -1,4 +1,4 @@
-"""The deadline holds whatever the exchange is busy with, and so does the cap."""
+"""The deadline and the cap hold in every stage of an exchange."""
 
 import contextlib
 import gzip
@@ -88,7 +88,7 @@ except NoAnswer as problem:
 
 
 def test_the_deadline_holds_on_connecting_and_on_the_tls_handshake(transport):
-    with socket.create_server(("127.0.0.1", 0), backlog=1) as silent:  # accepts, and says nothing
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as silent:  # accepts, and never answers
         problem = ends_without_an_answer(transport, f"https://127.0.0.1:{silent.getsockname()[1]}/x")
     assert problem.failure is Failure.DEADLINE
 
@@ -150,7 +150,7 @@ def test_a_stop_cancels_a_call_under_way(transport, liar, behaviour):
     assert time.monotonic() - stopped_at[0] < 0.3
 
 
-def test_nothing_is_sent_once_a_stop_was_asked_for(transport, liar):
+def test_nothing_is_sent_after_a_stop(transport, liar):
     stop = StopFlag()
     stop.set("ctrl-c")
     with pytest.raises(Interrupted, match="not sent, ctrl-c"):
@@ -218,7 +218,7 @@ def test_a_redirect_is_an_answer_and_not_followed(transport, liar):
         (lies.answer(200, b"no gzip", headers={"Content-Encoding": "gzip"}), Failure.OTHER, "is not the gzip that"),
     ],
 )
-def test_a_broken_answer_has_a_reason_in_words(transport, liar, behaviour, failure, says):
+def test_a_broken_answer_has_a_reason(transport, liar, behaviour, failure, says):
     liar.rule("/x", behaviour)
     problem = ends_without_an_answer(transport, f"{liar.url}/x", deadline_s=2)
     assert problem.failure is failure
@@ -346,7 +346,7 @@ def test_a_certificate_of_the_targets_own_authority_is_trusted(tls_server, certi
     transport.close()
 
 
-def test_https_to_a_plain_server_says_so(transport):
+def test_https_to_a_plain_server_is_named(transport):
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve():

@@ -1,4 +1,4 @@
-"""The weights by which a gateway splits its requests: read, set, sealed, and in the target's own words."""
+"""The weights by which a gateway splits its requests: read and set by the target's own calls."""
 
 import pytest
 
@@ -46,13 +46,13 @@ def test_weights_are_set_by_the_targets_own_call(splitting, liar):
     ]
 
 
-def test_setting_weights_is_a_write_and_sealed(splitting, liar):
+def test_setting_weights_is_a_write_and_needs_allowed_writes(splitting, liar):
     with pytest.raises(WriteNotAllowed, match="setting weights is a write"):
         splitting().set_weights(TENTH)
     assert liar.requests == []
 
 
-def test_a_target_that_says_nothing_of_routing_is_not_asked(build, liar):
+def test_a_target_without_routing_sends_nothing(build, liar):
     gateway = build(liar.url)
     with pytest.raises(GatewayError, match="does not say how its requests are split"):
         gateway.weights()
@@ -74,7 +74,7 @@ def test_a_target_that_says_nothing_of_routing_is_not_asked(build, liar):
     ],
     ids=str,
 )
-def test_weights_that_cannot_be_relied_on_are_no_answer(splitting, liar, body, says):
+def test_invalid_weights_are_refused(splitting, liar, body, says):
     liar.rule(WEIGHTS, lies.answer(200, body))
     with pytest.raises(GatewayError, match=says):
         splitting().weights()
@@ -89,7 +89,7 @@ def test_weights_that_cannot_be_relied_on_are_no_answer(splitting, liar, body, s
         (lies.answer(500, {"detail": "boom"}), GatewayError, "the gateway failed .500: boom"),
     ],
 )
-def test_a_write_that_was_not_taken_says_why(splitting, liar, behaviour, error, says):
+def test_a_write_that_was_refused_has_the_reason(splitting, liar, behaviour, error, says):
     liar.rule(WEIGHTS, behaviour)
     with pytest.raises(error, match=says) as caught:
         put(splitting(), TENTH)

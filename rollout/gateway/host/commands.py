@@ -34,8 +34,8 @@ class Ran:
     Attributes:
         command: its arguments, redacted.
         exit_code: negative for the signal that ended it.
-        output: the last 4,096 characters that it printed to stdout and stderr, redacted.
-        took_s: from its start to its end.
+        output: the last 4,096 characters of its stdout and stderr, redacted.
+        took_s: seconds from its start to its end.
     """
 
     command: tuple[str, ...]
@@ -45,21 +45,21 @@ class Ran:
 
 
 class ServiceError(RolloutError):
-    """The service could not be handled: a command failed, or it did not become healthy.
+    """A command of the service failed, or the service did not become healthy.
 
     Attributes:
-        ran: the command as far as it came; None where none was started.
+        ran: the command that failed; None where none was started.
     """
 
     def __init__(self, message: str, ran: Ran | None = None) -> None:
-        """Keep what the command printed, for the report."""
+        """Keep the command and its output, for the report."""
         self.ran = ran
         super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """On what terms a command is run; as the arguments of `run`."""
+    """Deadline, clock, stop flag and redaction of a command; as the arguments of `run`."""
 
     timeout_s: float
     clock: Clock
@@ -69,7 +69,7 @@ class _Terms:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """How a command ended; `exit_code` is None where it could not even be killed."""
+    """How a command ended; `exit_code` is None where it could not be killed."""
 
     exit_code: int | None
     in_time: bool
@@ -79,20 +79,20 @@ class _End:
 def run(
     command: Sequence[str], *, timeout_s: float, clock: Clock, stop: StopFlag = NEVER, redact: Callable[[str], str]
 ) -> Ran:
-    """Run a command without input and return what came of it.
+    """Run a command without input, and return its exit code, output and duration.
 
-    What it leaves running in the background is not waited for, and not ended. Its output goes to a file without a
+    A process that it leaves in the background is not waited for, and not ended. The output goes to a file without a
     name, so a daemon should have a log of its own.
 
     Args:
         command: its arguments.
-        timeout_s: it is killed then, with its process group.
-        clock: times it.
-        stop: asks to end it at once.
-        redact: takes secrets out of what is kept.
+        timeout_s: seconds after which it is killed, with its process group.
+        clock: measures the timeout and the duration.
+        stop: ends it at once.
+        redact: takes secrets out of command and output.
 
     Raises:
-        ServiceError: it cannot be started, did not end in time, or its exit code is not 0.
+        ServiceError: the command cannot be started, did not end in time, or its exit code is not 0.
         Interrupted: `stop` was set.
     """
     return _judged(_ran(command, _Terms(timeout_s, clock, stop, redact)))
@@ -101,11 +101,11 @@ def run(
 def restart(service: Service, *, clock: Clock, stop: StopFlag = NEVER, redact: Callable[[str], str]) -> tuple[Ran, Ran]:
     """Stop the service and start it, and return what both commands printed.
 
-    It is started whatever became of stopping it: a service that is down already often answers a stop with an error.
-    So an exit code of `stop` other than 0 is told and not judged; health and the read-back show whether it matters.
+    It is started also where the stop failed: a service that is down already often answers a stop with an error. So an
+    exit code of `stop` other than 0 is returned, not raised; health and the read-back show whether it matters.
 
     Raises:
-        ServiceError: it could not be started, or the stop command cannot be run or did not end in time.
+        ServiceError: the service could not be started, or the stop command cannot be run or did not end in time.
         Interrupted: `stop` was set.
     """
     terms = _Terms(service.timeout_s, clock, stop, redact)
@@ -126,24 +126,24 @@ def exchange(
     stop: StopFlag = NEVER,
     redact: Callable[[str], str],
 ) -> bytes:
-    """Give a command `content` as its standard input, and return its standard output, complete and not redacted.
+    """Run a command with `content` as its standard input, and return its standard output, complete and not redacted.
 
     Raises:
-        ServiceError: as `run`; what it shows is the command's standard error only.
+        ServiceError: as `run`; it shows the command's standard error only.
         Interrupted: `stop` was set.
     """
     terms = _Terms(timeout_s, clock, stop, redact)
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        given.write(content)
-        given.seek(0)
-        end = _until_end(command, (given, output, errors), terms)
+    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        source.write(content)
+        source.seek(0)
+        end = _until_end(command, (source, output, errors), terms)
         _judged(_as_ran(command, end, errors, terms))
         output.seek(0)
         return output.read()
 
 
 def _ran(command: Sequence[str], terms: _Terms) -> Ran:
-    # A file, not a pipe: a daemon that inherits a pipe would keep us waiting for its end.
+    # A file, not a pipe: a daemon that inherits a pipe would delay the end of reading.
     with tempfile.TemporaryFile() as output:
         end = _until_end(command, (subprocess.DEVNULL, output, output), terms)
         return _as_ran(command, end, output, terms)
@@ -154,9 +154,9 @@ def _as_ran(command: Sequence[str], end: _End, output: IO[bytes], terms: _Terms)
     code = -signal.SIGKILL if end.exit_code is None else end.exit_code
     ran = Ran(shown, code, _tail(output, terms.redact), end.took_s)
     if not end.in_time:
-        fate = "cannot be killed" if end.exit_code is None else "was killed"
+        outcome = "cannot be killed" if end.exit_code is None else "was killed"
         raise ServiceError(
-            f"{_named(shown)}: did not end within {terms.timeout_s:g} s, and {fate}{_last_words(ran)}; does it "
+            f"{_named(shown)}: did not end within {terms.timeout_s:g} s, and {outcome}{_output_end(ran)}; does it "
             "stay in the foreground, or ask for a password? Otherwise raise the target's service.timeout",
             ran,
         )
@@ -168,7 +168,7 @@ def _judged(ran: Ran) -> Ran:
         return ran
     how = f"exit code {ran.exit_code}" if ran.exit_code > 0 else f"ended by signal {-ran.exit_code}"
     raise ServiceError(
-        f"{_named(ran.command)}: {how} after {ran.took_s:.1f} s{_last_words(ran)}; try it by hand, and correct the "
+        f"{_named(ran.command)}: {how} after {ran.took_s:.1f} s{_output_end(ran)}; try it by hand, and correct the "
         "target's service if it is not the command you mean",
         ran,
     )
@@ -192,23 +192,23 @@ def _until_end(command: Sequence[str], streams: _Streams, terms: _Terms) -> _End
 
 
 def _started(command: Sequence[str], name: str, streams: _Streams) -> subprocess.Popen[bytes]:
-    mend = "correct the target's service"
+    remedy = "correct the target's service"
     if not command:
-        raise ServiceError(f"there is no command to run; {mend}")
-    given, output, errors = streams
-    # GitHub's runner ends what carries this variable when a job ends, and that would be the service.
+        raise ServiceError(f"there is no command to run; {remedy}")
+    source, output, errors = streams
+    # GitHub's runner ends every process with this variable when a job ends: the service would be one.
     environment = {key: value for key, value in os.environ.items() if key != "RUNNER_TRACKING_ID"}
     try:
         return subprocess.Popen(  # noqa: S603 - an argument list, from the target's file
-            list(command), stdin=given, stdout=output, stderr=errors, start_new_session=True, env=environment
+            list(command), stdin=source, stdout=output, stderr=errors, start_new_session=True, env=environment
         )
     except FileNotFoundError:
-        raise ServiceError(f"{name}: there is no such command on this host; {mend}") from None
+        raise ServiceError(f"{name}: there is no such command on this host; {remedy}") from None
     except PermissionError:
-        raise ServiceError(f"{name}: it may not be executed here; make it executable, or {mend}") from None
+        raise ServiceError(f"{name}: it may not be executed here; make it executable, or {remedy}") from None
     except (OSError, ValueError) as problem:
         why = getattr(problem, "strerror", None) or str(problem)
-        raise ServiceError(f"{name}: it cannot be started ({why}); {mend}") from None
+        raise ServiceError(f"{name}: it cannot be started ({why}); {remedy}") from None
 
 
 def _ended_by(child: subprocess.Popen[bytes], end: float, clock: Clock, stop: StopFlag) -> bool:
@@ -224,7 +224,7 @@ def _ended_by(child: subprocess.Popen[bytes], end: float, clock: Clock, stop: St
 def _kill(child: subprocess.Popen[bytes]) -> None:
     if child.poll() is not None:
         return
-    # The child leads a group of its own, and is not reaped yet: the number cannot belong to somebody else.
+    # The child leads a group of its own, and is not reaped yet: no other process can have its number.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -232,27 +232,27 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 
 def _tail(output: IO[bytes], redact: Callable[[str], str]) -> str:
-    """Redact first, cut then: half a secret would not be recognised."""
+    """Return the end of the output, redacted first, cut then: half a secret would not be recognised."""
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - _TAIL_BYTES))
     content = output.read()
     if size > _TAIL_BYTES:
-        # What begins in the middle may be half a secret, and what is redacted is shorter: then it would be shown.
+        # A first part may be half a secret, and redaction shortens the rest: then the first part would be shown.
         ends = [at for at in map(content[: _TAIL_BYTES // 2].find, (b"\n", b" ")) if at >= 0]
         content = content[ends[0] if ends else TAIL_CHARACTERS :]
     text = redact(content.decode(errors="replace").strip())
     return text if len(text) <= TAIL_CHARACTERS else f"…{text[1 - TAIL_CHARACTERS :]}"
 
 
-def _last_words(ran: Ran) -> str:
-    """Return the end of what it printed, as a part of one line."""
+def _output_end(ran: Ran) -> str:
+    """Return the end of its output in parentheses, for one line; empty where it printed nothing."""
     line = _one_line(ran.output)
     shown = line if len(line) <= _SHOWN_CHARACTERS else f"…{line[-_SHOWN_CHARACTERS:]}"
     return f" ({shown})" if shown else ""
 
 
 def _named(command: Sequence[str]) -> str:
-    """Return the command for a message: one line, as it could be typed, and not too long."""
+    """Return the command for a message: one line, quoted for a shell, truncated."""
     line = _one_line(shlex.join(command))
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"
 

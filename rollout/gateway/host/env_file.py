@@ -18,7 +18,7 @@ from rollout.gateway.host.env_text import EnvFileError
 
 
 class EnvFile:
-    """Reads and replaces the file, whole. Its content passes through files and pipes, never through arguments."""
+    """Reads and replaces the complete file. Its content passes through files and pipes, never through arguments."""
 
     def __init__(self, target: Target, *, clock: Clock, stop: StopFlag = NEVER, redact: Callable[[str], str]) -> None:
         """Prepare; nothing is read yet.
@@ -26,8 +26,8 @@ class EnvFile:
         Args:
             target: its `service.read` and `service.write`, else its `env_file`.
             clock: times the commands.
-            stop: ends a read at once; a write is not begun any more, and never cut.
-            redact: takes secrets out of what a failing command said.
+            stop: ends a read at once; it prevents a write, and never interrupts one.
+            redact: takes secrets out of a failing command's output.
         """
         self._target = target
         self._clock = clock
@@ -43,7 +43,7 @@ class EnvFile:
         """Return the file's bytes.
 
         Raises:
-            EnvFileError: the target does not say where it is, or it cannot be read.
+            EnvFileError: the target names no place of the file, or the file cannot be read.
             Interrupted: `stop` was set.
         """
         return self._read(self._stop)
@@ -51,10 +51,10 @@ class EnvFile:
     def write(self, content: bytes) -> None:
         """Replace the file, and read it back.
 
-        On this host: atomic, mode, owner and extended attributes kept; of a symbolic link the file it leads to.
+        On this host it is atomic, and keeps mode, owner and extended attributes; a symbolic link is followed.
 
         Raises:
-            EnvFileError: it cannot be written, or does not read back equal.
+            EnvFileError: the file cannot be written, or does not read back equal.
             Interrupted: `stop` was set before anything was written.
         """
         if self._stop:
@@ -66,14 +66,14 @@ class EnvFile:
                 "nothing was written"
             )
         if writing:
-            # Not to be cut: half a file is worse than either.
+            # Not interrupted: half a file is worse than the old or the new one.
             self._exchanged("written", writing, content, NEVER)
         else:
             _replace(self._local(), content)
         if self._read(NEVER) != content:
             raise EnvFileError(
-                f"{self._where}: the .env file does not read back equal; is somebody else writing it, or do "
-                "service.read and service.write mean different files?"
+                f"{self._where}: the .env file does not read back equal; is another process writing it, or "
+                "do service.read and service.write mean different files?"
             )
 
     @property
@@ -102,7 +102,7 @@ class EnvFile:
         except OSError as problem:
             raise EnvFileError(
                 f"{path}: the .env file cannot be read ({problem.strerror}); correct the target's env_file, or run as "
-                "somebody who may"
+                "a user who may read it"
             ) from None
 
     def _exchanged(self, doing: str, command: tuple[str, ...], content: bytes, stop: StopFlag) -> bytes:
@@ -120,14 +120,14 @@ def _replace(path: Path, content: bytes) -> None:
         before = actual.stat() if actual.exists() else None
         if before is not None and not stat.S_ISREG(before.st_mode):
             raise EnvFileError(f"{path}: it is no regular file; correct the target's env_file")
-        _write_beside(actual, content, before)
+        _replace_atomically(actual, content, before)
     except (OSError, RuntimeError) as problem:  # a loop of symbolic links is a RuntimeError before Python 3.13
         why = getattr(problem, "strerror", None) or str(problem)
-        raise EnvFileError(f"{path}: the .env file cannot be written ({why}); {_mend(problem)}") from None
+        raise EnvFileError(f"{path}: the .env file cannot be written ({why}); {_remedy(problem)}") from None
 
 
-def _write_beside(actual: Path, content: bytes, before: os.stat_result | None) -> None:
-    """Write a file beside, give it the looks of the one before, and let it take its place in one step."""
+def _replace_atomically(actual: Path, content: bytes, before: os.stat_result | None) -> None:
+    """Atomically replace the file, keeping owner, mode and extended attributes."""
     handle, name = tempfile.mkstemp(dir=actual.parent, prefix=f".{actual.name}.")
     scratch = Path(name)
     try:
@@ -135,7 +135,7 @@ def _write_beside(actual: Path, content: bytes, before: os.stat_result | None) -
             file.write(content)
             file.flush()
             if before is not None:
-                _dress(file.fileno(), actual, scratch, before)
+                _copy_attributes(file.fileno(), actual, scratch, before)
             os.fsync(file.fileno())
         scratch.replace(actual)
     except BaseException:
@@ -148,16 +148,16 @@ def _write_beside(actual: Path, content: bytes, before: os.stat_result | None) -
         os.close(folder)
 
 
-def _dress(handle: int, actual: Path, scratch: Path, before: os.stat_result) -> None:
+def _copy_attributes(handle: int, actual: Path, scratch: Path, before: os.stat_result) -> None:
     now = os.fstat(handle)
-    # The owner first: it may be lost with the mode, and the other way round the content would be open to the wrong one.
+    # The owner first: in the other order the previous mode would let the wrong owner read the content.
     if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
         os.fchown(handle, before.st_uid, before.st_gid)
     shutil.copystat(actual, scratch)
     os.utime(scratch)
 
 
-def _mend(problem: Exception) -> str:
+def _remedy(problem: Exception) -> str:
     number = getattr(problem, "errno", None)
     if number in {errno.EPERM, errno.EACCES}:
         return "its owner must be kept: run as its owner, or set the target's service.read and service.write"

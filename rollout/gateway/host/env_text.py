@@ -1,7 +1,7 @@
 """The text of a `.env` file, changed key by key; every other byte stays (APP-2.1, RBK-3.1).
 
-What a value means is decided by python-dotenv without interpolation, and every change is read back by it before it is
-returned. No value is ever in a message.
+python-dotenv, without interpolation, defines what a value means, and it reads every change back before the change is
+returned. No message holds a value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BINDING = re.compile(r"([^\S\r\n]*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+))([^
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _UNQUOTED = re.compile(r".*?(?=\s+#|\s*\Z)", re.DOTALL)
 
-# Means the same to python-dotenv, to a shell and to systemd.
+# A value with the same meaning in python-dotenv, a shell and systemd.
 _BARE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 _SPECIAL_IN_SINGLE = re.compile(r"['\\\r\n]")
 _SPECIAL_IN_DOUBLE = re.compile(r'["\\$`\r\n]')
@@ -45,7 +45,7 @@ class _Piece:
     Attributes:
         body: everything but the line ending.
         eol: the line ending; empty at the end of a file without one.
-        key: the key that it sets; None for comments, blank lines, and what python-dotenv cannot parse.
+        key: the key that the piece sets; None for comments, blank lines, and what python-dotenv cannot parse.
     """
 
     body: str
@@ -58,13 +58,13 @@ class _Piece:
         if equals is None:
             return replace(self, body=f"{head}={spelling}{space}{tail}")
         rest = tail[len(self._value(equals, tail)) :]
-        # Without the blank, python-dotenv would take the comment for a part of the value.
+        # Without the blank, python-dotenv would read the comment as a part of the value.
         gap = " " if rest.startswith("#") else ""
         return replace(self, body=f"{head}{space}{equals}{spelling}{gap}{rest}")
 
     @property
     def quote(self) -> str:
-        """The quote that its value stands in; empty where there is none."""
+        """The quote around its value; empty where there is none."""
         tail = self._parts()[3]
         return tail[:1] if _QUOTED.match(tail) else ""
 
@@ -93,7 +93,7 @@ class _Text:
     """A file in pieces.
 
     Attributes:
-        bom: the byte order mark it begins with, or nothing.
+        bom: the byte order mark at the beginning; empty where there is none.
         pieces: joined, they are the file.
         newline: the line ending that a new line gets.
         ends_open: the last line has no line ending.
@@ -106,17 +106,17 @@ class _Text:
 
     @classmethod
     def of(cls, data: bytes) -> Self:
-        """Take a file apart.
+        """Split a file into pieces.
 
         Raises:
             EnvFileError: it is not UTF-8.
         """
-        whole = _decoded(data)
-        text = whole.removeprefix(_BOM)
+        content = _decoded(data)
+        text = content.removeprefix(_BOM)
         pieces = tuple(piece for binding in parse_stream(io.StringIO(text, newline="")) for piece in _split(binding))
         endings = _NEWLINE.findall(text)
         return cls(
-            bom=whole[: len(whole) - len(text)],
+            bom=content[: len(content) - len(text)],
             pieces=pieces,
             newline=endings[-1] if endings else "\n",
             ends_open=bool(pieces) and not pieces[-1].eol,
@@ -134,8 +134,8 @@ class _Text:
     def setting(self, key: str, spelling: str) -> _Text:
         """Return the text with a key's value exchanged in place, or with a new line at the end.
 
-        Of a key that stands there several times the last one counts, and only that one is exchanged: it alone decides
-        what is read, and a line in between may refer to an earlier one.
+        If the file sets the key several times, only the last line is changed: it alone decides the value that is read,
+        and a line in between may refer to an earlier one.
         """
         places = self._places(key)
         if places:
@@ -148,7 +148,7 @@ class _Text:
         return replace(self, pieces=(*self.pieces, _Piece(f"{export}{key}={spelling}", "", key)))
 
     def quote(self, key: str) -> str:
-        """Return the quote that the key's value stands in now; empty where there is none."""
+        """Return the quote around the key's present value; empty where there is none."""
         places = self._places(key)
         return self.pieces[places[-1]].quote if places else ""
 
@@ -157,7 +157,7 @@ class _Text:
         return replace(self, pieces=tuple(piece for piece in self.pieces if piece.key not in keys))
 
     def with_pieces_of(self, other: _Text, key: str) -> _Text:
-        """Return the text with everything about `key` as `other` has it: in place, else after what it follows there."""
+        """Return the text with the pieces of `key` from `other`: in place, else after the piece before them there."""
         here, there = self._places(key), other._places(key)
         if len(here) == len(there):
             pieces = list(self.pieces)
@@ -198,17 +198,17 @@ def values(data: bytes) -> dict[str, str | None]:
 def edit(data: bytes, new: Mapping[str, str], remove: Iterable[str] = ()) -> bytes:
     """Return the file with keys set and removed; a key that is not there is appended, and nothing else changes.
 
-    Idempotent: what holds already is not touched. A new value keeps the quotes of the old one where they can hold it.
-    Removing takes out every line of the key.
+    Idempotent: a key that has the value already is not touched. A new value keeps the quotes of the old one where they
+    can hold it. Removing a key removes every line of it.
 
     Args:
         data: the file's bytes.
         new: key -> value.
-        remove: keys to take out.
+        remove: keys to remove.
 
     Raises:
         EnvFileError: a key is no key or is both set and removed, the file is not UTF-8, or a value cannot be written
-            so that it reads back equal. Names the key, never the value.
+            so that it reads back equal. The message names the key, never the value.
     """
     gone = tuple(remove)
     _refuse_keys(new, gone)
@@ -223,7 +223,7 @@ def edit(data: bytes, new: Mapping[str, str], remove: Iterable[str] = ()) -> byt
 def put_back(now: bytes, backup: bytes, keys: Iterable[str]) -> bytes:
     """Return `now` with these keys as the backup has them, or without them, and every other edit kept (RBK-3.1).
 
-    If nobody edited anything else, that is the backup, byte for byte.
+    If nothing else was edited, the result is the backup, byte for byte.
 
     Raises:
         EnvFileError: either file is not UTF-8, or `now` was edited so that the keys cannot be put back into it.
@@ -239,8 +239,8 @@ def put_back(now: bytes, backup: bytes, keys: Iterable[str]) -> bytes:
     result = bytes(text)
     if not _proven(now, result, {key: wanted[key] for key in moved if key in wanted}, own=moved):
         raise EnvFileError(
-            f"{', '.join(moved)} cannot be put back: somebody edited the .env file since, and it would not read as "
-            "before; put them back by hand from the backup"
+            f"{', '.join(moved)} cannot be put back: the .env file was edited since, and it would not read as before; "
+            "put them back by hand from the backup"
         )
     return result
 
@@ -272,7 +272,7 @@ def _without(data: bytes, key: str) -> bytes:
 
 
 def _proven(before: bytes, after: bytes, wanted: Mapping[str, str | None], *, own: Collection[str]) -> bool:
-    """Tell whether `after` reads as `wanted` says, and everything about other keys is as it was, value and text."""
+    """Return whether `after` reads as `wanted`, and the other keys are unchanged in value and text."""
     others = {key: value for key, value in values(before).items() if key not in own}
     if values(after) != {**others, **wanted}:
         return False
@@ -280,14 +280,14 @@ def _proven(before: bytes, after: bytes, wanted: Mapping[str, str | None], *, ow
 
 
 def _same(one: tuple[_Piece, ...], other: tuple[_Piece, ...]) -> bool:
-    """Tell whether pieces are the same; an ending may be missing on one side, where the last line became another."""
+    """Return whether the pieces are the same; a line ending may be missing on one side, at a former last line."""
     return len(one) == len(other) and all(
         a.body == b.body and (a.eol == b.eol or not a.eol or not b.eol) for a, b in zip(one, other, strict=True)
     )
 
 
 def _spellings(value: str, quote: str) -> Iterator[str]:
-    """Yield how a value may be written, best first; no NUL, which no environment can hold."""
+    """Yield the spellings of a value, best first; none for a value with a NUL, which no environment can hold."""
     if "\0" in value:
         return
     single, double = not _SPECIAL_IN_SINGLE.search(value), not _SPECIAL_IN_DOUBLE.search(value)
@@ -303,7 +303,7 @@ def _spellings(value: str, quote: str) -> Iterator[str]:
 
 
 def _split(binding: Binding) -> Iterator[_Piece]:
-    """Yield a binding's pieces: python-dotenv counts the blank lines before it in."""
+    """Yield a binding's pieces: python-dotenv counts the blank lines before a binding as a part of it."""
     text = binding.original.string
     while blank := _BLANK_LINE.match(text):
         yield _Piece(blank[1], blank[2])

@@ -1,4 +1,4 @@
-"""Waiting until the service is up: polled, never a blind sleep (APP-2.3, RBK-3.3)."""
+"""Polls the service until it is up (APP-2.3, RBK-3.3)."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from rollout.gateway.host.commands import ServiceError
 EVERY_S = 0.25
 
 
-def await_health(look: Callable[[], object], deadline_s: float, clock: Clock, stop: StopFlag = NEVER) -> float:
-    """Look until the service is healthy, and return the seconds that it took.
+def await_health(poll: Callable[[], object], deadline_s: float, clock: Clock, stop: StopFlag = NEVER) -> float:
+    """Poll until the service is healthy, and return the seconds that it took.
 
-    A look that began before the deadline counts, so the end may be one look's own deadline later.
+    A poll that began before the deadline counts, so the end may be one poll's own deadline later.
 
     Args:
-        look: raises `GatewayError` while the service is not healthy.
-        deadline_s: from now.
-        clock: times the waiting.
-        stop: ends it at once.
+        poll: raises `GatewayError` while the service is not healthy.
+        deadline_s: seconds from now.
+        clock: measures the time, and waits between two polls.
+        stop: ends the polling at once.
 
     Raises:
-        ServiceError: it did not become healthy; says what the last look saw.
+        ServiceError: the service did not become healthy; the message is that of the last poll.
         Interrupted: `stop` was set.
     """
     began = clock.monotonic()
     while True:
         try:
-            look()
+            poll()
         except GatewayError as problem:
             reason = str(problem)
         else:

@@ -1,7 +1,7 @@
-"""Follow a log through a command that prints it, such as ``ssh HOST tail -n 0 -F FILE``, for as long as a window lasts.
+"""Follows a log through a command that prints it, such as ``ssh HOST tail -n 0 -F FILE``, during a window.
 
 The command is an argument list, never a line for a shell. It leads a process group of its own, and is ended by that
-number. While it is gone the log is dark, and says why in the command's own last words.
+group's number. While the command does not run the log is unavailable; the error quotes the command's last line.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from rollout.gateway.host.log_file import LogLine, bounded, parse
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
-# A command that ran for so long was well; its next end is a first one again.
-WELL_AFTER_S = 60.0
-# A breach waits for this before it rolls back; what has not ended by then is killed.
+# After a run of so many seconds the pause before the next start is the first one again.
+RESET_AFTER_S = 60.0
+# A rollback waits for this end; a process that has not ended by then is killed.
 ENDS_WITHIN_S = 1.0
-# What a window cannot read fast enough is dropped, the oldest lines first, and that is a failed look.
+# Lines that are not polled in time are dropped, the oldest first, and the next poll fails.
 MOST_LINES = 100_000
 SHOWN_CHARACTERS = 300
 
 
 class LogCommandError(RolloutError):
-    """The command does not run, so that nobody reads the log."""
+    """The command does not run, or lines of it were dropped."""
 
 
 class CommandFollower:
-    """Reads what a command prints; starts it again when it has ended, after a pause that doubles each time."""
+    """Reads the lines that a command prints, and starts an ended command again after a pause that doubles each time."""
 
     def __init__(self, command: Sequence[str], clock: Clock, redact: Callable[[str], str]) -> None:
         """Start the command.
 
         Raises:
-            LogCommandError: it cannot be started.
+            LogCommandError: the command cannot be started.
         """
         self._command, self._clock, self._redact = tuple(command), clock, redact
         self._pause_s = FIRST_PAUSE_S
@@ -61,21 +61,21 @@ class CommandFollower:
         if self._again_s is not None:
             self._start_again(self._again_s)
         lines = self._run.take()
-        # Lines first, so that the last ones of a command that dies are not lost: its end is told by the next look.
+        # Lines first, so that the last ones of an ended command are not lost: the next poll raises the error.
         if lines or self._run.alive:
             return tuple(parse(line.decode(errors="replace")) for line in lines)
         now_s = self._clock.monotonic()
-        if now_s - self._started_s >= WELL_AFTER_S:
+        if now_s - self._started_s >= RESET_AFTER_S:
             self._pause_s = FIRST_PAUSE_S
         self._again_s = now_s + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         raise self._ended()
 
     def position(self) -> None:
-        """Return None: a command cannot be told where to go on, so what is logged between two calls is not seen."""
+        """Return None: a command cannot continue at a position, so lines that are logged between two calls are lost."""
 
     def close(self) -> None:
-        """End the command and whatever it started."""
+        """End the command and every process of its group."""
         self._run.end()
 
     def _start_again(self, at_s: float) -> None:
@@ -87,21 +87,21 @@ class CommandFollower:
 
     def _ended(self) -> LogCommandError:
         # Redacted first, cut then: half a secret would not be recognised.
-        how, words = self._run.how, self._redact(self._run.last_words)[-SHOWN_CHARACTERS:]
-        said = f" ({words})" if words else " without a word"
+        how, line = self._run.end_reason, self._redact(self._run.last_error_line)[-SHOWN_CHARACTERS:]
+        shown = f" ({line})" if line else " without an error message"
         name = shlex.join(self._command)
         return LogCommandError(
             self._redact(
-                f"the log command `{truncate(name, SHOWN_CHARACTERS)}` has ended: {how}{said}; it is started again"
+                f"the log command `{truncate(name, SHOWN_CHARACTERS)}` has ended: {how}{shown}; it is started again"
             )
         )
 
 
 class _Run:
-    """One life of the command; two threads empty its pipes, so that it never waits for a reader."""
+    """One run of the command; two threads empty its pipes, so that it never waits for a reader."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        """Start it. Raises LogCommandError."""
+        """Start the command. Raises LogCommandError."""
         try:
             self._child = subprocess.Popen(  # noqa: S603 - an argument list, from the target's file
                 list(command),
@@ -117,33 +117,36 @@ class _Run:
             ) from None
         self._lines: deque[bytes] = deque()
         self._lost = 0
-        self._words = b""
+        self._error_line = b""
         self._lock = threading.Lock()
-        self._threads = [self._reading(self._child.stdout, self._keep), self._reading(self._child.stderr, self._hear)]
+        self._threads = [
+            self._reading(self._child.stdout, self._keep),
+            self._reading(self._child.stderr, self._note_error),
+        ]
 
     @property
     def alive(self) -> bool:
-        """Tell whether it runs, or what it printed last is still being read."""
+        """Whether the command runs, or its last output is still being read."""
         return self._end() is None or any(thread.is_alive() for thread in self._threads)
 
     @property
-    def how(self) -> str:
-        """Say how it ended."""
+    def end_reason(self) -> str:
+        """The exit code or the signal of the command, for a message."""
         end = self._end()
         if end is None:
             return "its output was closed"
         return f"exit code {end.si_status}" if end.si_code == os.CLD_EXITED else f"signal {end.si_status}"
 
     @property
-    def last_words(self) -> str:
-        """Return the last line of its standard error."""
-        return on_one_line(" ".join(self._words.decode(errors="replace").split()))
+    def last_error_line(self) -> str:
+        """The last line of its standard error."""
+        return on_one_line(" ".join(self._error_line.decode(errors="replace").split()))
 
     def take(self) -> list[bytes]:
         """Return the lines that came since the last call.
 
         Raises:
-            LogCommandError: there were so many that some were dropped.
+            LogCommandError: more than `MOST_LINES` came, and the oldest were dropped.
         """
         with self._lock:
             lines, lost = list(self._lines), self._lost
@@ -161,13 +164,13 @@ class _Run:
         clock = SystemClock()
         until_s = clock.monotonic() + ENDS_WITHIN_S
         for thread in self._threads:
-            # Its pipes are closed when all that wrote to them have ended.
+            # Its pipes are closed when every process that writes to them has ended.
             thread.join(max(0.0, until_s - clock.monotonic()))
         self._signal(signal.SIGKILL)
         self._child.wait()
 
     def _end(self) -> os.waitid_result | None:
-        """Look how it ended, None while it runs, and leave it unreaped: so its group's number stays its own."""
+        """Return how it ended, None while it runs; it is not reaped, so that its group's number is not used again."""
         return os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -181,8 +184,8 @@ class _Run:
                 self._lost += 1
             self._lines.append(line)
 
-    def _hear(self, line: bytes) -> None:
-        self._words = line
+    def _note_error(self, line: bytes) -> None:
+        self._error_line = line
 
     def _reading(self, pipe: IO[bytes] | None, take: Callable[[bytes], None]) -> threading.Thread:
         def read() -> None:

@@ -1,7 +1,7 @@
-"""Follow a log file of the service on this host, through truncation and rotation, by level and pattern.
+"""Follows a log file of the service on this host, through truncation and rotation; lines have a level and a text.
 
 Lines look like ``12:34:56 | ERROR    | module:function - message`` or ``ERROR:    message`` (deviation 21). The level
-is read where it stands, never searched for: ``'errors': 0`` is no error.
+is read at its place, never searched for: ``'errors': 0`` is no error.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 SEVERE = frozenset({"ERROR", "CRITICAL", "FATAL"})
-# A look takes no more than this; what is left waits for the next one.
+# One poll reads no more than this; the rest is read by the next one.
 MOST_BYTES = 8 * 1024 * 1024
 LONGEST_LINE = 64 * 1024
-# So many first bytes tell a rewritten file from one that has grown, even if it is longer than before.
+# The first bytes distinguish a rewritten file from one that has grown, even if it is longer than before.
 HEAD = 256
 
 _LEVEL = "TRACE|DEBUG|INFO|SUCCESS|NOTICE|WARNING|WARN|ERROR|CRITICAL|FATAL"
@@ -27,7 +27,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def bounded(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Yield lines, each at most `LONGEST_LINE` bytes: of a longer one its beginning, cut between two words.
+    """Yield lines of at most `LONGEST_LINE` bytes; a longer one is cut between two words, and its end is dropped.
 
     A line without an end must not fill the memory, and half a secret would not be recognised.
 
@@ -57,7 +57,7 @@ class LogLine:
 
     @property
     def is_severe(self) -> bool:
-        """Tell whether the level is ERROR or worse."""
+        """Whether the level is ERROR or worse."""
         return self.level in SEVERE
 
 
@@ -77,13 +77,13 @@ def matching(lines: Iterable[LogLine], pattern: str | None) -> tuple[str, ...]:
 
 
 class LogFollower:
-    """Reads what is added to a file after the follower was made."""
+    """Reads the lines that are added to a file after the follower was made."""
 
     def __init__(self, path: Path, after: Sequence[int] | None = None) -> None:
-        """Begin at the file's present end, or after a `position` that an earlier follower of it had reached.
+        """Begin at the file's present end, or at `after`, the `position` of an earlier follower of the file.
 
-        Where another file has taken its place since, or it was truncated, it is read from its beginning: what was
-        added to the old one after that position is lost.
+        A file that was replaced or truncated since that position is read from its beginning: what was added to the old
+        one after the position is lost.
 
         Raises:
             OSError: the file cannot be read.
@@ -99,17 +99,17 @@ class LogFollower:
         self._rest = b""
 
     def position(self) -> list[int]:
-        """Return device, inode and offset up to which whole lines were read."""
+        """Return device, inode and offset up to which complete lines were read."""
         here = os.fstat(self._file.fileno())
         return [here.st_dev, here.st_ino, self._file.tell() - len(self._rest)]
 
     def read(self) -> tuple[LogLine, ...]:
-        """Return the lines that were completed since the last call; one that is still being written waits.
+        """Return the lines that were completed since the last call; an incomplete line is returned by a later one.
 
         Raises:
-            OSError: the file cannot be read, or is gone and no new one has taken its place.
+            OSError: the file cannot be read, or is gone without a new one.
         """
-        # Asked before anything is read: should the file be gone, no line is taken and lost.
+        # Checked before anything is read: if the file is gone, no line is read and lost.
         replaced = self._was_replaced()
         if self._was_rewritten():
             self._file.seek(0)
@@ -117,25 +117,25 @@ class LogFollower:
         chunk = self._file.read(MOST_BYTES)
         lines = self._lines(chunk)
         if replaced and len(chunk) < MOST_BYTES:
-            lines += self._turn_over()
+            lines += self._read_new_file()
         self._head = self._first_bytes()
         return tuple(parse(line.decode(errors="replace")) for line in lines)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
-    def _turn_over(self) -> list[bytes]:
+    def _read_new_file(self) -> list[bytes]:
         new = self.path.open("rb")
         self._file.close()
         self._file = new
-        # What the old file was still writing will never be finished; it counts as it is.
+        # The last line of the old file is never completed; it is read as it is.
         return self._lines(b"\n" + new.read(MOST_BYTES))
 
     def _lines(self, chunk: bytes) -> list[bytes]:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > LONGEST_LINE:
-            # Between two words: half a secret would not be recognised.
+            # Cut between two words: half a secret would not be recognised.
             self._rest = self._rest[-LONGEST_LINE:].partition(b" ")[2]
         return [line for line in lines if line.strip()]
 

@@ -18,29 +18,29 @@ from rollout.gateway.host.log_command import CommandFollower, LogCommandError
 NAME = "log-before-restart-{}.log"
 MOST_LINES = 200
 MOST_BYTES = 64 * 1024
-# Read beyond what is kept, so that a secret of several lines is recognised although its beginning is cut off.
+# More is read than kept, so that a secret of several lines is recognised although its beginning is cut off.
 READ_BYTES = 2 * MOST_BYTES
-# With the second that the command's end may take, three at most: the service waits for its restart meanwhile.
+# With one second for the command's end, three at most: the restart waits meanwhile.
 PRINTS_WITHIN_S = 2.0
-# A command that prints the log's end, and then what is added, has come to the end of it.
+# A command that follows the log has printed its end when it prints nothing for so long.
 QUIET_S = 0.5
 POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class LogTail:
-    """What became of the log's last lines.
+    """Where the log's last lines are kept, or why they are not.
 
     Attributes:
         path: the file that holds them; None where none was written.
-        reason: why there is none; empty where there is.
+        reason: why no file was written; empty where one was.
     """
 
     path: Path | None
     reason: str = ""
 
     def __str__(self) -> str:
-        """Read as one sentence."""
+        """Return one sentence for a message."""
         if self.path is None:
             return f"the end of the service's log is not kept: {self.reason}"
         return f"the end of the service's log, as it was before the restart, is kept in {self.path}"
@@ -51,11 +51,11 @@ def keep_log_tail(target: Target, folder: Path, *, clock: Clock, redact: Callabl
 
     At most 200 lines and 64 KiB of the file on this host, or of what the log command prints within two seconds;
     redacted, and with control characters escaped. Nothing is overwritten: ``log-before-restart-1.log``, ``-2.log``…
-    Nothing is raised: a log that cannot be read is no reason to put a restart off.
+    Nothing is raised: a log that cannot be read does not delay a restart.
 
     Args:
         target: names `log_file` or `log_command`.
-        folder: the rollout's; made where it is missing.
+        folder: the rollout's folder; created where it is missing.
         clock: times the command, and dates the file.
         redact: takes secrets out of a text.
     """
@@ -76,7 +76,7 @@ def keep_log_tail(target: Target, folder: Path, *, clock: Clock, redact: Callabl
 def _written(target: Target) -> str:
     if target.log_file is None:
         raise RolloutError(f"target {target.name} names no log; set its log_file, or log_command")
-    # Never waits for a writer: something else than a file may stand in its place.
+    # O_NONBLOCK: opening a FIFO in the file's place must not wait for a writer.
     handle = os.open(target.log_file, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -84,9 +84,9 @@ def _written(target: Target) -> str:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - READ_BYTES))
         content = file.read(READ_BYTES)
-    # What begins in the middle may be half a secret.
-    whole = content if size <= READ_BYTES else content.partition(b"\n")[2]
-    return whole.decode(errors="replace")
+    # A line whose beginning is missing may hold half a secret.
+    complete = content if size <= READ_BYTES else content.partition(b"\n")[2]
+    return complete.decode(errors="replace")
 
 
 def _printed(target: Target, clock: Clock, redact: Callable[[str], str]) -> str:
@@ -109,14 +109,14 @@ def _until_quiet(follower: CommandFollower, clock: Clock) -> Iterator[str]:
         except LogCommandError:
             if quiet_from is None:
                 raise
-            return  # it has printed the log's end, and ended
+            return  # the command has printed the log's end, and ended
         yield from (line.text for line in lines)
         quiet_from = clock.monotonic() if lines else quiet_from
         clock.wait(POLL_S)
 
 
 def _last(lines: Iterable[str]) -> list[str]:
-    """Return the last lines, escaped, as far as they fit."""
+    """Return the last lines, escaped: at most `MOST_LINES`, and at most `MOST_BYTES`."""
     kept: list[str] = []
     left = MOST_BYTES
     for line in reversed([_escaped(line.rstrip("\r")) for line in list(lines)[-MOST_LINES:]]):

@@ -1,4 +1,4 @@
-"""Commands end, one way or the other, and say what became of them."""
+"""Commands end in every case; output, duration and exit code are returned."""
 
 import os
 import signal
@@ -91,14 +91,14 @@ def test_the_gateways_command_does_not_carry_what_githubs_runner_kills_by(terms,
 # What fails
 
 
-def test_an_exit_code_other_than_0_is_an_error_with_the_last_words(terms):
+def test_an_exit_code_other_than_0_is_an_error_with_the_end_of_the_output(terms):
     problem = failure(python("import sys; print('port in\\nuse'); sys.exit(3)"), terms)
     assert "exit code 3 after 0." in str(problem)
     assert "(port in use); try it by hand, and correct the target's service" in str(problem)
     assert (problem.ran.exit_code, problem.ran.output) == (3, "port in\nuse")
 
 
-def test_a_command_that_a_signal_ended_says_so(terms):
+def test_a_command_that_a_signal_ended_is_an_error(terms):
     assert "ended by signal 9" in str(failure(python("import os; os.kill(os.getpid(), 9)"), terms))
 
 
@@ -167,7 +167,7 @@ def test_a_stop_kills_it_at_once(terms):
     assert time.monotonic() - started < 2
 
 
-def test_nothing_is_started_once_a_stop_was_asked_for(terms, tmp_path):
+def test_nothing_is_started_after_a_stop(terms, tmp_path):
     stop = StopFlag()
     stop.set("ctrl-c")
     with pytest.raises(Interrupted, match="not run, ctrl-c"):
@@ -175,7 +175,7 @@ def test_nothing_is_started_once_a_stop_was_asked_for(terms, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-# Content goes in and out
+# Standard input and output
 
 
 def test_content_passes_through_unchanged_however_long(terms):
@@ -214,7 +214,7 @@ def test_a_restart_stops_and_then_starts(tmp_path, terms):
     assert order(tmp_path) == ["stop", "start"]
 
 
-def test_a_service_that_was_down_already_is_started_and_the_exit_code_told(tmp_path, terms):
+def test_a_service_that_was_down_already_is_started_and_the_exit_code_returned(tmp_path, terms):
     stopped, started = restart(service(tmp_path, "raise SystemExit('not running')", ""), **terms)
     assert (stopped.exit_code, stopped.output, started.exit_code) == (1, "not running", 0)
 
@@ -231,8 +231,8 @@ def test_a_start_that_fails_is_the_error_that_counts(tmp_path, terms):
         restart(service(tmp_path, "raise SystemExit(2)", "raise SystemExit('port in use')"), **terms)
 
 
-def test_what_begins_in_the_middle_of_an_output_is_not_kept(terms):
-    """Redacted, a long output may be a short one, and its first secret may be a half: it is dropped."""
+def test_the_incomplete_beginning_of_a_cut_output_is_not_kept(terms):
+    """Redaction may shorten a long output, whose first secret may be a half: the beginning is dropped."""
     secret = "".join(f"{number:05}x" for number in range(100))
     terms["redact"] = Redactor([secret]).text
     ran = run(python(f"print('{secret} ' * 1000)"), timeout_s=5, **terms)

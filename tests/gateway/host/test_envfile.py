@@ -1,4 +1,4 @@
-"""The `.env` file is replaced whole or not at all, and looks as before."""
+"""The `.env` file is replaced completely or not at all, and keeps its attributes."""
 
 import os
 import stat
@@ -94,7 +94,7 @@ def test_extended_attributes_are_kept(path):
     assert os.getxattr(path, "user.note") == b"kept"
 
 
-def test_the_file_is_new_for_whoever_watches_its_time(path):
+def test_the_modification_time_is_new(path):
     os.utime(path, (1, 1))
     build(path).write(CONTENT)
     assert path.stat().st_mtime > 1
@@ -136,7 +136,7 @@ def test_a_reader_sees_the_old_file_or_the_new_one(path):
         assert reader.read() == b"A=0\n"
 
 
-def test_a_file_that_is_mounted_by_itself_names_the_way_out(path, monkeypatch):
+def test_a_file_that_is_mounted_by_itself_names_the_remedy(path, monkeypatch):
     def busy(*_):
         raise OSError(16, "Device or resource busy")
 
@@ -153,13 +153,13 @@ def test_what_is_no_file_is_named(folder):
     failure(lambda: build(loop).write(CONTENT), "cannot be written (")
 
 
-def test_a_target_that_does_not_say_where_it_is_is_told_how():
+def test_a_target_without_a_place_for_the_file_names_the_settings():
     failure(build().read, "target prod does not say where the .env file is; set its env_file, or service.read")
     failure(lambda: build().write(CONTENT), "target prod does not say where the .env file is")
 
 
 def test_what_does_not_read_back_equal_is_an_error(path, monkeypatch):
-    monkeypatch.setattr(env_file, "_replace", lambda path, _: path.write_bytes(b"somebody else's"))
+    monkeypatch.setattr(env_file, "_replace", lambda path, _: path.write_bytes(b"another process's"))
     failure(lambda: build(path).write(CONTENT), "does not read back equal")
 
 
@@ -171,7 +171,7 @@ def test_a_stop_keeps_it_from_being_written_at_all(path):
     assert path.read_bytes() == b"A=0\n"
 
 
-# Behind commands
+# Through the target's commands
 
 WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_bytes(sys.stdin.buffer.read())"
 
@@ -198,14 +198,14 @@ def test_the_content_is_in_no_argument(path, tmp_path):
     assert SECRET.encode() not in seen.read_bytes()
 
 
-def test_a_command_that_fails_shows_its_words_without_the_secret(path):
+def test_a_command_that_fails_shows_its_output_without_the_secret(path):
     code = "import sys; print(sys.stdin.read()); sys.exit('Permission denied: ' + sys.argv[1])"
     failing = python(code, SECRET)
     failure(build(None, failing, ("true",)).read, "the .env file could not be read: ")
     failure(lambda: build(None, ("cat", str(path)), failing).write(CONTENT), "Permission denied: [redacted]")
 
 
-def test_a_write_that_only_pretends_is_found_out(path):
+def test_a_write_without_effect_is_an_error(path):
     pretending = build(None, ("cat", str(path)), ("true",))
     failure(lambda: pretending.write(CONTENT), "target prod: the .env file does not read back equal")
 

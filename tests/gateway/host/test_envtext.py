@@ -1,4 +1,4 @@
-"""One key of a `.env` file changes, and not a byte of the rest."""
+"""One key of a `.env` file changes; every other byte stays."""
 
 import contextlib
 
@@ -35,7 +35,7 @@ def read(tmp_path):
     return reading
 
 
-# What one edit looks like
+# One edit
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_everything_else_stays_byte_for_byte(read):
     assert read(changed)["NEW"] == "a b"
 
 
-def test_what_holds_already_is_not_touched():
+def test_a_value_that_is_set_already_is_not_touched():
     text = b"K=\"quoted for no reason\"\nK2='x'\n"
     assert edit(text, {"K": "quoted for no reason", "K2": "x"}, ["ABSENT"]) == text
 
@@ -251,7 +251,7 @@ def test_lines_about_other_keys_survive_as_they_are_and_in_order(text, new, remo
 
 
 @given(texts)
-def test_a_sound_file_takes_any_text(value):
+def test_a_valid_file_takes_any_text(value):
     assert values(edit(FILE, {"LOG_LEVEL": value, "NEW": value})) == {
         **values(FILE),
         "LOG_LEVEL": value,
@@ -289,7 +289,7 @@ def test_the_reading_is_python_dotenvs_own(text, new, remove):
         assert values(after) == dict(dotenv_values(stream=stream, interpolate=False))
 
 
-# Putting back what is ours
+# Putting the rollout's own keys back
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_the_reading_is_python_dotenvs_own(text, new, remove):
         pytest.param(b"K=old\nA=1\n", b"K=old\nA=2\n", b"K=old\nA=2\n", id="it is back already"),
         pytest.param(b"K=old\n", b"K=new\r\nA=1\r\n", b"K=old\r\nA=1\r\n", id="line endings were changed"),
         pytest.param(b"K\nA=1\n", b"K=new\nA=2\n", b"K\nA=2\n", id="it had no value at all"),
-        pytest.param(b"A=1\n", b"A=2\n", b"A=2\n", id="nobody has it"),
+        pytest.param(b"A=1\n", b"A=2\n", b"A=2\n", id="in neither file"),
     ],
 )
 def test_only_own_keys_are_put_back_and_other_edits_are_kept(backup, now, after):
@@ -317,8 +317,8 @@ def test_a_final_newline_that_an_editor_added_is_no_edit_to_keep():
     assert put_back(b"A=1\nK=new\n", b"A=1\nK=old", ["K"]) == b"A=1\nK=old"
 
 
-def test_what_was_edited_beyond_recognition_is_left_to_a_person():
-    with pytest.raises(EnvFileError, match="K cannot be put back: somebody edited") as caught:
+def test_a_file_that_would_not_read_as_before_is_not_overwritten():
+    with pytest.raises(EnvFileError, match=r"K cannot be put back: the \.env file was edited") as caught:
         put_back(b'A="never closed\nK=1\n', f'A=1\nK="{SECRET}"\n'.encode(), ["K"])
     assert SECRET not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Following a log through a command: its lines, its death and its end."""
+"""Following a log through a command: its lines, its restarts and its end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def python(code: str) -> tuple[str, str, str]:
 
 
 def lines(follower: CommandFollower, count: int = 1) -> list[str]:
-    """Return so many lines as they come."""
+    """Return the first `count` lines."""
     found: list[str] = []
 
     def enough() -> bool:
@@ -53,19 +53,19 @@ def lines(follower: CommandFollower, count: int = 1) -> list[str]:
     return found
 
 
-def died(follower: CommandFollower) -> str:
-    """Return what a look says once the command is gone."""
-    said: list[str] = []
+def message_at_end(follower: CommandFollower) -> str:
+    """Return the message of the first failed poll, after the command has ended."""
+    messages: list[str] = []
 
-    def dark() -> bool:
+    def has_failed() -> bool:
         try:
             follower.read()
         except LogCommandError as error:
-            said.append(str(error))
-        return bool(said)
+            messages.append(str(error))
+        return bool(messages)
 
-    eventually(dark, "a failed look")
-    return said[0]
+    eventually(has_failed, "a failed poll")
+    return messages[0]
 
 
 def test_what_a_command_prints_is_followed_and_judged_by_level_and_pattern(follow: Follow, tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_no_shell_reads_the_command(follow: Follow) -> None:
     assert lines(follower) == ["$HOME; `id`"]
 
 
-def test_a_command_that_dies_is_dark_and_says_its_last_words(follow: Follow) -> None:
+def test_an_ended_command_makes_the_log_unavailable_and_its_last_line_is_quoted(follow: Follow) -> None:
     code = "import sys; print('ERROR:    last line', flush=True); sys.exit('first\\ntoken hunter2-hunter2 refused')"
     follower = follow(*python(code))
     assert lines(follower) == ["ERROR:    last line"]
-    said = died(follower)
-    assert "has ended: exit code 1 (token [redacted] refused); it is started again" in said
-    assert "hunter2" not in said
+    message = message_at_end(follower)
+    assert "has ended: exit code 1 (token [redacted] refused); it is started again" in message
+    assert "hunter2" not in message
 
 
 def test_it_is_started_again_after_a_pause_that_doubles(follow: Follow, clock: SimulatedClock, tmp_path: Path) -> None:
@@ -110,21 +110,21 @@ def test_it_is_started_again_after_a_pause_that_doubles(follow: Follow, clock: S
     def starts() -> int:
         return len(marks.read_text()) if marks.exists() else 0
 
-    died(follower)
+    message_at_end(follower)
     for start, pause_s in ((1, FIRST_PAUSE_S), (2, 2 * FIRST_PAUSE_S), (3, 4 * FIRST_PAUSE_S)):
         clock.advance(pause_s - 0.01)
-        died(follower)
+        message_at_end(follower)
         assert starts() == start
         clock.advance(0.02)
-        died(follower)
+        message_at_end(follower)
         assert starts() == start + 1
 
 
-def test_a_silent_command_that_stays_is_a_look_without_lines(follow: Follow) -> None:
+def test_a_running_command_without_output_is_a_poll_without_lines(follow: Follow) -> None:
     assert follow("sleep", "60").read() == ()
 
 
-def test_it_ends_with_the_window_and_takes_along_what_it_started(follow: Follow) -> None:
+def test_closing_ends_the_command_and_its_children(follow: Follow) -> None:
     code = "import subprocess, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"
     follower = follow(*python(code))
     (pid,) = map(int, lines(follower))
@@ -133,7 +133,7 @@ def test_it_ends_with_the_window_and_takes_along_what_it_started(follow: Follow)
     eventually(lambda: gone(pid), "the child's child is gone")
 
 
-def test_what_a_dead_command_left_behind_ends_with_the_window(follow: Follow) -> None:
+def test_closing_ends_the_children_of_an_ended_command(follow: Follow) -> None:
     code = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True)"
     follower = follow(*python(code))
     (pid,) = map(int, lines(follower))
@@ -142,7 +142,7 @@ def test_what_a_dead_command_left_behind_ends_with_the_window(follow: Follow) ->
     eventually(lambda: gone(pid), "the orphan is gone")
 
 
-def test_a_command_that_does_not_listen_is_killed(follow: Follow) -> None:
+def test_a_command_that_ignores_sigterm_is_killed(follow: Follow) -> None:
     code = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True)"
     follower = follow(*python(f"{code}; time.sleep(60)"))
     (pid,) = map(int, lines(follower))
@@ -150,12 +150,12 @@ def test_a_command_that_does_not_listen_is_killed(follow: Follow) -> None:
     eventually(lambda: gone(pid), "it is gone")
 
 
-def test_a_command_that_there_is_not_says_so(follow: Follow) -> None:
+def test_a_command_that_does_not_exist_is_an_error(follow: Follow) -> None:
     with pytest.raises(LogCommandError, match=r"'no-such-program' cannot be started .*correct the target's"):
         follow("no-such-program")
 
 
-def test_a_flood_that_nobody_could_keep_is_a_failed_look(follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_lines_than_can_be_kept_make_a_poll_fail(follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rollout.gateway.host.log_command.MOST_LINES", 10)
     follower = follow(*python("print('\\n'.join(map(str, range(100))), flush=True); import time; time.sleep(60)"))
     eventually(lambda: follower._run._lost == 90, "all is read")
@@ -169,5 +169,5 @@ def gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    # An orphan is reaped by whoever adopts it; until then it is a zombie.
+    # An orphan is reaped by the process that adopts it; until then it is a zombie.
     return " Z " in Path(f"/proc/{pid}/stat").read_text() if Path(f"/proc/{pid}/stat").exists() else True

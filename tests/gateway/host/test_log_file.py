@@ -1,4 +1,4 @@
-"""Following a log: levels where they stand, truncation, rotation, unfinished lines."""
+"""Following a log: levels, truncation, rotation, unfinished lines."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_log_that_is_gone_fails_and_loses_nothing(log: Path) -> None:
     assert texts(follower) == ["ERROR:    last of the old", "ERROR:    first of the new"]
 
 
-def test_bytes_that_are_no_text_do_no_harm(log: Path) -> None:
+def test_bytes_that_are_no_text_do_not_hide_the_level(log: Path) -> None:
     follower = LogFollower(log)
     with log.open("ab") as file:
         file.write(b"ERROR:    \xff\xfe upstream\n" + os.urandom(64).replace(b"\n", b"") + b"\n")
@@ -119,7 +119,7 @@ def test_bytes_that_are_no_text_do_no_harm(log: Path) -> None:
 
 
 def test_of_a_line_without_an_end_the_beginning_is_kept_between_two_words():
-    """Neither the memory is filled nor a secret cut in two, and the lines after it are whole."""
+    """Neither the memory is filled nor a secret cut in two, and the lines after it are complete."""
     long = b"a " * 32767 + b"half-a-secret" + b"b" * 200_000
     lines = list(bounded(io.BytesIO(b"one\n" + long + b"\ntwo\n" + b"three").readline))
     assert [lines[0], *lines[2:]] == [b"one\n", b"two\n", b"three"]

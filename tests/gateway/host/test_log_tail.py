@@ -1,4 +1,4 @@
-"""The log's last lines before a restart: bounded, redacted, harmless on a terminal, and never overwritten."""
+"""The log's last lines before a restart: bounded, redacted, escaped for a terminal, and never overwritten."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def target(log: Path) -> Target:
     return replace(TARGET, log_file=log)
 
 
-def test_the_last_lines_of_the_file_are_kept_and_say_whose_they_are(target: Target, log: Path, tmp_path: Path):
+def test_the_last_lines_of_the_file_are_kept_under_a_header(target: Target, log: Path, tmp_path: Path):
     log.write_text("".join(f"12:00:00 | INFO     | main:run - {number}\n" for number in range(1000)))
     head, *lines = lines_of(kept(target, tmp_path / "r-1"))
     assert head == f"# the last 200 lines of {log} at 2026-11-23T12:00:00.000Z"
@@ -84,7 +84,7 @@ def test_only_the_owner_may_read_it_and_nothing_is_overwritten(target: Target, l
     assert str(first) == f"the end of the service's log, as it was before the restart, is kept in {first.path}"
 
 
-def test_a_name_that_leads_elsewhere_is_passed_over(target: Target, log: Path, tmp_path: Path):
+def test_a_symbolic_link_in_the_folder_is_not_followed(target: Target, log: Path, tmp_path: Path):
     log.write_text("one\n")
     elsewhere = tmp_path / "elsewhere"
     (tmp_path / "log-before-restart-1.log").symlink_to(elsewhere)
@@ -93,7 +93,7 @@ def test_a_name_that_leads_elsewhere_is_passed_over(target: Target, log: Path, t
 
 
 def test_secrets_are_taken_out_of_several_lines_too(target: Target, log: Path, tmp_path: Path):
-    """The lines of a key go although its first line is older than what is kept."""
+    """The lines of a key are removed although its first line is older than the kept lines."""
     body = "\n".join("MIIEowIBAAKCAQEA" for _ in range(MOST_LINES))
     key = f"-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----\n"
     log.write_text(f"{key}password={SECRET}\nlast\n")
@@ -134,7 +134,7 @@ def test_what_cannot_be_read_is_a_reason_and_no_error(tmp_path: Path, change: di
     assert str(tail).startswith("the end of the service's log is not kept: ")
 
 
-def test_a_pipe_in_the_place_of_the_file_holds_nobody_up(target: Target, log: Path, tmp_path: Path):
+def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(target: Target, log: Path, tmp_path: Path):
     os.mkfifo(log)
     assert "is no regular file" in kept(target, tmp_path).reason
 
@@ -151,7 +151,7 @@ ENDS = "print('one'); print('two')"
 
 
 def test_what_the_log_command_prints_is_kept_although_it_goes_on(target: Target, tmp_path: Path):
-    """``tail -n 200 -F`` never ends: what it has printed when it falls silent is the log's end."""
+    """``tail -n 200 -F`` never ends: what it has printed when it stops printing is the log's end."""
     began = time.monotonic()
     tail = kept(replace(target, log_command=(sys.executable, "-c", FOLLOWS)), tmp_path, SystemClock())
     head, *lines = lines_of(tail)
@@ -171,7 +171,7 @@ def test_a_log_command_that_prints_nothing_is_not_waited_for(target: Target, tmp
 
 
 def test_the_embedded_gateways_log_outlives_its_restart_in_the_tail(tmp_path: Path):
-    """Deviation 21: the gateway truncates its log at start; what it said before is kept."""
+    """Deviation 21: the gateway truncates its log at start; its last lines before are kept."""
     with Lab(tmp_path) as lab:
         log = lab.sandbox.directory / "logs" / "backend.log"
         lab.direct.get("/api/v1/providers/vllm/status")
@@ -202,7 +202,7 @@ def tail_of(rollout: RolloutContext, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("by", ["run-1", "watchdog", "recover"])
-def test_it_is_listed_whoever_ends_the_rollout_and_the_journal_is_whole(
+def test_it_is_listed_by_every_end_of_a_rollout_and_the_journal_verifies(
     rollout: RolloutContext, tmp_path: Path, by: str
 ):
     path = tail_of(rollout, tmp_path)
@@ -214,7 +214,7 @@ def test_it_is_listed_whoever_ends_the_rollout_and_the_journal_is_whole(
 def test_one_that_was_altered_is_not_listed_anew(
     rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    """It is never rewritten: a later run's list does not cover up what somebody did to it."""
+    """The list is never rewritten: a later run's list does not hide that the file was altered."""
     path = tail_of(rollout, tmp_path)
     seal.conclude(rollout.journal, rollout.id, rollout.folder, {}, by="run-1")
     path.write_text("nothing happened\n")
