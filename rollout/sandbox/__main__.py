@@ -1,4 +1,4 @@
-"""``python -m rollout.sandbox``: the command `rollout sandbox` without the rest of the house."""
+"""``python -m rollout.sandbox``: the command `rollout sandbox` without the other commands."""
 
 import sys
 

@@ -14,7 +14,7 @@ from rollout.sandbox.providers import Provider
 
 SEVERITIES = ("info", "warning", "critical")
 AT_LEAST = 20
-"""Fewer recent requests than this mean nothing."""
+"""Fewer recent requests than this are not judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Finding:
     Attributes:
         severity: ``info``, ``warning`` or ``critical``.
         alert_type: such as ``ERROR_SPIKE``.
-        provider: whom it concerns; None where it concerns no particular provider.
-        message: the key of a message, as gateways of this family send it, or plain words.
-        details: the deciding value and its limit, in words.
-        metadata: the same for machines.
+        provider: the provider that it concerns; None where it concerns none in particular.
+        message: the key of a message, as gateways of this family send it, or a plain text.
+        details: the deciding value and its limit, as text.
+        metadata: the same as numbers.
     """
 
     severity: str
@@ -67,17 +67,17 @@ class Alerts:
     """The alerts that are active: at most one of each type and provider.
 
     Attributes:
-        ttl_s: how long those last that fire from now on.
+        ttl_s: seconds that an alert lasts which fires from now on.
     """
 
     def __init__(self, clock: Clock, ttl_s: float) -> None:
-        """Start with none."""
+        """Start without alerts."""
         self._clock = clock
         self.ttl_s = ttl_s
         self._active: dict[tuple[str, str | None], Alert] = {}
 
     def fire(self, finding: Finding) -> bool:
-        """Fire, and return whether that is news: an active alert of the same type and provider stays as it is."""
+        """Fire, and return whether the alert is new: an active one of the same type and provider stays unchanged."""
         key = (finding.alert_type, finding.provider)
         self._expire()
         if key in self._active:
@@ -87,7 +87,7 @@ class Alerts:
         return True
 
     def clear(self, alert_type: str) -> int:
-        """Take away the active alerts of a type, and return how many there were."""
+        """Remove the active alerts of a type, and return how many there were."""
         found = [key for key in self._active if key[0] == alert_type]
         for key in found:
             del self._active[key]
@@ -118,7 +118,9 @@ def summary(alerts: Iterable[Alert]) -> dict[str, Any]:
 def findings_in(
     provider: Provider, recent: Sequence[Request], error_share: float, *, is_active: bool
 ) -> Iterator[Finding]:
-    """Judge a provider's recent requests: errors above `error_share`, latency and service level; too few judge nothing.
+    """Yield the findings in a provider's recent requests: errors above `error_share`, latency, service level.
+
+    Fewer requests than `AT_LEAST` yield none.
 
     PROVIDER_OFFLINE is for the active provider alone.
     """
@@ -141,7 +143,7 @@ def findings_in(
 
 
 def slo_breaches(provider: Provider, error_rate: float, p99_ms: float | None, usd: float) -> list[str]:
-    """Name what a provider misses of its service level; `error_rate` is a fraction 0-1."""
+    """Return the parts of its service level that a provider misses; `error_rate` is a fraction 0-1."""
     level, availability = provider.service_level, 1 - error_rate
     found = []
     if availability < level.availability:
@@ -156,7 +158,7 @@ def slo_breaches(provider: Provider, error_rate: float, p99_ms: float | None, us
 
 
 def budget_finding(scope: str, usage_usd: float, hard_limit_usd: float) -> Finding | None:
-    """Judge a scope's cost against its hard limit."""
+    """Return a finding where a scope's cost is above its hard limit, else None."""
     if usage_usd <= hard_limit_usd:
         return None
     provider = scope.removeprefix("provider:") if scope != "global" else None

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from rollout.sandbox.alerts import SEVERITIES, slo_breaches, summary
 from rollout.sandbox.connections import Connection
-from rollout.sandbox.deviating_routes import Elsewhere, Endpoint, gated
+from rollout.sandbox.deviating_routes import DeviatingRoutes, Endpoint, gated
 from rollout.sandbox.envfile import masked
 from rollout.sandbox.errors import Refusal, malformed, mistake
 from rollout.sandbox.exposition import CONTENT_TYPE, exposition
@@ -61,10 +61,10 @@ def build_api(gateway: Gateway) -> Starlette:
 
 
 class Api:
-    """The calls, one method each; a method returns the body of a 200 or raises Refusal."""
+    """The calls, one method each; a method returns the body of a 200, or raises Refusal."""
 
     def __init__(self, gateway: Gateway) -> None:
-        """Serve this gateway."""
+        """Serve this gateway's calls."""
         self._gateway = gateway
 
     def routes(self) -> list[Route]:
@@ -90,7 +90,7 @@ class Api:
             get("/api/v1/admin/audit", "audit", self._audit),
             gated(self._gateway, "POST", "/api/v1/chat/completions", self._chat, unless="stream_chat"),
             Route("/metrics", self._exposition, methods=["GET"]),
-            *Elsewhere(self._gateway).routes(),
+            *DeviatingRoutes(self._gateway).routes(),
         ]
 
     def _get(self, path: str, call: str, handler: Handler) -> Route:
@@ -105,7 +105,7 @@ class Api:
 
     def _disturbed(self, call: str, handler: Handler) -> Endpoint:
         async def endpoint(request: Request) -> Response:
-            # Read first: a caller who gave up meanwhile must not stop an activation that was asked for.
+            # Read first: a caller that disconnects later must not stop an activation that it requested.
             await request.body()
             provider = request.path_params.get("provider")
             spoiled = await self._gateway.disturb(call, provider.casefold() if provider else None)
@@ -184,9 +184,9 @@ class Api:
         }
 
     async def _activate(self, request: Request) -> Answer:
-        asked = optional_text(await mapping(request, optional=True), "model")
+        requested = optional_text(await mapping(request, optional=True), "model")
         provider = provider_in(request)
-        model = self._gateway.activate(provider, asked, user_of(request.headers))
+        model = self._gateway.activate(provider, requested, user_of(request.headers))
         message = f"Provider {provider.name} activated successfully"
         return {"status": "success", "message": message, "provider": provider.name, "model": model}
 
@@ -236,11 +236,11 @@ class Api:
 
     async def _set_limits(self, request: Request) -> Answer:
         body = await mapping(request)
-        given, scope = text(body, "limit_type"), text(body, "scope")
-        kind = self._limit_kind(given)
+        limit_type, scope = text(body, "limit_type"), text(body, "scope")
+        kind = self._limit_kind(limit_type)
         limit = self._gateway.set_limit(kind, scope, positive(body, _COST if kind == "cost" else _RATE))
         name = scope.casefold().removeprefix("provider:")
-        self._note(request, "update_limits", None if name == "global" else name, {"limit_type": given, **limit})
+        self._note(request, "update_limits", None if name == "global" else name, {"limit_type": limit_type, **limit})
         return {"status": "success", "message": "governance.messages.limitUpdated", "limit": limit}
 
     async def _governance(self, _request: Request) -> Answer:

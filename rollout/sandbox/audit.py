@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 KEPT = 1000
-"""So many entries are kept."""
+"""The most entries that are kept."""
 
 
 class Audit:
-    """Who did what, and with which result."""
+    """The entries: user, action and result of each."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -27,7 +27,7 @@ class Audit:
         details: Mapping[str, object],
         error: str | None = None,
     ) -> None:
-        """Add one entry; `error` says why it failed, None that it succeeded."""
+        """Add one entry; `error` is the reason why it failed, None if it succeeded."""
         self._entries.appendleft(
             {
                 "timestamp": moment.isoformat(timespec="microseconds"),

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the gateway in the foreground until it is stopped, or do as the action says.
+    """Run the gateway in the foreground until it is stopped, or do the action.
 
     Returns:
         The exit code: 0, or 4 if it cannot be started or stopped.
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         _refuse_impossible(args.port)
         if args.action:
             wanted = Wanted(args.port, args.settings, args.users_per_s, args.idle_s, args.token_env)
-            _say(act(args.action, args.dir or DIRECTORY, wanted, SystemClock()) + "\n")
+            _print(act(args.action, args.dir or DIRECTORY, wanted, SystemClock()) + "\n")
         else:
             _serve(args)
     except SandboxFailed as error:
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace) -> None:
-    # Loaded here: a scenario's settings are read without the server's libraries.
+    # Loaded here, so that a scenario's settings are read without the server's libraries.
     from rollout.sandbox.server import Options, serve  # noqa: PLC0415
 
     directory = args.dir or Path(tempfile.mkdtemp(prefix="rollout-sandbox-"))
@@ -95,7 +95,7 @@ def _token(name: str | None) -> str | None:
 
 def _announce(about: dict[str, Any]) -> None:
     url = about["url"]
-    _say(
+    _print(
         f"gateway  {url}\n"
         f"staging  {about['twin_url']}\n"
         f"state    {about['dir']}\n"
@@ -105,6 +105,6 @@ def _announce(about: dict[str, Any]) -> None:
     )
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()

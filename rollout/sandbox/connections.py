@@ -1,4 +1,4 @@
-"""Whether providers can be reached: what is so, and what the gateway says of it."""
+"""Whether providers can be reached: in truth, and by the gateway's answers."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Connections:
     """The connections of one gateway."""
 
     def __init__(self, state: State, faults: Faults, deviations: Switched, clock: Clock) -> None:
-        """Look at this state and these faults, each time anew."""
+        """Read this state and these faults at each call."""
         self._state = state
         self._faults = faults
         self._deviations = deviations
         self._clock = clock
 
     async def poll(self, provider: Provider) -> Connection:
-        """Return what the gateway says of a provider's connection."""
-        if self._goes_by_key(provider):
+        """Return the connection status that the gateway reports of a provider."""
+        if self._is_checked_by_key(provider):
             return Connection("connected", None, provider.connected)
         out_of_reach = self.out_of_reach(provider)
         if out_of_reach:
@@ -58,7 +58,7 @@ class Connections:
         key = self._state.config.get(provider.key)
         if not key:
             return {"status": "missing", "passed": False, "message": f"Missing {provider.key}"}
-        if self._goes_by_key(provider) or provider.accepts(key):
+        if self._is_checked_by_key(provider) or provider.accepts(key):
             return {"status": "configured", "passed": True, "message": "Configured"}
         return {"status": "invalid", "passed": False, "message": f"{provider.key} is not accepted"}
 
@@ -81,12 +81,12 @@ class Connections:
             raise Refusal(503, f"Provider {provider.name} is offline: {out_of_reach.message}")
 
     def refuse_activation(self, provider: Provider) -> None:
-        """Raise Refusal (503) if the gateway takes the provider to be out of reach."""
-        if not self._goes_by_key(provider):
+        """Raise Refusal (503) if the provider is out of reach by the gateway's own check."""
+        if not self._is_checked_by_key(provider):
             self.refuse_unusable(provider)
 
-    def _goes_by_key(self, provider: Provider) -> bool:
-        """Tell whether a key that is set is all that is looked at (deviation 11)."""
+    def _is_checked_by_key(self, provider: Provider) -> bool:
+        """Return whether a key that is set is the only check (deviation 11)."""
         is_set = provider.key is not None and bool(self._state.config.get(provider.key))
         return is_set and "key_means_connected" in self._deviations
 

@@ -1,4 +1,4 @@
-"""The control interface, apart from the gateway's API: faults, timing, traffic, state, the process itself."""
+"""The control interface beside the gateway's API: faults, timing, traffic, state and the process."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from rollout.sandbox.validation import Problems, Reader
 
 _BY_HAND = "raised through the control interface"
 REMEMBERED = 5000
-"""So many requests are remembered."""
+"""The most requests that are remembered."""
 
 
 class Requests:
     """The API requests that a gateway received, without those of background users and of this interface.
 
-    They are kept when the process ends in order, so that a restart amid a change leaves no gap.
+    They are written to a file when the process ends in order, so that a restart during a change loses none.
     """
 
     def __init__(self, file: Path) -> None:
-        """Start with those that were kept in the file, none where it cannot be read."""
+        """Start with the requests in the file, none where it cannot be read."""
         self._file = file
         try:
             kept = json.loads(file.read_bytes())
@@ -45,7 +45,7 @@ class Requests:
         self._requests: deque[dict[str, Any]] = deque(kept, maxlen=REMEMBERED)
 
     def keep(self) -> None:
-        """Keep them for the next start. Raises OSError."""
+        """Write the requests to the file for the next start. Raises OSError."""
         write_private(self._file, json.dumps(list(self._requests)).encode())
 
     def note(self, at: str, method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Requests:
 
 
 class GatewayControl:
-    """The part that concerns one gateway."""
+    """The routes that control one gateway."""
 
     def __init__(self, gateway: Gateway, users: Users, requests: Requests) -> None:
         """Control this gateway."""
@@ -143,20 +143,20 @@ class GatewayControl:
         problems: Problems = []
         timing = timing_in(await _body(request), problems)
         _refuse(problems)
-        self._gateway.retime(timing)
+        self._gateway.set_timing(timing)
         return await self._get_timing(request)
 
     async def _get_state(self, _request: Request) -> Response:
-        return JSONResponse(self._gateway.as_it_is())
+        return JSONResponse(self._gateway.true_state())
 
 
 class ProcessControl:
-    """The part that concerns the process."""
+    """The routes that control the process."""
 
     def __init__(
         self, about: Callable[[], dict[str, Any]], set_in_flight: Callable[[bool], None], stop: Callable[[], None]
     ) -> None:
-        """Control the process by what it hands in."""
+        """Control the process by its own functions."""
         self._about = about
         self._in_flight = set_in_flight
         self._stop = stop

@@ -1,4 +1,4 @@
-"""The calls of gateways that deviate; each is there only while its deviation is switched on."""
+"""The calls of gateways that deviate; each exists only while its deviation is switched on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STEPS = ("process_stopped", "release_done", "cache_invalidated", "start_done", 
 
 
 def where(gateway: Gateway, endpoint: Endpoint, *, only: str = "", unless: str = "", status: int = 404) -> Endpoint:
-    """Return an endpoint that is there only with the one deviation, or unless there is the other."""
+    """Return an endpoint that exists only while deviation `only` is on, or while `unless` is off, else `status`."""
 
     async def gated(request: Request) -> Response:
         if (only and only not in gateway.deviations) or unless in gateway.deviations:
@@ -36,7 +36,7 @@ def where(gateway: Gateway, endpoint: Endpoint, *, only: str = "", unless: str =
 
 
 def gated(gateway: Gateway, method: str, path: str, endpoint: Endpoint, *, only: str = "", unless: str = "") -> Route:
-    """Return a route for one method that, where it is not there, is there for no other method either."""
+    """Return a route for one method; while it does not exist, other methods are answered with 404 as well."""
 
     async def of_the_method(request: Request) -> Response:
         if request.method != method:
@@ -46,11 +46,11 @@ def gated(gateway: Gateway, method: str, path: str, endpoint: Endpoint, *, only:
     return Route(path, where(gateway, of_the_method, only=only, unless=unless), methods=["GET", "POST", "OPTIONS"])
 
 
-class Elsewhere:
+class DeviatingRoutes:
     """The calls, one method each."""
 
     def __init__(self, gateway: Gateway) -> None:
-        """Serve this gateway."""
+        """Serve this gateway's calls."""
         self._gateway = gateway
 
     def routes(self) -> list[Route]:
@@ -64,7 +64,7 @@ class Elsewhere:
                 self._serve,
                 only="local_activation_elsewhere",
             ),
-            # The documented path is there, to be read: another method is answered with 405.
+            # The documented path exists for reads: another method is answered with 405.
             Route("/api/v1/config/runtime", self._gated_write(), methods=["POST"]),
         ]
 
@@ -85,7 +85,7 @@ class Elsewhere:
             return
         words = completion["choices"][0]["message"]["content"].split()
         if spoiled == "garbage":
-            # Cut off: an answer that began, and no end.
+            # Cut off: an answer begins and does not end.
             yield 'event: content\ndata: {"te'
             return
         for word in words:

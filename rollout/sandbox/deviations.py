@@ -1,4 +1,4 @@
-"""The deviations of docs/GATEWAY_API.md: what the gateway always shows, and what can be switched on."""
+"""The deviations of docs/GATEWAY_API.md: those that the gateway always shows, and those that can be switched on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Deviation:
 
     Attributes:
         name: the switch, or why there is none: ``always``, ``option --token-env``, ``not applicable``.
-        sentence: what the gateway then does.
+        sentence: what the gateway does with it.
     """
 
     name: str
@@ -34,7 +34,7 @@ DEVIATIONS: dict[int, tuple[Deviation, ...]] = {
     3: (Deviation(ALWAYS, "A provider without traffic answers zeros, and null for percentiles, with 200."),),
     4: (
         Deviation(ALWAYS, "The audit log and the metrics are empty after a restart."),
-        Deviation("cost_always_zero", "Nothing costs anything, whatever the price."),
+        Deviation("cost_always_zero", "The cost is always 0, whatever the price."),
         Deviation("limits_lost_on_restart", "After a restart the governance limits are those of the software."),
     ),
     5: (Deviation(ALWAYS, "A failed connection test and a preflight that is not ready are answered with 200."),),
@@ -58,7 +58,7 @@ DEVIATIONS: dict[int, tuple[Deviation, ...]] = {
     ),
     14: (Deviation("reports_other_name", "Active google is reported as google-gemini, and no listed one as active."),),
     15: (Deviation(ALWAYS, "A governance limit cannot be deleted."),),
-    16: (Deviation(NOT_APPLICABLE, "It makes no backups; those of the suite are the suite's."),),
+    16: (Deviation(NOT_APPLICABLE, "The gateway makes no backups; the suite makes its own."),),
     17: (
         Deviation("healthz", "/health is /healthz."),
         Deviation("stream_chat", "chat/completions is absent; POST /api/v1/llm/simple/stream takes its place."),
@@ -66,24 +66,24 @@ DEVIATIONS: dict[int, tuple[Deviation, ...]] = {
     18: (Deviation("rate_limited", "Every third request is answered with 429 and retry_after_seconds 0."),),
     19: (
         Deviation("no_audit", "An activation leaves no audit entry."),
-        Deviation("audit_user_unknown", "The audit log names nobody, whatever the headers say."),
+        Deviation("audit_user_unknown", "The audit log names no user, whatever the headers are."),
     ),
     20: (
         Deviation(ALWAYS, "Scopes come back as global or provider:NAME."),
         Deviation("limit_types_cost_rate", "limit_type per_provider is refused with 400; it is cost or rate."),
     ),
-    21: (Deviation(ALWAYS, "Log lines have no date, an innocent one says 'errors', a start truncates the file."),),
+    21: (Deviation(ALWAYS, "Log lines have no date, a harmless one says 'errors', a start truncates the file."),),
     22: (Deviation(OPTION, "The API asks for no token unless it is started with one."),),
     23: (Deviation("long_alerts", "An alert lasts six hours."),),
 }
-"""Number in docs/GATEWAY_API.md -> what of it the gateway can show."""
+"""Number in docs/GATEWAY_API.md -> the parts of it that the gateway can show."""
 
 BESIDES = (
     Deviation("activation_rewrites", "activate also writes LLM_SERVICE_TYPE and other declared keys."),
     Deviation("weights_outlive_activation", "activate leaves the routing weights as they are."),
     Deviation("chat_names_nobody", "A completion carries neither provider nor model."),
 )
-"""What has no number: seen running, or possible where a gateway splits its requests."""
+"""Deviations without a number: observed, or possible where a gateway splits its requests."""
 
 SWITCHES: dict[str, str] = {
     deviation.name: deviation.sentence
@@ -94,23 +94,23 @@ SWITCHES: dict[str, str] = {
 """Every switch -> what it does."""
 
 NOT_IN_STAGING = frozenset({"activate_without_effect", "activate_after_restart", "config_write_errors"})
-"""Faults of one installation: the staging gateway runs the same software and is in order."""
+"""Faults of one installation: the staging gateway runs the same software and has none of them."""
 
 
 class Switched:
     """The deviations that are switched on; a change at run time is kept in a file, and so survives a restart."""
 
     def __init__(self, names: Iterable[str], file: Path) -> None:
-        """Switch on these; `file` is where later ones are kept."""
+        """Switch on these; `file` keeps later changes."""
         self._names = frozenset(names)
         self._file = file
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether it is switched on."""
+        """Return whether the deviation is switched on."""
         return name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        """List those that are switched on, in the order of the table."""
+        """Yield those that are switched on, in the order of the table."""
         return (name for name in SWITCHES if name in self._names)
 
     def replace(self, names: Iterable[str]) -> None:
@@ -120,7 +120,7 @@ class Switched:
 
 
 def read_deviations(raw: object, path: str, problems: Problems) -> tuple[str, ...]:
-    """Read a list of switches; what is wrong goes to `problems`."""
+    """Read a list of switches; mistakes are added to `problems`."""
     if not isinstance(raw, list | tuple):
         problems.append((path, f"must be a list of deviations, not {type(raw).__name__}"))
         return ()

@@ -1,4 +1,4 @@
-"""What reads of the gateway answer: the state as it is, or as it was a while ago (`Timing.stale_reads_s`)."""
+"""The states that reads of the gateway show: the present one, or an earlier one (`Timing.stale_reads_s`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rollout.sandbox.routing import Routing
 from rollout.sandbox.state import State
 
 REMEMBERED = 1000
-"""So many states are remembered; with more writes than that within the lag, reads lag less."""
+"""The most states that are remembered; with more writes within the lag, reads lag less."""
 
 Limits = Mapping[str, Mapping[str, float]]
 
@@ -29,7 +29,7 @@ class View:
 
     @classmethod
     def of(cls, state: State, routing: Routing) -> View:
-        """Return what is so now; later changes do not show in it."""
+        """Return the present state; later changes do not show in it."""
         return cls(
             state.provider,
             state.model,
@@ -42,17 +42,17 @@ class View:
 
 
 class EarlierStates:
-    """The states of one gateway since its start, with the times from which on they were so."""
+    """The states of one gateway since its start, each with the time from which on it was in effect."""
 
     def __init__(self, first: View) -> None:
-        """Start with the state that was loaded; before it, nothing is known to have been different."""
+        """Start with the loaded state; it counts for every earlier time, too."""
         self._states: deque[tuple[float, View]] = deque([(float("-inf"), first)], maxlen=REMEMBERED)
 
     def add(self, at_s: float, view: View) -> None:
-        """Note what is so from this moment on; `at_s` is the clock's monotonic time."""
+        """Note the state from this moment on; `at_s` is the clock's monotonic time."""
         self._states.append((at_s, view))
 
     def at(self, moment_s: float) -> View:
-        """Return what was so at a moment of the clock's monotonic time; the oldest state where it is older."""
+        """Return the state at a moment of the clock's monotonic time; the oldest one for an older moment."""
         found = (view for since_s, view in reversed(self._states) if since_s <= moment_s)
         return next(found, self._states[0][1])

@@ -1,4 +1,4 @@
-"""The service's `.env` file: read whole, changed value by value, everything else left untouched."""
+"""The service's `.env` file: read completely, changed value by value; everything else stays."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DEFAULTS = {
     "GOOGLE_API_KEY": "",
     "SUMMARY_STRATEGY": "llm_with_fallback",
 }
-"""Values of keys that the file does not set."""
+"""The values of keys that the file does not set."""
 
 _SECRET = re.compile(r"_(KEY|TOKEN|PASSWORD|SECRET)$")
 _EDGE = 4
@@ -58,7 +58,7 @@ def parse(text: str) -> dict[str, str]:
 def with_value(text: str, key: str, value: str) -> str:
     """Return the text with the key's value exchanged in place; a missing key is added at the end.
 
-    Quotes, comments, order and line ends stay, so that exchanging it back restores the text byte for byte.
+    Quotes, comments, order and line ends stay, so that setting the old value again restores the text byte for byte.
     """
     before = rf"([ \t]*(?:export[ \t]+)?{re.escape(key)}[ \t]*=[ \t]*)"
     after = r"(\2[ \t]*(?:#[^\r\n]*)?\r?)"
@@ -70,7 +70,7 @@ def with_value(text: str, key: str, value: str) -> str:
 
 
 def masked(key: str, value: str) -> str:
-    """Return a value fit to be shown: of a secret the first and last four characters (deviation 12)."""
+    """Return the value to show: of a secret the first and last four characters (deviation 12)."""
     if not _SECRET.search(key):
         return value
     if len(value) <= 2 * _EDGE:

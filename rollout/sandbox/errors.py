@@ -1,4 +1,4 @@
-"""How the gateway says no."""
+"""The errors with which the gateway answers a call."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class Refusal(Exception):
 
     Attributes:
         status: the HTTP status.
-        detail: one sentence, or for a body that is refused (422) a list with one entry a mistake.
+        detail: one sentence, or for a body that is refused (422) a list with one entry per mistake.
     """
 
     def __init__(self, status: int, detail: str | list[dict[str, Any]]) -> None:
-        """Keep what the answer needs."""
+        """Keep status and detail for the answer."""
         self.status = status
         self.detail = detail
         super().__init__(f"{status}: {detail}")
@@ -29,7 +29,7 @@ class NotWritten(Refusal):
 
 
 def mistake(kind: str, loc: tuple[str | int, ...], message: str, value: object, **context: object) -> dict[str, Any]:
-    """Return one entry of a 422's ``detail``; `loc` says where in the request, `context` what was asked for."""
+    """Return one entry of a 422's ``detail``; `loc` is its place in the request, `context` the limit."""
     entry = {"type": kind, "loc": list(loc), "msg": message, "input": value}
     return entry | {"ctx": context} if context else entry
 

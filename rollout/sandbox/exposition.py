@@ -1,4 +1,4 @@
-"""``GET /metrics``: what was counted, in Prometheus' text format, for a Prometheus that scrapes the gateway."""
+"""``GET /metrics``: the counters in Prometheus' text format, for a Prometheus that scrapes the gateway."""
 
 from __future__ import annotations
 

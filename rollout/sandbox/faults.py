@@ -1,4 +1,4 @@
-"""Faults: what goes wrong with a provider, in which calls, and when."""
+"""Faults: which effect they have on which calls of a provider, and when."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ CALLS = (
 """The calls that a fault can name."""
 
 STATUSES = ("degraded", "offline")
-"""What a fault can make of a connection status, the worse one last."""
+"""The connection statuses that a fault can impose, the worse one last."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong with one provider.
+    """One fault of one provider.
 
     Attributes:
-        provider: its name, ``*`` for any. A call that names no provider (alerts, config…) feels the faults of the
-            provider that is active.
+        provider: its name, ``*`` for any. A call that names no provider (alerts, config…) has the faults of the
+            active provider.
         since: ``now`` (when the fault is set, or the gateway starts), or ``activation`` (when the provider was last
-            activated by a change from another one, after the fault was set; until then nothing goes wrong).
+            activated by a change from another one, after the fault was set; until then it has no effect).
         after_s: seconds from then to the first effect.
         for_s: seconds that the effect lasts; None has no end.
         latency_ms: time added to each call.
         error_share: fraction 0-1 of calls that fail with HTTP 502.
-        status: ``offline`` or ``degraded``: the connection status, whatever `calls` says.
+        status: ``offline`` or ``degraded``: the connection status, whatever `calls` lists.
         answer: ``empty`` (200 without content) or ``garbage`` (200 with a body that is cut off).
         hang: the call is not answered before the fault ends or the gateway gives up.
         calls: the calls that latency, errors, bad answers and hanging concern.
@@ -77,7 +77,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What all faults together do to one call at this moment; the parts mean what they mean in `Fault`."""
+    """The joint effect of all faults on one call at this moment; the fields are those of `Fault`."""
 
     latency_ms: float = 0.0
     error_share: float = 0.0
@@ -89,7 +89,7 @@ NO_EFFECT = Effect()
 
 
 class Faults:
-    """The faults that are set, and since when.
+    """The faults that are set, and the times from which they count.
 
     Attributes:
         faults: all of them.
@@ -97,7 +97,7 @@ class Faults:
     """
 
     def __init__(self, faults: Iterable[Fault], clock: Clock, config: Mapping[str, str] = _NOTHING) -> None:
-        """Set the first faults now; `config` is the configuration in effect, looked at each time."""
+        """Set the first faults now; `config` is the configuration in effect, read at each call."""
         self._clock = clock
         self._config = config
         self.replace(faults)
@@ -113,11 +113,11 @@ class Faults:
         self.activations[provider] = self.activations[ANY] = self._clock.monotonic()
 
     def resume(self, activations: Mapping[str, float]) -> None:
-        """Take over the activations of the process before: a restart is no reason for a fault to wait for another."""
+        """Take over the activations of the earlier process, so that no fault waits for another one after a restart."""
         self.activations = dict(activations)
 
     def effect(self, provider: str, call: str) -> Effect:
-        """Return what happens to this call now."""
+        """Return the effect on this call now."""
         found = [fault for fault in self._active(provider) if call in fault.calls]
         if not found:
             return NO_EFFECT
@@ -147,7 +147,7 @@ class Faults:
 
 
 def read_faults(raw: object, path: str, problems: Problems) -> tuple[Fault, ...]:
-    """Read a list of faults; what is wrong goes to `problems`, and then the faults are not to be used."""
+    """Read a list of faults; mistakes are added to `problems`, and then the result is not to be used."""
     if not isinstance(raw, list | tuple):
         problems.append((path, f"must be a list of faults, not {type(raw).__name__}"))
         return ()

@@ -1,4 +1,4 @@
-"""One gateway: activation, completions, limits and what it notes of them."""
+"""One gateway: activation, completions and limits, with metrics, log and audit entries of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rollout.sandbox.files import write_private
 from rollout.sandbox.log import BackendLog
 from rollout.sandbox.metrics import TIMEOUT, Metrics, Request
 from rollout.sandbox.providers import PROVIDERS, Provider
-from rollout.sandbox.routing import NOBODY, Routing, pick
+from rollout.sandbox.routing import NO_WEIGHTS, Routing, pick
 from rollout.sandbox.settings import SandboxSettings
 from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT, State, kept
 from rollout.sandbox.timing import Timing, timing_in
@@ -32,14 +32,14 @@ GIVES_UP_AFTER_S = 60.0
 """A call that hangs is answered with 504 after this time."""
 
 LONG_ALERT_S = 6 * 3600.0
-"""How long alerts last under deviation 23, as recorded."""
+"""How long alerts last with deviation 23, as recorded."""
 
 ACTIVATION = "activate_provider"
 WEIGHTS = "set_routing_weights"
 UNKNOWN = "unknown"
-"""The audit log's name for somebody whose name it does not know."""
+"""The audit log's name for a user that it does not know."""
 
-_LOOKS_EVERY_S = 0.5
+_POLL_EVERY_S = 0.5
 _SUCCESS = 200
 _CONFLICT = 409
 _GATEWAY_TIMEOUT = 504
@@ -51,17 +51,17 @@ class Gateway:
 
     Attributes:
         deviations: those that are switched on.
-        state: what survives a restart.
+        state: configuration and limits, which survive a restart.
         connections: whether providers can be reached.
-        boot_id: another one after each start; a changed one means that counters were reset.
-        metrics: provider -> what was counted.
-        routing: where requests go; kept over a restart.
-        timing: what takes time, or a restart; a change at run time is kept over a restart.
-        truth: what was activated and who served, whatever reads and answers say.
+        boot_id: a new one at each start; a changed one means that counters were reset.
+        metrics: provider -> its counters.
+        routing: the weights of the requests; kept over a restart.
+        timing: the delays; a change at run time is kept over a restart.
+        truth: the true activations and serving providers, whatever reads and answers show.
     """
 
     def __init__(self, directory: Path, settings: SandboxSettings, clock: Clock) -> None:
-        """Load the state in `directory`, or create it. Raises SandboxFailed where it makes no sense."""
+        """Load the state in `directory`, or create it. Raises SandboxFailed where a file is invalid."""
         self.clock = clock
         switched = directory / "deviations.json"
         self.deviations = Switched(kept(switched, settings.deviations), switched)
@@ -78,15 +78,15 @@ class Gateway:
         self._timing_file = directory / "timing.json"
         self.timing = timing_in(kept(self._timing_file, settings.timing.to_mapping()), [])
         self.truth = Truth(clock)
-        self._past = EarlierStates(self._now)
+        self._earlier_states = EarlierStates(self._now)
         self._started_s = clock.monotonic()
         self._switching = 0
         self._settings = settings
         self.alerts = Alerts(clock, self._alert_ttl_s)
         self.audit = Audit()
-        self._dice = random.Random(settings.seed)
-        # Dice of its own: what is routed must not change how long answers take.
-        self._routing_dice = random.Random(settings.seed)
+        self._random = random.Random(settings.seed)
+        # A generator of its own: routing must not change how long answers take.
+        self._routing_random = random.Random(settings.seed)
         self.log.write("INFO", "gateway:start", f"{self.state.provider}:{self.state.model} is active; {{'errors': 0}}")
 
     @property
@@ -98,26 +98,26 @@ class Gateway:
 
     @property
     def is_starting(self) -> bool:
-        """Whether it still loads (`Timing.startup_s`)."""
+        """Whether the gateway is still starting (`Timing.startup_s`)."""
         return self.clock.monotonic() - self._started_s < self.timing.startup_s
 
     def seen(self, call: str) -> View:
-        """Return what the answer to this call shows: what is so, or was so before (`Timing.stale_calls`)."""
+        """Return the state that the call's answer shows: the present or an earlier one (`Timing.stale_calls`)."""
         if not self.timing.stale_reads_s or call not in self.timing.stale_calls:
             return self._now
-        return self._past.at(self.clock.monotonic() - self.timing.stale_reads_s)
+        return self._earlier_states.at(self.clock.monotonic() - self.timing.stale_reads_s)
 
-    def retime(self, timing: Timing) -> None:
-        """Let things take this long from now on. Raises OSError."""
+    def set_timing(self, timing: Timing) -> None:
+        """Apply these delays from now on, and keep them. Raises OSError."""
         write_private(self._timing_file, json.dumps(timing.to_mapping()).encode())
         self.timing = timing
 
-    def as_it_is(self) -> dict[str, Any]:
+    def true_state(self) -> dict[str, Any]:
         """Return the answer of ``/sandbox/state``. Raises OSError."""
         return self.truth.as_answer(self.boot_id, self.state, self._now)
 
     def keep(self) -> None:
-        """Keep for the next start when providers were activated: their faults go by it. Raises OSError."""
+        """Keep the times of activations for the next start, because faults count from them. Raises OSError."""
         content = {"activations": self.faults.activations, "active": self.state.provider}
         write_private(self._activations_file, json.dumps(content).encode())
 
@@ -129,7 +129,7 @@ class Gateway:
     def note(
         self, user: str, action: str, provider: str | None, details: Mapping[str, object], error: str | None = None
     ) -> None:
-        """Add an entry to the audit log; `error` says why the action failed."""
+        """Add an entry to the audit log; `error` is the reason why the action failed."""
         if action == ACTIVATION and "no_audit" in self.deviations:
             return
         known = UNKNOWN if "audit_user_unknown" in self.deviations else user
@@ -138,7 +138,7 @@ class Gateway:
     def activate(self, provider: Provider, model: str | None, user: str, *, as_runtime: bool = False) -> str:
         """Make the provider and model the active ones, the default model where none is named (deviation 8).
 
-        `as_runtime` says that it was asked for by the call for local runtimes (deviation 13).
+        `as_runtime` is true for the call that activates local runtimes (deviation 13).
         Returns the model. Raises Refusal (400, 503, NotWritten) and OSError.
         """
         previous = {"previous_provider": self.state.provider, "previous_model": self.state.model}
@@ -152,18 +152,20 @@ class Gateway:
         return chosen
 
     async def switch_runtime(self, provider: Provider, model: str | None, user: str) -> str:
-        """Activate a local runtime as `activate` does; completions are refused while it takes (`Timing.switch_s`)."""
+        """Activate a local runtime as `activate` does; completions are refused meanwhile, for `Timing.switch_s`."""
         until = self.clock.monotonic() + self.timing.switch_s
         self._switching += 1
         try:
             while (left_s := until - self.clock.monotonic()) > 0:  # noqa: ASYNC110 - time passes without an event
-                await asyncio.sleep(min(left_s, _LOOKS_EVERY_S))
+                await asyncio.sleep(min(left_s, _POLL_EVERY_S))
             return self.activate(provider, model, user, as_runtime=True)
         finally:
             self._switching -= 1
 
     def route(self, weights: Mapping[str, float], user: str) -> None:
-        """Split the requests by these weights (`rollout.sandbox.routing`); none send everything to the active provider.
+        """Split the requests by these weights (`rollout.sandbox.routing`).
+
+        Without weights everything goes to the active provider.
 
         Raises Refusal (400, 503, NotWritten) and OSError.
         """
@@ -176,19 +178,19 @@ class Gateway:
         self.note(user, WEIGHTS, None, details)
 
     async def complete(self, prompt: str) -> tuple[dict[str, Any], str | None]:
-        """Answer a prompt with the provider and model that the weights choose, the active ones without, and count it.
+        """Answer a prompt with the provider and model that the weights choose, else the active ones, and count it.
 
         Returns the OpenAI-style completion, and ``empty`` or ``garbage`` where a fault spoils the answer.
         Raises Refusal: 409 a runtime is being switched, 502 the provider failed, 503 it is offline, 504 it never
         answered.
         """
         view = self.seen("chat")
-        chosen, model = pick(view.weights, self._routing_dice) or (view.provider, view.model)
+        chosen, model = pick(view.weights, self._routing_random) or (view.provider, view.model)
         provider, started = PROVIDERS[chosen], self.clock.monotonic()
         try:
             self._refuse_while_switching()
             self.connections.refuse_unusable(provider)
-            usual_ms = provider.latency_ms + self._dice.uniform(-provider.jitter_ms, provider.jitter_ms)
+            usual_ms = provider.latency_ms + self._random.uniform(-provider.jitter_ms, provider.jitter_ms)
             await asyncio.sleep(usual_ms / 1000)
             spoiled = await self.disturb("chat", provider.name)
         except Refusal as refusal:
@@ -204,16 +206,16 @@ class Gateway:
         return _completion(named, content, usage, self.clock), spoiled
 
     async def disturb(self, call: str, provider: str | None = None) -> str | None:
-        """Let the faults act on a call: wait, hang, fail (Refusal 502, 504); return how they spoil its answer.
+        """Apply the faults to a call: wait, hang, fail (Refusal 502, 504); return how they spoil its answer.
 
-        A call that names no provider feels the faults of the active one.
+        A call that names no provider has the faults of the active one.
         """
         name = provider or self.state.provider
         effect = self.faults.effect(name, call)
         await asyncio.sleep(effect.latency_ms / 1000)
         if effect.hang:
             await self._hang(call, name)
-        if effect.error_share and self._dice.random() < effect.error_share:
+        if effect.error_share and self._random.random() < effect.error_share:
             raise Refusal(502, f"Provider {name} failed: upstream error")
         return effect.answer
 
@@ -228,7 +230,7 @@ class Gateway:
         return sum(self.metrics[name].total_usd for name in _in_scope(scope))
 
     def set_limit(self, kind: str, scope: str, values: Mapping[str, float]) -> dict[str, float]:
-        """Set limits of a scope and return them all; what `values` leaves out stays. Raises Refusal (400), OSError.
+        """Set limits of a scope and return them all; a limit not in `values` stays. Raises Refusal (400), OSError.
 
         `kind` is ``cost`` or ``rate``; `scope` is ``global``, a provider's name, or ``provider:NAME``.
         """
@@ -240,7 +242,7 @@ class Gateway:
             raise Refusal(400, "Soft limit cannot be greater than hard limit")
         self._refuse_writing()
         self.state.set_limit(kind, name, limit)
-        self._note_past()
+        self._note_state()
         self.log.write("INFO", "governance:set_limit", f"{name} {limit}")
         return limit
 
@@ -255,8 +257,8 @@ class Gateway:
             raise Refusal(400, f"Provider {provider.name} does not support activation")
         self.connections.refuse_activation(provider)
         if provider.endpoint and not as_runtime and "local_activation_elsewhere" in self.deviations:
-            there = "/system/llm-servers/active endpoint"
-            raise Refusal(400, f"Local runtime {provider.name} activation should use {there}")
+            endpoint = "/system/llm-servers/active endpoint"
+            raise Refusal(400, f"Local runtime {provider.name} activation should use {endpoint}")
 
     def _put_in_effect(self, provider: Provider, model: str | None, user: str) -> str:
         chosen = model or provider.default_model or ""
@@ -271,8 +273,8 @@ class Gateway:
             self.state.activate(provider.name, chosen, rewritten=rewritten, at_once=at_once)
             self.truth.activated(provider.name, chosen, user)
             if "weights_outlive_activation" not in deviations:
-                self.routing.replace(NOBODY)
-            self._note_past()
+                self.routing.replace(NO_WEIGHTS)
+            self._note_state()
         if previous != self.state.provider:
             self.faults.activated(provider.name)
         self.log.write("INFO", "gateway:activate", f"{provider.name}:{chosen} is active, was {previous}")
@@ -285,9 +287,9 @@ class Gateway:
         self._refuse_writing()
         fresh = [name for name in routed if name != self.state.provider and not self.routing.share(name)]
         self.routing.replace(weights)
-        self._note_past()
+        self._note_state()
         for name in fresh:
-            # Its first users come by the weights: to the faults that is what an activation is.
+            # Weights send it its first users: faults count that as an activation.
             self.faults.activated(name)
         self.log.write("INFO", "gateway:route", f"weights {dict(weights)}")
 
@@ -295,13 +297,13 @@ class Gateway:
     def _now(self) -> View:
         return View.of(self.state, self.routing)
 
-    def _note_past(self) -> None:
-        self._past.add(self.clock.monotonic(), self._now)
+    def _note_state(self) -> None:
+        self._earlier_states.add(self.clock.monotonic(), self._now)
 
     def _resume(self, earlier: Mapping[str, Any]) -> None:
         self.faults.resume(earlier.get("activations", {}))
         if earlier.get("active", self.state.provider) != self.state.provider:
-            # It was written before, and is in effect from this start on.
+            # The activation was written before, and is in effect from this start on.
             self.faults.activated(self.state.provider)
 
     def _refuse_while_switching(self) -> None:
@@ -321,7 +323,7 @@ class Gateway:
         while self.faults.effect(provider, call).hang:
             if self.clock.monotonic() >= until:
                 raise Refusal(_GATEWAY_TIMEOUT, f"Provider {provider} did not answer within {GIVES_UP_AFTER_S:g} s")
-            await asyncio.sleep(_LOOKS_EVERY_S)
+            await asyncio.sleep(_POLL_EVERY_S)
 
     def _count_success(self, provider: Provider, started: float, tokens: int) -> None:
         price = self._settings.usd_per_1k_tokens.get(provider.name, provider.usd_per_1k_tokens)

@@ -1,4 +1,4 @@
-"""What the gateway counts of the requests that it really served."""
+"""The counters of the requests that the gateway served."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOUNDS_MS = (10, 25, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2500, 5000, 10_
 """Upper bounds of the latency histogram's buckets; a last one without a bound follows."""
 
 TIMEOUT = "timeout"
-"""The code of a request that the provider never answered."""
+"""The code of a request that the provider did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Metrics:
             },
             "cost": {"total_usd": round(self.total_usd, 6), "total_tokens": self.total_tokens},
         }
-        # A provider without traffic is answered without its name in the metrics, as recorded.
+        # The metrics of a provider without traffic do not name it, as recorded.
         return {"provider": provider, **answer} if self.total else answer
 
 

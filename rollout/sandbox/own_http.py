@@ -1,6 +1,6 @@
-"""The embedded gateway's commands ask the process that serves it: ``/sandbox/about`` and ``/sandbox/stop``.
+"""Requests of the embedded gateway's commands to its process: ``/sandbox/about`` and ``/sandbox/stop``.
 
-The sandbox imports no client of the suite, so this is the one place outside `rollout.gateway` that speaks HTTP.
+The sandbox imports no client of the suite, so only this module sends HTTP requests outside `rollout.gateway`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def call(url: str, method: str, path: str) -> dict[str, Any] | None:
     """Send one request without a body; return the answer's JSON object, None where there is none."""
-    request = urllib.request.Request(f"{url}{path}", method=method)  # noqa: S310 - http, written by us
+    request = urllib.request.Request(f"{url}{path}", method=method)  # noqa: S310 - http, built by the suite
     try:
         with _DIRECT.open(request, timeout=_ANSWERS_WITHIN_S) as response:
             answer = json.loads(response.read(_LARGEST_ANSWER))

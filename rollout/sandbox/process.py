@@ -25,18 +25,18 @@ _ENDS_WITHIN_S = 5.0
 _PROGRAM = (sys.executable, "-m", "rollout.sandbox")
 _OUTPUT = "sandbox.out"
 
-# A child that ended stays a zombie until its parent asks; keeping the handle also keeps Python from complaining.
+# An ended child stays a zombie until its parent polls it; the kept handle also prevents a ResourceWarning.
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A sandbox that runs.
+    """A running sandbox.
 
     Attributes:
         url: base URL of the gateway's API, without a trailing slash.
         pid: its process.
-        instance: names this very process, whatever else may get its pid or port later.
+        instance: the id of this process; another process may get its pid or port later.
         directory: where its state is.
     """
 
@@ -63,11 +63,11 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What a directory tells of the sandbox that ran there last.
+    """What a directory holds about the sandbox that ran there last.
 
     Attributes:
-        running: where it was, and perhaps still is; None where none ran, or its record cannot be read.
-        idle_s: after how many idle seconds it was to end.
+        running: its URL and process, which may have ended; None where none ran, or its record cannot be read.
+        idle_s: the idle seconds after which it ends.
         token_env: the environment variable with its token.
         in_flight: whether a change was in flight.
     """
@@ -84,7 +84,7 @@ class Remembered:
 
 
 def remembered(directory: Path) -> Remembered:
-    """Return what the directory tells of the last sandbox."""
+    """Return what the directory holds about the last sandbox."""
     try:
         record = json.loads((directory / RECORD).read_bytes())
         running = Running(str(record["url"]), int(record["pid"]), str(record["instance"]), directory.absolute())
@@ -108,9 +108,9 @@ def start(
     timeout_s: float = 20.0,
     clock: Clock | None = None,
 ) -> Running:
-    """Start a sandbox that outlives this process, and return it when it answers.
+    """Start a sandbox that continues after this process ends, and return it when it answers.
 
-    State that `directory` already holds is used; `token_env` names the environment variable with the bearer token.
+    State in `directory` is used; `token_env` names the environment variable with the bearer token.
     Raises SandboxFailed with the reason where it does not start, or where one runs in this directory already.
     """
     clock = clock or SystemClock()
@@ -125,8 +125,8 @@ def start(
     write_private(directory / SETTINGS, json.dumps(mapping, indent=1).encode())
     command = _command(directory, port, instance, idle_s, token_env)
     with (directory / _OUTPUT).open("wb") as output:
-        # Files, not this process's own: a reader of our output must not have to wait for the sandbox to end.
-        child = subprocess.Popen(  # noqa: S603 - an argument list of our own making
+        # A file, not this process's output: a reader of that must not wait for the sandbox to end.
+        child = subprocess.Popen(  # noqa: S603 - an argument list that is built here
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     _CHILDREN[child.pid] = child
@@ -140,7 +140,7 @@ def start(
 
 
 def find(directory: Path) -> Running | None:
-    """Return the sandbox that runs in this directory and answers for it, None if there is none."""
+    """Return the sandbox that runs in this directory and answers, None if there is none."""
     last = remembered(directory).running
     return last if last and _about(last) else None
 
@@ -155,15 +155,15 @@ def refuse_second(directory: Path) -> None:
 def stop(running: Running, *, clock: Clock | None = None) -> bool:
     """Stop a sandbox and wait for its end; return False where it had ended already.
 
-    Asks first, then signals, and only a process that is this very instance. Raises SandboxFailed if it stays.
+    It sends a stop request first, then signals, and only to this instance. Raises SandboxFailed if it does not end.
     """
     clock = clock or SystemClock()
-    if not _is_this_instance(running):
+    if not _is_running_instance(running):
         return False
     if _about(running) is not None and own_http.call(running.url, "POST", "/sandbox/stop") and _ended(running, clock):
         return True
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if _is_this_instance(running):
+        if _is_running_instance(running):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(running.pid, number)
         if _ended(running, clock):
@@ -199,18 +199,18 @@ def _about(running: Running) -> dict[str, Any] | None:
 def _ended(running: Running, clock: Clock) -> bool:
     until = clock.monotonic() + _ENDS_WITHIN_S
     while clock.monotonic() < until:
-        if not _is_this_instance(running):
+        if not _is_running_instance(running):
             return True
         clock.wait(_POLL_S)
     return False
 
 
-def _is_this_instance(running: Running) -> bool:
-    """Tell whether the process is alive and is this very sandbox: a pid may have passed to somebody else."""
+def _is_running_instance(running: Running) -> bool:
+    """Return whether the process is alive and is this sandbox: its pid may belong to another process by now."""
     child = _CHILDREN.get(running.pid)
     if child is not None:
         return child.poll() is None
-    # Another's zombie has no arguments any more. One that a person started has no instance among them, but answers.
+    # Another parent's zombie has no arguments. A sandbox that an operator started has no instance in them, but answers.
     return running.instance in _arguments(running.pid) or _about(running) is not None
 
 
@@ -221,7 +221,7 @@ def _arguments(pid: int) -> str:
         pass
     if Path("/proc/self").exists():
         return ""
-    listing = subprocess.run(  # noqa: S603 - an argument list of our own making
+    listing = subprocess.run(  # noqa: S603 - an argument list that is built here
         ["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return listing.stdout

@@ -1,4 +1,4 @@
-"""The five providers that the gateway manages: what each is, serves, costs, and how fast it answers."""
+"""The five providers that the gateway manages: type, models, price and latency of each."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Provider:
         name: lower case, as in every path.
         provider_type: ``catalog_integrator``, ``local_runtime`` or ``cloud_provider``.
         can: capability -> whether the provider has it.
-        connected: what the connection status says while all is well.
-        failed: what it says while the provider cannot be reached.
+        connected: the message of the connection status while the provider is connected.
+        failed: the message while the provider cannot be reached.
         service_level: what it is expected to achieve.
         models: model -> the name under which answers report it (a dated snapshot at cloud providers); the first one
-            is the default, which an activation without a model falls back to (deviation 8).
+            is the default, which an activation without a model takes (deviation 8).
         endpoint: where a local runtime listens; None at a cloud provider.
         key: configuration key of its API key; None where none is needed.
         key_starts: how a key that the provider accepts begins.
         runtime_version: what its runtime reports; None where it reports none.
-        probe_ms: how long a look at a local runtime takes; None where none is made.
+        probe_ms: how long the probe of a local runtime takes; None where none is made.
         latency_ms: how long a completion usually takes.
         jitter_ms: by how much it varies.
         usd_per_1k_tokens: its price.
@@ -70,7 +70,7 @@ class Provider:
         return next(iter(self.models), None)
 
     def accepts(self, key: str) -> bool:
-        """Tell whether the provider lets a caller in with this key; with a masked one it never does."""
+        """Return whether the provider accepts this key; it never accepts a masked one."""
         return key.startswith(self.key_starts) and "*" not in key
 
 

@@ -1,4 +1,4 @@
-"""What a request says: who sent it, which provider it means, and what its body holds."""
+"""The parts of a request: the caller, the provider in the path, and the fields of the body."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.validation import is_number
 
 BODY_KEYS = "sandbox.body_keys"
-"""Where a request's scope holds the top-level keys of its body."""
+"""The key of a request's scope with the top-level keys of its body."""
 
 Answer = dict[str, Any]
 
 
 def user_of(headers: Mapping[str, str]) -> str:
-    """Return who calls: ``X-Authenticated-User`` before ``X-User``, ``unknown`` without either (deviation 19)."""
+    """Return the caller: ``X-Authenticated-User`` before ``X-User``, ``unknown`` without either (deviation 19)."""
     return headers.get("x-authenticated-user") or headers.get("x-user") or UNKNOWN
 
 
@@ -53,7 +53,7 @@ async def mapping(request: Request, *, optional: bool = False) -> Answer:
 
 
 def text(body: Answer, key: str) -> str:
-    """Return a text that must be there. Raises Refusal (422)."""
+    """Return a required text. Raises Refusal (422)."""
     value = optional_text(body, key)
     if value is None:
         raise malformed(mistake("missing", ("body", key), "Field required", body))

@@ -1,4 +1,4 @@
-"""How bodies and errors become HTTP answers."""
+"""Turns bodies and errors into HTTP answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rollout.sandbox.errors import NotWritten, Refusal
 
 
 def rendered(body: dict[str, Any], spoiled: str | None) -> Response:
-    """Return the answer, spoiled by a fault as `Faults.effect` says."""
+    """Return the answer; `spoiled` is the `answer` of `Faults.effect`: ``empty``, ``garbage`` or None."""
     raw = json.dumps(body).encode()
     if spoiled == "garbage":
         raw = raw[: len(raw) // 2]
@@ -21,18 +21,18 @@ def rendered(body: dict[str, Any], spoiled: str | None) -> Response:
 
 
 def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)  # noqa: S101 - Starlette hands on what it was registered for
-    # Not JSONResponse: it would trip over a NaN that the detail quotes.
+    assert isinstance(error, Refusal)  # noqa: S101 - Starlette calls it for the registered error only
+    # Not JSONResponse: it raises for a NaN that the detail quotes.
     return Response(json.dumps({"detail": error.detail}), status_code=error.status, media_type="application/json")
 
 
 def _not_written(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, NotWritten)  # noqa: S101 - Starlette hands on what it was registered for
+    assert isinstance(error, NotWritten)  # noqa: S101 - Starlette calls it for the registered error only
     return JSONResponse({"status": "error", "message": error.detail})
 
 
 def _http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette hands on what it was registered for
+    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette calls it for the registered error only
     return JSONResponse({"detail": error.detail}, status_code=error.status_code, headers=error.headers)
 
 
@@ -41,4 +41,4 @@ def _disk_error(_request: Request, error: Exception) -> Response:
 
 
 ERRORS = {NotWritten: _not_written, Refusal: _refused, HTTPException: _http_error, OSError: _disk_error}
-"""How errors are answered: ``{"detail": …}`` throughout, but for a 200 that is none."""
+"""Error -> its handler: ``{"detail": …}`` for all, except a failed write that is answered with 200."""

@@ -1,10 +1,10 @@
-"""Where requests go: to the active provider, or split by weights among several (``/api/v1/routing/weights``).
+"""The destination of requests: the active provider, or several, split by weights (``/api/v1/routing/weights``).
 
     GET  -> {"status": "success", "weights": {"openai:gpt-4o": 0.1, "ollama:gemma3:4b": 0.9}}
     PUT  {"weights": {"openai:gpt-4o": 0.1, "ollama:gemma3:4b": 0.9}}   -> the same; they are kept over a restart
 
 A destination is ``PROVIDER:MODEL``, its weight a fraction 0-1, and all weights together are 1. Without weights,
-``{}``, everything goes to the active provider and model; an activation takes the weights away.
+``{}``, everything goes to the active provider and model; an activation removes the weights.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from rollout.sandbox.settings import why_not_active
 from rollout.sandbox.state import kept
 from rollout.sandbox.validation import is_number
 
-NOBODY: Mapping[str, float] = MappingProxyType({})
-"""No weights: everything goes to the active provider."""
+NO_WEIGHTS: Mapping[str, float] = MappingProxyType({})
+"""Everything goes to the active provider."""
 
 
 class Routing:
@@ -35,12 +35,12 @@ class Routing:
     """
 
     def __init__(self, file: Path) -> None:
-        """Load what an earlier process kept. Raises SandboxFailed where it makes no sense."""
+        """Load the weights that an earlier process kept. Raises SandboxFailed where the file is invalid."""
         self._file = file
         self.weights: Mapping[str, float] = kept(file, {})
 
     def replace(self, weights: Mapping[str, float]) -> None:
-        """Put these weights in effect, and keep them. Raises OSError."""
+        """Put these weights into effect, and write them to the file. Raises OSError."""
         if weights != self.weights:
             write_private(self._file, json.dumps(dict(weights)).encode())
         self.weights = dict(weights)
@@ -51,7 +51,7 @@ class Routing:
 
     @staticmethod
     def shares(weights: Mapping[str, float]) -> dict[str, float]:
-        """Return provider -> its weights together."""
+        """Return provider -> the sum of its weights."""
         found: dict[str, float] = {}
         for destination, weight in weights.items():
             provider, _ = split(destination)
@@ -59,11 +59,11 @@ class Routing:
         return found
 
 
-def pick(weights: Mapping[str, float], dice: random.Random) -> tuple[str, str] | None:
+def pick(weights: Mapping[str, float], generator: random.Random) -> tuple[str, str] | None:
     """Return the provider and model of the next request; None while the active one serves everything."""
     if not weights:
         return None
-    return split(dice.choices(list(weights), list(weights.values()))[0])
+    return split(generator.choices(list(weights), list(weights.values()))[0])
 
 
 def split(destination: str) -> tuple[str, str]:
@@ -73,7 +73,7 @@ def split(destination: str) -> tuple[str, str]:
 
 
 def weights_in(raw: object) -> dict[str, float]:
-    """Return the weights of a body. Raises Refusal (400) and says what is wrong with them."""
+    """Return the weights of a body. Raises Refusal (400) with the mistake."""
     if not isinstance(raw, dict):
         raise Refusal(400, "weights must map PROVIDER:MODEL to a fraction 0-1")
     for destination, weight in raw.items():

@@ -38,7 +38,7 @@ from rollout.sandbox.traffic import Users
 
 HOST = "127.0.0.1"
 STAGING = "twin"
-"""The route and the folder of the staging gateway; rollouts that older code began name them, so they stay."""
+"""The route and the folder of the staging gateway; rollouts of older versions name them, so they stay."""
 _OPEN_PATHS = ("/health", "/healthz")
 _LIMITED_EVERY = 3
 _TOO_MANY = {
@@ -47,7 +47,7 @@ _TOO_MANY = {
     "retry_after_seconds": 0,
 }
 _STARTING = {"detail": "The service is starting"}
-_LETS_GO_AFTER_S = 1
+_SHUTDOWN_TIMEOUT_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,14 @@ class Options:
     """How the process runs.
 
     Attributes:
-        directory: holds everything that survives a restart.
+        directory: the folder with everything that survives a restart.
         port: 0 takes a free one.
         settings: how the gateways behave.
         idle_s: the process ends itself after so many seconds without an API request, unless a change is in flight;
             None never does.
-        token: the bearer token that the API asks for; None asks for none.
+        token: the bearer token that the API requires; None requires none.
         token_env: the environment variable that it was read from, for the next start.
-        instance: names this process; what stops it compares the name first.
+        instance: the id of this process; it is compared before the process is stopped.
     """
 
     directory: Path
@@ -75,9 +75,9 @@ class Options:
 
 
 def serve(options: Options, announce: Callable[[dict[str, Any]], None]) -> None:
-    """Run until stopped; `announce` is called with what ``/sandbox/about`` answers.
+    """Run until stopped; `announce` is called with the answer of ``/sandbox/about``.
 
-    Raises SandboxFailed when the port is taken or the state makes no sense.
+    Raises SandboxFailed where the port is taken or a file of the state is invalid.
     """
     with _listen(options.port) as listener:
         url = f"http://{HOST}:{listener.getsockname()[1]}"
@@ -96,25 +96,25 @@ class Sandbox:
         self._url = url
         self._clock = SystemClock()
         self._instance = options.instance or uuid.uuid4().hex
-        # A restart amid a change must not make the process forget that it is to stay.
+        # A restart during a change must keep the mark that a change is in flight.
         self._in_flight = remembered(options.directory).in_flight
         self._last_request = self._clock.monotonic()
         settings = options.settings
-        same = tuple(name for name in settings.deviations if name not in NOT_IN_STAGING)
-        calm = replace(settings, faults=(), users_per_s=0.0, deviations=same, **Timing().to_mapping())
+        shared = tuple(name for name in settings.deviations if name not in NOT_IN_STAGING)
+        staging = replace(settings, faults=(), users_per_s=0.0, deviations=shared, **Timing().to_mapping())
         self._gateway = Gateway(options.directory, settings, self._clock)
-        self._staging = Gateway(options.directory / STAGING, calm, self._clock)
+        self._staging = Gateway(options.directory / STAGING, staging, self._clock)
         self._requests: list[Requests] = []
         self._users = Users(self._gateway, settings.users_per_s, settings.seed)
         self._staging_users = Users(self._staging, 0.0, settings.seed)
-        # Standard error is left for what uvicorn has to complain about.
+        # Standard error is left to uvicorn's own errors.
         config = uvicorn.Config(
-            self._build(), log_config=None, access_log=False, timeout_graceful_shutdown=_LETS_GO_AFTER_S
+            self._build(), log_config=None, access_log=False, timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S
         )
         self._server = _Server(config)
 
     def about(self) -> dict[str, Any]:
-        """Return what the process says about itself."""
+        """Return the answer of ``/sandbox/about``."""
         return {
             "kind": KIND,
             "instance": self._instance,
@@ -131,7 +131,7 @@ class Sandbox:
         }
 
     def record(self) -> None:
-        """Write to its directory where the process listens, and what the next start needs."""
+        """Write address and options of the process to its directory, for clients and for the next start."""
         options = self._options
         content = {"url": self._url, "pid": os.getpid(), "instance": self._instance}
         content |= {"idle_s": options.idle_s, "token_env": options.token_env, "in_flight": self._in_flight}
@@ -139,7 +139,7 @@ class Sandbox:
         write_private(options.directory / RECORD, json.dumps(content).encode())
 
     async def run(self, listener: socket.socket) -> None:
-        """Serve until stopped by a signal, by the control interface, or for being idle."""
+        """Serve until a signal, the control interface or the idle time ends the process."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
@@ -200,12 +200,12 @@ class Sandbox:
 
 
 class Recorded:
-    """An API that asks for the token, remembers each request, writes the access log, and may say 429, or 503."""
+    """An API that requires the token, remembers each request, writes the access log, and may answer 429 or 503."""
 
     def __init__(
         self, app: ASGIApp, gateway: Gateway, requests: Requests, touch: Callable[[], None], token: str | None
     ) -> None:
-        """Wrap one gateway's API; `touch` is told of each request."""
+        """Wrap one gateway's API; `touch` is called at each request."""
         self._app = app
         self._gateway = gateway
         self._requests = requests
@@ -238,7 +238,7 @@ class Recorded:
         return _too_many if self._is_limited() else self._admitted(path, headers)
 
     def _is_limited(self) -> bool:
-        """Tell whether this is one request too many (deviation 18)."""
+        """Return whether the rate limit refuses this request, every third one (deviation 18)."""
         if "rate_limited" not in self._gateway.deviations:
             return False
         self._limited_after = (self._limited_after or _LIMITED_EVERY) - 1
@@ -259,7 +259,7 @@ async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the sandbox: uvicorn would raise them once more after a clean end."""
+    """A server that leaves signals to the sandbox: uvicorn would raise them again after a clean end."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -268,9 +268,9 @@ class _Server(uvicorn.Server):
 
 
 def _listen(port: int) -> socket.socket:
-    # Named TCP, because asyncio leaves Nagle's delay on for sockets that do not say so: 40 ms a call on loopback.
+    # With the protocol TCP, because asyncio leaves Nagle's delay on without it: 40 ms a call on loopback.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    # A restart on the same port must not wait for old connections to fade.
+    # A restart on the same port must not wait for the end of old connections.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))

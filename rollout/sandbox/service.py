@@ -14,12 +14,12 @@ from rollout.sandbox.state import SandboxFailed
 
 ACTIONS = ("start", "stop", "restart")
 DIRECTORY = Path("reports") / "sandbox" / "service"
-"""Where its state is unless the command says otherwise."""
+"""Where its state is by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a start is asked for; None leaves it as it was at the last start in the same directory.
+    """The options of a start; None takes the value of the last start in the same directory.
 
     Attributes:
         port: the port on 127.0.0.1; 0 takes a free one.
@@ -37,15 +37,15 @@ class Wanted:
 
 
 def act(action: str, directory: Path, wanted: Wanted, clock: Clock) -> str:
-    """Do one of `ACTIONS`, wait until it is done, and say so in one line.
+    """Do one of `ACTIONS`, wait until it is done, and return one line for the operator.
 
-    Starting what runs and stopping what does not are fine, as with other services.
+    Starting a running gateway and stopping a stopped one are no errors, as with other services.
     Raises SandboxFailed and OSError.
     """
     began = clock.monotonic()
-    told = [] if action == "start" else [_stop(directory, clock)]
-    told += [] if action == "stop" else [_start(directory, wanted, clock)]
-    return f"{' and '.join(told)} in {clock.monotonic() - began:.2f} s"
+    results = [] if action == "start" else [_stop(directory, clock)]
+    results += [] if action == "stop" else [_start(directory, wanted, clock)]
+    return f"{' and '.join(results)} in {clock.monotonic() - began:.2f} s"
 
 
 def settings_in(file: Path) -> SandboxSettings:
@@ -63,7 +63,7 @@ def with_users(settings: SandboxSettings, users_per_s: float | None) -> SandboxS
     if users_per_s is None:
         return settings
     try:
-        # Read back, so that an impossible rate is refused like one in a file.
+        # Read again, so that an invalid rate is refused like one in a file.
         return SandboxSettings.from_mapping(replace(settings, users_per_s=users_per_s).to_mapping())
     except InvalidSettings as error:
         raise SandboxFailed(f"settings: {error}") from error

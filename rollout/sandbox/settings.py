@@ -1,4 +1,4 @@
-"""What a sandbox is started with: the `sandbox:` part of a scenario, or a mapping on disk."""
+"""The settings of a sandbox: the `sandbox:` part of a scenario, or a mapping on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class InvalidSettings(ValueError):
     """Settings that are refused before anything is started.
 
     Attributes:
-        problems: pairs of a dotted path within the settings and a message (what, why, how to mend).
+        problems: pairs of a dotted path within the settings and a message (what, why, the remedy).
     """
 
     def __init__(self, problems: Problems) -> None:
@@ -31,13 +31,13 @@ class InvalidSettings(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings(Timing):
-    """How a sandbox behaves; what takes time is described at `Timing`.
+    """How a sandbox behaves; `Timing` describes its delays.
 
     Attributes:
         users_per_s: requests that background users send, per second; the staging gateway has none.
-        faults: what goes wrong, from the start.
+        faults: the faults that are set at the start.
         deviations: switches of `rollout.sandbox.deviations`, on from the start.
-        seed: of all dice, so that runs are alike.
+        seed: of all random generators, so that runs are alike.
         alert_error_share: ERROR_SPIKE fires above this fraction 0-1 of recent requests.
         alert_ttl_s: seconds after which an alert expires.
         limits: scope (``global``, ``provider:openai``) -> ``soft_limit_usd`` and ``hard_limit_usd``, on fresh state.
@@ -97,7 +97,7 @@ def _default(name: str) -> Any:
 
 
 def why_not_active(provider: Provider | None, name: str, model: str) -> str | None:
-    """Say why this provider and model cannot be the active ones; None when they can."""
+    """Return why this provider and model cannot be the active ones; None if they can."""
     if provider is None:
         return f"{name or 'nothing'} is not a known provider; known: {', '.join(PROVIDERS)}"
     if not provider.can["activate"]:

@@ -1,4 +1,4 @@
-"""What survives a restart: the `.env` file and the governance limits, in one directory."""
+"""The state that survives a restart: the `.env` file and the governance limits, in one directory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SandboxFailed(RolloutError):
 class State:
     """The configuration in effect, and its files.
 
-    The `.env` file is read once, when the gateway starts: a change made by hand is in effect after a restart.
+    The `.env` file is read once, at the start: a change by hand is in effect after a restart.
 
     Attributes:
         env_file: the `.env` file.
@@ -41,7 +41,7 @@ class State:
     """
 
     def __init__(self, directory: Path, settings: SandboxSettings, deviations: Container[str] = ()) -> None:
-        """Create what is missing and load the rest. Raises SandboxFailed where a file makes no sense."""
+        """Create missing files and load the others. Raises SandboxFailed where a file is invalid."""
         directory.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY)
         self.env_file = directory / ".env"
         self._limits_file = directory / "limits.json"
@@ -56,13 +56,13 @@ class State:
             self._load_limits(settings.limits)
 
     def activate(self, provider: str, model: str, *, rewritten: bool = False, at_once: bool = True) -> None:
-        """Write the active provider and model to the `.env` file, and put them in effect. Raises OSError.
+        """Write the active provider and model to the `.env` file, and put them into effect. Raises OSError.
 
         Args:
             provider: the provider's name.
             model: one of its models.
             rewritten: whether the keys that describe the runtime are written as well.
-            at_once: false leaves the effect to the next start (deviation 7, `Timing.restart_providers`).
+            at_once: false puts them into effect at the next start (deviation 7, `Timing.restart_providers`).
         """
         wanted = {_ACTIVE: provider, _MODEL: model} | (described(provider, model) if rewritten else {})
         before = self.env_file.read_bytes()
@@ -107,7 +107,7 @@ class State:
 
 
 def kept(file: Path, default: Any) -> Any:
-    """Return what an earlier process kept in a file, the default where there is none. Raises SandboxFailed."""
+    """Return the JSON that an earlier process kept in a file, the default where there is none. Raises SandboxFailed."""
     if not file.exists():
         return default
     try:
@@ -117,7 +117,7 @@ def kept(file: Path, default: Any) -> Any:
 
 
 def described(provider: str, model: str) -> dict[str, str]:
-    """Return the keys in which gateways of this family describe the active runtime once more."""
+    """Return the keys in which gateways of this family describe the active runtime a second time."""
     is_local = PROVIDERS[provider].endpoint is not None
     return {
         "LLM_SERVICE_TYPE": "local" if is_local else provider,

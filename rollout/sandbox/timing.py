@@ -1,4 +1,4 @@
-"""What of a gateway takes time, or a restart: reads that lag, a slow start, a provider that waits for the next one."""
+"""The delays of a gateway: reads that lag, a slow start, an activation that waits for a restart, a slow switch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rollout.sandbox.providers import PROVIDERS
 from rollout.sandbox.validation import Problems, Reader, meant
 
 STALE_CALLS = ("config", "providers", "governance", "routing", "chat")
-"""The calls whose answers may lag; ``chat`` lets completions be answered by the provider and model of then."""
+"""The calls whose answers may lag; with ``chat`` the earlier provider and model answer completions."""
 
 LONGEST_S = 3600.0
 """The most that any of the durations may be."""
@@ -20,11 +20,11 @@ _ACTIVATED = tuple(name for name, provider in PROVIDERS.items() if provider.can[
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long things take; by default nothing takes any time.
+    """The delays; by default there are none.
 
     Attributes:
-        stale_reads_s: the calls in `stale_calls` answer as things were so many seconds ago; a write is in effect at
-            once. What a start loads is what they answer from the start on.
+        stale_reads_s: the calls in `stale_calls` answer with the state of so many seconds ago; a write is in effect
+            at once. The state that a start loads counts from the start on.
         stale_calls: out of `STALE_CALLS`.
         startup_s: every call of the API answers 503 for so many seconds after the start.
         restart_providers: an activation of one of these is written at once, and is in effect after a restart.
@@ -38,7 +38,7 @@ class Timing:
     switch_s: float = 0.0
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the mapping from which it can be read again."""
+        """Return the mapping from which the timing can be read again."""
         return asdict(self)
 
     @property
@@ -52,7 +52,7 @@ TIMINGS = tuple(item.name for item in fields(Timing))
 
 
 def read_timing(read: Reader) -> dict[str, Any]:
-    """Return the fields of a `Timing`, defaults for those that are missing; what is wrong goes to the problems."""
+    """Return the fields of a `Timing`, defaults for those that are missing; mistakes are added to its problems."""
     return {
         "stale_reads_s": read.number("stale_reads_s", 0.0, at_most=LONGEST_S),
         "stale_calls": _names(read, "stale_calls", Timing().stale_calls, STALE_CALLS),

@@ -1,4 +1,4 @@
-"""Background users: so that metrics move like those of a gateway in use."""
+"""Background users, so that metrics move like those of a gateway in use."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from rollout.sandbox.errors import Refusal
 from rollout.sandbox.gateway import Gateway
 
 MOST_AT_ONCE = 2000
-"""Users who wait for an answer; when so many hang, no more come."""
+"""The most users that wait for an answer at once; beyond it no request is sent."""
 
 _PROMPTS = ("Summarise this mail.", "Translate it into German, please.", "What is a canary?", "Write a haiku.")
 
 
 class Users:
-    """Users of one gateway, who come at random at a mean rate and wait for their answers side by side."""
+    """Users of one gateway: they send requests at random at a mean rate, and wait for their answers concurrently."""
 
     def __init__(self, gateway: Gateway, per_s: float, seed: int) -> None:
-        """Know the rate; nobody comes before `run`."""
+        """Prepare; no request is sent before `run`."""
         self._gateway = gateway
-        self._dice = random.Random(seed)
+        self._random = random.Random(seed)
         self._waiting: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self.per_s = per_s
 
     def set_rate(self, per_s: float) -> None:
-        """Let this many users come per second from now on; 0 lets nobody come."""
+        """Send this many requests per second from now on; 0 sends none."""
         self.per_s = per_s
         self._changed.set()
 
     async def run(self) -> None:
-        """Send users until cancelled; those who still wait are then let go."""
+        """Send requests until cancelled; those that still wait are then cancelled."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         try:
             while True:
-                # Paced by an ideal time, so that the cost of sending does not lower the rate.
+                # Paced by the due time, so that the time of sending does not lower the rate.
                 due = max(due + self._pause_s(), loop.time() - 1)
-                if await self._woken(due - loop.time()):
+                if await self._rate_changed(due - loop.time()):
                     due = loop.time()
                 elif len(self._waiting) < MOST_AT_ONCE:
                     self._send()
@@ -48,10 +48,10 @@ class Users:
                 task.cancel()
 
     def _pause_s(self) -> float:
-        return self._dice.expovariate(self.per_s) if self.per_s else float("inf")
+        return self._random.expovariate(self.per_s) if self.per_s else float("inf")
 
-    async def _woken(self, seconds: float) -> bool:
-        """Wait; return True as soon as the rate is changed."""
+    async def _rate_changed(self, seconds: float) -> bool:
+        """Wait for so many seconds at most; return True as soon as the rate is changed."""
         try:
             await asyncio.wait_for(self._changed.wait(), None if seconds == float("inf") else max(0.0, seconds))
         except TimeoutError:
@@ -60,7 +60,7 @@ class Users:
         return True
 
     def _send(self) -> None:
-        task = asyncio.create_task(self._ask(self._dice.choice(_PROMPTS)))
+        task = asyncio.create_task(self._ask(self._random.choice(_PROMPTS)))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 

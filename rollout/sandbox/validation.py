@@ -1,4 +1,4 @@
-"""Reads mappings that people wrote, and collects everything that is wrong with them instead of the first thing."""
+"""Reads mappings of an operator, and collects every mistake instead of the first one."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 Problems = list[tuple[str, str]]
-"""Pairs of a dotted path and a message: what, why, how to mend."""
+"""Pairs of a dotted path and a message: what, why, the remedy."""
 
 
 class Reader:
     """Reads one mapping key by key; a key that is wrong yields its default and one problem.
 
     Attributes:
-        path: where the mapping stands, dotted; empty for the whole document.
+        path: the dotted path of the mapping; empty for the document itself.
         problems: every problem found so far, shared with readers of nested mappings.
     """
 
     def __init__(self, raw: object, path: str, problems: Problems, known: Iterable[str]) -> None:
-        """Refuse what is no mapping, and keys that nobody knows."""
+        """Note a problem where `raw` is no mapping, and for each key that is not in `known`."""
         self.path = path
         self.problems = problems
         self._raw: Mapping[str, Any] = {}
@@ -31,7 +31,7 @@ class Reader:
         self._refuse_unknown(sorted(known))
 
     def problem(self, key: str, message: str) -> None:
-        """Note a problem with the key, or with the whole mapping where `key` is empty."""
+        """Note a problem with the key, or with the mapping itself where `key` is empty."""
         self.problems.append((self.at(key), message))
 
     def at(self, key: str) -> str:
@@ -84,12 +84,12 @@ class Reader:
 
 
 def is_number(value: object) -> bool:
-    """Tell whether it is a finite number; true and false are none."""
+    """Return whether the value is a finite number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def meant(value: object, words: Iterable[str]) -> str:
-    """Return a hint at the word that was probably meant, empty where none comes near."""
+    """Return a hint at the most similar word, empty where none is similar."""
     close = difflib.get_close_matches(str(value).casefold(), list(words), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 

@@ -45,7 +45,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ("    if len(body) > CAP_BYTES:", "    if False:", "No more of the answer is read than it can hold."),
             ('found.get("kind") != KIND', "False", "Another server's description of itself proves nothing."),
             ("or not _has_the_shape(found):", "or False:", "The answer has the fixed shape, whole."),
-            ("    thread.join(within_s)", "    asking.join()", "The deadline is an outer one."),
+            ("    thread.join(within_s)", "    thread.join()", "The deadline is an outer one."),
             ("urllib.request.ProxyHandler({}), _Stay()", "_Stay()", "No proxy answers in the gateway's place."),
             ("urllib.request.ProxyHandler({}), _Stay()", "urllib.request.ProxyHandler({})", "No redirect is followed."),
         ),

@@ -33,7 +33,7 @@ def client(running: Running, **headers: str) -> httpx.Client:
 
 
 def eventually(condition: Callable[[], object], within_s: float = 5.0) -> Any:
-    """Return the condition's first true value; fail when there is none in time."""
+    """Return the condition's first true value; fail where there is none in time."""
     clock = SystemClock()
     until = clock.monotonic() + within_s
     while not (value := condition()):
@@ -43,17 +43,17 @@ def eventually(condition: Callable[[], object], within_s: float = 5.0) -> Any:
 
 
 class FakeClock(SystemClock):
-    """A clock that stands still until it is set forward."""
+    """A clock that advances only by its `elapsed_s`."""
 
     def __init__(self) -> None:
         self.elapsed_s = 0.0
 
     def now(self) -> datetime:
-        """Return noon of a day, and as much later as was set."""
+        """Return noon of a day plus `elapsed_s`."""
         return datetime(2026, 11, 23, 12, 0, tzinfo=UTC) + timedelta(seconds=self.elapsed_s)
 
     def monotonic(self) -> float:
-        """Return some seconds, and as many more as were set."""
+        """Return some seconds plus `elapsed_s`."""
         return 1000.0 + self.elapsed_s
 
 
@@ -79,7 +79,7 @@ def _launching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 
 @pytest.fixture
 def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    """Start sandboxes on demand; a fresh directory each, no background users unless asked for, ended with the test."""
+    """Start sandboxes, each in a fresh directory, without background users by default; ended with the test."""
     with _launching(tmp_path_factory) as launched:
         yield launched
 
@@ -93,13 +93,13 @@ def launch_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started
 
 @pytest.fixture(scope="session")
 def shared(launch_for_all: Started) -> Running:
-    """One sandbox for tests that leave it as they found it."""
+    """One sandbox for tests that restore its state."""
     return launch_for_all()
 
 
 @pytest.fixture
 def api(shared: Running) -> Iterator[httpx.Client]:
-    """A client of the shared sandbox, which is put back into its first state afterwards."""
+    """A client of the shared sandbox, whose first state is restored afterwards."""
     with client(shared) as http:
         yield http
         http.delete("/sandbox/faults")

@@ -30,7 +30,7 @@ def test_healthy_requests_fire_nothing():
 
 
 def test_an_error_spike_fires_strictly_above_its_share():
-    """Exactly a quarter is still acceptable to it; the service level is missed long before."""
+    """Exactly a quarter fires no ERROR_SPIKE; the service level is missed long before."""
     assert fired(requests(good=75, bad=25)) == {"SLO_BREACH": "warning"}
     assert fired(requests(good=74, bad=26)) == {"ERROR_SPIKE": "critical", "SLO_BREACH": "warning"}
 
@@ -59,7 +59,7 @@ def test_a_budget_is_exceeded_strictly_above_the_hard_limit():
 
 
 def test_an_alert_fires_once_per_type_and_provider_until_it_expires(fake_clock: FakeClock):
-    """A new one after that has another id: ids carry the time."""
+    """A new alert after that has another id: ids carry the time."""
     alerts = Alerts(fake_clock, ttl_s=3600)
     assert alerts.fire(SPIKE)
     first = alerts.active()[0].as_answer()["id"]
@@ -72,7 +72,7 @@ def test_an_alert_fires_once_per_type_and_provider_until_it_expires(fake_clock: 
     assert alerts.active()[0].as_answer()["id"] != first
 
 
-def test_the_alerts_of_a_type_can_be_taken_away(api: httpx.Client):
+def test_the_alerts_of_a_type_can_be_removed(api: httpx.Client):
     for kind in ("DRILL", "OTHER"):
         api.post("/sandbox/alerts", json={"severity": "critical", "alert_type": kind})
     assert [api.delete("/sandbox/alerts/DRILL").json()["cleared"] for _ in range(2)] == [1, 0]

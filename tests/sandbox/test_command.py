@@ -1,4 +1,4 @@
-"""``rollout sandbox`` in a shell: says where it is, and ends cleanly."""
+"""``rollout sandbox`` in a shell: it prints its address, and ends cleanly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def refused(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_where_it_listens_and_how_to_use_it_and_ends_at_a_signal(tmp_path: Path, number: signal.Signals):
+def test_it_prints_address_and_usage_and_ends_at_a_signal(tmp_path: Path, number: signal.Signals):
     with subprocess.Popen(
         [*COMMAND, "--dir", str(tmp_path), "--users-per-s", "1"],
         stdout=subprocess.PIPE,

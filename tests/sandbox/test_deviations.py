@@ -1,4 +1,4 @@
-"""Every deviation of docs/GATEWAY_API.md can be shown; those that are switches are off unless they are asked for."""
+"""Every deviation of docs/GATEWAY_API.md can be shown; those that are switches are off by default."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SERVERS = "/api/v1/system/llm-servers/active"
 
 @pytest.fixture(scope="module")
 def shared(launch_for_all: Started) -> Running:
-    """A sandbox of this file's own: what some of these tests leave in its metrics and alerts cannot be put back."""
+    """A sandbox of this file's own: some of these tests change metrics and alerts, which cannot be restored."""
     return launch_for_all()
 
 
 @pytest.fixture
 def deviating(api: httpx.Client) -> Iterator[httpx.Client]:
-    """A client of the shared sandbox, whose deviations are switched off again before it is put back."""
+    """A client of the shared sandbox, whose deviations are switched off before its state is restored."""
     yield api
     switch(api)
 
@@ -87,12 +87,12 @@ def test_every_switch_has_a_test_in_this_file():
 # Switching
 
 
-def test_no_deviation_is_on_unless_it_is_asked_for(api: httpx.Client):
+def test_no_deviation_is_on_by_default(api: httpx.Client):
     assert api.get("/sandbox/deviations").json() == []
     assert SandboxSettings().deviations == ()
 
 
-def test_a_deviation_that_nobody_knows_is_refused_and_the_others_stay(deviating: httpx.Client):
+def test_an_unknown_deviation_is_refused_and_the_others_stay(deviating: httpx.Client):
     switch(deviating, "healthz")
     answer = deviating.put("/sandbox/deviations", json=["no_audits"])
     assert answer.status_code == 422
@@ -144,7 +144,7 @@ def test_4_cost_is_always_zero(deviating: httpx.Client):
 
 @pytest.mark.parametrize("lost", [True, False])
 def test_4_limits_are_lost_on_a_restart(launch: Started, lost: bool):
-    """Those of the settings stand for what operators had set: they are lost as well."""
+    """The limits of the settings represent limits of an operator: they are lost as well."""
     limit = {"soft_limit_usd": 1.0, "hard_limit_usd": 2.0}
     settings = SandboxSettings(
         users_per_s=0, limits={"provider:vllm": limit}, deviations=("limits_lost_on_restart",) * lost
@@ -178,7 +178,7 @@ def test_6_an_activation_without_effect_claims_success_as_recorded(deviating: ht
 
 
 def test_7_an_activation_takes_effect_after_a_restart(launch: Started):
-    """The configuration says the new provider at once, and is wrong."""
+    """The configuration names the new provider at once, and is wrong."""
     running = launch(settings=SandboxSettings(users_per_s=0, deviations=("activate_after_restart",)))
     with client(running) as api:
         assert activate(api, "openai", "gpt-4o-mini").json()["status"] == "success"
@@ -259,7 +259,7 @@ def test_10_a_spoiled_stream_breaks_off(deviating: httpx.Client):
 
 
 def test_11_a_key_that_is_set_means_connected_even_a_masked_one(launch: Started, tmp_path: Path):
-    """Requests fail all the same."""
+    """Requests fail nevertheless."""
     (tmp_path / ".env").write_text("ACTIVE_PROVIDER=ollama\nLLM_MODEL_NAME=gemma3:4b\nOPENAI_API_KEY=sk-d****cdef\n")
     with client(launch(tmp_path)) as api:
         assert api.post(f"{PROVIDERS}/openai/preflight").json()["ready_for_activation"] is False
@@ -330,7 +330,7 @@ def test_17_the_service_is_up_under_another_path_as_recorded(deviating: httpx.Cl
 
 
 def test_18_every_third_request_is_one_too_many_as_recorded(deviating: httpx.Client):
-    """Those of the control interface are not counted, and a refused activation changes nothing."""
+    """Requests to the control interface are not counted, and a refused activation changes nothing."""
     switch(deviating, "rate_limited")
     recorded = sample("err_429")
     codes = []
@@ -356,7 +356,7 @@ def test_19_an_activation_leaves_no_audit_entry(deviating: httpx.Client):
     assert deviating.get("/api/v1/admin/audit?limit=1").json()["entries"][0]["action"] == "test_connection"
 
 
-def test_19_the_audit_log_names_nobody(deviating: httpx.Client):
+def test_19_the_audit_log_names_no_user(deviating: httpx.Client):
     switch(deviating, "audit_user_unknown")
     deviating.post(f"{PROVIDERS}/openai/activate", headers={"X-Authenticated-User": "bob", "X-User": "alice"})
     newest = deviating.get("/api/v1/admin/audit?limit=1").json()["entries"][0]
@@ -375,7 +375,7 @@ def test_20_limit_types_are_cost_and_rate_as_recorded(deviating: httpx.Client):
 
 
 def test_23_an_alert_lasts_six_hours(deviating: httpx.Client):
-    """By itself one hour."""
+    """Without the deviation it lasts one hour."""
     hours = []
     for kind in ("SHORT", "LONG"):
         deviating.post("/sandbox/alerts", json={"severity": "info", "alert_type": kind, "provider": "vllm"})
@@ -387,7 +387,7 @@ def test_23_an_alert_lasts_six_hours(deviating: httpx.Client):
 
 
 def test_an_activation_rewrites_the_keys_that_describe_the_runtime(launch: Started):
-    """As recorded: service type and server are the provider's; there and back is byte for byte the same file."""
+    """As recorded: service type and server are the provider's; activating back restores the file byte for byte."""
     running = launch(settings=SandboxSettings(users_per_s=0, deviations=("activation_rewrites",)))
     before = running.env_file.read_bytes()
     recorded = {
@@ -406,7 +406,7 @@ def test_an_activation_rewrites_the_keys_that_describe_the_runtime(launch: Start
     assert running.env_file.read_bytes() == before
 
 
-# What is always so, where no other test says it
+# The deviations that are always on, where no other test covers them
 
 
 def test_9_without_the_deviation_writes_that_fail_are_not_200(launch: Started):
@@ -421,7 +421,7 @@ def test_15_a_limit_cannot_be_deleted(api: httpx.Client):
     assert api.delete(f"{LIMITS}/openai").status_code == 404
 
 
-def test_21_log_lines_have_no_date_and_an_innocent_one_says_errors(shared: Running):
+def test_21_log_lines_have_no_date_and_a_harmless_one_holds_errors(shared: Running):
     first = shared.log_file.read_text().splitlines()[0]
     assert re.fullmatch(r"\d\d:\d\d:\d\d \| INFO     \| gateway:start - .*'errors': 0.*", first)
 
@@ -435,7 +435,7 @@ def test_weights_outlive_an_activation(launch: Started):
         assert api.get("/api/v1/routing/weights").json()["weights"] == split
 
 
-def test_a_completion_names_nobody(deviating: httpx.Client):
+def test_a_completion_names_no_provider(deviating: httpx.Client):
     switch(deviating, "chat_names_nobody")
     answer = ask(deviating)
     assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "pong")

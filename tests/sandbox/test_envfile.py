@@ -1,4 +1,4 @@
-"""A value is exchanged in place; every other byte stays."""
+"""A value is changed in place; every other byte stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each fault has its effect, from when it should and for as long as it should."""
+"""Each fault has its effect, from its beginning and for its duration."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_fault_since_activation_waits_for_one(fake_clock: FakeClock):
 
 
 def test_an_activation_before_the_fault_was_set_does_not_count(fake_clock: FakeClock):
-    """So that a sandbox that has seen a rollout can be given the next one."""
+    """So that the next rollout can use the same sandbox."""
     faults = Faults([], fake_clock)
     faults.activated("openai")
     faults.replace([Fault("openai", since="activation", status="offline")])
@@ -77,8 +77,8 @@ def set_faults(http: httpx.Client, *faults: dict[str, Any]) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def test_a_fault_acts_only_while_the_configuration_says_so(api: httpx.Client, fake_clock: FakeClock):
-    """So that a bad value of the `.env` file can do harm, and putting it back heals."""
+def test_a_fault_acts_only_while_its_configuration_is_in_effect(api: httpx.Client, fake_clock: FakeClock):
+    """So that a bad value of the `.env` file has an effect, and restoring it ends the effect."""
     config = {"MAX_CONTEXT_TOKENS": "4000"}
     bad = {"MAX_CONTEXT_TOKENS": "8000", "AI_MODE": "LOCAL"}
     faults = Faults([Fault("openai", status="offline", when=bad)], fake_clock, config)
@@ -110,7 +110,7 @@ def test_errors_are_502_and_counted(api: httpx.Client):
     assert after["total_requests"] == before["total_requests"] + 1
 
 
-def test_offline_reaches_every_call_on_the_provider(api: httpx.Client):
+def test_offline_concerns_every_call_on_the_provider(api: httpx.Client):
     set_faults(api, {"provider": "ollama", "status": "offline"})
     base = "/api/v1/providers/ollama"
     assert api.get(f"{base}/status").json()["connection_status"]["status"] == "offline"
@@ -145,7 +145,7 @@ def test_an_empty_answer_is_counted_as_a_success(api: httpx.Client):
     assert after["successful_requests"] == before["successful_requests"] + 1
 
 
-def test_a_garbage_answer_is_a_200_that_nobody_can_parse(api: httpx.Client):
+def test_a_garbage_answer_is_a_200_that_cannot_be_parsed(api: httpx.Client):
     set_faults(api, {"provider": "ollama", "answer": "garbage"})
     answer = ask(api)
     assert answer.status_code == 200
@@ -171,7 +171,7 @@ CALLS = [
 
 @pytest.mark.parametrize(("call", "method", "path"), CALLS, ids=[call for call, *_ in CALLS])
 def test_every_call_can_fail_or_answer_nothing(api: httpx.Client, call: str, method: str, path: str):
-    """A call that names no provider feels the faults of the active one, ollama here."""
+    """A call that names no provider has the faults of the active one, ollama here."""
     set_faults(api, {"provider": "ollama", "error_share": 1, "calls": [call]})
     assert api.request(method, path).status_code == 502
     set_faults(api, {"provider": "ollama", "answer": "empty", "calls": [call]})
@@ -181,7 +181,7 @@ def test_every_call_can_fail_or_answer_nothing(api: httpx.Client, call: str, met
 
 
 def test_a_hanging_call_is_not_answered_and_does_not_hold_up_others(api: httpx.Client, shared: Running):
-    """Taking the fault away lets it go on."""
+    """Removing the fault lets the call continue."""
     set_faults(api, {"provider": "ollama", "hang": True})
     answers: list[int] = []
     with client(shared) as other:
@@ -196,8 +196,8 @@ def test_a_hanging_call_is_not_answered_and_does_not_hold_up_others(api: httpx.C
     assert answers == [200]
 
 
-def test_a_slow_activation_lands_although_its_caller_gave_up(api: httpx.Client):
-    """The old request may land after the rollback."""
+def test_a_slow_activation_takes_effect_although_its_caller_gave_up(api: httpx.Client):
+    """The old request may take effect after the rollback."""
     set_faults(api, {"provider": "openai", "latency_ms": 600, "calls": ["activate"]})
     with pytest.raises(httpx.ReadTimeout):
         api.post("/api/v1/providers/openai/activate", json={"model": "gpt-4.1"}, timeout=0.2)
@@ -207,7 +207,7 @@ def test_a_slow_activation_lands_although_its_caller_gave_up(api: httpx.Client):
     assert api.get("/api/v1/config/runtime").json()["config"]["LLM_MODEL_NAME"] == "gpt-4.1"
 
 
-def test_a_fault_since_activation_strikes_after_the_change_and_spares_the_way_back(api: httpx.Client):
+def test_a_fault_since_activation_acts_after_the_change_and_not_on_the_rollback(api: httpx.Client):
     set_faults(api, {"provider": "openai", "since": "activation", "after_s": 0.3, "status": "offline"})
     status = "/api/v1/providers/openai/status"
 
@@ -225,14 +225,14 @@ def test_a_fault_since_activation_strikes_after_the_change_and_spares_the_way_ba
 
 
 def test_activating_the_active_provider_once_more_is_no_change_from_another(api: httpx.Client):
-    """APP-0.2 does that before the change; it must not set off what waits for the change."""
+    """APP-0.2 does that before the change; it must not start a fault that waits for the change."""
     set_faults(api, {"provider": "ollama", "since": "activation", "status": "offline"})
     assert api.post("/api/v1/providers/ollama/activate", json={"model": "gemma3:4b"}).status_code == 200
     assert api.get("/api/v1/providers/ollama/status").json()["connection_status"]["status"] == "connected"
 
 
 @pytest.mark.parametrize("body", [b"{}", b"nonsense", b'[{"provider": "nosuch", "hang": true}]', b'["x"]'])
-def test_faults_that_make_no_sense_are_refused_and_the_old_ones_stay(api: httpx.Client, body: bytes):
+def test_invalid_faults_are_refused_and_the_old_ones_stay(api: httpx.Client, body: bytes):
     set_faults(api, {"provider": "openai", "latency_ms": 5})
     answer = api.put("/sandbox/faults", content=body)
     assert (answer.status_code, isinstance(answer.json()["detail"], str)) == (422, True)

@@ -1,4 +1,4 @@
-"""A sandbox starts, is found again, holds while a change is in flight, and ends."""
+"""A sandbox starts, is found again, stays while a change is in flight, and ends."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def test_stopping_twice_is_fine(launch: Started):
     stop(running)
 
 
-def test_a_process_that_is_somebody_elses_is_never_ended():
-    """The pid lives, but is another instance: stopping returns, and the process stays."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as innocent:
-        stop(Running("http://127.0.0.1:9", innocent.pid, "0123456789abcdef", Path("/nowhere")))
-        assert innocent.poll() is None
-        innocent.communicate(b"\n")
+def test_another_process_with_the_pid_is_never_ended():
+    """The process runs, but is another instance: `stop` returns, and the process stays."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        stop(Running("http://127.0.0.1:9", other.pid, "0123456789abcdef", Path("/nowhere")))
+        assert other.poll() is None
+        other.communicate(b"\n")
 
 
 def test_a_sandbox_that_no_longer_answers_is_ended_by_signal(launch: Started):
@@ -59,7 +59,7 @@ def test_a_sandbox_that_no_longer_answers_is_ended_by_signal(launch: Started):
     assert eventually(lambda: not alive(running))
 
 
-def test_a_record_of_another_instance_is_not_taken_for_this_one(launch: Started, tmp_path: Path):
+def test_a_record_of_another_instance_is_not_used(launch: Started, tmp_path: Path):
     """A port may pass to another sandbox."""
     running = launch()
     record = (running.directory / "sandbox.json").read_text()
@@ -68,7 +68,7 @@ def test_a_record_of_another_instance_is_not_taken_for_this_one(launch: Started,
     assert find(tmp_path / "nothing") is None
 
 
-def test_two_sandboxes_side_by_side_know_nothing_of_each_other(launch: Started):
+def test_two_sandboxes_share_no_state(launch: Started):
     first, second = launch(), launch()
     with client(first) as one, client(second) as two:
         one.post("/api/v1/providers/openai/activate")
@@ -109,7 +109,7 @@ def test_the_staging_gateway_is_independent(launch: Started):
         assert http.get("/twin/sandbox/about").status_code == 404
 
 
-def test_a_token_is_asked_for_by_the_api_and_not_by_the_control_interface(
+def test_the_api_requires_the_token_and_the_control_interface_does_not(
     launch: Started, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("SANDBOX_TOKEN", "s3cret-of-the-test")
@@ -132,19 +132,19 @@ def test_a_token_variable_that_is_unset_is_named(launch: Started, monkeypatch: p
         launch(token_env="SANDBOX_TOKEN")
 
 
-def test_an_idle_sandbox_ends_itself_although_users_come(launch: Started):
+def test_an_idle_sandbox_ends_itself_in_spite_of_background_users(launch: Started):
     running = launch(idle_s=0.5, settings=replace(CALM, users_per_s=50))
     eventually(lambda: not alive(running))
 
 
 def test_requests_keep_a_sandbox_from_ending_and_a_change_in_flight_holds_it(launch: Started):
-    """Asking what it is does not count as a request, so that a look does not keep it alive."""
+    """``/sandbox/about`` does not count as a request, so that polling it does not keep the process alive."""
     running = launch(idle_s=0.6)
     with client(running) as http:
         started = http.get("/api/v1/system/status")
-        asked = 0.0
-        while asked < 1.2:
-            asked += http.post(
+        elapsed_s = 0.0
+        while elapsed_s < 1.2:
+            elapsed_s += http.post(
                 "/api/v1/chat/completions", json={"messages": [{"content": "hi"}]}
             ).elapsed.total_seconds()
         assert http.put("/sandbox/in-flight", json={"in_flight": True}).json() == {"in_flight": True}
@@ -157,13 +157,13 @@ def test_requests_keep_a_sandbox_from_ending_and_a_change_in_flight_holds_it(lau
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"in_flight": "yes"}', b"[]", b""])
-def test_an_in_flight_mark_that_makes_no_sense_is_refused(shared: Running, body: bytes):
+def test_an_invalid_in_flight_mark_is_refused(shared: Running, body: bytes):
     with client(shared) as http:
         assert http.put("/sandbox/in-flight", content=body).status_code == 422
 
 
 def test_a_caller_that_is_piped_does_not_wait_for_the_sandbox(tmp_path: Path):
-    """A child that inherits stdout makes the reader of a pipe wait for it."""
+    """A child that inherits stdout would delay the reader of a pipe."""
     code = "import sys, pathlib\nfrom rollout.sandbox.process import start\nprint(start(pathlib.Path(sys.argv[1])).url)"
     output = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=20, check=True

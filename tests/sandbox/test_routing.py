@@ -1,4 +1,4 @@
-"""Weights: requests are split by them, they outlive a restart, and what makes no sense is refused."""
+"""Weights: requests are split by them, they survive a restart, and invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def test_without_weights_the_active_provider_serves_everything(api: httpx.Client
     assert {ask(api).json()["provider"] for _ in range(5)} == {"ollama"}
 
 
-def test_requests_are_split_by_weight_and_the_answer_says_who_answered(api: httpx.Client):
+def test_requests_are_split_by_weight_and_the_answer_names_the_provider(api: httpx.Client):
     assert api.put(WEIGHTS, json={"weights": {"openai:gpt-4o": 0.5, "ollama:qwen2.5:7b": 0.5}}).status_code == 200
     before = {name: counted(api, name) for name in ("openai", "ollama")}
     answers = [ask(api).json() for _ in range(20)]
     answered = {(answer["provider"], answer["model"]) for answer in answers}
     assert answered == {("openai", "gpt-4o-2024-08-06"), ("ollama", "qwen2.5:7b")}
     assert all(counted(api, name) > before[name] for name in before), "metrics are kept for each provider"
-    assert api.get("/api/v1/providers").json()["active_provider"] == "ollama", "weights activate nobody"
+    assert api.get("/api/v1/providers").json()["active_provider"] == "ollama", "weights activate no provider"
 
 
 def counted(api: httpx.Client, provider: str) -> int:
@@ -48,8 +48,8 @@ def test_background_users_are_split_as_well(launch: Started):
 def test_a_tenth_is_a_tenth(tmp_path: Path):
     routing = Routing(tmp_path / "routing.json")
     routing.replace(TENTH)
-    dice = random.Random(7)
-    picked = Counter(pick(routing.weights, dice) for _ in range(10_000))
+    generator = random.Random(7)
+    picked = Counter(pick(routing.weights, generator) for _ in range(10_000))
     assert picked["openai", "gpt-4o"] == pytest.approx(1000, abs=100)
     assert picked.total() == picked["openai", "gpt-4o"] + picked["ollama", "gemma3:4b"]
 
@@ -63,7 +63,7 @@ def test_weights_outlive_a_restart(launch: Started):
         assert http.get(WEIGHTS).json()["weights"] == TENTH
 
 
-def test_an_activation_takes_the_weights_away_and_none_can_be_set(api: httpx.Client):
+def test_an_activation_removes_the_weights_and_empty_ones_can_be_set(api: httpx.Client):
     api.put(WEIGHTS, json={"weights": TENTH})
     api.post("/api/v1/providers/openai/activate", json={"model": "gpt-4o"})
     assert api.get(WEIGHTS).json()["weights"] == {}
@@ -72,7 +72,7 @@ def test_an_activation_takes_the_weights_away_and_none_can_be_set(api: httpx.Cli
     assert api.put(WEIGHTS, json={"weights": {}}).json()["weights"] == {}
 
 
-def test_the_audit_log_says_who_set_which_weights(api: httpx.Client):
+def test_the_audit_log_has_user_and_weights(api: httpx.Client):
     api.put(WEIGHTS, json={"weights": TENTH}, headers={"X-User": "alice"})
     api.put(WEIGHTS, json={"weights": {"openai:gpt-4o": 0.1}}, headers={"X-User": "alice"})
     entry = api.get("/api/v1/admin/audit?limit=1").json()["entries"][0]
@@ -98,7 +98,7 @@ def test_the_audit_log_says_who_set_which_weights(api: httpx.Client):
     ],
     ids=str,
 )
-def test_weights_that_make_no_sense_are_refused_and_change_nothing(api: httpx.Client, weights: Any, reason: str):
+def test_invalid_weights_are_refused_and_change_nothing(api: httpx.Client, weights: Any, reason: str):
     api.put(WEIGHTS, json={"weights": TENTH})
     refused = api.put(WEIGHTS, json={"weights": weights})
     assert refused.status_code == 400

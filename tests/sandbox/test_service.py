@@ -1,4 +1,4 @@
-"""``rollout sandbox start|stop|restart``: in the background, with what it was started with before."""
+"""``rollout sandbox start|stop|restart``: in the background, with the options of the last start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMAND = [sys.executable, "-m", "rollout.sandbox"]
 
 
 def run(*arguments: object, code: int = 0, **env: str) -> str:
-    """Run the command, and return the one line that it says."""
+    """Run the command, and return the one line that it prints."""
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
         capture_output=True,
@@ -34,9 +34,9 @@ def run(*arguments: object, code: int = 0, **env: str) -> str:
         env=os.environ | env,
     )
     assert done.returncode == code, done.stdout + done.stderr
-    said, silent = (done.stderr, done.stdout) if code else (done.stdout, done.stderr)
-    assert (said.count("\n"), silent) == (1, "")
-    return said.strip()
+    used, unused = (done.stderr, done.stdout) if code else (done.stdout, done.stderr)
+    assert (used.count("\n"), unused) == (1, "")
+    return used.strip()
 
 
 @pytest.fixture
@@ -66,13 +66,13 @@ def test_it_is_started_stopped_and_restarted_on_the_same_port(directory: Path):
     assert f"started {url}" in run("start", "--dir", directory)
 
 
-def test_starting_what_runs_and_stopping_what_does_not_are_fine(directory: Path):
+def test_starting_a_running_gateway_and_stopping_a_stopped_one_are_no_errors(directory: Path):
     assert f"nothing runs in {directory}" in run("stop", "--dir", directory)
     assert "started" in run("restart", "--dir", directory)
     assert "runs already" in run("start", "--dir", directory)
 
 
-def test_a_running_gateway_is_not_passed_off_as_one_with_other_options(directory: Path):
+def test_a_start_with_other_options_than_the_running_gateway_is_refused(directory: Path):
     run("start", "--dir", directory)
     assert "already, at http" in run("start", "--dir", directory, "--users-per-s", "3", code=4)
 
@@ -102,8 +102,8 @@ def test_a_start_keeps_port_settings_token_and_idle_time(directory: Path):
     assert "SANDBOX_TOKEN, which is not set" in run("restart", "--dir", directory, code=4)
 
 
-def test_a_sandbox_says_by_which_commands_it_is_stopped_and_started(launch: Started):
-    """So that the suite can describe the target's service by itself; the suite's own start is followed as well."""
+def test_a_sandbox_answers_the_commands_that_stop_and_start_it(launch: Started):
+    """So that the suite can fill in the target's service; they stop and start a sandbox that the suite started, too."""
     running = launch(settings=SandboxSettings(users_per_s=7), idle_s=200)
     with client(running) as api:
         about = api.get("/sandbox/about").json()
@@ -153,7 +153,7 @@ def test_a_restart_reads_the_env_file_anew(directory: Path):
         assert api.post("/api/v1/providers/openai/test-connection").json()["error_info"]["severity"] == "warning"
 
 
-def test_an_env_file_that_makes_no_sense_keeps_it_from_starting_until_it_is_restored(directory: Path):
+def test_an_invalid_env_file_prevents_the_start_until_it_is_restored(directory: Path):
     run("start", "--dir", directory)
     running = find(directory)
     assert running is not None
@@ -173,8 +173,8 @@ def test_a_gateway_that_no_longer_answers_is_stopped_all_the_same(directory: Pat
     eventually(lambda: not Path(f"/proc/{running.pid}/cmdline").exists())
 
 
-def test_a_restart_amid_a_change_forgets_neither_the_requests_nor_that_it_is_to_stay(directory: Path):
-    """Nor when a provider was activated, by which faults go."""
+def test_a_restart_during_a_change_keeps_the_requests_and_the_in_flight_mark(directory: Path):
+    """The times of activations are kept as well, because faults count from them."""
     run("start", "--dir", directory, "--users-per-s", "0")
     settings = SandboxSettings(users_per_s=0, faults=(Fault("openai", since="activation", status="offline"),))
     (directory / "mine.json").write_text(json.dumps(settings.to_mapping()))

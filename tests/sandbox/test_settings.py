@@ -1,4 +1,4 @@
-"""Settings are read whole or refused with every problem."""
+"""Settings are read completely, or refused with every problem."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_settings_that_are_no_mapping_are_refused(raw: object):
         {"provider": "openai"},
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused(fault: object):
+def test_an_invalid_fault_is_refused(fault: object):
     assert problems({"faults": [fault]})
 
 

@@ -1,4 +1,4 @@
-"""The sandbox's answers have the shapes that a gateway of this family was recorded with."""
+"""The sandbox's answers have the recorded shapes of a gateway of this family."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .conftest import ask, sample
 # The sandbox adds these; a client that knows the documents ignores them.
 ADDED = {"models", "default_model"}
 MAY_BE_NULL = {"latency_ms", "reason_code", "runtime_version", "endpoint", "error_message", "provider"}
-# Keyed by what is configured or happened, not by the document.
+# Their keys come from configuration or traffic, not from the document.
 BY_NAME = {"config", "config_sources", "cost_limits", "rate_limits", "by_provider", "by_code", "details", "metadata"}
 
 
 def differences(expected: object, actual: object, path: str = "") -> list[str]:
-    """Name every key that is missing or unknown and every value of another type."""
+    """Return every key that is missing or unknown, and every value of another type."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         if path.rpartition(".")[2] in BY_NAME:
             pattern = next(iter(expected.values()), None)
@@ -121,7 +121,7 @@ def test_an_activation_of_a_wrong_type_is_refused_and_changes_nothing(api: httpx
     assert api.get("/api/v1/providers").json()["active_provider"] == "ollama"
 
 
-def test_an_unknown_model_is_refused_with_the_models_that_there_are(api: httpx.Client):
+def test_an_unknown_model_is_refused_with_the_available_models(api: httpx.Client):
     answer = api.post("/api/v1/providers/openai/activate", json={"model": "gpt-9"})
     assert answer.status_code == 400
     assert answer.json()["detail"] == (
@@ -219,7 +219,7 @@ def test_rate_limits_are_set_per_scope_and_move_no_others(api: httpx.Client):
     assert api.post("/api/v1/governance/limits", json=zero).status_code == 422
 
 
-def test_limits_that_make_no_sense_are_refused_as_recorded(api: httpx.Client):
+def test_invalid_limits_are_refused_as_recorded(api: httpx.Client):
     before = api.get("/api/v1/governance/status").json()["cost_limits"]
     path, scope = "/api/v1/governance/limits", {"limit_type": "cost", "scope": "openai"}
     crossed = api.post(path, json=scope | {"soft_limit_usd": 300.0, "hard_limit_usd": 250.0})

@@ -63,7 +63,7 @@ def test_a_restart_on_the_same_port_keeps_what_is_on_disk_and_loses_what_is_in_m
 
 
 def test_a_change_of_the_env_file_by_hand_is_in_effect_after_a_restart(launch: Started):
-    """And an activation in between leaves it alone."""
+    """An activation in between does not change it."""
     running = launch()
     running.env_file.write_text(
         running.env_file.read_text().replace("MAX_CONTEXT_TOKENS=4000", "MAX_CONTEXT_TOKENS=8000")
@@ -78,7 +78,7 @@ def test_a_change_of_the_env_file_by_hand_is_in_effect_after_a_restart(launch: S
 
 
 def test_a_cloud_provider_without_its_key_is_offline(launch: Started, tmp_path: Path):
-    """Answered as recorded: the reason is the key, not the network."""
+    """As recorded: the reason is the key, not the network."""
     (tmp_path / ".env").write_text("ACTIVE_PROVIDER=ollama\nLLM_MODEL_NAME=gemma3:4b\n")
     with client(launch(tmp_path)) as http:
         answer = http.post("/api/v1/providers/openai/test-connection").json()
@@ -97,7 +97,7 @@ def test_an_env_file_that_names_no_usable_provider_is_refused_at_the_start(
         launch(tmp_path)
 
 
-def test_an_activation_that_cannot_be_written_says_so(launch: Started):
+def test_an_activation_that_cannot_be_written_is_an_error(launch: Started):
     """Unlike some real ones (deviation 6)."""
     running = launch()
     running.env_file.unlink()

@@ -1,4 +1,4 @@
-"""Reads that lag, a slow start, activations that wait for a restart, a slow switch; and what is true meanwhile."""
+"""Reads that lag, a slow start, activations that wait for a restart, a slow switch; and the true state meanwhile."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOCAL = ("local_activation_elsewhere",)
 
 
 class Within(httpx.BaseTransport):
-    """Asks an application within this process."""
+    """Sends requests to an application within this process."""
 
     def __init__(self, app: Starlette) -> None:
         self._transport = httpx.ASGITransport(app)
@@ -52,7 +52,7 @@ Made = Callable[..., tuple[Gateway, httpx.Client]]
 
 @pytest.fixture
 def made(tmp_path: Path, fake_clock: FakeClock) -> Made:
-    """Make a gateway whose time stands still until it is set forward."""
+    """Make a gateway with the fake clock."""
 
     def make(**settings: Any) -> tuple[Gateway, httpx.Client]:
         gateway = Gateway(tmp_path, SandboxSettings(users_per_s=0, **settings), fake_clock)
@@ -90,7 +90,7 @@ AFTER = {"config": "openai", "providers": "openai", "governance": 5.0, "routing"
 
 
 @pytest.mark.parametrize("lagging", [*[(call,) for call in STALE_CALLS], STALE_CALLS, ()])
-def test_the_named_reads_answer_as_things_were_and_the_others_as_they_are(
+def test_the_named_reads_show_the_earlier_state_and_the_others_the_present_one(
     made: Made, fake_clock: FakeClock, lagging: tuple[str, ...]
 ):
     gateway, api = made(stale_reads_s=10, stale_calls=lagging)
@@ -100,13 +100,13 @@ def test_the_named_reads_answer_as_things_were_and_the_others_as_they_are(
     for elapsed_s in (100, 109.9):
         fake_clock.elapsed_s = elapsed_s
         assert reads(api) == {call: (BEFORE if call in lagging else AFTER)[call] for call in AFTER}
-        assert gateway.as_it_is()["active"] == NEW, "the write is in effect at once"
+        assert gateway.true_state()["active"] == NEW, "the write is in effect at once"
     fake_clock.elapsed_s = 110
     assert reads(api) == AFTER
 
 
 def test_each_write_shows_after_the_same_lag(made: Made, fake_clock: FakeClock):
-    """An answer is the state of so many seconds ago, not the oldest one until things have calmed down."""
+    """An answer is the state of so many seconds ago, also between two writes."""
     _, api = made(stale_reads_s=10)
     for elapsed_s, provider, model in ((4, "openai", "gpt-4o"), (8, "vllm", "gemma-3-4b-it")):
         fake_clock.elapsed_s = elapsed_s
@@ -126,13 +126,13 @@ def test_weights_lag_and_their_write_answers_what_was_written(made: Made, fake_c
     assert reads(api)["routing"] == HALVES
 
 
-def test_a_completion_that_lags_is_answered_and_counted_by_the_provider_of_then(made: Made):
+def test_a_completion_that_lags_is_answered_and_counted_by_the_earlier_provider(made: Made):
     gateway, api = made(stale_reads_s=10, stale_calls=("chat",))
     activate(api, "openai", "gpt-4o")
     answer = ask(api).json()
     assert (answer["provider"], answer["model"]) == ("ollama", "gemma3:4b")
     assert (gateway.metrics["ollama"].total, gateway.metrics["openai"].total) == (1, 0)
-    assert [entry[1:] for entry in gateway.as_it_is()["served"]] == [["ollama", "gemma3:4b", 200]]
+    assert [entry[1:] for entry in gateway.true_state()["served"]] == [["ollama", "gemma3:4b", 200]]
 
 
 def test_a_start_reads_what_it_loads(made: Made):
@@ -161,7 +161,7 @@ def test_while_it_starts_every_call_answers_503_and_the_control_interface_at_onc
         eventually(lambda: api.get("/sandbox/state").json()["served"])
 
 
-def test_it_starts_for_as_long_as_was_said(made: Made, fake_clock: FakeClock):
+def test_the_start_takes_the_configured_time(made: Made, fake_clock: FakeClock):
     gateway, _ = made(startup_s=40)
     fake_clock.elapsed_s = 39.9
     assert gateway.is_starting
@@ -197,11 +197,11 @@ def test_the_other_providers_are_in_effect_at_once(made: Made):
     gateway, api = made(restart_providers=("openai",))
     activate(api, "openai", "gpt-4o")
     activate(api, "vllm", "gemma-3-4b-it")
-    assert (gateway.as_it_is()["active"], gateway.as_it_is()["pending"]) == ("vllm:gemma-3-4b-it", None)
+    assert (gateway.true_state()["active"], gateway.true_state()["pending"]) == ("vllm:gemma-3-4b-it", None)
 
 
 def test_a_fault_since_the_activation_begins_with_the_restart(launch: Started):
-    """A provider that was written and waits for a restart serves from then on."""
+    """A provider that was written and waits for a restart serves from the restart on."""
     fault = Fault("openai", since="activation", error_share=1)
     running = launch(settings=SandboxSettings(users_per_s=0, restart_providers=("openai",), faults=(fault,)))
     settings = SandboxSettings(users_per_s=0, restart_providers=("openai",), faults=(fault,))
@@ -238,13 +238,13 @@ def test_a_switch_that_is_refused_ends_the_refusals(made: Made):
     gateway, api = made(switch_s=0.0, faults=(Fault("vllm", status="offline"),), deviations=LOCAL)
     assert api.post(SERVERS, json={"server_name": "vllm"}).status_code == 503
     assert ask(api).status_code == 200
-    assert gateway.as_it_is()["activations"] == {"count": 0, "last": []}
+    assert gateway.true_state()["activations"] == {"count": 0, "last": []}
 
 
-# What is true
+# The true state
 
 
-def test_the_state_counts_what_was_written_and_lists_who_served(api: httpx.Client):
+def test_the_state_counts_activations_and_lists_serving_providers(api: httpx.Client):
     count = api.get("/sandbox/state").json()["activations"]["count"]
     activate(api, "openai", "gpt-4o")
     activate(api, "openai", "gpt-4o")
@@ -269,7 +269,7 @@ def test_the_state_shows_limits_and_weights_whatever_reads_show(made: Made):
     gateway, api = made(stale_reads_s=10)
     limit(api, 5)
     api.put(WEIGHTS, json={"weights": HALVES})
-    state = gateway.as_it_is()
+    state = gateway.true_state()
     assert (state["cost_limits"]["global"]["hard_limit_usd"], state["weights"]) == (5.0, HALVES)
     assert state["rate_limits"].keys() == {"global"}
 
@@ -278,7 +278,7 @@ def test_a_file_that_was_edited_by_hand_is_pending(made: Made):
     gateway, _ = made()
     file = gateway.state.env_file
     file.write_text(file.read_text().replace("LLM_MODEL_NAME=gemma3:4b", "LLM_MODEL_NAME=qwen2.5:7b"))
-    assert gateway.as_it_is()["pending"] == "ollama:qwen2.5:7b"
+    assert gateway.true_state()["pending"] == "ollama:qwen2.5:7b"
 
 
 def test_only_the_latest_are_listed(made: Made):
@@ -287,7 +287,7 @@ def test_only_the_latest_are_listed(made: Made):
         activate(api, "openai", "gpt-4o")
     for _ in range(201):
         gateway.truth.served("openai", "gpt-4o", 200)
-    state = gateway.as_it_is()
+    state = gateway.true_state()
     assert (state["activations"]["count"], len(state["activations"]["last"]), len(state["served"])) == (51, 50, 200)
 
 
@@ -329,7 +329,7 @@ def test_what_is_wrong_is_refused_with_every_problem_and_changes_nothing(launch:
 
 
 def test_the_staging_gateway_takes_no_time(launch: Started):
-    """They are faults of one installation; the staging gateway runs the same software and is in order."""
+    """Delays belong to one installation; the staging gateway runs the same software and has none."""
     settings = SandboxSettings(users_per_s=0, stale_reads_s=30, restart_providers=("openai",), switch_s=9)
     with client(launch(settings=settings)) as api:
         assert api.get("/twin/sandbox/timing").json()["stale_reads_s"] == 0

@@ -20,8 +20,8 @@ def critical(http: httpx.Client) -> list[str]:
     return [alert["alert_type"] for alert in http.get("/api/v1/alerts?severity=critical").json()["alerts"]]
 
 
-def test_users_move_the_metrics_of_the_active_provider_and_stop_when_told(api: httpx.Client):
-    """At 200 a second they come side by side: one after the other, 60 ms each, would be 17."""
+def test_users_move_the_metrics_of_the_active_provider_until_the_rate_is_0(api: httpx.Client):
+    """200 requests a second are concurrent: one after the other, 60 ms each, would be 17."""
     before = total(api)
     api.put("/sandbox/traffic", json={"users_per_s": 200})
     eventually(lambda: total(api) >= before + 60, within_s=3)
@@ -49,7 +49,7 @@ def test_the_requests_of_users_are_not_among_those_received(api: httpx.Client):
     assert paths == {"/api/v1/providers/ollama/metrics"}
 
 
-def test_the_settings_say_how_many_users_come_and_the_staging_gateway_has_none(launch: Started):
+def test_the_settings_have_the_rate_of_users_and_the_staging_gateway_has_none(launch: Started):
     with client(launch(settings=SandboxSettings(users_per_s=50))) as http:
         eventually(lambda: total(http) >= 20)
         assert http.get("/sandbox/traffic").json() == {"users_per_s": 50}
@@ -100,7 +100,7 @@ def test_an_alert_expires_by_the_settings(launch: Started):
         eventually(lambda: critical(http) == [])
 
 
-def test_requests_received_are_remembered_with_who_sent_them(api: httpx.Client, shared: Running):
+def test_received_requests_are_remembered_with_their_user(api: httpx.Client, shared: Running):
     ask(api)
     with client(shared, **{"X-User": "alice"}) as http:
         http.post("/api/v1/providers/openai/activate", json={"model": "gpt-4o"})
