@@ -78,7 +78,7 @@ class Diagnosis:
     Attributes:
         provider: whose.
         reason_code: the gateway's machine word for the reason; None where it gives none.
-        causes: which of the known causes it looks like, the likeliest first; at least one.
+        causes: the known causes that fit, the likeliest first; at least one.
         evidence: what the gateway answered, a line for each answer.
         advice: what to try, a line for each cause.
     """
@@ -90,7 +90,7 @@ class Diagnosis:
     advice: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Read as ``openai looks like: key missing (missing_api_key)``."""
+        """Return a line such as ``openai looks like: key missing (missing_api_key)``."""
         code = f" ({self.reason_code})" if self.reason_code else ""
         return f"{self.provider} looks like: {' or '.join(self.causes)}{code}"
 

@@ -19,7 +19,7 @@ def send(method: str, address: str, body: object = None) -> Any:
 
     Args:
         method: the HTTP method.
-        address: the whole URL.
+        address: the complete URL.
         body: what to send as JSON; None sends no body.
 
     Raises:

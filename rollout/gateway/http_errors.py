@@ -41,40 +41,40 @@ def fault(call: str, setting: str, answer: Answer, token: str, *, passed_on: boo
         passed_on: whether the call is a completion, which the gateway passes on to a provider.
     """
     status = answer.status
-    said = describe_error(_body(answer)) or _phrase(status)
+    reason = describe_error(_body(answer)) or _phrase(status)
     if status == HTTPStatus.OK:
         return None
     if status == HTTPStatus.TOO_MANY_REQUESTS and passed_on and not _is_the_gateways(answer):
-        return GatewayError(call, _throttled(said), status=status)
+        return GatewayError(call, _throttled(reason), status=status)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RateLimited(call, f"the gateway's rate limit refused it (429: {said})", _retry_after_s(answer))
+        return RateLimited(call, f"the gateway's rate limit refused it (429: {reason})", _retry_after_s(answer))
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Refused(call, _refusal(status, said, setting, token), status=status)
-    return GatewayError(call, _failure(status, said, answer), status=status)
+        return Refused(call, _refusal(status, reason, setting, token), status=status)
+    return GatewayError(call, _failure(status, reason, answer), status=status)
 
 
-def _refusal(status: int, said: str, setting: str, token: str) -> str:
+def _refusal(status: int, reason: str, setting: str, token: str) -> str:
     if status == HTTPStatus.UNAUTHORIZED:
-        return f"the gateway does not know the caller (401: {said}); {token}"
+        return f"the gateway does not know the caller (401: {reason}); {token}"
     if status == HTTPStatus.FORBIDDEN:
-        return f"the gateway does not allow this (403: {said}); {token}"
-    if status == HTTPStatus.NOT_FOUND and said.casefold() == "not found":
+        return f"the gateway does not allow this (403: {reason}); {token}"
+    if status == HTTPStatus.NOT_FOUND and reason.casefold() == "not found":
         return f"this gateway has no such path (404); check the target's url, or set its {setting}"
-    return f"refused ({status}: {said})"
+    return f"refused ({status}: {reason})"
 
 
-def _failure(status: int, said: str, answer: Answer) -> str:
+def _failure(status: int, reason: str, answer: Answer) -> str:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return f"the gateway failed ({status}: {said})"
+        return f"the gateway failed ({status}: {reason})"
     if status >= HTTPStatus.MULTIPLE_CHOICES:
         where = answer.headers.get("location", "nowhere")
         return f"redirected to {where} ({status}), which is not followed; put the final address into the target's url"
-    return f"answered {status} ({said}), where only 200 is an answer"
+    return f"answered {status} ({reason}), where only 200 is an answer"
 
 
-def _throttled(said: str) -> str:
+def _throttled(reason: str) -> str:
     return (
-        f"a provider behind the gateway is rate limiting (429: {said}), as it does to users; it is not asked again. "
+        f"a provider behind the gateway is rate limiting (429: {reason}), as it does to users; it is not asked again. "
         "Raise the limit or the quota at the provider"
     )
 

@@ -101,7 +101,7 @@ def connection_test(answer: Answer) -> ConnectionTest:
 
 
 def preflight(answer: Answer) -> Preflight:
-    """Read ``POST …/preflight``: ready only if both verdict fields are, and if every check of at least one passed."""
+    """Read ``POST …/preflight``: ready only if both verdict fields are, and all checks passed, at least one."""
     shape = read_shape(answer, shapes.Preflight)
     checks = {name: PreflightCheck(each.passed, each.status, each.message) for name, each in shape.checks.items()}
     verdict = shape.ready_for_activation and shape.overall_status == "ready"

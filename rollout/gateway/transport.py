@@ -111,10 +111,10 @@ GATEWAY = Peer()
 
 
 class NoAnswer(Exception):
-    """An exchange without a complete answer; the message is the reason, in words for a person."""
+    """An exchange without a complete answer; the message is the reason, for the operator."""
 
     def __init__(self, failure: Failure, reason: str) -> None:
-        """Keep what a retry is decided by."""
+        """Keep the failure, which decides about a retry."""
         self.failure = failure
         super().__init__(reason)
 
@@ -122,7 +122,7 @@ class NoAnswer(Exception):
 class _Loop(asyncio.SelectorEventLoop):
     """An event loop whose name look-ups cannot delay the end of the process.
 
-    The standard one looks names up in a pool whose threads are joined at exit, and a resolver may hang for a minute.
+    The standard loop resolves names in a pool whose threads are joined at exit, and a resolver may hang for a minute.
     """
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:

@@ -29,7 +29,7 @@ class NotWritten(Refusal):
 
 
 def mistake(kind: str, loc: tuple[str | int, ...], message: str, value: object, **context: object) -> dict[str, Any]:
-    """Return one entry of a 422's ``detail``; `loc` is its place in the request, `context` the limit."""
+    """Return one entry of a 422's ``detail``; `loc` is its place in the request, `context` its ``ctx``."""
     entry = {"type": kind, "loc": list(loc), "msg": message, "input": value}
     return entry | {"ctx": context} if context else entry
 

@@ -40,7 +40,7 @@ def http(body: bytes, status: str = "200 OK", kind: str = "application/json", mo
 @contextmanager
 def serving(answer: bytes, *, drip_s: float | None = None) -> Iterator[tuple[str, list[bytes]]]:
     """Answer each connection with these bytes, all at once or one at a time; give the URL and the requests."""
-    listener, asked = socket.create_server(("127.0.0.1", 0)), list[bytes]()
+    listener, received = socket.create_server(("127.0.0.1", 0)), list[bytes]()
 
     def serve() -> None:
         while True:
@@ -49,7 +49,7 @@ def serving(answer: bytes, *, drip_s: float | None = None) -> Iterator[tuple[str
             except OSError:
                 return
             with connection:
-                asked.append(connection.recv(65536))
+                received.append(connection.recv(65536))
                 try:
                     for part in [answer] if drip_s is None else [answer[at : at + 1] for at in range(len(answer))]:
                         connection.sendall(part)
@@ -59,21 +59,21 @@ def serving(answer: bytes, *, drip_s: float | None = None) -> Iterator[tuple[str
 
     threading.Thread(target=serve, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
 
 
 def test_the_embedded_gateways_answer_is_known_and_read():
-    with serving(http(json.dumps(TRUE).encode())) as (url, asked):
+    with serving(http(json.dumps(TRUE).encode())) as (url, received):
         seen = prove_embedded(url)
     assert (seen.is_embedded, seen.why) == (True, "")
     assert seen.about is not None
     assert (seen.about.staging_url, seen.about.stop) == (TRUE["twin_url"], ("rollout", "sandbox", "stop"))
-    assert len(asked) == 1
-    assert asked[0].startswith(b"GET /sandbox/about HTTP/1.1\r\n")
-    assert b"authorization" not in asked[0].lower()
+    assert len(received) == 1
+    assert received[0].startswith(b"GET /sandbox/about HTTP/1.1\r\n")
+    assert b"authorization" not in received[0].lower()
 
 
 @pytest.mark.parametrize("key", list(TRUE))
@@ -127,20 +127,20 @@ def test_any_other_answer_is_not_the_embedded_gateways(answer: bytes, why: str):
 
 def test_a_redirect_is_not_followed():
     """The redirect may lead to an embedded gateway; the URL itself is none."""
-    with serving(http(json.dumps(TRUE).encode())) as (embedded, asked):
+    with serving(http(json.dumps(TRUE).encode())) as (embedded, received):
         with serving(http(b"", "307 Temporary Redirect", more=f"Location: {embedded}/sandbox/about\r\n")) as (url, _):
             seen = prove_embedded(url)
         assert (seen.standing, seen.why) == (Standing.OTHER, "HTTP 307")
-        assert asked == []
+        assert received == []
 
 
 def test_a_proxy_of_the_environment_is_not_asked():
     """A proxy would get the request for every URL on loopback, and could answer it."""
     env = {**os.environ, **dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy"), "http://127.0.0.1:9")}
-    with serving(http(json.dumps(TRUE).encode())) as (url, asked):
+    with serving(http(json.dumps(TRUE).encode())) as (url, received):
         code = f"from rollout.gateway.embedded_proof import prove_embedded; print(prove_embedded({url!r}).is_embedded)"
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert (done.stdout.strip(), len(asked)) == ("True", 1)
+    assert (done.stdout.strip(), len(received)) == ("True", 1)
 
 
 def test_a_port_without_a_server_gives_no_answer():

@@ -16,8 +16,8 @@ TARGET = Target("t", "sandbox", reported_as={"google": "google-gemini"})
 
 
 def completion(**parts: Any) -> Completion:
-    whole = {"content": "pong", "model": "gpt-4o", "provider": "openai", "total_tokens": 3, "elapsed_ms": 40.0}
-    return Completion(**{**whole, **parts})
+    complete = {"content": "pong", "model": "gpt-4o", "provider": "openai", "total_tokens": 3, "elapsed_ms": 40.0}
+    return Completion(**{**complete, **parts})
 
 
 @pytest.mark.parametrize("answered", ["gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-20240806", "gpt-4o-0806", "gpt-4o-latest"])

@@ -39,8 +39,8 @@ def test_weights_are_set_by_the_targets_own_call(splitting, liar):
     liar.rule("/routes", lies.answer(200))
     put(splitting(), TENTH)
     put(splitting(OTHER), {"openai": 0.07, "ollama": 0.93})
-    asked = [(request.method, request.path, request.json) for request in liar.requests]
-    assert asked == [
+    sent = [(request.method, request.path, request.json) for request in liar.requests]
+    assert sent == [
         ("PUT", WEIGHTS, {"weights": TENTH}),
         ("POST", "/routes", {"split": {"openai": 7.0, "ollama": 93.0}, "why": "rollout"}),
     ]

@@ -279,15 +279,15 @@ def test_11_a_key_that_is_set_means_connected_even_a_masked_one(launch: Started,
 def test_13_a_local_runtime_is_activated_by_another_call_as_recorded(
     deviating: httpx.Client, provider: str, model: str
 ):
-    asked = {"server_name": provider, "model": model}
-    assert deviating.post(SERVERS, json=asked).status_code == 404
+    body = {"server_name": provider, "model": model}
+    assert deviating.post(SERVERS, json=body).status_code == 404
     switch(deviating, "local_activation_elsewhere")
     assert activate(deviating, "openai", "gpt-4o").status_code == 200
     refused = activate(deviating, provider, model)
     detail = sample("err_activate_ollama")["body"]["detail"].replace("ollama", provider)
     assert (refused.status_code, refused.json()) == (400, {"detail": detail})
     assert active(deviating) == "openai"
-    answer = deviating.post(SERVERS, json=asked, headers={"X-User": "alice"})
+    answer = deviating.post(SERVERS, json=body, headers={"X-User": "alice"})
     assert answer.json().keys() == sample("llm_servers_active_ollama")["body"].keys()
     state = answer.json()["lifecycle_state"]
     assert state.keys() == sample("llm_servers_active_ollama")["body"]["lifecycle_state"].keys()

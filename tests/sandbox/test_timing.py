@@ -40,11 +40,11 @@ class Within(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer as the application does."""
 
-        async def asked() -> httpx.Response:
+        async def respond() -> httpx.Response:
             answer = await self._transport.handle_async_request(request)
             return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
-        return asyncio.run(asked())
+        return asyncio.run(respond())
 
 
 Made = Callable[..., tuple[Gateway, httpx.Client]]
