@@ -182,7 +182,7 @@ def test_a_blocked_change_without_its_record_is_named(rollout: RolloutContext, m
 def test_the_next_step_does_not_lead_to_a_post_mortem_that_is_not_there(rollout: RolloutContext) -> None:
     full(rollout, "RBK-5.3")
     assert taken_back(rollout).next_step == (
-        "the post-mortem could not be drafted, so read what the journal tells: rollout report r-1"
+        "the post-mortem could not be drafted, so read the report of the journal: rollout report r-1"
     )
 
 

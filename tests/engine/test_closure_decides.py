@@ -417,7 +417,7 @@ def test_without_a_journal_and_without_a_lease_nothing_is_sent(tmp_path: Path, c
         rollout.clock._start -= rollout.clock.now() - rollout.clock._start  # type: ignore[attr-defined]
     closure = close(rollout, PHASES, plan, {})
     assert closure.decision is Decision.ROLLBACK_FAILED
-    assert closure.why.endswith("the lease has run out, so somebody else may own the target by now: hands off")
+    assert closure.why.endswith("the lease has run out: another process may own the target, so an operator must decide")
     assert (closure.next_step, closure.rollback) == ("A PERSON IS NEEDED", ())
     assert live(rollout).writes == []
 

@@ -110,7 +110,7 @@ def test_without_a_journal_it_takes_nobody_over_and_goes_on(other: RolloutContex
     Faulty(work.rollout)
     take_over(work)
     assert (work.rollout.lease, work.taken) == (None, ())
-    assert "a rollout under way is not told; stop it by hand" in said[0]
+    assert "a rollout under way is not stopped; stop it by hand" in said[0]
 
 
 @pytest.mark.parametrize("how", ["closed", "elsewhere"])
@@ -313,7 +313,7 @@ def test_an_emergency_that_goes_where_a_rollout_went_takes_nothing_of_it_back(ot
     close_taken_over(work)
     record = other.record()
     assert record.decision is Decision.ROLLBACK_FAILED
-    assert "that is what this rollout activates, so its change is not taken back" in str(record.closed)
+    assert "that is what this rollout activates, so its change is not rolled back" in str(record.closed)
     assert effect_of(record).seen_gone == ""
 
 

@@ -161,7 +161,7 @@ def test_a_gateway_that_did_not_answer_at_the_end_leaves_nothing_to_compare(tmp_
             post_change_metrics.NotJudged, match=r"could not be read when the rollout ended.*no provider is active"
         ):
             look(rollout)
-    with pytest.raises(post_change_metrics.NotJudged, match="is named nowhere that can be read from here"):
+    with pytest.raises(post_change_metrics.NotJudged, match="is not named as a file that can be read from here"):
         post_change_metrics.errors(rollout)
 
 

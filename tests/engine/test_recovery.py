@@ -294,7 +294,7 @@ def test_what_another_process_has_just_begun_to_take_back_is_left_alone(opened: 
     rollout.journal.acquire(rollout.lease_target, rollout.id, "recover-2@elsewhere", 60)
     closure = recover(rollout.journal, case, tmp_path, {})
     assert (closure.word, closure.decision, taken) == ("LEFT ALONE", None, [])
-    assert "somebody else has just begun" in closure.why
+    assert "another process has just begun" in closure.why
 
 
 def test_an_emergency_is_settled_and_not_taken_back(opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -57,20 +57,20 @@ def test_what_may_be_a_credential_is_none(value: str):
 def test_padded_and_masked_ones_are_told_without_a_character_of_them():
     assert told(" sk-proj-9fK2mQz7 ") == ["OPENAI_API_KEY is padded with spaces"]
     (masked,) = told("sk-p****Qz7")
-    assert "is masked where it should be whole" in masked
+    assert "is masked where it should be complete" in masked
     assert "sk-p" not in masked
 
 
 def test_a_mask_is_looked_behind_or_said_to_hide_what_nobody_saw():
     (unseen,) = told("sk-p****Qz7", in_env=False)
-    assert unseen == "OPENAI_API_KEY is masked, and no file: nobody has looked at it"
+    assert unseen == "OPENAI_API_KEY is masked, and no file: it is not checked"
     assert told("chan****eme!", in_env=False) == ["OPENAI_API_KEY is a placeholder, by what its mask shows"]
 
 
 def test_a_provider_in_the_cloud_without_a_visible_credential_was_not_looked_at():
     assert credentials(RuntimeConfig({}, {}), None, None, [provider("vllm", "local_runtime")]).problems == []
     (problem,) = credentials(RuntimeConfig({}, {}), None, None, [provider()]).problems
-    assert problem == "openai must have credentials, and none is seen: nobody has looked at them"
+    assert problem == "openai must have credentials, and none can be read: they are not checked"
 
 
 def test_who_is_not_configured_is_named_and_nobody_is_no_pass():
@@ -93,7 +93,7 @@ def test_limits_cover_everybody_who_costs_something():
     of = {"provider:openai": budget}
     assert limits(Governance(of, {"global": rate}, ()), [provider()]).problems == []
     (problem,) = limits(Governance(of, {"global": rate}, ()), [provider(), provider("google")]).problems
-    assert problem == "there is no budget that covers everybody: neither a global one nor one of provider:google"
+    assert problem == "there is no budget that covers every provider: neither a global one nor one of provider:google"
     (problem,) = limits(Governance({"global": budget}, {"global": {"max_requests_per_minute": 0.0}}, ()), []).problems
     assert problem == "the rate limit of global limits nothing"
 

@@ -66,8 +66,8 @@ def test_the_rate_is_what_came_between_the_looks(rollout: RolloutContext) -> Non
     [
         (1000, 10.0, "0.0 requests a second (0 in 10.0 s)"),
         (1003, 1.0, "3.0 requests a second (3 in 1.0 s)"),
-        (1003, 0.9, "not known: the looks are 0.9 s apart, at least 1 s are needed"),
-        (7, 10.0, "not known: the counter began anew between the looks"),
+        (1003, 0.9, "not known: the polls are 0.9 s apart, at least 1 s are needed"),
+        (7, 10.0, "not known: the counter began anew between the polls"),
     ],
 )
 def test_too_few_seconds_or_a_reset_give_no_number(requests: int, after_s: float, says: str) -> None:

@@ -334,7 +334,7 @@ def test_the_lease_that_it_keeps_outlasts_the_grace(tmp_path: Path):
     for _ in range(8):
         rollout.clock.wait(watchdog.LEASE_S / 4)
         left_s = (rollout.lease.until - rollout.clock.now()).total_seconds()  # type: ignore[union-attr]
-        assert left_s > watchdog.GRACE_S + watchdog.LOOK_EVERY_S
+        assert left_s > watchdog.GRACE_S + watchdog.POLL_EVERY_S
         watch._keep_lease()
 
 

@@ -16,7 +16,7 @@ from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
 from rollout.engine import watchdog
 from rollout.engine.closure import Closure
-from rollout.engine.watchdog import CLOSED, GRACE_S, LOOK_EVERY_S, Watch, Watchdog
+from rollout.engine.watchdog import CLOSED, GRACE_S, POLL_EVERY_S, Watch, Watchdog
 from rollout.journal.chain import Entry
 from rollout.journal.record import Decision, Kind
 from tests.support.decisions import Faulty, applied, apply, begun, live, said, successor
@@ -297,7 +297,7 @@ def test_it_learns_of_each_write_over_the_pipe(ends: tuple[Watchdog, Watch, Roll
     apply(rollout)
     live(rollout).writes.clear()
     runner._child.stdin.close()  # type: ignore[union-attr]
-    assert watch._last_word() == b""
+    assert watch._read_last_line() == b""
     (write,) = watch.rollout._known.writes  # type: ignore[union-attr]
     assert (write.to, write.result) == (str(NEW), "done")
     assert watch.rollout.journal.seen == rollout.journal.head()
@@ -313,7 +313,7 @@ def test_half_a_line_of_a_runner_that_died_is_passed_over(ends: tuple[Watchdog, 
     apply(rollout)
     runner._send(b'{"seq": 9, "at": "2026' + last)
     runner._child.stdin.close()  # type: ignore[union-attr]
-    assert watch._last_word() == b""
+    assert watch._read_last_line() == b""
     assert len(watch.rollout._known.writes) == 1  # type: ignore[union-attr]
 
 
@@ -342,7 +342,7 @@ def test_what_was_written_before_the_last_word_is_learnt(ends: tuple[Watchdog, W
     runner, watch, rollout = ends
     apply(rollout)
     runner.dismiss()
-    assert watch._last_word() == CLOSED
+    assert watch._read_last_line() == CLOSED
     assert watch.rollout._known.wrote  # type: ignore[union-attr]
 
 
@@ -360,7 +360,7 @@ def test_while_the_runner_lives_its_lease_is_kept(
         return ([0] if len(looks) == 8 else [], [], [])
 
     monkeypatch.setattr(watchdog.select, "select", nothing_yet)
-    assert watch._last_word() == CLOSED
+    assert watch._read_last_line() == CLOSED
     assert watch.rollout.lease_runs()
     assert rollout.clock.monotonic() > 100
 
@@ -405,7 +405,7 @@ def test_after_a_handover_it_leaves_when_somebody_else_decides(ends: tuple[Watch
     rollout.clock.later(30, taken)  # type: ignore[attr-defined]
     runner.hand_over(rollout.clock.now() + timedelta(seconds=300))
     watch.run()
-    assert rollout.clock.monotonic() <= 30 + LOOK_EVERY_S + 10
+    assert rollout.clock.monotonic() <= 30 + POLL_EVERY_S + 10
     assert live(rollout).writes == []
 
 
@@ -435,7 +435,7 @@ def test_a_watchdog_that_does_not_read_holds_nobody_up(tmp_path: Path):
 
     def tell() -> None:
         for _ in range(4):
-            runner.tell(entry)
+            runner.send_entry(entry)
         done.set()
 
     threading.Thread(target=tell, daemon=True).start()

@@ -53,16 +53,20 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A watchdog that does not read holds nobody up.",
             ),
             (
-                "        if not word:",
+                "        if not last_line:",
                 "        if False:",
-                "A pipe that closes without a word means that the runner died.",
+                "A pipe that closes without a closing line means that the runner died.",
             ),
-            ("        elif word != CLOSED:", "        else:", "A runner that says closed leaves nothing to watch."),
+            (
+                "        elif last_line != CLOSED:",
+                "        else:",
+                "A runner that sends closed leaves nothing to watch.",
+            ),
             ("                self._keep_lease()", "                pass", "While the runner lives its lease is kept."),
             (
                 '                if not line.startswith(b"{"):',
                 "                if line:",
-                "What the runner writes is told from its last word.",
+                "The runner's entries are distinguished from its closing line.",
             ),
             (
                 "                self._learn(line)",
@@ -80,12 +84,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "After a handover it waits for the deadline.",
             ),
             (
-                "            if self._patiently(self._is_over, otherwise=lambda: False):",
-                "            if self._patiently(self._is_over, otherwise=lambda: True):",
+                "            if self._with_grace(self._is_over, otherwise=lambda: False):",
+                "            if self._with_grace(self._is_over, otherwise=lambda: True):",
                 "A journal that is away before the deadline ends no watch.",
             ),
             (
-                "            if self._patiently(self._is_over, otherwise=lambda: False):",
+                "            if self._with_grace(self._is_over, otherwise=lambda: False):",
                 "            if False:",
                 "It leaves when the next phase has a newer token.",
             ),
@@ -126,19 +130,19 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What ended the rollback does not end the page.",
             ),
             (
-                "        acts = self._patiently(self._takes_over, otherwise=self._is_sole_owner)",
-                "        acts = self._patiently(self._takes_over, otherwise=lambda: False)",
+                "        acts = self._with_grace(self._takes_over, otherwise=self._is_sole_owner)",
+                "        acts = self._with_grace(self._takes_over, otherwise=lambda: False)",
                 "Without a journal it acts as the sole owner.",
             ),
             (
-                "        acts = self._patiently(self._takes_over, otherwise=self._is_sole_owner)",
-                "        acts = self._patiently(self._takes_over, otherwise=lambda: True)",
+                "        acts = self._with_grace(self._takes_over, otherwise=self._is_sole_owner)",
+                "        acts = self._with_grace(self._takes_over, otherwise=lambda: True)",
                 "Without a journal it acts only as the sole owner.",
             ),
             (
-                "        tells = not acts and self._tells()",
-                "        tells = False",
-                "It tells the verdict that its runner had no time to tell.",
+                "        publishes = not acts and self._publish_late()",
+                "        publishes = False",
+                "It publishes the verdict that its runner had no time to publish.",
             ),
             (
                 "        self.rollout.release_lease()",

@@ -330,7 +330,7 @@ def _way_back(pen: Pen, tale: Tale, why: str, *, verified: bool) -> None:
     if verified:
         pen.closes(Decision.ROLLED_BACK, "ROLLED BACK, verified", why, **facts)
     else:
-        missing = "; and the way back is not verified: it failed"
+        missing = "; and the rollback is not verified: it failed"
         pen.closes(Decision.ROLLBACK_FAILED, "ROLLBACK FAILED", why + missing, **facts)
     _documents(pen, tale)
 
