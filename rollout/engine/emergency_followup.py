@@ -137,7 +137,7 @@ def _close(run: EmergencyRun, env: Mapping[str, str]) -> int:
         *_write_records(rollout, facts, f"{message.subject}: {order.by}: {order.reason}. {why}. to undo: {undo}")
     ]
     notified = _notify(rollout, message, env, problems)
-    run.step("EMG-3", "failed" if problems else "passed", "; ".join(problems) or f"told: {notified}")
+    run.step("EMG-3", "failed" if problems else "passed", "; ".join(problems) or f"notified: {notified}")
     if (rollout.folder / SPOOL).exists():
         run.say(f"recorded in {rollout.folder}, to be entered by the next run that reaches the journal")
     capture(rollout)

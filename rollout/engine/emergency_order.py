@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--provider", metavar="P", help="go there instead of the safe one; asks first")
     parser.add_argument("--model", metavar="M", help="its model")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--restart", action="store_true", help="restart the service, whatever the read-back says")
+    parser.add_argument("--restart", action="store_true", help="restart the service in any case")
     parser.add_argument("--reason", default="emergency", help="why, for the record")
     parser.add_argument("--targets", metavar="FILE", type=Path, default=TARGETS, help=f"default: {TARGETS}")
 

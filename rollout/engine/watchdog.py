@@ -203,12 +203,12 @@ class Watch:
         )
 
     def _wait_until(self, deadline: datetime) -> None:
-        """Wait until a newer token takes over, the rollout is closed, or the deadline passes; then roll back."""
+        """Wait until a newer token takes over, the rollout is closed, or the deadline passes; at the deadline, roll back."""
         while self.rollout.clock.now() < deadline:
             if self._with_grace(self._is_over, otherwise=lambda: False):
                 return
             self.rollout.clock.wait(POLL_EVERY_S)
-        self.act(f"nobody confirmed the change by {format_utc(deadline)}")
+        self.act(f"the change was not confirmed by {format_utc(deadline)}")
 
     def act(self, why: str) -> None:
         """Roll the change back; whatever that raises, people are paged, and it is tried once more (safety rule 4)."""
@@ -277,7 +277,7 @@ class Watch:
         return record.closed is not None or self.rollout.superseded() or not record.wrote
 
     def _is_sole_owner(self) -> bool:
-        """Return whether to act without a journal: the own lease runs, and the active provider is this rollout's."""
+        """Return whether to act without a journal: the own lease runs, and the new or the previous provider is active."""
         if not self.rollout.last_known_record().wrote or self.rollout.last_known_record().closed is not None:
             return False
         why = "its lease has run out"

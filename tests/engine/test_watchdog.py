@@ -181,7 +181,7 @@ def test_after_a_handover_it_rolls_back_without_a_confirmation_in_time(bench: Be
     record = bench.record()
     assert record is not None
     assert record.decision is Decision.ROLLED_BACK
-    assert "nobody confirmed the change by" in str(record.closed)
+    assert "the change was not confirmed by" in str(record.closed)
 
 
 def test_it_leaves_when_the_next_phase_has_armed_a_newer_one(bench: Bench):

@@ -387,7 +387,7 @@ def test_after_a_handover_it_acts_at_the_deadline_and_not_before(ends: tuple[Wat
     runner.hand_over(due)
     watch.run()
     assert 0 <= (rollout.clock.now() - due).total_seconds() < 60
-    assert f"nobody confirmed the change by {format_utc(due)}" in str(rollout.record().closed)
+    assert f"the change was not confirmed by {format_utc(due)}" in str(rollout.record().closed)
 
 
 @pytest.mark.parametrize("how", ["newer token", "closed"])

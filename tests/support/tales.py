@@ -396,4 +396,4 @@ def _emergency(pen: Pen, tale: Tale) -> None:
     decision = Decision.ROLLBACK_FAILED if failed else Decision.KEPT
     word = "EMERGENCY NOT VERIFIED" if failed else "EMERGENCY DONE"
     pen.closes(decision, word, why, commands=["curl -X POST http://x"] if failed else [])
-    pen.step("EMG-3", "told: the operations log")
+    pen.step("EMG-3", "notified: the operations log")

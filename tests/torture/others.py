@@ -389,7 +389,7 @@ def _deadline(server: Server, folder: Path) -> None:
         settled(bench, None)
         record = bench.record()
         assert record is not None
-        assert "nobody confirmed" in record.closed["why"]  # type: ignore[index]
+        assert "was not confirmed by" in record.closed["why"]  # type: ignore[index]
 
 
 def _deadline_without_watchdog(server: Server, folder: Path) -> None:
