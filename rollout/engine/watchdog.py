@@ -203,7 +203,7 @@ class Watch:
         )
 
     def _wait_until(self, deadline: datetime) -> None:
-        """Wait until a newer token takes over, the rollout is closed, or the deadline passes; at the deadline, roll back."""
+        """Wait for a newer token, the closure, or the deadline; at the deadline, roll back."""
         while self.rollout.clock.now() < deadline:
             if self._with_grace(self._is_over, otherwise=lambda: False):
                 return
@@ -277,7 +277,7 @@ class Watch:
         return record.closed is not None or self.rollout.superseded() or not record.wrote
 
     def _is_sole_owner(self) -> bool:
-        """Return whether to act without a journal: the own lease runs, and the new or the previous provider is active."""
+        """Return whether to act without a journal: the lease runs, and the new or previous provider is active."""
         if not self.rollout.last_known_record().wrote or self.rollout.last_known_record().closed is not None:
             return False
         why = "its lease has run out"
