@@ -30,7 +30,7 @@ def close_superseded(rollout: RolloutContext, missing: Mapping[str, str]) -> Clo
 
 
 def _confirm_ending(rollout: RolloutContext, decision: Decision | None) -> str:
-    """Return what the journal holds of this closure.
+    """Return which decision the journal holds, and since when.
 
     Raises:
         JournalError: the journal holds another decision, or cannot be read.
@@ -47,7 +47,7 @@ def describe_undo(rollout: RolloutContext) -> str:
 
 
 def publish_late(rollout: RolloutContext, env: Mapping[str, str]) -> bool:
-    """Write the documents and notify where the run died after its verdict and before them; return whether it had.
+    """Publish the ending of a run that died between its verdict and its documents; return whether it is published.
 
     The closing snapshot is a run's last entry. A run that died just before it is published twice.
 
@@ -88,7 +88,7 @@ def _end(rollout: RolloutContext, closure: Closure) -> None:
         lease, stands = rollout.lease, error.ending
         if lease is None or (stands.decision, stands.fence) != (Decision.KEPT, lease.token):
             raise
-        # A journal that fails again keeps "kept", and DOC-3 says so.
+        # A journal that fails again keeps "kept", and DOC-3 names that.
         with suppress(JournalError):
             rollout.take_lease(after=lease.token)
             rollout.end(spools=True, **closure.facts())
@@ -99,9 +99,9 @@ def publish(rollout: RolloutContext, closure: Closure, env: Mapping[str, str]) -
 
     Return the closure with what could not be written.
     """
-    said = f"{closure.word}: {rollout.change_text} on {rollout.target.name}: {closure.why}"
+    summary = f"{closure.word}: {rollout.change_text} on {rollout.target.name}: {closure.why}"
     rows = {
-        "DOC-2": document(rollout, "DOC-2", lambda: str(log_operation(rollout, said))),
+        "DOC-2": document(rollout, "DOC-2", lambda: str(log_operation(rollout, summary))),
         "DOC-3": document(rollout, "DOC-3", lambda: _confirm_ending(rollout, closure.decision)),
         # After the others: it names those that failed.
         "DOC-1": document_change(rollout, closure),
@@ -140,5 +140,5 @@ def _capture_snapshot(rollout: RolloutContext) -> None:
         if rollout.last_known_record().wrote:
             capture(rollout)
     except JournalError:
-        # The journal cannot say what was written; the review finds no snapshot and says so.
+        # What was written cannot be read; the review reports that there is no snapshot.
         return

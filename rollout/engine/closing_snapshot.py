@@ -1,7 +1,7 @@
-"""What a rollout leaves behind for its review: who serves, counters and log as they are when it ends (REV).
+"""The snapshot for the review: the active provider, the counters and the log when a rollout ends (REV).
 
-Written after the decision, the way back and the word to people, and bounded: nothing waits for it, and a gateway that
-does not answer is asked no second question.
+It is captured after the decision, the rollback and the notifications, and its time is bounded: no other step waits for
+it, and a gateway that does not answer gets no second request.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from rollout.journal.record import Kind, RolloutRecord
 from rollout.monitoring.sources.error_log import Mark, before, kinds, mark
 
 MOST_KINDS = 500
-"""So many kinds of errors are kept in the journal, the most frequent ones."""
+"""The journal keeps at most this many kinds of errors, the most frequent ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClosingSnapshot:
-    """A rollout's closure, as its review looks back at it.
+    """The gateway and its log at the end of a rollout.
 
     Attributes:
-        at: when it was looked at, UTC.
-        serving: who served then; None where the gateway did not say.
-        boot: what identified the gateway's process; None where it has no such thing.
+        at: when it was captured, UTC.
+        serving: the active provider then; None where it could not be read.
+        boot: the id of the gateway's process; None where it has none.
         metrics: provider -> its counters then.
-        log_file: the log; None where none could be read.
-        log: where it ended.
-        errors: the kinds of errors that it held.
-        lacking: what could not be looked at, and why.
-        review_from: from when on the review may be held, UTC.
+        log_file: the log; None where it could not be read.
+        log: the position of its end.
+        errors: the kinds of errors in it.
+        lacking: ``gateway`` or ``log`` -> why it could not be read.
+        review_from: the earliest time of the review, UTC.
     """
 
     at: datetime
@@ -57,9 +57,10 @@ class ClosingSnapshot:
 
 
 def capture(rollout: RolloutContext) -> None:
-    """Write the traces into the journal, and owe the review; what cannot be read is named, and nothing is raised.
+    """Write the snapshot to the journal and open the obligation of the review.
 
-    A gateway that was started on demand ends with its rollout, and nothing is owed to it.
+    What cannot be read is named in the snapshot and raises nothing. A gateway that was started on demand ends with its
+    rollout, so it gets neither snapshot nor review.
     """
     if rollout.target.name == EMBEDDED:
         return
@@ -67,9 +68,9 @@ def capture(rollout: RolloutContext) -> None:
     body: dict[str, Any] = {"serving": None, "boot": None, "metrics": {}, "log": None, "errors": [], "lacking": {}}
     body |= {"at": format_utc(now), "review_from": format_utc(now + timedelta(seconds=policy.review_after_s))}
     try:
-        # Side by side with a person's Ctrl-C: the decision stands, and this is short.
+        # An operator's Ctrl-C does not interrupt it: the decision stands, and this is short.
         body |= _of_gateway(rollout.gateway.uninterruptible(), rollout)
-    except Exception as error:  # noqa: BLE001 - the decision is out, and nothing may take its place
+    except Exception as error:  # noqa: BLE001 - the decision is published, and no error may replace it
         body["lacking"]["gateway"] = str(error) if isinstance(error, RolloutError) else repr(error)
     try:
         body |= _of_log(rollout)
@@ -80,10 +81,10 @@ def capture(rollout: RolloutContext) -> None:
 
 
 def of_record(record: RolloutRecord) -> ClosingSnapshot:
-    """Return what the rollout has left.
+    """Return the rollout's closing snapshot.
 
     Raises:
-        NotCleared: it left nothing: nobody looked when it ended.
+        NotCleared: the journal holds none.
     """
     body = record.traces
     if body is None:
@@ -92,7 +93,7 @@ def of_record(record: RolloutRecord) -> ClosingSnapshot:
         at=_moment(body["at"]),
         serving=None if body["serving"] is None else ProviderChange(**body["serving"]),
         boot=body["boot"],
-        metrics={name: _metrics(told) for name, told in body["metrics"].items()},
+        metrics={name: _metrics(counted) for name, counted in body["metrics"].items()},
         log_file=None if body["log"] is None else Path(body["log_file"]),
         log=None if body["log"] is None else Mark.from_record(body["log"]),
         errors=frozenset(body["errors"]),
@@ -102,7 +103,7 @@ def of_record(record: RolloutRecord) -> ClosingSnapshot:
 
 
 def counters(gateway: Gateway) -> dict[str, Metrics]:
-    """Return provider -> its counters, of all that take requests.
+    """Return provider -> its counters, for every provider that takes requests.
 
     Raises:
         GatewayError: some cannot be read.
@@ -116,7 +117,7 @@ def _of_gateway(gateway: Gateway, rollout: RolloutContext) -> dict[str, Any]:
     return {
         "serving": to_json(serving),
         "boot": gateway.boot_id(),
-        "metrics": {name: _told(metrics) for name, metrics in counters(gateway).items()},
+        "metrics": {name: _counted(metrics) for name, metrics in counters(gateway).items()},
     }
 
 
@@ -129,7 +130,7 @@ def _of_log(rollout: RolloutContext) -> dict[str, Any]:
     return {"log_file": str(path), "log": at.record(), "errors": [kind for kind, _ in seen.most_common(MOST_KINDS)]}
 
 
-def _told(metrics: Metrics) -> dict[str, Any]:
+def _counted(metrics: Metrics) -> dict[str, Any]:
     return {
         "total": metrics.total_requests,
         "failed": metrics.failed_requests,
@@ -140,11 +141,12 @@ def _told(metrics: Metrics) -> dict[str, Any]:
     }
 
 
-def _metrics(told: Mapping[str, Any]) -> Metrics:
-    total, failed = told["total"], told["failed"]
-    latency = Latency(p50_ms=None, p95_ms=told["p95_ms"], p99_ms=None, samples=told["samples"])
+def _metrics(counted: Mapping[str, Any]) -> Metrics:
+    total, failed = counted["total"], counted["failed"]
+    latency = Latency(p50_ms=None, p95_ms=counted["p95_ms"], p99_ms=None, samples=counted["samples"])
     rate = failed / total if total else 0.0
-    return Metrics(total, total - failed, failed, rate, latency, {}, total_usd=told["usd"], total_tokens=told["tokens"])
+    usd, tokens = counted["usd"], counted["tokens"]
+    return Metrics(total, total - failed, failed, rate, latency, {}, total_usd=usd, total_tokens=tokens)
 
 
 def _moment(at: str) -> datetime:

@@ -39,14 +39,14 @@ class Closure:
         decision: None while the rollout stays open for its next phase.
         word: the verdict, printed first.
         why: the deciding value and its limit, or what is missing.
-        not_passed: clause id -> why it is not a recorded pass; whatever was not reached is named.
+        not_passed: clause id -> why it is not a recorded pass; a clause that was not reached is named.
         next_step: what the operator does now.
         rollback: the steps of the rollback, as rows.
         commands: the manual commands after a failed rollback.
         code: the exit code, where it does not follow from the decision.
         due: until when the next call must begin, or the watchdog rolls the change back; None hands nothing over.
-        undocumented: which evidence could not be written, and why (DOC, RBK-5). The policy says what that means for a
-            change that passed; for every other it changes nothing.
+        undocumented: which evidence could not be written, and why (DOC, RBK-5). For a change that passed, the policy
+            decides what follows; any other decision stays.
     """
 
     decision: Decision | None
@@ -80,7 +80,7 @@ class Closure:
 def not_passed(record: RolloutRecord, plan: Iterable[Clause], run: str) -> dict[str, str]:
     """Return every clause of the plan without a pass of its own from this run, and why (safety rule 1).
 
-    A clause that is waived or owed is not among them: every record of the rollout names it.
+    A clause that is waived or an open obligation is not among them: every record of the rollout names it.
     """
     missing: dict[str, str] = {}
     for clause in plan:

@@ -11,8 +11,8 @@ from rollout.journal.records import records
 def concurrent_rollout(rollout: RolloutContext) -> TryLater | None:
     """Return the refusal of a run during which another rollout wrote to this target; None if none did.
 
-    A check that failed meanwhile saw the other change: it says nothing about this one. A journal that cannot be read
-    names no other rollout.
+    A check that failed meanwhile saw the other change, so it does not judge this one. A journal that cannot be
+    read returns None.
     """
     try:
         began = rollout.journal.entries(rollout.id, Kind.RUN)[-1].at
@@ -40,5 +40,5 @@ def refuse_rivals(rivals: list[RolloutRecord]) -> RolloutError | None:
     rival = rivals[-1]
     return TryLater(
         f"rollout {rival.id} ({rival.opened['change']}) is in flight on this target since {rival.opened_at}: "
-        f"let it finish, or take it back with `rollout rollback {rival.id}`; or, its runs gone, with `rollout recover`"
+        f"let it finish, or roll it back with `rollout rollback {rival.id}`; or, its runs gone, with `rollout recover`"
     )

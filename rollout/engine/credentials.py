@@ -17,18 +17,18 @@ from rollout.journal.record import RolloutRecord
 
 
 def redactor_for(request: Request, env: Mapping[str, str]) -> Redactor:
-    """Return what takes secrets out of everything that is written about this request.
+    """Return the redactor of everything that is written about this request.
 
     It knows the variables that the request names (tokens, channels, new values of the `.env` file), those of the
-    environment that are called like a secret, and the policy's own patterns.
+    environment whose names are those of secrets, and the policy's own patterns.
     """
-    asked = to_json(request)
+    content = to_json(request)
     changes = [change for change in request.scenario.changes if isinstance(change, EnvironmentChange)]
-    names = [*_named_tokens(asked), *(name for change in changes for name in change.secrets.values())]
+    names = [*_named_tokens(content), *(name for change in changes for name in change.secrets.values())]
     redactor = Redactor((env[name] for name in names if env.get(name)), request.policy.redact)
     for channel in (*request.scenario.notify, *request.target.notify, *request.policy.channels):
         redactor.add_url(env.get(channel, ""))
-    redactor.learn(env, _words(asked))
+    redactor.learn(env, _words(content))
     return redactor
 
 
@@ -43,7 +43,7 @@ def _named_tokens(value: Any) -> Iterator[str]:
 def learn_env_files(redactor: Redactor, target: Target, record: RolloutRecord | None) -> None:
     """Register the secrets of the service's `.env` file, as it is on this host and as the backup has it.
 
-    Behind commands it is known once the backup is taken; what cannot be read is no reason to stop here.
+    A file that is read through commands is known once the backup is taken. A file that cannot be read is skipped.
     """
     copy = ((record and record.backup) or {}).get("env")
     for path in (target.env_file, Path(copy["path"]) if copy else None):
@@ -55,9 +55,9 @@ def learn_env_file(redactor: Redactor, path: Path, target: Target) -> None:
     """Register the secrets of one `.env` file, or a copy of it; one that cannot be read or parsed has none."""
     with suppress(OSError, EnvFileError):
         found = values(path.read_bytes())
-        # What is active is no secret: it is what is put back.
+        # The active provider and model are no secrets: the rollback restores them.
         active = [found.get(key) or "" for key in (target.provider_key, target.model_key)]
-        # Neither is where things are: the journal is followed by it.
+        # Neither are paths and URLs: the journal refers to files by them.
         redactor.learn_file(found, (*_words(to_json(target)), *active, str(path), str(Path.cwd())))
 
 

@@ -39,13 +39,13 @@ def close(
 ) -> Closure:
     """Decide, roll back a change that did not pass, write the records, and return the closure.
 
-    Idempotent: a rollout that is closed already keeps its ending. A superseded process only says that it is.
+    Idempotent: a rollout that is closed already keeps its ending. A superseded process decides nothing.
 
     Args:
         rollout: the rollout.
-        phases: the phases that this run was asked for.
+        phases: the phases of this run.
         plan: the clauses that must have passed in it.
-        env: where channels find their URLs.
+        env: the environment variables, for the channels' URLs.
         trouble: why an outcome could not be recorded; then it is the reason, instead of the missing outcome.
         lacking: returns which evidence of this run is not on disk and cannot be written now.
     """
@@ -75,11 +75,11 @@ def _without_journal(
     if record.closed is not None:
         return already_closed(record, missing)
     if not record.wrote:
-        # A phase whose verdict is on no disk has not passed, whatever its checks did.
+        # A phase without a journaled verdict has not passed, whatever its checks did.
         missing = missing or {"closure": why}
         return Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, "mend the journal")
     if not rollout.lease_runs():
-        why += "; and the lease has run out, so somebody else may own the target by now: hands off"
+        why += "; and the lease has run out: another process may own the target, so an operator must decide"
         return Closure(Decision.ROLLBACK_FAILED, WORDS[Decision.ROLLBACK_FAILED], why, missing, "A PERSON IS NEEDED")
     return roll_back_and_close(rollout, why, missing, env)
 
@@ -114,7 +114,7 @@ def _nothing_applied(
     trouble: str | None,
 ) -> Closure:
     if not missing:
-        why = f"every precheck that is owed passed{_describe_excused(rollout.last_known_record())}"
+        why = f"every precheck that is owed passed{_describe_waived(rollout.last_known_record())}"
         return Closure(None, "CLEARED", why, {}, "pytest -m apply")
     why = trouble or why_not(rollout, rollout.record(), missing)
     step = "run it again" if rollout.stop else "mend it and run again"
@@ -136,7 +136,7 @@ def _keep(rollout: RolloutContext, record: RolloutRecord, env: Mapping[str, str]
     if missing and rollout.policy.on_missing_evidence == WAIT:
         return _wait_for_evidence(rollout, record, missing, env)
     why = "; ".join(
-        filter(None, (f"every clause of the plan passed{_describe_excused(record)}", describe_holds(record)))
+        filter(None, (f"every clause of the plan passed{_describe_waived(record)}", describe_holds(record)))
     )
     closure = Closure(Decision.KEPT, WORDS[Decision.KEPT], why, {}, describe_undo(rollout), undocumented=missing)
     if missing:
@@ -161,24 +161,24 @@ def _wait_for_evidence(
             rollout, f"its evidence was owed until {format_utc(due)}: {'; '.join(missing)}", {}, env
         )
     rollout.append(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=format_utc(due))
-    excused, lacks = _describe_excused(record), "; ".join(missing)
-    why = f"every clause of the plan passed{excused}, and evidence cannot be written: {lacks}"
+    waived, lacks = _describe_waived(record), "; ".join(missing)
+    why = f"every clause of the plan passed{waived}, and evidence cannot be written: {lacks}"
     step = (
-        f"make room, then pytest -m {PHASES[-1]}, due by {format_utc(due)}; without evidence by then it is taken back"
+        f"make room, then pytest -m {PHASES[-1]}, due by {format_utc(due)}; without evidence by then it is rolled back"
     )
     announce(rollout, EVIDENCE_OWED, messages.trouble(rollout, EVIDENCE_OWED, f"{why}. Next: {step}"), env)
     return Closure(None, EVIDENCE_OWED, why, {}, step, code=ExitCode.IN_PROGRESS, due=due, undocumented=missing)
 
 
 def evidence_due(record: RolloutRecord) -> datetime | None:
-    """Return until when the evidence of an open rollout is waited for; None where it is not."""
+    """Return the deadline of an open rollout's missing evidence, UTC; None where none is awaited."""
     if record.evidence is None or not record.awaits_evidence:
         return None
     return datetime.fromisoformat(record.evidence["due"]).astimezone(UTC)
 
 
 def write_evidence(rollout: RolloutContext, env: Mapping[str, str], lacking: Lacking) -> Closure:
-    """Write the evidence that an earlier run could not, and keep the change then; no check runs again.
+    """Write the evidence that an earlier run could not write, then keep the change; no check runs again.
 
     The gateway is compared with the backup once more (VER-4), and an abort that was requested meanwhile counts.
 
@@ -205,8 +205,8 @@ def _is_kept_on_disk(rollout: RolloutContext) -> bool:
     return record.decision is Decision.KEPT and rollout.lease is not None and record.fence == rollout.lease.token
 
 
-def _describe_excused(record: RolloutRecord) -> str:
-    """Return which clauses did not pass and are excused; empty where none is."""
+def _describe_waived(record: RolloutRecord) -> str:
+    """Return which clauses did not pass and are waived; empty where none is."""
     words = [f"{id_} ({outcome.outcome.upper()})" for id_, outcome in record.waived.items()]
     return f", but {', '.join(words)}" if words else ""
 
@@ -228,12 +228,12 @@ def _hand_over(rollout: RolloutContext, phases: Sequence[str]) -> Closure:
 
 
 def _pause(rollout: RolloutContext, record: RolloutRecord) -> Closure:
-    """Leave the rest of the window to a later call."""
+    """Return the closure that leaves the rest of the window to a later call."""
     due, pause = _deadline(rollout), record.pauses[-1]
     left, window = show_span(pause["left_s"]), show_span(rollout.scenario.monitor.window_s)
     odd = [f"{clause} is {word}" for clause, word in pause["standing"].items() if not word.startswith(State.HOLDING)]
     why = f"{left} of the window's {window} are left; {'; '.join(odd) or 'every trigger holds so far'}"
-    step = f"pytest -m {PHASES[-1]}, due by {format_utc(due)}; a change that nobody watches by then is taken back"
+    step = f"pytest -m {PHASES[-1]}, due by {format_utc(due)}; a change without a run by then is rolled back"
     return Closure(None, "IN PROGRESS", why, {}, step, code=ExitCode.IN_PROGRESS, due=due)
 
 

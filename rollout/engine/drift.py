@@ -1,4 +1,4 @@
-"""Every change that was made at a gateway, and not through a rollout: ``rollout status --reconcile`` (reading only)."""
+"""The changes at a gateway that no rollout made: ``rollout status --reconcile``, which only reads."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from rollout.gateway.responses import AuditEntry
 from rollout.journal.record import Decision, RolloutRecord, Write
 
 AUDIT_READ = 1000
-"""How many of the gateway's latest audit entries are asked for."""
+"""How many of the gateway's latest audit entries are read."""
 
 SKEW_S = 60.0
-"""How far the gateway's clock may be from ours."""
+"""How many seconds the gateway's clock may differ from ours."""
 
 _ACTIVATION = re.compile(r"[^\s:]+:\S+")
-# What a gateway may record although nothing was changed by it.
+# Actions that a gateway may record although they change nothing.
 _READS = re.compile(r"test|preflight|check|health|read|view|list|get|login|export", re.IGNORECASE)
 _KINDS = (("activat", "activation"), ("limit", "limits"), ("weight", "weights"), ("routing", "weights"))
 
@@ -41,8 +41,8 @@ class Outside:
     """One change that no rollout made.
 
     Attributes:
-        when: its moment, UTC, or the two rollouts that it came between.
-        what: how the gateway differs, or what it recorded.
+        when: its time, UTC, or the two rollouts between which it was made.
+        what: how the gateway differs, or the audit entry.
     """
 
     when: str
@@ -51,14 +51,14 @@ class Outside:
 
 @dataclass(slots=True)
 class Reconciled:
-    """A gateway held against the journal.
+    """The comparison of a gateway with the journal.
 
     Attributes:
         target: its name and URL.
-        rollouts: how many rollouts the journal knows there.
-        since: when the first of them was opened.
+        rollouts: how many rollouts of the target the journal holds.
+        since: when the first of them was opened, UTC.
         outside: the changes that none of them made.
-        unknown: what cannot be known, and why.
+        unknown: what could not be compared, and why.
     """
 
     target: str
@@ -74,14 +74,14 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a gateway was, or should be.
+    """An observed or expected state of a gateway.
 
     Attributes:
-        who: what saw it, or left it.
+        who: the rollout that read or left it, or ``now``.
         place: the active provider and model.
         config: the configuration, redacted; None where it is not known.
         limits: ``cost limits SCOPE`` -> its limits.
-        free: the keys and limits that this says nothing about.
+        free: the keys and limits that are not compared.
     """
 
     who: str
@@ -92,16 +92,16 @@ class State:
 
 
 def reconcile(records: Iterable[RolloutRecord], wanted: str, env: Mapping[str, str], clock: Clock) -> Reconciled:
-    """Hold a gateway's present state and its audit log against every rollout that went there.
+    """Compare a gateway's present state and its audit log with every rollout of it.
 
     Args:
         records: the journal's rollouts, oldest first.
         wanted: the target's name, or its URL.
-        env: where tokens are.
+        env: the environment variables, for tokens.
         clock: the time.
 
     Raises:
-        RolloutError: the journal knows no such target, or the gateway does not answer.
+        RolloutError: the journal holds no such target, or the gateway does not answer.
     """
     known = list(records)
     names = {(record.opened["target"]["name"], record.opened["url"]) for record in known}
@@ -113,41 +113,46 @@ def reconcile(records: Iterable[RolloutRecord], wanted: str, env: Mapping[str, s
     request = as_opened(there[-1].opened)
     redactor = redactor_for(request, env)
     learn_env_files(redactor, request.target, there[-1])
-    told = Reconciled(f"{request.target.name} at {url}", len(there), there[0].opened_at)
+    reconciled = Reconciled(f"{request.target.name} at {url}", len(there), there[0].opened_at)
     gateway = Gateway(request.target, token=token_of(request.target.token_env, env), clock=clock, redactor=redactor)
     try:
-        left = _between(told, there)
+        left = _compare_rollouts(reconciled, there)
         if left is not None:
-            told.outside += _differences(left, _now(gateway, request.target, redactor), "now")
-        _recorded(told, there, request.target, gateway)
+            reconciled.outside += _differences(left, _now(gateway, request.target, redactor), "now")
+        _compare_audit_log(reconciled, there, request.target, gateway)
     finally:
         gateway.close()
-    told.outside = [Outside(each.when, redactor.text(each.what)) for each in told.outside]
-    return told
+    reconciled.outside = [Outside(each.when, redactor.text(each.what)) for each in reconciled.outside]
+    return reconciled
 
 
-def text(told: Reconciled) -> str:
-    """Return what people read."""
-    lines = [f"OUTSIDE  {each.when}: {each.what}" for each in told.outside]
-    number = len(told.outside) or "no"
+def text(reconciled: Reconciled) -> str:
+    """Return the comparison as text for a terminal."""
+    lines = [f"OUTSIDE  {each.when}: {each.what}" for each in reconciled.outside]
+    number = len(reconciled.outside) or "no"
     lines.append(
-        f"{number} change(s) outside of rollouts at {told.target}; {told.rollouts} rollout(s) since {told.since}"
+        f"{number} change(s) outside of rollouts at {reconciled.target}; "
+        f"{reconciled.rollouts} rollout(s) since {reconciled.since}"
     )
-    return "\n".join([*lines, *(f"not known: {line}" for line in told.unknown)]) + "\n"
+    return "\n".join([*lines, *(f"not known: {line}" for line in reconciled.unknown)]) + "\n"
 
 
-def _between(told: Reconciled, records: Sequence[RolloutRecord]) -> State | None:
-    """Hold what each rollout found against what the one before it left, and return what the last one left."""
+def _compare_rollouts(reconciled: Reconciled, records: Sequence[RolloutRecord]) -> State | None:
+    """Compare each rollout's backup with the state after the rollout before it.
+
+    Returns:
+        the state after the last rollout; None where it is not known.
+    """
     left: State | None = None
     for record in records:
         if record.backup is not None:
             found = _saved(record.id, recorded(record.backup))
             if left is not None:
-                told.outside += _differences(left, found, f"between {left.who} and {record.id}")
+                reconciled.outside += _differences(left, found, f"between {left.who} and {record.id}")
             left = found
         if record.in_flight or record.decision is Decision.ROLLBACK_FAILED:
-            why = "is in flight" if record.in_flight else "could not be taken back"
-            told.unknown.append(f"{record.id} {why}, so what it left is not held against anything")
+            why = "is in flight" if record.in_flight else "could not be rolled back"
+            reconciled.unknown.append(f"{record.id} {why}, so the state after it is not compared")
             left = None
         elif record.wrote:
             left = _left(record)
@@ -165,11 +170,11 @@ def _now(gateway: Gateway, target: Target, redactor: Redactor) -> State:
 
 
 def _left(record: RolloutRecord) -> State | None:
-    """Return what a closed rollout left: what it wrote last, and everything else as it was before."""
+    """Return the state after a closed rollout: its last writes over its backup; None where neither is known."""
     places = [write.to for write in record.writes if write.result == "done" and _ACTIVATION.fullmatch(write.to)]
     name, _, model = places[-1].partition(":") if places else ("", "", "")
     if record.backup is None:
-        # An emergency saves nothing but where the gateway was.
+        # An emergency saves only the active provider.
         return State(record.id, ProviderChange(name, model)) if places else None
     request, backup = as_opened(record.opened), recorded(record.backup)
     place = ProviderChange(name, model) if places else backup.previous
@@ -188,7 +193,7 @@ def _set(request: Request, before: Mapping[str, Mapping[str, float]]) -> dict[st
 
 
 def _keys_of_a_place(target: Target) -> frozenset[str]:
-    # Where the gateway is says which provider and model; the keys say it once more.
+    # The active provider and model are compared by their place, so these keys are not compared again.
     return provider.own(target, ProviderChange("", ""))
 
 
@@ -217,16 +222,20 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _recorded(told: Reconciled, records: Sequence[RolloutRecord], target: Target, gateway: Gateway) -> None:
+def _compare_audit_log(
+    reconciled: Reconciled, records: Sequence[RolloutRecord], target: Target, gateway: Gateway
+) -> None:
     """Match the gateway's audit log with the writes of the journal, one to one."""
     try:
         entries = sorted(gateway.audit(limit=AUDIT_READ), key=lambda entry: moment(entry.timestamp))
     except GatewayError as error:
-        told.unknown.append(f"what the gateway recorded: its audit log cannot be read ({error})")
+        reconciled.unknown.append(f"what the gateway recorded: its audit log cannot be read ({error})")
         return
-    since = datetime.fromisoformat(told.since)
+    since = datetime.fromisoformat(reconciled.since)
     if len(entries) >= AUDIT_READ:
-        told.unknown.append(f"what was recorded before {entries[0].timestamp}: no more than {AUDIT_READ} are read")
+        reconciled.unknown.append(
+            f"what was recorded before {entries[0].timestamp}: no more than {AUDIT_READ} are read"
+        )
     unused = [write for record in records for write in record.writes if write.result != "refused"]
     for entry in entries:
         is_change = entry.result.casefold() in ("success", "ok") and not _READS.search(entry.action)
@@ -234,25 +243,25 @@ def _recorded(told: Reconciled, records: Sequence[RolloutRecord], target: Target
             continue
         ours = next((write for write in unused if _is_of(entry, write, target)), None)
         if ours is None:
-            told.outside.append(Outside(entry.timestamp, _words(entry)))
+            reconciled.outside.append(Outside(entry.timestamp, _words(entry)))
         elif _kind(entry.action) is not None:
             unused.remove(ours)
     lost = [write for write in unused if write.result == "done" and _kind_of(write) in ("activation", "limits")]
     if lost:
         first = f"{lost[0].step} {lost[0].to} at {lost[0].at}"
-        told.unknown.append(
+        reconciled.unknown.append(
             f"what others changed and changed back: the gateway's audit log lacks {len(lost)} writes of the journal "
             f"(the first: {first}), so it keeps none of them, or a restart has lost them"
         )
 
 
 def _is_of(entry: AuditEntry, write: Write, target: Target) -> bool:
-    """Tell whether an entry can be the trace of a write: in time, by user, by kind, provider and model."""
+    """Return whether an entry can record a write, by time, user, kind, provider and model."""
     apart = moment(entry.timestamp) - datetime.fromisoformat(write.at)
     latest = timedelta(seconds=SKEW_S + target.timeouts.activate_s)
     if not -timedelta(seconds=SKEW_S) <= apart <= latest:
         return False
-    # A gateway that names nobody leaves it open who it was (deviation 19).
+    # A gateway may record no user (deviation 19).
     if entry.user.casefold() not in (target.user.casefold(), "unknown", ""):
         return False
     kind = _kind(entry.action)
@@ -278,4 +287,4 @@ def _kind_of(write: Write) -> str:
 def _words(entry: AuditEntry) -> str:
     of = f" of {entry.provider}" if entry.provider else ""
     details = ", ".join(f"{name}={value}" for name, value in entry.details.items())
-    return f"{entry.action}{of} by {entry.user or 'nobody named'} ({details or 'no details'}); no rollout wrote it"
+    return f"{entry.action}{of} by {entry.user or 'an unnamed user'} ({details or 'no details'}); no rollout wrote it"

@@ -19,7 +19,7 @@ from rollout.sandbox.process import Running, find, start
 from rollout.sandbox.settings import SandboxSettings
 
 IDLE_S = 600.0
-"""It ends after this long without a request of the suite, unless a change is in flight."""
+"""The gateway ends after so many seconds without a request of the suite, unless a change is in flight."""
 
 
 def reach(folder: Path, settings: Mapping[str, Any], token_env: str | None) -> Running:
@@ -38,9 +38,9 @@ def reach(folder: Path, settings: Mapping[str, Any], token_env: str | None) -> R
 
 
 def described(target: Target) -> Target:
-    """Return the target with what an embedded gateway says of itself; any other gateway is left as it is.
+    """Return the target with what an embedded gateway reports of itself; any other target is returned as it is.
 
-    Only loopback is asked: the question is none that a real gateway should see.
+    Only a gateway on loopback is asked: a real gateway must not get this request.
     """
     found = embedded_proof.prove_embedded(target.url).about if target.url and is_loopback(target.url) else None
     if found is None:
@@ -56,7 +56,7 @@ def described(target: Target) -> Target:
 
 
 def hold(running: Running, *, in_flight: bool) -> None:
-    """Keep the gateway alive while a change is in flight, or let it end when idle again."""
+    """Keep the gateway running while a change is in flight, or let it end when idle."""
     # A gateway that does not answer has ended.
     with suppress(RolloutError):
         embedded_control.send("PUT", f"{running.url}/sandbox/in-flight", {"in_flight": in_flight})
@@ -67,13 +67,13 @@ def control(url: str, part: str, body: object = None, *, method: str, anywhere: 
 
     Args:
         url: the gateway's base URL.
-        part: what, below ``/sandbox``.
+        part: the path below ``/sandbox``.
         body: what to set; None sends no body.
         method: the HTTP method.
-        anywhere: whether it need not be on this machine, where an embedded gateway is.
+        anywhere: whether a gateway that is not on loopback is allowed.
 
     Raises:
-        RolloutError: it has no such interface, refuses, or is not on loopback and would have to be.
+        RolloutError: the gateway has no such interface, refuses, or is not on loopback although `anywhere` is false.
     """
     address = f"{url}/sandbox/{part}"
     if not (anywhere or is_loopback(url)):

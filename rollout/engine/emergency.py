@@ -50,13 +50,13 @@ def run(args: argparse.Namespace, finish: Finish) -> int:
 
     Args:
         args: the options.
-        finish: what follows the activation (`rollout.engine.emergency_followup`), loaded when it is called.
+        finish: the steps after the activation (`rollout.engine.emergency_followup`), loaded when it is called.
 
     Returns:
         0 done and verified, 11 not verified: an operator must act.
 
     Raises:
-        RolloutError: what was asked for cannot be done; nothing was sent.
+        RolloutError: the order cannot be carried out; nothing was sent.
     """
     order = read_order(args, os.environ)
     _say(f"EMERGENCY {order.id}: {order.target['url']} to {order.to}; active was {order.before or 'not readable'}")
@@ -66,13 +66,13 @@ def run(args: argparse.Namespace, finish: Finish) -> int:
     _say(f"activation: {sent.result}{f', {sent.detail}' if sent.detail else ''}")
     try:
         return finish(order, sent, os.environ, _say)
-    except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 - whatever it is, the operator must know the state
+    except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 - whatever fails, the operator must know the state
         return _report_unverified(order, sent, problem)
 
 
 def _report_unverified(order: Order, sent: Sent, problem: BaseException) -> int:
-    """Print what is known where the proof failed, with the manual commands; return the exit code."""
-    from rollout.gateway import manual_commands  # noqa: PLC0415 - what the activation does not need comes after it
+    """Print the state where the proof failed, with the manual commands; return the exit code."""
+    from rollout.gateway import manual_commands  # noqa: PLC0415 - the activation does not need it
 
     path, body = request_of(order)
     url, token_env = order.target["url"], order.target.get("token_env")
@@ -181,8 +181,8 @@ def _spool_intent(order: Order) -> None:
 def _preempt_lease(order: Order) -> None:
     """Give out a newer token for a target that a rollout holds.
 
-    Without it that rollout takes the emergency for a concurrent change and rolls it back before SQLAlchemy is loaded.
-    Where this does not work in time, `rollout.engine.emergency_takeover` does it later.
+    Without it that rollout treats the emergency as a concurrent change and rolls back before SQLAlchemy is loaded.
+    Where this does not succeed in time, `rollout.engine.emergency_takeover` repeats it.
     """
     until = format_utc(datetime.now(UTC) + timedelta(seconds=HELD_S))
     preempt.preempt_lease(

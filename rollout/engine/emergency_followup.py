@@ -58,7 +58,7 @@ def finish(order: Order, sent: Sent, env: Mapping[str, str], say: Say) -> int:
 
 
 def _open_approval(rollout: RolloutContext) -> None:
-    """Leave a retrospective approval open, where the policy asks for approvals at all."""
+    """Open the obligation of a retrospective approval, where the policy demands approvals."""
     if "PRE-2.2" not in rollout.policy.not_demanded and ObligationKind.APPROVAL not in rollout.last_known_record().owed:
         open_obligation(rollout, ObligationKind.APPROVAL, rollout.policy.retrospective_within_s)
 
@@ -72,21 +72,30 @@ def close_emergency(rollout: RolloutContext, why: str, env: Mapping[str, str]) -
     _open_approval(rollout)
     problem = doubt_active(rollout, to) or doubt_weights(rollout, to)
     decision, word = (Decision.ROLLBACK_FAILED, NOT_VERIFIED) if problem else (Decision.KEPT, DONE)
-    said = f"{why}; {problem or f'{to} is active'}"
+    reason = f"{why}; {problem or f'{to} is active'}"
     commands = _commands(rollout, to) if problem else ()
-    facts = {"decision": decision, "word": word, "why": said, "not_passed": {}, "rollback": [], "commands": [*commands]}
+    facts = {
+        "decision": decision,
+        "word": word,
+        "why": reason,
+        "not_passed": {},
+        "rollback": [],
+        "commands": [*commands],
+    }
     try:
         rollout.end(spools=True, **facts)
     except (LeaseLost, AlreadyEnded) as error:
-        return Closure(None, "LEFT ALONE", f"another process has ended it or has taken it over: {error}")
-    page(rollout, "emergency settled", messages.emergency(rollout, word, [("Why", said)], commands), env, everyone=True)
+        return Closure(None, "LEFT ALONE", f"another process has ended it or taken it over: {error}")
+    page(
+        rollout, "emergency settled", messages.emergency(rollout, word, [("Why", reason)], commands), env, everyone=True
+    )
     written = document(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.last_known_record(), facts)))
     capture(rollout)
-    return Closure(decision, word, said, commands=commands, undocumented=undocumented([written]))
+    return Closure(decision, word, reason, commands=commands, undocumented=undocumented([written]))
 
 
 def _commands(rollout: RolloutContext, to: ProviderChange) -> tuple[str, ...]:
-    """Return the manual commands, the read last; the activation does not change weights."""
+    """Return the manual commands, the read last; weights are set first, because the activation does not change them."""
     target = rollout.target
     split = (
         (manual_commands.weights(target, target.routing, weights.all_weights(rollout, to)),) if target.routing else ()
@@ -112,23 +121,23 @@ def _close(run: EmergencyRun, env: Mapping[str, str]) -> int:
     if run.problem:
         run.say("A PERSON IS NEEDED. Look, then paste:\n  " + "\n  ".join(reversed(commands)))
     run.say(f"to undo: {undo}")
-    owed = "; ".join(each.describe(rollout.clock.now()) for each in open_of(rollout.last_known_record()))
-    if owed:
-        run.say(f"owed: {owed}")
+    obligations = "; ".join(each.describe(rollout.clock.now()) for each in open_of(rollout.last_known_record()))
+    if obligations:
+        run.say(f"owed: {obligations}")
     taken = ", ".join(record.id for record in run.taken)
     parts = [
         ("Why", f"{order.by}: {order.reason}"),
         ("Now", why),
         ("Taken over", taken),
         ("To undo", undo),
-        ("Owed", owed),
+        ("Owed", obligations),
     ]
     message = messages.emergency(rollout, word, parts, commands)
     problems = [
         *_write_records(rollout, facts, f"{message.subject}: {order.by}: {order.reason}. {why}. to undo: {undo}")
     ]
     notified = _notify(rollout, message, env, problems)
-    run.step("EMG-3", "failed" if problems else "passed", "; ".join(problems) or f"told: {notified}")
+    run.step("EMG-3", "failed" if problems else "passed", "; ".join(problems) or f"notified: {notified}")
     if (rollout.folder / SPOOL).exists():
         run.say(f"recorded in {rollout.folder}, to be entered by the next run that reaches the journal")
     capture(rollout)
@@ -136,7 +145,7 @@ def _close(run: EmergencyRun, env: Mapping[str, str]) -> int:
 
 
 def _end(rollout: RolloutContext, facts: Mapping[str, Any]) -> None:
-    """End the emergency's own rollout; one that was superseded meanwhile leaves that to its successor."""
+    """End the emergency's own rollout; a superseded emergency leaves that to its successor."""
     with suppress(LeaseLost, AlreadyEnded):
         rollout.end(spools=True, **facts)
 
@@ -150,7 +159,7 @@ def _write_records(rollout: RolloutContext, facts: Mapping[str, Any], line: str)
     for work in works:
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - every channel is notified, whatever the record does
+        except Exception as error:  # noqa: BLE001 - every channel is notified, even where the record fails
             yield str(error) if isinstance(error, (OSError, RolloutError)) else repr(error)
 
 
@@ -166,7 +175,7 @@ def _notify(rollout: RolloutContext, message: Message, env: Mapping[str, str], p
 
 
 def _undo_command(order: Order, before: str | None) -> str:
-    """Return the command that activates what was active before."""
+    """Return the command that activates the provider that was active before."""
     if before is None:
         return "what was active could not be read; the gateway's audit log and `rollout status --all` may know"
     provider, _, model = before.partition(":")

@@ -1,4 +1,4 @@
-"""What `rollout emergency` is to do: its options, the target's entry in the targets' file, and what is active now."""
+"""The order of `rollout emergency`: its options, the target's entry in the targets' file, and the active provider."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rollout.gateway.endpoints import path_of
 
 TARGETS = Path("scenarios") / "targets.yaml"
 ACTIVE_WITHIN_S = 0.2
-"""How long reading what is active may delay the activation."""
+"""How many seconds the read of the active provider may delay the activation."""
 
 _EMBEDDED = "embedded"
 _TEXTS = ("token_env", "user", "provider_key", "model_key")
@@ -43,11 +43,11 @@ class Order:
         channels: who is notified: ``log`` or the name of an environment variable.
         provider: the provider to activate.
         model: its model, always sent.
-        before: ``provider:model`` that was active; None where the gateway did not say in time.
+        before: ``provider:model`` that was active; None where the gateway did not answer in time.
         reports: the folder of the evidence.
         targets: the targets' file.
         wanted: ``--target`` and ``--gateway`` as they were given.
-        restart: restart whatever the read-back says.
+        restart: restart the service in any case.
         journal: the journal's URL.
     """
 
@@ -79,16 +79,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--provider", metavar="P", help="go there instead of the safe one; asks first")
     parser.add_argument("--model", metavar="M", help="its model")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--restart", action="store_true", help="restart the service, whatever the read-back says")
+    parser.add_argument("--restart", action="store_true", help="restart the service in any case")
     parser.add_argument("--reason", default="emergency", help="why, for the record")
     parser.add_argument("--targets", metavar="FILE", type=Path, default=TARGETS, help=f"default: {TARGETS}")
 
 
 def read_order(args: argparse.Namespace, env: Mapping[str, str]) -> Order:
-    """Return what the operator asked for, with what is active now; asks for a yes where the target does not declare it.
+    """Return the operator's order; ask for a yes where the target does not declare this provider and URL.
 
     Raises:
-        RolloutError: it cannot be done, or is not confirmed; nothing is sent.
+        RolloutError: the order cannot be carried out, or is not confirmed; nothing is sent.
     """
     if not (args.target or args.gateway):
         raise RolloutError("name the gateway: --target=NAME of the targets' file, or --gateway=URL")
@@ -119,19 +119,19 @@ def read_order(args: argparse.Namespace, env: Mapping[str, str]) -> Order:
 
 
 def read_active(target: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
-    """Return the active ``provider:model``, so that it can be undone; None where it is not known in time.
+    """Return the active ``provider:model``, so that it can be undone; None where it is not read in time.
 
-    Two threads read side by side. One that takes too long is abandoned: it must not delay the activation.
+    Two threads read in parallel. One that takes too long is abandoned: it must not delay the activation.
     """
     paths, token = target.get("paths", {}), read_token(target, env)
-    seen: dict[str, Any] = {}
+    responses: dict[str, Any] = {}
 
     def read(call: str) -> None:
         try:
             status, body = bare_http.exchange(target, token, "GET", path_of(call, paths), None, 5 * ACTIVE_WITHIN_S)
-            seen[call] = json.loads(body) if status == 200 else None  # noqa: PLR2004
+            responses[call] = json.loads(body) if status == 200 else None  # noqa: PLR2004
         except (OSError, ValueError, RecursionError):
-            seen[call] = None
+            responses[call] = None
 
     reads = [threading.Thread(target=read, args=(call,), daemon=True) for call in ("providers", "runtime_config")]
     for each in reads:
@@ -140,8 +140,8 @@ def read_active(target: Mapping[str, Any], env: Mapping[str, str]) -> str | None
     for each in reads:
         each.join(max(0.0, until - datetime.now(UTC).timestamp()))
     try:
-        reported = seen["providers"]["active_provider"]
-        model = seen["runtime_config"]["config"][target.get("model_key", "LLM_MODEL_NAME")]
+        reported = responses["providers"]["active_provider"]
+        model = responses["runtime_config"]["config"][target.get("model_key", "LLM_MODEL_NAME")]
         names = {alias.casefold(): name for name, alias in target.get("reported_as", {}).items()}
         provider = names.get(reported.casefold(), reported)
     except (KeyError, TypeError, AttributeError):
@@ -262,6 +262,8 @@ def _confirm(what: str) -> None:
         RolloutError: there is no terminal, or the answer is another one.
     """
     if not sys.stdin.isatty():
-        raise RolloutError(f"{what} is not the target's declared safe way, and nobody can be asked here; give --yes")
+        raise RolloutError(
+            f"{what} is not the target's declared safe provider, and there is no terminal to ask on; give --yes"
+        )
     if input(f"{on_one_line(what)}: type yes to go there: ").strip().casefold() not in ("y", "yes"):
         raise RolloutError("not confirmed; nothing was sent")

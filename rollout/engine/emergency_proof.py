@@ -20,7 +20,7 @@ from rollout.journal.record import What
 
 
 def prove(run: EmergencyRun, *, refused: bool) -> None:
-    """Read the provider active, with a remedy for each missed deadline, and have it answer one request (EMG-2)."""
+    """Prove that the provider is active, with a remedy for each missed deadline, and answers one request (EMG-2)."""
     waits_for_restart = run.rollout.target.restarts(run.to.provider)
     remedies = [] if refused or waits_for_restart else [Remedy("once more", lambda: _activate_again(run))]
     if run.rollout.target.service is not None and not refused and not run.order.restart:
@@ -50,13 +50,13 @@ def prove(run: EmergencyRun, *, refused: bool) -> None:
 
 
 def _await_late_writes(run: EmergencyRun) -> str:
-    """Read again when no write of a rollout that was taken over can arrive any more (safety rule 9).
+    """Read again once no write of a rollout that was taken over can arrive any more (safety rule 9).
 
-    Its process may be paused between the intent and the write, or its answer is lost while the gateway still works on
-    it. The gateway knows no fencing token.
+    Its process may be paused between the intent and the write, or its answer is lost while the gateway still processes
+    it. The gateway does not check fencing tokens.
 
     Returns:
-        why the provider is not active then, although it was activated once more; empty if it is.
+        why the provider is not active then, although it was activated again; empty if it is.
     """
     clock, longest_s = run.rollout.clock, run.rollout.target.timeouts.activate_s
     under_way = [write for record in run.taken for write in record.writes if write.result in (None, "unknown")]

@@ -50,17 +50,17 @@ class Unreachable(Store):
 
 @dataclass(slots=True)
 class EmergencyRun:
-    """What is known of a running emergency.
+    """The state of a running emergency.
 
     Attributes:
         rollout: the emergency as a rollout.
-        order: what the operator asked for.
-        to: what to activate.
+        order: the operator's order.
+        to: the provider and model to activate.
         say: prints a line on the terminal.
         taken: the rollouts of this target that were in flight, and are taken over.
-        before: what was active before: as it was read, or as the journal has it; None where neither has.
-        answered: what proves who answered the request; empty before the answer.
-        problem: why it is not verified, latest first; empty when it is.
+        before: ``provider:model`` that was active before, from the gateway or the journal; None where neither has it.
+        answered: the provider and model that the answer names; empty before the answer.
+        problem: why the emergency is not verified; empty when it is.
     """
 
     rollout: RolloutContext

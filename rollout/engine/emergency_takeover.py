@@ -1,4 +1,4 @@
-"""The other rollouts of the target: what they activated, the newer fencing token, and the ending of those in flight."""
+"""The takeover of the target's other rollouts: their last provider, the fencing token, the endings of open ones."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from rollout.journal.record import Decision, Kind, What
 
 
 def find_previous(run: EmergencyRun) -> None:
-    """Find what was active before in the journal, where the gateway did not answer in time."""
+    """Find the provider that was active before in the journal, where the gateway did not answer in time."""
     rollout = run.rollout
     run.before = run.order.before
     if run.before is not None:
         return
     try:
-        found = _last_provider_of_others(rollout)
+        previous = _last_provider_of_others(rollout)
     except JournalError:
         return
-    if found is not None:
-        who, run.before = found
+    if previous is not None:
+        who, run.before = previous
         text = f"what was active could not be read in time; the entries of rollout {who} say {run.before}"
         rollout.append_or_spool(Kind.FINDING, clause="EMG-1", text=text, before=run.before)
         run.say(text)
@@ -60,7 +60,7 @@ def take_over(run: EmergencyRun) -> None:
         rollout.adopt(rollout.journal.preempt_lease(rollout.lease_target, rollout.id, holder, LEASE_S), asked_s)
         run.taken = tuple(other for other in others_here(rollout) if other.in_flight)
     except JournalError as error:
-        run.say(f"the journal cannot be reached, so a rollout under way is not told; stop it by hand. {error}")
+        run.say(f"the journal cannot be reached, so a rollout under way is not stopped; stop it by hand. {error}")
     for record in run.taken:
         run.say(f"taken over: {record.id} ({record.opened['change']})")
 
@@ -76,9 +76,9 @@ def close_taken_over(run: EmergencyRun) -> None:
         )
         why = f"taken over by emergency {rollout.id} ({run.order.by}: {run.order.reason}), which went to {run.to}"
         if others:
-            why += f"; not taken back: {', '.join(others)}; `rollout rollback {record.id}` does that"
+            why += f"; not rolled back: {', '.join(others)}; `rollout rollback {record.id}` does that"
         if stays:
-            why += "; that is what this rollout activates, so its change is not taken back"
+            why += "; that is what this rollout activates, so its change is not rolled back"
         if run.problem:
             why += f"; and that is not verified: {run.problem}"
         decision = Decision.ROLLBACK_FAILED if others or stays or run.problem else Decision.ROLLED_BACK

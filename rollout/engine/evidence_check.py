@@ -1,4 +1,4 @@
-"""Whether the evidence of a run is on disk, or can be written, asked before its change is kept (DOC-1, DOC-2)."""
+"""Whether the evidence of a run is on disk or can be written, checked before its change is kept (DOC-1, DOC-2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rollout.core.errors import RolloutError
 from rollout.reporting.documents import OPERATIONS_LOG
 
 ROOM_BYTES = 16 * 2**20
-"""What a report with its pictures needs: one of the embedded gateway's is 4 MB, and is written beside the old one."""
+"""The bytes that a report needs: one of the embedded gateway has 4 MB, and is written while the old one exists."""
 
 _TRIAL = b"a trial, for no rollout"
 
@@ -26,7 +26,7 @@ def missing_evidence(rollout: RolloutContext, plan: Sequence[Clause], results: P
     Args:
         rollout: the rollout.
         plan: the clauses that passed in this run.
-        results: where this run's Allure results are.
+        results: the folder of this run's Allure results.
     """
     parts: dict[str, Callable[[], str]] = {
         "Allure results": lambda: _without_result(plan, results),
@@ -52,7 +52,7 @@ def _without_result(plan: Sequence[Clause], results: Path) -> str:
 
 
 def _stories(results: Path) -> Iterator[str]:
-    """Yield the stories of the results that are whole."""
+    """Yield the stories of the results that are complete."""
     for path in results.glob("*-result.json"):
         try:
             labels = json.loads(path.read_text(encoding="utf-8"))["labels"]
@@ -62,16 +62,16 @@ def _stories(results: Path) -> Iterator[str]:
 
 
 def _write_trial(folder: Path) -> str:
-    """Take the room that the documents and the report need, and give it back.
+    """Write and delete a file of the size that the documents and the report need.
 
     Raises:
-        OSError: there is no such room, or nothing may be written there.
+        OSError: the file system has no such space, or does not allow writing.
     """
     path = folder / f".{os.getpid()}-room"
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("wb") as file:
-            # Real bytes: a file system that compresses or allocates late would promise room for zeros.
+            # Random bytes: a file system that compresses or allocates late would accept zeros without space for them.
             file.write(os.urandom(ROOM_BYTES))
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""The gates between phases: cleared, recent, unchanged, and nobody else at it (PRE-3.3, safety rule 3)."""
+"""The gates between phases: cleared, recent, unchanged, and no other run at it (PRE-3.3, safety rule 3)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rollout.core.policy import WAIT, usual
 from rollout.journal.record import Decision, RolloutRecord
 
 VOLATILE_S = 300.0
-"""Health, alerts, window and lease are looked at again when the precheck is older than this."""
+"""Health, alerts, window and lease are checked again when the precheck is older than so many seconds."""
 
 
 def refusal(phases: Sequence[str], record: RolloutRecord | None, digest: str) -> RolloutError | None:
     """Return why a run of `phases` may not continue the rollout of `record`; None if it may.
 
     Args:
-        phases: what this run was asked for.
+        phases: the phases of this run.
         record: the latest rollout of this very content; None if there is none.
         digest: the content's digest.
     """
@@ -39,7 +39,7 @@ def refusal(phases: Sequence[str], record: RolloutRecord | None, digest: str) ->
 
 
 def writes_evidence(phases: Sequence[str], record: RolloutRecord) -> bool:
-    """Tell whether a run of `phases` has nothing to do but to write the evidence that an earlier one could not."""
+    """Return whether a run of `phases` only writes the evidence that an earlier run could not write."""
     policy = record.opened.get("policy", {})
     waits = {**usual(policy.get("name", "")), **policy}["on_missing_evidence"] == WAIT
     return waits and bool(record.missing_evidence) and phases[-1] == PHASES[-1]
@@ -50,7 +50,7 @@ def _still_in_flight(record: RolloutRecord | None) -> RolloutError | None:
         return None
     return TryLater(
         f"rollout {record.id} of this content is in flight since {record.opened_at}: go on with "
-        f"`pytest -m {_next_phase(record)}`, or take it back with `rollout rollback {record.id}`"
+        f"`pytest -m {_next_phase(record)}`, or roll it back with `rollout rollback {record.id}`"
     )
 
 
@@ -67,7 +67,7 @@ def _not_passed(record: RolloutRecord, phase: str, predecessor: str) -> RolloutE
 
 
 def too_old(rollout: RolloutContext, phase: str, age_s: float) -> str | None:
-    """Say that `phase` passed longer ago than `age_s` seconds; None if it is recent enough."""
+    """Return the message that `phase` passed more than `age_s` seconds ago; None if it is recent enough."""
     verdict = rollout.record().phases[phase]
     age = age_of(rollout, verdict.at)
     if age <= age_s:
@@ -76,7 +76,7 @@ def too_old(rollout: RolloutContext, phase: str, age_s: float) -> str | None:
 
 
 def age_of(rollout: RolloutContext, at: str) -> float:
-    """Return how many seconds ago `at`, a record's UTC time, was."""
+    """Return the age in seconds of `at`, a record's UTC time."""
     return (rollout.clock.now() - datetime.fromisoformat(at).astimezone(UTC)).total_seconds()
 
 

@@ -32,12 +32,12 @@ def as_journalled(
     """Return an earlier rollout as its journal describes it; nothing is sent.
 
     Args:
-        journal: where it is recorded.
-        record: what the journal holds of it.
-        reports: where its evidence goes.
+        journal: the journal that holds it.
+        record: its record.
+        reports: the folder of the evidence.
         env: the environment variables, for tokens and channels.
-        what: names the run of this process: ``rollback``.
-        stop: asks this process to stop.
+        what: the kind of this process's run, part of its id: ``rollback``.
+        stop: the flag that asks this process to stop.
         on_exchange: receives every HTTP exchange.
     """
     request, clock = as_opened(record.opened), SystemClock()

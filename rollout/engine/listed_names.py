@@ -1,8 +1,8 @@
-"""Whether the gateway lists the providers and models that a request names: looked up before anything else is done.
+"""Whether the gateway lists the providers and models that a request names, checked before any other step.
 
-A wrong name ends a precheck here with exit code 4: no backup is taken, nobody is notified, no call that may cost is
-sent, and no rollout is opened in the journal. A gateway that cannot be read decides nothing here: the prechecks say why
-it cannot.
+A wrong name ends a precheck here with exit code 4: no backup is taken, no notification and no call that may cost is
+sent, and no rollout is opened in the journal. A gateway that cannot be read refuses nothing here: the prechecks report
+why it cannot be read.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from rollout.gateway.transport import Exchange
 from rollout.sandbox.providers import PROVIDERS
 
 MOST_NAMES = 12
-"""So many names of a list are shown."""
+"""A message shows at most this many names of a list."""
 
 Models = Mapping[str, Sequence[str]]
-"""Provider -> its models; none where the gateway does not say which ones it has."""
+"""Provider -> its models; empty where the gateway lists none."""
 
 
 class _Named(NamedTuple):
@@ -43,12 +43,15 @@ def look_up(
     redactor: Redactor,
     on_exchange: Callable[[Exchange], None] = ignore,
 ) -> tuple[str, ...]:
-    """Ask the request's gateway, and return what could not be checked, in sentences; reads only.
+    """Check the names of the request against its gateway; only reads.
 
-    An embedded gateway that would be started on demand is not started for it: its catalogue is known.
+    An embedded gateway that would be started on demand is not started for this: its catalogue is known.
+
+    Returns:
+        what could not be checked, in sentences.
 
     Raises:
-        InvalidInput: a provider or model is not listed; names each, with the one that was probably meant.
+        InvalidInput: a provider or model is not listed; the problems name each, with the closest listed name.
     """
     if request.target.url is None:
         return refuse_unlisted(request, {name: tuple(each.models) for name, each in PROVIDERS.items()})
@@ -92,25 +95,25 @@ def refuse_unlisted(request: Request, listed: Models) -> tuple[str, ...]:
 def _named(request: Request) -> Iterator[_Named]:
     """Yield every provider that a rollout of this request may activate, apart from those with a call of their own.
 
-    A target that says how a provider is activated (`activate_with`) knows it, whatever the list says.
+    A provider under `activate_with` of the target needs no entry in the gateway's list.
     """
     scenario, target = request.scenario, request.target
     several = len(scenario.changes) > 1
-    wishes = [
+    requested = [
         _Named(scenario.source, f"change[{number}]" if several else "change", change)
         for number, change in enumerate(scenario.changes)
         if isinstance(change, ProviderChange)
     ]
     if scenario.rollback_to is not None:
-        wishes.append(_Named(scenario.source, "rollback_to", scenario.rollback_to))
+        requested.append(_Named(scenario.source, "rollback_to", scenario.rollback_to))
     if target.safe is not None:
-        wishes.append(_Named(str(request.origin.targets or "targets.yaml"), f"{target.name}.safe", target.safe))
+        requested.append(_Named(str(request.origin.targets or "targets.yaml"), f"{target.name}.safe", target.safe))
     own = {name.casefold() for name in target.activate_with}
-    yield from (named for named in wishes if named.wanted.provider.casefold() not in own)
+    yield from (named for named in requested if named.wanted.provider.casefold() not in own)
 
 
 def _found(request: Request, provider: str, listed: Models) -> str | None:
-    """Return the provider as the gateway lists it, under its own name or the one it is reported under."""
+    """Return the listed name of the provider, its own or the one it is reported as; None where neither is listed."""
     aliases = {name.casefold(): alias for name, alias in request.target.reported_as.items()}
     names = {provider.casefold(), aliases.get(provider.casefold(), provider).casefold()}
     return next((name for name in listed if name.casefold() in names), None)

@@ -1,4 +1,4 @@
-"""Whether the sandbox policy rules: a look at the gateway, or what an earlier process of the same rollout has found."""
+"""Whether the sandbox policy applies, by a request to the gateway or by an earlier run of the same rollout."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from rollout.journal.records import records
 
 
 def doubt(options: Options, clock: Clock, request: Request) -> str:
-    """Return why the request's gateway is not the embedded one; empty where it is, or where that was established.
+    """Return why the request's gateway is not the embedded one; empty where it is, or where an earlier run proved it.
 
-    A change in flight keeps the policy that it was opened with, whatever answers now: under another one it would be
-    another content, which no later phase could go on with. Before the first write a later phase keeps it too where the
-    gateway gives no answer, and loses it where something else answers.
+    A change in flight keeps the policy that it was opened with, whatever answers now: another policy would make it
+    another content, which no later phase could continue. Before the first write a later phase keeps the policy where
+    the gateway does not answer, and loses it where another gateway answers.
     """
     earlier = _opened_before(options.journal, request, clock)
     if earlier is not None and earlier.in_flight:
         return ""
-    seen = prove_embedded(str(request.target.url))
-    if earlier is not None and options.phases[0] != PHASES[0] and seen.standing is Standing.SILENT:
+    proof = prove_embedded(str(request.target.url))
+    if earlier is not None and options.phases[0] != PHASES[0] and proof.standing is Standing.SILENT:
         return ""
-    return seen.why
+    return proof.why
 
 
 def completed(target: Target, earlier: RolloutRecord) -> Target:
-    """Return the target of a change in flight with what an embedded gateway said of itself when that began.
+    """Return the target of a change in flight with what its embedded gateway reported when the rollout was opened.
 
-    A gateway that does not answer for a moment is stopped, started and read all the same as it was.
+    So a gateway that does not answer for a moment can still be stopped, started and read.
     """
     known = as_opened(earlier.opened).target
     return replace(
@@ -49,12 +49,12 @@ def completed(target: Target, earlier: RolloutRecord) -> Target:
 
 
 def _opened_before(url: str, request: Request, clock: Clock) -> RolloutRecord | None:
-    """Return the newest rollout of this very content, policy included; None where no journal tells of one."""
+    """Return the newest rollout of this very content, policy included; None where no journal holds one."""
     digest = request.digest(request.target.url or EMBEDDED)
     try:
         with Journal.open(url, clock=clock, create=False) as journal:
             known = records(journal)
     except JournalError:
-        # Whoever opens it next says what is wrong with it.
+        # `open_session` opens it again and raises what is wrong with it.
         return None
     return next((record for record in reversed(known) if record.opened["digest"] == digest), None)

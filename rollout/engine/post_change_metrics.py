@@ -1,4 +1,4 @@
-"""What a review looks back at: metrics, error log and cost of what serves now, since the rollout ended (REV)."""
+"""Metrics, error log and cost of the active provider since the rollout ended, for its review (REV)."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from rollout.monitoring.window_state import counters_before
 
 DAY_S = 24 * 3600.0
 SHOWN = 3
-"""So many new kinds of errors stand in a check's message; all of them are in its evidence."""
+"""A check's message names at most this many new kinds of errors; its evidence lists all of them."""
 
 
 class NotJudged(RolloutError):
-    """There is nothing to judge by, which is never a pass."""
+    """The data for a judgment is missing, which is never a pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one look back has brought.
+    """The result of one check of the review.
 
     Attributes:
         rows: the evidence, as a table.
-        facts: the evidence that is no table.
-        problems: why it is no pass; empty where it is one.
-        message: what was found, in a sentence.
+        facts: the other evidence.
+        problems: why the check does not pass; empty where it passes.
+        message: the result, in a sentence.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -55,7 +55,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Since:
-    """What serves now, and how long ago the rollout ended."""
+    """The active provider, and how many seconds ago the rollout ended."""
 
     serving: ProviderChange
     traces: ClosingSnapshot
@@ -66,50 +66,49 @@ def metrics(rollout: RolloutContext) -> Seen:
     """Judge error rate and P95 since the rollout's end, by the window's own limits (REV-1).
 
     Raises:
-        NotJudged: somebody else serves than at its end, or its counters were not read then.
+        NotJudged: another provider is active than at its end, or the counters were not read then.
         GatewayError: the counters cannot be read.
     """
     record, since = rollout.record(), _since(rollout)
-    history = Aggregates((SourceName.METRICS,))
+    aggregates = Aggregates((SourceName.METRICS,))
     for at_s, reading in _readings(rollout, since):
-        history.add(Sample(SourceName.METRICS, at_s, format_utc(rollout.clock.now()), reading))
-    monitor, baseline = _yardstick(rollout, record)
+        aggregates.add(Sample(SourceName.METRICS, at_s, format_utc(rollout.clock.now()), reading))
+    monitor, baseline = _limits_and_baseline(rollout, record)
     known = Context(
         change=since.serving,
         previous=since.serving,
         monitor=monitor,
         baseline=baseline,
-        # Those of the new provider: they say nothing of the one that a rollback went back to.
+        # They are the new provider's, and no measure for the one that a rollback restored.
         counters_before=counters_before(record) if record.decision is Decision.KEPT else None,
     )
-    verdicts = [judge_errors(history, known, since.lasts_s), judge_latency(history, known, since.lasts_s)]
-    told = [_told(verdict) for verdict in verdicts]
-    if history.counters.resets:
-        told.append("the counters were reset since: only the requests after that are judged")
-    problems = [] if all(verdict.state is State.HOLDING for verdict in verdicts) else told
+    verdicts = [judge_errors(aggregates, known, since.lasts_s), judge_latency(aggregates, known, since.lasts_s)]
+    descriptions = [_describe(verdict) for verdict in verdicts]
+    if aggregates.counters.resets:
+        descriptions.append("the counters were reset since: only the requests after that are judged")
+    problems = [] if all(verdict.state is State.HOLDING for verdict in verdicts) else descriptions
     rows = [
-        {"of": name, "state": v.state, "seen": _told(v)} for name, v in zip(("errors", "P95"), verdicts, strict=True)
+        {"of": name, "state": v.state, "seen": _describe(v)}
+        for name, v in zip(("errors", "P95"), verdicts, strict=True)
     ]
     facts = {"serving": str(since.serving), "since": format_utc(since.traces.at), "baseline": to_json(baseline)}
-    return Seen(rows, facts, problems, f"{since.serving}: {'; '.join(told)}")
+    return Seen(rows, facts, problems, f"{since.serving}: {'; '.join(descriptions)}")
 
 
 def errors(rollout: RolloutContext) -> Seen:
     """Compare the kinds of errors in the log since the rollout's end with those before it (REV-2).
 
     Raises:
-        NotJudged: nobody can look.
+        NotJudged: the log cannot be read from here.
         LogLost: a part of the log is gone.
     """
     target, traces = rollout.target, of_record(rollout.record())
     if traces.log_file is None or traces.log is None:
-        raise NotJudged(f"{_why_unread(target, traces)}, so nobody has looked at it; look by hand")
+        raise NotJudged(f"{_why_unread(target, traces)}, so it is not checked; check it by hand")
     try:
         found = error_log.kinds(error_log.since(traces.log_file, traces.log), rollout.redactor.text)
     except OSError as error:
-        raise NotJudged(
-            f"the log {traces.log_file} cannot be read, so nobody has looked at it: {error.strerror}"
-        ) from error
+        raise NotJudged(f"the log {traces.log_file} cannot be read, so it is not checked: {error.strerror}") from error
     new = [kind for kind, _ in found.most_common() if kind not in traces.errors]
     rows = [{"kind": kind, "lines": count, "new": kind in new} for kind, count in found.most_common()]
     message = f"{found.total()} errors of {len(found)} kinds since the rollout's end, none of them new"
@@ -120,16 +119,16 @@ def errors(rollout: RolloutContext) -> Seen:
 
 
 def cost(rollout: RolloutContext) -> Seen:
-    """Hold the cost since the rollout's end against its estimate and the old provider's price (REV-3).
+    """Compare the cost since the rollout's end with its estimate and the old provider's price (REV-3).
 
     Raises:
-        NotJudged: somebody else serves than at its end, or nobody knows the cost.
+        NotJudged: another provider is active than at its end, or the cost is not known.
         GatewayError: the counters cannot be read.
     """
     record, since = rollout.record(), _since(rollout)
     now, then = counters(rollout.gateway), since.traces.metrics
     spent = {name: _added(then[name], reading) for name, reading in now.items() if name in then}
-    # A gateway that has never charged anybody anything may not count cost at all (docs/GATEWAY_API.md, 4).
+    # A gateway that reports a cost of 0 everywhere may not count cost at all (docs/GATEWAY_API.md, 4).
     charges = any(reading.total_usd > 0 for reading in (*now.values(), *then.values()))
     usd, how = _usd(rollout, since.serving, spent, charges=charges)
     a_day = usd / since.lasts_s * DAY_S
@@ -148,19 +147,19 @@ def cost(rollout: RolloutContext) -> Seen:
 def _since(rollout: RolloutContext) -> _Since:
     traces = of_record(rollout.record())
     if traces.serving is None:
-        why = traces.lacking.get("gateway", "nobody looked")
+        why = traces.lacking.get("gateway", "it was not read")
         raise NotJudged(f"the gateway could not be read when the rollout ended, so there is nothing to compare: {why}")
     now = active_provider(rollout.gateway, rollout.target)
     if not is_same_provider(now, traces.serving):
         raise NotJudged(
-            f"{now} serves now, and {traces.serving} did when the rollout ended: somebody has changed it since, and "
-            "counters of the one say nothing of the other"
+            f"{now} serves now, and {traces.serving} did when the rollout ended: it was changed since, and counters of "
+            "the one do not judge the other"
         )
     return _Since(now, traces, (rollout.clock.now() - traces.at).total_seconds())
 
 
 def _readings(rollout: RolloutContext, since: _Since) -> list[tuple[float, Metrics]]:
-    """Return the counters then and now; with a look at nothing where they began anew between the two."""
+    """Return the counters then and now, with empty ones between them where counting began anew."""
     provider = since.serving.provider
     if rollout.target.sources.prometheus is not None:
         with observe_provider(rollout, since.serving, since_s=since.lasts_s) as observed:
@@ -175,14 +174,14 @@ def _readings(rollout: RolloutContext, since: _Since) -> list[tuple[float, Metri
 
 
 def _nothing(like: Metrics) -> Metrics:
-    """Return the counters of a process that has just begun."""
+    """Return the counters of a process that has just started."""
     empty = None if like.histogram is None else Histogram.of({bound: 0.0 for bound, _ in like.histogram.buckets})
     latency = Latency(p50_ms=None, p95_ms=None, p99_ms=None, samples=0)
     return Metrics(0, 0, 0, 0.0, latency, {}, histogram=empty)
 
 
-def _yardstick(rollout: RolloutContext, record: RolloutRecord) -> tuple[Monitor, Baseline | None]:
-    """Return limits and baseline of the rollout, or of the latest one on its gateway: an emergency has neither."""
+def _limits_and_baseline(rollout: RolloutContext, record: RolloutRecord) -> tuple[Monitor, Baseline | None]:
+    """Return limits and baseline of the rollout, or of the latest one on its gateway where it is an emergency."""
     if record.baseline is not None:
         return rollout.scenario.monitor, Baseline.from_record(record.baseline)
     journal = rollout.journal
@@ -198,10 +197,10 @@ def _why_unread(target: Target, traces: ClosingSnapshot) -> str:
         return f"where the log ended when the rollout did is not known: {traces.lacking['log']}"
     if target.log_command:
         return f"the log of target {target.name!r} is read through a command that prints new lines only"
-    return f"the log of target {target.name!r} is named nowhere that can be read from here (log_file)"
+    return f"the log of target {target.name!r} is not named as a file that can be read from here (log_file)"
 
 
-def _told(verdict: Verdict) -> str:
+def _describe(verdict: Verdict) -> str:
     word = "" if verdict.state in (State.HOLDING, State.BREACHED) else f"{verdict.state}, which is never a pass: "
     return word + verdict.message.replace("the window's", "the review's")
 
@@ -221,7 +220,11 @@ def _added(then: Metrics, now: Metrics) -> Metrics:
 def _usd(
     rollout: RolloutContext, serving: ProviderChange, spent: Mapping[str, Metrics], *, charges: bool
 ) -> tuple[float, str]:
-    """Return what was spent and where that is known from."""
+    """Return the cost in USD since the rollout's end, and its source.
+
+    Raises:
+        NotJudged: neither gateway nor scenario gives a cost, or there was no request.
+    """
     used = _of(spent, serving)
     if not used.total_requests:
         raise NotJudged(f"{serving} had no request since the rollout's end, so there is no cost to judge")
@@ -234,19 +237,19 @@ def _usd(
             f"write `usd_per_1k_tokens: {{{serving}: …}}` in it"
         )
     if price and not used.total_tokens:
-        raise NotJudged("the gateway reports neither cost nor tokens, so nobody knows what it cost")
+        raise NotJudged("the gateway reports neither cost nor tokens, so its cost is not known")
     return used.total_tokens * price / 1000, f"{used.total_tokens} tokens at the scenario's {price:g} USD per 1,000"
 
 
 def _against_the_estimate(rollout: RolloutContext, record: RolloutRecord, a_day: float) -> list[str]:
-    """Return why the cost is not what was estimated; an estimate speaks of a change that is in effect."""
+    """Return why the cost exceeds the estimate; only a change that was kept has one to compare with."""
     impact = rollout.scenario.impact
     # An emergency has no backup, and no estimate of what it costs either.
     if record.decision is not Decision.KEPT or record.backup is None:
         return []
     if impact is None or impact.usd_a_day is None:
         prose = "there is no estimate" if impact is None else f"the estimate is prose ({impact.cost})"
-        return [f"{prose}, so nobody can say whether it is more; write `usd_a_day:` in the scenario's impact"]
+        return [f"{prose}, so whether it is more is not known; write `usd_a_day:` in the scenario's impact"]
     if a_day > impact.usd_a_day:
         return [f"that is more than the estimated {impact.usd_a_day:g} USD a day"]
     return []
@@ -255,7 +258,7 @@ def _against_the_estimate(rollout: RolloutContext, record: RolloutRecord, a_day:
 def _of_the_old(
     rollout: RolloutContext, record: RolloutRecord, then: Mapping[str, Metrics], tokens: int, *, charges: bool
 ) -> str:
-    """Say what the same tokens would have cost at the provider before the change."""
+    """Return what the same tokens would have cost at the provider before the change, in a sentence."""
     if record.backup is None:
         return "what was before is not in its record, so it is not compared"
     old = ProviderChange(**record.backup["previous"])

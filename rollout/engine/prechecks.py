@@ -1,4 +1,4 @@
-"""What the prechecks look at. Everything here only reads from the gateway (PRE)."""
+"""What the prechecks read and judge (PRE). The gateway is only read, tested and preflighted."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from rollout.monitoring.sources.combined import observe_provider
 from rollout.monitoring.sources.synthetic import promise
 
 COMMAND_RUNS_S = 3.0
-"""A log command that has not ended by then is taken to follow the log (PRE-2.5)."""
+"""A log command that has not ended after so many seconds counts as following the log (PRE-2.5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollStats:
-    """One look at each source of the monitoring (PRE-2.5)."""
+    """One poll of each source of the monitoring (PRE-2.5)."""
 
     rows: Sequence[Mapping[str, Any]]
     problems: Sequence[str]
@@ -55,7 +55,7 @@ class RollbackPlan:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Every provider's status, the new provider's tests here, what is wrong, and what that looks like (PRE-5.1)."""
+    """Every provider's status, the new provider's tests here, the problems, and their diagnoses (PRE-5.1)."""
 
     rows: Sequence[Mapping[str, Any]]
     evidence: Mapping[str, Any]
@@ -74,7 +74,7 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The baseline, the P95 limit it leads to in words, and why it does not suffice (PRE-5.4)."""
+    """The baseline, the P95 limit that follows from it as text, and why it does not suffice (PRE-5.4)."""
 
     baseline: Baseline
     limit: str
@@ -93,7 +93,7 @@ class Timing:
 
 
 def sources(rollout: RolloutContext) -> PollStats:
-    """Look once at every source that a trigger will read."""
+    """Poll once every source that a trigger will read."""
     gateway, new, target = rollout.gateway, rollout.expected_active.provider, rollout.target
     rows: list[Mapping[str, Any]] = []
     if not rollout.scenario.monitor.in_turn:
@@ -101,29 +101,29 @@ def sources(rollout: RolloutContext) -> PollStats:
     backup = rollout.last_known_record().backup
     previous = None if backup is None else recorded(backup).previous
     with observe_provider(rollout, rollout.expected_active) as observed:
-        looks: dict[str, Callable[[], Any]] = {
+        polls: dict[str, Callable[[], Any]] = {
             "status (MON-1)": lambda: gateway.status(new),
             "metrics (MON-2, MON-3)": lambda: observed.metrics_sample(previous),
             "alerts (MON-4)": lambda: observed.alerts_sample("critical"),
             "fallbacks (MON-5)": lambda: gateway.governance().recent_fallbacks,
         }
         if target.log_command:
-            looks["log (MON-5)"] = lambda: _command_runs(rollout)
+            polls["log (MON-5)"] = lambda: _command_runs(rollout)
         elif target.log_file is not None:
             log_file = target.log_file
-            looks["log (MON-5)"] = lambda: f"{len(LogFollower(log_file).read())} new lines in {log_file}"
+            polls["log (MON-5)"] = lambda: f"{len(LogFollower(log_file).read())} new lines in {log_file}"
         elif rollout.scenario.monitor.error_pattern:
-            looks["log (MON-5)"] = lambda: _no_log(target.name)
-        found = _count_polls(looks)
+            polls["log (MON-5)"] = lambda: _no_log(target.name)
+        found = _run_polls(polls)
     return PollStats([*rows, *found.rows], found.problems)
 
 
-def _count_polls(looks: Mapping[str, Callable[[], Any]]) -> PollStats:
+def _run_polls(polls: Mapping[str, Callable[[], Any]]) -> PollStats:
     rows: list[Mapping[str, Any]] = []
     problems = []
-    for name, look in looks.items():
+    for name, poll in polls.items():
         try:
-            rows.append({"source": name, "answers": True, "sample": str(to_json(look()))})
+            rows.append({"source": name, "answers": True, "sample": str(to_json(poll()))})
         except (GatewayError, LogCommandError, OSError) as error:
             rows.append({"source": name, "answers": False, "sample": str(error)})
             problems.append(f"{name}: {error}")
@@ -148,7 +148,7 @@ def _command_runs(rollout: RolloutContext) -> str:
 
 
 def plan_rollback(rollout: RolloutContext, backup: Backup) -> RollbackPlan:
-    """Test the provider that a rollback would activate, and read whether it can be activated at all.
+    """Test the provider that a rollback would activate, and read whether it can be activated.
 
     Raises:
         GatewayError: a test gave no verdict.
@@ -161,10 +161,10 @@ def plan_rollback(rollout: RolloutContext, backup: Backup) -> RollbackPlan:
         problems.append(f"the gateway does not list {to.provider}")
     elif not listed.capabilities.get("activate"):
         problems.append(f"{to.provider} cannot be activated on this gateway (capabilities.activate is not true)")
-    excused = _is_fixed(rollout, to.provider)
-    if not tested.succeeded and not excused:
+    is_fixed = _is_fixed(rollout, to.provider)
+    if not tested.succeeded and not is_fixed:
         problems.append(f"its connection test says {tested.connection_status}: {tested.message}")
-    if not ready.ready and not excused:
+    if not ready.ready and not is_fixed:
         failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
         problems.append(f"its preflight is not ready: {'; '.join(failed)}")
     problems += _undo_of_others(rollout, backup)
@@ -173,7 +173,7 @@ def plan_rollback(rollout: RolloutContext, backup: Backup) -> RollbackPlan:
 
 
 def _undo_of_others(rollout: RolloutContext, backup: Backup) -> list[str]:
-    """Return what stands in the way of undoing environment and limit changes."""
+    """Return why environment and limit changes could not be undone."""
     problems = []
     if any(isinstance(change, EnvironmentChange) for change in rollout.scenario.changes):
         if rollout.target.service is None:
@@ -186,7 +186,7 @@ def _undo_of_others(rollout: RolloutContext, backup: Backup) -> list[str]:
 
 
 def health(rollout: RolloutContext) -> Health:
-    """Read every provider's status; test and preflight the new provider here: these credentials are not staging's.
+    """Read every provider's status; test and preflight the new provider here, because staging has other credentials.
 
     Raises:
         GatewayError: something cannot be read.
@@ -229,10 +229,10 @@ def health(rollout: RolloutContext) -> Health:
     if not ready.ready:
         failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
         problems.append(f"{new.provider}'s preflight is not ready here: {'; '.join(failed) or 'it does not say why'}")
-    sick = [diagnosed(p.name, Seen(p.connection)) for p in providers.providers if p.name.casefold() == active]
-    sick += [diagnosed(new.provider, Seen(None, tested, ready))]
+    diagnoses = [diagnosed(p.name, Seen(p.connection)) for p in providers.providers if p.name.casefold() == active]
+    diagnoses += [diagnosed(new.provider, Seen(None, tested, ready))]
     evidence = {"connection_test": to_json(tested), "preflight": to_json(ready)}
-    return Health(rows, evidence, problems, [found for found in sick if found is not None])
+    return Health(rows, evidence, problems, [found for found in diagnoses if found is not None])
 
 
 def _is_fixed(rollout: RolloutContext, provider: str) -> bool:
@@ -257,14 +257,14 @@ def alerts(rollout: RolloutContext) -> Firing:
 
 
 def measure(rollout: RolloutContext, backup: Backup, staging: Gateway | None) -> Measured:
-    """Measure the current provider, keep the baseline in the journal, and say whether it can be compared with.
+    """Measure the current provider, write the baseline to the journal, and judge whether it suffices.
 
     Raises:
         Interrupted: the run was asked to stop.
         JournalError: the baseline is not on disk.
     """
     monitor = rollout.scenario.monitor
-    # Of so long as the window will be: what the gateway tells of itself begins with its start.
+    # As long as the window will be; the gateway's own counters begin with its start.
     since_s = max(monitor.window_s, monitor.short_span_s)
     with observe_provider(rollout, backup.previous, since_s=since_s) as observed:
         measured = measuring.measure(
@@ -281,8 +281,8 @@ def measure(rollout: RolloutContext, backup: Backup, staging: Gateway | None) ->
             + ("" if monitor.in_turn else "; without users' requests, do not switch the suite's own off (probes: off)")
         )
     rate = measured.users_error_rate or 0.0
-    excused = monitor.limits.p95_ms is not None or _is_fixed(rollout, measured.provider)
-    if rate > monitor.limits.error_rate and not excused:
+    is_exempt = monitor.limits.p95_ms is not None or _is_fixed(rollout, measured.provider)
+    if rate > monitor.limits.error_rate and not is_exempt:
         problems.append(
             f"{backup.previous} is too sick to compare with: {rate:.1%} of {measured.users_requests} requests failed; "
             "set monitor.p95 to an absolute limit, or name it in `fixes:`"
@@ -313,10 +313,10 @@ def _too_slow_already(rollout: RolloutContext, staging: Gateway | None, limit_ms
 
 
 def timing(rollout: RolloutContext) -> Timing:
-    """Say whether the change and its bake time fit into a window that is open now.
+    """Return the times of the change, with a warning where it and its bake time do not fit into an open window.
 
     Raises:
-        TryLater: they do not, and the policy says block.
+        TryLater: they do not fit, and the policy blocks that.
     """
     now, target = rollout.clock.now(), rollout.target
     waits = rollout.scenario.change_class is not ChangeClass.EMERGENCY
@@ -329,7 +329,7 @@ def timing(rollout: RolloutContext) -> Timing:
 
 
 def _out_of_time(target: Target, now: datetime, ends: datetime) -> str | None:
-    """Say why a change from now until `ends` is outside of what the target allows; None if it is not."""
+    """Return why the target does not allow a change from now until `ends`; None if it does."""
     closes, freeze = closes_at(target, now), frozen(target, now, ends)
     opens = opens_at(target, now)
     later = format_utc(opens) if opens else "no known time"
@@ -349,35 +349,35 @@ def _out_of_time(target: Target, now: datetime, ends: datetime) -> str | None:
 
 
 def turned(rollout: RolloutContext) -> dict[str, str]:
-    """Look again at what may have turned since the precheck: health, alerts, window (safety, volatile prechecks).
+    """Check again what may have changed since the precheck: health, alerts, window (safety, volatile prechecks).
 
     Raises:
         GatewayError: something cannot be read.
         TryLater: the window has closed.
     """
-    looks: dict[str, Callable[[], dict[str, str]]] = {
+    checks: dict[str, Callable[[], dict[str, str]]] = {
         "PRE-5.1": lambda: {f"health {n}": problem for n, problem in enumerate(health(rollout).problems, 1)},
         "PRE-5.3": lambda: {f"alert {key}": "is firing now" for key in alerts(rollout).unexplained},
     }
     found: dict[str, str] = {}
-    for clause, look in looks.items():
-        seen = look()
-        if seen and not judged_by_waiver(rollout, clause, "")[0]:
-            found |= seen
+    for clause, check in checks.items():
+        problems = check()
+        if problems and not judged_by_waiver(rollout, clause, "")[0]:
+            found |= problems
     keep_to_window(rollout)
     return found
 
 
 def keep_to_window(rollout: RolloutContext) -> None:
-    """Let nothing begin outside of a window: the precheck may have been inside of one that is closed by now.
+    """Refuse to begin outside of a window: the window of the precheck may be closed by now.
 
     Raises:
-        TryLater: it is closed, the policy says block, and no waiver of PRE-4.1 counts.
-        JournalError: whether one counts cannot be read.
+        TryLater: it is closed, the policy blocks that, and no waiver of PRE-4.1 is valid.
+        JournalError: the waivers cannot be read.
     """
     try:
         timing(rollout)
     except TryLater as closed:
-        excused, message = judged_by_waiver(rollout, "PRE-4.1", str(closed))
-        if not excused:
+        is_waived, message = judged_by_waiver(rollout, "PRE-4.1", str(closed))
+        if not is_waived:
             raise TryLater(message) from None

@@ -1,4 +1,4 @@
-"""What `rollout recover` does: rollouts whose runner and watchdog are gone are taken back, once."""
+"""`rollout recover`: roll back, once, each rollout whose runner and watchdog are gone."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from rollout.journal.spool import reconcile
 from rollout.reporting.timings import is_emergency
 
 OUR_PROCESSES = ("pytest", "rollout")
-"""What stands on the command line of whatever may hold a lease."""
+"""Words on the command line of each process that may hold a lease."""
 
 WATCHDOGS = ("rollout.engine.watchdog", "rollout.watchdog")
-"""How a watchdog is started, and how it was in version 0.1: one that runs on across an upgrade is alive."""
+"""The watchdog's module, and that of version 0.1: a watchdog that outlives an upgrade counts as alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Case:
 
     Attributes:
         record: the rollout.
-        stranded: whether nobody looks after it any more.
-        why: why it is, or who does, until when.
-        token: the newest fencing token when this was seen.
+        stranded: whether no process watches it any more.
+        why: why it is, or which process does, until when.
+        token: the newest fencing token at that time.
     """
 
     record: RolloutRecord
@@ -47,19 +47,19 @@ class Case:
 
 
 def in_flight(journal: Journal) -> list[Case]:
-    """Return every rollout in flight, and whether it may be taken back."""
+    """Return every rollout in flight, and whether it may be rolled back."""
     return [_case(journal, record) for record in records(journal) if record.in_flight]
 
 
 def recover(journal: Journal, case: Case, reports: Path, env: Mapping[str, str]) -> Closure:
-    """Take a stranded rollout back, or settle a stranded emergency; of two who try at once, one does."""
+    """Roll back a stranded rollout, or close a stranded emergency; of two processes that try at once, one does."""
     try:
-        # What a rollback could not write may be its closure.
+        # The spool may hold the closure of an earlier rollback.
         reconcile(journal, reports)
         with reopened(journal, case.record, reports, env) as rollout:
             return _roll_back(rollout, case, env)
     except RolloutError as error:
-        why = f"{case.why}; and it cannot be taken back: {error}"
+        why = f"{case.why}; and it cannot be rolled back: {error}"
         return Closure(Decision.ROLLBACK_FAILED, WORDS[Decision.ROLLBACK_FAILED], why)
 
 
@@ -67,7 +67,7 @@ def _roll_back(rollout: RolloutContext, case: Case, env: Mapping[str, str]) -> C
     try:
         rollout.take_lease(after=case.token)
     except TryLater as error:
-        return Closure(None, "LEFT ALONE", f"somebody else has just begun: {error}")
+        return Closure(None, "LEFT ALONE", f"another process has just begun: {error}")
     closure = Closure(None, "LEFT ALONE", "it is closed by now")
     if rollout.record().closed is None:
         why = f"recover: {case.why}"
@@ -110,14 +110,14 @@ def _both_dead(journal: Journal, record: RolloutRecord) -> bool:
 
 
 def _is_dead(journal: Journal, lease: Lease) -> bool:
-    """Tell whether the process that took the lease is gone; one on another host is not known to be."""
+    """Return whether the process that took the lease is gone; one on another host counts as alive."""
     run, _, host = lease.holder.rpartition("@")
     pid = run.rpartition("-")[2]
     return host == journal.host and pid.isdecimal() and not any(_lives(int(pid), name) for name in OUR_PROCESSES)
 
 
 def _lives(pid: int, what: str) -> bool:
-    """Tell whether the process lives; a pid that has passed to another program does not count."""
+    """Return whether the process lives; a pid that has passed to another program does not count."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -125,7 +125,7 @@ def _lives(pid: int, what: str) -> bool:
     except PermissionError:
         return True
     try:
-        # A zombie has an empty command line: it is dead, and its parent has not asked yet.
+        # A zombie has an empty command line: it is dead, and its parent has not waited for it yet.
         return what in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     except OSError:
         return Path("/proc/self").exists() is False

@@ -1,4 +1,4 @@
-"""What is looked at before a release, on a gateway that nothing is changed on: the pre-release checklist (REL)."""
+"""The pre-release checklist, on a gateway that is only read and tested (REL)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PLACEHOLDER = re.compile(
     | <.*> | \{\{?.*\}\}? | \$\{.*\} | none | null | (secret|password|token|api[-_ ]?key|test|foo|bar|1234\d*)""",
     re.IGNORECASE | re.VERBOSE,
 )
-# What is left of a placeholder when a gateway shows its first four characters.
+# The beginnings of placeholders, for a gateway that shows the first four characters of a credential.
 _BEGINS_AS_A_PLACEHOLDER = (
     "chan",
     "your",
@@ -43,11 +43,11 @@ _MASK = re.compile(r"\*{3,}|…|•{3,}")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one look has brought.
+    """The result of one check.
 
     Attributes:
         rows: the evidence, as a table.
-        problems: why it is no pass; empty where it is one.
+        problems: why the check does not pass; empty where it passes.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -56,14 +56,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A provider, as its connection test and its preflight see it.
+    """A provider with the results of its connection test and its preflight.
 
     Attributes:
         provider: the provider.
-        tested: the connection test; None where it brought no verdict.
-        ready: the preflight; None where it brought none.
-        elapsed_ms: how long the connection test took, seen from here.
-        failed: what was asked in vain -> why.
+        tested: the connection test; None where it failed.
+        ready: the preflight; None where it failed.
+        elapsed_ms: how long the connection test took, measured here.
+        failed: ``connection`` or ``preflight`` -> why it failed.
     """
 
     provider: Provider
@@ -74,12 +74,12 @@ class Checked:
 
     @property
     def is_cloud(self) -> bool:
-        """Tell whether it is reached over the internet."""
+        """Return whether it is reached over the internet."""
         return "cloud" in self.provider.provider_type.casefold()
 
     @property
     def not_configured(self) -> str | None:
-        """Say why nobody has set the provider up; None if somebody has."""
+        """Return why the provider is not configured; None if it is."""
         can = self.provider.capabilities
         if not (can.get("activate") or can.get("inference")):
             return "it takes no requests"
@@ -90,17 +90,17 @@ class Checked:
 
     @property
     def took_ms(self) -> float:
-        """How long the connection took: as the gateway measured it, else as it was seen from here."""
+        """Return how long the connection took, as the gateway measured it, else as it was measured here."""
         measured = None if self.tested is None else self.tested.latency_ms
         return self.elapsed_ms if measured is None else measured
 
 
 def checked(gateway: Gateway, now_s: Any) -> tuple[Checked, ...]:
-    """Test and preflight every provider; what gives no answer is named and stops nothing.
+    """Test and preflight every provider; one that fails is named and does not stop the others.
 
     Args:
         gateway: the gateway.
-        now_s: returns seconds that never run backwards.
+        now_s: returns monotonic seconds.
 
     Raises:
         GatewayError: the providers cannot be listed.
@@ -131,7 +131,7 @@ def connections(providers: Sequence[Checked]) -> Finding:
         problem = None if why else _connection_problem(each, limit)
         rows.append({"provider": each.provider.name, "kind": each.provider.provider_type, **_seen(each, why, problem)})
         problems += [f"{each.provider.name} {problem}"] if problem else []
-    return Finding(rows, problems or _nobody(providers))
+    return Finding(rows, problems or _none_configured(providers))
 
 
 def preflights(providers: Sequence[Checked]) -> Finding:
@@ -141,19 +141,19 @@ def preflights(providers: Sequence[Checked]) -> Finding:
         why, problem = each.not_configured, _preflight_problem(each)
         rows.append({"provider": each.provider.name, "seen": f"not configured: {why}" if why else problem or "ready"})
         problems += [f"{each.provider.name} {problem}"] if problem and not why else []
-    return Finding(rows, problems or _nobody(providers))
+    return Finding(rows, problems or _none_configured(providers))
 
 
 def credentials(
     config: RuntimeConfig, env: Mapping[str, str] | None, unread: str | None, providers: Sequence[Checked]
 ) -> Finding:
-    """Judge every credential that can be seen, and name those that cannot (REL-3).
+    """Judge every credential that can be read, and name those that cannot (REL-3).
 
     Args:
         config: the runtime configuration, in which the gateway masks credentials (docs/GATEWAY_API.md, 12).
         env: the `.env` file; None where it cannot be read.
-        unread: why it cannot be.
-        providers: the providers: one in the cloud has credentials, whether they are seen or not.
+        unread: why it cannot be read.
+        providers: the providers; one in the cloud must have credentials.
     """
     shown = {key: value for key, value in config.config.items() if is_secret_name(key) and value}
     written = {key: value for key, value in (env or {}).items() if is_secret_name(key) and value}
@@ -163,16 +163,14 @@ def credentials(
             _flaw(written[key], masked_is_a_flaw=True) if key in written else _flaw(shown[key], masked_is_a_flaw=False)
         )
         hidden = seen is None and key not in written and _MASK.search(shown[key]) is not None
-        rows.append({"credential": key, "seen": "masked: nobody has looked at it" if hidden else seen or "sound"})
+        rows.append({"credential": key, "seen": "masked: it is not checked" if hidden else seen or "sound"})
         if hidden:
-            problems.append(
-                f"{key} is masked, and {unread or 'the .env file does not hold it'}: nobody has looked at it"
-            )
+            problems.append(f"{key} is masked, and {unread or 'the .env file does not hold it'}: it is not checked")
         elif seen:
             problems.append(f"{key} {seen}")
     cloud = [each.provider.name for each in providers if each.is_cloud and each.not_configured is None]
     if not rows and cloud:
-        problems.append(f"{', '.join(cloud)} must have credentials, and none is seen: nobody has looked at them")
+        problems.append(f"{', '.join(cloud)} must have credentials, and none can be read: they are not checked")
     return Finding(rows, problems)
 
 
@@ -188,7 +186,7 @@ def limits(governance: Governance, providers: Sequence[Checked]) -> Finding:
     for kind, of in (("budget", governance.cost_limits), ("rate limit", governance.rate_limits)):
         if "global" not in of and (not cloud or not set(cloud) <= of.keys()):
             lacking = ", ".join(sorted(set(cloud) - of.keys())) or "global"
-            problems.append(f"there is no {kind} that covers everybody: neither a global one nor one of {lacking}")
+            problems.append(f"there is no {kind} that covers every provider: neither a global one nor one of {lacking}")
     for scope, budget in governance.cost_limits.items():
         soft, hard = budget.get("soft_limit_usd", 0.0), budget.get("hard_limit_usd", 0.0)
         if not 0 < soft < hard:
@@ -202,7 +200,7 @@ def limits(governance: Governance, providers: Sequence[Checked]) -> Finding:
 
 
 def fallback(governance: Governance, providers: Sequence[Checked], active: str | None) -> Finding:
-    """Judge whether somebody else can take over (REL-5): whom the policy names, or without one any other provider."""
+    """Judge whether another provider can take over (REL-5): one that the policy names, or any if it names none."""
     able = [each for each in providers if each.not_configured is None and (active or "") != each.provider.name]
     words = {word.casefold() for word in _texts(governance.fallback_policy)}
     named = [each for each in able if each.provider.name.casefold() in words]
@@ -213,9 +211,9 @@ def fallback(governance: Governance, providers: Sequence[Checked], active: str |
     candidates = named or able
     if any(_connects(each) for each in candidates):
         return Finding(rows, [])
-    listed = ", ".join(each.provider.name for each in candidates) or "nobody"
-    whom = "the fallback policy names" if named else "besides the active provider there is"
-    return Finding(rows, [f"{whom} {listed}, and none of them connects" if candidates else f"{whom} {listed}"])
+    listed = ", ".join(each.provider.name for each in candidates) or "no other"
+    which = "the fallback policy names" if named else "besides the active provider there is"
+    return Finding(rows, [f"{which} {listed}, and none of them connects" if candidates else f"{which} {listed}"])
 
 
 def _connection_problem(each: Checked, limit_ms: float) -> str | None:
@@ -242,7 +240,7 @@ def _seen(each: Checked, why: str | None, problem: str | None) -> dict[str, Any]
     return {"seen": seen, "test": str(to_json(each.tested))}
 
 
-def _nobody(providers: Sequence[Checked]) -> list[str]:
+def _none_configured(providers: Sequence[Checked]) -> list[str]:
     return [] if any(each.not_configured is None for each in providers) else ["no provider is configured"]
 
 
@@ -251,14 +249,14 @@ def _connects(each: Checked) -> bool:
 
 
 def _flaw(value: str, *, masked_is_a_flaw: bool) -> str | None:
-    """Say what is wrong with a credential, without a character of it; None where nothing is seen to be."""
+    """Return what is wrong with a credential, without a character of it; None where no flaw is found."""
     if value != value.strip():
         return "is padded with spaces"
     if _PLACEHOLDER.fullmatch(value):
         return "is a placeholder"
     if _MASK.search(value):
         if masked_is_a_flaw:
-            return "is masked where it should be whole: somebody has written back what a gateway had shown"
+            return "is masked where it should be complete: the masked value of a gateway was written back"
         return (
             "is a placeholder, by what its mask shows"
             if value.casefold().startswith(_BEGINS_AS_A_PLACEHOLDER)

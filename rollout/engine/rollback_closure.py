@@ -21,7 +21,7 @@ from rollout.reporting.documents import document, errors_seen, last_status, undo
 from rollout.reporting.post_mortem import write_post_mortem
 
 _OUT_OF_REACH = frozenset({"MON-1", "VER-1", "APP-1.1"})
-"""Clauses whose failure says that the new provider is out of reach."""
+"""Clauses whose failure means that the new provider is out of reach."""
 
 
 def roll_back_and_close(
@@ -43,7 +43,7 @@ def roll_back_and_close(
     closure = Closure(
         result.decision,
         WORDS[result.decision],
-        why if result.verified else f"{why}; and the way back is not verified: {_describe_failures(result)}",
+        why if result.verified else f"{why}; and the rollback is not verified: {_describe_failures(result)}",
         missing,
         _describe_next_step(rollout, result, steps),
         steps,
@@ -85,7 +85,7 @@ def _describe_trail(rollout: RolloutContext) -> str:
     """Return how many entries the journal holds.
 
     Raises:
-        JournalError: it lacks some.
+        JournalError: the journal did not accept some, which are spooled.
     """
     held = f"{len(rollout.journal.entries(rollout.id))} entries in the journal"
     if rollout.unwritten:
@@ -99,7 +99,7 @@ def _describe_failures(result: RolledBack) -> str:
 
 def _describe_next_step(rollout: RolloutContext, result: RolledBack, steps: Sequence[Mapping[str, Any]]) -> str:
     if result.verified and any(row["clause"] == "RBK-5.3" and row["outcome"] == "failed" for row in steps):
-        return f"the post-mortem could not be drafted, so read what the journal tells: rollout report {rollout.id}"
+        return f"the post-mortem could not be drafted, so read the report of the journal: rollout report {rollout.id}"
     if result.verified:
         return f"read {rollout.folder / 'post-mortem.md'}"
     return "A PERSON IS NEEDED. Look, then paste: " + "  |  ".join(reversed(result.commands))

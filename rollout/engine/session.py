@@ -1,4 +1,4 @@
-"""From options to a rollout at work: validate, find or open the rollout, reach its gateway."""
+"""The session of one pytest run: validate the options, find or open the rollout, reach its gateway."""
 
 from __future__ import annotations
 
@@ -41,19 +41,20 @@ class Session:
     """One pytest run's part of a rollout.
 
     Attributes:
-        rollout: the rollout at work.
-        phases: what this run was asked for, in order.
-        left_out: clause id -> why it is not owed.
+        rollout: the rollout.
+        phases: the phases of this run, in order.
+        left_out: clause id -> why it is not in the plan.
         plan: the clauses that must pass in this run.
         refusal: why this run may not go on; None if it may.
         resumed: whether an earlier process opened the rollout.
         embedded: the on-demand gateway; None where another one is used.
-        journal_url: where the journal is; it may hold a password.
-        exchanges: what was said to the gateway since they were last attached to a check.
-        writes_evidence: whether every check has passed in an earlier run, whose evidence could not be written: this one
-            runs none.
-        for_s: how long this run watches before it leaves the rest of the window to a later one; None watches it all.
-        remarks: what the header should say besides.
+        journal_url: the journal's URL; it may hold a password.
+        exchanges: the exchanges with the gateway since they were last attached to a check.
+        writes_evidence: whether every check passed in an earlier run whose evidence could not be written: this run
+            runs no check.
+        for_s: how many seconds this run watches before it leaves the rest of the window to a later one; None watches
+            the whole window.
+        remarks: further lines of the header.
     """
 
     rollout: RolloutContext
@@ -75,11 +76,11 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
 
     Raises:
         InvalidInput: the scenario, target, policy or options are wrong, and nothing was sent; or the gateway lists
-            no such provider or model, and nothing else was asked (`rollout.engine.listed_names`).
+            no such provider or model, and only its list was read (`rollout.engine.listed_names`).
         JournalError: the journal cannot be opened.
         RolloutError: the embedded gateway does not start.
     """
-    from rollout.config.load import load  # noqa: PLC0415 - heavy, and a watchdog does without
+    from rollout.config.load import load  # noqa: PLC0415 - heavy, and the watchdog does not need it
 
     request = load(
         scenario=options.scenario,
@@ -144,15 +145,15 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     if earlier is None:
         rollout.append(Kind.OPENED, **_opening(rollout))
     writes_evidence = refusal is None and earlier is not None and gates.writes_evidence(options.phases, earlier)
-    told = {"checks": False} if writes_evidence else {}
-    rollout.append(Kind.RUN, run=rollout.run, phases=list(options.phases), pid=os.getpid(), **told)
+    details = {"checks": False} if writes_evidence else {}
+    rollout.append(Kind.RUN, run=rollout.run, phases=list(options.phases), pid=os.getpid(), **details)
     rollout.record()
-    spared = left_out(rollout.scenario, target, rollout.policy)
+    excluded = left_out(rollout.scenario, target, rollout.policy)
     return Session(
         rollout=rollout,
         phases=options.phases,
-        left_out=spared,
-        plan=() if writes_evidence else plan(options.phases, rollout.scenario, spared),
+        left_out=excluded,
+        plan=() if writes_evidence else plan(options.phases, rollout.scenario, excluded),
         refusal=_closed_window(rollout, options.phases) or refusal,
         resumed=earlier is not None,
         embedded=embedded,
@@ -165,7 +166,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
 
 
 def _closed_window(rollout: RolloutContext, phases: tuple[str, ...]) -> RolloutError | None:
-    """Return why a change must not begin now, whether it is cleared or not; None if it may, or has begun."""
+    """Return why a change must not begin now, cleared or not; None if it may, or has begun."""
     record = rollout.last_known_record()
     if phases[0] != "apply" or record.wrote or record.closed is not None:
         return None
@@ -177,16 +178,16 @@ def _closed_window(rollout: RolloutContext, phases: tuple[str, ...]) -> RolloutE
 
 
 def acquire_target(session: Session, phase: str) -> None:
-    """Become the one run that may change the target, to begin with `phase` (safety rule 3).
+    """Take the target's lease for this run, which begins with `phase` (safety rule 3).
 
     Raises:
-        TryLater: another run is at it, or a rollout was left in flight there and nobody has reconciled it yet.
-        NotCleared: whoever held the target until now has taken this very rollout back.
+        TryLater: another run holds the lease, or another rollout is in flight there.
+        NotCleared: the process that held the lease has ended this very rollout.
     """
     rollout = session.rollout
     rollout.acquire_lease()
     rivals = [other for other in others_here(rollout) if other.in_flight]
-    # Asked again with the lease in hand: what was true when the run began may have ended since.
+    # Checked again under the lease: the state may have changed since the run began.
     refusal = refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)
     if refusal is not None:
         rollout.release_lease()
@@ -216,7 +217,7 @@ def staging_gateway_of(session: Session, env: Mapping[str, str]) -> Gateway:
 
 
 def finish(session: Session) -> None:
-    """Let go of what this run holds; an on-demand gateway ends when its rollout is closed."""
+    """Release the lease and close the connections of this run; an on-demand gateway ends with its rollout."""
     rollout = session.rollout
     record = rollout.last_known_record()
     if record.closed is not None or not record.wrote:
@@ -248,9 +249,9 @@ def _earlier(
 
 
 def _is_under_way(journal: Journal, record: RolloutRecord) -> bool:
-    """Tell whether the rollout's latest run has not reached its end: it may be at it now, and is not joined.
+    """Return whether the rollout's latest run has not ended: it may be running, so its rollout is not continued.
 
-    So is one that opened the rollout and has not noted itself yet, or died there.
+    That includes a run that opened the rollout and has not journaled itself yet, or died there.
     """
     if record.in_flight:
         return False
@@ -263,10 +264,10 @@ def _is_under_way(journal: Journal, record: RolloutRecord) -> bool:
 
 
 def at_home(journal: Journal) -> None:
-    """Refuse a file that another host wrote while a change of its own is in flight: the file may be a stale copy.
+    """Refuse a file that another host wrote while a change is in flight: the file may be a stale copy.
 
     Raises:
-        JournalError: it is such a file.
+        JournalError: the journal is such a file.
     """
     host = journal.foreign_host()
     if host is None:
@@ -281,7 +282,7 @@ def at_home(journal: Journal) -> None:
 
 
 def _same_place(record: RolloutRecord, request: Request) -> bool:
-    # Every on-demand gateway belongs to its own rollout, so two of them never meet.
+    # An on-demand gateway belongs to one rollout, so it has no rivals.
     return request.target.url is not None and record.opened["url"] == request.target.url
 
 

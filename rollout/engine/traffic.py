@@ -1,8 +1,8 @@
 """How many requests the current provider serves a second, right before the change (PRE-4.1).
 
-Told from two looks at its counter, as far apart as the prechecks between them took: nobody waits for it. It informs,
-and judges nothing: what cannot be told is *not known*, with the reason, and never a number. The tests of PRE-2.4 are
-among the requests, where a gateway counts them.
+The rate comes from two polls of its counter, one before and one after other prechecks, so no step waits for it. It
+informs, and judges nothing: a rate that cannot be computed is *not known*, with the reason. The requests include the
+tests of PRE-2.4, where a gateway counts them.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from rollout.core.result import Outcome
 from rollout.monitoring.sources.combined import observe_provider
 
 SHORTEST_S = 1.0
-"""Two looks that are closer together say nothing: one request more or less would double the number."""
+"""Polls that are closer together give no rate: one request more or less would double it."""
 
 SPAN_S = 60.0
-"""Prometheus is asked for the last so many seconds, and needs no earlier look."""
+"""Prometheus returns the requests of the last so many seconds, and needs no earlier poll."""
 
 NOT_KNOWN = "not known"
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficPoll:
-    """What the current provider's counter said.
+    """One poll of the current provider's counter.
 
     Attributes:
         provider: the provider.
-        requests: so many.
-        at: when, UTC.
-        at_s: when, in monotonic seconds: a clock that is set must not make a rate.
-        over_s: of the last so many seconds; None where the counter began at no known time.
+        requests: the number of its requests.
+        at: the time of the poll, UTC.
+        at_s: the same in monotonic seconds, which a clock adjustment does not change.
+        over_s: the seconds that the requests are of; None where the counter has no known start.
     """
 
     provider: str
@@ -49,10 +49,10 @@ class Traffic:
     """The current traffic.
 
     Attributes:
-        provider: whose requests; empty where nobody is known to serve.
+        provider: the provider of the requests; empty where the rate is not known.
         rate: ``12.5 requests a second``, or that it is not known, and why.
-        first: when the counter was looked at first, UTC; empty where one look said it all, or failed.
-        then: when it was looked at then, UTC; empty where that failed.
+        first: the time of the first poll, UTC; empty where one poll suffices, or a poll failed.
+        then: the time of the second poll, UTC; empty where a poll failed.
     """
 
     provider: str
@@ -62,7 +62,7 @@ class Traffic:
 
 
 def poll_traffic(rollout: RolloutContext, backup: Backup) -> TrafficPoll:
-    """Read the counter of the provider that serves now.
+    """Read the counter of the active provider.
 
     Raises:
         GatewayError: it cannot be read.
@@ -74,31 +74,31 @@ def poll_traffic(rollout: RolloutContext, backup: Backup) -> TrafficPoll:
 
 
 def try_poll_traffic(rollout: RolloutContext, backup: Outcome[Backup]) -> Outcome[TrafficPoll]:
-    """Read it, and keep the reason where that fails."""
+    """Return the poll, or the error where it fails."""
     return Outcome(lambda: poll_traffic(rollout, backup.value))
 
 
 def between(first: Outcome[TrafficPoll], then: Outcome[TrafficPoll]) -> Traffic:
-    """Return the traffic between two looks, or why it is not known. Raises nothing."""
-    failed = then.error or (None if _counts_alone(then) else first.error)
+    """Return the traffic between two polls, or why it is not known; raise nothing."""
+    failed = then.error or (None if _needs_no_earlier(then) else first.error)
     if failed is not None:
         return Traffic("", f"{NOT_KNOWN}: {failed}")
     last = then.value
     if last.over_s is not None:
         return Traffic(last.provider, _rate(last.requests, last.over_s), then=format_utc(last.at))
     took_s, requests = last.at_s - first.value.at_s, last.requests - first.value.requests
-    return Traffic(last.provider, _told(requests, took_s), format_utc(first.value.at), format_utc(last.at))
+    return Traffic(last.provider, _describe(requests, took_s), format_utc(first.value.at), format_utc(last.at))
 
 
-def _counts_alone(look: Outcome[TrafficPoll]) -> bool:
-    return look.error is None and look.value.over_s is not None
+def _needs_no_earlier(poll: Outcome[TrafficPoll]) -> bool:
+    return poll.error is None and poll.value.over_s is not None
 
 
-def _told(requests: int, took_s: float) -> str:
+def _describe(requests: int, took_s: float) -> str:
     if requests < 0:
-        return f"{NOT_KNOWN}: the counter began anew between the looks"
+        return f"{NOT_KNOWN}: the counter began anew between the polls"
     if took_s < SHORTEST_S:
-        return f"{NOT_KNOWN}: the looks are {took_s:.1f} s apart, at least {SHORTEST_S:g} s are needed"
+        return f"{NOT_KNOWN}: the polls are {took_s:.1f} s apart, at least {SHORTEST_S:g} s are needed"
     return _rate(requests, took_s)
 
 

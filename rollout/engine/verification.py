@@ -1,4 +1,4 @@
-"""Proof that the change is what was asked for, and nothing more (VER)."""
+"""Proof that the change is the requested one, and nothing more (VER)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ AUDITED = 50
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What the gateway's audit log says of the change (VER-3).
+    """The change in the gateway's audit log (VER-3).
 
     Attributes:
         rows: its entries for the new provider since the rollout was opened.
-        own: the suite's own record of its writes, which stands in where the gateway kept none.
+        own: the suite's own record of its writes, the evidence where the gateway kept none.
         finding: what the gateway's log lacks; None if it lacks nothing.
         problem: why the check fails; None if it does not.
     """
@@ -34,7 +34,7 @@ class Audited:
 
 
 def read_audit(rollout: RolloutContext) -> Audited:
-    """Look for the change in the gateway's audit log.
+    """Search the gateway's audit log for the change.
 
     Raises:
         GatewayError: the log cannot be read.
@@ -54,7 +54,7 @@ def read_audit(rollout: RolloutContext) -> Audited:
 
 
 def _is_ours(entry: AuditEntry, rollout: RolloutContext, since: str) -> bool:
-    """Tell whether an entry can be about this rollout's activation or limits, by provider, action and time."""
+    """Return whether an entry can be about this rollout's activation or limits, by provider, action and time."""
     if moment(entry.timestamp) < datetime.fromisoformat(since):
         return False
     if (
@@ -67,10 +67,10 @@ def _is_ours(entry: AuditEntry, rollout: RolloutContext, since: str) -> bool:
 
 
 def _concurrent(rollout: RolloutContext, entries: Sequence[AuditEntry], record: RolloutRecord) -> str | None:
-    """Return that another activation landed between this rollout's own: one of them has overwritten it (rule 3).
+    """Return which other activation landed between this rollout's own, which overwrote it (rule 3); None for none.
 
-    Compared by order and provider, because clocks differ and a gateway may record nobody's name. A write whose answer
-    was lost may be recorded or not, so nothing is concluded then.
+    Entries are compared by order and provider, because clocks differ and a gateway may record no user. A write whose
+    answer was lost may be recorded or not, so nothing is concluded then.
     """
     own = [write for write in record.writes if write.what is What.PROVIDER and write.may_have_landed]
     if not own or any(write.result != "done" for write in own):
@@ -89,9 +89,9 @@ def _concurrent(rollout: RolloutContext, entries: Sequence[AuditEntry], record: 
 
 
 def moment(timestamp: str) -> datetime:
-    """Return the moment of an audit entry; one without a zone is UTC."""
-    moment = datetime.fromisoformat(timestamp)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    """Return the time of an audit entry; one without a zone is UTC."""
+    at = datetime.fromisoformat(timestamp)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _finding(rollout: RolloutContext, ours: Sequence[AuditEntry], *, wrote: bool) -> str | None:

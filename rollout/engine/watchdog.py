@@ -1,9 +1,9 @@
 """The process that rolls back when the runner is gone (safety rule 4).
 
-It is started before the first write, loads everything, reads the backup, and says ``armed``. The runner holds the write
-end of a pipe, and writes every intent and outcome to it, because the journal may lose its tail: a pipe that closes
-without a last word means that the runner died. A runner that ends a phase in order hands over with a deadline; then the
-watchdog waits for a newer token, for the closure, or for the deadline.
+It is started before the first write, loads everything, reads the backup, and answers ``armed``. The runner holds the
+write end of a pipe, and writes every intent and outcome to it, because the journal may lose its last entries. A pipe
+that closes without a closing line means that the runner died. A runner that ends a phase in order hands over with a
+deadline; then the watchdog waits for a newer token, for the closure, or for the deadline.
 """
 
 from __future__ import annotations
@@ -47,37 +47,37 @@ T = TypeVar("T")
 ARMED = b"armed\n"
 CLOSED = b"closed\n"
 ARMED_WITHIN_S = 20.0
-LOOK_EVERY_S = 2.0
-"""How often it looks for a newer token after a handover."""
+POLL_EVERY_S = 2.0
+"""The seconds between two polls of the journal, for a newer token after a handover."""
 
 GRACE_S = 20.0
-"""How long it goes on asking a journal that cannot be reached, before it acts as the sole owner or not at all."""
+"""How many seconds it retries a journal that cannot be reached, before it acts as the sole owner or not at all."""
 
 
 class Watchdog:
-    """The runner's end: arms it, hands over to it, dismisses it."""
+    """The runner's end of the pipe: sends entries, hands over, and dismisses the watchdog."""
 
     def __init__(self, child: subprocess.Popen[bytes], rollout: RolloutContext) -> None:
         """Keep the write end of the pipe; it closes when this process ends, however it ends."""
         self._child = child
         self._rollout = rollout
-        rollout.on_write = self.tell
+        rollout.on_write = self.send_entry
 
-    def tell(self, entry: Entry) -> None:
-        """Say what was written to the journal; a watchdog that does not read, because it is paused, holds nobody up."""
-        told = {"seq": entry.seq, "at": entry.at, "kind": entry.kind, "body": entry.body, "hash": entry.hash}
-        self._send(json.dumps(told, default=str).encode() + b"\n")
+    def send_entry(self, entry: Entry) -> None:
+        """Send an entry of the journal; a paused watchdog, which does not read, does not block the runner."""
+        line = {"seq": entry.seq, "at": entry.at, "kind": entry.kind, "body": entry.body, "hash": entry.hash}
+        self._send(json.dumps(line, default=str).encode() + b"\n")
 
     def dismiss(self) -> None:
-        """Say that the rollout is closed: nothing is left to watch."""
-        self._say(CLOSED)
+        """Send that the rollout is closed: nothing is left to watch."""
+        self._send_last(CLOSED)
 
     def hand_over(self, deadline: datetime) -> None:
         """Leave the change to the watchdog until the next phase takes over, or until `deadline`."""
-        self._say(f"{format_utc(deadline)}\n".encode())
+        self._send_last(f"{format_utc(deadline)}\n".encode())
 
-    def _say(self, word: bytes) -> None:
-        self._send(word)
+    def _send_last(self, line: bytes) -> None:
+        self._send(line)
         pipe = self._child.stdin
         if pipe is not None:
             with suppress(OSError):
@@ -87,7 +87,7 @@ class Watchdog:
         pipe = self._child.stdin
         if pipe is None or pipe.closed:
             return
-        # It is gone, and with it what it was for: `rollout recover` closes that gap. Or its pipe is full.
+        # The watchdog is gone, which `rollout recover` makes up for, or its pipe is full.
         with suppress(OSError):
             os.set_blocking(pipe.fileno(), False)
             os.write(pipe.fileno(), line)
@@ -97,7 +97,7 @@ def arm(session: Session) -> Watchdog:
     """Start the watchdog of a rollout and wait until it is armed. Call it with the lease taken, before the first write.
 
     Raises:
-        RolloutError: it did not say so in time; nothing may be written.
+        RolloutError: it does not start, or is not armed in time; nothing may be written.
     """
     rollout = session.rollout
     rollout.folder.mkdir(parents=True, exist_ok=True)
@@ -119,14 +119,15 @@ def arm(session: Session) -> Watchdog:
 
 
 def _environment(env: Mapping[str, str]) -> dict[str, str]:
-    # GitHub's runner ends what carries this variable when a job ends, a cancelled one above all.
+    # GitHub's runner kills every process with this variable when a job ends or is cancelled.
     return {name: value for name, value in env.items() if name != "RUNNER_TRACKING_ID"}
 
 
 def _start(log: Path) -> subprocess.Popen[bytes]:
     """Start the process: a session of its own, so that a terminal's Ctrl-C does not reach it, and no inherited stdout.
 
-    A pipe behind pytest would wait for it otherwise. The journal's URL may hold a password: it goes over the pipe.
+    With pytest's stdout inherited, a reader of that pipe would wait for the watchdog. The journal's URL may hold a
+    password, so it goes over the pipe.
     """
     with log.open("ab") as errors:
         return subprocess.Popen(
@@ -154,12 +155,12 @@ def _is_armed(child: subprocess.Popen[bytes], order: bytes) -> bool:
 
 @dataclass(slots=True)
 class Watch:
-    """The watchdog's own end.
+    """The watchdog's own end of the pipe.
 
     Attributes:
-        rollout: what it watches, everything loaded.
-        pipe: the read end.
-        env: where channels find their URLs.
+        rollout: the rollout that it watches.
+        pipe: the file descriptor of the read end.
+        env: the environment variables, for the channels' URLs.
     """
 
     rollout: RolloutContext
@@ -167,18 +168,18 @@ class Watch:
     env: Mapping[str, str]
 
     def run(self) -> None:
-        """Wait for the last word, or for the pipe to close without one; a failure of the watchdog pages people."""
+        """Wait for the closing line, or for the pipe to close without one; a failure of the watchdog pages people."""
         try:
-            word = self._last_word()
-            if not word:
+            last_line = self._read_last_line()
+            if not last_line:
                 self.act("the runner died: its pipe closed without a word")
-            elif word != CLOSED:
-                self._wait_until(datetime.fromisoformat(word.decode().strip()))
-        except Exception as error:  # noqa: BLE001 - the last resort: a change in effect would have nobody who watches it
+            elif last_line != CLOSED:
+                self._wait_until(datetime.fromisoformat(last_line.decode().strip()))
+        except Exception as error:  # noqa: BLE001 - the last resort: else no process watches a change in effect
             self._last_resort("the watchdog itself failed", error, again=False)
 
-    def _last_word(self) -> bytes:
-        """Return what the runner says at its end, empty where it died; until then learn what it writes."""
+    def _read_last_line(self) -> bytes:
+        """Return the runner's closing line, empty where it died; learn the entries before it."""
         kept = b""
         while True:
             while not select.select([self.pipe], [], [], LEASE_S / 4)[0]:
@@ -194,36 +195,36 @@ class Watch:
 
     def _learn(self, line: bytes) -> None:
         try:
-            told = json.loads(line)
+            entry = json.loads(line)
         except ValueError:
             return  # half a line of a runner that died, or whose pipe was full
         self.rollout.learn(
-            Entry(told["seq"], self.rollout.id, told["at"], told["kind"], told["body"], "", told["hash"])
+            Entry(entry["seq"], self.rollout.id, entry["at"], entry["kind"], entry["body"], "", entry["hash"])
         )
 
     def _wait_until(self, deadline: datetime) -> None:
-        """Stay until a newer token takes over, the rollout is closed, or the deadline passes."""
+        """Wait for a newer token, the closure, or the deadline; at the deadline, roll back."""
         while self.rollout.clock.now() < deadline:
-            if self._patiently(self._is_over, otherwise=lambda: False):
+            if self._with_grace(self._is_over, otherwise=lambda: False):
                 return
-            self.rollout.clock.wait(LOOK_EVERY_S)
-        self.act(f"nobody confirmed the change by {format_utc(deadline)}")
+            self.rollout.clock.wait(POLL_EVERY_S)
+        self.act(f"the change was not confirmed by {format_utc(deadline)}")
 
     def act(self, why: str) -> None:
-        """Take the change back; whatever that raises, people are paged, and it is tried once more (safety rule 4)."""
+        """Roll the change back; whatever that raises, people are paged, and it is tried once more (safety rule 4)."""
         for left in (1, 0):
             try:
                 self._act(why)
-            except Exception as error:  # noqa: BLE001 - the last resort: nobody else is left to say that nothing is proven
+            except Exception as error:  # noqa: BLE001 - the last resort: no other process reports the failure
                 self._last_resort(why, error, again=bool(left))
             else:
                 return
 
     def _last_resort(self, why: str, error: Exception, *, again: bool) -> None:
-        """Page people with the commands, and leave in the journal that the rollback itself has failed."""
+        """Page people with the manual commands, and write to the journal that the rollback itself failed."""
         left = "it is tried once more" if again else "it is not tried again"
         failed = f"{why}; the rollback ended in {type(error).__name__}: {error}; {left}"
-        # A channel hears of each event once: that it is not tried again is another one.
+        # A channel gets each event once: that the rollback is not tried again is another event.
         event = f"rollback ended, {left}"
         works: Mapping[str, Callable[[], None]] = {
             "the page": lambda: self._page(failed, event),
@@ -232,7 +233,7 @@ class Watch:
         for name, work in works.items():
             try:
                 work()
-            except Exception as problem:  # noqa: BLE001 - one that fails must not stop the other; the log is what is left
+            except Exception as problem:  # noqa: BLE001 - one that fails must not stop the other; the log remains
                 sys.stderr.write(f"rollout: {failed}; and {name} failed: {problem!r}\n")
 
     def _note_failure(self, why: str) -> None:
@@ -241,27 +242,27 @@ class Watch:
     def _act(self, why: str) -> None:
         """Roll back, unless the rollout is closed, has written nothing, or belongs to a newer token.
 
-        Of one that is closed it tells what the run that died had no time to tell.
+        A closed rollout is published, where the run that died had no time to do so.
         """
-        acts = self._patiently(self._takes_over, otherwise=self._is_sole_owner)
+        acts = self._with_grace(self._takes_over, otherwise=self._is_sole_owner)
         if acts:
             roll_back_and_close(self.rollout, f"watchdog: {why}", {}, self.env)
-        tells = not acts and self._tells()
-        # What died between the verdict and giving the lease back did not; a newer holder's lease is left alone.
+        publishes = not acts and self._publish_late()
+        # A run that died after its verdict has not released its lease; the lease of a newer holder stays.
         self.rollout.release_lease()
-        if acts or tells:
-            from rollout.audit.seal import conclude  # noqa: PLC0415 - after everything, and nothing depends on it
+        if acts or publishes:
+            from rollout.audit.seal import conclude  # noqa: PLC0415 - comes last, and no other step needs it
 
             conclude(self.rollout.journal, self.rollout.id, self.rollout.folder, self.env, by="watchdog")
 
-    def _tells(self) -> bool:
+    def _publish_late(self) -> bool:
         try:
             return publish_late(self.rollout, self.env)
         except JournalError:
             return False
 
     def _takes_over(self) -> bool:
-        """Take the newest token if there is something to take back: of two who try, one gets it."""
+        """Take the newest token if there is a change to roll back: of two processes that try, one gets it."""
         if self._is_over():
             return False
         lease = self.rollout.lease
@@ -276,7 +277,7 @@ class Watch:
         return record.closed is not None or self.rollout.superseded() or not record.wrote
 
     def _is_sole_owner(self) -> bool:
-        """Without a journal: only while our own lease runs, and only if nobody else has changed the gateway."""
+        """Return whether to act without a journal: the lease runs, and the new or previous provider is active."""
         if not self.rollout.last_known_record().wrote or self.rollout.last_known_record().closed is not None:
             return False
         why = "its lease has run out"
@@ -293,26 +294,26 @@ class Watch:
         return False
 
     def _page(self, why: str, event: str = "stranded") -> None:
-        """Tell people, on every channel, that one of them is needed."""
-        told = messages.trouble(self.rollout, messages.A_PERSON_IS_NEEDED, f"watchdog: {why}", self._commands())
-        page(self.rollout, event, told, self.env, everyone=True)
+        """Notify every channel that an operator is needed."""
+        message = messages.trouble(self.rollout, messages.A_PERSON_IS_NEEDED, f"watchdog: {why}", self._commands())
+        page(self.rollout, event, message, self.env, everyone=True)
 
     def _commands(self) -> tuple[str, ...]:
         try:
             return manual_commands(self.rollout)
-        except Exception:  # noqa: BLE001 - what ended the rollback may end this too, and people must hear of it
+        except Exception:  # noqa: BLE001 - what ended the rollback may end this too, and people must be paged
             return (by_hand.read_command(self.rollout.target),)
 
     def _keep_lease(self) -> None:
         try:
-            # Enough for the grace after the next look, however soon after it the runner dies and the journal is lost.
+            # Long enough for the grace, even if runner and journal are lost right after the next renewal.
             self.rollout.hold_lease(LEASE_S)
-            # What it has seen of the journal is what it holds a restored copy against.
+            # A restored copy of the journal is recognised by the head that was read last.
             self.rollout.journal.head()
         except (JournalError, LeaseLost):
-            return  # lost or out of reach: whether to act is decided when there is something to do
+            return  # lost or out of reach: `_act` decides later whether to act
 
-    def _patiently(self, ask: Callable[[], T], otherwise: Callable[[], T]) -> T:
+    def _with_grace(self, ask: Callable[[], T], otherwise: Callable[[], T]) -> T:
         until = self.rollout.clock.now() + timedelta(seconds=GRACE_S)
         while True:
             try:
@@ -320,18 +321,18 @@ class Watch:
             except JournalError:
                 if self.rollout.clock.now() >= until:
                     return otherwise()
-                self.rollout.clock.wait(LOOK_EVERY_S)
+                self.rollout.clock.wait(POLL_EVERY_S)
 
 
 def main() -> int:
-    """Run as a process: the order comes over standard input, and so does everything after it."""
+    """Run as a process: the order and every later line come over standard input."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     order = json.loads(_line(sys.stdin.fileno()))
     journal = Journal.open(order["journal"], clock=SystemClock(), redact=Redactor().value, create=False)
     record = replay(order["rollout"], journal.entries(order["rollout"], *REPLAYED))
     with reopened(journal, record, Path(order["reports"]), os.environ) as rollout:
-        # What goes wrong from here on is told in a log among the evidence.
+        # From here on errors are written to a log among the evidence.
         sys.stderr = quiet(sys.stderr, lambda text: for_terminal(rollout.redactor.text(text)))
         recorded(rollout.record().backup)
         lease = journal.holder(rollout.lease_target)

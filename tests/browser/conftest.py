@@ -75,7 +75,7 @@ def stranded(folder: Path, **parts: Any) -> JournaledRollout:
     journaled.writes("APP-1.2", "forward", "openai:gpt-4o")
     journaled.rollout.append(Kind.ROLLBACK, reason="MON-2: bad")
     journaled.writes("RBK-2.1", "back", "ollama:gemma3:4b", "unknown")
-    why = f"MON-2: bad; and the way back is not verified: {EVIL}"
+    why = f"MON-2: bad; and the rollback is not verified: {EVIL}"
     journaled.closes(
         Decision.ROLLBACK_FAILED, "ROLLBACK FAILED", why, commands=["curl -X POST http://127.0.0.1:1/activate"]
     )

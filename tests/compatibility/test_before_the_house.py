@@ -1,7 +1,7 @@
-"""A rollout that the code of before the rooms (version 0.1) began is watched, taken back, kept and verified by today's.
+"""A rollout that the former code (version 0.1) began is watched, rolled back, kept and verified by today's.
 
-The archive beside this file holds that code. It is unpacked and run as it was, with its own watchdog, against a gateway
-of today; the gateway's own state is the judge.
+The archive beside this file holds that code. It is unpacked and run unchanged, with its own watchdog, against a gateway
+of today; the gateway's own state decides.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def test_what_the_former_code_handed_over_is_verified_watched_and_kept(former: P
     assert run.out.count("twin is now staging") == 1
 
 
-def test_what_the_former_code_handed_over_is_taken_back_at_a_breach(former: Path, lab: Lab):
+def test_what_the_former_code_handed_over_is_rolled_back_at_a_breach(former: Path, lab: Lab):
     handed_over(former, lab)
     lab.faults({"provider": "openai", "error_share": 1})
     run = lab.run("-m", "verify or monitor")
@@ -85,10 +85,10 @@ def test_what_the_former_code_handed_over_is_taken_back_at_a_breach(former: Path
 
 
 def test_a_former_watchdog_that_lives_is_left_at_its_work_by_recover(former: Path, lab: Lab):
-    """`rollout recover` of today sees that it is alive; once it is gone and the deadline has passed, it takes back."""
+    """The former watchdog rolls back at its deadline, and closes the rollout."""
     lab.policy["sandbox"]["confirm_within"] = "4s"
     first = handed_over(former, lab)
-    eventually(lambda: lab.state().active == BEFORE, "the former watchdog takes it back at the deadline", 40)
+    eventually(lambda: lab.state().active == BEFORE, "the former watchdog rolls back at the deadline", 40)
     eventually(lambda: first.record.decision is Decision.ROLLED_BACK, "and closes it", 20)
 
 
@@ -106,21 +106,21 @@ def test_what_is_left_when_runner_and_former_watchdog_are_gone_is_recovered(form
         )
         return first.record.decision is Decision.ROLLED_BACK
 
-    eventually(recovered, "recover takes back what nobody watches", 60)
+    eventually(recovered, "recover rolls back the stranded change", 60)
     assert lab.state().active == BEFORE
 
 
-def test_a_rollout_that_the_former_code_kept_is_read_verified_and_taken_back(former: Path, lab: Lab):
+def test_a_rollout_that_the_former_code_kept_is_read_verified_and_rolled_back(former: Path, lab: Lab):
     run = run_former(former, lab)
     assert (run.code, run.word) == (0, "KEPT"), run.out
-    told = [sys.executable, "-m", "rollout"]
+    command = [sys.executable, "-m", "rollout"]
     where = f"--reports={lab.reports}"
-    seen = subprocess.run([*told, "verify-journal", where], capture_output=True, text=True, check=False, timeout=60)
-    assert seen.returncode == 0, seen.stdout + seen.stderr
-    seen = subprocess.run([*told, "status", "--all", where], capture_output=True, text=True, check=True, timeout=60)
-    assert run.id in seen.stdout
+    done = subprocess.run([*command, "verify-journal", where], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run([*command, "status", "--all", where], capture_output=True, text=True, check=True, timeout=60)
+    assert run.id in done.stdout
     back = subprocess.run(
-        [*told, "rollback", run.id, "--reason=compatibility", where],
+        [*command, "rollback", run.id, "--reason=compatibility", where],
         capture_output=True,
         text=True,
         check=False,

@@ -98,11 +98,11 @@ def test_every_check_of_the_checklist_fails_for_its_reason(lab: Lab):
     assert "openai is not ready" in why["REL-2"]
     assert "vllm POST /api/v1/providers/vllm/preflight" in why["REL-2"]
     assert "OPENAI_API_KEY is padded with spaces" in why["REL-3"]
-    assert "GOOGLE_API_KEY is masked where it should be whole" in why["REL-3"]
+    assert "GOOGLE_API_KEY is masked where it should be complete" in why["REL-3"]
     assert "REDIS_PASSWORD is a placeholder" in why["REL-3"]
-    assert "VAULT_TOKEN is masked, and the .env file does not hold it: nobody has looked at it" in why["REL-3"]
+    assert "VAULT_TOKEN is masked, and the .env file does not hold it: it is not checked" in why["REL-3"]
     assert "the budget of global warns at 50 USD and stops at 50; soft must be below hard" in why["REL-4"]
-    assert "there is no rate limit that covers everybody" in why["REL-4"]
+    assert "there is no rate limit that covers every provider" in why["REL-4"]
     assert "the fallback policy names vllm, and none of them connects" in why["REL-5"]
     assert "GET /api/v1/alerts" in why["REL-6"]
     assert "GET /api/v1/admin/audit" in why["REL-7"]
@@ -123,8 +123,8 @@ def test_what_cannot_be_seen_is_no_pass(lab: Lab):
     assert set(why) == {"REL-3", "REL-5", "REL-6", "REL-7"}
     assert why["REL-6"].endswith("policy 'sandbox' does not demand it"), "and so it is shown as skipped, not as passed"
     assert "OPENAI_API_KEY is masked, and target" in why["REL-3"]
-    assert "does not say where the service's .env file can be read: nobody has looked at it" in why["REL-3"]
-    assert why["REL-5"] == "besides the active provider there is nobody"
+    assert "does not say where the service's .env file can be read: it is not checked" in why["REL-3"]
+    assert why["REL-5"] == "besides the active provider there is no other"
 
 
 def test_a_target_that_cannot_be_looked_at_is_refused(lab: Lab):

@@ -80,7 +80,7 @@ def test_a_call_that_never_comes_is_a_change_that_is_taken_back(lab: Lab):
     eventually(lambda: any(e.kind == Kind.CLOSED for e in entries(lab.reports)), "the watchdog has closed it", 20)
     ended = lab.run("-m", "monitor", "--for=1s")
     assert (ended.code, ended.record.decision) == (10, Decision.ROLLED_BACK), ended.out
-    assert "nobody confirmed the change by" in (ended.record.closed or {})["why"]
+    assert "the change was not confirmed by" in (ended.record.closed or {})["why"]
 
 
 def test_a_watchdog_that_is_killed_between_two_calls_is_what_recover_is_for(

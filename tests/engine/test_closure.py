@@ -1,4 +1,4 @@
-"""A document that cannot be written is named, loudly, and changes neither decision nor way back (DOC, RBK-5)."""
+"""A document that cannot be written is named, and changes neither decision nor rollback (DOC, RBK-5)."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ WRITTEN = {
 """Clause -> the file that it writes, below the rollout's folder."""
 
 
-class Back(Calm):
-    """A gateway that is back already: the way back sends its write all the same, and is proven."""
+class RolledBackGateway(Calm):
+    """A gateway that reports the previous provider already: the rollback sends its write in any case, and is proven."""
 
     @contextmanager
     def allow_writes(self, _: str) -> Iterator[None]:
@@ -50,7 +50,7 @@ class Back(Calm):
         self.config |= {"ACTIVE_PROVIDER": provider, "LLM_MODEL_NAME": model}
 
     def metrics(self, _: str) -> Metrics:
-        """Return that nobody asked anything."""
+        """Return counters without a request."""
         return Metrics(0, 0, 0, 0.0, Latency(None, None, None, 0), {})
 
     def status(self, _: str) -> Connection:
@@ -68,15 +68,15 @@ class Back(Calm):
 
 @pytest.fixture
 def rollout(tmp_path: Path) -> RolloutContext:
-    """A change that was applied, and that the gateway has left again."""
+    """A change that was applied, on a gateway that reports the previous provider again."""
     rollout = opened(tmp_path)
-    rollout.gateway = Back()
+    rollout.gateway = RolledBackGateway()
     intent = rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to=str(NEW))
     rollout.append(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     return rollout
 
 
-def taken_back(rollout: RolloutContext) -> Closure:
+def rolled_back(rollout: RolloutContext) -> Closure:
     return roll_back_and_close(rollout, WHY, {}, {})
 
 
@@ -106,7 +106,7 @@ def named(closure: Closure) -> dict[str, str]:
 
 
 def outcomes(rollout: RolloutContext, *clauses: str) -> dict[str, str]:
-    """Return clause -> what the journal says came of it."""
+    """Return clause -> its outcome in the journal."""
     steps = rollout.record().steps
     return {clause: steps[clause]["outcome"] for clause in clauses if clause in steps}
 
@@ -131,11 +131,11 @@ def _broken(name: str, original: Callable[..., Any], kinds: tuple[Kind, ...]) ->
     return broken
 
 
-# On a disk that takes everything
+# On a disk with space
 
 
 def test_nothing_is_missing_where_everything_was_written(rollout: RolloutContext) -> None:
-    closure = taken_back(rollout)
+    closure = rolled_back(rollout)
     assert (closure.decision, closure.undocumented) == (Decision.ROLLED_BACK, ())
     assert set(outcomes(rollout, "DOC-1", "DOC-2", "DOC-3", "RBK-5.1", "RBK-5.2", "RBK-5.3", "RBK-5.4").values()) == {
         "passed"
@@ -151,7 +151,7 @@ def test_nothing_is_missing_where_everything_was_written(rollout: RolloutContext
 @pytest.mark.parametrize("clause", WRITTEN)
 def test_a_full_disk_is_named_and_the_change_is_back_all_the_same(rollout: RolloutContext, clause: str) -> None:
     full(rollout, clause)
-    closure = taken_back(rollout)
+    closure = rolled_back(rollout)
     assert closure.decision is Decision.ROLLED_BACK
     assert closure.word == "ROLLED BACK, verified"
     assert {missing: FULL in why for missing, why in named(closure).items()} == {clause: True}
@@ -181,43 +181,43 @@ def test_a_blocked_change_without_its_record_is_named(rollout: RolloutContext, m
 
 def test_the_next_step_does_not_lead_to_a_post_mortem_that_is_not_there(rollout: RolloutContext) -> None:
     full(rollout, "RBK-5.3")
-    assert taken_back(rollout).next_step == (
-        "the post-mortem could not be drafted, so read what the journal tells: rollout report r-1"
+    assert rolled_back(rollout).next_step == (
+        "the post-mortem could not be drafted, so read the report of the journal: rollout report r-1"
     )
 
 
 def test_the_change_record_names_the_others_that_are_missing(rollout: RolloutContext) -> None:
     full(rollout, "RBK-5.3")
     full(rollout, "DOC-2")
-    taken_back(rollout)
-    told = json.loads((rollout.folder / "change-record.json").read_text(encoding="utf-8"))["undocumented"]
-    assert [missing.split()[0] for missing in told] == ["RBK-5.3", "DOC-2"]
+    rolled_back(rollout)
+    undocumented = json.loads((rollout.folder / "change-record.json").read_text(encoding="utf-8"))["undocumented"]
+    assert [missing.split()[0] for missing in undocumented] == ["RBK-5.3", "DOC-2"]
     assert "| NOT DOCUMENTED | DOC-2 " in (rollout.folder / "change-record.md").read_text(encoding="utf-8")
 
 
 def test_a_record_that_fails_only_when_it_is_completed_is_named_too(
     rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is written again once people are told: a disk that is full by then is not passed over."""
+    """It is written again after the notifications: a disk that is full by then is named."""
 
-    def told(*_: object, **__: object) -> tuple[str, ...]:
+    def announce(*_: object, **__: object) -> tuple[str, ...]:
         (rollout.folder / WRITTEN["DOC-1"]).unlink()
         full(rollout, "DOC-1")
-        return ("somebody",)
+        return ("a channel",)
 
-    monkeypatch.setattr("rollout.engine.closing_records.announce", told)
-    assert list(named(taken_back(rollout))) == ["DOC-1"]
+    monkeypatch.setattr("rollout.engine.closing_records.announce", announce)
+    assert list(named(rolled_back(rollout))) == ["DOC-1"]
 
 
-def test_people_are_told_what_is_missing(rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not mixed up with what was not restored: nothing is wrong with the gateway."""
-    told: list[str] = []
+def test_the_notification_names_what_is_missing(rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is apart from what was not restored: nothing is wrong with the gateway."""
+    bodies: list[str] = []
     monkeypatch.setattr(
-        "rollout.engine.closing_records.announce", lambda _r, _e, letter, *_, **__: told.append(letter.body) or ()
+        "rollout.engine.closing_records.announce", lambda _r, _e, message, *_, **__: bodies.append(message.body) or ()
     )
     full(rollout, "RBK-5.3")
-    taken_back(rollout)
-    lines = told[0].splitlines()
+    rolled_back(rollout)
+    lines = bodies[0].splitlines()
     assert "Not restored or not proven: nothing" in lines
     assert any(line.startswith("NOT DOCUMENTED: RBK-5.3 A post-mortem note is drafted: ") for line in lines)
 
@@ -229,7 +229,7 @@ def test_a_reason_that_the_journal_did_not_take_is_not_recorded(
     rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_journal(monkeypatch, "append", Kind.ROLLBACK)
-    closure = taken_back(rollout)
+    closure = rolled_back(rollout)
     assert closure.decision is Decision.ROLLED_BACK
     assert named(closure) == {
         "RBK-5.1": f"the journal did not take it, it waits in {SPOOL}: {WHY}",
@@ -239,7 +239,7 @@ def test_a_reason_that_the_journal_did_not_take_is_not_recorded(
 
 
 def _after_the_trail(rollout: RolloutContext) -> int:
-    """Return how many entries came after RBK-5.4 had looked."""
+    """Return how many entries follow that of RBK-5.4."""
     clauses = [entry.body.get("clause") for entry in rollout.journal.entries(rollout.id)]
     return len(clauses) - clauses.index("RBK-5.4")
 
@@ -248,16 +248,16 @@ def test_a_closure_that_the_journal_did_not_take_is_no_history(
     rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_journal(monkeypatch, "append", Kind.CLOSED)
-    closure = taken_back(rollout)
+    closure = rolled_back(rollout)
     assert closure.decision is Decision.ROLLED_BACK
     assert named(closure) == {"DOC-3": "the journal's history holds no decision instead of rolled_back"}
 
 
-def test_a_journal_that_takes_nothing_more_is_named_and_the_way_back_is_proven(
+def test_a_journal_that_accepts_nothing_more_is_named_and_the_rollback_is_proven(
     rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_journal(monkeypatch, "append")
-    closure = taken_back(rollout)
+    closure = rolled_back(rollout)
     assert closure.decision is Decision.ROLLED_BACK
     assert set(named(closure)) == {"RBK-5.1", "RBK-5.4", "DOC-3"}
 
@@ -267,7 +267,7 @@ def test_a_journal_that_cannot_be_read_leaves_no_errors_no_trail_and_no_history(
 ) -> None:
     rollout.record()
     break_journal(monkeypatch, "entries")
-    closure = taken_back(rollout)
+    closure = rolled_back(rollout)
     assert closure.decision is Decision.ROLLED_BACK
     assert named(closure) == dict.fromkeys(("RBK-5.2", "RBK-5.4", "DOC-3"), GONE)
     drafted = (rollout.folder / "post-mortem.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How a rollout ends: kept only by its holder and once, taken back otherwise, and left alone by who was superseded."""
+"""How a rollout ends: kept only by its holder and once, rolled back otherwise, never ended by a superseded run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_it_is_kept_when_every_clause_of_the_plan_passed_in_this_run(tmp_path: P
 
 
 @pytest.mark.parametrize("clause", ["PRE-1.1", "APP-0.1", "VER-4", "MON-7"])
-def test_one_clause_without_a_pass_takes_it_back(tmp_path: Path, clause: str):
+def test_one_clause_without_a_pass_rolls_it_back(tmp_path: Path, clause: str):
     rollout = applied(tmp_path)
     closure = close(rollout, PHASES, passed(rollout, *PHASES, but={clause: "it is wrong"}), {})
     assert closure.decision is Decision.ROLLED_BACK
@@ -51,7 +51,7 @@ def test_one_clause_without_a_pass_takes_it_back(tmp_path: Path, clause: str):
     assert live(rollout).state.place == str(OLD)
 
 
-def test_a_clause_that_was_never_reached_takes_it_back(tmp_path: Path):
+def test_a_clause_that_was_never_reached_rolls_it_back(tmp_path: Path):
     rollout = applied(tmp_path)
     passed(rollout, "precheck", "apply", "verify")
     rollout.append(Kind.PHASE, phase="monitor", passed=True, problems=[], run=rollout.run)
@@ -67,7 +67,7 @@ def test_a_pass_of_another_run_is_no_pass_of_this_one(tmp_path: Path):
     assert close(rollout, PHASES, planned(PHASES), {}).decision is Decision.ROLLED_BACK
 
 
-def test_a_stop_takes_back_what_passed(tmp_path: Path):
+def test_a_stop_rolls_back_what_passed(tmp_path: Path):
     rollout = applied(tmp_path)
     plan = passed(rollout, *PHASES)
     rollout.stop.set("SIGTERM asked the run to stop")
@@ -77,7 +77,7 @@ def test_a_stop_takes_back_what_passed(tmp_path: Path):
 
 
 @pytest.mark.parametrize("phases", [PHASES[:1], PHASES], ids=["precheck", "all"])
-def test_a_stop_before_anything_was_written_says_just_that(tmp_path: Path, phases: tuple[str, ...]):
+def test_a_stop_before_any_write_is_named_as_such(tmp_path: Path, phases: tuple[str, ...]):
     rollout = begun(tmp_path)
     rollout.stop.set("SIGINT asked the run to stop")
     closure = close(rollout, phases, passed(rollout, "precheck", but={"PRE-2.1": "NOT RUN: stopped"}), {})
@@ -89,7 +89,7 @@ def test_a_stop_before_anything_was_written_says_just_that(tmp_path: Path, phase
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_phase_whose_pass_is_not_in_the_journal_is_not_kept(tmp_path: Path, phase: str):
-    """Its verdict was spooled while the journal was away, and this journal is what the next one reads."""
+    """Its verdict was spooled while the journal was unreachable, and the next process reads this journal."""
     rollout = applied(tmp_path)
     plan = passed(rollout, *PHASES)
     rollout.append(Kind.PHASE, phase=phase, passed=False, problems=["x"], run="run-0")
@@ -98,7 +98,7 @@ def test_a_phase_whose_pass_is_not_in_the_journal_is_not_kept(tmp_path: Path, ph
     assert closure.why == f"the journal holds no pass of {phase}"
 
 
-def test_what_somebody_changed_meanwhile_is_not_kept(tmp_path: Path):
+def test_a_concurrent_change_is_not_kept(tmp_path: Path):
     rollout = applied(tmp_path)
     plan = passed(rollout, *PHASES)
     live(rollout).set_limit("cost", "global", {"hard_limit_usd": 1.0})
@@ -185,16 +185,16 @@ def test_an_apply_that_wrote_nothing_ends_the_rollout(tmp_path: Path):
 def test_a_run_that_never_got_its_lease_ends_a_rollout_that_wrote_nothing(tmp_path: Path):
     rollout = begun(tmp_path)
     rollout.release_lease()
-    closure = close(rollout, ("apply",), passed(rollout, "apply", but={"APP-0.1": "somebody holds it"}), {})
+    closure = close(rollout, ("apply",), passed(rollout, "apply", but={"APP-0.1": "another process holds it"}), {})
     assert closure.decision is Decision.NOTHING_APPLIED
     assert [entry.body["fence"] for entry in rollout.journal.entries(rollout.id, Kind.CLOSED)] == [0]
 
 
 def test_a_run_without_a_lease_does_not_end_what_another_run_has_begun_to_write(tmp_path: Path, monkeypatch):
-    """Between its last look and its ending: nothing applied would be untrue of the rollout."""
+    """The write comes between its last read and its ending: NOTHING APPLIED would be wrong."""
     rollout = begun(tmp_path)
     rollout.release_lease()
-    plan = passed(rollout, "apply", but={"APP-0.1": "somebody holds it"})
+    plan = passed(rollout, "apply", but={"APP-0.1": "another process holds it"})
     original = deciding.why_not
 
     def meanwhile(*args):
@@ -216,7 +216,7 @@ def test_a_change_that_was_in_effect_already_goes_on_without_a_write(tmp_path: P
     assert closure.decision is Decision.KEPT
 
 
-def test_a_write_whose_answer_was_lost_is_taken_back(tmp_path: Path):
+def test_a_write_whose_answer_was_lost_is_rolled_back(tmp_path: Path):
     """It may land yet: that a read shows no effect is no proof that nothing was applied."""
     rollout = begun(tmp_path)
     live(rollout).fails["activate"] = down()
@@ -272,7 +272,7 @@ def test_its_code_is_how_the_successor_ended_it(tmp_path: Path, decision: Decisi
 
 
 def test_a_run_that_is_taken_over_while_it_keeps_leaves_the_ending_to_its_successor(tmp_path: Path, monkeypatch):
-    """An emergency between the last look and the entry: KEPT is not recorded beside it."""
+    """An emergency comes between the last read and the entry: KEPT is not recorded."""
     rollout = applied(tmp_path)
     plan = passed(rollout, *PHASES)
     original = deciding._find_deviations
@@ -288,7 +288,7 @@ def test_a_run_that_is_taken_over_while_it_keeps_leaves_the_ending_to_its_succes
     assert (endings(rollout), live(rollout).writes, said(rollout)) == ([], [], "")
 
 
-def test_a_superseded_run_takes_nothing_back(tmp_path: Path):
+def test_a_superseded_run_rolls_nothing_back(tmp_path: Path):
     rollout = applied(tmp_path)
     successor(rollout)
     closure = roll_back_and_close(rollout, WHY, {}, {})
@@ -296,20 +296,20 @@ def test_a_superseded_run_takes_nothing_back(tmp_path: Path):
     assert (endings(rollout), live(rollout).writes, said(rollout)) == ([], [], "")
 
 
-def test_a_way_back_that_is_taken_over_before_its_write_leaves_everything_to_the_successor(tmp_path: Path):
+def test_a_rollback_that_is_taken_over_before_its_write_leaves_everything_to_the_successor(tmp_path: Path):
     rollout = applied(tmp_path)
 
-    def seize(*_):
+    def preempt(*_):
         rollout.journal.preempt_lease(rollout.lease_target, "e-1", "eve", 60)
 
-    live(rollout).fails["alerts"] = seize
+    live(rollout).fails["alerts"] = preempt
     closure = roll_back_and_close(rollout, WHY, {}, {})
     assert (closure.word, closure.code) == ("TAKEN OVER", ExitCode.IN_PROGRESS)
     assert (endings(rollout), live(rollout).writes) == ([], [])
-    assert not (rollout.folder / "post-mortem.md").exists(), "its successor writes what there is to write"
+    assert not (rollout.folder / "post-mortem.md").exists(), "its successor writes the documents"
 
 
-def test_a_way_back_that_is_taken_over_at_its_ending_writes_no_second_one(tmp_path: Path):
+def test_a_rollback_that_is_taken_over_at_its_ending_writes_no_second_one(tmp_path: Path):
     rollout = applied(tmp_path)
 
     def recovered(*_):
@@ -350,7 +350,7 @@ def test_a_verdict_that_another_process_wrote_under_this_token_stands(tmp_path: 
 # A journal that fails (broken promises 4 and 5)
 
 
-def test_kept_that_cannot_be_recorded_is_taken_back(tmp_path: Path):
+def test_kept_that_cannot_be_recorded_is_rolled_back(tmp_path: Path):
     rollout = applied(tmp_path)
     plan = passed(rollout, *PHASES)
     Faulty(rollout, "append_ending")
@@ -362,7 +362,7 @@ def test_kept_that_cannot_be_recorded_is_taken_back(tmp_path: Path):
 
 
 def test_kept_that_is_on_disk_although_the_call_failed_stays_kept(tmp_path: Path):
-    """A connection that breaks during the commit tells of a failure that was none."""
+    """A connection that breaks during the commit raises although the commit succeeded."""
     rollout = applied(tmp_path)
     plan = passed(rollout, *PHASES)
     Faulty(rollout, "append_ending after")
@@ -371,8 +371,8 @@ def test_kept_that_is_on_disk_although_the_call_failed_stays_kept(tmp_path: Path
     assert (endings(rollout), live(rollout).writes) == (["kept"], [])
 
 
-def test_kept_that_turns_out_to_be_on_disk_after_the_way_back_is_ended_anew(tmp_path: Path, monkeypatch):
-    """The journal must not say KEPT of a change that this very run has taken back."""
+def test_kept_that_is_found_on_disk_after_the_rollback_is_ended_anew(tmp_path: Path, monkeypatch):
+    """The journal must not hold KEPT of a change that this very run has rolled back."""
     rollout = applied(tmp_path)
     plan = passed(rollout, *PHASES)
     faulty = Faulty(rollout, "append_ending after")
@@ -397,7 +397,7 @@ def test_kept_that_turns_out_to_be_on_disk_after_the_way_back_is_ended_anew(tmp_
     assert rollout.record().decision is Decision.ROLLED_BACK
 
 
-def test_without_a_journal_what_was_written_is_taken_back_from_memory(tmp_path: Path):
+def test_without_a_journal_what_was_written_is_rolled_back_from_memory(tmp_path: Path):
     rollout = applied(tmp_path)
     plan = passed(rollout, *PHASES)
     Faulty(rollout)
@@ -417,7 +417,7 @@ def test_without_a_journal_and_without_a_lease_nothing_is_sent(tmp_path: Path, c
         rollout.clock._start -= rollout.clock.now() - rollout.clock._start  # type: ignore[attr-defined]
     closure = close(rollout, PHASES, plan, {})
     assert closure.decision is Decision.ROLLBACK_FAILED
-    assert closure.why.endswith("the lease has run out, so somebody else may own the target by now: hands off")
+    assert closure.why.endswith("the lease has run out: another process may own the target, so an operator must decide")
     assert (closure.next_step, closure.rollback) == ("A PERSON IS NEEDED", ())
     assert live(rollout).writes == []
 
@@ -432,7 +432,7 @@ def test_without_a_journal_nothing_was_applied_only_if_memory_holds_no_write(tmp
 
 
 def test_a_journal_that_lost_its_tail_is_no_proof_that_nothing_was_applied(tmp_path: Path):
-    """Failed over to a replica that lags: it tells of no write, and this process remembers one."""
+    """It failed over to a replica that lags: it holds no write, and this process remembers one."""
     rollout = begun(tmp_path)
     before = rollout.journal.head()[0]  # type: ignore[index]
     apply(rollout)
@@ -444,7 +444,7 @@ def test_a_journal_that_lost_its_tail_is_no_proof_that_nothing_was_applied(tmp_p
     assert live(rollout).state.place == str(OLD)
 
 
-def test_a_run_without_a_journal_that_has_ended_says_how(tmp_path: Path):
+def test_a_run_without_a_journal_that_has_ended_returns_its_ending(tmp_path: Path):
     rollout = applied(tmp_path)
     rollout.end(spools=False, decision=Decision.KEPT, why="all passed")
     Faulty(rollout)
@@ -453,10 +453,10 @@ def test_a_run_without_a_journal_that_has_ended_says_how(tmp_path: Path):
     assert live(rollout).writes == []
 
 
-# What a run that died had no time to tell
+# What a run that died had no time to publish
 
 
-def test_what_was_not_told_is_told_late_and_once(tmp_path: Path):
+def test_an_unpublished_ending_is_published_late_and_once(tmp_path: Path):
     rollout = applied(tmp_path)
     rollout.end(spools=False, **closing.Closure(Decision.KEPT, "KEPT", "every clause of the plan passed").facts())
     assert publish_late(rollout, {})
@@ -466,7 +466,7 @@ def test_what_was_not_told_is_told_late_and_once(tmp_path: Path):
 
 
 @pytest.mark.parametrize("how", ["another token", "nothing written", "open"])
-def test_what_is_not_its_own_is_not_told_late(tmp_path: Path, how: str):
+def test_an_ending_of_another_process_is_not_published_late(tmp_path: Path, how: str):
     rollout = begun(tmp_path) if how == "nothing written" else applied(tmp_path)
     facts = closing.Closure(Decision.KEPT, "KEPT", "all").facts()
     if how == "another token":

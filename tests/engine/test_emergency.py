@@ -1,4 +1,4 @@
-"""``rollout emergency``: one command to the safe provider, whatever else is going on (EMG)."""
+"""``rollout emergency``: one command to the safe provider, in every state of the target (EMG)."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ class Alarm:
         targets = f"--targets={self.lab.folder / 'targets.yaml'}"
         self._capsys.readouterr()
         code = main(["emergency", *where, targets, f"--reports={self.lab.reports}", *args])
-        said = self._capsys.readouterr()
-        self.out = said.out + said.err
+        printed = self._capsys.readouterr()
+        self.out = printed.out + printed.err
         return code
 
     @property
     def record(self) -> RolloutRecord:
-        """The emergency, as the journal tells it."""
+        """The emergency's record in the journal."""
         found = entries(self.lab.reports)
         id_ = next(entry.rollout for entry in reversed(found) if "-emergency-" in entry.rollout)
         return replay(id_, entries(self.lab.reports, id_))
@@ -82,7 +82,7 @@ def alarm(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Alarm:
 
 
 def test_it_goes_to_the_safe_provider_without_a_question(alarm: Alarm) -> None:
-    """EMG-1: one command, no scenario, no prechecks; the gateway is there, and a request was answered."""
+    """EMG-1: one command, no scenario, no prechecks; the provider is active, and a request was answered."""
     assert alarm.ring() == 0
     assert alarm.lab.state().active == "vllm:gemma-3-4b-it"
     assert alarm.lab.writes() == ["vllm"]
@@ -92,7 +92,7 @@ def test_it_goes_to_the_safe_provider_without_a_question(alarm: Alarm) -> None:
 def test_what_was_active_is_noted_and_the_printed_undo_works(
     alarm: Alarm,
 ) -> None:
-    """EMG-1: the command that is printed goes back to what was active before."""
+    """EMG-1: the printed command activates the previous provider again."""
     alarm.ring()
     undo = alarm.out.partition("to undo: rollout emergency ")[2].splitlines()[0]
     assert "--provider=ollama --model=gemma3:4b" in undo
@@ -101,7 +101,7 @@ def test_what_was_active_is_noted_and_the_printed_undo_works(
 
 
 def test_the_page_over_all_rollouts_has_it_at_once(alarm: Alarm) -> None:
-    """Nobody builds a report of an emergency; it is there to be found all the same."""
+    """An emergency has no report of its own, and the page lists it in any case."""
     alarm.ring("--reason=everything is on fire")
     page = (alarm.lab.reports / "index.html").read_text(encoding="utf-8")
     assert "EMERGENCY DONE" in page
@@ -124,51 +124,54 @@ def test_the_record_holds_intent_outcome_and_closure(alarm: Alarm) -> None:
     assert "everything is on fire" in (alarm.lab.reports / "operations.log").read_text()
 
 
-def approvals_owed(alarm: Alarm) -> list[Obligation]:
+def open_approvals(alarm: Alarm) -> list[Obligation]:
     return [each for each in open_of(alarm.record) if each.what is ObligationKind.APPROVAL]
 
 
-def test_a_retrospective_approval_stays_open_until_somebody_else_gives_it(
+def test_a_retrospective_approval_stays_open_until_another_person_gives_it(
     alarm: Alarm, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """EMG-3: where reviews are demanded one is owed afterwards; status lists it with the command that settles it."""
+    """EMG-3: where reviews are demanded one is open afterwards; status lists it with the command that fulfils it."""
     assert alarm.ring() == 0
-    (owed,) = approvals_owed(alarm)
-    assert f"owed: retrospective approval due by {format_utc(owed.due)}: rollout approve {alarm.record.id}" in alarm.out
-    assert owed.due - datetime.fromisoformat(alarm.record.opened_at) >= timedelta(hours=24)
+    (approval,) = open_approvals(alarm)
+    assert (
+        f"owed: retrospective approval due by {format_utc(approval.due)}: rollout approve {alarm.record.id}"
+        in alarm.out
+    )
+    assert approval.due - datetime.fromisoformat(alarm.record.opened_at) >= timedelta(hours=24)
 
     where = f"--reports={alarm.lab.reports}"
     assert main(["status", where]) == 0
-    assert f"owed    retrospective approval due by {format_utc(owed.due)}" in capsys.readouterr().out
+    assert f"owed    retrospective approval due by {format_utc(approval.due)}" in capsys.readouterr().out
     assert main(["approve", alarm.record.id, where, "--by=bob"]) == 0
     capsys.readouterr()
-    assert approvals_owed(alarm) == []
+    assert open_approvals(alarm) == []
     assert main(["status", where]) == 0
     assert "retrospective approval" not in capsys.readouterr().out
 
 
-def test_whom_the_policy_wants_told_hears_of_an_emergency_too(alarm: Alarm) -> None:
+def test_the_channels_of_the_policy_are_notified_of_an_emergency_too(alarm: Alarm) -> None:
     alarm.lab.policy["sandbox"]["channels"] = ["LAB_CHANNEL_THAT_IS_NOT_SET"]
     assert alarm.ring() == 0
     assert "the environment variable LAB_CHANNEL_THAT_IS_NOT_SET is not set" in alarm.record.steps["EMG-3"]["message"]
 
 
-def test_where_no_review_is_demanded_none_is_owed_afterwards(alarm: Alarm) -> None:
+def test_where_no_review_is_demanded_none_is_open_afterwards(alarm: Alarm) -> None:
     alarm.lab.policy["sandbox"]["not_demanded"] = ["PRE-2.2"]
     assert alarm.ring() == 0
-    assert approvals_owed(alarm) == []
+    assert open_approvals(alarm) == []
 
 
 @pytest.mark.parametrize("args", [("--provider=openai", "--model=gpt-4o"), ("--gateway=http://127.0.0.1:9",)])
 def test_another_place_is_not_gone_to_unconfirmed(alarm: Alarm, args: tuple[str, ...]) -> None:
-    """Another provider or gateway asks; where nobody can be asked it is refused with words, and nothing is sent."""
+    """Another provider or gateway needs a yes; without a terminal it is refused with a message, and nothing is sent."""
     assert alarm.ring(*args) == 4
     assert "give --yes" in alarm.out
     assert alarm.lab.direct.get("/sandbox/requests").json() == []
 
 
 def test_a_no_on_the_terminal_sends_nothing(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person who does not say yes has said no."""
+    """Any answer but yes is a no."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda _: "")
     assert alarm.ring("--provider=openai", "--model=gpt-4o") == 4
@@ -193,14 +196,14 @@ def test_a_mistake_is_one_line_and_sends_nothing(alarm: Alarm, args: tuple[str, 
 
 
 def test_a_target_without_a_safe_provider_is_refused(alarm: Alarm) -> None:
-    """Where nothing is declared, nothing is guessed."""
+    """A provider that is not declared is not guessed."""
     del alarm.lab.target["safe"]
     assert alarm.ring() == 4
     assert "declares no `safe" in alarm.out
 
 
 def test_a_mistake_elsewhere_in_the_targets_file_does_not_stop_it(alarm: Alarm) -> None:
-    """Of the targets' file only this target counts."""
+    """Only this target of the file is read."""
     alarm.lab.options()
     path = alarm.lab.folder / "broken.yaml"
     path.write_text((alarm.lab.folder / "targets.yaml").read_text() + "other: {url: 7, winduws: no}\n")
@@ -209,17 +212,17 @@ def test_a_mistake_elsewhere_in_the_targets_file_does_not_stop_it(alarm: Alarm) 
 
 def test_the_intent_is_on_disk_before_the_activation_is_sent(alarm: Alarm) -> None:
     """What is written is recorded before it is sent, without waiting for the journal's database."""
-    seen: list[str] = []
+    spooled: list[str] = []
     alarm.lab.once(
-        "/vllm/activate", lambda: seen.extend(path.read_text() for path in alarm.lab.reports.glob(f"*/{SPOOL}"))
+        "/vllm/activate", lambda: spooled.extend(path.read_text() for path in alarm.lab.reports.glob(f"*/{SPOOL}"))
     )
     assert alarm.ring() == 0
-    kinds = [json.loads(line)["kind"] for line in seen[0].splitlines()]
+    kinds = [json.loads(line)["kind"] for line in spooled[0].splitlines()]
     assert kinds == ["opened", "intent"]
 
 
 def test_a_gateway_that_cannot_be_read_is_activated_all_the_same(alarm: Alarm) -> None:
-    """A look that gets no answer does not stop the activation; that it is not known is said."""
+    """A read without an answer does not stop the activation; the output names it."""
     alarm.lab.liar.rule("/config/runtime", answer(500), nth=1)
     assert alarm.ring() == 0
     assert "active was not readable" in alarm.out
@@ -240,7 +243,7 @@ def test_an_unreachable_journal_does_not_stop_it(alarm: Alarm, tmp_path: Path) -
 
 
 def test_a_gateway_that_only_pretends_is_not_verified(alarm: Alarm) -> None:
-    """Deviation 6: success without effect is caught by the read-back; a person gets the commands to paste."""
+    """Deviation 6: success without effect is found by the read-back; the operator gets the manual commands."""
     alarm.lab.direct.put("/sandbox/deviations", json=["activate_without_effect"]).raise_for_status()
     alarm.lab.target["environment"] = "sandbox"
     assert alarm.ring() == 11
@@ -249,7 +252,7 @@ def test_a_gateway_that_only_pretends_is_not_verified(alarm: Alarm) -> None:
 
 
 def test_a_change_that_waits_for_a_restart_gets_one(alarm: Alarm) -> None:
-    """EMG-2, deviation 7: where the read-back stays old, the service is restarted, and then it is there."""
+    """EMG-2, deviation 7: where the read-back stays old, the service is restarted, and then the provider is active."""
     alarm.lab.direct.put("/sandbox/deviations", json=["activate_after_restart"]).raise_for_status()
     about = alarm.lab.direct.get("/sandbox/about").json()
     alarm.lab.target["service"] = {"stop": about["stop"], "start": about["start"]}
@@ -267,7 +270,7 @@ def test_a_refusal_is_eleven_with_the_gateways_words(alarm: Alarm) -> None:
 
 
 def test_an_answer_that_is_nested_without_end_is_none(alarm: Alarm) -> None:
-    """The activation was sent, so its effect is looked for; never a traceback."""
+    """The activation was sent, so its effect is read back; there is no traceback."""
     deep = b'{"status":' * 100_000
     for path in ("/vllm/activate", "/providers$", "/config/runtime"):
         alarm.lab.liar.rule(path, answer(200, deep), nth=1)
@@ -311,7 +314,7 @@ def _split(lab: Lab) -> None:
 
 
 def test_weights_that_the_activation_leaves_are_announced_and_set(alarm: Alarm) -> None:
-    """During a canary the place gone to gets every request, not only those that no weight sends elsewhere."""
+    """During a canary the safe provider gets every request, not only those that no weight sends elsewhere."""
     _split(alarm.lab)
     assert alarm.ring() == 0
     assert json.loads(alarm.lab.state().weights) == {"vllm:gemma-3-4b-it": 1.0}
@@ -332,7 +335,7 @@ def test_weights_that_the_activation_leaves_are_announced_and_set(alarm: Alarm) 
     ids=["refused", "without effect"],
 )
 def test_weights_that_cannot_be_set_are_eleven_with_the_command(alarm: Alarm, behaviour: Behaviour, words: str) -> None:
-    """What still goes elsewhere is never taken for done."""
+    """An emergency with requests that go elsewhere is not verified."""
     _split(alarm.lab)
     alarm.lab.liar.rule("/routing/weights", behaviour, method="PUT")
     assert alarm.ring() == 11
@@ -341,36 +344,36 @@ def test_weights_that_cannot_be_set_are_eleven_with_the_command(alarm: Alarm, be
 
 
 def test_weights_that_cannot_be_read_are_not_verified(alarm: Alarm) -> None:
-    """Nobody has seen that every request goes there."""
+    """That every request goes there is not proven."""
     alarm.lab.liar.rule("/routing/weights", answer(500))
     assert alarm.ring() == 11
     assert "how the requests are split is not known" in alarm.out
 
 
 def test_a_newer_token_is_given_out_before_the_activation(alarm: Alarm) -> None:
-    """A rollout that looks at the gateway right after the activation knows already that it is not its own any more."""
+    """A rollout that reads the gateway right after the activation is superseded already."""
     alarm.lab.options()
     url, tokens = alarm.lab.liar.url, []
     with Journal.open(str(alarm.lab.reports / "journal.sqlite"), clock=SystemClock()) as journal:
-        journal.acquire(url, "r-1", "somebody", 60)
+        journal.acquire(url, "r-1", "another run", 60)
         alarm.lab.once("/vllm/activate", lambda: tokens.append(journal.newest_token(url)))
         assert alarm.ring() == 0
     assert tokens == [2]
 
 
-def test_so_it_is_with_a_journal_on_postgresql(alarm: Alarm, postgres: PostgresServer) -> None:
+def test_a_newer_token_is_given_out_with_a_journal_on_postgresql_too(alarm: Alarm, postgres: PostgresServer) -> None:
     """The token does not wait for the journal's library there either."""
     alarm.lab.options()
     url, tokens, journal_url = alarm.lab.liar.url, [], postgres.new_database()
     with Journal.open(journal_url, clock=SystemClock()) as journal:
-        journal.acquire(url, "r-1", "somebody", 60)
+        journal.acquire(url, "r-1", "another run", 60)
         alarm.lab.once("/vllm/activate", lambda: tokens.append(journal.newest_token(url)))
         assert alarm.ring(f"--journal={journal_url}") == 0
     assert tokens == [2]
 
 
 def test_limits_that_the_restart_lost_are_put_back(alarm: Alarm) -> None:
-    """A restart that nobody planned must not leave the gateway without its limits."""
+    """An unplanned restart must not leave the gateway without its limits."""
     alarm.lab.direct.put("/sandbox/deviations", json=["limits_lost_on_restart"]).raise_for_status()
     about = alarm.lab.direct.get("/sandbox/about").json()
     alarm.lab.target["service"] = {"stop": about["stop"], "start": about["start"]}
@@ -394,7 +397,7 @@ def test_limits_that_the_restart_lost_are_put_back(alarm: Alarm) -> None:
 def test_one_that_was_killed_is_settled_by_recover_without_a_write(
     alarm: Alarm, *, moved_on: bool, decision: Decision, words: str
 ) -> None:
-    """It is recorded as done if the gateway is where it was to go; else a person hears of it, and nothing is sent."""
+    """It is recorded as done if its provider is active; else operators are paged. Nothing is sent."""
     lab = alarm.lab
     where = ["--target=lab", f"--targets={lab.folder / 'targets.yaml'}", f"--reports={lab.reports}"]
     lab.options()
@@ -420,7 +423,7 @@ def test_one_that_was_killed_is_settled_by_recover_without_a_write(
 
 
 def test_almost_nothing_is_imported_before_the_activation() -> None:
-    """The heavy libraries come after it: that is what makes it fast."""
+    """The heavy libraries are imported after it, so that it is fast."""
     code = "import sys; import rollout.cli.main, rollout.engine.emergency, yaml; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"pydantic", "sqlalchemy", "httpx", "rich", "starlette", "ssl", "rollout.config", "rollout.journal.store"}
@@ -454,8 +457,8 @@ def _entries(lab: Lab) -> tuple:  # type: ignore[type-arg]
         return ()
 
 
-def test_the_team_hears_of_it_and_the_record_is_written(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """EMG-3: why, by whom, where it is now and how to undo it; the change record has the same."""
+def test_the_team_is_notified_and_the_record_is_written(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EMG-3: the message names reason, operator, active provider and undo; the change record has the same."""
     with webhook() as hook:
         alarm.lab.target["notify"] = "LAB_HOOK"
         monkeypatch.setenv("LAB_HOOK", hook.url())
@@ -472,24 +475,24 @@ def test_the_team_hears_of_it_and_the_record_is_written(alarm: Alarm, monkeypatc
 
 
 @pytest.mark.parametrize("fault", ["channel", "record"])
-def test_a_team_that_was_not_told_or_a_record_that_was_not_written_is_said(
+def test_a_notification_or_a_record_that_fails_is_named(
     alarm: Alarm, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """EMG-3 fails with the reason; the emergency itself stays done."""
-    says = "LAB_HOOK: the environment variable LAB_HOOK is not set"
+    problem = "LAB_HOOK: the environment variable LAB_HOOK is not set"
     if fault == "channel":
         alarm.lab.target["notify"] = ["LAB_HOOK"]
     else:
-        says = "the disk is full"
+        problem = "the disk is full"
 
         def full(*_: object) -> None:
-            raise OSError(says)
+            raise OSError(problem)
 
         monkeypatch.setattr("rollout.engine.emergency_followup.write_change_record", full)
     assert alarm.ring() == 0
     step = alarm.record.steps["EMG-3"]
-    assert (step["outcome"], says in step["message"]) == ("failed", True), step
-    assert f"EMG-3 failed: {says}" in alarm.out
+    assert (step["outcome"], problem in step["message"]) == ("failed", True), step
+    assert f"EMG-3 failed: {problem}" in alarm.out
     assert "EMERGENCY DONE" in alarm.out
 
 

@@ -76,7 +76,7 @@ def emergency(other: RolloutContext, **parts: Any) -> EmergencyRun:
 
 
 def paused_before_its_write(work: EmergencyRun, other: RolloutContext, *, result: str | None = None) -> None:
-    """Let the other rollout have announced one more write, of which nobody knows what became."""
+    """Let the other rollout have journaled one more intent, whose result is not known."""
     intent = other.journal.append(
         other.id, Kind.INTENT, {"step": "RBK-2.1", "direction": "back", "to": str(OLD), "fence": 1}
     )
@@ -86,7 +86,7 @@ def paused_before_its_write(work: EmergencyRun, other: RolloutContext, *, result
 
 
 def land(other: RolloutContext, after_s: float) -> None:
-    """Let the write arrive so much later."""
+    """Let the write arrive `after_s` seconds later."""
     gateway = live(other)
     other.clock.later(after_s, lambda: setattr(gateway, "state", State(OLD.provider, OLD.model)))  # type: ignore[attr-defined]
 
@@ -94,7 +94,7 @@ def land(other: RolloutContext, after_s: float) -> None:
 # Taking over
 
 
-def test_it_gets_the_newest_token_from_whoever_holds_the_target(other: RolloutContext):
+def test_it_gets_the_newest_token_although_another_run_holds_the_target(other: RolloutContext):
     work = emergency(other)
     take_over(work)
     assert work.rollout.lease is not None
@@ -103,14 +103,14 @@ def test_it_gets_the_newest_token_from_whoever_holds_the_target(other: RolloutCo
     assert [record.id for record in work.taken] == [other.id]
 
 
-def test_without_a_journal_it_takes_nobody_over_and_goes_on(other: RolloutContext):
+def test_without_a_journal_it_takes_no_rollout_over_and_goes_on(other: RolloutContext):
     work = emergency(other)
-    said: list[str] = []
-    work.say = said.append
+    lines: list[str] = []
+    work.say = lines.append
     Faulty(work.rollout)
     take_over(work)
     assert (work.rollout.lease, work.taken) == (None, ())
-    assert "a rollout under way is not told; stop it by hand" in said[0]
+    assert "a rollout under way is not stopped; stop it by hand" in lines[0]
 
 
 @pytest.mark.parametrize("how", ["closed", "elsewhere"])
@@ -128,7 +128,7 @@ def test_what_is_not_in_flight_there_is_not_taken_over(other: RolloutContext, ho
 # What may still land (safety rule 9)
 
 
-def test_a_write_that_lands_late_is_seen_and_put_right(other: RolloutContext):
+def test_a_write_that_lands_late_is_read_and_corrected(other: RolloutContext):
     work = emergency(other)
     paused_before_its_write(work, other)
     longest_s = work.rollout.target.timeouts.activate_s
@@ -159,7 +159,7 @@ def test_a_write_whose_answer_is_known_is_not_waited_for(other: RolloutContext, 
 
 
 def test_a_write_whose_answer_was_lost_may_land_too(other: RolloutContext):
-    """A dropped activation of a process that lives: it reached the gateway, perhaps, and is still under way there."""
+    """The activation of a process that lives may have reached the gateway, which still processes it."""
     work = emergency(other)
     paused_before_its_write(work, other, result="unknown")
     land(other, work.rollout.target.timeouts.activate_s - 1)
@@ -255,7 +255,7 @@ def test_a_provider_that_waits_for_a_restart_gets_it_and_no_second_activation(
     assert (work.problem, done, live(other).writes) == ("", ["restart"], [])
 
 
-@pytest.mark.parametrize("how", ["moved meanwhile", "another answers", "nobody answers", "cannot be read"])
+@pytest.mark.parametrize("how", ["moved meanwhile", "another answers", "no answer", "cannot be read"])
 def test_what_is_not_seen_is_not_verified(other: RolloutContext, how: str):
     def prepare(_work: EmergencyRun) -> None:
         gateway = live(other)
@@ -263,7 +263,7 @@ def test_what_is_not_seen_is_not_verified(other: RolloutContext, how: str):
             gateway.fails["chat"] = lambda: setattr(gateway, "state", State(NEW.provider, NEW.model))
         elif how == "another answers":
             gateway.fails["chat"] = lambda: setattr(gateway, "state", State(NEW.provider, "gpt-5"))
-        elif how == "nobody answers":
+        elif how == "no answer":
             gateway.fails["chat"] = down()
         else:
             gateway.fails["providers"] = down()
@@ -289,7 +289,7 @@ def test_what_was_taken_over_ends_as_the_emergency_does(other: RolloutContext, p
     assert "taken over by emergency e-1 (eve: fire), which went to vllm:gemma-3-4b-it" in record.closed["why"]
 
 
-def test_what_it_changed_besides_the_provider_is_not_back(tmp_path: Path):
+def test_its_changes_besides_the_provider_are_not_rolled_back(tmp_path: Path):
     other = begun(tmp_path)
     limits = LimitChange("cost", "openai", {"hard_limit_usd": 1.0})
     other.append(
@@ -305,26 +305,26 @@ def test_what_it_changed_besides_the_provider_is_not_back(tmp_path: Path):
     assert "`rollout rollback r-1` does that" in str(record.closed)
 
 
-def test_an_emergency_that_goes_where_a_rollout_went_takes_nothing_of_it_back(other: RolloutContext):
-    """Its change is still in effect: it is neither kept nor rolled back, and a person hears of it."""
+def test_an_emergency_to_the_provider_of_a_rollout_does_not_roll_it_back(other: RolloutContext):
+    """Its change is still in effect: it is neither kept nor rolled back, and an operator must decide."""
     work = emergency(other)
     take_over(work)
     work.to = NEW
     close_taken_over(work)
     record = other.record()
     assert record.decision is Decision.ROLLBACK_FAILED
-    assert "that is what this rollout activates, so its change is not taken back" in str(record.closed)
+    assert "that is what this rollout activates, so its change is not rolled back" in str(record.closed)
     assert effect_of(record).seen_gone == ""
 
 
-def test_what_could_not_be_read_in_time_is_what_the_journal_knows(other: RolloutContext):
-    """BROKEN_PROMISES 20: an emergency on a busy machine "could not read" what the journal knew."""
-    work, said = emergency(other), []
-    work.order, work.say = replace(work.order, before=None), said.append
+def test_what_could_not_be_read_in_time_comes_from_the_journal(other: RolloutContext):
+    """BROKEN_PROMISES 20: an emergency on a busy machine "could not read" what the journal held."""
+    work, lines = emergency(other), []
+    work.order, work.say = replace(work.order, before=None), lines.append
     find_previous(work)
     assert (work.before, work.rollout.record().previous) == (str(NEW), str(NEW))
-    assert said == [f"what was active could not be read in time; the entries of rollout {other.id} say {NEW}"]
-    assert work.rollout.record().findings == {"EMG-1": said[0]}
+    assert lines == [f"what was active could not be read in time; the entries of rollout {other.id} say {NEW}"]
+    assert work.rollout.record().findings == {"EMG-1": lines[0]}
 
 
 def test_what_no_rollout_has_written_is_what_the_latest_backup_found(tmp_path: Path):
@@ -350,7 +350,7 @@ def test_without_a_journal_what_was_active_is_not_known(other: RolloutContext):
     assert work.before is None
 
 
-def test_an_emergency_without_a_lease_ends_nobody_elses_rollout(other: RolloutContext):
+def test_an_emergency_without_a_lease_ends_no_other_rollout(other: RolloutContext):
     work = emergency(other)
     work.taken = (other.record(),)
     close_taken_over(work)
@@ -364,7 +364,7 @@ def test_an_emergency_without_a_lease_ends_nobody_elses_rollout(other: RolloutCo
         ("not seen", Decision.ROLLBACK_FAILED, NOT_VERIFIED, ExitCode.ROLLBACK_FAILED),
     ],
 )
-def test_its_code_says_whether_it_is_verified(
+def test_its_exit_code_depends_on_the_verification(
     other: RolloutContext, problem: str, decision: Decision, word: str, code: ExitCode
 ):
     work = emergency(other)
@@ -394,7 +394,7 @@ def test_an_emergency_that_another_process_has_ended_has_one_ending(other: Rollo
 
 
 @pytest.mark.parametrize(("place", "decision"), [(SAFE, Decision.KEPT), (NEW, Decision.ROLLBACK_FAILED)])
-def test_one_that_died_is_settled_by_what_is_seen_and_nothing_is_sent(
+def test_one_that_died_is_closed_by_what_is_active_and_nothing_is_sent(
     other: RolloutContext, place: ProviderChange, decision: Decision
 ):
     work = emergency(other)
@@ -408,7 +408,7 @@ def test_one_that_died_is_settled_by_what_is_seen_and_nothing_is_sent(
 
 
 def test_one_that_another_process_has_ended_is_left_alone(other: RolloutContext):
-    """Nothing is said of it that its own ending does not say."""
+    """Its own ending stands."""
     work = emergency(other)
     take_over(work)
     work.rollout.journal.append_ending(work.rollout.lease, "e-1", {"decision": "rollback_failed", "why": "e-2"})

@@ -1,4 +1,4 @@
-"""Evidence is looked for, and room for it is tried, before a change is kept."""
+"""Evidence is searched, and space for it is tried, before a change is kept."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_folder_that_takes_no_file_is_missing(
         evidence_check.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
     assert missing_evidence(rollout, PLAN, results) == ("files of the rollout: [Errno 28] No space left on device",)
-    assert not list(rollout.folder.glob(".*-room")), "the trial gives its room back"
+    assert not list(rollout.folder.glob(".*-room")), "the trial deletes its file"
 
 
 def test_a_log_that_cannot_be_opened_is_missing(rollout: RolloutContext, results: Path):
@@ -93,15 +93,15 @@ def test_what_allure_cannot_write_fails_no_check_and_is_named(tmp_path: Path):
         assert guard.unwritten == ()
         (tmp_path / "results").rename(tmp_path / "elsewhere")
         attach(body="a", file_name="name")
-        (said,) = guard.unwritten
-        assert said.startswith("Allure's files: [Errno 2] No such file or directory")
+        (problem,) = guard.unwritten
+        assert problem.startswith("Allure's files: [Errno 2] No such file or directory")
     finally:
         allure_commons.plugin_manager.unregister(logger)
         allure.unguard(guard)
 
 
 def test_a_defect_in_allure_is_no_full_disk():
-    """What is no failure to write is raised as ever."""
+    """An error other than a failed write is raised."""
 
     class Broken:
         @allure_commons.hookimpl
@@ -143,11 +143,11 @@ def record(policy: str = "wait", missing: tuple[str, ...] = ("x",), closed: Deci
 def test_a_run_only_writes_evidence_where_all_that_is_missing_is_evidence(
     phases: tuple[str, ...], of: RolloutRecord, expected: bool
 ):
-    """Of a change that was taken back nothing is waited for, and a policy that keeps begins anew."""
+    """Evidence of a change that was rolled back is not awaited, and a policy that keeps begins anew."""
     assert gates.writes_evidence(phases, of) is expected
 
 
-def test_the_journal_says_what_is_missing_until_it_is_written(rollout: RolloutContext):
+def test_the_journal_holds_what_is_missing_until_it_is_written(rollout: RolloutContext):
     rollout.append(Kind.EVIDENCE, run="a", missing=["report.html: full"], due=None)
     assert rollout.record().missing_evidence == ("report.html: full",)
     assert not rollout.record().awaits_evidence, "nothing was written to the gateway"

@@ -60,11 +60,11 @@ def test_no_phase_goes_on_after_a_rollback_and_a_new_precheck_may_begin(decision
     assert refusal(["precheck"], ended, DIGEST) is None
 
 
-def test_a_kept_change_may_be_looked_at_again():
+def test_a_kept_change_may_be_verified_again():
     assert refusal(["verify"], closed(Decision.KEPT, *PHASES), DIGEST) is None
 
 
-def test_a_new_precheck_waits_while_its_own_content_is_in_flight_and_says_how_to_go_on():
+def test_a_new_precheck_waits_while_its_own_content_is_in_flight_and_names_the_next_command():
     refused = refusal(PHASES, record("precheck", "apply", writes=[WRITE]), DIGEST)
     assert isinstance(refused, TryLater)
     assert "go on with `pytest -m verify`" in str(refused)

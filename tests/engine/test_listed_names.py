@@ -1,4 +1,4 @@
-"""A provider or model that the gateway does not list is refused before anything else is done."""
+"""A provider or model that the gateway does not list is refused before any other step."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _refused(request: Request, listed: Mapping[str, Sequence[str]] = LISTED) -> 
     return str(caught.value).splitlines()
 
 
-def test_a_provider_that_is_not_listed_is_refused_with_the_one_that_was_meant() -> None:
+def test_a_provider_that_is_not_listed_is_refused_with_the_nearest_name() -> None:
     """File, place, word, the nearest name, and the list."""
     (line,) = _refused(_request("opnai", "gpt-4o"))
     assert line == (
@@ -44,14 +44,14 @@ def test_a_provider_that_is_not_listed_is_refused_with_the_one_that_was_meant() 
     )
 
 
-def test_a_model_that_is_not_listed_is_refused_with_the_one_that_was_meant() -> None:
-    """A model's name counts to the letter; an option has no place in a file."""
+def test_a_model_that_is_not_listed_is_refused_with_the_nearest_name() -> None:
+    """A model's name is case-sensitive; an option has no place in a file."""
     assert _refused(_request("OpenAI", "gpt4o", source="--activate")) == [
         "--activate: the gateway lists no model 'gpt4o' for 'OpenAI'; did you mean 'gpt-4o'? it lists gpt-4o, gpt-4.1"
     ]
 
 
-def test_nothing_is_meant_where_nothing_is_near() -> None:
+def test_no_name_is_suggested_where_none_is_near() -> None:
     """The list is shown without a guess."""
     assert "did you mean" not in _refused(_request("xyz", "gpt-4o"))[0]
 
@@ -61,21 +61,21 @@ def test_what_is_listed_passes_in_any_capitals() -> None:
     assert refuse_unlisted(_request("OPENAI", "gpt-4.1"), LISTED) == ()
 
 
-def test_where_no_models_are_listed_that_is_said_and_nothing_is_refused() -> None:
-    """An unknown list is no empty one."""
-    said = ("the gateway lists no models for vllm, so the model is not checked",)
-    assert refuse_unlisted(_request("vllm", "whatever"), LISTED) == said
+def test_where_no_models_are_listed_that_is_reported_and_nothing_is_refused() -> None:
+    """A list that is not known is not an empty one."""
+    unchecked = ("the gateway lists no models for vllm, so the model is not checked",)
+    assert refuse_unlisted(_request("vllm", "whatever"), LISTED) == unchecked
 
 
 def test_a_gateway_that_lists_nothing_decides_nothing() -> None:
-    """An empty list of providers is said, and no name is refused for it."""
+    """An empty list of providers is reported, and no name is refused for it."""
     assert refuse_unlisted(_request("openai", "gpt-4o"), {}) == (
         "the gateway lists no providers, so neither provider nor model is checked",
     )
 
 
-def test_the_ways_back_are_checked_too_and_all_problems_are_named_at_once() -> None:
-    """Where the scenario goes back to, and the target's safe provider: an emergency is too late to find out."""
+def test_the_rollback_providers_are_checked_too_and_all_problems_are_named_at_once() -> None:
+    """The scenario's rollback provider and the target's safe provider are checked before they are needed."""
     target = replace(TARGET, safe=ProviderChange("olama", "gemma3:4b"))
     limit = LimitChange("cost", "openai", {"soft_limit_usd": 1.0})
     request = _request("openai", "gpt-9", limit, target=target, rollback_to=ProviderChange("ollama", "gemma3:4"))
@@ -92,8 +92,8 @@ def test_a_provider_that_is_listed_as_it_is_reported_is_known() -> None:
     assert refuse_unlisted(_request("google", "pro", target=target), {"google-gemini": ("pro",)}) == ()
 
 
-def test_a_provider_with_a_call_of_its_own_is_the_targets_word() -> None:
-    """Deviation 13: whoever says how a provider is activated knows it; its precheck judges it."""
+def test_a_provider_with_a_call_of_its_own_needs_no_entry_in_the_list() -> None:
+    """Deviation 13: a target that states the activation knows the provider; its precheck judges it."""
     target = replace(TARGET, activate_with={"Local": OtherCall("/x", {})})
     assert refuse_unlisted(_request("local", "m", target=target), LISTED) == ()
 
@@ -106,7 +106,7 @@ def test_a_long_list_is_cut() -> None:
 
 
 def test_a_gateway_that_cannot_be_read_refuses_nothing() -> None:
-    """Nothing listens there: the prechecks say so, each in its place."""
+    """The prechecks report that no gateway listens there."""
     assert look_up(_request("opnai", "x"), token=None, clock=SystemClock(), redactor=Redactor()) == ()
 
 

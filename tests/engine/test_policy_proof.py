@@ -1,4 +1,4 @@
-"""Under which policy a rollout goes on: what was established when it began, as long as that can still be true."""
+"""The policy under which a rollout goes on: that of its opening, as long as the gateway can still be the same."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def begun(folder: Path, state: str, *, digest: str | None = None, target: Target
 
 
 def doubt(folder: Path, phase: str, seen: Proof, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return what is doubted in a run of the phase, where a look shows that."""
+    """Return the doubt in a run of the phase, where the proof is `seen`."""
     asked: list[str] = []
     monkeypatch.setattr(policy_proof, "prove_embedded", lambda url: asked.append(url) or seen)
     journal = str(folder / "journal.sqlite")
@@ -73,34 +73,34 @@ def test_a_change_in_flight_keeps_its_policy(tmp_path: Path, monkeypatch: pytest
 def test_before_and_after_its_writes_what_answers_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, phase: str, seen: Proof, why: str
 ):
-    """A gateway without an answer may be the same; a new rollout has to be proven anew."""
+    """A gateway that does not answer may be the same; a new rollout needs a new proof."""
     begun(tmp_path, state).close()
     assert doubt(tmp_path, phase, seen, monkeypatch) == why
     assert doubt(tmp_path, phase, Proof(Standing.EMBEDDED), monkeypatch) == ""
 
 
-def test_a_rollout_of_another_content_establishes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_rollout_of_another_content_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     begun(tmp_path, "in flight", digest="d" * 64).close()
     assert doubt(tmp_path, "verify", SILENT, monkeypatch) == SILENT.why
 
 
-def test_without_a_journal_nothing_is_established_and_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_a_journal_nothing_is_proven_and_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert doubt(tmp_path, "verify", SILENT, monkeypatch) == SILENT.why
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_an_embedded_gateway_said_of_itself_is_known_while_its_change_is_in_flight(tmp_path: Path):
-    """What the target says itself has the last word."""
-    said = replace(
+def test_what_an_embedded_gateway_reported_is_known_while_its_change_is_in_flight(tmp_path: Path):
+    """The settings of the target itself take precedence."""
+    completed = replace(
         REQUEST.target,
-        staging=f"{URL}/twin",
+        staging=f"{URL}/staging",
         env_file=Path("/srv/.env"),
         log_file=Path("/srv/log"),
         routing=Routing(),
         service=Service(stop=("stop",), start=("start",)),
     )
-    with begun(tmp_path, "in flight", target=said) as journal:
+    with begun(tmp_path, "in flight", target=completed) as journal:
         record = replay("r-1", journal.entries("r-1"))
-    assert policy_proof.completed(REQUEST.target, record) == said
+    assert policy_proof.completed(REQUEST.target, record) == completed
     own = replace(REQUEST.target, env_file=Path("/own/.env"))
     assert policy_proof.completed(own, record).env_file == Path("/own/.env")

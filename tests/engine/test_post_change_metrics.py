@@ -1,4 +1,4 @@
-"""What a review looks back at, over a day that takes no time."""
+"""The judgments of a review, over a simulated day."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OPTIONS = ReviewOptions(None, None, None, None, None, "sqlite:///j", Path("repor
 
 
 class Counting(ScriptedGateway):
-    """Counts what its attribute says."""
+    """A gateway whose counters are an attribute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Counting(ScriptedGateway):
         return self.counted[provider]
 
     def boot_id(self) -> str | None:
-        """Return what identifies the process."""
+        """Return the id of the process."""
         return self.boot
 
 
@@ -62,10 +62,10 @@ def counted(
 
 
 def closed(folder: Path, gateway: Counting, decision: Decision = Decision.KEPT, **scenario: Any) -> RolloutContext:
-    """Return a rollout that has left its traces, a day ago."""
+    """Return a rollout that was closed a day ago, with its snapshot."""
     impact = Impact("low", "nobody", "little", usd_a_day=40.0)
-    whole = Scenario("s", "s.yaml", "t", (NEW,), author="alice", impact=impact, **scenario)
-    rollout = rollout_in(folder, gateway, scenario=whole)
+    full_scenario = Scenario("s", "s.yaml", "t", (NEW,), author="alice", impact=impact, **scenario)
+    rollout = rollout_in(folder, gateway, scenario=full_scenario)
     target = {"name": "t"}
     rollout.append(Kind.OPENED, digest="d", scenario={}, target=target, change=str(NEW), author="alice", url="u")
     backup = {"previous": {"provider": OLD.provider, "model": OLD.model}, "cost_limits": {}, "rate_limits": {}}
@@ -85,7 +85,7 @@ def gateway() -> Counting:
     return Counting()
 
 
-def test_a_day_within_the_limits_is_a_pass_and_says_what_it_saw(tmp_path: Path, gateway: Counting):
+def test_a_day_within_the_limits_is_a_pass_with_its_numbers(tmp_path: Path, gateway: Counting):
     rollout = closed(tmp_path, gateway)
     gateway.counted[NEW.provider] = counted(20_000, 100, usd=30.0)
     seen = post_change_metrics.metrics(rollout)
@@ -98,7 +98,7 @@ def test_a_day_within_the_limits_is_a_pass_and_says_what_it_saw(tmp_path: Path, 
     assert "ollama:gemma3:4b would have cost 20 USD for the same tokens" in cost.message
 
 
-def test_what_is_above_the_limits_is_none(tmp_path: Path, gateway: Counting):
+def test_a_day_above_the_limits_is_no_pass(tmp_path: Path, gateway: Counting):
     rollout = closed(tmp_path, gateway)
     gateway.counted[NEW.provider] = counted(20_000, 2_000, p95_ms=201.0, usd=41.0)
     assert any("error rate 10.0 %" in problem for problem in post_change_metrics.metrics(rollout).problems)
@@ -110,35 +110,35 @@ def test_what_is_above_the_limits_is_none(tmp_path: Path, gateway: Counting):
 def test_a_restart_leaves_the_requests_after_it_and_without_any_nothing_is_judged(tmp_path: Path, gateway: Counting):
     gateway.counted[NEW.provider] = counted(500)
     rollout = closed(tmp_path, gateway)
-    # More requests than before, so that only the process's name tells of the restart.
+    # More requests than before, so that only the process's id shows the restart.
     gateway.counted[NEW.provider], gateway.boot = counted(900, 90), "second"
-    told = post_change_metrics.metrics(rollout)
-    assert any("90 of 900 requests" in problem for problem in told.problems)
-    assert "the counters were reset since" in told.message
+    judged = post_change_metrics.metrics(rollout)
+    assert any("90 of 900 requests" in problem for problem in judged.problems)
+    assert "the counters were reset since" in judged.message
     gateway.counted[NEW.provider] = counted(0)
     assert any("which is never a pass" in problem for problem in post_change_metrics.metrics(rollout).problems)
 
 
 @pytest.mark.parametrize(
-    ("scenario", "usd", "says"),
+    ("scenario", "usd", "reason"),
     [
         ({}, 0.0, "the gateway reports no cost, 0 for every provider, and the scenario no price of openai:gpt-4o"),
         ({"impact": Impact("low", "nobody", "about 3 USD")}, 5.0, "the estimate is prose (about 3 USD)"),
         ({"impact": None}, 5.0, "there is no estimate"),
     ],
 )
-def test_a_cost_that_nobody_knows_is_no_pass(
-    tmp_path: Path, gateway: Counting, scenario: dict[str, Any], usd: float, says: str
+def test_a_cost_that_is_not_known_is_no_pass(
+    tmp_path: Path, gateway: Counting, scenario: dict[str, Any], usd: float, reason: str
 ):
     gateway.counted[OLD.provider] = counted(5000)
     rollout = closed(tmp_path, gateway)
     rollout.scenario = Scenario("s", "s.yaml", "t", (NEW,), author="alice", **scenario)
     gateway.counted[NEW.provider] = counted(100, usd=usd)
     try:
-        told = "; ".join(post_change_metrics.cost(rollout).problems)
+        shown = "; ".join(post_change_metrics.cost(rollout).problems)
     except post_change_metrics.NotJudged as error:
-        told = str(error)
-    assert says in told
+        shown = str(error)
+    assert reason in shown
 
 
 def test_prices_take_the_place_of_a_gateway_that_counts_no_cost(tmp_path: Path, gateway: Counting):
@@ -156,19 +156,19 @@ def test_prices_take_the_place_of_a_gateway_that_counts_no_cost(tmp_path: Path, 
 def test_a_gateway_that_did_not_answer_at_the_end_leaves_nothing_to_compare(tmp_path: Path, gateway: Counting):
     gateway.active = None
     rollout = closed(tmp_path, gateway)
-    for look in (post_change_metrics.metrics, post_change_metrics.cost):
+    for judge in (post_change_metrics.metrics, post_change_metrics.cost):
         with pytest.raises(
             post_change_metrics.NotJudged, match=r"could not be read when the rollout ended.*no provider is active"
         ):
-            look(rollout)
-    with pytest.raises(post_change_metrics.NotJudged, match="is named nowhere that can be read from here"):
+            judge(rollout)
+    with pytest.raises(post_change_metrics.NotJudged, match="is not named as a file that can be read from here"):
         post_change_metrics.errors(rollout)
 
 
 def test_where_prometheus_is_the_source_it_is_asked_for_the_time_since(
     tmp_path: Path, gateway: Counting, monkeypatch: pytest.MonkeyPatch
 ):
-    """Its percentile is that of the day's own requests, and no reset can hide any."""
+    """Its percentile covers the day's own requests, and no reset hides any."""
     asked: list[float] = []
 
     @contextmanager
@@ -197,17 +197,21 @@ def record_of(rollout: RolloutContext) -> RolloutRecord:
 def test_a_review_may_be_held_after_a_day_and_is_overdue_after_a_week(tmp_path: Path, gateway: Counting):
     rollout = closed(tmp_path, gateway)
     record, now = record_of(rollout), rollout.clock.now()
-    (owes,) = open_of(record)
-    assert (owes.what, owes.is_overdue(now), (owes.due - now).days) == (ObligationKind.REVIEW, False, 6)
+    (obligation,) = open_of(record)
+    assert (obligation.what, obligation.is_overdue(now), (obligation.due - now).days) == (
+        ObligationKind.REVIEW,
+        False,
+        6,
+    )
     assert chosen([record], OPTIONS, now) is record
-    left = closing_snapshot.of_record(record)
+    snapshot = closing_snapshot.of_record(record)
     with pytest.raises(TryLater, match=r"the review of r-1 may be held from 2026-11-24T12:00:00\.000Z on"):
-        chosen([record], OPTIONS, left.at)
+        chosen([record], OPTIONS, snapshot.at)
     rollout.clock.wait(6 * DAY_S + 1)
-    assert owes.is_overdue(rollout.clock.now())
+    assert obligation.is_overdue(rollout.clock.now())
 
 
-def test_the_latest_that_may_be_reviewed_is_chosen_and_a_settled_one_no_more(tmp_path: Path, gateway: Counting):
+def test_the_latest_that_may_be_reviewed_is_chosen_and_a_fulfilled_one_no_more(tmp_path: Path, gateway: Counting):
     older = record_of(closed(tmp_path / "older", gateway))
     rollout = closed(tmp_path / "newer", gateway)
     rollout.clock.wait(3600)

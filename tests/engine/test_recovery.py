@@ -1,4 +1,4 @@
-"""`rollout recover`: what is left in flight is taken back, once, by whoever asks first, and nothing else is touched."""
+"""`rollout recover`: a change left in flight is rolled back, once, by the first caller, and nothing else is changed."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def stranded(bench: Bench) -> None:
 # End to end
 
 
-def test_what_both_have_left_is_taken_back_at_once(bench: Bench):
-    """Nobody waits for the lease to run out where the processes are seen to be gone."""
+def test_a_change_whose_processes_are_dead_is_rolled_back_at_once(bench: Bench):
+    """It does not wait for the end of the lease where the processes are known to be dead."""
     stranded(bench)
     assert bench.recover() == 10
     assert "taking it back: its runner and its watchdog on this host are gone" in bench.output
@@ -89,7 +89,7 @@ def test_a_handover_is_left_alone_until_its_deadline(bench: Bench):
     settled(bench, 0)
 
 
-def test_a_gateway_that_is_gone_is_told_and_tried_again_later(bench: Bench):
+def test_a_gateway_that_is_gone_is_reported_and_tried_again_later(bench: Bench):
     stranded(bench)
     port = bench.kill_gateway()
     assert bench.recover() == 11
@@ -106,7 +106,7 @@ def _newest(bench: Bench) -> str:
     return record.id
 
 
-# Who is gone
+# Which processes are dead
 
 
 def left_in_flight(
@@ -137,8 +137,8 @@ def test_processes_on_another_host_are_not_known_to_be_dead(tmp_path: Path):
 
 
 def test_a_rollback_that_holds_the_lease_is_not_disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The runner is dead, and somebody's `rollout rollback` or `recover`, which is alive, has a newer token."""
-    monkeypatch.setattr("rollout.engine.recovery.OUR_PROCESSES", ("python",))  # what this test's own process is called
+    """The runner is dead, and a `rollout rollback` or `recover`, which is alive, has a newer token."""
+    monkeypatch.setattr("rollout.engine.recovery.OUR_PROCESSES", ("python",))  # the name of this test's own process
     rollout = left_in_flight(tmp_path)
     holder = f"20261123-120100-rollback-{os.getpid()}@{rollout.journal.host}"
     rollout.journal.acquire(rollout.lease_target, rollout.id, holder, 60)
@@ -172,21 +172,21 @@ def test_what_wrote_nothing_is_not_in_flight(tmp_path: Path):
 
 
 @pytest.mark.parametrize("alive", ["runner", "watchdog"])
-def test_one_of_the_two_that_lives_looks_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: str):
+def test_one_of_the_two_that_lives_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: str):
     monkeypatch.setattr(recovery, "_lives", lambda pid, _what: pid == 1)
     monkeypatch.setattr(recovery, "_is_dead", lambda _journal, _lease: True)
     (case,) = in_flight(left_in_flight(tmp_path, **{alive: 1}).journal)
     assert not case.stranded
 
 
-def test_whoever_holds_the_lease_on_another_host_is_not_known_to_be_dead(tmp_path: Path):
+def test_a_holder_of_the_lease_on_another_host_is_not_known_to_be_dead(tmp_path: Path):
     rollout = left_in_flight(tmp_path)
     rollout.journal.acquire(rollout.lease_target, rollout.id, f"20261123-120100-rollback-{NOBODY}@elsewhere", 60)
     (case,) = in_flight(rollout.journal)
     assert not case.stranded
 
 
-@pytest.mark.parametrize("holder", ["somebody", "eve@{host}", "20261123-120100-recover-x@{host}"])
+@pytest.mark.parametrize("holder", ["no-process", "eve@{host}", "20261123-120100-recover-x@{host}"])
 def test_a_holder_whose_process_is_not_named_is_not_known_to_be_dead(tmp_path: Path, holder: str):
     rollout = left_in_flight(tmp_path)
     rollout.journal.acquire(rollout.lease_target, rollout.id, holder.format(host=rollout.journal.host), 60)
@@ -231,8 +231,8 @@ def test_a_handover_holds_until_its_deadline_and_not_longer(tmp_path: Path):
     assert case.stranded
 
 
-def test_a_handover_that_was_taken_up_says_nothing_any_more(tmp_path: Path):
-    """The next phase has claimed it, and died."""
+def test_a_handover_that_was_taken_up_does_not_count_any_more(tmp_path: Path):
+    """The next phase has taken the lease, and died."""
     rollout = handed_over(tmp_path)
     rollout.journal.acquire(
         rollout.lease_target, rollout.id, f"20261123-120100-verify-{NOBODY}@{rollout.journal.host}", 60
@@ -258,47 +258,47 @@ def test_an_emergency_is_given_a_minute(tmp_path: Path):
 
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a rollout in flight, and what was taken back, through the same `reopened` that the command uses."""
+    """Return a rollout in flight, and the reasons of its rollbacks, through the command's own `reopened`."""
     rollout = left_in_flight(tmp_path)
-    taken: list[str] = []
+    reasons: list[str] = []
 
     @contextmanager
     def again(*_: object) -> Any:
         yield rollout_in(tmp_path, journal=rollout.journal, clock=rollout.clock, run="recover-1")
 
-    def take_back(which: RolloutContext, why: str, *_: object) -> Closure:
-        taken.append(why)
+    def roll_back(which: RolloutContext, why: str, *_: object) -> Closure:
+        reasons.append(why)
         which.append(Kind.CLOSED, decision=Decision.ROLLED_BACK, why=why)
         return Closure(Decision.ROLLED_BACK, "ROLLED BACK, verified", why)
 
     monkeypatch.setattr(recovery, "reopened", again)
-    monkeypatch.setattr(recovery, "roll_back_and_close", take_back)
+    monkeypatch.setattr(recovery, "roll_back_and_close", roll_back)
     monkeypatch.setattr(recovery, "end_embedded", lambda _rollout: None)
-    return rollout, taken
+    return rollout, reasons
 
 
-def test_of_two_who_saw_the_same_one_takes_it_back(opened: Any, tmp_path: Path):
-    rollout, taken = opened
+def test_of_two_that_saw_the_same_one_rolls_it_back(opened: Any, tmp_path: Path):
+    rollout, reasons = opened
     (first,), (second,) = in_flight(rollout.journal), in_flight(rollout.journal)
     assert recover(rollout.journal, first, tmp_path, {}).decision is Decision.ROLLED_BACK
     late = recover(rollout.journal, second, tmp_path, {})
     assert late.decision is None
     assert late.word == "LEFT ALONE"
-    assert len(taken) == 1
+    assert len(reasons) == 1
 
 
-def test_what_another_process_has_just_begun_to_take_back_is_left_alone(opened: Any, tmp_path: Path):
+def test_a_rollout_that_another_process_has_just_begun_to_roll_back_is_left_alone(opened: Any, tmp_path: Path):
     """It is not closed yet, and its lease is this very rollout's."""
-    rollout, taken = opened
+    rollout, reasons = opened
     (case,) = in_flight(rollout.journal)
     rollout.journal.acquire(rollout.lease_target, rollout.id, "recover-2@elsewhere", 60)
     closure = recover(rollout.journal, case, tmp_path, {})
-    assert (closure.word, closure.decision, taken) == ("LEFT ALONE", None, [])
-    assert "somebody else has just begun" in closure.why
+    assert (closure.word, closure.decision, reasons) == ("LEFT ALONE", None, [])
+    assert "another process has just begun" in closure.why
 
 
-def test_an_emergency_is_settled_and_not_taken_back(opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    rollout, taken = opened
+def test_an_emergency_is_closed_and_not_rolled_back(opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rollout, reasons = opened
     (case,) = in_flight(rollout.journal)
     monkeypatch.setattr(recovery, "is_emergency", lambda record: record is case.record)
     monkeypatch.setattr(
@@ -306,34 +306,34 @@ def test_an_emergency_is_settled_and_not_taken_back(opened: Any, tmp_path: Path,
     )
     closure = recover(rollout.journal, case, tmp_path, {})
     assert (closure.word, closure.why) == ("EMERGENCY DONE", f"recover: {case.why}")
-    assert taken == []
+    assert reasons == []
 
 
 def test_what_was_spooled_is_reconciled_first(opened: Any, tmp_path: Path):
-    """It may be the ending of the very rollout that looks stranded."""
-    rollout, taken = opened
+    """It may be the ending of the very rollout that seems stranded."""
+    rollout, reasons = opened
     (case,) = in_flight(rollout.journal)
     rollout._spool(Kind.CLOSED, {"decision": "rolled_back", "why": "because"}, JournalError("away"))
     assert recover(rollout.journal, case, tmp_path, {}).word == "LEFT ALONE"
-    assert taken == []
+    assert reasons == []
 
 
 def test_what_was_closed_meanwhile_is_left_alone(opened: Any, tmp_path: Path):
-    rollout, taken = opened
+    rollout, reasons = opened
     (case,) = in_flight(rollout.journal)
     rollout.append(Kind.CLOSED, decision=Decision.KEPT, why="")
     assert recover(rollout.journal, case, tmp_path, {}).word == "LEFT ALONE"
-    assert taken == []
+    assert reasons == []
 
 
-def test_the_lease_is_given_back_afterwards(opened: Any, tmp_path: Path):
+def test_the_lease_is_released_afterwards(opened: Any, tmp_path: Path):
     rollout, _ = opened
     (case,) = in_flight(rollout.journal)
     recover(rollout.journal, case, tmp_path, {})
     assert rollout.journal.holder(rollout.lease_target) is None
 
 
-def test_one_that_cannot_be_taken_back_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_one_that_cannot_be_rolled_back_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def fails(*_: object) -> Any:
         raise JournalError("it does not start")
 
@@ -375,15 +375,15 @@ def test_a_reconciliation_that_was_cut_goes_on_where_it_was(tmp_path: Path):
     """Half of the spool is in the journal, and the file is still there."""
     rollout = spooled(tmp_path)
     path = rollout.folder / SPOOL
-    whole = path.read_text(encoding="utf-8")
-    path.write_text("\n".join(whole.splitlines()[:1]) + "\n", encoding="utf-8")
+    spool = path.read_text(encoding="utf-8")
+    path.write_text("\n".join(spool.splitlines()[:1]) + "\n", encoding="utf-8")
     reconcile(rollout.journal, tmp_path)
-    path.write_text(whole, encoding="utf-8")
+    path.write_text(spool, encoding="utf-8")
     reconcile(rollout.journal, tmp_path)
     assert [(write.direction, write.result) for write in rollout.record().writes][1:] == [("back", "done")]
 
 
-def test_what_was_spooled_says_when_it_happened(tmp_path: Path):
+def test_a_spooled_entry_keeps_its_time(tmp_path: Path):
     rollout = spooled(tmp_path)
     before = format_utc(rollout.clock.now())
     rollout.clock.wait(3600)
@@ -404,7 +404,7 @@ def test_a_journal_that_still_fails_keeps_the_spool(tmp_path: Path, monkeypatch:
 
 
 def test_a_disk_without_any_space_stops_no_rollback(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Neither the journal nor the spool can be written: it is said on stderr, and the way back goes on."""
+    """Neither the journal nor the spool can be written: stderr names it, and the rollback goes on."""
     rollout = left_in_flight(tmp_path)
     rollout.folder.parent.mkdir(exist_ok=True)
     rollout.folder.write_text("a file is where the folder should be", encoding="utf-8")

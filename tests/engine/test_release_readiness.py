@@ -1,4 +1,4 @@
-"""The pre-release checklist's judgements, apart from any gateway."""
+"""The pre-release checklist's judgments, without a gateway."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from rollout.gateway.responses import (
 def provider(name: str = "openai", kind: str = "cloud_provider", **changes: object) -> Checked:
     listed = Provider(name, kind, {"activate": True, "inference": True}, Connection("connected"), is_active=False)
     tested = ConnectionTest(succeeded=True, connection_status="connected", latency_ms=None, message="")
-    whole = {
+    defaults = {
         "provider": listed,
         "tested": tested,
         "ready": Preflight(ready=True, checks={}),
         "elapsed_ms": 1.0,
         "failed": {},
     }
-    return Checked(**{**whole, **changes})  # type: ignore[arg-type]
+    return Checked(**{**defaults, **changes})  # type: ignore[arg-type]
 
 
 MISSING = Preflight(
@@ -34,7 +34,7 @@ MISSING = Preflight(
 )
 
 
-def told(value: str, *, in_env: bool = True) -> list[str]:
+def problems_of(value: str, *, in_env: bool = True) -> list[str]:
     config = RuntimeConfig({"OPENAI_API_KEY": value}, {})
     return list(credentials(config, {"OPENAI_API_KEY": value} if in_env else None, "no file", [provider()]).problems)
 
@@ -46,34 +46,34 @@ def told(value: str, *, in_env: bool = True) -> list[str]:
      "REPLACE_ME", "secret", "..."],
 )  # fmt: skip
 def test_a_placeholder_is_found(value: str):
-    assert told(value) == ["OPENAI_API_KEY is a placeholder"]
+    assert problems_of(value) == ["OPENAI_API_KEY is a placeholder"]
 
 
 @pytest.mark.parametrize("value", ["sk-proj-9fK2mQz7", "AIzaSyD-made-up", "made-up-too", "hvs.CAESI", "Tr0ub4dor&3"])
 def test_what_may_be_a_credential_is_none(value: str):
-    assert told(value) == []
+    assert problems_of(value) == []
 
 
-def test_padded_and_masked_ones_are_told_without_a_character_of_them():
-    assert told(" sk-proj-9fK2mQz7 ") == ["OPENAI_API_KEY is padded with spaces"]
-    (masked,) = told("sk-p****Qz7")
-    assert "is masked where it should be whole" in masked
+def test_padded_and_masked_ones_are_named_without_a_character_of_them():
+    assert problems_of(" sk-proj-9fK2mQz7 ") == ["OPENAI_API_KEY is padded with spaces"]
+    (masked,) = problems_of("sk-p****Qz7")
+    assert "is masked where it should be complete" in masked
     assert "sk-p" not in masked
 
 
-def test_a_mask_is_looked_behind_or_said_to_hide_what_nobody_saw():
-    (unseen,) = told("sk-p****Qz7", in_env=False)
-    assert unseen == "OPENAI_API_KEY is masked, and no file: nobody has looked at it"
-    assert told("chan****eme!", in_env=False) == ["OPENAI_API_KEY is a placeholder, by what its mask shows"]
+def test_a_masked_credential_is_judged_by_its_beginning_or_not_checked():
+    (unchecked,) = problems_of("sk-p****Qz7", in_env=False)
+    assert unchecked == "OPENAI_API_KEY is masked, and no file: it is not checked"
+    assert problems_of("chan****eme!", in_env=False) == ["OPENAI_API_KEY is a placeholder, by what its mask shows"]
 
 
-def test_a_provider_in_the_cloud_without_a_visible_credential_was_not_looked_at():
+def test_a_provider_in_the_cloud_without_a_visible_credential_is_not_checked():
     assert credentials(RuntimeConfig({}, {}), None, None, [provider("vllm", "local_runtime")]).problems == []
     (problem,) = credentials(RuntimeConfig({}, {}), None, None, [provider()]).problems
-    assert problem == "openai must have credentials, and none is seen: nobody has looked at them"
+    assert problem == "openai must have credentials, and none can be read: they are not checked"
 
 
-def test_who_is_not_configured_is_named_and_nobody_is_no_pass():
+def test_a_provider_that_is_not_configured_is_named_and_none_is_no_pass():
     unset = provider(
         ready=MISSING, tested=ConnectionTest(succeeded=False, connection_status="offline", latency_ms=None, message="")
     )
@@ -82,23 +82,23 @@ def test_who_is_not_configured_is_named_and_nobody_is_no_pass():
     assert connections([unset]).problems == preflights([unset]).problems == ["no provider is configured"]
 
 
-def test_a_test_that_the_gateway_did_not_time_took_as_long_as_it_took_from_here():
+def test_a_test_that_the_gateway_did_not_time_is_timed_here():
     assert connections([provider(elapsed_ms=5000.0)]).problems == []
     assert connections([provider(elapsed_ms=5000.1)]).problems == ["openai connects in 5000 ms, above 5000 ms"]
     assert connections([provider("ollama", "catalog_integrator", elapsed_ms=2000.1)]).problems
 
 
-def test_limits_cover_everybody_who_costs_something():
+def test_limits_cover_every_provider_that_costs():
     budget, rate = {"soft_limit_usd": 1.0, "hard_limit_usd": 2.0}, {"max_requests_per_minute": 60.0}
     of = {"provider:openai": budget}
     assert limits(Governance(of, {"global": rate}, ()), [provider()]).problems == []
     (problem,) = limits(Governance(of, {"global": rate}, ()), [provider(), provider("google")]).problems
-    assert problem == "there is no budget that covers everybody: neither a global one nor one of provider:google"
+    assert problem == "there is no budget that covers every provider: neither a global one nor one of provider:google"
     (problem,) = limits(Governance({"global": budget}, {"global": {"max_requests_per_minute": 0.0}}, ()), []).problems
     assert problem == "the rate limit of global limits nothing"
 
 
-def test_a_fallback_is_whom_the_policy_names_else_anybody_who_connects():
+def test_a_fallback_is_one_that_the_policy_names_else_any_that_connects():
     failed = ConnectionTest(succeeded=False, connection_status="offline", latency_ms=None, message="")
     sick, well = provider("vllm", tested=failed), provider("google")
     ruled = Governance({}, {}, (), {"fallback_order": ["openai", "vllm"]})

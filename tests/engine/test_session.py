@@ -1,4 +1,4 @@
-"""A run that shares its target with another one: what it saw of that one's change says nothing about its own."""
+"""A run that shares its target with another rollout, and the rollout that a run continues."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_rival_that_wrote_meanwhile_is_named(tmp_path: Path):
     assert str(concurrent_rollout(rollout)) == "rollout r-2 (vllm:gemma) changed this target meanwhile; run it again"
 
 
-def test_what_happened_elsewhere_is_no_crossing(tmp_path: Path):
+def test_a_write_to_another_target_is_no_concurrent_change(tmp_path: Path):
     rollout = begun(tmp_path)
     other_writes(rollout, url="http://127.0.0.1:2")
     assert concurrent_rollout(rollout) is None
@@ -63,7 +63,7 @@ def test_a_write_that_was_refused_changed_nothing(tmp_path: Path):
     assert concurrent_rollout(rollout) is None
 
 
-def test_a_change_before_the_run_began_is_no_crossing(tmp_path: Path):
+def test_a_change_before_the_run_began_is_no_concurrent_change(tmp_path: Path):
     rollout = begun(tmp_path)
     other_writes(rollout)
     rollout.clock.wait(1)
@@ -71,8 +71,8 @@ def test_a_change_before_the_run_began_is_no_crossing(tmp_path: Path):
     assert concurrent_rollout(rollout) is None
 
 
-def test_a_journal_that_is_gone_tells_of_no_rival(tmp_path: Path):
-    """The closure asks it of a run that has failed, whose reason is what people must read."""
+def test_a_journal_that_is_gone_names_no_rival(tmp_path: Path):
+    """The closure of a failed run calls it, and must show that run's own reason."""
     rollout = begun(tmp_path)
     other_writes(rollout)
     (tmp_path / "journal.sqlite").unlink()
@@ -80,8 +80,8 @@ def test_a_journal_that_is_gone_tells_of_no_rival(tmp_path: Path):
     assert concurrent_rollout(rollout) is None
 
 
-def test_a_rollout_that_was_taken_back_while_the_run_began_is_not_claimed(tmp_path: Path):
-    """A watchdog that acts at the deadline ends between a late call's first look and its claim."""
+def test_a_rollout_that_was_rolled_back_while_the_run_began_gets_no_lease(tmp_path: Path):
+    """A watchdog that acts at the deadline ends between a late call's first read and its lease."""
     rollout = begun(tmp_path)
     for phase in ("precheck", "apply", "verify"):
         rollout.append(Kind.PHASE, phase=phase, passed=True, problems=[], run=rollout.run)
@@ -115,7 +115,7 @@ def test_another_rollout_in_flight_there_is_not_joined(tmp_path: Path):
     with pytest.raises(TryLater, match=r"rollout r-2 \(vllm:gemma\) is in flight on this target"):
         acquire_target(session_of(rollout), "apply")
     assert rollout.lease is None
-    assert rollout.journal.holder(rollout.lease_target) is None, "the lease is given back"
+    assert rollout.journal.holder(rollout.lease_target) is None, "the lease is released"
 
 
 @pytest.mark.parametrize("how", ["elsewhere", "closed"])
@@ -136,7 +136,7 @@ def test_a_lease_that_another_rollout_holds_is_waited_for(tmp_path: Path):
         acquire_target(session_of(rollout), "apply")
 
 
-def test_a_phase_without_its_predecessor_is_not_claimed(tmp_path: Path):
+def test_a_phase_without_its_predecessor_gets_no_lease(tmp_path: Path):
     rollout = begun(tmp_path)
     with pytest.raises(NotCleared, match="needs a passed precheck"):
         acquire_target(session_of(rollout), "apply")
@@ -261,7 +261,7 @@ def test_a_journal_of_another_host_without_one_is_this_hosts_from_now_on(tmp_pat
 
 
 @pytest.mark.parametrize(("state", "released"), [("precheck", True), ("closed", True), ("in flight", False)])
-def test_a_run_gives_the_target_back_unless_its_change_is_in_flight(tmp_path: Path, state: str, released: bool):
+def test_a_run_releases_the_target_unless_its_change_is_in_flight(tmp_path: Path, state: str, released: bool):
     rollout = at_work(tmp_path) if state == "precheck" else applied(tmp_path)
     passed(rollout, "precheck")
     if state == "closed":

@@ -1,4 +1,4 @@
-"""The current traffic is told from two looks, or not at all (PRE-4.1)."""
+"""The current traffic is computed from two polls, or not known (PRE-4.1)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Counting(ScriptedGateway):
         return Metrics(self.requests, self.requests, 0, 0.0, Latency(None, None, None, 0), {})
 
 
-def outcome(look: TrafficPoll) -> Outcome[TrafficPoll]:
-    return Outcome(lambda: look)
+def outcome(poll: TrafficPoll) -> Outcome[TrafficPoll]:
+    return Outcome(lambda: poll)
 
 
 def failing(words: str) -> Outcome[TrafficPoll]:
@@ -48,7 +48,7 @@ def rollout(tmp_path: Path) -> RolloutContext:
     return rollout
 
 
-def test_the_rate_is_what_came_between_the_looks(rollout: RolloutContext) -> None:
+def test_the_rate_is_that_between_the_polls(rollout: RolloutContext) -> None:
     backup = Outcome(lambda: recorded(rollout.last_known_record().backup))
     first = try_poll_traffic(rollout, backup)
     rollout.clock.wait(4.0)
@@ -62,30 +62,30 @@ def test_the_rate_is_what_came_between_the_looks(rollout: RolloutContext) -> Non
 
 
 @pytest.mark.parametrize(
-    ("requests", "after_s", "says"),
+    ("requests", "after_s", "rate"),
     [
         (1000, 10.0, "0.0 requests a second (0 in 10.0 s)"),
         (1003, 1.0, "3.0 requests a second (3 in 1.0 s)"),
-        (1003, 0.9, "not known: the looks are 0.9 s apart, at least 1 s are needed"),
-        (7, 10.0, "not known: the counter began anew between the looks"),
+        (1003, 0.9, "not known: the polls are 0.9 s apart, at least 1 s are needed"),
+        (7, 10.0, "not known: the counter began anew between the polls"),
     ],
 )
-def test_too_few_seconds_or_a_reset_give_no_number(requests: int, after_s: float, says: str) -> None:
+def test_too_few_seconds_or_a_reset_give_no_number(requests: int, after_s: float, rate: str) -> None:
     then = replace(FIRST, requests=requests, at_s=FIRST.at_s + after_s)
-    assert between(outcome(FIRST), outcome(then)).rate == says
+    assert between(outcome(FIRST), outcome(then)).rate == rate
 
 
 @pytest.mark.parametrize("failed", ["first", "then"])
-def test_a_counter_that_cannot_be_read_is_said_and_raises_nothing(failed: str) -> None:
-    looks = {"first": outcome(FIRST), "then": outcome(FIRST), failed: failing("no route")}
-    assert between(looks["first"], looks["then"]) == Traffic("", "not known: GET metrics: no route")
+def test_a_counter_that_cannot_be_read_is_named_and_raises_nothing(failed: str) -> None:
+    polls = {"first": outcome(FIRST), "then": outcome(FIRST), failed: failing("no route")}
+    assert between(polls["first"], polls["then"]) == Traffic("", "not known: GET metrics: no route")
 
 
-def test_one_look_at_prometheus_says_it_all() -> None:
-    """It counts from a known time on, so that an earlier look that failed does not matter."""
+def test_one_poll_of_prometheus_suffices() -> None:
+    """It counts from a known time on, so that an earlier poll that failed does not matter."""
     then = replace(FIRST, requests=90, over_s=60.0)
-    told = between(failing("no route"), outcome(then))
-    assert (told.rate, told.first) == ("1.5 requests a second (90 in 60.0 s)", "")
+    traffic = between(failing("no route"), outcome(then))
+    assert (traffic.rate, traffic.first) == ("1.5 requests a second (90 in 60.0 s)", "")
 
 
 def test_the_current_provider_is_asked_not_the_new_one(rollout: RolloutContext) -> None:

@@ -16,12 +16,12 @@ Begin = Callable[..., Undoing]
 
 
 def entry(second: int, provider: str | None, **parts: str) -> AuditEntry:
-    whole = {"action": "activate_provider", "user": "alice", "result": "success", **parts}
-    return AuditEntry(timestamp=f"2026-11-23T12:00:{second:02}Z", provider=provider, details={}, **whole)
+    parts = {"action": "activate_provider", "user": "alice", "result": "success", **parts}
+    return AuditEntry(timestamp=f"2026-11-23T12:00:{second:02}Z", provider=provider, details={}, **parts)
 
 
 def proven(undoing: Begin, result: str | None = "done") -> Undoing:
-    """Return a rollout that has proven its way back and then activated."""
+    """Return a rollout that has proven its rollback and then activated."""
     lab = undoing()
     lab.write(str(OLD), step="APP-0.2", direction="proof")
     lab.write(str(NEW), result=result)
@@ -35,8 +35,8 @@ def concurrent(lab: Undoing, *entries: AuditEntry) -> str | None:
 OWN = (entry(10, "ollama"), entry(30, "openai"))
 
 
-def test_its_own_activations_in_their_order_are_nobody_elses(undoing: Begin):
-    """In whatever order the log has them, and whatever came before the first of them."""
+def test_its_own_activations_in_their_order_are_no_other_activation(undoing: Begin):
+    """The order of the log does not count, nor an activation before the first of them."""
     lab = proven(undoing)
     assert concurrent(lab, *OWN) is None
     assert concurrent(lab, *reversed(OWN)) is None
@@ -68,7 +68,7 @@ def test_what_activated_nothing_is_no_other_activation(undoing: Begin, other: Au
 
 @pytest.mark.parametrize("result", ["unknown", None])
 def test_nothing_is_concluded_where_an_answer_was_lost(undoing: Begin, result: str | None):
-    """It may be in the log or not, so the two cannot be laid side by side."""
+    """It may be in the log or not, so the two cannot be compared."""
     assert concurrent(proven(undoing, result), entry(10, "ollama"), entry(20, "vllm")) is None
 
 
@@ -78,7 +78,7 @@ def test_a_refused_activation_is_in_no_order(undoing: Begin):
     assert concurrent(lab, entry(10, "ollama"), entry(20, "vllm")) is not None
 
 
-def test_a_log_that_kept_less_than_was_written_shows_nobody(undoing: Begin):
+def test_a_log_that_kept_less_than_was_written_shows_no_other_activation(undoing: Begin):
     assert concurrent(proven(undoing)) is None
     assert concurrent(proven(undoing), entry(30, "OpenAI")) is None
 
@@ -93,7 +93,7 @@ def test_a_provider_that_is_reported_by_another_name_is_the_same(undoing: Begin)
     assert concurrent(lab, entry(10, "ollama"), entry(30, "openai-azure")) is None
 
 
-def test_the_check_says_what_was_overwritten(undoing: Begin):
+def test_the_check_names_what_was_overwritten(undoing: Begin):
     lab = proven(undoing)
     lab.rollout.append(Kind.OPENED, digest="d")
     lab.gateway.audited = [entry(10, "ollama"), entry(20, "vllm"), entry(30, "openai", user="rollout")]

@@ -36,7 +36,7 @@ def in_the_window(bench: Bench, action: Callable[[], object]) -> None:
     bench.liar.rule("/openai/metrics", held(action, passed_on()), nth=4)
 
 
-def watched(bench: Bench) -> int:
+def watchdog_of(bench: Bench) -> int:
     """Return the one watchdog's pid."""
     return eventually(bench.watchdogs, "a watchdog runs")[0]
 
@@ -63,14 +63,14 @@ def handed_over(bench: Bench, confirm_within: str = "60s") -> int:
     """Apply the change, let the run end in order, and return the watchdog that is left."""
     bench.policy["sandbox"]["confirm_within"] = confirm_within
     assert bench.begin("-m", "precheck or apply").wait(60) == 0, bench.output
-    return watched(bench)
+    return watchdog_of(bench)
 
 
 # At once
 
 
 def test_a_runner_that_is_killed_is_replaced_within_two_seconds(bench: Bench):
-    """The previous provider is active again, with no one's help, two seconds after SIGKILL in mid-window."""
+    """The previous provider is active again, without an operator, two seconds after SIGKILL in mid-window."""
     bench.scenario["monitor"]["window"] = "30s"
     bench.scenario["monitor"]["dark_in_a_row"] = 50
     killed: list[float] = []
@@ -86,7 +86,7 @@ def test_a_runner_that_is_killed_is_replaced_within_two_seconds(bench: Bench):
     assert run.wait(60) == -signal.SIGKILL
     eventually(lambda: bench.look().active == bench.before.active, "the previous provider is active", 30)
     took_s = time.time() - killed[0]
-    # What the machine makes of two seconds when more wants to run than it has processors.
+    # Two seconds take longer where more processes run than the machine has processors.
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert took_s <= 2.0 * busy, f"{took_s:.1f} s on a machine that is {busy:.1f} times busy"
     settled(bench, None)
@@ -106,7 +106,7 @@ def test_what_it_did_is_in_the_journal_and_in_the_operations_log(bench: Bench):
     def listed() -> list[str]:
         return [row[0] for e in bench.entries() if e.kind == Kind.MANIFEST for row in e.body["files"]]
 
-    # Last of all, what it and the runner have left is listed.
+    # The list of the files of watchdog and runner comes last.
     assert "post-mortem.md" in eventually(listed, "the watchdog has listed the files", 30)
 
 
@@ -118,7 +118,7 @@ def test_it_leaves_a_change_alone_that_is_kept(bench: Bench, entry: str):
     assert len(bench.liar.seen("POST", "/ollama/activate$")) == 1, "only the proof"
 
 
-def test_it_tells_the_verdict_that_its_runner_had_no_time_to_tell(bench: Bench):
+def test_it_publishes_the_verdict_that_its_runner_had_no_time_to_publish(bench: Bench):
     """A change that is kept is in the change record and in the operations log, and its files are listed."""
     bench.begin(entry="closed 1", do="SIGKILL").wait(60)
     settled(bench, None)
@@ -128,7 +128,7 @@ def test_it_tells_the_verdict_that_its_runner_had_no_time_to_tell(bench: Bench):
     assert bench.entries()[-1].kind == Kind.MANIFEST
 
 
-def test_what_was_told_is_not_told_again(bench: Bench):
+def test_a_published_ending_is_not_published_again(bench: Bench):
     bench.begin(entry="traces 1", do="SIGKILL").wait(60)
     settled(bench, None)
     log = (bench.reports / "operations.log").read_text(encoding="utf-8")
@@ -156,15 +156,15 @@ def test_a_run_without_an_armed_watchdog_writes_nothing(tmp_path: Path, monkeypa
     rollout.folder.mkdir(parents=True)
     rollout.take_lease()
     session: Any = SimpleNamespace(rollout=rollout, journal_url=str(tmp_path / "journal.sqlite"))
-    for program, says in (("/bin/false", "was not armed"), ("/nowhere/python", "cannot be started")):
+    for program, why in (("/bin/false", "was not armed"), ("/nowhere/python", "cannot be started")):
         monkeypatch.setattr(watchdog.sys, "executable", program)
-        with pytest.raises(RolloutError, match=f"{says}.*nothing is applied"):
+        with pytest.raises(RolloutError, match=f"{why}.*nothing is applied"):
             watchdog.arm(session)
     assert rollout.record().armed is None
 
 
 def test_it_does_not_arm_without_the_lease(tmp_path: Path):
-    """What holds no lease must not promise to take anything back."""
+    """A watchdog without the lease must not promise a rollback."""
     rollout = rollout_in(tmp_path)
     rollout.folder.mkdir(parents=True)
     session: Any = SimpleNamespace(rollout=rollout, journal_url=str(tmp_path / "journal.sqlite"))
@@ -175,20 +175,20 @@ def test_it_does_not_arm_without_the_lease(tmp_path: Path):
 # After a handover
 
 
-def test_after_a_handover_it_rolls_back_when_nobody_confirms_in_time(bench: Bench):
+def test_after_a_handover_it_rolls_back_without_a_confirmation_in_time(bench: Bench):
     handed_over(bench, "2s")
     settled(bench, None)
     record = bench.record()
     assert record is not None
     assert record.decision is Decision.ROLLED_BACK
-    assert "nobody confirmed the change by" in str(record.closed)
+    assert "the change was not confirmed by" in str(record.closed)
 
 
 def test_it_leaves_when_the_next_phase_has_armed_a_newer_one(bench: Bench):
     first = handed_over(bench)
     assert bench.begin("-m", "verify").wait(60) == 0, bench.output
     eventually(lambda: first not in bench.watchdogs(), "the older watchdog leaves")
-    assert watched(bench) != first
+    assert watchdog_of(bench) != first
     assert bench.look().active == "openai:gpt-4o"
     assert bench.begin("-m", "monitor").wait(60) == 0, bench.output
     settled(bench, None)
@@ -200,25 +200,25 @@ def test_it_is_gone_after_the_closure(bench: Bench):
     eventually(lambda: not bench.watchdogs(), "no watchdog is left", 5)
 
 
-# What it costs, and what it holds on to
+# What it costs, and what it keeps open
 
 
 def test_it_waits_in_64_mb_and_without_a_processor(bench: Bench):
     """While it waits for the pipe of a runner that lives, and while it waits for a deadline."""
     seen: list[tuple[int, float]] = []
 
-    def look() -> None:
-        pid = watched(bench)
+    def measure() -> None:
+        pid = watchdog_of(bench)
         time.sleep(0.5)  # the arming itself is not waiting
         before = cpu_s(pid)
         time.sleep(2)
         seen.append((status(pid, "VmRSS"), cpu_s(pid) - before))
 
-    bench.liar.rule("/admin/audit", held(look, passed_on()))
+    bench.liar.rule("/admin/audit", held(measure, passed_on()))
     bench.target["timeouts"]["read"] = "20s"
     bench.policy["sandbox"]["confirm_within"] = "60s"
     assert bench.begin("-m", "precheck or apply or verify").wait(60) == 0, bench.output
-    look()
+    measure()
     (pipe_rss, pipe_cpu), (deadline_rss, deadline_cpu) = seen
     assert pipe_rss <= 64 * MIB
     assert deadline_rss <= 64 * MIB
@@ -228,7 +228,9 @@ def test_it_waits_in_64_mb_and_without_a_processor(bench: Bench):
 
 def test_it_stays_in_64_mb_while_it_rolls_back(bench: Bench):
     peak: list[int] = []
-    bench.liar.rule("/ollama/status", held(lambda: peak.append(status(watched(bench), "VmHWM")), passed_on()), nth=1)
+    bench.liar.rule(
+        "/ollama/status", held(lambda: peak.append(status(watchdog_of(bench), "VmHWM")), passed_on()), nth=1
+    )
     bench.begin(entry="outcome 2", do="SIGKILL").wait(60)
     settled(bench, None)
     assert peak[0] <= 64 * MIB
@@ -284,7 +286,7 @@ class _Lost:
 
 
 def _in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Watch, list[str]]:
-    """Return a watch over a change in effect whose journal is lost, and the list of what it takes back."""
+    """Return a watch over a change in effect whose journal is lost, and the reasons of its rollbacks."""
     rollout = rollout_in(tmp_path)
     rollout.take_lease()
     backup = take(
@@ -295,17 +297,17 @@ def _in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Watch, 
     rollout.record()
     gateway: Any = rollout.gateway
     gateway.active, gateway.config["LLM_MODEL_NAME"] = "openai", "gpt-4o"
-    taken: list[str] = []
-    monkeypatch.setattr(watchdog, "roll_back_and_close", lambda _rollout, why, *_: taken.append(why))
+    reasons: list[str] = []
+    monkeypatch.setattr(watchdog, "roll_back_and_close", lambda _rollout, why, *_: reasons.append(why))
     rollout.journal = _Lost(rollout.journal)  # type: ignore[assignment]
-    return Watch(rollout, 0, {}), taken
+    return Watch(rollout, 0, {}), reasons
 
 
 def test_without_a_journal_it_acts_as_the_sole_owner_after_a_grace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    watch, taken = _in_flight(tmp_path, monkeypatch)
+    watch, reasons = _in_flight(tmp_path, monkeypatch)
     began = watch.rollout.clock.monotonic()
     watch.act("the runner died")
-    assert taken == ["watchdog: the runner died"]
+    assert reasons == ["watchdog: the runner died"]
     assert watch.rollout.clock.monotonic() - began >= watchdog.GRACE_S
 
 
@@ -313,40 +315,40 @@ def test_without_a_journal_it_acts_as_the_sole_owner_after_a_grace(tmp_path: Pat
 def test_without_a_journal_and_not_the_sole_owner_it_touches_nothing_and_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ):
-    watch, taken = _in_flight(tmp_path, monkeypatch)
+    watch, reasons = _in_flight(tmp_path, monkeypatch)
     if how == "lease":
         watch.rollout.clock.wait(50)  # what is left of the lease ends within the grace
     else:
         gateway: Any = watch.rollout.gateway
         gateway.active = "vllm"
     watch.act("the runner died")
-    assert taken == []
+    assert reasons == []
     log = (tmp_path / "operations.log").read_text(encoding="utf-8")
     assert "A PERSON IS NEEDED: openai:gpt-4o on t" in log
     assert "nothing was touched" in log
 
 
 def test_the_lease_that_it_keeps_outlasts_the_grace(tmp_path: Path):
-    """However soon after a renewal the runner dies and the journal is lost, it is still the sole owner then."""
+    """If runner and journal are lost right after a renewal, it is still the sole owner then."""
     rollout = rollout_in(tmp_path)
     rollout.take_lease()
     watch = Watch(rollout, 0, {})
     for _ in range(8):
         rollout.clock.wait(watchdog.LEASE_S / 4)
         left_s = (rollout.lease.until - rollout.clock.now()).total_seconds()  # type: ignore[union-attr]
-        assert left_s > watchdog.GRACE_S + watchdog.LOOK_EVERY_S
+        assert left_s > watchdog.GRACE_S + watchdog.POLL_EVERY_S
         watch._keep_lease()
 
 
 def test_of_watchdog_and_recover_at_once_one_acts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Both saw the same token; whoever takes the next one first does the work."""
+    """Both saw the same token; the one that takes the next token first acts."""
     rollout = rollout_in(tmp_path)
     rollout.take_lease()
     rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
-    taken: list[str] = []
-    monkeypatch.setattr(watchdog, "roll_back_and_close", lambda _rollout, why, *_: taken.append(why))
+    reasons: list[str] = []
+    monkeypatch.setattr(watchdog, "roll_back_and_close", lambda _rollout, why, *_: reasons.append(why))
     watch = Watch(rollout, 0, {})
     seen = rollout.journal.newest_token(rollout.lease_target)
     rollout.journal.acquire(rollout.lease_target, rollout.id, "recover-1@elsewhere", 60, after=seen)
     watch.act("the runner died")
-    assert taken == []
+    assert reasons == []

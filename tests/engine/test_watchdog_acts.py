@@ -1,4 +1,4 @@
-"""What the watchdog decides: whether to act, as whose successor, what it learns, and what is left when it fails."""
+"""The watchdog's decisions: whether to act, under which token, what it learns, and what it does when it fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
 from rollout.engine import watchdog
 from rollout.engine.closure import Closure
-from rollout.engine.watchdog import CLOSED, GRACE_S, LOOK_EVERY_S, Watch, Watchdog
+from rollout.engine.watchdog import CLOSED, GRACE_S, POLL_EVERY_S, Watch, Watchdog
 from rollout.journal.chain import Entry
 from rollout.journal.record import Decision, Kind
 from tests.support.decisions import Faulty, applied, apply, begun, live, said, successor
@@ -53,12 +53,12 @@ def rollout(tmp_path: Path) -> RolloutContext:
 
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What people are paged with."""
+    """The pages to operators."""
     found: list[str] = []
 
-    def page(_rollout: Any, event: str, letter: Any, *_: Any, **parts: Any) -> None:
+    def page(_rollout: Any, event: str, message: Any, *_: Any, **parts: Any) -> None:
         assert parts == {"everyone": True}
-        found.append(f"{event}: {letter.subject}\n{letter.body}")
+        found.append(f"{event}: {message.subject}\n{message.body}")
 
     monkeypatch.setattr(watchdog, "page", page)
     return found
@@ -67,16 +67,16 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # Whether it acts
 
 
-def test_it_takes_back_what_its_runner_left(rollout: RolloutContext):
+def test_it_rolls_back_what_its_runner_left(rollout: RolloutContext):
     of(rollout).act(DIED)
     assert decision(rollout) is Decision.ROLLED_BACK
     assert live(rollout).state.place == str(OLD)
     assert rollout.journal.newest_token(rollout.lease_target) == 2
-    assert rollout.journal.holder(rollout.lease_target) is None, "the lease is given back"
+    assert rollout.journal.holder(rollout.lease_target) is None, "the lease is released"
 
 
 @pytest.mark.parametrize("how", ["closed", "taken over", "nothing written"])
-def test_it_leaves_alone_what_is_not_its_own_to_take_back(tmp_path: Path, how: str):
+def test_it_leaves_alone_what_is_not_its_own_to_roll_back(tmp_path: Path, how: str):
     rollout = begun(tmp_path) if how == "nothing written" else applied(tmp_path)
     watch, newer = of(rollout), None
     if how == "closed":
@@ -85,18 +85,18 @@ def test_it_leaves_alone_what_is_not_its_own_to_take_back(tmp_path: Path, how: s
         newer = successor(rollout).lease
     watch.act(DIED)
     assert live(rollout).writes == []
-    assert rollout.journal.holder(rollout.lease_target) == newer, "its own lease is given back, a newer one is not"
+    assert rollout.journal.holder(rollout.lease_target) == newer, "its own lease is released, a newer one is not"
     assert rollout.journal.entries(rollout.id, Kind.ROLLBACK) == ()
 
 
-def test_of_a_runner_that_died_after_its_verdict_it_tells_the_verdict(rollout: RolloutContext):
+def test_of_a_runner_that_died_after_its_verdict_it_publishes_the_verdict(rollout: RolloutContext):
     rollout.end(spools=False, **Closure(Decision.KEPT, "KEPT", "all passed").facts())
     of(rollout).act(DIED)
     assert "KEPT: openai:gpt-4o on t: all passed" in said(rollout)
     assert rollout.journal.entries(rollout.id, Kind.MANIFEST), "and its files are listed"
 
 
-def test_of_two_who_saw_the_same_token_one_acts(rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch):
+def test_of_two_that_saw_the_same_token_one_acts(rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch):
     watch = of(rollout)
     seen = watch._is_over
 
@@ -137,7 +137,7 @@ def test_whatever_its_rollback_raises_people_are_paged_and_it_tries_once_more(
 
 
 @pytest.mark.parametrize("journal", ["answers", "is gone"])
-def test_it_is_never_tried_a_third_time_and_people_hear_that_it_is_not(
+def test_it_is_never_tried_a_third_time_and_people_are_paged_that_it_is_not(
     rollout: RolloutContext, monkeypatch: pytest.MonkeyPatch, pages: list[str], journal: str
 ):
     tries: list[str] = []
@@ -155,7 +155,7 @@ def test_it_is_never_tried_a_third_time_and_people_hear_that_it_is_not(
     first, second = pages
     assert "it is tried once more" in first
     assert "it is not tried again" in second
-    assert first.partition(":")[0] != second.partition(":")[0], "a channel hears of each event once"
+    assert first.partition(":")[0] != second.partition(":")[0], "a channel gets each event once"
     if journal == "answers":
         assert "it is not tried again" in rollout.record().findings["RBK-2.1"]
 
@@ -193,7 +193,7 @@ def test_an_entry_that_fails_stops_neither_the_page_nor_the_second_try(
 
 
 def test_a_backup_that_cannot_be_read_stops_the_rollback_and_not_the_page(rollout: RolloutContext, pages: list[str]):
-    """The commands that lead back need it too: the page goes out with the one that looks."""
+    """The rollback's manual commands need it too: the page is sent with the command that reads."""
     watch = of(rollout)
     rollout.journal.append(rollout.id, Kind.COUNTERS, {})
     watch.rollout.record().backup = {"previous": "not what it was"}
@@ -217,7 +217,7 @@ def test_it_asks_a_journal_for_its_grace_and_acts_if_it_answers_within(rollout: 
     assert rollout.journal.newest_token(rollout.lease_target) == 2, "as the newest owner, not from memory"
 
 
-def test_as_the_sole_owner_it_takes_back_from_memory(rollout: RolloutContext):
+def test_as_the_sole_owner_it_rolls_back_from_memory(rollout: RolloutContext):
     watch = of(rollout)
     Faulty(watch.rollout)
     began_s = rollout.clock.monotonic()
@@ -227,8 +227,8 @@ def test_as_the_sole_owner_it_takes_back_from_memory(rollout: RolloutContext):
     assert watch.rollout.last_known_record().decision is Decision.ROLLED_BACK
 
 
-def test_a_gateway_that_is_back_already_is_still_its_own(rollout: RolloutContext):
-    """What was active before is no third value: the way back is sent and proven all the same."""
+def test_a_gateway_that_reports_the_previous_provider_is_still_its_own(rollout: RolloutContext):
+    """The previous provider is no third value: the rollback is sent and proven in any case."""
     live(rollout).state = State()
     watch = of(rollout)
     Faulty(watch.rollout)
@@ -272,7 +272,7 @@ def test_without_a_journal_what_memory_holds_as_over_is_left_alone(tmp_path: Pat
     assert (live(rollout).writes, pages, watch.rollout.unwritten) == ([], [], [])
 
 
-# What it learns over the pipe, and its last word
+# What it learns over the pipe, and the closing line
 
 
 class _Child:
@@ -292,12 +292,12 @@ def ends(tmp_path: Path) -> tuple[Watchdog, Watch, RolloutContext]:
 
 
 def test_it_learns_of_each_write_over_the_pipe(ends: tuple[Watchdog, Watch, RolloutContext]):
-    """A journal that has lost its tail tells it of no write: it takes back what its runner told it of."""
+    """A journal that lost its last entries holds no write: it rolls back the write that its runner sent it."""
     runner, watch, rollout = ends
     apply(rollout)
     live(rollout).writes.clear()
     runner._child.stdin.close()  # type: ignore[union-attr]
-    assert watch._last_word() == b""
+    assert watch._read_last_line() == b""
     (write,) = watch.rollout._known.writes  # type: ignore[union-attr]
     assert (write.to, write.result) == (str(NEW), "done")
     assert watch.rollout.journal.seen == rollout.journal.head()
@@ -307,17 +307,17 @@ def test_it_learns_of_each_write_over_the_pipe(ends: tuple[Watchdog, Watch, Roll
 
 
 @pytest.mark.parametrize("last", [b"", CLOSED])
-def test_half_a_line_of_a_runner_that_died_is_passed_over(ends: tuple[Watchdog, Watch, RolloutContext], last: bytes):
-    """Or of one whose pipe was full: its last word cannot be told from the half line, so it counts as dead."""
+def test_half_a_line_of_a_runner_that_died_is_skipped(ends: tuple[Watchdog, Watch, RolloutContext], last: bytes):
+    """Or of one whose pipe was full: its closing line is joined to the half line, so it counts as dead."""
     runner, watch, rollout = ends
     apply(rollout)
     runner._send(b'{"seq": 9, "at": "2026' + last)
     runner._child.stdin.close()  # type: ignore[union-attr]
-    assert watch._last_word() == b""
+    assert watch._read_last_line() == b""
     assert len(watch.rollout._known.writes) == 1  # type: ignore[union-attr]
 
 
-def test_a_pipe_that_closes_without_a_word_means_that_the_runner_died(ends: tuple[Watchdog, Watch, RolloutContext]):
+def test_a_pipe_without_a_closing_line_means_that_the_runner_died(ends: tuple[Watchdog, Watch, RolloutContext]):
     runner, watch, rollout = ends
     apply(rollout)
     runner._child.stdin.close()  # type: ignore[union-attr]
@@ -326,7 +326,7 @@ def test_a_pipe_that_closes_without_a_word_means_that_the_runner_died(ends: tupl
     assert "watchdog: the runner died: its pipe closed without a word" in str(rollout.record().closed)
 
 
-def test_a_runner_that_says_closed_leaves_nothing_to_watch(
+def test_a_runner_that_sends_closed_leaves_nothing_to_watch(
     ends: tuple[Watchdog, Watch, RolloutContext], pages: list[str]
 ):
     runner, watch, rollout = ends
@@ -338,11 +338,11 @@ def test_a_runner_that_says_closed_leaves_nothing_to_watch(
     assert live(rollout).state.place == str(NEW)
 
 
-def test_what_was_written_before_the_last_word_is_learnt(ends: tuple[Watchdog, Watch, RolloutContext]):
+def test_what_was_written_before_the_closing_line_is_learnt(ends: tuple[Watchdog, Watch, RolloutContext]):
     runner, watch, rollout = ends
     apply(rollout)
     runner.dismiss()
-    assert watch._last_word() == CLOSED
+    assert watch._read_last_line() == CLOSED
     assert watch.rollout._known.wrote  # type: ignore[union-attr]
 
 
@@ -350,17 +350,17 @@ def test_while_the_runner_lives_its_lease_is_kept(
     ends: tuple[Watchdog, Watch, RolloutContext], monkeypatch: pytest.MonkeyPatch
 ):
     runner, watch, rollout = ends
-    looks: list[float] = []
+    waits: list[float] = []
 
     def nothing_yet(*args: Any) -> Any:
-        looks.append(args[-1])
+        waits.append(args[-1])
         rollout.clock.wait(args[-1])
-        if len(looks) == 8:
+        if len(waits) == 8:
             runner.dismiss()
-        return ([0] if len(looks) == 8 else [], [], [])
+        return ([0] if len(waits) == 8 else [], [], [])
 
     monkeypatch.setattr(watchdog.select, "select", nothing_yet)
-    assert watch._last_word() == CLOSED
+    assert watch._read_last_line() == CLOSED
     assert watch.rollout.lease_runs()
     assert rollout.clock.monotonic() > 100
 
@@ -387,11 +387,13 @@ def test_after_a_handover_it_acts_at_the_deadline_and_not_before(ends: tuple[Wat
     runner.hand_over(due)
     watch.run()
     assert 0 <= (rollout.clock.now() - due).total_seconds() < 60
-    assert f"nobody confirmed the change by {format_utc(due)}" in str(rollout.record().closed)
+    assert f"the change was not confirmed by {format_utc(due)}" in str(rollout.record().closed)
 
 
 @pytest.mark.parametrize("how", ["newer token", "closed"])
-def test_after_a_handover_it_leaves_when_somebody_else_decides(ends: tuple[Watchdog, Watch, RolloutContext], how: str):
+def test_after_a_handover_it_leaves_when_another_process_decides(
+    ends: tuple[Watchdog, Watch, RolloutContext], how: str
+):
     runner, watch, rollout = ends
     apply(rollout)
     live(rollout).writes.clear()
@@ -405,7 +407,7 @@ def test_after_a_handover_it_leaves_when_somebody_else_decides(ends: tuple[Watch
     rollout.clock.later(30, taken)  # type: ignore[attr-defined]
     runner.hand_over(rollout.clock.now() + timedelta(seconds=300))
     watch.run()
-    assert rollout.clock.monotonic() <= 30 + LOOK_EVERY_S + 10
+    assert rollout.clock.monotonic() <= 30 + POLL_EVERY_S + 10
     assert live(rollout).writes == []
 
 
@@ -425,7 +427,7 @@ def test_a_journal_that_is_away_for_a_while_before_the_deadline_ends_no_watch(
 # The runner's end
 
 
-def test_a_watchdog_that_does_not_read_holds_nobody_up(tmp_path: Path):
+def test_a_watchdog_that_does_not_read_does_not_block_the_runner(tmp_path: Path):
     """It is paused, and its pipe is full."""
     read, write = os.pipe()
     rollout = begun(tmp_path)
@@ -433,12 +435,12 @@ def test_a_watchdog_that_does_not_read_holds_nobody_up(tmp_path: Path):
     entry = Entry(1, "r-1", "noon", Kind.INTENT, {"to": "x" * 60_000}, "", "")
     done = threading.Event()
 
-    def tell() -> None:
+    def send() -> None:
         for _ in range(4):
-            runner.tell(entry)
+            runner.send_entry(entry)
         done.set()
 
-    threading.Thread(target=tell, daemon=True).start()
+    threading.Thread(target=send, daemon=True).start()
     assert done.wait(10)
     os.close(read)
 
@@ -457,12 +459,12 @@ def test_only_intents_and_outcomes_go_over_the_pipe(ends: tuple[Watchdog, Watch,
     apply(rollout)
     rollout.append(Kind.PHASE, phase="apply", passed=True, problems=[], run=rollout.run)
     runner._child.stdin.close()  # type: ignore[union-attr]
-    told = [json.loads(line)["kind"] for line in os.read(watch.pipe, 65536).splitlines()]
-    assert told == [Kind.INTENT, Kind.OUTCOME]
+    kinds = [json.loads(line)["kind"] for line in os.read(watch.pipe, 65536).splitlines()]
+    assert kinds == [Kind.INTENT, Kind.OUTCOME]
 
 
 def test_a_watchdog_that_fails_itself_pages_people(rollout: RolloutContext, pages: list[str]):
-    """It does not end in silence: a word that is none would leave the change with nobody who watches it."""
+    """It does not end without a page: an invalid closing line would leave the change unattended."""
     read, write = os.pipe()
     os.write(write, b"tomorrow\n")
     of(rollout, read).run()

@@ -65,13 +65,13 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A rollout that is over establishes nothing for the next one.",
             ),
             (
-                "options.phases[0] != PHASES[0] and seen.standing is Standing.SILENT",
+                "options.phases[0] != PHASES[0] and proof.standing is Standing.SILENT",
                 "options.phases[0] != PHASES[0]",
                 "What answers otherwise is not the gateway that was cleared.",
             ),
             (
-                "options.phases[0] != PHASES[0] and seen.standing is Standing.SILENT",
-                "seen.standing is Standing.SILENT",
+                "options.phases[0] != PHASES[0] and proof.standing is Standing.SILENT",
+                "proof.standing is Standing.SILENT",
                 "A precheck proves anew what it looks at.",
             ),
             (

@@ -17,12 +17,12 @@ STRANDED = tuple(
     for name in (
         "test_dead_processes_on_this_host_strand_a_rollout",
         "test_processes_on_another_host_are_not_known_to_be_dead",
-        "test_one_of_the_two_that_lives_looks_after_it",
-        "test_whoever_holds_the_lease_on_another_host_is_not_known_to_be_dead",
+        "test_one_of_the_two_that_lives_is_enough",
+        "test_a_holder_of_the_lease_on_another_host_is_not_known_to_be_dead",
         "test_a_holder_whose_process_is_not_named_is_not_known_to_be_dead",
         "test_a_lease_of_another_rollout_is_no_sign_that_this_one_is_stranded",
         "test_a_handover_holds_until_its_deadline_and_not_longer",
-        "test_a_handover_that_was_taken_up_says_nothing_any_more",
+        "test_a_handover_that_was_taken_up_does_not_count_any_more",
         "test_an_emergency_is_given_a_minute",
         "test_a_zombie_is_dead",
         "test_a_pid_that_has_passed_to_another_program_is_dead",
@@ -31,12 +31,12 @@ STRANDED = tuple(
 RECOVERED = tuple(
     f"tests/engine/test_recovery.py::{name}"
     for name in (
-        "test_of_two_who_saw_the_same_one_takes_it_back",
-        "test_what_another_process_has_just_begun_to_take_back_is_left_alone",
+        "test_of_two_that_saw_the_same_one_rolls_it_back",
+        "test_a_rollout_that_another_process_has_just_begun_to_roll_back_is_left_alone",
         "test_what_was_closed_meanwhile_is_left_alone",
-        "test_the_lease_is_given_back_afterwards",
-        "test_one_that_cannot_be_taken_back_does_not_hide_the_others",
-        "test_an_emergency_is_settled_and_not_taken_back",
+        "test_the_lease_is_released_afterwards",
+        "test_one_that_cannot_be_rolled_back_does_not_hide_the_others",
+        "test_an_emergency_is_closed_and_not_rolled_back",
         "test_what_was_spooled_is_reconciled_first",
     )
 )
@@ -53,16 +53,20 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A watchdog that does not read holds nobody up.",
             ),
             (
-                "        if not word:",
+                "        if not last_line:",
                 "        if False:",
-                "A pipe that closes without a word means that the runner died.",
+                "A pipe that closes without a closing line means that the runner died.",
             ),
-            ("        elif word != CLOSED:", "        else:", "A runner that says closed leaves nothing to watch."),
+            (
+                "        elif last_line != CLOSED:",
+                "        else:",
+                "A runner that sends closed leaves nothing to watch.",
+            ),
             ("                self._keep_lease()", "                pass", "While the runner lives its lease is kept."),
             (
                 '                if not line.startswith(b"{"):',
                 "                if line:",
-                "What the runner writes is told from its last word.",
+                "The runner's entries are distinguished from its closing line.",
             ),
             (
                 "                self._learn(line)",
@@ -80,12 +84,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "After a handover it waits for the deadline.",
             ),
             (
-                "            if self._patiently(self._is_over, otherwise=lambda: False):",
-                "            if self._patiently(self._is_over, otherwise=lambda: True):",
+                "            if self._with_grace(self._is_over, otherwise=lambda: False):",
+                "            if self._with_grace(self._is_over, otherwise=lambda: True):",
                 "A journal that is away before the deadline ends no watch.",
             ),
             (
-                "            if self._patiently(self._is_over, otherwise=lambda: False):",
+                "            if self._with_grace(self._is_over, otherwise=lambda: False):",
                 "            if False:",
                 "It leaves when the next phase has a newer token.",
             ),
@@ -126,19 +130,19 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What ended the rollback does not end the page.",
             ),
             (
-                "        acts = self._patiently(self._takes_over, otherwise=self._is_sole_owner)",
-                "        acts = self._patiently(self._takes_over, otherwise=lambda: False)",
+                "        acts = self._with_grace(self._takes_over, otherwise=self._is_sole_owner)",
+                "        acts = self._with_grace(self._takes_over, otherwise=lambda: False)",
                 "Without a journal it acts as the sole owner.",
             ),
             (
-                "        acts = self._patiently(self._takes_over, otherwise=self._is_sole_owner)",
-                "        acts = self._patiently(self._takes_over, otherwise=lambda: True)",
+                "        acts = self._with_grace(self._takes_over, otherwise=self._is_sole_owner)",
+                "        acts = self._with_grace(self._takes_over, otherwise=lambda: True)",
                 "Without a journal it acts only as the sole owner.",
             ),
             (
-                "        tells = not acts and self._tells()",
-                "        tells = False",
-                "It tells the verdict that its runner had no time to tell.",
+                "        publishes = not acts and self._publish_late()",
+                "        publishes = False",
+                "It publishes the verdict that its runner had no time to publish.",
             ),
             (
                 "        self.rollout.release_lease()",

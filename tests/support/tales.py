@@ -330,7 +330,7 @@ def _way_back(pen: Pen, tale: Tale, why: str, *, verified: bool) -> None:
     if verified:
         pen.closes(Decision.ROLLED_BACK, "ROLLED BACK, verified", why, **facts)
     else:
-        missing = "; and the way back is not verified: it failed"
+        missing = "; and the rollback is not verified: it failed"
         pen.closes(Decision.ROLLBACK_FAILED, "ROLLBACK FAILED", why + missing, **facts)
     _documents(pen, tale)
 
@@ -396,4 +396,4 @@ def _emergency(pen: Pen, tale: Tale) -> None:
     decision = Decision.ROLLBACK_FAILED if failed else Decision.KEPT
     word = "EMERGENCY NOT VERIFIED" if failed else "EMERGENCY DONE"
     pen.closes(decision, word, why, commands=["curl -X POST http://x"] if failed else [])
-    pen.step("EMG-3", "told: the operations log")
+    pen.step("EMG-3", "notified: the operations log")

@@ -25,12 +25,12 @@ from tests.torture import between, journals, kill, lies, others, pauses, restart
 from tests.torture.cases import Case, Outcome, run
 from tests.torture.support import Shape
 
-WAY_BACK_REQUESTS = {Shape.PROVIDER: 16, Shape.THREE: 22, Shape.ENVIRONMENT: 26, Shape.CANARY: 25}
+ROLLBACK_REQUESTS = {Shape.PROVIDER: 16, Shape.THREE: 22, Shape.ENVIRONMENT: 26, Shape.CANARY: 25}
 RESTARTING = (Shape.THREE, Shape.ENVIRONMENT)
 
 
 def every_case(server: Server, rivals: int = 20) -> list[Case]:
-    """Run once each way without harm, and return every way to harm it."""
+    """Run each course once without a fault, and return every case."""
     courses = _courses(server)
     kept, rolled_back = courses[Shape.PROVIDER]
     three_kept, three_back = courses[Shape.THREE]
@@ -39,7 +39,7 @@ def every_case(server: Server, rivals: int = 20) -> list[Case]:
         *kill.cases(rolled_back),
         *(case for shape in RESTARTING for course in courses[shape] for case in kill.cases_with_a_restart(course)),
         *(case for course in courses[Shape.CANARY] for case in kill.cases(course, [signal.SIGKILL])),
-        *(case for shape, steps in WAY_BACK_REQUESTS.items() for case in kill.of_the_way_back(steps, shape=shape)),
+        *(case for shape, steps in ROLLBACK_REQUESTS.items() for case in kill.of_the_rollback(steps, shape=shape)),
         *lies.cases(kept),
         *lies.cases(rolled_back),
         *lies.cases_of_three(three_kept),
@@ -63,7 +63,7 @@ def every_case(server: Server, rivals: int = 20) -> list[Case]:
 
 
 def _courses(server: Server) -> Mapping[Shape, Sequence[kill.Course]]:
-    """Return what each shape does undisturbed: kept, and rolled back."""
+    """Return the two courses of each shape, kept and rolled back, without a fault."""
     names = [name for shape in Shape for name in kill.names_of(shape)]
     with tempfile.TemporaryDirectory(prefix="torture-calm-") as folder, ThreadPoolExecutor(2) as pool:
         # Most of a run is waiting.
@@ -72,7 +72,7 @@ def _courses(server: Server) -> Mapping[Shape, Sequence[kill.Course]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the cases that were asked for."""
+    """Run the requested cases."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__.partition("\n")[0])
     parser.add_argument("--only", metavar="REGEX", default="", help="the cases whose names match")
     parser.add_argument("--sample", metavar="N", type=int, default=1, help="every Nth case")

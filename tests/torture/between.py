@@ -24,15 +24,15 @@ from tests.torture.truth import CODES, NEW, at_most_one_ending, id_of, record_of
 SAFE = {"activate": "vllm", "model": "llama-3.1-8b-instruct"}
 RIVAL = {"activate": "vllm", "model": "gemma-3-4b-it"}
 STOPPED_AT = r"(intent|outcome|phase|rollback|closed)"
-"""The entries after which the run's whole process stands still as well, and not only its own thread."""
+"""The entries after which the run's whole process is stopped as well, and not only its own thread."""
 
 FINE: Mapping[str, frozenset[int]] = {
     "an emergency": frozenset({0}),
     "recover": frozenset({0, 10}),
-    # Kept, or it is refused: somebody holds the target, or has changed what it was to change.
+    # Kept, or refused: another run holds the target, or has changed what it was to change.
     "a rival": frozenset({0, 1, 3, 13}),
 }
-"""The exit codes of the other command that are no failure of it."""
+"""The exit codes with which the other command does not fail."""
 
 
 def cases(course: Course) -> Iterator[Case]:
@@ -44,7 +44,7 @@ def cases(course: Course) -> Iterator[Case]:
         if number < course.first_entry:
             continue
         for who in FINE:
-            # How many samples there are is another number each time: an entry goes by its kind.
+            # The number of samples differs each time: an entry is named by its kind.
             what, entry = f"between, {course.name}: {who} after entry {number} ({name})", f"{kind} {counts[kind]}"
             yield Case(what, _between(course, entry, who, "hold"))
             if re.match(STOPPED_AT, name):
@@ -60,14 +60,14 @@ def _between(course: Course, entry: str, who: str, do: str) -> Work:
             try:
                 eventually(lambda: bench.reached or run.code is not None, f"{entry}\n{run.text}", SETTLES_WITHIN_S)
                 other = _COMMANDS[who](bench)
-                told = other.wait(SETTLES_WITHIN_S)
+                other_code = other.wait(SETTLES_WITHIN_S)
             finally:
                 (folder / "go").touch()
                 run.kill(signal.SIGCONT)
             code = run.wait(2 * SETTLES_WITHIN_S)
             bench.settle()
             assert "Traceback" not in bench.output, bench.output
-            assert told in FINE[who], f"{who} answered {told}\n{bench.output}"
+            assert other_code in FINE[who], f"{who} exited {other_code}\n{bench.output}"
             assert bench.recover() in {0, 10}, bench.output
             _judge(bench, run, code, senders)
 

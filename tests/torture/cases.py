@@ -1,4 +1,4 @@
-"""What a case is, and how many are run at once."""
+"""A case of the torture test, and the run of many at once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Case:
     """One way to torture a run.
 
     Attributes:
-        name: what happens, and at which step.
-        work: does it in a folder of its own, and raises when something is not as it must be.
-        alone: whether it needs the machine for itself.
+        name: the fault, and at which step.
+        work: runs it in a folder of its own, and raises if an assertion fails.
+        alone: whether no other case may run beside it.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case; `why` is empty where all was well."""
+    """The outcome of a case; `why` is empty if it passed."""
 
     case: Case
     why: str
@@ -43,7 +43,7 @@ def tried(case: Case, server: Server) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
     try:
         case.work(server, folder)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the case has failed, and the next one goes on
+    except Exception as error:  # noqa: BLE001 - with any error the case has failed, and the next one runs
         text = str(error) if isinstance(error, AssertionError) else traceback.format_exc()
         return Outcome(case, f"{text}\n({folder})")
     shutil.rmtree(folder, ignore_errors=True)
@@ -51,7 +51,7 @@ def tried(case: Case, server: Server) -> Outcome:
 
 
 def run(cases: Sequence[Case], server: Server, workers: int, on_end: Callable[[Outcome], None]) -> list[Outcome]:
-    """Run all cases, so many at once, those that need the machine for themselves at the end; return the failures."""
+    """Run all cases, `workers` at once, those that need the machine alone at the end; return the failures."""
     failed = []
 
     def end(outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""What fails a journal: a server that stands still, a line that says nothing, a tail that is lost."""
+"""Faults of a journal: a stopped server, a silent connection, lost last entries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEASE_LASTS = timedelta(seconds=60)
 
 
 class Frozen:
-    """A PostgreSQL server of its own, whose processes can be stopped; it goes on before it is removed."""
+    """A PostgreSQL server of its own, whose processes can be stopped; they are continued before it is removed."""
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -42,7 +42,7 @@ class Frozen:
         self._each(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let them go on."""
+        """Continue them."""
         self._each(signal.SIGCONT)
 
     def _each(self, number: signal.Signals) -> None:
@@ -56,17 +56,17 @@ def _children(of: int) -> list[int]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
-            # The name, in brackets, may have spaces of its own.
+            # The name, in brackets, may have spaces.
             if int((folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[1]) == of:
                 found.append(int(folder.name))
     return found
 
 
 class SilentProxy:
-    """A line to a port of this machine; once it is silent it takes everything and passes nothing on."""
+    """A proxy to a port of this machine; once silent it accepts everything and forwards nothing."""
 
     def __init__(self, port: int) -> None:
-        """Know where to."""
+        """Keep the port."""
         self._to = port
         self._silent, self._over = threading.Event(), threading.Event()
         self._sockets: list[socket.socket] = []
@@ -88,11 +88,11 @@ class SilentProxy:
             each.close()
 
     def fall_silent(self) -> None:
-        """Pass nothing on from now on."""
+        """Forward nothing from now on."""
         self._silent.set()
 
     def speak(self) -> None:
-        """Pass everything on again; what was sent meanwhile is not lost."""
+        """Forward everything again; what was sent meanwhile is not lost."""
         self._silent.clear()
 
     def _accept(self) -> None:
@@ -123,7 +123,7 @@ class SilentProxy:
 
 
 def cut(bench: Bench, count: int) -> None:
-    """Take the newest entries away, and set the lease back to what it was: what a lagging replica knows."""
+    """Delete the newest entries, and restore the lease of that time: the state of a lagging replica."""
     with closing(_connected(bench)) as journal:
         mark = "%s" if bench.journal_url else "?"
         cursor = journal.cursor()

@@ -1,4 +1,4 @@
-"""Fixtures for tests that kill: a test module asks for them with ``pytest_plugins = ["tests.torture.fixtures"]``."""
+"""Fixtures for tests that kill: a test module requests them with ``pytest_plugins = ["tests.torture.fixtures"]``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal stands still, is silent or has lost its tail, while every request fails: the change is taken back."""
+"""The journal stands still, is silent or has lost entries, while every request fails: the change is rolled back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.torture.support import SETTLES_WITHIN_S, Bench
 from tests.torture.truth import is_back, true_code, undone
 
 BACK_WITHIN_S, ENDS_WITHIN_S = 60.0, 120.0
-"""From the breach on: the gateway is back, and the run has ended."""
+"""From the breach on: until the gateway is rolled back, and until the run has ended."""
 
 WHEN = {"between apply and window": "phase 2", "in mid-window": "sample 4"}
 HOWS = ("stands still", "is silent", *(f"has lost its last {count}" for count in (1, 5, 20)))
@@ -51,7 +51,7 @@ def _failing(kind: str, how: str, entry: str, *, killed: bool) -> Work:
             (folder / "go").touch()
             _judge(bench, run, began, killed=killed)
             mend()
-            # Whoever looks after it later finds nothing to take back a second time, or does so.
+            # A later `recover` finds nothing to roll back a second time, or rolls back.
             assert bench.recover() in {0, 10, 11}, bench.output
             assert is_back(bench), f"recover moved it: {bench.before.against(bench.look())}\n{bench.output}"
 
@@ -76,7 +76,7 @@ def _judge(bench: Bench, run: Child, began: float, *, killed: bool) -> None:
 
 
 def _journal(bench: Bench, stack: ExitStack, kind: str, how: str) -> tuple[Fail, Mend]:
-    """Prepare the journal, and return what makes it fail and what lets it work again."""
+    """Prepare the journal; return the function that makes it fail and the one that repairs it."""
     if kind == "postgresql":
         frozen = stack.enter_context(Frozen())
         bench.journal_url = frozen.url

@@ -1,4 +1,4 @@
-"""Kill at every step: each journal entry and each request of a run, the way back included, by each signal."""
+"""Kill at every step: each journal entry and each request of a run, the rollback included, by each signal."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.torture.support import SETTLES_WITHIN_S, Bench, Shape, held, is_write
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LATE_S = 3.0
-"""So much later than the kill a held activation still lands."""
+"""The seconds after the kill at which a held activation still lands."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """What an undisturbed run does: the names of its journal entries and of its requests, in order."""
+    """A run without a fault: the names of its journal entries and of its requests, in order."""
 
     name: str
     entries: tuple[str, ...]
@@ -34,7 +34,7 @@ class Course:
 
     @property
     def shape(self) -> Shape:
-        """What it changes; the provider, where its name does not say."""
+        """The shape in its name; the provider, where the name has none."""
         return Shape(self.name.rpartition(", ")[0] or Shape.PROVIDER)
 
     def bench(self, server: Server, folder: Path) -> Bench:
@@ -43,12 +43,12 @@ class Course:
 
     @property
     def first_entry(self) -> int:
-        """The number of the first entry that is this course's own: where it rolls back, the rest is the other's."""
+        """The number of the first entry that is this course's own: a rollback's, where it rolls back."""
         return self.entries.index("rollback") + 1 if self.breach else 1
 
     @property
     def first_request(self) -> int:
-        """The same for requests: the way back looks where it is (three requests), then at the alerts."""
+        """The same for requests: the rollback reads the active provider (three requests), then the alerts."""
         return self._last("GET alerts") - 3 if self.breach else 1
 
     @property
@@ -58,7 +58,7 @@ class Course:
 
     @property
     def own_requests(self) -> list[tuple[int, str]]:
-        """The requests that a restart adds or changes: from the first change to the window, or the way back."""
+        """The requests that a restart adds or changes: from the first change to the window, or the rollback."""
         proof, *others = self.writes
         first = self.first_request if self.breach else (others or [proof])[0]
         last = len(self.requests) if self.breach else self._last("GET admin/audit") + 4
@@ -69,13 +69,13 @@ class Course:
 
 
 def names_of(shape: Shape) -> Sequence[str]:
-    """Return what the two courses of a shape are called."""
+    """Return the names of the two courses of a shape."""
     before = "" if shape is Shape.PROVIDER else f"{shape}, "
     return [f"{before}{end}" for end in ("kept", "rolled back")]
 
 
 def undisturbed(server: Server, folder: Path, name: str) -> Course:
-    """Run once without harm, and return what there is to harm.
+    """Run once without a fault, and return the course.
 
     Args:
         server: forks the processes.
@@ -93,7 +93,7 @@ def undisturbed(server: Server, folder: Path, name: str) -> Course:
 
 
 def cases_with_a_restart(course: Course) -> Iterator[Case]:
-    """Return the cases of a course with a restart in it: from the first write to the window, and on the way back."""
+    """Return the cases of a course with a restart in it: from the first write to the window, and in the rollback."""
     armed, window = course.entries.index("armed") + 1, course.entries.index("phase verify") + 1
     for number, name in list(enumerate(course.entries, start=1))[course.first_entry - 1 :]:
         if course.breach or armed <= number <= window:
@@ -108,11 +108,11 @@ def cases_with_a_restart(course: Course) -> Iterator[Case]:
         if is_write(name):
             what = f"{course.name}: SIGKILL at request {number} ({name}), which lands {LATE_S:g} s later"
             yield Case(what, _at_request(course, number, signal.SIGKILL, delayed(LATE_S)))
-    way = "there" if not course.breach else "back"
+    part = "rollback" if course.breach else "apply"
     for command in ("stop", "start"):
         for do in ("SIGKILL", "SIGTERM", "both"):
             who = "runner and watchdog" if do == "both" else do
-            what = f"{course.name}: {who} while the {command} command of the way {way} runs, which goes on alone"
+            what = f"{course.name}: {who} while the {command} command of the {part} runs, which goes on alone"
             yield Case(what, _in_a_command(course, command, do))
 
 
@@ -176,7 +176,7 @@ def _at_request(course: Course, number: int, sig: signal.Signals, then: Behaviou
 
 
 def _in_a_command(course: Course, command: str, do: str) -> Work:
-    """End the run while a command of its restart is under way; what nobody waits for any more goes on by itself."""
+    """End the run while a command of its restart runs; the command goes on alone."""
 
     def work(server: Server, folder: Path) -> None:
         with course.bench(server, folder) as bench:
@@ -196,16 +196,16 @@ def _in_a_command(course: Course, command: str, do: str) -> Work:
     return work
 
 
-def of_the_way_back(steps: int, *, shape: Shape = Shape.PROVIDER) -> Iterator[Case]:
-    """Return the cases in which watchdog or `recover` die at each request of the way back."""
-    what = "way back" if shape is Shape.PROVIDER else f"way back of {shape}"
+def of_the_rollback(steps: int, *, shape: Shape = Shape.PROVIDER) -> Iterator[Case]:
+    """Return the cases in which watchdog or `recover` die at each request of the rollback."""
+    what = "rollback" if shape is Shape.PROVIDER else f"rollback of {shape}"
     for number in range(1, steps + 1):
         yield Case(f"{what}: the watchdog dies at its request {number}, then recover", _watchdog_dies(number, shape))
         yield Case(f"{what}: recover dies at its request {number}, then recover", _recover_dies(number, shape))
     if shape is not Shape.PROVIDER:
         return
-    yield Case("way back: recover twice at once", _recover_twice)
-    yield Case("way back: recover while the runner lives leaves it alone", _recover_while_it_lives)
+    yield Case("rollback: recover twice at once", _recover_twice)
+    yield Case("rollback: recover while the runner lives leaves it alone", _recover_while_it_lives)
 
 
 APPLIED: Mapping[Shape, str] = {
@@ -214,7 +214,7 @@ APPLIED: Mapping[Shape, str] = {
     Shape.THREE: "outcome 5",
     Shape.CANARY: "outcome 5",
 }
-"""The entry that records the outcome of the last write, a canary's first share; the first ones are the proof's."""
+"""The entry that records the outcome of the last write, a canary's first share; the first writes are the proof's."""
 
 
 def _applied_and_gone(bench: Bench, do: str) -> None:
@@ -273,7 +273,7 @@ def _recover_twice(server: Server, folder: Path) -> None:
         assert 10 in codes, bench.output
         activations = list(bench.liar.seen("POST", "/ollama/activate$"))
         assert len(activations) == 2, (
-            f"{len(activations)} activations of the previous provider: proof, and one way back"
+            f"{len(activations)} activations of the previous provider: proof, and one rollback"
         )
         settled(bench, None)
 

@@ -1,12 +1,12 @@
-"""A pytest plugin (``-p tests.torture.killer``) that hurts its own process at one very entry of the journal.
+"""A pytest plugin (``-p tests.torture.killer``) that injects a fault into its own process at one entry of the journal.
 
 ``TORTURE_ENTRY`` is the entry's number in this process, from 1, or a kind and the number among its entries, such as
 ``intent 2``. Right after it is on disk, ``TORTURE_DO`` happens:
 
-- the name of a signal: it is sent to this process; SIGSTOP lets it stand still until it gets SIGCONT;
+- the name of a signal: it is sent to this process; SIGSTOP stops it until it gets SIGCONT;
 - ``both``: the watchdog is killed, then this process;
 - ``stop watchdog``, ``stop both``: the same with SIGSTOP; the first leaves this process alone;
-- ``hold``: this thread waits until the file ``TORTURE_GO`` is there, and the process goes on living;
+- ``hold``: this thread waits until the file ``TORTURE_GO`` exists, and the process lives on;
 - ``full``: the disk is full from here on: SQLite may not add a page any more;
 - ``deleted``: the journal's file is removed;
 - ``readonly``: every write to it is refused.
@@ -34,7 +34,7 @@ from rollout.journal.journal import Journal
 
 POLL_S = 0.02
 APPENDING = ("append", "extend")
-"""How the names of the methods begin that write entries."""
+"""The prefixes of the methods that write entries."""
 
 _counts: Counter[str] = Counter()
 _lock = threading.Lock()
@@ -65,10 +65,10 @@ def _count(journal: Journal, made: Entry | tuple[Entry, ...] | Future[Entry]) ->
             return
         made = made.result()
     for entry in made if isinstance(made, tuple) else (made,):
-        _look_at(journal, entry)
+        _check_entry(journal, entry)
 
 
-def _look_at(journal: Journal, entry: Entry) -> None:
+def _check_entry(journal: Journal, entry: Entry) -> None:
     global _watchdog  # noqa: PLW0603 - a process has one
     with _lock:
         _counts.update(["", entry.kind])
@@ -77,7 +77,7 @@ def _look_at(journal: Journal, entry: Entry) -> None:
         _watchdog = int(entry.body["pid"])
     if mine:
         reached = Path(os.environ["TORTURE_REACHED"])
-        # Whole or not at all: whoever waits for it reads it at once.
+        # Atomically: the test that waits for it reads it at once.
         reached.with_suffix(".new").write_text(f"{entry.seq} {entry.kind}", encoding="utf-8")
         reached.with_suffix(".new").rename(reached)
         _hurt(journal, os.environ["TORTURE_DO"])
@@ -113,7 +113,7 @@ def _each_connection(do: Callable[[sqlite3.Connection], object]) -> None:
 
 
 def _full(_journal: Journal) -> None:
-    # Below the number of pages that it has already: SQLite takes that as "not one more".
+    # Below the number of pages that it has already, SQLite adds no page.
     _each_connection(lambda connection: connection.execute("PRAGMA max_page_count = 1"))
 
 

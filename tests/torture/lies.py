@@ -1,4 +1,4 @@
-"""Break every request: exit code and gateway agree, whatever the gateway says or does not say."""
+"""Break every request: exit code and gateway agree, for every fault of an answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.torture.support import (
 
 LATE_S = 5.0
 ONE_IN = 5
-"""Of how many faults at a request one is sampled, where one of three changes is not a case of its own."""
+"""One of so many faults at a request is sampled in a rollout of three changes."""
 
 
 def truncated_answer() -> Behaviour:
@@ -69,7 +69,7 @@ def wrong_types() -> Behaviour:
 
 
 def success_without_effect() -> Behaviour:
-    """Claim success without asking the gateway; a read is answered as it was the first time, whatever has changed."""
+    """Claim success without calling the gateway; a read gets the first answer again."""
     first: dict[str, Reply] = {}
 
     async def behaviour(visit: Visit) -> None:
@@ -91,20 +91,20 @@ def success_without_effect() -> Behaviour:
 
 
 def effect_late() -> Behaviour:
-    """Say at once that it failed, and do it 5 s later; a read is answered 5 s late."""
+    """Answer 500 at once, and forward 5 s later; a read is answered 5 s late."""
     later = delayed(LATE_S)
 
     async def behaviour(visit: Visit) -> None:
         if is_write(f"{visit.request.method} {visit.request.path}"):
             await visit.reply(Reply(500, b'{"detail": "Internal Server Error"}'))
-            await delayed(LATE_S, _silently)(visit)
+            await delayed(LATE_S, _forward_only)(visit)
         else:
             await later(visit)
 
     return behaviour
 
 
-async def _silently(visit: Visit) -> None:
+async def _forward_only(visit: Visit) -> None:
     await visit.forward()
 
 
@@ -128,8 +128,8 @@ class Lie:
     """One fault at one request.
 
     Attributes:
-        course: the run that it happens to.
-        number: which of its requests, from 1.
+        course: the run with the fault.
+        number: the number of the request, from 1.
         fault: a key of `FAULTS`.
         persists: whether the same call is broken from there on, or this one request only.
     """
@@ -140,16 +140,16 @@ class Lie:
     persists: bool
 
     def __str__(self) -> str:
-        """Read as what happens."""
+        """Return the case's name."""
         span = "from there on" if self.persists else "once"
         request = self.course.requests[self.number - 1]
         return f"{self.course.name}: {self.fault} {span} at request {self.number} ({request})"
 
 
 def cases(course: Course) -> Iterator[Case]:
-    """Return every fault at every request once, and from each call's first request on: first of all, or of late.
+    """Return every fault at every request once, and from the first request of each call on.
 
-    A window looks again and again; its first look at each source stands for all.
+    A call counts as first again after 25 other requests. Of a window's polls, the first of each source stands for all.
     """
     own = list(enumerate(course.requests, start=1))[course.first_request - 1 :]
     window = next(n for n, name in enumerate(course.requests, start=1) if "admin/audit" in name) + 4
@@ -157,7 +157,7 @@ def cases(course: Course) -> Iterator[Case]:
         lately = course.requests[max(course.first_request - 1, number - 25) : number - 1]
         again = not course.breach and number > window and name in course.requests[window : number - 1]
         if name.endswith("/sandbox/about") or again:
-            continue  # the suite asks what it talks to; that is no call to the gateway
+            continue  # the proof of the embedded gateway, no call of the API
         for fault in FAULTS:
             yield _case(Lie(course, number, fault, persists=False))
             if name not in lately:
@@ -165,7 +165,7 @@ def cases(course: Course) -> Iterator[Case]:
 
 
 def cases_of_three(course: Course) -> Iterator[Case]:
-    """Return a sample of the faults at what a rollout of three changes asks besides, every fault at each write.
+    """Return a sample of the faults at the further requests of a rollout of three changes, every fault at each write.
 
     A Latin square: every request meets some of the faults, and every fault some of the requests.
     """
@@ -187,7 +187,7 @@ def _case(lie: Lie) -> Case:
 def _work(lie: Lie) -> Work:
     def work(server: Server, folder: Path) -> None:
         with lie.course.bench(server, folder) as bench:
-            _tell(bench, lie)
+            _inject(bench, lie)
             run = bench.begin()
             code = run.wait(2 * SETTLES_WITHIN_S)
             assert "Traceback" not in run.text, run.text
@@ -199,7 +199,7 @@ def _work(lie: Lie) -> Work:
     return work
 
 
-def _tell(bench: Bench, lie: Lie) -> None:
+def _inject(bench: Bench, lie: Lie) -> None:
     behaviour = FAULTS[lie.fault]()
     if not lie.persists:
         bench.liar.rule("", behaviour, nth=lie.number)
@@ -214,7 +214,7 @@ def _tell(bench: Bench, lie: Lie) -> None:
     method, path = lie.course.requests[lie.number - 1].split(" ", 1)
     nth = lie.course.requests[: lie.number].count(f"{method} {path}")
     if lie.fault == "success without effect":
-        # A read that is stale is so from its first answer on; a write has to begin where it is told.
+        # A read is stale from its first answer on; a write from its own number on.
         nth = nth if is_write(f"{method} {path}") else 1
     bench.liar.rule(f"{_pattern(path)}(\\?|$)", from_there_on, method=method)
 
@@ -228,7 +228,7 @@ def _pattern(path: str) -> str:
 def _agree(bench: Bench, lie: Lie, code: int) -> None:
     record, now = bench.record(), bench.look()
     if record is None or not record.wrote:
-        assert not bench.wrote or lie.fault == "429", "a write was sent, and the journal does not know"
+        assert not bench.wrote or lie.fault == "429", "a write was sent, and the journal does not hold it"
         assert code in NEVER_WROTE, f"exit code {code}, and nothing was written"
         assert not bench.before.against(now), bench.before.against(now)
         return

@@ -1,4 +1,4 @@
-"""A pytest plugin (``-p tests.torture.meddler``) that meddles as other people's plugins and markers do.
+"""A pytest plugin (``-p tests.torture.meddler``) that interferes as foreign plugins and markers do.
 
 ``MEDDLE`` is JSON: ``{"how": …, "clause": "MON-1"}``. `how` is ``skip``, ``xfail``, ``xfail_norun`` or ``skip_all``
 (markers that are added at collection), ``exit`` (`pytest.exit`), ``interrupt`` (KeyboardInterrupt in the check's body),
@@ -50,7 +50,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Remember whose report comes next."""
+    """Note whether the report of the clause comes next."""
     MEDDLE["crash_now"] = MEDDLE["how"] == "crash" and _is_meant(item)
 
 
@@ -62,7 +62,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def _break(place: str) -> None:
-    """Raise what ``how`` says at the place that ``at`` names."""
+    """Raise the error of ``how`` at the place that ``at`` names."""
     if MEDDLE.get("at") != place:
         return
     if MEDDLE["how"] == "exit":
@@ -71,7 +71,7 @@ def _break(place: str) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Fail when everything is over, beside the plugins that write their files then."""
+    """Fail at the end of the session, beside the plugins that write their files then."""
     _break("finish")
 
 
@@ -98,5 +98,5 @@ class _Around:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Come last, so that nobody is outside."""
+    """Register last, so that it wraps every other plugin."""
     session.config.pluginmanager.register(_Around())

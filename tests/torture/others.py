@@ -22,7 +22,7 @@ Action = Callable[[Bench], object]
 
 
 def rivals(count: int) -> Iterator[Case]:
-    """Return the cases in which so many runs want one target at once."""
+    """Return the cases in which `count` runs want one target at once."""
     for same in (True, False):
         what = "of one content" if same else "of different contents"
         yield Case(f"rivals: {count} runs {what} at once on one target", _rivals(count, same=same), alone=True)
@@ -31,7 +31,7 @@ def rivals(count: int) -> Iterator[Case]:
 def _rivals(count: int, *, same: bool) -> Work:
     def work(server: Server, folder: Path) -> None:
         with Bench(server, folder) as bench:
-            # The machine is busy: what answers late is not dark.
+            # The machine is busy: a source that answers late is not unavailable.
             slow = {"window": "3s", "metrics_every": "2s", "dark_in_a_row": 20, "synthetic_every": "1s"}
             bench.scenario["monitor"] |= slow
             bench.target |= {"timeouts": {"read": "20s", "chat": "20s", "activate": "120s"}, "latency_bound": "20s"}
@@ -53,10 +53,10 @@ def _rivals(count: int, *, same: bool) -> Work:
             bench.settle()
             assert set(codes) == {0, 13}, f"{codes}\n{bench.output}"
             for code, run in zip(codes, runs, strict=True):
-                # A run that looks while another one changes sees that, too: it says so, and is to be called again.
-                said = r"in flight|is being changed by rollout|changed this target meanwhile"
-                assert code != 13 or re.search(said, run.text), run.text
-            # On a machine so busy that the last one asks when the first has ended, it finds the change in effect.
+                # A run that reads while another one changes finds that change: it names it, and must be run again.
+                refusal = r"in flight|is being changed by rollout|changed this target meanwhile"
+                assert code != 13 or re.search(refusal, run.text), run.text
+            # On a very busy machine the last run may begin after the end of the first, and finds the change in effect.
             assert codes.count(13) >= count // 2, codes
             forward = bench.liar.seen("POST", "/openai/activate$")
             assert len(forward) == 1, f"{len(forward)} activations"
@@ -70,10 +70,10 @@ def _rivals(count: int, *, same: bool) -> Work:
 
 
 def intruders(*, shape: Shape = Shape.PROVIDER) -> Iterator[Case]:
-    """Return the cases in which somebody changes something by hand.
+    """Return the cases in which an operator changes something by hand.
 
     Args:
-        shape: what is changed; with three changes the service is restarted.
+        shape: what the rollout changes; with three changes the service is restarted.
     """
     who = "intruder, of three" if shape is Shape.THREE else "intruder"
     changes: dict[str, Action] = {
@@ -88,7 +88,7 @@ def intruders(*, shape: Shape = Shape.PROVIDER) -> Iterator[Case]:
     for what, action in changes.items():
         yield Case(f"{who}: {what} between backup and apply", _before_apply(action, shape))
         yield Case(f"{who}: {what} between two processes, precheck and apply", _between_processes(action, shape))
-        yield Case(f"{who}: {what} during the bake", _during(action, shape))
+        yield Case(f"{who}: {what} during the window", _during(action, shape))
         yield Case(
             f"{who}: {what} during the rollback, before it writes", _during_the_rollback(action, "before", shape)
         )
@@ -121,8 +121,8 @@ def _our_key(bench: Bench) -> None:
     file.write_bytes(re.sub(rb"(?m)^MAX_CONTEXT_TOKENS=.*$", b"MAX_CONTEXT_TOKENS=1234", file.read_bytes()))
 
 
-def _untouched_after(bench: Bench, action: Action) -> Callable[[], None]:
-    """Do the intrusion, and keep what the gateway is then."""
+def _intrusion(bench: Bench, action: Action) -> Callable[[], None]:
+    """Make the change, and keep the gateway's state after it."""
 
     def act() -> None:
         action(bench)
@@ -134,7 +134,7 @@ def _untouched_after(bench: Bench, action: Action) -> Callable[[], None]:
 def _before_apply(action: Action, shape: Shape) -> Work:
     def work(server: Server, folder: Path) -> None:
         with Bench(server, folder, shape=shape) as bench:
-            bench.liar.rule("/twin/.*/metrics", held(_untouched_after(bench, action), passed_on()), nth=1)
+            bench.liar.rule("/twin/.*/metrics", held(_intrusion(bench, action), passed_on()), nth=1)
             code = bench.begin().wait(SETTLES_WITHIN_S)
             _refused(bench, code)
 
@@ -145,7 +145,7 @@ def _between_processes(action: Action, shape: Shape) -> Work:
     def work(server: Server, folder: Path) -> None:
         with Bench(server, folder, shape=shape) as bench:
             assert bench.begin("-m", "precheck").wait(SETTLES_WITHIN_S) == 0, bench.output
-            _untouched_after(bench, action)()
+            _intrusion(bench, action)()
             _refused(bench, bench.begin("-m", "apply").wait(SETTLES_WITHIN_S))
 
     return work
@@ -164,14 +164,14 @@ def _during(action: Action, shape: Shape) -> Work:
         with Bench(server, folder, shape=shape) as bench:
             # A restart reads the audit log too, before it empties it.
             nth = 2 if shape is Shape.THREE else 1
-            bench.liar.rule(LAST_BEFORE_THE_WINDOW, held(_untouched_after(bench, action), passed_on()), nth=nth)
-            _hands_off(bench, bench.begin().wait(SETTLES_WITHIN_S))
+            bench.liar.rule(LAST_BEFORE_THE_WINDOW, held(_intrusion(bench, action), passed_on()), nth=nth)
+            _not_overwritten(bench, bench.begin().wait(SETTLES_WITHIN_S))
 
     return work
 
 
 def _during_the_rollback(action: Action, when: str, shape: Shape) -> Work:
-    """Right before the rollback's first look, or right after it has activated the previous provider."""
+    """Right before the rollback's first read, or right after it has activated the previous provider."""
 
     def work(server: Server, folder: Path) -> None:
         with Bench(server, folder, breach=True, shape=shape) as bench:
@@ -181,8 +181,8 @@ def _during_the_rollback(action: Action, when: str, shape: Shape) -> Work:
                 kinds = [entry.kind for entry in bench.entries()]
                 return Kind.ROLLBACK in kinds and mark in kinds[kinds.index(Kind.ROLLBACK) :]
 
-            _once(bench, "/providers$", is_then, _untouched_after(bench, action))
-            _hands_off(bench, bench.begin().wait(SETTLES_WITHIN_S))
+            _once(bench, "/providers$", is_then, _intrusion(bench, action))
+            _not_overwritten(bench, bench.begin().wait(SETTLES_WITHIN_S))
 
     return work
 
@@ -198,8 +198,8 @@ def _once(bench: Bench, path: str, condition: Callable[[], bool], action: Callab
     bench.liar.rule(path, held(maybe, passed_on()))
 
 
-def _hands_off(bench: Bench, code: int) -> None:
-    """What somebody else did is still there, the exit code calls a person, and the journal says so."""
+def _not_overwritten(bench: Bench, code: int) -> None:
+    """Assert that the concurrent change is not overwritten, and that exit code and journal call an operator."""
     bench.settle()
     now, then, record = bench.look(), bench.intruded, bench.record()
     assert code == 11, f"exit code {code}\n{bench.output}"
@@ -222,7 +222,7 @@ def restarts(*, shape: Shape = Shape.PROVIDER) -> Iterator[Case]:
     """Return the cases in which the gateway dies and comes back, or does not."""
     if shape is Shape.THREE:
         yield Case("gateway, of three: killed and restarted in mid-window", _restarted(0.0, shape=shape))
-        yield Case("gateway, of three: killed in mid-window, for the way back to start", _restarted(None, shape=shape))
+        yield Case("gateway, of three: killed in mid-window, for the rollback to start", _restarted(None, shape=shape))
         return
     yield Case("gateway: killed and restarted in mid-window", _restarted(0.0))
     yield Case("gateway: killed in mid-window, and back after 4 s", _restarted(4.0))
@@ -242,7 +242,7 @@ def _killed_in_the_window(bench: Bench) -> Any:
 
 
 def _restarted(after_s: float | None, *, runner_too: bool = False, shape: Shape = Shape.PROVIDER) -> Work:
-    """Kill the gateway; it is back so much later, or, with None, when the rollback starts the service."""
+    """Kill the gateway; it is back `after_s` seconds later, or, with None, when the rollback starts the service."""
 
     def work(server: Server, folder: Path) -> None:
         with Bench(server, folder, shape=shape) as bench:
@@ -272,7 +272,7 @@ def _gone(server: Server, folder: Path) -> None:
 
 
 def journals_of_three(course: Course) -> Iterator[Case]:
-    """Return the cases in which the journal fails at what a rollout of three changes writes besides."""
+    """Return the cases in which the journal fails at the further entries of a rollout of three changes."""
     for number, name in list(enumerate(course.entries, start=1))[course.first_entry - 1 :]:
         if re.fullmatch(r"(intent|clause|step) (APP-[23]|RBK-3).*", name):
             for how in ("full", "readonly", "deleted"):
@@ -310,7 +310,7 @@ def _journal(course: Course, number: int, how: str) -> Work:
                 return
             assert code in {0, 10}, f"exit code {code}\n{run.text}"
             agrees(bench, now, is_kept=code == 0)
-            # The disk has space again: what could not be written is reconciled, and the journal tells the verdict.
+            # The disk has space again: what could not be written is reconciled, and the journal holds the verdict.
             assert bench.recover() in {0, 10}, bench.output
             with bench.journal() as journal:
                 examined(bench, journal)
@@ -355,8 +355,8 @@ def phases(*, shape: Shape = Shape.PROVIDER) -> Iterator[Case]:
         for entry in (3, 6, 9, 14, 25, 40):
             for do in ("SIGKILL", "SIGTERM", "both"):
                 yield Case(f"phases: {do} in `-m {phase}` after its entry {entry}", _phase(phase, before, entry, do))
-    yield Case("phases: nobody goes on, and the deadline passes", _deadline)
-    yield Case("phases: nobody goes on, the watchdog is killed, and the deadline passes", _deadline_without_watchdog)
+    yield Case("phases: no phase follows, and the deadline passes", _deadline)
+    yield Case("phases: no phase follows, the watchdog is killed, and the deadline passes", _deadline_without_watchdog)
 
 
 def _phase(phase: str, before: tuple[str, ...], entry: int, do: str, *, shape: Shape = Shape.PROVIDER) -> Work:
@@ -368,8 +368,8 @@ def _phase(phase: str, before: tuple[str, ...], entry: int, do: str, *, shape: S
             code = bench.begin("-m", phase, entry=entry, do=do).wait(SETTLES_WITHIN_S)
             if do == "both":
                 bench.settle()
-                # Dead before it took over from the phase before it: that one's deadline still runs.
-                eventually(lambda: _reconciled(bench), f"recover takes it back\n{bench.output}", SETTLES_WITHIN_S)
+                # It died before it took over from the earlier phase, whose deadline still runs.
+                eventually(lambda: _reconciled(bench), f"recover rolls it back\n{bench.output}", SETTLES_WITHIN_S)
             settled(bench, None if code == 0 or code < 0 else code, lease_may_run_out=do == "both")
 
     return work
@@ -389,7 +389,7 @@ def _deadline(server: Server, folder: Path) -> None:
         settled(bench, None)
         record = bench.record()
         assert record is not None
-        assert "nobody confirmed" in record.closed["why"]  # type: ignore[index]
+        assert "was not confirmed by" in record.closed["why"]  # type: ignore[index]
 
 
 def _deadline_without_watchdog(server: Server, folder: Path) -> None:
@@ -399,5 +399,5 @@ def _deadline_without_watchdog(server: Server, folder: Path) -> None:
         bench.kill_watchdogs()
         assert bench.recover() == 0, bench.output
         assert "its next phase has until" in bench.output
-        eventually(lambda: _reconciled(bench), f"recover takes it back\n{bench.output}", 90)
+        eventually(lambda: _reconciled(bench), f"recover rolls it back\n{bench.output}", 90)
         settled(bench, None)

@@ -87,11 +87,11 @@ def _go_on(*pids: int) -> None:
 
 
 def _judge(bench: Bench, run: Child, code: int, senders: Senders, owners: list[int]) -> None:
-    """Nobody may have sent a write under a token that was not the newest any more, and everybody agrees in the end."""
+    """Assert that no write was sent under an old token, and that gateway, journal and exit code agree in the end."""
     for pid in owners:
         late = senders.late(pid, id_of(run))
         assert not late, f"{late} by a process that was superseded\n{bench.output}"
-    # Where nobody was left, or those who were left it to whoever comes next.
+    # For the case that no process was left, or that each left the rollback to the next one.
     assert bench.recover() in {0, 10}, bench.output
     at_most_one_ending(bench)
     as_recorded(bench, code, id_of(run))
@@ -126,7 +126,7 @@ def _unwatched(users: int, *, failing: bool) -> Work:
 
 
 def _window_s(bench: Bench, rollout: str) -> float:
-    """Return how long it was from the beginning of the window to the closure."""
+    """Return the seconds from the beginning of the window to the closure."""
     began = next(entry.at for entry in bench.entries(rollout) if entry.kind == "window")
     record = record_of(bench, rollout)
     assert record is not None

@@ -18,7 +18,7 @@ SIDES: Mapping[str, tuple[str, ...]] = {
     "either provider": ("openai", "ollama"),
 }
 STARTS_IN_S, ALLOWED_S, BY_DEFAULT_S = 4.0, 8.0, 1.5
-"""How long the service takes, what the target allows it, and what is allowed where nothing is said."""
+"""Seconds that the service takes to start, that the target allows, and that are allowed by default."""
 
 SHORT_DEFAULT = ((r"(startup_s: float = )15\.0", rf"\g<1>{BY_DEFAULT_S}"), (r"\bor 15\.0", f"or {BY_DEFAULT_S}"))
 REAL_S, REALLY_ALLOWED = 40.0, "60s"
@@ -51,7 +51,7 @@ def _restarting(side: str, shape: Shape, *, breach: bool, stated: bool) -> Work:
             if stated:
                 bench.target["providers"] = {name: {"restart": True} for name in SIDES[side]}
             code = bench.begin().wait(3 * SETTLES_WITHIN_S)
-            # Nobody has said that the new provider needs a restart: it may be refused, and is then taken back.
+            # The target does not state that the new provider needs a restart: it may be refused and rolled back.
             may_fail = not stated and "openai" in SIDES[side]
             _judge(bench, code, {10} if breach else {0, 10} if may_fail else {0})
 

@@ -1,4 +1,4 @@
-"""Reads that lag every write: by 1, 5 and 10 s, with the target saying so and without, whoever completions name."""
+"""Reads that lag every write: by 1, 5 and 10 s, stated by the target or not, with each kind of completion."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ READS = ["config", "providers", "governance", "routing"]
 CHATS: Mapping[str, Mapping[str, Any]] = {
     "chat is true": {},
     "chat is stale": {"stale_calls": [*READS, "chat"]},
-    "chat names nobody": {"deviations": ["chat_names_nobody"]},
-    "chat is stale and names nobody": {"stale_calls": [*READS, "chat"], "deviations": ["chat_names_nobody"]},
+    "chat names no provider": {"deviations": ["chat_names_nobody"]},
+    "chat is stale and names no provider": {"stale_calls": [*READS, "chat"], "deviations": ["chat_names_nobody"]},
 }
 
 
 REMOTE, EMBEDDED = "a remote gateway", "a gateway whose .env file is at hand"
-"""Where a gateway's `.env` file is at hand, the suite sees there what reads hide."""
+"""In a `.env` file at hand the suite reads what the gateway's reads do not show yet."""
 
 
 @dataclass(frozen=True)
 class Lag:
-    """One way to lag.
+    """One case of lagging reads.
 
     Attributes:
         shape: what is changed.
-        lag_s: how long reads show what was before a write.
-        breach: whether the change is to be taken back.
+        lag_s: how many seconds reads show the state before a write.
+        breach: whether the change must be rolled back.
         chat: one of `CHATS`.
-        stated: whether the target says how long reads may lag.
+        stated: whether the target states how long reads may lag.
         where: `REMOTE` or `EMBEDDED`.
     """
 
@@ -49,14 +49,14 @@ class Lag:
     where: str = EMBEDDED
 
     def __str__(self) -> str:
-        """Read as a case's name."""
-        end, said = "breached" if self.breach else "kept", "stated" if self.stated else "not stated"
-        return f"stale, {self.shape}, {end}: reads of {self.where} lag {self.lag_s} s, {said}, {self.chat}"
+        """Return the case's name."""
+        end, stated = "breached" if self.breach else "kept", "stated" if self.stated else "not stated"
+        return f"stale, {self.shape}, {end}: reads of {self.where} lag {self.lag_s} s, {stated}, {self.chat}"
 
     @property
     def may_not_know(self) -> bool:
-        """Whether it need not be shown where the gateway is."""
-        return not self.stated or "names nobody" in self.chat
+        """Whether the run may end without a proof of the gateway's state."""
+        return not self.stated or "names no provider" in self.chat
 
 
 def cases() -> Iterator[Case]:
@@ -71,7 +71,7 @@ def _lags() -> Iterator[Lag]:
             yield Lag(shape, lag_s, breach, chat, stated)
         for chat, stated in product(CHATS, (True, False)):
             yield Lag(Shape.PROVIDER, lag_s, breach, chat, stated, REMOTE)
-        # It is no write to the gateway: only what is stated could do harm.
+        # It writes nothing to the gateway: only a stated lag could have an effect.
         yield Lag(Shape.ENVIRONMENT, lag_s, breach, "chat is true", stated=True)
 
 
@@ -82,10 +82,10 @@ def _stale(lag: Lag) -> Work:
             if lag.stated:
                 bench.target["stale_for"] = f"{lag.lag_s}s"
             if lag.where is REMOTE:
-                # The first look proves the policy; the next one would say how it is restarted.
+                # The first request proves the policy; the next one would return how it is restarted.
                 bench.liar.rule("/sandbox/", answer(404, {"detail": "Not Found"}), nth=2)
                 bench.target |= {"env_file": "none", "log_file": "none"}
-            # Each write there and back may be looked at until the lag is over, twice.
+            # Each write, forward and back, may be read back until the lag is over, twice.
             code = bench.begin().wait(2 * SETTLES_WITHIN_S + 12 * lag.lag_s)
             bench.settle()
             _judge(bench, code, lag)
@@ -94,7 +94,7 @@ def _stale(lag: Lag) -> Work:
 
 
 def _judge(bench: Bench, code: int, lag: Lag) -> None:
-    # First, for it names the defect: a verdict that nothing was done for.
+    # This comes first, because it names the defect: a rollback without an undo.
     if code != 0:
         undone(bench)
     true_code(bench, code, may_not_know=lag.may_not_know)

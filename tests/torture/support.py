@@ -1,4 +1,4 @@
-"""A gateway, a liar and a fast scenario for one case; and the reckoning: what must be true whatever happened."""
+"""A gateway, a liar and a fast scenario for one case, and the assertions that hold after every case."""
 
 from __future__ import annotations
 
@@ -34,47 +34,47 @@ from tests.support.liar import Behaviour, Liar, Visit, edited
 from tests.support.runs import BARE, INHERITED, POLICY, SCENARIO, WITHOUT_REPORT, eventually
 
 ACTIVATE_S = 6.0
-"""The longest that an activation may take: longer than the 5 s after which a late effect lands."""
+"""The seconds that an activation may take: longer than the 5 s after which a late effect lands."""
 
 SERVICE_S = 8.0
-"""The longest that a command of the service may take."""
+"""The seconds that a command of the service may take."""
 
 SLOWED_S = 2.0
-"""How long a command of the service takes that is slowed."""
+"""The seconds that a slowed command of the service takes."""
 
 SETTLES_WITHIN_S = 60.0
-"""A watchdog that has to wait for a lost activation, and then takes back with every call at its deadline."""
+"""Enough for a watchdog that waits for a lost activation, and then rolls back with every call at its deadline."""
 
 MONITOR: Mapping[str, Any] = {
     **SCENARIO["monitor"],
     "window": "1s",
     "metrics_every": "300ms",
     "alerts_every": "300ms",
-    # In a second a machine that is tortured may answer no more than that.
+    # A busy machine may answer no more than that in a second.
     "min_requests": 2,
     "min_samples": 2,
     "dark_share": 0.9,
     "dark_in_a_row": 2,
-    # A machine that is tortured answers slowly; latency is not what is tested here.
+    # A busy machine answers slowly; latency is not tested here.
     "latency_factor": 50,
 }
 BREACH: Mapping[str, Any] = {"provider": "openai", "since": "activation", "after_s": 3, "error_share": 1}
 """What makes a run roll back: MON-2, not before a busy machine has verified the change."""
 
 REWRITING = ROOT / "tests" / "torture" / "rewriting"
-"""The folder whose `sitecustomize` rewrites what a case asks for."""
+"""The folder whose `sitecustomize` rewrites constants for a case."""
 
 WRITES = ("/activate", "governance/limits", "routing/weights")
-"""How the paths of the requests end that write; all but the last are never read."""
+"""The ends of the paths of writing requests; all but the last are never read."""
 
 STAGE_S = 1.5
-"""How long a canary's stage takes."""
+"""The seconds of a canary's stage."""
 
 BREACHED_STAGE_S = 10.0
-"""How long the stage would take in which a canary breaks its limits."""
+"""The seconds of the stage in which a canary exceeds its limits."""
 
 BUSY = 80
-"""Requests a second by others, without which a canary's share would have too few to be judged."""
+"""Requests a second by users: with fewer, a canary's share cannot be judged."""
 
 NEVER_WROTE = frozenset({1, 2, 3, 4, 5, 13})
 AFTER_A_WRITE = frozenset({0, 10, 11, 12})
@@ -111,7 +111,7 @@ CHANGES: Mapping[Shape, Any] = {
 
 @dataclass(frozen=True)
 class Gateway:
-    """Everything that a rollout may change, and what it must not."""
+    """The state of a gateway: what a rollout may change, and what it must not change."""
 
     active: str
     config: Mapping[str, str]
@@ -121,7 +121,7 @@ class Gateway:
     pending: str | None = None
 
     def against(self, other: Gateway) -> str:
-        """Say how the other differs; empty if it does not."""
+        """Return how the other differs; empty if it does not."""
         parts = ("active", "config", "limits", "env", "weights", "pending")
         return "; ".join(
             f"{part}: {getattr(self, part)!r} is now {getattr(other, part)!r}"
@@ -135,14 +135,14 @@ class Bench:
 
     Attributes:
         folder: everything of the case.
-        reports: where its runs write.
-        liar: between the runs and the gateway.
+        reports: the reports' folder of its runs.
+        liar: the proxy between the runs and the gateway.
         sandbox: the gateway.
-        before: what it was at the beginning.
-        intruded: what it was after somebody else had changed it.
+        before: the gateway's state at the beginning.
+        intruded: its state after a concurrent change.
         scenario: the scenario's content; change it before a run.
-        target: the target's.
-        journal_url: where the journal is; empty for the file among the reports.
+        target: the target's content; likewise.
+        journal_url: the journal's URL; empty for the file among the reports.
     """
 
     def __init__(
@@ -161,10 +161,10 @@ class Bench:
         Args:
             server: forks the processes.
             folder: an empty directory.
-            breach: lets the run roll back: in the window; an environment that is wrong, when it is verified.
+            breach: lets the run roll back in the window, or with a wrong environment in verify.
             shape: what is changed.
-            settings: what the gateway is started with besides.
-            service: the target says how its service is restarted, whatever is changed.
+            settings: further settings of the gateway.
+            service: lets the target state how its service is restarted, in every shape.
             rewrites: what is rewritten in the sources of the suite (tests.torture.rewriting); its processes are then
                 started from nothing.
         """
@@ -227,7 +227,7 @@ class Bench:
             child.wait(10)
 
     def _another_model(self, answer: Any) -> Any:
-        """Let another model have answered as long as the environment is not as it was."""
+        """Name another model in the answer while the environment differs from the one before."""
         return answer if self.sandbox.env_file.read_bytes() == self.before.env else {**answer, "model": "gpt-3.5"}
 
     # Processes
@@ -268,16 +268,16 @@ class Bench:
     ) -> Child:
         """Start a run; with `entry`, `do` happens to it right after its nth journal entry (tests.torture.killer)."""
         self.reports.mkdir(exist_ok=True)
-        whole = [f"--reports={self.reports}", *self._journal, *BARE, *(WITHOUT_REPORT if self._rewrites else ())]
-        hurt = {}
+        options = [f"--reports={self.reports}", *self._journal, *BARE, *(WITHOUT_REPORT if self._rewrites else ())]
+        fault = {}
         if entry is not None:
-            hurt = {"TORTURE_ENTRY": str(entry), "TORTURE_DO": do, "TORTURE_REACHED": str(self.folder / "reached")}
-            hurt["TORTURE_GO"] = str(self.folder / "go")
-            whole += ["-p", "tests.torture.killer"]
-        return self._child("pytest", [*whole, *self.options(), *args], {**hurt, **(env or {})}, fsize)
+            fault = {"TORTURE_ENTRY": str(entry), "TORTURE_DO": do, "TORTURE_REACHED": str(self.folder / "reached")}
+            fault["TORTURE_GO"] = str(self.folder / "go")
+            options += ["-p", "tests.torture.killer"]
+        return self._child("pytest", [*options, *self.options(), *args], {**fault, **(env or {})}, fsize)
 
     def beside(self, args: list[str]) -> Child:
-        """Start another run, whose options are complete but for where the journal is."""
+        """Start another run, whose options are complete except for the journal."""
         return self._child("pytest", [*args, *self._journal], {})
 
     def command(self, *args: str) -> Child:
@@ -296,20 +296,20 @@ class Bench:
         return code
 
     def _child(self, module: str, args: list[str], env: Mapping[str, str], fsize: int | None = None) -> Child:
-        whole = {**{name: os.environ[name] for name in INHERITED if name in os.environ}, "COLUMNS": "120", **env}
+        inherited = {**{name: os.environ[name] for name in INHERITED if name in os.environ}, "COLUMNS": "120", **env}
         out = self.folder / f"{module}-{len(self._children)}.txt"
         child: Child
         if self._rewrites:
             rewritten = {"PYTHONPATH": str(REWRITING), "TORTURE_REWRITE": json.dumps(self._rewrites)}
-            child = Started(module, args, out=out, env={**whole, **rewritten})
+            child = Started(module, args, out=out, env={**inherited, **rewritten})
         else:
-            child = self.server.start(module, args, out=out, env=whole, session=True, file_bytes=fsize)
+            child = self.server.start(module, args, out=out, env=inherited, session=True, file_bytes=fsize)
         self._children.append(child)
         return child
 
     @property
     def output(self) -> str:
-        """What every process printed."""
+        """The output of every process."""
         return "\n".join(f"--- {child.out.name}\n{child.text}" for child in self._children)
 
     @property
@@ -335,9 +335,9 @@ class Bench:
                 os.kill(pid, signal.SIGKILL)
 
     def slowed(self, command: str, nth: int) -> Path:
-        """Let the nth ``stop`` or ``start`` of the service wait before it acts; return the file that says that it runs.
+        """Let the nth ``stop`` or ``start`` of the service wait before it acts; return the file that it creates.
 
-        It goes on by itself when whoever called it is gone.
+        It runs on when its caller is gone.
         """
         reached, program = self.folder / f"{command}-runs", self._program
         program.write_text(
@@ -378,10 +378,10 @@ class Bench:
         """Return when no watchdog of this case is left."""
         eventually(lambda: not self.watchdogs(), f"the watchdog leaves\n{self.output}", SETTLES_WITHIN_S)
 
-    # The gateway, past the liar
+    # The gateway, without the liar
 
     def look(self) -> Gateway:
-        """Return what the gateway is now, whatever its reads show."""
+        """Return the gateway's real state, which its reads may not show."""
         state = self.state()
         limits = {
             f"{kind} {scope}": limit for kind in ("cost", "rate") for scope, limit in state[f"{kind}_limits"].items()
@@ -390,11 +390,11 @@ class Bench:
         return Gateway(state["active"], state["config"], limits, env, state["weights"], state["pending"])
 
     def state(self) -> dict[str, Any]:
-        """Return what the gateway says of itself to judges: what is in effect, was activated, and who served."""
+        """Return the embedded gateway's own state: what is in effect, what was activated, and which provider served."""
         return dict(self.direct.get("/sandbox/state").raise_for_status().json())
 
     def activate(self, provider: str, model: str) -> None:
-        """Let somebody else activate a provider."""
+        """Activate a provider as another operator does."""
         self.direct.post(f"/api/v1/providers/{provider}/activate", json={"model": model}).raise_for_status()
 
     @property
@@ -420,7 +420,7 @@ class Bench:
             yield journal
 
     def phases(self) -> list[str]:
-        """Return what the newest run was asked for."""
+        """Return the phases of the newest run."""
         return next((e.body["phases"] for e in reversed(self.entries()) if e.kind == Kind.RUN), [])
 
     def record(self) -> RolloutRecord | None:
@@ -430,12 +430,12 @@ class Bench:
 
 
 def settled(bench: Bench, code: int | None, *, lease_may_run_out: bool = False) -> None:
-    """Assert what must be true after every case in which nobody else touched the gateway.
+    """Assert what must be true after every case in which only the rollout changed the gateway.
 
     Args:
         bench: the case.
         code: the run's exit code; None where it was killed, or where another process decided.
-        lease_may_run_out: where nobody was left to give the lease back; it ends by itself.
+        lease_may_run_out: whether no process was left to release the lease, which then expires.
     """
     bench.settle()
     record, now = bench.record(), bench.look()
@@ -443,7 +443,7 @@ def settled(bench: Bench, code: int | None, *, lease_may_run_out: bool = False) 
         with bench.journal() as journal:
             examined(bench, journal)
             held = journal.holder(bench.liar.url)
-        # Whoever comes next gives back what belongs to a closed rollout (`Rollout.claim`).
+        # The next run releases the lease of a closed rollout (`RolloutContext.acquire_lease`).
         is_over = held is None or (record.closed or {}).get("fence") == held.token
         assert is_over or lease_may_run_out, f"the lease is still held: {held}"
     if record is None or not record.wrote:
@@ -460,13 +460,13 @@ def settled(bench: Bench, code: int | None, *, lease_may_run_out: bool = False) 
 
 
 def examined(bench: Bench, journal: Journal) -> None:
-    """Assert that an auditor finds the chain whole, the verdicts earned, and no file that looks tampered with."""
+    """Assert that an audit finds the chain complete, the verdicts derived again, and no altered file."""
     found = examine(journal, Question(bench.reports)).findings
     assert not found, "\n".join(map(str, found))
 
 
 def agrees(bench: Bench, now: Gateway, *, is_kept: bool) -> None:
-    """Assert that the gateway is where the verdict says: on the change, or as it was before."""
+    """Assert that the gateway agrees with the verdict: the change is in effect, or the state is the one before."""
     if is_kept:
         active = "openai:gpt-4o" if bench.shape.moves else bench.before.active
         assert now.active == active, f"kept, but {now.active} is active"
@@ -481,18 +481,18 @@ def agrees(bench: Bench, now: Gateway, *, is_kept: bool) -> None:
 
 
 def is_write(request: str) -> bool:
-    """Tell whether a request writes, from its method and path."""
+    """Return whether a request writes, from its method and path."""
     return request.endswith(WRITES) and not request.startswith("GET ")
 
 
 def points(bench: Bench) -> list[str]:
-    """Return what the journal's entries are called, in order."""
+    """Return the names of the journal's entries, in order."""
     names = ("clause", "source", "step", "phase", "channel")
     return [" ".join([e.kind, *(str(e.body[n]) for n in names if n in e.body)]) for e in bench.entries()]
 
 
 def held(action: Callable[[], object], then: Behaviour) -> Behaviour:
-    """Do the action while the request is held, then deal with it."""
+    """Do the action while the request is held, then answer it with `then`."""
 
     async def behaviour(visit: Visit) -> None:
         await asyncio.to_thread(action)
@@ -502,12 +502,12 @@ def held(action: Callable[[], object], then: Behaviour) -> Behaviour:
 
 
 def name_of(path: str) -> str:
-    """Return a request's path without what is alike in all."""
+    """Return a request's path without the common prefix and the query."""
     return re.sub(r"/api/v1/|\?.*", " ", path).strip()
 
 
 def wait_s(seconds: float) -> None:
-    """Wait for what a late effect needs to land; there is nothing to ask for it."""
+    """Wait until a late effect has landed; no read shows that."""
     time.sleep(seconds)
 
 

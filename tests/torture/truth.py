@@ -1,4 +1,4 @@
-"""The judge of a case: the gateway's own state and what it really served, never the words of the suite."""
+"""The judge of a case: the gateway's own state and the requests that it served, not the suite's output."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from tests.torture.support import NEVER_WROTE, Bench, Gateway, agrees, is_write
 
 NEW = "openai:gpt-4o"
 CODES = {Decision.KEPT: 0, Decision.ROLLED_BACK: 10, Decision.ROLLBACK_FAILED: 11}
-"""The exit code that is true of a rollout that ended so."""
+"""The exit code that belongs to each decision."""
 
 
 def id_of(run: Child) -> str:
-    """Return the id of the rollout that a run works on; empty before it has said so."""
+    """Return the id of the rollout that a run works on; empty before it is printed."""
     found = re.search(r"(?m)^rollout: (\S+) \(", run.text)
     return found[1] if found else ""
 
 
 def record_of(bench: Bench, rollout: str) -> RolloutRecord | None:
-    """Return a rollout as the journal tells it; None where it knows nothing of it."""
+    """Return a rollout's record in the journal; None where the journal holds none."""
     entries = bench.entries(rollout)
     return replay(rollout, entries) if entries else None
 
 
 def true_code(bench: Bench, code: int, *, may_not_know: bool = False) -> None:
-    """Assert that the exit code says where the gateway is.
+    """Assert that the exit code agrees with the gateway's state.
 
     Args:
         bench: the case.
         code: the run's exit code.
-        may_not_know: 11 is allowed, wherever the gateway is: it could not be shown.
+        may_not_know: whether 11 is allowed in every state of the gateway, because the state could not be proven.
     """
-    now, said = bench.look(), f"exit code {code}; {bench.state()['active']} is active\n{bench.output}"
+    now, described = bench.look(), f"exit code {code}; {bench.state()['active']} is active\n{bench.output}"
     if code == 0:
-        # Where reads lag, a canary may take its weights for what the activation has left: it sends everybody there.
+        # Where reads lag, a canary may mistake its own weights for those that the activation left, and sends all there.
         agrees(bench, replace(now, weights={}) if now.weights == {NEW: 1.0} else now, is_kept=True)
         assert now.pending is None, f"kept, and a restart would bring {now.pending}"
         _served(bench, NEW if bench.shape.moves else bench.before.active)
     elif code == 10:
-        assert not bench.before.against(now), f"{bench.before.against(now)}\n{said}"
+        assert not bench.before.against(now), f"{bench.before.against(now)}\n{described}"
         _served(bench, bench.before.active)
     elif code == 11:
-        assert may_not_know, f"what can be shown is not shown: {said}"
+        assert may_not_know, f"what can be shown is not shown: {described}"
     else:
-        assert code in NEVER_WROTE, said
-        assert not bench.before.against(now), f"{bench.before.against(now)}\n{said}"
+        assert code in NEVER_WROTE, described
+        assert not bench.before.against(now), f"{bench.before.against(now)}\n{described}"
 
 
 def _served(bench: Bench, place: str) -> None:
@@ -57,18 +57,20 @@ def _served(bench: Bench, place: str) -> None:
     state = bench.state()
     since = max((each["time"] for each in state["activations"]["last"]), default="")
     by = {f"{provider}:{model}" for at, provider, model, status in state["served"] if at >= since and status == 200}
-    assert place in by, f"since {since or 'the start'} only {by or 'nobody'} has served, not {place}\n{bench.output}"
+    assert place in by, (
+        f"since {since or 'the start'} only {by or 'no provider'} has served, not {place}\n{bench.output}"
+    )
 
 
 def undone(bench: Bench) -> None:
-    """Assert that after the last write of each kind that went forward one went back to the gateway."""
+    """Assert that after the last forward write of each kind an undo of it was sent."""
     sent = [each for each in list(bench.liar.requests) if _is_ours(each)]
     for kind, forward in {"activation": _activates_new, "limits": _sets_new, "weights": _shifts}.items():
         there = [n for n, each in enumerate(sent) if forward(each)]
         if there:
             after = sent[there[-1] + 1 :]
-            told = [f"{each.method} {each.path}" for each in sent]
-            assert any(_BACK[kind](each) for each in after), f"no undo of the {kind} was sent: {told}\n{bench.output}"
+            writes = [f"{each.method} {each.path}" for each in sent]
+            assert any(_BACK[kind](each) for each in after), f"no undo of the {kind} was sent: {writes}\n{bench.output}"
 
 
 def _is_ours(request: Request) -> bool:
@@ -114,7 +116,7 @@ def as_recorded(bench: Bench, code: int | None, rollout: str) -> None:
     Args:
         bench: the case.
         code: the run's exit code; None where it was killed, or another process ended its rollout.
-        rollout: its id; empty where it never got so far.
+        rollout: its id; empty where it was never printed.
     """
     record, now = record_of(bench, rollout) if rollout else None, bench.look()
     if record is None or not record.wrote:
@@ -129,5 +131,5 @@ def as_recorded(bench: Bench, code: int | None, rollout: str) -> None:
 
 
 def is_back(bench: Bench, now: Gateway | None = None) -> bool:
-    """Tell whether the gateway is what it was before, and stays so after a restart."""
+    """Return whether the gateway is what it was before, and stays so after a restart."""
     return not bench.before.against(now or bench.look())
