@@ -504,7 +504,7 @@ def test_a_stop_between_two_stages_is_read_before_the_share_rises(
         original(rollout, parts)  # type: ignore[arg-type]
         rollout.stop.set("SIGTERM")
 
-    monkeypatch.setattr(type(lab.rollout), "write_all", stops_after_it)
+    monkeypatch.setattr(type(lab.rollout), "append_all", stops_after_it)
     watched = lab.watch()
     assert watched.interrupted == "SIGTERM"
     assert lab.gateway.writes == [f"PUT {TENTH}"]

@@ -106,7 +106,7 @@ def test_the_page_says_everything_a_person_needs() -> None:
         "MON-4  holding      none           limit none           n=1      alerts",
         "MON-5  no data      -              limit none           n=0      operator, log…",
         "MON-6  inconclusive 0 of 4 failed  limit 3 in a row/20% n=4      fallbacks, lo…",
-        "Way back to ollama:llama3: alive (10 s ago)",
+        "Rollback to ollama:llama3: alive (10 s ago)",
         "Stop: Ctrl-C rolls back, or run: rollout abort 20261123-120000-openai",
     ]
 
@@ -180,7 +180,7 @@ def test_the_way_back_is_called_alive_only_if_it_is(seen: Sample | None, words: 
     if seen is not None:
         made.sample(seen)
     made.update(verdicts(), 60.0)
-    assert made.rollback_line()[0] == f"Way back to ollama:llama3: {words}"
+    assert made.rollback_line()[0] == f"Rollback to ollama:llama3: {words}"
 
 
 def test_a_message_cannot_move_the_cursor() -> None:
@@ -266,7 +266,7 @@ def test_a_log_gets_a_line_when_the_way_back_dies() -> None:
     view = Log(stream, HEADING, SimulatedClock())
     for seen in (probe(), probe(), probe(alive=False), probe(alive=False)):
         view.sample(seen)
-    shown = [line for line in stream.getvalue().splitlines() if "Way back" in line]
+    shown = [line for line in stream.getvalue().splitlines() if "Rollback to" in line]
     assert len(shown) == 2
     assert "DEAD" in shown[1]
 

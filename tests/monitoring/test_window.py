@@ -46,7 +46,7 @@ class Window:
             window_s=window_s,
             on_sample=self.samples.append,
             on_verdicts=lambda verdicts, now_s: self.told.append((verdicts, now_s)),
-            on_dark=lambda _source, message: self.dark.append(message),
+            on_unavailable=lambda _source, message: self.dark.append(message),
             start=start or (lambda work: work()),
         )
 
@@ -277,7 +277,7 @@ def test_a_machine_without_threads_is_a_failed_look() -> None:
 
     window = Window()
     assert window.watch([connected()], 1800.0, start=start).breach is not None
-    assert window.samples[0].error == "the look could not be started: can't start new thread"
+    assert window.samples[0].error == "the poll could not be started: can't start new thread"
 
 
 def test_a_journal_that_takes_no_sample_ends_the_window() -> None:
@@ -410,7 +410,7 @@ def test_a_window_that_was_watched_to_its_end_is_only_looked_at_once_more() -> N
         on_sample=window.samples.append,
         on_verdicts=lambda *_: None,
         start=lambda work: work(),
-        course=WindowState(BEGINNING, Aggregates(["status"]), 40.0),
+        state=WindowState(BEGINNING, Aggregates(["status"]), 40.0),
     )
     assert (window.times("status"), watched.watched_s) == ([900.0], 900.0)
     assert watched.verdicts[5].state is State.HOLDING
