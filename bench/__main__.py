@@ -1,4 +1,4 @@
-"""Measure, print the table, and answer 1 where a limit is not met."""
+"""Measure, print the table, and exit with 1 where a limit is not met."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALL = "abcdef"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure what was asked for, everything by default, and return the exit code."""
+    """Run the requested measurements, all by default, and return the exit code."""
     options = _options(arguments)
     measurements: dict[str, Callable[[Path], list[Row]]] = {
         "a": lambda folder: precheck.measure(folder, options.startups),
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         "e": lambda folder: emergency.measure(folder, options.emergencies),
         "f": lambda _folder: alarms.measure(options.windows),
     }
-    # As in a run of the suite: the collector does not look through what start-up leaves.
+    # As in a run of the suite: the garbage collector does not scan the objects of the start-up.
     gc_tuning.is_over()
     rows: list[Row] = []
     for id_ in options.which:
@@ -42,8 +42,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("which", nargs="?", default=ALL, help=f"letters of measurements (default: {ALL})")
     parser.add_argument("--startups", type=int, default=9, help="(a) pairs of runs")
-    parser.add_argument("--rollouts", type=int, default=50, help="(b) rollouts that are taken back")
-    parser.add_argument("--polls", type=int, default=window.POLLS, help="(c) looks at the gateway")
+    parser.add_argument("--rollouts", type=int, default=50, help="(b) rollouts that are rolled back")
+    parser.add_argument("--polls", type=int, default=window.POLLS, help="(c) polls of the gateway")
     parser.add_argument("--reports", type=int, default=5, help="(d) pairs of reports")
     parser.add_argument("--checks", type=int, default=reporting.CHECKS, help="(d) rows of a report")
     parser.add_argument("--emergencies", type=int, default=10, help="(e) emergencies")

@@ -38,7 +38,7 @@ RESERVOIR = 1000
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a window is like.
+    """The conditions of a window.
 
     Attributes:
         error_rate: the share of requests that fail.
@@ -52,10 +52,10 @@ class World:
 
 
 class Simulated(FakeGateway):
-    """A gateway of such a world; its counters and percentiles are of everything since it was started."""
+    """A gateway of such a world; its counters and percentiles cover the time since its start."""
 
     def __init__(self, world: World, clock: SimulatedClock, seed: int) -> None:
-        """Start with nothing asked."""
+        """Start without requests."""
         super().__init__()
         self._world, self._clock = world, clock
         self._random = random.Random(seed)
@@ -64,7 +64,7 @@ class Simulated(FakeGateway):
         self._seen_s = 0.0
 
     def metrics(self, provider: str, /) -> Metrics:
-        """Let the users of the time since the last look come, and return the counters."""
+        """Add the users' requests since the last poll, and return the counters."""
         now_s = self._clock.monotonic()
         for _ in range(_poisson(self._random, self._world.users_per_s * (now_s - self._seen_s))):
             self._request()
@@ -74,7 +74,7 @@ class Simulated(FakeGateway):
         return super().metrics(provider)
 
     def chat(self, prompt: str, /, *, max_tokens: int = 16) -> Completion:
-        """Answer one of the suite's own requests, or fail."""
+        """Answer one synthetic request, or fail."""
         latency_ms = self._request()
         if latency_ms is None:
             raise GatewayError("POST /api/v1/chat/completions", "the gateway failed (502)", status=502)
@@ -125,8 +125,8 @@ def _detected(clause: str, what: str, found: list[Ended]) -> Row:
     spread = "none"
     if len(delays) > 1:
         spread = f"median {median(delays):.0f} s, P95 {quantiles(delays, n=20)[-1]:.0f} s, longest {delays[-1]:.0f} s"
-    told = f"{fired} of {len(found)} fired, {len(delays)} of them {clause}; {spread}"
-    return Row("f", f"detection: {what}", told, f"{len(found)} of {len(found)}", met=fired == len(found))
+    measured = f"{fired} of {len(found)} fired, {len(delays)} of them {clause}; {spread}"
+    return Row("f", f"detection: {what}", measured, f"{len(found)} of {len(found)}", met=fired == len(found))
 
 
 def _ended(world: World, windows: int) -> list[Ended]:
@@ -147,13 +147,13 @@ def one(world: World, seed: int) -> Ended:
         window_s=monitor.window_s,
         on_sample=lambda _sample: None,
         on_verdicts=lambda _verdicts, _now_s: None,
-        start=lambda look: look(),
+        start=lambda poll: poll(),
     )
     return Ended(watched.breach and watched.breach.clause, watched.watched_s, watched.passed)
 
 
 def _baseline(seed: int) -> Baseline:
-    """Return what a precheck would have measured: of users, and of twenty requests of the suite's own."""
+    """Return the baseline of a precheck: of users, and of twenty synthetic requests."""
     chance = random.Random(-seed - 1)
     users, own = (_p95(chance, count) for count in (RESERVOIR, Monitor().min_samples))
     return Baseline("ollama", users, RESERVOIR, HEALTHY, 10_000, own, Monitor().min_samples)

@@ -1,8 +1,8 @@
 """(a) How much longer `pytest -m precheck` takes than a bare file that makes the same HTTP calls.
 
 Both run as processes of their own, against one gateway that runs already, alternating, with the plug-ins that their
-users would have: what the suite's own tests and documents need besides is switched off on both sides. The bare file
-sends its requests back to back; that the suite paces some of its own is on its bill.
+users would have; plug-ins that only the suite's own tests and documents need are switched off on both sides. The bare
+file sends its requests without a pause; the pauses of the suite's own requests count as the suite's time.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def measure(folder: Path, runs: int) -> list[Row]:
     """
     with Lab(folder) as lab:
         lab.target |= {"url": lab.sandbox.url, "staging": lab.sandbox.staging_url}
-        # The bare file repeats each request; the fewer belong to the baseline, the less its pace is compared.
+        # The bare file repeats each request; with few requests for the baseline, its pace hardly counts.
         lab.scenario["monitor"]["min_samples"] = 1
         options = lab.options()
         fresh = (folder / f"reports-{number}" for number in count())
@@ -79,7 +79,7 @@ def measure(folder: Path, runs: int) -> list[Row]:
             for _ in range(runs)
         ]
     if any(folder.glob("reports-*/*/report.html")):
-        raise RuntimeError("a run built its report, which is not what is measured; mend bench/without_report.py")
+        raise RuntimeError("a run built its report, which is not what is measured; correct bench/without_report.py")
     our_s, bare_s = (statistics.median(column) for column in zip(*pairs, strict=True))
     return [
         Row(
@@ -105,7 +105,7 @@ def _bare(folder: Path, url: str, calls: Sequence[tuple[str, str, Any]]) -> list
 
 
 def _calls(lab: Lab) -> list[tuple[str, str, Any]]:
-    """Return what the gateway and its staging gateway were asked so far, in order: method, path with query, JSON."""
+    """Return the requests of gateway and staging gateway so far, in order: method, path with query, JSON."""
     seen = [
         (each["at"], each["method"], prefix + each["path"], each["body_keys"])
         for prefix in ("", "/twin")

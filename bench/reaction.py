@@ -1,8 +1,8 @@
-"""(b) How long a breach waits for its way back: from the look that confirms it to the activation that takes it back.
+"""(b) How long a breach waits for its rollback: from the poll that confirms it to the activation that rolls it back.
 
 The runs are in this process, without pytest around them: a rollout is opened, backed up, applied and watched, all on
 the code paths of a real one, with a real journal, over HTTP, and the new provider degrades in its window (MON-1). The
-first moment is the end of the look that decided, from the journal; the second is the activation's arrival, from the
+first moment is the end of the poll that decided, from the journal; the second is the activation's arrival, from the
 gateway's own list of requests. Both are this machine's clock, in milliseconds.
 """
 
@@ -39,7 +39,7 @@ HEALTHY_S = 0.3
 
 
 def measure(folder: Path, runs: int) -> list[Row]:
-    """Return the reaction's P99 over so many rollouts, each taken back because its provider degraded.
+    """Return the reaction's P99 over so many rollouts, each rolled back because its provider degraded.
 
     Args:
         folder: an empty directory.
@@ -66,7 +66,7 @@ def measure(folder: Path, runs: int) -> list[Row]:
 
 
 def _one(lab: Lab) -> float:
-    # Set anew, so that it counts from this rollout's activation.
+    # Set again, so that it counts from this rollout's activation.
     lab.faults({"provider": "openai", "status": "degraded", "since": "activation", "after_s": HEALTHY_S})
     with _baking(lab) as run, contextlib.redirect_stdout(io.StringIO()):
         breach = run.run_window().breach
@@ -74,7 +74,7 @@ def _one(lab: Lab) -> float:
         if breach is None or closed is None or closed.decision is not Decision.ROLLED_BACK:
             raise RuntimeError(f"not rolled back: {breach}, {closed}")
         answered = _answered_at(run.session.rollout, breach)
-    return (_taken_back_at(lab, answered) - answered).total_seconds() * 1000
+    return (_rolled_back_at(lab, answered) - answered).total_seconds() * 1000
 
 
 @contextmanager
@@ -115,8 +115,8 @@ def _answered_at(rollout: RolloutContext, breach: Verdict) -> datetime:
     return datetime.fromisoformat(deciding["at"]) + timedelta(seconds=deciding.get("took_s", 0.0))
 
 
-def _taken_back_at(lab: Lab, after: datetime) -> datetime:
-    """Return when the gateway received the activation that took the change back."""
+def _rolled_back_at(lab: Lab, after: datetime) -> datetime:
+    """Return when the gateway received the activation that rolled the change back."""
     seen = lab.direct.get("/sandbox/requests").json()
     back = (datetime.fromisoformat(each["at"]) for each in seen if each["path"].endswith("/ollama/activate"))
     return next(at for at in back if at > after)

@@ -1,8 +1,8 @@
 """(d) How much longer the report of 500 checks takes than Allure's generator alone.
 
 Ours is `rollout.reporting.html.build`, each time in a process that has run nothing else, as at the end of a run:
-loading the plotting library and drawing the picture are in it. The other side is the generator on the very results
-that are handed to it. Alternating.
+loading the plotting library and drawing the chart are included. The other side is the generator on the same results.
+Alternating.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def measure(folder: Path, runs: int, checks: int) -> list[Row]:
 
 
 def _write(journaled: JournaledRollout, checks: int) -> None:
-    """Write a rollout of several runs, kept at last, whose checks carry what was said to the gateway."""
+    """Write a rollout of several runs, kept at last, whose checks have the exchanges with the gateway attached."""
     written = run = 0
     while written < checks:
         run += 1

@@ -1,4 +1,4 @@
-"""What was measured, beside its limit, and on which machine."""
+"""The table of measurements and limits, and the machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Row:
         id: ``a`` to ``f``; several lines may belong to one measurement.
         what: what was measured, and over how many runs.
         measured: the numbers, in words.
-        limit: what they are held against; empty for a line that only informs.
+        limit: the limit of the numbers; empty for a line that only informs.
         met: whether the limit is kept; None where there is none.
     """
 

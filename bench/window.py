@@ -1,8 +1,8 @@
-"""(c) What a long window costs the runner: 1,080 looks at the gateway, at the procedure's paces, the clock injected.
+"""(c) What a long window costs the runner: 1,080 polls of the gateway, at the procedure's paces, the clock injected.
 
 `rollout.monitoring.bake.run_window` itself, with all its sources and triggers, its plain view, and a real SQLite
-journal that every sample is written to and the operator's word is read from. Only the gateway answers from memory, and
-the polls run in place: threads and a simulated clock do not mix. Waiting for the disk is not CPU time.
+journal, to which every sample is written and from which the operator's requests are read. Only the gateway answers from
+memory, and the polls run in place: threads and a simulated clock do not mix. Waiting for the disk is no CPU time.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ CPU_S = 3.0
 SETTLED_AT = 200
 KIB_PER_POLL = 1.0
 KIB = 1024
-USERS_PER_LOOK = 100
+USERS_PER_POLL = 100
 
 
 class Busy(FakeGateway):
     """A healthy gateway with users.
 
     Attributes:
-        polls: how often it was looked at.
-        allocated: what Python held, in bytes, at the polls in `measured_at`.
+        polls: how often it was polled.
+        allocated: the memory of Python, in bytes, at the polls in `measured_at`.
     """
 
     def __init__(self, *measured_at: int) -> None:
-        """Start with nothing asked."""
+        """Start without polls."""
         super().__init__()
         self.polls = 0
         self.allocated: list[int] = []
@@ -56,7 +56,7 @@ class Busy(FakeGateway):
 
     def metrics(self, provider: str, /) -> Metrics:
         """Return counters that rise."""
-        self.counters = metrics(self.counters.total_requests + USERS_PER_LOOK)
+        self.counters = metrics(self.counters.total_requests + USERS_PER_POLL)
         return super().metrics(provider)
 
     def _answer(self, call: str, answer: Any) -> Any:
@@ -64,17 +64,17 @@ class Busy(FakeGateway):
         if self.polls in self._measured_at:
             self.allocated.append(_allocated())
         answer = super()._answer(call, answer)
-        # What was asked is not what is measured.
+        # The list of calls is not to be measured.
         self.calls.clear()
         return answer
 
 
 def measure(folder: Path, polls: int) -> list[Row]:
-    """Return CPU and memory of a window of so many looks at the gateway; memory is measured in a second one.
+    """Return CPU and memory of a window of so many polls of the gateway; memory is measured in a second one.
 
     Args:
         folder: an empty directory.
-        polls: looks at the gateway, of all sources together; the log and the operator are looked at besides.
+        polls: polls of the gateway, of all sources together; those of the log and the operator are not among them.
 
     Raises:
         RuntimeError: the window did not hold, so it was not the one to measure.
@@ -102,7 +102,7 @@ def measure(folder: Path, polls: int) -> list[Row]:
 
 
 def _window_s(polls: int) -> float:
-    """Return how long a window must be for so many looks at the gateway."""
+    """Return the length of a window, in seconds, with so many polls of the gateway."""
     paces = Monitor()
     every_s = (
         [paces.metrics_every_s] * 2 + [paces.alerts_every_s] * 2 + [paces.synthetic_every_s, paces.way_back_every_s]
@@ -111,7 +111,7 @@ def _window_s(polls: int) -> float:
 
 
 def _cpu(folder: Path, polls: int) -> tuple[int, int, float]:
-    """Return the number of looks at the gateway, that of journal entries, and the CPU seconds of all threads."""
+    """Return the number of polls of the gateway, that of journal entries, and the CPU seconds of all threads."""
     gateway = Busy()
     with _rollout(folder, polls, gateway) as rollout:
         began = time.process_time()
@@ -135,7 +135,7 @@ def _memory(folder: Path, *polls: int) -> tuple[int, int]:
 def _watch(rollout: RolloutContext) -> None:
     heading = Heading(rollout.id, rollout.target.name, str(OLD), str(NEW), None, rollout.scenario.monitor.window_s)
     view = view_for(io.StringIO(), heading, rollout.clock)
-    in_place = partial(watch, start=lambda look: look())
+    in_place = partial(watch, start=lambda poll: poll())
     with patch("rollout.monitoring.bake.watch", in_place):
         watched = run_window(rollout, view)
     view.close()
@@ -145,7 +145,7 @@ def _watch(rollout: RolloutContext) -> None:
 
 @contextmanager
 def _rollout(folder: Path, polls: int, gateway: Busy) -> Iterator[RolloutContext]:
-    """Give a rollout whose change is applied, as its journal tells it."""
+    """Give a rollout whose change is applied, according to its journal."""
     folder.mkdir()
     log = folder / "backend.log"
     log.write_text("12:00:00 | INFO     | main:start - up\n", encoding="utf-8")

@@ -1,6 +1,7 @@
-"""The samples of a window, kept so that a trigger finds what it needs without reading them all again.
+"""The aggregates of a window's samples, by which a trigger judges without reading all samples again.
 
-Append-only: counters as running sums, spans by bisection. Judging after each of 10,000 polls stays cheap.
+They are append-only: counters are running sums, and spans are found by bisection. Judging after each of 10,000 polls
+stays cheap.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ GOOD_STATUS = "connected"
 
 @dataclass(slots=True)
 class PollStats:
-    """How often one source was looked at, and how often in vain.
+    """The number of polls of one source, and of those that failed.
 
     Attributes:
-        total: all looks.
-        failed: those that failed.
-        failed_in_a_row: the latest of them, back to the last that succeeded.
-        earlier_rows: how long each earlier row of failed looks was, in order.
-        last: the latest look.
-        good: the latest that succeeded.
-        unwatched_s: how many seconds of the window nobody watched, as far as the looks say.
+        total: all polls.
+        failed: the failed polls.
+        failed_in_a_row: the failed polls since the last that succeeded.
+        earlier_rows: the length of each earlier row of failed polls, in order.
+        last: the latest poll.
+        good: the latest poll that succeeded.
+        unwatched_s: how many seconds of the window were not watched, according to the polls.
     """
 
     total: int = 0
@@ -40,7 +41,7 @@ class PollStats:
     unwatched_s: float = 0.0
 
     def add(self, sample: Sample) -> None:
-        """Count one look."""
+        """Count one poll."""
         self.total += 1
         self.unwatched_s += sample.unwatched_s
         self.last = sample
@@ -56,12 +57,12 @@ class PollStats:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Requests of a stretch of time.
+    """The requests of a span of time.
 
     Attributes:
-        requests: how many.
+        requests: their number.
         failures: how many of them failed.
-        from_s: where the stretch begins, in seconds of the window.
+        from_s: where the span begins, in seconds of the window.
         to_s: where it ends.
     """
 
@@ -75,15 +76,15 @@ class Span:
 class Counters:
     """The gateway's counters as sums since the window's first sample; they never decrease.
 
-    A counter that went down is a reset (deviation 2): counting starts anew from that sample, and what was counted
-    before stays.
+    A counter that went down is a reset (deviation 2): counting starts again from that sample, and the earlier sum
+    remains.
 
     Attributes:
         first: the first reading of the window.
-        last: the latest.
-        resets: how many resets were seen.
-        moved_by_s: when the look that last saw them moved had ended; None before they did. What it read may be of any
-            moment of that look, which a rate limit makes long.
+        last: the latest reading.
+        resets: the number of resets.
+        moved_by_s: the end of the latest poll in which the counters differed from before; None before the first. Its
+            reading may be of any moment of the poll, which a rate limit makes long.
     """
 
     first: Metrics | None = None
@@ -95,7 +96,7 @@ class Counters:
     _failures: list[int] = field(default_factory=list)
 
     def add(self, at_s: float, now: Metrics, took_s: float = 0.0) -> None:
-        """Add one reading, by a look that began at `at_s`."""
+        """Add one reading of a poll that began at `at_s` and took `took_s` seconds."""
         before = self.last
         requests = failures = 0
         if before is None:
@@ -104,7 +105,7 @@ class Counters:
             self.resets += 1
         else:
             failures = now.failed_requests - before.failed_requests
-            # The two may be read at slightly different moments; a failure was a request.
+            # The two may be read at slightly different moments; each failure is a request too.
             requests = max(failures, now.total_requests - before.total_requests)
         if before is not None and now.total_requests != before.total_requests:
             self.moved_by_s = at_s + took_s
@@ -116,7 +117,7 @@ class Counters:
     def latest(self, seconds: float | None = None) -> Span | None:
         """Return the last `seconds` up to the latest reading, or the whole window; None before the first reading.
 
-        Counted from the latest reading that is at least so old, so that no request falls between two spans.
+        The span begins at the latest reading that is at least so old, so that no request falls between two spans.
         """
         if not self._times:
             return None
@@ -129,11 +130,11 @@ class Counters:
 
 @dataclass(slots=True)
 class Requests:
-    """The suite's own requests.
+    """The synthetic requests.
 
     Attributes:
-        answered: how many brought an answer.
-        unexpected: the first whose answer was not the expected one, and what was wrong with it.
+        answered: how many were answered.
+        unexpected: the first whose answer was unexpected, and the reason.
     """
 
     answered: int = 0
@@ -151,8 +152,8 @@ class Requests:
         self._times.append(max(sample.at_s, self._times[-1]) if self._times else sample.at_s)
         self._failures.append((not reading.ok) + (self._failures[-1] if self._failures else 0))
         self._all.append(reading)
-        # A look that came back late ended after those that began later.
-        # The look takes longer than the request: it waits first where the gateway's rate limit refuses it.
+        # A poll that ended late ended after those that began later.
+        # The poll takes longer than the request: it waits first where the gateway's rate limit refuses the request.
         end_s = sample.at_s + max(sample.took_s, (reading.latency_ms or 0.0) / 1000)
         place = bisect_right(self._ends, end_s)
         self._ends.insert(place, end_s)
@@ -166,19 +167,19 @@ class Requests:
     def counted(self, from_s: float, to_s: float) -> tuple[int, int]:
         """Return how many the gateway has counted between two readings of its counters, and how many as failed.
 
-        It counts a request when that ends; one that failed without an HTTP answer may not have reached it at all.
+        The gateway counts a request when it ends. A request that failed without an HTTP answer may not have reached it.
         """
         between = self._ended[bisect_left(self._ends, from_s) : bisect_right(self._ends, to_s)]
         seen = [reading for _, reading in between if reading.ok or reading.status is not None]
         return len(seen), sum(not reading.ok for reading in seen)
 
     def answered_within(self, from_s: float, to_s: float) -> int:
-        """Return how many were both sent and answered between the two moments."""
+        """Return how many requests were both sent and answered between the two moments."""
         ended = self._ended[bisect_left(self._ends, from_s) : bisect_right(self._ends, to_s)]
         return sum(reading.ok and began_s >= from_s for began_s, reading in ended)
 
     def count(self, from_s: float, to_s: float) -> int:
-        """Return how many began between the two moments, both included."""
+        """Return how many requests began between the two moments, both included."""
         return bisect_right(self._times, to_s) - bisect_left(self._times, from_s)
 
     def latest(self, seconds: float | None = None) -> Span | None:
@@ -190,9 +191,9 @@ class Requests:
         return Span(len(self._times) - first, failures, self._times[first], self._times[-1])
 
     def latencies(self, slow_ms: float, seconds: float | None = None) -> Sequence[float]:
-        """Return the latencies in ms of that span, the smallest first.
+        """Return the latencies in ms of the last `seconds`, the smallest first.
 
-        A failure counts with its duration if it took longer than `slow_ms`; a fast one would only lower the percentile.
+        A failed request counts if it took longer than `slow_ms`; a fast one would only lower the percentile.
         """
         first = self._first(seconds)
         if first:
@@ -207,18 +208,18 @@ class Requests:
 
 @dataclass(slots=True)
 class StatusRun:
-    """The provider's status, as far as MON-1 needs it.
+    """The provider's status, as MON-1 judges it.
 
     Attributes:
         bad_since: the first sample of the present run of bad ones, None while the latest is not bad.
-        bad_looks: how many samples that run has.
+        bad_polls: the number of samples of that run.
     """
 
     bad_since: Sample | None = None
     bad_polls: int = 0
 
     def add(self, sample: Sample, reading: Connection) -> None:
-        """Add one reading; anything but a bad one ends the run."""
+        """Add one reading; one that is not bad ends the run."""
         if reading.status.casefold() not in BAD_STATUS:
             self.bad_since, self.bad_polls = None, 0
             return
@@ -228,11 +229,11 @@ class StatusRun:
 
 @dataclass(slots=True)
 class Fallbacks:
-    """The gateway's fallbacks: how many at first, and how many were added since.
+    """The gateway's fallbacks: the first count, and how many were added since.
 
     Attributes:
         first: the first count of the window.
-        risen: by how much it rose since, whatever aged out meanwhile.
+        risen: the sum of the increases since; a decrease does not count.
         last: the latest count.
     """
 
@@ -250,25 +251,25 @@ class Fallbacks:
 
 
 class Aggregates:
-    """Everything that was seen in a window so far.
+    """The aggregates of all samples of a window so far.
 
     Attributes:
-        looks: source -> how its looks went, for every expected source.
+        polls: source -> the statistics of its polls, for every expected source.
         status: the provider's status.
         counters: the gateway's counters.
         histograms: the users' latencies, where their source has histograms.
-        requests: the suite's own requests; beside a canary those that the new provider had.
-        control: the previous provider's counters, beside a canary.
-        control_requests: the suite's own requests that the previous provider had, beside a canary.
-        alerts: key -> the sample that saw the alert first, and the alert; kept when it clears.
+        requests: the synthetic requests; during a canary those of the new provider.
+        control: the previous provider's counters, during a canary.
+        control_requests: the synthetic requests of the previous provider, during a canary.
+        alerts: key -> the first sample that has the alert, and the alert; kept when it clears.
         fallbacks: the gateway's fallbacks.
         log_hit: the first matching log line.
-        log_hits: how many there were.
-        abort: the first request to abort.
+        log_hits: the number of matching log lines.
+        abort: the first request to abort, and its reason.
     """
 
     def __init__(self, expected: Iterable[str]) -> None:
-        """Start with nothing seen of the sources in `expected`."""
+        """Start without a sample of the sources in `expected`."""
         self.polls = {str(name): PollStats() for name in expected}
         self.status = StatusRun()
         self.counters = Counters()
@@ -283,31 +284,31 @@ class Aggregates:
         self.abort: tuple[Sample, str] | None = None
 
     def add(self, sample: Sample) -> Sample:
-        """Add a sample and return it as it was taken: a reading that is not sound counts as a failed look."""
+        """Add a sample and return it as it counts: an invalid reading becomes a failed poll."""
         sample = validate_sample(sample)
         self.polls.setdefault(str(sample.source), PollStats()).add(sample)
         if sample.error is None:
             self._read(sample)
         return sample
 
-    def saw_nothing(self, source: str, looks: int, last: Sample) -> None:
-        """Count looks that found nothing worth a sample of its own, up to the one that was the latest."""
+    def add_quiet_polls(self, source: str, polls: int, last: Sample) -> None:
+        """Count polls that have no sample of their own; `last` is the latest of them."""
         kept = self.polls.setdefault(str(source), PollStats())
-        kept.total += looks
+        kept.total += polls
         if kept.last is None or last.at_s > kept.last.at_s:
             kept.good = kept.last = last
 
     def good(self, source: str) -> Sample | None:
-        """Return the latest successful look at `source`, None if there is none."""
-        looks = self.polls.get(source)
-        return None if looks is None else looks.good
+        """Return the latest successful poll of `source`, None if there is none."""
+        polls = self.polls.get(source)
+        return None if polls is None else polls.good
 
     def _read(self, sample: Sample) -> None:
         match sample.reading:
             case Connection() as connection:
                 self.status.add(sample, connection)
             case Metrics() as metrics:
-                # What was scraped before the look says nothing about the requests since then.
+                # Values that were scraped before the poll do not cover the requests since then.
                 at_s = max(0.0, sample.at_s - metrics.age_s)
                 if sample.source == SourceName.CONTROL:
                     self.control.add(at_s, metrics)

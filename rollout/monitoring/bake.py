@@ -19,7 +19,7 @@ from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.sources.registry import Source
 from rollout.monitoring.sources.window_sources import open_sources
 from rollout.monitoring.verdict import Verdict
-from rollout.monitoring.window import OnDark, WindowResult, WindowState, watch
+from rollout.monitoring.window import OnUnavailable, WindowResult, WindowState, watch
 from rollout.monitoring.window_state import has_begun, take_up_window, trigger_context, window_length_s
 
 
@@ -27,7 +27,7 @@ def run_window(
     rollout: RolloutContext,
     view: View,
     for_s: float | None = None,
-    page: OnDark = lambda _source, _message: None,
+    page: OnUnavailable = lambda _source, _message: None,
     *,
     stage: Stage | None = None,
     later_s: float = 0.0,
@@ -50,16 +50,16 @@ def run_window(
         JournalError: a sample cannot be recorded.
     """
     record, began_s = rollout.record(), rollout.clock.monotonic()
-    known, holding = trigger_context(rollout.scenario, record, stage), HoldDecision(rollout)
+    known, hold_decision = trigger_context(rollout.scenario, record, stage), HoldDecision(rollout)
     memory = dict(record.pauses[-1]["memory"]) if record.pauses else {}
     if not has_begun(record, stage):
         # A stage has a control group of its own.
         memory.pop(SourceName.CONTROL, None)
-    with open_sources(rollout, known, holding, memory) as sources:
+    with open_sources(rollout, known, hold_decision, memory) as sources:
         state = take_up_window(rollout, record, [source.name for source in sources], stage)
         lasts_s = window_length_s(rollout, stage)
         recorder, watched = _watch_redacted(
-            rollout, view, known, sources, holding, state, lasts_s=lasts_s, for_s=for_s, page=page
+            rollout, view, known, sources, hold_decision, state, lasts_s=lasts_s, for_s=for_s, page=page
         )
         if watched.breach is None:
             recorder.collect(wait=True)
@@ -97,21 +97,21 @@ def _watch_redacted(
     view: View,
     known: Context,
     sources: Sequence[Source],
-    holding: HoldDecision,
+    hold_decision: HoldDecision,
     state: WindowState,
     *,
     lasts_s: float,
     for_s: float | None,
-    page: OnDark,
+    page: OnUnavailable,
 ) -> tuple[SampleRecorder, WindowResult]:
-    unavailable = {name for name, polls in state.history.polls.items() if polls.failed_in_a_row}
+    unavailable = {name for name, polls in state.aggregates.polls.items() if polls.failed_in_a_row}
     recorder = SampleRecorder(rollout, view, unavailable)
     # A sample changes some of the verdicts; the others need not be redacted again.
     redacted = lru_cache(maxsize=16)(partial(_redact_verdict, rollout=rollout))
 
     def show(verdicts: tuple[Verdict, ...], watched_s: float) -> None:
-        view.unwatched(unwatched(state.history))
-        view.held(holding.describe())
+        view.unwatched(unwatched(state.aggregates))
+        view.held(hold_decision.describe())
         view.verdicts(tuple(map(redacted, verdicts)), watched_s)
 
     watched = watch(
@@ -122,10 +122,10 @@ def _watch_redacted(
         window_s=lasts_s,
         on_sample=recorder.keep,
         on_verdicts=show,
-        on_dark=page,
-        course=state,
+        on_unavailable=page,
+        state=state,
         for_s=for_s,
-        holds=holding.holds,
+        holds=hold_decision.holds,
     )
     watched = replace(
         watched,
@@ -136,7 +136,7 @@ def _watch_redacted(
 
 
 def _redact_verdict(verdict: Verdict, rollout: RolloutContext) -> Verdict:
-    # A gateway may say anything in an alert or a message, and people are shown the verdict.
+    # An alert or a message of a gateway may contain a secret, and the verdict is shown.
     text = rollout.redactor.text
     value = text(verdict.value) if isinstance(verdict.value, str) else verdict.value
     return replace(verdict, value=value, message=text(verdict.message))

@@ -1,4 +1,4 @@
-"""How the current provider does before the change (PRE-5.4): what the window's latency is held against."""
+"""Latency and error rate of the current provider before the change (PRE-5.4): the baseline of MON-3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rollout.monitoring.sources.registry import Watchable
 from rollout.monitoring.sources.synthetic import ask
 from rollout.monitoring.verdict import percentile
 
-# Enough to be no burst, little enough that twenty requests do not hold a precheck up.
+# Long enough to be no burst, short enough that twenty requests do not delay a precheck.
 PACE_S = 0.05
 FAILURES_IN_A_ROW = 3
 
@@ -22,11 +22,11 @@ FAILURES_IN_A_ROW = 3
 def measure(
     gateway: Watchable, provider: ProviderChange, monitor: Monitor, clock: Clock, stop: StopFlag, *, target: Target
 ) -> Baseline:
-    """Return the baseline of `provider`, the active one: its users' numbers, and those of requests of the suite's own.
+    """Return the baseline of `provider`, the active one, from its users' numbers and from synthetic requests.
 
     Sends `monitor.min_samples` requests one after another, fewer if three in a row fail, none if they are switched
-    off. An answer by another provider or model is a failure here: its latency is not this provider's. A number that
-    cannot be read stays None; whether what there is suffices is for PRE-5.4 and MON-3 to judge.
+    off. An answer by another provider or model counts as a failure: its latency is not this provider's. A number that
+    cannot be read is None; PRE-5.4 and MON-3 judge whether the numbers suffice.
 
     Raises:
         Interrupted: `stop` was set.
@@ -53,7 +53,7 @@ def _requests(
 ) -> list[SyntheticReading]:
     readings: list[SyntheticReading] = []
     in_a_row = 0
-    # The same in the same turn as in the window: a P95 compares with that of the same questions.
+    # The same prompts in the same order as in the window, so that the P95s are comparable.
     probes = cycle(monitor.in_turn)
     if not monitor.in_turn:
         return readings
@@ -70,7 +70,7 @@ def _counts(reading: SyntheticReading) -> bool:
 
 
 def _metrics(gateway: Watchable, provider: str) -> Metrics | None:
-    """Return the provider's metrics if they are sound; a failed read is tried once more."""
+    """Return the provider's metrics, None unless all are valid numbers; a failed read is repeated once."""
     for _ in range(2):
         try:
             found = gateway.metrics(provider)

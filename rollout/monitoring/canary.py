@@ -1,6 +1,6 @@
-"""A canary's way from its first share to all of the traffic: each stage entered, watched, and only then the next (CAN).
+"""The stages of a canary, from its first share to all of the traffic, each entered and watched before the next (CAN).
 
-A stage is a monitoring window of its own, so that a call can leave in the middle of one and the next goes on with it.
+Each stage is a window of its own, so that a call may end within a stage and the next call continues it.
 """
 
 from __future__ import annotations
@@ -21,29 +21,32 @@ from rollout.monitoring.live_view import View
 from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import NONE, State, Verdict, show_span
-from rollout.monitoring.window import OnDark, StageResult, WindowResult
+from rollout.monitoring.window import OnUnavailable, StageResult, WindowResult
 from rollout.monitoring.window_state import trigger_context
 
 
 def watch_stages(
-    rollout: RolloutContext, view: View, for_s: float | None = None, page: OnDark = lambda _source, _message: None
+    rollout: RolloutContext,
+    view: View,
+    for_s: float | None = None,
+    page: OnUnavailable = lambda _source, _message: None,
 ) -> WindowResult:
     """Watch the change for its bake time: in one window, or stage after stage where it is a canary.
 
     Args:
         rollout: the rollout.
-        view: what people see meanwhile.
-        for_s: watch for so long, and leave the rest to a later call; None watches to the end.
-        page: tells people that a source is dark (MON-6).
+        view: shows the window while it runs.
+        for_s: watch for so many seconds, and leave the rest to a later call; None watches to the end.
+        page: notifies, without waiting, that a source is unavailable (MON-6).
 
     Returns:
-        what came of it; of a canary, the verdicts of the stage in which it ended. A breach leaves the traffic as it
-        was split: whoever called takes the change back.
+        the result; of a canary, with the verdicts of the stage in which it ended. A breach leaves the traffic split:
+        the caller rolls the change back.
 
     Raises:
         NotCleared: the journal holds no backup.
-        JournalError: something cannot be recorded; nothing more was sent.
-        LeaseLost: another run has taken the target over; nothing more was sent.
+        JournalError: an entry cannot be recorded; nothing more was sent.
+        LeaseLost: another run holds the lease of the target; nothing more was sent.
     """
     planned = stages(rollout.scenario)
     if not planned:
@@ -60,7 +63,7 @@ def watch_stages(
 
 
 def held(record: RolloutRecord, stage: Stage) -> bool:
-    """Tell whether every trigger held over the whole stage, as the journal tells it."""
+    """Return whether every trigger held over the whole stage, according to the journal."""
     judged = record.judged.get(stage.name, {})
     return bool(judged) and all(body["state"] == State.HOLDING for body in judged.values())
 
@@ -69,14 +72,14 @@ def _watch_one(
     rollout: RolloutContext,
     view: View,
     left_s: float | None,
-    page: OnDark,
+    page: OnUnavailable,
     planned: Sequence[Stage],
     number: int,
 ) -> WindowResult:
     stage, passed_s = planned[number], sum(each.lasts_s for each in planned[:number])
     later_s = sum(each.lasts_s for each in planned[number + 1 :])
     try:
-        # Somebody who asks to stop must not see the share rise first: the window says so at once.
+        # After a request to stop the share must not rise; the window then ends at once.
         entered = canary.enter(rollout, stage) if is_staged(rollout.scenario) and not rollout.stop else str(stage)
     except (JournalError, LeaseLost):
         raise
@@ -85,12 +88,14 @@ def _watch_one(
     else:
         view.stage(f"{stage.clause} {entered}")
         watched = run_window(rollout, _Later(view, passed_s), left_s, page, stage=stage, later_s=later_s)
-    told = replace(watched, stages=tuple(_told(rollout, planned, number, watched)))
-    return replace(told, watched_s=passed_s + watched.watched_s)
+    results = tuple(_stage_results(rollout, planned, number, watched))
+    return replace(watched, stages=results, watched_s=passed_s + watched.watched_s)
 
 
-def _told(rollout: RolloutContext, planned: Sequence[Stage], number: int, watched: WindowResult) -> list[StageResult]:
-    """Return what came of each stage, when the canary has come to the stage of that number."""
+def _stage_results(
+    rollout: RolloutContext, planned: Sequence[Stage], number: int, watched: WindowResult
+) -> list[StageResult]:
+    """Return the result of each stage; `number` is the stage that was watched last."""
     record = rollout.record()
     found = []
     for position, stage in enumerate(planned):
@@ -100,7 +105,7 @@ def _told(rollout: RolloutContext, planned: Sequence[Stage], number: int, watche
         elif position == number:
             found.append(_ended(stage, watched))
         else:
-            found.append(StageResult(stage.clause, "held", _how(stage, record)))
+            found.append(StageResult(stage.clause, "held", _held_message(stage, record)))
     return found
 
 
@@ -116,17 +121,17 @@ def _ended(stage: Stage, watched: WindowResult) -> StageResult:
     if odd:
         listed = "; ".join(f"{verdict.clause} is {verdict.state}: {verdict.message}" for verdict in odd)
         return StageResult(stage.clause, "failed", f"{stage}: {listed}")
-    told = {verdict.clause: verdict.message for verdict in watched.verdicts}
-    return StageResult(stage.clause, "held", f"{stage}: every trigger held; {told['MON-2']}; {told['MON-3']}")
+    messages = {verdict.clause: verdict.message for verdict in watched.verdicts}
+    return StageResult(stage.clause, "held", f"{stage}: every trigger held; {messages['MON-2']}; {messages['MON-3']}")
 
 
-def _how(stage: Stage, record: RolloutRecord) -> str:
-    told = record.judged[stage.name]
-    return f"{stage}: every trigger held; {told['MON-2']['message']}; {told['MON-3']['message']}"
+def _held_message(stage: Stage, record: RolloutRecord) -> str:
+    judged = record.judged[stage.name]
+    return f"{stage}: every trigger held; {judged['MON-2']['message']}; {judged['MON-3']['message']}"
 
 
 def _not_entered(rollout: RolloutContext, stage: Stage, why: str) -> WindowResult:
-    """Return the end of a canary whose next stage could not be entered: nothing was watched in it."""
+    """Return the result of a canary whose next stage could not be entered, and record its verdict."""
     known, at = trigger_context(rollout.scenario, rollout.record(), stage), format_utc(rollout.clock.now())
     nothing = judge(Aggregates(()), known, 0.0)
     message = f"{stage} could not be entered: {why}"
@@ -138,36 +143,36 @@ def _not_entered(rollout: RolloutContext, stage: Stage, why: str) -> WindowResul
 
 @dataclass(frozen=True, slots=True)
 class _Later:
-    """A view of all stages together, which a stage tells its own time.
+    """A view of all stages together, which adds the time of the earlier stages to that of one stage.
 
     Attributes:
-        view: what people see.
-        passed_s: how long the stages before it were.
+        view: the view of all stages.
+        passed_s: the length of the earlier stages, in seconds.
     """
 
     view: View
     passed_s: float
 
     def sample(self, sample: Sample) -> None:
-        """Hand a sample on."""
+        """Pass a sample on."""
         self.view.sample(replace(sample, at_s=sample.at_s + self.passed_s))
 
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
-        """Hand the verdicts on."""
+        """Pass the verdicts on."""
         self.view.verdicts(verdicts, now_s + self.passed_s)
 
     def unwatched(self, seconds: float) -> None:
-        """Hand it on."""
+        """Pass the seconds on."""
         self.view.unwatched(seconds)
 
     def held(self, words: str | None) -> None:
-        """Hand it on."""
+        """Pass the hold on."""
         self.view.held(words)
 
     def stage(self, text: str) -> None:
-        """Hand it on."""
+        """Pass the stage on."""
         self.view.stage(text)
 
     def close(self) -> None:
-        """Hand it on."""
+        """Close the view of all stages."""
         self.view.close()

@@ -1,4 +1,4 @@
-"""MON-6: whether every source gave enough data, and was watched for long enough."""
+"""MON-6: whether every source gives enough data, and is watched for long enough."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from rollout.core.scenario import Monitor
 from rollout.monitoring.aggregates import Aggregates, PollStats
 from rollout.monitoring.samples import Context, SourceName
-from rollout.monitoring.verdict import State, Verdict, _nothing, show_span
+from rollout.monitoring.verdict import State, Verdict, _no_data, show_span
 
-FEW_LOOKS = 10
+FEW_POLLS = 10
 
 
 EXTEND = "extend"
 
 
-# A source that is dark for the first time is dark for good after twice as many looks.
+# A source that is unavailable for the first time breaches MON-6 after twice as many failed polls.
 AS_LONG_AGAIN = 2
 
 
@@ -23,127 +23,128 @@ NOT_JUDGED = frozenset({SourceName.ROLLBACK, SourceName.CONTROL})
 """Sources that no trigger needs: without the control group, the precheck's baseline decides."""
 
 
-def judge_data(history: Aggregates, context: Context, now_s: float) -> Verdict:
-    """MON-6: every source that a trigger reads gives data: not dark in a row, not too often, not stale, seen once.
+def judge_data(aggregates: Aggregates, context: Context, now_s: float) -> Verdict:
+    """Judge MON-6: every source that a trigger reads gives data.
 
-    Time that nobody watched is watched afterwards, as much of it as the window lasts; where there is more, no data.
-
-    A source that is dark for the first time is given as long again, unless `on_no_data` says otherwise: inconclusive.
+    A source must have one good poll, and must not fail in a row, too often, or stand still.
+    The window is extended by the time that was not watched, at most by its own length; beyond that it is no data.
+    A source that is unavailable for the first time has as many polls again, unless `on_no_data` forbids that:
+    inconclusive.
     """
     monitor, span = context.monitor, f"the first {show_span(now_s)}"
     limit = f"{monitor.dark_in_a_row} in a row/{monitor.dark_share * 100:g}%"
-    reads = [(name, looks) for name, looks in history.polls.items() if name not in NOT_JUDGED]
-    total = sum(looks.total for _, looks in reads)
-    dark = [found for name, looks in reads if (found := _find_unavailable(name, looks, monitor)) is not None]
-    dark += [found for found in [_stale(history, monitor)] if found is not None]
-    if dark:
-        worst = next((found for found in dark if found.state is State.BREACHED), dark[0])
+    reads = [(name, polls) for name, polls in aggregates.polls.items() if name not in NOT_JUDGED]
+    total = sum(polls.total for _, polls in reads)
+    unavailable = [found for name, polls in reads if (found := _find_unavailable(name, polls, monitor)) is not None]
+    unavailable += [found for found in [_stale(aggregates, monitor)] if found is not None]
+    if unavailable:
+        worst = next((found for found in unavailable if found.state is State.BREACHED), unavailable[0])
         return Verdict(
-            "MON-6", worst.state, worst.value, limit, worst.looks.total, worst.source, span, worst.at, worst.message
+            "MON-6", worst.state, worst.value, limit, worst.polls.total, worst.source, span, worst.at, worst.message
         )
-    unseen = [name for name, looks in reads if looks.good is None]
+    unseen = [name for name, polls in reads if polls.good is None]
     sources = ", ".join(name for name, _ in reads)
     if len(unseen) == len(reads):
-        return _nothing("MON-6", sources, limit, "no source was seen once")
-    at = max(looks.last.at for _, looks in reads if looks.last is not None)
-    failed = sum(looks.failed for _, looks in reads)
+        return _no_data("MON-6", sources, limit, "no source was seen once")
+    at = max(polls.last.at for _, polls in reads if polls.last is not None)
+    failed = sum(polls.failed for _, polls in reads)
     value = f"{failed} of {total} failed"
     if unseen:
         message = f"not seen once: {', '.join(unseen)}"
         return Verdict("MON-6", State.INCONCLUSIVE, value, limit, total, ", ".join(unseen), span, at, message)
-    gap_s, lasts_s = unwatched(history), context.lasts_s
+    gap_s, lasts_s = unwatched(aggregates), context.lasts_s
     if gap_s > lasts_s:
         value = f"{show_span(gap_s)} not watched"
         message = (
             f"{show_span(gap_s)} were not watched, and a window of {show_span(lasts_s)} goes on for so long at most"
         )
         return Verdict("MON-6", State.NO_DATA, value, limit, total, sources, span, at, message)
-    again = extended(history, context)
+    extended_for = extended(aggregates, context)
     message = f"{failed} of {total} looks at {len(reads)} sources failed"
     message += f"; {show_span(gap_s)} were not watched, and the window is so much longer" if gap_s >= SHOWN_S else ""
-    message += f"; dark once, paged, and the window extended for it: {', '.join(again)}" if again else ""
+    message += f"; dark once, paged, and the window extended for it: {', '.join(extended_for)}" if extended_for else ""
     return Verdict("MON-6", State.HOLDING, value, limit, total, sources, span, at, message)
 
 
-def extended(history: Aggregates, context: Context) -> tuple[str, ...]:
-    """Return the sources that were dark for the first time, and were given as long again (MON-6, `on_no_data`)."""
+def extended(aggregates: Aggregates, context: Context) -> tuple[str, ...]:
+    """Return the sources for whose first outage the window is extended (MON-6, `on_no_data`)."""
     monitor = context.monitor
     return tuple(
-        name for name, looks in history.polls.items() if name not in NOT_JUDGED and _forgiven(name, looks, monitor)
+        name for name, polls in aggregates.polls.items() if name not in NOT_JUDGED and _forgiven(name, polls, monitor)
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Unavailable:
-    """A source that gives no data: breached, or inconclusive while it has as long again."""
+    """A source that gives no data: breached, or inconclusive while the window is extended for it."""
 
     state: State
     source: str
     value: str
-    looks: PollStats
+    polls: PollStats
     message: str
 
     @property
     def at(self) -> str:
-        return "" if self.looks.last is None else self.looks.last.at
+        return "" if self.polls.last is None else self.polls.last.at
 
 
-def _forgiven(name: str, looks: PollStats, monitor: Monitor) -> int:
-    """Return how many failed looks are forgiven: those of the first row that was long enough to be dark."""
+def _forgiven(name: str, polls: PollStats, monitor: Monitor) -> int:
+    """Return how many failed polls do not count: those of the first row that made the source unavailable."""
     if monitor.on_no_data.get(name, EXTEND) != EXTEND:
         return 0
-    rows = [*looks.earlier_rows, looks.failed_in_a_row]
+    rows = [*polls.earlier_rows, polls.failed_in_a_row]
     first = next((row for row in rows if row >= monitor.dark_in_a_row), 0)
     return first if first < AS_LONG_AGAIN * monitor.dark_in_a_row else 0
 
 
-def _find_unavailable(name: str, looks: PollStats, monitor: Monitor) -> _Unavailable | None:
-    last, row, forgiven = looks.last, looks.failed_in_a_row, _forgiven(name, looks, monitor)
-    if last is None or not looks.failed:
+def _find_unavailable(name: str, polls: PollStats, monitor: Monitor) -> _Unavailable | None:
+    last, row, forgiven = polls.last, polls.failed_in_a_row, _forgiven(name, polls, monitor)
+    if last is None or not polls.failed:
         return None
-    was_dark = any(earlier >= monitor.dark_in_a_row for earlier in looks.earlier_rows)
+    was_unavailable = any(earlier >= monitor.dark_in_a_row for earlier in polls.earlier_rows)
     in_a_row = row >= monitor.dark_in_a_row
-    counted, failed = looks.total - forgiven, looks.failed - forgiven
-    too_often = counted >= FEW_LOOKS and failed > monitor.dark_share * counted
+    counted, failed = polls.total - forgiven, polls.failed - forgiven
+    too_often = counted >= FEW_POLLS and failed > monitor.dark_share * counted
     if not (in_a_row or too_often):
         return None
     value = f"{row} looks in a row failed" if in_a_row else f"{failed} of {counted} looks failed"
     message = f"{name} is dark: {value}" + (f", the latest because: {last.error}" if last.error else "")
-    if in_a_row and forgiven and not was_dark and not too_often:
+    if in_a_row and forgiven and not was_unavailable and not too_often:
         message += (
             f"; people are told, and it has {AS_LONG_AGAIN * monitor.dark_in_a_row - row} more looks to come back"
         )
-        return _Unavailable(State.INCONCLUSIVE, name, value, looks, message)
-    return _Unavailable(State.BREACHED, name, value, looks, message)
+        return _Unavailable(State.INCONCLUSIVE, name, value, polls, message)
+    return _Unavailable(State.BREACHED, name, value, polls, message)
 
 
-def _stale(history: Aggregates, monitor: Monitor) -> _Unavailable | None:
-    """Return that the counters stand still although requests were answered: what they say is not of now.
+def _stale(aggregates: Aggregates, monitor: Monitor) -> _Unavailable | None:
+    """Return the metrics as unavailable if the counters stand still although requests were answered.
 
-    Only what the reading that moved cannot hold, and the latest one must, was missed: sent after the one had ended, and
-    answered before the other began. A look that the rate limit refuses for a second reads what is a second younger.
+    A request counts as missed if it was sent after the poll in which the counters last changed had ended, and answered
+    before the latest poll began. A poll that the rate limit delays reads values that are younger than its start.
     """
-    counters, looks = history.counters, history.polls.get(SourceName.METRICS)
+    counters, polls = aggregates.counters, aggregates.polls.get(SourceName.METRICS)
     latest = counters.latest()
-    if counters.moved_by_s is None or latest is None or looks is None:
+    if counters.moved_by_s is None or latest is None or polls is None:
         return None
-    missed, allowed = history.requests.answered_within(counters.moved_by_s, latest.to_s), monitor.dark_in_a_row
+    missed, allowed = aggregates.requests.answered_within(counters.moved_by_s, latest.to_s), monitor.dark_in_a_row
     if missed < allowed:
         return None
-    again = AS_LONG_AGAIN if monitor.on_no_data.get(SourceName.METRICS, EXTEND) == EXTEND else 1
-    state = State.BREACHED if missed >= again * allowed else State.INCONCLUSIVE
+    factor = AS_LONG_AGAIN if monitor.on_no_data.get(SourceName.METRICS, EXTEND) == EXTEND else 1
+    state = State.BREACHED if missed >= factor * allowed else State.INCONCLUSIVE
     value = f"{missed} requests not counted"
     message = (
         f"metrics is stale: its counters stand still since {show_span(counters.moved_by_s)} into the window, and "
         f"{missed} requests of the suite's own were answered meanwhile"
     )
-    return _Unavailable(state, SourceName.METRICS, value, looks, message)
+    return _Unavailable(state, SourceName.METRICS, value, polls, message)
 
 
-# What a busy machine misses is not worth a word.
+# A gap that a busy machine causes is not shown.
 SHOWN_S = 1.0
 
 
-def unwatched(history: Aggregates) -> float:
-    """Return how many seconds of the window nobody watched: those of the source that misses most."""
-    return max((looks.unwatched_s for name, looks in history.polls.items() if name not in NOT_JUDGED), default=0.0)
+def unwatched(aggregates: Aggregates) -> float:
+    """Return how many seconds of the window were not watched: the largest number of any source."""
+    return max((polls.unwatched_s for name, polls in aggregates.polls.items() if name not in NOT_JUDGED), default=0.0)

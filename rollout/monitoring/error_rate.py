@@ -6,24 +6,24 @@ from dataclasses import dataclass, replace
 
 from rollout.monitoring.aggregates import Aggregates, Requests, Span
 from rollout.monitoring.samples import Context, SourceName
-from rollout.monitoring.verdict import State, Verdict, _at, _compare, _last, _nothing, show_rate
+from rollout.monitoring.verdict import State, Verdict, _at, _compare, _last, _no_data, show_rate
 
 
-def judge_errors(history: Aggregates, context: Context, _now_s: float) -> Verdict:
-    """MON-2: the error rate stays at or below the limit, over the short span and over the window.
+def judge_errors(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
+    """Judge MON-2: the error rate is at or below the limit, over the short span and over the window.
 
-    Users decide if the gateway counted at least `min_requests` requests besides the suite's own, which are among those
-    it counts and are taken out, failures too; otherwise the suite's own requests do, from `min_samples` of them on.
-    A breach by either is a breach, but users who are served well right now are not taken back for the suite's own
-    failures. A breach takes `breach_failures` of users or `breach_own_failures` of the suite's own:
-    one failure of nineteen is above 5 %, and is chance.
+    Users' requests decide if the gateway counted at least `min_requests` of them. The gateway counts synthetic requests
+    too; these and their failures are subtracted. Otherwise the synthetic requests decide, if there are `min_samples`.
+    A breach by either is a breach, but synthetic failures do not breach while users are served well over the short
+    span. A breach takes `breach_failures` of users or `breach_own_failures` of synthetic requests: one failure of
+    nineteen is above 5 % and may be chance.
     """
-    monitor, own = context.monitor, history.requests
+    monitor, own = context.monitor, aggregates.requests
     short_s = monitor.short_span_s
     users = _Errors(
         "users",
-        of_users(history.counters.latest(short_s), own),
-        of_users(history.counters.latest(), own),
+        of_users(aggregates.counters.latest(short_s), own),
+        of_users(aggregates.counters.latest(), own),
         monitor.min_requests,
         monitor.breach_failures,
     )
@@ -33,31 +33,31 @@ def judge_errors(history: Aggregates, context: Context, _now_s: float) -> Verdic
     breached = next((each for each in asked if each.breaching(limit) is not None), None)
     decides = breached or next((each for each in (users, probes) if each.requests >= each.least), None)
     if decides is None:
-        return _too_few_requests(history, context, users.requests, probes.requests)
-    verdict = _error_verdict(history, context, decides)
+        return _too_few_requests(aggregates, context, users.requests, probes.requests)
+    verdict = _error_verdict(aggregates, context, decides)
     if decides is users or breached is not None:
         return verdict
     few = f"these decide, because {users.requests} of users were seen and {monitor.min_requests} are needed"
     return replace(verdict, message=f"{verdict.message}; {few}")
 
 
-def _too_few_requests(history: Aggregates, context: Context, users: int, probes: int) -> Verdict:
+def _too_few_requests(aggregates: Aggregates, context: Context, users: int, probes: int) -> Verdict:
     monitor, limit = context.monitor, context.monitor.limits.error_rate
     if not users and not probes:
-        return _nothing("MON-2", "users", limit, "no request was seen, so there is no error rate")
+        return _no_data("MON-2", "users", limit, "no request was seen, so there is no error rate")
     least = f"{monitor.min_requests} of users or {monitor.min_samples} of the suite's own are needed"
     if not monitor.in_turn:
         least = (
             f"{monitor.min_requests} of users are needed, for the scenario switches the suite's own off (probes: off)"
         )
     message = f"too few requests to judge: {users} of users, {probes} of the suite's own; {least}"
-    at = _at(history, SourceName.METRICS, SourceName.SYNTHETIC)
+    at = _at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC)
     return Verdict("MON-2", State.INCONCLUSIVE, None, limit, users or probes, "users", "the window", at, message)
 
 
 @dataclass(frozen=True, slots=True)
 class _Errors:
-    """The requests of one kind, over the short span and the window, and how many it takes to judge by them."""
+    """The requests of one kind, over the short span and the window, and the minimum to judge by them."""
 
     source: str
     short: Span | None
@@ -70,11 +70,11 @@ class _Errors:
         return 0 if self.window is None else self.window.requests
 
     def served_well(self, limit: float) -> bool:
-        """Tell whether enough requests of the short span show that the rate is not above the limit now."""
+        """Return whether enough requests of the short span show that the rate is not above the limit now."""
         return self.short is not None and self.short.requests >= self.least and _rate(self.short) <= limit
 
     def breaching(self, limit: float) -> Span | None:
-        """Return the span whose rate is above the limit by more failures than chance brings; the worse of two."""
+        """Return the span whose rate is above the limit with enough failures for a breach; the worse of two."""
         above = [s for s in (self.window, self.short) if s is not None and _rate(s) > limit]
         enough = [span for span in above if span.failures >= self.breach_failures]
         return max(enough, key=_rate, default=None)
@@ -85,7 +85,7 @@ def _rate(span: Span) -> float:
 
 
 def of_users(span: Span | None, own: Requests) -> Span | None:
-    """Return the gateway's count without the suite's own requests: what is broken for them is judged apart."""
+    """Return the gateway's count without the synthetic requests, which are judged separately."""
     if span is None:
         return None
     requests, failures = own.counted(span.from_s, span.to_s)
@@ -93,10 +93,10 @@ def of_users(span: Span | None, own: Requests) -> Span | None:
     return replace(span, requests=max(failed, span.requests - requests), failures=failed)
 
 
-def _error_verdict(history: Aggregates, context: Context, errors: _Errors) -> Verdict:
+def _error_verdict(aggregates: Aggregates, context: Context, errors: _Errors) -> Verdict:
     """Judge by the breaching span; without one, by the worse of the window and a short span with enough requests.
 
-    A rate above the limit that is not a breach yet is inconclusive: not fired, and no pass at the window's end.
+    A rate above the limit that is not a breach yet is inconclusive: it does not fire, and is no pass at the end.
     """
     window, limit = errors.window, context.monitor.limits.error_rate
     assert window is not None  # noqa: S101 - for the type checker
@@ -113,14 +113,14 @@ def _error_verdict(history: Aggregates, context: Context, errors: _Errors) -> Ve
     message = f"error rate {show_rate(rate, limit)} over {words} ({count}) {ends} {limit * 100:g} %"
     if state is State.INCONCLUSIVE:
         message += f", by fewer failures than the {errors.breach_failures} that it takes to tell it from chance"
-    message += _beside(history, context)
-    at = _at(history, SourceName.METRICS if errors.source == "users" else SourceName.SYNTHETIC)
+    message += _control_error_rate(aggregates, context)
+    at = _at(aggregates, SourceName.METRICS if errors.source == "users" else SourceName.SYNTHETIC)
     return Verdict("MON-2", state, rate, limit, shown.requests, errors.source, words, at, message)
 
 
-def _beside(history: Aggregates, context: Context) -> str:
-    """Return the control group's error rate in words; empty where there is no control group."""
-    span = history.control.latest()
+def _control_error_rate(aggregates: Aggregates, context: Context) -> str:
+    """Return the control group's error rate in words; empty without a control group."""
+    span = aggregates.control.latest()
     if context.control is None or span is None or not span.requests:
         return ""
     rate = f"{span.failures / span.requests * 100:.1f} %"

@@ -1,8 +1,8 @@
-"""A person holds the automatic rollback of a window for a while, from anywhere the journal is reachable.
+"""An operator holds the automatic rollback of a window for a limited time, wherever the journal is reachable.
 
-A hold is a journal entry: who, why, until when. While it is in force a breach is shown and does not end the window;
-when it ends, or is released, the breach that stands then does, and at the end of the window, or of the call that
-watches a slice of it, every standing breach does.
+A hold is a journal entry: who, why, until when. While it is in force a breach is shown and does not end the window.
+A breach that still stands when the hold ends or is released ends the window. At the end of the window, or of a call
+that watches a slice of it, every standing breach counts.
 An operator's abort, a signal and a lost lease are never held.
 """
 
@@ -29,10 +29,10 @@ class RollbackHold:
     """A hold in force.
 
     Attributes:
-        by: who holds.
+        by: the operator who holds.
         reason: why.
-        until: when it ends by itself, UTC.
-        at: when it began, UTC, ISO 8601: with `by` it tells one hold from the next.
+        until: when it expires, UTC.
+        at: when it began, UTC, ISO 8601; it distinguishes one hold from the next.
     """
 
     by: str
@@ -41,7 +41,7 @@ class RollbackHold:
     at: str
 
     def __str__(self) -> str:
-        """Read as ``held by alice until 2026-11-24T12:15:00.000Z: the vendor is looking``."""
+        """Return ``held by alice until 2026-11-24T12:15:00.000Z: the vendor is informed``."""
         return f"held by {self.by} until {format_utc(self.until)}: {self.reason}"
 
 
@@ -49,45 +49,45 @@ def in_force(holds: Iterable[Mapping[str, Any]], now: datetime, at_most_s: float
     """Return the hold that is in force at `now`, None if there is none.
 
     Args:
-        holds: what `Record.holds` says, in order; the latest hold or release counts.
+        holds: `RolloutRecord.holds`, in order; the latest hold or release counts.
         now: the time.
-        at_most_s: what the policy allows one hold; whatever an entry says, it ends so many seconds after it was made.
+        at_most_s: the longest hold that the policy allows, in seconds; a hold ends then at the latest.
     """
-    said = [hold for hold in holds if hold["kind"] == Kind.HOLD]
-    if not said or said[-1]["until"] is None:
+    entries = [hold for hold in holds if hold["kind"] == Kind.HOLD]
+    if not entries or entries[-1]["until"] is None:
         return None
-    last = said[-1]
+    last = entries[-1]
     latest = datetime.fromisoformat(last["at"]) + timedelta(seconds=at_most_s)
     until = min(datetime.fromisoformat(last["until"]), latest)
     return RollbackHold(last["by"], last["reason"], until, last["at"]) if now < until else None
 
 
 def of_record(record: RolloutRecord, now: datetime) -> RollbackHold | None:
-    """Return the hold that is in force for a rollout that is open, by the policy that it was opened with."""
+    """Return the hold in force for an open rollout, by the policy it was opened with; None if there is none."""
     return None if record.closed is not None else in_force(record.holds, now, _at_most_s(record))
 
 
 def describe_holds(record: RolloutRecord) -> str:
-    """Say which breaches were held, by whom and why; empty if none was."""
+    """Return which breaches were held, by whom and why; empty if none was."""
     held = [hold for hold in record.holds if hold["kind"] == Kind.HELD]
     return "; ".join(f"{h['clause']} was breached at {h['at']} and {h['hold']}" for h in held)
 
 
 def place(journal: Journal, record: RolloutRecord, *, by: str, reason: str, for_s: float) -> RollbackHold:
-    """Hold the rollback of a rollout's window from now on, in the place of an earlier hold.
+    """Hold the rollback of a rollout's window from now on; the new hold replaces an earlier one.
 
     Raises:
         RolloutError: there is nothing to hold, the reason is empty, or it is longer than the policy allows.
-        JournalError: the hold is not in the journal, so nobody heeds it.
+        JournalError: the hold is not in the journal and has no effect.
     """
     _refuse_idle(record)
     if not reason.strip():
-        raise RolloutError("a hold needs a reason, for the record; say it with --reason")
+        raise RolloutError("a hold needs a reason, for the record; state it with --reason")
     most = _at_most_s(record)
     if not 0 < for_s <= most:
         raise RolloutError(
             f"{show_duration(max(0.0, for_s))} cannot be held; above zero and at most {show_duration(most)} "
-            "(the policy's hold_at_most) can be, and a hold may be renewed while somebody looks"
+            "(the policy's hold_at_most) can be, and a hold may be renewed"
         )
     until = journal.now() + timedelta(seconds=for_s)
     entry = journal.append(record.id, Kind.HOLD, {"by": by, "reason": reason, "until": format_utc(until)})
@@ -95,11 +95,11 @@ def place(journal: Journal, record: RolloutRecord, *, by: str, reason: str, for_
 
 
 def release(journal: Journal, record: RolloutRecord, *, by: str, reason: str) -> RollbackHold:
-    """End the hold that is in force, and return it; a breach that stands rolls back at once.
+    """End the hold that is in force, and return it; a standing breach then rolls back at once.
 
     Raises:
         RolloutError: none is in force.
-        JournalError: the release is not in the journal, so nobody heeds it.
+        JournalError: the release is not in the journal and has no effect.
     """
     _refuse_idle(record)
     hold = of_record(record, journal.now())
@@ -121,43 +121,43 @@ def _at_most_s(record: RolloutRecord) -> float:
 
 
 class HoldDecision:
-    """One window's view of the holds: what its operator source reads, and what a breach asks before it ends it."""
+    """The holds of one window: the reading of its operator source, and whether a breach is held."""
 
     def __init__(self, rollout: RolloutContext) -> None:
-        """Begin with nothing read."""
+        """Read nothing yet."""
         self._rollout = rollout
         self._latest: list[Mapping[str, Any]] = []
-        self._noted: set[tuple[str, str]] = set()
+        self._journaled: set[tuple[str, str]] = set()
 
     def abort_asked(self) -> str | None:
-        """Return why an operator asked for an abort, from anywhere the journal is reachable; None if nobody did.
+        """Return who requested an abort and why, as the journal has it; None if there is no request.
 
         Raises:
             JournalError: the journal cannot be read.
         """
         entries = self._rollout.journal.entries(self._rollout.id, Kind.ABORT, Kind.HOLD)
         self._latest = [{**entry.body, "kind": entry.kind, "at": entry.at} for entry in entries]
-        asked = [entry.body for entry in entries if entry.kind == Kind.ABORT]
-        return f"{asked[0]['by']}: {asked[0]['reason']}" if asked else None
+        aborts = [entry.body for entry in entries if entry.kind == Kind.ABORT]
+        return f"{aborts[0]['by']}: {aborts[0]['reason']}" if aborts else None
 
     def describe(self) -> str | None:
-        """Return the hold that was in force at the latest look, in words for people; None if there was none."""
+        """Return the text of the hold in force according to the latest poll, redacted; None if there is none."""
         hold = self._in_force()
         return None if hold is None else self._rollout.redactor.text(str(hold))
 
     def holds(self, breach: Verdict) -> bool:
-        """Tell whether a person holds this breach now; the journal is read again, and keeps what was held.
+        """Return whether this breach is held now; the journal is read again, and a held breach is recorded in it.
 
-        A journal that cannot be read or written holds nothing: nobody could say later who held.
+        Without a readable and writable journal no breach is held, because there would be no record of the hold.
         """
         if breach.source == SourceName.OPERATOR:
             return False
         try:
             self.abort_asked()
             hold = self._in_force()
-            if hold is not None and (hold.at, breach.clause) not in self._noted:
+            if hold is not None and (hold.at, breach.clause) not in self._journaled:
                 self._rollout.append(Kind.HELD, clause=breach.clause, message=breach.message, hold=str(hold))
-                self._noted.add((hold.at, breach.clause))
+                self._journaled.add((hold.at, breach.clause))
         except JournalError:
             return False
         return hold is not None

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 
 from rollout.monitoring.aggregates import Aggregates, Span
 from rollout.monitoring.samples import Context, SourceName
-from rollout.monitoring.verdict import P95, State, Verdict, _at, _compare, _last, _nothing, percentile, show_ms
+from rollout.monitoring.verdict import P95, State, Verdict, _at, _compare, _last, _no_data, percentile, show_ms
 
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """What a P95 is held against.
+    """The limit of a P95.
 
     Attributes:
         value_ms: the limit.
-        why: where it comes from, in words; empty for an absolute one.
+        why: how it is derived, in words; empty for an absolute limit.
     """
 
     value_ms: float
@@ -28,8 +28,8 @@ class _Limit:
 class _Candidate:
     """A P95 in ms.
 
-    `above` says that it is a histogram's highest finite bound, which the true one lies above; `chance` that fewer
-    answers are slower than the limit than it takes to tell a breach from chance.
+    With `above`, it is a histogram's highest finite bound, and the true P95 is above it. With `chance`, fewer answers
+    are slower than the limit than it takes to distinguish a breach from chance.
     """
 
     source: str
@@ -55,13 +55,13 @@ class _Candidate:
         return self.held.value_ms
 
 
-def judge_latency(history: Aggregates, context: Context, _now_s: float) -> Verdict:
-    """MON-3: P95 stays at or below the limit; users decide where their number is the window's own.
+def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
+    """Judge MON-3: P95 is at or below the limit; users' requests decide where their P95 is the window's own.
 
-    A breach by either, the users' or the suite's own, is a breach. One of the suite's own takes `breach_own_failures`
-    answers that are slower than the limit: of twenty, two are enough to raise the P95, and are chance.
+    A breach by either, users' or synthetic requests, is a breach. A breach by synthetic requests takes
+    `breach_own_failures` answers that are slower than the limit: of twenty, two raise the P95 and may be chance.
     """
-    found = [*_users_p95s(history, context), *_own_p95(history, context)]
+    found = [*_users_p95s(aggregates, context), *_own_p95(aggregates, context)]
     breaching = [c for c in found if c.state is State.BREACHED]
     if found:
         own = [c for c in found if c.source == found[0].source]
@@ -72,12 +72,12 @@ def judge_latency(history: Aggregates, context: Context, _now_s: float) -> Verdi
             return verdict
         alone = "these decide, because there is no P95 of enough users' requests that is the window's own"
         return replace(verdict, message=f"{verdict.message}; {alone}")
-    tried = history.requests.latest()
-    counted = history.counters.latest()
+    tried = aggregates.requests.latest()
+    counted = aggregates.counters.latest()
     if tried is None and (counted is None or not counted.requests):
-        return _nothing("MON-3", "users", None, "no request was seen, so there is no P95")
-    message = f"P95 cannot be judged: {_why_no_p95(history, context)}"
-    at, seen = _at(history, SourceName.METRICS, SourceName.SYNTHETIC), 0 if tried is None else tried.requests
+        return _no_data("MON-3", "users", None, "no request was seen, so there is no P95")
+    message = f"P95 cannot be judged: {_why_no_p95(aggregates, context)}"
+    at, seen = _at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC), 0 if tried is None else tried.requests
     return Verdict("MON-3", State.INCONCLUSIVE, None, None, seen, "synthetic", "the window", at, message)
 
 
@@ -102,25 +102,25 @@ def _latency_verdict(decides: _Candidate, context: Context) -> Verdict:
     )
 
 
-def _why_no_p95(history: Aggregates, context: Context) -> str:
+def _why_no_p95(aggregates: Aggregates, context: Context) -> str:
     least = context.monitor.min_samples
     base = context.baseline
     if context.monitor.limits.p95_ms is None and (
-        base is None or all(_limit(history, context, source) is None for source in ("users", "synthetic"))
+        base is None or all(_limit(aggregates, context, source) is None for source in ("users", "synthetic"))
     ):
         return f"there is no baseline from at least {least} requests"
     return f"fewer than {least} requests that are the window's own on a side of the comparison"
 
 
-def _limit(history: Aggregates, context: Context, source: str) -> _Limit | None:
-    """Return the limit for that source's P95, None where there is nothing sound to compare with.
+def _limit(aggregates: Aggregates, context: Context, source: str) -> _Limit | None:
+    """Return the limit for that source's P95, None where there is no usable baseline.
 
-    Beside a canary the control group is the baseline, from enough requests of the same stage; else the precheck's.
+    During a canary the control group is the baseline, from enough requests of the same stage; otherwise the precheck's.
     """
     limits = context.monitor.limits
     if limits.p95_ms is not None:
-        return _sound(_Limit(limits.p95_ms))
-    control = _control_p95(history, context, source)
+        return _usable(_Limit(limits.p95_ms))
+    control = _control_p95(aggregates, context, source)
     if control is not None:
         p95_ms, samples = control
         who = context.control.provider if context.control else ""
@@ -137,103 +137,103 @@ def _limit(history: Aggregates, context: Context, source: str) -> _Limit | None:
         if p95 is None or samples < context.monitor.min_samples:
             return None
         p95_ms, words = p95, f"baseline {p95:.5g} ms"
-    return _sound(_Limit(limits.latency_factor * p95_ms, f"{limits.latency_factor:g} x {words}"))
+    return _usable(_Limit(limits.latency_factor * p95_ms, f"{limits.latency_factor:g} x {words}"))
 
 
-def _sound(limit: _Limit) -> _Limit | None:
+def _usable(limit: _Limit) -> _Limit | None:
     return limit if math.isfinite(limit.value_ms) and limit.value_ms > 0 else None
 
 
-def _control_p95(history: Aggregates, context: Context, source: str) -> tuple[float, int] | None:
-    """Return the control group's P95 and from how many requests, if all of them are of this stage and enough."""
+def _control_p95(aggregates: Aggregates, context: Context, source: str) -> tuple[float, int] | None:
+    """Return the control group's P95 and its number of requests, if they are enough and all of this stage."""
     least = context.monitor.min_samples
     if context.control is None:
         return None
     if source != "users":
-        latencies = history.control_requests.latencies(math.inf)
+        latencies = aggregates.control_requests.latencies(math.inf)
         return (percentile(latencies), len(latencies)) if len(latencies) >= least else None
-    metrics, span = history.control.last, history.control.latest()
+    metrics, span = aggregates.control.last, aggregates.control.latest()
     if metrics is None or span is None or metrics.latency.p95_ms is None:
         return None
     samples = metrics.latency.samples
-    # The percentile covers the provider's last requests, however old: they must have been counted in this stage.
+    # The percentile covers the provider's last requests, however old; all must have been counted in this stage.
     return (metrics.latency.p95_ms, samples) if span.requests >= samples >= least else None
 
 
-def _users_p95s(history: Aggregates, context: Context) -> list[_Candidate]:
-    """Return the users' P95: of the window and the short span from histograms, else the gateway's own if it may be."""
-    if history.histograms.latest() is not None:
-        return _histogram_p95s(history, context)
-    found = _users_p95(history, context)
+def _users_p95s(aggregates: Aggregates, context: Context) -> list[_Candidate]:
+    """Return the users' P95: of the window and the short span from histograms, otherwise the gateway's own."""
+    if aggregates.histograms.latest() is not None:
+        return _histogram_p95s(aggregates, context)
+    found = _users_p95(aggregates, context)
     return [] if found is None else [found]
 
 
-def _histogram_p95s(history: Aggregates, context: Context) -> list[_Candidate]:
-    limit, window = _limit(history, context, "users"), history.histograms.latest()
+def _histogram_p95s(aggregates: Aggregates, context: Context) -> list[_Candidate]:
+    limit, window = _limit(aggregates, context, "users"), aggregates.histograms.latest()
     if limit is None or window is None:
         return []
     short_s, found = context.monitor.short_span_s, []
-    whole = Span(round(window.histogram.count), 0, window.from_s, window.to_s)
+    window_span = Span(round(window.histogram.count), 0, window.from_s, window.to_s)
     for seconds in (short_s, None):
-        part = history.histograms.latest(seconds)
+        part = aggregates.histograms.latest(seconds)
         quantile = None if part is None else part.histogram.quantile(P95)
         if part is None or quantile is None:
             continue
         span = Span(round(part.histogram.count), 0, part.from_s, part.to_s)
-        own = history.requests.count(span.from_s, span.to_s)
+        own = aggregates.requests.count(span.from_s, span.to_s)
         if span.requests - own < context.monitor.min_samples:
             continue
         how = "; above the highest bound of the histogram"
         if not quantile.at_least:
             bounds = f"{quantile.from_s * 1000:g}-{quantile.to_s * 1000:g} ms"
             how = f"; interpolated linearly in the histogram's bucket {bounds}, as histogram_quantile does"
-        words, at = _last(span, whole, short_s), _at(history, SourceName.METRICS)
+        words, at = _last(span, window_span, short_s), _at(aggregates, SourceName.METRICS)
         ms = quantile.seconds * 1000
         found.append(_Candidate("users", ms, limit, span.requests, words, at, quantile.at_least, how))
     return found
 
 
-def _users_p95(history: Aggregates, context: Context) -> _Candidate | None:
+def _users_p95(aggregates: Aggregates, context: Context) -> _Candidate | None:
     """Return the gateway's P95 if every sample it was taken from belongs to the span, None otherwise.
 
     The gateway's percentiles cover its last 1,000 requests, however old (deviation 2). They are the span's own only if
     at least as many requests were counted in the span as the percentile was taken from.
     """
-    limit, metrics = _limit(history, context, "users"), history.counters.last
+    limit, metrics = _limit(aggregates, context, "users"), aggregates.counters.last
     if limit is None or metrics is None or metrics.latency.p95_ms is None:
         return None
     samples, least, short_s = metrics.latency.samples, context.monitor.min_samples, context.monitor.short_span_s
     if samples < least:
         return None
-    at = _at(history, SourceName.METRICS)
-    short, whole = history.counters.latest(short_s), history.counters.latest()
-    for span, before in ((short, 0), (whole, _before_the_window(history, context))):
-        if span is None or whole is None:
+    at = _at(aggregates, SourceName.METRICS)
+    short, window_span = aggregates.counters.latest(short_s), aggregates.counters.latest()
+    for span, before in ((short, 0), (window_span, _before_the_window(aggregates, context))):
+        if span is None or window_span is None:
             continue
-        own = history.requests.count(span.from_s, span.to_s)
+        own = aggregates.requests.count(span.from_s, span.to_s)
         if span.requests + before >= samples and span.requests + before - own >= least:
-            words = "the time since the activation" if before else _last(span, whole, short_s)
+            words = "the time since the activation" if before else _last(span, window_span, short_s)
             return _Candidate("users", metrics.latency.p95_ms, limit, samples, words, at)
     return None
 
 
-def _before_the_window(history: Aggregates, context: Context) -> int:
+def _before_the_window(aggregates: Aggregates, context: Context) -> int:
     """Return how many requests were counted between the activation and the window's first sample."""
-    before, first = context.counters_before, history.counters.first
-    if before is None or first is None or history.counters.resets:
+    before, first = context.counters_before, aggregates.counters.first
+    if before is None or first is None or aggregates.counters.resets:
         return 0
     if first.total_requests < before.total_requests or first.failed_requests < before.failed_requests:
         return 0
     return first.total_requests - before.total_requests
 
 
-def _own_p95(history: Aggregates, context: Context) -> list[_Candidate]:
-    """Return the P95 of the suite's own requests over the window and the short span, where there are enough."""
-    limit, own = _limit(history, context, "synthetic"), history.requests
+def _own_p95(aggregates: Aggregates, context: Context) -> list[_Candidate]:
+    """Return the P95 of the synthetic requests over the window and the short span, where there are enough."""
+    limit, own = _limit(aggregates, context, "synthetic"), aggregates.requests
     if limit is None:
         return []
     least, found = context.monitor.min_samples, []
-    at = _at(history, SourceName.SYNTHETIC)
+    at = _at(aggregates, SourceName.SYNTHETIC)
     window = own.latest()
     for seconds in (context.monitor.short_span_s, None):
         span = own.latest(seconds)

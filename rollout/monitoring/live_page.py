@@ -24,17 +24,17 @@ _STYLES = {State.HOLDING: "green", State.BREACHED: "bold red", State.INCONCLUSIV
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What a view knows before the window begins.
+    """What a view shows from the beginning of the window.
 
     Attributes:
         rollout: the rollout's id.
-        target: where.
-        previous: from what, ``ollama:llama3``.
-        change: to what, ``openai:gpt-4o``.
+        target: the target's name.
+        previous: the previous provider, ``ollama:llama3``.
+        change: the new provider, ``openai:gpt-4o``.
         ticket: the ticket, None where there is none.
-        window_s: how long it is watched.
+        window_s: the length of the window in seconds.
         phases: a line for each phase so far, ``precheck 21 of 21 passed``.
-        confirm_by: until when the next phase must have begun, None if nothing waits for one.
+        confirm_by: the deadline of the next phase, None if there is none.
     """
 
     rollout: str
@@ -48,24 +48,24 @@ class Heading:
 
 
 class Page:
-    """The state of a window as lines of text, for any width; no colour is needed to read it."""
+    """The state of a window as lines of text, for any width; colours add no information."""
 
     def __init__(self, heading: Heading) -> None:
-        """Start with nothing seen."""
+        """Start without samples and verdicts."""
         self.heading = heading
         self.now_s = 0.0
         self.stage = ""
         self.verdicts: tuple[Verdict, ...] = ()
-        self.way_back: Sample | None = None
+        self.rollback_probe: Sample | None = None
         self.hold: str | None = None
         self.unwatched_s = 0.0
         self._trends: dict[str, deque[float]] = {}
         self._shown_at: dict[str, str] = {}
 
     def sample(self, sample: Sample) -> None:
-        """Keep the last probe of the rollback."""
+        """Keep the latest sample of the rollback source."""
         if sample.source == SourceName.ROLLBACK:
-            self.way_back = sample
+            self.rollback_probe = sample
 
     def update(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Keep the verdicts, and their numbers for the trend."""
@@ -88,27 +88,27 @@ class Page:
         below += [(self.trigger_line(verdict, width), _STYLES[verdict.state]) for verdict in self.verdicts]
         troubles = [v for v in self.verdicts if v.state is State.BREACHED]
         for verdict in troubles:
-            # The one sentence that must not be truncated.
-            told = textwrap.wrap(f"{verdict.clause}: {on_one_line(verdict.message)}", max(width, 1))
-            below += [(line, "bold red") for line in told[:BREACH_LINES]]
+            # A breach is wrapped, not truncated.
+            wrapped = textwrap.wrap(f"{verdict.clause}: {on_one_line(verdict.message)}", max(width, 1))
+            below += [(line, "bold red") for line in wrapped[:BREACH_LINES]]
         below += [self.rollback_line(), (f"Stop: Ctrl-C rolls back, or run: rollout abort {head.rollout}", "")]
         room = max(0, rows - len(top) - len(below) - 1)
         lines = [*top, *((phase, "") for phase in head.phases[-room:] if room), *below]
         return [(truncate_line(line, width), style) for line, style in lines[: rows - 1]]
 
     def hold_line(self) -> str:
-        """Return who holds the rollback, and which breaches that keeps from it; empty if nobody does."""
+        """Return who holds the rollback, and which breaches are held; empty without a hold."""
         if self.hold is None:
             return ""
         breached = ", ".join(verdict.clause for verdict in self.verdicts if verdict.state is State.BREACHED)
         return f"{breached} BREACHED AND NOT ROLLED BACK: {self.hold}" if breached else f"THE ROLLBACK IS {self.hold}"
 
     def _hold_lines(self, width: int) -> list[tuple[str, str]]:
-        told = textwrap.wrap(on_one_line(self.hold_line()), max(width, 1))
-        return [(line, "bold reverse red") for line in told[:BREACH_LINES]]
+        wrapped = textwrap.wrap(on_one_line(self.hold_line()), max(width, 1))
+        return [(line, "bold reverse red") for line in wrapped[:BREACH_LINES]]
 
     def time_line(self) -> str:
-        """Return how long it has been watched and how long it still will be."""
+        """Return the time that is left, the length of the window, and the time that was not watched."""
         left = max(0.0, self.heading.window_s + self.unwatched_s - self.now_s)
         confirm = f", confirm by {self.heading.confirm_by}" if self.heading.confirm_by else ""
         stage = f"{self.stage}; " if self.stage else ""
@@ -130,7 +130,7 @@ class Page:
         return " ".join(cells).rstrip()
 
     def trend(self, clause: str) -> str:
-        """Return the latest values as a row of blocks, and where the last step went; empty below two of them."""
+        """Return the latest values as a row of blocks with the direction of the last step; empty below two values."""
         values = self._trends.get(clause, ())
         if len(values) < 2:  # noqa: PLR2004 - one value has no direction
             return ""
@@ -139,16 +139,16 @@ class Page:
         return "".join(BLOCKS[round((value - low) * scale)] for value in values) + f" {_direction(values)}"
 
     def rollback_line(self) -> tuple[str, str]:
-        """Return whether the previous provider can be activated again, and the line's style."""
-        probe, previous = self.way_back, self.heading.previous
+        """Return the line with the latest connection test of the previous provider, and the line's style."""
+        probe, previous = self.rollback_probe, self.heading.previous
         if probe is None:
-            return f"Way back to {previous}: not probed yet", ""
+            return f"Rollback to {previous}: not probed yet", ""
         ago = f"{show_span(max(0.0, self.now_s - probe.at_s))} ago"
         if isinstance(probe.reading, ConnectionTest) and probe.reading.succeeded:
-            return f"Way back to {previous}: alive ({ago})", ""
+            return f"Rollback to {previous}: alive ({ago})", ""
         if isinstance(probe.reading, ConnectionTest):
-            return f"Way back to {previous}: DEAD ({ago}): {probe.reading.message}", "bold red"
-        return f"Way back to {previous}: not known ({ago}): {probe.error}", "bold red"
+            return f"Rollback to {previous}: DEAD ({ago}): {probe.reading.message}", "bold red"
+        return f"Rollback to {previous}: not known ({ago}): {probe.error}", "bold red"
 
 
 def show_numbers(verdict: Verdict) -> tuple[str, str]:

@@ -1,6 +1,6 @@
-"""What people see while a change bakes: a live page on a terminal, a line a minute in a log.
+"""The view of a window while it is watched: a live page on a terminal, a line a minute in a log.
 
-A view never stops a rollout: once its stream is closed or refuses a character, it is silent.
+A view never stops a rollout: once its stream is closed or refuses a character, the view prints nothing more.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ _PLAIN = {"→": "->", "…": "~", "·": "-"}
 
 
 class View(Protocol):
-    """What the window tells people. None of these raises, whatever becomes of the stream."""
+    """What shows a window to the operator. No method raises, even if the stream is closed."""
 
     def sample(self, sample: Sample) -> None:
-        """Take note of a sample."""
+        """Receive a sample."""
 
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
-        """Show the verdicts as they stand `now_s` seconds into the window."""
+        """Show the verdicts of `now_s` seconds into the window."""
 
     def unwatched(self, seconds: float) -> None:
-        """Say that so many seconds of the window were not watched, and that it is so much longer."""
+        """Show that so many seconds of the window were not watched, and that it is extended by them."""
 
     def held(self, words: str | None) -> None:
-        """Show who holds the automatic rollback, ``held by alice until …``; None: nobody does (any more)."""
+        """Show who holds the automatic rollback, ``held by alice until …``; None if there is no hold."""
 
     def stage(self, text: str) -> None:
-        """Say which stage of a canary begins, or goes on."""
+        """Show which stage of a canary begins or continues."""
 
     def close(self) -> None:
-        """Leave the last state standing, and show no more."""
+        """Show the last state, and nothing more after it."""
 
 
 def view_for(stream: TextIO, heading: Heading, clock: Clock, *, term: str | None = None) -> View:
-    """Return the view that suits `stream`: a live page on a terminal that can move its cursor, lines anywhere else.
+    """Return the view for `stream`: a live page on a terminal that can move its cursor, lines anywhere else.
 
     Args:
-        stream: where people look.
-        heading: what is known before.
+        stream: the output.
+        heading: what is shown from the beginning.
         clock: the time.
         term: the environment's ``TERM``; ``dumb`` cannot move its cursor.
     """
@@ -62,8 +62,8 @@ def view_for(stream: TextIO, heading: Heading, clock: Clock, *, term: str | None
     return Terminal(stream, heading, clock) if live else Log(stream, heading, clock)
 
 
-class _Careful:
-    """Writes as long as the stream takes it; a closed pipe, or a character that it cannot show, ends the view."""
+class _StreamGuard:
+    """Writes to a stream until it fails: a closed pipe, or a character that it cannot show, ends the view."""
 
     def __init__(self) -> None:
         self.silent = False
@@ -79,12 +79,12 @@ class _Careful:
 
 
 class Log:
-    """One line a minute, and one for each trigger that changes its mind."""
+    """One line a minute, and one for each trigger whose verdict changes."""
 
     def __init__(self, stream: TextIO, heading: Heading, clock: Clock) -> None:
-        """Say what is watched, and how to stop it."""
+        """Print what is watched, and how to stop it."""
         self._stream, self._page, self._clock = stream, Page(heading), clock
-        self._careful = _Careful()
+        self._guard = _StreamGuard()
         self._states: dict[str, State] = {}
         self._hold = ""
         self._next_s = LINE_EVERY_S
@@ -96,21 +96,21 @@ class Log:
         self._say(f"stop: Ctrl-C rolls back, or run: rollout abort {heading.rollout}")
 
     def sample(self, sample: Sample) -> None:
-        """Say when the way back dies or comes to life again."""
-        before = self._page.way_back
+        """Print a line when the connection test of the previous provider changes its result."""
+        before = self._page.rollback_probe
         self._page.sample(sample)
         if sample.source == SourceName.ROLLBACK and (before is None or _alive(before) != _alive(sample)):
             self._say(self._page.rollback_line()[0])
 
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
-        """Say what changed, and once a minute how everything stands."""
+        """Print what changed, and once a minute every verdict."""
         self._page.update(verdicts, now_s)
         if (line := self._page.hold_line()) != self._hold:
             self._hold = line
             self._say(line or "the rollback is not held any more: a breach rolls back at once")
         for verdict in verdicts:
             before = self._states.get(verdict.clause)
-            # Until it holds for the first time a trigger gathers data; only a breach is news then.
+            # Until a trigger holds for the first time it gathers data, and only a breach is printed.
             if before is None and verdict.state not in {State.HOLDING, State.BREACHED}:
                 continue
             self._states[verdict.clause] = verdict.state
@@ -123,88 +123,88 @@ class Log:
             self._say(self._summary())
 
     def unwatched(self, seconds: float) -> None:
-        """Say how much more was not watched."""
+        """Print by how much the time that was not watched has grown."""
         more_s, self._page.unwatched_s = seconds - self._page.unwatched_s, seconds
         if more_s >= SHOWN_S:
             self._say(f"{show_span(more_s)} were not watched: the window is so much longer")
 
     def held(self, words: str | None) -> None:
-        """Keep who holds the rollback for the next line."""
+        """Keep the hold for the next line."""
         self._page.hold = words
 
     def stage(self, text: str) -> None:
-        """Say it, and that the triggers begin anew."""
+        """Print the stage; the triggers begin again with no verdict."""
         self._page.stage = text
         self._states.clear()
         self._say(text)
 
     def close(self) -> None:
-        """Say how everything stands, a last time."""
+        """Print every verdict a last time."""
         if self._page.verdicts:
             self._say(self._summary())
 
     def _summary(self) -> str:
         parts = [self._page.time_line(), *(_brief(verdict) for verdict in self._page.verdicts)]
-        alive = self._page.way_back is not None and _alive(self._page.way_back)
+        alive = self._page.rollback_probe is not None and _alive(self._page.rollback_probe)
         parts = [*filter(None, [self._page.hold_line()]), *parts]
-        return " · ".join([*parts, f"way back {'alive' if alive else 'not known to be alive'}"])
+        return " · ".join([*parts, f"previous provider {'alive' if alive else 'not known to be alive'}"])
 
     def _say(self, text: str) -> None:
         def write() -> None:
             self._stream.write(_encodable(f"{format_utc(self._clock.now())} {on_one_line(text)}\n", self._stream))
             self._stream.flush()
 
-        self._careful.attempt(write)
+        self._guard.attempt(write)
 
 
 class Terminal:
-    """A page that is redrawn in place, at most four times a second."""
+    """A page that is redrawn in place, at most four times a second unless a trigger is breached."""
 
     def __init__(self, stream: TextIO, heading: Heading, clock: Clock) -> None:
-        """Take over the terminal's next lines."""
+        """Draw the page for the first time."""
         self._stream, self._page, self._clock = stream, Page(heading), clock
-        self._careful = _Careful()
+        self._guard = _StreamGuard()
         self._drawn = float("-inf")
         self._live: Live | None = None
-        self._careful.attempt(self._open)
+        self._guard.attempt(self._open)
 
     def sample(self, sample: Sample) -> None:
         """Keep the sample for the next drawing."""
         self._page.sample(sample)
 
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
-        """Draw the page, unless it was drawn a moment ago; a breach is always drawn."""
+        """Draw the page, unless it was drawn less than `REFRESH_S` ago; a breach is always drawn."""
         self._page.update(verdicts, now_s)
         breached = any(verdict.state is State.BREACHED for verdict in verdicts)
         if breached or self._clock.monotonic() - self._drawn >= REFRESH_S:
-            self._careful.attempt(self._draw)
+            self._guard.attempt(self._draw)
 
     def unwatched(self, seconds: float) -> None:
-        """Keep it for the next drawing."""
+        """Keep the seconds for the next drawing."""
         self._page.unwatched_s = seconds
 
     def held(self, words: str | None) -> None:
-        """Keep who holds the rollback for the next drawing."""
+        """Keep the hold for the next drawing."""
         self._page.hold = words
 
     def stage(self, text: str) -> None:
-        """Show it above the triggers."""
+        """Show the stage above the triggers."""
         self._page.stage = text
-        self._careful.attempt(self._draw)
+        self._guard.attempt(self._draw)
 
     def close(self) -> None:
-        """Draw the page a last time and leave it there."""
-        self._careful.attempt(self._draw)
-        self._careful.attempt(self._close)
+        """Draw the page a last time; it remains on the terminal."""
+        self._guard.attempt(self._draw)
+        self._guard.attempt(self._close)
 
     def _open(self) -> None:
-        # Here, because only a terminal needs it.
+        # Imported here, because only a terminal needs it.
         from rich.console import Console  # noqa: PLC0415
         from rich.live import Live  # noqa: PLC0415
 
         class Pipe(Console):
             def on_broken_pipe(self) -> None:
-                # rich would exit the process: a rollout does not end because nobody looks at it any more.
+                # rich would exit the process; a rollout does not end because its terminal is closed.
                 raise BrokenPipeError
 
         console = Pipe(file=self._stream, highlight=False, markup=False, emoji=False)
@@ -221,7 +221,7 @@ class Terminal:
             return
         self._drawn = self._clock.monotonic()
         width, rows = self._live.console.size
-        # Cut once more: what stands for a character may be longer than it.
+        # Truncated once more: the replacement of a character may be longer than it.
         lines = [
             (_encodable(truncate_line(_encodable(line, self._stream), width), self._stream), style)
             for line, style in self._page.styled(width, rows)
@@ -245,12 +245,12 @@ def _brief(verdict: Verdict) -> str:
 
 
 def _encodable(text: str, stream: TextIO) -> str:
-    """Return the text in characters that the stream can show."""
+    """Return the text in characters that the stream can encode."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        # Blocks become a scale of digits: still a trend.
+        # Blocks become digits, which show the trend too.
         for block, plain in (_PLAIN | {block: str(height) for height, block in enumerate(BLOCKS, 1)}).items():
             text = text.replace(block, plain)
         return text.encode(encoding, "replace").decode(encoding)

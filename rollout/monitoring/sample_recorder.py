@@ -1,4 +1,4 @@
-"""The samples of one call, into the journal: those worth an entry, of the others their number (MON)."""
+"""Records the samples of one call in the journal: those with a finding, and the number of the others (MON)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SampleRecorder:
     Attributes:
         unavailable: the sources whose latest poll failed.
         quiet: source -> how many polls found nothing, and the sample of the latest.
-        pending: the entries that are on their way to the journal, in order.
+        pending: the entries that the journal has not confirmed yet, in order.
     """
 
     rollout: RolloutContext
@@ -41,12 +41,12 @@ class SampleRecorder:
         """Keep a sample, without waiting for the journal.
 
         Raises:
-            JournalError: an earlier one is not on disk, and the journal's deadline has passed.
+            JournalError: an earlier sample is not on disk, and the journal's deadline has passed.
             LeaseLost: this process is superseded.
         """
         self.collect()
         if not self.pending:
-            # A journal that does not answer would hold the window up; the watchdog renews the lease too.
+            # A journal that does not answer would delay the window; the watchdog renews the lease too.
             self.rollout.hold_lease(LEASE_S / 2)
         if self.has_an_entry(sample):
             self.append(sample)
@@ -59,7 +59,7 @@ class SampleRecorder:
         self.view.sample(_redact_sample(sample, self.rollout))
 
     def has_an_entry(self, sample: Sample) -> bool:
-        """Tell whether a sample gets an entry of its own."""
+        """Return whether a sample gets an entry of its own."""
         # The first good poll after a failed one gets an entry, or failed polls on both sides would count as one row.
         is_evidence = sample.source not in _QUIET or sample.source in self.unavailable
         return is_evidence or sample.error is not None or bool(sample.reading) or bool(sample.unwatched_s)
@@ -69,7 +69,7 @@ class SampleRecorder:
         self.pending.append(self.rollout.append_soon(Kind.SAMPLE, **sample.record()))
 
     def collect(self, *, wait: bool = False) -> None:
-        """Take what the journal has answered; with `wait`, all of it. Raises JournalError as `keep`."""
+        """Remove the confirmed entries from `pending`; with `wait`, wait for all. Raises JournalError as `keep`."""
         while self.pending and (wait or self.pending[0].done()):
             self.pending.popleft().result()
 

@@ -1,7 +1,7 @@
-"""What the sources of a window bring home, and what is known before the window begins.
+"""The samples of a window's sources, and what is known before the window begins.
 
-A reading that is not what its source promises (NaN, negative, wrong type) is no reading: `sound` turns it into a failed
-look, so that no trigger ever compares with it.
+`validate_sample` turns a reading that its source does not promise (NaN, negative, wrong type) into a failed poll.
+No trigger compares with such a reading.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class SourceName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyntheticReading:
-    """What came of one request of the suite's own.
+    """The result of one synthetic request.
 
     Attributes:
-        ok: a completion came back, whatever it says; False counts as an error (MON-2).
-        latency_ms: how long it took, None if that is unknown.
-        provider: who answered, None where the answer does not say.
-        model: the model that answered, None where the answer does not say.
-        reason: why it failed, or, if `ok`, what is wrong with the answer (MON-5); None if nothing is.
+        ok: a completion was received, whatever its content; False counts as an error (MON-2).
+        latency_ms: its duration, None if that is unknown.
+        provider: the provider that answered, None where the answer does not name one.
+        model: the model that answered, None where the answer does not name one.
+        reason: why it failed, or, if `ok`, why the answer is unexpected (MON-5); None for an expected answer.
         status: the HTTP status of a failed request; None if none came, so that the gateway may not have counted it.
-        control: beside a canary, the previous provider had this request: it says nothing of the new one.
+        control: during a canary, the previous provider answered this request, so it does not count for the new one.
     """
 
     ok: bool
@@ -65,18 +65,18 @@ Reading: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at one source.
+    """The result of one poll of one source.
 
     Attributes:
-        source: one of `Name`.
-        at_s: seconds from the beginning of the window to the start of the look.
+        source: one of `SourceName`.
+        at_s: seconds from the beginning of the window to the start of the poll.
         at: the same moment, UTC, ISO 8601.
-        reading: what was seen; None if the look failed, from the operator source while nobody asks for an abort, and
+        reading: what the poll returned; None if it failed, from the operator source while no abort is requested, and
             from the synthetic one once its cap is reached.
-        error: why the look failed, one line; None if it did not.
-        took_s: how long the look took.
-        unwatched_s: how much of the time before it nobody watched: what lies beyond twice the source's pace, and the
-            time between two calls.
+        error: why the poll failed, one line; None if it succeeded.
+        took_s: the duration of the poll.
+        unwatched_s: the seconds before it that were not watched: the time beyond twice the source's pace, and the time
+            between two calls.
     """
 
     source: str
@@ -89,18 +89,18 @@ class Sample:
 
     def record(self) -> dict[str, Any]:
         """Return the sample as a small dict of JSON types, for the journal."""
-        told: dict[str, Any] = {"source": str(self.source), "at_s": round(self.at_s, 3), "at": self.at}
+        body: dict[str, Any] = {"source": str(self.source), "at_s": round(self.at_s, 3), "at": self.at}
         if self.took_s:
-            told["took_s"] = round(self.took_s, 3)
+            body["took_s"] = round(self.took_s, 3)
         if self.unwatched_s:
-            told["unwatched_s"] = round(self.unwatched_s, 3)
+            body["unwatched_s"] = round(self.unwatched_s, 3)
         if self.error is not None:
-            return told | {"error": self.error}
-        return told | _describe_reading(self.source, self.reading)
+            return body | {"error": self.error}
+        return body | _describe_reading(self.source, self.reading)
 
     @classmethod
     def from_record(cls, body: Mapping[str, Any]) -> Sample:
-        """Read `record` back: of the reading whatever a trigger looks at, so that it judges the same again."""
+        """Return the sample of a `record`, with every part of the reading that a trigger judges."""
         reading = None if "error" in body else _READERS[body["source"]](body)
         took_s, unwatched_s = body.get("took_s", 0.0), body.get("unwatched_s", 0.0)
         return cls(body["source"], body["at_s"], body["at"], reading, body.get("error"), took_s, unwatched_s)
@@ -108,19 +108,19 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """How the current provider does before the change (PRE-5.4).
+    """Latency and error rate of the current provider before the change (PRE-5.4).
 
     Attributes:
-        provider: whose numbers these are.
-        users_p95_ms: P95 of the gateway's own percentiles, or from Prometheus' histogram over as long as the window
-            will be; None where there was no traffic, or where it lies above the histogram's highest bound.
-        users_samples: how many latencies that P95 was taken from.
-        users_error_rate: fraction 0-1 since the gateway was started, or over as long as the window will be in
-            Prometheus; None where there was no traffic. For people only.
-        users_requests: how many requests that rate was taken from.
-        synthetic_p95_ms: P95 of the suite's own requests, None if none succeeded.
-        synthetic_samples: how many latencies that P95 was taken from.
-        synthetic_failures: how many of the suite's own requests failed.
+        provider: the provider that was measured.
+        users_p95_ms: P95 in ms of the gateway's own percentiles, or of Prometheus' histogram over the length of the
+            window; None where there was no traffic, or where it lies above the histogram's highest bound.
+        users_samples: the number of latencies of that P95.
+        users_error_rate: fraction 0-1 since the gateway was started, or over the length of the window in Prometheus;
+            None where there was no traffic. It is shown, and no trigger compares with it.
+        users_requests: the number of requests of that rate.
+        synthetic_p95_ms: P95 in ms of the synthetic requests, None if none succeeded.
+        synthetic_samples: the number of latencies of that P95.
+        synthetic_failures: how many synthetic requests failed.
     """
 
     provider: str
@@ -138,26 +138,26 @@ class Baseline:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Baseline:
-        """Read `record` back; keys that are not the baseline's (the journal adds some) are left alone."""
+        """Return the baseline of a `record`; other keys, such as those that the journal adds, are ignored."""
         return cls(**{key: record[key] for key in cls.__dataclass_fields__ if key in record})
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the triggers know besides the samples.
+    """What the triggers judge by besides the samples.
 
     Attributes:
         change: the new provider and model.
-        previous: the provider and model that a rollback goes back to.
-        monitor: paces, limits and least numbers.
-        baseline: None where none was measured.
+        previous: the provider and model that a rollback restores.
+        monitor: poll intervals, limits and minimum numbers.
+        baseline: the measured baseline; None where none was measured.
         alerts_before: `Alert.key` of the critical alerts that were firing before the change.
-        fixes: what the change is meant to cure: ``TYPE/PROVIDER`` of alerts, or a provider's name.
+        fixes: what the change is meant to fix: ``TYPE/PROVIDER`` of alerts, or a provider's name.
         counters_before: the new provider's metrics, read right before the activation.
         fallbacks_before: how many fallbacks the gateway listed before the change.
-        log_unread_from_s: from when on, in seconds of the window, a log command's lines were lost until the next call.
-        control: the control group beside a canary, who serves the rest of the requests; None where there is none.
-        window_s: how long the window lasts; None where it is the scenario's.
+        log_unread_from_s: since when, in seconds of the window, a log command's lines were lost until the next call.
+        control: the control group of a canary, which serves the rest of the requests; None where there is none.
+        window_s: the length of the window in seconds; None where it is the scenario's.
     """
 
     change: ProviderChange
@@ -174,17 +174,17 @@ class Context:
 
     @property
     def lasts_s(self) -> float:
-        """How long the window has to be watched, in seconds."""
+        """The length of the window in seconds, without extensions."""
         return self.monitor.window_s if self.window_s is None else self.window_s
 
 
 def is_number(value: object) -> bool:
-    """Tell whether `value` is a finite number, at least 0."""
+    """Return whether `value` is a finite number, at least 0."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
 def validate_sample(sample: Sample) -> Sample:
-    """Return the sample, or a failed look in its place if its reading is not what the source promises."""
+    """Return the sample, or a failed poll in its place if its reading is not what the source promises."""
     if sample.error is not None:
         return sample if sample.reading is None else replace(sample, reading=None)
     fault = _FAULTS[sample.source](sample.reading) if sample.source in _FAULTS else "there is no such source"
@@ -192,25 +192,25 @@ def validate_sample(sample: Sample) -> Sample:
 
 
 def _describe_reading(source: str, reading: Reading | None) -> dict[str, Any]:
-    told: dict[str, Any]
+    body: dict[str, Any]
     match reading:
         case Connection():
-            told = {"status": reading.status, "message": reading.message, "reason_code": reading.reason_code}
+            body = {"status": reading.status, "message": reading.message, "reason_code": reading.reason_code}
         case Metrics():
             latency = reading.latency
-            told = {"total": reading.total_requests, "failed": reading.failed_requests}
-            told |= {"p95_ms": latency.p95_ms, "samples": latency.samples}
-            told |= {"buckets": None if reading.histogram is None else reading.histogram.record()}
-            told |= {"age_s": reading.age_s or None}
+            body = {"total": reading.total_requests, "failed": reading.failed_requests}
+            body |= {"p95_ms": latency.p95_ms, "samples": latency.samples}
+            body |= {"buckets": None if reading.histogram is None else reading.histogram.record()}
+            body |= {"age_s": reading.age_s or None}
         case SyntheticReading():
-            told = {key: value for key, value in asdict(reading).items() if key != "control" or value}
+            body = {key: value for key, value in asdict(reading).items() if key != "control" or value}
         case ConnectionTest():
-            told = {"succeeded": reading.succeeded, "message": reading.message}
+            body = {"succeeded": reading.succeeded, "message": reading.message}
         case tuple():
             return _describe_list(source, reading)
         case _:
-            told = {"abort" if source == SourceName.OPERATOR else "count": reading}
-    return {key: value for key, value in told.items() if value is not None}
+            body = {"abort" if source == SourceName.OPERATOR else "count": reading}
+    return {key: value for key, value in body.items() if value is not None}
 
 
 def _describe_list(source: str, reading: tuple[Alert, ...] | tuple[str, ...]) -> dict[str, Any]:
@@ -253,22 +253,22 @@ def _fallbacks_fault(reading: object) -> str | None:
 
 def _log_fault(reading: object) -> str | None:
     sane = isinstance(reading, tuple) and all(isinstance(part, str) for part in reading)
-    return None if sane else "the look brought no lines"
+    return None if sane else "the poll returned no lines"
 
 
 def _synthetic_fault(reading: object) -> str | None:
     if reading is None:
-        # The cap is reached, and nothing was asked: that is not dark, it is as it was agreed.
+        # The cap is reached and no request was sent: the source is not unavailable.
         return None
     if not isinstance(reading, SyntheticReading) or not isinstance(reading.ok, bool):
-        return "the look brought no answer"
+        return "the poll returned no answer"
     if reading.latency_ms is None:
         return "the request was not timed" if reading.ok else None
     return None if is_number(reading.latency_ms) else f"a latency of {reading.latency_ms!r} ms cannot be"
 
 
 def _operator_fault(reading: object) -> str | None:
-    return None if reading is None or isinstance(reading, str) else "the look brought no reason"
+    return None if reading is None or isinstance(reading, str) else "the poll returned no reason"
 
 
 def _connection_test_fault(reading: object) -> str | None:
@@ -321,7 +321,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Reading | None]] = {
     SourceName.METRICS: _metrics,
     SourceName.ALERTS: _alerts,
     SourceName.FALLBACKS: lambda body: int(body["count"]),
-    # Of the lines that were not kept, the number counts.
+    # Lines that were not kept count by their number.
     SourceName.LOG: lambda body: (*body["lines"], *[""] * (body["matching"] - len(body["lines"]))),
     SourceName.SYNTHETIC: _synthetic,
     SourceName.OPERATOR: lambda body: body.get("abort"),

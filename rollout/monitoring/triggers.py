@@ -1,7 +1,7 @@
-"""The rollback triggers (MON): pure functions from what was seen to a verdict.
+"""The rollback triggers (MON): pure functions from aggregates and limits to a verdict.
 
-Every comparison is written so that only a finite value from enough samples can hold: no data, NaN and too few requests
-are verdicts of their own, and none is a pass. Strictly above the limit fires; exactly at it does not.
+Only a finite value from enough samples can hold: no data, NaN and too few requests are verdicts of their own, and none
+is a pass. A value above the limit fires; a value at the limit does not.
 P95 is taken by linear interpolation between the two closest ranks of the sorted samples, at rank 0.95 x (n - 1).
 """
 
@@ -15,35 +15,35 @@ from rollout.monitoring.data_quality import judge_data
 from rollout.monitoring.error_rate import judge_errors
 from rollout.monitoring.latency import judge_latency
 from rollout.monitoring.samples import Context, Sample, SourceName
-from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _nothing, show_span
+from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _no_data, show_span
 
-# Two looks a second apart are never exactly a second apart.
+# Two polls a second apart are never exactly a second apart.
 TOLERANCE = 0.9
 
 
-def judge(history: Aggregates, context: Context, now_s: float) -> tuple[Verdict, ...]:
+def judge(aggregates: Aggregates, context: Context, now_s: float) -> tuple[Verdict, ...]:
     """Return the verdicts of MON-1 to MON-6, in this order, `now_s` seconds into the window."""
-    return tuple(trigger(history, context, now_s) for trigger, _ in TRIGGERS)
+    return tuple(trigger(aggregates, context, now_s) for trigger, _ in TRIGGERS)
 
 
 def judge_again(
-    verdicts: Sequence[Verdict], source: str, history: Aggregates, context: Context, now_s: float
+    verdicts: Sequence[Verdict], source: str, aggregates: Aggregates, context: Context, now_s: float
 ) -> tuple[Verdict, ...]:
-    """Return what `judge` would, after one more sample of `source`: only triggers that read it are asked again."""
+    """Return what `judge` would after one more sample of `source`, judging only the triggers that read it."""
     return tuple(
-        trigger(history, context, now_s) if not reads or source in reads else verdict
+        trigger(aggregates, context, now_s) if not reads or source in reads else verdict
         for verdict, (trigger, reads) in zip(verdicts, TRIGGERS, strict=True)
     )
 
 
-def judge_status(history: Aggregates, context: Context, _now_s: float) -> Verdict:
-    """MON-1: the provider stays connected; a bad status counts once it was read again."""
+def judge_status(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
+    """Judge MON-1: the provider is connected; a bad status counts once a second poll confirms it."""
     provider, limit = context.change.provider, GOOD_STATUS
-    good = history.good(SourceName.STATUS)
+    good = aggregates.good(SourceName.STATUS)
     if good is None or not isinstance(good.reading, Connection):
-        return _nothing("MON-1", SourceName.STATUS, limit, f"the status of {provider} was not seen once")
-    looks = history.polls[SourceName.STATUS]
-    status, run = good.reading.status.casefold(), history.status
+        return _no_data("MON-1", SourceName.STATUS, limit, f"the status of {provider} was not seen once")
+    polls = aggregates.polls[SourceName.STATUS]
+    status, run = good.reading.status.casefold(), aggregates.status
     why = f" ({good.reading.message})" if good.reading.message else ""
 
     def say(state: State, samples: int, message: str) -> Verdict:
@@ -55,21 +55,21 @@ def judge_status(history: Aggregates, context: Context, _now_s: float) -> Verdic
             message = f"{provider} is {status}{why}, read {run.bad_polls} times in a row over {apart:.1f} s"
             return say(State.BREACHED, run.bad_polls, message)
         return say(State.INCONCLUSIVE, run.bad_polls, f"{provider} is {status}{why}; it is being read again")
-    seen = looks.total - looks.failed
+    seen = polls.total - polls.failed
     if status == GOOD_STATUS:
         return say(State.HOLDING, seen, f"{provider} is connected ({seen} looks)")
     return say(State.INCONCLUSIVE, seen, f"the status of {provider} is {status}{why}, which says nothing")
 
 
-def judge_alerts(history: Aggregates, context: Context, _now_s: float) -> Verdict:
-    """MON-4: no critical alert fires that was not firing before; one that cleared meanwhile counts."""
-    looks, good = history.polls.get(SourceName.ALERTS), history.good(SourceName.ALERTS)
-    if looks is None or good is None:
-        return _nothing("MON-4", SourceName.ALERTS, NONE, "the critical alerts were not seen once")
-    seen = looks.total - looks.failed
-    fired = next(((s, a) for s, a in history.alerts.values() if _trips(a, context)), None)
+def judge_alerts(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
+    """Judge MON-4: no critical alert fires that was not firing before; one that cleared meanwhile counts."""
+    polls, good = aggregates.polls.get(SourceName.ALERTS), aggregates.good(SourceName.ALERTS)
+    if polls is None or good is None:
+        return _no_data("MON-4", SourceName.ALERTS, NONE, "the critical alerts were not seen once")
+    seen = polls.total - polls.failed
+    fired = next(((s, a) for s, a in aggregates.alerts.values() if _trips(a, context)), None)
     if fired is None:
-        carried = f", {len(history.alerts)} that do not count" if history.alerts else ""
+        carried = f", {len(aggregates.alerts)} that do not count" if aggregates.alerts else ""
         message = f"no new critical alert in {seen} looks{carried}"
         return Verdict("MON-4", State.HOLDING, NONE, NONE, seen, SourceName.ALERTS, "the window", good.at, message)
     sample, alert = fired
@@ -82,30 +82,30 @@ def _trips(alert: Alert, context: Context) -> bool:
     provider = (alert.provider or "").casefold()
     new, previous = context.change.provider.casefold(), context.previous.provider.casefold()
     known = {key.casefold() for key in context.alerts_before | context.fixes}
-    # A provider that is to be cured by itself must still be allowed to fail.
+    # Where the change fixes the new provider itself, other alerts of that provider count.
     if alert.key.casefold() in known or (provider in known and provider != new):
         return False
     return context.monitor.alerts != "related" or provider in {new, previous, ""}
 
 
-def judge_behaviour(history: Aggregates, context: Context, _now_s: float) -> Verdict:
-    """MON-5: nobody and nothing reports unexpected behaviour; holds once each of its sources was seen."""
-    reads = [name for name in _BEHAVIOUR if name in history.polls]
-    hit = _unexpected(history, context)
+def judge_behaviour(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
+    """Judge MON-5: no source reports unexpected behaviour; it holds once each of its sources has a good poll."""
+    reads = [name for name in _BEHAVIOUR if name in aggregates.polls]
+    hit = _unexpected(aggregates, context)
     if hit is not None:
         source, sample, text = hit
         return Verdict("MON-5", State.BREACHED, text, NONE, 1, source, "the window", sample.at, text)
-    goods = {name: history.good(name) for name in reads}
+    goods = {name: aggregates.good(name) for name in reads}
     missing = [name for name, good in goods.items() if good is None]
-    # A failed request counts to MON-2, but it is no look at an answer either.
-    answered = history.requests.answered + history.control_requests.answered
+    # A failed request counts for MON-2; for MON-5 it is no answer that could be judged.
+    answered = aggregates.requests.answered + aggregates.control_requests.answered
     if SourceName.SYNTHETIC in reads and SourceName.SYNTHETIC not in missing and not answered:
         missing.append(SourceName.SYNTHETIC)
     sources = ", ".join(reads)
     if not reads or len(missing) == len(reads):
-        return _nothing("MON-5", sources, NONE, "none of the sources that would report something was seen")
+        return _no_data("MON-5", sources, NONE, "none of the sources that would report something was seen")
     at = max(good.at for good in goods.values() if good is not None)
-    seen = sum(history.polls[name].total - history.polls[name].failed for name in reads)
+    seen = sum(aggregates.polls[name].total - aggregates.polls[name].failed for name in reads)
     if missing:
         message = f"nothing unexpected, but not seen once: {', '.join(missing)}{_log_unread(context)}"
         return Verdict("MON-5", State.INCONCLUSIVE, NONE, NONE, seen, sources, "the window", at, message)
@@ -114,18 +114,18 @@ def judge_behaviour(history: Aggregates, context: Context, _now_s: float) -> Ver
 
 
 def _log_unread(context: Context) -> str:
-    """Say in which gaps of the window nobody read the log; empty where it was read throughout."""
+    """Return in which gaps of the window the log was not read, in words; empty without a gap."""
     gaps = ", ".join(show_span(from_s) for from_s in context.log_unread_from_s)
     return f"; not seen: what was logged from {gaps} of the window on, until the next call" if gaps else ""
 
 
-def _unexpected(history: Aggregates, context: Context) -> tuple[str, Sample, str] | None:
-    if history.abort is not None:
-        return SourceName.OPERATOR, history.abort[0], f"the operator asks for an abort: {history.abort[1]}"
-    if history.log_hit is not None:
-        sample, line = history.log_hit
-        return SourceName.LOG, sample, f"the log has {history.log_hits} line(s) that match the error pattern: {line}"
-    fallbacks, good = history.fallbacks, history.good(SourceName.FALLBACKS)
+def _unexpected(aggregates: Aggregates, context: Context) -> tuple[str, Sample, str] | None:
+    if aggregates.abort is not None:
+        return SourceName.OPERATOR, aggregates.abort[0], f"the operator asks for an abort: {aggregates.abort[1]}"
+    if aggregates.log_hit is not None:
+        sample, line = aggregates.log_hit
+        return SourceName.LOG, sample, f"the log has {aggregates.log_hits} line(s) that match the error pattern: {line}"
+    fallbacks, good = aggregates.fallbacks, aggregates.good(SourceName.FALLBACKS)
     if fallbacks.first is not None and good is not None:
         risen = max(0, fallbacks.first - context.fallbacks_before) + fallbacks.risen
         if risen > 0:
@@ -134,8 +134,8 @@ def _unexpected(history: Aggregates, context: Context) -> tuple[str, Sample, str
                 good,
                 f"the gateway fell back {risen} time(s) to another provider since the change",
             )
-    if history.requests.unexpected is not None:
-        sample, what = history.requests.unexpected
+    if aggregates.requests.unexpected is not None:
+        sample, what = aggregates.requests.unexpected
         return SourceName.SYNTHETIC, sample, f"a request of the suite's own: {what}"
     return None
 
@@ -148,7 +148,7 @@ TRIGGERS: tuple[tuple[Judge, frozenset[str]], ...] = (
     (judge_latency, frozenset({SourceName.METRICS, SourceName.SYNTHETIC, SourceName.CONTROL})),
     (judge_alerts, frozenset({SourceName.ALERTS})),
     (judge_behaviour, frozenset(_BEHAVIOUR)),
-    # No source named: it reads them all.
+    # Without a source named, it reads all.
     (judge_data, frozenset()),
 )
-"""Each trigger, and the sources whose samples can change what it says."""
+"""Each trigger, and the sources whose samples can change its verdict."""

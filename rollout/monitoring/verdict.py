@@ -1,4 +1,4 @@
-"""A verdict of a trigger, its words, and the numbers that people read in it."""
+"""A verdict of a trigger, and the format of its numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MINUTE_S = 60
 
 
 class State(StrEnum):
-    """What a trigger says. Only `HOLDING` is a pass at the window's end."""
+    """The state of a trigger. Only `HOLDING` is a pass at the window's end."""
 
     HOLDING = "holding"
     BREACHED = "breached"
@@ -34,18 +34,18 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one trigger says about the window so far.
+    """The verdict of one trigger on the window so far.
 
     Attributes:
         clause: ``MON-1`` to ``MON-7``.
-        state: the word that counts.
+        state: the state that counts.
         value: the number or text that decided (a fraction for MON-2, ms for MON-3); None without data.
-        limit: what it was held against; None where there is nothing to hold it against.
-        samples: from how many samples the value was taken.
-        source: whose number decided: ``users``, ``synthetic``, ``status``, ``alerts``, ``log``…; several with commas.
-        span: the stretch of time it speaks of, in words.
+        limit: the limit of the value; None where there is none.
+        samples: the number of samples of the value.
+        source: the source that decided: ``users``, ``synthetic``, ``status``, ``alerts``…; several with commas.
+        span: the span of time that was judged, in words.
         at: when the deciding sample was taken, UTC, ISO 8601; empty before the first one.
-        message: the sentence that a person reads.
+        message: one sentence for the operator.
     """
 
     clause: str
@@ -75,19 +75,19 @@ def percentile(ordered: Sequence[float], share: float = P95) -> float:
 
 
 def show_rate(rate: float, limit: float) -> str:
-    """Return a fraction as percent: one decimal, or more if it would look like the limit and is not."""
+    """Return a fraction as percent: one decimal, or more if it would read like the limit and differs from it."""
     text = f"{rate * 100:.1f} %"
     return text if rate == limit or text != f"{limit * 100:.1f} %" else f"{rate * 100:.6g} %"
 
 
 def show_ms(value: float, limit: float) -> str:
-    """Return milliseconds: no decimal, or more if it would look like the limit and is not."""
+    """Return milliseconds: no decimal, or more if they would read like the limit and differ from it."""
     text = f"{value:.0f} ms"
     return text if value == limit or text != f"{limit:.0f} ms" else f"{value:.8g} ms"
 
 
 def show_span(seconds: float) -> str:
-    """Return a stretch of time in words: ``5 min``, ``1 h 30 min``, ``45 s``."""
+    """Return a duration in words: ``5 min``, ``1 h 30 min``, ``45 s``."""
     left = round(seconds)
     hours, left = divmod(left, _HOUR_S)
     minutes, rest = divmod(left, _MINUTE_S)
@@ -103,17 +103,17 @@ def _compare(value: float, limit: float) -> State:
 
 
 def _last(span: Span, window: Span, short_s: float) -> str:
-    """Name the span: the short one by its nominal length, unless the window is no longer than that."""
+    """Return the name of the span: the short one by its nominal length, unless the window is no longer than that."""
     if span != window:
         return f"the last {show_span(short_s)}"
     seconds = window.to_s - window.from_s
     return f"the window's {show_span(seconds)}" if seconds >= 1 else "the window"
 
 
-def _at(history: Aggregates, *sources: str) -> str:
-    goods = [good for good in map(history.good, sources) if good is not None]
+def _at(aggregates: Aggregates, *sources: str) -> str:
+    goods = [good for good in map(aggregates.good, sources) if good is not None]
     return max((good.at for good in goods), default="")
 
 
-def _nothing(clause: str, source: str, limit: float | str | None, message: str) -> Verdict:
+def _no_data(clause: str, source: str, limit: float | str | None, message: str) -> Verdict:
     return Verdict(clause, State.NO_DATA, None, limit, 0, source, "the window", "", message)

@@ -1,9 +1,9 @@
 """The bake time: every source at its own pace, every sample judged, the first breach ends the window at once.
 
-A window is watched time: what nobody watched is watched afterwards, and what cannot be is no data (MON-6). A look
-covers twice its source's pace, so that a late one costs nothing.
-One loop, one inbox. A look runs in a thread of its own, so that none delays another; a look that never comes back
-delays nothing and counts as dark.
+A window is watched time: it is extended by the time that was not watched, and beyond its limit that is no data
+(MON-6). A poll covers twice its source's pace, so that a late poll extends nothing.
+One loop reads one queue of results. Each poll runs in a thread of its own, so that none delays another. A poll that
+never returns delays nothing and counts as failed.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ Start = Callable[[Callable[[], None]], None]
 OnSample = Callable[[Sample], None]
 Holds = Callable[[Verdict], bool]
 OnVerdicts = Callable[[tuple[Verdict, ...], float], None]
-OnDark = Callable[[str, str], None]
+OnUnavailable = Callable[[str, str], None]
 
 ERROR_KEPT = 300
 
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What came of one stage of a canary.
+    """The result of one stage of a canary.
 
     Attributes:
-        clause: the clause that speaks of it.
+        clause: the clause of the stage.
         outcome: ``held``, ``failed``, ``in progress`` or ``not reached``.
-        message: the sentence that a person reads.
+        message: one sentence for the operator.
     """
 
     clause: str
@@ -53,17 +53,17 @@ class StageResult:
 
 @dataclass(frozen=True, slots=True)
 class WindowResult:
-    """What came of a window.
+    """The result of a window.
 
     Attributes:
         breach: the verdict that ended it; MON-7's if it was interrupted, None if it ran to its end.
-        verdicts: MON-1 to MON-7, in this order, as they stood at the end.
+        verdicts: MON-1 to MON-7, in this order, at the end.
         started_at: when it began, UTC, ISO 8601.
-        ended_at: when it ended.
-        watched_s: how far into the window it ended, in seconds.
+        ended_at: when it ended, UTC, ISO 8601.
+        watched_s: when it ended, in seconds of the window.
         interrupted: why it was interrupted, None if it was not.
-        left_s: how much of the window is left for a later call; 0 where it came to its end.
-        stages: a canary's stages, in order; none where the change was made all at once.
+        left_s: the seconds of the window that are left for a later call; 0 at its end.
+        stages: a canary's stages, in order; empty where the change was made all at once.
     """
 
     breach: Verdict | None
@@ -77,32 +77,32 @@ class WindowResult:
 
     @property
     def passed(self) -> bool:
-        """Tell whether every trigger holds at the window's end: no data is not a pass."""
+        """Return whether every trigger holds at the window's end: no data is not a pass."""
         return not self.left_s and all(verdict.state is State.HOLDING for verdict in self.verdicts)
 
 
 @dataclass(frozen=True, slots=True)
 class WindowState:
-    """Where a window stands that an earlier call has watched a part of.
+    """The state of a window at the beginning of a call.
 
     Attributes:
-        began_at: when it began.
-        history: what was seen in it so far.
-        left_at_s: when the latest call left it, in seconds of the window; None where none did.
+        began_at: when the window began.
+        aggregates: its samples so far.
+        left_at_s: when the latest call ended, in seconds of the window; None for the first call.
     """
 
     began_at: datetime
-    history: Aggregates
+    aggregates: Aggregates
     left_at_s: float | None = None
 
 
 def start_thread(work: Callable[[], None]) -> None:
-    """Run `work` in a daemon thread: a look that hangs does not keep the process alive.
+    """Run `work` in a daemon thread, so that a poll that hangs does not keep the process alive.
 
     Raises:
         RuntimeError: the machine has no thread left.
     """
-    threading.Thread(target=work, name="rollout-look", daemon=True).start()
+    threading.Thread(target=work, name="rollout-poll", daemon=True).start()
 
 
 def never(_: Verdict) -> bool:
@@ -119,35 +119,35 @@ def watch(
     window_s: float,
     on_sample: OnSample,
     on_verdicts: OnVerdicts,
-    on_dark: OnDark = lambda _source, _message: None,
-    course: WindowState | None = None,
+    on_unavailable: OnUnavailable = lambda _source, _message: None,
+    state: WindowState | None = None,
     for_s: float | None = None,
     start: Start = start_thread,
     holds: Holds = never,
 ) -> WindowResult:
     """Watch for `window_s` seconds, or until the first breach, or until `stop` is set.
 
-    A window longer than a job is watched in slices: each call goes on where the one before has left it. The time
-    between them is not watched, no more than that in which this process stands still: the window is so much longer, up
-    to twice as long with what a dark source adds. Each call looks at every source, however little is left.
+    A window longer than a job is watched in slices: each call continues where the call before ended. The time between
+    two calls, and the time in which this process stands still, is not watched and extends the window. With the
+    extension for unavailable sources it is at most twice as long. Each call polls every source, however little is left.
 
     Args:
-        sources: what to look at; all are looked at once at the beginning.
-        context: what the triggers know besides.
+        sources: what to poll; each is polled once at the beginning.
+        context: what the triggers judge by besides the samples.
         clock: the time.
         stop: ends the window at once (MON-7).
-        window_s: how long to watch; the context's `lasts_s` in the triggers' eyes.
-        on_sample: is handed each sample as it was taken; what it raises ends the window and is raised here.
-        on_verdicts: is handed the verdicts of MON-1 to MON-6 after each sample, and the seconds watched so far.
-        on_dark: is told once for each source, with its name, that it is dark for the first time; the window is longer.
-        course: where the window stands; None begins one.
-        for_s: watch for so long and leave the rest to a later call; None watches to the window's end.
-        start: runs a look; tests run it in place.
-        holds: tells whether a person holds this breach, so that it does not end the window now; asked again after
-            each sample while the breach stands. At the window's end, or this call's, every standing breach counts.
+        window_s: the length of the window; for the triggers it replaces the context's.
+        on_sample: receives each sample; an error that it raises ends the window and is raised here.
+        on_verdicts: receives the verdicts of MON-1 to MON-6 after each sample, and the seconds watched so far.
+        on_unavailable: receives the name of a source and a message when the window is extended for it, once each.
+        state: the state of the window; None begins one.
+        for_s: watch for so many seconds and leave the rest to a later call; None watches to the window's end.
+        start: runs a poll; tests run it in place.
+        holds: returns whether an operator holds this breach, so that it does not end the window now; called after each
+            sample while the breach stands. At the end of the window, or of this call, every standing breach counts.
 
     Returns:
-        what came of it; at the window's end only `State.HOLDING` is a pass.
+        the result; at the window's end only `State.HOLDING` is a pass.
     """
     window = _Window(
         sources,
@@ -157,8 +157,8 @@ def watch(
         window_s=window_s,
         on_sample=on_sample,
         on_verdicts=on_verdicts,
-        on_dark=on_dark,
-        course=course or WindowState(clock.now(), Aggregates(source.name for source in sources)),
+        on_unavailable=on_unavailable,
+        state=state or WindowState(clock.now(), Aggregates(source.name for source in sources)),
         for_s=for_s,
         start=start,
         holds=holds,
@@ -168,9 +168,9 @@ def watch(
 
 @dataclass(frozen=True, slots=True)
 class _Poll:
-    """What a look brought home."""
+    """The result of one poll."""
 
-    lane: PollSchedule
+    schedule: PollSchedule
     started_s: float
     reading: Reading | None
     error: str | None
@@ -191,30 +191,35 @@ class _Window:
         window_s: float,
         on_sample: OnSample,
         on_verdicts: OnVerdicts,
-        on_dark: OnDark,
-        course: WindowState,
+        on_unavailable: OnUnavailable,
+        state: WindowState,
         for_s: float | None,
         start: Start,
         holds: Holds,
     ) -> None:
         self.context, self.clock, self.stop = replace(context, window_s=window_s), clock, stop
-        self.on_sample, self.on_verdicts, self.on_dark, self.start = on_sample, on_verdicts, on_dark, start
+        self.on_sample, self.on_verdicts, self.on_unavailable, self.start = (
+            on_sample,
+            on_verdicts,
+            on_unavailable,
+            start,
+        )
         self.holds = holds
-        self.began_at, self.history = course.began_at, course.history
-        # A wall clock that was set back between two calls must not take us to before the window.
-        self.from_s = from_s = max(0.0, (clock.now() - course.began_at).total_seconds())
+        self.began_at, self.aggregates = state.began_at, state.aggregates
+        # A wall clock that was set back between two calls must not lead to a time before the window.
+        self.from_s = from_s = max(0.0, (clock.now() - state.began_at).total_seconds())
         self.began = clock.monotonic() - from_s
         self.every_s = {source.name: source.every_s for source in sources}
-        self.extended = extended(self.history, context)
+        self.extended = extended(self.aggregates, context)
         self.leave_s = math.inf if for_s is None else from_s + for_s
         self.reached_s = math.inf
-        self.lanes: list[PollSchedule] = []
-        left_at_s = from_s if course.left_at_s is None else course.left_at_s
-        # A window that an earlier call has watched to its end is only looked at once more.
+        self.schedules: list[PollSchedule] = []
+        left_at_s = from_s if state.left_at_s is None else state.left_at_s
+        # In a window that an earlier call has watched to its end, each source is polled once more.
         gap_s = max(0.0, from_s - left_at_s) if left_at_s < self.lasts_s - NOISE_S else 0.0
-        self.lanes = [PollSchedule(source, from_s, gap_s) for source in sources]
-        self.inbox: queue.SimpleQueue[_Poll] = queue.SimpleQueue()
-        self.verdicts = judge(self.history, context, from_s)
+        self.schedules = [PollSchedule(source, from_s, gap_s) for source in sources]
+        self.results: queue.SimpleQueue[_Poll] = queue.SimpleQueue()
+        self.verdicts = judge(self.aggregates, context, from_s)
 
     def run(self) -> WindowResult:
         while not self.stop:
@@ -222,14 +227,14 @@ class _Window:
             is_past_end = now_s >= self.end_s
             self.reached_s = min(self.reached_s, now_s) if is_past_end else math.inf
             if is_past_end and (held := next(self.breaches(), None)) is not None:
-                # A hold outlasts neither the window nor the call: nobody would watch what is broken.
+                # A hold ends with the window and with the call: after them the breach is not watched.
                 return self.ended(held)
             self.launch(now_s)
             wait_s = self.next_turn(now_s) - now_s
-            if wait_s <= 0 and now_s >= self.end_s and self.inbox.empty():
+            if wait_s <= 0 and now_s >= self.end_s and self.results.empty():
                 return self.ended(self.give_up(now_s))
-            look = self.clock.receive(self.inbox, max(0.0, wait_s), self.stop)
-            if look is not None and (breach := self.take(look)) is not None:
+            poll = self.clock.receive(self.results, max(0.0, wait_s), self.stop)
+            if poll is not None and (breach := self.take(poll)) is not None:
                 return self.ended(breach)
         return self.ended(None)
 
@@ -238,116 +243,118 @@ class _Window:
 
     @property
     def end_s(self) -> float:
-        """When this call ends: with the window, or before."""
+        """When this call ends, in seconds of the window."""
         return min(max(self.lasts_s, self.from_s), self.leave_s)
 
     @property
     def lasts_s(self) -> float:
-        """When the window ends: with what was dark or not watched, at most twice as late as without."""
-        gap_s = max(map(self.unwatched_s, self.lanes)) if self.lanes else unwatched(self.history)
+        """When the window ends, with its extensions, which are at most as long as the window itself."""
+        gap_s = max(map(self.unwatched_s, self.schedules)) if self.schedules else unwatched(self.aggregates)
         longer_s = sum(map(self.extension_s, self.extended)) + gap_s
         return self.context.lasts_s + min(longer_s, self.context.lasts_s)
 
-    def unwatched_s(self, lane: PollSchedule) -> float:
-        """Return how much of the window nobody watched this source, if a trigger reads it."""
-        seen = self.history.polls.get(str(lane.source.name))
+    def unwatched_s(self, schedule: PollSchedule) -> float:
+        """Return how many seconds of the window this source was not watched; 0 if no trigger reads it."""
+        seen = self.aggregates.polls.get(str(schedule.source.name))
         known_s = 0.0 if seen is None else seen.unwatched_s
-        return 0.0 if lane.source.name in NOT_JUDGED else known_s + lane.unwatched_s
+        return 0.0 if schedule.source.name in NOT_JUDGED else known_s + schedule.unwatched_s
 
     def extension_s(self, source: str) -> float:
-        """Return by how much the window is extended for a source that was dark: by as long as it may have been."""
+        """Return by how many seconds the window is extended for a source that was unavailable."""
         return AS_LONG_AGAIN * self.context.monitor.dark_in_a_row * self.every_s.get(source, 0.0)
 
     def extend(self) -> None:
-        """Make the window longer for sources that have just gone dark for the first time, and tell people."""
-        now = extended(self.history, self.context)
+        """Extend the window for each source that is unavailable for the first time, and report it."""
+        now = extended(self.aggregates, self.context)
         for source in now:
             if source not in self.extended:
                 before_s = self.lasts_s
                 self.extended = (*self.extended, source)
                 message = next(verdict.message for verdict in self.verdicts if verdict.clause == "MON-6")
-                self.on_dark(source, f"{message}; the window is {show_span(self.lasts_s - before_s)} longer for it")
+                self.on_unavailable(
+                    source, f"{message}; the window is {show_span(self.lasts_s - before_s)} longer for it"
+                )
 
     def next_turn(self, now_s: float) -> float:
-        """Return when there is something to do next besides reading the inbox: a look is due, or the end is there."""
+        """Return when the next poll is due or this call ends, in seconds of the window."""
         end_s = self.end_s
         if now_s < end_s:
-            return min([end_s, *(lane.due_s for lane in self.lanes)])
-        waits = [self.reached_s + lane.source.every_s for lane in self.lanes if lane.is_open()]
-        turns = [lane.due_s for lane in self.lanes if lane.confirming and lane.started_s is None]
+            return min([end_s, *(schedule.due_s for schedule in self.schedules)])
+        waits = [self.reached_s + schedule.source.every_s for schedule in self.schedules if schedule.is_open()]
+        turns = [schedule.due_s for schedule in self.schedules if schedule.confirming and schedule.started_s is None]
         last = max(waits, default=end_s)
         return min([last, *turns]) if now_s < last else now_s
 
     def launch(self, now_s: float) -> None:
-        for lane in self.lanes:
-            if lane.due_s > now_s + NOISE_S:
+        for schedule in self.schedules:
+            if schedule.due_s > now_s + NOISE_S:
                 continue
             end_s = self.end_s
             past_end = now_s >= end_s
-            if past_end and not lane.is_due_before(end_s):
+            if past_end and not schedule.is_due_before(end_s):
                 continue
-            lane.attend(now_s)
-            if lane.started_s is None:
-                lane.delivered = lane.delivered and not past_end
-                self.poll(lane, now_s)
-            elif lane.hangs_s(now_s) >= lane.source.patience_s:
-                self.hang(lane, now_s)
-            lane.next_tick(now_s)
+            schedule.attend(now_s)
+            if schedule.started_s is None:
+                schedule.delivered = schedule.delivered and not past_end
+                self.poll(schedule, now_s)
+            elif schedule.hangs_s(now_s) >= schedule.source.patience_s:
+                self.hang(schedule, now_s)
+            schedule.next_tick(now_s)
 
-    def hang(self, lane: PollSchedule, now_s: float) -> None:
-        text = f"no answer for {lane.hangs_s(now_s):.0f} s"
-        self.inbox.put(_Poll(lane, now_s, None, text, now_s, hangs=True))
+    def hang(self, schedule: PollSchedule, now_s: float) -> None:
+        text = f"no answer for {schedule.hangs_s(now_s):.0f} s"
+        self.results.put(_Poll(schedule, now_s, None, text, now_s, hangs=True))
 
     def give_up(self, now_s: float) -> Verdict | None:
-        """Tell of looks that nobody watched for a while and that are still in flight at the end; return a breach."""
-        for lane in self.lanes:
-            if lane.unwatched_s:
-                self.hang(lane, now_s)
-        breaches = [self.take(self.inbox.get()) for lane in self.lanes if lane.unwatched_s]
+        """Add a failed poll for each source with unwatched time whose poll is in flight at the end; return a breach."""
+        for schedule in self.schedules:
+            if schedule.unwatched_s:
+                self.hang(schedule, now_s)
+        breaches = [self.take(self.results.get()) for schedule in self.schedules if schedule.unwatched_s]
         return next(filter(None, breaches), None)
 
-    def poll(self, lane: PollSchedule, now_s: float) -> None:
-        lane.started_s, lane.late_s = now_s, 0.0
+    def poll(self, schedule: PollSchedule, now_s: float) -> None:
+        schedule.started_s, schedule.late_s = now_s, 0.0
 
         def work() -> None:
-            reading, error = _poll(lane.source)
-            self.inbox.put(_Poll(lane, now_s, reading, error, self.now_s()))
+            reading, error = _poll(schedule.source)
+            self.results.put(_Poll(schedule, now_s, reading, error, self.now_s()))
 
         try:
             self.start(work)
         except RuntimeError as error:
-            self.inbox.put(_Poll(lane, now_s, None, f"the look could not be started: {error}", now_s))
+            self.results.put(_Poll(schedule, now_s, None, f"the poll could not be started: {error}", now_s))
 
-    def take(self, look: _Poll) -> Verdict | None:
-        """Add a look's sample, judge, and return the first breach that nobody holds."""
-        lane = look.lane
-        if not look.hangs:
-            lane.started_s, lane.delivered = None, True
-        at = format_utc(self.began_at + timedelta(seconds=look.started_s))
-        # Rounded as the journal keeps them, so that what is judged again is the same.
-        started_s, took_s = round(look.started_s, 3), round(look.ended_s - look.started_s, 3)
-        unwatched_s, lane.unwatched_s = round(lane.unwatched_s, 3), 0.0
-        sample = Sample(lane.source.name, started_s, at, look.reading, look.error, took_s, unwatched_s)
-        sample = self.history.add(sample)
+    def take(self, poll: _Poll) -> Verdict | None:
+        """Add the sample of a poll, judge, and return the first breach that is not held."""
+        schedule = poll.schedule
+        if not poll.hangs:
+            schedule.started_s, schedule.delivered = None, True
+        at = format_utc(self.began_at + timedelta(seconds=poll.started_s))
+        # Rounded as the journal keeps them, so that the audit judges the same numbers.
+        started_s, took_s = round(poll.started_s, 3), round(poll.ended_s - poll.started_s, 3)
+        unwatched_s, schedule.unwatched_s = round(schedule.unwatched_s, 3), 0.0
+        sample = Sample(schedule.source.name, started_s, at, poll.reading, poll.error, took_s, unwatched_s)
+        sample = self.aggregates.add(sample)
         self.on_sample(sample)
         now_s = self.now_s()
-        if lane.source.name == SourceName.STATUS:
-            lane.confirming = _is_bad(sample)
-            if lane.confirming:
-                lane.due_s = min(lane.due_s, now_s + self.context.monitor.confirm_after_s)
-        self.verdicts = judge_again(self.verdicts, lane.source.name, self.history, self.context, now_s)
+        if schedule.source.name == SourceName.STATUS:
+            schedule.confirming = _is_bad(sample)
+            if schedule.confirming:
+                schedule.due_s = min(schedule.due_s, now_s + self.context.monitor.confirm_after_s)
+        self.verdicts = judge_again(self.verdicts, schedule.source.name, self.aggregates, self.context, now_s)
         self.on_verdicts(self.verdicts, now_s)
         if sample.error is not None:
             self.extend()
         return next((breach for breach in self.breaches() if not self.holds(breach)), None)
 
     def breaches(self) -> Iterator[Verdict]:
-        """Yield the breaches that stand."""
+        """Yield the standing breaches."""
         return (verdict for verdict in self.verdicts if verdict.state is State.BREACHED)
 
     def ended(self, breach: Verdict | None) -> WindowResult:
         watched_s = self.now_s()
-        verdicts = judge(self.history, self.context, watched_s)
+        verdicts = judge(self.aggregates, self.context, watched_s)
         ended_at = format_utc(self.clock.now())
         asked = _asked_to_stop(None if breach else self.stop.reason, watched_s, ended_at)
         return WindowResult(
@@ -362,7 +369,7 @@ class _Window:
 
 
 def _asked_to_stop(reason: str | None, watched_s: float, at: str) -> Verdict:
-    """MON-7: nobody asks for an abort."""
+    """Judge MON-7: no abort is requested."""
     state, span = State.HOLDING if reason is None else State.BREACHED, f"the first {show_span(watched_s)}"
     message = "nobody asked to stop" if reason is None else f"asked to stop after {show_span(watched_s)}: {reason}"
     return Verdict("MON-7", state, reason or NONE, NONE, 1, "signals", span, at, message)
@@ -373,7 +380,7 @@ def _poll(source: Source) -> tuple[Reading | None, str | None]:
         return source.poll(), None
     except RolloutError as error:
         return None, _one_line(str(error))
-    except Exception as error:  # noqa: BLE001 - whatever a look raises is a failed look; the window goes on
+    except Exception as error:  # noqa: BLE001 - any error of a poll is a failed poll; the window continues
         return None, _one_line(f"{type(error).__name__}: {error}")
 
 

@@ -1,4 +1,4 @@
-"""What a check reads of a window that has ended (MON)."""
+"""The outcome of a window that has ended, as the checks read it (MON)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rollout.monitoring.verdict import State, Verdict, show_span
 from rollout.monitoring.window import StageResult, WindowResult
 
 IN_PROGRESS = "IN PROGRESS: "
-"""How the row of a trigger begins whose window is not over: neither passed nor failed."""
+"""The beginning of a trigger's row while its window is not over: neither passed nor failed."""
 
 
 _WORST = ("held", "not reached", "in progress", "failed")
@@ -29,15 +29,15 @@ class Window:
     """A window that has ended.
 
     Attributes:
-        watched: its verdicts, and how long it was watched.
-        cut: called when a clause is read whose window another trigger cut short; raises what the caller chooses.
+        watched: its result.
+        cut: called with the reason when a clause is read that was not judged to the window's end; it raises.
     """
 
     watched: WindowResult
     cut: Callable[[str], None] = field(compare=False)
 
     def stage(self, clause: str) -> StageResult:
-        """Return the result of the canary's stages that a clause names; it holds only if each of them held."""
+        """Return the worst result of the canary's stages of a clause; it is ``held`` only if each of them held."""
         __tracebackhide__ = True
         found = [stage for stage in self.watched.stages if stage.clause == clause]
         worst = max(found, key=lambda stage: _WORST.index(stage.outcome))

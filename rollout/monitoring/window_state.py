@@ -1,4 +1,4 @@
-"""What one call of a window starts from, read from the journal: its triggers' context and its samples so far (MON)."""
+"""The start of one call of a window, from the journal: its triggers' context and its samples so far (MON)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rollout.monitoring.window import WindowState
 
 
 def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | None = None) -> Context:
-    """Return what the triggers are judged against besides the samples; `stage` is the canary's.
+    """Return the context of the triggers, from scenario and journal; `stage` is the canary's.
 
     Raises:
         NotCleared: the journal holds no backup.
@@ -66,12 +66,12 @@ def take_up_window(
         rollout.append(Kind.WINDOW, began_at=format_utc(began_at), window_s=window_length_s(rollout, stage), **which)
         return WindowState(began_at, Aggregates(names))
     began_at = datetime.fromisoformat(record.window["began_at"]).astimezone(UTC)
-    history = replay_samples(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names)
-    return WindowState(began_at, history, record.pauses[-1]["watched_s"])
+    aggregates = replay_samples(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names)
+    return WindowState(began_at, aggregates, record.pauses[-1]["watched_s"])
 
 
 def has_begun(record: RolloutRecord, stage: Stage | None) -> bool:
-    """Tell whether an earlier call has watched a part of this window."""
+    """Return whether an earlier call has watched a part of this window."""
     name = None if stage is None else stage.name
     return record.window is not None and bool(record.pauses) and record.window.get("stage") == name
 
@@ -84,12 +84,12 @@ def replay_samples(samples: Iterable[Entry], record: RolloutRecord, names: Itera
         record: the rollout; its window has begun.
         names: the sources that the window expects.
     """
-    history = Aggregates(names)
+    aggregates = Aggregates(names)
     began = 0 if record.window is None else record.window["seq"]
     for entry in samples:
         if entry.seq > began:
-            history.add(Sample.from_record(entry.body))
+            aggregates.add(Sample.from_record(entry.body))
     for pause in record.pauses:
         for source, polls in pause["quiet"].items():
-            history.saw_nothing(source, polls["looks"], Sample(source, polls["at_s"], polls["at"], None))
-    return history
+            aggregates.add_quiet_polls(source, polls["looks"], Sample(source, polls["at_s"], polls["at"], None))
+    return aggregates

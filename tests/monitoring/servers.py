@@ -25,7 +25,7 @@ SCRAPES_EVERY = "200ms"
 
 
 def missing(program: str) -> str | None:
-    """Return what this machine lacks to run it, in words; None if nothing."""
+    """Return what this machine lacks to run the program, in words; None if nothing."""
     return None if shutil.which(program) else f"the server is not installed: apt-get install {program}"
 
 
@@ -73,7 +73,7 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it and let go of it."""
+        """End it and close its client."""
         self.stop()
         self.http.close()
 
@@ -131,7 +131,7 @@ class PrometheusServer(Server):
 
 
 class AlertmanagerServer(Server):
-    """An Alertmanager that notifies nobody."""
+    """An Alertmanager without a receiver."""
 
     program = "prometheus-alertmanager"
 

@@ -38,7 +38,7 @@ def keys(client: Alertmanager) -> set[str]:
     return {alert.key for alert in client.alerts("critical")}
 
 
-def test_what_matches_is_critical_and_told_apart_by_type_and_provider(
+def test_what_matches_is_critical_and_distinguished_by_type_and_provider(
     client: Client, alertmanager: AlertmanagerServer
 ) -> None:
     alertmanager.fire("ErrorSpike", severity="critical", provider="openai", instance="a")
@@ -89,7 +89,7 @@ def test_a_matcher_that_the_server_refuses_says_why(client: Client) -> None:
         client(match=('a=~"["',)).alerts("critical")
 
 
-def test_a_server_that_is_gone_is_a_failed_look(client: Client) -> None:
+def test_a_server_that_is_gone_is_a_failed_poll(client: Client) -> None:
     with pytest.raises(SourceError, match=r"connection refused\); is Alertmanager running\?"):
         client(url="http://127.0.0.1:9").alerts("critical")
 

@@ -1,4 +1,4 @@
-"""Answers that a healthy server never gives, or not to order: each is a failed look with a sentence, never a number."""
+"""Answers that a healthy server never gives, or not to order: each is a failed poll with a message, never a number."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def test_an_error_says_what_why_and_how_to_mend(stub: Stub, status: int, documen
 
 
 def test_the_token_is_sent_and_never_shown(stub: Stub) -> None:
-    said = why(stub, 403, f"no entry for {TOKEN}", token=TOKEN)
-    assert "it was sent the one in A_TOKEN" in said
+    message = why(stub, 403, f"no entry for {TOKEN}", token=TOKEN)
+    assert "it was sent the one in A_TOKEN" in message
     assert stub.seen[0][2]["authorization"] == f"Bearer {TOKEN}"
 
 
-def test_a_look_ends_when_the_run_is_asked_to_stop(stub: Stub) -> None:
+def test_a_poll_ends_when_the_run_is_asked_to_stop(stub: Stub) -> None:
     stop = StopFlag()
     stop.set("enough")
     with pytest.raises(Interrupted):
@@ -109,7 +109,7 @@ def test_a_look_ends_when_the_run_is_asked_to_stop(stub: Stub) -> None:
     assert stub.seen == []
 
 
-def test_a_failed_look_changes_nothing_of_what_was_counted(stub: Stub) -> None:
+def test_a_failed_poll_changes_nothing_of_what_was_counted(stub: Stub) -> None:
     stub.answers = {QUERY: (200, vector(sample("5")))}
     client = prometheus(stub)
     client._scrapes = lambda _of: type("V", (), {"at": None, "values": {}})()  # type: ignore[method-assign]

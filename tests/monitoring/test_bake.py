@@ -84,7 +84,7 @@ class Lab:
 
 
 @pytest.fixture(autouse=True)
-def _looks_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def _polls_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     # Threads and a simulated clock do not mix.
     monkeypatch.setattr("rollout.monitoring.bake.watch", partial(watch, start=lambda work: work()))
 
@@ -117,12 +117,12 @@ def test_a_slice_leaves_the_rest_to_the_next_call(lab: Lab) -> None:
 
 
 def test_what_is_judged_in_slices_is_what_is_judged_in_one_piece(tmp_path: Path) -> None:
-    """Nothing but the second look at each slice's beginning differs: counters, spans and P95 are the window's."""
+    """Only the additional poll at each slice's beginning differs: counters, spans and P95 are the window's."""
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
-    whole, parts = Lab(tmp_path / "whole", window_s=HOUR_S), Lab(tmp_path / "parts", window_s=HOUR_S)
-    with whole.rollout.journal, parts.rollout.journal:
-        in_one = whole.watch()
+    in_one_piece, parts = Lab(tmp_path / "whole", window_s=HOUR_S), Lab(tmp_path / "parts", window_s=HOUR_S)
+    with in_one_piece.rollout.journal, parts.rollout.journal:
+        in_one = in_one_piece.watch()
         slices = 1
         while (watched := parts.watch(for_s=600)).left_s:
             slices += 1
@@ -155,15 +155,15 @@ def test_the_time_between_two_calls_is_not_watched_and_the_window_is_so_much_lon
 
 
 def test_a_gap_that_cannot_be_watched_afterwards_is_no_data(lab: Lab) -> None:
-    """MON-6: a window is at most twice as long; more than half of it unwatched is no pass, whatever is seen then."""
+    """MON-6: a window is at most twice as long; more than half of it unwatched is no pass, whatever is polled then."""
     lab.watch(for_s=600)
     lab.clock.advance(2 * HOUR_S)
     before = len(lab.samples)
     watched = lab.watch(for_s=600)
     assert (watched.passed, watched.left_s, watched.verdicts[5].state) == (False, 0.0, State.NO_DATA)
     assert "2 h were not watched" in watched.verdicts[5].message
-    looked_at = {sample["source"] for sample in lab.samples[before:] if "error" not in sample}
-    assert looked_at == {"status", "metrics", "alerts", "fallbacks", "synthetic", "way_back", "log", "operator"}
+    polled = {sample["source"] for sample in lab.samples[before:] if "error" not in sample}
+    assert polled == {"status", "metrics", "alerts", "fallbacks", "synthetic", "way_back", "log", "operator"}
 
 
 def test_a_call_shorter_than_the_slowest_pace_comes_to_the_windows_end(tmp_path: Path) -> None:
@@ -213,8 +213,8 @@ def test_what_was_logged_in_the_gap_counts(lab: Lab) -> None:
     assert "the budget is gone" in watched.breach.message
 
 
-def test_what_a_log_command_prints_in_the_gap_is_not_seen_and_said(lab: Lab) -> None:
-    """A command cannot be told where to go on: MON-5 names the gap, so that nobody takes it for watched."""
+def test_what_a_log_command_prints_in_the_gap_is_not_read_and_reported(lab: Lab) -> None:
+    """A command cannot continue from a position: MON-5 names the gap, because it was not watched."""
     said = "; not seen: what was logged from 10 min, 20 min of the window on, until the next call"
     follow = replace(TARGET, log_command=("tail", "-n", "0", "-F", str(lab.log)))
     lab.rollout = replace(lab.rollout, target=follow)
@@ -243,15 +243,15 @@ def test_a_fallback_in_the_gap_counts_and_an_old_one_does_not(tmp_path: Path) ->
         assert "fell back 1 time" in watched.breach.message
 
 
-def test_dark_looks_of_an_hour_ago_are_not_in_a_row_with_new_ones(lab: Lab) -> None:
-    """The log's good looks have no entry of their own; they part its dark ones all the same."""
+def test_failed_polls_of_an_hour_ago_are_not_in_a_row_with_new_ones(lab: Lab) -> None:
+    """The log's good polls have no entry of their own, and separate its failed ones all the same."""
     away = lab.log.with_suffix(".away")
     for _ in range(3):
         lab.clock.later(101, lambda: lab.log.rename(away))
         lab.clock.later(106, lambda: away.rename(lab.log))
         assert lab.watch(for_s=300).breach is None
-    dark = [sample for sample in lab.samples if sample["source"] == "log" and "error" in sample]
-    assert len(dark) == 3
+    failed_polls = [sample for sample in lab.samples if sample["source"] == "log" and "error" in sample]
+    assert len(failed_polls) == 3
 
 
 def test_every_verdict_can_be_derived_again_from_the_journal_alone(lab: Lab) -> None:
@@ -275,7 +275,7 @@ def test_a_trigger_of_a_window_that_is_not_over_is_neither_passed_nor_failed(lab
     assert said[0].startswith(f"{IN_PROGRESS}50 min left; so far: holding, error rate 0.0 %")
 
 
-def test_a_call_that_cannot_look_is_not_the_end_of_the_window(lab: Lab) -> None:
+def test_a_call_that_cannot_poll_is_not_the_end_of_the_window(lab: Lab) -> None:
     lab.gateway.counters = GatewayError("GET metrics", "refused")
     lab.watch(for_s=600)
     assert lab.rollout.record().pauses

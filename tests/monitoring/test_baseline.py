@@ -53,7 +53,7 @@ def test_repeated_failures_end_it_early(gateway: FakeGateway) -> None:
     assert sum(call.startswith("chat") for call in gateway.calls) == 3
 
 
-def test_an_answer_by_somebody_else_is_not_this_providers_latency(gateway: FakeGateway) -> None:
+def test_an_answer_by_another_provider_is_not_this_providers_latency(gateway: FakeGateway) -> None:
     gateway.completion = replace(gateway.completion, provider="vllm")
     assert measured(gateway).synthetic_samples == 0
 

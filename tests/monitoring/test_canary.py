@@ -36,7 +36,7 @@ HOUR_S = 3600.0
 
 
 @pytest.fixture(autouse=True)
-def _looks_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def _polls_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     # Threads and a simulated clock do not mix.
     monkeypatch.setattr("rollout.monitoring.bake.watch", partial(watch, start=lambda work: work()))
 
@@ -57,7 +57,7 @@ def lab(tmp_path: Path) -> Iterator[CanaryLab]:
 
 
 def words(lab: CanaryLab) -> list[str]:
-    """Return what was written, the way back left out."""
+    """Return what was written, without the rollback."""
     return [what for what in lab.gateway.writes if what in RISING]
 
 
@@ -147,7 +147,7 @@ def test_a_breach_in_any_stage_ends_it_and_everything_goes_back(
     assert watched.breach.clause in ("MON-2", "MON-5")
     assert lab.clock.monotonic() - dies_at_s <= 120, "acted on within the stage, not at its end"
     assert outcomes(watched) == [*["held"] * stage, "failed", *["not reached"] * (4 - stage)]
-    assert lab.gateway.share("openai") == share, "whoever watches leaves taking back to the rollback"
+    assert lab.gateway.share("openai") == share, "watching does not roll back by itself"
     result = lab.take_back()
     assert result.verified, result.steps
     assert (lab.gateway.share("openai"), lab.gateway.shares, lab.gateway.active) == (0.0, {}, OLD)
@@ -161,7 +161,7 @@ def test_a_breach_goes_back_to_nothing_by_one_call_while_the_previous_one_is_act
     assert lab.intents()[-1] == ("RBK-2.1", "back", "no weights", "done")
 
 
-def test_a_stage_that_nobody_can_judge_is_not_passed_and_no_share_rises(lab: CanaryLab) -> None:
+def test_a_stage_that_cannot_be_judged_is_not_passed_and_no_share_rises(lab: CanaryLab) -> None:
     """Too few requests in the stage: no data is not a pass, and waiting longer at the next share is no answer."""
     lab.rollout.scenario = replace(
         lab.rollout.scenario, monitor=replace(lab.rollout.scenario.monitor, min_requests=10_000, min_samples=10_000)
@@ -177,8 +177,8 @@ def test_a_stage_that_nobody_can_judge_is_not_passed_and_no_share_rises(lab: Can
 # Between two calls
 
 
-def test_a_provider_that_died_while_nobody_watched_is_found_before_the_share_rises(lab: CanaryLab) -> None:
-    """The call ended exactly with the stage: the next one looks at everything again before it goes on."""
+def test_a_provider_that_died_between_two_calls_is_found_before_the_share_rises(lab: CanaryLab) -> None:
+    """The call ended exactly with the stage: the next call polls every source again before the next stage."""
     assert outcomes(lab.watch(600)) == ["in progress", *["not reached"] * 4]
     lab.clock.advance(300)
     lab.gateway.connection["openai"] = Connection("offline", "gone")
@@ -197,7 +197,7 @@ def test_an_abort_between_two_stages_is_heard_before_the_share_rises(lab: Canary
     assert lab.gateway.writes == [f"PUT {TENTH}"]
 
 
-def test_somebody_who_asks_to_stop_does_not_see_the_share_rise(lab: CanaryLab) -> None:
+def test_after_a_request_to_stop_the_share_does_not_rise(lab: CanaryLab) -> None:
     lab.clock.later(600, lambda: lab.rollout.stop.set("SIGTERM"))
     watched = lab.watch()
     assert watched.interrupted == "SIGTERM"
@@ -218,15 +218,15 @@ def test_what_is_left_speaks_of_all_stages(lab: CanaryLab) -> None:
     assert watched.watched_s == 700
     assert lab.rollout.record().pauses[-1]["left_s"] == 3300 - 700
     assert outcomes(watched) == ["held", "in progress", *["not reached"] * 3]
-    said: list[str] = []
-    window = Window(watched, said.append)
+    reasons: list[str] = []
+    window = Window(watched, reasons.append)
     assert window.stage("CAN-2.1").outcome == "held"
     window.stage("CAN-2.2")
     window.stage("CAN-2.3")
-    assert [word.startswith(IN_PROGRESS) for word in said] == [True, True]
+    assert [word.startswith(IN_PROGRESS) for word in reasons] == [True, True]
 
 
-def test_weights_that_somebody_else_has_set_end_the_canary_and_are_not_overwritten(lab: CanaryLab) -> None:
+def test_weights_that_were_changed_elsewhere_end_the_canary_and_are_not_overwritten(lab: CanaryLab) -> None:
     lab.watch(100)
     lab.gateway.shares = {"vllm:x": 1.0}
     watched = lab.watch(100)
@@ -238,7 +238,7 @@ def test_weights_that_somebody_else_has_set_end_the_canary_and_are_not_overwritt
     assert lab.gateway.shares == {"vllm:x": 1.0}
 
 
-def test_a_provider_that_somebody_else_has_activated_ends_the_canary(lab: CanaryLab) -> None:
+def test_a_provider_that_was_activated_elsewhere_ends_the_canary(lab: CanaryLab) -> None:
     lab.watch(600)
     lab.gateway.active = ProviderChange("vllm", "x")
     watched = lab.watch(600)
@@ -272,8 +272,8 @@ def test_a_share_that_is_answered_with_success_and_not_set_is_none(lab: CanaryLa
     assert "reports no weights, not openai:gpt-4o 10%" in watched.breach.message
 
 
-def test_a_write_whose_answer_was_lost_is_waited_for_before_the_way_back_is_proven(lab: CanaryLab) -> None:
-    """It lands after the way back, and is found there."""
+def test_a_write_whose_answer_was_lost_is_waited_for_before_the_rollback_is_proven(lab: CanaryLab) -> None:
+    """It lands after the rollback's first write, and the rollback finds it."""
     lost = GatewayError("PUT weights", "no complete answer within 30 s")
     lab.gateway.refuses[1] = lost
     lab.watch()
@@ -292,7 +292,7 @@ def test_a_journal_that_takes_no_intent_sends_no_share(lab: CanaryLab, monkeypat
     assert lab.gateway.writes == []
 
 
-def test_a_run_that_is_superseded_sends_no_share_and_takes_nothing_for_a_stage_that_failed(
+def test_a_run_that_is_superseded_sends_no_share_and_records_nothing_for_a_stage_that_failed(
     lab: CanaryLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -304,7 +304,7 @@ def test_a_run_that_is_superseded_sends_no_share_and_takes_nothing_for_a_stage_t
     assert lab.gateway.writes == []
 
 
-def test_a_runner_that_dies_between_two_stages_is_taken_back_from_the_journal_alone(lab: CanaryLab) -> None:
+def test_a_runner_that_dies_between_two_stages_is_rolled_back_from_the_journal_alone(lab: CanaryLab) -> None:
     """What `recover` does: another process knows only what is in the journal; the share is at 25 % by then."""
 
     class Killed(BaseException):
@@ -332,7 +332,7 @@ def test_a_runner_that_dies_between_two_stages_is_taken_back_from_the_journal_al
 # The control group
 
 
-def test_beside_a_canary_the_control_group_is_the_baseline(lab: CanaryLab) -> None:
+def test_during_a_canary_the_control_group_is_the_baseline(lab: CanaryLab) -> None:
     """Both are slow, as the network is: against the precheck's 100 ms that would be a breach."""
     lab.clock.later(200, lambda: lab.gateway.p95_ms.update(openai=250.0, ollama=240.0))
     watched = lab.watch(590)
@@ -343,7 +343,7 @@ def test_beside_a_canary_the_control_group_is_the_baseline(lab: CanaryLab) -> No
     assert "control group ollama: 0.0 % of" in watched.verdicts[1].message
 
 
-def test_a_canary_slower_than_its_control_group_is_taken_back_although_the_precheck_would_let_it(
+def test_a_canary_slower_than_its_control_group_is_rolled_back_although_the_precheck_would_let_it(
     lab: CanaryLab,
 ) -> None:
     lab.gateway.p95_ms = {"openai": 190.0, "ollama": 90.0}
@@ -406,21 +406,21 @@ def test_an_answer_that_is_not_the_expected_one_proves_nothing(lab: CanaryLab, a
     assert lab.gateway.active == OLD
 
 
-def test_an_activation_that_is_refused_needs_no_way_back(lab: CanaryLab) -> None:
+def test_an_activation_that_is_refused_needs_no_rollback(lab: CanaryLab) -> None:
     lab.gateway.refuses[1] = Refused("POST activate", "no", status=400)
     with pytest.raises(Refused):
         lab.try_one()
     assert lab.gateway.writes == [f"POST {NEW}"]
 
 
-def test_an_activation_whose_answer_was_lost_goes_back_at_once(lab: CanaryLab) -> None:
+def test_an_activation_whose_answer_was_lost_is_rolled_back_at_once(lab: CanaryLab) -> None:
     lab.gateway.refuses[1] = GatewayError("POST activate", "no answer")
     with pytest.raises(GatewayError, match="no answer"):
         lab.try_one()
     assert lab.gateway.writes == [f"POST {NEW}", f"POST {OLD}"]
 
 
-def test_a_way_back_that_fails_is_left_to_the_rollback(lab: CanaryLab) -> None:
+def test_a_second_activation_that_fails_is_left_to_the_rollback(lab: CanaryLab) -> None:
     lab.gateway.refuses[2] = GatewayError("POST activate", "no answer")
     with pytest.raises(GatewayError, match="no answer"):
         lab.try_one()
@@ -466,7 +466,7 @@ def test_with_the_single_request_alone_the_last_window_is_the_stabilisation(tmp_
         assert lab.gateway.writes == [f"POST {NEW}", f"POST {OLD}"]
 
 
-def test_the_report_tells_all_stages_in_seconds_from_the_first_ones_beginning(lab: CanaryLab) -> None:
+def test_the_report_shows_all_stages_in_seconds_from_the_first_ones_beginning(lab: CanaryLab) -> None:
     assert lab.watch().passed
     window = _window(lab.rollout.journal.entries("r-1"))
     times = [sample["at_s"] for sample in window.samples if sample["source"] == "status"]
@@ -478,17 +478,17 @@ def test_the_report_tells_all_stages_in_seconds_from_the_first_ones_beginning(la
 def test_the_share_is_taken_away_before_anything_waits_for_the_active_provider(
     lab: CanaryLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One call moves everybody; who is active cannot be read for a while, and is waited for afterwards."""
+    """One call moves all users; the active provider cannot be read for a while, and is awaited afterwards."""
     lab.watch(100)
     began_s = lab.clock.monotonic()
     providers = lab.gateway.providers
 
-    def dark_for_a_while() -> object:
+    def unavailable_for_a_while() -> object:
         if lab.clock.monotonic() < began_s + 10:
             raise GatewayError("GET providers", "no answer")
         return providers()
 
-    monkeypatch.setattr(lab.gateway, "providers", dark_for_a_while)
+    monkeypatch.setattr(lab.gateway, "providers", unavailable_for_a_while)
     result = lab.take_back()
     assert result.verified, result.steps
     assert lab.gateway.writes[-1] == "PUT {}"
@@ -504,7 +504,7 @@ def test_a_stop_between_two_stages_is_read_before_the_share_rises(
         original(rollout, parts)  # type: ignore[arg-type]
         rollout.stop.set("SIGTERM")
 
-    monkeypatch.setattr(type(lab.rollout), "write_all", stops_after_it)
+    monkeypatch.setattr(type(lab.rollout), "append_all", stops_after_it)
     watched = lab.watch()
     assert watched.interrupted == "SIGTERM"
     assert lab.gateway.writes == [f"PUT {TENTH}"]

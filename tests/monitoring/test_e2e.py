@@ -68,14 +68,14 @@ def test_a_healthy_change_is_kept_on_prometheus_numbers(lab: Lab) -> None:
     assert "users_p95_ms" in baseline
 
 
-def test_users_errors_in_prometheus_take_the_change_back(lab: Lab) -> None:
+def test_users_errors_in_prometheus_roll_the_change_back(lab: Lab) -> None:
     lab.faults({"provider": "openai", "since": "activation", "after_s": 3, "error_share": 0.3, "calls": ["chat"]})
     ended = lab.run()
     assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
     assert decided(ended) == ("MON-2", "users")
 
 
-def test_users_latency_in_prometheus_takes_the_change_back(lab: Lab) -> None:
+def test_users_latency_in_prometheus_rolls_the_change_back(lab: Lab) -> None:
     lab.faults({"provider": "openai", "since": "activation", "after_s": 2, "latency_ms": 1500, "calls": ["chat"]})
     ended = lab.run()
     assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out
@@ -99,13 +99,13 @@ def at_half(ended: Run) -> dict[str, dict[str, object]]:
 
 
 def test_the_control_group_of_a_canary_comes_from_prometheus(canary: Lab) -> None:
-    """Its P95 is the baseline, from the requests of this very stage; the gateway's own metrics say nothing."""
+    """Its P95 is the baseline, from the requests of this very stage; the gateway's own metrics are not read."""
     canary.liar.rule("/providers/ollama/metrics", answer(500))
     ended = canary.run()
     assert (ended.code, ended.word) == (0, "KEPT"), ended.out
-    looks = [entry.body for entry in ended.record_entries(Kind.SAMPLE) if entry.body["source"] == "control"]
-    assert looks
-    assert not [look for look in looks if "error" in look]
+    polls = [entry.body for entry in ended.record_entries(Kind.SAMPLE) if entry.body["source"] == "control"]
+    assert polls
+    assert not [poll for poll in polls if "error" in poll]
     found = at_half(ended)
     assert re.search(
         r"control group [\d.]+ ms, \d+ requests of ollama in the same stage", str(found["MON-3"]["message"])
@@ -113,7 +113,7 @@ def test_the_control_group_of_a_canary_comes_from_prometheus(canary: Lab) -> Non
     assert re.search(r"control group ollama: [\d.]+ % of \d+ requests", str(found["MON-2"]["message"]))
 
 
-def test_a_canary_slower_than_prometheus_control_group_is_taken_back(canary: Lab) -> None:
+def test_a_canary_slower_than_prometheus_control_group_is_rolled_back(canary: Lab) -> None:
     # Late enough that the control group has requests of its own to compare with.
     canary.faults({"provider": "openai", "since": "activation", "after_s": 4, "latency_ms": 1500, "calls": ["chat"]})
     ended = canary.run()
@@ -177,7 +177,7 @@ def logging(lab: Lab, *command: str) -> None:
 
 
 @pytest.mark.parametrize("fails", [True, False])
-def test_an_error_in_a_log_that_a_command_prints_takes_the_change_back(tmp_path: Path, fails: bool) -> None:
+def test_an_error_in_a_log_that_a_command_prints_rolls_the_change_back(tmp_path: Path, fails: bool) -> None:
     with Lab(tmp_path) as lab:
         logging(lab, "tail", "-n", "0", "-F")
         lab.scenario["monitor"] |= {"window": "5s"}

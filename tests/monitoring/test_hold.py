@@ -1,4 +1,4 @@
-"""A person holds the automatic rollback: for how long, what it keeps from happening, and what it does not."""
+"""An operator holds the automatic rollback: for how long, which breaches are held, and which are not."""
 
 from __future__ import annotations
 
@@ -124,15 +124,15 @@ def test_a_release_without_a_hold_is_refused(rollout: RolloutContext) -> None:
         released(rollout)
 
 
-# What a window asks
+# The decision of a window
 
 
 def test_a_breach_is_held_and_kept_once_for_each_hold(rollout: RolloutContext) -> None:
-    holding = HoldDecision(rollout)
-    assert not holding.holds(breach())
+    hold_decision = HoldDecision(rollout)
+    assert not hold_decision.holds(breach())
     held(rollout)
-    assert [holding.holds(breach()) for _ in range(3)] == [True] * 3
-    assert holding.holds(breach("MON-3"))
+    assert [hold_decision.holds(breach()) for _ in range(3)] == [True] * 3
+    assert hold_decision.holds(breach("MON-3"))
     kept = [hold for hold in rollout.record().holds if hold["kind"] == Kind.HELD]
     assert [(hold["clause"], hold["message"]) for hold in kept] == [("MON-2", "too many"), ("MON-3", "too many")]
     assert describe_holds(rollout.record()).startswith(
@@ -141,13 +141,13 @@ def test_a_breach_is_held_and_kept_once_for_each_hold(rollout: RolloutContext) -
 
 
 def test_a_hold_that_ended_holds_nothing(rollout: RolloutContext) -> None:
-    holding = HoldDecision(rollout)
+    hold_decision = HoldDecision(rollout)
     held(rollout, for_s=60)
     later(rollout, 60)
-    assert not holding.holds(breach())
+    assert not hold_decision.holds(breach())
     held(rollout, for_s=60)
     released(rollout)
-    assert not holding.holds(breach())
+    assert not hold_decision.holds(breach())
 
 
 def test_an_operators_abort_is_never_held(rollout: RolloutContext) -> None:
@@ -172,21 +172,21 @@ def test_a_journal_that_cannot_be_read_or_written_holds_nothing(
         assert not HoldDecision(rollout).holds(breach())
 
 
-def test_the_operator_is_heard_whoever_holds(rollout: RolloutContext) -> None:
-    holding = HoldDecision(rollout)
-    assert (holding.abort_asked(), holding.describe()) == (None, None)
+def test_the_operator_is_heard_during_a_hold(rollout: RolloutContext) -> None:
+    hold_decision = HoldDecision(rollout)
+    assert (hold_decision.abort_asked(), hold_decision.describe()) == (None, None)
     held(rollout)
     rollout.journal.append(rollout.id, Kind.ABORT, {"by": "carol", "reason": "enough"})
-    assert holding.abort_asked() == "carol: enough"
-    assert str(holding.describe()).startswith("held by alice until")
+    assert hold_decision.abort_asked() == "carol: enough"
+    assert str(hold_decision.describe()).startswith("held by alice until")
 
 
 # A window that is held
 
 
 def window(rollout: RolloutContext, statuses: dict[float, str], for_s: float | None = None) -> WindowResult:
-    """Watch a status that changes at these seconds, while a person may hold."""
-    holding, clock = HoldDecision(rollout), rollout.clock
+    """Watch a status that changes at these seconds, while a hold may be in force."""
+    hold_decision, clock = HoldDecision(rollout), rollout.clock
     began = clock.monotonic()
 
     def status() -> Connection:
@@ -194,7 +194,7 @@ def window(rollout: RolloutContext, statuses: dict[float, str], for_s: float | N
         return Connection(next(word for at, word in reversed(statuses.items()) if at <= now_s + 1e-6))
 
     return watch(
-        [Source("status", 10.0, status), Source("operator", 2.0, holding.abort_asked)],
+        [Source("status", 10.0, status), Source("operator", 2.0, hold_decision.abort_asked)],
         context(),
         clock=clock,
         stop=rollout.stop,
@@ -203,7 +203,7 @@ def window(rollout: RolloutContext, statuses: dict[float, str], for_s: float | N
         on_sample=lambda _: None,
         on_verdicts=lambda *_: None,
         start=lambda work: work(),
-        holds=holding.holds,
+        holds=hold_decision.holds,
     )
 
 
@@ -240,7 +240,7 @@ def test_a_hold_does_not_outlast_the_call_that_watches(rollout: RolloutContext) 
     assert (watched.breach.clause, watched.watched_s, watched.left_s) == ("MON-1", 50.0, 0.0)
 
 
-def test_a_breach_that_is_over_when_the_hold_ends_ends_nothing_and_is_told(rollout: RolloutContext) -> None:
+def test_a_breach_that_is_over_when_the_hold_ends_ends_nothing_and_is_reported(rollout: RolloutContext) -> None:
     held(rollout, for_s=60)
     watched = window(rollout, {0: "connected", 20: "offline", 40: "connected"})
     assert (watched.breach, watched.verdicts[0].state) == (None, State.HOLDING)
@@ -259,7 +259,7 @@ def test_a_hold_keeps_neither_an_abort_nor_a_signal_from_ending_the_window(rollo
     assert (interrupted.interrupted, interrupted.watched_s) == ("SIGTERM", 0.0)
 
 
-# What people see
+# The views
 
 HEADING = Heading("r-1", "production", "ollama:llama3", "openai:gpt-4o", None, 1800.0)
 WORDS = "held by alice until 2026-11-23T12:15:00.000Z: the vendor is looking"
@@ -300,9 +300,9 @@ def test_each_entry_reads_as_a_sentence(rollout: RolloutContext) -> None:
     held(rollout)
     HoldDecision(rollout).holds(breach())
     released(rollout)
-    said = [describe_hold(hold) for hold in rollout.record().holds]
+    sentences = [describe_hold(hold) for hold in rollout.record().holds]
     at = "2026-11-23T12:00:00.000Z"
-    assert said == [
+    assert sentences == [
         f"{at} held by alice until 2026-11-23T12:15:00.000Z: the vendor is looking",
         f"{at} MON-2 breached and not rolled back, {WORDS}: too many",
         f"{at} released by bob: they found it",
@@ -352,7 +352,7 @@ def test_the_procedures_maximum_is_the_default() -> None:
     assert Policy("production").hold_at_most_s == 30 * MINUTE
 
 
-def test_the_report_tells_who_held_what_and_what_the_provider_looked_like(tmp_path: Path) -> None:
+def test_the_report_shows_who_held_what_and_the_diagnosis(tmp_path: Path) -> None:
     with JournaledRollout(tmp_path) as story:
         story.begins("run-1")
         story.rollout.append(Kind.HOLD, by="alice", reason="the vendor is looking", until="2026-11-23T12:15:00.000Z")

@@ -1,4 +1,4 @@
-"""What people see: right at 80 and at 200 columns, without colour, and silent once nobody can see it."""
+"""The views: right at 80 and at 200 columns, without colour, and silent once the stream is closed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Stream(io.StringIO):
         return self._encoding
 
     def isatty(self) -> bool:
-        """Tell what the stream was made as."""
+        """Return what the stream was made as."""
         return self._tty
 
     def write(self, text: str, /) -> int:
@@ -106,17 +106,17 @@ def test_the_page_says_everything_a_person_needs() -> None:
         "MON-4  holding      none           limit none           n=1      alerts",
         "MON-5  no data      -              limit none           n=0      operator, log…",
         "MON-6  inconclusive 0 of 4 failed  limit 3 in a row/20% n=4      fallbacks, lo…",
-        "Way back to ollama:llama3: alive (10 s ago)",
+        "Rollback to ollama:llama3: alive (10 s ago)",
         "Stop: Ctrl-C rolls back, or run: rollout abort 20261123-120000-openai",
     ]
 
 
-def test_what_was_not_watched_is_said_and_is_part_of_what_is_left() -> None:
+def test_what_was_not_watched_is_shown_and_is_part_of_what_is_left() -> None:
     made = page()
     made.unwatched_s = 90.0
     assert made.time_line().startswith("30 min 30 s left of 30 min, 1 min 30 s were not watched, confirm by")
     made.unwatched_s = 0.4
-    assert "not watched" not in made.time_line(), "what a busy machine misses is not worth a word"
+    assert "not watched" not in made.time_line(), "a gap that a busy machine causes is not shown"
 
 
 def test_the_log_says_each_gap_once() -> None:
@@ -124,8 +124,8 @@ def test_the_log_says_each_gap_once() -> None:
     log = Log(stream, HEADING, SimulatedClock())
     for seconds in (0.0, 12.0, 12.0, 15.0):
         log.unwatched(seconds)
-    told = [line.split("Z ", 1)[1] for line in stream.getvalue().splitlines() if "not watched" in line]
-    assert told == [
+    logged = [line.split("Z ", 1)[1] for line in stream.getvalue().splitlines() if "not watched" in line]
+    assert logged == [
         "12 s were not watched: the window is so much longer",
         "3 s were not watched: the window is so much longer",
     ]
@@ -148,7 +148,7 @@ def test_a_wide_page_cuts_nothing_short() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_a_breach_is_told_in_a_whole_sentence(width: int) -> None:
+def test_a_breach_is_shown_in_a_whole_sentence(width: int) -> None:
     sentence = "MON-2: error rate 12.0 % over the window's 1 min (12 of 100 requests) is above 5 %"
     assert sentence in " ".join(page(errors=12).lines(width))
 
@@ -175,12 +175,12 @@ def test_a_verdict_that_did_not_move_adds_nothing_to_the_trend() -> None:
         (sample("way_back", 50.0, error="deadline"), "not known (10 s ago): deadline"),
     ],
 )
-def test_the_way_back_is_called_alive_only_if_it_is(seen: Sample | None, words: str) -> None:
+def test_the_previous_provider_is_called_alive_only_if_it_is(seen: Sample | None, words: str) -> None:
     made = Page(HEADING)
     if seen is not None:
         made.sample(seen)
     made.update(verdicts(), 60.0)
-    assert made.rollback_line()[0] == f"Way back to ollama:llama3: {words}"
+    assert made.rollback_line()[0] == f"Rollback to ollama:llama3: {words}"
 
 
 def test_a_message_cannot_move_the_cursor() -> None:
@@ -234,7 +234,7 @@ def test_a_terminal_without_unicode_shows_the_same_in_ascii() -> None:
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
 
 
-def told(*steps: tuple[float, tuple[Verdict, ...]]) -> list[str]:
+def logged(*steps: tuple[float, tuple[Verdict, ...]]) -> list[str]:
     stream, clock = Stream(tty=False), SimulatedClock()
     view = Log(stream, HEADING, clock)
     begins = len(stream.getvalue().splitlines())
@@ -245,28 +245,28 @@ def told(*steps: tuple[float, tuple[Verdict, ...]]) -> list[str]:
 
 
 def test_a_log_gets_one_line_a_minute() -> None:
-    lines = told(*((float(now_s), verdicts()) for now_s in range(0, 181, 5)))
+    lines = logged(*((float(now_s), verdicts()) for now_s in range(0, 181, 5)))
     assert len(lines) == 3
     assert lines[0].startswith("29 min left of 30 min, confirm by 2026-11-23T13:30:00Z · MON-1 holding · MON-2 holding")
     assert "MON-2 holding 1.0 % (limit 5 %, n=100)" in lines[0]
 
 
-def test_a_log_gets_a_line_when_a_trigger_changes_its_mind() -> None:
+def test_a_log_gets_a_line_when_the_verdict_of_a_trigger_changes() -> None:
     sentence = "error rate 12.0 % over the window's 1 min (12 of 100 requests) is above 5 %"
-    assert told((1.0, verdicts()), (2.0, verdicts(errors=12))) == [f"MON-2 holding → breached: {sentence}"]
+    assert logged((1.0, verdicts()), (2.0, verdicts(errors=12))) == [f"MON-2 holding → breached: {sentence}"]
 
 
 def test_a_trigger_that_gathers_data_is_no_news() -> None:
-    assert told((1.0, verdicts(requests=1)), (2.0, verdicts())) == []
-    assert len(told((1.0, verdicts()), (2.0, verdicts(requests=1)))) == 2
+    assert logged((1.0, verdicts(requests=1)), (2.0, verdicts())) == []
+    assert len(logged((1.0, verdicts()), (2.0, verdicts(requests=1)))) == 2
 
 
-def test_a_log_gets_a_line_when_the_way_back_dies() -> None:
+def test_a_log_gets_a_line_when_the_previous_provider_dies() -> None:
     stream = Stream(tty=False)
     view = Log(stream, HEADING, SimulatedClock())
     for seen in (probe(), probe(), probe(alive=False), probe(alive=False)):
         view.sample(seen)
-    shown = [line for line in stream.getvalue().splitlines() if "Way back" in line]
+    shown = [line for line in stream.getvalue().splitlines() if "Rollback to" in line]
     assert len(shown) == 2
     assert "DEAD" in shown[1]
 

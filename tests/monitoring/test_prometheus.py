@@ -29,7 +29,7 @@ LE = 'seconds_bucket{{provider="openai",le="{}"}}'
 
 
 class Case:
-    """One test's series, told from those of other tests by a label `case`, and clients that read them."""
+    """One test's series, distinguished from those of other tests by a label `case`, and clients that read them."""
 
     def __init__(self, server: PrometheusServer, exporter: Exporter, name: str) -> None:
         self.server, self.exporter, self.name = server, exporter, name
@@ -89,7 +89,7 @@ def counted(client: Prometheus) -> tuple[int, int]:
     return found.total_requests, found.failed_requests
 
 
-def test_increases_are_counted_from_the_first_look_on(case: Case) -> None:
+def test_increases_are_counted_from_the_first_poll_on(case: Case) -> None:
     case.serve({OK: 1_000_000, BAD: 7, **case.buckets(_0_1=900_000, _0_5=1_000_007, inf=1_000_007)})
     client = case.client()
     assert counted(client) == (0, 0)
@@ -135,7 +135,7 @@ def test_a_series_that_vanishes_keeps_what_it_counted_and_goes_on_if_it_returns(
     assert counted(client) == (8, 0)
 
 
-def test_a_series_that_was_not_scraped_at_the_beginning_does_not_bring_all_that_it_ever_counted(case: Case) -> None:
+def test_a_series_that_was_not_scraped_at_the_beginning_does_not_add_all_that_it_ever_counted(case: Case) -> None:
     case.serve({OK: 1_000_000, BAD: 0})
     case.serve({BAD: 0})
     client = case.client(latency_seconds_bucket=None)
@@ -152,7 +152,7 @@ def test_no_request_yet_is_a_reading_where_the_scrape_is_known_to_work(case: Cas
     assert counted(client) == (4, 0)
 
 
-def test_no_series_is_no_reading_where_nobody_knows_whether_it_is_scraped(case: Case) -> None:
+def test_no_series_is_no_reading_where_it_is_not_known_to_be_scraped(case: Case) -> None:
     with pytest.raises(SourceError, match=r"no series matches requests_total\{.*openai.*; if its counters are born"):
         case.client(up=None).metrics(NEW)
 
@@ -163,7 +163,7 @@ def test_scrape_targets_that_there_are_not_are_no_reading(case: Case) -> None:
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_scrape_that_fails_is_a_failed_look(case: Case, named: bool) -> None:
+def test_a_scrape_that_fails_is_a_failed_poll(case: Case, named: bool) -> None:
     case.serve({OK: 5, BAD: 0})
     client = case.client(latency_seconds_bucket=None, **({} if named else {"up": None}))
     counted(client)
@@ -184,7 +184,7 @@ def test_what_no_counter_is_is_no_reading(case: Case, value: str) -> None:
         case.client(latency_seconds_bucket=None).metrics(NEW)
 
 
-def test_an_old_sample_is_a_failed_look(case: Case, prometheus: PrometheusServer) -> None:
+def test_an_old_sample_is_a_failed_poll(case: Case, prometheus: PrometheusServer) -> None:
     # Exporters may say when a value was taken; this one says: four minutes ago, which Prometheus still shows.
     old_ms = int((SystemClock().now().timestamp() - 240) * 1000)
     case.show({OK: f"5 {old_ms}"})
@@ -223,7 +223,7 @@ def test_the_percentile_is_the_one_that_prometheus_computes(case: Case) -> None:
     assert found.histogram.quantile(0.99).at_least
 
 
-def test_a_baseline_counts_what_was_before_the_first_look(case: Case) -> None:
+def test_a_baseline_counts_what_was_before_the_first_poll(case: Case) -> None:
     case.serve({OK: 20, BAD: 4, **case.buckets(_0_1=20, _0_5=24, inf=24)})
     found = case.client(since_s=300).metrics(NEW)
     assert (found.total_requests, found.failed_requests, found.latency.samples) == (24, 4, 24)
@@ -255,7 +255,7 @@ def test_a_selector_that_never_matched_a_failure_is_refused_by_the_precheck(case
         case.client(errors=misspelt, latency_seconds_bucket=None).sample(NEW, OLD)
 
 
-def test_a_server_that_is_gone_is_a_failed_look(case: Case) -> None:
+def test_a_server_that_is_gone_is_a_failed_poll(case: Case) -> None:
     client = case.client(url="http://127.0.0.1:9")
     with pytest.raises(SourceError, match=r"Prometheus at 127.0.0.1:9: .*is Prometheus running\?"):
         client.metrics(NEW)
@@ -273,7 +273,7 @@ def test_a_later_call_goes_on_where_an_earlier_one_stopped(case: Case) -> None:
     case.serve({OK: 1010, BAD: 11, **case.buckets(_0_1=1021, _0_5=1021, inf=1021)})
     first.metrics(NEW)
     memory = json.loads(json.dumps(first.memory()))
-    # Nobody watches; a series is born meanwhile, and another one vanishes for good.
+    # Between the calls a series appears, and another one disappears for good.
     born = 'requests_total{provider="openai",status="ok",replica="b"}'
     case.serve({OK: 1020, born: 5, **case.buckets(_0_1=1021, _0_5=1036, inf=1036)})
     second = case.client(memory=memory)
@@ -284,17 +284,17 @@ def test_a_later_call_goes_on_where_an_earlier_one_stopped(case: Case) -> None:
     assert found.histogram.record() == {"0.1": 11, "0.5": 26, "+Inf": 26}
 
 
-# What the triggers make of it
+# The verdicts of the triggers
 
 
 def judged(clause: str, *readings: Metrics | str, limit_ms: float = 385.0) -> Verdict:
-    """Return the verdict on these looks, ten seconds apart; a text is why a look failed."""
-    looks = [
-        sample("metrics", 10.0 * tick, *((None, look) if isinstance(look, str) else (look,)))
-        for tick, look in enumerate(readings)
+    """Return the verdict on these polls, ten seconds apart; a text is why a poll failed."""
+    polls = [
+        sample("metrics", 10.0 * tick, *((None, poll) if isinstance(poll, str) else (poll,)))
+        for tick, poll in enumerate(readings)
     ]
     known = context(Monitor(limits=Limits(p95_ms=limit_ms), min_requests=100))
-    return {each.clause: each for each in judge(history(*looks), known, 60.0)}[clause]
+    return {each.clause: each for each in judge(history(*polls), known, 60.0)}[clause]
 
 
 @pytest.mark.parametrize(("failures", "state"), [(50, State.HOLDING), (51, State.BREACHED)])
@@ -317,14 +317,14 @@ def test_a_p95_at_the_limit_holds_and_above_it_breaches(case: Case, limit_ms: fl
     assert (found.state, found.samples, found.source) == (state, 100, "users")
 
 
-def test_looks_that_fail_are_no_data_in_every_clause_that_reads_them(case: Case) -> None:
-    said = []
+def test_polls_that_fail_are_no_data_in_every_clause_that_reads_them(case: Case) -> None:
+    errors = []
     client = case.client(url="http://127.0.0.1:9")
     # Three are forgiven once, and as many again end it.
     for _ in range(6):
         with pytest.raises(SourceError) as failed:
             client.metrics(NEW)
-        said.append(str(failed.value))
-    states = [judged(clause, *said).state for clause in ("MON-2", "MON-3", "MON-6")]
+        errors.append(str(failed.value))
+    states = [judged(clause, *errors).state for clause in ("MON-2", "MON-3", "MON-6")]
     assert states == [State.NO_DATA, State.NO_DATA, State.BREACHED]
-    assert "is Prometheus running?" in judged("MON-6", *said).message
+    assert "is Prometheus running?" in judged("MON-6", *errors).message

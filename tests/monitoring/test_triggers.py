@@ -33,7 +33,7 @@ def state(clause: str, seen: Aggregates, known: Context | None = None) -> State:
 
 
 def healthy(until_s: float = 300.0) -> list[Sample]:
-    """A window in which everything is well and everything was seen."""
+    """Return the samples of a healthy window in which every source was polled."""
     samples = [sample("operator", 0), sample("log", 0, ()), sample("alerts", 0, ()), sample("fallbacks", 0, 0)]
     samples += [sample("way_back", 0, FakeGateway().test)]
     for tick in range(int(until_s // 10) + 1):
@@ -91,13 +91,13 @@ def test_a_flapping_or_unknown_status_does_not_count(seen: list[tuple[float, str
     assert state("MON-1", history(*statuses(*seen))) is expected
 
 
-def test_one_look_is_never_enough_even_if_nothing_is_to_pass_before_the_second() -> None:
+def test_one_poll_is_never_enough_even_if_nothing_is_to_pass_before_the_second() -> None:
     known = context(Monitor(confirm_after_s=0.0))
     assert state("MON-1", history(*statuses((0, "offline"))), known) is State.INCONCLUSIVE
     assert state("MON-1", history(*statuses((0, "offline"), (0, "offline"))), known) is State.BREACHED
 
 
-def test_looks_that_all_failed_are_no_status() -> None:
+def test_polls_that_all_failed_are_no_status() -> None:
     assert state("MON-1", history(sample("status", 0, error="refused"))) is State.NO_DATA
 
 
@@ -131,7 +131,7 @@ def test_a_short_spans_few_failures_do_not_spoil_a_window_that_holds() -> None:
 
 
 def test_users_who_have_gone_do_not_hide_that_every_request_fails() -> None:
-    """After 23 healthy hours the users' rate says nothing any more; the suite's own requests do, in four minutes."""
+    """After 23 healthy hours the users' rate is no evidence any more; the synthetic requests are, in four minutes."""
     day = 23 * 3600
     gone = counters((0, 0, 0), (day, 1_000_000, 100), (day + 60, 1_000_000, 100), (day + 400, 1_000_000, 100))
     asked = [sample("synthetic", 60 * n, answered()) for n in range(day // 60)]
@@ -141,7 +141,7 @@ def test_users_who_have_gone_do_not_hide_that_every_request_fails() -> None:
     assert (found.state, found.source) == (State.BREACHED, "synthetic")
 
 
-def test_a_rate_just_above_the_limit_never_looks_like_the_limit() -> None:
+def test_a_rate_just_above_the_limit_never_reads_like_the_limit() -> None:
     found = verdict("MON-2", history(*counters((0, 0, 0), (100, 19_999, 1000))))
     assert found.state is State.BREACHED
     assert "5.00025 %" in found.message
@@ -357,7 +357,7 @@ def test_failures_that_took_long_raise_the_percentile() -> None:
         Baseline("ollama", synthetic_p95_ms=math.inf, synthetic_samples=20),
     ],
 )
-def test_without_a_sound_baseline_p95_is_inconclusive(base: Baseline | None) -> None:
+def test_without_a_usable_baseline_p95_is_inconclusive(base: Baseline | None) -> None:
     assert state("MON-3", history(*own([100.0] * 20)), context(baseline=base)) is State.INCONCLUSIVE
 
 
@@ -477,37 +477,37 @@ def test_own_requests_that_all_failed_say_nothing_of_behaviour() -> None:
 ROLL_BACK = Monitor(on_no_data={"metrics": "roll_back"})
 
 
-def dark(looks: int, at_s: float = 400) -> list[Sample]:
-    return [sample("metrics", at_s + tick, error="GET /metrics: no answer") for tick in range(looks)]
+def failed_polls(polls: int, at_s: float = 400) -> list[Sample]:
+    return [sample("metrics", at_s + tick, error="GET /metrics: no answer") for tick in range(polls)]
 
 
-def test_three_failed_looks_in_a_row_are_dark_and_two_are_not() -> None:
-    assert state("MON-6", history(*healthy(), *dark(2)), context(ROLL_BACK)) is State.HOLDING
-    found = verdict("MON-6", history(*healthy(), *dark(3)), context(ROLL_BACK))
+def test_three_failed_polls_in_a_row_are_no_data_and_two_are_not() -> None:
+    assert state("MON-6", history(*healthy(), *failed_polls(2)), context(ROLL_BACK)) is State.HOLDING
+    found = verdict("MON-6", history(*healthy(), *failed_polls(3)), context(ROLL_BACK))
     assert (found.state, found.source) == (State.BREACHED, "metrics")
     assert "3 looks in a row failed" in found.message
     assert "no answer" in found.message
 
 
-def test_a_source_that_is_dark_for_the_first_time_has_as_long_again() -> None:
+def test_a_source_that_is_unavailable_for_the_first_time_has_as_long_again() -> None:
     """Paged and extended once by default, then rolled back; meanwhile it is not a pass."""
-    found = verdict("MON-6", history(*healthy(), *dark(3)))
+    found = verdict("MON-6", history(*healthy(), *failed_polls(3)))
     assert (found.state, found.source) == (State.INCONCLUSIVE, "metrics")
     assert "3 looks in a row failed" in found.message
     assert "people are told, and it has 3 more looks to come back" in found.message
-    assert state("MON-6", history(*healthy(), *dark(5))) is State.INCONCLUSIVE
-    assert state("MON-6", history(*healthy(), *dark(6))) is State.BREACHED
-    assert extended(history(*healthy(), *dark(2)), context()) == ()
-    assert extended(history(*healthy(), *dark(3)), context()) == ("metrics",)
-    assert extended(history(*healthy(), *dark(3)), context(ROLL_BACK)) == ()
+    assert state("MON-6", history(*healthy(), *failed_polls(5))) is State.INCONCLUSIVE
+    assert state("MON-6", history(*healthy(), *failed_polls(6))) is State.BREACHED
+    assert extended(history(*healthy(), *failed_polls(2)), context()) == ()
+    assert extended(history(*healthy(), *failed_polls(3)), context()) == ("metrics",)
+    assert extended(history(*healthy(), *failed_polls(3)), context(ROLL_BACK)) == ()
 
 
-def test_a_source_that_came_back_in_time_is_forgiven_once() -> None:
+def test_a_source_that_recovered_in_time_is_forgiven_once() -> None:
     back = [sample("metrics", 410 + n, metrics(200 + n)) for n in range(30)]
-    found = verdict("MON-6", history(*healthy(), *dark(5), *back))
+    found = verdict("MON-6", history(*healthy(), *failed_polls(5), *back))
     assert found.state is State.HOLDING
     assert "dark once, paged, and the window extended for it: metrics" in found.message
-    again = history(*healthy(), *dark(3), *back)
+    again = history(*healthy(), *failed_polls(3), *back)
     for tick in range(3):
         assert state("MON-6", again) is State.HOLDING
         again.add(sample("metrics", 500 + tick, error="no answer"))
@@ -523,7 +523,7 @@ def still(own: int, totals: tuple[int, ...] = (100, 110, 120)) -> Aggregates:
 
 
 def test_counters_that_do_not_count_our_own_requests_are_stale() -> None:
-    """A number that does not move says nothing of now: first it is inconclusive, then it is MON-6."""
+    """A number that does not change is not current: first it is inconclusive, then MON-6 is breached."""
     assert state("MON-6", still(2)) is State.HOLDING
     found = verdict("MON-6", still(3))
     assert (found.state, found.source) == (State.INCONCLUSIVE, "metrics")
@@ -534,43 +534,43 @@ def test_counters_that_do_not_count_our_own_requests_are_stale() -> None:
 
 
 def refused_at_first(source: str, at_s: float, took_s: float, reading: Any) -> Sample:
-    """A look that a rate limit made wait, and that was answered at its end."""
+    """Return a poll that a rate limit delayed, and that was answered at its end."""
     return replace(sample(source, at_s, reading), took_s=took_s)
 
 
-def test_counters_are_as_young_as_the_end_of_a_look_that_had_to_wait() -> None:
-    """A refused look is asked again: what it reads then holds the requests that were answered meanwhile."""
+def test_counters_are_as_young_as_the_end_of_a_poll_that_had_to_wait() -> None:
+    """A refused poll is repeated; its reading includes the requests that were answered meanwhile."""
     others = [one for one in healthy() if one.source not in ("metrics", "synthetic")]
     asked = [sample("synthetic", 9 + n / 10, answered(5.0)) for n in range(9)]
-    looks = [sample("metrics", 0, metrics(0)), refused_at_first("metrics", 8.9, 1.1, metrics(9))]
+    polls = [sample("metrics", 0, metrics(0)), refused_at_first("metrics", 8.9, 1.1, metrics(9))]
     after = sample("metrics", 10.1, metrics(9))
-    assert state("MON-6", history(*others, *asked, *looks, after)) is State.HOLDING
+    assert state("MON-6", history(*others, *asked, *polls, after)) is State.HOLDING
     # The same numbers, read at once: nine requests were answered after them, and ten seconds later none is counted.
-    looks[1] = sample("metrics", 8.9, metrics(9))
-    assert state("MON-6", history(*others, *asked, *looks, after)) is State.BREACHED
+    polls[1] = sample("metrics", 8.9, metrics(9))
+    assert state("MON-6", history(*others, *asked, *polls, after)) is State.BREACHED
 
 
 def test_a_request_that_had_to_wait_is_not_missed_before_it_was_answered() -> None:
     others = [one for one in healthy() if one.source not in ("metrics", "synthetic")]
-    looks = [sample("metrics", at_s, metrics(at_s and 1)) for at_s in range(6)]
+    polls = [sample("metrics", at_s, metrics(at_s and 1)) for at_s in range(6)]
     waited = [refused_at_first("synthetic", 1.1 + n / 10, 9.0, answered(5.0)) for n in range(9)]
-    assert state("MON-6", history(*others, *looks, *waited)) is State.HOLDING
-    assert state("MON-6", history(*others, *looks, *waited, sample("metrics", 11, metrics(1)))) is State.BREACHED
+    assert state("MON-6", history(*others, *polls, *waited)) is State.HOLDING
+    assert state("MON-6", history(*others, *polls, *waited, sample("metrics", 11, metrics(1)))) is State.BREACHED
 
 
-def test_looks_that_were_refused_say_nothing_about_counters() -> None:
+def test_polls_that_were_refused_prove_nothing_about_counters() -> None:
     """Counters stand still when they were read again, and not when they could not be."""
     others = [one for one in healthy() if one.source not in ("metrics", "synthetic")]
     asked = [sample("synthetic", 2 + n / 10, answered(5.0)) for n in range(20)]
-    looks = [sample("metrics", 0, metrics(0)), sample("metrics", 1, metrics(3))]
+    polls = [sample("metrics", 0, metrics(0)), sample("metrics", 1, metrics(3))]
     refused = [sample("metrics", 3, error="429"), sample("metrics", 4, error="429")]
-    assert state("MON-6", history(*others, *asked, *looks, *refused)) is State.HOLDING
+    assert state("MON-6", history(*others, *asked, *polls, *refused)) is State.HOLDING
     read_again = sample("metrics", 5, metrics(3))
-    assert state("MON-6", history(*others, *asked, *looks, *refused, read_again)) is State.BREACHED
+    assert state("MON-6", history(*others, *asked, *polls, *refused, read_again)) is State.BREACHED
 
 
 def scraped(every_s: int, until_s: int = 400) -> list[Sample]:
-    """Looks every 10 s at counters that are scraped every so often; each scrape finds two requests more."""
+    """Return polls every 10 s of counters that are scraped every `every_s`; each scrape finds two more requests."""
     return [
         sample("metrics", at_s, replace(metrics(2 * (at_s // every_s)), age_s=float(at_s % every_s)))
         for at_s in range(0, until_s, 10)
@@ -581,12 +581,12 @@ def test_counters_that_are_scraped_more_rarely_than_requests_are_sent_are_not_st
     others = [one for one in healthy() if one.source not in ("metrics", "synthetic")]
     asked = [sample("synthetic", 5 * n, answered()) for n in range(80)]
     assert state("MON-6", history(*others, *asked, *scraped(60))) is State.HOLDING
-    # The same numbers, said to be of the moment of the look.
+    # The same numbers, with the moment of the poll as theirs.
     claimed = [replace(one, reading=replace(one.reading, age_s=0.0)) for one in scraped(60)]
     assert state("MON-6", history(*others, *asked, *claimed)) is State.BREACHED
 
 
-def test_a_reading_of_a_source_beside_the_gateway_survives_the_journal() -> None:
+def test_a_reading_of_a_source_besides_the_gateway_survives_the_journal() -> None:
     (taken,) = bucketed((7, (1, 2, 3)))
     taken = replace(taken, reading=replace(taken.reading, age_s=4.5))
     again = Sample.from_record(json.loads(json.dumps(taken.record())))
@@ -602,10 +602,10 @@ def test_counters_that_never_moved_are_not_stale_but_no_data() -> None:
     assert state("MON-2", still(9, (0,))) is State.INCONCLUSIVE
 
 
-def test_failed_looks_with_a_good_one_between_are_not_in_a_row() -> None:
-    looks = [sample("metrics", 400 + tick, error="no answer") for tick in range(4)]
-    looks.insert(2, sample("metrics", 402, metrics(100)))
-    assert state("MON-6", history(*healthy(), *looks)) is State.HOLDING
+def test_failed_polls_with_a_good_one_between_are_not_in_a_row() -> None:
+    polls = [sample("metrics", 400 + tick, error="no answer") for tick in range(4)]
+    polls.insert(2, sample("metrics", 402, metrics(100)))
+    assert state("MON-6", history(*healthy(), *polls)) is State.HOLDING
 
 
 def test_more_failures_than_requests_is_garbage() -> None:
@@ -614,25 +614,25 @@ def test_more_failures_than_requests_is_garbage() -> None:
 
 
 @pytest.mark.parametrize(("bad", "expected"), [(2, State.HOLDING), (3, State.BREACHED)])
-def test_more_than_the_share_of_failed_looks_breaches(bad: int, expected: State) -> None:
+def test_more_than_the_share_of_failed_polls_breaches(bad: int, expected: State) -> None:
     spread = {position * 2 for position in range(bad)}
-    looks = [sample("metrics", n, None if n in spread else metrics(n), "x" if n in spread else None) for n in range(10)]
-    assert state("MON-6", history(*looks, expected=("metrics",))) is expected
+    polls = [sample("metrics", n, None if n in spread else metrics(n), "x" if n in spread else None) for n in range(10)]
+    assert state("MON-6", history(*polls, expected=("metrics",))) is expected
 
 
-def test_a_share_of_fewer_than_ten_looks_says_nothing() -> None:
-    looks = [sample("metrics", 0, error="x"), sample("metrics", 1, metrics(1)), sample("metrics", 2, error="x")]
-    assert state("MON-6", history(*looks, expected=("metrics",))) is State.HOLDING
+def test_a_share_of_fewer_than_ten_polls_decides_nothing() -> None:
+    polls = [sample("metrics", 0, error="x"), sample("metrics", 1, metrics(1)), sample("metrics", 2, error="x")]
+    assert state("MON-6", history(*polls, expected=("metrics",))) is State.HOLDING
 
 
-def test_a_source_without_a_look_is_inconclusive() -> None:
+def test_a_source_without_a_poll_is_inconclusive() -> None:
     found = verdict("MON-6", history(*(one for one in healthy() if one.source != "alerts")))
     assert (found.state, found.source) == (State.INCONCLUSIVE, "alerts")
 
 
-def test_a_dark_way_back_does_not_send_users_back_on_it() -> None:
-    dark = [sample("way_back", 30 * tick, error="refused") for tick in range(5)]
-    assert state("MON-6", history(*healthy(), *dark)) is State.HOLDING
+def test_an_unavailable_previous_provider_does_not_roll_back() -> None:
+    failed_polls = [sample("way_back", 30 * tick, error="refused") for tick in range(5)]
+    assert state("MON-6", history(*healthy(), *failed_polls)) is State.HOLDING
 
 
 # All of them

@@ -1,4 +1,4 @@
-"""The window: paces, hanging looks, stops, breaches, and 24 hours on the clock of the tests."""
+"""The window: paces, hanging polls, stops, breaches, and 24 hours on the clock of the tests."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from tests.support.windows import TARGET, FakeGateway, answered, context, metric
 
 @dataclass
 class Window:
-    """A window on the simulated clock, and everything it told."""
+    """A window on the simulated clock, with its samples and everything that it reported."""
 
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     stop: StopFlag = field(default_factory=StopFlag)
     samples: list[Sample] = field(default_factory=list)
-    told: list[tuple[tuple[Verdict, ...], float]] = field(default_factory=list)
-    dark: list[str] = field(default_factory=list)
+    reported: list[tuple[tuple[Verdict, ...], float]] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
 
     def watch(
         self, sources: list[Source], window_s: float = 60.0, known: Context | None = None, start: Any = None
     ) -> WindowResult:
-        """Watch, with looks that take no time unless `start` says otherwise."""
+        """Watch, with polls that take no time unless `start` delays them."""
         return watch(
             sources,
             known or context(),
@@ -45,13 +45,13 @@ class Window:
             stop=self.stop,
             window_s=window_s,
             on_sample=self.samples.append,
-            on_verdicts=lambda verdicts, now_s: self.told.append((verdicts, now_s)),
-            on_dark=lambda _source, message: self.dark.append(message),
+            on_verdicts=lambda verdicts, now_s: self.reported.append((verdicts, now_s)),
+            on_unavailable=lambda _source, message: self.unavailable.append(message),
             start=start or (lambda work: work()),
         )
 
     def times(self, source: str) -> list[float]:
-        """Return when that source was looked at."""
+        """Return when that source was polled."""
         return [round(one.at_s, 3) for one in self.samples if one.source == source]
 
 
@@ -60,24 +60,24 @@ def connected(name: str = SourceName.STATUS, every_s: float = 10.0) -> Source:
 
 
 def scripted(name: str, every_s: float, *readings: Any) -> Source:
-    """Return a source that brings these readings one after another, the last again and again."""
+    """Return a source of these readings, one after another, the last repeated."""
     left = list(readings)
 
-    def look() -> Any:
+    def poll() -> Any:
         reading = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(reading, Exception):
             raise reading
         return reading
 
-    return Source(name, every_s, look)
+    return Source(name, every_s, poll)
 
 
 def growing(clock: SimulatedClock) -> Callable[[], Any]:
-    """Return a look at counters that rise by one a second."""
+    """Return a poll of counters that rise by one a second."""
     return lambda: metrics(int(clock.monotonic()) + 100, p95_ms=100.0)
 
 
-def test_each_source_is_looked_at_at_once_and_then_at_its_own_pace() -> None:
+def test_each_source_is_polled_at_once_and_then_at_its_own_pace() -> None:
     window = Window()
     window.watch([connected(), scripted("alerts", 30.0, ()), scripted("log", 25.0, ())])
     assert window.times("status") == [0, 10, 20, 30, 40, 50]
@@ -85,10 +85,10 @@ def test_each_source_is_looked_at_at_once_and_then_at_its_own_pace() -> None:
     assert window.times("log") == [0, 25, 50]
 
 
-def test_verdicts_are_told_after_each_sample_and_the_window_reports_all_seven() -> None:
+def test_verdicts_are_reported_after_each_sample_and_the_window_reports_all_seven() -> None:
     window = Window()
     watched = window.watch([connected()])
-    assert len(window.told) == len(window.samples) == 6
+    assert len(window.reported) == len(window.samples) == 6
     assert [verdict.clause for verdict in watched.verdicts] == [f"MON-{n}" for n in range(1, 8)]
     assert (watched.breach, watched.interrupted, watched.watched_s) == (None, None, 60.0)
     assert (watched.started_at, watched.ended_at) == (format_utc(BEGINNING), "2026-11-23T12:01:00.000Z")
@@ -125,7 +125,7 @@ def test_a_bad_status_at_the_very_end_is_still_read_again() -> None:
     assert watched.breach is not None
 
 
-def test_a_look_in_flight_skips_ticks_and_queues_none() -> None:
+def test_a_poll_in_flight_skips_ticks_and_queues_none() -> None:
     window = Window()
     window.watch([connected()], 60.0, start=lambda work: window.clock.later(25.0, work))
     assert window.times("status") == [0, 30]
@@ -135,13 +135,13 @@ def test_a_look_in_flight_skips_ticks_and_queues_none() -> None:
 def test_a_completion_of_twenty_seconds_delays_no_other_sample() -> None:
     window = Window()
     slow = Source("synthetic", 60.0, answered)
-    lanes = iter([20.0] + [0.0] * 100)
-    window.watch([slow, connected("status", 1.0)], 30.0, start=lambda work: window.clock.later(next(lanes), work))
+    delays = iter([20.0] + [0.0] * 100)
+    window.watch([slow, connected("status", 1.0)], 30.0, start=lambda work: window.clock.later(next(delays), work))
     assert window.times("status") == list(range(30))
     assert window.times("synthetic") == [0]
 
 
-def test_real_threads_let_a_hanging_look_delay_neither_samples_nor_the_end() -> None:
+def test_real_threads_let_a_hanging_poll_delay_neither_samples_nor_the_end() -> None:
     release, window = threading.Event(), Window()
     hanging = Source("synthetic", 60.0, lambda: release.wait(20.0) and answered())
     began = time.monotonic()
@@ -169,7 +169,7 @@ def _stops_after(seconds: float, stop: StopFlag) -> StopFlag:
     return stop
 
 
-def test_a_source_that_hangs_goes_dark_and_ends_the_window() -> None:
+def test_a_source_that_hangs_is_unavailable_and_ends_the_window() -> None:
     window = Window()
     hung = Source("metrics", 10.0, lambda: metrics(1))
 
@@ -185,19 +185,19 @@ def test_a_source_that_hangs_goes_dark_and_ends_the_window() -> None:
     assert watched.breach is not None
     assert (watched.breach.clause, watched.breach.source, watched.watched_s) == ("MON-6", "metrics", 80.0)
     assert "no answer for 80 s" in watched.breach.message
-    assert len(window.dark) == 1
+    assert len(window.unavailable) == 1
 
 
-def test_a_source_that_comes_back_in_time_costs_the_window_as_much_time_and_people_are_told_once() -> None:
-    """MON-6: one dark source pages and extends once; what nobody could see is watched for afterwards."""
+def test_a_source_that_recovers_in_time_extends_the_window_and_is_reported_once() -> None:
+    """MON-6: an unavailable source pages and extends the window once."""
     window = Window()
-    dark = [unreachable()] * 5
-    counted = scripted("metrics", 10.0, metrics(1), *dark, *(metrics(n) for n in range(2, 40)))
+    unavailable = [unreachable()] * 5
+    counted = scripted("metrics", 10.0, metrics(1), *unavailable, *(metrics(n) for n in range(2, 40)))
     watched = window.watch([counted, connected()], 200.0)
     assert watched.watched_s == 200.0 + 60.0
-    (told,) = window.dark
-    assert told.startswith("metrics is dark: 3 looks in a row failed, the latest because: GET")
-    assert told.endswith("; the window is 1 min longer for it")
+    (reported,) = window.unavailable
+    assert reported.startswith("metrics is dark: 3 looks in a row failed, the latest because: GET")
+    assert reported.endswith("; the window is 1 min longer for it")
     assert watched.verdicts[5].state is State.HOLDING
 
 
@@ -205,17 +205,17 @@ def test_nothing_is_extended_where_the_scenario_says_roll_back() -> None:
     window = Window()
     known = context(Monitor(on_no_data={"metrics": "roll_back"}))
     watched = window.watch([scripted("metrics", 10.0, unreachable()), connected()], 200.0, known)
-    assert (watched.watched_s, window.dark) == (20.0, [])
+    assert (watched.watched_s, window.unavailable) == (20.0, [])
 
 
-def test_a_look_that_comes_back_late_counts_after_all() -> None:
+def test_a_poll_that_returns_late_counts_after_all() -> None:
     window = Window()
     watched = window.watch([connected()], 100.0, start=lambda work: window.clock.later(35.0, work))
     assert [(one.at_s, one.error is None) for one in window.samples][:3] == [(30.0, False), (0.0, True), (70.0, False)]
     assert watched.verdicts[0].state is State.HOLDING
 
 
-def test_the_end_waits_a_moment_for_a_first_look_and_no_longer() -> None:
+def test_the_end_waits_a_moment_for_a_first_poll_and_no_longer() -> None:
     window = Window()
     watched = window.watch([connected()], 5.0, start=lambda work: window.clock.later(8.0, work))
     assert (watched.watched_s, watched.verdicts[0].state) == (8.0, State.HOLDING)
@@ -224,7 +224,7 @@ def test_the_end_waits_a_moment_for_a_first_look_and_no_longer() -> None:
     assert (watched.watched_s, watched.verdicts[0].state) == (15.0, State.NO_DATA)
 
 
-def test_the_end_does_not_wait_for_a_later_look() -> None:
+def test_the_end_does_not_wait_for_a_later_poll() -> None:
     window = Window()
     delays = iter([0.0, 500.0])
     watched = window.watch([connected()], 15.0, start=lambda work: window.clock.later(next(delays), work))
@@ -241,7 +241,7 @@ def test_a_stop_ends_the_window_at_once_and_is_mon_7() -> None:
     assert not watched.passed
 
 
-def test_a_stop_that_came_before_the_window_looks_at_nothing() -> None:
+def test_a_stop_that_came_before_the_window_polls_nothing() -> None:
     window = Window()
     window.stop.set("SIGTERM")
     assert window.watch([connected()]).watched_s == 0.0
@@ -263,7 +263,7 @@ def test_an_operators_abort_ends_the_window_at_once() -> None:
         (OSError("disk\ngone"), "OSError: disk gone"),
     ],
 )
-def test_whatever_a_look_raises_is_a_failed_look(fault: Exception, error: str) -> None:
+def test_any_error_of_a_poll_is_a_failed_poll(fault: Exception, error: str) -> None:
     window = Window()
     watched = window.watch([scripted("status", 10.0, Connection("connected"), fault)], 1800.0)
     assert window.samples[1].error == error
@@ -271,13 +271,13 @@ def test_whatever_a_look_raises_is_a_failed_look(fault: Exception, error: str) -
     assert (watched.breach.clause, watched.watched_s) == ("MON-6", 60.0)
 
 
-def test_a_machine_without_threads_is_a_failed_look() -> None:
+def test_a_machine_without_threads_is_a_failed_poll() -> None:
     def start(_: Callable[[], None]) -> None:
         raise RuntimeError("can't start new thread")
 
     window = Window()
     assert window.watch([connected()], 1800.0, start=start).breach is not None
-    assert window.samples[0].error == "the look could not be started: can't start new thread"
+    assert window.samples[0].error == "the poll could not be started: can't start new thread"
 
 
 def test_a_journal_that_takes_no_sample_ends_the_window() -> None:
@@ -303,8 +303,8 @@ def pause(window: Window, at_s: float, for_s: float) -> None:
     window.clock.later(at_s, lambda: window.clock.advance(for_s))
 
 
-def test_what_nobody_watched_is_watched_afterwards() -> None:
-    """A process that stands still for 38 of 40 s has not watched 40 s: its looks cover two ticks each."""
+def test_unwatched_time_is_watched_afterwards() -> None:
+    """A process that stands still for 38 of 40 s has not watched 40 s: its polls cover two ticks each."""
     window, known = Window(), context(Monitor(window_s=40.0))
     pause(window, 1.5, 38.0)
     watched = window.watch([connected(every_s=1.0), scripted("alerts", 5.0, ())], 40.0, known)
@@ -340,7 +340,7 @@ def test_more_unwatched_time_than_a_window_is_no_data_and_ends_at_twice_its_leng
     assert mon6.message == "48 s were not watched, and a window of 40 s goes on for so long at most"
 
 
-def test_a_pause_beyond_twice_the_window_ends_it_after_one_more_look() -> None:
+def test_a_pause_beyond_twice_the_window_ends_it_after_one_more_poll() -> None:
     window, known = Window(), context(Monitor(window_s=40.0))
     pause(window, 5.5, 500.0)
     watched = window.watch([connected(every_s=1.0), scripted("alerts", 30.0, ())], 40.0, known)
@@ -358,7 +358,7 @@ def test_ticks_that_come_late_by_less_than_a_pace_cost_the_window_nothing() -> N
     assert not any(one.unwatched_s for one in window.samples)
 
 
-def test_a_source_that_missed_its_last_ticks_is_looked_at_before_the_end_counts() -> None:
+def test_a_source_that_missed_its_last_ticks_is_polled_before_the_end_counts() -> None:
     window, offline = Window(), Connection("offline")
     pause(window, 31.0, 19.0)
     watched = window.watch([scripted("status", 10.0, *[Connection("connected")] * 4, offline)], 45.0)
@@ -367,7 +367,7 @@ def test_a_source_that_missed_its_last_ticks_is_looked_at_before_the_end_counts(
     assert watched.breach.clause == "MON-1"
 
 
-def test_the_end_waits_for_that_last_look_to_come_back() -> None:
+def test_the_end_waits_for_that_last_poll_to_return() -> None:
     window, offline = Window(), Connection("offline")
     pause(window, 31.0, 19.0)
     delays = itertools.chain([0.0] * 4, itertools.repeat(2.0))
@@ -380,8 +380,8 @@ def test_the_end_waits_for_that_last_look_to_come_back() -> None:
     assert watched.breach.clause == "MON-1"
 
 
-def test_a_look_is_not_blamed_for_the_time_in_which_this_process_stood_still() -> None:
-    """It would be dark for a pause that is the watcher's own."""
+def test_a_poll_does_not_fail_for_the_time_in_which_this_process_stood_still() -> None:
+    """Otherwise the source would be unavailable for a pause of the process itself."""
     window = Window()
     delays = itertools.chain([0.0, 0.0, 25.0], itertools.repeat(0.0))
     pause(window, 2.5, 20.0)
@@ -389,7 +389,7 @@ def test_a_look_is_not_blamed_for_the_time_in_which_this_process_stood_still() -
     assert [one.at_s for one in window.samples if one.error] == [25.0, 26.0]
 
 
-def test_a_slow_look_is_watching_while_it_is_waited_for() -> None:
+def test_a_slow_poll_is_watching_while_it_is_waited_for() -> None:
     window = Window()
     slow = Source("synthetic", 5.0, answered, hangs_after_s=60.0)
     watched = window.watch([slow], 60.0, start=lambda work: window.clock.later(30.0, work))
@@ -397,8 +397,8 @@ def test_a_slow_look_is_watching_while_it_is_waited_for() -> None:
     assert not any(one.unwatched_s for one in window.samples)
 
 
-def test_a_window_that_was_watched_to_its_end_is_only_looked_at_once_more() -> None:
-    """A canary's stage that ended with a call: the long time before the next one is not the stage's."""
+def test_a_window_that_was_watched_to_its_end_is_only_polled_once_more() -> None:
+    """A canary's stage that ended with a call: the time before the next call does not belong to the stage."""
     window, known = Window(), context(Monitor(window_s=40.0))
     window.clock.advance(900.0)
     watched = watch(
@@ -410,7 +410,7 @@ def test_a_window_that_was_watched_to_its_end_is_only_looked_at_once_more() -> N
         on_sample=window.samples.append,
         on_verdicts=lambda *_: None,
         start=lambda work: work(),
-        course=WindowState(BEGINNING, Aggregates(["status"]), 40.0),
+        state=WindowState(BEGINNING, Aggregates(["status"]), 40.0),
     )
     assert (window.times("status"), watched.watched_s) == ([900.0], 900.0)
     assert watched.verdicts[5].state is State.HOLDING
@@ -424,7 +424,7 @@ def test_all_extensions_together_double_the_window_at_most() -> None:
     assert watched.watched_s == 400.0
 
 
-def test_an_unwatched_look_that_never_comes_back_is_told_at_the_end() -> None:
+def test_an_unwatched_poll_that_never_returns_is_counted_at_the_end() -> None:
     window, known = Window(), context(Monitor(window_s=40.0))
     pause(window, 1.5, 100.0)
     hung = Source("synthetic", 1.0, answered, hangs_after_s=600.0)
@@ -438,8 +438,8 @@ def test_an_unwatched_look_that_never_comes_back_is_told_at_the_end() -> None:
 
 def healthy_sources(window: Window, known: Context, gateway: FakeGateway) -> list[Source]:
     sources = gateway_sources(gateway, known, TARGET, operator=lambda: None, operator_every_s=5.0, clock=window.clock)
-    look = growing(window.clock)
-    return [replace(source, poll=look) if source.name == SourceName.METRICS else source for source in sources]
+    poll = growing(window.clock)
+    return [replace(source, poll=poll) if source.name == SourceName.METRICS else source for source in sources]
 
 
 def test_a_healthy_window_at_the_defaults_passes() -> None:

@@ -1,6 +1,6 @@
-"""Critical alerts as Alertmanager has them, in the place of the gateway's own (MON-4, PRE-5.3).
+"""Critical alerts from Alertmanager (API v2), in the place of the gateway's own (MON-4, PRE-5.3).
 
-API v2. What is silenced or inhibited does not count: a person, or another alert, has said so.
+A silenced or inhibited alert does not count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rollout.gateway.responses import Alert
 from rollout.monitoring.sources.http_endpoint import Endpoint, Query
 
 _ALERTS = "/api/v2/alerts"
-# An alert that Alertmanager has not got round to yet (unprocessed) fires all the same.
+# An alert that Alertmanager has not processed yet fires too.
 _FIRING: Query = [("active", "true"), ("unprocessed", "true"), ("silenced", "false"), ("inhibited", "false")]
 
 
@@ -42,32 +42,32 @@ _ANSWER = TypeAdapter(list[_Alert])
 
 
 class Alertmanager:
-    """Answers as the gateway's alerts do, from Alertmanager."""
+    """The alerts from Alertmanager, in the gateway's own types."""
 
     def __init__(self, source: AlertmanagerSource, endpoint: Endpoint) -> None:
         """Prepare; nothing is sent yet."""
         self._source, self._endpoint = source, endpoint
 
     def alerts(self, severity: str) -> tuple[Alert, ...]:
-        """Return the alerts that fire and match; the matchers make them alerts of this `severity`.
+        """Return the alerts that fire and match; all of them get this `severity`.
 
         An alert's type is its label ``alertname``, its provider the label ``provider``.
 
         Raises:
-            SourceError: there is nothing to rely on, or the heartbeat does not fire.
+            SourceError: Alertmanager gives no reliable answer, or the heartbeat does not fire.
         """
         if self._source.heartbeat is not None and not self._firing([self._source.heartbeat]):
             raise self._endpoint.error(
-                f"no alert {self._source.heartbeat} fires, and one always should: whoever sends alerts does not reach "
-                "it, so that there is none says nothing; look at Prometheus' alerting settings"
+                f"no alert {self._source.heartbeat} fires, and one always should: no alerts reach it, "
+                "so that none fires proves nothing; check Prometheus' alerting settings"
             )
         return tuple(_alert(each, severity) for each in self._firing(self._source.match))
 
     def sample(self) -> Mapping[str, Any]:
-        """Return what one look sees, for a person who asks whether it is the right thing (PRE-2.5).
+        """Return the alerts of one poll, so that the operator can check the matchers (PRE-2.5).
 
         Raises:
-            SourceError: there is nothing to rely on.
+            SourceError: as `alerts`.
         """
         firing = self.alerts("critical")
         heartbeat = self._source.heartbeat or "none is named"

@@ -1,6 +1,6 @@
-"""The gateway as it is watched: its own answers, and those of Prometheus and Alertmanager where the target names them.
+"""The observed gateway: its own answers, and those of Prometheus and Alertmanager where the target names them.
 
-The window, the baseline and the prechecks ask here, so that all of them hear the same source.
+The window, the baseline and the prechecks read from here, so that all of them read the same sources.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rollout.monitoring.sources.registry import Watchable
 
 
 class Observed:
-    """One provider's gateway, seen through the target's sources; a `rollout.monitoring.sources.registry.Watchable`."""
+    """One provider's gateway, read through the target's sources; a `rollout.monitoring.sources.registry.Watchable`."""
 
     def __init__(
         self,
@@ -63,30 +63,30 @@ class Observed:
         return self._gateway.test_connection(provider)
 
     def memory(self) -> Any:
-        """Return what the metrics' source needs to go on in a later call, as JSON types; None where nothing."""
+        """Return what the metrics' source needs to continue in a later call, as JSON types; None where nothing."""
         return None if self._prometheus is None else self._prometheus.memory()
 
     def metrics_sample(self, previous: ProviderChange | None) -> Any:
-        """Return a sample of the metrics for people (PRE-2.5). Raises GatewayError."""
+        """Return a sample of the metrics for the report (PRE-2.5). Raises GatewayError."""
         if self._prometheus is None:
             return self._gateway.metrics(self._of.provider)
         return self._prometheus.sample(self._of, previous or self._of)
 
     def alerts_sample(self, severity: str) -> Any:
-        """Return a sample of the alerts for people (PRE-2.5). Raises GatewayError."""
+        """Return a sample of the alerts for the report (PRE-2.5). Raises GatewayError."""
         return self._gateway.alerts(severity) if self._alertmanager is None else self._alertmanager.sample()
 
 
 def observe_provider(
     rollout: RolloutContext, of: ProviderChange, *, since_s: float = 0.0, memory: Any = None
 ) -> AbstractContextManager[Observed]:
-    """Return the rollout's gateway as `of` is watched on it, through the target's sources; closed with the context.
+    """Return the rollout's gateway as observed for `of`, through the target's sources; closed with the context.
 
     Args:
-        rollout: whose gateway, target, clock and redactor.
+        rollout: the rollout, with gateway, target, clock and redactor.
         of: the provider and model whose numbers are read.
         since_s: as in `observing`.
-        memory: likewise.
+        memory: as in `observing`.
     """
     return observing(
         rollout.gateway,
@@ -117,15 +117,15 @@ def observing(
     """Open the target's sources for `of`, and close them at the end.
 
     Args:
-        gateway: answers for whatever the target names no source.
+        gateway: the source of everything for which the target names none.
         target: names the sources.
         of: the provider and model whose numbers are read.
         env: holds the tokens.
         clock: the time.
         stop: cancels calls under way.
-        redactor: takes secrets out of messages; learns the tokens.
-        since_s: Prometheus' counters are counted since so long before the first look.
-        memory: what `Observed.memory` said when an earlier call stopped.
+        redactor: removes secrets from messages; the tokens are added to it.
+        since_s: Prometheus' counters count from so many seconds before the first poll.
+        memory: the result of `Observed.memory` at the end of an earlier call.
 
     Raises:
         GatewayError: a file of the TLS settings cannot be used.

@@ -1,8 +1,8 @@
-"""What counters counted since a beginning, series by series.
+"""The increases of counters since a beginning, series by series.
 
-PromQL's ``increase()`` takes the first value that it sees of a series for its beginning, and so loses what a counter
-counted before its first scrape: a failure that is the first of its kind would go unseen. Here a series that appears
-after the beginning counts from zero.
+PromQL's ``increase()`` takes the first value of a series as its beginning, and so loses the counts before the first
+scrape: the first failure of its kind would not be counted. Here a series that appears after the beginning counts from
+zero.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _BOUND = "le"
 class Increase:
     """The increase of every series since the beginning.
 
-    A series that goes down was reset and counts from zero; one that vanishes keeps what it counted, and goes on from
-    its last value if it comes back.
+    A series that goes down was reset and counts from zero. A series that disappears keeps its count, and continues from
+    its last value if it appears again.
     """
 
     counted: dict[Series, float] = field(default_factory=lambda: defaultdict(float))
@@ -37,16 +37,16 @@ class Increase:
 
     @classmethod
     def since(cls, beginning: Vector) -> Increase:
-        """Begin with these values counted already."""
+        """Return an increase that begins at these values."""
         return cls(_last={_digest(series): value for series, value in beginning.items()})
 
     @classmethod
     def after(cls, memory: Mapping[str, float]) -> Increase:
-        """Go on where another stopped, from its `memory`; what that one counted is not counted again."""
+        """Return an increase that continues from the `memory` of another; its counts are not counted again."""
         return cls(_last=dict(memory))
 
     def add(self, now: Vector) -> None:
-        """Count what was added since the last time."""
+        """Add the increases since the values before."""
         for series, value in now.items():
             key = _digest(series)
             before = self._last.get(key, 0.0)
@@ -80,7 +80,7 @@ def histogram(counts: Vector) -> Histogram | None:
 
 
 def shown(series: Series) -> str:
-    """Write a series' labels as PromQL does, its name in front."""
+    """Return a series' labels in PromQL's notation, its name in front."""
     labels = dict(series)
     name = labels.pop("__name__", "")
     return f"{name}{{{', '.join(f'{label}={value!r}' for label, value in sorted(labels.items()))}}}"

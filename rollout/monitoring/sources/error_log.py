@@ -1,6 +1,6 @@
-"""What kinds of errors a log holds, so that new ones can be told from old ones (REV-2).
+"""The kinds of errors in a log, so that new kinds can be distinguished from old ones (REV-2).
 
-Two errors are of one kind if they differ in numbers and ids alone. An HTTP status is no such number: a 401 is another
+Two errors are of one kind if they differ in numbers and ids only. An HTTP status is no such number: a 401 is another
 kind than a 502.
 """
 
@@ -26,13 +26,13 @@ _IDS = (
     re.compile(r"\b(?=[A-Za-z_]*\d)(?=[\d_]*[A-Za-z])\w{16,}\b"),
     re.compile(r"\d+(?:[.,:]\d+)*"),
 )
-# Spelled without digits while the other numbers are taken out.
+# Written without digits while the other numbers are removed.
 _DIGITS = str.maketrans("0123456789", "\ue000\ue001\ue002\ue003\ue004\ue005\ue006\ue007\ue008\ue009")
 _BACK = str.maketrans("\ue000\ue001\ue002\ue003\ue004\ue005\ue006\ue007\ue008\ue009", "0123456789")
 
 
 class LogLost(RolloutError):
-    """What was logged since a mark is not there any more, or not all of it."""
+    """The lines since a mark are gone, or a part of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class Mark:
 
     Attributes:
         device: the file's device.
-        inode: its number there.
+        inode: its number on the device.
         offset: how many bytes of it lie before the place.
-        head: how many first bytes `digest` is of: they tell a file that was written anew from one that has grown.
-        digest: SHA-256 of those bytes.
+        head: the number of first bytes that `digest` covers.
+        digest: SHA-256 of those bytes; a file that was written anew has another one.
     """
 
     device: int
@@ -54,12 +54,12 @@ class Mark:
     digest: str
 
     def record(self) -> dict[str, Any]:
-        """Return it as JSON types."""
+        """Return the mark as JSON types."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, body: Mapping[str, Any]) -> Mark:
-        """Read `record` back."""
+        """Return the mark of a `record`."""
         return cls(**{name: body[name] for name in cls.__dataclass_fields__})
 
 
@@ -76,7 +76,7 @@ def mark(path: Path) -> Mark:
 
 
 def kind(text: str) -> str:
-    """Return a line without its numbers and ids: what lines of one kind have in common."""
+    """Return the kind of a line: its text without numbers and ids."""
     found = _STATUS.sub(lambda match: f"{match[1]}{match[2]}{match[3].translate(_DIGITS)}", text)
     for pattern in _IDS:
         found = pattern.sub("#", found)
@@ -84,7 +84,7 @@ def kind(text: str) -> str:
 
 
 def kinds(lines: Iterable[LogLine], redact: Callable[[str], str]) -> Counter[str]:
-    """Return kind -> how many of the severe lines are of it; redacted first, for a secret is no number."""
+    """Return kind -> number of severe lines; a line is redacted first, because a secret is no number."""
     return Counter(kind(redact(line.text)) for line in lines if line.is_severe)
 
 
@@ -98,13 +98,13 @@ def before(path: Path, at: Mark) -> Iterator[LogLine]:
 
 
 def since(path: Path, at: Mark) -> Iterator[LogLine]:
-    """Yield the lines since a mark, out of files that the log was moved to meanwhile as well.
+    """Yield the lines since a mark, also from the files that the log was rotated to since.
 
     Raises:
-        LogLost: it was truncated or written anew, or what it was moved to is gone or compressed.
+        LogLost: the log was truncated or written anew, or the file that it was rotated to is gone or compressed.
         OSError: a file cannot be read.
     """
-    # A log that rotates keeps its name in front: gateway.log, gateway.log.1, gateway.log-20261124.
+    # A rotated log begins with the log's name: gateway.log, gateway.log.1, gateway.log-20261124.
     files = {found: found.stat() for found in (path, *path.parent.glob(f"{path.name}?*")) if found.is_file()}
     if path not in files:
         raise LogLost(f"the log {path} is gone")

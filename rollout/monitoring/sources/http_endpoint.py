@@ -1,4 +1,4 @@
-"""An HTTP API beside the gateway's that the monitoring reads: GET, JSON, each call with a deadline and a cap."""
+"""An HTTP API besides the gateway's that the monitoring reads: GET, JSON, each call with a deadline and a cap."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Query = Sequence[tuple[str, str]]
 
 
 class SourceError(GatewayError):
-    """A source of the monitoring gave nothing to rely on; `call` names the source and where it is."""
+    """A source of the monitoring gives no reliable answer; `call` names the source and its address."""
 
 
 class Endpoint:
@@ -43,15 +43,15 @@ class Endpoint:
         """Prepare; nothing is sent yet.
 
         Args:
-            name: what a person calls it: ``Prometheus``.
-            setting: where the target speaks of it: ``sources.prometheus``.
+            name: its name in messages: ``Prometheus``.
+            setting: its key in the target: ``sources.prometheus``.
             url: its base URL.
-            tls: whom to trust.
+            tls: the TLS settings.
             token: the bearer token; None sends none.
             token_env: the variable that holds it, for messages.
             deadline_s: outer deadline of each call.
             stop: cancels a call under way.
-            redact: takes secrets out of messages.
+            redact: removes secrets from messages.
 
         Raises:
             GatewayError: a file of the TLS settings cannot be used.
@@ -70,7 +70,7 @@ class Endpoint:
         """Return the JSON of an answer with status 200.
 
         Raises:
-            SourceError: there is none.
+            SourceError: there is no such answer.
             Interrupted: the run was asked to stop.
         """
         url = f"{self._url}{path}{'?' if query else ''}{urlencode(query)}"
@@ -88,7 +88,7 @@ class Endpoint:
             raise self.error(f"its answer is no JSON ({_one_line(answer.body)}); {self._is_it()}") from problem
 
     def error(self, reason: str, *, status: int | None = None) -> SourceError:
-        """Return the error that says so, redacted."""
+        """Return the error with the redacted reason."""
         return SourceError(self._where, self._redact(reason), status=status)
 
     def close(self) -> None:
@@ -96,23 +96,23 @@ class Endpoint:
         self._transport.close()
 
     def _refusal(self, answer: Answer) -> str:
-        status, said = answer.status, _said(answer)
+        status, reason = answer.status, _error_text(answer)
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             token = f"it was sent the one in {self._token_env}" if self._token_env else "none was sent"
-            return f"it asks for a token ({status}: {said}), and {token}; set {self.setting}.token_env"
+            return f"it asks for a token ({status}: {reason}), and {token}; set {self.setting}.token_env"
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             where = answer.headers.get("location", "nowhere")
             return f"redirects to {where} ({status}), which is not followed; put the final address into its url"
         if status == HTTPStatus.NOT_FOUND:
             return f"has no such path (404); {self._is_it()}"
-        return f"refused ({status}: {said}); check {self.setting}"
+        return f"refused ({status}: {reason}); check {self.setting}"
 
     def _is_it(self) -> str:
         return f"is {self.setting}.url the base URL of {self.name}?"
 
 
-def _said(answer: Answer) -> str:
-    """Return what an error answer says for itself: Prometheus in an object, Alertmanager in a string."""
+def _error_text(answer: Answer) -> str:
+    """Return the text of an error answer: Prometheus sends an object, Alertmanager a string."""
     try:
         body = from_json(answer.body)
     except ValueError:

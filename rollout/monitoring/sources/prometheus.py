@@ -1,9 +1,8 @@
-"""What users experience, as Prometheus has it, in the place of the gateway's own metrics (MON-2, MON-3, PRE-5.4).
+"""Users' requests from Prometheus, in the place of the gateway's own metrics (MON-2, MON-3, PRE-5.4).
 
-Read are instant vectors of the raw counters, all of one look at one moment of the server's clock; the increases are
-counted here (`rollout.monitoring.sources.counter_increases`). A look fails, with a sentence for a person, rather than
-bring numbers that nobody saw: when a sample is old, when a scrape fails, when an answer is partial (warnings) or holds
-what no counter holds.
+A poll reads instant vectors of the raw counters, all at one moment of the server's clock.
+`rollout.monitoring.sources.counter_increases` counts their increases. A poll fails, with a message for the operator,
+when a sample is old, when a scrape fails, when an answer is partial (warnings), or when a value is no counter's.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ STALE_AFTER_S = 180.0
 """Three scrapes at Prometheus' default interval of a minute."""
 
 SKEW_S = 300.0
-"""As far as the server's clock may be from this one's; beyond it an answer is somebody's cache, or a clock is wrong."""
+"""The largest difference between the server's clock and this one's; beyond it an answer is cached or a clock wrong."""
 
 BEFORE = "1h"
-"""So long before the beginning a series may have had its last sample and still go on from it."""
+"""How long before the beginning the last sample of a series may be for the counting to continue from it."""
 
 _SCRAPED = ("job", "instance")
 _QUERY = "/api/v1/query"
@@ -72,7 +71,7 @@ class _Vector:
 
 @dataclass(frozen=True, slots=True)
 class _Poll:
-    """One look: the server's time, the age of the newest sample in seconds, and the raw counters."""
+    """One poll: the server's time, the age of the newest sample in seconds, and the raw counters."""
 
     at: float
     age_s: float
@@ -82,9 +81,9 @@ class _Poll:
 
 
 class Prometheus:
-    """Answers as the gateway's metrics do, from Prometheus; remembers what it counted from look to look.
+    """The metrics of a provider from Prometheus, in the gateway's own types; the counts are kept from poll to poll.
 
-    One look at a time, please: looks of one provider share their counting.
+    Polls must not run at the same time: the polls of one provider share their counts.
     """
 
     def __init__(
@@ -99,11 +98,11 @@ class Prometheus:
         """Prepare; nothing is sent yet.
 
         Args:
-            source: what to ask for.
+            source: the selectors.
             endpoint: the server.
-            clock: tells how far the server's clock is off.
-            since_s: counting begins so many seconds before the first look.
-            memory: what `memory` said when an earlier call stopped; counting goes on from there instead.
+            clock: the clock that the server's is compared with.
+            since_s: counting begins so many seconds before the first poll.
+            memory: the result of `memory` at the end of an earlier call; counting continues from there instead.
         """
         self._source, self._endpoint, self._clock, self._since_s = source, endpoint, clock, since_s
         self._memory = memory
@@ -111,19 +110,19 @@ class Prometheus:
         self._scraped: set[tuple[str, ...]] = set()
 
     def metrics(self, of: ProviderChange) -> Metrics:
-        """Return what was counted since the beginning.
+        """Return the counts since the beginning.
 
-        Its percentiles are those of the same stretch, from the histogram where there is one; None where one lies
-        above the highest bound.
+        The percentiles cover the same time, from the histogram where there is one; None for one above the highest
+        bound.
 
         Raises:
-            SourceError: there is nothing to rely on.
+            SourceError: Prometheus gives no reliable numbers.
         """
-        look = self._look(of)
-        counting = self._counting.get(of) or self._resumed() or self._begin(of, look)
-        counting.requests.add(look.requests)
-        counting.errors.add(look.errors)
-        counting.buckets.add(look.buckets)
+        poll = self._poll(of)
+        counting = self._counting.get(of) or self._resumed() or self._begin(of, poll)
+        counting.requests.add(poll.requests)
+        counting.errors.add(poll.errors)
+        counting.buckets.add(poll.buckets)
         self._counting[of] = counting
         total, failed = round(counting.total), round(counting.failed)
         latencies = self._readable(counting.histogram)
@@ -135,31 +134,31 @@ class Prometheus:
             latency=percentiles(latencies),
             errors_by_code={},
             histogram=latencies,
-            age_s=round(max(0.0, look.age_s), 3),
+            age_s=round(max(0.0, poll.age_s), 3),
         )
 
     def sample(self, of: ProviderChange, previous: ProviderChange) -> Mapping[str, Any]:
-        """Return what one look sees, for a person who asks whether it is the right thing (PRE-2.5).
+        """Return the numbers of one poll, so that the operator can check the selectors (PRE-2.5).
 
         Raises:
-            SourceError: there is nothing to rely on; or no failure was ever counted, of this provider or the previous
-                one: a selector that is misspelt would count every failure as none.
+            SourceError: Prometheus gives no reliable numbers, or it has no series of failures of this provider or the
+                previous one: with a misspelt selector no failure would be counted.
         """
-        look = self._look(of)
-        if not look.errors:
+        poll = self._poll(of)
+        if not poll.errors:
             self._refuse_unheard_of(of, previous)
-        latencies = self._readable(lambda: histogram(look.buckets))
+        latencies = self._readable(lambda: histogram(poll.buckets))
         unnamed = self._source.latency_seconds_bucket is None
         none = "no histogram is named; the suite's own requests decide MON-3" if unnamed else "none yet"
         return {
-            "requests": f"{sum(look.requests.values()):g} in {len(look.requests)} series",
-            "errors": f"{sum(look.errors.values()):g} in {len(look.errors)} series",
+            "requests": f"{sum(poll.requests.values()):g} in {len(poll.requests)} series",
+            "errors": f"{sum(poll.errors.values()):g} in {len(poll.errors)} series",
             "latencies": none if latencies is None else latencies.summary(),
-            "newest sample": f"{look.age_s:.1f} s old",
+            "newest sample": f"{poll.age_s:.1f} s old",
         }
 
     def memory(self) -> dict[str, Any] | None:
-        """Return what a later call needs to go on counting where this one stops, as JSON types; None without a look."""
+        """Return what a later call needs to continue the counting, as JSON types; None without a poll."""
         counting = next(iter(self._counting.values()), None)
         if counting is not None:
             return counting.memory()
@@ -169,9 +168,9 @@ class Prometheus:
         """Close the connections."""
         self._endpoint.close()
 
-    # One look
+    # One poll
 
-    def _look(self, of: ProviderChange) -> _Poll:
+    def _poll(self, of: ProviderChange) -> _Poll:
         scrapes = self._scrapes(of)
         requests = self._read("requests", self._source.requests, of, scrapes.at)
         at = scrapes.at if scrapes.at is not None else requests.at
@@ -209,7 +208,7 @@ class Prometheus:
         return found
 
     def _known_scrapes(self) -> str:
-        """Return the selector of ``up`` for whatever the series that were seen were scraped from."""
+        """Return the selector of ``up`` for the scrape targets of the series that were read so far."""
         columns = zip(_SCRAPED, zip(*sorted(self._scraped), strict=True), strict=True)
         matchers = (
             selectors.Matcher(label, "=~", "|".join(map(selectors.escaped, dict.fromkeys(values))))
@@ -218,36 +217,36 @@ class Prometheus:
         return str(selectors.Selector("up", tuple(matchers)))
 
     def _age_s(self, key: str, of: ProviderChange, at: float) -> float:
-        """Return how old the newest sample is.
+        """Return the age of the newest sample, in seconds.
 
         Raises:
-            SourceError: too old.
+            SourceError: it is too old.
         """
         asked = self._source.up and self._filled(self._source.up, of) if key == "up" else self._selector(key, of)
         times = self._instant(f"timestamp({asked or self._known_scrapes()})", at).values
         age_s = at - max(times.values(), default=-math.inf)
         if age_s > STALE_AFTER_S:
             raise self._endpoint.error(
-                f"the newest sample of {key} is {age_s:.0f} s old, and {STALE_AFTER_S:.0f} s are the most: nobody has "
-                "scraped it since; look at Prometheus' targets page"
+                f"the newest sample of {key} is {age_s:.0f} s old, and {STALE_AFTER_S:.0f} s are the most: it was not "
+                "scraped since; see Prometheus' targets page"
             )
         return age_s
 
     def _resumed(self) -> RequestCounts | None:
         return None if self._memory is None else RequestCounts.after(self._memory)
 
-    def _begin(self, of: ProviderChange, look: _Poll) -> RequestCounts:
-        """Return the counting with the values at its beginning.
+    def _begin(self, of: ProviderChange, poll: _Poll) -> RequestCounts:
+        """Return the counts with the values at their beginning.
 
-        A series whose last sample lies a little before is among them, so that one that was not scraped for a while
-        does not bring all that it ever counted when it comes back.
+        They include series whose last sample is up to `BEFORE` older. Such a series counts from its last value when it
+        is scraped again, not from zero.
         """
 
         def before(key: str) -> Increase:
             if self._selector(key, of) is None:
                 return Increase()
             return Increase.since(
-                self._instant(f"last_over_time({self._selector(key, of)}[{BEFORE}])", look.at - self._since_s).values
+                self._instant(f"last_over_time({self._selector(key, of)}[{BEFORE}])", poll.at - self._since_s).values
             )
 
         return RequestCounts(before("requests"), before("errors"), before("latency_seconds_bucket"))
@@ -311,9 +310,9 @@ class Prometheus:
             raise self._endpoint.error(f"{shown(series)} is {sample.value[1]}, which no counter is")
         return number
 
-    def _valid(self, form: type[_M], document: Any) -> _M:
+    def _valid(self, model: type[_M], document: Any) -> _M:
         try:
-            return form.model_validate(document)
+            return model.model_validate(document)
         except ValidationError as problem:
             first = problem.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))

@@ -1,6 +1,6 @@
-"""Where a window's samples come from: the gateway's own API, the service's log, an operator, the suite's own requests.
+"""The sources of a window's samples: the gateway's API, the service's log, an operator, the synthetic requests.
 
-The looks of one window run in threads of their own, several at a time: the gateway client must stand that.
+The polls of one window run in threads, several at a time: the gateway client must be safe for threads.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from rollout.monitoring.sources.synthetic import Probes
 OPERATOR_EVERY_S = 2.0
 NOTHING_KNOWN: Mapping[str, Any] = {}
 CRITICAL = "critical"
-# A look that takes longer than so many of its ticks is a dark one (MON-6).
+# A poll that takes longer than so many of its ticks counts as failed (MON-6).
 HANGS_AFTER = 3.0
 # A completion ends at its own deadline; only one that overruns it by this much hangs.
 OVERRUN_S = 5.0
 
 
 class Watchable(Protocol):
-    """What the sources and the baseline need of a gateway; every call may raise `GatewayError`."""
+    """The part of a gateway that the sources and the baseline need; every call may raise `GatewayError`."""
 
     def status(self, provider: str, /) -> Connection:
         """Return the provider's connection status."""
@@ -43,32 +43,32 @@ class Watchable(Protocol):
         """Return the limits and the recent fallbacks."""
 
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
-        """Return the completion of `prompt` by whichever provider is active."""
+        """Return the completion of `prompt` by the active provider."""
 
     def test_connection(self, provider: str, /) -> ConnectionTest:
         """Return the verdict of a connection test."""
 
 
 class Follower(Protocol):
-    """What reads a log on: a file's follower, or a command's."""
+    """What reads the new lines of a log: a file's follower, or a command's."""
 
     def read(self) -> tuple[LogLine, ...]:
         """Return the lines since the last call."""
 
     def position(self) -> Any:
-        """Return where a later follower goes on, as JSON types; None where it cannot."""
+        """Return the position from which a later follower continues, as JSON types; None where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One thing to look at, at its own pace.
+    """One source, polled at its own pace.
 
     Attributes:
-        name: one of `Name`.
-        every_s: seconds from look to look.
-        look: returns the reading; whatever it raises is a failed look.
-        hangs_after_s: a look that takes longer is dark; None means three times `every_s`.
-        memory: returns what a later call must know to go on where this one stopped, as JSON types; None knows nothing.
+        name: one of `SourceName`.
+        every_s: seconds from poll to poll.
+        poll: returns the reading; any error that it raises is a failed poll.
+        hangs_after_s: a poll that takes longer counts as failed; None means three times `every_s`.
+        memory: returns what a later call needs to continue from this one, as JSON types; None where nothing.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Source:
 
     @property
     def patience_s(self) -> float:
-        """Return after how many seconds a look without an answer counts as dark."""
+        """Return after how many seconds a poll without an answer counts as failed."""
         return HANGS_AFTER * self.every_s if self.hangs_after_s is None else self.hangs_after_s
 
 
@@ -94,24 +94,24 @@ def gateway_sources(
     memory: Mapping[str, Any] = NOTHING_KNOWN,
     log: Follower | None = None,
     counting: Callable[[], Any] | None = None,
-    beside: tuple[Watchable, Callable[[], Any]] | None = None,
+    control: tuple[Watchable, Callable[[], Any]] | None = None,
 ) -> tuple[Source, ...]:
-    """Return the sources of a window on `gateway`, each at the pace that the scenario asks for.
+    """Return the sources of a window on `gateway`, each at the scenario's pace.
 
-    The log is among them if the target names a file, from its present end on, or `log` is given; the operator if there
-    is one to ask; synthetic requests unless the scenario switches them off.
+    They include the log if the target names a file, from its present end on, or `log` is given; the operator if
+    `operator` is given; synthetic requests unless the scenario switches them off.
 
     Args:
         gateway: the client; it is only read, except that completions and connection tests are sent.
         context: change, previous provider and paces.
         target: names and deadlines, the log file.
-        operator: returns why the operator wants an abort, None while they do not.
-        operator_every_s: seconds from one question to the operator to the next.
-        clock: times the suite's own requests; the machine's by default.
-        memory: source -> what its `memory` said when an earlier call stopped watching this window.
+        operator: returns why an operator requests an abort, None without a request.
+        operator_every_s: seconds between two polls of `operator`.
+        clock: measures the synthetic requests; the machine's by default.
+        memory: source -> the result of its `memory` at the end of an earlier call of this window.
         log: reads the log in the place of the target's file.
-        counting: returns what the metrics' source must remember for a later call; None where nothing.
-        beside: the gateway as a canary's control group is watched, and what that must remember; None watches it as all.
+        counting: returns what the metrics' source needs in a later call; None where nothing.
+        control: the gateway as observed for a canary's control group, and the memory of that; None uses `gateway`.
 
     Raises:
         OSError: the target's log file cannot be read.
@@ -135,16 +135,16 @@ def gateway_sources(
         own = Source(SourceName.SYNTHETIC, monitor.synthetic_every_s, probes, chat_hangs_s, memory=lambda: probes.sent)
         sources.insert(-1, own)
     if context.control is not None:
-        name, (group, remember) = context.control.provider, beside or (gateway, None)
-        # Before the canary's own: what slows both down must not be held against a baseline of before it.
+        name, (group, remember) = context.control.provider, control or (gateway, None)
+        # Polled before the canary: a cause that slows both must be in the control group's baseline already.
         watched = Source(SourceName.CONTROL, monitor.metrics_every_s, lambda: group.metrics(name), memory=remember)
         sources.insert(0, watched)
     follower = log
     if follower is None and target.log_file is not None:
         follower = LogFollower(target.log_file, after=memory.get(SourceName.LOG))
     if follower is not None:
-        look = _poll_log(follower, monitor.error_pattern)
-        sources.append(Source(SourceName.LOG, monitor.log_every_s, look, memory=follower.position))
+        poll = _poll_log(follower, monitor.error_pattern)
+        sources.append(Source(SourceName.LOG, monitor.log_every_s, poll, memory=follower.position))
     if operator is not None:
         sources.append(Source(SourceName.OPERATOR, operator_every_s, operator))
     return tuple(sources)
@@ -156,12 +156,12 @@ def critical(alerts: tuple[Alert, ...]) -> tuple[Alert, ...]:
 
 
 def _poll_log(follower: Follower, pattern: str | None) -> Callable[[], tuple[str, ...]]:
-    # Cut as the journal keeps them, so that what is judged again is the same.
+    # Truncated as the journal keeps them, so that the audit judges the same lines.
     return lambda: tuple(line[:LINE_KEPT] for line in matching(follower.read(), pattern))
 
 
 class _FallbackCount:
-    """Counts fallbacks from look to look: the gateway lists recent ones only, so new ones may hide behind old ones."""
+    """Counts fallbacks from poll to poll: the gateway lists recent ones only, so their number alone hides new ones."""
 
     def __init__(self, gateway: Watchable, memory: Mapping[str, Any] | None) -> None:
         self._gateway = gateway
@@ -176,11 +176,11 @@ class _FallbackCount:
         return self._count
 
     def memory(self) -> dict[str, Any] | None:
-        """Return the count, and by their digests what is listed; None before the first look."""
+        """Return the count, and the digests of the listed fallbacks; None before the first poll."""
         return None if self._listed is None else {"count": self._count, "listed": dict(self._listed)}
 
 
 def _identity(entry: Mapping[str, object]) -> str:
-    told = repr(sorted((key, repr(value)) for key, value in entry.items()))
-    # A digest, because the journal keeps it: what a fallback says may be a secret, and would be redacted.
-    return sha256(told.encode()).hexdigest()[:16]
+    text = repr(sorted((key, repr(value)) for key, value in entry.items()))
+    # A digest, because the journal keeps it: the text of a fallback may contain a secret, and would be redacted.
+    return sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What the counters of one provider and model grew by since the first poll."""
+"""The increases of the counters of one provider and model since the first poll."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ P50, P95, P99 = 0.5, 0.95, 0.99
 
 @dataclass(slots=True)
 class RequestCounts:
-    """The increases of one provider and model since the first poll, and what an earlier call had counted by then."""
+    """The increases of one provider and model since the first poll, and the counts of earlier calls."""
 
     requests: Increase
     errors: Increase

@@ -1,4 +1,4 @@
-"""The suite's own requests: few, small, tagged by the client, capped, sent in turn, and judged apart from users'.
+"""The synthetic requests: few, small, tagged by the client, capped, sent in turn, and judged apart from users'.
 
 The tag is the header ``X-Synthetic: rollout/<id>`` on every completion (`rollout.gateway.client`).
 """
@@ -20,10 +20,10 @@ from rollout.monitoring.samples import SyntheticReading
 
 
 class Chats(Protocol):
-    """What a probe needs of a gateway; the call may raise `GatewayError`."""
+    """The part of a gateway that a probe needs; the call may raise `GatewayError`."""
 
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
-        """Return the completion of `prompt` by whichever provider is active."""
+        """Return the completion of `prompt` by the active provider."""
 
 
 class Probes:
@@ -47,12 +47,12 @@ class Probes:
         """Prepare; nothing is sent yet.
 
         Args:
-            gateway: where to.
-            expected: who must answer.
+            gateway: the gateway to send to.
+            expected: the provider and model that must answer.
             monitor: the probes, at least one, and their cap.
             target: how the gateway reports its providers.
             clock: times a request that fails.
-            control: who may answer as well, beside a canary.
+            control: the control group of a canary, which may answer as well.
             sent: how many this window has sent already.
         """
         self._gateway, self._expected, self._target, self._clock = gateway, expected, target, clock
@@ -63,7 +63,7 @@ class Probes:
         self.sent = sent
 
     def __call__(self) -> SyntheticReading | None:
-        """Send the next request and return what came of it; None, without a request, once the cap is reached.
+        """Send the next request and return its result; None, without a request, once the cap is reached.
 
         Raises:
             GatewayError: as `ask`.
@@ -71,36 +71,36 @@ class Probes:
         if self.sent >= self._at_most:
             return None
         self.sent += 1
-        asked = next(self._left)
+        probe = next(self._left)
         if self._control is None:
-            return ask(self._gateway, self._expected, asked, self._target, self._clock, named=self._several)
+            return ask(self._gateway, self._expected, probe, self._target, self._clock, named=self._several)
         return ask_either(
-            self._gateway, (self._expected, self._control), asked, self._target, self._clock, named=self._several
+            self._gateway, (self._expected, self._control), probe, self._target, self._clock, named=self._several
         )
 
 
 def ask(
     gateway: Chats, expected: ProviderChange, probe: Probe, target: Target, clock: Clock, *, named: bool = False
 ) -> SyntheticReading:
-    """Send one request of the suite's own, and say what came of it; a failed request is a reading, not an error.
+    """Send one synthetic request and return its result; a failed request is a reading, not an error.
 
     Args:
-        gateway: where to.
-        expected: who must answer.
-        probe: what to ask, and what is expected of the answer.
+        gateway: the gateway to send to.
+        expected: the provider and model that must answer.
+        probe: the prompt, and what is expected of the answer.
         target: how the gateway reports its providers.
         clock: times a request that fails.
         named: the reason names the prompt, for it is one of several.
 
     Raises:
-        GatewayError: the gateway's rate limit refused the request, again and again: no provider has seen it.
+        GatewayError: the gateway's rate limit refused the request at every attempt, so no provider has received it.
     """
     began = clock.monotonic()
     try:
         answer = gateway.chat(probe.prompt, max_tokens=probe.max_tokens)
     except GatewayError as error:
         if isinstance(error, Refused) and error.status == HTTPStatus.TOO_MANY_REQUESTS:
-            # The gateway's limit on callers says nothing about the provider: it was not looked at.
+            # The gateway's rate limit is no failure of the provider, which has not received the request.
             raise
         took_ms = (clock.monotonic() - began) * 1000
         return SyntheticReading(ok=False, latency_ms=took_ms, reason=str(error), status=error.status)
@@ -121,13 +121,13 @@ def ask_either(
     *,
     named: bool = False,
 ) -> SyntheticReading:
-    """Send one request while a canary has a share of them, and tell whose it was; otherwise as `ask`.
+    """Send one request during a canary and return its result with the group that answered; otherwise as `ask`.
 
-    What does not say whose it was counts where it hides nothing: a failure against the canary, an answer that names
-    neither provider nor model for the control group.
+    A failure that does not name the control group counts against the canary. An answer that names neither provider nor
+    model counts for the control group.
 
     Args:
-        gateway: where to.
+        gateway: the gateway to send to.
         groups: the canary, and the control group.
         probe: as `ask`.
         target: as `ask`.
@@ -138,27 +138,27 @@ def ask_either(
         GatewayError: as `ask`.
     """
     canary, control = groups
-    heard = _Listening(gateway)
-    reading = ask(heard, canary, probe, target, clock, named=named)
-    if heard.answer is not None:
-        is_control = is_from(heard.answer, control, target)
-        names_either = heard.answer.provider is not None or heard.answer.model is not None
-        is_control = is_control and (not names_either or not is_from(heard.answer, canary, target))
+    recorder = _AnswerRecorder(gateway)
+    reading = ask(recorder, canary, probe, target, clock, named=named)
+    if recorder.answer is not None:
+        is_control = is_from(recorder.answer, control, target)
+        names_either = recorder.answer.provider is not None or recorder.answer.model is not None
+        is_control = is_control and (not names_either or not is_from(recorder.answer, canary, target))
         return replace(reading, control=True, reason=None) if is_control else reading
-    said = (reading.reason or "").casefold()
-    blames_control = control.provider.casefold() in said and canary.provider.casefold() not in said
+    reason = (reading.reason or "").casefold()
+    blames_control = control.provider.casefold() in reason and canary.provider.casefold() not in reason
     return replace(reading, control=blames_control)
 
 
-class _Listening:
-    """A gateway whose answer is kept: who is named in it decides whose request it was."""
+class _AnswerRecorder:
+    """A gateway whose answer is kept: the provider that it names decides to which group the request counts."""
 
     def __init__(self, gateway: Chats) -> None:
         self._gateway = gateway
         self.answer: Completion | None = None
 
     def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
-        """Ask, and keep the answer."""
+        """Request a completion, and keep the answer."""
         self.answer = self._gateway.chat(prompt, max_tokens=max_tokens)
         return self.answer
 
@@ -168,7 +168,7 @@ def promise(monitor: Monitor) -> str:
     if not monitor.in_turn:
         return (
             "off: no synthetic request is sent, not for the baseline either. Users decide alone; a window with fewer "
-            f"than {monitor.min_requests} of their requests is inconclusive, and the change is taken back"
+            f"than {monitor.min_requests} of their requests is inconclusive, and the change is rolled back"
         )
     tokens = max(probe.max_tokens for probe in monitor.in_turn)
     return (

@@ -17,7 +17,7 @@ from rollout.monitoring.sources.registry import Source, gateway_sources
 
 @contextmanager
 def open_sources(
-    rollout: RolloutContext, known: Context, holding: HoldDecision, memory: Mapping[str, Any]
+    rollout: RolloutContext, known: Context, hold_decision: HoldDecision, memory: Mapping[str, Any]
 ) -> Iterator[tuple[Source, ...]]:
     """Open the sources of a window, and close them when the call ends.
 
@@ -40,12 +40,12 @@ def open_sources(
                 observed,
                 known,
                 target,
-                operator=holding.abort_asked,
+                operator=hold_decision.abort_asked,
                 clock=clock,
                 memory=memory,
                 log=log,
                 counting=observed.memory,
-                beside=None if control is None else (control, control.memory),
+                control=None if control is None else (control, control.memory),
             )
         except LogCommandError as error:
             raise NotCleared(str(error)) from error

@@ -1,4 +1,4 @@
-"""What is watched is the gateway, and the sources beside it where the target names them."""
+"""The observed gateway: its own answers, and those of the sources that the target names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stub() -> Iterator[Stub]:
         yield one
 
 
-def beside(stub: Stub) -> Target:
+def with_sources(stub: Stub) -> Target:
     prometheus = PrometheusSource(stub.url, "r", "e", token_env="A_TOKEN")
     return replace(TARGET, sources=Sources(prometheus, AlertmanagerSource(stub.url, token_env="A_TOKEN")))
 
@@ -60,25 +60,25 @@ def test_without_sources_all_is_the_gateways(gateway: FakeGateway) -> None:
 def test_the_sources_are_asked_for_what_is_theirs_and_the_gateway_for_the_rest(
     gateway: FakeGateway, stub: Stub
 ) -> None:
-    target, redactor = beside(stub), Redactor()
+    target, redactor = with_sources(stub), Redactor()
     with observing(gateway, target, NEW, {"A_TOKEN": TOKEN}, clock=SystemClock(), stop=NEVER, redactor=redactor) as one:
-        for look in (lambda: one.metrics("openai"), lambda: one.alerts("critical"), lambda: one.metrics_sample(None),
+        for poll in (lambda: one.metrics("openai"), lambda: one.alerts("critical"), lambda: one.metrics_sample(None),
                      lambda: one.alerts_sample("critical")):  # fmt: skip
             with pytest.raises(GatewayError, match=r"has no such path \(404\)"):
-                look()
+                poll()
     assert gateway.calls == []
     assert {headers["authorization"] for _, _, headers, _, _ in stub.seen} == {f"Bearer {TOKEN}"}
     assert TOKEN not in redactor.text(f"the token is {TOKEN}")
 
 
 def test_after_the_window_the_sources_are_closed(gateway: FakeGateway, stub: Stub) -> None:
-    seen = watched(gateway, beside(stub))
+    seen = watched(gateway, with_sources(stub))
     with pytest.raises(GatewayError, match="not sent, the client is closed"):
         seen.metrics("openai")
 
 
 def test_sources_survive_the_journal_and_their_tokens_are_known_secrets(stub: Stub) -> None:
-    request = Request(Scenario("s", "s.yaml", "t", (NEW,), author="alice"), beside(stub), Policy("sandbox"))
+    request = Request(Scenario("s", "s.yaml", "t", (NEW,), author="alice"), with_sources(stub), Policy("sandbox"))
     again = as_opened(
         {"scenario": to_json(request.scenario), "target": to_json(request.target), "policy": to_json(request.policy)}
     )

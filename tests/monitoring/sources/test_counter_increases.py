@@ -18,15 +18,15 @@ def series(**labels: str) -> Series:
 A, B = series(__name__="requests_total", replica="a"), series(__name__="requests_total", replica="b")
 
 
-def counted(beginning: Vector, *looks: Vector) -> float:
+def counted(beginning: Vector, *polls: Vector) -> float:
     increase = Increase.since(beginning)
-    for look in looks:
-        increase.add(look)
+    for poll in polls:
+        increase.add(poll)
     return increase.total
 
 
 @pytest.mark.parametrize(
-    ("beginning", "looks", "expected"),
+    ("beginning", "polls", "expected"),
     [
         ({A: 5}, [{A: 5}, {A: 9}], 4),
         ({A: 5}, [{A: 5, B: 3}], 3),
@@ -38,23 +38,23 @@ def counted(beginning: Vector, *looks: Vector) -> float:
     ],
     ids=["grown", "born", "reset", "returned", "replaced", "first", "nothing"],
 )
-def test_the_increase_of_series(beginning: Vector, looks: list[Vector], expected: float) -> None:
-    assert counted(beginning, *looks) == expected
+def test_the_increase_of_series(beginning: Vector, polls: list[Vector], expected: float) -> None:
+    assert counted(beginning, *polls) == expected
 
 
 @given(st.lists(st.lists(st.integers(0, 50), min_size=1), min_size=1))
 def test_no_restart_loses_or_invents_a_request(lives: list[list[int]]) -> None:
-    """Each life of a process counts from zero; a look after each request that brings the counter up."""
-    total, looks, last = 0, [], 0
+    """Each life of a process counts from zero; a poll follows each request that raises the counter."""
+    total, polls, last = 0, [], 0
     for life in lives:
         value = 0
         for step in life:
             value += step
-            looks.append({A: float(value)})
-            # A process whose counter has caught up with the last one's before anybody looked cannot be told from it.
+            polls.append({A: float(value)})
+            # A process whose counter has reached the last one's before a poll cannot be distinguished from it.
             total += value if value < last else value - last
             last = value
-    assert counted({A: 0.0}, *looks) == total
+    assert counted({A: 0.0}, *polls) == total
     assert total >= 0
 
 

@@ -1,4 +1,4 @@
-"""Kinds of errors: what is one kind, and what was logged since a mark through rotation and truncation."""
+"""Kinds of errors, and the lines since a mark through rotation and truncation."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def added(log: Path, at: Mark) -> list[str]:
     return [line.text for line in since(log, at)]
 
 
-def test_what_was_added_is_told_from_what_was_there(log: Path):
+def test_what_was_added_is_distinguished_from_what_was_there(log: Path):
     at = mark(log)
     log.write_text(log.read_text() + "ERROR: new\n")
     assert [line.text for line in before(log, at)] == ["ERROR: old"]
@@ -68,7 +68,7 @@ def test_a_log_that_was_rotated_is_read_on_in_the_file_it_was_moved_to(log: Path
     assert added(log, at) == ["ERROR: before the rotation", "ERROR: after it"]
 
 
-def test_what_is_lost_is_said_to_be_lost(log: Path):
+def test_what_is_lost_raises_an_error(log: Path):
     at = mark(log)
     log.write_text("ERR")
     with pytest.raises(LogLost, match="was truncated or written anew"):
@@ -85,7 +85,7 @@ def test_what_is_lost_is_said_to_be_lost(log: Path):
         added(log, at)
 
 
-def test_a_rotated_part_that_is_compressed_was_not_looked_at(log: Path):
+def test_a_rotated_part_that_is_compressed_is_not_read(log: Path):
     at = mark(log)
     log.rename(log.with_name("gateway.log.2"))
     log.with_name("gateway.log.1.gz").write_bytes(gzip.compress(b"ERROR: unseen\n"))

@@ -1,4 +1,4 @@
-"""What each source brings home."""
+"""The readings of each source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def gateway() -> FakeGateway:
     return FakeGateway()
 
 
-def looks(gateway: FakeGateway, **options: object) -> dict[str, object]:
+def sources_by_name(gateway: FakeGateway, **options: object) -> dict[str, object]:
     sources = gateway_sources(gateway, context(), TARGET, clock=SimulatedClock(), **options)
     return {source.name: source for source in sources}
 
@@ -32,13 +32,13 @@ def asked(gateway: FakeGateway, **monitor: object) -> SyntheticReading:
 
 
 def test_each_source_has_the_scenarios_pace(gateway: FakeGateway) -> None:
-    paces = {name: source.every_s for name, source in looks(gateway, operator=lambda: None).items()}
+    paces = {name: source.every_s for name, source in sources_by_name(gateway, operator=lambda: None).items()}
     ten, thirty = {"status": 10.0, "metrics": 10.0}, {"alerts": 30.0, "fallbacks": 30.0, "way_back": 30.0}
     assert paces == ten | thirty | {"synthetic": 60.0, "operator": 2.0}
 
 
 def test_the_new_provider_is_watched_and_the_previous_one_probed(gateway: FakeGateway) -> None:
-    for source in looks(gateway).values():
+    for source in sources_by_name(gateway).values():
         source.poll()
     expected = ["status openai", "metrics openai", "alerts critical", "governance", "chat ping 16", "test ollama"]
     assert gateway.calls == expected
@@ -46,15 +46,15 @@ def test_the_new_provider_is_watched_and_the_previous_one_probed(gateway: FakeGa
 
 def test_a_gateway_that_ignores_the_severity_is_not_believed(gateway: FakeGateway) -> None:
     gateway.critical = (alert(severity="warning"), alert(severity="CRITICAL"))
-    assert looks(gateway)["alerts"].poll() == (gateway.critical[1],)
+    assert sources_by_name(gateway)["alerts"].poll() == (gateway.critical[1],)
 
 
 def test_new_fallbacks_show_behind_old_ones(gateway: FakeGateway) -> None:
-    look = looks(gateway)["fallbacks"].poll
+    poll = sources_by_name(gateway)["fallbacks"].poll
     counts = []
     for listed in ("ab", "bc", "bc", "c", "cd"):
         gateway.limits = Governance({}, {}, tuple({"id": one} for one in listed))
-        counts.append(look())
+        counts.append(poll())
     assert counts == [2, 3, 3, 3, 4]
 
 
@@ -112,9 +112,9 @@ def test_the_log_is_read_from_its_present_end(gateway: FakeGateway, tmp_path: Pa
     log.write_text("ERROR:    boom before\n")
     monitor = Monitor(error_pattern="boom")
     sources = gateway_sources(gateway, context(monitor), replace(TARGET, log_file=log), clock=SimulatedClock())
-    look = next(source.poll for source in sources if source.name == SourceName.LOG)
+    poll = next(source.poll for source in sources if source.name == SourceName.LOG)
     log.write_text("ERROR:    boom before\nERROR:    boom\nINFO:     boom\n{'errors': 'boom'}\n")
-    assert look() == ("ERROR:    boom",)
+    assert poll() == ("ERROR:    boom",)
 
 
 def test_a_completion_hangs_only_after_its_own_deadline(gateway: FakeGateway) -> None:

@@ -1,4 +1,4 @@
-"""The suite's own requests: what they ask, what they expect, and what bounds them."""
+"""The synthetic requests: their prompts, expectations and limits."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_reason_names_the_prompt_only_where_there_are_several() -> None:
     assert several.reason == "the answer does not contain 'x' (to 'one')"
 
 
-def test_once_the_cap_is_reached_nothing_is_sent_and_nothing_is_dark() -> None:
+def test_once_the_cap_is_reached_nothing_is_sent_and_nothing_is_unavailable() -> None:
     gateway = FakeGateway()
     ask = probes(gateway, Probe("one"), synthetic_at_most=2)
     readings = [ask() for _ in range(5)]
@@ -152,8 +152,8 @@ def test_without_probes_and_without_users_no_verdict_on_requests_is_green() -> N
 
 
 def test_the_promise_says_how_many_how_long_and_what_follows_from_none() -> None:
-    said = promise(Monitor())
-    assert said.startswith("30 in 1800 s, 2000 at most, each answer at most 16 tokens: 32,000 tokens")
+    message = promise(Monitor())
+    assert message.startswith("30 in 1800 s, 2000 at most, each answer at most 16 tokens: 32,000 tokens")
     assert "off" in promise(Monitor(probes=()))
     assert "inconclusive" in promise(Monitor(probes=()))
 
@@ -195,7 +195,7 @@ def test_a_failure_of_the_suites_own_is_no_failure_of_users() -> None:
     assert rate(*counted, *ours) == ("users", 0.0, 50)
 
 
-def test_a_failure_that_never_reached_the_gateway_is_not_taken_out_of_users_failures() -> None:
+def test_a_failure_that_never_reached_the_gateway_is_not_subtracted_from_users_failures() -> None:
     ours = [own(at, failed()) for at in range(10, 20)]
     counted = [sample("metrics", 0, metrics(0)), sample("metrics", 100, metrics(50, 10))]
     assert rate(*counted, *ours) == ("users", 0.2, 50)
@@ -223,7 +223,7 @@ def test_where_the_suites_own_decide_the_verdict_says_so_and_why() -> None:
     assert "; these decide, because there is no P95 of enough users' requests" in latency.message
 
 
-# Beside a canary: whose request it was
+# During a canary: the group that answered
 
 
 @pytest.mark.parametrize(
@@ -236,13 +236,13 @@ def test_where_the_suites_own_decide_the_verdict_says_so_and_why() -> None:
         (Completion("pong", None, "ollama", 3, 9.0), True, None),
         (Completion("pong", "llama3", None, 3, 9.0), True, None),
         (Completion("pong", "gpt-4o", None, 3, 9.0), False, None),
-        # It names neither: it is no evidence for the canary.
+        # It names neither, so it is no evidence for the canary.
         (Completion("pong", None, None, 3, 9.0), True, None),
         (Completion("pong", "x", "vllm", 3, 9.0), False, "vllm answered instead of openai"),
         (Completion("pong", "gpt-3.5", "openai", 3, 9.0), False, "model gpt-3.5 answered instead of gpt-4o"),
     ],
 )
-def test_an_answer_beside_a_canary_is_its_own_or_the_control_groups(
+def test_an_answer_during_a_canary_is_its_own_or_the_control_groups(
     answer: Completion, control: bool, reason: str | None
 ) -> None:
     gateway = FakeGateway()
@@ -252,7 +252,7 @@ def test_an_answer_beside_a_canary_is_its_own_or_the_control_groups(
 
 
 @pytest.mark.parametrize(
-    ("said", "control"),
+    ("message", "control"),
     [
         ("Provider ollama failed: upstream error", True),
         ("Provider openai failed: upstream error", False),
@@ -260,11 +260,11 @@ def test_an_answer_beside_a_canary_is_its_own_or_the_control_groups(
         ("openai failed, and ollama did not take over", False),
     ],
 )
-def test_a_failure_beside_a_canary_counts_against_it_unless_it_names_the_control_group(
-    said: str, control: bool
+def test_a_failure_during_a_canary_counts_against_it_unless_it_names_the_control_group(
+    message: str, control: bool
 ) -> None:
     gateway = FakeGateway()
-    gateway.completion = GatewayError("POST chat", said, status=502)
+    gateway.completion = GatewayError("POST chat", message, status=502)
     reading = ask_either(gateway, (NEW, OLD), Probe("ping"), TARGET, SimulatedClock())
     assert (reading.ok, reading.control, reading.status) == (False, control, 502)
 
