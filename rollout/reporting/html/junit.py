@@ -1,6 +1,6 @@
-"""``junit.xml``: one test case for each clause of the plan, whatever ran of it, and one for the decision.
+"""``junit.xml``: one test case for each clause of the plan, run or not, and one for the decision.
 
-pytest's own would hold what one process has run: nothing of the phases before it, nor of what was never reached.
+The file of pytest holds what one process has run: no earlier phase, and no check that was never reached.
 """
 
 from __future__ import annotations

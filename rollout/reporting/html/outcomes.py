@@ -1,4 +1,4 @@
-"""What came of every clause, once each: what JUnit and the summary count, from the journal and the plan alone."""
+"""The outcome of every clause, once each, from the journal and the plan: JUnit and the summary count it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rollout.reporting.html.story import Run, Story
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """What came of one clause.
+    """The outcome of one clause.
 
     Attributes:
         clause: the clause.
-        outcome: ``passed``, ``failed``, ``waived`` or ``owed`` (no pass, and somebody answers for it), ``not run``
+        outcome: ``passed``, ``failed``, ``waived`` or ``owed`` (no pass, and a person is accountable), ``not run``
             (planned, and never reached: no pass), ``pending`` (its phase is still to come, or goes on), or
             ``not demanded``.
-        message: why; where it passed, what was seen, as far as its check says so.
-        took_s: how long its check took; 0 where none ran, or an earlier version of the suite did not say.
+        message: why; where it passed, the remarks of its check.
+        took_s: how long its check took; 0 where none ran, or where an earlier version of the suite did not record it.
     """
 
     clause: Clause
@@ -33,7 +33,7 @@ class Came:
 
 
 def outcomes(story: Story) -> tuple[Came, ...]:
-    """Return what came of every clause of the plan, and which ones were left out of it, in the procedure's order."""
+    """Return the outcome of every clause, those left out of the plan included, in the procedure's order."""
     return tuple(came for phase in PHASES for came in _of_phase(story, phase))
 
 
@@ -47,10 +47,10 @@ def _of_phase(story: Story, phase: str) -> Iterator[Came]:
 
 
 def _decisive(story: Story, phase: str) -> Run | None:
-    """Return the latest run of a phase that came to an outcome in it, else the latest one that was asked for it."""
+    """Return the latest run that has an outcome in the phase, else the latest one that was asked for the phase."""
     asked = [run for run in story.runs if run.checks and phase in run.phases]
-    spoke = [run for run in asked if any(CLAUSES[id_].phase == phase for id_ in run.outcomes)]
-    return next(reversed(spoke or asked), None)
+    decided = [run for run in asked if any(CLAUSES[id_].phase == phase for id_ in run.outcomes)]
+    return next(reversed(decided or asked), None)
 
 
 def _came(story: Story, clause: Clause, run: Run | None) -> Came:

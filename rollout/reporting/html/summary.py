@@ -21,9 +21,9 @@ def summary(story: Story, came: Sequence[Came], standing: Verdict, facts: Mappin
 
     Args:
         story: the rollout.
-        came: what came of every clause.
-        standing: how it stands.
-        facts: question -> answer, as the closure's row has them.
+        came: the outcome of every clause.
+        standing: its verdict.
+        facts: question -> answer, as in the closure's row.
     """
     what = markdown(f"{story.change} on {story.request.target.name}")
     lines = [

@@ -1,4 +1,4 @@
-"""What pipelines read: a junit.xml that counts the plan, and a summary for the job's page."""
+"""The files for pipelines: a junit.xml that counts the plan, and a summary for the job's page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLANNED = len(plan(PHASES, BARE, {}))
 
 
 def written(journaled: JournaledRollout) -> tuple[ET.Element, str]:
-    """Return junit.xml and summary.md, as they are written even where there is no generator."""
+    """Return junit.xml and summary.md, which are written without the generator."""
     with pytest.raises(Exception, match=r"cannot be written|cannot be fetched"):
         build(journaled.rollout.journal, "r-1", journaled.rollout.folder, {"XDG_CACHE_HOME": "/proc/nowhere"})
     folder = journaled.rollout.folder
@@ -66,7 +66,7 @@ def test_a_phase_that_is_still_to_come_is_skipped_and_no_error(tmp_path: Path) -
     with JournaledRollout(tmp_path) as journaled:
         journaled.begins("run-1", "precheck")
         journaled.phase("run-1", "precheck")
-        journaled.result("run-1", None, "skipped", "CLEARED: every precheck that is owed passed")
+        journaled.result("run-1", None, "skipped", "CLEARED: every planned precheck passed")
         junit, text = written(journaled)
     assert counts(junit) == (PLANNED + 1, 0, 0, PLANNED - 19 + 1)
     assert message(junit, "VER-1") == ("skipped", "NOT RUN YET: the verify phase is still to come")
