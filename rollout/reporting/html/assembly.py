@@ -115,11 +115,11 @@ def _write_beside(journal: Journal, story: Story, folder: Path, extra: Mapping[s
         OSError: one cannot be written.
         JournalError: the journal cannot be read.
     """
-    came, standing = outcomes(story), verdict(story, _last_word(story, folder, extra))
+    clauses, standing = outcomes(story), verdict(story, _last_word(story, folder, extra))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / JUNIT).write_bytes(junit(story, came, standing))
-    answers = facts(story, standing, came)
-    (folder / SUMMARY).write_text(summary(story, came, standing, answers), encoding="utf-8")
+    (folder / JUNIT).write_bytes(junit(story, clauses, standing))
+    answers = facts(story, standing, clauses)
+    (folder / SUMMARY).write_text(summary(story, clauses, standing, answers), encoding="utf-8")
     return banner(story, standing, answers, list(ways_on(journal, story, folder)))
 
 

@@ -14,7 +14,7 @@ from rollout.reporting.html.story import Run, Story
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
+class ClauseResult:
     """The outcome of one clause.
 
     Attributes:
@@ -32,18 +32,18 @@ class Came:
     took_s: float = 0.0
 
 
-def outcomes(story: Story) -> tuple[Came, ...]:
+def outcomes(story: Story) -> tuple[ClauseResult, ...]:
     """Return the outcome of every clause, those left out of the plan included, in the procedure's order."""
-    return tuple(came for phase in PHASES for came in _of_phase(story, phase))
+    return tuple(result for phase in PHASES for result in _of_phase(story, phase))
 
 
-def _of_phase(story: Story, phase: str) -> Iterator[Came]:
+def _of_phase(story: Story, phase: str) -> Iterator[ClauseResult]:
     run = _decisive(story, phase)
     for clause in plan((phase,), story.request.scenario, {}):
         if clause.id in story.left_out:
-            yield Came(clause, "not demanded", story.left_out[clause.id])
+            yield ClauseResult(clause, "not demanded", story.left_out[clause.id])
         else:
-            yield _came(story, clause, run)
+            yield _result(story, clause, run)
 
 
 def _decisive(story: Story, phase: str) -> Run | None:
@@ -53,15 +53,15 @@ def _decisive(story: Story, phase: str) -> Run | None:
     return next(reversed(decided or asked), None)
 
 
-def _came(story: Story, clause: Clause, run: Run | None) -> Came:
+def _result(story: Story, clause: Clause, run: Run | None) -> ClauseResult:
     if run is None:
         if story.is_pending:
-            return Came(clause, "pending", f"{NOT_YET}the {clause.phase} phase is still to come")
-        return Came(clause, "not run", f"{NOT_RUN}no run was asked for the {clause.phase} phase")
+            return ClauseResult(clause, "pending", f"{NOT_YET}the {clause.phase} phase is still to come")
+        return ClauseResult(clause, "not run", f"{NOT_RUN}no run was asked for the {clause.phase} phase")
     found = run.outcomes.get(clause.id)
     if found is None:
-        return Came(clause, "not run", f"{NOT_RUN}{UNREACHED}")
+        return ClauseResult(clause, "not run", f"{NOT_RUN}{UNREACHED}")
     if found.outcome == "skipped":
         # A check that the plan wanted and that skipped itself is no pass; a window that goes on is none yet.
-        return Came(clause, "pending" if found.message.startswith(IN_PROGRESS) else "not run", found.message)
-    return Came(clause, found.outcome, found.message, found.took_s)
+        return ClauseResult(clause, "pending" if found.message.startswith(IN_PROGRESS) else "not run", found.message)
+    return ClauseResult(clause, found.outcome, found.message, found.took_s)

@@ -19,7 +19,7 @@ from rollout.journal.record import EVIDENCE_OWED, Decision
 from rollout.reporting import timeline as timeline_events
 from rollout.reporting.documents import describe_hold, never_documented
 from rollout.reporting.html.markup import Part, element, html
-from rollout.reporting.html.outcomes import Came
+from rollout.reporting.html.outcomes import ClauseResult
 from rollout.reporting.html.rows import NOT_YET, Row, identify, millis, new_row
 from rollout.reporting.html.story import Story
 from rollout.reporting.timeline import clock
@@ -96,7 +96,7 @@ def closure_row(story: Story, standing: Verdict, answers: Mapping[str, str], cha
     return row
 
 
-def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str, str]:
+def facts(story: Story, standing: Verdict, clauses: Sequence[ClauseResult]) -> Mapping[str, str]:
     """Return an auditor's questions and their answers; a question that does not arise is left out."""
     scenario, target, policy = story.request.scenario, story.request.target, story.request.policy
     answers = {
@@ -111,8 +111,8 @@ def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str,
         "Rollback held": "; ".join(map(describe_hold, story.record.holds)),
         "Not documented": "; ".join(never_documented(story.record)),
         "Evidence missing": "; ".join(story.record.missing_evidence),
-        "Not run": _listed(not_run(came)) or "nothing: every clause that was planned has an outcome",
-        "Waived": "; ".join(f"{each.clause.id} {each.message}" for each in came if each.outcome == "waived"),
+        "Not run": _listed(not_run(clauses)) or "nothing: every clause that was planned has an outcome",
+        "Waived": "; ".join(f"{each.clause.id} {each.message}" for each in clauses if each.outcome == "waived"),
         "Not demanded": _listed(sorted(story.left_out)) or "nothing: every clause was planned",
         "Baseline": _baseline(story),
         "Content": content_of(story.record),
@@ -120,9 +120,9 @@ def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str,
     return {question: answer for question, answer in answers.items() if answer}
 
 
-def not_run(came: Iterable[Came]) -> list[str]:
+def not_run(clauses: Iterable[ClauseResult]) -> list[str]:
     """Return the ids of the clauses that were planned and have no outcome of their own."""
-    return [each.clause.id for each in came if each.outcome == "not run" or each.message.startswith(NOT_YET)]
+    return [each.clause.id for each in clauses if each.outcome == "not run" or each.message.startswith(NOT_YET)]
 
 
 def _described(standing: Verdict, answers: Mapping[str, str], chart: bytes | None) -> str:

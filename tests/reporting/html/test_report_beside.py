@@ -105,8 +105,8 @@ def test_what_is_no_pass_is_never_counted_as_one(tmp_path: Path, outcome: str, t
 def test_a_check_of_the_plan_that_skipped_itself_is_no_pass(tmp_path: Path) -> None:
     with kept(tmp_path) as journaled:
         journaled.outcome("run-1", "PRE-4.1", "skipped", "no reason of ours")
-        (came,) = [each for each in outcomes(journaled.story) if each.clause.id == "PRE-4.1"]
-    assert came.outcome == "not run"
+        (result,) = [each for each in outcomes(journaled.story) if each.clause.id == "PRE-4.1"]
+    assert result.outcome == "not run"
 
 
 def test_a_later_run_that_was_cut_before_its_first_check_does_not_hide_the_earlier_one(tmp_path: Path) -> None:
