@@ -40,7 +40,7 @@ def record_outcome(
     if report.passed and report.when != "call":
         run.durations.keep_setup(report)
         return
-    seen = run.evidence.show.take_said()
+    seen = run.evidence.show.take_remarks()
     message = seen if report.passed and seen else message
     outcome, took_s = _outcome(report, message), run.durations.total(report)
     run.terminal.row(clause, outcome, message, took_s)

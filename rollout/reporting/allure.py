@@ -1,6 +1,6 @@
-"""What an auditor sees: the only module that speaks to Allure.
+"""The Allure evidence: the only module of the run that calls Allure.
 
-Titles, labels and links are set at collection, because what a fixture sets is overwritten.
+Titles, labels and links are set at collection, because Allure overwrites what a fixture sets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rollout.core.scenario import Scenario
 from rollout.core.visible import on_one_line, show_all, show_controls
 
 NOT_RUN = "NOT RUN: "
-"""How the message of a check begins that the plan wanted and the run never reached."""
+"""The beginning of the message of a check that was planned and that the run never reached."""
 
 PHASE_TITLES = {
     "precheck": "1 Precheck",
@@ -56,7 +56,7 @@ def epic_of(rollout: str, change: str, target: str) -> str:
 
 
 def row_labels(epic: str, author: str, clause: Clause | None) -> Iterator[tuple[str, str]]:
-    """Yield a row's labels, whoever writes it. None stands for the closure."""
+    """Yield a row's labels as (type, value). None stands for the closure."""
     phase = CLOSURE_TITLE if clause is None else PHASE_TITLES[clause.phase]
     story = CLOSURE_ROW if clause is None else str(clause)
     yield from (("epic", epic), ("feature", phase), ("story", story))
@@ -73,16 +73,16 @@ def ticket_link(scenario: Scenario, policy: Policy) -> str | None:
 
 
 class Show:
-    """Attach evidence to the check that is running; secrets are taken out first."""
+    """Attaches evidence to the check that is running, without secrets."""
 
     def __init__(self, redactor: Redactor) -> None:
-        """Keep the redaction that everything passes through."""
+        """Create it; every text passes through `redactor`."""
         self._redactor = redactor
-        self._said: list[str] = []
+        self._remarks: list[str] = []
 
     def facts(self, name: str, value: Any) -> None:
-        """Attach a value, a record included: as a table that people read where it is small and flat, else as JSON."""
-        # Made plain first: the redaction does not look into records.
+        """Attach a value or a record: as a table where it is flat, else as JSON."""
+        # Converted first: the redactor does not search records.
         value = show_all(self._redactor.value(to_json(value)))
         rows = _flat(value)
         if rows is None:
@@ -100,14 +100,14 @@ class Show:
         allure.attach(show_controls(self._redactor.text(text)), name, allure.attachment_type.TEXT)
 
     def add_remark(self, text: str) -> None:
-        """Attach what the check has seen, in a sentence; it stands beside the check's outcome, in the journal too."""
+        """Attach what the check has seen, in a sentence, and keep it for the check's outcome in the journal."""
         self.text("Seen", text)
-        self._said.append(self._redactor.text(text))
+        self._remarks.append(self._redactor.text(text))
 
-    def take_said(self) -> str:
-        """Return what was `said` since it was last asked for."""
-        said, self._said[:] = "; ".join(self._said), []
-        return said
+    def take_remarks(self) -> str:
+        """Return the remarks since the last call, as one text."""
+        text, self._remarks[:] = "; ".join(self._remarks), []
+        return text
 
     def table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Attach rows of equal keys as a table."""
@@ -116,17 +116,17 @@ class Show:
             allure.attach(self._redactor.text(_csv(show_all(rows))), name, allure.attachment_type.CSV)
 
     def link(self, url: str, name: str) -> None:
-        """Attach a link; nobody follows it here."""
+        """Attach a link; it is not requested."""
         allure.dynamic.link(self._redactor.text(url), name=name)  # type: ignore[no-untyped-call]
         self.text(name, url)
 
     def diagnosis(self, *texts: str) -> None:
-        """Attach why a provider is out of reach, one text for each; nothing where none is."""
+        """Attach why providers cannot be reached, one text each; without texts, nothing."""
         if texts:
             self.text("Diagnosis", "\n\n".join(texts))
 
     def exchanges(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Attach what was said to the gateway and what it answered."""
+        """Attach the requests to the gateway and their responses."""
         if rows:
             self._json(f"Exchanges with the gateway ({len(rows)})", show_all(self._redactor.value(to_json(rows))))
 
@@ -157,7 +157,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and abs(value) < _NO_EXPONENT:
-        # Fifteen digits hide the three that count.
+        # Six significant digits are enough to read.
         return f"{value:.6g}"
     return "none" if value in (None, "") else str(value)
 
@@ -171,13 +171,13 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 class Guard:
-    """Sees every Allure object before it is written: redacts it, and never lets the unreached look harmless.
+    """Redacts every Allure object before it is written, and marks checks that were never reached as broken.
 
-    What a disk does not take is evidence that is missing, and says nothing about the gateway: no check fails for it.
+    A file that the disk does not take is missing evidence and no statement about the gateway: no check fails for it.
     """
 
     def __init__(self, redactor: Redactor) -> None:
-        """Keep the redaction."""
+        """Create it with the redactor of the rollout."""
         self._redactor = redactor
         self._why = ""
 
@@ -186,7 +186,7 @@ class Guard:
         """Why Allure could not write every file; empty where it could."""
         return (f"Allure's files: {self._why}",) if self._why else ()
 
-    # First of all hooks, whoever registered when: Allure's writer is one of them.
+    # Before all other hooks, in whatever order they were registered: Allure's writer is one of them.
     @allure_commons.hookimpl(tryfirst=True)
     def report_result(self, result: Any) -> None:
         """Redact a check's result; a check that was planned and never reached is broken, not skipped."""
@@ -202,9 +202,9 @@ class Guard:
 
     @allure_commons.hookimpl(tryfirst=True)
     def report_container(self, container: Any) -> None:
-        """Redact fixtures: their names, steps and errors. One that shows nothing is no row: pytest invents some."""
-        container.befores[:] = [row for row in container.befores if _tells(row)]
-        container.afters[:] = [row for row in container.afters if _tells(row)]
+        """Redact fixtures: their names, steps and errors. One without evidence that passed is removed."""
+        container.befores[:] = [row for row in container.befores if _has_content(row)]
+        container.afters[:] = [row for row in container.afters if _has_content(row)]
         self._redact(container)
 
     @allure_commons.hookimpl(hookwrapper=True, specname="report_result")
@@ -243,27 +243,27 @@ class Guard:
 
 
 def _for_people(message: str, trace: str | None) -> str:
-    """Return a reason as the listing shows it: without exception types and introspection of whole values."""
+    """Return a reason as the terminal shows it: without exception types and pytest's introspection of values."""
     if message.startswith("Skipped: "):
         return message.removeprefix("Skipped: ")
-    # The plugin has put the reason into one line already; see `rollout.plugin.check_outcomes`.
+    # `rollout.plugin.check_outcomes` has already put the reason into one line.
     return trace or message
 
 
-def _tells(row: Any) -> bool:
-    """Tell whether a fixture's row has evidence or did not pass (allure-python #918 adds rows that have neither)."""
+def _has_content(row: Any) -> bool:
+    """Return whether a fixture's row has evidence or did not pass (allure-python #918 adds rows with neither)."""
     return bool(row.steps or row.attachments or row.statusDetails or row.status not in (None, Status.PASSED))
 
 
 def guard(redactor: Redactor) -> Guard:
-    """Put the guard before Allure's writer; hooks registered last are called first."""
+    """Register the guard before Allure's writer: hooks that are registered last are called first."""
     watcher = Guard(redactor)
     allure_commons.plugin_manager.register(watcher)
     return watcher
 
 
 def unguard(watcher: Guard) -> None:
-    """Take the guard away again."""
+    """Unregister the guard."""
     allure_commons.plugin_manager.unregister(watcher)
 
 
@@ -287,7 +287,7 @@ def write_environment(folder: Path, rollout: RolloutContext) -> None:
 
 
 def write_facts(folder: Path, facts: Mapping[str, str], run: str, title: str, redactor: Redactor) -> None:
-    """Write them as what Allure shows of the surroundings; `title` names the report."""
+    """Write the facts as Allure's environment, and the executor of run `run`; `title` names the report."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(f"{key}={on_one_line(redactor.text(str(value)))}\n" for key, value in facts.items())
     (folder / "environment.properties").write_text(lines, encoding="utf-8")
@@ -296,9 +296,9 @@ def write_facts(folder: Path, facts: Mapping[str, str], run: str, title: str, re
 
 
 def redact_junit(path: Path, redactor: Redactor) -> None:
-    """Take secrets out of a ``junit.xml``: pytest's writer asks nobody, and it takes in ids, output and tracebacks.
+    """Redact a ``junit.xml``, into which pytest writes ids, output and tracebacks unredacted.
 
-    Where no such file was written there is nothing to do.
+    A file that does not exist is no error.
     """
     if not path.is_file():
         return
@@ -307,9 +307,9 @@ def redact_junit(path: Path, redactor: Redactor) -> None:
     try:
         tree = ET.parse(path)  # noqa: S314 - pytest has just written it
     except ET.ParseError:
-        # Cut off by a full disk, or a plugin's own: no XML to keep whole, and its secrets go all the same.
-        left = redactor.text(path.read_text(encoding="utf-8", errors="replace"))
-        path.write_text(show_controls(left), encoding="utf-8")
+        # A full disk has cut it off, or a plugin wrote it: it is no XML, and is redacted as text.
+        text = redactor.text(path.read_text(encoding="utf-8", errors="replace"))
+        path.write_text(show_controls(text), encoding="utf-8")
         return
     for element in tree.iter():
         element.text = element.text and show_controls(redactor.text(element.text))

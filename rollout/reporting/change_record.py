@@ -1,6 +1,6 @@
-"""The change record: what was changed, by whom, why, and what came of it, for somebody who was not there (DOC-1).
+"""The change record: what was changed, by whom, why, and with which result (DOC-1).
 
-Told from the journal, for every end that a rollout can have: kept, taken back, nothing applied, an emergency.
+It is made from the journal, for every end of a rollout: kept, rolled back, nothing applied, an emergency.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def write_change_record(rollout: RolloutContext, record: RolloutRecord, closed: 
 
     Args:
         rollout: the rollout.
-        record: it, as the journal tells it, or told it last.
+        record: its record, read from the journal now or the last time that this was possible.
         closed: the closure's facts: decision, word, why, not_passed, rollback, commands.
 
     Raises:
@@ -122,7 +122,7 @@ def _digests(backup: Facts) -> dict[str, str]:
 def _differences(rollout: RolloutContext, record: RolloutRecord, closed: Facts) -> dict[str, Any]:
     """Return how the gateway differs from its backup at the end.
 
-    After a rollback that is RBK-4.3's own comparison: a gateway that is in trouble is not asked once more.
+    After a rollback that is the comparison of RBK-4.3: a gateway that may be impaired is not read once more.
     """
     compared = record.steps.get("RBK-4.3")
     if compared is not None and closed["decision"] != Decision.KEPT:
@@ -133,7 +133,7 @@ def _differences(rollout: RolloutContext, record: RolloutRecord, closed: Facts) 
     try:
         found = differences(recorded(record.backup), rollout.gateway.uninterruptible(), rollout.redactor.value)
     except (RolloutError, LookupError) as error:
-        # An earlier version's backup may hold less than this one reads.
+        # A backup of an earlier version may lack what this one reads.
         return {"compared": f"not compared: {error}", "intended": {}, "others": {}}
     own = own_keys(rollout)
     return {
@@ -143,7 +143,7 @@ def _differences(rollout: RolloutContext, record: RolloutRecord, closed: Facts) 
     }
 
 
-# As a page
+# The Markdown page
 
 
 def _markdown(facts: Facts) -> Iterator[str]:
@@ -153,17 +153,18 @@ def _markdown(facts: Facts) -> Iterator[str]:
     yield from _section("Result", ("", ""), _result(facts))
     if facts["commands"]:
         commands = (one_line(command, LONGEST_COMMAND) for command in reversed(facts["commands"]))
-        yield from ("", "## A person is needed: look, then paste", "", *(f"    {command}" for command in commands))
+        yield from ("", "## A person is needed: read the state, then run the manual commands", "")
+        yield from (f"    {command}" for command in commands)
     yield from _section("What differs from the backup", ("what", "before -> after", ""), _changed(facts))
     yield from _section("Timeline, in UTC", ("at", "what happened"), ((clock(a), t) for a, t in facts["timeline"]))
-    way_back = ((clock(r["at"]), _titled(r["clause"]), r["outcome"], r["seen"]) for r in facts["rollback"])
-    yield from _section("The way back", ("at", "step", "outcome", "seen"), way_back)
+    steps = ((clock(r["at"]), _titled(r["clause"]), r["outcome"], r["seen"]) for r in facts["rollback"])
+    yield from _section("The rollback", ("at", "step", "outcome", "seen"), steps)
     clauses = ((_titled(id_), outcome, message) for id_, (outcome, message) in facts["clauses"].items())
     yield from _section("Checks", ("clause", "outcome", "why"), clauses)
     missing = ((_titled(id_), why) for id_, why in facts["not_passed"].items())
     yield from _section("Not passed, or not run", ("clause", "why"), missing)
-    heard = ((r["event"], r["channel"], "accepted" if r["accepted"] else "refused", r["detail"]) for r in facts["told"])
-    yield from _section("Who was told", ("of what", "channel", "", "what it said"), heard)
+    sent = ((r["event"], r["channel"], "accepted" if r["accepted"] else "refused", r["detail"]) for r in facts["told"])
+    yield from _section("Notifications", ("event", "channel", "", "answer"), sent)
     yield from _section("Evidence", ("file", "SHA-256"), facts["evidence"].items())
 
 
@@ -224,7 +225,7 @@ def _result(facts: Facts) -> Iterator[tuple[str, str]]:
         failed, users = requests["users_failed"], requests["users"]
         yield "Users", f"{failed} of {users} requests failed while it was watched"
     elif requests["own"]:
-        yield "Users", "nobody counted their requests"
+        yield "Users", "their requests were not counted"
     if requests["own"]:
         yield "The suite's own", f"{requests['own_failed']} of {requests['own']} requests failed"
     for clause, finding in facts["findings"].items():

@@ -1,7 +1,7 @@
-"""The bake time in a picture: what users and the suite's own requests saw, the limits, and the moment of the breach.
+"""The chart of the bake time: what users and the suite's own requests saw, the limits, and the moment of the breach.
 
-It tells its parts apart by line, marker and hatching as well as by colour, so that it reads in print and for the
-colour-blind. matplotlib is imported only when there is something to draw.
+Its parts differ by line, marker and hatching as well as by colour, for print and for the colour-blind. matplotlib is
+imported only when there is something to draw.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours: told apart by the colour-blind, and by their greys in print.
+# Okabe and Ito's colours: the colour-blind can distinguish them, and their greys differ in print.
 _USERS, _OWN, _LIMIT, _BASELINE = "#0072B2", "#000000", "#D55E00", "#777777"
 _STATES = {
     "connected": ("#CFE8DF", ""),
@@ -49,7 +49,7 @@ _FEW_REQUESTS = 200
 _CLOSE = 0.075
 _LINE = 104
 _SHORTEST_LABEL = 0.06
-# Room for the markers of zero.
+# The share of the axis below zero, for the markers at zero.
 _BELOW = 0.04
 _UNITS = ((180.0, 1.0, "seconds"), (3 * 3600.0, 60.0, "minutes"), (float("inf"), 3600.0, "hours"))
 _STYLE: Any = {
@@ -58,7 +58,7 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "hatch.linewidth": 0.6,
-    # "$3.00 of $5.00" is money, not mathematics.
+    # A text such as "$3.00 of $5.00" is not mathematics.
     "text.parse_math": False,
     # The same samples give the same file.
     "svg.hashsalt": "rollout",
@@ -66,7 +66,7 @@ _STYLE: Any = {
 
 
 def draw(bake: Bake, stem: Path) -> tuple[Path, ...]:
-    """Write the picture as ``STEM.svg`` and ``STEM.png`` and return the paths; without samples there is none.
+    """Write the chart as ``STEM.svg`` and ``STEM.png`` and return the paths; without samples there is none.
 
     Raises:
         OSError: a file cannot be written.
@@ -77,7 +77,7 @@ def draw(bake: Bake, stem: Path) -> tuple[Path, ...]:
 
 
 def draw_as(bake: Bake, path: Path) -> Path:
-    """Write the picture of a window with samples into one file, ``.svg`` or ``.png``, and return its path.
+    """Write the chart of a window with samples into one file, ``.svg`` or ``.png``, and return its path.
 
     Raises:
         OSError: it cannot be written.
@@ -215,7 +215,7 @@ def _finish(axes: Axes, title: str) -> None:
 
 
 def _label_lines(axes: Axes, lines: list[tuple[float, str, str]]) -> None:
-    """Name the lines at their right ends, kept apart where they are close."""
+    """Label the lines at their right ends, with a minimum distance between the labels."""
     bottom, top = axes.get_ylim()
     floor = -1.0
     for value, text, colour in sorted(lines):
@@ -248,7 +248,7 @@ def _rollback_state(sample: Mapping[str, Any]) -> str:
 _BANDS = (
     _Band("status", SourceName.STATUS, _status),
     _Band("critical alerts", SourceName.ALERTS, _alerts),
-    _Band("way back", SourceName.ROLLBACK, _rollback_state),
+    _Band("rollback", SourceName.ROLLBACK, _rollback_state),
 )
 
 
@@ -266,7 +266,7 @@ def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
             "bbox": box,
             "zorder": 5,
         }
-        panels[0].text((begin + end) / 2 / scale, 0.5, "nobody watched", transform=place, clip_on=True, **words)
+        panels[0].text((begin + end) / 2 / scale, 0.5, "not watched", transform=place, clip_on=True, **words)
 
 
 def _draw_bands(axes: Axes, bake: Bake, scale: float) -> None:
@@ -274,7 +274,7 @@ def _draw_bands(axes: Axes, bake: Bake, scale: float) -> None:
         for begin, end, state in state_spans(bake, band.source, band.state):
             other = _FIRING if band.source == SourceName.ALERTS else _OTHER
             colour, hatch = _STATES.get(state, other)
-            # A state that was only seen last still shows.
+            # The minimum width shows a state that only the last poll saw.
             width = max(end - begin, bake.watched_s * 0.006) / scale
             axes.barh(
                 row,

@@ -14,17 +14,17 @@ from rollout.monitoring.samples import Baseline, Sample, SourceName, SyntheticRe
 from rollout.monitoring.verdict import percentile
 
 _MISSED = 3
-"""A gap is longer than so many intervals between two polls of the metrics."""
+"""A gap is longer than this many intervals between two polls of the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bake:
-    """What there is to draw.
+    """The data of one chart.
 
     Attributes:
-        title: the verdict, in large type.
+        title: the verdict.
         subtitle: from → to, where, which rollout.
-        monitor: paces and limits.
+        monitor: the intervals of the polls, and the limits.
         baseline: None where none was measured.
         samples: the bodies of the journal's samples, in order.
         verdicts: clause id -> the body of its verdict at the window's end.

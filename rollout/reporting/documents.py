@@ -1,4 +1,4 @@
-"""What every document of a rollout draws on: how one is written, the operations log, what went wrong in its window."""
+"""What every document of a rollout uses: how a document is written, the operations log, the errors of its window."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def log_operation(rollout: RolloutContext, line: str) -> Path:
     path = rollout.folder.parent / OPERATIONS_LOG
     text = one_line(rollout.redactor.text(line), LONGEST_LINE)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # One write of a line in append mode: two runs side by side do not mix.
+    # One write per line in append mode: the lines of two runs side by side do not mix.
     with path.open("a", encoding="utf-8") as log:
         log.write(f"{format_utc(rollout.clock.now())} {rollout.id} {text}\n")
         log.flush()
@@ -37,7 +37,7 @@ def log_operation(rollout: RolloutContext, line: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An error, an alert or a log line of the window: when it was seen first, how often, and what it says."""
+    """An error, an alert or a log line of the window: when it was seen first, how often, and its text."""
 
     at: str
     times: int
@@ -49,10 +49,10 @@ class Seen:
 
 
 def document(rollout: RolloutContext, clause: str, work: Callable[[], str]) -> Mapping[str, Any]:
-    """Do one step of the documentation, record it, and return it as a row; what it raises is its outcome, no more."""
+    """Do one step of the documentation, journal it, and return it as a row; an exception of `work` is its failure."""
     try:
         outcome, seen = "passed", work()
-    except Exception as error:  # noqa: BLE001 - a document that fails must not stop the closure, whatever it is
+    except Exception as error:  # noqa: BLE001 - a document that fails must not stop the closure
         outcome, seen = "failed", str(error) if isinstance(error, (OSError, RolloutError)) else repr(error)
     seen = rollout.redactor.text(seen)
     rollout.append_or_spool(Kind.STEP, clause=clause, outcome=outcome, message=seen)
@@ -61,31 +61,31 @@ def document(rollout: RolloutContext, clause: str, work: Callable[[], str]) -> M
 
 
 def undocumented(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return which documents are missing, and why: whoever relies on one must hear that it is not there."""
+    """Return which of these documents could not be written, and why."""
     return tuple(f"{row['clause']} {row['step']}: {row['seen']}" for row in rows if row["outcome"] == "failed")
 
 
 def never_documented(record: RolloutRecord) -> tuple[str, ...]:
-    """Return the same of a rollout that is told from its journal."""
+    """Return which documents of a rollout could not be written, and why, from its record."""
     rows = ({**step, "step": CLAUSES[clause].title, "seen": step["message"]} for clause, step in record.steps.items())
     return undocumented(row for row in rows if is_document(row["clause"]))
 
 
 def errors_seen(rollout: RolloutContext) -> list[Seen]:
-    """Return the different errors that the window's samples hold, first seen first, at most `ERRORS_KEPT` (RBK-5.2)."""
+    """Return the distinct errors of the window's samples, first seen first, at most `ERRORS_KEPT` (RBK-5.2)."""
     found: dict[str, Seen] = {}
     for entry in rollout.journal.entries(rollout.id, Kind.SAMPLE):
         body = entry.body
-        told = [body.get("error"), body.get("reason"), *body.get("lines", ())]
-        told += [f"alert {alert['key']}" for alert in body.get("alerts", ())]
-        for text in (f"{body['source']}: {each}" for each in told if each):
+        texts = [body.get("error"), body.get("reason"), *body.get("lines", ())]
+        texts += [f"alert {alert['key']}" for alert in body.get("alerts", ())]
+        for text in (f"{body['source']}: {each}" for each in texts if each):
             before = found.get(text, Seen(body.get("at", entry.at), 0, text))
             found[text] = replace(before, times=before.times + 1)
     return list(found.values())[:ERRORS_KEPT]
 
 
 def last_status(rollout: RolloutContext) -> Connection | None:
-    """Return the new provider's status as it was seen last in the window; None if it never was.
+    """Return the new provider's latest status in the window; None if there is none.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -98,7 +98,7 @@ def last_status(rollout: RolloutContext) -> Connection | None:
 
 
 def describe_hold(hold: Mapping[str, Any]) -> str:
-    """Return one entry of `Record.holds` in words."""
+    """Return one entry of `RolloutRecord.holds` in words."""
     if hold["kind"] == Kind.HELD:
         return f"{hold['at']} {hold['clause']} breached and not rolled back, {hold['hold']}: {hold['message']}"
     if hold["until"] is None:

@@ -1,4 +1,4 @@
-"""What people are told, and how they would want to read it at 3 a.m.: the verdict, why, and what to do now."""
+"""The messages of a rollout: the verdict first, then why, then what the operator does now."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_SUBJECT = 150
 A_PERSON_IS_NEEDED = "A PERSON IS NEEDED"
 
 Part = tuple[str, str]
-"""The name of a line, and what it says; one that says nothing is left out."""
+"""The name of a line and its text; a line with an empty text is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Message:
     Attributes:
         subject: one line, the verdict first.
         body: plain text.
-        gist: what a log has beside the subject, one line.
+        gist: what the operations log has beside the subject, one line.
     """
 
     subject: str
@@ -41,15 +41,15 @@ class Message:
 
 
 def plan(rollout: RolloutContext) -> Message:
-    """Say what is going to be changed, before anything is (PRE-4.2)."""
+    """Return the message about a planned change, sent before anything is changed (PRE-4.2)."""
     scenario = rollout.scenario
     gist = f"by {scenario.author}, approved by {rollout.last_known_record().approvers}, ticket {scenario.ticket}"
-    letter = _message(rollout, f"PLANNED: {_what(rollout)}", [*_intended(rollout), *_if_it_goes_wrong(rollout)])
-    return replace(letter, gist=gist)
+    message = _message(rollout, f"PLANNED: {_what(rollout)}", [*_intended(rollout), *_if_it_goes_wrong(rollout)])
+    return replace(message, gist=gist)
 
 
 def stand_by(rollout: RolloutContext, operator: Operator) -> Message:
-    """Tell the rollback operator that they are the one, and what they would do (PRE-4.3)."""
+    """Return the message to the rollback operator: that they stand by, and how they roll back (PRE-4.3)."""
     parts = [
         ("For", f"{operator.name}: you stand by to roll this change back, until it is closed"),
         ("Acknowledge", "" if rollout.policy.operator_ack_max_age_s is None else acknowledging(rollout)),
@@ -66,13 +66,13 @@ def verdict(
     next_step: str,
     undocumented: Sequence[str] = (),
 ) -> Message:
-    """Say how the rollout ended.
+    """Return the message about the end of a rollout.
 
     Args:
         rollout: the rollout.
-        record: it, as the journal tells it.
+        record: the record of the rollout, read from the journal.
         closed: the closure's facts: word, why, rollback, commands, not_passed.
-        next_step: what a person does now.
+        next_step: what the operator does now.
         undocumented: which documents could not be written, and why.
     """
     commands = closed["commands"]
@@ -87,12 +87,12 @@ def verdict(
 
 
 def emergency(rollout: RolloutContext, word: str, parts: Iterable[Part], commands: Sequence[str]) -> Message:
-    """Say that somebody went to the safe provider, and how that ended (EMG-3)."""
+    """Return the message about an emergency: that the safe provider was activated, and how that ended (EMG-3)."""
     return _message(rollout, f"{word}: {_what(rollout)}", list(parts), commands)
 
 
 def trouble(rollout: RolloutContext, word: str, why: str, commands: Sequence[str] = ()) -> Message:
-    """Say what people must hear before it is over: a source that is dark, a change that nobody looks after."""
+    """Return the message about trouble during a rollout: an unavailable source, a change that is unattended."""
     return _message(rollout, f"{word}: {_what(rollout)}", [("Why", why)], commands)
 
 
@@ -102,7 +102,7 @@ def _message(rollout: RolloutContext, headline: str, parts: Sequence[Part], comm
     lines = [subject, ""]
     lines += [f"{name}: {one_line(text(words))}" for name, words in parts if words]
     if commands:
-        # Each on a line of its own, as it is: it is pasted, and what is cut or joined does something else.
+        # Each command is unaltered and on a line of its own: a command that is cut or joined does something else.
         lines += ["", f"{A_PERSON_IS_NEEDED}. Look, then paste:", *map(text, reversed(commands))]
     lines += ["", *(f"{name}: {one_line(text(words))}" for name, words in _about(rollout) if words)]
     return Message(
@@ -126,7 +126,7 @@ def _intended(rollout: RolloutContext) -> Iterator[Part]:
         yield "Affects", scenario.impact.affects
         yield "Cost", scenario.impact.cost
     window = show_span(scenario.monitor.window_s)
-    yield "Watched", f"for {window} once it is applied; at the first breach of a limit it is taken back by itself"
+    yield "Watched", f"for {window} once it is applied; at the first breach of a limit it is rolled back automatically"
 
 
 def _if_it_goes_wrong(rollout: RolloutContext) -> Iterator[Part]:
@@ -137,7 +137,7 @@ def _if_it_goes_wrong(rollout: RolloutContext) -> Iterator[Part]:
 def _rollback_parts(
     rollout: RolloutContext, record: RolloutRecord, steps: Sequence[Mapping[str, Any]]
 ) -> Iterator[Part]:
-    """Say where the gateway is, how long it took, and what was not restored."""
+    """Yield the state of the gateway, how long the rollback took, and what was not restored."""
     if not steps:
         return
     at = moments(record, entries_of(rollout))
@@ -145,7 +145,7 @@ def _rollback_parts(
     yield "In effect", str(effect_of(record))
     took = seconds(at.decided, at.verified)
     if took is not None:
-        yield "Way back", f"verified {took:.1f} s after it was decided"
+        yield "Rollback", f"verified {took:.1f} s after it was decided"
     failed = [f"{step['clause']} {step['step']}: {step['seen']}" for step in steps if step["outcome"] == "failed"]
     yield "Not restored or not proven", "; ".join(failed) or "nothing"
 
@@ -165,7 +165,7 @@ def _about(rollout: RolloutContext) -> Iterator[Part]:
 
 
 def _head(rollout: RolloutContext) -> str:
-    """Return the journal's latest entry: kept with the message, `verify-journal --head` holds it against the file."""
+    """Return the journal's head, which `verify-journal --head` compares with the file, or why it cannot be read."""
     try:
         return head(rollout.journal)
     except JournalError as error:

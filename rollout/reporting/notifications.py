@@ -1,4 +1,4 @@
-"""Telling people: each channel once per event, and what the channel said to it (PRE-4.2, EMG-3)."""
+"""Notifications: each channel gets a message once per event, and its answer is journaled (PRE-4.2, EMG-3)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from rollout.reporting.documents import log_operation
 from rollout.reporting.messages import Message
 
 LOG = "log"
-"""The channel that is always there: the operations log."""
+"""The name of the channel that writes to the operations log."""
 
 PLANNED, STANDING_BY = "planned", "standing by"
 PATIENCE_S = 15.0
-"""Before the change nobody waits for anything else: a mail server may take its time."""
+"""Before the change, a slow channel (a mail server) delays nothing else."""
 
 HURRY_S = 5.0
-"""Afterwards a channel that hangs must not hold up the closing block, nor the end of a job that was cancelled."""
+"""After the change, a channel that hangs must not delay the closing block, nor the end of a job that was cancelled."""
 
 _ADDRESSES = frozenset({"mailto", "mailtos", "json", "jsons", "xml", "xmls", "form", "forms"})
 """Schemes whose host is a host; elsewhere it may be the token."""
@@ -36,7 +36,7 @@ _ADDRESSES = frozenset({"mailto", "mailtos", "json", "jsons", "xml", "xmls", "fo
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of one message on one channel: ``log`` or the name of the variable with the Apprise URL."""
+    """The result of one message on one channel: ``log`` or the name of the variable with the Apprise URL."""
 
     channel: str
     accepted: bool
@@ -44,43 +44,43 @@ class Delivery:
 
 
 def announce_plan(rollout: RolloutContext, env: Mapping[str, str]) -> tuple[Delivery, ...]:
-    """Tell every channel what is planned, and the rollback operator, on a channel of their own, that they stand by."""
+    """Announce the plan on every channel; a channel of the rollback operator's own gets `stand_by` instead."""
     operator = rollout.scenario.operator
     own = operator.contact if operator is not None and operator.contact in _channels(rollout, everyone=True) else None
     others = [channel for channel in _channels(rollout, everyone=False) if channel != own]
-    told = _announced(rollout, PLANNED, messages.plan(rollout), env, others, patient=True)
+    delivered = _announce(rollout, PLANNED, messages.plan(rollout), env, others, patient=True)
     if operator is None or own is None:
-        return told
-    return told + _announced(rollout, STANDING_BY, messages.stand_by(rollout, operator), env, [own], patient=True)
+        return delivered
+    return delivered + _announce(rollout, STANDING_BY, messages.stand_by(rollout, operator), env, [own], patient=True)
 
 
 def announce(
-    rollout: RolloutContext, event: str, letter: Message, env: Mapping[str, str], *, everyone: bool = False
+    rollout: RolloutContext, event: str, message: Message, env: Mapping[str, str], *, everyone: bool = False
 ) -> tuple[Delivery, ...]:
-    """Send to every channel of scenario and policy that has not heard of `event` yet, and return every delivery so far.
+    """Send to every channel of scenario and policy that has not accepted `event` yet; return every delivery so far.
 
-    A refusal is an outcome, not an exception, and is tried once more; no channel holds anybody up for longer than
-    `HURRY_S`. The operations log is left out: whoever announces an end has written its line already.
+    A refusal is an outcome, not an exception, and is tried once more. The call takes at most `HURRY_S`. The operations
+    log is left out: the caller that announces an end has written its line already.
 
     Args:
         rollout: the rollout.
-        event: what has happened; each channel hears of it once, whichever process tells it.
-        letter: what is said.
+        event: what has happened; each channel gets it once, whichever process sends it.
+        message: what is sent.
         env: where the channels' URLs are.
-        everyone: the target's own channels too, for what needs a person.
+        everyone: whether the target's own channels get it too, as what needs an operator.
     """
     channels = [channel for channel in _channels(rollout, everyone=everyone) if channel != LOG]
-    return _announced(rollout, event, letter, env, channels, patient=False)
+    return _announce(rollout, event, message, env, channels, patient=False)
 
 
 def page(
-    rollout: RolloutContext, event: str, letter: Message, env: Mapping[str, str], *, everyone: bool = False
+    rollout: RolloutContext, event: str, message: Message, env: Mapping[str, str], *, everyone: bool = False
 ) -> None:
-    """Tell people on every channel, and the operations log; one that cannot be reached does not stop the others."""
+    """Write to the operations log and send to every channel; one that cannot be reached does not stop the others."""
     with suppress(OSError, RolloutError):
-        log_operation(rollout, f"{letter.subject}: {letter.gist}")
+        log_operation(rollout, f"{message.subject}: {message.gist}")
     with suppress(OSError, RolloutError):
-        announce(rollout, event, letter, env, everyone=everyone)
+        announce(rollout, event, message, env, everyone=everyone)
 
 
 def _channels(rollout: RolloutContext, *, everyone: bool) -> tuple[str, ...]:
@@ -88,35 +88,36 @@ def _channels(rollout: RolloutContext, *, everyone: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*asked, *(rollout.target.notify if everyone else ()))))
 
 
-def _announced(
+def _announce(
     rollout: RolloutContext,
     event: str,
-    letter: Message,
+    message: Message,
     env: Mapping[str, str],
     channels: Iterable[str],
     *,
     patient: bool,
 ) -> tuple[Delivery, ...]:
-    told = {
+    delivered = {
         row["channel"]: Delivery(row["channel"], row["accepted"], row["detail"])
         for row in rollout.last_known_record().notified
         if row["event"] == event and row["accepted"]
     }
-    for delivery in _delivered(rollout, letter, env, [each for each in channels if each not in told], patient=patient):
-        told[delivery.channel] = delivery
+    missing = [channel for channel in channels if channel not in delivered]
+    for delivery in _deliver(rollout, message, env, missing, patient=patient):
+        delivered[delivery.channel] = delivery
         rollout.append_or_spool(
             Kind.NOTIFIED,
             event=event,
             channel=delivery.channel,
             accepted=delivery.accepted,
             detail=delivery.detail,
-            subject=letter.subject,
+            subject=message.subject,
         )
-    return tuple(told.values())
+    return tuple(delivered.values())
 
 
-def _delivered(
-    rollout: RolloutContext, letter: Message, env: Mapping[str, str], channels: Iterable[str], *, patient: bool
+def _deliver(
+    rollout: RolloutContext, message: Message, env: Mapping[str, str], channels: Iterable[str], *, patient: bool
 ) -> Iterator[Delivery]:
     urls: dict[str, str] = {}
     for channel in channels:
@@ -124,7 +125,7 @@ def _delivered(
             yield Delivery(
                 channel,
                 accepted=True,
-                detail=f"written to {log_operation(rollout, f'{letter.subject}: {letter.gist}')}",
+                detail=f"written to {log_operation(rollout, f'{message.subject}: {message.gist}')}",
             )
         elif url := env.get(channel):
             urls[channel] = url
@@ -133,59 +134,59 @@ def _delivered(
     if urls:
         for url in urls.values():
             rollout.redactor.add_url(url)
-        letter = Message(*map(rollout.redactor.text, (letter.subject, letter.body)))
-        yield from sent(letter, urls, within_s=PATIENCE_S if patient else HURRY_S, tries=1 if patient else 2)
+        message = Message(*map(rollout.redactor.text, (message.subject, message.body)))
+        yield from send(message, urls, within_s=PATIENCE_S if patient else HURRY_S, tries=1 if patient else 2)
 
 
-def sent(letter: Message, urls: Mapping[str, str], *, within_s: float, tries: int) -> tuple[Delivery, ...]:
-    """Send one letter over all these channels side by side, and return what became of each; never raises.
+def send(message: Message, urls: Mapping[str, str], *, within_s: float, tries: int) -> tuple[Delivery, ...]:
+    """Send one message over all these channels side by side, and return the result of each; never raises.
 
     Args:
-        letter: what is said.
+        message: what is sent.
         urls: channel -> its Apprise URL.
-        within_s: nobody waits longer than this.
+        within_s: how long the call waits at most.
         tries: how often a channel that refuses is tried.
     """
     order = [
-        {"channel": channel, "url": url, "subject": letter.subject, "body": letter.body, "tries": tries}
+        {"channel": channel, "url": url, "subject": message.subject, "body": message.body, "tries": tries}
         for channel, url in urls.items()
     ]
     try:
-        out = _worker_error(json.dumps(order).encode(), within_s)
+        out = _worker_output(json.dumps(order).encode(), within_s)
     except OSError as error:
         return tuple(
             Delivery(channel, accepted=False, detail=f"nothing could be sent: {error.strerror}") for channel in urls
         )
-    said = {row["channel"]: row for row in map(json.loads, out.splitlines())}
+    results = {row["channel"]: row for row in map(json.loads, out.splitlines())}
     late = {"accepted": False, "detail": f"no answer within {within_s:g} s; whether it will arrive is not known"}
-    return tuple(_delivery(channel, url, said.get(channel, late)) for channel, url in urls.items())
+    return tuple(_delivery(channel, url, results.get(channel, late)) for channel, url in urls.items())
 
 
-def _delivery(channel: str, url: str, said: Mapping[str, object]) -> Delivery:
-    detail = Redactor(_secrets_of(url)).text(one_line(said["detail"], 300))
-    return Delivery(channel, bool(said["accepted"]), detail)
+def _delivery(channel: str, url: str, result: Mapping[str, object]) -> Delivery:
+    detail = Redactor(_secrets_of(url)).text(one_line(result["detail"], 300))
+    return Delivery(channel, bool(result["accepted"]), detail)
 
 
-def _worker_error(order: bytes, within_s: float) -> str:
-    """Return what the courier printed until it ended, or was ended."""
-    courier = subprocess.Popen(
+def _worker_output(order: bytes, within_s: float) -> str:
+    """Return what the notification worker printed until it ended, or was killed after `within_s`."""
+    worker = subprocess.Popen(
         [sys.executable, "-m", "rollout.reporting.notification_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        # A terminal's Ctrl-C rolls back, and people must hear of that.
+        # A terminal's Ctrl-C rolls back, and must not end the worker that sends the message about it.
         start_new_session=True,
     )
     try:
-        out, _ = courier.communicate(order, timeout=within_s)
+        out, _ = worker.communicate(order, timeout=within_s)
     except subprocess.TimeoutExpired:
-        courier.kill()
-        out, _ = courier.communicate()
+        worker.kill()
+        out, _ = worker.communicate()
     return out.decode(errors="replace")
 
 
 def _secrets_of(url: str) -> Iterator[str]:
-    """Yield what must not be repeated of a channel's URL, whole and in parts; one variable may hold several URLs."""
+    """Yield the secrets of a channel's URL, entire and in parts; one variable may hold several URLs."""
     yield url
     for each in re.split(r"[\s,]+(?=[A-Za-z]+://)", url):
         try:

@@ -1,4 +1,4 @@
-"""The post-mortem's draft: what a rollback was about, for people who were not there and finish it (RBK-5.3)."""
+"""The draft of the post-mortem of a rollback, which operators complete (RBK-5.3)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SIGNS: Mapping[str, str] = {
     "MON-1": "first bad status",
     "MON-2": "first failed request",
     "MON-3": "first latency above the limit",
-    "MON-4": "first look at the alert",
+    "MON-4": "first poll with the alert",
     "MON-5": "first sign",
-    "MON-6": "first failed look",
+    "MON-6": "first failed poll",
 }
-"""Clause -> what the first sample is that shows its breach."""
+"""Clause -> the name of the first sample that shows its breach."""
 
 _BRIEF = 1.0
 
@@ -38,7 +38,7 @@ def write_post_mortem(rollout: RolloutContext, why: str, steps: Steps) -> Path:
     Args:
         rollout: the rollout.
         why: the reason of the rollback.
-        steps: the steps of the way back, as rows.
+        steps: the steps of the rollback, as rows.
 
     Raises:
         OSError: it cannot be written.
@@ -74,7 +74,7 @@ def _draft(
             *(f"- {markdown(describe_hold(hold))}" for hold in record.holds),
         )
     yield from ("", "## What happened, in order", "", *table(("at", "what happened"), _timeline(record, at, entries)))
-    yield from ("", "## The way back, step by step", "", *table(("at", "step", "outcome", "seen"), _steps(steps)))
+    yield from ("", "## The rollback, step by step", "", *table(("at", "step", "outcome", "seen"), _steps(steps)))
     yield from (
         "",
         "## Open questions",
@@ -86,25 +86,25 @@ def _draft(
 def _in_short(rollout: RolloutContext, record: RolloutRecord, at: Moments, why: str, failed: Steps) -> Iterator[str]:
     scenario = rollout.scenario
     began = f", announced at {clock(at.applied)}" if at.applied else "; the journal holds no write of it"
-    said = (
+    summary = (
         f"{scenario.author} (approved by {record.approvers}, ticket {scenario.ticket or 'none'}) changed "
         f"{rollout.target.name} from {record.previous} to {rollout.change_text}{began}."
     )
     effect = str(effect_of(record))
     if effect:
-        said += f" In effect: {effect}."
-    yield markdown(said)
-    yield from ("", f"**Why it was taken back:** {markdown(why)}")
+        summary += f" In effect: {effect}."
+    yield markdown(summary)
+    yield from ("", f"**Why it was rolled back:** {markdown(why)}")
     if record.breach is not None:
         yield from ("", f"**What decided:** {markdown(measured(record.breach))}")
     yield ""
     if failed:
         missing = "; ".join(f"{CLAUSES[row['clause']]}: {row['seen']}" for row in failed)
-        yield f"**The way back is NOT verified:** {markdown(missing)}"
+        yield f"**The rollback is NOT verified:** {markdown(missing)}"
     elif not at.verified:
-        yield "**The way back is NOT verified:** the journal holds no proof of it"
+        yield "**The rollback is NOT verified:** the journal holds no proof of it"
     else:
-        yield markdown(f"The way back is verified since {clock(at.verified)}: {_proof(steps=record.steps)}.")
+        yield markdown(f"The rollback is verified since {clock(at.verified)}: {_proof(steps=record.steps)}.")
 
 
 def _proof(steps: Mapping[str, Mapping[str, Any]]) -> str:
@@ -116,8 +116,8 @@ def _durations(record: RolloutRecord, at: Moments) -> Iterator[tuple[str, str, s
     pairs = (
         ("the change was announced", at.applied, sign, at.first_bad),
         (sign, at.first_bad, "it was decided to roll back", at.decided),
-        ("it was decided to roll back", at.decided, "the way back was answered", at.back),
-        ("it was decided to roll back", at.decided, "the way back was verified", at.verified),
+        ("it was decided to roll back", at.decided, "the rollback was applied", at.back),
+        ("it was decided to roll back", at.decided, "the rollback was verified", at.verified),
         ("the change was announced", at.applied, "it was seen gone", at.seen_gone),
     )
     for start, begins, end, ends in pairs:
@@ -132,7 +132,7 @@ def _span(took_s: float) -> str:
 
 def _impact(rollout: RolloutContext, record: RolloutRecord, requests: Counted) -> Iterator[str]:
     if requests.users is None:
-        yield "Users: nobody counted their requests while the change was in effect."
+        yield "Users: their requests were not counted while the change was in effect."
     else:
         yield f"Users: {requests.users_failed} of {requests.users} requests failed while the change was watched."
     if requests.own:
@@ -149,18 +149,18 @@ def _impact(rollout: RolloutContext, record: RolloutRecord, requests: Counted) -
 
 
 def _captured(rollout: RolloutContext, steps: Steps) -> Iterator[str]:
-    yield from (f"Alerts before the way back: {markdown(row['seen'])}." for row in steps if row["clause"] == "RBK-1.2")
+    yield from (f"Alerts before the rollback: {markdown(row['seen'])}." for row in steps if row["clause"] == "RBK-1.2")
     yield ""
     try:
         found = [(clock(each.at), each.times, each.text) for each in errors_seen(rollout)]
     except JournalError as error:
-        yield f"What the looks of the window saw cannot be read: {markdown(str(error))}."
+        yield f"What the polls of the window saw cannot be read: {markdown(str(error))}."
         return
-    yield from table(("first seen", "times", "what"), found) if found else ["No look of the window saw an error."]
+    yield from table(("first seen", "times", "what"), found) if found else ["No poll of the window saw an error."]
 
 
 def _timeline(record: RolloutRecord, at: Moments, entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
-    """Yield what happened; the steps of the way back have a table of their own."""
+    """Yield the events as (time, text); the steps of the rollback have a table of their own."""
     events = [(event.at, event.text) for event in describe_events(entries) if event.kind != Kind.STEP]
     if at.first_bad:
         sign = SIGNS.get((record.breach or {}).get("clause", ""), "first sign")
@@ -176,9 +176,9 @@ def _questions(record: RolloutRecord, at: Moments, requests: Counted, failed: St
     if failed:
         yield "What is the gateway's state now, and who has put it right?"
     if requests.users is None:
-        yield "How many users noticed? Nobody counted their requests."
+        yield "How many users noticed? Their requests were not counted."
     elif requests.users_failed:
-        yield f"What did the users behind the {requests.users_failed} failed requests see, and are they told?"
+        yield f"What did the users behind the {requests.users_failed} failed requests see, and are they informed?"
     else:
         yield "Did users notice, and how many?"
     clause = (record.breach or {}).get("clause")
@@ -189,5 +189,5 @@ def _questions(record: RolloutRecord, at: Moments, requests: Counted, failed: St
         yield f"Why did {', '.join(passed)} pass, and which check would have shown it before users did?"
     late = seconds(at.first_bad, at.decided)
     if late is not None and late > 10 * _BRIEF:
-        yield f"It took {_span(late)} from the first sign to the decision: is the limit, or the pace of looking, right?"
+        yield f"It took {_span(late)} from the first sign to the decision: is the limit, or the poll interval, right?"
     yield "What has to be different before this change is tried again, and who sees to it by when?"

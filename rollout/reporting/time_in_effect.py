@@ -1,4 +1,4 @@
-"""How long a change was in effect, as far as the journal's entries prove it: until one of them shows it gone."""
+"""How long a change was in effect, as the journal's entries prove it: until one of them shows it gone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SINGLE = "CAN-1"
 """The clause that activates the new provider for one request, and activates the previous one again at once."""
 
 _OF_THE_GATEWAY = frozenset({What.PROVIDER, What.WEIGHTS})
-"""What a write changes of which a read of the active provider and of the weights shows whether it is gone."""
+"""The kinds of writes whose undo a read of the active provider and of the weights shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Effect:
 
 
 def seconds(earlier: str, later: str) -> float | None:
-    """Return the seconds between two stamps; None where one is missing, or where the later one lies before the other.
+    """Return the seconds between two times; None where one is missing, or where the later one lies before the other.
 
-    Stamps are of the wall clock, which may be set back in between.
+    The times are of the wall clock, which may be set back in between.
     """
     if not (earlier and later):
         return None
@@ -62,7 +62,7 @@ def seconds(earlier: str, later: str) -> float | None:
 def effect_of(record: RolloutRecord) -> Effect:
     """Return from when to when the rollout's change was in effect.
 
-    A single request (`SINGLE`) whose way back was read back is an effect of its own, over before the change is applied.
+    A single request (`SINGLE`) that was undone and read back is an effect of its own, before the change is applied.
     """
     landed = landed_writes(record)
     applied = [write for write in landed if write.step != SINGLE]
@@ -77,7 +77,7 @@ def effect_of(record: RolloutRecord) -> Effect:
 
 
 def landed_writes(record: RolloutRecord) -> list[Write]:
-    """Return the writes on the way there that the gateway did not refuse, in order."""
+    """Return the forward writes that the gateway did not refuse, in order."""
     return [write for write in record.writes if write.direction == "forward" and write.may_have_landed]
 
 
@@ -90,11 +90,11 @@ def _seen_gone(record: RolloutRecord, counted: list[Write], *, is_single: bool) 
     shown: set[str] = set()
     for step in record.trail:
         if step["clause"] == "RBK-1.1":
-            # Another attempt, which shows what it shows by itself.
+            # Another attempt begins: what the one before it has shown does not count.
             shown.clear()
         if step["outcome"] == "passed":
             shown.add(step["clause"])
         if shown >= needed:
             return str(step["at"])
-    # Another process has ended it, an emergency, and its ending is the entry that says so.
+    # Another process, an emergency, has closed the rollout: its entry shows the change gone.
     return record.closed_at if record.decision is Decision.ROLLED_BACK else ""

@@ -11,7 +11,7 @@ from rollout.core.clauses import CLAUSES
 from rollout.journal.record import Decision, Entry, Kind, What
 from rollout.journal.replay import what_of
 
-_DIRECTIONS = {"forward": "", "proof": "prove the way back: ", "back": "take back: "}
+_DIRECTIONS = {"forward": "", "proof": "prove the rollback: ", "back": "roll back: "}
 _VERBS = {
     What.PROVIDER: "activate ",
     What.WEIGHTS: "split the requests: ",
@@ -30,7 +30,7 @@ class Event:
         ended_at: when a write's outcome was known; `at` for everything else.
         kind: the entry's kind.
         status: ``passed``, ``failed``, ``skipped`` or ``broken``.
-        text: what, in words.
+        text: a description.
     """
 
     at: str
@@ -41,21 +41,21 @@ class Event:
 
 
 def describe_events(entries: Sequence[Entry]) -> Iterator[Event]:
-    """Yield what a reader wants to know of these entries, in order; one that was spooled at the place of its moment."""
+    """Yield the events of these entries in order; a spooled entry stands where its time belongs."""
     entries = _in_order(entries)
     outcomes = {entry.body["intent"]: entry for entry in entries if entry.kind == Kind.OUTCOME}
     for entry in entries:
-        tell = _EVENTS.get(Kind(entry.kind))
+        describe = _EVENTS.get(Kind(entry.kind))
         end = outcomes.get(entry.body.get("spool", entry.seq))
-        words = None if tell is None else tell(entry.body, {} if end is None else end.body)
+        words = None if describe is None else describe(entry.body, {} if end is None else end.body)
         if words is not None:
             yield Event(entry.at, entry.at if end is None else end.at, Kind(entry.kind), *words)
 
 
 def _in_order(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Return the entries in the order of the journal, those that were spooled moved to where their moments belong.
+    """Return the entries in the order of the journal, the spooled ones moved to where their times belong.
 
-    The others are not sorted: the clock may have been set back, and what followed from what is their order.
+    The others are not sorted by time: the clock may have been set back, and the journal keeps their order.
     """
     found = [entry for entry in entries if "spool" not in entry.body]
     for entry in entries:
@@ -66,12 +66,12 @@ def _in_order(entries: Sequence[Entry]) -> Sequence[Entry]:
 
 
 def clock(at: str) -> str:
-    """Return a stamp as people read it, still in UTC: ``2026-11-23 13:44:30Z``; empty for none."""
+    """Return a time in UTC without its fraction: ``2026-11-23 13:44:30Z``; empty for none."""
     return f"{at[:10]} {at[11:19]}Z" if at else ""
 
 
 EventText = tuple[str, str] | None
-"""An event's status and its words; None for one that is left out."""
+"""An event's status and its text; None for one that is left out."""
 
 Body = Mapping[str, Any]
 
@@ -99,7 +99,7 @@ def _write(body: Body, outcome: Body) -> EventText:
 
 
 def _direction(body: Body) -> str:
-    # An emergency takes nothing back: what it sends again is the same activation.
+    # An emergency undoes nothing: what it sends again is the same activation.
     return "once more: " if (body["direction"], body["step"]) == ("back", "EMG-1") else _DIRECTIONS[body["direction"]]
 
 

@@ -1,7 +1,7 @@
-"""What a rollout came to, as its journal tells it: moments, durations, the first sign of trouble, and who was hit.
+"""The moments, durations, first sign of trouble and affected requests of a rollout, from its journal.
 
-What it counts is what was seen, and where nothing was seen it says None, never zero. Every document draws on it, so
-that no two of them say different things of one rollout.
+A count that was not observed is None, never zero. Every document uses this module, so that no two of them differ about
+one rollout.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """When what happened, UTC; empty for what did not.
+    """The times of a rollout in UTC; empty for what did not happen.
 
     Attributes:
         opened: the rollout.
         applied: the first write of the change was announced.
-        first_bad: the first sample that showed what was going to be the breach.
+        first_bad: the first sample that showed the later breach.
         decided: it was decided to roll back: the breach, or the check that failed.
-        back: the last write of the way back was answered.
+        back: the last write of the rollback was answered.
         seen_gone: an entry showed the change gone.
-        verified: the last proof of the way back passed.
+        verified: the last proof of the rollback passed.
         closed: the rollout.
     """
 
@@ -68,7 +68,7 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Requests while the change was watched, and how many of them failed; None where nobody counted them.
+    """Requests while the change was watched, and how many of them failed; None where they were not counted.
 
     Attributes:
         users: those of users.
@@ -84,7 +84,7 @@ class Counted:
 
 
 def moments(record: RolloutRecord, entries: Sequence[Entry]) -> Moments:
-    """Return when what happened.
+    """Return the times of a rollout.
 
     Args:
         record: the rollout.
@@ -105,24 +105,24 @@ def moments(record: RolloutRecord, entries: Sequence[Entry]) -> Moments:
 
 
 def _back(record: RolloutRecord) -> str:
-    """Return when the last write of the way back was answered; the return of a single request is none of it."""
+    """Return when the last write of the rollback was answered; the undo of a single request does not count."""
     done = [write for write in record.writes if write.direction == "back" and write.result == "done"]
     ended = [write.ended_at for write in done if write.step != SINGLE]
     return ended[-1] if ended and not is_emergency(record) else ""
 
 
 def _verified(record: RolloutRecord) -> str:
-    """Return when the way back was verified, as its latest attempt is judged; empty where it is not."""
+    """Return when the latest attempt of the rollback was verified; empty where it is not."""
     begins = max((n for n, step in enumerate(record.trail) if step["clause"] == "RBK-1.1"), default=0)
     steps = {step["clause"]: step for step in record.trail[begins:]}
-    owed = {*PROOF, *(clause for clause in UNDO if clause in steps)}
-    if any(clause not in steps or steps[clause]["outcome"] == "failed" for clause in owed):
+    required = {*PROOF, *(clause for clause in UNDO if clause in steps)}
+    if any(clause not in steps or steps[clause]["outcome"] == "failed" for clause in required):
         return ""
     return max(str(steps[clause]["at"]) for clause in PROOF)
 
 
 def entries_of(rollout: RolloutContext) -> Sequence[Entry]:
-    """Return the rollout's entries; none where the journal cannot be read: its documents are written all the same."""
+    """Return the rollout's entries; none where the journal cannot be read, so that its documents are still written."""
     try:
         return rollout.journal.entries(rollout.id)
     except JournalError:
@@ -130,24 +130,24 @@ def entries_of(rollout: RolloutContext) -> Sequence[Entry]:
 
 
 def is_emergency(record: RolloutRecord) -> bool:
-    """Tell whether it is the record of an emergency: it has neither backup nor checks, and nothing to go back to."""
+    """Return whether it is the record of an emergency, which has no backup, no checks and nothing to roll back to."""
     return bool(record.opened.get("scenario", {}).get("source") == EMERGENCY_SOURCE)
 
 
 def class_of(record: RolloutRecord) -> str:
-    """Return the class of the change: ``standard``, ``normal`` or ``emergency``; an emergency is asked for none."""
+    """Return the class of the change: ``standard``, ``normal`` or ``emergency``; an emergency states none."""
     return "emergency" if is_emergency(record) else str(record.opened.get("class", "normal"))
 
 
 def content_of(record: RolloutRecord) -> str:
-    """Return what was approved and cleared, by its digest; an emergency applies nothing that was."""
+    """Return the digest of the content that was approved and cleared; an emergency has none."""
     if is_emergency(record):
         return "none was approved: an emergency"
     return f"SHA-256 {record.opened['digest']}"
 
 
 def written(record: RolloutRecord) -> str:
-    """Return how many writes were announced, and what came of them: ``writes announced: 3 (2 done, 1 refused)``."""
+    """Return how many writes were announced, and their results: ``writes announced: 3 (2 done, 1 refused)``."""
     if not record.writes:
         return "nothing was written"
     results = Counter(write.result or "without an outcome" for write in record.writes)
@@ -155,19 +155,19 @@ def written(record: RolloutRecord) -> str:
 
 
 def measured(breach: Body) -> str:
-    """Return the number that decided, its limit, and what it was taken from, as one line."""
+    """Return the deciding value, its limit, and the samples that it is from, as one line."""
     show = _UNITS.get(breach["clause"], str)
-    value, limit = (show(part) if isinstance(part, (int, float)) else str(part) for part in _held(breach))
+    value, limit = (show(part) if isinstance(part, (int, float)) else str(part) for part in _value_and_limit(breach))
     parts = (f"{value}, limit {limit}", f"from {breach['samples']} of {breach['source']}", breach["span"])
     return "; ".join(filter(None, parts))
 
 
-def _held(breach: Body) -> tuple[Any, Any]:
+def _value_and_limit(breach: Body) -> tuple[Any, Any]:
     return breach["value"], "none" if breach["limit"] is None else breach["limit"]
 
 
 def first_bad(record: RolloutRecord, entries: Iterable[Entry]) -> Body | None:
-    """Return the first sample that showed what the breach was then made of; None where there was no breach."""
+    """Return the first sample that showed what later became the breach; None where there was no breach."""
     breach = record.breach
     if breach is None:
         return None
@@ -260,4 +260,4 @@ _SIGNS: Mapping[str, Callable[[Body, Body, Body], bool]] = {
     "MON-5": _unexpected,
     "MON-6": _is_unavailable,
 }
-"""Clause -> whether a sample, after the source's one before it, is a sign of its breach."""
+"""Clause -> whether a sample, given the one of the same source before it, is a sign of its breach."""

@@ -1,4 +1,4 @@
-"""Debian's Chromium, headless; ``.ci/install`` brings it where it is missing."""
+"""Debian's Chromium, headless; ``.ci/install`` installs it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.browser.reader import Reader
 from tests.support.clocks import SimulatedClock
 from tests.support.journaled import JournaledRollout, kept, rolled_back
 
-# Chromium looks for updates and more at every start; none of that is the page's.
+# Without these options Chromium sends requests of its own at every start, such as for updates.
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -46,7 +46,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def reader(browser: Browser) -> Iterator[Reader]:
-    """Somebody who opens reports from disk, and notes every request to the outside."""
+    """A reader that opens reports from disk, and records every request to the outside."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     yield Reader(context)
     context.close()
@@ -59,8 +59,8 @@ EVIL = '<script>document.title = "owned"</script><img src="http://192.0.2.1/x" o
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the reports of three rollouts in one journal: rolled back (r-1), kept (r-2), a failed rollback (r-3)."""
     folder = tmp_path_factory.mktemp("browser")
-    for number, tell in enumerate((rolled_back, kept, stranded), start=1):
-        with tell(folder, id=f"r-{number}") as journaled:
+    for number, journal in enumerate((rolled_back, kept, stranded), start=1):
+        with journal(folder, id=f"r-{number}") as journaled:
             rollout = journaled.rollout
             write_change_record(rollout, rollout.record(), rollout.record().closed or {})
             build(rollout.journal, rollout.id, rollout.folder, os.environ)
@@ -68,7 +68,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stranded(folder: Path, **parts: Any) -> JournaledRollout:
-    """Return a rollout whose way back failed, with words in it that somebody meant ill."""
+    """Return a rollout whose rollback failed, with markup of an attacker in its reason."""
     journaled = JournaledRollout(folder, clock=SimulatedClock(), **parts)
     journaled.begins("run-1")
     journaled.backup()

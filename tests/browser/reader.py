@@ -1,4 +1,4 @@
-"""Somebody who opens a report in a browser, and reads it from the top."""
+"""Opens a report in a browser, and reads it."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Locator, Route, expect
 
-# The page fetches its own data from `data:` URLs; a request that is inside the file is not held up for a decision.
+# The page fetches its own data from `data:` URLs; requests inside the file are not intercepted.
 OUTSIDE = re.compile(r"^(?!file:|data:|blob:|about:)")
 
 
 class Reader:
-    """Opens pages from disk, without a network, and notes what they ask of it.
+    """Opens pages from disk, without a network, and records their requests.
 
     Attributes:
         outside: the URLs of every request that left the file.
-        complaints: what the page said on the browser's console, and its errors.
+        complaints: the messages of the page on the browser's console, and its errors.
         page: the open page.
     """
 
     def __init__(self, context: BrowserContext) -> None:
-        """Prepare; every request to the outside is noted and answered with nothing."""
+        """Open an empty page; every request to the outside is recorded and aborted."""
         self.outside: list[str] = []
         self.complaints: list[str] = []
-        context.route(OUTSIDE, self._note)
+        context.route(OUTSIDE, self._record)
         self.page = context.new_page()
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-    def _note(self, route: Route) -> None:
+    def _record(self, route: Route) -> None:
         self.outside.append(route.request.url)
         route.abort()
 
@@ -44,7 +44,7 @@ class Reader:
 
     @property
     def title(self) -> str:
-        """The largest words of the page."""
+        """The title of the report."""
         return self.page.get_by_test_id("report-title").inner_text()
 
     def rows(self) -> list[str]:
@@ -56,14 +56,14 @@ class Reader:
         return self.page.get_by_test_id("tree-leaf").filter(has_text=words)
 
     def read(self, words: str) -> str:
-        """Open the row with these words, and return everything that stands there."""
+        """Open the row with these words, and return its text."""
         self.row(words).last.click()
         expect(self.page.get_by_text("Overview", exact=True)).to_be_visible()
         return self.page.get_by_test_id("base-layout").inner_text()
 
     @property
     def banner(self) -> Locator:
-        """What stands above every row: the verdict."""
+        """The banner above every row, with the verdict."""
         return self.page.locator("header.verdict")
 
     @property

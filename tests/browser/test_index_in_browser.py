@@ -1,4 +1,4 @@
-"""The page over all rollouts is read without a script, by keyboard, enlarged and on paper; and asks for nothing."""
+"""The page over all rollouts is readable without a script, by keyboard, enlarged and in print; it sends no request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rows(reader: Reader) -> Locator:
     return reader.page.locator("tbody tr")
 
 
-def test_every_rollout_is_told_the_newest_first(index: Reader) -> None:
+def test_every_rollout_is_listed_the_newest_first(index: Reader) -> None:
     words = [row.split("\n")[0].split("\t") for row in rows(index).all_inner_texts()]
     assert len(words) == 3
     expect(rows(index).nth(0)).to_contain_text("✖ ROLLBACK FAILED by MON-2")
@@ -32,7 +32,7 @@ def test_every_rollout_is_told_the_newest_first(index: Reader) -> None:
     assert index.complaints == []
 
 
-def test_what_somebody_meant_ill_is_text(index: Reader) -> None:
+def test_markup_of_an_attacker_is_text(index: Reader) -> None:
     expect(rows(index).nth(0)).to_contain_text("<script>")
     assert index.page.title() == "Rollouts (3)"
     assert index.page.locator("img").count() == 0
@@ -70,10 +70,10 @@ def test_no_script_is_needed_to_read_it(browser: Browser, reports: Path) -> None
 
 
 def test_at_twice_the_size_nothing_has_to_be_scrolled_sideways(index: Reader) -> None:
-    """1280 px at 200 % are 640 to the page."""
+    """1280 px at 200 % are 640 px for the page."""
     index.page.set_viewport_size({"width": 640, "height": 500})
     assert index.page.evaluate("document.documentElement.scrollWidth") == 640
-    # As cards, they are still a table to whoever does not see them.
+    # The cards keep the roles of a table, for screen readers.
     assert index.page.get_by_role("row").count() >= 3
     assert index.page.get_by_role("cell").count() == 18
 

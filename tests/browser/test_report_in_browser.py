@@ -1,4 +1,4 @@
-"""The report opens from disk, asks nothing of any network, and is understood at once."""
+"""The report opens from disk, uses no network, and shows the verdict first."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def report(journaled: JournaledRollout) -> Path:
 
 
 @pytest.fixture
-def taken_back(reports: Path) -> Path:
+def rolled_back(reports: Path) -> Path:
     return reports / "r-1" / "report.html"
 
 
 @pytest.fixture
-def stayed(reports: Path) -> Path:
+def kept(reports: Path) -> Path:
     return reports / "r-2" / "report.html"
 
 
@@ -40,12 +40,12 @@ def stranded(reports: Path) -> Path:
 
 @contextmanager
 def eavesdropper() -> Iterator[tuple[str, list[str]]]:
-    """Listen on loopback; give the URL and the list of what was asked for."""
-    asked: list[str] = []
+    """Listen on loopback; yield the URL and the list of the paths that were requested."""
+    requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requested.append(self.path)
             self.send_response(204)
             self.end_headers()
 
@@ -55,24 +55,24 @@ def eavesdropper() -> Iterator[tuple[str, list[str]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        yield f"http://127.0.0.1:{server.server_address[1]}", requested
     finally:
         server.shutdown()
         server.server_close()
 
 
-# Silence
+# No requests
 
 
-def test_the_report_asks_nothing_of_any_network(reader: Reader, taken_back: Path) -> None:
-    reader.open(taken_back)
+def test_the_report_sends_no_request(reader: Reader, rolled_back: Path) -> None:
+    reader.open(rolled_back)
     reader.read("ROLLED BACK")
     expect(reader.description).to_contain_text("Kept?")
     assert reader.outside == []
 
 
-def test_the_generators_own_page_would_have_asked(reader: Reader, tmp_path: Path) -> None:
-    """The counter above counts: the page as generated calls Google."""
+def test_the_page_as_generated_sends_requests(reader: Reader, tmp_path: Path) -> None:
+    """The reader records requests: the page as generated calls Google."""
     with JournaledRollout(tmp_path) as journaled:
         journaled.begins("run-1", "precheck")
         journaled.phase("run-1", "precheck")
@@ -85,9 +85,9 @@ def test_the_generators_own_page_would_have_asked(reader: Reader, tmp_path: Path
     assert any("googletagmanager" in url for url in reader.outside)
 
 
-def test_evidence_cannot_make_the_report_ask(reader: Reader, tmp_path: Path) -> None:
-    """A provider's answer is evidence, and may be written by anybody."""
-    with eavesdropper() as (url, asked):
+def test_evidence_cannot_make_the_report_send_a_request(reader: Reader, tmp_path: Path) -> None:
+    """A provider's answer is evidence, and its content is not trusted."""
+    with eavesdropper() as (url, requested):
         journaled = JournaledRollout(tmp_path)
         journaled.begins("run-1", "precheck")
         journaled.outcome("run-1", "PRE-1.1", "failed", "no")
@@ -100,13 +100,13 @@ def test_evidence_cannot_make_the_report_ask(reader: Reader, tmp_path: Path) -> 
         reader.read("PRE-1.1")
         reader.page.get_by_text("evil", exact=True).first.click()
         reader.page.wait_for_timeout(500)
-        assert asked == []
+        assert requested == []
     assert reader.outside == []
 
 
-def test_the_page_complains_of_nothing(reader: Reader, taken_back: Path) -> None:
-    """What keeps it silent does not break it."""
-    reader.open(taken_back)
+def test_the_page_has_no_error_on_the_console(reader: Reader, rolled_back: Path) -> None:
+    """The content security policy does not break the page."""
+    reader.open(rolled_back)
     reader.read("ROLLED BACK")
     expect(reader.description).to_contain_text("Kept?")
     assert reader.complaints == []
@@ -115,30 +115,30 @@ def test_the_page_complains_of_nothing(reader: Reader, taken_back: Path) -> None
 # First sight
 
 
-def test_the_verdict_is_the_first_thing_to_be_seen(reader: Reader, taken_back: Path) -> None:
-    reader.open(taken_back)
+def test_the_verdict_is_the_first_thing_to_be_seen(reader: Reader, rolled_back: Path) -> None:
+    reader.open(rolled_back)
     assert reader.title == "ROLLED BACK, verified: ollama:gemma3:4b → openai:gpt-4o on t"
     reader.page.wait_for_timeout(1500)
     expect(reader.page.get_by_test_id("report-title")).to_be_in_viewport()
 
 
-def test_what_went_wrong_and_what_was_not_run_is_open_at_first_sight(reader: Reader, taken_back: Path) -> None:
-    reader.open(taken_back)
+def test_what_went_wrong_and_what_was_not_run_is_open_at_first_sight(reader: Reader, rolled_back: Path) -> None:
+    reader.open(rolled_back)
     expect(reader.row("MON-2 The error rate")).to_contain_text(BREACH)
     expect(reader.row("ROLLED BACK, verified: MON-2")).to_be_visible()
     not_run = [row for row in reader.rows() if "NOT RUN: MON-2 ended the window" in row]
     assert len(not_run) == 6
 
 
-def test_a_kept_change_shows_its_phases_and_its_closure_at_first_sight(reader: Reader, stayed: Path) -> None:
-    reader.open(stayed)
+def test_a_kept_change_shows_its_phases_and_its_closure_at_first_sight(reader: Reader, kept: Path) -> None:
+    reader.open(kept)
     expect(reader.row("KEPT: every clause of the plan passed")).to_be_visible()
     for phase in ("1 Precheck", "2 Apply", "3 Verify", "4 Monitor", "5 Closure"):
         expect(reader.page.get_by_test_id("tree-section").filter(has_text=phase).first).to_be_visible()
 
 
-def test_the_tree_goes_from_rollout_to_phase_to_clause(reader: Reader, taken_back: Path) -> None:
-    reader.open(taken_back)
+def test_the_tree_goes_from_rollout_to_phase_to_clause(reader: Reader, rolled_back: Path) -> None:
+    reader.open(rolled_back)
     groups = [text.split("\n")[0] for text in reader.page.get_by_test_id("tree-section-title").all_inner_texts()]
     assert groups == [
         "ROLLED BACK, verified · openai:gpt-4o · r-1",
@@ -150,21 +150,21 @@ def test_the_tree_goes_from_rollout_to_phase_to_clause(reader: Reader, taken_bac
     ]
 
 
-def test_the_closure_has_the_answers_and_the_picture(reader: Reader, taken_back: Path) -> None:
-    reader.open(taken_back)
+def test_the_closure_has_the_answers_and_the_chart(reader: Reader, rolled_back: Path) -> None:
+    reader.open(rolled_back)
     reader.read("ROLLED BACK")
     for question in ("What", "Kept?", "Why", "When", "Who", "Not run"):
         expect(reader.description).to_contain_text(question)
-    picture = reader.description.locator("img")
-    expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.naturalWidth") > 500
+    chart = reader.description.locator("img")
+    expect(chart).to_be_visible()
+    assert chart.evaluate("image => image.naturalWidth") > 500
 
 
 # The banner
 
 
-def test_the_verdict_its_value_and_its_limit_stay_above_whatever_is_open(reader: Reader, taken_back: Path) -> None:
-    reader.open(taken_back)
+def test_the_verdict_its_value_and_its_limit_stay_above_whatever_is_open(reader: Reader, rolled_back: Path) -> None:
+    reader.open(rolled_back)
     reader.read("MON-3")
     expect(reader.banner).to_be_in_viewport()
     expect(reader.banner.locator("p").first).to_have_text(f"↩ ROLLED BACK, verified: MON-2: {BREACH}")
@@ -181,8 +181,8 @@ def test_a_failed_rollback_cannot_be_overlooked(reader: Reader, stranded: Path) 
     assert reader.outside == []
 
 
-def test_the_banner_leads_to_the_documents_and_to_earlier_rollouts_of_the_target(reader: Reader, stayed: Path) -> None:
-    reader.open(stayed)
+def test_the_banner_leads_to_the_documents_and_to_earlier_rollouts_of_the_target(reader: Reader, kept: Path) -> None:
+    reader.open(kept)
     expect(reader.banner.get_by_role("link", name="change record")).to_have_attribute("href", "change-record.md")
     reader.banner.get_by_role("link", name="earlier: 2026-11-23 12:00:00Z ROLLED BACK, verified").click()
     expect(reader.banner).to_contain_text(BREACH)
@@ -190,47 +190,47 @@ def test_the_banner_leads_to_the_documents_and_to_earlier_rollouts_of_the_target
     expect(reader.page.get_by_role("heading", name="Rollouts")).to_be_visible()
 
 
-def test_times_are_utc_wherever_the_reader_is(browser: Browser, taken_back: Path) -> None:
+def test_times_are_utc_wherever_the_reader_is(browser: Browser, rolled_back: Path) -> None:
     context = browser.new_context(timezone_id="Asia/Tokyo")
     reader = Reader(context)
-    reader.open(taken_back)
+    reader.open(rolled_back)
     expect(reader.page.get_by_test_id("report-data")).to_contain_text("12:00:01 PM UTC")
     context.close()
 
 
-def test_without_a_script_the_answers_are_there(browser: Browser, taken_back: Path) -> None:
+def test_without_a_script_the_answers_are_there(browser: Browser, rolled_back: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(taken_back.as_uri())
+    page.goto(rolled_back.as_uri())
     for question in ("What", "Kept?", "Why", "When", "Who", "Not run"):
         expect(page.get_by_role("rowheader", name=question, exact=True)).to_be_visible()
     context.close()
 
 
-def test_in_print_the_answers_are_there_and_nothing_is_cut(reader: Reader, taken_back: Path) -> None:
-    reader.open(taken_back)
+def test_in_print_the_answers_are_there_and_nothing_is_cut(reader: Reader, rolled_back: Path) -> None:
+    reader.open(rolled_back)
     reader.page.emulate_media(media="print")
     expect(
         reader.banner.get_by_role(
-            "row", name="Kept? no: taken back, and that is verified: the gateway reports ollama:gemma3:4b active"
+            "row", name="Kept? no: rolled back and verified: the gateway reports ollama:gemma3:4b active"
         )
     ).to_be_visible()
     last = reader.row("ROLLED BACK, verified").last
     assert last.evaluate("row => row.getBoundingClientRect().bottom <= document.documentElement.scrollHeight")
 
 
-def test_at_twice_the_size_nothing_has_to_be_scrolled_sideways(reader: Reader, taken_back: Path) -> None:
-    """1280 px at 200 % are 640 to the page."""
+def test_at_twice_the_size_nothing_has_to_be_scrolled_sideways(reader: Reader, rolled_back: Path) -> None:
+    """1280 px at 200 % are 640 px for the page."""
     reader.page.set_viewport_size({"width": 640, "height": 500})
-    reader.open(taken_back)
+    reader.open(rolled_back)
     reader.read("MON-2")
     assert reader.page.evaluate("document.documentElement.scrollWidth") == 640
     pane = reader.page.get_by_test_id("base-layout")
     assert pane.evaluate("pane => pane.scrollWidth <= pane.clientWidth")
 
 
-def test_categories_are_named_in_the_words_of_a_rollout(reader: Reader, taken_back: Path) -> None:
-    reader.open(taken_back)
+def test_categories_are_named_in_the_words_of_a_rollout(reader: Reader, rolled_back: Path) -> None:
+    reader.open(rolled_back)
     reader.page.get_by_test_id("nav-tab-categories").click()
     for category in ("Trigger breached", "Rolled back", "Not run"):
         expect(reader.page.get_by_test_id("base-layout").get_by_text(category, exact=True).first).to_be_visible()
@@ -246,9 +246,9 @@ def test_a_repeated_check_shows_all_of_its_runs(reader: Reader, tmp_path: Path) 
     expect(reader.row("PRE-5.4 The baseline")).to_have_count(2)
 
 
-def test_the_report_stands_alone(reader: Reader, taken_back: Path, tmp_path: Path) -> None:
-    """It is mailed, and attached to tickets: no other file goes with it."""
-    alone = shutil.copy(taken_back, tmp_path / "attached to a ticket.html")
+def test_the_report_stands_alone(reader: Reader, rolled_back: Path, tmp_path: Path) -> None:
+    """It is mailed and attached to tickets without any other file."""
+    alone = shutil.copy(rolled_back, tmp_path / "attached to a ticket.html")
     reader.open(Path(alone))
     reader.read("ROLLED BACK")
     expect(reader.description.locator("img")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Somebody who was not there opens the report of a real run: what was changed, kept or not, why, when, what not run."""
+"""The report of a real run answers what was changed, whether it was kept, why, when, and what was not run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOWHERE = "http://127.0.0.1:9/"
 
 @dataclass(frozen=True)
 class Tale:
-    """A shipped scenario, and what its report must say.
+    """A shipped scenario, and the expected content of its report.
 
     Attributes:
         scenario: its file.
@@ -54,7 +54,7 @@ TALES = (
 
 
 @pytest.mark.parametrize("tale", TALES, ids=str)
-def test_the_report_tells_what_happened(reader: Reader, tmp_path: Path, tale: Tale) -> None:
+def test_the_report_has_the_verdict_and_its_reason(reader: Reader, tmp_path: Path, tale: Tale) -> None:
     with reports_in(tmp_path) as reports:
         ended = run(reports, f"--scenario=scenarios/{tale.scenario}.yaml", report=True)
     assert ended.code == tale.code, ended.out
@@ -63,21 +63,21 @@ def test_the_report_tells_what_happened(reader: Reader, tmp_path: Path, tale: Ta
     reader.open(report)
     assert reader.title == f"{tale.verdict}: ollama:gemma3:4b → openai:gpt-4o on embedded"
     reader.read(tale.verdict)
-    told = reader.description.inner_text()
+    text = reader.description.inner_text()
     for pattern in (
         r"What\s+ollama:gemma3:4b → openai:gpt-4o on embedded",
-        rf"Kept\?\s+{'yes' if tale.code == 0 else 'no: taken back, and that is verified'}",
+        rf"Kept\?\s+{'yes' if tale.code == 0 else 'no: rolled back and verified'}",
         rf"Why\s+{tale.why}",
         r"When\s+opened \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ; applied \d\d:\d\d:\d\dZ",
         rf"Not run\s+{tale.not_run}",
     ):
-        assert re.search(pattern, told), f"{pattern!r} is not in:\n{told}"
+        assert re.search(pattern, text), f"{pattern!r} is not in:\n{text}"
     expect(reader.description.locator("img")).to_be_visible()
     assert reader.outside == []
     assert reader.complaints == []
 
 
-def test_a_killed_run_is_told_with_rows_that_were_not_run(reader: Reader, tmp_path: Path) -> None:
+def test_the_report_of_a_killed_run_has_rows_that_were_not_run(reader: Reader, tmp_path: Path) -> None:
     with reports_in(tmp_path) as reports:
         process = Process(reports, "--scenario=scenarios/quickstart.yaml")
         process.until("sample", at_least=10)
@@ -85,10 +85,10 @@ def test_a_killed_run_is_told_with_rows_that_were_not_run(reader: Reader, tmp_pa
         killed = process.end()
         assert killed.code == -signal.SIGKILL
         assert not (killed.folder / "report.html").exists()
-        # Somebody who is no runner takes it back; this is about the report of it.
+        # The watchdog rolls it back; this test is about the report.
         eventually(lambda: any(e.kind == "closed" for e in entries(reports, killed.id)), "the rollout is closed")
-        told = Process(reports, "report", module="rollout", report=True).end()
-    assert told.code == 0, told.out
+        built = Process(reports, "report", module="rollout", report=True).end()
+    assert built.code == 0, built.out
     reader.open(killed.folder / "report.html")
     assert reader.title.startswith("ROLLED BACK, verified")
     assert len([row for row in reader.rows() if re.search("MON-. .* NOT RUN", row)]) == 7
@@ -106,11 +106,11 @@ def test_a_report_that_cannot_be_built_changes_nothing_but_one_line(tmp_path: Pa
     assert not (ended.folder / "report.html").exists()
 
 
-def test_a_report_is_told_again_when_a_kept_change_is_taken_back(reader: Reader, tmp_path: Path) -> None:
+def test_a_report_is_built_again_when_a_change_is_rolled_back_later(reader: Reader, tmp_path: Path) -> None:
     with reports_in(tmp_path) as reports:
         ended = run(reports, "-m", "precheck or apply", "--scenario=scenarios/quickstart.yaml")
-        back = Process(reports, "rollback", "--reason=users complain", module="rollout", report=True).end()
-    assert back.code == ExitCode.ROLLED_BACK, back.out
+        rollback = Process(reports, "rollback", "--reason=users complain", module="rollout", report=True).end()
+    assert rollback.code == ExitCode.ROLLED_BACK, rollback.out
     reader.open(ended.folder / "report.html")
     assert reader.title.startswith("ROLLED BACK, verified")
     expect(reader.row("ROLLED BACK, verified").last).to_contain_text("users complain")

@@ -69,5 +69,5 @@ def _the_documents_tell_it(ended: Run) -> None:
     assert told["decision"] == Decision.ROLLBACK_FAILED
     assert [row["channel"] for row in told["told"] if not row["accepted"]] == ["LAB_MUTE"]
     page = (ended.folder / "post-mortem.md").read_text(encoding="utf-8")
-    assert "**The way back is NOT verified:** RBK-4.3 " in page
+    assert "**The rollback is NOT verified:** RBK-4.3 " in page
     assert "cost limits global" in page

@@ -271,4 +271,4 @@ def test_a_journal_that_cannot_be_read_leaves_no_errors_no_trail_and_no_history(
     assert closure.decision is Decision.ROLLED_BACK
     assert named(closure) == dict.fromkeys(("RBK-5.2", "RBK-5.4", "DOC-3"), GONE)
     drafted = (rollout.folder / "post-mortem.md").read_text(encoding="utf-8")
-    assert f"What the looks of the window saw cannot be read: {GONE}." in drafted
+    assert f"What the polls of the window saw cannot be read: {GONE}." in drafted

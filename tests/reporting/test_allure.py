@@ -1,4 +1,4 @@
-"""What is written for Allure is redacted, says in words what was wrong, and never looks better than it is."""
+"""What is written for Allure is redacted, names what was wrong, and never shows a check as better than it is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Write = Callable[[Any], dict[str, Any]]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Iterator[Write]:
-    """Write an Allure object the way a run does: the guard is there first, Allure's writer comes later."""
+    """Write an Allure object as a run does: the guard is registered first, Allure's writer later."""
     watcher = guard(Redactor([SECRET]))
     writer = AllureFileLogger(str(tmp_path))
     allure_commons.plugin_manager.register(writer)
@@ -56,18 +56,18 @@ def test_any_other_skip_stays_one(write: Write) -> None:
     assert write(result("skipped", "Skipped: not owed"))["status"] == "skipped"
 
 
-def test_a_failure_is_written_as_the_sentence_that_people_read(write: Write) -> None:
-    """Introspection of whole values below it leaks and hides the deciding one."""
+def test_a_failure_is_written_as_its_sentence_without_introspection(write: Write) -> None:
+    """Introspection shows entire values: it leaks them, and hides the deciding one."""
     introspection = "AssertionError: too slow\nassert False\n +  where False = Verdict(state=...)"
     assert write(result("failed", introspection, "too slow"))["statusDetails"] == {"message": "too slow"}
 
 
-def test_secrets_are_taken_out_before_anything_is_written(write: Write) -> None:
+def test_secrets_are_redacted_before_anything_is_written(write: Write) -> None:
     written = write(result("failed", f"AssertionError: {SECRET}", SECRET, description=f"reads {SECRET}"))
     assert SECRET not in json.dumps(written)
 
 
-def test_secrets_are_taken_out_of_fixtures_too(write: Write) -> None:
+def test_secrets_are_redacted_in_fixtures_too(write: Write) -> None:
     fixture = model2.TestBeforeResult(
         name="gateway", status="broken", statusDetails=model2.StatusDetails(message=SECRET)
     )
@@ -104,7 +104,7 @@ def test_what_a_teardown_shows_is_kept(write: Write) -> None:
 
 @pytest.fixture
 def attached(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What a check shows, as (text, media type)."""
+    """The attachments of a check as (text, media type)."""
     found: list[tuple[str, str]] = []
     monkeypatch.setattr("allure.attach", lambda text, _, kind: found.append((text, kind.mime_type)))
     return found
@@ -135,7 +135,7 @@ def test_what_is_too_deep_for_a_table_stays_json(attached: list[tuple[str, str]]
 
 
 @pytest.mark.parametrize("value", [{}, []])
-def test_nothing_is_said_in_a_word(attached: list[tuple[str, str]], value: Any) -> None:
+def test_an_empty_value_is_the_word_none(attached: list[tuple[str, str]], value: Any) -> None:
     Show(Redactor()).facts("x", value)
     assert attached == [("none", "text/plain")]
 
@@ -154,7 +154,7 @@ def test_what_pytest_writes_by_itself_is_redacted_and_stays_xml(tmp_path: Path):
 
 
 def test_a_file_that_is_no_xml_is_redacted_all_the_same(tmp_path: Path):
-    """A full disk cuts it off; what is there may hold a secret."""
+    """A full disk cuts it off; the rest may hold a secret."""
     path = tmp_path / "junit.xml"
     path.write_text(f'<testsuite><testcase name="test_x[{SECRET}]"><failure message="{SECRET}')
     redact_junit(path, Redactor([SECRET]))

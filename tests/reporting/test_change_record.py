@@ -1,4 +1,4 @@
-"""The change record: whole, readable, and without a secret, however the rollout ended (DOC-1)."""
+"""The change record: complete, readable, and without a secret, however the rollout ended (DOC-1)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ EVIL = f"<script>alert(1)</script> | [x](http://evil.example)\n\n# forged\x1b[2J
 
 
 def closed(**parts: Any) -> dict[str, Any]:
-    whole = {"decision": "kept", "word": "KEPT", "why": "every clause of the plan passed"}
-    return {**whole, "not_passed": {}, "rollback": [], "commands": [], **parts}
+    defaults = {"decision": "kept", "word": "KEPT", "why": "every clause of the plan passed"}
+    return {**defaults, "not_passed": {}, "rollback": [], "commands": [], **parts}
 
 
 def kept(rollout: RolloutContext) -> None:
-    """Let its change stay."""
+    """Journal the change as applied, and let the gateway have it."""
     intent = rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to="openai:gpt-4o")
     rollout.append(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     rollout.gateway.config |= {"ACTIVE_PROVIDER": "openai", "LLM_MODEL_NAME": "gpt-4o"}
@@ -37,7 +37,7 @@ def record_of(rollout: RolloutContext, facts: dict[str, Any]) -> tuple[dict[str,
 
 
 def test_the_record_of_a_rolled_back_change_answers_every_question(tmp_path: Path) -> None:
-    """What, who, when, why, what decided, what differs, what was found, who was told, and where the proof is."""
+    """What, who, when, why, what decided, what differs, what was found, the notifications, and where the proof is."""
     rollout = opened(tmp_path)
     steps = rolled_back(rollout)
     signed = {"signature": "armoured", "key": "SHA256:abc"}
@@ -47,7 +47,7 @@ def test_the_record_of_a_rolled_back_change_answers_every_question(tmp_path: Pat
     rollout.append(Kind.OWED, what="review", due="2026-11-30T12:00:00.000Z")
     missing = {"MON-1": "NOT RUN: MON-2 cut its window short", "MON-2": "8.8 %"}
     facts = closed(decision="rolled_back", word="ROLLED BACK, verified", why=WHY, rollback=steps, not_passed=missing)
-    told, page = record_of(rollout, facts)
+    found, page = record_of(rollout, facts)
     lines = page.splitlines()
     assert lines[0] == "# Change record: openai:gpt-4o on t"
     for line in (
@@ -73,21 +73,21 @@ def test_the_record_of_a_rolled_back_change_answers_every_question(tmp_path: Pat
         "| planned | MAIL | refused | refused |",
     ):
         assert line in lines, line
-    assert (told["decision"], told["deciding"]["value"], told["rollout"]) == ("rolled_back", 0.0884, "r-1")
-    assert len(told["evidence"]) == 3
-    assert all(len(digest) == 64 for digest in told["evidence"].values())
+    assert (found["decision"], found["deciding"]["value"], found["rollout"]) == ("rolled_back", 0.0884, "r-1")
+    assert len(found["evidence"]) == 3
+    assert all(len(digest) == 64 for digest in found["evidence"].values())
     head = rollout.journal.head()
     assert head is not None
     assert f"| Journal | entry {head[0]}, SHA-256 {head[1]} |" in lines
 
 
 def test_the_record_of_a_kept_change_shows_before_and_after(tmp_path: Path) -> None:
-    """What was intended and what was not stand apart; a secret is masked as in the backup."""
+    """Intended and other differences are separate."""
     rollout = opened(tmp_path)
     kept(rollout)
     rollout.gateway.config |= {"LOG_LEVEL": "DEBUG"}
-    told, page = record_of(rollout, closed())
-    assert told["differences"]["intended"] == {
+    found, page = record_of(rollout, closed())
+    assert found["differences"]["intended"] == {
         "ACTIVE_PROVIDER": "ollama -> openai",
         "LLM_MODEL_NAME": "gemma3:4b -> gpt-4o",
     }
@@ -95,7 +95,7 @@ def test_the_record_of_a_kept_change_shows_before_and_after(tmp_path: Path) -> N
 
 
 def test_a_gateway_that_does_not_answer_leaves_a_record_that_says_so(tmp_path: Path) -> None:
-    """The record is written all the same."""
+    """The record is written without the comparison."""
     from tests.support.windows import unreachable
 
     rollout = opened(tmp_path)
@@ -105,32 +105,32 @@ def test_a_gateway_that_does_not_answer_leaves_a_record_that_says_so(tmp_path: P
         raise unreachable()
 
     rollout.gateway.runtime_config = fails  # type: ignore[method-assign]
-    told, _ = record_of(rollout, closed())
-    assert told["differences"]["compared"] == "not compared: GET /api/v1/providers: connection refused"
+    found, _ = record_of(rollout, closed())
+    assert found["differences"]["compared"] == "not compared: GET /api/v1/providers: connection refused"
 
 
 def test_the_record_of_what_was_never_applied(tmp_path: Path) -> None:
     """It names the reason, and that nothing was written."""
     facts = closed(decision="nothing_applied", word="NOTHING APPLIED", why="PRE-2.1: names no ticket")
-    told, page = record_of(opened(tmp_path, ticket=None), facts)
-    assert told["differences"]["compared"] == "nothing was written"
+    found, page = record_of(opened(tmp_path, ticket=None), facts)
+    assert found["differences"]["compared"] == "nothing was written"
     assert "| Why | PRE-2.1: names no ticket |" in page.splitlines()
     assert "| Ticket | none |" in page.splitlines()
 
 
-def test_after_a_failed_rollback_it_has_what_a_person_pastes(tmp_path: Path) -> None:
-    """The look first, as it is, for a shell and not for Markdown."""
+def test_after_a_failed_rollback_it_has_the_manual_commands(tmp_path: Path) -> None:
+    """The read comes first; the commands are unaltered, for a shell and not for Markdown."""
     rollout = opened(tmp_path)
     steps = rolled_back(rollout, verified=False)
-    commands = ["curl -X POST 'http://x/a|b'", "curl http://x/look"]
+    commands = ["curl -X POST 'http://x/a|b'", "curl http://x/read"]
     facts = closed(decision="rollback_failed", word="ROLLBACK FAILED", why=WHY, rollback=steps, commands=commands)
     _, page = record_of(rollout, facts)
-    assert "    curl http://x/look\n    curl -X POST 'http://x/a|b'\n" in page
+    assert "    curl http://x/read\n    curl -X POST 'http://x/a|b'\n" in page
     assert "LOG_LEVEL: INFO -> DEBUG" in page
 
 
 def test_a_journal_that_is_gone_does_not_stop_the_record(tmp_path: Path) -> None:
-    """What the process remembers is told."""
+    """The record is written from what the process read last."""
     rollout = opened(tmp_path)
     steps = rolled_back(rollout)
     record = rollout.last_known_record()
@@ -142,7 +142,7 @@ def test_a_journal_that_is_gone_does_not_stop_the_record(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["author", "name"])
-def test_nothing_that_somebody_else_says_is_markup_or_a_secret(tmp_path: Path, name: str) -> None:
+def test_text_of_others_is_neither_markup_nor_a_secret(tmp_path: Path, name: str) -> None:
     """Names, messages and reasons are text in their cell: every row keeps its columns, and no secret is in any file."""
     rollout = opened(tmp_path, secrets=(SECRET,), **{name: EVIL})
     steps = rolled_back(rollout, message=EVIL)

@@ -1,4 +1,4 @@
-"""The picture shows what the triggers saw, tells its parts apart without colour, and needs no samples to survive."""
+"""The chart shows what the triggers saw, its parts differ without colour, and no samples are no error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def breach(clause: str = "MON-2", **parts: Any) -> dict[str, dict[str, Any]]:
 
 
 def words(svg: Path) -> list[str]:
-    """Return the texts of a picture; matplotlib writes each as a comment beside its outlines."""
+    """Return the texts of a chart; matplotlib writes each as a comment beside its outlines."""
     parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))  # noqa: S314 - drawn by the test itself
     tree = ET.parse(svg, parser)  # noqa: S314
     return [str(node.text).strip() for node in tree.iter() if node.tag is ET.Comment]
@@ -95,9 +95,9 @@ def test_the_suites_own_requests_have_a_rate_of_their_own() -> None:
     assert curve.enough == [False, False, True, True]
 
 
-def test_a_failed_look_is_a_gap_and_no_zero() -> None:
-    dark = sample("metrics", 2, error="timed out")
-    seen = bake(metrics(0, 0, 0), metrics(1, 30, 3), dark, metrics(3, 60, 6), sample("synthetic", 2, error="no answer"))
+def test_a_failed_poll_is_a_gap_and_no_zero() -> None:
+    gap = sample("metrics", 2, error="timed out")
+    seen = bake(metrics(0, 0, 0), metrics(1, 30, 3), gap, metrics(3, 60, 6), sample("synthetic", 2, error="no answer"))
     assert error_rates(seen, "users").at_s == [1, 3]
     assert latencies(seen, "users").at_s == [0, 1, 3]
     assert error_rates(seen, "synthetic").at_s == []
@@ -107,36 +107,36 @@ def test_p95_that_the_gateway_does_not_know_is_not_drawn() -> None:
     assert latencies(bake(metrics(0, 30, 0, None)), "users").at_s == []
 
 
-def test_each_source_is_held_against_its_own_baseline() -> None:
+def test_each_source_is_compared_with_its_own_baseline() -> None:
     assert latency_limit(bake(), "users") == 140.0
     assert latency_limit(bake(), "synthetic") == 150.0
     assert latency_limit(bake(monitor=Monitor(limits=Limits(p95_ms=99.0))), "users") == 99.0
     assert latency_limit(bake(baseline=None), "users") is None
 
 
-def test_states_hold_until_the_next_look_and_equal_ones_are_one_stretch() -> None:
+def test_states_last_until_the_next_poll_and_equal_ones_are_one_span() -> None:
     states = ("connected", "connected", "offline", "connected")
-    looks = [sample("status", second, status=state) for second, state in enumerate(states)]
-    found = state_spans(bake(*looks, metrics(5, 1, 0)), SourceName.STATUS, lambda each: str(each["status"]))
+    polls = [sample("status", second, status=state) for second, state in enumerate(states)]
+    found = state_spans(bake(*polls, metrics(5, 1, 0)), SourceName.STATUS, lambda each: str(each["status"]))
     assert found == [(0, 2, "connected"), (2, 3, "offline"), (3, 5.0, "connected")]
 
 
 # The file
 
 
-def test_without_samples_there_is_no_picture_and_no_error(tmp_path: Path) -> None:
+def test_without_samples_there_is_no_chart_and_no_error(tmp_path: Path) -> None:
     assert draw(bake(), tmp_path / "bake") == ()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_picture_is_written_as_svg_and_png(tmp_path: Path) -> None:
+def test_the_chart_is_written_as_svg_and_png(tmp_path: Path) -> None:
     paths = draw(bake(*HEALTHY), tmp_path / "bake")
     assert [path.name for path in paths] == ["bake.svg", "bake.png"]
     assert paths[1].read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bake.png", "bake.svg"]
 
 
-def test_the_picture_names_limits_baseline_breach_and_both_kinds_of_requests(tmp_path: Path) -> None:
+def test_the_chart_names_limits_baseline_breach_and_both_kinds_of_requests(tmp_path: Path) -> None:
     svg, _ = draw(bake(*HEALTHY, verdicts=breach()), tmp_path / "bake")
     found = words(svg)
     for expected in (
@@ -163,7 +163,7 @@ def test_the_same_samples_give_the_same_file(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_nothing_is_told_by_colour_alone(tmp_path: Path) -> None:
+def test_nothing_is_shown_by_colour_alone(tmp_path: Path) -> None:
     """Users are a solid line with dots, own requests a dashed one with triangles; bad states are hatched."""
     svg = draw(bake(*HEALTHY, verdicts=breach()), tmp_path / "bake")[0].read_text(encoding="utf-8")
     assert "stroke-dasharray" in svg
@@ -171,9 +171,9 @@ def test_nothing_is_told_by_colour_alone(tmp_path: Path) -> None:
 
 
 def test_money_in_an_alert_is_no_formula(tmp_path: Path) -> None:
-    """Between two dollar signs matplotlib would see mathematics, and set it in italics."""
-    told = Bake("usage=$3.00 hard_limit=$5.00", "", Monitor(), None, [metrics(0, 1, 0)])
-    assert "Oblique" not in draw(told, tmp_path / "bake")[0].read_text(encoding="utf-8")
+    """Without `text.parse_math` off, matplotlib sets the text between two dollar signs in italics."""
+    window = Bake("usage=$3.00 hard_limit=$5.00", "", Monitor(), None, [metrics(0, 1, 0)])
+    assert "Oblique" not in draw(window, tmp_path / "bake")[0].read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_money_in_an_alert_is_no_formula(tmp_path: Path) -> None:
         breach("MON-1", value="offline", limit="connected"),
         breach("MON-3", value=452.0, limit=140.0),
         breach("MON-4", value="DATA_LOSS/openai", limit="none", at=""),
-        breach("MON-6", value="3 looks in a row failed", limit="3 in a row"),
+        breach("MON-6", value="3 polls in a row failed", limit="3 in a row"),
     ],
     ids=lambda verdict: next(iter(verdict)),
 )
@@ -201,7 +201,7 @@ def test_every_trigger_can_be_the_one_that_ended_it(tmp_path: Path, verdict: dic
         [sample("synthetic", 0, ok=False)],
         [sample("alerts", 0, alerts=[{"key": "DATA_LOSS/openai", "id": "1", "message": "m"}])],
     ],
-    ids=["dark", "operator only", "nothing counted", "untimed failure", "alert at once"],
+    ids=["unavailable", "operator only", "nothing counted", "untimed failure", "alert at once"],
 )
 def test_a_window_with_hardly_anything_in_it_is_drawn(tmp_path: Path, samples: list[dict[str, Any]]) -> None:
     assert draw(bake(*samples, baseline=None), tmp_path / "bake")
@@ -214,8 +214,8 @@ def test_a_day_is_drawn_in_hours(tmp_path: Path) -> None:
     assert any(text.startswith("hours since") for text in words(draw(bake(*day), tmp_path / "bake")[0]))
 
 
-def test_what_nobody_watched_is_seen_as_such(tmp_path: Path) -> None:
-    """Between two calls of a window that is watched in slices there is nothing to draw a line through."""
+def test_time_that_was_not_watched_is_marked(tmp_path: Path) -> None:
+    """Between two calls of a window that is watched in slices the chart shows a gap."""
     monitor = Monitor(metrics_every_s=10.0)
     before = [metrics(second, 10 * second, 0) for second in range(0, 60, 10)]
     after = [sample("metrics", 300.0 + second, total=9000, failed=0, samples=9) | {"at": at(59)} for second in (0, 10)]
@@ -223,4 +223,4 @@ def test_what_nobody_watched_is_seen_as_such(tmp_path: Path) -> None:
     assert gaps(watched) == [(50.0, 300.0)]
     assert gaps(bake(*before, monitor=monitor)) == []
     svg, _ = draw(watched, tmp_path / "bake")
-    assert "nobody watched" in words(svg)
+    assert "not watched" in words(svg)

@@ -1,4 +1,4 @@
-"""Whatever a message, a docstring, a comment or a page cites is a page of this repository."""
+"""A page that a message, a docstring, a comment or a page cites exists in this repository."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.forks import ROOT
 
 API = ROOT / "docs" / "GATEWAY_API.md"
 CITED = re.compile(r"(?<![\w/.-])(?:[\w.-]+/)*[A-Z][\w-]*\.md\b")
-"""A page's name begins with a capital; what a run writes (``summary.md``), and what a gateway cites, does not."""
+"""The name of a page begins with a capital; a file that a run writes (``summary.md``) or a gateway cites does not."""
 
 SOURCES = sorted(
     path
@@ -39,12 +39,12 @@ def _gone(sources: list[Path], folders: list[Path]) -> list[str]:
 
 
 def test_every_page_that_the_sources_cite_exists() -> None:
-    """Cited from the root: a user reads a message there, and finds the page where it says."""
+    """Paths are cited from the root, where a user who reads the message finds the page."""
     assert _gone(SOURCES, [ROOT]) == []
 
 
 def test_every_page_that_a_test_cites_exists() -> None:
-    """A test that reads a page puts its path together from parts."""
+    """A test cites a page from the root or by its name in docs/."""
     assert _gone(TESTS, [ROOT, ROOT / "docs"]) == []
 
 
@@ -55,13 +55,13 @@ def test_every_page_that_a_page_cites_exists(page: Path) -> None:
 
 
 def test_what_is_cited_is_found() -> None:
-    """The pattern sees a page in a sentence and in a link, and passes over what is none of the repository's."""
+    """The pattern sees a page in a sentence and in a link, and skips what is not a page of the repository."""
     text = 'one in docs/GATEWAY_API.md? [x](CANARY.md) EVIDENCE.md: "/docs/runbooks/auth-failures.md" summary.md'
     assert CITED.findall(text) == ["docs/GATEWAY_API.md", "CANARY.md", "EVIDENCE.md"]
 
 
 def test_the_page_of_the_api_names_every_call_with_its_path() -> None:
-    """Every key of ``paths:``, and where it leads unless a target says otherwise."""
+    """Every key of ``paths:``, and its default path."""
     text = API.read_text(encoding="utf-8").partition("## What may cost money")[0]
     rows = {line.split("|")[1].strip().strip("`"): line for line in text.splitlines() if line.startswith("| `")}
     assert [name for name, path in DEFAULTS.items() if name not in rows or path not in rows[name]] == []

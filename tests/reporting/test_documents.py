@@ -1,4 +1,4 @@
-"""What every document draws on: the operations log, and what went wrong in the window (DOC-2, RBK-5.2)."""
+"""What every document uses: the operations log, and the errors of the window (DOC-2, RBK-5.2)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_an_operation_is_one_line_whatever_it_says(rollout):
     assert len(lines) == 2
 
 
-def test_nothing_that_somebody_else_says_breaks_the_line(rollout):
+def test_text_of_others_does_not_break_the_line(rollout):
     path = log_operation(rollout, "why: \x1b[2J\rforged 2026-11-23T12:00:00.000Z r-2 KEPT\u2028x")
     (line,) = path.read_text(encoding="utf-8").splitlines()
     assert line.endswith("why: \\x1b[2J forged 2026-11-23T12:00:00.000Z r-2 KEPT x")
@@ -43,7 +43,7 @@ def test_operations_of_several_writers_do_not_mix(rollout):
     assert {len(line.split()[3]) for line in lines} == {5000}
 
 
-def test_each_error_is_told_once_in_the_order_in_which_it_was_seen(rollout):
+def test_each_error_is_listed_once_in_the_order_in_which_it_was_seen(rollout):
     assert errors_seen(rollout) == []
     for body in (
         {"source": "status", "status": "connected"},

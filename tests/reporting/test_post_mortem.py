@@ -1,4 +1,4 @@
-"""The post-mortem's draft reads well to somebody who was not there (RBK-5.3)."""
+"""The draft of the post-mortem states what happened (RBK-5.3)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Drafted from the journal of rollout `r-1`, for people to finish. All times are U
 alice (approved by bob, ticket T-1) changed t from ollama:gemma3:4b to openai:gpt-4o, announced at \
 2026-11-23 12:00:00Z. In effect: for 14 s, until it was seen gone at 2026-11-23 12:00:14Z.
 
-**Why it was taken back:** MON-2: error rate 8.8 % over the window's 8 s (13 of 147 requests) is above 5 %
+**Why it was rolled back:** MON-2: error rate 8.8 % over the window's 8 s (13 of 147 requests) is above 5 %
 
 **What decided:** 8.84 %, limit 5 %; from 147 of users; the window's 8 s
 
-The way back is verified since 2026-11-23 12:00:14Z: the gateway reports ollama:gemma3:4b active; gemma3:4b answered \
+The rollback is verified since 2026-11-23 12:00:14Z: the gateway reports ollama:gemma3:4b active; gemma3:4b answered \
 in 59 ms; ollama was connected 3 times in a row; the diff is empty.
 
 ## How long it took
@@ -34,8 +34,8 @@ in 59 ms; ollama was connected 3 times in a row; the diff is empty.
 | --- | --- | --- |
 | the change was announced, 2026-11-23 12:00:00Z | first failed request, 2026-11-23 12:00:05Z | 5.0 s |
 | first failed request, 2026-11-23 12:00:05Z | it was decided to roll back, 2026-11-23 12:00:13Z | 8.0 s |
-| it was decided to roll back, 2026-11-23 12:00:13Z | the way back was answered, 2026-11-23 12:00:14Z | 1.0 s |
-| it was decided to roll back, 2026-11-23 12:00:13Z | the way back was verified, 2026-11-23 12:00:14Z | 1.0 s |
+| it was decided to roll back, 2026-11-23 12:00:13Z | the rollback was applied, 2026-11-23 12:00:14Z | 1.0 s |
+| it was decided to roll back, 2026-11-23 12:00:13Z | the rollback was verified, 2026-11-23 12:00:14Z | 1.0 s |
 | the change was announced, 2026-11-23 12:00:00Z | it was seen gone, 2026-11-23 12:00:14Z | 14 s |
 
 ## Who was hit
@@ -48,7 +48,7 @@ at 2026-11-23 12:00:14Z.
 
 ## Errors, alerts and log lines
 
-Alerts before the way back: no critical alert is firing.
+Alerts before the rollback: no critical alert is firing.
 
 | first seen | times | what |
 | --- | --- | --- |
@@ -65,9 +65,9 @@ Alerts before the way back: no critical alert is firing.
 (13 of 147 requests) is above 5 % |
 | 2026-11-23 12:00:13Z | rollback begins: MON-2: error rate 8.8 % over the window's 8 s (13 of 147 requests) \
 is above 5 % |
-| 2026-11-23 12:00:13Z | RBK-2.1 take back: activate ollama:gemma3:4b: done |
+| 2026-11-23 12:00:13Z | RBK-2.1 roll back: activate ollama:gemma3:4b: done |
 
-## The way back, step by step
+## The rollback, step by step
 
 | at | step | outcome | seen |
 | --- | --- | --- | --- |
@@ -80,7 +80,7 @@ ollama:gemma3:4b active |
 
 ## Open questions
 
-- What did the users behind the 13 failed requests see, and are they told?
+- What did the users behind the 13 failed requests see, and are they informed?
 - What is the root cause of the breach of MON-2 (The error rate stays at or below the limit)?
 - Why did VER-2 pass, and which check would have shown it before users did?
 - What has to be different before this change is tried again, and who sees to it by when?
@@ -88,7 +88,7 @@ ollama:gemma3:4b active |
 
 
 def test_the_draft_tells_the_whole_story(tmp_path: Path) -> None:
-    """In short, how long, who was hit, what was seen, what happened, the way back, and what is left to find out."""
+    """In short, how long, who was hit, what was seen, what happened, the rollback, and what is left to find out."""
     rollout = opened(tmp_path)
     assert write_post_mortem(rollout, WHY, rolled_back(rollout)).read_text(encoding="utf-8") == DRAFT
 
@@ -97,33 +97,33 @@ def test_a_way_back_that_is_not_verified_is_the_first_question(tmp_path: Path) -
     """Nothing of the draft sounds as if it had ended well."""
     rollout = opened(tmp_path)
     text = write_post_mortem(rollout, WHY, rolled_back(rollout, verified=False)).read_text(encoding="utf-8")
-    assert "**The way back is NOT verified:** RBK-4.3 The configuration equals the backup: the gateway differs" in text
-    assert "The way back is verified since" not in text
+    assert "**The rollback is NOT verified:** RBK-4.3 The configuration equals the backup: the gateway differs" in text
+    assert "The rollback is verified since" not in text
     assert "- What is the gateway's state now, and who has put it right?" in text
-    assert "the way back was verified" not in text
+    assert "the rollback was verified" not in text
 
 
 def test_what_was_not_looked_at_is_not_told_as_nothing(tmp_path: Path) -> None:
-    """A change that an early check took back has no window: nobody counted, and no number stands there."""
+    """A change that an early check rolled back has no window: no request was counted, and no number is shown."""
     rollout = opened(tmp_path, impact=None)
     rollout.append(Kind.DIAGNOSIS, text="openai looks like: key missing\nsee: preflight not ready")
     rollout.append(Kind.ROLLBACK, reason="VER-1: offline")
     text = write_post_mortem(rollout, "VER-1: offline", []).read_text(encoding="utf-8")
-    assert "- Users: nobody counted their requests while the change was in effect." in text
+    assert "- Users: their requests were not counted while the change was in effect." in text
     assert "- There was no impact assessment." in text
     assert "- openai looks like: key missing\n- see: preflight not ready" in text
-    assert "No look of the window saw an error." in text
-    assert "How many users noticed? Nobody counted their requests." in text
+    assert "No poll of the window saw an error." in text
+    assert "How many users noticed? Their requests were not counted." in text
     assert "of 0 requests" not in text
 
 
 def test_a_hold_and_markup_in_a_message_are_told_as_text(tmp_path: Path) -> None:
-    """Who held the rollback is part of the story; what a gateway said stays text, and secrets stay out."""
+    """The draft names who held the rollback; a message of the gateway stays text, and secrets stay out."""
     rollout = opened(tmp_path, secrets=(SECRET,))
     rollout.append(Kind.HOLD, by="carol", reason=f"looking | at <b> {SECRET}", until="2026-11-23T12:15:00.000Z")
     steps = rolled_back(rollout, message=f"# no\n| <img src=x> {SECRET}")
     text = write_post_mortem(rollout, f"<script> {SECRET}", steps).read_text(encoding="utf-8")
     assert "held by carol until 2026-11-23T12:15:00.000Z: looking \\| at \\<b>" in text
     assert "synthetic: # no \\| \\<img src=x>" in text
-    assert "**Why it was taken back:** \\<script>" in text
+    assert "**Why it was rolled back:** \\<script>" in text
     assert SECRET not in text

@@ -1,4 +1,4 @@
-"""How long a change was in effect: until an entry shows it gone, and not until somebody wanted it gone."""
+"""How long a change was in effect: until an entry shows it gone, not until the decision to roll back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rollout(tmp_path: Path) -> RolloutContext:
 
 
 def sends(rollout: RolloutContext, step: str, direction: str, to: object, result: str | None = "done") -> None:
-    """Announce a write, and let it be answered ten seconds later."""
+    """Announce a write, and journal its outcome ten seconds later."""
     intent = rollout.append(Kind.INTENT, step=step, direction=direction, to=str(to), what=What.PROVIDER)
     rollout.clock.wait(10)
     if result is not None:
@@ -36,7 +36,7 @@ def shows(rollout: RolloutContext, clause: str, outcome: str = "passed") -> None
     rollout.append(Kind.STEP, clause=clause, outcome=outcome, message="")
 
 
-def test_a_way_back_that_was_answered_and_not_seen_leaves_the_change_in_effect(rollout: RolloutContext):
+def test_a_rollback_that_was_answered_and_not_seen_leaves_the_change_in_effect(rollout: RolloutContext):
     """BROKEN_PROMISES 20: "in effect for 40 s", though it still was."""
     sends(rollout, "APP-1.2", "forward", NEW)
     sends(rollout, "RBK-2.1", "back", OLD)
@@ -54,7 +54,7 @@ def test_it_ends_at_the_entry_that_shows_it_gone(rollout: RolloutContext):
     assert str(effect) == "for 40 s, until it was seen gone at 2026-11-23 12:00:40Z"
 
 
-def test_the_return_of_a_single_request_is_no_way_back(rollout: RolloutContext):
+def test_the_undo_of_a_single_request_is_no_rollback(rollout: RolloutContext):
     """BROKEN_PROMISES 20: a canary "in effect for minus 1 h 59 min 44 s"; what it shifts later is in effect."""
     sends(rollout, "CAN-1", "forward", NEW)
     sends(rollout, "CAN-1", "back", OLD)
@@ -75,7 +75,7 @@ def test_what_a_file_and_limits_changed_is_gone_when_they_equal_the_backup(rollo
     assert effect_of(rollout.record()).seen_gone == "2026-11-23T12:00:40.000Z"
 
 
-def test_every_attempt_of_a_way_back_shows_what_it_shows_by_itself(rollout: RolloutContext):
+def test_every_attempt_of_a_rollback_is_judged_by_its_own_steps(rollout: RolloutContext):
     intent = rollout.append(Kind.INTENT, step="APP-3.1", direction="forward", to="cost limits of x", what=What.LIMITS)
     rollout.append(Kind.OUTCOME, intent=intent.seq, result="done", detail="")
     shows(rollout, "RBK-2.2")
@@ -85,7 +85,7 @@ def test_every_attempt_of_a_way_back_shows_what_it_shows_by_itself(rollout: Roll
 
 
 @pytest.mark.parametrize("result", ["unknown", None])
-def test_a_write_that_may_have_landed_is_told_with_its_condition(rollout: RolloutContext, result: str | None):
+def test_a_write_that_may_have_landed_is_described_with_its_condition(rollout: RolloutContext, result: str | None):
     sends(rollout, "APP-1.2", "forward", NEW, result)
     assert str(effect_of(rollout.record())) == f"if its write landed: since 2026-11-23 12:00:00Z, {STILL}"
 
@@ -107,14 +107,14 @@ def test_a_clock_that_was_set_back_gives_no_duration():
 
 
 def test_a_rollout_that_an_emergency_ended_is_gone_at_its_ending():
-    """The proof is the emergency's; what this journal has of it is the ending that it wrote."""
+    """The emergency has the proof; this rollout's entries hold only the closing entry that it wrote."""
     pen = tell(Tale("taken over"))
     record = rollout_of(pen.entries, Path("/nowhere")).record()
     assert effect_of(record).seen_gone == record.closed_at
 
 
 def test_a_step_that_was_spooled_does_not_replace_a_later_one(rollout: RolloutContext):
-    """It is entered late, and belongs where its moment is: in the record, and in the timeline."""
+    """It is entered late, and the record and the timeline place it at its own time."""
     shows(rollout, "RBK-4.3")
     body = {"clause": "RBK-4.3", "outcome": "failed", "message": "at first"}
     facts = {"kind": "step", "at": "2026-11-23T12:00:01.000Z", "fence": 0, "spool": "r/1"}
@@ -135,7 +135,7 @@ def test_an_emergency_is_of_its_class_and_its_writes_are_counted(tmp_path: Path)
 
 
 def test_generated_journals_are_read_as_the_real_journal_reads_them(tmp_path: Path):
-    """The book that stands in for it gives the same kinds, moments and bodies, spooled entries among them."""
+    """`Book` gives the same kinds, times and bodies as the journal, spooled entries among them."""
     for number, tale in enumerate((Tale("back", changes="all", spooled=True), Tale("emergency"), Tale("canary back"))):
         rollout = rollout_in(tmp_path / str(number))
         pen: Pen = tell(tale)
@@ -149,15 +149,15 @@ def test_generated_journals_are_read_as_the_real_journal_reads_them(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("results", "said"),
+    ("results", "text"),
     [
         ([], "nothing was written"),
         (["refused"], "writes announced: 1 (1 refused)"),
         (["done", "done", None], "writes announced: 3 (2 done, 1 without an outcome)"),
     ],
 )
-def test_writes_are_counted_by_what_came_of_them(rollout: RolloutContext, results: list[str | None], said: str):
-    """One that was refused was written all the same: it changed nothing."""
+def test_writes_are_counted_by_their_results(rollout: RolloutContext, results: list[str | None], text: str):
+    """A write that was refused counts, although it changed nothing."""
     for result in results:
         sends(rollout, "APP-1.2", "forward", NEW, result)
-    assert written(rollout.record()) == said
+    assert written(rollout.record()) == text

@@ -1,4 +1,4 @@
-"""What a rollout came to, told from its journal."""
+"""The moments, the first sign and the counted requests of a rollout, from its journal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rollout(tmp_path: Path) -> RolloutContext:
 
 
 def seen(rollout: RolloutContext, source: str, at_s: float, **body: Any) -> None:
-    """Keep a sample; its stamp is its second."""
+    """Journal a sample; its time is its second."""
     rollout.append(Kind.SAMPLE, source=source, at_s=at_s, at=f"at {at_s:g}", **body)
 
 
@@ -42,7 +42,7 @@ SIGNS = {
 
 @pytest.mark.parametrize("case", SIGNS)
 def test_the_first_sample_that_shows_the_breach_is_found(rollout: RolloutContext, case: str) -> None:
-    """Each trigger has its own sign, and what was so before the change is none."""
+    """Each trigger has its own sign; a state from before the change is none."""
     (source, good), (_, bad) = SIGNS[case]
     rollout.append(Kind.ALERTS, keys=["OLD/x"])
     seen(rollout, source, 1, **good)
@@ -61,7 +61,7 @@ def test_without_a_breach_there_is_no_first_sign(rollout: RolloutContext) -> Non
 
 
 def test_requests_are_counted_window_by_window_users_apart_from_the_suites_own(rollout: RolloutContext) -> None:
-    """A window counts from its own first look; the suite's own requests are taken out of the gateway's count."""
+    """A window counts from its own first poll; the suite's own requests are subtracted from the gateway's count."""
     for stage, failed in (("10 %", 0), ("100 %", 3)):
         rollout.append(Kind.WINDOW, began_at="2026-11-23T12:00:00.000Z", window_s=9, stage=stage)
         seen(rollout, "metrics", 0, total=100, failed=0, samples=0)
@@ -70,7 +70,7 @@ def test_requests_are_counted_window_by_window_users_apart_from_the_suites_own(r
     assert counted(rollout.journal.entries(rollout.id)) == Counted(users=100, users_failed=3, own=2, own_failed=0)
 
 
-def test_what_nobody_counted_is_not_zero(rollout: RolloutContext) -> None:
+def test_requests_that_were_not_counted_are_not_zero(rollout: RolloutContext) -> None:
     assert counted(rollout.journal.entries(rollout.id)) == Counted(None, None, 0, 0)
 
 

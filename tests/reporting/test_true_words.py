@@ -17,7 +17,7 @@ from tests.support.tales import CHANGES, NAMES, PROOF, SHAPES, Tale, tell
 from tests.support.telling import Documents, documents
 
 EACH = 150
-"""So many journals a shape; there are fourteen of them."""
+"""The number of journals per shape."""
 
 STILL = "still in effect as far as is known"
 LASTED = re.compile(r"in effect:? (for [^,;|.]*)", re.IGNORECASE)
@@ -54,7 +54,7 @@ def tales(shape: str) -> st.SearchStrategy[Tale]:
 @settings(max_examples=EACH, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_document_contradicts_another_or_the_journal(shape: str, data: st.DataObject):
-    """Whole or cut off anywhere: what is in effect, how it ended, what was written, and who answered is the same."""
+    """Complete or cut off anywhere: the effect, the end, the writes and the answering provider are the same."""
     tale = data.draw(tales(shape))
     pen = tell(tale)
     count = data.draw(st.one_of(st.just(len(pen.entries)), st.integers(3, len(pen.entries))))
@@ -65,7 +65,7 @@ def test_no_document_contradicts_another_or_the_journal(shape: str, data: st.Dat
 
 
 def assert_true(found: Documents, truth: Truth, tale: Tale) -> None:
-    """Hold every document against what is true of the journal."""
+    """Compare every document with what is true of the journal."""
     texts = found.texts()
     for name, text in texts.items():
         assert not NEGATIVE.search(text.replace("| - |", "")), f"{name} has a negative number: {text}"
@@ -78,35 +78,35 @@ def assert_true(found: Documents, truth: Truth, tale: Tale) -> None:
 
 
 def _effect(found: Documents, truth: Truth, texts: dict[str, str]) -> None:
-    """In effect until it was seen gone: the same sentence wherever it stands."""
-    said = found.status["effect"]
+    """Every document has the same sentence about how long the change was in effect."""
+    effect = found.status["effect"]
     if not truth.since:
-        assert said is None
+        assert effect is None
     elif truth.gone:
-        assert f"until it was seen gone at {clock(truth.gone)}" in said
-        assert ("if its write landed: " in said) == (not truth.landed)
-        assert (" for " in f" {said}") == (truth.gone >= truth.since), said
+        assert f"until it was seen gone at {clock(truth.gone)}" in effect
+        assert ("if its write landed: " in effect) == (not truth.landed)
+        assert (" for " in f" {effect}") == (truth.gone >= truth.since), effect
     else:
-        assert said == f"{'' if truth.landed else 'if its write landed: '}since {clock(truth.since)}, {STILL}"
+        assert effect == f"{'' if truth.landed else 'if its write landed: '}since {clock(truth.since)}, {STILL}"
     for name, text in texts.items():
         if not truth.since or truth.gone:
             assert STILL not in text, f"{name} says that what is gone, or never was, is in effect: {text}"
         if not truth.gone:
-            assert "seen gone" not in text, f"{name} says that what nobody saw gone is: {text}"
+            assert "seen gone" not in text, f"{name} says that the change was seen gone, and no entry shows it: {text}"
     for name, text in texts.items():
         for words in LASTED.findall(text):
-            assert said is not None, f"{name}: {text}"
-            assert words in said, f"{name} says {words}, and it was {said}"
+            assert effect is not None, f"{name}: {text}"
+            assert words in effect, f"{name} says {words}, and it was {effect}"
     assert "verified since :" not in found.draft
-    if said:
-        assert f"in effect {said}" in found.answers["When"]
-        assert not found.record or found.record["in_effect"] == said
-        assert found.draft.count(said) == (2 if found.draft else 0)
-        assert not found.letter or "Now: " not in found.letter or f"In effect: {said}" in found.letter
+    if effect:
+        assert f"in effect {effect}" in found.answers["When"]
+        assert not found.record or found.record["in_effect"] == effect
+        assert found.draft.count(effect) == (2 if found.draft else 0)
+        assert not found.letter or "Now: " not in found.letter or f"In effect: {effect}" in found.letter
 
 
 def _ending(found: Documents, truth: Truth, tale: Tale) -> None:
-    """The verdict's word comes first everywhere; an open rollout has none."""
+    """Every document begins with the verdict; an open rollout has none."""
     assert found.folded.decision is truth.decision
     assert found.line.state == STATES[truth.decision], found.line
     assert found.status["state"] == str(truth.decision or "open").replace("_", " ")
@@ -128,11 +128,11 @@ def _ending(found: Documents, truth: Truth, tale: Tale) -> None:
         assert found.record["moments"]["verified"]
     if truth.decision is Decision.ROLLBACK_FAILED and found.draft and not tale.again:
         assert "verified since" not in found.draft
-        assert "the way back was verified" not in found.draft
+        assert "the rollback was verified" not in found.draft
 
 
 def _written(found: Documents, truth: Truth, texts: dict[str, str]) -> None:
-    """What was written is counted; nothing says that nothing was, beside a write."""
+    """Every write is counted; with a write, no document says that nothing was written."""
     assert len(found.folded.writes) == truth.writes
     if found.record:
         assert len(found.record["writes"]) == truth.writes
@@ -144,7 +144,7 @@ def _written(found: Documents, truth: Truth, texts: dict[str, str]) -> None:
 
 
 def _identity(found: Documents, tale: Tale, texts: dict[str, str]) -> None:
-    """Class, content, and from what to what."""
+    """Class, content, and the providers before and after."""
     emergency = tale.shape.startswith("emergency")
     class_ = "emergency" if emergency else tale.class_
     assert (found.line.class_, found.answers["Class"]) == (class_, class_)
@@ -164,7 +164,7 @@ def _identity(found: Documents, tale: Tale, texts: dict[str, str]) -> None:
 
 
 def _moments(found: Documents, truth: Truth, tale: Tale) -> None:
-    """The same beginning and end everywhere; the timeline in order, as far as the clock was."""
+    """The same beginning and end everywhere; the timeline is in order unless the clock was set back."""
     opened, closed = found.folded.opened_at, found.folded.closed_at
     assert found.line.opened == found.status["since"] == opened
     assert found.status["closed"] == (closed or None)

@@ -32,26 +32,26 @@ _NPM_FLAGS = (
     "--no-fund",
     "--no-update-notifier",
     "--loglevel=error",
-    # npm's own patience, 70 s and more, is longer than people wait for a report.
+    # The defaults of npm, 70 s and more, are too long to wait for a report.
     "--fetch-retries=1",
     "--fetch-retry-mintimeout=1000",
     "--fetch-timeout=20000",
 )
 _CACHE_HOME = "set XDG_CACHE_HOME to a folder that can be written"
 _POLL_S = 0.1
-_SAID = 300
+_LONGEST_OUTPUT = 300
 
-# Whatever else is in the environment stays out: tokens, NODE_OPTIONS, and what Allure would read of a CI and upload to.
+# Other variables are not passed on: tokens, NODE_OPTIONS, and those of a CI, which Allure would read and upload to.
 _FOR_ANY = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ")
 _FOR_NPM = ("http_proxy", "https_proxy", "no_proxy", "ssl_cert_file", "node_extra_ca_certs")
 
 
 class GeneratorMissing(RolloutError):
-    """The generator, or the Node to run it, cannot be had on this machine."""
+    """The generator, or the Node that runs it, is not on this machine and cannot be installed."""
 
 
 def generate(config: Path, results: Path, env: Mapping[str, str]) -> Path:
-    """Generate a report and return its page; asks nothing of the network once the generator is installed.
+    """Generate a report and return its page; uses no network once the generator is installed.
 
     Args:
         config: Allure's configuration, ``allurerc.json``.
@@ -59,7 +59,7 @@ def generate(config: Path, results: Path, env: Mapping[str, str]) -> Path:
         env: where the cache, the home directory and proxies are found.
 
     Raises:
-        GeneratorMissing: Node or the generator cannot be had.
+        GeneratorMissing: Node or the generator is missing and cannot be installed.
         RolloutError: the generator failed.
     """
     cli = installed(env) / "node_modules" / "allure" / "cli.js"
@@ -73,7 +73,7 @@ def generate(config: Path, results: Path, env: Mapping[str, str]) -> Path:
 
 
 def is_installed(env: Mapping[str, str]) -> bool:
-    """Tell whether the generator is on this machine already."""
+    """Return whether the generator is installed on this machine."""
     try:
         return _place(env).is_dir()
     except GeneratorMissing:
@@ -81,7 +81,7 @@ def is_installed(env: Mapping[str, str]) -> bool:
 
 
 def installed(env: Mapping[str, str]) -> Path:
-    """Return the folder of the generator, installing it on its first use; concurrent first uses wait for one another.
+    """Return the folder of the generator, and install it on its first use; concurrent first uses wait for one another.
 
     Raises:
         GeneratorMissing: Node is not installed, the cache cannot be written, or npm's registry does not answer.
@@ -114,7 +114,7 @@ def _home(env: Mapping[str, str]) -> Path:
 
 
 def _about_home(env: Mapping[str, str]) -> str:
-    """Return what npm, which keeps a cache of its own there, needs where the home folder cannot be written."""
+    """Return the advice to move npm's cache where the home folder cannot be written; empty otherwise."""
     home = env.get("HOME")
     if home is None or os.access(home, os.W_OK) or any(name.lower() == "npm_config_cache" for name in env):
         return ""
@@ -131,7 +131,7 @@ def _node() -> Path:
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """Hold a lock beside `place`; a process that dies lets go of it."""
+    """Hold a lock beside `place`; the system releases it when the process ends."""
     place.parent.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + INSTALL_WITHIN_S
     with place.with_suffix(".lock").open("a") as lock:
@@ -148,7 +148,7 @@ def _alone(place: Path) -> Iterator[None]:
 
 def _install(place: Path, node: Path, env: Mapping[str, str]) -> None:
     for leftover in place.parent.glob(f"{place.name}-new-*"):
-        # Whoever made it died: nobody else is here while the lock is ours.
+        # The process that made it has died: this one holds the lock.
         shutil.rmtree(leftover, ignore_errors=True)
     new = Path(tempfile.mkdtemp(prefix=f"{place.name}-new-", dir=place.parent))
     try:
@@ -174,19 +174,19 @@ def _environment(env: Mapping[str, str], *, for_npm: bool = False) -> dict[str, 
 
 
 def _run(command: Sequence[str], folder: Path, env: Mapping[str, str], within_s: float, who: str) -> None:
-    """Run a command to its end, deaf to the terminal's Ctrl-C and to what is typed.
+    """Run a command to its end, out of reach of the terminal's Ctrl-C and input.
 
     Raises:
         RolloutError: it could not start, failed, or took too long.
     """
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         try:
-            child = subprocess.Popen(  # noqa: S603 - an argument list of our own
+            child = subprocess.Popen(  # noqa: S603 - a fixed argument list
                 command,
                 cwd=folder,
                 env=dict(env),
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -201,6 +201,6 @@ def _run(command: Sequence[str], folder: Path, env: Mapping[str, str], within_s:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
         if code != 0:
-            said.seek(0)
-            words = " ".join(said.read().decode(errors="replace").split())
-            raise RolloutError(f"{who} failed with exit code {code}: {words[:_SAID]}")
+            output.seek(0)
+            words = " ".join(output.read().decode(errors="replace").split())
+            raise RolloutError(f"{who} failed with exit code {code}: {words[:_LONGEST_OUTPUT]}")

@@ -1,4 +1,4 @@
-"""Build ``report.html``: one file per rollout, from what its runs wrote and what the journal holds."""
+"""Builds ``report.html``: one file per rollout, from the results of its runs and its journal entries."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ from rollout.reporting.html.verdict import Verdict, attachments, closure_row, fa
 from rollout.reporting.timeline import clock
 from rollout.reporting.timings import class_of, content_of
 
-# What a reader of a row uses; the tree's own labels among them, for Allure groups by no label that is hidden.
+# The labels that a row keeps; those of the tree are among them, because Allure does not group by a removed label.
 _LABELS = ("epic", "feature", "severity", "owner")
 
 REPORT = "report.html"
 JUNIT = "junit.xml"
 SUMMARY = "summary.md"
-PICTURE = "bake"
+CHART = "bake"
 RESULTS = "allure-results"
 NOWHERE_ELSE: Mapping[str, Path] = {}
 
-# The first rule that fits names the row's category; the last two take the place of Allure's own.
+# The first rule that matches names the row's category; `_config` appends those that replace Allure's own.
 CATEGORIES = (
     ("Not run", "broken", r"^(NOT RUN|INTERRUPTED)"),
     ("Not run yet", "skipped", r"^NOT RUN YET"),
     ("Waived: it would have failed", "skipped", r"^WAIVED"),
-    ("Owed: somebody has to settle it", "skipped", r"^OWED"),
+    ("Owed: not fulfilled yet", "skipped", r"^OWED"),
     ("In progress", "skipped", r"^IN PROGRESS"),
     ("Nothing applied", "failed", r"^(NOTHING APPLIED|REFUSED)"),
     ("Rolled back", "failed", r"^ROLLED BACK"),
     ("Rollback failed: a person is needed", "failed", r"^ROLLBACK FAILED"),
-    ("Could not look", "broken", r"^(GET|POST|PUT|PATCH|DELETE) /"),
+    ("A request to the gateway failed", "broken", r"^(GET|POST|PUT|PATCH|DELETE) /"),
     ("Too little to judge by", "failed", r"which is never a pass"),
 )
 
@@ -60,18 +60,18 @@ CATEGORIES = (
 def build(
     journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path] = NOWHERE_ELSE
 ) -> Path:
-    """Build the report of a rollout and return its path. Repeating it tells the same.
+    """Build the report of a rollout and return its path. A repeated call builds the same report.
 
     Args:
-        journal: where the rollout's state lives.
+        journal: the journal with the rollout's entries.
         rollout: its id.
         folder: ``reports/<rollout id>``, where its evidence is and the report goes.
         env: where the generator's cache is found.
         extra: run -> its directory of results, for a run that did not write below `folder`.
 
     Raises:
-        GeneratorMissing: Allure's generator cannot be had here.
-        RolloutError: there is nothing to tell, or the report cannot be generated.
+        GeneratorMissing: Allure's generator cannot be installed here.
+        RolloutError: there is no such rollout, or the report cannot be generated.
     """
     entries = journal.entries(rollout)
     if not entries:
@@ -85,7 +85,7 @@ def build(
         try:
             return _write_page(story, folder, env, extra, above)
         finally:
-            # After the page, which it links; and without one all the same.
+            # After the page, because the index links it; also where the page could not be written.
             index.write(journal, folder.parent)
     except OSError as error:
         raise RolloutError(
@@ -96,40 +96,40 @@ def build(
 def _write_page(story: Story, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path], above: str) -> Path:
     with tempfile.TemporaryDirectory(prefix="rollout-report-") as work, ThreadPoolExecutor(1) as beside:
         config, results, bake = collect(story, folder, Path(work), extra)
-        # The generator is a process of its own, and leaves this one nothing to do.
-        drawn = None if bake is None else beside.submit(draw_as, bake, folder / f"{PICTURE}.png")
+        # The generator is a process of its own: this process draws meanwhile.
+        drawn = None if bake is None else beside.submit(draw_as, bake, folder / f"{CHART}.png")
         page = allure_generator.generate(config, results, env)
         if drawn is not None:
             drawn.result()
         folder.mkdir(parents=True, exist_ok=True)
         new = folder / f".{os.getpid()}-{REPORT}"
         new.write_text(private(page.read_text(encoding="utf-8"), above), encoding="utf-8")
-        # Whoever reads the report meanwhile sees the old one or the new one, never a half.
+        # The replacement is atomic: a reader sees the old report or the new one, never a part.
         return new.replace(folder / REPORT)
 
 
 def _write_beside(journal: Journal, story: Story, folder: Path, extra: Mapping[str, Path]) -> str:
-    """Write what needs no generator, ``junit.xml`` and ``summary.md``, and return the page's banner.
+    """Write ``junit.xml`` and ``summary.md``, which need no generator, and return the page's banner.
 
     Raises:
         OSError: one cannot be written.
         JournalError: the journal cannot be read.
     """
-    came, standing = outcomes(story), verdict(story, _last_word(story, folder, extra))
+    clauses, standing = outcomes(story), verdict(story, _last_word(story, folder, extra))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / JUNIT).write_bytes(junit(story, came, standing))
-    answers = facts(story, standing, came)
-    (folder / SUMMARY).write_text(summary(story, came, standing, answers), encoding="utf-8")
+    (folder / JUNIT).write_bytes(junit(story, clauses, standing))
+    answers = facts(story, standing, clauses)
+    (folder / SUMMARY).write_text(summary(story, clauses, standing, answers), encoding="utf-8")
     return banner(story, standing, answers, list(ways_on(journal, story, folder)))
 
 
 class Built(NamedTuple):
-    """What came of building a report.
+    """The result of building a report.
 
     Attributes:
-        line: says where it is, or why not and how to build it elsewhere.
-        problem: why it is missing; empty where it is there, or where only its generator is missing: a report is drawn
-            from evidence, and any machine that has the generator draws it later.
+        line: the report's path, or why there is none and how to build it elsewhere.
+        problem: why it is missing; empty where it exists, or where only its generator is missing: a machine that has
+            the generator builds it later from the evidence.
     """
 
     line: str
@@ -139,7 +139,7 @@ class Built(NamedTuple):
 def built(
     journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], extra: Mapping[str, Path] = NOWHERE_ELSE
 ) -> Built:
-    """Build the report; nothing that goes wrong may change what the rollout came to, so nothing is raised.
+    """Build the report; never raises, because a report that fails must not change the verdict.
 
     Arguments as in `build`.
     """
@@ -150,7 +150,7 @@ def built(
         why = str(error)
     except RolloutError as error:
         why = problem = str(error)
-    except Exception as error:  # noqa: BLE001 - a report that cannot be built is no reason to lose the verdict
+    except Exception as error:  # noqa: BLE001 - a report that cannot be built must not change the verdict
         why = problem = f"a defect in the suite, {type(error).__name__}: {error}"
     command = f"rollout report {rollout} --reports={folder.parent}"
     line = f"report: not built, because {why}. The verdict stands; to build it, here or elsewhere: {command}"
@@ -158,7 +158,7 @@ def built(
 
 
 def built_plain(results: Path, folder: Path, title: str, env: Mapping[str, str]) -> str:
-    """Build the report of a look that is about no rollout, and return the line that says where it is, or why not."""
+    """Build the report of a run without a rollout, and return a line with its path, or with why there is none."""
     try:
         with tempfile.TemporaryDirectory(prefix="rollout-report-") as work:
             config = Path(work) / "allurerc.json"
@@ -171,7 +171,7 @@ def built_plain(results: Path, folder: Path, title: str, env: Mapping[str, str])
 
 
 class Collected(NamedTuple):
-    """What Allure generates the report from: its configuration, its results; and the window that has its picture."""
+    """What Allure generates the report from: its configuration and results, and the window that the chart shows."""
 
     config: Path
     results: Path
@@ -179,7 +179,7 @@ class Collected(NamedTuple):
 
 
 def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -> Collected:
-    """Write what Allure generates the report from into `work`, and the picture as SVG beside the report.
+    """Write what Allure generates the report from into `work`, and the chart as SVG beside the report.
 
     Raises:
         OSError: something cannot be read or written.
@@ -190,17 +190,17 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -
     for run in story.runs:
         source = _results_of(run, folder, extra)
         written[run.name] = [*read(source), *fixtures(story, source)]
-        _bring_attachments(written[run.name], source, results)
-    told = rows(story, written)
+        _copy_attachments(written[run.name], source, results)
+    checked = rows(story, written)
     standing = verdict(story, _last_word(story, folder, extra))
     bake = _bake(story, standing)
-    picture = None if bake is None else _draw(bake, folder)
-    closing = closure_row(story, standing, facts(story, standing, outcomes(story)), picture)
-    _attach(closing, story, picture, results)
-    for row in (*told, *_earlier_closures(story, written, standing), closing):
+    chart = None if bake is None else _draw(bake, folder)
+    closing = closure_row(story, standing, facts(story, standing, outcomes(story)), chart)
+    _attach(closing, story, chart, results)
+    for row in (*checked, *_earlier_closures(story, written, standing), closing):
         _put_verdict_at_the_root(row, story, standing)
         (results / f"{uuid.uuid4()}-result.json").write_text(json.dumps(show_all(row)), encoding="utf-8")
-    _write_surroundings(story, standing, results)
+    _write_environment(story, standing, results)
     config = work / "allurerc.json"
     title = f"{standing.word}: {story.previous} → {story.change} on {story.request.target.name}"
     config.write_text(json.dumps(_config(title)), encoding="utf-8")
@@ -214,7 +214,7 @@ def _put_verdict_at_the_root(row: Row, story: Story, standing: Verdict) -> None:
             each["value"] = f"{standing.word} · {story.change} · {story.record.id}"
 
 
-def _bring_attachments(found: Iterable[Row], source: Path, results: Path) -> None:
+def _copy_attachments(found: Iterable[Row], source: Path, results: Path) -> None:
     for row in found:
         for attachment in _attachments(row):
             path = source / attachment["source"]
@@ -229,7 +229,7 @@ def _attachments(row: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def _last_word(story: Story, folder: Path, extra: Mapping[str, Path]) -> str:
-    """Return what the last run's closure said; empty if it was not reached, or if the journal has the decision."""
+    """Return the message of the last run's closure; empty if it was not reached, or if the journal has the decision."""
     if not story.is_pending:
         return ""
     last = [row for row in read(_results_of(story.runs[-1], folder, extra)) if is_closure(row)]
@@ -245,16 +245,16 @@ def _message(row: Row) -> str:
 
 
 def _earlier_closures(story: Story, written: Mapping[str, list[Row]], standing: Verdict) -> list[Row]:
-    """Return what other runs closed with, each at the end of its phase; what the final row says is not told twice."""
+    """Return the closures of other runs, each at the end of its phase, except those with the final row's verdict."""
     found = []
     for run in story.runs:
         for row in written[run.name]:
-            said = _message(row) or ("KEPT" if row["status"] == "passed" else "")
-            if is_closure(row) and not said.startswith(standing.word):
-                row["name"] = shortened(f"End of the run of {run.at[11:19]}Z ({', '.join(run.phases)}): {said}")
+            message = _message(row) or ("KEPT" if row["status"] == "passed" else "")
+            if is_closure(row) and not message.startswith(standing.word):
+                row["name"] = shortened(f"End of the run of {run.at[11:19]}Z ({', '.join(run.phases)}): {message}")
                 row["labels"] = [{**each, **_place(each, run)} for each in row["labels"]]
                 if row["status"] == "skipped":
-                    # It ended in order; nothing was left out.
+                    # The run ended in order; nothing was skipped.
                     row["status"], row["statusDetails"] = "passed", {}
                 identify(row, run.name)
                 found.append(row)
@@ -265,10 +265,10 @@ def _place(label: Mapping[str, Any], run: Run) -> dict[str, str]:
     return {"value": PHASE_TITLES[run.phases[-1]]} if label["name"] == "feature" else {}
 
 
-def _attach(closing: Row, story: Story, picture: bytes | None, results: Path) -> None:
+def _attach(closing: Row, story: Story, chart: bytes | None, results: Path) -> None:
     found = [(name, kind, text.encode()) for name, kind, text in attachments(story)]
-    if picture is not None:
-        found.insert(0, ("The bake time, in a picture", "image/svg+xml", picture))
+    if chart is not None:
+        found.insert(0, ("The chart of the bake time", "image/svg+xml", chart))
     for name, kind, content in found:
         source = f"{uuid.uuid4()}-attachment{_SUFFIXES[kind]}"
         (results / source).write_bytes(content)
@@ -279,7 +279,7 @@ _SUFFIXES = {"image/svg+xml": ".svg", "text/csv": ".csv", "text/plain": ".txt", 
 
 
 def _bake(story: Story, standing: Verdict) -> Bake | None:
-    """Return the last window as it is drawn; None where nothing was watched."""
+    """Return the data of the last window's chart; None where nothing was watched."""
     if not story.window.samples:
         return None
     baseline = story.record.baseline
@@ -295,10 +295,10 @@ def _bake(story: Story, standing: Verdict) -> Bake | None:
 
 def _draw(bake: Bake, folder: Path) -> bytes:
     folder.mkdir(parents=True, exist_ok=True)
-    return draw_as(bake, folder / f"{PICTURE}.svg").read_bytes()
+    return draw_as(bake, folder / f"{CHART}.svg").read_bytes()
 
 
-def _write_surroundings(story: Story, standing: Verdict, results: Path) -> None:
+def _write_environment(story: Story, standing: Verdict, results: Path) -> None:
     record, request = story.record, story.request
     facts = {
         "verdict": standing.word,
@@ -320,7 +320,7 @@ def _write_surroundings(story: Story, standing: Verdict, results: Path) -> None:
         "python": platform.python_version(),
         "host": platform.node(),
     }
-    # A properties file: in a key, a space would end it.
+    # In a properties file a space ends the key.
     lines = "".join(f"{key.replace(' ', chr(92) + ' ')}={value}\n" for key, value in facts.items())
     (results / "environment.properties").write_text(lines, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What stands above every report, in whatever row one reads: the verdict with its value and limit, and the ways on."""
+"""The banner above every row of a report: the verdict with its value and limit, and links to other documents."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ body { display: flex; flex-direction: column; height: 100vh; }
 .verdict a { color: inherit; margin-right: 1rem; }
 .verdict a:focus-visible { outline: 3px solid; outline-offset: 2px; }
 .verdict table { display: none; }
-/* A share of green checks says nothing about a change, and nobody retries one until it is green. */
+/* Hidden: a share of green checks is no verdict of a change, and a change is not retried until it is green. */
 div:has(> [data-testid="report-header"]) ~ div article, div:has(> [data-testid="report-title"]) ~ * article,
 [data-testid="nav-tab-qualityGate"], [data-testid="retry-filter"],
 [data-testid="flaky-filter"], [data-testid="transition-filter"] { display: none; }
@@ -50,13 +50,13 @@ WITHOUT_SCRIPT = "<noscript><style>.verdict table { display: table } .verdict { 
 
 
 def banner(story: Story, standing: Verdict, answers: Mapping[str, str], ways: Sequence[Element]) -> str:
-    """Return the banner, as HTML; printed, or without a script, it has all of the answers.
+    """Return the banner as HTML; in print and without a script it shows all answers.
 
     Args:
         story: the rollout.
-        standing: how it stands.
+        standing: its verdict.
         answers: an auditor's questions and their answers.
-        ways: links to what else there is to read.
+        ways: links to other documents.
     """
     state = state_of(story.record)
     sign, _ = STATES[state]
@@ -78,7 +78,7 @@ def banner(story: Story, standing: Verdict, answers: Mapping[str, str], ways: Se
 def ways_on(journal: Journal, story: Story, folder: Path) -> Iterator[Element]:
     """Yield links to the page over all rollouts, the documents, the ticket, and earlier rollouts of the same target.
 
-    They are relative: `reports/` may be moved. What is not on this disk is not linked.
+    Links between reports are relative, so that `reports/` can be moved. A file that is not on this disk is not linked.
 
     Raises:
         JournalError: the journal cannot be read.

@@ -1,6 +1,6 @@
 """``reports/index.html``: every rollout of the journal on one page, the newest first; read without a script.
 
-It is written anew at the end of every run and by `rollout report`, from the journal, and links what is on this disk.
+It is written from the journal at the end of every run and by `rollout report`, and links the files on this disk.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DOCUMENTS = {
     "summary.md": "summary",
     "junit.xml": "JUnit",
 }
-"""What an auditor opens of a rollout -> its name on the page."""
+"""Document of a rollout -> its name on the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Line:
         id: the rollout's id.
         opened: when, UTC.
         target: where.
-        change: from what to what.
+        change: the providers before and after.
         who: the author, who approved, and the ticket.
         state: how it stands: one of `STATES`.
         word: the verdict.
@@ -55,7 +55,7 @@ class Line:
         took: from its opening to its closing; empty while it is open.
         back_after: from the decision to roll back to the entry that shows the change gone; empty where none does.
         class_: the class of the change: ``standard``, ``normal`` or ``emergency``.
-        owed: what people still owe to it, and by when.
+        owed: its open obligations, with their due dates.
     """
 
     id: str
@@ -81,7 +81,7 @@ STATES: Mapping[str, tuple[str, str]] = {
     "nothing": ("-", "nothing applied"),
     "unknown": ("?", "cannot be read"),
 }
-"""State -> its sign, which no other state has, and what it means; what needs a person comes first."""
+"""State -> its sign, which no other state has, and what it means; what needs an operator comes first."""
 
 _OF_A_DECISION = {
     Decision.KEPT: "kept",
@@ -114,7 +114,7 @@ def write(journal: Journal, reports: Path) -> Path:
 
 
 def line(rollout: str, entries: Sequence[Entry], now: datetime) -> Line:
-    """Return one rollout as the page shows it at `now`; one of another version of the suite is named all the same."""
+    """Return one rollout as the page shows it at `now`; one of another version of the suite is shown as unreadable."""
     try:
         return _line(replay(rollout, entries), entries, now)
     except (KeyError, TypeError, ValueError) as error:
@@ -168,7 +168,7 @@ def _trigger(record: RolloutRecord, why: str) -> str:
 
 
 def _back_after(record: RolloutRecord, entries: Sequence[Entry]) -> str:
-    """Return how long users were left on the new provider once it was known to be bad, or not wanted any more."""
+    """Return how long the change stayed in effect after the decision to roll back; empty where that is not known."""
     at = moments(record, entries)
     took_s = seconds(at.decided, at.seen_gone)
     return "" if took_s is None else f"{took_s:.1f} s"
@@ -183,13 +183,13 @@ def page(found: Sequence[Line], reports: Path, now: datetime) -> str:
     Args:
         found: the rollouts, in the order in which they are shown.
         reports: the folder that the page will lie in; documents are linked that are there.
-        now: the time that the page says it is as of.
+        now: the time of the page.
     """
     policy = f"default-src 'none'; style-src '{_digest(STYLE)}'; script-src '{_digest(FILTER)}'; form-action 'none'"
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        # No evidence that found its way here can run a script or ask anything of a network.
+        # Text of others on the page can neither run a script nor use a network.
         element("meta", http_equiv="Content-Security-Policy", content=policy),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("title", f"Rollouts ({len(found)})"),
@@ -215,7 +215,7 @@ def _content(found: Sequence[Line], reports: Path, now: datetime) -> Iterator[ET
     hint = element("span", id="shown", role="status")
     yield element("p", element("label", "Show only rows with ", field), " ", hint, id="filtering", hidden="hidden")
     if found:
-        # The roles are said again, because a narrow screen shows the table as cards.
+        # The roles are explicit, because a narrow screen shows the table as cards.
         yield element(
             "table",
             element("caption", "Every rollout, the newest first"),
@@ -223,10 +223,10 @@ def _content(found: Sequence[Line], reports: Path, now: datetime) -> Iterator[ET
             element("tbody", *(_row(each, reports) for each in found), role="rowgroup"),
             role="table",
         )
-    looks = sorted((path.parent.name for path in reports.glob("release-*/report.html")), reverse=True)
-    if looks:
-        yield element("h2", "Looks before a release")
-        yield element("ul", *(element("li", link(f"{name}/report.html", name)) for name in looks))
+    releases = sorted((path.parent.name for path in reports.glob("release-*/report.html")), reverse=True)
+    if releases:
+        yield element("h2", "Release readiness checks")
+        yield element("ul", *(element("li", link(f"{name}/report.html", name)) for name in releases))
     unknown = sorted({path.parent.name for path in reports.glob("*/change-record.json")} - {each.id for each in found})
     if unknown:
         folders = (element("li", link(f"{name}/change-record.md", name)) for name in unknown)
@@ -247,7 +247,7 @@ def _row(each: Line, reports: Path) -> ET.Element:
     shape = element("span", sign, class_=f"sign {each.state}", aria_hidden="true")
     trigger = f" by {each.trigger}" if each.trigger else ""
     back = (element("div", f"back after {each.back_after}"),) if each.back_after else ()
-    owed = [element("div", element("b", "Owed: "), debt) for debt in each.owed]
+    owed = [element("div", element("b", "Owed: "), text) for text in each.owed]
     cells: tuple[tuple[Part, ...], ...] = (
         tuple(element("span", part) for part in clock(each.opened).partition(" ")),
         (element("div", shape, " ", element("b", each.word), trigger), each.why, *owed),

@@ -1,6 +1,6 @@
-"""``junit.xml``: one test case for each clause of the plan, whatever ran of it, and one for the decision.
+"""``junit.xml``: one test case for each clause of the plan, run or not, and one for the decision.
 
-pytest's own would hold what one process has run: nothing of the phases before it, nor of what was never reached.
+The file of pytest holds what one process has run: no earlier phase, and no check that was never reached.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from rollout.core.clauses import PHASES
 from rollout.core.visible import show_controls
 from rollout.reporting.allure import CLOSURE_ROW, CLOSURE_TITLE, PHASE_TITLES
-from rollout.reporting.html.outcomes import Came
+from rollout.reporting.html.outcomes import ClauseResult
 from rollout.reporting.html.story import Story
 from rollout.reporting.html.verdict import Verdict
 
@@ -28,7 +28,7 @@ _OF_THE_DECISION = {"passed": None, "failed": "failure", "broken": "error", "ski
 _COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
-def junit(story: Story, came: Sequence[Came], standing: Verdict) -> bytes:
+def junit(story: Story, clauses: Sequence[ClauseResult], standing: Verdict) -> bytes:
     """Return the XML: a suite a phase, whose test cases are the plan's clauses, and one for the closure.
 
     A clause that was planned and never reached is an error ``NOT RUN``; one that is waived, owed, still to come or not
@@ -37,7 +37,7 @@ def junit(story: Story, came: Sequence[Came], standing: Verdict) -> bytes:
     root = ET.Element("testsuites", name=story.record.id)
     for phase in PHASES:
         suite = ET.SubElement(root, "testsuite", name=PHASE_TITLES[phase], timestamp=story.record.opened_at[:19])
-        for each in came:
+        for each in clauses:
             if each.clause.phase == phase:
                 _case(suite, str(each.clause), _TAGS.get(each.outcome, "error"), each.message, each.took_s)
     closure = ET.SubElement(root, "testsuite", name=CLOSURE_TITLE, timestamp=story.events[-1].at[:19])

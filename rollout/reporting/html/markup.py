@@ -1,4 +1,4 @@
-"""HTML that cannot be written wrongly: a tree of elements, escaped by the standard library when it is put on paper."""
+"""HTML as a tree of elements, which the standard library escapes when it is serialised."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _add(parent: ET.Element, part: Part) -> None:
 
 
 def link(url: str, *parts: Part, **attributes: str) -> ET.Element:
-    """Return a link that sends nothing about where it was followed from."""
+    """Return a link that sends no referrer."""
     return element("a", *parts, href=url, rel="noreferrer", **attributes)
 
 

@@ -1,4 +1,4 @@
-"""What came of every clause, once each: what JUnit and the summary count, from the journal and the plan alone."""
+"""The outcome of every clause, once each, from the journal and the plan: JUnit and the summary count it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rollout.reporting.html.story import Run, Story
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
-    """What came of one clause.
+class ClauseResult:
+    """The outcome of one clause.
 
     Attributes:
         clause: the clause.
-        outcome: ``passed``, ``failed``, ``waived`` or ``owed`` (no pass, and somebody answers for it), ``not run``
+        outcome: ``passed``, ``failed``, ``waived`` or ``owed`` (no pass, and a person is accountable), ``not run``
             (planned, and never reached: no pass), ``pending`` (its phase is still to come, or goes on), or
             ``not demanded``.
-        message: why; where it passed, what was seen, as far as its check says so.
-        took_s: how long its check took; 0 where none ran, or an earlier version of the suite did not say.
+        message: why; where it passed, the remarks of its check.
+        took_s: how long its check took; 0 where none ran, or where an earlier version of the suite did not record it.
     """
 
     clause: Clause
@@ -32,36 +32,36 @@ class Came:
     took_s: float = 0.0
 
 
-def outcomes(story: Story) -> tuple[Came, ...]:
-    """Return what came of every clause of the plan, and which ones were left out of it, in the procedure's order."""
-    return tuple(came for phase in PHASES for came in _of_phase(story, phase))
+def outcomes(story: Story) -> tuple[ClauseResult, ...]:
+    """Return the outcome of every clause, those left out of the plan included, in the procedure's order."""
+    return tuple(result for phase in PHASES for result in _of_phase(story, phase))
 
 
-def _of_phase(story: Story, phase: str) -> Iterator[Came]:
+def _of_phase(story: Story, phase: str) -> Iterator[ClauseResult]:
     run = _decisive(story, phase)
     for clause in plan((phase,), story.request.scenario, {}):
         if clause.id in story.left_out:
-            yield Came(clause, "not demanded", story.left_out[clause.id])
+            yield ClauseResult(clause, "not demanded", story.left_out[clause.id])
         else:
-            yield _came(story, clause, run)
+            yield _result(story, clause, run)
 
 
 def _decisive(story: Story, phase: str) -> Run | None:
-    """Return the latest run of a phase that came to an outcome in it, else the latest one that was asked for it."""
+    """Return the latest run that has an outcome in the phase, else the latest one that was asked for the phase."""
     asked = [run for run in story.runs if run.checks and phase in run.phases]
-    spoke = [run for run in asked if any(CLAUSES[id_].phase == phase for id_ in run.outcomes)]
-    return next(reversed(spoke or asked), None)
+    decided = [run for run in asked if any(CLAUSES[id_].phase == phase for id_ in run.outcomes)]
+    return next(reversed(decided or asked), None)
 
 
-def _came(story: Story, clause: Clause, run: Run | None) -> Came:
+def _result(story: Story, clause: Clause, run: Run | None) -> ClauseResult:
     if run is None:
         if story.is_pending:
-            return Came(clause, "pending", f"{NOT_YET}the {clause.phase} phase is still to come")
-        return Came(clause, "not run", f"{NOT_RUN}no run was asked for the {clause.phase} phase")
+            return ClauseResult(clause, "pending", f"{NOT_YET}the {clause.phase} phase is still to come")
+        return ClauseResult(clause, "not run", f"{NOT_RUN}no run was asked for the {clause.phase} phase")
     found = run.outcomes.get(clause.id)
     if found is None:
-        return Came(clause, "not run", f"{NOT_RUN}{UNREACHED}")
+        return ClauseResult(clause, "not run", f"{NOT_RUN}{UNREACHED}")
     if found.outcome == "skipped":
         # A check that the plan wanted and that skipped itself is no pass; a window that goes on is none yet.
-        return Came(clause, "pending" if found.message.startswith(IN_PROGRESS) else "not run", found.message)
-    return Came(clause, found.outcome, found.message, found.took_s)
+        return ClauseResult(clause, "pending" if found.message.startswith(IN_PROGRESS) else "not run", found.message)
+    return ClauseResult(clause, found.outcome, found.message, found.took_s)

@@ -1,4 +1,4 @@
-"""The generated page, made private: it opens from disk and asks nothing of any network."""
+"""Makes the generated page private: it opens from disk and uses no network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ANALYTICS = re.compile(
 )
 _OUTSIDE = ("googletagmanager", "google-analytics")
 
-# What is not in the file is not loaded, whatever a piece of evidence (a provider's answer, say) asks for.
+# The page loads nothing from outside of the file, whatever the evidence (a provider's answer, for example) contains.
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline' data:; "
     "img-src data: blob:; font-src data:; media-src data: blob:; connect-src data: blob:; frame-src data: blob:; "
@@ -21,8 +21,8 @@ _POLICY = (
 _HEAD = "<head>"
 _TOP, _BODY = "<body>", "</body>"
 
-# The generator scrolls down to the first row that did not pass, and the verdict stands above it; where everything
-# passed it shows nothing but the root. The first seconds belong to the page, unless somebody touches it.
+# The generator scrolls down to the first row that did not pass, past the verdict; where everything passed it shows
+# only the root. This script opens the tree and scrolls to its top, for 0.7 s or until the first input.
 _FIRST_SIGHT = """<script>
 (() => {
   if (location.hash) return;
@@ -50,7 +50,7 @@ _FIRST_SIGHT = """<script>
 """
 
 
-# Allure writes times in the reader's zone; evidence is read in UTC, wherever that is.
+# Allure shows times in the browser's zone; this script shows them in UTC.
 _IN_UTC = """<script>
 const inUtc = (options = {}) => {
   const named = ["hour", "minute", "second"].some((part) => options[part]);
@@ -72,10 +72,10 @@ def private(html: str, above: str = "") -> str:
 
     Args:
         html: the page, as generated.
-        above: what stands above everything else, as HTML.
+        above: HTML for the top of the page.
 
     Raises:
-        RolloutError: the page is not built as this version of the generator builds it, so its silence is not proven.
+        RolloutError: the page is not built as this version of the generator builds it: its privacy is not proven.
     """
     html, removed = _ANALYTICS.subn("", html)
     before, end, after = html.rpartition(_BODY)

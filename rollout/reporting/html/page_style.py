@@ -1,4 +1,4 @@
-"""How the page over all rollouts looks, and the one script that it can do without."""
+"""The style of the page over all rollouts, and its optional script."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The rows of a report: what the runs wrote, held against the journal, and what the plan never reached.
+"""The rows of a report: the results of the runs, compared with the journal, and the clauses that no run has reached.
 
-A row is green only if the journal holds that pass; whatever was planned has a row; a repeated check has a row a run,
-for Allure would hide the earlier one as a "retry".
+A row is green only if the journal holds that pass. Every planned clause has a row. A repeated check has one row per
+run, because Allure would hide the earlier one as a "retry".
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ _STATUSES = {"passed": "passed", "failed": "failed", "skipped": "skipped", "not 
 
 
 def read(folder: Path) -> list[Row]:
-    """Return the results that a run wrote; one that was cut in the middle is left out, and its check not green."""
+    """Return the results that a run wrote; an incomplete file is left out, so that its check is not green."""
     found = []
     for row in _documents(folder, "*-result.json"):
-        # A killed run names attachments that it never wrote.
+        # A killed run may name attachments that it did not write.
         row["attachments"] = [a for a in row.get("attachments", ()) if (folder / a["source"]).is_file()]
         found.append(row)
     return found
 
 
 def fixtures(story: Story, folder: Path) -> list[Row]:
-    """Return a row for every fixture of a run that has evidence or failed; Allure would hang it under other checks."""
+    """Return a row for every fixture of a run that has evidence or failed; Allure would show it under other checks."""
     found = []
     for container in _documents(folder, "*-container.json"):
         for part, when in (("befores", "Set-up"), ("afters", "Teardown")):
             for fixture in container.get(part, ()):
                 if fixture["name"].split("::")[0] == "closure" and fixture.get("status") == "skipped":
-                    # That the rollout stays open for its next call is told by the end of the run.
+                    # The end of the run has a row that says that the rollout stays open.
                     continue
                 row = new_row(story, None, fixture.get("status", "broken"), "")
                 row |= {key: fixture[key] for key in ("statusDetails", "steps", "attachments") if key in fixture}
@@ -77,7 +77,7 @@ def rows(story: Story, results: Mapping[str, Iterable[Row]]) -> list[Row]:
     """
     found = [row for run in story.runs for row in _of_run(story, run, results.get(run.name, ()))]
     found = _without_superseded(found) + _not_asked_for(story)
-    _tell_apart(found)
+    _number_repeated(found)
     for row in found:
         run: Run | None = row.pop("run", None)
         identify(row, run.name if run else "")
@@ -86,7 +86,7 @@ def rows(story: Story, results: Mapping[str, Iterable[Row]]) -> list[Row]:
 
 
 def is_closure(row: Row) -> bool:
-    """Tell whether a result is the decision's."""
+    """Return whether a result is that of the closure."""
     return any(each["name"] == "tag" and each["value"] == "closure" for each in row.get("labels", ()))
 
 
@@ -96,7 +96,7 @@ def label(row: Row, name: str) -> str:
 
 
 def millis(at: str) -> int:
-    """Return a stamp as Allure counts time."""
+    """Return a time in ms since the epoch, as Allure counts it."""
     return round(datetime.fromisoformat(at).timestamp() * 1000)
 
 
@@ -119,13 +119,13 @@ def new_row(story: Story, clause: Clause | None, status: str, message: str, at: 
 
 
 def identify(row: Row, run: str) -> None:
-    """Give the row an identity of its own in its run: rows that share one are retries to Allure, all but one hidden."""
+    """Give the row an identity of its own in its run: Allure hides all but one of the rows that share an identity."""
     identity = hashlib.sha256(f"{run}\n{row['fullName']}".encode()).hexdigest()
     row["historyId"] = row["testCaseId"] = identity
 
 
 def _name(row: Row, story: Story) -> None:
-    """Let the name say at once what was wrong, and of a trigger that held, how close it came."""
+    """Append to the name what was wrong, or the verdict's message of a trigger that held."""
     clause = clause_of(row)
     if row["status"] == "passed" and clause is not None and clause.id in story.window.verdicts:
         row["name"] = shortened(f"{row['name']} · {story.window.verdicts[clause.id]['message']}")
@@ -133,12 +133,12 @@ def _name(row: Row, story: Story) -> None:
     if row["status"] == "failed" and message:
         row["name"] = shortened(f"{row['name']} ✗ {message}")
     elif row["status"] in ("broken", "skipped") and message:
-        # What follows is how it stood until then; the row itself has it.
+        # The rest of the message, the state until then, is in the row itself.
         row["name"] = shortened(f"{row['name']} · {message.split('; ')[0]}")
 
 
 def shortened(name: str) -> str:
-    """Return the name, cut where a row would become a paragraph."""
+    """Return the name, cut to `LONGEST_NAME`."""
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
@@ -149,7 +149,7 @@ def _of_run(story: Story, run: Run, results: Iterable[Row]) -> list[Row]:
         clause = clause_of(row)
         if clause is not None:
             reached.add(clause.id)
-            _hold_against(row, run.outcomes.get(clause.id))
+            _compare_with_journal(row, run.outcomes.get(clause.id))
     found += [
         _unwritten(story, run, clause)
         for clause in plan(run.phases if run.checks else (), story.request.scenario, story.left_out)
@@ -162,19 +162,19 @@ def _of_run(story: Story, run: Run, results: Iterable[Row]) -> list[Row]:
 
 
 def clause_of(row: Row) -> Clause | None:
-    """Return the clause that a result decides; None for the closure and for what is no check of the procedure."""
+    """Return the clause that a result decides; None for the closure and for checks outside of the procedure."""
     return CLAUSES.get(label(row, "story").split(" ")[0])
 
 
-def _hold_against(row: Row, outcome: ClauseOutcome | None) -> None:
-    """Take the green from a result that the journal does not know as a pass: its check was cut."""
+def _compare_with_journal(row: Row, outcome: ClauseOutcome | None) -> None:
+    """Mark a result as broken that passed and is no pass in the journal: its check was interrupted."""
     if row["status"] in ("failed", "broken", "skipped"):
         return
     if row["status"] == "passed" and outcome is not None and outcome.outcome == "passed":
         return
-    seen = "no outcome of it" if outcome is None else f"{outcome.outcome!r}: {outcome.message}"
+    found = "no outcome of it" if outcome is None else f"{outcome.outcome!r}: {outcome.message}"
     row["status"] = "broken"
-    row["statusDetails"] = {"message": f"{INTERRUPTED}the journal holds {seen}, so this is not a pass"}
+    row["statusDetails"] = {"message": f"{INTERRUPTED}the journal holds {found}, so this is not a pass"}
 
 
 def _unwritten(story: Story, run: Run, clause: Clause) -> Row:
@@ -203,21 +203,21 @@ def _why_not(story: Story, phase: str) -> tuple[str, str]:
 
 
 def _without_superseded(found: list[Row]) -> list[Row]:
-    """Leave out how a trigger stood when a call left its window to the next one, which says it of the whole window."""
+    """Leave out the interim state of a trigger whose window a later call has continued."""
     last = {clause.id: number for number, row in enumerate(found) if (clause := clause_of(row)) is not None}
     return [
         row
         for number, row in enumerate(found)
-        if not _says(row, IN_PROGRESS) or (clause := clause_of(row)) is None or last[clause.id] == number
+        if not _begins_with(row, IN_PROGRESS) or (clause := clause_of(row)) is None or last[clause.id] == number
     ]
 
 
-def _says(row: Row, word: str) -> bool:
+def _begins_with(row: Row, word: str) -> bool:
     return str(row.get("statusDetails", {}).get("message", "")).removeprefix("Skipped: ").startswith(word)
 
 
-def _tell_apart(found: list[Row]) -> None:
-    """Say which run a row is of, where a clause has several."""
+def _number_repeated(found: list[Row]) -> None:
+    """Append the run to the names of the rows of a clause that has several."""
     alike: dict[str, list[Row]] = defaultdict(list)
     for row in found:
         clause = clause_of(row)
@@ -229,7 +229,7 @@ def _tell_apart(found: list[Row]) -> None:
 
 
 def _in_order(found: list[Row], begin: int) -> None:
-    """Sort by the procedure; what never ran starts right after the row before it, for Allure sorts by the start."""
+    """Sort by the procedure; a row that never ran starts after the one before it, as Allure sorts by the start."""
     found.sort(key=lambda row: ORDER.get(label(row, "story").split(" ")[0], len(ORDER)))
     latest = begin
     for row in found:

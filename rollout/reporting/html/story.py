@@ -1,4 +1,4 @@
-"""A rollout as a report tells it: which runs it had, what each was asked and came to, and its last window's samples."""
+"""A rollout as a report shows it: its runs with their phases and outcomes, and the samples of its last window."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Run:
     Attributes:
         name: its folder below ``allure-results``.
         at: when it began, UTC.
-        phases: what it was asked for, in order.
-        outcomes: clause id -> what the journal says came of it in this run.
-        ended: whether it came to the end of its last phase; one that was killed did not.
+        phases: the phases that it was asked for, in order.
+        outcomes: clause id -> its outcome in this run, from the journal.
+        ended: whether it reached the end of its last phase; a killed run does not.
         checks: whether it had checks to run; one that only writes evidence has none.
     """
 
@@ -37,7 +37,7 @@ class Run:
 
 @dataclass(slots=True)
 class Window:
-    """What was seen while the change baked; of the last window, if there were several; of a canary, of all its stages.
+    """The samples of the last window; those of all stages of a canary.
 
     Attributes:
         samples: the bodies of the samples, in order.
@@ -50,12 +50,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A rollout, ready to be told.
+    """A rollout as its journal entries describe it.
 
     Attributes:
-        record: what its journal entries fold to.
-        request: what it was opened with.
-        left_out: clause id -> why it is not owed.
+        record: its record, replayed from the journal.
+        request: the request that it was opened with.
+        left_out: clause id -> why the plan leaves it out.
         runs: its runs, in order.
         window: the last window.
         events: the entries that a timeline shows, in order; samples are not among them.
@@ -80,7 +80,7 @@ class Story:
 
     @property
     def is_pending(self) -> bool:
-        """Whether the rollout waits for its next phase, in good order."""
+        """Whether the rollout waits for its next phase: it is open, and its last run ended in order."""
         return self.record.closed is None and bool(self.runs) and self.runs[-1].ended
 
     @property
@@ -91,13 +91,13 @@ class Story:
 
 
 def tell(rollout: str, entries: Iterable[Entry]) -> Story:
-    """Return the story that a rollout's entries, in order, tell."""
+    """Return the story of a rollout from its entries, in order."""
     entries = list(entries)
     events = [entry for entry in entries if entry.kind != Kind.SAMPLE]
     record = replay(rollout, events)
     request = as_opened(record.opened)
-    spared = left_out(request.scenario, request.target, request.policy)
-    return Story(record, request, spared, tuple(_runs(events)), _window(entries), events)
+    excluded = left_out(request.scenario, request.target, request.policy)
+    return Story(record, request, excluded, tuple(_runs(events)), _window(entries), events)
 
 
 def _runs(events: Iterable[Entry]) -> list[Run]:
@@ -121,7 +121,7 @@ def _window(entries: Iterable[Entry]) -> Window:
     for entry in entries:
         match entry.kind:
             case Kind.CLOSED:
-                # A phase that is called again afterwards only looks, and decided nothing.
+                # A phase that is called after the end only reads, and decides nothing.
                 return window
             case Kind.WINDOW:
                 stage, began_at = entry.body.get("stage"), datetime.fromisoformat(entry.body["began_at"])
@@ -129,7 +129,7 @@ def _window(entries: Iterable[Entry]) -> Window:
                     window, stages = Window(), {}
                 if stage is not None:
                     stages[stage] = began_at
-                # A canary's later stages are told in seconds from the beginning of its first.
+                # The samples of a canary's later stages count their seconds from the beginning of its first.
                 later_s = (began_at - min(stages.values(), default=began_at)).total_seconds()
             case Kind.SAMPLE:
                 window.samples.append(_later(entry.body, "at_s", later_s))

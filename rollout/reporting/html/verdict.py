@@ -1,6 +1,6 @@
-"""The closure's row, the one that counts: what was changed, kept or not, why, when, and what was not run.
+"""The closure's row: what was changed, whether it was kept, why, when, and what was not run.
 
-It is told from the journal alone, so that it says the same after a run that was killed.
+It is made from the journal alone, so that it is the same after a run that was killed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rollout.journal.record import EVIDENCE_OWED, Decision
 from rollout.reporting import timeline as timeline_events
 from rollout.reporting.documents import describe_hold, never_documented
 from rollout.reporting.html.markup import Part, element, html
-from rollout.reporting.html.outcomes import Came
+from rollout.reporting.html.outcomes import ClauseResult
 from rollout.reporting.html.rows import NOT_YET, Row, identify, millis, new_row
 from rollout.reporting.html.story import Story
 from rollout.reporting.timeline import clock
@@ -34,10 +34,10 @@ _STATUSES = {Decision.KEPT: "passed", None: "skipped"}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How the rollout stands.
+    """The verdict of a rollout, or its state while it is open.
 
     Attributes:
-        word: the first thing that people read.
+        word: the verdict, such as ``KEPT``.
         why: the deciding value and its limit, or what is missing.
         status: the row's status in the report.
     """
@@ -51,12 +51,12 @@ class Verdict:
         return f"{self.word}: {self.why}" if self.why else self.word
 
 
-def verdict(story: Story, told: str) -> Verdict:
-    """Return how the rollout stands.
+def verdict(story: Story, last_message: str) -> Verdict:
+    """Return the verdict of the rollout.
 
     Args:
         story: the rollout.
-        told: what the last run's closure said, ``CLEARED: every precheck passed``; empty if it said nothing.
+        last_message: the message of the last run's closure, ``CLEARED: every precheck passed``; empty if it has none.
     """
     record = story.record
     if record.closed is not None:
@@ -64,30 +64,30 @@ def verdict(story: Story, told: str) -> Verdict:
     if record.awaits_evidence:
         return Verdict(EVIDENCE_OWED, "; ".join(record.missing_evidence), "skipped")
     if story.is_pending:
-        word, _, why = (told or (IN_FLIGHT if record.in_flight else OPEN)).partition(": ")
+        word, _, why = (last_message or (IN_FLIGHT if record.in_flight else OPEN)).partition(": ")
         return Verdict(word, why, "failed" if word in _BAD_END else "skipped")
     mend = (
-        f"the change may be in effect: take it back with `rollout rollback {record.id}`"
+        f"the change may be in effect: roll it back with `rollout rollback {record.id}`"
         if record.in_flight
         else written(record)
     )
     return Verdict(UNDECIDED, f"no run has come to a decision; {mend}", "broken")
 
 
-def closure_row(story: Story, standing: Verdict, answers: Mapping[str, str], picture: bytes | None) -> Row:
+def closure_row(story: Story, standing: Verdict, answers: Mapping[str, str], chart: bytes | None) -> Row:
     """Return the closure's row, without its attachments.
 
     Args:
         story: the rollout.
-        standing: how it stands.
+        standing: its verdict.
         answers: what `facts` returned.
-        picture: the bake time as SVG; None without a window.
+        chart: the chart of the bake time as SVG; None without a window.
     """
     last = story.events[-1]
     row = new_row(story, None, standing.status, "" if standing.status == "passed" else str(standing), last.at)
     row |= {
         "name": str(standing),
-        "descriptionHtml": _described(standing, answers, picture),
+        "descriptionHtml": _described(standing, answers, chart),
         "steps": list(timeline(story)),
     }
     if standing.status == "passed":
@@ -96,7 +96,7 @@ def closure_row(story: Story, standing: Verdict, answers: Mapping[str, str], pic
     return row
 
 
-def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str, str]:
+def facts(story: Story, standing: Verdict, clauses: Sequence[ClauseResult]) -> Mapping[str, str]:
     """Return an auditor's questions and their answers; a question that does not arise is left out."""
     scenario, target, policy = story.request.scenario, story.request.target, story.request.policy
     answers = {
@@ -111,8 +111,8 @@ def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str,
         "Rollback held": "; ".join(map(describe_hold, story.record.holds)),
         "Not documented": "; ".join(never_documented(story.record)),
         "Evidence missing": "; ".join(story.record.missing_evidence),
-        "Not run": _listed(not_run(came)) or "nothing: every clause that was planned has an outcome",
-        "Waived": "; ".join(f"{each.clause.id} {each.message}" for each in came if each.outcome == "waived"),
+        "Not run": _listed(not_run(clauses)) or "nothing: every clause that was planned has an outcome",
+        "Waived": "; ".join(f"{each.clause.id} {each.message}" for each in clauses if each.outcome == "waived"),
         "Not demanded": _listed(sorted(story.left_out)) or "nothing: every clause was planned",
         "Baseline": _baseline(story),
         "Content": content_of(story.record),
@@ -120,17 +120,17 @@ def facts(story: Story, standing: Verdict, came: Sequence[Came]) -> Mapping[str,
     return {question: answer for question, answer in answers.items() if answer}
 
 
-def not_run(came: Iterable[Came]) -> list[str]:
+def not_run(clauses: Iterable[ClauseResult]) -> list[str]:
     """Return the ids of the clauses that were planned and have no outcome of their own."""
-    return [each.clause.id for each in came if each.outcome == "not run" or each.message.startswith(NOT_YET)]
+    return [each.clause.id for each in clauses if each.outcome == "not run" or each.message.startswith(NOT_YET)]
 
 
-def _described(standing: Verdict, answers: Mapping[str, str], picture: bytes | None) -> str:
+def _described(standing: Verdict, answers: Mapping[str, str], chart: bytes | None) -> str:
     rows = (_table_row(question, answer) for question, answer in answers.items())
-    if picture is None:
+    if chart is None:
         return html(element("table", *rows))
-    source = f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"
-    alt = f"The bake time, in a picture: {standing}"
+    source = f"data:image/svg+xml;base64,{base64.b64encode(chart).decode()}"
+    alt = f"The chart of the bake time: {standing}"
     return html(element("table", *rows), element("img", alt=alt, style="max-width:100%", src=source))
 
 
@@ -146,9 +146,9 @@ def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
         return
     commands = "\n".join(closed["commands"])
     if commands:
-        yield "What a person pastes now", "text/plain", show_controls(commands)
+        yield "Manual commands", "text/plain", show_controls(commands)
     if closed["rollback"]:
-        yield "The way back, step by step", "text/csv", _table(map(_step_row, closed["rollback"]))
+        yield "The rollback, step by step", "text/csv", _table(map(_step_row, closed["rollback"]))
     if closed["not_passed"]:
         missing = [{"clause": clause, "why": why} for clause, why in closed["not_passed"].items()]
         yield "Not passed", "text/csv", _table(missing)
@@ -156,7 +156,7 @@ def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
 
 
 def _step_row(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a step with its columns as people read them: a journal keeps them by the alphabet."""
+    """Return a step with its columns in reading order: the journal keeps them in alphabetical order."""
     kept = {name: step.get(name, "") for name in ("clause", "step", "outcome", "seen")}
     return {"at": clock(step["at"]), **kept}
 
@@ -179,7 +179,7 @@ def _kept(story: Story, standing: Verdict) -> str:
     if record.decision is None:
         left = f"{story.change} may be in effect" if record.in_flight else written(record)
         return f"not decided: {standing.word}, {left}"
-    failed = "the way back" if not is_emergency(record) else story.change
+    failed = "the rollback" if not is_emergency(record) else story.change
     return {
         Decision.KEPT: f"yes: {story.change} was active when it was closed",
         Decision.ROLLED_BACK: f"no: {_proof_of_return(story)}",
@@ -189,10 +189,10 @@ def _kept(story: Story, standing: Verdict) -> str:
 
 
 def _proof_of_return(story: Story) -> str:
-    """Return the entry that shows the way back: the rollback's read-back, or the ending that another process wrote."""
+    """Return the proof of the rollback: its read-back, or the closing entry of another process."""
     step, closed = story.record.steps.get("RBK-2.2", {}), story.record.closed or {}
     if step.get("outcome") == "passed":
-        return f"taken back, and that is verified: {step['message']}"
+        return f"rolled back and verified: {step['message']}"
     return f"{closed['word']}: {closed['why']}"
 
 
@@ -207,14 +207,14 @@ def _moments(story: Story) -> Iterator[str]:
         "opened": at.opened,
         "applied": at.applied,
         "decided to roll back": at.decided,
-        "way back answered": at.back,
+        "rollback applied": at.back,
         "seen gone": at.seen_gone,
         "closed": at.closed,
     }
     day = ""
     for name, moment in named.items():
         if moment:
-            # The day once: a line of dates hides the times.
+            # The day is shown once per line.
             yield f"{name} {clock(moment).removeprefix(day)}"
             day = f"{moment[:10]} "
     if effect := str(effect_of(story.record)):
@@ -234,7 +234,7 @@ def _baseline(story: Story) -> str:
 
 
 def _listed(clauses: Sequence[str]) -> str:
-    """Group ids by phase: a reader wants to see at once whether a whole phase is missing."""
+    """Return the ids grouped by phase."""
     groups = [(phase, [id_ for id_ in clauses if CLAUSES[id_].phase == phase]) for phase in PHASES]
     return "; ".join(f"{phase}: {', '.join(ids)}" for phase, ids in groups if ids)
 

@@ -1,4 +1,4 @@
-"""The generator is installed once, by one process, without scripts, secrets or patience without end."""
+"""The generator is installed once, by one process, without scripts and secrets, and within a time limit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def children(folder: Path) -> list[str]:
 
 @pytest.fixture
 def installs(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Put a slow and harmless program in npm's place, and list where it ran."""
+    """Replace npm by a slow fake, and list the folders where it ran."""
     ran: list[Path] = []
 
     def fake(_command: Any, folder: Path, *_: Any) -> None:
@@ -96,7 +96,7 @@ def test_the_lock_file_decides_which_installation_is_used(tmp_path: Path, monkey
 
 
 def test_a_relative_cache_folder_is_not_followed(tmp_path: Path) -> None:
-    """The XDG specification says that a relative path is to be ignored; it would end up in the repository."""
+    """The XDG specification says that a relative path is to be ignored; the cache would be in the repository."""
     place = allure_generator._place({"XDG_CACHE_HOME": "cache", "HOME": str(tmp_path)})
     assert place.parent == tmp_path / ".cache" / "rollout"
 
@@ -148,10 +148,10 @@ def test_a_generator_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
         allure_generator._run((sys.executable, "-c", code), tmp_path, {}, 30.0, "it")
 
 
-def test_generating_asks_nothing_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Node runs in a network namespace of its own that has no interface that is up."""
+def test_generating_uses_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Node runs in a network namespace without an active interface."""
     if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode != 0:  # noqa: S607
-        pytest.skip("this machine lets nobody make a network namespace")
+        pytest.skip("this machine does not allow a network namespace")
     real = allure_generator._node()
     allure_generator.installed(os.environ)
     alone = tmp_path / "node"

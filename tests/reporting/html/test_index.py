@@ -1,4 +1,4 @@
-"""The page over all rollouts tells every one of them, hides none, and runs nothing of what it shows."""
+"""The page over all rollouts shows every one of them, and executes no text of others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def line(journaled: JournaledRollout) -> index.Line:
     return index.line("r-1", journal.entries("r-1"), journal.now())
 
 
-def test_a_rollout_that_was_rolled_back_is_told_with_its_trigger_and_how_soon_it_was_back(tmp_path: Path) -> None:
+def test_a_rollout_that_was_rolled_back_has_its_trigger_and_how_soon_it_was_back(tmp_path: Path) -> None:
     with rolled_back(tmp_path) as journaled:
         seen = line(journaled)
     assert (seen.state, seen.word, seen.trigger, seen.why) == (
@@ -40,7 +40,7 @@ def test_a_rollout_that_was_rolled_back_is_told_with_its_trigger_and_how_soon_it
     assert seen.back_after == "7.4 s"
 
 
-def test_a_kept_one_was_not_taken_back(tmp_path: Path) -> None:
+def test_a_kept_one_was_not_rolled_back(tmp_path: Path) -> None:
     with kept(tmp_path) as journaled:
         seen = line(journaled)
     assert (seen.state, seen.word, seen.trigger, seen.back_after) == ("kept", "KEPT", "", "")
@@ -55,7 +55,7 @@ def test_one_that_is_not_closed_has_no_verdict(tmp_path: Path) -> None:
         assert (line(journaled).state, line(journaled).word) == ("open", "IN FLIGHT")
 
 
-def test_a_way_back_that_never_arrived_has_no_time(tmp_path: Path) -> None:
+def test_a_rollback_without_an_answer_has_no_time(tmp_path: Path) -> None:
     with JournaledRollout(tmp_path) as journaled:
         journaled.writes("APP-1.2", "forward", "openai:gpt-4o")
         journaled.rollout.append(Kind.ROLLBACK, reason="MON-2: bad")
@@ -65,7 +65,7 @@ def test_a_way_back_that_never_arrived_has_no_time(tmp_path: Path) -> None:
     assert (seen.state, seen.back_after) == ("failed", "")
 
 
-def test_what_another_version_wrote_is_named_and_spoils_nothing(tmp_path: Path) -> None:
+def test_a_rollout_of_another_version_is_named_beside_the_others(tmp_path: Path) -> None:
     with kept(tmp_path) as journaled:
         journaled.rollout.journal.append("r-0", Kind.OPENED, {"from": "the future"})
         text = read(journaled)
@@ -100,7 +100,7 @@ def test_a_folder_that_the_journal_does_not_know_is_named(tmp_path: Path) -> Non
     assert 'href="r-stray/change-record.md"' in text
 
 
-def test_whatever_somebody_wrote_is_text(tmp_path: Path) -> None:
+def test_text_of_others_is_text(tmp_path: Path) -> None:
     scenario = Scenario("s", "s.yaml", EVIL, (NEW,), author=EVIL, ticket=EVIL, approved_by=(EVIL,))
     with JournaledRollout(tmp_path, scenario=scenario) as journaled:
         journaled.closes(Decision.NOTHING_APPLIED, EVIL, EVIL)
@@ -110,7 +110,7 @@ def test_whatever_somebody_wrote_is_text(tmp_path: Path) -> None:
     assert text.count("&lt;script&gt;alert") == 5
 
 
-def test_the_class_and_whoever_approved_are_told(tmp_path: Path) -> None:
+def test_the_class_and_the_approvers_are_shown(tmp_path: Path) -> None:
     with kept(tmp_path) as journaled:
         opened = journaled.rollout.record().opened
         for role, signature in (("reviewer", "-----BEGIN"), ("retrospective", None), ("waiver", None)):
@@ -120,13 +120,13 @@ def test_the_class_and_whoever_approved_are_told(tmp_path: Path) -> None:
     assert seen.who[1] == "approved by bob, reviewer-rita (signed), retrospective-rita afterwards"
 
 
-def test_a_look_before_a_release_is_linked(tmp_path: Path) -> None:
+def test_a_release_readiness_check_is_linked(tmp_path: Path) -> None:
     with kept(tmp_path) as journaled:
-        look = journaled.rollout.folder.parent / "release-20261124-120000-t-1234"
-        look.mkdir(parents=True)
-        (look / "report.html").touch()
+        folder = journaled.rollout.folder.parent / "release-20261124-120000-t-1234"
+        folder.mkdir(parents=True)
+        (folder / "report.html").touch()
         text = read(journaled)
-    assert f'href="{look.name}/report.html"' in text
+    assert f'href="{folder.name}/report.html"' in text
 
 
 def test_an_empty_journal_makes_a_page_that_says_so(tmp_path: Path) -> None:

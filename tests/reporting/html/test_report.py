@@ -1,4 +1,4 @@
-"""The report tells what the journal and the results tell: nothing greener, nothing left out."""
+"""The report shows the journal and the results: nothing greener, nothing left out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.journaled import BREACH, JournaledRollout, kept, rolled_back
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ ")
 
 
-SCENARIO = Scenario("told", "told.yaml", "t", (ProviderChange("openai", "gpt-4o"),), author="alice")
+SCENARIO = Scenario("planned", "planned.yaml", "t", (ProviderChange("openai", "gpt-4o"),), author="alice")
 
 Rows = list[dict[str, Any]]
 
@@ -62,7 +62,7 @@ def feature(row: Mapping[str, Any]) -> str:
     return next(each["value"] for each in row["labels"] if each["name"] == "feature")
 
 
-def owed_in(*phases: str) -> tuple[Clause, ...]:
+def planned_in(*phases: str) -> tuple[Clause, ...]:
     return plan(phases, SCENARIO, {})
 
 
@@ -72,7 +72,7 @@ def owed_in(*phases: str) -> tuple[Clause, ...]:
 def test_every_planned_clause_has_exactly_one_row(kept_rows: Rows) -> None:
     rows = kept_rows
     names = [row["name"].split(" ")[0] for row in rows[:-1]]
-    assert sorted(names) == sorted(clause.id for clause in owed_in("precheck", "apply", "verify", "monitor"))
+    assert sorted(names) == sorted(clause.id for clause in planned_in("precheck", "apply", "verify", "monitor"))
     assert {row["status"] for row in rows} == {"passed"}
 
 
@@ -84,7 +84,7 @@ def test_rows_stand_in_the_order_of_the_procedure_and_the_closure_last(rolled_ba
 
 
 def test_an_interrupted_check_is_never_green(tmp_path: Path) -> None:
-    """allure-pytest writes the check that a signal cut as passed; the journal holds no pass of it."""
+    """allure-pytest writes a check that a signal interrupted as passed; the journal holds no pass of it."""
     with JournaledRollout(tmp_path) as journaled:
         journaled.begins("run-1", "precheck")
         journaled.check("run-1", "PRE-1.1")
@@ -127,11 +127,11 @@ def test_what_the_plan_never_reached_is_a_broken_row(tmp_path: Path) -> None:
     missing = [row for row in rows if message(row).startswith(NOT_RUN)]
     assert {row["status"] for row in missing} == {"broken"}
     ids = {row["name"].split(" ")[0] for row in missing}
-    owed = {clause.id for clause in owed_in("apply", "verify", "monitor")} - {"APP-0.1"}
-    assert ids == owed
+    planned = {clause.id for clause in planned_in("apply", "verify", "monitor")} - {"APP-0.1"}
+    assert ids == planned
 
 
-def test_a_check_whose_result_is_lost_is_told_from_the_journal(tmp_path: Path) -> None:
+def test_a_check_whose_result_is_lost_has_a_row_from_the_journal(tmp_path: Path) -> None:
     with JournaledRollout(tmp_path) as journaled:
         journaled.begins("run-1", "precheck")
         journaled.outcome("run-1", "PRE-1.1")
@@ -179,7 +179,7 @@ def test_phases_that_are_still_to_come_are_not_run_yet(tmp_path: Path) -> None:
         rows = journaled.rows(tmp_path / "work")
     coming = [row for row in rows if message(row).startswith(NOT_YET)]
     assert {row["status"] for row in coming} == {"skipped"}
-    assert len(coming) == len(owed_in("apply", "verify", "monitor"))
+    assert len(coming) == len(planned_in("apply", "verify", "monitor"))
     assert (closure(rows)["name"], closure(rows)["status"]) == ("CLEARED: every precheck passed", "skipped")
 
 
@@ -188,14 +188,14 @@ def test_phases_that_will_never_come_are_broken(tmp_path: Path) -> None:
         journaled.begins("run-1", "precheck", "apply")
         journaled.phase("run-1", "precheck")
         journaled.phase("run-1", "apply")
-        journaled.closes(Decision.ROLLED_BACK, "ROLLED BACK, verified", "nobody confirmed it in time")
+        journaled.closes(Decision.ROLLED_BACK, "ROLLED BACK, verified", "it was not confirmed in time")
         rows = journaled.rows(tmp_path / "work")
     missing = of(rows, "VER-") + of(rows, "MON-")
-    assert len(missing) == len(owed_in("verify", "monitor"))
+    assert len(missing) == len(planned_in("verify", "monitor"))
     assert {row["status"] for row in missing} == {"broken"}
 
 
-def test_clauses_that_are_not_owed_are_named_and_have_no_row(tmp_path: Path) -> None:
+def test_clauses_that_are_left_out_are_named_and_have_no_row(tmp_path: Path) -> None:
     with kept(tmp_path) as journaled:
         rows = journaled.rows(tmp_path / "work")
         story = journaled.story
@@ -215,7 +215,7 @@ def test_a_check_of_ones_own_stays_in_the_report(tmp_path: Path) -> None:
 
 
 def test_evidence_of_a_teardown_is_a_row_of_its_own(tmp_path: Path) -> None:
-    """Under the checks that used the fixture it would hang below green rows, and be missing in the Attachments tab."""
+    """Allure would show it below the checks that used the fixture, and not in the Attachments tab."""
     fixture = {"name": "undo::1", "status": "broken", "statusDetails": {"message": "the gateway is gone"}, "start": 5}
     fixture |= {"attachments": [{"name": "what", "source": "what.txt", "type": "text/plain"}], "stop": 9}
     with kept(tmp_path) as journaled:
@@ -227,8 +227,8 @@ def test_evidence_of_a_teardown_is_a_row_of_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "work" / "results" / "what.txt").read_text(encoding="utf-8") == "evidence"
 
 
-def test_a_rollout_that_stays_open_is_not_told_by_a_fixture(tmp_path: Path) -> None:
-    """The end of the run says it already, in words that are not pytest's."""
+def test_a_rollout_that_stays_open_has_no_row_of_a_fixture(tmp_path: Path) -> None:
+    """The row of the end of the run has the message."""
     fixture = {"name": "closure", "status": "skipped", "start": 5, "stop": 9}
     fixture["statusDetails"] = {"message": "Skipped: IN PROGRESS: 10 s are left"}
     with kept(tmp_path) as journaled:
@@ -245,8 +245,8 @@ def test_the_window_that_decided_is_the_one_that_is_shown(tmp_path: Path) -> Non
         assert journaled.story.window == before
 
 
-def test_what_a_slice_said_is_left_out_once_the_window_was_judged(tmp_path: Path) -> None:
-    """A day in slices of ten minutes has seven rows for its triggers, and not a thousand."""
+def test_the_rows_of_a_slice_are_left_out_once_the_window_was_judged(tmp_path: Path) -> None:
+    """A day in slices of ten minutes has seven rows for its triggers, not a thousand."""
     with JournaledRollout(tmp_path) as journaled:
         for run in ("run-1", "run-2"):
             journaled.begins(run, "monitor")
@@ -278,7 +278,7 @@ def test_the_closure_answers_what_kept_why_when_and_what_was_not_run(rolled_back
     text = re.sub(r"<[^>]+>", " ", row["descriptionHtml"].replace("</td>", "\n"))
     for words in (
         "ollama:gemma3:4b → openai:gpt-4o on t",
-        "no: taken back, and that is verified: the gateway reports ollama:gemma3:4b active",
+        "no: rolled back and verified: the gateway reports ollama:gemma3:4b active",
         "error rate 5.9 %",
         "opened 2026-11-23 12:00:00Z; applied 12:00:0",
         "author alice, approved by bob, ticket T-1",
@@ -298,14 +298,14 @@ def test_the_steps_of_the_closure_begin_with_the_time_in_utc(rolled_back_rows: R
     assert [step["start"] for step in steps] == sorted(step["start"] for step in steps)
 
 
-def test_a_kept_change_says_so_first_and_is_green(kept_rows: Rows) -> None:
+def test_the_row_of_a_kept_change_begins_with_kept_and_is_green(kept_rows: Rows) -> None:
     row = closure(kept_rows)
     assert (row["status"], row["name"].split(":")[0]) == ("passed", "KEPT")
     assert "yes: openai:gpt-4o was active when it was closed" in row["descriptionHtml"]
 
 
 def test_a_document_that_could_not_be_written_is_named(tmp_path: Path) -> None:
-    """The closure says so; its step in the timeline is red, and the verdict is what it was."""
+    """The closure names it; its step in the timeline is red, and the verdict does not change."""
     with kept(tmp_path) as journaled:
         journaled.rollout.append(Kind.STEP, clause="DOC-1", outcome="failed", message="No space left on device")
         row = closure(journaled.rows(tmp_path / "work"))
@@ -314,7 +314,7 @@ def test_a_document_that_could_not_be_written_is_named(tmp_path: Path) -> None:
     assert [step["status"] for step in row["steps"] if "DOC-1" in step["name"]] == ["failed"]
 
 
-def test_a_killed_run_is_undecided_and_says_how_to_take_it_back(tmp_path: Path) -> None:
+def test_a_killed_run_is_undecided_and_has_the_command_to_roll_back(tmp_path: Path) -> None:
     with JournaledRollout(tmp_path) as journaled:
         journaled.begins("run-1")
         journaled.backup()
@@ -327,7 +327,7 @@ def test_a_killed_run_is_undecided_and_says_how_to_take_it_back(tmp_path: Path) 
     assert any(step["status"] == "broken" and "no outcome is known" in step["name"] for step in row["steps"])
 
 
-def test_a_killed_run_that_was_taken_back_later_tells_of_that(tmp_path: Path) -> None:
+def test_a_killed_run_that_was_rolled_back_later_has_that_verdict(tmp_path: Path) -> None:
     with JournaledRollout(tmp_path) as journaled:
         journaled.begins("run-1")
         journaled.backup()
@@ -371,7 +371,7 @@ def test_a_refused_run_after_the_decision_does_not_change_it(tmp_path: Path) -> 
     assert any("REFUSED" in row["name"] for row in rows)
 
 
-def test_what_a_gateway_says_is_text_and_not_markup(tmp_path: Path) -> None:
+def test_a_message_of_a_gateway_is_text_and_not_markup(tmp_path: Path) -> None:
     with JournaledRollout(tmp_path) as journaled:
         journaled.begins("run-1")
         journaled.closes(Decision.NOTHING_APPLIED, "NOTHING APPLIED", '<img src="http://evil.example/">')
@@ -379,7 +379,7 @@ def test_what_a_gateway_says_is_text_and_not_markup(tmp_path: Path) -> None:
     assert "<img" not in row["descriptionHtml"]
 
 
-def test_the_picture_is_in_the_closure_and_beside_the_report(tmp_path: Path) -> None:
+def test_the_chart_is_in_the_closure_and_beside_the_report(tmp_path: Path) -> None:
     with rolled_back(tmp_path) as journaled:
         row = closure(journaled.rows(tmp_path / "work"))
         folder = journaled.rollout.folder
@@ -388,7 +388,7 @@ def test_the_picture_is_in_the_closure_and_beside_the_report(tmp_path: Path) -> 
     assert (folder / "bake.svg").is_file()
 
 
-def test_the_picture_is_drawn_also_where_the_report_cannot_be_generated(tmp_path: Path) -> None:
+def test_the_chart_is_drawn_also_where_the_report_cannot_be_generated(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with rolled_back(tmp_path) as journaled, pytest.raises(RolloutError, match="cannot be written"):
         build(journaled.rollout.journal, "r-1", journaled.rollout.folder, {"XDG_CACHE_HOME": str(tmp_path / "file")})
@@ -404,8 +404,10 @@ def test_categories_name_what_was_wrong() -> None:
     assert category("broken", f"{INTERRUPTED}the journal holds nothing") == "Not run"
     assert category("skipped", f"{NOT_YET}later") == "Not run yet"
     assert category("failed", "ROLLED BACK, verified: MON-2: too many") == "Rolled back"
-    assert category("failed", "ROLLBACK FAILED: hands off") == "Rollback failed: a person is needed"
-    assert category("broken", str(GatewayError("GET /api/v1/providers", "refused"))) == "Could not look"
+    assert category("failed", "ROLLBACK FAILED: it is not overwritten") == "Rollback failed: a person is needed"
+    assert (
+        category("broken", str(GatewayError("GET /api/v1/providers", "refused"))) == "A request to the gateway failed"
+    )
     assert category("failed", "inconclusive, which is never a pass: too few requests") == "Too little to judge by"
 
 
@@ -472,7 +474,7 @@ def test_an_entry_of_another_version_is_a_reason_and_not_a_traceback(tmp_path: P
 
 
 def test_what_is_heavy_waits_for_the_end_of_a_run() -> None:
-    """Matplotlib and the report are imported by nothing that a run needs before its verdict."""
+    """No module that a run needs before its verdict imports matplotlib or the report."""
     heavy = {"matplotlib", "rollout.reporting.html.assembly"}
     code = f"import sys, rollout.plugin.hooks; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""What pipelines read: a junit.xml that counts the plan, and a summary for the job's page."""
+"""The files for pipelines: a junit.xml that counts the plan, and a summary for the job's page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLANNED = len(plan(PHASES, BARE, {}))
 
 
 def written(journaled: JournaledRollout) -> tuple[ET.Element, str]:
-    """Return junit.xml and summary.md, as they are written even where there is no generator."""
+    """Return junit.xml and summary.md, which are written without the generator."""
     with pytest.raises(Exception, match=r"cannot be written|cannot be fetched"):
         build(journaled.rollout.journal, "r-1", journaled.rollout.folder, {"XDG_CACHE_HOME": "/proc/nowhere"})
     folder = journaled.rollout.folder
@@ -66,7 +66,7 @@ def test_a_phase_that_is_still_to_come_is_skipped_and_no_error(tmp_path: Path) -
     with JournaledRollout(tmp_path) as journaled:
         journaled.begins("run-1", "precheck")
         journaled.phase("run-1", "precheck")
-        journaled.result("run-1", None, "skipped", "CLEARED: every precheck that is owed passed")
+        journaled.result("run-1", None, "skipped", "CLEARED: every planned precheck passed")
         junit, text = written(journaled)
     assert counts(junit) == (PLANNED + 1, 0, 0, PLANNED - 19 + 1)
     assert message(junit, "VER-1") == ("skipped", "NOT RUN YET: the verify phase is still to come")
@@ -105,8 +105,8 @@ def test_what_is_no_pass_is_never_counted_as_one(tmp_path: Path, outcome: str, t
 def test_a_check_of_the_plan_that_skipped_itself_is_no_pass(tmp_path: Path) -> None:
     with kept(tmp_path) as journaled:
         journaled.outcome("run-1", "PRE-4.1", "skipped", "no reason of ours")
-        (came,) = [each for each in outcomes(journaled.story) if each.clause.id == "PRE-4.1"]
-    assert came.outcome == "not run"
+        (result,) = [each for each in outcomes(journaled.story) if each.clause.id == "PRE-4.1"]
+    assert result.outcome == "not run"
 
 
 def test_a_later_run_that_was_cut_before_its_first_check_does_not_hide_the_earlier_one(tmp_path: Path) -> None:
