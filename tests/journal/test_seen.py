@@ -59,7 +59,7 @@ def test_a_journal_that_lost_its_tail_is_named_by_every_call(journal, lease, van
     for call in CALLS | OF_LEASES:
         said = behind(call, journal, lease)
         assert "it ends with entry 3, and entries 4 to 5 are missing, which this process has seen" in said
-        assert "bring back the one that holds what is missing" in said
+        assert "restore the one that holds what is missing" in said
 
 
 def test_nothing_is_written_into_a_journal_that_lost_its_tail(journal, lease, vandal, url, clock):

@@ -59,7 +59,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Of two who saw the same token one gets the lease.",
             ),
             (
-                "held = None if seized else _unexpired(row, now)",
+                "held = None if preempts else _unexpired(row, now)",
                 "held = _unexpired(row, now)",
                 "An emergency takes the target from whoever holds it.",
             ),
