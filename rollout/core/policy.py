@@ -71,7 +71,7 @@ class Policy:
         channels: who is notified of every change, whatever the scenario says (PRE-4.2).
         allowed_changes: the kinds of change that this environment accepts, of `KINDS`.
         required_sources: what a target must have for its window: ``prometheus``, ``alertmanager``, ``log``.
-        on_no_data: ``roll_back`` gives an unavailable source no second try (MON-6); ``extend`` lets the scenario decide.
+        on_no_data: ``roll_back`` gives an unavailable source no second try (MON-6); ``extend`` asks the scenario.
         review_after_s: so long a rollout's metrics are left to gather before it is reviewed (REV-1).
         review_within_s: so soon after a rollout's end its review is due.
         redact: regular expressions of what is a secret here, whatever name it stands under; taken out of everything
