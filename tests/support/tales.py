@@ -146,14 +146,8 @@ def _prechecked(pen: Pen, tale: Tale) -> None:
             pen.clause(clause.id, *exceptions[clause.id])
         else:
             pen.clause(clause.id)
-    notification = {
-        "event": "planned",
-        "channel": "MAIL",
-        "accepted": not tale.excused,
-        "detail": "said",
-        "subject": "s",
-    }
-    pen.write(Kind.NOTIFIED, notification)
+    notice = {"event": "planned", "channel": "MAIL", "accepted": not tale.excused, "detail": "said", "subject": "s"}
+    pen.write(Kind.NOTIFIED, notice)
     pen.write(Kind.ALERTS, {"keys": []})
     pen.write(Kind.BASELINE, baseline())
     if tale.excused:
