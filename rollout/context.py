@@ -1,4 +1,4 @@
-"""One rollout at work: what the operations share, and the two ways to write its journal."""
+"""One rollout: what its operations share, and the two ways to write its journal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RolloutContext:
     Attributes:
         id: the rollout's id, a folder's name below the reports.
         run: this process's part of it, ``20261123-120000-precheck-4711``; it ends with the process's id.
-        scenario: what is asked.
+        scenario: the change.
         target: where; its `url` is the effective one.
         policy: what the environment demands.
         digest: SHA-256 of the content that was approved and cleared.
@@ -41,14 +41,14 @@ class RolloutContext:
         journal: the record.
         gateway: the sealed client.
         clock: the time.
-        stop: set when somebody asks the run to stop.
-        redactor: takes secrets out of everything that is written.
+        stop: set when a stop of the run is requested.
+        redactor: removes secrets from everything that is written.
         env: the environment variables: tokens, new secrets, channels.
-        origin: where scenario, target and policy were read; unknown to those who only take the change back.
+        origin: where scenario, target and policy were read; unknown to a process that only rolls the change back.
         lease: the right to change the target; None before it is taken and after it was given back.
         unwritten: the kinds of the entries that the journal did not take, and that wait in the spool file.
         successor: why this process may only read any more: another one has a newer fencing token; None while it holds.
-        on_write: is handed each intent and outcome, so that the watchdog knows what its own journal may have lost.
+        on_write: is handed each intent and outcome, so that the watchdog knows of entries that the journal may lose.
         is_emergency: whether its writes do not wait for the journal or a lease (safety rule 8's exception).
     """
 
@@ -78,7 +78,7 @@ class RolloutContext:
 
     @property
     def change_text(self) -> str:
-        """Every change of the scenario, in words."""
+        """Every change of the scenario, as text."""
         return ", ".join(map(str, self.scenario.changes))
 
     @property
@@ -101,7 +101,7 @@ class RolloutContext:
         return ProviderChange(**backup["previous"])
 
     def record(self) -> RolloutRecord:
-        """Return the rollout as the journal tells it now, with the writes that it did not take and that are spooled.
+        """Return the rollout as the journal records it now, with the spooled writes that it did not take.
 
         Raises:
             JournalError: the journal cannot be read.
@@ -115,7 +115,7 @@ class RolloutContext:
         return self._known
 
     def last_known_record(self) -> RolloutRecord:
-        """Return the rollout as the journal tells it now, or told it last: a rollback does not wait for its record.
+        """Return the rollout as the journal records it, or as last read: a rollback does not wait for its record.
 
         Raises:
             JournalError: the journal cannot be read, and never could.
@@ -152,7 +152,7 @@ class RolloutContext:
             self._remember(entry)
 
     def append_soon(self, kind: Kind, **body: Any) -> Future[Entry]:
-        """Write an entry without waiting for it: a journal that hangs must not hold up whoever watches.
+        """Write an entry without waiting for it: a journal that hangs must not delay the caller.
 
         Returns:
             the entry, or a `JournalError` within the journal's deadline.
@@ -160,11 +160,11 @@ class RolloutContext:
         return self.journal.append_soon(self.id, kind, self._fenced(body))
 
     def end(self, *, spools: bool, **body: Any) -> None:
-        """Write the entry that ends the rollout, if this process still holds the target and nobody has ended it.
+        """Write the entry that ends the rollout, if this process still holds the target and it has not ended.
 
         Args:
             spools: whether it waits in the spool file where the journal cannot be reached.
-            body: what `Closure.facts` says.
+            body: the facts of the closure (`Closure.facts`).
 
         Raises:
             LeaseLost: this process is superseded; the successor ends the rollout.
@@ -188,7 +188,7 @@ class RolloutContext:
 
     @contextmanager
     def _superseding(self) -> Iterator[None]:
-        """Note that this process is superseded, once the journal says so: from then on it only reads."""
+        """Note that this process is superseded, once the journal raises `LeaseLost`: from then on it only reads."""
         try:
             yield
         except LeaseLost as error:
@@ -199,7 +199,7 @@ class RolloutContext:
         return {**body, "fence": self.lease.token if self.lease else 0}
 
     def _remember(self, entry: Entry) -> None:
-        """Keep what was written for a rollback that cannot read the journal any more."""
+        """Apply a written entry to the known record, for a rollback that cannot read the journal any more."""
         if self._known is not None and entry.kind in REPLAYED:
             apply_entry(self._known, entry)
         if entry.kind in (Kind.INTENT, Kind.OUTCOME):
@@ -214,14 +214,14 @@ class RolloutContext:
 
     @property
     def lease_target(self) -> str:
-        """What a lease is held on: the effective URL, whatever name a scenario gives the target."""
+        """The name under which the target's lease is held: the effective URL, whatever name a scenario gives it."""
         return self.target.url or self.target.name
 
     def take_lease(self, after: int | None = None) -> None:
         """Become the one rollout that may change this target. Again by the same rollout gives a newer fencing token.
 
         Raises:
-            LeaseHeld: another rollout holds the target, or, with `after`, somebody has taken it since that token.
+            LeaseHeld: another rollout holds the target, or, with `after`, a newer token was given out.
         """
         asked_s, holder = self.clock.monotonic(), f"{self.run}@{self.journal.host}"
         self.adopt(self.journal.acquire(self.lease_target, self.id, holder, LEASE_S, after=after), asked_s)
@@ -230,26 +230,26 @@ class RolloutContext:
         """Hold a lease that was granted to this rollout.
 
         Args:
-            lease: it.
-            asked_s: monotonic seconds when it was asked for; None counts from now.
-            for_s: seconds that were asked for: by a wall clock that was set back it would seem to run for longer.
+            lease: the lease.
+            asked_s: monotonic seconds when it was requested; None counts from now.
+            for_s: the seconds requested; by a wall clock that was set back the lease would seem to run for longer.
         """
         left_s = min((lease.until - self.clock.now()).total_seconds(), for_s)
         asked_s = self.clock.monotonic() if asked_s is None else asked_s
         self.lease, self._lease_ends_s = lease, asked_s + left_s
 
     def lease_runs(self) -> bool:
-        """Tell whether nobody else can have been granted the target yet: by the wall clock and by the monotonic one.
+        """Return whether the lease still runs, by the wall clock and by the monotonic one.
 
-        A wall clock that was set back would prolong it, and a monotonic one alone knows nothing of other machines.
+        A wall clock that was set back would prolong it, and a monotonic clock is no measure for other machines.
         """
         return self._left_s() > 0
 
     def acquire_lease(self) -> None:
-        """Take the lease for a run: nobody holds the target, or this rollout's last run has handed over to this one.
+        """Take the lease for a run: the target is free, or this rollout's last run has handed over to this one.
 
         Raises:
-            LeaseHeld: another rollout holds the target, or another run of this very rollout, which is still at it.
+            LeaseHeld: another rollout holds the target, or another run of this rollout, which has not handed over.
         """
         newest, held = self.journal.newest_token(self.lease_target), self.journal.holder(self.lease_target)
         if held is not None and held.rollout == self.id and not self.record().has_handed_over(held.token):
@@ -266,7 +266,7 @@ class RolloutContext:
         """Keep the lease for at least `for_s` seconds from now; without one there is nothing to keep.
 
         Raises:
-            LeaseLost: somebody newer holds the target; nothing may be written any more.
+            LeaseLost: a newer token was given out; nothing may be written any more.
         """
         self._refuse_superseded()
         if self.lease is not None and self._left_s() < for_s:
@@ -275,14 +275,14 @@ class RolloutContext:
                 self.adopt(self.journal.renew(self.lease, for_s), asked_s, for_s)
 
     def release_lease(self) -> None:
-        """Let the next rollout at this target; without a lease there is nothing to do."""
+        """Give the lease back; without one there is nothing to do."""
         if self.lease is not None:
             with suppress(RolloutError):
                 self.journal.release(self.lease)
             self.lease = None
 
     def superseded(self) -> bool:
-        """Tell whether somebody with a newer token has taken this rollout or its target over.
+        """Return whether a newer token was given out for the target of this rollout.
 
         Raises:
             JournalError: the journal cannot be read.
@@ -327,20 +327,20 @@ class RolloutContext:
 
     @contextmanager
     def journaled_write(self, step: str, direction: str, to: str, *, what: What, **details: Any) -> Iterator[None]:
-        """Announce a write before it happens and record what became of it.
+        """Announce a write before it happens and record its outcome.
 
         A refused write changed nothing. Any other failure leaves it unknown whether it did.
 
         Args:
             step: the clause that writes.
             direction: ``forward``, ``proof`` or ``back``.
-            to: what is set, in words.
+            to: what is set, as text.
             what: what is changed.
-            details: what else the intent says.
+            details: further fields of the intent.
 
         Raises:
             LeaseLost: another process holds the target, or this one's lease has ended: the write must not happen.
-            JournalError: the intent is not on disk, so the write must not happen; on the way back it is spooled
+            JournalError: the intent is not on disk, so the write must not happen; a rollback's intent is spooled
                 instead, while the lease runs.
         """
         self._hold_for_a_write(direction)
@@ -375,10 +375,10 @@ class RolloutContext:
             return str(self._spool(Kind.INTENT, body, error).body["spool"])
 
     def _refuse_late(self, intent: int | str) -> None:
-        """Refuse to send what was announced before this process was paused: it is superseded, or its lease has ended.
+        """Refuse to send a write announced before a pause, if the process is superseded or its lease has ended.
 
-        Between these comparisons and the send a process may still be paused; no fence of the journal reaches the
-        gateway. Whoever takes over reads again after the longest duration of an activation (safety rule 9).
+        Between these comparisons and the send a process may still be paused; no fencing token of the journal reaches
+        the gateway. A process that takes over reads again after the longest duration of an activation (safety rule 9).
 
         Raises:
             LeaseLost: nothing was sent.

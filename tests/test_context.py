@@ -1,4 +1,4 @@
-"""Who may write: one run at a time, also of one rollout; and what a rollout remembers when its journal is gone."""
+"""Which process may write: one run at a time, also of one rollout; and the known record when its journal is gone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def another_run(rollout: RolloutContext, tmp_path: Path, **parts: Any) -> Rollou
 
 
 def test_two_runs_of_one_rollout_do_not_write_side_by_side(tmp_path: Path):
-    """The same content started twice at once is a rival like any other."""
+    """Of two runs of the same content at once, one is refused."""
     first = rollout_in(tmp_path)
     first.acquire_lease()
     second = another_run(first, tmp_path)
@@ -58,7 +58,7 @@ def test_a_run_takes_the_lease_that_has_run_out(tmp_path: Path):
     assert first.superseded()
 
 
-def test_a_lease_that_died_with_its_closed_rollout_holds_nobody_up(tmp_path: Path):
+def test_a_lease_of_a_closed_rollout_whose_process_died_delays_no_run(tmp_path: Path):
     """The process was killed between the verdict and giving the lease back."""
     closed = rollout_in(tmp_path)
     closed.acquire_lease()
@@ -67,7 +67,7 @@ def test_a_lease_that_died_with_its_closed_rollout_holds_nobody_up(tmp_path: Pat
     assert closed.superseded()
 
 
-def test_a_closed_rollout_that_is_taken_back_holds_its_rivals_off(tmp_path: Path):
+def test_a_closed_rollout_that_is_rolled_back_keeps_rivals_from_its_target(tmp_path: Path):
     """`rollout rollback` of a kept change writes under a newer token than the one it was closed under."""
     closed = rollout_in(tmp_path)
     closed.acquire_lease()
@@ -110,7 +110,7 @@ def test_a_run_that_is_taken_over_right_after_it_announced_a_write_does_not_send
 
 
 def test_a_backup_that_was_taken_after_a_write_does_not_count(tmp_path: Path):
-    """It would show the change as what the gateway was before."""
+    """It would show the change as the state before it."""
     rollout = rollout_in(tmp_path)
     rollout.append(Kind.BACKUP, previous=str(OLD))
     rollout.append(Kind.INTENT, step="APP-1.2", direction="forward", to=str(NEW))
@@ -133,7 +133,7 @@ def test_a_rollout_knows_what_it_wrote_when_its_journal_is_gone(tmp_path: Path):
     assert rollout.last_known_record().decision is Decision.ROLLED_BACK
 
 
-# A write is announced before it happens, and what became of it recorded (safety rules 3 and 8)
+# A write is announced before it happens, and its outcome recorded (safety rules 3 and 8)
 
 
 def announce(rollout: RolloutContext, direction: str = "forward", raises: Exception | None = None) -> None:
@@ -146,7 +146,7 @@ def announce(rollout: RolloutContext, direction: str = "forward", raises: Except
     ("raises", "result"),
     [(None, "done"), (Refused("POST x", "no", status=400), "refused"), (GatewayError("POST x", "late"), "unknown")],
 )
-def test_a_write_that_was_refused_is_told_from_one_that_may_have_landed(
+def test_a_write_that_was_refused_is_distinguished_from_one_that_may_have_landed(
     undoing: Begin, raises: Exception | None, result: str
 ):
     lab = undoing()
@@ -186,7 +186,7 @@ def test_a_write_holds_the_lease_for_twice_as_long_as_an_activation_may_take(und
     assert (lab.rollout.lease.until - lab.clock.now()).total_seconds() >= 60.0
 
 
-def test_on_the_way_there_a_journal_that_fails_stops_the_write_and_on_the_way_back_it_is_spooled(undoing: Begin):
+def test_a_journal_that_fails_stops_a_forward_write_and_a_rollbacks_intent_is_spooled(undoing: Begin):
     lab = undoing()
     lab.journal.is_down = True
     with pytest.raises(JournalError):
@@ -220,7 +220,7 @@ def test_an_emergency_spools_without_a_lease(undoing: Begin):
 
 
 def test_a_process_that_was_paused_between_announcement_and_write_sends_nothing(undoing: Begin):
-    """Its lease ended meanwhile: another may hold the target."""
+    """Its lease ended meanwhile: another process may hold the target."""
     lab = undoing()
 
     def paused(name: str) -> None:
@@ -249,7 +249,7 @@ def test_a_superseded_process_announces_nothing_with_or_without_its_journal(undo
 
 @pytest.mark.parametrize("kind", [Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP])
 def test_what_announces_is_written_under_the_comparison_of_the_token(undoing: Begin, kind: Kind):
-    """The entry and the comparison are one transaction: another that came between is found."""
+    """The entry and the comparison are one transaction: a newer token in between is found."""
     lab = undoing()
     lab.another_takes_over()
     with pytest.raises(LeaseLost):
@@ -258,7 +258,7 @@ def test_what_announces_is_written_under_the_comparison_of_the_token(undoing: Be
     assert lab.rollout.successor is not None, "known from now on"
 
 
-def test_other_entries_say_what_a_superseded_process_has_seen_until_it_knows(undoing: Begin):
+def test_other_entries_of_a_superseded_process_are_written_until_it_finds_out(undoing: Begin):
     lab = undoing()
     lab.another_takes_over()
     lab.rollout.append(Kind.FINDING, clause="VER-3", text="x")
@@ -320,7 +320,7 @@ def test_a_lease_runs_until_it_ends_and_not_a_moment_longer(undoing: Begin):
 
 @pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
 def test_a_wall_clock_that_jumps_prolongs_no_lease(undoing: Begin, jump_s: float):
-    """The monotonic one ends it too; a jump ahead ends it at once, for others go by the wall clock."""
+    """The monotonic one ends it too; a jump ahead ends it at once, because other processes go by the wall clock."""
     lab = undoing()
     lab.clock._start += timedelta(seconds=jump_s)
     assert lab.rollout.lease_runs() is (jump_s < 0)
@@ -335,8 +335,8 @@ def test_without_a_lease_none_runs(undoing: Begin):
     assert not lab.rollout.superseded()
 
 
-def test_an_adopted_lease_counts_from_when_it_was_asked_for(undoing: Begin):
-    """What the journal took to answer is no part of the lease."""
+def test_an_adopted_lease_counts_from_its_request(undoing: Begin):
+    """The journal's time to answer is no part of the lease."""
     lab = undoing()
     assert lab.rollout.lease is not None
     lab.rollout.adopt(lab.rollout.lease, asked_s=lab.clock.monotonic() - 20.0)
@@ -441,7 +441,7 @@ def test_a_journal_that_still_fails_leaves_the_spool_file_as_it_is(undoing: Begi
 
 
 def test_a_disk_that_takes_nothing_does_not_stop_an_undo(undoing: Begin, capsys: pytest.CaptureFixture[str]):
-    """Standard error is what is left."""
+    """The entry goes to standard error."""
     lab = undoing()
     lab.rollout.folder = Path("/proc/nowhere")
     lab.journal.is_down = True
@@ -462,7 +462,7 @@ def test_secrets_stay_out_of_the_spool_file(undoing: Begin):
 
 
 def test_what_another_process_has_written_is_known_when_the_journal_has_lost_it(undoing: Begin, tmp_path: Path):
-    """BROKEN_PROMISES 5: a journal that does not hold it is a journal that fails."""
+    """BROKEN_PROMISES 5: a journal that does not hold it fails."""
     lab = undoing()
     lab.rollout.record()
     far = rollout_in(tmp_path)
@@ -498,7 +498,7 @@ def test_intents_and_outcomes_are_handed_on_and_nothing_else(undoing: Begin):
 
 
 def test_a_scripted_journal_fails_while_it_is_down(tmp_path: Path):
-    """What the tests above go by."""
+    """The tests above rely on it."""
     rollout = rollout_in(tmp_path)
     journal = ScriptedJournal(rollout.journal)
     calls: list[str] = []

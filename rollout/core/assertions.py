@@ -6,7 +6,7 @@ import os
 
 
 def without_assertions() -> str | None:
-    """Return why nothing may be judged in this process, its assertions being off; None where they are on."""
+    """Return why this process may judge nothing, because its assertions are off; None where they are on."""
     if __debug__:
         return None
     how = "PYTHONOPTIMIZE is set" if os.environ.get("PYTHONOPTIMIZE") else "Python was started with -O"

@@ -1,4 +1,4 @@
-"""Who runs this process, also where the system knows no name for its user, as in a container with a uid of its own."""
+"""The name of the user of this process, also where the system has none, as in a container with a uid of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def caller() -> str:
 
 
 def login() -> str | None:
-    """Return that name; None where neither the environment (``LOGNAME``, ``USER``) nor the system has one."""
+    """Return the user's name; None where neither the environment (``LOGNAME``, ``USER``) nor the system has one."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

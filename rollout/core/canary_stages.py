@@ -1,4 +1,4 @@
-"""The stages of a canary: how much of the traffic, for how long, and which clause speaks of it (CAN-2, CAN-3)."""
+"""The stages of a canary: how much of the traffic, for how long, and which clause covers it (CAN-2, CAN-3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALL = 1.0
 STABILISE = "CAN-3"
 
 _CLAUSES = ((0.25, "CAN-2.1"), (0.5, "CAN-2.2"), (ALL, "CAN-2.3"))
-"""Below this share -> the clause that speaks of it; all of the traffic is CAN-2.4."""
+"""Below this share -> the clause that covers it; all of the traffic is CAN-2.4."""
 
 CLAUSES = (*(clause for _, clause in _CLAUSES), "CAN-2.4", STABILISE)
 """Every clause that a stage can have, in the procedure's order."""
@@ -26,7 +26,7 @@ class Stage:
     """One stage: a monitoring window of its own.
 
     Attributes:
-        clause: the clause that speaks of it.
+        clause: the clause that covers it.
         share: fraction above 0 and up to 1 of the requests that the new provider gets.
         lasts_s: how long it is watched.
     """
@@ -37,7 +37,7 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """What the journal calls it, no two of one canary alike: ``CAN-2.1 10%``."""
+        """The stage's name in the journal, unique within a canary: ``CAN-2.1 10%``."""
         return f"{self.clause} {show_fraction(self.share)}"
 
     @property
@@ -60,12 +60,12 @@ def stages(scenario: Scenario) -> tuple[Stage, ...]:
 
 
 def is_staged(scenario: Scenario) -> bool:
-    """Tell whether the traffic moves over in stages, so that the activation is the last of them."""
+    """Return whether the traffic moves over in stages, so that the activation is the last of them."""
     return scenario.canary is not None and bool(scenario.canary.shares)
 
 
 def clause_of(share: float) -> str:
-    """Return the clause that speaks of a share; the procedure's 10, 25, 50 and 100 % are CAN-2.1 to CAN-2.4."""
+    """Return the clause that covers a share; the procedure's 10, 25, 50 and 100 % are CAN-2.1 to CAN-2.4."""
     return next((clause for below, clause in _CLAUSES if share < below), "CAN-2.4")
 
 
@@ -76,7 +76,7 @@ def weights_at(share: float, new: str, previous: str) -> dict[str, float]:
 
 
 def same_weights(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    """Tell whether two sets of weights split the traffic alike; destinations are case-insensitive."""
+    """Return whether two sets of weights split the traffic alike; destinations are case-insensitive."""
     return _rounded(one) == _rounded(other)
 
 
@@ -99,7 +99,7 @@ def show_weights(weights: Mapping[str, float]) -> str:
 
 
 def destination(to: ProviderChange, template: str) -> str:
-    """Return how a gateway calls provider and model; `template` has ``{provider}`` and perhaps ``{model}`` in it."""
+    """Return the gateway's name for provider and model; `template` has ``{provider}`` and perhaps ``{model}`` in it."""
     return template.replace("{provider}", to.provider).replace("{model}", to.model)
 
 

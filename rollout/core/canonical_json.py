@@ -1,4 +1,4 @@
-"""One way to write a value down, so that its digest means something: canonical JSON and SHA-256 over it."""
+"""Canonical JSON, and SHA-256 over it: equal values have equal digests."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from rollout.core.target import ChangeWindow, Freeze, Target
 
 AHEAD = 33
-"""Days to look ahead: longer than the longest bake time, which has to fit into windows that follow each other."""
+"""The days ahead that are searched: more than the longest bake time, which has to fit into consecutive windows."""
 
 
 def closes_at(target: Target, now: datetime) -> datetime | None:

@@ -1,7 +1,7 @@
 """The procedure's clauses: the one table that plans, checks, reports and the traceability page are made from.
 
 The plan comes from here and not from what pytest collected: a node id, ``--ignore`` or ``-k`` drops mandatory checks
-without a word.
+without a message.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from types import MappingProxyType
 PHASES = ("precheck", "apply", "verify", "monitor")
 
 LATER_PHASES = ("review", "release")
-"""What is looked at on occasions of its own, and never in the course of a rollout."""
+"""The phases that have a run of their own, and that no rollout passes through."""
 
 
 class Owner(StrEnum):
@@ -83,7 +83,7 @@ _TABLE = (
         Owner.CHECK,
         {
             "APP-0.1": "The gateway still equals the backup",
-            "APP-0.2": "The way back is proven",
+            "APP-0.2": "The rollback is proven",
             "CAN-1": "A single request proves the new provider",
             "APP-1.1": "The connection is tested right before the activation",
             "APP-1.2": "The provider is activated, and the gateway reports it",
@@ -122,7 +122,7 @@ _TABLE = (
             "MON-4": "No critical alert fires",
             "MON-5": "No unexpected behaviour is reported",
             "MON-6": "Every source gives enough data to judge",
-            "MON-7": "Nobody asks for an abort",
+            "MON-7": "No abort is requested",
             "CAN-2.1": "A first share of the traffic holds (10 % for 1 h)",
             "CAN-2.2": "A quarter of the traffic holds (25 % for 1 h)",
             "CAN-2.3": "Half of the traffic holds (50 % for 2 h)",
@@ -220,32 +220,29 @@ WAIVABLE = frozenset(
     {"PRE-2.1", "PRE-2.2", "PRE-2.3", "PRE-2.5", "PRE-3.1", "PRE-3.2", "PRE-4.1", "PRE-4.2", "PRE-4.3", "PRE-4.4"}
     | {"PRE-5.1", "PRE-5.3", "VER-3"}
 )
-"""Clauses that may fail by a waiver: without each of them the change is still watched, and can still be taken back.
+"""Clauses that may fail by a waiver: without each of them the change is still watched, and can be rolled back.
 
 VER-3 is among them because the suite's own journal stands in for a gateway that does not audit.
 """
 
 _WHY_NOT = (
-    ("PRE-1.", "without the backup nothing can be taken back"),
-    ("PRE-2.4", "a change without a way back is not made"),
+    ("PRE-1.", "without the backup nothing can be rolled back"),
+    ("PRE-2.4", "a change without a rollback is not applied"),
     ("PRE-3.3", "it judges the other prechecks; name the one that fails"),
-    ("PRE-5.2", "it records where the way back leads"),
+    ("PRE-5.2", "it records the provider that a rollback activates"),
     ("PRE-5.4", "the triggers compare with it; set `monitor.p95`, or name what is sick under `fixes:`"),
-    ("APP-", "it is a step of the change, and a change that was not made whole is not kept"),
+    ("APP-", "it is a step of the change, and an incomplete change is not kept"),
     ("CAN-", "it is a stage of the canary; change `strategy:`"),
     ("VER-", "a change that does not work is not kept"),
-    ("MON-7", "whoever asks for an abort gets it"),
-    (
-        "MON-",
-        "a person who looks may hold its rollback (`rollout hold`), and what is known to be broken is under `fixes:`",
-    ),
-    ("RBK-", "the way back is complete or it is not"),
+    ("MON-7", "an abort that is requested is carried out"),
+    ("MON-", "an operator may hold its rollback (`rollout hold`), and what is known to be broken is under `fixes:`"),
+    ("RBK-", "a rollback is complete or it has failed"),
     ("", "no check of a rollout decides it"),
 )
 
 
 def why_never_left_out(id_: str) -> str | None:
-    """Say why no waiver and no policy excuses a clause; None if one may."""
+    """Return why no waiver and no policy leaves out a clause; None if one may."""
     return None if id_ in WAIVABLE else next(why for prefix, why in _WHY_NOT if id_.startswith(prefix))
 
 
@@ -256,5 +253,5 @@ def planned(phases: Iterable[str]) -> tuple[Clause, ...]:
 
 
 def is_document(clause: str) -> bool:
-    """Tell whether a step writes something down (DOC, RBK-5), and does not touch the gateway."""
+    """Return whether a step only writes a document (DOC, RBK-5), and does not touch the gateway."""
     return clause.startswith(("DOC-", "RBK-5."))

@@ -13,8 +13,8 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
-# How long a wait may overlook a stop that a signal handler asked for. Handlers only set a flag: an
-# exception raised from a handler is swallowed by any `except Exception` in its way.
+# How long a wait may miss a stop that a signal handler requests. Handlers only set a flag: an
+# exception raised from a handler is swallowed by any `except Exception` around the code that it interrupts.
 SLICE_S = 0.05
 
 
@@ -22,29 +22,29 @@ class StopFlag:
     """A sticky request to stop. Signal handlers set it; every wait and every next check reads it (safety rule 6).
 
     Attributes:
-        reason: why, in words for a person; None while nobody asked.
+        reason: why, as a message for an operator; None while no stop is requested.
     """
 
     def __init__(self) -> None:
-        """Start with nobody asking."""
+        """Start without a request."""
         self.reason: str | None = None
 
     def set(self, reason: str) -> None:
-        """Ask to stop; the first reason is the one that counts."""
+        """Request a stop; the first reason is the one that counts."""
         if self.reason is None:
             self.reason = reason
 
     def __bool__(self) -> bool:
-        """Tell whether somebody asked."""
+        """Return whether a stop is requested."""
         return self.reason is not None
 
 
 NEVER = StopFlag()
-"""The flag of those who must not be interrupted, a rollback above all. Nobody sets it."""
+"""The flag of code that must not be interrupted, a rollback above all. It is never set."""
 
 
 class Clock(Protocol):
-    """What the suite needs to know of time."""
+    """The operations on time that the suite needs."""
 
     def now(self) -> datetime:
         """Return the wall-clock time, in UTC and aware of it."""
@@ -95,5 +95,5 @@ class SystemClock:
 
 
 def format_utc(moment: datetime) -> str:
-    """Write a moment the way every record does: UTC, ISO 8601, milliseconds, ``Z``."""
+    """Return a moment as every record has it: UTC, ISO 8601, milliseconds, ``Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""The command line's own mistakes: exit code 4, as pytest's, and the word that was probably meant."""
+"""Usage errors of the command line: exit code 4, as pytest's, and the word that was probably meant."""
 
 from __future__ import annotations
 

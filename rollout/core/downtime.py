@@ -1,4 +1,4 @@
-"""What a restart and a runtime switch take, and what they cost users."""
+"""How long a restart and a runtime switch take, and what they cost users."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def startup_s(target: Target, changes: Iterable[Change]) -> float:
 
 
 def proof_price(target: Target, previous: ProviderChange) -> str | None:
-    """Say what activating the active provider once more costs users, with seconds; None where it costs nothing.
+    """Describe what activating the active provider once more costs users, in seconds; None where it costs nothing.
 
     A provider with a call of its own (`activate_with`) is a local runtime, and switches for up to the deadline of an
     activation; one that restarts the service is away for up to its start-up.

@@ -1,6 +1,6 @@
-"""What can go wrong, and the exit code that tells a pipeline about it.
+"""The suite's exceptions, and the exit codes of its process.
 
-Every error carries one sentence for a person: what, why, how to mend. None of them is shown as a traceback.
+Every error carries one sentence for the operator: what, why, how to mend. None of them is shown as a traceback.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process answers; 1 to 5 keep pytest's own meaning before any write (README.md, exit codes)."""
+    """The exit code of the process; 1 to 5 keep pytest's own meaning before any write (README.md, exit codes)."""
 
     KEPT = 0
     CHECK_FAILED = 1
@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
 
 
 class RolloutError(Exception):
-    """The base of everything this package raises on purpose."""
+    """The base of every exception that this package raises itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Problem:
     Attributes:
         file: the file's path as the user wrote it, or the option's name (``--activate``).
         line: the line, 1-based; None where the input has no lines.
-        path: where in the document, dotted (``monitor.window``); empty for the whole document.
+        path: the key, dotted (``monitor.window``); empty for the document itself.
         message: what, why and how to mend.
     """
 
@@ -76,11 +76,11 @@ class GatewayError(RolloutError):
 
 
 class Refused(GatewayError):
-    """The gateway understood the call and said no (a 4xx): nothing was changed by it."""
+    """The gateway understands the call and refuses it (a 4xx): the call changes nothing."""
 
 
 class WriteNotAllowed(RolloutError):
-    """A write was attempted outside ``gateway.allow_writes(step)``."""
+    """A write is attempted outside ``gateway.allow_writes(step)``."""
 
 
 class JournalError(RolloutError):
@@ -92,19 +92,19 @@ class TryLater(RolloutError):
 
 
 class NotCleared(RolloutError):
-    """A later phase was called without its predecessor's verdict for this very content."""
+    """A later phase is called without its predecessor's verdict for exactly this content."""
 
 
 class ApprovalPending(RolloutError):
-    """Something that a person has to settle by a date: shown as owed, never as passed."""
+    """An operator has to settle an obligation by a date: the clause is shown as owed, never as passed."""
 
 
 class NotReached(RolloutError):
-    """A step that was planned and never reached, because one before it failed."""
+    """A planned step is not reached, because one before it failed."""
 
 
 class ConcurrentChange(RolloutError):
-    """The gateway is not where this rollout left it: hands off, a person decides (exit code 11)."""
+    """The gateway was changed outside this rollout and is not overwritten; an operator must decide (exit code 11)."""
 
 
 class Interrupted(RolloutError):

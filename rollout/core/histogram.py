@@ -2,7 +2,7 @@
 
 The quantile is that of PromQL's ``histogram_quantile``: the bucket that holds the rank is found, and within it the
 value is interpolated linearly between its bounds. In the bucket without an upper bound nothing can be interpolated:
-then only a lower bound is known, and it is said to be one.
+then only a lower bound is known, and `Quantile.at_least` is set.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Histogram:
             ValueError: there is no infinite bound.
         """
         if math.inf not in counts:
-            raise ValueError(f'there is no bucket le="{NO_BOUND}", so nobody knows how many requests there were')
+            raise ValueError(f'there is no bucket le="{NO_BOUND}", so the number of requests is unknown')
         bounds = sorted(counts)
         return cls(tuple(zip(bounds, accumulate((counts[bound] for bound in bounds), max), strict=True)))
 
@@ -76,7 +76,7 @@ class Histogram:
         return Histogram.of({bound: n + more[bound] for bound, n in self.buckets if bound in more})
 
     def went_down(self, earlier: Histogram) -> bool:
-        """Tell whether any count is smaller than in `earlier`: counting began anew."""
+        """Return whether any count is smaller than in `earlier`: counting began anew."""
         before = dict(earlier.buckets)
         return any(n < before.get(bound, 0.0) for bound, n in self.buckets)
 
@@ -94,7 +94,7 @@ class Histogram:
         return Quantile(value, at_least=False, from_s=start, to_s=bound)
 
     def summary(self) -> str:
-        """Return what there is, in words."""
+        """Return the number of requests, of buckets, and the highest finite bound, as text."""
         finite = [bound for bound, _ in self.buckets[:-1]]
         reach = f"up to {finite[-1]:g} s" if finite else "without a finite bound"
         return f"{self.count:g} in {len(self.buckets)} buckets {reach}"
@@ -120,7 +120,7 @@ class HistogramDelta:
 
 @dataclass(slots=True)
 class Histograms:
-    """The histograms of a window, one a look; counts that went down begin anew, and what was counted before stays."""
+    """The histograms of a window, one a poll; counts that went down begin anew, and earlier counts are kept."""
 
     _times: list[float] = field(default_factory=list)
     _sums: list[Histogram] = field(default_factory=list)
@@ -128,7 +128,7 @@ class Histograms:
     _before: Histogram | None = None
 
     def add(self, at_s: float, now: Histogram) -> None:
-        """Add one look's."""
+        """Add the histogram of one poll, `at_s` seconds into the window."""
         if self._last is not None and now.went_down(self._last):
             self._before = self._sums[-1]
         self._times.append(max(at_s, self._times[-1]) if self._times else at_s)
@@ -136,9 +136,9 @@ class Histograms:
         self._last = now
 
     def latest(self, seconds: float | None = None) -> HistogramDelta | None:
-        """Return the last `seconds` up to the latest look, or the whole window; None before the first look.
+        """Return the last `seconds` up to the latest poll, or the entire window; None before the first poll.
 
-        Counted from the latest look that is at least so old, as `rollout.monitoring.aggregates.Counters` does.
+        Counted from the latest poll that is at least so old, as `rollout.monitoring.aggregates.Counters` does.
         """
         if not self._times:
             return None

@@ -1,4 +1,4 @@
-"""What was asked for on the command line, gathered in one record."""
+"""The options of the command line, in one record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Options:
         journal: URL or path of the journal.
         reports: the reports' folder.
         scenarios: the folder with targets and policy.
-        phases: the phases that were asked for, in order.
+        phases: the requested phases, in order.
         for_s: ``--for``: watch for so long and leave the rest of the window to a later call; None watches it all.
         policy: ``--policy``, the file in the place of ``policy.yaml``; None uses that beside the scenario.
     """
@@ -42,7 +42,7 @@ class ReviewOptions:
     """The options of ``pytest -m review``.
 
     Attributes:
-        rollout: the rollout's id; None takes the latest that owes a review.
+        rollout: the rollout's id; None takes the latest whose review is due.
         target: only rollouts on this target.
         gateway: only rollouts on this URL.
         documentation: where the updated documentation is.

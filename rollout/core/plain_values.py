@@ -1,7 +1,7 @@
-"""Which values of a `.env` file give nothing away: words, numbers, names, addresses and paths.
+"""Which values of a `.env` file are no secrets: words, numbers, names, addresses and paths.
 
-Whatever else stands there counts as a secret, whatever its key is called. What cannot be told apart is stated: a
-passphrase of dictionary words, and a random text that can be pronounced, are plain words under a harmless key.
+Every other value counts as a secret, whatever its key is called. Two kinds of secret are not recognised under a
+harmless key, and count as plain words: a passphrase of dictionary words, and a random text that can be pronounced.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PATH = re.compile(r"(?:~|\.{1,2})?/.*|[A-Za-z]:[\\/].*")
 
 
 def is_plain(value: str) -> bool:
-    """Tell whether a value gives nothing away: ``true``, ``8000``, ``eu-west-1``, ``gpt-4o``, ``/srv/gateway``."""
+    """Return whether a value is no secret: ``true``, ``8000``, ``eu-west-1``, ``gpt-4o``, ``/srv/gateway``."""
     text = value.strip()
     if text in ("", "*") or _NUMBER.fullmatch(text):
         return True
@@ -63,7 +63,7 @@ def _is_spoken(letters: str) -> bool:
 
 
 def _is_path(text: str) -> bool:
-    """Tell whether it is a path; base64 may begin with a stroke too, and then a long part of it is no word."""
+    """Return whether a text is a path; base64 may begin with a slash too, and then a long part of it is no word."""
     parts = [each for each in re.split(r"[\\/]", text) if each]
     return all(re.fullmatch(r"[\w.@+ :~-]+", part) and (_is_words(part) or len(part) < _SEGMENT) for part in parts)
 

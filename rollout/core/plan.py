@@ -1,4 +1,4 @@
-"""Which clauses must have an outcome in this rollout, and which are left out with a reason that people are shown."""
+"""Which clauses must have an outcome in this rollout, and which are left out with a reason that the report shows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _OF_A_KIND: Mapping[type, frozenset[str]] = {
 
 
 def left_out(scenario: Scenario, target: Target, policy: Policy) -> Mapping[str, str]:
-    """Return clause id -> why this rollout does not owe it an outcome.
+    """Return clause id -> why the clause needs no outcome in this rollout.
 
-    A clause that the policy does not demand is checked all the same where the scenario speaks of it: whoever names a
-    ticket wants it looked at.
+    A clause that the policy does not demand is checked all the same where the scenario states what it checks, such
+    as a ticket.
     """
-    spoken_of = {
+    stated = {
         "PRE-2.1": scenario.ticket,
         "PRE-2.2": scenario.approved_by or scenario.change_class is ChangeClass.STANDARD,
         "PRE-2.3": scenario.impact,
@@ -38,7 +38,7 @@ def left_out(scenario: Scenario, target: Target, policy: Policy) -> Mapping[str,
     reasons = {
         clause: f"policy {policy.name!r} does not demand it, and the scenario says nothing about it"
         for clause in sorted(policy.not_demanded)
-        if not spoken_of.get(clause)
+        if not stated.get(clause)
     }
     if scenario.change_class is ChangeClass.EMERGENCY:
         reasons["PRE-4.1"] = "class emergency: a hotfix waits for no window and no freeze"
@@ -48,7 +48,7 @@ def left_out(scenario: Scenario, target: Target, policy: Policy) -> Mapping[str,
 
 
 def _moved_by_a_canary(scenario: Scenario) -> Mapping[str, str]:
-    """Return what a canary does otherwise, and the stages that this one does not have."""
+    """Return clause id -> why a canary leaves it out; a stage that the scenario does not have is among them."""
     if scenario.canary is None:
         return {}
     planned = {stage.clause for stage in stages(scenario)}
@@ -64,7 +64,7 @@ def _moved_by_a_canary(scenario: Scenario) -> Mapping[str, str]:
 
 
 def of_other_kinds(scenario: Scenario) -> frozenset[str]:
-    """Return the clauses that speak of kinds of change which the scenario does not hold; a canary is one."""
+    """Return the clauses of the kinds of change that the scenario does not hold; a canary counts as a kind."""
     kinds = {type(change) for change in scenario.changes}
     without = [clauses for kind, clauses in _OF_A_KIND.items() if kind not in kinds]
     if scenario.canary is None:

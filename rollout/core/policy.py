@@ -9,13 +9,14 @@ KINDS = ("provider", "environment", "limits")
 """The kinds of change: activate a provider (APP-1), edit the `.env` file (APP-2), set governance limits (APP-3)."""
 
 EXECUTE, EXCEPT_RESTART = "execute", "except_restart"
-"""How the way back is proven where the proof costs users something: by doing it, or without what it costs."""
+"""How the rollback is proven where the proof costs users something: by executing it, or without the costly part."""
 
 WAIT, KEEP = "wait", "keep"
-"""What a change is worth whose evidence cannot be written: it is kept once it is written, or kept and said so."""
+"""What happens to a change whose evidence cannot be written: it is kept once the evidence is written, or kept and
+reported."""
 
 WITHOUT_USERS = frozenset({"sandbox"})
-"""The environments in which a proof costs nobody anything, so that it is executed unless the policy says otherwise."""
+"""The environments without users, in which a proof costs nothing and is executed unless the policy says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Policy:
             scenario speaks of them; otherwise they are shown as skipped with this reason, never as passed.
         ticket_pattern: regular expression that a ticket must match as a whole (PRE-2.1).
         ticket_url: where a ticket is found, ``{ticket}`` is replaced; None links nowhere.
-        ticket_lookup: where the ticket must answer 200, ``{ticket}`` is replaced; None asks nobody (PRE-2.1).
+        ticket_lookup: where the ticket must answer 200, ``{ticket}`` is replaced; None asks no tracker (PRE-2.1).
         ticket_token_env: the environment variable with the tracker's bearer token; None sends none.
         approvals_at_least: how many approvers other than the author (PRE-2.2).
         review: what counts as an approval: ``named`` (names under ``approved_by:``, or documents), ``recorded``
@@ -58,26 +59,26 @@ class Policy:
         operator_ack_max_age_s: the operator must have acknowledged within so long (PRE-4.3); None asks for no
             acknowledgement.
         pull_request: ``accept`` or ``ignore`` a merged pull request as review (PRE-2.2).
-        limits_for_good: ``refuse`` or ``accept`` a limit for a scope that had none, which no gateway can take away
+        limits_for_good: ``refuse`` or ``accept`` a limit for a scope that had none, which no gateway can remove
             again (deviation 15).
         precheck_max_age_s: a clearance older than this does not open `apply` (PRE-3.3).
         outside_window: ``warn`` or ``block`` (PRE-4.1).
         confirm_within_s: a phase that ended in order leaves the next one this long.
-        hold_at_most_s: a person may hold the automatic rollback so long at a time (`rollout hold`).
+        hold_at_most_s: an operator may hold the automatic rollback so long at a time (`rollout hold`).
         standard: what a change of class ``standard`` may be; none is where it is empty.
-        retrospective_within_s: a change of class ``emergency`` that nobody approved, and `rollout emergency`, owe an
-            approval so soon.
-        channels: who is told of every change, whatever the scenario says (PRE-4.2).
+        retrospective_within_s: so soon the approval of a change of class ``emergency`` without one, and of
+            `rollout emergency`, is due.
+        channels: who is notified of every change, whatever the scenario says (PRE-4.2).
         allowed_changes: the kinds of change that this environment accepts, of `KINDS`.
         required_sources: what a target must have for its window: ``prometheus``, ``alertmanager``, ``log``.
-        on_no_data: ``roll_back`` gives no dark source a second chance (MON-6); ``extend`` leaves it to the scenario.
+        on_no_data: ``roll_back`` gives an unavailable source no second try (MON-6); ``extend`` asks the scenario.
         review_after_s: so long a rollout's metrics are left to gather before it is reviewed (REV-1).
-        review_within_s: so soon after its end the review is owed.
+        review_within_s: so soon after a rollout's end its review is due.
         redact: regular expressions of what is a secret here, whatever name it stands under; taken out of everything
             that is written.
-        prove_way_back: ``execute`` pays what a proof of the way back costs users (a restart, a runtime switch);
-            ``except_restart`` leaves that out, and says so (APP-0.2, PRE-2.4).
-        on_missing_evidence: ``wait`` keeps a change only once its evidence is written, and takes it back where that is
+        prove_way_back: ``execute`` proves the rollback with what that costs users (a restart, a runtime switch);
+            ``except_restart`` leaves that out, and reports so (APP-0.2, PRE-2.4).
+        on_missing_evidence: ``wait`` keeps a change only once its evidence is written, and rolls it back where that is
             not within `confirm_within_s`; ``keep`` keeps it, and names what is missing.
         canary_at_high_risk: whether an activation whose impact says ``risk: high`` must be a canary (CAN).
     """
@@ -115,7 +116,7 @@ class Policy:
 
 
 def usual(environment: str) -> Mapping[str, str]:
-    """Return the keys that version 0.1 did not know, as an environment has them whose policy says nothing of them."""
+    """Return the keys that version 0.1 did not know, with their values where an environment's policy states none."""
     if environment in WITHOUT_USERS:
         return {"prove_way_back": EXECUTE, "on_missing_evidence": KEEP}
     return {"prove_way_back": EXCEPT_RESTART, "on_missing_evidence": WAIT}

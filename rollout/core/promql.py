@@ -20,7 +20,7 @@ _MATCHER = re.compile(
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "t": "\t"}
 _PLACEHOLDER = re.compile(r"{([a-z_]+)}")
-# What RE2 takes for more than itself.
+# Characters with a special meaning in RE2.
 _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 
 

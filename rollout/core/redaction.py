@@ -1,9 +1,9 @@
-"""Secrets leave the process through one door, and this is its lock: what is written down passes here first.
+"""Redaction: everything that the process writes passes here first, and secrets are replaced.
 
-Four nets, because each has holes: values under names that mean a secret, values that look like one, what the policy's
-own patterns describe, and the exact values of the secrets we know, in the encodings in which they travel.
+Four rules, because each has gaps: values under names that mean a secret, values in the form of one, what the policy's
+own patterns describe, and the exact values of the known secrets, in the encodings in which they occur.
 
-What a net does not hold is stated: a known value of fewer than four characters; one of fewer than eight under the name
+What none of the rules replaces: a known value of fewer than four characters; one of fewer than eight under the name
 of a secret where it is a plain word or a short number (``admin``, ``8000``); an encoding of fewer than six characters.
 """
 
@@ -22,9 +22,9 @@ __all__ = ["REDACTED", "SHORTEST", "Redactor", "is_secret_name", "knowing"]
 
 REDACTED = "[redacted]"
 
-# Shorter values occur by chance in any text, and would shred it.
+# Shorter values occur by chance in any text, and hiding them would make it unreadable.
 SHORTEST = 4
-# Nobody names these one by one, and among them stand "test" and "ollama", put there because a key must not be empty.
+# These are not named one by one, and some are "test" or "ollama", set only because a key must not be empty.
 SHORTEST_FOUND = 8
 SHORTEST_NUMBER = 6
 SHORTEST_IN_URL = 12
@@ -38,10 +38,10 @@ _FILLER = re.compile(
     re.IGNORECASE,
 )
 
-# Where a shell stands, which its name makes a password of.
+# A shell's working directories, whose names end like a password's.
 _WORKING_DIRECTORIES = frozenset({"PWD", "OLDPWD"})
 
-# As a shell writes one down: in a command for people to paste, which must work when they do.
+# As a shell writes one: in manual commands, which must work when an operator runs them.
 _VARIABLE = re.compile(r"(?:\w+ )?\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\})")
 _MASKED = re.compile(r".{0,4}(?:\*{3,}|…).{0,4}", re.DOTALL)
 
@@ -91,21 +91,21 @@ class Redactor:
         self._add(secret)
 
     def add_url(self, url: str) -> None:
-        """Register a channel's URL, and what in it looks like a token of its own: errors repeat the parts."""
+        """Register a channel's URL, and the parts of it that may be tokens: errors repeat the parts."""
         self.add(url)
         for part in map(unquote, _PARTS_OF_URL.split(url)):
             if len(part) >= SHORTEST_IN_URL and "." not in part and {"1", "a"} <= set(_kinds(part)):
                 self.add(part)
 
     def learn(self, variables: Mapping[str, str | None], public: Iterable[str] = ()) -> None:
-        """Register the values under the name of a secret in an environment, and what in others looks like one.
+        """Register the values under the name of a secret in an environment, and what in others has the form of one.
 
-        A value that also stands under another name, or among the words in `public`, gives nothing away: hiding the name
+        A value that also stands under another name, or among the words in `public`, is no secret: hiding the name
         of a provider because a local one takes any key, its own name for instance, would make the journal unreadable.
 
         Args:
             variables: name -> value.
-            public: what is in the open anyway, for this redaction from here on: the words of scenario and target.
+            public: what is public anyway, for this redaction from here on: the words of scenario and target.
         """
         self._learn(variables, public, whole_file=False)
 
@@ -119,9 +119,9 @@ class Redactor:
         self._learn(variables, public, whole_file=True)
 
     def publish(self, names: Iterable[str]) -> None:
-        """Take names of providers and models for what they are: none is hidden because a `.env` file holds it.
+        """Register names of providers and models as public: none is hidden because a `.env` file holds it.
 
-        What stands under the name of a secret stays one, whoever lists it.
+        A value under the name of a secret stays one, also where it is listed.
         """
         fresh = frozenset(name.casefold() for name in names) - self._listed
         if fresh:
@@ -166,7 +166,7 @@ class Redactor:
             self._spellings = None
 
     def _is_open(self, value: str) -> bool:
-        """Tell whether a value is listed, or a part of what is in the open: of the gateway's URL, of a path in use."""
+        """Return whether a value is listed, or a part of what is public: of the gateway's URL, of a path in use."""
         word = value.strip().casefold()
         return word in self._listed or any(word in other for other in self._public)
 
@@ -201,7 +201,7 @@ class Redactor:
         return _ASSIGNMENT.sub(_hide_value_of_secret_name, text)
 
     def known(self, text: str) -> str:
-        """Return `text` with the registered values replaced, and nothing else that looks like a secret."""
+        """Return `text` with the registered values replaced, and nothing else in the form of a secret."""
         return self._found().replaced(text, REDACTED)
 
     def value(self, value: Any) -> Any:
@@ -228,20 +228,20 @@ class Redactor:
 
 
 def knowing(env: Mapping[str, str]) -> Redactor:
-    """Return what hides the values of the environment's variables that are called like a secret."""
+    """Return a redactor that hides the values of the environment's variables whose name means a secret."""
     redactor = Redactor()
     redactor.learn(env)
     return redactor
 
 
 def _is_named(name: str, value: str) -> bool:
-    """Tell whether the name makes a secret of the value."""
-    says = classify_name(name)
-    return says is NameKind.SECRET or (says is NameKind.PERHAPS and not is_plain(value))
+    """Return whether the value is a secret by its name."""
+    kind = classify_name(name)
+    return kind is NameKind.SECRET or (kind is NameKind.PERHAPS and not is_plain(value))
 
 
 def _is_worth_hiding(value: str) -> bool:
-    """Tell whether the value under a secret's name can be one, and would not shred every text if it were hidden."""
+    """Return whether the value under a secret's name can be one, and hiding it leaves other texts readable."""
     text = value.strip()
     if text.isdigit():
         return len(text) >= SHORTEST_NUMBER
@@ -272,15 +272,15 @@ def _kinds(text: str) -> Iterator[str]:
 
 
 def _hidden(value: Any) -> Any:
-    """Hide every leaf of a secret's value; what is empty or masked already gives nothing away."""
+    """Hide every leaf of a secret's value; a leaf that is empty, masked or a variable's name stays."""
     if isinstance(value, Mapping):
         return {str(key): _hidden(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_hidden(part) for part in value]
     if value is None or isinstance(value, bool) or value == "":
         return value
-    told = isinstance(value, str) and (_MASKED.fullmatch(value) or _VARIABLE.fullmatch(value))
-    return value if told else REDACTED
+    is_harmless = isinstance(value, str) and (_MASKED.fullmatch(value) or _VARIABLE.fullmatch(value))
+    return value if is_harmless else REDACTED
 
 
 def _hide_value(match: re.Match[str]) -> str:
@@ -288,6 +288,6 @@ def _hide_value(match: re.Match[str]) -> str:
 
 
 def _hide_value_of_secret_name(match: re.Match[str]) -> str:
-    # What a header's whole value is has been judged already: here it would end at the first space.
+    # A header's value, spaces included, is judged by `_HEADER`: here it would end at the first space.
     judged = match[1].casefold() in _HEADERS
     return _hide_value(match) if is_secret_name(match[1]) and not judged else match[0]

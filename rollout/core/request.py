@@ -1,4 +1,4 @@
-"""What this run is asked to do: a scenario, the target it goes to, and the policy that rules there."""
+"""The request of a run: a scenario, the target it goes to, and the policy that rules there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EMBEDDED = "embedded"
 """The target that always exists, and the effective URL of the gateway that is started on demand."""
 
 ABOUT = "/sandbox/about"
-"""Where an embedded gateway says what it is."""
+"""The path at which an embedded gateway describes itself."""
 
 _WHERE_IT_CAME_FROM = ("file", "source")
 _LATER_IN_A_TARGET = ("restart", "startup_s", "providers", "stale_for_s")
@@ -32,10 +32,10 @@ class Origin:
         targets: the targets' file; None where there is none.
         policy: the policy's file; None where the built-in ones rule.
         approvals: the folder with the approvals.
-        anonymous: whether nobody is named as author, so that it is whoever runs it.
-        options: the options that had a part in it, ``--gateway=http://…``; whoever approves it gives the same.
+        anonymous: whether no author is named, so that the user of the process is the author.
+        options: the options that the request depends on, ``--gateway=http://…``; `rollout approve` needs the same.
         moved: whether ``--gateway`` leads to another URL than the target's own.
-        ruled: why production's policy rules where the embedded gateway's might; empty where nobody would expect that.
+        ruled: why production's policy rules where the embedded gateway's might; empty where it needs no explanation.
         notice: which keys of the targets' file have a new name; empty where none has.
     """
 
@@ -50,12 +50,12 @@ class Origin:
     notice: str = ""
 
     def header_lines(self) -> list[str]:
-        """Return what a header says of the files: why production's policy rules, and which keys have a new name."""
+        """Return the header's lines about the files: why production's policy rules, and which keys have a new name."""
         lines = {"policy": self.ruled, "deprecated": self.notice}
         return [f"{word}: {line}" for word, line in lines.items() if line]
 
     def beside_policy(self, name: str | None) -> Path | None:
-        """Return a file that the policy names, by its own folder: who places the policy places this too."""
+        """Return a file that the policy names, by its own folder: the owner of the policy owns this file too."""
         return None if name is None else (self.policy or Path()).parent / name
 
 
@@ -80,7 +80,7 @@ class Request:
 
         It covers everything but where the scenario was read from. `effective_url` is the target's URL, or
         ``embedded`` for the gateway started on demand, whose port says nothing about the content. What a file leaves
-        out that version 0.1 did not know is left out, so that its approvals go on being of this content.
+        out that version 0.1 did not know is left out, so that its approvals stay valid for this content.
         """
         content = {"scenario": self._scenario(), "target": self._target(), "policy": self._policy()}
         return sha256({**content, "url": effective_url})
@@ -109,7 +109,7 @@ class Request:
 def as_opened(body: Mapping[str, Any]) -> Request:
     """Return the request that a rollout was opened with, from the body of its journal's first entry.
 
-    What a journal of version 0.1 does not know is as a file leaves it that says nothing of it.
+    A key that a journal of version 0.1 does not know has the value of a file that does not state it.
     """
     kept = {name: body[name] for name in ("scenario", "target", "policy")}
     kept["target"] = by_field_name(Target, kept["target"])
@@ -128,7 +128,7 @@ def _change(change: Any, startup_s: float) -> Any:
 
 @cache
 def _adapter() -> Any:
-    from pydantic import TypeAdapter  # noqa: PLC0415 - heavy, and only those who come later need it
+    from pydantic import TypeAdapter  # noqa: PLC0415 - heavy, and only later phases need it
 
-    # Made once: whoever reads many rollouts would wait for it each time.
+    # Made once: a process that reads many rollouts would build it for each of them.
     return TypeAdapter(Request)

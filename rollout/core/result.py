@@ -18,7 +18,7 @@ class Outcome(Generic[T]):
     """What `work` returned, or the `RolloutError` that it raised."""
 
     def __init__(self, work: Callable[[], T]) -> None:
-        """Do the work now, and keep what came of it."""
+        """Do the work now, and keep its result or its error."""
         self.error: RolloutError | None = None
         try:
             self._value = work()

@@ -1,4 +1,4 @@
-"""What is asked: one scenario, one file, one rollout on one target."""
+"""The scenario: one file, one rollout on one target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EMERGENCY_SOURCE = "rollout emergency"
 """What stands in an emergency's record in place of a scenario's file."""
 
 SOURCES = ("status", "metrics", "alerts", "fallbacks", "log", "synthetic", "operator")
-"""The sources of a window that triggers read; MON-6 sees that they give data."""
+"""The sources of a window that triggers read; MON-6 checks that they give data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ProviderChange:
         provider: the provider's name, as the gateway activates it.
         model: the model to activate with it; always sent, because an activation without one resets it silently.
         restart: whether the service must be restarted for it to take effect (deviation 7).
-        startup_s: how long the service may take to be healthy after that restart; None: as long as the target says.
+        startup_s: how long the service may take to be healthy after that restart; None: as long as the target states.
     """
 
     provider: str
@@ -51,7 +51,7 @@ class EnvironmentChange:
         values: key -> new value; a key that is not there is appended.
         secrets: key -> name of the environment variable that holds the new value, which appears nowhere.
         remove: keys to take out.
-        startup_s: how long the service may take to be healthy after the restart; None: as long as the target says.
+        startup_s: how long the service may take to be healthy after the restart; None: as long as the target states.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -99,14 +99,14 @@ Change = ProviderChange | EnvironmentChange | LimitChange
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """The impact assessment (PRE-2.3): what only a person can know.
+    """The impact assessment (PRE-2.3), as the author states it.
 
     Attributes:
         risk: how bad it may become.
-        affects: who notices.
-        cost: what it costs, in prose.
-        usd_a_day: what the new provider may cost a day, which the review holds the cost against (REV-3); None where
-            the prose is all there is.
+        affects: who is affected.
+        cost: the cost, in prose.
+        usd_a_day: what the new provider may cost a day, which the review compares the cost with (REV-3); None where
+            only `cost` is stated.
     """
 
     risk: str
@@ -122,7 +122,7 @@ class Impact:
 
 
 class ChangeClass(StrEnum):
-    """How a change is let in: listed by the policy beforehand, reviewed, or a hotfix that is reviewed afterwards."""
+    """How a change is authorised: listed by the policy, reviewed, or a hotfix that is reviewed afterwards."""
 
     STANDARD = "standard"
     NORMAL = "normal"
@@ -136,7 +136,7 @@ class Waiver:
     Attributes:
         clause: the clause.
         reason: why.
-        granted_by: who answers for it; never the author.
+        granted_by: the person who grants it; never the author.
         until: when it ends, wall-clock time of the target's time zone.
     """
 
@@ -166,7 +166,7 @@ class Limits:
     Attributes:
         error_rate: fraction 0-1 (MON-2).
         latency_factor: times the baseline's P95 (MON-3).
-        p95_ms: an absolute P95 limit in place of a sick baseline; None uses the factor.
+        p95_ms: an absolute P95 limit in place of a degraded baseline; None uses the factor.
     """
 
     error_rate: float = 0.05
@@ -197,7 +197,7 @@ class Probe:
     """A synthetic request: what it asks, and what its answer must be.
 
     Attributes:
-        prompt: what it says.
+        prompt: its text.
         expect: what is expected of the answer.
         max_tokens: the answer is cut there by the provider; a target's `chat_with` knows no such limit.
     """
@@ -209,7 +209,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """The bake time and what is looked at in it; the defaults are the procedure's.
+    """The bake time and what is polled in it; the defaults are the procedure's.
 
     Attributes:
         window_s: how long the change is watched.
@@ -224,14 +224,14 @@ class Monitor:
             rate is above the limit (MON-2).
         min_samples: fewer latencies than this, on either side of the comparison, are no data (MON-3); a fifth as many
             failures of the suite's own requests, three at least, are a breach, if the rate is above the limit (MON-2).
-        dark_in_a_row: so many failed looks of one source in a row are MON-6.
-        dark_share: a larger share of failed looks of one source in total is MON-6.
-        on_no_data: source -> ``extend`` (page, give it as long again and the window that much longer, once) or
-            ``roll_back`` (at once), when it is dark (MON-6); a source that is not named is extended.
+        dark_in_a_row: so many failed polls of one source in a row are MON-6.
+        dark_share: a larger share of failed polls of one source in total is MON-6.
+        on_no_data: source -> ``extend`` (notify, give the source as long again and extend the window by that, once) or
+            ``roll_back`` (at once), when it is unavailable (MON-6); a source that is not named has ``extend``.
         confirm_after_s: a bad status is read again after this long before it counts.
         stable_polls: so many `connected` in a row end a rollback's verification (RBK-4.2).
         alerts: ``any`` critical alert trips, or only ``related`` ones (new, previous or no provider).
-        prompt: what the suite's own requests say: those of VER-2 and RBK-4.1, and, without `probes`, the synthetic
+        prompt: the text of the suite's own requests: those of VER-2 and RBK-4.1, and, without `probes`, the synthetic
             ones.
         expect: text that the answer to a synthetic `prompt` must contain; None accepts any non-empty answer.
         error_pattern: a log line of level ERROR or worse that matches this pattern is MON-5; None watches for none.
@@ -263,12 +263,12 @@ class Monitor:
 
     @property
     def breach_failures(self) -> int:
-        """How many failed requests of users a breach takes (MON-2): chance brings a few above any limit."""
+        """How many failed requests of users a breach takes (MON-2): by chance a few are above any limit."""
         return max(1, self.min_requests // 2)
 
     @property
     def breach_own_failures(self) -> int:
-        """How many failed requests of the suite's own a breach takes; they are few, and an outage must not wait."""
+        """How many failed requests of the suite's own a breach takes; few, because an outage must be found soon."""
         return max(3, self.min_samples // 5)
 
     @property
@@ -287,7 +287,7 @@ class Monitor:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """So much of the traffic, for so long (CAN-2).
+    """One stage of a canary as the scenario states it (CAN-2).
 
     Attributes:
         share: fraction above 0 and up to 1 of the requests that the new provider gets.
@@ -318,14 +318,14 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One change to one target, with what people have to say about it.
+    """One change to one target, with its ticket, approvals and impact.
 
     Attributes:
         name: the file's stem, or ``activate-openai`` for one from the command line.
         source: where it came from: the file as the user wrote it, or ``--activate``.
         target: the target's name.
         changes: applied in order, undone in reverse.
-        author: who asks; the environment's user where the file names nobody.
+        author: who asks for the change; the environment's user where the file names no author.
         ticket: the ticket or issue (PRE-2.1).
         approved_by: who reviewed it (PRE-2.2).
         impact: the impact assessment (PRE-2.3).
@@ -338,7 +338,7 @@ class Scenario:
         canary: how the traffic moves over; None where the activation moves it all at once.
         usd_per_1k_tokens: ``provider:model`` -> price, for a gateway that reports no cost (REV-3).
         sandbox: settings for an embedded gateway that is started on demand, as `rollout.sandbox` reads them.
-        change_class: what lets it in (PRE-2.2), and whether it waits for a window (PRE-4.1).
+        change_class: how it is authorised (PRE-2.2), and whether it waits for a window (PRE-4.1).
         waivers: the clauses that may fail, each at most once.
     """
 

@@ -1,7 +1,7 @@
 """Which names stand for a secret: of a field in an answer, and of a variable in an environment or a `.env` file.
 
-A variable is named to be told from others, so that one word in it is enough (``DB_PASS``, ``JWT``). A field is named
-for what it holds, and ``key``, ``session`` or ``credentials`` may be a name, a number or a list.
+A variable's name distinguishes it from others, so that one word in it is enough (``DB_PASS``, ``JWT``). A field is
+named for what it holds, and ``key``, ``session`` or ``credentials`` may be a name, a number or a list.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ _OTHER_WORDS = frozenset(
         *("whiskey", "jockey", "hotkey", "keypass", "oldpwd", "tokens"),
     }
 )
-# `PRIMARY_KEY=id`: what is looked up by, and what anybody may know.
+# `PRIMARY_KEY=id`: keys that records are found by, and public keys.
 _OWNERS_OF_OTHER_KEYS = frozenset({"primary", "public", "foreign", "sort", "partition", "cache", "model", "provider"})
-# The suite's own: it holds the path of a key, which people are told. The key itself in its place is a secret.
+# The suite's own: it holds the path of a key, which messages show. The key itself in its place is a secret.
 _NAMES_OF_FILES = frozenset({"ROLLOUT_SEAL_KEY"})
 _HARMLESS_IF_PLAIN = frozenset(
     {
@@ -138,7 +138,7 @@ _HARMLESS_IF_PLAIN = frozenset(
 
 
 class NameKind(Enum):
-    """What a variable's name says of its value."""
+    """What a variable's name means for its value."""
 
     SECRET = "a secret"  # noqa: S105 - a word about one
     PERHAPS = "a secret, unless the value is plain"
@@ -147,7 +147,7 @@ class NameKind(Enum):
 
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
-    """Tell whether a field of that name holds a secret: ``OPENAI_API_KEY`` does, ``total_tokens`` does not."""
+    """Return whether a field of that name holds a secret: ``OPENAI_API_KEY`` does, ``total_tokens`` does not."""
     words = _words(name)
     if not words or words[-1] in _HARMLESS_ENDINGS:
         return False
@@ -161,7 +161,7 @@ def is_secret_name(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def classify_name(variable: str) -> NameKind:
-    """Tell what the name of a variable says of its value: ``DB_PASS`` is a secret, ``LOG_LEVEL`` nothing."""
+    """Return what the name of a variable means for its value: ``DB_PASS`` is a secret, ``LOG_LEVEL`` nothing."""
     words = _words(variable)
     if not words or words[-1] in _HARMLESS_ENDINGS:
         return NameKind.OPEN
@@ -178,8 +178,8 @@ def classify_name(variable: str) -> NameKind:
 def _is_certain(word: str) -> bool:
     if word in _OTHER_WORDS or word in _KEYS:
         return False
-    whole = word in _SECRET_WORDS or word in _OF_VARIABLES
-    return whole or word.endswith(_SECRET_ENDINGS) or word.endswith(_ENDINGS_OF_VARIABLES)
+    is_listed = word in _SECRET_WORDS or word in _OF_VARIABLES
+    return is_listed or word.endswith(_SECRET_ENDINGS) or word.endswith(_ENDINGS_OF_VARIABLES)
 
 
 def _names_a_key(words: list[str]) -> bool:

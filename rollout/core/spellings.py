@@ -1,7 +1,7 @@
-"""Where known texts stand in a text, in whatever spelling they travel.
+"""Where known texts stand in a text, in whatever spelling.
 
 Escapes (JSON's, Python's, HTML's, URLs', one within another) are not spelt out: the text is resolved step by step, each
-step knowing where its characters came from, and what is looked for is looked for in every step. So it does not matter
+step knowing where its characters came from, and every step is searched for the known texts. So it does not matter
 which of its characters are escaped, how, or where a line was broken. Base64, base32 and hexadecimal are spelt out.
 """
 
@@ -19,13 +19,13 @@ DEPTH = 6
 """How many escapes within one another are resolved."""
 
 BOUND_BELOW = 8
-"""Shorter texts are looked for as words of their own where they were only found somewhere."""
+"""Shorter texts that were only found somewhere are searched for as words of their own."""
 
 SHORTEST_ENCODED = 6
 """What an encoding leaves of a short text occurs by chance."""
 
 SHORTEST_LINE = 20
-"""Of a text of several lines, longer ones are looked for by themselves too."""
+"""Of a text of several lines, longer lines are searched for by themselves too."""
 
 _ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -47,7 +47,7 @@ _Piece = tuple[int, int, int]
 
 
 class _Sought(NamedTuple):
-    """What is looked for: as it is, as a word of its own, and as the digits of its bytes."""
+    """What is searched for: as it is, as a word of its own, and as the digits of its bytes."""
 
     anywhere: re.Pattern[str] | None
     alone: re.Pattern[str] | None
@@ -63,7 +63,7 @@ class Spellings:
         anywhere = {spelt for text in texts for spelt in _spelt(text)}
         self._sought = _Sought(
             anywhere=re.compile(_trie(anywhere)) if anywhere else None,
-            alone=_as_words({form for text in alone for form in {text, _resolved(text)}}),
+            alone=_as_words({spelling for text in alone for spelling in {text, _resolved(text)}}),
             digits=tuple({text.encode(errors="replace").hex() for text in texts if len(text) >= SHORTEST_ENCODED}),
         )
 
@@ -171,7 +171,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _spelt(text: str) -> Iterator[str]:
-    """Yield a text as it is looked for in each step, and as binary encodings spell it."""
+    """Yield a text as it is searched for in each step, and as binary encodings spell it."""
     yield from {text.strip(), _resolved(text).strip()}
     if not text.isascii():
         # `repr` of its bytes, resolved character by character.
@@ -221,7 +221,7 @@ def _places(run: str) -> Iterator[int]:
 
 
 def _trie(texts: Iterable[str]) -> str:
-    """Return a pattern that finds any of the texts, the longest first, and looks at few of them at each place."""
+    """Return a pattern that finds any of the texts, the longest first, and tries few of them at each place."""
     by_prefix: defaultdict[str, list[str]] = defaultdict(list)
     for text in texts:
         by_prefix[text[:1]].append(text)

@@ -16,7 +16,7 @@ def kind_of(change: Change) -> str:
 
 
 def why_not(change: Change, impact: Impact | None, policy: Policy) -> str | None:
-    """Say why the policy has not approved a change beforehand; None if it has."""
+    """Return why the policy has not approved a change beforehand; None if it has."""
     alike = [entry for entry in policy.standard if _is_listed(entry, change)]
     if not alike:
         listed = "; ".join(map(describe_standard_change, policy.standard)) or "none at all"
@@ -24,8 +24,8 @@ def why_not(change: Change, impact: Impact | None, policy: Policy) -> str | None
     if any(_is_low_enough(entry, impact, policy) for entry in alike):
         return None
     greatest = max((entry.risk for entry in alike), key=_RISING.index)
-    said = f"a risk of {impact.level or 'nothing'}" if impact else "no impact, and so no risk"
-    return f"{policy.name} approves {change} beforehand up to a risk of {greatest}, and the scenario states {said}"
+    stated = f"a risk of {impact.level or 'nothing'}" if impact else "no impact, and so no risk"
+    return f"{policy.name} approves {change} beforehand up to a risk of {greatest}, and the scenario states {stated}"
 
 
 def describe_standard_change(entry: StandardChange) -> str:
@@ -50,7 +50,7 @@ def _among(name: str, names: tuple[str, ...]) -> bool:
 
 
 def _is_low_enough(entry: StandardChange, impact: Impact | None, policy: Policy) -> bool:
-    """Tell whether the stated risk is within the entry's; one that nobody states is where none has to be (PRE-2.3)."""
+    """Return whether the stated risk is within the entry's; none needs to be stated without PRE-2.3."""
     if impact is None:
         return "PRE-2.3" in policy.not_demanded
     return impact.level in _RISING[: _RISING.index(entry.risk) + 1]

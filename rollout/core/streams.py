@@ -1,4 +1,4 @@
-"""Output that nobody reads any more does not end a rollout: `pytest | head -1`, a terminal that was closed."""
+"""Output whose reader is gone does not end a rollout: `pytest | head -1`, a terminal that was closed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TextIO, cast
 from weakref import WeakSet
 
 _SILENT: WeakSet[TextIO] = WeakSet()
-"""Streams that nobody reads any more: pytest's capturing puts the broken file back, whatever is done about it below."""
+"""Streams whose reader is gone: pytest's capturing restores the broken file, whatever `_fall_silent` does to it."""
 
 
 def _as_it_is(text: str) -> str:
@@ -17,11 +17,11 @@ def _as_it_is(text: str) -> str:
 
 
 def quiet(stream: TextIO, through: Callable[[str], str] = _as_it_is) -> TextIO:
-    """Return a stream over `stream` that never raises for what becomes of its readers.
+    """Return a stream over `stream` that never raises because its reader is gone.
 
     Args:
         stream: where the text goes.
-        through: what the text passes on its way, such as a redaction.
+        through: applied to the text before it is written, such as a redaction.
     """
     return cast("TextIO", _Quiet(stream, through))
 
@@ -59,5 +59,5 @@ class _Quiet:
             self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
-        """Return whatever else is asked of the stream itself."""
+        """Return any other attribute of the stream itself."""
         return getattr(self._stream, name)

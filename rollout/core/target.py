@@ -13,7 +13,7 @@ from rollout.core.scenario import ProviderChange
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Outer deadlines in seconds: each bounds a whole call, name look-up to last byte.
+    """Outer deadlines in seconds: each bounds a whole call, DNS resolution to last byte.
 
     Attributes:
         read_s: any call that only reads.
@@ -73,8 +73,8 @@ class AlertmanagerSource:
     Attributes:
         url: base URL, without ``/api/v2``.
         match: matchers that all hold for an alert that counts; together they say what is critical.
-        heartbeat: matcher of an alert that always fires, such as ``alertname="Watchdog"``: without it a look fails,
-            because silence then means that nobody sends alerts. None asks for none.
+        heartbeat: matcher of an alert that always fires, such as ``alertname="Watchdog"``: without it a poll fails,
+            because silence then means that no alerts are sent. None asks for none.
         token_env: the environment variable that holds the bearer token; None sends none.
         tls: TLS settings.
     """
@@ -115,11 +115,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ProviderRestart:
-    """What an activation of one provider takes, where it differs from the target's other providers.
+    """Restart and start-up of one provider's activation, where they differ from the target's other providers.
 
     Attributes:
-        restart: whether it takes effect only after a restart of the service; None: as the target says.
-        startup_s: how long the service may take to be healthy after that restart; None: as the target says.
+        restart: whether it takes effect only after a restart of the service; None: as the target states.
+        startup_s: how long the service may take to be healthy after that restart; None: as the target states.
     """
 
     restart: bool | None = None
@@ -152,7 +152,7 @@ class Routing:
         set_body: its JSON body; the text ``{weights}`` stands for them: destination -> weight.
         read_path: the call that reads them.
         read_at: the keys that lead to them in its answer, dotted.
-        destination: how the gateway calls provider and model.
+        destination: the gateway's name for provider and model.
         percent: whether its weights add up to 100, and not to 1.
     """
 
@@ -187,7 +187,7 @@ class Freeze:
     Attributes:
         begins: first moment inside, wall-clock time.
         ends: first moment outside.
-        reason: why, for whoever is turned away.
+        reason: why, for the message of PRE-4.1.
     """
 
     begins: datetime
@@ -204,7 +204,7 @@ class Target:
         environment: the policy that rules here: ``sandbox``, ``staging``, ``production``…
         url: base URL without the trailing slash; None for the embedded gateway, which is started on demand.
         token_env: the environment variable that holds the bearer token; None sends none.
-        user: sent as ``X-User`` so that the gateway's audit log can name somebody.
+        user: sent as ``X-User`` so that the gateway's audit log names a user.
         tls: TLS settings.
         timeouts: outer deadlines.
         paths: call name -> path where the gateway deviates, e.g. ``{"health": "/healthz"}``.
@@ -235,8 +235,8 @@ class Target:
         windows: when changes are allowed; empty means at any time.
         freezes: when changes are not allowed, window or not; a rollback always is.
         time_zone: IANA name in which `windows` and `freezes` are meant.
-        notify: who hears of a change here, unless the scenario says otherwise, and of whatever needs a person in any
-            case: ``log``, or the name of an environment variable with an Apprise URL.
+        notify: who is notified of a change here, unless the scenario states others, and of whatever needs an operator
+            in any case: ``log``, or the name of an environment variable with an Apprise URL.
     """
 
     name: str
@@ -276,7 +276,7 @@ class Target:
     notify: tuple[str, ...] = ()
 
     def restarts(self, provider: str) -> bool:
-        """Tell whether an activation of `provider`, in any capitals, takes effect only after a restart."""
+        """Return whether an activation of `provider`, in any capitals, takes effect only after a restart."""
         own = self._of(provider).restart
         if own is not None:
             return own

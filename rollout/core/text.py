@@ -1,4 +1,4 @@
-"""Words that somebody else chose, on one line of ours: in a log, a subject, a cell of a table."""
+"""Text from outside the suite on a line of its own: in a log, a subject, a cell of a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rollout.core.units import truncate
 from rollout.core.visible import on_one_line
 
 LONGEST = 1000
-"""No line of a document needs more of what a gateway says."""
+"""The characters of a gateway's text that a line of a document shows at most."""
 
 _BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 # In a word an underscore marks nothing, and escaped ones are hard to read: ERROR_SPIKE.
@@ -20,7 +20,7 @@ _AT_THE_START = re.compile(r"(?:[#>+=-]|\d{1,9}(?=[.)](?: |$)))")
 def one_line(words: object, longest: int = LONGEST) -> str:
     """Return the words on one line, a space for each line break, cut between words after `longest`.
 
-    Terminal sequences, marks that turn the direction of writing and whatever else cannot be seen are spelt out.
+    Terminal sequences, marks that turn the direction of writing and other invisible characters are spelt out.
     """
     seen = on_one_line(_BREAKS.sub(" ", truncate(str(words), 4 * longest)))
     line = " ".join(seen.split())

@@ -15,7 +15,7 @@ _FACTOR = re.compile(r"(\d+(?:\.\d+)?)\s*x", re.ASCII)
 _DURATIONS = "one such as 30m, 10s, 1h30m or 500ms"
 _LONGEST_TEXT = 40
 
-# Of what secrets are made of; other scripts know no spaces.
+# The characters of secrets; other scripts have no spaces.
 _WORD_AT_THE_END = re.compile(r"[!-~]+\Z")
 _repr = reprlib.Repr()
 _repr.maxstring = _LONGEST_TEXT
@@ -39,10 +39,10 @@ def duration(value: Any) -> float:
     """Return the seconds of ``30m``, ``1h30m``, ``500ms``; a number needs its unit, zero too.
 
     Raises:
-        ValueError: `value` is not a duration; the message says what one looks like.
+        ValueError: `value` is not a duration; the message gives an example.
     """
     if _number(value) is not None:
-        # Not taken for seconds: people mean minutes and milliseconds by it as well.
+        # Not taken for seconds: it may mean minutes or milliseconds.
         raise ValueError(f"{shown(value)} has no unit; write {_plain(value)}s if seconds are meant, or {_DURATIONS}")
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) and value.strip() else None
     parts = {} if match is None else {unit: text for unit, text in match.groupdict().items() if text}
@@ -56,7 +56,7 @@ def fraction(value: Any) -> float:
     """Return the fraction of ``5%`` or ``0.05``.
 
     Raises:
-        ValueError: `value` is neither; the message says what one looks like.
+        ValueError: `value` is neither; the message gives an example.
     """
     return _suffixed(value, _PERCENT, 0.01, "a share; write one such as 5% or 0.05")
 
@@ -65,7 +65,7 @@ def factor(value: Any) -> float:
     """Return the number of ``2x`` or ``2``.
 
     Raises:
-        ValueError: `value` is neither; the message says what one looks like.
+        ValueError: `value` is neither; the message gives an example.
     """
     return _suffixed(value, _FACTOR, 1.0, "a factor; write one such as 2x or 1.5x")
 
@@ -81,7 +81,7 @@ def show_duration(seconds: float) -> str:
 
 
 def truncate(text: str, length: int) -> str:
-    """Return the beginning of a text, cut between two words: what redacts it later would not know half a secret."""
+    """Return the beginning of a text, cut between two words: a later redaction would not recognise half a secret."""
     return text if len(text) <= length else f"{_WORD_AT_THE_END.sub('', text[: length + 1])[:length].rstrip()}…"
 
 

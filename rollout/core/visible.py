@@ -1,7 +1,7 @@
-r"""Text from elsewhere is shown, and never sent: a terminal, a page and a pipeline's log obey characters of their own.
+r"""Text from outside, with its control characters spelt out: terminals, pages and pipelines' logs would obey them.
 
 An escape sequence in an alert could clear the screen and write a verdict; marks that turn the direction of writing, and
-characters of no width, could make a name look like another; a line that begins with ``::error::`` is a command to
+characters of no width, could make two names appear alike; a line that begins with ``::error::`` is a command to
 GitHub's runner. So ``\x1b[2J`` stands where the sequence would.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO, cast
 
 ANY_LINE = "\n\t"
-"""What a text of several lines keeps."""
+"""The control characters that a text of several lines keeps."""
 
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
@@ -27,7 +27,7 @@ def show_controls(text: str, *, keep: str = ANY_LINE) -> str:
     r"""Return the text with every character that cannot be seen spelt out: ``\x1b``, ``\u202e``.
 
     Args:
-        text: what somebody else wrote.
+        text: from outside the suite.
         keep: the characters that stay; line feed and tab, or none where it must be one line.
     """
     return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else _spelt(found[0]), text)
@@ -39,12 +39,12 @@ def show_commands(text: str) -> str:
 
 
 def for_terminal(text: str) -> str:
-    """Return the text as a terminal, or the log of a pipeline, may have it."""
+    """Return the text as it is safe for a terminal and for the log of a pipeline."""
     return show_commands(show_controls(text))
 
 
 def on_one_line(text: str) -> str:
-    """Return the same on one line."""
+    """Return the text as `for_terminal` does, on one line."""
     return show_commands(show_controls(text, keep=""))
 
 
@@ -58,39 +58,39 @@ def show_all(value: Any) -> Any:
 
 
 def seen_through(stream: TextIO, through: Callable[[str], str] = str) -> TextIO:
-    """Return a stream over `stream` for commands that print what others wrote; none of it is sent as it is.
+    """Return a stream over `stream` for commands that print text from outside; its control characters are spelt out.
 
     Args:
         stream: where it goes.
-        through: what it passes before it is shown, such as a redaction.
+        through: applied to the text before it is shown, such as a redaction.
     """
     return cast("TextIO", _Seen(stream, through))
 
 
 def beneath(stream: TextIO) -> TextIO:
-    """Return the stream itself, for what makes its own styles and shows the rest by itself."""
+    """Return the stream itself, for code that writes its own styles and spells out controls by itself."""
     return stream.beneath if isinstance(stream, _Seen) else stream
 
 
 class _Seen:
-    """A stream that shows what it is given."""
+    """A stream that spells out the control characters of its text."""
 
     def __init__(self, stream: TextIO, through: Callable[[str], str]) -> None:
         """Write to `stream`."""
         self.beneath, self._through = stream, through
 
     def write(self, text: str) -> int:
-        """Write it, shown; return how much was taken."""
+        """Write the text with its controls spelt out; return its length."""
         self.beneath.write(for_terminal(self._through(text)))
         return len(text)
 
     def writelines(self, lines: Any) -> None:
-        """Write them, shown."""
+        """Write the lines with their controls spelt out."""
         for line in lines:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
-        """Return whatever else is asked of the stream itself."""
+        """Return any other attribute of the stream itself."""
         return getattr(self.beneath, name)
 
 

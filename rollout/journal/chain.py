@@ -1,7 +1,7 @@
-"""The chain: each entry carries the SHA-256 of what it says and of its predecessor's hash.
+"""The chain: each entry carries the SHA-256 of its content and of its predecessor's hash.
 
-What an unkeyed chain cannot show: a tail that was cut off, an entry that was appended by the rules, and a chain that
-was recomputed from some entry to its end. Those show once the last hash is kept somewhere else (sealed).
+An unkeyed chain does not show a tail that was cut off, an entry that was appended by the rules, and a chain that was
+recomputed from some entry to its end. A copy of the last hash kept elsewhere, as in a seal, shows these too.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Entry:
         rollout: the rollout's id.
         at: when it was written, UTC, ISO 8601 with milliseconds.
         kind: what sort of entry.
-        body: what it says, as JSON types; redacted.
+        body: its content, as JSON types; redacted.
         prev: the predecessor's hash; 64 zeros for the first.
         hash: SHA-256 over the canonical JSON of all of the above.
     """
@@ -102,7 +102,7 @@ def recordable(value: Any) -> Any:
 
 
 def verify(rows: Iterable[Row]) -> int:
-    """Walk the whole chain in order of `seq` and return the number of its entries.
+    """Check every entry in order of `seq` and return the number of its entries.
 
     Raises:
         JournalError: names the first entry that was changed, dropped, inserted or moved.
@@ -117,16 +117,16 @@ def verify(rows: Iterable[Row]) -> int:
 
 
 def _check(row: Row, *, follows: bool, before: str) -> None:
-    sound = _is_sound(row)
-    if not follows and not sound:
+    is_unchanged = _is_unchanged(row)
+    if not follows and not is_unchanged:
         raise _broken(row, f"does not belong after {before}: an entry was dropped, inserted or moved here")
     if not follows:
         raise _broken(row, f"was not written after {before} as it stands: one of the two was replaced")
-    if not sound:
+    if not is_unchanged:
         raise _broken(row, "was changed after it was written")
 
 
-def _is_sound(row: Row) -> bool:
+def _is_unchanged(row: Row) -> bool:
     try:
         body = json.loads(row.body)
         # Compared as text too: a key that is doubled or a space that is added reads the same, but was not written.

@@ -1,9 +1,9 @@
-"""A deadline for every call to a journal, and signals that are heard meanwhile.
+"""A deadline for every call to a journal, and signals that are handled meanwhile.
 
-A server that is stopped, a network that swallows packets and a disk that hangs hold up whoever asks them, in code that
-no exception reaches. So a thread of its own asks, one call after the other, and the caller waits for it. Once it has
-waited in vain, the thread is left behind with its connection, and further calls fail at once until one of them, after a
-pause, finds that the journal answers again.
+A server that is stopped, a network that drops packets and a disk that hangs block their caller in code that no
+exception reaches. So a thread makes the calls, one after the other, and the caller waits for it. When a call misses its
+deadline, the thread is abandoned with its connection, and further calls fail at once until one of them, after a pause,
+finds that the journal answers again.
 
 The time here is the machine's: a deadline that a test could move would not be one.
 """
@@ -29,7 +29,7 @@ T = TypeVar("T")
 SPARE_S = 2.0
 """How much longer a call may take than it waits for another writer."""
 PAUSE_S = 5.0
-"""How long calls fail at once after one was waited for in vain, before one of them is tried again."""
+"""How long calls fail at once after one missed its deadline, before one of them is tried again."""
 PROBE_S = 2.0
 """How long that one is waited for."""
 
@@ -39,9 +39,9 @@ class _Job:
     """One call.
 
     Attributes:
-        work: what is to be done.
+        work: the function to call.
         patience_s: how long it is waited for.
-        future: what comes of it.
+        future: its result or error.
         late_at: until when (`monotonic`) it is waited for.
     """
 
@@ -60,7 +60,7 @@ class _Line:
     Attributes:
         jobs: those that wait; None ends the thread.
         current: the one that is being made.
-        abandoned: the thread was left behind; what it still does reaches nobody.
+        abandoned: the thread was given up; its results are dropped.
     """
 
     def __init__(self, state: _State) -> None:
@@ -82,15 +82,15 @@ class _Line:
 
 @dataclass(slots=True)
 class _State:
-    """What one process knows.
+    """The calls of one process.
 
     Attributes:
-        line: its thread; None before the first call, and after one was left behind.
+        line: its thread; None before the first call, and after one was given up.
         retry_at: when (`monotonic`) a call may be tried again; None while the journal answers.
         probe: the call that is tried.
-        unawaited: the calls that nobody waits for, in order, with the threads that make them.
+        unawaited: the calls without a waiting caller, in order, with the threads that make them.
         is_watched: whether a timer runs for them.
-        lock: guards all of it; reentrant, for a signal's handler may come in between.
+        lock: guards all of it; reentrant, because a signal's handler may interrupt its holder.
     """
 
     line: _Line | None = None
@@ -102,12 +102,12 @@ class _State:
 
 
 class Deadline:
-    """Makes the calls to one journal, in the order in which they were asked for.
+    """Makes the calls to one journal, in the order in which they are submitted.
 
     Every failure of a call is raised as it is; one that does not end in time as a `JournalError`.
 
     Attributes:
-        patience_s: how long a call is waited for, from when it was asked for.
+        patience_s: how long a call is waited for, from its submission on.
         pause_s: see `PAUSE_S`.
         probe_s: see `PROBE_S`.
     """
@@ -118,7 +118,7 @@ class Deadline:
         Args:
             where: the journal's path or URL, for messages.
             patience_s: as the attribute.
-            abandon: sees to it that a thread that was left behind writes nothing any more; must not block.
+            abandon: prevents a thread that was given up from writing anything more; must not block.
         """
         self.patience_s, self.pause_s, self.probe_s = patience_s, PAUSE_S, PROBE_S
         self._where = where
@@ -143,7 +143,7 @@ class Deadline:
         return job.future.result()  # type: ignore[no-any-return]
 
     def soon(self, work: Callable[[], T]) -> Future[T]:
-        """Return what will come of `work` without waiting for it; within the deadline it has a result or an error."""
+        """Return the future of `work` without waiting for it; within the deadline it has a result or an error."""
         state = self._state()
         try:
             line, job = self._submit(state, work)
@@ -160,7 +160,7 @@ class Deadline:
         return job.future
 
     def _watch(self, state: _State) -> None:
-        """Give up the calls that nobody waits for when they are late: one timer serves all of them."""
+        """Give up the calls without a waiting caller when they are late: one timer serves all of them."""
         while True:
             with state.lock:
                 _forget_done(state)
@@ -179,7 +179,7 @@ class Deadline:
             self._give_up(state, line, job)
 
     def close(self) -> None:
-        """Wait, within the deadline, for the calls that were asked for, and end the thread; a later call starts one."""
+        """Wait, within the deadline, for the submitted calls, and end the thread; a later call starts one."""
         state = self._state()
         if state.line is None:
             return
@@ -210,7 +210,7 @@ class Deadline:
         if state.retry_at is None:
             return self.patience_s
         if state.probe is not None and state.line is not None and monotonic() >= state.probe.late_at:
-            # Whoever waited for it was interrupted.
+            # The caller that waited for it was interrupted.
             self._give_up(state, state.line, state.probe)
         if state.probe is not None or monotonic() < state.retry_at:
             raise self._silent("it did not answer an earlier call")
@@ -218,13 +218,13 @@ class Deadline:
 
     def _started(self, state: _State) -> _Line:
         line = state.line = _Line(state)
-        # A journal that nobody closed ends its thread when it is forgotten.
+        # A journal that was not closed ends its thread when it is garbage collected.
         weakref.finalize(self, line.jobs.put, None).atexit = False
         line.thread.start()
         return line
 
     def _give_up(self, state: _State, line: _Line, job: _Job) -> None:
-        """Leave a thread behind whose call was waited for in vain, with all that waits behind it."""
+        """Give up a thread whose call missed its deadline, with every call that waits behind it."""
         with state.lock:
             if line.abandoned or job.future.done():
                 return
@@ -242,12 +242,12 @@ class Deadline:
     def _silent(self, what: str) -> JournalError:
         return JournalError(
             f"journal {self._where}: {what}; calls fail at once, and every {self.pause_s:g} s one asks again. "
-            "Look at the server, at the way there and at the disk"
+            "Check the server, the network and the disk"
         )
 
 
 def _forget_done(state: _State) -> None:
-    """Keep no call that has ended: its result is whoever asked for it's to keep."""
+    """Drop the calls that have ended: the caller holds their futures."""
     while state.unawaited and state.unawaited[0][1].future.done():
         state.unawaited.popleft()
 
@@ -271,7 +271,7 @@ def _make(job: _Job, line: _Line, state: _State) -> None:
     result, error = None, None
     try:
         result = job.work()
-    except BaseException as raised:  # noqa: BLE001 - whatever it is, it is raised where the call was asked for
+    except BaseException as raised:  # noqa: BLE001 - whatever it is, it is raised at the caller
         error = raised
     with state.lock:
         line.current = None

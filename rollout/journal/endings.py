@@ -1,7 +1,7 @@
 """Endings: how a rollout ended, and who may end it once more.
 
-An ending is an entry ``closed``, or a ``reconciled`` one that brings a ``closed`` that could not be written in time.
-Every function here runs inside `Store.write()`, so that no other writer comes between the look and the entry.
+An ending is an entry ``closed``, or a ``reconciled`` one that holds a ``closed`` that could not be written in time.
+Every function here runs inside `Store.write()`, so that no other writer comes between the read and the entry.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Ending:
     """How a rollout ended.
 
     Attributes:
-        seq: the entry that says so.
+        seq: the number of its entry.
         decision: the word of the decision, ``kept``; empty where the entry has none.
         at: when it was decided, UTC, ISO 8601.
         fence: the fencing token under which it was decided; 0 without one.
@@ -46,19 +46,19 @@ class AlreadyEnded(RolloutError):
     """
 
     def __init__(self, rollout: str, ending: Ending, lease: Lease | None) -> None:
-        """Say how it ended, when and under which token, and what is left to do."""
+        """Compose the message: how it ended, when and under which token, and what is left to do."""
         self.rollout = rollout
         self.ending = ending
         ours = f"token {lease.token}" if lease else "no lease"
         super().__init__(
             f"rollout {rollout} has ended: {ending.decision or 'without a decision'} at {ending.at} (entry "
             f"{ending.seq}, token {ending.fence}). This process has {ours} and ends nothing; `rollout status` shows "
-            f"what stands, `rollout rollback {rollout}` takes it back under a newer token"
+            f"what stands, `rollout rollback {rollout}` rolls it back under a newer token"
         )
 
 
 def refuse(connection: Connection, rollout: str, lease: Lease | None) -> None:
-    """Refuse an ending that may not be written; whether the lease is still its holder's is asked before.
+    """Refuse an ending that may not be written; the caller checks the lease before.
 
     Raises:
         AlreadyEnded: the rollout has an ending, with a lease one of its token or a newer one.
@@ -86,9 +86,9 @@ def of_entry(entry: Entry) -> Ending | None:
     """Return the ending that an entry holds; None where it holds none."""
     if _what(entry) != CLOSED:
         return None
-    said: Any = entry.body
-    at, facts = (entry.at, said) if entry.kind == CLOSED else (str(said.get("at", entry.at)), said.get("body") or {})
-    fence = said.get("fence")
+    body: Any = entry.body
+    at, facts = (entry.at, body) if entry.kind == CLOSED else (str(body.get("at", entry.at)), body.get("body") or {})
+    fence = body.get("fence")
     return Ending(entry.seq, str(facts.get("decision", "")), at, fence if isinstance(fence, int) else 0)
 
 

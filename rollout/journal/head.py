@@ -1,4 +1,4 @@
-"""Where a journal ends."""
+"""Number and hash of a journal's last entry, as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from rollout.journal.journal import Journal
 
 
 def head(journal: Journal) -> str:
-    """Return where the journal ends, as ``verify-journal --head`` reads it: ``1234:<SHA-256>``; empty for an empty one.
+    """Return number and hash of the last entry, as ``verify-journal --head`` reads it: ``1234:<SHA-256>``.
+
+    Empty for a journal without entries.
 
     Raises:
         JournalError: the journal cannot be read.

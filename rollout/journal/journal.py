@@ -31,7 +31,7 @@ def _as_is(value: Any) -> Any:
 
 
 def _in_time(method: Callable[Concatenate[Journal, P], T]) -> Callable[Concatenate[Journal, P], T]:
-    """Make the call in the journal's own thread, and wait for it with a deadline."""
+    """Return the method as a call in the journal's own thread, which is waited for with a deadline."""
 
     @wraps(method)
     def called(self: Journal, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -45,7 +45,7 @@ class Journal:
 
     Every method raises `JournalError` when the database cannot be read or written: one sentence, never a password;
     and `JournalBehind`, one of them, when it does not hold any more what was seen or written through this object.
-    A connection that breaks during the commit on a server may leave an entry that its writer was told has failed.
+    A connection that breaks during the commit on a server may leave an entry although `append` raised.
     Use it as a context manager, or call `close`.
     """
 
@@ -92,7 +92,7 @@ class Journal:
         return journal
 
     def redact_with(self, redact: Callable[[Any], Any]) -> None:
-        """Apply `redact` from here on: who takes up an earlier rollout learns its secrets from the journal itself."""
+        """Apply `redact` from here on: a process that continues a rollout learns its secrets from the journal."""
         self._redact = redact
 
     @property
@@ -101,7 +101,7 @@ class Journal:
         return self._seen.head
 
     def remember(self, seq: int, hash_: str) -> None:
-        """Expect the journal to hold this entry from here on: what another process has seen of it (`seen`)."""
+        """Expect the journal to hold this entry from here on: the newest one that another process has seen (`seen`)."""
         self._seen.learn(seq, hash_)
 
     def append(self, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
@@ -119,7 +119,7 @@ class Journal:
     def extend(self, rollout: str, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Entry, ...]:
         """Write entries of (kind, body) side by side at the end of the chain: all of them, or none.
 
-        They cost what one does, for it is the disk that is waited for. Errors as in `append`.
+        They take as long as one, because the time is the disk's. Errors as in `append`.
         """
         return self._appended(str(rollout), self._kept(parts))
 
@@ -141,7 +141,7 @@ class Journal:
         """Append an entry only if `lease` is still its holder's: comparison and entry are one transaction.
 
         Args:
-            lease: the right to write it; one that has expired and that nobody took is still its holder's.
+            lease: the right to write it; one that has expired and was not taken is still its holder's.
             rollout: whose entry it is; not necessarily the lease's own rollout.
             kind: what sort of entry.
             body: as in `append`; the entry carries the lease's token as its ``fence``.
@@ -218,7 +218,7 @@ class Journal:
 
     @_in_time
     def raw_entries(self) -> tuple[Entry, ...]:
-        """Walk the whole chain as `verify` does, and return every entry as it was seen in that very walk.
+        """Check the chain as `verify` does, and return every entry as it was checked.
 
         Raises:
             JournalError: names the first entry that was changed, dropped, inserted or moved.
@@ -230,7 +230,7 @@ class Journal:
 
     @_in_time
     def verify(self) -> int:
-        """Walk the whole chain and return the number of its entries.
+        """Check every entry of the chain and return their number.
 
         An unkeyed chain shows what was changed, dropped, inserted or moved inside it. It cannot show that its tail was
         cut off, nor that it was recomputed from some entry to the end: for that, keep its last hash somewhere else.
@@ -263,7 +263,7 @@ class Journal:
         Args:
             target: the target's name.
             rollout: the rollout that will change it.
-            holder: who, in words for a rival to read.
+            holder: who holds it, as messages to other processes show it.
             for_s: seconds from now; a lease that the rollout already holds for longer is not shortened.
             after: take it only if this is still the newest token, so that of two who saw it one gets the lease.
 
@@ -279,10 +279,10 @@ class Journal:
 
     @_in_time
     def preempt_lease(self, target: str, rollout: str, holder: str, for_s: float) -> Lease:
-        """Take a target from whoever holds it, with a newer token, which they find at their next look (EMG-1)."""
+        """Take a target also from another holder, whose next read finds the newer token (EMG-1)."""
         with self._writing(target) as connection:
             lease = leases.acquire(
-                connection, self._clock.now(), for_s, target=target, rollout=rollout, holder=holder, seized=True
+                connection, self._clock.now(), for_s, target=target, rollout=rollout, holder=holder, preempts=True
             )
         self._seen.grant(lease)
         return lease
@@ -322,7 +322,7 @@ class Journal:
         return self._clock.now()
 
     def close(self) -> None:
-        """Close every connection, once what was to be appended soon is written; never waits longer than a call does."""
+        """Close every connection, once the entries of `append_soon` are written; waits no longer than a call."""
         self._deadline.close()
         self._store.close()
 
@@ -338,14 +338,14 @@ class Journal:
 
     @contextmanager
     def _reading(self, target: str | None = None) -> Iterator[Connection]:
-        """Give a connection to read on, once the journal was held against what was seen of it."""
+        """Give a connection to read on, once the journal was compared with what was seen of it."""
         with self._store.read() as connection:
             self._seen.compare(connection, target)
             yield connection
 
     @contextmanager
     def _writing(self, target: str | None = None) -> Iterator[Connection]:
-        """Give a connection to write on, once the journal was held against what was seen of it."""
+        """Give a connection to write on, once the journal was compared with what was seen of it."""
         with self._store.write() as connection:
             self._seen.compare(connection, target)
             yield connection

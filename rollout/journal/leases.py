@@ -29,7 +29,7 @@ class Lease:
         target: the target's name.
         rollout: the rollout that holds it.
         token: the fencing token, strictly increasing per target, for ever.
-        holder: who, in words for a person (user, host, process).
+        holder: who holds it, as messages show it (user, host, process).
         since: since when this rollout has held it without a gap, UTC, whole milliseconds.
         until: the first moment at which it is free again, UTC, whole milliseconds.
     """
@@ -50,7 +50,7 @@ class LeaseHeld(TryLater):
     """
 
     def __init__(self, lease: Lease) -> None:
-        """Say who holds it, since when, until when, and what to do."""
+        """Compose the message: who holds it, since when, until when, and what to do."""
         self.lease = lease
         super().__init__(
             f"{lease.target} is being changed by rollout {lease.rollout} ({lease.holder}), "
@@ -61,9 +61,9 @@ class LeaseHeld(TryLater):
 
 
 class LeaseLost(RolloutError):
-    """A lease that its holder counted on is not the newest any more, or was given back.
+    """A lease is not the newest any more, or was given back.
 
-    No `JournalError`: the journal works, and says that this process is superseded.
+    No `JournalError`: the journal works, and shows that this process is superseded.
     """
 
 
@@ -76,20 +76,20 @@ def acquire(
     rollout: str,
     holder: str,
     after: int | None = None,
-    seized: bool = False,
+    preempts: bool = False,
 ) -> Lease:
     """Take the target for `for_s` seconds from now, with a new token; a longer lease of the same rollout stays longer.
 
     With `after`, only if that is still the newest token: of two who saw the same, one gets it.
-    `seized` takes it from whoever holds it: their next look finds the newer token.
+    `preempts` takes it also from another holder, whose next read finds the newer token.
 
     Raises:
-        LeaseHeld: another rollout holds the target, or somebody has taken it since `after`.
+        LeaseHeld: another rollout holds the target, or a newer token than `after` was given out.
     """
     row = _row(connection, target)
     if after is not None and row is not None and row.token != after:
         raise LeaseHeld(_lease(row))
-    held = None if seized else _unexpired(row, now)
+    held = None if preempts else _unexpired(row, now)
     if held and held.rollout != rollout:
         raise LeaseHeld(held)
     until = _whole_ms(now + timedelta(seconds=for_s))
@@ -136,7 +136,7 @@ def held(connection: Connection, lease: Lease) -> Row[Any]:
 
 
 def release(connection: Connection, lease: Lease) -> None:
-    """Give the target back; a lease that somebody newer holds is left alone."""
+    """Give the target back; a lease with a newer token stays."""
     mine = (schema.lease.c.target == lease.target) & (schema.lease.c.token == lease.token)
     connection.execute(update(schema.lease).where(mine).values(released=True))
 

@@ -1,4 +1,4 @@
-"""What opening finds where a journal is meant to be: a journal, room for one, or something else."""
+"""Open a path or a database as a journal: one is there, one can be made, or it is something else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rollout.journal.store import Store
 
 
 def prepare(store: Store, *, host: str, now: datetime, create: bool) -> None:
-    """See that `store` holds a journal that this program reads; make an empty one where there is room for it.
+    """Check that `store` holds a journal that this program reads; make an empty one where there is none.
 
     Args:
         store: where it is.
@@ -29,7 +29,7 @@ def prepare(store: Store, *, host: str, now: datetime, create: bool) -> None:
         raise absent(store.where, "this database holds none of its tables")
     if not is_there:
         with store.write() as connection:
-            # Asked again under the lock: two first runs at once make the tables once.
+            # Checked again under the lock: two first runs at once make the tables once.
             if not schema.is_present(connection, store.where):
                 schema.create(connection, host, format_utc(now))
     if create:

@@ -1,6 +1,6 @@
 """A newer fencing token for a target, with a database driver alone: `rollout emergency` has no time for SQLAlchemy.
 
-`rollout.journal.leases` says what a token means; only a target that has a lease already gets a newer one here.
+`rollout.journal.leases` defines the tokens; only a target that has a lease already gets a newer one here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Entries that waited in a spool file while the journal could not be reached, read as what they are (rule 8)."""
+"""Entries that were spooled while the journal could not be reached, read as entries of their own kind (rule 8)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FACTS = ("fence", "spool", "spooled")
 def unwrapped(entry: Entry) -> Entry:
     """Return the entry that one of kind `KIND` holds: its own kind, moment and body, at its place in the journal.
 
-    Its body carries ``spool``, its number in the spool file, which tells it from an entry of the journal's own.
+    Its body carries ``spool``, its number in the spool file, which distinguishes it from an entry of the journal's own.
     """
     if entry.kind != KIND:
         return entry

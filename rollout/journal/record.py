@@ -1,4 +1,4 @@
-"""The record of a rollout: what every phase, in whatever process, starts from; `rollout.journal.replay` builds it."""
+"""The record of a rollout, from which every phase starts, in whatever process; `rollout.journal.replay` builds it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 
 class Kind(StrEnum):
-    """What a journal entry says."""
+    """The kind of a journal entry."""
 
     OPENED = "opened"
     RUN = "run"
@@ -51,8 +51,8 @@ class Kind(StrEnum):
 
 
 FENCED = frozenset({Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK, Kind.STEP})
-"""Kinds that a superseded process must not write, beside the ending: what announces a write, and what a rollback says
-of its steps, so that it learns between any two of them that it is superseded (safety rule 8)."""
+"""Kinds that a superseded process must not write, beside the ending: the announcement of a write, and the entries of a
+rollback's steps, so that between any two of them a superseded process is stopped (safety rule 8)."""
 
 
 class Decision(StrEnum):
@@ -95,12 +95,12 @@ class Entry(Protocol):
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """What it says."""
+        """Its content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write to the gateway: the intent, and what became of it.
+    """One write to the gateway: the intent and the outcome.
 
     Attributes:
         seq: the intent's sequence number; its number in the spool file, where the journal did not take it.
@@ -109,7 +109,7 @@ class Write:
         direction: ``forward``, ``proof`` (APP-0.2, a no-op) or ``back``.
         to: the ``provider:model`` it activates.
         result: ``done``, ``refused`` (nothing happened), ``unknown`` (the answer was lost), None (died in between).
-        detail: the gateway's words.
+        detail: the gateway's message.
         digest: SHA-256 of the file that the write leaves behind, for one to a file.
         what: one of `What`: what is written.
         ended_at: when its outcome was recorded, UTC; empty before that.
@@ -133,13 +133,13 @@ class Write:
 
 
 WAIVED, OWED = "WAIVED: ", "OWED: "
-EXCUSED: Mapping[str, str] = MappingProxyType({"waived": WAIVED, "owed": OWED})
-"""Outcomes that are no pass and still let a rollout go on, for somebody answers for it -> how their messages begin."""
+EXCEPTIONS: Mapping[str, str] = MappingProxyType({"waived": WAIVED, "owed": OWED})
+"""Outcomes that are no pass and let a rollout go on, because a person is accountable -> how their messages begin."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClauseOutcome:
-    """The latest outcome of a clause: ``passed``, one of `EXCUSED`, ``failed``, ``skipped`` or ``not run``; and why."""
+    """The latest outcome of a clause and why: ``passed``, one of `EXCEPTIONS`, ``failed``, ``skipped``, ``not run``."""
 
     clause: str
     outcome: str
@@ -150,13 +150,13 @@ class ClauseOutcome:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the rollout may go on with it: it is a pass, or somebody answers for it."""
-        return self.outcome == "passed" or self.outcome in EXCUSED
+        """Whether the rollout may go on with it: it is a pass, or a person is accountable for it."""
+        return self.outcome == "passed" or self.outcome in EXCEPTIONS
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseVerdict:
-    """Whether a phase passed as a whole, when, and what was wrong."""
+    """Whether a phase passed, when, and its problems."""
 
     phase: str
     passed: bool
@@ -179,25 +179,25 @@ class RolloutRecord:
         counters: the new provider's counters right before the activation.
         alerts: the critical alerts that were firing before the change.
         writes: every announced write, in order.
-        notified: events that were announced to people.
+        notified: events of which notifications were sent.
         approvals: the approvals that were accepted, in order, as `rollout.approvals.approval.Approval` has them.
         audit: the gateway's audit entries as they were right before a restart.
-        findings: clause -> what was found wanting although the clause passed (VER-3).
-        recalled: what was active before an emergency, as others' entries tell it; empty where it was read.
+        findings: clause -> what was found missing although the clause passed (VER-3).
+        recalled: what was active before an emergency, as other rollouts' entries have it; empty where it was read.
         armed: the latest watchdog's process and host.
         handover: until when the next phase must have begun.
-        abort: the first abort that was asked for.
+        abort: the first abort that was requested.
         window: when the monitoring window began, and the number of its entry; None before it did.
         pauses: how each call that has watched a part of that window left it, the one that saw its end too; empty once
             the window is judged.
-        holds: who held or released the automatic rollback (``hold``), and which breach that kept from ending the
-            window (``held``), in order, each with `kind` and `at`.
-        diagnosis: why the new provider was out of reach, as far as the gateway says; None where it was not.
+        holds: who held or released the automatic rollback (``hold``), and which breach did not end the window because
+            of that (``held``), in order, each with `kind` and `at`.
+        diagnosis: why the new provider was out of reach, as far as the gateway reports it; None where it was not.
         traces: who served at the closure, and counters and log as they were then
-            (`rollout.engine.closing_snapshot`); None where nobody looked.
-        evidence: what of the evidence could not be written (`missing`, empty once it is), and until when it is waited
+            (`rollout.engine.closing_snapshot`); None where they were not read.
+        evidence: which evidence could not be written (`missing`, empty once it is), and until when it is waited
             for (`due`, None once the rollout is closed); None where everything could be.
-        owed: what people still owe to this rollout -> until when (`rollout.approvals.obligations`).
+        owed: open obligation of this rollout -> until when (`rollout.approvals.obligations`).
         judged: a canary's stage -> clause -> the body of its verdict at the stage's end.
         breach: the verdict that ended the window.
         steps: the rollback's steps, latest outcome each.
@@ -270,14 +270,14 @@ class RolloutRecord:
 
     @property
     def approvers(self) -> str:
-        """Who approved the change, in words.
+        """Who approved the change, as text.
 
-        ``nobody`` where nobody did; of a standard change, the policy that did so beforehand.
+        ``nobody`` without an approval; for a standard change without one, the policy that lists it.
         """
-        nobody = "nobody"
+        default = "nobody"
         if self.opened.get("class") == "standard":
-            nobody = f"policy {self.opened.get('policy', {}).get('name')} beforehand (class standard)"
-        return ", ".join(self.approved_by) or nobody
+            default = f"policy {self.opened.get('policy', {}).get('name')} beforehand (class standard)"
+        return ", ".join(self.approved_by) or default
 
     @property
     def wrote(self) -> bool:
@@ -286,7 +286,7 @@ class RolloutRecord:
 
     @property
     def in_flight(self) -> bool:
-        """Whether the gateway may be in between: something was written, and nobody closed the rollout."""
+        """Whether the gateway may be in between: something was written, and the rollout is not closed."""
         return self.closed is None and self.wrote
 
     @property
@@ -297,23 +297,23 @@ class RolloutRecord:
     def to_undo(self, what: What) -> tuple[Write, ...]:
         """Return the writes of this kind that only a write undoes (safety rule 9), in order.
 
-        Those on the way there that the gateway did not refuse and that no write of the way back has undone since:
-        that a read shows no effect is no proof, because reads may lag behind writes.
+        The forward writes that the gateway did not refuse and that no write of a rollback has undone since. A read that
+        shows no effect is no proof, because reads may lag behind writes.
         """
-        there: list[Write] = []
+        standing: list[Write] = []
         for write in self.writes:
             if write.what is not what:
                 continue
             if write.direction == "forward" and write.may_have_landed:
-                there.append(write)
+                standing.append(write)
             elif write.direction == "back" and write.result == "done":
                 # A limit is undone by a write of its own; any other kind by one write.
-                there = [each for each in there if what is What.LIMITS and _scope(each) != _scope(write)]
-        return tuple(there)
+                standing = [each for each in standing if what is What.LIMITS and _scope(each) != _scope(write)]
+        return tuple(standing)
 
     @property
     def missing_evidence(self) -> tuple[str, ...]:
-        """What of the evidence of a change that is to stay could not be written yet, and why."""
+        """Which evidence of a change that is to stay could not be written yet, and why."""
         stays = self.decision in (None, Decision.KEPT)
         return tuple(self.evidence["missing"]) if stays and self.evidence is not None else ()
 
@@ -323,24 +323,24 @@ class RolloutRecord:
         return self.in_flight and bool(self.missing_evidence)
 
     def has_handed_over(self, token: int) -> bool:
-        """Tell whether the run with this fencing token has handed over to the next one."""
+        """Return whether the run with this fencing token has handed over to the next one."""
         return self.handover is not None and bool(self.handover["fence"] == token)
 
     def passed(self, clause: str) -> bool:
-        """Tell whether the clause's latest outcome is a pass."""
+        """Return whether the clause's latest outcome is a pass."""
         return clause in self.clauses and self.clauses[clause].outcome == "passed"
 
     @property
     def waived(self) -> Mapping[str, ClauseOutcome]:
-        """The clauses that did not pass and are excused, in the order in which they came."""
-        return {id_: outcome for id_, outcome in self.clauses.items() if outcome.outcome in EXCUSED}
+        """The clauses whose outcome is one of `EXCEPTIONS`, in the order in which they were judged."""
+        return {id_: outcome for id_, outcome in self.clauses.items() if outcome.outcome in EXCEPTIONS}
 
     @property
     def exceptions(self) -> list[str]:
-        """`excused`, for people: ``PRE-4.4 WAIVED: …``."""
+        """`waived`, as reports show it: ``PRE-4.4 WAIVED: …``."""
         return [f"{id_} {outcome.message}" for id_, outcome in self.waived.items()]
 
 
 def _scope(write: Write) -> str:
-    """Return whose limits a write sets: reads name a provider's scope in another way than calls (deviation 20)."""
+    """Return whose limits a write sets: reads spell a provider's scope in another way than calls (deviation 20)."""
     return write.to.replace(" of provider:", " of ")

@@ -72,7 +72,7 @@ def _finish(record: RolloutRecord, entry: Entry) -> None:
     """
     body = entry.body
     if entry.kind == Kind.STEP:
-        # One that was spooled is entered late, at the place of its own moment.
+        # A spooled step is appended late; its moment decides its place.
         later = [step for step in record.trail if "spool" in body and step["at"] > entry.at]
         record.trail.insert(len(record.trail) - len(later), {**body, "at": entry.at})
         record.steps = {step["clause"]: step for step in record.trail}
@@ -131,7 +131,7 @@ def _judge(record: RolloutRecord, entry: Entry) -> None:
 
 
 def outcome_of(entry: Entry) -> ClauseOutcome:
-    """Return what an entry of kind `CLAUSE` says."""
+    """Return the outcome that an entry of kind `CLAUSE` records."""
     body = entry.body
     took_s = body.get("took_s", 0.0)
     return ClauseOutcome(body["clause"], body["outcome"], body["message"], entry.at, body["run"], took_s)
@@ -150,7 +150,7 @@ def _written(writes: list[Write], entry: Entry) -> list[Write]:
 
 
 def what_of(intent: Mapping[str, Any]) -> What:
-    """Return what an intent writes; one of version 0.1 and an emergency's first one do not say so themselves."""
+    """Return what an intent writes; one of version 0.1 and an emergency's first one do not state it."""
     if "what" in intent:
         return What(intent["what"])
     step, to = intent["step"], intent["to"]

@@ -1,4 +1,4 @@
-"""The statements that a journal's entries are read and written with."""
+"""The SQL statements that read and write a journal's entries."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def of(entry: Entry) -> dict[str, Any]:
 def chosen(rollout: str | None, kinds: tuple[str, ...]) -> Select[Any]:
     """Return the query for the entries of one rollout, None for all, and of these kinds, none for all; in order.
 
-    Those of kind `KIND` are always among them: what they hold is known once they are read.
+    Those of kind `KIND` are always among them: the entry that each holds is known once it is read.
     """
     query = select(schema.entry).order_by(schema.entry.c.seq)
     if rollout is not None:

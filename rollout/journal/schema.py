@@ -42,11 +42,11 @@ entry = Table(
     Column("at", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("body", Text, nullable=False),
-    # Unique: a chain that a careless writer forks is refused by the database itself.
+    # Unique: the database refuses a second entry after the same predecessor, which would fork the chain.
     Column("prev", String(64), nullable=False, unique=True),
     Column("hash", String(64), nullable=False, unique=True),
     Index("rollout_entry_by_rollout", "rollout", "seq"),
-    # The operator's word is looked for every two seconds, among the samples of a day.
+    # An operator's abort and hold are polled every two seconds, among the samples of a day.
     Index("rollout_entry_by_kind", "rollout", "kind", "seq"),
 )
 
@@ -64,7 +64,7 @@ lease = Table(
 
 
 def is_present(connection: Connection, where: str) -> bool:
-    """Tell whether the database holds a journal of a version that this program reads; False if it holds none yet.
+    """Return whether the database holds a journal of a version that this program reads; False if it holds none yet.
 
     Raises:
         JournalError: it holds something else, half a journal, or a newer one.

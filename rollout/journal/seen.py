@@ -1,6 +1,6 @@
-"""What a process has seen of a journal: one that does not hold it any more has lost what it confirmed.
+"""The entries and tokens that a process has seen in a journal: a journal without them has lost confirmed writes.
 
-A server that fails over to a replica that lags, or comes back from an older backup, answers as if nothing had happened.
+A server that fails over to a replica that lags, or that an older backup was restored on, answers without an error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rollout.journal.leases import Lease
 
 
 class JournalBehind(JournalError):
-    """The journal does not hold what this process has seen in it: it went back to an earlier state, or is another."""
+    """The journal lacks what this process has seen in it: it is in an earlier state, or is another journal."""
 
 
 class Seen:
@@ -41,7 +41,7 @@ class Seen:
         self._granted[lease.target] = max(lease.token, self._granted.get(lease.target, 0))
 
     def compare(self, connection: Connection, target: str | None = None) -> None:
-        """Hold the journal against what is kept, with one query by key; with a target also the tokens of its leases.
+        """Compare the journal with what is kept, in one query by key; with a target also the tokens of its leases.
 
         Raises:
             JournalBehind: it holds less, or something else.
@@ -69,8 +69,8 @@ class Seen:
     def _behind(self, what: str) -> JournalBehind:
         return JournalBehind(
             f"journal {self.where}: {what}. It went back to an earlier state (a replica that lagged took over, a "
-            "backup was restored, rows were deleted) or is another one. Keep it as it is, bring back the one that "
-            "holds what is missing, and call again; until then look at the gateway itself, not at this journal"
+            "backup was restored, rows were deleted) or is another one. Keep it as it is, restore the one that "
+            "holds what is missing, and call again; until then read the gateway itself, not this journal"
         )
 
 

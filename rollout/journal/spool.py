@@ -14,7 +14,7 @@ from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 
 SPOOL = "journal-spool.jsonl"
-"""The file of the entries that a rollback could not write into the journal, below the rollout's folder."""
+"""The name of the file, in the rollout's folder, of the entries that a rollback could not write to the journal."""
 
 
 def append_to_spool(folder: Path, line: Mapping[str, Any]) -> None:
@@ -26,8 +26,8 @@ def append_to_spool(folder: Path, line: Mapping[str, Any]) -> None:
     except OSError as full:
         # Neither may stop the rollback.
         with suppress(OSError):
-            said = json.dumps(line, default=str)
-            sys.stderr.write(f"neither the journal nor {full.filename} can be written: {said}\n")
+            text = json.dumps(line, default=str)
+            sys.stderr.write(f"neither the journal nor {full.filename} can be written: {text}\n")
 
 
 def reconcile(journal: Journal, reports: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where a journal lives: SQLite or PostgreSQL, one writer at a time, and every failure in one sentence."""
+"""The database of a journal: SQLite or PostgreSQL, one writer at a time, and every failure in one sentence."""
 
 from __future__ import annotations
 
@@ -31,25 +31,28 @@ _REASONS = (
     ("SQLITE_FULL", "the disk is full (database or disk is full). Free some space, then call again"),
     (
         "SQLITE_READONLY",
-        "it cannot be written ({said}). Let this user write the file (--journal names it) and its folder",
+        "it cannot be written ({detail}). Let this user write the file (--journal names it) and its folder",
     ),
-    ("SQLITE_CANTOPEN", "it cannot be opened ({said}). Check that file (--journal names it) and folder may be written"),
-    ("SQLITE_CORRUPT", "the file is damaged ({said}). Keep it as evidence, and name a new one with --journal"),
-    ("SQLITE_IOERR", "the disk failed ({said}). Check the disk and the space left on it"),
-    ("SQLITE_ERROR", "its tables are not those of a rollout journal ({said}). Name another one with --journal"),
+    (
+        "SQLITE_CANTOPEN",
+        "it cannot be opened ({detail}). Check that file (--journal names it) and folder may be written",
+    ),
+    ("SQLITE_CORRUPT", "the file is damaged ({detail}). Keep it as evidence, and name a new one with --journal"),
+    ("SQLITE_IOERR", "the disk failed ({detail}). Check the disk and the space left on it"),
+    ("SQLITE_ERROR", "its tables are not those of a rollout journal ({detail}). Name another one with --journal"),
     ("55P03", "another process kept it locked for {wait_s:g} s. End that process, then call again"),
-    ("57014", "the server did not finish in time ({said}). Look at the server, then call again"),
-    ("53100", "the server's disk is full ({said}). Free some space, then call again"),
-    ("25P03", "this process paused in the middle of a write, and the server ended it ({said}). Call again"),
-    ("25006", "the server is read-only ({said}). Name the primary server with --journal"),
-    ("42501", "this user lacks a right ({said}). Grant it, or name another user in the URL"),
-    ("42P01", "its tables are not those of a rollout journal ({said}). Name another one with --journal"),
-    ("42703", "its tables are not those of a rollout journal ({said}). Name another one with --journal"),
+    ("57014", "the server did not finish in time ({detail}). Check the server, then call again"),
+    ("53100", "the server's disk is full ({detail}). Free some space, then call again"),
+    ("25P03", "this process paused in the middle of a write, and the server ended it ({detail}). Call again"),
+    ("25006", "the server is read-only ({detail}). Name the primary server with --journal"),
+    ("42501", "this user lacks a right ({detail}). Grant it, or name another user in the URL"),
+    ("42P01", "its tables are not those of a rollout journal ({detail}). Name another one with --journal"),
+    ("42703", "its tables are not those of a rollout journal ({detail}). Name another one with --journal"),
 )
 
 
 class Store:
-    """One database: reads that block nobody, and writes that take turns over all threads and processes.
+    """One database: reads that block no other call, and writes that take turns over all threads and processes.
 
     It is reached at the first call: `prepare`, `read` or `write`.
 
@@ -75,7 +78,7 @@ class Store:
         self._abandoned: WeakSet[threading.Thread] = WeakSet()
 
     def prepare(self, *, create: bool) -> None:
-        """See that a file is there; what a server holds is left alone.
+        """Check that a file is there; a server is not checked.
 
         Raises:
             JournalError: it is not there and is not to be made, or cannot be.
@@ -84,9 +87,9 @@ class Store:
             (_make_file if create else _find_file)(self._path)
 
     def keep_private(self) -> None:
-        """Close the file to everybody but its owner; the files that SQLite puts beside it inherit its mode."""
+        """Restrict the file's mode to its owner; the files that SQLite puts beside it inherit it."""
         if self.is_file:
-            # A journal on a read-only medium, or somebody else's, can still be read.
+            # A journal on a read-only medium, or of another owner, can still be read.
             with suppress(OSError):
                 self._path.chmod(self._path.stat().st_mode & 0o700)
 
@@ -117,7 +120,7 @@ class Store:
     def abandon(self, thread: threading.Thread) -> None:
         """Cut the connections off, so that what a stuck thread has under way is not committed later; never blocks.
 
-        What a server, or a disk, was already asked to commit is beyond reach.
+        A commit that a server or a disk has already received cannot be cut off.
         """
         self._abandoned.add(thread)
         engine, connections = self._open.pop(os.getpid(), (None, set()))
@@ -143,7 +146,7 @@ class Store:
 
     def _refuse_abandoned(self) -> None:
         if threading.current_thread() in self._abandoned:
-            raise JournalError(f"journal {self.where}: nobody waits for this call any more, so it writes nothing")
+            raise JournalError(f"journal {self.where}: this call was given up, so it writes nothing")
 
     def _take_turn(self, connection: Connection) -> None:
         self._refuse_abandoned()
@@ -152,11 +155,11 @@ class Store:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             return
         limits = {"lock": self._wait_s, "statement": self._wait_s + SPARE_S / 2, "idle": SPARE_S}
-        # Local to the transaction, so that a connection pooler between us and the server changes nothing.
+        # Local to the transaction, so that a connection pooler before the server changes nothing.
         connection.execute(
             text(
                 "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true), "
-                # A server that was stopped before it read the COMMIT must not obey it long after it was given up.
+                # A server that was stopped before it read the COMMIT must not execute it after the call was given up.
                 "set_config('idle_in_transaction_session_timeout', :idle, true), "
                 "set_config('synchronous_commit', 'on', true)"
             ),
@@ -166,7 +169,7 @@ class Store:
 
     def _sqlite(self, path: Path) -> Engine:
         def connect() -> sqlite3.Connection:
-            # mode=rw: a journal that was deleted under a run must not come back empty. isolation_level=None: this
+            # mode=rw: a journal that was deleted under a run must not be made anew, empty. isolation_level=None: this
             # class alone says BEGIN. No pool: a connection that a fork inherits would lose the file's locks.
             connection = sqlite3.connect(
                 f"file:{quote(str(path))}?mode=rw",
@@ -226,14 +229,14 @@ class Store:
         return JournalError(f"journal {self.where}: {self._reason(error)}")
 
     def _reason(self, error: object) -> str:
-        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        detail = next(iter(str(error).strip().splitlines()), type(error).__name__)
         if self._secret:
-            said = said.replace(self._secret, "***")
+            detail = detail.replace(self._secret, "***")
         code = getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None) or ""
         for prefix, reason in _REASONS:
             if code.startswith(prefix):
-                return reason.format(said=said, wait_s=self._wait_s)
-        return f"{said}. Check that the database is reachable and whole, then call again"
+                return reason.format(detail=detail, wait_s=self._wait_s)
+        return f"{detail}. Check that the database is reachable and undamaged, then call again"
 
 
 def _disconnect(connection: Any) -> None:
@@ -251,7 +254,7 @@ def _text(data: bytes) -> str:
 
 
 def _flush_to_disk(connection: sqlite3.Connection, _record: Any) -> None:
-    # EXTRA, not FULL: with FULL, a power cut right after the commit can bring back the rollback file and with it the
+    # EXTRA, not FULL: with FULL, a power cut right after the commit can restore the rollback file and with it the
     # state before, because the folder was not flushed.
     connection.execute("PRAGMA synchronous=EXTRA")
 
@@ -284,7 +287,7 @@ _FORMS = "write a path, sqlite:////absolute/path, or postgresql+psycopg://user:p
 
 
 def _find_file(path: Path) -> None:
-    """See that a file is there that may hold a journal, without opening it: closing it would drop SQLite's locks."""
+    """Check that a file is there that may hold a journal, without opening it: closing it would drop SQLite's locks."""
     try:
         if not path.exists():
             raise absent(str(path), "there is no such file")
@@ -300,7 +303,7 @@ def _find_file(path: Path) -> None:
 
 
 def _make_file(path: Path) -> None:
-    """See that a file is there, nobody else's to read from its first moment."""
+    """Make the file where there is none, readable for its owner only from its first moment."""
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

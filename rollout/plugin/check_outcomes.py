@@ -9,7 +9,7 @@ import pytest
 from rollout.core.clauses import Clause
 from rollout.core.errors import RolloutError
 from rollout.core.redaction import Redactor
-from rollout.journal.record import EXCUSED
+from rollout.journal.record import EXCEPTIONS
 from rollout.plugin.run import SuiteRun
 from rollout.reporting.allure import NOT_RUN
 
@@ -83,5 +83,5 @@ def _reason(excinfo: pytest.ExceptionInfo[BaseException], redactor: Redactor) ->
 def _outcome(report: pytest.TestReport, message: str) -> str:
     if not report.skipped:
         return report.outcome
-    words = {"not run": NOT_RUN, **EXCUSED}
+    words = {"not run": NOT_RUN, **EXCEPTIONS}
     return next((word for word, begins in words.items() if message.startswith(begins)), "skipped")

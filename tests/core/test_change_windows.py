@@ -56,9 +56,9 @@ def test_a_window_over_midnight_belongs_to_the_day_on_which_it_opens():
 
 
 def test_a_whole_day_ends_at_midnight():
-    whole = target(window({SAT}, "00:00", "00:00"))
-    assert closes_at(whole, berlin("2026-11-28 00:00")) == berlin("2026-11-29 00:00")
-    assert closes_at(whole, berlin("2026-11-29 00:00")) is None
+    full_day = target(window({SAT}, "00:00", "00:00"))
+    assert closes_at(full_day, berlin("2026-11-28 00:00")) == berlin("2026-11-29 00:00")
+    assert closes_at(full_day, berlin("2026-11-29 00:00")) is None
 
 
 def test_of_two_open_windows_the_later_end_counts():

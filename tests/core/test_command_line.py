@@ -1,4 +1,4 @@
-"""Every mistake on the command line of `rollout` exits with 4, which means just that, and never with 2 (19)."""
+"""Every mistake on the command line of `rollout` exits with 4, the code of usage errors, and never with 2 (19)."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def _written(part: str | tuple[str, ...]) -> str:
     return " ".join(part) if isinstance(part, tuple) else ""
 
 
-@pytest.mark.parametrize(("words", "said"), MISTAKES, ids=_written)
-def test_a_mistake_exits_with_4_and_names_what_was_meant(words, said, capsys):
+@pytest.mark.parametrize(("words", "expected"), MISTAKES, ids=_written)
+def test_a_mistake_exits_with_4_and_names_what_was_meant(words, expected, capsys):
     """An unknown command, option or choice, and a value that is missing or too much, are all the same mistake."""
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == ExitCode.USAGE == 4
-    assert said in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (("status", "--journal=mysql://u:hunter2@h/d"), "mysql is not supported"),
         (("status", "--journal=postgresql://u:hunter2@h@d"), "--journal"),
@@ -63,19 +63,19 @@ def test_a_mistake_exits_with_4_and_names_what_was_meant(words, said, capsys):
     ids=_written,
 )
 def test_a_value_that_cannot_be_used_exits_with_4_and_is_not_repeated_where_it_holds_a_secret(
-    words, said, capsys, monkeypatch, tmp_path
+    words, expected, capsys, monkeypatch, tmp_path
 ):
     """A bad URL, an unknown file or a missing name is found after the parser, and has its code."""
     monkeypatch.chdir(tmp_path)
     assert main(words) == 4
     err = capsys.readouterr().err
-    assert said in err
+    assert expected in err
     assert "hunter2" not in err
 
 
 @pytest.mark.parametrize("words", [("postgresql://u:hunter2@h/d",), ("status", "postgresql://u:hunter2@h/d")])
 def test_credentials_of_a_url_in_the_wrong_place_are_not_repeated(words, capsys):
-    """A journal's URL that slipped out of its option keeps its password out of the pipeline's log."""
+    """A journal's URL outside of its option does not put its password into the pipeline's log."""
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 4
@@ -84,7 +84,7 @@ def test_credentials_of_a_url_in_the_wrong_place_are_not_repeated(words, capsys)
 
 @pytest.mark.parametrize("words", [("--help",), ("status", "--help"), ("emergency", "--help"), ("sandbox", "-h")])
 def test_help_is_no_mistake(words, capsys):
-    """Who asks for help gets it on standard output, and 0."""
+    """Help goes to standard output, with exit code 0."""
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 0

@@ -1,4 +1,4 @@
-"""What a restart and a runtime switch take and cost, as the target says."""
+"""How long a restart and a runtime switch take, and what they cost, as the target states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Histograms: the quantile that Prometheus computes, differences, and what is not known."""
+"""Histograms: the quantile that Prometheus computes, differences, and lower bounds."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ def test_a_window_has_its_own_histogram_and_the_short_span_another() -> None:
     assert seen.latest() is None
     for at_s, slow in ((0.0, 0), (100.0, 0), (200.0, 0), (300.0, 10)):
         seen.add(at_s, histogram(1000 + at_s, 1000 + at_s + slow, 1000 + at_s + slow, 1000 + at_s + slow))
-    whole, short = seen.latest(), seen.latest(150.0)
-    assert whole is not None
+    full, short = seen.latest(), seen.latest(150.0)
+    assert full is not None
     assert short is not None
-    assert (whole.histogram.count, whole.from_s, whole.to_s) == (310, 0, 300)
+    assert (full.histogram.count, full.from_s, full.to_s) == (310, 0, 300)
     assert (short.histogram.count, short.from_s) == (210, 100.0)
 
 
@@ -106,6 +106,6 @@ def test_counts_that_went_down_begin_anew_and_what_was_counted_stays() -> None:
     seen = Histograms()
     for total in (1000.0, 1010.0, 4.0, 6.0):
         seen.add(total, histogram(total, total, total, total))
-    whole = seen.latest()
-    assert whole is not None
-    assert whole.histogram.count == 10 + 6
+    full = seen.latest()
+    assert full is not None
+    assert full.histogram.count == 10 + 6

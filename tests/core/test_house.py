@@ -23,10 +23,10 @@ BANNED = {
     *("where_it_is", "same_place", "announced_write", "passes_over", "spares", "surroundings", "troubled", "barred"),
     *("take_back", "twin_of", "crossed", "fold", "aftermath", "hindsight", "courier", "letters", "paste", "whole_"),
 }
-"""Identifiers of the former vocabulary: those that no reader would find in a book of the field."""
+"""Identifiers of the former vocabulary, which are no terms of the field."""
 
 LONGER_THAN_400: set[str] = set()
-"""What is still to be split; no module joins the list."""
+"""The modules that are still to be split; none is added."""
 
 
 def test_the_package_holds_three_files_and_the_rooms():
@@ -35,7 +35,7 @@ def test_the_package_holds_three_files_and_the_rooms():
 
 
 def test_a_rooms_init_is_empty():
-    """`rollout emergency` loads what it needs, and no more."""
+    """`rollout emergency` loads only what it needs."""
     inits = [path for path in SOURCES if path.name == "__init__.py" and path.parent != PACKAGE]
     assert [path for path in inits if path.read_text(encoding="utf-8")] == []
 
@@ -72,4 +72,4 @@ def test_no_further_module_is_longer_than_400_lines():
         str(path.relative_to(PACKAGE)) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > 400
     }
     assert longer - LONGER_THAN_400 == set()
-    assert LONGER_THAN_400 - longer == set(), "what is split leaves the list"
+    assert LONGER_THAN_400 - longer == set(), "a module that was split is removed from the list"

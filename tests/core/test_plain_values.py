@@ -1,4 +1,4 @@
-"""What of a `.env` file may stand in a report, and what is a secret whatever its key is called."""
+"""Which values of a `.env` file may stand in a report, and which are secrets whatever their key is called."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rollout.core.plain_values import is_plain
     ],
 )
 def test_words_numbers_names_addresses_and_paths_are_plain(value):
-    """None of them would help anybody, and hidden they would make a report unreadable."""
+    """None of them is of use to an attacker, and hiding them would make a report unreadable."""
     assert is_plain(value)
 
 
@@ -33,6 +33,6 @@ def test_words_numbers_names_addresses_and_paths_are_plain(value):
         *("https://hooks.slack.com/services/T0A1B2C3D/B0A1/x9Y8z7W6v5U4t3S2", "dGhpcyBpcyBhIHRlc3Q=", "p4ssw0rd"),
     ],
 )
-def test_what_could_be_guessed_by_nobody_is_not(value):
-    """Mixed, random and packed values, addresses with somebody's password, and tokens in paths are no words."""
+def test_values_that_cannot_be_guessed_are_not(value):
+    """Mixed, random and packed values, addresses with a password, and tokens in paths are no words."""
     assert not is_plain(value)

@@ -1,4 +1,4 @@
-"""The plan comes from the clause table; what is left out of it has a reason that people are shown."""
+"""The plan comes from the clause table; what is left out of it has a reason that the report shows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rollout.core.target import ChangeWindow, Target
 
 SILENT = Scenario("s", "s.yaml", "t", (ProviderChange("openai", "gpt-4o"),), author="alice")
 TARGET = Target("t", "sandbox")
-WHOLE = replace(
+ALL_KINDS = replace(
     SILENT,
     changes=(*SILENT.changes, EnvironmentChange({"LOG_LEVEL": "debug"}), LimitChange("cost", "openai", {})),
 )
@@ -42,7 +42,7 @@ def test_what_the_policy_does_not_demand_is_left_out_with_the_reason():
 
 
 @pytest.mark.parametrize(
-    ("clause", "spoken"),
+    ("clause", "stated"),
     [
         ("PRE-2.1", {"ticket": "T-1"}),
         ("PRE-2.2", {"approved_by": ("bob",)}),
@@ -51,43 +51,43 @@ def test_what_the_policy_does_not_demand_is_left_out_with_the_reason():
         ("PRE-4.3", {"operator": Operator("carol", "c@example.com")}),
     ],
 )
-def test_what_the_scenario_speaks_of_is_checked_all_the_same(clause, spoken):
-    assert set(left_out(replace(SILENT, **spoken), TARGET, LAX)) == LAX.not_demanded - {clause}
+def test_what_the_scenario_states_is_checked_all_the_same(clause, stated):
+    assert set(left_out(replace(SILENT, **stated), TARGET, LAX)) == LAX.not_demanded - {clause}
 
 
-def test_what_the_target_speaks_of_is_checked_all_the_same():
+def test_what_the_target_states_is_checked_all_the_same():
     window = ChangeWindow(frozenset({0}), time(9), time(17))
-    spoken = replace(TARGET, staging="http://127.0.0.1:1", windows=(window,))
+    stated = replace(TARGET, staging="http://127.0.0.1:1", windows=(window,))
     lax = replace(LAX, not_demanded=frozenset({"PRE-3.1", "PRE-3.2", "PRE-4.1"}))
-    assert left_out(SILENT, spoken, lax) == {}
+    assert left_out(SILENT, stated, lax) == {}
     assert set(left_out(SILENT, TARGET, lax)) == lax.not_demanded
 
 
-def test_a_target_can_switch_the_proof_of_the_way_back_off():
+def test_a_target_can_switch_the_proof_of_the_rollback_off():
     reasons = left_out(SILENT, replace(TARGET, prove_way_back=False), Policy("production"))
     assert reasons == {"APP-0.2": "target 't' switches it off (prove_way_back: false)"}
 
 
 def test_the_plan_is_every_built_clause_of_the_phases_in_procedure_order():
-    ids = [clause.id for clause in plan(PHASES, replace(WHOLE, canary=Canary()), {})]
+    ids = [clause.id for clause in plan(PHASES, replace(ALL_KINDS, canary=Canary()), {})]
     assert ids == sorted(ids, key=ORDER.__getitem__)
     assert set(ids) == {c.id for c in CLAUSES.values() if c.phase in PHASES and c.owner is Owner.CHECK}
-    assert [clause.id for clause in plan(["verify"], WHOLE, {"VER-3": "why"})] == ["VER-1", "VER-2", "VER-4"]
+    assert [clause.id for clause in plan(["verify"], ALL_KINDS, {"VER-3": "why"})] == ["VER-1", "VER-2", "VER-4"]
 
 
 @pytest.mark.parametrize(
-    ("changes", "owed"),
+    ("changes", "expected"),
     [
-        (WHOLE.changes[:1], {"APP-1.1", "APP-1.2"}),
-        (WHOLE.changes[1:2], {"APP-2.1", "APP-2.2", "APP-2.3", "APP-2.4"}),
-        (WHOLE.changes[2:], {"APP-3.1", "APP-3.2"}),
+        (ALL_KINDS.changes[:1], {"APP-1.1", "APP-1.2"}),
+        (ALL_KINDS.changes[1:2], {"APP-2.1", "APP-2.2", "APP-2.3", "APP-2.4"}),
+        (ALL_KINDS.changes[2:], {"APP-3.1", "APP-3.2"}),
     ],
 )
-def test_clauses_of_kinds_that_the_scenario_does_not_change_are_not_owed(changes, owed):
+def test_clauses_of_kinds_that_the_scenario_does_not_change_are_not_planned(changes, expected):
     always = {"APP-0.1", "APP-0.2", "APP-4.1"}
-    scenario = replace(WHOLE, changes=changes)
-    assert {clause.id for clause in plan(["apply"], scenario, {})} == always | owed
-    assert not of_other_kinds(scenario) & (always | owed)
+    scenario = replace(ALL_KINDS, changes=changes)
+    assert {clause.id for clause in plan(["apply"], scenario, {})} == always | expected
+    assert not of_other_kinds(scenario) & (always | expected)
 
 
 def test_the_gate_is_the_last_precheck_because_it_judges_the_others():
@@ -97,36 +97,36 @@ def test_the_gate_is_the_last_precheck_because_it_judges_the_others():
 CANARY = {"CAN-1", "CAN-2.1", "CAN-2.2", "CAN-2.3", "CAN-2.4", "CAN-3"}
 
 
-def owed(scenario: Scenario) -> set[str]:
-    spared = left_out(scenario, TARGET, Policy("production"))
-    return {clause.id for clause in plan(("apply", "verify", "monitor"), scenario, spared)}
+def ids(scenario: Scenario) -> set[str]:
+    skipped = left_out(scenario, TARGET, Policy("production"))
+    return {clause.id for clause in plan(("apply", "verify", "monitor"), scenario, skipped)}
 
 
-def test_a_scenario_that_is_no_canary_does_not_hear_of_one():
-    assert not owed(SILENT) & CANARY
+def test_a_scenario_that_is_no_canary_has_none_of_its_clauses():
+    assert not ids(SILENT) & CANARY
     assert of_other_kinds(SILENT) >= CANARY
 
 
-def test_a_canary_owes_its_stages_and_not_what_they_do_otherwise():
-    found = owed(replace(SILENT, canary=Canary()))
+def test_a_canary_plans_its_stages_and_not_the_clauses_that_they_replace():
+    found = ids(replace(SILENT, canary=Canary()))
     assert found >= CANARY
     reasons = left_out(replace(SILENT, canary=Canary()), TARGET, Policy("production"))
     assert set(reasons) == {"APP-1.2", "APP-4.1", "VER-2"}
     assert not found & set(reasons)
 
 
-def test_a_canary_beside_other_changes_owes_that_applying_them_again_changes_nothing():
-    assert "APP-4.1" in owed(replace(WHOLE, canary=Canary()))
+def test_a_canary_beside_other_changes_plans_that_applying_them_again_changes_nothing():
+    assert "APP-4.1" in ids(replace(ALL_KINDS, canary=Canary()))
 
 
 def test_a_stage_that_a_canary_does_not_have_is_left_out_with_the_reason():
     planned_ = Canary((Share(0.3, 60), Share(1.0, 60)), 60)
-    assert owed(replace(SILENT, canary=planned_)) & CANARY == {"CAN-1", "CAN-2.2", "CAN-2.4", "CAN-3"}
+    assert ids(replace(SILENT, canary=planned_)) & CANARY == {"CAN-1", "CAN-2.2", "CAN-2.4", "CAN-3"}
     reasons = left_out(replace(SILENT, canary=planned_), TARGET, Policy("production"))
     assert reasons["CAN-2.1"] == "the scenario has no stage of such a share"
 
 
-def test_the_single_request_alone_owes_the_activation_and_the_stabilisation():
-    found = owed(replace(SILENT, canary=Canary(shares=())))
+def test_the_single_request_alone_plans_the_activation_and_the_stabilisation():
+    found = ids(replace(SILENT, canary=Canary(shares=())))
     assert found & CANARY == {"CAN-1", "CAN-3"}
     assert found >= {"APP-1.2", "APP-4.1", "VER-2"}

@@ -1,4 +1,4 @@
-"""Redaction: what is a secret goes, what is evidence stays."""
+"""Redaction: secrets are replaced, evidence stays."""
 
 import base64
 import json
@@ -91,7 +91,7 @@ def test_names_that_only_resemble_are_left_alone(name):
         ("https://hooks.slack.com/services/T0/B0/XyZ", "XyZ"),
     ],
 )
-def test_values_that_look_like_secrets_go(text, gone):
+def test_values_in_the_form_of_secrets_go(text, gone):
     redacted = Redactor().text(text)
     assert gone not in redacted
     assert REDACTED in redacted
@@ -137,15 +137,15 @@ def test_a_registered_value_goes_in_base64_at_each_alignment(before, encode):
     encoded = encode(f"{before}{SECRET}:and more".encode()).decode()
     redacted = Redactor([SECRET]).text(f"<{encoded}>")
     assert REDACTED in redacted
-    whole = base64.b64encode(SECRET.encode()).decode()
-    assert not any(whole[i : i + 5] in redacted for i in range(len(whole) - 5))
+    plain = base64.b64encode(SECRET.encode()).decode()
+    assert not any(plain[i : i + 5] in redacted for i in range(len(plain) - 5))
 
 
-def test_a_longer_secret_goes_whole_when_another_is_its_beginning():
+def test_a_longer_secret_is_replaced_completely_when_another_is_its_beginning():
     assert Redactor(["abcd1234", "abcd1234-and-more"]).text("x abcd1234-and-more y") == f"x {REDACTED} y"
 
 
-def test_short_values_are_not_looked_for():
+def test_short_values_are_not_searched_for():
     assert Redactor(["abc", "", "   "]).text("abc abc") == "abc abc"
 
 
@@ -210,8 +210,8 @@ def test_an_environment_gives_the_values_under_names_of_secrets():
     assert redactor.text("k4Rt9-hunter of-the-pipeline-1 /home/alice") == f"{REDACTED} {REDACTED} /home/alice"
 
 
-def test_a_value_that_also_stands_in_the_open_is_no_secret():
-    """A local provider takes any key, its own name for instance: the journal must go on to name it."""
+def test_a_value_that_is_also_public_is_no_secret():
+    """A local provider takes any key, its own name for instance: the journal still names the provider."""
     redactor = Redactor()
     redactor.learn(
         {"VLLM_API_KEY": "llama-cpp-server", "SERVER": "Llama-cpp-server", "OTHER_API_KEY": "gemma-3-4b-it"},
@@ -220,8 +220,8 @@ def test_a_value_that_also_stands_in_the_open_is_no_secret():
     assert redactor.text("llama-cpp-server:gemma-3-4b-it") == "llama-cpp-server:gemma-3-4b-it"
 
 
-def test_where_the_shell_stands_is_no_secret():
-    """PWD reads like a password, and paths below it must stay what they are: the backup of `.env` is found by one."""
+def test_the_working_directory_is_no_secret():
+    """PWD reads like a password, and paths below it must stay: the backup of `.env` is found by one."""
     redactor = Redactor()
     redactor.learn({"PWD": "/srv/gateway", "DB_PWD": "k4Rt9-hunter"})
     assert redactor.text("/srv/gateway/.env k4Rt9-hunter") == f"/srv/gateway/.env {REDACTED}"
@@ -282,7 +282,7 @@ def test_an_environment_gives_the_values_under_more_names(name):
 
 
 def test_a_report_stays_readable_whatever_plain_words_an_env_file_holds():
-    """Levels, environments, regions, models, ports and addresses are not blotted out of every sentence."""
+    """Levels, environments, regions, models, ports and addresses are not replaced in other texts."""
     redactor = Redactor()
     plain = {
         "LOG_LEVEL": "info",
@@ -323,8 +323,8 @@ def test_a_report_stays_readable_whatever_plain_words_an_env_file_holds():
         ),
     ],
 )
-def test_what_looks_like_a_secret_is_one_in_any_variable(learn, value, part):
-    """A URL's password, a token of a known form and a private key are learnt under any name, and go in any encoding."""
+def test_a_value_in_the_form_of_a_secret_is_one_in_any_variable(learn, value, part):
+    """A URL's password, a token of a known form and a private key are learnt under any name, in any encoding."""
     redactor = Redactor()
     learn(redactor, {"LANG_OF_SOMETHING": value})
     assert redactor.text(f"x {base64.b64encode(part.encode()).decode()} y {part}").count(REDACTED) == 2
@@ -340,7 +340,7 @@ def test_what_the_gateway_lists_is_a_name():
 
 
 def test_what_the_scenario_names_is_no_secret_later():
-    """A word of scenario or target is in the open for as long as the redaction lives."""
+    """A word of scenario or target is public for as long as the redactor exists."""
     redactor = Redactor()
     redactor.learn({}, ["qX7-zz9k-v0b"])
     redactor.learn_file({"LLM_MODEL": "qX7-zz9k-v0b"})
@@ -348,14 +348,14 @@ def test_what_the_scenario_names_is_no_secret_later():
 
 
 def test_a_secret_that_is_repeated_under_a_harmless_name_stays_one():
-    """Only a plain value elsewhere shows that a value gives nothing away."""
+    """Only a plain value elsewhere shows that a value is no secret."""
     redactor = Redactor()
     redactor.learn({"DB_PASS": "hunter2!x9", "COPY": "hunter2!x9"})
     assert redactor.text("hunter2!x9") == REDACTED
 
 
 def test_what_the_gateway_is_found_by_is_no_secret():
-    """A part of the target's URL or of a path in use stays, or nobody could go on with what the journal says."""
+    """A part of the target's URL or of a path in use stays, because a later run needs it from the journal."""
     redactor = Redactor()
     redactor.learn_file(
         {"HOST": "gw-7f3a9c21d4", "MASTER_KEY": "gw-7f3a9c21d4!"}, ["https://gw-7f3a9c21d4.corp.example/v1"]

@@ -87,7 +87,7 @@ def test_some_words_do_so_unless_the_value_is_plain(name):
 
 
 def test_the_path_of_the_seals_key_is_shown_and_a_key_in_its_place_is_not():
-    """People are told which key has sealed a journal."""
+    """The path of the key that sealed a journal is shown."""
     assert classify_name("ROLLOUT_SEAL_KEY") is NameKind.PERHAPS
     assert classify_name("SEAL_KEY") is NameKind.SECRET
 

@@ -77,7 +77,7 @@ SPELT = {
 
 @pytest.mark.parametrize("name", SPELT)
 def test_it_is_found_in_every_spelling(name):
-    """One text, each way to write it down: as it is, escaped, within other escapes, packed, and over several lines."""
+    """One text, each way to write it: as it is, escaped, within other escapes, packed, and over several lines."""
     left = hidden(f"before {SPELT[name]} after")
     assert HERE in left
     own = left.replace(HERE, "").removeprefix("before").removesuffix("after").strip(" a=\"'&quot;\n")
@@ -104,7 +104,7 @@ def test_what_stands_around_it_stays_as_it_is():
     assert hidden(text) == f"a&amp;b %41 \\u0041\n  {HERE}\n\tC:\\new &#65;"
 
 
-def test_of_two_the_longer_one_goes_whole():
+def test_of_two_the_longer_one_goes_completely():
     """Where one is the beginning of another, nothing of the longer one is left."""
     assert hidden("x abcd-1234-and-more y", "abcd-1234", "abcd-1234-and-more") == f"x {HERE} y"
 
@@ -154,11 +154,11 @@ def test_whatever_stands_around_it_it_is_found(around, name):
     ],
 )
 def test_a_megabyte_takes_no_time(text):
-    """Fifty secrets are looked for in a megabyte of anything in well under a second, on a machine of its own."""
+    """Fifty secrets are searched for in a megabyte of any text in well under a second, on a machine of its own."""
     dice = random.Random(2)
     secrets = ["".join(dice.choices(string.ascii_letters + string.digits, k=32)) for _ in range(50)]
-    known, whole = Spellings(secrets), (text * 1_000_000)[:1_000_000]
+    known, megabyte = Spellings(secrets), (text * 1_000_000)[:1_000_000]
     began = time.process_time()
-    known.replaced(whole, HERE)
+    known.replaced(megabyte, HERE)
     # Where the suite runs, others do; what is excluded is quadratic time, which would be minutes.
     assert time.process_time() - began < 4

@@ -1,4 +1,4 @@
-"""A stream that never raises for what becomes of its readers, and lets nothing past what its text goes through."""
+"""A stream that never raises because its reader is gone, and whose text all goes through the redaction."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def test_a_stream_that_is_gone_is_silent_and_stays_so():
     out = io.StringIO()
     out.close()
     stream = quiet(out)
-    assert (stream.write("nobody"), stream.write("reads it")) == (6, 8)
+    assert (stream.write("no one"), stream.write("reads it")) == (6, 8)
     stream.flush()

@@ -1,4 +1,4 @@
-"""Words of somebody else's stay words: on one line, and as text."""
+"""Text from outside stays text: on one line, and without markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Human units are read as people mean them."""
+"""Human units are read in seconds and fractions, or refused with an example."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_what_is_no_duration_is_refused_with_an_example(value):
 
 @pytest.mark.parametrize(("value", "written"), [("90", "90s"), (90, "90s"), (0.5, "0.5s"), (" 5 ", "5s"), (0, "0s")])
 def test_a_number_without_a_unit_is_no_duration(value, written):
-    """What it counts is not guessed: seconds, minutes and milliseconds are all meant by it."""
+    """Its unit is not guessed: it may mean seconds, minutes or milliseconds."""
     with pytest.raises(ValueError, match=f"has no unit; write {written} if seconds are meant, or one such as 30m"):
         duration(value)
 

@@ -50,7 +50,7 @@ def test_what_cannot_be_seen_is_spelt_out(text, shown):
 
 
 def test_where_it_must_be_one_line_its_breaks_are_spelt_out_too():
-    """A line that somebody else wrote stays one."""
+    """A text from outside stays on one line."""
     assert on_one_line("a\n\tb\r\n") == r"a\n\tb\r\n"
 
 
@@ -71,13 +71,13 @@ def test_where_it_must_be_one_line_its_breaks_are_spelt_out_too():
     ],
 )
 def test_a_pipelines_commands_are_words(text, shown):
-    """GitHub, Azure DevOps and TeamCity obey lines of a log; those that others wrote are not obeyed."""
+    """GitHub, Azure DevOps and TeamCity execute lines of a log; those of a text from outside are not executed."""
     assert show_commands(text) == shown
 
 
 @given(st.text())
-def test_nothing_is_left_of_what_could_be_obeyed_and_showing_twice_changes_nothing(text):
-    """Whatever is shown is made of what can be seen."""
+def test_no_command_or_control_is_left_and_showing_twice_changes_nothing(text):
+    """Every shown character is visible."""
     shown = for_terminal(text)
     assert for_terminal(shown) == shown
     assert not any(each < " " and each not in "\n\t" for each in shown)
@@ -96,7 +96,7 @@ def test_every_text_of_a_value_is_shown_and_the_rest_stays():
 
 
 def test_a_stream_for_commands_shows_what_it_is_given():
-    """Nothing that is printed is obeyed, and the stream itself is still there for what makes its own styles."""
+    """Nothing that is printed is executed, and the stream itself remains for code that makes its own styles."""
     out = io.StringIO()
     stream = seen_through(out)
     print(FORGED, file=stream)
@@ -110,13 +110,13 @@ def test_a_stream_for_commands_shows_what_it_is_given():
 # Documents
 
 
-def test_what_a_page_says_is_shown():
+def test_the_text_of_a_page_is_shown():
     """A page and a test report name what a browser or a reader would obey."""
     assert html(element("p", FORGED)).startswith(r"<p>\x1b[2J")
 
 
 def test_what_allure_is_given_is_shown():
-    """A message that reaches Allure passes its guard, whoever wrote it."""
+    """Every message that reaches Allure passes its guard."""
     result = model2.TestResult(
         statusDetails=model2.StatusDetails(message=f"why: {FORGED}"), status=model2.Status.FAILED, name="x\u202e"
     )
@@ -138,7 +138,7 @@ def written(*, colour: bool) -> tuple[TerminalWriter, io.StringIO]:
 
 @pytest.mark.parametrize("colour", [True, False])
 def test_only_pytests_own_styles_reach_a_terminal(colour):
-    """A style that pytest makes is sent, one that stands in the text is not, and the redaction has its say."""
+    """A style that pytest makes is sent, one that stands in the text is not, and the redaction is applied."""
     writer, out = written(colour=colour)
     writer.line(f"why: {FORGED} hunter2", red=True, bold=True)
     text = "why: \\x1b[2J\\x1b[H\\x1b[32mKEPT\\x1b[0m\\r\nexit code: 0 KEPT [redacted]"
@@ -178,7 +178,7 @@ def test_a_line_of_the_closing_block_is_one_line():
     ],
 )
 def test_what_would_pass_no_redaction_is_refused(option, named):
-    """Options that send or write whatever checks say are refused before anything is done, and named."""
+    """Options that send or write the text of checks are refused before anything is done, and named."""
     with pytest.raises(pytest.UsageError, match=f"^{named} would put out"):
         refuse_copies(Namespace(**{"capture": "fd"} | option))
     refuse_copies(Namespace(capture="fd", pastebin=None, debug=None))

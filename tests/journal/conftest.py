@@ -71,7 +71,7 @@ def journal(url, clock):
 
 @pytest.fixture
 def vandal(url):
-    """Execute statements past the journal, the way somebody with access to the database can."""
+    """Execute statements past the journal, as any client with access to the database can."""
     engine = sqlalchemy.create_engine(url)
 
     def execute(*statements):
@@ -85,7 +85,7 @@ def vandal(url):
 
 @pytest.fixture
 def start_worker():
-    """Start `worker.py` with arguments; whatever is still running at the end is killed."""
+    """Start `worker.py` with arguments; a process that still runs at the end is killed."""
     started = []
 
     def start(*arguments):

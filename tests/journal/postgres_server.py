@@ -16,7 +16,7 @@ START_S = 60.0
 
 
 def missing() -> str | None:
-    """Return what this machine lacks to run it, in words; None if nothing."""
+    """Return what this machine lacks to run it, as text; None if nothing."""
     try:
         import psycopg  # noqa: F401 - its presence is the question
     except ImportError:
@@ -70,12 +70,12 @@ class PostgresServer:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Stop it; whoever is connected loses the connection."""
+        """Stop it; every client loses its connection."""
         self._process.send_signal(signal.SIGINT)
         self._process.wait(timeout=START_S)
 
     def freeze(self) -> None:
-        """Stop every process of it, as a paused machine does: who is connected stays so, and gets no answer."""
+        """Stop every process of it, as a paused machine does: clients stay connected, and get no answer."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -83,7 +83,7 @@ class PostgresServer:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        # The parent first: it must not make children that nobody stops.
+        # The parent first: it must not make children that are not stopped.
         pid = self._process.pid
         os.kill(pid, number)
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():

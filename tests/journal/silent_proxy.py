@@ -1,4 +1,4 @@
-"""A way to a server on which packets can get lost: it passes everything on until it falls silent."""
+"""A proxy on which packets can get lost: it passes everything on until it falls silent."""
 
 import selectors
 import socket

@@ -1,4 +1,4 @@
-"""A command that is pointed at a place without a journal says so with 4, and leaves the place as it was (19)."""
+"""A command at a path without a journal exits with 4 and leaves the path as it was (19)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMANDS = (
     ("recover",),
     ("rollback",),
     ("abort",),
-    ("hold", "--for=15m", "--reason=a look"),
+    ("hold", "--for=15m", "--reason=a check"),
     ("prune", "--keep=1", "--to=archives"),
     ("approve", "20260301-120000-x-0000"),
 )
@@ -84,10 +84,10 @@ def test_a_place_without_a_journal_is_named_with_4_and_left_as_it_was(tmp_path, 
     url, why = place(tmp_path)
     before = _all_of(tmp_path)
     code = main([*command, f"--journal={url}"])
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     at = url.removeprefix("sqlite:///")
-    assert (code, said.out) == (4, ""), said
-    assert said.err == f"rollout: there is no journal at {at}: {why}. {REMEDY}\n"
+    assert (code, printed.out) == (4, ""), printed
+    assert printed.err == f"rollout: there is no journal at {at}: {why}. {REMEDY}\n"
     assert _all_of(tmp_path) == before
 
 
@@ -104,14 +104,14 @@ def test_a_server_that_holds_no_journal_is_left_without_one(postgres, capsys):
     url = postgres.new_database()
     for _ in range(2):
         assert main(["verify-journal", f"--journal={url}"]) == 4
-        said = capsys.readouterr().err
-        assert "there is no journal at postgresql" in said
-        assert "this database holds none of its tables" in said
+        error = capsys.readouterr().err
+        assert "there is no journal at postgresql" in error
+        assert "this database holds none of its tables" in error
 
 
 @pytest.mark.parametrize("words", [("verify-journal",), ("status", "--all")], ids=lambda words: words[0])
 def test_a_journal_that_is_read_only_is_read(public_folder, clock, ordinary_user, capsys, words):
-    """A file of mode 0444 in a folder of mode 0555 is looked at, and keeps both."""
+    """A file of mode 0444 in a folder of mode 0555 is read, and both keep their modes."""
     path = public_folder / "journal.sqlite"
     with Journal.open(str(path), clock=clock) as journal:
         journal.append("r-1", "opened", OPENED)
@@ -125,8 +125,8 @@ def test_a_journal_that_is_read_only_is_read(public_folder, clock, ordinary_user
     assert [file.name for file in public_folder.iterdir()] == ["journal.sqlite"]
 
 
-def test_a_journal_that_others_may_read_is_not_closed_to_them_by_a_look(tmp_path, clock):
-    """Only who may make a journal decides who reads it."""
+def test_a_journal_that_others_may_read_is_not_closed_to_them_by_a_read(tmp_path, clock):
+    """Only a command that may make a journal restricts who reads it."""
     path = tmp_path / "journal.sqlite"
     Journal.open(str(path), clock=clock).close()
     path.chmod(0o644)

@@ -1,4 +1,4 @@
-"""The chain shows what was done to it."""
+"""The chain shows every change inside it."""
 
 import pytest
 from sqlalchemy import insert, update
@@ -15,7 +15,7 @@ OTHER = "f" * 64
 
 @pytest.fixture
 def five(journal, url, clock):
-    """A journal of five entries, opened, intent, outcome, verdict, closed, as a process meets it that comes later."""
+    """A journal of five entries, opened, intent, outcome, verdict, closed, as a later process reads it."""
     for number, kind in enumerate(["opened", "intent", "outcome", "verdict", "closed"], start=1):
         journal.append("r-1", kind, {"number": number})
     with Journal.open(url, clock=clock) as later:
@@ -42,19 +42,19 @@ def forge(seq, prev=OTHER):
     return insert(entry).values(seq=seq, rollout="r-1", at=at, kind="abort", body="{}", prev=prev, hash=OTHER)
 
 
-def test_an_empty_chain_is_whole(journal):
+def test_an_empty_chain_is_unbroken(journal):
     assert journal.verify() == 0
 
 
-def test_a_chain_that_nobody_touched_is_whole(five):
+def test_a_chain_that_was_not_changed_is_unbroken(five):
     assert five.verify() == 5
 
 
-def test_each_entry_is_the_digest_of_what_it_says_and_of_its_predecessor(five):
+def test_each_entry_is_the_digest_of_its_content_and_of_its_predecessor(five):
     head = GENESIS
     for seq, one in enumerate(five.entries(), start=1):
-        said = {"seq": seq, "rollout": "r-1", "at": one.at, "kind": one.kind, "body": {"number": seq}, "prev": head}
-        assert (one.seq, one.prev, one.hash) == (seq, head, sha256(said))
+        content = {"seq": seq, "rollout": "r-1", "at": one.at, "kind": one.kind, "body": {"number": seq}, "prev": head}
+        assert (one.seq, one.prev, one.hash) == (seq, head, sha256(content))
         head = one.hash
 
 

@@ -1,4 +1,4 @@
-"""Whoever asks a journal that hangs gets an answer in time: that it hangs."""
+"""A call to a journal that hangs fails within its deadline, with a message that says so."""
 
 import gc
 import os
@@ -20,7 +20,7 @@ AT_ONCE_S = 0.05
 
 
 class Stuck:
-    """Work that hangs until it is let go."""
+    """Work that hangs until it is released."""
 
     def __init__(self):
         self.began, self.go = threading.Event(), threading.Event()
@@ -41,7 +41,7 @@ def stuck():
 
 @pytest.fixture
 def abandoned():
-    """The threads that were left behind."""
+    """The threads that were given up."""
     return []
 
 
@@ -97,7 +97,7 @@ def test_an_exception_is_raised_as_it_is(deadline, error):
     assert deadline.call(lambda: "goes on") == "goes on"
 
 
-def test_calls_are_made_in_the_order_in_which_they_were_asked_for(deadline):
+def test_calls_are_made_in_the_order_in_which_they_were_submitted(deadline):
     order = []
     futures = [deadline.soon(lambda number=number: order.append(number)) for number in range(50)]
     deadline.call(lambda: order.append("last"))
@@ -111,11 +111,13 @@ def test_a_call_inside_a_call_is_made_at_once(deadline):
 
 
 def test_a_call_that_hangs_costs_the_deadline_and_is_a_sentence(deadline, stuck, abandoned):
-    said = []
-    cost_s = took_s(lambda: said.append(missed(lambda: deadline.call(stuck))))
+    messages = []
+    cost_s = took_s(lambda: messages.append(missed(lambda: deadline.call(stuck))))
 
     assert PATIENCE_S <= cost_s < PATIENCE_S + 1
-    assert said[0].startswith("journal here: it did not answer within 0.5 s; calls fail at once, and every 0.4 s one")
+    assert messages[0].startswith(
+        "journal here: it did not answer within 0.5 s; calls fail at once, and every 0.4 s one"
+    )
     assert [thread.name for thread in abandoned] == ["rollout-journal"]
 
 
@@ -169,7 +171,7 @@ def test_what_waits_behind_a_call_that_hangs_fails_with_it_and_is_never_made(dea
     assert made == []
 
 
-def test_what_is_asked_for_without_waiting_fails_in_time_though_nobody_waits(deadline, stuck, abandoned):
+def test_a_call_without_a_waiting_caller_fails_in_time(deadline, stuck, abandoned):
     assert took_s(lambda: deadline.soon(stuck)) < AT_ONCE_S
     missed(lambda: deadline.soon(lambda: None).result(5))
 
@@ -177,7 +179,7 @@ def test_what_is_asked_for_without_waiting_fails_in_time_though_nobody_waits(dea
 
 
 def test_what_was_cancelled_before_it_began_is_not_made(broken):
-    """Not even where it was the one that asked again."""
+    """Also where it was the call that tried again."""
     after_the_pause(broken)
     made, go = [], threading.Event()
     holds = broken.soon(lambda: go.wait(5))
@@ -195,7 +197,7 @@ def test_what_was_cancelled_before_it_began_is_not_made(broken):
 
 
 class Interrupted(Exception):
-    """What a signal's handler raises."""
+    """The exception of a signal's handler."""
 
 
 @pytest.fixture
@@ -218,7 +220,7 @@ def interrupts():
     signal.signal(signal.SIGUSR1, former)
 
 
-def test_a_signal_is_heard_while_a_call_is_waited_for(deadline, stuck, interrupts):
+def test_a_signal_is_handled_while_a_call_is_waited_for(deadline, stuck, interrupts):
     deadline.patience_s = 20
     interrupts(0.1)
 
@@ -240,7 +242,7 @@ def test_a_call_that_asked_again_and_was_interrupted_does_not_keep_others_from_i
     again.go.set()
 
 
-def test_closing_waits_for_what_was_asked_for_and_ends_the_thread(deadline):
+def test_closing_waits_for_the_submitted_calls_and_ends_the_thread(deadline):
     before, made = len(threads()), []
     for number in range(20):
         deadline.soon(lambda number=number: made.append(number))
@@ -261,7 +263,7 @@ def test_closing_costs_no_more_than_a_call_where_one_hangs_and_nothing_afterward
     assert took_s(deadline.close) < AT_ONCE_S
 
 
-def test_whoever_forgets_to_close_leaves_no_thread(abandoned):
+def test_a_journal_that_was_not_closed_leaves_no_thread(abandoned):
     deadline = Deadline("here", PATIENCE_S, abandoned.append)
     deadline.call(lambda: None)
     worker = deadline._state().line.thread

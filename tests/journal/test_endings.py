@@ -1,4 +1,4 @@
-"""What announces a write or ends a rollout is written under the newest token, or not at all."""
+"""The entry that announces a write or ends a rollout is written under the newest token, or not at all."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -23,7 +23,7 @@ def kinds(journal, rollout="r-1"):
 
 
 def spooled(journal, fence, kind="closed", **body):
-    """Enter what could not be written in time, as it is entered later."""
+    """Append an ending that could not be written in time, as kind ``reconciled``."""
     journal.append(
         "r-1", "reconciled", {"kind": kind, "at": "2026-03-01T11:00:00.000Z", "number": 3, "fence": fence, "body": body}
     )
@@ -42,7 +42,7 @@ def test_the_holder_of_a_target_writes_for_the_rollouts_that_it_took_over(journa
     assert journal.append_ending(lease, "r-0", BACK).body == {**BACK, "fence": 1}
 
 
-def test_an_expired_lease_that_nobody_took_is_still_its_holders(journal, lease, clock):
+def test_an_expired_lease_that_was_not_taken_is_still_its_holders(journal, lease, clock):
     clock.advance(120)
 
     assert journal.append_held(lease, "r-1", "intent", {}).seq == 1
@@ -50,7 +50,7 @@ def test_an_expired_lease_that_nobody_took_is_still_its_holders(journal, lease, 
 
 
 @pytest.mark.parametrize("how", ["taken", "renewed by itself", "released", "seized"])
-def test_whoever_lost_its_lease_writes_nothing(journal, lease, clock, how):
+def test_a_process_that_lost_its_lease_writes_nothing(journal, lease, clock, how):
     if how == "taken":
         clock.advance(60)
         journal.acquire("staging", "r-2", "bob", 60)
@@ -177,7 +177,7 @@ def test_of_three_processes_that_end_sixty_rollouts_each_is_ended_by_one(journal
 
 
 @pytest.mark.parametrize("number", range(5))
-def test_no_intent_of_an_older_token_follows_a_lease_that_was_seized(journal, lease, url, start_worker, number):
+def test_no_intent_of_an_older_token_follows_a_lease_that_was_preempted(journal, lease, url, start_worker, number):
     worker = start_worker("announce", url, lease.token, "r-1")
     assert worker.stdout.readline() == "ready\n"
     worker.stdin.write("go\n")
@@ -186,7 +186,7 @@ def test_no_intent_of_an_older_token_follows_a_lease_that_was_seized(journal, le
         worker.stdout.readline()
     token = journal.preempt_lease("staging", "e-1", "eve", 60).token
     marker = journal.append("e-1", "opened", {"fence": token}).seq
-    said = worker.stdout.read().split()
+    lines = worker.stdout.read().split()
 
-    assert said[-1] == "lost"
+    assert lines[-1] == "lost"
     assert all(entry.seq < marker for entry in journal.entries("r-1", "intent"))

@@ -1,4 +1,4 @@
-"""What is written is kept, in order, by whoever writes."""
+"""Every entry is kept, in order, also of several writers at once."""
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -132,13 +132,13 @@ def test_no_byte_of_a_redacted_secret_reaches_the_disk(sqlite_path, clock):
     assert b"gpt-4o" in on_disk
 
 
-def test_who_takes_up_a_rollout_redacts_with_what_it_has_learnt(sqlite_path, clock):
+def test_a_process_that_continues_a_rollout_redacts_with_the_secrets_that_it_has_learnt(sqlite_path, clock):
     with Journal.open(str(sqlite_path), clock=clock) as journal:
         journal.redact_with(lambda body: {**body, "token": "***"})
         assert journal.append("r-1", "note", {"token": "plain"}).body["token"] == "***"
 
 
-def test_three_processes_write_one_whole_chain(url, clock, start_worker):
+def test_three_processes_write_one_unbroken_chain(url, clock, start_worker):
     # Nothing exists yet: they also race for making the tables.
     workers = [start_worker("append", url, name, 100) for name in "abc"]
     assert [worker.wait(timeout=100) for worker in workers] == [0, 0, 0]
@@ -149,7 +149,7 @@ def test_three_processes_write_one_whole_chain(url, clock, start_worker):
             assert [entry.body["number"] for entry in journal.entries(name)] == list(range(100))
 
 
-def test_twenty_threads_write_one_whole_chain_through_one_journal(journal):
+def test_twenty_threads_write_one_unbroken_chain_through_one_journal(journal):
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda number: journal.append("r-1", "note", {"number": number}), range(100)))
 
@@ -158,15 +158,15 @@ def test_twenty_threads_write_one_whole_chain_through_one_journal(journal):
 
 
 @pytest.mark.parametrize("after", [1, 4, 9])
-def test_a_writer_killed_in_mid_write_leaves_a_whole_chain_with_all_that_it_was_told(url, clock, start_worker, after):
+def test_a_writer_killed_in_mid_write_leaves_a_chain_with_every_confirmed_entry(url, clock, start_worker, after):
     worker = start_worker("append-forever", url)
-    told = [int(worker.stdout.readline()) for _ in range(after)]
+    numbers = [int(worker.stdout.readline()) for _ in range(after)]
     worker.send_signal(signal.SIGKILL)
-    told += [int(line) for line in worker.stdout.read().split("\n")[:-1]]
+    numbers += [int(line) for line in worker.stdout.read().split("\n")[:-1]]
 
     with Journal.open(url, clock=clock) as journal:
         entries = journal.verify()
-        assert entries in {told[-1], told[-1] + 1}
+        assert entries in {numbers[-1], numbers[-1] + 1}
         assert journal.append("r-1", "note", {}).seq == entries + 1
         assert journal.verify() == entries + 1
 

@@ -45,7 +45,7 @@ def test_a_wall_clock_that_was_set_back_does_not_prolong_it(rollout: RolloutCont
 
 
 def test_a_wall_clock_that_was_set_forward_ends_it(rollout: RolloutContext):
-    """Other machines, whose clocks were right all along, may be right about it."""
+    """On other machines, whose clocks were right, the lease may have ended."""
     set_back(rollout, -2)
     assert not rollout.lease_runs()
 
@@ -69,7 +69,7 @@ def test_without_a_lease_none_runs(rollout: RolloutContext):
 
 @pytest.mark.parametrize("hours", [2, -2, -24 * 400])
 def test_a_clock_that_jumps_stops_no_write(rollout: RolloutContext, hours: float):
-    """The lease is renewed when either clock says that it ends, on the way there and back."""
+    """The lease is renewed when it ends by either clock, for a forward write and for a rollback's."""
     set_back(rollout, hours)
     for _ in range(4):
         rollout.clock.wait(LEASE_S)
@@ -119,7 +119,7 @@ def test_without_a_lease_nothing_is_announced(rollout: RolloutContext):
 
 
 @pytest.mark.parametrize("direction", ["forward", "proof"])
-def test_a_write_on_the_way_there_whose_intent_is_not_on_disk_is_not_sent(rollout: RolloutContext, direction: str):
+def test_a_forward_write_whose_intent_is_not_on_disk_is_not_sent(rollout: RolloutContext, direction: str):
     Faulty(rollout, "append_held")
     with pytest.raises(JournalError), announced(rollout, direction):
         pytest.fail("the write must not be sent")
@@ -127,7 +127,7 @@ def test_a_write_on_the_way_there_whose_intent_is_not_on_disk_is_not_sent(rollou
 
 
 @pytest.mark.parametrize("after_s", [0, LEASE_S - 1])
-def test_a_write_of_the_way_back_is_spooled_while_the_lease_runs(rollout: RolloutContext, after_s: float):
+def test_a_rollbacks_write_is_spooled_while_the_lease_runs(rollout: RolloutContext, after_s: float):
     """Also where it should be renewed first, and cannot be."""
     Faulty(rollout)
     rollout.clock.wait(after_s)
@@ -137,7 +137,7 @@ def test_a_write_of_the_way_back_is_spooled_while_the_lease_runs(rollout: Rollou
     assert (rollout.folder / SPOOL).exists()
 
 
-def test_a_write_of_the_way_back_is_neither_spooled_nor_sent_once_the_lease_has_ended(rollout: RolloutContext):
+def test_a_rollbacks_write_is_neither_spooled_nor_sent_once_the_lease_has_ended(rollout: RolloutContext):
     Faulty(rollout)
     rollout.clock.wait(LEASE_S)
     with pytest.raises(JournalError), announced(rollout, "back"):
@@ -178,7 +178,7 @@ def test_a_superseded_process_announces_nothing_and_knows_it_from_then_on(rollou
 
 @pytest.mark.parametrize("kind", [Kind.INTENT, Kind.HANDOVER, Kind.ROLLBACK])
 def test_what_announces_a_write_is_compared_with_the_token(rollout: RolloutContext, kind: Kind):
-    """It has not looked since: the comparison and the entry are one."""
+    """It has not read the token since: the comparison and the entry are one transaction."""
     successor(rollout)
     with pytest.raises(LeaseLost):
         rollout.append(kind, step="X", direction="forward", to="x:y", deadline="noon", reason="x")

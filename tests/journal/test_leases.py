@@ -1,4 +1,4 @@
-"""One rollout at a time may change a target, and whoever comes late can tell."""
+"""One rollout at a time may change a target, and a superseded process finds out."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -20,7 +20,7 @@ def test_a_free_target_is_leased_from_now_until_its_time_is_over(journal, clock)
     assert journal.holder("staging") == lease
 
 
-def test_a_rival_is_told_who_holds_it_since_when_until_when_and_what_to_do(journal, clock):
+def test_the_error_of_a_rival_names_who_holds_it_since_when_until_when_and_what_to_do(journal, clock):
     lease = journal.acquire("staging", "r-1", "ann@build-1", 60)
     clock.advance(10)
 
@@ -91,7 +91,7 @@ def test_a_lease_is_renewed_under_its_own_token(journal, clock):
     assert journal.holder("staging") == renewed
 
 
-def test_an_expired_lease_that_nobody_took_can_be_renewed(journal, clock):
+def test_an_expired_lease_that_was_not_taken_can_be_renewed(journal, clock):
     lease = journal.acquire("staging", "r-1", "ann", 60)
     clock.advance(120)
 
@@ -126,7 +126,7 @@ def test_a_lease_that_was_given_back_is_free_and_cannot_be_renewed(journal):
 
 
 def test_a_lease_that_is_lost_is_no_failure_of_the_journal():
-    """Whoever catches a journal that fails must not take a process that is superseded for one."""
+    """A handler of `JournalError` must not catch the error of a superseded process."""
     assert issubclass(LeaseLost, RolloutError)
     assert not issubclass(LeaseLost, JournalError)
 
@@ -203,7 +203,7 @@ def test_of_six_processes_at_once_exactly_one_gets_the_target(url, start_worker)
 
 
 def test_of_two_who_saw_the_same_token_the_second_is_refused(journal):
-    """Also where it is the same rollout: its watchdog, and somebody's `rollout recover`."""
+    """Also where it is the same rollout: its watchdog, and a `rollout recover`."""
     journal.acquire("staging", "r-1", "runner", 60)
     newest = journal.newest_token("staging")
     taken = journal.acquire("staging", "r-1", "watchdog", 60, after=newest)
@@ -231,15 +231,15 @@ def test_a_token_that_was_seen_is_no_right_to_what_another_rollout_holds(journal
         journal.acquire("staging", "r-2", "bob", 60, after=held.token)
 
 
-def test_a_target_is_seized_from_its_holder_with_a_newer_token(journal, clock):
+def test_a_target_is_taken_from_its_holder_with_a_newer_token(journal, clock):
     held = journal.acquire("staging", "r-1", "ann", 600)
     clock.advance(5)
-    seized = journal.preempt_lease("staging", "e-1", "eve", 60)
+    preempted = journal.preempt_lease("staging", "e-1", "eve", 60)
 
-    assert (seized.token, seized.rollout) == (2, "e-1")
-    assert seized.since == clock.now() - timedelta(microseconds=456)
-    assert seized.until == seized.since + timedelta(seconds=60), "not what the former holder had left"
-    assert journal.holder("staging") == seized
+    assert (preempted.token, preempted.rollout) == (2, "e-1")
+    assert preempted.since == clock.now() - timedelta(microseconds=456)
+    assert preempted.until == preempted.since + timedelta(seconds=60), "not what the former holder had left"
+    assert journal.holder("staging") == preempted
     with pytest.raises(LeaseLost, match=r"rollout e-1 \(eve\) has token 2"):
         journal.renew(held, 60)
 

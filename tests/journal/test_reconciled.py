@@ -1,4 +1,4 @@
-"""An entry that waited in a spool file is read as what it is."""
+"""An entry that waited in a spool file is read as an entry of its own kind."""
 
 from __future__ import annotations
 

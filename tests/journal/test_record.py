@@ -1,4 +1,4 @@
-"""A rollout is what its journal entries, in order, tell."""
+"""The record of a rollout is the replay of its journal entries, in order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class JournaledRollout:
 
 
 def journaled(*entries: tuple[Kind, dict[str, Any]]) -> RolloutRecord:
-    """Fold entries, numbered from 1."""
+    """Replay entries, numbered from 1."""
     return replay("r", [JournaledRollout(str(kind), body, seq) for seq, (kind, body) in enumerate(entries, 1)])
 
 
@@ -45,7 +45,7 @@ def clause(name: str, how: str, run: str = "run-1") -> tuple[Kind, dict[str, Any
 CLOSED = (Kind.CLOSED, {"decision": "kept"})
 
 
-def test_nothing_told_is_nothing_written_and_nothing_decided():
+def test_without_entries_nothing_is_written_and_nothing_decided():
     record = journaled()
     assert (record.wrote, record.in_flight, record.applied, record.decision) == (False, False, False, None)
 
@@ -55,13 +55,13 @@ def test_nothing_told_is_nothing_written_and_nothing_decided():
     [(None, True, False), ("unknown", True, False), ("done", True, True), ("refused", False, False)],
 )
 def test_only_a_refused_write_changed_nothing_and_only_a_done_one_applied(result, wrote, applied):
-    """An intent without an outcome may have reached the gateway: somebody died in between."""
+    """An intent without an outcome may have reached the gateway: the process died in between."""
     entries = [intent()] + ([outcome(1, result)] if result else [])
     record = journaled(*entries)
     assert (record.wrote, record.in_flight, record.applied) == (wrote, wrote, applied)
 
 
-def test_the_proof_of_the_way_back_is_a_write_and_not_the_change():
+def test_the_proof_of_the_rollback_is_a_write_and_not_the_change():
     record = journaled(intent("APP-0.2", "proof", "ollama:gemma3:4b"), outcome(1, "done"))
     assert record.wrote
     assert not record.applied
@@ -111,11 +111,11 @@ def test_the_first_abort_and_only_the_deciding_verdict_count():
     assert (record.abort["reason"], record.breach["clause"]) == ("first", "MON-2")
 
 
-def test_every_kind_but_samples_and_lists_of_files_is_folded():
+def test_every_kind_but_samples_and_lists_of_files_is_replayed():
     assert set(REPLAYED) == set(Kind) - {Kind.SAMPLE, Kind.MANIFEST, Kind.SEAL}
 
 
-def test_a_standard_change_was_approved_by_its_policy_unless_somebody_did():
+def test_a_standard_change_without_an_approval_was_approved_by_its_policy():
     opened = (Kind.OPENED, {"class": "standard", "policy": {"name": "sandbox"}})
     assert journaled(opened).approvers == "policy sandbox beforehand (class standard)"
     assert journaled((Kind.OPENED, {**opened[1], "scenario": {"approved_by": ["bob"]}})).approvers == "bob"
@@ -150,7 +150,7 @@ def of(what: What, direction: str, to: str = "x", result: str | None = "done", *
 
 
 def writes(*of_each: list[Any]) -> RolloutRecord:
-    """Fold writes, each an intent and its outcome."""
+    """Replay writes, each an intent and its outcome."""
     entries: list[tuple[Kind, dict[str, Any]]] = []
     for body, result in of_each:
         entries.append((Kind.INTENT, body))
@@ -160,21 +160,21 @@ def writes(*of_each: list[Any]) -> RolloutRecord:
 
 
 @pytest.mark.parametrize("what", list(What))
-@pytest.mark.parametrize(("result", "owed"), [("done", True), ("unknown", True), (None, True), ("refused", False)])
-def test_a_write_on_the_way_there_is_to_be_undone_unless_it_was_refused(what: What, result: str | None, owed: bool):
+@pytest.mark.parametrize(("result", "is_open"), [("done", True), ("unknown", True), (None, True), ("refused", False)])
+def test_a_forward_write_is_to_be_undone_unless_it_was_refused(what: What, result: str | None, is_open: bool):
     record = writes(of(what, "forward", result=result))
-    assert bool(record.to_undo(what)) is owed
+    assert bool(record.to_undo(what)) is is_open
     assert not any(record.to_undo(other) for other in What if other is not what)
 
 
 @pytest.mark.parametrize("what", list(What))
-@pytest.mark.parametrize(("result", "owed"), [("done", False), ("unknown", True), (None, True), ("refused", True)])
-def test_only_a_write_of_the_way_back_that_is_done_has_undone_it(what: What, result: str | None, owed: bool):
+@pytest.mark.parametrize(("result", "is_open"), [("done", False), ("unknown", True), (None, True), ("refused", True)])
+def test_only_a_rollbacks_write_that_is_done_has_undone_it(what: What, result: str | None, is_open: bool):
     record = writes(of(what, "forward"), of(what, "back", result=result))
-    assert bool(record.to_undo(what)) is owed
+    assert bool(record.to_undo(what)) is is_open
 
 
-def test_the_proof_of_the_way_back_is_not_to_be_undone():
+def test_the_proof_of_the_rollback_is_not_to_be_undone():
     assert not writes(of(What.PROVIDER, "proof")).to_undo(What.PROVIDER)
 
 
@@ -189,7 +189,7 @@ def test_what_was_written_after_the_undo_is_to_be_undone_again():
 
 
 def test_a_limit_is_undone_by_a_write_of_its_own_under_either_name_of_its_scope():
-    """Reads name a provider's scope in another way than calls (deviation 20)."""
+    """Reads spell a provider's scope in another way than calls (deviation 20)."""
     record = writes(
         of(What.LIMITS, "forward", "cost limits of openai"),
         of(What.LIMITS, "forward", "rate limits of openai"),

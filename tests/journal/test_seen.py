@@ -1,4 +1,4 @@
-"""A journal that lost what it had confirmed is a journal that fails, not one that knows of nothing."""
+"""A journal that lost confirmed entries fails; it does not answer as if they had never been written."""
 
 import shutil
 
@@ -20,7 +20,7 @@ CALLS = {
     "after": lambda journal, _lease: journal.after(1, "r-1"),
     "rollouts": lambda journal, _lease: journal.rollouts(),
     "head": lambda journal, _lease: journal.head(),
-    "whole": lambda journal, _lease: journal.raw_entries(),
+    "raw_entries": lambda journal, _lease: journal.raw_entries(),
     "verify": lambda journal, _lease: journal.verify(),
 }
 OF_LEASES = {
@@ -57,9 +57,9 @@ def test_a_journal_that_lost_its_tail_is_named_by_every_call(journal, lease, van
     vandal(cut(3))
 
     for call in CALLS | OF_LEASES:
-        said = behind(call, journal, lease)
-        assert "it ends with entry 3, and entries 4 to 5 are missing, which this process has seen" in said
-        assert "bring back the one that holds what is missing" in said
+        message = behind(call, journal, lease)
+        assert "it ends with entry 3, and entries 4 to 5 are missing, which this process has seen" in message
+        assert "restore the one that holds what is missing" in message
 
 
 def test_nothing_is_written_into_a_journal_that_lost_its_tail(journal, lease, vandal, url, clock):
@@ -91,7 +91,7 @@ def test_one_entry_that_is_missing_is_named_alone(journal, vandal):
 
 @pytest.mark.usefixtures("lease")
 def test_what_was_only_read_is_remembered_too(journal, url, clock, vandal):
-    for call in ("entries", "after", "head", "whole"):
+    for call in ("entries", "after", "head", "raw_entries"):
         with Journal.open(url, clock=clock) as reader:
             assert reader.seen is None
             CALLS[call](reader, None)
@@ -101,7 +101,7 @@ def test_what_was_only_read_is_remembered_too(journal, url, clock, vandal):
 
 
 @pytest.mark.usefixtures("lease")
-def test_an_older_entry_that_is_read_takes_nothing_back(journal):
+def test_an_older_entry_that_is_read_replaces_no_newer_one(journal):
     newest = journal.append("r-2", "note", {})
     journal.entries("r-1")
 
@@ -140,12 +140,12 @@ def test_a_write_that_failed_is_not_expected(journal):
 
 
 @pytest.mark.parametrize("gone", [True, False])
-def test_a_table_of_leases_that_went_back_is_named_where_a_lease_is_looked_at(journal, lease, vandal, gone):
+def test_a_table_of_leases_that_went_back_is_named_where_a_lease_is_read(journal, lease, vandal, gone):
     vandal(delete(schema.lease) if gone else update(schema.lease).values(token=1, rollout="r-0", holder="old"))
 
     for call in (*OF_LEASES, "append_held", "append_ending"):
-        said = behind(call, journal, lease)
-        assert f"the newest token of staging is {0 if gone else 1}, and this process was granted token 2" in said
+        message = behind(call, journal, lease)
+        assert f"the newest token of staging is {0 if gone else 1}, and this process was granted token 2" in message
 
 
 @pytest.mark.usefixtures("lease")
@@ -154,7 +154,7 @@ def test_a_lease_table_of_a_target_that_was_never_granted_is_not_expected_to_hol
 
 
 @pytest.mark.usefixtures("lease")
-def test_a_journal_that_went_back_can_be_verified_by_a_process_that_comes_fresh(url, clock, vandal):
+def test_a_journal_that_went_back_can_be_verified_by_a_new_process(url, clock, vandal):
     vandal(cut(3))
     with Journal.open(url, clock=clock) as fresh:
         assert fresh.verify() == len(fresh.raw_entries()) == 3
@@ -199,17 +199,17 @@ def test_a_file_that_was_deleted_and_made_anew_is_named(sqlite_path, clock):
 
 
 def test_the_comparison_costs_one_query_at_most(journal, url, clock):
-    told = []
+    queries = []
 
     def statements(one, call):
         # A lease of its own for each, for an ending stands after the first.
         lease = one.preempt_lease("staging", "r-1", "ann", 60)
-        told.clear()
+        queries.clear()
         (CALLS | OF_LEASES)[call](one, lease)
-        return len([each for each in told if "rollout_" in each])
+        return len([each for each in queries if "rollout_" in each])
 
     def listen(one):
-        event.listen(one._store._engine, "before_cursor_execute", lambda *facts: told.append(facts[2]))
+        event.listen(one._store._engine, "before_cursor_execute", lambda *facts: queries.append(facts[2]))
         return one
 
     listen(journal).append("r-1", "note", {})

@@ -1,4 +1,4 @@
-"""A journal that answers nothing any more costs a bounded time, whatever it is that is silent."""
+"""A journal that does not answer costs a bounded time: server, network or disk."""
 
 import os
 import signal
@@ -97,8 +97,8 @@ def test_a_server_that_is_stopped_costs_the_deadline_once_and_is_noticed_when_it
         assert [entry.body["n"] for entry in journal.raw_entries()] == [1, 3]
 
 
-def test_a_commit_that_a_stopped_server_has_not_read_is_not_obeyed_when_it_goes_on(frozen, clock):
-    """It waits in the server's own buffer, whatever became of the connection."""
+def test_a_commit_that_a_stopped_server_has_not_read_is_not_executed_when_it_goes_on(frozen, clock):
+    """It waits in the server's own buffer, also after the connection is gone."""
     url = frozen.new_database()
     with open_(url, clock) as journal:
         journal.append("r-1", "note", {"n": 1})
@@ -111,7 +111,7 @@ def test_a_commit_that_a_stopped_server_has_not_read_is_not_obeyed_when_it_goes_
         assert [entry.body["n"] for entry in fresh.raw_entries()] == [1, 3]
 
 
-def test_a_server_that_is_stopped_does_not_hold_up_what_does_not_wait(frozen, clock):
+def test_a_server_that_is_stopped_does_not_delay_a_call_that_does_not_wait(frozen, clock):
     with open_(frozen.new_database(), clock) as journal:
         frozen.freeze()
         began = time.monotonic()
@@ -122,7 +122,7 @@ def test_a_server_that_is_stopped_does_not_hold_up_what_does_not_wait(frozen, cl
         frozen.thaw()
 
 
-def test_a_way_on_which_packets_get_lost_costs_the_deadline(behind_proxy, proxy, clock):
+def test_a_network_that_loses_packets_costs_the_deadline(behind_proxy, proxy, clock):
     with open_(behind_proxy, clock) as journal:
         journal.append("r-1", "note", {"n": 1})
         proxy.silent, worker = True, journal._deadline._state().line.thread
@@ -142,7 +142,7 @@ def test_a_server_that_accepts_and_never_answers_costs_the_deadline_to_open(behi
     silent(lambda: open_(behind_proxy, clock))
 
 
-def test_a_process_that_waits_for_a_silent_journal_hears_a_signal_and_can_end(behind_proxy, proxy, start_worker):
+def test_a_process_that_waits_for_a_silent_journal_handles_a_signal_and_can_end(behind_proxy, proxy, start_worker):
     worker = start_worker("wait", behind_proxy)
     assert worker.stdout.readline() == "ready\n"
     proxy.silent = True
@@ -155,9 +155,9 @@ def test_a_process_that_waits_for_a_silent_journal_hears_a_signal_and_can_end(be
     assert time.monotonic() - began < 1
 
     assert "did not answer within 3 s" in worker.stdout.readline()
-    told = time.monotonic()
+    reported = time.monotonic()
     assert worker.wait(timeout=30) == 0
-    assert time.monotonic() - told < 3
+    assert time.monotonic() - reported < 3
 
 
 class Hung:

@@ -20,7 +20,7 @@ PASSWORD = "hunter2-of-the-url"
 
 @pytest.fixture
 def refused(clock):
-    """Open a journal that must be refused; return the one line that a person reads."""
+    """Open a journal that must be refused; return the one line of its error."""
 
     def refusal(url, **options):
         with pytest.raises(JournalError) as caught:
@@ -197,7 +197,7 @@ def test_a_damaged_file_is_a_sentence(existing, clock):
             journal.verify()
 
 
-def test_a_journal_that_is_deleted_under_a_run_does_not_come_back_empty(existing, clock):
+def test_a_journal_that_is_deleted_under_a_run_is_not_made_anew(existing, clock):
     with Journal.open(str(existing), clock=clock) as journal:
         existing.unlink()
         with pytest.raises(JournalError, match="cannot be opened"):
@@ -300,16 +300,18 @@ def test_readers_are_not_held_up_by_a_writer(journal):
 def test_a_missing_driver_is_named_with_the_command_that_installs_it(monkeypatch, refused):
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    said = refused(f"postgresql+psycopg://rollout:{PASSWORD}@db.example/journal")
-    assert said.startswith("journal postgresql+psycopg://rollout:***@db.example/journal: the driver psycopg is not")
-    assert "pip install" in said
+    message = refused(f"postgresql+psycopg://rollout:{PASSWORD}@db.example/journal")
+    assert message.startswith("journal postgresql+psycopg://rollout:***@db.example/journal: the driver psycopg is not")
+    assert "pip install" in message
 
 
 @pytest.mark.usefixtures("postgres")
 def test_a_server_that_is_not_there_is_a_sentence_without_the_password(refused):
-    said = refused(f"postgresql+psycopg://rollout:{PASSWORD}@127.0.0.1:1/journal?application_name={PASSWORD}", wait_s=2)
+    message = refused(
+        f"postgresql+psycopg://rollout:{PASSWORD}@127.0.0.1:1/journal?application_name={PASSWORD}", wait_s=2
+    )
 
-    assert "Connection refused" in said or "connection refused" in said
+    assert "Connection refused" in message or "connection refused" in message
 
 
 def test_a_wrong_password_is_a_sentence_without_it(postgres, refused):
@@ -348,7 +350,7 @@ def test_a_writer_needs_no_right_to_change_what_was_written(postgres, clock):
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_with_the_forms_that_can(refused, url, why):
-    said = refused(url)
+    message = refused(url)
 
-    assert why in said
-    assert "write a path, sqlite:////absolute/path, or postgresql+psycopg://user:password@host:port/database" in said
+    assert why in message
+    assert "write a path, sqlite:////absolute/path, or postgresql+psycopg://user:password@host:port/database" in message

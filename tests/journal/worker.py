@@ -45,7 +45,7 @@ def lease_of(journal, token):
 
 
 def end(journal, token, names):
-    """End every rollout under the token; say how often that was granted."""
+    """End every rollout under the token; print how often that was granted."""
     lease, granted = lease_of(journal, token), []
     say("ready")
     sys.stdin.readline()
@@ -57,7 +57,7 @@ def end(journal, token, names):
 
 
 def announce(journal, token, name):
-    """Announce writes under the token until it is superseded; say the number of each."""
+    """Announce writes under the token until it is superseded; print the number of each."""
     lease = lease_of(journal, token)
     say("ready")
     sys.stdin.readline()
@@ -68,7 +68,7 @@ def announce(journal, token, name):
 
 
 def wait(journal):
-    """Append when asked to, and say which signals are heard meanwhile, and how that ended."""
+    """Append on request, and print which signals are handled meanwhile, and the result."""
     signal.signal(signal.SIGTERM, lambda *_: say("heard"))
     say("ready")
     sys.stdin.readline()

@@ -654,8 +654,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "rollout/journal/record.py",
-        "there = [each for each in there if what is What.LIMITS and _scope(each) != _scope(write)]",
-        "there = []",
+        "standing = [each for each in standing if what is What.LIMITS and _scope(each) != _scope(write)]",
+        "standing = []",
         "A limit is undone by a write of its own.",
         RECORD,
     ),

@@ -24,7 +24,7 @@ def signed(approval: Approval, key: Path) -> Approval:
 
 
 def filed(rollout: RolloutContext, approval: Approval) -> Path:
-    """Put the approval where the rollout looks for it, and return the file."""
+    """Write the approval to the folder that the rollout reads, and return the file."""
     folder = rollout.origin.approvals
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / approval.file_name()

@@ -88,7 +88,7 @@ def baseline() -> Mapping[str, Any]:
 
 
 def order() -> Order:
-    """Return what somebody asked for in an emergency."""
+    """Return the request of an emergency."""
     return Order(
         id=ID,
         at=format_utc(BEGINNING),

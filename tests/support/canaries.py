@@ -105,7 +105,7 @@ class Splitting:
             self.open -= 1
 
     def uninterruptible(self) -> Self:
-        """Return the gateway: nobody interrupts it."""
+        """Return the gateway: it is not interrupted."""
         return self
 
     def activate(self, provider: str, model: str) -> Activated:

@@ -20,7 +20,7 @@ NOBODY = "nobody@example.com"
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port without a listener."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -92,21 +92,21 @@ class Webhook:
     answers: list[int] = field(default_factory=list)
 
     def url(self, secret: str = "") -> str:
-        """Return its Apprise URL, with a password and a path that nobody must see."""
+        """Return its Apprise URL, with a password and a path, which must be shown nowhere."""
         return f"json://hook:{secret}@127.0.0.1:{self.port}/{secret}" if secret else f"json://127.0.0.1:{self.port}/"
 
 
 @contextmanager
 def webhook() -> Iterator[Webhook]:
     """Run a receiver of webhooks."""
-    told = Webhook()
+    receiver = Webhook()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status = told.answers.pop(0) if told.answers else 200
+            status = receiver.answers.pop(0) if receiver.answers else 200
             if status == 200:
-                told.posts.append(body)
+                receiver.posts.append(body)
             self.send_response(status)
             self.end_headers()
 
@@ -114,10 +114,10 @@ def webhook() -> Iterator[Webhook]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    told.port = server.server_address[1]
+    receiver.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
-        yield told
+        yield receiver
     finally:
         server.shutdown()
         server.server_close()
@@ -125,7 +125,7 @@ def webhook() -> Iterator[Webhook]:
 
 @contextmanager
 def silent_server() -> Iterator[int]:
-    """Run a server that accepts every connection and never says a word; give its port."""
+    """Run a server that accepts every connection and never sends a byte; yield its port."""
     with closing(socket.socket()) as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(8)

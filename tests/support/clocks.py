@@ -17,7 +17,7 @@ BEGINNING = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 class SimulatedClock:
-    """Implements `rollout.core.clock.Clock`; time moves only when somebody waits, and then at once."""
+    """Implements `rollout.core.clock.Clock`; time moves only in a wait, and then at once."""
 
     def __init__(self, start: datetime = BEGINNING) -> None:
         self._start = start
@@ -60,7 +60,7 @@ class SimulatedClock:
         return None
 
     def _step(self, end: float) -> bool:
-        """Advance to the next event and let it happen, or to `end`; tell whether an event happened."""
+        """Advance to the next event and let it happen, or to `end`; return whether an event happened."""
         if not self._later or self._later[0][0] > end:
             self._passed_s = max(self._passed_s, end)
             return False

@@ -125,15 +125,15 @@ def passed(rollout: RolloutContext, *phases: str, but: Mapping[str, str] | None 
 
 def successor(rollout: RolloutContext, **parts: Any) -> RolloutContext:
     """Return another process's part of the same rollout, which has taken the newer token."""
-    whole = {"journal": rollout.journal, "clock": rollout.clock, "run": "run-2", **parts}
-    other = rollout_in(rollout.folder.parent, rollout.gateway, **whole)
+    shared = {"journal": rollout.journal, "clock": rollout.clock, "run": "run-2", **parts}
+    other = rollout_in(rollout.folder.parent, rollout.gateway, **shared)
     other.take_lease()
     return other
 
 
 def session_of(rollout: RolloutContext, *phases: str, **parts: Any) -> Session:
     """Return one pytest run's part of the rollout."""
-    whole: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "rollout": rollout,
         "phases": phases or PHASES,
         "left_out": {},
@@ -144,11 +144,11 @@ def session_of(rollout: RolloutContext, *phases: str, **parts: Any) -> Session:
         "journal_url": str(rollout.folder.parent / "journal.sqlite"),
         "exchanges": [],
     }
-    return Session(**{**whole, **parts})
+    return Session(**{**fields, **parts})
 
 
 def said(rollout: RolloutContext) -> str:
-    """Return the operations log; empty where nobody wrote it."""
+    """Return the operations log; empty where none was written."""
     with suppress(OSError):
         return (rollout.folder.parent / "operations.log").read_text(encoding="utf-8")
     return ""

@@ -51,7 +51,7 @@ _PRELOADED = (
     "uvicorn.lifespan.on",
     "uvicorn.protocols.http.h11_impl",
 )
-# `rollout recover` tells a run that lives by the name on its command line.
+# `rollout recover` recognises a running run by the name on its command line.
 _NAMES = ("pytest", "rollout")
 _CODE = struct.Struct("i")
 _MOST = 1 << 20
@@ -99,24 +99,24 @@ class Child(ABC):
 class Forked(Child):
     """One whose parent is the server, which says how it ended."""
 
-    def __init__(self, pid: int, out: Path, said: socket.socket) -> None:
-        """It has just begun; `said` is the line on which its end is told."""
-        self.pid, self.out, self._said = pid, out, said
+    def __init__(self, pid: int, out: Path, line: socket.socket) -> None:
+        """It has just begun; `line` is the socket that its exit code comes on."""
+        self.pid, self.out, self._line = pid, out, line
         self._code: int | None = None
 
     def _ended(self, within_s: float) -> int | None:
         if self._code is None:
             waiting = select.poll()
-            waiting.register(self._said, select.POLLIN)
+            waiting.register(self._line, select.POLLIN)
             if waiting.poll(within_s * 1000):
                 # Looked at and left there: another thread may wait for it too. Nothing: it went with the server.
-                told = self._said.recv(_CODE.size, socket.MSG_PEEK)
-                self._code = _CODE.unpack(told)[0] if told else -signal.SIGKILL
+                code = self._line.recv(_CODE.size, socket.MSG_PEEK)
+                self._code = _CODE.unpack(code)[0] if code else -signal.SIGKILL
         return self._code
 
     def __del__(self) -> None:
         """Let go of the line to the server."""
-        self._said.close()
+        self._line.close()
 
 
 class Started(Child):
@@ -188,13 +188,13 @@ class Server:
             "report": report,
             "file_bytes": file_bytes,
         }
-        said, its = socket.socketpair()
+        line, its = socket.socketpair()
         with out.open("ab") as output, its, self._lock:
             socket.send_fds(self._line, [json.dumps(order).encode() + b"\n"], [output.fileno(), its.fileno()])
             its.close()
-            told = said.recv(_CODE.size)
-        assert told, "the server that forks is gone"
-        return Forked(_CODE.unpack(told)[0], out, said)
+            pid = line.recv(_CODE.size)
+        assert pid, "the server that forks is gone"
+        return Forked(_CODE.unpack(pid)[0], out, line)
 
 
 @cache
@@ -230,7 +230,7 @@ class _Loop:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def run(self) -> dict[str, Any] | None:
-        """Return the order in a child; in the parent None, when nobody can ask any more."""
+        """Return the order in a child; in the parent None, once no client is left."""
         while True:
             ready, _, _ = select.select([self.line, self.wake], [], [])
             if self.wake in ready:
@@ -239,7 +239,7 @@ class _Loop:
             if self.line in ready:
                 asked, fds, _, _ = socket.recv_fds(self.line, _MOST, 2)
                 if not asked:
-                    # Whoever asked for them is gone, perhaps killed: nothing is left behind.
+                    # The client is gone, perhaps killed: no child is left behind.
                     for pid in self.children:
                         os.kill(pid, signal.SIGKILL)
                     return None
@@ -248,19 +248,19 @@ class _Loop:
                 if self.fork(*fds):
                     return dict(json.loads(asked))
 
-    def fork(self, out: int, said: int) -> bool:
-        """Fork; tell whether this is the child."""
+    def fork(self, out: int, line: int) -> bool:
+        """Fork; return whether this is the child."""
         pid = os.fork()
         if pid:
             os.close(out)
-            self.children[pid] = socket.socket(fileno=said)
+            self.children[pid] = socket.socket(fileno=line)
             self.children[pid].sendall(_CODE.pack(pid))
             return False
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for each in (self.line, self.wake, self.bell, *self.children.values()):
             each.close()
-        os.close(said)
+        os.close(line)
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (out, 1), (out, 2)):
             os.dup2(source, target)
@@ -273,9 +273,9 @@ class _Loop:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            # Nobody may be left who wants to know.
-            with self.children.pop(pid) as said, contextlib.suppress(OSError):
-                said.sendall(_CODE.pack(os.waitstatus_to_exitcode(status)))
+            # The client may be gone.
+            with self.children.pop(pid) as line, contextlib.suppress(OSError):
+                line.sendall(_CODE.pack(os.waitstatus_to_exitcode(status)))
 
 
 def _leave_out_the_page() -> None:
@@ -283,7 +283,7 @@ def _leave_out_the_page() -> None:
     from rollout.reporting.html import allure_generator, assembly
 
     def left_out(*_: object) -> None:
-        raise allure_generator.GeneratorMissing("nobody reads it: this run was forked")
+        raise allure_generator.GeneratorMissing("no test reads it: this run was forked")
 
     assembly._write_page = allure_generator.generate = left_out
 

@@ -60,7 +60,7 @@ class LiveGateway:
         writes: every write that arrived, in order: ``activate openai:gpt-4o``, ``limits cost global``, ``weights …``.
         served: the ``provider:model`` of each completion.
         stale_s: reads answer what was so many seconds ago; a status, a counter and a completion are never stale.
-        stale_chat: completions come from a cache of that age too: nobody serves them.
+        stale_chat: completions come from a cache of that age too: no provider serves them.
         fails: name of a call -> what it raises instead of answering, or a function that is called with its arguments
             and returns that (None lets the call pass).
         without_effect: names of writes, or their words, that answer success and change nothing.

@@ -1,4 +1,4 @@
-"""A rollout as its journal and its results tell it, written by hand: what a report is built from."""
+"""A rollout's journal and results, written by hand: what a report is built from."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class JournaledRollout:
         self.clock.wait(seconds)
 
     def outcome(self, run: str, clause: str, outcome: str = "passed", message: str = "") -> None:
-        """Record what came of a clause."""
+        """Record the outcome of a clause."""
         self.later(0.1)
         self.rollout.append(Kind.CLAUSE, run=run, clause=clause, outcome=outcome, message=message)
 
@@ -104,7 +104,7 @@ class JournaledRollout:
         self.rollout.append(Kind.BASELINE, provider=OLD.provider, **parts)
 
     def writes(self, step: str, direction: str, to: str, result: str | None = "done") -> None:
-        """Announce a write, and what became of it; None died in between."""
+        """Announce a write and record its outcome; None died in between."""
         self.later(0.1)
         intent = self.rollout.append(Kind.INTENT, step=step, direction=direction, to=to).seq
         if result is not None:
@@ -136,11 +136,19 @@ class JournaledRollout:
 
     def verdict(self, clause: str, **body: Any) -> None:
         """Record a trigger's verdict."""
-        whole = {"state": "breached", "samples": 119, "source": "users", "span": "", "at": "", "watched_s": 6.0, **body}
-        self.rollout.append(Kind.VERDICT, clause=clause, **whole)
+        verdict = {
+            "state": "breached",
+            "samples": 119,
+            "source": "users",
+            "span": "",
+            "at": "",
+            "watched_s": 6.0,
+            **body,
+        }
+        self.rollout.append(Kind.VERDICT, clause=clause, **verdict)
 
     def step(self, clause: str, message: str, outcome: str = "passed") -> None:
-        """Record a step of the way back."""
+        """Record a step of the rollback."""
         self.later(0.1)
         self.rollout.append(Kind.STEP, clause=clause, outcome=outcome, message=message)
 
@@ -195,7 +203,7 @@ class JournaledRollout:
 
 
 def rolled_back(folder: Path, **parts: Any) -> JournaledRollout:
-    """Return a rollout whose error rate was too high: applied, watched, taken back."""
+    """Return a rollout whose error rate was too high: applied, watched, rolled back."""
     journaled = JournaledRollout(folder, **parts)
     journaled.begins("run-1")
     journaled.backup()

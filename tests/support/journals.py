@@ -1,11 +1,11 @@
-"""A journal that is written entry by entry, and what is true of it after each: for the documents that tell of it.
+"""A journal that is written entry by entry, and what is true of it after each: for the documents about it.
 
 pen = Pen(seed=7)
 pen.write(Kind.OPENED, {...})
 pen.sends("APP-1.2", "forward", "openai:gpt-4o", What.PROVIDER, since=NOW)
 Book(pen.entries)             # reads as a journal does
 
-What is true is noted by whoever writes the entry that shows it, so that no document is compared with another document's
+The code that writes an entry also notes what is true after it, so that no document is compared with another one's
 arithmetic. A journal that is cut off anywhere (`Pen.until`) is that of a process that was killed there.
 """
 
@@ -40,7 +40,7 @@ class Truth:
         since: when the change was announced that counts; empty before.
         gone: when it was seen gone; empty while it was not.
         landed: whether the gateway has confirmed it.
-        back: when the last write of the way back was answered; empty before.
+        back: when the last write of the rollback was answered; empty before.
         writes: how many writes were announced.
         decision: how it ended; None while it is open.
         word: the verdict's word; empty while it is open.
@@ -121,10 +121,10 @@ class Pen:
 
     def reconciled(self, kind: str, at: str, body: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
         """Enter what waited in a spool file."""
-        whole = {"spool": sha256(canonical(dict(body)))[:12], "fence": 0, **body}
-        facts = {"kind": kind, "at": at, "fence": whole.pop("fence"), "spool": whole.pop("spool")}
+        spooled = {"spool": sha256(canonical(dict(body)))[:12], "fence": 0, **body}
+        facts = {"kind": kind, "at": at, "fence": spooled.pop("fence"), "spool": spooled.pop("spool")}
         self.append(
-            Kind.RECONCILED, self.now, {**facts, "spooled": sha256(canonical(dict(body))), "body": whole}, shown
+            Kind.RECONCILED, self.now, {**facts, "spooled": sha256(canonical(dict(body))), "body": spooled}, shown
         )
 
     # What a run writes
@@ -140,7 +140,7 @@ class Pen:
         self.write(Kind.ARMED, {"pid": 1, "host": "vm", "runner": 4711})
 
     def clause(self, clause: str, outcome: str = "passed", message: str = "", **truth: Any) -> None:
-        """Record what came of a clause."""
+        """Record the outcome of a clause."""
         seen = {"clause": clause, "outcome": outcome, "message": message, "took_s": 0.01}
         self.write(Kind.CLAUSE, {"run": self.run, **seen}, **truth)
 
@@ -152,9 +152,9 @@ class Pen:
     def sends(
         self, step: str, direction: str, to: str, what: What, result: str = "done", *, afresh: bool = False, **more: Any
     ) -> None:
-        """Announce a write, and what became of it.
+        """Announce a write and record its outcome.
 
-        One on the way there may put the change into effect; `afresh` where an earlier effect was over before.
+        A forward one may put the change into effect; `afresh` where an earlier effect was over before.
         """
         intent = {"step": step, "direction": direction, "to": to, "what": what, **more}
         begins = direction == "forward" and (afresh or not self.truth.since)

@@ -60,7 +60,7 @@ def quick(
         lab.scenario["change"] = change
         lab.scenario["monitor"] |= QUICK
         lab.policy["sandbox"]["window_at_least"] = "1s"
-        # There is no report generator at that place: nobody reads these reports.
+        # There is no report generator at that place: no test reads these reports.
         lab.env |= {"XDG_CACHE_HOME": os.devnull, "XDG_STATE_HOME": str(folder / "state")}
         if wrap:
             handle(lab)
@@ -68,13 +68,13 @@ def quick(
 
 
 def handle(lab: Lab) -> None:
-    """Let the target say itself how its service is stopped and started."""
+    """Let the target state how its service is stopped and started."""
     about = lab.direct.get("/sandbox/about").json()
     lab.target["service"] = {"stop": about["stop"], "start": about["start"]}
 
 
 def look(lab: Lab) -> Whole:
-    """Return what the gateway is now, asked past the liar."""
+    """Return the state of the gateway, read past the liar."""
     config = lab.direct.get("/api/v1/config/runtime").json()["config"]
     governance = lab.direct.get("/api/v1/governance/status").json()
     limits = {
@@ -99,8 +99,8 @@ def sent(lab: Lab) -> list[str]:
     seen = lab.direct.get("/sandbox/requests").json()
     paths = [each["path"] for each in seen if each["method"] == "POST" and each["user"] == "rollout"]
     ends = ("/activate", "/limits", "/llm-servers/active", "/config/runtime")
-    told = [path for path in paths if path.endswith(ends)]
-    return [path.removeprefix("/api/v1/providers/").removesuffix("/activate") for path in told]
+    found = [path for path in paths if path.endswith(ends)]
+    return [path.removeprefix("/api/v1/providers/").removesuffix("/activate") for path in found]
 
 
 def switch(lab: Lab, *names: str) -> None:

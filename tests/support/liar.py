@@ -1,8 +1,8 @@
 """A proxy that lies: everything passes through to the upstream, except what a rule says otherwise.
 
     with Liar(gateway_url) as liar:
-        liar.rule("/metrics", answer(500, {"detail": "boom"}), nth=2)     # the second look at any metrics fails
-        liar.rule("/activate", effect_without_success())                  # activates, and says that it did not
+        liar.rule("/metrics", answer(500, {"detail": "boom"}), nth=2)     # the second read of any metrics fails
+        liar.rule("/activate", effect_without_success())                  # activates, and answers an error
         rule = liar.rule("/providers$", edited(lambda body: {**body, "active_provider": "vllm"}))
         ...
         rule.remove()
@@ -161,8 +161,8 @@ def empty(status: int = 200) -> Behaviour:
 
 def truncated(body: Any, keep: float = 0.5) -> Behaviour:
     """Answer the first part of `body`'s JSON, properly framed: HTTP is satisfied, JSON is not."""
-    whole = json_module.dumps(body).encode()
-    return answer(200, whole[: int(len(whole) * keep)])
+    data = json_module.dumps(body).encode()
+    return answer(200, data[: int(len(data) * keep)])
 
 
 def huge(megabytes: int = 16) -> Behaviour:
@@ -173,7 +173,7 @@ def huge(megabytes: int = 16) -> Behaviour:
 def hang() -> Behaviour:
     """Take the request and never answer."""
 
-    async def behaviour(visit: Visit) -> None:  # noqa: ARG001 - the caller is not even looked at
+    async def behaviour(visit: Visit) -> None:  # noqa: ARG001 - the request is not used
         await asyncio.Event().wait()
 
     return behaviour
@@ -269,7 +269,7 @@ class Rule:
         self._rules, self._method, self._path, self._nth = rules, method, re.compile(path), nth
 
     def applies(self, request: Request) -> bool:
-        """Count the request if it matches, and tell whether it is this rule's turn."""
+        """Count the request if it matches, and return whether it is this rule's turn."""
         if self._method not in {None, request.method} or not self._path.search(request.path):
             return False
         self.hits += 1
@@ -305,7 +305,7 @@ class Liar:
 
     @property
     def url(self) -> str:
-        """The base URL to give to whoever shall be lied to."""
+        """The base URL of the liar."""
         return f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:

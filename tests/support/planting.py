@@ -37,9 +37,9 @@ def _secret(name: str) -> str:
 
 
 def encodings(secret: str) -> Mapping[str, str]:
-    """Return name -> the secret as it may travel."""
+    """Return name -> the secret as it may be spelt."""
     data = secret.encode()
-    told = {
+    spelt = {
         "plain": secret,
         "JSON": json.dumps(secret)[1:-1].replace("/", "\\/"),
         "unicode escapes": "".join(f"\\u{ord(each):04x}" for each in secret),
@@ -59,8 +59,8 @@ def encodings(secret: str) -> Mapping[str, str]:
     }
     for before in range(3):
         packed = base64.b64encode(b"u" * before + data + b":").decode()
-        told |= {f"base64 {before}": packed, f"URL-safe base64 {before}": packed.replace("+", "-").replace("/", "_")}
-    return told
+        spelt |= {f"base64 {before}": packed, f"URL-safe base64 {before}": packed.replace("+", "-").replace("/", "_")}
+    return spelt
 
 
 def everything(secrets: Iterable[str]) -> str:
@@ -69,10 +69,10 @@ def everything(secrets: Iterable[str]) -> str:
 
 
 class Search:
-    """Looks for pieces of secrets, in each encoding."""
+    """Searches for pieces of secrets, in each encoding."""
 
     def __init__(self, planted: Mapping[str, str]) -> None:
-        """Prepare to look for these."""
+        """Prepare to search for these."""
         self.wanted = {(name, how) for name, secret in planted.items() for how in encodings(secret)}
         self._pieces: dict[bytes, set[tuple[str, str]]] = {}
         for name, secret in planted.items():

@@ -2,7 +2,7 @@
 
 ``QUIT`` says how: ``configure`` (`pytest.exit` while the session is configured), ``main`` (it answers in the session's
 place), ``system exit`` (likewise, by SystemExit), ``empty`` (it takes every check away), ``collect only`` (it sets that
-option, and nobody gave it).
+option, and it was not given).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A rollout at work for unit tests: a real journal in a file, a simulated clock, a gateway that is a script."""
+"""A rollout for unit tests: a real journal in a file, a simulated clock, a gateway that is a script."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OLD = ProviderChange("ollama", "gemma3:4b")
 
 
 class ScriptedGateway:
-    """Answers what its attributes say.
+    """Answers with the values of its attributes.
 
     Attributes:
         config: the runtime configuration.
@@ -66,7 +66,7 @@ def rollout_in(folder: Path, gateway: Any = None, **parts: Any) -> RolloutContex
     """Return a rollout whose journal and folder are below `folder`."""
     clock = parts.pop("clock", None) or SimulatedClock()
     redactor = Redactor(parts.pop("secrets", ()))
-    whole: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": "r-1",
         "run": "run-1",
         "scenario": Scenario("s", "s.yaml", "t", (NEW,), author="alice", approved_by=("bob",), ticket="T-1"),
@@ -80,4 +80,4 @@ def rollout_in(folder: Path, gateway: Any = None, **parts: Any) -> RolloutContex
         "stop": StopFlag(),
         "redactor": redactor,
     }
-    return RolloutContext(**{**whole, **parts})
+    return RolloutContext(**{**fields, **parts})

@@ -74,7 +74,7 @@ SCENARIO: Mapping[str, Any] = {
         "min_samples": 5,
         # A machine that is busy with other tests answers slowly; what is slow on purpose is a second slower.
         "latency_factor": 5,
-        # Looks this close together hang after 600 ms: now and then one does, on such a machine.
+        # Polls this close together time out after 600 ms: on a busy machine one sometimes does.
         "dark_share": 0.5,
     },
 }
@@ -170,7 +170,7 @@ class Run:
 
     @property
     def record(self) -> RolloutRecord:
-        """The rollout as the journal tells it now."""
+        """The rollout as the journal records it now."""
         return replay(self.id, entries(self.reports, self.id))
 
     def record_entries(self, kind: str) -> list[Entry]:
@@ -216,13 +216,13 @@ class Process:
         reports.mkdir(parents=True, exist_ok=True)
         self.reports = reports
         self._out = reports / f"output-{time.monotonic_ns()}.txt"
-        whole = (*(BARE if module == "pytest" else ()), *args, f"--reports={reports}")
+        arguments = (*(BARE if module == "pytest" else ()), *args, f"--reports={reports}")
         self._child: forks.Child
         if real:
             left_out = () if report else WITHOUT_REPORT
-            self._child = forks.Started(module, (*left_out, *whole), out=self._out, env=_environment(env))
+            self._child = forks.Started(module, (*left_out, *arguments), out=self._out, env=_environment(env))
         else:
-            self._child = forks.server().start(module, whole, out=self._out, env=_environment(env), report=report)
+            self._child = forks.server().start(module, arguments, out=self._out, env=_environment(env), report=report)
 
     @property
     def pid(self) -> int:
@@ -401,7 +401,7 @@ class Lab:
     # The gateway, past the liar
 
     def state(self) -> State:
-        """Return what the gateway is now."""
+        """Return the state of the gateway."""
         # Two reads: an activation may land between them.
         config = eventually(self._agreed, "the provider that is configured and the active one are the same", 5)
         limits = self.direct.get("/api/v1/governance/status").json()["cost_limits"]
@@ -432,7 +432,7 @@ class Lab:
         self.direct.post("/sandbox/alerts", json=alert).raise_for_status()
 
     def intrude(self, provider: str = "vllm", model: str = "gemma-3-4b-it") -> None:
-        """Let somebody else activate a provider."""
+        """Activate a provider outside the suite."""
         self.direct.post(f"/api/v1/providers/{provider}/activate", json={"model": model}).raise_for_status()
 
     def once(self, path: str, action: Callable[[], object], *, method: str | None = None, nth: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Look for a secret in everything that a run left, in each spelling in which it may travel.
+"""Search everything that a run left for a secret, in each spelling that may occur.
 
     found(lab.reports, SECRET)       # {"journal.sqlite": {"plain"}, "20261123-…/report.html": {"base64"}}
 
@@ -34,18 +34,18 @@ def spellings(secret: str) -> Mapping[str, str]:
 
 def leak(*secrets: str) -> str:
     """Return a message of an upstream that repeats them, in every spelling that the suite has to know."""
-    told = []
+    parts = []
     for secret in secrets:
         urls = f"https://upstream.example/v1/{quote(secret, safe='')}/x?key={secret}"
         encoded = [base64.b64encode(f"{'.' * before}{secret}:".encode()).decode() for before in range(3)]
-        told.append(f"refused {secret} at {urls}, sent as Basic {' and '.join(encoded)}")
-    return "; ".join(told)
+        parts.append(f"refused {secret} at {urls}, sent as Basic {' and '.join(encoded)}")
+    return "; ".join(parts)
 
 
 def found(folder: Path, secret: str) -> dict[str, set[str]]:
     """Return path -> the spellings found in it, for every file below the folder."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    assert files, f"{folder} holds no file, so that nothing was looked at"
+    assert files, f"{folder} holds no file, so that nothing was searched"
     seen = {str(path.relative_to(folder)): set(within(path.read_bytes(), secret)) for path in files}
     return {name: spelt for name, spelt in seen.items() if spelt}
 

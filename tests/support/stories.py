@@ -1,4 +1,4 @@
-"""A rollout that was rolled back, entry by entry, as a run writes it: for the documents that tell of it."""
+"""A rollout that was rolled back, entry by entry, as a run writes it: for the documents about it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PROOF = {
 
 
 class Calm(ScriptedGateway):
-    """A gateway that answers after the way back, too."""
+    """A gateway that answers after the rollback, too."""
 
     def uninterruptible(self) -> Calm:
         """Return the gateway itself."""
@@ -52,8 +52,8 @@ def opened(folder: Path, *, secrets: tuple[str, ...] = (), **parts: Any) -> Roll
         waivers=(Waiver("PRE-2.3", "the form is down", "dora", BEGINNING),),
     )
     rollout = replace(rollout, scenario=replace(scenario, **parts))
-    told = {"digest": rollout.digest, "change": str(NEW), "author": "alice", "ticket": "T-1", "url": "u"}
-    rollout.append(Kind.OPENED, scenario={"approved_by": ["bob"]}, **told)
+    facts = {"digest": rollout.digest, "change": str(NEW), "author": "alice", "ticket": "T-1", "url": "u"}
+    rollout.append(Kind.OPENED, scenario={"approved_by": ["bob"]}, **facts)
     rollout.take_lease()
     backup = take(
         rollout.gateway,
@@ -71,7 +71,7 @@ def opened(folder: Path, *, secrets: tuple[str, ...] = (), **parts: Any) -> Roll
 def rolled_back(
     rollout: RolloutContext, *, verified: bool = True, message: str = "upstream error"
 ) -> list[dict[str, Any]]:
-    """Let its change go wrong and be taken back; return the steps of the way back, as rows."""
+    """Let its change go wrong and be rolled back; return the steps of the rollback, as rows."""
     rollout.append(Kind.CLAUSE, run=rollout.run, clause="VER-2", outcome="passed", message="")
     _write(rollout, "APP-1.2", "forward", str(NEW))
     rollout.append(Kind.FINDING, clause="VER-3", text="the gateway's audit log does not name the model")
@@ -80,8 +80,8 @@ def rolled_back(
         rollout.append(
             Kind.SAMPLE, source="metrics", at_s=at_s, at=_now(rollout), total=total, failed=failed, samples=9
         )
-        told = {"ok": False, "reason": message} if failed else {"ok": True, "latency_ms": 5.0}
-        rollout.append(Kind.SAMPLE, source="synthetic", at_s=at_s, at=_now(rollout), **told)
+        reading = {"ok": False, "reason": message} if failed else {"ok": True, "latency_ms": 5.0}
+        rollout.append(Kind.SAMPLE, source="synthetic", at_s=at_s, at=_now(rollout), **reading)
         rollout.clock.wait(4)
     rollout.append(Kind.VERDICT, **BREACH, at=_now(rollout))
     rollout.append(Kind.ROLLBACK, reason=WHY)
@@ -89,8 +89,8 @@ def rolled_back(
     steps = [_step(rollout, "RBK-1.2", "passed", "no critical alert is firing")]
     for clause, seen in PROOF.items():
         wrong = not verified and clause == "RBK-4.3"
-        told = "the gateway differs from the backup: LOG_LEVEL: INFO -> DEBUG" if wrong else seen
-        steps.append(_step(rollout, clause, "failed" if wrong else "passed", told))
+        result = "the gateway differs from the backup: LOG_LEVEL: INFO -> DEBUG" if wrong else seen
+        steps.append(_step(rollout, clause, "failed" if wrong else "passed", result))
     return steps
 
 

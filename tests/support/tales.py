@@ -1,4 +1,4 @@
-"""What may happen to a rollout, told as a journal: every end, with the kinds and keys that real runs write.
+"""What may happen to a rollout, as a journal: every end, with the kinds and keys that real runs write.
 
 pen = tell(Tale(shape="failed", changes="all", seed=7))
 """
@@ -53,11 +53,11 @@ class Tale:
         slices: how many calls watch the window before the last one.
         excused: whether a clause is waived, and another one owed and settled.
         decides: what fails where something does: ``MON-2``, ``VER-2`` or ``MON-7``.
-        unproven: the step of the proof that fails where the way back fails.
-        again: whether a person asks for another rollback afterwards, which is verified.
+        unproven: the step of the proof that fails where the rollback fails.
+        again: whether an operator starts another rollback afterwards, which is verified.
         names: whom VER-2's answer names.
-        spooled: whether the way back was written to the spool file, and reconciled at the end.
-        set_back: whether the clock is set back two hours before the way back.
+        spooled: whether the rollback was written to the spool file, and reconciled at the end.
+        set_back: whether the clock is set back two hours before the rollback.
         seed: of the dice for the time between two entries.
     """
 
@@ -115,17 +115,17 @@ def _after_the_proof(pen: Pen, tale: Tale) -> None:
     match tale.shape:
         case "single failed":
             _single_request(pen, failed=True)
-            _taken_back(pen, tale, "CAN-1: the completion is empty")
+            _rolled_back(pen, tale, "CAN-1: the completion is empty")
         case "refused":
             pen.sends("APP-1.2", "forward", str(NEW), What.PROVIDER, "refused")
             pen.clause("APP-1.2", "failed", "refused")
             pen.phase("apply", {"APP-1.2": "refused"})
-            _taken_back(pen, tale, "APP-1.2: refused")
+            _rolled_back(pen, tale, "APP-1.2: refused")
         case "lost":
             pen.sends("APP-1.2", "forward", str(NEW), What.PROVIDER, "unknown")
             pen.clause("APP-1.2", "failed", "no answer")
             pen.phase("apply", {"APP-1.2": "no answer"})
-            _taken_back(pen, tale, "APP-1.2: no answer")
+            _rolled_back(pen, tale, "APP-1.2: no answer")
         case "canary kept" | "canary back":
             _canary(pen, tale)
         case _:
@@ -138,16 +138,16 @@ def _prechecked(pen: Pen, tale: Tale) -> None:
     pen.begins(*PHASES)
     pen.write(Kind.BACKUP, backup())
     failed = {"PRE-5.3": "a critical alert is firing"} if tale.shape == "nothing" else {}
-    excused = {"PRE-4.1": ("waived", "WAIVED: outside"), "PRE-2.2": ("owed", "OWED: an approval")}
+    exceptions = {"PRE-4.1": ("waived", "WAIVED: outside"), "PRE-2.2": ("owed", "OWED: an approval")}
     for clause in plan(("precheck",), scenario, left_out(scenario, target, policy)):
         if clause.id in failed:
             pen.clause(clause.id, "failed", failed[clause.id])
-        elif tale.excused and clause.id in excused:
-            pen.clause(clause.id, *excused[clause.id])
+        elif tale.excused and clause.id in exceptions:
+            pen.clause(clause.id, *exceptions[clause.id])
         else:
             pen.clause(clause.id)
-    told = {"event": "planned", "channel": "MAIL", "accepted": not tale.excused, "detail": "said", "subject": "s"}
-    pen.write(Kind.NOTIFIED, told)
+    notice = {"event": "planned", "channel": "MAIL", "accepted": not tale.excused, "detail": "said", "subject": "s"}
+    pen.write(Kind.NOTIFIED, notice)
     pen.write(Kind.ALERTS, {"keys": []})
     pen.write(Kind.BASELINE, baseline())
     if tale.excused:
@@ -166,7 +166,7 @@ _WAY_THERE = {
     "environment": (("APP-2.1", ".env LOG_LEVEL", What.ENVIRONMENT), ("APP-2.2", "restart", What.RESTART)),
     "limits": (("APP-3.1", "cost limits of openai", What.LIMITS),),
 }
-_WAY_BACK = {
+_UNDO = {
     "provider": (("RBK-2.1", str(OLD), What.PROVIDER),),
     "environment": (("RBK-3.1", ".env", What.ENVIRONMENT), ("RBK-3.2", "restart", What.RESTART)),
     "limits": (("RBK-3.4", "cost limits of openai", What.LIMITS),),
@@ -236,12 +236,12 @@ def _verified(pen: Pen, tale: Tale) -> bool:
 
 def _ended(pen: Pen, tale: Tale) -> None:
     if tale.shape != "taken over" and not _verified(pen, tale):
-        _taken_back(pen, tale, "VER-2: the completion is empty")
+        _rolled_back(pen, tale, "VER-2: the completion is empty")
         return
     if tale.shape == "superseded":
-        # Another process has the newer token: nothing more comes of this one, and the successor takes it back.
+        # Another process has the newer token: nothing more comes of this one, and the successor rolls it back.
         pen.fence += 1
-        _taken_back(pen, tale, "recover: its lease has run out")
+        _rolled_back(pen, tale, "recover: its lease has run out")
         return
     for number in range(tale.slices):
         _sliced(pen, first=number == 0)
@@ -283,13 +283,13 @@ def _sliced(pen: Pen, *, first: bool) -> None:
 def _breached(pen: Pen, tale: Tale, **stage: str) -> None:
     if tale.decides == "MON-7":
         pen.write(Kind.ABORT, {"by": "carol", "reason": "looks bad"})
-        _taken_back(pen, tale, "MON-7: carol: looks bad")
+        _rolled_back(pen, tale, "MON-7: carol: looks bad")
         return
     message = "error rate 8.8 % is above 5 %"
     numbers = {"value": 0.088, "limit": 0.05, "samples": 147, "source": "users", "span": "the window's 8 s"}
     verdict = {"clause": "MON-2", "state": "breached", "message": message, "decided": True, "watched_s": 8.0}
     pen.write(Kind.VERDICT, {**verdict, **numbers, "at": pen.now, **stage})
-    _taken_back(pen, tale, f"MON-2: {message}")
+    _rolled_back(pen, tale, f"MON-2: {message}")
 
 
 def _kept(pen: Pen, tale: Tale) -> None:
@@ -297,24 +297,24 @@ def _kept(pen: Pen, tale: Tale) -> None:
     _documents(pen, tale)
     if tale.again:
         pen.fence += 1
-        _way_back(pen, tale, "carol: undo", verified=True)
+        _roll_back(pen, tale, "carol: undo", verified=True)
 
 
-def _taken_back(pen: Pen, tale: Tale, why: str) -> None:
+def _rolled_back(pen: Pen, tale: Tale, why: str) -> None:
     if tale.set_back:
         pen.wait(-7200.0)
     failed = tale.shape in ("failed", "hands off")
     if tale.spooled:
         with pen.spooling():
-            _way_back(pen, tale, why, verified=not failed)
+            _roll_back(pen, tale, why, verified=not failed)
     else:
-        _way_back(pen, tale, why, verified=not failed)
+        _roll_back(pen, tale, why, verified=not failed)
     if failed and tale.again:
         pen.fence += 1
-        _way_back(pen, tale, "carol: once more", verified=True)
+        _roll_back(pen, tale, "carol: once more", verified=True)
 
 
-def _way_back(pen: Pen, tale: Tale, why: str, *, verified: bool) -> None:
+def _roll_back(pen: Pen, tale: Tale, why: str, *, verified: bool) -> None:
     hands_off = tale.shape == "hands off" and not verified
     pen.write(Kind.ROLLBACK, {"reason": why})
     rows = [pen.step("RBK-1.1", "groq:x is active", "failed" if hands_off else "passed")]
@@ -340,7 +340,7 @@ def _undone(pen: Pen, tale: Tale) -> list[dict[str, Any]]:
     if tale.shape in ("single failed", "refused"):
         return [pen.step("RBK-2.1", f"{OLD} is active")]
     for kind in reversed(_kinds(tale)):
-        for step, to, what in _WAY_BACK[kind]:
+        for step, to, what in _UNDO[kind]:
             pen.sends(step, "back", to, what)
             rows.append(pen.step(step, "done"))
     return rows

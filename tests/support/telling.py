@@ -1,4 +1,4 @@
-"""Every document that is written of a rollout, built from one journal: to be held against each other."""
+"""Every document that is written of a rollout, built from one journal, so that a test can compare them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Documents:
     """What is written of one rollout; a document that is not written of such a one is empty.
 
     Attributes:
-        folded: the rollout, as its entries fold.
+        folded: the rollout, replayed from its entries.
         record: the change record's JSON.
         page: its Markdown.
         draft: the post-mortem.
@@ -59,9 +59,9 @@ class Documents:
         standing: the report's verdict.
         answers: an auditor's questions, and their answers.
         report: the closure's row, the banner and the summary.
-        status: what `rollout status` says.
+        status: the JSON of `rollout status`.
         terminal: the closing block.
-        timeline: the moments of the events, in the order in which they are told.
+        timeline: the moments of the events, in the order of the report.
         closure: the ending as a later run repeats it; None of one that is open.
     """
 
@@ -95,7 +95,7 @@ class Documents:
 
 
 def rollout_of(entries: Sequence[Entry], folder: Path) -> RolloutContext:
-    """Return the rollout that these entries tell of, at work; its gateway has changed nothing but the provider."""
+    """Return the context of the rollout of these entries; its gateway has changed nothing but the provider."""
     book: Any = Book(entries)
     request = as_opened(book.entries()[0].body)
     gateway: Any = Whole()
@@ -123,12 +123,12 @@ def documents(entries: Sequence[Entry], folder: Path) -> Documents:
     told_record, page = _change_record(rollout, record, facts_)
     letter = messages.verdict(rollout, record, facts_, "look") if record.closed is not None else None
     closure = already_closed(record, {}) if record.closed is not None else None
-    whole = rollout.journal.entries(ID)
-    story = tell(ID, whole)
+    entries = rollout.journal.entries(ID)
+    story = tell(ID, entries)
     standing, came = verdict(story, ""), outcomes(story)
     answers = facts(story, standing, came)
     row = closure_row(story, standing, answers, None)
-    line = index.line(ID, [entry for entry in whole if entry.kind != Kind.SAMPLE], rollout.journal.now())
+    line = index.line(ID, [entry for entry in entries if entry.kind != Kind.SAMPLE], rollout.journal.now())
     status: Mapping[str, Any] = collect_facts(record, None)
     return Documents(
         folded=record,
@@ -144,7 +144,7 @@ def documents(entries: Sequence[Entry], folder: Path) -> Documents:
         + summary(story, came, standing, answers),
         status=status,
         terminal="" if closure is None else _terminal(rollout, closure),
-        timeline=tuple(event.at for event in describe_events(whole)),
+        timeline=tuple(event.at for event in describe_events(entries)),
         closure=closure,
     )
 

@@ -1,4 +1,4 @@
-"""A forked process is one like any other: what `python -m` does, it does, whatever is told of it."""
+"""A forked process behaves as one that `python -m` starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.runs import INHERITED, eventually
 
 Begin = Callable[..., Child]
 
-TELLS = """
+REPORTS_ITSELF = """
 import atexit, json, os, sys, threading
 atexit.register(print, "at its exit")
 about = {
@@ -29,7 +29,7 @@ print("and its errors", file=sys.stderr)
 threading.Timer(0.1, print, ["a thread ends"]).start()
 sys.exit(7)
 """
-# Whoever runs the tests may have signals ignored, as nohup does, and what is ignored is inherited.
+# The tests may run with signals ignored, as under nohup, and ignored signals are inherited.
 WAITS = """
 import signal, time
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -48,8 +48,8 @@ def begin(request: pytest.FixtureRequest, tmp_path: Path) -> Begin:
     def made(program: str, *args: str, env: Mapping[str, str] | None = None) -> Child:
         (tmp_path / "program.py").write_text(program, encoding="utf-8")
         kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        whole = [str(tmp_path / "program.py"), *args]
-        return begins("tests.support.program", whole, out=tmp_path / "out.txt", env={**kept, **(env or {})})
+        arguments = [str(tmp_path / "program.py"), *args]
+        return begins("tests.support.program", arguments, out=tmp_path / "out.txt", env={**kept, **(env or {})})
 
     return made
 
@@ -60,16 +60,16 @@ def about(child: Child) -> dict[str, Any]:
 
 
 def test_it_has_arguments_environment_directory_streams_and_an_exit_code(begin: Begin):
-    child = begin(TELLS, "one", "two three", env={"OF_ITS_OWN": "x"})
+    child = begin(REPORTS_ITSELF, "one", "two three", env={"OF_ITS_OWN": "x"})
     assert child.wait(60) == 7
     assert child.code == 7
-    told = about(child)
-    assert (told["argv"][-2:], told["name"], told["cwd"]) == (["one", "two three"], "__main__", str(ROOT))
-    assert (told["input"], told["leads"]) == ("", False)
-    assert told["env"]["OF_ITS_OWN"] == "x"
-    assert "PYTEST_CURRENT_TEST" not in told["env"]
-    for said in ("and its errors", "a thread ends", "at its exit"):
-        assert said in child.text
+    found = about(child)
+    assert (found["argv"][-2:], found["name"], found["cwd"]) == (["one", "two three"], "__main__", str(ROOT))
+    assert (found["input"], found["leads"]) == ("", False)
+    assert found["env"]["OF_ITS_OWN"] == "x"
+    assert "PYTEST_CURRENT_TEST" not in found["env"]
+    for words in ("and its errors", "a thread ends", "at its exit"):
+        assert words in child.text
 
 
 def test_what_is_raised_is_a_traceback_and_exit_code_1(begin: Begin):
@@ -108,7 +108,7 @@ def test_one_that_does_not_end_in_time_is_ended_and_said(begin: Begin):
 
 def test_it_leads_a_session_and_writes_no_larger_file_where_that_is_asked(tmp_path: Path):
     program = tmp_path / "program.py"
-    program.write_text(TELLS + "\n", encoding="utf-8")
+    program.write_text(REPORTS_ITSELF + "\n", encoding="utf-8")
     start, env = forks.server().start, {"PATH": os.environ["PATH"]}
     child = start("tests.support.program", [str(program)], out=tmp_path / "out.txt", env=env, session=True)
     assert child.wait(60) == 7

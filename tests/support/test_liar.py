@@ -1,4 +1,4 @@
-"""The liar tells the truth unless it is told to lie."""
+"""The liar passes everything through unless a rule matches."""
 
 import http.client
 import json
@@ -127,15 +127,15 @@ def test_effect_without_any_answer_reaches_the_upstream(liar, upstream):
 def test_a_delayed_write_lands_although_the_caller_has_left(liar, upstream):
     gate, landed = threading.Event(), threading.Event()
 
-    async def tell(visit):
+    async def forward(visit):
         await visit.forward()
         landed.set()
 
-    liar.rule("/activate", lies.delayed(gate, tell))
+    liar.rule("/activate", lies.delayed(gate, forward))
     with pytest.raises(TimeoutError):
         ask(liar, "/activate", "POST", timeout=0.05)
     assert upstream.active == ("ollama", "gemma3:4b")
-    liar.rule("/activate", lies.delayed(0.0, tell))
+    liar.rule("/activate", lies.delayed(0.0, forward))
     with pytest.raises(TimeoutError):
         ask(liar, "/p/openai/activate", "POST", json.dumps({"model": "late"}), timeout=0.2)
     assert landed.wait(2)

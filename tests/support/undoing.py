@@ -1,4 +1,4 @@
-"""A change that was applied to a scripted gateway, with all there is to take it back: milliseconds, no server."""
+"""A change that was applied to a scripted gateway, with everything that a rollback needs: milliseconds, no server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROUTED = Target("t", "sandbox", url=URL, routing=Routing())
 
 
 class ScriptedJournal:
-    """A journal that works until it is cut off, and tells before each call which one it is.
+    """A journal that works until it is cut off, and reports each call before it is made.
 
     Attributes:
         is_down: whether every call fails.

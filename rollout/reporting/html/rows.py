@@ -18,7 +18,7 @@ from typing import Any
 
 from rollout.core.clauses import CLAUSES, ORDER, Clause
 from rollout.core.plan import plan
-from rollout.journal.record import EXCUSED, ClauseOutcome
+from rollout.journal.record import EXCEPTIONS, ClauseOutcome
 from rollout.monitoring.window_outcome import IN_PROGRESS
 from rollout.reporting.allure import CLOSURE_ROW, NOT_RUN, epic_of, row_labels
 from rollout.reporting.html.story import Run, Story
@@ -31,7 +31,7 @@ INTERRUPTED = "INTERRUPTED: "
 UNREACHED = "it was not reached before this report was built"
 LONGEST_NAME = 160
 _STATUSES = {"passed": "passed", "failed": "failed", "skipped": "skipped", "not run": "broken"} | dict.fromkeys(
-    EXCUSED, "skipped"
+    EXCEPTIONS, "skipped"
 )
 
 
