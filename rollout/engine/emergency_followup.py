@@ -119,7 +119,7 @@ def _close(run: EmergencyRun, env: Mapping[str, str]) -> int:
     # Before the notifications: a channel may be slow.
     run.say(f"{word} at {format_utc(rollout.clock.now())}: {why}")
     if run.problem:
-        run.say("A PERSON IS NEEDED. Look, then paste:\n  " + "\n  ".join(reversed(commands)))
+        run.say("A PERSON IS NEEDED. Check the gateway, then run:\n  " + "\n  ".join(reversed(commands)))
     run.say(f"to undo: {undo}")
     obligations = "; ".join(each.describe(rollout.clock.now()) for each in open_of(rollout.last_known_record()))
     if obligations:

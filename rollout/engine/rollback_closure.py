@@ -102,4 +102,4 @@ def _describe_next_step(rollout: RolloutContext, result: RolledBack, steps: Sequ
         return f"the post-mortem could not be drafted, so read the report of the journal: rollout report {rollout.id}"
     if result.verified:
         return f"read {rollout.folder / 'post-mortem.md'}"
-    return "A PERSON IS NEEDED. Look, then paste: " + "  |  ".join(reversed(result.commands))
+    return "A PERSON IS NEEDED. Check the gateway, then run: " + "  |  ".join(reversed(result.commands))

@@ -57,7 +57,7 @@ def reasons_after(breach: Verdict, watched: WindowResult) -> dict[str, str | Non
 
 def _page_unavailable(rollout: RolloutContext, env: Mapping[str, str], source: str, message: str) -> None:
     """Page people that a source is unavailable, in a thread: a channel that hangs must not hold the window up."""
-    notice = messages.trouble(rollout, f"DARK, {source} cannot be read", message)
+    notice = messages.trouble(rollout, f"NO DATA, {source} cannot be read", message)
     arguments = (rollout, f"dark: {source}", notice, env)
     threading.Thread(target=page, args=arguments, name="rollout-page", daemon=True).start()
 

@@ -103,7 +103,7 @@ def _message(rollout: RolloutContext, headline: str, parts: Sequence[Part], comm
     lines += [f"{name}: {one_line(text(words))}" for name, words in parts if words]
     if commands:
         # Each command is unaltered and on a line of its own: a command that is cut or joined does something else.
-        lines += ["", f"{A_PERSON_IS_NEEDED}. Look, then paste:", *map(text, reversed(commands))]
+        lines += ["", f"{A_PERSON_IS_NEEDED}. Check the gateway, then run:", *map(text, reversed(commands))]
     lines += ["", *(f"{name}: {one_line(text(words))}" for name, words in _about(rollout) if words)]
     return Message(
         one_line(subject, LONGEST_SUBJECT),

@@ -174,7 +174,7 @@ def test_the_verdict_its_value_and_its_limit_stay_above_whatever_is_open(reader:
 def test_a_failed_rollback_cannot_be_overlooked(reader: Reader, stranded: Path) -> None:
     reader.open(stranded)
     expect(reader.banner).to_contain_text("ROLLBACK FAILED")
-    expect(reader.banner).to_contain_text("A PERSON IS NEEDED. Look, then paste:")
+    expect(reader.banner).to_contain_text("A PERSON IS NEEDED. Check the gateway, then run:")
     expect(reader.banner.locator("pre")).to_have_text("curl -X POST http://127.0.0.1:1/activate")
     assert reader.banner.evaluate("banner => getComputedStyle(banner).borderStyle") == "double"
     assert reader.page.title().strip() != "owned"

@@ -199,7 +199,7 @@ def test_a_source_that_is_dark_for_a_while_is_told_to_people_and_costs_time_not_
     assert "dark once, paged, and the window extended for it: status" in ended.result("MON-6").attachments["Verdict"]
     told = [row for row in ended.record.notified if row["event"] == "dark: status"]
     lines = (lab.reports / "operations.log").read_text(encoding="utf-8").splitlines()
-    (line,) = [line for line in lines if "DARK, status cannot be read" in line]
+    (line,) = [line for line in lines if "NO DATA, status cannot be read" in line]
     assert "status is dark: 3 looks in a row failed" in line
     assert told == [], "the lab's only channel is the log, and it has its line already"
 

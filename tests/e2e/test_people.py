@@ -34,7 +34,7 @@ def test_people_are_told_once_and_a_channel_that_hangs_delays_nothing_but_itself
         "PLANNED: openai:gpt-4o on lab",
         "ROLLBACK FAILED: openai:gpt-4o on lab",
     ]
-    assert "A PERSON IS NEEDED. Look, then paste:\ncurl -sS " in hook.posts[1]["message"]
+    assert "A PERSON IS NEEDED. Check the gateway, then run:\ncurl -sS " in hook.posts[1]["message"]
     _the_mute_channel_came_last(ended)
     _the_documents_tell_it(ended)
     files = [path for path in ended.reports.rglob("*") if path.is_file()]

@@ -123,7 +123,7 @@ def test_a_failed_rollback_names_what_is_not_restored_and_the_manual_commands(tm
     assert mailbox.mails[0]["Subject"] == "ROLLBACK FAILED: openai:gpt-4o on production"
     lines = hook.posts[0]["message"].splitlines()
     assert "Not restored or not proven: RBK-4.3 The configuration: LOG_LEVEL: INFO -> DEBUG" in lines
-    heading = lines.index("A PERSON IS NEEDED. Look, then paste:")
+    heading = lines.index("A PERSON IS NEEDED. Check the gateway, then run:")
     assert lines[heading + 1 : heading + 3] == ["curl http://x/providers", "curl -X POST http://x/activate"]
 
 

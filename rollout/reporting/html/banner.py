@@ -66,7 +66,7 @@ def banner(story: Story, standing: Verdict, answers: Mapping[str, str], ways: Se
     head = element("header", element("p", shown, " ", element("b", standing.word), why, class_="first"))
     head.set("class", f"verdict {state}")
     if commands:
-        head.append(element("p", element("b", "A PERSON IS NEEDED. Look, then paste:")))
+        head.append(element("p", element("b", "A PERSON IS NEEDED. Check the gateway, then run:")))
         head.append(element("pre", "\n".join(reversed(commands))))
     head.append(element("p", f"{answers['What']}. When: {answers['When']}. Not run: {answers['Not run']}."))
     head.append(element("nav", *ways, aria_label="Around this rollout"))
