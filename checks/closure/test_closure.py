@@ -15,6 +15,6 @@ def test_the_change_is_kept(closure: Closure, show: Show) -> None:
     Fails when the change was rolled back, when that failed, or when nothing was applied. Skipped while it is in flight.
     """
     show.facts("Decision", closure.facts())
-    show.table("The way back, step by step", closure.rollback)
+    show.table("The rollback, step by step", closure.rollback)
     show.table("Not passed", [{"clause": clause, "why": why} for clause, why in closure.not_passed.items()])
     assert closure.is_kept, f"{closure.word}: {closure.why}"

@@ -74,7 +74,7 @@ def _draft(
             *(f"- {markdown(describe_hold(hold))}" for hold in record.holds),
         )
     yield from ("", "## What happened, in order", "", *table(("at", "what happened"), _timeline(record, at, entries)))
-    yield from ("", "## The way back, step by step", "", *table(("at", "step", "outcome", "seen"), _steps(steps)))
+    yield from ("", "## The rollback, step by step", "", *table(("at", "step", "outcome", "seen"), _steps(steps)))
     yield from (
         "",
         "## Open questions",

@@ -51,7 +51,7 @@ def test_a_name_is_not_enough_where_an_approval_is_asked_for(tmp_path: Path) -> 
     seen = review(desk(tmp_path, RECORDED, ("bob",)))
     with pytest.raises(
         TryLater,
-        match=r"^0 of 1 approvals by somebody other than the author alice; the policy asks for recorded approvals: "
+        match=r"^0 of 1 approvals by people other than the author alice; the policy asks for recorded approvals: "
         r"let another person run `rollout approve s.yaml`$",
     ):
         seen.suffices()

@@ -102,7 +102,7 @@ def test_whoever_wrote_the_change_grants_no_waiver_under_another_spelling(tmp_pa
     made = rollout_with(tmp_path, replace(WAIVER, granted_by="alice@example.com"))
     excused, said = judged_by_waiver(made, "PRE-4.4", "too short")
     assert not excused
-    assert "alice@example.com is the author; somebody else has to grant it" in said
+    assert "alice@example.com is the author; another person has to grant it" in said
 
 
 def test_a_waiver_whose_check_passed_is_told_as_unused(tmp_path):

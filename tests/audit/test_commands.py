@@ -123,7 +123,7 @@ def test_a_closed_rollout_without_a_seal_shows_where_one_is_asked_for(
     allowed = listed(tmp_path, make_key(tmp_path, "pipeline"))
     code, out = verify(tmp_path, capsys, f"--allowed-signers={allowed}")
     assert code == 1
-    assert "ALTERED  rollout r-1: it is closed and not sealed. That means: nobody vouches for it" in out
+    assert "ALTERED  rollout r-1: it is closed and not sealed. That means: no signature covers it" in out
 
 
 @pytest.mark.parametrize(

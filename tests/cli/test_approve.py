@@ -118,7 +118,7 @@ def test_the_operator_acknowledges_and_is_told_the_emergency_command(approve: Ap
     """So that they have it before they need it."""
     code, said = approve("scenarios/x.yaml", "--as=operator", "--by=carol", "--key=carol")
     assert code == 0, said
-    assert "In an emergency, paste:\n  rollout emergency --target=gw\n" in said
+    assert "In an emergency, run:\n  rollout emergency --target=gw\n" in said
     assert len(as_a_run_sees_it(tmp_path, Role.OPERATOR).accepted) == 1
 
 

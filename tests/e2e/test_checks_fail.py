@@ -358,7 +358,7 @@ ROWS = (
     ),
     Row("PRE-2.1", without("ticket"), "names no ticket"),
     Row("PRE-2.1", unknown_to_the_tracker, "knows no such ticket (404); is it the right one?", case="unknown"),
-    Row("PRE-2.2", saying(approved_by=["Alice"]), "0 of 1 approvals by somebody other than the author alice"),
+    Row("PRE-2.2", saying(approved_by=["Alice"]), "0 of 1 approvals by people other than the author alice"),
     Row("PRE-2.2", awaiting(review="recorded"), "let another person run `rollout approve ", code=13, case="pending"),
     Row("PRE-2.2", edited_after_approval, ", and the content is now ", case="edited after approval"),
     Row(

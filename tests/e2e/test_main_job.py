@@ -257,7 +257,7 @@ def test_a_shipped_scenario_that_fails_is_taken_back_and_says_why(
     assert verdict["samples"] > 0
     told = ended.result("Closure")
     assert f"{clause}: " in told.message
-    assert all(f",{step}," in told.attachments["The way back, step by step"] for step in PROOF)
+    assert all(f",{step}," in told.attachments["The rollback, step by step"] for step in PROOF)
     backup = recorded(ended.record.backup)
     assert backup.env is not None
     assert env_of(reports, ended.id).encode() == Path(backup.env.path).read_bytes()

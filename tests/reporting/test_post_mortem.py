@@ -67,7 +67,7 @@ Alerts before the way back: no critical alert is firing.
 is above 5 % |
 | 2026-11-23 12:00:13Z | RBK-2.1 take back: activate ollama:gemma3:4b: done |
 
-## The way back, step by step
+## The rollback, step by step
 
 | at | step | outcome | seen |
 | --- | --- | --- | --- |

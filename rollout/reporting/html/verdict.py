@@ -148,7 +148,7 @@ def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
     if commands:
         yield "What a person pastes now", "text/plain", show_controls(commands)
     if closed["rollback"]:
-        yield "The way back, step by step", "text/csv", _table(map(_step_row, closed["rollback"]))
+        yield "The rollback, step by step", "text/csv", _table(map(_step_row, closed["rollback"]))
     if closed["not_passed"]:
         missing = [{"clause": clause, "why": why} for clause, why in closed["not_passed"].items()]
         yield "Not passed", "text/csv", _table(missing)
