@@ -109,8 +109,8 @@ def _refuse_others(request: Request, role: Role, who: _Person) -> None:
     scenario = request.scenario
     if request.origin.anonymous and same_person(who.name, scenario.author):
         raise RolloutError(
-            f"{scenario.source} names no author, so the author is the person who runs it, here you; write `author:` into a file, or "
-            f"approve it as its author will run it: USER=alice rollout approve … --by={who.name}"
+            f"{scenario.source} names no author, so its author is the person who runs it, here you; write "
+            f"`author:` into a file, or approve it under that name: USER=alice rollout approve … --by={who.name}"
         )
     if role is Role.OPERATOR:
         operator = scenario.operator

@@ -1,4 +1,4 @@
-"""A merged pull request as review (PRE-2.2), where the policy accepts one: the pipeline's statement, checked against git.
+"""A merged pull request as review (PRE-2.2), where the policy accepts one: what the pipeline states, checked with git.
 
 The platform knows author and approvers; the pipeline passes their names on in environment variables. The suite checks
 itself that the files in use are those that were reviewed: the commit must hold them byte for byte, and must be part of
@@ -82,7 +82,7 @@ def _proven(rollout: RolloutContext) -> str:
 
 
 def _used(rollout: RolloutContext, top: Path) -> Iterator[Path]:
-    """Yield scenario, targets and policy as paths in the repository; those outside are left out: its authors cannot change them.
+    """Yield scenario, targets and policy as paths in the repository; those outside are left out.
 
     Raises:
         Void: the scenario is outside.

@@ -42,7 +42,7 @@ def sign(payload: bytes, key: Path, namespace: str, *, timeout_s: float | None =
     done = _ssh_keygen(["-Y", "sign", "-n", namespace, "-f", str(key)], payload, timeout_s)
     if done.returncode or not done.stdout:
         raise SigningError(
-            f"{key}: ssh-keygen does not sign with it ({_stderr_of(done)}); name a private key that needs no passphrase, "
+            f"{key}: ssh-keygen does not sign with it ({_reason(done)}); name a private key that needs no passphrase, "
             "or its public half while ssh-agent holds the key"
         )
     return done.stdout.decode("ascii")
@@ -69,7 +69,7 @@ def verify(
         words = ["-Y", "verify", "-n", namespace, "-I", principal, "-f", str(allowed_signers), "-s", file.name]
         done = _ssh_keygen([*words, *_valid_at(at)], payload)
     if done.returncode:
-        raise Unvouched(f"the signature is not {principal}'s of this very content ({_stderr_of(done)})")
+        raise Unvouched(f"the signature is not {principal}'s of this very content ({_reason(done)})")
 
 
 def signer(signature: str, allowed_signers: Path, at: datetime | None = None) -> str:
@@ -84,7 +84,7 @@ def signer(signature: str, allowed_signers: Path, at: datetime | None = None) ->
         done = _ssh_keygen([*words, *_valid_at(at)], b"")
     found = done.stdout.decode("utf-8", "replace").split()
     if done.returncode or not found:
-        raise Unvouched(f"no key in {allowed_signers} made the signature ({_stderr_of(done)})")
+        raise Unvouched(f"no key in {allowed_signers} made the signature ({_reason(done)})")
     return found[0].partition(",")[0]
 
 
@@ -99,7 +99,7 @@ def key_of(payload: bytes, signature: str, namespace: str) -> str:
         done = _ssh_keygen(["-Y", "check-novalidate", "-n", namespace, "-s", file.name], payload)
     found = _FINGERPRINT.search(done.stdout.decode("utf-8", "replace"))
     if done.returncode or found is None:
-        raise Unvouched(f"the signature is not over this very content ({_stderr_of(done)})")
+        raise Unvouched(f"the signature is not over this very content ({_reason(done)})")
     return found[0]
 
 
@@ -156,7 +156,7 @@ def _ssh_keygen(
         raise SigningError(f"ssh-keygen gave no answer for {timeout_s:g} s") from None
 
 
-def _stderr_of(done: subprocess.CompletedProcess[bytes]) -> str:
+def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
     reasons = [line.strip() for line in lines if not line.startswith("Signing data on standard input")]
     return "; ".join(reasons[:2]) or f"exit code {done.returncode}"

@@ -1,4 +1,4 @@
-"""Which rollout owned a target when it was written to: entries of a run that was superseded, and rollouts that ended twice.
+"""Who owned a target when it was written to: entries of a superseded run, and rollouts that ended twice.
 
 The fencing tokens of a target only ever grow, so an entry under a lower one than an entry before it was written by a
 run that had lost the target. What was entered later (``reconciled``) has no place in that order, and no claim to one.

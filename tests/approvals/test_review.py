@@ -102,7 +102,7 @@ def test_nobody_is_named(tmp_path: Path) -> None:
     """Then nobody can be waited for."""
     seen = stand_by(desk(tmp_path, RECORDED, operator=None))
     assert not seen.ready()
-    assert seen.problem == "s.yaml names no `operator: {name, contact}`; somebody must stand by"
+    assert seen.problem == "s.yaml names no `operator: {name, contact}`; an operator must stand by"
 
 
 def test_a_name_and_a_contact_suffice_where_no_acknowledgement_is_asked_for(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_an_edit_of_the_env_file_during_the_bake_is_kept_and_only_our_keys_are_p
         lab.once("/admin/audit", lambda: lab.once("/alerts", edit), nth=2)
         run = lab.run()
         assert (run.code, run.word) == (11, "ROLLBACK FAILED"), run.out
-        assert "somebody edited the .env file since; only this rollout's keys were put back" in run.why
+        assert "the .env file was edited since; only this rollout's keys were put back" in run.why
         assert file.read_bytes() == before.replace(b"AI_MODE=LOCAL", b"AI_MODE=CLOUD # by hand")
         assert look(lab).config["MAX_CONTEXT_TOKENS"] == "4000"
 
@@ -232,7 +232,7 @@ def test_a_limit_of_ours_that_somebody_changed_during_the_bake_is_left_alone(tmp
         lab.once("/admin/audit", lambda: lab.direct.post("/api/v1/governance/limits", json=theirs).raise_for_status())
         run = lab.run()
         assert (run.code, run.word) == (11, "ROLLBACK FAILED"), run.out
-        assert "somebody changed cost provider:openai limits since; they were left alone" in run.why
+        assert "cost provider:openai limits were changed since, and are not overwritten" in run.why
         assert json.loads(look(lab).limits)["cost"]["provider:openai"] == {"soft_limit_usd": 1.0, "hard_limit_usd": 2.0}
 
 
