@@ -244,14 +244,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/rollback_provider.py",
         "return to_undo or not is_same_provider(here, to)",
         "return to_undo",
-        "A gateway that is at another place of this rollout is moved though nothing is to_undo.",
+        "A gateway that is at another place of this rollout is moved though nothing is to be undone.",
         PROVIDER,
     ),
     Mutant(
         "rollout/changes/rollback_provider.py",
         "        if to_undo:",
         "        if not to_undo:",
-        "What is to_undo is sent though nothing can be read, and nothing else is.",
+        "What is to be undone is sent though nothing can be read, and nothing else is.",
         PROVIDER,
     ),
     Mutant(
@@ -520,7 +520,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/limits.py",
         "            if _is(here, values) and name not in to_undo:",
         "            if _is(here, values):",
-        "Limits that are still to_undo at the end are undone by a write, whatever reads say.",
+        "Limits that are still to be undone at the end are undone by a write, whatever reads say.",
         (
             "tests/changes/test_rollback.py::test_both_of_two_limits_are_sent_again_whose_undo_was_lost_behind_stale_reads",
         ),
@@ -529,7 +529,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/limits.py",
         "        if before is None or not to_undo:",
         "        if before is None:",
-        "Limits that are not to_undo are not sent where nothing can be read.",
+        "Limits that are not to be undone are not sent where nothing can be read.",
         LIMITS,
     ),
     Mutant(
@@ -571,7 +571,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/weights.py",
         "        if not to_undo:",
         "        if to_undo:",
-        "Weights that are to_undo are sent though nothing can be read, and no others.",
+        "Weights that are to be undone are sent though nothing can be read, and no others.",
         WEIGHTS,
     ),
     Mutant(
