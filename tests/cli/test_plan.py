@@ -196,7 +196,7 @@ def test_a_restart_for_the_env_file_waits_for_the_slowest_provider() -> None:
             "ollama",
             False,
             ["/api/v1/providers/ollama/activate"],
-            "leaves it out: the way back is proven except for that",
+            "leaves it out: the rollback is proven except for that",
         ),
         ("ollama", True, ["/api/v1/providers/ollama/activate", SYSTEMCTL.format(40)], "policy 'p' pays it"),
         (

@@ -45,7 +45,7 @@ def test_what_both_have_left_is_taken_back_at_once(bench: Bench):
     """Nobody waits for the lease to run out where the processes are seen to be gone."""
     stranded(bench)
     assert bench.recover() == 10
-    assert "taking it back: its runner and its watchdog on this host are gone" in bench.output
+    assert "rolling it back: its runner and its watchdog on this host are gone" in bench.output
     assert "ROLLED BACK, verified" in bench.output
     settled(bench, None)
 
