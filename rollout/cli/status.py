@@ -63,11 +63,11 @@ class StatusQuery:
 
     def fits(self, record: RolloutRecord) -> bool:
         """Return whether a rollout passes the filters."""
-        pending = record.pending
+        opened = record.opened
         return (
-            self.target in (None, pending["target"]["name"])
+            self.target in (None, opened["target"]["name"])
             and self.decision in (None, str(record.decision or OPEN))
-            and (self.author is None or self.author.casefold() == str(pending["author"]).casefold())
+            and (self.author is None or self.author.casefold() == str(opened["author"]).casefold())
             and (self.since is None or datetime.fromisoformat(record.opened_at) >= self.since)
         )
 
@@ -188,9 +188,9 @@ def collect_facts(record: RolloutRecord, case: Case | None) -> dict[str, object]
     return {
         "rollout": record.id,
         "state": _state(record, case),
-        "change": record.pending["change"],
+        "change": record.opened["change"],
         "target": f"{record.opened['target']['name']} at {record.opened['url']}",
-        "by": record.pending["author"],
+        "by": record.opened["author"],
         "since": record.opened_at,
         "closed": record.closed_at or None,
         "missing": "; ".join(record.missing_evidence) or None,

@@ -90,7 +90,7 @@ def test_something_else_that_answers_is_no_control_interface(liar: Liar):
 
 def test_faults_of_somebody_else_are_left_alone(gateway: httpx.Client, liar: Liar):
     gateway.put("/sandbox/faults", json=[{"provider": "vllm", "status": "offline"}])
-    with pytest.raises(RolloutError, match="has 1 faults set already, by somebody else or by a drill that was killed"):
+    with pytest.raises(RolloutError, match="has 1 faults set already, by another user or by a drill that was killed"):
         drilled(liar.url, MON_2)
     assert len(gateway.get("/sandbox/faults").json()) == 1
     assert [seen.method for seen in liar.requests] == ["GET"]
