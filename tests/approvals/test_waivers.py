@@ -1,4 +1,4 @@
-"""A waiver excuses one clause, until its end, by somebody's grant; one that does not count says why."""
+"""A waiver covers one clause, until its end, by a person's grant; one that does not count says why."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BERLIN = Target("t", "sandbox", url="http://127.0.0.1:1", time_zone="Europe/Berl
 
 
 def rollout_with(folder, waiver=WAIVER, review="named", **parts):
-    """Return a rollout with this waiver; approvals are looked for below `folder`."""
+    """Return a rollout with this waiver; approvals are read below `folder`."""
     whole = {
         "scenario": replace(SCENARIO, waivers=(waiver,)),
         "policy": Policy("lab", review=review),

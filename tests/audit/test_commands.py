@@ -211,7 +211,7 @@ def test_a_killed_run_excuses_nothing_but_its_own(
 
 
 def test_what_was_archived_is_no_alarm(rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """The journal says who archived it, as what; put back, its files are looked at again."""
+    """The journal says who archived it, as what; put back, its files are checked again."""
     conclude(rollout)
     archives = tmp_path / "archives"
     assert main(["prune", f"--reports={tmp_path}", "--keep=1", f"--to={archives}"]) == 0

@@ -1,4 +1,4 @@
-"""The `.env` file: written, in effect after a restart, put back byte for byte, and somebody else's edits kept."""
+"""The `.env` file: written, in effect after a restart, put back byte for byte, and edits from outside kept."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_new_value_is_seen_as_late_as_reads_may_lag(lab: Undoing, stale_for_
     assert (lab.apply().failed is None) is passes
 
 
-# The way back: RBK-3.1
+# The rollback: RBK-3.1
 
 
 def test_the_file_goes_back_byte_for_byte(lab: Undoing):

@@ -1,4 +1,4 @@
-"""The drill on a gateway that somebody names: refused before anything is sent, and nothing stays behind."""
+"""The drill on a gateway that the options name: refused before anything is sent, and nothing stays behind."""
 
 from __future__ import annotations
 
