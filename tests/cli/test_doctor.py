@@ -144,7 +144,7 @@ def test_deviations_that_need_a_history_are_named(patient: Patient) -> None:
     patient.post("/sandbox/alerts", alert)
     found = _examined(patient.sandbox.url)
     assert "google-gemini" in _shown(found, 14)
-    assert "names nobody" in _shown(found, 19)
+    assert "names no user" in _shown(found, 19)
     assert "costs 0" in _shown(found, 4)
     assert "ERROR_SPIKE/google" in _shown(found, 23)
     assert "last 6 h" in _shown(found, 23)
