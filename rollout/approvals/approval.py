@@ -1,8 +1,8 @@
-"""Approvals: the document in which a person says yes to one content, and which of them count (PRE-2.2, PRE-4.3).
+"""Approvals: the document in which a person approves one content, and which documents count (PRE-2.2, PRE-4.3).
 
-One JSON file an approval, in ``approvals/`` beside the scenario: what the person said, and, if they signed it, the SSH
-signature over the canonical JSON of exactly that. An approval that does not count is void, with the reason in one line
-that names its file; it never stops the program.
+One JSON file an approval, in ``approvals/`` beside the scenario: the statement and, if it is signed, the SSH signature
+over its canonical JSON. An approval that does not count is void, with the reason in one line that names its file. A
+void approval raises no error of the program.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class Role(StrEnum):
-    """As what somebody approves."""
+    """The role in which a person approves."""
 
     REVIEWER = "reviewer"
     OPERATOR = "operator"
@@ -57,17 +57,17 @@ class Void(RolloutError):
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One person's yes to one content.
+    """One person's approval of one content.
 
     Attributes:
-        role: as what they gave it.
-        approver: who; where it is signed, their principal in the list of allowed signers.
-        digest: the SHA-256 of what they approved.
+        role: the role in which it is given.
+        approver: the person's name; where it is signed, the principal in the list of allowed signers.
+        digest: the SHA-256 of the approved content.
         at: when, UTC.
         subject: the scenario's name, or the rollout's id (retrospective).
         clause: the clause that is waived; None for the other roles.
-        comment: what they had to say.
-        host: where they gave it.
+        comment: the approver's remark; may be empty.
+        host: the machine on which it was given.
         signature: armoured, over `payload`; None where it is not signed.
         key: the fingerprint of the key that signed; None where it is not signed.
         source: where it was found: the file, ``approved_by:``, or a pull request's address.
@@ -87,16 +87,18 @@ class Approval:
 
     @property
     def payload(self) -> bytes:
-        """What a signature vouches for: canonical JSON of all that the person said."""
-        return canonical(self._said)
+        """The bytes that a signature covers: the canonical JSON of the statement."""
+        return canonical(self._statement)
 
     @property
-    def _said(self) -> dict[str, Any]:
+    def _statement(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _SIGNED}
 
     def document(self) -> str:
         """Return the file's content."""
-        return json.dumps({"approval": self._said, "signature": self.signature}, indent=2, ensure_ascii=False) + "\n"
+        return (
+            json.dumps({"approval": self._statement, "signature": self.signature}, indent=2, ensure_ascii=False) + "\n"
+        )
 
     def file_name(self) -> str:
         """Return the file's name: ``openai-0123456789ab-reviewer-bob.json``."""
@@ -120,7 +122,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What an approval is held against.
+    """What an approval is checked against.
 
     Attributes:
         digest: the content as it is now.
@@ -166,13 +168,13 @@ def judged(rollout: RolloutContext, role: Role, clause: str | None = None) -> Ju
 
 
 def terms_of(rollout: RolloutContext, role: Role) -> Terms:
-    """Return what an approval of the rollout's content is held against in `role`."""
+    """Return what an approval of the rollout's content is checked against in `role`."""
     request = Request(rollout.scenario, rollout.target, rollout.policy, rollout.origin)
     return terms_for(request, rollout.digest, role, rollout.env, rollout.clock.now())
 
 
 def terms_for(request: Request, digest: str, role: Role, env: Mapping[str, str], now: datetime) -> Terms:
-    """Return what an approval of the request is held against in `role`; `digest` is that of its content."""
+    """Return what an approval of the request is checked against in `role`; `digest` is that of its content."""
     policy, named = request.policy, (request.scenario.author, env.get(REVIEW_AUTHOR, ""))
     return Terms(
         digest=digest,
@@ -187,7 +189,7 @@ def terms_for(request: Request, digest: str, role: Role, env: Mapping[str, str],
 
 
 def kept(rollout: RolloutContext, judged: Judged) -> Judged:
-    """Enter the accepted approvals into the rollout's journal, each once: the record is whole without the folder.
+    """Enter the accepted approvals into the rollout's journal, each once: the record needs no folder.
 
     Raises:
         JournalError: they are not on disk.
@@ -201,8 +203,8 @@ def kept(rollout: RolloutContext, judged: Judged) -> Judged:
 
 def entered(body: Mapping[str, Any]) -> Approval:
     """Return the approval that a journal entry of `Kind.APPROVAL` holds."""
-    whole = {name: body[name] for name in Approval.__dataclass_fields__ if name in body}
-    return Approval(**{**whole, "role": Role(body["role"])})
+    fields = {name: body[name] for name in Approval.__dataclass_fields__ if name in body}
+    return Approval(**{**fields, "role": Role(body["role"])})
 
 
 def in_record(record: RolloutRecord, role: Role) -> tuple[Approval, ...]:
@@ -216,23 +218,25 @@ def content_of(rollout: str, opened: Mapping[str, Any]) -> str:
 
 
 def read(path: Path, role: Role, clause: str | None = None) -> Approval:
-    """Return what a document says; whether it counts is for `accepted_by` to say.
+    """Return the approval in a document; `accepted_by` decides whether it counts.
 
     Raises:
         Void: it cannot be read, or is no approval in this role.
     """
-    said, signature = _parts(path)
-    if set(said) != set(_SIGNED):
+    statement, signature = _parts(path)
+    if set(statement) != set(_SIGNED):
         raise Void(f"is no approval: it must say {', '.join(_SIGNED)}, and nothing else")
     try:
-        clean = {name: text(said[name]) for name in ("digest", "at", "subject")}
-        approver = person(said["approver"])
-        remarks = {name: text(said[name]) if said[name] else "" for name in ("comment", "host")}
+        clean = {name: text(statement[name]) for name in ("digest", "at", "subject")}
+        approver = person(statement["approver"])
+        remarks = {name: text(statement[name]) if statement[name] else "" for name in ("comment", "host")}
     except ValueError as error:
         raise Void(f"is no approval: one of its values {error}") from None
-    if said["role"] != role or said["clause"] != clause:
+    if statement["role"] != role or statement["clause"] != clause:
         wanted = f"{role} of {clause}" if clause else str(role)
-        raise Void(f"is named as that of a {wanted}, and says {shown(said['role'])}, clause {shown(said['clause'])}")
+        raise Void(
+            f"is named as that of a {wanted}, and says {shown(statement['role'])}, clause {shown(statement['clause'])}"
+        )
     if not _DIGEST.fullmatch(clean["digest"]):
         raise Void("is no approval: its digest is no SHA-256")
     return Approval(role, approver, **clean, clause=clause, **remarks, signature=signature, source=str(path))
@@ -263,7 +267,7 @@ def accepted_by(approval: Approval, terms: Terms, *, vouched: bool = False) -> A
 
 
 def distinct(accepted: Iterable[Approval], refused: Iterable[str]) -> Judged:
-    """Return one approval a person, the latest, and one a key: whoever has two names approves once."""
+    """Return one approval a person, the latest, and one a key: a person with two names approves once."""
     people: list[Approval] = []
     for each in sorted(accepted, key=lambda each: each.at):
         people = [*(other for other in people if not same_person(other.approver, each.approver)), each]
@@ -278,7 +282,7 @@ def distinct(accepted: Iterable[Approval], refused: Iterable[str]) -> Judged:
 
 
 def same_person(one: str, other: str) -> bool:
-    """Tell whether two names are one person's: ``alice``, ``Alice`` and ``alice@example.com`` are."""
+    """Return whether two names are one person's: ``alice``, ``Alice`` and ``alice@example.com`` are."""
     one, other = one.casefold(), other.casefold()
     if "@" in one and "@" in other:
         return one == other
@@ -286,7 +290,7 @@ def same_person(one: str, other: str) -> bool:
 
 
 def _files(folder: Path, subject: str, role: Role, clause: str | None) -> Iterator[Path]:
-    """Yield the documents that are named as this scenario's in this role; those of others are not looked at."""
+    """Yield the documents that are named as this scenario's in this role; those of others are not read."""
     kind = re.escape(f"{role}-{clause}" if clause else role)
     name = re.compile(rf"{re.escape(subject)}-[0-9a-f]{{12}}-{kind}-.+\.json")
     try:
@@ -308,11 +312,13 @@ def _parts(path: Path) -> tuple[dict[str, Any], str | None]:
         body = json.loads(content)
     except (ValueError, RecursionError):
         raise Void("is not valid JSON; let its approver run `rollout approve` again") from None
-    said = body.get("approval") if isinstance(body, dict) else None
+    statement = body.get("approval") if isinstance(body, dict) else None
     signature = body.get("signature") if isinstance(body, dict) else None
-    if not isinstance(said, dict) or not (signature is None or (isinstance(signature, str) and signature.isascii())):
+    if not isinstance(statement, dict) or not (
+        signature is None or (isinstance(signature, str) and signature.isascii())
+    ):
         raise Void('is no approval: it must hold {"approval": {…}, "signature": "…" or null}')
-    return said, signature
+    return statement, signature
 
 
 def _refuse_other_content(approval: Approval, terms: Terms) -> None:

@@ -1,4 +1,4 @@
-"""What lets a change in, by its class: the policy's own word, a review, or one approval, if need be afterwards."""
+"""What authorizes a change, by its class: the policy itself, a review, or one approval, which may come afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Authorization:
 
     Attributes:
         approvals: how many people other than the author must have approved it.
-        words: why so many.
+        words: the reason for that number.
     """
 
     approvals: int
@@ -32,11 +32,11 @@ def authorize(rollout: RolloutContext, approvers: Sequence[str]) -> Authorizatio
 
     Args:
         rollout: the rollout.
-        approvers: those who approved its content, the author apart.
+        approvers: the people other than the author who approved its content.
 
     Raises:
-        Owed: it is an emergency that nobody has approved: the journal holds until when somebody has to.
-        JournalError: it does not.
+        ApprovalPending: it is an emergency without an approval; the journal holds until when one is due.
+        JournalError: that cannot be written to the journal.
     """
     policy = rollout.policy
     match rollout.scenario.change_class:

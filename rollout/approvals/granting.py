@@ -1,4 +1,4 @@
-"""The work of ``rollout approve``: show what is approved, hold the approval against the rules, write it down."""
+"""The work of ``rollout approve``: show what is approved, check the approval against the rules, write it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SCENARIOS = Path("scenarios")
 
 @dataclass(frozen=True, slots=True)
 class _Person:
-    """Who approves, with which key, and what they have to say."""
+    """The person who approves, their key and their comment."""
 
     name: str
     key: Path | None
@@ -61,7 +61,7 @@ def _person(args: argparse.Namespace) -> _Person:
 
 
 def content(args: argparse.Namespace, scenario: Path | None) -> int:
-    """Approve a scenario, or the one from the command line, into a file beside it.
+    """Approve a scenario, or the one from the command line; write the approval into a file beside it.
 
     Raises as `rollout.cli.approve.run`.
     """
@@ -105,12 +105,12 @@ def _role(args: argparse.Namespace, request: Request) -> tuple[Role, str | None]
 
 
 def _refuse_others(request: Request, role: Role, who: _Person) -> None:
-    """Refuse what the check would find void for a reason that is no property of the document."""
+    """Refuse an approval that is void for a reason that is no property of the document."""
     scenario = request.scenario
     if request.origin.anonymous and same_person(who.name, scenario.author):
         raise RolloutError(
-            f"{scenario.source} names no author, so it is whoever runs it, here you; write `author:` into a file, or "
-            f"approve it as its author will run it: USER=alice rollout approve … --by={who.name}"
+            f"{scenario.source} names no author, so its author is the person who runs it, here you; write "
+            f"`author:` into a file, or approve it under that name: USER=alice rollout approve … --by={who.name}"
         )
     if role is Role.OPERATOR:
         operator = scenario.operator
@@ -123,7 +123,7 @@ def _refuse_others(request: Request, role: Role, who: _Person) -> None:
 
 
 def _shown(request: Request, role: Role, clause: str | None, digest: str, who: _Person) -> Iterator[str]:
-    """Yield what the person says yes to."""
+    """Yield what the person approves, one line each."""
     scenario, target, policy, origin = request.scenario, request.target, request.policy, request.origin
     impact, ticket = scenario.impact, scenario.ticket or "none"
     link = f" ({policy.ticket_url.replace('{ticket}', ticket)})" if policy.ticket_url and scenario.ticket else ""
@@ -146,7 +146,7 @@ def _shown(request: Request, role: Role, clause: str | None, digest: str, who: _
 
 
 def _given(terms: Terms, role: Role, clause: str | None, who: _Person) -> Approval:
-    """Return the approval, signed if there is a key, once it has been held against the terms like any other.
+    """Return the approval, signed if there is a key, after checking it against the terms.
 
     Raises:
         RolloutError: it would be void.
@@ -162,7 +162,7 @@ def _given(terms: Terms, role: Role, clause: str | None, who: _Person) -> Approv
         host=platform.node(),
     )
     if who.key is not None:
-        # A person may have to type a passphrase, or to touch the key.
+        # The person may have to type a passphrase or touch the key.
         signature = sign(approval.payload, who.key.expanduser(), NAMESPACE, timeout_s=None)
         approval = replace(approval, signature=signature)
     try:
@@ -172,7 +172,7 @@ def _given(terms: Terms, role: Role, clause: str | None, who: _Person) -> Approv
 
 
 def _written(folder: Path, approval: Approval) -> Path:
-    """Put the document into place, whole or not at all."""
+    """Write the document atomically."""
     path = folder / approval.file_name()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -189,13 +189,13 @@ def _written(folder: Path, approval: Approval) -> Path:
 def _what_it_means(request: Request, role: Role, terms: Terms) -> str:
 
     until = "" if terms.max_age_s is None else f" until {format_utc(terms.now + timedelta(seconds=terms.max_age_s))}"
-    counts = f"It counts{until}, for this very content; hand it to whoever runs the change (commit it)."
+    counts = f"It counts{until}, for this very content; hand it to the person who runs the change (commit it)."
     command = emergency(request.target, request.origin)
-    return f"{counts}\nIn an emergency, paste:\n  {command}" if role is Role.OPERATOR and command else counts
+    return f"{counts}\nIn an emergency, run:\n  {command}" if role is Role.OPERATOR and command else counts
 
 
 def afterwards(args: argparse.Namespace) -> int:
-    """Approve a rollout that is over: into its own journal. Raises as `rollout.cli.approve.run`."""
+    """Approve a rollout that is closed, in its own journal. Raises as `rollout.cli.approve.run`."""
     if args.role or args.waiver or args.activate or args.target or args.gateway:
         raise RolloutError(f"{args.what}: is no scenario's file, and a rollout is approved as it was: name it alone")
     path = Path(args.reports).absolute() / "journal.sqlite"
@@ -216,10 +216,10 @@ def _recorded(journal: Journal, rollout: str) -> RolloutRecord:
 
 
 def approved_afterwards(journal: Journal, record: RolloutRecord, args: argparse.Namespace) -> None:
-    """Write the approval of a rollout that is over, and settle what was owed.
+    """Write the approval of a rollout that is closed, and fulfil its obligation.
 
     Raises:
-        RolloutError: nothing is owed, or the approval would be void; nothing was written.
+        RolloutError: there is no such obligation, or the approval would be void; nothing was written.
     """
     if not any(each.what is ObligationKind.APPROVAL for each in open_of(record)):
         raise RolloutError(f"no approval is owed to rollout {record.id}; `rollout status` lists what is")
@@ -235,13 +235,19 @@ def approved_afterwards(journal: Journal, record: RolloutRecord, args: argparse.
         policy=policy.name,
         now=journal.now(),
     )
-    print(f"you, {who.name}, approve after the fact:", *_told(record), f"digest   {terms.digest}", sep="\n", flush=True)
+    print(
+        f"you, {who.name}, approve after the fact:",
+        *_described(record),
+        f"digest   {terms.digest}",
+        sep="\n",
+        flush=True,
+    )
     approval = _given(terms, Role.RETROSPECTIVE, None, who)
     journal.append(record.id, Kind.APPROVAL, asdict(approval))
     fulfil(journal, record, ObligationKind.APPROVAL, by=who.name)
 
 
-def _told(record: RolloutRecord) -> Iterator[str]:
+def _described(record: RolloutRecord) -> Iterator[str]:
     opened = record.opened
     how, why = str(record.decision or "open").replace("_", " "), (record.closed or {}).get("why", "")
     yield f"rollout  {record.id}, {how}: {why}"

@@ -1,7 +1,7 @@
-"""What people still owe to a rollout that is over: an approval after the fact, and whatever else has a due date.
+"""Obligations to a rollout that is closed: an approval after the fact, a review; each has a due date.
 
 An obligation is two journal entries: `Kind.OWED` opens it, `Kind.SETTLED` ends it. It counts from the first write on:
-nobody owes anything to a rollout that changed nothing.
+a rollout that changed nothing has none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rollout.journal.record import Kind, RolloutRecord
 
 
 class ObligationKind(StrEnum):
-    """What may be owed."""
+    """The kinds of obligation."""
 
     APPROVAL = "retrospective approval"
     REVIEW = "review"
@@ -32,17 +32,17 @@ SETTLED_BY: Mapping[ObligationKind, str] = MappingProxyType(
         ObligationKind.REVIEW: "pytest -m review --rollout={rollout} --documentation=URL --learnings=URL",
     }
 )
-"""What is owed -> the command that settles it; ``{rollout}`` stands for the rollout's id."""
+"""Kind of obligation -> the command that fulfils it; ``{rollout}`` stands for the rollout's id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """Something that is owed and not settled.
+    """An obligation that is open.
 
     Attributes:
-        what: what is owed.
+        what: its kind.
         due: until when, UTC.
-        command: what settles it.
+        command: the command that fulfils it.
     """
 
     what: ObligationKind
@@ -50,7 +50,7 @@ class Obligation:
     command: str
 
     def is_overdue(self, now: datetime) -> bool:
-        """Tell whether it should have been settled by `now`."""
+        """Return whether it was due before `now`."""
         return now > self.due
 
     def facts(self, now: datetime) -> dict[str, object]:
@@ -63,27 +63,27 @@ class Obligation:
         }
 
     def describe(self, now: datetime) -> str:
-        """Read as ``retrospective approval OVERDUE since 2026-11-24T12:00:00.000Z: rollout approve ID``."""
+        """Return such as ``retrospective approval OVERDUE since 2026-11-24T12:00:00.000Z: rollout approve ID``."""
         return f"{self.brief(now)}: {self.command}"
 
     def brief(self, now: datetime) -> str:
-        """Read as ``retrospective approval OVERDUE since 2026-11-24T12:00:00.000Z``."""
+        """Return such as ``retrospective approval OVERDUE since 2026-11-24T12:00:00.000Z``."""
         word = "OVERDUE since" if self.is_overdue(now) else "due by"
         return f"{self.what} {word} {format_utc(self.due)}"
 
 
 def open_obligation(rollout: RolloutContext, what: ObligationKind, within_s: float) -> datetime:
-    """Open an obligation, due so many seconds from now, and return when; a later one takes an earlier one's place."""
+    """Open an obligation, due in `within_s` seconds, and return when; a later one replaces an earlier one."""
     due = rollout.clock.now() + timedelta(seconds=within_s)
     rollout.append_or_spool(Kind.OWED, what=what, due=format_utc(due))
     return due
 
 
 def fulfil(journal: Journal, record: RolloutRecord, what: ObligationKind, *, by: str) -> None:
-    """End an obligation.
+    """Fulfil an obligation.
 
     Raises:
-        RolloutError: nothing of the kind is owed.
+        RolloutError: there is no such obligation.
         JournalError: it is not in the journal, so it stays open.
     """
     if not any(each.what == what for each in open_of(record)):
@@ -92,7 +92,7 @@ def fulfil(journal: Journal, record: RolloutRecord, what: ObligationKind, *, by:
 
 
 def open_of(record: RolloutRecord) -> tuple[Obligation, ...]:
-    """Return what is owed to a rollout and not settled, the soonest due first."""
+    """Return the open obligations to a rollout, the soonest due first."""
     if not record.wrote:
         return ()
     found = (

@@ -1,8 +1,8 @@
-"""A merged pull request as review (PRE-2.2), where the policy accepts one: what the pipeline says, held against git.
+"""A merged pull request as review (PRE-2.2), where the policy accepts one: what the pipeline states, checked with git.
 
-The platform says who wrote and who approved, and the pipeline hands that over in environment variables. That the files
-in use are those that were reviewed is not believed but looked at: the commit must hold them to the byte, and must be
-part of what is checked out.
+The platform knows author and approvers; the pipeline passes their names on in environment variables. The suite checks
+itself that the files in use are those that were reviewed: the commit must hold them byte for byte, and must be part of
+what is checked out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 
 
 def merged(rollout: RolloutContext, terms: Terms) -> Judged:
-    """Return the approvals of the pull request that the pipeline hands over, and why they do not count.
+    """Return the approvals of the pull request that the pipeline names, and why others do not count.
 
     Empty where the policy accepts none, or where there is none.
     """
@@ -59,7 +59,7 @@ def _proven(rollout: RolloutContext) -> str:
     """Return when the commit was made, if it holds the files in use and is part of what is checked out.
 
     Raises:
-        Void: it is not, or nobody can tell.
+        Void: it does not or is not, or this cannot be determined.
     """
     commit, author, scenario = rollout.env.get(COMMIT, ""), rollout.env.get(REVIEW_AUTHOR), rollout.origin.scenario
     if not author:
@@ -82,7 +82,7 @@ def _proven(rollout: RolloutContext) -> str:
 
 
 def _used(rollout: RolloutContext, top: Path) -> Iterator[Path]:
-    """Yield scenario, targets and policy as paths in the repository; those outside are out of its authors' reach.
+    """Yield scenario, targets and policy as paths in the repository; those outside are left out.
 
     Raises:
         Void: the scenario is outside.
@@ -114,6 +114,6 @@ def _git(folder: Path, *words: str, accept: tuple[int, ...] = (0,)) -> tuple[int
     except subprocess.TimeoutExpired:
         raise Void(f"git gave no answer for {_TIMEOUT_S:g} s") from None
     if done.returncode not in accept:
-        said = " ".join(done.stderr.decode(errors="replace").split())[:200] or f"exit code {done.returncode}"
-        raise Void(f"git {words[0]} fails ({said}); a shallow clone does not reach the commit: fetch its history")
+        reason = " ".join(done.stderr.decode(errors="replace").split())[:200] or f"exit code {done.returncode}"
+        raise Void(f"git {words[0]} fails ({reason}); a shallow clone does not reach the commit: fetch its history")
     return done.returncode, done.stdout

@@ -1,4 +1,4 @@
-"""Who said yes: the review of a change (PRE-2.2), and the operator who stands by to take it back (PRE-4.3)."""
+"""The review of a change (PRE-2.2), and the operator who stands by to roll it back (PRE-4.3)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ NAMED = "named"
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """Who approved this very content.
+    """The approvals of this very content.
 
     Attributes:
         author: who wrote it.
         digest: the content's SHA-256.
         rule: what counts: ``named``, ``recorded`` or ``signed``.
         needed: how many approvals policy and class ask for.
-        let_in: why so many, in words.
+        let_in: the reason for that number.
         approved_by: the names in the scenario, which count where the rule is ``named``.
         accepted: the approvals that count.
         refused: why others are void.
@@ -44,25 +44,25 @@ class Review:
     problem: str
 
     def suffices(self) -> bool:
-        """Tell whether enough people approved.
+        """Return whether enough people approved.
 
         Raises:
-            TryLater: nobody's approval is void: it is only missing yet.
+            TryLater: no approval is void; some are only missing yet.
         """
         return _passes(self.problem, pending=self.rule != NAMED and not self.refused)
 
 
 @dataclass(frozen=True, slots=True)
 class StandBy:
-    """Who stands by to roll back.
+    """The operator who stands by to roll back.
 
     Attributes:
-        operator: the person and how they are reached; None where the scenario names nobody.
+        operator: the person and how they are reached; None where the scenario names no operator.
         within: how old their acknowledgement may be, in words; None where the policy asks for none.
         acknowledged: their acknowledgement; None where there is none.
         refused: why others are void.
-        command: what they paste in an emergency; None where the target declares no safe provider.
-        problem: why nobody is ready; empty if somebody is.
+        command: what they run in an emergency; None where the target declares no safe provider.
+        problem: why the operator is not ready; empty if they are.
     """
 
     operator: Operator | None
@@ -73,7 +73,7 @@ class StandBy:
     problem: str
 
     def ready(self) -> bool:
-        """Tell whether somebody is ready.
+        """Return whether the operator is ready.
 
         Raises:
             TryLater: the acknowledgement is only missing yet.
@@ -82,10 +82,10 @@ class StandBy:
 
 
 def review(rollout: RolloutContext) -> Review:
-    """Return who approved the rollout's content, and keep in the journal what counts.
+    """Return the review of the rollout's content, and enter the approvals that count into the journal.
 
     Raises:
-        Owed: it is an emergency that nobody has approved yet.
+        ApprovalPending: it is an emergency without an approval yet.
         JournalError: it is not on disk.
     """
     policy, scenario, terms = rollout.policy, rollout.scenario, terms_of(rollout, Role.REVIEWER)
@@ -110,7 +110,7 @@ def review(rollout: RolloutContext) -> Review:
 
 
 def stand_by(rollout: RolloutContext) -> StandBy:
-    """Return whether the rollback operator is ready, and keep their acknowledgement in the journal.
+    """Return whether the rollback operator is ready, and enter their acknowledgement into the journal.
 
     Raises:
         JournalError: it is not on disk.
@@ -119,7 +119,7 @@ def stand_by(rollout: RolloutContext) -> StandBy:
     found = Judged() if operator is None else _by(operator, judged(rollout, Role.OPERATOR))
     kept(rollout, found)
     acknowledged = found.accepted[-1] if found.accepted else None
-    said = StandBy(
+    standing = StandBy(
         operator=operator,
         within=None if max_age_s is None else show_duration(max_age_s),
         acknowledged=acknowledged,
@@ -127,7 +127,7 @@ def stand_by(rollout: RolloutContext) -> StandBy:
         command=manual_commands.emergency(rollout.target, rollout.origin),
         problem="",
     )
-    return replace(said, problem=_unready(said, rollout))
+    return replace(standing, problem=_unready(standing, rollout))
 
 
 def _passes(problem: str, *, pending: bool) -> bool:
@@ -146,9 +146,9 @@ def _with_names(found: Judged, names: tuple[str, ...], terms: Terms) -> Judged:
 
 
 def _shortfall(rollout: RolloutContext, found: Judged, needed: int) -> str:
-    """Say how many approvals there are of how many, why others are void, and what to do."""
+    """Return how many approvals count of how many, why others are void, and what to do."""
     policy, scenario = rollout.policy, rollout.scenario
-    count = f"{len(found.accepted)} of {needed} approvals by somebody other than the author {scenario.author}"
+    count = f"{len(found.accepted)} of {needed} approvals by people other than the author {scenario.author}"
     void = f"; void: {'; '.join(found.refused)}" if found.refused else ""
     if policy.review == NAMED:
         return f"{count}{void}; add another person to `approved_by:`"
@@ -161,7 +161,7 @@ def _asks_for(rule: str) -> str:
 
 
 def _by(operator: Operator, found: Judged) -> Judged:
-    """Return the operator's own acknowledgements; somebody else's do not make them ready."""
+    """Return the operator's own acknowledgements; those of others do not make the operator ready."""
     known = (operator.name, operator.contact)
     own = [each for each in found.accepted if any(same_person(each.approver, name) for name in known)]
     others = tuple(
@@ -172,19 +172,19 @@ def _by(operator: Operator, found: Judged) -> Judged:
     return Judged(tuple(own), (*found.refused, *others))
 
 
-def _unready(said: StandBy, rollout: RolloutContext) -> str:
+def _unready(standing: StandBy, rollout: RolloutContext) -> str:
     source = rollout.scenario.source
-    if said.operator is None:
-        return f"{source} names no `operator: {{name, contact}}`; somebody must stand by"
-    if said.within is None or said.acknowledged is not None:
+    if standing.operator is None:
+        return f"{source} names no `operator: {{name, contact}}`; an operator must stand by"
+    if standing.within is None or standing.acknowledged is not None:
         return ""
-    void = f"; void: {'; '.join(said.refused)}" if said.refused else ""
+    void = f"; void: {'; '.join(standing.refused)}" if standing.refused else ""
     return (
-        f"{said.operator.name} has not acknowledged standing by within {said.within}{void}; let them run "
+        f"{standing.operator.name} has not acknowledged standing by within {standing.within}{void}; let them run "
         f"`{acknowledging(rollout)}`"
     )
 
 
 def acknowledging(rollout: RolloutContext) -> str:
-    """Return the command with which the operator says that they stand by."""
+    """Return the command with which the operator acknowledges standing by."""
     return manual_commands.approval(rollout.scenario, rollout.origin, "--as", "operator")

@@ -1,4 +1,4 @@
-"""SSH signatures (``ssh-keygen -Y``): by keys that people and pipelines have already, and the lists of them."""
+"""SSH signatures (``ssh-keygen -Y``): with existing keys of people and pipelines, and lists of allowed signers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def sign(payload: bytes, key: Path, namespace: str, *, timeout_s: float | None =
     """Return the armoured signature of `payload`.
 
     Args:
-        payload: the bytes to vouch for.
+        payload: the bytes to sign.
         key: a private key's file; or a public key's, whose private half ssh-agent holds.
         namespace: what the signature is for, so that one for something else does not pass for it.
-        timeout_s: nobody is asked for a passphrase, and it ends by then; None lets a person type theirs.
+        timeout_s: seconds until it ends, without a prompt for a passphrase; None allows the prompt.
 
     Raises:
         SigningError: there is no such key, it cannot be used without its passphrase, or ssh-keygen is missing or slow.
@@ -42,7 +42,7 @@ def sign(payload: bytes, key: Path, namespace: str, *, timeout_s: float | None =
     done = _ssh_keygen(["-Y", "sign", "-n", namespace, "-f", str(key)], payload, timeout_s)
     if done.returncode or not done.stdout:
         raise SigningError(
-            f"{key}: ssh-keygen does not sign with it ({_said(done)}); name a private key that needs no passphrase, "
+            f"{key}: ssh-keygen does not sign with it ({_reason(done)}); name a private key that needs no passphrase, "
             "or its public half while ssh-agent holds the key"
         )
     return done.stdout.decode("ascii")
@@ -54,7 +54,7 @@ def verify(
     """Check that `principal` signed `payload` for `namespace`; return if so.
 
     Args:
-        payload: the bytes that are vouched for.
+        payload: the signed bytes.
         signature: as `sign` returned it.
         principal: who must have signed, by their name in the list.
         allowed_signers: the list, in the format of ``ssh-keygen(1)``, ALLOWED SIGNERS.
@@ -69,11 +69,11 @@ def verify(
         words = ["-Y", "verify", "-n", namespace, "-I", principal, "-f", str(allowed_signers), "-s", file.name]
         done = _ssh_keygen([*words, *_valid_at(at)], payload)
     if done.returncode:
-        raise Unvouched(f"the signature is not {principal}'s of this very content ({_said(done)})")
+        raise Unvouched(f"the signature is not {principal}'s of this very content ({_reason(done)})")
 
 
 def signer(signature: str, allowed_signers: Path, at: datetime | None = None) -> str:
-    """Return the principal of the list whose key made the signature; what it vouches for is for `verify` to say.
+    """Return the principal of the list whose key made the signature; `verify` checks what it covers.
 
     Raises:
         Unvouched: no key of the list made it.
@@ -84,12 +84,12 @@ def signer(signature: str, allowed_signers: Path, at: datetime | None = None) ->
         done = _ssh_keygen([*words, *_valid_at(at)], b"")
     found = done.stdout.decode("utf-8", "replace").split()
     if done.returncode or not found:
-        raise Unvouched(f"no key in {allowed_signers} made the signature ({_said(done)})")
+        raise Unvouched(f"no key in {allowed_signers} made the signature ({_reason(done)})")
     return found[0].partition(",")[0]
 
 
 def key_of(payload: bytes, signature: str, namespace: str) -> str:
-    """Return the fingerprint of the key that signed `payload` for `namespace`, whoever it belongs to.
+    """Return the fingerprint of the key that signed `payload` for `namespace`; its owner is not checked.
 
     Raises:
         Unvouched: the signature is none, or is over something else or for something else.
@@ -99,7 +99,7 @@ def key_of(payload: bytes, signature: str, namespace: str) -> str:
         done = _ssh_keygen(["-Y", "check-novalidate", "-n", namespace, "-s", file.name], payload)
     found = _FINGERPRINT.search(done.stdout.decode("utf-8", "replace"))
     if done.returncode or found is None:
-        raise Unvouched(f"the signature is not over this very content ({_said(done)})")
+        raise Unvouched(f"the signature is not over this very content ({_reason(done)})")
     return found[0]
 
 
@@ -144,7 +144,7 @@ def _ssh_keygen(
             capture_output=True,
             timeout=timeout_s,
             check=False,
-            # Without a terminal nobody can be asked, so nobody is waited for.
+            # Without a terminal there is no prompt to wait for.
             start_new_session=timeout_s is not None,
             env={**os.environ, "LC_ALL": "C", **({} if timeout_s is None else {"SSH_ASKPASS_REQUIRE": "never"})},
         )
@@ -156,7 +156,7 @@ def _ssh_keygen(
         raise SigningError(f"ssh-keygen gave no answer for {timeout_s:g} s") from None
 
 
-def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    told = [line.strip() for line in lines if not line.startswith("Signing data on standard input")]
-    return "; ".join(told[:2]) or f"exit code {done.returncode}"
+    reasons = [line.strip() for line in lines if not line.startswith("Signing data on standard input")]
+    return "; ".join(reasons[:2]) or f"exit code {done.returncode}"

@@ -1,4 +1,4 @@
-"""The tracker, where the policy names one: does it know the ticket that the change is documented in (PRE-2.1)?"""
+"""The ticket that documents the change (PRE-2.1), looked up in the tracker where the policy names one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rollout.gateway.transport import NoAnswer, Peer, Transport
 
 DEADLINE_S = 5.0
 _REDIRECTIONS = range(300, 400)
-"""To where one logs in, mostly; none is followed."""
+"""Mostly to a login page; none is followed."""
 
 _PEER = Peer("the tracker", "the policy's ticket_lookup", "the machine's TLS")
 
@@ -24,9 +24,9 @@ class Ticket:
     """The ticket of a scenario.
 
     Attributes:
-        id: what the scenario says; None where it names none.
-        pattern: what it must look like.
-        asked: where it was looked up; None where it was not.
+        id: as the scenario names it; None where it names none.
+        pattern: the regular expression that it must match.
+        asked: the URL at which it was looked up; None where it was not.
         problem: why it documents nothing; empty if it does.
     """
 
@@ -37,7 +37,7 @@ class Ticket:
 
 
 def read_ticket(rollout: RolloutContext) -> Ticket:
-    """Return the scenario's ticket, looked up where the policy says so.
+    """Return the scenario's ticket, looked up where the policy names a tracker.
 
     Raises:
         Interrupted: the run was asked to stop.
@@ -57,7 +57,7 @@ def read_ticket(rollout: RolloutContext) -> Ticket:
 
 
 def _problem(rollout: RolloutContext, url: str) -> str:
-    """Return why the tracker does not vouch for the ticket; empty if it does."""
+    """Return why the tracker does not confirm the ticket; empty if it does."""
     variable = rollout.policy.ticket_token_env
     token = rollout.env.get(variable, "") if variable else ""
     if variable and not token:

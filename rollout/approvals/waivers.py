@@ -1,4 +1,4 @@
-"""Waivers: one clause may fail in this rollout, by name, with a reason, until a date, and by somebody's grant."""
+"""Waivers: one named clause may fail in this rollout, with a reason, until a date, granted by a named person."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def of_clause(rollout: RolloutContext, clause: str) -> Waiver | None:
 
 
 def why_void(rollout: RolloutContext, waiver: Waiver) -> str | None:
-    """Say why a waiver does not count now; None if it does: then its grant is in the journal.
+    """Return why a waiver does not count now; None if it does: then its grant is in the journal.
 
-    Where the policy takes names for approvals, that of who granted it is enough.
+    Where the policy accepts names as approvals, the name in `granted_by` is enough.
 
     Raises:
         JournalError: the grant cannot be entered.
@@ -32,7 +32,7 @@ def why_void(rollout: RolloutContext, waiver: Waiver) -> str | None:
     if rollout.clock.now() >= ends:
         return f"it ended at {format_utc(ends)}; renew it, and have it granted again"
     if any(same_person(waiver.granted_by, author) for author in terms_of(rollout, Role.WAIVER).authors):
-        return f"{waiver.granted_by} is the author; somebody else has to grant it"
+        return f"{waiver.granted_by} is the author; another person has to grant it"
     grants = judged(rollout, Role.WAIVER, waiver.clause)
     if any(same_person(each.approver, waiver.granted_by) for each in grants.accepted):
         kept(rollout, grants)
@@ -44,7 +44,7 @@ def why_void(rollout: RolloutContext, waiver: Waiver) -> str | None:
 
 
 def judged_by_waiver(rollout: RolloutContext, clause: str, message: str) -> tuple[bool, str]:
-    """Return whether a waiver excuses a check that did not pass, and what is said of it then.
+    """Return whether a check that did not pass is waived, and the message for its result.
 
     Args:
         rollout: the rollout.
@@ -63,12 +63,12 @@ def judged_by_waiver(rollout: RolloutContext, clause: str, message: str) -> tupl
 
 
 def describe_waiver(rollout: RolloutContext, waiver: Waiver) -> str:
-    """Read as ``the vendor ends the old model, granted by dave until 2026-12-01 00:00 (UTC)``."""
+    """Return such as ``the vendor ends the old model, granted by dave until 2026-12-01 00:00 (UTC)``."""
     until = f"{waiver.until:%Y-%m-%d %H:%M} ({rollout.target.time_zone})"
     return f"{waiver.reason}, granted by {waiver.granted_by} until {until}"
 
 
 def unused(waivers: Iterable[Waiver], record: RolloutRecord) -> list[str]:
-    """Return the clauses that are waived and did not need it so far: their checks passed, or were not owed."""
+    """Return the clauses that are waived and did not need it so far: their checks passed, or were not required."""
     outcomes = {waiver.clause: record.clauses.get(waiver.clause) for waiver in waivers}
     return [clause for clause, outcome in outcomes.items() if outcome and outcome.outcome in ("passed", "skipped")]

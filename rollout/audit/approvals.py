@@ -1,4 +1,4 @@
-"""Every approval that the journal holds, looked at again: is it of this content, and does its signature still hold?"""
+"""Every approval in the journal is checked again: its content, and its signature."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rollout.core.errors import RolloutError
 from rollout.journal.chain import Entry
 from rollout.journal.record import Kind
 
-_MEANS = "nobody is shown to have approved this content; trust neither the approval nor what it let in"
+_MEANS = "no approval of this content is proven; trust neither the approval nor the change that it authorized"
 
 
 def held(entries: Sequence[Entry]) -> list[Entry]:

@@ -29,33 +29,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, journal: Journal) -> int:
-    """Examine, say what was found, and return 0 where nothing was altered, else 1.
+    """Examine, print the findings, and return 0 where nothing was altered, else 1.
 
     Raises:
         RolloutError: there is no such rollout or list of signers, or the head is none.
     """
     from rollout.audit.verification import Question, examine  # noqa: PLC0415 - heavy, and only here
 
-    # Asked before the chain is walked, for a slip of the pen is no finding.
+    # Before the chain is read: a mistyped option is no finding.
     if args.allowed_signers is not None and not args.allowed_signers.is_file():
         raise RolloutError(f"{args.allowed_signers}: there is no such list of allowed signers (see ssh-keygen(1))")
     reports = Path(args.reports).absolute()
     question = Question(reports, args.id, args.allowed_signers, None if args.head is None else _head(args.head))
-    told = examine(journal, question)
-    if args.id is not None and told.head and args.id not in journal.rollouts():
+    examination = examine(journal, question)
+    if args.id is not None and examination.head and args.id not in journal.rollouts():
         raise RolloutError(f"there is no rollout {args.id!r}; `rollout status --all` lists them")
-    sys.stdout.write(json.dumps(told.facts(), indent=2) + "\n" if args.json else text(told))
-    return 0 if told.is_whole else ExitCode.CHECK_FAILED
+    sys.stdout.write(json.dumps(examination.facts(), indent=2) + "\n" if args.json else text(examination))
+    return 0 if examination.is_whole else ExitCode.CHECK_FAILED
 
 
-def text(told: Examination) -> str:
-    """Return what people read: one line a finding, what was looked at, and what is not claimed."""
-    lines = [f"ALTERED  {finding}" for finding in told.findings]
-    looked = ", ".join(f"{what} {number}" for what, number in told.checked.items())
-    word = "whole" if told.is_whole else f"NOT WHOLE, {len(told.findings)} found"
-    lines.append(f"{word}: {looked or 'nothing was looked at'}")
-    lines += [f"head     {told.head}"] if told.head else []
-    lines += [f"not claimed: {line}" for line in told.unclaimed]
+def text(examination: Examination) -> str:
+    """Return the text for the terminal: one line a finding, what was checked, and what is not claimed."""
+    lines = [f"ALTERED  {finding}" for finding in examination.findings]
+    checked = ", ".join(f"{what} {number}" for what, number in examination.checked.items())
+    word = "whole" if examination.is_whole else f"NOT WHOLE, {len(examination.findings)} found"
+    lines.append(f"{word}: {checked or 'nothing was checked'}")
+    lines += [f"head     {examination.head}"] if examination.head else []
+    lines += [f"not claimed: {line}" for line in examination.unclaimed]
     return "\n".join(lines) + "\n"
 
 

@@ -12,7 +12,7 @@ class Finding:
     Attributes:
         where: an entry of the journal, a file below the reports, a rollout.
         what: how it differs, with both values.
-        means: what that says about the record.
+        means: what follows for the record.
     """
 
     where: str
@@ -20,5 +20,5 @@ class Finding:
     means: str
 
     def __str__(self) -> str:
-        """Read as one line."""
+        """Return it as one line."""
         return f"{self.where}: {self.what}. That means: {self.means}"

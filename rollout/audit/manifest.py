@@ -16,10 +16,10 @@ from rollout.journal.spool import SPOOL
 
 RESULTS = "allure-results"
 BY_REPORT = "report"
-"""Who lists the files when a report was built, and no run has ended."""
+"""The author of a listing when a report was built and no run has ended."""
 
 _OF_THE_REPORT = ("report.html", "bake.svg", "bake.png", "junit.xml", "summary.md")
-# What is no evidence, or is checked by itself: a log that grows, what the journal takes over, the seal.
+# What is no evidence, or is checked elsewhere: a log that grows, what the journal takes over, the seal.
 _NOT_LISTED = ("seal.json", "watchdog.log", SPOOL, "reconciled-*.jsonl", ".*")
 
 
@@ -29,7 +29,7 @@ class Listed:
 
     Attributes:
         sha256: the digest of its bytes.
-        seq: the journal's entry that says so.
+        seq: the journal's entry that lists it.
         final: it is never rewritten: a result, a backup, or a log's tail.
     """
 
@@ -45,7 +45,7 @@ def listed(entries: Iterable[Entry]) -> dict[str, Listed]:
     """
     found: dict[str, Listed] = {}
     for entry in entries:
-        for path, digest, final in _told(entry):
+        for path, digest, final in _files_of(entry):
             if path not in found or not found[path].final:
                 found[path] = Listed(digest, entry.seq, final)
     return found
@@ -67,8 +67,8 @@ def present(folder: Path) -> Iterator[str]:
 def write(journal: Journal, rollout: str, folder: Path, *, by: str) -> None:
     """List the files that are new, and those that `by` has rewritten.
 
-    What somebody else rewrote is not listed anew, nor what was added to the results of a run that has been listed: it
-    shows.
+    A file that another process rewrote is not listed anew, nor one that was added to the results of a listed run, so
+    that the audit finds both.
 
     Args:
         journal: where the manifest goes.
@@ -82,7 +82,7 @@ def write(journal: Journal, rollout: str, folder: Path, *, by: str) -> None:
     """
     entries = journal.entries(rollout, Kind.RUN, Kind.BACKUP, Kind.MANIFEST)
     known = listed(entries)
-    # A run that was killed may have written documents as well, and nobody else will list them.
+    # A run that was killed may have written documents as well; no other run lists them.
     documents = by != BY_REPORT or unlisted_runs(entries)
     closed = {run_of(path) for path in known} - {None, by}
     new = []
@@ -97,7 +97,7 @@ def write(journal: Journal, rollout: str, folder: Path, *, by: str) -> None:
         journal.append(rollout, Kind.MANIFEST, {"by": by, "files": new})
 
 
-def _told(entry: Entry) -> Iterator[tuple[str, str, bool]]:
+def _files_of(entry: Entry) -> Iterator[tuple[str, str, bool]]:
     """Yield path, digest, and whether it is final."""
     if entry.kind == Kind.MANIFEST:
         for path, digest_, _size in entry.body["files"]:

@@ -1,4 +1,4 @@
-"""Who owned a target when it was written to: entries of a run that was superseded, and rollouts that ended twice.
+"""Who owned a target when it was written to: entries of a superseded run, and rollouts that ended twice.
 
 The fencing tokens of a target only ever grow, so an entry under a lower one than an entry before it was written by a
 run that had lost the target. What was entered later (``reconciled``) has no place in that order, and no claim to one.
@@ -73,7 +73,7 @@ def ended_twice(entries: Sequence[Entry]) -> Iterator[Finding]:
 
 
 def _in_time(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries of one rollout, with what was entered later at the time of which it tells."""
+    """Return the entries of one rollout, with what was entered later in the place of its own time (`at`)."""
     placed: list[Entry] = []
     for entry in entries:
         later = (n for n, each in enumerate(placed) if _at(each) > _at(entry)) if _is_late(entry) else iter(())

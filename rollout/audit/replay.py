@@ -23,7 +23,7 @@ _MEANS = "what decided is not what was seen: trust neither this verdict nor the 
 
 @dataclass(slots=True)
 class Derived:
-    """What came of deriving one rollout's verdicts again.
+    """The result of deriving one rollout's verdicts again.
 
     Attributes:
         findings: each that does not follow from its samples.
@@ -37,8 +37,8 @@ class Derived:
 
 
 def derive(rollout: str, entries: Sequence[Entry]) -> Derived:
-    """Judge every window of the rollout again, and hold each verdict and each closure against it."""
-    told, record, samples = Derived(), RolloutRecord(rollout), list[Entry]()
+    """Judge every window of the rollout again; compare each verdict and each closure with the result."""
+    derived_verdicts, record, samples = Derived(), RolloutRecord(rollout), list[Entry]()
     again: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
         if entry.kind == Kind.SAMPLE:
@@ -47,13 +47,13 @@ def derive(rollout: str, entries: Sequence[Entry]) -> Derived:
         if entry.kind == Kind.VERDICT:
             # The first verdict of a window ends what the record knows of how that was left.
             again = _judged(record, samples, entry) if record.pauses else again
-            _compare(told, entry, again)
+            _compare(derived_verdicts, entry, again)
         elif entry.kind == Kind.WINDOW:
             again = {}
         apply_entry(record, entry)
         if entry.kind == Kind.CLOSED:
-            told.findings += _unearned(entry, record)
-    return told
+            derived_verdicts.findings += _unearned(entry, record)
+    return derived_verdicts
 
 
 def _judged(record: RolloutRecord, samples: Iterable[Entry], entry: Entry) -> dict[str, Mapping[str, Any]]:
@@ -64,24 +64,26 @@ def _judged(record: RolloutRecord, samples: Iterable[Entry], entry: Entry) -> di
     return {verdict.clause: verdict.record() for verdict in found}
 
 
-def _compare(told: Derived, entry: Entry, again: Mapping[str, Mapping[str, Any]]) -> None:
+def _compare(derived_verdicts: Derived, entry: Entry, again: Mapping[str, Mapping[str, Any]]) -> None:
     body, where = entry.body, f"entry {entry.seq} (verdict of {entry.body['clause']})"
     if body["decided"] and body["state"] != State.BREACHED:
-        told.findings.append(Finding(where, f"it ended the window and is {body['state']}, not breached", _MEANS))
+        derived_verdicts.findings.append(
+            Finding(where, f"it ended the window and is {body['state']}, not breached", _MEANS)
+        )
     derived = again.get(body["clause"])
     if derived is None:
-        told.unsampled.add(body["clause"])
+        derived_verdicts.unsampled.add(body["clause"])
         return
     odd = [name for name in _FIELDS if body[name] != derived[name]]
     if not odd:
-        told.same += 1
+        derived_verdicts.same += 1
         return
     what = "; ".join(f"{name} is {body[name]!r}, its samples say {derived[name]!r}" for name in odd)
-    told.findings.append(Finding(where, what, _MEANS))
+    derived_verdicts.findings.append(Finding(where, what, _MEANS))
 
 
 def _unearned(entry: Entry, record: RolloutRecord) -> Iterator[Finding]:
-    """Yield why a change was not to be kept, as far as the journal tells."""
+    """Yield why a change was not to be kept, as far as the journal shows."""
     if entry.body["decision"] != Decision.KEPT or "scenario" not in record.opened:
         return
     reasons = [f"{phase} did not pass" for phase, verdict in record.phases.items() if not verdict.passed]

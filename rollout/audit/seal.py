@@ -1,7 +1,7 @@
-"""The seal: the journal's head, signed with an SSH key once a rollout is closed, and a word of it for the outside.
+"""The seal: the journal's head, signed with an SSH key once a rollout is closed.
 
-An unkeyed chain shows partial edits only. Whoever can rewrite it from some entry to its end, or cut its tail, needs the
-key as well, or has to reach what left the machine.
+An unkeyed chain shows partial edits only. Rewriting it from an entry to its end, or cutting its tail, needs the key as
+well, or access to the heads that have left the machine.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ FILE = "seal.json"
 
 
 class Concluded(NamedTuple):
-    """What came of listing the files and sealing the journal.
+    """The result of listing the files and sealing the journal.
 
     Attributes:
-        line: says so; empty for a rollout that is still open.
+        line: the line for the terminal; empty for a rollout that is still open.
         problem: why it failed; empty where it did not, or where no key is named.
     """
 
@@ -45,8 +45,7 @@ class Concluded(NamedTuple):
 def conclude(journal: Journal, rollout: str, folder: Path, env: Mapping[str, str], *, by: str) -> Concluded:
     """List the files that were written, and seal the journal if the rollout is closed.
 
-    It comes after everything else, ends within its deadlines, and nothing that goes wrong in it is raised: it may
-    change nothing of what the rollout came to.
+    It is the last step, ends within its deadlines and raises nothing: it does not change the rollout's result.
 
     Args:
         journal: the record.

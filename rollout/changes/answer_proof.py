@@ -1,4 +1,4 @@
-"""One real request, and what shows who answered it: the answer's own words, or a counter (VER-2, CAN-1)."""
+"""One real request, and the proof of its provider: the answer's own fields, or a counter (VER-2, CAN-1)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rollout.journal.record import Kind
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A completion.
+    """A completion, and the proof of its provider.
 
     Attributes:
-        completion: it.
-        seen: what shows who gave it: whom it names itself, or only a counter.
+        completion: the completion.
+        seen: what shows the provider: the name in the answer, or only a counter.
         problem: what is wrong with it; None if nothing is.
     """
 

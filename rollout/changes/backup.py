@@ -1,4 +1,4 @@
-"""The backup: what the gateway was before the change, on disk, read back, and proven by digests (PRE-1)."""
+"""The backup: the gateway's state before the change, on disk, read back, and proven by digests (PRE-1)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class EnvCopy:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What the gateway was.
+    """The gateway's state at one time.
 
     Attributes:
         taken_at: UTC.
@@ -88,7 +88,7 @@ class Backup:
         return body
 
     def damage(self, what: str) -> str | None:
-        """Say what is wrong with a saved file now; None if it is as it was written."""
+        """Return what is wrong with a saved file now; None if it is as it was written."""
         if what == "env":
             if self.env is None:
                 return None
@@ -111,7 +111,7 @@ def active_provider(gateway: Gateway, target: Target) -> ProviderChange:
     if not model:
         raise GatewayError(
             "GET config/runtime",
-            f"{target.model_key} is not in the configuration, so the way back is unknown; "
+            f"{target.model_key} is not in the configuration, so it is unknown what a rollback restores; "
             "name the key that holds the active model as the target's model_key",
         )
     return ProviderChange(activates(target, active), model)
@@ -126,22 +126,22 @@ def activates(target: Target, reported: str) -> str:
 
 
 def is_same_provider(one: ProviderChange, other: ProviderChange) -> bool:
-    """Tell whether two positions are the same; provider names are case-insensitive."""
+    """Return whether two positions are the same; provider names are case-insensitive."""
     return one.provider.casefold() == other.provider.casefold() and one.model == other.model
 
 
 def take(
     gateway: Gateway, target: Target, folder: Path, *, clock: Clock, redact: Callable[[Any], Any], label: str
 ) -> Backup:
-    """Save what the gateway is, read every file back, and return the backup (PRE-1.1 to 1.3).
+    """Save the gateway's state, read every file back, and return the backup (PRE-1.1 to 1.3).
 
     Args:
         gateway: where to read.
         target: names the `.env` file.
         folder: where the redacted files go; made if absent.
         clock: gives the timestamp in the files' names.
-        redact: takes secrets out of what is written.
-        label: the rollout's id, part of every name, because two backups in one second must not meet (deviation 16).
+        redact: removes secrets from what is written.
+        label: the rollout's id, part of every name, so that two backups in one second differ in name (deviation 16).
 
     Raises:
         GatewayError: a read failed.
@@ -187,7 +187,7 @@ def differences(backup: Backup, gateway: Gateway, redact: Callable[[Any], Any]) 
 
 
 def env_changed(backup: Backup, target: Target, clock: Clock) -> bool:
-    """Tell whether the `.env` file's bytes differ from the backup's; False where there is none to compare.
+    """Return whether the `.env` file's bytes differ from the backup's; False where there is none to compare.
 
     Raises:
         EnvFileError: it cannot be read.
@@ -268,7 +268,7 @@ def _state_folder() -> Path:
 
 
 def _write_private(path: Path, data: bytes, mend: str) -> None:
-    """Write durably, mode 0600, under a name that is never reused, and read back; `mend` says what helps if not."""
+    """Write durably, mode 0600, under a name that is never reused, and read back; `mend` names the remedy."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():

@@ -1,4 +1,4 @@
-"""The canary: one request on the new provider and straight back (CAN-1), then its share of the traffic (CAN-2)."""
+"""The canary: one request on the new provider (CAN-1), then its share of the traffic (CAN-2)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SINGLE = "CAN-1"
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What one request on the new provider came to.
+    """The result of one request on the new provider.
 
     Attributes:
-        answered: what shows who answered it, and how fast.
-        back: where the gateway is again.
+        answered: what shows the provider that answered, and how fast.
+        back: the provider that is active again, in words.
         writes: both activations, as the journal has them.
     """
 
@@ -36,12 +36,12 @@ class Tried:
 
 
 def single_request(rollout: RolloutContext) -> Tried:
-    """Activate the new provider, send one request, and activate the previous one again, whatever came of it (CAN-1).
+    """Activate the new provider, send one request, and activate the previous one again, whatever the result (CAN-1).
 
     Raises:
         RolloutError: a canary is not possible here; nothing was written.
-        GatewayError: the activation, the request or the way back failed.
-        SomebodyIntervened: the gateway is where this rollout has not put it.
+        GatewayError: the activation, the request or the second activation failed.
+        ConcurrentChange: neither provider is active: the gateway was changed outside this rollout.
     """
     backup = recorded(rollout.record().backup)
     new, previous = rollout.expected_active, backup.previous
@@ -52,7 +52,7 @@ def single_request(rollout: RolloutContext) -> Tried:
     try:
         answered = _ask(rollout, new)
     finally:
-        _straight_back(rollout, new, previous)
+        _activate_previous(rollout, new, previous)
     writes = tuple(write for write in rollout.record().writes if write.step == SINGLE)
     return Tried(answered, f"{previous} is active again", writes)
 
@@ -66,13 +66,13 @@ def enter(rollout: RolloutContext, stage: Stage) -> str:
         what happened, in words.
 
     Raises:
-        SomebodyIntervened: the requests are split otherwise than the stage before has left them.
+        ConcurrentChange: the requests are split otherwise than the stage before has left them.
         GatewayError: refused, unknown what happened, or without effect.
     """
     if is_in_effect(rollout, stage):
         return f"{stage}: in effect already; nothing was sent"
     backup = recorded(rollout.record().backup)
-    _refuse_strangers(rollout, backup)
+    _refuse_concurrent(rollout, backup)
     if stage.is_all:
         provider.activate(rollout, rollout.gateway, rollout.expected_active, step=stage.clause, direction="forward")
     shares = weights.planned(rollout, backup, stage.share)
@@ -87,7 +87,7 @@ def enter(rollout: RolloutContext, stage: Stage) -> str:
 
 
 def is_in_effect(rollout: RolloutContext, stage: Stage) -> bool:
-    """Tell whether the new provider gets exactly the stage's share; until it gets everything the previous is active.
+    """Return whether the new provider gets exactly the stage's share; until it gets everything the previous is active.
 
     Raises:
         GatewayError: it cannot be read.
@@ -98,10 +98,10 @@ def is_in_effect(rollout: RolloutContext, stage: Stage) -> bool:
 
 
 def reached(rollout: RolloutContext) -> Stage | None:
-    """Return the stage that this rollout has entered last, as its journal tells it; None before the first."""
+    """Return the stage that this rollout has entered last, by its journal; None before the first."""
     record = rollout.last_known_record()
     backup = recorded(record.backup)
-    told = {
+    stage_of = {
         (stage.clause, to): stage
         for stage in stages(rollout.scenario)
         for to in (
@@ -110,7 +110,7 @@ def reached(rollout: RolloutContext) -> Stage | None:
         )
     }
     entered = (
-        told.get((write.step, write.to))
+        stage_of.get((write.step, write.to))
         for write in reversed(record.writes)
         if write.direction == "forward" and write.result == "done"
     )
@@ -153,7 +153,7 @@ def _refuse_impossible(rollout: RolloutContext, backup: Backup) -> None:
     if new.provider.casefold() == previous.provider.casefold():
         raise RolloutError(
             f"{new} and {previous} are of one provider, and the gateway counts by provider: a canary could not be "
-            "told from its control group; ask for `single_request: only`"
+            "stage_of from its control group; ask for `single_request: only`"
         )
     if backup.weights:
         raise RolloutError(
@@ -168,15 +168,15 @@ def _activate(rollout: RolloutContext, new: ProviderChange, previous: ProviderCh
     except (JournalError, LeaseLost, Refused):
         raise  # nothing was sent, or nothing was changed by it
     except RolloutError:
-        _straight_back(rollout, new, previous)
+        _activate_previous(rollout, new, previous)
         raise
 
 
-def _straight_back(rollout: RolloutContext, new: ProviderChange, previous: ProviderChange) -> None:
-    """Activate the previous provider again; not to be interrupted, for nobody watches the new one yet.
+def _activate_previous(rollout: RolloutContext, new: ProviderChange, previous: ProviderChange) -> None:
+    """Activate the previous provider again; uninterruptible, because the new one is not watched yet.
 
     Raises:
-        SomebodyIntervened: neither of the two is active.
+        ConcurrentChange: neither of the two is active.
         GatewayError: it did not work; the rollback tries again.
     """
     gateway = rollout.gateway.uninterruptible()
@@ -208,8 +208,8 @@ def _ask(rollout: RolloutContext, new: ProviderChange) -> str:
     return f"a request was answered in {answer.elapsed_ms:.0f} ms; {answered.seen}"
 
 
-def _refuse_strangers(rollout: RolloutContext, backup: Backup) -> None:
+def _refuse_concurrent(rollout: RolloutContext, backup: Backup) -> None:
     found = astray(rollout, backup)
     if found:
         listed = "; ".join(f"{what}: {how}" for what, how in found.items())
-        raise ConcurrentChange(f"somebody changed the gateway while the canary went on: {listed}")
+        raise ConcurrentChange(f"the gateway was changed outside this rollout during the canary: {listed}")

@@ -41,9 +41,9 @@ class Done:
     """One step that succeeded.
 
     Attributes:
-        clause: whose step it is.
+        clause: the clause of the step.
         change: the change it belongs to.
-        message: what happened, in words.
+        message: what happened.
         took_s: how long it took.
     """
 
@@ -75,8 +75,8 @@ class Applied:
     def describe(self, clause: str) -> str:
         """Return what happened at a clause.
 
-        Changes are applied in the scenario's order, and told in the procedure's: where the step that failed is told
-        later, the first clause that it cut short fails with its reason, which would be lost otherwise.
+        Changes are applied in the scenario's order and reported in the procedure's. Where the failed step is reported
+        later, the first clause that was not reached fails with its reason.
 
         Raises:
             RolloutError: why it failed.
@@ -95,19 +95,19 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """What applying once more came to: words, and how many writes it sent (APP-4.1)."""
+    """The result of applying once more: a message, and how many writes it sent (APP-4.1)."""
 
     message: str
     writes: int
 
 
 def kind_of(change: Change) -> ModuleType:
-    """Return the module that knows this kind of change."""
+    """Return the module of this kind of change."""
     return _KINDS[type(change)]
 
 
 def in_effect(rollout: RolloutContext) -> bool:
-    """Tell whether every change is in effect already.
+    """Return whether every change is in effect already.
 
     Raises:
         RolloutError: it cannot be read.
@@ -116,12 +116,12 @@ def in_effect(rollout: RolloutContext) -> bool:
 
 
 def no_longer_in_effect(rollout: RolloutContext) -> dict[str, str]:
-    """Return the changes that somebody has changed again since: their keys are ours, so `changed_since` is silent.
+    """Return the changes that were changed again since; `changed_since` leaves their keys out, as this rollout's own.
 
     Raises:
         RolloutError: it cannot be read.
     """
-    # Which provider is active is known already: that is no key of ours.
+    # `changed_since` compares the active provider itself.
     others = [change for change in rollout.scenario.changes if not isinstance(change, ProviderChange)]
     return {
         str(change): "not in effect any more" for change in others if not kind_of(change).in_effect(rollout, change)
@@ -146,9 +146,9 @@ def apply(rollout: RolloutContext) -> Applied:
 
 
 def repeat(rollout: RolloutContext) -> Repeated:
-    """Apply once more, only if everything is in effect: to find out must not do it.
+    """Apply once more, only if everything is in effect, so that the proof applies nothing.
 
-    An activation that a canary's stages bring about is theirs to recognise.
+    An activation by a canary's stages is recognised there.
 
     Raises:
         GatewayError: a change is not in effect, or the gateway cannot be read.
@@ -194,7 +194,7 @@ def own_keys(rollout: RolloutContext) -> frozenset[str]:
 
 
 def _env_keys(rollout: RolloutContext, backup: Backup) -> dict[str, str]:
-    """Return the keys of the `.env` file that somebody else has changed, by name only: values never leave the file."""
+    """Return the keys of the `.env` file changed outside this rollout, by name: values never leave the file."""
     if backup.env is None:
         return {}
     before = values(_saved(backup.env))
@@ -221,12 +221,12 @@ def prove_rollback(rollout: RolloutContext, backup: Backup) -> str:
     """Activate the current provider and model once more: a no-op that shows that a rollback would be accepted.
 
     Returns:
-        what happened, in words.
+        what happened.
 
     Raises:
-        Refused: the gateway would not take the way back; nothing was changed and nothing will be.
+        Refused: the gateway would refuse the rollback; nothing was changed and nothing will be.
         GatewayError: it is unknown what happened.
-        SomebodyIntervened: the no-op was none.
+        ConcurrentChange: the activation led elsewhere.
     """
     if in_effect(rollout):
         return "everything is in effect already; nothing will be written, so nothing needs to be undone"
@@ -251,9 +251,9 @@ def prove_rollback(rollout: RolloutContext, backup: Backup) -> str:
 
 
 def _restarted(rollout: RolloutContext, backup: Backup) -> str:
-    """Restart the service for the proof, and put back the limits that it has lost by that."""
-    told = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-0.2", direction="proof")
+    """Restart the service for the proof, and restore the limits that the restart has lost."""
+    outcome = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-0.2", direction="proof")
     before = Governance(backup.cost_limits, backup.rate_limits, ())
     lost = limits.put_back(rollout, rollout.gateway, before, step="APP-0.2", direction="proof")
     again = f"; put back: {', '.join(lost)}" if lost else ""
-    return f"a restart ({told}{again})"
+    return f"a restart ({outcome}{again})"

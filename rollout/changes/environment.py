@@ -19,7 +19,7 @@ from rollout.journal.record import RolloutRecord, What
 
 
 def in_effect(rollout: RolloutContext, change: EnvironmentChange) -> bool:
-    """Tell whether the file holds the new values already.
+    """Return whether the file holds the new values already.
 
     Raises:
         EnvFileError: it cannot be read.
@@ -47,11 +47,11 @@ def steps(rollout: RolloutContext, change: EnvironmentChange) -> Iterator[tuple[
 
 
 def restore(rollout: RolloutContext, backup: Backup, record: RolloutRecord) -> str:
-    """Put the file back byte for byte, or, if somebody edited it since, only this rollout's keys (RBK-3.1).
+    """Restore the file byte for byte or, if it was edited since, only this rollout's keys (RBK-3.1).
 
     Raises:
         EnvFileError: it cannot be read or written.
-        RolloutError: somebody edited it; their edits are kept, and a person has to look.
+        RolloutError: it was edited since; the edits are kept, and an operator must compare.
     """
     if backup.env is None:
         raise RolloutError("there is no copy of the .env file to restore")
@@ -73,11 +73,11 @@ def restore(rollout: RolloutContext, backup: Backup, record: RolloutRecord) -> s
         _put(rollout, file, kept)
     if kept == saved:
         return "restored byte for byte"
-    raise RolloutError("somebody edited the .env file since; only this rollout's keys were put back, compare the rest")
+    raise RolloutError("the .env file was edited since; only this rollout's keys were put back, compare the rest")
 
 
 def _put_once_more(rollout: RolloutContext, file: env_file.EnvFile, saved: bytes) -> str:
-    """Undo by a write what reads show no effect of: behind a command the file may be read from a copy that lags.
+    """Undo by a write even what reads do not show: a command may read the file from a copy that lags.
 
     Raises:
         EnvFileError: it cannot be written, and is not as it was when reads cannot lag behind any more.
@@ -93,12 +93,12 @@ def _put_once_more(rollout: RolloutContext, file: env_file.EnvFile, saved: bytes
 
 
 def _foreign(rollout: RolloutContext, now: bytes, saved: bytes) -> set[str]:
-    """Return the keys of this rollout that somebody has given another value since: theirs is not overwritten."""
+    """Return the keys of this rollout that have another value since; it is not overwritten."""
     here, before = env_text.values(now), env_text.values(saved)
     known: dict[str, set[str | None]] = {}
     for change in rollout.scenario.changes:
         if isinstance(change, EnvironmentChange):
-            # The value of a secret is known to nobody but the run that had it: it is left out.
+            # Only the run that set a secret knows its value: it is left out.
             for key, value in (*change.values.items(), *((key, None) for key in change.remove)):
                 known.setdefault(key, {before.get(key)}).add(value)
     return {key for key, values in known.items() if here.get(key) not in values}

@@ -17,7 +17,7 @@ from rollout.journal.record import What, Write
 
 
 def in_effect(rollout: RolloutContext, change: LimitChange) -> bool:
-    """Tell whether governance status shows exactly these limits.
+    """Return whether governance status shows exactly these limits.
 
     Raises:
         GatewayError: it cannot be read.
@@ -50,31 +50,31 @@ def moved(gateway: Gateway, backup: Backup) -> frozenset[str]:
 
 
 def restore(rollout: RolloutContext, gateway: Gateway, backup: Backup, *, lost: Collection[str] | None) -> str:
-    """Put limits back to what the backup has: those of this rollout, and those that a restart lost (RBK-3.4).
+    """Restore limits from the backup: those of this rollout, and those that a restart lost (RBK-3.4).
 
-    Anybody else's limits are left alone, and so are ours where somebody has changed them since.
+    Limits that were changed outside this rollout are not overwritten.
 
     Args:
-        rollout: whose.
-        gateway: where.
-        backup: what they were.
-        lost: those that a restart of ours has lost; None where that is unknown, so that it answers for all of them.
+        rollout: the rollout whose limits are restored.
+        gateway: its gateway.
+        backup: the limits before the change.
+        lost: those that this rollout's restart has lost; None where that is unknown: then all of them are restored.
 
     Raises:
         GatewayError: one could not be set, or a scope has limits now that had none and cannot lose them.
-        RolloutError: somebody changed limits of ours.
+        RolloutError: limits that this rollout has set were changed since.
     """
-    ours, owed = {_named(change) for change in _changes(rollout)}, _owed(rollout)
+    ours, to_undo = {_named(change) for change in _changes(rollout)}, _limits_to_undo(rollout)
     sent, stuck, foreign = [], [], []
     for kind, before in (("cost", backup.cost_limits), ("rate", backup.rate_limits)):
         now = _of(gateway, kind)
         for scope, values in before.items():
             name, here = f"{kind} {scope}", now.get(scope, {})
-            if _is(here, values) and name not in owed:
+            if _is(here, values) and name not in to_undo:
                 continue
             if _is_foreign(rollout, name, values, here):
                 foreign.append(name)
-            elif name in owed or lost is None or name in lost or name in ours or scope not in now:
+            elif name in to_undo or lost is None or name in lost or name in ours or scope not in now:
                 _send(rollout, gateway, LimitChange(kind, _asked(scope), values), step="RBK-3.4", direction="back")
                 sent.append(name)
         stuck += [
@@ -88,46 +88,46 @@ def restore(rollout: RolloutContext, gateway: Gateway, backup: Backup, *, lost: 
     return f"put back: {', '.join(sent)}" if sent else "they are as they were"
 
 
-def _owed(rollout: RolloutContext) -> frozenset[str]:
+def _limits_to_undo(rollout: RolloutContext) -> frozenset[str]:
     """Return the limits, as ``cost provider:openai``, that this rollout has set and that only a write undoes (rule 9).
 
-    Reads may lag behind the write, so that they show no effect is no proof that there is none.
+    Reads may lag behind the write, so a read without the effect does not prove that there is none.
     """
     written = rollout.last_known_record().to_undo(What.LIMITS)
     return frozenset(_named(change) for change in _changes(rollout) if any(_is_of(write, change) for write in written))
 
 
 def _is_of(write: Write, change: LimitChange) -> bool:
-    """Tell whether a write sets the limits that a change sets; a provider's scope has two names (deviation 20)."""
+    """Return whether a write sets the limits that a change sets; a provider's scope has two names (deviation 20)."""
     return write.to.replace(" of provider:", " of ") == str(change).replace(" of provider:", " of ")
 
 
 def _is_confirmed(rollout: RolloutContext, change: LimitChange) -> bool:
-    """Tell whether the gateway has said that it set these limits, and nothing has undone that: a read may lag."""
+    """Return whether the gateway has confirmed these limits, and no write has undone them: a read may lag."""
     return any(
         write.result == "done" for write in rollout.last_known_record().to_undo(What.LIMITS) if _is_of(write, change)
     )
 
 
 def undo(rollout: RolloutContext, gateway: Gateway, backup: Backup, change: LimitChange) -> str:
-    """Put the limits of one change back to what the backup has (RBK-3.4).
+    """Restore the limits of one change from the backup (RBK-3.4).
 
     Raises:
         GatewayError: they could not be set, or the scope has limits now that had none and cannot lose them.
     """
     named, before = _named(change), _before(backup, change).get(change.reported_scope)
-    owed = named in _owed(rollout)
+    to_undo = named in _limits_to_undo(rollout)
     try:
         here = _of(gateway, change.kind).get(change.reported_scope, {})
     except GatewayError:
-        if before is None or not owed:
+        if before is None or not to_undo:
             raise
         # What was written is undone by a write, whether it can be read or not (safety rule 9).
         here = before
     if before is None:
         _refuse_stuck([named] if here or _is_confirmed(rollout, change) else [])
         return f"{named} never came to be"
-    if _is(here, before) and not owed:
+    if _is(here, before) and not to_undo:
         return f"{named} is as it was"
     _refuse_foreign([named] if _is_foreign(rollout, named, before, here) else [])
     _send(rollout, gateway, LimitChange(change.kind, change.scope, before), step="RBK-3.4", direction="back")
@@ -135,10 +135,10 @@ def undo(rollout: RolloutContext, gateway: Gateway, backup: Backup, change: Limi
 
 
 def put_back_lost(rollout: RolloutContext) -> str:
-    """Set the limits again that a restart of ours has lost: those of the backup, and those set by earlier changes.
+    """Set the limits again that this rollout's restart has lost: those of the backup, and those set by earlier changes.
 
     Returns:
-        what was put back, in words; empty if nothing was lost.
+        what was put back; empty if nothing was lost.
 
     Raises:
         GatewayError: they cannot be read, or one could not be set.
@@ -180,7 +180,7 @@ def _is(here: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
 
 
 def _is_foreign(rollout: RolloutContext, named: str, before: Mapping[str, float], here: Mapping[str, float]) -> bool:
-    """Tell whether limits of ours are neither as in the backup nor as this rollout set them."""
+    """Return whether limits of this rollout are neither as in the backup nor as this rollout set them."""
     ours = [change.values for change in _changes(rollout) if _named(change) == named]
     known = [before, *ours]
     return bool(ours) and any(
@@ -190,7 +190,7 @@ def _is_foreign(rollout: RolloutContext, named: str, before: Mapping[str, float]
 
 def _refuse_foreign(foreign: list[str]) -> None:
     if foreign:
-        raise RolloutError(f"somebody changed {', '.join(foreign)} limits since; they were left alone, compare them")
+        raise RolloutError(f"{', '.join(foreign)} limits were changed since, and are not overwritten; compare them")
 
 
 def _over(saved: LimitChange | None, change: LimitChange) -> LimitChange:
@@ -216,21 +216,21 @@ def _refuse_stuck(stuck: list[str]) -> None:
 
 
 def for_good(backup: Backup, change: LimitChange) -> str | None:
-    """Say that a limit could not be taken away again, its scope having none now (deviation 15); None if it could."""
+    """Return that a limit could not be removed again, its scope having none now (deviation 15); None if it could."""
     if change.reported_scope in _before(backup, change):
         return None
     return f"{change.reported_scope} has no {change.kind} limits now, and the gateway cannot take limits away again"
 
 
 def all_for_good(rollout: RolloutContext, backup: Backup) -> list[str]:
-    """Return, for every limit of the scenario that could not be taken away again, the sentence that says so."""
+    """Return, for every limit of the scenario that could not be removed again, the message."""
     return [words for change in _changes(rollout) if (words := for_good(backup, change))]
 
 
 def unknown_scopes(rollout: RolloutContext, providers: Sequence[str]) -> list[str]:
-    """Return, for every limit of the scenario whose scope is neither global nor a provider, the sentence that says so.
+    """Return, for every limit of the scenario whose scope is neither global nor a provider, the message.
 
-    Only the gateway knows its providers, so no file can be refused for it: the precheck is the first who can tell.
+    Only the gateway knows its providers, so no file can be refused for it: the precheck is the first to know.
     """
     known = ("global", *providers)
     return [

@@ -18,7 +18,7 @@ from rollout.journal.record import Kind, What
 
 
 def in_effect(rollout: RolloutContext, change: ProviderChange) -> bool:
-    """Tell whether the gateway reports exactly this provider and model active.
+    """Return whether the gateway reports exactly this provider and model active.
 
     Raises:
         GatewayError: it cannot be read.
@@ -50,10 +50,10 @@ def activate(rollout: RolloutContext, gateway: Gateway, to: ProviderChange, *, s
 
 
 def refuse_concurrent(rollout: RolloutContext, gateway: Gateway, expected: ProviderChange) -> None:
-    """Read once more, right before a write, that nobody has activated another provider or model since (rule 3).
+    """Read once more, right before a write, that no other provider or model was activated since (rule 3).
 
     Raises:
-        SomebodyIntervened: another one is active.
+        ConcurrentChange: another one is active.
         GatewayError: it cannot be read.
     """
     here = active_provider(gateway, rollout.target)
@@ -65,7 +65,7 @@ def refuse_concurrent(rollout: RolloutContext, gateway: Gateway, expected: Provi
 
 
 def elsewhere(rollout: RolloutContext, gateway: Gateway, to: ProviderChange) -> str:
-    """Return why the gateway does not report `to` active; empty if it does. Raises GatewayError as `where_it_is`."""
+    """Return why the gateway does not report `to` active; empty if it does. Raises as `active_provider`."""
     here = active_provider(gateway, rollout.target)
     return (
         "" if is_same_provider(here, to) else f"the gateway answered success, and reports {here} active instead of {to}"
@@ -117,7 +117,7 @@ def _restarts(rollout: RolloutContext, change: ProviderChange) -> bool:
 
 
 def remember_counters(rollout: RolloutContext, change: ProviderChange) -> None:
-    """Keep what the counters were before the first user of the change, so that the window is judged by deltas.
+    """Enter the counters before the first user of the change into the journal, so that the window is judged by deltas.
 
     Raises:
         GatewayError: the fallbacks or the counters cannot be read.

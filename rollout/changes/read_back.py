@@ -15,16 +15,16 @@ READ_BACK_S = 5.0
 EVERY_S = 0.25
 
 Problem = Callable[[], str]
-"""Reads the gateway and says why it is not as it should be; empty as soon as it is."""
+"""Reads the gateway and returns why it is not as it should be; empty as soon as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What helps where a write shows no effect.
+    """A remedy for a write that shows no effect.
 
     Attributes:
         name: ``once more`` or ``restart``.
-        work: does it and says what happened.
+        work: does it and returns what happened.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Tried:
     Attributes:
         name: the remedy's.
         because: the problem that it was tried for.
-        outcome: what happened, in words.
+        outcome: what happened.
         failed: whether it raised.
     """
 
@@ -52,7 +52,7 @@ def await_effect(problem: Problem, within_s: float, *, clock: Clock, stop: StopF
     """Read until nothing is wrong any more or the time has passed, and return what is wrong then; empty for nothing.
 
     Args:
-        problem: reads; whatever it raises is raised here.
+        problem: reads; its errors are raised here.
         within_s: seconds from now; 0 reads once.
         clock: times the waiting.
         stop: ends it at once.
@@ -69,7 +69,7 @@ def await_shown(rollout: RolloutContext, problem: Problem, *, stop: StopFlag | N
     """Read back a write of a rollout for as long as the target's reads may lag behind; return what is wrong then.
 
     Args:
-        rollout: whose target says how far reads lag (`stale_for_s`).
+        rollout: its target says how far reads lag (`stale_for_s`).
         problem: as in `await_effect`.
         stop: ends it at once; None takes the run's own flag.
     """

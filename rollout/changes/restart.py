@@ -16,7 +16,7 @@ from rollout.journal.record import Kind, What
 
 AUDITED = 50
 LONGER = 1.5
-"""How much longer than the way there took the service may take on the way back."""
+"""How many times the duration of the restart at apply the restart of a rollback may take."""
 
 
 def commands(rollout: RolloutContext, stop: StopFlag, *, step: str, direction: str) -> str:
@@ -33,18 +33,18 @@ def commands(rollout: RolloutContext, stop: StopFlag, *, step: str, direction: s
     kept = keep_log_tail(rollout.target, rollout.folder, clock=rollout.clock, redact=rollout.redactor.text)
     with rollout.journaled_write(step, direction, "restart", what=What.RESTART):
         both = host_commands.restart(handled, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
-    told = [f"{' '.join(ran.command)}: exit {ran.exit_code} after {ran.took_s:.1f} s\n{ran.output}" for ran in both]
-    return "\n".join([*told, str(kept)]).strip()
+    printed = [f"{' '.join(ran.command)}: exit {ran.exit_code} after {ran.took_s:.1f} s\n{ran.output}" for ran in both]
+    return "\n".join([*printed, str(kept)]).strip()
 
 
 def await_health(rollout: RolloutContext, gateway: Gateway, stop: StopFlag, *, back: bool = False) -> str:
     """Poll until the service is healthy, and keep in the journal how long that took.
 
     Args:
-        rollout: whose.
-        gateway: where.
+        rollout: the rollout.
+        gateway: its gateway.
         stop: ends it at once.
-        back: whether this is the way back, which waits longer than the way there took.
+        back: whether this is the rollback, which waits longer than the apply took.
 
     Raises:
         ServiceError: it is not, at the deadline.
@@ -66,12 +66,12 @@ def restart(rollout: RolloutContext, gateway: Gateway, stop: StopFlag, *, step: 
 
 
 def startup_forward_s(rollout: RolloutContext) -> float:
-    """Return how long the service may take to be healthy on the way there, in seconds."""
+    """Return how long the service may take to be healthy at apply, in seconds."""
     return startup_s(rollout.target, rollout.scenario.changes)
 
 
 def startup_back_s(rollout: RolloutContext) -> float:
-    """Return how long it may take on the way back: never less than on the way there, and longer than that took."""
+    """Return how long it may take at rollback, in seconds: never less than at apply, and longer than that took."""
     record = rollout.last_known_record()
     previous = record.previous.partition(":")[0]
     return max(startup_forward_s(rollout), rollout.target.startup_s_of(previous), LONGER * record.startup_s)

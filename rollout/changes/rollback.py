@@ -1,4 +1,4 @@
-"""Taking a change back: one idempotent `roll_back`, whoever calls it (RBK).
+"""The rollback: one idempotent `roll_back` for all callers (RBK).
 
 A step that fails does not stop the later ones, and a rollback that is not verified is a failed rollback.
 """
@@ -59,7 +59,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """What came of a rollback.
+    """The result of a rollback.
 
     Attributes:
         verified: every step of `PROOF` passed.
@@ -67,7 +67,7 @@ class RolledBack:
         reason: why it was necessary.
         steps: what was done, in order.
         took_s: seconds from the start to the last proof.
-        commands: what a person can paste; empty when verified.
+        commands: the manual commands; empty when verified.
         superseded: another process holds the target by now and decides.
     """
 
@@ -81,7 +81,7 @@ class RolledBack:
 
     @property
     def decision(self) -> Decision:
-        """How the rollout ends with it."""
+        """The decision that the result leads to."""
         return Decision.ROLLED_BACK if self.verified else Decision.ROLLBACK_FAILED
 
 
@@ -119,12 +119,12 @@ def planned_steps(rollout: RolloutContext, backup: Backup) -> tuple[str, ...]:
 
 
 def roll_back(rollout: RolloutContext, reason: str) -> RolledBack:
-    """Take the change back, prove it, and say what was done. Never raises for what the gateway does.
+    """Roll the change back, prove it, and return what was done. No error of the gateway is raised.
 
-    Repeating it is harmless: a gateway that is back already is only proven again.
+    It is idempotent: a gateway that is back already is only proven again.
 
     Args:
-        rollout: whose change to take back.
+        rollout: the rollout whose change is rolled back.
         reason: why, for the record (RBK-5.1).
 
     Raises:
@@ -147,7 +147,7 @@ def roll_back(rollout: RolloutContext, reason: str) -> RolledBack:
 
 
 def _announce(rollout: RolloutContext, reason: str) -> None:
-    """Write that the rollback begins, under the comparison of the fencing token; spooled where that cannot be."""
+    """Write that the rollback begins, conditional on the fencing token; spooled where that cannot be."""
     rollout.append_or_spool(Kind.ROLLBACK, reason=reason)
     if rollout.successor is not None:
         raise LeaseLost(rollout.successor)
@@ -187,9 +187,9 @@ def _result(run: RollbackRun) -> RolledBack:
 
 
 def manual_commands(rollout: RolloutContext) -> tuple[str, ...]:
-    """Return what an operator pastes where a rollback is not verified; the last one reads.
+    """Return the manual commands for a rollback that is not verified; the last one reads.
 
-    Without a backup that is all there is.
+    Without a backup the reading command is the only one.
     """
     record = rollout.last_known_record()
     if record.backup is None:
@@ -202,7 +202,7 @@ def manual_commands(rollout: RolloutContext) -> tuple[str, ...]:
 
 
 def _on_record(run: RollbackRun) -> str:
-    """Return the reason, if those who read the journal find it there."""
+    """Return the reason, if it is in the journal."""
     if Kind.ROLLBACK in run.rollout.unwritten:
         raise JournalError(f"the journal did not take it, it waits in {SPOOL}: {run.reason}")
     return run.reason
@@ -219,7 +219,7 @@ def _undoing(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
         if isinstance(change, LimitChange):
             yield "RBK-3.4", partial(limits.undo, run.rollout, run.gateway, run.backup, change)
         elif type(change) not in seen:
-            yield from _WAYS[type(change)](run)
+            yield from _UNDO_STEPS[type(change)](run)
         seen.add(type(change))
     failed = any(step.clause == "RBK-3.4" and step.outcome == "failed" for step in run.steps)
     if (
@@ -241,7 +241,7 @@ def _undoing_late(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
         outlast_lost_writes(run)
     if What.ENVIRONMENT in lost:
         yield "RBK-3.1", lambda: environment.restore(run.rollout, run.backup, run.rollout.last_known_record())
-    restarts = bool(lost & {What.ENVIRONMENT, What.RESTART}) or _owes_restart(run)
+    restarts = bool(lost & {What.ENVIRONMENT, What.RESTART}) or _needs_restart(run)
     if restarts:
         yield "RBK-3.2", lambda: _up_again(run)
         yield "RBK-3.3", lambda: await_service(run)
@@ -251,7 +251,7 @@ def _undoing_late(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
 
 def _up_again(run: RollbackRun) -> str:
     """Restart the service, unless nothing has called for it since the last restart of a rollback, and it is healthy."""
-    if not _owes_restart(run):
+    if not _needs_restart(run):
         try:
             run.gateway.health()
         except GatewayError:
@@ -262,19 +262,19 @@ def _up_again(run: RollbackRun) -> str:
     return restart.commands(run.rollout, NEVER, step="RBK-3.2", direction="back")
 
 
-def _owes_restart(run: RollbackRun) -> bool:
-    """Tell whether the `.env` file was written, or a restart came to no end, after the last restart of a rollback."""
-    owes = False
+def _needs_restart(run: RollbackRun) -> bool:
+    """Return whether the `.env` file was written, or a restart came to no end, after the last restart of a rollback."""
+    needed = False
     for write in run.rollout.last_known_record().writes:
         if write.may_have_landed and write.what is What.ENVIRONMENT:
-            owes = True
+            needed = True
         elif write.may_have_landed and write.what is What.RESTART:
-            owes = write.result != "done" or (owes and write.direction != "back")
-    return owes
+            needed = write.result != "done" or (needed and write.direction != "back")
+    return needed
 
 
 def _restore_limits(run: RollbackRun) -> str:
-    """Put the limits back, again if it fails: as with a proof, one answer that was lost must not call a person."""
+    """Put the limits back, again if it fails: as with a proof, one lost answer must not fail the rollback."""
     lost = run.lost if _has_restarted(run.rollout.last_known_record()) else frozenset[str]()
     restore = partial(limits.restore, run.rollout, run.gateway, run.backup, lost=lost)
     for _ in range(TRIES - 1):
@@ -287,16 +287,16 @@ def _restore_limits(run: RollbackRun) -> str:
 def _undo_activation(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
     weighted = splits(run)
     if weighted:
-        # First, for it is one call that moves everybody away from the new provider, whoever is active.
+        # First: one call moves all users away from the new provider, whichever is active.
         yield "RBK-2.1", lambda: _split_again(run)
     yield "RBK-2.1", lambda: activate_again(run)
     if weighted:
-        # An activation may take the weights away; and a gateway that was restarting is there by now.
+        # An activation may remove the weights; and a gateway that was restarting answers by now.
         yield "RBK-2.1", lambda: _split_again(run)
 
 
 def _split_again(run: RollbackRun) -> str:
-    """Put the weights back; again if it fails, because a lost answer says nothing."""
+    """Put the weights back; again if it fails, because a lost answer proves nothing."""
     for left in reversed(range(TRIES)):
         try:
             return weights.restore(run.rollout, run.gateway, run.backup)
@@ -315,14 +315,14 @@ def _undo_environment(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]
     yield "RBK-3.3", lambda: await_service(run)
 
 
-_WAYS: Mapping[type, Callable[[RollbackRun], Iterator[tuple[str, Callable[[], str]]]]] = {
+_UNDO_STEPS: Mapping[type, Callable[[RollbackRun], Iterator[tuple[str, Callable[[], str]]]]] = {
     ProviderChange: _undo_activation,
     EnvironmentChange: _undo_environment,
 }
 
 
 def _has_restarted(record: RolloutRecord) -> bool:
-    """Tell whether the `.env` file or the service were touched, on the way there or back."""
+    """Return whether the `.env` file or the service were touched, at apply or rollback."""
     kinds = (What.ENVIRONMENT, What.RESTART)
     return any(write.what in kinds and write.may_have_landed for write in record.writes)
 

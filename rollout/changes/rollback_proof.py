@@ -1,4 +1,4 @@
-"""The proof that a rollback did what it says: no read counts before reads can show the last write (RBK-2.2, RBK-4)."""
+"""The proof of a rollback: no read counts before reads can show the last write (RBK-2.2, RBK-4)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rollout.journal.leases import LEASE_S
 from rollout.journal.record import What, Write
 
 ROUNDS = 3
-"""So many pairs of reads may disagree before the gateway counts as unsettled."""
+"""How many pairs of reads may disagree before the gateway counts as unsettled."""
 
 
 def verify_active(run: RollbackRun) -> str:
@@ -32,8 +32,8 @@ def verify_active(run: RollbackRun) -> str:
     rollout, wanted = run.rollout, _wanted(run)
     here = settled(run)
     is_back = is_same_provider(here, wanted)
-    owed = rollout.last_known_record().to_undo(What.PROVIDER)
-    if owed or (is_same_provider(here, rollout.expected_active) and not is_back):
+    to_undo = rollout.last_known_record().to_undo(What.PROVIDER)
+    if to_undo or (is_same_provider(here, rollout.expected_active) and not is_back):
         # It could not be undone before, its activation landed after the rollback's, or a restart brought it up again.
         until_s = rollout.clock.monotonic() + rollout.target.timeouts.activate_s
         activate_previous(run, wanted, until_s)
@@ -51,7 +51,7 @@ def _wanted(run: RollbackRun) -> ProviderChange:
 
 
 def settled(run: RollbackRun) -> ProviderChange:
-    """Return where the gateway is, by two agreeing reads that are further apart than reads may lag behind writes.
+    """Return the active provider, by two agreeing reads that are further apart than reads may lag behind writes.
 
     Raises:
         GatewayError: it cannot be read, or reads do not agree.
@@ -73,7 +73,7 @@ def outlast_lost_writes(run: RollbackRun) -> None:
         latest = datetime.fromisoformat(write.at) + timedelta(seconds=lands_within_s(run, write))
         left_s = max(0.0, (latest - run.rollout.clock.now()).total_seconds())
         if left_s:
-            with suppress(RolloutError):  # without its journal it is still the way back
+            with suppress(RolloutError):  # the rollback goes on without its journal
                 run.rollout.hold_lease(left_s + LEASE_S)
             run.rollout.clock.wait(left_s)
 
@@ -81,7 +81,7 @@ def outlast_lost_writes(run: RollbackRun) -> None:
 def lands_within_s(run: RollbackRun, write: Write) -> float:
     """Return how long after its announcement a write may still land whose answer was lost; 0 if it cannot.
 
-    A command ends with the runner's patience, or goes on alone when the runner is killed.
+    A command ends at the runner's timeout, or goes on alone when the runner is killed.
     """
     target = run.rollout.target
     is_call = write.what in (What.LIMITS, What.WEIGHTS) and write.direction == "forward"
@@ -100,7 +100,7 @@ def request_works(run: RollbackRun) -> str:
     """Send one request, and see that the provider that is active has answered it (RBK-4.1).
 
     Raises:
-        GatewayError: it was not answered, another one has answered, or who has answered cannot be shown.
+        GatewayError: it was not answered, another one has answered, or the provider that answered cannot be shown.
     """
     rollout, here = run.rollout, active_provider(run.gateway, run.rollout.target)
     before = _counted(run, here)
@@ -112,7 +112,7 @@ def request_works(run: RollbackRun) -> str:
 
 
 def _not_shown(run: RollbackRun, answer: Completion, here: ProviderChange, before: int | None) -> str:
-    """Return why the answer does not show who gave it; empty if it does: by a name, or by a counter that moved."""
+    """Return why the answer does not show its provider; empty if it does: by a name, or by a counter that moved."""
     if answer.provider is not None:
         return ""
     new = run.rollout.expected_active
@@ -127,7 +127,7 @@ def _not_shown(run: RollbackRun, answer: Completion, here: ProviderChange, befor
 
 
 def _counter(run: RollbackRun, answer: Completion, here: ProviderChange) -> str:
-    """Return what shows who answered where the answer names neither provider nor a model of its own."""
+    """Return what shows the provider where the answer names neither provider nor a model of its own."""
     shown = answer.provider or (answer.model and not same_model(answer.model, run.rollout.expected_active.model))
     return "" if shown else f"; {here.provider}'s request counter rose"
 
@@ -164,7 +164,7 @@ def equals_backup(run: RollbackRun) -> str:
     """
     found, wanted = differences(run.backup, run.gateway, run.rollout.redactor.value), _wanted(run)
     if not is_same_provider(wanted, run.backup.previous):
-        # That the scenario's other way back is active is proven (RBK-2.2): what its activation writes is as it should.
+        # RBK-2.2 has proven that the scenario's `rollback_to` is active: what its activation writes is as it should be.
         found = {key: how for key, how in found.items() if key not in provider.own(run.rollout.target, wanted)}
     if env_changed(run.backup, run.rollout.target, run.rollout.clock):
         found[".env"] = "its bytes differ from the backup's"
@@ -175,10 +175,10 @@ def equals_backup(run: RollbackRun) -> str:
 
 
 def splits(run: RollbackRun) -> bool:
-    """Tell whether the rollback has to do with weights: the canary sets them, and an activation takes them away."""
+    """Return whether the rollback concerns weights: the canary sets them, and an activation removes them."""
     return has_weights(run.rollout, run.backup.weights)
 
 
 def has_weights(rollout: RolloutContext, weights_before: object) -> bool:
-    """Tell whether weights are part of a rollback, from those of the backup; None where the target splits nothing."""
+    """Return whether weights are part of a rollback, from those of the backup; None where the target splits nothing."""
     return weights_before is not None and (is_staged(rollout.scenario) or bool(weights_before))

@@ -20,7 +20,7 @@ from rollout.journal.record import What
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What came of bringing one provider back.
+    """The result of activating one provider again.
 
     Attributes:
         problem: why it is not active; empty if it is.
@@ -32,16 +32,16 @@ class Reached:
 
 
 def candidates(rollout: RolloutContext, backup: Backup) -> tuple[ProviderChange, ...]:
-    """Return where the rollback leads, first choice first (PRE-2.4)."""
+    """Return the providers to roll back to, first choice first (PRE-2.4)."""
     ways = (rollout.scenario.rollback_to, backup.previous, rollout.target.safe)
     return tuple(dict.fromkeys(way for way in ways if way is not None))
 
 
 def assess(run: RollbackRun) -> str:
-    """Read where the gateway is, and refuse to go on where it was changed outside this rollout (RBK-1.1).
+    """Read the active provider, and refuse to go on where it was changed outside this rollout (RBK-1.1).
 
     Raises:
-        SomebodyIntervened: it was.
+        ConcurrentChange: it was.
         GatewayError: it cannot be read.
     """
     here = known_place(run)
@@ -51,12 +51,12 @@ def assess(run: RollbackRun) -> str:
 
 
 def known_place(run: RollbackRun) -> ProviderChange:
-    """Return where the gateway is, if the backup or a write of this rollout's journal put it there.
+    """Return the active provider, if it is the backup's or one that this rollout's journal has activated.
 
     One's provider with the other's model is in between: an activation that takes effect after a restart (deviation 7).
 
     Raises:
-        SomebodyIntervened: neither did, and that is still so when reads no longer lag behind writes.
+        ConcurrentChange: neither did, and that is still so when reads no longer lag behind writes.
         GatewayError: it cannot be read.
     """
     places = _own_places(run)
@@ -96,7 +96,7 @@ def activate_again(run: RollbackRun) -> str:
 
     Raises:
         GatewayError: none of them is active, or whether one is cannot be read.
-        SomebodyIntervened: the gateway was changed outside this rollout.
+        ConcurrentChange: the gateway was changed outside this rollout.
     """
     problems: list[str] = []
     until_s = run.rollout.clock.monotonic() + run.rollout.target.timeouts.activate_s
@@ -106,13 +106,13 @@ def activate_again(run: RollbackRun) -> str:
             return f"{candidate} is active" + (f" (instead of: {'; '.join(problems)})" if problems else "")
         problems.append(f"{candidate}: {reached.problem}")
         if not reached.is_seen:
-            # It may be active: another activation on top would move users away from it for nothing.
+            # It may be active: another activation on top would move users away from it needlessly.
             break
     raise GatewayError("activate", "; ".join(problems))
 
 
 def activate_previous(run: RollbackRun, to: ProviderChange, until_s: float) -> Reached:
-    """Get to `to`: a write of this rollout that may have landed is undone by a write, whatever reads say (rule 9).
+    """Activate `to`: a write of this rollout that may have landed is undone by a write, whatever reads show (rule 9).
 
     Args:
         run: the rollback.
@@ -120,7 +120,7 @@ def activate_previous(run: RollbackRun, to: ProviderChange, until_s: float) -> R
         until_s: monotonic seconds until which a gateway that does not answer is asked: it may be restarting.
 
     Raises:
-        SomebodyIntervened: the gateway was changed outside this rollout.
+        ConcurrentChange: the gateway was changed outside this rollout.
         LeaseLost: this process is superseded.
     """
     problem, seen = _sent(run, to, until_s), _Reading(run, to)
@@ -160,20 +160,20 @@ def _sent(run: RollbackRun, to: ProviderChange, until_s: float) -> str:
 
 
 def _is_due(run: RollbackRun, to: ProviderChange) -> bool:
-    """Tell whether `to` has to be activated: this rollout's own write is not undone yet, or another one is active.
+    """Return whether `to` has to be activated: this rollout's own write is not undone yet, or another one is active.
 
     Raises:
-        SomebodyIntervened: the gateway was changed outside this rollout.
+        ConcurrentChange: the gateway was changed outside this rollout.
         GatewayError: nothing was written, and it cannot be read whether something has to be.
     """
-    owed = bool(run.rollout.last_known_record().to_undo(What.PROVIDER))
+    to_undo = bool(run.rollout.last_known_record().to_undo(What.PROVIDER))
     try:
         here = known_place(run)
     except GatewayError:
-        if owed:
+        if to_undo:
             return True
         raise
-    return owed or not is_same_provider(here, to)
+    return to_undo or not is_same_provider(here, to)
 
 
 @dataclass(slots=True)
@@ -191,7 +191,7 @@ class _Reading:
     is_read: bool = True
 
     def problem(self) -> str:
-        """Say why `to` is not seen active, empty if it is. Raises SomebodyIntervened as `known_place`."""
+        """Return why `to` is not seen active; empty if it is. Raises ConcurrentChange as `known_place`."""
         try:
             here = known_place(self.run)
         except GatewayError as error:
@@ -202,7 +202,7 @@ class _Reading:
 
 
 def takes_restart(rollout: RolloutContext, to: ProviderChange) -> bool:
-    """Tell whether an activation of `to` is known to take effect only after a restart."""
+    """Return whether an activation of `to` is known to take effect only after a restart."""
     asked = rollout.activation is not None and rollout.activation.restart
     return asked or rollout.target.restarts(to.provider)
 
@@ -234,7 +234,7 @@ def note_edited(run: RollbackRun) -> None:
     """Note which limits were changed outside this rollout before the service is restarted."""
     apply = run.record.phases.get("apply")
     if apply is not None and apply.passed:
-        # They were as in the backup then: what differs now is not what the way there has lost.
+        # They were as in the backup then: what differs now was not lost at apply.
         with suppress(RolloutError):
             run.edited = limits.moved(run.gateway, run.backup)
 

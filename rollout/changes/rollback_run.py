@@ -1,4 +1,4 @@
-"""A rollback in progress: its steps, and what they have to know of each other (RBK)."""
+"""A rollback in progress: its steps, and the state that they share (RBK)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Step:
     at: str
 
     def __str__(self) -> str:
-        """Read as one line of the closure's table."""
+        """Return it as one line of the closure's table."""
         return f"{self.at}  {self.clause:<8} {self.outcome:<10} {CLAUSES[self.clause].title}: {self.message}"
 
 
@@ -40,13 +40,13 @@ class RollbackRun:
     """The rollback in progress.
 
     Attributes:
-        rollout: whose change is taken back.
-        gateway: where; it is not interrupted.
-        backup: what it was.
-        record: the rollout, as the journal told it at the beginning.
-        reason: why.
+        rollout: the rollout whose change is rolled back.
+        gateway: its gateway; calls are not interrupted.
+        backup: the state before the change.
+        record: the rollout's record at the beginning.
+        reason: why it is necessary.
         began_s: monotonic seconds at its beginning.
-        steps: what was done so far.
+        steps: the steps so far.
         hands_off: whether the gateway was changed outside this rollout, which is not overwritten.
         superseded: whether another process holds the target by now: this one sends nothing more.
         edited: the limits that were changed outside this rollout before the rollback restarted the service.
@@ -71,11 +71,11 @@ class RollbackRun:
         return self.hands_off or self.superseded
 
     def step(self, clause: str, work: Callable[[], str]) -> None:
-        """Do one step; whatever it raises is its outcome and does not stop the later ones."""
+        """Do one step; an error that it raises is its outcome and does not stop the later ones."""
         self.keep(clause, *self._tried(work))
 
     def prove(self, clause: str, work: Callable[[], str]) -> None:
-        """Do a step of the proof, again if it fails: one answer that was lost must not call a person.
+        """Do a step of the proof, again if it fails: one lost answer must not fail the rollback.
 
         Where an earlier proof has failed, once is enough: nothing can be verified any more.
         """
@@ -98,7 +98,7 @@ class RollbackRun:
         except LeaseLost as error:
             self.superseded = True
             return "failed", str(error)
-        except Exception as error:  # noqa: BLE001 - nothing may stop the way back, not even a defect of ours
+        except Exception as error:  # noqa: BLE001 - nothing may stop the rollback, not even a defect of the suite
             return "failed", str(error) if isinstance(error, RolloutError) else repr(error)
 
     def keep(self, clause: str, outcome: str, message: str) -> None:

@@ -82,22 +82,22 @@ def share_now(rollout: RolloutContext, gateway: Gateway) -> float:
 
 
 def restore(rollout: RolloutContext, gateway: Gateway, backup: Backup) -> str:
-    """Put the weights back as the backup has them, which gives the new provider nothing (RBK-2.1); again is harmless.
+    """Put the weights back as the backup has them, which gives the new provider nothing (RBK-2.1). Idempotent.
 
     Raises:
-        SomebodyIntervened: somebody else has set others since.
+        ConcurrentChange: others were set outside this rollout.
         GatewayError: refused, or it is unknown what happened.
     """
     before = backup.weights or {}
-    owed = bool(rollout.last_known_record().to_undo(What.WEIGHTS))
+    to_undo = bool(rollout.last_known_record().to_undo(What.WEIGHTS))
     try:
         now = gateway.weights().shares
     except GatewayError:
-        if not owed:
+        if not to_undo:
             raise
         # What was written is undone by a write, whether it can be read or not (safety rule 9).
         now = {}
-    if same_weights(now, before) and not owed:
+    if same_weights(now, before) and not to_undo:
         return f"the requests are split as in the backup: {show_weights(before)}"
     refuse_others(rollout, backup, now)
     send(rollout, gateway, before, step="RBK-2.1", direction="back")
@@ -107,10 +107,10 @@ def restore(rollout: RolloutContext, gateway: Gateway, backup: Backup) -> str:
 def refuse_others(rollout: RolloutContext, backup: Backup, now: Mapping[str, float]) -> None:
     """Refuse to overwrite weights that neither the backup has nor this rollout has set (safety rule 3).
 
-    No weights at all are nobody's: an activation takes them away.
+    No weights at all are accepted: an activation removes them.
 
     Raises:
-        SomebodyIntervened: they are somebody else's.
+        ConcurrentChange: they were set outside this rollout.
     """
     ours = [backup.weights or {}, {}]
     if is_staged(rollout.scenario):
@@ -118,5 +118,5 @@ def refuse_others(rollout: RolloutContext, backup: Backup, now: Mapping[str, flo
     if not any(same_weights(now, known) for known in ours):
         raise ConcurrentChange(
             f"the requests are split by {show_weights(now)}, which neither the backup has nor this rollout has set: "
-            "somebody changed it meanwhile; hands off, a person decides"
+            "they were changed outside this rollout and are not overwritten; an operator must decide"
         )

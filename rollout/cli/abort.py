@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     with open_journal(args) as journal:
         record = choose_rollout(journal, args.id)
         if record.closed is not None:
-            raise RolloutError(f"rollout {record.id} is closed ({record.decision}); `rollout rollback` takes it back")
+            raise RolloutError(f"rollout {record.id} is closed ({record.decision}); `rollout rollback` rolls it back")
         journal.append(record.id, Kind.ABORT, {"by": caller(), "reason": args.reason})
-    print(f"asked {record.id} to roll back; whoever watches it does so within seconds")
+    print(f"asked {record.id} to roll back; the process that watches it does so within seconds")
     return 0

@@ -1,4 +1,4 @@
-"""``rollout approve``: say yes to one content, in writing, and sign it (PRE-2.2, PRE-4.3, waivers, after the fact)."""
+"""``rollout approve``: approve one content in a file, and sign it (PRE-2.2, PRE-4.3, waivers, after the fact)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     role.add_argument("--waiver", metavar="CLAUSE", help="approve this waiver of the scenario, instead of the change")
     parser.add_argument("--by", metavar="NAME", help="who approves, as the allowed signers name them (default: $USER)")
     parser.add_argument("--key", metavar="FILE", type=Path, help="sign with this SSH key, or with the agent's (.pub)")
-    parser.add_argument("--comment", metavar="TEXT", default="", help="what there is to say about it")
+    parser.add_argument("--comment", metavar="TEXT", default="", help="a remark, kept with the approval")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # An emergency does not wait for what the other commands load.
     args = (_emergency_parser() if words[:1] == ["emergency"] else _parser()).parse_args(words)
     command: Command = args.command
-    # The output holds words of gateways, services and people: no control sequence of it reaches the terminal.
+    # The output holds text of gateways, services and people: no control sequence of it reaches the terminal.
     through = str if words[:1] == ["emergency"] else _hiding()
     sys.stdout, sys.stderr = seen_through(sys.stdout, through), seen_through(sys.stderr, through)
     try:
@@ -55,7 +55,7 @@ def _without_secrets(text: str) -> str:
 
 
 def _hiding() -> Callable[[str], str]:
-    """Return what takes the environment's secrets out of a command's output, loaded when something is printed.
+    """Return the filter that removes the environment's secrets from a command's output, loaded at the first print.
 
     Their values only: what is printed may be JSON, in which the number of a token is one.
     """
@@ -74,7 +74,7 @@ def _hiding() -> Callable[[str], str]:
 def _parser() -> Parser:
     parser = Parser(
         prog="rollout",
-        description="Look at, stop or take back a rollout, or run the embedded gateway. A rollout itself is `pytest`.",
+        description="Show, stop or roll back a rollout, or run the embedded gateway. A rollout itself is `pytest`.",
         epilog="exit codes: 0 done, 4 usage or input, 10 rolled back and verified, 11 a person is needed",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -98,13 +98,13 @@ def _add_rollout_commands(commands: Commands) -> None:
     status.add_arguments(
         _add(commands, "status", status.run, "show the rollouts in flight, and what is owed to closed ones")
     )
-    rollback.add_arguments(_add(commands, "rollback", rollback.run, "take a rollout back, kept or in flight"))
-    _add(commands, "recover", recover.run, "take back what was left in flight by runs that are gone")
+    rollback.add_arguments(_add(commands, "rollback", rollback.run, "roll a rollout back, kept or in flight"))
+    _add(commands, "recover", recover.run, "roll back what was left in flight by runs that are gone")
     scenario.add_arguments(
         _add(commands, "plan", _plan, "show what apply would execute, and what the rollback would; nothing is done")
     )
     drill.add_arguments(
-        _add(commands, "drill", drill.run, "inject each trigger's breach, and say whether it fires and how soon")
+        _add(commands, "drill", drill.run, "inject each trigger's breach, and show whether it fires and how soon")
     )
     doctor.add_arguments(
         _add(commands, "doctor", doctor.run, "examine a gateway, reading only, and write a target file to start from")

@@ -1,6 +1,6 @@
 """``rollout plan``: what apply would execute and what the rollback would, before anything is done.
 
-It reads from the gateway at most: what is active, and the limits. An embedded gateway that would be started on demand
+It only reads from the gateway: the active provider, and the limits. An embedded gateway that would be started on demand
 is described by its settings, without being started.
 """
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def planned(request: Request, before: Before) -> Planned:
-    """Return what would be executed if the gateway is as `before` says."""
+    """Return what would be executed on a gateway in the state `before`."""
     request = _with_routing(request)
     changes, target = request.scenario.changes, request.target
     ahead = tuple(_ahead(request, before))
@@ -60,7 +60,7 @@ def planned(request: Request, before: Before) -> Planned:
 
 
 def read_before(request: Request, token: str | None, clock: Clock) -> Before:
-    """Return what the gateway is, reading only.
+    """Return the gateway's state, reading only.
 
     Raises:
         InvalidInput: the gateway does not list a provider or model of the request.
@@ -82,12 +82,12 @@ def read_before(request: Request, token: str | None, clock: Clock) -> Before:
 
 
 def with_service(request: Request) -> Request:
-    """Return the request with what a running embedded gateway says of itself; asks loopback only."""
+    """Return the request with the settings of a running embedded gateway; asks loopback only."""
     return replace(request, target=described(request.target))
 
 
 def text(request: Request, plan: Planned) -> str:
-    """Return the plan for people."""
+    """Return the plan as text."""
     scenario, before = request.scenario, plan.before
     lines = [
         f"plan for {scenario.name}: {', '.join(map(str, scenario.changes))}",
@@ -120,20 +120,20 @@ def _list_notices(request: Request, plan: Planned) -> Iterator[str]:
     target, policy = request.target, request.policy
     price = proof_price(target, plan.before.previous)
     if not plan.apply:
-        yield "nothing is written, so the way back needs no proof"
+        yield "nothing is written, so the rollback needs no proof"
     elif not target.prove_way_back:
-        yield f"the proof of the way back (APP-0.2): target {target.name!r} switches it off (prove_way_back: false)"
+        yield f"the proof of the rollback (APP-0.2): target {target.name!r} switches it off (prove_way_back: false)"
     elif price is None:
-        yield "the proof of the way back (APP-0.2) costs users nothing"
+        yield "the proof of the rollback (APP-0.2) costs users nothing"
     else:
-        yield f"the proof of the way back (APP-0.2) costs users {price};"
+        yield f"the proof of the rollback (APP-0.2) costs users {price};"
         paid = (
-            "pays it" if policy.prove_way_back == EXECUTE else "leaves it out: the way back is proven except for that"
+            "pays it" if policy.prove_way_back == EXECUTE else "leaves it out: the rollback is proven except for that"
         )
         yield f"policy {policy.name!r} {paid} (prove_way_back: {policy.prove_way_back})"
     if target.stale_for_s:
         yield (
-            f"reads may lag a write by {target.stale_for_s:g} s (stale_for): what is in effect is proven by looks that "
+            f"reads may lag a write by {target.stale_for_s:g} s (stale_for): what is in effect is proven by reads that "
             "are further apart"
         )
 
@@ -154,7 +154,7 @@ def _fresh(request: Request) -> Before:
 
 
 def _with_routing(request: Request) -> Request:
-    """Return the request with the embedded gateway's weights, which one that is started on demand cannot tell yet."""
+    """Return the request with the embedded gateway's weights, not known yet of one that starts on demand."""
     if request.target.routing is not None or not is_staged(request.scenario):
         return request
     return replace(request, target=replace(request.target, routing=Routing()))
@@ -193,7 +193,7 @@ def _ahead(request: Request, before: Before) -> Iterator[Item]:
 
 
 def _proof(request: Request, previous: ProviderChange) -> Iterator[Item]:
-    """Yield what proves the way back, as far as the policy pays for it."""
+    """Yield what proves the rollback, as far as the policy pays for it."""
     target = request.target
     price = proof_price(target, previous)
     paid = request.policy.prove_way_back == EXECUTE
@@ -201,7 +201,7 @@ def _proof(request: Request, previous: ProviderChange) -> Iterator[Item]:
     if price and switches and not paid:
         yield Item("APP-0.2", f"nothing: activating {previous} once more would be {price}")
         return
-    yield items.activation(target, previous, "APP-0.2", "a no-op: it proves the way back")
+    yield items.activation(target, previous, "APP-0.2", "a no-op: it proves the rollback")
     if price and paid and _restarts(target, previous):
         yield from items.restart(target, _deadline_s(request, previous), "APP-0.2", "APP-0.2")
 

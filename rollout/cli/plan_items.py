@@ -19,13 +19,13 @@ _ON_DEMAND = "stop and start of the embedded gateway's own"
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What the gateway is before the change.
+    """The gateway's state before the change.
 
     Attributes:
         previous: the active provider and model.
         limits: ``cost`` and ``rate`` -> scope -> limits.
         env: the `.env` file's values; None where it was not read.
-        source: how this is known.
+        source: where the state was read.
         weights: how the requests are split; None where the target cannot.
         unchecked: what the gateway does not list, and was not checked, in sentences.
     """
@@ -44,7 +44,7 @@ class Item:
 
     Attributes:
         clause: the clause that does it.
-        text: what, in words, where it is no request.
+        text: a description, where it is no request.
         method: of a request; empty for a file edit or a command.
         path: of a request.
         body: of a request.
@@ -62,7 +62,7 @@ class Item:
         return bool(self.method) and self.body is not None
 
     def __str__(self) -> str:
-        """Read as ``APP-1.2  POST /api/v1/… {"model": "gpt-4o"}``."""
+        """Return such as ``APP-1.2  POST /api/v1/… {"model": "gpt-4o"}``."""
         body = "" if self.body is None else f" {json.dumps(self.body, ensure_ascii=False)}"
         request = f"{self.method} {self.path}{body}" if self.method else ""
         return f"{self.clause:<8} {'  '.join(filter(None, (request, self.text)))}"
@@ -70,10 +70,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """Both ways, and what has none.
+    """What apply and rollback would execute, and what cannot be undone.
 
     Attributes:
-        before: what was found.
+        before: the state that was found.
         apply: what apply would execute, in order.
         rollback: what the rollback would execute after it, in order.
         cannot: what cannot be undone.
@@ -114,11 +114,11 @@ def restart(target: Target, deadline_s: float, run: str, wait: str, *, unless: s
     """Yield a restart of the service, and the wait for it.
 
     Args:
-        target: whose service.
+        target: the target of the service.
         deadline_s: how long it may take to be healthy.
         run: the clause of the restart.
         wait: the clause of the wait.
-        unless: the state in which it is left out, in words; empty where it happens in any case.
+        unless: the state in which it is left out; empty where it happens in any case.
     """
     service = target.service
     commands = _ON_DEMAND if service is None else ", ".join(map(shlex.join, (service.stop, service.start)))
@@ -128,7 +128,7 @@ def restart(target: Target, deadline_s: float, run: str, wait: str, *, unless: s
 
 
 def env_file(target: Target) -> str:
-    """Name the `.env` file."""
+    """Return how the plan calls the `.env` file."""
     if target.env_file is not None:
         return str(target.env_file)
     return f"what `{shlex.join(target.service.write)}` writes" if target.service and target.service.write else ".env"

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, journal: Journal) -> int:
-    """Archive and remove what is older than the latest N closed rollouts; say what was done, and return 0.
+    """Archive and remove what is older than the latest N closed rollouts; print what was done, and return 0.
 
     Raises:
         RolloutError: N is negative, or something cannot be written; what was not archived was not removed.
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, journal: Journal) -> int:
 
 
 def _old(journal: Journal, keep: int) -> list[RolloutRecord]:
-    """Return the closed rollouts that are not among the latest, nor owed anything."""
+    """Return the closed rollouts that are not among the latest, nor have an open obligation."""
     from rollout.approvals.obligations import open_of  # noqa: PLC0415 - heavy, and only here
     from rollout.journal.records import records  # noqa: PLC0415
 
@@ -69,7 +69,7 @@ def _pruned(journal: Journal, rollout: str, folder: Path, to: Path) -> Path:
         with tarfile.open(new, "x:gz") as tar:
             tar.add(folder, arcname=rollout)
         new.replace(archive)
-        # Said before it is done: a folder that is gone, and nobody said so, is an alarm.
+        # Recorded before it is done: the audit reports a folder that is missing without an entry.
         body = {"by": caller(), "archive": str(archive), "sha256": sha256(archive.read_bytes())}
         journal.append(rollout, Kind.PRUNED, body)
         shutil.rmtree(folder)

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
         reconcile(journal, Path(args.reports).absolute())
         found = in_flight(journal)
         for case in found:
-            does = "taking it back" if case.stranded else "left alone"
+            does = "rolling it back" if case.stranded else "left alone"
             print(f"{case.record.id}: {does}: {on_one_line(case.why)}", flush=True)
         for case in found:
             if case.stranded:

@@ -32,9 +32,9 @@ def run(args: argparse.Namespace) -> int:
         rollout = args.id or known[-1]
         folder = Path(args.reports).absolute() / rollout
         print(build(journal, rollout, folder, os.environ))
-        said = conclude(journal, rollout, folder, os.environ, by=BY_REPORT).line
-        if said:
-            print(said)
+        line = conclude(journal, rollout, folder, os.environ, by=BY_REPORT).line
+        if line:
+            print(line)
     return 0
 
 
@@ -45,5 +45,5 @@ def rebuild_report(args: argparse.Namespace, rollout: str, by: str) -> str:
 
     folder = Path(args.reports).absolute() / rollout
     with open_journal(args) as journal:
-        said = built(journal, rollout, folder, os.environ).line
-        return "\n".join(filter(None, (said, conclude(journal, rollout, folder, os.environ, by=by).line)))
+        line = built(journal, rollout, folder, os.environ).line
+        return "\n".join(filter(None, (line, conclude(journal, rollout, folder, os.environ, by=by).line)))

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     with open_journal(args) as journal:
         record = choose_rollout(journal, args.id)
         if not record.wrote:
-            raise RolloutError(f"rollout {record.id} wrote nothing to the gateway; there is nothing to take back")
+            raise RolloutError(f"rollout {record.id} wrote nothing to the gateway; there is nothing to roll back")
         if record.backup is None and "before" in record.opened:
             raise RolloutError(
                 f"{record.id} was an emergency, without a backup; its entry in the operations log undoes it"

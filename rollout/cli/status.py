@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rollout.engine.recovery import Case
 
 OPEN = "open"
-"""What is asked for with ``--decision`` besides the decisions: a rollout that has none yet."""
+"""The value of ``--decision`` besides the decisions: a rollout that has none yet."""
 
 _COLUMNS = ("since", "rollout", "state", "change", "target", "by", "why")
 
@@ -43,13 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StatusQuery:
-    """Which rollouts are asked for; None leaves out none.
+    """Which rollouts to show; None leaves out none.
 
     Attributes:
         target: the target's name.
         since: they were opened then or later.
         decision: how they ended, or `OPEN`.
-        author: who asked for them, in whatever case.
+        author: who asked for them; case does not matter.
     """
 
     target: str | None = None
@@ -58,11 +58,11 @@ class StatusQuery:
     author: str | None = None
 
     def __bool__(self) -> bool:
-        """Tell whether anything is asked for."""
+        """Return whether any filter is set."""
         return self != StatusQuery()
 
     def fits(self, record: RolloutRecord) -> bool:
-        """Tell whether a rollout is one of them."""
+        """Return whether a rollout passes the filters."""
         opened = record.opened
         return (
             self.target in (None, opened["target"]["name"])
@@ -73,10 +73,10 @@ class StatusQuery:
 
 
 def parse_query(args: argparse.Namespace, now: datetime) -> StatusQuery:
-    """Return which rollouts the options ask for.
+    """Return the query of the options.
 
     Raises:
-        RolloutError: ``--since`` says neither a moment nor a duration.
+        RolloutError: ``--since`` is neither a moment nor a duration.
     """
     since = None if args.since is None else _moment(args.since, now)
     return StatusQuery(args.target, since, args.decision, args.author)
@@ -101,19 +101,19 @@ def _aware(moment: datetime) -> datetime:
 
 
 def show(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print the rollouts as a table, for a terminal of whatever width; `owed` of a row is what people owe to it."""
+    """Print the rollouts as a table, for a terminal of any width; `owed` of a row lists its open obligations."""
     from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     rows = list(rows)
-    # Where nothing is owed, its column would only make the others narrower.
+    # Without obligations their column is left out: it would make the others narrower.
     columns = (*_COLUMNS, "owed") if any(row["owed"] for row in rows) else _COLUMNS
     table = Table(*columns)
     for row in rows:
-        told = {**row, "since": clock(str(row["since"])), "owed": "; ".join(row["owed"])}
+        cells = {**row, "since": clock(str(row["since"])), "owed": "; ".join(row["owed"])}
         # As text: a name in square brackets is no style.
-        table.add_row(*(Text(one_line(told[name] or "")) for name in columns))
+        table.add_row(*(Text(one_line(cells[name] or "")) for name in columns))
     Console(file=beneath(sys.stdout)).print(table)
 
 
@@ -129,20 +129,28 @@ def run(args: argparse.Namespace) -> int:
         cases, now = {case.record.id: case for case in in_flight(journal)}, journal.now()
         asked = parse_query(args, now)
         everything = args.all or bool(asked)
-        known = [record for record in records(journal) if everything or record.id in cases or _is_owed(record)]
+        known = [record for record in records(journal) if everything or record.id in cases or _has_obligations(record)]
         known = [record for record in known if asked.fits(record)]
-        owed = [open_of(record) for record in known]
+        obligations = [open_of(record) for record in known]
         shown = [collect_facts(record, cases.get(record.id)) for record in known]
     if args.json:
-        told = [facts | {"owed": [each.facts(now) for each in owes]} for facts, owes in zip(shown, owed, strict=True)]
-        print(json.dumps(told, indent=2))
+        document = [
+            facts | {"owed": [each.facts(now) for each in pending]}
+            for facts, pending in zip(shown, obligations, strict=True)
+        ]
+        print(json.dumps(document, indent=2))
         return 0
     if everything and shown and sys.stdout.isatty():
-        show([facts | {"owed": [each.brief(now) for each in owes]} for facts, owes in zip(shown, owed, strict=True)])
+        show(
+            [
+                facts | {"owed": [each.brief(now) for each in pending]}
+                for facts, pending in zip(shown, obligations, strict=True)
+            ]
+        )
         return 0
-    for facts, owes in zip(shown, owed, strict=True):
+    for facts, pending in zip(shown, obligations, strict=True):
         lines = [f"{name:<8}{on_one_line(str(value))}" for name, value in facts.items() if value is not None]
-        print("\n".join([*lines, *(f"owed    {each.describe(now)}" for each in owes)]), end="\n\n")
+        print("\n".join([*lines, *(f"owed    {each.describe(now)}" for each in pending)]), end="\n\n")
     if not shown:
         none = "no rollout yet" if args.all else "no rollout is in flight, and nothing is owed"
         print("no such rollout" if asked else none)
@@ -155,13 +163,13 @@ def _reconcile(args: argparse.Namespace) -> int:
     from rollout.journal.records import records  # noqa: PLC0415
 
     with open_journal(args) as journal:
-        told = drift.reconcile(records(journal), args.reconcile, os.environ, SystemClock())
-    print(json.dumps(told.facts(), indent=2) if args.json else drift.text(told), end="\n" if args.json else "")
-    return ExitCode.CHECK_FAILED if told.outside else 0
+        found = drift.reconcile(records(journal), args.reconcile, os.environ, SystemClock())
+    print(json.dumps(found.facts(), indent=2) if args.json else drift.text(found), end="\n" if args.json else "")
+    return ExitCode.CHECK_FAILED if found.outside else 0
 
 
-def _is_owed(record: RolloutRecord) -> bool:
-    """Tell whether a closed rollout still has an obligation, or evidence to be written."""
+def _has_obligations(record: RolloutRecord) -> bool:
+    """Return whether a closed rollout still has an obligation, or evidence to be written."""
     from rollout.approvals.obligations import open_of  # noqa: PLC0415 - heavy
 
     return bool(open_of(record) or record.missing_evidence)

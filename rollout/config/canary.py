@@ -106,7 +106,7 @@ def _refuse_all_at_once(requested: StrategyRequest, policy: Policy, *, weights: 
 
 
 def is_high(impact: ImpactSchema | None) -> bool:
-    """Tell whether the impact assessment calls the risk high: its first word decides."""
+    """Return whether the impact assessment calls the risk high: its first word decides."""
     return impact is not None and Impact(impact.risk, impact.affects, impact.cost).level == HIGH
 
 

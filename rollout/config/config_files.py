@@ -53,7 +53,7 @@ def read_policy_file(policy: Path | None, folders: Sequence[Path]) -> tuple[Path
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether the path exists; a path that the system refuses does not."""
+    """Return whether the path exists; a path that the system refuses does not."""
     try:
         return path.exists()
     except (OSError, ValueError):

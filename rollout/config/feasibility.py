@@ -17,7 +17,7 @@ def refuse_impossible(placed: PlacedChange, target: Target, source: Source, *, m
         placed: the change.
         target: where it goes.
         source: the scenario.
-        may_be_embedded: it may be an embedded gateway, which brings its service and its `.env` file along.
+        may_be_embedded: it may be an embedded gateway, which has a service and a `.env` file of its own.
     """
     if isinstance(placed.change, EnvironmentChange):
         refuse_lesser_restart(placed.change, placed.place, target, source)

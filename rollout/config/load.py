@@ -204,7 +204,7 @@ class _Inputs:
         )
 
     def request(self, chosen: ListedTarget | None, origin: Origin) -> Request:
-        """Return the request for the chosen target. Raises InvalidInput with whatever is wrong anywhere."""
+        """Return the request for the chosen target. Raises InvalidInput with every mistake."""
         rule = self.files.policies.get(chosen.target.environment) if chosen else None
         if chosen and rule:
             scenarios.refuse_misfits(self.requested, chosen, rule, self.check_sandbox)
@@ -307,7 +307,7 @@ def _why_unusable(token: str) -> str | None:
 
 
 def _is_moved(chosen: ListedTarget | None, listed: Mapping[str, ListedTarget]) -> bool:
-    """Tell whether a target that is listed is reached at another URL than the list says."""
+    """Return whether a target that is listed is reached at another URL than the list says."""
     if chosen is None or chosen.target.name not in listed:
         return False
     return chosen.target.url != listed[chosen.target.name].target.url

@@ -41,7 +41,7 @@ def refuse_odd_waivers(waivers: Sequence[WaiverSchema], author: str, source: Sou
 
 
 def refuse_missing_sources(target: Target, place: Place, policy: Policy, source: Source) -> None:
-    """Refuse a target without a source that its policy requires; an embedded gateway brings its log along."""
+    """Refuse a target without a source that its policy requires; an embedded gateway has a log of its own."""
     has_log = target.url is None or target.log_file is not None or bool(target.log_command)
     there = {
         "prometheus": ("sources", target.sources.prometheus is not None),

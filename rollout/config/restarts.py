@@ -23,7 +23,7 @@ def refuse_odd_restarts(name: str, parsed: TargetSchema, source: Source, *, may_
         name: the target's name.
         parsed: what it says.
         source: the targets' file.
-        may_be_embedded: it may be an embedded gateway, which brings its service along.
+        may_be_embedded: it may be an embedded gateway, which has a service of its own.
     """
     if not may_be_embedded and not parsed.service:
         for place in _restarts(parsed):

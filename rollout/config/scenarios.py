@@ -204,7 +204,7 @@ def _strategy_request(requested: ScenarioRequest) -> canary.StrategyRequest:
 
 
 def _splits(listed: ListedTarget) -> bool:
-    """Tell whether the target can split its traffic by weights; the embedded gateway can."""
+    """Return whether the target can split its traffic by weights; the embedded gateway can."""
     return listed.target.routing is not None or _may_be_embedded(listed)
 
 

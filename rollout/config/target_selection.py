@@ -74,7 +74,7 @@ def choose_target(
 
 
 def must_prove(chosen: ListedTarget, listed: Mapping[str, ListedTarget]) -> bool:
-    """Tell whether the chosen target has the sandbox policy, or a policy that depends on its URL.
+    """Return whether the chosen target has the sandbox policy, or a policy that depends on its URL.
 
     A URL that no target lists keeps a looser policy than production's only where an embedded gateway answers; one that
     is started on demand is the embedded one.
@@ -119,7 +119,7 @@ def describe_proof_failure(target: Target, why: str) -> str:
 
 
 def is_listed(target: Target, listed: Mapping[str, ListedTarget]) -> bool:
-    """Tell whether the list has this target at this URL."""
+    """Return whether the list has this target at this URL."""
     return target.name in listed and listed[target.name].target.url == target.url
 
 

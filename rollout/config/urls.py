@@ -42,7 +42,7 @@ def host_and_port(url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a base URL can only reach this very machine."""
+    """Return whether a base URL can only reach this very machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -161,7 +161,7 @@ def waivable(value: Any) -> str:
 
 
 def dispensable(value: Any) -> str:
-    """Return the id of a clause that a policy may leave out: one of a rollout only if a waiver may excuse it."""
+    """Return the id of a clause that a policy may leave out: one of a rollout only if it may be waived."""
     found = clause(value)
     why = why_never_left_out(found)
     if why and CLAUSES[found].phase in (*PHASES, "rollback"):

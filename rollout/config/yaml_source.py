@@ -218,7 +218,7 @@ _TAGS = frozenset(_TAG + kind for kind in (*_SCALARS, "map", "seq"))
 
 
 def _is_text(text: str) -> bool:
-    """Tell whether `text` can be written down: half a surrogate pair cannot."""
+    """Return whether `text` can be written down: half a surrogate pair cannot."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

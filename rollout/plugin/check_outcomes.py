@@ -17,7 +17,7 @@ _NO_FAILURE = (pytest.skip.Exception, pytest.exit.Exception, KeyboardInterrupt)
 
 
 def apply_waiver(run: SuiteRun, clause: Clause | None, call: pytest.CallInfo[None]) -> None:
-    """Turn a failure that a waiver or a pending approval covers into a skip that says so, before it is reported."""
+    """Turn a failure that a waiver or a pending approval covers into a skip with that reason, before it is reported."""
     if clause is None or call.when != "call" or call.excinfo is None or call.excinfo.errisinstance(_NO_FAILURE):
         return
     reason = _reason(call.excinfo, run.evidence.redactor)
@@ -55,7 +55,7 @@ def _message(
     report: pytest.TestReport,
     excinfo: pytest.ExceptionInfo[BaseException] | None,
 ) -> str:
-    """Return why a check did not pass, and leave the report of a failure no more than that."""
+    """Return why a check did not pass, and reduce the report of a failure to that."""
     if report.failed and excinfo is not None:
         message = _reason(excinfo, run.evidence.redactor)
         if clause is not None and report.when == "call":
@@ -72,7 +72,7 @@ def _reason(excinfo: pytest.ExceptionInfo[BaseException], redactor: Redactor) ->
     error = excinfo.value
     text = str(error) or type(error).__name__
     if isinstance(error, AssertionError):
-        # The introspection below the message repeats whole values; the reason for the operator is above it.
+        # The introspection below the message repeats complete values; the reason for the operator is above it.
         text = text.split("\nassert ")[0]
     elif not isinstance(error, (RolloutError, pytest.fail.Exception)):
         place = excinfo.traceback[-1]

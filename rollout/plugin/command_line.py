@@ -1,4 +1,4 @@
-"""The command line of a run: its options, and what they ask a rollout for."""
+"""The command line of a run: its options, and the `Options` of a rollout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rollout.plugin import modes, unchecked_sessions
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the options of a rollout."""
-    group = parser.getgroup("rollout", "change an LLM gateway's provider, watch it, keep it or take it back")
+    group = parser.getgroup("rollout", "change an LLM gateway's provider, watch it, keep it or roll it back")
     group.addoption("--scenario", metavar="FILE", help="what to change (default: scenarios/quickstart.yaml)")
     group.addoption("--activate", metavar="PROVIDER:MODEL", help="a scenario from the command line, e.g. openai:gpt-4o")
     group.addoption("--ticket", metavar="ID", help="the ticket that documents the change")
@@ -37,7 +37,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def is_rollout(config: pytest.Config) -> bool:
-    """Tell whether this session runs checks; the suite's own tests share the project."""
+    """Return whether this session runs checks; the suite's own tests share the project."""
     if hasattr(config, "workerinput"):
         return False
     if why := unchecked_sessions.explain_diversion(config):
@@ -46,7 +46,7 @@ def is_rollout(config: pytest.Config) -> bool:
 
 
 def rollout_options(config: pytest.Config) -> Options:
-    """Return what the command line asks a rollout for.
+    """Return the options of a rollout.
 
     Raises:
         pytest.UsageError: ``-m`` or ``--for`` selects what no run does.
@@ -104,7 +104,7 @@ def _watch_for(asked: str | None, phases: list[str]) -> float | None:
 
 
 def selects_phase(markexpr: str, phase: str) -> bool:
-    """Tell whether ``-m`` asks for the phase: the plan follows from this, not from what was collected."""
+    """Return whether ``-m`` asks for the phase: the plan follows from this, not from what was collected."""
 
     def carries(name: str, /, **_: str | int | bool | None) -> bool:
         return name in (phase, "clause")

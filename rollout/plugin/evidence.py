@@ -16,14 +16,14 @@ from rollout.reporting import allure
 
 
 class RunEvidence(ABC):
-    """What a run leaves for an auditor.
+    """The evidence of one run.
 
     Attributes:
         folder: where the run's documents go.
         run: this process's part of it, a folder's name below ``allure-results``.
         results: where its Allure results go; the folder itself until pytest is configured.
         links: the links of every row in the report, as (URL, name).
-        redactor: takes secrets out of everything that is written.
+        redactor: removes secrets from everything that is written.
         show: attaches evidence to the running check.
         junit: the name of the file with the counts, where pytest writes it; None where the report does.
     """
@@ -44,7 +44,7 @@ class RunEvidence(ABC):
         Args:
             folder: where the run's documents go.
             run: this process's part of it.
-            redactor: takes secrets out.
+            redactor: removes secrets.
             exchanges: those with the gateway since they were last attached; this empties the list.
             links: those of every row, as (URL, name).
         """
@@ -73,7 +73,7 @@ class RunEvidence(ABC):
         self.show.exchanges([asdict(exchange) for exchange in exchanges])
 
     def redact_junit(self, junit: str | None) -> None:
-        """Take secrets out of the file that ``--junitxml`` makes pytest write; without the option do nothing."""
+        """Remove secrets from the file that ``--junitxml`` makes pytest write; without the option do nothing."""
         if junit is not None:
             # As pytest reads the option.
             allure.redact_junit(Path(os.path.expanduser(os.path.expandvars(junit))), self.redactor)  # noqa: PTH111

@@ -10,7 +10,7 @@ from rollout.journal.record import Decision
 
 
 def exit_code_of(rollout: RolloutContext, closed: Closure, status: int, *, has_failed: bool) -> int:
-    """Return what the process exits with.
+    """Return the exit code of the process.
 
     Args:
         rollout: the rollout.
@@ -28,13 +28,13 @@ def exit_code_of(rollout: RolloutContext, closed: Closure, status: int, *, has_f
 
 
 def waits_for_evidence(rollout: RolloutContext) -> bool:
-    """Tell whether the policy closes a kept change only once its evidence is complete."""
+    """Return whether the policy closes a kept change only once its evidence is complete."""
     return rollout.policy.on_missing_evidence == WAIT
 
 
 def _before_any_write(rollout: RolloutContext, closed: Closure, status: int) -> int:
     if not closed.not_passed and rollout.last_known_record().in_flight:
-        # Handed over: what comes afterwards, a signal above all, does not make this phase fail.
+        # Handed over: a later event, such as a signal, does not make this phase fail.
         return ExitCode.KEPT
     if rollout.stop:
         return ExitCode.INTERRUPTED
@@ -45,7 +45,7 @@ def _after_kept(rollout: RolloutContext, closed: Closure, status: int, *, has_fa
     if closed.undocumented and waits_for_evidence(rollout):
         return ExitCode.IN_PROGRESS
     if closed.word == WORDS[Decision.KEPT]:
-        # Decided by this very run: whatever failed afterwards, the change stays.
+        # Decided by this run: the change stays, also if a later step failed.
         return ExitCode.KEPT
     # A phase that is called again after KEPT only reads; its own checks decide.
     return ExitCode.CHECK_FAILED if has_failed else ExitCode.KEPT if status in (0, 1) else status

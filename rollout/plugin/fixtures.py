@@ -156,13 +156,13 @@ def ticket(rollout: RolloutContext) -> Outcome[tickets.Ticket]:
 
 @pytest.fixture(scope="session")
 def review(rollout: RolloutContext) -> Outcome[reviewing.Review]:
-    """Who approved this very content."""
+    """The approvals of this very content."""
     return Outcome(lambda: reviewing.review(rollout))
 
 
 @pytest.fixture(scope="session")
 def stand_by(rollout: RolloutContext) -> Outcome[reviewing.StandBy]:
-    """Who stands by to roll back."""
+    """The operator who stands by to roll back."""
     return Outcome(lambda: reviewing.stand_by(rollout))
 
 
@@ -274,7 +274,7 @@ def baseline(
 
 @pytest.fixture(scope="session")
 def undo(rollout_run: RolloutRun) -> Iterator[None]:
-    """The undo of every write: whatever ends the session, the closure is decided before it is over."""
+    """The undo of every write: the closure is decided before the session ends, whatever ends it."""
     yield
     rollout_run.closure()
 
@@ -312,7 +312,7 @@ def applied(rollout: RolloutContext, suite_run: SuiteRun, undo: None) -> Outcome
 
 @pytest.fixture(scope="session")
 def single_request(rollout: RolloutContext, undo: None) -> Outcome[canary.Tried]:  # noqa: ARG001 - registered first
-    """One request on the new provider, which is taken back at once."""
+    """One request on the new provider, which is rolled back at once."""
     return Outcome(lambda: canary.single_request(rollout))
 
 
@@ -363,14 +363,14 @@ def unintended(rollout: RolloutContext) -> Outcome[Mapping[str, str]]:
 
 @pytest.fixture(scope="session")
 def window(rollout_run: RolloutRun, pytestconfig: pytest.Config, undo: None) -> Outcome[Window]:  # noqa: ARG001
-    """The window; the first breach ends it and takes the change back before anything else happens."""
+    """The window; the first breach ends it and rolls the change back before anything else happens."""
     with _uncaptured(pytestconfig):
         return Outcome(lambda: Window(rollout_run.run_window(), _cut))
 
 
 @pytest.fixture
 def diagnosis(rollout: RolloutContext, window: Outcome[Window]) -> tuple[str, ...]:  # noqa: ARG001 - it comes first
-    """Why the new provider was out of reach, as diagnosed after the rollback; empty where it was not."""
+    """Why the new provider was unreachable, as diagnosed after the rollback; empty where it was not."""
     found = rollout.last_known_record().diagnosis
     return () if found is None else (str(found["text"]),)
 

@@ -13,6 +13,6 @@ gc.disable()
 
 
 def is_over() -> None:
-    """Collect garbage again from here on, and never among what start-up has left; a second call is harmless."""
+    """Collect garbage again from here on, and never among what start-up has left; idempotent."""
     gc.freeze()
     gc.enable()

@@ -1,4 +1,4 @@
-"""pytest's hooks, and nothing else: what they decide is decided by the run, its evidence, terminal and session end."""
+"""pytest's hooks, and nothing else: they delegate to the run, its evidence, terminal and session end."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     if end is None:
         yield
         return
-    # A journal that is gone: the other plugins still end their session.
+    # Without its journal this step fails; the other plugins still end their session.
     end.attempt(end.run.end)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The window as a pytest run watches it: shown live, with a page to people where a source is unavailable."""
+"""The window as a pytest run watches it: shown live; a source that is unavailable pages people."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def reasons_after(breach: Verdict, watched: WindowResult) -> dict[str, str | Non
 
 
 def _page_unavailable(rollout: RolloutContext, env: Mapping[str, str], source: str, message: str) -> None:
-    """Page people that a source is unavailable, in a thread: a channel that hangs must not hold the window up."""
+    """Page people that a source is unavailable, in a thread: a channel that hangs must not delay the window."""
     notice = messages.trouble(rollout, f"NO DATA, {source} cannot be read", message)
     arguments = (rollout, f"dark: {source}", notice, env)
     threading.Thread(target=page, args=arguments, name="rollout-page", daemon=True).start()

@@ -35,12 +35,12 @@ def wanted(option: Any, selects: Callable[[str], bool]) -> str | None:
 
     Args:
         option: the options.
-        selects: tells whether ``-m`` selects a marker of that name.
+        selects: returns whether ``-m`` selects a marker of that name.
 
     Raises:
         pytest.UsageError: it asks for several at once, or an option does not belong to it.
     """
-    # `-m "not apply"` selects whatever there is, and asks for no kind by name.
+    # `-m "not apply"` selects every kind, and names none.
     named = [] if selects("") else [kind for kind in LATER_PHASES if selects(kind)]
     phases = [phase for phase in PHASES if selects(phase)]
     if len(named) > 1 or (named and phases):

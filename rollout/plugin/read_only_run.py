@@ -18,7 +18,7 @@ class ReadOnlyRun(SuiteRun):
 
     Attributes:
         kind: ``review`` or ``release``, the folder of its checks.
-        subject: what is checked, in words.
+        subject: what is checked, described.
         outcomes: clause id -> its outcome and why.
     """
 
@@ -30,7 +30,7 @@ class ReadOnlyRun(SuiteRun):
 
         Args:
             plan: the clauses that must pass.
-            left_out: clause id -> why it is not owed.
+            left_out: clause id -> why it is not required.
             shared: what `SuiteRun` takes.
         """
         super().__init__(required_clauses=plan, **shared)
@@ -39,7 +39,7 @@ class ReadOnlyRun(SuiteRun):
         self._ended = False
 
     def ignores_folder(self, folder: str) -> bool:
-        """Tell whether the checks of this folder below ``checks/`` are those of other kinds of run."""
+        """Return whether the checks of this folder below ``checks/`` are those of other kinds of run."""
         return folder != self.kind
 
     def start_phase(self, clause: Clause | None) -> None:
@@ -80,7 +80,7 @@ class ReadOnlyRun(SuiteRun):
 
     @abstractmethod
     def _build_report(self) -> str:
-        """Build the report, and return the line that says where it is."""
+        """Build the report, and return the line that names its place."""
 
     def judge_failure(self, clause: Clause, error: BaseException, message: str) -> tuple[bool, str]:  # noqa: ARG002
         """Return that nothing covers a check that did not pass, and its message."""
@@ -93,13 +93,13 @@ class ReadOnlyRun(SuiteRun):
         message: str,
         *,
         took_s: float,  # noqa: ARG002 - for the journal, which a release run does not have
-        error: BaseException | None,  # noqa: ARG002 - its message says enough
+        error: BaseException | None,  # noqa: ARG002 - its message suffices
     ) -> None:
         """Record a check's outcome."""
         self.outcomes[clause.id] = (outcome, message)
 
     def decide_exit_code(self, status: int) -> int:
-        """Return what the process exits with; `status` is pytest's own exit code."""
+        """Return the exit code of the process; `status` is pytest's own exit code."""
         self.end()
         if self.stop:
             return ExitCode.INTERRUPTED

@@ -63,10 +63,10 @@ class ReleaseReporter(TerminalReporter):
 
         Args:
             target: the target.
-            policy: the policy that rules there.
+            policy: the target's policy.
             origin: where target and policy were read.
             folder: where the evidence goes.
-            redactor: takes secrets out of what is printed.
+            redactor: removes secrets from what is printed.
         """
         super().__init__(redactor.text)
         self._target, self._policy, self._origin, self._folder = target, policy, origin, folder
@@ -87,8 +87,8 @@ class ReleaseRun(ReadOnlyRun):
 
     Attributes:
         gateway: the client, which only reads.
-        target: where.
-        policy: what rules there.
+        target: the gateway's target.
+        policy: the target's policy.
         clock: the time.
         env_file: the keys and values of the service's `.env` file, or why it cannot be read.
         seen: every exchange with the gateway so far.

@@ -1,4 +1,4 @@
-"""``pytest -m review``: the review of a rollout that is over; it changes nothing, and goes into its record (REV)."""
+"""``pytest -m review``: the review of a closed rollout; it only reads the gateway and writes to the record (REV)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ReviewRun(ReadOnlyRun):
     """The review of one rollout.
 
     Attributes:
-        rollout: the rollout, which is over.
+        rollout: the rollout, which is closed.
         documentation: the link to what was updated; None where none was given.
         learnings: the link to what was learned.
     """
@@ -108,10 +108,10 @@ class ReviewRun(ReadOnlyRun):
         log_operation(rollout, f"{self.word}: {self.subject}{''.join(f'; {each}' for each in listed)}")
 
     def _next_step(self, problems: Mapping[str, str]) -> str:
-        owed = [each for each in open_of(self.rollout.last_known_record()) if each.what is ObligationKind.REVIEW]
-        if not problems or not owed:
+        pending = [each for each in open_of(self.rollout.last_known_record()) if each.what is ObligationKind.REVIEW]
+        if not problems or not pending:
             return ""
-        return f"mend it, and hold the review again: {owed[0].command} (due by {format_utc(owed[0].due)})"
+        return f"mend it, and hold the review again: {pending[0].command} (due by {format_utc(pending[0].due)})"
 
     def summarise(self, reporter: Any) -> None:
         """Print the closing block; then list what was written and seal the journal, as a rollout's run does."""
@@ -138,10 +138,10 @@ class ReviewRun(ReadOnlyRun):
 
 
 def open_review(options: ReviewOptions, *, flag: StopFlag, env: Mapping[str, str]) -> ReviewRun:
-    """Find the rollout whose review is held, and go on with its record.
+    """Find the rollout to review, and continue its record.
 
     Raises:
-        TryLater: its metrics have not gathered for long enough; the message says from when on they will have.
+        TryLater: its metrics have not gathered for long enough; the message names the time from which they have.
         JournalError: the journal cannot be opened or written.
         RolloutError: there is no such rollout, or nothing of it to review.
     """
@@ -159,7 +159,7 @@ def open_review(options: ReviewOptions, *, flag: StopFlag, env: Mapping[str, str
 
 
 def chosen(known: Iterable[RolloutRecord], options: ReviewOptions, now: datetime) -> RolloutRecord:
-    """Return the rollout to review: the one that is named, or the latest whose review is owed and may be held.
+    """Return the rollout to review: the one that is named, or the latest with an open review that may be held.
 
     Raises:
         TryLater: none may be held yet.
@@ -188,10 +188,10 @@ def chosen(known: Iterable[RolloutRecord], options: ReviewOptions, now: datetime
 
 
 def refuse(record: RolloutRecord) -> None:
-    """Refuse a rollout that there is nothing to review of.
+    """Refuse a rollout without anything to review.
 
     Raises:
-        RolloutError: it is in flight, changed nothing, or left no traces.
+        RolloutError: it is in flight, changed nothing, or has no closing snapshot.
     """
     if record.closed is None:
         raise RolloutError(f"rollout {record.id} is not over; a review follows its end (`rollout status` shows it)")
@@ -216,7 +216,7 @@ def _is_there(record: RolloutRecord, options: ReviewOptions) -> bool:
 
 
 def _left_out(rollout: RolloutContext, options: ReviewOptions) -> Mapping[str, str]:
-    """Return clause id -> why this review does not owe it; a link that is given is always checked."""
+    """Return clause id -> why this review does not require it; a link that is given is always checked."""
     given = {"REV-4": options.documentation, "REV-5": options.learnings}
     spared = left_out(rollout.scenario, rollout.target, rollout.policy)
     return {clause: why for clause, why in spared.items() if clause.startswith("REV-") and not given.get(clause)}

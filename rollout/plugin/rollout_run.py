@@ -1,4 +1,4 @@
-"""A rollout's run: which check may still run, what the outcome of each means, and how the run ends."""
+"""A rollout's run: which check may still run, the effect of each outcome, and how the run ends."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class RolloutRun(SuiteRun):
         self.code = int(ExitCode.ROLLBACK_FAILED)
 
     def ignores_folder(self, folder: str) -> bool:
-        """Tell whether the checks of this folder below ``checks/`` are those of other kinds of run."""
+        """Return whether the checks of this folder below ``checks/`` are those of other kinds of run."""
         return folder in LATER_PHASES
 
     # What may run
@@ -127,7 +127,7 @@ class RolloutRun(SuiteRun):
         self._watchdog = arm(self.session)
 
     def _admit(self, clause: Clause) -> None:
-        """Apply the gates to this run: options that select single checks must not lead past one.
+        """Apply the gates to this run: options that select single checks must not bypass one.
 
         Raises:
             RolloutError: what has to pass before this check did not, or was not selected.
@@ -170,7 +170,7 @@ class RolloutRun(SuiteRun):
         self._write_outcome(clause, outcome, message, took_s)
 
     def _is_bystander(self) -> bool:
-        """Tell whether another run is changing this rollout's target: then this one decides nothing about it."""
+        """Return whether another run is changing this rollout's target: then this one decides nothing about it."""
         rollout = self.session.rollout
         return rollout.lease is None and rollout.last_known_record().in_flight
 
@@ -182,7 +182,7 @@ class RolloutRun(SuiteRun):
             seen = {"clause": clause.id, "outcome": outcome, "message": message, "took_s": round(took_s, 3)}
             rollout.append(Kind.CLAUSE, run=rollout.run, **seen)
         except RolloutError as error:
-            # What is not recorded is not a pass: the plan will miss it, and the change is taken back.
+            # What is not recorded is not a pass: the plan misses it, and the change is rolled back.
             self.error = str(error)
             self._failed.setdefault(clause.id, f"its outcome could not be recorded: {error}")
 
@@ -210,7 +210,7 @@ class RolloutRun(SuiteRun):
     # How it ends
 
     def run_window(self) -> WindowResult:
-        """Watch the change, and take it back at the first breach, before anything else happens.
+        """Watch the change, and roll it back at the first breach, before anything else happens.
 
         Raises:
             RolloutError: the window could not be watched.
@@ -303,7 +303,7 @@ class RolloutRun(SuiteRun):
         watchdog.hand_over(closed.due)
 
     def _not_handed_over(self, error: RolloutError) -> closing.Closure:
-        """Take back a change that no later phase would find in the journal, unless a newer run has taken it over."""
+        """Roll back a change that no later phase would find in the journal, unless a newer run has taken it over."""
         rollout, self.closed = self.session.rollout, None
         self._decide(
             lambda: rollback_closure.roll_back_and_close(
@@ -318,19 +318,19 @@ class RolloutRun(SuiteRun):
             return
         try:
             self.closed = work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, what was written is taken back
+        except Exception as error:  # noqa: BLE001 - on any error, what was written is rolled back
             self.error = describe_error(error)
             self.closed = self._rescued(f"the closure itself failed: {self.error}")
 
     def _rescued(self, why: str) -> closing.Closure:
-        """Take back what a closure that failed has left; if that fails too, the watchdog is not dismissed."""
+        """Roll back what a failed closure has left; if that fails too, the watchdog is not dismissed."""
         rollout = self.session.rollout
         decision = Decision.ROLLBACK_FAILED
         try:
             if rollout.last_known_record().closed is not None:
                 closed = closing.already_closed(rollout.last_known_record(), {"closure": why})
                 kept = closed.is_kept and not self._failed
-                # Decided by this very run: whatever failed afterwards, the change stays.
+                # Decided by this run: the change stays, also if a later step failed.
                 return replace(closed, code=ExitCode.KEPT) if kept else closed
             if not rollout.last_known_record().wrote:
                 decision = Decision.NOTHING_APPLIED
@@ -351,7 +351,7 @@ class RolloutRun(SuiteRun):
         return closing.not_passed(self.session.rollout.last_known_record(), self.session.plan, self.session.rollout.run)
 
     def decide_exit_code(self, status: int) -> int:
-        """Return what the process exits with; `status` is pytest's own exit code."""
+        """Return the exit code of the process; `status` is pytest's own exit code."""
         return exit_code_of(self.session.rollout, self.closure(), status, has_failed=bool(self._failed))
 
     # What it prints

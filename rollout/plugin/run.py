@@ -27,16 +27,16 @@ class SuiteRun(ABC):
     """One pytest run that checks a gateway; its methods are what each kind of run decides.
 
     Attributes:
-        evidence: what it leaves for an auditor.
-        terminal: what it prints.
+        evidence: its evidence.
+        terminal: its terminal output.
         stop: set when a signal or a time limit asks the run to stop.
         stop_requests: sets it.
         env: the environment variables, for tokens and channels.
         durations: how long the running check takes.
         required_clauses: the clauses that must pass in this run.
         left_out_by: the id of a required clause that has no check in this session -> the options that left it out.
-        code: what the process exits with.
-        error: what failed after the decision, for the closing block; None where nothing did.
+        code: the exit code of the process.
+        error: what failed after the decision, for the closing block; None if nothing did.
         closes: whether its last row is the closure: kept or rolled back.
         only_closes: whether its closure is all that runs.
         excluded_clauses: the ids of clauses whose checks are no part of it, and not shown.
@@ -66,7 +66,7 @@ class SuiteRun(ABC):
 
     @abstractmethod
     def ignores_folder(self, folder: str) -> bool:
-        """Tell whether the checks of this folder below ``checks/`` are those of other kinds of run."""
+        """Return whether the checks of this folder below ``checks/`` are those of other kinds of run."""
 
     @abstractmethod
     def start_phase(self, clause: Clause | None) -> None:
@@ -104,7 +104,7 @@ class SuiteRun(ABC):
 
     @abstractmethod
     def decide_exit_code(self, status: int) -> int:
-        """Return what the process exits with; `status` is pytest's own exit code."""
+        """Return the exit code of the process; `status` is pytest's own exit code."""
 
     @abstractmethod
     def summarise(self, reporter: Any) -> None:

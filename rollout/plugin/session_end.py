@@ -39,7 +39,7 @@ class SessionEnd:
         """Do one step of the end; a step that fails is recorded, and the others are done all the same."""
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the exit code still is the verdict's
+        except Exception as error:  # noqa: BLE001 - on any error, the exit code remains the verdict's
             self.record_error(error)
 
     def write_evidence(self, option: Any) -> None:
@@ -52,7 +52,7 @@ class SessionEnd:
         self.attempt(self.run.evidence.write_environment)
 
     def decide_exit_code(self, status: int) -> int:
-        """Return what the process exits with (README.md, exit codes); `status` is pytest's own."""
+        """Return the exit code of the process (README.md, exit codes); `status` is pytest's own."""
         self.is_answered = True
         try:
             self.run.code = self.run.decide_exit_code(status)

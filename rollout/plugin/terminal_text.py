@@ -22,7 +22,7 @@ def guard(writer: Any, redact: Callable[[str], str]) -> None:
 
     Args:
         writer: the reporter's writer; it falls silent once its reader has left.
-        redact: takes secrets out of what is written.
+        redact: removes secrets from what is written.
     """
     escape = secrets.token_hex(8)
     style, send = writer.markup, writer.write_raw
@@ -45,7 +45,7 @@ def guard_logs(plugin: Any, redact: Callable[[str], str]) -> None:
 
     Args:
         plugin: pytest's logging plugin.
-        redact: takes secrets out of what is written.
+        redact: removes secrets from what is written.
     """
     live, file = plugin.log_cli_handler, plugin.log_file_handler
     # Without the colours of levels: within a line they look the same as control characters of a message.

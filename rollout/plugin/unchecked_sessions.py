@@ -74,13 +74,13 @@ def announce_display(config: pytest.Config) -> DisplaySession | None:
 
 
 def is_typed_display(config: pytest.Config) -> bool:
-    """Tell whether the operator typed an option that only shows something, without asking for a phase."""
+    """Return whether the operator typed an option that only shows something, without asking for a phase."""
     found = find_display(config) if names_checks(config) else None
     return found is not None and found.is_typed
 
 
 def is_exit_0(error: BaseException) -> bool:
-    """Tell whether an exception would end the process with 0."""
+    """Return whether an exception would end the process with 0."""
     return isinstance(error, SystemExit) and not error.code
 
 
@@ -133,7 +133,7 @@ def explain_diversion(config: pytest.Config) -> str | None:
 
 
 def names_checks(config: pytest.Config) -> bool:
-    """Tell whether the session is about the checks; the suite's own tests share the project."""
+    """Return whether the session is about the checks; the suite's own tests share the project."""
     checks = config.rootpath / "checks"
     # Where pytest finds --help, it reads no further.
     args = config.args or _parsed(config, config.invocation_params.args).file_or_dir or ["."]
@@ -145,7 +145,7 @@ def names_checks(config: pytest.Config) -> bool:
 
 
 def is_procedure(folder: Path) -> bool:
-    """Tell whether the folder holds the checks of a rollout."""
+    """Return whether the folder holds the checks of a rollout."""
     return folder.name == "checks" and (folder / _CLOSURE).is_file()
 
 
@@ -156,8 +156,8 @@ def left_out_by(config: pytest.Config) -> str:
         for dest, option in _LEAVES_OUT.items()
         for value in _values(getattr(config.option, dest, None))
     ]
-    whole = (config.rootpath, config.rootpath / "checks")
-    found += [f"the path {arg}" for arg in config.args if "::" in arg or _place(config, arg) not in whole]
+    roots = (config.rootpath, config.rootpath / "checks")
+    found += [f"the path {arg}" for arg in config.args if "::" in arg or _place(config, arg) not in roots]
     return ", ".join(found)
 
 

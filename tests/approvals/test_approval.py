@@ -297,7 +297,7 @@ def test_a_name_that_is_no_files_name_has_one_all_the_same() -> None:
     assert approval.file_name() == "s-dddddddddddd-waiver-PRE-4.1-..-bob-jr.json"
 
 
-# What the journal holds, looked at again
+# What the journal holds, checked again
 
 
 def recorded(desk: Desk, **body: Any) -> list[str]:

@@ -51,7 +51,7 @@ def test_a_name_is_not_enough_where_an_approval_is_asked_for(tmp_path: Path) -> 
     seen = review(desk(tmp_path, RECORDED, ("bob",)))
     with pytest.raises(
         TryLater,
-        match=r"^0 of 1 approvals by somebody other than the author alice; the policy asks for recorded approvals: "
+        match=r"^0 of 1 approvals by people other than the author alice; the policy asks for recorded approvals: "
         r"let another person run `rollout approve s.yaml`$",
     ):
         seen.suffices()
@@ -102,7 +102,7 @@ def test_nobody_is_named(tmp_path: Path) -> None:
     """Then nobody can be waited for."""
     seen = stand_by(desk(tmp_path, RECORDED, operator=None))
     assert not seen.ready()
-    assert seen.problem == "s.yaml names no `operator: {name, contact}`; somebody must stand by"
+    assert seen.problem == "s.yaml names no `operator: {name, contact}`; an operator must stand by"
 
 
 def test_a_name_and_a_contact_suffice_where_no_acknowledgement_is_asked_for(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_key_is_judged_at_the_moment_of_its_signature(tmp_path, alice, signed)
 
 
 def test_a_key_with_a_passphrase_is_refused_without_asking_anybody(tmp_path):
-    """Nobody is there to type it, and nobody is waited for."""
+    """There is no terminal to type it at, and no wait."""
     with pytest.raises(SigningError, match="needs no passphrase, or its public half while ssh-agent"):
         sign(b"content", make_key(tmp_path, "locked", "secret"), "rollout-test")
 

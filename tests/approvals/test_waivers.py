@@ -1,4 +1,4 @@
-"""A waiver excuses one clause, until its end, by somebody's grant; one that does not count says why."""
+"""A waiver covers one clause, until its end, by a person's grant; one that does not count says why."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BERLIN = Target("t", "sandbox", url="http://127.0.0.1:1", time_zone="Europe/Berl
 
 
 def rollout_with(folder, waiver=WAIVER, review="named", **parts):
-    """Return a rollout with this waiver; approvals are looked for below `folder`."""
+    """Return a rollout with this waiver; approvals are read below `folder`."""
     whole = {
         "scenario": replace(SCENARIO, waivers=(waiver,)),
         "policy": Policy("lab", review=review),
@@ -102,7 +102,7 @@ def test_whoever_wrote_the_change_grants_no_waiver_under_another_spelling(tmp_pa
     made = rollout_with(tmp_path, replace(WAIVER, granted_by="alice@example.com"))
     excused, said = judged_by_waiver(made, "PRE-4.4", "too short")
     assert not excused
-    assert "alice@example.com is the author; somebody else has to grant it" in said
+    assert "alice@example.com is the author; another person has to grant it" in said
 
 
 def test_a_waiver_whose_check_passed_is_told_as_unused(tmp_path):

@@ -123,7 +123,7 @@ def test_a_closed_rollout_without_a_seal_shows_where_one_is_asked_for(
     allowed = listed(tmp_path, make_key(tmp_path, "pipeline"))
     code, out = verify(tmp_path, capsys, f"--allowed-signers={allowed}")
     assert code == 1
-    assert "ALTERED  rollout r-1: it is closed and not sealed. That means: nobody vouches for it" in out
+    assert "ALTERED  rollout r-1: it is closed and not sealed. That means: no signature covers it" in out
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_killed_run_excuses_nothing_but_its_own(
 
 
 def test_what_was_archived_is_no_alarm(rollout: RolloutContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """The journal says who archived it, as what; put back, its files are looked at again."""
+    """The journal says who archived it, as what; put back, its files are checked again."""
     conclude(rollout)
     archives = tmp_path / "archives"
     assert main(["prune", f"--reports={tmp_path}", "--keep=1", f"--to={archives}"]) == 0

@@ -131,7 +131,7 @@ def put(path: Path, entries: tuple[Entry, ...]) -> None:
 
 
 def test_an_untouched_record_is_whole(sealed: Sealed):
-    """Nothing is named, everything was looked at, and the signer is known."""
+    """Nothing is named, everything was checked, and the signer is known."""
     told = sealed.examine()
     assert told.findings == []
     assert told.checked["entries"] == len(sealed.entries)

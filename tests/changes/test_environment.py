@@ -1,4 +1,4 @@
-"""The `.env` file: written, in effect after a restart, put back byte for byte, and somebody else's edits kept."""
+"""The `.env` file: written, in effect after a restart, put back byte for byte, and edits from outside kept."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_new_value_is_seen_as_late_as_reads_may_lag(lab: Undoing, stale_for_
     assert (lab.apply().failed is None) is passes
 
 
-# The way back: RBK-3.1
+# The rollback: RBK-3.1
 
 
 def test_the_file_goes_back_byte_for_byte(lab: Undoing):
@@ -104,7 +104,7 @@ def test_a_file_that_reads_as_it_was_is_written_all_the_same_where_a_write_is_ow
 def test_somebody_elses_edit_is_kept_and_only_our_keys_go_back(lab: Undoing):
     lab.apply()
     file_of(lab).write_bytes(WRITTEN + b"THEIRS=1\n")
-    with pytest.raises(RolloutError, match=r"somebody edited the \.env file since"):
+    with pytest.raises(RolloutError, match=r"the \.env file was edited since"):
         restore(lab)
     assert b"LOG_LEVEL=info" in file_of(lab).read_bytes()
     assert b"THEIRS=1" in file_of(lab).read_bytes()
@@ -113,7 +113,7 @@ def test_somebody_elses_edit_is_kept_and_only_our_keys_go_back(lab: Undoing):
 def test_somebody_elses_value_of_our_key_is_kept(lab: Undoing):
     lab.apply()
     file_of(lab).write_bytes(b"LOG_LEVEL=trace\n# theirs\n")
-    with pytest.raises(RolloutError, match="somebody edited"):
+    with pytest.raises(RolloutError, match="was edited since"):
         restore(lab)
     assert b"LOG_LEVEL=trace" in file_of(lab).read_bytes()
     assert b"OLD_KEY=1" in file_of(lab).read_bytes()

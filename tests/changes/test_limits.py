@@ -156,7 +156,7 @@ def test_limits_that_somebody_has_changed_since_are_left_alone(undoing: Begin):
     )
     lab.gateway.writes.clear()
     for undone in (lambda: undo(lab, GLOBAL), lambda: restore(lab)):
-        with pytest.raises(RolloutError, match="somebody changed cost global limits since; they were left alone"):
+        with pytest.raises(RolloutError, match="cost global limits were changed since, and are not overwritten"):
             undone()
     assert lab.gateway.writes == []
 

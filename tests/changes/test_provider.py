@@ -200,7 +200,7 @@ def test_its_own_keys_are_those_that_an_activation_writes():
     assert provider.own(target, NEW) == {"P", "M", "URL"}
 
 
-# The proof of the way back (APP-0.2)
+# The proof of the rollback (APP-0.2)
 
 
 def executes(lab: Undoing) -> Undoing:

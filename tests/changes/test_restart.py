@@ -1,4 +1,4 @@
-"""Restarting the service: announced, never waited for less on the way back than on the way there."""
+"""Restarting the service: announced, never waited for less at rollback than at apply."""
 
 from __future__ import annotations
 

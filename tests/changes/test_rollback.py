@@ -344,7 +344,7 @@ def test_weights_that_were_set_by_hand_are_not_overwritten(undoing: Begin):
     assert result.hands_off
 
 
-# A way back that needs a restart (BROKEN_PROMISES 6)
+# A rollback that needs a restart (BROKEN_PROMISES 6)
 
 OLD_RESTARTS = replace(RESTARTABLE, providers={OLD.provider: ProviderRestart(restart=True)})
 
@@ -533,7 +533,7 @@ def test_both_of_two_limits_are_sent_again_whose_undo_was_lost_behind_stale_read
 
 
 def test_a_limit_whose_undo_is_lost_once_is_sent_again(undoing: Begin):
-    """One answer that was lost calls nobody."""
+    """One lost answer does not fail the rollback."""
     lab = undoing(LIMIT)
     lab.apply()
     lost = iter([down()])
@@ -559,7 +559,7 @@ def test_a_lost_activation_that_lands_after_the_undo_is_undone_once_more(undoing
 
 
 def test_a_lost_activation_of_the_safe_provider_does_not_land_on_a_verified_rollback(undoing: Begin):
-    """The way back itself has sent it, before the previous provider could be activated again."""
+    """The rollback itself has sent it, before the previous provider could be activated again."""
     lab = undoing(target=replace(TARGET, safe=SAFE))
     lab.apply()
 
@@ -707,7 +707,7 @@ def test_what_was_spooled_is_known_when_the_journal_is_back(undoing: Begin):
 def test_a_rollback_without_one_of_its_proofs_is_not_verified(
     undoing: Begin, broken: dict[str, GatewayError], clause: str
 ):
-    """The gateway is back; what was not proven is a person's to look at, with the commands to paste."""
+    """The gateway is back; what was not proven is a person's to look at, with the manual commands."""
     lab = undoing()
     lab.apply()
     lab.gateway.fails.update(broken)

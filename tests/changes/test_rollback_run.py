@@ -73,7 +73,7 @@ def test_secrets_stay_out_of_a_steps_words(undoing: Begin):
     ("failures", "outcome"), [(0, "passed"), (1, "passed"), (TRIES - 1, "passed"), (TRIES, "failed")]
 )
 def test_a_proof_is_tried_three_times(undoing: Begin, failures: int, outcome: str):
-    """One answer that was lost calls nobody."""
+    """One lost answer does not fail the rollback."""
     lab = undoing()
     run = lab.run()
     run.prove("RBK-2.2", raising(*[GatewayError("GET x", "no")] * failures))

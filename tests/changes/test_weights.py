@@ -1,4 +1,4 @@
-"""Weights: set and read back, put back as the backup has them, and somebody else's left alone."""
+"""Weights: set and read back, put back as the backup has them, and those from outside left alone."""
 
 from __future__ import annotations
 

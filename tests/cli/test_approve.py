@@ -118,7 +118,7 @@ def test_the_operator_acknowledges_and_is_told_the_emergency_command(approve: Ap
     """So that they have it before they need it."""
     code, said = approve("scenarios/x.yaml", "--as=operator", "--by=carol", "--key=carol")
     assert code == 0, said
-    assert "In an emergency, paste:\n  rollout emergency --target=gw\n" in said
+    assert "In an emergency, run:\n  rollout emergency --target=gw\n" in said
     assert len(as_a_run_sees_it(tmp_path, Role.OPERATOR).accepted) == 1
 
 
@@ -145,10 +145,10 @@ def test_the_policy_may_be_out_of_the_authors_reach(approve: Approve, tmp_path: 
 def test_a_scenario_from_the_command_line_is_approved_as_its_author_runs_it(
     approve: Approve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It names no author, so it is whoever runs it."""
+    """It names no author, so its author is the person who runs it."""
     words = ("--activate=openai:gpt-4o", "--ticket=T-1", "--by=bob")
     code, said = approve(*words)
-    assert (code, "so it is whoever runs it, here you" in said) == (4, True)
+    assert (code, "so its author is the person who runs it, here you" in said) == (4, True)
     monkeypatch.setenv("USER", "alice")
     code, said = approve(*words)
     assert (code, "scenarios/approvals/activate-openai-" in said) == (0, True)
@@ -173,7 +173,11 @@ def edit(*change: str) -> None:
         (["scenarios/x.yaml", "--waiver=pre-4.1"], (), "waives no PRE-4.1; it waives nothing"),
         (["scenarios/x.yaml", "--as=operator"], (), "the operator is carol, and you are bob"),
         (["scenarios/x.yaml", "--as=operator"], ("operator:", "# "), "names no `operator:`"),
-        (["scenarios/x.yaml"], ("author: alice", ""), "names no author, so it is whoever runs it, here you"),
+        (
+            ["scenarios/x.yaml"],
+            ("author: alice", ""),
+            "names no author, so its author is the person who runs it, here you",
+        ),
         (["scenarios/x.yaml"], ("ticket", "tickt"), "did you mean 'ticket'?"),
     ],
 )

@@ -71,7 +71,7 @@ def _shown(found: Findings, number: int) -> str:
 
 
 def _costly(path: str) -> bool:
-    """Tell whether a call may cost money on some gateway (docs/GATEWAY_API.md)."""
+    """Return whether a call may cost money on some gateway (docs/GATEWAY_API.md)."""
     return path in {"/health", "/healthz"} or path.endswith(("/test-connection", "/preflight", "/chat/completions"))
 
 
@@ -96,7 +96,7 @@ def test_it_names_what_may_cost_and_that_it_did_not_send_it(patient: Patient) ->
 
 
 def test_a_gateway_as_documented_answers_every_call(patient: Patient) -> None:
-    """Every documented call answers, and the way back is known."""
+    """Every documented call answers, and the rollback is known."""
     found = _examined(patient.sandbox.url)
     missing = [call.name for call in found.calls if not call.answers and not call.name.endswith("elsewhere")]
     assert missing == []
@@ -144,7 +144,7 @@ def test_deviations_that_need_a_history_are_named(patient: Patient) -> None:
     patient.post("/sandbox/alerts", alert)
     found = _examined(patient.sandbox.url)
     assert "google-gemini" in _shown(found, 14)
-    assert "names nobody" in _shown(found, 19)
+    assert "names no user" in _shown(found, 19)
     assert "costs 0" in _shown(found, 4)
     assert "ERROR_SPIKE/google" in _shown(found, 23)
     assert "last 6 h" in _shown(found, 23)

@@ -70,7 +70,7 @@ def test_the_plan_of_every_shipped_scenario_is_what_the_gateway_logs(path: Path,
 
 
 def test_the_shipped_canary_is_kept_within_40_seconds_and_writes_what_its_plan_says(tmp_path: Path) -> None:
-    """The single request in apply, then the weights of each stage, in order; and all of it taken back afterwards."""
+    """The single request in apply, then the weights of each stage, in order; and all of it rolled back afterwards."""
     settings = SandboxSettings.from_mapping(_loaded(CANARY, None).scenario.sandbox)
     sandbox = start(tmp_path / "gateway", settings=settings)
     reports = tmp_path / "reports"
@@ -110,7 +110,7 @@ def test_what_is_in_effect_is_not_planned() -> None:
 
 
 def test_changes_are_undone_in_reverse() -> None:
-    """Activation, environment, limits: the way back begins with the limits."""
+    """Activation, environment, limits: the rollback begins with the limits."""
     limit = LimitChange("cost", "openai", {"soft_limit_usd": 2.0, "hard_limit_usd": 3.0})
     target = Target("t", "sandbox", url="http://127.0.0.1:1", service=Service(("make", "stop"), ("make", "start")))
     plan = plan_command.planned(_request(NEW, EnvironmentChange({"A": "1"}), limit, target=target), _before())
@@ -174,7 +174,7 @@ def test_a_change_to_a_provider_that_does_not_restart_goes_back_with_the_restart
 
 
 def test_a_scenario_lengthens_the_start_up_there_and_back_as_far_as_it_is_longer() -> None:
-    """The way back waits at least as long as the way there."""
+    """The rollback waits at least as long as the apply."""
     new = ProviderChange("vllm", "m", restart=True, startup_s=30.0)
     plan = plan_command.planned(_request(new, target=RESTARTING), _before())
     assert (_restarts(plan.apply), _restarts(plan.rollback)) == ([SYSTEMCTL.format(30)], [SYSTEMCTL.format(40)])
@@ -196,7 +196,7 @@ def test_a_restart_for_the_env_file_waits_for_the_slowest_provider() -> None:
             "ollama",
             False,
             ["/api/v1/providers/ollama/activate"],
-            "leaves it out: the way back is proven except for that",
+            "leaves it out: the rollback is proven except for that",
         ),
         ("ollama", True, ["/api/v1/providers/ollama/activate", SYSTEMCTL.format(40)], "policy 'p' pays it"),
         (

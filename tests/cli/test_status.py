@@ -1,4 +1,4 @@
-"""`rollout status --all`: the history across rollouts, and which of them somebody asked for (DOC-3)."""
+"""`rollout status --all`: the history across rollouts, and which of them the filters choose (DOC-3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of change, end to end: kept, taken back, cut short, and edited by somebody else meanwhile."""
+"""Every kind of change, end to end: kept, rolled back, cut short, and edited from outside meanwhile."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ BACK = {
 
 
 def all_writes(kind: str, *, back: bool) -> list[tuple[str, str]]:
-    """Return what has to be written, in order: the proof of the way back, the changes, and their undoing."""
+    """Return what has to be written, in order: the proof of the rollback, the changes, and their undoing."""
     there = [("proof", BEFORE), *(("forward", what) for what in FORWARD[kind])]
     return there + ([("back", what) for what in BACK[kind]] if back else [])
 
@@ -107,7 +107,7 @@ OLD_LINES = {
 """Lines of the `.env` file that are another after the change; every other one stays."""
 
 
-# Taken back
+# Rolled back
 
 
 @each_kind
@@ -206,7 +206,7 @@ def _closed(lab: Lab) -> Any:
     return next((entry.body for entry in entries(lab.reports) if entry.kind == "closed"), None)
 
 
-# Somebody else
+# Changes from outside
 
 
 def test_an_edit_of_the_env_file_during_the_bake_is_kept_and_only_our_keys_are_put_back(tmp_path: Path):
@@ -220,19 +220,19 @@ def test_an_edit_of_the_env_file_during_the_bake_is_kept_and_only_our_keys_are_p
         lab.once("/admin/audit", lambda: lab.once("/alerts", edit), nth=2)
         run = lab.run()
         assert (run.code, run.word) == (11, "ROLLBACK FAILED"), run.out
-        assert "somebody edited the .env file since; only this rollout's keys were put back" in run.why
+        assert "the .env file was edited since; only this rollout's keys were put back" in run.why
         assert file.read_bytes() == before.replace(b"AI_MODE=LOCAL", b"AI_MODE=CLOUD # by hand")
         assert look(lab).config["MAX_CONTEXT_TOKENS"] == "4000"
 
 
 def test_a_limit_of_ours_that_somebody_changed_during_the_bake_is_left_alone(tmp_path: Path):
-    """Neither kept, as if it were still what was verified, nor overwritten by the way back."""
+    """Neither kept, as if it were still what was verified, nor overwritten by the rollback."""
     with quick(tmp_path, LIMITS) as lab:
         theirs = {"limit_type": "cost", "scope": "openai", "soft_limit_usd": 1.0, "hard_limit_usd": 2.0}
         lab.once("/admin/audit", lambda: lab.direct.post("/api/v1/governance/limits", json=theirs).raise_for_status())
         run = lab.run()
         assert (run.code, run.word) == (11, "ROLLBACK FAILED"), run.out
-        assert "somebody changed cost provider:openai limits since; they were left alone" in run.why
+        assert "cost provider:openai limits were changed since, and are not overwritten" in run.why
         assert json.loads(look(lab).limits)["cost"]["provider:openai"] == {"soft_limit_usd": 1.0, "hard_limit_usd": 2.0}
 
 

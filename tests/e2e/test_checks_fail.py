@@ -46,7 +46,7 @@ THERE_AND_BACK = ("ollama", "openai", "ollama")
 SET_LIMITS = "/api/v1/governance/limits"
 WEIGHTS = "/api/v1/routing/weights"
 TRIED = ("ollama", WEIGHTS, "openai", "ollama")
-"""What a canary writes before its first stage: the proof of the way back, and the single request."""
+"""What a canary writes before its first stage: the proof of the rollback, and the single request."""
 
 IN_APPLY: dict[str, Any] = {"run": APPLY, "code": 10, "writes": PROOF, "settings": {"limits": LIMITS_BEFORE}}
 IN_VERIFY: dict[str, Any] = {"run": ("-m", "precheck or apply or verify"), "code": 10, "writes": THERE_AND_BACK}
@@ -321,7 +321,7 @@ def single_request_only(fault: Callable[[Lab], object]) -> Callable[[Lab], objec
 
 
 def first_share_refused(lab: Lab) -> None:
-    # The first write of weights is the proof of the way back.
+    # The first write of weights is the proof of the rollback.
     lab.liar.rule(WEIGHTS, answer(400, {"detail": "no such destination"}), method="PUT", nth=2)
 
 
@@ -358,7 +358,7 @@ ROWS = (
     ),
     Row("PRE-2.1", without("ticket"), "names no ticket"),
     Row("PRE-2.1", unknown_to_the_tracker, "knows no such ticket (404); is it the right one?", case="unknown"),
-    Row("PRE-2.2", saying(approved_by=["Alice"]), "0 of 1 approvals by somebody other than the author alice"),
+    Row("PRE-2.2", saying(approved_by=["Alice"]), "0 of 1 approvals by people other than the author alice"),
     Row("PRE-2.2", awaiting(review="recorded"), "let another person run `rollout approve ", code=13, case="pending"),
     Row("PRE-2.2", edited_after_approval, ", and the content is now ", case="edited after approval"),
     Row(

@@ -51,7 +51,7 @@ def first_line(run: Run) -> str:
 def test_12_evidence_that_cannot_be_written_is_waited_for_and_the_same_call_keeps(tmp_path: Path):
     """No check runs twice, and the rollout is open until then."""
     with waiting(tmp_path) as lab:
-        # PRE-4.2's letters go to a file elsewhere; the log is the only thing in the way.
+        # PRE-4.2's messages go to a file elsewhere; the log is the only thing in the way.
         lab.scenario["notify"] = []
         lab.policy["sandbox"]["not_demanded"] = ["PRE-4.2"]
         log = block(lab.reports)

@@ -27,7 +27,7 @@ from tests.support.runs import POLL_S, ROOT, SCENARIO, Lab, Process, Run, entrie
 
 SHIPPED = ROOT / "scenarios"
 BACK = ["ollama", "openai", "ollama"]
-"""The proof of the way back, the change, and the way back."""
+"""The proof of the rollback, the change, and the way back."""
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_four_phases_share_one_gateway_that_ends_with_the_rollout(reports: Path,
 
 
 def test_a_source_that_is_dark_for_a_while_is_told_to_people_and_costs_time_not_the_change(lab: Lab):
-    """MON-6: one dark source pages and extends once before it rolls back."""
+    """MON-6: one unavailable source pages and extends once before it rolls back."""
     refused = [lab.liar.rule("/openai/status", answer(500), nth=nth) for nth in range(8, 12)]
     ended = lab.run()
     assert (ended.code, ended.word) == (0, "KEPT"), (ended.out, refused)
@@ -227,7 +227,7 @@ def test_every_phase_after_a_rollback_answers_10_and_touches_nothing(lab: Lab):
     assert lab.writes() == BACK
 
 
-# Taken back
+# Rolled back
 
 
 @pytest.mark.parametrize(

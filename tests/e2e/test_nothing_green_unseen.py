@@ -37,7 +37,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 
 def began_nothing(lab: Lab) -> bool:
-    """Tell whether neither a request was sent nor a journal made."""
+    """Return whether neither a request was sent nor a journal made."""
     return lab.liar.requests == [] and not (lab.reports / "journal.sqlite").exists()
 
 

@@ -259,7 +259,7 @@ def test_8_the_safe_provider_activated_by_hand_is_not_overwritten(tmp_path: Path
 
 
 def test_9_an_activation_right_before_the_write_is_not_overwritten(tmp_path: Path):
-    """It lands after APP-0.2 has proven the way back: nothing is activated on top, on the way there and back."""
+    """It lands after APP-0.2 has proven the rollback: nothing is activated on top, on the way there and back."""
     with quick(tmp_path) as lab:
         lab.once("/openai/test-connection", lab.intrude, nth=3)
         run = lab.run(*VERIFY)

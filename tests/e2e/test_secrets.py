@@ -117,7 +117,7 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.fixture(scope="module")
 def kept(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
-    """A change that is kept, looked at and taken back by command, and an emergency after it."""
+    """A change that is kept, checked and rolled back by command, and an emergency after it."""
     lab = planted(stack, tmp_path_factory.mktemp("kept"))
     run = lab.run(*LEAKING, f"--junitxml={lab.reports / 'pytest.xml'}", **WHOLE)
     assert run.code == 0, run.out
@@ -163,7 +163,7 @@ def rows_of(url: str) -> str:
 
 @pytest.fixture(scope="module")
 def crashed(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Left:
-    """A run that is killed while it watches; the watchdog takes its change back, and somebody builds the report."""
+    """A run that is killed while it watches; the watchdog rolls its change back, and the operator builds the report."""
     lab = planted(stack, tmp_path_factory.mktemp("crash"))
     process = lab.begin(*LEAKING, **WHOLE)
     process.until("sample", at_least=10, within_s=90)

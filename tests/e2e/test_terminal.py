@@ -82,7 +82,7 @@ def status(lab: Lab) -> list[str]:
 
 
 def is_harmless(text: str) -> bool:
-    """Tell whether nothing in a document or a log would be obeyed."""
+    """Return whether nothing in a document or a log would be obeyed."""
     return not OBEYED.search(text) and "\x1b" not in text
 
 

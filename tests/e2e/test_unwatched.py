@@ -36,7 +36,7 @@ def paused(lab: Lab, for_s: float, *, fails: bool) -> Run:
 
 
 def test_a_provider_that_fails_while_the_run_stands_still_is_not_kept(lab: Lab):
-    """The window's end came while nobody watched: the run looks again before it decides, and takes the change back."""
+    """The window's end came while nobody watched: the run looks again before it decides, and rolls the change back."""
     before = lab.state()
     ended = paused(lab, 6.0, fails=True)
     assert (ended.code, ended.word) == (10, "ROLLED BACK, verified"), ended.out

@@ -45,7 +45,7 @@ def test_a_change_whose_processes_are_dead_is_rolled_back_at_once(bench: Bench):
     """It does not wait for the end of the lease where the processes are known to be dead."""
     stranded(bench)
     assert bench.recover() == 10
-    assert "taking it back: its runner and its watchdog on this host are gone" in bench.output
+    assert "rolling it back: its runner and its watchdog on this host are gone" in bench.output
     assert "ROLLED BACK, verified" in bench.output
     settled(bench, None)
 

@@ -232,7 +232,7 @@ def test_weights_that_were_changed_elsewhere_end_the_canary_and_are_not_overwrit
     watched = lab.watch(100)
     assert watched.breach is not None
     assert (watched.breach.clause, watched.breach.source) == ("CAN-2.1", "weights")
-    assert "somebody changed the gateway" in watched.breach.message
+    assert "the gateway was changed outside this rollout" in watched.breach.message
     result = lab.take_back()
     assert (result.verified, result.hands_off) == (False, True)
     assert lab.gateway.shares == {"vllm:x": 1.0}

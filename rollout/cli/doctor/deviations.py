@@ -43,7 +43,7 @@ def find_deviations(seen: ProbedCalls, token_env: str | None) -> Iterator[Deviat
         yield Deviation(20, f"limits come back by scope as {', '.join(scopes)}")
         yield Deviation(15, "no call takes a limit away: a scope without one cannot be put back to none")
     if not token_env and seen.answers("providers"):
-        yield Deviation(22, "it asks for no token: whoever reaches it may change it")
+        yield Deviation(22, "it asks for no token: every client that reaches it may change it")
     yield from _alerts(seen)
 
 
@@ -65,10 +65,8 @@ def _units(seen: ProbedCalls) -> Iterator[Deviation]:
 
 def _traffic(seen: ProbedCalls) -> Iterator[Deviation]:
     identified = isinstance(seen.document("system_status").get("boot_id"), str)
-    told = (
-        "boot_id tells of a restart" if identified else "there is no boot_id: only falling counters tell of a restart"
-    )
-    yield Deviation(2, f"counters are cumulative; {told}")
+    shown_by = "boot_id shows a restart" if identified else "there is no boot_id: only falling counters show a restart"
+    yield Deviation(2, f"counters are cumulative; {shown_by}")
     idle = [name for name, metrics in seen.metrics() if not metrics.get("total_requests")]
     if idle:
         yield Deviation(3, f"no traffic at {', '.join(idle)}: zeros and null percentiles are no data, not 0 % errors")
@@ -111,7 +109,7 @@ def _audit(seen: ProbedCalls) -> Iterator[Deviation]:
     if not any("activat" in str(each.get("action", "")).casefold() for each in entries):
         yield Deviation(19, "the audit log holds no activation: either there was none since the start, or none is kept")
     if entries and all(each.get("user") in (None, "", "unknown") for each in entries):
-        yield Deviation(19, "the audit log names nobody: every entry's user is unknown")
+        yield Deviation(19, "the audit log names no user: every entry's user is unknown")
 
 
 def _alerts(seen: ProbedCalls) -> Iterator[Deviation]:

@@ -1,8 +1,8 @@
 """The examination of a gateway: what it answers, how it deviates, and what the suite can guarantee there.
 
 Nothing is written, no provider is called, and nothing is asked that may cost money. What only reads is sent as GET. A
-call that writes or may cost (`rollout.gateway.costs`, ``/health`` among them) is looked for with OPTIONS, which
-executes nothing: 404 says that it is not there, 405 that it is.
+call that writes or may cost (`rollout.gateway.costs`, ``/health`` among them) is probed with OPTIONS, which
+executes nothing: 404 means that it is absent, 405 that it exists.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _OF_PROVIDERS: Mapping[str, Callable[[Answer], Any]] = {
     "provider_health": parsing.provider_health,
 }
 _NEVER_SENT = ("health", "test_connection", "preflight", "activate", "limits", "chat")
-"""Calls that write or may cost money: whether they are there is asked, and nothing else."""
+"""Calls that write or may cost money: they are probed with OPTIONS only."""
 
 
 def examine(
@@ -78,7 +78,7 @@ def examine(
 
 @dataclass(frozen=True, slots=True)
 class _Prober:
-    """Sends GETs, and again on 429, within reason."""
+    """Sends GET or OPTIONS, up to `TRIES` times on 429."""
 
     transport: Transport
     url: str
@@ -87,7 +87,7 @@ class _Prober:
     seen: ProbedCalls
 
     def ask(self, name: str, path: str, parse: Callable[[Answer], Any] | None) -> ProbedCall:
-        """Ask once, keep and return what came of it; without `parse`, only whether the call is there."""
+        """Probe a call once, keep and return the result; without `parse`, only whether the call exists."""
         call = self._probed(name, path, parse)
         self.seen.calls[name] = call
         return call
@@ -96,21 +96,21 @@ class _Prober:
         try:
             answer = self._answer("GET" if parse else "OPTIONS", path)
         except NoAnswer as problem:
-            return ProbedCall(name, path, answers=False, said=str(problem))
+            return ProbedCall(name, path, answers=False, result=str(problem))
         if parse is None:
             there = {NOT_FOUND: "it is not there", NOT_ALLOWED: "it is there, and was not sent"}
-            said = there.get(answer.status, f"{answer.status}: it may be there, and was not sent")
-            return ProbedCall(name, path, answer.status != NOT_FOUND, said, answer.status)
+            result = there.get(answer.status, f"{answer.status}: it may be there, and was not sent")
+            return ProbedCall(name, path, answer.status != NOT_FOUND, result, answer.status)
         document = _json(answer)
         if answer.status != OK:
-            return ProbedCall(name, path, answers=False, said=_why(answer, document), status=answer.status)
+            return ProbedCall(name, path, answers=False, result=_why(answer, document), status=answer.status)
         try:
             parse(answer)
         except documents.InvalidResponse as problem:
-            return ProbedCall(name, path, answers=False, said=str(problem), status=OK, document=document)
-        said = f"as documented, {answer.elapsed_ms:.0f} ms"
+            return ProbedCall(name, path, answers=False, result=str(problem), status=OK, document=document)
+        result = f"as documented, {answer.elapsed_ms:.0f} ms"
         stale_s = stale_for_s(answer.headers)
-        return ProbedCall(name, path, answers=True, said=said, status=OK, document=document, stale_for_s=stale_s)
+        return ProbedCall(name, path, answers=True, result=result, status=OK, document=document, stale_for_s=stale_s)
 
     def _answer(self, method: str, path: str) -> Answer:
         for _ in range(TRIES):

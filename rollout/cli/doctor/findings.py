@@ -20,7 +20,7 @@ class Deviation:
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """Something that the suite promises, and whether it can here: ``yes``, ``no`` or ``unknown``."""
+    """A promise of the suite, and whether it holds here: ``yes``, ``no`` or ``unknown``."""
 
     what: str
     can: str
@@ -51,14 +51,14 @@ class Findings:
 
     @property
     def answers(self) -> bool:
-        """Whether it is a gateway that can be worked with at all."""
+        """Whether the gateway lists its providers, so that the suite can work with it."""
         return any(call.name == "providers" and call.answers for call in self.calls)
 
 
 def describe_findings(found: Findings) -> str:
-    """Return the findings for people."""
+    """Return the findings as text."""
     lines = [f"{found.url}, read only", "", "calls"]
-    lines += [f"  {'yes' if c.answers else 'NO ':<4} {c.name:<26} {c.path}: {c.said}" for c in found.calls]
+    lines += [f"  {'yes' if c.answers else 'NO ':<4} {c.name:<26} {c.path}: {c.result}" for c in found.calls]
     lines += ["", "what may cost money, none of which was sent; a rollout sends it at these clauses"]
     lines += [f"  {paid.method:<4} {paid.call}: {paid.why} ({paid.clauses})" for paid in MAY_COST]
     lines += ["", "deviations that show (numbers of docs/GATEWAY_API.md); what only a write shows is not among them"]

@@ -12,17 +12,19 @@ from rollout.cli.doctor.target_file import LONGEST_STALE_S, model_key
 def find_guarantees(seen: ProbedCalls) -> Iterator[Guarantee]:
     """Yield every promise of the suite that depends on the gateway, and whether it holds there."""
     model = bool(model_key(seen))
-    way_back = bool(seen.active) and model
-    no_way = "no provider is reported active" if not seen.active else "no key of config/runtime holds the active model"
-    yield _guarantee_if("the way back is known (PRE-2.4)", way_back, f"{seen.active} and its model can be read", no_way)
+    is_known = bool(seen.active) and model
+    unknown = "no provider is reported active" if not seen.active else "no key of config/runtime holds the active model"
+    yield _guarantee_if(
+        "the rollback is known (PRE-2.4)", is_known, f"{seen.active} and its model can be read", unknown
+    )
     active = next(
         (p for p in seen.providers if p.get("is_active") or p["name"].casefold() == seen.active.casefold()), {}
     )
     can = bool(mapping_at(active, "capabilities").get("activate"))
     yield Guarantee(
-        "the way back is accepted (APP-0.2)",
+        "the rollback is accepted (APP-0.2)",
         "unknown" if can else "no",
-        "only activating it once more shows it" if can else f"{seen.active or 'nothing'} is not said to be activatable",
+        "only activating it once more shows it" if can else f"{seen.active or 'nothing'} is not listed as activatable",
     )
     yield _read_back(seen)
     yield _guarantee_by_provider(seen, "a provider that goes offline is noticed (MON-1)", "status")
@@ -37,7 +39,7 @@ def find_guarantees(seen: ProbedCalls) -> Iterator[Guarantee]:
     yield _guarantee_by_call(seen, "the audit log is compared (VER-3)", "audit")
     boot = isinstance(seen.document("system_status").get("boot_id"), str)
     yield _guarantee_if(
-        "a restart is told from traffic", boot, "boot_id", "no boot_id; a falling counter counts as one"
+        "a restart is distinguished from traffic", boot, "boot_id", "no boot_id; a falling counter counts as one"
     )
 
 
@@ -57,12 +59,12 @@ def _guarantee_if(what: str, can: bool, yes: str, no: str) -> Guarantee:
 
 def _guarantee_by_call(seen: ProbedCalls, what: str, name: str) -> Guarantee:
     call = seen.calls[name]
-    return Guarantee(what, "yes" if call.answers else "no", f"GET {call.path}: {call.said}")
+    return Guarantee(what, "yes" if call.answers else "no", f"GET {call.path}: {call.result}")
 
 
 def _guarantee_by_provider(seen: ProbedCalls, what: str, name: str) -> Guarantee:
     calls = [call for key, call in seen.calls.items() if key.startswith(f"{name} ")]
-    bad = [f"{call.name}: {call.said}" for call in calls if not call.answers]
+    bad = [f"{call.name}: {call.result}" for call in calls if not call.answers]
     if not calls:
         return Guarantee(what, "no", "no provider is listed")
     return _guarantee_if(what, not bad, f"for {len(calls)} providers", "; ".join(bad))

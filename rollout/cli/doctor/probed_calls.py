@@ -1,4 +1,4 @@
-"""The calls that were probed: whether each answers as documented, and what it said."""
+"""The calls that were probed: whether each answers as documented, and the result."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ READ_BACK = ("providers", "runtime_config", "governance")
 
 @dataclass(frozen=True, slots=True)
 class ProbedCall:
-    """One call: whether it answers as documented, what it said, the JSON, and how old that may be by its headers."""
+    """One call: whether it answers as documented, the result in words, the JSON, and its age in seconds at most."""
 
     name: str
     path: str
     answers: bool
-    said: str
+    result: str
     status: int | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
     stale_for_s: float = 0.0
@@ -42,7 +42,7 @@ class ProbedCalls:
         return self.calls[name].document if name in self.calls else {}
 
     def answers(self, name: str) -> bool:
-        """Tell whether a call answers as documented."""
+        """Return whether a call answers as documented."""
         return name in self.calls and self.calls[name].answers
 
     @property

@@ -61,11 +61,11 @@ def render_target_file(found: Findings) -> str:
     body = yaml.safe_dump({found.name: dict(found.target)}, sort_keys=False, allow_unicode=True)
     local = [call for call in found.calls if call.name == "activate, elsewhere" and call.answers]
     hints = [
-        "# A target file to start from, as `rollout doctor` found the gateway. Add what it cannot see:",
+        "# A target file to start from, as `rollout doctor` found the gateway. Add what it cannot read:",
         "#   safe: {activate: PROVIDER, model: MODEL}   where an emergency goes",
         "#   staging: https://…                         the staging gateway (PRE-3)",
         "#   env_file, log_file, service                the service's files and commands; `none` is a decision",
-        "#   startup: 60s                               how long a restart may take (15s where nothing is said)",
+        "#   startup: 60s                               how long a restart may take (15s by default)",
         "#   restart: true                              activations take effect only after a restart;",
         "#   providers: {NAME: {restart: true}}         or those of one provider do",
     ]

@@ -1,4 +1,4 @@
-"""``rollout drill``: inject each trigger's breach, and say whether it fires and how soon."""
+"""``rollout drill``: inject each trigger's breach, and show whether it fires and how soon."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _drilled_live(args: argparse.Namespace, request: Request) -> tuple[str, list[Drilled]]:
-    """Drill for real; return where, and what came of it. Only a gateway that the options name is touched."""
+    """Drill for real; return where, and the results. Only a gateway that the options name is touched."""
     from rollout.cli.drill.live import drilled  # noqa: PLC0415
     from rollout.cli.drill.named_gateway import drilled_at  # noqa: PLC0415 - only here
 

@@ -1,9 +1,9 @@
 """``rollout drill --live``: each trigger's breach for real, on an embedded gateway of the drill's own by default.
 
-For each trigger a whole rollout runs as people run it, in a process of its own; the breach is set through the
-gateway's control interface once the window has begun, and the journal tells what came of it. Windows and paces are
-short, the limits are the scenario's. The scenario's own target is never touched; one that somebody names
-(`rollout.cli.drill.named_gateway`) is.
+For each trigger a complete rollout runs in a process of its own; the breach is set through the
+gateway's control interface once the window has begun, and the result is read from its journal. Windows and paces are
+short, the limits are the scenario's. The scenario's own target is never touched, except one that the options name
+(`rollout.cli.drill.named_gateway`).
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ Inject = Callable[["Running"], None]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the drill's rollouts go.
+    """The target of the drill's rollouts.
 
     Attributes:
         target: the target as its file has one.
         change: the provider and model to activate, as a scenario has them.
-        besides: what else the scenario asks for.
-        policy: what rules there, as its file has it.
-        left: undoes what a breach and its rollout left behind: gets the rollout's reports, and its exit code; returns
+        besides: further keys of the scenario.
+        policy: its policy, as ``policy.yaml`` has it.
+        left: undoes the effects of a breach and its rollout: gets the rollout's reports, and its exit code; returns
             what could not be undone, empty if all was.
     """
 
@@ -76,7 +76,7 @@ class Site:
 
     @property
     def name(self) -> str:
-        """How the drill's own files call it."""
+        """The target's name in the drill's own files."""
         return "drilled" if "url" in self.target else "embedded"
 
 
@@ -100,8 +100,8 @@ class Running:
 
     Attributes:
         id: the rollout's id.
-        url: its gateway.
-        provider: the one that it has activated.
+        url: its gateway's URL.
+        provider: the provider that it has activated.
         journal: its journal.
         pid: its process.
     """
@@ -119,7 +119,7 @@ class Breach:
 
     Attributes:
         clause: the trigger that must fire.
-        what: the breach, in words.
+        what: the breach, described.
         inject: sets it.
     """
 
@@ -129,13 +129,13 @@ class Breach:
 
 
 def _fault(running: Running, **fault: Any) -> None:
-    # It ends by itself too, should this process be killed before it can take it away.
+    # It expires by itself if this process is killed before it removes it.
     body = [{"provider": running.provider, "for_s": LONGEST_S, **fault}]
     control(running.url, "faults", body, method="PUT", anywhere=True)
 
 
 def _alert(running: Running) -> None:
-    # Of no provider: what the gateway's own alerts say of the new one does not count elsewhere than on our own gateway.
+    # Of no provider: only on the drill's own gateway do alerts about the new provider count.
     control(running.url, "alerts", {"severity": "critical", "alert_type": ALERT_TYPE}, method="POST", anywhere=True)
 
 
@@ -162,13 +162,13 @@ BREACHES: tuple[Breach, ...] = (
 def drilled(
     request: Request, directory: Path, breaches: tuple[Breach, ...] = BREACHES, site: Site = OWN
 ) -> Iterator[Drilled]:
-    """Yield what comes of each breach, one rollout after the other.
+    """Yield the result of each breach, one rollout after the other.
 
     Args:
-        request: whose limits are drilled.
+        request: the request with the limits to drill.
         directory: where ``pytest`` runs rollouts: the folder with ``checks``.
-        breaches: which ones.
-        site: where.
+        breaches: the breaches.
+        site: the target.
 
     Raises:
         RolloutError: rollouts do not run from here, or not in this process's environment.
@@ -197,7 +197,7 @@ def _one(
     reports = folder / "reports"
     reports.mkdir(parents=True)
     file = folder / "drill.yaml"
-    # No ticket's address and no other rules than the embedded gateway's, but for what the site keeps to.
+    # No ticket's address, and the embedded gateway's policy except for the site's.
     documents = {"targets.yaml": {site.name: site.target}, "policy.yaml": site.policy, file.name: scenario}
     for name, document in documents.items():
         (folder / name).write_text(yaml.safe_dump(dict(document)), encoding="utf-8")
@@ -209,12 +209,12 @@ def _one(
             command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
-        told = _watched(breach, child, str(site.change["activate"]), reports, clock)
+        result = _watched(breach, child, str(site.change["activate"]), reports, clock)
     except RolloutError as error:
-        told = Drilled(breach.clause, breach.what, fired=False, why=str(error))
+        result = Drilled(breach.clause, breach.what, fired=False, why=str(error))
     finally:
         left = _end(child, reports, site)
-    return replace(told, fired=False, why=f"{told.why}; {left}") if left else told
+    return replace(result, fired=False, why=f"{result.why}; {left}") if left else result
 
 
 def _watched(breach: Breach, child: subprocess.Popen[bytes], provider: str, reports: Path, clock: Clock) -> Drilled:
@@ -228,7 +228,7 @@ def _watched(breach: Breach, child: subprocess.Popen[bytes], provider: str, repo
             if clock.monotonic() > until:
                 raise RolloutError(f"the rollout did not end within {LONGEST_S:g} s")
             clock.wait(POLL_S)
-        return _told(breach, journal.entries(sample.rollout), began)
+        return _result_of(breach, journal.entries(sample.rollout), began)
 
 
 def _journal(child: subprocess.Popen[bytes], reports: Path, clock: Clock, until: float) -> Journal:
@@ -256,7 +256,7 @@ def _go_on(child: subprocess.Popen[bytes], clock: Clock, until: float) -> None:
     clock.wait(POLL_S)
 
 
-def _told(breach: Breach, entries: tuple[Entry, ...], began: datetime) -> Drilled:
+def _result_of(breach: Breach, entries: tuple[Entry, ...], began: datetime) -> Drilled:
     record = replay(entries[0].rollout, entries)
     found, decided = record.breach, next((e for e in entries if e.kind == Kind.VERDICT and e.body["decided"]), None)
     if found is None or decided is None:
@@ -265,7 +265,7 @@ def _told(breach: Breach, entries: tuple[Entry, ...], began: datetime) -> Drille
     proven = [datetime.fromisoformat(step["at"]) for clause, step in record.steps.items() if clause == "RBK-4.3"]
     back_s = (proven[-1] - fired_at).total_seconds() if proven else None
     is_back = record.decision is Decision.ROLLED_BACK and back_s is not None
-    why = str(found["message"]) if is_back else f"it fired, and the way back is not verified: {record.decision}"
+    why = str(found["message"]) if is_back else f"it fired, and the rollback is not verified: {record.decision}"
     return Drilled(
         breach.clause,
         breach.what,
@@ -278,16 +278,16 @@ def _told(breach: Breach, entries: tuple[Entry, ...], began: datetime) -> Drille
 
 
 def _end(child: subprocess.Popen[bytes], reports: Path, site: Site) -> str:
-    """End what this drill started, and undo what it left; return what could not be undone, empty if all was."""
+    """End what this drill started, and undo its effects; return what could not be undone, empty if all was."""
     killed = ""
     if child.poll() is None:
-        # Asked first: a rollout that is stopped takes its change back (MON-7).
+        # SIGTERM first: a rollout that is stopped rolls its change back (MON-7).
         child.terminate()
         try:
             child.wait(LONGEST_S)
         except subprocess.TimeoutExpired:
             child.kill()
-            killed = "it had to be killed: look where the gateway stands"
+            killed = "it had to be killed: check the gateway's active provider"
     code = child.wait()
     for folder in reports.glob("sandbox/*"):
         running = find(folder)

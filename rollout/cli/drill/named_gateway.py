@@ -1,7 +1,7 @@
-"""``rollout drill --live`` on a gateway that somebody names: never in production, and only with a control interface.
+"""``rollout drill --live`` on a gateway that the options name: never in production, and only with a control interface.
 
-Nothing is sent there before it is known fit for a drill, but the one look that tells. Whatever a breach sets there is
-taken away again, also when the drill is stopped; what it set ends by itself if the drill is killed.
+The first request only reads its control interface; nothing else is sent before the gateway is known fit for a drill.
+What a breach sets there is removed again, also when the drill is stopped; it expires by itself if the drill is killed.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from rollout.engine.embedded_gateway import control
 from rollout.journal.journal import Journal
 from rollout.journal.records import records
 
-_TAKES_BACK_WITHIN_S = 120.0
-# What people are told of a change, where it is tried first, and its own paces: the drill's are others.
-_NOT_THE_DRILLS = frozenset({"notify", "staging", "staging_token_env", *FORMER_KEYS, "monitor"})
+_ROLLS_BACK_WITHIN_S = 120.0
+# Notifications, staging gateway and bake time: the drill has its own.
+_REPLACED_KEYS = frozenset({"notify", "staging", "staging_token_env", *FORMER_KEYS, "monitor"})
 
 
 def drilled_at(
     request: Request, directory: Path, journal: Journal | None, breaches: tuple[Breach, ...] = BREACHES
 ) -> Iterator[Drilled]:
-    """Yield what comes of each breach on the request's own gateway.
+    """Yield the result of each breach on the request's own gateway.
 
     Args:
-        request: whose limits are drilled, and where.
+        request: the request with the limits to drill, and the target.
         directory: where ``pytest`` runs rollouts.
         journal: where rollouts of that gateway are recorded: none may be under way; None where there is none.
-        breaches: which ones.
+        breaches: the breaches.
 
     Raises:
-        RolloutError: that gateway is not to be drilled; nothing was sent but the look at its control interface.
+        RolloutError: that gateway is not to be drilled; only its control interface was read.
         LeaseHeld: a rollout holds it.
     """
     url, change = _fit(request)
@@ -60,7 +60,7 @@ def drilled_at(
 
 
 def _fit(request: Request) -> tuple[str, ProviderChange]:
-    """Return the gateway's URL and the change to drill with; refuse what need not even be asked."""
+    """Return the gateway's URL and the change to drill with; refuse without a request what cannot be drilled."""
     target = request.target
     if target.url is None:
         raise RolloutError("the embedded gateway is drilled without --gateway and --target; leave them out")
@@ -76,7 +76,7 @@ def _fit(request: Request) -> tuple[str, ProviderChange]:
 
 
 def _check_gateway(url: str) -> None:
-    """Refuse a gateway without a control interface, or one where somebody has set faults already."""
+    """Refuse a gateway without a control interface, or one with faults set already."""
     try:
         faults = control(url, "faults", method="GET", anywhere=True)
     except RolloutError as error:
@@ -89,8 +89,8 @@ def _check_gateway(url: str) -> None:
         )
     if faults:
         raise RolloutError(
-            f"{url} has {len(faults)} faults set already, by somebody else or by a drill that was killed; nothing was "
-            f"changed. When nobody needs them: curl -X DELETE {url}/sandbox/faults"
+            f"{url} has {len(faults)} faults set already, by another user or by a drill that was killed; nothing was "
+            f"changed. When they are not needed: curl -X DELETE {url}/sandbox/faults"
         )
 
 
@@ -111,7 +111,7 @@ def _hold_lease(journal: Journal, url: str, breaches: int) -> Iterator[None]:
 
 @contextmanager
 def _stopped_in_order() -> Iterator[None]:
-    """Let signals that would end the process at once end it as Ctrl-C does: with what was set taken away."""
+    """Let signals that would end the process at once end it as Ctrl-C does: after removing what was set."""
 
     def end(number: int, _frame: object) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
@@ -126,7 +126,7 @@ def _stopped_in_order() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """Undoes what a breach left at a gateway."""
+    """Undoes the effects of a breach at a gateway."""
 
     url: str
 
@@ -140,30 +140,30 @@ class _Left:
         try:
             control(self.url, part, method="DELETE", anywhere=True)
         except RolloutError as error:
-            return f"what the drill set is not taken away: {error}"
+            return f"what the drill set is not removed: {error}"
         return ""
 
 
 def _roll_back_kept(reports: Path) -> str:
-    """Take back a change that no trigger took back; return why that is not verified."""
+    """Roll back a change that no trigger rolled back; return why that is not verified."""
     command = [sys.executable, "-m", "rollout", "rollback", f"--reports={reports}", "--reason=the drill is over"]
     with Journal.open(str(reports / "journal.sqlite"), clock=SystemClock(), create=False) as journal:
         kept = journal.rollouts()[-1]
     with suppress(subprocess.TimeoutExpired):
         code = subprocess.run(  # noqa: S603 - an argument list of our own making
-            [*command, kept], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TAKES_BACK_WITHIN_S, check=False
+            [*command, kept], stdin=subprocess.DEVNULL, capture_output=True, timeout=_ROLLS_BACK_WITHIN_S, check=False
         ).returncode
-        return "" if code == ExitCode.ROLLED_BACK else f"its change is kept, and taking it back ended {code}"
-    return "its change is kept, and taking it back did not end in time"
+        return "" if code == ExitCode.ROLLED_BACK else f"its change is kept, and its rollback ended {code}"
+    return "its change is kept, and its rollback did not end in time"
 
 
 def _site(request: Request, url: str, change: ProviderChange) -> Site:
     listed = _listed(request)
-    kept = {key: value for key, value in listed.items() if key not in _NOT_THE_DRILLS}
+    kept = {key: value for key, value in listed.items() if key not in _REPLACED_KEYS}
     return Site(
         target={**kept, "url": url, "environment": SANDBOX},
         change={"activate": change.provider, "model": change.model},
-        # What the gateway itself alerts of the provider that is made to fail would fire in the other triggers' place.
+        # The gateway's own alerts about the failing provider would fire in place of the other triggers.
         besides={"notify": ["log"], "fixes": [change.provider]},
         # A window or freeze that blocks people blocks a drill.
         policy={SANDBOX: {"outside_window": request.policy.outside_window}},
@@ -172,7 +172,7 @@ def _site(request: Request, url: str, change: ProviderChange) -> Site:
 
 
 def _listed(request: Request) -> Mapping[str, Any]:
-    """Return what the targets' file says of the target; nothing where it does not list it."""
+    """Return the target's keys in ``targets.yaml``; none where it does not list it."""
     path = request.origin.targets
     known = yaml.safe_load(path.read_bytes()) if path is not None and path.exists() else None
     return (known or {}).get(request.target.name) or {}

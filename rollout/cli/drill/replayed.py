@@ -45,7 +45,7 @@ class Injected:
 
     Attributes:
         clause: the trigger that must fire.
-        what: the breach, in words.
+        what: the breach, described.
         status: the provider's status.
         error_share: fraction 0-1 of the requests that fail.
         slower: the factor on every latency.
@@ -55,7 +55,7 @@ class Injected:
         abort: whether an operator asks for an abort.
         log: whether a line of the log matches the error pattern.
         stop: whether the run is asked to stop.
-        dark: the source that gives no data any more.
+        no_data: the source that gives no data any more.
         users_per_s: how many requests users make.
     """
 
@@ -70,7 +70,7 @@ class Injected:
     abort: bool = False
     log: bool = False
     stop: bool = False
-    dark: str = ""
+    no_data: str = ""
     users_per_s: float = USERS_PER_S
 
 
@@ -79,15 +79,15 @@ _WORDS = {True: "fired", False: "FINDING", None: "left out"}
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """What came of one breach.
+    """The result of one breach.
 
     Attributes:
         clause: the trigger that had to fire; ``none`` for the control without a breach, in which none may.
-        what: the breach, in words.
+        what: the breach, described.
         fired: whether it ended the window, or, for the control, nothing did; None where it was left out.
         by: the trigger that ended the window, None where none did.
         after_s: seconds from the breach to the verdict, None without one.
-        back_after_s: seconds from the verdict to the proof that the change is taken back; None where nothing was.
+        back_after_s: seconds from the verdict to the proof of the rollback; None without one.
         why: the verdict's sentence, or why it was left out.
     """
 
@@ -105,12 +105,12 @@ class Drilled:
         return self.fired is False
 
     def __str__(self) -> str:
-        """Read as one line of a table."""
+        """Return it as one line of a table."""
         word = "quiet" if self.clause == "none" and self.fired else _WORDS[self.fired]
         after = "" if self.after_s is None else f"after {_seconds(self.after_s)}"
         back = "" if self.back_after_s is None else f"back after {_seconds(self.back_after_s)}"
-        said = self.why if self.fired is not True else ""
-        return f"{self.clause:<6} {word:<8} {'  '.join(filter(None, (self.what, after, back, said)))}"
+        reason = self.why if self.fired is not True else ""
+        return f"{self.clause:<6} {word:<8} {'  '.join(filter(None, (self.what, after, back, reason)))}"
 
 
 def _seconds(seconds: float) -> str:
@@ -118,7 +118,7 @@ def _seconds(seconds: float) -> str:
 
 
 def judged(request: Request) -> Iterator[Drilled]:
-    """Yield what comes of each trigger's breach, and of a healthy control first, with the scenario's own limits.
+    """Yield the result of each trigger's breach, a healthy control first, with the scenario's own limits.
 
     Users make as many requests as the embedded gateway's would, where the scenario goes to it, else one a second.
     """
@@ -147,7 +147,7 @@ def _breaches(monitor: Monitor) -> Iterator[Injected]:
     for word in ("offline", "degraded"):
         yield Injected("MON-1", f"the provider is {word}", status=word)
     yield Injected("MON-2", f"{share:.0%} of the requests fail", error_share=share)
-    # A few requests of the suite's own tell twice the limit from chance only after a long while.
+    # With a few requests of the suite alone, twice the limit differs from chance only after a long time.
     yield Injected("MON-2", "every request fails, no users", error_share=1.0, users_per_s=0.0)
     yield Injected("MON-3", f"latencies are {slower:.3g} times as long", slower=slower)
     yield Injected("MON-3", f"latencies are {slower:.3g} times as long, no users", slower=slower, users_per_s=0.0)
@@ -157,12 +157,12 @@ def _breaches(monitor: Monitor) -> Iterator[Injected]:
     yield Injected("MON-5", "another model answers", wrong=True)
     yield Injected("MON-5", "the log matches the error pattern", log=True)
     for source in (SourceName.STATUS, SourceName.METRICS, SourceName.ALERTS, SourceName.FALLBACKS):
-        yield Injected("MON-6", f"{source} gives no data", dark=source)
+        yield Injected("MON-6", f"{source} gives no data", no_data=source)
     yield Injected("MON-7", "the run is asked to stop", stop=True)
 
 
 def text(rows: Sequence[Drilled], heading: str) -> str:
-    """Return rows as lines under a heading, with what they come to."""
+    """Return rows as lines under a heading, and their totals."""
     findings = sum(row.is_finding for row in rows)
     fired = sum(row.fired is True for row in rows)
     left_out = sum(row.fired is None for row in rows)
@@ -171,8 +171,8 @@ def text(rows: Sequence[Drilled], heading: str) -> str:
 
 
 def _read_elsewhere(target: Target) -> Iterator[Drilled]:
-    """Yield what the drill does not look at: the servers that this target's numbers or alerts are read from."""
-    why = "the drill's provider answers as the gateway's own API does; PRE-2.5 looks whether this source answers"
+    """Yield what the drill leaves out: the servers that this target's numbers or alerts are read from."""
+    why = "the drill's provider answers as the gateway's own API does; PRE-2.5 checks whether this source answers"
     if target.sources.prometheus is not None:
         yield from (Drilled(clause, "read from Prometheus", None, why=why) for clause in ("MON-2", "MON-3"))
     if target.sources.alertmanager is not None:
@@ -180,16 +180,16 @@ def _read_elsewhere(target: Target) -> Iterator[Drilled]:
 
 
 def _left_out(breach: Injected, monitor: Monitor) -> str:
-    """Say why a breach cannot be meant with this scenario; empty if it can."""
+    """Return why a breach is left out with this scenario; empty if it is not."""
     if breach.log and monitor.error_pattern is None:
         return "the scenario names no monitor.error_pattern"
     if not monitor.in_turn and (breach.wrong or breach.users_per_s == 0):
-        return "probes are off: without users the window stays inconclusive, and is taken back at its end"
+        return "probes are off: without users the window stays inconclusive, and the change is rolled back at its end"
     return ""
 
 
 def _agreeable(monitor: Monitor) -> Monitor:
-    """Return the monitor without what it expects of answers: the drill knows none that would satisfy it."""
+    """Return the monitor without what it expects of answers: the drill's answers would not satisfy it."""
     probes = None if monitor.probes is None else tuple(Probe(probe.prompt) for probe in monitor.probes)
     return replace(monitor, expect=None, probes=probes)
 
@@ -205,7 +205,7 @@ def _limit_ms(monitor: Monitor) -> float:
 
 
 def _control(change: ProviderChange, monitor: Monitor, users_per_s: float) -> Drilled:
-    # A day of health says no more than an hour, and takes longer.
+    # A healthy day shows no more than a healthy hour, and takes longer.
     short = replace(monitor, window_s=min(monitor.window_s, LONGEST_CONTROL_S))
     healthy = Injected("none", "nothing goes wrong", users_per_s=users_per_s)
     by, _, why = _window(healthy, change, short, math.inf)
@@ -293,7 +293,7 @@ class _Clock(Clock):
 
 @dataclass(slots=True)
 class _Provider:
-    """A gateway whose provider is healthy until the breach; what it answers is counted like a real one's."""
+    """A gateway whose provider is healthy until the breach; its answers are counted like a real one's."""
 
     breach: Injected
     change: ProviderChange
@@ -303,23 +303,23 @@ class _Provider:
     _users: int = 0
     _requests: int = 0
     _failures: int = 0
-    _owed: float = 0.0
+    _failing: float = 0.0
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=RESERVOIR))
 
     def _is_on(self) -> bool:
         return self.clock.monotonic() >= self.at_s
 
-    def _look(self, source: str) -> None:
-        if self._is_on() and self.breach.dark == source:
+    def _poll(self, source: str) -> None:
+        if self._is_on() and self.breach.no_data == source:
             raise GatewayError("the drill", f"{source} gives no data")
 
     def _request(self) -> bool:
-        """Count one request, and tell whether it is answered: failures are spread evenly over the others."""
+        """Count one request, and return whether it is answered: failures are spread evenly over the others."""
         self._requests += 1
-        self._owed += self.breach.error_share if self._is_on() else 0.0
+        self._failing += self.breach.error_share if self._is_on() else 0.0
         # A share that adds up to a little less than one is one.
-        if self._owed > 1 - 1e-9:
-            self._owed -= 1
+        if self._failing > 1 - 1e-9:
+            self._failing -= 1
             self._failures += 1
             return False
         self._latencies.append(self._latency_ms())
@@ -329,12 +329,12 @@ class _Provider:
         return _healthy_ms(self.monitor) * (self.breach.slower if self._is_on() else 1.0)
 
     def status(self, _: str, /) -> Connection:
-        self._look(SourceName.STATUS)
+        self._poll(SourceName.STATUS)
         word = self.breach.status if self._is_on() else "connected"
         return Connection(word, None if word == "connected" else "the drill says so")
 
     def metrics(self, _: str, /) -> Metrics:
-        self._look(SourceName.METRICS)
+        self._poll(SourceName.METRICS)
         due = int(self.clock.monotonic() * self.breach.users_per_s)
         for _user in range(due - self._users):
             self._request()
@@ -344,13 +344,13 @@ class _Provider:
         return Metrics(self._requests, self._requests - self._failures, self._failures, 0.0, latency, {})
 
     def alerts(self, _: str, /) -> tuple[Alert, ...]:
-        self._look(SourceName.ALERTS)
+        self._poll(SourceName.ALERTS)
         if not (self._is_on() and self.breach.alert):
             return ()
         return (Alert("drill", "critical", "DRILL", self.change.provider, "the drill says so", None, ""),)
 
     def governance(self) -> Governance:
-        self._look(SourceName.FALLBACKS)
+        self._poll(SourceName.FALLBACKS)
         return Governance({}, {}, ({"id": "drill"},) if self._is_on() and self.breach.fallback else ())
 
     def chat(self, _: str, *, max_tokens: int = 16) -> Completion:

@@ -1,4 +1,4 @@
-"""The drill on a gateway that somebody names: refused before anything is sent, and nothing stays behind."""
+"""The drill on a gateway that the options name: refused before anything is sent, and nothing stays behind."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_something_else_that_answers_is_no_control_interface(liar: Liar):
 
 def test_faults_of_somebody_else_are_left_alone(gateway: httpx.Client, liar: Liar):
     gateway.put("/sandbox/faults", json=[{"provider": "vllm", "status": "offline"}])
-    with pytest.raises(RolloutError, match="has 1 faults set already, by somebody else or by a drill that was killed"):
+    with pytest.raises(RolloutError, match="has 1 faults set already, by another user or by a drill that was killed"):
         drilled(liar.url, MON_2)
     assert len(gateway.get("/sandbox/faults").json()) == 1
     assert [seen.method for seen in liar.requests] == ["GET"]
@@ -184,6 +184,6 @@ def test_a_drill_that_is_stopped_takes_away_what_it_set(gateway: httpx.Client):
 
 
 def test_what_cannot_be_taken_away_is_a_finding():
-    assert "what the drill set is not taken away: DELETE http://127.0.0.1:1/sandbox/faults" in named_gateway._Left(
+    assert "what the drill set is not removed: DELETE http://127.0.0.1:1/sandbox/faults" in named_gateway._Left(
         "http://127.0.0.1:1"
     )(Path(), 10)
