@@ -26,7 +26,7 @@ class Review:
         digest: the content's SHA-256.
         rule: what counts: ``named``, ``recorded`` or ``signed``.
         needed: how many approvals policy and class ask for.
-        let_in: the reason for that number.
+        authorization: the reason for that number.
         approved_by: the names in the scenario, which count where the rule is ``named``.
         accepted: the approvals that count.
         refused: why others are void.
@@ -37,7 +37,7 @@ class Review:
     digest: str
     rule: str
     needed: int
-    let_in: str
+    authorization: str
     approved_by: tuple[str, ...]
     accepted: tuple[Approval, ...]
     refused: tuple[str, ...]
@@ -101,7 +101,7 @@ def review(rollout: RolloutContext) -> Review:
         digest=rollout.digest,
         rule=policy.review,
         needed=asked_for.approvals,
-        let_in=asked_for.words,
+        authorization=asked_for.words,
         approved_by=scenario.approved_by,
         accepted=found.accepted,
         refused=found.refused,

@@ -63,7 +63,7 @@ class RolledBack:
 
     Attributes:
         verified: every step of `PROOF` passed.
-        hands_off: the gateway was changed outside this rollout, so it was not touched.
+        changed_elsewhere: the gateway was changed outside this rollout, so it was not touched.
         reason: why it was necessary.
         steps: what was done, in order.
         took_s: seconds from the start to the last proof.
@@ -72,7 +72,7 @@ class RolledBack:
     """
 
     verified: bool
-    hands_off: bool
+    changed_elsewhere: bool
     reason: str
     steps: tuple[Step, ...]
     took_s: float
@@ -165,7 +165,7 @@ def _prove(run: RollbackRun) -> None:
     for clause, work in _PROOFS.items():
         if not run.is_over:
             run.prove(clause, partial(work, run))
-        elif run.hands_off and clause not in {step.clause for step in run.steps}:
+        elif run.changed_elsewhere and clause not in {step.clause for step in run.steps}:
             why = "not done: the gateway was changed outside this rollout, which is not overwritten"
             run.keep(clause, "failed", why)
 
@@ -177,7 +177,7 @@ def _result(run: RollbackRun) -> RolledBack:
     verified = undone and not run.is_over and passed.issuperset(PROOF)
     return RolledBack(
         verified=verified,
-        hands_off=run.hands_off,
+        changed_elsewhere=run.changed_elsewhere,
         reason=run.reason,
         steps=tuple(run.steps),
         took_s=run.rollout.clock.monotonic() - run.began_s,

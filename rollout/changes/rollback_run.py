@@ -47,7 +47,7 @@ class RollbackRun:
         reason: why it is necessary.
         began_s: monotonic seconds at its beginning.
         steps: the steps so far.
-        hands_off: whether the gateway was changed outside this rollout, which is not overwritten.
+        changed_elsewhere: whether the gateway was changed outside this rollout, which is not overwritten.
         superseded: whether another process holds the target by now: this one sends nothing more.
         edited: the limits that were changed outside this rollout before the rollback restarted the service.
         lost: the limits that this restart has lost; None before it is known.
@@ -60,7 +60,7 @@ class RollbackRun:
     reason: str
     began_s: float
     steps: list[Step] = field(default_factory=list)
-    hands_off: bool = False
+    changed_elsewhere: bool = False
     superseded: bool = False
     edited: frozenset[str] = frozenset()
     lost: frozenset[str] | None = None
@@ -68,7 +68,7 @@ class RollbackRun:
     @property
     def is_over(self) -> bool:
         """Whether no step may follow: this process may not write."""
-        return self.hands_off or self.superseded
+        return self.changed_elsewhere or self.superseded
 
     def step(self, clause: str, work: Callable[[], str]) -> None:
         """Do one step; an error that it raises is its outcome and does not stop the later ones."""
@@ -93,7 +93,7 @@ class RollbackRun:
         try:
             return "passed", work()
         except ConcurrentChange as error:
-            self.hands_off = True
+            self.changed_elsewhere = True
             return "failed", str(error)
         except LeaseLost as error:
             self.superseded = True

@@ -56,10 +56,10 @@ def _is_word(text: str) -> bool:
     return all(map(_is_spoken, parts))
 
 
-def _is_spoken(letters: str) -> bool:
-    if len(letters) <= _ABBREVIATION:
+def _is_spoken(word: str) -> bool:
+    if len(word) <= _ABBREVIATION:
         return True
-    return bool(_SPOKEN.search(letters)) and not _UNSPOKEN.search(letters)
+    return bool(_SPOKEN.search(word)) and not _UNSPOKEN.search(word)
 
 
 def _is_path(text: str) -> bool:

@@ -120,12 +120,12 @@ def percentile(latencies_ms: Iterable[float], percent: int) -> float | None:
     ordered = sorted(latencies_ms)
     if not ordered:
         return None
-    whole, rest = divmod(len(ordered) * percent, 100)
-    if percent >= 99 or whole >= len(ordered):  # noqa: PLR2004 - the docstring's "99th"
+    rank, rest = divmod(len(ordered) * percent, 100)
+    if percent >= 99 or rank >= len(ordered):  # noqa: PLR2004 - the docstring's "99th"
         return round(ordered[-1], 2)
-    if whole == 0:
+    if rank == 0:
         return round(ordered[0], 2)
-    lower, upper = ordered[whole - 1], ordered[whole]
+    lower, upper = ordered[rank - 1], ordered[rank]
     return round(lower + (upper - lower) * (rest / 100 or 0.5), 2)
 
 

@@ -305,7 +305,7 @@ def test_a_safe_provider_that_was_activated_by_hand_is_not_overwritten(undoing: 
     result = lab.take_back()
     assert lab.gateway.writes == []
     assert lab.gateway.state.place == str(SAFE)
-    assert (result.hands_off, result.verified, result.superseded) == (True, False, False)
+    assert (result.changed_elsewhere, result.verified, result.superseded) == (True, False, False)
     assert {
         clause: outcomes(result)[clause] for clause in ("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3")
     } == dict.fromkeys(("RBK-2.2", "RBK-4.1", "RBK-4.2", "RBK-4.3"), "failed")
@@ -331,7 +331,7 @@ def test_no_step_follows_once_the_gateway_was_changed_outside_in_mid_rollback(un
     lab.clock.later(0.5, lambda: setattr(lab.gateway, "state", replace(lab.gateway.state, active="vllm", model="m")))
     result = lab.take_back()
     assert lab.gateway.writes == [BACK]
-    assert (result.hands_off, result.verified) == (True, False)
+    assert (result.changed_elsewhere, result.verified) == (True, False)
 
 
 def test_weights_that_were_set_by_hand_are_not_overwritten(undoing: Begin):
@@ -341,7 +341,7 @@ def test_weights_that_were_set_by_hand_are_not_overwritten(undoing: Begin):
     lab.gateway.writes.clear()
     result = lab.take_back()
     assert lab.gateway.writes == []
-    assert result.hands_off
+    assert result.changed_elsewhere
 
 
 # A rollback that needs a restart (BROKEN_PROMISES 6)

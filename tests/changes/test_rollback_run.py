@@ -51,14 +51,15 @@ def test_whatever_a_step_raises_is_its_outcome_and_ends_nothing(undoing: Begin, 
 
 
 @pytest.mark.parametrize(
-    ("error", "hands_off", "superseded"), [(ConcurrentChange("bob"), True, False), (LeaseLost("bob"), False, True)]
+    ("error", "changed_elsewhere", "superseded"),
+    [(ConcurrentChange("bob"), True, False), (LeaseLost("bob"), False, True)],
 )
 def test_a_gateway_or_a_target_of_somebody_elses_ends_it(
-    undoing: Begin, error: Exception, hands_off: bool, superseded: bool
+    undoing: Begin, error: Exception, changed_elsewhere: bool, superseded: bool
 ):
     run = undoing().run()
     run.step("RBK-2.1", raising(error))
-    assert (run.is_over, run.hands_off, run.superseded) == (True, hands_off, superseded)
+    assert (run.is_over, run.changed_elsewhere, run.superseded) == (True, changed_elsewhere, superseded)
 
 
 def test_secrets_stay_out_of_a_steps_words(undoing: Begin):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rollout.gateway import embedded_proof
+from rollout.sandbox import files
 from tests.support.forks import ROOT
 
 PACKAGE = ROOT / "rollout"
@@ -21,12 +23,11 @@ BANNED = {
     *("Occasion", "OCCASION", "Visit", "Letter", "Debt", "Wish", "Unfit", "Stretch", "LetIn", "Course", "Watched"),
     *("Looks", "Lane", "Holding", "Traces", "Busy", "SomebodyIntervened", "Sealed", "unsealed", "let_in", "let_go"),
     *("where_it_is", "same_place", "announced_write", "passes_over", "spares", "surroundings", "troubled", "barred"),
-    *("take_back", "twin_of", "crossed", "fold", "aftermath", "hindsight", "courier", "letters", "paste", "whole_"),
+    *("take_back", "twin_of", "crossed", "fold", "aftermath", "hindsight", "courier", "letters", "letter", "paste"),
+    *("told", "Told", "look", "looks", "Look", "past", "Past", "population", "visit", "visits", "whole", "forms"),
+    *("Form", "occasion", "dark", "Dark", "way_back", "WayBack", "twin", "hands_off", "let_in", "excused", "excuse"),
 }
-"""Identifiers of the former vocabulary, which are no terms of the field."""
-
-LONGER_THAN_400: set[str] = set()
-"""The modules that are still to be split; none is added."""
+"""Identifiers of the former vocabulary: those that no reader would find in a book of the field."""
 
 
 def test_the_package_holds_three_files_and_the_rooms():
@@ -59,17 +60,48 @@ def test_every_path_that_the_architecture_names_is_there():
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def identifiers(tree: ast.AST) -> set[str]:
+    """Return the names that a module gives: to classes, functions, arguments, variables and attributes."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                names.add(node.name)
+            case ast.arg():
+                names.add(node.arg)
+            case ast.Name(ctx=ast.Store()):
+                names.add(node.id)
+            case ast.Attribute(ctx=ast.Store()):
+                names.add(node.attr)
+            case ast.alias(asname=str()):
+                names.add(str(node.asname))
+            case _:
+                pass
+    return names
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_has_no_name_of_the_former_vocabulary(path: Path):
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    names = {node.name for node in nodes if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))}
-    assert names & BANNED == set()
+    assert identifiers(ast.parse(path.read_text(encoding="utf-8"))) & BANNED == set()
     assert path.stem not in BANNED
 
 
-def test_no_further_module_is_longer_than_400_lines():
-    longer = {
-        str(path.relative_to(PACKAGE)) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > 400
-    }
-    assert longer - LONGER_THAN_400 == set()
-    assert LONGER_THAN_400 - longer == set(), "a module that was split is removed from the list"
+def test_the_former_vocabulary_is_found_wherever_a_name_is_given():
+    source = "def told(look, *, past): whole = 1; self.forms = 2\nclass Visit: twin: int\nimport a as paste"
+    assert identifiers(ast.parse(source)) >= {"told", "look", "past", "whole", "forms", "Visit", "twin", "paste"}
+
+
+def test_no_module_is_longer_than_400_lines():
+    assert [str(path) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > 400] == []
+
+
+def test_95_of_100_functions_have_at_most_25_lines():
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for path in SOURCES for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    lengths = sorted((node.end_lineno or 0) - node.lineno + 1 for node in nodes if isinstance(node, kinds))
+    assert lengths[len(lengths) * 95 // 100] <= 25
+
+
+def test_the_embedded_gateway_and_its_client_agree_on_its_kind():
+    """The sandbox imports nothing of its client."""
+    assert files.KIND == embedded_proof.KIND

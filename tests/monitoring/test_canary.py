@@ -234,7 +234,7 @@ def test_weights_that_were_changed_elsewhere_end_the_canary_and_are_not_overwrit
     assert (watched.breach.clause, watched.breach.source) == ("CAN-2.1", "weights")
     assert "the gateway was changed outside this rollout" in watched.breach.message
     result = lab.take_back()
-    assert (result.verified, result.hands_off) == (False, True)
+    assert (result.verified, result.changed_elsewhere) == (False, True)
     assert lab.gateway.shares == {"vllm:x": 1.0}
 
 
@@ -244,7 +244,7 @@ def test_a_provider_that_was_activated_elsewhere_ends_the_canary(lab: CanaryLab)
     watched = lab.watch(600)
     assert watched.breach is not None
     assert watched.breach.clause == "CAN-2.1"
-    assert lab.take_back().hands_off
+    assert lab.take_back().changed_elsewhere
 
 
 @pytest.mark.parametrize(("nth", "clause"), [(1, "CAN-2.1"), (2, "CAN-2.2"), (3, "CAN-2.3"), (4, "CAN-2.4")])

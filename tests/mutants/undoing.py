@@ -32,7 +32,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "rollout/changes/rollback.py",
         "        if run.is_over:",
-        "        if run.superseded and run.hands_off:",
+        "        if run.superseded and run.changed_elsewhere:",
         "No step follows once this process may not write.",
         ("tests/changes/test_rollback.py::test_no_step_follows_once_the_gateway_was_changed_outside_in_mid_rollback",),
     ),
@@ -157,8 +157,8 @@ MUTANTS: tuple[Mutant, ...] = (
     # Its steps
     Mutant(
         "rollout/changes/rollback_run.py",
-        "return self.hands_off or self.superseded",
-        "return self.hands_off",
+        "return self.changed_elsewhere or self.superseded",
+        "return self.changed_elsewhere",
         "A superseded process goes no further.",
         RUN,
     ),
@@ -171,8 +171,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "rollout/changes/rollback_run.py",
-        "            self.hands_off = True",
-        "            self.hands_off = False",
+        "            self.changed_elsewhere = True",
+        "            self.changed_elsewhere = False",
         "A gateway that was changed outside this rollout ends it.",
         RUN,
     ),

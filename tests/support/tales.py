@@ -315,15 +315,15 @@ def _rolled_back(pen: Pen, tale: Tale, why: str) -> None:
 
 
 def _roll_back(pen: Pen, tale: Tale, why: str, *, verified: bool) -> None:
-    hands_off = tale.shape == "hands off" and not verified
+    changed_elsewhere = tale.shape == "hands off" and not verified
     pen.write(Kind.ROLLBACK, {"reason": why})
-    rows = [pen.step("RBK-1.1", "groq:x is active", "failed" if hands_off else "passed")]
-    if not hands_off:
+    rows = [pen.step("RBK-1.1", "groq:x is active", "failed" if changed_elsewhere else "passed")]
+    if not changed_elsewhere:
         rows.append(pen.step("RBK-1.2", "no critical alert is firing"))
         rows += _undone(pen, tale)
         # The journal may be in reach again half-way: what waits is entered after what comes now.
         pen.is_spooling = pen.is_spooling and tale.seed % 2 == 0
-    rows += _proven(pen, tale, verified=verified, hands_off=hands_off)
+    rows += _proven(pen, tale, verified=verified, changed_elsewhere=changed_elsewhere)
     rows.append(pen.step("RBK-5.1", why))
     rows.append(pen.step("RBK-5.3", "/nowhere/post-mortem.md"))
     facts = {"rollback": rows, "commands": [] if verified else ["curl -X POST http://x", "curl http://x"]}
@@ -346,13 +346,13 @@ def _undone(pen: Pen, tale: Tale) -> list[dict[str, Any]]:
     return rows
 
 
-def _proven(pen: Pen, tale: Tale, *, verified: bool, hands_off: bool) -> list[dict[str, Any]]:
+def _proven(pen: Pen, tale: Tale, *, verified: bool, changed_elsewhere: bool) -> list[dict[str, Any]]:
     """Write the steps of the proof; the change is gone once those have passed that show it."""
     simple, rows, shown = _kinds(tale) == ("provider",), [], set()
     for clause, seen in PROOF.items():
-        failed = not verified and (hands_off or clause == tale.unproven)
+        failed = not verified and (changed_elsewhere or clause == tale.unproven)
         if failed:
-            rows.append(pen.step(clause, "not done" if hands_off else "not so", "failed"))
+            rows.append(pen.step(clause, "not done" if changed_elsewhere else "not so", "failed"))
             continue
         shown.add(clause)
         shows = shown >= ({"RBK-2.2"} if simple else {"RBK-2.2", "RBK-4.3"})
