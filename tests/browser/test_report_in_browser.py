@@ -80,8 +80,7 @@ def test_the_page_as_generated_sends_requests(reader: Reader, tmp_path: Path) ->
         work.mkdir()
         config, results, _ = collect(journaled.story, tmp_path, work, {})
         page = allure_generator.generate(config, results, os.environ)
-    reader.open(page)
-    reader.page.wait_for_load_state()
+    reader.page.goto(page.as_uri())
     assert any("googletagmanager" in url for url in reader.outside)
 
 

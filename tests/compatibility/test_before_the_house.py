@@ -84,26 +84,29 @@ def test_what_the_former_code_handed_over_is_rolled_back_at_a_breach(former: Pat
     assert lab.state().active == BEFORE
 
 
+def recover(lab: Lab) -> str:
+    """Run today's `rollout recover`; return its output."""
+    command = [sys.executable, "-m", "rollout", "recover", f"--reports={lab.reports}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+
+
 def test_a_former_watchdog_that_lives_is_left_at_its_work_by_recover(former: Path, lab: Lab):
     """The former watchdog rolls back at its deadline, and closes the rollout."""
-    lab.policy["sandbox"]["confirm_within"] = "4s"
+    lab.policy["sandbox"]["confirm_within"] = "15s"
     first = handed_over(former, lab)
+    assert "left alone" in recover(lab)
+    assert lab.state().active == NEW
     eventually(lambda: lab.state().active == BEFORE, "the former watchdog rolls back at the deadline", 40)
     eventually(lambda: first.record.decision is Decision.ROLLED_BACK, "and closes it", 20)
 
 
 def test_what_is_left_when_runner_and_former_watchdog_are_gone_is_recovered(former: Path, lab: Lab):
-    lab.policy["sandbox"]["confirm_within"] = "3s"
+    lab.policy["sandbox"]["confirm_within"] = "8s"
     first = handed_over(former, lab)
     os.kill(watchdog_of(first), signal.SIGKILL)
 
     def recovered() -> bool:
-        subprocess.run(
-            [sys.executable, "-m", "rollout", "recover", f"--reports={lab.reports}"],
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
+        recover(lab)
         return first.record.decision is Decision.ROLLED_BACK
 
     eventually(recovered, "recover rolls back the stranded change", 60)

@@ -10,6 +10,9 @@ from rollout.core.errors import RolloutError
 _ANALYTICS = re.compile(
     r"<script async src=\"https://www\.googletagmanager\.com/[^\"]*\"></script>\s*<script>.*?</script>\s*", re.DOTALL
 )
+# The generator puts the program before the data. Without the data it asks for files beside the page and stays empty; on
+# a busy machine it starts before the data is read.
+_PROGRAM = re.compile(r"<script\s+src=\"data:text/javascript")
 _OUTSIDE = ("googletagmanager", "google-analytics")
 
 # The page loads nothing from outside of the file, whatever the evidence (a provider's answer, for example) contains.
@@ -68,7 +71,9 @@ Intl.DateTimeFormat.supportedLocalesOf = Local.supportedLocalesOf;
 
 
 def private(html: str, above: str = "") -> str:
-    """Return the page without the generator's analytics, and unable to load anything from outside of itself.
+    """Return the page without the generator's analytics, unable to load anything from outside of itself.
+
+    Its program waits until the data in the page is read.
 
     Args:
         html: the page, as generated.
@@ -78,10 +83,13 @@ def private(html: str, above: str = "") -> str:
         RolloutError: the page is not built as this version of the generator builds it: its privacy is not proven.
     """
     html, removed = _ANALYTICS.subn("", html)
+    html, deferred = _PROGRAM.subn('<script defer src="data:text/javascript', html)
     before, end, after = html.rpartition(_BODY)
     unknown = _HEAD not in html or _TOP not in html or not end
-    if removed != 1 or unknown or any(word in html for word in _OUTSIDE):
-        raise RolloutError("the generated page is built in an unknown way; its analytics tag could not be removed")
+    if removed != 1 or not deferred or unknown or any(word in html for word in _OUTSIDE):
+        raise RolloutError(
+            "the generated page is built in an unknown way; its analytics tag or its program was not found"
+        )
     policy = f'{_HEAD}\n    <meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n{_IN_UTC}'
     html = f"{before}{_FIRST_SIGHT}{end}{after}".replace(_HEAD, policy, 1)
     return html.replace(_TOP, f"{_TOP}\n{above}", 1)

@@ -414,6 +414,7 @@ def test_categories_name_what_was_wrong() -> None:
 # The page
 
 PAGE = """<html><head><title>x</title></head><body><div id="app"></div>
+    <script   src="data:text/javascript;base64,MQ=="></script>
     <script async src="https://www.googletagmanager.com/gtag/js?id=G-1"></script>
     <script>
         window.dataLayer = []; gtag('config', 'G-1');
@@ -428,10 +429,18 @@ def test_the_analytics_tag_is_removed_and_nothing_else() -> None:
     assert "Content-Security-Policy" in page.partition("</head>")[0]
 
 
-def test_a_page_that_is_built_in_an_unknown_way_is_not_passed_on() -> None:
-    unknown = PAGE.replace("<script async src", '<script defer id="a" src')
-    with pytest.raises(RolloutError, match="analytics tag could not be removed"):
-        private(unknown)
+def test_the_pages_program_waits_for_the_data_behind_it() -> None:
+    """Without them it asks for files beside the page, and shows nothing."""
+    assert '<script defer src="data:text/javascript;base64,MQ=="></script>' in private(PAGE)
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown"),
+    [("<script async src", '<script defer id="a" src'), ('<script   src="data', '<script id="a" src="data')],
+)
+def test_a_page_that_is_built_in_an_unknown_way_is_not_passed_on(known: str, unknown: str) -> None:
+    with pytest.raises(RolloutError, match="analytics tag or its program was not found"):
+        private(PAGE.replace(known, unknown))
 
 
 # Building
