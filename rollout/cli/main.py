@@ -71,12 +71,24 @@ def _hiding() -> Callable[[str], str]:
     return through
 
 
+class _ShowVersion(argparse.Action):
+    """Print the installed version; reading it is left to the call, for every other command would wait for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print, and exit with 0."""
+        from importlib.metadata import version  # noqa: PLC0415 - see above
+
+        print(f"rollout {version('rollout')}")
+        parser.exit()
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="rollout",
         description="Show, stop or roll back a rollout, or run the embedded gateway. A rollout itself is `pytest`.",
         epilog="exit codes: 0 done, 4 usage or input, 10 rolled back and verified, 11 a person is needed",
     )
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_rollout_commands(commands)
     _add_record_commands(commands)
