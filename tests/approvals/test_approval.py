@@ -107,7 +107,7 @@ def test_an_unsigned_approval_counts_where_the_policy_wants_no_signature(tmp_pat
     assert str(carol.key).startswith("SHA256:")
 
 
-def test_the_documents_of_other_scenarios_and_roles_are_not_looked_at(desk: Desk) -> None:
+def test_the_documents_of_other_scenarios_and_roles_are_not_read(desk: Desk) -> None:
     """A folder holds the approvals of many."""
     desk.give(subject="s-eu")
     desk.give(role=Role.OPERATOR)

@@ -101,7 +101,7 @@ def test_the_author_does_not_approve(repository: Repository) -> None:
     assert "ALICE is the author" in found.refused[1]
 
 
-def test_a_policy_that_accepts_none_does_not_look(repository: Repository) -> None:
+def test_a_policy_that_accepts_none_reads_nothing(repository: Repository) -> None:
     """Nor does one that does, where a pipeline hands nothing over."""
     repository.rollout.policy = replace(ACCEPTING, pull_request="ignore")
     assert repository.judged() == Judged()

@@ -140,7 +140,7 @@ def test_the_same_is_judged_again_from_what_the_journal_keeps(found: list[Sample
 
 @settings(max_examples=200, deadline=None)
 @given(samples(), st.integers(0, 60))
-def test_a_look_that_fails_never_turns_anything_into_a_pass(found: list[Sample], at: int) -> None:
+def test_a_poll_that_fails_never_turns_anything_into_a_pass(found: list[Sample], at: int) -> None:
     """What could not be looked at may only cost: no verdict becomes holding by it."""
     before = judged(found)
     dark = sample(SourceName.METRICS, 5.0 * 61, error="no answer")

@@ -136,7 +136,7 @@ def test_the_operator_is_known_by_name_or_contact(tmp_path: Path, who: str) -> N
     assert len(in_record(rollout.record(), Role.OPERATOR)) == 1
 
 
-def test_somebody_elses_acknowledgement_makes_nobody_ready(tmp_path: Path) -> None:
+def test_the_acknowledgement_of_another_person_makes_no_operator_ready(tmp_path: Path) -> None:
     """It is void, and kept nowhere."""
     rollout = desk(tmp_path, RECORDED)
     filed(rollout, approval_of(rollout, Role.OPERATOR, "dave"))

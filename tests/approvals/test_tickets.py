@@ -47,7 +47,7 @@ def test_a_ticket_has_the_policys_form(tmp_path: Path, ticket: str | None, patte
     assert found(tmp_path, ticket, ticket_pattern=pattern) == Ticket(ticket, pattern, None, problem)
 
 
-def test_a_ticket_that_does_not_look_like_one_is_not_looked_up(tmp_path: Path, server: Stub) -> None:
+def test_a_ticket_of_another_form_is_not_read(tmp_path: Path, server: Stub) -> None:
     """What is no ticket makes no URL."""
     assert found(tmp_path, "../x", ticket_pattern="[A-Z]+", ticket_lookup=f"{server.url}/issues/{{ticket}}").problem
     assert server.seen == []

@@ -105,7 +105,7 @@ def test_whoever_wrote_the_change_grants_no_waiver_under_another_spelling(tmp_pa
     assert "alice@example.com is the author; another person has to grant it" in said
 
 
-def test_a_waiver_whose_check_passed_is_told_as_unused(tmp_path):
+def test_a_waiver_whose_check_passed_is_named_as_unused(tmp_path):
     made = rollout_with(tmp_path)
     assert unused(made.scenario.waivers, made.record()) == []
     for outcome, spare in (("passed", ["PRE-4.4"]), ("failed", []), ("waived", [])):
@@ -141,7 +141,7 @@ def test_apply_keeps_to_the_window_even_if_the_precheck_was_inside_of_one(tmp_pa
     ("until", "counts"),
     [(datetime(2026, 11, 24), True), (datetime(2026, 11, 23), False)],  # noqa: DTZ001 - wall clock
 )
-def test_a_waiver_of_the_window_counts_when_the_window_is_looked_at_again(tmp_path, until, counts):
+def test_a_waiver_of_the_window_counts_when_the_window_is_judged_again(tmp_path, until, counts):
     """One that ended between the precheck and apply is over: the window is closed."""
     made = rollout_with(tmp_path, replace(WAIVER, clause="PRE-4.1", until=until), target=FROZEN)
     if counts:

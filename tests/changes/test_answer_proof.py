@@ -39,7 +39,7 @@ def counting(lab: Undoing, *counts: int) -> None:
         ({}, "the answer names no model and no provider"),
     ],
 )
-def test_an_answer_is_told_by_what_it_names_itself(parts: Mapping[str, str], said: str):
+def test_an_answer_is_identified_by_the_provider_that_it_names(parts: Mapping[str, str], said: str):
     whole = {"content": "pong", "model": None, "provider": None, "total_tokens": 3, "elapsed_ms": 5.0, **parts}
     assert named(Completion(**whole)) == said
 

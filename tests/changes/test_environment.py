@@ -101,7 +101,7 @@ def test_a_file_that_reads_as_it_was_is_written_all_the_same_where_a_write_is_ow
     assert restore(lab) == "it is as it was", "once done it is not written again"
 
 
-def test_somebody_elses_edit_is_kept_and_only_our_keys_go_back(lab: Undoing):
+def test_an_outside_edit_is_kept_and_only_our_keys_go_back(lab: Undoing):
     lab.apply()
     file_of(lab).write_bytes(WRITTEN + b"THEIRS=1\n")
     with pytest.raises(RolloutError, match=r"the \.env file was edited since"):
@@ -110,7 +110,7 @@ def test_somebody_elses_edit_is_kept_and_only_our_keys_go_back(lab: Undoing):
     assert b"THEIRS=1" in file_of(lab).read_bytes()
 
 
-def test_somebody_elses_value_of_our_key_is_kept(lab: Undoing):
+def test_an_outside_value_of_our_key_is_kept(lab: Undoing):
     lab.apply()
     file_of(lab).write_bytes(b"LOG_LEVEL=trace\n# theirs\n")
     with pytest.raises(RolloutError, match="was edited since"):
@@ -139,7 +139,7 @@ def test_a_backup_that_was_altered_or_is_missing_is_not_written(lab: Undoing):
     assert file_of(lab).read_bytes() == WRITTEN
 
 
-def test_a_stop_cuts_the_way_there_and_not_the_way_back(lab: Undoing):
+def test_a_stop_cuts_the_way_there_and_not_the_rollback(lab: Undoing):
     lab.apply()
     lab.rollout.stop.set("SIGTERM")
     restore(lab)

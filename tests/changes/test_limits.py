@@ -148,7 +148,7 @@ def test_a_scope_that_had_none_and_cannot_be_read_is_unknown(undoing: Begin):
         undo(lab, NONE_BEFORE)
 
 
-def test_limits_that_somebody_has_changed_since_are_left_alone(undoing: Begin):
+def test_limits_that_were_changed_outside_since_are_left_alone(undoing: Begin):
     lab = undoing(GLOBAL, state=BEFORE)
     lab.apply()
     lab.gateway.state = replace(
@@ -221,7 +221,7 @@ def test_a_scope_that_is_gone_altogether_goes_back_whoever_has_lost_it(undoing: 
     assert lab.gateway.state == BEFORE
 
 
-def test_every_limit_is_put_back_though_another_one_is_somebody_elses(undoing: Begin):
+def test_every_limit_is_put_back_though_another_one_was_changed_outside(undoing: Begin):
     lab = undoing(GLOBAL, RATE, state=BEFORE)
     lab.apply()
     lab.gateway.state = replace(lab.gateway.state, cost={**BEFORE.cost, "global": {"soft_limit_usd": 33.0}})

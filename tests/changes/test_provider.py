@@ -58,7 +58,7 @@ def test_nothing_is_activated_whose_connection_test_fails(undoing: Begin):
     assert lab.gateway.writes == []
 
 
-def test_somebody_elses_activation_right_before_the_write_is_not_overwritten(undoing: Begin):
+def test_an_outside_activation_right_before_the_write_is_not_overwritten(undoing: Begin):
     """It landed after the backup: the last read before the write sees it (BROKEN_PROMISES 9)."""
     lab = undoing()
     lab.gateway.fails["metrics"] = lambda _provider: setattr(lab.gateway, "state", THEIRS)
@@ -69,7 +69,7 @@ def test_somebody_elses_activation_right_before_the_write_is_not_overwritten(und
     assert not lab.rollout.last_known_record().wrote
 
 
-def test_somebody_elses_model_is_somebody_elses_activation(undoing: Begin):
+def test_another_model_is_an_outside_activation(undoing: Begin):
     lab = undoing()
     lab.gateway.state = State(OLD.provider, "gemma3:12b")
     with pytest.raises(ConcurrentChange):
@@ -175,7 +175,7 @@ def test_a_change_without_effect_fails_though_the_gateway_said_success(undoing: 
     ("fault", "result"),
     [(refused(), "refused"), (down(), "unknown"), (GatewayError("POST x", "503", status=503), "unknown")],
 )
-def test_a_refusal_is_told_from_an_answer_that_was_lost(undoing: Begin, fault: GatewayError, result: str):
+def test_a_refusal_is_distinguished_from_an_answer_that_was_lost(undoing: Begin, fault: GatewayError, result: str):
     lab = undoing()
     lab.gateway.fails["activate"] = fault
     with pytest.raises(GatewayError):
@@ -225,7 +225,7 @@ def test_where_everything_is_in_effect_already_nothing_is_proven_for_nothing_wil
     assert lab.gateway.writes == []
 
 
-def test_somebody_elses_activation_is_not_overwritten_by_the_proof(undoing: Begin):
+def test_an_outside_activation_is_not_overwritten_by_the_proof(undoing: Begin):
     """The proof would move users back from it (BROKEN_PROMISES 9)."""
     lab = undoing()
     lab.gateway.state = THEIRS

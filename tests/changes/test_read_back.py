@@ -45,7 +45,7 @@ def test_it_reads_until_it_is_right_or_the_time_has_passed_and_once_more_then(
     assert clock.monotonic() == pytest.approx(took_s)
 
 
-def test_it_looks_every_quarter_of_a_second():
+def test_it_polls_every_quarter_of_a_second():
     clock, looks = SimulatedClock(), list[float]()
     await_effect(right_after(clock, 1.0, looks), 5.0, clock=clock)
     assert looks == [0.0, EVERY_S, 2 * EVERY_S, 3 * EVERY_S, 1.0]

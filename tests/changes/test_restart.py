@@ -107,7 +107,7 @@ def test_the_way_there_may_take_what_the_target_says_of_the_new_provider(undoing
         (replace(SLOW, providers={"openai": ProviderRestart(restart=True, startup_s=50.0)}), 1.0, 50.0),
     ],
 )
-def test_the_way_back_may_take_no_less_than_the_way_there_and_half_as_long_again_as_that_took(
+def test_the_rollback_may_take_no_less_than_the_way_there_and_half_as_long_again_as_that_took(
     undoing: Begin, target: object, took_s: float, deadline_s: float
 ):
     """The target's word on the previous provider counts too."""

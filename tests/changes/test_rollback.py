@@ -389,7 +389,7 @@ def test_without_a_service_the_safe_provider_stands_in(undoing: Begin):
     assert not result.verified
 
 
-def test_limits_that_the_restart_of_the_way_back_has_lost_are_put_back(undoing: Begin):
+def test_limits_that_the_restart_of_the_rollback_has_lost_are_put_back(undoing: Begin):
     lab = undoing(target=OLD_RESTARTS)
     lab.gateway.restart_providers, lab.gateway.loses_limits = {OLD.provider}, {}
     lab.apply()
@@ -498,7 +498,7 @@ def test_a_limit_that_cannot_be_undone_is_not_verified_behind_stale_reads_either
     assert not result.verified
 
 
-def test_limits_that_somebody_has_changed_since_are_left_alone(undoing: Begin):
+def test_limits_that_were_changed_outside_since_are_left_alone(undoing: Begin):
     lab = undoing(LIMIT)
     lab.apply()
     theirs = {"global": {"soft_limit_usd": 1.0, "hard_limit_usd": 2.0}}
@@ -659,7 +659,7 @@ def test_after_the_end_of_the_lease_nothing_is_sent_without_the_journal(undoing:
 
 
 @pytest.mark.parametrize("after", range(12))
-def test_a_journal_that_fails_at_any_moment_does_not_stop_the_way_back(undoing: Begin, after: int):
+def test_a_journal_that_fails_at_any_moment_does_not_stop_the_rollback(undoing: Begin, after: int):
     lab = undoing(NEW, LIMIT)
     lab.apply()
     left = [after]
@@ -775,7 +775,7 @@ def test_the_commands_to_paste_read_last_and_begin_with_the_rollback_itself(undo
 
 
 @pytest.mark.parametrize("why", ["file", "target", "scenario"])
-def test_the_commands_to_paste_hold_the_restart_where_the_way_back_needs_one(undoing: Begin, env_file: Path, why: str):
+def test_the_manual_commands_hold_the_restart_where_the_rollback_needs_one(undoing: Begin, env_file: Path, why: str):
     """Stopped and started after the activation, in this order as they are pasted from the end."""
     target = OLD_RESTARTS if why == "target" else RESTARTABLE
     change = replace(NEW, restart=True) if why == "scenario" else NEW
@@ -798,7 +798,7 @@ def test_the_commands_to_paste_hold_the_weights_of_a_canary(undoing: Begin):
     assert not any("weights" in command for command in manual_commands(undoing(target=ROUTED).rollout))
 
 
-def test_without_a_backup_only_the_look_is_left_to_paste(tmp_path: Path):
+def test_without_a_backup_the_manual_commands_only_read(tmp_path: Path):
     bare = rollout_in(tmp_path, LiveGateway(SimulatedClock()))
     assert manual_commands(bare) == ("curl -sS http://127.0.0.1:1/api/v1/providers",)
     with pytest.raises(RolloutError, match="no backup"):

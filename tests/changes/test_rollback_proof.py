@@ -210,7 +210,7 @@ def answering(lab: Undoing, **parts: Any) -> None:
     lab.gateway.chat = lambda _prompt, **_: Completion(**dict(zip(names, values, strict=False)))  # type: ignore[method-assign]
 
 
-def test_an_answer_of_the_active_provider_is_a_proof_and_is_told(undoing: Begin):
+def test_an_answer_of_the_active_provider_is_a_proof_and_is_shown(undoing: Begin):
     lab = undoing()
     assert (
         request_works(lab.run())

@@ -76,7 +76,7 @@ def test_the_previous_place_the_new_one_and_what_is_between_them_are_this_rollou
 
 
 @pytest.mark.parametrize("place", [ProviderChange("vllm", "m"), ProviderChange("openai", "gpt-5"), SAFE])
-def test_any_other_place_is_somebody_elses(undoing: Begin, place: ProviderChange):
+def test_any_other_provider_is_a_concurrent_change(undoing: Begin, place: ProviderChange):
     """The target's safe provider too: only the journal says what is this rollout's (BROKEN_PROMISES 8)."""
     lab = undoing(target=replace(TARGET, safe=SAFE))
     lab.write(str(NEW))
@@ -85,7 +85,7 @@ def test_any_other_place_is_somebody_elses(undoing: Begin, place: ProviderChange
         known_place(lab.run())
 
 
-def test_the_scenarios_change_is_somebody_elses_while_this_rollout_has_not_announced_it(undoing: Begin):
+def test_the_scenarios_change_is_an_outside_one_while_this_rollout_has_not_announced_it(undoing: Begin):
     lab = undoing()
     at(lab, NEW)
     with pytest.raises(ConcurrentChange):
@@ -129,7 +129,7 @@ def test_a_third_value_counts_only_when_it_outlasts_the_staleness_of_reads(
             known_place(lab.run())
 
 
-def test_the_first_look_compares_the_weights_too_where_the_target_splits_requests(undoing: Begin):
+def test_the_first_poll_compares_the_weights_too_where_the_target_splits_requests(undoing: Begin):
     lab = undoing(target=ROUTED)
     lab.gateway.state = replace(lab.gateway.state, weights={"vllm:m": 1.0})
     with pytest.raises(ConcurrentChange):
@@ -270,7 +270,7 @@ def test_where_no_candidate_is_active_every_one_is_named(undoing: Begin):
         activate_again(lab.run())
 
 
-def test_somebody_who_comes_between_two_tries_is_not_overwritten(undoing: Begin):
+def test_a_change_between_two_tries_is_not_overwritten(undoing: Begin):
     lab = undoing()
     lab.write(str(NEW))
     at(lab, NEW)
@@ -318,7 +318,7 @@ def test_a_provider_known_to_restart_is_restarted_at_once_any_other_after_anothe
     assert lab.gateway.state.place == str(OLD)
 
 
-def test_a_scenario_that_says_restart_restarts_on_the_way_back_too(undoing: Begin):
+def test_a_scenario_that_says_restart_restarts_on_the_rollback_too(undoing: Begin):
     lab = undoing(replace(NEW, restart=True), target=RESTARTABLE)
     lab.gateway.restart_providers = {OLD.provider}
     lab.write(str(NEW))

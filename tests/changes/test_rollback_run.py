@@ -28,7 +28,7 @@ def raising(*errors: Exception | None) -> Callable[[], str]:
     return work
 
 
-def test_a_step_is_kept_with_its_moment_and_told_to_the_journal(undoing: Begin):
+def test_a_step_is_kept_with_its_moment_and_is_in_the_journal(undoing: Begin):
     lab = undoing()
     run = lab.run()
     run.step("RBK-1.1", raising())
@@ -54,7 +54,7 @@ def test_whatever_a_step_raises_is_its_outcome_and_ends_nothing(undoing: Begin, 
     ("error", "changed_elsewhere", "superseded"),
     [(ConcurrentChange("bob"), True, False), (LeaseLost("bob"), False, True)],
 )
-def test_a_gateway_or_a_target_of_somebody_elses_ends_it(
+def test_a_gateway_or_a_target_of_another_owner_ends_it(
     undoing: Begin, error: Exception, changed_elsewhere: bool, superseded: bool
 ):
     run = undoing().run()

@@ -99,7 +99,7 @@ def test_a_write_that_was_announced_before_another_took_over_is_the_last_one(und
 
 
 @pytest.mark.parametrize("call", ["status", "governance"])
-def test_a_run_that_was_superseded_and_not_told_is_superseded_all_the_same(undoing: Begin, call: str):
+def test_a_run_that_was_superseded_without_notice_is_superseded_all_the_same(undoing: Begin, call: str):
     """An entry that could not be written any more is how it shows, though no step has failed by it."""
     lab = undoing()
     lab.apply()

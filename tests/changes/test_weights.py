@@ -62,7 +62,7 @@ def test_they_are_seen_as_late_as_reads_may_lag(undoing: Begin, stale_for_s: flo
             send(lab)
 
 
-def test_a_stop_ends_the_waiting_on_the_way_there_and_not_on_the_way_back(undoing: Begin):
+def test_a_stop_ends_the_waiting_on_the_way_there_and_not_on_the_rollback(undoing: Begin):
     for direction, passes in (("forward", False), ("back", True)):
         lab = canary(undoing, target=replace(ROUTED, stale_for_s=3.0))
         lab.gateway.stale_s = 3.0
@@ -122,7 +122,7 @@ def test_what_is_not_owed_is_not_sent_where_nothing_can_be_read(undoing: Begin):
 
 
 @pytest.mark.parametrize("theirs", [HALF, {str(OLD): 1.0}, {"vllm:m": 0.5, str(OLD): 0.5}])
-def test_somebody_elses_weights_are_not_overwritten_though_something_is_owed(undoing: Begin, theirs: dict[str, float]):
+def test_outside_weights_are_not_overwritten_though_something_is_owed(undoing: Begin, theirs: dict[str, float]):
     """Neither the backup has them nor a stage of this rollout."""
     lab = canary(undoing)
     lab.write("openai:gpt-4o 10%", step="CAN-2.1", what=What.WEIGHTS)

@@ -114,7 +114,7 @@ def test_one_character_after_the_approval_blocks(approve: Approve, tmp_path: Pat
     assert "and the content is now" in found.refused[0]
 
 
-def test_the_operator_acknowledges_and_is_told_the_emergency_command(approve: Approve, tmp_path: Path) -> None:
+def test_the_operator_acknowledges_and_reads_the_emergency_command(approve: Approve, tmp_path: Path) -> None:
     """So that they have it before they need it."""
     code, said = approve("scenarios/x.yaml", "--as=operator", "--by=carol", "--key=carol")
     assert code == 0, said

@@ -256,7 +256,7 @@ def test_13_another_gateway_on_loopback_is_production(spoilt: Behaviour, patient
     assert _examined(liar.url).target["environment"] == "production"
 
 
-def test_it_prints_the_target_unless_it_is_told_where(patient: Patient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_the_target_unless_a_file_is_named(patient: Patient, capsys: pytest.CaptureFixture[str]) -> None:
     """Without --write nothing is left on disk."""
     assert main(["doctor", f"--gateway={patient.sandbox.url}"]) == 0
     out = capsys.readouterr().out

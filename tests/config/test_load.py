@@ -634,7 +634,7 @@ def test_what_production_demands_of_people_is_left_to_the_checks(scenario):
 
 
 @pytest.mark.parametrize("file", [pytest.param(file, id=file.stem) for file in sorted(SHIPPED.glob("*.yaml"))])
-def test_the_shipped_scenarios_load_and_say_all_that_a_check_looks_at(file: Path):
+def test_the_shipped_scenarios_load_and_state_all_that_a_check_reads(file: Path):
     if file.stem in {"targets", "policy"}:
         assert request_for(activate="openai:gpt-4o", target="production").policy == Policy(
             "production", allowed_signers="allowed_signers"

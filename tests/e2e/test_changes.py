@@ -225,7 +225,7 @@ def test_an_edit_of_the_env_file_during_the_bake_is_kept_and_only_our_keys_are_p
         assert look(lab).config["MAX_CONTEXT_TOKENS"] == "4000"
 
 
-def test_a_limit_of_ours_that_somebody_changed_during_the_bake_is_left_alone(tmp_path: Path):
+def test_a_limit_of_ours_that_was_changed_outside_during_the_window_is_left_alone(tmp_path: Path):
     """Neither kept, as if it were still what was verified, nor overwritten by the rollback."""
     with quick(tmp_path, LIMITS) as lab:
         theirs = {"limit_type": "cost", "scope": "openai", "soft_limit_usd": 1.0, "hard_limit_usd": 2.0}
@@ -236,7 +236,7 @@ def test_a_limit_of_ours_that_somebody_changed_during_the_bake_is_left_alone(tmp
         assert json.loads(look(lab).limits)["cost"]["provider:openai"] == {"soft_limit_usd": 1.0, "hard_limit_usd": 2.0}
 
 
-def test_a_key_of_ours_that_somebody_changed_during_the_bake_is_left_alone(tmp_path: Path):
+def test_a_key_of_ours_that_was_changed_outside_during_the_window_is_left_alone(tmp_path: Path):
     with quick(tmp_path, ENVIRONMENT) as lab:
         file = lab.sandbox.env_file
 

@@ -86,7 +86,7 @@ def runs(run: Run) -> list[str]:
     return [entry.body["run"] for entry in run.record_entries(Kind.RUN)]
 
 
-def test_12_evidence_that_is_not_written_within_confirm_within_takes_the_change_back(tmp_path: Path):
+def test_12_evidence_that_is_not_written_within_confirm_within_rolls_the_change_back(tmp_path: Path):
     with waiting(tmp_path) as lab:
         lab.policy["sandbox"] |= {"confirm_within": "6s", "not_demanded": ["PRE-4.2"]}
         lab.scenario["notify"] = []
@@ -99,7 +99,7 @@ def test_12_evidence_that_is_not_written_within_confirm_within_takes_the_change_
         assert lab.run("-m", "monitor").code == 10
 
 
-def test_12_an_abort_that_comes_while_evidence_is_owed_takes_the_change_back(tmp_path: Path):
+def test_12_an_abort_that_comes_while_evidence_is_owed_rolls_the_change_back(tmp_path: Path):
     with waiting(tmp_path) as lab:
         lab.policy["sandbox"]["not_demanded"] = ["PRE-4.2"]
         lab.scenario["notify"] = []

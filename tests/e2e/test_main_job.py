@@ -191,7 +191,7 @@ def test_four_phases_share_one_gateway_that_ends_with_the_rollout(reports: Path,
     assert "ACTIVE_PROVIDER=openai\n" in env_of(reports, ended.id)
 
 
-def test_a_source_that_is_dark_for_a_while_is_told_to_people_and_costs_time_not_the_change(lab: Lab):
+def test_a_source_that_is_unavailable_for_a_while_is_notified_and_costs_time_not_the_change(lab: Lab):
     """MON-6: one unavailable source pages and extends once before it rolls back."""
     refused = [lab.liar.rule("/openai/status", answer(500), nth=nth) for nth in range(8, 12)]
     ended = lab.run()
@@ -240,7 +240,7 @@ def test_every_phase_after_a_rollback_answers_10_and_touches_nothing(lab: Lab):
     ],
     ids=["slow-provider", "failing-provider", "provider-goes-offline", "critical-alert"],
 )
-def test_a_shipped_scenario_that_fails_is_taken_back_and_says_why(
+def test_a_shipped_scenario_that_fails_is_rolled_back_and_says_why(
     reports: Path, name: str, clause: str, decides: str, limit: Any
 ):
     ended = run(reports, f"--scenario={SHIPPED / name}.yaml")
@@ -291,7 +291,7 @@ def test_a_provider_that_is_out_of_reach_is_diagnosed_before_anything_is_applied
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda each: each.name)
-def test_a_signal_within_the_window_takes_the_change_back(lab: Lab, number: signal.Signals):
+def test_a_signal_within_the_window_rolls_the_change_back(lab: Lab, number: signal.Signals):
     before = lab.state()
     lab.scenario["monitor"]["window"] = "30s"
     process = lab.begin(real=True)
@@ -304,7 +304,7 @@ def test_a_signal_within_the_window_takes_the_change_back(lab: Lab, number: sign
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda each: each.name)
-def test_a_signal_while_the_change_is_under_way_takes_it_back(lab: Lab, number: signal.Signals):
+def test_a_signal_while_the_change_is_under_way_rolls_it_back(lab: Lab, number: signal.Signals):
     """The activation lands only after its undo, and is taken back once more when nothing can land any more."""
 
     async def late(visit: Visit) -> None:
@@ -334,7 +334,7 @@ def test_a_signal_in_the_precheck_ends_the_run_before_any_write(lab: Lab):
     assert lab.state() == before
 
 
-def test_an_abort_from_another_process_takes_the_change_back(lab: Lab):
+def test_an_abort_from_another_process_rolls_the_change_back(lab: Lab):
     before = lab.state()
     lab.scenario["monitor"]["window"] = "30s"
     process = lab.begin()

@@ -162,7 +162,7 @@ def test_11_an_ini_option_is_named_as_such(lab: Lab):
     assert run.out.startswith("NOTHING CHECKED: --collect-only (-o addopts) "), run.out
 
 
-def test_11_a_person_who_looks_at_the_checks_is_answered_0_and_reads_that_nothing_was_checked(lab: Lab):
+def test_11_a_person_who_lists_the_checks_is_answered_0_and_reads_that_nothing_was_checked(lab: Lab):
     run = lab.run("--collect-only")
     assert run.code == 0, run.out
     assert "NOTHING CHECKED: --collect-only lists the checks, and vouches for none of them" in run.out
@@ -290,7 +290,7 @@ def test_13_the_same_url_with_the_embedded_gateway_behind_it_has_the_sandboxs(la
     assert "does not answer as" not in run.out
 
 
-def test_13_the_look_carries_no_token(tmp_path: Path):
+def test_13_the_request_carries_no_token(tmp_path: Path):
     with Lab(tmp_path, token="t0ken-of-the-lab-5e1") as lab:
         assert lab.run("-m", "precheck").code == 0
         looks = [request for request in lab.liar.requests if request.path == ABOUT]
@@ -323,7 +323,7 @@ def test_13_a_target_that_is_moved_to_loopback_loses_its_looser_policy(lab: Lab)
     assert f"policy: {lab.liar.url} does not answer as the embedded gateway" in run.out
 
 
-def test_13_mistakes_are_found_before_the_look(lab: Lab):
+def test_13_mistakes_are_found_before_the_request(lab: Lab):
     option = unlisted(lab, tickett="LAB-1")
     run = lab.run(option)
     assert (run.code, lab.liar.requests) == (4, []), run.out
@@ -362,7 +362,7 @@ def test_13_before_the_first_write_a_gateway_that_answers_otherwise_ends_the_cle
     assert lab.writes() == []
 
 
-def test_13_a_look_before_a_release_is_ruled_alike(lab: Lab):
+def test_13_a_release_check_has_the_same_policy(lab: Lab):
     hide(lab)
     run = visit(lab, "-m", "release", f"--gateway={lab.liar.url}")
     assert ", policy production" in run.out, run.out
@@ -391,7 +391,7 @@ def test_an_option_that_leaves_clauses_out_is_named(args: tuple[str, ...], varia
     assert any(says in why for why in (outcome.message for outcome in run.record.clauses.values()))
 
 
-def test_an_option_that_leaves_a_clause_of_a_later_phase_out_is_named_where_the_change_is_taken_back(lab: Lab):
+def test_an_option_that_leaves_a_clause_of_a_later_phase_out_is_named_where_the_change_is_rolled_back(lab: Lab):
     assert lab.run("-m", "precheck or apply").code == 0
     run = lab.run("-m", "verify", f"--deselect={VER_3}")
     assert run.code == 10, run.out

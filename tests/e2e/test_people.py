@@ -13,7 +13,7 @@ from tests.support.runs import Lab, Run
 SECRET = "hook-secret-9f3c2b7a"
 
 
-def test_people_are_told_once_and_a_channel_that_hangs_delays_nothing_but_itself(tmp_path: Path) -> None:
+def test_people_are_notified_once_and_a_channel_that_hangs_delays_nothing_but_itself(tmp_path: Path) -> None:
     """A precheck, and later the whole run, which is rolled back: one plan, one verdict, and documents of both."""
     with mail_server() as mailbox, webhook() as hook, silent_server() as port, Lab(tmp_path) as lab:
         lab.scenario |= {"notify": ["log", "LAB_MAIL", "LAB_HOOK"], "operator": "carol <LAB_MAIL>"}

@@ -133,7 +133,7 @@ def test_nothing_of_it_is_found_where_the_change_is_kept(stack: ExitStack, tmp_p
     assert left.found() == {}
 
 
-def test_nothing_of_it_is_found_where_the_change_is_taken_back(stack: ExitStack, tmp_path: Path):
+def test_nothing_of_it_is_found_where_the_change_is_rolled_back(stack: ExitStack, tmp_path: Path):
     """Nor does one that a check's exception, which holds all of it, has taken back."""
     left = run(stack, tmp_path, back=True)
     assert left.run.code == 10, left.run.out

@@ -42,7 +42,7 @@ def test_apply_in_a_freeze_exits_13_with_the_next_opening_and_sends_nothing(tmp_
         assert [each.path for each in lab.liar.requests if not each.path.startswith("/sandbox/")] == []
 
 
-def test_a_hotfix_goes_through_a_freeze_owes_its_approval_and_can_be_taken_back_in_it(tmp_path: Path, capsys):
+def test_a_hotfix_goes_through_a_freeze_owes_its_approval_and_can_be_rolled_back_in_it(tmp_path: Path, capsys):
     """Class emergency: PRE-4.1 is left out, PRE-2.2 is owed, and everything else is demanded as ever."""
     with Lab(tmp_path) as lab:
         freeze(lab)

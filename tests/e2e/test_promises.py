@@ -130,7 +130,7 @@ def test_3_an_emergency_during_a_rollback_has_the_last_word(tmp_path: Path):
         assert command(lab, "verify-journal").code == 0
 
 
-def test_3_what_was_taken_back_right_before_it_would_be_kept_is_not_kept(tmp_path: Path):
+def test_3_what_was_rolled_back_right_before_it_would_be_kept_is_not_kept(tmp_path: Path):
     with quick(tmp_path) as lab:
         done: list[Run] = []
         begun: list[str] = []
@@ -201,7 +201,7 @@ def test_5_the_watchdog_knows_what_its_runner_wrote_although_the_journal_does_no
 # 6 and 7: a provider that takes effect after a restart, and a service that takes its time
 
 
-def test_6_a_way_back_that_needs_a_restart_gets_one(tmp_path: Path):
+def test_6_a_rollback_that_needs_a_restart_gets_one(tmp_path: Path):
     """Active is a provider that takes effect only after a restart, the change is one that does at once."""
     with quick(tmp_path, faults=[FAILING], restart_providers=["ollama"]) as lab:
         handle(lab)

@@ -127,7 +127,7 @@ def test_what_cannot_be_seen_is_no_pass(lab: Lab):
     assert why["REL-5"] == "besides the active provider there is no other"
 
 
-def test_a_target_that_cannot_be_looked_at_is_refused(lab: Lab):
+def test_a_target_that_cannot_be_read_is_refused(lab: Lab):
     for args, says in (
         (("-m", "release"), "--target: is missing; name the target, or give --gateway=URL"),
         (("-m", "release", "--target=embedded"), "'embedded' is started on demand, for a rollout"),

@@ -60,7 +60,7 @@ def test_a_window_is_watched_in_three_calls_and_judged_as_one(lab: Lab):
     assert first.id == second.id == last.id
 
 
-def test_a_breach_in_a_later_call_takes_the_change_back(lab: Lab):
+def test_a_breach_in_a_later_call_rolls_the_change_back(lab: Lab):
     before = lab.state()
     assert_in_progress(lab.run("--for=1s"))
     lab.faults({"provider": "openai", "status": "offline"})
@@ -70,7 +70,7 @@ def test_a_breach_in_a_later_call_takes_the_change_back(lab: Lab):
     assert lab.state() == before
 
 
-def test_a_call_that_never_comes_is_a_change_that_is_taken_back(lab: Lab):
+def test_a_call_that_never_comes_is_a_change_that_is_rolled_back(lab: Lab):
     """The watchdog stays between two calls, and acts at the deadline that the closing block names."""
     before = lab.state()
     lab.policy["sandbox"]["confirm_within"] = "2s"

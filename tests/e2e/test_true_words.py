@@ -102,7 +102,7 @@ def test_generated_journals_have_the_kinds_and_the_keys_of_real_ones(
         assert not unlike, f"real {name} entries have {unlike}, generated ones {told[name]}"
 
 
-def test_where_the_way_back_fails_the_change_is_told_as_still_in_effect(tmp_path: Path):
+def test_where_the_rollback_fails_the_change_is_named_as_still_in_effect(tmp_path: Path):
     """The gateway is on the new provider, and no document says how long it was."""
     with quick(tmp_path, faults=[FAILING]) as lab:
         lab.once(
@@ -125,7 +125,7 @@ def test_where_the_way_back_fails_the_change_is_told_as_still_in_effect(tmp_path
         assert STILL in page(run)
 
 
-def test_a_clause_is_told_with_its_own_time_and_not_with_anothers(tmp_path: Path):
+def test_a_clause_is_named_with_its_own_time_and_not_with_anothers(tmp_path: Path):
     """One fixture applies for all clauses of apply: the connection test does not carry the activation's seconds."""
     with quick(tmp_path) as lab:
         lab.target["timeouts"]["activate"] = "10s"
@@ -139,7 +139,7 @@ def test_a_clause_is_told_with_its_own_time_and_not_with_anothers(tmp_path: Path
     assert shown["APP-1.1"] < 1.0 < shown["APP-1.2"], shown
 
 
-def test_a_request_that_names_nobody_is_told_by_the_counter_that_showed_it(tmp_path: Path):
+def test_a_request_whose_answer_names_no_provider_cites_the_counter_that_showed_it(tmp_path: Path):
     """VER-2 says what it has seen, in the journal, the terminal and the change record."""
     with quick(tmp_path, deviations=["chat_names_nobody"]) as lab:
         run = lab.run(*VERIFY)

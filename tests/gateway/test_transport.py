@@ -66,14 +66,14 @@ def test_the_deadline_holds_on_a_hanging_or_dripping_answer(transport, liar, beh
     assert str(problem) == "no complete answer within 0.3 s"
 
 
-def test_the_deadline_holds_on_a_name_look_up(transport, monkeypatch):
+def test_the_deadline_holds_on_a_name_lookup(transport, monkeypatch):
     gate = threading.Event()
     monkeypatch.setattr(transport_module.socket, "getaddrinfo", lambda *_, **__: gate.wait(30) and [])
     assert ends_without_an_answer(transport, "http://gateway.test/x").failure is Failure.DEADLINE
     gate.set()
 
 
-def test_a_name_look_up_that_hangs_does_not_delay_the_end_of_the_process():
+def test_a_name_lookup_that_hangs_does_not_delay_the_end_of_the_process():
     script = """
 import socket, threading
 from rollout.gateway.transport import NoAnswer, Transport

@@ -94,7 +94,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "    if moved:",
                 "    if False:",
-                "What somebody changed since it was verified is not kept.",
+                "What was changed outside since it was verified is not kept.",
             ),
             (
                 "found = changed_since(rollout, backup) | no_longer_in_effect(rollout)",

@@ -6,7 +6,7 @@ from tests.mutants.mutant import Mutant, of
 
 E2E = "tests/e2e/test_evidence_owed.py"
 WAITS = f"{E2E}::test_12_evidence_that_cannot_be_written_is_waited_for_and_the_same_call_keeps"
-ABORTED = f"{E2E}::test_12_an_abort_that_comes_while_evidence_is_owed_takes_the_change_back"
+ABORTED = f"{E2E}::test_12_an_abort_that_comes_while_evidence_is_owed_rolls_the_change_back"
 LATE = f"{E2E}::test_12_a_document_that_fails_after_the_change_was_kept_is_named_first_and_written_later"
 PARTS = "tests/engine/test_evidence_check.py"
 

@@ -98,7 +98,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "mine = (schema.lease.c.target == lease.target) & (schema.lease.c.token == lease.token)",
                 "mine = schema.lease.c.target == lease.target",
-                "A lease that somebody newer holds is not given back by its former holder.",
+                "A lease that a newer process holds is not given back by its former holder.",
             ),
             (
                 "connection.execute(update(schema.lease).where(mine).values(released=True))",

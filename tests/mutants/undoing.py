@@ -56,7 +56,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "verified = undone and passed.issuperset(PROOF)",
         "A superseded process has verified nothing.",
         (
-            "tests/changes/test_rollback_superseded.py::test_a_run_that_was_superseded_and_not_told_is_superseded_all_the_same",
+            "tests/changes/test_rollback_superseded.py::test_a_run_that_was_superseded_without_notice_is_superseded_all_the_same",
         ),
     ),
     Mutant(
@@ -137,7 +137,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/rollback.py",
         "lost = run.lost if _has_restarted(run.rollout.last_known_record()) else frozenset[str]()",
         "lost = None",
-        "Limits that somebody else has changed, and no restart of this rollout has lost, are left alone.",
+        "Limits that were changed outside, and that no restart of this rollout has lost, are left alone.",
         ("tests/changes/test_rollback.py::test_limits_that_nobody_elses_change_calls_for_stay_as_they_are",),
     ),
     Mutant(
@@ -145,7 +145,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "restarts = _has_restarted(record) or takes_restart(rollout, to)",
         "restarts = _has_restarted(record)",
         "The commands to paste restart where the previous provider takes effect only then.",
-        ("tests/changes/test_rollback.py::test_the_commands_to_paste_hold_the_restart_where_the_way_back_needs_one",),
+        ("tests/changes/test_rollback.py::test_the_manual_commands_hold_the_restart_where_the_rollback_needs_one",),
     ),
     Mutant(
         "rollout/changes/rollback.py",
@@ -230,7 +230,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/rollback_provider.py",
         "    if run.backup.weights is not None:",
         "    if False:",
-        "Weights that somebody else has set are seen before anything is written.",
+        "Weights that were set outside are seen before anything is written.",
         PROVIDER,
     ),
     Mutant(
@@ -314,7 +314,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/rollback_provider.py",
         "    if apply is not None and apply.passed:",
         "    if apply is not None:",
-        "Limits that differ are somebody else's only if they were as in the backup after apply.",
+        "Limits that differ were changed outside only if they were as in the backup after apply.",
         PROVIDER,
     ),
     # The proof
@@ -485,7 +485,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/catalogue.py",
         "provider.refuse_concurrent(rollout, rollout.gateway, previous)",
         "str(previous)",
-        "The proof of the way back does not overwrite somebody else's activation.",
+        "The proof of the rollback does not overwrite an outside activation.",
         ACTIVATION,
     ),
     Mutant(
@@ -550,7 +550,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/limits.py",
         "    _refuse_foreign([named] if _is_foreign(rollout, named, before, here) else [])",
         "    _refuse_foreign([])",
-        "Limits that somebody has changed since are left alone.",
+        "Limits that were changed outside since are left alone.",
         LIMITS,
     ),
     Mutant(
@@ -578,7 +578,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/weights.py",
         "    refuse_others(rollout, backup, now)",
         "    str(now)",
-        "Weights that somebody else has set are not overwritten.",
+        "Weights that were set outside are not overwritten.",
         WEIGHTS,
     ),
     Mutant(

@@ -96,7 +96,7 @@ def test_a_change_whose_evidence_is_not_on_disk_is_twelve_and_open_where_the_pol
 
 
 @pytest.mark.parametrize("status", range(6))
-def test_a_change_that_was_taken_back_is_ten(tmp_path: Path, status: int):
+def test_a_change_that_was_rolled_back_is_ten(tmp_path: Path, status: int):
     rollout = applied(tmp_path)
     passed(rollout, *PHASES, but={"VER-1": "disconnected"})
     run, guard = at_work(rollout)
@@ -104,7 +104,7 @@ def test_a_change_that_was_taken_back_is_ten(tmp_path: Path, status: int):
     assert guard.words == ["dismissed"]
 
 
-def test_a_way_back_that_is_not_proven_is_eleven(tmp_path: Path):
+def test_a_rollback_that_is_not_proven_is_eleven(tmp_path: Path):
     rollout = applied(tmp_path)
     passed(rollout, *PHASES, but={"VER-1": "disconnected"})
     live(rollout).without_effect.add("activate")
@@ -278,7 +278,7 @@ def test_a_run_that_has_to_wait_for_a_rival_is_thirteen_and_opens_nothing(tmp_pa
 # A closure that fails
 
 
-def test_a_closure_that_fails_takes_back_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_closure_that_fails_rolls_back_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rollout = applied(tmp_path)
     passed(rollout, *PHASES)
     monkeypatch.setattr(deciding, "close", raising(BOOM))
@@ -290,7 +290,7 @@ def test_a_closure_that_fails_takes_back_what_was_written(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, 3])
-def test_a_closure_that_fails_after_kept_was_written_takes_nothing_back(
+def test_a_closure_that_fails_after_kept_was_written_rolls_nothing_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ):
     rollout = applied(tmp_path)
@@ -310,7 +310,7 @@ def test_a_closure_that_fails_before_any_write_applied_nothing(tmp_path: Path, m
     assert (live(rollout).writes, guard.words) == ([], ["dismissed"])
 
 
-def test_a_way_back_that_fails_too_is_left_to_the_watchdog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_rollback_that_fails_too_is_left_to_the_watchdog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Without a word: it acts as soon as this process ends."""
     rollout = applied(tmp_path)
     passed(rollout, *PHASES)
@@ -369,7 +369,7 @@ def test_a_handover_is_recorded_and_holds_the_target_until_its_deadline(tmp_path
 
 
 @pytest.mark.parametrize("call", ["renew", "append_held"])
-def test_a_handover_that_cannot_be_recorded_is_taken_back(tmp_path: Path, call: str):
+def test_a_handover_that_cannot_be_recorded_is_rolled_back(tmp_path: Path, call: str):
     """No later phase would find it in the journal."""
     rollout, run, guard = handing_over(tmp_path)
     faulty = Faulty(rollout, call)
@@ -381,7 +381,7 @@ def test_a_handover_that_cannot_be_recorded_is_taken_back(tmp_path: Path, call: 
     assert guard.words == ["dismissed"]
 
 
-def test_a_handover_of_a_run_that_is_taken_over_takes_nothing_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_handover_of_a_run_that_is_taken_over_rolls_nothing_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rollout, run, guard = handing_over(tmp_path)
     original = deciding.close
 
@@ -395,7 +395,7 @@ def test_a_handover_of_a_run_that_is_taken_over_takes_nothing_back(tmp_path: Pat
     assert (live(rollout).writes, guard.words) == ([], ["dismissed"])
 
 
-def test_where_neither_handover_nor_way_back_succeeds_the_watchdog_is_left(
+def test_where_neither_handover_nor_rollback_succeeds_the_watchdog_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     _, run, guard = handing_over(tmp_path)

@@ -93,7 +93,7 @@ def test_the_draft_tells_the_whole_story(tmp_path: Path) -> None:
     assert write_post_mortem(rollout, WHY, rolled_back(rollout)).read_text(encoding="utf-8") == DRAFT
 
 
-def test_a_way_back_that_is_not_verified_is_the_first_question(tmp_path: Path) -> None:
+def test_a_rollback_that_is_not_verified_is_the_first_question(tmp_path: Path) -> None:
     """Nothing of the draft sounds as if it had ended well."""
     rollout = opened(tmp_path)
     text = write_post_mortem(rollout, WHY, rolled_back(rollout, verified=False)).read_text(encoding="utf-8")
@@ -103,7 +103,7 @@ def test_a_way_back_that_is_not_verified_is_the_first_question(tmp_path: Path) -
     assert "the rollback was verified" not in text
 
 
-def test_what_was_not_looked_at_is_not_told_as_nothing(tmp_path: Path) -> None:
+def test_what_was_not_read_is_not_named_as_nothing(tmp_path: Path) -> None:
     """A change that an early check rolled back has no window: no request was counted, and no number is shown."""
     rollout = opened(tmp_path, impact=None)
     rollout.append(Kind.DIAGNOSIS, text="openai looks like: key missing\nsee: preflight not ready")
@@ -117,7 +117,7 @@ def test_what_was_not_looked_at_is_not_told_as_nothing(tmp_path: Path) -> None:
     assert "of 0 requests" not in text
 
 
-def test_a_hold_and_markup_in_a_message_are_told_as_text(tmp_path: Path) -> None:
+def test_a_hold_and_markup_in_a_message_are_shown_as_text(tmp_path: Path) -> None:
     """The draft names who held the rollback; a message of the gateway stays text, and secrets stay out."""
     rollout = opened(tmp_path, secrets=(SECRET,))
     rollout.append(Kind.HOLD, by="carol", reason=f"looking | at <b> {SECRET}", until="2026-11-23T12:15:00.000Z")

@@ -69,13 +69,13 @@ def left_at(gateway: httpx.Client) -> tuple[Any, list[str], str]:
 # Refused
 
 
-def test_production_is_refused_without_a_look(liar: Liar):
+def test_production_is_refused_without_a_request(liar: Liar):
     with pytest.raises(RolloutError, match="ruled by the production policy, and breaches are never set in production"):
         list(named_gateway.drilled_at(request(liar.url, "production"), ROOT, None))
     assert liar.requests == []
 
 
-def test_a_gateway_without_a_control_interface_is_refused_after_one_look(liar: Liar):
+def test_a_gateway_without_a_control_interface_is_refused_after_one_request(liar: Liar):
     liar.rule("/sandbox/faults", answer(404))
     with pytest.raises(RolloutError, match=r"has no control interface, so no breach can be set there \(GET .*404"):
         drilled(liar.url, MON_2)
@@ -88,7 +88,7 @@ def test_something_else_that_answers_is_no_control_interface(liar: Liar):
         drilled(liar.url, MON_2)
 
 
-def test_faults_of_somebody_else_are_left_alone(gateway: httpx.Client, liar: Liar):
+def test_faults_of_another_owner_are_left_alone(gateway: httpx.Client, liar: Liar):
     gateway.put("/sandbox/faults", json=[{"provider": "vllm", "status": "offline"}])
     with pytest.raises(RolloutError, match="has 1 faults set already, by another user or by a drill that was killed"):
         drilled(liar.url, MON_2)
@@ -118,7 +118,7 @@ def test_a_scenario_that_activates_nothing_is_refused():
         list(named_gateway.drilled_at(request("http://127.0.0.1:1", "staging", limits), ROOT, None))
 
 
-def test_the_command_goes_there_only_where_somebody_names_it(
+def test_the_command_goes_there_only_where_it_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
     (tmp_path / "targets.yaml").write_text("lab: {url: 'http://127.0.0.1:1', environment: sandbox}\n", "utf-8")
@@ -163,7 +163,7 @@ def test_breaches_fire_there_and_nothing_stays_behind(gateway: httpx.Client):
     assert left_at(gateway) == ([], [], "ollama")
 
 
-def test_a_change_that_no_trigger_took_back_is_taken_back(gateway: httpx.Client, monkeypatch: pytest.MonkeyPatch):
+def test_a_change_that_no_trigger_rolled_back_is_rolled_back(gateway: httpx.Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(live, "PACES", {**live.PACES, "window": "4s"})
     (row,) = drilled(str(gateway.base_url).rstrip("/"), Breach("MON-4", "nothing", lambda _: None))
     assert (row.fired, row.why) == (False, "nothing fired; it ended kept")

@@ -162,7 +162,7 @@ def test_a_finding_fails_the_command_and_json_is_one_document(
     assert (told["judged"][0]["why"], told["live"]) == ("y", None)
 
 
-def test_the_embedded_gateway_is_drilled_for_real_unless_somebody_says_no(
+def test_the_embedded_gateway_is_drilled_for_real_unless_an_option_forbids_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(replayed, "judged", lambda _: iter([]))
@@ -182,7 +182,7 @@ def live(*breaches_: live_drill.Breach) -> list[Drilled]:
     return list(live_drill.drilled(request(None), ROOT, breaches_))
 
 
-def test_a_breach_for_real_is_taken_back_and_timed():
+def test_a_breach_for_real_is_rolled_back_and_timed():
     (row,) = live(*(breach for breach in live_drill.BREACHES if breach.clause == "MON-4"))
     assert (row.fired, row.by) == (True, "MON-4"), row.why
     assert row.after_s is not None
