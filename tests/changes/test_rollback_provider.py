@@ -153,7 +153,7 @@ def test_without_a_write_to_undo_and_at_the_place_nothing_is_sent(undoing: Begin
 
 
 def test_at_another_place_it_is_sent_though_nothing_is_owed(undoing: Begin):
-    """The way back was done before, and the gateway is where this rollout has put it again."""
+    """The rollback was done before, and the gateway is where this rollout has put it again."""
     lab = undoing()
     lab.write(str(NEW))
     lab.write(str(OLD), step="RBK-2.1", direction="back")

@@ -163,7 +163,7 @@ SYSTEMCTL = "restart: systemctl stop gw, systemctl start gw; healthy within {} s
 
 
 def test_a_change_to_a_provider_that_does_not_restart_goes_back_with_the_restart_of_the_previous_one() -> None:
-    """There at once, back only after a restart, which is left out where the gateway reports the way back already."""
+    """There at once, back only after a restart, which is left out where the gateway reports the rollback already."""
     plan = plan_command.planned(_request(NEW, target=RESTARTING), _before())
     assert _restarts(plan.apply) == []
     assert _restarts(plan.rollback) == [SYSTEMCTL.format(40)]

@@ -161,7 +161,7 @@ def test_04_limits_are_lost_on_a_restart(verified: bool, tmp_path: Path):
     """The gateway forgets the governance limits when it restarts.
 
     The suite, whose restart it was, puts them back: forward, so that nothing else than asked for has changed, and on
-    the way back.
+    the rollback.
     """
     with quick(tmp_path, ENVIRONMENT, deviations=["limits_lost_on_restart"]) as lab:
         before = look(lab)
@@ -205,7 +205,7 @@ def test_06_success_without_effect(tmp_path: Path):
 def test_06_success_without_effect_that_is_read_back_as_done(tmp_path: Path):
     """The gateway even reports the new provider active, and the old one still answers.
 
-    The suite sends a request: who answers it decides. It cannot prove that the way back worked, and says so (11).
+    The suite sends a request: who answers it decides. It cannot prove that the rollback worked, and says so (11).
     """
     with quick(tmp_path, deviations=["activate_without_effect"]) as lab:
         before = look(lab)
@@ -285,7 +285,7 @@ def test_08_an_activation_without_a_model_resets_it(tmp_path: Path):
 def test_09_an_error_is_answered_with_200(change: Any, clause: str, tmp_path: Path):
     """The gateway answers 200 with `status: error` to what it could not write.
 
-    The suite takes it for a failure of which nobody knows what it did. The proof of the way back meets it first;
+    The suite takes it for a failure of which nobody knows what it did. The proof of the rollback meets it first;
     without that proof, the change itself does. That an activation is undone shows in who answers; that limits are, only
     an undo that is accepted would show: 11, although everything is as it was.
     """
@@ -364,7 +364,7 @@ def test_13_a_previous_provider_that_refuses_its_activation(tmp_path: Path):
 def test_13_another_call_activates_local_runtimes(verified: bool, tmp_path: Path):
     """The same gateway, and a target whose `activate_with` names that call.
 
-    The suite proves the way back with it, and goes that way.
+    The suite proves the rollback with it, and rolls back with it.
     """
     with quick(tmp_path, deviations=["local_activation_elsewhere"]) as lab:
         lab.target["activate_with"] = {"ollama": ELSEWHERE, "vllm": ELSEWHERE}

@@ -99,7 +99,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "found = changed_since(rollout, backup) | no_longer_in_effect(rollout)",
                 "found = no_longer_in_effect(rollout)",
-                "Somebody else's change beside ours keeps the change from being kept.",
+                "An outside change beside ours keeps the change from being kept.",
             ),
             (
                 "        return str(error)",
@@ -145,7 +145,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "    if result.superseded:",
                 "    if False:",
-                "A way back that was taken over leaves the ending to its successor.",
+                "A rollback that was taken over leaves the ending to its successor.",
             ),
         ),
     ),
@@ -166,12 +166,12 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 'is_ours = rollout.lease is not None and body.get("fence") == rollout.lease.token',
                 "is_ours = rollout.lease is not None",
-                "What another process has ended is told by that one.",
+                "What another process has ended is announced by that one.",
             ),
             (
                 "or rollout.journal.entries(rollout.id, Kind.TRACES):",
                 "or False:",
-                "What was told is not told again.",
+                "What was announced is not announced again.",
             ),
         ),
     ),

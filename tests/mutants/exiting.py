@@ -91,7 +91,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "is_untried = closed.decision is Decision.ROLLBACK_FAILED and not closed.rollback",
                 "is_untried = closed.decision is Decision.ROLLBACK_FAILED",
-                "A way back that was tried and failed is not tried by the watchdog.",
+                "A rollback that was tried and failed is not tried by the watchdog.",
             ),
             (
                 "        if closed.due is None or not rollout.last_known_record().wrote:",
@@ -116,7 +116,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "            self._watchdog = watchdog",
                 "            watchdog.dismiss()",
-                "Where neither handover nor way back succeeds the watchdog is left.",
+                "Where neither handover nor rollback succeeds the watchdog is left.",
             ),
             (
                 "        except (JournalError, LeaseLost) as error:",
@@ -147,7 +147,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "        decision = Decision.ROLLBACK_FAILED",
                 "        decision = Decision.ROLLED_BACK",
-                "A way back that fails too is no proof.",
+                "A rollback that fails too is no proof.",
             ),
             (
                 "if record.closed is not None or self.session.resumed or isinstance(refusal, TryLater):",

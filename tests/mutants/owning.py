@@ -224,17 +224,17 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 '            if direction != "back":',
                 "            if True:",
-                "A journal that is away does not stop the way back from being announced.",
+                "A journal that is away does not stop the rollback from being announced.",
             ),
             (
                 'if body["direction"] != "back" or not (self.is_emergency or self.lease_runs()):',
                 "if not (self.is_emergency or self.lease_runs()):",
-                "Only a write of the way back is spooled.",
+                "Only a write of the rollback is spooled.",
             ),
             (
                 'if body["direction"] != "back" or not (self.is_emergency or self.lease_runs()):',
                 'if body["direction"] != "back":',
-                "Only while the lease runs is a write of the way back spooled.",
+                "Only while the lease runs is a write of the rollback spooled.",
             ),
             (
                 'self.append_or_spool(Kind.OUTCOME, intent=intent, result="refused", detail=f"not sent: {why}")',

@@ -29,7 +29,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "            shown.clear()",
                 "            pass",
-                "Each attempt of a way back shows what it shows by itself.",
+                "Each attempt of a rollback shows what it shows by itself.",
             ),
             (
                 '        if step["outcome"] == "passed":',
@@ -49,7 +49,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 'condition = "" if self.landed else "if its write landed: "',
                 'condition = ""',
-                "A write whose answer was lost is told with its condition.",
+                "A write whose answer was lost is named with its condition.",
             ),
             (
                 'if write.direction == "forward" and write.may_have_landed]',

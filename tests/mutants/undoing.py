@@ -180,7 +180,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/rollback_run.py",
         "except Exception as error:  # noqa: BLE001 - nothing",
         "except RolloutError as error:  # noqa: BLE001 - nothing",
-        "Not even a defect of the suite stops the way back.",
+        "Not even a defect of the suite stops the rollback.",
         RUN,
     ),
     Mutant(
@@ -307,7 +307,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/rollback_provider.py",
         'return [*more, *([] if run.rollout.target.service is None else [Remedy("restart", restarted)])]',
         "return more",
-        "A provider that takes effect only after a restart is restarted on the way back.",
+        "A provider that takes effect only after a restart is restarted on the rollback.",
         PROVIDER,
     ),
     Mutant(
@@ -457,7 +457,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/provider.py",
         "refuse_concurrent(rollout, rollout.gateway, recorded(rollout.last_known_record().backup).previous)",
         "recorded(rollout.last_known_record().backup)",
-        "Somebody else's activation right before the write is not overwritten.",
+        "An outside activation right before the write is not overwritten.",
         ACTIVATION,
     ),
     Mutant(
@@ -585,7 +585,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/weights.py",
         'stop = NEVER if direction == "back" else rollout.stop',
         "stop = rollout.stop",
-        "A stop does not cut the reading back of the way back.",
+        "A stop does not cut the reading back of the rollback.",
         WEIGHTS,
     ),
     Mutant(
@@ -606,28 +606,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/changes/environment.py",
         "    if sha256(now) in ours:",
         "    if True:",
-        "Somebody else's edit of the file is kept.",
+        "An outside edit of the file is kept.",
         ENVIRONMENT,
     ),
     Mutant(
         "rollout/changes/environment.py",
         "for key in _all_keys(rollout) if key not in foreign]",
         "for key in _all_keys(rollout)]",
-        "Somebody else's value of a key of this rollout is kept.",
+        "An outside value of a key of this rollout is kept.",
         ENVIRONMENT,
     ),
     Mutant(
         "rollout/changes/restart.py",
         "return max(startup_forward_s(rollout), rollout.target.startup_s_of(previous), LONGER * record.startup_s)",
         "return max(rollout.target.startup_s_of(previous), LONGER * record.startup_s)",
-        "The way back may take no less than the way there.",
+        "The rollback may take no less than the way there.",
         RESTART,
     ),
     Mutant(
         "rollout/changes/restart.py",
         "return max(startup_forward_s(rollout), rollout.target.startup_s_of(previous), LONGER * record.startup_s)",
         "return max(startup_forward_s(rollout), rollout.target.startup_s_of(previous))",
-        "The way back may take half as long again as the way there took.",
+        "The rollback may take half as long again as the way there took.",
         RESTART,
     ),
     Mutant(
@@ -642,7 +642,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/journal/record.py",
         'elif write.direction == "back" and write.result == "done":',
         'elif write.direction == "back":',
-        "Only a write of the way back that is done has undone anything.",
+        "Only a write of the rollback that is done has undone anything.",
         RECORD,
     ),
     Mutant(
