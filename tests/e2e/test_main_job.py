@@ -27,7 +27,7 @@ from tests.support.runs import POLL_S, ROOT, SCENARIO, Lab, Process, Run, entrie
 
 SHIPPED = ROOT / "scenarios"
 BACK = ["ollama", "openai", "ollama"]
-"""The proof of the rollback, the change, and the rollback."""
+"""The proof of the rollback, the change, and the rollback itself."""
 
 
 @pytest.fixture
