@@ -202,8 +202,8 @@ class JournaledRollout:
         return sorted(found, key=lambda row: (row["start"], row["name"]))
 
 
-def rolled_back(folder: Path, **parts: Any) -> JournaledRollout:
-    """Return a rollout whose error rate was too high: applied, watched, rolled back."""
+def _verified(folder: Path, **parts: Any) -> JournaledRollout:
+    """Return a rollout that is applied and verified, before its window."""
     journaled = JournaledRollout(folder, **parts)
     journaled.begins("run-1")
     journaled.backup()
@@ -212,6 +212,12 @@ def rolled_back(folder: Path, **parts: Any) -> JournaledRollout:
     journaled.writes("APP-1.2", "forward", "openai:gpt-4o")
     journaled.phase("run-1", "apply")
     journaled.phase("run-1", "verify")
+    return journaled
+
+
+def rolled_back(folder: Path, **parts: Any) -> JournaledRollout:
+    """Return a rollout whose error rate was too high: applied, watched, rolled back."""
+    journaled = _verified(folder, **parts)
     journaled.window()
     journaled.rollout.append(Kind.ROLLBACK, reason=f"MON-2: {BREACH}")
     journaled.writes("RBK-2.1", "back", "ollama:gemma3:4b")
@@ -230,14 +236,7 @@ def rolled_back(folder: Path, **parts: Any) -> JournaledRollout:
 
 def kept(folder: Path, **parts: Any) -> JournaledRollout:
     """Return a rollout in which everything passed."""
-    journaled = JournaledRollout(folder, **parts)
-    journaled.begins("run-1")
-    journaled.backup()
-    journaled.phase("run-1", "precheck")
-    journaled.baseline()
-    journaled.writes("APP-1.2", "forward", "openai:gpt-4o")
-    journaled.phase("run-1", "apply")
-    journaled.phase("run-1", "verify")
+    journaled = _verified(folder, **parts)
     journaled.window(failing_from=99, breach=False)
     journaled.phase("run-1", "monitor")
     journaled.closes(Decision.KEPT, "KEPT", "every clause of the plan passed")
