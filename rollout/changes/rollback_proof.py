@@ -100,15 +100,29 @@ def request_works(run: RollbackRun) -> str:
     """Send one request, and see that the provider that is active has answered it (RBK-4.1).
 
     Raises:
-        GatewayError: it was not answered, another one has answered, or the provider that answered cannot be shown.
+        GatewayError: it was not answered, another one has answered, or the provider that answered cannot be shown; or
+            the gateway reports another provider active than RBK-2.2 has read back.
     """
-    rollout, here = run.rollout, active_provider(run.gateway, run.rollout.target)
+    rollout, here = run.rollout, _still_active(run)
     before = _counted(run, here)
     answer = run.gateway.chat(rollout.scenario.monitor.prompt)
     problem = answered_by(answer, here, rollout.target) or _not_shown(run, answer, here, before)
     if problem:
         raise GatewayError("POST chat/completions", problem)
     return f"a request was answered in {answer.elapsed_ms:.0f} ms; {named(answer)}{_counter(run, answer, here)}"
+
+
+def _still_active(run: RollbackRun) -> ProviderChange:
+    """Return the active provider; where RBK-2.2 has passed, it must be the one that was read back there.
+
+    Reads that lag without a `stale_for` can show the state from before the change to RBK-2.2, and the new provider
+    afterwards. A repetition of the step reads again.
+    """
+    here, wanted = active_provider(run.gateway, run.rollout.target), _wanted(run)
+    is_proven = any(step.clause == "RBK-2.2" and step.outcome == "passed" for step in run.steps)
+    if is_proven and not is_same_provider(here, wanted):
+        raise GatewayError("GET providers", f"{here} is active, and RBK-2.2 has read {wanted}: the reads do not agree")
+    return here
 
 
 def _not_shown(run: RollbackRun, answer: Completion, here: ProviderChange, before: int | None) -> str:
@@ -143,10 +157,10 @@ def stabilises(run: RollbackRun) -> str:
     """Poll until the provider was connected so many times in a row (RBK-4.2).
 
     Raises:
-        GatewayError: it is not.
+        GatewayError: it is not, or the gateway reports another provider active than RBK-2.2 has read back.
     """
     monitor = run.rollout.scenario.monitor
-    here = active_provider(run.gateway, run.rollout.target)
+    here = _still_active(run)
     for poll in range(monitor.stable_polls):
         if poll:
             run.rollout.clock.wait(min(monitor.confirm_after_s, monitor.metrics_every_s))

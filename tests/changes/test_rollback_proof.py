@@ -20,6 +20,7 @@ from rollout.changes.rollback_proof import (
     stabilises,
     verify_active,
 )
+from rollout.changes.rollback_run import RollbackRun
 from rollout.core.errors import GatewayError
 from rollout.core.scenario import Canary, Monitor, ProviderChange, Share
 from rollout.gateway.responses import Completion
@@ -265,6 +266,33 @@ def test_a_counter_that_cannot_be_read_before_or_after_shows_nobody(undoing: Beg
     lab.gateway.fails["metrics"] = lambda _provider: garbage() if next(looks) == fails_at else None
     with pytest.raises(GatewayError, match="who answered cannot be shown"):
         request_works(lab.run())
+
+
+@pytest.mark.parametrize("step", [request_works, stabilises])
+def test_a_provider_that_shows_after_the_proof_of_another_one_proves_nothing(
+    undoing: Begin, step: Callable[[RollbackRun], str]
+):
+    """Reads that lag, which the target does not state, showed the state from before the change to RBK-2.2."""
+    lab = undoing()
+    lab.write(str(NEW))
+    lab.write(str(OLD), step="RBK-2.1", direction="back")
+    run = lab.run()
+    run.step("RBK-2.2", lambda: verify_active(run))
+    at(lab, NEW)
+    with pytest.raises(GatewayError, match=f"{NEW} is active, and RBK-2.2 has read {OLD}: the reads do not agree"):
+        step(run)
+    lab.clock.later(0.5, lambda: at(lab, OLD))
+    run.prove("RBK-4.1", lambda: step(run))
+    assert run.steps[-1].outcome == "passed"
+    assert lab.clock.monotonic() >= 1.0
+    assert lab.gateway.writes == []
+
+
+def test_where_nothing_is_proven_the_active_provider_answers(undoing: Begin):
+    """The rollback has failed already; that requests are answered is still worth knowing."""
+    lab = undoing()
+    at(lab, NEW)
+    assert f"the answer names {NEW.provider}" in request_works(lab.run())
 
 
 # A steady status (RBK-4.2)
