@@ -14,7 +14,32 @@ from xdist.scheduler import WorkStealingScheduling
 from tests.journal import postgres_server
 from tests.journal.postgres_server import PostgresServer
 
+OWN_STEPS = ("browser", "compatibility", "e2e", "torture")
+"""The folders that are steps of their own in CI (`.ci/run`): `pytest tests` leaves out each that is not named."""
+
 _LONG = frozenset({"torture", "e2e", "browser", "monitoring"})
+_HERE = Path(__file__).parent
+
+
+def left_out(config: pytest.Config) -> list[str]:
+    """Return the folders of `OWN_STEPS` that no argument of the command line names."""
+    named = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args]
+    # An argument above all of them, such as `tests`, names none of them.
+    return [name for name in OWN_STEPS if not any(path.resolve().is_relative_to(_HERE / name) for path in named)]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the folders of `OWN_STEPS` that are not named."""
+    is_own_step = collection_path.parent == _HERE and collection_path.name in OWN_STEPS
+    return True if is_own_step and collection_path.name in left_out(config) else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what this run leaves out, if it is a run of all tests."""
+    if len(folders := left_out(config)) == len(OWN_STEPS) and "tests" in {Path(each).name for each in config.args}:
+        terminalreporter.write_line(
+            f"left out: {', '.join(f'tests/{name}' for name in folders)}; name them to run them"
+        )
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:  # noqa: ARG001 - the hook's signature

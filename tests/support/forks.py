@@ -35,21 +35,35 @@ _PRELOADED = (
     "_pytest.terminalprogress",
     "allure_commons",
     "apprise",
+    "doctest",
+    "encodings.idna",
+    "httpcore",
     "httpx",
+    "packaging.version",
+    "pdb",
+    "pydantic.dataclasses",
     "pytest",
+    "pytest_timeout",
     "rich.live",
     "rollout.cli.main",
-    "rollout.engine.decision",
-    "rollout.monitoring.aggregates",
     "rollout.config",
-    "rollout.monitoring.window",
+    "rollout.engine.decision",
+    "rollout.engine.evidence_check",
     "rollout.engine.recovery",
+    "rollout.engine.session",
+    "rollout.engine.verification",
+    "rollout.engine.watchdog",
+    "rollout.monitoring.aggregates",
+    "rollout.monitoring.live_view",
+    "rollout.monitoring.sources.window_sources",
+    "rollout.monitoring.window",
     "rollout.reporting.html",
     "rollout.sandbox.server",
-    "rollout.engine.session",
     "sqlalchemy.dialects.sqlite",
+    "unittest",
     "uvicorn.lifespan.on",
     "uvicorn.protocols.http.h11_impl",
+    "xdist.plugin",
 )
 # `rollout recover` recognises a running run by the name on its command line.
 _NAMES = ("pytest", "rollout")
@@ -212,8 +226,13 @@ def main() -> None:
         __import__(name)
     # It has a plugin of its own, and pytest would warn that its assertions cannot be rewritten any more.
     sys.modules["anyio"].__doc__ = "PYTEST_DONT_REWRITE"
+    from rollout.core import request
     from rollout.plugin import gc_tuning
 
+    # What the first run of a process builds, and each run of its own would build again.
+    request._adapter()
+    # pytest keeps the rewritten checks for the next run, also where the environment asks it not to.
+    sys.dont_write_bytecode = False
     gc_tuning.is_over()
     order = _Loop(line).run()
     if order is not None:
