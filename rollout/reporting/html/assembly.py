@@ -21,7 +21,7 @@ from rollout.reporting.allure import PHASE_TITLES
 from rollout.reporting.chart import draw_as
 from rollout.reporting.chart_data import Bake
 from rollout.reporting.html import allure_generator, index
-from rollout.reporting.html.banner import banner, ways_on
+from rollout.reporting.html.banner import banner, links_of
 from rollout.reporting.html.junit import junit
 from rollout.reporting.html.outcomes import outcomes
 from rollout.reporting.html.page import private
@@ -120,7 +120,7 @@ def _write_beside(journal: Journal, story: Story, folder: Path, extra: Mapping[s
     (folder / JUNIT).write_bytes(junit(story, clauses, standing))
     answers = facts(story, standing, clauses)
     (folder / SUMMARY).write_text(summary(story, clauses, standing, answers), encoding="utf-8")
-    return banner(story, standing, answers, list(ways_on(journal, story, folder)))
+    return banner(story, standing, answers, links_of(journal, story, folder))
 
 
 class Built(NamedTuple):

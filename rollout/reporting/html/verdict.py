@@ -18,10 +18,10 @@ from rollout.core.visible import show_all, show_controls
 from rollout.journal.record import EVIDENCE_OWED, Decision
 from rollout.reporting import timeline as timeline_events
 from rollout.reporting.documents import describe_hold, never_documented
-from rollout.reporting.html.markup import Part, element, html
 from rollout.reporting.html.outcomes import ClauseResult
 from rollout.reporting.html.rows import NOT_YET, Row, identify, millis, new_row
 from rollout.reporting.html.story import Story
+from rollout.reporting.rendering import render
 from rollout.reporting.timeline import clock
 from rollout.reporting.timings import class_of, content_of, effect_of, is_emergency, moments, written
 
@@ -87,7 +87,9 @@ def closure_row(story: Story, standing: Verdict, answers: Mapping[str, str], cha
     row = new_row(story, None, standing.status, "" if standing.status == "passed" else str(standing), last.at)
     row |= {
         "name": str(standing),
-        "descriptionHtml": _described(standing, answers, chart),
+        "descriptionHtml": render(
+            "closure.html", answers=answers, standing=standing, chart=chart and base64.b64encode(chart).decode()
+        ),
         "steps": list(timeline(story)),
     }
     if standing.status == "passed":
@@ -123,20 +125,6 @@ def facts(story: Story, standing: Verdict, clauses: Sequence[ClauseResult]) -> M
 def not_run(clauses: Iterable[ClauseResult]) -> list[str]:
     """Return the ids of the clauses that were planned and have no outcome of their own."""
     return [each.clause.id for each in clauses if each.outcome == "not run" or each.message.startswith(NOT_YET)]
-
-
-def _described(standing: Verdict, answers: Mapping[str, str], chart: bytes | None) -> str:
-    rows = (_table_row(question, answer) for question, answer in answers.items())
-    if chart is None:
-        return html(element("table", *rows))
-    source = f"data:image/svg+xml;base64,{base64.b64encode(chart).decode()}"
-    alt = f"The chart of the bake time: {standing}"
-    return html(element("table", *rows), element("img", alt=alt, style="max-width:100%", src=source))
-
-
-def _table_row(question: str, answer: str) -> Part:
-    name = element("td", element("b", question), style="vertical-align:top;padding:2px 14px 2px 0")
-    return element("tr", name, element("td", answer, style="padding:2px 0;white-space:normal"))
 
 
 def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
