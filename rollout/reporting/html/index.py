@@ -134,7 +134,7 @@ def _line(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> Lin
         opened=record.opened_at,
         target=f"{opened['target']['name']} ({opened['url']})",
         change=f"{record.previous} → {opened['change']}",
-        who=_who(record),
+        who=(opened["author"], f"approved by {record.approvers}", f"ticket {opened['ticket'] or 'none'}"),
         state=state_of(record),
         word=str(closed.get("word") or _open_word(record)),
         why=why or "; ".join(record.missing_evidence) or str(opened.get("reason", "")),
@@ -151,10 +151,6 @@ def _took(record: RolloutRecord) -> str:
         return ""
     took_s = seconds(record.opened_at, record.closed_at)
     return "not known: the clock was set back" if took_s is None else show_span(took_s)
-
-
-def _who(record: RolloutRecord) -> tuple[str, ...]:
-    return record.opened["author"], f"approved by {record.approvers}", f"ticket {record.opened['ticket'] or 'none'}"
 
 
 def _trigger(record: RolloutRecord, why: str) -> str:

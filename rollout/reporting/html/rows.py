@@ -95,6 +95,11 @@ def label(row: Row, name: str) -> str:
     return next((str(each["value"]) for each in row.get("labels", ()) if each["name"] == name), "")
 
 
+def message_of(row: Row) -> str:
+    """Return why the row has its status; empty if it has no message."""
+    return str(row.get("statusDetails", {}).get("message", ""))
+
+
 def millis(at: str) -> int:
     """Return a time in ms since the epoch, as Allure counts it."""
     return round(datetime.fromisoformat(at).timestamp() * 1000)
@@ -129,7 +134,7 @@ def _name(row: Row, story: Story) -> None:
     clause = clause_of(row)
     if row["status"] == "passed" and clause is not None and clause.id in story.window.verdicts:
         row["name"] = shortened(f"{row['name']} · {story.window.verdicts[clause.id]['message']}")
-    message = str(row.get("statusDetails", {}).get("message", "")).split("\n")[0]
+    message = message_of(row).split("\n")[0]
     if row["status"] == "failed" and message:
         row["name"] = shortened(f"{row['name']} ✗ {message}")
     elif row["status"] in ("broken", "skipped") and message:
@@ -213,7 +218,7 @@ def _without_superseded(found: list[Row]) -> list[Row]:
 
 
 def _begins_with(row: Row, word: str) -> bool:
-    return str(row.get("statusDetails", {}).get("message", "")).removeprefix("Skipped: ").startswith(word)
+    return message_of(row).removeprefix("Skipped: ").startswith(word)
 
 
 def _number_repeated(found: list[Row]) -> None:
