@@ -192,8 +192,9 @@ def _unwritten(story: Story, run: Run, clause: Clause) -> Row:
 
 
 def _not_asked_for(story: Story) -> list[Row]:
+    status = "skipped" if story.is_pending else "broken"
     found = [
-        new_row(story, clause, *_why_not(story, phase))
+        new_row(story, clause, status, why_not_asked_for(story, phase))
         for phase in story.not_asked_for
         for clause in plan((phase,), story.request.scenario, story.left_out)
     ]
@@ -201,10 +202,11 @@ def _not_asked_for(story: Story) -> list[Row]:
     return found
 
 
-def _why_not(story: Story, phase: str) -> tuple[str, str]:
+def why_not_asked_for(story: Story, phase: str) -> str:
+    """Return why no run was asked for the phase: it is still to come, or it was left out."""
     if story.is_pending:
-        return "skipped", f"{NOT_YET}the {phase} phase is still to come"
-    return "broken", f"{NOT_RUN}no run was asked for the {phase} phase"
+        return f"{NOT_YET}the {phase} phase is still to come"
+    return f"{NOT_RUN}no run was asked for the {phase} phase"
 
 
 def _without_superseded(found: list[Row]) -> list[Row]:
