@@ -21,7 +21,7 @@ from allure_commons.model2 import Status
 
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
-from rollout.core.clauses import CLAUSES, Clause
+from rollout.core.clauses import Clause
 from rollout.core.policy import Policy
 from rollout.core.redaction import Redactor
 from rollout.core.scenario import Scenario
@@ -88,7 +88,7 @@ class Show:
         if rows is None:
             self._json(name, value)
         elif rows:
-            allure.attach(_csv(rows), name, allure.attachment_type.CSV)
+            allure.attach(to_csv(rows), name, allure.attachment_type.CSV)
         else:
             allure.attach("none", name, allure.attachment_type.TEXT)
 
@@ -113,7 +113,7 @@ class Show:
         """Attach rows of equal keys as a table."""
         rows = list(rows)
         if rows:
-            allure.attach(self._redactor.text(_csv(show_all(rows))), name, allure.attachment_type.CSV)
+            allure.attach(self._redactor.text(to_csv(show_all(rows))), name, allure.attachment_type.CSV)
 
     def link(self, url: str, name: str) -> None:
         """Attach a link; it is not requested."""
@@ -162,7 +162,8 @@ def _cell(value: Any) -> str:
     return "none" if value in (None, "") else str(value)
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows of equal keys, at least one, as a table."""
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]))
     writer.writeheader()
@@ -318,8 +319,3 @@ def redact_junit(path: Path, redactor: Redactor) -> None:
     new = path.with_name(f".{path.name}")
     tree.write(new, encoding="utf-8", xml_declaration=True)
     new.replace(path)
-
-
-def clause_title(clause_id: str) -> str:
-    """Return the title of a check's row."""
-    return str(CLAUSES[clause_id])

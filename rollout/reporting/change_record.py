@@ -6,7 +6,7 @@ It is made from the journal, for every end of a rollout: kept, rolled back, noth
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.clauses import CLAUSES
 from rollout.core.errors import JournalError, RolloutError
-from rollout.core.text import markdown, one_line, table
 from rollout.core.visible import show_all
 from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.reporting.documents import describe_hold, never_documented
-from rollout.reporting.timeline import clock, describe_events
+from rollout.reporting.rendering import render
+from rollout.reporting.timeline import describe_events
 from rollout.reporting.timings import (
     class_of,
     content_of,
@@ -35,8 +35,6 @@ from rollout.reporting.timings import (
 )
 
 Facts = Mapping[str, Any]
-
-LONGEST_COMMAND = 10_000
 
 
 def write_change_record(rollout: RolloutContext, record: RolloutRecord, closed: Facts) -> Path:
@@ -54,7 +52,8 @@ def write_change_record(rollout: RolloutContext, record: RolloutRecord, closed: 
     rollout.folder.mkdir(parents=True, exist_ok=True)
     path = rollout.folder / "change-record.json"
     path.write_text(json.dumps(show_all(facts), indent=2, ensure_ascii=False), encoding="utf-8")
-    path.with_suffix(".md").write_text("\n".join(_markdown(facts)) + "\n", encoding="utf-8")
+    page = render("change-record.md", titled=_titled, measured=measured, describe_hold=describe_hold, **facts)
+    path.with_suffix(".md").write_text(page, encoding="utf-8")
     return path
 
 
@@ -143,100 +142,5 @@ def _differences(rollout: RolloutContext, record: RolloutRecord, closed: Facts) 
     }
 
 
-# The Markdown page
-
-
-def _markdown(facts: Facts) -> Iterator[str]:
-    yield f"# Change record: {markdown(', '.join(facts['what']))} on {markdown(facts['target']['name'])}"
-    yield ""
-    yield from table(("", ""), _summary(facts))
-    yield from _section("Result", ("", ""), _result(facts))
-    if facts["commands"]:
-        commands = (one_line(command, LONGEST_COMMAND) for command in reversed(facts["commands"]))
-        yield from ("", "## A person is needed: read the state, then run the manual commands", "")
-        yield from (f"    {command}" for command in commands)
-    yield from _section("What differs from the backup", ("what", "before -> after", ""), _changed(facts))
-    yield from _section("Timeline, in UTC", ("at", "what happened"), ((clock(a), t) for a, t in facts["timeline"]))
-    steps = ((clock(r["at"]), _titled(r["clause"]), r["outcome"], r["seen"]) for r in facts["rollback"])
-    yield from _section("The rollback", ("at", "step", "outcome", "seen"), steps)
-    clauses = ((_titled(id_), outcome, message) for id_, (outcome, message) in facts["clauses"].items())
-    yield from _section("Checks", ("clause", "outcome", "why"), clauses)
-    missing = ((_titled(id_), why) for id_, why in facts["not_passed"].items())
-    yield from _section("Not passed, or not run", ("clause", "why"), missing)
-    sent = ((r["event"], r["channel"], "accepted" if r["accepted"] else "refused", r["detail"]) for r in facts["told"])
-    yield from _section("Notifications", ("event", "channel", "", "answer"), sent)
-    yield from _section("Evidence", ("file", "SHA-256"), facts["evidence"].items())
-
-
-def _section(title: str, header: tuple[str, ...], rows: Any) -> Iterator[str]:
-    kept = list(rows)
-    if kept:
-        yield from ("", f"## {title}", "")
-        yield from table(header, kept)
-
-
 def _titled(clause: str) -> str:
     return str(CLAUSES[clause]) if clause in CLAUSES else clause
-
-
-def _summary(facts: Facts) -> Iterator[tuple[str, str]]:
-    who, target = facts["who"], facts["target"]
-    yield "Result", facts["word"]
-    yield "Why", facts["why"]
-    yield from (("NOT GREEN", exception) for exception in facts["exceptions"])
-    yield from (("NOT DOCUMENTED", missing) for missing in (*facts["undocumented"], *facts["missing_evidence"]))
-    yield "Change", ", ".join(facts["what"])
-    yield "Before", facts["before"]
-    yield "Target", f"{target['name']} ({target['url']}), policy {target['environment']}"
-    yield "Class", facts["class"]
-    yield "Author", who["author"]
-    yield "Approved by", who["in_words"]
-    for each in who["approvals"]:
-        key = f", key {each['key']}" if each.get("key") else ""
-        yield f"Approval, as {each['role']}", f"{each['approver']} at {each['at']}{key}"
-    if who["operator"]:
-        yield "Rollback operator", f"{who['operator']['name']} ({who['operator']['contact']})"
-    yield "Ticket", facts["ticket"] or "none"
-    if facts["reason"]:
-        yield "Reason", facts["reason"]
-    if facts["impact"]:
-        yield "Impact assessment", "; ".join(f"{k}: {facts['impact'][k]}" for k in ("risk", "affects", "cost"))
-    for waiver in facts["waivers"]:
-        granted = f"granted by {waiver['granted_by']} until {waiver['until']}"
-        yield f"Waiver of {waiver['clause']}", f"{waiver['reason']}; {granted}"
-    yield "Opened", clock(facts["opened"])
-    yield "Closed", clock(facts["closed"]) or "still open"
-    for what, due in facts["owed"].items():
-        yield "Owed", f"{what}, by {due}"
-    yield "Rollout", facts["rollout"]
-    yield "Content", facts["content"]
-    if isinstance(facts["journal"], list):
-        yield "Journal", "entry {}, SHA-256 {}".format(*facts["journal"])
-
-
-def _result(facts: Facts) -> Iterator[tuple[str, str]]:
-    deciding, requests = facts["deciding"], facts["requests"]
-    if deciding is not None:
-        yield "Decided by", f"{_titled(deciding['clause'])}: {deciding['message']}"
-        yield "Value", f"{measured(deciding)}; {clock(deciding['at'])}"
-    if facts["in_effect"]:
-        yield "In effect", facts["in_effect"]
-    if requests["users"] is not None:
-        failed, users = requests["users_failed"], requests["users"]
-        yield "Users", f"{failed} of {users} requests failed while it was watched"
-    elif requests["own"]:
-        yield "Users", "their requests were not counted"
-    if requests["own"]:
-        yield "The suite's own", f"{requests['own_failed']} of {requests['own']} requests failed"
-    for clause, finding in facts["findings"].items():
-        yield f"Finding, {clause}", finding
-    for hold in facts["holds"]:
-        yield "Rollback held", describe_hold(hold)
-
-
-def _changed(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    found = facts["differences"]
-    yield from ((key, how, "intended") for key, how in found["intended"].items())
-    yield from ((key, how, "NOT INTENDED") for key, how in found["others"].items())
-    if not found["intended"] and not found["others"]:
-        yield "configuration and limits", found["compared"], ""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rollout.monitoring.samples import SourceName
 from rollout.monitoring.verdict import show_ms, show_rate, show_span
@@ -44,6 +44,7 @@ _STATES = {
 }
 _FIRING = ("#E58A63", "\\\\\\")
 _OTHER = ("#DDDDDD", "||")
+_DASHES: Any = (0, (6, 2, 1, 2))
 _FEW_POINTS = 80
 _FEW_REQUESTS = 200
 _CLOSE = 0.075
@@ -65,18 +66,7 @@ _STYLE: Any = {
 }
 
 
-def draw(bake: Bake, stem: Path) -> tuple[Path, ...]:
-    """Write the chart as ``STEM.svg`` and ``STEM.png`` and return the paths; without samples there is none.
-
-    Raises:
-        OSError: a file cannot be written.
-    """
-    if not bake.samples:
-        return ()
-    return tuple(draw_as(bake, stem.with_suffix(suffix)) for suffix in (".svg", ".png"))
-
-
-def draw_as(bake: Bake, path: Path) -> Path:
+def draw(bake: Bake, path: Path) -> Path:
     """Write the chart of a window with samples into one file, ``.svg`` or ``.png``, and return its path.
 
     Raises:
@@ -95,7 +85,7 @@ def draw_as(bake: Bake, path: Path) -> Path:
 
 
 def _figure(bake: Bake) -> Figure:
-    from matplotlib.figure import Figure  # noqa: PLC0415 - see `draw_as`
+    from matplotlib.figure import Figure  # noqa: PLC0415 - see `draw`
 
     figure = Figure(figsize=(11, 7.2), layout=None)
     errors, times, bands = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.5))
@@ -134,7 +124,7 @@ def _draw_errors(axes: Axes, bake: Bake, scale: float) -> None:
         axes.plot(failed, [0] * len(failed), "x", color=_OWN, label="one of them failed", clip_on=False)
     axes.set_ylim(-_BELOW * highest, highest * 1.3)
     axes.set_ylabel("error rate in %")
-    axes.axhline(limit, color=_LIMIT, linestyle=(0, (6, 2, 1, 2)), linewidth=1.6)
+    axes.axhline(limit, color=_LIMIT, linestyle=_DASHES, linewidth=1.6)
     _label_lines(axes, [(limit, f"limit {limit:g} %", _LIMIT)])
     _finish(axes, "Error rate (MON-2)")
 
@@ -146,13 +136,14 @@ def _draw_latencies(axes: Axes, bake: Bake, scale: float) -> None:
         curve = latencies(bake, source)
         _draw_curve(axes, curve, source, scale)
         highest = max([highest, *curve.values])
-        limit, base = latency_limit(bake, source), baseline_p95_ms(bake, source)
-        if limit is not None:
-            lines.append((limit, f"limit, {whose} {limit:.0f} ms", _LIMIT))
-            axes.axhline(limit, color=_LIMIT, linestyle=(0, (6, 2, 1, 2)), linewidth=1.6 if source == "users" else 0.9)
-        if base is not None:
-            lines.append((base, f"baseline, {whose} {base:.0f} ms", _BASELINE))
-            axes.axhline(base, color=_BASELINE, linestyle=":", linewidth=1.6 if source == "users" else 0.9)
+        width = 1.6 if source == "users" else 0.9
+        for name, ms, colour, style in (
+            ("limit", latency_limit(bake, source), _LIMIT, _DASHES),
+            ("baseline", baseline_p95_ms(bake, source), _BASELINE, ":"),
+        ):
+            if ms is not None:
+                lines.append((ms, f"{name}, {whose} {ms:.0f} ms", colour))
+                axes.axhline(ms, color=colour, linestyle=style, linewidth=width)
     top = 1.25 * max([highest, *(y for y, _, _ in lines)]) or 1.0
     _draw_single_requests(axes, bake, scale, top)
     axes.set_ylim(-_BELOW * top, top)
@@ -223,12 +214,6 @@ def _label_lines(axes: Axes, lines: list[tuple[float, str, str]]) -> None:
         axes.text(1.008, floor, text, transform=axes.transAxes, color=colour, va="center", fontsize=8)
 
 
-class _Band(NamedTuple):
-    name: str
-    source: str
-    state: Callable[[Mapping[str, Any]], str]
-
-
 def _status(sample: Mapping[str, Any]) -> str:
     return str(sample.get("status", "no answer")).casefold()
 
@@ -245,34 +230,37 @@ def _rollback_state(sample: Mapping[str, Any]) -> str:
     return "alive" if sample["succeeded"] else "refused"
 
 
-_BANDS = (
-    _Band("status", SourceName.STATUS, _status),
-    _Band("critical alerts", SourceName.ALERTS, _alerts),
-    _Band("rollback", SourceName.ROLLBACK, _rollback_state),
+_BANDS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
+    ("status", SourceName.STATUS, _status),
+    ("critical alerts", SourceName.ALERTS, _alerts),
+    ("rollback", SourceName.ROLLBACK, _rollback_state),
 )
+"""The name of a band, its source, and what a sample of it shows."""
 
 
 def _draw_gaps(panels: Sequence[Axes], bake: Bake, scale: float) -> None:
     for begin, end in gaps(bake):
         for axes in panels:
             axes.axvspan(begin / scale, end / scale, facecolor="white", edgecolor="#999999", hatch="....", zorder=4)
-        place = panels[0].get_xaxis_transform()
-        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        words: dict[str, Any] = {
-            "ha": "center",
-            "va": "center",
-            "fontsize": 8,
-            "rotation": 90,
-            "bbox": box,
-            "zorder": 5,
-        }
-        panels[0].text((begin + end) / 2 / scale, 0.5, "not watched", transform=place, clip_on=True, **words)
+        panels[0].text(
+            (begin + end) / 2 / scale,
+            0.5,
+            "not watched",
+            transform=panels[0].get_xaxis_transform(),
+            clip_on=True,
+            ha="center",
+            va="center",
+            fontsize=8,
+            rotation=90,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            zorder=5,
+        )
 
 
 def _draw_bands(axes: Axes, bake: Bake, scale: float) -> None:
-    for row, band in enumerate(_BANDS):
-        for begin, end, state in state_spans(bake, band.source, band.state):
-            other = _FIRING if band.source == SourceName.ALERTS else _OTHER
+    for row, (_, source, state_of) in enumerate(_BANDS):
+        other = _FIRING if source == SourceName.ALERTS else _OTHER
+        for begin, end, state in state_spans(bake, source, state_of):
             colour, hatch = _STATES.get(state, other)
             # The minimum width shows a state that only the last poll saw.
             width = max(end - begin, bake.watched_s * 0.006) / scale
@@ -294,7 +282,7 @@ def _draw_bands(axes: Axes, bake: Bake, scale: float) -> None:
                 axes.text(
                     1.008, row, state, transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=_LIMIT
                 )
-    axes.set_yticks(range(len(_BANDS)), [band.name for band in _BANDS])
+    axes.set_yticks(range(len(_BANDS)), [name for name, _, _ in _BANDS])
     axes.set_ylim(len(_BANDS) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -307,13 +295,12 @@ def _mark_breach(panels: Sequence[Axes], bake: Bake, breach: Mapping[str, Any], 
     for axes in panels:
         axes.axvline(x, color=_LIMIT, linewidth=1.4, zorder=5)
     _mark_value(panels, breach, x)
-    left = x < bake.watched_s / scale / 3
     panels[0].text(
         x,
         0.97,
         f" {breach['clause']} breached {at[11:19]}Z ",
         transform=panels[0].get_xaxis_transform(),
-        ha="left" if left else "right",
+        ha="left" if x < bake.watched_s / scale / 3 else "right",
         va="top",
         fontweight="bold",
         color=_LIMIT,

@@ -60,6 +60,12 @@ class Curve(NamedTuple):
     values: list[float]
     enough: list[bool]
 
+    def add(self, at_s: float, value: float, *, is_enough: bool) -> None:
+        """Add a point."""
+        self.at_s.append(at_s)
+        self.values.append(value)
+        self.enough.append(is_enough)
+
 
 def error_rates(bake: Bake, source: str) -> Curve:
     """Return the error rate as MON-2 saw it: the worse of the shorter span and the window so far.
@@ -74,9 +80,8 @@ def error_rates(bake: Bake, source: str) -> Curve:
         seen = [span for span in spans if span is not None and span.requests]
         enough = [span for span in seen if span.requests >= least]
         if seen:
-            curve.at_s.append(at_s)
-            curve.values.append(max(span.failures / span.requests for span in enough or seen[-1:]))
-            curve.enough.append(bool(enough))
+            worst = max(span.failures / span.requests for span in enough or seen[-1:])
+            curve.add(at_s, worst, is_enough=bool(enough))
     return curve
 
 
@@ -86,9 +91,7 @@ def latencies(bake: Bake, source: str) -> Curve:
     if source == "users":
         for sample in bake.of(SourceName.METRICS):
             if sample.get("p95_ms") is not None:
-                curve.at_s.append(sample["at_s"])
-                curve.values.append(sample["p95_ms"])
-                curve.enough.append(sample["samples"] >= least)
+                curve.add(sample["at_s"], sample["p95_ms"], is_enough=sample["samples"] >= least)
         return curve
     own, limit = Requests(), latency_limit(bake, "synthetic") or float("inf")
     for taken, reading in own_requests(bake):
@@ -96,9 +99,8 @@ def latencies(bake: Bake, source: str) -> Curve:
         seen = [part for part in (own.latencies(limit, span_s), own.latencies(limit)) if part]
         enough = [part for part in seen if len(part) >= least]
         if seen:
-            curve.at_s.append(taken.at_s)
-            curve.values.append(max(percentile(part) for part in enough or seen[-1:]))
-            curve.enough.append(bool(enough))
+            worst = max(percentile(part) for part in enough or seen[-1:])
+            curve.add(taken.at_s, worst, is_enough=bool(enough))
     return curve
 
 

@@ -76,6 +76,15 @@ EventText = tuple[str, str] | None
 Body = Mapping[str, Any]
 
 
+def _plain(status: str, text: str) -> Callable[[Body, Body], EventText]:
+    """Return the description of an event whose text has parts of its entry, and nothing else."""
+
+    def describe(body: Body, _: Body) -> EventText:
+        return status, text.format_map(body)
+
+    return describe
+
+
 def _opened(body: Body, _: Body) -> EventText:
     return "passed", f"opened by {body['author']}: {body['change']}, ticket {body['ticket'] or 'none'}"
 
@@ -109,22 +118,10 @@ def _verdict(body: Body, _: Body) -> EventText:
     return "failed", f"{body['clause']} breached after {body['watched_s']:.0f} s, the window ends: {body['message']}"
 
 
-def _abort(body: Body, _: Body) -> EventText:
-    return "failed", f"abort asked for by {body['by']}: {body['reason']}"
-
-
 def _hold(body: Body, _: Body) -> EventText:
     if body["until"] is None:
         return "passed", f"the hold is released by {body['by']}: {body['reason']}"
     return "broken", f"the rollback is held by {body['by']} until {body['until']}: {body['reason']}"
-
-
-def _held(body: Body, _: Body) -> EventText:
-    return "broken", f"{body['clause']} breached and not rolled back, {body['hold']}: {body['message']}"
-
-
-def _rollback(body: Body, _: Body) -> EventText:
-    return "failed", f"rollback begins: {body['reason']}"
 
 
 def _step(body: Body, _: Body) -> EventText:
@@ -135,14 +132,6 @@ def _step(body: Body, _: Body) -> EventText:
 def _notified(body: Body, _: Body) -> EventText:
     status, words = ("passed", "notified") if body["accepted"] else ("failed", "NOT notified")
     return status, f"{words} ({body['event']}) {body['channel']}: {body['detail']}"
-
-
-def _owed(body: Body, _: Body) -> EventText:
-    return "broken", f"{body['what']} is owed by {body['due']}"
-
-
-def _settled(body: Body, _: Body) -> EventText:
-    return "passed", f"{body['what']} is settled by {body['by']}"
 
 
 def _evidence(body: Body, _: Body) -> EventText:
@@ -161,14 +150,14 @@ _EVENTS: Mapping[Kind, Callable[[Body, Body], EventText]] = {
     Kind.PHASE: _phase,
     Kind.INTENT: _write,
     Kind.VERDICT: _verdict,
-    Kind.ABORT: _abort,
+    Kind.ABORT: _plain("failed", "abort asked for by {by}: {reason}"),
     Kind.HOLD: _hold,
-    Kind.HELD: _held,
-    Kind.ROLLBACK: _rollback,
+    Kind.HELD: _plain("broken", "{clause} breached and not rolled back, {hold}: {message}"),
+    Kind.ROLLBACK: _plain("failed", "rollback begins: {reason}"),
     Kind.STEP: _step,
     Kind.NOTIFIED: _notified,
-    Kind.OWED: _owed,
-    Kind.SETTLED: _settled,
+    Kind.OWED: _plain("broken", "{what} is owed by {due}"),
+    Kind.SETTLED: _plain("passed", "{what} is settled by {by}"),
     Kind.EVIDENCE: _evidence,
     Kind.CLOSED: _closed,
 }

@@ -157,21 +157,18 @@ def written(record: RolloutRecord) -> str:
 def measured(breach: Body) -> str:
     """Return the deciding value, its limit, and the samples that it is from, as one line."""
     show = _UNITS.get(breach["clause"], str)
-    value, limit = (show(part) if isinstance(part, (int, float)) else str(part) for part in _value_and_limit(breach))
+    pair = breach["value"], "none" if breach["limit"] is None else breach["limit"]
+    value, limit = (show(part) if isinstance(part, (int, float)) else str(part) for part in pair)
     parts = (f"{value}, limit {limit}", f"from {breach['samples']} of {breach['source']}", breach["span"])
     return "; ".join(filter(None, parts))
-
-
-def _value_and_limit(breach: Body) -> tuple[Any, Any]:
-    return breach["value"], "none" if breach["limit"] is None else breach["limit"]
 
 
 def first_bad(record: RolloutRecord, entries: Iterable[Entry]) -> Body | None:
     """Return the first sample that showed what later became the breach; None where there was no breach."""
     breach = record.breach
-    if breach is None:
+    sign = None if breach is None else _SIGNS.get(breach["clause"])
+    if breach is None or sign is None:
         return None
-    sign = _SIGNS.get(breach["clause"], _nothing)
     before: dict[str, Body] = {}
     known = {key.casefold() for key in (record.alerts or {}).get("keys", ())}
     for entry in entries:
@@ -220,11 +217,11 @@ def _status(body: Body, _before: Body, _breach: Body) -> bool:
 def _failure(body: Body, before: Body, _breach: Body) -> bool:
     if body["source"] == SourceName.SYNTHETIC:
         return body.get("ok") is False
-    return body["source"] == SourceName.METRICS and before.get("failed") is not None and _of(body) > before["failed"]
-
-
-def _of(body: Body) -> int:
-    return int(body.get("failed", 0))
+    return (
+        body["source"] == SourceName.METRICS
+        and before.get("failed") is not None
+        and body.get("failed", 0) > before["failed"]
+    )
 
 
 def _slow(body: Body, _before: Body, breach: Body) -> bool:
@@ -246,10 +243,6 @@ def _unexpected(body: Body, before: Body, _breach: Body) -> bool:
 
 def _is_unavailable(body: Body, _before: Body, _breach: Body) -> bool:
     return body.get("error") is not None
-
-
-def _nothing(_body: Body, _before: Body, _breach: Body) -> bool:
-    return False
 
 
 _SIGNS: Mapping[str, Callable[[Body, Body, Body], bool]] = {

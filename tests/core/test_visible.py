@@ -24,7 +24,7 @@ from rollout.core.visible import (
 )
 from rollout.plugin.terminal_text import OneLine, guard, refuse_copies
 from rollout.reporting.allure import Guard
-from rollout.reporting.html.markup import element, html
+from rollout.reporting.rendering import render
 
 CLEARS = "\x1b[2J\x1b[H"
 FORGED = f"{CLEARS}\x1b[32mKEPT\x1b[0m\r\nexit code: 0 KEPT"
@@ -112,7 +112,9 @@ def test_a_stream_for_commands_shows_what_it_is_given():
 
 def test_the_text_of_a_page_is_shown():
     """A page and a test report name what a browser or a reader would obey."""
-    assert html(element("p", FORGED)).startswith(r"<p>\x1b[2J")
+    page = render("closure.html", answers={FORGED: FORGED}, standing=FORGED, chart="")
+    assert r"<b>\x1b[2J" in page
+    assert "\x1b" not in page
 
 
 def test_what_allure_is_given_is_shown():

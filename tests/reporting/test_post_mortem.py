@@ -127,3 +127,15 @@ def test_a_hold_and_markup_in_a_message_are_shown_as_text(tmp_path: Path) -> Non
     assert "synthetic: # no \\| \\<img src=x>" in text
     assert "**Why it was rolled back:** \\<script>" in text
     assert SECRET not in text
+
+
+def test_a_journal_that_is_gone_leaves_a_draft_that_says_so(tmp_path: Path) -> None:
+    """The draft is written from what the process read last, and names why the errors are missing."""
+    rollout = opened(tmp_path)
+    steps = rolled_back(rollout)
+    rollout.last_known_record()
+    rollout.journal.close()
+    (tmp_path / "journal.sqlite").write_bytes(b"gone")
+    text = write_post_mortem(rollout, WHY, steps).read_text(encoding="utf-8")
+    assert "What the polls of the window saw cannot be read: " in text
+    assert "No poll of the window saw an error." not in text

@@ -168,8 +168,7 @@ def _install(place: Path, node: Path, env: Mapping[str, str]) -> None:
 def _environment(env: Mapping[str, str], *, for_npm: bool = False) -> dict[str, str]:
     kept = {name: value for name, value in env.items() if name in _FOR_ANY}
     if for_npm:
-        npm = {n: v for n, v in env.items() if n.lower() in _FOR_NPM or n.lower().startswith("npm_config_")}
-        kept |= npm
+        kept |= {n: v for n, v in env.items() if n.lower() in _FOR_NPM or n.lower().startswith("npm_config_")}
     return kept
 
 

@@ -18,14 +18,14 @@ from rollout.core.visible import show_all
 from rollout.journal.journal import Journal
 from rollout.monitoring.samples import Baseline
 from rollout.reporting.allure import PHASE_TITLES
-from rollout.reporting.chart import draw_as
+from rollout.reporting.chart import draw
 from rollout.reporting.chart_data import Bake
 from rollout.reporting.html import allure_generator, index
-from rollout.reporting.html.banner import banner, ways_on
+from rollout.reporting.html.banner import banner, links_of
 from rollout.reporting.html.junit import junit
 from rollout.reporting.html.outcomes import outcomes
 from rollout.reporting.html.page import private
-from rollout.reporting.html.rows import Row, fixtures, identify, is_closure, read, rows, shortened
+from rollout.reporting.html.rows import Row, fixtures, identify, is_closure, message_of, read, rows, shortened
 from rollout.reporting.html.story import Run, Story, tell
 from rollout.reporting.html.summary import summary
 from rollout.reporting.html.verdict import Verdict, attachments, closure_row, facts, verdict
@@ -97,11 +97,10 @@ def _write_page(story: Story, folder: Path, env: Mapping[str, str], extra: Mappi
     with tempfile.TemporaryDirectory(prefix="rollout-report-") as work, ThreadPoolExecutor(1) as beside:
         config, results, bake = collect(story, folder, Path(work), extra)
         # The generator is a process of its own: this process draws meanwhile.
-        drawn = None if bake is None else beside.submit(draw_as, bake, folder / f"{CHART}.png")
+        drawn = None if bake is None else beside.submit(draw, bake, folder / f"{CHART}.png")
         page = allure_generator.generate(config, results, env)
         if drawn is not None:
             drawn.result()
-        folder.mkdir(parents=True, exist_ok=True)
         new = folder / f".{os.getpid()}-{REPORT}"
         new.write_text(private(page.read_text(encoding="utf-8"), above), encoding="utf-8")
         # The replacement is atomic: a reader sees the old report or the new one, never a part.
@@ -120,7 +119,7 @@ def _write_beside(journal: Journal, story: Story, folder: Path, extra: Mapping[s
     (folder / JUNIT).write_bytes(junit(story, clauses, standing))
     answers = facts(story, standing, clauses)
     (folder / SUMMARY).write_text(summary(story, clauses, standing, answers), encoding="utf-8")
-    return banner(story, standing, answers, list(ways_on(journal, story, folder)))
+    return banner(story, standing, answers, links_of(journal, story, folder))
 
 
 class Built(NamedTuple):
@@ -194,7 +193,8 @@ def collect(story: Story, folder: Path, work: Path, extra: Mapping[str, Path]) -
     checked = rows(story, written)
     standing = verdict(story, _last_word(story, folder, extra))
     bake = _bake(story, standing)
-    chart = None if bake is None else _draw(bake, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    chart = None if bake is None else draw(bake, folder / f"{CHART}.svg").read_bytes()
     closing = closure_row(story, standing, facts(story, standing, outcomes(story)), chart)
     _attach(closing, story, chart, results)
     for row in (*checked, *_earlier_closures(story, written, standing), closing):
@@ -233,15 +233,11 @@ def _last_word(story: Story, folder: Path, extra: Mapping[str, Path]) -> str:
     if not story.is_pending:
         return ""
     last = [row for row in read(_results_of(story.runs[-1], folder, extra)) if is_closure(row)]
-    return _message(last[0]) if last else ""
+    return message_of(last[0]) if last else ""
 
 
 def _results_of(run: Run, folder: Path, extra: Mapping[str, Path]) -> Path:
     return extra.get(run.name, folder / RESULTS / run.name)
-
-
-def _message(row: Row) -> str:
-    return str(row.get("statusDetails", {}).get("message", ""))
 
 
 def _earlier_closures(story: Story, written: Mapping[str, list[Row]], standing: Verdict) -> list[Row]:
@@ -249,7 +245,7 @@ def _earlier_closures(story: Story, written: Mapping[str, list[Row]], standing: 
     found = []
     for run in story.runs:
         for row in written[run.name]:
-            message = _message(row) or ("KEPT" if row["status"] == "passed" else "")
+            message = message_of(row) or ("KEPT" if row["status"] == "passed" else "")
             if is_closure(row) and not message.startswith(standing.word):
                 row["name"] = shortened(f"End of the run of {run.at[11:19]}Z ({', '.join(run.phases)}): {message}")
                 row["labels"] = [{**each, **_place(each, run)} for each in row["labels"]]
@@ -291,11 +287,6 @@ def _bake(story: Story, standing: Verdict) -> Bake | None:
         samples=story.window.samples,
         verdicts=story.window.verdicts,
     )
-
-
-def _draw(bake: Bake, folder: Path) -> bytes:
-    folder.mkdir(parents=True, exist_ok=True)
-    return draw_as(bake, folder / f"{CHART}.svg").read_bytes()
 
 
 def _write_environment(story: Story, standing: Verdict, results: Path) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,9 +20,7 @@ from rollout.journal.journal import Journal
 from rollout.journal.record import EVIDENCE_OWED, Decision, Entry, RolloutRecord
 from rollout.journal.replay import REPLAYED, replay
 from rollout.monitoring.verdict import show_span
-from rollout.reporting.html.markup import Part, element, html, link
-from rollout.reporting.html.page_style import FILTER, STYLE
-from rollout.reporting.timeline import clock
+from rollout.reporting.rendering import render
 from rollout.reporting.timings import class_of, moments, seconds
 
 INDEX = "index.html"
@@ -137,7 +134,7 @@ def _line(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> Lin
         opened=record.opened_at,
         target=f"{opened['target']['name']} ({opened['url']})",
         change=f"{record.previous} → {opened['change']}",
-        who=_who(record),
+        who=(opened["author"], f"approved by {record.approvers}", f"ticket {opened['ticket'] or 'none'}"),
         state=state_of(record),
         word=str(closed.get("word") or _open_word(record)),
         why=why or "; ".join(record.missing_evidence) or str(opened.get("reason", "")),
@@ -154,10 +151,6 @@ def _took(record: RolloutRecord) -> str:
         return ""
     took_s = seconds(record.opened_at, record.closed_at)
     return "not known: the clock was set back" if took_s is None else show_span(took_s)
-
-
-def _who(record: RolloutRecord) -> tuple[str, ...]:
-    return record.opened["author"], f"approved by {record.approvers}", f"ticket {record.opened['ticket'] or 'none'}"
 
 
 def _trigger(record: RolloutRecord, why: str) -> str:
@@ -185,86 +178,25 @@ def page(found: Sequence[Line], reports: Path, now: datetime) -> str:
         reports: the folder that the page will lie in; documents are linked that are there.
         now: the time of the page.
     """
-    policy = f"default-src 'none'; style-src '{_digest(STYLE)}'; script-src '{_digest(FILTER)}'; form-action 'none'"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        # Text of others on the page can neither run a script nor use a network.
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"Rollouts ({len(found)})"),
-        element("style", STYLE),
+    folders = {path.parent.name for path in reports.glob("*/change-record.json")}
+    return render(
+        "index.html",
+        found=found,
+        now=now.isoformat(),
+        states=STATES,
+        counted=Counter(each.state for each in found),
+        owed=sum(len(each.owed) for each in found),
+        documents=lambda rollout: documents_in(reports / rollout),
+        releases=sorted((path.parent.name for path in reports.glob("release-*/report.html")), reverse=True),
+        unknown=sorted(folders - {each.id for each in found}),
+        digest=_digest,
     )
-    body = element("body", element("main", *_content(found, reports, now)), element("script", FILTER))
-    return f"<!doctype html>\n{html(element('html', head, body, lang='en'))}\n"
+
+
+def documents_in(folder: Path) -> dict[str, str]:
+    """Return the documents of a rollout that are in its folder, as `DOCUMENTS` has them."""
+    return {file: name for file, name in DOCUMENTS.items() if (folder / file).is_file()}
 
 
 def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _content(found: Sequence[Line], reports: Path, now: datetime) -> Iterator[ET.Element]:
-    yield element("h1", "Rollouts")
-    yield element("p", f"{len(found)} in the journal as of {clock(now.isoformat())}. Times are UTC.")
-    counted = Counter(each.state for each in found)
-    counts = [_count(state, counted[state]) for state in STATES if counted[state]]
-    if owed := sum(len(each.owed) for each in found):
-        counts.append(element("li", f"{owed} owed by people"))
-    yield element("ul", *counts, class_="counts")
-    field = element("input", type="search", id="filter", autocomplete="off")
-    hint = element("span", id="shown", role="status")
-    yield element("p", element("label", "Show only rows with ", field), " ", hint, id="filtering", hidden="hidden")
-    if found:
-        # The roles are explicit, because a narrow screen shows the table as cards.
-        yield element(
-            "table",
-            element("caption", "Every rollout, the newest first"),
-            element("thead", element("tr", *(element("th", name, scope="col") for name in _COLUMNS), role="row")),
-            element("tbody", *(_row(each, reports) for each in found), role="rowgroup"),
-            role="table",
-        )
-    releases = sorted((path.parent.name for path in reports.glob("release-*/report.html")), reverse=True)
-    if releases:
-        yield element("h2", "Release readiness checks")
-        yield element("ul", *(element("li", link(f"{name}/report.html", name)) for name in releases))
-    unknown = sorted({path.parent.name for path in reports.glob("*/change-record.json")} - {each.id for each in found})
-    if unknown:
-        folders = (element("li", link(f"{name}/change-record.md", name)) for name in unknown)
-        yield element("h2", "Folders that the journal does not know")
-        yield element("ul", *folders)
-
-
-def _count(state: str, count: int) -> ET.Element:
-    sign, meaning = STATES[state]
-    return element("li", element("span", sign, class_=f"sign {state}", aria_hidden="true"), f" {count} {meaning}")
-
-
-_COLUMNS = ("Opened", "Verdict", "Change", "Who", "Took", "Documents")
-
-
-def _row(each: Line, reports: Path) -> ET.Element:
-    sign, _ = STATES[each.state]
-    shape = element("span", sign, class_=f"sign {each.state}", aria_hidden="true")
-    trigger = f" by {each.trigger}" if each.trigger else ""
-    back = (element("div", f"back after {each.back_after}"),) if each.back_after else ()
-    owed = [element("div", element("b", "Owed: "), text) for text in each.owed]
-    cells: tuple[tuple[Part, ...], ...] = (
-        tuple(element("span", part) for part in clock(each.opened).partition(" ")),
-        (element("div", shape, " ", element("b", each.word), trigger), each.why, *owed),
-        (each.change, element("div", f"on {each.target}"), element("div", f"class {each.class_ or 'unknown'}")),
-        tuple(element("div", part) for part in each.who),
-        (each.took or "still open", *back),
-        tuple(_documents(each.id, reports)),
-    )
-    shown = [element("td", *parts, role="cell", data_label=name) for name, parts in zip(_COLUMNS, cells, strict=True)]
-    return element("tr", *shown, role="row", class_=each.state, id=each.id)
-
-
-def _documents(rollout: str, reports: Path) -> Iterable[Part]:
-    yield element("div", rollout, class_="id")
-    there = [(file, name) for file, name in DOCUMENTS.items() if (reports / rollout / file).is_file()]
-    for file, name in there:
-        yield link(f"{rollout}/{file}", name, aria_label=f"{name} of {rollout}")
-        yield " "
-    if not there:
-        yield "nothing of it is on this disk"

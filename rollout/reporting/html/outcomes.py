@@ -9,7 +9,7 @@ from rollout.core.clauses import CLAUSES, PHASES, Clause
 from rollout.core.plan import plan
 from rollout.monitoring.window_outcome import IN_PROGRESS
 from rollout.reporting.allure import NOT_RUN
-from rollout.reporting.html.rows import NOT_YET, UNREACHED
+from rollout.reporting.html.rows import UNREACHED, why_not_asked_for
 from rollout.reporting.html.story import Run, Story
 
 
@@ -55,9 +55,8 @@ def _decisive(story: Story, phase: str) -> Run | None:
 
 def _result(story: Story, clause: Clause, run: Run | None) -> ClauseResult:
     if run is None:
-        if story.is_pending:
-            return ClauseResult(clause, "pending", f"{NOT_YET}the {clause.phase} phase is still to come")
-        return ClauseResult(clause, "not run", f"{NOT_RUN}no run was asked for the {clause.phase} phase")
+        outcome = "pending" if story.is_pending else "not run"
+        return ClauseResult(clause, outcome, why_not_asked_for(story, clause.phase))
     found = run.outcomes.get(clause.id)
     if found is None:
         return ClauseResult(clause, "not run", f"{NOT_RUN}{UNREACHED}")

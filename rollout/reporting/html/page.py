@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rollout.core.errors import RolloutError
+from rollout.reporting.rendering import render
 
 # Allure's "awesome" hard-codes it (allure3 #476).
 _ANALYTICS = re.compile(
@@ -15,59 +16,8 @@ _ANALYTICS = re.compile(
 _PROGRAM = re.compile(r"<script\s+src=\"data:text/javascript")
 _OUTSIDE = ("googletagmanager", "google-analytics")
 
-# The page loads nothing from outside of the file, whatever the evidence (a provider's answer, for example) contains.
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline' data:; "
-    "img-src data: blob:; font-src data:; media-src data: blob:; connect-src data: blob:; frame-src data: blob:; "
-    "worker-src data: blob:; form-action 'none'"
-)
 _HEAD = "<head>"
 _TOP, _BODY = "<body>", "</body>"
-
-# The generator scrolls down to the first row that did not pass, past the verdict; where everything passed it shows
-# only the root. This script opens the tree and scrolls to its top, for 0.7 s or until the first input.
-_FIRST_SIGHT = """<script>
-(() => {
-  if (location.hash) return;
-  const find = (id) => [...document.querySelectorAll(`[data-testid="${id}"]`)];
-  let touched = false, opened = 0, seen = 0;
-  for (const kind of ["wheel", "keydown", "pointerdown", "touchstart"]) {
-    addEventListener(kind, () => { touched = true; }, { once: true, capture: true });
-  }
-  const open = (arrows) => {
-    if (opened === 0 && arrows.length === 1) arrows[0].click();
-    if (opened === 1 && !find("tree-leaf").length) arrows.at(-1).click();
-    opened += 1;
-  };
-  const show = () => {
-    const arrows = find("tree-arrow");
-    if (arrows.length && !seen) seen = Date.now();
-    if (touched || (seen && Date.now() > seen + 700)) return;
-    if (opened < 2 && arrows.length > opened) open(arrows);
-    for (const pane of document.querySelectorAll("[data-tree-scroll-container]")) pane.scrollTop = 0;
-    requestAnimationFrame(show);
-  };
-  show();
-})();
-</script>
-"""
-
-
-# Allure shows times in the browser's zone; this script shows them in UTC.
-_IN_UTC = """<script>
-const inUtc = (options = {}) => {
-  const named = ["hour", "minute", "second"].some((part) => options[part]);
-  return { ...options, timeZone: "UTC", ...(named ? { timeZoneName: "short" } : {}) };
-};
-for (const name of ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"]) {
-  const local = Date.prototype[name];
-  Date.prototype[name] = function (language, options) { return local.call(this, language, inUtc(options)); };
-}
-const Local = Intl.DateTimeFormat;
-Intl.DateTimeFormat = function (language, options) { return new Local(language, inUtc(options)); };
-Intl.DateTimeFormat.supportedLocalesOf = Local.supportedLocalesOf;
-</script>
-"""
 
 
 def private(html: str, above: str = "") -> str:
@@ -90,6 +40,6 @@ def private(html: str, above: str = "") -> str:
         raise RolloutError(
             "the generated page is built in an unknown way; its analytics tag or its program was not found"
         )
-    policy = f'{_HEAD}\n    <meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n{_IN_UTC}'
-    html = f"{before}{_FIRST_SIGHT}{end}{after}".replace(_HEAD, policy, 1)
+    html = f"{before}{render('report-foot.html')}{end}{after}"
+    html = html.replace(_HEAD, f"{_HEAD}\n{render('report-head.html')}", 1)
     return html.replace(_TOP, f"{_TOP}\n{above}", 1)

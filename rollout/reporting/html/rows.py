@@ -95,6 +95,11 @@ def label(row: Row, name: str) -> str:
     return next((str(each["value"]) for each in row.get("labels", ()) if each["name"] == name), "")
 
 
+def message_of(row: Row) -> str:
+    """Return why the row has its status; empty if it has no message."""
+    return str(row.get("statusDetails", {}).get("message", ""))
+
+
 def millis(at: str) -> int:
     """Return a time in ms since the epoch, as Allure counts it."""
     return round(datetime.fromisoformat(at).timestamp() * 1000)
@@ -129,7 +134,7 @@ def _name(row: Row, story: Story) -> None:
     clause = clause_of(row)
     if row["status"] == "passed" and clause is not None and clause.id in story.window.verdicts:
         row["name"] = shortened(f"{row['name']} · {story.window.verdicts[clause.id]['message']}")
-    message = str(row.get("statusDetails", {}).get("message", "")).split("\n")[0]
+    message = message_of(row).split("\n")[0]
     if row["status"] == "failed" and message:
         row["name"] = shortened(f"{row['name']} ✗ {message}")
     elif row["status"] in ("broken", "skipped") and message:
@@ -187,8 +192,9 @@ def _unwritten(story: Story, run: Run, clause: Clause) -> Row:
 
 
 def _not_asked_for(story: Story) -> list[Row]:
+    status = "skipped" if story.is_pending else "broken"
     found = [
-        new_row(story, clause, *_why_not(story, phase))
+        new_row(story, clause, status, why_not_asked_for(story, phase))
         for phase in story.not_asked_for
         for clause in plan((phase,), story.request.scenario, story.left_out)
     ]
@@ -196,10 +202,11 @@ def _not_asked_for(story: Story) -> list[Row]:
     return found
 
 
-def _why_not(story: Story, phase: str) -> tuple[str, str]:
+def why_not_asked_for(story: Story, phase: str) -> str:
+    """Return why no run was asked for the phase: it is still to come, or it was left out."""
     if story.is_pending:
-        return "skipped", f"{NOT_YET}the {phase} phase is still to come"
-    return "broken", f"{NOT_RUN}no run was asked for the {phase} phase"
+        return f"{NOT_YET}the {phase} phase is still to come"
+    return f"{NOT_RUN}no run was asked for the {phase} phase"
 
 
 def _without_superseded(found: list[Row]) -> list[Row]:
@@ -213,7 +220,7 @@ def _without_superseded(found: list[Row]) -> list[Row]:
 
 
 def _begins_with(row: Row, word: str) -> bool:
-    return str(row.get("statusDetails", {}).get("message", "")).removeprefix("Skipped: ").startswith(word)
+    return message_of(row).removeprefix("Skipped: ").startswith(word)
 
 
 def _number_repeated(found: list[Row]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rollout.core.clauses import PHASES
-from rollout.core.text import markdown, table
 from rollout.reporting.allure import PHASE_TITLES
 from rollout.reporting.html.outcomes import ClauseResult
 from rollout.reporting.html.story import Story
 from rollout.reporting.html.verdict import Verdict
+from rollout.reporting.rendering import render
 
 _SIGNS = {"passed": "✅", "failed": "❌", "broken": "❗", "skipped": "⏳"}
 _GREEN = ("passed", "not demanded")
@@ -25,22 +25,17 @@ def summary(story: Story, clauses: Sequence[ClauseResult], standing: Verdict, fa
         standing: its verdict.
         facts: question -> answer, as in the closure's row.
     """
-    what = markdown(f"{story.change} on {story.request.target.name}")
-    lines = [
-        f"## {_SIGNS[standing.status]} {markdown(standing.word)}: {what}",
-        "",
-        *table(("", ""), facts.items()),
-        "",
-        *table(("phase", "clauses"), _phases(clauses)),
-        "",
-    ]
-    bad = [(str(each.clause), each.outcome, each.message) for each in clauses if each.outcome not in _GREEN]
-    if bad:
-        lines += [*table(("clause", "outcome", "why"), bad), ""]
-    return "\n".join(lines)
+    return render(
+        "summary.md",
+        sign=_SIGNS[standing.status],
+        standing=standing,
+        what=f"{story.change} on {story.request.target.name}",
+        answers=facts,
+        phases=[(PHASE_TITLES[phase], _count(clauses, phase)) for phase in PHASES],
+        bad=[(each.clause, each.outcome, each.message) for each in clauses if each.outcome not in _GREEN],
+    )
 
 
-def _phases(clauses: Sequence[ClauseResult]) -> Iterator[tuple[str, str]]:
-    for phase in PHASES:
-        counted = Counter(each.outcome for each in clauses if each.clause.phase == phase)
-        yield PHASE_TITLES[phase], ", ".join(f"{count} {outcome}" for outcome, count in counted.items())
+def _count(clauses: Sequence[ClauseResult], phase: str) -> str:
+    counted = Counter(each.outcome for each in clauses if each.clause.phase == phase)
+    return ", ".join(f"{count} {outcome}" for outcome, count in counted.items())

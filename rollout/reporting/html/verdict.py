@@ -6,8 +6,6 @@ It is made from the journal alone, so that it is the same after a run that was k
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +15,12 @@ from rollout.core.clauses import CLAUSES, PHASES
 from rollout.core.visible import show_all, show_controls
 from rollout.journal.record import EVIDENCE_OWED, Decision
 from rollout.reporting import timeline as timeline_events
+from rollout.reporting.allure import to_csv
 from rollout.reporting.documents import describe_hold, never_documented
-from rollout.reporting.html.markup import Part, element, html
 from rollout.reporting.html.outcomes import ClauseResult
 from rollout.reporting.html.rows import NOT_YET, Row, identify, millis, new_row
 from rollout.reporting.html.story import Story
+from rollout.reporting.rendering import render
 from rollout.reporting.timeline import clock
 from rollout.reporting.timings import class_of, content_of, effect_of, is_emergency, moments, written
 
@@ -87,7 +86,9 @@ def closure_row(story: Story, standing: Verdict, answers: Mapping[str, str], cha
     row = new_row(story, None, standing.status, "" if standing.status == "passed" else str(standing), last.at)
     row |= {
         "name": str(standing),
-        "descriptionHtml": _described(standing, answers, chart),
+        "descriptionHtml": render(
+            "closure.html", answers=answers, standing=standing, chart=chart and base64.b64encode(chart).decode()
+        ),
         "steps": list(timeline(story)),
     }
     if standing.status == "passed":
@@ -107,7 +108,7 @@ def facts(story: Story, standing: Verdict, clauses: Sequence[ClauseResult]) -> M
         "Who": f"author {scenario.author}, approved by {story.record.approvers}, ticket {scenario.ticket or 'none'}",
         "Class": class_of(story.record),
         "Owed": "; ".join(f"{what}, by {clock(due)}" for what, due in story.record.owed.items()),
-        "Diagnosis": _diagnosis(story),
+        "Diagnosis": "; ".join((story.record.diagnosis or {"text": ""})["text"].splitlines()),
         "Rollback held": "; ".join(map(describe_hold, story.record.holds)),
         "Not documented": "; ".join(never_documented(story.record)),
         "Evidence missing": "; ".join(story.record.missing_evidence),
@@ -125,20 +126,6 @@ def not_run(clauses: Iterable[ClauseResult]) -> list[str]:
     return [each.clause.id for each in clauses if each.outcome == "not run" or each.message.startswith(NOT_YET)]
 
 
-def _described(standing: Verdict, answers: Mapping[str, str], chart: bytes | None) -> str:
-    rows = (_table_row(question, answer) for question, answer in answers.items())
-    if chart is None:
-        return html(element("table", *rows))
-    source = f"data:image/svg+xml;base64,{base64.b64encode(chart).decode()}"
-    alt = f"The chart of the bake time: {standing}"
-    return html(element("table", *rows), element("img", alt=alt, style="max-width:100%", src=source))
-
-
-def _table_row(question: str, answer: str) -> Part:
-    name = element("td", element("b", question), style="vertical-align:top;padding:2px 14px 2px 0")
-    return element("tr", name, element("td", answer, style="padding:2px 0;white-space:normal"))
-
-
 def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
     """Yield the decision's evidence as (name, media type, text)."""
     closed = story.record.closed
@@ -148,10 +135,14 @@ def attachments(story: Story) -> Iterator[tuple[str, str, str]]:
     if commands:
         yield "Manual commands", "text/plain", show_controls(commands)
     if closed["rollback"]:
-        yield "The rollback, step by step", "text/csv", _table(map(_step_row, closed["rollback"]))
+        yield (
+            "The rollback, step by step",
+            "text/csv",
+            to_csv(show_all([_step_row(step) for step in closed["rollback"]])),
+        )
     if closed["not_passed"]:
         missing = [{"clause": clause, "why": why} for clause, why in closed["not_passed"].items()]
-        yield "Not passed", "text/csv", _table(missing)
+        yield "Not passed", "text/csv", to_csv(show_all(missing))
     yield "Decision", "application/json", json.dumps(show_all(closed), indent=2, ensure_ascii=False)
 
 
@@ -164,9 +155,8 @@ def _step_row(step: Mapping[str, Any]) -> Mapping[str, Any]:
 def timeline(story: Story) -> Iterator[Row]:
     """Yield what happened, in order, as steps whose names begin with the time in UTC."""
     for event in timeline_events.describe_events(story.events):
-        name = f"{clock(event.at)} {event.text}"
         yield {
-            "name": name,
+            "name": f"{clock(event.at)} {event.text}",
             "status": event.status,
             "start": millis(event.at),
             "stop": millis(event.ended_at),
@@ -194,11 +184,6 @@ def _proof_of_return(story: Story) -> str:
     if step.get("outcome") == "passed":
         return f"rolled back and verified: {step['message']}"
     return f"{closed['word']}: {closed['why']}"
-
-
-def _diagnosis(story: Story) -> str:
-    found = story.record.diagnosis
-    return "" if found is None else "; ".join(found["text"].splitlines())
 
 
 def _moments(story: Story) -> Iterator[str]:
@@ -237,12 +222,3 @@ def _listed(clauses: Sequence[str]) -> str:
     """Return the ids grouped by phase."""
     groups = [(phase, [id_ for id_ in clauses if CLAUSES[id_].phase == phase]) for phase in PHASES]
     return "; ".join(f"{phase}: {', '.join(ids)}" for phase, ids in groups if ids)
-
-
-def _table(rows: Iterable[Mapping[str, Any]]) -> str:
-    rows = [show_all(row) for row in rows]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
