@@ -47,7 +47,7 @@ ROOT = forks.ROOT
 LONGEST_RUN_S = 90.0
 POLL_S = 0.02
 # A clone that only runs rollouts has no hypothesis, whose plugin takes longer to load than the suite itself.
-BARE = ("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:cacheprovider")
+BARE = ("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:cacheprovider", "-p", "no:pytest_cov")
 WITHOUT_REPORT = ("-p", "bench.without_report")
 # What a run inherits. Everything else, CI's variables and proxies above all, stays out.
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
