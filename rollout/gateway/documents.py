@@ -119,12 +119,13 @@ def refuse_failure(document: dict[str, Any], failed: set[str]) -> None:
 
 def describe_error(document: Any) -> str:
     """Return the error message in the gateway's answer, in one line; empty where there is none."""
-    if isinstance(document, str):
-        return _shortened(document, 300)
-    if isinstance(document, list):
-        return "; ".join(filter(None, map(_describe_complaint, document[:_SHOWN_PROBLEMS])))
-    if isinstance(document, dict):
-        return next(filter(None, (describe_error(document.get(key)) for key in ("detail", "message", "error"))), "")
+    match document:
+        case str():
+            return _shortened(document, 300)
+        case list():
+            return "; ".join(filter(None, map(_describe_complaint, document[:_SHOWN_PROBLEMS])))
+        case dict():
+            return next(filter(None, (describe_error(document.get(key)) for key in ("detail", "message", "error"))), "")
     return ""
 
 

@@ -54,12 +54,13 @@ def fault(call: str, setting: str, answer: Answer, token: str, *, passed_on: boo
 
 
 def _refusal(status: int, reason: str, setting: str, token: str) -> str:
-    if status == HTTPStatus.UNAUTHORIZED:
-        return f"the gateway does not know the caller (401: {reason}); {token}"
-    if status == HTTPStatus.FORBIDDEN:
-        return f"the gateway does not allow this (403: {reason}); {token}"
-    if status == HTTPStatus.NOT_FOUND and reason.casefold() == "not found":
-        return f"this gateway has no such path (404); check the target's url, or set its {setting}"
+    match status:
+        case HTTPStatus.UNAUTHORIZED:
+            return f"the gateway does not know the caller (401: {reason}); {token}"
+        case HTTPStatus.FORBIDDEN:
+            return f"the gateway does not allow this (403: {reason}); {token}"
+        case HTTPStatus.NOT_FOUND if reason.casefold() == "not found":
+            return f"this gateway has no such path (404); check the target's url, or set its {setting}"
     return f"refused ({status}: {reason})"
 
 
@@ -82,10 +83,11 @@ def _throttled(reason: str) -> str:
 def _is_the_gateways(answer: Answer) -> bool:
     """Return whether a 429 has the shape of the gateway's own rate limit (deviation 18)."""
     body = _body(answer)
-    if not isinstance(body, dict) or body.get("error") != "rate_limit_exceeded":
-        return False
-    wait_s = body.get("retry_after_seconds")
-    return isinstance(wait_s, int | float) and not isinstance(wait_s, bool)
+    return (
+        isinstance(body, dict)
+        and body.get("error") == "rate_limit_exceeded"
+        and type(body.get("retry_after_seconds")) in {int, float}
+    )
 
 
 def _body(answer: Answer) -> Any:
