@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -30,7 +30,6 @@ from rollout.gateway.documents import (
     refuse_failure,
 )
 from rollout.gateway.responses import (
-    Activated,
     Alert,
     Amount,
     AuditEntry,
@@ -38,7 +37,6 @@ from rollout.gateway.responses import (
     Connection,
     ConnectionTest,
     Governance,
-    LimitSet,
     Metrics,
     Preflight,
     ProviderHealth,
@@ -51,8 +49,6 @@ from rollout.gateway.transport import Answer
 
 _NOT_UP = {"error", "failure", "failed", "unhealthy", "down", "starting", "offline"}
 _ADDS_UP = 1e-6
-
-C = TypeVar("C", bound=shapes.Claim)
 
 
 def health(answer: Answer) -> None:
@@ -113,27 +109,24 @@ def preflight(answer: Answer) -> Preflight:
     )
 
 
-def activated(answer: Answer) -> Activated:
-    """Read ``POST …/activate``: what the gateway claims.
+def activated(answer: Answer) -> None:
+    """Read ``POST …/activate``: a claim, which the read-back proves or refutes.
 
     Raises:
         InvalidResponse: the shape differs, or `status` is anything but ``success``.
     """
-    claim = _read_claim(answer, shapes.Activated)
-    return Activated(claim.provider, claim.model, claim.message or "")
+    _check_claim(answer, shapes.Activated)
 
 
-def activated_otherwise(answer: Answer, provider: str, model: str) -> Activated:
+def activated_otherwise(answer: Answer) -> None:
     """Read the answer of the call that a target names in place of ``…/activate`` (deviation 13).
 
-    Its shape is not documented: only its `status` counts. A provider or model that it does not name is taken from the
-    arguments; the read-back proves or refutes them.
+    Its shape is not documented: only its `status` counts.
 
     Raises:
         InvalidResponse: the answer is no JSON object, or `status` is anything but ``success``.
     """
-    claim = _read_claim(answer, shapes.ActivatedOtherwise)
-    return Activated(claim.provider or provider, claim.model or model, claim.message or "")
+    _check_claim(answer, shapes.ActivatedOtherwise)
 
 
 def metrics(answer: Answer) -> Metrics:
@@ -166,14 +159,13 @@ def governance(answer: Answer) -> Governance:
     return read_shape(answer, Governance)
 
 
-def limit_set(answer: Answer) -> LimitSet:
-    """Read ``POST /governance/limits``: what the gateway claims.
+def limit_set(answer: Answer) -> None:
+    """Read ``POST /governance/limits``: a claim, which the read-back proves or refutes.
 
     Raises:
         InvalidResponse: the shape differs, or `status` is anything but ``success``.
     """
-    claim = _read_claim(answer, shapes.LimitSet)
-    return LimitSet(claim.limit, claim.message or "")
+    _check_claim(answer, shapes.LimitSet)
 
 
 def done(answer: Answer) -> None:
@@ -247,11 +239,10 @@ def boot_id(answer: Answer) -> str | None:
     return read_shape(answer, shapes.SystemStatus).boot_id
 
 
-def _read_claim(answer: Answer, shape: type[C]) -> C:
-    claim = read_shape(answer, shape)
-    if claim.status != "success":
-        raise InvalidResponse(f"answered {answer.status}, but its status is {claim.status!r}, not 'success'")
-    return claim
+def _check_claim(answer: Answer, shape: type[shapes.Claim]) -> None:
+    status = read_shape(answer, shape).status
+    if status != "success":
+        raise InvalidResponse(f"answered {answer.status}, but its status is {status!r}, not 'success'")
 
 
 def _streamed(answer: Answer) -> Completion:

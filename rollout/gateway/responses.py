@@ -8,7 +8,7 @@ that a verdict depends on. A call whose answer differs from what is typed here h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -20,7 +20,6 @@ from rollout.core.histogram import Histogram
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-_COST_LIMITS = ("soft_limit_usd", "hard_limit_usd")
 _CONNECTION_STATUSES = {"connected", "degraded", "offline", "unknown"}
 
 
@@ -118,15 +117,6 @@ class Preflight:
 
 
 @dataclass(frozen=True, slots=True)
-class Activated:
-    """A successful answer to ``POST …/activate``: what the gateway claims, to be read back (deviation 6)."""
-
-    provider: str
-    model: str | None
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Latency:
     """Percentiles over the last `samples` (at most 1,000) requests since the gateway was started."""
 
@@ -198,15 +188,14 @@ class CostLimit(BaseModel):
     hard_limit_usd: Amount
 
 
-def _select_maxima(value: Any, besides: tuple[str, ...] = ()) -> Any:
+def _select_maxima(value: Any, besides: Collection[str] = ()) -> Any:
     """Return the limits of a scope, named ``max_…`` or one of `besides`, without the usage that is listed with them."""
     if not isinstance(value, dict):
         return value
     return {name: part for name, part in value.items() if name in besides or name.startswith("max_")}
 
 
-RateLimit = Annotated[Mapping[str, Amount], BeforeValidator(_select_maxima)]
-AnyLimit = Annotated[Mapping[str, Amount], BeforeValidator(partial(_select_maxima, besides=_COST_LIMITS))]
+AnyLimit = Annotated[Mapping[str, Amount], BeforeValidator(partial(_select_maxima, besides=CostLimit.model_fields))]
 
 
 def _own_mapping(value: Any) -> Any:
@@ -223,17 +212,9 @@ class Governance:
     """
 
     cost_limits: Mapping[str, Annotated[Mapping[str, float], read_as(CostLimit), AfterValidator(dict)]]
-    rate_limits: Mapping[str, RateLimit]
+    rate_limits: Mapping[str, Annotated[Mapping[str, Amount], BeforeValidator(_select_maxima)]]
     recent_fallbacks: tuple[Mapping[str, object], ...]
     fallback_policy: Annotated[Mapping[str, object], BeforeValidator(_own_mapping)] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LimitSet:
-    """A successful answer to ``POST /governance/limits``: all limits of the scope, as claimed, to be read back."""
-
-    values: Mapping[str, float]
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
