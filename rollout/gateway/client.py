@@ -145,10 +145,9 @@ class Gateway:
         """Read the governance limits."""
         return self._read("governance", parsing.governance)
 
-    def audit(self, limit: int = 50, action: str | None = None, provider: str | None = None) -> tuple[AuditEntry, ...]:
+    def audit(self, limit: int = 50) -> tuple[AuditEntry, ...]:
         """Read the newest entries of the gateway's audit log, at most `limit`."""
-        query = {"limit": str(limit), "action": action, "provider": provider}
-        return self._read("audit", parsing.audit, query=query)[:limit]
+        return self._read("audit", parsing.audit, query={"limit": str(limit)})[:limit]
 
     def runtime_config(self) -> RuntimeConfig:
         """Read the runtime configuration; its secrets are masked (deviation 12)."""

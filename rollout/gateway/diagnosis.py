@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from rollout.core.clock import Clock
 from rollout.core.errors import RolloutError
+from rollout.gateway.client import Gateway
 from rollout.gateway.responses import Connection, ConnectionTest, Preflight
 
 T = TypeVar("T")
@@ -114,26 +115,13 @@ def diagnosed(provider: str, seen: Seen) -> Diagnosis | None:
     return diagnose(provider, seen) if is_called_for else None
 
 
-class Reachable(Protocol):
-    """What a diagnosis needs of a gateway; every call may raise `GatewayError`."""
-
-    def status(self, provider: str, /) -> Connection:
-        """Return the provider's connection status."""
-
-    def test_connection(self, provider: str, /) -> ConnectionTest:
-        """Return the verdict of a connection test."""
-
-    def preflight(self, provider: str, /) -> Preflight:
-        """Return the verdict of a preflight."""
-
-
 def start_thread(work: Callable[[], None]) -> None:
     """Run `work` in a daemon thread: a call that hangs does not keep the process alive."""
     threading.Thread(target=work, name="rollout-diagnosis", daemon=True).start()
 
 
 def diagnose_provider(
-    gateway: Reachable,
+    gateway: Gateway,
     provider: str,
     status: Connection | None,
     clock: Clock,

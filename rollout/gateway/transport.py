@@ -32,6 +32,7 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None pr
 import httpx  # noqa: E402 - after the line that prevents its command line
 
 CAP_BYTES = 2 * 1024 * 1024
+"""The longest body that is read, as received and as decoded."""
 
 # Shorter than any server's own (gunicorn: 2 s), so that an idle connection is never lost to a race with its closing.
 _KEEP_ALIVE_S = 1.0
@@ -145,21 +146,17 @@ class Transport:
     Proxies and other settings of the environment are ignored, and redirects are not followed.
     """
 
-    def __init__(
-        self, tls: Tls | None = None, *, secure: bool = True, cap_bytes: int = CAP_BYTES, peer: Peer = GATEWAY
-    ) -> None:
+    def __init__(self, tls: Tls | None = None, *, secure: bool = True, peer: Peer = GATEWAY) -> None:
         """Start the private event loop in a daemon thread.
 
         Args:
             tls: the trusted authorities, and the client certificate.
             secure: whether https is used at all; with plain http the system's authorities are not loaded.
-            cap_bytes: the longest body that is read, as received and as decoded.
             peer: the called service, for messages.
 
         Raises:
             GatewayError: a file that `tls` names cannot be used.
         """
-        self._cap_bytes = cap_bytes
         self._peer = peer
         self._client = httpx.AsyncClient(
             verify=_tls_context(tls or Tls(), peer) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
@@ -251,14 +248,14 @@ class Transport:
     async def _read(self, response: httpx.Response) -> bytes:
         kind = response.headers.get("content-type", "no content type")
         try:
-            body = Body(response.headers.get("content-encoding", ""), self._cap_bytes)
+            body = Body(response.headers.get("content-encoding", ""), CAP_BYTES)
             async for piece in response.aiter_raw():
                 body.feed(piece)
             return body.complete()
         except TooLong:
             raise NoAnswer(
                 Failure.OTHER,
-                f"the answer is longer than {self._cap_bytes} bytes ({response.status_code}, {kind}) and was not "
+                f"the answer is longer than {CAP_BYTES} bytes ({response.status_code}, {kind}) and was not "
                 f"read to its end; is this {self._peer.name}'s base URL?",
             ) from None
         except Unreadable as problem:

@@ -85,8 +85,8 @@ def test_alerts_are_filtered_by_severity_even_if_the_gateway_sends_more(gateway,
 
 
 def test_an_audit_is_cut_at_its_limit_even_if_the_gateway_sends_more(gateway, liar):
-    assert len(gateway.audit(limit=5, action="activate", provider="a&b")) == 5
-    assert liar.requests[0].path == f"{API}/admin/audit?limit=5&action=activate&provider=a%26b"
+    assert len(gateway.audit(limit=5)) == 5
+    assert liar.requests[0].path == f"{API}/admin/audit?limit=5"
     assert len(gateway.audit()) == 50
 
 
