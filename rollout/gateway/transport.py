@@ -241,7 +241,7 @@ class Transport:
         except NoAnswer:
             raise
         except Exception as problem:  # httpx lets OSError, OverflowError and groups through
-            raise _no_answer(problem, _host(url), self._peer) from problem
+            raise NoAnswer(*_explain(problem, _host(url), self._peer)) from problem
         elapsed_ms = (self._loop.time() - started) * 1000
         return Answer(response.status_code, dict(response.headers), complete, elapsed_ms)
 
@@ -298,22 +298,22 @@ def _causes(problem: BaseException) -> Iterator[BaseException]:
         yield from _causes(beneath)
 
 
-def _no_answer(problem: Exception, host: str, peer: Peer) -> NoAnswer:
-    """Return the error for what httpx raised: what happened, why, and the remedy."""
+def _explain(problem: Exception, host: str, peer: Peer) -> tuple[Failure, str]:
+    """Return how the exchange failed, from what httpx raised, and what happened, why, and the remedy."""
     for cause in _causes(problem):
         match cause:
             case ssl.SSLError():
-                return NoAnswer(Failure.OTHER, _tls_reason(cause, host, peer))
+                return Failure.OTHER, _tls_reason(cause, host, peer)
             case socket.gaierror():
-                reason = f"the name in {host} cannot be looked up ({cause.strerror}); check {peer.url}"
-                return NoAnswer(Failure.UNREACHED, reason)
+                return Failure.UNREACHED, f"the name in {host} cannot be looked up ({cause.strerror}); check {peer.url}"
             case ConnectionRefusedError():
-                reason = f"nothing listens at {host} (connection refused); is {peer.name} running?"
-                return NoAnswer(Failure.UNREACHED, reason)
+                return Failure.UNREACHED, f"nothing listens at {host} (connection refused); is {peer.name} running?"
             case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):
-                reason = f"{host} cannot be reached ({cause.strerror}); check {peer.url} and the network"
-                return NoAnswer(Failure.UNREACHED, reason)
-    return NoAnswer(*_broken(problem, host, peer))
+                return (
+                    Failure.UNREACHED,
+                    f"{host} cannot be reached ({cause.strerror}); check {peer.url} and the network",
+                )
+    return _broken(problem, host, peer)
 
 
 def _tls_reason(problem: ssl.SSLError, host: str, peer: Peer) -> str:

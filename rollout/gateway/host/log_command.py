@@ -111,7 +111,7 @@ class _Run:
             raise LogCommandError(
                 f"the log command {command[0]!r} cannot be started ({why}); correct the target's log_command"
             ) from None
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[bytes] = deque(maxlen=MOST_LINES)
         self._lost = 0
         self._last_error: deque[bytes] = deque(maxlen=1)
         self._lock = threading.Lock()
@@ -176,8 +176,7 @@ class _Run:
     def _keep(self, line: bytes) -> None:
         with self._lock:
             if len(self._lines) == MOST_LINES:
-                self._lines.popleft()
-                self._lost += 1
+                self._lost += 1  # the oldest line is dropped
             self._lines.append(line)
 
     def _reading(self, pipe: IO[bytes] | None, take: Callable[[bytes], None]) -> threading.Thread:
