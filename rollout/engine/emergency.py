@@ -79,7 +79,7 @@ def _report_unverified(order: Order, sent: Sent, problem: BaseException) -> int:
     read = manual_commands.get(f"{url}{path_of('providers', order.target.get('paths', {}))}", token_env)
     why = _redact(repr(problem), order, os.environ)
     _say(f"EMERGENCY NOT VERIFIED: the activation of {order.to} was {sent.result}, and then: {why}")
-    activate_again = manual_commands.post(f"{url}{path}", body, token_env)
+    activate_again = manual_commands.send("POST", f"{url}{path}", body, token_env)
     _say(f"A PERSON IS NEEDED. Check the gateway, then run:\n  {read}\n  {activate_again}")
     return ExitCode.ROLLBACK_FAILED
 

@@ -54,5 +54,4 @@ def replacement_call(call: OtherCall, setting: str, kind: CallKind, **values: st
         path = filled_path(call.path, **values)
     except ValueError as problem:
         raise GatewayError(f"POST {setting}", str(problem)) from None
-    body = {name: filled(text, **values) for name, text in call.body.items()}
-    return Call(setting, "POST", path, body, kind)
+    return Call(setting, "POST", path, {name: filled(text, **values) for name, text in call.body.items()}, kind)

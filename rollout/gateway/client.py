@@ -18,19 +18,16 @@ from rollout.core.redaction import Redactor
 from rollout.core.target import Routing, Target
 from rollout.gateway import parsing
 from rollout.gateway.calls import ACTIVATE, CHAT, LIMIT, READ, WEIGHTS, Call, replacement_call
-from rollout.gateway.endpoints import life_of, path_of, weights_of
+from rollout.gateway.endpoints import ALL_PERCENT, life_of, path_of, weights_of
 from rollout.gateway.responses import (
-    Activated,
     Alert,
     AuditEntry,
     Completion,
     Connection,
     ConnectionTest,
     Governance,
-    LimitSet,
     Metrics,
     Preflight,
-    ProviderHealth,
     Providers,
     RuntimeConfig,
     Weights,
@@ -41,7 +38,6 @@ from rollout.gateway.transport import Answer, Exchange
 T = TypeVar("T")
 
 NOT_FOUND = 404
-_ALL_PERCENT = 100.0
 
 
 def ignore(_: Exchange) -> None:
@@ -49,7 +45,11 @@ def ignore(_: Exchange) -> None:
 
 
 class Gateway:
-    """One gateway, as one target describes it. Safe to share between threads; each thread allows writes for itself."""
+    """One gateway, as one target describes it. Safe to share between threads; each thread allows writes for itself.
+
+    Attributes:
+        url: the base URL in effect, without the trailing slash.
+    """
 
     def __init__(
         self,
@@ -82,11 +82,11 @@ class Gateway:
         if not base:
             raise GatewayError("gateway", f"target {target.name} has no url; start its gateway, or give --gateway=URL")
         self._target = target
-        self._base = base.rstrip("/")
+        self.url = base.rstrip("/")
         self._redactor = redactor
         self._sender = Sender(
             target,
-            self._base,
+            self.url,
             token=token,
             token_env=target.staging_token_env if url is not None and url == target.staging else target.token_env,
             clock=clock,
@@ -96,11 +96,6 @@ class Gateway:
             rollout_id=rollout_id,
         )
         self._writes = threading.local()
-
-    @property
-    def url(self) -> str:
-        """The base URL in effect, without the trailing slash."""
-        return self._base
 
     def health(self) -> None:
         """Return if the service is up, by a call that costs nothing (`rollout.gateway.costs`).
@@ -141,10 +136,6 @@ class Gateway:
         """Read a provider's cumulative counters and percentiles."""
         return self._read("metrics", parsing.metrics, provider=provider)
 
-    def provider_health(self, provider: str) -> ProviderHealth:
-        """Read the gateway's own judgement of a provider."""
-        return self._read("provider_health", parsing.provider_health, provider=provider)
-
     def alerts(self, severity: str | None = None) -> tuple[Alert, ...]:
         """Read the alerts that are firing, of one severity (``info``, ``warning``, ``critical``) or all."""
         firing = self._read("alerts", parsing.alerts, query={"severity": severity})
@@ -154,10 +145,9 @@ class Gateway:
         """Read the governance limits."""
         return self._read("governance", parsing.governance)
 
-    def audit(self, limit: int = 50, action: str | None = None, provider: str | None = None) -> tuple[AuditEntry, ...]:
+    def audit(self, limit: int = 50) -> tuple[AuditEntry, ...]:
         """Read the newest entries of the gateway's audit log, at most `limit`."""
-        query = {"limit": str(limit), "action": action, "provider": provider}
-        return self._read("audit", parsing.audit, query=query)[:limit]
+        return self._read("audit", parsing.audit, query={"limit": str(limit)})[:limit]
 
     def runtime_config(self) -> RuntimeConfig:
         """Read the runtime configuration; its secrets are masked (deviation 12)."""
@@ -192,7 +182,7 @@ class Gateway:
         body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens}
         return self._sender.send(Call("paths.chat", "POST", self._path("POST", "chat"), body, CHAT), parsing.completion)
 
-    def activate(self, provider: str, model: str) -> Activated:
+    def activate(self, provider: str, model: str) -> None:
         """Make `provider` the active one with `model`; a claim to be read back (APP-1.2, deviation 6).
 
         The call is the target's `activate_with` for this provider where it has one (deviation 13).
@@ -207,9 +197,9 @@ class Gateway:
         if not model:
             # Without one the gateway silently resets the model to its default (deviation 8).
             raise GatewayError(call.name, "no model is named, and the gateway would choose one; name the model")
-        return self._sender.send(call, parse)
+        self._sender.send(call, parse)
 
-    def set_limit(self, kind: str, scope: str, values: Mapping[str, float]) -> LimitSet:
+    def set_limit(self, kind: str, scope: str, values: Mapping[str, float]) -> None:
         """Set the limits of one scope; a claim to be read back (APP-3.1, APP-3.2).
 
         Args:
@@ -227,12 +217,8 @@ class Gateway:
         if kind not in self._target.limit_types or not values:
             known = ", ".join(self._target.limit_types)
             raise GatewayError(f"POST {path}", f"nothing to set: give limits, of a kind among {known}, not {kind!r}")
-        body = {
-            "limit_type": self._target.limit_types[kind],
-            "scope": scope.removeprefix("provider:"),
-            **values,
-        }
-        return self._sender.send(Call("paths.limits", "POST", path, body, LIMIT), parsing.limit_set)
+        body = {"limit_type": self._target.limit_types[kind], "scope": scope.removeprefix("provider:"), **values}
+        self._sender.send(Call("paths.limits", "POST", path, body, LIMIT), parsing.limit_set)
 
     def weights(self) -> Weights:
         """Read how the requests are split among providers (CAN-2).
@@ -241,7 +227,7 @@ class Gateway:
             GatewayError: the target names no `routing`, or they cannot be read.
         """
         routing = self._routing()
-        total = _ALL_PERCENT if routing.percent else 1.0
+        total = ALL_PERCENT if routing.percent else 1.0
         call = Call("routing.read.path", "GET", routing.read_path, None, READ)
         return self._sender.send(call, lambda answer: parsing.weights(answer, routing.read_at, total))
 
@@ -298,11 +284,11 @@ class Gateway:
             raise GatewayError("routing", f"target {self._target.name} does not say how its requests are split")
         return self._target.routing
 
-    def _activation(self, provider: str, model: str) -> tuple[Call, Callable[[Answer], Activated]]:
+    def _activation(self, provider: str, model: str) -> tuple[Call, Callable[[Answer], None]]:
         for name, other in self._target.activate_with.items():
             if name.casefold() == provider.casefold():
                 call = replacement_call(other, f"activate_with.{name}", ACTIVATE, provider=provider, model=model)
-                return call, lambda answer: parsing.activated_otherwise(answer, provider, model)
+                return call, parsing.activated_otherwise
         path = self._path("POST", "activate", provider)
         return Call("paths.activate", "POST", path, {"model": model}, ACTIVATE), parsing.activated
 

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from rollout.core.clock import Clock
 from rollout.core.errors import RolloutError
+from rollout.gateway.client import Gateway
 from rollout.gateway.responses import Connection, ConnectionTest, Preflight
 
 T = TypeVar("T")
@@ -103,37 +104,15 @@ class Diagnosis:
 def diagnose(provider: str, seen: Seen) -> Diagnosis:
     """Return the causes that fit the answers; a call that was not made counts for nothing."""
     causes = tuple(dict.fromkeys(_causes(seen))) or (Cause.UNKNOWN,)
-    codes = (part.reason_code for part in (seen.status, seen.tested) if part is not None)
-    code = next((code for code in codes if code), None)
+    code = next((part.reason_code for part in (seen.status, seen.tested) if part and part.reason_code), None)
     return Diagnosis(provider, code, causes, tuple(_evidence(seen)), tuple(_TRY[cause] for cause in causes))
-
-
-def is_called_for(seen: Seen) -> bool:
-    """Return whether an answer is bad or missing, so that a diagnosis is needed."""
-    if seen.unanswered:
-        return True
-    bad_status = seen.status is not None and seen.status.status != "connected"
-    failed = seen.tested is not None and not seen.tested.succeeded
-    unready = seen.preflight is not None and not seen.preflight.ready
-    return bad_status or failed or unready
 
 
 def diagnosed(provider: str, seen: Seen) -> Diagnosis | None:
     """Return the diagnosis where an answer is bad or missing, None where none is."""
-    return diagnose(provider, seen) if is_called_for(seen) else None
-
-
-class Reachable(Protocol):
-    """What a diagnosis needs of a gateway; every call may raise `GatewayError`."""
-
-    def status(self, provider: str, /) -> Connection:
-        """Return the provider's connection status."""
-
-    def test_connection(self, provider: str, /) -> ConnectionTest:
-        """Return the verdict of a connection test."""
-
-    def preflight(self, provider: str, /) -> Preflight:
-        """Return the verdict of a preflight."""
+    unready = seen.preflight is not None and not seen.preflight.ready
+    is_called_for = seen.unanswered or unready or any(_bad_answers(seen))
+    return diagnose(provider, seen) if is_called_for else None
 
 
 def start_thread(work: Callable[[], None]) -> None:
@@ -142,7 +121,7 @@ def start_thread(work: Callable[[], None]) -> None:
 
 
 def diagnose_provider(
-    gateway: Reachable,
+    gateway: Gateway,
     provider: str,
     status: Connection | None,
     clock: Clock,

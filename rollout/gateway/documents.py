@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from rollout.core.units import truncate
-from rollout.gateway.shapes import Shape
 from rollout.gateway.transport import Answer
 
 EVENTS = "text/event-stream"
@@ -16,7 +17,10 @@ FAILED = {"error", "failed", "failure"}
 _SHOWN_PROBLEMS = 3
 _SHOWN_CHARACTERS = 60
 
-S = TypeVar("S", bound=Shape)
+S = TypeVar("S")
+
+adapter_of: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+"""What reads a shape or a response; it is built once."""
 
 
 class InvalidResponse(Exception):
@@ -31,9 +35,10 @@ def read_shape(answer: Answer, shape: type[S], failed: set[str] = FAILED) -> S:
     """
     refuse_failure(read_document(answer), failed)
     try:
-        return shape.model_validate_json(answer.body, strict=True)
+        found: S = adapter_of(shape).validate_json(answer.body, strict=True)
     except ValidationError as problem:
         raise InvalidResponse(describe_mismatch(problem.errors(include_url=False))) from None
+    return found
 
 
 def read_document(answer: Answer) -> dict[str, Any]:
@@ -114,12 +119,13 @@ def refuse_failure(document: dict[str, Any], failed: set[str]) -> None:
 
 def describe_error(document: Any) -> str:
     """Return the error message in the gateway's answer, in one line; empty where there is none."""
-    if isinstance(document, str):
-        return _shortened(document, 300)
-    if isinstance(document, list):
-        return "; ".join(filter(None, map(_describe_complaint, document[:_SHOWN_PROBLEMS])))
-    if isinstance(document, dict):
-        return next(filter(None, (describe_error(document.get(key)) for key in ("detail", "message", "error"))), "")
+    match document:
+        case str():
+            return _shortened(document, 300)
+        case list():
+            return "; ".join(filter(None, map(_describe_complaint, document[:_SHOWN_PROBLEMS])))
+        case dict():
+            return next(filter(None, (describe_error(document.get(key)) for key in ("detail", "message", "error"))), "")
     return ""
 
 

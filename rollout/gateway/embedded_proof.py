@@ -11,6 +11,7 @@ import json
 import threading
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from http.client import HTTPException, IncompleteRead
@@ -126,13 +127,10 @@ def _judged(status: int, kind: str, body: bytes) -> Proof:
         return Proof(Standing.OTHER, f"HTTP 200 with a body of another type than JSON ({kind[:40]!r})")
     if len(body) > CAP_BYTES:
         return Proof(Standing.OTHER, f"HTTP 200 with more than {CAP_BYTES} bytes")
-    try:
-        about = _about(json.loads(body))
-    except (ValueError, RecursionError):
-        about = None
-    if about is None:
-        return Proof(Standing.OTHER, "HTTP 200 with JSON of another shape")
-    return Proof(Standing.EMBEDDED, about=about)
+    with suppress(ValueError, RecursionError):
+        if about := _about(json.loads(body)):
+            return Proof(Standing.EMBEDDED, about=about)
+    return Proof(Standing.OTHER, "HTTP 200 with JSON of another shape")
 
 
 def _about(found: Any) -> About | None:

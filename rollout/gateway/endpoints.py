@@ -26,7 +26,7 @@ DEFAULTS: Mapping[str, str] = {
 }
 """Call name -> path as documented; the names are the keys of a target's `paths`."""
 
-_ALL_PERCENT = 100.0
+ALL_PERCENT = 100.0
 _DIGITS = 6
 _PLACE = re.compile(r"\{(provider|model|prompt)\}")
 
@@ -81,7 +81,7 @@ def weights_of(template: Mapping[str, str], shares: Mapping[str, float], *, perc
         shares: destination -> fraction 0-1.
         percent: whether the gateway takes percentages.
     """
-    weights = {name: round(share * (_ALL_PERCENT if percent else 1.0), _DIGITS) for name, share in shares.items()}
+    weights = {name: round(share * (ALL_PERCENT if percent else 1.0), _DIGITS) for name, share in shares.items()}
     return {key: weights if value == "{weights}" else value for key, value in template.items()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from http import HTTPStatus
+from http.client import responses
 from typing import Any
 
 from pydantic_core import from_json
@@ -41,11 +42,16 @@ def fault(call: str, setting: str, answer: Answer, token: str, *, passed_on: boo
         passed_on: whether the call is a completion, which the gateway passes on to a provider.
     """
     status = answer.status
-    reason = describe_error(_body(answer)) or _phrase(status)
+    reason = describe_error(_body(answer)) or responses.get(status, "no reason given")
     if status == HTTPStatus.OK:
         return None
     if status == HTTPStatus.TOO_MANY_REQUESTS and passed_on and not _is_the_gateways(answer):
-        return GatewayError(call, _throttled(reason), status=status)
+        return GatewayError(
+            call,
+            f"a provider behind the gateway is rate limiting (429: {reason}), as it does to users; it is not asked "
+            "again. Raise the limit or the quota at the provider",
+            status=status,
+        )
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(call, f"the gateway's rate limit refused it (429: {reason})", _retry_after_s(answer))
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -54,12 +60,13 @@ def fault(call: str, setting: str, answer: Answer, token: str, *, passed_on: boo
 
 
 def _refusal(status: int, reason: str, setting: str, token: str) -> str:
-    if status == HTTPStatus.UNAUTHORIZED:
-        return f"the gateway does not know the caller (401: {reason}); {token}"
-    if status == HTTPStatus.FORBIDDEN:
-        return f"the gateway does not allow this (403: {reason}); {token}"
-    if status == HTTPStatus.NOT_FOUND and reason.casefold() == "not found":
-        return f"this gateway has no such path (404); check the target's url, or set its {setting}"
+    match status:
+        case HTTPStatus.UNAUTHORIZED:
+            return f"the gateway does not know the caller (401: {reason}); {token}"
+        case HTTPStatus.FORBIDDEN:
+            return f"the gateway does not allow this (403: {reason}); {token}"
+        case HTTPStatus.NOT_FOUND if reason.casefold() == "not found":
+            return f"this gateway has no such path (404); check the target's url, or set its {setting}"
     return f"refused ({status}: {reason})"
 
 
@@ -72,32 +79,20 @@ def _failure(status: int, reason: str, answer: Answer) -> str:
     return f"answered {status} ({reason}), where only 200 is an answer"
 
 
-def _throttled(reason: str) -> str:
-    return (
-        f"a provider behind the gateway is rate limiting (429: {reason}), as it does to users; it is not asked again. "
-        "Raise the limit or the quota at the provider"
-    )
-
-
 def _is_the_gateways(answer: Answer) -> bool:
     """Return whether a 429 has the shape of the gateway's own rate limit (deviation 18)."""
     body = _body(answer)
-    if not isinstance(body, dict) or body.get("error") != "rate_limit_exceeded":
-        return False
-    wait_s = body.get("retry_after_seconds")
-    return isinstance(wait_s, int | float) and not isinstance(wait_s, bool)
+    return (
+        isinstance(body, dict)
+        and body.get("error") == "rate_limit_exceeded"
+        and type(body.get("retry_after_seconds")) in {int, float}
+    )
 
 
 def _body(answer: Answer) -> Any:
     with suppress(ValueError):
         return from_json(answer.body)
     return None
-
-
-def _phrase(status: int) -> str:
-    with suppress(ValueError):
-        return HTTPStatus(status).phrase
-    return "no reason given"
 
 
 def _retry_after_s(answer: Answer) -> float | None:

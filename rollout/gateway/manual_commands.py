@@ -17,7 +17,7 @@ def activation(target: Target, to: ProviderChange) -> str:
     """Return the `curl` command that activates `to` on `target`, by the target's own call for it if it has one."""
     others = {name: (call.path, call.body) for name, call in target.activate_with.items()}
     path, body = activation_of(others, target.paths, to.provider, to.model)
-    return post(f"{target.url}{path}", body, target.token_env)
+    return send("POST", f"{target.url}{path}", body, target.token_env)
 
 
 def weights(target: Target, routing: Routing, shares: Mapping[str, float]) -> str:
@@ -65,11 +65,6 @@ def approval(scenario: Scenario, origin: Origin, *more: str) -> str:
     """Return the command that approves this content, with the options that are a part of the content."""
     file = () if scenario.source in ("--activate", "") else (scenario.source,)
     return shlex.join(("rollout", "approve", *file, *origin.options, *more))
-
-
-def post(url: str, body: Mapping[str, str], token_env: str | None) -> str:
-    """Return the `curl` command that posts `body` as JSON; the token stays in its environment variable."""
-    return send("POST", url, body, token_env)
 
 
 def send(method: str, url: str, body: Mapping[str, Any], token_env: str | None) -> str:

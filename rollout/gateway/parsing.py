@@ -1,13 +1,14 @@
 """Turns the body of an answer into a typed response, one function per call.
 
-Each raises `InvalidResponse` where the body is not of the documented shape (`rollout.gateway.shapes`).
+Each raises `InvalidResponse` where the body is not of the documented shape: that of the response itself, or one of
+`rollout.gateway.shapes` where the two differ.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from rollout.gateway.documents import (
     EVENTS,
     FAILED,
     InvalidResponse,
+    adapter_of,
     decode_text,
     describe_error,
     describe_mismatch,
@@ -28,19 +30,15 @@ from rollout.gateway.documents import (
     refuse_failure,
 )
 from rollout.gateway.responses import (
-    Activated,
     Alert,
+    Amount,
     AuditEntry,
     Completion,
     Connection,
     ConnectionTest,
     Governance,
-    Latency,
-    LimitSet,
     Metrics,
     Preflight,
-    PreflightCheck,
-    Provider,
     ProviderHealth,
     Providers,
     RuntimeConfig,
@@ -51,7 +49,6 @@ from rollout.gateway.transport import Answer
 
 _NOT_UP = {"error", "failure", "failed", "unhealthy", "down", "starting", "offline"}
 _ADDS_UP = 1e-6
-_CONNECTION_STATUSES = {"connected", "degraded", "offline", "unknown"}
 
 
 def health(answer: Answer) -> None:
@@ -70,22 +67,24 @@ def providers(answer: Answer) -> Providers:
     Raises:
         InvalidResponse: the shape differs, a name occurs twice, or the list contradicts the name of the active one.
     """
-    shape = read_shape(answer, shapes.Providers)
-    _once("the list names", (provider.name for provider in shape.providers))
-    active = [provider.name for provider in shape.providers if provider.is_active]
+    found = read_shape(answer, Providers)
+    names = Counter(provider.name.casefold() for provider in found.providers)
+    for name, count in names.most_common(1):
+        if count > 1:
+            raise InvalidResponse(f"the list names {name} {count} times; names are case-insensitive and must differ")
+    active = [provider.name for provider in found.providers if provider.is_active]
     if len(active) > 1:
         raise InvalidResponse(f"the list marks {' and '.join(active)} active at once; exactly one can be")
-    claimed = (shape.active_provider or "").casefold()
-    listed = {provider.name.casefold() for provider in shape.providers}
+    claimed = (found.active_provider or "").casefold()
     # A name that is not listed is no contradiction: google may be reported as google-gemini (deviation 14).
-    if active and claimed in listed and claimed != active[0].casefold():
-        raise InvalidResponse(f"active_provider says {shape.active_provider}, but the list marks {active[0]} active")
-    return Providers(tuple(_provider(each) for each in shape.providers), shape.active_provider or None)
+    if active and claimed in names and claimed != active[0].casefold():
+        raise InvalidResponse(f"active_provider says {found.active_provider}, but the list marks {active[0]} active")
+    return replace(found, active_provider=found.active_provider or None)
 
 
 def status(answer: Answer) -> Connection:
     """Read ``GET …/status``."""
-    return _connection(read_shape(answer, shapes.Status).connection_status)
+    return read_shape(answer, shapes.Status).connection
 
 
 def connection_test(answer: Answer) -> ConnectionTest:
@@ -103,47 +102,43 @@ def connection_test(answer: Answer) -> ConnectionTest:
 def preflight(answer: Answer) -> Preflight:
     """Read ``POST …/preflight``: ready only if both verdict fields are, and all checks passed, at least one."""
     shape = read_shape(answer, shapes.Preflight)
-    checks = {name: PreflightCheck(each.passed, each.status, each.message) for name, each in shape.checks.items()}
     verdict = shape.ready_for_activation and shape.overall_status == "ready"
-    return Preflight(verdict and bool(checks) and all(check.passed for check in checks.values()), checks)
+    return Preflight(
+        ready=verdict and bool(shape.checks) and all(check.passed for check in shape.checks.values()),
+        checks=shape.checks,
+    )
 
 
-def activated(answer: Answer) -> Activated:
-    """Read ``POST …/activate``: what the gateway claims.
+def activated(answer: Answer) -> None:
+    """Read ``POST …/activate``: a claim, which the read-back proves or refutes.
 
     Raises:
         InvalidResponse: the shape differs, or `status` is anything but ``success``.
     """
-    shape = read_shape(answer, shapes.Activated)
-    _require_success(answer, shape.status)
-    return Activated(shape.provider, shape.model, shape.message or "")
+    _check_claim(answer, shapes.Activated)
 
 
-def activated_otherwise(answer: Answer, provider: str, model: str) -> Activated:
+def activated_otherwise(answer: Answer) -> None:
     """Read the answer of the call that a target names in place of ``…/activate`` (deviation 13).
 
-    Its shape is not documented: only its `status` counts. A provider or model that it does not name is taken from the
-    arguments; the read-back proves or refutes them.
+    Its shape is not documented: only its `status` counts.
 
     Raises:
         InvalidResponse: the answer is no JSON object, or `status` is anything but ``success``.
     """
-    shape = read_shape(answer, shapes.ActivatedOtherwise)
-    _require_success(answer, shape.status)
-    return Activated(shape.provider or provider, shape.model or model, shape.message or "")
+    _check_claim(answer, shapes.ActivatedOtherwise)
 
 
 def metrics(answer: Answer) -> Metrics:
     """Read ``GET …/metrics``; percent becomes a fraction (deviation 1)."""
     shape = read_shape(answer, shapes.Metrics).metrics
-    latency = shape.latency
     return Metrics(
         total_requests=shape.total_requests,
         successful_requests=shape.successful_requests,
         failed_requests=shape.failed_requests,
         error_rate=shape.error_rate / shapes.PERCENT,
-        latency=Latency(latency.p50_ms, latency.p95_ms, latency.p99_ms, latency.samples),
-        errors_by_code=dict(shape.errors.by_code),
+        latency=shape.latency,
+        errors_by_code=shape.errors.by_code,
         total_usd=shape.cost.total_usd,
         total_tokens=shape.cost.total_tokens,
     )
@@ -151,43 +146,26 @@ def metrics(answer: Answer) -> Metrics:
 
 def provider_health(answer: Answer) -> ProviderHealth:
     """Read ``GET …/health`` of a provider; its rates are fractions already (deviation 1)."""
-    shape = read_shape(answer, shapes.ProviderHealth).health
-    return ProviderHealth(
-        health_status=shape.health_status,
-        health_score=shape.health_score,
-        availability=shape.availability,
-        latency_p99_ms=shape.latency_p99_ms,
-        error_rate=shape.error_rate,
-        slo_breaches=tuple(shape.slo_breaches),
-    )
+    return read_shape(answer, shapes.Health).health
 
 
 def alerts(answer: Answer) -> tuple[Alert, ...]:
     """Read ``GET /alerts``, in the gateway's order; a severity beyond the three is an InvalidResponse."""
-    return tuple(Alert(**dict(each)) for each in read_shape(answer, shapes.Alerts).alerts)
+    return read_shape(answer, shapes.Alerts).alerts
 
 
 def governance(answer: Answer) -> Governance:
     """Read ``GET /governance/status``, the limits only."""
-    shape = read_shape(answer, shapes.Governance)
-    return Governance(
-        cost_limits={scope: dict(limit) for scope, limit in shape.cost_limits.items()},
-        rate_limits=dict(shape.rate_limits),
-        recent_fallbacks=tuple(shape.recent_fallbacks),
-        # Not every gateway has one, and no verdict depends on it.
-        fallback_policy=shape.fallback_policy if isinstance(shape.fallback_policy, dict) else {},
-    )
+    return read_shape(answer, Governance)
 
 
-def limit_set(answer: Answer) -> LimitSet:
-    """Read ``POST /governance/limits``: what the gateway claims.
+def limit_set(answer: Answer) -> None:
+    """Read ``POST /governance/limits``: a claim, which the read-back proves or refutes.
 
     Raises:
         InvalidResponse: the shape differs, or `status` is anything but ``success``.
     """
-    shape = read_shape(answer, shapes.LimitSet)
-    _require_success(answer, shape.status)
-    return LimitSet(dict(shape.limit), shape.message or "")
+    _check_claim(answer, shapes.LimitSet)
 
 
 def done(answer: Answer) -> None:
@@ -217,7 +195,7 @@ def weights(answer: Answer, at: str, total: float) -> Weights:
     for key in at.split("."):
         found = found.get(key) if isinstance(found, dict) else None
     try:
-        given = shapes.WEIGHTS.validate_python(found, strict=True)
+        given = adapter_of(dict[str, Amount]).validate_python(found, strict=True)
     except ValidationError as problem:
         raise InvalidResponse(f"{at}: {describe_mismatch(problem.errors(include_url=False))}") from None
     if given and not math.isclose(math.fsum(given.values()), total, rel_tol=_ADDS_UP):
@@ -248,24 +226,12 @@ def completion(answer: Answer) -> Completion:
 
 def audit(answer: Answer) -> tuple[AuditEntry, ...]:
     """Read ``GET /admin/audit``, newest first; a user that was not recorded reads ``unknown``, as at the gateway."""
-    return tuple(
-        AuditEntry(
-            timestamp=each.timestamp,
-            action=each.action,
-            user=each.user or "unknown",
-            provider=each.provider,
-            details=each.details or {},
-            result=each.result,
-            error_message=each.error_message,
-        )
-        for each in read_shape(answer, shapes.Audit).entries
-    )
+    return read_shape(answer, shapes.Audit).entries
 
 
 def runtime_config(answer: Answer) -> RuntimeConfig:
     """Read ``GET /config/runtime``."""
-    shape = read_shape(answer, shapes.RuntimeConfig)
-    return RuntimeConfig(shape.config, shape.config_sources)
+    return read_shape(answer, RuntimeConfig)
 
 
 def boot_id(answer: Answer) -> str | None:
@@ -273,7 +239,8 @@ def boot_id(answer: Answer) -> str | None:
     return read_shape(answer, shapes.SystemStatus).boot_id
 
 
-def _require_success(answer: Answer, status: str) -> None:
+def _check_claim(answer: Answer, shape: type[shapes.Claim]) -> None:
+    status = read_shape(answer, shape).status
     if status != "success":
         raise InvalidResponse(f"answered {answer.status}, but its status is {status!r}, not 'success'")
 
@@ -317,35 +284,3 @@ def _event(name: str, data: str, answer: Answer) -> dict[str, Any]:
 def _named(seen: list[tuple[str, dict[str, Any]]], field: str) -> str | None:
     """Return the last value of `field`, provider or model, in the events; None where no event has it."""
     return next((data[field] for _, data in reversed(seen) if isinstance(data.get(field), str) and data[field]), None)
-
-
-def _once(what: str, names: Iterable[str]) -> None:
-    name, count = next(iter(Counter(name.casefold() for name in names).most_common(1)), ("", 0))
-    if count > 1:
-        raise InvalidResponse(f"{what} {name} {count} times; names are case-insensitive and must differ")
-
-
-def _connection(shape: shapes.Connection) -> Connection:
-    """Read a connection; a status beyond the four is ``unknown``, so that the other providers are still read."""
-    status = shape.status.casefold()
-    if status in _CONNECTION_STATUSES:
-        return Connection(status, shape.message, shape.reason_code, shape.latency_ms)
-    explained = f"the gateway says {shape.status!r}" + (f": {shape.message}" if shape.message else "")
-    return Connection("unknown", explained, shape.reason_code, shape.latency_ms)
-
-
-def _provider(shape: shapes.Provider) -> Provider:
-    return Provider(
-        name=shape.name,
-        provider_type=shape.provider_type,
-        capabilities=dict(shape.capabilities),
-        connection=_connection(shape.connection_status),
-        is_active=shape.is_active,
-        endpoint=shape.endpoint,
-        models=_names(shape.models),
-    )
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    """Return a list of names; anything else is undocumented, and becomes an empty tuple."""
-    return tuple(value) if isinstance(value, list) and all(isinstance(name, str) for name in value) else ()

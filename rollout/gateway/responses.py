@@ -1,14 +1,31 @@
 """The gateway's answers, typed. Shapes as in docs/GATEWAY_API.md, "The calls"; unknown fields are ignored.
 
 Rates are kept as fractions (0-1) here; the gateway's own percent is converted when the answer is parsed (deviation 1).
+
+Pydantic reads them by their annotations, strictly: no number in quotes, no NaN, no negative counter, and every field
+that a verdict depends on. A call whose answer differs from what is typed here has a shape in `rollout.gateway.shapes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, GetPydanticSchema
 
 from rollout.core.histogram import Histogram
+
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_CONNECTION_STATUSES = {"connected", "degraded", "offline", "unknown"}
+
+
+def read_as(kind: Any) -> GetPydanticSchema:
+    """Let pydantic read a field as `kind`, which is narrower than what the suite itself may put there."""
+    return GetPydanticSchema(lambda _, handler: handler(kind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +42,38 @@ class Connection:
     status: str
     message: str | None = None
     reason_code: str | None = None
-    latency_ms: float | None = None
+    latency_ms: Amount | None = None
+
+
+def _fold_status(connection: Connection) -> Connection:
+    """Read a status beyond the four as ``unknown``, so that the other providers are still read."""
+    status = connection.status.casefold()
+    if status in _CONNECTION_STATUSES:
+        return replace(connection, status=status)
+    explained = f"the gateway says {connection.status!r}" + (f": {connection.message}" if connection.message else "")
+    return replace(connection, status="unknown", message=explained)
+
+
+ConnectionStatus = Annotated[Connection, AfterValidator(_fold_status), Field(validation_alias="connection_status")]
+"""A connection as the gateway sends it, in the field ``connection_status``."""
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Return a list of names; anything else is undocumented, and becomes an empty tuple."""
+    return tuple(value) if isinstance(value, list) and all(isinstance(name, str) for name in value) else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
     """One provider of the list; `models` is empty where the gateway lists none."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     provider_type: str
     capabilities: Mapping[str, bool]
-    connection: Connection
+    connection: ConnectionStatus
     is_active: bool
     endpoint: str | None = None
-    models: tuple[str, ...] = ()
+    models: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +117,13 @@ class Preflight:
 
 
 @dataclass(frozen=True, slots=True)
-class Activated:
-    """A successful answer to ``POST …/activate``: what the gateway claims, to be read back (deviation 6)."""
-
-    provider: str
-    model: str | None
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Latency:
     """Percentiles over the last `samples` (at most 1,000) requests since the gateway was started."""
 
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
-    samples: int
+    p50_ms: Amount | None
+    p95_ms: Amount | None
+    p99_ms: Amount | None
+    samples: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +151,15 @@ class ProviderHealth:
     """``GET …/health``: the gateway's own judgement; `error_rate` and `availability` are fractions already."""
 
     health_status: str
-    health_score: float
-    availability: float | None
-    latency_p99_ms: float | None
-    error_rate: float | None
-    slo_breaches: tuple[str, ...] = ()
+    health_score: Amount
+    availability: Fraction | None
+    latency_p99_ms: Amount | None
+    error_rate: Fraction | None
+    slo_breaches: tuple[str, ...]
+
+
+def _fold(value: Any) -> Any:
+    return value.casefold() if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +167,11 @@ class Alert:
     """One alert. Compared by `key`, because ids may carry a timestamp (MON-4)."""
 
     id: str
-    severity: str
+    severity: Annotated[str, read_as(Literal["info", "warning", "critical"]), BeforeValidator(_fold)]
     alert_type: str
     provider: str | None
     message: str
-    technical_details: str | None
+    technical_details: Annotated[str | None, Field(default=None)]
     timestamp: str
     expires_at: str | None = None
 
@@ -149,6 +179,28 @@ class Alert:
     def key(self) -> str:
         """Identify the alert as ``TYPE/provider``, ``TYPE/-`` where it names no provider."""
         return f"{self.alert_type}/{self.provider or '-'}"
+
+
+class CostLimit(BaseModel):
+    """The cost limits of one scope."""
+
+    soft_limit_usd: Amount
+    hard_limit_usd: Amount
+
+
+def _select_maxima(value: Any, besides: Collection[str] = ()) -> Any:
+    """Return the limits of a scope, named ``max_…`` or one of `besides`, without the usage that is listed with them."""
+    if not isinstance(value, dict):
+        return value
+    return {name: part for name, part in value.items() if name in besides or name.startswith("max_")}
+
+
+AnyLimit = Annotated[Mapping[str, Amount], BeforeValidator(partial(_select_maxima, besides=CostLimit.model_fields))]
+
+
+def _own_mapping(value: Any) -> Any:
+    """Return the gateway's own mapping; not every gateway has one, and no verdict depends on it."""
+    return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,18 +211,10 @@ class Governance:
     is the gateway's own mapping, empty where there is none.
     """
 
-    cost_limits: Mapping[str, Mapping[str, float]]
-    rate_limits: Mapping[str, Mapping[str, float]]
+    cost_limits: Mapping[str, Annotated[Mapping[str, float], read_as(CostLimit), AfterValidator(dict)]]
+    rate_limits: Mapping[str, Annotated[Mapping[str, Amount], BeforeValidator(_select_maxima)]]
     recent_fallbacks: tuple[Mapping[str, object], ...]
-    fallback_policy: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LimitSet:
-    """A successful answer to ``POST /governance/limits``: all limits of the scope, as claimed, to be read back."""
-
-    values: Mapping[str, float]
-    message: str = ""
+    fallback_policy: Annotated[Mapping[str, object], BeforeValidator(_own_mapping)] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +238,24 @@ class Completion:
     elapsed_ms: float
 
 
+def _name_user(value: Any) -> Any:
+    """Return the user; one that was not recorded is ``unknown``, as at the gateway."""
+    return "unknown" if value in (None, "") else value
+
+
+def _fill_details(value: Any) -> Any:
+    return {} if value is None else value
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """One line of the gateway's admin audit log."""
 
     timestamp: str
     action: str
-    user: str
+    user: Annotated[str, BeforeValidator(_name_user)]
     provider: str | None
-    details: Mapping[str, object]
+    details: Annotated[Mapping[str, object], BeforeValidator(_fill_details), Field(default_factory=dict)]
     result: str
     error_message: str | None = None
 

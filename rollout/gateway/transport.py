@@ -16,7 +16,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, InvalidStateError, wait
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -32,6 +32,7 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None pr
 import httpx  # noqa: E402 - after the line that prevents its command line
 
 CAP_BYTES = 2 * 1024 * 1024
+"""The longest body that is read, as received and as decoded."""
 
 # Shorter than any server's own (gunicorn: 2 s), so that an idle connection is never lost to a race with its closing.
 _KEEP_ALIVE_S = 1.0
@@ -129,14 +130,11 @@ class _Loop(asyncio.SelectorEventLoop):
         found: Future[Any] = Future()
 
         def look_up() -> None:
-            try:
-                result = socket.getaddrinfo(host, port, **options)
-            except OSError as problem:
-                with contextlib.suppress(Exception):  # the deadline may have cancelled it
+            with contextlib.suppress(InvalidStateError):  # the deadline may have cancelled it
+                try:
+                    found.set_result(socket.getaddrinfo(host, port, **options))
+                except OSError as problem:
                     found.set_exception(problem)
-            else:
-                with contextlib.suppress(Exception):
-                    found.set_result(result)
 
         threading.Thread(target=look_up, name="gateway-look-up", daemon=True).start()
         return await asyncio.wrap_future(found)
@@ -148,21 +146,17 @@ class Transport:
     Proxies and other settings of the environment are ignored, and redirects are not followed.
     """
 
-    def __init__(
-        self, tls: Tls | None = None, *, secure: bool = True, cap_bytes: int = CAP_BYTES, peer: Peer = GATEWAY
-    ) -> None:
+    def __init__(self, tls: Tls | None = None, *, secure: bool = True, peer: Peer = GATEWAY) -> None:
         """Start the private event loop in a daemon thread.
 
         Args:
             tls: the trusted authorities, and the client certificate.
             secure: whether https is used at all; with plain http the system's authorities are not loaded.
-            cap_bytes: the longest body that is read, as received and as decoded.
             peer: the called service, for messages.
 
         Raises:
             GatewayError: a file that `tls` names cannot be used.
         """
-        self._cap_bytes = cap_bytes
         self._peer = peer
         self._client = httpx.AsyncClient(
             verify=_tls_context(tls or Tls(), peer) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
@@ -227,8 +221,7 @@ class Transport:
         return future.result()
 
     async def _close(self) -> None:
-        own = asyncio.current_task()
-        tasks = [task for task in asyncio.all_tasks() if task is not own]
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -239,33 +232,30 @@ class Transport:
         try:
             # Bytes, because httpx refuses header text beyond ASCII, and a header holds the user's name.
             sent = [(name.encode(), value.encode()) for name, value in headers.items()]
+            content = None
             if body is not None:
                 sent.append((b"Content-Type", b"application/json"))
-            content = None if body is None else json.dumps(body).encode()
-            request = self._client.build_request(method, url, headers=sent, content=content)
-            response = await self._client.send(request, stream=True)
-            try:
+                content = json.dumps(body).encode()
+            async with self._client.stream(method, url, headers=sent, content=content) as response:
                 complete = await self._read(response)
-            finally:
-                await response.aclose()
         except NoAnswer:
             raise
         except Exception as problem:  # httpx lets OSError, OverflowError and groups through
-            raise _no_answer(problem, _host(url), self._peer) from problem
+            raise NoAnswer(*_explain(problem, _host(url), self._peer)) from problem
         elapsed_ms = (self._loop.time() - started) * 1000
         return Answer(response.status_code, dict(response.headers), complete, elapsed_ms)
 
     async def _read(self, response: httpx.Response) -> bytes:
         kind = response.headers.get("content-type", "no content type")
         try:
-            body = Body(response.headers.get("content-encoding", ""), self._cap_bytes)
+            body = Body(response.headers.get("content-encoding", ""), CAP_BYTES)
             async for piece in response.aiter_raw():
                 body.feed(piece)
             return body.complete()
         except TooLong:
             raise NoAnswer(
                 Failure.OTHER,
-                f"the answer is longer than {self._cap_bytes} bytes ({response.status_code}, {kind}) and was not "
+                f"the answer is longer than {CAP_BYTES} bytes ({response.status_code}, {kind}) and was not "
                 f"read to its end; is this {self._peer.name}'s base URL?",
             ) from None
         except Unreadable as problem:
@@ -308,24 +298,22 @@ def _causes(problem: BaseException) -> Iterator[BaseException]:
         yield from _causes(beneath)
 
 
-def _no_answer(problem: Exception, host: str, peer: Peer) -> NoAnswer:
-    """Return the error for what httpx raised: what happened, why, and the remedy."""
-    unreached = isinstance(problem, httpx.ConnectError)
+def _explain(problem: Exception, host: str, peer: Peer) -> tuple[Failure, str]:
+    """Return how the exchange failed, from what httpx raised, and what happened, why, and the remedy."""
     for cause in _causes(problem):
-        if isinstance(cause, ssl.SSLError):
-            return NoAnswer(Failure.OTHER, _tls_reason(cause, host, peer))
-        if isinstance(cause, socket.gaierror):
-            reason = f"the name in {host} cannot be looked up ({cause.strerror}); check {peer.url}"
-            return NoAnswer(Failure.UNREACHED, reason)
-        if isinstance(cause, ConnectionRefusedError):
-            reason = f"nothing listens at {host} (connection refused); is {peer.name} running?"
-            return NoAnswer(Failure.UNREACHED, reason)
-        if isinstance(cause, OSError) and cause.errno in {errno.EHOSTUNREACH, errno.ENETUNREACH}:
-            reason = f"{host} cannot be reached ({cause.strerror}); check {peer.url} and the network"
-            return NoAnswer(Failure.UNREACHED, reason)
-    if isinstance(problem, (httpx.UnsupportedProtocol, httpx.InvalidURL, OverflowError, ExceptionGroup)):
-        return NoAnswer(Failure.OTHER, f"{host} is no http or https URL that can be called; check {peer.url}")
-    return NoAnswer(*_broken(problem, host, peer, unreached=unreached))
+        match cause:
+            case ssl.SSLError():
+                return Failure.OTHER, _tls_reason(cause, host, peer)
+            case socket.gaierror():
+                return Failure.UNREACHED, f"the name in {host} cannot be looked up ({cause.strerror}); check {peer.url}"
+            case ConnectionRefusedError():
+                return Failure.UNREACHED, f"nothing listens at {host} (connection refused); is {peer.name} running?"
+            case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):
+                return (
+                    Failure.UNREACHED,
+                    f"{host} cannot be reached ({cause.strerror}); check {peer.url} and the network",
+                )
+    return _broken(problem, host, peer)
 
 
 def _tls_reason(problem: ssl.SSLError, host: str, peer: Peer) -> str:
@@ -338,17 +326,23 @@ def _tls_reason(problem: ssl.SSLError, host: str, peer: Peer) -> str:
     return f"no TLS connection to {host} ({why}); does {peer.name} speak https there, and want a client certificate?"
 
 
-def _broken(problem: Exception, host: str, peer: Peer, *, unreached: bool) -> tuple[Failure, str]:
+def _broken(problem: Exception, host: str, peer: Peer) -> tuple[Failure, str]:
     text = str(problem) or type(problem).__name__
-    if unreached:
-        return Failure.UNREACHED, f"no connection to {host} ({text}); is {peer.name} running?"
-    if isinstance(problem, httpx.RemoteProtocolError):
-        return _improper(text, host, peer)
-    if isinstance(problem, httpx.NetworkError):
-        return Failure.UNREACHED, f"the connection to {host} broke ({text}); did {peer.name} stop or restart?"
-    if isinstance(problem, httpx.LocalProtocolError):
-        # Its text quotes the header, and the header may be the token.
-        return Failure.OTHER, "the request has a header that HTTP does not allow; is there a line feed in the token?"
+    match problem:
+        case httpx.UnsupportedProtocol() | httpx.InvalidURL() | OverflowError() | ExceptionGroup():
+            return Failure.OTHER, f"{host} is no http or https URL that can be called; check {peer.url}"
+        case httpx.ConnectError():
+            return Failure.UNREACHED, f"no connection to {host} ({text}); is {peer.name} running?"
+        case httpx.RemoteProtocolError():
+            return _improper(text, host, peer)
+        case httpx.NetworkError():
+            return Failure.UNREACHED, f"the connection to {host} broke ({text}); did {peer.name} stop or restart?"
+        case httpx.LocalProtocolError():
+            # Its text quotes the header, and the header may be the token.
+            return (
+                Failure.OTHER,
+                "the request has a header that HTTP does not allow; is there a line feed in the token?",
+            )
     return Failure.OTHER, f"the call to {host} failed ({type(problem).__name__}: {text})"
 
 

@@ -120,7 +120,6 @@ READS = {
     "test_connection": lambda gateway: gateway.test_connection("openai"),
     "preflight": lambda gateway: gateway.preflight("openai"),
     "metrics": lambda gateway: gateway.metrics("openai"),
-    "provider_health": lambda gateway: gateway.provider_health("openai"),
     "alerts": lambda gateway: gateway.alerts(),
     "governance": lambda gateway: gateway.governance(),
     "audit": lambda gateway: gateway.audit(),

@@ -5,7 +5,6 @@ import pytest
 from rollout.core.errors import GatewayError, Refused, WriteNotAllowed
 from rollout.core.redaction import REDACTED
 from rollout.core.target import OtherCall, Target, Timeouts
-from rollout.gateway.responses import Activated, LimitSet
 from tests.gateway.conftest import API, TWO_SECONDS, set_limit
 from tests.support import liar as lies
 
@@ -52,7 +51,7 @@ def failure(work, error=GatewayError):
 
 @pytest.mark.parametrize("name", ["ollama", "Ollama"])
 def test_a_provider_with_a_call_of_its_own_is_activated_by_it(other, liar, name):
-    assert activate(other, name) == Activated(name, "gemma3:4b")
+    activate(other, name)
     (request,) = liar.requests
     assert (request.method, request.path) == ("POST", SERVERS)
     assert request.json == {"server_name": name, "model": "gemma3:4b"}
@@ -139,8 +138,8 @@ def test_a_streams_error_and_its_evidence_are_redacted(other, liar, exchanges):
 # Governance limits
 
 
-def test_a_limit_is_set_and_the_claim_returned(gateway, liar):
-    assert set_limit(gateway) == LimitSet({"soft_limit_usd": 200.0, "hard_limit_usd": 250.0}, "updated")
+def test_a_limit_is_set(gateway, liar):
+    set_limit(gateway)
     (request,) = liar.requests
     assert (request.method, request.path) == ("POST", LIMITS)
     assert request.json == {

@@ -106,26 +106,23 @@ def test_after_a_deadline_the_next_exchange_is_answered(transport, liar):
     assert transport.exchange("GET", f"{liar.url}/health", deadline_s=2).status == 200
 
 
-def test_a_body_beyond_the_cap_is_not_read_to_its_end(liar):
-    transport = Transport(cap_bytes=1000)
+def test_a_body_beyond_the_cap_is_not_read_to_its_end(transport, liar, monkeypatch):
+    monkeypatch.setattr(transport_module, "CAP_BYTES", 1000)
     liar.rule("/x", lies.huge(64))
     problem = ends_without_an_answer(transport, f"{liar.url}/x", deadline_s=2)
     assert str(problem).startswith("the answer is longer than 1000 bytes (200, application/json)")
-    transport.close()
 
 
-def test_a_body_exactly_at_the_cap_is_read(liar):
-    transport = Transport(cap_bytes=1000)
+def test_a_body_exactly_at_the_cap_is_read(transport, liar, monkeypatch):
+    monkeypatch.setattr(transport_module, "CAP_BYTES", 1000)
     liar.rule("/x", lies.answer(200, b"x" * 1000))
     assert len(transport.exchange("GET", f"{liar.url}/x", deadline_s=2).body) == 1000
-    transport.close()
 
 
-def test_a_compressed_body_is_capped_by_its_real_size(liar):
-    transport = Transport(cap_bytes=10_000)
+def test_a_compressed_body_is_capped_by_its_real_size(transport, liar, monkeypatch):
+    monkeypatch.setattr(transport_module, "CAP_BYTES", 10_000)
     liar.rule("/x", lies.answer(200, gzip.compress(b"x" * 1_000_000), headers={"Content-Encoding": "gzip"}))
     assert "longer than 10000 bytes" in str(ends_without_an_answer(transport, f"{liar.url}/x", deadline_s=2))
-    transport.close()
 
 
 @pytest.mark.parametrize("behaviour", [lies.hang(), lies.drip_headers(0.02), lies.drip_body(0.02)])

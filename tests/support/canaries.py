@@ -18,7 +18,6 @@ from rollout.core.errors import GatewayError
 from rollout.core.scenario import Canary, Monitor, ProviderChange, Scenario, Share
 from rollout.core.target import Routing, Target
 from rollout.gateway.responses import (
-    Activated,
     Alert,
     Completion,
     Connection,
@@ -108,13 +107,12 @@ class Splitting:
         """Return the gateway: it is not interrupted."""
         return self
 
-    def activate(self, provider: str, model: str) -> Activated:
+    def activate(self, provider: str, model: str) -> None:
         """Make it the active one."""
         self._write(f"POST {provider}:{model}")
         self.active = ProviderChange(provider, model)
         if self.clears:
             self.shares = {}
-        return Activated(provider, model)
 
     def set_weights(self, shares: Mapping[str, float]) -> None:
         """Split the requests."""

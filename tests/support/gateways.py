@@ -11,7 +11,6 @@ from typing import Any, Self
 from rollout.core.errors import GatewayError, Refused
 from rollout.gateway.host.env_text import values
 from rollout.gateway.responses import (
-    Activated,
     Alert,
     AuditEntry,
     Completion,
@@ -19,7 +18,6 @@ from rollout.gateway.responses import (
     ConnectionTest,
     Governance,
     Latency,
-    LimitSet,
     Metrics,
     Preflight,
     Provider,
@@ -216,7 +214,7 @@ class LiveGateway:
         """Allow writes."""
         yield
 
-    def activate(self, provider: str, model: str) -> Activated:
+    def activate(self, provider: str, model: str) -> None:
         """Make them active, at once or with the next restart."""
 
         def effect() -> None:
@@ -225,9 +223,8 @@ class LiveGateway:
                 self.state = replace(self.state, active=provider, model=model)
 
         self._write("activate", f"{provider}:{model}", effect)
-        return Activated(provider, model)
 
-    def set_limit(self, kind: str, scope: str, values: Mapping[str, float]) -> LimitSet:
+    def set_limit(self, kind: str, scope: str, values: Mapping[str, float]) -> None:
         """Set limits of a scope."""
         name = scope if scope == "global" or ":" in scope else f"provider:{scope}"
 
@@ -237,7 +234,6 @@ class LiveGateway:
             self.state = replace(self.state, **{kind: kept})
 
         self._write("set_limit", f"{kind} {scope}", effect)
-        return LimitSet(dict(values))
 
     def set_weights(self, shares: Mapping[str, float]) -> None:
         """Split requests."""

@@ -59,7 +59,14 @@ class ServiceError(RolloutError):
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """Deadline, clock, stop flag and redaction of a command; as the arguments of `run`."""
+    """The terms of a command.
+
+    Attributes:
+        timeout_s: seconds after which it is killed, with its process group.
+        clock: measures the timeout and the duration.
+        stop: ends it at once.
+        redact: takes secrets out of command and output.
+    """
 
     timeout_s: float
     clock: Clock
@@ -67,39 +74,11 @@ class _Terms:
     redact: Callable[[str], str]
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
-    """How a command ended; `exit_code` is None where it could not be killed."""
-
-    exit_code: int | None
-    in_time: bool
-    took_s: float
-
-
-def run(
-    command: Sequence[str], *, timeout_s: float, clock: Clock, stop: StopFlag = NEVER, redact: Callable[[str], str]
-) -> Ran:
-    """Run a command without input, and return its exit code, output and duration.
-
-    A process that it leaves in the background is not waited for, and not ended. The output goes to a file without a
-    name, so a daemon should have a log of its own.
-
-    Args:
-        command: its arguments.
-        timeout_s: seconds after which it is killed, with its process group.
-        clock: measures the timeout and the duration.
-        stop: ends it at once.
-        redact: takes secrets out of command and output.
-
-    Raises:
-        ServiceError: the command cannot be started, did not end in time, or its exit code is not 0.
-        Interrupted: `stop` was set.
-    """
-    return _judged(_ran(command, _Terms(timeout_s, clock, stop, redact)))
-
-
 def restart(service: Service, *, clock: Clock, stop: StopFlag = NEVER, redact: Callable[[str], str]) -> tuple[Ran, Ran]:
     """Stop the service and start it, and return what both commands printed.
+
+    A process that a command leaves in the background is not waited for, and not ended. The output goes to a file
+    without a name, so a daemon should have a log of its own.
 
     It is started also where the stop failed: a service that is down already often answers a stop with an error. So an
     exit code of `stop` other than 0 is returned, not raised; health and the read-back show whether it matters.
@@ -129,15 +108,15 @@ def exchange(
     """Run a command with `content` as its standard input, and return its standard output, complete and not redacted.
 
     Raises:
-        ServiceError: as `run`; it shows the command's standard error only.
+        ServiceError: the command cannot be started, did not end in time, or its exit code is not 0; the error shows the
+            command's standard error only.
         Interrupted: `stop` was set.
     """
     terms = _Terms(timeout_s, clock, stop, redact)
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         source.write(content)
         source.seek(0)
-        end = _until_end(command, (source, output, errors), terms)
-        _judged(_as_ran(command, end, errors, terms))
+        _judged(_run(command, (source, output, errors), terms))
         output.seek(0)
         return output.read()
 
@@ -145,22 +124,7 @@ def exchange(
 def _ran(command: Sequence[str], terms: _Terms) -> Ran:
     # A file, not a pipe: a daemon that inherits a pipe would delay the end of reading.
     with tempfile.TemporaryFile() as output:
-        end = _until_end(command, (subprocess.DEVNULL, output, output), terms)
-        return _as_ran(command, end, output, terms)
-
-
-def _as_ran(command: Sequence[str], end: _End, output: IO[bytes], terms: _Terms) -> Ran:
-    shown = tuple(map(terms.redact, command))
-    code = -signal.SIGKILL if end.exit_code is None else end.exit_code
-    ran = Ran(shown, code, _tail(output, terms.redact), end.took_s)
-    if not end.in_time:
-        outcome = "cannot be killed" if end.exit_code is None else "was killed"
-        raise ServiceError(
-            f"{_named(shown)}: did not end within {terms.timeout_s:g} s, and {outcome}{_output_end(ran)}; does it "
-            "stay in the foreground, or ask for a password? Otherwise raise the target's service.timeout",
-            ran,
-        )
-    return ran
+        return _run(command, (subprocess.DEVNULL, output, output), terms)
 
 
 def _judged(ran: Ran) -> Ran:
@@ -174,8 +138,10 @@ def _judged(ran: Ran) -> Ran:
     )
 
 
-def _until_end(command: Sequence[str], streams: _Streams, terms: _Terms) -> _End:
-    clock, stop, name = terms.clock, terms.stop, _named(tuple(map(terms.redact, command)))
+def _run(command: Sequence[str], streams: _Streams, terms: _Terms) -> Ran:
+    """Run a command until it ends, with any exit code, or is killed; its standard error is what it printed."""
+    clock, stop, shown = terms.clock, terms.stop, tuple(map(terms.redact, command))
+    name = _named(shown)
     if stop:
         raise Interrupted(f"{name}: not run, {stop.reason}")
     began = clock.monotonic()
@@ -188,7 +154,16 @@ def _until_end(command: Sequence[str], streams: _Streams, terms: _Terms) -> _End
             _kill(child)
     if stop and not in_time:
         raise Interrupted(f"{name}: killed while it ran, {stop.reason}")
-    return _End(child.poll(), in_time, clock.monotonic() - began)
+    code, took_s = child.poll(), clock.monotonic() - began
+    ran = Ran(shown, -signal.SIGKILL if code is None else code, _tail(streams[2], terms.redact), took_s)
+    if not in_time:
+        outcome = "cannot be killed" if code is None else "was killed"
+        raise ServiceError(
+            f"{name}: did not end within {terms.timeout_s:g} s, and {outcome}{_output_end(ran)}; does it "
+            "stay in the foreground, or ask for a password? Otherwise raise the target's service.timeout",
+            ran,
+        )
+    return ran
 
 
 def _started(command: Sequence[str], name: str, streams: _Streams) -> subprocess.Popen[bytes]:

@@ -29,6 +29,10 @@ class EnvFile:
             stop: ends a read at once; it prevents a write, and never interrupts one.
             redact: takes secrets out of a failing command's output.
         """
+        service = target.service
+        self._reading, self._writing = (service.read, service.write) if service else ((), ())
+        self._timeout_s = service.timeout_s if service else 0.0
+        self._where = f"target {target.name}" if self._reading else str(target.env_file)
         self._target = target
         self._clock = clock
         self._stop = stop
@@ -37,7 +41,7 @@ class EnvFile:
     @property
     def path(self) -> Path | None:
         """Where the file is on this host; None where it is behind commands."""
-        return None if self._commands[0] else self._target.env_file
+        return None if self._reading else self._target.env_file
 
     def read(self) -> bytes:
         """Return the file's bytes.
@@ -59,15 +63,14 @@ class EnvFile:
         """
         if self._stop:
             raise Interrupted(f"the .env file was not written, {self._stop.reason}")
-        reading, writing = self._commands
-        if bool(reading) != bool(writing):
+        if bool(self._reading) != bool(self._writing):
             raise EnvFileError(
                 f"target {self._target.name}: service.read and service.write belong together, and only one is given; "
                 "nothing was written"
             )
-        if writing:
+        if self._writing:
             # Not interrupted: half a file is worse than the old or the new one.
-            self._exchanged("written", writing, content, NEVER)
+            self._exchanged("written", self._writing, content, NEVER)
         else:
             _replace(self._local(), content)
         if self._read(NEVER) != content:
@@ -75,15 +78,6 @@ class EnvFile:
                 f"{self._where}: the .env file does not read back equal; is another process writing it, or "
                 "do service.read and service.write mean different files?"
             )
-
-    @property
-    def _commands(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        service = self._target.service
-        return (service.read, service.write) if service else ((), ())
-
-    @property
-    def _where(self) -> str:
-        return f"target {self._target.name}" if self._commands[0] else str(self._target.env_file)
 
     def _local(self) -> Path:
         if self._target.env_file is None:
@@ -94,8 +88,8 @@ class EnvFile:
         return self._target.env_file
 
     def _read(self, stop: StopFlag) -> bytes:
-        if self._commands[0]:
-            return self._exchanged("read", self._commands[0], b"", stop)
+        if self._reading:
+            return self._exchanged("read", self._reading, b"", stop)
         path = self._local()
         try:
             return path.read_bytes()
@@ -106,10 +100,10 @@ class EnvFile:
             ) from None
 
     def _exchanged(self, doing: str, command: tuple[str, ...], content: bytes, stop: StopFlag) -> bytes:
-        service = self._target.service
-        timeout_s = service.timeout_s if service else 0.0
         try:
-            return exchange(command, content, timeout_s=timeout_s, clock=self._clock, stop=stop, redact=self._redact)
+            return exchange(
+                command, content, timeout_s=self._timeout_s, clock=self._clock, stop=stop, redact=self._redact
+            )
         except ServiceError as problem:
             raise EnvFileError(f"the .env file could not be {doing}: {problem}") from problem
 
@@ -158,9 +152,9 @@ def _copy_attributes(handle: int, actual: Path, scratch: Path, before: os.stat_r
 
 
 def _remedy(problem: Exception) -> str:
-    number = getattr(problem, "errno", None)
-    if number in {errno.EPERM, errno.EACCES}:
-        return "its owner must be kept: run as its owner, or set the target's service.read and service.write"
-    if number == errno.EBUSY:
-        return "it is mounted by itself, and cannot be replaced: set the target's service.read and service.write"
+    match problem:
+        case OSError(errno=errno.EPERM | errno.EACCES):
+            return "its owner must be kept: run as its owner, or set the target's service.read and service.write"
+        case OSError(errno=errno.EBUSY):
+            return "it is mounted by itself, and cannot be replaced: set the target's service.read and service.write"
     return "nothing was changed"

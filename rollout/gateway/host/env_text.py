@@ -290,15 +290,15 @@ def _spellings(value: str, quote: str) -> Iterator[str]:
     """Yield the spellings of a value, best first; none for a value with a NUL, which no environment can hold."""
     if "\0" in value:
         return
+    bare = _BARE.fullmatch(value)
     single, double = not _SPECIAL_IN_SINGLE.search(value), not _SPECIAL_IN_DOUBLE.search(value)
-    if quote == '"' and double:
-        yield f'"{value}"'
-    if quote == "'" and single:
-        yield f"'{value}'"
-    if _BARE.fullmatch(value):
-        yield value
-    if single:
-        yield f"'{value}'"
+    spellings = (
+        (quote == '"' and double, f'"{value}"'),
+        (quote == "'" and single, f"'{value}'"),
+        (bare, value),
+        (single, f"'{value}'"),
+    )
+    yield from (spelling for holds_it, spelling in spellings if holds_it)
     yield '"' + "".join(_ESCAPED.get(each, each) for each in value) + '"'
 
 

@@ -89,12 +89,8 @@ class CommandFollower:
         # Redacted first, cut then: half a secret would not be recognised.
         how, line = self._run.end_reason, self._redact(self._run.last_error_line)[-SHOWN_CHARACTERS:]
         shown = f" ({line})" if line else " without an error message"
-        name = shlex.join(self._command)
-        return LogCommandError(
-            self._redact(
-                f"the log command `{truncate(name, SHOWN_CHARACTERS)}` has ended: {how}{shown}; it is started again"
-            )
-        )
+        name = truncate(shlex.join(self._command), SHOWN_CHARACTERS)
+        return LogCommandError(self._redact(f"the log command `{name}` has ended: {how}{shown}; it is started again"))
 
 
 class _Run:
@@ -115,13 +111,13 @@ class _Run:
             raise LogCommandError(
                 f"the log command {command[0]!r} cannot be started ({why}); correct the target's log_command"
             ) from None
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[bytes] = deque(maxlen=MOST_LINES)
         self._lost = 0
-        self._error_line = b""
+        self._last_error: deque[bytes] = deque(maxlen=1)
         self._lock = threading.Lock()
         self._threads = [
             self._reading(self._child.stdout, self._keep),
-            self._reading(self._child.stderr, self._note_error),
+            self._reading(self._child.stderr, self._last_error.append),
         ]
 
     @property
@@ -140,7 +136,7 @@ class _Run:
     @property
     def last_error_line(self) -> str:
         """The last line of its standard error."""
-        return on_one_line(" ".join(self._error_line.decode(errors="replace").split()))
+        return on_one_line(" ".join(b"".join(self._last_error).decode(errors="replace").split()))
 
     def take(self) -> list[bytes]:
         """Return the lines that came since the last call.
@@ -180,12 +176,8 @@ class _Run:
     def _keep(self, line: bytes) -> None:
         with self._lock:
             if len(self._lines) == MOST_LINES:
-                self._lines.popleft()
-                self._lost += 1
+                self._lost += 1  # the oldest line is dropped
             self._lines.append(line)
-
-    def _note_error(self, line: bytes) -> None:
-        self._error_line = line
 
     def _reading(self, pipe: IO[bytes] | None, take: Callable[[bytes], None]) -> threading.Thread:
         def read() -> None:

@@ -144,8 +144,7 @@ class LogFollower:
         return shorter or self._first_bytes(len(self._head)) != self._head
 
     def _was_replaced(self) -> bool:
-        there, here = self.path.stat(), os.fstat(self._file.fileno())
-        return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
+        return not os.path.samestat(self.path.stat(), os.fstat(self._file.fileno()))
 
     def _first_bytes(self, count: int = HEAD) -> bytes:
         position = self._file.tell()

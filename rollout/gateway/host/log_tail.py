@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -62,12 +63,11 @@ def keep_log_tail(target: Target, folder: Path, *, clock: Clock, redact: Callabl
     try:
         text = _printed(target, clock, redact) if target.log_command else _written(target)
         lines = _last(redact(text).rstrip("\n").split("\n"))
-        lines = [] if lines == [""] else lines
-        if not lines:
+        if lines in ([], [""]):
             return LogTail(None, "it is empty")
         source = "the log command" if target.log_command else str(target.log_file)
         head = redact(f"# the last {len(lines)} lines of {source} at {format_utc(clock.now())}")
-        return LogTail(_kept(folder, [_escaped(head), *lines]))
+        return LogTail(_kept(folder, [show_controls(head, keep=""), *lines]))
     except (OSError, ValueError, RolloutError) as problem:
         why = getattr(problem, "strerror", None) or str(problem)
         return LogTail(None, redact(why))
@@ -90,11 +90,8 @@ def _written(target: Target) -> str:
 
 
 def _printed(target: Target, clock: Clock, redact: Callable[[str], str]) -> str:
-    follower = CommandFollower(target.log_command, clock, redact)
-    try:
+    with closing(CommandFollower(target.log_command, clock, redact)) as follower:
         lines = list(_until_quiet(follower, clock))
-    finally:
-        follower.close()
     if not lines:
         raise RolloutError(f"the log command printed nothing within {PRINTS_WITHIN_S:g} s")
     return "\n".join(lines)
@@ -117,18 +114,10 @@ def _until_quiet(follower: CommandFollower, clock: Clock) -> Iterator[str]:
 
 def _last(lines: Iterable[str]) -> list[str]:
     """Return the last lines, escaped: at most `MOST_LINES`, and at most `MOST_BYTES`."""
-    kept: list[str] = []
-    left = MOST_BYTES
-    for line in reversed([_escaped(line.rstrip("\r")) for line in list(lines)[-MOST_LINES:]]):
-        left -= len(line.encode()) + 1
-        if left < 0:
-            break
-        kept.insert(0, line)
+    kept = [show_controls(line.rstrip("\r"), keep="") for line in list(lines)[-MOST_LINES:]]
+    while sum(len(line.encode()) + 1 for line in kept) > MOST_BYTES:
+        del kept[0]
     return kept
-
-
-def _escaped(line: str) -> str:
-    return show_controls(line, keep="")
 
 
 def _kept(folder: Path, lines: Iterable[str]) -> Path:

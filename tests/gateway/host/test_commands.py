@@ -13,7 +13,7 @@ from rollout.core.clock import StopFlag, SystemClock
 from rollout.core.errors import Interrupted
 from rollout.core.redaction import REDACTED, Redactor
 from rollout.core.target import Service
-from rollout.gateway.host.commands import ServiceError, exchange, restart, run
+from rollout.gateway.host.commands import ServiceError, exchange, restart
 
 TOKEN = "s3cr3t-t0ken-value"
 
@@ -25,6 +25,11 @@ def python(code):
 @pytest.fixture
 def terms():
     return {"clock": SystemClock(), "redact": Redactor([TOKEN]).text}
+
+
+def run(command, *, timeout_s, **terms):
+    """Run a command as the start of a service, whose stop does nothing."""
+    return restart(Service(("true",), tuple(command), timeout_s=timeout_s), **terms)[1]
 
 
 def failure(command, terms, timeout_s=5.0, **options):
