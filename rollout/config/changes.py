@@ -12,7 +12,6 @@ from rollout.config.schemas.activations import ActivationSchema
 from rollout.config.schemas.base import Schema
 from rollout.config.schemas.changes import CostLimitSchema, EnvironmentSchema, RateLimitSchema
 from rollout.config.source import Place, Source
-from rollout.config.targets import build_activation
 from rollout.config.validation import fill_schema, refuse_missing_keys
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 
@@ -69,7 +68,7 @@ def read_changes(items: Iterable[Any], source: Source, env: Mapping[str, str]) -
 def _change(data: Any, source: Source, place: Place, env: Mapping[str, str]) -> Change | None:
     match _kind(data, source, place):
         case "activate":
-            return build_activation(_filled(ActivationSchema, data, source, place))
+            return _filled(ActivationSchema, data, source, place).build(ProviderChange)
         case "set":
             return _environment(data, source, place, env)
         case "limits":
@@ -79,12 +78,10 @@ def _change(data: Any, source: Source, place: Place, env: Mapping[str, str]) -> 
 
 
 def _kind(data: Any, source: Source, place: Place) -> str | None:
-    try:
-        found = validators.mapping(ActivationSchema.example)(data).keys()
-    except ValueError as error:
-        source.refuse(place, str(error))
+    found = source.accept(place, validators.mapping(ActivationSchema.example), data)
+    if found is None:
         return None
-    kinds = [kind for kind, keys in _KINDS.items() if found & set(keys)]
+    kinds = [kind for kind, keys in _KINDS.items() if found.keys() & set(keys)]
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
@@ -110,11 +107,10 @@ def _environment(data: dict[str, Any], source: Source, place: Place, env: Mappin
     for key, value in (parsed.values or {}).items():
         if reason := explain_not_plain(key, value):
             source.refuse((*place, "set", key), reason)
-    for key, variable in (parsed.secret or {}).items():
+    for key, variable in (parsed.secrets or {}).items():
         if reason := explain_no_secret(env.get(variable, "")):
             source.refuse((*place, "secret", key), f"the environment variable {variable} {reason}")
-    startup = {"startup_s": parsed.startup} if parsed.startup else {}
-    return EnvironmentChange(parsed.values or {}, parsed.secret or {}, tuple(parsed.remove or ()), **startup)
+    return parsed.build(EnvironmentChange)
 
 
 def _as_written(data: dict[str, Any], source: Source, place: Place) -> dict[str, Any]:
@@ -126,15 +122,11 @@ def _as_written(data: dict[str, Any], source: Source, place: Place) -> dict[str,
 
 
 def _limit(data: dict[str, Any], source: Source, place: Place) -> LimitChange | None:
-    try:
-        kind = validators.choice("cost", "rate")(data["limits"])
-    except ValueError as error:
-        source.refuse((*place, "limits"), str(error))
+    kind = source.accept((*place, "limits"), validators.choice("cost", "rate"), data["limits"])
+    if kind is None:
         return None
     parsed = _filled(CostLimitSchema if kind == "cost" else RateLimitSchema, data, source, place)
-    values: dict[str, float] = {
-        key: value for key, value in parsed.explicit_values().items() if isinstance(value, float)
-    }
+    values: dict[str, float] = parsed.model_dump(exclude_unset=True, exclude={"limits", "scope"})
     _refuse_odd_values(values, source, place)
     if kind == "rate" and data.keys() <= {"limits", "scope"}:
         keys = "max_requests_per_minute, max_tokens_per_minute or both"

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rollout.config import sanity_bounds
 from rollout.config.policies import SANDBOX
-from rollout.config.schemas.monitoring import MonitorSchema, ProbeSchema
+from rollout.config.schemas.base import build_record
+from rollout.config.schemas.monitoring import MonitorSchema
 from rollout.config.source import Place, Source
 from rollout.core.change_windows import longest_s
 from rollout.core.policy import Policy
-from rollout.core.scenario import SOURCES, Expectation, Limits, Monitor, Probe
+from rollout.core.scenario import SOURCES, Monitor
 from rollout.core.target import Target
 from rollout.core.units import show_duration, show_fraction
 
-_LIMITS = {"error_rate": "error_rate", "latency_factor": "latency_factor", "p95": "p95_ms"}
-_IN_SECONDS = frozenset(
-    {"window", "metrics_every", "alerts_every", "log_every", "synthetic_every", "way_back_every", "short_span"}
-    | {"confirm_after"}
-)
 _PROCEDURE = Monitor()
 ROLL_BACK = "roll_back"
 
@@ -39,28 +36,21 @@ class Layer:
     place: Place
     parsed: MonitorSchema | None
 
+    def explicit_values(self) -> dict[str, Any]:
+        """Return what the file says, by key."""
+        return self.parsed.explicit_values() if self.parsed else {}
+
 
 def merge_layers(layers: Sequence[Layer]) -> Monitor:
     """Return the bake time in effect; for each key, the first layer that has it decides."""
     given: dict[str, Any] = {}
     for layer in reversed(layers):
-        values = layer.parsed.explicit_values() if layer.parsed else {}
+        values = layer.parsed.model_dump(exclude_unset=True) if layer.parsed else {}
         if given.get("probes") and {"prompt", "expect"} & values.keys():
             # `prompt` and `expect` of an earlier layer replace the list of a later one; `off` stays off.
             del given["probes"]
         given |= values
-    given |= {"probes": tuple(map(_probe, given["probes"]))} if "probes" in given else {}
-    given |= {"on_no_data": given["on_no_data"].explicit_values()} if "on_no_data" in given else {}
-    limits = Limits(**{_LIMITS[key]: value for key, value in given.items() if key in _LIMITS})
-    rest = {f"{key}_s" if key in _IN_SECONDS else key: value for key, value in given.items() if key not in _LIMITS}
-    return Monitor(limits=limits, **rest)
-
-
-def _probe(parsed: ProbeSchema) -> Probe:
-    given = parsed.explicit_values()
-    if parsed.expect is not None:
-        given["expect"] = Expectation(**parsed.expect.explicit_values())
-    return Probe(**given)
+    return build_record(Monitor, given | {"limits": given})
 
 
 def apply_policy(planned: Monitor, policy: Policy) -> Monitor:
@@ -129,19 +119,16 @@ def _refuse_looser_than_procedure(layers: Sequence[Layer], planned: Monitor) -> 
 
 def _refuse_out_of_bounds(layers: Sequence[Layer], policy: Policy) -> None:
     """Refuse a value of the files that no environment but the sandbox accepts; a canary's stages are not among them."""
-    given: dict[str, Any] = {}
-    for layer in reversed(layers):
-        given |= layer.parsed.explicit_values() if layer.parsed else {}
+    given = ChainMap(*(layer.explicit_values() for layer in layers))
     for key, bound in sanity_bounds.MONITOR.items():
         if key in given and (words := bound.refusal(given[key], policy.name)):
             _refuse(layers, key, words)
 
 
 def _has_key(layers: Sequence[Layer], key: str) -> bool:
-    return any(layer.parsed is not None and key in layer.parsed.model_fields_set for layer in layers)
+    return any(key in layer.explicit_values() for layer in layers)
 
 
 def _refuse(layers: Sequence[Layer], key: str, message: str) -> None:
-    having = (layer for layer in layers if layer.parsed and key in layer.parsed.model_fields_set)
-    layer = next(having, layers[0])
+    layer = next((layer for layer in layers if key in layer.explicit_values()), layers[0])
     layer.source.refuse((*layer.place, key), message)

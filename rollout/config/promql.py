@@ -12,7 +12,7 @@ from rollout.core import promql
 def counter(value: Any) -> str:
     """Return an instant vector selector of raw counters, as it is written."""
     found = text(value)
-    _refused(promql.parse, found)
+    promql.parse(found)
     return found
 
 
@@ -20,17 +20,10 @@ def matcher(value: Any) -> str:
     """Return a matcher such as ``severity="critical"``, as it is written."""
     if isinstance(require(value), dict):
         raise InvalidValue("is a mapping; put the whole matcher in quotes: 'severity=\"critical\"'")
-    found = _refused(promql.matcher, text(value))
+    found = promql.matcher(text(value))
     if found.operator in {"=~", "!~"}:
         try:
             re.compile(found.value)
         except re.error as error:
             raise InvalidValue(f"has a regular expression that is none ({error}); mend it or escape it") from None
     return str(found)
-
-
-def _refused(read: Any, found: str) -> Any:
-    try:
-        return read(found)
-    except ValueError as error:
-        raise InvalidValue(str(error)) from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -178,28 +178,21 @@ def flag(value: Any) -> bool:
 
 def choice(*allowed: str) -> Callable[[Any], str]:
     """Return a validator of one of the `allowed` words."""
+    either = " or ".join(filter(None, (", ".join(allowed[:-1]), allowed[-1])))
 
     def read(value: Any) -> str:
         if value not in allowed:
-            raise InvalidValue(f"{shown(value)} is not possible here; write {_either(allowed)}")
+            raise InvalidValue(f"{shown(value)} is not possible here; write {either}")
         return str(value)
 
     return read
 
 
-def _either(words: Sequence[str]) -> str:
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
-def true_or(word: str) -> Callable[[Any], str | bool]:
-    """Return a validator of ``true`` or one word."""
-
-    def read(value: Any) -> str | bool:
-        if value is not True and value != word:
-            raise InvalidValue(f"{shown(value)} is not possible here; write true or {word}")
-        return True if value is True else word
-
-    return read
+def true_or_only(value: Any) -> str | bool:
+    """Return ``true`` or ``only``: whether the single-request test is all of a canary."""
+    if value is not True and value != "only":
+        raise InvalidValue(f"{shown(value)} is not possible here; write true or only")
+    return True if value is True else "only"
 
 
 def strategy(value: Any) -> Any:
@@ -300,6 +293,11 @@ def mapping(example: str) -> Callable[[Any], dict[str, Any]]:
 def items(value: Any) -> list[Any]:
     """Return a list; a single value is a list of one."""
     return value if isinstance(require(value), list) else [value]
+
+
+def once(values: list[str]) -> list[str]:
+    """Return each of the values once, where it stands first."""
+    return list(dict.fromkeys(values))
 
 
 def _matching(value: Any, expression: re.Pattern[str], expected: str) -> str:

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from rollout.config import validators
 from rollout.config.schemas.base import CompleteSchema, Schema
 from rollout.config.schemas.values import Flag, Startup
 
 
-class ActivationSchema(Schema):
-    """``{activate: openai, model: gpt-4o}``; without a model the gateway would reset it (docs/GATEWAY_API.md, 8)."""
+class _ProviderSchema(Schema):
+    """A provider, its model and whether it needs a restart."""
 
     example = "{activate: openai, model: gpt-4o}"
     required_keys = ("activate", "model")
 
-    activate: Annotated[str, BeforeValidator(validators.provider)] = ""
+    provider: Annotated[str, BeforeValidator(validators.provider), Field(alias="activate")] = ""
     model: Annotated[str, BeforeValidator(validators.text)] = ""
     restart: Flag = None
-    startup: Startup = None
+
+
+class ActivationSchema(_ProviderSchema):
+    """``{activate: openai, model: gpt-4o}``; without a model the gateway would reset it (docs/GATEWAY_API.md, 8)."""
+
+    startup_s: Startup = None
 
 
 class CompleteActivationSchema(ActivationSchema, CompleteSchema):
     """An activation elsewhere than in a scenario's changes."""
 
 
-class SafeProviderSchema(CompleteSchema):
+class SafeProviderSchema(_ProviderSchema, CompleteSchema):
     """Where an emergency goes; how long a restart takes stands under the target's `providers:`."""
-
-    example = ActivationSchema.example
-    required_keys = ActivationSchema.required_keys
-
-    activate: Annotated[str, BeforeValidator(validators.provider)] = ""
-    model: Annotated[str, BeforeValidator(validators.text)] = ""
-    restart: Flag = None

@@ -25,12 +25,13 @@ class EnvironmentSchema(Schema):
         BeforeValidator(env_entries.by_key("{LOG_LEVEL: debug}")),
         Field(alias="set"),
     ] = None
-    secret: Annotated[
+    secrets: Annotated[
         dict[Key, Annotated[str, BeforeValidator(env_entries.holder)]] | None,
         BeforeValidator(env_entries.by_key("{OPENAI_API_KEY: NEW_OPENAI_KEY}")),
+        Field(alias="secret"),
     ] = None
     remove: Annotated[list[Key] | None, BeforeValidator(validators.items)] = None
-    startup: Startup = None
+    startup_s: Startup = None
 
 
 class LimitSchema(Schema):
