@@ -9,7 +9,7 @@ from itertools import pairwise
 from rollout.config import sanity_bounds
 from rollout.config.changes import PlacedChange
 from rollout.config.policies import SANDBOX
-from rollout.config.schemas.scenarios import ImpactSchema, ScenarioSchema, StrategySchema
+from rollout.config.schemas.scenarios import ScenarioSchema, StrategySchema
 from rollout.config.source import Place, Source
 from rollout.core.canary_stages import ALL
 from rollout.core.policy import Policy
@@ -61,7 +61,8 @@ def refuse_odd_strategy(
     """
     strategy = parsed.strategy
     activations = {placed.place: placed.change for placed in changes if isinstance(placed.change, ProviderChange)}
-    if activations and policy.canary_at_high_risk and _is_high(parsed.impact):
+    # The first word of the risk decides.
+    if activations and policy.canary_at_high_risk and parsed.impact and parsed.impact.build(Impact).level == HIGH:
         _refuse_all_at_once(strategy, source, policy, weights=weights)
     if strategy is None:
         return
@@ -93,11 +94,6 @@ def _refuse_all_at_once(parsed: StrategySchema | None, source: Source, policy: P
             (*PLACE, "single_request"),
             f"the risk is high, and {policy.name} demands all stages where the target splits its traffic; write true",
         )
-
-
-def _is_high(impact: ImpactSchema | None) -> bool:
-    """Return whether the impact assessment calls the risk high: its first word decides."""
-    return impact is not None and impact.build(Impact).level == HIGH
 
 
 def _refuse_stages(parsed: StrategySchema, source: Source) -> None:

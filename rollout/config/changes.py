@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 from rollout.config import validators
 from rollout.config.env_entries import explain_no_secret, explain_not_plain
-from rollout.config.schemas.activations import ActivationSchema
 from rollout.config.schemas.base import Schema
-from rollout.config.schemas.changes import CostLimitSchema, EnvironmentSchema, RateLimitSchema
+from rollout.config.schemas.changes import ActivationSchema, CostLimitSchema, EnvironmentSchema, RateLimitSchema
 from rollout.config.source import Place, Source
 from rollout.config.validation import fill_schema, refuse_missing_keys
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange

@@ -47,16 +47,12 @@ def template(*allowed: str) -> Callable[[Any], str]:
     return read
 
 
-def path(*allowed: str) -> Callable[[Any], str]:
-    """Return a validator of paths in which each of the `allowed` placeholders may stand."""
-
-    def read(value: Any) -> str:
-        found = text(value)
-        validators.path(_PLACEHOLDER.sub("x", found))
-        _refuse_unknown(found, allowed)
-        return found
-
-    return read
+def activation_path(value: Any) -> str:
+    """Return the path of a call that activates a provider, in which `{provider}` and `{model}` may stand."""
+    found = text(value)
+    validators.path(_PLACEHOLDER.sub("x", found))
+    _refuse_unknown(found, ("provider", "model"))
+    return found
 
 
 def destination(value: Any) -> str:

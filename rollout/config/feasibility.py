@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rollout.config.changes import PlacedChange
 from rollout.config.restarts import SERVICE, refuse_lesser_restart
-from rollout.config.schemas.activations import ActivationSchema
+from rollout.config.schemas.changes import ActivationSchema
 from rollout.config.source import Place, Source
 from rollout.core.scenario import EnvironmentChange, ProviderChange
 from rollout.core.target import Target

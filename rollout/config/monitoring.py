@@ -100,7 +100,11 @@ def _refuse_odd_probes(layers: Sequence[Layer], planned: Monitor) -> None:
     asked, most = planned.planned_synthetic, planned.synthetic_at_most
     if asked > most:
         pace, window = show_duration(planned.synthetic_every_s), show_duration(planned.window_s)
-        key = "synthetic_at_most" if _has_key(layers, "synthetic_at_most") else "synthetic_every"
+        key = (
+            "synthetic_at_most"
+            if any("synthetic_at_most" in layer.explicit_values() for layer in layers)
+            else "synthetic_every"
+        )
         message = f"a request every {pace} for {window} is {asked:,} of them, above the cap of {most:,}"
         _refuse(layers, key, f"{message}; send fewer, or raise synthetic_at_most")
 
@@ -123,10 +127,6 @@ def _refuse_out_of_bounds(layers: Sequence[Layer], policy: Policy) -> None:
     for key, bound in sanity_bounds.MONITOR.items():
         if key in given and (words := bound.refusal(given[key], policy.name)):
             _refuse(layers, key, words)
-
-
-def _has_key(layers: Sequence[Layer], key: str) -> bool:
-    return any(key in layer.explicit_values() for layer in layers)
 
 
 def _refuse(layers: Sequence[Layer], key: str, message: str) -> None:

@@ -60,7 +60,6 @@ def read_policies(source: Source) -> dict[str, Policy]:
         source.accept((name,), validators.name, name)
         built_in = asdict(BUILT_IN.get(name, Policy(name)))
         found[name] = build_record(Policy, built_in | parsed.model_dump(exclude_unset=True))
-        _refuse_impossible_review(found[name], source)
         _refuse_contradictions(found[name], parsed, source)
         _refuse_out_of_bounds(name, parsed, source)
     _refuse_loose_production(found[PRODUCTION], source)
@@ -77,6 +76,12 @@ def _refuse_out_of_bounds(name: str, parsed: PolicySchema, source: Source) -> No
 
 def _refuse_contradictions(policy: Policy, parsed: PolicySchema, source: Source) -> None:
     """Refuse a policy that asks for what it does not check, or that nothing could satisfy."""
+    if policy.review_within_s < policy.review_after_s:
+        source.refuse(
+            (policy.name,),
+            f"a review is owed {show_duration(policy.review_within_s)} after its end (review_within), and may "
+            f"be held after {show_duration(policy.review_after_s)} only (review_after); let it be owed later",
+        )
     given = parsed.explicit_values()
     for key in sorted(given.keys() & _CLAUSE_OF.keys()):
         clause = _CLAUSE_OF[key]
@@ -212,12 +217,3 @@ def _review_demands(policy: Policy, least: Policy) -> tuple[Demand, ...]:
             ),
         ),
     )
-
-
-def _refuse_impossible_review(policy: Policy, source: Source) -> None:
-    if policy.review_within_s < policy.review_after_s:
-        source.refuse(
-            (policy.name,),
-            f"a review is owed {show_duration(policy.review_within_s)} after its end (review_within), and may "
-            f"be held after {show_duration(policy.review_after_s)} only (review_after); let it be owed later",
-        )

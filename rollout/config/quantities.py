@@ -7,12 +7,14 @@ import zoneinfo
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, time
-from typing import Any
+from typing import Any, TypeVar
 
 from rollout.config.validators import InvalidValue, items, mapping, suggest, text
 from rollout.core import units
 from rollout.core.scenario import SOURCES
 from rollout.core.units import shown
+
+N = TypeVar("N", int, float)
 
 _LONGEST_SECONDS = 31 * 86_400.0
 _LONGEST_STARTUP_S = 3600.0
@@ -47,12 +49,8 @@ def on_no_data(value: Any) -> Any:
 
 def tokens(value: Any) -> int:
     """Return how long an answer may become, in tokens: a probe is small."""
-    found = whole_number(1)(value)
-    if found > _MOST_TOKENS:
-        raise InvalidValue(
-            f"{found} is out of range; a synthetic request is small, {_MOST_TOKENS:,} tokens are the most"
-        )
-    return found
+    refusal = f"{value} is out of range; a synthetic request is small, {_MOST_TOKENS:,} tokens are the most"
+    return _at_most(_MOST_TOKENS, whole_number(1)(value), refusal)
 
 
 def seconds(value: Any) -> float:
@@ -72,20 +70,14 @@ def pace(value: Any) -> float:
 
 def startup(value: Any) -> float:
     """Return how long a service may take to be healthy after a restart, in seconds: above zero and up to an hour."""
-    found = _duration(value, least=0.1)
-    if found > _LONGEST_STARTUP_S:
-        raise InvalidValue(f"{shown(value)} is too long; a service that is not healthy after 1h has not come up")
-    return found
+    refusal = f"{shown(value)} is too long; a service that is not healthy after 1h has not come up"
+    return _at_most(_LONGEST_STARTUP_S, _duration(value, least=0.1), refusal)
 
 
 def staleness(value: Any) -> float:
     """Return how long reads may lag a write, in seconds: zero, or up to ten minutes."""
-    found = _duration(value, least=0.0)
-    if found > _LONGEST_STALE_S:
-        raise InvalidValue(
-            f"{shown(value)} is too long; 10m are the most, for each proof waits so long: read past the cache instead"
-        )
-    return found
+    refusal = f"{shown(value)} is too long; 10m are the most, for each proof waits so long: read past the cache instead"
+    return _at_most(_LONGEST_STALE_S, _duration(value, least=0.0), refusal)
 
 
 def milliseconds(value: Any) -> float:
@@ -206,6 +198,10 @@ def _duration(value: Any, *, least: float) -> float:
     found = units.duration(value)
     if found < least:
         raise InvalidValue(f"{shown(value)} is too short; {units.show_duration(least)} is the least")
-    if found > _LONGEST_SECONDS:
-        raise InvalidValue(f"{shown(value)} is too long; 31 days are the most")
+    return _at_most(_LONGEST_SECONDS, found, f"{shown(value)} is too long; 31 days are the most")
+
+
+def _at_most(most: float, found: N, refusal: str) -> N:
+    if found > most:
+        raise InvalidValue(refusal)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -31,8 +31,8 @@ class Source:
 
     name: str
     data: dict[str, Any] = field(default_factory=dict)
-    lines: Mapping[Place, int] = field(default_factory=dict)
-    written: Mapping[Place, str] = field(default_factory=dict)
+    lines: dict[Place, int] = field(default_factory=dict)
+    written: dict[Place, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     former_places: dict[Place, Place] = field(default_factory=dict)
 

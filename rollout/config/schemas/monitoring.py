@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, model_validator
 from rollout.config import probes as probe_rules
 from rollout.config import quantities, validators
 from rollout.config.schemas.base import CompleteSchema, Schema
-from rollout.config.schemas.values import Count, Factor, Milliseconds, OnNoData, Pace, Prose, Regex, Seconds, Share
+from rollout.config.schemas.values import Count, Milliseconds, OnNoData, Pace, Prose, Regex, Seconds, Share
 
 
 class ExpectSchema(Schema):
@@ -67,7 +67,7 @@ class MonitorSchema(Schema):
     way_back_every_s: Pace = None
     short_span_s: Seconds = None
     error_rate: Share = None
-    latency_factor: Factor = None
+    latency_factor: Annotated[float | None, BeforeValidator(quantities.factor)] = None
     p95_ms: Milliseconds = None
     min_requests: Count = None
     min_samples: Count = None

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from rollout.config import quantities, validators
-from rollout.config.schemas.activations import CompleteActivationSchema
 from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config.schemas.changes import CompleteActivationSchema
 from rollout.config.schemas.monitoring import MonitorSchema
 from rollout.config.schemas.values import Channels, Seconds, Text, Texts
 from rollout.core.scenario import ChangeClass

@@ -8,10 +8,10 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, model_validator
 
 from rollout.config import env_entries, quantities, validators
-from rollout.config.schemas.activations import SafeProviderSchema
 from rollout.config.schemas.base import CompleteSchema, Schema
 from rollout.config.schemas.calls import ActivationCallSchema, ChatCallSchema, PathsSchema, RoutingSchema
 from rollout.config.schemas.change_windows import ChangeWindowSchema, FreezeSchema
+from rollout.config.schemas.changes import SafeProviderSchema
 from rollout.config.schemas.monitoring import MonitorSchema
 from rollout.config.schemas.sources import SourcesSchema, TlsSchema
 from rollout.config.schemas.values import (
