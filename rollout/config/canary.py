@@ -18,7 +18,6 @@ from rollout.core.target import Target
 from rollout.core.units import show_duration, show_fraction
 
 PLACE: Place = ("strategy",)
-HIGH = "high"
 
 
 def build_canary(parsed: StrategySchema | None, *, weights: bool) -> Canary | None:
@@ -62,7 +61,7 @@ def refuse_odd_strategy(
     strategy = parsed.strategy
     activations = {placed.place: placed.change for placed in changes if isinstance(placed.change, ProviderChange)}
     # The first word of the risk decides.
-    if activations and policy.canary_at_high_risk and parsed.impact and parsed.impact.build(Impact).level == HIGH:
+    if activations and policy.canary_at_high_risk and parsed.impact and parsed.impact.build(Impact).level == "high":
         _refuse_all_at_once(strategy, source, policy, weights=weights)
     if strategy is None:
         return

@@ -11,7 +11,7 @@ from rollout.config.env_entries import explain_no_secret, explain_not_plain
 from rollout.config.schemas.base import Schema
 from rollout.config.schemas.changes import ActivationSchema, CostLimitSchema, EnvironmentSchema, RateLimitSchema
 from rollout.config.source import Place, Source
-from rollout.config.validation import fill_schema, refuse_missing_keys
+from rollout.config.validation import fill_schema
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 
 S = TypeVar("S", bound=Schema)
@@ -94,8 +94,11 @@ def _kind(data: Any, source: Source, place: Place) -> str | None:
 
 
 def _filled(schema: type[S], data: dict[str, Any], source: Source, place: Place) -> S:
+    """Return the filled schema; refuse missing keys unless a key is unknown, which may be one of them, misspelt."""
     filled = fill_schema(schema, data, source, place)
-    refuse_missing_keys(schema, data, source, place)
+    known = {field.alias for field in schema.model_fields.values()}
+    if data.keys() <= known and (words := schema.missing_keys(data)):
+        source.refuse(place, words)
     return filled
 
 
@@ -126,18 +129,18 @@ def _limit(data: dict[str, Any], source: Source, place: Place) -> LimitChange | 
         return None
     parsed = _filled(CostLimitSchema if kind == "cost" else RateLimitSchema, data, source, place)
     values: dict[str, float] = parsed.model_dump(exclude_unset=True, exclude={"limits", "scope"})
-    _refuse_odd_values(values, source, place)
-    if kind == "rate" and data.keys() <= {"limits", "scope"}:
-        keys = "max_requests_per_minute, max_tokens_per_minute or both"
-        source.refuse(place, f"limits nothing; write {keys}, such as `{parsed.example}`")
-    return LimitChange(kind, parsed.scope, values) if parsed.scope else None
-
-
-def _refuse_odd_values(values: Mapping[str, float], source: Source, place: Place) -> None:
     soft, hard = values.get("soft_limit_usd"), values.get("hard_limit_usd")
     if soft is not None and hard is not None and soft > hard:
-        words = f"{soft:g} is above hard_limit_usd ({hard:g}); lower it, for the soft limit warns before the hard one"
-        source.refuse((*place, "soft_limit_usd"), words)
+        source.refuse(
+            (*place, "soft_limit_usd"),
+            f"{soft:g} is above hard_limit_usd ({hard:g}); lower it, for the soft limit warns before the hard one",
+        )
+    if kind == "rate" and data.keys() <= {"limits", "scope"}:
+        source.refuse(
+            place,
+            f"limits nothing; write max_requests_per_minute, max_tokens_per_minute or both, such as `{parsed.example}`",
+        )
+    return LimitChange(kind, parsed.scope, values) if parsed.scope else None
 
 
 def _refuse_twice(placed: Iterable[PlacedChange], source: Source) -> None:

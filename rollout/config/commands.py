@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from typing import Any
 
 from rollout.config import validators
-from rollout.config.validators import InvalidValue, require, text
+from rollout.config.validators import PLACEHOLDER, InvalidValue, require, text
 from rollout.core.units import shown
 
-_PLACEHOLDER = re.compile(r"{([^{}]*)}")
 _AS_A_LIST = "write it as a list: [make, api-stop]"
 
 
@@ -50,7 +48,7 @@ def template(*allowed: str) -> Callable[[Any], str]:
 def activation_path(value: Any) -> str:
     """Return the path of a call that activates a provider, in which `{provider}` and `{model}` may stand."""
     found = text(value)
-    validators.path(_PLACEHOLDER.sub("x", found))
+    validators.path(PLACEHOLDER.sub("x", found))
     _refuse_unknown(found, ("provider", "model"))
     return found
 
@@ -64,7 +62,7 @@ def destination(value: Any) -> str:
 
 
 def _refuse_unknown(value: str, allowed: Collection[str]) -> None:
-    unknown = next((name for name in _PLACEHOLDER.findall(value) if name not in allowed), None)
+    unknown = next((name for name in PLACEHOLDER.findall(value) if name not in allowed), None)
     if unknown is not None:
         known = " and ".join(f"{{{name}}}" for name in allowed)
         raise InvalidValue(f"{shown('{' + unknown + '}')} is no placeholder here; write {known}, or no braces")

@@ -16,7 +16,6 @@ from rollout.config.source import Place, Source
 from rollout.config.target_selection import (
     TargetRequest,
     choose_target,
-    describe_ruling,
     is_listed,
     must_prove,
     refuse_or_rule_strictly,
@@ -154,8 +153,7 @@ def load_target(
     chosen = _choose_without_scenario(files, target, gateway, options, env)
     ruled = ""
     if must_prove(chosen, files.listed) and (why := doubt(str(chosen.target.url))):
-        ruled = "" if is_listed(chosen.target, files.listed) else describe_ruling(chosen.target, why)
-        chosen = refuse_or_rule_strictly(chosen, files.listed, why, files.targets)
+        chosen, ruled = refuse_or_rule_strictly(chosen, files.listed, why, files.targets)
         _raise_if_any(files.targets)
     notice = describe_former_keys(files.targets)
     origin = Origin(targets=files.targets_path, policy=files.policy_path, ruled=ruled, notice=notice)
@@ -210,9 +208,7 @@ class _Inputs:
 
     def request_without_proof(self, chosen: ListedTarget, origin: Origin, why: str) -> Request:
         """Return the request as it is ruled where no embedded gateway answers, and `why` that is. Raises likewise."""
-        listed = self.files.listed
-        ruled = "" if is_listed(chosen.target, listed) else describe_ruling(chosen.target, why)
-        chosen = refuse_or_rule_strictly(chosen, listed, why, self.files.targets)
+        chosen, ruled = refuse_or_rule_strictly(chosen, self.files.listed, why, self.files.targets)
         return self.request(chosen, replace(origin, ruled=ruled))
 
     def _raise_if_any(self, origin: Origin) -> None:

@@ -66,17 +66,28 @@ def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy, *, w
     Where a waiver of PRE-4.4 stands, the check says what is left of the window, and whether the waiver counts.
     """
     if planned.window_s < policy.window_at_least_s and "PRE-4.4" not in waived:
-        asked = f"{policy.name} asks for ({show_duration(policy.window_at_least_s)})"
-        _refuse(layers, "window", f"{show_duration(planned.window_s)} is shorter than {asked}; raise it")
+        _refuse(
+            layers,
+            "window",
+            f"{show_duration(planned.window_s)} is shorter than {policy.name} asks for "
+            f"({show_duration(policy.window_at_least_s)}); raise it",
+        )
     for key, every_s in (("metrics_every", planned.metrics_every_s), ("alerts_every", planned.alerts_every_s)):
         if every_s > planned.window_s:
-            window = show_duration(planned.window_s)
-            _refuse(layers, key, f"{show_duration(every_s)} is longer than the window ({window}); poll more often")
+            _refuse(
+                layers,
+                key,
+                f"{show_duration(every_s)} is longer than the window ({show_duration(planned.window_s)}); "
+                "poll more often",
+            )
     _refuse_odd_probes(layers, planned)
     extending = [name for name, what in planned.on_no_data.items() if what != ROLL_BACK]
     if policy.on_no_data == ROLL_BACK and extending:
-        names = ", ".join(extending)
-        _refuse(layers, "on_no_data", f"extends for {names}, and {policy.name} rolls back (MON-6); remove it")
+        _refuse(
+            layers,
+            "on_no_data",
+            f"extends for {', '.join(extending)}, and {policy.name} rolls back (MON-6); remove it",
+        )
     if policy.name != SANDBOX:
         _refuse_looser_than_procedure(layers, planned)
         _refuse_out_of_bounds(layers, policy)
@@ -86,9 +97,12 @@ def refuse_no_room(layers: Sequence[Layer], planned: Monitor, target: Target) ->
     """Refuse a bake time that no window of the target is long enough for: PRE-4.1 could never pass."""
     longest = longest_s(target)
     if longest is not None and planned.window_s > longest:
-        asked, most = show_duration(planned.window_s), show_duration(longest)
-        words = f"{asked} never fits: the windows of target {target.name!r} are open for {most} at most (PRE-4.1)"
-        _refuse(layers, "window", f"{words}; shorten it, widen a window, or add a waiver of PRE-4.1")
+        _refuse(
+            layers,
+            "window",
+            f"{show_duration(planned.window_s)} never fits: the windows of target {target.name!r} are open for "
+            f"{show_duration(longest)} at most (PRE-4.1); shorten it, widen a window, or add a waiver of PRE-4.1",
+        )
 
 
 def _refuse_odd_probes(layers: Sequence[Layer], planned: Monitor) -> None:
@@ -99,14 +113,13 @@ def _refuse_odd_probes(layers: Sequence[Layer], planned: Monitor) -> None:
         )
     asked, most = planned.planned_synthetic, planned.synthetic_at_most
     if asked > most:
-        pace, window = show_duration(planned.synthetic_every_s), show_duration(planned.window_s)
-        key = (
-            "synthetic_at_most"
-            if any("synthetic_at_most" in layer.explicit_values() for layer in layers)
-            else "synthetic_every"
+        has_cap = any("synthetic_at_most" in layer.explicit_values() for layer in layers)
+        _refuse(
+            layers,
+            "synthetic_at_most" if has_cap else "synthetic_every",
+            f"a request every {show_duration(planned.synthetic_every_s)} for {show_duration(planned.window_s)} is "
+            f"{asked:,} of them, above the cap of {most:,}; send fewer, or raise synthetic_at_most",
         )
-        message = f"a request every {pace} for {window} is {asked:,} of them, above the cap of {most:,}"
-        _refuse(layers, key, f"{message}; send fewer, or raise synthetic_at_most")
 
 
 def _refuse_looser_than_procedure(layers: Sequence[Layer], planned: Monitor) -> None:

@@ -58,8 +58,9 @@ def read_policies(source: Source) -> dict[str, Policy]:
     for name, data in source.data.items():
         parsed = fill_schema(PolicySchema, data, source, (name,))
         source.accept((name,), validators.name, name)
-        built_in = asdict(BUILT_IN.get(name, Policy(name)))
-        found[name] = build_record(Policy, built_in | parsed.model_dump(exclude_unset=True))
+        found[name] = build_record(
+            Policy, asdict(BUILT_IN.get(name, Policy(name))) | parsed.model_dump(exclude_unset=True)
+        )
         _refuse_contradictions(found[name], parsed, source)
         _refuse_out_of_bounds(name, parsed, source)
     _refuse_loose_production(found[PRODUCTION], source)

@@ -33,11 +33,10 @@ def whole_number(least: int) -> Callable[[Any], int]:
     """Return a validator of whole numbers from `least` on."""
 
     def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidValue(f"{shown(value)} is not a whole number; write one such as {max(least, 3)}")
-        if not least <= value <= _MOST:
-            raise InvalidValue(f"{value} is out of range; it must be at least {least} and at most {_MOST:,}")
-        return value
+        found: int = _number(value, int, f"a whole number; write one such as {max(least, 3)}")
+        if not least <= found <= _MOST:
+            raise InvalidValue(f"{found} is out of range; it must be at least {least} and at most {_MOST:,}")
+        return found
 
     return read
 
@@ -119,25 +118,21 @@ def factor(value: Any) -> float:
 
 def dollars(value: Any) -> float:
     """Return an amount in US dollars, above zero."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidValue(f"{shown(value)} is not an amount; write a plain number of US dollars such as 200 or 12.50")
-    return _limit(value, 200)
+    found = _number(value, (int, float), "an amount; write a plain number of US dollars such as 200 or 12.50")
+    return _limit(found, 200)
 
 
 def price(value: Any) -> float:
     """Return an amount in US dollars, 0 for what costs nothing."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidValue(f"{shown(value)} is not an amount; write a plain number of US dollars such as 40 or 0.005")
-    if not 0 <= value <= _MOST_OF_A_LIMIT:
-        raise InvalidValue(f"{value} is out of range; it must be at least 0 and at most {_MOST_OF_A_LIMIT:,}")
-    return float(value)
+    found = _number(value, (int, float), "an amount; write a plain number of US dollars such as 40 or 0.005")
+    if not 0 <= found <= _MOST_OF_A_LIMIT:
+        raise InvalidValue(f"{found} is out of range; it must be at least 0 and at most {_MOST_OF_A_LIMIT:,}")
+    return float(found)
 
 
 def a_minute(value: Any) -> float:
     """Return how many a minute: a whole number above zero, as the same type as every other limit."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidValue(f"{shown(value)} is not a whole number; write one such as 60")
-    return _limit(value, 60)
+    return _limit(_number(value, int, "a whole number; write one such as 60"), 60)
 
 
 def days(value: Any) -> frozenset[int]:
@@ -184,6 +179,12 @@ def time_zone(value: Any) -> str:
         hint = suggest(found, zoneinfo.available_timezones()) or "write one such as UTC or Europe/Berlin"
         raise InvalidValue(f"{shown(found)} is no time zone; {hint.rstrip()}") from None
     return found
+
+
+def _number(value: Any, kinds: type | tuple[type, ...], expected: str) -> Any:
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise InvalidValue(f"{shown(value)} is not {expected}")
+    return value
 
 
 def _limit(value: float, example: int) -> float:

@@ -44,11 +44,11 @@ def refuse_lesser_restart(
     whose = f"target {target.name!r}" + (f" for {provider}" if provider else "")
     least_s = target.startup_s_of(provider)
     if change.startup_s is not None and change.startup_s < least_s:
-        words = (
+        source.refuse(
+            (*place, "startup"),
             f"{show_duration(change.startup_s)} is shorter than {whose} allows its service ({show_duration(least_s)}); "
-            "raise it, or remove it"
+            "raise it, or remove it",
         )
-        source.refuse((*place, "startup"), words)
     if provider and target.restarts(provider) and source.written.get((*place, "restart"), "").lower() == "false":
         source.refuse((*place, "restart"), f"is false, and {whose} says `restart: true`; remove it")
 

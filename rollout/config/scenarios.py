@@ -35,9 +35,9 @@ class ScenarioRequest:
     Attributes:
         source: the file or the option.
         parsed: its keys.
-        name: the name of a scenario without `name:`.
-        ticket: what ``--ticket`` says.
-        author: the user who runs it, for a scenario without `author:`.
+        name: its `name:`, or one that is made for it.
+        ticket: what ``--ticket`` says, or its `ticket:`.
+        author: its `author:`, or the user who runs it.
         changes: its changes.
         file: its file; None for the command line.
     """
@@ -60,8 +60,16 @@ def read_file(path: Path, source: Source, ticket: str | None, env: Mapping[str, 
         source.refuse(("change",), f"is missing; write what to change, such as `{_EXAMPLE}`")
     placed = read_changes(parsed.change or (), source, env)
     _refuse_odd_changes(parsed, placed, source)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.")[:64] or "scenario"
-    return ScenarioRequest(source, parsed, name, ticket, _current_user(env), placed, path)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.")[:64]
+    return ScenarioRequest(
+        source,
+        parsed,
+        name=parsed.name or stem or "scenario",
+        ticket=ticket or parsed.ticket,
+        author=parsed.author or _current_user(env),
+        changes=placed,
+        file=path,
+    )
 
 
 def read_option(value: str, source: Source, ticket: str | None, env: Mapping[str, str]) -> ScenarioRequest:
@@ -114,12 +122,12 @@ def build_scenario(requested: ScenarioRequest, listed: ListedTarget, policy: Pol
     channels = listed.target.notify if parsed.notify is None else parsed.notify
     return parsed.build(
         Scenario,
-        name=parsed.name or requested.name,
+        name=requested.name,
         source=requested.source.name,
         target=listed.target.name,
         changes=[placed.change for placed in _with_restarts(requested.changes, listed.target)],
-        author=_author_of(requested),
-        ticket=requested.ticket or parsed.ticket,
+        author=requested.author,
+        ticket=requested.ticket,
         notify=list(dict.fromkeys((*channels, *policy.channels))),
         rollback_to=_rollback_to(parsed, listed.target),
         monitor=apply_policy(_monitor(requested, listed), policy),
@@ -147,17 +155,13 @@ def _rollback_to(parsed: ScenarioSchema, target: Target) -> ProviderChange | Non
     return add_restart(parsed.rollback_to.build(ProviderChange), target) if parsed.rollback_to else None
 
 
-def _author_of(requested: ScenarioRequest) -> str:
-    return requested.parsed.author or requested.author
-
-
 def _refuse_disallowed(requested: ScenarioRequest, policy: Policy) -> None:
     parsed, source = requested.parsed, requested.source
     refuse_kinds(requested.changes, policy, source)
     if parsed.change_class is ChangeClass.STANDARD:
         impact = parsed.impact.build(Impact) if parsed.impact else None
         refuse_not_standard(requested.changes, impact, policy, source)
-    refuse_odd_waivers(parsed.waivers or (), _author_of(requested), source)
+    refuse_odd_waivers(parsed.waivers or (), requested.author, source)
 
 
 def _refuse_odd_changes(parsed: ScenarioSchema, placed: tuple[PlacedChange, ...], source: Source) -> None:

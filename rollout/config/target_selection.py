@@ -85,8 +85,10 @@ def must_prove(chosen: ListedTarget, listed: Mapping[str, ListedTarget]) -> bool
 
 def refuse_or_rule_strictly(
     chosen: ListedTarget, listed: Mapping[str, ListedTarget], why: str, files: Source
-) -> ListedTarget:
-    """Return the chosen target under the policy without an embedded gateway; refuse one that is listed as embedded.
+) -> tuple[ListedTarget, str]:
+    """Return the chosen target under the policy without an embedded gateway, and how it comes under that policy.
+
+    A target that is listed as embedded is refused.
 
     Args:
         chosen: the target that `must_prove`.
@@ -95,25 +97,17 @@ def refuse_or_rule_strictly(
         files: the targets' file.
     """
     target = chosen.target
+    failure = f"{target.url} does not answer as the embedded gateway (GET {ABOUT}: {why})"
     if is_listed(target, listed):
         files.refuse(
             (*chosen.place, "environment"),
-            f"is {SANDBOX}, which is the embedded gateway's alone, and {describe_proof_failure(target, why)}; write "
+            f"is {SANDBOX}, which is the embedded gateway's alone, and {failure}; write "
             f"another environment, such as {PRODUCTION}, or start the embedded gateway there (rollout sandbox)",
         )
-        return chosen
+        return chosen, ""
     layer = chosen.layer if target.name in listed else Layer(files, (), None)
-    return replace(chosen, target=replace(target, environment=PRODUCTION), layer=layer)
-
-
-def describe_ruling(target: Target, why: str) -> str:
-    """Return that no embedded gateway answers at the target, how that is known, and which policy applies therefore."""
-    return f"{describe_proof_failure(target, why)}, so {PRODUCTION}'s policy holds"
-
-
-def describe_proof_failure(target: Target, why: str) -> str:
-    """Return that no embedded gateway answers at the target, and how that is known."""
-    return f"{target.url} does not answer as the embedded gateway (GET {ABOUT}: {why})"
+    ruled = replace(chosen, target=replace(target, environment=PRODUCTION), layer=layer)
+    return ruled, f"{failure}, so {PRODUCTION}'s policy holds"
 
 
 def is_listed(target: Target, listed: Mapping[str, ListedTarget]) -> bool:

@@ -118,8 +118,7 @@ def _refuse_out_of_bounds(target: Target, parsed: TargetSchema, source: Source) 
 
 def _refuse_unknown_environment(target: Target, policies: Mapping[str, Policy], source: Source) -> None:
     if target.environment not in policies:
-        hint = validators.suggest(target.environment, policies)
-        known = f"{hint}policy.yaml knows {', '.join(sorted(policies))}"
+        known = f"{validators.suggest(target.environment, policies)}policy.yaml knows {', '.join(sorted(policies))}"
         source.refuse((target.name, "environment"), f"{shown(target.environment)} is no environment; {known}")
 
 

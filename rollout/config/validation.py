@@ -35,12 +35,6 @@ def fill_schema(schema: type[S], data: Any, source: Source, place: Place = ()) -
     return fill_schema(schema, valid if any(removed) else {}, Source(source.name), place)
 
 
-def refuse_missing_keys(schema: type[Schema], data: Any, source: Source, place: Place) -> None:
-    """Refuse a mapping without its required keys, unless a key in it is unknown: that may be one of them, misspelt."""
-    if isinstance(data, dict) and data.keys() <= dict(_keys(schema)).keys() and (words := schema.missing_keys(data)):
-        source.refuse(place, words)
-
-
 def _refuse(schema: type[Schema], error: ErrorDetails, source: Source, place: Place) -> None:
     inside = error["loc"]
     if inside[-1:] == (_OF_A_KEY,):

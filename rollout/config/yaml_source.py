@@ -29,9 +29,8 @@ class _CoreLoader(yaml.SafeLoader):
     It gives up at the first event that is too much: a document nested thousands deep takes minutes to be built.
     """
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._depth = self._nodes = 0
+    _depth = 0
+    _nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Return the node that begins with the next event.

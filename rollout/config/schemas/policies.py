@@ -10,11 +10,9 @@ from rollout.config import quantities, validators
 from rollout.config.schemas.base import CompleteSchema, Schema
 from rollout.config.schemas.values import (
     Channels,
-    Clauses,
     Flag,
     Kind,
     OnNoData,
-    Patterns,
     Regex,
     Seconds,
     Text,
@@ -56,7 +54,9 @@ class PolicySchema(Schema):
     example = "{window_at_least: 30m, approvals_at_least: 1}"
 
     window_at_least_s: Seconds = None
-    not_demanded: Clauses = None
+    not_demanded: Annotated[
+        list[Annotated[str, BeforeValidator(validators.dispensable)]] | None, BeforeValidator(validators.items)
+    ] = None
     ticket_pattern: Regex = None
     ticket_url: Annotated[str | None, BeforeValidator(validators.ticket_url)] = None
     ticket_lookup: Annotated[str | None, BeforeValidator(validators.ticket_url)] = None
@@ -84,6 +84,10 @@ class PolicySchema(Schema):
         BeforeValidator(validators.items),
     ] = None
     on_no_data: OnNoData = None
-    redact: Annotated[Patterns, AfterValidator(validators.once)] = None
+    redact: Annotated[
+        list[Annotated[str, BeforeValidator(validators.secret_pattern)]] | None,
+        BeforeValidator(validators.items),
+        AfterValidator(validators.once),
+    ] = None
     prove_way_back: Annotated[str | None, BeforeValidator(validators.choice(EXECUTE, EXCEPT_RESTART))] = None
     on_missing_evidence: Annotated[str | None, BeforeValidator(validators.choice(WAIT, KEEP))] = None
