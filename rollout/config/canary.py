@@ -106,25 +106,33 @@ def _refuse_stages(parsed: StrategySchema, source: Source) -> None:
         source.refuse(place, "stands beside `single_request: only`, which has no stages; remove one of the two")
     for number, (before, after) in enumerate(pairwise(parsed.shares), 1):
         if after.share <= before.share:
-            words = f"{show_fraction(after.share)} is not more than the stage before ({show_fraction(before.share)})"
-            source.refuse((*place, number, "share"), f"{words}; let the shares rise")
-    if parsed.shares[-1].share != ALL:
-        last = show_fraction(parsed.shares[-1].share)
-        source.refuse((*place, len(parsed.shares) - 1, "share"), f"the last stage is {last}; let it be 100%")
+            source.refuse(
+                (*place, number, "share"),
+                f"{show_fraction(after.share)} is not more than the stage before ({show_fraction(before.share)}); "
+                "let the shares rise",
+            )
+    last = parsed.shares[-1].share
+    if last != ALL:
+        source.refuse(
+            (*place, len(parsed.shares) - 1, "share"), f"the last stage is {show_fraction(last)}; let it be 100%"
+        )
 
 
 def _refuse_lengths(parsed: StrategySchema, source: Source, policy: Policy) -> None:
     """Refuse a stage shorter or longer than the windows that the policy accepts: each is a window of its own."""
-    lasting: dict[Place, float] = {
-        ("stages", number, "for"): stage.lasts_s for number, stage in enumerate(parsed.shares or ())
-    }
+    lasting: list[tuple[Place, float]] = [
+        (("stages", number, "for"), stage.lasts_s) for number, stage in enumerate(parsed.shares or ())
+    ]
     if parsed.stabilise_s is not None:
-        lasting["stabilise",] = parsed.stabilise_s
+        lasting.append((("stabilise",), parsed.stabilise_s))
     least = policy.window_at_least_s
-    for place, lasts_s in lasting.items():
+    for place, lasts_s in lasting:
         if lasts_s < least:
-            asks = f"is shorter than a window that {policy.name} accepts ({show_duration(least)}); raise it"
-            source.refuse((*PLACE, *place), f"{show_duration(lasts_s)} {asks}")
-    for place, lasts_s in lasting.items():
+            source.refuse(
+                (*PLACE, *place),
+                f"{show_duration(lasts_s)} is shorter than a window that {policy.name} accepts "
+                f"({show_duration(least)}); raise it",
+            )
+    for place, lasts_s in lasting:
         if policy.name != SANDBOX and (words := sanity_bounds.MONITOR["window"].refusal(lasts_s, policy.name)):
             source.refuse((*PLACE, *place), words)

@@ -149,5 +149,8 @@ def _refuse_twice(placed: Iterable[PlacedChange], source: Source) -> None:
     for what, place in (part for one in placed for part in one.places()):
         before = first.setdefault(what, place)
         if before != place:
-            line = source.line_of(before)
-            source.refuse(place, f"changes {what} again (first in line {line}); keep one, or write a scenario for each")
+            source.refuse(
+                place,
+                f"changes {what} again (first in line {source.line_of(before)}); keep one, or write a scenario for "
+                "each",
+            )

@@ -148,13 +148,14 @@ def _with_staging(target: Target, listed: Mapping[str, ListedTarget], source: So
 def _staging_url(target: Target, listed: Mapping[str, ListedTarget], source: Source) -> str | None:
     place, staging = (target.name, "staging"), str(target.staging)
     if "/" not in staging and "@" not in staging:
-        hint = validators.suggest(staging, listed)
-        source.refuse(place, f"{shown(staging)} is no target; {hint}write a target's name or a URL such as https://…")
+        source.refuse(
+            place,
+            f"{shown(staging)} is no target; {validators.suggest(staging, listed)}write a target's name or a URL such "
+            "as https://…",
+        )
         return None
     url = source.accept(place, urls.base_url, staging)
-    if url is None:
-        return None
     owner = next((one.target for one in listed.values() if one.target.url == url), None)
-    if url == target.url or (owner and owner.environment == PRODUCTION):
+    if url is not None and (url == target.url or (owner and owner.environment == PRODUCTION)):
         source.refuse(place, "is a production gateway; name a non-production one (PRE-3.1)")
     return url
