@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -41,7 +41,7 @@ def duration_s(planned: Canary) -> float:
 
 def refuse_odd_strategy(
     parsed: ScenarioSchema,
-    changes: Iterable[PlacedChange],
+    changes: Sequence[PlacedChange],
     source: Source,
     target: Target,
     policy: Policy,
