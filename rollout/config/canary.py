@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import pairwise
 
 from rollout.config import sanity_bounds
 from rollout.config.changes import PlacedChange
 from rollout.config.policies import SANDBOX
-from rollout.config.schemas.scenarios import ImpactSchema, StrategySchema
+from rollout.config.schemas.scenarios import ScenarioSchema, StrategySchema
 from rollout.config.source import Place, Source
 from rollout.core.canary_stages import ALL
 from rollout.core.policy import Policy
-from rollout.core.scenario import Canary, Impact, ProviderChange, Share
+from rollout.core.scenario import Canary, Impact, ProviderChange
 from rollout.core.target import Target
 from rollout.core.units import show_duration, show_fraction
 
 PLACE: Place = ("strategy",)
-HIGH = "high"
-_DEFAULT = Canary()
-
-
-@dataclass(frozen=True, slots=True)
-class StrategyRequest:
-    """The parts of a scenario that its strategy is judged with.
-
-    Attributes:
-        source: the scenario.
-        parsed: its strategy; None where it names none.
-        impact: its impact assessment.
-        changes: its changes.
-        own_window: whether it says how long the window is.
-    """
-
-    source: Source
-    parsed: StrategySchema | None
-    impact: ImpactSchema | None
-    changes: Sequence[PlacedChange]
-    own_window: bool
 
 
 def build_canary(parsed: StrategySchema | None, *, weights: bool) -> Canary | None:
@@ -50,12 +29,9 @@ def build_canary(parsed: StrategySchema | None, *, weights: bool) -> Canary | No
     """
     if parsed is None:
         return None
-    shares = _DEFAULT.shares
-    if parsed.stages is not None:
-        shares = tuple(Share(stage.share, stage.lasts) for stage in parsed.stages)
-    if parsed.single_request == "only" or not weights:
-        shares = ()
-    return Canary(shares, parsed.stabilise or _DEFAULT.stabilise_s)
+    planned = parsed.build(Canary)
+    has_stages = weights and parsed.single_request != "only"
+    return planned if has_stages else replace(planned, shares=())
 
 
 def duration_s(planned: Canary) -> float:
@@ -63,105 +39,100 @@ def duration_s(planned: Canary) -> float:
     return sum(each.lasts_s for each in planned.shares) + planned.stabilise_s
 
 
-def refuse_odd_strategy(requested: StrategyRequest, target: Target, policy: Policy, *, weights: bool) -> None:
+def refuse_odd_strategy(
+    parsed: ScenarioSchema,
+    changes: Sequence[PlacedChange],
+    source: Source,
+    target: Target,
+    policy: Policy,
+    *,
+    weights: bool,
+) -> None:
     """Refuse a strategy that contradicts itself, that the target cannot follow, or that the policy does not accept.
 
     Args:
-        requested: the strategy with what it is judged with.
-        target: the scenario's target.
+        parsed: the scenario with the strategy.
+        changes: its changes.
+        source: its file.
+        target: its target.
         policy: the target's policy.
         weights: whether the target can split the traffic.
     """
-    _refuse_all_at_once(requested, policy, weights=weights)
-    parsed, source = requested.parsed, requested.source
-    if parsed is None:
+    strategy = parsed.strategy
+    activations = {placed.place: placed.change for placed in changes if isinstance(placed.change, ProviderChange)}
+    # The first word of the risk decides.
+    if activations and policy.canary_at_high_risk and parsed.impact and parsed.impact.build(Impact).level == "high":
+        _refuse_all_at_once(strategy, source, policy, weights=weights)
+    if strategy is None:
         return
-    _refuse_without_activation(requested)
-    _refuse_stages(parsed, source)
-    if requested.own_window:
+    if changes and not activations:
+        source.refuse(PLACE, "moves traffic to a provider, and nothing is activated; remove it")
+    for place, change in activations.items():
+        if change.restart:
+            source.refuse(
+                (*place, "restart"),
+                "a canary moves traffic within moments and cannot wait for restarts; remove `strategy:`",
+            )
+    _refuse_stages(strategy, source)
+    if parsed.monitor is not None and parsed.monitor.window_s is not None:
         source.refuse(("monitor", "window"), "the stages of a canary say how long it is watched; remove it")
-    if not weights and parsed.single_request != "only" and parsed.without_weights != "single_request":
+    if not weights and strategy.single_request != "only" and strategy.without_weights != "single_request":
         source.refuse(
             PLACE,
             f"target {target.name!r} has no `routing:`, so its traffic cannot move in stages; say how it is set "
             "(`routing: {set: …, read: …}`), or write `without_weights: single_request`",
         )
-    _refuse_short(parsed, source, policy)
-    if policy.name != SANDBOX:
-        _refuse_long(parsed, source, policy)
+    _refuse_lengths(strategy, source, policy)
 
 
-def _refuse_all_at_once(requested: StrategyRequest, policy: Policy, *, weights: bool) -> None:
-    if not policy.canary_at_high_risk or not is_high(requested.impact) or not _activations(requested):
-        return
-    if requested.parsed is None:
-        requested.source.refuse(
-            ("impact", "risk"), f"is high, and {policy.name} demands a canary then; add `strategy: canary`"
-        )
-    elif requested.parsed.single_request == "only" and weights:
-        requested.source.refuse(
+def _refuse_all_at_once(parsed: StrategySchema | None, source: Source, policy: Policy, *, weights: bool) -> None:
+    if parsed is None:
+        source.refuse(("impact", "risk"), f"is high, and {policy.name} demands a canary then; add `strategy: canary`")
+    elif parsed.single_request == "only" and weights:
+        source.refuse(
             (*PLACE, "single_request"),
             f"the risk is high, and {policy.name} demands all stages where the target splits its traffic; write true",
         )
 
 
-def is_high(impact: ImpactSchema | None) -> bool:
-    """Return whether the impact assessment calls the risk high: its first word decides."""
-    return impact is not None and Impact(impact.risk, impact.affects, impact.cost).level == HIGH
-
-
-def _activations(requested: StrategyRequest) -> list[tuple[Place, ProviderChange]]:
-    return [(placed.place, placed.change) for placed in requested.changes if isinstance(placed.change, ProviderChange)]
-
-
-def _refuse_without_activation(requested: StrategyRequest) -> None:
-    activations = _activations(requested)
-    if requested.changes and not activations:
-        requested.source.refuse(PLACE, "moves traffic to a provider, and nothing is activated; remove it")
-    for place, change in activations:
-        if change.restart:
-            requested.source.refuse(
-                (*place, "restart"),
-                "a canary moves traffic within moments and cannot wait for restarts; remove `strategy:`",
-            )
-
-
 def _refuse_stages(parsed: StrategySchema, source: Source) -> None:
     place: Place = (*PLACE, "stages")
-    if parsed.stages is None:
+    if parsed.shares is None:
         return
-    if not parsed.stages:
+    if not parsed.shares:
         source.refuse(place, "is an empty list; write the stages, or remove it for the procedure's")
         return
     if parsed.single_request == "only":
         source.refuse(place, "stands beside `single_request: only`, which has no stages; remove one of the two")
-    for number, (before, after) in enumerate(pairwise(parsed.stages), 1):
+    for number, (before, after) in enumerate(pairwise(parsed.shares), 1):
         if after.share <= before.share:
-            words = f"{show_fraction(after.share)} is not more than the stage before ({show_fraction(before.share)})"
-            source.refuse((*place, number, "share"), f"{words}; let the shares rise")
-    if parsed.stages[-1].share != ALL:
-        last = show_fraction(parsed.stages[-1].share)
-        source.refuse((*place, len(parsed.stages) - 1, "share"), f"the last stage is {last}; let it be 100%")
+            source.refuse(
+                (*place, number, "share"),
+                f"{show_fraction(after.share)} is not more than the stage before ({show_fraction(before.share)}); "
+                "let the shares rise",
+            )
+    last = parsed.shares[-1].share
+    if last != ALL:
+        source.refuse(
+            (*place, len(parsed.shares) - 1, "share"), f"the last stage is {show_fraction(last)}; let it be 100%"
+        )
 
 
-def _refuse_short(parsed: StrategySchema, source: Source, policy: Policy) -> None:
-    """Refuse a stage that is shorter than the shortest window that the policy accepts: each is a window of its own."""
-    least = policy.window_at_least_s
-    asks = f"is shorter than a window that {policy.name} accepts ({show_duration(least)}); raise it"
-    for number, stage in enumerate(parsed.stages or ()):
-        if stage.lasts < least:
-            source.refuse((*PLACE, "stages", number, "for"), f"{show_duration(stage.lasts)} {asks}")
-    if parsed.stabilise is not None and parsed.stabilise < least:
-        source.refuse((*PLACE, "stabilise"), f"{show_duration(parsed.stabilise)} {asks}")
-
-
-def _refuse_long(parsed: StrategySchema, source: Source, policy: Policy) -> None:
-    """Refuse a stage that is longer than the longest window: each is a window of its own."""
-    longest = sanity_bounds.MONITOR["window"]
+def _refuse_lengths(parsed: StrategySchema, source: Source, policy: Policy) -> None:
+    """Refuse a stage shorter or longer than the windows that the policy accepts: each is a window of its own."""
     lasting: list[tuple[Place, float]] = [
-        *((("stages", number, "for"), stage.lasts) for number, stage in enumerate(parsed.stages or ())),
-        (("stabilise",), parsed.stabilise or 0.0),
+        (("stages", number, "for"), stage.lasts_s) for number, stage in enumerate(parsed.shares or ())
     ]
+    if parsed.stabilise_s is not None:
+        lasting.append((("stabilise",), parsed.stabilise_s))
+    least = policy.window_at_least_s
     for place, lasts_s in lasting:
-        if words := longest.refusal(lasts_s, policy.name):
+        if lasts_s < least:
+            source.refuse(
+                (*PLACE, *place),
+                f"{show_duration(lasts_s)} is shorter than a window that {policy.name} accepts "
+                f"({show_duration(least)}); raise it",
+            )
+    for place, lasts_s in lasting:
+        if policy.name != SANDBOX and (words := sanity_bounds.MONITOR["window"].refusal(lasts_s, policy.name)):
             source.refuse((*PLACE, *place), words)

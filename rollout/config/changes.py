@@ -8,12 +8,10 @@ from typing import Any, TypeVar
 
 from rollout.config import validators
 from rollout.config.env_entries import explain_no_secret, explain_not_plain
-from rollout.config.schemas.activations import ActivationSchema
 from rollout.config.schemas.base import Schema
-from rollout.config.schemas.changes import CostLimitSchema, EnvironmentSchema, RateLimitSchema
+from rollout.config.schemas.changes import ActivationSchema, CostLimitSchema, EnvironmentSchema, RateLimitSchema
 from rollout.config.source import Place, Source
-from rollout.config.targets import build_activation
-from rollout.config.validation import fill_schema, refuse_missing_keys
+from rollout.config.validation import fill_schema
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 
 S = TypeVar("S", bound=Schema)
@@ -69,7 +67,7 @@ def read_changes(items: Iterable[Any], source: Source, env: Mapping[str, str]) -
 def _change(data: Any, source: Source, place: Place, env: Mapping[str, str]) -> Change | None:
     match _kind(data, source, place):
         case "activate":
-            return build_activation(_filled(ActivationSchema, data, source, place))
+            return _filled(ActivationSchema, data, source, place).build(ProviderChange)
         case "set":
             return _environment(data, source, place, env)
         case "limits":
@@ -79,12 +77,10 @@ def _change(data: Any, source: Source, place: Place, env: Mapping[str, str]) -> 
 
 
 def _kind(data: Any, source: Source, place: Place) -> str | None:
-    try:
-        found = validators.mapping(ActivationSchema.example)(data).keys()
-    except ValueError as error:
-        source.refuse(place, str(error))
+    found = source.accept(place, validators.mapping(ActivationSchema.example), data)
+    if found is None:
         return None
-    kinds = [kind for kind, keys in _KINDS.items() if found & set(keys)]
+    kinds = [kind for kind, keys in _KINDS.items() if found.keys() & set(keys)]
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
@@ -98,8 +94,11 @@ def _kind(data: Any, source: Source, place: Place) -> str | None:
 
 
 def _filled(schema: type[S], data: dict[str, Any], source: Source, place: Place) -> S:
+    """Return the filled schema; refuse missing keys unless a key is unknown, which may be one of them, misspelt."""
     filled = fill_schema(schema, data, source, place)
-    refuse_missing_keys(schema, data, source, place)
+    known = {field.alias for field in schema.model_fields.values()}
+    if data.keys() <= known and (words := schema.missing_keys(data)):
+        source.refuse(place, words)
     return filled
 
 
@@ -110,11 +109,10 @@ def _environment(data: dict[str, Any], source: Source, place: Place, env: Mappin
     for key, value in (parsed.values or {}).items():
         if reason := explain_not_plain(key, value):
             source.refuse((*place, "set", key), reason)
-    for key, variable in (parsed.secret or {}).items():
+    for key, variable in (parsed.secrets or {}).items():
         if reason := explain_no_secret(env.get(variable, "")):
             source.refuse((*place, "secret", key), f"the environment variable {variable} {reason}")
-    startup = {"startup_s": parsed.startup} if parsed.startup else {}
-    return EnvironmentChange(parsed.values or {}, parsed.secret or {}, tuple(parsed.remove or ()), **startup)
+    return parsed.build(EnvironmentChange)
 
 
 def _as_written(data: dict[str, Any], source: Source, place: Place) -> dict[str, Any]:
@@ -126,27 +124,23 @@ def _as_written(data: dict[str, Any], source: Source, place: Place) -> dict[str,
 
 
 def _limit(data: dict[str, Any], source: Source, place: Place) -> LimitChange | None:
-    try:
-        kind = validators.choice("cost", "rate")(data["limits"])
-    except ValueError as error:
-        source.refuse((*place, "limits"), str(error))
+    kind = source.accept((*place, "limits"), validators.choice("cost", "rate"), data["limits"])
+    if kind is None:
         return None
     parsed = _filled(CostLimitSchema if kind == "cost" else RateLimitSchema, data, source, place)
-    values: dict[str, float] = {
-        key: value for key, value in parsed.explicit_values().items() if isinstance(value, float)
-    }
-    _refuse_odd_values(values, source, place)
-    if kind == "rate" and data.keys() <= {"limits", "scope"}:
-        keys = "max_requests_per_minute, max_tokens_per_minute or both"
-        source.refuse(place, f"limits nothing; write {keys}, such as `{parsed.example}`")
-    return LimitChange(kind, parsed.scope, values) if parsed.scope else None
-
-
-def _refuse_odd_values(values: Mapping[str, float], source: Source, place: Place) -> None:
+    values: dict[str, float] = parsed.model_dump(exclude_unset=True, exclude={"limits", "scope"})
     soft, hard = values.get("soft_limit_usd"), values.get("hard_limit_usd")
     if soft is not None and hard is not None and soft > hard:
-        words = f"{soft:g} is above hard_limit_usd ({hard:g}); lower it, for the soft limit warns before the hard one"
-        source.refuse((*place, "soft_limit_usd"), words)
+        source.refuse(
+            (*place, "soft_limit_usd"),
+            f"{soft:g} is above hard_limit_usd ({hard:g}); lower it, for the soft limit warns before the hard one",
+        )
+    if kind == "rate" and data.keys() <= {"limits", "scope"}:
+        source.refuse(
+            place,
+            f"limits nothing; write max_requests_per_minute, max_tokens_per_minute or both, such as `{parsed.example}`",
+        )
+    return LimitChange(kind, parsed.scope, values) if parsed.scope else None
 
 
 def _refuse_twice(placed: Iterable[PlacedChange], source: Source) -> None:
@@ -155,5 +149,8 @@ def _refuse_twice(placed: Iterable[PlacedChange], source: Source) -> None:
     for what, place in (part for one in placed for part in one.places()):
         before = first.setdefault(what, place)
         if before != place:
-            line = source.line_of(before)
-            source.refuse(place, f"changes {what} again (first in line {line}); keep one, or write a scenario for each")
+            source.refuse(
+                place,
+                f"changes {what} again (first in line {source.line_of(before)}); keep one, or write a scenario for "
+                "each",
+            )

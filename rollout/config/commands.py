@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from typing import Any
 
 from rollout.config import validators
-from rollout.config.validators import InvalidValue, require, text
+from rollout.config.validators import PLACEHOLDER, InvalidValue, require, text
 from rollout.core.units import shown
 
-_PLACEHOLDER = re.compile(r"{([^{}]*)}")
 _AS_A_LIST = "write it as a list: [make, api-stop]"
 
 
@@ -47,16 +45,12 @@ def template(*allowed: str) -> Callable[[Any], str]:
     return read
 
 
-def path(*allowed: str) -> Callable[[Any], str]:
-    """Return a validator of paths in which each of the `allowed` placeholders may stand."""
-
-    def read(value: Any) -> str:
-        found = text(value)
-        validators.path(_PLACEHOLDER.sub("x", found))
-        _refuse_unknown(found, allowed)
-        return found
-
-    return read
+def activation_path(value: Any) -> str:
+    """Return the path of a call that activates a provider, in which `{provider}` and `{model}` may stand."""
+    found = text(value)
+    validators.path(PLACEHOLDER.sub("x", found))
+    _refuse_unknown(found, ("provider", "model"))
+    return found
 
 
 def destination(value: Any) -> str:
@@ -68,7 +62,7 @@ def destination(value: Any) -> str:
 
 
 def _refuse_unknown(value: str, allowed: Collection[str]) -> None:
-    unknown = next((name for name in _PLACEHOLDER.findall(value) if name not in allowed), None)
+    unknown = next((name for name in PLACEHOLDER.findall(value) if name not in allowed), None)
     if unknown is not None:
         known = " and ".join(f"{{{name}}}" for name in allowed)
         raise InvalidValue(f"{shown('{' + unknown + '}')} is no placeholder here; write {known}, or no braces")

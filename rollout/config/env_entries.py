@@ -7,11 +7,10 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-from rollout.config.validators import InvalidValue, require
+from rollout.config.validators import VARIABLE, InvalidValue, require
 from rollout.core.redaction import SHORTEST, Redactor, is_secret_name
 from rollout.core.units import shown
 
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _IN_CAPITALS = re.compile(r"[A-Z_][A-Z0-9_]{0,127}", re.ASCII)
 _LONGEST_VALUE = 10_000
 _REDACTOR = Redactor()
@@ -19,7 +18,7 @@ _REDACTOR = Redactor()
 
 def key(value: Any) -> str:
     """Return the name of a key."""
-    if not isinstance(value, str) or not _KEY.fullmatch(value):
+    if not isinstance(value, str) or not VARIABLE.fullmatch(value):
         written = shown(_REDACTOR.text(value) if isinstance(value, str) else value)
         raise InvalidValue(
             f"{written} is no name of a key; use letters, digits and '_', no digit first, such as LOG_LEVEL"

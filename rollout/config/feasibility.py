@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rollout.config.changes import PlacedChange
 from rollout.config.restarts import SERVICE, refuse_lesser_restart
-from rollout.config.schemas.activations import ActivationSchema
+from rollout.config.schemas.changes import ActivationSchema
 from rollout.config.source import Place, Source
 from rollout.core.scenario import EnvironmentChange, ProviderChange
 from rollout.core.target import Target
@@ -21,7 +21,9 @@ def refuse_impossible(placed: PlacedChange, target: Target, source: Source, *, m
     """
     if isinstance(placed.change, EnvironmentChange):
         refuse_lesser_restart(placed.change, placed.place, target, source)
-        _refuse_keys_of_an_activation(placed, target, source)
+        for key, place in placed.places():
+            if key in {target.provider_key, target.model_key}:
+                source.refuse(place, f"{key} is what an activation writes; use `{ActivationSchema.example}` for it")
         if not may_be_embedded:
             _refuse_out_of_reach(placed.place, target, source)
     elif isinstance(placed.change, ProviderChange):
@@ -35,12 +37,6 @@ def refuse_restart(
     refuse_lesser_restart(change, place, target, source)
     if change.restart and target.service is None and not may_be_embedded:
         source.refuse((*place, "restart"), f"target {target.name!r} has no `service:` to restart; {SERVICE}")
-
-
-def _refuse_keys_of_an_activation(placed: PlacedChange, target: Target, source: Source) -> None:
-    for key, place in placed.places():
-        if key in {target.provider_key, target.model_key}:
-            source.refuse(place, f"{key} is what an activation writes; use `{ActivationSchema.example}` for it")
 
 
 def _refuse_out_of_reach(place: Place, target: Target, source: Source) -> None:

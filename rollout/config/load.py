@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rollout.config import scenarios
@@ -16,7 +16,6 @@ from rollout.config.source import Place, Source
 from rollout.config.target_selection import (
     TargetRequest,
     choose_target,
-    describe_ruling,
     is_listed,
     must_prove,
     refuse_or_rule_strictly,
@@ -29,10 +28,8 @@ from rollout.core.errors import InvalidInput, Problem
 from rollout.core.policy import Policy
 from rollout.core.redaction import Redactor
 from rollout.core.request import Origin, Request
-from rollout.core.target import Target, Tls
+from rollout.core.target import AlertmanagerSource, PrometheusSource, Target
 from rollout.core.units import shown
-
-__all__ = ["CheckSandbox", "Doubt", "Request", "load", "load_target"]
 
 Doubt = Callable[[Request], str]
 """Returns why the gateway of a request is not the embedded one; empty where it is."""
@@ -83,9 +80,12 @@ def load(
     _refuse_missing_default(scenario, directory)
     files = read_config_files(policy, (beside, directory))
     options = {name: Source(name) for name in ("--activate", "--ticket", "--target", "--gateway")}
-    requested = _requested(scenario, activate, options["--activate"], _ticket(ticket, options["--ticket"]), env)
+    ticket_given = None if ticket is None else options["--ticket"].accept((), text, ticket)
+    requested = _requested(scenario, activate, options["--activate"], ticket_given, env)
     inputs = _Inputs(requested, files, options, check_sandbox)
-    chosen = inputs.choose_target(target, gateway)
+    by_scenario = TargetRequest(requested.parsed.target, requested.source, ("target",))
+    by_option = TargetRequest(target, options["--target"])
+    chosen = choose_target(files, by_scenario, by_option, gateway, options["--gateway"])
     if chosen and sends:
         _refuse_missing_secrets(chosen, files.targets, env)
     given = {"activate": activate, "ticket": ticket, "target": target, "gateway": gateway, "policy": policy}
@@ -96,7 +96,8 @@ def load(
         beside / "approvals",
         anonymous=requested.parsed.author is None,
         options=tuple(f"--{name}={value}" for name, value in given.items() if value is not None),
-        moved=_is_moved(chosen, files.listed),
+        # A target that is listed, reached at another URL than the list says.
+        moved=chosen is not None and chosen.target.name in files.listed and not is_listed(chosen.target, files.listed),
         notice=describe_former_keys(files.targets),
     )
     request = inputs.request(chosen, origin)
@@ -152,8 +153,7 @@ def load_target(
     chosen = _choose_without_scenario(files, target, gateway, options, env)
     ruled = ""
     if must_prove(chosen, files.listed) and (why := doubt(str(chosen.target.url))):
-        ruled = "" if is_listed(chosen.target, files.listed) else describe_ruling(chosen.target, why)
-        chosen = refuse_or_rule_strictly(chosen, files.listed, why, files.targets)
+        chosen, ruled = refuse_or_rule_strictly(chosen, files.listed, why, files.targets)
         _raise_if_any(files.targets)
     notice = describe_former_keys(files.targets)
     origin = Origin(targets=files.targets_path, policy=files.policy_path, ruled=ruled, notice=notice)
@@ -166,8 +166,7 @@ def _choose_without_scenario(
     if target is None and gateway is None:
         options["--target"].refuse((), "is missing; name the target, or give --gateway=URL")
     by_option, by_scenario = (TargetRequest(name, options["--target"]) for name in (target, None))
-    has_file = files.targets_path is not None
-    chosen = choose_target(files.listed, by_scenario, by_option, gateway, options["--gateway"], has_file=has_file)
+    chosen = choose_target(files, by_scenario, by_option, gateway, options["--gateway"])
     if chosen:
         _refuse_missing_secrets(chosen, files.targets, env)
     _raise_if_any(*options.values(), files.targets, files.policy)
@@ -192,17 +191,6 @@ class _Inputs:
     options: Mapping[str, Source]
     check_sandbox: CheckSandbox | None
 
-    def choose_target(self, target: str | None, gateway: str | None) -> ListedTarget | None:
-        """Return the target that the scenario or the options name; None where it was refused."""
-        return choose_target(
-            self.files.listed,
-            TargetRequest(self.requested.parsed.target, self.requested.source, ("target",)),
-            TargetRequest(target, self.options["--target"]),
-            gateway,
-            self.options["--gateway"],
-            has_file=self.files.targets_path is not None,
-        )
-
     def request(self, chosen: ListedTarget | None, origin: Origin) -> Request:
         """Return the request for the chosen target. Raises InvalidInput with every mistake."""
         rule = self.files.policies.get(chosen.target.environment) if chosen else None
@@ -210,16 +198,17 @@ class _Inputs:
             scenarios.refuse_misfits(self.requested, chosen, rule, self.check_sandbox)
             refuse_missing_sources(chosen.target, chosen.place, rule, self.files.targets)
         self._raise_if_any(origin)
-        request = _request(self.requested, chosen, rule, origin)
+        if chosen is None or rule is None:  # pragma: no cover - what is missing was refused, and that was raised
+            raise AssertionError("a target or policy is missing and was not refused")
+        scenario = scenarios.build_scenario(self.requested, chosen, rule)
+        request = Request(scenario, chosen.target, rule, origin)
         _refuse_greedy_patterns(request, self.files.policy)
         self._raise_if_any(origin)
         return request
 
     def request_without_proof(self, chosen: ListedTarget, origin: Origin, why: str) -> Request:
         """Return the request as it is ruled where no embedded gateway answers, and `why` that is. Raises likewise."""
-        listed = self.files.listed
-        ruled = "" if is_listed(chosen.target, listed) else describe_ruling(chosen.target, why)
-        chosen = refuse_or_rule_strictly(chosen, listed, why, self.files.targets)
+        chosen, ruled = refuse_or_rule_strictly(chosen, self.files.listed, why, self.files.targets)
         return self.request(chosen, replace(origin, ruled=ruled))
 
     def _raise_if_any(self, origin: Origin) -> None:
@@ -257,36 +246,26 @@ def _refuse_missing_default(scenario: Path | None, directory: Path) -> None:
         )
 
 
-def _ticket(value: str | None, source: Source) -> str | None:
-    if value is None:
-        return None
-    try:
-        return text(value)
-    except ValueError as error:
-        source.refuse((), str(error))
-        return None
-
-
 def _refuse_missing_secrets(chosen: ListedTarget, source: Source, env: Mapping[str, str]) -> None:
     """Refuse a token that is not there or cannot be sent, and a certificate that cannot be read."""
     target = chosen.target
-    named: list[tuple[Place, str | None]] = [
-        (("token_env",), target.token_env),
-        (("staging_token_env",), target.staging_token_env),
-    ]
-    certificates: list[tuple[Place, Tls]] = [(("tls",), target.tls)]
-    for kind, beside in (("prometheus", target.sources.prometheus), ("alertmanager", target.sources.alertmanager)):
-        if beside is not None:
-            named.append((("sources", kind, "token_env"), beside.token_env))
-            certificates.append((("sources", kind, "tls"), beside.tls))
-    for key, variable in named:
+    connections: dict[Place, Target | PrometheusSource | AlertmanagerSource | None] = {
+        (): target,
+        ("sources", "prometheus"): target.sources.prometheus,
+        ("sources", "alertmanager"): target.sources.alertmanager,
+    }
+    tokens: dict[Place, str | None] = {
+        ("token_env",): target.token_env,
+        ("staging_token_env",): target.staging_token_env,
+    }
+    tokens |= {(*place, "token_env"): beside.token_env for place, beside in connections.items() if beside}
+    for place, variable in tokens.items():
         if variable and (reason := _why_unusable(env.get(variable, ""))):
-            source.refuse((*chosen.place, *key), f"the environment variable {variable} {reason}")
-    for place, tls in certificates:
-        for name in ("ca_file", "client_cert", "client_key"):
-            file: Path | None = getattr(tls, name)
+            source.refuse((*chosen.place, *place), f"the environment variable {variable} {reason}")
+    for place, beside in connections.items():
+        for name, file in asdict(beside.tls).items() if beside else ():
             if file and not file.is_file():
-                source.refuse((*chosen.place, *place, name), f"there is no file {file}; check the path")
+                source.refuse((*chosen.place, *place, "tls", name), f"there is no file {file}; check the path")
 
 
 def _refuse_greedy_patterns(request: Request, source: Source) -> None:
@@ -306,20 +285,7 @@ def _why_unusable(token: str) -> str | None:
     return None
 
 
-def _is_moved(chosen: ListedTarget | None, listed: Mapping[str, ListedTarget]) -> bool:
-    """Return whether a target that is listed is reached at another URL than the list says."""
-    if chosen is None or chosen.target.name not in listed:
-        return False
-    return chosen.target.url != listed[chosen.target.name].target.url
-
-
 def _raise_if_any(*sources: Source) -> None:
     if found := [problem for source in sources for problem in source.in_order()]:
         # Once each: the source of a scenario from the command line is an option's.
         raise InvalidInput(dict.fromkeys(found))
-
-
-def _request(requested: ScenarioRequest, chosen: ListedTarget | None, policy: Policy | None, origin: Origin) -> Request:
-    if chosen is None or policy is None:  # pragma: no cover - what is missing was refused, and that was raised
-        raise AssertionError("a target or policy is missing and was not refused")
-    return Request(scenarios.build_scenario(requested, chosen, policy), chosen.target, policy, origin)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rollout.config import sanity_bounds
 from rollout.config.policies import SANDBOX
-from rollout.config.schemas.monitoring import MonitorSchema, ProbeSchema
+from rollout.config.schemas.base import build_record
+from rollout.config.schemas.monitoring import MonitorSchema
 from rollout.config.source import Place, Source
 from rollout.core.change_windows import longest_s
 from rollout.core.policy import Policy
-from rollout.core.scenario import SOURCES, Expectation, Limits, Monitor, Probe
+from rollout.core.scenario import SOURCES, Monitor
 from rollout.core.target import Target
 from rollout.core.units import show_duration, show_fraction
 
-_LIMITS = {"error_rate": "error_rate", "latency_factor": "latency_factor", "p95": "p95_ms"}
-_IN_SECONDS = frozenset(
-    {"window", "metrics_every", "alerts_every", "log_every", "synthetic_every", "way_back_every", "short_span"}
-    | {"confirm_after"}
-)
 _PROCEDURE = Monitor()
 ROLL_BACK = "roll_back"
 
@@ -39,28 +36,21 @@ class Layer:
     place: Place
     parsed: MonitorSchema | None
 
+    def explicit_values(self) -> dict[str, Any]:
+        """Return what the file says, by key."""
+        return self.parsed.explicit_values() if self.parsed else {}
+
 
 def merge_layers(layers: Sequence[Layer]) -> Monitor:
     """Return the bake time in effect; for each key, the first layer that has it decides."""
     given: dict[str, Any] = {}
     for layer in reversed(layers):
-        values = layer.parsed.explicit_values() if layer.parsed else {}
+        values = layer.parsed.model_dump(exclude_unset=True) if layer.parsed else {}
         if given.get("probes") and {"prompt", "expect"} & values.keys():
             # `prompt` and `expect` of an earlier layer replace the list of a later one; `off` stays off.
             del given["probes"]
         given |= values
-    given |= {"probes": tuple(map(_probe, given["probes"]))} if "probes" in given else {}
-    given |= {"on_no_data": given["on_no_data"].explicit_values()} if "on_no_data" in given else {}
-    limits = Limits(**{_LIMITS[key]: value for key, value in given.items() if key in _LIMITS})
-    rest = {f"{key}_s" if key in _IN_SECONDS else key: value for key, value in given.items() if key not in _LIMITS}
-    return Monitor(limits=limits, **rest)
-
-
-def _probe(parsed: ProbeSchema) -> Probe:
-    given = parsed.explicit_values()
-    if parsed.expect is not None:
-        given["expect"] = Expectation(**parsed.expect.explicit_values())
-    return Probe(**given)
+    return build_record(Monitor, given | {"limits": given})
 
 
 def apply_policy(planned: Monitor, policy: Policy) -> Monitor:
@@ -76,17 +66,28 @@ def refuse_loose(layers: Sequence[Layer], planned: Monitor, policy: Policy, *, w
     Where a waiver of PRE-4.4 stands, the check says what is left of the window, and whether the waiver counts.
     """
     if planned.window_s < policy.window_at_least_s and "PRE-4.4" not in waived:
-        asked = f"{policy.name} asks for ({show_duration(policy.window_at_least_s)})"
-        _refuse(layers, "window", f"{show_duration(planned.window_s)} is shorter than {asked}; raise it")
+        _refuse(
+            layers,
+            "window",
+            f"{show_duration(planned.window_s)} is shorter than {policy.name} asks for "
+            f"({show_duration(policy.window_at_least_s)}); raise it",
+        )
     for key, every_s in (("metrics_every", planned.metrics_every_s), ("alerts_every", planned.alerts_every_s)):
         if every_s > planned.window_s:
-            window = show_duration(planned.window_s)
-            _refuse(layers, key, f"{show_duration(every_s)} is longer than the window ({window}); poll more often")
+            _refuse(
+                layers,
+                key,
+                f"{show_duration(every_s)} is longer than the window ({show_duration(planned.window_s)}); "
+                "poll more often",
+            )
     _refuse_odd_probes(layers, planned)
     extending = [name for name, what in planned.on_no_data.items() if what != ROLL_BACK]
     if policy.on_no_data == ROLL_BACK and extending:
-        names = ", ".join(extending)
-        _refuse(layers, "on_no_data", f"extends for {names}, and {policy.name} rolls back (MON-6); remove it")
+        _refuse(
+            layers,
+            "on_no_data",
+            f"extends for {', '.join(extending)}, and {policy.name} rolls back (MON-6); remove it",
+        )
     if policy.name != SANDBOX:
         _refuse_looser_than_procedure(layers, planned)
         _refuse_out_of_bounds(layers, policy)
@@ -96,9 +97,12 @@ def refuse_no_room(layers: Sequence[Layer], planned: Monitor, target: Target) ->
     """Refuse a bake time that no window of the target is long enough for: PRE-4.1 could never pass."""
     longest = longest_s(target)
     if longest is not None and planned.window_s > longest:
-        asked, most = show_duration(planned.window_s), show_duration(longest)
-        words = f"{asked} never fits: the windows of target {target.name!r} are open for {most} at most (PRE-4.1)"
-        _refuse(layers, "window", f"{words}; shorten it, widen a window, or add a waiver of PRE-4.1")
+        _refuse(
+            layers,
+            "window",
+            f"{show_duration(planned.window_s)} never fits: the windows of target {target.name!r} are open for "
+            f"{show_duration(longest)} at most (PRE-4.1); shorten it, widen a window, or add a waiver of PRE-4.1",
+        )
 
 
 def _refuse_odd_probes(layers: Sequence[Layer], planned: Monitor) -> None:
@@ -109,10 +113,13 @@ def _refuse_odd_probes(layers: Sequence[Layer], planned: Monitor) -> None:
         )
     asked, most = planned.planned_synthetic, planned.synthetic_at_most
     if asked > most:
-        pace, window = show_duration(planned.synthetic_every_s), show_duration(planned.window_s)
-        key = "synthetic_at_most" if _has_key(layers, "synthetic_at_most") else "synthetic_every"
-        message = f"a request every {pace} for {window} is {asked:,} of them, above the cap of {most:,}"
-        _refuse(layers, key, f"{message}; send fewer, or raise synthetic_at_most")
+        has_cap = any("synthetic_at_most" in layer.explicit_values() for layer in layers)
+        _refuse(
+            layers,
+            "synthetic_at_most" if has_cap else "synthetic_every",
+            f"a request every {show_duration(planned.synthetic_every_s)} for {show_duration(planned.window_s)} is "
+            f"{asked:,} of them, above the cap of {most:,}; send fewer, or raise synthetic_at_most",
+        )
 
 
 def _refuse_looser_than_procedure(layers: Sequence[Layer], planned: Monitor) -> None:
@@ -129,19 +136,12 @@ def _refuse_looser_than_procedure(layers: Sequence[Layer], planned: Monitor) -> 
 
 def _refuse_out_of_bounds(layers: Sequence[Layer], policy: Policy) -> None:
     """Refuse a value of the files that no environment but the sandbox accepts; a canary's stages are not among them."""
-    given: dict[str, Any] = {}
-    for layer in reversed(layers):
-        given |= layer.parsed.explicit_values() if layer.parsed else {}
+    given = ChainMap(*(layer.explicit_values() for layer in layers))
     for key, bound in sanity_bounds.MONITOR.items():
         if key in given and (words := bound.refusal(given[key], policy.name)):
             _refuse(layers, key, words)
 
 
-def _has_key(layers: Sequence[Layer], key: str) -> bool:
-    return any(layer.parsed is not None and key in layer.parsed.model_fields_set for layer in layers)
-
-
 def _refuse(layers: Sequence[Layer], key: str, message: str) -> None:
-    having = (layer for layer in layers if layer.parsed and key in layer.parsed.model_fields_set)
-    layer = next(having, layers[0])
+    layer = next((layer for layer in layers if key in layer.explicit_values()), layers[0])
     layer.source.refuse((*layer.place, key), message)

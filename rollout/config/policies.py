@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict
 
-from rollout.config import sanity_bounds
-from rollout.config.schemas.policies import PolicySchema, StandardChangeSchema
+from rollout.config import sanity_bounds, validators
+from rollout.config.schemas.base import build_record
+from rollout.config.schemas.policies import PolicySchema
 from rollout.config.source import Source
-from rollout.config.validation import fill_schema, refuse_invalid_name
+from rollout.config.validation import fill_schema
 from rollout.core.policy import EXECUTE, KEEP, KINDS, Policy, StandardChange
 from rollout.core.units import show_duration
 
 PRODUCTION = "production"
 SANDBOX = "sandbox"
 ELSEWHERE = "give the target another environment"
+
+Demand = tuple[str, bool, str]
+"""A key of a policy, whether its value asks for less than the procedure does, and why that is refused."""
 
 BUILT_IN = {
     PRODUCTION: Policy(name=PRODUCTION),
@@ -39,17 +41,6 @@ BUILT_IN = {
 }
 """The policies where ``policy.yaml`` has none."""
 
-_FIELDS = {
-    "window_at_least": "window_at_least_s",
-    "precheck_max_age": "precheck_max_age_s",
-    "hold_at_most": "hold_at_most_s",
-    "confirm_within": "confirm_within_s",
-    "approval_max_age": "approval_max_age_s",
-    "operator_ack_max_age": "operator_ack_max_age_s",
-    "review_after": "review_after_s",
-    "review_within": "review_within_s",
-    "retrospective_within": "retrospective_within_s",
-}
 _CLAUSE_OF = {
     "approvals_at_least": "PRE-2.2",
     "retrospective_within": "PRE-2.2",
@@ -66,14 +57,13 @@ def read_policies(source: Source) -> dict[str, Policy]:
     found = dict(BUILT_IN)
     for name, data in source.data.items():
         parsed = fill_schema(PolicySchema, data, source, (name,))
-        refuse_invalid_name(source, name)
-        demands = {_FIELDS.get(key, key): _settled(key, value) for key, value in parsed.explicit_values().items()}
-        found[name] = replace(BUILT_IN.get(name, Policy(name)), **demands)
-        _refuse_impossible_review(found[name], source)
+        source.accept((name,), validators.name, name)
+        found[name] = build_record(
+            Policy, asdict(BUILT_IN.get(name, Policy(name))) | parsed.model_dump(exclude_unset=True)
+        )
         _refuse_contradictions(found[name], parsed, source)
         _refuse_out_of_bounds(name, parsed, source)
     _refuse_loose_production(found[PRODUCTION], source)
-    _refuse_loose_review(found[PRODUCTION], source)
     return found
 
 
@@ -87,9 +77,16 @@ def _refuse_out_of_bounds(name: str, parsed: PolicySchema, source: Source) -> No
 
 def _refuse_contradictions(policy: Policy, parsed: PolicySchema, source: Source) -> None:
     """Refuse a policy that asks for what it does not check, or that nothing could satisfy."""
-    for key in sorted(parsed.model_fields_set & _CLAUSE_OF.keys()):
+    if policy.review_within_s < policy.review_after_s:
+        source.refuse(
+            (policy.name,),
+            f"a review is owed {show_duration(policy.review_within_s)} after its end (review_within), and may "
+            f"be held after {show_duration(policy.review_after_s)} only (review_after); let it be owed later",
+        )
+    given = parsed.explicit_values()
+    for key in sorted(given.keys() & _CLAUSE_OF.keys()):
         clause = _CLAUSE_OF[key]
-        if parsed.not_demanded and clause in parsed.not_demanded and getattr(parsed, key):
+        if clause in given.get("not_demanded", ()) and given[key]:
             source.refuse(
                 (policy.name, key),
                 f"asks for what is not checked: {clause} is under not_demanded; remove one of the two",
@@ -111,123 +108,113 @@ def _refuse_contradictions(policy: Policy, parsed: PolicySchema, source: Source)
 
 def _refuse_loose_production(policy: Policy, source: Source) -> None:
     """Refuse a production policy that asks for less than the procedure does; it may ask for more."""
-    for key, words in (*_loosened(policy), *_loosened_for_people(policy)):
-        source.refuse((PRODUCTION, key), words)
-
-
-def _loosened(policy: Policy) -> Iterator[tuple[str, str]]:
-    """Yield (key, why) for what asks less of the change than the procedure does."""
     least = BUILT_IN[PRODUCTION]
-    if policy.window_at_least_s < least.window_at_least_s:
-        yield (
+    for key, is_looser, words in (
+        *_change_demands(policy, least),
+        *_people_demands(policy, least),
+        *_review_demands(policy, least),
+    ):
+        if is_looser:
+            source.refuse((PRODUCTION, key), words)
+
+
+def _change_demands(policy: Policy, least: Policy) -> tuple[Demand, ...]:
+    """Return what the procedure demands of the change."""
+    return (
+        (
             "window_at_least",
+            policy.window_at_least_s < least.window_at_least_s,
             (
                 f"{show_duration(policy.window_at_least_s)} is shorter than the procedure's "
                 f"{show_duration(least.window_at_least_s)} (PRE-4.4); raise it, or {ELSEWHERE}"
             ),
-        )
-    if policy.limits_for_good != least.limits_for_good:
-        yield (
+        ),
+        (
             "limits_for_good",
+            policy.limits_for_good != least.limits_for_good,
             (
                 f"{policy.limits_for_good} would leave a limit behind that no rollback can take away (RBK-3.4); "
                 f"write {least.limits_for_good}, or {ELSEWHERE}"
             ),
-        )
-    if not policy.canary_at_high_risk:
-        yield (
+        ),
+        (
             "canary_at_high_risk",
+            not policy.canary_at_high_risk,
             f"the procedure demands a canary where the risk is high (CAN); remove it, or {ELSEWHERE}",
-        )
-    if policy.on_missing_evidence != least.on_missing_evidence:
-        yield (
+        ),
+        (
             "on_missing_evidence",
+            policy.on_missing_evidence != least.on_missing_evidence,
             (
                 f"{policy.on_missing_evidence} would keep a change that no auditor can follow (DOC-1); write "
                 f"{least.on_missing_evidence}, or {ELSEWHERE}"
             ),
-        )
-    if policy.not_demanded:
-        yield "not_demanded", f"production demands every clause of the procedure; remove the list, or {ELSEWHERE}"
+        ),
+        (
+            "not_demanded",
+            bool(policy.not_demanded),
+            f"production demands every clause of the procedure; remove the list, or {ELSEWHERE}",
+        ),
+    )
 
 
-def _loosened_for_people(policy: Policy) -> Iterator[tuple[str, str]]:
-    """Yield (key, why) for what asks less of people than the procedure does."""
-    least = BUILT_IN[PRODUCTION]
-    if policy.approvals_at_least < least.approvals_at_least:
-        yield (
+def _people_demands(policy: Policy, least: Policy) -> tuple[Demand, ...]:
+    """Return what the procedure demands of people."""
+    return (
+        (
             "approvals_at_least",
+            policy.approvals_at_least < least.approvals_at_least,
             f"{policy.approvals_at_least} is less than the procedure's {least.approvals_at_least} (PRE-2.2); raise it",
-        )
-    if policy.hold_at_most_s > least.hold_at_most_s:
-        yield (
+        ),
+        (
             "hold_at_most",
+            policy.hold_at_most_s > least.hold_at_most_s,
             (
                 f"{show_duration(policy.hold_at_most_s)} would leave a breach alone for longer than "
                 f"{show_duration(least.hold_at_most_s)}; lower it, or {ELSEWHERE}"
             ),
-        )
-    if policy.review == "named":
-        yield (
+        ),
+        (
             "review",
+            policy.review == "named",
             (
                 "named lets anybody write down anybody's name; the procedure asks for an approval of this very content "
                 f"(PRE-2.2): write recorded or signed, or {ELSEWHERE}"
             ),
-        )
-    if policy.operator_ack_max_age_s is None:
-        yield (
+        ),
+        (
             "operator_ack_max_age",
+            policy.operator_ack_max_age_s is None,
             "the procedure asks for the operator's acknowledgement (PRE-4.3); write how old it may be, such as 12h",
-        )
-    if policy.retrospective_within_s > least.retrospective_within_s:
-        yield (
+        ),
+        (
             "retrospective_within",
+            policy.retrospective_within_s > least.retrospective_within_s,
             (
                 f"{show_duration(policy.retrospective_within_s)} would leave an emergency unreviewed for longer than "
                 f"{show_duration(least.retrospective_within_s)}; lower it, or {ELSEWHERE}"
             ),
-        )
+        ),
+    )
 
 
-def _refuse_loose_review(policy: Policy, source: Source) -> None:
-    """Refuse a production policy that reviews on less than the procedure's metrics, or lets a review wait."""
-    least = BUILT_IN[PRODUCTION]
-    if policy.review_after_s < least.review_after_s:
-        source.refuse(
-            (PRODUCTION, "review_after"),
-            f"{show_duration(policy.review_after_s)} is shorter than the procedure's "
-            f"{show_duration(least.review_after_s)} of metrics (REV-1); raise it, or give the target another "
-            "environment",
-        )
-    if policy.review_within_s > least.review_within_s:
-        source.refuse(
-            (PRODUCTION, "review_within"),
-            f"{show_duration(policy.review_within_s)} lets a review wait for longer than "
-            f"{show_duration(least.review_within_s)}; lower it, or give the target another environment",
-        )
-
-
-def _refuse_impossible_review(policy: Policy, source: Source) -> None:
-    if policy.review_within_s < policy.review_after_s:
-        source.refuse(
-            (policy.name,),
-            f"a review is owed {show_duration(policy.review_within_s)} after its end (review_within), and may "
-            f"be held after {show_duration(policy.review_after_s)} only (review_after); let it be owed later",
-        )
-
-
-def _settled(key: str, value: Any) -> Any:
-    if key == "standard":
-        return tuple(_standard(parsed) for parsed in value)
-    if key in ("channels", "redact"):
-        return tuple(dict.fromkeys(value))
-    return frozenset(value) if isinstance(value, list) else value
-
-
-def _standard(parsed: StandardChangeSchema) -> StandardChange:
-    parts: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in parsed.explicit_values().items()
-    }
-    # A mapping that was refused may lack a required key; its policy is never used.
-    return StandardChange(**{"kind": "", **parts})
+def _review_demands(policy: Policy, least: Policy) -> tuple[Demand, ...]:
+    """Return what the procedure demands of a review: enough metrics, and no long wait."""
+    return (
+        (
+            "review_after",
+            policy.review_after_s < least.review_after_s,
+            (
+                f"{show_duration(policy.review_after_s)} is shorter than the procedure's "
+                f"{show_duration(least.review_after_s)} of metrics (REV-1); raise it, or {ELSEWHERE}"
+            ),
+        ),
+        (
+            "review_within",
+            policy.review_within_s > least.review_within_s,
+            (
+                f"{show_duration(policy.review_within_s)} lets a review wait for longer than "
+                f"{show_duration(least.review_within_s)}; lower it, or {ELSEWHERE}"
+            ),
+        ),
+    )

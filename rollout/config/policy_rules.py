@@ -44,12 +44,11 @@ def refuse_missing_sources(target: Target, place: Place, policy: Policy, source:
     """Refuse a target without a source that its policy requires; an embedded gateway has a log of its own."""
     has_log = target.url is None or target.log_file is not None or bool(target.log_command)
     there = {
-        "prometheus": ("sources", target.sources.prometheus is not None),
-        "alertmanager": ("sources", target.sources.alertmanager is not None),
-        "log": ("log_file", has_log),
+        "prometheus": ("sources", target.sources.prometheus is not None, "`sources: {prometheus: …}`"),
+        "alertmanager": ("sources", target.sources.alertmanager is not None, "`sources: {alertmanager: …}`"),
+        "log": ("log_file", has_log, "`log_file:` or `log_command:`"),
     }
     for name in sorted(policy.required_sources):
-        key, is_there = there[name]
+        key, is_there, how = there[name]
         if not is_there:
-            how = f"`sources: {{{name}: …}}`" if key == "sources" else "`log_file:` or `log_command:`"
             source.refuse((*place, key), f"{policy.name} requires the source {name} for every window; add {how}")

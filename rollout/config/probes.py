@@ -33,8 +33,7 @@ def json_schema(value: Any) -> dict[str, Any]:
     """Return a JSON Schema (draft 2020-12); it may refer to itself only, because nothing is fetched."""
     schema = mapping(_EXAMPLE)(value)
     # Here, because only a scenario with a JSON Schema needs them.
-    from jsonschema import Draft202012Validator  # noqa: PLC0415
-    from jsonschema.exceptions import SchemaError  # noqa: PLC0415
+    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415
     from referencing import Registry, Resource  # noqa: PLC0415
     from referencing.exceptions import Unresolvable  # noqa: PLC0415
     from referencing.jsonschema import DRAFT202012  # noqa: PLC0415

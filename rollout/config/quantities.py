@@ -7,12 +7,14 @@ import zoneinfo
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, time
-from typing import Any
+from typing import Any, TypeVar
 
 from rollout.config.validators import InvalidValue, items, mapping, suggest, text
 from rollout.core import units
 from rollout.core.scenario import SOURCES
 from rollout.core.units import shown
+
+N = TypeVar("N", int, float)
 
 _LONGEST_SECONDS = 31 * 86_400.0
 _LONGEST_STARTUP_S = 3600.0
@@ -31,11 +33,10 @@ def whole_number(least: int) -> Callable[[Any], int]:
     """Return a validator of whole numbers from `least` on."""
 
     def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidValue(f"{shown(value)} is not a whole number; write one such as {max(least, 3)}")
-        if not least <= value <= _MOST:
-            raise InvalidValue(f"{value} is out of range; it must be at least {least} and at most {_MOST:,}")
-        return value
+        found: int = _number(value, int, f"a whole number; write one such as {max(least, 3)}")
+        if not least <= found <= _MOST:
+            raise InvalidValue(f"{found} is out of range; it must be at least {least} and at most {_MOST:,}")
+        return found
 
     return read
 
@@ -47,12 +48,8 @@ def on_no_data(value: Any) -> Any:
 
 def tokens(value: Any) -> int:
     """Return how long an answer may become, in tokens: a probe is small."""
-    found = whole_number(1)(value)
-    if found > _MOST_TOKENS:
-        raise InvalidValue(
-            f"{found} is out of range; a synthetic request is small, {_MOST_TOKENS:,} tokens are the most"
-        )
-    return found
+    refusal = f"{value} is out of range; a synthetic request is small, {_MOST_TOKENS:,} tokens are the most"
+    return _at_most(_MOST_TOKENS, whole_number(1)(value), refusal)
 
 
 def seconds(value: Any) -> float:
@@ -72,20 +69,14 @@ def pace(value: Any) -> float:
 
 def startup(value: Any) -> float:
     """Return how long a service may take to be healthy after a restart, in seconds: above zero and up to an hour."""
-    found = _duration(value, least=0.1)
-    if found > _LONGEST_STARTUP_S:
-        raise InvalidValue(f"{shown(value)} is too long; a service that is not healthy after 1h has not come up")
-    return found
+    refusal = f"{shown(value)} is too long; a service that is not healthy after 1h has not come up"
+    return _at_most(_LONGEST_STARTUP_S, _duration(value, least=0.1), refusal)
 
 
 def staleness(value: Any) -> float:
     """Return how long reads may lag a write, in seconds: zero, or up to ten minutes."""
-    found = _duration(value, least=0.0)
-    if found > _LONGEST_STALE_S:
-        raise InvalidValue(
-            f"{shown(value)} is too long; 10m are the most, for each proof waits so long: read past the cache instead"
-        )
-    return found
+    refusal = f"{shown(value)} is too long; 10m are the most, for each proof waits so long: read past the cache instead"
+    return _at_most(_LONGEST_STALE_S, _duration(value, least=0.0), refusal)
 
 
 def milliseconds(value: Any) -> float:
@@ -127,25 +118,21 @@ def factor(value: Any) -> float:
 
 def dollars(value: Any) -> float:
     """Return an amount in US dollars, above zero."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidValue(f"{shown(value)} is not an amount; write a plain number of US dollars such as 200 or 12.50")
-    return _limit(value, 200)
+    found = _number(value, (int, float), "an amount; write a plain number of US dollars such as 200 or 12.50")
+    return _limit(found, 200)
 
 
 def price(value: Any) -> float:
     """Return an amount in US dollars, 0 for what costs nothing."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidValue(f"{shown(value)} is not an amount; write a plain number of US dollars such as 40 or 0.005")
-    if not 0 <= value <= _MOST_OF_A_LIMIT:
-        raise InvalidValue(f"{value} is out of range; it must be at least 0 and at most {_MOST_OF_A_LIMIT:,}")
-    return float(value)
+    found = _number(value, (int, float), "an amount; write a plain number of US dollars such as 40 or 0.005")
+    if not 0 <= found <= _MOST_OF_A_LIMIT:
+        raise InvalidValue(f"{found} is out of range; it must be at least 0 and at most {_MOST_OF_A_LIMIT:,}")
+    return float(found)
 
 
 def a_minute(value: Any) -> float:
     """Return how many a minute: a whole number above zero, as the same type as every other limit."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidValue(f"{shown(value)} is not a whole number; write one such as 60")
-    return _limit(value, 60)
+    return _limit(_number(value, int, "a whole number; write one such as 60"), 60)
 
 
 def days(value: Any) -> frozenset[int]:
@@ -194,6 +181,12 @@ def time_zone(value: Any) -> str:
     return found
 
 
+def _number(value: Any, kinds: type | tuple[type, ...], expected: str) -> Any:
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise InvalidValue(f"{shown(value)} is not {expected}")
+    return value
+
+
 def _limit(value: float, example: int) -> float:
     if not 0 < value <= _MOST_OF_A_LIMIT:
         raise InvalidValue(
@@ -206,6 +199,10 @@ def _duration(value: Any, *, least: float) -> float:
     found = units.duration(value)
     if found < least:
         raise InvalidValue(f"{shown(value)} is too short; {units.show_duration(least)} is the least")
-    if found > _LONGEST_SECONDS:
-        raise InvalidValue(f"{shown(value)} is too long; 31 days are the most")
+    return _at_most(_LONGEST_SECONDS, found, f"{shown(value)} is too long; 31 days are the most")
+
+
+def _at_most(most: float, found: N, refusal: str) -> N:
+    if found > most:
+        raise InvalidValue(refusal)
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from rollout.config.schemas.targets import TargetSchema
 from rollout.config.source import Place, Source
@@ -45,12 +44,12 @@ def refuse_lesser_restart(
     whose = f"target {target.name!r}" + (f" for {provider}" if provider else "")
     least_s = target.startup_s_of(provider)
     if change.startup_s is not None and change.startup_s < least_s:
-        words = (
+        source.refuse(
+            (*place, "startup"),
             f"{show_duration(change.startup_s)} is shorter than {whose} allows its service ({show_duration(least_s)}); "
-            "raise it, or remove it"
+            "raise it, or remove it",
         )
-        source.refuse((*place, "startup"), words)
-    if provider and target.restarts(provider) and _value_at(source, (*place, "restart")) is False:
+    if provider and target.restarts(provider) and source.written.get((*place, "restart"), "").lower() == "false":
         source.refuse((*place, "restart"), f"is false, and {whose} says `restart: true`; remove it")
 
 
@@ -74,23 +73,10 @@ def _refuse_odd_safe(name: str, parsed: TargetSchema, source: Source) -> None:
     safe = parsed.safe
     if safe is None or safe.restart is None:
         return
-    own = [one for provider, one in (parsed.providers or {}).items() if provider.casefold() == safe.activate.casefold()]
+    own = [one for provider, one in (parsed.providers or {}).items() if provider.casefold() == safe.provider.casefold()]
     own_restart = next((one.restart for one in own if one.restart is not None), None)
     restarts = own_restart if own_restart is not None else bool(parsed.restart) or safe.restart
     if safe.restart is not restarts:
         here, there = (str(value).lower() for value in (safe.restart, restarts))
-        where = f"`providers: {{{safe.activate}: …}}`" if own_restart is not None else "the target"
+        where = f"`providers: {{{safe.provider}: …}}`" if own_restart is not None else "the target"
         source.refuse((name, "safe", "restart"), f"is {here}, and {where} says `restart: {there}`; remove it here")
-
-
-def _value_at(source: Source, place: Place) -> Any:
-    """Return what the file says at `place`; None where it says nothing, and for an option."""
-    found: Any = source.data
-    for key in place:
-        if not isinstance(found, (dict, list)):
-            return None
-        try:
-            found = found[key]  # type: ignore[index]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from rollout.core.errors import Problem
 from rollout.core.units import shown
 
+T = TypeVar("T")
 Place = tuple[str | int, ...]
 """Keys and list positions from the top of a document down: ``("change", "model")``."""
 
@@ -30,8 +31,8 @@ class Source:
 
     name: str
     data: dict[str, Any] = field(default_factory=dict)
-    lines: Mapping[Place, int] = field(default_factory=dict)
-    written: Mapping[Place, str] = field(default_factory=dict)
+    lines: dict[Place, int] = field(default_factory=dict)
+    written: dict[Place, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     former_places: dict[Place, Place] = field(default_factory=dict)
 
@@ -39,6 +40,14 @@ class Source:
         """Add a problem at `place`, on `line`, its own line, or the line of the innermost mapping or list around it."""
         place = self.former_places.get(place, place)
         self.problems.append(Problem(self.name, line or self.line_of(place), dotted(place), message))
+
+    def accept(self, place: Place, read: Callable[[Any], T], value: Any) -> T | None:
+        """Return what a validator reads from the value at `place`; None where it refuses, which becomes a problem."""
+        try:
+            return read(value)
+        except ValueError as error:
+            self.refuse(place, str(error))
+            return None
 
     def in_order(self) -> list[Problem]:
         """Return the problems from the top of the file down."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from rollout.config import urls
+from rollout.config.config_files import ConfigFiles
 from rollout.config.monitoring import Layer
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.source import Place, Source
@@ -37,31 +38,24 @@ class TargetRequest:
 
 
 def choose_target(
-    listed: Mapping[str, ListedTarget],
-    scenario: TargetRequest,
-    option: TargetRequest,
-    gateway: str | None,
-    at: Source,
-    *,
-    has_file: bool,
+    files: ConfigFiles, scenario: TargetRequest, option: TargetRequest, gateway: str | None, at: Source
 ) -> ListedTarget | None:
     """Return the target; None where it was refused.
 
     Args:
-        listed: the known targets.
+        files: the known targets.
         scenario: the scenario's.
         option: ``--target``.
         gateway: what ``--gateway`` says.
         at: the source that ``--gateway`` is.
-        has_file: whether there is a ``targets.yaml``.
     """
-    named = _named(listed, option if option.name is not None else scenario, has_file=has_file)
+    named = _named(files, scenario if option.name is None else option)
     if gateway is None:
         return named
-    url = _url(gateway, at)
+    url = at.accept((), urls.base_url, gateway)
     if named is None or url is None:
         return None
-    owner = next((one for one in listed.values() if one.target.url == url), None)
+    owner = next((one for one in files.listed.values() if one.target.url == url), None)
     if owner is not None:
         return _owner(owner, option, at)
     if option.name == EMBEDDED:
@@ -69,8 +63,12 @@ def choose_target(
         return None
     # A scenario that is meant for a real target keeps that target's policy behind any URL: a tunnel is loopback too.
     if option.name is not None or named.target.environment != SANDBOX:
-        return replace(named, target=_moved(named.target, url))
-    return replace(listed[EMBEDDED], target=_unlisted(url))
+        environment = named.target.environment if urls.is_loopback(url) else PRODUCTION
+        return replace(named, target=replace(named.target, url=url, environment=environment))
+    environment = SANDBOX if urls.is_loopback(url) else PRODUCTION
+    return replace(
+        files.listed[EMBEDDED], target=Target(name=urls.host_and_port(url), environment=environment, url=url)
+    )
 
 
 def must_prove(chosen: ListedTarget, listed: Mapping[str, ListedTarget]) -> bool:
@@ -87,8 +85,10 @@ def must_prove(chosen: ListedTarget, listed: Mapping[str, ListedTarget]) -> bool
 
 def refuse_or_rule_strictly(
     chosen: ListedTarget, listed: Mapping[str, ListedTarget], why: str, files: Source
-) -> ListedTarget:
-    """Return the chosen target under the policy without an embedded gateway; refuse one that is listed as embedded.
+) -> tuple[ListedTarget, str]:
+    """Return the chosen target under the policy without an embedded gateway, and how it comes under that policy.
+
+    A target that is listed as embedded is refused.
 
     Args:
         chosen: the target that `must_prove`.
@@ -97,25 +97,17 @@ def refuse_or_rule_strictly(
         files: the targets' file.
     """
     target = chosen.target
+    failure = f"{target.url} does not answer as the embedded gateway (GET {ABOUT}: {why})"
     if is_listed(target, listed):
         files.refuse(
             (*chosen.place, "environment"),
-            f"is {SANDBOX}, which is the embedded gateway's alone, and {describe_proof_failure(target, why)}; write "
+            f"is {SANDBOX}, which is the embedded gateway's alone, and {failure}; write "
             f"another environment, such as {PRODUCTION}, or start the embedded gateway there (rollout sandbox)",
         )
-        return chosen
+        return chosen, ""
     layer = chosen.layer if target.name in listed else Layer(files, (), None)
-    return replace(chosen, target=replace(target, environment=PRODUCTION), layer=layer)
-
-
-def describe_ruling(target: Target, why: str) -> str:
-    """Return that no embedded gateway answers at the target, how that is known, and which policy applies therefore."""
-    return f"{describe_proof_failure(target, why)}, so {PRODUCTION}'s policy holds"
-
-
-def describe_proof_failure(target: Target, why: str) -> str:
-    """Return that no embedded gateway answers at the target, and how that is known."""
-    return f"{target.url} does not answer as the embedded gateway (GET {ABOUT}: {why})"
+    ruled = replace(chosen, target=replace(target, environment=PRODUCTION), layer=layer)
+    return ruled, f"{failure}, so {PRODUCTION}'s policy holds"
 
 
 def is_listed(target: Target, listed: Mapping[str, ListedTarget]) -> bool:
@@ -123,37 +115,16 @@ def is_listed(target: Target, listed: Mapping[str, ListedTarget]) -> bool:
     return target.name in listed and listed[target.name].target.url == target.url
 
 
-def _url(gateway: str, at: Source) -> str | None:
-    try:
-        return urls.base_url(gateway)
-    except ValueError as error:
-        at.refuse((), str(error))
-        return None
-
-
-def _named(listed: Mapping[str, ListedTarget], request: TargetRequest, *, has_file: bool) -> ListedTarget | None:
+def _named(files: ConfigFiles, request: TargetRequest) -> ListedTarget | None:
     name = EMBEDDED if request.name is None else request.name
-    if name not in listed:
-        known = f"{suggest(name, listed)}targets.yaml knows {', '.join(sorted(listed))}" if has_file else _NO_FILE
-        request.source.refuse(request.place, f"{shown(name)} is no target; {known}")
-        return None
-    return listed[name]
+    if name not in files.listed:
+        known = f"{suggest(name, files.listed)}targets.yaml knows {', '.join(sorted(files.listed))}"
+        request.source.refuse(request.place, f"{shown(name)} is no target; {known if files.targets_path else _NO_FILE}")
+    return files.listed.get(name)
 
 
 def _owner(owner: ListedTarget, option: TargetRequest, at: Source) -> ListedTarget | None:
-    if option.name not in {None, owner.target.name}:
-        at.refuse(
-            (), f"is the url of target {owner.target.name!r}, not of {option.name!r}; leave out one of the options"
-        )
-        return None
-    return owner
-
-
-def _moved(target: Target, url: str) -> Target:
-    environment = target.environment if urls.is_loopback(url) else PRODUCTION
-    return replace(target, url=url, environment=environment)
-
-
-def _unlisted(url: str) -> Target:
-    environment = SANDBOX if urls.is_loopback(url) else PRODUCTION
-    return Target(name=urls.host_and_port(url), environment=environment, url=url)
+    if option.name in {None, owner.target.name}:
+        return owner
+    at.refuse((), f"is the url of target {owner.target.name!r}, not of {option.name!r}; leave out one of the options")
+    return None

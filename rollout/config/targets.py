@@ -6,44 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rollout.config import sanity_bounds, urls
+from rollout.config import sanity_bounds, urls, validators
 from rollout.config.former_keys import rename_former_keys
 from rollout.config.monitoring import Layer
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.restarts import refuse_odd_restarts
-from rollout.config.schemas.activations import ActivationSchema, SafeProviderSchema
-from rollout.config.schemas.calls import ActivationCallSchema, ChatCallSchema, RoutingSchema
-from rollout.config.schemas.change_windows import ChangeWindowSchema, FreezeSchema
-from rollout.config.schemas.sources import SourcesSchema
-from rollout.config.schemas.targets import ProviderSchema, ServiceSchema, TargetSchema
+from rollout.config.schemas.calls import RoutingSchema
+from rollout.config.schemas.targets import TargetSchema
 from rollout.config.source import Place, Source
-from rollout.config.validation import fill_schema, refuse_invalid_name
-from rollout.config.validators import suggest
+from rollout.config.validation import fill_schema
 from rollout.core.policy import Policy
 from rollout.core.request import EMBEDDED
-from rollout.core.scenario import ProviderChange
-from rollout.core.target import (
-    AlertmanagerSource,
-    ChangeWindow,
-    Freeze,
-    OtherCall,
-    PrometheusSource,
-    ProviderRestart,
-    Routing,
-    Service,
-    Sources,
-    Target,
-    Timeouts,
-    Tls,
-)
+from rollout.core.target import Routing, Target
 from rollout.core.units import shown
-
-_AS_THEY_ARE = frozenset(
-    {"url", "token_env", "user", "staging", "staging_token_env", "env_file", "log_file", "provider_key", "model_key"}
-    | {"reported_as", "prove_way_back", "time_zone", "restart"}
-)
-_LIMIT_TYPES = {"cost": "cost", "rate": "rate"}
-_EVERY_DAY = frozenset(range(7))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +35,21 @@ class ListedTarget:
     place: Place
     layer: Layer
 
+    def may_be_embedded(self) -> bool:
+        """Return whether it is the embedded gateway, or may turn out to be one."""
+        url = self.target.url
+        return url is None or (self.target.environment == SANDBOX and urls.is_loopback(url))
+
+    def splits_traffic(self) -> bool:
+        """Return whether the target can split its traffic by weights; the embedded gateway can."""
+        return self.target.routing is not None or self.may_be_embedded()
+
 
 def read_targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, ListedTarget]:
     """Return name -> target; `embedded` is always among them."""
     found = {EMBEDDED: _listed(EMBEDDED, TargetSchema(), source)}
     for name, written in source.data.items():
-        refuse_invalid_name(source, name)
+        source.accept((name,), validators.name, name)
         data = rename_former_keys(name, written, source)
         parsed = fill_schema(TargetSchema, data, source, (name,))
         _refuse_contradictions(name, parsed, data, source)
@@ -76,113 +60,31 @@ def read_targets(source: Source, policies: Mapping[str, Policy]) -> dict[str, Li
     return {name: replace(one, target=_with_staging(one.target, found, source)) for name, one in found.items()}
 
 
-def build_activation(parsed: ActivationSchema) -> ProviderChange:
-    """Return the activation that a mapping asks for."""
-    return ProviderChange(parsed.activate, parsed.model, restart=bool(parsed.restart), startup_s=parsed.startup)
-
-
 def _listed(name: str, parsed: TargetSchema, source: Source) -> ListedTarget:
     return ListedTarget(_target(name, parsed), (name,), Layer(source, (name, "monitor"), parsed.monitor))
 
 
 def _target(name: str, parsed: TargetSchema) -> Target:
-    given = parsed.explicit_values()
-    parts: dict[str, Any] = {key: value for key, value in given.items() if key in _AS_THEY_ARE}
-    if parsed.tls:
-        parts["tls"] = Tls(**parsed.tls.explicit_values())
-    if parsed.paths:
-        parts["paths"] = parsed.paths.explicit_values()
-    if parsed.timeouts:
-        parts["timeouts"] = Timeouts(
-            **{f"{call}_s": seconds for call, seconds in parsed.timeouts.explicit_values().items()}
-        )
-    if parsed.service:
-        parts["service"] = _service(parsed.service)
-    if parsed.startup:
-        parts["startup_s"] = parsed.startup
-    if parsed.chat_with:
-        parts["chat_with"] = _call(parsed.chat_with)
-    if parsed.routing:
-        parts["routing"] = _routing(parsed.routing)
-    if parsed.limit_types:
-        parts["limit_types"] = _LIMIT_TYPES | parsed.limit_types.explicit_values()
-    if parsed.latency_bound:
-        parts["latency_bound_ms"] = parsed.latency_bound
-    target = Target(
+    target = parsed.build(
+        Target,
         name=name,
-        log_command=tuple(parsed.log_command or ()),
         environment=SANDBOX if name == EMBEDDED else parsed.environment or PRODUCTION,
-        env_file_stated="env_file" in given,
-        activate_with={provider: _call(call) for provider, call in (parsed.activate_with or {}).items()},
-        activation_rewrites=tuple(parsed.activation_rewrites or ()),
-        providers={provider: _provider(own) for provider, own in (parsed.providers or {}).items()},
-        stale_for_s=parsed.stale_for or 0.0,
-        sources=_sources(parsed.sources or SourcesSchema()),
-        windows=tuple(_window(window) for window in parsed.windows or ()),
-        freezes=tuple(_freeze(freeze) for freeze in parsed.freezes or ()),
-        notify=tuple(parsed.notify or ()),
-        **parts,
+        env_file_stated="env_file" in parsed.model_fields_set,
+        routing=_routing(parsed.routing) if parsed.routing else None,
     )
-    return replace(target, safe=_safe(parsed.safe, target)) if parsed.safe else target
-
-
-def _safe(parsed: SafeProviderSchema, target: Target) -> ProviderChange:
-    return ProviderChange(
-        parsed.activate, parsed.model, restart=bool(parsed.restart) or target.restarts(parsed.activate)
-    )
-
-
-def _provider(parsed: ProviderSchema) -> ProviderRestart:
-    return ProviderRestart(parsed.restart, parsed.startup)
-
-
-def _service(parsed: ServiceSchema) -> Service:
-    parts: dict[str, Any] = {
-        key: tuple(value) for key, value in parsed.explicit_values().items() if isinstance(value, list)
-    }
-    if parsed.timeout:
-        parts["timeout_s"] = parsed.timeout
-    return Service(**parts)
-
-
-def _sources(parsed: SourcesSchema) -> Sources:
-    kinds: dict[str, type[PrometheusSource | AlertmanagerSource]] = {
-        "prometheus": PrometheusSource,
-        "alertmanager": AlertmanagerSource,
-    }
-    found: dict[str, Any] = {}
-    for kind, source in parsed.explicit_values().items():
-        parts = source.explicit_values()
-        if source.tls:
-            parts["tls"] = Tls(**source.tls.explicit_values())
-        if isinstance(parts.get("match"), list):
-            parts["match"] = tuple(parts["match"])
-        # A mapping that was refused may lack a required key; its target is never used.
-        found[kind] = kinds[kind](**dict.fromkeys(source.required_keys, "") | parts)
-    return Sources(**found)
-
-
-def _call(parsed: ActivationCallSchema | ChatCallSchema) -> OtherCall:
-    return OtherCall(parsed.path or "", parsed.body or {})
+    if target.safe is None:
+        return target
+    restart = target.safe.restart or target.restarts(target.safe.provider)
+    return replace(target, safe=replace(target.safe, restart=restart))
 
 
 def _routing(parsed: RoutingSchema) -> Routing:
-    parts: dict[str, Any] = {"percent": parsed.unit == "percent"}
-    if parsed.put:
-        parts |= {f"set_{key}": value for key, value in parsed.put.explicit_values().items()}
-    if parsed.read:
-        parts |= {f"read_{key}": value for key, value in parsed.read.explicit_values().items()}
-    if parsed.destination:
-        parts["destination"] = parsed.destination
-    return Routing(**parts)
-
-
-def _window(parsed: ChangeWindowSchema) -> ChangeWindow:
-    return ChangeWindow(parsed.days or _EVERY_DAY, parsed.opens, parsed.closes)
-
-
-def _freeze(parsed: FreezeSchema) -> Freeze:
-    return Freeze(parsed.begins, parsed.ends, parsed.reason or "")
+    """Return the routing, whose record has the keys of both calls beside one another."""
+    calls = {"set": parsed.put, "read": parsed.read}
+    parts = {
+        f"{call}_{key}": value for call, said in calls.items() if said for key, value in said.explicit_values().items()
+    }
+    return parsed.build(Routing, percent=parsed.unit == "percent", **parts)
 
 
 def _refuse_contradictions(name: str, parsed: TargetSchema, data: Any, source: Source) -> None:
@@ -204,18 +106,19 @@ def _refuse_contradictions(name: str, parsed: TargetSchema, data: Any, source: S
 
 
 def _refuse_out_of_bounds(target: Target, parsed: TargetSchema, source: Source) -> None:
-    if target.environment == SANDBOX:
-        return
-    timeouts = parsed.timeouts.explicit_values() if parsed.timeouts else {}
-    given = {f"timeouts.{call}": seconds for call, seconds in timeouts.items()}
-    given |= {"service.timeout": parsed.service and parsed.service.timeout, "latency_bound": parsed.latency_bound}
-    sanity_bounds.refuse_out_of_bounds(sanity_bounds.TARGET, given, target.environment, source, (target.name,))
+    if target.environment != SANDBOX:
+        given = parsed.explicit_values()
+        parts = {
+            f"{key}.{part}": value for key in ("timeouts", "service") for part, value in given.get(key, {}).items()
+        }
+        sanity_bounds.refuse_out_of_bounds(
+            sanity_bounds.TARGET, given | parts, target.environment, source, (target.name,)
+        )
 
 
 def _refuse_unknown_environment(target: Target, policies: Mapping[str, Policy], source: Source) -> None:
     if target.environment not in policies:
-        hint = suggest(target.environment, policies)
-        known = f"{hint}policy.yaml knows {', '.join(sorted(policies))}"
+        known = f"{validators.suggest(target.environment, policies)}policy.yaml knows {', '.join(sorted(policies))}"
         source.refuse((target.name, "environment"), f"{shown(target.environment)} is no environment; {known}")
 
 
@@ -245,15 +148,14 @@ def _with_staging(target: Target, listed: Mapping[str, ListedTarget], source: So
 def _staging_url(target: Target, listed: Mapping[str, ListedTarget], source: Source) -> str | None:
     place, staging = (target.name, "staging"), str(target.staging)
     if "/" not in staging and "@" not in staging:
-        hint = suggest(staging, listed)
-        source.refuse(place, f"{shown(staging)} is no target; {hint}write a target's name or a URL such as https://…")
+        source.refuse(
+            place,
+            f"{shown(staging)} is no target; {validators.suggest(staging, listed)}write a target's name or a URL such "
+            "as https://…",
+        )
         return None
-    try:
-        url = urls.base_url(staging)
-    except ValueError as error:
-        source.refuse(place, str(error))
-        return None
+    url = source.accept(place, urls.base_url, staging)
     owner = next((one.target for one in listed.values() if one.target.url == url), None)
-    if url == target.url or (owner and owner.environment == PRODUCTION):
+    if url is not None and (url == target.url or (owner and owner.environment == PRODUCTION)):
         source.refuse(place, "is a production gateway; name a non-production one (PRE-3.1)")
     return url

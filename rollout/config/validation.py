@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from rollout.config.schemas.base import Schema
 from rollout.config.source import Place, Source
-from rollout.config.validators import name, suggest
+from rollout.config.validators import suggest
 
 S = TypeVar("S", bound=Schema)
 
@@ -23,32 +23,16 @@ def fill_schema(schema: type[S], data: Any, source: Source, place: Place = ()) -
 
     The valid parts are returned even then, so that the rules between them are judged in the same run.
     """
-    valid = copy.deepcopy(data)
-    first = True
-    while True:
-        try:
-            return schema.model_validate(valid)
-        except ValidationError as error:
-            errors = error.errors(include_url=False, include_input=False)
-        if first:
-            for detail in errors:
-                _refuse(schema, detail, source, place)
-        valid = _without(valid, [detail["loc"] for detail in errors])
-        first = False
-
-
-def refuse_missing_keys(schema: type[Schema], data: Any, source: Source, place: Place) -> None:
-    """Refuse a mapping without its required keys, unless a key in it is unknown: that may be one of them, misspelt."""
-    if isinstance(data, dict) and data.keys() <= dict(_keys(schema)).keys() and (words := schema.missing_keys(data)):
-        source.refuse(place, words)
-
-
-def refuse_invalid_name(source: Source, key: str) -> None:
-    """Refuse a top-level key that cannot serve as a name."""
     try:
-        name(key)
-    except ValueError as error:
-        source.refuse((key,), str(error))
+        return schema.model_validate(data)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+    for detail in errors:
+        _refuse(schema, detail, source, place)
+    valid = copy.deepcopy(data)
+    removed = [_remove(valid, inside) for inside in dict.fromkeys(detail["loc"] for detail in errors)]
+    # What is refused only because a part is missing now is no mistake of the file.
+    return fill_schema(schema, valid if any(removed) else {}, Source(source.name), place)
 
 
 def _refuse(schema: type[Schema], error: ErrorDetails, source: Source, place: Place) -> None:
@@ -98,24 +82,10 @@ def _schema_at(schema: type[Schema], place: Place) -> type[Schema]:
     return schema
 
 
-def _without(data: Any, places: list[Place]) -> Any:
-    """Return `data` without what stands at `places`: of a list with a mistake, without the list."""
-    found = False
-    for place in dict.fromkeys(places):
-        holder, key = _deepest(data, place)
-        if key is not None:
-            found = True
-            holder.pop(key)
-    return data if found else {}
-
-
-def _deepest(data: Any, place: Place) -> tuple[dict[Any, Any], str | int | None]:
-    """Return the innermost mapping on the way to `place`, and the key in it that leads on; None if none does."""
-    holder: dict[Any, Any] = {}
-    key: str | int | None = None
-    for part in place:
-        inside = data if key is None else holder[key]
-        if not isinstance(inside, dict) or part not in inside:
-            break
-        holder, key = inside, part
-    return holder, key
+def _remove(data: Any, place: Place) -> bool:
+    """Remove what stands at `place`, of a list with a mistake the list; return whether anything was removed."""
+    if not place or not isinstance(data, dict) or place[0] not in data:
+        return False
+    if not _remove(data[place[0]], place[1:]):
+        del data[place[0]]
+    return True

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rollout.core import promql
 from rollout.core.clauses import CLAUSES, PHASES, why_never_left_out
 from rollout.core.redaction import Redactor
 from rollout.core.units import shown
@@ -23,10 +24,14 @@ _LONGEST_LINE = 500
 _LONGEST_PROSE = 10_000
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _PROVIDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+"""The name of an environment variable, or of a key of a `.env` file."""
+
 _MARKUP = frozenset("<>&`*|")
 _CONTACT = re.compile(r"(?P<name>[^<>]*\S)\s*<(?P<contact>[^<>]+)>")
-_PLACEHOLDER = re.compile(r"{([^{}]*)}")
+PLACEHOLDER = re.compile(r"{([^{}]*)}")
+"""A placeholder of a path or a body, such as ``{provider}``."""
+
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/{}-]*", re.ASCII)
 _HARMLESS = ("", "PRE-1.1", "passed", "openai:gpt-4o", "http://127.0.0.1:8000", "2026-01-01T00:00:00.000Z", 64 * "0")
 
@@ -118,7 +123,7 @@ def name(value: Any) -> str:
 
 def variable(value: Any) -> str:
     """Return the name of an environment variable; a value that is none may be the secret itself: it is not shown."""
-    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+    if not isinstance(value, str) or not VARIABLE.fullmatch(value):
         raise InvalidValue(
             "must be the name of an environment variable, such as GATEWAY_TOKEN; secrets stay out of files"
         )
@@ -178,28 +183,21 @@ def flag(value: Any) -> bool:
 
 def choice(*allowed: str) -> Callable[[Any], str]:
     """Return a validator of one of the `allowed` words."""
+    either = " or ".join(filter(None, (", ".join(allowed[:-1]), allowed[-1])))
 
     def read(value: Any) -> str:
         if value not in allowed:
-            raise InvalidValue(f"{shown(value)} is not possible here; write {_either(allowed)}")
+            raise InvalidValue(f"{shown(value)} is not possible here; write {either}")
         return str(value)
 
     return read
 
 
-def _either(words: Sequence[str]) -> str:
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
-def true_or(word: str) -> Callable[[Any], str | bool]:
-    """Return a validator of ``true`` or one word."""
-
-    def read(value: Any) -> str | bool:
-        if value is not True and value != word:
-            raise InvalidValue(f"{shown(value)} is not possible here; write true or {word}")
-        return True if value is True else word
-
-    return read
+def true_or_only(value: Any) -> str | bool:
+    """Return ``true`` or ``only``: whether the single-request test is all of a canary."""
+    if value is not True and value != "only":
+        raise InvalidValue(f"{shown(value)} is not possible here; write true or only")
+    return True if value is True else "only"
 
 
 def strategy(value: Any) -> Any:
@@ -269,9 +267,29 @@ def ticket_url(value: Any) -> str:
         raise InvalidValue(
             "must be an address without credentials, such as https://tracker.example.com/browse/{ticket}"
         )
-    if _PLACEHOLDER.findall(found) != ["ticket"]:
+    if PLACEHOLDER.findall(found) != ["ticket"]:
         raise InvalidValue("must contain {ticket} once, such as https://tracker.example.com/browse/{ticket}")
     return found
+
+
+def counter(value: Any) -> str:
+    """Return an instant vector selector of raw counters, as it is written."""
+    found = text(value)
+    promql.parse(found)
+    return found
+
+
+def matcher(value: Any) -> str:
+    """Return a matcher such as ``severity="critical"``, as it is written."""
+    if isinstance(require(value), dict):
+        raise InvalidValue("is a mapping; put the whole matcher in quotes: 'severity=\"critical\"'")
+    found = promql.matcher(text(value))
+    if found.operator in {"=~", "!~"}:
+        try:
+            re.compile(found.value)
+        except re.error as error:
+            raise InvalidValue(f"has a regular expression that is none ({error}); mend it or escape it") from None
+    return str(found)
 
 
 def contact(value: Any) -> Any:
@@ -302,6 +320,11 @@ def items(value: Any) -> list[Any]:
     return value if isinstance(require(value), list) else [value]
 
 
+def once(values: list[str]) -> list[str]:
+    """Return each of the values once, where it stands first."""
+    return list(dict.fromkeys(values))
+
+
 def _matching(value: Any, expression: re.Pattern[str], expected: str) -> str:
     found = text(value)
     if not expression.fullmatch(found):
@@ -311,7 +334,7 @@ def _matching(value: Any, expression: re.Pattern[str], expected: str) -> str:
 
 def _path(value: Any, placeholders: list[str], example: str) -> str:
     found = text(value)
-    if not _PATH.fullmatch(found) or _PLACEHOLDER.findall(found) != placeholders:
+    if not _PATH.fullmatch(found) or PLACEHOLDER.findall(found) != placeholders:
         wanted = f"with {{{placeholders[0]}}} in it once" if placeholders else "without placeholders"
         raise InvalidValue(f"{shown(found)} is not a path {wanted}; write one such as {example}")
     return found

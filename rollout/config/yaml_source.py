@@ -20,15 +20,7 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class _Refused(Exception):
-    """The file is not worth reading on; its source knows why."""
-
-
-class _TooMuch(Exception):
-    """The document is deeper or larger than any scenario: what, and on which line."""
-
-    def __init__(self, message: str, line: int) -> None:
-        super().__init__(message)
-        self.message, self.line = message, line
+    """The file is not worth reading on: why, and on which line."""
 
 
 class _CoreLoader(yaml.SafeLoader):
@@ -37,25 +29,22 @@ class _CoreLoader(yaml.SafeLoader):
     It gives up at the first event that is too much: a document nested thousands deep takes minutes to be built.
     """
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._depth = self._nodes = 0
+    _depth = 0
+    _nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Return the node that begins with the next event.
 
         Raises:
-            _TooMuch: it is nested too deeply, or one too many.
+            _Refused: it is nested too deeply, or one too many.
         """
         self._depth += 1
         self._nodes += 1
         if self._depth > _DEEPEST_NODE:
-            raise _TooMuch(f"is nested too deeply; {_DEEPEST} levels are the most", self._line())
+            _refuse(f"is nested too deeply; {_DEEPEST} levels are the most", self._line())
         # A key is a node too.
         if self._nodes > 2 * _MOST_VALUES:
-            raise _TooMuch(
-                f"holds more than {_MOST_VALUES:,} values, which no scenario does; write fewer", self._line()
-            )
+            _refuse(f"holds more than {_MOST_VALUES:,} values, which no scenario does; write fewer", self._line())
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -82,59 +71,57 @@ def read_yaml(path: Path, name: str) -> Source:
     """
     source = Source(name)
     try:
-        source.data = _document(source, _text(source, path))
-    except _Refused:
-        source.data = {}
+        source.data = _document(source, _text(path))
+    except _Refused as refused:
+        message, line = refused.args
+        source.refuse((), message, line=line)
     return source
 
 
-def _text(source: Source, path: Path) -> str:
-    content = _content(source, path)
+def _text(path: Path) -> str:
+    content = _content(path)
     if len(content) > _LARGEST_BYTES:
-        _refuse(source, "is larger than 1 MB, which no scenario is; check the path")
+        _refuse("is larger than 1 MB, which no scenario is; check the path")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        _refuse(source, f"is not UTF-8 text (byte 0x{content[error.start]:02x}); save it as UTF-8", line)
+        _refuse(f"is not UTF-8 text (byte 0x{content[error.start]:02x}); save it as UTF-8", line)
 
 
-def _content(source: Source, path: Path) -> bytes:
+def _content(path: Path) -> bytes:
     try:
         if path.is_dir():
-            _refuse(source, "is a directory; name a YAML file in it")
+            _refuse("is a directory; name a YAML file in it")
         if path.exists() and not path.is_file():
-            _refuse(source, "is not a regular file; write the YAML to a file and name that")
+            _refuse("is not a regular file; write the YAML to a file and name that")
         with path.open("rb") as file:
             return file.read(_LARGEST_BYTES + 1)
     except FileNotFoundError:
-        _refuse(source, "no such file; check the path, which counts from the current directory")
+        _refuse("no such file; check the path, which counts from the current directory")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a usable path"
-        _refuse(source, f"cannot be read ({reason.lower()}); check the path and its permissions")
+        _refuse(f"cannot be read ({reason.lower()}); check the path and its permissions")
 
 
 def _document(source: Source, text: str) -> dict[str, Any]:
     try:
         node = yaml.compose(text, Loader=_CoreLoader)
     except yaml.YAMLError as error:
-        _refuse(source, _plain_words(error), _line_of(error, text))
-    except _TooMuch as error:
-        _refuse(source, error.message, error.line)
+        _refuse(_plain_words(error), _line_of(error, text))
     except (ValueError, OverflowError):
         # PyYAML lets these through for escapes such as "\UFFFFFFFF".
-        _refuse(source, "holds an escape or a directive that YAML does not know; write it as plain text")
+        _refuse("holds an escape or a directive that YAML does not know; write it as plain text")
     if node is None:
         return {}
     if not isinstance(node, yaml.MappingNode):
         line = node.start_mark.line + 1
-        _refuse(source, "is no mapping at its top; write `key: value` lines, as in scenarios/quickstart.yaml", line)
+        _refuse("is no mapping at its top; write `key: value` lines, as in scenarios/quickstart.yaml", line)
     return _Values(source).mapping(node, ())
 
 
-def _refuse(source: Source, message: str, line: int | None = None) -> NoReturn:
-    source.refuse((), message, line=line)
-    raise _Refused
+def _refuse(message: str, line: int | None = None) -> NoReturn:
+    raise _Refused(message, line)
 
 
 class _Values:
@@ -143,11 +130,8 @@ class _Values:
     def __init__(self, source: Source) -> None:
         """Note lines, spellings and problems in `source`."""
         self._source = source
-        self._lines: dict[Place, int] = {(): 1}
-        self._written: dict[Place, str] = {}
+        self._source.lines[()] = 1
         self._count = 0
-        source.lines = self._lines
-        source.written = self._written
 
     def mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
         """Return the mapping; of a key given twice, the first value."""
@@ -160,31 +144,29 @@ class _Values:
                     place, "has a key that is not plain text; use one of the documented keys", line=line
                 )
             elif key in found:
-                first = self._lines[*place, key]
+                first = self._source.lines[*place, key]
                 self._source.refuse((*place, key), f"stands twice (first in line {first}); keep one", line=line)
             else:
-                self._lines[*place, key] = line
-                found[key] = self._value(value_node, (*place, key))
+                found[key] = self._value(value_node, (*place, key), line)
         return found
 
-    def _value(self, node: yaml.Node, place: Place) -> Any:
+    def _value(self, node: yaml.Node, place: Place, line: int) -> Any:
         self._count += 1
-        line = self._lines[place]
+        self._source.lines[place] = line
         if self._count > _MOST_VALUES:
-            _refuse(self._source, f"unfolds to more than {_MOST_VALUES:,} values; use fewer anchors and lists", line)
+            _refuse(f"unfolds to more than {_MOST_VALUES:,} values; use fewer anchors and lists", line)
         if len(place) > _DEEPEST:
-            _refuse(self._source, f"is nested too deeply; {_DEEPEST} levels are the most", line)
+            _refuse(f"is nested too deeply; {_DEEPEST} levels are the most", line)
         if node.tag not in _TAGS:
             self._source.refuse(place, f"carries the YAML tag {shown(node.tag)}; remove the tag")
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
-            return [self._item(item, (*place, position)) for position, item in enumerate(node.value)]
+            return [
+                self._value(item, (*place, position), item.start_mark.line + 1)
+                for position, item in enumerate(node.value)
+            ]
         return self._scalar(node, place)
-
-    def _item(self, node: yaml.Node, place: Place) -> Any:
-        self._lines[place] = node.start_mark.line + 1
-        return self._value(node, place)
 
     def _scalar(self, node: yaml.Node, place: Place) -> Any:
         kind, text = node.tag.removeprefix(_TAG), node.value
@@ -194,7 +176,7 @@ class _Values:
             )
             return ""
         if kind in _NOT_TEXT:
-            self._written[place] = text
+            self._source.written[place] = text
         try:
             return _SCALARS[kind](text) if kind in _SCALARS else text
         except ValueError:
@@ -202,14 +184,10 @@ class _Values:
             return text
 
 
-def _boolean(text: str) -> bool:
-    return {"true": True, "false": False}.get(text.lower(), False)
-
-
 _SCALARS: dict[str, Callable[[str], Any]] = {
     "str": str,
     "null": lambda _: None,
-    "bool": _boolean,
+    "bool": lambda text: text.lower() == "true",
     "int": int,
     "float": float,
 }

@@ -1,17 +1,21 @@
 """The base of every schema: a mapping in a YAML file, which `rollout.config.validation` fills.
 
 A schema declares every key as optional: `missing_keys` and the rules of the readers judge what a file must say, so that
-all mistakes show at once.
+all mistakes show at once. Its fields are those of the record that it becomes; the key of a field that ends in a unit
+has none: ``window_s`` is `window`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, ClassVar, Self
+from functools import cache
+from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
 from rollout.config import validators
+
+T = TypeVar("T")
 
 
 class Schema(BaseModel):
@@ -22,7 +26,12 @@ class Schema(BaseModel):
         required_keys: keys that it must have; `missing_keys` names all that are absent at once.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        alias_generator=lambda field: field.removesuffix("_ms").removesuffix("_s"),
+    )
     example: ClassVar[str] = "key: value"
     required_keys: ClassVar[tuple[str, ...]] = ()
 
@@ -33,7 +42,11 @@ class Schema(BaseModel):
 
     def explicit_values(self) -> dict[str, Any]:
         """Return what the file says, by key."""
-        return {key: getattr(self, key) for key in self.model_fields_set}
+        return self.model_dump(exclude_unset=True, by_alias=True)
+
+    def build(self, kind: type[T], **more: Any) -> T:
+        """Return the record `kind` of what the file says and of `more`; what it has no field for is left out."""
+        return build_record(kind, self.model_dump(exclude_none=True) | more)
 
     @classmethod
     def missing_keys(cls, keys: Collection[str]) -> str | None:
@@ -47,6 +60,17 @@ class CompleteSchema(Schema):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        if message := self.missing_keys(self.model_fields_set):
+        if message := self.missing_keys(self.model_fields_set | self.explicit_values().keys()):
             raise ValueError(message)
         return self
+
+
+def build_record(kind: type[T], values: dict[str, Any]) -> T:
+    """Return the record `kind` with the values of its fields, plain mappings and lists for the records in it."""
+    record: T = _adapter(kind).validate_python(values)  # type: ignore[arg-type]
+    return record
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

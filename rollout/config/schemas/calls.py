@@ -40,7 +40,7 @@ class ActivationCallSchema(CompleteSchema):
     example = '{path: /api/v1/system/llm-servers/active, body: {server_name: "{provider}", model: "{model}"}}'
     required_keys = ("path", "body")
 
-    path: Annotated[str | None, BeforeValidator(commands.path("provider", "model"))] = None
+    path: Annotated[str | None, BeforeValidator(commands.activation_path)] = None
     body: Annotated[
         dict[str, Annotated[str, BeforeValidator(commands.template("provider", "model"))]] | None,
         BeforeValidator(validators.mapping('{server_name: "{provider}", model: "{model}"}')),

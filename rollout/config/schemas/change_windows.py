@@ -19,7 +19,7 @@ class ChangeWindowSchema(Schema):
 
     example = '{days: mon-fri, from: "22:00", to: "06:00"}'
 
-    days: Annotated[frozenset[int] | None, BeforeValidator(quantities.days)] = None
+    days: Annotated[frozenset[int], BeforeValidator(quantities.days)] = frozenset(range(7))
     opens: Annotated[time, BeforeValidator(quantities.time_of_day), Field(alias="from")] = time.min
     closes: Annotated[time, BeforeValidator(quantities.time_of_day), Field(alias="to")] = time.min
 

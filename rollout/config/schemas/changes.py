@@ -1,4 +1,4 @@
-"""Changes of the `.env` file and of governance limits, one schema a kind; `activations` has the third kind."""
+"""Changes, one schema a kind: activations, in a target as its safe provider too, `.env` keys and governance limits."""
 
 from __future__ import annotations
 
@@ -7,12 +7,37 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from rollout.config import env_entries, quantities, validators
-from rollout.config.schemas.base import Schema
-from rollout.config.schemas.values import Startup
+from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config.schemas.values import Flag, Startup
 
 Dollars = Annotated[float | None, BeforeValidator(quantities.dollars)]
 AMinute = Annotated[float | None, BeforeValidator(quantities.a_minute)]
 Key = Annotated[str, BeforeValidator(env_entries.key)]
+
+
+class _ProviderSchema(Schema):
+    """A provider, its model and whether it needs a restart."""
+
+    example = "{activate: openai, model: gpt-4o}"
+    required_keys = ("activate", "model")
+
+    provider: Annotated[str, BeforeValidator(validators.provider), Field(alias="activate")] = ""
+    model: Annotated[str, BeforeValidator(validators.text)] = ""
+    restart: Flag = None
+
+
+class ActivationSchema(_ProviderSchema):
+    """``{activate: openai, model: gpt-4o}``; without a model the gateway would reset it (docs/GATEWAY_API.md, 8)."""
+
+    startup_s: Startup = None
+
+
+class CompleteActivationSchema(ActivationSchema, CompleteSchema):
+    """An activation elsewhere than in a scenario's changes."""
+
+
+class SafeProviderSchema(_ProviderSchema, CompleteSchema):
+    """Where an emergency goes; how long a restart takes stands under the target's `providers:`."""
 
 
 class EnvironmentSchema(Schema):
@@ -25,12 +50,13 @@ class EnvironmentSchema(Schema):
         BeforeValidator(env_entries.by_key("{LOG_LEVEL: debug}")),
         Field(alias="set"),
     ] = None
-    secret: Annotated[
+    secrets: Annotated[
         dict[Key, Annotated[str, BeforeValidator(env_entries.holder)]] | None,
         BeforeValidator(env_entries.by_key("{OPENAI_API_KEY: NEW_OPENAI_KEY}")),
+        Field(alias="secret"),
     ] = None
     remove: Annotated[list[Key] | None, BeforeValidator(validators.items)] = None
-    startup: Startup = None
+    startup_s: Startup = None
 
 
 class LimitSchema(Schema):

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, model_validator
 from rollout.config import probes as probe_rules
 from rollout.config import quantities, validators
 from rollout.config.schemas.base import CompleteSchema, Schema
-from rollout.config.schemas.values import Count, Factor, Milliseconds, OnNoData, Pace, Prose, Regex, Seconds, Share
+from rollout.config.schemas.values import Count, Milliseconds, OnNoData, Pace, Prose, Regex, Seconds, Share
 
 
 class ExpectSchema(Schema):
@@ -59,22 +59,22 @@ class MonitorSchema(Schema):
 
     example = "window: 30m"
 
-    window: Seconds = None
-    metrics_every: Pace = None
-    alerts_every: Pace = None
-    log_every: Pace = None
-    synthetic_every: Pace = None
-    way_back_every: Pace = None
-    short_span: Seconds = None
+    window_s: Seconds = None
+    metrics_every_s: Pace = None
+    alerts_every_s: Pace = None
+    log_every_s: Pace = None
+    synthetic_every_s: Pace = None
+    way_back_every_s: Pace = None
+    short_span_s: Seconds = None
     error_rate: Share = None
-    latency_factor: Factor = None
-    p95: Milliseconds = None
+    latency_factor: Annotated[float | None, BeforeValidator(quantities.factor)] = None
+    p95_ms: Milliseconds = None
     min_requests: Count = None
     min_samples: Count = None
     dark_in_a_row: Count = None
     dark_share: Share = None
     on_no_data: Annotated[NoDataSchema | None, BeforeValidator(quantities.on_no_data)] = None
-    confirm_after: Seconds = None
+    confirm_after_s: Seconds = None
     stable_polls: Count = None
     alerts: Annotated[str | None, BeforeValidator(validators.choice("any", "related"))] = None
     prompt: Prose = None

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from rollout.config import quantities, validators
 from rollout.config.schemas.base import CompleteSchema, Schema
 from rollout.config.schemas.values import (
     Channels,
-    Clauses,
     Flag,
     Kind,
     OnNoData,
-    Patterns,
     Regex,
     Seconds,
     Text,
@@ -55,8 +53,10 @@ class PolicySchema(Schema):
 
     example = "{window_at_least: 30m, approvals_at_least: 1}"
 
-    window_at_least: Seconds = None
-    not_demanded: Clauses = None
+    window_at_least_s: Seconds = None
+    not_demanded: Annotated[
+        list[Annotated[str, BeforeValidator(validators.dispensable)]] | None, BeforeValidator(validators.items)
+    ] = None
     ticket_pattern: Regex = None
     ticket_url: Annotated[str | None, BeforeValidator(validators.ticket_url)] = None
     ticket_lookup: Annotated[str | None, BeforeValidator(validators.ticket_url)] = None
@@ -64,26 +64,30 @@ class PolicySchema(Schema):
     approvals_at_least: Annotated[int | None, BeforeValidator(quantities.whole_number(0))] = None
     review: Annotated[str | None, BeforeValidator(validators.choice("named", "recorded", "signed"))] = None
     allowed_signers: Text = None
-    approval_max_age: Annotated[float | None, BeforeValidator(quantities.seconds_or_none)] = None
-    operator_ack_max_age: Annotated[float | None, BeforeValidator(quantities.seconds_or_none)] = None
+    approval_max_age_s: Annotated[float | None, BeforeValidator(quantities.seconds_or_none)] = None
+    operator_ack_max_age_s: Annotated[float | None, BeforeValidator(quantities.seconds_or_none)] = None
     pull_request: Annotated[str | None, BeforeValidator(validators.choice("accept", "ignore"))] = None
     limits_for_good: Annotated[str | None, BeforeValidator(validators.choice("refuse", "accept"))] = None
-    precheck_max_age: Seconds = None
+    precheck_max_age_s: Seconds = None
     outside_window: Annotated[str | None, BeforeValidator(validators.choice("warn", "block"))] = None
-    hold_at_most: Seconds = None
+    hold_at_most_s: Seconds = None
     canary_at_high_risk: Flag = None
-    confirm_within: Seconds = None
-    review_after: Seconds = None
-    review_within: Seconds = None
+    confirm_within_s: Seconds = None
+    review_after_s: Seconds = None
+    review_within_s: Seconds = None
     standard: Annotated[list[StandardChangeSchema] | None, BeforeValidator(validators.items)] = None
-    retrospective_within: Seconds = None
-    channels: Channels = None
+    retrospective_within_s: Seconds = None
+    channels: Annotated[Channels, AfterValidator(validators.once)] = None
     allowed_changes: Annotated[list[Kind] | None, BeforeValidator(validators.items)] = None
     required_sources: Annotated[
         list[Annotated[str, BeforeValidator(validators.choice("prometheus", "alertmanager", "log"))]] | None,
         BeforeValidator(validators.items),
     ] = None
     on_no_data: OnNoData = None
-    redact: Patterns = None
+    redact: Annotated[
+        list[Annotated[str, BeforeValidator(validators.secret_pattern)]] | None,
+        BeforeValidator(validators.items),
+        AfterValidator(validators.once),
+    ] = None
     prove_way_back: Annotated[str | None, BeforeValidator(validators.choice(EXECUTE, EXCEPT_RESTART))] = None
     on_missing_evidence: Annotated[str | None, BeforeValidator(validators.choice(WAIT, KEEP))] = None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from rollout.config import quantities, validators
-from rollout.config.schemas.activations import CompleteActivationSchema
 from rollout.config.schemas.base import CompleteSchema, Schema
+from rollout.config.schemas.changes import CompleteActivationSchema
 from rollout.config.schemas.monitoring import MonitorSchema
 from rollout.config.schemas.values import Channels, Seconds, Text, Texts
 from rollout.core.scenario import ChangeClass
@@ -41,17 +40,11 @@ class OperatorSchema(CompleteSchema):
 class StageSchema(CompleteSchema):
     """``{share: 10%, for: 1h}`` (CAN-2)."""
 
-    required_keys = ("share", "lasts")
+    required_keys = ("share", "for")
     example = "{share: 10%, for: 1h}"
 
     share: Annotated[float, BeforeValidator(quantities.portion)] = 0.0
-    lasts: Annotated[float, BeforeValidator(quantities.seconds), Field(alias="for")] = 0.0
-
-    @classmethod
-    def missing_keys(cls, keys: Collection[str]) -> str | None:
-        """Return the same message with the file's own key."""
-        message = super().missing_keys(keys)
-        return message.replace("no lasts", "no for") if message else None
+    lasts_s: Annotated[float, BeforeValidator(quantities.seconds), Field(alias="for")] = 0.0
 
 
 class StrategySchema(Schema):
@@ -59,9 +52,9 @@ class StrategySchema(Schema):
 
     example = "canary"
 
-    stages: Annotated[list[StageSchema] | None, BeforeValidator(validators.items)] = None
-    stabilise: Seconds = None
-    single_request: Annotated[str | bool | None, BeforeValidator(validators.true_or("only"))] = None
+    shares: Annotated[list[StageSchema] | None, BeforeValidator(validators.items), Field(alias="stages")] = None
+    stabilise_s: Seconds = None
+    single_request: Annotated[str | bool | None, BeforeValidator(validators.true_or_only)] = None
     without_weights: Annotated[str | None, BeforeValidator(validators.choice("refuse", "single_request"))] = None
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, model_validator
 
-from rollout.config import promql, validators
+from rollout.config import validators
 from rollout.config.schemas.base import CompleteSchema, Schema
 from rollout.config.schemas.values import Counter, File, Url, Variable
 
@@ -50,9 +50,9 @@ class AlertmanagerSchema(CompleteSchema):
 
     url: Url = None
     match: Annotated[
-        list[Annotated[str, BeforeValidator(promql.matcher)]] | None, BeforeValidator(validators.items)
+        list[Annotated[str, BeforeValidator(validators.matcher)]] | None, BeforeValidator(validators.items)
     ] = None
-    heartbeat: Annotated[str | None, BeforeValidator(promql.matcher)] = None
+    heartbeat: Annotated[str | None, BeforeValidator(validators.matcher)] = None
     token_env: Variable = None
     tls: Annotated[TlsSchema | None, BeforeValidator(validators.require)] = None
 

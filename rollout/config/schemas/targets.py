@@ -8,10 +8,10 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, model_validator
 
 from rollout.config import env_entries, quantities, validators
-from rollout.config.schemas.activations import SafeProviderSchema
 from rollout.config.schemas.base import CompleteSchema, Schema
 from rollout.config.schemas.calls import ActivationCallSchema, ChatCallSchema, PathsSchema, RoutingSchema
 from rollout.config.schemas.change_windows import ChangeWindowSchema, FreezeSchema
+from rollout.config.schemas.changes import SafeProviderSchema
 from rollout.config.schemas.monitoring import MonitorSchema
 from rollout.config.schemas.sources import SourcesSchema, TlsSchema
 from rollout.config.schemas.values import (
@@ -34,9 +34,9 @@ class TimeoutsSchema(Schema):
 
     example = "activate: 30s"
 
-    read: Pace = None
-    chat: Pace = None
-    activate: Pace = None
+    read_s: Pace = None
+    chat_s: Pace = None
+    activate_s: Pace = None
 
 
 class ServiceSchema(CompleteSchema):
@@ -49,7 +49,7 @@ class ServiceSchema(CompleteSchema):
     start: Command = None
     read: Command = None
     write: Command = None
-    timeout: Seconds = None
+    timeout_s: Seconds = None
 
     @model_validator(mode="after")
     def _reads_where_it_writes(self) -> Self:
@@ -68,7 +68,7 @@ class ProviderSchema(Schema):
     example = "{restart: true, startup: 60s}"
 
     restart: Flag = None
-    startup: Startup = None
+    startup_s: Startup = None
 
     @model_validator(mode="after")
     def _differs(self) -> Self:
@@ -82,8 +82,8 @@ class LimitTypesSchema(Schema):
 
     example = "{cost: per_provider, rate: rate}"
 
-    cost: Annotated[str | None, BeforeValidator(validators.name)] = None
-    rate: Annotated[str | None, BeforeValidator(validators.name)] = None
+    cost: Annotated[str, BeforeValidator(validators.name)] = "cost"
+    rate: Annotated[str, BeforeValidator(validators.name)] = "rate"
 
 
 class TargetSchema(Schema):
@@ -108,12 +108,12 @@ class TargetSchema(Schema):
     sources: Annotated[SourcesSchema | None, BeforeValidator(validators.require)] = None
     service: Annotated[ServiceSchema | None, BeforeValidator(env_entries.by_key(ServiceSchema.example))] = None
     restart: Flag = None
-    startup: Startup = None
+    startup_s: Startup = None
     providers: Annotated[
         dict[Annotated[str, BeforeValidator(validators.provider)], ProviderSchema] | None,
         BeforeValidator(validators.mapping("ollama: {restart: true, startup: 60s}")),
     ] = None
-    stale_for: Annotated[float | None, BeforeValidator(quantities.staleness)] = None
+    stale_for_s: Annotated[float | None, BeforeValidator(quantities.staleness)] = None
     activate_with: Annotated[
         dict[Annotated[str, BeforeValidator(validators.provider)], ActivationCallSchema] | None,
         BeforeValidator(validators.mapping("ollama: {path: …, body: {…}}")),
@@ -129,7 +129,7 @@ class TargetSchema(Schema):
         BeforeValidator(validators.mapping("google: google-gemini")),
     ] = None
     prove_way_back: Flag = None
-    latency_bound: Milliseconds = None
+    latency_bound_ms: Milliseconds = None
     windows: Annotated[list[ChangeWindowSchema] | None, BeforeValidator(validators.items)] = None
     freezes: Annotated[list[FreezeSchema] | None, BeforeValidator(validators.items)] = None
     time_zone: Annotated[str | None, BeforeValidator(quantities.time_zone)] = None

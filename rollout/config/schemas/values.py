@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from rollout.config import commands, promql, quantities, urls, validators
+from rollout.config import commands, quantities, urls, validators
 from rollout.core.policy import KINDS
 
 Text = Annotated[str | None, BeforeValidator(validators.text)]
@@ -17,7 +17,6 @@ Startup = Annotated[float | None, BeforeValidator(quantities.startup)]
 Pace = Annotated[float | None, BeforeValidator(quantities.pace)]
 Milliseconds = Annotated[float | None, BeforeValidator(quantities.milliseconds)]
 Share = Annotated[float | None, BeforeValidator(quantities.share)]
-Factor = Annotated[float | None, BeforeValidator(quantities.factor)]
 Count = Annotated[int | None, BeforeValidator(quantities.whole_number(1))]
 Flag = Annotated[bool | None, BeforeValidator(validators.flag)]
 Regex = Annotated[str | None, BeforeValidator(validators.pattern)]
@@ -33,13 +32,7 @@ Channels = Annotated[
 Variables = Annotated[
     list[Annotated[str, BeforeValidator(validators.variable)]] | None, BeforeValidator(validators.items)
 ]
-Patterns = Annotated[
-    list[Annotated[str, BeforeValidator(validators.secret_pattern)]] | None, BeforeValidator(validators.items)
-]
-Clauses = Annotated[
-    list[Annotated[str, BeforeValidator(validators.dispensable)]] | None, BeforeValidator(validators.items)
-]
 Command = Annotated[list[str] | None, BeforeValidator(commands.command)]
 Kind = Annotated[str, BeforeValidator(validators.choice(*KINDS))]
-Counter = Annotated[str | None, BeforeValidator(promql.counter)]
+Counter = Annotated[str | None, BeforeValidator(validators.counter)]
 OnNoData = Annotated[str | None, BeforeValidator(validators.choice("extend", "roll_back"))]
