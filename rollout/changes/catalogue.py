@@ -27,7 +27,6 @@ from rollout.core.downtime import proof_price
 from rollout.core.errors import ConcurrentChange, GatewayError, NotReached, RolloutError
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.gateway.host.env_text import values
-from rollout.gateway.responses import Governance
 
 _KINDS: Mapping[type, ModuleType] = {
     ProviderChange: provider,
@@ -253,7 +252,7 @@ def prove_rollback(rollout: RolloutContext, backup: Backup) -> str:
 def _restarted(rollout: RolloutContext, backup: Backup) -> str:
     """Restart the service for the proof, and restore the limits that the restart has lost."""
     outcome = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-0.2", direction="proof")
-    before = Governance(backup.cost_limits, backup.rate_limits, ())
+    before = limits.by_name(backup)
     lost = limits.put_back(rollout, rollout.gateway, before, step="APP-0.2", direction="proof")
     again = f"; put back: {', '.join(lost)}" if lost else ""
     return f"a restart ({outcome}{again})"

@@ -1,18 +1,21 @@
-"""Which tokens a rollout sends, and which texts are secrets in everything that it writes."""
+"""Which tokens go to which gateway, and which texts are secrets in everything that is written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rollout.core.canonical_json import to_json
+from rollout.core.clock import NEVER, Clock, StopFlag
 from rollout.core.redaction import Redactor
 from rollout.core.request import Request
 from rollout.core.scenario import EnvironmentChange
 from rollout.core.target import Target
+from rollout.gateway.client import Gateway, ignore
 from rollout.gateway.host.env_text import EnvFileError, values
+from rollout.gateway.transport import Exchange
 from rollout.journal.record import RolloutRecord
 
 
@@ -73,3 +76,31 @@ def _words(value: Any) -> Iterator[str]:
 def token_of(name: str | None, env: Mapping[str, str]) -> str | None:
     """Return the token in the environment variable `name`; None where the target sends none."""
     return env.get(name) if name else None
+
+
+def connect(
+    target: Target,
+    env: Mapping[str, str],
+    *,
+    clock: Clock,
+    redactor: Redactor,
+    stop: StopFlag = NEVER,
+    on_exchange: Callable[[Exchange], None] = ignore,
+    rollout_id: str | None = None,
+) -> Gateway:
+    """Return a client of the target's gateway, with the token that the target names; nothing is sent.
+
+    The arguments are those of `Gateway`.
+
+    Raises:
+        GatewayError: the target has no URL, or a file of its TLS settings cannot be used.
+    """
+    return Gateway(
+        target,
+        token=token_of(target.token_env, env),
+        clock=clock,
+        stop=stop,
+        redactor=redactor,
+        on_exchange=on_exchange,
+        rollout_id=rollout_id,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from rollout.core.redaction import REDACTED, Redactor
 from rollout.core.request import Request, as_opened
 from rollout.core.scenario import LimitChange, ProviderChange
 from rollout.core.target import Target
-from rollout.engine.credentials import learn_env_files, redactor_for, token_of
+from rollout.engine.credentials import connect, learn_env_files, redactor_for
 from rollout.engine.verification import moment
 from rollout.gateway.client import Gateway
 from rollout.gateway.responses import AuditEntry
@@ -114,14 +115,11 @@ def reconcile(records: Iterable[RolloutRecord], wanted: str, env: Mapping[str, s
     redactor = redactor_for(request, env)
     learn_env_files(redactor, request.target, there[-1])
     reconciled = Reconciled(f"{request.target.name} at {url}", len(there), there[0].opened_at)
-    gateway = Gateway(request.target, token=token_of(request.target.token_env, env), clock=clock, redactor=redactor)
-    try:
+    with closing(connect(request.target, env, clock=clock, redactor=redactor)) as gateway:
         left = _compare_rollouts(reconciled, there)
         if left is not None:
             reconciled.outside += _differences(left, _now(gateway, request.target, redactor), "now")
         _compare_audit_log(reconciled, there, request.target, gateway)
-    finally:
-        gateway.close()
     reconciled.outside = [Outside(each.when, redactor.text(each.what)) for each in reconciled.outside]
     return reconciled
 

@@ -15,7 +15,6 @@ from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.engine.emergency_rollout import EmergencyRun
 from rollout.gateway.expectations import answered_by, named
-from rollout.gateway.responses import Governance
 from rollout.journal.record import What
 
 
@@ -122,10 +121,10 @@ def _activate_again(run: EmergencyRun) -> str:
 def _restart(run: EmergencyRun) -> str:
     rollout = run.rollout
     try:
-        before, unread = rollout.gateway.governance(), ""
+        before, unread = limits.by_name(rollout.gateway.governance()), ""
     except RolloutError as error:
         # Limits that cannot be read cannot be restored; that does not stop an emergency.
-        before, unread = Governance({}, {}, ()), f"; whether limits were lost is not known: {error}"
+        before, unread = {}, f"; whether limits were lost is not known: {error}"
     restart.commands(rollout, NEVER, step="EMG-2", direction="back")
     healthy = restart.await_health(rollout, rollout.gateway, NEVER, back=True)
     lost = limits.put_back(rollout, rollout.gateway, before, step="EMG-2", direction="back")

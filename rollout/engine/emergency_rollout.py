@@ -11,15 +11,15 @@ from typing import NoReturn
 
 from rollout.config.load import load
 from rollout.context import RolloutContext
-from rollout.core.clock import NEVER, SystemClock
+from rollout.core.clock import SystemClock
 from rollout.core.errors import JournalError, RolloutError
 from rollout.core.request import Request, as_opened
 from rollout.core.scenario import ProviderChange
-from rollout.engine.credentials import learn_env_files, redactor_for, token_of
+from rollout.engine.credentials import learn_env_files, redactor_for
 from rollout.engine.embedded_gateway import described
 from rollout.engine.emergency import Say, opening
 from rollout.engine.emergency_order import Order
-from rollout.gateway.client import Gateway
+from rollout.engine.journaled_rollout import build_context
 from rollout.gateway.embedded_proof import doubt_request
 from rollout.journal.chain import Entry
 from rollout.journal.journal import Journal
@@ -91,23 +91,19 @@ def open_rollout(order: Order, env: Mapping[str, str]) -> tuple[RolloutContext, 
     except JournalError as error:
         journal = Journal(Unreachable(error), clock=clock, redact=redactor.value, host=platform.node())
         record = replay(order.id, (Entry(0, order.id, order.at, kind, body, "", "") for kind, body in opening(order)))
-    token = token_of(request.target.token_env, env)
-    rollout = RolloutContext(
-        id=order.id,
+    channels = tuple(dict.fromkeys((*order.channels, *request.policy.channels)))
+    rollout = build_context(
+        replace(request, scenario=replace(request.scenario, notify=channels)),
+        journal,
+        env,
+        id_=order.id,
         run=f"{order.id}-{os.getpid()}",
-        scenario=replace(request.scenario, notify=tuple(dict.fromkeys((*order.channels, *request.policy.channels)))),
-        target=request.target,
-        policy=request.policy,
         digest=order.id,
-        folder=order.reports / order.id,
-        journal=journal,
-        gateway=Gateway(request.target, token=token, clock=clock, redactor=redactor, rollout_id=order.id),
+        reports=order.reports,
         clock=clock,
-        stop=NEVER,
         redactor=redactor,
-        env=env,
         is_emergency=True,
-        _known=record,
+        known=record,
     )
     return rollout, record.writes[-1].seq if record.writes else 0
 

@@ -260,8 +260,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What is in flight is continued before a later rollout that is not.",
             ),
             (
-                "rivals = [r for r in known if r.in_flight and r is not latest and _same_place(r, request)]",
-                "rivals = [r for r in same if r.in_flight and r is not latest and _same_place(r, request)]",
+                "rivals = [r for r in known if url is not None",
+                "rivals = [r for r in same if url is not None",
                 "Another content in flight on the target is waited for.",
             ),
             (
@@ -280,8 +280,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A new precheck after an ending opens a new rollout.",
             ),
             (
-                "return request.target.url is not None and record.opened",
-                "return request.target.url is None or record.opened",
+                "if url is not None and r.opened",
+                "if url is None or r.opened",
                 "Two gateways on demand never meet.",
             ),
             (
