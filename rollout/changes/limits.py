@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rollout.changes.backup import Backup, differences, recorded
-from rollout.changes.read_back import await_shown
+from rollout.changes.read_back import require_shown
 from rollout.config.validators import suggest
 from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError, RolloutError
@@ -214,16 +214,13 @@ def _refuse_stuck(stuck: list[str]) -> None:
         )
 
 
-def for_good(backup: Backup, change: LimitChange) -> str | None:
-    """Return that a limit could not be removed again, its scope having none now (deviation 15); None if it could."""
-    if _named(change) in by_name(backup):
-        return None
-    return f"{change.reported_scope} has no {change.kind} limits now, and the gateway cannot take limits away again"
-
-
 def all_for_good(rollout: RolloutContext, backup: Backup) -> list[str]:
-    """Return, for every limit of the scenario that could not be removed again, the message."""
-    return [words for change in _changes(rollout) if (words := for_good(backup, change))]
+    """Return that a limit could not be removed again, for each whose scope has none now (deviation 15)."""
+    return [
+        f"{change.reported_scope} has no {change.kind} limits now, and the gateway cannot take limits away again"
+        for change in _changes(rollout)
+        if _named(change) not in by_name(backup)
+    ]
 
 
 def unknown_scopes(rollout: RolloutContext, providers: Sequence[str]) -> list[str]:
@@ -253,9 +250,7 @@ def _send(rollout: RolloutContext, gateway: Gateway, change: LimitChange, *, ste
 
 
 def _verify(rollout: RolloutContext, change: LimitChange) -> str:
-    problem = await_shown(rollout, lambda: _otherwise(rollout, change))
-    if problem:
-        raise GatewayError("GET governance/status", problem)
+    require_shown(rollout, "GET governance/status", lambda: _otherwise(rollout, change))
     ours = {name for other in _changes(rollout) for name in own(rollout.target, other)}
     found = differences(recorded(rollout.record().backup), rollout.gateway, rollout.redactor.value)
     moved = sorted(name for name in found.keys() - ours if " limits " in name)

@@ -31,7 +31,7 @@ def redactor_for(request: Request, env: Mapping[str, str]) -> Redactor:
     redactor = Redactor((env[name] for name in names if env.get(name)), request.policy.redact)
     for channel in (*request.scenario.notify, *request.target.notify, *request.policy.channels):
         redactor.add_url(env.get(channel, ""))
-    redactor.learn(env, _words(content))
+    redactor.learn(env, texts_of(content))
     return redactor
 
 
@@ -61,16 +61,16 @@ def learn_env_file(redactor: Redactor, path: Path, target: Target) -> None:
         # The active provider and model are no secrets: the rollback restores them.
         active = [found.get(key) or "" for key in (target.provider_key, target.model_key)]
         # Neither are paths and URLs: the journal refers to files by them.
-        redactor.learn_file(found, (*_words(to_json(target)), *active, str(path), str(Path.cwd())))
+        redactor.learn_file(found, (*texts_of(to_json(target)), *active, str(path), str(Path.cwd())))
 
 
-def _words(value: Any) -> Iterator[str]:
-    """Yield every text in JSON types, the names of keys left out."""
+def texts_of(value: Any) -> Iterator[str]:
+    """Yield every text in mappings and lists, the names of keys left out."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, (dict, list)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _words(part)
+    elif isinstance(value, (Mapping, list, tuple)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_of(part)
 
 
 def token_of(name: str | None, env: Mapping[str, str]) -> str | None:

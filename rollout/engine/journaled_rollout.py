@@ -38,20 +38,9 @@ def build_context(
 ) -> RolloutContext:
     """Return the context of a rollout with a client of its gateway; nothing is sent.
 
-    Args:
-        request: its scenario, target and policy; the target's `url` is the effective one.
-        journal: the journal that holds it.
-        env: the environment variables, for tokens and channels.
-        id_: the rollout's id.
-        run: this process's part of it.
-        digest: SHA-256 of the content that was approved and cleared.
-        reports: the folder of the evidence.
-        clock: the time.
-        redactor: removes secrets from everything that is written.
-        stop: the flag that asks this process to stop.
-        on_exchange: receives every HTTP exchange.
-        is_emergency: whether it is an emergency, whose writes wait for no journal.
-        known: the record, where the journal may not return it.
+    The arguments are the fields of `RolloutContext`, where those of `request` are: its target's `url` is the effective
+    one. `reports` holds the rollout's folder, `on_exchange` receives every HTTP exchange, and `known` is the record
+    where the journal may not return it.
 
     Raises:
         GatewayError: the target has no URL, or a file of its TLS settings cannot be used.

@@ -18,7 +18,6 @@ from rollout.core.options import Options
 from rollout.core.plan import left_out, plan
 from rollout.core.request import EMBEDDED, Request
 from rollout.engine import gates, policy_proof
-from rollout.engine.concurrent_rollouts import others_here, refuse_rivals
 from rollout.engine.credentials import connect, learn_env_files, redactor_for
 from rollout.engine.embedded_gateway import described, hold, reach
 from rollout.engine.journaled_rollout import build_context
@@ -154,8 +153,7 @@ def _load_request(options: Options, clock: Clock, env: Mapping[str, str]) -> Req
 
 def _reach_target(request: Request, embedded: Running | None, earlier: RolloutRecord | None) -> Request:
     """Return the request with its effective target: the URL, and what an embedded gateway reports of itself."""
-    url = embedded.url if embedded else request.target.url or NOWHERE
-    target = described(replace(request.target, url=url))
+    target = described(replace(request.target, url=embedded.url if embedded else request.target.url or NOWHERE))
     if earlier is not None and earlier.in_flight:
         target = policy_proof.completed(target, earlier)
     return replace(request, target=target)
@@ -191,9 +189,9 @@ def acquire_target(session: Session, phase: str) -> None:
     """
     rollout = session.rollout
     rollout.acquire_lease()
-    rivals = [other for other in others_here(rollout) if other.in_flight]
+    rivals = [other for other in gates.others_here(rollout) if other.in_flight]
     # Checked again under the lease: the state may have changed since the run began.
-    refusal = refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)
+    refusal = gates.refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)
     if refusal is not None:
         rollout.release_lease()
         raise refusal
@@ -246,7 +244,7 @@ def _earlier(
     # An on-demand gateway belongs to one rollout, so it has no rivals.
     url = request.target.url
     rivals = [r for r in known if url is not None and r.opened["url"] == url and r.in_flight and r is not latest]
-    refusal = refuse_rivals(rivals) or gates.refusal(phases, latest, digest)
+    refusal = gates.refuse_rivals(rivals) or gates.refusal(phases, latest, digest)
     if latest is None or latest.decision is Decision.NOTHING_APPLIED:
         return None, refusal
     if gates.writes_evidence(phases, latest):

@@ -7,7 +7,6 @@ from tests.mutants.mutant import Mutant, of
 CLOSURE, DECISION = "rollout/engine/closure.py", "rollout/engine/decision.py"
 RECORDS, ROLLBACK = "rollout/engine/closing_records.py", "rollout/engine/rollback_closure.py"
 GATE, SESSION = "rollout/engine/gates.py", "rollout/engine/session.py"
-CONCURRENT = "rollout/engine/concurrent_rollouts.py"
 DECIDES = "tests/engine/test_closure_decides.py"
 
 
@@ -220,18 +219,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/engine/test_session.py",
         rows=(
             (
-                "    refusal = refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
-                "    refusal = gates.refusal((phase,), rollout.record(), rollout.digest)",
+                "refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
+                "refusal((phase,), rollout.record(), rollout.digest)",
                 "A target with another rollout in flight is not claimed.",
             ),
             (
-                "    refusal = refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
-                "    refusal = refuse_rivals(rivals)",
+                "refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
+                "refuse_rivals(rivals)",
                 "The gate is asked again with the lease in hand.",
             ),
             (
-                "rivals = [other for other in others_here(rollout) if other.in_flight]",
-                "rivals = others_here(rollout)",
+                "rivals = [other for other in gates.others_here(rollout) if other.in_flight]",
+                "rivals = gates.others_here(rollout)",
                 "A rollout that has ended is no rival.",
             ),
             (
@@ -297,7 +296,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        CONCURRENT,
+        GATE,
         "tests/engine/test_session.py",
         rows=(
             (
@@ -311,7 +310,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What was written before this run began crossed nobody.",
             ),
             (
-                'if other.id != rollout.id and other.opened["url"] == rollout.lease_target]',
+                'if other.id != rollout.id and other.opened["url"] == rollout.lease_target',
                 "if other.id != rollout.id]",
                 "What is changed on another target is no rival.",
             ),
