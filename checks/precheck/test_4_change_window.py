@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rollout.approvals.review import StandBy
 from rollout.core.policy import Policy
 from rollout.core.result import Outcome
 from rollout.core.scenario import Scenario
-from rollout.engine.prechecks import Timing
 from rollout.engine.traffic import Traffic
 from rollout.monitoring.sources.synthetic import promise
 from rollout.plugin.markers import clause
@@ -17,7 +16,9 @@ from rollout.reporting.notifications import Delivery
 
 
 @clause("PRE-4.1")
-def test_now_is_inside_a_change_window(timing: Outcome[Timing], traffic_now: Traffic, show: Show) -> None:
+def test_now_is_inside_a_change_window(
+    timing: Outcome[Mapping[str, str | None]], traffic_now: Traffic, show: Show
+) -> None:
     """Now is inside an allowed window of the target, and the bake time still fits.
 
     Fails when it is outside and the policy says block; a policy that says warn shows the warning. The current traffic

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rollout.context import RolloutContext
-from rollout.core.errors import Refused
+from rollout.core.errors import GatewayError, Refused
 from rollout.core.scenario import ProviderChange
+from rollout.gateway.client import Gateway
 from rollout.gateway.expectations import answered_by, named
 from rollout.gateway.responses import Completion
 from rollout.journal.record import Kind
@@ -36,25 +37,26 @@ def ask(rollout: RolloutContext, expected: ProviderChange, clause: str) -> Answe
     Raises:
         GatewayError: no completion came back, or the counter cannot be read.
     """
-    before = _counted(rollout, expected)
+    before = count_requests(rollout.gateway, expected.provider, Refused)
     completion = rollout.gateway.chat(rollout.scenario.monitor.prompt)
     problem, seen = answered_by(completion, expected, rollout.target), named(completion)
     if problem is not None or completion.provider is not None:
         return Answered(completion, seen, problem)
-    after, provider = _counted(rollout, expected), expected.provider
+    after, provider = count_requests(rollout.gateway, expected.provider, Refused), expected.provider
     if before is None or after is None:
         return Answered(completion, seen, f"{seen}, and {provider}'s request counter cannot be read")
     if after <= before:
-        problem = f"the answer names no provider, and {provider}'s request counter stayed at {after}"
-        return Answered(completion, seen, problem)
+        return Answered(
+            completion, seen, f"the answer names no provider, and {provider}'s request counter stayed at {after}"
+        )
     seen += f"; only {provider}'s request counter, from {before} to {after}, shows the provider"
     rollout.append_or_spool(Kind.FINDING, clause=clause, text=seen)
     return Answered(completion, seen, None)
 
 
-def _counted(rollout: RolloutContext, of: ProviderChange) -> int | None:
-    """Return the provider's request counter; None where the gateway has none."""
+def count_requests(gateway: Gateway, provider: str, unread: type[GatewayError]) -> int | None:
+    """Return the provider's request counter; None where reading it raises `unread`."""
     try:
-        return rollout.gateway.metrics(of.provider).total_requests
-    except Refused:
+        return gateway.metrics(provider).total_requests
+    except unread:
         return None

@@ -84,18 +84,13 @@ class Backup:
 
     def record(self) -> dict[str, Any]:
         """Return the backup as a journal entry's body."""
-        body: dict[str, Any] = to_json(self)
-        return body
+        return dict(to_json(self))
 
     def damage(self, what: str) -> str | None:
         """Return what is wrong with a saved file now; None if it is as it was written."""
-        if what == "env":
-            if self.env is None:
-                return None
-            path, digest = Path(self.env.path), self.env.sha256
-        else:
-            path, digest = Path(self.files[what]), self.digests[what]
-        return _damage(path, digest)
+        if what != "env":
+            return _damage(Path(self.files[what]), self.digests[what])
+        return None if self.env is None else _damage(Path(self.env.path), self.env.sha256)
 
 
 def active_provider(gateway: Gateway, target: Target) -> ProviderChange:
@@ -119,10 +114,8 @@ def active_provider(gateway: Gateway, target: Target) -> ProviderChange:
 
 def activates(target: Target, reported: str) -> str:
     """Return the name that activates the provider which the gateway reports as `reported` (deviation 14)."""
-    for name, alias in target.reported_as.items():
-        if alias.casefold() == reported.casefold():
-            return name
-    return reported
+    named = (name for name, alias in target.reported_as.items() if alias.casefold() == reported.casefold())
+    return next(named, reported)
 
 
 def is_same_provider(one: ProviderChange, other: ProviderChange) -> bool:
@@ -186,15 +179,15 @@ def differences(backup: Backup, gateway: Gateway, redact: Callable[[Any], Any]) 
     return found | _diff(backup.rate_limits, to_json(limits.rate_limits), "rate limits ")
 
 
-def env_changed(backup: Backup, target: Target, clock: Clock) -> bool:
-    """Return whether the `.env` file's bytes differ from the backup's; False where there is none to compare.
+def env_difference(backup: Backup, target: Target, clock: Clock) -> dict[str, str]:
+    """Return that the `.env` file's bytes differ from the backup's, by ``.env``; empty where nothing can be compared.
 
     Raises:
         EnvFileError: it cannot be read.
     """
-    if backup.env is None:
-        return False
-    return sha256(EnvFile(target, clock=clock, redact=str).read()) != backup.env.sha256
+    if backup.env is None or sha256(EnvFile(target, clock=clock, redact=str).read()) == backup.env.sha256:
+        return {}
+    return {".env": "its bytes differ from the backup's"}
 
 
 def recorded(body: Mapping[str, Any] | None) -> Backup:
@@ -216,10 +209,9 @@ def recorded(body: Mapping[str, Any] | None) -> Backup:
 
 
 def _diff(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> dict[str, str]:
-    keys = sorted(before.keys() | now.keys())
     return {
         f"{prefix}{key}": f"{before.get(key, 'absent')} -> {now.get(key, 'absent')}"
-        for key in keys
+        for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     }
 
@@ -244,8 +236,7 @@ def _copy_env(target: Target, name: str, clock: Clock) -> EnvCopy | None:
     Never into the reports, which are uploaded: it holds secrets.
     """
     file = EnvFile(target, clock=clock, redact=str)
-    remote = target.service is not None and bool(target.service.read)
-    if target.env_file is None and not remote:
+    if target.env_file is None and not (target.service and target.service.read):
         return None
     data = file.read()
     copy = _state_folder() / name if file.path is None else file.path.with_name(name)

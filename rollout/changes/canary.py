@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rollout.changes import provider, weights
 from rollout.changes.answer_proof import ask
 from rollout.changes.backup import Backup, active_provider, is_same_provider, recorded
-from rollout.changes.read_back import await_shown
+from rollout.changes.read_back import await_shown, require_shown
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import Stage, is_staged, same_weights, show_weights, stages
 from rollout.core.clock import NEVER
@@ -26,12 +26,10 @@ class Tried:
 
     Attributes:
         answered: what shows the provider that answered, and how fast.
-        back: the provider that is active again, in words.
         writes: both activations, as the journal has them.
     """
 
     answered: str
-    back: str
     writes: tuple[Write, ...]
 
 
@@ -48,13 +46,19 @@ def single_request(rollout: RolloutContext) -> Tried:
     _refuse_impossible(rollout, backup)
     provider.test(rollout, new)
     provider.remember_counters(rollout, new)
-    _activate(rollout, new, previous)
+    provider.refuse_concurrent(rollout, rollout.gateway, previous)
+    try:
+        provider.activate(rollout, rollout.gateway, new, step=SINGLE, direction="forward")
+    except (JournalError, LeaseLost, Refused):
+        raise  # nothing was sent, or nothing was changed by it
+    except RolloutError:
+        _activate_previous(rollout, new, previous)
+        raise
     try:
         answered = _ask(rollout, new)
     finally:
         _activate_previous(rollout, new, previous)
-    writes = tuple(write for write in rollout.record().writes if write.step == SINGLE)
-    return Tried(answered, f"{previous} is active again", writes)
+    return Tried(answered, tuple(write for write in rollout.record().writes if write.step == SINGLE))
 
 
 def enter(rollout: RolloutContext, stage: Stage) -> str:
@@ -72,7 +76,10 @@ def enter(rollout: RolloutContext, stage: Stage) -> str:
     if is_in_effect(rollout, stage):
         return f"{stage}: in effect already; nothing was sent"
     backup = recorded(rollout.record().backup)
-    _refuse_concurrent(rollout, backup)
+    found = astray(rollout, backup)
+    if found:
+        listed = "; ".join(f"{what}: {how}" for what, how in found.items())
+        raise ConcurrentChange(f"the gateway was changed outside this rollout during the canary: {listed}")
     if stage.is_all:
         provider.activate(rollout, rollout.gateway, rollout.expected_active, step=stage.clause, direction="forward")
     shares = weights.planned(rollout, backup, stage.share)
@@ -125,8 +132,7 @@ def astray(rollout: RolloutContext, backup: Backup) -> dict[str, str]:
     """
     stage = reached(rollout)
     expected = rollout.expected_active if stage is not None and stage.is_all else backup.previous
-    here = active_provider(rollout.gateway, rollout.target)
-    found = {} if is_same_provider(here, expected) else {"active provider": f"{expected} -> {here}"}
+    found = provider.moved(rollout, expected)
     now = rollout.gateway.weights().shares
     if stage is None:
         is_as_left = same_weights(now, backup.weights or {})
@@ -161,17 +167,6 @@ def _refuse_impossible(rollout: RolloutContext, backup: Backup) -> None:
         )
 
 
-def _activate(rollout: RolloutContext, new: ProviderChange, previous: ProviderChange) -> None:
-    provider.refuse_concurrent(rollout, rollout.gateway, previous)
-    try:
-        provider.activate(rollout, rollout.gateway, new, step=SINGLE, direction="forward")
-    except (JournalError, LeaseLost, Refused):
-        raise  # nothing was sent, or nothing was changed by it
-    except RolloutError:
-        _activate_previous(rollout, new, previous)
-        raise
-
-
 def _activate_previous(rollout: RolloutContext, new: ProviderChange, previous: ProviderChange) -> None:
     """Activate the previous provider again; uninterruptible, because the new one is not watched yet.
 
@@ -189,27 +184,15 @@ def _activate_previous(rollout: RolloutContext, new: ProviderChange, previous: P
                 "not overwritten"
             )
     provider.activate(rollout, gateway, previous, step=SINGLE, direction="back")
-    problem = await_shown(rollout, lambda: provider.elsewhere(rollout, gateway, previous), stop=NEVER)
-    if problem:
-        raise GatewayError("activate", problem)
+    require_shown(rollout, "activate", lambda: provider.elsewhere(rollout, gateway, previous), stop=NEVER)
 
 
 def _ask(rollout: RolloutContext, new: ProviderChange) -> str:
-    problem = await_shown(rollout, lambda: provider.elsewhere(rollout, rollout.gateway, new))
-    if problem:
-        raise GatewayError("activate", problem)
+    require_shown(rollout, "activate", lambda: provider.elsewhere(rollout, rollout.gateway, new))
     answered = ask(rollout, new, SINGLE)
     if answered.problem is not None:
         raise GatewayError("POST chat/completions", answered.problem)
-    answer = answered.completion
-    bound_ms = rollout.target.latency_bound_ms
-    if answer.elapsed_ms > bound_ms:
-        raise GatewayError("POST chat/completions", f"took {answer.elapsed_ms:.0f} ms, above {bound_ms:.0f} ms")
-    return f"a request was answered in {answer.elapsed_ms:.0f} ms; {answered.seen}"
-
-
-def _refuse_concurrent(rollout: RolloutContext, backup: Backup) -> None:
-    found = astray(rollout, backup)
-    if found:
-        listed = "; ".join(f"{what}: {how}" for what, how in found.items())
-        raise ConcurrentChange(f"the gateway was changed outside this rollout during the canary: {listed}")
+    took_ms, bound_ms = answered.completion.elapsed_ms, rollout.target.latency_bound_ms
+    if took_ms > bound_ms:
+        raise GatewayError("POST chat/completions", f"took {took_ms:.0f} ms, above {bound_ms:.0f} ms")
+    return f"a request was answered in {took_ms:.0f} ms; {answered.seen}"

@@ -1,6 +1,6 @@
 """The changes of a scenario: applied in order, each read back, recognised when they are in effect, undone in reverse.
 
-Each kind is a module of its own with the same five functions: `in_effect`, `steps`, `own`, `reverts` and `plan`.
+Each kind is a module of its own with the same three functions: `in_effect`, `steps` and `own`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from rollout.changes import canary, environment, limits, provider, restart, weig
 from rollout.changes.backup import (
     Backup,
     BackupError,
-    EnvCopy,
     active_provider,
     differences,
-    env_changed,
+    env_difference,
     is_same_provider,
 )
 from rollout.context import RolloutContext
@@ -27,7 +26,6 @@ from rollout.core.downtime import proof_price
 from rollout.core.errors import ConcurrentChange, GatewayError, NotReached, RolloutError
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.gateway.host.env_text import values
-from rollout.gateway.responses import Governance
 
 _KINDS: Mapping[type, ModuleType] = {
     ProviderChange: provider,
@@ -121,10 +119,11 @@ def no_longer_in_effect(rollout: RolloutContext) -> dict[str, str]:
     Raises:
         RolloutError: it cannot be read.
     """
-    # `changed_since` compares the active provider itself.
-    others = [change for change in rollout.scenario.changes if not isinstance(change, ProviderChange)]
     return {
-        str(change): "not in effect any more" for change in others if not kind_of(change).in_effect(rollout, change)
+        str(change): "not in effect any more"
+        for change in rollout.scenario.changes
+        # `changed_since` compares the active provider itself.
+        if not isinstance(change, ProviderChange) and not kind_of(change).in_effect(rollout, change)
     }
 
 
@@ -153,14 +152,14 @@ def repeat(rollout: RolloutContext) -> Repeated:
     Raises:
         GatewayError: a change is not in effect, or the gateway cannot be read.
     """
-    at_once = [change for change in rollout.scenario.changes if not _is_staged(rollout, change)]
+    staged = is_staged(rollout.scenario)
+    at_once = [each for each in rollout.scenario.changes if not (staged and isinstance(each, ProviderChange))]
     missing = [str(change) for change in at_once if not kind_of(change).in_effect(rollout, change)]
     if missing:
         here = active_provider(rollout.gateway, rollout.target)
         raise GatewayError("read back", f"not in effect: {', '.join(missing)}; {here} is active")
     before = len(rollout.record().writes)
-    applied = apply(rollout)
-    message = "\n".join(f"{done.change}: {done.message}" for done in applied.done)
+    message = "\n".join(f"{done.change}: {done.message}" for done in apply(rollout).done)
     return Repeated(message, len(rollout.record().writes) - before)
 
 
@@ -173,19 +172,12 @@ def changed_since(rollout: RolloutContext, backup: Backup) -> dict[str, str]:
         GatewayError: the gateway cannot be read.
     """
     found = differences(backup, rollout.gateway, rollout.redactor.value)
-    if rollout.record().applied:
-        kept = {key: how for key, how in found.items() if key not in own_keys(rollout)}
-        if is_staged(rollout.scenario):
-            kept = {key: how for key, how in kept.items() if not key.startswith("weights ")}
-            return kept | _env_keys(rollout, backup) | canary.astray(rollout, backup)
-        return kept | _env_keys(rollout, backup) | _elsewhere(rollout)
-    if env_changed(backup, rollout.target, rollout.clock):
-        found[".env"] = "its bytes differ from the backup's"
-    return found
-
-
-def _is_staged(rollout: RolloutContext, change: Change) -> bool:
-    return isinstance(change, ProviderChange) and is_staged(rollout.scenario)
+    if not rollout.record().applied:
+        return found | env_difference(backup, rollout.target, rollout.clock)
+    staged, own = is_staged(rollout.scenario), own_keys(rollout)
+    kept = {key: how for key, how in found.items() if key not in own and not (staged and key.startswith("weights "))}
+    kept |= _env_keys(rollout, backup)
+    return kept | (canary.astray(rollout, backup) if staged else provider.moved(rollout, rollout.expected_active))
 
 
 def own_keys(rollout: RolloutContext) -> frozenset[str]:
@@ -197,24 +189,15 @@ def _env_keys(rollout: RolloutContext, backup: Backup) -> dict[str, str]:
     """Return the keys of the `.env` file changed outside this rollout, by name: values never leave the file."""
     if backup.env is None:
         return {}
-    before = values(_saved(backup.env))
+    try:
+        before = values(Path(backup.env.path).read_bytes())
+    except OSError as error:
+        raise BackupError(
+            f"{backup.env.path}: the backup of the .env file cannot be read ({error.strerror})"
+        ) from error
     now = values(environment.file_of(rollout, rollout.stop).read())
     changed = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
     return {f".env {key}": "differs from the backup's" for key in sorted(changed - own_keys(rollout))}
-
-
-def _saved(copy: EnvCopy) -> bytes:
-    try:
-        return Path(copy.path).read_bytes()
-    except OSError as error:
-        raise BackupError(f"{copy.path}: the backup of the .env file cannot be read ({error.strerror})") from error
-
-
-def _elsewhere(rollout: RolloutContext) -> dict[str, str]:
-    here = active_provider(rollout.gateway, rollout.target)
-    if is_same_provider(here, rollout.expected_active):
-        return {}
-    return {"active provider": f"{rollout.expected_active} -> {here}"}
 
 
 def prove_rollback(rollout: RolloutContext, backup: Backup) -> str:
@@ -253,7 +236,6 @@ def prove_rollback(rollout: RolloutContext, backup: Backup) -> str:
 def _restarted(rollout: RolloutContext, backup: Backup) -> str:
     """Restart the service for the proof, and restore the limits that the restart has lost."""
     outcome = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-0.2", direction="proof")
-    before = Governance(backup.cost_limits, backup.rate_limits, ())
-    lost = limits.put_back(rollout, rollout.gateway, before, step="APP-0.2", direction="proof")
+    lost = limits.put_back(rollout, rollout.gateway, limits.by_name(backup), step="APP-0.2", direction="proof")
     again = f"; put back: {', '.join(lost)}" if lost else ""
     return f"a restart ({outcome}{again})"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rollout.changes import limits, restart
 from rollout.changes.backup import Backup, recorded
-from rollout.changes.read_back import await_shown
+from rollout.changes.read_back import require_shown
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import sha256
 from rollout.core.clock import NEVER, StopFlag
@@ -25,8 +25,8 @@ def in_effect(rollout: RolloutContext, change: EnvironmentChange) -> bool:
         EnvFileError: it cannot be read.
     """
     now = env_text.values(file_of(rollout, rollout.stop).read())
-    wanted = _wanted(rollout, change)
-    return all(now.get(key) == value for key, value in wanted.items()) and not now.keys() & set(change.remove)
+    is_set = all(now.get(key) == value for key, value in _wanted(rollout, change).items())
+    return is_set and not now.keys() & set(change.remove)
 
 
 def own(_target: Target, change: EnvironmentChange) -> frozenset[str]:
@@ -63,12 +63,10 @@ def restore(rollout: RolloutContext, backup: Backup, record: RolloutRecord) -> s
         if not record.to_undo(What.ENVIRONMENT):
             return "it is as it was"
         return _put_once_more(rollout, file, saved)
-    ours = {write.digest for write in record.writes if write.digest}
-    if sha256(now) in ours:
-        _put(rollout, file, saved)
-        return "restored byte for byte"
-    foreign = _foreign(rollout, now, saved)
-    kept = env_text.put_back(now, saved, [key for key in _all_keys(rollout) if key not in foreign])
+    kept = saved
+    if sha256(now) not in {write.digest for write in record.writes}:
+        foreign = _foreign(rollout, now, saved)
+        kept = env_text.put_back(now, saved, [key for key in _all_keys(rollout) if key not in foreign])
     if kept != now:
         _put(rollout, file, kept)
     if kept == saved:
@@ -126,9 +124,7 @@ def _verify(rollout: RolloutContext, change: EnvironmentChange) -> str:
     rollout.gateway.health()
     if not in_effect(rollout, change):
         raise GatewayError(".env", f"the file does not hold {', '.join(change.keys)} as it was written")
-    old = await_shown(rollout, lambda: ", ".join(_still_old(rollout, change)))
-    if old:
-        raise GatewayError("GET config/runtime", f"the old value of {old} is still in effect")
+    require_shown(rollout, "GET config/runtime", lambda: _still_old(rollout, change))
     config = rollout.gateway.runtime_config().config
     lost = limits.put_back_lost(rollout)
     unseen = [key for key in (*change.values, *change.secrets) if key not in config]
@@ -136,13 +132,14 @@ def _verify(rollout: RolloutContext, change: EnvironmentChange) -> str:
     return "; ".join(filter(None, ("in effect", hidden, lost)))
 
 
-def _still_old(rollout: RolloutContext, change: EnvironmentChange) -> list[str]:
-    """Return the keys whose old value the gateway still reports; keys that it does not show are left out."""
+def _still_old(rollout: RolloutContext, change: EnvironmentChange) -> str:
+    """Return whose old value the gateway still reports, empty for no key; keys that it does not show are left out."""
     config, hide = rollout.gateway.runtime_config().config, rollout.redactor.value
     before = hide(dict(recorded(rollout.last_known_record().backup).config))
     old = [key for key, value in change.values.items() if key in config and config[key] != value]
     # The backup has secrets redacted: what is compared with it is redacted too.
-    return old + [key for key in change.remove if key in config and hide({key: config[key]})[key] == before.get(key)]
+    old += [key for key in change.remove if key in config and hide({key: config[key]})[key] == before.get(key)]
+    return f"the old value of {', '.join(old)} is still in effect" if old else ""
 
 
 def _wanted(rollout: RolloutContext, change: EnvironmentChange) -> dict[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from rollout.changes.backup import Backup, differences, recorded
-from rollout.changes.read_back import await_shown
+from rollout.changes.read_back import require_shown
 from rollout.config.validators import suggest
 from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError, RolloutError
@@ -22,7 +23,7 @@ def in_effect(rollout: RolloutContext, change: LimitChange) -> bool:
     Raises:
         GatewayError: it cannot be read.
     """
-    return _is(_of(rollout.gateway, change.kind).get(change.reported_scope, {}), change.values)
+    return _is(_here(rollout.gateway, change), change.values)
 
 
 def own(_target: Target, change: LimitChange) -> frozenset[str]:
@@ -36,17 +37,26 @@ def steps(rollout: RolloutContext, change: LimitChange) -> Iterator[tuple[str, C
     yield "APP-3.2", lambda: _verify(rollout, change)
 
 
+def by_name(of: Backup | Governance) -> dict[str, LimitChange]:
+    """Return limits by their names, such as ``cost provider:openai``, each as the change that sets it again.
+
+    A call asks for ``openai`` where the gateway reports ``provider:openai`` (deviation 20).
+    """
+    return {
+        f"{kind} {scope}": LimitChange(kind, _asked(scope), values)
+        for kind, limits in (("cost", of.cost_limits), ("rate", of.rate_limits))
+        for scope, values in limits.items()
+    }
+
+
 def moved(gateway: Gateway, backup: Backup) -> frozenset[str]:
     """Return the limits of the backup, as ``cost global``, that are not as they were.
 
     Raises:
         GatewayError: they cannot be read.
     """
-    found = set()
-    for kind, before in (("cost", backup.cost_limits), ("rate", backup.rate_limits)):
-        now = _of(gateway, kind)
-        found |= {f"{kind} {scope}" for scope, values in before.items() if not _is(now.get(scope, {}), values)}
-    return frozenset(found)
+    now = by_name(gateway.governance())
+    return frozenset(name for name, limit in by_name(backup).items() if not _is(now.get(name), limit.values))
 
 
 def restore(rollout: RolloutContext, gateway: Gateway, backup: Backup, *, lost: Collection[str] | None) -> str:
@@ -65,24 +75,22 @@ def restore(rollout: RolloutContext, gateway: Gateway, backup: Backup, *, lost: 
         RolloutError: limits that this rollout has set were changed since.
     """
     ours, to_undo = {_named(change) for change in _changes(rollout)}, _limits_to_undo(rollout)
-    sent, stuck, foreign = [], [], []
-    for kind, before in (("cost", backup.cost_limits), ("rate", backup.rate_limits)):
-        now = _of(gateway, kind)
-        for scope, values in before.items():
-            name, here = f"{kind} {scope}", now.get(scope, {})
-            if _is(here, values) and name not in to_undo:
-                continue
-            if _is_foreign(rollout, name, values, here):
-                foreign.append(name)
-            elif name in to_undo or lost is None or name in lost or name in ours or scope not in now:
-                _send(rollout, gateway, LimitChange(kind, _asked(scope), values), step="RBK-3.4", direction="back")
-                sent.append(name)
-        stuck += [
-            _named(change)
-            for change in _changes(rollout)
-            if change.kind == kind and change.reported_scope not in before
-            if change.reported_scope in now or _is_confirmed(rollout, change)
-        ]
+    before, now = by_name(backup), by_name(gateway.governance())
+    sent, foreign = [], []
+    for name, saved in before.items():
+        if _is(now.get(name), saved.values) and name not in to_undo:
+            continue
+        if _is_foreign(rollout, name, saved.values, _values(now.get(name))):
+            foreign.append(name)
+        elif name in to_undo or lost is None or name in lost or name in ours or name not in now:
+            _send(rollout, gateway, saved, step="RBK-3.4", direction="back")
+            sent.append(name)
+    stuck = [
+        name
+        for change in _changes(rollout)
+        if (name := _named(change)) not in before
+        if name in now or _is_confirmed(rollout, change)
+    ]
     _refuse_foreign(foreign)
     _refuse_stuck(stuck)
     return f"put back: {', '.join(sent)}" if sent else "they are as they were"
@@ -115,22 +123,22 @@ def undo(rollout: RolloutContext, gateway: Gateway, backup: Backup, change: Limi
     Raises:
         GatewayError: they could not be set, or the scope has limits now that had none and cannot lose them.
     """
-    named, before = _named(change), _before(backup, change).get(change.reported_scope)
+    named, before = _named(change), by_name(backup).get(_named(change))
     to_undo = named in _limits_to_undo(rollout)
     try:
-        here = _of(gateway, change.kind).get(change.reported_scope, {})
+        here = _here(gateway, change)
     except GatewayError:
         if before is None or not to_undo:
             raise
         # What was written is undone by a write, whether it can be read or not (safety rule 9).
         here = before
     if before is None:
-        _refuse_stuck([named] if here or _is_confirmed(rollout, change) else [])
+        _refuse_stuck([named] if _values(here) or _is_confirmed(rollout, change) else [])
         return f"{named} never came to be"
-    if _is(here, before) and not to_undo:
+    if _is(here, before.values) and not to_undo:
         return f"{named} is as it was"
-    _refuse_foreign([named] if _is_foreign(rollout, named, before, here) else [])
-    _send(rollout, gateway, LimitChange(change.kind, change.scope, before), step="RBK-3.4", direction="back")
+    _refuse_foreign([named] if _is_foreign(rollout, named, before.values, _values(here)) else [])
+    _send(rollout, gateway, replace(change, values=before.values), step="RBK-3.4", direction="back")
     return f"put back: {named}"
 
 
@@ -143,40 +151,40 @@ def put_back_lost(rollout: RolloutContext) -> str:
     Raises:
         GatewayError: they cannot be read, or one could not be set.
     """
-    backup = recorded(rollout.record().backup)
-    set_by_us = {write.to for write in rollout.record().writes if write.step == "APP-3.1" and write.result == "done"}
-    changes = {_named(change): change for change in _changes(rollout) if str(change) in set_by_us}
-    sent = []
-    for kind, before in (("cost", backup.cost_limits), ("rate", backup.rate_limits)):
-        now = _of(rollout.gateway, kind)
-        saved = {f"{kind} {scope}": LimitChange(kind, _asked(scope), values) for scope, values in before.items()}
-        wanted = saved | {name: _over(saved.get(name), change) for name, change in changes.items()}
-        for name, change in wanted.items():
-            here = now.get(change.reported_scope, {})
-            if change.kind == kind and not _is(here, change.values):
-                _send(rollout, rollout.gateway, change, step="APP-2.4", direction="forward")
-                sent.append(name)
+    record = rollout.record()
+    set_by_us = {write.to for write in record.writes if write.step == "APP-3.1" and write.result == "done"}
+    wanted = by_name(recorded(record.backup))
+    for change in _changes(rollout):
+        if str(change) in set_by_us:
+            saved = wanted.get(_named(change))
+            # The values that the change leaves out stay as they were saved.
+            wanted[_named(change)] = replace(change, values={**(saved.values if saved else {}), **change.values})
+    in_order = dict(sorted(wanted.items(), key=lambda item: item[1].kind))
+    sent = put_back(rollout, rollout.gateway, in_order, step="APP-2.4", direction="forward")
     return f"the restart lost limits, which were put back: {', '.join(sent)}" if sent else ""
 
 
-def put_back(rollout: RolloutContext, gateway: Gateway, before: Governance, *, step: str, direction: str) -> list[str]:
+def put_back(
+    rollout: RolloutContext, gateway: Gateway, before: Mapping[str, LimitChange], *, step: str, direction: str
+) -> list[str]:
     """Set every limit again that is not as it was in `before`, and return their names: what a restart may lose.
 
     Raises:
         GatewayError: they cannot be read, or one could not be set.
     """
-    sent = []
-    for kind, saved in (("cost", before.cost_limits), ("rate", before.rate_limits)):
-        now = _of(gateway, kind)
-        for scope, values in saved.items():
-            if not _is(now.get(scope, {}), values):
-                _send(rollout, gateway, LimitChange(kind, _asked(scope), values), step=step, direction=direction)
-                sent.append(f"{kind} {scope}")
-    return sent
+    now = by_name(gateway.governance())
+    lost = [name for name, limit in before.items() if not _is(now.get(name), limit.values)]
+    for name in lost:
+        _send(rollout, gateway, before[name], step=step, direction=direction)
+    return lost
 
 
-def _is(here: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
-    return all(here.get(name) == value for name, value in wanted.items())
+def _is(here: LimitChange | None, wanted: Mapping[str, float]) -> bool:
+    return all(_values(here).get(name) == value for name, value in wanted.items())
+
+
+def _values(limit: LimitChange | None) -> Mapping[str, float]:
+    return limit.values if limit else {}
 
 
 def _is_foreign(rollout: RolloutContext, named: str, before: Mapping[str, float], here: Mapping[str, float]) -> bool:
@@ -193,15 +201,6 @@ def _refuse_foreign(foreign: list[str]) -> None:
         raise RolloutError(f"{', '.join(foreign)} limits were changed since, and are not overwritten; compare them")
 
 
-def _over(saved: LimitChange | None, change: LimitChange) -> LimitChange:
-    """Return a change with the values that it leaves out as they were saved."""
-    return LimitChange(change.kind, change.scope, {**(saved.values if saved else {}), **change.values})
-
-
-def _before(backup: Backup, change: LimitChange) -> Mapping[str, Mapping[str, float]]:
-    return backup.cost_limits if change.kind == "cost" else backup.rate_limits
-
-
 def _named(change: LimitChange) -> str:
     return f"{change.kind} {change.reported_scope}"
 
@@ -215,16 +214,13 @@ def _refuse_stuck(stuck: list[str]) -> None:
         )
 
 
-def for_good(backup: Backup, change: LimitChange) -> str | None:
-    """Return that a limit could not be removed again, its scope having none now (deviation 15); None if it could."""
-    if change.reported_scope in _before(backup, change):
-        return None
-    return f"{change.reported_scope} has no {change.kind} limits now, and the gateway cannot take limits away again"
-
-
 def all_for_good(rollout: RolloutContext, backup: Backup) -> list[str]:
-    """Return, for every limit of the scenario that could not be removed again, the message."""
-    return [words for change in _changes(rollout) if (words := for_good(backup, change))]
+    """Return that a limit could not be removed again, for each whose scope has none now (deviation 15)."""
+    return [
+        f"{change.reported_scope} has no {change.kind} limits now, and the gateway cannot take limits away again"
+        for change in _changes(rollout)
+        if _named(change) not in by_name(backup)
+    ]
 
 
 def unknown_scopes(rollout: RolloutContext, providers: Sequence[str]) -> list[str]:
@@ -254,9 +250,7 @@ def _send(rollout: RolloutContext, gateway: Gateway, change: LimitChange, *, ste
 
 
 def _verify(rollout: RolloutContext, change: LimitChange) -> str:
-    problem = await_shown(rollout, lambda: _otherwise(rollout, change))
-    if problem:
-        raise GatewayError("GET governance/status", problem)
+    require_shown(rollout, "GET governance/status", lambda: _otherwise(rollout, change))
     ours = {name for other in _changes(rollout) for name in own(rollout.target, other)}
     found = differences(recorded(rollout.record().backup), rollout.gateway, rollout.redactor.value)
     moved = sorted(name for name in found.keys() - ours if " limits " in name)
@@ -266,13 +260,12 @@ def _verify(rollout: RolloutContext, change: LimitChange) -> str:
 
 
 def _otherwise(rollout: RolloutContext, change: LimitChange) -> str:
-    now = _of(rollout.gateway, change.kind).get(change.reported_scope, {})
-    return "" if _is(now, change.values) else f"{change} are {dict(now)} instead of {dict(change.values)}"
+    now = _here(rollout.gateway, change)
+    return "" if _is(now, change.values) else f"{change} are {dict(_values(now))} instead of {dict(change.values)}"
 
 
-def _of(gateway: Gateway, kind: str) -> Mapping[str, Mapping[str, float]]:
-    governance = gateway.governance()
-    return governance.cost_limits if kind == "cost" else governance.rate_limits
+def _here(gateway: Gateway, change: LimitChange) -> LimitChange | None:
+    return by_name(gateway.governance()).get(_named(change))
 
 
 def _changes(rollout: RolloutContext) -> list[LimitChange]:

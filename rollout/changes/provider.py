@@ -38,8 +38,8 @@ def steps(rollout: RolloutContext, change: ProviderChange) -> Iterator[tuple[str
         yield "APP-1.2", lambda: _apply(rollout, change)
 
 
-def activate(rollout: RolloutContext, gateway: Gateway, to: ProviderChange, *, step: str, direction: str) -> None:
-    """Announce an activation and send it.
+def activate(rollout: RolloutContext, gateway: Gateway, to: ProviderChange, *, step: str, direction: str) -> str:
+    """Announce an activation, send it, and return that it was answered with success.
 
     Raises:
         JournalError: the intent is not on disk; nothing was sent.
@@ -47,6 +47,7 @@ def activate(rollout: RolloutContext, gateway: Gateway, to: ProviderChange, *, s
     """
     with rollout.journaled_write(step, direction, str(to), what=What.PROVIDER), gateway.allow_writes(step):
         gateway.activate(to.provider, to.model)
+    return "the gateway answered success"
 
 
 def refuse_concurrent(rollout: RolloutContext, gateway: Gateway, expected: ProviderChange) -> None:
@@ -70,6 +71,16 @@ def elsewhere(rollout: RolloutContext, gateway: Gateway, to: ProviderChange) -> 
     return (
         "" if is_same_provider(here, to) else f"the gateway answered success, and reports {here} active instead of {to}"
     )
+
+
+def moved(rollout: RolloutContext, expected: ProviderChange) -> dict[str, str]:
+    """Return the active provider as a difference, ``expected -> now``; empty if it is the expected one.
+
+    Raises:
+        GatewayError: it cannot be read.
+    """
+    here = active_provider(rollout.gateway, rollout.target)
+    return {} if is_same_provider(here, expected) else {"active provider": f"{expected} -> {here}"}
 
 
 def test(rollout: RolloutContext, change: ProviderChange) -> str:
@@ -97,7 +108,7 @@ def _apply(rollout: RolloutContext, change: ProviderChange) -> str:
     activate(rollout, rollout.gateway, change, step="APP-1.2", direction="forward")
     ran = ""
     problem = _read_back(rollout, change)
-    if problem and _restarts(rollout, change):
+    if problem and (change.restart or rollout.target.restarts(change.provider)):
         took = restart.restart(rollout, rollout.gateway, rollout.stop, step="APP-2.2", direction="forward")
         lost = limits.put_back_lost(rollout)
         ran = f" after a restart ({'; '.join(filter(None, (took, lost)))})"
@@ -110,10 +121,6 @@ def _apply(rollout: RolloutContext, change: ProviderChange) -> str:
 def _read_back(rollout: RolloutContext, change: ProviderChange) -> str:
     """Return why the change does not show, at the latest when reads no longer lag behind; empty if it does."""
     return await_shown(rollout, lambda: elsewhere(rollout, rollout.gateway, change))
-
-
-def _restarts(rollout: RolloutContext, change: ProviderChange) -> bool:
-    return change.restart or rollout.target.restarts(change.provider)
 
 
 def remember_counters(rollout: RolloutContext, change: ProviderChange) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rollout.context import RolloutContext
 from rollout.core.clock import NEVER, Clock, StopFlag
-from rollout.core.errors import RolloutError
+from rollout.core.errors import GatewayError, RolloutError
 
 READ_BACK_S = 5.0
 """A read-back that still shows the old state after so many seconds calls for a remedy."""
@@ -18,17 +18,8 @@ Problem = Callable[[], str]
 """Reads the gateway and returns why it is not as it should be; empty as soon as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remedy:
-    """A remedy for a write that shows no effect.
-
-    Attributes:
-        name: ``once more`` or ``restart``.
-        work: does it and returns what happened.
-    """
-
-    name: str
-    work: Callable[[], str]
+Remedies = Mapping[str, Callable[[], str]]
+"""Remedies for a write that shows no effect, by name (``once more``, ``restart``); each returns what happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +29,12 @@ class Tried:
     Attributes:
         name: the remedy's.
         because: the problem that it was tried for.
-        outcome: what happened.
-        failed: whether it raised.
+        outcome: what happened, as `attempt` returns it.
     """
 
     name: str
     because: str
     outcome: str
-    failed: bool
 
 
 def await_effect(problem: Problem, within_s: float, *, clock: Clock, stop: StopFlag = NEVER) -> str:
@@ -73,13 +62,29 @@ def await_shown(rollout: RolloutContext, problem: Problem, *, stop: StopFlag | N
         problem: as in `await_effect`.
         stop: ends it at once; None takes the run's own flag.
     """
-    ends = rollout.stop if stop is None else stop
-    return await_effect(problem, rollout.target.stale_for_s, clock=rollout.clock, stop=ends)
+    return await_effect(
+        problem, rollout.target.stale_for_s, clock=rollout.clock, stop=rollout.stop if stop is None else stop
+    )
 
 
-def remedied(
-    problem: Problem, remedies: Sequence[Remedy], *, within_s: float, clock: Clock
-) -> tuple[str, tuple[Tried, ...]]:
+def require_shown(rollout: RolloutContext, call: str, problem: Problem, *, stop: StopFlag | None = None) -> None:
+    """Read back a write of a rollout as `await_shown` does.
+
+    Args:
+        rollout: its target says how far reads lag (`stale_for_s`).
+        call: the call that the error names.
+        problem: as in `await_effect`.
+        stop: ends it at once; None takes the run's own flag.
+
+    Raises:
+        GatewayError: something is still wrong then.
+    """
+    found = await_shown(rollout, problem, stop=stop)
+    if found:
+        raise GatewayError(call, found)
+
+
+def remedied(problem: Problem, remedies: Remedies, *, within_s: float, clock: Clock) -> tuple[str, tuple[Tried, ...]]:
     """Read back, and try one remedy after another as long as the old state stays; what is right is left alone.
 
     Args:
@@ -93,12 +98,17 @@ def remedied(
     """
     tried: list[Tried] = []
     found = await_effect(problem, within_s, clock=clock)
-    for remedy in remedies:
+    for name, work in remedies.items():
         if not found:
             break
-        try:
-            tried.append(Tried(remedy.name, found, remedy.work(), failed=False))
-        except RolloutError as error:
-            tried.append(Tried(remedy.name, found, str(error), failed=True))
+        tried.append(Tried(name, found, attempt(work)))
         found = await_effect(problem, within_s, clock=clock)
     return found, tuple(tried)
+
+
+def attempt(work: Callable[[], str]) -> str:
+    """Return what the work returns, or ``failed:`` and why."""
+    try:
+        return work()
+    except RolloutError as error:
+        return f"failed: {error}"

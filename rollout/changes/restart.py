@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from rollout.context import RolloutContext
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import StopFlag
 from rollout.core.downtime import startup_s
 from rollout.core.errors import GatewayError, RolloutError
-from rollout.core.target import Service
 from rollout.gateway.client import Gateway
 from rollout.gateway.host import commands as host_commands
 from rollout.gateway.host import health
@@ -25,14 +26,23 @@ def commands(rollout: RolloutContext, stop: StopFlag, *, step: str, direction: s
     The gateway's audit log and the end of its own log are kept first: a restart may empty both (deviations 4, 21).
 
     Raises:
+        RolloutError: the target does not say how its service is handled.
         ServiceError: a command failed, or did not end in time.
         JournalError: the intent is not on disk; nothing was run.
     """
-    handled = handled_by(rollout)
-    _keep_audit(rollout)
+    service = rollout.target.service
+    if service is None:
+        raise RolloutError(
+            f"target {rollout.target.name!r} does not say how its service is stopped and started; "
+            "add `service: {stop: […], start: […]}`"
+        )
+    # What cannot be read cannot be kept; VER-3 says what is missing.
+    with suppress(GatewayError):
+        entries = rollout.gateway.uninterruptible().audit(limit=AUDITED)
+        rollout.append_or_spool(Kind.AUDIT, entries=[to_json(entry) for entry in entries])
     kept = keep_log_tail(rollout.target, rollout.folder, clock=rollout.clock, redact=rollout.redactor.text)
     with rollout.journaled_write(step, direction, "restart", what=What.RESTART):
-        both = host_commands.restart(handled, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
+        both = host_commands.restart(service, clock=rollout.clock, stop=stop, redact=rollout.redactor.text)
     printed = [f"{' '.join(ran.command)}: exit {ran.exit_code} after {ran.took_s:.1f} s\n{ran.output}" for ran in both]
     return "\n".join([*printed, str(kept)]).strip()
 
@@ -75,25 +85,3 @@ def startup_back_s(rollout: RolloutContext) -> float:
     record = rollout.last_known_record()
     previous = record.previous.partition(":")[0]
     return max(startup_forward_s(rollout), rollout.target.startup_s_of(previous), LONGER * record.startup_s)
-
-
-def handled_by(rollout: RolloutContext) -> Service:
-    """Return how the service is handled.
-
-    Raises:
-        RolloutError: the target does not say.
-    """
-    if rollout.target.service is None:
-        raise RolloutError(
-            f"target {rollout.target.name!r} does not say how its service is stopped and started; "
-            "add `service: {stop: […], start: […]}`"
-        )
-    return rollout.target.service
-
-
-def _keep_audit(rollout: RolloutContext) -> None:
-    try:
-        entries = rollout.gateway.uninterruptible().audit(limit=AUDITED)
-    except GatewayError:
-        return  # what cannot be read cannot be kept; VER-3 says what is missing
-    rollout.append_or_spool(Kind.AUDIT, entries=[to_json(entry) for entry in entries])

@@ -18,7 +18,6 @@ from rollout.changes.rollback_proof import (
     lands_within_s,
     outlast_lost_writes,
     request_works,
-    splits,
     stabilises,
     verify_active,
 )
@@ -64,18 +63,14 @@ class RolledBack:
     Attributes:
         verified: every step of `PROOF` passed.
         changed_elsewhere: the gateway was changed outside this rollout, so it was not touched.
-        reason: why it was necessary.
         steps: what was done, in order.
-        took_s: seconds from the start to the last proof.
         commands: the manual commands; empty when verified.
         superseded: another process holds the target by now and decides.
     """
 
     verified: bool
     changed_elsewhere: bool
-    reason: str
     steps: tuple[Step, ...]
-    took_s: float
     commands: tuple[str, ...] = ()
     superseded: bool = False
 
@@ -131,9 +126,11 @@ def roll_back(rollout: RolloutContext, reason: str) -> RolledBack:
         LeaseLost: another process held the target before the first step; nothing was sent.
     """
     record = rollout.last_known_record()
-    gateway, began_s = rollout.gateway.uninterruptible(), rollout.clock.monotonic()
-    run = RollbackRun(rollout, gateway, recorded(record.backup), record, reason, began_s)
-    _announce(rollout, reason)
+    run = RollbackRun(rollout, rollout.gateway.uninterruptible(), recorded(record.backup), record, reason)
+    # Conditional on the fencing token; spooled where the journal cannot be written.
+    rollout.append_or_spool(Kind.ROLLBACK, reason=reason)
+    if rollout.successor is not None:
+        raise LeaseLost(rollout.successor)
     for clause, work in (("RBK-1.1", assess), ("RBK-1.2", _capture)):
         if not run.is_over:
             run.step(clause, partial(work, run))
@@ -144,13 +141,6 @@ def roll_back(rollout: RolloutContext, reason: str) -> RolledBack:
     _prove(run)
     run.step("RBK-5.1", lambda: _on_record(run))
     return _result(run)
-
-
-def _announce(rollout: RolloutContext, reason: str) -> None:
-    """Write that the rollback begins, conditional on the fencing token; spooled where that cannot be."""
-    rollout.append_or_spool(Kind.ROLLBACK, reason=reason)
-    if rollout.successor is not None:
-        raise LeaseLost(rollout.successor)
 
 
 _PROOFS: Mapping[str, Callable[[RollbackRun], str]] = {
@@ -166,8 +156,9 @@ def _prove(run: RollbackRun) -> None:
         if not run.is_over:
             run.prove(clause, partial(work, run))
         elif run.changed_elsewhere and clause not in {step.clause for step in run.steps}:
-            why = "not done: the gateway was changed outside this rollout, which is not overwritten"
-            run.keep(clause, "failed", why)
+            run.keep(
+                clause, "failed", "not done: the gateway was changed outside this rollout, which is not overwritten"
+            )
 
 
 def _result(run: RollbackRun) -> RolledBack:
@@ -178,9 +169,7 @@ def _result(run: RollbackRun) -> RolledBack:
     return RolledBack(
         verified=verified,
         changed_elsewhere=run.changed_elsewhere,
-        reason=run.reason,
         steps=tuple(run.steps),
-        took_s=run.rollout.clock.monotonic() - run.began_s,
         commands=() if verified else manual_commands(run.rollout),
         superseded=run.superseded,
     )
@@ -252,11 +241,8 @@ def _undoing_late(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
 def _up_again(run: RollbackRun) -> str:
     """Restart the service, unless nothing has called for it since the last restart of a rollback, and it is healthy."""
     if not _needs_restart(run):
-        try:
+        with suppress(GatewayError):
             run.gateway.health()
-        except GatewayError:
-            pass
-        else:
             return "not needed: it was restarted already, and is healthy"
     note_edited(run)
     return restart.commands(run.rollout, NEVER, step="RBK-3.2", direction="back")
@@ -276,16 +262,11 @@ def _needs_restart(run: RollbackRun) -> bool:
 def _restore_limits(run: RollbackRun) -> str:
     """Put the limits back, again if it fails: as with a proof, one lost answer must not fail the rollback."""
     lost = run.lost if _has_restarted(run.rollout.last_known_record()) else frozenset[str]()
-    restore = partial(limits.restore, run.rollout, run.gateway, run.backup, lost=lost)
-    for _ in range(TRIES - 1):
-        with suppress(GatewayError):
-            return restore()
-        run.rollout.clock.wait(AGAIN_AFTER_S)
-    return restore()
+    return _insist(run, partial(limits.restore, run.rollout, run.gateway, run.backup, lost=lost), GatewayError)
 
 
 def _undo_activation(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
-    weighted = splits(run)
+    weighted = has_weights(run.rollout, run.backup.weights)
     if weighted:
         # First: one call moves all users away from the new provider, whichever is active.
         yield "RBK-2.1", lambda: _split_again(run)
@@ -297,16 +278,19 @@ def _undo_activation(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]
 
 def _split_again(run: RollbackRun) -> str:
     """Put the weights back; again if it fails, because a lost answer proves nothing."""
-    for left in reversed(range(TRIES)):
+    return _insist(run, partial(weights.restore, run.rollout, run.gateway, run.backup), RolloutError)
+
+
+def _insist(run: RollbackRun, work: Callable[[], str], error: type[RolloutError]) -> str:
+    """Return what the work returns, tried `TRIES` times while it raises `error`; what others own ends it at once."""
+    for _ in range(TRIES - 1):
         try:
-            return weights.restore(run.rollout, run.gateway, run.backup)
+            return work()
         except (ConcurrentChange, LeaseLost):
             raise
-        except RolloutError:
-            if not left:
-                raise
+        except error:
             run.rollout.clock.wait(AGAIN_AFTER_S)
-    raise AssertionError("unreachable")  # pragma: no cover - for the type checker
+    return work()
 
 
 def _undo_environment(run: RollbackRun) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -323,8 +307,7 @@ _UNDO_STEPS: Mapping[type, Callable[[RollbackRun], Iterator[tuple[str, Callable[
 
 def _has_restarted(record: RolloutRecord) -> bool:
     """Return whether the `.env` file or the service were touched, at apply or rollback."""
-    kinds = (What.ENVIRONMENT, What.RESTART)
-    return any(write.what in kinds and write.may_have_landed for write in record.writes)
+    return any(write.what in (What.ENVIRONMENT, What.RESTART) and write.may_have_landed for write in record.writes)
 
 
 def _restart(run: RollbackRun) -> str:
@@ -334,5 +317,5 @@ def _restart(run: RollbackRun) -> str:
 
 
 def _capture(run: RollbackRun) -> str:
-    alerts = run.gateway.alerts("critical")
-    return ", ".join(f"{alert.key} ({alert.technical_details})" for alert in alerts) or "no critical alert is firing"
+    firing = (f"{alert.key} ({alert.technical_details})" for alert in run.gateway.alerts("critical"))
+    return ", ".join(firing) or "no critical alert is firing"

@@ -6,7 +6,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from rollout.changes import provider, weights
-from rollout.changes.backup import active_provider, differences, env_changed, is_same_provider
+from rollout.changes.answer_proof import count_requests
+from rollout.changes.backup import active_provider, differences, env_difference, is_same_provider
 from rollout.changes.rollback_provider import activate_previous
 from rollout.changes.rollback_run import RollbackRun
 from rollout.context import RolloutContext
@@ -35,12 +36,11 @@ def verify_active(run: RollbackRun) -> str:
     to_undo = rollout.last_known_record().to_undo(What.PROVIDER)
     if to_undo or (is_same_provider(here, rollout.expected_active) and not is_back):
         # It could not be undone before, its activation landed after the rollback's, or a restart brought it up again.
-        until_s = rollout.clock.monotonic() + rollout.target.timeouts.activate_s
-        activate_previous(run, wanted, until_s)
+        activate_previous(run, wanted, rollout.clock.monotonic() + rollout.target.timeouts.activate_s)
         here = settled(run)
     if not is_same_provider(here, wanted):
         raise GatewayError("GET providers", f"{here} is active instead of {wanted}")
-    if not splits(run):
+    if not has_weights(rollout, run.backup.weights):
         return f"the gateway reports {here} active"
     # A lost write of weights may have landed after the rollback's as well.
     return f"the gateway reports {here} active; {weights.restore(rollout, run.gateway, run.backup)}"
@@ -104,7 +104,7 @@ def request_works(run: RollbackRun) -> str:
             the gateway reports another provider active than RBK-2.2 has read back.
     """
     rollout, here = run.rollout, _still_active(run)
-    before = _counted(run, here)
+    before = count_requests(run.gateway, here.provider, GatewayError)
     answer = run.gateway.chat(rollout.scenario.monitor.prompt)
     problem = answered_by(answer, here, rollout.target) or _not_shown(run, answer, here, before)
     if problem:
@@ -132,7 +132,7 @@ def _not_shown(run: RollbackRun, answer: Completion, here: ProviderChange, befor
     new = run.rollout.expected_active
     if answer.model is not None and not same_model(answer.model, new.model):
         return ""
-    after = _counted(run, here)
+    after = count_requests(run.gateway, here.provider, GatewayError)
     if before is not None and after is not None and after > before:
         return ""
     counter = "cannot be read" if after is None else f"stayed at {after}"
@@ -144,13 +144,6 @@ def _counter(run: RollbackRun, answer: Completion, here: ProviderChange) -> str:
     """Return what shows the provider where the answer names neither provider nor a model of its own."""
     shown = answer.provider or (answer.model and not same_model(answer.model, run.rollout.expected_active.model))
     return "" if shown else f"; {here.provider}'s request counter rose"
-
-
-def _counted(run: RollbackRun, here: ProviderChange) -> int | None:
-    try:
-        return run.gateway.metrics(here.provider).total_requests
-    except GatewayError:
-        return None
 
 
 def stabilises(run: RollbackRun) -> str:
@@ -180,19 +173,13 @@ def equals_backup(run: RollbackRun) -> str:
     if not is_same_provider(wanted, run.backup.previous):
         # RBK-2.2 has proven that the scenario's `rollback_to` is active: what its activation writes is as it should be.
         found = {key: how for key, how in found.items() if key not in provider.own(run.rollout.target, wanted)}
-    if env_changed(run.backup, run.rollout.target, run.rollout.clock):
-        found[".env"] = "its bytes differ from the backup's"
+    found |= env_difference(run.backup, run.rollout.target, run.rollout.clock)
     if found:
         listed = "; ".join(f"{key}: {how}" for key, how in found.items())
         raise GatewayError("GET config/runtime", f"the gateway differs from the backup: {listed}")
     return "the diff is empty"
 
 
-def splits(run: RollbackRun) -> bool:
-    """Return whether the rollback concerns weights: the canary sets them, and an activation removes them."""
-    return has_weights(run.rollout, run.backup.weights)
-
-
 def has_weights(rollout: RolloutContext, weights_before: object) -> bool:
-    """Return whether weights are part of a rollback, from those of the backup; None where the target splits nothing."""
+    """Return whether a rollback concerns weights: a canary sets them, and an activation removes those of the backup."""
     return weights_before is not None and (is_staged(rollout.scenario) or bool(weights_before))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from rollout.changes import limits, provider, restart, weights
 from rollout.changes.backup import Backup, active_provider, is_same_provider
-from rollout.changes.read_back import READ_BACK_S, Remedy, await_effect, await_shown, remedied
+from rollout.changes.read_back import READ_BACK_S, Remedies, await_effect, await_shown, remedied
 from rollout.changes.rollback_run import AGAIN_AFTER_S, TRIES, RollbackRun
 from rollout.context import RolloutContext
 from rollout.core.clock import NEVER
@@ -82,13 +82,7 @@ def _own_places(run: RollbackRun) -> tuple[ProviderChange, ...]:
     """Return the previous provider and model, and those that this rollout's journal has activated."""
     writes = run.rollout.last_known_record().writes
     written = [write.to for write in writes if write.what is What.PROVIDER and write.may_have_landed]
-    return (run.backup.previous, *_parsed(dict.fromkeys(written)))
-
-
-def _parsed(places: Iterable[str]) -> Iterable[ProviderChange]:
-    for place in places:
-        name, _, model = place.partition(":")
-        yield ProviderChange(name, model)
+    return (run.backup.previous, *map(ProviderChange.from_text, dict.fromkeys(written)))
 
 
 def activate_again(run: RollbackRun) -> str:
@@ -207,16 +201,10 @@ def takes_restart(rollout: RolloutContext, to: ProviderChange) -> bool:
     return asked or rollout.target.restarts(to.provider)
 
 
-def _remedies(run: RollbackRun, to: ProviderChange) -> list[Remedy]:
-    def once_more() -> str:
-        provider.activate(run.rollout, run.gateway, to, step="RBK-2.1", direction="back")
-        return "the gateway answered success"
-
-    def restarted() -> str:
-        return restart_service(run)
-
-    more = [] if takes_restart(run.rollout, to) else [Remedy("once more", once_more)]
-    return [*more, *([] if run.rollout.target.service is None else [Remedy("restart", restarted)])]
+def _remedies(run: RollbackRun, to: ProviderChange) -> Remedies:
+    again = partial(provider.activate, run.rollout, run.gateway, to, step="RBK-2.1", direction="back")
+    more = {} if takes_restart(run.rollout, to) else {"once more": again}
+    return more | ({} if run.rollout.target.service is None else {"restart": partial(restart_service, run)})
 
 
 def restart_service(run: RollbackRun) -> str:

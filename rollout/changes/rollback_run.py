@@ -30,10 +30,6 @@ class Step:
     message: str
     at: str
 
-    def __str__(self) -> str:
-        """Return it as one line of the closure's table."""
-        return f"{self.at}  {self.clause:<8} {self.outcome:<10} {CLAUSES[self.clause].title}: {self.message}"
-
 
 @dataclass(slots=True)
 class RollbackRun:
@@ -45,7 +41,6 @@ class RollbackRun:
         backup: the state before the change.
         record: the rollout's record at the beginning.
         reason: why it is necessary.
-        began_s: monotonic seconds at its beginning.
         steps: the steps so far.
         changed_elsewhere: whether the gateway was changed outside this rollout, which is not overwritten.
         superseded: whether another process holds the target by now: this one sends nothing more.
@@ -58,7 +53,6 @@ class RollbackRun:
     backup: Backup
     record: RolloutRecord
     reason: str
-    began_s: float
     steps: list[Step] = field(default_factory=list)
     changed_elsewhere: bool = False
     superseded: bool = False
@@ -104,8 +98,7 @@ class RollbackRun:
     def keep(self, clause: str, outcome: str, message: str) -> None:
         """Record a step's outcome; that its entry is refused shows that this process is superseded."""
         message = self.rollout.redactor.text(message)
-        step = Step(clause, outcome, message, format_utc(self.rollout.clock.now()))
-        self.steps.append(step)
+        self.steps.append(Step(clause, outcome, message, format_utc(self.rollout.clock.now())))
         self.rollout.append_or_spool(Kind.STEP, clause=clause, outcome=outcome, message=message)
         self.superseded = self.superseded or self.rollout.successor is not None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rollout.changes.backup import Backup, active_provider, is_same_provider
-from rollout.changes.read_back import await_shown
+from rollout.changes.read_back import require_shown
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import (
     ALL,
@@ -58,9 +58,7 @@ def send(rollout: RolloutContext, gateway: Gateway, shares: Mapping[str, float],
     with rollout.journaled_write(step, direction, show_weights(shares), what=What.WEIGHTS), gateway.allow_writes(step):
         gateway.set_weights(shares)
     stop = NEVER if direction == "back" else rollout.stop
-    problem = await_shown(rollout, lambda: _others(gateway, shares), stop=stop)
-    if problem:
-        raise GatewayError("set the weights", problem)
+    require_shown(rollout, "set the weights", lambda: _others(gateway, shares), stop=stop)
 
 
 def _others(gateway: Gateway, shares: Mapping[str, float]) -> str:

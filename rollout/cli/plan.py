@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 
 from rollout.changes.backup import active_provider, is_same_provider
@@ -24,9 +25,9 @@ from rollout.core.redaction import Redactor, is_secret_name
 from rollout.core.request import Request
 from rollout.core.scenario import Change, EnvironmentChange, LimitChange, ProviderChange
 from rollout.core.target import Routing, Target
+from rollout.engine.credentials import connect
 from rollout.engine.embedded_gateway import described
 from rollout.engine.listed_names import look_up
-from rollout.gateway.client import Gateway
 from rollout.gateway.costs import sent_by
 from rollout.gateway.endpoints import path_of
 from rollout.gateway.host.env_file import EnvFile
@@ -45,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
         GatewayError: the gateway cannot be read.
     """
     request = with_service(load_request(args))
-    token = os.environ.get(request.target.token_env or "")
-    print(text(request, planned(request, read_before(request, token, SystemClock()))))
+    print(text(request, planned(request, read_before(request, os.environ, SystemClock()))))
     return 0
 
 
@@ -59,7 +59,7 @@ def planned(request: Request, before: Before) -> Planned:
     return Planned(before, ahead, tuple(back), tuple(_cannot(changes, target, before)), tuple(_stages(request, before)))
 
 
-def read_before(request: Request, token: str | None, clock: Clock) -> Before:
+def read_before(request: Request, env: Mapping[str, str], clock: Clock) -> Before:
     """Return the gateway's state, reading only.
 
     Raises:
@@ -67,16 +67,13 @@ def read_before(request: Request, token: str | None, clock: Clock) -> Before:
         GatewayError: it cannot be read.
     """
     target = request.target
-    unchecked = look_up(request, token=token, clock=clock, redactor=Redactor())
+    unchecked = look_up(request, env, clock=clock, redactor=Redactor())
     if target.url is None:
         return _fresh(request)
-    gateway = Gateway(target, token=token, clock=clock, redactor=Redactor())
-    try:
+    with closing(connect(target, env, clock=clock, redactor=Redactor())) as gateway:
         limits = gateway.governance()
         previous = active_provider(gateway, target)
         weights = gateway.weights().shares if target.routing else None
-    finally:
-        gateway.close()
     both = {"cost": limits.cost_limits, "rate": limits.rate_limits}
     return Before(previous, both, _env(request, clock), f"read from {target.url}", weights, unchecked)
 

@@ -42,6 +42,12 @@ class ProviderChange:
         """Read as ``openai:gpt-4o``."""
         return f"{self.provider}:{self.model}"
 
+    @classmethod
+    def from_text(cls, text: str) -> ProviderChange:
+        """Return the provider and model of such a text."""
+        provider, _, model = text.partition(":")
+        return cls(provider, model)
+
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentChange:

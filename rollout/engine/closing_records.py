@@ -22,11 +22,7 @@ from rollout.reporting.notifications import announce
 
 def close_superseded(rollout: RolloutContext, missing: Mapping[str, str]) -> Closure:
     """Return the closure of a process that loses its lease while it closes."""
-    try:
-        record = rollout.record()
-    except JournalError:
-        record = rollout.last_known_record()
-    return superseded_closure(record, missing)
+    return superseded_closure(rollout.last_known_record(), missing)
 
 
 def _confirm_ending(rollout: RolloutContext, decision: Decision | None) -> str:
@@ -110,7 +106,10 @@ def publish(rollout: RolloutContext, closure: Closure, env: Mapping[str, str]) -
     if _notify(rollout, replace(closure, undocumented=missing), env):
         # Once more, with the notifications; the first writing does not wait for a slow channel.
         rows["DOC-1"] = document_change(rollout, closure)
-    _capture_snapshot(rollout)
+    # Last of all, for the review, which reports that there is no snapshot where it cannot be read what was written.
+    with suppress(JournalError):
+        if rollout.last_known_record().wrote:
+            capture(rollout)
     return replace(closure, undocumented=(*closure.undocumented, *undocumented(rows.values())))
 
 
@@ -132,13 +131,3 @@ def _notify(rollout: RolloutContext, closure: Closure, env: Mapping[str, str]) -
     except Exception as error:  # noqa: BLE001 - a notification that fails must not change the decision, whatever it is
         rollout.append_or_spool(Kind.NOTIFIED, event=event, channel="any", accepted=False, detail=repr(error))
         return True
-
-
-def _capture_snapshot(rollout: RolloutContext) -> None:
-    """Capture the closing snapshot for the review, last of all: no other step needs it."""
-    try:
-        if rollout.last_known_record().wrote:
-            capture(rollout)
-    except JournalError:
-        # What was written cannot be read; the review reports that there is no snapshot.
-        return

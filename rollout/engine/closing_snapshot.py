@@ -108,14 +108,16 @@ def counters(gateway: Gateway) -> dict[str, Metrics]:
     Raises:
         GatewayError: some cannot be read.
     """
-    names = (each.name for each in gateway.providers().providers if each.capabilities.get("inference", True))
-    return {name: gateway.metrics(name) for name in names}
+    return {
+        each.name: gateway.metrics(each.name)
+        for each in gateway.providers().providers
+        if each.capabilities.get("inference", True)
+    }
 
 
 def _of_gateway(gateway: Gateway, rollout: RolloutContext) -> dict[str, Any]:
-    serving = active_provider(gateway, rollout.target)
     return {
-        "serving": to_json(serving),
+        "serving": to_json(active_provider(gateway, rollout.target)),
         "boot": gateway.boot_id(),
         "metrics": {name: _counted(metrics) for name, metrics in counters(gateway).items()},
     }
@@ -143,10 +145,16 @@ def _counted(metrics: Metrics) -> dict[str, Any]:
 
 def _metrics(counted: Mapping[str, Any]) -> Metrics:
     total, failed = counted["total"], counted["failed"]
-    latency = Latency(p50_ms=None, p95_ms=counted["p95_ms"], p99_ms=None, samples=counted["samples"])
-    rate = failed / total if total else 0.0
-    usd, tokens = counted["usd"], counted["tokens"]
-    return Metrics(total, total - failed, failed, rate, latency, {}, total_usd=usd, total_tokens=tokens)
+    return Metrics(
+        total_requests=total,
+        successful_requests=total - failed,
+        failed_requests=failed,
+        error_rate=failed / total if total else 0.0,
+        latency=Latency(p50_ms=None, p95_ms=counted["p95_ms"], p99_ms=None, samples=counted["samples"]),
+        errors_by_code={},
+        total_usd=counted["usd"],
+        total_tokens=counted["tokens"],
+    )
 
 
 def _moment(at: str) -> datetime:

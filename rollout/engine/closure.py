@@ -97,8 +97,8 @@ def superseded_closure(record: RolloutRecord, missing: Mapping[str, str]) -> Clo
 
     Its exit code is that of the newer process's ending, or 12 before that.
     """
-    why = "another process has taken this rollout over, and decides about it now; `rollout status` shows it"
-    why = str(record.closed["why"]) if record.closed else why
+    taken_over = "another process has taken this rollout over, and decides about it now; `rollout status` shows it"
+    why = str(record.closed["why"]) if record.closed else taken_over
     return Closure(record.decision, "TAKEN OVER", why, missing, code=_SUPERSEDED_CODES.get(record.decision))
 
 

@@ -1,18 +1,21 @@
-"""Which tokens a rollout sends, and which texts are secrets in everything that it writes."""
+"""Which tokens go to which gateway, and which texts are secrets in everything that is written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rollout.core.canonical_json import to_json
+from rollout.core.clock import NEVER, Clock, StopFlag
 from rollout.core.redaction import Redactor
 from rollout.core.request import Request
 from rollout.core.scenario import EnvironmentChange
 from rollout.core.target import Target
+from rollout.gateway.client import Gateway, ignore
 from rollout.gateway.host.env_text import EnvFileError, values
+from rollout.gateway.transport import Exchange
 from rollout.journal.record import RolloutRecord
 
 
@@ -28,7 +31,7 @@ def redactor_for(request: Request, env: Mapping[str, str]) -> Redactor:
     redactor = Redactor((env[name] for name in names if env.get(name)), request.policy.redact)
     for channel in (*request.scenario.notify, *request.target.notify, *request.policy.channels):
         redactor.add_url(env.get(channel, ""))
-    redactor.learn(env, _words(content))
+    redactor.learn(env, texts_of(content))
     return redactor
 
 
@@ -58,18 +61,46 @@ def learn_env_file(redactor: Redactor, path: Path, target: Target) -> None:
         # The active provider and model are no secrets: the rollback restores them.
         active = [found.get(key) or "" for key in (target.provider_key, target.model_key)]
         # Neither are paths and URLs: the journal refers to files by them.
-        redactor.learn_file(found, (*_words(to_json(target)), *active, str(path), str(Path.cwd())))
+        redactor.learn_file(found, (*texts_of(to_json(target)), *active, str(path), str(Path.cwd())))
 
 
-def _words(value: Any) -> Iterator[str]:
-    """Yield every text in JSON types, the names of keys left out."""
+def texts_of(value: Any) -> Iterator[str]:
+    """Yield every text in mappings and lists, the names of keys left out."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, (dict, list)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _words(part)
+    elif isinstance(value, (Mapping, list, tuple)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_of(part)
 
 
 def token_of(name: str | None, env: Mapping[str, str]) -> str | None:
     """Return the token in the environment variable `name`; None where the target sends none."""
     return env.get(name) if name else None
+
+
+def connect(
+    target: Target,
+    env: Mapping[str, str],
+    *,
+    clock: Clock,
+    redactor: Redactor,
+    stop: StopFlag = NEVER,
+    on_exchange: Callable[[Exchange], None] = ignore,
+    rollout_id: str | None = None,
+) -> Gateway:
+    """Return a client of the target's gateway, with the token that the target names; nothing is sent.
+
+    The arguments are those of `Gateway`.
+
+    Raises:
+        GatewayError: the target has no URL, or a file of its TLS settings cannot be used.
+    """
+    return Gateway(
+        target,
+        token=token_of(target.token_env, env),
+        clock=clock,
+        stop=stop,
+        redactor=redactor,
+        on_exchange=on_exchange,
+        rollout_id=rollout_id,
+    )

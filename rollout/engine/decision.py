@@ -161,8 +161,8 @@ def _wait_for_evidence(
             rollout, f"its evidence was owed until {format_utc(due)}: {'; '.join(missing)}", {}, env
         )
     rollout.append(Kind.EVIDENCE, run=rollout.run, missing=list(missing), due=format_utc(due))
-    waived, lacks = _describe_waived(record), "; ".join(missing)
-    why = f"every clause of the plan passed{waived}, and evidence cannot be written: {lacks}"
+    passed = f"every clause of the plan passed{_describe_waived(record)}"
+    why = f"{passed}, and evidence cannot be written: {'; '.join(missing)}"
     step = (
         f"make room, then pytest -m {PHASES[-1]}, due by {format_utc(due)}; without evidence by then it is rolled back"
     )
@@ -222,9 +222,9 @@ def _find_deviations(rollout: RolloutContext, backup: Backup) -> str:
 
 def _hand_over(rollout: RolloutContext, phases: Sequence[str]) -> Closure:
     nxt = PHASES[PHASES.index(tuple(phases)[-1]) + 1]
-    minutes = rollout.policy.confirm_within_s / 60
+    step = f"pytest -m {nxt}, within {rollout.policy.confirm_within_s / 60:.0f} min"
     why = f"{', '.join(phases)} passed; the change is in effect and not kept yet"
-    return Closure(None, "IN FLIGHT", why, {}, f"pytest -m {nxt}, within {minutes:.0f} min", due=_deadline(rollout))
+    return Closure(None, "IN FLIGHT", why, {}, step, due=_deadline(rollout))
 
 
 def _pause(rollout: RolloutContext, record: RolloutRecord) -> Closure:

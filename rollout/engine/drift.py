@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,14 +16,14 @@ from rollout.core.canonical_json import to_json
 from rollout.core.clock import Clock
 from rollout.core.errors import GatewayError, RolloutError
 from rollout.core.redaction import REDACTED, Redactor
-from rollout.core.request import Request, as_opened
+from rollout.core.request import as_opened
 from rollout.core.scenario import LimitChange, ProviderChange
 from rollout.core.target import Target
-from rollout.engine.credentials import learn_env_files, redactor_for, token_of
+from rollout.engine.credentials import connect, learn_env_files, redactor_for
 from rollout.engine.verification import moment
 from rollout.gateway.client import Gateway
-from rollout.gateway.responses import AuditEntry
-from rollout.journal.record import Decision, RolloutRecord, Write
+from rollout.gateway.responses import AuditEntry, Governance
+from rollout.journal.record import Decision, RolloutRecord, What, Write
 
 AUDIT_READ = 1000
 """How many of the gateway's latest audit entries are read."""
@@ -30,10 +31,9 @@ AUDIT_READ = 1000
 SKEW_S = 60.0
 """How many seconds the gateway's clock may differ from ours."""
 
-_ACTIVATION = re.compile(r"[^\s:]+:\S+")
 # Actions that a gateway may record although they change nothing.
 _READS = re.compile(r"test|preflight|check|health|read|view|list|get|login|export", re.IGNORECASE)
-_KINDS = (("activat", "activation"), ("limit", "limits"), ("weight", "weights"), ("routing", "weights"))
+_KINDS = (("activat", What.PROVIDER), ("limit", What.LIMITS), ("weight", What.WEIGHTS), ("routing", What.WEIGHTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +114,11 @@ def reconcile(records: Iterable[RolloutRecord], wanted: str, env: Mapping[str, s
     redactor = redactor_for(request, env)
     learn_env_files(redactor, request.target, there[-1])
     reconciled = Reconciled(f"{request.target.name} at {url}", len(there), there[0].opened_at)
-    gateway = Gateway(request.target, token=token_of(request.target.token_env, env), clock=clock, redactor=redactor)
-    try:
+    with closing(connect(request.target, env, clock=clock, redactor=redactor)) as gateway:
         left = _compare_rollouts(reconciled, there)
         if left is not None:
             reconciled.outside += _differences(left, _now(gateway, request.target, redactor), "now")
         _compare_audit_log(reconciled, there, request.target, gateway)
-    finally:
-        gateway.close()
     reconciled.outside = [Outside(each.when, redactor.text(each.what)) for each in reconciled.outside]
     return reconciled
 
@@ -129,9 +126,8 @@ def reconcile(records: Iterable[RolloutRecord], wanted: str, env: Mapping[str, s
 def text(reconciled: Reconciled) -> str:
     """Return the comparison as text for a terminal."""
     lines = [f"OUTSIDE  {each.when}: {each.what}" for each in reconciled.outside]
-    number = len(reconciled.outside) or "no"
     lines.append(
-        f"{number} change(s) outside of rollouts at {reconciled.target}; "
+        f"{len(reconciled.outside) or 'no'} change(s) outside of rollouts at {reconciled.target}; "
         f"{reconciled.rollouts} rollout(s) since {reconciled.since}"
     )
     return "\n".join([*lines, *(f"not known: {line}" for line in reconciled.unknown)]) + "\n"
@@ -146,7 +142,8 @@ def _compare_rollouts(reconciled: Reconciled, records: Sequence[RolloutRecord]) 
     left: State | None = None
     for record in records:
         if record.backup is not None:
-            found = _saved(record.id, recorded(record.backup))
+            backup = recorded(record.backup)
+            found = State(record.id, backup.previous, backup.config, _limits(backup))
             if left is not None:
                 reconciled.outside += _differences(left, found, f"between {left.who} and {record.id}")
             left = found
@@ -159,37 +156,28 @@ def _compare_rollouts(reconciled: Reconciled, records: Sequence[RolloutRecord]) 
     return left
 
 
-def _saved(who: str, backup: Backup) -> State:
-    return State(who, backup.previous, backup.config, _limits(backup.cost_limits, backup.rate_limits))
-
-
 def _now(gateway: Gateway, target: Target, redactor: Redactor) -> State:
     place, limits = active_provider(gateway, target), gateway.governance()
     config = redactor.value(dict(gateway.runtime_config().config))
-    return State("now", place, config, _limits(limits.cost_limits, limits.rate_limits), _keys_of_a_place(target))
+    return State("now", place, config, _limits(limits), _keys_of_a_place(target))
 
 
 def _left(record: RolloutRecord) -> State | None:
     """Return the state after a closed rollout: its last writes over its backup; None where neither is known."""
-    places = [write.to for write in record.writes if write.result == "done" and _ACTIVATION.fullmatch(write.to)]
-    name, _, model = places[-1].partition(":") if places else ("", "", "")
+    done = [write.to for write in record.writes if write.result == "done" and write.what is What.PROVIDER]
+    last = ProviderChange.from_text(done[-1]) if done else None
     if record.backup is None:
         # An emergency saves only the active provider.
-        return State(record.id, ProviderChange(name, model)) if places else None
+        return State(record.id, last) if last else None
     request, backup = as_opened(record.opened), recorded(record.backup)
-    place = ProviderChange(name, model) if places else backup.previous
-    free, limits = _keys_of_a_place(request.target), _limits(backup.cost_limits, backup.rate_limits)
-    if record.decision is Decision.KEPT:
-        limits |= _set(request, limits)
-        changes = [change for change in request.scenario.changes if not isinstance(change, LimitChange)]
-        free = free.union(*(kind_of(change).own(request.target, change) for change in changes))
-    return State(record.id, place, backup.config, limits, free)
-
-
-def _set(request: Request, before: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
-    changes = [change for change in request.scenario.changes if isinstance(change, LimitChange)]
-    named = {f"{change.kind} limits {change.reported_scope}": change.values for change in changes}
-    return {name: {**before.get(name, {}), **values} for name, values in named.items()}
+    free, limits = _keys_of_a_place(request.target), _limits(backup)
+    for change in request.scenario.changes if record.decision is Decision.KEPT else ():
+        own: frozenset[str] = kind_of(change).own(request.target, change)
+        if isinstance(change, LimitChange):
+            limits |= {name: {**limits.get(name, {}), **change.values} for name in own}
+        else:
+            free |= own
+    return State(record.id, last or backup.previous, backup.config, limits, free)
 
 
 def _keys_of_a_place(target: Target) -> frozenset[str]:
@@ -197,10 +185,9 @@ def _keys_of_a_place(target: Target) -> frozenset[str]:
     return provider.own(target, ProviderChange("", ""))
 
 
-def _limits(cost: Mapping[str, Any], rate: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
-    return {
-        f"{kind} limits {scope}": to_json(v) for kind, of in (("cost", cost), ("rate", rate)) for scope, v in of.items()
-    }
+def _limits(of: Backup | Governance) -> dict[str, Mapping[str, float]]:
+    both = (("cost", of.cost_limits), ("rate", of.rate_limits))
+    return {f"{kind} limits {scope}": to_json(values) for kind, limits in both for scope, values in limits.items()}
 
 
 def _differences(before: State, now: State, when: str) -> Iterator[Outside]:
@@ -208,18 +195,16 @@ def _differences(before: State, now: State, when: str) -> Iterator[Outside]:
         yield Outside(when, f"{now.place} is active; {before.who} left {before.place}")
     if before.config is None or now.config is None:
         return
-    free = before.free | now.free
     for one, other in ((before.config, now.config), (before.limits, now.limits)):
-        for key in sorted((one.keys() | other.keys()) - free):
+        for key in sorted((one.keys() | other.keys()) - before.free - now.free):
             was, is_ = one.get(key, "absent"), other.get(key, "absent")
             if was != is_ and REDACTED not in f"{was}{is_}":
                 yield Outside(when, f"{key} is {_shown(is_)}; {before.who} left {_shown(was)}")
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {part:g}" for name, part in sorted(value.items()))
-    return str(value)
+    is_limit = isinstance(value, Mapping)
+    return ", ".join(f"{name} {part:g}" for name, part in sorted(value.items())) if is_limit else str(value)
 
 
 def _compare_audit_log(
@@ -246,7 +231,7 @@ def _compare_audit_log(
             reconciled.outside.append(Outside(entry.timestamp, _words(entry)))
         elif _kind(entry.action) is not None:
             unused.remove(ours)
-    lost = [write for write in unused if write.result == "done" and _kind_of(write) in ("activation", "limits")]
+    lost = [write for write in unused if write.result == "done" and write.what in (What.PROVIDER, What.LIMITS)]
     if lost:
         first = f"{lost[0].step} {lost[0].to} at {lost[0].at}"
         reconciled.unknown.append(
@@ -265,23 +250,15 @@ def _is_of(entry: AuditEntry, write: Write, target: Target) -> bool:
     if entry.user.casefold() not in (target.user.casefold(), "unknown", ""):
         return False
     kind = _kind(entry.action)
-    if kind != "activation" or entry.provider is None:
-        return kind in (None, _kind_of(write))
+    if kind is not What.PROVIDER or entry.provider is None:
+        return kind in (None, write.what)
     name, _, model = write.to.partition(":")
     names = {name.casefold(), target.reported_as.get(name, name).casefold()}
-    return _kind_of(write) == kind and entry.provider.casefold() in names and entry.details.get("model", model) == model
+    return write.what is kind and entry.provider.casefold() in names and entry.details.get("model", model) == model
 
 
-def _kind(action: str) -> str | None:
+def _kind(action: str) -> What | None:
     return next((kind for word, kind in _KINDS if word in action.casefold()), None)
-
-
-def _kind_of(write: Write) -> str:
-    if _ACTIVATION.fullmatch(write.to):
-        return "activation"
-    if " limits of " in write.to:
-        return "limits"
-    return "weights" if "%" in write.to or write.to == "no weights" else "other"
 
 
 def _words(entry: AuditEntry) -> str:

@@ -183,16 +183,15 @@ def _preempt_lease(order: Order) -> None:
     """Give out a newer token for a target that a rollout holds.
 
     Without it that rollout treats the emergency as a concurrent change and rolls back before SQLAlchemy is loaded.
-    Where this does not succeed in time, `rollout.engine.emergency_takeover` repeats it.
+    Where this does not succeed in time, `rollout.engine.emergency_rollout` repeats it.
     """
-    until = format_utc(datetime.now(UTC) + timedelta(seconds=HELD_S))
     preempt.preempt_lease(
         order.journal,
         order.target["url"],
         rollout=order.id,
         holder=f"emergency of {order.by}",
         since=order.at,
-        until=until,
+        until=format_utc(datetime.now(UTC) + timedelta(seconds=HELD_S)),
     )
 
 

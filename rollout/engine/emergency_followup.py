@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,13 @@ from rollout.engine.closure import Closure
 from rollout.engine.emergency import Say, Sent
 from rollout.engine.emergency_order import Order
 from rollout.engine.emergency_proof import doubt_active, doubt_weights, prove
-from rollout.engine.emergency_rollout import EmergencyRun, open_rollout
-from rollout.engine.emergency_takeover import close_taken_over, find_previous, take_over
+from rollout.engine.emergency_rollout import (
+    EmergencyRun,
+    close_taken_over,
+    find_previous,
+    open_rollout,
+    take_over,
+)
 from rollout.gateway import manual_commands
 from rollout.journal.endings import AlreadyEnded
 from rollout.journal.leases import LeaseLost
@@ -73,25 +79,17 @@ def close_emergency(rollout: RolloutContext, why: str, env: Mapping[str, str]) -
     problem = doubt_active(rollout, to) or doubt_weights(rollout, to)
     decision, word = (Decision.ROLLBACK_FAILED, NOT_VERIFIED) if problem else (Decision.KEPT, DONE)
     reason = f"{why}; {problem or f'{to} is active'}"
-    commands = _commands(rollout, to) if problem else ()
-    facts = {
-        "decision": decision,
-        "word": word,
-        "why": reason,
-        "not_passed": {},
-        "rollback": [],
-        "commands": [*commands],
-    }
+    closure = Closure(decision, word, reason, commands=_commands(rollout, to) if problem else ())
+    facts = closure.facts()
     try:
         rollout.end(spools=True, **facts)
     except (LeaseLost, AlreadyEnded) as error:
         return Closure(None, "LEFT ALONE", f"another process has ended it or taken it over: {error}")
-    page(
-        rollout, "emergency settled", messages.emergency(rollout, word, [("Why", reason)], commands), env, everyone=True
-    )
+    message = messages.emergency(rollout, word, [("Why", reason)], closure.commands)
+    page(rollout, "emergency settled", message, env, everyone=True)
     written = document(rollout, "DOC-1", lambda: str(write_change_record(rollout, rollout.last_known_record(), facts)))
     capture(rollout)
-    return Closure(decision, word, reason, commands=commands, undocumented=undocumented([written]))
+    return replace(closure, undocumented=undocumented([written]))
 
 
 def _commands(rollout: RolloutContext, to: ProviderChange) -> tuple[str, ...]:
@@ -114,8 +112,10 @@ def _close(run: EmergencyRun, env: Mapping[str, str]) -> int:
         or f"{run.to} is active; a request was answered: {run.answered}; before: {run.before or 'not known'}"
     )
     decision = Decision.ROLLBACK_FAILED if run.problem else Decision.KEPT
-    facts = {"decision": decision, "word": word, "why": why, "not_passed": {}, "rollback": [], "commands": [*commands]}
-    _end(rollout, facts)
+    facts = Closure(decision, word, why, commands=commands).facts()
+    # A superseded emergency leaves the ending to its successor.
+    with suppress(LeaseLost, AlreadyEnded):
+        rollout.end(spools=True, **facts)
     # Before the notifications: a channel may be slow.
     run.say(f"{word} at {format_utc(rollout.clock.now())}: {why}")
     if run.problem:
@@ -124,30 +124,23 @@ def _close(run: EmergencyRun, env: Mapping[str, str]) -> int:
     obligations = "; ".join(each.describe(rollout.clock.now()) for each in open_of(rollout.last_known_record()))
     if obligations:
         run.say(f"owed: {obligations}")
-    taken = ", ".join(record.id for record in run.taken)
     parts = [
         ("Why", f"{order.by}: {order.reason}"),
         ("Now", why),
-        ("Taken over", taken),
+        ("Taken over", ", ".join(record.id for record in run.taken)),
         ("To undo", undo),
         ("Owed", obligations),
     ]
     message = messages.emergency(rollout, word, parts, commands)
-    problems = [
-        *_write_records(rollout, facts, f"{message.subject}: {order.by}: {order.reason}. {why}. to undo: {undo}")
-    ]
+    problems = list(
+        _write_records(rollout, facts, f"{message.subject}: {order.by}: {order.reason}. {why}. to undo: {undo}")
+    )
     notified = _notify(rollout, message, env, problems)
     run.step("EMG-3", "failed" if problems else "passed", "; ".join(problems) or f"notified: {notified}")
     if (rollout.folder / SPOOL).exists():
         run.say(f"recorded in {rollout.folder}, to be entered by the next run that reaches the journal")
     capture(rollout)
     return ExitCode.ROLLBACK_FAILED if run.problem else ExitCode.KEPT
-
-
-def _end(rollout: RolloutContext, facts: Mapping[str, Any]) -> None:
-    """End the emergency's own rollout; a superseded emergency leaves that to its successor."""
-    with suppress(LeaseLost, AlreadyEnded):
-        rollout.end(spools=True, **facts)
 
 
 def _write_records(rollout: RolloutContext, facts: Mapping[str, Any], line: str) -> Iterator[str]:

@@ -27,7 +27,7 @@ ACTIVE_WITHIN_S = 0.2
 
 _EMBEDDED = "embedded"
 _TEXTS = ("token_env", "user", "provider_key", "model_key")
-_MAPPINGS = ("paths", "reported_as")
+_MAPPINGS = ("paths", "reported_as", "tls")
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,7 @@ def _read_settings(path: Path, name: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(known.get(name), dict):
         raise RolloutError(f"{path}: {name!r} is no target; it knows {', '.join(map(str, known)) or 'none'}")
-    settings: Mapping[str, Any] = known[name]
-    return settings
+    return dict(known[name])
 
 
 def _choose_provider(args: argparse.Namespace, settings: Mapping[str, Any]) -> tuple[str, str, bool]:
@@ -206,8 +205,9 @@ def _find_embedded(reports: Path) -> str:
             continue
         urls.append(str(record["url"]))
     if len(urls) != 1:
-        running = ", ".join(urls) or "none"
-        raise RolloutError(f"one embedded gateway must run below {reports}, and there run: {running}; give --gateway")
+        raise RolloutError(
+            f"one embedded gateway must run below {reports}, and there run: {', '.join(urls) or 'none'}; give --gateway"
+        )
     return urls[0]
 
 
@@ -225,8 +225,6 @@ def _describe_target(name: str, url: str, settings: Mapping[str, Any]) -> dict[s
     kept |= {key: settings[key] for key in _MAPPINGS if isinstance(settings.get(key), dict)}
     if str(settings.get("env_file", "")).startswith("/"):
         kept["env_file"] = settings["env_file"]
-    if isinstance(settings.get("tls"), dict):
-        kept["tls"] = dict(settings["tls"])
     if isinstance(settings.get("activate_with"), dict):
         kept["activate_with"] = {
             provider: {"path": str(call["path"]), "body": dict(call.get("body") or {})}

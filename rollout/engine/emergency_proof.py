@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
-from rollout.changes import limits, restart, weights
+from rollout.changes import limits, provider, restart, weights
 from rollout.changes.backup import active_provider, is_same_provider
-from rollout.changes.read_back import READ_BACK_S, Remedy, remedied
+from rollout.changes.read_back import READ_BACK_S, attempt, remedied
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import ALL, share_of, show_weights
 from rollout.core.clock import NEVER
-from rollout.core.errors import GatewayError, RolloutError
+from rollout.core.errors import RolloutError
 from rollout.core.scenario import ProviderChange
 from rollout.engine.emergency_rollout import EmergencyRun
 from rollout.gateway.expectations import answered_by, named
-from rollout.gateway.responses import Governance
-from rollout.journal.record import What
 
 
 def prove(run: EmergencyRun, *, refused: bool) -> None:
     """Prove that the provider is active, with a remedy for each missed deadline, and answers one request (EMG-2)."""
     waits_for_restart = run.rollout.target.restarts(run.to.provider)
-    remedies = [] if refused or waits_for_restart else [Remedy("once more", lambda: _activate_again(run))]
+    remedies = {} if refused or waits_for_restart else {"once more": lambda: _activate_again(run)}
     if run.rollout.target.service is not None and not refused and not run.order.restart:
-        remedies.append(Remedy("restart", lambda: _restart(run)))
-    restarted = _attempt(lambda: _restart(run)) if run.order.restart else "not needed"
+        remedies["restart"] = lambda: _restart(run)
+    restarted = attempt(lambda: _restart(run)) if run.order.restart else "not needed"
     problem, tried = remedied(
         lambda: doubt_active(run.rollout, run.to),
         remedies,
@@ -33,9 +30,8 @@ def prove(run: EmergencyRun, *, refused: bool) -> None:
         clock=run.rollout.clock,
     )
     for each in tried:
-        outcome = f"failed: {each.outcome}" if each.failed else each.outcome
-        run.say(f"{each.because}; {each.name}: {outcome}")
-        restarted = outcome if each.name == "restart" else restarted
+        run.say(f"{each.because}; {each.name}: {each.outcome}")
+        restarted = each.outcome if each.name == "restart" else restarted
     problem = problem or _await_late_writes(run) or _send_all(run) or _doubt_answer(run)
     problem = problem or doubt_active(run.rollout, run.to)
     run.problem = problem
@@ -68,7 +64,7 @@ def _await_late_writes(run: EmergencyRun) -> str:
     clock.wait(left_s)
     problem, _ = remedied(
         lambda: doubt_active(run.rollout, run.to),
-        [Remedy("once more", lambda: _activate_again(run))],
+        {"once more": lambda: _activate_again(run)},
         within_s=run.rollout.target.stale_for_s,
         clock=clock,
     )
@@ -111,21 +107,16 @@ def doubt_weights(rollout: RolloutContext, to: ProviderChange) -> str:
 
 
 def _activate_again(run: EmergencyRun) -> str:
-    with (
-        run.rollout.journaled_write("EMG-1", "back", str(run.to), what=What.PROVIDER),
-        run.rollout.gateway.allow_writes("EMG-1"),
-    ):
-        run.rollout.gateway.activate(run.to.provider, run.to.model)
-    return "the gateway answered success"
+    return provider.activate(run.rollout, run.rollout.gateway, run.to, step="EMG-1", direction="back")
 
 
 def _restart(run: EmergencyRun) -> str:
     rollout = run.rollout
     try:
-        before, unread = rollout.gateway.governance(), ""
+        before, unread = limits.by_name(rollout.gateway.governance()), ""
     except RolloutError as error:
         # Limits that cannot be read cannot be restored; that does not stop an emergency.
-        before, unread = Governance({}, {}, ()), f"; whether limits were lost is not known: {error}"
+        before, unread = {}, f"; whether limits were lost is not known: {error}"
     restart.commands(rollout, NEVER, step="EMG-2", direction="back")
     healthy = restart.await_health(rollout, rollout.gateway, NEVER, back=True)
     lost = limits.put_back(rollout, rollout.gateway, before, step="EMG-2", direction="back")
@@ -141,10 +132,3 @@ def _doubt_answer(run: EmergencyRun) -> str:
         return str(error)
     run.answered = named(answer)
     return answered_by(answer, run.to, rollout.target) or ""
-
-
-def _attempt(work: Callable[[], str]) -> str:
-    try:
-        return work()
-    except (RolloutError, GatewayError) as error:
-        return f"failed: {error}"

@@ -28,17 +28,16 @@ def missing_evidence(rollout: RolloutContext, plan: Sequence[Clause], results: P
         plan: the clauses that passed in this run.
         results: the folder of this run's Allure results.
     """
-    parts: dict[str, Callable[[], str]] = {
+    parts: dict[str, Callable[[], str | None]] = {
         "Allure results": lambda: _without_result(plan, results),
         "files of the rollout": lambda: _write_trial(rollout.folder),
-        OPERATIONS_LOG: lambda: _open_log(rollout.folder.parent / OPERATIONS_LOG),
+        OPERATIONS_LOG: lambda: (rollout.folder.parent / OPERATIONS_LOG).open("ab").close(),
         seal.FILE: lambda: _sign_trial(rollout.env.get(seal.KEY)),
     }
-    found = ((name, _attempt(part)) for name, part in parts.items())
-    return tuple(rollout.redactor.text(f"{name}: {why}") for name, why in found if why)
+    return tuple(rollout.redactor.text(f"{name}: {why}") for name, part in parts.items() if (why := _attempt(part)))
 
 
-def _attempt(part: Callable[[], str]) -> str:
+def _attempt(part: Callable[[], str | None]) -> str | None:
     try:
         return part()
     except (OSError, RolloutError) as error:
@@ -61,7 +60,7 @@ def _stories(results: Path) -> Iterator[str]:
         yield from (label["value"] for label in labels if label["name"] == "story")
 
 
-def _write_trial(folder: Path) -> str:
+def _write_trial(folder: Path) -> None:
     """Write and delete a file of the size that the documents and the report need.
 
     Raises:
@@ -77,16 +76,9 @@ def _write_trial(folder: Path) -> str:
             os.fsync(file.fileno())
     finally:
         path.unlink(missing_ok=True)
-    return ""
 
 
-def _open_log(path: Path) -> str:
-    with path.open("ab"):
-        return ""
-
-
-def _sign_trial(key: str | None) -> str:
+def _sign_trial(key: str | None) -> None:
     """Raises SigningError: the key is named, and does not sign."""
     if key:
         sign(_TRIAL, Path(key), f"{seal.NAMESPACE}-trial")
-    return ""

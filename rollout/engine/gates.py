@@ -1,4 +1,4 @@
-"""The gates between phases: cleared, recent, unchanged, and no other run at it (PRE-3.3, safety rule 3)."""
+"""The gates between phases: cleared, recent, unchanged, and no other run or rollout at it (PRE-3.3, safety rule 3)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 from rollout.context import RolloutContext
 from rollout.core.clauses import PHASES
-from rollout.core.errors import NotCleared, RolloutError, TryLater
+from rollout.core.errors import JournalError, NotCleared, RolloutError, TryLater
 from rollout.core.policy import WAIT, usual
-from rollout.journal.record import Decision, RolloutRecord
+from rollout.journal.record import Decision, Kind, RolloutRecord
+from rollout.journal.records import records
 
 VOLATILE_S = 300.0
 """Health, alerts, window and lease are checked again when the precheck is older than so many seconds."""
@@ -48,9 +49,11 @@ def writes_evidence(phases: Sequence[str], record: RolloutRecord) -> bool:
 def _still_in_flight(record: RolloutRecord | None) -> RolloutError | None:
     if record is None or not record.in_flight:
         return None
+    passed = [phase for phase in PHASES if phase in record.phases and record.phases[phase].passed]
+    next_phase = PHASES[min(len(passed), len(PHASES) - 1)]
     return TryLater(
         f"rollout {record.id} of this content is in flight since {record.opened_at}: go on with "
-        f"`pytest -m {_next_phase(record)}`, or roll it back with `rollout rollback {record.id}`"
+        f"`pytest -m {next_phase}`, or roll it back with `rollout rollback {record.id}`"
     )
 
 
@@ -68,8 +71,7 @@ def _not_passed(record: RolloutRecord, phase: str, predecessor: str) -> RolloutE
 
 def too_old(rollout: RolloutContext, phase: str, age_s: float) -> str | None:
     """Return the message that `phase` passed more than `age_s` seconds ago; None if it is recent enough."""
-    verdict = rollout.record().phases[phase]
-    age = age_of(rollout, verdict.at)
+    age = age_of(rollout, rollout.record().phases[phase].at)
     if age <= age_s:
         return None
     return f"{phase} passed {age / 60:.0f} min ago; policy {rollout.policy.name!r} accepts {age_s / 60:.0f} min"
@@ -80,6 +82,40 @@ def age_of(rollout: RolloutContext, at: str) -> float:
     return (rollout.clock.now() - datetime.fromisoformat(at).astimezone(UTC)).total_seconds()
 
 
-def _next_phase(record: RolloutRecord) -> str:
-    passed = [phase for phase in PHASES if phase in record.phases and record.phases[phase].passed]
-    return PHASES[min(len(passed), len(PHASES) - 1)]
+def concurrent_rollout(rollout: RolloutContext) -> TryLater | None:
+    """Return the refusal of a run during which another rollout wrote to this target; None if none did.
+
+    A check that failed meanwhile saw the other change, so it does not judge this one. A journal that cannot be
+    read returns None.
+    """
+    try:
+        began = rollout.journal.entries(rollout.id, Kind.RUN)[-1].at
+        others = others_here(rollout)
+    except JournalError:
+        return None
+    for other in reversed(others):
+        if any(write.result != "refused" and write.at >= began for write in other.writes):
+            return TryLater(
+                f"rollout {other.id} ({other.opened['change']}) changed this target meanwhile; run it again"
+            )
+    return None
+
+
+def others_here(rollout: RolloutContext) -> list[RolloutRecord]:
+    """Return the other rollouts of this target, oldest first."""
+    return [
+        other
+        for other in records(rollout.journal)
+        if other.id != rollout.id and other.opened["url"] == rollout.lease_target
+    ]
+
+
+def refuse_rivals(rivals: list[RolloutRecord]) -> RolloutError | None:
+    """Return the refusal of a run whose target has other rollouts in flight; None if it has none."""
+    if not rivals:
+        return None
+    rival = rivals[-1]
+    return TryLater(
+        f"rollout {rival.id} ({rival.opened['change']}) is in flight on this target since {rival.opened_at}: "
+        f"let it finish, or roll it back with `rollout rollback {rival.id}`; or, its runs gone, with `rollout recover`"
+    )

@@ -1,22 +1,71 @@
-"""An earlier rollout as its journal describes it, for a process that continues or rolls it back."""
+"""The context of a rollout, from its request, or from the journal of an earlier process that opened it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rollout.context import RolloutContext
-from rollout.core.clock import NEVER, StopFlag, SystemClock
-from rollout.core.request import as_opened
-from rollout.engine.credentials import learn_env_files, redactor_for, token_of
+from rollout.core.clock import NEVER, Clock, StopFlag, SystemClock
+from rollout.core.redaction import Redactor
+from rollout.core.request import Request, as_opened
+from rollout.engine.credentials import connect, learn_env_files, redactor_for
 from rollout.engine.embedded_gateway import reach
-from rollout.gateway.client import Gateway, ignore
+from rollout.gateway.client import ignore
 from rollout.gateway.transport import Exchange
 from rollout.journal.journal import Journal
 from rollout.journal.record import RolloutRecord
 from rollout.sandbox.process import find, stop
+
+
+def build_context(
+    request: Request,
+    journal: Journal,
+    env: Mapping[str, str],
+    *,
+    id_: str,
+    run: str,
+    digest: str,
+    reports: Path,
+    clock: Clock,
+    redactor: Redactor,
+    stop: StopFlag = NEVER,
+    on_exchange: Callable[[Exchange], None] = ignore,
+    is_emergency: bool = False,
+    known: RolloutRecord | None = None,
+) -> RolloutContext:
+    """Return the context of a rollout with a client of its gateway; nothing is sent.
+
+    The arguments are the fields of `RolloutContext`, where those of `request` are: its target's `url` is the effective
+    one. `reports` holds the rollout's folder, `on_exchange` receives every HTTP exchange, and `known` is the record
+    where the journal may not return it.
+
+    Raises:
+        GatewayError: the target has no URL, or a file of its TLS settings cannot be used.
+    """
+    gateway = connect(
+        request.target, env, clock=clock, stop=stop, redactor=redactor, on_exchange=on_exchange, rollout_id=id_
+    )
+    return RolloutContext(
+        id=id_,
+        run=run,
+        scenario=request.scenario,
+        target=request.target,
+        policy=request.policy,
+        digest=digest,
+        folder=reports / id_,
+        journal=journal,
+        gateway=gateway,
+        clock=clock,
+        stop=stop,
+        redactor=redactor,
+        env=env,
+        origin=request.origin,
+        is_emergency=is_emergency,
+        _known=known,
+    )
 
 
 def as_journalled(
@@ -44,28 +93,18 @@ def as_journalled(
     redactor = redactor_for(request, env)
     learn_env_files(redactor, request.target, record)
     journal.redact_with(redactor.value)
-    return RolloutContext(
-        id=record.id,
+    return build_context(
+        request,
+        journal,
+        env,
+        id_=record.id,
         run=f"{clock.now():%Y%m%d-%H%M%S}-{what}-{os.getpid()}",
-        scenario=request.scenario,
-        target=request.target,
-        policy=request.policy,
         digest=record.opened["digest"],
-        folder=reports / record.id,
-        journal=journal,
-        gateway=Gateway(
-            request.target,
-            token=token_of(request.target.token_env, env),
-            clock=clock,
-            stop=stop,
-            redactor=redactor,
-            on_exchange=on_exchange,
-            rollout_id=record.id,
-        ),
+        reports=reports,
         clock=clock,
-        stop=stop,
         redactor=redactor,
-        env=env,
+        stop=stop,
+        on_exchange=on_exchange,
     )
 
 
@@ -83,10 +122,8 @@ def reopened(
         request = as_opened(record.opened)
         reach(folder, request.scenario.sandbox, request.target.token_env)
     rollout = as_journalled(journal, record, reports, env, what="rollback")
-    try:
+    with closing(rollout.gateway):
         yield rollout
-    finally:
-        rollout.gateway.close()
 
 
 def end_embedded(rollout: RolloutContext) -> None:

@@ -8,6 +8,7 @@ why it cannot be read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 from rollout.config.validators import suggest
@@ -16,7 +17,8 @@ from rollout.core.errors import GatewayError, InvalidInput, Problem
 from rollout.core.redaction import Redactor
 from rollout.core.request import Request
 from rollout.core.scenario import ProviderChange
-from rollout.gateway.client import Gateway, ignore
+from rollout.engine.credentials import connect
+from rollout.gateway.client import ignore
 from rollout.gateway.transport import Exchange
 from rollout.sandbox.providers import PROVIDERS
 
@@ -37,8 +39,8 @@ class _Named(NamedTuple):
 
 def look_up(
     request: Request,
+    env: Mapping[str, str],
     *,
-    token: str | None,
     clock: Clock,
     redactor: Redactor,
     on_exchange: Callable[[Exchange], None] = ignore,
@@ -56,15 +58,10 @@ def look_up(
     if request.target.url is None:
         return refuse_unlisted(request, {name: tuple(each.models) for name, each in PROVIDERS.items()})
     try:
-        gateway = Gateway(request.target, token=token, clock=clock, redactor=redactor, on_exchange=on_exchange)
+        with closing(connect(request.target, env, clock=clock, redactor=redactor, on_exchange=on_exchange)) as gateway:
+            listed = {each.name: each.models for each in gateway.providers().providers}
     except GatewayError:
         return ()
-    try:
-        listed = {each.name: each.models for each in gateway.providers().providers}
-    except GatewayError:
-        return ()
-    finally:
-        gateway.close()
     return refuse_unlisted(request, listed)
 
 

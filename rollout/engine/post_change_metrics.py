@@ -132,7 +132,6 @@ def cost(rollout: RolloutContext) -> Seen:
     charges = any(reading.total_usd > 0 for reading in (*now.values(), *then.values()))
     usd, how = _usd(rollout, since.serving, spent, charges=charges)
     a_day = usd / since.lasts_s * DAY_S
-    found = f"{since.serving} cost {a_day:.4g} USD a day ({usd:.4g} USD in {show_span(since.lasts_s)}, {how})"
     problems = _against_the_estimate(rollout, record, a_day)
     old = _of_the_old(rollout, record, then, spent[_key(spent, since.serving)].total_tokens, charges=charges)
     rows = [
@@ -140,15 +139,17 @@ def cost(rollout: RolloutContext) -> Seen:
         for name, each in spent.items()
     ]
     facts = {"usd_a_day": a_day, "old_provider": old, "estimate": to_json(rollout.scenario.impact)}
-    message = f"{found}; {old}"
+    message = f"{since.serving} cost {a_day:.4g} USD a day ({usd:.4g} USD in {show_span(since.lasts_s)}, {how}); {old}"
     return Seen(rows, facts, [f"{message}; {problem}" for problem in problems], message)
 
 
 def _since(rollout: RolloutContext) -> _Since:
     traces = of_record(rollout.record())
     if traces.serving is None:
-        why = traces.lacking.get("gateway", "it was not read")
-        raise NotJudged(f"the gateway could not be read when the rollout ended, so there is nothing to compare: {why}")
+        raise NotJudged(
+            "the gateway could not be read when the rollout ended, so there is nothing to compare: "
+            + traces.lacking.get("gateway", "it was not read")
+        )
     now = active_provider(rollout.gateway, rollout.target)
     if not is_same_provider(now, traces.serving):
         raise NotJudged(
@@ -176,8 +177,7 @@ def _readings(rollout: RolloutContext, since: _Since) -> list[tuple[float, Metri
 def _nothing(like: Metrics) -> Metrics:
     """Return the counters of a process that has just started."""
     empty = None if like.histogram is None else Histogram.of({bound: 0.0 for bound, _ in like.histogram.buckets})
-    latency = Latency(p50_ms=None, p95_ms=None, p99_ms=None, samples=0)
-    return Metrics(0, 0, 0, 0.0, latency, {}, histogram=empty)
+    return Metrics(0, 0, 0, 0.0, Latency(p50_ms=None, p95_ms=None, p99_ms=None, samples=0), {}, histogram=empty)
 
 
 def _limits_and_baseline(rollout: RolloutContext, record: RolloutRecord) -> tuple[Monitor, Baseline | None]:
@@ -250,9 +250,7 @@ def _against_the_estimate(rollout: RolloutContext, record: RolloutRecord, a_day:
     if impact is None or impact.usd_a_day is None:
         prose = "there is no estimate" if impact is None else f"the estimate is prose ({impact.cost})"
         return [f"{prose}, so whether it is more is not known; write `usd_a_day:` in the scenario's impact"]
-    if a_day > impact.usd_a_day:
-        return [f"that is more than the estimated {impact.usd_a_day:g} USD a day"]
-    return []
+    return [f"that is more than the estimated {impact.usd_a_day:g} USD a day"] if a_day > impact.usd_a_day else []
 
 
 def _of_the_old(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -81,17 +82,6 @@ class Measured:
     problems: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """When the change would end, and the window it would end in (PRE-4.1)."""
-
-    now: str
-    bake_ends: str
-    window_closes: str | None
-    time_zone: str
-    warning: str | None
-
-
 def sources(rollout: RolloutContext) -> PollStats:
     """Poll once every source that a trigger will read."""
     gateway, new, target = rollout.gateway, rollout.expected_active.provider, rollout.target
@@ -114,19 +104,13 @@ def sources(rollout: RolloutContext) -> PollStats:
             polls["log (MON-5)"] = lambda: f"{len(LogFollower(log_file).read())} new lines in {log_file}"
         elif rollout.scenario.monitor.error_pattern:
             polls["log (MON-5)"] = lambda: _no_log(target.name)
-        found = _run_polls(polls)
-    return PollStats([*rows, *found.rows], found.problems)
-
-
-def _run_polls(polls: Mapping[str, Callable[[], Any]]) -> PollStats:
-    rows: list[Mapping[str, Any]] = []
-    problems = []
-    for name, poll in polls.items():
-        try:
-            rows.append({"source": name, "answers": True, "sample": str(to_json(poll()))})
-        except (GatewayError, LogCommandError, OSError) as error:
-            rows.append({"source": name, "answers": False, "sample": str(error)})
-            problems.append(f"{name}: {error}")
+        problems = []
+        for name, poll in polls.items():
+            try:
+                rows.append({"source": name, "answers": True, "sample": str(to_json(poll()))})
+            except (GatewayError, LogCommandError, OSError) as error:
+                rows.append({"source": name, "answers": False, "sample": str(error)})
+                problems.append(f"{name}: {error}")
     return PollStats(rows, problems)
 
 
@@ -137,13 +121,10 @@ def _no_log(name: str) -> str:
 def _command_runs(rollout: RolloutContext) -> str:
     """Run the log command for a moment, long enough for a connection to be refused."""
     command, clock = rollout.target.log_command, rollout.clock
-    follower = CommandFollower(command, clock, rollout.redactor.text)
-    lines, until_s = 0, clock.monotonic() + COMMAND_RUNS_S
-    try:
+    with closing(CommandFollower(command, clock, rollout.redactor.text)) as follower:
+        lines, until_s = 0, clock.monotonic() + COMMAND_RUNS_S
         while clock.monotonic() < until_s and clock.wait(SLICE_S, rollout.stop):
             lines += len(follower.read())
-    finally:
-        follower.close()
     return f"{lines} lines in {COMMAND_RUNS_S:g} s from {shlex.join(command)}, which stays"
 
 
@@ -229,14 +210,17 @@ def health(rollout: RolloutContext) -> Health:
     if not ready.ready:
         failed = [f"{name}: {check.message}" for name, check in ready.checks.items() if not check.passed]
         problems.append(f"{new.provider}'s preflight is not ready here: {'; '.join(failed) or 'it does not say why'}")
-    diagnoses = [diagnosed(p.name, Seen(p.connection)) for p in providers.providers if p.name.casefold() == active]
-    diagnoses += [diagnosed(new.provider, Seen(None, tested, ready))]
+    diagnoses = [
+        *(diagnosed(p.name, Seen(p.connection)) for p in providers.providers if p.name.casefold() == active),
+        diagnosed(new.provider, Seen(None, tested, ready)),
+    ]
     evidence = {"connection_test": to_json(tested), "preflight": to_json(ready)}
     return Health(rows, evidence, problems, [found for found in diagnoses if found is not None])
 
 
-def _is_fixed(rollout: RolloutContext, provider: str) -> bool:
-    return provider.casefold() in {name.casefold() for name in rollout.scenario.fixes}
+def _is_fixed(rollout: RolloutContext, name: str) -> bool:
+    """Return whether the scenario claims to fix the provider or alert of this name."""
+    return name.casefold() in {fixed.casefold() for fixed in rollout.scenario.fixes}
 
 
 def alerts(rollout: RolloutContext) -> Firing:
@@ -248,12 +232,8 @@ def alerts(rollout: RolloutContext) -> Firing:
     with observe_provider(rollout, rollout.expected_active) as observed:
         firing = observed.alerts("critical")
     rows = [{"alert": a.key, "since": a.timestamp, "details": a.technical_details} for a in firing]
-    keys = frozenset(alert.key for alert in firing)
-    fixes = {name.casefold() for name in rollout.scenario.fixes}
-    unexplained = sorted(
-        {a.key for a in firing if a.key.casefold() not in fixes and (a.provider or "").casefold() not in fixes}
-    )
-    return Firing(rows, keys, unexplained)
+    unexplained = {a.key for a in firing if not (_is_fixed(rollout, a.key) or _is_fixed(rollout, a.provider or ""))}
+    return Firing(rows, frozenset(alert.key for alert in firing), sorted(unexplained))
 
 
 def measure(rollout: RolloutContext, backup: Backup, staging: Gateway | None) -> Measured:
@@ -265,8 +245,7 @@ def measure(rollout: RolloutContext, backup: Backup, staging: Gateway | None) ->
     """
     monitor = rollout.scenario.monitor
     # As long as the window will be; the gateway's own counters begin with its start.
-    since_s = max(monitor.window_s, monitor.short_span_s)
-    with observe_provider(rollout, backup.previous, since_s=since_s) as observed:
+    with observe_provider(rollout, backup.previous, since_s=max(monitor.window_s, monitor.short_span_s)) as observed:
         measured = measuring.measure(
             observed, backup.previous, monitor, rollout.clock, rollout.stop, target=rollout.target
         )
@@ -287,14 +266,10 @@ def measure(rollout: RolloutContext, backup: Backup, staging: Gateway | None) ->
             f"{backup.previous} is too sick to compare with: {rate:.1%} of {measured.users_requests} requests failed; "
             "set monitor.p95 to an absolute limit, or name it in `fixes:`"
         )
-    limit_ms = monitor.limits.p95_ms or _times(monitor.limits.latency_factor, measured)
+    p95_ms = measured.users_p95_ms if measured.users_p95_ms is not None else measured.synthetic_p95_ms
+    limit_ms = monitor.limits.p95_ms or (None if p95_ms is None else monitor.limits.latency_factor * p95_ms)
     problems += _too_slow_already(rollout, staging, limit_ms)
     return Measured(measured, "unknown" if limit_ms is None else f"{limit_ms:.1f} ms", problems)
-
-
-def _times(factor: float, baseline: Baseline) -> float | None:
-    p95_ms = baseline.users_p95_ms if baseline.users_p95_ms is not None else baseline.synthetic_p95_ms
-    return None if p95_ms is None else factor * p95_ms
 
 
 def _too_slow_already(rollout: RolloutContext, staging: Gateway | None, limit_ms: float | None) -> list[str]:
@@ -312,8 +287,8 @@ def _too_slow_already(rollout: RolloutContext, staging: Gateway | None, limit_ms
     ]
 
 
-def timing(rollout: RolloutContext) -> Timing:
-    """Return the times of the change, with a warning where it and its bake time do not fit into an open window.
+def timing(rollout: RolloutContext) -> dict[str, str | None]:
+    """Return when the change would end, the window, and a warning where it does not fit into an open one (PRE-4.1).
 
     Raises:
         TryLater: they do not fit, and the policy blocks that.
@@ -325,7 +300,13 @@ def timing(rollout: RolloutContext) -> Timing:
     warning = _out_of_time(target, now, ends)
     if warning and waits and rollout.policy.outside_window == "block":
         raise TryLater(warning)
-    return Timing(format_utc(now), format_utc(ends), format_utc(closes) if closes else None, target.time_zone, warning)
+    return {
+        "now": format_utc(now),
+        "bake_ends": format_utc(ends),
+        "window_closes": format_utc(closes) if closes else None,
+        "time_zone": target.time_zone,
+        "warning": warning,
+    }
 
 
 def _out_of_time(target: Target, now: datetime, ends: datetime) -> str | None:
@@ -343,8 +324,10 @@ def _out_of_time(target: Target, now: datetime, ends: datetime) -> str | None:
     if target.windows and closes is None:
         return f"no change window is open; the next one opens at {later}"
     if closes is not None and ends > closes:
-        until = f"the window closes at {format_utc(closes)}, before the bake time ends at {format_utc(ends)}"
-        return f"{until}; the next one opens at {later}"
+        return (
+            f"the window closes at {format_utc(closes)}, before the bake time ends at {format_utc(ends)}; "
+            f"the next one opens at {later}"
+        )
     return None
 
 

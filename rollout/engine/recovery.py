@@ -59,8 +59,11 @@ def recover(journal: Journal, case: Case, reports: Path, env: Mapping[str, str])
         with reopened(journal, case.record, reports, env) as rollout:
             return _roll_back(rollout, case, env)
     except RolloutError as error:
-        why = f"{case.why}; and it cannot be rolled back: {error}"
-        return Closure(Decision.ROLLBACK_FAILED, WORDS[Decision.ROLLBACK_FAILED], why)
+        return Closure(
+            Decision.ROLLBACK_FAILED,
+            WORDS[Decision.ROLLBACK_FAILED],
+            f"{case.why}; and it cannot be rolled back: {error}",
+        )
 
 
 def _roll_back(rollout: RolloutContext, case: Case, env: Mapping[str, str]) -> Closure:

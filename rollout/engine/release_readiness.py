@@ -10,6 +10,7 @@ from typing import Any
 from rollout.core.canonical_json import to_json
 from rollout.core.errors import GatewayError
 from rollout.core.secret_names import is_secret_name
+from rollout.engine.credentials import texts_of
 from rollout.gateway.client import Gateway
 from rollout.gateway.responses import ConnectionTest, Governance, Preflight, Provider, RuntimeConfig
 
@@ -125,23 +126,24 @@ def _checked(gateway: Gateway, provider: Provider, now_s: Any) -> Checked:
 
 def connections(providers: Sequence[Checked]) -> Finding:
     """Judge the connections of the configured providers (REL-1)."""
-    rows, problems = [], []
-    for each in providers:
-        why, limit = each.not_configured, CLOUD_WITHIN_MS if each.is_cloud else LOCAL_WITHIN_MS
-        problem = None if why else _connection_problem(each, limit)
-        rows.append({"provider": each.provider.name, "kind": each.provider.provider_type, **_seen(each, why, problem)})
-        problems += [f"{each.provider.name} {problem}"] if problem else []
-    return Finding(rows, problems or _none_configured(providers))
+    judged = [(each, None if each.not_configured else _connection_problem(each)) for each in providers]
+    rows = [
+        {
+            "provider": each.provider.name,
+            "kind": each.provider.provider_type,
+            "seen": _seen(each, problem, f"connected in {each.took_ms:.0f} ms"),
+            "test": str(to_json(each.tested)),
+        }
+        for each, problem in judged
+    ]
+    return Finding(rows, _problems(judged))
 
 
 def preflights(providers: Sequence[Checked]) -> Finding:
     """Judge the preflights of the configured providers (REL-2)."""
-    rows, problems = [], []
-    for each in providers:
-        why, problem = each.not_configured, _preflight_problem(each)
-        rows.append({"provider": each.provider.name, "seen": f"not configured: {why}" if why else problem or "ready"})
-        problems += [f"{each.provider.name} {problem}"] if problem and not why else []
-    return Finding(rows, problems or _none_configured(providers))
+    judged = [(each, None if each.not_configured else _preflight_problem(each)) for each in providers]
+    rows = [{"provider": each.provider.name, "seen": _seen(each, problem, "ready")} for each, problem in judged]
+    return Finding(rows, _problems(judged))
 
 
 def credentials(
@@ -202,7 +204,7 @@ def limits(governance: Governance, providers: Sequence[Checked]) -> Finding:
 def fallback(governance: Governance, providers: Sequence[Checked], active: str | None) -> Finding:
     """Judge whether another provider can take over (REL-5): one that the policy names, or any if it names none."""
     able = [each for each in providers if each.not_configured is None and (active or "") != each.provider.name]
-    words = {word.casefold() for word in _texts(governance.fallback_policy)}
+    words = {word.casefold() for word in texts_of(governance.fallback_policy)}
     named = [each for each in able if each.provider.name.casefold() in words]
     rows = [
         {"provider": each.provider.name, "named by the policy": each in named, "connects": _connects(each)}
@@ -216,14 +218,13 @@ def fallback(governance: Governance, providers: Sequence[Checked], active: str |
     return Finding(rows, [f"{which} {listed}, and none of them connects" if candidates else f"{which} {listed}"])
 
 
-def _connection_problem(each: Checked, limit_ms: float) -> str | None:
+def _connection_problem(each: Checked) -> str | None:
+    limit_ms = CLOUD_WITHIN_MS if each.is_cloud else LOCAL_WITHIN_MS
     if each.tested is None:
         return each.failed["connection"]
     if not each.tested.succeeded:
         return f"does not connect: {each.tested.connection_status}: {each.tested.message}"
-    if not each.took_ms <= limit_ms:
-        return f"connects in {each.took_ms:.0f} ms, above {limit_ms:.0f} ms"
-    return None
+    return None if each.took_ms <= limit_ms else f"connects in {each.took_ms:.0f} ms, above {limit_ms:.0f} ms"
 
 
 def _preflight_problem(each: Checked) -> str | None:
@@ -235,13 +236,14 @@ def _preflight_problem(each: Checked) -> str | None:
     return None if each.ready.ready else f"is not ready: {'; '.join(failed) or 'it does not say why'}"
 
 
-def _seen(each: Checked, why: str | None, problem: str | None) -> dict[str, Any]:
-    seen = f"not configured: {why}" if why else problem or f"connected in {each.took_ms:.0f} ms"
-    return {"seen": seen, "test": str(to_json(each.tested))}
+def _seen(each: Checked, problem: str | None, otherwise: str) -> str:
+    return f"not configured: {each.not_configured}" if each.not_configured else problem or otherwise
 
 
-def _none_configured(providers: Sequence[Checked]) -> list[str]:
-    return [] if any(each.not_configured is None for each in providers) else ["no provider is configured"]
+def _problems(judged: Iterable[tuple[Checked, str | None]]) -> list[str]:
+    if all(each.not_configured for each, _ in judged):
+        return ["no provider is configured"]
+    return [f"{each.provider.name} {problem}" for each, problem in judged if problem]
 
 
 def _connects(each: Checked) -> bool:
@@ -254,23 +256,9 @@ def _flaw(value: str, *, masked_is_a_flaw: bool) -> str | None:
         return "is padded with spaces"
     if _PLACEHOLDER.fullmatch(value):
         return "is a placeholder"
-    if _MASK.search(value):
-        if masked_is_a_flaw:
-            return "is masked where it should be complete: the masked value of a gateway was written back"
-        return (
-            "is a placeholder, by what its mask shows"
-            if value.casefold().startswith(_BEGINS_AS_A_PLACEHOLDER)
-            else None
-        )
-    return None
-
-
-def _texts(value: object) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _texts(part)
+    if not _MASK.search(value):
+        return None
+    if masked_is_a_flaw:
+        return "is masked where it should be complete: the masked value of a gateway was written back"
+    begins_as_one = value.casefold().startswith(_BEGINS_AS_A_PLACEHOLDER)
+    return "is a placeholder, by what its mask shows" if begins_as_one else None

@@ -39,11 +39,17 @@ def roll_back_and_close(
         return close_superseded(rollout, missing)
     _diagnose(rollout, why)
     steps = table(result.steps)
-    steps += _write_documents(rollout, why, steps)
+    documents: dict[str, Callable[[], str]] = {
+        "RBK-5.2": lambda: "; ".join(map(str, errors_seen(rollout))) or "no error was seen",
+        "RBK-5.3": lambda: str(write_post_mortem(rollout, why, steps)),
+        "RBK-5.4": lambda: _describe_trail(rollout),
+    }
+    steps += [document(rollout, clause, work) for clause, work in documents.items()]
+    failed = "; ".join(f"{step.clause} {step.message}" for step in result.steps if step.outcome == "failed")
     closure = Closure(
         result.decision,
         WORDS[result.decision],
-        why if result.verified else f"{why}; and the rollback is not verified: {_describe_failures(result)}",
+        why if result.verified else f"{why}; and the rollback is not verified: {failed}",
         missing,
         _describe_next_step(rollout, result, steps),
         steps,
@@ -71,16 +77,6 @@ def _diagnose(rollout: RolloutContext, why: str) -> None:
         rollout.append_or_spool(Kind.DIAGNOSIS, text=f"there is no diagnosis: {error!r}")
 
 
-def _write_documents(rollout: RolloutContext, why: str, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Capture the errors and draft the post-mortem; neither can stop the closure."""
-    works: dict[str, Callable[[], str]] = {
-        "RBK-5.2": lambda: "; ".join(map(str, errors_seen(rollout))) or "no error was seen",
-        "RBK-5.3": lambda: str(write_post_mortem(rollout, why, steps)),
-        "RBK-5.4": lambda: _describe_trail(rollout),
-    }
-    return [document(rollout, clause, work) for clause, work in works.items()]
-
-
 def _describe_trail(rollout: RolloutContext) -> str:
     """Return how many entries the journal holds.
 
@@ -91,10 +87,6 @@ def _describe_trail(rollout: RolloutContext) -> str:
     if rollout.unwritten:
         raise JournalError(f"{held}, and {len(rollout.unwritten)} that it did not take wait in {SPOOL}")
     return f"{held}, the closure follows"
-
-
-def _describe_failures(result: RolledBack) -> str:
-    return "; ".join(f"{step.clause} {step.message}" for step in result.steps if step.outcome == "failed")
 
 
 def _describe_next_step(rollout: RolloutContext, result: RolledBack, steps: Sequence[Mapping[str, Any]]) -> str:

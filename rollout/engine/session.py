@@ -18,9 +18,9 @@ from rollout.core.options import Options
 from rollout.core.plan import left_out, plan
 from rollout.core.request import EMBEDDED, Request
 from rollout.engine import gates, policy_proof
-from rollout.engine.concurrent_rollouts import others_here, refuse_rivals
-from rollout.engine.credentials import learn_env_files, redactor_for, token_of
+from rollout.engine.credentials import connect, learn_env_files, redactor_for
 from rollout.engine.embedded_gateway import described, hold, reach
+from rollout.engine.journaled_rollout import build_context
 from rollout.engine.listed_names import look_up
 from rollout.engine.prechecks import keep_to_window
 from rollout.gateway.client import Gateway
@@ -80,20 +80,7 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         JournalError: the journal cannot be opened.
         RolloutError: the embedded gateway does not start.
     """
-    from rollout.config.load import load  # noqa: PLC0415 - heavy, and the watchdog does not need it
-
-    request = load(
-        scenario=options.scenario,
-        activate=options.activate,
-        ticket=options.ticket,
-        target=options.target,
-        gateway=options.gateway,
-        directory=options.scenarios,
-        env=env,
-        check_sandbox=_sandbox_problems,
-        policy=options.policy,
-        doubt=partial(policy_proof.doubt, options, clock),
-    )
+    request = _load_request(options, clock, env)
     redactor = redactor_for(request, env)
     journal = Journal.open(options.journal, clock=clock, redact=redactor.value)
     at_home(journal)
@@ -105,50 +92,32 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
     exchanges: list[Exchange] = []
     unchecked: tuple[str, ...] = ()
     if options.phases[0] == PHASES[0] and refusal is None and not (earlier and earlier.in_flight):
-        token = token_of(request.target.token_env, env)
         try:
-            unchecked = look_up(request, token=token, clock=clock, redactor=redactor, on_exchange=exchanges.append)
+            unchecked = look_up(request, env, clock=clock, redactor=redactor, on_exchange=exchanges.append)
         except InvalidInput:
             journal.close()
             raise
     embedded = None
     if request.target.url is None and refusal is None:
         embedded = reach(options.reports / "sandbox" / id_, request.scenario.sandbox, request.target.token_env)
-    target = described(replace(request.target, url=embedded.url if embedded else request.target.url or NOWHERE))
-    if earlier is not None and earlier.in_flight:
-        target = policy_proof.completed(target, earlier)
-    learn_env_files(redactor, target, earlier)
-    rollout = RolloutContext(
-        id=id_,
+    request = _reach_target(request, embedded, earlier)
+    learn_env_files(redactor, request.target, earlier)
+    rollout = build_context(
+        request,
+        journal,
+        env,
+        id_=id_,
         run=f"{clock.now():%Y%m%d-%H%M%S}-{'-'.join(options.phases)}-{os.getpid()}",
-        scenario=request.scenario,
-        target=target,
-        policy=request.policy,
         digest=digest,
-        folder=options.reports / id_,
-        journal=journal,
-        gateway=Gateway(
-            target,
-            token=token_of(target.token_env, env),
-            clock=clock,
-            stop=flag,
-            redactor=redactor,
-            on_exchange=exchanges.append,
-            rollout_id=id_,
-        ),
+        reports=options.reports,
         clock=clock,
-        stop=flag,
         redactor=redactor,
-        env=env,
-        origin=request.origin,
+        stop=flag,
+        on_exchange=exchanges.append,
     )
-    if earlier is None:
-        rollout.append(Kind.OPENED, **_opening(rollout))
     writes_evidence = refusal is None and earlier is not None and gates.writes_evidence(options.phases, earlier)
-    details = {"checks": False} if writes_evidence else {}
-    rollout.append(Kind.RUN, run=rollout.run, phases=list(options.phases), pid=os.getpid(), **details)
-    rollout.record()
-    excluded = left_out(rollout.scenario, target, rollout.policy)
+    _journal_run(rollout, options.phases, is_new=earlier is None, writes_evidence=writes_evidence)
+    excluded = left_out(rollout.scenario, rollout.target, rollout.policy)
     return Session(
         rollout=rollout,
         phases=options.phases,
@@ -163,6 +132,40 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         for_s=options.for_s,
         remarks=list(unchecked),
     )
+
+
+def _load_request(options: Options, clock: Clock, env: Mapping[str, str]) -> Request:
+    from rollout.config.load import load  # noqa: PLC0415 - heavy, and the watchdog does not need it
+
+    return load(
+        scenario=options.scenario,
+        activate=options.activate,
+        ticket=options.ticket,
+        target=options.target,
+        gateway=options.gateway,
+        directory=options.scenarios,
+        env=env,
+        check_sandbox=_sandbox_problems,
+        policy=options.policy,
+        doubt=partial(policy_proof.doubt, options, clock),
+    )
+
+
+def _reach_target(request: Request, embedded: Running | None, earlier: RolloutRecord | None) -> Request:
+    """Return the request with its effective target: the URL, and what an embedded gateway reports of itself."""
+    target = described(replace(request.target, url=embedded.url if embedded else request.target.url or NOWHERE))
+    if earlier is not None and earlier.in_flight:
+        target = policy_proof.completed(target, earlier)
+    return replace(request, target=target)
+
+
+def _journal_run(rollout: RolloutContext, phases: tuple[str, ...], *, is_new: bool, writes_evidence: bool) -> None:
+    """Write the opening of a new rollout, and this run of it."""
+    if is_new:
+        rollout.append(Kind.OPENED, **_opening(rollout))
+    details = {"checks": False} if writes_evidence else {}
+    rollout.append(Kind.RUN, run=rollout.run, phases=list(phases), pid=os.getpid(), **details)
+    rollout.record()
 
 
 def _closed_window(rollout: RolloutContext, phases: tuple[str, ...]) -> RolloutError | None:
@@ -186,9 +189,9 @@ def acquire_target(session: Session, phase: str) -> None:
     """
     rollout = session.rollout
     rollout.acquire_lease()
-    rivals = [other for other in others_here(rollout) if other.in_flight]
+    rivals = [other for other in gates.others_here(rollout) if other.in_flight]
     # Checked again under the lease: the state may have changed since the run began.
-    refusal = refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)
+    refusal = gates.refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)
     if refusal is not None:
         rollout.release_lease()
         raise refusal
@@ -205,9 +208,9 @@ def staging_gateway_of(session: Session, env: Mapping[str, str]) -> Gateway:
         raise RolloutError(
             f"target {rollout.target.name!r} names no staging gateway; add `staging:` with its URL to the target"
         )
-    return Gateway(
+    return connect(
         replace(rollout.target, url=rollout.target.staging, token_env=rollout.target.staging_token_env),
-        token=token_of(rollout.target.staging_token_env, env),
+        env,
         clock=rollout.clock,
         stop=rollout.stop,
         redactor=rollout.redactor,
@@ -238,8 +241,10 @@ def _earlier(
     known = records(journal)
     same = [record for record in known if record.opened["digest"] == digest]
     latest = next((record for record in reversed(same) if record.in_flight), same[-1] if same else None)
-    rivals = [r for r in known if r.in_flight and r is not latest and _same_place(r, request)]
-    refusal = refuse_rivals(rivals) or gates.refusal(phases, latest, digest)
+    # An on-demand gateway belongs to one rollout, so it has no rivals.
+    url = request.target.url
+    rivals = [r for r in known if url is not None and r.opened["url"] == url and r.in_flight and r is not latest]
+    refusal = gates.refuse_rivals(rivals) or gates.refusal(phases, latest, digest)
     if latest is None or latest.decision is Decision.NOTHING_APPLIED:
         return None, refusal
     if gates.writes_evidence(phases, latest):
@@ -258,9 +263,9 @@ def _is_under_way(journal: Journal, record: RolloutRecord) -> bool:
     runs = journal.entries(record.id, Kind.RUN)
     if not runs:
         return True
-    run = runs[-1]
+    last = runs[-1].body
     ended = {(entry.body["run"], entry.body["phase"]) for entry in journal.entries(record.id, Kind.PHASE)}
-    return (run.body["run"], run.body["phases"][-1]) not in ended
+    return (last["run"], last["phases"][-1]) not in ended
 
 
 def at_home(journal: Journal) -> None:
@@ -279,11 +284,6 @@ def at_home(journal: Journal) -> None:
             "PostgreSQL journal where stages run on several machines"
         )
     journal.lock_host()
-
-
-def _same_place(record: RolloutRecord, request: Request) -> bool:
-    # An on-demand gateway belongs to one rollout, so it has no rivals.
-    return request.target.url is not None and record.opened["url"] == request.target.url
 
 
 def _opening(rollout: RolloutContext) -> dict[str, Any]:

@@ -73,25 +73,17 @@ def poll_traffic(rollout: RolloutContext, backup: Backup) -> TrafficPoll:
     return TrafficPoll(backup.previous.provider, requests, rollout.clock.now(), rollout.clock.monotonic(), over_s)
 
 
-def try_poll_traffic(rollout: RolloutContext, backup: Outcome[Backup]) -> Outcome[TrafficPoll]:
-    """Return the poll, or the error where it fails."""
-    return Outcome(lambda: poll_traffic(rollout, backup.value))
-
-
 def between(first: Outcome[TrafficPoll], then: Outcome[TrafficPoll]) -> Traffic:
     """Return the traffic between two polls, or why it is not known; raise nothing."""
-    failed = then.error or (None if _needs_no_earlier(then) else first.error)
+    if then.error is None and then.value.over_s is not None:
+        rate = _rate(then.value.requests, then.value.over_s)
+        return Traffic(then.value.provider, rate, then=format_utc(then.value.at))
+    failed = then.error or first.error
     if failed is not None:
         return Traffic("", f"{NOT_KNOWN}: {failed}")
     last = then.value
-    if last.over_s is not None:
-        return Traffic(last.provider, _rate(last.requests, last.over_s), then=format_utc(last.at))
     took_s, requests = last.at_s - first.value.at_s, last.requests - first.value.requests
     return Traffic(last.provider, _describe(requests, took_s), format_utc(first.value.at), format_utc(last.at))
-
-
-def _needs_no_earlier(poll: Outcome[TrafficPoll]) -> bool:
-    return poll.error is None and poll.value.over_s is not None
 
 
 def _describe(requests: int, took_s: float) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rollout.changes.backup import activates
 from rollout.context import RolloutContext
 from rollout.core.scenario import LimitChange
 from rollout.gateway.responses import AuditEntry
@@ -75,12 +76,11 @@ def _concurrent(rollout: RolloutContext, entries: Sequence[AuditEntry], record: 
     own = [write for write in record.writes if write.what is What.PROVIDER and write.may_have_landed]
     if not own or any(write.result != "done" for write in own):
         return None
-    names = {alias.casefold(): name for name, alias in rollout.target.reported_as.items()}
     landed = [e for e in entries if "activate" in e.action.casefold() and e.result.casefold() in ("success", "ok")]
     landed.sort(key=lambda entry: moment(entry.timestamp), reverse=True)
     for entry, write in zip(landed, reversed(own), strict=False):
-        provider = (entry.provider or "").casefold()
-        if names.get(provider, provider).casefold() != write.to.partition(":")[0].casefold():
+        activated = activates(rollout.target, entry.provider or "")
+        if activated.casefold() != write.to.partition(":")[0].casefold():
             return (
                 f"{entry.user} activated {entry.provider} at {entry.timestamp}, between this rollout's own "
                 f"activations, and {own[-1].step} has overwritten it; an operator must decide what is to serve"

@@ -59,8 +59,8 @@ class Watchdog:
 
     def __init__(self, child: subprocess.Popen[bytes], rollout: RolloutContext) -> None:
         """Keep the write end of the pipe; it closes when this process ends, however it ends."""
-        self._child = child
-        self._rollout = rollout
+        assert child.stdin is not None  # noqa: S101 - for the type checker
+        self._child, self._pipe = child, child.stdin
         rollout.on_write = self.send_entry
 
     def send_entry(self, entry: Entry) -> None:
@@ -78,19 +78,16 @@ class Watchdog:
 
     def _send_last(self, line: bytes) -> None:
         self._send(line)
-        pipe = self._child.stdin
-        if pipe is not None:
-            with suppress(OSError):
-                pipe.close()
+        with suppress(OSError):
+            self._pipe.close()
 
     def _send(self, line: bytes) -> None:
-        pipe = self._child.stdin
-        if pipe is None or pipe.closed:
+        if self._pipe.closed:
             return
         # The watchdog is gone, which `rollout recover` makes up for, or its pipe is full.
         with suppress(OSError):
-            os.set_blocking(pipe.fileno(), False)
-            os.write(pipe.fileno(), line)
+            os.set_blocking(self._pipe.fileno(), False)
+            os.write(self._pipe.fileno(), line)
 
 
 def arm(session: Session) -> Watchdog:
@@ -228,16 +225,15 @@ class Watch:
         event = f"rollback ended, {left}"
         works: Mapping[str, Callable[[], None]] = {
             "the page": lambda: self._page(failed, event),
-            "the entry": lambda: self._note_failure(failed),
+            "the entry": lambda: self.rollout.append_or_spool(
+                Kind.FINDING, clause="RBK-2.1", text=f"watchdog: {failed}"
+            ),
         }
         for name, work in works.items():
             try:
                 work()
             except Exception as problem:  # noqa: BLE001 - one that fails must not stop the other; the log remains
                 sys.stderr.write(f"rollout: {failed}; and {name} failed: {problem!r}\n")
-
-    def _note_failure(self, why: str) -> None:
-        self.rollout.append_or_spool(Kind.FINDING, clause="RBK-2.1", text=f"watchdog: {why}")
 
     def _act(self, why: str) -> None:
         """Roll back, unless the rollout is closed, has written nothing, or belongs to a newer token.
@@ -305,13 +301,12 @@ class Watch:
             return (by_hand.read_command(self.rollout.target),)
 
     def _keep_lease(self) -> None:
-        try:
+        # Lost or out of reach: `_act` decides later whether to act.
+        with suppress(JournalError, LeaseLost):
             # Long enough for the grace, even if runner and journal are lost right after the next renewal.
             self.rollout.hold_lease(LEASE_S)
             # A restored copy of the journal is recognised by the head that was read last.
             self.rollout.journal.head()
-        except (JournalError, LeaseLost):
-            return  # lost or out of reach: `_act` decides later whether to act
 
     def _with_grace(self, ask: Callable[[], T], otherwise: Callable[[], T]) -> T:
         until = self.rollout.clock.now() + timedelta(seconds=GRACE_S)

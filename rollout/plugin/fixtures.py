@@ -169,7 +169,7 @@ def stand_by(rollout: RolloutContext) -> Outcome[reviewing.StandBy]:
 @pytest.fixture(scope="session")
 def traffic_before(rollout: RolloutContext, backup: Outcome[Backup]) -> Outcome[traffic.TrafficPoll]:
     """The current provider's counter, some prechecks before it is read again."""
-    return traffic.try_poll_traffic(rollout, backup)
+    return Outcome(lambda: traffic.poll_traffic(rollout, backup.value))
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def traffic_now(
     rollout: RolloutContext, backup: Outcome[Backup], traffic_before: Outcome[traffic.TrafficPoll]
 ) -> traffic.Traffic:
     """How many requests the current provider serves."""
-    return traffic.between(traffic_before, traffic.try_poll_traffic(rollout, backup))
+    return traffic.between(traffic_before, Outcome(lambda: traffic.poll_traffic(rollout, backup.value)))
 
 
 @pytest.fixture(scope="session")
@@ -224,7 +224,7 @@ def missing_prechecks(rollout_run: RolloutRun) -> Mapping[str, str]:
 
 
 @pytest.fixture(scope="session")
-def timing(rollout: RolloutContext) -> Outcome[prechecks.Timing]:
+def timing(rollout: RolloutContext) -> Outcome[Mapping[str, str | None]]:
     """Whether now is the time."""
     return Outcome(lambda: prechecks.timing(rollout))
 

@@ -17,9 +17,8 @@ from rollout.core.redaction import Redactor
 from rollout.core.request import Origin
 from rollout.core.result import Outcome
 from rollout.core.target import Target
-from rollout.engine.credentials import token_of
+from rollout.engine.credentials import connect, token_of
 from rollout.engine.embedded_gateway import described
-from rollout.gateway.client import Gateway
 from rollout.gateway.embedded_proof import doubt
 from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
@@ -129,7 +128,7 @@ class ReleaseRun(ReadOnlyRun):
             exchanges.append(exchange)
 
         self.env_file = Outcome(lambda: _env_file(target, self.clock, redactor))
-        self.gateway = Gateway(target, token=token, clock=self.clock, stop=stop, redactor=redactor, on_exchange=keep)
+        self.gateway = connect(target, env, clock=self.clock, stop=stop, redactor=redactor, on_exchange=keep)
 
     def _record(self, problems: Mapping[str, str]) -> None:
         """Do nothing: it is about no rollout, and Allure's results are its record."""

@@ -24,7 +24,6 @@ from rollout.core.plan import of_other_kinds
 from rollout.engine import closure as closing
 from rollout.engine import decision as deciding
 from rollout.engine import gates, rollback_closure
-from rollout.engine.concurrent_rollouts import concurrent_rollout
 from rollout.engine.embedded_gateway import hold
 from rollout.engine.evidence_check import missing_evidence
 from rollout.engine.session import Session, acquire_target, finish
@@ -250,7 +249,7 @@ class RolloutRun(SuiteRun):
             self._failed
             and self.closed is None
             and not rollout.last_known_record().wrote
-            and (rival := concurrent_rollout(rollout))
+            and (rival := gates.concurrent_rollout(rollout))
         ):
             self._decide(lambda: self._try_later(f"{first}; {rival}"))
         if self._is_bystander():

@@ -16,7 +16,7 @@ from rollout.changes.backup import (
     activates,
     active_provider,
     differences,
-    env_changed,
+    env_difference,
     is_same_provider,
     recorded,
     take,
@@ -153,9 +153,9 @@ def test_what_differs_is_named_before_and_after(gateway, target, tmp_path):
 
 def test_a_single_byte_of_the_env_file_counts(gateway, target, tmp_path):
     backup = taken(gateway, target, tmp_path)
-    assert not env_changed(backup, target, SystemClock())
+    assert not env_difference(backup, target, SystemClock())
     target.env_file.write_bytes(ENV.replace(b"\r\n", b"\n"))
-    assert env_changed(backup, target, SystemClock())
+    assert env_difference(backup, target, SystemClock())
 
 
 @pytest.mark.parametrize("active", [None, ""])

@@ -265,7 +265,7 @@ def test_a_write_that_was_refused_is_not_put_back_as_if_it_were_in_effect(undoin
 def test_limits_are_put_back_to_what_was_read_before_a_restart(undoing: Begin):
     lab = undoing(state=BEFORE)
     lab.gateway.state = State(cost=BEFORE.cost, rate={})
-    before = Governance(BEFORE.cost, BEFORE.rate, ())
+    before = limits.by_name(Governance(BEFORE.cost, BEFORE.rate, ()))
     sent = limits.put_back(lab.rollout, lab.gateway, before, step="EMG-2", direction="back")  # type: ignore[arg-type]
     assert sent == ["rate global"]
     assert lab.gateway.state == BEFORE

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rollout.changes.read_back import EVERY_S, Remedy, await_effect, remedied
+from rollout.changes.read_back import EVERY_S, Remedies, await_effect, remedied
 from rollout.core.clock import StopFlag
 from rollout.core.errors import GatewayError
 from tests.support.clocks import SimulatedClock
@@ -66,13 +66,13 @@ def test_what_the_read_raises_is_raised():
         await_effect(broken, 5.0, clock=SimulatedClock())
 
 
-def remedies(done: list[str], mended_by: str = "") -> tuple[list[Remedy], Callable[[], str]]:
+def remedies(done: list[str], mended_by: str = "") -> tuple[Remedies, Callable[[], str]]:
     """Return two remedies that say when they are tried, and what finds a problem until one of them has helped."""
 
     def work(name: str) -> Callable[[], str]:
         return lambda: done.append(name) or f"{name} done"  # type: ignore[func-returns-value]
 
-    named = [Remedy(name, work(name)) for name in ("once more", "restart")]
+    named = {name: work(name) for name in ("once more", "restart")}
     return named, lambda: "" if mended_by in done else "still old"
 
 
@@ -88,9 +88,7 @@ def test_a_remedy_is_tried_only_when_its_deadline_has_passed_and_the_next_only_i
     tried, problem = remedies(done, "once more")
     left, told = remedied(problem, tried, within_s=5.0, clock=clock)
     assert (left, done, clock.monotonic()) == ("", ["once more"], 5.0)
-    assert [(each.name, each.because, each.outcome, each.failed) for each in told] == [
-        ("once more", "still old", "once more done", False)
-    ]
+    assert [(each.name, each.because, each.outcome) for each in told] == [("once more", "still old", "once more done")]
 
 
 def test_remedies_are_tried_in_order_and_what_is_left_is_said():
@@ -107,7 +105,10 @@ def test_a_remedy_that_fails_does_not_keep_the_next_one_from_being_tried():
 
     done: list[str] = []
     tried, problem = remedies(done, "restart")
-    left, told = remedied(problem, [Remedy("once more", fails), tried[1]], within_s=1.0, clock=SimulatedClock())
+    left, told = remedied(problem, {**tried, "once more": fails}, within_s=1.0, clock=SimulatedClock())
     assert left == ""
-    assert [(each.name, each.failed) for each in told] == [("once more", True), ("restart", False)]
+    assert [(each.name, each.outcome.startswith("failed: ")) for each in told] == [
+        ("once more", True),
+        ("restart", False),
+    ]
     assert "503" in told[0].outcome

@@ -54,7 +54,7 @@ def test_the_plan_of_every_shipped_scenario_is_what_the_gateway_logs(path: Path,
     try:
         with Liar(sandbox.url) as liar:
             request = plan_command.with_service(_loaded(path, liar.url))
-            plan = plan_command.planned(request, plan_command.read_before(request, None, SystemClock()))
+            plan = plan_command.planned(request, plan_command.read_before(request, {}, SystemClock()))
             assert not _seen(liar), "planning has written"
             ran = run(reports, f"--scenario={path}", f"--gateway={liar.url}", "-m", "precheck or apply")
             assert ran.code in (0, 12), ran.out
@@ -77,7 +77,7 @@ def test_the_shipped_canary_is_kept_within_40_seconds_and_writes_what_its_plan_s
     try:
         with Liar(sandbox.url) as liar:
             request = plan_command.with_service(_loaded(CANARY, liar.url))
-            plan = plan_command.planned(request, plan_command.read_before(request, None, SystemClock()))
+            plan = plan_command.planned(request, plan_command.read_before(request, {}, SystemClock()))
             began = SystemClock().monotonic()
             ran = run(reports, f"--scenario={CANARY}", f"--gateway={liar.url}")
             assert ran.code == 0, ran.out
@@ -95,7 +95,7 @@ def test_the_shipped_canary_is_kept_within_40_seconds_and_writes_what_its_plan_s
 def test_an_embedded_gateway_is_described_without_being_started(path: Path) -> None:
     """What would be started on demand begins as its settings say; nothing runs because of a plan."""
     request = _loaded(path, None)
-    plan = plan_command.planned(request, plan_command.read_before(request, None, SystemClock()))
+    plan = plan_command.planned(request, plan_command.read_before(request, {}, SystemClock()))
     assert plan.before.previous == OLD
     assert plan.apply
     assert plan.rollback

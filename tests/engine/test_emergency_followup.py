@@ -18,8 +18,7 @@ from rollout.engine import emergency_proof
 from rollout.engine.emergency_followup import DONE, NOT_VERIFIED, _close, close_emergency
 from rollout.engine.emergency_order import Order
 from rollout.engine.emergency_proof import _await_late_writes, prove
-from rollout.engine.emergency_rollout import EmergencyRun
-from rollout.engine.emergency_takeover import close_taken_over, find_previous, take_over
+from rollout.engine.emergency_rollout import EmergencyRun, close_taken_over, find_previous, take_over
 from rollout.journal.record import Decision, Kind, What
 from rollout.reporting.time_in_effect import effect_of
 from tests.support.decisions import Faulty, applied, apply, begun, live

@@ -107,11 +107,11 @@ def test_a_long_list_is_cut() -> None:
 
 def test_a_gateway_that_cannot_be_read_refuses_nothing() -> None:
     """The prechecks report that no gateway listens there."""
-    assert look_up(_request("opnai", "x"), token=None, clock=SystemClock(), redactor=Redactor()) == ()
+    assert look_up(_request("opnai", "x"), {}, clock=SystemClock(), redactor=Redactor()) == ()
 
 
 def test_an_embedded_gateway_is_not_started_to_be_asked() -> None:
     """Its catalogue is known before it runs."""
     request = _request("opnai", "gpt-4o", target=Target("embedded", "sandbox"))
     with pytest.raises(InvalidInput, match="did you mean 'openai'"):
-        look_up(request, token=None, clock=SystemClock(), redactor=Redactor())
+        look_up(request, {}, clock=SystemClock(), redactor=Redactor())

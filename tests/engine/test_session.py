@@ -16,7 +16,7 @@ from rollout.core.request import Request
 from rollout.core.scenario import Scenario
 from rollout.core.target import Target
 from rollout.engine import session as sessions
-from rollout.engine.concurrent_rollouts import concurrent_rollout
+from rollout.engine.gates import concurrent_rollout
 from rollout.engine.session import Session, _earlier, acquire_target, at_home, finish
 from rollout.journal.journal import Journal
 from rollout.journal.leases import LEASE_S, LeaseHeld

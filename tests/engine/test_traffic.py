@@ -11,7 +11,7 @@ from rollout.changes.backup import recorded
 from rollout.context import RolloutContext
 from rollout.core.errors import GatewayError
 from rollout.core.result import Outcome
-from rollout.engine.traffic import Traffic, TrafficPoll, between, poll_traffic, try_poll_traffic
+from rollout.engine.traffic import Traffic, TrafficPoll, between, poll_traffic
 from rollout.gateway.responses import Latency, Metrics
 from tests.support.clocks import BEGINNING
 from tests.support.rollouts import OLD, ScriptedGateway
@@ -50,10 +50,10 @@ def rollout(tmp_path: Path) -> RolloutContext:
 
 def test_the_rate_is_that_between_the_polls(rollout: RolloutContext) -> None:
     backup = Outcome(lambda: recorded(rollout.last_known_record().backup))
-    first = try_poll_traffic(rollout, backup)
+    first = Outcome(lambda: poll_traffic(rollout, backup.value))
     rollout.clock.wait(4.0)
     rollout.gateway.requests = 50
-    assert between(first, try_poll_traffic(rollout, backup)) == Traffic(
+    assert between(first, Outcome(lambda: poll_traffic(rollout, backup.value))) == Traffic(
         OLD.provider,
         "12.5 requests a second (50 in 4.0 s)",
         "2026-11-23T12:00:00.000Z",

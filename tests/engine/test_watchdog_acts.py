@@ -296,7 +296,7 @@ def test_it_learns_of_each_write_over_the_pipe(ends: tuple[Watchdog, Watch, Roll
     runner, watch, rollout = ends
     apply(rollout)
     live(rollout).writes.clear()
-    runner._child.stdin.close()  # type: ignore[union-attr]
+    runner._pipe.close()
     assert watch._read_last_line() == b""
     (write,) = watch.rollout._known.writes  # type: ignore[union-attr]
     assert (write.to, write.result) == (str(NEW), "done")
@@ -312,7 +312,7 @@ def test_half_a_line_of_a_runner_that_died_is_skipped(ends: tuple[Watchdog, Watc
     runner, watch, rollout = ends
     apply(rollout)
     runner._send(b'{"seq": 9, "at": "2026' + last)
-    runner._child.stdin.close()  # type: ignore[union-attr]
+    runner._pipe.close()
     assert watch._read_last_line() == b""
     assert len(watch.rollout._known.writes) == 1  # type: ignore[union-attr]
 
@@ -320,7 +320,7 @@ def test_half_a_line_of_a_runner_that_died_is_skipped(ends: tuple[Watchdog, Watc
 def test_a_pipe_without_a_closing_line_means_that_the_runner_died(ends: tuple[Watchdog, Watch, RolloutContext]):
     runner, watch, rollout = ends
     apply(rollout)
-    runner._child.stdin.close()  # type: ignore[union-attr]
+    runner._pipe.close()
     watch.run()
     assert decision(rollout) is Decision.ROLLED_BACK
     assert "watchdog: the runner died: its pipe closed without a word" in str(rollout.record().closed)
@@ -458,7 +458,7 @@ def test_only_intents_and_outcomes_go_over_the_pipe(ends: tuple[Watchdog, Watch,
     runner, watch, rollout = ends
     apply(rollout)
     rollout.append(Kind.PHASE, phase="apply", passed=True, problems=[], run=rollout.run)
-    runner._child.stdin.close()  # type: ignore[union-attr]
+    runner._pipe.close()
     kinds = [json.loads(line)["kind"] for line in os.read(watch.pipe, 65536).splitlines()]
     assert kinds == [Kind.INTENT, Kind.OUTCOME]
 

@@ -7,7 +7,6 @@ from tests.mutants.mutant import Mutant, of
 CLOSURE, DECISION = "rollout/engine/closure.py", "rollout/engine/decision.py"
 RECORDS, ROLLBACK = "rollout/engine/closing_records.py", "rollout/engine/rollback_closure.py"
 GATE, SESSION = "rollout/engine/gates.py", "rollout/engine/session.py"
-CONCURRENT = "rollout/engine/concurrent_rollouts.py"
 DECIDES = "tests/engine/test_closure_decides.py"
 
 
@@ -220,18 +219,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/engine/test_session.py",
         rows=(
             (
-                "    refusal = refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
-                "    refusal = gates.refusal((phase,), rollout.record(), rollout.digest)",
+                "refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
+                "refusal((phase,), rollout.record(), rollout.digest)",
                 "A target with another rollout in flight is not claimed.",
             ),
             (
-                "    refusal = refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
-                "    refusal = refuse_rivals(rivals)",
+                "refuse_rivals(rivals) or gates.refusal((phase,), rollout.record(), rollout.digest)",
+                "refuse_rivals(rivals)",
                 "The gate is asked again with the lease in hand.",
             ),
             (
-                "rivals = [other for other in others_here(rollout) if other.in_flight]",
-                "rivals = others_here(rollout)",
+                "rivals = [other for other in gates.others_here(rollout) if other.in_flight]",
+                "rivals = gates.others_here(rollout)",
                 "A rollout that has ended is no rival.",
             ),
             (
@@ -260,8 +259,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What is in flight is continued before a later rollout that is not.",
             ),
             (
-                "rivals = [r for r in known if r.in_flight and r is not latest and _same_place(r, request)]",
-                "rivals = [r for r in same if r.in_flight and r is not latest and _same_place(r, request)]",
+                "rivals = [r for r in known if url is not None",
+                "rivals = [r for r in same if url is not None",
                 "Another content in flight on the target is waited for.",
             ),
             (
@@ -280,8 +279,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A new precheck after an ending opens a new rollout.",
             ),
             (
-                "return request.target.url is not None and record.opened",
-                "return request.target.url is None or record.opened",
+                "if url is not None and r.opened",
+                "if url is None or r.opened",
                 "Two gateways on demand never meet.",
             ),
             (
@@ -297,7 +296,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     *of(
-        CONCURRENT,
+        GATE,
         "tests/engine/test_session.py",
         rows=(
             (
@@ -311,7 +310,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What was written before this run began crossed nobody.",
             ),
             (
-                'if other.id != rollout.id and other.opened["url"] == rollout.lease_target]',
+                'if other.id != rollout.id and other.opened["url"] == rollout.lease_target',
                 "if other.id != rollout.id]",
                 "What is changed on another target is no rival.",
             ),

@@ -74,7 +74,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "Once a write was sent, waiting is no answer.",
             ),
             (
-                "and (rival := concurrent_rollout(rollout))",
+                "and (rival := gates.concurrent_rollout(rollout))",
                 "and False",
                 "What another rollout's change made fail is asked for again.",
             ),

@@ -9,7 +9,7 @@ WATCHDOG, RECOVERY, FOLLOWUP, PROOF, TAKEOVER = (
     "rollout/engine/recovery.py",
     "rollout/engine/emergency_followup.py",
     "rollout/engine/emergency_proof.py",
-    "rollout/engine/emergency_takeover.py",
+    "rollout/engine/emergency_rollout.py",
 )
 ACTS, EMERGENCY = "tests/engine/test_watchdog_acts.py", "tests/engine/test_emergency_followup.py"
 STRANDED = tuple(
@@ -48,7 +48,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ACTS,
         rows=(
             (
-                "            os.set_blocking(pipe.fileno(), False)",
+                "            os.set_blocking(self._pipe.fileno(), False)",
                 "            pass",
                 "A watchdog that does not read holds nobody up.",
             ),
@@ -115,8 +115,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 "People hear that it is not tried again.",
             ),
             (
-                '            "the entry": lambda: self._note_failure(failed),',
-                "            ",
+                '            "the entry": lambda: self.rollout.append_or_spool(',
+                '            "the entry": lambda: dict(',
                 "The journal says that the rollback itself has failed.",
             ),
             (
@@ -195,13 +195,13 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A gateway that is back already is still its own to prove.",
             ),
             (
-                "        except (JournalError, LeaseLost):",
-                "        except LeaseLost:",
+                "        with suppress(JournalError, LeaseLost):",
+                "        with suppress(LeaseLost):",
                 "A journal that fails does not end the watch.",
             ),
             (
-                "        except (JournalError, LeaseLost):",
-                "        except JournalError:",
+                "        with suppress(JournalError, LeaseLost):",
+                "        with suppress(JournalError):",
                 "A newer token does not end the watch.",
             ),
             (
@@ -339,18 +339,18 @@ MUTANTS: tuple[Mutant, ...] = (
             ("    if left_s <= 0:", "    if True:", "What may land late is waited for."),
             ("    clock.wait(left_s)", "    clock.wait(0)", "It is read again when nothing can land any more."),
             (
-                '        [Remedy("once more", lambda: _activate_again(run))],',
-                "        [],",
+                '        {"once more": lambda: _activate_again(run)},',
+                "        {},",
                 "A write that landed late is put right.",
             ),
             (
-                "remedies = [] if refused or waits_for_restart else [",
-                "remedies = [] if waits_for_restart else [",
+                "remedies = {} if refused or waits_for_restart else {",
+                "remedies = {} if waits_for_restart else {",
                 "A refused activation is not sent again.",
             ),
             (
-                "remedies = [] if refused or waits_for_restart else [",
-                "remedies = [] if refused else [",
+                "remedies = {} if refused or waits_for_restart else {",
+                "remedies = {} if refused else {",
                 "A provider that waits for a restart needs no second activation.",
             ),
             (

@@ -143,7 +143,6 @@ class Undoing:
             recorded(record.backup),
             record,
             "a test wants it",
-            self.clock.monotonic(),
         )
 
     def another_takes_over(self) -> None:
