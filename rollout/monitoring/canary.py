@@ -6,7 +6,7 @@ Each stage is a window of its own, so that a call may end within a stage and the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rollout.changes import canary
 from rollout.context import RolloutContext
@@ -18,7 +18,6 @@ from rollout.journal.record import Kind, RolloutRecord
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.bake import run_window
 from rollout.monitoring.live_view import View
-from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import NONE, State, Verdict, show_span
 from rollout.monitoring.window import OnUnavailable, StageResult, WindowResult
@@ -86,8 +85,8 @@ def _watch_one(
     except RolloutError as error:
         watched = _not_entered(rollout, stage, rollout.redactor.text(str(error)))
     else:
-        view.stage(f"{stage.clause} {entered}")
-        watched = run_window(rollout, _Later(view, passed_s), left_s, page, stage=stage, later_s=later_s)
+        view.stage(f"{stage.clause} {entered}", passed_s)
+        watched = run_window(rollout, view, left_s, page, stage=stage, later_s=later_s)
     results = tuple(_stage_results(rollout, planned, number, watched))
     return replace(watched, stages=results, watched_s=passed_s + watched.watched_s)
 
@@ -139,40 +138,3 @@ def _not_entered(rollout: RolloutContext, stage: Stage, why: str) -> WindowResul
     asked = Verdict("MON-7", State.HOLDING, NONE, NONE, 1, "signals", stage.name, at, "nobody asked to stop")
     rollout.append(Kind.VERDICT, **breach.record(), decided=True, watched_s=0.0, stage=stage.name)
     return WindowResult(breach, (*nothing, asked), at, at, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Later:
-    """A view of all stages together, which adds the time of the earlier stages to that of one stage.
-
-    Attributes:
-        view: the view of all stages.
-        passed_s: the length of the earlier stages, in seconds.
-    """
-
-    view: View
-    passed_s: float
-
-    def sample(self, sample: Sample) -> None:
-        """Pass a sample on."""
-        self.view.sample(replace(sample, at_s=sample.at_s + self.passed_s))
-
-    def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
-        """Pass the verdicts on."""
-        self.view.verdicts(verdicts, now_s + self.passed_s)
-
-    def unwatched(self, seconds: float) -> None:
-        """Pass the seconds on."""
-        self.view.unwatched(seconds)
-
-    def held(self, words: str | None) -> None:
-        """Pass the hold on."""
-        self.view.held(words)
-
-    def stage(self, text: str) -> None:
-        """Pass the stage on."""
-        self.view.stage(text)
-
-    def close(self) -> None:
-        """Close the view of all stages."""
-        self.view.close()
