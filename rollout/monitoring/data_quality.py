@@ -35,10 +35,9 @@ def judge_data(aggregates: Aggregates, context: Context, now_s: float) -> Verdic
     limit = f"{monitor.dark_in_a_row} in a row/{monitor.dark_share * 100:g}%"
     reads = [(name, polls) for name, polls in aggregates.polls.items() if name not in NOT_JUDGED]
     total = sum(polls.total for _, polls in reads)
-    unavailable = [found for name, polls in reads if (found := _find_unavailable(name, polls, monitor)) is not None]
-    unavailable += [found for found in [_stale(aggregates, monitor)] if found is not None]
-    if unavailable:
-        worst = next((found for found in unavailable if found.state is State.BREACHED), unavailable[0])
+    found = (*(_find_unavailable(name, polls, monitor) for name, polls in reads), _stale(aggregates, monitor))
+    if unavailable := list(filter(None, found)):
+        worst = next((each for each in unavailable if each.state is State.BREACHED), unavailable[0])
         return Verdict(
             "MON-6", worst.state, worst.value, limit, worst.polls.total, worst.source, span, worst.at, worst.message
         )
@@ -54,11 +53,11 @@ def judge_data(aggregates: Aggregates, context: Context, now_s: float) -> Verdic
         return Verdict("MON-6", State.INCONCLUSIVE, value, limit, total, ", ".join(unseen), span, at, message)
     gap_s, lasts_s = unwatched(aggregates), context.lasts_s
     if gap_s > lasts_s:
-        value = f"{show_span(gap_s)} not watched"
+        gap = f"{show_span(gap_s)} not watched"
         message = (
             f"{show_span(gap_s)} were not watched, and a window of {show_span(lasts_s)} goes on for so long at most"
         )
-        return Verdict("MON-6", State.NO_DATA, value, limit, total, sources, span, at, message)
+        return Verdict("MON-6", State.NO_DATA, gap, limit, total, sources, span, at, message)
     extended_for = extended(aggregates, context)
     message = f"{failed} of {total} looks at {len(reads)} sources failed"
     message += f"; {show_span(gap_s)} were not watched, and the window is so much longer" if gap_s >= SHOWN_S else ""
@@ -68,9 +67,10 @@ def judge_data(aggregates: Aggregates, context: Context, now_s: float) -> Verdic
 
 def extended(aggregates: Aggregates, context: Context) -> tuple[str, ...]:
     """Return the sources for whose first outage the window is extended (MON-6, `on_no_data`)."""
-    monitor = context.monitor
     return tuple(
-        name for name, polls in aggregates.polls.items() if name not in NOT_JUDGED and _forgiven(name, polls, monitor)
+        name
+        for name, polls in aggregates.polls.items()
+        if name not in NOT_JUDGED and _forgiven(name, polls, context.monitor)
     )
 
 
@@ -93,7 +93,7 @@ def _forgiven(name: str, polls: PollStats, monitor: Monitor) -> int:
     """Return how many failed polls do not count: those of the first row that made the source unavailable."""
     if monitor.on_no_data.get(name, EXTEND) != EXTEND:
         return 0
-    rows = [*polls.earlier_rows, polls.failed_in_a_row]
+    rows = (*polls.earlier_rows, polls.failed_in_a_row)
     first = next((row for row in rows if row >= monitor.dark_in_a_row), 0)
     return first if first < AS_LONG_AGAIN * monitor.dark_in_a_row else 0
 

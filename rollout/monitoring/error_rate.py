@@ -37,8 +37,8 @@ def judge_errors(aggregates: Aggregates, context: Context, _now_s: float) -> Ver
     verdict = _error_verdict(aggregates, context, decides)
     if decides is users or breached is not None:
         return verdict
-    few = f"these decide, because {users.requests} of users were seen and {monitor.min_requests} are needed"
-    return replace(verdict, message=f"{verdict.message}; {few}")
+    few = f"{users.requests} of users were seen and {monitor.min_requests} are needed"
+    return replace(verdict, message=f"{verdict.message}; these decide, because {few}")
 
 
 def _too_few_requests(aggregates: Aggregates, context: Context, users: int, probes: int) -> Verdict:
@@ -75,9 +75,8 @@ class _Errors:
 
     def breaching(self, limit: float) -> Span | None:
         """Return the span whose rate is above the limit with enough failures for a breach; the worse of two."""
-        above = [s for s in (self.window, self.short) if s is not None and _rate(s) > limit]
-        enough = [span for span in above if span.failures >= self.breach_failures]
-        return max(enough, key=_rate, default=None)
+        spans = (span for span in (self.window, self.short) if span is not None and _rate(span) > limit)
+        return max((span for span in spans if span.failures >= self.breach_failures), key=_rate, default=None)
 
 
 def _rate(span: Span) -> float:
@@ -123,5 +122,4 @@ def _control_error_rate(aggregates: Aggregates, context: Context) -> str:
     span = aggregates.control.latest()
     if context.control is None or span is None or not span.requests:
         return ""
-    rate = f"{span.failures / span.requests * 100:.1f} %"
-    return f"; control group {context.control.provider}: {rate} of {span.requests} requests"
+    return f"; control group {context.control.provider}: {_rate(span) * 100:.1f} % of {span.requests} requests"

@@ -102,7 +102,7 @@ def _compare(value: float, limit: float) -> State:
     return State.HOLDING if value <= limit else State.INCONCLUSIVE
 
 
-def _last(span: Span, window: Span, short_s: float) -> str:
+def _last(span: Span | None, window: Span, short_s: float) -> str:
     """Return the name of the span: the short one by its nominal length, unless the window is no longer than that."""
     if span != window:
         return f"the last {show_span(short_s)}"
