@@ -17,7 +17,6 @@ from rollout.audit import manifest
 from rollout.core.canonical_json import canonical
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
-from rollout.journal.head import head
 from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 
@@ -87,4 +86,4 @@ def _sealed(journal: Journal, rollout: str, folder: Path, key: str | None, decis
     new = folder / f".{os.getpid()}-{FILE}"
     new.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     new.replace(folder / FILE)
-    return f"seal: journal head {head(journal)}, signed with {key}"
+    return f"seal: journal head {journal.head_text()}, signed with {key}"

@@ -17,9 +17,8 @@ from rollout.audit.finding import Finding
 from rollout.audit.replay import derive_or_find
 from rollout.core.canonical_json import canonical, sha256
 from rollout.core.errors import JournalError
-from rollout.journal.chain import Entry
+from rollout.journal.chain import Entry, unwrapped
 from rollout.journal.journal import Journal
-from rollout.journal.reconciled import unwrapped
 from rollout.journal.record import Kind
 
 _REWRITTEN = (

@@ -18,8 +18,9 @@ from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from rollout.core.errors import JournalError
-from rollout.journal.absence import absent
+from rollout.journal import schema
 from rollout.journal.deadline import SPARE_S
+from rollout.journal.schema import absent
 
 # Any fixed number: all journals of one database take turns on it. A lock on a table would need more rights than
 # SELECT and INSERT, and an append-only grant is worth having.
@@ -77,19 +78,31 @@ class Store:
         self._open: dict[int, tuple[Engine, set[Any]]] = {}
         self._abandoned: WeakSet[threading.Thread] = WeakSet()
 
-    def prepare(self, *, create: bool) -> None:
-        """Check that a file is there; a server is not checked.
+    def prepare(self, *, host: str, created: str, create: bool) -> None:
+        """Check that the database holds a journal that this program reads; make an empty one where there is none.
+
+        Args:
+            host: what is noted in a new one as its host.
+            created: what is noted as the moment of its making.
+            create: False makes nothing and changes nothing: no folder, no file, no table, no permission.
 
         Raises:
-            JournalError: it is not there and is not to be made, or cannot be.
+            JournalError: there is none and none is to be made, or it is something else, damaged, or of a newer version.
         """
         if self.is_file:
             (_make_file if create else _find_file)(self._path)
-
-    def keep_private(self) -> None:
-        """Restrict the file's mode to its owner; the files that SQLite puts beside it inherit it."""
-        if self.is_file:
-            # A journal on a read-only medium, or of another owner, can still be read.
+        with self.read() as connection:
+            is_there = schema.is_present(connection, self.where)
+        if not is_there and not create:
+            raise absent(self.where, "this database holds none of its tables")
+        if not is_there:
+            with self.write() as connection:
+                # Checked again under the lock: two first runs at once make the tables once.
+                if not schema.is_present(connection, self.where):
+                    schema.create(connection, host, created)
+        if create and self.is_file:
+            # The files that SQLite puts beside it inherit its mode. A journal on a read-only medium, or of another
+            # owner, can still be read.
             with suppress(OSError):
                 self._path.chmod(self._path.stat().st_mode & 0o700)
 

@@ -17,7 +17,7 @@ from rollout.audit.verification import Examination, Head, Question, examine
 from rollout.cli.main import main
 from rollout.core.canonical_json import canonical
 from rollout.core.clock import SystemClock
-from rollout.journal.chain import Entry
+from rollout.journal.chain import GENESIS, Entry
 from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 from tests.support.keys import listed, make_key
@@ -118,7 +118,7 @@ def rewritten(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     """Return the entries with a chain of their own, as somebody makes it who can write the journal's file."""
     chain: list[Entry] = []
     for each in entries:
-        last = chain[-1] if chain else None
+        last = (chain[-1].seq, chain[-1].hash) if chain else (0, GENESIS)
         chain.append(Entry.following(last, rollout=each.rollout, at=each.at, kind=each.kind, body=each.body))
     return tuple(chain)
 

@@ -59,7 +59,7 @@ def test_a_process_that_lost_its_lease_writes_nothing(journal, lease, clock, how
     elif how == "released":
         journal.release(lease)
     else:
-        journal.preempt_lease("staging", "e-1", "eve", 60)
+        journal.acquire("staging", "e-1", "eve", 60, preempts=True)
 
     with pytest.raises(LeaseLost):
         journal.append_held(lease, "r-1", "intent", {})
@@ -184,7 +184,7 @@ def test_no_intent_of_an_older_token_follows_a_lease_that_was_preempted(journal,
     worker.stdin.flush()
     for _ in range(3 * number + 1):
         worker.stdout.readline()
-    token = journal.preempt_lease("staging", "e-1", "eve", 60).token
+    token = journal.acquire("staging", "e-1", "eve", 60, preempts=True).token
     marker = journal.append("e-1", "opened", {"fence": token}).seq
     lines = worker.stdout.read().split()
 

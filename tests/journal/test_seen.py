@@ -25,7 +25,7 @@ CALLS = {
 }
 OF_LEASES = {
     "acquire": lambda journal, _lease: journal.acquire("staging", "r-1", "ann", 60),
-    "preempt_lease": lambda journal, _lease: journal.preempt_lease("staging", "r-1", "ann", 60),
+    "preempt_lease": lambda journal, _lease: journal.acquire("staging", "r-1", "ann", 60, preempts=True),
     "renew": lambda journal, lease: journal.renew(lease, 60),
     "release": lambda journal, lease: journal.release(lease),
     "holder": lambda journal, _lease: journal.holder("staging"),
@@ -123,7 +123,7 @@ def test_another_process_can_be_given_what_this_one_has_seen(journal, url, clock
 def test_a_journal_that_grew_is_fine(journal, url, clock):
     with Journal.open(url, clock=clock) as other:
         other.extend("r-2", [("note", {})] * 3)
-        newer = other.preempt_lease("staging", "r-2", "eve", 60)
+        newer = other.acquire("staging", "r-2", "eve", 60, preempts=True)
 
     assert len(journal.entries()) == 8
     assert journal.newest_token("staging") == newer.token
@@ -203,7 +203,7 @@ def test_the_comparison_costs_one_query_at_most(journal, url, clock):
 
     def statements(one, call):
         # A lease of its own for each, for an ending stands after the first.
-        lease = one.preempt_lease("staging", "r-1", "ann", 60)
+        lease = one.acquire("staging", "r-1", "ann", 60, preempts=True)
         queries.clear()
         (CALLS | OF_LEASES)[call](one, lease)
         return len([each for each in queries if "rollout_" in each])

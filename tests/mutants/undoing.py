@@ -752,7 +752,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/changes/test_rollback.py::test_what_was_spooled_is_known_when_the_journal_is_back",),
     ),
     Mutant(
-        "rollout/journal/reconciled.py",
+        "rollout/journal/chain.py",
         'body={**body["body"], **facts})',
         'body=dict(body["body"]))',
         "A reconciled entry carries the token and the number of its time.",
