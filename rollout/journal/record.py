@@ -282,7 +282,7 @@ class RolloutRecord:
     @property
     def wrote(self) -> bool:
         """Whether any write may have reached the gateway: a refused one did not change anything."""
-        return any(write.result != "refused" for write in self.writes)
+        return any(write.may_have_landed for write in self.writes)
 
     @property
     def in_flight(self) -> bool:
