@@ -43,6 +43,6 @@ def _badly_signed(where: str, approval: Approval) -> Iterator[Finding]:
         key = key_of(approval.payload, approval.signature, NAMESPACE)
     except SigningError as error:
         yield Finding(where, str(error), _MEANS)
-        return
-    if key != approval.key:
-        yield Finding(where, f"it is signed with {key}, and says {approval.key}", _MEANS)
+    else:
+        if key != approval.key:
+            yield Finding(where, f"it is signed with {key}, and says {approval.key}", _MEANS)

@@ -79,8 +79,8 @@ def _sealed(journal: Journal, rollout: str, folder: Path, key: str | None, decis
         "manifest": manifest.digest(listing),
         "at": format_utc(journal.now()),
     }
-    body = {"sealed": sealed, "signature": sign(canonical(sealed), Path(key), NAMESPACE)}
-    entry = journal.append(rollout, Kind.SEAL, body)
+    signature = sign(canonical(sealed), Path(key), NAMESPACE)
+    entry = journal.append(rollout, Kind.SEAL, {"sealed": sealed, "signature": signature})
     # What the journal holds, and where: a tail that is cut off takes the entry with it, and not the file.
     kept = {**entry.body, "entry": {"seq": entry.seq, "hash": entry.hash}}
     new = folder / f".{os.getpid()}-{FILE}"

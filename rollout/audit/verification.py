@@ -87,17 +87,15 @@ class Question:
 
 def examine(journal: Journal, question: Question) -> Examination:
     """Check everything; a broken chain ends the verification, because nothing else can be compared with it."""
-    examination = Examination()
     try:
         entries = journal.raw_entries()
     except JournalError as error:
         means = (
             "the journal itself was changed; nothing else was checked, because the rest is compared with the journal"
         )
-        examination.findings.append(Finding("the journal", str(error), means))
-        return examination
-    examination.checked["entries"] = len(entries)
-    examination.head = f"{entries[-1].seq}:{entries[-1].hash}" if entries else ""
+        return Examination([Finding("the journal", str(error), means)])
+    head = f"{entries[-1].seq}:{entries[-1].hash}" if entries else ""
+    examination = Examination(checked=Counter(entries=len(entries)), head=head)
     if question.head is not None:
         examination.findings += _not_there(entries, asdict(question.head), "the head that left the machine")
     of: dict[str, list[Entry]] = {}
@@ -132,10 +130,10 @@ def _files(examination: Examination, rollout: str, entries: Sequence[Entry], fol
     listing = manifest.listed(entries)
     pruned = next((entry for entry in reversed(entries) if entry.kind == Kind.PRUNED), None)
     if pruned is not None and not folder.exists():
-        body, source = pruned.body, f"entry {pruned.seq} of {pruned.at}"
+        body = pruned.body
         examination.unclaimed.append(
             f"{rollout}: its files, which {body['by']} archived as {body['archive']} "
-            f"(SHA-256 {body['sha256']}, {source})"
+            f"(SHA-256 {body['sha256']}, entry {pruned.seq} of {pruned.at})"
         )
         return
     if listing and not folder.is_dir():
@@ -155,9 +153,10 @@ def _files(examination: Examination, rollout: str, entries: Sequence[Entry], fol
         return
     if odd := [path for path in sorted(loose) if path not in listing or _now(folder, path) != listing[path].sha256]:
         examination.unclaimed.append(_left_by(rollout, runs, odd))
-    for path in sorted(found - listing.keys() - loose):
-        what = "no entry of the journal lists it"
-        examination.findings.append(Finding(f"{folder / path}", what, "it was added after the run that it lies with"))
+    examination.findings += [
+        Finding(f"{folder / path}", "no entry of the journal lists it", "it was added after the run that it lies with")
+        for path in sorted(found - listing.keys() - loose)
+    ]
 
 
 def _may_be_of(path: str, runs: Sequence[str], was: manifest.Listed | None) -> bool:
@@ -194,12 +193,11 @@ def _env_copies(examination: Examination, entries: Sequence[Entry]) -> None:
 
 def _altered(folder: Path, listing: Mapping[str, manifest.Listed], found: set[str]) -> Iterator[Finding]:
     for path, was in listing.items():
-        where = f"{folder / path}"
         if path not in found:
-            yield Finding(where, f"it is missing; entry {was.seq} lists it", "it was moved or deleted")
+            yield Finding(f"{folder / path}", f"it is missing; entry {was.seq} lists it", "it was moved or deleted")
         elif (now := _now(folder, path)) != was.sha256:
             what = f"its SHA-256 is {now[:12]}…, entry {was.seq} says {was.sha256[:12]}…"
-            yield Finding(where, what, _ALTERED)
+            yield Finding(f"{folder / path}", what, _ALTERED)
 
 
 def _seals(
@@ -211,11 +209,8 @@ def _seals(
     examination.checked["seals"] += len(seals)
     examination.findings += _bad_file(question.reports / rollout / seal.FILE, entries, seals)
     if not seals and question.allowed_signers is not None and any(entry.kind == Kind.CLOSED for entry in own):
-        what, means = (
-            "it is closed and not sealed",
-            "no signature covers it; or the seal was cut off with what followed",
-        )
-        examination.findings.append(Finding(f"rollout {rollout}", what, means))
+        means = "no signature covers it; or the seal was cut off with what followed"
+        examination.findings.append(Finding(f"rollout {rollout}", "it is closed and not sealed", means))
 
 
 def _bad_seal(
@@ -257,8 +252,7 @@ def _bad_file(path: Path, entries: Sequence[Entry], seals: Sequence[Entry]) -> I
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         content = {"sealed": kept["sealed"], "signature": kept["signature"]}
-        entry, head = kept["entry"], kept["sealed"]["head"]
-        places = [(int(each["seq"]), str(each["hash"])) for each in (entry, head)]
+        places = [(int(each["seq"]), str(each["hash"])) for each in (kept["entry"], kept["sealed"]["head"])]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         yield Finding(f"{path}", "it is not a seal's file", _ALTERED)
         return
@@ -273,8 +267,7 @@ def _not_there(entries: Sequence[Entry], head: Mapping[str, Any], what: str) -> 
     seq, hash_ = head["seq"], head["hash"]
     if not 1 <= seq <= len(entries):
         yield Finding(f"entry {seq}", f"{what} is not there: the journal ends with entry {len(entries)}", _REWRITTEN)
-    elif entries[seq - 1].hash != hash_:
-        now = entries[seq - 1].hash
+    elif (now := entries[seq - 1].hash) != hash_:
         yield Finding(f"entry {seq}", f"{what} is {hash_[:12]}…, the journal says {now[:12]}…", _REWRITTEN)
 
 
@@ -289,8 +282,8 @@ def _list_unclaimed(examination: Examination, entries: Sequence[Entry], question
     seals = [entry for entry in entries if entry.kind == Kind.SEAL]
     if seals and question.allowed_signers is None:
         examination.unclaimed.append("who sealed it: name the list of signers with --allowed-signers")
-    until = max((entry.body["sealed"]["head"]["seq"] for entry in seals), default=0)
-    until = max(until, 0 if question.head is None else question.head.seq)
+    given = 0 if question.head is None else question.head.seq
+    until = max([given, *(entry.body["sealed"]["head"]["seq"] for entry in seals)])
     loose = len(entries) - until - sum(entry.seq > until for entry in seals)
     if loose > 0:
         examination.unclaimed.append(
