@@ -42,6 +42,11 @@ class PollStats:
     good: Sample | None = None
     unwatched_s: float = 0.0
 
+    @property
+    def succeeded(self) -> int:
+        """The polls that succeeded."""
+        return self.total - self.failed
+
     def add(self, sample: Sample) -> None:
         """Count one poll."""
         self.total += 1
