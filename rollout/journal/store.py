@@ -26,7 +26,7 @@ from rollout.journal.schema import absent
 # SELECT and INSERT, and an append-only grant is worth having.
 _ADVISORY_LOCK = 0x726F6C6C6F7574
 
-# Code prefixes of SQLite and SQLSTATEs of PostgreSQL, the longer ones first, with why and how to mend.
+# Code prefixes of SQLite and SQLSTATEs of PostgreSQL, with why and how to mend; the last one fits every other code.
 _REASONS = (
     ("SQLITE_BUSY", "another process kept it locked for {wait_s:g} s. End that process, then call again"),
     ("SQLITE_FULL", "the disk is full (database or disk is full). Free some space, then call again"),
@@ -49,6 +49,7 @@ _REASONS = (
     ("42501", "this user lacks a right ({detail}). Grant it, or name another user in the URL"),
     ("42P01", "its tables are not those of a rollout journal ({detail}). Name another one with --journal"),
     ("42703", "its tables are not those of a rollout journal ({detail}). Name another one with --journal"),
+    ("", "{detail}. Check that the database is reachable and undamaged, then call again"),
 )
 
 
@@ -63,9 +64,6 @@ class Store:
         patience_s: after how long a call that has not ended is stuck.
     """
 
-    where: str = ""
-    patience_s: float = SPARE_S
-
     def __init__(self, url: str, *, wait_s: float) -> None:
         self._wait_s = wait_s
         self.patience_s = wait_s + SPARE_S
@@ -73,7 +71,8 @@ class Store:
         self._secret = str(self._url.password or "")
         self.is_file = self._url.drivername == "sqlite"
         self._path = Path(self._url.database or "").expanduser().absolute()
-        self.where = str(self._path) if self.is_file else _without_secrets(self._url)
+        shown = self._url.set(query={}).render_as_string(hide_password=True)
+        self.where = str(self._path) if self.is_file else shown
         # By process: a connection that a fork inherits is its parent's.
         self._open: dict[int, tuple[Engine, set[Any]]] = {}
         self._abandoned: WeakSet[threading.Thread] = WeakSet()
@@ -237,29 +236,20 @@ class Store:
             raise self._sentence(error.orig) from None
 
     def _sentence(self, error: object) -> JournalError:
-        if getattr(error, "sqlite_errorname", None) == "SQLITE_NOTADB":
-            return absent(self.where, "this file is not a database")
-        return JournalError(f"journal {self.where}: {self._reason(error)}")
-
-    def _reason(self, error: object) -> str:
         detail = next(iter(str(error).strip().splitlines()), type(error).__name__)
         if self._secret:
             detail = detail.replace(self._secret, "***")
         code = getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None) or ""
-        for prefix, reason in _REASONS:
-            if code.startswith(prefix):
-                return reason.format(detail=detail, wait_s=self._wait_s)
-        return f"{detail}. Check that the database is reachable and undamaged, then call again"
+        if code == "SQLITE_NOTADB":
+            return absent(self.where, "this file is not a database")
+        reason = next(reason for prefix, reason in _REASONS if code.startswith(prefix))
+        return JournalError(f"journal {self.where}: {reason.format(detail=detail, wait_s=self._wait_s)}")
 
 
 def _disconnect(connection: Any) -> None:
     """End a connection to a server from outside, whatever its own thread does with it."""
     with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
-
-
-def _without_secrets(url: URL) -> str:
-    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _text(data: bytes) -> str:

@@ -105,11 +105,6 @@ def start_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="rollout-poll", daemon=True).start()
 
 
-def never(_: Verdict) -> bool:
-    """Hold no breach."""
-    return False
-
-
 def watch(
     sources: Sequence[Source],
     context: Context,
@@ -123,7 +118,7 @@ def watch(
     state: WindowState | None = None,
     for_s: float | None = None,
     start: Start = start_thread,
-    holds: Holds = never,
+    holds: Holds | None = None,
 ) -> WindowResult:
     """Watch for `window_s` seconds, or until the first breach, or until `stop` is set.
 
@@ -145,11 +140,12 @@ def watch(
         start: runs a poll; tests run it in place.
         holds: returns whether an operator holds this breach, so that it does not end the window now; called after each
             sample while the breach stands. At the end of the window, or of this call, every standing breach counts.
+            None holds none.
 
     Returns:
         the result; at the window's end only `State.HOLDING` is a pass.
     """
-    window = _Window(
+    return _Window(
         sources,
         context,
         clock=clock,
@@ -162,8 +158,7 @@ def watch(
         for_s=for_s,
         start=start,
         holds=holds,
-    )
-    return window.run()
+    ).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +190,7 @@ class _Window:
         state: WindowState,
         for_s: float | None,
         start: Start,
-        holds: Holds,
+        holds: Holds | None,
     ) -> None:
         self.context, self.clock, self.stop = replace(context, window_s=window_s), clock, stop
         self.on_sample, self.on_verdicts, self.on_unavailable, self.start = (
@@ -265,8 +260,7 @@ class _Window:
 
     def extend(self) -> None:
         """Extend the window for each source that is unavailable for the first time, and report it."""
-        now = extended(self.aggregates, self.context)
-        for source in now:
+        for source in extended(self.aggregates, self.context):
             if source not in self.extended:
                 before_s = self.lasts_s
                 self.extended = (*self.extended, source)
@@ -302,8 +296,8 @@ class _Window:
             schedule.next_tick(now_s)
 
     def hang(self, schedule: PollSchedule, now_s: float) -> None:
-        text = f"no answer for {schedule.hangs_s(now_s):.0f} s"
-        self.results.put(_Poll(schedule, now_s, None, text, now_s, hangs=True))
+        error = f"no answer for {schedule.hangs_s(now_s):.0f} s"
+        self.results.put(_Poll(schedule, now_s, None, error, now_s, hangs=True))
 
     def give_up(self, now_s: float) -> Verdict | None:
         """Add a failed poll for each source with unwatched time whose poll is in flight at the end; return a breach."""
@@ -330,12 +324,19 @@ class _Window:
         schedule = poll.schedule
         if not poll.hangs:
             schedule.started_s, schedule.delivered = None, True
-        at = format_utc(self.began_at + timedelta(seconds=poll.started_s))
         # Rounded as the journal keeps them, so that the audit judges the same numbers.
-        started_s, took_s = round(poll.started_s, 3), round(poll.ended_s - poll.started_s, 3)
-        unwatched_s, schedule.unwatched_s = round(schedule.unwatched_s, 3), 0.0
-        sample = Sample(schedule.source.name, started_s, at, poll.reading, poll.error, took_s, unwatched_s)
-        sample = self.aggregates.add(sample)
+        sample = self.aggregates.add(
+            Sample(
+                source=schedule.source.name,
+                at_s=round(poll.started_s, 3),
+                at=format_utc(self.began_at + timedelta(seconds=poll.started_s)),
+                reading=poll.reading,
+                error=poll.error,
+                took_s=round(poll.ended_s - poll.started_s, 3),
+                unwatched_s=round(schedule.unwatched_s, 3),
+            )
+        )
+        schedule.unwatched_s = 0.0
         self.on_sample(sample)
         now_s = self.now_s()
         if schedule.source.name == SourceName.STATUS:
@@ -346,7 +347,7 @@ class _Window:
         self.on_verdicts(self.verdicts, now_s)
         if sample.error is not None:
             self.extend()
-        return next((breach for breach in self.breaches() if not self.holds(breach)), None)
+        return next((breach for breach in self.breaches() if self.holds is None or not self.holds(breach)), None)
 
     def breaches(self) -> Iterator[Verdict]:
         """Yield the standing breaches."""
@@ -354,12 +355,11 @@ class _Window:
 
     def ended(self, breach: Verdict | None) -> WindowResult:
         watched_s = self.now_s()
-        verdicts = judge(self.aggregates, self.context, watched_s)
         ended_at = format_utc(self.clock.now())
         asked = _asked_to_stop(None if breach else self.stop.reason, watched_s, ended_at)
         return WindowResult(
             breach=asked if asked.state is State.BREACHED else breach,
-            verdicts=(*verdicts, asked),
+            verdicts=(*judge(self.aggregates, self.context, watched_s), asked),
             started_at=format_utc(self.began_at),
             ended_at=ended_at,
             watched_s=watched_s,
@@ -379,13 +379,10 @@ def _poll(source: Source) -> tuple[Reading | None, str | None]:
     try:
         return source.poll(), None
     except RolloutError as error:
-        return None, _one_line(str(error))
+        text = str(error)
     except Exception as error:  # noqa: BLE001 - any error of a poll is a failed poll; the window continues
-        return None, _one_line(f"{type(error).__name__}: {error}")
-
-
-def _one_line(text: str) -> str:
-    return truncate(" ".join(text.split()), ERROR_KEPT)
+        text = f"{type(error).__name__}: {error}"
+    return None, truncate(" ".join(text.split()), ERROR_KEPT)
 
 
 def _is_bad(sample: Sample) -> bool:

@@ -6,7 +6,7 @@ The window, the baseline and the prechecks read from here, so that all of them r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Any
 
 from rollout.context import RolloutContext
@@ -47,8 +47,7 @@ class Observed:
 
     def alerts(self, severity: str, /) -> tuple[Alert, ...]:
         """Return the alerts of that severity."""
-        source = self._gateway if self._alertmanager is None else self._alertmanager
-        return source.alerts(severity)
+        return (self._alertmanager or self._gateway).alerts(severity)
 
     def governance(self) -> Governance:
         """Return the limits and the recent fallbacks, from the gateway."""
@@ -151,9 +150,8 @@ def observing(
     with ExitStack() as stack:
         counters, alerts = None, None
         if prometheus is not None:
-            counters = Prometheus(prometheus, endpoint("Prometheus", prometheus), clock, since_s=since_s, memory=memory)
-            stack.callback(counters.close)
+            server = stack.enter_context(closing(endpoint("Prometheus", prometheus)))
+            counters = Prometheus(prometheus, server, clock, since_s=since_s, memory=memory)
         if alertmanager is not None:
-            alerts = Alertmanager(alertmanager, endpoint("Alertmanager", alertmanager))
-            stack.callback(alerts.close)
+            alerts = Alertmanager(alertmanager, stack.enter_context(closing(endpoint("Alertmanager", alertmanager))))
         yield Observed(gateway, of, counters, alerts)
