@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rollout.core.errors import ExitCode, RolloutError
 
 if TYPE_CHECKING:
-    from rollout.audit.verification import Examination, Head
+    from rollout.audit.verification import Examination
     from rollout.journal.journal import Journal
 
 _HEAD = re.compile(r"([1-9][0-9]{0,17}):(?:sha256:)?([0-9a-f]{64})", re.ASCII)
@@ -60,10 +60,8 @@ def text(examination: Examination) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _head(text_: str) -> Head:
-    from rollout.audit.verification import Head  # noqa: PLC0415
-
+def _head(text_: str) -> tuple[int, str]:
     found = _HEAD.fullmatch(text_.strip())
     if found is None:
         raise RolloutError(f"--head: {text_!r} is no head; write it as the notification does, SEQ:HASH (64 hex digits)")
-    return Head(int(found[1]), found[2])
+    return int(found[1]), found[2]

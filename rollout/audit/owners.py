@@ -44,8 +44,10 @@ def superseded(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Finding]]:
             newest[url] = entry
             continue
         held = f"{before.rollout} held token {endings.fence_of(before)} by entry {before.seq} ({before.kind})"
-        what = f"{entry.rollout} wrote it under token {fence} of {url}; {held}"
-        yield entry, Finding(_where(entry), what, _SUPERSEDED)
+        yield (
+            entry,
+            Finding(_where(entry), f"{entry.rollout} wrote it under token {fence} of {url}; {held}", _SUPERSEDED),
+        )
 
 
 def ended_twice(entries: Sequence[Entry]) -> Iterator[Finding]:

@@ -59,9 +59,12 @@ def _derive(rollout: str, entries: Sequence[Entry]) -> Derived:
 def _judged(record: RolloutRecord, samples: Iterable[Entry], entry: Entry) -> dict[str, Mapping[str, Any]]:
     scenario = as_opened(record.opened).scenario
     stage = next((each for each in stages(scenario) if each.name == entry.body.get("stage")), None)
-    history = replay_samples(samples, record, record.pauses[-1]["sources"])
-    found = judge(history, trigger_context(scenario, record, stage), entry.body["watched_s"])
-    return {verdict.clause: verdict.record() for verdict in found}
+    verdicts = judge(
+        replay_samples(samples, record, record.pauses[-1]["sources"]),
+        trigger_context(scenario, record, stage),
+        entry.body["watched_s"],
+    )
+    return {verdict.clause: verdict.record() for verdict in verdicts}
 
 
 def _compare(derived_verdicts: Derived, entry: Entry, again: Mapping[str, Mapping[str, Any]]) -> None:
@@ -99,5 +102,12 @@ def derive_or_find(rollout: str, entries: Sequence[Entry]) -> Derived:
         return _derive(rollout, entries)
     except (RolloutError, KeyError, TypeError, ValueError, IndexError) as error:
         what = f"its verdicts cannot be derived again: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        means = "it was written by another version of the suite, or not by the suite at all"
-        return Derived([Finding(f"rollout {rollout}", what, means)])
+        return Derived(
+            [
+                Finding(
+                    f"rollout {rollout}",
+                    what,
+                    "it was written by another version of the suite, or not by the suite at all",
+                )
+            ]
+        )

@@ -115,9 +115,8 @@ def _ended(stage: Stage, watched: WindowResult) -> StageResult:
         return StageResult(stage.clause, "failed", f"{stage}: {why}")
     if watched.left_s:
         return StageResult(stage.clause, "in progress", f"{stage}: {after} of it watched")
-    odd = [verdict for verdict in watched.verdicts if verdict.state is not State.HOLDING]
-    if odd:
-        listed = "; ".join(f"{verdict.clause} is {verdict.state}: {verdict.message}" for verdict in odd)
+    odd = (verdict for verdict in watched.verdicts if verdict.state is not State.HOLDING)
+    if listed := "; ".join(f"{verdict.clause} is {verdict.state}: {verdict.message}" for verdict in odd):
         return StageResult(stage.clause, "failed", f"{stage}: {listed}")
     return _held(stage, {verdict.clause: verdict.record() for verdict in watched.verdicts})
 
@@ -130,8 +129,17 @@ def _held(stage: Stage, judged: Mapping[str, Mapping[str, Any]]) -> StageResult:
 def _not_entered(rollout: RolloutContext, stage: Stage, why: str) -> WindowResult:
     """Return the result of a canary whose next stage could not be entered, and record its verdict."""
     known, at = trigger_context(rollout.scenario, rollout.record(), stage), format_utc(rollout.clock.now())
-    message = f"{stage} could not be entered: {why}"
-    breach = Verdict(stage.clause, State.BREACHED, NONE, None, 0, "weights", stage.name, at, message)
+    breach = Verdict(
+        clause=stage.clause,
+        state=State.BREACHED,
+        value=NONE,
+        limit=None,
+        samples=0,
+        source="weights",
+        span=stage.name,
+        at=at,
+        message=f"{stage} could not be entered: {why}",
+    )
     asked = Verdict("MON-7", State.HOLDING, NONE, NONE, 1, "signals", stage.name, at, "nobody asked to stop")
     rollout.append(Kind.VERDICT, **breach.record(), decided=True, watched_s=0.0, stage=stage.name)
     return WindowResult(breach, (*judge(Aggregates(()), known, 0.0), asked), at, at, 0.0)

@@ -53,11 +53,18 @@ def judge_data(aggregates: Aggregates, context: Context, now_s: float) -> Verdic
         return Verdict("MON-6", State.INCONCLUSIVE, value, limit, total, ", ".join(unseen), span, at, message)
     gap_s, lasts_s = unwatched(aggregates), context.lasts_s
     if gap_s > lasts_s:
-        gap = f"{show_span(gap_s)} not watched"
-        message = (
-            f"{show_span(gap_s)} were not watched, and a window of {show_span(lasts_s)} goes on for so long at most"
+        return Verdict(
+            clause="MON-6",
+            state=State.NO_DATA,
+            value=f"{show_span(gap_s)} not watched",
+            limit=limit,
+            samples=total,
+            source=sources,
+            span=span,
+            at=at,
+            message=f"{show_span(gap_s)} were not watched, and a window of {show_span(lasts_s)} goes on for so long at "
+            "most",
         )
-        return Verdict("MON-6", State.NO_DATA, gap, limit, total, sources, span, at, message)
     extended_for = extended(aggregates, context)
     message = f"{failed} of {total} looks at {len(reads)} sources failed"
     message += f"; {show_span(gap_s)} were not watched, and the window is so much longer" if gap_s >= SHOWN_S else ""
@@ -132,13 +139,14 @@ def _stale(aggregates: Aggregates, monitor: Monitor) -> _Unavailable | None:
     if missed < allowed:
         return None
     factor = AS_LONG_AGAIN if monitor.on_no_data.get(SourceName.METRICS, EXTEND) == EXTEND else 1
-    state = State.BREACHED if missed >= factor * allowed else State.INCONCLUSIVE
-    value = f"{missed} requests not counted"
-    message = (
-        f"metrics is stale: its counters stand still since {show_span(counters.moved_by_s)} into the window, and "
-        f"{missed} requests of the suite's own were answered meanwhile"
+    return _Unavailable(
+        state=State.BREACHED if missed >= factor * allowed else State.INCONCLUSIVE,
+        source=SourceName.METRICS,
+        value=f"{missed} requests not counted",
+        polls=polls,
+        message=f"metrics is stale: its counters stand still since {show_span(counters.moved_by_s)} into the window, "
+        f"and {missed} requests of the suite's own were answered meanwhile",
     )
-    return _Unavailable(state, SourceName.METRICS, value, polls, message)
 
 
 # A gap that a busy machine causes is not shown.

@@ -37,8 +37,8 @@ def judge_errors(aggregates: Aggregates, context: Context, _now_s: float) -> Ver
     verdict = _error_verdict(aggregates, context, decides)
     if decides is users or breached is not None:
         return verdict
-    few = f"{users.requests} of users were seen and {monitor.min_requests} are needed"
-    return replace(verdict, message=f"{verdict.message}; these decide, because {few}")
+    few = f"these decide, because {users.requests} of users were seen and {monitor.min_requests} are needed"
+    return replace(verdict, message=f"{verdict.message}; {few}")
 
 
 def _too_few_requests(aggregates: Aggregates, context: Context, users: int, probes: int) -> Verdict:
@@ -50,9 +50,17 @@ def _too_few_requests(aggregates: Aggregates, context: Context, users: int, prob
         least = (
             f"{monitor.min_requests} of users are needed, for the scenario switches the suite's own off (probes: off)"
         )
-    message = f"too few requests to judge: {users} of users, {probes} of the suite's own; {least}"
-    at = _at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC)
-    return Verdict("MON-2", State.INCONCLUSIVE, None, limit, users or probes, "users", "the window", at, message)
+    return Verdict(
+        clause="MON-2",
+        state=State.INCONCLUSIVE,
+        value=None,
+        limit=limit,
+        samples=users or probes,
+        source="users",
+        span="the window",
+        at=_at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC),
+        message=f"too few requests to judge: {users} of users, {probes} of the suite's own; {least}",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +115,23 @@ def _error_verdict(aggregates: Aggregates, context: Context, errors: _Errors) ->
     state = State.BREACHED if breaching else _compare(rate, limit) if shown in calm else State.INCONCLUSIVE
     words = _last(shown, window, context.monitor.short_span_s)
     whose = " of the suite's own" if errors.source == "synthetic" else ""
-    count = f"{shown.failures} of {shown.requests}{whose} requests"
-    ends = "is not above" if state is State.HOLDING else "is above"
-    message = f"error rate {show_rate(rate, limit)} over {words} ({count}) {ends} {limit * 100:g} %"
+    message = (
+        f"error rate {show_rate(rate, limit)} over {words} ({shown.failures} of {shown.requests}{whose} requests) "
+        f"{'is not above' if state is State.HOLDING else 'is above'} {limit * 100:g} %"
+    )
     if state is State.INCONCLUSIVE:
         message += f", by fewer failures than the {errors.breach_failures} that it takes to tell it from chance"
-    message += _control_error_rate(aggregates, context)
-    at = _at(aggregates, SourceName.METRICS if errors.source == "users" else SourceName.SYNTHETIC)
-    return Verdict("MON-2", state, rate, limit, shown.requests, errors.source, words, at, message)
+    return Verdict(
+        clause="MON-2",
+        state=state,
+        value=rate,
+        limit=limit,
+        samples=shown.requests,
+        source=errors.source,
+        span=words,
+        at=_at(aggregates, SourceName.METRICS if errors.source == "users" else SourceName.SYNTHETIC),
+        message=message + _control_error_rate(aggregates, context),
+    )
 
 
 def _control_error_rate(aggregates: Aggregates, context: Context) -> str:

@@ -68,8 +68,11 @@ def of_record(record: RolloutRecord, now: datetime) -> RollbackHold | None:
 
 def describe_holds(record: RolloutRecord) -> str:
     """Return which breaches were held, by whom and why; empty if none was."""
-    held = (hold for hold in record.holds if hold["kind"] == Kind.HELD)
-    return "; ".join(f"{h['clause']} was breached at {h['at']} and {h['hold']}" for h in held)
+    return "; ".join(
+        f"{hold['clause']} was breached at {hold['at']} and {hold['hold']}"
+        for hold in record.holds
+        if hold["kind"] == Kind.HELD
+    )
 
 
 def place(journal: Journal, record: RolloutRecord, *, by: str, reason: str, for_s: float) -> RollbackHold:

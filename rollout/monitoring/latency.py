@@ -78,9 +78,17 @@ def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Ve
     counted = aggregates.counters.latest()
     if tried is None and (counted is None or not counted.requests):
         return _no_data("MON-3", "users", None, "no request was seen, so there is no P95")
-    message = f"P95 cannot be judged: {_why_no_p95(aggregates, context)}"
-    at, seen = _at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC), 0 if tried is None else tried.requests
-    return Verdict("MON-3", State.INCONCLUSIVE, None, None, seen, "synthetic", "the window", at, message)
+    return Verdict(
+        clause="MON-3",
+        state=State.INCONCLUSIVE,
+        value=None,
+        limit=None,
+        samples=0 if tried is None else tried.requests,
+        source="synthetic",
+        span="the window",
+        at=_at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC),
+        message=f"P95 cannot be judged: {_why_no_p95(aggregates, context)}",
+    )
 
 
 def _latency_verdict(decides: _Candidate, context: Context) -> Verdict:
@@ -96,12 +104,17 @@ def _latency_verdict(decides: _Candidate, context: Context) -> Verdict:
     elif state is State.INCONCLUSIVE:
         ends = "cannot be held against"
         held += "; name an absolute limit in monitor.p95, or let the gateway have a bucket above it"
-    message = (
-        f"P95 {'more than ' if decides.above else ''}{show_ms(decides.value, limit)} over {decides.span} "
-        f"({decides.samples} of {whose} requests{decides.how}) {ends} {held}"
-    )
     return Verdict(
-        "MON-3", state, decides.value, limit, decides.samples, decides.source, decides.span, decides.at, message
+        clause="MON-3",
+        state=state,
+        value=decides.value,
+        limit=limit,
+        samples=decides.samples,
+        source=decides.source,
+        span=decides.span,
+        at=decides.at,
+        message=f"P95 {'more than ' if decides.above else ''}{show_ms(decides.value, limit)} over {decides.span} "
+        f"({decides.samples} of {whose} requests{decides.how}) {ends} {held}",
     )
 
 
@@ -211,9 +224,14 @@ def _users_p95(aggregates: Aggregates, context: Context) -> Iterator[_Candidate]
             continue
         own = aggregates.requests.count(span.from_s, span.to_s)
         if span.requests + before >= samples and span.requests + before - own >= least:
-            words = "the time since the activation" if before else _last(span, window_span, short_s)
-            at = _at(aggregates, SourceName.METRICS)
-            yield _Candidate("users", metrics.latency.p95_ms, limit, samples, words, at)
+            yield _Candidate(
+                source="users",
+                value=metrics.latency.p95_ms,
+                held=limit,
+                samples=samples,
+                span="the time since the activation" if before else _last(span, window_span, short_s),
+                at=_at(aggregates, SourceName.METRICS),
+            )
             return
 
 

@@ -15,7 +15,7 @@ from rollout.monitoring.data_quality import judge_data
 from rollout.monitoring.error_rate import judge_errors
 from rollout.monitoring.latency import judge_latency
 from rollout.monitoring.samples import Context, Sample, SourceName
-from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _no_data, show_span
+from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _at, _no_data, show_span
 
 # Two polls a second apart are never exactly a second apart.
 TOLERANCE = 0.9
@@ -94,8 +94,7 @@ def judge_behaviour(aggregates: Aggregates, context: Context, _now_s: float) -> 
     if hit is not None:
         source, sample, text = hit
         return Verdict("MON-5", State.BREACHED, text, NONE, 1, source, "the window", sample.at, text)
-    goods = {name: aggregates.good(name) for name in reads}
-    missing = [name for name, good in goods.items() if good is None]
+    missing = [name for name in reads if aggregates.good(name) is None]
     # A failed request counts for MON-2; for MON-5 it is no answer that could be judged.
     answered = aggregates.requests.answered + aggregates.control_requests.answered
     if SourceName.SYNTHETIC in reads and SourceName.SYNTHETIC not in missing and not answered:
@@ -103,13 +102,12 @@ def judge_behaviour(aggregates: Aggregates, context: Context, _now_s: float) -> 
     sources = ", ".join(reads)
     if not reads or len(missing) == len(reads):
         return _no_data("MON-5", sources, NONE, "none of the sources that would report something was seen")
-    at = max(good.at for good in goods.values() if good is not None)
     seen = sum(aggregates.polls[name].succeeded for name in reads)
     state, message = State.HOLDING, f"nothing unexpected in {seen} looks at {sources}{_log_unread(context)}"
     if missing:
         state = State.INCONCLUSIVE
         message = f"nothing unexpected, but not seen once: {', '.join(missing)}{_log_unread(context)}"
-    return Verdict("MON-5", state, NONE, NONE, seen, sources, "the window", at, message)
+    return Verdict("MON-5", state, NONE, NONE, seen, sources, "the window", _at(aggregates, *reads), message)
 
 
 def _log_unread(context: Context) -> str:

@@ -296,8 +296,16 @@ class _Window:
             schedule.next_tick(now_s)
 
     def hang(self, schedule: PollSchedule, now_s: float) -> None:
-        error = f"no answer for {schedule.hangs_s(now_s):.0f} s"
-        self.results.put(_Poll(schedule, now_s, None, error, now_s, hangs=True))
+        self.results.put(
+            _Poll(
+                schedule,
+                started_s=now_s,
+                reading=None,
+                error=f"no answer for {schedule.hangs_s(now_s):.0f} s",
+                ended_s=now_s,
+                hangs=True,
+            )
+        )
 
     def give_up(self, now_s: float) -> Verdict | None:
         """Add a failed poll for each source with unwatched time whose poll is in flight at the end; return a breach."""
@@ -370,9 +378,18 @@ class _Window:
 
 def _asked_to_stop(reason: str | None, watched_s: float, at: str) -> Verdict:
     """Judge MON-7: no abort is requested."""
-    state, span = State.HOLDING if reason is None else State.BREACHED, f"the first {show_span(watched_s)}"
-    message = "nobody asked to stop" if reason is None else f"asked to stop after {show_span(watched_s)}: {reason}"
-    return Verdict("MON-7", state, reason or NONE, NONE, 1, "signals", span, at, message)
+    after = show_span(watched_s)
+    return Verdict(
+        clause="MON-7",
+        state=State.HOLDING if reason is None else State.BREACHED,
+        value=reason or NONE,
+        limit=NONE,
+        samples=1,
+        source="signals",
+        span=f"the first {after}",
+        at=at,
+        message="nobody asked to stop" if reason is None else f"asked to stop after {after}: {reason}",
+    )
 
 
 def _poll(source: Source) -> tuple[Reading | None, str | None]:
