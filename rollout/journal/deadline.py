@@ -74,10 +74,7 @@ class _Line:
         if self.current is not None:
             yield self.current
         with suppress(Empty):
-            while True:
-                job = self.jobs.get_nowait()
-                if job is not None:
-                    yield job
+            yield from iter(self.jobs.get_nowait, None)
 
 
 @dataclass(slots=True)

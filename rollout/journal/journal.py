@@ -94,13 +94,8 @@ class Journal(AbstractContextManager["Journal"]):
         """Apply `redact` from here on: a process that continues a rollout learns its secrets from the journal."""
         self._redact = redact
 
-    @property
-    def seen(self) -> tuple[int, str] | None:
-        """Number and hash of the newest entry that was seen or written through this journal; None before the first."""
-        return self._seen.head
-
     def remember(self, seq: int, hash_: str) -> None:
-        """Expect the journal to hold this entry from here on: the newest one that another process has seen (`seen`)."""
+        """Expect the journal to hold this entry from here on: the newest one that another process has seen."""
         self._seen.learn(seq, hash_)
 
     def append(self, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
@@ -187,11 +182,6 @@ class Journal(AbstractContextManager["Journal"]):
         return self._read(schema.chosen(rollout, kinds), kinds)
 
     @_in_time
-    def after(self, seq: int, rollout: str, *kinds: str) -> tuple[Entry, ...]:
-        """Return the entries of one rollout that were written after `seq`; cheap enough to poll."""
-        return self._read(schema.chosen(rollout, kinds).where(schema.entry.c.seq > seq), kinds)
-
-    @_in_time
     def rollouts(self) -> tuple[str, ...]:
         """Return the ids of all rollouts, in the order of their first entries."""
         column = schema.entry.c.rollout
@@ -220,19 +210,7 @@ class Journal(AbstractContextManager["Journal"]):
 
     @_in_time
     def raw_entries(self) -> tuple[Entry, ...]:
-        """Check the chain as `verify` does, and return every entry as it was checked.
-
-        Raises:
-            JournalError: names the first entry that was changed, dropped, inserted or moved.
-        """
-        with self._compared(self._store.read()) as connection:
-            found = connection.execute(schema.ALL).all()
-        chain.verify(found)
-        return self._learnt(tuple(map(Entry.of, found)))
-
-    @_in_time
-    def verify(self) -> int:
-        """Check every entry of the chain and return their number.
+        """Check every entry of the chain, and return them as they were checked.
 
         An unkeyed chain shows what was changed, dropped, inserted or moved inside it. It cannot show that its tail was
         cut off, nor that it was recomputed from some entry to the end: for that, keep its last hash somewhere else.
@@ -241,7 +219,9 @@ class Journal(AbstractContextManager["Journal"]):
             JournalError: names the first entry that was changed, dropped, inserted or moved.
         """
         with self._compared(self._store.read()) as connection:
-            return chain.verify(connection.execute(schema.ALL).all())
+            found = connection.execute(schema.ALL).all()
+        chain.verify(found)
+        return self._learnt(tuple(map(Entry.of, found)))
 
     @_in_time
     def foreign_host(self) -> str | None:

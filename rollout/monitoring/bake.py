@@ -19,8 +19,8 @@ from rollout.monitoring.data_quality import unwatched
 from rollout.monitoring.hold import HoldDecision
 from rollout.monitoring.live_view import View
 from rollout.monitoring.samples import Context, Sample, SourceName
+from rollout.monitoring.sources.combined import open_sources
 from rollout.monitoring.sources.registry import Source
-from rollout.monitoring.sources.window_sources import open_sources
 from rollout.monitoring.verdict import Verdict
 from rollout.monitoring.window import OnUnavailable, WindowResult, WindowState, watch
 from rollout.monitoring.window_state import has_begun, take_up_window, trigger_context

@@ -142,4 +142,4 @@ def _not_entered(rollout: RolloutContext, stage: Stage, why: str) -> WindowResul
     )
     asked = Verdict("MON-7", State.HOLDING, NONE, NONE, 1, "signals", stage.name, at, "nobody asked to stop")
     rollout.append(Kind.VERDICT, **breach.record(), decided=True, watched_s=0.0, stage=stage.name)
-    return WindowResult(breach, (*judge(Aggregates(()), known, 0.0), asked), at, at, 0.0)
+    return WindowResult(breach, (*judge(Aggregates(()), known, 0.0), asked), at, 0.0)

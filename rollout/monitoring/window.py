@@ -58,7 +58,6 @@ class WindowResult:
     Attributes:
         breach: the verdict that ended it; MON-7's if it was interrupted, None if it ran to its end.
         verdicts: MON-1 to MON-7, in this order, at the end.
-        started_at: when it began, UTC, ISO 8601.
         ended_at: when it ended, UTC, ISO 8601.
         watched_s: when it ended, in seconds of the window.
         interrupted: why it was interrupted, None if it was not.
@@ -68,7 +67,6 @@ class WindowResult:
 
     breach: Verdict | None
     verdicts: tuple[Verdict, ...]
-    started_at: str
     ended_at: str
     watched_s: float
     interrupted: str | None = None
@@ -245,7 +243,9 @@ class _Window:
     def lasts_s(self) -> float:
         """When the window ends, with its extensions, which are at most as long as the window itself."""
         gap_s = max(map(self.unwatched_s, self.schedules)) if self.schedules else unwatched(self.aggregates)
-        longer_s = sum(map(self.extension_s, self.extended)) + gap_s
+        # For each source that was unavailable.
+        polls = AS_LONG_AGAIN * self.context.monitor.dark_in_a_row
+        longer_s = sum(polls * self.every_s.get(source, 0.0) for source in self.extended) + gap_s
         return self.context.lasts_s + min(longer_s, self.context.lasts_s)
 
     def unwatched_s(self, schedule: PollSchedule) -> float:
@@ -253,10 +253,6 @@ class _Window:
         seen = self.aggregates.polls.get(str(schedule.source.name))
         known_s = 0.0 if seen is None else seen.unwatched_s
         return 0.0 if schedule.source.name in NOT_JUDGED else known_s + schedule.unwatched_s
-
-    def extension_s(self, source: str) -> float:
-        """Return by how many seconds the window is extended for a source that was unavailable."""
-        return AS_LONG_AGAIN * self.context.monitor.dark_in_a_row * self.every_s.get(source, 0.0)
 
     def extend(self) -> None:
         """Extend the window for each source that is unavailable for the first time, and report it."""
@@ -368,7 +364,6 @@ class _Window:
         return WindowResult(
             breach=asked if asked.state is State.BREACHED else breach,
             verdicts=(*judge(self.aggregates, self.context, watched_s), asked),
-            started_at=format_utc(self.began_at),
             ended_at=ended_at,
             watched_s=watched_s,
             interrupted=None if breach else self.stop.reason,

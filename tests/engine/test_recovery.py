@@ -365,9 +365,9 @@ def test_the_spool_is_reconciled_in_order_and_once(tmp_path: Path):
     record = rollout.record()
     assert record.decision is Decision.ROLLED_BACK
     assert [(write.direction, write.result) for write in record.writes] == [("forward", None), ("back", "done")]
-    count = rollout.journal.verify()
+    count = len(rollout.journal.raw_entries())
     assert reconcile(rollout.journal, tmp_path) == []
-    assert rollout.journal.verify() == count
+    assert len(rollout.journal.raw_entries()) == count
     assert not (rollout.folder / SPOOL).exists()
 
 

@@ -1,6 +1,7 @@
 """The observed gateway: its own answers, and those of Prometheus and Alertmanager where the target names them.
 
-The window, the baseline and the prechecks read from here, so that all of them read the same sources.
+The window, the baseline and the prechecks read from here, so that all of them read the same sources. Those of a window
+are opened for one call.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ from typing import Any
 
 from rollout.context import RolloutContext
 from rollout.core.clock import Clock, StopFlag
+from rollout.core.errors import NotCleared
 from rollout.core.redaction import Redactor
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import AlertmanagerSource, PrometheusSource, Target
+from rollout.gateway.host.log_command import CommandFollower, LogCommandError
 from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
+from rollout.monitoring.hold import HoldDecision
+from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.sources.alertmanager import Alertmanager
 from rollout.monitoring.sources.http_endpoint import Endpoint
 from rollout.monitoring.sources.prometheus import Prometheus
-from rollout.monitoring.sources.registry import Watchable
+from rollout.monitoring.sources.registry import Source, Watchable, gateway_sources
 
 
 class Observed:
@@ -155,3 +160,42 @@ def observing(
         if alertmanager is not None:
             alerts = Alertmanager(alertmanager, stack.enter_context(closing(endpoint("Alertmanager", alertmanager))))
         yield Observed(gateway, of, counters, alerts)
+
+
+@contextmanager
+def open_sources(
+    rollout: RolloutContext, known: Context, hold_decision: HoldDecision, memory: Mapping[str, Any]
+) -> Iterator[tuple[Source, ...]]:
+    """Open the sources of a window, and close them when the call ends.
+
+    Raises:
+        NotCleared: the log of the target cannot be followed.
+    """
+    target, clock, redactor = rollout.target, rollout.clock, rollout.redactor
+    with ExitStack() as stack:
+        observed = stack.enter_context(observe_provider(rollout, known.change, memory=memory.get(SourceName.METRICS)))
+        control, log = None, None
+        if known.control is not None:
+            control = stack.enter_context(
+                observe_provider(rollout, known.control, memory=memory.get(SourceName.CONTROL))
+            )
+        try:
+            if target.log_command:
+                log = CommandFollower(target.log_command, clock, redactor.text)
+                stack.callback(log.close)
+            sources = gateway_sources(
+                observed,
+                known,
+                target,
+                operator=hold_decision.abort_asked,
+                clock=clock,
+                memory=memory,
+                log=log,
+                counting=observed.memory,
+                control=None if control is None else (control, control.memory),
+            )
+        except LogCommandError as error:
+            raise NotCleared(str(error)) from error
+        except OSError as error:
+            raise NotCleared(f"the log {target.log_file} cannot be followed: {error.strerror}") from error
+        yield sources
