@@ -26,8 +26,8 @@ def unfounded(entries: Sequence[Entry]) -> Iterator[Finding]:
         where = f"entry {entry.seq} (approval)"
         try:
             approval = entered(entry.body)
-            afterwards = approval.role is Role.RETROSPECTIVE
-            wanted = content_of(entry.rollout, opened) if afterwards else opened.get("digest")
+            is_late = approval.role is Role.RETROSPECTIVE
+            wanted = content_of(entry.rollout, opened) if is_late else opened.get("digest")
         except (RolloutError, KeyError, TypeError, ValueError) as error:
             yield Finding(where, f"it is no approval: {type(error).__name__}: {error}", _MEANS)
             continue

@@ -71,12 +71,11 @@ def _sealed(journal: Journal, rollout: str, folder: Path, key: str | None, decis
         return f"seal: none, {KEY} names no SSH key; a journal that is recomputed or cut would not show"
     last = journal.head()
     assert last is not None  # noqa: S101 - for the type checker: there is a closure
-    listing = manifest.listed(journal.entries(rollout, Kind.BACKUP, Kind.MANIFEST))
     sealed = {
         "rollout": rollout,
         "decision": decision,
         "head": {"seq": last[0], "hash": last[1]},
-        "manifest": manifest.digest(listing),
+        "manifest": manifest.digest(manifest.listed(journal.entries(rollout, Kind.BACKUP, Kind.MANIFEST))),
         "at": format_utc(journal.now()),
     }
     signature = sign(canonical(sealed), Path(key), NAMESPACE)

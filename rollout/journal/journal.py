@@ -144,8 +144,12 @@ class Journal(AbstractContextManager["Journal"]):
             LeaseLost: a newer token was given out for the target, or the lease was released; nothing was written.
             JournalError: the entry was not written.
         """
-        kept = self._kept([(kind, {**body, "fence": lease.token})])
-        return self._appended(rollout, kept, target=lease.target, check=partial(leases.held, lease=lease))[0]
+        return self._appended(
+            rollout,
+            self._kept([(kind, {**body, "fence": lease.token})]),
+            target=lease.target,
+            check=partial(leases.held, lease=lease),
+        )[0]
 
     @_in_time
     def append_ending(self, lease: Lease | None, rollout: str, body: Mapping[str, Any]) -> Entry:
@@ -164,9 +168,12 @@ class Journal(AbstractContextManager["Journal"]):
             LeaseLost: another run owns the rollout or its target; nothing was written.
             JournalError: the entry was not written.
         """
-        kept = self._kept([(endings.CLOSED, {**body, "fence": lease.token if lease else 0})])
-        check = partial(endings.refuse, rollout=str(rollout), lease=lease)
-        return self._appended(rollout, kept, target=lease.target if lease else None, check=check)[0]
+        return self._appended(
+            rollout,
+            self._kept([(endings.CLOSED, {**body, "fence": lease.token if lease else 0})]),
+            target=lease.target if lease else None,
+            check=partial(endings.refuse, rollout=str(rollout), lease=lease),
+        )[0]
 
     @_in_time
     def entries(self, rollout: str | None = None, *kinds: str) -> tuple[Entry, ...]:

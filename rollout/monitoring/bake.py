@@ -199,8 +199,13 @@ class SampleRecorder:
     def has_an_entry(self, sample: Sample) -> bool:
         """Return whether a sample gets an entry of its own."""
         # The first good poll after a failed one gets an entry, or failed polls on both sides would count as one row.
-        is_evidence = sample.source not in _QUIET or sample.source in self.unavailable
-        return is_evidence or sample.error is not None or bool(sample.reading) or bool(sample.unwatched_s)
+        return (
+            sample.source not in _QUIET
+            or sample.source in self.unavailable
+            or sample.error is not None
+            or bool(sample.reading)
+            or bool(sample.unwatched_s)
+        )
 
     def collect(self, *, wait: bool = False) -> None:
         """Remove the confirmed entries from `pending`; with `wait`, wait for all. Raises JournalError as `keep`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from rollout.core.scenario import Monitor
 from rollout.monitoring.aggregates import Aggregates, PollStats
@@ -38,9 +38,7 @@ def judge_data(aggregates: Aggregates, context: Context, now_s: float) -> Verdic
     found = (*(_find_unavailable(name, polls, monitor) for name, polls in reads), _stale(aggregates, monitor))
     if unavailable := list(filter(None, found)):
         worst = next((each for each in unavailable if each.state is State.BREACHED), unavailable[0])
-        return Verdict(
-            "MON-6", worst.state, worst.value, limit, worst.polls.total, worst.source, span, worst.at, worst.message
-        )
+        return replace(worst, limit=limit, span=span)
     unseen = [name for name, polls in reads if polls.good is None]
     sources = ", ".join(name for name, _ in reads)
     if len(unseen) == len(reads):
@@ -81,21 +79,6 @@ def extended(aggregates: Aggregates, context: Context) -> tuple[str, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Unavailable:
-    """A source that gives no data: breached, or inconclusive while the window is extended for it."""
-
-    state: State
-    source: str
-    value: str
-    polls: PollStats
-    message: str
-
-    @property
-    def at(self) -> str:
-        return "" if self.polls.last is None else self.polls.last.at
-
-
 def _forgiven(name: str, polls: PollStats, monitor: Monitor) -> int:
     """Return how many failed polls do not count: those of the first row that made the source unavailable."""
     if monitor.on_no_data.get(name, EXTEND) != EXTEND:
@@ -105,7 +88,8 @@ def _forgiven(name: str, polls: PollStats, monitor: Monitor) -> int:
     return first if first < AS_LONG_AGAIN * monitor.dark_in_a_row else 0
 
 
-def _find_unavailable(name: str, polls: PollStats, monitor: Monitor) -> _Unavailable | None:
+def _find_unavailable(name: str, polls: PollStats, monitor: Monitor) -> Verdict | None:
+    """Return the source as unavailable, if it is: breached, or inconclusive while the window is extended for it."""
     last, row, forgiven = polls.last, polls.failed_in_a_row, _forgiven(name, polls, monitor)
     if last is None or not polls.failed:
         return None
@@ -121,11 +105,16 @@ def _find_unavailable(name: str, polls: PollStats, monitor: Monitor) -> _Unavail
         message += (
             f"; people are told, and it has {AS_LONG_AGAIN * monitor.dark_in_a_row - row} more looks to come back"
         )
-        return _Unavailable(State.INCONCLUSIVE, name, value, polls, message)
-    return _Unavailable(State.BREACHED, name, value, polls, message)
+        return _unavailable(State.INCONCLUSIVE, name, value, polls, message)
+    return _unavailable(State.BREACHED, name, value, polls, message)
 
 
-def _stale(aggregates: Aggregates, monitor: Monitor) -> _Unavailable | None:
+def _unavailable(state: State, source: str, value: str, polls: PollStats, message: str) -> Verdict:
+    at = "" if polls.last is None else polls.last.at
+    return Verdict("MON-6", state, value, None, polls.total, source, "", at, message)
+
+
+def _stale(aggregates: Aggregates, monitor: Monitor) -> Verdict | None:
     """Return the metrics as unavailable if the counters stand still although requests were answered.
 
     A request counts as missed if it was sent after the poll in which the counters last changed had ended, and answered
@@ -139,7 +128,7 @@ def _stale(aggregates: Aggregates, monitor: Monitor) -> _Unavailable | None:
     if missed < allowed:
         return None
     factor = AS_LONG_AGAIN if monitor.on_no_data.get(SourceName.METRICS, EXTEND) == EXTEND else 1
-    return _Unavailable(
+    return _unavailable(
         state=State.BREACHED if missed >= factor * allowed else State.INCONCLUSIVE,
         source=SourceName.METRICS,
         value=f"{missed} requests not counted",

@@ -35,7 +35,7 @@ class _Candidate:
 
     source: str
     value: float
-    held: _Limit
+    limit: _Limit
     samples: int
     span: str
     at: str
@@ -45,15 +45,11 @@ class _Candidate:
 
     @property
     def state(self) -> State:
-        if self.chance and self.value > self.limit:
+        if self.chance and self.value > self.limit.value_ms:
             return State.INCONCLUSIVE
         if self.above:
-            return State.BREACHED if self.value >= self.limit else State.INCONCLUSIVE
-        return _compare(self.value, self.limit)
-
-    @property
-    def limit(self) -> float:
-        return self.held.value_ms
+            return State.BREACHED if self.value >= self.limit.value_ms else State.INCONCLUSIVE
+        return _compare(self.value, self.limit.value_ms)
 
 
 def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
@@ -69,7 +65,7 @@ def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Ve
         breaching = [c for c in found if c.state is State.BREACHED]
         own = [c for c in found if c.source == found[0].source]
         unknown = [c for c in own if c.state is State.INCONCLUSIVE]
-        verdict = _latency_verdict(max(breaching or unknown or own, key=lambda c: c.value / c.limit), context)
+        verdict = _latency_verdict(max(breaching or unknown or own, key=lambda c: c.value / c.limit.value_ms), context)
         if found[0].source == "users":
             return verdict
         alone = "these decide, because there is no P95 of enough users' requests that is the window's own"
@@ -92,10 +88,10 @@ def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Ve
 
 
 def _latency_verdict(decides: _Candidate, context: Context) -> Verdict:
-    limit, state = decides.limit, decides.state
+    limit, state = decides.limit.value_ms, decides.state
     whose = "users'" if decides.source == "users" else "the suite's own"
     ends = "is above" if state is State.BREACHED else "is not above"
-    held = f"{limit:.5g} ms" + (f" ({decides.held.why})" if decides.held.why else "")
+    held = f"{limit:.5g} ms" + (f" ({decides.limit.why})" if decides.limit.why else "")
     if state is State.INCONCLUSIVE and decides.chance:
         ends = "is above"
         held += (
@@ -199,7 +195,7 @@ def _histogram_p95s(aggregates: Aggregates, context: Context) -> Iterator[_Candi
         yield _Candidate(
             source="users",
             value=quantile.seconds * 1000,
-            held=limit,
+            limit=limit,
             samples=span.requests,
             span=_last(span, window_span, short_s),
             at=_at(aggregates, SourceName.METRICS),
@@ -227,7 +223,7 @@ def _users_p95(aggregates: Aggregates, context: Context) -> Iterator[_Candidate]
             yield _Candidate(
                 source="users",
                 value=metrics.latency.p95_ms,
-                held=limit,
+                limit=limit,
                 samples=samples,
                 span="the time since the activation" if before else _last(span, window_span, short_s),
                 at=_at(aggregates, SourceName.METRICS),
@@ -257,7 +253,7 @@ def _own_p95s(aggregates: Aggregates, context: Context) -> Iterator[_Candidate]:
             yield _Candidate(
                 source="synthetic",
                 value=percentile(latencies),
-                held=limit,
+                limit=limit,
                 samples=len(latencies),
                 span=_last(own.latest(seconds), window, short_s),
                 at=_at(aggregates, SourceName.SYNTHETIC),

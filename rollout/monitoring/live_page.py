@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rollout.core.visible import on_one_line
 from rollout.gateway.responses import ConnectionTest
@@ -44,6 +44,7 @@ class Heading:
     phases: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
 class Page:
     """The state of a window as lines of text, for any width; colours add no information.
 
@@ -58,18 +59,16 @@ class Page:
         unwatched_s: how many seconds of the window were not watched.
     """
 
-    def __init__(self, heading: Heading) -> None:
-        """Start without samples and verdicts."""
-        self.heading = heading
-        self.now_s = 0.0
-        self.stage = ""
-        self.passed_s = 0.0
-        self.verdicts: tuple[Verdict, ...] = ()
-        self.rollback_probe: Sample | None = None
-        self.hold: str | None = None
-        self.unwatched_s = 0.0
-        self._trends: dict[str, deque[float]] = {}
-        self._shown_at: dict[str, str] = {}
+    heading: Heading
+    now_s: float = 0.0
+    stage: str = ""
+    passed_s: float = 0.0
+    verdicts: tuple[Verdict, ...] = ()
+    rollback_probe: Sample | None = None
+    hold: str | None = None
+    unwatched_s: float = 0.0
+    _trends: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=TREND)))
+    _shown_at: dict[str, str] = field(default_factory=dict)
 
     def sample(self, sample: Sample) -> None:
         """Keep the latest sample of the rollback source."""
@@ -82,7 +81,7 @@ class Page:
         for verdict in verdicts:
             if isinstance(verdict.value, float) and self._shown_at.get(verdict.clause) != verdict.at:
                 self._shown_at[verdict.clause] = verdict.at
-                self._trends.setdefault(verdict.clause, deque(maxlen=TREND)).append(verdict.value)
+                self._trends[verdict.clause].append(verdict.value)
 
     def lines(self, width: int, rows: int = ROWS) -> list[str]:
         """Return at most `rows` lines of at most `width` characters."""

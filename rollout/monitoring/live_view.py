@@ -92,8 +92,10 @@ class Log(View):
         self._hold = ""
         self._next_s = LINE_EVERY_S
         ticket = f", ticket {heading.ticket}" if heading.ticket else ""
-        span = show_span(heading.window_s)
-        self._say(f"watching {heading.previous} → {heading.change} on {heading.target} for {span}{ticket}")
+        self._say(
+            f"watching {heading.previous} → {heading.change} on {heading.target} "
+            f"for {show_span(heading.window_s)}{ticket}"
+        )
         for phase in heading.phases:
             self._say(phase)
         self._say(f"stop: Ctrl-C rolls back, or run: rollout abort {heading.rollout}")
@@ -169,8 +171,8 @@ class Terminal(View):
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Draw the page, unless it was drawn less than `REFRESH_S` ago; a breach is always drawn."""
         super().verdicts(verdicts, now_s)
-        breached = any(verdict.state is State.BREACHED for verdict in verdicts)
-        if breached or self._clock.monotonic() - self._drawn >= REFRESH_S:
+        is_due = self._clock.monotonic() - self._drawn >= REFRESH_S
+        if is_due or any(verdict.state is State.BREACHED for verdict in verdicts):
             self._attempt(self._draw)
 
     def stage(self, text: str, passed_s: float) -> None:

@@ -84,8 +84,8 @@ def show_span(seconds: float) -> str:
     """Return a duration in words: ``5 min``, ``1 h 30 min``, ``45 s``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    parts = [f"{count} {unit}" for count, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if count]
-    return " ".join(parts) or "0 s"
+    counts = {"h": hours, "min": minutes, "s": rest}
+    return " ".join(f"{count} {unit}" for unit, count in counts.items() if count) or "0 s"
 
 
 def _compare(value: float, limit: float) -> State:

@@ -67,9 +67,11 @@ def take_up_window(
         )
         rollout.append(Kind.WINDOW, began_at=format_utc(began_at), **facts)
         return WindowState(began_at, Aggregates(names))
-    began_at = datetime.fromisoformat(record.window["began_at"]).astimezone(UTC)
-    aggregates = replay_samples(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names)
-    return WindowState(began_at, aggregates, record.pauses[-1]["watched_s"])
+    return WindowState(
+        began_at=datetime.fromisoformat(record.window["began_at"]).astimezone(UTC),
+        aggregates=replay_samples(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names),
+        left_at_s=record.pauses[-1]["watched_s"],
+    )
 
 
 def has_begun(record: RolloutRecord, stage: Stage | None) -> bool:

@@ -17,7 +17,7 @@ from rollout.core.redaction import Redactor
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import AlertmanagerSource, PrometheusSource, Target
 from rollout.gateway.host.log_command import CommandFollower, LogCommandError
-from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
+from rollout.gateway.responses import Alert, Metrics
 from rollout.monitoring.hold import HoldDecision
 from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.sources.alertmanager import Alertmanager
@@ -39,10 +39,9 @@ class Observed:
         """Wrap the gateway; `of` is the provider and model whose numbers are read."""
         self._gateway, self._of = gateway, of
         self._prometheus, self._alertmanager = prometheus, alertmanager
-
-    def status(self, provider: str, /) -> Connection:
-        """Return the provider's connection status, from the gateway."""
-        return self._gateway.status(provider)
+        # What no other source can give.
+        self.status, self.test_connection = gateway.status, gateway.test_connection
+        self.governance, self.chat = gateway.governance, gateway.chat
 
     def metrics(self, provider: str, /) -> Metrics:
         """Return the provider's counters and percentiles."""
@@ -53,18 +52,6 @@ class Observed:
     def alerts(self, severity: str, /) -> tuple[Alert, ...]:
         """Return the alerts of that severity."""
         return (self._alertmanager or self._gateway).alerts(severity)
-
-    def governance(self) -> Governance:
-        """Return the limits and the recent fallbacks, from the gateway."""
-        return self._gateway.governance()
-
-    def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
-        """Return a completion, from the gateway."""
-        return self._gateway.chat(prompt, max_tokens=max_tokens)
-
-    def test_connection(self, provider: str, /) -> ConnectionTest:
-        """Return the verdict of a connection test, from the gateway."""
-        return self._gateway.test_connection(provider)
 
     def memory(self) -> Any:
         """Return what the metrics' source needs to continue in a later call, as JSON types; None where nothing."""

@@ -214,10 +214,9 @@ class Prometheus:
 
     def _known_scrapes(self) -> str:
         """Return the selector of ``up`` for the scrape targets of the series that were read so far."""
-        columns = zip(_SCRAPED, zip(*sorted(self._scraped), strict=True), strict=True)
         matchers = (
             selectors.Matcher(label, "=~", "|".join(map(selectors.escaped, dict.fromkeys(values))))
-            for label, values in columns
+            for label, values in zip(_SCRAPED, zip(*sorted(self._scraped), strict=True), strict=True)
         )
         return str(selectors.Selector("up", tuple(matchers)))
 

@@ -194,6 +194,5 @@ class _FallbackCount:
 
 
 def _identity(entry: Mapping[str, object]) -> str:
-    text = repr(sorted((key, repr(value)) for key, value in entry.items()))
     # A digest, because the journal keeps it: the text of a fallback may contain a secret, and would be redacted.
-    return sha256(text.encode()).hexdigest()[:16]
+    return sha256(repr(sorted((key, repr(value)) for key, value in entry.items())).encode()).hexdigest()[:16]
