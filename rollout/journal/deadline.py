@@ -41,17 +41,14 @@ class _Job:
     Attributes:
         work: the function to call.
         patience_s: how long it is waited for.
-        future: its result or error.
         late_at: until when (`monotonic`) it is waited for.
+        future: its result or error.
     """
 
     work: Callable[[], Any]
     patience_s: float
+    late_at: float
     future: Future[Any] = field(default_factory=Future)
-    late_at: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.late_at = monotonic() + self.patience_s
 
 
 class _Line:
@@ -192,7 +189,8 @@ class Deadline:
 
     def _submit(self, state: _State, work: Callable[[], Any]) -> tuple[_Line, _Job]:
         with state.lock:
-            job = _Job(work, self._patience_s(state))
+            patience_s = self._patience_s(state)
+            job = _Job(work, patience_s, monotonic() + patience_s)
             state.probe = None if state.retry_at is None else job
             line = state.line or self._started(state)
             line.jobs.put(job)

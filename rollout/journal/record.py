@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
+
+from rollout.journal import chain
 
 
 class Kind(StrEnum):
@@ -78,24 +80,8 @@ class What(StrEnum):
     RESTART = "restart"
 
 
-class Entry(Protocol):
-    """What this module reads of a journal entry."""
-
-    @property
-    def seq(self) -> int:
-        """Its place in the journal."""
-
-    @property
-    def at(self) -> str:
-        """When, UTC."""
-
-    @property
-    def kind(self) -> str:
-        """One of `Kind`."""
-
-    @property
-    def body(self) -> Mapping[str, Any]:
-        """Its content."""
+Entry = chain.Entry
+"""An entry of the journal, by which a record is replayed."""
 
 
 @dataclass(frozen=True, slots=True)

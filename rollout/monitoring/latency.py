@@ -58,9 +58,8 @@ def judge_latency(aggregates: Aggregates, context: Context, _now_s: float) -> Ve
     A breach by either, users' or synthetic requests, is a breach. A breach by synthetic requests takes
     `breach_own_failures` answers that are slower than the limit: of twenty, two raise the P95 and may be chance.
     """
-    has_histograms = aggregates.histograms.latest() is not None
-    users = _histogram_p95s(aggregates, context) if has_histograms else _users_p95(aggregates, context)
-    found = [*users, *_own_p95s(aggregates, context)]
+    users_p95s = _users_p95 if aggregates.histograms.latest() is None else _histogram_p95s
+    found = [*users_p95s(aggregates, context), *_own_p95s(aggregates, context)]
     if found:
         breaching = [c for c in found if c.state is State.BREACHED]
         own = [c for c in found if c.source == found[0].source]
