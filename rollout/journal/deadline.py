@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, TypeVar
@@ -263,20 +264,16 @@ def _take_turns(line: _Line, state: _State) -> None:
 
 
 def _make(job: _Job, line: _Line, state: _State) -> None:
-    result, error = None, None
     try:
-        result = job.work()
-    except BaseException as raised:  # noqa: BLE001 - whatever it is, it is raised at the caller
-        error = raised
+        settle = partial(job.future.set_result, job.work())
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised at the caller
+        settle = partial(job.future.set_exception, error)
     with state.lock:
         line.current = None
         if not line.abandoned:
             state.retry_at = state.probe = None
     with suppress(InvalidStateError):
-        if error is None:
-            job.future.set_result(result)
-        else:
-            job.future.set_exception(error)
+        settle()
 
 
 def _fail(job: _Job, error: JournalError) -> None:

@@ -230,7 +230,7 @@ def pause_entry(watched: WindowResult, sources: Sequence[Source], recorder: Samp
 
 
 def _redact_sample(sample: Sample, rollout: RolloutContext) -> Sample:
-    tested = sample.reading
-    if not isinstance(tested, ConnectionTest):
+    if not isinstance(sample.reading, ConnectionTest):
         return sample
-    return replace(sample, reading=replace(tested, message=rollout.redactor.text(tested.message)))
+    message = rollout.redactor.text(sample.reading.message)
+    return replace(sample, reading=replace(sample.reading, message=message))

@@ -110,8 +110,17 @@ def _find_unavailable(name: str, polls: PollStats, monitor: Monitor) -> Verdict 
 
 
 def _unavailable(state: State, source: str, value: str, polls: PollStats, message: str) -> Verdict:
-    at = "" if polls.last is None else polls.last.at
-    return Verdict("MON-6", state, value, None, polls.total, source, "", at, message)
+    return Verdict(
+        clause="MON-6",
+        state=state,
+        value=value,
+        limit=None,
+        samples=polls.total,
+        source=source,
+        span="",
+        at="" if polls.last is None else polls.last.at,
+        message=message,
+    )
 
 
 def _stale(aggregates: Aggregates, monitor: Monitor) -> Verdict | None:

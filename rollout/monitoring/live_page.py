@@ -83,12 +83,8 @@ class Page:
                 self._shown_at[verdict.clause] = verdict.at
                 self._trends[verdict.clause].append(verdict.value)
 
-    def lines(self, width: int, rows: int = ROWS) -> list[str]:
-        """Return at most `rows` lines of at most `width` characters."""
-        return [line for line, _ in self.styled(width, rows)]
-
     def styled(self, width: int, rows: int = ROWS) -> list[tuple[str, str]]:
-        """Return the lines, each with the style that a terminal with colours may give it."""
+        """Return at most `rows` lines of at most `width` characters, each with its style on a terminal with colours."""
         head = self.heading
         ticket = f"  ticket {head.ticket}" if head.ticket else ""
         top = [(f"{head.rollout} on {head.target}", "bold"), (f"{head.previous} → {head.change}{ticket}", "bold")]

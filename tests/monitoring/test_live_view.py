@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rollout.gateway.responses import Connection
-from rollout.monitoring.live_page import Heading, Page
+from rollout.monitoring.live_page import ROWS, Heading, Page
 from rollout.monitoring.live_view import Log, Terminal, View, view_for
 from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
@@ -86,12 +86,16 @@ def page(**options: int) -> Page:
     return made
 
 
+def lines_of(shown: Page, width: int, rows: int = ROWS) -> list[str]:
+    return [line for line, _ in shown.styled(width, rows)]
+
+
 def terminal(stream: Stream, clock: SimulatedClock | None = None) -> Terminal:
     return Terminal(stream, HEADING, clock or SimulatedClock())
 
 
 def test_the_page_says_everything_a_person_needs() -> None:
-    lines = page().lines(80)
+    lines = lines_of(page(), 80)
     assert lines == [
         "20261123-120000-openai on production",
         "ollama:llama3 → openai:gpt-4o  ticket OPS-17",
@@ -136,20 +140,20 @@ def test_the_page_fits(width: int, rows: int) -> None:
     long = replace(HEADING, rollout="x" * 300, phases=HEADING.phases * 20)
     made = Page(long)
     made.update(verdicts(errors=90), 60.0)
-    lines = made.lines(width, rows)
+    lines = lines_of(made, width, rows)
     assert len(lines) < rows
     assert max(map(len, lines)) <= width
 
 
 def test_a_wide_page_cuts_nothing_short() -> None:
-    assert not [line for line in page().lines(200) if line.endswith("…") and line.startswith(("MON-1", "MON-2"))]
-    assert any("operator, log, fallbacks, synthetic" in line for line in page().lines(200))
+    assert not [line for line in lines_of(page(), 200) if line.endswith("…") and line.startswith(("MON-1", "MON-2"))]
+    assert any("operator, log, fallbacks, synthetic" in line for line in lines_of(page(), 200))
 
 
 @pytest.mark.parametrize("width", [80, 200])
 def test_a_breach_is_shown_in_a_whole_sentence(width: int) -> None:
     sentence = "MON-2: error rate 12.0 % over the window's 1 min (12 of 100 requests) is above 5 %"
-    assert sentence in " ".join(page(errors=12).lines(width))
+    assert sentence in " ".join(lines_of(page(errors=12), width))
 
 
 def test_the_trend_shows_where_a_number_goes() -> None:
@@ -185,7 +189,7 @@ def test_the_previous_provider_is_called_alive_only_if_it_is(seen: Sample | None
 def test_a_message_cannot_move_the_cursor() -> None:
     made = Page(HEADING)
     made.sample(sample("way_back", 0.0, error="\x1b[2J\x07gone"))
-    assert all(line.isprintable() for line in made.lines(80))
+    assert all(line.isprintable() for line in lines_of(made, 80))
 
 
 @pytest.mark.parametrize(("tty", "term", "kind"), [(True, "xterm", Terminal), (True, "dumb", Log), (False, "", Log)])
@@ -200,7 +204,7 @@ def test_a_terminal_shows_the_page_and_leaves_it_standing() -> None:
     view.verdicts(verdicts(), 60.0)
     view.close()
     shown = ESCAPES.sub("", stream.getvalue()).splitlines()
-    assert [line.rstrip() for line in shown][-14:] == page().lines(80)
+    assert [line.rstrip() for line in shown][-14:] == lines_of(page(), 80)
     assert "\x1b[3" not in stream.getvalue()
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from rollout.core.histogram import NO_BOUND, Histogram
+from rollout.core.histogram import Histogram
 from rollout.gateway.responses import Latency
 
 Series: TypeAlias = frozenset[tuple[str, str]]
@@ -161,8 +161,6 @@ def _bound(labels: Mapping[str, str]) -> float:
     text = labels.get(_BOUND)
     if text is None:
         raise ValueError("a series has no label `le`; a histogram's buckets are called …_bucket")
-    if text == NO_BOUND:
-        return math.inf
     try:
         bound = float(text)
     except ValueError:
