@@ -61,12 +61,13 @@ def ended_twice(entries: Sequence[Entry]) -> Iterator[Finding]:
         if ending is None:
             continue
         if last is not None and (ending.fence <= last.fence or ending.fence not in rollbacks):
-            what = (
+            yield Finding(
+                _where(entry),
                 f"{entry.rollout} ended again, {ending.decision or 'without a decision'} under token {ending.fence}; "
                 f"{entry.rollout} had ended {last.decision or 'without a decision'} under token {last.fence} by "
-                f"entry {last.seq}"
+                f"entry {last.seq}",
+                _TWICE,
             )
-            yield Finding(_where(entry), what, _TWICE)
         last = ending
         rollbacks.clear()
 

@@ -49,8 +49,9 @@ def apply_entry(record: RolloutRecord, entry: Entry) -> None:
         case Kind.CLAUSE:
             record.clauses[body["clause"]] = outcome_of(entry)
         case Kind.PHASE:
-            problems = tuple(body["problems"])
-            record.phases[body["phase"]] = PhaseVerdict(body["phase"], bool(body["passed"]), entry.at, problems)
+            record.phases[body["phase"]] = PhaseVerdict(
+                phase=body["phase"], passed=bool(body["passed"]), at=entry.at, problems=tuple(body["problems"])
+            )
         case Kind.INTENT:
             record.writes = [*record.writes, _announced(entry)]
         case Kind.OUTCOME:

@@ -176,8 +176,8 @@ class Requests:
 
         The gateway counts a request when it ends. A request that failed without an HTTP answer may not have reached it.
         """
-        ended = self._ended_between(from_s, to_s)
-        seen = [reading for _, _, reading in ended if reading.ok or reading.status is not None]
+        ended = (reading for _, _, reading in self._ended_between(from_s, to_s))
+        seen = [reading for reading in ended if reading.ok or reading.status is not None]
         return len(seen), sum(not reading.ok for reading in seen)
 
     def answered_within(self, from_s: float, to_s: float) -> int:

@@ -56,8 +56,9 @@ def in_force(holds: Sequence[Mapping[str, Any]], now: datetime, at_most_s: float
     last = next((hold for hold in reversed(holds) if hold["kind"] == Kind.HOLD), None)
     if last is None or last["until"] is None:
         return None
-    latest = datetime.fromisoformat(last["at"]) + timedelta(seconds=at_most_s)
-    until = min(datetime.fromisoformat(last["until"]), latest)
+    until = min(
+        datetime.fromisoformat(last["until"]), datetime.fromisoformat(last["at"]) + timedelta(seconds=at_most_s)
+    )
     return RollbackHold(last["by"], last["reason"], until, last["at"]) if now < until else None
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.25
 LINE_EVERY_S = 60.0
-_PLAIN = {"→": "->", "…": "~", "·": "-"}
+# Blocks become digits, which show the trend too.
+_PLAIN = str.maketrans({"→": "->", "…": "~", "·": "-"} | {block: str(height) for height, block in enumerate(BLOCKS, 1)})
 
 
 class View(ABC):
@@ -233,10 +234,7 @@ def _encodable(text: str, stream: TextIO) -> str:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        # Blocks become digits, which show the trend too.
-        for block, plain in (_PLAIN | {block: str(height) for height, block in enumerate(BLOCKS, 1)}).items():
-            text = text.replace(block, plain)
-        return text.encode(encoding, "replace").decode(encoding)
+        return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
     except LookupError:
         return text.encode("ascii", "replace").decode("ascii")
     return text

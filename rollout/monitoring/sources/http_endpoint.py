@@ -61,9 +61,8 @@ class Endpoint:
         self.name, self.setting = name, setting
         self._url, self._deadline_s, self._stop, self._redact = url, deadline_s, stop, redact
         self._where = f"{name} at {urlsplit(url).netloc}"
-        self._headers = {"User-Agent": "rollout"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token.strip()}"
+        authorization = {"Authorization": f"Bearer {token.strip()}"} if token else {}
+        self._headers = {"User-Agent": "rollout", **authorization}
         self._token_env = token_env
         self._transport = Transport(
             tls, secure=url.startswith("https:"), peer=Peer(name, f"{setting}.url", f"{setting}.tls")
