@@ -191,13 +191,8 @@ class _Window:
         holds: Holds | None,
     ) -> None:
         self.context, self.clock, self.stop = replace(context, window_s=window_s), clock, stop
-        self.on_sample, self.on_verdicts, self.on_unavailable, self.start = (
-            on_sample,
-            on_verdicts,
-            on_unavailable,
-            start,
-        )
-        self.holds = holds
+        self.on_sample, self.on_verdicts, self.on_unavailable = on_sample, on_verdicts, on_unavailable
+        self.start, self.holds = start, holds
         self.began_at, self.aggregates = state.began_at, state.aggregates
         # A wall clock that was set back between two calls must not lead to a time before the window.
         self.from_s = from_s = max(0.0, (clock.now() - state.began_at).total_seconds())
@@ -292,16 +287,8 @@ class _Window:
             schedule.next_tick(now_s)
 
     def hang(self, schedule: PollSchedule, now_s: float) -> None:
-        self.results.put(
-            _Poll(
-                schedule,
-                started_s=now_s,
-                reading=None,
-                error=f"no answer for {schedule.hangs_s(now_s):.0f} s",
-                ended_s=now_s,
-                hangs=True,
-            )
-        )
+        error = f"no answer for {schedule.hangs_s(now_s):.0f} s"
+        self.results.put(_Poll(schedule, now_s, None, error, now_s, hangs=True))
 
     def give_up(self, now_s: float) -> Verdict | None:
         """Add a failed poll for each source with unwatched time whose poll is in flight at the end; return a breach."""
