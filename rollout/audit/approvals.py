@@ -26,8 +26,8 @@ def unfounded(entries: Sequence[Entry]) -> Iterator[Finding]:
         where = f"entry {entry.seq} (approval)"
         try:
             approval = entered(entry.body)
-            afterwards = approval.role is Role.RETROSPECTIVE
-            wanted = content_of(entry.rollout, opened) if afterwards else opened.get("digest")
+            is_late = approval.role is Role.RETROSPECTIVE
+            wanted = content_of(entry.rollout, opened) if is_late else opened.get("digest")
         except (RolloutError, KeyError, TypeError, ValueError) as error:
             yield Finding(where, f"it is no approval: {type(error).__name__}: {error}", _MEANS)
             continue
@@ -43,6 +43,6 @@ def _badly_signed(where: str, approval: Approval) -> Iterator[Finding]:
         key = key_of(approval.payload, approval.signature, NAMESPACE)
     except SigningError as error:
         yield Finding(where, str(error), _MEANS)
-        return
-    if key != approval.key:
-        yield Finding(where, f"it is signed with {key}, and says {approval.key}", _MEANS)
+    else:
+        if key != approval.key:
+            yield Finding(where, f"it is signed with {key}, and says {approval.key}", _MEANS)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rollout.core.errors import ExitCode, RolloutError
 
 if TYPE_CHECKING:
-    from rollout.audit.verification import Examination, Head
+    from rollout.audit.verification import Examination
     from rollout.journal.journal import Journal
 
 _HEAD = re.compile(r"([1-9][0-9]{0,17}):(?:sha256:)?([0-9a-f]{64})", re.ASCII)
@@ -39,9 +39,8 @@ def run(args: argparse.Namespace, journal: Journal) -> int:
     # Before the chain is read: a mistyped option is no finding.
     if args.allowed_signers is not None and not args.allowed_signers.is_file():
         raise RolloutError(f"{args.allowed_signers}: there is no such list of allowed signers (see ssh-keygen(1))")
-    reports = Path(args.reports).absolute()
-    question = Question(reports, args.id, args.allowed_signers, None if args.head is None else _head(args.head))
-    examination = examine(journal, question)
+    head = None if args.head is None else _head(args.head)
+    examination = examine(journal, Question(Path(args.reports).absolute(), args.id, args.allowed_signers, head))
     if args.id is not None and examination.head and args.id not in journal.rollouts():
         raise RolloutError(f"there is no rollout {args.id!r}; `rollout status --all` lists them")
     sys.stdout.write(json.dumps(examination.facts(), indent=2) + "\n" if args.json else text(examination))
@@ -50,19 +49,19 @@ def run(args: argparse.Namespace, journal: Journal) -> int:
 
 def text(examination: Examination) -> str:
     """Return the text for the terminal: one line a finding, what was checked, and what is not claimed."""
-    lines = [f"ALTERED  {finding}" for finding in examination.findings]
     checked = ", ".join(f"{what} {number}" for what, number in examination.checked.items())
     word = "whole" if examination.is_whole else f"NOT WHOLE, {len(examination.findings)} found"
-    lines.append(f"{word}: {checked or 'nothing was checked'}")
-    lines += [f"head     {examination.head}"] if examination.head else []
-    lines += [f"not claimed: {line}" for line in examination.unclaimed]
+    lines = (
+        *(f"ALTERED  {finding}" for finding in examination.findings),
+        f"{word}: {checked or 'nothing was checked'}",
+        *([f"head     {examination.head}"] if examination.head else []),
+        *(f"not claimed: {line}" for line in examination.unclaimed),
+    )
     return "\n".join(lines) + "\n"
 
 
-def _head(text_: str) -> Head:
-    from rollout.audit.verification import Head  # noqa: PLC0415
-
+def _head(text_: str) -> tuple[int, str]:
     found = _HEAD.fullmatch(text_.strip())
     if found is None:
         raise RolloutError(f"--head: {text_!r} is no head; write it as the notification does, SEQ:HASH (64 hex digits)")
-    return Head(int(found[1]), found[2])
+    return int(found[1]), found[2]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import takewhile
 from pathlib import Path, PurePath
 
 from rollout.core.canonical_json import sha256
@@ -111,15 +112,10 @@ def _files_of(entry: Entry) -> Iterator[tuple[str, str, bool]]:
                 yield "/".join(below), entry.body["digests"][what], True
 
 
-def unlisted_runs(entries: Iterable[Entry]) -> tuple[str, ...]:
+def unlisted_runs(entries: Sequence[Entry]) -> tuple[str, ...]:
     """Return the runs of one rollout that began after its last listing: killed before theirs, or at work."""
-    runs: list[str] = []
-    for entry in entries:
-        if entry.kind == Kind.RUN:
-            runs.append(entry.body["run"])
-        elif entry.kind == Kind.MANIFEST:
-            runs.clear()
-    return tuple(runs)
+    since = takewhile(lambda entry: entry.kind != Kind.MANIFEST, reversed(entries))
+    return tuple(entry.body["run"] for entry in since if entry.kind == Kind.RUN)[::-1]
 
 
 def _is_final(path: str) -> bool:

@@ -7,11 +7,11 @@ run that had lost the target. What was entered later (``reconciled``) has no pla
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rollout.audit.finding import Finding
 from rollout.journal import endings
 from rollout.journal.chain import Entry
+from rollout.journal.endings import Ending
 from rollout.journal.record import Kind
 
 _OWNED = (Kind.INTENT, Kind.CLOSED, Kind.HANDOVER)
@@ -36,39 +36,39 @@ def superseded(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Finding]]:
     for entry in entries:
         if entry.kind == Kind.OPENED:
             at.setdefault(entry.rollout, str(entry.body.get("url") or ""))
-        url, fence = at.get(entry.rollout), _fence(entry)
+        url, fence = at.get(entry.rollout), endings.fence_of(entry)
         if entry.kind not in _OWNED or not url or not fence:
             continue
         before = newest.get(url)
-        if before is None or fence >= _fence(before):
+        if before is None or fence >= endings.fence_of(before):
             newest[url] = entry
             continue
-        what = (
-            f"{entry.rollout} wrote it under token {fence} of {url}; {before.rollout} held token {_fence(before)} by "
-            f"entry {before.seq} ({before.kind})"
+        held = f"{before.rollout} held token {endings.fence_of(before)} by entry {before.seq} ({before.kind})"
+        yield (
+            entry,
+            Finding(_where(entry), f"{entry.rollout} wrote it under token {fence} of {url}; {held}", _SUPERSEDED),
         )
-        yield entry, Finding(_where(entry), what, _SUPERSEDED)
 
 
 def ended_twice(entries: Sequence[Entry]) -> Iterator[Finding]:
     """Yield each ending of one rollout after its first that no rollback under a newer token stands behind."""
-    before: Entry | None = None
+    last: Ending | None = None
     rollbacks: set[int] = set()
     for entry in _in_time(entries):
-        if _what(entry) == Kind.ROLLBACK:
-            rollbacks.add(_fence(entry))
+        if endings.kind_of(entry) == Kind.ROLLBACK:
+            rollbacks.add(endings.fence_of(entry))
         ending = endings.of_entry(entry)
         if ending is None:
             continue
-        last = None if before is None else endings.of_entry(before)
-        if before is not None and last is not None and (ending.fence <= last.fence or ending.fence not in rollbacks):
-            what = (
+        if last is not None and (ending.fence <= last.fence or ending.fence not in rollbacks):
+            yield Finding(
+                _where(entry),
                 f"{entry.rollout} ended again, {ending.decision or 'without a decision'} under token {ending.fence}; "
-                f"{before.rollout} had ended {last.decision or 'without a decision'} under token {last.fence} by "
-                f"entry {last.seq}"
+                f"{entry.rollout} had ended {last.decision or 'without a decision'} under token {last.fence} by "
+                f"entry {last.seq}",
+                _TWICE,
             )
-            yield Finding(_where(entry), what, _TWICE)
-        before = entry
+        last = ending
         rollbacks.clear()
 
 
@@ -82,20 +82,11 @@ def _in_time(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _is_late(entry: Entry) -> bool:
-    return entry.kind == endings.RECONCILED
+    return entry.kind == Kind.RECONCILED
 
 
 def _at(entry: Entry) -> str:
     return str(entry.body.get("at", entry.at)) if _is_late(entry) else entry.at
-
-
-def _what(entry: Entry) -> str:
-    return str(entry.body.get("kind", "")) if _is_late(entry) else entry.kind
-
-
-def _fence(entry: Entry) -> int:
-    fence: Any = entry.body.get("fence")
-    return fence if isinstance(fence, int) else 0
 
 
 def _where(entry: Entry) -> str:

@@ -36,7 +36,7 @@ class Derived:
     unsampled: set[str] = field(default_factory=set)
 
 
-def derive(rollout: str, entries: Sequence[Entry]) -> Derived:
+def _derive(rollout: str, entries: Sequence[Entry]) -> Derived:
     """Judge every window of the rollout again; compare each verdict and each closure with the result."""
     derived_verdicts, record, samples = Derived(), RolloutRecord(rollout), list[Entry]()
     again: dict[str, Mapping[str, Any]] = {}
@@ -59,9 +59,12 @@ def derive(rollout: str, entries: Sequence[Entry]) -> Derived:
 def _judged(record: RolloutRecord, samples: Iterable[Entry], entry: Entry) -> dict[str, Mapping[str, Any]]:
     scenario = as_opened(record.opened).scenario
     stage = next((each for each in stages(scenario) if each.name == entry.body.get("stage")), None)
-    history = replay_samples(samples, record, record.pauses[-1]["sources"])
-    found = judge(history, trigger_context(scenario, record, stage), entry.body["watched_s"])
-    return {verdict.clause: verdict.record() for verdict in found}
+    verdicts = judge(
+        replay_samples(samples, record, record.pauses[-1]["sources"]),
+        trigger_context(scenario, record, stage),
+        entry.body["watched_s"],
+    )
+    return {verdict.clause: verdict.record() for verdict in verdicts}
 
 
 def _compare(derived_verdicts: Derived, entry: Entry, again: Mapping[str, Mapping[str, Any]]) -> None:
@@ -74,12 +77,12 @@ def _compare(derived_verdicts: Derived, entry: Entry, again: Mapping[str, Mappin
     if derived is None:
         derived_verdicts.unsampled.add(body["clause"])
         return
-    odd = [name for name in _FIELDS if body[name] != derived[name]]
-    if not odd:
-        derived_verdicts.same += 1
-        return
+    odd = (name for name in _FIELDS if body[name] != derived[name])
     what = "; ".join(f"{name} is {body[name]!r}, its samples say {derived[name]!r}" for name in odd)
-    derived_verdicts.findings.append(Finding(where, what, _MEANS))
+    if what:
+        derived_verdicts.findings.append(Finding(where, what, _MEANS))
+    else:
+        derived_verdicts.same += 1
 
 
 def _unearned(entry: Entry, record: RolloutRecord) -> Iterator[Finding]:
@@ -94,10 +97,17 @@ def _unearned(entry: Entry, record: RolloutRecord) -> Iterator[Finding]:
 
 
 def derive_or_find(rollout: str, entries: Sequence[Entry]) -> Derived:
-    """Derive as `derive` does; entries that this version cannot read are a finding, and not an error."""
+    """Derive as `_derive` does; entries that this version cannot read are a finding, and not an error."""
     try:
-        return derive(rollout, entries)
+        return _derive(rollout, entries)
     except (RolloutError, KeyError, TypeError, ValueError, IndexError) as error:
         what = f"its verdicts cannot be derived again: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        means = "it was written by another version of the suite, or not by the suite at all"
-        return Derived([Finding(f"rollout {rollout}", what, means)])
+        return Derived(
+            [
+                Finding(
+                    f"rollout {rollout}",
+                    what,
+                    "it was written by another version of the suite, or not by the suite at all",
+                )
+            ]
+        )

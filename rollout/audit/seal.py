@@ -17,7 +17,6 @@ from rollout.audit import manifest
 from rollout.core.canonical_json import canonical
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
-from rollout.journal.head import head
 from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 
@@ -72,19 +71,18 @@ def _sealed(journal: Journal, rollout: str, folder: Path, key: str | None, decis
         return f"seal: none, {KEY} names no SSH key; a journal that is recomputed or cut would not show"
     last = journal.head()
     assert last is not None  # noqa: S101 - for the type checker: there is a closure
-    listing = manifest.listed(journal.entries(rollout, Kind.BACKUP, Kind.MANIFEST))
     sealed = {
         "rollout": rollout,
         "decision": decision,
         "head": {"seq": last[0], "hash": last[1]},
-        "manifest": manifest.digest(listing),
+        "manifest": manifest.digest(manifest.listed(journal.entries(rollout, Kind.BACKUP, Kind.MANIFEST))),
         "at": format_utc(journal.now()),
     }
-    body = {"sealed": sealed, "signature": sign(canonical(sealed), Path(key), NAMESPACE)}
-    entry = journal.append(rollout, Kind.SEAL, body)
+    signature = sign(canonical(sealed), Path(key), NAMESPACE)
+    entry = journal.append(rollout, Kind.SEAL, {"sealed": sealed, "signature": signature})
     # What the journal holds, and where: a tail that is cut off takes the entry with it, and not the file.
     kept = {**entry.body, "entry": {"seq": entry.seq, "hash": entry.hash}}
     new = folder / f".{os.getpid()}-{FILE}"
     new.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     new.replace(folder / FILE)
-    return f"seal: journal head {head(journal)}, signed with {key}"
+    return f"seal: journal head {journal.head_text()}, signed with {key}"

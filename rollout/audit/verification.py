@@ -17,9 +17,8 @@ from rollout.audit.finding import Finding
 from rollout.audit.replay import derive_or_find
 from rollout.core.canonical_json import canonical, sha256
 from rollout.core.errors import JournalError
-from rollout.journal.chain import Entry
+from rollout.journal.chain import Entry, unwrapped
 from rollout.journal.journal import Journal
-from rollout.journal.reconciled import unwrapped
 from rollout.journal.record import Kind
 
 _REWRITTEN = (
@@ -27,14 +26,6 @@ _REWRITTEN = (
 )
 _ALTERED = "it was altered after the suite wrote it, or not by the suite"
 _OF_A_ROLLOUT = ("seal.json", "change-record.json", "backup")
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Where a journal ended, from a notification that left the machine."""
-
-    seq: int
-    hash: str
 
 
 @dataclass(slots=True)
@@ -77,30 +68,28 @@ class Question:
         reports: where the rollouts' folders are now.
         rollout: the only one to check besides the chain; None checks all.
         allowed_signers: the file of those who may have sealed; None verifies no signature.
-        head: the head that left the machine; None where none is given.
+        head: number and hash of the last entry, from a notification that left the machine; None where none is given.
     """
 
     reports: Path
     rollout: str | None = None
     allowed_signers: Path | None = None
-    head: Head | None = None
+    head: tuple[int, str] | None = None
 
 
 def examine(journal: Journal, question: Question) -> Examination:
     """Check everything; a broken chain ends the verification, because nothing else can be compared with it."""
-    examination = Examination()
     try:
         entries = journal.raw_entries()
     except JournalError as error:
         means = (
             "the journal itself was changed; nothing else was checked, because the rest is compared with the journal"
         )
-        examination.findings.append(Finding("the journal", str(error), means))
-        return examination
-    examination.checked["entries"] = len(entries)
-    examination.head = f"{entries[-1].seq}:{entries[-1].hash}" if entries else ""
+        return Examination([Finding("the journal", str(error), means)])
+    head = f"{entries[-1].seq}:{entries[-1].hash}" if entries else ""
+    examination = Examination(checked=Counter(entries=len(entries)), head=head)
     if question.head is not None:
-        examination.findings += _not_there(entries, asdict(question.head), "the head that left the machine")
+        examination.findings += _not_there(entries, *question.head, "the head that left the machine")
     of: dict[str, list[Entry]] = {}
     for entry in entries:
         of.setdefault(entry.rollout, []).append(entry)
@@ -133,15 +122,20 @@ def _files(examination: Examination, rollout: str, entries: Sequence[Entry], fol
     listing = manifest.listed(entries)
     pruned = next((entry for entry in reversed(entries) if entry.kind == Kind.PRUNED), None)
     if pruned is not None and not folder.exists():
-        body, source = pruned.body, f"entry {pruned.seq} of {pruned.at}"
+        body = pruned.body
         examination.unclaimed.append(
             f"{rollout}: its files, which {body['by']} archived as {body['archive']} "
-            f"(SHA-256 {body['sha256']}, {source})"
+            f"(SHA-256 {body['sha256']}, entry {pruned.seq} of {pruned.at})"
         )
         return
     if listing and not folder.is_dir():
-        what = f"the folder with its {len(listing)} files is missing"
-        examination.findings.append(Finding(f"{folder}", what, "it was moved or deleted, and not by `rollout prune`"))
+        examination.findings.append(
+            Finding(
+                f"{folder}",
+                f"the folder with its {len(listing)} files is missing",
+                "it was moved or deleted, and not by `rollout prune`",
+            )
+        )
         return
     found = set(manifest.present(folder)) if folder.is_dir() else set()
     examination.checked["files"] += len(listing)
@@ -156,9 +150,10 @@ def _files(examination: Examination, rollout: str, entries: Sequence[Entry], fol
         return
     if odd := [path for path in sorted(loose) if path not in listing or _now(folder, path) != listing[path].sha256]:
         examination.unclaimed.append(_left_by(rollout, runs, odd))
-    for path in sorted(found - listing.keys() - loose):
-        what = "no entry of the journal lists it"
-        examination.findings.append(Finding(f"{folder / path}", what, "it was added after the run that it lies with"))
+    examination.findings += [
+        Finding(f"{folder / path}", "no entry of the journal lists it", "it was added after the run that it lies with")
+        for path in sorted(found - listing.keys() - loose)
+    ]
 
 
 def _may_be_of(path: str, runs: Sequence[str], was: manifest.Listed | None) -> bool:
@@ -195,12 +190,14 @@ def _env_copies(examination: Examination, entries: Sequence[Entry]) -> None:
 
 def _altered(folder: Path, listing: Mapping[str, manifest.Listed], found: set[str]) -> Iterator[Finding]:
     for path, was in listing.items():
-        where = f"{folder / path}"
         if path not in found:
-            yield Finding(where, f"it is missing; entry {was.seq} lists it", "it was moved or deleted")
+            yield Finding(f"{folder / path}", f"it is missing; entry {was.seq} lists it", "it was moved or deleted")
         elif (now := _now(folder, path)) != was.sha256:
-            what = f"its SHA-256 is {now[:12]}…, entry {was.seq} says {was.sha256[:12]}…"
-            yield Finding(where, what, _ALTERED)
+            yield Finding(
+                f"{folder / path}",
+                f"its SHA-256 is {now[:12]}…, entry {was.seq} says {was.sha256[:12]}…",
+                _ALTERED,
+            )
 
 
 def _seals(
@@ -212,11 +209,13 @@ def _seals(
     examination.checked["seals"] += len(seals)
     examination.findings += _bad_file(question.reports / rollout / seal.FILE, entries, seals)
     if not seals and question.allowed_signers is not None and any(entry.kind == Kind.CLOSED for entry in own):
-        what, means = (
-            "it is closed and not sealed",
-            "no signature covers it; or the seal was cut off with what followed",
+        examination.findings.append(
+            Finding(
+                f"rollout {rollout}",
+                "it is closed and not sealed",
+                "no signature covers it; or the seal was cut off with what followed",
+            )
         )
-        examination.findings.append(Finding(f"rollout {rollout}", what, means))
 
 
 def _bad_seal(
@@ -224,12 +223,15 @@ def _bad_seal(
 ) -> Iterator[Finding]:
     """Yield what is wrong with one seal."""
     where, sealed = f"entry {entry.seq} (seal)", entry.body["sealed"]
-    yield from _not_there(entries, sealed["head"], f"the head that {where} covers")
+    yield from _not_there(entries, sealed["head"]["seq"], sealed["head"]["hash"], f"the head that {where} covers")
     until = [each for each in own if each.seq <= sealed["head"]["seq"]]
     closed = next((each.body["decision"] for each in reversed(until) if each.kind == Kind.CLOSED), None)
     if (sealed["rollout"], sealed["decision"]) != (entry.rollout, closed):
-        what = f"it names {sealed['rollout']}, {sealed['decision']}, and stands with {entry.rollout}, {closed}"
-        yield Finding(where, what, _REWRITTEN)
+        yield Finding(
+            where,
+            f"it names {sealed['rollout']}, {sealed['decision']}, and stands with {entry.rollout}, {closed}",
+            _REWRITTEN,
+        )
     if sealed["manifest"] != manifest.digest(manifest.listed(until)):
         yield Finding(where, "the list of files is not the one that was sealed", _REWRITTEN)
     if allowed_signers is None:
@@ -258,24 +260,21 @@ def _bad_file(path: Path, entries: Sequence[Entry], seals: Sequence[Entry]) -> I
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         content = {"sealed": kept["sealed"], "signature": kept["signature"]}
-        entry, head = kept["entry"], kept["sealed"]["head"]
-        places = [(int(each["seq"]), str(each["hash"])) for each in (entry, head)]
+        places = [(int(each["seq"]), str(each["hash"])) for each in (kept["entry"], kept["sealed"]["head"])]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         yield Finding(f"{path}", "it is not a seal's file", _ALTERED)
         return
     for (seq, hash_), what in zip(places, ("the seal", "the head"), strict=True):
-        yield from _not_there(entries, {"seq": seq, "hash": hash_}, f"{what} of {path}")
+        yield from _not_there(entries, seq, hash_, f"{what} of {path}")
     if not seals or content != {name: seals[-1].body[name] for name in content} or set(kept) != {*content, "entry"}:
         yield Finding(f"{path}", "it is not the latest seal of the journal", _REWRITTEN)
 
 
-def _not_there(entries: Sequence[Entry], head: Mapping[str, Any], what: str) -> Iterator[Finding]:
+def _not_there(entries: Sequence[Entry], seq: int, hash_: str, what: str) -> Iterator[Finding]:
     """Yield that the journal does not go through a head; entries stand at their own places, the chain being whole."""
-    seq, hash_ = head["seq"], head["hash"]
     if not 1 <= seq <= len(entries):
         yield Finding(f"entry {seq}", f"{what} is not there: the journal ends with entry {len(entries)}", _REWRITTEN)
-    elif entries[seq - 1].hash != hash_:
-        now = entries[seq - 1].hash
+    elif (now := entries[seq - 1].hash) != hash_:
         yield Finding(f"entry {seq}", f"{what} is {hash_[:12]}…, the journal says {now[:12]}…", _REWRITTEN)
 
 
@@ -290,8 +289,8 @@ def _list_unclaimed(examination: Examination, entries: Sequence[Entry], question
     seals = [entry for entry in entries if entry.kind == Kind.SEAL]
     if seals and question.allowed_signers is None:
         examination.unclaimed.append("who sealed it: name the list of signers with --allowed-signers")
-    until = max((entry.body["sealed"]["head"]["seq"] for entry in seals), default=0)
-    until = max(until, 0 if question.head is None else question.head.seq)
+    given = 0 if question.head is None else question.head[0]
+    until = max([given, *(entry.body["sealed"]["head"]["seq"] for entry in seals)])
     loose = len(entries) - until - sum(entry.seq > until for entry in seals)
     if loose > 0:
         examination.unclaimed.append(

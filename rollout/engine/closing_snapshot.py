@@ -7,7 +7,7 @@ it, and a gateway that does not answer gets no second request.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def of_record(record: RolloutRecord) -> ClosingSnapshot:
         boot=body["boot"],
         metrics={name: _metrics(counted) for name, counted in body["metrics"].items()},
         log_file=None if body["log"] is None else Path(body["log_file"]),
-        log=None if body["log"] is None else Mark.from_record(body["log"]),
+        log=None if body["log"] is None else Mark(**body["log"]),
         errors=frozenset(body["errors"]),
         lacking=body["lacking"],
         review_from=_moment(body["review_from"]),
@@ -129,7 +129,7 @@ def _of_log(rollout: RolloutContext) -> dict[str, Any]:
         return {}
     at = mark(path)
     seen = kinds(before(path, at), rollout.redactor.text)
-    return {"log_file": str(path), "log": at.record(), "errors": [kind for kind, _ in seen.most_common(MOST_KINDS)]}
+    return {"log_file": str(path), "log": asdict(at), "errors": [kind for kind, _ in seen.most_common(MOST_KINDS)]}
 
 
 def _counted(metrics: Metrics) -> dict[str, Any]:

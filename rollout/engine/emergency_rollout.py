@@ -173,7 +173,9 @@ def take_over(run: EmergencyRun) -> None:
     rollout = run.rollout
     try:
         asked_s, holder = rollout.clock.monotonic(), f"{rollout.run}@{rollout.journal.host} ({caller()})"
-        rollout.adopt(rollout.journal.preempt_lease(rollout.lease_target, rollout.id, holder, LEASE_S), asked_s)
+        rollout.adopt(
+            rollout.journal.acquire(rollout.lease_target, rollout.id, holder, LEASE_S, preempts=True), asked_s
+        )
         run.taken = tuple(other for other in others_here(rollout) if other.in_flight)
     except JournalError as error:
         run.say(f"the journal cannot be reached, so a rollout under way is not stopped; stop it by hand. {error}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rollout.core.canonical_json import canonical, sha256
@@ -18,17 +18,10 @@ from rollout.core.errors import JournalError
 GENESIS = "0" * 64
 """The predecessor of the first entry."""
 
+RECONCILED = "reconciled"
+"""The kind of an entry that holds another one, which was spooled while the journal could not be reached."""
 
-class Link(Protocol):
-    """What an entry needs of its predecessor."""
-
-    @property
-    def seq(self) -> int:
-        """Its place."""
-
-    @property
-    def hash(self) -> str:
-        """Its hash."""
+_FACTS = ("fence", "spool", "spooled")
 
 
 class Row(Protocol):
@@ -66,9 +59,9 @@ class Entry:
     hash: str
 
     @classmethod
-    def following(cls, last: Link | None, *, rollout: str, at: str, kind: str, body: Mapping[str, Any]) -> Entry:
-        """Return the entry that continues the chain after `last`; the first one where `last` is None."""
-        seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
+    def following(cls, last: tuple[int, str], *, rollout: str, at: str, kind: str, body: Mapping[str, Any]) -> Entry:
+        """Return the entry that continues the chain after `last`, the number and hash of its predecessor."""
+        seq, prev = last[0] + 1, last[1]
         return cls(seq, rollout, at, kind, body, prev, _digest(seq, rollout, at, kind, body, prev))
 
     @classmethod
@@ -83,6 +76,19 @@ class Entry:
         except (ValueError, RecursionError):
             raise _broken(row, "was changed: its body is not JSON any more") from None
         return cls(row.seq, row.rollout, row.at, row.kind, body, row.prev, row.hash)
+
+
+def unwrapped(entry: Entry) -> Entry:
+    """Return the entry that one of kind `RECONCILED` holds: its own kind, moment and body, at its place in the journal.
+
+    Its body carries ``spool``, its number in the spool file, which distinguishes it from an entry of the journal's own
+    (safety rule 8).
+    """
+    if entry.kind != RECONCILED:
+        return entry
+    body = entry.body
+    facts = {name: body[name] for name in _FACTS if name in body}
+    return replace(entry, kind=body["kind"], at=body["at"], body={**body["body"], **facts})
 
 
 def recordable(value: Any) -> Any:

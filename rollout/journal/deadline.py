@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, TypeVar
@@ -41,17 +42,14 @@ class _Job:
     Attributes:
         work: the function to call.
         patience_s: how long it is waited for.
-        future: its result or error.
         late_at: until when (`monotonic`) it is waited for.
+        future: its result or error.
     """
 
     work: Callable[[], Any]
     patience_s: float
+    late_at: float
     future: Future[Any] = field(default_factory=Future)
-    late_at: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.late_at = monotonic() + self.patience_s
 
 
 class _Line:
@@ -74,10 +72,7 @@ class _Line:
         if self.current is not None:
             yield self.current
         with suppress(Empty):
-            while True:
-                job = self.jobs.get_nowait()
-                if job is not None:
-                    yield job
+            yield from iter(self.jobs.get_nowait, None)
 
 
 @dataclass(slots=True)
@@ -195,7 +190,8 @@ class Deadline:
 
     def _submit(self, state: _State, work: Callable[[], Any]) -> tuple[_Line, _Job]:
         with state.lock:
-            job = _Job(work, self._patience_s(state))
+            patience_s = self._patience_s(state)
+            job = _Job(work, patience_s, monotonic() + patience_s)
             state.probe = None if state.retry_at is None else job
             line = state.line or self._started(state)
             line.jobs.put(job)
@@ -268,20 +264,16 @@ def _take_turns(line: _Line, state: _State) -> None:
 
 
 def _make(job: _Job, line: _Line, state: _State) -> None:
-    result, error = None, None
     try:
-        result = job.work()
-    except BaseException as raised:  # noqa: BLE001 - whatever it is, it is raised at the caller
-        error = raised
+        settle = partial(job.future.set_result, job.work())
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised at the caller
+        settle = partial(job.future.set_exception, error)
     with state.lock:
         line.current = None
         if not line.abandoned:
             state.retry_at = state.probe = None
     with suppress(InvalidStateError):
-        if error is None:
-            job.future.set_result(result)
-        else:
-            job.future.set_exception(error)
+        settle()
 
 
 def _fail(job: _Job, error: JournalError) -> None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from rollout.core.errors import RolloutError
-from rollout.journal import schema
-from rollout.journal.chain import Entry
+from rollout.journal import leases, schema
+from rollout.journal.chain import RECONCILED, Entry
 from rollout.journal.leases import Lease, LeaseLost
 
-CLOSED, RECONCILED, INTENT = "closed", "reconciled", "intent"
-"""The kinds of entries that this module reads."""
+CLOSED, INTENT = "closed", "intent"
+"""The kinds of entries that this module reads, besides `RECONCILED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +58,20 @@ class AlreadyEnded(RolloutError):
 
 
 def refuse(connection: Connection, rollout: str, lease: Lease | None) -> None:
-    """Refuse an ending that may not be written; the caller checks the lease before.
+    """Refuse an ending that may not be written.
 
     Raises:
         AlreadyEnded: the rollout has an ending, with a lease one of its token or a newer one.
-        LeaseLost: without a lease: the rollout has an intent and no ending, so another run owns it.
+        LeaseLost: the lease is not its holder's any more; without one, the rollout has an intent and no ending, so
+            another run owns it.
     """
-    columns = schema.entry.c
-    query = (
-        select(schema.entry)
-        .where(columns.rollout == rollout, columns.kind.in_([CLOSED, RECONCILED, INTENT]))
-        .order_by(columns.seq)
-    )
-    entries = [Entry.of(row) for row in connection.execute(query)]
+    if lease is not None:
+        leases.held(connection, lease)
+    entries = [Entry.of(row) for row in connection.execute(schema.chosen(rollout, (CLOSED, INTENT)))]
     standing = [ending for ending in map(of_entry, entries) if ending and ending.fence >= (lease.token if lease else 0)]
     if standing:
         raise AlreadyEnded(rollout, standing[-1], lease)
-    intents = [entry for entry in entries if _what(entry) == INTENT]
+    intents = [entry for entry in entries if kind_of(entry) == INTENT]
     if lease is None and intents:
         raise LeaseLost(
             f"rollout {rollout} has announced a write (entry {intents[-1].seq}) and not ended, so another run owns it; "
@@ -84,13 +81,19 @@ def refuse(connection: Connection, rollout: str, lease: Lease | None) -> None:
 
 def of_entry(entry: Entry) -> Ending | None:
     """Return the ending that an entry holds; None where it holds none."""
-    if _what(entry) != CLOSED:
+    if kind_of(entry) != CLOSED:
         return None
     body: Any = entry.body
     at, facts = (entry.at, body) if entry.kind == CLOSED else (str(body.get("at", entry.at)), body.get("body") or {})
-    fence = body.get("fence")
-    return Ending(entry.seq, str(facts.get("decision", "")), at, fence if isinstance(fence, int) else 0)
+    return Ending(entry.seq, str(facts.get("decision", "")), at, fence_of(entry))
 
 
-def _what(entry: Entry) -> str:
+def fence_of(entry: Entry) -> int:
+    """Return the fencing token under which an entry was written; 0 without one."""
+    fence = entry.body.get("fence")
+    return fence if isinstance(fence, int) else 0
+
+
+def kind_of(entry: Entry) -> str:
+    """Return the kind of an entry, or of the one that was spooled and that it holds."""
     return str(entry.body.get("kind", "")) if entry.kind == RECONCILED else entry.kind

@@ -5,18 +5,17 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial, wraps
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection, Select, func, select, update
 
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import Clock, format_utc
-from rollout.journal import chain, endings, leases, opening, reconciled, rows, schema
-from rollout.journal.chain import Entry
+from rollout.journal import chain, endings, leases, schema
+from rollout.journal.chain import GENESIS, Entry
 from rollout.journal.deadline import Deadline
 from rollout.journal.leases import Lease
 from rollout.journal.seen import Seen
@@ -40,7 +39,7 @@ def _in_time(method: Callable[Concatenate[Journal, P], T]) -> Callable[Concatena
     return called
 
 
-class Journal:
+class Journal(AbstractContextManager["Journal"]):
     """Intents and outcomes of every rollout, in one chain, shared by threads, processes and (PostgreSQL) machines.
 
     Every method raises `JournalError` when the database cannot be read or written: one sentence, never a password;
@@ -95,13 +94,8 @@ class Journal:
         """Apply `redact` from here on: a process that continues a rollout learns its secrets from the journal."""
         self._redact = redact
 
-    @property
-    def seen(self) -> tuple[int, str] | None:
-        """Number and hash of the newest entry that was seen or written through this journal; None before the first."""
-        return self._seen.head
-
     def remember(self, seq: int, hash_: str) -> None:
-        """Expect the journal to hold this entry from here on: the newest one that another process has seen (`seen`)."""
+        """Expect the journal to hold this entry from here on: the newest one that another process has seen."""
         self._seen.learn(seq, hash_)
 
     def append(self, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
@@ -121,7 +115,7 @@ class Journal:
 
         They take as long as one, because the time is the disk's. Errors as in `append`.
         """
-        return self._appended(str(rollout), self._kept(parts))
+        return self._appended(rollout, self._kept(parts))
 
     def append_soon(self, rollout: str, kind: str, body: Mapping[str, Any]) -> Future[Entry]:
         """Append an entry without waiting for it: before every later call of this process, with the time of this one.
@@ -134,7 +128,7 @@ class Journal:
             TypeError: `body` holds something that has no canonical form.
         """
         kept, at = self._kept([(kind, body)]), format_utc(self._clock.now())
-        return self._deadline.soon(lambda: self._appended(str(rollout), kept, at)[0])
+        return self._deadline.soon(lambda: self._appended(rollout, kept, at=at)[0])
 
     @_in_time
     def append_held(self, lease: Lease, rollout: str, kind: str, body: Mapping[str, Any]) -> Entry:
@@ -150,11 +144,12 @@ class Journal:
             LeaseLost: a newer token was given out for the target, or the lease was released; nothing was written.
             JournalError: the entry was not written.
         """
-        kept = self._kept([(kind, {**body, "fence": lease.token})])
-        with self._writing(lease.target) as connection:
-            leases.held(connection, lease)
-            entries = self._add(connection, str(rollout), kept)
-        return self._learnt(entries)[0]
+        return self._appended(
+            rollout,
+            self._kept([(kind, {**body, "fence": lease.token})]),
+            target=lease.target,
+            check=partial(leases.held, lease=lease),
+        )[0]
 
     @_in_time
     def append_ending(self, lease: Lease | None, rollout: str, body: Mapping[str, Any]) -> Entry:
@@ -173,13 +168,12 @@ class Journal:
             LeaseLost: another run owns the rollout or its target; nothing was written.
             JournalError: the entry was not written.
         """
-        kept = self._kept([(endings.CLOSED, {**body, "fence": lease.token if lease else 0})])
-        with self._writing(lease.target if lease else None) as connection:
-            if lease is not None:
-                leases.held(connection, lease)
-            endings.refuse(connection, str(rollout), lease)
-            entries = self._add(connection, str(rollout), kept)
-        return self._learnt(entries)[0]
+        return self._appended(
+            rollout,
+            self._kept([(endings.CLOSED, {**body, "fence": lease.token if lease else 0})]),
+            target=lease.target if lease else None,
+            check=partial(endings.refuse, rollout=str(rollout), lease=lease),
+        )[0]
 
     @_in_time
     def entries(self, rollout: str | None = None, *kinds: str) -> tuple[Entry, ...]:
@@ -192,45 +186,38 @@ class Journal:
         Raises:
             JournalError: the journal cannot be read, or an entry of it is not JSON any more.
         """
-        return self._read(rows.chosen(rollout, kinds), kinds)
-
-    @_in_time
-    def after(self, seq: int, rollout: str, *kinds: str) -> tuple[Entry, ...]:
-        """Return the entries of one rollout that were written after `seq`; cheap enough to poll."""
-        return self._read(rows.chosen(rollout, kinds).where(schema.entry.c.seq > seq), kinds)
+        return self._read(schema.chosen(rollout, kinds), kinds)
 
     @_in_time
     def rollouts(self) -> tuple[str, ...]:
         """Return the ids of all rollouts, in the order of their first entries."""
         column = schema.entry.c.rollout
-        with self._reading() as connection:
+        with self._compared(self._store.read()) as connection:
             return tuple(connection.scalars(select(column).group_by(column).order_by(func.min(schema.entry.c.seq))))
 
     @_in_time
     def head(self) -> tuple[int, str] | None:
         """Return number and hash of the latest entry; None while there is none. Kept elsewhere, it seals the chain."""
-        with self._reading() as connection:
-            row = connection.execute(rows.HEAD).one_or_none()
+        with self._compared(self._store.read()) as connection:
+            row = connection.execute(schema.HEAD).one_or_none()
         if row is None:
             return None
         self._seen.learn(row.seq, row.hash)
         return row.seq, row.hash
 
-    @_in_time
-    def raw_entries(self) -> tuple[Entry, ...]:
-        """Check the chain as `verify` does, and return every entry as it was checked.
+    def head_text(self) -> str:
+        """Return number and hash of the latest entry, as ``verify-journal --head`` reads it: ``1234:<SHA-256>``.
+
+        Empty for a journal without entries.
 
         Raises:
-            JournalError: names the first entry that was changed, dropped, inserted or moved.
+            JournalError: the journal cannot be read.
         """
-        with self._reading() as connection:
-            found = connection.execute(rows.ALL).all()
-        chain.verify(found)
-        return self._learnt(tuple(map(Entry.of, found)))
+        return ":".join(map(str, self.head() or ()))
 
     @_in_time
-    def verify(self) -> int:
-        """Check every entry of the chain and return their number.
+    def raw_entries(self) -> tuple[Entry, ...]:
+        """Check every entry of the chain, and return them as they were checked.
 
         An unkeyed chain shows what was changed, dropped, inserted or moved inside it. It cannot show that its tail was
         cut off, nor that it was recomputed from some entry to the end: for that, keep its last hash somewhere else.
@@ -238,26 +225,30 @@ class Journal:
         Raises:
             JournalError: names the first entry that was changed, dropped, inserted or moved.
         """
-        with self._reading() as connection:
-            return chain.verify(connection.execute(rows.ALL).all())
+        with self._compared(self._store.read()) as connection:
+            found = connection.execute(schema.ALL).all()
+        chain.verify(found)
+        return self._learnt(tuple(map(Entry.of, found)))
 
     @_in_time
     def foreign_host(self) -> str | None:
         """Return the host that this file belongs to, if that is another one; None here, and for a shared server."""
         if not self._store.is_file:
             return None
-        with self._reading() as connection:
+        with self._compared(self._store.read()) as connection:
             owner = connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "host"))
         return None if owner == self.host else str(owner)
 
     @_in_time
     def lock_host(self) -> None:
         """Note this host as the file's own; for a caller who has seen that no rollout is open on the former one."""
-        with self._writing() as connection:
+        with self._compared(self._store.write()) as connection:
             connection.execute(update(schema.meta).where(schema.meta.c.key == "host").values(value=self.host))
 
     @_in_time
-    def acquire(self, target: str, rollout: str, holder: str, for_s: float, *, after: int | None = None) -> Lease:
+    def acquire(
+        self, target: str, rollout: str, holder: str, for_s: float, *, after: int | None = None, preempts: bool = False
+    ) -> Lease:
         """Take a target for `for_s` seconds with a new fencing token; again by the same rollout prolongs it.
 
         Args:
@@ -266,23 +257,21 @@ class Journal:
             holder: who holds it, as messages to other processes show it.
             for_s: seconds from now; a lease that the rollout already holds for longer is not shortened.
             after: take it only if this is still the newest token, so that of two who saw it one gets the lease.
+            preempts: take it also from another holder, whose next read finds the newer token (EMG-1).
 
         Raises:
             LeaseHeld: another rollout holds it (a `TryLater`, exit code 13).
         """
-        with self._writing(target) as connection:
+        with self._compared(self._store.write(), target) as connection:
             lease = leases.acquire(
-                connection, self._clock.now(), for_s, target=target, rollout=rollout, holder=holder, after=after
-            )
-        self._seen.grant(lease)
-        return lease
-
-    @_in_time
-    def preempt_lease(self, target: str, rollout: str, holder: str, for_s: float) -> Lease:
-        """Take a target also from another holder, whose next read finds the newer token (EMG-1)."""
-        with self._writing(target) as connection:
-            lease = leases.acquire(
-                connection, self._clock.now(), for_s, target=target, rollout=rollout, holder=holder, preempts=True
+                connection,
+                self._clock.now(),
+                for_s,
+                target=target,
+                rollout=rollout,
+                holder=holder,
+                after=after,
+                preempts=preempts,
             )
         self._seen.grant(lease)
         return lease
@@ -294,7 +283,7 @@ class Journal:
         Raises:
             LeaseLost: a newer token was given out, or the lease was released.
         """
-        with self._writing(lease.target) as connection:
+        with self._compared(self._store.write(), lease.target) as connection:
             renewed = leases.renew(connection, self._clock.now(), for_s, lease)
         self._seen.grant(renewed)
         return renewed
@@ -302,19 +291,19 @@ class Journal:
     @_in_time
     def release(self, lease: Lease) -> None:
         """Give a target back. Releasing again, or after a newer token was given out, changes nothing."""
-        with self._writing(lease.target) as connection:
+        with self._compared(self._store.write(), lease.target) as connection:
             leases.release(connection, lease)
 
     @_in_time
     def holder(self, target: str) -> Lease | None:
         """Return the lease that holds the target now; None while it is free."""
-        with self._reading(target) as connection:
+        with self._compared(self._store.read(), target) as connection:
             return leases.holder(connection, self._clock.now(), target)
 
     @_in_time
     def newest_token(self, target: str) -> int:
         """Return the newest fencing token ever given out for the target; 0 before the first."""
-        with self._reading(target) as connection:
+        with self._compared(self._store.read(), target) as connection:
             return leases.newest_token(connection, target)
 
     def now(self) -> datetime:
@@ -326,27 +315,14 @@ class Journal:
         self._deadline.close()
         self._store.close()
 
-    def __enter__(self) -> Self:
-        """Return the journal itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
 
     @contextmanager
-    def _reading(self, target: str | None = None) -> Iterator[Connection]:
-        """Give a connection to read on, once the journal was compared with what was seen of it."""
-        with self._store.read() as connection:
-            self._seen.compare(connection, target)
-            yield connection
-
-    @contextmanager
-    def _writing(self, target: str | None = None) -> Iterator[Connection]:
-        """Give a connection to write on, once the journal was compared with what was seen of it."""
-        with self._store.write() as connection:
+    def _compared(self, opened: AbstractContextManager[Connection], target: str | None = None) -> Iterator[Connection]:
+        """Give a connection to read or write on, once the journal was compared with what was seen of it."""
+        with opened as connection:
             self._seen.compare(connection, target)
             yield connection
 
@@ -358,32 +334,40 @@ class Journal:
 
     @_in_time
     def _prepare(self, *, create: bool) -> None:
-        opening.prepare(self._store, host=self.host, now=self._clock.now(), create=create)
+        self._store.prepare(host=self.host, created=format_utc(self._clock.now()), create=create)
 
     def _kept(self, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Any]]:
         """Return kinds and bodies as they are written: redacted, and nothing that a database cannot hold."""
         return [(str(kind), chain.recordable(self._redact(to_json(body)))) for kind, body in parts]
 
-    def _appended(self, rollout: str, kept: Iterable[tuple[str, Any]], at: str | None = None) -> tuple[Entry, ...]:
-        with self._writing() as connection:
-            entries = self._add(connection, rollout, kept, at)
-        return self._learnt(entries)
-
-    def _add(
-        self, connection: Connection, rollout: str, kept: Iterable[tuple[str, Any]], at: str | None = None
+    def _appended(
+        self,
+        rollout: str,
+        kept: Iterable[tuple[str, Any]],
+        *,
+        at: str | None = None,
+        target: str | None = None,
+        check: Callable[[Connection], object] | None = None,
     ) -> tuple[Entry, ...]:
-        """Continue the chain inside the transaction of `connection`, with the time of now where `at` is None."""
-        head = connection.execute(rows.HEAD).one_or_none()
-        at = at or format_utc(self._clock.now())
+        """Continue the chain in one transaction, with the time of now where `at` is None.
+
+        `check` may refuse that inside the transaction, in which `target` is compared with what was seen of it.
+        """
         entries: list[Entry] = []
-        for kind, body in kept:
-            last = entries[-1] if entries else head
-            entries.append(Entry.following(last, rollout=rollout, at=at, kind=kind, body=body))
-        connection.execute(rows.ADD, [rows.of(entry) for entry in entries])
-        return tuple(entries)
+        with self._compared(self._store.write(), target) as connection:
+            if check is not None:
+                check(connection)
+            row = connection.execute(schema.HEAD).one_or_none()
+            at = at or format_utc(self._clock.now())
+            head = (row.seq, row.hash) if row else (0, GENESIS)
+            for kind, body in kept:
+                entries.append(Entry.following(head, rollout=str(rollout), at=at, kind=kind, body=body))
+                head = (entries[-1].seq, entries[-1].hash)
+            connection.execute(schema.ADD, [schema.row_of(entry) for entry in entries])
+        return self._learnt(tuple(entries))
 
     def _read(self, query: Select[Any], kinds: tuple[str, ...]) -> tuple[Entry, ...]:
-        with self._reading() as connection:
+        with self._compared(self._store.read()) as connection:
             found = connection.execute(query).all()
-        entries = map(reconciled.unwrapped, self._learnt(tuple(map(Entry.of, found))))
+        entries = map(chain.unwrapped, self._learnt(tuple(map(Entry.of, found))))
         return tuple(entry for entry in entries if not kinds or entry.kind in kinds)

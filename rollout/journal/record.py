@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
+
+from rollout.journal import chain
 
 
 class Kind(StrEnum):
@@ -78,24 +80,8 @@ class What(StrEnum):
     RESTART = "restart"
 
 
-class Entry(Protocol):
-    """What this module reads of a journal entry."""
-
-    @property
-    def seq(self) -> int:
-        """Its place in the journal."""
-
-    @property
-    def at(self) -> str:
-        """When, UTC."""
-
-    @property
-    def kind(self) -> str:
-        """One of `Kind`."""
-
-    @property
-    def body(self) -> Mapping[str, Any]:
-        """Its content."""
+Entry = chain.Entry
+"""An entry of the journal, by which a record is replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +268,7 @@ class RolloutRecord:
     @property
     def wrote(self) -> bool:
         """Whether any write may have reached the gateway: a refused one did not change anything."""
-        return any(write.result != "refused" for write in self.writes)
+        return any(write.may_have_landed for write in self.writes)
 
     @property
     def in_flight(self) -> bool:

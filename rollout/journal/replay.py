@@ -14,7 +14,6 @@ REPLAYED = tuple(kind for kind in Kind if kind not in (Kind.SAMPLE, Kind.MANIFES
 
 _LATEST = frozenset(
     {
-        Kind.BACKUP,
         Kind.BASELINE,
         Kind.COUNTERS,
         Kind.ALERTS,
@@ -44,45 +43,32 @@ def apply_entry(record: RolloutRecord, entry: Entry) -> None:
     """Apply the next entry to the record."""
     body = entry.body
     record.fence = max(record.fence, 0 if "spool" in body else body.get("fence", 0))
-    if entry.kind in _LATEST:
-        _replace(record, entry)
-        return
-    if entry.kind in (Kind.INTENT, Kind.OUTCOME):
-        record.writes = _written(record.writes, entry)
-        return
     match entry.kind:
         case Kind.OPENED:
             record.opened, record.opened_at = body, entry.at
-        case Kind.CLAUSE | Kind.PHASE:
-            _judge(record, entry)
-        case Kind.FINDING | Kind.NOTIFIED | Kind.APPROVAL | Kind.HOLD | Kind.HELD | Kind.OWED | Kind.SETTLED:
-            _append(record, entry)
-        case Kind.ABORT:
-            record.abort = record.abort or body
-        case Kind.WINDOW | Kind.PAUSE | Kind.VERDICT:
-            _watch(record, entry)
-        case Kind.STEP | Kind.RESTARTED | Kind.CLOSED:
-            _finish(record, entry)
+        case Kind.CLAUSE:
+            record.clauses[body["clause"]] = outcome_of(entry)
+        case Kind.PHASE:
+            record.phases[body["phase"]] = PhaseVerdict(
+                phase=body["phase"], passed=bool(body["passed"]), at=entry.at, problems=tuple(body["problems"])
+            )
+        case Kind.INTENT:
+            record.writes = [*record.writes, _announced(entry)]
+        case Kind.OUTCOME:
+            record.writes = [
+                _concluded(write, entry) if write.seq == body["intent"] else write for write in record.writes
+            ]
+        case Kind.BACKUP:
+            # A backup that was taken after a write does not hold the state before the change.
+            record.backup = record.backup if record.writes else body
+        case kind if kind in _LATEST:
+            setattr(record, kind, body)
+        case _:
+            _apply_note(record, entry)
 
 
-def _finish(record: RolloutRecord, entry: Entry) -> None:
-    """Apply a step of the rollback, a start-up, or the ending.
-
-    An ending that was spooled does not count where an owner with a newer token has written since (safety rule 8).
-    """
-    body = entry.body
-    if entry.kind == Kind.STEP:
-        # A spooled step is appended late; its moment decides its place.
-        later = [step for step in record.trail if "spool" in body and step["at"] > entry.at]
-        record.trail.insert(len(record.trail) - len(later), {**body, "at": entry.at})
-        record.steps = {step["clause"]: step for step in record.trail}
-    elif entry.kind == Kind.RESTARTED:
-        record.startup_s = max(record.startup_s, body["took_s"])
-    elif "spool" not in body or (record.closed is None and body["fence"] >= record.fence):
-        record.closed, record.closed_at = entry.body, entry.at
-
-
-def _append(record: RolloutRecord, entry: Entry) -> None:
+def _apply_note(record: RolloutRecord, entry: Entry) -> None:
+    """Apply what people did or were told, and what was found missing."""
     body = entry.body
     match entry.kind:
         case Kind.NOTIFIED:
@@ -96,57 +82,71 @@ def _append(record: RolloutRecord, entry: Entry) -> None:
             record.owed[body["what"]] = body["due"]
         case Kind.SETTLED:
             record.owed.pop(body["what"], None)
-        case _:
+        case Kind.ABORT:
+            record.abort = record.abort or body
+        case Kind.HOLD | Kind.HELD:
             record.holds.append({**body, "kind": str(entry.kind), "at": entry.at})
+        case _:
+            _apply_progress(record, entry)
 
 
-def _replace(record: RolloutRecord, entry: Entry) -> None:
-    # A backup that was taken after a write does not hold the state before the change.
-    if entry.kind != Kind.BACKUP or not record.writes:
-        setattr(record, entry.kind, entry.body)
+def _apply_progress(record: RolloutRecord, entry: Entry) -> None:
+    """Apply a part of the window, a step of the rollback, a start-up, or the ending.
 
-
-def _watch(record: RolloutRecord, entry: Entry) -> None:
+    An ending that was spooled does not count where an owner with a newer token has written since (safety rule 8).
+    """
     body = entry.body
-    if entry.kind == Kind.PAUSE:
-        record.pauses = (*record.pauses, body)
-        return
-    # A window that begins or is judged is no longer paused.
-    record.pauses = ()
-    if entry.kind == Kind.WINDOW:
-        record.window = {**body, "seq": entry.seq}
-    else:
-        record.breach = body if body["decided"] else record.breach
-        if body.get("stage"):
-            record.judged.setdefault(body["stage"], {})[body["clause"]] = body
-
-
-def _judge(record: RolloutRecord, entry: Entry) -> None:
-    body = entry.body
-    if entry.kind == Kind.CLAUSE:
-        record.clauses[body["clause"]] = outcome_of(entry)
-    else:
-        verdict = PhaseVerdict(body["phase"], bool(body["passed"]), entry.at, tuple(body["problems"]))
-        record.phases[verdict.phase] = verdict
+    match entry.kind:
+        case Kind.PAUSE:
+            record.pauses = (*record.pauses, body)
+        case Kind.WINDOW:
+            record.window = {**body, "seq": entry.seq}
+            record.pauses = ()
+        case Kind.VERDICT:
+            # A window that is judged is no longer paused.
+            record.pauses = ()
+            record.breach = body if body["decided"] else record.breach
+            if body.get("stage"):
+                record.judged.setdefault(body["stage"], {})[body["clause"]] = body
+        case Kind.STEP:
+            # A spooled step is appended late; its moment decides its place.
+            later = [step for step in record.trail if "spool" in body and step["at"] > entry.at]
+            record.trail.insert(len(record.trail) - len(later), {**body, "at": entry.at})
+            record.steps = {step["clause"]: step for step in record.trail}
+        case Kind.RESTARTED:
+            record.startup_s = max(record.startup_s, body["took_s"])
+        case Kind.CLOSED if "spool" not in body or (record.closed is None and body["fence"] >= record.fence):
+            record.closed, record.closed_at = body, entry.at
 
 
 def outcome_of(entry: Entry) -> ClauseOutcome:
     """Return the outcome that an entry of kind `CLAUSE` records."""
     body = entry.body
-    took_s = body.get("took_s", 0.0)
-    return ClauseOutcome(body["clause"], body["outcome"], body["message"], entry.at, body["run"], took_s)
+    return ClauseOutcome(
+        clause=body["clause"],
+        outcome=body["outcome"],
+        message=body["message"],
+        at=entry.at,
+        run=body["run"],
+        took_s=body.get("took_s", 0.0),
+    )
 
 
-def _written(writes: list[Write], entry: Entry) -> list[Write]:
+def _announced(entry: Entry) -> Write:
     body = entry.body
-    if entry.kind == Kind.INTENT:
-        what = what_of(body)
-        seq = body.get("spool", entry.seq)
-        announced = Write(
-            seq, entry.at, body["step"], body["direction"], body["to"], digest=body.get("digest"), what=what
-        )
-        return [*writes, announced]
-    return [_concluded(write, entry) for write in writes]
+    return Write(
+        seq=body.get("spool", entry.seq),
+        at=entry.at,
+        step=body["step"],
+        direction=body["direction"],
+        to=body["to"],
+        digest=body.get("digest"),
+        what=what_of(body),
+    )
+
+
+def _concluded(write: Write, entry: Entry) -> Write:
+    return replace(write, result=entry.body["result"], detail=entry.body["detail"], ended_at=entry.at)
 
 
 def what_of(intent: Mapping[str, Any]) -> What:
@@ -161,10 +161,3 @@ def what_of(intent: Mapping[str, Any]) -> What:
     if " limits of " in to:
         return What.LIMITS
     return What.PROVIDER if _PLACE.fullmatch(to) else What.WEIGHTS
-
-
-def _concluded(write: Write, entry: Entry) -> Write:
-    body = entry.body
-    if write.seq != body["intent"]:
-        return write
-    return replace(write, result=body["result"], detail=body["detail"], ended_at=entry.at)

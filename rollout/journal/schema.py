@@ -1,6 +1,9 @@
-"""The tables of a journal, and whether a database holds them."""
+"""The tables of a journal, whether a database holds them, and the statements that read and write entries."""
 
 from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -10,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
     Text,
@@ -18,8 +22,9 @@ from sqlalchemy import (
     select,
 )
 
+from rollout.core.canonical_json import canonical
 from rollout.core.errors import JournalError
-from rollout.journal.absence import absent
+from rollout.journal.chain import RECONCILED, Entry
 
 SCHEMA_VERSION = 1
 """Raised with every change of the tables; a journal of a newer version is refused."""
@@ -61,6 +66,41 @@ lease = Table(
     Column("until", Text, nullable=False),
     Column("released", Boolean, nullable=False),
 )
+
+# Made once: to build a statement takes SQLAlchemy as long as to run it.
+HEAD = select(entry.c.seq, entry.c.hash).order_by(entry.c.seq.desc()).limit(1)
+ALL = select(entry).order_by(entry.c.seq)
+ADD = insert(entry)
+
+
+def row_of(written: Entry) -> dict[str, Any]:
+    """Return an entry as the database keeps it."""
+    return {
+        "seq": written.seq,
+        "rollout": written.rollout,
+        "at": written.at,
+        "kind": written.kind,
+        "body": canonical(written.body).decode(),
+        "prev": written.prev,
+        "hash": written.hash,
+    }
+
+
+@lru_cache(maxsize=64)
+def chosen(rollout: str | None, kinds: tuple[str, ...]) -> Select[Any]:
+    """Return the query for the entries of one rollout, None for all, and of these kinds, none for all; in order.
+
+    Those of kind `RECONCILED` are always among them: the entry that each holds is known once it is read.
+    """
+    query = ALL if rollout is None else ALL.where(entry.c.rollout == rollout)
+    return query.where(entry.c.kind.in_([*map(str, kinds), RECONCILED])) if kinds else query
+
+
+def absent(where: str, why: str) -> JournalError:
+    """Return the error of a missing journal: where, why, and how to name one."""
+    return JournalError(
+        f"there is no journal at {where}: {why}. Name an existing one with --journal, or its folder with --reports"
+    )
 
 
 def is_present(connection: Connection, where: str) -> bool:

@@ -26,8 +26,9 @@ def append_to_spool(folder: Path, line: Mapping[str, Any]) -> None:
     except OSError as full:
         # Neither may stop the rollback.
         with suppress(OSError):
-            text = json.dumps(line, default=str)
-            sys.stderr.write(f"neither the journal nor {full.filename} can be written: {text}\n")
+            sys.stderr.write(
+                f"neither the journal nor {full.filename} can be written: {json.dumps(line, default=str)}\n"
+            )
 
 
 def reconcile(journal: Journal, reports: Path) -> list[str]:

@@ -18,14 +18,15 @@ from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from rollout.core.errors import JournalError
-from rollout.journal.absence import absent
+from rollout.journal import schema
 from rollout.journal.deadline import SPARE_S
+from rollout.journal.schema import absent
 
 # Any fixed number: all journals of one database take turns on it. A lock on a table would need more rights than
 # SELECT and INSERT, and an append-only grant is worth having.
 _ADVISORY_LOCK = 0x726F6C6C6F7574
 
-# Code prefixes of SQLite and SQLSTATEs of PostgreSQL, the longer ones first, with why and how to mend.
+# Code prefixes of SQLite and SQLSTATEs of PostgreSQL, with why and how to mend; the last one fits every other code.
 _REASONS = (
     ("SQLITE_BUSY", "another process kept it locked for {wait_s:g} s. End that process, then call again"),
     ("SQLITE_FULL", "the disk is full (database or disk is full). Free some space, then call again"),
@@ -48,6 +49,7 @@ _REASONS = (
     ("42501", "this user lacks a right ({detail}). Grant it, or name another user in the URL"),
     ("42P01", "its tables are not those of a rollout journal ({detail}). Name another one with --journal"),
     ("42703", "its tables are not those of a rollout journal ({detail}). Name another one with --journal"),
+    ("", "{detail}. Check that the database is reachable and undamaged, then call again"),
 )
 
 
@@ -62,9 +64,6 @@ class Store:
         patience_s: after how long a call that has not ended is stuck.
     """
 
-    where: str = ""
-    patience_s: float = SPARE_S
-
     def __init__(self, url: str, *, wait_s: float) -> None:
         self._wait_s = wait_s
         self.patience_s = wait_s + SPARE_S
@@ -72,24 +71,37 @@ class Store:
         self._secret = str(self._url.password or "")
         self.is_file = self._url.drivername == "sqlite"
         self._path = Path(self._url.database or "").expanduser().absolute()
-        self.where = str(self._path) if self.is_file else _without_secrets(self._url)
+        shown = self._url.set(query={}).render_as_string(hide_password=True)
+        self.where = str(self._path) if self.is_file else shown
         # By process: a connection that a fork inherits is its parent's.
         self._open: dict[int, tuple[Engine, set[Any]]] = {}
         self._abandoned: WeakSet[threading.Thread] = WeakSet()
 
-    def prepare(self, *, create: bool) -> None:
-        """Check that a file is there; a server is not checked.
+    def prepare(self, *, host: str, created: str, create: bool) -> None:
+        """Check that the database holds a journal that this program reads; make an empty one where there is none.
+
+        Args:
+            host: what is noted in a new one as its host.
+            created: what is noted as the moment of its making.
+            create: False makes nothing and changes nothing: no folder, no file, no table, no permission.
 
         Raises:
-            JournalError: it is not there and is not to be made, or cannot be.
+            JournalError: there is none and none is to be made, or it is something else, damaged, or of a newer version.
         """
         if self.is_file:
             (_make_file if create else _find_file)(self._path)
-
-    def keep_private(self) -> None:
-        """Restrict the file's mode to its owner; the files that SQLite puts beside it inherit it."""
-        if self.is_file:
-            # A journal on a read-only medium, or of another owner, can still be read.
+        with self.read() as connection:
+            is_there = schema.is_present(connection, self.where)
+        if not is_there and not create:
+            raise absent(self.where, "this database holds none of its tables")
+        if not is_there:
+            with self.write() as connection:
+                # Checked again under the lock: two first runs at once make the tables once.
+                if not schema.is_present(connection, self.where):
+                    schema.create(connection, host, created)
+        if create and self.is_file:
+            # The files that SQLite puts beside it inherit its mode. A journal on a read-only medium, or of another
+            # owner, can still be read.
             with suppress(OSError):
                 self._path.chmod(self._path.stat().st_mode & 0o700)
 
@@ -224,29 +236,20 @@ class Store:
             raise self._sentence(error.orig) from None
 
     def _sentence(self, error: object) -> JournalError:
-        if getattr(error, "sqlite_errorname", None) == "SQLITE_NOTADB":
-            return absent(self.where, "this file is not a database")
-        return JournalError(f"journal {self.where}: {self._reason(error)}")
-
-    def _reason(self, error: object) -> str:
         detail = next(iter(str(error).strip().splitlines()), type(error).__name__)
         if self._secret:
             detail = detail.replace(self._secret, "***")
         code = getattr(error, "sqlite_errorname", None) or getattr(error, "sqlstate", None) or ""
-        for prefix, reason in _REASONS:
-            if code.startswith(prefix):
-                return reason.format(detail=detail, wait_s=self._wait_s)
-        return f"{detail}. Check that the database is reachable and undamaged, then call again"
+        if code == "SQLITE_NOTADB":
+            return absent(self.where, "this file is not a database")
+        reason = next(reason for prefix, reason in _REASONS if code.startswith(prefix))
+        return JournalError(f"journal {self.where}: {reason.format(detail=detail, wait_s=self._wait_s)}")
 
 
 def _disconnect(connection: Any) -> None:
     """End a connection to a server from outside, whatever its own thread does with it."""
     with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
-
-
-def _without_secrets(url: URL) -> str:
-    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _text(data: bytes) -> str:

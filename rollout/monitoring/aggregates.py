@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from rollout.core.histogram import Histograms
 from rollout.gateway.responses import Alert, Connection, Metrics
@@ -16,6 +17,7 @@ from rollout.monitoring.samples import Sample, SourceName, SyntheticReading, val
 
 BAD_STATUS = frozenset({"offline", "degraded"})
 GOOD_STATUS = "connected"
+_END = itemgetter(0)
 
 
 @dataclass(slots=True)
@@ -39,6 +41,11 @@ class PollStats:
     last: Sample | None = None
     good: Sample | None = None
     unwatched_s: float = 0.0
+
+    @property
+    def succeeded(self) -> int:
+        """The polls that succeeded."""
+        return self.total - self.failed
 
     def add(self, sample: Sample) -> None:
         """Count one poll."""
@@ -123,9 +130,12 @@ class Counters:
             return None
         to_s = self._times[-1]
         base = 0 if seconds is None else max(0, bisect_right(self._times, to_s - seconds) - 1)
-        requests = self._requests[-1] - self._requests[base]
-        failures = self._failures[-1] - self._failures[base]
-        return Span(requests, failures, self._times[base], to_s)
+        return Span(
+            requests=self._requests[-1] - self._requests[base],
+            failures=self._failures[-1] - self._failures[base],
+            from_s=self._times[base],
+            to_s=to_s,
+        )
 
 
 @dataclass(slots=True)
@@ -142,8 +152,7 @@ class Requests:
     _times: list[float] = field(default_factory=list)
     _failures: list[int] = field(default_factory=list)
     _all: list[SyntheticReading] = field(default_factory=list)
-    _ends: list[float] = field(default_factory=list)
-    _ended: list[tuple[float, SyntheticReading]] = field(default_factory=list)
+    _ended: list[tuple[float, float, SyntheticReading]] = field(default_factory=list)
     _ok_ms: list[float] = field(default_factory=list)
     _failed_ms: list[float] = field(default_factory=list)
 
@@ -155,9 +164,7 @@ class Requests:
         # A poll that ended late ended after those that began later.
         # The poll takes longer than the request: it waits first where the gateway's rate limit refuses the request.
         end_s = sample.at_s + max(sample.took_s, (reading.latency_ms or 0.0) / 1000)
-        place = bisect_right(self._ends, end_s)
-        self._ends.insert(place, end_s)
-        self._ended.insert(place, (sample.at_s, reading))
+        insort(self._ended, (end_s, sample.at_s, reading), key=_END)
         if reading.latency_ms is not None:
             insort(self._ok_ms if reading.ok else self._failed_ms, reading.latency_ms)
         self.answered += reading.ok
@@ -169,14 +176,13 @@ class Requests:
 
         The gateway counts a request when it ends. A request that failed without an HTTP answer may not have reached it.
         """
-        between = self._ended[bisect_left(self._ends, from_s) : bisect_right(self._ends, to_s)]
-        seen = [reading for _, reading in between if reading.ok or reading.status is not None]
+        ended = (reading for _, _, reading in self._ended_between(from_s, to_s))
+        seen = [reading for reading in ended if reading.ok or reading.status is not None]
         return len(seen), sum(not reading.ok for reading in seen)
 
     def answered_within(self, from_s: float, to_s: float) -> int:
         """Return how many requests were both sent and answered between the two moments."""
-        ended = self._ended[bisect_left(self._ends, from_s) : bisect_right(self._ends, to_s)]
-        return sum(reading.ok and began_s >= from_s for began_s, reading in ended)
+        return sum(reading.ok and began_s >= from_s for _, began_s, reading in self._ended_between(from_s, to_s))
 
     def count(self, from_s: float, to_s: float) -> int:
         """Return how many requests began between the two moments, both included."""
@@ -187,8 +193,12 @@ class Requests:
         if not self._times:
             return None
         first = self._first(seconds)
-        failures = self._failures[-1] - (self._failures[first - 1] if first else 0)
-        return Span(len(self._times) - first, failures, self._times[first], self._times[-1])
+        return Span(
+            requests=len(self._times) - first,
+            failures=self._failures[-1] - (self._failures[first - 1] if first else 0),
+            from_s=self._times[first],
+            to_s=self._times[-1],
+        )
 
     def latencies(self, slow_ms: float, seconds: float | None = None) -> Sequence[float]:
         """Return the latencies in ms of the last `seconds`, the smallest first.
@@ -197,10 +207,13 @@ class Requests:
         """
         first = self._first(seconds)
         if first:
-            part = self._all[first:]
-            return sorted(r.latency_ms for r in part if r.latency_ms is not None and (r.ok or r.latency_ms > slow_ms))
+            timed = ((each.ok, each.latency_ms) for each in self._all[first:])
+            return sorted(ms for ok, ms in timed if ms is not None and (ok or ms > slow_ms))
         slow = self._failed_ms[bisect_right(self._failed_ms, slow_ms) :]
         return sorted(self._ok_ms + slow) if slow else self._ok_ms
+
+    def _ended_between(self, from_s: float, to_s: float) -> list[tuple[float, float, SyntheticReading]]:
+        return self._ended[bisect_left(self._ended, from_s, key=_END) : bisect_right(self._ended, to_s, key=_END)]
 
     def _first(self, seconds: float | None) -> int:
         return 0 if seconds is None or not self._times else bisect_left(self._times, self._times[-1] - seconds)
@@ -300,8 +313,7 @@ class Aggregates:
 
     def good(self, source: str) -> Sample | None:
         """Return the latest successful poll of `source`, None if there is none."""
-        polls = self.polls.get(source)
-        return None if polls is None else polls.good
+        return self.polls[source].good if source in self.polls else None
 
     def _read(self, sample: Sample) -> None:
         match sample.reading:
@@ -317,16 +329,13 @@ class Aggregates:
                 if metrics.histogram is not None:
                     self.histograms.add(at_s, metrics.histogram)
             case SyntheticReading() as request:
-                requests = self.control_requests if request.control else self.requests
-                requests.add(sample, request)
+                (self.control_requests if request.control else self.requests).add(sample, request)
             case str(reason):
                 self.abort = self.abort or (sample, reason)
             case int(count):
                 self.fallbacks.add(count)
             case tuple(parts):
                 self._read_list(sample, parts)
-            case _:
-                pass
 
     def _read_list(self, sample: Sample, parts: tuple[Alert, ...] | tuple[str, ...]) -> None:
         for part in parts:

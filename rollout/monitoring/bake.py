@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 
 from rollout.context import RolloutContext
 from rollout.core.canary_stages import Stage
 from rollout.core.errors import JournalError
+from rollout.gateway.responses import ConnectionTest
+from rollout.journal.leases import LEASE_S
 from rollout.journal.record import Kind
 from rollout.monitoring.data_quality import unwatched
 from rollout.monitoring.hold import HoldDecision
 from rollout.monitoring.live_view import View
-from rollout.monitoring.sample_recorder import SampleRecorder, pause_entry
-from rollout.monitoring.samples import Context, SourceName
+from rollout.monitoring.samples import Context, Sample, SourceName
+from rollout.monitoring.sources.combined import open_sources
 from rollout.monitoring.sources.registry import Source
-from rollout.monitoring.sources.window_sources import open_sources
 from rollout.monitoring.verdict import Verdict
 from rollout.monitoring.window import OnUnavailable, WindowResult, WindowState, watch
-from rollout.monitoring.window_state import has_begun, take_up_window, trigger_context, window_length_s
+from rollout.monitoring.window_state import has_begun, take_up_window, trigger_context
+
+_QUIET = frozenset({SourceName.OPERATOR, SourceName.LOG})
+"""Sources of which a poll without a finding gets no entry: only their findings are evidence."""
 
 
 def run_window(
@@ -57,10 +63,7 @@ def run_window(
         memory.pop(SourceName.CONTROL, None)
     with open_sources(rollout, known, hold_decision, memory) as sources:
         state = take_up_window(rollout, record, [source.name for source in sources], stage)
-        lasts_s = window_length_s(rollout, stage)
-        recorder, watched = _watch_redacted(
-            rollout, view, known, sources, hold_decision, state, lasts_s=lasts_s, for_s=for_s, page=page
-        )
+        recorder, watched = _watch_redacted(rollout, view, known, sources, hold_decision, state, for_s=for_s, page=page)
         if watched.breach is None:
             recorder.collect(wait=True)
         used_up = for_s is not None and rollout.clock.monotonic() - began_s >= for_s
@@ -72,9 +75,14 @@ def run_window(
             return watched
         # In one transaction: a breach must not wait for the disk eight times. The polls without a finding come first,
         # for the audit derives the verdicts from them.
-        left = (Kind.PAUSE, pause_entry(watched, sources, recorder))
-        verdicts = [(Kind.VERDICT, _verdict_entry(verdict, watched, stage)) for verdict in watched.verdicts]
-        _record(rollout, [left, *verdicts], spools=watched.breach is not None)
+        _record(
+            rollout,
+            [
+                (Kind.PAUSE, pause_entry(watched, sources, recorder)),
+                *((Kind.VERDICT, _verdict_entry(verdict, watched, stage)) for verdict in watched.verdicts),
+            ],
+            spools=watched.breach is not None,
+        )
         if later_s:
             # The next stage starts from the memory of the sources.
             rollout.append(Kind.PAUSE, **pause_entry(replace(watched, left_s=later_s), sources, recorder))
@@ -100,12 +108,12 @@ def _watch_redacted(
     hold_decision: HoldDecision,
     state: WindowState,
     *,
-    lasts_s: float,
     for_s: float | None,
     page: OnUnavailable,
 ) -> tuple[SampleRecorder, WindowResult]:
-    unavailable = {name for name, polls in state.aggregates.polls.items() if polls.failed_in_a_row}
-    recorder = SampleRecorder(rollout, view, unavailable)
+    recorder = SampleRecorder(
+        rollout, view, {name for name, polls in state.aggregates.polls.items() if polls.failed_in_a_row}
+    )
     # A sample changes some of the verdicts; the others need not be redacted again.
     redacted = lru_cache(maxsize=16)(partial(_redact_verdict, rollout=rollout))
 
@@ -119,7 +127,7 @@ def _watch_redacted(
         known,
         clock=rollout.clock,
         stop=rollout.stop,
-        window_s=lasts_s,
+        window_s=known.lasts_s,
         on_sample=recorder.keep,
         on_verdicts=show,
         on_unavailable=page,
@@ -143,6 +151,86 @@ def _redact_verdict(verdict: Verdict, rollout: RolloutContext) -> Verdict:
 
 
 def _verdict_entry(verdict: Verdict, watched: WindowResult, stage: Stage | None) -> dict[str, Any]:
-    decided = watched.breach is not None and watched.breach.clause == verdict.clause
-    names = {} if stage is None else {"stage": stage.name}
-    return {**verdict.record(), "decided": decided, "watched_s": watched.watched_s, **names}
+    return {
+        **verdict.record(),
+        "decided": watched.breach is not None and watched.breach.clause == verdict.clause,
+        "watched_s": watched.watched_s,
+        **({} if stage is None else {"stage": stage.name}),
+    }
+
+
+@dataclass(slots=True)
+class SampleRecorder:
+    """Records the samples of one call: those with a finding as entries of the journal, of the others their number.
+
+    Attributes:
+        unavailable: the sources whose latest poll failed.
+        quiet: source -> how many polls found nothing, and the sample of the latest.
+        pending: the entries that the journal has not confirmed yet, in order.
+    """
+
+    rollout: RolloutContext
+    view: View
+    unavailable: set[str]
+    quiet: dict[str, tuple[int, Sample]] = field(default_factory=dict)
+    pending: deque[Future[Any]] = field(default_factory=deque)
+
+    def keep(self, sample: Sample) -> None:
+        """Keep a sample, without waiting for the journal.
+
+        Raises:
+            JournalError: an earlier sample is not on disk, and the journal's deadline has passed.
+            LeaseLost: this process is superseded.
+        """
+        self.collect()
+        if not self.pending:
+            # A journal that does not answer would delay the window; the watchdog renews the lease too.
+            self.rollout.hold_lease(LEASE_S / 2)
+        if self.has_an_entry(sample):
+            self.pending.append(self.rollout.append_soon(Kind.SAMPLE, **sample.record()))
+        else:
+            polls, _ = self.quiet.get(sample.source, (0, sample))
+            self.quiet[sample.source] = (polls + 1, sample)
+        self.unavailable = (
+            self.unavailable | {sample.source} if sample.error is not None else self.unavailable - {sample.source}
+        )
+        self.view.sample(_redact_sample(sample, self.rollout))
+
+    def has_an_entry(self, sample: Sample) -> bool:
+        """Return whether a sample gets an entry of its own."""
+        # The first good poll after a failed one gets an entry, or failed polls on both sides would count as one row.
+        return (
+            sample.source not in _QUIET
+            or sample.source in self.unavailable
+            or sample.error is not None
+            or bool(sample.reading)
+            or bool(sample.unwatched_s)
+        )
+
+    def collect(self, *, wait: bool = False) -> None:
+        """Remove the confirmed entries from `pending`; with `wait`, wait for all. Raises JournalError as `keep`."""
+        while self.pending and (wait or self.pending[0].done()):
+            self.pending.popleft().result()
+
+
+def pause_entry(watched: WindowResult, sources: Sequence[Source], recorder: SampleRecorder) -> dict[str, Any]:
+    """Return the body of the `pause` entry: the state of the window for the next call, and for the audit's replay."""
+    return {
+        "watched_s": watched.watched_s,
+        "left_s": watched.left_s,
+        "at": watched.ended_at,
+        "standing": {verdict.clause: f"{verdict.state}, {verdict.message}" for verdict in watched.verdicts},
+        "sources": [str(source.name) for source in sources],
+        "quiet": {
+            source: {"looks": polls, "at_s": last.at_s, "at": last.at}
+            for source, (polls, last) in recorder.quiet.items()
+        },
+        "memory": {source.name: source.memory() for source in sources if source.memory is not None},
+    }
+
+
+def _redact_sample(sample: Sample, rollout: RolloutContext) -> Sample:
+    if not isinstance(sample.reading, ConnectionTest):
+        return sample
+    message = rollout.redactor.text(sample.reading.message)
+    return replace(sample, reading=replace(sample.reading, message=message))

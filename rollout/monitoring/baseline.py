@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import cycle
 
 from rollout.core.clock import Clock, StopFlag
@@ -55,9 +56,7 @@ def _requests(
     in_a_row = 0
     # The same prompts in the same order as in the window, so that the P95s are comparable.
     probes = cycle(monitor.in_turn)
-    if not monitor.in_turn:
-        return readings
-    while len(readings) < monitor.min_samples and in_a_row < FAILURES_IN_A_ROW:
+    while monitor.in_turn and len(readings) < monitor.min_samples and in_a_row < FAILURES_IN_A_ROW:
         if not clock.wait(PACE_S if readings else 0.0, stop):
             raise Interrupted(f"the baseline was not finished: {stop.reason}")
         readings.append(ask(gateway, provider, next(probes), target, clock))
@@ -72,10 +71,8 @@ def _counts(reading: SyntheticReading) -> bool:
 def _metrics(gateway: Watchable, provider: str) -> Metrics | None:
     """Return the provider's metrics, None unless all are valid numbers; a failed read is repeated once."""
     for _ in range(2):
-        try:
+        with suppress(GatewayError):
             found = gateway.metrics(provider)
-        except GatewayError:
-            continue
-        numbers = (found.total_requests, found.failed_requests, found.latency.samples, found.latency.p95_ms or 0.0)
-        return found if all(map(is_number, numbers)) else None
+            numbers = (found.total_requests, found.failed_requests, found.latency.samples, found.latency.p95_ms or 0.0)
+            return found if all(map(is_number, numbers)) else None
     return None

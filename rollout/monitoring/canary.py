@@ -5,8 +5,9 @@ Each stage is a window of its own, so that a call may end within a stage and the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from rollout.changes import canary
 from rollout.context import RolloutContext
@@ -18,7 +19,6 @@ from rollout.journal.record import Kind, RolloutRecord
 from rollout.monitoring.aggregates import Aggregates
 from rollout.monitoring.bake import run_window
 from rollout.monitoring.live_view import View
-from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import NONE, State, Verdict, show_span
 from rollout.monitoring.window import OnUnavailable, StageResult, WindowResult
@@ -77,7 +77,6 @@ def _watch_one(
     number: int,
 ) -> WindowResult:
     stage, passed_s = planned[number], sum(each.lasts_s for each in planned[:number])
-    later_s = sum(each.lasts_s for each in planned[number + 1 :])
     try:
         # After a request to stop the share must not rise; the window then ends at once.
         entered = canary.enter(rollout, stage) if is_staged(rollout.scenario) and not rollout.stop else str(stage)
@@ -86,27 +85,26 @@ def _watch_one(
     except RolloutError as error:
         watched = _not_entered(rollout, stage, rollout.redactor.text(str(error)))
     else:
-        view.stage(f"{stage.clause} {entered}")
-        watched = run_window(rollout, _Later(view, passed_s), left_s, page, stage=stage, later_s=later_s)
-    results = tuple(_stage_results(rollout, planned, number, watched))
-    return replace(watched, stages=results, watched_s=passed_s + watched.watched_s)
+        view.stage(f"{stage.clause} {entered}", passed_s)
+        later_s = sum(each.lasts_s for each in planned[number + 1 :])
+        watched = run_window(rollout, view, left_s, page, stage=stage, later_s=later_s)
+    return replace(
+        watched,
+        stages=_stage_results(rollout.record(), planned, number, watched),
+        watched_s=passed_s + watched.watched_s,
+    )
 
 
 def _stage_results(
-    rollout: RolloutContext, planned: Sequence[Stage], number: int, watched: WindowResult
-) -> list[StageResult]:
+    record: RolloutRecord, planned: Sequence[Stage], number: int, watched: WindowResult
+) -> tuple[StageResult, ...]:
     """Return the result of each stage; `number` is the stage that was watched last."""
-    record = rollout.record()
-    found = []
-    for position, stage in enumerate(planned):
-        if position > number:
-            after = planned[number]
-            found.append(StageResult(stage.clause, "not reached", f"{stage}: {after.clause} ({after}) comes before it"))
-        elif position == number:
-            found.append(_ended(stage, watched))
-        else:
-            found.append(StageResult(stage.clause, "held", _held_message(stage, record)))
-    return found
+    now, why = planned[number], f"{planned[number].clause} ({planned[number]}) comes before it"
+    return (
+        *(_held(stage, record.judged[stage.name]) for stage in planned[:number]),
+        _ended(now, watched),
+        *(StageResult(stage.clause, "not reached", f"{stage}: {why}") for stage in planned[number + 1 :]),
+    )
 
 
 def _ended(stage: Stage, watched: WindowResult) -> StageResult:
@@ -117,62 +115,31 @@ def _ended(stage: Stage, watched: WindowResult) -> StageResult:
         return StageResult(stage.clause, "failed", f"{stage}: {why}")
     if watched.left_s:
         return StageResult(stage.clause, "in progress", f"{stage}: {after} of it watched")
-    odd = [verdict for verdict in watched.verdicts if verdict.state is not State.HOLDING]
-    if odd:
-        listed = "; ".join(f"{verdict.clause} is {verdict.state}: {verdict.message}" for verdict in odd)
+    odd = (verdict for verdict in watched.verdicts if verdict.state is not State.HOLDING)
+    if listed := "; ".join(f"{verdict.clause} is {verdict.state}: {verdict.message}" for verdict in odd):
         return StageResult(stage.clause, "failed", f"{stage}: {listed}")
-    messages = {verdict.clause: verdict.message for verdict in watched.verdicts}
-    return StageResult(stage.clause, "held", f"{stage}: every trigger held; {messages['MON-2']}; {messages['MON-3']}")
+    return _held(stage, {verdict.clause: verdict.record() for verdict in watched.verdicts})
 
 
-def _held_message(stage: Stage, record: RolloutRecord) -> str:
-    judged = record.judged[stage.name]
-    return f"{stage}: every trigger held; {judged['MON-2']['message']}; {judged['MON-3']['message']}"
+def _held(stage: Stage, judged: Mapping[str, Mapping[str, Any]]) -> StageResult:
+    errors, latency = judged["MON-2"]["message"], judged["MON-3"]["message"]
+    return StageResult(stage.clause, "held", f"{stage}: every trigger held; {errors}; {latency}")
 
 
 def _not_entered(rollout: RolloutContext, stage: Stage, why: str) -> WindowResult:
     """Return the result of a canary whose next stage could not be entered, and record its verdict."""
     known, at = trigger_context(rollout.scenario, rollout.record(), stage), format_utc(rollout.clock.now())
-    nothing = judge(Aggregates(()), known, 0.0)
-    message = f"{stage} could not be entered: {why}"
-    breach = Verdict(stage.clause, State.BREACHED, NONE, None, 0, "weights", stage.name, at, message)
+    breach = Verdict(
+        clause=stage.clause,
+        state=State.BREACHED,
+        value=NONE,
+        limit=None,
+        samples=0,
+        source="weights",
+        span=stage.name,
+        at=at,
+        message=f"{stage} could not be entered: {why}",
+    )
     asked = Verdict("MON-7", State.HOLDING, NONE, NONE, 1, "signals", stage.name, at, "nobody asked to stop")
     rollout.append(Kind.VERDICT, **breach.record(), decided=True, watched_s=0.0, stage=stage.name)
-    return WindowResult(breach, (*nothing, asked), at, at, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Later:
-    """A view of all stages together, which adds the time of the earlier stages to that of one stage.
-
-    Attributes:
-        view: the view of all stages.
-        passed_s: the length of the earlier stages, in seconds.
-    """
-
-    view: View
-    passed_s: float
-
-    def sample(self, sample: Sample) -> None:
-        """Pass a sample on."""
-        self.view.sample(replace(sample, at_s=sample.at_s + self.passed_s))
-
-    def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
-        """Pass the verdicts on."""
-        self.view.verdicts(verdicts, now_s + self.passed_s)
-
-    def unwatched(self, seconds: float) -> None:
-        """Pass the seconds on."""
-        self.view.unwatched(seconds)
-
-    def held(self, words: str | None) -> None:
-        """Pass the hold on."""
-        self.view.held(words)
-
-    def stage(self, text: str) -> None:
-        """Pass the stage on."""
-        self.view.stage(text)
-
-    def close(self) -> None:
-        """Close the view of all stages."""
-        self.view.close()
+    return WindowResult(breach, (*judge(Aggregates(()), known, 0.0), asked), at, 0.0)

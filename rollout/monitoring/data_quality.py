@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from rollout.core.scenario import Monitor
 from rollout.monitoring.aggregates import Aggregates, PollStats
@@ -35,13 +35,10 @@ def judge_data(aggregates: Aggregates, context: Context, now_s: float) -> Verdic
     limit = f"{monitor.dark_in_a_row} in a row/{monitor.dark_share * 100:g}%"
     reads = [(name, polls) for name, polls in aggregates.polls.items() if name not in NOT_JUDGED]
     total = sum(polls.total for _, polls in reads)
-    unavailable = [found for name, polls in reads if (found := _find_unavailable(name, polls, monitor)) is not None]
-    unavailable += [found for found in [_stale(aggregates, monitor)] if found is not None]
-    if unavailable:
-        worst = next((found for found in unavailable if found.state is State.BREACHED), unavailable[0])
-        return Verdict(
-            "MON-6", worst.state, worst.value, limit, worst.polls.total, worst.source, span, worst.at, worst.message
-        )
+    found = (*(_find_unavailable(name, polls, monitor) for name, polls in reads), _stale(aggregates, monitor))
+    if unavailable := list(filter(None, found)):
+        worst = next((each for each in unavailable if each.state is State.BREACHED), unavailable[0])
+        return replace(worst, limit=limit, span=span)
     unseen = [name for name, polls in reads if polls.good is None]
     sources = ", ".join(name for name, _ in reads)
     if len(unseen) == len(reads):
@@ -54,11 +51,18 @@ def judge_data(aggregates: Aggregates, context: Context, now_s: float) -> Verdic
         return Verdict("MON-6", State.INCONCLUSIVE, value, limit, total, ", ".join(unseen), span, at, message)
     gap_s, lasts_s = unwatched(aggregates), context.lasts_s
     if gap_s > lasts_s:
-        value = f"{show_span(gap_s)} not watched"
-        message = (
-            f"{show_span(gap_s)} were not watched, and a window of {show_span(lasts_s)} goes on for so long at most"
+        return Verdict(
+            clause="MON-6",
+            state=State.NO_DATA,
+            value=f"{show_span(gap_s)} not watched",
+            limit=limit,
+            samples=total,
+            source=sources,
+            span=span,
+            at=at,
+            message=f"{show_span(gap_s)} were not watched, and a window of {show_span(lasts_s)} goes on for so long at "
+            "most",
         )
-        return Verdict("MON-6", State.NO_DATA, value, limit, total, sources, span, at, message)
     extended_for = extended(aggregates, context)
     message = f"{failed} of {total} looks at {len(reads)} sources failed"
     message += f"; {show_span(gap_s)} were not watched, and the window is so much longer" if gap_s >= SHOWN_S else ""
@@ -68,37 +72,24 @@ def judge_data(aggregates: Aggregates, context: Context, now_s: float) -> Verdic
 
 def extended(aggregates: Aggregates, context: Context) -> tuple[str, ...]:
     """Return the sources for whose first outage the window is extended (MON-6, `on_no_data`)."""
-    monitor = context.monitor
     return tuple(
-        name for name, polls in aggregates.polls.items() if name not in NOT_JUDGED and _forgiven(name, polls, monitor)
+        name
+        for name, polls in aggregates.polls.items()
+        if name not in NOT_JUDGED and _forgiven(name, polls, context.monitor)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Unavailable:
-    """A source that gives no data: breached, or inconclusive while the window is extended for it."""
-
-    state: State
-    source: str
-    value: str
-    polls: PollStats
-    message: str
-
-    @property
-    def at(self) -> str:
-        return "" if self.polls.last is None else self.polls.last.at
 
 
 def _forgiven(name: str, polls: PollStats, monitor: Monitor) -> int:
     """Return how many failed polls do not count: those of the first row that made the source unavailable."""
     if monitor.on_no_data.get(name, EXTEND) != EXTEND:
         return 0
-    rows = [*polls.earlier_rows, polls.failed_in_a_row]
+    rows = (*polls.earlier_rows, polls.failed_in_a_row)
     first = next((row for row in rows if row >= monitor.dark_in_a_row), 0)
     return first if first < AS_LONG_AGAIN * monitor.dark_in_a_row else 0
 
 
-def _find_unavailable(name: str, polls: PollStats, monitor: Monitor) -> _Unavailable | None:
+def _find_unavailable(name: str, polls: PollStats, monitor: Monitor) -> Verdict | None:
+    """Return the source as unavailable, if it is: breached, or inconclusive while the window is extended for it."""
     last, row, forgiven = polls.last, polls.failed_in_a_row, _forgiven(name, polls, monitor)
     if last is None or not polls.failed:
         return None
@@ -114,11 +105,25 @@ def _find_unavailable(name: str, polls: PollStats, monitor: Monitor) -> _Unavail
         message += (
             f"; people are told, and it has {AS_LONG_AGAIN * monitor.dark_in_a_row - row} more looks to come back"
         )
-        return _Unavailable(State.INCONCLUSIVE, name, value, polls, message)
-    return _Unavailable(State.BREACHED, name, value, polls, message)
+        return _unavailable(State.INCONCLUSIVE, name, value, polls, message)
+    return _unavailable(State.BREACHED, name, value, polls, message)
 
 
-def _stale(aggregates: Aggregates, monitor: Monitor) -> _Unavailable | None:
+def _unavailable(state: State, source: str, value: str, polls: PollStats, message: str) -> Verdict:
+    return Verdict(
+        clause="MON-6",
+        state=state,
+        value=value,
+        limit=None,
+        samples=polls.total,
+        source=source,
+        span="",
+        at="" if polls.last is None else polls.last.at,
+        message=message,
+    )
+
+
+def _stale(aggregates: Aggregates, monitor: Monitor) -> Verdict | None:
     """Return the metrics as unavailable if the counters stand still although requests were answered.
 
     A request counts as missed if it was sent after the poll in which the counters last changed had ended, and answered
@@ -132,13 +137,14 @@ def _stale(aggregates: Aggregates, monitor: Monitor) -> _Unavailable | None:
     if missed < allowed:
         return None
     factor = AS_LONG_AGAIN if monitor.on_no_data.get(SourceName.METRICS, EXTEND) == EXTEND else 1
-    state = State.BREACHED if missed >= factor * allowed else State.INCONCLUSIVE
-    value = f"{missed} requests not counted"
-    message = (
-        f"metrics is stale: its counters stand still since {show_span(counters.moved_by_s)} into the window, and "
-        f"{missed} requests of the suite's own were answered meanwhile"
+    return _unavailable(
+        state=State.BREACHED if missed >= factor * allowed else State.INCONCLUSIVE,
+        source=SourceName.METRICS,
+        value=f"{missed} requests not counted",
+        polls=polls,
+        message=f"metrics is stale: its counters stand still since {show_span(counters.moved_by_s)} into the window, "
+        f"and {missed} requests of the suite's own were answered meanwhile",
     )
-    return _Unavailable(state, SourceName.METRICS, value, polls, message)
 
 
 # A gap that a busy machine causes is not shown.

@@ -50,9 +50,17 @@ def _too_few_requests(aggregates: Aggregates, context: Context, users: int, prob
         least = (
             f"{monitor.min_requests} of users are needed, for the scenario switches the suite's own off (probes: off)"
         )
-    message = f"too few requests to judge: {users} of users, {probes} of the suite's own; {least}"
-    at = _at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC)
-    return Verdict("MON-2", State.INCONCLUSIVE, None, limit, users or probes, "users", "the window", at, message)
+    return Verdict(
+        clause="MON-2",
+        state=State.INCONCLUSIVE,
+        value=None,
+        limit=limit,
+        samples=users or probes,
+        source="users",
+        span="the window",
+        at=_at(aggregates, SourceName.METRICS, SourceName.SYNTHETIC),
+        message=f"too few requests to judge: {users} of users, {probes} of the suite's own; {least}",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +83,8 @@ class _Errors:
 
     def breaching(self, limit: float) -> Span | None:
         """Return the span whose rate is above the limit with enough failures for a breach; the worse of two."""
-        above = [s for s in (self.window, self.short) if s is not None and _rate(s) > limit]
-        enough = [span for span in above if span.failures >= self.breach_failures]
-        return max(enough, key=_rate, default=None)
+        spans = (span for span in (self.window, self.short) if span is not None and _rate(span) > limit)
+        return max((span for span in spans if span.failures >= self.breach_failures), key=_rate, default=None)
 
 
 def _rate(span: Span) -> float:
@@ -108,14 +115,23 @@ def _error_verdict(aggregates: Aggregates, context: Context, errors: _Errors) ->
     state = State.BREACHED if breaching else _compare(rate, limit) if shown in calm else State.INCONCLUSIVE
     words = _last(shown, window, context.monitor.short_span_s)
     whose = " of the suite's own" if errors.source == "synthetic" else ""
-    count = f"{shown.failures} of {shown.requests}{whose} requests"
-    ends = "is not above" if state is State.HOLDING else "is above"
-    message = f"error rate {show_rate(rate, limit)} over {words} ({count}) {ends} {limit * 100:g} %"
+    message = (
+        f"error rate {show_rate(rate, limit)} over {words} ({shown.failures} of {shown.requests}{whose} requests) "
+        f"{'is not above' if state is State.HOLDING else 'is above'} {limit * 100:g} %"
+    )
     if state is State.INCONCLUSIVE:
         message += f", by fewer failures than the {errors.breach_failures} that it takes to tell it from chance"
-    message += _control_error_rate(aggregates, context)
-    at = _at(aggregates, SourceName.METRICS if errors.source == "users" else SourceName.SYNTHETIC)
-    return Verdict("MON-2", state, rate, limit, shown.requests, errors.source, words, at, message)
+    return Verdict(
+        clause="MON-2",
+        state=state,
+        value=rate,
+        limit=limit,
+        samples=shown.requests,
+        source=errors.source,
+        span=words,
+        at=_at(aggregates, SourceName.METRICS if errors.source == "users" else SourceName.SYNTHETIC),
+        message=message + _control_error_rate(aggregates, context),
+    )
 
 
 def _control_error_rate(aggregates: Aggregates, context: Context) -> str:
@@ -123,5 +139,4 @@ def _control_error_rate(aggregates: Aggregates, context: Context) -> str:
     span = aggregates.control.latest()
     if context.control is None or span is None or not span.requests:
         return ""
-    rate = f"{span.failures / span.requests * 100:.1f} %"
-    return f"; control group {context.control.provider}: {rate} of {span.requests} requests"
+    return f"; control group {context.control.provider}: {_rate(span) * 100:.1f} % of {span.requests} requests"

@@ -8,7 +8,7 @@ An operator's abort, a signal and a lost lease are never held.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -45,7 +45,7 @@ class RollbackHold:
         return f"held by {self.by} until {format_utc(self.until)}: {self.reason}"
 
 
-def in_force(holds: Iterable[Mapping[str, Any]], now: datetime, at_most_s: float) -> RollbackHold | None:
+def in_force(holds: Sequence[Mapping[str, Any]], now: datetime, at_most_s: float) -> RollbackHold | None:
     """Return the hold that is in force at `now`, None if there is none.
 
     Args:
@@ -53,12 +53,12 @@ def in_force(holds: Iterable[Mapping[str, Any]], now: datetime, at_most_s: float
         now: the time.
         at_most_s: the longest hold that the policy allows, in seconds; a hold ends then at the latest.
     """
-    entries = [hold for hold in holds if hold["kind"] == Kind.HOLD]
-    if not entries or entries[-1]["until"] is None:
+    last = next((hold for hold in reversed(holds) if hold["kind"] == Kind.HOLD), None)
+    if last is None or last["until"] is None:
         return None
-    last = entries[-1]
-    latest = datetime.fromisoformat(last["at"]) + timedelta(seconds=at_most_s)
-    until = min(datetime.fromisoformat(last["until"]), latest)
+    until = min(
+        datetime.fromisoformat(last["until"]), datetime.fromisoformat(last["at"]) + timedelta(seconds=at_most_s)
+    )
     return RollbackHold(last["by"], last["reason"], until, last["at"]) if now < until else None
 
 
@@ -69,8 +69,11 @@ def of_record(record: RolloutRecord, now: datetime) -> RollbackHold | None:
 
 def describe_holds(record: RolloutRecord) -> str:
     """Return which breaches were held, by whom and why; empty if none was."""
-    held = [hold for hold in record.holds if hold["kind"] == Kind.HELD]
-    return "; ".join(f"{h['clause']} was breached at {h['at']} and {h['hold']}" for h in held)
+    return "; ".join(
+        f"{hold['clause']} was breached at {hold['at']} and {hold['hold']}"
+        for hold in record.holds
+        if hold["kind"] == Kind.HELD
+    )
 
 
 def place(journal: Journal, record: RolloutRecord, *, by: str, reason: str, for_s: float) -> RollbackHold:

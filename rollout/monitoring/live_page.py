@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 
 from rollout.core.visible import on_one_line
 from rollout.gateway.responses import ConnectionTest
@@ -34,7 +33,6 @@ class Heading:
         ticket: the ticket, None where there is none.
         window_s: the length of the window in seconds.
         phases: a line for each phase so far, ``precheck 21 of 21 passed``.
-        confirm_by: the deadline of the next phase, None if there is none.
     """
 
     rollout: str
@@ -44,53 +42,57 @@ class Heading:
     ticket: str | None
     window_s: float
     phases: tuple[str, ...] = ()
-    confirm_by: str | None = None
 
 
+@dataclass(slots=True)
 class Page:
-    """The state of a window as lines of text, for any width; colours add no information."""
+    """The state of a window as lines of text, for any width; colours add no information.
 
-    def __init__(self, heading: Heading) -> None:
-        """Start without samples and verdicts."""
-        self.heading = heading
-        self.now_s = 0.0
-        self.stage = ""
-        self.verdicts: tuple[Verdict, ...] = ()
-        self.rollback_probe: Sample | None = None
-        self.hold: str | None = None
-        self.unwatched_s = 0.0
-        self._trends: dict[str, deque[float]] = {}
-        self._shown_at: dict[str, str] = {}
+    Attributes:
+        heading: what is shown from the beginning of the window.
+        now_s: the time of the verdicts, in seconds since the first stage began.
+        stage: the stage of a canary; empty without one.
+        passed_s: the length of the earlier stages, in seconds.
+        verdicts: the latest verdicts.
+        rollback_probe: the latest connection test of the previous provider.
+        hold: who holds the rollback; None without a hold.
+        unwatched_s: how many seconds of the window were not watched.
+    """
+
+    heading: Heading
+    now_s: float = 0.0
+    stage: str = ""
+    passed_s: float = 0.0
+    verdicts: tuple[Verdict, ...] = ()
+    rollback_probe: Sample | None = None
+    hold: str | None = None
+    unwatched_s: float = 0.0
+    _trends: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=TREND)))
+    _shown_at: dict[str, str] = field(default_factory=dict)
 
     def sample(self, sample: Sample) -> None:
         """Keep the latest sample of the rollback source."""
         if sample.source == SourceName.ROLLBACK:
-            self.rollback_probe = sample
+            self.rollback_probe = replace(sample, at_s=sample.at_s + self.passed_s)
 
     def update(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Keep the verdicts, and their numbers for the trend."""
-        self.verdicts, self.now_s = verdicts, now_s
+        self.verdicts, self.now_s = verdicts, now_s + self.passed_s
         for verdict in verdicts:
             if isinstance(verdict.value, float) and self._shown_at.get(verdict.clause) != verdict.at:
                 self._shown_at[verdict.clause] = verdict.at
-                self._trends.setdefault(verdict.clause, deque(maxlen=TREND)).append(verdict.value)
-
-    def lines(self, width: int, rows: int = ROWS) -> list[str]:
-        """Return at most `rows` lines of at most `width` characters."""
-        return [line for line, _ in self.styled(width, rows)]
+                self._trends[verdict.clause].append(verdict.value)
 
     def styled(self, width: int, rows: int = ROWS) -> list[tuple[str, str]]:
-        """Return the lines, each with the style that a terminal with colours may give it."""
+        """Return at most `rows` lines of at most `width` characters, each with its style on a terminal with colours."""
         head = self.heading
         ticket = f"  ticket {head.ticket}" if head.ticket else ""
         top = [(f"{head.rollout} on {head.target}", "bold"), (f"{head.previous} → {head.change}{ticket}", "bold")]
-        below = [(self.time_line(), ""), *self._hold_lines(width)]
+        below = [(self.time_line(), ""), *_wrapped(self.hold_line(), width, "bold reverse red")]
         below += [(self.trigger_line(verdict, width), _STYLES[verdict.state]) for verdict in self.verdicts]
-        troubles = [v for v in self.verdicts if v.state is State.BREACHED]
-        for verdict in troubles:
-            # A breach is wrapped, not truncated.
-            wrapped = textwrap.wrap(f"{verdict.clause}: {on_one_line(verdict.message)}", max(width, 1))
-            below += [(line, "bold red") for line in wrapped[:BREACH_LINES]]
+        for verdict in self.verdicts:
+            if verdict.state is State.BREACHED:
+                below += _wrapped(f"{verdict.clause}: {verdict.message}", width, "bold red")
         below += [self.rollback_line(), (f"Stop: Ctrl-C rolls back, or run: rollout abort {head.rollout}", "")]
         room = max(0, rows - len(top) - len(below) - 1)
         lines = [*top, *((phase, "") for phase in head.phases[-room:] if room), *below]
@@ -103,17 +105,12 @@ class Page:
         breached = ", ".join(verdict.clause for verdict in self.verdicts if verdict.state is State.BREACHED)
         return f"{breached} BREACHED AND NOT ROLLED BACK: {self.hold}" if breached else f"THE ROLLBACK IS {self.hold}"
 
-    def _hold_lines(self, width: int) -> list[tuple[str, str]]:
-        wrapped = textwrap.wrap(on_one_line(self.hold_line()), max(width, 1))
-        return [(line, "bold reverse red") for line in wrapped[:BREACH_LINES]]
-
     def time_line(self) -> str:
         """Return the time that is left, the length of the window, and the time that was not watched."""
         left = max(0.0, self.heading.window_s + self.unwatched_s - self.now_s)
-        confirm = f", confirm by {self.heading.confirm_by}" if self.heading.confirm_by else ""
         stage = f"{self.stage}; " if self.stage else ""
         gap = f", {show_span(self.unwatched_s)} were not watched" if self.unwatched_s >= SHOWN_S else ""
-        return f"{stage}{show_span(left)} left of {show_span(self.heading.window_s)}{gap}{confirm}"
+        return f"{stage}{show_span(left)} left of {show_span(self.heading.window_s)}{gap}"
 
     def trigger_line(self, verdict: Verdict, width: int = NARROW) -> str:
         """Return one trigger's line: state, value, limit, sample count, source and trend."""
@@ -144,28 +141,36 @@ class Page:
         if probe is None:
             return f"Rollback to {previous}: not probed yet", ""
         ago = f"{show_span(max(0.0, self.now_s - probe.at_s))} ago"
-        if isinstance(probe.reading, ConnectionTest) and probe.reading.succeeded:
+        if is_alive(probe):
             return f"Rollback to {previous}: alive ({ago})", ""
         if isinstance(probe.reading, ConnectionTest):
             return f"Rollback to {previous}: DEAD ({ago}): {probe.reading.message}", "bold red"
         return f"Rollback to {previous}: not known ({ago}): {probe.error}", "bold red"
 
 
+def is_alive(probe: Sample | None) -> bool:
+    """Return whether the latest connection test of the previous provider succeeded."""
+    return probe is not None and isinstance(probe.reading, ConnectionTest) and probe.reading.succeeded
+
+
 def show_numbers(verdict: Verdict) -> tuple[str, str]:
     """Return the value and the limit with their units."""
     value, limit = verdict.value, verdict.limit
-    show = show_rate if verdict.clause == "MON-2" else show_ms
-    if isinstance(limit, float):
-        held = f"{limit * 100:g} %" if verdict.clause == "MON-2" else f"{limit:.5g} ms"
-        return (show(value, limit) if isinstance(value, float) else "-"), held
-    return str(value) if value is not None else "-", str(limit) if limit is not None else "-"
+    if not isinstance(limit, float):
+        return str(value) if value is not None else "-", str(limit) if limit is not None else "-"
+    show, held = (show_rate, f"{limit * 100:g} %") if verdict.clause == "MON-2" else (show_ms, f"{limit:.5g} ms")
+    return (show(value, limit) if isinstance(value, float) else "-"), held
 
 
 def _direction(values: Sequence[float]) -> str:
-    before, last = list(pairwise(values))[-1]
-    if last == before:
+    if values[-1] == values[-2]:
         return "="
-    return "+" if last > before else "-"
+    return "+" if values[-1] > values[-2] else "-"
+
+
+def _wrapped(text: str, width: int, style: str) -> list[tuple[str, str]]:
+    """Return a text that is wrapped, not truncated, with its style; its first `BREACH_LINES` lines."""
+    return [(line, style) for line in textwrap.wrap(on_one_line(text), max(width, 1))[:BREACH_LINES]]
 
 
 def truncate_line(text: str, width: int) -> str:

@@ -5,14 +5,14 @@ A view never stops a rollout: once its stream is closed or refuses a character, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rollout.core.clock import Clock, format_utc
 from rollout.core.visible import on_one_line
-from rollout.gateway.responses import ConnectionTest
 from rollout.monitoring.data_quality import SHOWN_S
-from rollout.monitoring.live_page import BLOCKS, Heading, Page, show_numbers, truncate_line
+from rollout.monitoring.live_page import BLOCKS, Heading, Page, is_alive, show_numbers, truncate_line
 from rollout.monitoring.samples import Sample, SourceName
 from rollout.monitoring.verdict import State, Verdict, show_span
 
@@ -21,29 +21,50 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.25
 LINE_EVERY_S = 60.0
-_PLAIN = {"→": "->", "…": "~", "·": "-"}
+# Blocks become digits, which show the trend too.
+_PLAIN = str.maketrans({"→": "->", "…": "~", "·": "-"} | {block: str(height) for height, block in enumerate(BLOCKS, 1)})
 
 
-class View(Protocol):
+class View(ABC):
     """What shows a window to the operator. No method raises, even if the stream is closed."""
+
+    def __init__(self, stream: TextIO, heading: Heading, clock: Clock) -> None:
+        self._stream, self._page, self._clock = stream, Page(heading), clock
+        self._is_silent = False
 
     def sample(self, sample: Sample) -> None:
         """Receive a sample."""
+        self._page.sample(sample)
 
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
-        """Show the verdicts of `now_s` seconds into the window."""
+        """Show the verdicts of `now_s` seconds into the window, or into the stage of a canary."""
+        self._page.update(verdicts, now_s)
 
     def unwatched(self, seconds: float) -> None:
         """Show that so many seconds of the window were not watched, and that it is extended by them."""
+        self._page.unwatched_s = seconds
 
     def held(self, words: str | None) -> None:
         """Show who holds the automatic rollback, ``held by alice until …``; None if there is no hold."""
+        self._page.hold = words
 
-    def stage(self, text: str) -> None:
-        """Show which stage of a canary begins or continues."""
+    def stage(self, text: str, passed_s: float) -> None:
+        """Show which stage of a canary begins or continues; `passed_s` is the length of those before it."""
+        self._page.stage, self._page.passed_s = text, passed_s
 
+    @abstractmethod
     def close(self) -> None:
         """Show the last state, and nothing more after it."""
+
+    def _attempt(self, write: Callable[[], None]) -> None:
+        """Write, until the stream fails: a closed pipe, or a character that it cannot show, ends the view."""
+        if self._is_silent:
+            return
+        try:
+            write()
+        except (OSError, ValueError):
+            # ValueError: the stream is closed, or cannot encode a character.
+            self._is_silent = True
 
 
 def view_for(stream: TextIO, heading: Heading, clock: Clock, *, term: str | None = None) -> View:
@@ -62,35 +83,20 @@ def view_for(stream: TextIO, heading: Heading, clock: Clock, *, term: str | None
     return Terminal(stream, heading, clock) if live else Log(stream, heading, clock)
 
 
-class _StreamGuard:
-    """Writes to a stream until it fails: a closed pipe, or a character that it cannot show, ends the view."""
-
-    def __init__(self) -> None:
-        self.silent = False
-
-    def attempt(self, write: Callable[[], None]) -> None:
-        if self.silent:
-            return
-        try:
-            write()
-        except (OSError, ValueError):
-            # ValueError: the stream is closed, or cannot encode a character.
-            self.silent = True
-
-
-class Log:
+class Log(View):
     """One line a minute, and one for each trigger whose verdict changes."""
 
     def __init__(self, stream: TextIO, heading: Heading, clock: Clock) -> None:
         """Print what is watched, and how to stop it."""
-        self._stream, self._page, self._clock = stream, Page(heading), clock
-        self._guard = _StreamGuard()
+        super().__init__(stream, heading, clock)
         self._states: dict[str, State] = {}
         self._hold = ""
         self._next_s = LINE_EVERY_S
         ticket = f", ticket {heading.ticket}" if heading.ticket else ""
-        span = show_span(heading.window_s)
-        self._say(f"watching {heading.previous} → {heading.change} on {heading.target} for {span}{ticket}")
+        self._say(
+            f"watching {heading.previous} → {heading.change} on {heading.target} "
+            f"for {show_span(heading.window_s)}{ticket}"
+        )
         for phase in heading.phases:
             self._say(phase)
         self._say(f"stop: Ctrl-C rolls back, or run: rollout abort {heading.rollout}")
@@ -98,13 +104,13 @@ class Log:
     def sample(self, sample: Sample) -> None:
         """Print a line when the connection test of the previous provider changes its result."""
         before = self._page.rollback_probe
-        self._page.sample(sample)
-        if sample.source == SourceName.ROLLBACK and (before is None or _alive(before) != _alive(sample)):
+        super().sample(sample)
+        if sample.source == SourceName.ROLLBACK and (before is None or is_alive(before) != is_alive(sample)):
             self._say(self._page.rollback_line()[0])
 
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Print what changed, and once a minute every verdict."""
-        self._page.update(verdicts, now_s)
+        super().verdicts(verdicts, now_s)
         if (line := self._page.hold_line()) != self._hold:
             self._hold = line
             self._say(line or "the rollback is not held any more: a breach rolls back at once")
@@ -118,23 +124,20 @@ class Log:
                 self._say(f"{verdict.clause} {before} → {verdict.state}: {verdict.message}")
             elif before is None and verdict.state is State.BREACHED:
                 self._say(f"{verdict.clause} {verdict.state}: {verdict.message}")
-        if now_s >= self._next_s:
-            self._next_s = (now_s // LINE_EVERY_S + 1) * LINE_EVERY_S
+        if self._page.now_s >= self._next_s:
+            self._next_s = (self._page.now_s // LINE_EVERY_S + 1) * LINE_EVERY_S
             self._say(self._summary())
 
     def unwatched(self, seconds: float) -> None:
         """Print by how much the time that was not watched has grown."""
-        more_s, self._page.unwatched_s = seconds - self._page.unwatched_s, seconds
+        more_s = seconds - self._page.unwatched_s
+        super().unwatched(seconds)
         if more_s >= SHOWN_S:
             self._say(f"{show_span(more_s)} were not watched: the window is so much longer")
 
-    def held(self, words: str | None) -> None:
-        """Keep the hold for the next line."""
-        self._page.hold = words
-
-    def stage(self, text: str) -> None:
+    def stage(self, text: str, passed_s: float) -> None:
         """Print the stage; the triggers begin again with no verdict."""
-        self._page.stage = text
+        super().stage(text, passed_s)
         self._states.clear()
         self._say(text)
 
@@ -144,58 +147,45 @@ class Log:
             self._say(self._summary())
 
     def _summary(self) -> str:
-        parts = [self._page.time_line(), *(_brief(verdict) for verdict in self._page.verdicts)]
-        alive = self._page.rollback_probe is not None and _alive(self._page.rollback_probe)
-        parts = [*filter(None, [self._page.hold_line()]), *parts]
-        return " · ".join([*parts, f"previous provider {'alive' if alive else 'not known to be alive'}"])
+        alive = "alive" if is_alive(self._page.rollback_probe) else "not known to be alive"
+        parts = [self._page.hold_line(), self._page.time_line(), *map(_brief, self._page.verdicts)]
+        return " · ".join([*filter(None, parts), f"previous provider {alive}"])
 
     def _say(self, text: str) -> None:
         def write() -> None:
             self._stream.write(_encodable(f"{format_utc(self._clock.now())} {on_one_line(text)}\n", self._stream))
             self._stream.flush()
 
-        self._guard.attempt(write)
+        self._attempt(write)
 
 
-class Terminal:
+class Terminal(View):
     """A page that is redrawn in place, at most four times a second unless a trigger is breached."""
 
     def __init__(self, stream: TextIO, heading: Heading, clock: Clock) -> None:
         """Draw the page for the first time."""
-        self._stream, self._page, self._clock = stream, Page(heading), clock
-        self._guard = _StreamGuard()
+        super().__init__(stream, heading, clock)
         self._drawn = float("-inf")
         self._live: Live | None = None
-        self._guard.attempt(self._open)
-
-    def sample(self, sample: Sample) -> None:
-        """Keep the sample for the next drawing."""
-        self._page.sample(sample)
+        self._attempt(self._open)
 
     def verdicts(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Draw the page, unless it was drawn less than `REFRESH_S` ago; a breach is always drawn."""
-        self._page.update(verdicts, now_s)
-        breached = any(verdict.state is State.BREACHED for verdict in verdicts)
-        if breached or self._clock.monotonic() - self._drawn >= REFRESH_S:
-            self._guard.attempt(self._draw)
+        super().verdicts(verdicts, now_s)
+        is_due = self._clock.monotonic() - self._drawn >= REFRESH_S
+        if is_due or any(verdict.state is State.BREACHED for verdict in verdicts):
+            self._attempt(self._draw)
 
-    def unwatched(self, seconds: float) -> None:
-        """Keep the seconds for the next drawing."""
-        self._page.unwatched_s = seconds
-
-    def held(self, words: str | None) -> None:
-        """Keep the hold for the next drawing."""
-        self._page.hold = words
-
-    def stage(self, text: str) -> None:
+    def stage(self, text: str, passed_s: float) -> None:
         """Show the stage above the triggers."""
-        self._page.stage = text
-        self._guard.attempt(self._draw)
+        super().stage(text, passed_s)
+        self._attempt(self._draw)
 
     def close(self) -> None:
         """Draw the page a last time; it remains on the terminal."""
-        self._guard.attempt(self._draw)
-        self._guard.attempt(self._close)
+        self._attempt(self._draw)
+        if self._live is not None:
+            self._attempt(self._live.stop)
 
     def _open(self) -> None:
         # Imported here, because only a terminal needs it.
@@ -207,9 +197,12 @@ class Terminal:
                 # rich would exit the process; a rollout does not end because its terminal is closed.
                 raise BrokenPipeError
 
-        console = Pipe(file=self._stream, highlight=False, markup=False, emoji=False)
         self._live = Live(
-            console=console, auto_refresh=False, transient=False, redirect_stdout=False, redirect_stderr=False
+            console=Pipe(file=self._stream, highlight=False, markup=False, emoji=False),
+            auto_refresh=False,
+            transient=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._live.start()
         self._draw()
@@ -222,20 +215,11 @@ class Terminal:
         self._drawn = self._clock.monotonic()
         width, rows = self._live.console.size
         # Truncated once more: the replacement of a character may be longer than it.
-        lines = [
-            (_encodable(truncate_line(_encodable(line, self._stream), width), self._stream), style)
+        lines = (
+            Text(_encodable(truncate_line(_encodable(line, self._stream), width), self._stream), style, no_wrap=True)
             for line, style in self._page.styled(width, rows)
-        ]
-        page = Text("\n").join(Text(line, style=style, no_wrap=True) for line, style in lines)
-        self._live.update(page, refresh=True)
-
-    def _close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-
-def _alive(probe: Sample) -> bool:
-    return isinstance(probe.reading, ConnectionTest) and probe.reading.succeeded
+        )
+        self._live.update(Text("\n").join(lines), refresh=True)
 
 
 def _brief(verdict: Verdict) -> str:
@@ -250,10 +234,7 @@ def _encodable(text: str, stream: TextIO) -> str:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        # Blocks become digits, which show the trend too.
-        for block, plain in (_PLAIN | {block: str(height) for height, block in enumerate(BLOCKS, 1)}).items():
-            text = text.replace(block, plain)
-        return text.encode(encoding, "replace").decode(encoding)
+        return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
     except LookupError:
         return text.encode("ascii", "replace").decode("ascii")
     return text

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from functools import partial
+from types import UnionType
 from typing import Any, TypeAlias
 
 from rollout.core.histogram import Histogram
@@ -89,21 +91,27 @@ class Sample:
 
     def record(self) -> dict[str, Any]:
         """Return the sample as a small dict of JSON types, for the journal."""
-        body: dict[str, Any] = {"source": str(self.source), "at_s": round(self.at_s, 3), "at": self.at}
-        if self.took_s:
-            body["took_s"] = round(self.took_s, 3)
-        if self.unwatched_s:
-            body["unwatched_s"] = round(self.unwatched_s, 3)
-        if self.error is not None:
-            return body | {"error": self.error}
-        return body | _describe_reading(self.source, self.reading)
+        spans = {"took_s": self.took_s, "unwatched_s": self.unwatched_s}
+        return {
+            "source": str(self.source),
+            "at_s": round(self.at_s, 3),
+            "at": self.at,
+            **{name: round(seconds, 3) for name, seconds in spans.items() if seconds},
+            **(_describe_reading(self.source, self.reading) if self.error is None else {"error": self.error}),
+        }
 
     @classmethod
     def from_record(cls, body: Mapping[str, Any]) -> Sample:
         """Return the sample of a `record`, with every part of the reading that a trigger judges."""
-        reading = None if "error" in body else _READERS[body["source"]](body)
-        took_s, unwatched_s = body.get("took_s", 0.0), body.get("unwatched_s", 0.0)
-        return cls(body["source"], body["at_s"], body["at"], reading, body.get("error"), took_s, unwatched_s)
+        return cls(
+            source=body["source"],
+            at_s=body["at_s"],
+            at=body["at"],
+            reading=None if "error" in body else _READERS[body["source"]](body),
+            error=body.get("error"),
+            took_s=body.get("took_s", 0.0),
+            unwatched_s=body.get("unwatched_s", 0.0),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +205,14 @@ def _describe_reading(source: str, reading: Reading | None) -> dict[str, Any]:
         case Connection():
             body = {"status": reading.status, "message": reading.message, "reason_code": reading.reason_code}
         case Metrics():
-            latency = reading.latency
-            body = {"total": reading.total_requests, "failed": reading.failed_requests}
-            body |= {"p95_ms": latency.p95_ms, "samples": latency.samples}
-            body |= {"buckets": None if reading.histogram is None else reading.histogram.record()}
-            body |= {"age_s": reading.age_s or None}
+            body = {
+                "total": reading.total_requests,
+                "failed": reading.failed_requests,
+                "p95_ms": reading.latency.p95_ms,
+                "samples": reading.latency.samples,
+                "buckets": None if reading.histogram is None else reading.histogram.record(),
+                "age_s": reading.age_s or None,
+            }
         case SyntheticReading():
             body = {key: value for key, value in asdict(reading).items() if key != "control" or value}
         case ConnectionTest():
@@ -215,8 +226,7 @@ def _describe_reading(source: str, reading: Reading | None) -> dict[str, Any]:
 
 def _describe_list(source: str, reading: tuple[Alert, ...] | tuple[str, ...]) -> dict[str, Any]:
     if source == SourceName.ALERTS:
-        alerts = [part for part in reading if isinstance(part, Alert)]
-        return {"alerts": [{"key": alert.key, **asdict(alert)} for alert in alerts]}
+        return {"alerts": [{"key": part.key, **asdict(part)} for part in reading if isinstance(part, Alert)]}
     return {"matching": len(reading), "lines": [truncate(str(line), LINE_KEPT) for line in reading[:LINES_KEPT]]}
 
 
@@ -227,33 +237,22 @@ def _status_fault(reading: object) -> str | None:
 def _metrics_fault(reading: object) -> str | None:
     if not isinstance(reading, Metrics):
         return "the answer has no metrics"
-    counters: dict[str, float] = {
+    counters = {
         "total_requests": reading.total_requests,
         "failed_requests": reading.failed_requests,
         "latency.samples": reading.latency.samples,
+        "latency.p95_ms": 0.0 if reading.latency.p95_ms is None else reading.latency.p95_ms,
     }
-    if reading.latency.p95_ms is not None:
-        counters["latency.p95_ms"] = reading.latency.p95_ms
-    wrong = next((name for name, value in counters.items() if not is_number(value)), None)
-    if wrong is not None:
-        return f"{wrong} is {counters[wrong]!r}, not a number from 0 up"
+    for name, value in counters.items():
+        if not is_number(value):
+            return f"{name} is {value!r}, not a number from 0 up"
     if reading.failed_requests > reading.total_requests:
         return f"{reading.failed_requests} of {reading.total_requests} requests failed, which cannot be"
     return None
 
 
-def _alerts_fault(reading: object) -> str | None:
-    sane = isinstance(reading, tuple) and all(isinstance(part, Alert) for part in reading)
-    return None if sane else "the answer is not a list of alerts"
-
-
 def _fallbacks_fault(reading: object) -> str | None:
     return None if isinstance(reading, int) and is_number(reading) else f"{reading!r} is not a count"
-
-
-def _log_fault(reading: object) -> str | None:
-    sane = isinstance(reading, tuple) and all(isinstance(part, str) for part in reading)
-    return None if sane else "the poll returned no lines"
 
 
 def _synthetic_fault(reading: object) -> str | None:
@@ -267,38 +266,45 @@ def _synthetic_fault(reading: object) -> str | None:
     return None if is_number(reading.latency_ms) else f"a latency of {reading.latency_ms!r} ms cannot be"
 
 
-def _operator_fault(reading: object) -> str | None:
-    return None if reading is None or isinstance(reading, str) else "the poll returned no reason"
+def _fault_unless(kind: type | UnionType, fault: str, reading: object) -> str | None:
+    """Return the fault, None if the reading is of that type."""
+    return None if isinstance(reading, kind) else fault
 
 
-def _connection_test_fault(reading: object) -> str | None:
-    return None if isinstance(reading, ConnectionTest) else "the answer has no verdict"
+def _fault_unless_all(kind: type, fault: str, reading: object) -> str | None:
+    """Return the fault, None if the reading is a tuple whose parts are of that type."""
+    return None if isinstance(reading, tuple) and all(isinstance(part, kind) for part in reading) else fault
 
 
 _FAULTS: Mapping[str, Callable[[object], str | None]] = {
     SourceName.STATUS: _status_fault,
     SourceName.METRICS: _metrics_fault,
-    SourceName.ALERTS: _alerts_fault,
+    SourceName.ALERTS: partial(_fault_unless_all, Alert, "the answer is not a list of alerts"),
     SourceName.FALLBACKS: _fallbacks_fault,
-    SourceName.LOG: _log_fault,
+    SourceName.LOG: partial(_fault_unless_all, str, "the poll returned no lines"),
     SourceName.SYNTHETIC: _synthetic_fault,
-    SourceName.OPERATOR: _operator_fault,
-    SourceName.ROLLBACK: _connection_test_fault,
+    SourceName.OPERATOR: partial(_fault_unless, str | None, "the poll returned no reason"),
+    SourceName.ROLLBACK: partial(_fault_unless, ConnectionTest, "the answer has no verdict"),
     SourceName.CONTROL: _metrics_fault,
 }
 
 
 def _metrics(body: Mapping[str, Any]) -> Metrics:
     total, failed = body["total"], body["failed"]
-    latency = Latency(p50_ms=None, p95_ms=body.get("p95_ms"), p99_ms=None, samples=body["samples"])
-    histogram = Histogram.from_record(body["buckets"]) if "buckets" in body else None
-    rate = failed / total if total else 0.0
-    return Metrics(total, total - failed, failed, rate, latency, {}, histogram=histogram, age_s=body.get("age_s", 0.0))
+    return Metrics(
+        total_requests=total,
+        successful_requests=total - failed,
+        failed_requests=failed,
+        error_rate=failed / total if total else 0.0,
+        latency=Latency(p50_ms=None, p95_ms=body.get("p95_ms"), p99_ms=None, samples=body["samples"]),
+        errors_by_code={},
+        histogram=Histogram.from_record(body["buckets"]) if "buckets" in body else None,
+        age_s=body.get("age_s", 0.0),
+    )
 
 
 def _alerts(body: Mapping[str, Any]) -> tuple[Alert, ...]:
-    fields = Alert.__dataclass_fields__
-    return tuple(Alert(**{name: each[name] for name in fields}) for each in body["alerts"])
+    return tuple(Alert(**{name: each[name] for name in Alert.__dataclass_fields__}) for each in body["alerts"])
 
 
 def _connection(body: Mapping[str, Any]) -> Connection:

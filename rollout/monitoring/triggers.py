@@ -15,7 +15,7 @@ from rollout.monitoring.data_quality import judge_data
 from rollout.monitoring.error_rate import judge_errors
 from rollout.monitoring.latency import judge_latency
 from rollout.monitoring.samples import Context, Sample, SourceName
-from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _no_data, show_span
+from rollout.monitoring.verdict import NONE, Judge, State, Verdict, _at, _no_data, show_span
 
 # Two polls a second apart are never exactly a second apart.
 TOLERANCE = 0.9
@@ -42,7 +42,6 @@ def judge_status(aggregates: Aggregates, context: Context, _now_s: float) -> Ver
     good = aggregates.good(SourceName.STATUS)
     if good is None or not isinstance(good.reading, Connection):
         return _no_data("MON-1", SourceName.STATUS, limit, f"the status of {provider} was not seen once")
-    polls = aggregates.polls[SourceName.STATUS]
     status, run = good.reading.status.casefold(), aggregates.status
     why = f" ({good.reading.message})" if good.reading.message else ""
 
@@ -55,7 +54,7 @@ def judge_status(aggregates: Aggregates, context: Context, _now_s: float) -> Ver
             message = f"{provider} is {status}{why}, read {run.bad_polls} times in a row over {apart:.1f} s"
             return say(State.BREACHED, run.bad_polls, message)
         return say(State.INCONCLUSIVE, run.bad_polls, f"{provider} is {status}{why}; it is being read again")
-    seen = polls.total - polls.failed
+    seen = aggregates.polls[SourceName.STATUS].succeeded
     if status == GOOD_STATUS:
         return say(State.HOLDING, seen, f"{provider} is connected ({seen} looks)")
     return say(State.INCONCLUSIVE, seen, f"the status of {provider} is {status}{why}, which says nothing")
@@ -63,10 +62,10 @@ def judge_status(aggregates: Aggregates, context: Context, _now_s: float) -> Ver
 
 def judge_alerts(aggregates: Aggregates, context: Context, _now_s: float) -> Verdict:
     """Judge MON-4: no critical alert fires that was not firing before; one that cleared meanwhile counts."""
-    polls, good = aggregates.polls.get(SourceName.ALERTS), aggregates.good(SourceName.ALERTS)
-    if polls is None or good is None:
+    good = aggregates.good(SourceName.ALERTS)
+    if good is None:
         return _no_data("MON-4", SourceName.ALERTS, NONE, "the critical alerts were not seen once")
-    seen = polls.total - polls.failed
+    seen = aggregates.polls[SourceName.ALERTS].succeeded
     fired = next(((s, a) for s, a in aggregates.alerts.values() if _trips(a, context)), None)
     if fired is None:
         carried = f", {len(aggregates.alerts)} that do not count" if aggregates.alerts else ""
@@ -95,8 +94,7 @@ def judge_behaviour(aggregates: Aggregates, context: Context, _now_s: float) -> 
     if hit is not None:
         source, sample, text = hit
         return Verdict("MON-5", State.BREACHED, text, NONE, 1, source, "the window", sample.at, text)
-    goods = {name: aggregates.good(name) for name in reads}
-    missing = [name for name, good in goods.items() if good is None]
+    missing = [name for name in reads if aggregates.good(name) is None]
     # A failed request counts for MON-2; for MON-5 it is no answer that could be judged.
     answered = aggregates.requests.answered + aggregates.control_requests.answered
     if SourceName.SYNTHETIC in reads and SourceName.SYNTHETIC not in missing and not answered:
@@ -104,13 +102,12 @@ def judge_behaviour(aggregates: Aggregates, context: Context, _now_s: float) -> 
     sources = ", ".join(reads)
     if not reads or len(missing) == len(reads):
         return _no_data("MON-5", sources, NONE, "none of the sources that would report something was seen")
-    at = max(good.at for good in goods.values() if good is not None)
-    seen = sum(aggregates.polls[name].total - aggregates.polls[name].failed for name in reads)
+    seen = sum(aggregates.polls[name].succeeded for name in reads)
+    state, message = State.HOLDING, f"nothing unexpected in {seen} looks at {sources}{_log_unread(context)}"
     if missing:
+        state = State.INCONCLUSIVE
         message = f"nothing unexpected, but not seen once: {', '.join(missing)}{_log_unread(context)}"
-        return Verdict("MON-5", State.INCONCLUSIVE, NONE, NONE, seen, sources, "the window", at, message)
-    message = f"nothing unexpected in {seen} looks at {sources}{_log_unread(context)}"
-    return Verdict("MON-5", State.HOLDING, NONE, NONE, seen, sources, "the window", at, message)
+    return Verdict("MON-5", state, NONE, NONE, seen, sources, "the window", _at(aggregates, *reads), message)
 
 
 def _log_unread(context: Context) -> str:

@@ -17,12 +17,6 @@ P95 = 0.95
 NONE = "none"
 
 
-_HOUR_S = 3600
-
-
-_MINUTE_S = 60
-
-
 class State(StrEnum):
     """The state of a trigger. Only `HOLDING` is a pass at the window's end."""
 
@@ -88,11 +82,10 @@ def show_ms(value: float, limit: float) -> str:
 
 def show_span(seconds: float) -> str:
     """Return a duration in words: ``5 min``, ``1 h 30 min``, ``45 s``."""
-    left = round(seconds)
-    hours, left = divmod(left, _HOUR_S)
-    minutes, rest = divmod(left, _MINUTE_S)
-    parts = [f"{count} {unit}" for count, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if count]
-    return " ".join(parts) or "0 s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    counts = {"h": hours, "min": minutes, "s": rest}
+    return " ".join(f"{count} {unit}" for unit, count in counts.items() if count) or "0 s"
 
 
 def _compare(value: float, limit: float) -> State:
@@ -102,7 +95,7 @@ def _compare(value: float, limit: float) -> State:
     return State.HOLDING if value <= limit else State.INCONCLUSIVE
 
 
-def _last(span: Span, window: Span, short_s: float) -> str:
+def _last(span: Span | None, window: Span, short_s: float) -> str:
     """Return the name of the span: the short one by its nominal length, unless the window is no longer than that."""
     if span != window:
         return f"the last {show_span(short_s)}"
@@ -111,8 +104,7 @@ def _last(span: Span, window: Span, short_s: float) -> str:
 
 
 def _at(aggregates: Aggregates, *sources: str) -> str:
-    goods = [good for good in map(aggregates.good, sources) if good is not None]
-    return max((good.at for good in goods), default="")
+    return max((good.at for good in map(aggregates.good, sources) if good is not None), default="")
 
 
 def _no_data(clause: str, source: str, limit: float | str | None, message: str) -> Verdict:

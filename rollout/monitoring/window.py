@@ -58,7 +58,6 @@ class WindowResult:
     Attributes:
         breach: the verdict that ended it; MON-7's if it was interrupted, None if it ran to its end.
         verdicts: MON-1 to MON-7, in this order, at the end.
-        started_at: when it began, UTC, ISO 8601.
         ended_at: when it ended, UTC, ISO 8601.
         watched_s: when it ended, in seconds of the window.
         interrupted: why it was interrupted, None if it was not.
@@ -68,7 +67,6 @@ class WindowResult:
 
     breach: Verdict | None
     verdicts: tuple[Verdict, ...]
-    started_at: str
     ended_at: str
     watched_s: float
     interrupted: str | None = None
@@ -105,11 +103,6 @@ def start_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="rollout-poll", daemon=True).start()
 
 
-def never(_: Verdict) -> bool:
-    """Hold no breach."""
-    return False
-
-
 def watch(
     sources: Sequence[Source],
     context: Context,
@@ -123,7 +116,7 @@ def watch(
     state: WindowState | None = None,
     for_s: float | None = None,
     start: Start = start_thread,
-    holds: Holds = never,
+    holds: Holds | None = None,
 ) -> WindowResult:
     """Watch for `window_s` seconds, or until the first breach, or until `stop` is set.
 
@@ -145,11 +138,12 @@ def watch(
         start: runs a poll; tests run it in place.
         holds: returns whether an operator holds this breach, so that it does not end the window now; called after each
             sample while the breach stands. At the end of the window, or of this call, every standing breach counts.
+            None holds none.
 
     Returns:
         the result; at the window's end only `State.HOLDING` is a pass.
     """
-    window = _Window(
+    return _Window(
         sources,
         context,
         clock=clock,
@@ -162,8 +156,7 @@ def watch(
         for_s=for_s,
         start=start,
         holds=holds,
-    )
-    return window.run()
+    ).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,16 +188,11 @@ class _Window:
         state: WindowState,
         for_s: float | None,
         start: Start,
-        holds: Holds,
+        holds: Holds | None,
     ) -> None:
         self.context, self.clock, self.stop = replace(context, window_s=window_s), clock, stop
-        self.on_sample, self.on_verdicts, self.on_unavailable, self.start = (
-            on_sample,
-            on_verdicts,
-            on_unavailable,
-            start,
-        )
-        self.holds = holds
+        self.on_sample, self.on_verdicts, self.on_unavailable = on_sample, on_verdicts, on_unavailable
+        self.start, self.holds = start, holds
         self.began_at, self.aggregates = state.began_at, state.aggregates
         # A wall clock that was set back between two calls must not lead to a time before the window.
         self.from_s = from_s = max(0.0, (clock.now() - state.began_at).total_seconds())
@@ -250,7 +238,9 @@ class _Window:
     def lasts_s(self) -> float:
         """When the window ends, with its extensions, which are at most as long as the window itself."""
         gap_s = max(map(self.unwatched_s, self.schedules)) if self.schedules else unwatched(self.aggregates)
-        longer_s = sum(map(self.extension_s, self.extended)) + gap_s
+        # For each source that was unavailable.
+        polls = AS_LONG_AGAIN * self.context.monitor.dark_in_a_row
+        longer_s = sum(polls * self.every_s.get(source, 0.0) for source in self.extended) + gap_s
         return self.context.lasts_s + min(longer_s, self.context.lasts_s)
 
     def unwatched_s(self, schedule: PollSchedule) -> float:
@@ -259,14 +249,9 @@ class _Window:
         known_s = 0.0 if seen is None else seen.unwatched_s
         return 0.0 if schedule.source.name in NOT_JUDGED else known_s + schedule.unwatched_s
 
-    def extension_s(self, source: str) -> float:
-        """Return by how many seconds the window is extended for a source that was unavailable."""
-        return AS_LONG_AGAIN * self.context.monitor.dark_in_a_row * self.every_s.get(source, 0.0)
-
     def extend(self) -> None:
         """Extend the window for each source that is unavailable for the first time, and report it."""
-        now = extended(self.aggregates, self.context)
-        for source in now:
+        for source in extended(self.aggregates, self.context):
             if source not in self.extended:
                 before_s = self.lasts_s
                 self.extended = (*self.extended, source)
@@ -302,8 +287,8 @@ class _Window:
             schedule.next_tick(now_s)
 
     def hang(self, schedule: PollSchedule, now_s: float) -> None:
-        text = f"no answer for {schedule.hangs_s(now_s):.0f} s"
-        self.results.put(_Poll(schedule, now_s, None, text, now_s, hangs=True))
+        error = f"no answer for {schedule.hangs_s(now_s):.0f} s"
+        self.results.put(_Poll(schedule, now_s, None, error, now_s, hangs=True))
 
     def give_up(self, now_s: float) -> Verdict | None:
         """Add a failed poll for each source with unwatched time whose poll is in flight at the end; return a breach."""
@@ -330,12 +315,19 @@ class _Window:
         schedule = poll.schedule
         if not poll.hangs:
             schedule.started_s, schedule.delivered = None, True
-        at = format_utc(self.began_at + timedelta(seconds=poll.started_s))
         # Rounded as the journal keeps them, so that the audit judges the same numbers.
-        started_s, took_s = round(poll.started_s, 3), round(poll.ended_s - poll.started_s, 3)
-        unwatched_s, schedule.unwatched_s = round(schedule.unwatched_s, 3), 0.0
-        sample = Sample(schedule.source.name, started_s, at, poll.reading, poll.error, took_s, unwatched_s)
-        sample = self.aggregates.add(sample)
+        sample = self.aggregates.add(
+            Sample(
+                source=schedule.source.name,
+                at_s=round(poll.started_s, 3),
+                at=format_utc(self.began_at + timedelta(seconds=poll.started_s)),
+                reading=poll.reading,
+                error=poll.error,
+                took_s=round(poll.ended_s - poll.started_s, 3),
+                unwatched_s=round(schedule.unwatched_s, 3),
+            )
+        )
+        schedule.unwatched_s = 0.0
         self.on_sample(sample)
         now_s = self.now_s()
         if schedule.source.name == SourceName.STATUS:
@@ -346,7 +338,7 @@ class _Window:
         self.on_verdicts(self.verdicts, now_s)
         if sample.error is not None:
             self.extend()
-        return next((breach for breach in self.breaches() if not self.holds(breach)), None)
+        return next((breach for breach in self.breaches() if self.holds is None or not self.holds(breach)), None)
 
     def breaches(self) -> Iterator[Verdict]:
         """Yield the standing breaches."""
@@ -354,13 +346,11 @@ class _Window:
 
     def ended(self, breach: Verdict | None) -> WindowResult:
         watched_s = self.now_s()
-        verdicts = judge(self.aggregates, self.context, watched_s)
         ended_at = format_utc(self.clock.now())
         asked = _asked_to_stop(None if breach else self.stop.reason, watched_s, ended_at)
         return WindowResult(
             breach=asked if asked.state is State.BREACHED else breach,
-            verdicts=(*verdicts, asked),
-            started_at=format_utc(self.began_at),
+            verdicts=(*judge(self.aggregates, self.context, watched_s), asked),
             ended_at=ended_at,
             watched_s=watched_s,
             interrupted=None if breach else self.stop.reason,
@@ -370,22 +360,28 @@ class _Window:
 
 def _asked_to_stop(reason: str | None, watched_s: float, at: str) -> Verdict:
     """Judge MON-7: no abort is requested."""
-    state, span = State.HOLDING if reason is None else State.BREACHED, f"the first {show_span(watched_s)}"
-    message = "nobody asked to stop" if reason is None else f"asked to stop after {show_span(watched_s)}: {reason}"
-    return Verdict("MON-7", state, reason or NONE, NONE, 1, "signals", span, at, message)
+    after = show_span(watched_s)
+    return Verdict(
+        clause="MON-7",
+        state=State.HOLDING if reason is None else State.BREACHED,
+        value=reason or NONE,
+        limit=NONE,
+        samples=1,
+        source="signals",
+        span=f"the first {after}",
+        at=at,
+        message="nobody asked to stop" if reason is None else f"asked to stop after {after}: {reason}",
+    )
 
 
 def _poll(source: Source) -> tuple[Reading | None, str | None]:
     try:
         return source.poll(), None
     except RolloutError as error:
-        return None, _one_line(str(error))
+        text = str(error)
     except Exception as error:  # noqa: BLE001 - any error of a poll is a failed poll; the window continues
-        return None, _one_line(f"{type(error).__name__}: {error}")
-
-
-def _one_line(text: str) -> str:
-    return truncate(" ".join(text.split()), ERROR_KEPT)
+        text = f"{type(error).__name__}: {error}"
+    return None, truncate(" ".join(text.split()), ERROR_KEPT)
 
 
 def _is_bad(sample: Sample) -> bool:

@@ -52,8 +52,7 @@ class Window:
         __tracebackhide__ = True
         found = next(v for v in self.watched.verdicts if v.clause == clause)
         if self.watched.left_s and found.state is not State.BREACHED:
-            left = show_span(self.watched.left_s)
-            self.cut(f"{IN_PROGRESS}{left} left; so far: {found.state}, {found.message}")
+            self.cut(f"{IN_PROGRESS}{show_span(self.watched.left_s)} left; so far: {found.state}, {found.message}")
         breach = self.watched.breach
         if breach is not None and breach.clause != clause and found.state is not State.BREACHED:
             self.cut(

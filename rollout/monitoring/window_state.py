@@ -41,8 +41,11 @@ def trigger_context(scenario: Scenario, record: RolloutRecord, stage: Stage | No
 
 def _log_unread(record: RolloutRecord) -> tuple[float, ...]:
     """Return when each call ended that another call followed, where it recorded no position of the log to resume at."""
-    followed = (pause for pause in record.pauses if pause["left_s"])
-    return tuple(pause["watched_s"] for pause in followed if pause["memory"].get(SourceName.LOG, ()) is None)
+    return tuple(
+        pause["watched_s"]
+        for pause in record.pauses
+        if pause["left_s"] and pause["memory"].get(SourceName.LOG, ()) is None
+    )
 
 
 def counters_before(record: RolloutRecord) -> Metrics | None:
@@ -51,23 +54,24 @@ def counters_before(record: RolloutRecord) -> Metrics | None:
     return None if body is None else Metrics(**{**body, "latency": Latency(**body["latency"])})
 
 
-def window_length_s(rollout: RolloutContext, stage: Stage | None) -> float:
-    """Return the length of the window in seconds, without extensions: the stage's, or the scenario's."""
-    return rollout.scenario.monitor.window_s if stage is None else stage.lasts_s
-
-
 def take_up_window(
     rollout: RolloutContext, record: RolloutRecord, names: Iterable[str], stage: Stage | None
 ) -> WindowState:
     """Return the state of the window; one that no earlier call has paused begins now, with an entry in the journal."""
     if record.window is None or not has_begun(record, stage):
         began_at = rollout.clock.now()
-        which = {} if stage is None else {"stage": stage.name}
-        rollout.append(Kind.WINDOW, began_at=format_utc(began_at), window_s=window_length_s(rollout, stage), **which)
+        facts = (
+            {"window_s": rollout.scenario.monitor.window_s}
+            if stage is None
+            else {"window_s": stage.lasts_s, "stage": stage.name}
+        )
+        rollout.append(Kind.WINDOW, began_at=format_utc(began_at), **facts)
         return WindowState(began_at, Aggregates(names))
-    began_at = datetime.fromisoformat(record.window["began_at"]).astimezone(UTC)
-    aggregates = replay_samples(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names)
-    return WindowState(began_at, aggregates, record.pauses[-1]["watched_s"])
+    return WindowState(
+        began_at=datetime.fromisoformat(record.window["began_at"]).astimezone(UTC),
+        aggregates=replay_samples(rollout.journal.entries(rollout.id, Kind.SAMPLE), record, names),
+        left_at_s=record.pauses[-1]["watched_s"],
+    )
 
 
 def has_begun(record: RolloutRecord, stage: Stage | None) -> bool:

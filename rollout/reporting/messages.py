@@ -13,7 +13,6 @@ from rollout.core.errors import JournalError
 from rollout.core.scenario import Operator
 from rollout.core.text import one_line
 from rollout.gateway import manual_commands
-from rollout.journal.head import head
 from rollout.journal.record import RolloutRecord
 from rollout.monitoring.verdict import show_span
 from rollout.reporting.timings import effect_of, entries_of, moments, seconds
@@ -167,6 +166,6 @@ def _about(rollout: RolloutContext) -> Iterator[Part]:
 def _head(rollout: RolloutContext) -> str:
     """Return the journal's head, which `verify-journal --head` compares with the file, or why it cannot be read."""
     try:
-        return head(rollout.journal)
+        return rollout.journal.head_text()
     except JournalError as error:
         return f"cannot be read: {error}"

@@ -30,7 +30,7 @@ class Owners:
 
     def preempt_lease(self, rollout: str) -> Lease:
         """Take the target for a rollout."""
-        return self.second.preempt_lease(HERE, rollout, "eve", 60)
+        return self.second.acquire(HERE, rollout, "eve", 60, preempts=True)
 
     def write(self, rollout: str, kind: str, fence: int, **body: object) -> int:
         """Write an entry as a suite that compares no tokens did; return its number."""

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from rollout.audit.verification import Examination, Head, Question, examine
+from rollout.audit.verification import Examination, Question, examine
 from rollout.cli.main import main
 from rollout.core.canonical_json import canonical
 from rollout.core.clock import SystemClock
-from rollout.journal.chain import Entry
+from rollout.journal.chain import GENESIS, Entry
 from rollout.journal.journal import Journal
 from rollout.journal.record import Kind
 from tests.support.keys import listed, make_key
@@ -41,7 +41,7 @@ class Sealed:
         """Where its files are."""
         return self.reports / self.id
 
-    def examine(self, journal: Path | None = None, *, reports: Path | None = None, head: Head | None = None):
+    def examine(self, journal: Path | None = None, *, reports: Path | None = None, head: tuple[int, str] | None = None):
         """Examine a copy of the journal."""
         where = journal or self.reports / "journal.sqlite"
         with Journal.open(str(where), clock=SystemClock(), create=False) as opened:
@@ -118,7 +118,7 @@ def rewritten(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     """Return the entries with a chain of their own, as somebody makes it who can write the journal's file."""
     chain: list[Entry] = []
     for each in entries:
-        last = chain[-1] if chain else None
+        last = (chain[-1].seq, chain[-1].hash) if chain else (0, GENESIS)
         chain.append(Entry.following(last, rollout=each.rollout, at=each.at, kind=each.kind, body=each.body))
     return tuple(chain)
 
@@ -191,7 +191,7 @@ def test_a_tail_that_is_cut_off_is_named(sealed: Sealed, tmp_path: Path):
 def test_a_head_from_a_notification_needs_no_seal(sealed: Sealed, tmp_path: Path):
     """Without any file, a recomputed chain and a cut tail differ from what left the machine."""
     last, path, nowhere = sealed.entries[-1], sealed.copy(tmp_path), tmp_path / "nowhere"
-    head = Head(last.seq, last.hash)
+    head = (last.seq, last.hash)
     assert RECOMPUTED not in str(sealed.examine(path, reports=nowhere, head=head).findings)
     put(path, sealed.entries[:-1])
     assert f"the head that left the machine is not there: the journal ends with entry {last.seq - 1}" in names(

@@ -279,7 +279,7 @@ def test_a_run_that_is_taken_over_while_it_keeps_leaves_the_ending_to_its_succes
 
     def meanwhile(*args):
         moved = original(*args)
-        rollout.journal.preempt_lease(rollout.lease_target, "e-1", "eve", 60)
+        rollout.journal.acquire(rollout.lease_target, "e-1", "eve", 60, preempts=True)
         return moved
 
     monkeypatch.setattr(deciding, "_find_deviations", meanwhile)
@@ -300,7 +300,7 @@ def test_a_rollback_that_is_taken_over_before_its_write_leaves_everything_to_the
     rollout = applied(tmp_path)
 
     def preempt(*_):
-        rollout.journal.preempt_lease(rollout.lease_target, "e-1", "eve", 60)
+        rollout.journal.acquire(rollout.lease_target, "e-1", "eve", 60, preempts=True)
 
     live(rollout).fails["alerts"] = preempt
     closure = roll_back_and_close(rollout, WHY, {}, {})

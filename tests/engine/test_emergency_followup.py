@@ -382,7 +382,7 @@ def test_its_exit_code_depends_on_the_verification(
 def test_an_emergency_that_another_process_has_ended_has_one_ending(other: RolloutContext, newer: bool):
     work = emergency(other)
     take_over(work)
-    lease = other.journal.preempt_lease(other.lease_target, "e-2", "max", 60) if newer else work.rollout.lease
+    lease = other.journal.acquire(other.lease_target, "e-2", "max", 60, preempts=True) if newer else work.rollout.lease
     other.journal.append_ending(lease, "e-1", {"decision": "rollback_failed", "why": "e-2"})
     _close(work, {})
     endings = work.rollout.journal.entries("e-1", Kind.CLOSED)

@@ -300,7 +300,7 @@ def test_it_learns_of_each_write_over_the_pipe(ends: tuple[Watchdog, Watch, Roll
     assert watch._read_last_line() == b""
     (write,) = watch.rollout._known.writes  # type: ignore[union-attr]
     assert (write.to, write.result) == (str(NEW), "done")
-    assert watch.rollout.journal.seen == rollout.journal.head()
+    assert watch.rollout.journal._seen.head == rollout.journal.head()
     Faulty(watch.rollout)
     watch.act(DIED)
     assert live(rollout).state.place == str(OLD)

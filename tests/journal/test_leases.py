@@ -234,7 +234,7 @@ def test_a_token_that_was_seen_is_no_right_to_what_another_rollout_holds(journal
 def test_a_target_is_taken_from_its_holder_with_a_newer_token(journal, clock):
     held = journal.acquire("staging", "r-1", "ann", 600)
     clock.advance(5)
-    preempted = journal.preempt_lease("staging", "e-1", "eve", 60)
+    preempted = journal.acquire("staging", "e-1", "eve", 60, preempts=True)
 
     assert (preempted.token, preempted.rollout) == (2, "e-1")
     assert preempted.since == clock.now() - timedelta(microseconds=456)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.journal.chain import Entry
-from rollout.journal.reconciled import KIND, unwrapped
+from rollout.journal.chain import RECONCILED, Entry, unwrapped
 
 HELD = {
     "kind": "intent",
@@ -17,7 +16,7 @@ HELD = {
 
 def test_it_has_its_own_kind_moment_and_body_at_its_place_in_the_journal():
     """The facts beside the body count, whatever the body says."""
-    entry = unwrapped(Entry(7, "r-1", "2026-11-23T13:00:00.000Z", KIND, HELD, "p", "h"))
+    entry = unwrapped(Entry(7, "r-1", "2026-11-23T13:00:00.000Z", RECONCILED, HELD, "p", "h"))
     assert entry == Entry(
         7,
         "r-1",

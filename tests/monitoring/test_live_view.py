@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rollout.gateway.responses import Connection
-from rollout.monitoring.live_page import Heading, Page
+from rollout.monitoring.live_page import ROWS, Heading, Page
 from rollout.monitoring.live_view import Log, Terminal, View, view_for
 from rollout.monitoring.samples import Sample
 from rollout.monitoring.triggers import judge
@@ -25,7 +25,6 @@ HEADING = Heading(
     ticket="OPS-17",
     window_s=1800.0,
     phases=("precheck 19 of 19 passed", "apply 5 of 5 passed", "verify 4 of 4 passed"),
-    confirm_by="2026-11-23T13:30:00Z",
 )
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -87,19 +86,23 @@ def page(**options: int) -> Page:
     return made
 
 
+def lines_of(shown: Page, width: int, rows: int = ROWS) -> list[str]:
+    return [line for line, _ in shown.styled(width, rows)]
+
+
 def terminal(stream: Stream, clock: SimulatedClock | None = None) -> Terminal:
     return Terminal(stream, HEADING, clock or SimulatedClock())
 
 
 def test_the_page_says_everything_a_person_needs() -> None:
-    lines = page().lines(80)
+    lines = lines_of(page(), 80)
     assert lines == [
         "20261123-120000-openai on production",
         "ollama:llama3 → openai:gpt-4o  ticket OPS-17",
         "precheck 19 of 19 passed",
         "apply 5 of 5 passed",
         "verify 4 of 4 passed",
-        "29 min left of 30 min, confirm by 2026-11-23T13:30:00Z",
+        "29 min left of 30 min",
         "MON-1  holding      connected      limit connected      n=1      status",
         "MON-2  holding      1.0 %          limit 5 %            n=100    users",
         "MON-3  holding      120 ms         limit 200 ms         n=100    users",
@@ -114,7 +117,7 @@ def test_the_page_says_everything_a_person_needs() -> None:
 def test_what_was_not_watched_is_shown_and_is_part_of_what_is_left() -> None:
     made = page()
     made.unwatched_s = 90.0
-    assert made.time_line().startswith("30 min 30 s left of 30 min, 1 min 30 s were not watched, confirm by")
+    assert made.time_line().startswith("30 min 30 s left of 30 min, 1 min 30 s were not watched")
     made.unwatched_s = 0.4
     assert "not watched" not in made.time_line(), "a gap that a busy machine causes is not shown"
 
@@ -137,20 +140,20 @@ def test_the_page_fits(width: int, rows: int) -> None:
     long = replace(HEADING, rollout="x" * 300, phases=HEADING.phases * 20)
     made = Page(long)
     made.update(verdicts(errors=90), 60.0)
-    lines = made.lines(width, rows)
+    lines = lines_of(made, width, rows)
     assert len(lines) < rows
     assert max(map(len, lines)) <= width
 
 
 def test_a_wide_page_cuts_nothing_short() -> None:
-    assert not [line for line in page().lines(200) if line.endswith("…") and line.startswith(("MON-1", "MON-2"))]
-    assert any("operator, log, fallbacks, synthetic" in line for line in page().lines(200))
+    assert not [line for line in lines_of(page(), 200) if line.endswith("…") and line.startswith(("MON-1", "MON-2"))]
+    assert any("operator, log, fallbacks, synthetic" in line for line in lines_of(page(), 200))
 
 
 @pytest.mark.parametrize("width", [80, 200])
 def test_a_breach_is_shown_in_a_whole_sentence(width: int) -> None:
     sentence = "MON-2: error rate 12.0 % over the window's 1 min (12 of 100 requests) is above 5 %"
-    assert sentence in " ".join(page(errors=12).lines(width))
+    assert sentence in " ".join(lines_of(page(errors=12), width))
 
 
 def test_the_trend_shows_where_a_number_goes() -> None:
@@ -186,7 +189,7 @@ def test_the_previous_provider_is_called_alive_only_if_it_is(seen: Sample | None
 def test_a_message_cannot_move_the_cursor() -> None:
     made = Page(HEADING)
     made.sample(sample("way_back", 0.0, error="\x1b[2J\x07gone"))
-    assert all(line.isprintable() for line in made.lines(80))
+    assert all(line.isprintable() for line in lines_of(made, 80))
 
 
 @pytest.mark.parametrize(("tty", "term", "kind"), [(True, "xterm", Terminal), (True, "dumb", Log), (False, "", Log)])
@@ -201,7 +204,7 @@ def test_a_terminal_shows_the_page_and_leaves_it_standing() -> None:
     view.verdicts(verdicts(), 60.0)
     view.close()
     shown = ESCAPES.sub("", stream.getvalue()).splitlines()
-    assert [line.rstrip() for line in shown][-14:] == page().lines(80)
+    assert [line.rstrip() for line in shown][-14:] == lines_of(page(), 80)
     assert "\x1b[3" not in stream.getvalue()
 
 
@@ -247,7 +250,7 @@ def logged(*steps: tuple[float, tuple[Verdict, ...]]) -> list[str]:
 def test_a_log_gets_one_line_a_minute() -> None:
     lines = logged(*((float(now_s), verdicts()) for now_s in range(0, 181, 5)))
     assert len(lines) == 3
-    assert lines[0].startswith("29 min left of 30 min, confirm by 2026-11-23T13:30:00Z · MON-1 holding · MON-2 holding")
+    assert lines[0].startswith("29 min left of 30 min · MON-1 holding · MON-2 holding")
     assert "MON-2 holding 1.0 % (limit 5 %, n=100)" in lines[0]
 
 

@@ -41,7 +41,7 @@ class Case:
             latency_seconds_bucket=f"seconds_bucket{{{mine}}}",
             up='up{job="exporter"}',
         )
-        self.opened: list[Prometheus] = []
+        self.opened: list[Endpoint] = []
 
     def of(self, metric: str, more: str = "") -> str:
         """Return the selector of this test's series of a metric."""
@@ -72,16 +72,16 @@ class Case:
             "Prometheus", "sources.prometheus", source.url, tls=Tls(), token=None, token_env=None,
             deadline_s=5.0, redact=Redactor().text,
         )  # fmt: skip
-        self.opened.append(Prometheus(source, endpoint, SystemClock(), since_s=since_s, memory=memory))
-        return self.opened[-1]
+        self.opened.append(endpoint)
+        return Prometheus(source, endpoint, SystemClock(), since_s=since_s, memory=memory)
 
 
 @pytest.fixture
 def case(scraped: Exporter, prometheus: PrometheusServer, request: pytest.FixtureRequest) -> Iterator[Case]:
     one = Case(prometheus, scraped, re.sub(r"\W", "-", request.node.name))
     yield one
-    for client in one.opened:
-        client.close()
+    for endpoint in one.opened:
+        endpoint.close()
 
 
 def counted(client: Prometheus) -> tuple[int, int]:

@@ -138,23 +138,29 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             ("if lease is None and intents:", "if False:", "Without a lease a rollout that wrote is another run's."),
             (
-                "intents = [entry for entry in entries if _what(entry) == INTENT]",
+                "intents = [entry for entry in entries if kind_of(entry) == INTENT]",
                 "intents = [entry for entry in entries if entry.kind == INTENT]",
                 "An intent that was entered later counts.",
             ),
             (
-                "    if _what(entry) != CLOSED:",
+                "    if kind_of(entry) != CLOSED:",
                 "    if entry.kind != CLOSED:",
                 "An ending that was entered later counts.",
             ),
             (
-                "    if _what(entry) != CLOSED:",
+                "    if kind_of(entry) != CLOSED:",
                 "    if entry.kind != CLOSED and entry.kind != RECONCILED:",
                 "Other entries that were entered later are no ending.",
             ),
+        ),
+    ),
+    *of(
+        "rollout/journal/schema.py",
+        *ENDING_TESTS,
+        rows=(
             (
-                ".where(columns.rollout == rollout, columns.kind",
-                ".where(columns.kind",
+                "ALL if rollout is None else ALL.where(entry.c.rollout == rollout)",
+                "ALL",
                 "Another rollout's ending is no obstacle.",
             ),
         ),

@@ -12,11 +12,11 @@ HARDLY = f"{LOADING}::test_a_file_that_is_hardly_yaml_is_refused_with_its_line"
 
 MUTANTS: tuple[Mutant, ...] = (
     *of(
-        "rollout/journal/opening.py",
+        "rollout/journal/store.py",
         "tests/journal/test_absence.py",
         rows=(
             ("if not is_there and not create:", "if False:", "A database without tables is no journal to read."),
-            ("    if create:", "    if True:", "A look changes no permissions."),
+            ("if create and self.is_file:", "if self.is_file:", "A look changes no permissions."),
         ),
     ),
     *of(

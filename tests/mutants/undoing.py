@@ -661,15 +661,15 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "rollout/journal/replay.py",
-        'seq = body.get("spool", entry.seq)',
-        "seq = entry.seq",
+        'seq=body.get("spool", entry.seq),',
+        "seq=entry.seq,",
         "Each spooled outcome finds its own intent.",
         RECORD,
     ),
     Mutant(
         "rollout/journal/replay.py",
-        'elif "spool" not in body or (record.closed is None and body["fence"] >= record.fence):',
-        'elif "spool" not in body or record.closed is None:',
+        'case Kind.CLOSED if "spool" not in body or (record.closed is None and body["fence"] >= record.fence):',
+        'case Kind.CLOSED if "spool" not in body or record.closed is None:',
         "A spooled ending does not count after a newer owner's entry.",
         RECORD,
     ),
@@ -752,7 +752,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/changes/test_rollback.py::test_what_was_spooled_is_known_when_the_journal_is_back",),
     ),
     Mutant(
-        "rollout/journal/reconciled.py",
+        "rollout/journal/chain.py",
         'body={**body["body"], **facts})',
         'body=dict(body["body"]))',
         "A reconciled entry carries the token and the number of its time.",

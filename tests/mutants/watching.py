@@ -306,8 +306,8 @@ MUTANTS: tuple[Mutant, ...] = (
         EMERGENCY,
         rows=(
             (
-                "rollout.journal.preempt_lease(rollout.lease_target, rollout.id, holder, LEASE_S)",
-                "rollout.journal.acquire(rollout.lease_target, rollout.id, holder, LEASE_S)",
+                "LEASE_S, preempts=True)",
+                "LEASE_S)",
                 "An emergency takes the target from whoever holds it.",
             ),
             (

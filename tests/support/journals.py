@@ -20,8 +20,7 @@ from typing import Any
 
 from rollout.core.canonical_json import canonical, sha256, to_json
 from rollout.core.clock import format_utc
-from rollout.journal.chain import Entry, recordable
-from rollout.journal.reconciled import unwrapped
+from rollout.journal.chain import Entry, recordable, unwrapped
 from rollout.journal.record import Decision, Kind, What
 from tests.support.clocks import BEGINNING
 

@@ -150,7 +150,7 @@ class Undoing:
         held = self.journal.is_down, self.journal.on_call
         self.journal.is_down, self.journal.on_call = False, lambda _name: None
         self._others += 1
-        self.journal.preempt_lease(self.rollout.lease_target, f"other-{self._others}", "bob@elsewhere", 60.0)
+        self.journal.acquire(self.rollout.lease_target, f"other-{self._others}", "bob@elsewhere", 60.0, preempts=True)
         self.journal.is_down, self.journal.on_call = held
 
     def close(self) -> None:

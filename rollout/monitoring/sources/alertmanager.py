@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
 from rollout.core.target import AlertmanagerSource
 from rollout.gateway.responses import Alert
@@ -32,10 +32,6 @@ class _Alert(BaseModel):
     startsAt: str  # noqa: N815
     endsAt: str  # noqa: N815
     status: _Status
-
-    @property
-    def fires(self) -> bool:
-        return not self.status.silencedBy and not self.status.inhibitedBy
 
 
 _ANSWER = TypeAdapter(list[_Alert])
@@ -69,23 +65,15 @@ class Alertmanager:
         Raises:
             SourceError: as `alerts`.
         """
-        firing = self.alerts("critical")
-        heartbeat = self._source.heartbeat or "none is named"
-        return {"firing": [alert.key for alert in firing], "match": list(self._source.match), "heartbeat": heartbeat}
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._endpoint.close()
+        return {
+            "firing": [alert.key for alert in self.alerts("critical")],
+            "match": list(self._source.match),
+            "heartbeat": self._source.heartbeat or "none is named",
+        }
 
     def _firing(self, match: list[str] | tuple[str, ...]) -> list[_Alert]:
-        document = self._endpoint.get(_ALERTS, [*_FIRING, *(("filter", one) for one in match)])
-        try:
-            found = _ANSWER.validate_python(document)
-        except ValidationError as problem:
-            first = problem.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise self._endpoint.error(f"does not answer as Alertmanager does ({where}: {first['msg']})") from problem
-        return [each for each in found if each.fires]
+        found = self._endpoint.get(_ALERTS, [*_FIRING, *(("filter", one) for one in match)], answer=_ANSWER)
+        return [each for each in found if not each.status.silencedBy and not each.status.inhibitedBy]
 
 
 def _alert(found: _Alert, severity: str) -> Alert:

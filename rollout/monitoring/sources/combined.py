@@ -1,24 +1,29 @@
 """The observed gateway: its own answers, and those of Prometheus and Alertmanager where the target names them.
 
-The window, the baseline and the prechecks read from here, so that all of them read the same sources.
+The window, the baseline and the prechecks read from here, so that all of them read the same sources. Those of a window
+are opened for one call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Any
 
 from rollout.context import RolloutContext
 from rollout.core.clock import Clock, StopFlag
+from rollout.core.errors import NotCleared
 from rollout.core.redaction import Redactor
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import AlertmanagerSource, PrometheusSource, Target
-from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
+from rollout.gateway.host.log_command import CommandFollower, LogCommandError
+from rollout.gateway.responses import Alert, Metrics
+from rollout.monitoring.hold import HoldDecision
+from rollout.monitoring.samples import Context, SourceName
 from rollout.monitoring.sources.alertmanager import Alertmanager
 from rollout.monitoring.sources.http_endpoint import Endpoint
 from rollout.monitoring.sources.prometheus import Prometheus
-from rollout.monitoring.sources.registry import Watchable
+from rollout.monitoring.sources.registry import Source, Watchable, gateway_sources
 
 
 class Observed:
@@ -34,10 +39,9 @@ class Observed:
         """Wrap the gateway; `of` is the provider and model whose numbers are read."""
         self._gateway, self._of = gateway, of
         self._prometheus, self._alertmanager = prometheus, alertmanager
-
-    def status(self, provider: str, /) -> Connection:
-        """Return the provider's connection status, from the gateway."""
-        return self._gateway.status(provider)
+        # What no other source can give.
+        self.status, self.test_connection = gateway.status, gateway.test_connection
+        self.governance, self.chat = gateway.governance, gateway.chat
 
     def metrics(self, provider: str, /) -> Metrics:
         """Return the provider's counters and percentiles."""
@@ -47,20 +51,7 @@ class Observed:
 
     def alerts(self, severity: str, /) -> tuple[Alert, ...]:
         """Return the alerts of that severity."""
-        source = self._gateway if self._alertmanager is None else self._alertmanager
-        return source.alerts(severity)
-
-    def governance(self) -> Governance:
-        """Return the limits and the recent fallbacks, from the gateway."""
-        return self._gateway.governance()
-
-    def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
-        """Return a completion, from the gateway."""
-        return self._gateway.chat(prompt, max_tokens=max_tokens)
-
-    def test_connection(self, provider: str, /) -> ConnectionTest:
-        """Return the verdict of a connection test, from the gateway."""
-        return self._gateway.test_connection(provider)
+        return (self._alertmanager or self._gateway).alerts(severity)
 
     def memory(self) -> Any:
         """Return what the metrics' source needs to continue in a later call, as JSON types; None where nothing."""
@@ -151,9 +142,47 @@ def observing(
     with ExitStack() as stack:
         counters, alerts = None, None
         if prometheus is not None:
-            counters = Prometheus(prometheus, endpoint("Prometheus", prometheus), clock, since_s=since_s, memory=memory)
-            stack.callback(counters.close)
+            server = stack.enter_context(closing(endpoint("Prometheus", prometheus)))
+            counters = Prometheus(prometheus, server, clock, since_s=since_s, memory=memory)
         if alertmanager is not None:
-            alerts = Alertmanager(alertmanager, endpoint("Alertmanager", alertmanager))
-            stack.callback(alerts.close)
+            alerts = Alertmanager(alertmanager, stack.enter_context(closing(endpoint("Alertmanager", alertmanager))))
         yield Observed(gateway, of, counters, alerts)
+
+
+@contextmanager
+def open_sources(
+    rollout: RolloutContext, known: Context, hold_decision: HoldDecision, memory: Mapping[str, Any]
+) -> Iterator[tuple[Source, ...]]:
+    """Open the sources of a window, and close them when the call ends.
+
+    Raises:
+        NotCleared: the log of the target cannot be followed.
+    """
+    target, clock, redactor = rollout.target, rollout.clock, rollout.redactor
+    with ExitStack() as stack:
+        observed = stack.enter_context(observe_provider(rollout, known.change, memory=memory.get(SourceName.METRICS)))
+        control, log = None, None
+        if known.control is not None:
+            control = stack.enter_context(
+                observe_provider(rollout, known.control, memory=memory.get(SourceName.CONTROL))
+            )
+        try:
+            if target.log_command:
+                log = CommandFollower(target.log_command, clock, redactor.text)
+                stack.callback(log.close)
+            sources = gateway_sources(
+                observed,
+                known,
+                target,
+                operator=hold_decision.abort_asked,
+                clock=clock,
+                memory=memory,
+                log=log,
+                counting=observed.memory,
+                control=None if control is None else (control, control.memory),
+            )
+        except LogCommandError as error:
+            raise NotCleared(str(error)) from error
+        except OSError as error:
+            raise NotCleared(f"the log {target.log_file} cannot be followed: {error.strerror}") from error
+        yield sources

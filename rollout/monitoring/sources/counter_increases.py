@@ -1,4 +1,4 @@
-"""The increases of counters since a beginning, series by series.
+"""The increases of counters since a beginning, series by series, and those of one provider and model together.
 
 PromQL's ``increase()`` takes the first value of a series as its beginning, and so loses the counts before the first
 scrape: the first failure of its kind would not be counted. Here a series that appears after the beginning counts from
@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from rollout.core.histogram import NO_BOUND, Histogram
+from rollout.core.histogram import Histogram
+from rollout.gateway.responses import Latency
 
 Series: TypeAlias = frozenset[tuple[str, str]]
 """A series' labels, its name among them as ``__name__``."""
@@ -22,6 +23,7 @@ Series: TypeAlias = frozenset[tuple[str, str]]
 Vector: TypeAlias = Mapping[Series, float]
 
 _BOUND = "le"
+P50, P95, P99 = 0.5, 0.95, 0.99
 
 
 @dataclass(slots=True)
@@ -30,32 +32,27 @@ class Increase:
 
     A series that goes down was reset and counts from zero. A series that disappears keeps its count, and continues from
     its last value if it appears again.
+
+    Attributes:
+        counted: the increase of each series.
+        last: the last value of each series, by a digest: a label may hold what a journal redacts.
     """
 
     counted: dict[Series, float] = field(default_factory=lambda: defaultdict(float))
-    _last: dict[str, float] = field(default_factory=dict)
+    last: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def since(cls, beginning: Vector) -> Increase:
         """Return an increase that begins at these values."""
-        return cls(_last={_digest(series): value for series, value in beginning.items()})
-
-    @classmethod
-    def after(cls, memory: Mapping[str, float]) -> Increase:
-        """Return an increase that continues from the `memory` of another; its counts are not counted again."""
-        return cls(_last=dict(memory))
+        return cls(last={_digest(series): value for series, value in beginning.items()})
 
     def add(self, now: Vector) -> None:
         """Add the increases since the values before."""
         for series, value in now.items():
             key = _digest(series)
-            before = self._last.get(key, 0.0)
+            before = self.last.get(key, 0.0)
             self.counted[series] += value if value < before else value - before
-            self._last[key] = value
-
-    def memory(self) -> dict[str, float]:
-        """Return the last value of each series, by a digest: a label may hold what a journal redacts."""
-        return dict(self._last)
+            self.last[key] = value
 
     @property
     def total(self) -> float:
@@ -71,8 +68,7 @@ def histogram(counts: Vector) -> Histogram | None:
     """
     groups: dict[Series, dict[float, float]] = defaultdict(dict)
     for series, count in counts.items():
-        labels = dict(series)
-        groups[frozenset((name, value) for name, value in series if name != _BOUND)][_bound(labels)] = count
+        groups[frozenset((name, value) for name, value in series if name != _BOUND)][_bound(dict(series))] = count
     if not groups:
         return None
     shared = set.intersection(*(set(group) for group in groups.values()))
@@ -86,6 +82,77 @@ def shown(series: Series) -> str:
     return f"{name}{{{', '.join(f'{label}={value!r}' for label, value in sorted(labels.items()))}}}"
 
 
+@dataclass(slots=True)
+class RequestCounts:
+    """The increases of one provider and model since the first poll, and the counts of earlier calls."""
+
+    requests: Increase
+    errors: Increase
+    buckets: Increase
+    total_before: float = 0.0
+    failed_before: float = 0.0
+    histogram_before: Histogram | None = None
+
+    @property
+    def total(self) -> float:
+        """The requests, those of an earlier call included."""
+        return self.total_before + self.requests.total
+
+    @property
+    def failed(self) -> float:
+        """The failed requests, those of an earlier call included."""
+        return self.failed_before + self.errors.total
+
+    def histogram(self) -> Histogram | None:
+        """Return all latencies; None without a histogram.
+
+        Raises:
+            ValueError: the series are no histogram's buckets.
+        """
+        now, before = histogram(self.buckets.counted), self.histogram_before
+        return now.plus(before) if now is not None and before is not None else now or before
+
+    def memory(self) -> dict[str, Any]:
+        """Return what a later call needs to continue the counting, as JSON types."""
+        latencies = self.histogram()
+        return {
+            "last": {
+                "requests": dict(self.requests.last),
+                "errors": dict(self.errors.last),
+                "buckets": dict(self.buckets.last),
+            },
+            "total": self.total,
+            "failed": self.failed,
+            "histogram": None if latencies is None else latencies.record(),
+        }
+
+    @classmethod
+    def after(cls, memory: Mapping[str, Any]) -> RequestCounts:
+        """Return the counts that continue from the `memory` of an earlier call."""
+        last, buckets = memory["last"], memory["histogram"]
+        return cls(
+            Increase(last=dict(last["requests"])),
+            Increase(last=dict(last["errors"])),
+            Increase(last=dict(last["buckets"])),
+            total_before=memory["total"],
+            failed_before=memory["failed"],
+            histogram_before=None if buckets is None else Histogram.from_record(buckets),
+        )
+
+
+def percentiles(latencies: Histogram | None) -> Latency:
+    """Return P50, P95 and P99 in ms; None for one above the highest bound, and for all without a histogram."""
+    if latencies is None:
+        return Latency(None, None, None, 0)
+    p50, p95, p99 = (_ms(latencies, share) for share in (P50, P95, P99))
+    return Latency(p50, p95, p99, round(latencies.count))
+
+
+def _ms(latencies: Histogram, share: float) -> float | None:
+    found = latencies.quantile(share)
+    return None if found is None or found.at_least else found.seconds * 1000
+
+
 def _digest(series: Series) -> str:
     return sha256(repr(sorted(series)).encode()).hexdigest()[:16]
 
@@ -94,8 +161,6 @@ def _bound(labels: Mapping[str, str]) -> float:
     text = labels.get(_BOUND)
     if text is None:
         raise ValueError("a series has no label `le`; a histogram's buckets are called …_bucket")
-    if text == NO_BOUND:
-        return math.inf
     try:
         bound = float(text)
     except ValueError:

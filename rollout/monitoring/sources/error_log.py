@@ -10,10 +10,9 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rollout.core.errors import RolloutError
 from rollout.gateway.host.log_file import HEAD, MOST_BYTES, LogLine, bounded, parse
@@ -52,15 +51,6 @@ class Mark:
     offset: int
     head: int
     digest: str
-
-    def record(self) -> dict[str, Any]:
-        """Return the mark as JSON types."""
-        return asdict(self)
-
-    @classmethod
-    def from_record(cls, body: Mapping[str, Any]) -> Mark:
-        """Return the mark of a `record`."""
-        return cls(**{name: body[name] for name in cls.__dataclass_fields__})
 
 
 def mark(path: Path) -> Mark:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from rollout.core.clock import NEVER, StopFlag
@@ -17,6 +18,7 @@ from rollout.gateway.transport import Answer, NoAnswer, Peer, Transport
 
 SHOWN_CHARACTERS = 300
 
+T = TypeVar("T")
 Query = Sequence[tuple[str, str]]
 
 
@@ -59,33 +61,37 @@ class Endpoint:
         self.name, self.setting = name, setting
         self._url, self._deadline_s, self._stop, self._redact = url, deadline_s, stop, redact
         self._where = f"{name} at {urlsplit(url).netloc}"
-        self._headers = {"User-Agent": "rollout"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token.strip()}"
+        authorization = {"Authorization": f"Bearer {token.strip()}"} if token else {}
+        self._headers = {"User-Agent": "rollout", **authorization}
         self._token_env = token_env
-        peer = Peer(name, f"{setting}.url", f"{setting}.tls")
-        self._transport = Transport(tls, secure=url.startswith("https:"), peer=peer)
+        self._transport = Transport(
+            tls, secure=url.startswith("https:"), peer=Peer(name, f"{setting}.url", f"{setting}.tls")
+        )
 
-    def get(self, path: str, query: Query = ()) -> Any:
-        """Return the JSON of an answer with status 200.
+    def get(self, path: str, query: Query, answer: TypeAdapter[T]) -> T:
+        """Return the JSON of an answer with status 200, as `answer` validates it.
 
         Raises:
             SourceError: there is no such answer.
             Interrupted: the run was asked to stop.
         """
-        url = f"{self._url}{path}{'?' if query else ''}{urlencode(query)}"
+        url = f"{self._url}{path}?{urlencode(query)}"
         try:
-            answer = self._transport.exchange(
+            found = self._transport.exchange(
                 "GET", url, headers=self._headers, deadline_s=self._deadline_s, stop=self._stop
             )
         except NoAnswer as problem:
             raise self.error(str(problem)) from problem
-        if answer.status != HTTPStatus.OK:
-            raise self.error(self._refusal(answer), status=answer.status)
+        if found.status != HTTPStatus.OK:
+            raise self.error(self._refusal(found), status=found.status)
         try:
-            return from_json(answer.body, allow_inf_nan=False)
+            return answer.validate_python(from_json(found.body, allow_inf_nan=False))
+        except ValidationError as problem:
+            first = problem.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise self.error(f"does not answer as {self.name} does ({where}: {first['msg']})") from problem
         except ValueError as problem:
-            raise self.error(f"its answer is no JSON ({_one_line(answer.body)}); {self._is_it()}") from problem
+            raise self.error(f"its answer is no JSON ({_one_line(found.body)}); {self._is_it()}") from problem
 
     def error(self, reason: str, *, status: int | None = None) -> SourceError:
         """Return the error with the redacted reason."""
@@ -124,5 +130,4 @@ def _error_text(answer: Answer) -> str:
 
 
 def _one_line(text: bytes) -> str:
-    line = " ".join(text.decode(errors="replace").split())
-    return truncate(line, SHOWN_CHARACTERS) or "nothing"
+    return truncate(" ".join(text.decode(errors="replace").split()), SHOWN_CHARACTERS) or "nothing"

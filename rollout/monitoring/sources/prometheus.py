@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
 from rollout.core import promql as selectors
 from rollout.core.clock import Clock
@@ -20,9 +21,16 @@ from rollout.core.histogram import Histogram
 from rollout.core.scenario import ProviderChange
 from rollout.core.target import PrometheusSource
 from rollout.gateway.responses import Metrics
-from rollout.monitoring.sources.counter_increases import Increase, Series, Vector, histogram, shown
+from rollout.monitoring.sources.counter_increases import (
+    Increase,
+    RequestCounts,
+    Series,
+    Vector,
+    histogram,
+    percentiles,
+    shown,
+)
 from rollout.monitoring.sources.http_endpoint import Endpoint, Query
-from rollout.monitoring.sources.request_counts import RequestCounts, percentiles
 
 STALE_AFTER_S = 180.0
 """Three scrapes at Prometheus' default interval of a minute."""
@@ -36,8 +44,6 @@ BEFORE = "1h"
 _SCRAPED = ("job", "instance")
 _QUERY = "/api/v1/query"
 _TARGETS_SHOWN = 3
-
-_M = TypeVar("_M", bound=BaseModel)
 
 
 class _Sample(BaseModel):
@@ -59,6 +65,9 @@ class _Answer(BaseModel):
 class _Found(BaseModel):
     status: Literal["success"]
     data: list[dict[str, str]]
+
+
+_VECTOR, _SERIES = TypeAdapter(_Answer), TypeAdapter(_Found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +128,7 @@ class Prometheus:
             SourceError: Prometheus gives no reliable numbers.
         """
         poll = self._poll(of)
-        counting = self._counting.get(of) or self._resumed() or self._begin(of, poll)
+        counting = self._counting.get(of) or self._begin(of, poll)
         counting.requests.add(poll.requests)
         counting.errors.add(poll.errors)
         counting.buckets.add(poll.buckets)
@@ -164,10 +173,6 @@ class Prometheus:
             return counting.memory()
         return None if self._memory is None else dict(self._memory)
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._endpoint.close()
-
     # One poll
 
     def _poll(self, of: ProviderChange) -> _Poll:
@@ -209,10 +214,9 @@ class Prometheus:
 
     def _known_scrapes(self) -> str:
         """Return the selector of ``up`` for the scrape targets of the series that were read so far."""
-        columns = zip(_SCRAPED, zip(*sorted(self._scraped), strict=True), strict=True)
         matchers = (
             selectors.Matcher(label, "=~", "|".join(map(selectors.escaped, dict.fromkeys(values))))
-            for label, values in columns
+            for label, values in zip(_SCRAPED, zip(*sorted(self._scraped), strict=True), strict=True)
         )
         return str(selectors.Selector("up", tuple(matchers)))
 
@@ -232,23 +236,22 @@ class Prometheus:
             )
         return age_s
 
-    def _resumed(self) -> RequestCounts | None:
-        return None if self._memory is None else RequestCounts.after(self._memory)
-
     def _begin(self, of: ProviderChange, poll: _Poll) -> RequestCounts:
-        """Return the counts with the values at their beginning.
+        """Return the counts with the values at their beginning, or those that continue an earlier call's.
 
-        They include series whose last sample is up to `BEFORE` older. Such a series counts from its last value when it
-        is scraped again, not from zero.
+        The values include series whose last sample is up to `BEFORE` older. Such a series counts from its last value
+        when it is scraped again, not from zero.
         """
 
         def before(key: str) -> Increase:
-            if self._selector(key, of) is None:
+            if (selector := self._selector(key, of)) is None:
                 return Increase()
             return Increase.since(
-                self._instant(f"last_over_time({self._selector(key, of)}[{BEFORE}])", poll.at - self._since_s).values
+                self._instant(f"last_over_time({selector}[{BEFORE}])", poll.at - self._since_s).values
             )
 
+        if self._memory is not None:
+            return RequestCounts.after(self._memory)
         return RequestCounts(before("requests"), before("errors"), before("latency_seconds_bucket"))
 
     def _refuse_clock(self, at: float) -> None:
@@ -261,8 +264,7 @@ class Prometheus:
 
     def _refuse_unheard_of(self, of: ProviderChange, previous: ProviderChange) -> None:
         wanted = [("match[]", self._filled(self._source.errors, one)) for one in (of, previous)]
-        document = self._endpoint.get("/api/v1/series", [*wanted, ("limit", "1")])
-        if not self._valid(_Found, document).data:
+        if not self._endpoint.get("/api/v1/series", [*wanted, ("limit", "1")], answer=_SERIES).data:
             raise self._endpoint.error(
                 f"no failure was ever counted: {self._filled(self._source.errors, of)} matches no series that "
                 f"Prometheus keeps, and none of {previous.provider} does either; correct {self._endpoint.setting}"
@@ -287,36 +289,25 @@ class Prometheus:
 
     def _instant(self, promql: str, at: float | None) -> _Vector:
         query: Query = [("query", promql)] if at is None else [("query", promql), ("time", f"{at:.3f}")]
-        answer = self._valid(_Answer, self._endpoint.get(_QUERY, query))
+        answer = self._endpoint.get(_QUERY, query, answer=_VECTOR)
         if answer.warnings:
             raise self._endpoint.error(f"its answer may be partial; it warns: {'; '.join(answer.warnings)}")
-        values: dict[Series, float] = {}
-        for sample in answer.data.result:
-            series = frozenset(sample.metric.items())
-            values[series] = self._number(sample, series)
-        times = [sample.value[0] for sample in answer.data.result if sample.value is not None]
-        return _Vector(times[0] if times else None, values)
+        values = {frozenset(sample.metric.items()): self._number(sample) for sample in answer.data.result}
+        times = (sample.value[0] for sample in answer.data.result if sample.value is not None)
+        return _Vector(next(times, None), values)
 
-    def _number(self, sample: _Sample, series: Series) -> float:
+    def _number(self, sample: _Sample) -> float:
+        name = shown(frozenset(sample.metric.items()))
         if sample.value is None:
             raise self._endpoint.error(
-                f"{shown(series)} is a native histogram, which is not read; name the series of its classic buckets"
+                f"{name} is a native histogram, which is not read; name the series of its classic buckets"
             )
-        try:
+        number = math.nan
+        with suppress(ValueError):
             number = float(sample.value[1])
-        except ValueError:
-            number = math.nan
         if not math.isfinite(number) or number < 0:
-            raise self._endpoint.error(f"{shown(series)} is {sample.value[1]}, which no counter is")
+            raise self._endpoint.error(f"{name} is {sample.value[1]}, which no counter is")
         return number
-
-    def _valid(self, model: type[_M], document: Any) -> _M:
-        try:
-            return model.model_validate(document)
-        except ValidationError as problem:
-            first = problem.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise self._endpoint.error(f"does not answer as Prometheus does ({where}: {first['msg']})") from problem
 
     def _readable(self, latencies: Callable[[], Histogram | None]) -> Histogram | None:
         try:
@@ -335,5 +326,4 @@ class Prometheus:
 
 
 def _labels(series: Series, names: tuple[str, ...]) -> tuple[str, ...]:
-    labels = dict(series)
-    return tuple(labels.get(name, "") for name in names)
+    return tuple(dict(series).get(name, "") for name in names)

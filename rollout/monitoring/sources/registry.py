@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any, Protocol
 
-from rollout.core.clock import Clock, SystemClock
+from rollout.core.clock import Clock
 from rollout.core.target import Target
 from rollout.gateway.host.log_file import LogFollower, LogLine, matching
 from rollout.gateway.responses import Alert, Completion, Connection, ConnectionTest, Governance, Metrics
@@ -90,7 +91,7 @@ def gateway_sources(
     *,
     operator: Callable[[], str | None] | None = None,
     operator_every_s: float = OPERATOR_EVERY_S,
-    clock: Clock | None = None,
+    clock: Clock,
     memory: Mapping[str, Any] = NOTHING_KNOWN,
     log: Follower | None = None,
     counting: Callable[[], Any] | None = None,
@@ -107,7 +108,7 @@ def gateway_sources(
         target: names and deadlines, the log file.
         operator: returns why an operator requests an abort, None without a request.
         operator_every_s: seconds between two polls of `operator`.
-        clock: measures the synthetic requests; the machine's by default.
+        clock: measures the synthetic requests.
         memory: source -> the result of its `memory` at the end of an earlier call of this window.
         log: reads the log in the place of the target's file.
         counting: returns what the metrics' source needs in a later call; None where nothing.
@@ -117,11 +118,16 @@ def gateway_sources(
         OSError: the target's log file cannot be read.
     """
     new, monitor = context.change.provider, context.monitor
-    timer = clock or SystemClock()
-    chat_hangs_s = max(HANGS_AFTER * monitor.synthetic_every_s, target.timeouts.chat_s + OVERRUN_S)
     fallbacks = _FallbackCount(gateway, memory.get(SourceName.FALLBACKS))
-    sent = memory.get(SourceName.SYNTHETIC, 0)
-    probes = Probes(gateway, context.change, monitor, target, timer, control=context.control, sent=sent)
+    probes = Probes(
+        gateway,
+        context.change,
+        monitor,
+        target,
+        clock,
+        control=context.control,
+        sent=memory.get(SourceName.SYNTHETIC, 0),
+    )
     sources = [
         Source(SourceName.STATUS, monitor.metrics_every_s, lambda: gateway.status(new)),
         Source(SourceName.METRICS, monitor.metrics_every_s, lambda: gateway.metrics(new), memory=counting),
@@ -132,19 +138,27 @@ def gateway_sources(
         ),
     ]
     if monitor.in_turn:
-        own = Source(SourceName.SYNTHETIC, monitor.synthetic_every_s, probes, chat_hangs_s, memory=lambda: probes.sent)
-        sources.insert(-1, own)
+        sources.insert(
+            -1,
+            Source(
+                SourceName.SYNTHETIC,
+                monitor.synthetic_every_s,
+                probes,
+                hangs_after_s=max(HANGS_AFTER * monitor.synthetic_every_s, target.timeouts.chat_s + OVERRUN_S),
+                memory=lambda: probes.sent,
+            ),
+        )
     if context.control is not None:
         name, (group, remember) = context.control.provider, control or (gateway, None)
         # Polled before the canary: a cause that slows both must be in the control group's baseline already.
-        watched = Source(SourceName.CONTROL, monitor.metrics_every_s, lambda: group.metrics(name), memory=remember)
-        sources.insert(0, watched)
-    follower = log
-    if follower is None and target.log_file is not None:
-        follower = LogFollower(target.log_file, after=memory.get(SourceName.LOG))
-    if follower is not None:
-        poll = _poll_log(follower, monitor.error_pattern)
-        sources.append(Source(SourceName.LOG, monitor.log_every_s, poll, memory=follower.position))
+        sources.insert(
+            0, Source(SourceName.CONTROL, monitor.metrics_every_s, lambda: group.metrics(name), memory=remember)
+        )
+    if log is None and target.log_file is not None:
+        log = LogFollower(target.log_file, after=memory.get(SourceName.LOG))
+    if log is not None:
+        poll = partial(_read_log, log, monitor.error_pattern)
+        sources.append(Source(SourceName.LOG, monitor.log_every_s, poll, memory=log.position))
     if operator is not None:
         sources.append(Source(SourceName.OPERATOR, operator_every_s, operator))
     return tuple(sources)
@@ -155,9 +169,9 @@ def critical(alerts: tuple[Alert, ...]) -> tuple[Alert, ...]:
     return tuple(alert for alert in alerts if alert.severity.casefold() == CRITICAL)
 
 
-def _poll_log(follower: Follower, pattern: str | None) -> Callable[[], tuple[str, ...]]:
+def _read_log(log: Follower, pattern: str | None) -> tuple[str, ...]:
     # Truncated as the journal keeps them, so that the audit judges the same lines.
-    return lambda: tuple(line[:LINE_KEPT] for line in matching(follower.read(), pattern))
+    return tuple(line[:LINE_KEPT] for line in matching(log.read(), pattern))
 
 
 class _FallbackCount:
@@ -170,9 +184,8 @@ class _FallbackCount:
 
     def __call__(self) -> int:
         now = Counter(_identity(entry) for entry in self._gateway.governance().recent_fallbacks)
-        added = now if self._listed is None else now - self._listed
+        self._count += (now if self._listed is None else now - self._listed).total()
         self._listed = now
-        self._count += added.total()
         return self._count
 
     def memory(self) -> dict[str, Any] | None:
@@ -181,6 +194,5 @@ class _FallbackCount:
 
 
 def _identity(entry: Mapping[str, object]) -> str:
-    text = repr(sorted((key, repr(value)) for key, value in entry.items()))
     # A digest, because the journal keeps it: the text of a fallback may contain a secret, and would be redacted.
-    return sha256(text.encode()).hexdigest()[:16]
+    return sha256(repr(sorted((key, repr(value)) for key, value in entry.items())).encode()).hexdigest()[:16]

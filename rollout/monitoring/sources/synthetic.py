@@ -5,7 +5,6 @@ The tag is the header ``X-Synthetic: rollout/<id>`` on every completion (`rollou
 
 from __future__ import annotations
 
-from dataclasses import replace
 from http import HTTPStatus
 from itertools import cycle
 from typing import Protocol
@@ -71,18 +70,30 @@ class Probes:
         if self.sent >= self._at_most:
             return None
         self.sent += 1
-        probe = next(self._left)
-        if self._control is None:
-            return ask(self._gateway, self._expected, probe, self._target, self._clock, named=self._several)
-        return ask_either(
-            self._gateway, (self._expected, self._control), probe, self._target, self._clock, named=self._several
+        return ask(
+            self._gateway,
+            self._expected,
+            next(self._left),
+            self._target,
+            self._clock,
+            control=self._control,
+            named=self._several,
         )
 
 
 def ask(
-    gateway: Chats, expected: ProviderChange, probe: Probe, target: Target, clock: Clock, *, named: bool = False
+    gateway: Chats,
+    expected: ProviderChange,
+    probe: Probe,
+    target: Target,
+    clock: Clock,
+    *,
+    control: ProviderChange | None = None,
+    named: bool = False,
 ) -> SyntheticReading:
     """Send one synthetic request and return its result; a failed request is a reading, not an error.
+
+    During a canary, a failure that does not name the control group counts against the canary.
 
     Args:
         gateway: the gateway to send to.
@@ -90,6 +101,7 @@ def ask(
         probe: the prompt, and what is expected of the answer.
         target: how the gateway reports its providers.
         clock: times a request that fails.
+        control: the control group of a canary, which may answer as well.
         named: the reason names the prompt, for it is one of several.
 
     Raises:
@@ -102,65 +114,35 @@ def ask(
         if isinstance(error, Refused) and error.status == HTTPStatus.TOO_MANY_REQUESTS:
             # The gateway's rate limit is no failure of the provider, which has not received the request.
             raise
-        took_ms = (clock.monotonic() - began) * 1000
-        return SyntheticReading(ok=False, latency_ms=took_ms, reason=str(error), status=error.status)
-    wrong = answered_by(answer, expected, target)
-    if wrong is None and (lacking := unmet(probe.expect, answer.content)) is not None:
+        return SyntheticReading(
+            ok=False,
+            latency_ms=(clock.monotonic() - began) * 1000,
+            reason=str(error),
+            status=error.status,
+            control=control is not None and _names_only(str(error), control, expected),
+        )
+    is_control = control is not None and _is_from_control(answer, expected, control, target)
+    wrong = None if is_control else answered_by(answer, expected, target)
+    if not is_control and wrong is None and (lacking := unmet(probe.expect, answer.content)) is not None:
         wrong = f"{lacking} (to {_shortened(probe.prompt)!r})" if named else lacking
     return SyntheticReading(
-        ok=True, latency_ms=answer.elapsed_ms, provider=answer.provider, model=answer.model, reason=wrong
+        ok=True,
+        latency_ms=answer.elapsed_ms,
+        provider=answer.provider,
+        model=answer.model,
+        reason=wrong,
+        control=is_control,
     )
 
 
-def ask_either(
-    gateway: Chats,
-    groups: tuple[ProviderChange, ProviderChange],
-    probe: Probe,
-    target: Target,
-    clock: Clock,
-    *,
-    named: bool = False,
-) -> SyntheticReading:
-    """Send one request during a canary and return its result with the group that answered; otherwise as `ask`.
-
-    A failure that does not name the control group counts against the canary. An answer that names neither provider nor
-    model counts for the control group.
-
-    Args:
-        gateway: the gateway to send to.
-        groups: the canary, and the control group.
-        probe: as `ask`.
-        target: as `ask`.
-        clock: as `ask`.
-        named: as `ask`.
-
-    Raises:
-        GatewayError: as `ask`.
-    """
-    canary, control = groups
-    recorder = _AnswerRecorder(gateway)
-    reading = ask(recorder, canary, probe, target, clock, named=named)
-    if recorder.answer is not None:
-        is_control = is_from(recorder.answer, control, target)
-        names_either = recorder.answer.provider is not None or recorder.answer.model is not None
-        is_control = is_control and (not names_either or not is_from(recorder.answer, canary, target))
-        return replace(reading, control=True, reason=None) if is_control else reading
-    reason = (reading.reason or "").casefold()
-    blames_control = control.provider.casefold() in reason and canary.provider.casefold() not in reason
-    return replace(reading, control=blames_control)
+def _names_only(reason: str, control: ProviderChange, canary: ProviderChange) -> bool:
+    return control.provider.casefold() in reason.casefold() and canary.provider.casefold() not in reason.casefold()
 
 
-class _AnswerRecorder:
-    """A gateway whose answer is kept: the provider that it names decides to which group the request counts."""
-
-    def __init__(self, gateway: Chats) -> None:
-        self._gateway = gateway
-        self.answer: Completion | None = None
-
-    def chat(self, prompt: str, *, max_tokens: int = 16) -> Completion:
-        """Request a completion, and keep the answer."""
-        self.answer = self._gateway.chat(prompt, max_tokens=max_tokens)
-        return self.answer
+def _is_from_control(answer: Completion, canary: ProviderChange, control: ProviderChange, target: Target) -> bool:
+    """Return whether the control group answered; an answer that names neither provider nor model counts for it."""
+    names_either = answer.provider is not None or answer.model is not None
+    return is_from(answer, control, target) and not (names_either and is_from(answer, canary, target))
 
 
 def promise(monitor: Monitor) -> str:

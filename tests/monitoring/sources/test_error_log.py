@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_what_was_added_is_distinguished_from_what_was_there(log: Path):
     log.write_text(log.read_text() + "ERROR: new\n")
     assert [line.text for line in before(log, at)] == ["ERROR: old"]
     assert added(log, at) == ["ERROR: new"]
-    assert Mark.from_record(at.record()) == at
+    assert Mark(**asdict(at)) == at
 
 
 def test_a_log_that_was_rotated_is_read_on_in_the_file_it_was_moved_to(log: Path):

@@ -15,7 +15,7 @@ from rollout.gateway.responses import Completion
 from rollout.monitoring.baseline import measure
 from rollout.monitoring.samples import Sample, SourceName, SyntheticReading
 from rollout.monitoring.sources.registry import gateway_sources
-from rollout.monitoring.sources.synthetic import Probes, ask_either, promise
+from rollout.monitoring.sources.synthetic import Probes, ask, promise
 from rollout.monitoring.triggers import judge
 from rollout.monitoring.verdict import State
 from tests.support.clocks import SimulatedClock
@@ -247,7 +247,7 @@ def test_an_answer_during_a_canary_is_its_own_or_the_control_groups(
 ) -> None:
     gateway = FakeGateway()
     gateway.completion = answer
-    reading = ask_either(gateway, (NEW, OLD), Probe("ping"), TARGET, SimulatedClock())
+    reading = ask(gateway, NEW, Probe("ping"), TARGET, SimulatedClock(), control=OLD)
     assert (reading.ok, reading.control, reading.reason) == (True, control, reason)
 
 
@@ -265,7 +265,7 @@ def test_a_failure_during_a_canary_counts_against_it_unless_it_names_the_control
 ) -> None:
     gateway = FakeGateway()
     gateway.completion = GatewayError("POST chat", message, status=502)
-    reading = ask_either(gateway, (NEW, OLD), Probe("ping"), TARGET, SimulatedClock())
+    reading = ask(gateway, NEW, Probe("ping"), TARGET, SimulatedClock(), control=OLD)
     assert (reading.ok, reading.control, reading.status) == (False, control, 502)
 
 
