@@ -34,7 +34,7 @@ from rollout.gateway.host.env_text import values
 from rollout.monitoring.sources.synthetic import promise
 from rollout.sandbox import envfile
 from rollout.sandbox.settings import SandboxSettings
-from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT
+from rollout.sandbox.state import LIMIT_DEFAULTS
 
 
 def run(args: argparse.Namespace) -> int:
@@ -147,8 +147,11 @@ def _staged(plan: Planned) -> Iterator[str]:
 
 def _fresh(request: Request) -> Before:
     settings = SandboxSettings.from_mapping(request.scenario.sandbox)
-    previous = ProviderChange(settings.initial_provider, settings.initial_model)
-    limits: dict[str, Limits] = {"cost": {"global": COST_DEFAULT, **settings.limits}, "rate": {"global": RATE_DEFAULT}}
+    previous = ProviderChange(*settings.initially_active)
+    limits: dict[str, Limits] = {
+        "cost": {"global": LIMIT_DEFAULTS["cost"], **settings.limits},
+        "rate": {"global": LIMIT_DEFAULTS["rate"]},
+    }
     env = envfile.parse(envfile.TEMPLATE.format(provider=previous.provider, model=previous.model))
     return Before(previous, limits, env, "an embedded gateway would be started on demand; so it begins", {})
 

@@ -20,14 +20,8 @@ class BackendLog:
     def write(self, level: str, source: str, message: str) -> None:
         """Write an application line; `source` is ``module:function``."""
         # Local time without a date, as recorded.
-        moment = datetime.now().astimezone()
-        self._stream.write(f"{moment:%H:%M:%S} | {level:<8} | {source} - {message}\n")
+        self._stream.write(f"{datetime.now().astimezone():%H:%M:%S} | {level:<8} | {source} - {message}\n")
 
     def access(self, client: str, method: str, path: str, status: int) -> None:
         """Write an access line in uvicorn's format."""
-        phrase = HTTPStatus(status).phrase
-        self._stream.write(f'INFO:     {client} - "{method} {path} HTTP/1.1" {status} {phrase}\n')
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
+        self._stream.write(f'INFO:     {client} - "{method} {path} HTTP/1.1" {status} {HTTPStatus(status).phrase}\n')

@@ -1,10 +1,10 @@
-"""The counters of the requests that the gateway served."""
+"""The counters of the requests that the gateway served, and the two forms in which they are answered."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,9 @@ BOUNDS_MS = (10, 25, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2500, 5000, 10_
 
 TIMEOUT = "timeout"
 """The code of a request that the provider did not answer."""
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""The type of Prometheus' text format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +134,30 @@ def percentile(latencies_ms: Iterable[float], percent: int) -> float | None:
 
 def _percent(part: int, total: int) -> float:
     return round(100 * part / total, 2) if total else 0.0
+
+
+def exposition(metrics: Mapping[str, Metrics]) -> str:
+    """Return every provider's counters, at 0 before its first request, and its latency histogram, for a Prometheus."""
+    return "".join(f"{line}\n" for line in _lines(metrics))
+
+
+def _lines(metrics: Mapping[str, Metrics]) -> Iterator[str]:
+    yield "# HELP llm_requests_total Requests that were served, by provider and result."
+    yield "# TYPE llm_requests_total counter"
+    for name, counted in metrics.items():
+        yield f'llm_requests_total{{provider="{name}",status="success"}} {counted.total - counted.failed}'
+        yield f'llm_requests_total{{provider="{name}",status="error"}} {counted.failed}'
+    yield "# HELP llm_latency_seconds How long requests took, failed ones included."
+    yield "# TYPE llm_latency_seconds histogram"
+    for name, counted in metrics.items():
+        yield from _histogram(name, counted)
+
+
+def _histogram(name: str, counted: Metrics) -> Iterator[str]:
+    below = 0
+    for bound_ms, count in zip(BOUNDS_MS, counted.bucket_counts, strict=False):
+        below += count
+        yield f'llm_latency_seconds_bucket{{provider="{name}",le="{bound_ms / 1000:g}"}} {below}'
+    yield f'llm_latency_seconds_bucket{{provider="{name}",le="+Inf"}} {counted.total}'
+    yield f'llm_latency_seconds_sum{{provider="{name}"}} {counted.total_latency_ms / 1000:.6f}'
+    yield f'llm_latency_seconds_count{{provider="{name}"}} {counted.total}'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -68,7 +68,7 @@ def optional_text(body: Answer, key: str) -> str | None:
     raise malformed(mistake("string_type", ("body", key), "Input should be a valid string", value))
 
 
-def positive(body: Answer, keys: tuple[str, ...]) -> dict[str, float]:
+def positive(body: Answer, keys: Iterable[str]) -> dict[str, float]:
     """Return those of the keys that are given; each must be a number above 0. Raises Refusal (422)."""
     values = {key: body[key] for key in keys if body.get(key) is not None}
     mistakes = []
@@ -91,6 +91,9 @@ def prompt_in(body: Answer) -> str:
         raise malformed(mistake("list_type", ("body", "messages"), "Input should be a non-empty list", messages))
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-            loc = ("body", "messages", index, "content")
-            raise malformed(mistake("string_type", loc, "Input should be a valid string", message))
+            raise malformed(
+                mistake(
+                    "string_type", ("body", "messages", index, "content"), "Input should be a valid string", message
+                )
+            )
     return str(messages[-1]["content"])

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rollout.core.clock import SystemClock, format_utc
 from rollout.sandbox.api import build_api
-from rollout.sandbox.control import GatewayControl, ProcessControl, Requests
+from rollout.sandbox.control import GatewayControl, Requests, process_routes
 from rollout.sandbox.deviations import NOT_IN_STAGING
 from rollout.sandbox.files import KIND, RECORD, SETTINGS, write_private
 from rollout.sandbox.gateway import Gateway
@@ -181,7 +181,7 @@ class Sandbox:
         self._last_request = self._clock.monotonic()
 
     def _build(self) -> Starlette:
-        process = ProcessControl(self.about, self._set_in_flight, self._stop).routes()
+        process = process_routes(self.about, self._set_in_flight, self._stop)
         routes = [
             *self._gateway_routes(self._staging, self._staging_users, [], prefix=f"/{STAGING}"),
             *self._gateway_routes(self._gateway, self._users, process, prefix=""),
@@ -199,19 +199,19 @@ class Sandbox:
         ]
 
 
+@dataclass(slots=True)
 class Recorded:
-    """An API that requires the token, remembers each request, writes the access log, and may answer 429 or 503."""
+    """An API that requires the token, remembers each request, writes the access log, and may answer 429 or 503.
 
-    def __init__(
-        self, app: ASGIApp, gateway: Gateway, requests: Requests, touch: Callable[[], None], token: str | None
-    ) -> None:
-        """Wrap one gateway's API; `touch` is called at each request."""
-        self._app = app
-        self._gateway = gateway
-        self._requests = requests
-        self._touch = touch
-        self._token = token
-        self._limited_after = _LIMITED_EVERY
+    `_touch` is called at each request.
+    """
+
+    _app: ASGIApp
+    _gateway: Gateway
+    _requests: Requests
+    _touch: Callable[[], None]
+    _token: str | None
+    _limited_after: int = _LIMITED_EVERY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -235,7 +235,9 @@ class Recorded:
     def _answering(self, path: str, headers: Headers) -> ASGIApp:
         if self._gateway.is_starting:
             return JSONResponse(_STARTING, status_code=503)
-        return _too_many if self._is_limited() else self._admitted(path, headers)
+        if self._is_limited():
+            return JSONResponse(_TOO_MANY, status_code=429, headers={"Retry-After": "0"})
+        return self._admitted(path, headers)
 
     def _is_limited(self) -> bool:
         """Return whether the rate limit refuses this request, every third one (deviation 18)."""
@@ -252,10 +254,6 @@ class Recorded:
             return self._app
         detail = "Invalid bearer token" if given else "Not authenticated: a bearer token is required"
         return JSONResponse({"detail": detail}, status_code=401, headers={"WWW-Authenticate": "Bearer"})
-
-
-async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
-    await JSONResponse(_TOO_MANY, status_code=429, headers={"Retry-After": "0"})(scope, receive, send)
 
 
 class _Server(uvicorn.Server):

@@ -10,8 +10,8 @@ from typing import Any
 from rollout.sandbox.deviations import read_deviations
 from rollout.sandbox.faults import Fault, read_faults
 from rollout.sandbox.providers import PROVIDERS, Provider
-from rollout.sandbox.timing import Timing, read_timing
-from rollout.sandbox.validation import Problems, Reader, is_number
+from rollout.sandbox.timing import Timing, read_delays
+from rollout.sandbox.validation import Problems, Reader, describe_problems, is_number
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -26,7 +26,7 @@ class InvalidSettings(ValueError):
     def __init__(self, problems: Problems) -> None:
         """Keep every problem, not only the first."""
         self.problems = tuple(problems)
-        super().__init__("; ".join(f"{path}: {message}" if path else message for path, message in problems))
+        super().__init__(describe_problems(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,10 @@ class SandboxSettings(Timing):
     initial: str = "ollama:gemma3:4b"
 
     @property
-    def initial_provider(self) -> str:
-        """Return the provider in `initial`."""
-        return self.initial.partition(":")[0]
-
-    @property
-    def initial_model(self) -> str:
-        """Return the model in `initial`."""
-        return self.initial.partition(":")[2]
+    def initially_active(self) -> tuple[str, str]:
+        """Return provider and model in `initial`."""
+        provider, _, model = self.initial.partition(":")
+        return provider, model
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the mapping from which the settings can be read again."""
@@ -75,25 +71,23 @@ class SandboxSettings(Timing):
         problems: Problems = []
         read = Reader(mapping, "", problems, (item.name for item in fields(cls)))
         settings = cls(
-            users_per_s=read.number("users_per_s", _default("users_per_s"), at_most=1000),
-            faults=read_faults(read.raw("faults", []), "faults", problems),
-            deviations=read_deviations(read.raw("deviations", []), "deviations", problems),
+            users_per_s=read.number("users_per_s", _DEFAULTS.users_per_s, at_most=1000),
+            faults=read_faults(read.raw("faults", []), problems),
+            deviations=read_deviations(read.raw("deviations", []), problems),
             seed=_read_seed(read),
-            alert_error_share=read.number("alert_error_share", _default("alert_error_share"), at_most=1),
-            alert_ttl_s=read.number("alert_ttl_s", _default("alert_ttl_s"), above=0),
+            alert_error_share=read.number("alert_error_share", _DEFAULTS.alert_error_share, at_most=1),
+            alert_ttl_s=read.number("alert_ttl_s", _DEFAULTS.alert_ttl_s, above=0),
             limits=_read_limits(read),
             usd_per_1k_tokens=_read_prices(read),
             initial=_read_initial(read),
-            **read_timing(read),
+            **read_delays(read),
         )
         if problems:
             raise InvalidSettings(problems)
         return settings
 
 
-def _default(name: str) -> Any:
-    """Return the default of a setting."""
-    return next(item.default for item in fields(SandboxSettings) if item.name == name)
+_DEFAULTS = SandboxSettings()
 
 
 def why_not_active(provider: Provider | None, name: str, model: str) -> str | None:
@@ -108,16 +102,15 @@ def why_not_active(provider: Provider | None, name: str, model: str) -> str | No
 
 
 def _read_seed(read: Reader) -> int:
-    default: int = _default("seed")
-    seed = read.raw("seed", default)
+    seed = read.raw("seed", _DEFAULTS.seed)
     if isinstance(seed, int) and not isinstance(seed, bool):
         return seed
     read.problem("seed", "must be a whole number")
-    return default
+    return _DEFAULTS.seed
 
 
 def _read_initial(read: Reader) -> str:
-    initial = read.raw("initial", _default("initial"))
+    initial = read.raw("initial", _DEFAULTS.initial)
     name, _, model = str(initial).partition(":")
     reason = why_not_active(PROVIDERS.get(name), name, model)
     if reason:
@@ -140,8 +133,7 @@ def _read_limit(limits: Reader, scope: str) -> dict[str, float]:
     keys = ("soft_limit_usd", "hard_limit_usd")
     read = Reader(limits.raw(scope), limits.at(scope), limits.problems, keys)
     for key in keys:
-        if read.raw(key) is None:
-            read.problem(key, "is missing; give both limits in USD")
+        read.require(key, "is missing; give both limits in USD")
     limit = {key: read.number(key, 1.0, above=0) for key in keys if read.raw(key) is not None}
     if all(is_number(read.raw(key)) for key in keys) and limit["soft_limit_usd"] > limit["hard_limit_usd"]:
         read.problem("soft_limit_usd", "is greater than hard_limit_usd; the soft limit warns before the hard one")

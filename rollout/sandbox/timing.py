@@ -51,7 +51,7 @@ TIMINGS = tuple(item.name for item in fields(Timing))
 """The names of its settings."""
 
 
-def read_timing(read: Reader) -> dict[str, Any]:
+def read_delays(read: Reader) -> dict[str, Any]:
     """Return the fields of a `Timing`, defaults for those that are missing; mistakes are added to its problems."""
     return {
         "stale_reads_s": read.number("stale_reads_s", 0.0, at_most=LONGEST_S),
@@ -62,9 +62,9 @@ def read_timing(read: Reader) -> dict[str, Any]:
     }
 
 
-def timing_in(raw: object, problems: Problems) -> Timing:
-    """Return the timing in a mapping of its own."""
-    return Timing(**read_timing(Reader(raw, "", problems, TIMINGS)))
+def read_timing(raw: object, problems: Problems) -> Timing:
+    """Read a timing that is a mapping of its own; mistakes are added to `problems`."""
+    return Timing(**read_delays(Reader(raw, "", problems, TIMINGS)))
 
 
 def _names(read: Reader, key: str, default: tuple[str, ...], allowed: Iterable[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Any
 
 from rollout.core.clock import Clock, format_utc
@@ -16,21 +17,21 @@ SERVED = 200
 """The most activations and completions that are listed, the latest ones."""
 
 
+@dataclass(slots=True)
 class Truth:
     """The activations and the serving providers since the start of the process."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Start empty."""
-        self._clock = clock
-        self._activated = 0
-        self._activations: deque[dict[str, str]] = deque(maxlen=ACTIVATIONS)
-        self._served: deque[list[Any]] = deque(maxlen=SERVED)
+    _clock: Clock
+    _activated: int = 0
+    _activations: deque[dict[str, str]] = field(default_factory=lambda: deque(maxlen=ACTIVATIONS))
+    _served: deque[list[Any]] = field(default_factory=lambda: deque(maxlen=SERVED))
 
     def activated(self, provider: str, model: str, user: str) -> None:
         """Note an activation that was written to the configuration, also where it changed nothing."""
         self._activated += 1
-        at = format_utc(self._clock.now())
-        self._activations.append({"time": at, "provider": provider, "model": model, "user": user})
+        self._activations.append(
+            {"time": format_utc(self._clock.now()), "provider": provider, "model": model, "user": user}
+        )
 
     def served(self, provider: str, model: str, status: int) -> None:
         """Note an answered completion, with the provider and model that it was sent to."""
@@ -43,8 +44,8 @@ class Truth:
             "active": f"{now.provider}:{now.model}",
             "pending": _pending(state),
             "config": {key: masked(key, value) for key, value in now.config.items()},
-            "cost_limits": now.cost_limits,
-            "rate_limits": now.rate_limits,
+            "cost_limits": now.limits["cost"],
+            "rate_limits": now.limits["rate"],
             "weights": now.weights,
             "activations": {"count": self._activated, "last": list(self._activations)},
             "served": list(self._served),
