@@ -100,8 +100,7 @@ class Alerts:
 
     def _expire(self) -> None:
         now = self._clock.now()
-        for key in [key for key, alert in self._active.items() if alert.expires_at <= now]:
-            del self._active[key]
+        self._active = {key: alert for key, alert in self._active.items() if alert.expires_at > now}
 
 
 def summary(alerts: Iterable[Alert]) -> dict[str, Any]:

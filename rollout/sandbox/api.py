@@ -23,19 +23,20 @@ from rollout.sandbox.errors import Refusal, malformed, mistake
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.metrics import CONTENT_TYPE, exposition, percentile
 from rollout.sandbox.providers import PROVIDERS, Provider
-from rollout.sandbox.request_parsing import (
+from rollout.sandbox.routing import weights_in
+from rollout.sandbox.state import LIMIT_DEFAULTS
+from rollout.sandbox.wire import (
+    ERRORS,
     Answer,
     mapping,
     optional_text,
     positive,
     prompt_in,
     provider_in,
+    rendered,
     text,
     user_of,
 )
-from rollout.sandbox.responses import ERRORS, rendered
-from rollout.sandbox.routing import weights_in
-from rollout.sandbox.state import LIMIT_DEFAULTS
 
 _RECORDED_KINDS = {"cost": "cost", "rate": "rate"}
 _KINDS = {"per_provider": "cost", **_RECORDED_KINDS}
@@ -97,8 +98,9 @@ class Api:
         return Route(path, self._disturbed(call, handler), methods=[method])
 
     def _health(self, path: str, *, only: str = "", unless: str = "") -> Route:
-        endpoint = self._disturbed("health", self._service_health)
-        return gated(self._gateway, "GET", path, endpoint, only=only, unless=unless)
+        return gated(
+            self._gateway, "GET", path, self._disturbed("health", self._service_health), only=only, unless=unless
+        )
 
     def _disturbed(self, call: str, handler: Handler) -> Endpoint:
         async def endpoint(request: Request) -> Response:
@@ -137,9 +139,7 @@ class Api:
         }
 
     async def _providers(self, _request: Request) -> Answer:
-        connections = await asyncio.gather(
-            *(self._gateway.connections.poll(provider) for provider in PROVIDERS.values())
-        )
+        connections = await asyncio.gather(*map(self._gateway.connections.poll, PROVIDERS.values()))
         active = self._gateway.reported_active
         listed = [
             _listed(provider, connection, is_active=provider.name == active)
@@ -208,22 +208,25 @@ class Api:
         breaches = slo_breaches(provider, error_rate, p99_ms, metrics.total_usd) if metrics.total else []
         score = 100.0 - sum(_MALUS[breach.partition("_")[0]] for breach in breaches) if metrics.total else 0.0
         level = provider.service_level
-        health = {
-            "health_status": _health_status(score) if metrics.total else "unknown",
-            "health_score": score,
-            "availability": 1 - error_rate if metrics.total else 0.0,
-            "latency_p99_ms": p99_ms,
-            "error_rate": error_rate,
-            "cost_usage_usd": round(metrics.total_usd, 6),
-            "slo_target": {
-                "availability_target": level.availability,
-                "latency_p99_ms": level.p99_ms,
-                "error_rate_target": level.error_rate,
-                "cost_budget_usd": level.budget_usd,
+        return {
+            "status": "success",
+            "provider": provider.name,
+            "health": {
+                "health_status": _health_status(score) if metrics.total else "unknown",
+                "health_score": score,
+                "availability": 1 - error_rate if metrics.total else 0.0,
+                "latency_p99_ms": p99_ms,
+                "error_rate": error_rate,
+                "cost_usage_usd": round(metrics.total_usd, 6),
+                "slo_target": {
+                    "availability_target": level.availability,
+                    "latency_p99_ms": level.p99_ms,
+                    "error_rate_target": level.error_rate,
+                    "cost_budget_usd": level.budget_usd,
+                },
+                "slo_breaches": breaches,
             },
-            "slo_breaches": breaches,
         }
-        return {"status": "success", "provider": provider.name, "health": health}
 
     async def _alerts(self, request: Request) -> Answer:
         severity, provider = request.query_params.get("severity"), request.query_params.get("provider")

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def _read_settings(file: Path | None, users_per_s: float | None) -> SandboxSetti
         if users_per_s is None:
             return settings
         # Read again, so that an invalid rate is refused like one in a file.
-        return SandboxSettings.from_mapping(replace(settings, users_per_s=users_per_s).to_mapping())
+        return SandboxSettings.from_mapping(asdict(replace(settings, users_per_s=users_per_s)))
     except InvalidSettings as error:
         raise SandboxFailed(f"settings: {error}") from error
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,10 +21,10 @@ from rollout.sandbox.faults import read_faults
 from rollout.sandbox.files import write_private
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.providers import PROVIDERS
-from rollout.sandbox.request_parsing import user_of
-from rollout.sandbox.timing import read_timing
+from rollout.sandbox.settings import read_timing
 from rollout.sandbox.traffic import Users
 from rollout.sandbox.validation import Problems, Reader, describe_problems
+from rollout.sandbox.wire import user_of
 
 T = TypeVar("T")
 
@@ -54,8 +54,14 @@ class Requests:
 
     def note(self, at: str, method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
         """Note a request when it arrives and return its record; `status` is null until it is answered."""
-        record: dict[str, Any] = {"at": at, "method": method, "path": path, "user": user_of(headers)}
-        record |= {"status": None, "body_keys": []}
+        record: dict[str, Any] = {
+            "at": at,
+            "method": method,
+            "path": path,
+            "user": user_of(headers),
+            "status": None,
+            "body_keys": [],
+        }
         self._requests.append(record)
         return record
 
@@ -75,45 +81,32 @@ class GatewayControl:
     def routes(self) -> list[Route]:
         """Return the routes, to be mounted under ``/sandbox``."""
         return [
-            Route("/faults", self._get_faults, methods=["GET"]),
-            Route("/faults", self._set_faults, methods=["PUT"]),
+            *_setting("/faults", self._faults, read_faults, self.gateway.faults.replace),
+            *_setting("/deviations", self._deviations, read_deviations, self.gateway.switch),
+            *_setting("/traffic", self._traffic, _read_rate, self.users.set_rate),
+            *_setting("/timing", self._timing, read_timing, self.gateway.set_timing),
             Route("/faults", self._clear_faults, methods=["DELETE"]),
-            Route("/deviations", self._get_deviations, methods=["GET"]),
-            Route("/deviations", self._set_deviations, methods=["PUT"]),
-            Route("/traffic", self._get_traffic, methods=["GET"]),
-            Route("/traffic", self._set_traffic, methods=["PUT"]),
             Route("/alerts", self._raise_alert, methods=["POST"]),
             Route("/alerts/{alert_type}", self._clear_alerts, methods=["DELETE"]),
             Route("/requests", _show(self.requests.all), methods=["GET"]),
-            Route("/timing", self._get_timing, methods=["GET"]),
-            Route("/timing", self._set_timing, methods=["PUT"]),
             Route("/state", _show(self.gateway.true_state), methods=["GET"]),
         ]
 
-    async def _get_faults(self, _request: Request) -> Response:
-        return JSONResponse([fault.to_mapping() for fault in self.gateway.faults.faults])
+    def _faults(self) -> list[dict[str, Any]]:
+        return [asdict(fault) for fault in self.gateway.faults.faults]
 
-    async def _set_faults(self, request: Request) -> Response:
-        self.gateway.faults.replace(await _read_body(request, read_faults))
-        return await self._get_faults(request)
+    def _deviations(self) -> list[str]:
+        return list(self.gateway.deviations)
 
-    async def _clear_faults(self, request: Request) -> Response:
+    def _traffic(self) -> dict[str, float]:
+        return {"users_per_s": self.users.per_s}
+
+    def _timing(self) -> dict[str, Any]:
+        return asdict(self.gateway.timing)
+
+    async def _clear_faults(self, _request: Request) -> Response:
         self.gateway.faults.replace(())
-        return await self._get_faults(request)
-
-    async def _get_deviations(self, _request: Request) -> Response:
-        return JSONResponse(list(self.gateway.deviations))
-
-    async def _set_deviations(self, request: Request) -> Response:
-        self.gateway.switch(await _read_body(request, read_deviations))
-        return await self._get_deviations(request)
-
-    async def _get_traffic(self, _request: Request) -> Response:
-        return JSONResponse({"users_per_s": self.users.per_s})
-
-    async def _set_traffic(self, request: Request) -> Response:
-        self.users.set_rate(await _read_body(request, _read_rate))
-        return await self._get_traffic(request)
+        return JSONResponse(self._faults())
 
     async def _raise_alert(self, request: Request) -> Response:
         finding = await _read_body(request, _read_finding)
@@ -121,13 +114,6 @@ class GatewayControl:
 
     async def _clear_alerts(self, request: Request) -> Response:
         return JSONResponse({"cleared": self.gateway.alerts.clear(request.path_params["alert_type"])})
-
-    async def _get_timing(self, _request: Request) -> Response:
-        return JSONResponse(self.gateway.timing.to_mapping())
-
-    async def _set_timing(self, request: Request) -> Response:
-        self.gateway.set_timing(await _read_body(request, read_timing))
-        return await self._get_timing(request)
 
 
 def process_routes(
@@ -149,6 +135,18 @@ def process_routes(
         Route("/in-flight", put_in_flight, methods=["PUT"]),
         Route("/stop", post_stop, methods=["POST"]),
     ]
+
+
+def _setting(
+    path: str, content: Callable[[], Any], read: Callable[[Any, Problems], T], apply: Callable[[T], None]
+) -> list[Route]:
+    """Return the routes of a setting: GET answers its content, PUT applies what is read in the body, and answers it."""
+
+    async def put(request: Request) -> Response:
+        apply(await _read_body(request, read))
+        return JSONResponse(content())
+
+    return [Route(path, _show(content), methods=["GET"]), Route(path, put, methods=["PUT"])]
 
 
 def _show(content: Callable[[], Any]) -> Endpoint:

@@ -15,9 +15,8 @@ from starlette.routing import Route
 from rollout.sandbox.errors import Refusal, malformed, mistake
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.providers import PROVIDERS, Provider
-from rollout.sandbox.request_parsing import mapping, optional_text, text, user_of
-from rollout.sandbox.responses import rendered
 from rollout.sandbox.state import described
+from rollout.sandbox.wire import mapping, optional_text, rendered, text, user_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -70,10 +70,6 @@ class Fault:
     calls: tuple[str, ...] = ("chat",)
     when: Mapping[str, str] = field(default_factory=dict)
 
-    def to_mapping(self) -> dict[str, Any]:
-        """Return the mapping from which the fault can be read again."""
-        return asdict(self) | {"calls": list(self.calls)}
-
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -121,7 +117,7 @@ class Faults:
 
     def status(self, provider: str) -> str | None:
         """Return the connection status that the faults impose now, the worst one; None imposes none."""
-        found = [fault.status for fault in self._active(provider) if fault.status]
+        found = (fault.status for fault in self._active(provider) if fault.status)
         return max(found, key=STATUSES.index, default=None)
 
     def _active(self, provider: str) -> list[Fault]:
@@ -161,7 +157,9 @@ def _read_fault(raw: object, path: str, problems: Problems) -> Fault:
         when=_read_when(read),
     )
     if isinstance(raw, Mapping):
-        _refuse_incomplete(fault, read)
+        read.require("provider", f"is missing; name one of {', '.join((*PROVIDERS, ANY))}")
+        if not (fault.latency_ms or fault.error_share or fault.status or fault.answer or fault.hang):
+            read.problem("", "has no effect; give latency_ms, error_share, status, answer or hang")
     return fault
 
 
@@ -182,9 +180,3 @@ def _read_when(read: Reader) -> dict[str, str]:
         return {str(key): value for key, value in when.items()}
     read.problem("when", 'must map configuration keys to text, such as {MAX_CONTEXT_TOKENS: "8000"}')
     return {}
-
-
-def _refuse_incomplete(fault: Fault, read: Reader) -> None:
-    read.require("provider", f"is missing; name one of {', '.join((*PROVIDERS, ANY))}")
-    if not (fault.latency_ms or fault.error_share or fault.status or fault.answer or fault.hang):
-        read.problem("", "has no effect; give latency_ms, error_share, status, answer or hang")

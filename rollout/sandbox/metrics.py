@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 SAMPLES = 1000
@@ -138,25 +139,23 @@ def _percent(part: int, total: int) -> float:
 
 def exposition(metrics: Mapping[str, Metrics]) -> str:
     """Return every provider's counters, at 0 before its first request, and its latency histogram, for a Prometheus."""
-    return "".join(f"{line}\n" for line in _lines(metrics))
-
-
-def _lines(metrics: Mapping[str, Metrics]) -> Iterator[str]:
-    yield "# HELP llm_requests_total Requests that were served, by provider and result."
-    yield "# TYPE llm_requests_total counter"
-    for name, counted in metrics.items():
-        yield f'llm_requests_total{{provider="{name}",status="success"}} {counted.total - counted.failed}'
-        yield f'llm_requests_total{{provider="{name}",status="error"}} {counted.failed}'
-    yield "# HELP llm_latency_seconds How long requests took, failed ones included."
-    yield "# TYPE llm_latency_seconds histogram"
-    for name, counted in metrics.items():
-        yield from _histogram(name, counted)
+    lines = (
+        "# HELP llm_requests_total Requests that were served, by provider and result.",
+        "# TYPE llm_requests_total counter",
+        *(
+            f'llm_requests_total{{provider="{name}",status="{status}"}} {count}'
+            for name, counted in metrics.items()
+            for status, count in (("success", counted.total - counted.failed), ("error", counted.failed))
+        ),
+        "# HELP llm_latency_seconds How long requests took, failed ones included.",
+        "# TYPE llm_latency_seconds histogram",
+        *(line for name, counted in metrics.items() for line in _histogram(name, counted)),
+    )
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _histogram(name: str, counted: Metrics) -> Iterator[str]:
-    below = 0
-    for bound_ms, count in zip(BOUNDS_MS, counted.bucket_counts, strict=False):
-        below += count
+    for bound_ms, below in zip(BOUNDS_MS, accumulate(counted.bucket_counts), strict=False):
         yield f'llm_latency_seconds_bucket{{provider="{name}",le="{bound_ms / 1000:g}"}} {below}'
     yield f'llm_latency_seconds_bucket{{provider="{name}",le="+Inf"}} {counted.total}'
     yield f'llm_latency_seconds_sum{{provider="{name}"}} {counted.total_latency_ms / 1000:.6f}'

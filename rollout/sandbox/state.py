@@ -123,5 +123,4 @@ def described(provider: str, model: str) -> dict[str, str]:
 def _first_text(settings: SandboxSettings, *, rewritten: bool) -> str:
     provider, model = settings.initially_active
     more = described(provider, model) if rewritten else {}
-    lines = "".join(f"{key}={value}\n" for key, value in more.items())
-    return envfile.TEMPLATE.format(provider=provider, model=model) + lines
+    return envfile.TEMPLATE.format(provider=provider, model=model) + "".join(f"{k}={v}\n" for k, v in more.items())

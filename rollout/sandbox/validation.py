@@ -28,13 +28,11 @@ class Reader:
         """Note a problem where `raw` is no mapping, and for each key that is not in `known`."""
         self.path = path
         self.problems = problems
-        self._raw: Mapping[str, Any] = {}
-        if not isinstance(raw, Mapping):
+        self._raw: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+        if self._raw is not raw:
             self.problem("", f"must be a mapping, not {_shown(raw)}")
-            return
-        self._raw = raw
         words = sorted(known)
-        for key in raw:
+        for key in self._raw:
             if key not in words:
                 self.problem(str(key), f"is not a known key{meant(key, words)}; known: {', '.join(words)}")
 
