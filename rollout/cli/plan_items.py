@@ -95,8 +95,13 @@ def activation(target: Target, to: ProviderChange, clause: str, words: str = "")
 def weights(target: Target, shares: Mapping[str, float], clause: str, words: str) -> Item:
     """Return the call that sets the weights."""
     routing = target.routing or Routing()
-    body = weights_of(routing.set_body, shares, percent=routing.percent)
-    return Item(clause, words, routing.set_method, routing.set_path, body)
+    return Item(
+        clause,
+        words,
+        routing.set_method,
+        routing.set_path,
+        weights_of(routing.set_body, shares, percent=routing.percent),
+    )
 
 
 def limit(target: Target, change: LimitChange, clause: str) -> Item:

@@ -154,8 +154,9 @@ class Sandbox:
 
     @contextlib.asynccontextmanager
     async def _background(self, _app: Starlette) -> AsyncIterator[None]:
-        jobs = (self._users.run(), self._staging_users.run(), self._end_when_idle())
-        tasks = [asyncio.create_task(job) for job in jobs]
+        tasks = [
+            asyncio.create_task(job) for job in (self._users.run(), self._staging_users.run(), self._end_when_idle())
+        ]
         try:
             yield
         finally:

@@ -31,9 +31,12 @@ def run(args: argparse.Namespace) -> int:
     elif not args.json:
         print("for real: not drilled; --live does so on an embedded gateway of the drill's own")
     if args.json:
-        both = {"judged": judged, "live": on_gateway}
-        shown = {how: None if rows is None else list(map(asdict, rows)) for how, rows in both.items()}
-        print(json.dumps({"scenario": request.scenario.name, **shown}, indent=2))
+        shown = {
+            "scenario": request.scenario.name,
+            "judged": list(map(asdict, judged)),
+            "live": None if on_gateway is None else list(map(asdict, on_gateway)),
+        }
+        print(json.dumps(shown, indent=2))
     return ExitCode.CHECK_FAILED if any(row.is_finding for row in [*judged, *(on_gateway or ())]) else 0
 
 
