@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from rollout.cli.journal_options import add_rollout_id, choose_rollout, open_journal
+from rollout.cli.journal_options import choose_rollout, open_journal
 from rollout.core.caller import caller
 from rollout.core.errors import RolloutError
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``rollout abort``, but ``--reports`` and ``--journal``, which every command has."""
-    add_rollout_id(parser)
-    parser.add_argument("--reason", default="no reason given", help="what was seen")
+from rollout.journal.record import Kind
 
 
 def run(args: argparse.Namespace) -> int:
@@ -21,8 +16,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         RolloutError: the rollout is closed.
     """
-    from rollout.journal.record import Kind  # noqa: PLC0415 - with the journal
-
     with open_journal(args) as journal:
         record = choose_rollout(journal, args.id)
         if record.closed is not None:

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from rollout.cli.journal_options import add_rollout_id, choose_rollout, open_journal
+from rollout.cli.journal_options import choose_rollout, open_journal
 from rollout.core.caller import caller
 from rollout.core.errors import RolloutError
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``rollout hold``, but ``--reports`` and ``--journal``, which every command has."""
-    add_rollout_id(parser)
-    how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument(
-        "--for", dest="duration", metavar="DURATION", help="how long from now: 15m; the policy has a limit"
-    )
-    how.add_argument("--release", action="store_true", help="end the hold: a breach that stands rolls back at once")
-    parser.add_argument("--reason", default="", help="why, for the record; a hold needs one")
+from rollout.core.units import duration
+from rollout.monitoring import hold
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,9 +17,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         RolloutError: the duration is none, or the rollout cannot be held.
     """
-    from rollout.core.units import duration  # noqa: PLC0415
-    from rollout.monitoring import hold  # noqa: PLC0415 - with the journal
-
     by = caller()
     with open_journal(args) as journal:
         record = choose_rollout(journal, args.id)
@@ -41,7 +29,9 @@ def run(args: argparse.Namespace) -> int:
         except ValueError as error:
             raise RolloutError(f"--for: {error}") from None
         held = hold.place(journal, record, by=by, reason=args.reason, for_s=for_s)
-    print(f"{record.id} is {held}")
-    print("until then, or until its window ends, a breach is shown and does not roll back; an abort still does:")
-    print(f"  rollout abort {record.id}            rollout hold {record.id} --release")
+    print(
+        f"{record.id} is {held}\n"
+        "until then, or until its window ends, a breach is shown and does not roll back; an abort still does:\n"
+        f"  rollout abort {record.id}            rollout hold {record.id} --release"
+    )
     return 0

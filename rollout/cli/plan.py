@@ -35,7 +35,7 @@ from rollout.gateway.host.env_text import values
 from rollout.monitoring.sources.synthetic import promise
 from rollout.sandbox import envfile
 from rollout.sandbox.settings import SandboxSettings
-from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT
+from rollout.sandbox.state import LIMIT_DEFAULTS
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,9 +54,13 @@ def planned(request: Request, before: Before) -> Planned:
     """Return what would be executed on a gateway in the state `before`."""
     request = _with_routing(request)
     changes, target = request.scenario.changes, request.target
-    ahead = tuple(_ahead(request, before))
-    back = [item for change in reversed(_once(changes)) for item in _back(request, change, before)]
-    return Planned(before, ahead, tuple(back), tuple(_cannot(changes, target, before)), tuple(_stages(request, before)))
+    return Planned(
+        before,
+        apply=tuple(_ahead(request, before)),
+        rollback=tuple(item for change in _undone(changes) for item in _back(request, change, before)),
+        cannot=tuple(_cannot(changes, target, before)),
+        stages=tuple(_stages(request, before)),
+    )
 
 
 def read_before(request: Request, env: Mapping[str, str], clock: Clock) -> Before:
@@ -86,31 +90,32 @@ def with_service(request: Request) -> Request:
 def text(request: Request, plan: Planned) -> str:
     """Return the plan as text."""
     scenario, before = request.scenario, plan.before
-    lines = [
-        f"plan for {scenario.name}: {', '.join(map(str, scenario.changes))}",
-        f"target {request.target.name}, policy {request.policy.name}, class {scenario.change_class}",
-        *request.origin.header_lines(),
-        *(f"waived: {waiver.clause}, by {waiver.granted_by}: {waiver.reason}" for waiver in scenario.waivers),
-        f"now active: {before.previous} ({before.source})",
-        *before.unchecked,
-        "",
-        "pytest -m apply would execute, in this order (reads are left out):",
-        *(f"  {item}" for item in plan.apply or (Item("APP-4.1", "nothing: everything is in effect already"),)),
-        *_staged(plan),
-        "",
-        "the rollback would execute; what was written is undone by a write, whatever reads say:",
-        *(f"  {item}" for item in plan.rollback),
-        "",
-        *_list_notices(request, plan),
-        "",
-        "may cost money:",
-        *(f"  {words}" for words in sent_by(request.target)),
-        f"  synthetic requests: {promise(request.scenario.monitor)}",
-        "",
-        "cannot be undone:",
-        *(f"  {words}" for words in plan.cannot),
-    ]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            f"plan for {scenario.name}: {', '.join(map(str, scenario.changes))}",
+            f"target {request.target.name}, policy {request.policy.name}, class {scenario.change_class}",
+            *request.origin.header_lines(),
+            *(f"waived: {waiver.clause}, by {waiver.granted_by}: {waiver.reason}" for waiver in scenario.waivers),
+            f"now active: {before.previous} ({before.source})",
+            *before.unchecked,
+            "",
+            "pytest -m apply would execute, in this order (reads are left out):",
+            *(f"  {item}" for item in plan.apply or (Item("APP-4.1", "nothing: everything is in effect already"),)),
+            *_staged(plan),
+            "",
+            "the rollback would execute; what was written is undone by a write, whatever reads say:",
+            *(f"  {item}" for item in plan.rollback),
+            "",
+            *_list_notices(request, plan),
+            "",
+            "may cost money:",
+            *(f"  {words}" for words in sent_by(request.target)),
+            f"  synthetic requests: {promise(request.scenario.monitor)}",
+            "",
+            "cannot be undone:",
+            *(f"  {words}" for words in plan.cannot),
+        ]
+    )
 
 
 def _list_notices(request: Request, plan: Planned) -> Iterator[str]:
@@ -135,17 +140,18 @@ def _list_notices(request: Request, plan: Planned) -> Iterator[str]:
         )
 
 
-def _staged(plan: Planned) -> Iterator[str]:
-    if plan.stages:
-        yield ""
-        yield "pytest -m monitor would execute, stage after stage, each only once the one before it has held:"
-        yield from (f"  {item}" for item in plan.stages)
+def _staged(plan: Planned) -> list[str]:
+    heading = "pytest -m monitor would execute, stage after stage, each only once the one before it has held:"
+    return ["", heading, *(f"  {item}" for item in plan.stages)] if plan.stages else []
 
 
 def _fresh(request: Request) -> Before:
     settings = SandboxSettings.from_mapping(request.scenario.sandbox)
-    previous = ProviderChange(settings.initial_provider, settings.initial_model)
-    limits: dict[str, Limits] = {"cost": {"global": COST_DEFAULT, **settings.limits}, "rate": {"global": RATE_DEFAULT}}
+    previous = ProviderChange(*settings.initially_active)
+    limits: dict[str, Limits] = {
+        "cost": {"global": LIMIT_DEFAULTS["cost"], **settings.limits},
+        "rate": {"global": LIMIT_DEFAULTS["rate"]},
+    }
     env = envfile.parse(envfile.TEMPLATE.format(provider=previous.provider, model=previous.model))
     return Before(previous, limits, env, "an embedded gateway would be started on demand; so it begins", {})
 
@@ -179,14 +185,17 @@ def _ahead(request: Request, before: Before) -> Iterator[Item]:
         yield from _single_request(request, before)
     for change in changes:
         if isinstance(change, ProviderChange):
-            tested = path_of("test_connection", target.paths, change.provider)
-            yield Item("APP-1.1", "changes nothing", "POST", tested)
-        if isinstance(change, ProviderChange) and is_staged(request.scenario):
-            continue
+            yield _connection_test(target, change, "APP-1.1")
+            if is_staged(request.scenario):
+                continue
         if _in_effect(change, before):
             yield Item("APP-4.1", f"{change}: in effect already, nothing is done")
         else:
             yield from _forward(request, change)
+
+
+def _connection_test(target: Target, change: ProviderChange, clause: str) -> Item:
+    return Item(clause, "changes nothing", "POST", path_of("test_connection", target.paths, change.provider))
 
 
 def _proof(request: Request, previous: ProviderChange) -> Iterator[Item]:
@@ -215,7 +224,7 @@ def _single_request(request: Request, before: Before) -> Iterator[Item]:
     target, new = request.target, _activated(request)
     if new is None:
         return
-    yield Item("CAN-1", "changes nothing", "POST", path_of("test_connection", target.paths, new.provider))
+    yield _connection_test(target, new, "CAN-1")
     yield items.activation(target, new, "CAN-1")
     yield Item(
         "CAN-1", "one request", "POST", target.chat_with.path if target.chat_with else path_of("chat", target.paths)
@@ -233,8 +242,12 @@ def _stages(request: Request, before: Before) -> Iterator[Item]:
         if stage.clause == STABILISE:
             yield Item(stage.clause, f"nothing: {stage} more")
         elif stage.is_all:
-            words = f"then {stage}; weights that the activation leaves in effect are set to 100% too"
-            yield items.activation(target, new, stage.clause, words)
+            yield items.activation(
+                target,
+                new,
+                stage.clause,
+                f"then {stage}; weights that the activation leaves in effect are set to 100% too",
+            )
         else:
             yield items.weights(target, weights_at(stage.share, *names), stage.clause, f"then {stage}")
 
@@ -248,16 +261,14 @@ def _forward(request: Request, change: Change) -> Iterator[Item]:
     if isinstance(change, ProviderChange):
         yield items.activation(target, change, "APP-1.2")
         if _restarts(target, change):
-            unless = f"the gateway reports {change} active already"
-            yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3", unless=unless)
+            yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3", unless_active=change)
     elif isinstance(change, EnvironmentChange):
-        file = items.env_file(target)
-        for key, value in change.values.items():
-            yield Item("APP-2.1", f"{file}: set {key}={'***' if is_secret_name(key) else value}")
-        for key, variable in change.secrets.items():
-            yield Item("APP-2.1", f"{file}: set {key} to the value of the environment variable {variable}")
-        for key in change.remove:
-            yield Item("APP-2.1", f"{file}: remove {key}")
+        edits = (
+            *(f"set {key}={'***' if is_secret_name(key) else value}" for key, value in change.values.items()),
+            *(f"set {key} to the value of the environment variable {name}" for key, name in change.secrets.items()),
+            *(f"remove {key}" for key in change.remove),
+        )
+        yield from (Item("APP-2.1", f"{items.env_file(target)}: {edit}") for edit in edits)
         yield from items.restart(target, _deadline_s(request), "APP-2.2", "APP-2.3")
     else:
         yield items.limit(target, change, "APP-3.1")
@@ -271,14 +282,14 @@ def _back(request: Request, change: Change, before: Before) -> Iterator[Item]:
         if _in_effect(change, before) and is_same_provider(first, change):
             return
         if is_staged(request.scenario):
-            words = "at once: the new provider gets nothing any more"
-            yield items.weights(target, before.weights or {}, "RBK-2.1", words)
+            yield items.weights(
+                target, before.weights or {}, "RBK-2.1", "at once: the new provider gets nothing any more"
+            )
         way = items.activation(target, first, "RBK-2.1")
         fallback = ", then ".join(f"{to} (a restart)" if _restarts(target, to) else str(to) for to in others)
         yield replace(way, text=f"if it is offline: {fallback}" if others else "")
         if _restarts(target, change) or _restarts(target, first):
-            unless = f"the gateway reports {first} active already"
-            yield from items.restart(target, _deadline_s(request, first), "RBK-3.2", "RBK-3.3", unless=unless)
+            yield from items.restart(target, _deadline_s(request, first), "RBK-3.2", "RBK-3.3", unless_active=first)
     elif isinstance(change, EnvironmentChange):
         yield Item("RBK-3.1", f"{items.env_file(target)}: restore the backup byte for byte ({', '.join(change.keys)})")
         yield from items.restart(target, _deadline_s(request, before.previous), "RBK-3.2", "RBK-3.3")
@@ -313,12 +324,10 @@ def _in_effect(change: Change, before: Before) -> bool:
     return all(env.get(key) == value for key, value in change.values.items()) and not env.keys() & set(change.remove)
 
 
-def _once(changes: tuple[Change, ...]) -> tuple[Change, ...]:
-    """Return the changes without a second one of those that are undone as one: activations, and edits of the file."""
+def _undone(changes: tuple[Change, ...]) -> Iterator[Change]:
+    """Yield the changes from the last one on, of those that are undone as one (activations, edits) only the last."""
     seen: set[type] = set()
-    kept = []
     for change in reversed(changes):
         if isinstance(change, LimitChange) or type(change) not in seen:
-            kept.append(change)
+            yield change
         seen.add(type(change))
-    return tuple(reversed(kept))

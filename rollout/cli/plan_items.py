@@ -56,11 +56,6 @@ class Item:
     path: str = ""
     body: Mapping[str, Any] | None = None
 
-    @property
-    def writes(self) -> bool:
-        """Whether it is a request that changes the gateway."""
-        return bool(self.method) and self.body is not None
-
     def __str__(self) -> str:
         """Return such as ``APP-1.2  POST /api/v1/… {"model": "gpt-4o"}``."""
         body = "" if self.body is None else f" {json.dumps(self.body, ensure_ascii=False)}"
@@ -100,8 +95,13 @@ def activation(target: Target, to: ProviderChange, clause: str, words: str = "")
 def weights(target: Target, shares: Mapping[str, float], clause: str, words: str) -> Item:
     """Return the call that sets the weights."""
     routing = target.routing or Routing()
-    body = weights_of(routing.set_body, shares, percent=routing.percent)
-    return Item(clause, words, routing.set_method, routing.set_path, body)
+    return Item(
+        clause,
+        words,
+        routing.set_method,
+        routing.set_path,
+        weights_of(routing.set_body, shares, percent=routing.percent),
+    )
 
 
 def limit(target: Target, change: LimitChange, clause: str) -> Item:
@@ -110,7 +110,9 @@ def limit(target: Target, change: LimitChange, clause: str) -> Item:
     return Item(clause, "", "POST", path_of("limits", target.paths), {**asked, **change.values})
 
 
-def restart(target: Target, deadline_s: float, run: str, wait: str, *, unless: str = "") -> Iterator[Item]:
+def restart(
+    target: Target, deadline_s: float, run: str, wait: str, *, unless_active: ProviderChange | None = None
+) -> Iterator[Item]:
     """Yield a restart of the service, and the wait for it.
 
     Args:
@@ -118,11 +120,11 @@ def restart(target: Target, deadline_s: float, run: str, wait: str, *, unless: s
         deadline_s: how long it may take to be healthy.
         run: the clause of the restart.
         wait: the clause of the wait.
-        unless: the state in which it is left out; empty where it happens in any case.
+        unless_active: it is left out where the gateway reports this active already; None where it happens in any case.
     """
     service = target.service
     commands = _ON_DEMAND if service is None else ", ".join(map(shlex.join, (service.stop, service.start)))
-    condition = f"; left out where {unless}" if unless else ""
+    condition = f"; left out where the gateway reports {unless_active} active already" if unless_active else ""
     yield Item(run, f"restart: {commands}; healthy within {deadline_s:g} s{condition}")
     yield Item(wait, "until it is healthy", "GET", path_of(life_of(target.paths), target.paths))
 

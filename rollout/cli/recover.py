@@ -10,14 +10,13 @@ from rollout.cli.journal_options import open_journal
 from rollout.cli.report import rebuild_report
 from rollout.core.errors import ExitCode
 from rollout.core.visible import on_one_line
+from rollout.engine.closure import EXIT_CODES
+from rollout.engine.recovery import in_flight, recover
+from rollout.journal.spool import reconcile
 
 
 def run(args: argparse.Namespace) -> int:
     """Roll back every stranded rollout, print what was done, and return the worst exit code."""
-    from rollout.engine.closure import EXIT_CODES  # noqa: PLC0415 - heavy
-    from rollout.engine.recovery import in_flight, recover  # noqa: PLC0415 - heavy
-    from rollout.journal.spool import reconcile  # noqa: PLC0415 - heavy
-
     code = ExitCode.KEPT
     with open_journal(args) as journal:
         # A rollout whose entries are still spooled is in flight too.

@@ -6,13 +6,11 @@ import argparse
 import os
 from pathlib import Path
 
+from rollout.audit.manifest import BY_REPORT
+from rollout.audit.seal import conclude
 from rollout.cli.journal_options import open_journal
 from rollout.core.errors import RolloutError
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``rollout report``, but ``--reports`` and ``--journal``, which every command has."""
-    parser.add_argument("id", nargs="?", help="the rollout's id (default: the latest)")
+from rollout.reporting.html.assembly import build, built
 
 
 def run(args: argparse.Namespace) -> int:
@@ -21,10 +19,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         RolloutError: there is no rollout, or no report can be built.
     """
-    from rollout.audit.manifest import BY_REPORT  # noqa: PLC0415 - heavy
-    from rollout.audit.seal import conclude  # noqa: PLC0415
-    from rollout.reporting.html.assembly import build  # noqa: PLC0415
-
     with open_journal(args) as journal:
         known = journal.rollouts()
         if not known:
@@ -40,9 +34,6 @@ def run(args: argparse.Namespace) -> int:
 
 def rebuild_report(args: argparse.Namespace, rollout: str, by: str) -> str:
     """Build the report of a rollout that a command has closed, seal its folder, and return the lines to print."""
-    from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy
-    from rollout.reporting.html.assembly import built  # noqa: PLC0415 - heavy
-
     folder = Path(args.reports).absolute() / rollout
     with open_journal(args) as journal:
         line = built(journal, rollout, folder, os.environ).line

@@ -6,17 +6,14 @@ import argparse
 import os
 from pathlib import Path
 
-from rollout.cli.journal_options import add_rollout_id, choose_rollout, open_journal
+from rollout.cli.journal_options import choose_rollout, open_journal
 from rollout.cli.report import rebuild_report
 from rollout.core.caller import caller
 from rollout.core.errors import ExitCode, RolloutError
 from rollout.core.visible import on_one_line
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``rollout rollback``, but ``--reports`` and ``--journal``, which every command has."""
-    add_rollout_id(parser)
-    parser.add_argument("--reason", default="asked for on the command line", help="why, for the record")
+from rollout.engine import rollback_closure
+from rollout.engine.closure import EXIT_CODES
+from rollout.engine.journaled_rollout import end_embedded, reopened
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,10 +22,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         RolloutError: there is nothing to roll back.
     """
-    from rollout.engine.closure import EXIT_CODES  # noqa: PLC0415 - heavy
-    from rollout.engine.journaled_rollout import end_embedded, reopened  # noqa: PLC0415
-    from rollout.engine.rollback_closure import roll_back_and_close  # noqa: PLC0415 - heavy
-
     with open_journal(args) as journal:
         record = choose_rollout(journal, args.id)
         if not record.wrote:
@@ -40,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         with reopened(journal, record, Path(args.reports).absolute(), os.environ) as rollout:
             # This fences off the process that watches it; it is refused while another rollout holds the target.
             rollout.take_lease()
-            closure = roll_back_and_close(rollout, f"{caller()}: {args.reason}", {}, os.environ)
+            closure = rollback_closure.roll_back_and_close(rollout, f"{caller()}: {args.reason}", {}, os.environ)
             rollout.release_lease()
             end_embedded(rollout)
     print(f"{closure.word}: {record.id}\nwhy: {on_one_line(closure.why)}")

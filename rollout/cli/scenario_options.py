@@ -1,23 +1,14 @@
-"""The options that name a scenario, and the `Request` that is loaded from them."""
+"""The `Request` that the options of a scenario name."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rollout.core.request import Request
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name a scenario, its target and its policy."""
-    parser.add_argument("--scenario", metavar="FILE", type=Path, help="default: scenarios/quickstart.yaml")
-    parser.add_argument("--activate", metavar="PROVIDER:MODEL", help="a scenario from the command line")
-    parser.add_argument("--target", metavar="NAME", help="where; overrides the scenario's")
-    parser.add_argument("--gateway", metavar="URL", help="a base URL in place of the target's")
-    parser.add_argument("--policy", metavar="FILE", type=Path, help="default: policy.yaml beside the scenario")
+from rollout.config.load import load
+from rollout.core.request import Request
+from rollout.gateway.embedded_proof import doubt_request
 
 
 def load_request(args: argparse.Namespace, *, sends: bool = True) -> Request:
@@ -30,9 +21,6 @@ def load_request(args: argparse.Namespace, *, sends: bool = True) -> Request:
     Raises:
         InvalidInput: with every mistake at once.
     """
-    from rollout.config.load import load  # noqa: PLC0415 - heavy
-    from rollout.gateway.embedded_proof import doubt_request  # noqa: PLC0415
-
     scenarios = Path("scenarios")
     return load(
         scenario=args.scenario or (None if args.activate else scenarios / "quickstart.yaml"),

@@ -100,8 +100,7 @@ class Alerts:
 
     def _expire(self) -> None:
         now = self._clock.now()
-        for key in [key for key, alert in self._active.items() if alert.expires_at <= now]:
-            del self._active[key]
+        self._active = {key: alert for key, alert in self._active.items() if alert.expires_at > now}
 
 
 def summary(alerts: Iterable[Alert]) -> dict[str, Any]:
@@ -126,20 +125,41 @@ def findings_in(
     """
     name, level = provider.name, provider.service_level
     if is_active and (offline := sum(request.offline for request in recent)) >= AT_LEAST:
-        details = f"offline_failures={offline}"
-        yield Finding("critical", "PROVIDER_OFFLINE", name, "providers.alerts.providerOffline", details)
+        yield Finding(
+            "critical", "PROVIDER_OFFLINE", name, "providers.alerts.providerOffline", f"offline_failures={offline}"
+        )
     if len(recent) < AT_LEAST:
         return
     errors = sum(request.code is not None for request in recent) / len(recent)
     p99_ms = percentile((request.latency_ms for request in recent), 99)
     if errors > error_share:
-        yield _error_spike(name, errors, error_share)
+        yield Finding(
+            "critical",
+            "ERROR_SPIKE",
+            name,
+            "providers.alerts.errorSpike",
+            f"error_rate={errors:.1%} threshold={error_share:.1%}",
+            {"rate": 100 * errors, "threshold": 100 * error_share},
+        )
     if p99_ms is not None and p99_ms > level.p99_ms:
-        yield _high_latency(name, p99_ms, level.p99_ms)
+        yield Finding(
+            "warning",
+            "HIGH_LATENCY",
+            name,
+            "providers.alerts.highLatency",
+            f"p99={p99_ms:.0f}ms threshold={level.p99_ms:.0f}ms",
+            {"latency": p99_ms, "threshold": level.p99_ms},
+        )
     if breaches := slo_breaches(provider, errors, p99_ms, usd=0.0):
-        metadata = {"metric": ", ".join(breaches), "breaches": breaches}
-        details = f"breaches: {metadata['metric']}"
-        yield Finding("warning", "SLO_BREACH", name, "providers.alerts.sloBreached", details, metadata)
+        metric = ", ".join(breaches)
+        yield Finding(
+            "warning",
+            "SLO_BREACH",
+            name,
+            "providers.alerts.sloBreached",
+            f"breaches: {metric}",
+            {"metric": metric, "breaches": breaches},
+        )
 
 
 def slo_breaches(provider: Provider, error_rate: float, p99_ms: float | None, usd: float) -> list[str]:
@@ -157,23 +177,14 @@ def slo_breaches(provider: Provider, error_rate: float, p99_ms: float | None, us
     return found
 
 
-def budget_finding(scope: str, usage_usd: float, hard_limit_usd: float) -> Finding | None:
-    """Return a finding where a scope's cost is above its hard limit, else None."""
-    if usage_usd <= hard_limit_usd:
-        return None
-    provider = scope.removeprefix("provider:") if scope != "global" else None
-    details = f"scope={scope} usage=${usage_usd:.4f} hard_limit=${hard_limit_usd:.4f}"
-    metadata = {"current": usage_usd, "limit": hard_limit_usd}
-    return Finding("critical", "BUDGET_EXCEEDED", provider, "providers.alerts.budgetExceeded", details, metadata)
-
-
-def _error_spike(name: str, errors: float, limit: float) -> Finding:
-    details = f"error_rate={errors:.1%} threshold={limit:.1%}"
-    metadata = {"rate": 100 * errors, "threshold": 100 * limit}
-    return Finding("critical", "ERROR_SPIKE", name, "providers.alerts.errorSpike", details, metadata)
-
-
-def _high_latency(name: str, p99_ms: float, limit_ms: float) -> Finding:
-    details = f"p99={p99_ms:.0f}ms threshold={limit_ms:.0f}ms"
-    metadata = {"latency": p99_ms, "threshold": limit_ms}
-    return Finding("warning", "HIGH_LATENCY", name, "providers.alerts.highLatency", details, metadata)
+def budget_findings(scope: str, usage_usd: float, hard_limit_usd: float) -> Iterator[Finding]:
+    """Yield a finding where a scope's cost is above its hard limit."""
+    if usage_usd > hard_limit_usd:
+        yield Finding(
+            "critical",
+            "BUDGET_EXCEEDED",
+            None if scope == "global" else scope.removeprefix("provider:"),
+            "providers.alerts.budgetExceeded",
+            f"scope={scope} usage=${usage_usd:.4f} hard_limit=${hard_limit_usd:.4f}",
+            {"current": usage_usd, "limit": hard_limit_usd},
+        )

@@ -7,6 +7,8 @@ import os
 import re
 import resource
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,25 +20,24 @@ from rollout.sandbox.connections import Connection
 from rollout.sandbox.deviating_routes import DeviatingRoutes, Endpoint, gated
 from rollout.sandbox.envfile import masked
 from rollout.sandbox.errors import Refusal, malformed, mistake
-from rollout.sandbox.exposition import CONTENT_TYPE, exposition
 from rollout.sandbox.gateway import Gateway
-from rollout.sandbox.metrics import percentile
+from rollout.sandbox.metrics import CONTENT_TYPE, exposition, percentile
 from rollout.sandbox.providers import PROVIDERS, Provider
-from rollout.sandbox.request_parsing import (
+from rollout.sandbox.routing import weights_in
+from rollout.sandbox.state import LIMIT_DEFAULTS
+from rollout.sandbox.wire import (
+    ERRORS,
     Answer,
     mapping,
     optional_text,
     positive,
     prompt_in,
     provider_in,
+    rendered,
     text,
     user_of,
 )
-from rollout.sandbox.responses import ERRORS, rendered
-from rollout.sandbox.routing import weights_in
 
-_COST = ("soft_limit_usd", "hard_limit_usd")
-_RATE = ("max_requests_per_minute", "max_tokens_per_minute")
 _RECORDED_KINDS = {"cost": "cost", "rate": "rate"}
 _KINDS = {"per_provider": "cost", **_RECORDED_KINDS}
 
@@ -60,16 +61,16 @@ def build_api(gateway: Gateway) -> Starlette:
     return Starlette(routes=Api(gateway).routes(), exception_handlers=ERRORS)
 
 
+@dataclass(frozen=True, slots=True)
 class Api:
-    """The calls, one method each; a method returns the body of a 200, or raises Refusal."""
+    """The calls of one gateway, one method each; a method returns the body of a 200, or raises Refusal."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        """Serve this gateway's calls."""
-        self._gateway = gateway
+    _gateway: Gateway
 
     def routes(self) -> list[Route]:
         """Return the routes."""
-        get, post = self._get, self._post
+        get = partial(self._route, "GET")
+        post = partial(self._route, "POST")
         return [
             self._health("/health", unless="healthz"),
             self._health("/healthz", only="healthz"),
@@ -86,22 +87,20 @@ class Api:
             post("/api/v1/governance/limits", "governance", self._set_limits),
             get("/api/v1/governance/status", "governance", self._governance),
             get("/api/v1/routing/weights", "routing", self._weights),
-            Route("/api/v1/routing/weights", self._disturbed("routing", self._set_weights), methods=["PUT"]),
+            self._route("PUT", "/api/v1/routing/weights", "routing", self._set_weights),
             get("/api/v1/admin/audit", "audit", self._audit),
             gated(self._gateway, "POST", "/api/v1/chat/completions", self._chat, unless="stream_chat"),
             Route("/metrics", self._exposition, methods=["GET"]),
             *DeviatingRoutes(self._gateway).routes(),
         ]
 
-    def _get(self, path: str, call: str, handler: Handler) -> Route:
-        return Route(path, self._disturbed(call, handler), methods=["GET"])
-
-    def _post(self, path: str, call: str, handler: Handler) -> Route:
-        return Route(path, self._disturbed(call, handler), methods=["POST"])
+    def _route(self, method: str, path: str, call: str, handler: Handler) -> Route:
+        return Route(path, self._disturbed(call, handler), methods=[method])
 
     def _health(self, path: str, *, only: str = "", unless: str = "") -> Route:
-        endpoint = self._disturbed("health", self._service_health)
-        return gated(self._gateway, "GET", path, endpoint, only=only, unless=unless)
+        return gated(
+            self._gateway, "GET", path, self._disturbed("health", self._service_health), only=only, unless=unless
+        )
 
     def _disturbed(self, call: str, handler: Handler) -> Endpoint:
         async def endpoint(request: Request) -> Response:
@@ -133,13 +132,14 @@ class Api:
 
     async def _config(self, _request: Request) -> Answer:
         seen = self._gateway.seen("config")
-        config = {key: masked(key, value) for key, value in seen.config.items()}
-        return {"status": "success", "config": config, "config_sources": dict(seen.sources)}
+        return {
+            "status": "success",
+            "config": {key: masked(key, value) for key, value in seen.config.items()},
+            "config_sources": dict(seen.sources),
+        }
 
     async def _providers(self, _request: Request) -> Answer:
-        connections = await asyncio.gather(
-            *(self._gateway.connections.poll(provider) for provider in PROVIDERS.values())
-        )
+        connections = await asyncio.gather(*map(self._gateway.connections.poll, PROVIDERS.values()))
         active = self._gateway.reported_active
         listed = [
             _listed(provider, connection, is_active=provider.name == active)
@@ -150,7 +150,7 @@ class Api:
     async def _status(self, request: Request) -> Answer:
         provider = provider_in(request)
         connection = await self._gateway.connections.poll(provider)
-        return {"status": "success", "provider": provider.name, "connection_status": connection.as_answer()}
+        return {"status": "success", "provider": provider.name, "connection_status": asdict(connection)}
 
     async def _test_connection(self, request: Request) -> Answer:
         provider = provider_in(request)
@@ -187,8 +187,12 @@ class Api:
         requested = optional_text(await mapping(request, optional=True), "model")
         provider = provider_in(request)
         model = self._gateway.activate(provider, requested, user_of(request.headers))
-        message = f"Provider {provider.name} activated successfully"
-        return {"status": "success", "message": message, "provider": provider.name, "model": model}
+        return {
+            "status": "success",
+            "message": f"Provider {provider.name} activated successfully",
+            "provider": provider.name,
+            "model": model,
+        }
 
     async def _metrics(self, request: Request) -> Answer:
         name = provider_in(request).name
@@ -204,22 +208,25 @@ class Api:
         breaches = slo_breaches(provider, error_rate, p99_ms, metrics.total_usd) if metrics.total else []
         score = 100.0 - sum(_MALUS[breach.partition("_")[0]] for breach in breaches) if metrics.total else 0.0
         level = provider.service_level
-        health = {
-            "health_status": _health_status(score) if metrics.total else "unknown",
-            "health_score": score,
-            "availability": 1 - error_rate if metrics.total else 0.0,
-            "latency_p99_ms": p99_ms,
-            "error_rate": error_rate,
-            "cost_usage_usd": round(metrics.total_usd, 6),
-            "slo_target": {
-                "availability_target": level.availability,
-                "latency_p99_ms": level.p99_ms,
-                "error_rate_target": level.error_rate,
-                "cost_budget_usd": level.budget_usd,
+        return {
+            "status": "success",
+            "provider": provider.name,
+            "health": {
+                "health_status": _health_status(score) if metrics.total else "unknown",
+                "health_score": score,
+                "availability": 1 - error_rate if metrics.total else 0.0,
+                "latency_p99_ms": p99_ms,
+                "error_rate": error_rate,
+                "cost_usage_usd": round(metrics.total_usd, 6),
+                "slo_target": {
+                    "availability_target": level.availability,
+                    "latency_p99_ms": level.p99_ms,
+                    "error_rate_target": level.error_rate,
+                    "cost_budget_usd": level.budget_usd,
+                },
+                "slo_breaches": breaches,
             },
-            "slo_breaches": breaches,
         }
-        return {"status": "success", "provider": provider.name, "health": health}
 
     async def _alerts(self, request: Request) -> Answer:
         severity, provider = request.query_params.get("severity"), request.query_params.get("provider")
@@ -238,18 +245,18 @@ class Api:
         body = await mapping(request)
         limit_type, scope = text(body, "limit_type"), text(body, "scope")
         kind = self._limit_kind(limit_type)
-        limit = self._gateway.set_limit(kind, scope, positive(body, _COST if kind == "cost" else _RATE))
+        limit = self._gateway.set_limit(kind, scope, positive(body, LIMIT_DEFAULTS[kind]))
         name = scope.casefold().removeprefix("provider:")
         self._note(request, "update_limits", None if name == "global" else name, {"limit_type": limit_type, **limit})
         return {"status": "success", "message": "governance.messages.limitUpdated", "limit": limit}
 
     async def _governance(self, _request: Request) -> Answer:
-        seen = self._gateway.seen("governance")
+        limits = self._gateway.seen("governance").limits
         return {
             "status": "success",
-            "cost_limits": {scope: self._cost_limit(scope, limit) for scope, limit in seen.cost_limits.items()},
+            "cost_limits": {scope: self._cost_limit(scope, limit) for scope, limit in limits["cost"].items()},
             "rate_limits": {
-                scope: {**limit, **self._gateway.current_rate(scope)} for scope, limit in seen.rate_limits.items()
+                scope: {**limit, **self._gateway.current_rate(scope)} for scope, limit in limits["rate"].items()
             },
             "recent_fallbacks": [],
             "fallback_policy": _FALLBACK_POLICY,
@@ -264,8 +271,11 @@ class Api:
 
     def _cost_limit(self, scope: str, limit: Mapping[str, float]) -> Answer:
         usage = round(self._gateway.usage_usd(scope), 6)
-        percentage = round(100 * usage / limit["hard_limit_usd"], 2)
-        return {**limit, "current_usage_usd": usage, "usage_percentage": percentage}
+        return {
+            **limit,
+            "current_usage_usd": usage,
+            "usage_percentage": round(100 * usage / limit["hard_limit_usd"], 2),
+        }
 
     async def _weights(self, _request: Request) -> Answer:
         return _weighed(self._gateway.seen("routing").weights)
@@ -309,7 +319,7 @@ def _listed(provider: Provider, connection: Connection, *, is_active: bool) -> A
         "provider_type": provider.provider_type,
         "runtime": provider.name,
         "capabilities": dict(provider.can),
-        "connection_status": connection.as_answer(),
+        "connection_status": asdict(connection),
         "is_active": is_active,
         "endpoint": provider.endpoint,
         "models": list(provider.models),

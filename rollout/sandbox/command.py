@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import sys
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rollout.core.clock import SystemClock
+from rollout.core.clock import Clock, SystemClock
 from rollout.core.errors import ExitCode
-from rollout.sandbox.process import refuse_second
-from rollout.sandbox.service import ACTIONS, DIRECTORY, Wanted, act, settings_in, with_users
-from rollout.sandbox.settings import SandboxSettings
+from rollout.sandbox.files import SETTINGS
+from rollout.sandbox.process import find, refuse_second, remembered, start, stop
+from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 from rollout.sandbox.state import SandboxFailed
+
+ACTIONS = ("start", "stop", "restart")
+DIRECTORY = Path("reports") / "sandbox" / "service"
+"""Where the state of a service is by default."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +52,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         _refuse_impossible(args.port)
         if args.action:
-            wanted = Wanted(args.port, args.settings, args.users_per_s, args.idle_s, args.token_env)
-            _print(act(args.action, args.dir or DIRECTORY, wanted, SystemClock()) + "\n")
+            _print(_act(args, args.dir or DIRECTORY, SystemClock()) + "\n")
         else:
             _serve(args)
     except SandboxFailed as error:
@@ -59,6 +64,61 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.KEPT
 
 
+def _act(args: argparse.Namespace, directory: Path, clock: Clock) -> str:
+    """Do one of `ACTIONS`, wait until it is done, and return one line for the operator.
+
+    Starting a running gateway and stopping a stopped one are no errors, as with other services.
+    Raises SandboxFailed and OSError.
+    """
+    began = clock.monotonic()
+    results = [] if args.action == "start" else [_stop(directory, clock)]
+    results += [] if args.action == "stop" else [_start(args, directory, clock)]
+    return f"{' and '.join(results)} in {clock.monotonic() - began:.2f} s"
+
+
+def _stop(directory: Path, clock: Clock) -> str:
+    last = remembered(directory).running
+    if last is not None and stop(last, clock=clock):
+        return f"stopped {last.url}"
+    return f"nothing runs in {directory}"
+
+
+def _start(args: argparse.Namespace, directory: Path, clock: Clock) -> str:
+    """Start it; an option that is not given has the value of the last start in the same directory."""
+    running = find(directory)
+    options = (args.port, args.settings, args.users_per_s, args.idle_s, args.token_env)
+    if running is not None and all(option is None for option in options):
+        return f"{running.url} runs already"
+    last = remembered(directory)
+    kept = directory / SETTINGS
+    started = start(
+        directory,
+        port=last.port if args.port is None else args.port,
+        settings=_read_settings(args.settings or (kept if kept.exists() else None), args.users_per_s),
+        idle_s=last.idle_s if args.idle_s is None else args.idle_s,
+        token_env=args.token_env or last.token_env,
+        clock=clock,
+    )
+    return f"started {started.url}"
+
+
+def _read_settings(file: Path | None, users_per_s: float | None) -> SandboxSettings:
+    """Read settings from a file, the defaults without one, with another rate of background users if one is given.
+
+    Raises SandboxFailed and OSError.
+    """
+    try:
+        settings = SandboxSettings.from_mapping(json.loads(file.read_bytes()) if file else {})
+        if users_per_s is None:
+            return settings
+        # Read again, so that an invalid rate is refused like one in a file.
+        return SandboxSettings.from_mapping(asdict(replace(settings, users_per_s=users_per_s)))
+    except InvalidSettings as error:
+        raise SandboxFailed(f"settings: {error}") from error
+    except ValueError as error:
+        raise SandboxFailed(f"{file} is no JSON: {error}") from error
+
+
 def _serve(args: argparse.Namespace) -> None:
     # Loaded here, so that a scenario's settings are read without the server's libraries.
     from rollout.sandbox.server import Options, serve  # noqa: PLC0415
@@ -68,7 +128,7 @@ def _serve(args: argparse.Namespace) -> None:
     options = Options(
         directory=directory.absolute(),
         port=args.port or 0,
-        settings=with_users(settings_in(args.settings) if args.settings else SandboxSettings(), args.users_per_s),
+        settings=_read_settings(args.settings, args.users_per_s),
         idle_s=args.idle_s,
         token=_token(args.token_env),
         token_env=args.token_env,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rollout.core.clock import Clock
@@ -24,20 +24,15 @@ class Connection:
     latency_ms: float | None = None
     runtime_version: str | None = None
 
-    def as_answer(self) -> dict[str, Any]:
-        """Return the part of the answer."""
-        return asdict(self)
 
-
+@dataclass(frozen=True, slots=True)
 class Connections:
-    """The connections of one gateway."""
+    """The connections of one gateway, whose state and faults are read at each call."""
 
-    def __init__(self, state: State, faults: Faults, deviations: Switched, clock: Clock) -> None:
-        """Read this state and these faults at each call."""
-        self._state = state
-        self._faults = faults
-        self._deviations = deviations
-        self._clock = clock
+    _state: State
+    _faults: Faults
+    _deviations: Switched
+    _clock: Clock
 
     async def poll(self, provider: Provider) -> Connection:
         """Return the connection status that the gateway reports of a provider."""

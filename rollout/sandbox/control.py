@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rollout.sandbox.alerts import SEVERITIES, Finding
+from rollout.sandbox.deviating_routes import Endpoint
 from rollout.sandbox.deviations import read_deviations
 from rollout.sandbox.errors import Refusal
 from rollout.sandbox.faults import read_faults
 from rollout.sandbox.files import write_private
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.providers import PROVIDERS
-from rollout.sandbox.request_parsing import user_of
-from rollout.sandbox.timing import timing_in
+from rollout.sandbox.settings import read_timing
 from rollout.sandbox.traffic import Users
-from rollout.sandbox.validation import Problems, Reader
+from rollout.sandbox.validation import Problems, Reader, describe_problems
+from rollout.sandbox.wire import user_of
+
+T = TypeVar("T")
 
 _BY_HAND = "raised through the control interface"
 REMEMBERED = 5000
@@ -50,8 +54,14 @@ class Requests:
 
     def note(self, at: str, method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
         """Note a request when it arrives and return its record; `status` is null until it is answered."""
-        record: dict[str, Any] = {"at": at, "method": method, "path": path, "user": user_of(headers)}
-        record |= {"status": None, "body_keys": []}
+        record: dict[str, Any] = {
+            "at": at,
+            "method": method,
+            "path": path,
+            "user": user_of(headers),
+            "status": None,
+            "body_keys": [],
+        }
         self._requests.append(record)
         return record
 
@@ -60,138 +70,110 @@ class Requests:
         return list(self._requests)
 
 
+@dataclass(frozen=True, slots=True)
 class GatewayControl:
     """The routes that control one gateway."""
 
-    def __init__(self, gateway: Gateway, users: Users, requests: Requests) -> None:
-        """Control this gateway."""
-        self._gateway = gateway
-        self._users = users
-        self._requests = requests
+    gateway: Gateway
+    users: Users
+    requests: Requests
 
     def routes(self) -> list[Route]:
         """Return the routes, to be mounted under ``/sandbox``."""
         return [
-            Route("/faults", self._get_faults, methods=["GET"]),
-            Route("/faults", self._set_faults, methods=["PUT"]),
+            *_setting("/faults", self._faults, read_faults, self.gateway.faults.replace),
+            *_setting("/deviations", self._deviations, read_deviations, self.gateway.switch),
+            *_setting("/traffic", self._traffic, _read_rate, self.users.set_rate),
+            *_setting("/timing", self._timing, read_timing, self.gateway.set_timing),
             Route("/faults", self._clear_faults, methods=["DELETE"]),
-            Route("/deviations", self._get_deviations, methods=["GET"]),
-            Route("/deviations", self._set_deviations, methods=["PUT"]),
-            Route("/traffic", self._get_traffic, methods=["GET"]),
-            Route("/traffic", self._set_traffic, methods=["PUT"]),
             Route("/alerts", self._raise_alert, methods=["POST"]),
             Route("/alerts/{alert_type}", self._clear_alerts, methods=["DELETE"]),
-            Route("/requests", self._get_requests, methods=["GET"]),
-            Route("/timing", self._get_timing, methods=["GET"]),
-            Route("/timing", self._set_timing, methods=["PUT"]),
-            Route("/state", self._get_state, methods=["GET"]),
+            Route("/requests", _show(self.requests.all), methods=["GET"]),
+            Route("/state", _show(self.gateway.true_state), methods=["GET"]),
         ]
 
-    async def _get_faults(self, _request: Request) -> Response:
-        return JSONResponse([fault.to_mapping() for fault in self._gateway.faults.faults])
+    def _faults(self) -> list[dict[str, Any]]:
+        return [asdict(fault) for fault in self.gateway.faults.faults]
 
-    async def _set_faults(self, request: Request) -> Response:
-        problems: Problems = []
-        faults = read_faults(await _body(request), "faults", problems)
-        _refuse(problems)
-        self._gateway.faults.replace(faults)
-        return await self._get_faults(request)
+    def _deviations(self) -> list[str]:
+        return list(self.gateway.deviations)
 
-    async def _clear_faults(self, request: Request) -> Response:
-        self._gateway.faults.replace(())
-        return await self._get_faults(request)
+    def _traffic(self) -> dict[str, float]:
+        return {"users_per_s": self.users.per_s}
 
-    async def _get_deviations(self, _request: Request) -> Response:
-        return JSONResponse(list(self._gateway.deviations))
+    def _timing(self) -> dict[str, Any]:
+        return asdict(self.gateway.timing)
 
-    async def _set_deviations(self, request: Request) -> Response:
-        problems: Problems = []
-        names = read_deviations(await _body(request), "deviations", problems)
-        _refuse(problems)
-        self._gateway.switch(names)
-        return await self._get_deviations(request)
-
-    async def _get_traffic(self, _request: Request) -> Response:
-        return JSONResponse({"users_per_s": self._users.per_s})
-
-    async def _set_traffic(self, request: Request) -> Response:
-        problems: Problems = []
-        read = Reader(await _body(request), "", problems, ["users_per_s"])
-        if read.raw("users_per_s") is None:
-            read.problem("users_per_s", "is missing; give requests per second")
-        per_s = read.number("users_per_s", 0.0, at_most=1000)
-        _refuse(problems)
-        self._users.set_rate(per_s)
-        return await self._get_traffic(request)
+    async def _clear_faults(self, _request: Request) -> Response:
+        self.gateway.faults.replace(())
+        return JSONResponse(self._faults())
 
     async def _raise_alert(self, request: Request) -> Response:
-        problems: Problems = []
-        finding = _read_finding(await _body(request), problems)
-        _refuse(problems)
-        return JSONResponse({"fired": self._gateway.alerts.fire(finding)})
+        finding = await _read_body(request, _read_finding)
+        return JSONResponse({"fired": self.gateway.alerts.fire(finding)})
 
     async def _clear_alerts(self, request: Request) -> Response:
-        return JSONResponse({"cleared": self._gateway.alerts.clear(request.path_params["alert_type"])})
-
-    async def _get_requests(self, _request: Request) -> Response:
-        return JSONResponse(self._requests.all())
-
-    async def _get_timing(self, _request: Request) -> Response:
-        return JSONResponse(self._gateway.timing.to_mapping())
-
-    async def _set_timing(self, request: Request) -> Response:
-        problems: Problems = []
-        timing = timing_in(await _body(request), problems)
-        _refuse(problems)
-        self._gateway.set_timing(timing)
-        return await self._get_timing(request)
-
-    async def _get_state(self, _request: Request) -> Response:
-        return JSONResponse(self._gateway.true_state())
+        return JSONResponse({"cleared": self.gateway.alerts.clear(request.path_params["alert_type"])})
 
 
-class ProcessControl:
-    """The routes that control the process."""
+def process_routes(
+    about: Callable[[], dict[str, Any]], set_in_flight: Callable[[bool], None], stop: Callable[[], None]
+) -> list[Route]:
+    """Return the routes that control the process by its own functions, to be mounted under ``/sandbox``."""
 
-    def __init__(
-        self, about: Callable[[], dict[str, Any]], set_in_flight: Callable[[bool], None], stop: Callable[[], None]
-    ) -> None:
-        """Control the process by its own functions."""
-        self._about = about
-        self._in_flight = set_in_flight
-        self._stop = stop
-
-    def routes(self) -> list[Route]:
-        """Return the routes, to be mounted under ``/sandbox``."""
-        return [
-            Route("/about", self._get_about, methods=["GET"]),
-            Route("/in-flight", self._set_in_flight, methods=["PUT"]),
-            Route("/stop", self._post_stop, methods=["POST"]),
-        ]
-
-    async def _get_about(self, _request: Request) -> Response:
-        return JSONResponse(self._about())
-
-    async def _set_in_flight(self, request: Request) -> Response:
-        problems: Problems = []
-        read = Reader(await _body(request), "", problems, ["in_flight"])
-        in_flight = read.flag("in_flight")
-        if read.raw("in_flight") is None:
-            read.problem("in_flight", "is missing; give true or false")
-        _refuse(problems)
-        self._in_flight(in_flight)
+    async def put_in_flight(request: Request) -> Response:
+        in_flight = await _read_body(request, _read_in_flight)
+        set_in_flight(in_flight)
         return JSONResponse({"in_flight": in_flight})
 
-    async def _post_stop(self, _request: Request) -> Response:
-        self._stop()
+    async def post_stop(_request: Request) -> Response:
+        stop()
         return JSONResponse({"stopping": True})
+
+    return [
+        Route("/about", _show(about), methods=["GET"]),
+        Route("/in-flight", put_in_flight, methods=["PUT"]),
+        Route("/stop", post_stop, methods=["POST"]),
+    ]
+
+
+def _setting(
+    path: str, content: Callable[[], Any], read: Callable[[Any, Problems], T], apply: Callable[[T], None]
+) -> list[Route]:
+    """Return the routes of a setting: GET answers its content, PUT applies what is read in the body, and answers it."""
+
+    async def put(request: Request) -> Response:
+        apply(await _read_body(request, read))
+        return JSONResponse(content())
+
+    return [Route(path, _show(content), methods=["GET"]), Route(path, put, methods=["PUT"])]
+
+
+def _show(content: Callable[[], Any]) -> Endpoint:
+    """Return the endpoint that answers with what `content` returns."""
+
+    async def endpoint(_request: Request) -> Response:
+        return JSONResponse(content())
+
+    return endpoint
+
+
+def _read_rate(raw: object, problems: Problems) -> float:
+    read = Reader(raw, "", problems, ["users_per_s"])
+    read.require("users_per_s", "is missing; give requests per second")
+    return read.number("users_per_s", 0.0, at_most=1000)
+
+
+def _read_in_flight(raw: object, problems: Problems) -> bool:
+    read = Reader(raw, "", problems, ["in_flight"])
+    read.require("in_flight", "is missing; give true or false")
+    return read.flag("in_flight")
 
 
 def _read_finding(raw: object, problems: Problems) -> Finding:
     read = Reader(raw, "", problems, ("severity", "alert_type", "provider", "message"))
-    for key in ("severity", "alert_type"):
-        if read.raw(key) is None:
-            read.problem(key, "is missing")
+    read.require("severity", "is missing")
+    read.require("alert_type", "is missing")
     return Finding(
         severity=read.choice("severity", None, SEVERITIES) or "",
         alert_type=str(read.raw("alert_type", "")),
@@ -201,13 +183,14 @@ def _read_finding(raw: object, problems: Problems) -> Finding:
     )
 
 
-async def _body(request: Request) -> Any:
+async def _read_body(request: Request, read: Callable[[Any, Problems], T]) -> T:
+    """Return what `read` finds in the JSON of the body. Raises Refusal (422)."""
     try:
-        return json.loads(await request.body())
+        raw = json.loads(await request.body())
     except ValueError as error:
         raise Refusal(422, f"The body is no JSON: {error}") from None
-
-
-def _refuse(problems: Problems) -> None:
+    problems: Problems = []
+    found = read(raw, problems)
     if problems:
-        raise Refusal(422, "; ".join(f"{path}: {message}" if path else message for path, message in problems))
+        raise Refusal(422, describe_problems(problems))
+    return found

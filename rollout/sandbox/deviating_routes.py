@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -14,9 +15,8 @@ from starlette.routing import Route
 from rollout.sandbox.errors import Refusal, malformed, mistake
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.providers import PROVIDERS, Provider
-from rollout.sandbox.request_parsing import mapping, optional_text, text, user_of
-from rollout.sandbox.responses import rendered
 from rollout.sandbox.state import described
+from rollout.sandbox.wire import mapping, optional_text, rendered, text, user_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -46,15 +46,15 @@ def gated(gateway: Gateway, method: str, path: str, endpoint: Endpoint, *, only:
     return Route(path, where(gateway, of_the_method, only=only, unless=unless), methods=["GET", "POST", "OPTIONS"])
 
 
+@dataclass(frozen=True, slots=True)
 class DeviatingRoutes:
-    """The calls, one method each."""
+    """The calls of one gateway, one method each."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        """Serve this gateway's calls."""
-        self._gateway = gateway
+    _gateway: Gateway
 
     def routes(self) -> list[Route]:
         """Return the routes."""
+        write_config = where(self._gateway, self._write_config, only="config_write_errors", status=_NOT_ALLOWED)
         return [
             gated(self._gateway, "POST", "/api/v1/llm/simple/stream", self._stream, only="stream_chat"),
             gated(
@@ -65,11 +65,8 @@ class DeviatingRoutes:
                 only="local_activation_elsewhere",
             ),
             # The documented path exists for reads: another method is answered with 405.
-            Route("/api/v1/config/runtime", self._gated_write(), methods=["POST"]),
+            Route("/api/v1/config/runtime", write_config, methods=["POST"]),
         ]
-
-    def _gated_write(self) -> Endpoint:
-        return where(self._gateway, self._write_config, only="config_write_errors", status=_NOT_ALLOWED)
 
     async def _stream(self, request: Request) -> Response:
         """Answer a prompt in server-sent events; a failure is one of them, and the status is 200 (deviation 10)."""
@@ -83,12 +80,11 @@ class DeviatingRoutes:
         except Refusal as refusal:
             yield _event("error", {"code": "llm_connection_error", "message": str(refusal.detail)})
             return
-        words = completion["choices"][0]["message"]["content"].split()
         if spoiled == "garbage":
             # Cut off: an answer begins and does not end.
             yield 'event: content\ndata: {"te'
             return
-        for word in words:
+        for word in completion["choices"][0]["message"]["content"].split():
             yield _event("content", {"text": f"{word} "})
         yield _event("done", {})
 
@@ -109,8 +105,9 @@ class DeviatingRoutes:
         updates = (await mapping(request)).get("updates")
         if not isinstance(updates, dict):
             raise malformed(mistake("dict_type", ("body", "updates"), "Input should be a valid dictionary", updates))
-        message = "The configuration could not be written"
-        return JSONResponse({"status": "error", "message": message, "updated_keys": list(updates)})
+        return JSONResponse(
+            {"status": "error", "message": "The configuration could not be written", "updated_keys": list(updates)}
+        )
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

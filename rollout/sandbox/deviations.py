@@ -119,13 +119,15 @@ class Switched:
         write_private(self._file, json.dumps(sorted(self._names)).encode())
 
 
-def read_deviations(raw: object, path: str, problems: Problems) -> tuple[str, ...]:
-    """Read a list of switches; mistakes are added to `problems`."""
+def read_deviations(raw: object, problems: Problems) -> tuple[str, ...]:
+    """Read the list ``deviations``; mistakes are added to `problems`."""
     if not isinstance(raw, list | tuple):
-        problems.append((path, f"must be a list of deviations, not {type(raw).__name__}"))
+        problems.append(("deviations", f"must be a list of deviations, not {type(raw).__name__}"))
         return ()
     for index, name in enumerate(raw):
         if not isinstance(name, str) or name not in SWITCHES:
             known = ", ".join(SWITCHES)
-            problems.append((f"{path}[{index}]", f"{name!r} is no deviation{meant(name, SWITCHES)}; known: {known}"))
+            problems.append(
+                (f"deviations[{index}]", f"{name!r} is no deviation{meant(name, SWITCHES)}; known: {known}")
+            )
     return tuple(str(name) for name in raw)

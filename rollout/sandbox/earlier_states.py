@@ -23,8 +23,7 @@ class View:
     model: str
     config: Mapping[str, str]
     sources: Mapping[str, str]
-    cost_limits: Limits
-    rate_limits: Limits
+    limits: Mapping[str, Limits]
     weights: Mapping[str, float]
 
     @classmethod
@@ -35,8 +34,7 @@ class View:
             state.model,
             dict(state.config),
             dict(state.sources),
-            dict(state.cost_limits),
-            dict(state.rate_limits),
+            {kind: dict(limits) for kind, limits in state.limits.items()},
             dict(routing.weights),
         )
 

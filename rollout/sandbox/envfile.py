@@ -51,8 +51,7 @@ _EDGE = 4
 
 def parse(text: str) -> dict[str, str]:
     """Return the keys and values of a `.env` file; a key without a value is empty."""
-    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
-    return {key: value or "" for key, value in values.items()}
+    return {key: value or "" for key, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items()}
 
 
 def with_value(text: str, key: str, value: str) -> str:

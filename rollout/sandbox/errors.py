@@ -23,10 +23,6 @@ class Refusal(Exception):
 class NotWritten(Refusal):
     """A write that failed and is answered with 200: ``{"status": "error", "message": …}`` (deviation 9)."""
 
-    def __init__(self, message: str) -> None:
-        """Keep the message."""
-        super().__init__(200, message)
-
 
 def mistake(kind: str, loc: tuple[str | int, ...], message: str, value: object, **context: object) -> dict[str, Any]:
     """Return one entry of a 422's ``detail``; `loc` is its place in the request, `context` its ``ctx``."""

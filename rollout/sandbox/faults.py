@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -70,10 +70,6 @@ class Fault:
     calls: tuple[str, ...] = ("chat",)
     when: Mapping[str, str] = field(default_factory=dict)
 
-    def to_mapping(self) -> dict[str, Any]:
-        """Return the mapping from which the fault can be read again."""
-        return asdict(self) | {"calls": list(self.calls)}
-
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -83,9 +79,6 @@ class Effect:
     error_share: float = 0.0
     answer: str | None = None
     hang: bool = False
-
-
-NO_EFFECT = Effect()
 
 
 class Faults:
@@ -112,25 +105,19 @@ class Faults:
         """Note that the provider was activated by a change from another one."""
         self.activations[provider] = self.activations[ANY] = self._clock.monotonic()
 
-    def resume(self, activations: Mapping[str, float]) -> None:
-        """Take over the activations of the earlier process, so that no fault waits for another one after a restart."""
-        self.activations = dict(activations)
-
     def effect(self, provider: str, call: str) -> Effect:
         """Return the effect on this call now."""
         found = [fault for fault in self._active(provider) if call in fault.calls]
-        if not found:
-            return NO_EFFECT
         return Effect(
             latency_ms=sum(fault.latency_ms for fault in found),
-            error_share=max(fault.error_share for fault in found),
+            error_share=max((fault.error_share for fault in found), default=0.0),
             answer=next((fault.answer for fault in found if fault.answer), None),
             hang=any(fault.hang for fault in found),
         )
 
     def status(self, provider: str) -> str | None:
         """Return the connection status that the faults impose now, the worst one; None imposes none."""
-        found = [fault.status for fault in self._active(provider) if fault.status]
+        found = (fault.status for fault in self._active(provider) if fault.status)
         return max(found, key=STATUSES.index, default=None)
 
     def _active(self, provider: str) -> list[Fault]:
@@ -146,12 +133,12 @@ class Faults:
         return elapsed >= 0 and (fault.for_s is None or elapsed < fault.for_s)
 
 
-def read_faults(raw: object, path: str, problems: Problems) -> tuple[Fault, ...]:
-    """Read a list of faults; mistakes are added to `problems`, and then the result is not to be used."""
+def read_faults(raw: object, problems: Problems) -> tuple[Fault, ...]:
+    """Read the list ``faults``; mistakes are added to `problems`, and then the result is not to be used."""
     if not isinstance(raw, list | tuple):
-        problems.append((path, f"must be a list of faults, not {type(raw).__name__}"))
+        problems.append(("faults", f"must be a list of faults, not {type(raw).__name__}"))
         return ()
-    return tuple(_read_fault(item, f"{path}[{index}]", problems) for index, item in enumerate(raw))
+    return tuple(_read_fault(item, f"faults[{index}]", problems) for index, item in enumerate(raw))
 
 
 def _read_fault(raw: object, path: str, problems: Problems) -> Fault:
@@ -170,7 +157,9 @@ def _read_fault(raw: object, path: str, problems: Problems) -> Fault:
         when=_read_when(read),
     )
     if isinstance(raw, Mapping):
-        _refuse_incomplete(fault, read)
+        read.require("provider", f"is missing; name one of {', '.join((*PROVIDERS, ANY))}")
+        if not (fault.latency_ms or fault.error_share or fault.status or fault.answer or fault.hang):
+            read.problem("", "has no effect; give latency_ms, error_share, status, answer or hang")
     return fault
 
 
@@ -191,10 +180,3 @@ def _read_when(read: Reader) -> dict[str, str]:
         return {str(key): value for key, value in when.items()}
     read.problem("when", 'must map configuration keys to text, such as {MAX_CONTEXT_TOKENS: "8000"}')
     return {}
-
-
-def _refuse_incomplete(fault: Fault, read: Reader) -> None:
-    if read.raw("provider") is None:
-        read.problem("provider", f"is missing; name one of {', '.join((*PROVIDERS, ANY))}")
-    if not (fault.latency_ms or fault.error_share or fault.status or fault.answer or fault.hang):
-        read.problem("", "has no effect; give latency_ms, error_share, status, answer or hang")

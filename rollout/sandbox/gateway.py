@@ -7,26 +7,24 @@ import json
 import random
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rollout.core.clock import Clock
-from rollout.sandbox.alerts import Alerts, Finding, budget_finding, findings_in
-from rollout.sandbox.audit import Audit
+from rollout.sandbox.alerts import Alerts, Finding, budget_findings, findings_in
 from rollout.sandbox.connections import Connections
 from rollout.sandbox.deviations import Switched
 from rollout.sandbox.earlier_states import EarlierStates, View
 from rollout.sandbox.errors import NotWritten, Refusal
 from rollout.sandbox.faults import Faults
 from rollout.sandbox.files import write_private
-from rollout.sandbox.log import BackendLog
 from rollout.sandbox.metrics import TIMEOUT, Metrics, Request
 from rollout.sandbox.providers import PROVIDERS, Provider
+from rollout.sandbox.records import Audit, BackendLog, Truth
 from rollout.sandbox.routing import NO_WEIGHTS, Routing, pick
-from rollout.sandbox.settings import SandboxSettings
-from rollout.sandbox.state import COST_DEFAULT, RATE_DEFAULT, State, kept
-from rollout.sandbox.timing import Timing, timing_in
-from rollout.sandbox.truth import Truth
+from rollout.sandbox.settings import SandboxSettings, Timing, read_timing
+from rollout.sandbox.state import LIMIT_DEFAULTS, State, kept
 
 GIVES_UP_AFTER_S = 60.0
 """A call that hangs is answered with 504 after this time."""
@@ -40,8 +38,6 @@ UNKNOWN = "unknown"
 """The audit log's name for a user that it does not know."""
 
 _POLL_EVERY_S = 0.5
-_SUCCESS = 200
-_CONFLICT = 409
 _GATEWAY_TIMEOUT = 504
 _OTHER_NAMES = {"google": "google-gemini"}
 
@@ -71,12 +67,17 @@ class Gateway:
         self.boot_id = uuid.uuid4().hex
         self.faults = Faults(settings.faults, clock, self.state.config)
         self._activations_file = directory / "activations.json"
-        self._resume(kept(self._activations_file, {}))
+        earlier = kept(self._activations_file, {})
+        # No fault waits for another activation after a restart.
+        self.faults.activations |= earlier.get("activations", {})
+        if earlier.get("active", self.state.provider) != self.state.provider:
+            # The activation was written before, and is in effect from this start on.
+            self.faults.activated(self.state.provider)
         self.connections = Connections(self.state, self.faults, self.deviations, clock)
         self.metrics = {name: Metrics() for name in PROVIDERS}
         self.routing = Routing(directory / "routing.json")
         self._timing_file = directory / "timing.json"
-        self.timing = timing_in(kept(self._timing_file, settings.timing.to_mapping()), [])
+        self.timing = read_timing(kept(self._timing_file, asdict(settings.timing)), [])
         self.truth = Truth(clock)
         self._earlier_states = EarlierStates(self._now)
         self._started_s = clock.monotonic()
@@ -92,9 +93,8 @@ class Gateway:
     @property
     def reported_active(self) -> str:
         """Return the name under which the active provider is reported."""
-        other = _OTHER_NAMES if "reports_other_name" in self.deviations else {}
         provider = self.seen("providers").provider
-        return other.get(provider, provider)
+        return _OTHER_NAMES.get(provider, provider) if "reports_other_name" in self.deviations else provider
 
     @property
     def is_starting(self) -> bool:
@@ -109,7 +109,7 @@ class Gateway:
 
     def set_timing(self, timing: Timing) -> None:
         """Apply these delays from now on, and keep them. Raises OSError."""
-        write_private(self._timing_file, json.dumps(timing.to_mapping()).encode())
+        write_private(self._timing_file, json.dumps(asdict(timing)).encode())
         self.timing = timing
 
     def true_state(self) -> dict[str, Any]:
@@ -197,12 +197,13 @@ class Gateway:
             self.truth.served(provider.name, model, refusal.status)
             self._count_failure(provider, started, refusal)
             raise
-        self.truth.served(provider.name, model, _SUCCESS)
+        self.truth.served(provider.name, model, 200)
         content = "" if spoiled == "empty" else _reply(prompt, model)
         usage = {"prompt_tokens": 8 + len(prompt.split()), "completion_tokens": 8 + len(content.split())}
         usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
         self._count_success(provider, started, usage["total_tokens"])
-        named = {} if "chat_names_nobody" in self.deviations else _named(provider, model)
+        names = {"model": provider.models[model], "provider": provider.name}
+        named = {} if "chat_names_nobody" in self.deviations else names
         return _completion(named, content, usage, self.clock), spoiled
 
     async def disturb(self, call: str, provider: str | None = None) -> str | None:
@@ -235,9 +236,7 @@ class Gateway:
         `kind` is ``cost`` or ``rate``; `scope` is ``global``, a provider's name, or ``provider:NAME``.
         """
         name = scope_name(scope)
-        stored = self.state.cost_limits if kind == "cost" else self.state.rate_limits
-        default = COST_DEFAULT if kind == "cost" else RATE_DEFAULT
-        limit = {**stored.get(name, default), **values}
+        limit = {**self.state.limits[kind].get(name, LIMIT_DEFAULTS[kind]), **values}
         if kind == "cost" and limit["soft_limit_usd"] > limit["hard_limit_usd"]:
             raise Refusal(400, "Soft limit cannot be greater than hard limit")
         self._refuse_writing()
@@ -257,20 +256,23 @@ class Gateway:
             raise Refusal(400, f"Provider {provider.name} does not support activation")
         self.connections.refuse_activation(provider)
         if provider.endpoint and not as_runtime and "local_activation_elsewhere" in self.deviations:
-            endpoint = "/system/llm-servers/active endpoint"
-            raise Refusal(400, f"Local runtime {provider.name} activation should use {endpoint}")
+            raise Refusal(
+                400, f"Local runtime {provider.name} activation should use /system/llm-servers/active endpoint"
+            )
 
     def _put_in_effect(self, provider: Provider, model: str | None, user: str) -> str:
         chosen = model or provider.default_model or ""
         if chosen not in provider.models:
-            available = ", ".join(provider.models)
-            raise Refusal(400, f"Model {chosen} is not available for provider {provider.name}; available: {available}")
+            raise Refusal(
+                400,
+                f"Model {chosen} is not available for provider {provider.name}; "
+                f"available: {', '.join(provider.models)}",
+            )
         self._refuse_writing()
         previous, deviations = self.state.provider, self.deviations
         if "activate_without_effect" not in deviations:
             at_once = "activate_after_restart" not in deviations and provider.name not in self.timing.restart_providers
-            rewritten = "activation_rewrites" in deviations
-            self.state.activate(provider.name, chosen, rewritten=rewritten, at_once=at_once)
+            self.state.activate(provider.name, chosen, rewritten="activation_rewrites" in deviations, at_once=at_once)
             self.truth.activated(provider.name, chosen, user)
             if "weights_outlive_activation" not in deviations:
                 self.routing.replace(NO_WEIGHTS)
@@ -300,19 +302,13 @@ class Gateway:
     def _note_state(self) -> None:
         self._earlier_states.add(self.clock.monotonic(), self._now)
 
-    def _resume(self, earlier: Mapping[str, Any]) -> None:
-        self.faults.resume(earlier.get("activations", {}))
-        if earlier.get("active", self.state.provider) != self.state.provider:
-            # The activation was written before, and is in effect from this start on.
-            self.faults.activated(self.state.provider)
-
     def _refuse_while_switching(self) -> None:
         if self._switching:
-            raise Refusal(_CONFLICT, "A switch of the local runtime is under way")
+            raise Refusal(409, "A switch of the local runtime is under way")
 
     def _refuse_writing(self) -> None:
         if "config_write_errors" in self.deviations:
-            raise NotWritten("The configuration could not be written")
+            raise NotWritten(200, "The configuration could not be written")
 
     @property
     def _alert_ttl_s(self) -> float:
@@ -330,8 +326,9 @@ class Gateway:
         if "cost_always_zero" in self.deviations:
             price = 0.0
         now = self.clock.monotonic()
-        request = Request(now, 1000 * (now - started), tokens=tokens, usd=price * tokens / 1000)
-        self.metrics[provider.name].count(request)
+        self.metrics[provider.name].count(
+            Request(now, 1000 * (now - started), tokens=tokens, usd=price * tokens / 1000)
+        )
         self.watch()
 
     def _count_failure(self, provider: Provider, started: float, refusal: Refusal) -> None:
@@ -345,13 +342,12 @@ class Gateway:
     def _findings(self) -> Iterator[Finding]:
         now = self.clock.monotonic()
         for name, provider in PROVIDERS.items():
-            recent = self.metrics[name].recent(now)
             serves = name == self.state.provider or self.routing.share(name) > 0
-            yield from findings_in(provider, recent, self._settings.alert_error_share, is_active=serves)
-        for scope, limit in self.state.cost_limits.items():
-            finding = budget_finding(scope, self.usage_usd(scope), limit["hard_limit_usd"])
-            if finding:
-                yield finding
+            yield from findings_in(
+                provider, self.metrics[name].recent(now), self._settings.alert_error_share, is_active=serves
+            )
+        for scope, limit in self.state.limits["cost"].items():
+            yield from budget_findings(scope, self.usage_usd(scope), limit["hard_limit_usd"])
 
 
 def scope_name(scope: str) -> str:
@@ -366,10 +362,6 @@ def _in_scope(scope: str) -> tuple[str, ...]:
 
 def _reply(prompt: str, model: str) -> str:
     return "pong" if prompt.strip().casefold() == "ping" else f"{model} read: {prompt}"
-
-
-def _named(provider: Provider, model: str) -> dict[str, str]:
-    return {"model": provider.models[model], "provider": provider.name}
 
 
 def _completion(named: Mapping[str, str], content: str, usage: Mapping[str, int], clock: Clock) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""The counters of the requests that the gateway served."""
+"""The counters of the requests that the gateway served, and the two forms in which they are answered."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 SAMPLES = 1000
@@ -19,6 +20,9 @@ BOUNDS_MS = (10, 25, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2500, 5000, 10_
 
 TIMEOUT = "timeout"
 """The code of a request that the provider did not answer."""
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""The type of Prometheus' text format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +135,28 @@ def percentile(latencies_ms: Iterable[float], percent: int) -> float | None:
 
 def _percent(part: int, total: int) -> float:
     return round(100 * part / total, 2) if total else 0.0
+
+
+def exposition(metrics: Mapping[str, Metrics]) -> str:
+    """Return every provider's counters, at 0 before its first request, and its latency histogram, for a Prometheus."""
+    lines = (
+        "# HELP llm_requests_total Requests that were served, by provider and result.",
+        "# TYPE llm_requests_total counter",
+        *(
+            f'llm_requests_total{{provider="{name}",status="{status}"}} {count}'
+            for name, counted in metrics.items()
+            for status, count in (("success", counted.total - counted.failed), ("error", counted.failed))
+        ),
+        "# HELP llm_latency_seconds How long requests took, failed ones included.",
+        "# TYPE llm_latency_seconds histogram",
+        *(line for name, counted in metrics.items() for line in _histogram(name, counted)),
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _histogram(name: str, counted: Metrics) -> Iterator[str]:
+    for bound_ms, below in zip(BOUNDS_MS, accumulate(counted.bucket_counts), strict=False):
+        yield f'llm_latency_seconds_bucket{{provider="{name}",le="{bound_ms / 1000:g}"}} {below}'
+    yield f'llm_latency_seconds_bucket{{provider="{name}",le="+Inf"}} {counted.total}'
+    yield f'llm_latency_seconds_sum{{provider="{name}"}} {counted.total_latency_ms / 1000:.6f}'
+    yield f'llm_latency_seconds_count{{provider="{name}"}} {counted.total}'

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -121,13 +121,15 @@ def start(
     except OSError as error:
         raise SandboxFailed(f"{directory} cannot be made ({error.strerror}). Name another folder.") from None
     instance = uuid.uuid4().hex
-    mapping = (settings or SandboxSettings()).to_mapping()
-    write_private(directory / SETTINGS, json.dumps(mapping, indent=1).encode())
-    command = _command(directory, port, instance, idle_s, token_env)
+    write_private(directory / SETTINGS, json.dumps(asdict(settings or SandboxSettings()), indent=1).encode())
     with (directory / _OUTPUT).open("wb") as output:
         # A file, not this process's output: a reader of that must not wait for the sandbox to end.
         child = subprocess.Popen(  # noqa: S603 - an argument list that is built here
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            _command(directory, port, instance, idle_s, token_env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     _CHILDREN[child.pid] = child
     until = clock.monotonic() + timeout_s
@@ -172,10 +174,12 @@ def stop(running: Running, *, clock: Clock | None = None) -> bool:
 
 
 def _command(directory: Path, port: int, instance: str, idle_s: float | None, token_env: str | None) -> list[str]:
-    command = [*_PROGRAM, "--dir", str(directory), "--port", str(port)]
-    command += ["--settings", str(directory / SETTINGS), "--instance", instance]
-    command += ["--idle-s", str(idle_s)] if idle_s is not None else []
-    return command + (["--token-env", token_env] if token_env else [])
+    return [
+        *(*_PROGRAM, "--dir", str(directory), "--port", str(port)),
+        *("--settings", str(directory / SETTINGS), "--instance", instance),
+        *([] if idle_s is None else ["--idle-s", str(idle_s)]),
+        *(["--token-env", token_env] if token_env else []),
+    ]
 
 
 def _not_started(child: subprocess.Popen[bytes], directory: Path, timeout_s: float) -> Running:
@@ -221,7 +225,6 @@ def _arguments(pid: int) -> str:
         pass
     if Path("/proc/self").exists():
         return ""
-    listing = subprocess.run(  # noqa: S603 - an argument list that is built here
+    return subprocess.run(  # noqa: S603 - an argument list that is built here
         ["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return listing.stdout
+    ).stdout

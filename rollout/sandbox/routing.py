@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -52,10 +53,9 @@ class Routing:
     @staticmethod
     def shares(weights: Mapping[str, float]) -> dict[str, float]:
         """Return provider -> the sum of its weights."""
-        found: dict[str, float] = {}
+        found: dict[str, float] = defaultdict(float)
         for destination, weight in weights.items():
-            provider, _ = split(destination)
-            found[provider] = found.get(provider, 0.0) + weight
+            found[split(destination)[0]] += weight
         return found
 
 

@@ -11,7 +11,7 @@ import signal
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rollout.core.clock import SystemClock, format_utc
 from rollout.sandbox.api import build_api
-from rollout.sandbox.control import GatewayControl, ProcessControl, Requests
+from rollout.sandbox.control import GatewayControl, Requests, process_routes
 from rollout.sandbox.deviations import NOT_IN_STAGING
 from rollout.sandbox.files import KIND, RECORD, SETTINGS, write_private
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.process import remembered, service_command
-from rollout.sandbox.request_parsing import BODY_KEYS
-from rollout.sandbox.responses import ERRORS
-from rollout.sandbox.settings import SandboxSettings
+from rollout.sandbox.settings import SandboxSettings, Timing
 from rollout.sandbox.state import SandboxFailed
-from rollout.sandbox.timing import Timing
 from rollout.sandbox.traffic import Users
+from rollout.sandbox.wire import BODY_KEYS, ERRORS
 
 HOST = "127.0.0.1"
 STAGING = "twin"
@@ -80,8 +78,7 @@ def serve(options: Options, announce: Callable[[dict[str, Any]], None]) -> None:
     Raises SandboxFailed where the port is taken or a file of the state is invalid.
     """
     with _listen(options.port) as listener:
-        url = f"http://{HOST}:{listener.getsockname()[1]}"
-        sandbox = Sandbox(options, url)
+        sandbox = Sandbox(options, f"http://{HOST}:{listener.getsockname()[1]}")
         sandbox.record()
         announce(sandbox.about())
         asyncio.run(sandbox.run(listener))
@@ -101,17 +98,18 @@ class Sandbox:
         self._last_request = self._clock.monotonic()
         settings = options.settings
         shared = tuple(name for name in settings.deviations if name not in NOT_IN_STAGING)
-        staging = replace(settings, faults=(), users_per_s=0.0, deviations=shared, **Timing().to_mapping())
+        staging = replace(settings, faults=(), users_per_s=0.0, deviations=shared, **asdict(Timing()))
         self._gateway = Gateway(options.directory, settings, self._clock)
         self._staging = Gateway(options.directory / STAGING, staging, self._clock)
         self._requests: list[Requests] = []
         self._users = Users(self._gateway, settings.users_per_s, settings.seed)
         self._staging_users = Users(self._staging, 0.0, settings.seed)
         # Standard error is left to uvicorn's own errors.
-        config = uvicorn.Config(
-            self._build(), log_config=None, access_log=False, timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S
+        self._server = _Server(
+            uvicorn.Config(
+                self._build(), log_config=None, access_log=False, timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S
+            )
         )
-        self._server = _Server(config)
 
     def about(self) -> dict[str, Any]:
         """Return the answer of ``/sandbox/about``."""
@@ -133,16 +131,21 @@ class Sandbox:
     def record(self) -> None:
         """Write address and options of the process to its directory, for clients and for the next start."""
         options = self._options
-        content = {"url": self._url, "pid": os.getpid(), "instance": self._instance}
-        content |= {"idle_s": options.idle_s, "token_env": options.token_env, "in_flight": self._in_flight}
-        write_private(options.directory / SETTINGS, json.dumps(options.settings.to_mapping(), indent=1).encode())
+        content = {
+            "url": self._url,
+            "pid": os.getpid(),
+            "instance": self._instance,
+            "idle_s": options.idle_s,
+            "token_env": options.token_env,
+            "in_flight": self._in_flight,
+        }
+        write_private(options.directory / SETTINGS, json.dumps(asdict(options.settings), indent=1).encode())
         write_private(options.directory / RECORD, json.dumps(content).encode())
 
     async def run(self, listener: socket.socket) -> None:
         """Serve until a signal, the control interface or the idle time ends the process."""
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
+            asyncio.get_running_loop().add_signal_handler(number, self._stop)
         await self._server.serve([listener])
         for gateway in (self._gateway, self._staging):
             gateway.keep()
@@ -151,8 +154,9 @@ class Sandbox:
 
     @contextlib.asynccontextmanager
     async def _background(self, _app: Starlette) -> AsyncIterator[None]:
-        jobs = [self._users.run(), self._staging_users.run(), self._end_when_idle()]
-        tasks = [asyncio.create_task(job) for job in jobs]
+        tasks = [
+            asyncio.create_task(job) for job in (self._users.run(), self._staging_users.run(), self._end_when_idle())
+        ]
         try:
             yield
         finally:
@@ -181,37 +185,38 @@ class Sandbox:
         self._last_request = self._clock.monotonic()
 
     def _build(self) -> Starlette:
-        process = ProcessControl(self.about, self._set_in_flight, self._stop).routes()
-        routes = [
-            *self._gateway_routes(self._staging, self._staging_users, [], prefix=f"/{STAGING}"),
-            *self._gateway_routes(self._gateway, self._users, process, prefix=""),
-        ]
-        return Starlette(routes=routes, lifespan=self._background)
+        process = process_routes(self.about, self._set_in_flight, self._stop)
+        return Starlette(
+            routes=[
+                *self._gateway_routes(self._staging, self._staging_users, [], prefix=f"/{STAGING}"),
+                *self._gateway_routes(self._gateway, self._users, process, prefix=""),
+            ],
+            lifespan=self._background,
+        )
 
     def _gateway_routes(self, gateway: Gateway, users: Users, more: list[Route], prefix: str) -> list[BaseRoute]:
         requests = Requests(gateway.log_file.with_name("requests.json"))
         self._requests.append(requests)
         control = [*GatewayControl(gateway, users, requests).routes(), *more]
-        api = Recorded(build_api(gateway), gateway, requests, self._touch, self._options.token)
         return [
             Mount(f"{prefix}/sandbox", Starlette(routes=control, exception_handlers=ERRORS)),
-            Mount(prefix, api),
+            Mount(prefix, Recorded(build_api(gateway), gateway, requests, self._touch, self._options.token)),
         ]
 
 
+@dataclass(slots=True)
 class Recorded:
-    """An API that requires the token, remembers each request, writes the access log, and may answer 429 or 503."""
+    """An API that requires the token, remembers each request, writes the access log, and may answer 429 or 503.
 
-    def __init__(
-        self, app: ASGIApp, gateway: Gateway, requests: Requests, touch: Callable[[], None], token: str | None
-    ) -> None:
-        """Wrap one gateway's API; `touch` is called at each request."""
-        self._app = app
-        self._gateway = gateway
-        self._requests = requests
-        self._touch = touch
-        self._token = token
-        self._limited_after = _LIMITED_EVERY
+    `_touch` is called at each request.
+    """
+
+    _app: ASGIApp
+    _gateway: Gateway
+    _requests: Requests
+    _touch: Callable[[], None]
+    _token: str | None
+    _limited_after: int = _LIMITED_EVERY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -235,7 +240,9 @@ class Recorded:
     def _answering(self, path: str, headers: Headers) -> ASGIApp:
         if self._gateway.is_starting:
             return JSONResponse(_STARTING, status_code=503)
-        return _too_many if self._is_limited() else self._admitted(path, headers)
+        if self._is_limited():
+            return JSONResponse(_TOO_MANY, status_code=429, headers={"Retry-After": "0"})
+        return self._admitted(path, headers)
 
     def _is_limited(self) -> bool:
         """Return whether the rate limit refuses this request, every third one (deviation 18)."""
@@ -252,10 +259,6 @@ class Recorded:
             return self._app
         detail = "Invalid bearer token" if given else "Not authenticated: a bearer token is required"
         return JSONResponse({"detail": detail}, status_code=401, headers={"WWW-Authenticate": "Bearer"})
-
-
-async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
-    await JSONResponse(_TOO_MANY, status_code=429, headers={"Retry-After": "0"})(scope, receive, send)
 
 
 class _Server(uvicorn.Server):
@@ -278,8 +281,8 @@ def _listen(port: int) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        reason = error.strerror or str(error)
         raise SandboxFailed(
-            f"port {port} cannot be used on {HOST} ({reason}). Stop what listens there, or choose another --port."
+            f"port {port} cannot be used on {HOST} ({error.strerror or error}). "
+            "Stop what listens there, or choose another --port."
         ) from error
     return listener

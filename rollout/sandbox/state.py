@@ -14,8 +14,11 @@ from rollout.sandbox.files import OWNER_ONLY, write_private
 from rollout.sandbox.providers import PROVIDERS
 from rollout.sandbox.settings import SandboxSettings, why_not_active
 
-COST_DEFAULT = {"soft_limit_usd": 10.0, "hard_limit_usd": 50.0}
-RATE_DEFAULT = {"max_requests_per_minute": 6000, "max_tokens_per_minute": 1_000_000}
+LIMIT_DEFAULTS: Mapping[str, Mapping[str, float]] = {
+    "cost": {"soft_limit_usd": 10.0, "hard_limit_usd": 50.0},
+    "rate": {"max_requests_per_minute": 6000, "max_tokens_per_minute": 1_000_000},
+}
+"""Kind of limit -> the limits of a scope for which nobody set any."""
 
 _ACTIVE = "ACTIVE_PROVIDER"
 _MODEL = "LLM_MODEL_NAME"
@@ -36,8 +39,7 @@ class State:
         provider: the active provider.
         model: the active model.
         sources: key -> ``env`` or ``default``.
-        cost_limits: scope -> ``soft_limit_usd`` and ``hard_limit_usd``.
-        rate_limits: scope -> ``max_requests_per_minute`` and ``max_tokens_per_minute``.
+        limits: ``cost`` or ``rate`` -> scope -> the limits, named as in `LIMIT_DEFAULTS`.
     """
 
     def __init__(self, directory: Path, settings: SandboxSettings, deviations: Container[str] = ()) -> None:
@@ -50,10 +52,15 @@ class State:
             rewritten = "activation_rewrites" in deviations
             write_private(self.env_file, _first_text(settings, rewritten=rewritten).encode())
         self._load_config()
+        initial = settings.limits
         if not fresh and "limits_lost_on_restart" in deviations:
-            self._lose_limits()
-        else:
-            self._load_limits(settings.limits)
+            self._limits_file.unlink(missing_ok=True)
+            initial = {}
+        self.limits: dict[str, dict[str, Mapping[str, float]]] = {
+            "cost": {"global": LIMIT_DEFAULTS["cost"], **initial},
+            "rate": {"global": LIMIT_DEFAULTS["rate"]},
+            **kept(self._limits_file, {}),
+        }
 
     def activate(self, provider: str, model: str, *, rewritten: bool = False, at_once: bool = True) -> None:
         """Write the active provider and model to the `.env` file, and put them into effect. Raises OSError.
@@ -78,10 +85,8 @@ class State:
 
     def set_limit(self, kind: str, scope: str, limit: Mapping[str, float]) -> None:
         """Store the limits of one scope; `kind` is ``cost`` or ``rate``. Raises OSError."""
-        limits = self.cost_limits if kind == "cost" else self.rate_limits
-        limits[scope] = dict(limit)
-        content = {"cost": self.cost_limits, "rate": self.rate_limits}
-        write_private(self._limits_file, json.dumps(content, indent=1).encode())
+        self.limits[kind][scope] = dict(limit)
+        write_private(self._limits_file, json.dumps(self.limits, indent=1).encode())
 
     def _load_config(self) -> None:
         try:
@@ -94,16 +99,6 @@ class State:
         reason = why_not_active(PROVIDERS.get(self.provider), self.provider, self.model)
         if reason:
             raise SandboxFailed(f"{self.env_file}: {_ACTIVE} and {_MODEL}: {reason}. Mend the file, or delete it.")
-
-    def _lose_limits(self) -> None:
-        self._limits_file.unlink(missing_ok=True)
-        self._load_limits({})
-
-    def _load_limits(self, initial: Mapping[str, Mapping[str, float]]) -> None:
-        stored = kept(self._limits_file, {})
-        fresh = {"global": COST_DEFAULT} | {scope: dict(limit) for scope, limit in initial.items()}
-        self.cost_limits: dict[str, dict[str, float]] = stored.get("cost", fresh)
-        self.rate_limits: dict[str, dict[str, float]] = stored.get("rate", {"global": dict(RATE_DEFAULT)})
 
 
 def kept(file: Path, default: Any) -> Any:
@@ -118,16 +113,14 @@ def kept(file: Path, default: Any) -> Any:
 
 def described(provider: str, model: str) -> dict[str, str]:
     """Return the keys in which gateways of this family describe the active runtime a second time."""
-    is_local = PROVIDERS[provider].endpoint is not None
     return {
-        "LLM_SERVICE_TYPE": "local" if is_local else provider,
+        "LLM_SERVICE_TYPE": "local" if PROVIDERS[provider].endpoint else provider,
         "ACTIVE_LLM_SERVER": provider,
         "LLM_CONFIG_HASH": hashlib.sha256(f"{provider}:{model}".encode()).hexdigest()[:12],
     }
 
 
 def _first_text(settings: SandboxSettings, *, rewritten: bool) -> str:
-    provider, model = settings.initial_provider, settings.initial_model
+    provider, model = settings.initially_active
     more = described(provider, model) if rewritten else {}
-    lines = "".join(f"{key}={value}\n" for key, value in more.items())
-    return envfile.TEMPLATE.format(provider=provider, model=model) + lines
+    return envfile.TEMPLATE.format(provider=provider, model=model) + "".join(f"{k}={v}\n" for k, v in more.items())

@@ -11,6 +11,11 @@ Problems = list[tuple[str, str]]
 """Pairs of a dotted path and a message: what, why, the remedy."""
 
 
+def describe_problems(problems: Iterable[tuple[str, str]]) -> str:
+    """Return the problems in one line, each after its path."""
+    return "; ".join(f"{path}: {message}" if path else message for path, message in problems)
+
+
 class Reader:
     """Reads one mapping key by key; a key that is wrong yields its default and one problem.
 
@@ -23,16 +28,22 @@ class Reader:
         """Note a problem where `raw` is no mapping, and for each key that is not in `known`."""
         self.path = path
         self.problems = problems
-        self._raw: Mapping[str, Any] = {}
-        if not isinstance(raw, Mapping):
+        self._raw: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+        if self._raw is not raw:
             self.problem("", f"must be a mapping, not {_shown(raw)}")
-            return
-        self._raw = raw
-        self._refuse_unknown(sorted(known))
+        words = sorted(known)
+        for key in self._raw:
+            if key not in words:
+                self.problem(str(key), f"is not a known key{meant(key, words)}; known: {', '.join(words)}")
 
     def problem(self, key: str, message: str) -> None:
         """Note a problem with the key, or with the mapping itself where `key` is empty."""
         self.problems.append((self.at(key), message))
+
+    def require(self, key: str, message: str) -> None:
+        """Note a problem with a key that is missing."""
+        if self.raw(key) is None:
+            self.problem(key, message)
 
     def at(self, key: str) -> str:
         """Return the dotted path of a key."""
@@ -76,11 +87,6 @@ class Reader:
             return value
         self.problem(key, f"must be true or false, not {_shown(value)}")
         return False
-
-    def _refuse_unknown(self, known: list[str]) -> None:
-        for key in self._raw:
-            if key not in known:
-                self.problem(str(key), f"is not a known key{meant(key, known)}; known: {', '.join(known)}")
 
 
 def is_number(value: object) -> bool:

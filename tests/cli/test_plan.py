@@ -217,7 +217,7 @@ def test_the_price_of_the_proof_is_said_with_what_the_policy_does_about_it(
     request = replace(_request(ProviderChange("google", "m"), target=RESTARTING), policy=policy)
     plan = plan_command.planned(request, _before(ProviderChange(previous, "m")))
     shown = [item for item in plan.apply if item.clause == "APP-0.2"]
-    assert [item.path for item in shown if item.writes] + _restarts(tuple(shown)) == proof
+    assert [item.path for item in shown if item.body is not None] + _restarts(tuple(shown)) == proof
     assert said in plan_command.text(request, plan)
 
 
@@ -308,7 +308,7 @@ def _restarts(items: tuple[plan_command.Item, ...]) -> list[str]:
 
 
 def _planned(items: tuple[plan_command.Item, ...]) -> list[tuple[str, str, object]]:
-    return [(item.method, item.path, item.body) for item in items if item.writes]
+    return [(item.method, item.path, item.body) for item in items if item.body is not None]
 
 
 def _seen(liar: Liar) -> list[tuple[str, str, object]]:

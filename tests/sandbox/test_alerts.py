@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from rollout.sandbox.alerts import Alerts, Finding, budget_finding, findings_in
+from rollout.sandbox.alerts import Alerts, Finding, budget_findings, findings_in
 from rollout.sandbox.metrics import Request
 from rollout.sandbox.providers import PROVIDERS
 
@@ -52,8 +52,8 @@ def test_only_the_active_provider_is_reported_offline():
 
 
 def test_a_budget_is_exceeded_strictly_above_the_hard_limit():
-    assert budget_finding("provider:openai", 1.0, 1.0) is None
-    finding = budget_finding("provider:openai", 1.01, 1.0)
+    assert list(budget_findings("provider:openai", 1.0, 1.0)) == []
+    [finding] = budget_findings("provider:openai", 1.01, 1.0)
     assert finding is not None
     assert (finding.severity, finding.alert_type, finding.provider) == ("critical", "BUDGET_EXCEEDED", "openai")
 

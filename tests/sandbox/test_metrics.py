@@ -5,8 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from rollout.sandbox.exposition import CONTENT_TYPE, exposition
-from rollout.sandbox.metrics import Metrics, Request, percentile
+from rollout.sandbox.metrics import CONTENT_TYPE, Metrics, Request, exposition, percentile
 
 from .conftest import ask, sample
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -82,7 +83,7 @@ def test_a_start_keeps_port_settings_token_and_idle_time(directory: Path):
     settings = SandboxSettings(users_per_s=0, faults=(Fault("vllm", status="offline"),), seed=3)
     env = {"SANDBOX_TOKEN": "s3cret-of-the-test"}
     file = directory / "mine.json"
-    file.write_text(json.dumps(settings.to_mapping()))
+    file.write_text(json.dumps(asdict(settings)))
     options = ("--settings", file, "--token-env", "SANDBOX_TOKEN", "--idle-s", "300")
     run("start", "--dir", directory, *options, **env)
     first = find(directory)
@@ -177,7 +178,7 @@ def test_a_restart_during_a_change_keeps_the_requests_and_the_in_flight_mark(dir
     """The times of activations are kept as well, because faults count from them."""
     run("start", "--dir", directory, "--users-per-s", "0")
     settings = SandboxSettings(users_per_s=0, faults=(Fault("openai", since="activation", status="offline"),))
-    (directory / "mine.json").write_text(json.dumps(settings.to_mapping()))
+    (directory / "mine.json").write_text(json.dumps(asdict(settings)))
     run("restart", "--dir", directory, "--settings", directory / "mine.json")
     with http(directory, **{"X-User": "alice"}) as api:
         assert api.post("/api/v1/providers/openai/activate", json={"model": "gpt-4o"}).status_code == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_settings_survive_the_way_through_json():
         usd_per_1k_tokens={"openai": 3.0},
         initial="openai:gpt-4o",
     )
-    assert SandboxSettings.from_mapping(json.loads(json.dumps(settings.to_mapping()))) == settings
+    assert SandboxSettings.from_mapping(json.loads(json.dumps(asdict(settings)))) == settings
 
 
 def test_every_problem_is_listed_with_its_path():

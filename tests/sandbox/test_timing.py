@@ -17,8 +17,7 @@ from rollout.sandbox.api import build_api
 from rollout.sandbox.faults import Fault
 from rollout.sandbox.gateway import Gateway
 from rollout.sandbox.process import Running, stop
-from rollout.sandbox.settings import InvalidSettings, SandboxSettings
-from rollout.sandbox.timing import LONGEST_S, STALE_CALLS
+from rollout.sandbox.settings import LONGEST_S, STALE_CALLS, InvalidSettings, SandboxSettings
 
 from .conftest import FakeClock, Started, ask, client, eventually
 

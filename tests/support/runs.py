@@ -23,7 +23,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -346,7 +346,7 @@ class Lab:
         folder = self.folder / "gateway"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings = self.folder / "settings.json"
-        settings.write_text(json.dumps(self._settings.to_mapping()), encoding="utf-8")
+        settings.write_text(json.dumps(asdict(self._settings)), encoding="utf-8")
         args = ("--dir", str(folder), "--settings", str(settings), *options)
         out = self.folder / "gateway.txt"
         self._gateway = forks.server().start(

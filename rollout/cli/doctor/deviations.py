@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from rollout.cli.doctor.findings import Deviation
-from rollout.cli.doctor.probed_calls import (
+from rollout.cli.doctor.findings import (
     OTHER_ACTIVATION,
     OTHER_CHAT,
     OTHER_HEALTH,
+    Deviation,
     ProbedCalls,
     mapping_at,
     mappings_at,
@@ -29,8 +29,7 @@ def find_deviations(seen: ProbedCalls, token_env: str | None) -> Iterator[Deviat
     yield from _names(seen)
     yield from _audit(seen)
     masked = sorted(key for key, value in seen.config.items() if is_secret_name(key) and "*" in str(value))
-    if masked:
-        yield Deviation(12, f"secrets are masked in config/runtime ({', '.join(masked)}): no backup to write back")
+    yield from _of_names(12, masked, "secrets are masked in config/runtime ({}): no backup to write back")
     if not seen.answers("health") and seen.answers("health, elsewhere"):
         yield Deviation(17, f"health is {OTHER_HEALTH}")
     if "chat" in seen.calls and not seen.answers("chat"):
@@ -38,13 +37,19 @@ def find_deviations(seen: ProbedCalls, token_env: str | None) -> Iterator[Deviat
         yield Deviation(17, f"chat/completions is absent{elsewhere}")
     if seen.busy:
         yield Deviation(18, f"it answered 429 {seen.busy} times; calls are repeated within their deadline")
-    scopes = sorted({*mapping_at(seen.document("governance"), "cost_limits")})
+    scopes = sorted(mapping_at(seen.document("governance"), "cost_limits"))
     if scopes:
         yield Deviation(20, f"limits come back by scope as {', '.join(scopes)}")
         yield Deviation(15, "no call takes a limit away: a scope without one cannot be put back to none")
     if not token_env and seen.answers("providers"):
         yield Deviation(22, "it asks for no token: every client that reaches it may change it")
     yield from _alerts(seen)
+
+
+def _of_names(number: int, names: list[str], sentence: str) -> Iterator[Deviation]:
+    """Yield the deviation, with the names in its sentence, where there are any."""
+    if names:
+        yield Deviation(number, sentence.format(", ".join(names)))
 
 
 def _units(seen: ProbedCalls) -> Iterator[Deviation]:
@@ -64,15 +69,18 @@ def _units(seen: ProbedCalls) -> Iterator[Deviation]:
 
 
 def _traffic(seen: ProbedCalls) -> Iterator[Deviation]:
-    identified = isinstance(seen.document("system_status").get("boot_id"), str)
-    shown_by = "boot_id shows a restart" if identified else "there is no boot_id: only falling counters show a restart"
+    shown_by = (
+        "boot_id shows a restart" if seen.has_boot_id else "there is no boot_id: only falling counters show a restart"
+    )
     yield Deviation(2, f"counters are cumulative; {shown_by}")
     idle = [name for name, metrics in seen.metrics() if not metrics.get("total_requests")]
-    if idle:
-        yield Deviation(3, f"no traffic at {', '.join(idle)}: zeros and null percentiles are no data, not 0 % errors")
+    yield from _of_names(3, idle, "no traffic at {}: zeros and null percentiles are no data, not 0 % errors")
     paid = {each["name"] for each in seen.providers if each.get("provider_type") == CLOUD}
-    used = [metrics for name, metrics in seen.metrics() if name in paid and metrics.get("total_requests")]
-    spent = [mapping_at(metrics, "cost").get("total_usd") for metrics in used]
+    spent = [
+        mapping_at(metrics, "cost").get("total_usd")
+        for name, metrics in seen.metrics()
+        if name in paid and metrics.get("total_requests")
+    ]
     if spent and not any(spent):
         yield Deviation(4, "a cloud provider has traffic, and it costs 0: the cost impact cannot be read here")
 
@@ -90,16 +98,12 @@ def _names(seen: ProbedCalls) -> Iterator[Deviation]:
         if each.get("provider_type") == CLOUD and _connection(each).get("status") == "connected"
         if _connection(each).get("latency_ms") is None
     ]
-    if by_key:
-        yield Deviation(11, f"{', '.join(by_key)}: connected without a latency may only mean that a key is set")
+    yield from _of_names(11, by_key, "{}: connected without a latency may only mean that a key is set")
     stuck = [each["name"] for each in seen.providers if not mapping_at(each, "capabilities").get("activate")]
-    if stuck:
-        yield Deviation(13, f"not to be activated here: {', '.join(stuck)}")
-    if seen.calls.get("activate, elsewhere") and seen.answers("activate, elsewhere"):
+    yield from _of_names(13, stuck, "not to be activated here: {}")
+    if seen.answers("activate, elsewhere"):
         yield Deviation(13, f"{OTHER_ACTIVATION} may be there: local runtimes may have to be activated with it")
-    rewritten = seen.rewritten
-    if rewritten:
-        yield Deviation(8, f"an activation may rewrite {', '.join(rewritten)} besides provider and model")
+    yield from _of_names(8, seen.rewritten, "an activation may rewrite {} besides provider and model")
 
 
 def _audit(seen: ProbedCalls) -> Iterator[Deviation]:
@@ -116,8 +120,7 @@ def _alerts(seen: ProbedCalls) -> Iterator[Deviation]:
     firing = mappings_at(seen.document("alerts"), "alerts")
     long = [each for each in firing if _lasts_s(each) > LONG_ALERT_S]
     if long:
-        hours = max(map(_lasts_s, long)) / 3600
-        yield Deviation(23, f"alerts last {hours:.0f} h, long after their cause is gone")
+        yield Deviation(23, f"alerts last {max(map(_lasts_s, long)) / 3600:.0f} h, long after their cause is gone")
     if firing:
         kinds = ", ".join(sorted({f"{each.get('alert_type')}/{each.get('provider') or '-'}" for each in firing}))
         yield Deviation(23, f"firing already: {kinds}; a critical one blocks the precheck")

@@ -14,9 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from rollout.cli.doctor.deviations import find_deviations
-from rollout.cli.doctor.findings import Findings
+from rollout.cli.doctor.findings import OTHER_ACTIVATION, OTHER_CHAT, OTHER_HEALTH, Findings, ProbedCall, ProbedCalls
 from rollout.cli.doctor.guarantees import find_guarantees
-from rollout.cli.doctor.probed_calls import OTHER_ACTIVATION, OTHER_CHAT, OTHER_HEALTH, ProbedCall, ProbedCalls
 from rollout.cli.doctor.target_file import build_target
 from rollout.config.urls import base_url
 from rollout.core.clock import Clock, SystemClock
@@ -71,9 +70,15 @@ def examine(
         _probe_all(_Prober(transport, url, headers, clock or SystemClock(), seen))
     finally:
         transport.close()
-    deviations = tuple(find_deviations(seen, token_env))
-    target = build_target(url, seen, token_env)
-    return Findings(url, name, token_env, tuple(seen.calls.values()), deviations, tuple(find_guarantees(seen)), target)
+    return Findings(
+        url,
+        name,
+        token_env,
+        calls=tuple(seen.calls.values()),
+        deviations=tuple(find_deviations(seen, token_env)),
+        guarantees=find_guarantees(seen),
+        target=build_target(url, seen, token_env),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,9 @@ class _Prober:
     clock: Clock
     seen: ProbedCalls
 
-    def ask(self, name: str, path: str, parse: Callable[[Answer], Any] | None) -> ProbedCall:
-        """Probe a call once, keep and return the result; without `parse`, only whether the call exists."""
-        call = self._probed(name, path, parse)
-        self.seen.calls[name] = call
-        return call
+    def ask(self, name: str, path: str, parse: Callable[[Answer], Any] | None) -> None:
+        """Probe a call once, and keep the result; without `parse`, only whether the call exists."""
+        self.seen.calls[name] = self._probed(name, path, parse)
 
     def _probed(self, name: str, path: str, parse: Callable[[Answer], Any] | None) -> ProbedCall:
         try:
@@ -108,9 +111,15 @@ class _Prober:
             parse(answer)
         except documents.InvalidResponse as problem:
             return ProbedCall(name, path, answers=False, result=str(problem), status=OK, document=document)
-        result = f"as documented, {answer.elapsed_ms:.0f} ms"
-        stale_s = stale_for_s(answer.headers)
-        return ProbedCall(name, path, answers=True, result=result, status=OK, document=document, stale_for_s=stale_s)
+        return ProbedCall(
+            name,
+            path,
+            answers=True,
+            result=f"as documented, {answer.elapsed_ms:.0f} ms",
+            status=OK,
+            document=document,
+            stale_for_s=stale_for_s(answer.headers),
+        )
 
     def _answer(self, method: str, path: str) -> Answer:
         for _ in range(TRIES):

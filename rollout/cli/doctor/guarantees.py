@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from rollout.cli.doctor.findings import Guarantee
-from rollout.cli.doctor.probed_calls import ProbedCalls, mapping_at
+from rollout.cli.doctor.findings import Guarantee, ProbedCalls, mapping_at
 from rollout.cli.doctor.target_file import LONGEST_STALE_S, model_key
 
 
-def find_guarantees(seen: ProbedCalls) -> Iterator[Guarantee]:
-    """Yield every promise of the suite that depends on the gateway, and whether it holds there."""
-    model = bool(model_key(seen))
-    is_known = bool(seen.active) and model
-    unknown = "no provider is reported active" if not seen.active else "no key of config/runtime holds the active model"
-    yield _guarantee_if(
-        "the rollback is known (PRE-2.4)", is_known, f"{seen.active} and its model can be read", unknown
+def find_guarantees(seen: ProbedCalls) -> tuple[Guarantee, ...]:
+    """Return every promise of the suite that depends on the gateway, and whether it holds there."""
+    return (
+        _guarantee_if(
+            "the rollback is known (PRE-2.4)",
+            bool(seen.active and model_key(seen)),
+            f"{seen.active} and its model can be read",
+            "no key of config/runtime holds the active model" if seen.active else "no provider is reported active",
+        ),
+        _accepted(seen),
+        _read_back(seen),
+        _guarantee_by_provider(seen, "a provider that goes offline is noticed (MON-1)", "status"),
+        _guarantee_by_provider(seen, "errors and latency are judged (MON-2, MON-3)", "metrics"),
+        _guarantee_by_call(seen, "critical alerts are noticed (MON-4)", "alerts"),
+        Guarantee("errors in the log are noticed (MON-5)", "no", "the log is not read over HTTP; set log_file"),
+        _guarantee_by_call(seen, "limits are backed up and compared (PRE-1.3, APP-3)", "governance"),
+        Guarantee("`.env` is backed up and restored (RBK-3)", "no", "not over HTTP; set env_file and service"),
+        _guarantee_if(
+            "a real request proves it (VER-2)",
+            seen.answers("chat") or seen.answers("chat, elsewhere"),
+            "the call is there; it was not sent",
+            "no call for a completion was found; set chat_with",
+            can="unknown",
+        ),
+        _guarantee_by_call(seen, "the audit log is compared (VER-3)", "audit"),
+        _guarantee_if(
+            "a restart is distinguished from traffic",
+            seen.has_boot_id,
+            "boot_id",
+            "no boot_id; a falling counter counts as one",
+        ),
     )
+
+
+def _accepted(seen: ProbedCalls) -> Guarantee:
     active = next(
         (p for p in seen.providers if p.get("is_active") or p["name"].casefold() == seen.active.casefold()), {}
     )
-    can = bool(mapping_at(active, "capabilities").get("activate"))
-    yield Guarantee(
+    return _guarantee_if(
         "the rollback is accepted (APP-0.2)",
-        "unknown" if can else "no",
-        "only activating it once more shows it" if can else f"{seen.active or 'nothing'} is not listed as activatable",
-    )
-    yield _read_back(seen)
-    yield _guarantee_by_provider(seen, "a provider that goes offline is noticed (MON-1)", "status")
-    yield _guarantee_by_provider(seen, "errors and latency are judged (MON-2, MON-3)", "metrics")
-    yield _guarantee_by_call(seen, "critical alerts are noticed (MON-4)", "alerts")
-    yield Guarantee("errors in the log are noticed (MON-5)", "no", "the log is not read over HTTP; set log_file")
-    yield _guarantee_by_call(seen, "limits are backed up and compared (PRE-1.3, APP-3)", "governance")
-    yield Guarantee("`.env` is backed up and restored (RBK-3)", "no", "not over HTTP; set env_file and service")
-    known = seen.answers("chat") or seen.answers("chat, elsewhere")
-    why = "the call is there; it was not sent" if known else "no call for a completion was found; set chat_with"
-    yield Guarantee("a real request proves it (VER-2)", "unknown" if known else "no", why)
-    yield _guarantee_by_call(seen, "the audit log is compared (VER-3)", "audit")
-    boot = isinstance(seen.document("system_status").get("boot_id"), str)
-    yield _guarantee_if(
-        "a restart is distinguished from traffic", boot, "boot_id", "no boot_id; a falling counter counts as one"
+        bool(mapping_at(active, "capabilities").get("activate")),
+        "only activating it once more shows it",
+        f"{seen.active or 'nothing'} is not listed as activatable",
+        can="unknown",
     )
 
 
@@ -53,8 +63,8 @@ def _read_back(seen: ProbedCalls) -> Guarantee:
     return Guarantee(what, "yes", f"{why}: each proof waits for that (stale_for)")
 
 
-def _guarantee_if(what: str, can: bool, yes: str, no: str) -> Guarantee:
-    return Guarantee(what, "yes" if can else "no", yes if can else no)
+def _guarantee_if(what: str, holds: bool, yes: str, no: str, *, can: str = "yes") -> Guarantee:
+    return Guarantee(what, can, yes) if holds else Guarantee(what, "no", no)
 
 
 def _guarantee_by_call(seen: ProbedCalls, what: str, name: str) -> Guarantee:

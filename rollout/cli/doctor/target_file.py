@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rollout.cli.doctor.findings import Findings
-from rollout.cli.doctor.probed_calls import OTHER_ACTIVATION, OTHER_CHAT, OTHER_HEALTH, ProbedCalls
+import yaml
+
+from rollout.cli.doctor.findings import OTHER_ACTIVATION, OTHER_CHAT, OTHER_HEALTH, Findings, ProbedCalls
 from rollout.config.policies import PRODUCTION, SANDBOX
 from rollout.config.urls import is_loopback
 from rollout.core.errors import RolloutError
@@ -56,10 +57,7 @@ def model_key(seen: ProbedCalls) -> str | None:
 
 def render_target_file(found: Findings) -> str:
     """Return a ``targets.yaml`` to start from."""
-    import yaml  # noqa: PLC0415 - only here
-
     body = yaml.safe_dump({found.name: dict(found.target)}, sort_keys=False, allow_unicode=True)
-    local = [call for call in found.calls if call.name == "activate, elsewhere" and call.answers]
     hints = [
         "# A target file to start from, as `rollout doctor` found the gateway. Add what it cannot read:",
         "#   safe: {activate: PROVIDER, model: MODEL}   where an emergency goes",
@@ -73,7 +71,7 @@ def render_target_file(found: Findings) -> str:
         hints.append(
             "#   stale_for: 10s                             how long reads may lag a write (a cache, a replica)"
         )
-    if local:
+    if any(call.name == "activate, elsewhere" and call.answers for call in found.calls):
         call = f'{{path: {OTHER_ACTIVATION}, body: {{server_name: "{{provider}}", model: "{{model}}"}}}}'
         hints.append(f"#   activate_with: {{ollama: {call}}}")
     return "\n".join(hints) + "\n" + body
@@ -86,8 +84,7 @@ def write_target_file(found: Findings, path: Path) -> None:
         RolloutError: it is there, or cannot be written.
     """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(render_target_file(found))
     except FileExistsError:
         raise RolloutError(f"{path} is there already and is not overwritten; name another file") from None

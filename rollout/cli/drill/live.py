@@ -52,8 +52,6 @@ PACES: Mapping[str, Any] = {
     "alerts": "any",
 }
 
-Inject = Callable[["Running"], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -125,7 +123,7 @@ class Breach:
 
     clause: str
     what: str
-    inject: Inject
+    inject: Callable[[Running], None]
 
 
 def _fault(running: Running, **fault: Any) -> None:
@@ -221,8 +219,8 @@ def _watched(breach: Breach, child: subprocess.Popen[bytes], provider: str, repo
     until = clock.monotonic() + LONGEST_S
     with _journal(child, reports, clock, until) as journal:
         sample = _first_sample(journal, child, clock, until)
-        opened = journal.entries(sample.rollout, Kind.OPENED)[0]
-        breach.inject(Running(sample.rollout, str(opened.body["url"]), provider, journal, child.pid))
+        url = str(journal.entries(sample.rollout, Kind.OPENED)[0].body["url"])
+        breach.inject(Running(sample.rollout, url, provider, journal, child.pid))
         began = clock.now()
         while child.poll() is None:
             if clock.monotonic() > until:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,7 @@ def _hold_lease(journal: Journal, url: str, breaches: int) -> Iterator[None]:
     if under_way:
         raise RolloutError(f"{', '.join(under_way)} is in flight at {url}; drill when it is over")
     # Named by its process: a second drill would be given the lease of its own name.
-    name = f"drill-{os.getpid()}"
-    lease = journal.acquire(url, name, f"rollout drill@{journal.host}", 2 * LONGEST_S * breaches)
+    lease = journal.acquire(url, f"drill-{os.getpid()}", f"rollout drill@{journal.host}", 2 * LONGEST_S * breaches)
     try:
         yield
     finally:
@@ -124,24 +123,20 @@ def _stopped_in_order() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@dataclass(frozen=True, slots=True)
-class _Left:
-    """Undoes the effects of a breach at a gateway."""
+def _undo(url: str, reports: Path, code: int) -> str:
+    """Undo the effects of a breach at a gateway; return what could not be undone."""
+    problems = [_clear(url, "faults"), _clear(url, f"alerts/{ALERT_TYPE}")]
+    if code == ExitCode.KEPT:
+        problems.append(_roll_back_kept(reports))
+    return "; ".join(filter(None, problems))
 
-    url: str
 
-    def __call__(self, reports: Path, code: int) -> str:
-        problems = [self._clear("faults"), self._clear(f"alerts/{ALERT_TYPE}")]
-        if code == ExitCode.KEPT:
-            problems.append(_roll_back_kept(reports))
-        return "; ".join(filter(None, problems))
-
-    def _clear(self, part: str) -> str:
-        try:
-            control(self.url, part, method="DELETE", anywhere=True)
-        except RolloutError as error:
-            return f"what the drill set is not removed: {error}"
-        return ""
+def _clear(url: str, part: str) -> str:
+    try:
+        control(url, part, method="DELETE", anywhere=True)
+    except RolloutError as error:
+        return f"what the drill set is not removed: {error}"
+    return ""
 
 
 def _roll_back_kept(reports: Path) -> str:
@@ -158,8 +153,7 @@ def _roll_back_kept(reports: Path) -> str:
 
 
 def _site(request: Request, url: str, change: ProviderChange) -> Site:
-    listed = _listed(request)
-    kept = {key: value for key, value in listed.items() if key not in _REPLACED_KEYS}
+    kept = {key: value for key, value in _listed(request).items() if key not in _REPLACED_KEYS}
     return Site(
         target={**kept, "url": url, "environment": SANDBOX},
         change={"activate": change.provider, "model": change.model},
@@ -167,7 +161,7 @@ def _site(request: Request, url: str, change: ProviderChange) -> Site:
         besides={"notify": ["log"], "fixes": [change.provider]},
         # A window or freeze that blocks people blocks a drill.
         policy={SANDBOX: {"outside_window": request.policy.outside_window}},
-        left=_Left(url),
+        left=partial(_undo, url),
     )
 
 

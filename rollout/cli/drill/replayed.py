@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import queue
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from functools import partial
+from typing import Literal, TypeVar
 
 from rollout.core.clock import NEVER, Clock, StopFlag
 from rollout.core.errors import GatewayError
@@ -49,12 +50,9 @@ class Injected:
         status: the provider's status.
         error_share: fraction 0-1 of the requests that fail.
         slower: the factor on every latency.
-        alert: whether a critical alert fires.
-        fallback: whether the gateway falls back to another provider.
-        wrong: whether another model answers.
-        abort: whether an operator asks for an abort.
-        log: whether a line of the log matches the error pattern.
-        stop: whether the run is asked to stop.
+        event: what happens besides: a critical alert fires, the gateway falls back to another provider, another model
+            answers, an operator asks for an abort, a line of the log matches the error pattern, or the run is asked to
+            stop.
         no_data: the source that gives no data any more.
         users_per_s: how many requests users make.
     """
@@ -64,16 +62,12 @@ class Injected:
     status: str = "connected"
     error_share: float = 0.0
     slower: float = 1.0
-    alert: bool = False
-    fallback: bool = False
-    wrong: bool = False
-    abort: bool = False
-    log: bool = False
-    stop: bool = False
+    event: Literal["", "alert", "fallback", "wrong model", "abort", "log line", "stop"] = ""
     no_data: str = ""
     users_per_s: float = USERS_PER_S
 
 
+HEALTHY = Injected("none", "nothing goes wrong")
 _WORDS = {True: "fired", False: "FINDING", None: "left out"}
 
 
@@ -135,38 +129,36 @@ def judged(request: Request) -> Iterator[Drilled]:
     yield from _read_elsewhere(request.target)
 
 
-def breaches(monitor: Monitor, users_per_s: float = USERS_PER_S) -> Iterator[Injected]:
-    """Yield every breach that is injected, at least one a trigger: with so many users, or without any."""
-    for breach in _breaches(monitor):
-        yield breach if breach.users_per_s == 0 else replace(breach, users_per_s=users_per_s)
-
-
-def _breaches(monitor: Monitor) -> Iterator[Injected]:
-    limits = monitor.limits
-    share, slower = min(1.0, TWICE * limits.error_rate), TWICE * _limit_ms(monitor) / _healthy_ms(monitor)
-    for word in ("offline", "degraded"):
-        yield Injected("MON-1", f"the provider is {word}", status=word)
-    yield Injected("MON-2", f"{share:.0%} of the requests fail", error_share=share)
-    # With a few requests of the suite alone, twice the limit differs from chance only after a long time.
-    yield Injected("MON-2", "every request fails, no users", error_share=1.0, users_per_s=0.0)
-    yield Injected("MON-3", f"latencies are {slower:.3g} times as long", slower=slower)
-    yield Injected("MON-3", f"latencies are {slower:.3g} times as long, no users", slower=slower, users_per_s=0.0)
-    yield Injected("MON-4", "a critical alert fires", alert=True)
-    yield Injected("MON-5", "an operator asks for an abort", abort=True)
-    yield Injected("MON-5", "the gateway falls back", fallback=True)
-    yield Injected("MON-5", "another model answers", wrong=True)
-    yield Injected("MON-5", "the log matches the error pattern", log=True)
-    for source in (SourceName.STATUS, SourceName.METRICS, SourceName.ALERTS, SourceName.FALLBACKS):
-        yield Injected("MON-6", f"{source} gives no data", no_data=source)
-    yield Injected("MON-7", "the run is asked to stop", stop=True)
+def breaches(monitor: Monitor, users_per_s: float = USERS_PER_S) -> list[Injected]:
+    """Return every breach that is injected, at least one a trigger: with so many users, or without any."""
+    share = min(1.0, TWICE * monitor.limits.error_rate)
+    slower = TWICE * _limit_ms(monitor) / _healthy_ms(monitor)
+    longer = f"latencies are {slower:.3g} times as long"
+    with_users = partial(Injected, users_per_s=users_per_s)
+    without_users = partial(Injected, users_per_s=0.0)
+    unavailable = (SourceName.STATUS, SourceName.METRICS, SourceName.ALERTS, SourceName.FALLBACKS)
+    return [
+        with_users("MON-1", "the provider is offline", status="offline"),
+        with_users("MON-1", "the provider is degraded", status="degraded"),
+        with_users("MON-2", f"{share:.0%} of the requests fail", error_share=share),
+        # With a few requests of the suite alone, twice the limit differs from chance only after a long time.
+        without_users("MON-2", "every request fails, no users", error_share=1.0),
+        with_users("MON-3", longer, slower=slower),
+        without_users("MON-3", f"{longer}, no users", slower=slower),
+        with_users("MON-4", "a critical alert fires", event="alert"),
+        with_users("MON-5", "an operator asks for an abort", event="abort"),
+        with_users("MON-5", "the gateway falls back", event="fallback"),
+        with_users("MON-5", "another model answers", event="wrong model"),
+        with_users("MON-5", "the log matches the error pattern", event="log line"),
+        *(with_users("MON-6", f"{source} gives no data", no_data=source) for source in unavailable),
+        with_users("MON-7", "the run is asked to stop", event="stop"),
+    ]
 
 
 def text(rows: Sequence[Drilled], heading: str) -> str:
     """Return rows as lines under a heading, and their totals."""
-    findings = sum(row.is_finding for row in rows)
-    fired = sum(row.fired is True for row in rows)
-    left_out = sum(row.fired is None for row in rows)
-    ends = f"{fired} as they should, {findings} findings, {left_out} left out"
+    count = Counter(row.fired for row in rows)
+    ends = f"{count[True]} as they should, {count[False]} findings, {count[None]} left out"
     return "\n".join([heading, *(f"  {row}" for row in rows), f"  {ends}"])
 
 
@@ -181,9 +173,9 @@ def _read_elsewhere(target: Target) -> Iterator[Drilled]:
 
 def _left_out(breach: Injected, monitor: Monitor) -> str:
     """Return why a breach is left out with this scenario; empty if it is not."""
-    if breach.log and monitor.error_pattern is None:
+    if breach.event == "log line" and monitor.error_pattern is None:
         return "the scenario names no monitor.error_pattern"
-    if not monitor.in_turn and (breach.wrong or breach.users_per_s == 0):
+    if not monitor.in_turn and (breach.event == "wrong model" or breach.users_per_s == 0):
         return "probes are off: without users the window stays inconclusive, and the change is rolled back at its end"
     return ""
 
@@ -201,23 +193,22 @@ def _healthy_ms(monitor: Monitor) -> float:
 
 def _limit_ms(monitor: Monitor) -> float:
     limits = monitor.limits
-    return limits.p95_ms if limits.p95_ms is not None else limits.latency_factor * _healthy_ms(monitor)
+    return limits.latency_factor * _healthy_ms(monitor) if limits.p95_ms is None else limits.p95_ms
 
 
 def _control(change: ProviderChange, monitor: Monitor, users_per_s: float) -> Drilled:
     # A healthy day shows no more than a healthy hour, and takes longer.
     short = replace(monitor, window_s=min(monitor.window_s, LONGEST_CONTROL_S))
-    healthy = Injected("none", "nothing goes wrong", users_per_s=users_per_s)
-    by, _, why = _window(healthy, change, short, math.inf)
-    return Drilled("none", healthy.what, by is None, by, why=why)
+    by, _, why = _window(replace(HEALTHY, users_per_s=users_per_s), change, short, math.inf)
+    return Drilled(HEALTHY.clause, HEALTHY.what, by is None, by, why=why)
 
 
 def _inject(breach: Injected, change: ProviderChange, monitor: Monitor) -> Drilled:
     # Late enough that health is known, early enough that a window of hours is drilled in minutes.
     at_s = min(monitor.window_s / 3, 2 * monitor.short_span_s)
     by, ended_s, why = _window(breach, change, monitor, at_s)
-    fired = by == breach.clause
-    return Drilled(breach.clause, breach.what, fired, by, max(0.0, ended_s - at_s) if by else None, why=why)
+    after_s = max(0.0, ended_s - at_s) if by else None
+    return Drilled(breach.clause, breach.what, by == breach.clause, by, after_s, why=why)
 
 
 def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: float) -> tuple[str | None, float, str]:
@@ -234,10 +225,10 @@ def _window(breach: Injected, change: ProviderChange, monitor: Monitor, at_s: fl
     )
     known = Context(change, previous, monitor, base, counters_before=provider.metrics(change.provider))
     target = Target(name="drill", environment="drill")
-    sources = [*gateway_sources(provider, known, target, operator=provider.abort, clock=clock)]
+    sources = list(gateway_sources(provider, known, target, operator=provider.abort, clock=clock))
     if monitor.error_pattern is not None:
         sources.append(Source(SourceName.LOG, monitor.log_every_s, provider.lines))
-    if breach.stop:
+    if breach.event == "stop":
         clock.at(at_s, lambda: stop.set("the drill asks the run to stop"))
     watched = watch(
         sources,
@@ -306,31 +297,30 @@ class _Provider:
     _failing: float = 0.0
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=RESERVOIR))
 
-    def _is_on(self) -> bool:
-        return self.clock.monotonic() >= self.at_s
+    @property
+    def _state(self) -> Injected:
+        """The breach once it has begun, health until then."""
+        return self.breach if self.clock.monotonic() >= self.at_s else HEALTHY
 
     def _poll(self, source: str) -> None:
-        if self._is_on() and self.breach.no_data == source:
+        if self._state.no_data == source:
             raise GatewayError("the drill", f"{source} gives no data")
 
     def _request(self) -> bool:
         """Count one request, and return whether it is answered: failures are spread evenly over the others."""
         self._requests += 1
-        self._failing += self.breach.error_share if self._is_on() else 0.0
+        self._failing += self._state.error_share
         # A share that adds up to a little less than one is one.
         if self._failing > 1 - 1e-9:
             self._failing -= 1
             self._failures += 1
             return False
-        self._latencies.append(self._latency_ms())
+        self._latencies.append(_healthy_ms(self.monitor) * self._state.slower)
         return True
-
-    def _latency_ms(self) -> float:
-        return _healthy_ms(self.monitor) * (self.breach.slower if self._is_on() else 1.0)
 
     def status(self, _: str, /) -> Connection:
         self._poll(SourceName.STATUS)
-        word = self.breach.status if self._is_on() else "connected"
+        word = self._state.status
         return Connection(word, None if word == "connected" else "the drill says so")
 
     def metrics(self, _: str, /) -> Metrics:
@@ -345,18 +335,18 @@ class _Provider:
 
     def alerts(self, _: str, /) -> tuple[Alert, ...]:
         self._poll(SourceName.ALERTS)
-        if not (self._is_on() and self.breach.alert):
+        if self._state.event != "alert":
             return ()
         return (Alert("drill", "critical", "DRILL", self.change.provider, "the drill says so", None, ""),)
 
     def governance(self) -> Governance:
         self._poll(SourceName.FALLBACKS)
-        return Governance({}, {}, ({"id": "drill"},) if self._is_on() and self.breach.fallback else ())
+        return Governance({}, {}, ({"id": "drill"},) if self._state.event == "fallback" else ())
 
     def chat(self, _: str, *, max_tokens: int = 16) -> Completion:
         if not self._request():
             raise GatewayError("POST chat", "the drill lets it fail", status=502)
-        model = "another-model" if self._is_on() and self.breach.wrong else self.change.model
+        model = "another-model" if self._state.event == "wrong model" else self.change.model
         return Completion("drill", model, self.change.provider, max_tokens, self._latencies[-1])
 
     def test_connection(self, _: str, /) -> ConnectionTest:  # noqa: PT019 - no test
@@ -364,13 +354,8 @@ class _Provider:
 
     def abort(self) -> str | None:
         """Return why the operator wants an abort."""
-        return "drill: the drill asks for it" if self._is_on() and self.breach.abort else None
+        return "drill: the drill asks for it" if self._state.event == "abort" else None
 
     def lines(self) -> tuple[str, ...]:
         """Return the log lines that match."""
-        return ("ERROR: drill",) if self._is_on() and self.breach.log else ()
-
-
-def record(row: Drilled) -> dict[str, Any]:
-    """Return a row as a dict of JSON types."""
-    return {name: getattr(row, name) for name in Drilled.__dataclass_fields__}
+        return ("ERROR: drill",) if self._state.event == "log line" else ()

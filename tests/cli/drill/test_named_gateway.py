@@ -184,6 +184,5 @@ def test_a_drill_that_is_stopped_takes_away_what_it_set(gateway: httpx.Client):
 
 
 def test_what_cannot_be_taken_away_is_a_finding():
-    assert "what the drill set is not removed: DELETE http://127.0.0.1:1/sandbox/faults" in named_gateway._Left(
-        "http://127.0.0.1:1"
-    )(Path(), 10)
+    left = named_gateway._undo("http://127.0.0.1:1", Path(), 10)
+    assert "what the drill set is not removed: DELETE http://127.0.0.1:1/sandbox/faults" in left

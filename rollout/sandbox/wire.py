@@ -1,14 +1,16 @@
-"""The parts of a request: the caller, the provider in the path, and the fields of the body."""
+"""The HTTP side of a call: the parts of a request, and bodies and errors as answers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
-from rollout.sandbox.errors import Refusal, malformed, mistake
+from rollout.sandbox.errors import NotWritten, Refusal, malformed, mistake
 from rollout.sandbox.gateway import UNKNOWN
 from rollout.sandbox.providers import PROVIDERS, Provider
 from rollout.sandbox.validation import is_number
@@ -68,7 +70,7 @@ def optional_text(body: Answer, key: str) -> str | None:
     raise malformed(mistake("string_type", ("body", key), "Input should be a valid string", value))
 
 
-def positive(body: Answer, keys: tuple[str, ...]) -> dict[str, float]:
+def positive(body: Answer, keys: Iterable[str]) -> dict[str, float]:
     """Return those of the keys that are given; each must be a number above 0. Raises Refusal (422)."""
     values = {key: body[key] for key in keys if body.get(key) is not None}
     mistakes = []
@@ -91,6 +93,41 @@ def prompt_in(body: Answer) -> str:
         raise malformed(mistake("list_type", ("body", "messages"), "Input should be a non-empty list", messages))
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-            loc = ("body", "messages", index, "content")
-            raise malformed(mistake("string_type", loc, "Input should be a valid string", message))
+            raise malformed(
+                mistake(
+                    "string_type", ("body", "messages", index, "content"), "Input should be a valid string", message
+                )
+            )
     return str(messages[-1]["content"])
+
+
+def rendered(body: dict[str, Any], spoiled: str | None) -> Response:
+    """Return the answer; `spoiled` is the `answer` of `Faults.effect`: ``empty``, ``garbage`` or None."""
+    raw = json.dumps(body).encode()
+    if spoiled == "garbage":
+        raw = raw[: len(raw) // 2]
+    return Response(b"" if spoiled == "empty" else raw, media_type="application/json")
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)  # noqa: S101 - Starlette calls it for the registered error only
+    # Not JSONResponse: it raises for a NaN that the detail quotes.
+    return Response(json.dumps({"detail": error.detail}), status_code=error.status, media_type="application/json")
+
+
+def _not_written(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, NotWritten)  # noqa: S101 - Starlette calls it for the registered error only
+    return JSONResponse({"status": "error", "message": error.detail})
+
+
+def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette calls it for the registered error only
+    return JSONResponse({"detail": error.detail}, status_code=error.status_code, headers=error.headers)
+
+
+def _disk_error(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": f"The configuration cannot be written: {error}"}, status_code=500)
+
+
+ERRORS = {NotWritten: _not_written, Refusal: _refused, HTTPException: _http_error, OSError: _disk_error}
+"""Error -> its handler: ``{"detail": …}`` for all, except a failed write that is answered with 200."""

@@ -1,0 +1,164 @@
+"""The table of the commands, except `emergency`: their modules, texts and options."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rollout.audit import command as audit
+from rollout.cli.options import ACTIVATE, JOURNAL, OPEN, ROLLOUT_ID, SCENARIO, WHERE, Command, one_of, option
+from rollout.journal.record import Decision
+from rollout.sandbox import command as sandbox
+
+COMMANDS = (
+    Command(
+        "sandbox",
+        "rollout.sandbox.command",
+        "run the embedded gateway",
+        (sandbox.add_arguments,),
+        "The command ``rollout sandbox``.",
+    ),
+    Command(
+        "status",
+        "rollout.cli.status",
+        "show the rollouts in flight, and what is owed to closed ones",
+        (
+            *JOURNAL,
+            option("--all", action="store_true", help="show the closed ones too"),
+            option("--target", metavar="NAME", help="only those at this target"),
+            option("--since", metavar="WHEN", help="only those since a day (2026-11-24), or so long ago (36h)"),
+            option("--decision", choices=[OPEN, *Decision], help="only those that ended so"),
+            option("--author", metavar="NAME", help="only those of this person"),
+            option("--json", action="store_true", help="one JSON document"),
+            option(
+                "--reconcile",
+                metavar="TARGET",
+                help="list the changes at this target that no rollout made; 1 if there are any",
+            ),
+        ),
+    ),
+    Command(
+        "rollback",
+        "rollout.cli.rollback",
+        "roll a rollout back, kept or in flight",
+        (
+            *JOURNAL,
+            ROLLOUT_ID,
+            option("--reason", default="asked for on the command line", help="why, for the record"),
+        ),
+    ),
+    Command(
+        "recover",
+        "rollout.cli.recover",
+        "roll back what was left in flight by runs that are gone",
+        JOURNAL,
+    ),
+    Command(
+        "plan",
+        "rollout.cli.plan",
+        "show what apply would execute, and what the rollback would; nothing is done",
+        (*JOURNAL, *SCENARIO),
+    ),
+    Command(
+        "drill",
+        "rollout.cli.drill.command",
+        "inject each trigger's breach, and show whether it fires and how soon",
+        (
+            *JOURNAL,
+            *SCENARIO,
+            option(
+                "--live",
+                action=argparse.BooleanOptionalAction,
+                help="for real too, on an embedded gateway of the drill's own (default: where the target is the "
+                "embedded one), or on the one that --target or --gateway names, which has a control interface and is "
+                "not production",
+            ),
+            option("--json", action="store_true", help="one JSON document"),
+        ),
+    ),
+    Command(
+        "doctor",
+        "rollout.cli.doctor.command",
+        "examine a gateway, reading only, and write a target file to start from",
+        (
+            *JOURNAL,
+            option("--gateway", metavar="URL", required=True, help="the base URL"),
+            option("--target", metavar="NAME", default="gateway", help="what to call it (default: gateway)"),
+            option("--token-env", metavar="NAME", help="the environment variable with the bearer token"),
+            option("--write", metavar="FILE", type=Path, help="write the target there (default: print it)"),
+        ),
+    ),
+    Command(
+        "report",
+        "rollout.cli.report",
+        "build report.html, also of a run that was killed",
+        (*JOURNAL, option("id", nargs="?", help="the rollout's id (default: the latest)")),
+    ),
+    Command(
+        "approve",
+        "rollout.cli.approve",
+        "approve a scenario, or a rollout after the fact",
+        (
+            *JOURNAL,
+            option("what", nargs="?", metavar="SCENARIO|ROLLOUT-ID", help="a scenario's file, or a rollout's id"),
+            ACTIVATE,
+            option("--ticket", metavar="ID", help="the ticket, where the run is given one"),
+            *WHERE,
+            one_of(
+                option(
+                    "--as",
+                    dest="role",
+                    choices=("operator",),
+                    help="stand by to roll it back, instead of reviewing",
+                ),
+                option("--waiver", metavar="CLAUSE", help="approve this waiver of the scenario, instead of the change"),
+            ),
+            option("--by", metavar="NAME", help="who approves, as the allowed signers name them (default: $USER)"),
+            option("--key", metavar="FILE", type=Path, help="sign with this SSH key, or with the agent's (.pub)"),
+            option("--comment", metavar="TEXT", default="", help="a remark, kept with the approval"),
+        ),
+    ),
+    Command(
+        "verify-journal",
+        "rollout.cli.verify_journal",
+        "check that the record is as it was written, and that it follows",
+        (*JOURNAL, audit.add_arguments),
+    ),
+    Command(
+        "prune",
+        "rollout.cli.prune",
+        "archive the folders of old rollouts, and remove them; the journal stays",
+        (
+            *JOURNAL,
+            option("--keep", metavar="N", type=int, required=True, help="how many closed rollouts stay as they are"),
+            option("--to", metavar="DIR", type=Path, required=True, help="where ID.tar.gz of each other one goes"),
+        ),
+    ),
+    Command(
+        "abort",
+        "rollout.cli.abort",
+        "ask a rollout that is being watched to roll back (MON-5)",
+        (*JOURNAL, ROLLOUT_ID, option("--reason", default="no reason given", help="what was seen")),
+    ),
+    Command(
+        "hold",
+        "rollout.cli.hold",
+        "hold the automatic rollback of a rollout that is being watched, or release it",
+        (
+            *JOURNAL,
+            ROLLOUT_ID,
+            one_of(
+                option(
+                    "--for",
+                    dest="duration",
+                    metavar="DURATION",
+                    help="how long from now: 15m; the policy has a limit",
+                ),
+                option("--release", action="store_true", help="end the hold: a breach that stands rolls back at once"),
+                required=True,
+            ),
+            option("--reason", default="", help="why, for the record; a hold needs one"),
+        ),
+    ),
+)
+"""Every command, in the order of the help; what a module imports is imported when its command is called."""
