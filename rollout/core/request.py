@@ -51,8 +51,7 @@ class Origin:
 
     def header_lines(self) -> list[str]:
         """Return the header's lines about the files: why production's policy rules, and which keys have a new name."""
-        lines = {"policy": self.ruled, "deprecated": self.notice}
-        return [f"{word}: {line}" for word, line in lines.items() if line]
+        return [f"{word}: {line}" for word, line in (("policy", self.ruled), ("deprecated", self.notice)) if line]
 
     def beside_policy(self, name: str | None) -> Path | None:
         """Return a file that the policy names, by its own folder: the owner of the policy owns this file too."""

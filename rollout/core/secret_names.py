@@ -178,8 +178,7 @@ def classify_name(variable: str) -> NameKind:
 def _is_certain(word: str) -> bool:
     if word in _OTHER_WORDS or word in _KEYS:
         return False
-    is_listed = word in _SECRET_WORDS or word in _OF_VARIABLES
-    return is_listed or word.endswith(_SECRET_ENDINGS) or word.endswith(_ENDINGS_OF_VARIABLES)
+    return word in _SECRET_WORDS or word in _OF_VARIABLES or word.endswith(_SECRET_ENDINGS + _ENDINGS_OF_VARIABLES)
 
 
 def _names_a_key(words: list[str]) -> bool:
