@@ -45,8 +45,7 @@ def record_outcome(
     outcome, took_s = _outcome(report, message), run.durations.total(report)
     run.terminal.row(clause, outcome, message, took_s)
     if clause is not None:
-        error = None if excinfo is None else excinfo.value
-        run.record_outcome(clause, outcome, message, took_s=took_s, error=error)
+        run.record_outcome(clause, outcome, message, took_s=took_s, error=None if excinfo is None else excinfo.value)
 
 
 def _message(

@@ -62,11 +62,10 @@ def open_suite_run(kind: str, config: pytest.Config, reports: Path) -> SuiteRun:
         pytest.UsageError: something is wrong with what was asked for.
         pytest.exit.Exception: it may be held later only; exit code 13.
     """
-    option, root = config.option, config.rootpath
     try:
         if kind == REVIEW:
-            return _review(option, reports)
-        return _release(option, reports, root / "scenarios")
+            return _review(config.option, reports)
+        return _release(config.option, reports, config.rootpath / "scenarios")
     except TryLater as error:
         pytest.exit(f"TRY LATER: {error}", returncode=ExitCode.TRY_LATER)
     except RolloutError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -113,11 +114,10 @@ class ReleaseRun(ReadOnlyRun):
         exchanges: list[Exchange] = []
         token = token_of(target.token_env, env)
         redactor, stop = Redactor([token] if token else []), StopFlag()
-        why = f"policy {policy.name!r} does not demand it"
-        spared = {clause.id: why for clause in planned((PHASE,)) if clause.id in policy.not_demanded}
+        clauses, spared = planned((PHASE,)), policy.not_demanded
         super().__init__(
-            [clause for clause in planned((PHASE,)) if clause.id not in spared],
-            spared,
+            [clause for clause in clauses if clause.id not in spared],
+            {clause.id: f"policy {policy.name!r} does not demand it" for clause in clauses if clause.id in spared},
             evidence=ReleaseEvidence(target, policy, folder=folder, redactor=redactor, exchanges=exchanges),
             terminal=ReleaseReporter(target, policy, origin, folder, redactor),
             stop=stop,
@@ -170,8 +170,8 @@ def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> ReleaseR
             f"target {target.name!r} is started on demand, for a rollout; start one that lives on "
             "(`rollout sandbox --port 8000`) and give --gateway=http://127.0.0.1:8000"
         )
-    now = SystemClock().now()
-    name = f"release-{now:%Y%m%d-%H%M%S}-{_as_file_name(target.name)}-{secrets.token_hex(2)}"
+    place = re.sub(r"[^\w.-]", "-", target.name)
+    name = f"release-{SystemClock().now():%Y%m%d-%H%M%S}-{place}-{secrets.token_hex(2)}"
     return ReleaseRun(described(target), policy, options, options.reports / name, env, origin)
 
 
@@ -181,7 +181,3 @@ def _env_file(target: Target, clock: Clock, redactor: Redactor) -> Mapping[str, 
     found = values(EnvFile(target, clock=clock, redact=redactor.text).read())
     redactor.learn_file(found, [found.get(key) or "" for key in (target.provider_key, target.model_key)])
     return {key: value or "" for key, value in found.items()}
-
-
-def _as_file_name(name: str) -> str:
-    return "".join(each if each.isalnum() or each in "._-" else "-" for each in name)

@@ -39,9 +39,8 @@ def open_run(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin("rollout.plugin.review_fixtures")
         _begin(config, modes.open_suite_run(kind, config, reports_folder(config)))
         return
-    options = rollout_options(config)
     try:
-        session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
+        session = open_session(rollout_options(config), clock=SystemClock(), flag=StopFlag(), env=os.environ)
     except RolloutError as error:
         raise pytest.UsageError(for_terminal(str(error))) from None
     _begin(config, RolloutRun(session, os.environ))

@@ -148,8 +148,7 @@ class RolloutReporter(TerminalReporter):
             reporter.write_line(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
         for missing in closure.undocumented:
             reporter.write_line(f"NOT DOCUMENTED: {missing}", **_BAD)
-        not_run = {clause: why for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")}
-        say_not_run(reporter, not_run)
+        say_not_run(reporter, {clause: why for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")})
         left_out = [id_ for id_ in self._session.left_out if CLAUSES[id_].phase in self._session.phases]
         if left_out:
             reporter.write_line(f"not owed: {', '.join(left_out)}")

@@ -120,12 +120,10 @@ def find_display(config: pytest.Config) -> DisplaySession | None:
 
 def explain_diversion(config: pytest.Config) -> str | None:
     """Return why other tests than the checks are run although no path was typed; None where that is not so."""
-    typed = _parsed(config, config.invocation_params.args)
-    here = config.invocation_params.dir / "checks"
-    if any(getattr(typed, dest, None) for dest in _DIVERTS) or not is_procedure(here) or names_checks(config):
+    is_at_home = is_procedure(config.invocation_params.dir / "checks")
+    if _diverts(config, config.invocation_params.args) or not is_at_home or names_checks(config):
         return None
-    variable = _parsed(config, _variable())
-    where = VARIABLE if any(getattr(variable, dest, None) for dest in _DIVERTS) else _ini(config)
+    where = VARIABLE if _diverts(config, _variable()) else _ini(config)
     return (
         f"NOTHING CHECKED: {where} leads to {', '.join(config.args)} in the place of the checks, and no path was "
         f"typed; nothing was run. Take it out of {where}, or type the path of the tests that you mean"
@@ -176,6 +174,11 @@ def left_out_clauses(required: Iterable[Clause], collected: Collection[str], opt
     }
 
 
+def _diverts(config: pytest.Config, args: Iterable[str]) -> bool:
+    given = _parsed(config, args)
+    return any(getattr(given, dest, None) for dest in _DIVERTS)
+
+
 def _place(config: pytest.Config, arg: str) -> Path:
     return (config.invocation_params.dir / arg.split("::", maxsplit=1)[0]).resolve()
 
@@ -207,8 +210,7 @@ def _is_on(given: Namespace, dest: str) -> bool:
 
 
 def _ini(config: pytest.Config) -> str:
-    given = config.option.override_ini or ()
-    if any(each.startswith("addopts") for each in given):
+    if any(each.startswith("addopts") for each in config.option.override_ini or ()):
         return "-o addopts"
     return "an ini option" if config.inipath is None else config.inipath.name
 
