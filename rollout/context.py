@@ -82,19 +82,14 @@ class RolloutContext:
         return ", ".join(map(str, self.scenario.changes))
 
     @property
-    def activation(self) -> ProviderChange | None:
-        """The provider that the scenario activates; None if it changes something else."""
-        return self.scenario.activation
-
-    @property
     def expected_active(self) -> ProviderChange:
         """The provider and model that serve once the changes are applied: the new one, or the one of the backup.
 
         Raises:
             NotCleared: the scenario activates none, and there is no backup yet.
         """
-        if self.activation is not None:
-            return self.activation
+        if self.scenario.activation is not None:
+            return self.scenario.activation
         backup = self.last_known_record().backup
         if backup is None:
             raise NotCleared("there is no backup in the journal; run `pytest -m precheck` first")
@@ -321,8 +316,10 @@ class RolloutContext:
         if kind in (Kind.INTENT, Kind.OUTCOME):
             self._waiting.append(entry)
         self._remember(entry)
-        line = {"at": at, "rollout": self.id, "kind": kind, "body": self.redactor.value(body), "because": str(error)}
-        append_to_spool(self.folder, line)
+        append_to_spool(
+            self.folder,
+            {"at": at, "rollout": self.id, "kind": kind, "body": self.redactor.value(body), "because": str(error)},
+        )
         return entry
 
     @contextmanager
@@ -348,11 +345,9 @@ class RolloutContext:
         self._refuse_late(intent)
         try:
             yield
-        except Refused as error:
-            self.append_or_spool(Kind.OUTCOME, intent=intent, result="refused", detail=str(error))
-            raise
         except RolloutError as error:
-            self.append_or_spool(Kind.OUTCOME, intent=intent, result="unknown", detail=str(error))
+            result = "refused" if isinstance(error, Refused) else "unknown"
+            self.append_or_spool(Kind.OUTCOME, intent=intent, result=result, detail=str(error))
             raise
         self.append_or_spool(Kind.OUTCOME, intent=intent, result="done", detail="")
 

@@ -90,7 +90,7 @@ class RunHooks:
 
     def pytest_report_header(self, config: pytest.Config) -> list[str]:
         """Print what will be changed, where, and where the options came from."""
-        return self._run.terminal.header(config.option)
+        return self._run.header(config.option)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:

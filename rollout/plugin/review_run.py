@@ -25,33 +25,13 @@ from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.journal.records import records
 from rollout.journal.spool import reconcile
-from rollout.plugin.evidence import RolloutEvidence
+from rollout.plugin.evidence import rollout_evidence
 from rollout.plugin.read_only_run import ReadOnlyRun
 from rollout.plugin.run import describe_error
 from rollout.plugin.terminal import TerminalReporter
 from rollout.reporting.documents import log_operation
 
 PHASE = "review"
-
-
-class ReviewReporter(TerminalReporter):
-    """The terminal of a review."""
-
-    def __init__(self, rollout: RolloutContext) -> None:
-        """Keep the rollout that the header describes."""
-        super().__init__(rollout.redactor.text)
-        self._rollout = rollout
-
-    def header(self, option: Any) -> list[str]:  # noqa: ARG002 - every option is in the record
-        """Return the header's lines."""
-        rollout, record = self._rollout, self._rollout.last_known_record()
-        return [
-            f"rollout: {rollout.id} (reviewed)",
-            f"change: {record.opened['change']}",
-            f"ended: {(record.closed or {}).get('word', '')} at {record.closed_at}",
-            f"target: {rollout.target.name} at {rollout.target.url}, policy {rollout.policy.name}",
-            f"evidence: {rollout.folder}",
-        ]
 
 
 class ReviewRun(ReadOnlyRun):
@@ -77,8 +57,8 @@ class ReviewRun(ReadOnlyRun):
         super().__init__(
             plan((PHASE,), rollout.scenario, spared),
             spared,
-            evidence=RolloutEvidence(rollout, exchanges),
-            terminal=ReviewReporter(rollout),
+            evidence=rollout_evidence(rollout, exchanges),
+            terminal=TerminalReporter(rollout.redactor.text),
             stop=rollout.stop,
             env=env,
         )
@@ -86,6 +66,17 @@ class ReviewRun(ReadOnlyRun):
         self.documentation, self.learnings = options.documentation, options.learnings
         self.subject = f"{rollout.last_known_record().opened['change']} on {rollout.target.name}"
         rollout.append(Kind.RUN, run=rollout.run, phases=[PHASE], pid=os.getpid())
+
+    def header(self, option: Any) -> list[str]:  # noqa: ARG002 - every option is in the record
+        """Return the header's lines."""
+        rollout, record = self.rollout, self.rollout.last_known_record()
+        return [
+            f"rollout: {rollout.id} (reviewed)",
+            f"change: {record.opened['change']}",
+            f"ended: {(record.closed or {}).get('word', '')} at {record.closed_at}",
+            f"target: {rollout.target.name} at {rollout.target.url}, policy {rollout.policy.name}",
+            f"evidence: {rollout.folder}",
+        ]
 
     def record_outcome(
         self, clause: Clause, outcome: str, message: str, *, took_s: float, error: BaseException | None

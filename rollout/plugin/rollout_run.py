@@ -33,7 +33,7 @@ from rollout.journal.leases import LeaseLost
 from rollout.journal.record import OWED, Decision, Kind
 from rollout.monitoring.verdict import Verdict
 from rollout.monitoring.window import WindowResult
-from rollout.plugin.evidence import RolloutEvidence, ticket_links
+from rollout.plugin.evidence import rollout_evidence, ticket_links
 from rollout.plugin.exit_codes import exit_code_of, waits_for_evidence
 from rollout.plugin.final_documents import missing_of, record_missing, write_final_documents
 from rollout.plugin.live_window import reasons_after, watch_live
@@ -61,7 +61,7 @@ class RolloutRun(SuiteRun):
         """Start before the first check."""
         rollout = session.rollout
         super().__init__(
-            evidence=RolloutEvidence(rollout, session.exchanges, ticket_links(rollout)),
+            evidence=rollout_evidence(rollout, session.exchanges, ticket_links(rollout)),
             terminal=RolloutReporter(session),
             stop=rollout.stop,
             env=env,
@@ -349,6 +349,10 @@ class RolloutRun(SuiteRun):
         return exit_code_of(self.rollout, self.closure(), status, has_failed=bool(self._failed))
 
     # What it prints
+
+    def header(self, option: Any) -> list[str]:
+        """Return the header's lines; `option` are pytest's options."""
+        return self.terminal.header(option)
 
     def summarise(self, reporter: Any) -> None:
         """Print the closing block, the verdict first, and write the report after it."""

@@ -62,6 +62,10 @@ class SuiteRun(ABC):
         self.code = int(ExitCode.CHECK_FAILED)
         self.error: str | None = None
 
+    @abstractmethod
+    def header(self, option: Any) -> list[str]:
+        """Return the header's lines; `option` are pytest's options."""
+
     # Which checks run
 
     @abstractmethod

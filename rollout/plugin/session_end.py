@@ -48,8 +48,9 @@ class SessionEnd:
         Args:
             option: pytest's options.
         """
-        self.attempt(lambda: self.run.evidence.redact_junit(getattr(option, "xmlpath", None)))
-        self.attempt(self.run.evidence.write_environment)
+        evidence = self.run.evidence
+        self.attempt(lambda: evidence.redact_junit(getattr(option, "xmlpath", None)))
+        self.attempt(lambda: evidence.write_environment(evidence.results))
 
     def decide_exit_code(self, status: int) -> int:
         """Return the exit code of the process (README.md, exit codes); `status` is pytest's own."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -38,7 +37,7 @@ _SECTIONS = {phase: f"{number} {phase}" for number, phase in enumerate((*PHASES,
 _SECTIONS["release"] = "release"
 
 
-class TerminalReporter(ABC):
+class TerminalReporter:
     """A line a clause, through pytest's terminal reporter, which knows whether there is a terminal and colour.
 
     Attributes:
@@ -55,10 +54,6 @@ class TerminalReporter(ABC):
         self._redact = redact
         self._reporter: Any = None
         self._phase: str | None = None
-
-    @abstractmethod
-    def header(self, option: Any) -> list[str]:
-        """Return the header's lines; `option` are pytest's options."""
 
     def attach(self, reporter: Any) -> None:
         """Replace pytest's file names, dots and percentages, and redact everything that pytest prints."""
