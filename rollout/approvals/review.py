@@ -160,8 +160,10 @@ def _shortfall(rollout: RolloutContext, found: Judged, needed: int) -> str:
     void = f"; void: {'; '.join(found.refused)}" if found.refused else ""
     if policy.review == NAMED:
         return f"{count}{void}; add another person to `approved_by:`"
-    command = manual_commands.approval(scenario, rollout.origin)
-    return f"{count}{void}; the policy asks for {policy.review} approvals: let another person run `{command}`"
+    return (
+        f"{count}{void}; the policy asks for {policy.review} approvals: let another person run "
+        f"`{manual_commands.approval(scenario, rollout.origin)}`"
+    )
 
 
 def _by(operator: Operator, found: Judged) -> Judged:

@@ -65,5 +65,5 @@ def describe_waiver(rollout: RolloutContext, waiver: Waiver) -> str:
 
 def unused(waivers: Iterable[Waiver], record: RolloutRecord) -> list[str]:
     """Return the clauses that are waived and did not need it so far: their checks passed, or were not required."""
-    outcomes = {waiver.clause: record.clauses.get(waiver.clause) for waiver in waivers}
-    return [clause for clause, outcome in outcomes.items() if outcome and outcome.outcome in ("passed", "skipped")]
+    unneeded = {id_ for id_, outcome in record.clauses.items() if outcome.outcome in ("passed", "skipped")}
+    return [waiver.clause for waiver in waivers if waiver.clause in unneeded]

@@ -106,7 +106,8 @@ class Redactor:
         """Register a channel's URL, and the parts of it that may be tokens: errors repeat the parts."""
         self.add(url)
         for part in map(unquote, _PARTS_OF_URL.split(url)):
-            if len(part) >= SHORTEST_IN_URL and "." not in part and {"1", "a"} <= set(_kinds(part)):
+            is_digit = {character.isdigit() for character in part if character.isalnum()}
+            if len(part) >= SHORTEST_IN_URL and "." not in part and is_digit == {True, False}:
                 self.add(part)
 
     def learn_file(self, variables: Mapping[str, str | None], public: Iterable[str] = ()) -> None:
@@ -267,10 +268,6 @@ def _parts(value: str) -> Iterator[str]:
             found.append(parts.username or "")
         for part in found:
             yield from (each for each in {part, unquote(part)} if not _FILLER.fullmatch(each))
-
-
-def _kinds(text: str) -> Iterator[str]:
-    return ("1" if character.isdigit() else "a" for character in text if character.isalnum())
 
 
 def _hidden(value: Any) -> Any:

@@ -168,10 +168,8 @@ def classify_name(variable: str) -> NameKind:
     if variable in _NAMES_OF_FILES:
         return NameKind.PERHAPS
     certain = any(_is_certain(word) for word in words) or _names_a_key(words)
-    if certain and words[-1] in _HARMLESS_IF_PLAIN:
-        return NameKind.PERHAPS
     if certain:
-        return NameKind.SECRET
+        return NameKind.PERHAPS if words[-1] in _HARMLESS_IF_PLAIN else NameKind.SECRET
     return NameKind.PERHAPS if _OF_VARIABLES_PERHAPS.intersection(words) else NameKind.OPEN
 
 

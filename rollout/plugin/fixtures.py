@@ -31,6 +31,7 @@ from rollout.gateway.diagnosis import Seen, diagnosed
 from rollout.gateway.responses import Connection, ConnectionTest, Preflight, Providers
 from rollout.journal.record import Kind
 from rollout.monitoring.window_outcome import IN_PROGRESS, Window
+from rollout.plugin.check_durations import CheckDurations
 from rollout.plugin.rollout_run import RolloutRun
 from rollout.plugin.run import SUITE_RUN, SuiteRun
 from rollout.reporting import notifications as notifying
@@ -102,22 +103,20 @@ class AppliedSteps:
 
     Attributes:
         applied: the steps.
-        cut: is called for a clause that was never reached.
-        timed: takes how long the clause's own steps took: the first clause that asks has all of them done.
+        durations: are told how long the clause's own steps took: the first clause that asks has all of them done.
     """
 
     applied: changing.Applied
-    cut: Callable[[str], None]
-    timed: Callable[[float], None]
+    durations: CheckDurations
 
     def describe(self, clause: str) -> str:
         """Return what happened at a clause, or raise why it failed."""
         __tracebackhide__ = True
-        self.timed(self.applied.took_s(clause))
+        self.durations.own_s = self.applied.took_s(clause)
         try:
             return self.applied.describe(clause)
         except NotReached as error:
-            self.cut(str(error))
+            _cut(str(error))
             raise
 
 
@@ -302,7 +301,7 @@ def rollback_proof(rollout: RolloutContext, undo: None) -> str:  # noqa: ARG001 
 @outcome_fixture
 def applied(rollout: RolloutContext, suite_run: SuiteRun, undo: None) -> AppliedSteps:  # noqa: ARG001 - registered first
     """Every change of the scenario, in order; the first failure ends it."""
-    return AppliedSteps(changing.apply(rollout), _cut, suite_run.durations.keep_own_work)
+    return AppliedSteps(changing.apply(rollout), suite_run.durations)
 
 
 @outcome_fixture

@@ -113,8 +113,7 @@ class RunHooks:
         options = unchecked_sessions.left_out_by(config)
         run.left_out_by = unchecked_sessions.left_out_clauses(run.required_clauses, set(map(_clause, items)), options)
         if run.closes:
-            closure = config.rootpath / "checks" / "closure" / "test_closure.py"
-            module = pytest.Module.from_parent(session, path=closure)
+            module = pytest.Module.from_parent(session, path=config.rootpath / "checks" / unchecked_sessions.CLOSURE)
             items.extend(item for item in module.collect() if isinstance(item, pytest.Item))
         for item in items:
             _label(item, run)

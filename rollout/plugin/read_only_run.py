@@ -76,8 +76,8 @@ class ReadOnlyRun(SuiteRun):
         """Return what the operator does now; empty where nothing is left to do."""
 
     @abstractmethod
-    def _build_report(self) -> str:
-        """Build the report, and return the line that names its place."""
+    def _write_documents(self, reporter: Any) -> None:
+        """Write what follows the verdict, the report first, and print where it is."""
 
     def record_outcome(
         self,
@@ -120,4 +120,4 @@ class ReadOnlyRun(SuiteRun):
             reporter.write_line(f"next: {step}")
         reporter.write_line(f"evidence: {self.evidence.folder}")
         reporter.write_line(f"exit code: {self.code} {'PASSED' if self.code == 0 else name_of(self.code)}")
-        reporter.write_line(self._build_report())
+        self._write_documents(reporter)

@@ -100,11 +100,11 @@ class ReleaseRun(ReadOnlyRun):
         where = " ".join(f"{name}={value}" for name, value in asked if value)
         return f"mend it, and run it again: pytest -m release {where}" if problems else ""
 
-    def _build_report(self) -> str:
+    def _write_documents(self, reporter: Any) -> None:
         from rollout.reporting.html.assembly import built_plain  # noqa: PLC0415 - heavy, and only needed after the verdict
 
         evidence = self.evidence
-        return built_plain(evidence.results, evidence.folder, f"{self.word}: {self.subject}", self.env)
+        reporter.write_line(built_plain(evidence.results, evidence.folder, f"{self.word}: {self.subject}", self.env))
 
     def close(self) -> None:
         """Close the gateway."""

@@ -110,20 +110,15 @@ class ReviewRun(ReadOnlyRun):
             return ""
         return f"mend it, and hold the review again: {pending.command} (due by {format_utc(pending.due)})"
 
-    def summarise(self, reporter: Any) -> None:
-        """Print the closing block; then list what was written and seal the journal, as a rollout's run does."""
+    def _write_documents(self, reporter: Any) -> None:
+        """Build the report, list what was written and seal the journal, as a rollout's run does."""
         from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy, and only needed after the verdict
-
-        super().summarise(reporter)
-        rollout = self.rollout
-        if line := conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run).line:
-            reporter.write_line(line)
-
-    def _build_report(self) -> str:
         from rollout.reporting.html.assembly import built  # noqa: PLC0415 - likewise
 
-        rollout = self.rollout
-        return built(rollout.journal, rollout.id, rollout.folder, self.env, {rollout.run: self.evidence.results}).line
+        rollout, results = self.rollout, {self.rollout.run: self.evidence.results}
+        reporter.write_line(built(rollout.journal, rollout.id, rollout.folder, self.env, results).line)
+        if line := conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run).line:
+            reporter.write_line(line)
 
     def close(self) -> None:
         """Close the gateway and the journal of this run."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rollout.approvals.waivers import judged_by_waiver
-from rollout.core.clauses import LATER_PHASES, ORDER, PHASES, Clause
+from rollout.core.clauses import CLAUSES, LATER_PHASES, ORDER, PHASES, Clause
 from rollout.core.clock import format_utc
 from rollout.core.errors import (
     ApprovalPending,
@@ -105,7 +105,7 @@ class RolloutRun(SuiteRun):
         failed = next(iter(self._failed), None)
         # A precheck shows everything at once; from apply on, the first failure ends the run. The monitor's clauses
         # are judged together, so each still reports what it measured.
-        if failed is None or clause.phase == "precheck" or (self._phase_of(failed) == "monitor" == clause.phase):
+        if failed is None or clause.phase == "precheck" or (CLAUSES[failed].phase == "monitor" == clause.phase):
             return None
         return f"{NOT_RUN}{failed} did not pass"
 
@@ -238,9 +238,8 @@ class RolloutRun(SuiteRun):
         """Decide how the run ends; once, whichever caller comes first."""
         if self._phase is not None:
             self.start_phase(None)
-        self._decide(self._concluded)
+        self._hand_over(self._decide(self._concluded))
         assert self.closed is not None  # noqa: S101 - for the type checker
-        self._hand_over(self.closed)
         return self.closed
 
     def _concluded(self) -> closing.Closure:
@@ -302,18 +301,17 @@ class RolloutRun(SuiteRun):
     def _not_handed_over(self, why: str) -> closing.Closure:
         """Roll back a change that no later phase would find in the journal, unless a newer run has taken it over."""
         self.closed = None
-        self._decide(lambda: self._rolled_back(why, {}))
-        assert self.closed is not None  # noqa: S101 - for the type checker
-        return self.closed
+        return self._decide(lambda: self._rolled_back(why, {}))
 
-    def _decide(self, work: Callable[[], closing.Closure]) -> None:
-        if self.closed is not None:
-            return
-        try:
-            self.closed = work()
-        except Exception as error:  # noqa: BLE001 - on any error, what was written is rolled back
-            self.error = describe_error(error)
-            self.closed = self._rescued(f"the closure itself failed: {self.error}")
+    def _decide(self, work: Callable[[], closing.Closure]) -> closing.Closure:
+        """Return how the run ended; once: without a decision `work` makes it."""
+        if self.closed is None:
+            try:
+                self.closed = work()
+            except Exception as error:  # noqa: BLE001 - on any error, what was written is rolled back
+                self.error = describe_error(error)
+                self.closed = self._rescued(f"the closure itself failed: {self.error}")
+        return self.closed
 
     def _rescued(self, why: str) -> closing.Closure:
         """Roll back what a failed closure has left; if that fails too, the watchdog is not dismissed."""
@@ -371,6 +369,3 @@ class RolloutRun(SuiteRun):
     def close(self) -> None:
         """Close the gateway, the journal and the lease of this run."""
         finish(self.session)
-
-    def _phase_of(self, clause: str) -> str:
-        return next(c.phase for c in self.session.plan if c.id == clause)

@@ -46,7 +46,9 @@ _LEAVES_OUT = {
     "stepwise": "--stepwise",
 }
 _DIVERTS = ("file_or_dir", "inifilename", "override_ini", "rootdir")
-_CLOSURE = Path("closure") / "test_closure.py"
+CLOSURE = Path("closure") / "test_closure.py"
+"""The file of the check that ends a rollout, below ``checks/``."""
+
 _LONGEST = 120
 
 
@@ -111,17 +113,17 @@ def find_display(config: pytest.Config) -> DisplaySession | None:
     is_typed = not markexpr and {where for _, where in origins} == {TYPED}
     options = " and ".join(f"{option} ({where})" for option, where in origins)
     phase = f" -m {shlex.quote(markexpr)}" if markexpr else ""
-    line = (
+    return DisplaySession(
         f"NOTHING CHECKED: {options} only shows something; no check is run, and the exit code is {CODE}. "
-        f"Take the option away there, and run `pytest{phase}`"
+        f"Take the option away there, and run `pytest{phase}`",
+        is_typed,
     )
-    return DisplaySession(line, is_typed)
 
 
 def explain_diversion(config: pytest.Config) -> str | None:
     """Return why other tests than the checks are run although no path was typed; None where that is not so."""
-    is_at_home = is_procedure(config.invocation_params.dir / "checks")
-    if _diverts(config, config.invocation_params.args) or not is_at_home or names_checks(config):
+    here = config.invocation_params.dir / "checks"
+    if _diverts(config, config.invocation_params.args) or not is_procedure(here) or names_checks(config):
         return None
     where = VARIABLE if _diverts(config, _variable()) else _ini(config)
     return (
@@ -144,7 +146,7 @@ def names_checks(config: pytest.Config) -> bool:
 
 def is_procedure(folder: Path) -> bool:
     """Return whether the folder holds the checks of a rollout."""
-    return folder.name == "checks" and (folder / _CLOSURE).is_file()
+    return folder.name == "checks" and (folder / CLOSURE).is_file()
 
 
 def left_out_by(config: pytest.Config) -> str:
