@@ -102,11 +102,9 @@ class RolloutContext:
             JournalError: the journal cannot be read.
         """
         entries = self.journal.entries(self.id, *REPLAYED)
-        self._known = replay(self.id, entries)
         reconciled = {entry.body.get("spool") for entry in entries}
-        for entry in self._waiting:
-            if entry.body["spool"] not in reconciled:
-                apply_entry(self._known, entry)
+        waiting = [entry for entry in self._waiting if entry.body["spool"] not in reconciled]
+        self._known = replay(self.id, [*entries, *waiting])
         return self._known
 
     def last_known_record(self) -> RolloutRecord:

@@ -97,29 +97,34 @@ def link(value: str | None, option: str) -> str | None:
 def _review(option: Any, reports: Path) -> SuiteRun:
     from rollout.plugin.review_run import open_review  # noqa: PLC0415 - of this kind of run alone
 
-    options = ReviewOptions(
-        rollout=option.rollout,
-        target=option.target,
-        gateway=option.gateway,
-        documentation=link(option.documentation, "--documentation"),
-        learnings=link(option.learnings, "--learnings"),
-        journal=option.journal or f"sqlite:///{reports / 'journal.sqlite'}",
-        reports=reports,
+    return open_review(
+        ReviewOptions(
+            rollout=option.rollout,
+            target=option.target,
+            gateway=option.gateway,
+            documentation=link(option.documentation, "--documentation"),
+            learnings=link(option.learnings, "--learnings"),
+            journal=option.journal or f"sqlite:///{reports / 'journal.sqlite'}",
+            reports=reports,
+        ),
+        flag=StopFlag(),
+        env=os.environ,
     )
-    return open_review(options, flag=StopFlag(), env=os.environ)
 
 
 def _release(option: Any, reports: Path, scenarios: Path) -> SuiteRun:
     from rollout.plugin.release_run import open_release  # noqa: PLC0415 - of this kind of run alone
 
-    options = ReleaseOptions(
-        target=option.target,
-        gateway=option.gateway,
-        reports=reports,
-        scenarios=scenarios,
-        policy=Path(option.policy).absolute() if option.policy else None,
+    return open_release(
+        ReleaseOptions(
+            target=option.target,
+            gateway=option.gateway,
+            reports=reports,
+            scenarios=scenarios,
+            policy=Path(option.policy).absolute() if option.policy else None,
+        ),
+        env=os.environ,
     )
-    return open_release(options, env=os.environ)
 
 
 def _what(kind: str | None) -> str:

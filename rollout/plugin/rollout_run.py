@@ -355,8 +355,9 @@ class RolloutRun(SuiteRun):
     def summarise(self, reporter: Any) -> None:
         """Print the closing block, the verdict first, and write the report after it."""
         closed = self.closure()
-        shown = replace(closed, undocumented=missing_of(closed, self.evidence))
-        self.terminal.summary(reporter, shown, self.code, self.error)
+        self.terminal.summary(
+            reporter, replace(closed, undocumented=missing_of(closed, self.evidence)), self.code, self.error
+        )
         late = write_final_documents(self.rollout, self.evidence, self.env, reporter)
         if not closed.is_kept:
             return
