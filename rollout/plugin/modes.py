@@ -12,9 +12,8 @@ import pytest
 
 from rollout.core.clauses import LATER_PHASES, PHASES
 from rollout.core.clock import StopFlag
-from rollout.core.errors import ExitCode, RolloutError, TryLater
+from rollout.core.errors import ExitCode, TryLater
 from rollout.core.options import ReleaseOptions, ReviewOptions
-from rollout.core.visible import for_terminal
 from rollout.plugin.run import SuiteRun
 
 REVIEW, RELEASE = LATER_PHASES
@@ -59,7 +58,8 @@ def open_suite_run(kind: str, config: pytest.Config, reports: Path) -> SuiteRun:
     """Open the run: everything is validated before the first request.
 
     Raises:
-        pytest.UsageError: something is wrong with what was asked for.
+        RolloutError: something is wrong with what was asked for.
+        pytest.UsageError: a link is none.
         pytest.exit.Exception: it may be held later only; exit code 13.
     """
     try:
@@ -68,8 +68,6 @@ def open_suite_run(kind: str, config: pytest.Config, reports: Path) -> SuiteRun:
         return _release(config.option, reports, config.rootpath / "scenarios")
     except TryLater as error:
         pytest.exit(f"TRY LATER: {error}", returncode=ExitCode.TRY_LATER)
-    except RolloutError as error:
-        raise pytest.UsageError(for_terminal(str(error))) from None
 
 
 def link(value: str | None, option: str) -> str | None:

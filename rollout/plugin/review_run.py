@@ -26,6 +26,7 @@ from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.journal.records import records
 from rollout.journal.spool import reconcile
 from rollout.plugin.evidence import rollout_evidence
+from rollout.plugin.final_documents import seal_journal
 from rollout.plugin.read_only_run import ReadOnlyRun
 from rollout.plugin.run import describe_error
 from rollout.plugin.terminal import TerminalReporter
@@ -112,13 +113,11 @@ class ReviewRun(ReadOnlyRun):
 
     def _write_documents(self, reporter: Any) -> None:
         """Build the report, list what was written and seal the journal, as a rollout's run does."""
-        from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy, and only needed after the verdict
-        from rollout.reporting.html.assembly import built  # noqa: PLC0415 - likewise
+        from rollout.reporting.html.assembly import built  # noqa: PLC0415 - heavy, and only needed after the verdict
 
         rollout, results = self.rollout, {self.rollout.run: self.evidence.results}
         reporter.write_line(built(rollout.journal, rollout.id, rollout.folder, self.env, results).line)
-        if line := conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run).line:
-            reporter.write_line(line)
+        seal_journal(rollout, self.env, reporter)
 
     def close(self) -> None:
         """Close the gateway and the journal of this run."""

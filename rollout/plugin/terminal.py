@@ -15,7 +15,7 @@ from rollout.core.streams import quiet
 from rollout.engine.closure import Closure
 from rollout.engine.session import Session
 from rollout.journal.record import EVIDENCE_OWED, Decision
-from rollout.plugin.terminal_text import OneLine, guard, guard_logs
+from rollout.plugin.terminal_text import guard, guard_logs
 
 LEFT_OUT = "left out by "
 """Begins, behind `NOT RUN`, the reason of a clause whose check an option left out."""
@@ -38,11 +38,7 @@ _SECTIONS["release"] = "release"
 
 
 class TerminalReporter:
-    """A line a clause, through pytest's terminal reporter, which knows whether there is a terminal and colour.
-
-    Attributes:
-        is_summed_up: whether the closing block is printed.
-    """
+    """A line a clause, through pytest's terminal reporter, which knows whether there is a terminal and colour."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         """Begin without a reporter: then nothing is printed.
@@ -50,7 +46,6 @@ class TerminalReporter:
         Args:
             redact: takes secrets out of what is printed.
         """
-        self.is_summed_up = False
         self._redact = redact
         self._reporter: Any = None
         self._phase: str | None = None
@@ -87,20 +82,6 @@ class TerminalReporter:
         # Not `splitlines`: it ends a line at control characters too, and drops them.
         for line in message.split("\n") if message else ():
             self._reporter.write_line(f"      {line}")
-
-    def summarise_once(self, reporter: Any, summarise: Callable[[OneLine], None], error: str | None) -> None:
-        """Print the closing block; after it, only the error.
-
-        Args:
-            reporter: pytest's.
-            summarise: prints the closing block.
-            error: what failed since it was printed.
-        """
-        if self.is_summed_up:
-            OneLine(reporter).write_line(f"trouble: {error}", red=True, bold=True)
-            return
-        self.is_summed_up = True
-        summarise(OneLine(reporter))
 
 
 class RolloutReporter(TerminalReporter):
