@@ -82,19 +82,14 @@ class RolloutContext:
         return ", ".join(map(str, self.scenario.changes))
 
     @property
-    def activation(self) -> ProviderChange | None:
-        """The provider that the scenario activates; None if it changes something else."""
-        return self.scenario.activation
-
-    @property
     def expected_active(self) -> ProviderChange:
         """The provider and model that serve once the changes are applied: the new one, or the one of the backup.
 
         Raises:
             NotCleared: the scenario activates none, and there is no backup yet.
         """
-        if self.activation is not None:
-            return self.activation
+        if self.scenario.activation is not None:
+            return self.scenario.activation
         backup = self.last_known_record().backup
         if backup is None:
             raise NotCleared("there is no backup in the journal; run `pytest -m precheck` first")
@@ -107,11 +102,9 @@ class RolloutContext:
             JournalError: the journal cannot be read.
         """
         entries = self.journal.entries(self.id, *REPLAYED)
-        self._known = replay(self.id, entries)
         reconciled = {entry.body.get("spool") for entry in entries}
-        for entry in self._waiting:
-            if entry.body["spool"] not in reconciled:
-                apply_entry(self._known, entry)
+        waiting = [entry for entry in self._waiting if entry.body["spool"] not in reconciled]
+        self._known = replay(self.id, [*entries, *waiting])
         return self._known
 
     def last_known_record(self) -> RolloutRecord:
@@ -321,8 +314,10 @@ class RolloutContext:
         if kind in (Kind.INTENT, Kind.OUTCOME):
             self._waiting.append(entry)
         self._remember(entry)
-        line = {"at": at, "rollout": self.id, "kind": kind, "body": self.redactor.value(body), "because": str(error)}
-        append_to_spool(self.folder, line)
+        append_to_spool(
+            self.folder,
+            {"at": at, "rollout": self.id, "kind": kind, "body": self.redactor.value(body), "because": str(error)},
+        )
         return entry
 
     @contextmanager
@@ -348,11 +343,9 @@ class RolloutContext:
         self._refuse_late(intent)
         try:
             yield
-        except Refused as error:
-            self.append_or_spool(Kind.OUTCOME, intent=intent, result="refused", detail=str(error))
-            raise
         except RolloutError as error:
-            self.append_or_spool(Kind.OUTCOME, intent=intent, result="unknown", detail=str(error))
+            result = "refused" if isinstance(error, Refused) else "unknown"
+            self.append_or_spool(Kind.OUTCOME, intent=intent, result=result, detail=str(error))
             raise
         self.append_or_spool(Kind.OUTCOME, intent=intent, result="done", detail="")
 

@@ -22,15 +22,20 @@ def test_a_single_request_proves_the_new_provider(single_request: Outcome[Tried]
     assert results == ["done", "done"], f"there and back took {len(results)} write(s) that ended as {results}"
 
 
+def assert_held(window: Window, clause_id: str, show: Show) -> None:
+    """Assert that every trigger held in the stage of a clause."""
+    stage = window.stage(clause_id)
+    show.facts("Stage", stage)
+    assert stage.outcome == "held", stage.message
+
+
 @clause("CAN-2.1")
 def test_a_first_share_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
     """The gateway gives the new provider the first share, and every trigger holds for the whole stage.
 
     Fails when the share cannot be set or read back, and when a trigger breaches or cannot judge in this stage.
     """
-    stage = window.value.stage("CAN-2.1")
-    show.facts("Stage", stage)
-    assert stage.outcome == "held", stage.message
+    assert_held(window.value, "CAN-2.1", show)
 
 
 @clause("CAN-2.2")
@@ -39,9 +44,7 @@ def test_a_quarter_of_the_traffic_holds(window: Outcome[Window], show: Show) -> 
 
     Fails when the share cannot be set or read back, and when a trigger breaches or cannot judge in this stage.
     """
-    stage = window.value.stage("CAN-2.2")
-    show.facts("Stage", stage)
-    assert stage.outcome == "held", stage.message
+    assert_held(window.value, "CAN-2.2", show)
 
 
 @clause("CAN-2.3")
@@ -50,9 +53,7 @@ def test_half_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
 
     Fails when the share cannot be set or read back, and when a trigger breaches or cannot judge in this stage.
     """
-    stage = window.value.stage("CAN-2.3")
-    show.facts("Stage", stage)
-    assert stage.outcome == "held", stage.message
+    assert_held(window.value, "CAN-2.3", show)
 
 
 @clause("CAN-2.4")
@@ -61,9 +62,7 @@ def test_all_of_the_traffic_holds(window: Outcome[Window], show: Show) -> None:
 
     Fails when it cannot be activated or read back, and when a trigger breaches or cannot judge in this stage.
     """
-    stage = window.value.stage("CAN-2.4")
-    show.facts("Stage", stage)
-    assert stage.outcome == "held", stage.message
+    assert_held(window.value, "CAN-2.4", show)
 
 
 @clause("CAN-3")
@@ -72,6 +71,4 @@ def test_it_stays_stable_before_the_rollout_is_complete(window: Outcome[Window],
 
     Fails when a trigger breaches or cannot judge, or when the traffic was split meanwhile.
     """
-    stage = window.value.stage("CAN-3")
-    show.facts("Stage", stage)
-    assert stage.outcome == "held", stage.message
+    assert_held(window.value, "CAN-3", show)

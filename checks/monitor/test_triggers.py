@@ -8,6 +8,13 @@ from rollout.plugin.markers import clause
 from rollout.reporting.allure import Show
 
 
+def assert_holds(window: Window, clause_id: str, show: Show) -> None:
+    """Assert that the trigger of a clause holds."""
+    verdict = window.verdict(clause_id)
+    show.facts("Verdict", verdict)
+    assert verdict.holds, verdict.message
+
+
 @clause("MON-1")
 def test_the_provider_stays_connected(window: Outcome[Window], diagnosis: tuple[str, ...], show: Show) -> None:
     """The provider never becomes offline or degraded within the window.
@@ -26,9 +33,7 @@ def test_the_error_rate_stays_within_its_limit(window: Outcome[Window], show: Sh
 
     Fails strictly above it, and when there are too few requests to judge.
     """
-    verdict = window.value.verdict("MON-2")
-    show.facts("Verdict", verdict)
-    assert verdict.holds, verdict.message
+    assert_holds(window.value, "MON-2", show)
 
 
 @clause("MON-3")
@@ -37,9 +42,7 @@ def test_the_p95_latency_stays_within_its_limit(window: Outcome[Window], show: S
 
     Fails strictly above it, and when there are too few latencies on either side of the comparison.
     """
-    verdict = window.value.verdict("MON-3")
-    show.facts("Verdict", verdict)
-    assert verdict.holds, verdict.message
+    assert_holds(window.value, "MON-3", show)
 
 
 @clause("MON-4")
@@ -48,9 +51,7 @@ def test_no_critical_alert_fires(window: Outcome[Window], show: Show) -> None:
 
     Fails when one fires, even if it clears again, and when the alerts were never readable.
     """
-    verdict = window.value.verdict("MON-4")
-    show.facts("Verdict", verdict)
-    assert verdict.holds, verdict.message
+    assert_holds(window.value, "MON-4", show)
 
 
 @clause("MON-5")
@@ -59,9 +60,7 @@ def test_no_unexpected_behaviour_is_reported(window: Outcome[Window], show: Show
 
     Fails at the first report, and when one of these sources was never readable.
     """
-    verdict = window.value.verdict("MON-5")
-    show.facts("Verdict", verdict)
-    assert verdict.holds, verdict.message
+    assert_holds(window.value, "MON-5", show)
 
 
 @clause("MON-6")
@@ -70,9 +69,7 @@ def test_every_source_gives_enough_data(window: Outcome[Window], show: Show) -> 
 
     Fails when one fails too often in a row or in total.
     """
-    verdict = window.value.verdict("MON-6")
-    show.facts("Verdict", verdict)
-    assert verdict.holds, verdict.message
+    assert_holds(window.value, "MON-6", show)
 
 
 @clause("MON-7")
@@ -81,6 +78,4 @@ def test_no_abort_is_requested(window: Outcome[Window], show: Show) -> None:
 
     Fails when one of them ended it.
     """
-    verdict = window.value.verdict("MON-7")
-    show.facts("Verdict", verdict)
-    assert verdict.holds, verdict.message
+    assert_holds(window.value, "MON-7", show)

@@ -17,9 +17,8 @@ def test_the_change_is_documented_in_a_ticket(ticket: Outcome[Ticket], show: Sho
 
     Fails when there is none, when it does not match the pattern, or when the tracker does not know it.
     """
-    found = ticket.value
-    show.facts("Ticket", found)
-    assert not found.problem, found.problem
+    show.facts("Ticket", ticket.value)
+    assert not ticket.value.problem, ticket.value.problem
 
 
 @clause("PRE-2.2")
@@ -29,9 +28,8 @@ def test_a_second_person_reviewed_the_change(review: Outcome[Review], show: Show
     Fails when no approval counts, or only the author's, by name or by key, or when the content was edited afterwards.
     An emergency without an approval yet is owed: neither passed nor failed.
     """
-    seen = review.value
-    show.facts("Review", seen)
-    assert seen.suffices(), seen.problem
+    show.facts("Review", review.value)
+    assert review.value.suffices(), review.value.problem
 
 
 @clause("PRE-2.3")

@@ -48,9 +48,8 @@ def test_a_rollback_operator_is_ready(stand_by: Outcome[StandBy], show: Show) ->
 
     Fails when the scenario names no operator, or when the acknowledgement that the policy demands is missing or old.
     """
-    seen = stand_by.value
-    show.facts("Operator", seen)
-    assert seen.ready(), seen.problem
+    show.facts("Operator", stand_by.value)
+    assert stand_by.value.ready(), stand_by.value.problem
 
 
 @clause("PRE-4.4")

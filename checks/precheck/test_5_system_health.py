@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rollout.changes.backup import Backup, activates
 from rollout.core.result import Outcome
 from rollout.core.target import Target
@@ -54,10 +52,10 @@ def test_no_critical_alert_is_firing(alerts_now: Outcome[Firing], show: Show) ->
 
     Fails when another one fires: an earlier defect must not count against the change.
     """
-    show.table("Critical alerts", alerts_now.value.rows)
-    unexplained: Sequence[str] = alerts_now.value.unexplained
-    assert not unexplained, (
-        f"critical alerts are firing: {', '.join(unexplained)}; clear them, or name them in `fixes:`"
+    firing = alerts_now.value
+    show.table("Critical alerts", firing.rows)
+    assert not firing.unexplained, (
+        f"critical alerts are firing: {', '.join(firing.unexplained)}; clear them, or name them in `fixes:`"
     )
 
 

@@ -10,14 +10,19 @@ from rollout.plugin.markers import clause
 from rollout.reporting.allure import Show
 
 
+def assert_no_problem(finding: Finding, title: str, show: Show) -> None:
+    """Show what was found, and assert that nothing in it is a problem."""
+    show.table(title, finding.rows)
+    assert not finding.problems, "; ".join(finding.problems)
+
+
 @clause("REL-1")
 def test_every_configured_provider_connects_in_time(provider_connections: Outcome[Finding], show: Show) -> None:
     """Every configured provider connects: a local one within 2 s, one in the cloud within 5 s.
 
     Fails when one does not, or does later; and when none is configured. The evidence names the others.
     """
-    show.table("Connection tests", provider_connections.value.rows)
-    assert not provider_connections.value.problems, "; ".join(provider_connections.value.problems)
+    assert_no_problem(provider_connections.value, "Connection tests", show)
 
 
 @clause("REL-2")
@@ -26,8 +31,7 @@ def test_every_preflight_is_ready(provider_preflights: Outcome[Finding], show: S
 
     Fails when one does not, or gives no answer; and when none is configured.
     """
-    show.table("Preflights", provider_preflights.value.rows)
-    assert not provider_preflights.value.problems, "; ".join(provider_preflights.value.problems)
+    assert_no_problem(provider_preflights.value, "Preflights", show)
 
 
 @clause("REL-3")
@@ -36,8 +40,7 @@ def test_no_credential_is_a_stand_in(credentials_seen: Outcome[Finding], show: S
 
     Fails when one is, and when one cannot be read: the gateway masks it, and the .env file does not show it.
     """
-    show.table("Credentials", credentials_seen.value.rows)
-    assert not credentials_seen.value.problems, "; ".join(credentials_seen.value.problems)
+    assert_no_problem(credentials_seen.value, "Credentials", show)
 
 
 @clause("REL-4")
@@ -46,8 +49,7 @@ def test_budgets_and_rate_limits_are_set(limits_set: Outcome[Finding], show: Sho
 
     Fails when one is missing, limits nothing, or has a soft limit that is not below the hard one.
     """
-    show.table("Limits", limits_set.value.rows)
-    assert not limits_set.value.problems, "; ".join(limits_set.value.problems)
+    assert_no_problem(limits_set.value, "Limits", show)
 
 
 @clause("REL-5")
@@ -56,8 +58,7 @@ def test_there_is_a_fallback(fallbacks_ready: Outcome[Finding], show: Show) -> N
 
     Fails when there is none.
     """
-    show.table("Fallbacks", fallbacks_ready.value.rows)
-    assert not fallbacks_ready.value.problems, "; ".join(fallbacks_ready.value.problems)
+    assert_no_problem(fallbacks_ready.value, "Fallbacks", show)
 
 
 @clause("REL-6")

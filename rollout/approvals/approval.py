@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,13 +24,10 @@ from rollout.core.canonical_json import canonical, sha256
 from rollout.core.errors import RolloutError
 from rollout.core.request import Request
 from rollout.core.units import show_duration, shown
-from rollout.journal.record import Kind, RolloutRecord
+from rollout.journal.record import Kind
 
 NAMESPACE = "rollout-approval"
 """What an approval's signature is for; one for something else does not pass for it."""
-
-FOLDER = "approvals"
-"""The folder beside the scenario."""
 
 REVIEW_AUTHOR = "ROLLOUT_REVIEW_AUTHOR"
 """The environment variable in which a pipeline names who wrote the change; it adds to the scenario's author."""
@@ -148,8 +146,8 @@ class Terms:
 def judged(rollout: RolloutContext, role: Role, clause: str | None = None) -> Judged:
     """Return which approval documents of this very content count in `role`, and why the others do not.
 
-    Reads the files only; `kept` enters into the journal what is accepted. Names under ``approved_by:`` and merged pull
-    requests are not among them: `rollout.approvals.review` adds these for PRE-2.2.
+    Reads the files only; `enter_accepted` enters into the journal what is accepted. Names under ``approved_by:`` and
+    merged pull requests are not among them: `rollout.approvals.review` adds these for PRE-2.2.
 
     Args:
         rollout: whose content, policy and folder of approvals.
@@ -188,7 +186,7 @@ def terms_for(request: Request, digest: str, role: Role, env: Mapping[str, str],
     )
 
 
-def kept(rollout: RolloutContext, judged: Judged) -> Judged:
+def enter_accepted(rollout: RolloutContext, judged: Judged) -> None:
     """Enter the accepted approvals into the rollout's journal, each once: the record needs no folder.
 
     Raises:
@@ -198,18 +196,12 @@ def kept(rollout: RolloutContext, judged: Judged) -> Judged:
     for each in judged.accepted:
         if each not in known:
             rollout.append(Kind.APPROVAL, **asdict(each))
-    return judged
 
 
 def entered(body: Mapping[str, Any]) -> Approval:
     """Return the approval that a journal entry of `Kind.APPROVAL` holds."""
     fields = {name: body[name] for name in Approval.__dataclass_fields__ if name in body}
     return Approval(**{**fields, "role": Role(body["role"])})
-
-
-def in_record(record: RolloutRecord, role: Role) -> tuple[Approval, ...]:
-    """Return the approvals in `role` that the rollout's journal holds: accepted when they were entered."""
-    return tuple(entered(body) for body in record.approvals if body["role"] == role)
 
 
 def content_of(rollout: str, opened: Mapping[str, Any]) -> str:
@@ -293,11 +285,8 @@ def _files(folder: Path, subject: str, role: Role, clause: str | None) -> Iterat
     """Yield the documents that are named as this scenario's in this role; those of others are not read."""
     kind = re.escape(f"{role}-{clause}" if clause else role)
     name = re.compile(rf"{re.escape(subject)}-[0-9a-f]{{12}}-{kind}-.+\.json")
-    try:
-        found = sorted(folder.iterdir())
-    except OSError:
-        return
-    yield from (path for path in found if name.fullmatch(path.name))
+    with suppress(OSError):
+        yield from (path for path in sorted(folder.iterdir()) if name.fullmatch(path.name))
 
 
 def _parts(path: Path) -> tuple[dict[str, Any], str | None]:

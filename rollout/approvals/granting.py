@@ -6,7 +6,6 @@ import argparse
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -83,14 +82,12 @@ def content(args: argparse.Namespace, scenario: Path | None) -> int:
     terms = terms_for(request, digest, role, os.environ, SystemClock().now())
     _refuse_others(request, role, who)
     print("\n".join(_shown(request, role, clause, digest, who)), flush=True)
-    approval = _given(terms, role, clause, who)
-    written = _written(request.origin.approvals, approval)
+    written = _written(request.origin.approvals, _given(terms, role, clause, who))
     print(f"written  {written}\n{_what_it_means(request, role, terms)}")
     return 0
 
 
 def _role(args: argparse.Namespace, request: Request) -> tuple[Role, str | None]:
-
     if args.role:
         return Role.OPERATOR, None
     if args.waiver is None:
@@ -122,27 +119,29 @@ def _refuse_others(request: Request, role: Role, who: _Person) -> None:
             )
 
 
-def _shown(request: Request, role: Role, clause: str | None, digest: str, who: _Person) -> Iterator[str]:
-    """Yield what the person approves, one line each."""
+def _shown(request: Request, role: Role, clause: str | None, digest: str, who: _Person) -> list[str]:
+    """Return what the person approves, one line each."""
     scenario, target, policy, origin = request.scenario, request.target, request.policy, request.origin
     impact, ticket = scenario.impact, scenario.ticket or "none"
     link = f" ({policy.ticket_url.replace('{ticket}', ticket)})" if policy.ticket_url and scenario.ticket else ""
-    yield f"you, {who.name}, approve as {role}{f' of {clause}' if clause else ''}:"
-    yield f"change   {', '.join(map(str, scenario.changes))} ({scenario.source})"
-    yield f"target   {target.name} at {target.url or 'a URL of its own, started on demand'}"
-    yield f"policy   {policy.name} ({origin.policy or 'built in'})"
-    if origin.ruled:
-        yield f"         {origin.ruled}"
-    yield f"class    {scenario.change_class}"
-    yield f"watched  for {show_duration(scenario.monitor.window_s)}{', as a canary' if scenario.canary else ''}"
-    yield (
-        f"impact   risk {impact.risk}; affects {impact.affects}; cost {impact.cost}" if impact else "impact   none said"
-    )
-    yield f"ticket   {ticket}{link}"
-    yield f"author   {scenario.author}"
-    for waiver in scenario.waivers:
-        yield f"waives   {waiver.clause} until {waiver.until}: {waiver.reason} (granted by {waiver.granted_by})"
-    yield f"digest   {digest}"
+    risk = f"risk {impact.risk}; affects {impact.affects}; cost {impact.cost}" if impact else "none said"
+    return [
+        f"you, {who.name}, approve as {role}{f' of {clause}' if clause else ''}:",
+        f"change   {', '.join(map(str, scenario.changes))} ({scenario.source})",
+        f"target   {target.name} at {target.url or 'a URL of its own, started on demand'}",
+        f"policy   {policy.name} ({origin.policy or 'built in'})",
+        *([f"         {origin.ruled}"] if origin.ruled else []),
+        f"class    {scenario.change_class}",
+        f"watched  for {show_duration(scenario.monitor.window_s)}{', as a canary' if scenario.canary else ''}",
+        f"impact   {risk}",
+        f"ticket   {ticket}{link}",
+        f"author   {scenario.author}",
+        *(
+            f"waives   {waiver.clause} until {waiver.until}: {waiver.reason} (granted by {waiver.granted_by})"
+            for waiver in scenario.waivers
+        ),
+        f"digest   {digest}",
+    ]
 
 
 def _given(terms: Terms, role: Role, clause: str | None, who: _Person) -> Approval:
@@ -163,8 +162,7 @@ def _given(terms: Terms, role: Role, clause: str | None, who: _Person) -> Approv
     )
     if who.key is not None:
         # The person may have to type a passphrase or touch the key.
-        signature = sign(approval.payload, who.key.expanduser(), NAMESPACE, timeout_s=None)
-        approval = replace(approval, signature=signature)
+        approval = replace(approval, signature=sign(approval.payload, who.key.expanduser(), NAMESPACE, timeout_s=None))
     try:
         return accepted_by(approval, terms)
     except Void as error:
@@ -187,7 +185,6 @@ def _written(folder: Path, approval: Approval) -> Path:
 
 
 def _what_it_means(request: Request, role: Role, terms: Terms) -> str:
-
     until = "" if terms.max_age_s is None else f" until {format_utc(terms.now + timedelta(seconds=terms.max_age_s))}"
     counts = f"It counts{until}, for this very content; hand it to the person who runs the change (commit it)."
     command = emergency(request.target, request.origin)
@@ -209,7 +206,6 @@ def afterwards(args: argparse.Namespace) -> int:
 
 
 def _recorded(journal: Journal, rollout: str) -> RolloutRecord:
-
     if rollout not in journal.rollouts():
         raise RolloutError(f"{rollout!r} is neither a scenario's file nor a rollout; `rollout status --all` lists them")
     return replay(rollout, journal.entries(rollout, *REPLAYED))
@@ -242,15 +238,15 @@ def approved_afterwards(journal: Journal, record: RolloutRecord, args: argparse.
         sep="\n",
         flush=True,
     )
-    approval = _given(terms, Role.RETROSPECTIVE, None, who)
-    journal.append(record.id, Kind.APPROVAL, asdict(approval))
+    journal.append(record.id, Kind.APPROVAL, asdict(_given(terms, Role.RETROSPECTIVE, None, who)))
     fulfil(journal, record, ObligationKind.APPROVAL, by=who.name)
 
 
-def _described(record: RolloutRecord) -> Iterator[str]:
-    opened = record.opened
-    how, why = str(record.decision or "open").replace("_", " "), (record.closed or {}).get("why", "")
-    yield f"rollout  {record.id}, {how}: {why}"
-    yield f"change   {opened['change']}"
-    yield f"target   {opened['target']['name']} at {opened['url']}"
-    yield f"by       {opened['author']} at {record.opened_at}: {opened.get('reason', 'no reason given')}"
+def _described(record: RolloutRecord) -> list[str]:
+    opened, how = record.opened, str(record.decision or "open").replace("_", " ")
+    return [
+        f"rollout  {record.id}, {how}: {(record.closed or {}).get('why', '')}",
+        f"change   {opened['change']}",
+        f"target   {opened['target']['name']} at {opened['url']}",
+        f"by       {opened['author']} at {record.opened_at}: {opened.get('reason', 'no reason given')}",
+    ]

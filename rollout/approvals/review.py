@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rollout.approvals.approval import Approval, Judged, Role, Terms, distinct, judged, kept, same_person, terms_of
+from rollout.approvals.approval import (
+    Approval,
+    Judged,
+    Role,
+    Terms,
+    distinct,
+    enter_accepted,
+    judged,
+    same_person,
+    terms_of,
+)
 from rollout.approvals.change_classes import authorize
 from rollout.approvals.pull_request import merged
 from rollout.context import RolloutContext
@@ -91,11 +101,10 @@ def review(rollout: RolloutContext) -> Review:
     policy, scenario, terms = rollout.policy, rollout.scenario, terms_of(rollout, Role.REVIEWER)
     given, asked = judged(rollout, Role.REVIEWER), merged(rollout, terms)
     found = distinct((*given.accepted, *asked.accepted), (*given.refused, *asked.refused))
-    kept(rollout, found)
+    enter_accepted(rollout, found)
     if policy.review == NAMED:
         found = _with_names(found, scenario.approved_by, terms)
     asked_for = authorize(rollout, [each.approver for each in found.accepted])
-    missing = max(0, asked_for.approvals - len(found.accepted))
     return Review(
         author=scenario.author,
         digest=rollout.digest,
@@ -105,7 +114,7 @@ def review(rollout: RolloutContext) -> Review:
         approved_by=scenario.approved_by,
         accepted=found.accepted,
         refused=found.refused,
-        problem=_shortfall(rollout, found, asked_for.approvals) if missing else "",
+        problem=_shortfall(rollout, found, asked_for.approvals) if len(found.accepted) < asked_for.approvals else "",
     )
 
 
@@ -117,12 +126,11 @@ def stand_by(rollout: RolloutContext) -> StandBy:
     """
     operator, max_age_s = rollout.scenario.operator, rollout.policy.operator_ack_max_age_s
     found = Judged() if operator is None else _by(operator, judged(rollout, Role.OPERATOR))
-    kept(rollout, found)
-    acknowledged = found.accepted[-1] if found.accepted else None
+    enter_accepted(rollout, found)
     standing = StandBy(
         operator=operator,
         within=None if max_age_s is None else show_duration(max_age_s),
-        acknowledged=acknowledged,
+        acknowledged=found.accepted[-1] if found.accepted else None,
         refused=found.refused,
         command=manual_commands.emergency(rollout.target, rollout.origin),
         problem="",
@@ -152,12 +160,10 @@ def _shortfall(rollout: RolloutContext, found: Judged, needed: int) -> str:
     void = f"; void: {'; '.join(found.refused)}" if found.refused else ""
     if policy.review == NAMED:
         return f"{count}{void}; add another person to `approved_by:`"
-    command = manual_commands.approval(scenario, rollout.origin)
-    return f"{count}{void}; {_asks_for(policy.review)}: let another person run `{command}`"
-
-
-def _asks_for(rule: str) -> str:
-    return "the policy asks for signed approvals" if rule == "signed" else "the policy asks for recorded approvals"
+    return (
+        f"{count}{void}; the policy asks for {policy.review} approvals: let another person run "
+        f"`{manual_commands.approval(scenario, rollout.origin)}`"
+    )
 
 
 def _by(operator: Operator, found: Judged) -> Judged:
@@ -173,9 +179,8 @@ def _by(operator: Operator, found: Judged) -> Judged:
 
 
 def _unready(standing: StandBy, rollout: RolloutContext) -> str:
-    source = rollout.scenario.source
     if standing.operator is None:
-        return f"{source} names no `operator: {{name, contact}}`; an operator must stand by"
+        return f"{rollout.scenario.source} names no `operator: {{name, contact}}`; an operator must stand by"
     if standing.within is None or standing.acknowledged is not None:
         return ""
     void = f"; void: {'; '.join(standing.refused)}" if standing.refused else ""

@@ -80,8 +80,7 @@ def signer(signature: str, allowed_signers: Path, at: datetime | None = None) ->
         SigningError: the list is missing, or ssh-keygen is.
     """
     with _signature_file(signature, allowed_signers) as file:
-        words = ["-Y", "find-principals", "-f", str(allowed_signers), "-s", file.name]
-        done = _ssh_keygen([*words, *_valid_at(at)], b"")
+        done = _ssh_keygen(["-Y", "find-principals", "-f", str(allowed_signers), "-s", file.name, *_valid_at(at)], b"")
     found = done.stdout.decode("utf-8", "replace").split()
     if done.returncode or not found:
         raise Unvouched(f"no key in {allowed_signers} made the signature ({_reason(done)})")

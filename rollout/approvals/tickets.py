@@ -52,8 +52,12 @@ def read_ticket(rollout: RolloutContext) -> Ticket:
         return Ticket(ticket, pattern, None, "")
     url = policy.ticket_lookup.replace("{ticket}", quote(ticket, safe=""))
     problem = _problem(rollout, url)
-    where = f"the tracker at {urlsplit(url).netloc}"
-    return Ticket(ticket, pattern, url, f"ticket {ticket}: {where} {problem}" if problem else "")
+    return Ticket(
+        ticket,
+        pattern,
+        url,
+        f"ticket {ticket}: the tracker at {urlsplit(url).netloc} {problem}" if problem else "",
+    )
 
 
 def _problem(rollout: RolloutContext, url: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
-from rollout.approvals.approval import Role, judged, kept, same_person, terms_of
+from rollout.approvals.approval import Role, enter_accepted, judged, same_person, terms_of
 from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
 from rollout.core.scenario import Waiver
@@ -13,11 +13,6 @@ from rollout.gateway import manual_commands
 from rollout.journal.record import WAIVED, RolloutRecord
 
 NAMED = "named"
-
-
-def of_clause(rollout: RolloutContext, clause: str) -> Waiver | None:
-    """Return the scenario's waiver of a clause; None where it has none."""
-    return next((waiver for waiver in rollout.scenario.waivers if waiver.clause == clause), None)
 
 
 def why_void(rollout: RolloutContext, waiver: Waiver) -> str | None:
@@ -35,7 +30,7 @@ def why_void(rollout: RolloutContext, waiver: Waiver) -> str | None:
         return f"{waiver.granted_by} is the author; another person has to grant it"
     grants = judged(rollout, Role.WAIVER, waiver.clause)
     if any(same_person(each.approver, waiver.granted_by) for each in grants.accepted):
-        kept(rollout, grants)
+        enter_accepted(rollout, grants)
         return None
     if rollout.policy.review == NAMED and not grants.refused:
         return None
@@ -54,7 +49,7 @@ def judged_by_waiver(rollout: RolloutContext, clause: str, message: str) -> tupl
     Raises:
         JournalError: as `why_void`.
     """
-    waiver = of_clause(rollout, clause)
+    waiver = next((waiver for waiver in rollout.scenario.waivers if waiver.clause == clause), None)
     if waiver is None:
         return False, message
     if why := why_void(rollout, waiver):
@@ -70,5 +65,5 @@ def describe_waiver(rollout: RolloutContext, waiver: Waiver) -> str:
 
 def unused(waivers: Iterable[Waiver], record: RolloutRecord) -> list[str]:
     """Return the clauses that are waived and did not need it so far: their checks passed, or were not required."""
-    outcomes = {waiver.clause: record.clauses.get(waiver.clause) for waiver in waivers}
-    return [clause for clause, outcome in outcomes.items() if outcome and outcome.outcome in ("passed", "skipped")]
+    unneeded = {id_ for id_, outcome in record.clauses.items() if outcome.outcome in ("passed", "skipped")}
+    return [waiver.clause for waiver in waivers if waiver.clause in unneeded]

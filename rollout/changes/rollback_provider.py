@@ -197,7 +197,7 @@ class _Reading:
 
 def takes_restart(rollout: RolloutContext, to: ProviderChange) -> bool:
     """Return whether an activation of `to` is known to take effect only after a restart."""
-    asked = rollout.activation is not None and rollout.activation.restart
+    asked = rollout.scenario.activation is not None and rollout.scenario.activation.restart
     return asked or rollout.target.restarts(to.provider)
 
 

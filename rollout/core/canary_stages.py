@@ -55,8 +55,10 @@ def stages(scenario: Scenario) -> tuple[Stage, ...]:
     canary = scenario.canary
     if canary is None:
         return ()
-    shares = tuple(Stage(clause_of(each.share), round(each.share, _DIGITS), each.lasts_s) for each in canary.shares)
-    return (*shares, Stage(STABILISE, ALL, canary.stabilise_s))
+    return (
+        *(Stage(clause_of(each.share), round(each.share, _DIGITS), each.lasts_s) for each in canary.shares),
+        Stage(STABILISE, ALL, canary.stabilise_s),
+    )
 
 
 def is_staged(scenario: Scenario) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 from rollout.core.target import ChangeWindow, Freeze, Target
@@ -25,8 +26,7 @@ def longest_s(target: Target) -> float | None:
     if not target.windows:
         return None
     # Any week will do, in a zone whose clocks never change: a window is as long as its wall clock says.
-    plain = replace(target, time_zone="UTC")
-    spans = _around(plain, datetime(2001, 1, 3, tzinfo=UTC))
+    spans = _around(replace(target, time_zone="UTC"), datetime(2001, 1, 3, tzinfo=UTC))
     ends = {start: _goes_on_until(spans, start) for start, _ in spans}
     return max((end - start).total_seconds() for start, end in ends.items() if end is not None)
 
@@ -42,22 +42,15 @@ def _goes_on_until(spans: list[tuple[datetime, datetime]], now: datetime) -> dat
 def opens_at(target: Target, now: datetime) -> datetime | None:
     """Return when a change may begin next: a window opens, or a freeze ends; None if neither is to come."""
     thaws = [end for freeze in target.freezes if (end := _moment(target, freeze.ends)) > now]
-    moments = [now, *thaws]
-    candidates = {start for moment in moments for start, _ in _around(target, moment) if start > now} | set(thaws)
-    return min((moment for moment in candidates if _is_allowed(target, moment)), default=None)
+    openings = {start for moment in (now, *thaws) for start, _ in _around(target, moment) if start > now}
+    return min((moment for moment in openings.union(thaws) if _is_allowed(target, moment)), default=None)
 
 
 def frozen(target: Target, begins: datetime, ends: datetime) -> tuple[Freeze, datetime, datetime] | None:
     """Return the first freeze that lies, with any part of it, between the two moments; when it begins and ends, UTC."""
-    inside = [
-        (_moment(target, freeze.begins), _moment(target, freeze.ends), freeze)
-        for freeze in target.freezes
-        if _moment(target, freeze.begins) <= ends and _moment(target, freeze.ends) > begins
-    ]
-    if not inside:
-        return None
-    freezes, thaws, freeze = min(inside, key=lambda found: found[0])
-    return freeze, freezes, thaws
+    found = ((freeze, _moment(target, freeze.begins), _moment(target, freeze.ends)) for freeze in target.freezes)
+    inside = ((freeze, freezes, thaws) for freeze, freezes, thaws in found if freezes <= ends and thaws > begins)
+    return min(inside, key=itemgetter(1), default=None)
 
 
 def _is_allowed(target: Target, moment: datetime) -> bool:

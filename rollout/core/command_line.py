@@ -34,8 +34,9 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             choices = list(map(str, action.choices))
-            known = f"choose from {', '.join(choices)}"
-            raise argparse.ArgumentError(action, f"there is no {value!r}{_meant(str(value), choices)}; {known}")
+            raise argparse.ArgumentError(
+                action, f"there is no {value!r}{_meant(str(value), choices)}; choose from {', '.join(choices)}"
+            )
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

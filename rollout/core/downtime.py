@@ -26,18 +26,12 @@ def proof_price(target: Target, previous: ProviderChange) -> str | None:
     """
     costs = []
     if any(name.casefold() == previous.provider.casefold() for name in target.activate_with):
-        costs.append(f"a runtime switch, up to {_seconds(target.timeouts.activate_s)} of refused requests")
+        costs.append(f"a runtime switch, up to {target.timeouts.activate_s:g} s of refused requests")
     if previous.restart or target.restarts(previous.provider):
-        costs.append(f"a restart of the service, up to {_seconds(startup_s(target, [previous]))}")
+        costs.append(f"a restart of the service, up to {startup_s(target, [previous]):g} s")
     return ", and ".join(costs) or None
 
 
-def _seconds(value: float) -> str:
-    return f"{value:g} s"
-
-
 def _startup_s(target: Target, change: ProviderChange | EnvironmentChange) -> float:
-    if isinstance(change, ProviderChange):
-        return max(target.startup_s_of(change.provider), change.startup_s or 0.0)
-    slowest_s = max(map(target.startup_s_of, (None, *target.providers)))
-    return max(slowest_s, change.startup_s or 0.0)
+    providers = (change.provider,) if isinstance(change, ProviderChange) else (None, *target.providers)
+    return max(*map(target.startup_s_of, providers), change.startup_s or 0.0)

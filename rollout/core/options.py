@@ -6,18 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of a run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The options of every kind of run.
+
+    Attributes:
+        target: ``--target``, a name; None takes the scenario's, or for a review rollouts on any.
+        gateway: ``--gateway``, a URL; None takes the target's.
+        reports: the reports' folder.
+    """
+
+    target: str | None
+    gateway: str | None
+    reports: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(RunOptions):
+    """The options of a rollout's run.
 
     Attributes:
         scenario: the scenario's file; None with `activate`.
         activate: ``PROVIDER:MODEL``, a scenario from the command line.
         ticket: ``--ticket``, which overrides the file's.
-        target: ``--target``.
-        gateway: ``--gateway``, a URL.
         journal: URL or path of the journal.
-        reports: the reports' folder.
         scenarios: the folder with targets and policy.
         phases: the requested phases, in order.
         for_s: ``--for``: watch for so long and leave the rest of the window to a later call; None watches it all.
@@ -27,53 +39,38 @@ class Options:
     scenario: Path | None
     activate: str | None
     ticket: str | None
-    target: str | None
-    gateway: str | None
     journal: str
-    reports: Path
     scenarios: Path
     phases: tuple[str, ...]
     for_s: float | None = None
     policy: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewOptions:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewOptions(RunOptions):
     """The options of ``pytest -m review``.
 
     Attributes:
         rollout: the rollout's id; None takes the latest whose review is due.
-        target: only rollouts on this target.
-        gateway: only rollouts on this URL.
         documentation: where the updated documentation is.
         learnings: where the learnings are.
         journal: URL or path of the journal.
-        reports: the reports' folder.
     """
 
     rollout: str | None
-    target: str | None
-    gateway: str | None
     documentation: str | None
     learnings: str | None
     journal: str
-    reports: Path
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseOptions:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseOptions(RunOptions):
     """The options of ``pytest -m release``.
 
     Attributes:
-        target: the target's name; None with `gateway`.
-        gateway: its base URL; None takes the target's.
-        reports: the reports' folder.
         scenarios: the folder with targets and policy.
         policy: ``--policy``, the file in the place of ``policy.yaml``; None takes that.
     """
 
-    target: str | None
-    gateway: str | None
-    reports: Path
     scenarios: Path
     policy: Path | None = None

@@ -57,9 +57,7 @@ def _is_word(text: str) -> bool:
 
 
 def _is_spoken(word: str) -> bool:
-    if len(word) <= _ABBREVIATION:
-        return True
-    return bool(_SPOKEN.search(word)) and not _UNSPOKEN.search(word)
+    return len(word) <= _ABBREVIATION or (bool(_SPOKEN.search(word)) and not _UNSPOKEN.search(word))
 
 
 def _is_path(text: str) -> bool:

@@ -8,13 +8,14 @@ from rollout.core.canary_stages import CLAUSES as STAGES
 from rollout.core.canary_stages import is_staged, stages
 from rollout.core.clauses import Clause, planned
 from rollout.core.policy import Policy
-from rollout.core.scenario import ChangeClass, EnvironmentChange, LimitChange, ProviderChange, Scenario
+from rollout.core.scenario import Canary, ChangeClass, EnvironmentChange, LimitChange, ProviderChange, Scenario
 from rollout.core.target import Target
 
 _OF_A_KIND: Mapping[type, frozenset[str]] = {
     ProviderChange: frozenset({"APP-1.1", "APP-1.2"}),
     EnvironmentChange: frozenset({"APP-2.1", "APP-2.2", "APP-2.3", "APP-2.4"}),
     LimitChange: frozenset({"APP-3.1", "APP-3.2"}),
+    Canary: frozenset({"CAN-1", *STAGES}),
 }
 
 
@@ -65,11 +66,8 @@ def _moved_by_a_canary(scenario: Scenario) -> Mapping[str, str]:
 
 def of_other_kinds(scenario: Scenario) -> frozenset[str]:
     """Return the clauses of the kinds of change that the scenario does not hold; a canary counts as a kind."""
-    kinds = {type(change) for change in scenario.changes}
-    without = [clauses for kind, clauses in _OF_A_KIND.items() if kind not in kinds]
-    if scenario.canary is None:
-        without.append(frozenset({"CAN-1", *STAGES}))
-    return frozenset().union(*without)
+    kinds = {type(change) for change in (*scenario.changes, scenario.canary)}
+    return frozenset().union(*(clauses for kind, clauses in _OF_A_KIND.items() if kind not in kinds))
 
 
 def plan(phases: Iterable[str], scenario: Scenario, left_out: Mapping[str, str]) -> tuple[Clause, ...]:

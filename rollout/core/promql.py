@@ -115,14 +115,13 @@ def _matchers(rest: str, placeholders: frozenset[str]) -> tuple[tuple[Matcher, .
 
 def _matcher(match: re.Match[str]) -> Matcher:
     raw = match["single"] if match["double"] is None else match["double"]
-    value = _ESCAPE.sub(lambda found: _unescaped(found[1]), raw)
-    return Matcher(match["label"], match["op"], value)
+    return Matcher(match["label"], match["op"], _ESCAPE.sub(_unescaped, raw))
 
 
-def _unescaped(character: str) -> str:
-    if character not in _ESCAPES:
-        raise ValueError(f"has an escape \\{character} that PromQL does not know; a backslash itself is written \\\\")
-    return _ESCAPES[character]
+def _unescaped(found: re.Match[str]) -> str:
+    if found[1] not in _ESCAPES:
+        raise ValueError(f"has an escape {found[0]} that PromQL does not know; a backslash itself is written \\\\")
+    return _ESCAPES[found[1]]
 
 
 def _known(found: Matcher, placeholders: frozenset[str]) -> Matcher:
@@ -134,10 +133,6 @@ def _known(found: Matcher, placeholders: frozenset[str]) -> Matcher:
 
 
 def _filled(found: Matcher, values: Mapping[str, str]) -> Matcher:
-    as_regex = found.operator in {"=~", "!~"}
-
-    def fill(match: re.Match[str]) -> str:
-        value = values[match[1]]
-        return escaped(value) if as_regex else value
-
-    return replace(found, value=_PLACEHOLDER.sub(fill, found.value))
+    if found.operator in {"=~", "!~"}:
+        values = {name: escaped(value) for name, value in values.items()}
+    return replace(found, value=_PLACEHOLDER.sub(lambda match: values[match[1]], found.value))

@@ -86,28 +86,29 @@ class Redactor:
         for secret in secrets:
             self.add(secret)
 
-    def add(self, secret: str) -> None:
-        """Register one more value; shorter than four characters is ignored, for it would match by chance."""
-        self._add(secret)
+    def add(self, secret: str, *, alone: bool = False) -> None:
+        """Register one more value; shorter than four characters is ignored, for it would match by chance.
+
+        Args:
+            secret: the value.
+            alone: whether it counts only where no letter or digit is beside it.
+        """
+        if len(secret.strip()) < SHORTEST:
+            return
+        new = frozenset({secret, secret.strip()})
+        if alone:
+            self._alone |= new
+        else:
+            self._known |= new
+        self._spellings = None
 
     def add_url(self, url: str) -> None:
         """Register a channel's URL, and the parts of it that may be tokens: errors repeat the parts."""
         self.add(url)
         for part in map(unquote, _PARTS_OF_URL.split(url)):
-            if len(part) >= SHORTEST_IN_URL and "." not in part and {"1", "a"} <= set(_kinds(part)):
+            is_digit = {character.isdigit() for character in part if character.isalnum()}
+            if len(part) >= SHORTEST_IN_URL and "." not in part and is_digit == {True, False}:
                 self.add(part)
-
-    def learn(self, variables: Mapping[str, str | None], public: Iterable[str] = ()) -> None:
-        """Register the values under the name of a secret in an environment, and what in others has the form of one.
-
-        A value that also stands under another name, or among the words in `public`, is no secret: hiding the name
-        of a provider because a local one takes any key, its own name for instance, would make the journal unreadable.
-
-        Args:
-            variables: name -> value.
-            public: what is public anyway, for this redaction from here on: the words of scenario and target.
-        """
-        self._learn(variables, public, whole_file=False)
 
     def learn_file(self, variables: Mapping[str, str | None], public: Iterable[str] = ()) -> None:
         """Register every value of a `.env` file that is not plain, whatever its name, and what `learn` does.
@@ -116,7 +117,7 @@ class Redactor:
             variables: key -> value, None for a key without one.
             public: as `learn` has it.
         """
-        self._learn(variables, public, whole_file=True)
+        self.learn(variables, public, whole_file=True)
 
     def publish(self, names: Iterable[str]) -> None:
         """Register names of providers and models as public: none is hidden because a `.env` file holds it.
@@ -129,7 +130,19 @@ class Redactor:
             self._unnamed = frozenset(value for value in self._unnamed if not self._is_open(value))
             self._spellings = None
 
-    def _learn(self, variables: Mapping[str, str | None], public: Iterable[str], *, whole_file: bool) -> None:
+    def learn(
+        self, variables: Mapping[str, str | None], public: Iterable[str] = (), *, whole_file: bool = False
+    ) -> None:
+        """Register the values under the name of a secret in an environment, and what in others has the form of one.
+
+        A value that also stands under another name, or among the words in `public`, is no secret: hiding the name
+        of a provider because a local one takes any key, its own name for instance, would make the journal unreadable.
+
+        Args:
+            variables: name -> value.
+            public: what is public anyway, for this redaction from here on: the words of scenario and target.
+            whole_file: whether values count too that are not plain, whatever their name.
+        """
         found = {name: value for name, value in variables.items() if value and name not in _WORKING_DIRECTORIES}
         self._public |= frozenset(word.casefold() for word in public)
         plain = {
@@ -142,23 +155,13 @@ class Redactor:
         self._spellings = None
         for name, value in found.items():
             for part in _parts(value):
-                self._add(part)
+                self.add(part)
             if value.casefold() in known:
                 continue
             if _is_worth_hiding(value) and _is_named(name, value):
-                self._add(value, alone=len(value.strip()) < BOUND_BELOW)
+                self.add(value, alone=len(value.strip()) < BOUND_BELOW)
             elif whole_file and len(value.strip()) >= SHORTEST_FOUND and not is_plain(value):
                 self._add_unnamed(value)
-
-    def _add(self, secret: str, *, alone: bool = False) -> None:
-        if len(secret.strip()) < SHORTEST:
-            return
-        new = frozenset({secret, secret.strip()})
-        if alone:
-            self._alone |= new
-        else:
-            self._known |= new
-        self._spellings = None
 
     def _add_unnamed(self, value: str) -> None:
         if not self._is_open(value):
@@ -265,10 +268,6 @@ def _parts(value: str) -> Iterator[str]:
             found.append(parts.username or "")
         for part in found:
             yield from (each for each in {part, unquote(part)} if not _FILLER.fullmatch(each))
-
-
-def _kinds(text: str) -> Iterator[str]:
-    return ("1" if character.isdigit() else "a" for character in text if character.isalnum())
 
 
 def _hidden(value: Any) -> Any:

@@ -51,8 +51,7 @@ class Origin:
 
     def header_lines(self) -> list[str]:
         """Return the header's lines about the files: why production's policy rules, and which keys have a new name."""
-        lines = {"policy": self.ruled, "deprecated": self.notice}
-        return [f"{word}: {line}" for word, line in lines.items() if line]
+        return [f"{word}: {line}" for word, line in (("policy", self.ruled), ("deprecated", self.notice)) if line]
 
     def beside_policy(self, name: str | None) -> Path | None:
         """Return a file that the policy names, by its own folder: the owner of the policy owns this file too."""
@@ -82,8 +81,14 @@ class Request:
         ``embedded`` for the gateway started on demand, whose port says nothing about the content. What a file leaves
         out that version 0.1 did not know is left out, so that its approvals stay valid for this content.
         """
-        content = {"scenario": self._scenario(), "target": self._target(), "policy": self._policy()}
-        return sha256({**content, "url": effective_url})
+        return sha256(
+            {
+                "scenario": self._scenario(),
+                "target": self._target(),
+                "policy": self._policy(),
+                "url": effective_url,
+            }
+        )
 
     def _scenario(self) -> dict[str, Any]:
         found = {key: value for key, value in to_json(self.scenario).items() if key not in _WHERE_IT_CAME_FROM}

@@ -168,18 +168,15 @@ def classify_name(variable: str) -> NameKind:
     if variable in _NAMES_OF_FILES:
         return NameKind.PERHAPS
     certain = any(_is_certain(word) for word in words) or _names_a_key(words)
-    if certain and words[-1] in _HARMLESS_IF_PLAIN:
-        return NameKind.PERHAPS
     if certain:
-        return NameKind.SECRET
+        return NameKind.PERHAPS if words[-1] in _HARMLESS_IF_PLAIN else NameKind.SECRET
     return NameKind.PERHAPS if _OF_VARIABLES_PERHAPS.intersection(words) else NameKind.OPEN
 
 
 def _is_certain(word: str) -> bool:
     if word in _OTHER_WORDS or word in _KEYS:
         return False
-    is_listed = word in _SECRET_WORDS or word in _OF_VARIABLES
-    return is_listed or word.endswith(_SECRET_ENDINGS) or word.endswith(_ENDINGS_OF_VARIABLES)
+    return word in _SECRET_WORDS or word in _OF_VARIABLES or word.endswith(_SECRET_ENDINGS + _ENDINGS_OF_VARIABLES)
 
 
 def _names_a_key(words: list[str]) -> bool:

@@ -11,9 +11,8 @@ import base64
 import html
 import re
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, groupby, islice
 
 DEPTH = 6
 """How many escapes within one another are resolved."""
@@ -42,16 +41,8 @@ _PREFIX = 6
 
 Span = tuple[int, int]
 
-_Piece = tuple[int, int, int]
-"""Where a piece of a text starts, where it came from, and how long it was there; 0: each character is its own."""
-
-
-class _Sought(NamedTuple):
-    """What is searched for: as it is, as a word of its own, and as the digits of its bytes."""
-
-    anywhere: re.Pattern[str] | None
-    alone: re.Pattern[str] | None
-    digits: tuple[str, ...]
+_Piece = tuple[str, int, int]
+"""A piece of a text, where it came from, and how long it was there; 0: each character is its own."""
 
 
 class Spellings:
@@ -61,11 +52,10 @@ class Spellings:
         """Prepare; `alone` are short texts that count only where no letter or digit is beside them."""
         texts = {part for text in texts for part in (text, *_lines(text))}
         anywhere = {spelt for text in texts for spelt in _spelt(text)}
-        self._sought = _Sought(
-            anywhere=re.compile(_trie(anywhere)) if anywhere else None,
-            alone=_as_words({spelling for text in alone for spelling in {text, _resolved(text)}}),
-            digits=tuple({text.encode(errors="replace").hex() for text in texts if len(text) >= SHORTEST_ENCODED}),
-        )
+        as_words = {spelling for text in alone for spelling in {text, _resolved(text)}}
+        patterns = (_trie(anywhere) if anywhere else "", _as_words(as_words) if as_words else "")
+        self._patterns = tuple(re.compile(pattern) for pattern in patterns if pattern)
+        self._digits = tuple({text.encode(errors="replace").hex() for text in texts if len(text) >= SHORTEST_ENCODED})
 
     def replaced(self, text: str, by: str) -> str:
         """Return the text with each of them replaced."""
@@ -77,22 +67,14 @@ class Spellings:
 
     def spans(self, text: str) -> list[Span]:
         """Return where they stand, as (start, end), in order; those that overlap are one."""
-        found: list[Span] = []
-        view: _View | None = _View(text)
-        for _ in range(DEPTH):
-            if view is None:
-                break
-            found += [view.origin(*span) for span in self._here(view.text)]
-            view = view.resolved()
-        return _merged(found)
+        return _merged([view.origin(*span) for view in islice(_views(text), DEPTH) for span in self._here(view.text)])
 
     def _here(self, text: str) -> Iterator[Span]:
-        for pattern in (self._sought.anywhere, self._sought.alone):
-            if pattern is not None:
-                yield from (match.span() for match in pattern.finditer(text))
-        if self._sought.digits:
+        for pattern in self._patterns:
+            yield from (match.span() for match in pattern.finditer(text))
+        if self._digits:
             for run in _HEX.finditer(text):
-                yield from _within_digits(run[0], run.start(), self._sought.digits)
+                yield from _within_digits(run[0], run.start(), self._digits)
 
 
 class _View:
@@ -101,7 +83,7 @@ class _View:
     def __init__(self, text: str, beneath: _View | None = None, pieces: Sequence[_Piece] = ()) -> None:
         """Keep the text, and where its pieces came from; without `beneath` it is the original."""
         self.text, self._beneath, self._pieces = text, beneath, pieces
-        self._starts = [start for start, _, _ in self._pieces]
+        self._starts = list(accumulate((len(piece) for piece, _, _ in pieces), initial=0))
 
     def origin(self, start: int, end: int) -> Span:
         """Return where the characters from `start` to `end` stand in the original."""
@@ -111,30 +93,31 @@ class _View:
 
     def resolved(self) -> _View | None:
         """Return the text with each escape replaced by what it stands for; None if there is none."""
-        parts: list[str] = []
         pieces: list[_Piece] = []
-        length = done = 0
+        done = 0
         for match in _ESCAPE.finditer(self.text):
             start, end = match.span()
-            if start > done:
-                pieces.append((length, done, 0))
-                parts.append(self.text[done:start])
-                length += start - done
-            if meant := _meant(match[0]):
-                pieces.append((length, start, end - start))
-                parts.append(meant)
-                length += len(meant)
+            pieces += [(self.text[done:start], done, 0), (_meant(match[0]), start, end - start)]
             done = end
         if not done:
             return None
-        pieces.append((length, done, 0))
-        parts.append(self.text[done:])
-        changed = "".join(parts)
+        pieces.append((self.text[done:], done, 0))
+        changed = "".join(piece for piece, _, _ in pieces)
         return None if changed == self.text else _View(changed, self, pieces)
 
     def _at(self, place: int) -> Span:
-        start, origin, length = self._pieces[bisect_right(self._starts, place) - 1]
-        return (origin, origin + length) if length else (origin + place - start, origin + place - start + 1)
+        index = bisect_right(self._starts, place) - 1
+        _, origin, length = self._pieces[index]
+        at = origin + place - self._starts[index]
+        return (origin, origin + length) if length else (at, at + 1)
+
+
+def _views(text: str) -> Iterator[_View]:
+    """Yield a text as it is, and as each step of resolving leaves it."""
+    view: _View | None = _View(text)
+    while view:
+        yield view
+        view = view.resolved()
 
 
 def _meant(escape: str) -> str:
@@ -155,12 +138,8 @@ def _meant(escape: str) -> str:
 
 
 def _resolved(text: str) -> str:
-    view: _View | None = _View(text)
-    last = text
-    for _ in range(DEPTH):
-        view = view and view.resolved()
-        last = view.text if view else last
-    return last
+    *_, last = islice(_views(text), DEPTH + 1)
+    return last.text
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -177,26 +156,18 @@ def _spelt(text: str) -> Iterator[str]:
         # `repr` of its bytes, resolved character by character.
         yield text.encode(errors="replace").decode("latin-1")
     data = text.encode(errors="replace")
-    for encoded in {*_in_base64(data), *_in_base32(data)}:
-        if len(encoded) >= SHORTEST_ENCODED:
-            yield encoded
+    in_base64 = (*_encoded(data, base64.b64encode, 6, 3), *_encoded(data, base64.urlsafe_b64encode, 6, 3))
+    in_base32 = _encoded(data, base64.b32encode, 5, 5)
+    encoded = {*in_base64, *in_base32, *map(str.lower, in_base32)}
+    yield from (each for each in encoded if len(each) >= SHORTEST_ENCODED)
 
 
-def _in_base64(data: bytes) -> Iterator[str]:
-    """Yield the characters that `data` alone determines, for each of the three places it may start at in a group."""
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + data).decode()
-        own = encoded[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
-        yield own
-        yield own.replace("+", "-").replace("/", "_")
-
-
-def _in_base32(data: bytes) -> Iterator[str]:
-    for before in range(5):
-        encoded = base64.b32encode(b"\0" * before + data).decode()
-        own = encoded[-(-8 * before // 5) : 8 * (before + len(data)) // 5]
-        yield own
-        yield own.lower()
+def _encoded(data: bytes, encode: Callable[[bytes], bytes], bits: int, places: int) -> list[str]:
+    """Return the characters of `bits` that `data` alone determines, for each place it may start at in a group."""
+    return [
+        encode(b"\0" * before + data).decode()[-(-8 * before // bits) : 8 * (before + len(data)) // bits]
+        for before in range(places)
+    ]
 
 
 def _within_digits(run: str, start: int, digits: Iterable[str]) -> Iterator[Span]:
@@ -206,37 +177,34 @@ def _within_digits(run: str, start: int, digits: Iterable[str]) -> Iterator[Span
     for sought in digits:
         at = plain.find(sought)
         while at >= 0:
-            places = places or list(_places(run))
+            places = places or _places(run)
             yield start + places[at], start + places[at + len(sought) - 1] + 1
             at = plain.find(sought, at + 1)
 
 
-def _places(run: str) -> Iterator[int]:
-    """Yield where the digits stand."""
-    done = 0
-    for other in _NO_HEX.finditer(run):
-        yield from range(done, other.start())
-        done = other.end()
-    yield from range(done, len(run))
+def _places(run: str) -> list[int]:
+    """Return where the digits stand."""
+    blanked = _NO_HEX.sub(lambda other: " " * len(other[0]), run)
+    return [place for place, character in enumerate(blanked) if character != " "]
 
 
 def _trie(texts: Iterable[str]) -> str:
     """Return a pattern that finds any of the texts, the longest first, and tries few of them at each place."""
-    by_prefix: defaultdict[str, list[str]] = defaultdict(list)
-    for text in texts:
-        by_prefix[text[:1]].append(text)
-    return f"(?:{'|'.join(_branch(first, some, 1) for first, some in sorted(by_prefix.items()))})"
+    return f"(?:{_branches(sorted(texts), 1)})"
+
+
+def _branches(texts: Iterable[str], depth: int) -> str:
+    """Return the alternatives of sorted texts, one for each beginning of `depth` characters."""
+    groups = groupby(texts, key=lambda text: text[:depth])
+    return "|".join(_branch(prefix, list(some), depth) for prefix, some in groups)
 
 
 def _branch(prefix: str, texts: list[str], depth: int) -> str:
     if len(texts) == 1 or depth == _PREFIX:
         ends = sorted((text[depth:] for text in texts), key=len, reverse=True)
         return f"{_pattern(prefix[-1])}(?:{'|'.join(map(_pattern, ends))})"
-    by_next: defaultdict[str, list[str]] = defaultdict(list)
-    for text in texts:
-        by_next[text[: depth + 1]].append(text)
-    ended = by_next.pop(prefix, None)
-    more = "|".join(_branch(longer, some, depth + 1) for longer, some in sorted(by_next.items()))
+    ended = prefix in texts
+    more = _branches((text for text in texts if text != prefix), depth + 1)
     return f"{_pattern(prefix[-1])}(?:{more}){'?' if ended else ''}"
 
 
@@ -245,11 +213,9 @@ def _pattern(text: str) -> str:
     return re.sub(r"(?:\\?\s)+", r"[\\s+]*", re.escape(text))
 
 
-def _as_words(texts: set[str]) -> re.Pattern[str] | None:
-    if not texts:
-        return None
+def _as_words(texts: Iterable[str]) -> str:
     longest_first = "|".join(map(_pattern, sorted(texts, key=len, reverse=True)))
-    return re.compile(rf"(?<![A-Za-z0-9])(?:{longest_first})(?![A-Za-z0-9])")
+    return rf"(?<![A-Za-z0-9])(?:{longest_first})(?![A-Za-z0-9])"
 
 
 def _merged(spans: list[Span]) -> list[Span]:

@@ -12,11 +12,7 @@ _SILENT: WeakSet[TextIO] = WeakSet()
 """Streams whose reader is gone: pytest's capturing restores the broken file, whatever `_fall_silent` does to it."""
 
 
-def _as_it_is(text: str) -> str:
-    return text
-
-
-def quiet(stream: TextIO, through: Callable[[str], str] = _as_it_is) -> TextIO:
+def quiet(stream: TextIO, through: Callable[[str], str] = str) -> TextIO:
     """Return a stream over `stream` that never raises because its reader is gone.
 
     Args:

@@ -42,8 +42,9 @@ def duration(value: Any) -> float:
         ValueError: `value` is not a duration; the message gives an example.
     """
     if _number(value) is not None:
+        plain = shown(value).strip("' ")
         # Not taken for seconds: it may mean minutes or milliseconds.
-        raise ValueError(f"{shown(value)} has no unit; write {_plain(value)}s if seconds are meant, or {_DURATIONS}")
+        raise ValueError(f"{shown(value)} has no unit; write {plain}s if seconds are meant, or {_DURATIONS}")
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) and value.strip() else None
     parts = {} if match is None else {unit: text for unit, text in match.groupdict().items() if text}
     seconds = math.fsum(float(text) * _SECONDS[unit] for unit, text in parts.items())
@@ -88,11 +89,6 @@ def truncate(text: str, length: int) -> str:
 def show_fraction(share: float) -> str:
     """Return a fraction as a percentage: ``5%``."""
     return f"{share * 100:.6g}%"
-
-
-def _plain(value: Any) -> str:
-    """Return a number as a message repeats it with a unit behind it."""
-    return shown(value).strip("' ")
 
 
 def _number(value: Any) -> float | None:

@@ -63,7 +63,7 @@ def _is_ours(entry: AuditEntry, rollout: RolloutContext, since: str) -> bool:
         and "limit" in entry.action.casefold()
     ):
         return True
-    provider = rollout.activation.provider if rollout.activation else ""
+    provider = rollout.scenario.activation.provider if rollout.scenario.activation else ""
     return "activate" in entry.action.casefold() and (entry.provider or "").casefold() == provider.casefold()
 
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import dataclass
 
 
+@dataclass(slots=True)
 class CheckDurations:
-    """The durations of the check that is running."""
+    """The durations of the check that is running, in seconds.
 
-    def __init__(self) -> None:
-        """Begin before the first check."""
-        self._setup_s = 0.0
-        self._own_s: float | None = None
+    Attributes:
+        setup_s: how long its setup took.
+        own_s: how long its own work took; it counts in the place of the setup, for this check.
+    """
 
-    def keep_setup(self, report: pytest.TestReport) -> None:
-        """Keep how long the setup took."""
-        self._setup_s = report.duration
+    setup_s: float = 0.0
+    own_s: float | None = None
 
-    def keep_own_work(self, seconds: float) -> None:
-        """Keep how long the running check's own work took; it counts in the place of the setup, for this check."""
-        self._own_s = seconds
-
-    def total(self, report: pytest.TestReport) -> float:
-        """Return how long the check took, in seconds."""
-        took_s = (self._setup_s if self._own_s is None else self._own_s) + report.duration
-        self._own_s = None
+    def total(self, body_s: float) -> float:
+        """Return how long the check took whose body took so long."""
+        took_s = (self.setup_s if self.own_s is None else self.own_s) + body_s
+        self.own_s = None
         return took_s

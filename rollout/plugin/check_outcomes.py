@@ -38,15 +38,14 @@ def record_outcome(
     """Put a failure into one line, print the check's line, and let the run record the outcome."""
     message = _message(run, clause, report, excinfo)
     if report.passed and report.when != "call":
-        run.durations.keep_setup(report)
+        run.durations.setup_s = report.duration
         return
     seen = run.evidence.show.take_remarks()
     message = seen if report.passed and seen else message
-    outcome, took_s = _outcome(report, message), run.durations.total(report)
+    outcome, took_s = _outcome(report, message), run.durations.total(report.duration)
     run.terminal.row(clause, outcome, message, took_s)
     if clause is not None:
-        error = None if excinfo is None else excinfo.value
-        run.record_outcome(clause, outcome, message, took_s=took_s, error=error)
+        run.record_outcome(clause, outcome, message, took_s=took_s, error=None if excinfo is None else excinfo.value)
 
 
 def _message(

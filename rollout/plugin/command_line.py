@@ -58,9 +58,9 @@ def rollout_options(config: pytest.Config) -> Options:
         scenario = root / "scenarios" / "quickstart.yaml"
     phases = [phase for phase in PHASES if selects_phase(option.markexpr, phase)]
     if not phases:
-        others = " and ".join(LATER_PHASES)
         raise pytest.UsageError(
-            f"-m {option.markexpr!r} selects no phase; the phases are {', '.join(PHASES)}, and apart from them {others}"
+            f"-m {option.markexpr!r} selects no phase; the phases are {', '.join(PHASES)}, and apart from them "
+            f"{' and '.join(LATER_PHASES)}"
         )
     between = PHASES[PHASES.index(phases[0]) : PHASES.index(phases[-1])]
     left_out = [phase for phase in between if phase not in phases]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from rollout.context import RolloutContext
@@ -15,7 +15,7 @@ from rollout.gateway.transport import Exchange
 from rollout.reporting import allure
 
 
-class RunEvidence(ABC):
+class RunEvidence:
     """The evidence of one run.
 
     Attributes:
@@ -25,10 +25,10 @@ class RunEvidence(ABC):
         links: the links of every row in the report, as (URL, name).
         redactor: removes secrets from everything that is written.
         show: attaches evidence to the running check.
+        labels: returns the labels of a check's row in the report, as (type, value).
+        write_environment: writes what Allure shows about the run into the folder of its results.
         junit: the name of the file with the counts, where pytest writes it; None where the report does.
     """
-
-    junit: str | None = None
 
     def __init__(
         self,
@@ -37,7 +37,10 @@ class RunEvidence(ABC):
         run: str,
         redactor: Redactor,
         exchanges: list[Exchange],
+        labels: Callable[[Clause | None], Iterable[tuple[str, str]]],
+        write_environment: Callable[[Path], None],
         links: Iterable[tuple[str, str]] = (),
+        junit: str | None = None,
     ) -> None:
         """Start before the first check: from here on, what Allure writes is redacted.
 
@@ -46,22 +49,18 @@ class RunEvidence(ABC):
             run: this process's part of it.
             redactor: removes secrets.
             exchanges: those with the gateway since they were last attached; this empties the list.
+            labels: returns those of a check's row, as (type, value).
+            write_environment: writes what Allure shows about the run into the folder of its results.
             links: those of every row, as (URL, name).
+            junit: the name of the file with the counts; None where the report holds them.
         """
         self.folder, self.run, self.results = folder, run, folder
-        self.links = tuple(links)
+        self.labels, self.write_environment = labels, write_environment
+        self.links, self.junit = tuple(links), junit
         self.redactor = redactor
         self.show = allure.Show(redactor)
         self._exchanges = exchanges
         self._guard = allure.guard(redactor)
-
-    @abstractmethod
-    def labels(self, clause: Clause | None) -> Iterable[tuple[str, str]]:
-        """Return the labels of a check's row in the report, as (type, value)."""
-
-    @abstractmethod
-    def write_environment(self) -> None:
-        """Write what Allure shows about the run beside its results."""
 
     def title(self, clause: Clause | None) -> str:
         """Return the title of a check's row in the report."""
@@ -88,25 +87,19 @@ class RunEvidence(ABC):
         allure.unguard(self._guard)
 
 
-class RolloutEvidence(RunEvidence):
-    """The evidence of a rollout, or of its review."""
-
-    def __init__(
-        self, rollout: RolloutContext, exchanges: list[Exchange], links: Iterable[tuple[str, str]] = ()
-    ) -> None:
-        """Keep the rollout that the rows name."""
-        super().__init__(
-            folder=rollout.folder, run=rollout.run, redactor=rollout.redactor, exchanges=exchanges, links=links
-        )
-        self._rollout = rollout
-
-    def labels(self, clause: Clause | None) -> Iterable[tuple[str, str]]:
-        """Return the labels of a check's row in the report, as (type, value)."""
-        return allure.labels(self._rollout, clause)
-
-    def write_environment(self) -> None:
-        """Write what Allure shows about the run beside its results."""
-        allure.write_environment(self.results, self._rollout)
+def rollout_evidence(
+    rollout: RolloutContext, exchanges: list[Exchange], links: Iterable[tuple[str, str]] = ()
+) -> RunEvidence:
+    """Return the evidence of a rollout, or of its review; arguments as those of `RunEvidence`."""
+    return RunEvidence(
+        folder=rollout.folder,
+        run=rollout.run,
+        redactor=rollout.redactor,
+        exchanges=exchanges,
+        labels=partial(allure.labels, rollout),
+        write_environment=partial(allure.write_environment, rollout=rollout),
+        links=links,
+    )
 
 
 def ticket_links(rollout: RolloutContext) -> tuple[tuple[str, str], ...]:

@@ -26,7 +26,7 @@ def write_final_documents(
         problem = _build_report(rollout, evidence, env, reporter)
     except Exception as error:  # noqa: BLE001 - the verdict is out, and a report that fails must not replace its code
         problem = f"report.html: {error!r}"
-    return tuple(filter(None, (problem, _seal_journal(rollout, env, reporter))))
+    return tuple(filter(None, (problem, seal_journal(rollout, env, reporter))))
 
 
 def record_missing(rollout: RolloutContext, closed: Closure, evidence: RunEvidence, late: tuple[str, ...]) -> bool:
@@ -61,7 +61,7 @@ def _build_report(rollout: RolloutContext, evidence: RunEvidence, env: Mapping[s
     return problem
 
 
-def _seal_journal(rollout: RolloutContext, env: Mapping[str, str], reporter: Any) -> str:
+def seal_journal(rollout: RolloutContext, env: Mapping[str, str], reporter: Any) -> str:
     """List what was written and seal the journal, and return why that failed; empty where it did not."""
     from rollout.audit.seal import conclude  # noqa: PLC0415 - as above
 

@@ -1,10 +1,11 @@
-"""Fixtures of a rollout's checks: most are outcomes, which raise when a check reads them."""
+"""Fixtures of a rollout's checks: most are outcomes (`outcome_fixture`), which raise when a check reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,21 @@ from rollout.gateway.diagnosis import Seen, diagnosed
 from rollout.gateway.responses import Connection, ConnectionTest, Preflight, Providers
 from rollout.journal.record import Kind
 from rollout.monitoring.window_outcome import IN_PROGRESS, Window
+from rollout.plugin.check_durations import CheckDurations
 from rollout.plugin.rollout_run import RolloutRun
 from rollout.plugin.run import SUITE_RUN, SuiteRun
 from rollout.reporting import notifications as notifying
 from rollout.reporting.allure import NOT_RUN, Show
+
+
+def outcome_fixture(work: Callable[..., object]) -> object:
+    """Make a fixture of the session that is the `Outcome` of `work`, whose arguments are fixtures too."""
+
+    @wraps(work)
+    def outcome(**fixtures: Any) -> Outcome[object]:
+        return Outcome(lambda: work(**fixtures))
+
+    return pytest.fixture(scope="session")(outcome)
 
 
 @pytest.fixture(scope="session")
@@ -91,35 +103,29 @@ class AppliedSteps:
 
     Attributes:
         applied: the steps.
-        cut: is called for a clause that was never reached.
-        timed: takes how long the clause's own steps took: the first clause that asks has all of them done.
+        durations: are told how long the clause's own steps took: the first clause that asks has all of them done.
     """
 
     applied: changing.Applied
-    cut: Callable[[str], None]
-    timed: Callable[[float], None]
+    durations: CheckDurations
 
     def describe(self, clause: str) -> str:
         """Return what happened at a clause, or raise why it failed."""
         __tracebackhide__ = True
-        self.timed(self.applied.took_s(clause))
+        self.durations.own_s = self.applied.took_s(clause)
         try:
             return self.applied.describe(clause)
         except NotReached as error:
-            self.cut(str(error))
+            _cut(str(error))
             raise
 
 
 # The precheck, which only reads
 
 
-@pytest.fixture(scope="session")
-def backup(rollout: RolloutContext) -> Outcome[Backup]:
+@outcome_fixture
+def backup(rollout: RolloutContext) -> Backup:
     """The backup; once a change was written it is the one in the journal, never a new one."""
-    return Outcome(lambda: _backup(rollout))
-
-
-def _backup(rollout: RolloutContext) -> Backup:
     record = rollout.record()
     if record.wrote:
         return recorded(record.backup)
@@ -148,22 +154,22 @@ def env_file_stated(target: Target) -> str | None:
     )
 
 
-@pytest.fixture(scope="session")
-def ticket(rollout: RolloutContext) -> Outcome[tickets.Ticket]:
+@outcome_fixture
+def ticket(rollout: RolloutContext) -> tickets.Ticket:
     """The ticket that documents the change."""
-    return Outcome(lambda: tickets.read_ticket(rollout))
+    return tickets.read_ticket(rollout)
 
 
-@pytest.fixture(scope="session")
-def review(rollout: RolloutContext) -> Outcome[reviewing.Review]:
+@outcome_fixture
+def review(rollout: RolloutContext) -> reviewing.Review:
     """The approvals of this very content."""
-    return Outcome(lambda: reviewing.review(rollout))
+    return reviewing.review(rollout)
 
 
-@pytest.fixture(scope="session")
-def stand_by(rollout: RolloutContext) -> Outcome[reviewing.StandBy]:
+@outcome_fixture
+def stand_by(rollout: RolloutContext) -> reviewing.StandBy:
     """The operator who stands by to roll back."""
-    return Outcome(lambda: reviewing.stand_by(rollout))
+    return reviewing.stand_by(rollout)
 
 
 @pytest.fixture(scope="session")
@@ -180,20 +186,20 @@ def traffic_now(
     return traffic.between(traffic_before, Outcome(lambda: traffic.poll_traffic(rollout, backup.value)))
 
 
-@pytest.fixture(scope="session")
+@outcome_fixture
 def rollback_plan(
     rollout: RolloutContext,
     backup: Outcome[Backup],
     traffic_before: Outcome[traffic.TrafficPoll],  # noqa: ARG001 - it comes first
-) -> Outcome[prechecks.RollbackPlan]:
+) -> prechecks.RollbackPlan:
     """What a rollback would do, and whether it would work now."""
-    return Outcome(lambda: prechecks.plan_rollback(rollout, backup.value))
+    return prechecks.plan_rollback(rollout, backup.value)
 
 
-@pytest.fixture(scope="session")
-def sources_now(rollout: RolloutContext) -> Outcome[prechecks.PollStats]:
+@outcome_fixture
+def sources_now(rollout: RolloutContext) -> prechecks.PollStats:
     """One poll of each source of the monitoring."""
-    return Outcome(lambda: prechecks.sources(rollout))
+    return prechecks.sources(rollout)
 
 
 @pytest.fixture(scope="session")
@@ -205,16 +211,16 @@ def staging_gateway(rollout_run: RolloutRun) -> Iterator[Outcome[Gateway]]:
         outcome.value.close()
 
 
-@pytest.fixture(scope="session")
-def staging_connection(staging_gateway: Outcome[Gateway], change: ProviderChange) -> Outcome[ConnectionTest]:
+@outcome_fixture
+def staging_connection(staging_gateway: Outcome[Gateway], change: ProviderChange) -> ConnectionTest:
     """The connection test on the staging gateway."""
-    return Outcome(lambda: staging_gateway.value.test_connection(change.provider))
+    return staging_gateway.value.test_connection(change.provider)
 
 
-@pytest.fixture(scope="session")
-def staging_preflight(staging_gateway: Outcome[Gateway], change: ProviderChange) -> Outcome[Preflight]:
+@outcome_fixture
+def staging_preflight(staging_gateway: Outcome[Gateway], change: ProviderChange) -> Preflight:
     """The preflight on the staging gateway."""
-    return Outcome(lambda: staging_gateway.value.preflight(change.provider))
+    return staging_gateway.value.preflight(change.provider)
 
 
 @pytest.fixture
@@ -223,50 +229,42 @@ def missing_prechecks(rollout_run: RolloutRun) -> Mapping[str, str]:
     return rollout_run.missing_before_the_gate()
 
 
-@pytest.fixture(scope="session")
-def timing(rollout: RolloutContext) -> Outcome[Mapping[str, str | None]]:
+@outcome_fixture
+def timing(rollout: RolloutContext) -> Mapping[str, str | None]:
     """Whether now is the time."""
-    return Outcome(lambda: prechecks.timing(rollout))
+    return prechecks.timing(rollout)
 
 
-@pytest.fixture(scope="session")
-def deliveries(rollout_run: RolloutRun) -> Outcome[Sequence[notifying.Delivery]]:
+@outcome_fixture
+def deliveries(rollout_run: RolloutRun) -> Sequence[notifying.Delivery]:
     """What each channel answered to the announcement."""
-    return Outcome(lambda: notifying.announce_plan(rollout_run.session.rollout, rollout_run.env))
+    return notifying.announce_plan(rollout_run.session.rollout, rollout_run.env)
 
 
-@pytest.fixture(scope="session")
-def health(rollout: RolloutContext) -> Outcome[prechecks.Health]:
+@outcome_fixture
+def health(rollout: RolloutContext) -> prechecks.Health:
     """Every provider's status, and the new provider's tests here."""
-    return Outcome(lambda: prechecks.health(rollout))
+    return prechecks.health(rollout)
 
 
-@pytest.fixture(scope="session")
-def providers_now(rollout: RolloutContext) -> Outcome[Providers]:
+@outcome_fixture
+def providers_now(rollout: RolloutContext) -> Providers:
     """The provider list."""
-    return Outcome(rollout.gateway.providers)
+    return rollout.gateway.providers()
 
 
-@pytest.fixture(scope="session")
-def alerts_now(rollout: RolloutContext) -> Outcome[prechecks.Firing]:
+@outcome_fixture
+def alerts_now(rollout: RolloutContext) -> prechecks.Firing:
     """The critical alerts before the change, kept for the window."""
-    return Outcome(lambda: _alerts(rollout))
-
-
-def _alerts(rollout: RolloutContext) -> prechecks.Firing:
     firing = prechecks.alerts(rollout)
     rollout.append(Kind.ALERTS, keys=sorted(firing.keys))
     return firing
 
 
-@pytest.fixture(scope="session")
-def baseline(
-    rollout: RolloutContext, backup: Outcome[Backup], staging_gateway: Outcome[Gateway]
-) -> Outcome[prechecks.Measured]:
+@outcome_fixture
+def baseline(rollout: RolloutContext, backup: Outcome[Backup], staging_gateway: Outcome[Gateway]) -> prechecks.Measured:
     """The current provider's numbers."""
-    return Outcome(
-        lambda: prechecks.measure(rollout, backup.value, None if staging_gateway.error else staging_gateway.value)
-    )
+    return prechecks.measure(rollout, backup.value, None if staging_gateway.error else staging_gateway.value)
 
 
 # Apply: the undo is registered before the do
@@ -279,13 +277,9 @@ def undo(rollout_run: RolloutRun) -> Iterator[None]:
     rollout_run.closure()
 
 
-@pytest.fixture(scope="session")
-def changed_meanwhile(rollout: RolloutContext) -> Outcome[Mapping[str, str]]:
+@outcome_fixture
+def changed_meanwhile(rollout: RolloutContext) -> Mapping[str, str]:
     """What differs from the backup, or no longer holds since the precheck."""
-    return Outcome(lambda: _changed_meanwhile(rollout))
-
-
-def _changed_meanwhile(rollout: RolloutContext) -> Mapping[str, str]:
     record = rollout.record()
     found = changing.changed_since(rollout, recorded(record.backup))
     if record.wrote:
@@ -298,37 +292,37 @@ def _changed_meanwhile(rollout: RolloutContext) -> Mapping[str, str]:
     return found
 
 
-@pytest.fixture(scope="session")
-def rollback_proof(rollout: RolloutContext, undo: None) -> Outcome[str]:  # noqa: ARG001 - registered first
+@outcome_fixture
+def rollback_proof(rollout: RolloutContext, undo: None) -> str:  # noqa: ARG001 - registered first
     """The current provider activated once more."""
-    return Outcome(lambda: changing.prove_rollback(rollout, recorded(rollout.record().backup)))
+    return changing.prove_rollback(rollout, recorded(rollout.record().backup))
 
 
-@pytest.fixture(scope="session")
-def applied(rollout: RolloutContext, suite_run: SuiteRun, undo: None) -> Outcome[AppliedSteps]:  # noqa: ARG001 - registered first
+@outcome_fixture
+def applied(rollout: RolloutContext, suite_run: SuiteRun, undo: None) -> AppliedSteps:  # noqa: ARG001 - registered first
     """Every change of the scenario, in order; the first failure ends it."""
-    return Outcome(lambda: AppliedSteps(changing.apply(rollout), _cut, suite_run.durations.keep_own_work))
+    return AppliedSteps(changing.apply(rollout), suite_run.durations)
 
 
-@pytest.fixture(scope="session")
-def single_request(rollout: RolloutContext, undo: None) -> Outcome[canary.Tried]:  # noqa: ARG001 - registered first
+@outcome_fixture
+def single_request(rollout: RolloutContext, undo: None) -> canary.Tried:  # noqa: ARG001 - registered first
     """One request on the new provider, which is rolled back at once."""
-    return Outcome(lambda: canary.single_request(rollout))
+    return canary.single_request(rollout)
 
 
-@pytest.fixture(scope="session")
-def repeated(rollout: RolloutContext) -> Outcome[changing.Repeated]:
+@outcome_fixture
+def repeated(rollout: RolloutContext) -> changing.Repeated:
     """The change once more."""
-    return Outcome(lambda: changing.repeat(rollout))
+    return changing.repeat(rollout)
 
 
 # Verify
 
 
-@pytest.fixture(scope="session")
-def connection_now(rollout: RolloutContext, undo: None) -> Outcome[Connection]:  # noqa: ARG001 - a failure must roll back
+@outcome_fixture
+def connection_now(rollout: RolloutContext, undo: None) -> Connection:  # noqa: ARG001 - a failure must roll back
     """The new provider's status."""
-    return Outcome(lambda: rollout.gateway.status(rollout.expected_active.provider))
+    return rollout.gateway.status(rollout.expected_active.provider)
 
 
 @pytest.fixture
@@ -340,22 +334,22 @@ def status_diagnosis(connection_now: Outcome[Connection], change: ProviderChange
     return () if found is None else (found.text(),)
 
 
-@pytest.fixture(scope="session")
-def answer(rollout: RolloutContext) -> Outcome[answer_proof.Answered]:
+@outcome_fixture
+def answer(rollout: RolloutContext) -> answer_proof.Answered:
     """One real request."""
-    return Outcome(lambda: answer_proof.ask(rollout, rollout.expected_active, "VER-2"))
+    return answer_proof.ask(rollout, rollout.expected_active, "VER-2")
 
 
-@pytest.fixture(scope="session")
-def audited(rollout: RolloutContext) -> Outcome[verification.Audited]:
+@outcome_fixture
+def audited(rollout: RolloutContext) -> verification.Audited:
     """The gateway's audit log."""
-    return Outcome(lambda: verification.read_audit(rollout))
+    return verification.read_audit(rollout)
 
 
-@pytest.fixture(scope="session")
-def unintended(rollout: RolloutContext) -> Outcome[Mapping[str, str]]:
+@outcome_fixture
+def unintended(rollout: RolloutContext) -> Mapping[str, str]:
     """What changed besides the intended keys."""
-    return Outcome(lambda: changing.changed_since(rollout, recorded(rollout.record().backup)))
+    return changing.changed_since(rollout, recorded(rollout.record().backup))
 
 
 # Monitor

@@ -1,4 +1,7 @@
-"""pytest's hooks, and nothing else: they delegate to the run, its evidence, terminal and session end."""
+"""pytest's hooks, and nothing else: they delegate to the run, its evidence, terminal and session end.
+
+Those of `RunHooks` are registered only in a session that runs checks.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from rollout.core.clauses import CLAUSES, LATER_PHASES, ORDER, PHASES
 from rollout.plugin import gc_tuning, unchecked_sessions
 from rollout.plugin.check_outcomes import apply_waiver, record_outcome
 from rollout.plugin.command_line import add_options, is_rollout
-from rollout.plugin.run import SUITE_RUN, SuiteRun
-from rollout.plugin.session_end import SESSION_END
+from rollout.plugin.run import SuiteRun
+from rollout.plugin.session_end import SESSION_END, SessionEnd
 from rollout.plugin.session_start import open_run
 
 pytest_plugins = ["rollout.plugin.fixtures"]
@@ -38,137 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         if is_rollout(config):
             open_run(config)
+            config.pluginmanager.register(RunHooks(config.stash[SESSION_END]))
     finally:
         gc_tuning.is_over()
-
-
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Print what will be changed, where, and where the options came from."""
-    run = config.stash.get(SUITE_RUN, None)
-    return [] if run is None else run.terminal.header(config.option)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Handle signals (safety rule 6), and take over pytest's terminal reporter."""
-    run = session.config.stash.get(SUITE_RUN, None)
-    if run is None:
-        return
-    run.stop_requests.handle_signals()
-    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        run.terminal.attach(reporter)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(
-    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
-) -> Generator[None, None, None]:
-    """Order the checks as the procedure does, and put the closure last: after deselection, whatever was chosen."""
-    run = config.stash.get(SUITE_RUN, None)
-    if run is None:
-        yield
-        return
-    items[:] = [item for item in items if "closure" not in item.keywords]
-    yield
-    items[:] = [item for item in items if _clause(item) not in run.excluded_clauses and not run.only_closes]
-    items.sort(key=lambda item: ORDER.get(_clause(item), len(ORDER)))
-    options = unchecked_sessions.left_out_by(config)
-    run.left_out_by = unchecked_sessions.left_out_clauses(run.required_clauses, set(map(_clause, items)), options)
-    if run.closes:
-        closure = config.rootpath / "checks" / "closure" / "test_closure.py"
-        module = pytest.Module.from_parent(session, path=closure)
-        items.extend(item for item in module.collect() if isinstance(item, pytest.Item))
-    for item in items:
-        _label(item, run)
-
-
-@pytest.hookimpl
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Ignore the checks of other kinds of run: they are neither loaded nor part of this one."""
-    run = config.stash.get(SUITE_RUN, None)
-    if run is None or collection_path.parent != config.rootpath / "checks":
-        return None
-    return run.ignores_folder(collection_path.name) or None
-
-
-def _clause(item: pytest.Item) -> str:
-    marker = item.get_closest_marker("clause")
-    return str(marker.args[0]) if marker else ""
-
-
-def _label(item: pytest.Item, run: SuiteRun) -> None:
-    clause, evidence = CLAUSES.get(_clause(item)), run.evidence
-    for kind, value in evidence.labels(clause):
-        item.add_marker(pytest.mark.allure_label(value, label_type=kind))
-    for link, name in evidence.links:
-        item.add_marker(pytest.mark.allure_link(link, link_type="issue", name=name))
-    item.obj.__allure_display_name__ = evidence.title(clause)  # type: ignore[attr-defined]
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a check that must not run any more, with the reason, and fail the first one of a run that is refused."""
-    run = item.config.stash.get(SUITE_RUN, None)
-    if run is None:
-        return
-    clause = CLAUSES.get(_clause(item))
-    run.start_phase(clause)
-    reason = run.skip_reason(clause)
-    if reason:
-        pytest.skip(reason)
-    run.check_admission(clause)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Attach the exchanges with the gateway to the check that caused them."""
-    run = item.config.stash.get(SUITE_RUN, None)
-    try:
-        yield
-    finally:
-        if run is not None:
-            run.evidence.attach_exchanges()
-
-
-@pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put into one line why a check failed, and record its outcome in the journal."""
-    run, clause = item.config.stash.get(SUITE_RUN, None), CLAUSES.get(_clause(item))
-    if run is not None:
-        apply_waiver(run, clause, call)
-    report = yield
-    if run is not None:
-        record_outcome(run, clause, report, call.excinfo)
-    return report
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
-    """Silence pytest's dots: the run's terminal prints a line a clause."""
-    run = config.stash.get(SUITE_RUN, None)
-    if run is None or report.when not in ("setup", "call"):
-        return None
-    return run.terminal.status(report)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    """Decide how the run ends, whatever happened before, and answer with its exit code."""
-    end = session.config.stash.get(SESSION_END, None)
-    if end is None:
-        yield
-        return
-    # Without its journal this step fails; the other plugins still end their session.
-    end.attempt(end.run.end)
-    try:
-        yield
-    except BaseException as error:  # noqa: BLE001 - `pytest.exit` of another plugin would set the exit code
-        end.record_error(error)
-    end.write_evidence(session.config.option)
-    session.exitstatus = end.decide_exit_code(int(session.exitstatus))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -199,40 +74,135 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     return end.run.code
 
 
-@pytest.hookimpl(tryfirst=True, optionalhook=True)
-def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
-    """Replace pytest-timeout's methods: one ends the process, the other cuts a rollback."""
-    run = item.config.stash.get(SUITE_RUN, None)
-    if run is None:
-        return None
-    run.stop_requests.start_time_limit(_clause(item) or item.name, settings.timeout)
-    return True
-
-
-@pytest.hookimpl(tryfirst=True, optionalhook=True)
-def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
-    """End the time limit."""
-    run = item.config.stash.get(SUITE_RUN, None)
-    if run is None:
-        return None
-    run.stop_requests.cancel_time_limit()
-    return True
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the verdict first, then why, then what to do."""
-    end = config.stash.get(SESSION_END, None)
-    if end is not None:
-        end.print_summary(terminalreporter)
-    elif config.option.collectonly and unchecked_sessions.is_typed_display(config):
+    """Print that a list of the checks vouches for none of them."""
+    if config.option.collectonly and unchecked_sessions.is_typed_display(config):
         terminalreporter.write_line("NOTHING CHECKED: --collect-only lists the checks, and vouches for none of them")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Close the gateway and the journal, and restore the signals."""
-    end = config.stash.get(SESSION_END, None)
-    if end is not None:
-        end.end_late(config)
-        end.close()
+class RunHooks:
+    """The hooks of a session that runs checks."""
+
+    def __init__(self, end: SessionEnd) -> None:
+        """Delegate to the run that `end` ends."""
+        self._end, self._run = end, end.run
+
+    def pytest_report_header(self, config: pytest.Config) -> list[str]:
+        """Print what will be changed, where, and where the options came from."""
+        return self._run.header(config.option)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Handle signals (safety rule 6), and take over pytest's terminal reporter."""
+        self._run.stop_requests.handle_signals()
+        reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            self._run.terminal.attach(reporter)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        """Order the checks as the procedure does, and put the closure last: after deselection, whatever was chosen."""
+        run = self._run
+        items[:] = [item for item in items if "closure" not in item.keywords]
+        yield
+        items[:] = [item for item in items if _clause(item) not in run.excluded_clauses and not run.only_closes]
+        items.sort(key=lambda item: ORDER.get(_clause(item), len(ORDER)))
+        options = unchecked_sessions.left_out_by(config)
+        run.left_out_by = unchecked_sessions.left_out_clauses(run.required_clauses, set(map(_clause, items)), options)
+        if run.closes:
+            module = pytest.Module.from_parent(session, path=config.rootpath / "checks" / unchecked_sessions.CLOSURE)
+            items.extend(item for item in module.collect() if isinstance(item, pytest.Item))
+        for item in items:
+            _label(item, run)
+
+    def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> bool | None:
+        """Ignore the checks of other kinds of run: they are neither loaded nor part of this one."""
+        if collection_path.parent != config.rootpath / "checks":
+            return None
+        return self._run.ignores_folder(collection_path.name) or None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip a check that must not run any more, with the reason, and fail the first one of a run that is refused."""
+        clause = CLAUSES.get(_clause(item))
+        self._run.start_phase(clause)
+        reason = self._run.skip_reason(clause)
+        if reason:
+            pytest.skip(reason)
+        self._run.check_admission(clause)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Generator[None, None, None]:
+        """Attach the exchanges with the gateway to the check that caused them."""
+        try:
+            yield
+        finally:
+            self._run.evidence.attach_exchanges()
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put into one line why a check failed, and record its outcome in the journal."""
+        clause = CLAUSES.get(_clause(item))
+        apply_waiver(self._run, clause, call)
+        report = yield
+        record_outcome(self._run, clause, report, call.excinfo)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Silence pytest's dots: the run's terminal prints a line a clause."""
+        return self._run.terminal.status(report) if report.when in ("setup", "call") else None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Decide how the run ends, whatever happened before, and answer with its exit code."""
+        # Without its journal this step fails; the other plugins still end their session.
+        self._end.attempt(self._run.end)
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - `pytest.exit` of another plugin would set the exit code
+            self._end.record_error(error)
+        self._end.write_evidence(session.config.option)
+        session.exitstatus = self._end.decide_exit_code(int(session.exitstatus))
+
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
+    def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> bool:
+        """Replace pytest-timeout's methods: one ends the process, the other cuts a rollback."""
+        self._run.stop_requests.start_time_limit(_clause(item) or item.name, settings.timeout)
+        return True
+
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
+    def pytest_timeout_cancel_timer(self) -> bool:
+        """End the time limit."""
+        self._run.stop_requests.cancel_time_limit()
+        return True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Print the verdict first, then why, then what to do."""
+        self._end.print_summary(terminalreporter)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """Close the gateway and the journal, and restore the signals."""
+        self._end.end_late(config)
+        self._end.close()
+
+
+def _clause(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("clause")
+    return str(marker.args[0]) if marker else ""
+
+
+def _label(item: pytest.Item, run: SuiteRun) -> None:
+    clause, evidence = CLAUSES.get(_clause(item)), run.evidence
+    for kind, value in evidence.labels(clause):
+        item.add_marker(pytest.mark.allure_label(value, label_type=kind))
+    for link, name in evidence.links:
+        item.add_marker(pytest.mark.allure_link(link, link_type="issue", name=name))
+    item.obj.__allure_display_name__ = evidence.title(clause)  # type: ignore[attr-defined]

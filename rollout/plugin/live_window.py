@@ -43,28 +43,26 @@ def reasons_after(breach: Verdict, watched: WindowResult) -> dict[str, str | Non
         breach: what ended it.
         watched: the window.
     """
-    reasons: dict[str, str | None] = {}
-    for verdict in watched.verdicts:
-        cut = f"{NOT_RUN}{breach.clause} cut its window short"
-        reasons[verdict.clause] = verdict.message if verdict.state is State.BREACHED else cut
+    cut = f"{NOT_RUN}{breach.clause} cut its window short"
+    reasons: dict[str, str | None] = {
+        verdict.clause: verdict.message if verdict.state is State.BREACHED else cut for verdict in watched.verdicts
+    }
     for stage in watched.stages:
-        cut = f"{NOT_RUN}{stage.message}"
-        reasons[stage.clause] = cut if stage.outcome == "not reached" else stage.message
-        if stage.outcome == "held":
-            reasons[stage.clause] = None
+        of_outcome = {"held": None, "not reached": f"{NOT_RUN}{stage.message}"}
+        reasons[stage.clause] = of_outcome.get(stage.outcome, stage.message)
     return reasons
 
 
 def _page_unavailable(rollout: RolloutContext, env: Mapping[str, str], source: str, message: str) -> None:
     """Page people that a source is unavailable, in a thread: a channel that hangs must not delay the window."""
     notice = messages.trouble(rollout, f"NO DATA, {source} cannot be read", message)
-    arguments = (rollout, f"dark: {source}", notice, env)
-    threading.Thread(target=page, args=arguments, name="rollout-page", daemon=True).start()
+    threading.Thread(
+        target=page, args=(rollout, f"dark: {source}", notice, env), name="rollout-page", daemon=True
+    ).start()
 
 
 def _heading(rollout: RolloutContext) -> Heading:
     record = rollout.record()
-    passed = [phase for phase in PHASES if phase in record.phases and record.phases[phase].passed]
     return Heading(
         rollout=rollout.id,
         target=rollout.target.name,
@@ -72,5 +70,9 @@ def _heading(rollout: RolloutContext) -> Heading:
         change=rollout.change_text,
         ticket=rollout.scenario.ticket,
         window_s=rollout.scenario.monitor.window_s,
-        phases=tuple(f"{phase} passed at {record.phases[phase].at}" for phase in passed),
+        phases=tuple(
+            f"{phase} passed at {record.phases[phase].at}"
+            for phase in PHASES
+            if phase in record.phases and record.phases[phase].passed
+        ),
     )

@@ -12,9 +12,8 @@ import pytest
 
 from rollout.core.clauses import LATER_PHASES, PHASES
 from rollout.core.clock import StopFlag
-from rollout.core.errors import ExitCode, RolloutError, TryLater
+from rollout.core.errors import ExitCode, TryLater
 from rollout.core.options import ReleaseOptions, ReviewOptions
-from rollout.core.visible import for_terminal
 from rollout.plugin.run import SuiteRun
 
 REVIEW, RELEASE = LATER_PHASES
@@ -59,18 +58,16 @@ def open_suite_run(kind: str, config: pytest.Config, reports: Path) -> SuiteRun:
     """Open the run: everything is validated before the first request.
 
     Raises:
-        pytest.UsageError: something is wrong with what was asked for.
+        RolloutError: something is wrong with what was asked for.
+        pytest.UsageError: a link is none.
         pytest.exit.Exception: it may be held later only; exit code 13.
     """
-    option, root = config.option, config.rootpath
     try:
         if kind == REVIEW:
-            return _review(option, reports)
-        return _release(option, reports, root / "scenarios")
+            return _review(config.option, reports)
+        return _release(config.option, reports, config.rootpath / "scenarios")
     except TryLater as error:
         pytest.exit(f"TRY LATER: {error}", returncode=ExitCode.TRY_LATER)
-    except RolloutError as error:
-        raise pytest.UsageError(for_terminal(str(error))) from None
 
 
 def link(value: str | None, option: str) -> str | None:
@@ -98,29 +95,34 @@ def link(value: str | None, option: str) -> str | None:
 def _review(option: Any, reports: Path) -> SuiteRun:
     from rollout.plugin.review_run import open_review  # noqa: PLC0415 - of this kind of run alone
 
-    options = ReviewOptions(
-        rollout=option.rollout,
-        target=option.target,
-        gateway=option.gateway,
-        documentation=link(option.documentation, "--documentation"),
-        learnings=link(option.learnings, "--learnings"),
-        journal=option.journal or f"sqlite:///{reports / 'journal.sqlite'}",
-        reports=reports,
+    return open_review(
+        ReviewOptions(
+            rollout=option.rollout,
+            target=option.target,
+            gateway=option.gateway,
+            documentation=link(option.documentation, "--documentation"),
+            learnings=link(option.learnings, "--learnings"),
+            journal=option.journal or f"sqlite:///{reports / 'journal.sqlite'}",
+            reports=reports,
+        ),
+        flag=StopFlag(),
+        env=os.environ,
     )
-    return open_review(options, flag=StopFlag(), env=os.environ)
 
 
 def _release(option: Any, reports: Path, scenarios: Path) -> SuiteRun:
     from rollout.plugin.release_run import open_release  # noqa: PLC0415 - of this kind of run alone
 
-    options = ReleaseOptions(
-        target=option.target,
-        gateway=option.gateway,
-        reports=reports,
-        scenarios=scenarios,
-        policy=Path(option.policy).absolute() if option.policy else None,
+    return open_release(
+        ReleaseOptions(
+            target=option.target,
+            gateway=option.gateway,
+            reports=reports,
+            scenarios=scenarios,
+            policy=Path(option.policy).absolute() if option.policy else None,
+        ),
+        env=os.environ,
     )
-    return open_release(options, env=os.environ)
 
 
 def _what(kind: str | None) -> str:

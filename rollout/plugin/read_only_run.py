@@ -56,13 +56,10 @@ class ReadOnlyRun(SuiteRun):
 
     def problems(self) -> dict[str, str]:
         """Return every clause of the plan without a pass, and why."""
-        found = {}
-        for clause in self.required_clauses:
-            never = self.left_out_by.get(clause.id, f"{NOT_RUN}it was never reached")
-            outcome, why = self.outcomes.get(clause.id, ("not run", never))
-            if outcome != "passed":
-                found[clause.id] = why
-        return found
+        never = f"{NOT_RUN}it was never reached"
+        missing = {clause.id: ("not run", self.left_out_by.get(clause.id, never)) for clause in self.required_clauses}
+        found = {id_: self.outcomes.get(id_, unseen) for id_, unseen in missing.items()}
+        return {id_: why for id_, (outcome, why) in found.items() if outcome != "passed"}
 
     def end(self) -> None:
         """Record how it ends; once."""
@@ -79,12 +76,8 @@ class ReadOnlyRun(SuiteRun):
         """Return what the operator does now; empty where nothing is left to do."""
 
     @abstractmethod
-    def _build_report(self) -> str:
-        """Build the report, and return the line that names its place."""
-
-    def judge_failure(self, clause: Clause, error: BaseException, message: str) -> tuple[bool, str]:  # noqa: ARG002
-        """Return that nothing covers a check that did not pass, and its message."""
-        return False, message
+    def _write_documents(self, reporter: Any) -> None:
+        """Write what follows the verdict, the report first, and print where it is."""
 
     def record_outcome(
         self,
@@ -127,4 +120,4 @@ class ReadOnlyRun(SuiteRun):
             reporter.write_line(f"next: {step}")
         reporter.write_line(f"evidence: {self.evidence.folder}")
         reporter.write_line(f"exit code: {self.code} {'PASSED' if self.code == 0 else name_of(self.code)}")
-        reporter.write_line(self._build_report())
+        self._write_documents(reporter)

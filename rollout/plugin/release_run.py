@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rollout.config.load import load_target
-from rollout.core.clauses import Clause, planned
+from rollout.core.clauses import planned
 from rollout.core.clock import Clock, StopFlag, SystemClock
 from rollout.core.errors import RolloutError
 from rollout.core.options import ReleaseOptions
@@ -29,56 +31,6 @@ from rollout.plugin.terminal import TerminalReporter
 from rollout.reporting import allure
 
 PHASE = "release"
-
-
-class ReleaseEvidence(RunEvidence):
-    """The evidence of a release run."""
-
-    junit = "junit.xml"
-
-    def __init__(
-        self, target: Target, policy: Policy, *, folder: Path, redactor: Redactor, exchanges: list[Exchange]
-    ) -> None:
-        """Keep the target and the policy that the rows name; the run is called as its folder is."""
-        super().__init__(folder=folder, run=folder.name, redactor=redactor, exchanges=exchanges)
-        self._target, self._policy = target, policy
-
-    def labels(self, clause: Clause | None) -> Iterable[tuple[str, str]]:
-        """Return the labels of a check's row in the report, as (type, value)."""
-        return allure.row_labels(f"{self.run} · {self._target.name}", self._target.user, clause)
-
-    def write_environment(self) -> None:
-        """Write what Allure shows about the run beside its results."""
-        target, policy = self._target, self._policy
-        facts = {"target": target.name, "gateway": str(target.url), "policy": policy.name}
-        allure.write_facts(self.results, facts, self.run, f"Release {target.name}", self.redactor)
-
-
-class ReleaseReporter(TerminalReporter):
-    """The terminal of a release run."""
-
-    def __init__(self, target: Target, policy: Policy, origin: Origin, folder: Path, redactor: Redactor) -> None:
-        """Keep what the header describes.
-
-        Args:
-            target: the target.
-            policy: the target's policy.
-            origin: where target and policy were read.
-            folder: where the evidence goes.
-            redactor: removes secrets from what is printed.
-        """
-        super().__init__(redactor.text)
-        self._target, self._policy, self._origin, self._folder = target, policy, origin, folder
-
-    def header(self, option: Any) -> list[str]:
-        """Return the header's lines."""
-        where = "--gateway" if option.gateway else "--target"
-        return [
-            f"release: {self._folder.name}, which only reads",
-            f"target: {self._target.name} at {self._target.url} ({where}), policy {self._policy.name}",
-            *self._origin.header_lines(),
-            f"evidence: {self._folder}",
-        ]
 
 
 class ReleaseRun(ReadOnlyRun):
@@ -105,20 +57,19 @@ class ReleaseRun(ReadOnlyRun):
         origin: Origin,
     ) -> None:
         """Start before the first check, and read the `.env` file: its secrets are known from then on."""
-        self._options = options
+        self._options, self._origin = options, origin
         self.target, self.policy, self.clock = target, policy, SystemClock()
         self.subject = f"{target.name} at {target.url}"
         self.seen: list[Exchange] = []
         exchanges: list[Exchange] = []
         token = token_of(target.token_env, env)
         redactor, stop = Redactor([token] if token else []), StopFlag()
-        why = f"policy {policy.name!r} does not demand it"
-        spared = {clause.id: why for clause in planned((PHASE,)) if clause.id in policy.not_demanded}
+        clauses, spared = planned((PHASE,)), policy.not_demanded
         super().__init__(
-            [clause for clause in planned((PHASE,)) if clause.id not in spared],
-            spared,
-            evidence=ReleaseEvidence(target, policy, folder=folder, redactor=redactor, exchanges=exchanges),
-            terminal=ReleaseReporter(target, policy, origin, folder, redactor),
+            [clause for clause in clauses if clause.id not in spared],
+            {clause.id: f"policy {policy.name!r} does not demand it" for clause in clauses if clause.id in spared},
+            evidence=_evidence(target, policy, folder=folder, redactor=redactor, exchanges=exchanges),
+            terminal=TerminalReporter(redactor.text),
             stop=stop,
             env=env,
         )
@@ -130,6 +81,16 @@ class ReleaseRun(ReadOnlyRun):
         self.env_file = Outcome(lambda: _env_file(target, self.clock, redactor))
         self.gateway = connect(target, env, clock=self.clock, stop=stop, redactor=redactor, on_exchange=keep)
 
+    def header(self, option: Any) -> list[str]:
+        """Return the header's lines."""
+        where = "--gateway" if option.gateway else "--target"
+        return [
+            f"release: {self.evidence.run}, which only reads",
+            f"target: {self.subject} ({where}), policy {self.policy.name}",
+            *self._origin.header_lines(),
+            f"evidence: {self.evidence.folder}",
+        ]
+
     def _record(self, problems: Mapping[str, str]) -> None:
         """Do nothing: it is about no rollout, and Allure's results are its record."""
 
@@ -138,11 +99,11 @@ class ReleaseRun(ReadOnlyRun):
         where = " ".join(f"{name}={value}" for name, value in asked if value)
         return f"mend it, and run it again: pytest -m release {where}" if problems else ""
 
-    def _build_report(self) -> str:
+    def _write_documents(self, reporter: Any) -> None:
         from rollout.reporting.html.assembly import built_plain  # noqa: PLC0415 - heavy, and only needed after the verdict
 
         evidence = self.evidence
-        return built_plain(evidence.results, evidence.folder, f"{self.word}: {self.subject}", self.env)
+        reporter.write_line(built_plain(evidence.results, evidence.folder, f"{self.word}: {self.subject}", self.env))
 
     def close(self) -> None:
         """Close the gateway."""
@@ -169,9 +130,27 @@ def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> ReleaseR
             f"target {target.name!r} is started on demand, for a rollout; start one that lives on "
             "(`rollout sandbox --port 8000`) and give --gateway=http://127.0.0.1:8000"
         )
-    now = SystemClock().now()
-    name = f"release-{now:%Y%m%d-%H%M%S}-{_as_file_name(target.name)}-{secrets.token_hex(2)}"
+    place = re.sub(r"[^\w.-]", "-", target.name)
+    name = f"release-{SystemClock().now():%Y%m%d-%H%M%S}-{place}-{secrets.token_hex(2)}"
     return ReleaseRun(described(target), policy, options, options.reports / name, env, origin)
+
+
+def _evidence(
+    target: Target, policy: Policy, *, folder: Path, redactor: Redactor, exchanges: list[Exchange]
+) -> RunEvidence:
+    """Return the evidence of a release run, which is called as its folder is."""
+    facts = {"target": target.name, "gateway": str(target.url), "policy": policy.name}
+    return RunEvidence(
+        folder=folder,
+        run=folder.name,
+        redactor=redactor,
+        exchanges=exchanges,
+        labels=partial(allure.row_labels, f"{folder.name} · {target.name}", target.user),
+        write_environment=lambda results: allure.write_facts(
+            results, facts, folder.name, f"Release {target.name}", redactor
+        ),
+        junit="junit.xml",
+    )
 
 
 def _env_file(target: Target, clock: Clock, redactor: Redactor) -> Mapping[str, str]:
@@ -180,7 +159,3 @@ def _env_file(target: Target, clock: Clock, redactor: Redactor) -> Mapping[str, 
     found = values(EnvFile(target, clock=clock, redact=redactor.text).read())
     redactor.learn_file(found, [found.get(key) or "" for key in (target.provider_key, target.model_key)])
     return {key: value or "" for key, value in found.items()}
-
-
-def _as_file_name(name: str) -> str:
-    return "".join(each if each.isalnum() or each in "._-" else "-" for each in name)

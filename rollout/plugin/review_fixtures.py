@@ -12,6 +12,7 @@ from rollout.engine import post_change_metrics, release_readiness
 from rollout.gateway.responses import Alert, AuditEntry, Governance
 from rollout.gateway.transport import Exchange
 from rollout.monitoring.sources.combined import observing
+from rollout.plugin.fixtures import outcome_fixture
 from rollout.plugin.release_run import ReleaseRun
 from rollout.plugin.review_run import ReviewRun
 from rollout.plugin.run import SuiteRun
@@ -26,22 +27,22 @@ def review(suite_run: SuiteRun) -> ReviewRun:
     return suite_run
 
 
-@pytest.fixture(scope="session")
-def metrics_since(review: ReviewRun) -> Outcome[post_change_metrics.Seen]:
+@outcome_fixture
+def metrics_since(review: ReviewRun) -> post_change_metrics.Seen:
     """Error rate and P95 since the rollout's end."""
-    return Outcome(lambda: post_change_metrics.metrics(review.rollout))
+    return post_change_metrics.metrics(review.rollout)
 
 
-@pytest.fixture(scope="session")
-def errors_since(review: ReviewRun) -> Outcome[post_change_metrics.Seen]:
+@outcome_fixture
+def errors_since(review: ReviewRun) -> post_change_metrics.Seen:
     """The kinds of errors since the rollout's end."""
-    return Outcome(lambda: post_change_metrics.errors(review.rollout))
+    return post_change_metrics.errors(review.rollout)
 
 
-@pytest.fixture(scope="session")
-def cost_since(review: ReviewRun) -> Outcome[post_change_metrics.Seen]:
+@outcome_fixture
+def cost_since(review: ReviewRun) -> post_change_metrics.Seen:
     """What it cost since the rollout's end."""
-    return Outcome(lambda: post_change_metrics.cost(review.rollout))
+    return post_change_metrics.cost(review.rollout)
 
 
 @pytest.fixture
@@ -66,82 +67,69 @@ def release(suite_run: SuiteRun) -> ReleaseRun:
     return suite_run
 
 
-@pytest.fixture(scope="session")
-def providers_checked(release: ReleaseRun) -> Outcome[Sequence[release_readiness.Checked]]:
+@outcome_fixture
+def providers_checked(release: ReleaseRun) -> Sequence[release_readiness.Checked]:
     """Every provider, tested and preflighted."""
-    return Outcome(lambda: release_readiness.checked(release.gateway, release.clock.monotonic))
+    return release_readiness.checked(release.gateway, release.clock.monotonic)
 
 
-@pytest.fixture(scope="session")
-def governance_now(release: ReleaseRun) -> Outcome[Governance]:
+@outcome_fixture
+def governance_now(release: ReleaseRun) -> Governance:
     """The limits and the fallback policy."""
-    return Outcome(release.gateway.governance)
+    return release.gateway.governance()
 
 
-@pytest.fixture
-def provider_connections(
-    providers_checked: Outcome[Sequence[release_readiness.Checked]],
-) -> Outcome[release_readiness.Finding]:
+@outcome_fixture
+def provider_connections(providers_checked: Outcome[Sequence[release_readiness.Checked]]) -> release_readiness.Finding:
     """The connections of the configured providers."""
-    return Outcome(lambda: release_readiness.connections(providers_checked.value))
+    return release_readiness.connections(providers_checked.value)
 
 
-@pytest.fixture
-def provider_preflights(
-    providers_checked: Outcome[Sequence[release_readiness.Checked]],
-) -> Outcome[release_readiness.Finding]:
+@outcome_fixture
+def provider_preflights(providers_checked: Outcome[Sequence[release_readiness.Checked]]) -> release_readiness.Finding:
     """Their preflights."""
-    return Outcome(lambda: release_readiness.preflights(providers_checked.value))
+    return release_readiness.preflights(providers_checked.value)
 
 
-@pytest.fixture
+@outcome_fixture
 def credentials_seen(
     release: ReleaseRun, providers_checked: Outcome[Sequence[release_readiness.Checked]]
-) -> Outcome[release_readiness.Finding]:
+) -> release_readiness.Finding:
     """The credentials in the configuration, as far as they can be seen."""
-    return Outcome(lambda: _credentials(release, providers_checked.value))
-
-
-def _credentials(release: ReleaseRun, providers: Sequence[release_readiness.Checked]) -> release_readiness.Finding:
-    file, config = release.env_file, release.gateway.runtime_config()
+    providers, file = providers_checked.value, release.env_file
     written = None if file.error is not None else file.value
-    return release_readiness.credentials(config, written, str(file.error) if file.error else None, providers)
+    return release_readiness.credentials(
+        release.gateway.runtime_config(), written, str(file.error) if file.error else None, providers
+    )
 
 
-@pytest.fixture
+@outcome_fixture
 def limits_set(
     governance_now: Outcome[Governance], providers_checked: Outcome[Sequence[release_readiness.Checked]]
-) -> Outcome[release_readiness.Finding]:
+) -> release_readiness.Finding:
     """Budgets and rate limits."""
-    return Outcome(lambda: release_readiness.limits(governance_now.value, providers_checked.value))
+    return release_readiness.limits(governance_now.value, providers_checked.value)
 
 
-@pytest.fixture
+@outcome_fixture
 def fallbacks_ready(
     release: ReleaseRun,
     governance_now: Outcome[Governance],
     providers_checked: Outcome[Sequence[release_readiness.Checked]],
-) -> Outcome[release_readiness.Finding]:
+) -> release_readiness.Finding:
     """Which providers can take over."""
-    return Outcome(
-        lambda: release_readiness.fallback(
-            governance_now.value, providers_checked.value, release.gateway.providers().active_provider
-        )
+    return release_readiness.fallback(
+        governance_now.value, providers_checked.value, release.gateway.providers().active_provider
     )
 
 
-@pytest.fixture
-def alerts_answer(release: ReleaseRun) -> Outcome[tuple[Alert, ...]]:
+@outcome_fixture
+def alerts_answer(release: ReleaseRun) -> tuple[Alert, ...]:
     """The critical alerts, from the source that the target names."""
-    return Outcome(lambda: _alerts(release))
-
-
-def _alerts(release: ReleaseRun) -> tuple[Alert, ...]:
-    no_provider = ProviderChange("", "")
     with observing(
         release.gateway,
         release.target,
-        no_provider,
+        ProviderChange("", ""),  # of no provider
         release.env,
         clock=release.clock,
         stop=release.stop,
@@ -150,10 +138,10 @@ def _alerts(release: ReleaseRun) -> tuple[Alert, ...]:
         return observed.alerts("critical")
 
 
-@pytest.fixture
-def audit_answers(release: ReleaseRun) -> Outcome[tuple[AuditEntry, ...]]:
+@outcome_fixture
+def audit_answers(release: ReleaseRun) -> tuple[AuditEntry, ...]:
     """The newest entries of the gateway's audit log."""
-    return Outcome(release.gateway.audit)
+    return release.gateway.audit()
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from rollout.approvals.obligations import ObligationKind, fulfil, open_of
+from rollout.approvals.obligations import Obligation, ObligationKind, fulfil, open_of
 from rollout.context import RolloutContext
 from rollout.core.caller import caller
 from rollout.core.clauses import Clause
-from rollout.core.clock import StopFlag, format_utc
+from rollout.core.clock import StopFlag, SystemClock, format_utc
 from rollout.core.errors import RolloutError, TryLater
 from rollout.core.options import ReviewOptions
 from rollout.core.plan import left_out, plan
@@ -25,33 +25,14 @@ from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.journal.records import records
 from rollout.journal.spool import reconcile
-from rollout.plugin.evidence import RolloutEvidence
+from rollout.plugin.evidence import rollout_evidence
+from rollout.plugin.final_documents import seal_journal
 from rollout.plugin.read_only_run import ReadOnlyRun
 from rollout.plugin.run import describe_error
 from rollout.plugin.terminal import TerminalReporter
 from rollout.reporting.documents import log_operation
 
 PHASE = "review"
-
-
-class ReviewReporter(TerminalReporter):
-    """The terminal of a review."""
-
-    def __init__(self, rollout: RolloutContext) -> None:
-        """Keep the rollout that the header describes."""
-        super().__init__(rollout.redactor.text)
-        self._rollout = rollout
-
-    def header(self, option: Any) -> list[str]:  # noqa: ARG002 - every option is in the record
-        """Return the header's lines."""
-        rollout, record = self._rollout, self._rollout.last_known_record()
-        return [
-            f"rollout: {rollout.id} (reviewed)",
-            f"change: {record.opened['change']}",
-            f"ended: {(record.closed or {}).get('word', '')} at {record.closed_at}",
-            f"target: {rollout.target.name} at {rollout.target.url}, policy {rollout.policy.name}",
-            f"evidence: {rollout.folder}",
-        ]
 
 
 class ReviewRun(ReadOnlyRun):
@@ -77,8 +58,8 @@ class ReviewRun(ReadOnlyRun):
         super().__init__(
             plan((PHASE,), rollout.scenario, spared),
             spared,
-            evidence=RolloutEvidence(rollout, exchanges),
-            terminal=ReviewReporter(rollout),
+            evidence=rollout_evidence(rollout, exchanges),
+            terminal=TerminalReporter(rollout.redactor.text),
             stop=rollout.stop,
             env=env,
         )
@@ -87,14 +68,31 @@ class ReviewRun(ReadOnlyRun):
         self.subject = f"{rollout.last_known_record().opened['change']} on {rollout.target.name}"
         rollout.append(Kind.RUN, run=rollout.run, phases=[PHASE], pid=os.getpid())
 
+    def header(self, option: Any) -> list[str]:  # noqa: ARG002 - every option is in the record
+        """Return the header's lines."""
+        rollout, record = self.rollout, self.rollout.last_known_record()
+        return [
+            f"rollout: {rollout.id} (reviewed)",
+            f"change: {record.opened['change']}",
+            f"ended: {(record.closed or {}).get('word', '')} at {record.closed_at}",
+            f"target: {rollout.target.name} at {rollout.target.url}, policy {rollout.policy.name}",
+            f"evidence: {rollout.folder}",
+        ]
+
     def record_outcome(
         self, clause: Clause, outcome: str, message: str, *, took_s: float, error: BaseException | None
     ) -> None:
         """Record a check's outcome, in the rollout's journal too."""
         super().record_outcome(clause, outcome, message, took_s=took_s, error=error)
         try:
-            seen = {"clause": clause.id, "outcome": outcome, "message": message, "took_s": round(took_s, 3)}
-            self.rollout.append(Kind.CLAUSE, run=self.rollout.run, **seen)
+            self.rollout.append(
+                Kind.CLAUSE,
+                run=self.rollout.run,
+                clause=clause.id,
+                outcome=outcome,
+                message=message,
+                took_s=round(took_s, 3),
+            )
         except RolloutError as failure:
             # What is not recorded is not a pass.
             self.error = describe_error(failure)
@@ -103,33 +101,23 @@ class ReviewRun(ReadOnlyRun):
         rollout = self.rollout
         listed = [f"{clause}: {why}" for clause, why in problems.items()]
         rollout.append(Kind.PHASE, phase=PHASE, passed=not listed, problems=listed, run=rollout.run)
-        if not problems and any(each.what is ObligationKind.REVIEW for each in open_of(rollout.record())):
+        if not problems and _open_review(rollout.record()):
             fulfil(rollout.journal, rollout.record(), ObligationKind.REVIEW, by=caller())
         log_operation(rollout, f"{self.word}: {self.subject}{''.join(f'; {each}' for each in listed)}")
 
     def _next_step(self, problems: Mapping[str, str]) -> str:
-        pending = [each for each in open_of(self.rollout.last_known_record()) if each.what is ObligationKind.REVIEW]
-        if not problems or not pending:
+        pending = _open_review(self.rollout.last_known_record())
+        if not problems or pending is None:
             return ""
-        return f"mend it, and hold the review again: {pending[0].command} (due by {format_utc(pending[0].due)})"
+        return f"mend it, and hold the review again: {pending.command} (due by {format_utc(pending.due)})"
 
-    def summarise(self, reporter: Any) -> None:
-        """Print the closing block; then list what was written and seal the journal, as a rollout's run does."""
-        from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy, and only needed after the verdict
+    def _write_documents(self, reporter: Any) -> None:
+        """Build the report, list what was written and seal the journal, as a rollout's run does."""
+        from rollout.reporting.html.assembly import built  # noqa: PLC0415 - heavy, and only needed after the verdict
 
-        super().summarise(reporter)
-        rollout = self.rollout
-        if line := conclude(rollout.journal, rollout.id, rollout.folder, self.env, by=rollout.run).line:
-            reporter.write_line(line)
-
-    def _build_report(self) -> str:
-        from rollout.audit.seal import conclude  # noqa: PLC0415 - heavy, and only needed after the verdict
-        from rollout.reporting.html.assembly import built  # noqa: PLC0415
-
-        journal, rollout = self.rollout.journal, self.rollout.id
-        folder, run = self.rollout.folder, self.rollout.run
-        line = built(journal, rollout, folder, self.env, {run: self.evidence.results}).line
-        return "\n".join(filter(None, (line, conclude(journal, rollout, folder, self.env, by=run).line)))
+        rollout, results = self.rollout, {self.rollout.run: self.evidence.results}
+        reporter.write_line(built(rollout.journal, rollout.id, rollout.folder, self.env, results).line)
+        seal_journal(rollout, self.env, reporter)
 
     def close(self) -> None:
         """Close the gateway and the journal of this run."""
@@ -145,8 +133,6 @@ def open_review(options: ReviewOptions, *, flag: StopFlag, env: Mapping[str, str
         JournalError: the journal cannot be opened or written.
         RolloutError: there is no such rollout, or nothing of it to review.
     """
-    from rollout.core.clock import SystemClock  # noqa: PLC0415 - beside its only use
-
     clock = SystemClock()
     journal = Journal.open(options.journal, clock=clock, redact=Redactor().value, create=False)
     at_home(journal)
@@ -167,7 +153,7 @@ def chosen(known: Iterable[RolloutRecord], options: ReviewOptions, now: datetime
     """
     here = [record for record in known if _is_there(record, options)]
     if options.rollout is None:
-        found = [record for record in here if any(each.what is ObligationKind.REVIEW for each in open_of(record))]
+        found = [record for record in here if _open_review(record)]
         if not found:
             where = f" on {options.target or options.gateway}" if options.target or options.gateway else ""
             raise RolloutError(
@@ -182,8 +168,10 @@ def chosen(known: Iterable[RolloutRecord], options: ReviewOptions, now: datetime
     ready = [record for record in found if of_record(record).review_from <= now]
     if not ready:
         first = min(found, key=lambda record: of_record(record).review_from)
-        at = of_record(first).review_from
-        raise TryLater(f"the review of {first.id} may be held from {format_utc(at)} on: its metrics gather until then")
+        raise TryLater(
+            f"the review of {first.id} may be held from {format_utc(of_record(first).review_from)} on: "
+            "its metrics gather until then"
+        )
     return max(ready, key=lambda record: record.closed_at)
 
 
@@ -209,10 +197,14 @@ def refuse(record: RolloutRecord) -> None:
         )
 
 
+def _open_review(record: RolloutRecord) -> Obligation | None:
+    return next((each for each in open_of(record) if each.what is ObligationKind.REVIEW), None)
+
+
 def _is_there(record: RolloutRecord, options: ReviewOptions) -> bool:
     target, gateway = options.target, options.gateway
-    named = target is None or record.opened["target"]["name"] == target
-    return named and (gateway is None or record.opened["url"] == gateway.rstrip("/"))
+    is_named = target is None or record.opened["target"]["name"] == target
+    return is_named and (gateway is None or record.opened["url"] == gateway.rstrip("/"))
 
 
 def _left_out(rollout: RolloutContext, options: ReviewOptions) -> Mapping[str, str]:

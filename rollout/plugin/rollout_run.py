@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from rollout.approvals.waivers import judged_by_waiver
-from rollout.core.clauses import LATER_PHASES, ORDER, PHASES, Clause
+from rollout.core.clauses import CLAUSES, LATER_PHASES, ORDER, PHASES, Clause
 from rollout.core.clock import format_utc
 from rollout.core.errors import (
     ApprovalPending,
@@ -32,7 +32,7 @@ from rollout.journal.leases import LeaseLost
 from rollout.journal.record import OWED, Decision, Kind
 from rollout.monitoring.verdict import Verdict
 from rollout.monitoring.window import WindowResult
-from rollout.plugin.evidence import RolloutEvidence, ticket_links
+from rollout.plugin.evidence import rollout_evidence, ticket_links
 from rollout.plugin.exit_codes import exit_code_of, waits_for_evidence
 from rollout.plugin.final_documents import missing_of, record_missing, write_final_documents
 from rollout.plugin.live_window import reasons_after, watch_live
@@ -49,6 +49,7 @@ class RolloutRun(SuiteRun):
 
     Attributes:
         session: the rollout, its plan and its gateway.
+        rollout: the session's rollout.
         closed: how the run ended; None while it runs.
     """
 
@@ -59,13 +60,13 @@ class RolloutRun(SuiteRun):
         """Start before the first check."""
         rollout = session.rollout
         super().__init__(
-            evidence=RolloutEvidence(rollout, session.exchanges, ticket_links(rollout)),
+            evidence=rollout_evidence(rollout, session.exchanges, ticket_links(rollout)),
             terminal=RolloutReporter(session),
             stop=rollout.stop,
             env=env,
             required_clauses=session.plan,
         )
-        self.session = session
+        self.session, self.rollout = session, rollout
         self.excluded_clauses, self.only_closes = of_other_kinds(rollout.scenario), session.writes_evidence
         self.closed: closing.Closure | None = None
         self._phase: str | None = None
@@ -98,12 +99,12 @@ class RolloutRun(SuiteRun):
         if clause.id in self.session.left_out:
             return self.session.left_out[clause.id]
         # MON-7 fails for an interrupted window, with the reason.
-        if self.session.rollout.stop and not (self._interrupted and clause.id == "MON-7"):
-            return f"{NOT_RUN}{self.session.rollout.stop.reason}"
+        if self.stop and not (self._interrupted and clause.id == "MON-7"):
+            return f"{NOT_RUN}{self.stop.reason}"
         failed = next(iter(self._failed), None)
         # A precheck shows everything at once; from apply on, the first failure ends the run. The monitor's clauses
         # are judged together, so each still reports what it measured.
-        if failed is None or clause.phase == "precheck" or (self._phase_of(failed) == "monitor" == clause.phase):
+        if failed is None or clause.phase == "precheck" or (CLAUSES[failed].phase == "monitor" == clause.phase):
             return None
         return f"{NOT_RUN}{failed} did not pass"
 
@@ -118,12 +119,9 @@ class RolloutRun(SuiteRun):
         if self.session.refusal is not None:
             raise self.session.refusal
         self._admit(clause)
-        if clause.phase != PHASES[0] and self.session.rollout.lease is None:
+        if clause.phase != PHASES[0] and self.rollout.lease is None:
             acquire_target(self.session, clause.phase)
-            self._arm()
-
-    def _arm(self) -> None:
-        self._watchdog = arm(self.session)
+            self._watchdog = arm(self.session)
 
     def _admit(self, clause: Clause) -> None:
         """Apply the gates to this run: options that select single checks must not bypass one.
@@ -131,16 +129,14 @@ class RolloutRun(SuiteRun):
         Raises:
             RolloutError: what has to pass before this check did not, or was not selected.
         """
-        rollout = self.session.rollout
         if clause.phase != PHASES[0] and clause.phase not in self._admitted:
-            refusal = gates.refusal((clause.phase,), rollout.record(), rollout.digest)
+            refusal = gates.refusal((clause.phase,), self.rollout.record(), self.rollout.digest)
             if refusal is not None:
                 raise refusal
         self._admitted.add(clause.phase)
         if clause.phase == "apply":
-            plan = self.session.plan
-            before = [c for c in plan if c.phase == clause.phase and ORDER[c.id] < ORDER[clause.id]]
-            missing = closing.not_passed(rollout.record(), before, rollout.run)
+            before = [c for c in self.session.plan if c.phase == clause.phase and ORDER[c.id] < ORDER[clause.id]]
+            missing = closing.not_passed(self.rollout.record(), before, self.rollout.run)
             if missing:
                 raise NotCleared(f"{clause.id} needs a pass of {', '.join(missing)} in this run; run all of `-m apply`")
 
@@ -153,7 +149,7 @@ class RolloutRun(SuiteRun):
         if not isinstance(error, (AssertionError, RolloutError)) or isinstance(error, _NO_JUDGEMENT):
             return False, message
         try:
-            return judged_by_waiver(self.session.rollout, clause.id, message)
+            return judged_by_waiver(self.rollout, clause.id, message)
         except JournalError as broken:
             return False, f"{message}; and whether its waiver counts is not known: {broken}"
 
@@ -170,16 +166,20 @@ class RolloutRun(SuiteRun):
 
     def _is_bystander(self) -> bool:
         """Return whether another run is changing this rollout's target: then this one decides nothing about it."""
-        rollout = self.session.rollout
-        return rollout.lease is None and rollout.last_known_record().in_flight
+        return self.rollout.lease is None and self.rollout.last_known_record().in_flight
 
     def _write_outcome(self, clause: Clause, outcome: str, message: str, took_s: float) -> None:
         if self._is_bystander():
             return
         try:
-            rollout = self.session.rollout
-            seen = {"clause": clause.id, "outcome": outcome, "message": message, "took_s": round(took_s, 3)}
-            rollout.append(Kind.CLAUSE, run=rollout.run, **seen)
+            self.rollout.append(
+                Kind.CLAUSE,
+                run=self.rollout.run,
+                clause=clause.id,
+                outcome=outcome,
+                message=message,
+                took_s=round(took_s, 3),
+            )
         except RolloutError as error:
             # What is not recorded is not a pass: the plan misses it, and the change is rolled back.
             self.error = str(error)
@@ -188,7 +188,7 @@ class RolloutRun(SuiteRun):
     def missing_before_the_gate(self) -> dict[str, str]:
         """Return the prechecks, the gate itself apart, that are not a recorded pass of this run (PRE-3.3)."""
         plan = [clause for clause in self.session.plan if clause.phase == "precheck" and clause.id != "PRE-3.3"]
-        return closing.not_passed(self.session.rollout.record(), plan, self.session.rollout.run)
+        return closing.not_passed(self.rollout.record(), plan, self.rollout.run)
 
     def _record_left_out(self, phases: Iterable[str]) -> None:
         """Record why the clauses of these phases that have no check in this session have none; once each."""
@@ -200,11 +200,11 @@ class RolloutRun(SuiteRun):
         if self._is_bystander():
             return
         self._record_left_out([phase])
-        rollout = self.session.rollout
-        plan = [clause for clause in self.session.plan if clause.phase == phase]
-        missing = closing.not_passed(rollout.last_known_record(), plan, rollout.run)
+        missing = self._missing([clause for clause in self.session.plan if clause.phase == phase])
         problems = [f"{clause}: {why}" for clause, why in missing.items()]
-        rollout.append_or_spool(Kind.PHASE, phase=phase, passed=not problems, problems=problems, run=rollout.run)
+        self.rollout.append_or_spool(
+            Kind.PHASE, phase=phase, passed=not problems, problems=problems, run=self.rollout.run
+        )
 
     # How it ends
 
@@ -221,11 +221,13 @@ class RolloutRun(SuiteRun):
         return watched
 
     def _roll_back(self, watched: WindowResult, breach: Verdict) -> None:
-        before = {c: why for c, why in self._missing().items() if self._phase_of(c) != "monitor"}
+        before = self._missing([clause for clause in self.session.plan if clause.phase != "monitor"])
         reasons = {**before, **reasons_after(breach, watched)}
         missing = {clause: why for clause, why in reasons.items() if why is not None}
-        why = f"{breach.clause}: {breach.message}"
-        self._decide(lambda: rollback_closure.roll_back_and_close(self.session.rollout, why, missing, self.env))
+        self._decide(lambda: self._rolled_back(f"{breach.clause}: {breach.message}", missing))
+
+    def _rolled_back(self, why: str, missing: Mapping[str, str]) -> closing.Closure:
+        return rollback_closure.roll_back_and_close(self.rollout, why, missing, self.env)
 
     def end(self) -> None:
         """Decide how the run ends; once, whichever caller comes first."""
@@ -235,143 +237,135 @@ class RolloutRun(SuiteRun):
         """Decide how the run ends; once, whichever caller comes first."""
         if self._phase is not None:
             self.start_phase(None)
-        rollout, session = self.session.rollout, self.session
-        if session.refusal is None and self.closed is None:
-            self._record_left_out(session.phases)
-        if session.refusal is not None:
-            self._decide(lambda: self._refused(session.refusal))
-        if session.writes_evidence:
-            self._decide(self._write_evidence)
-        first = ": ".join(next(iter(self._failed.items()), ("closure", "nothing was decided")))
-        if self._later and all(self._later) and (self._is_bystander() or not rollout.last_known_record().wrote):
-            self._decide(lambda: self._try_later(first))
-        if (
-            self._failed
-            and self.closed is None
-            and not rollout.last_known_record().wrote
-            and (rival := gates.concurrent_rollout(rollout))
-        ):
-            self._decide(lambda: self._try_later(f"{first}; {rival}"))
-        if self._is_bystander():
-            self._decide(lambda: closing.Closure(None, "REFUSED", first, self._missing()))
-        self._decide(
-            lambda: deciding.close(rollout, session.phases, session.plan, self.env, self.error, self._missing_evidence)
-        )
+        self._hand_over(self._decide(self._concluded))
         assert self.closed is not None  # noqa: S101 - for the type checker
-        self._hand_over(self.closed)
         return self.closed
 
+    def _concluded(self) -> closing.Closure:
+        session, rollout = self.session, self.rollout
+        if session.refusal is not None:
+            return self._refused(session.refusal)
+        self._record_left_out(session.phases)
+        if session.writes_evidence:
+            return self._write_evidence()
+        first = ": ".join(next(iter(self._failed.items()), ("closure", "nothing was decided")))
+        if self._later and all(self._later) and (self._is_bystander() or not rollout.last_known_record().wrote):
+            return self._try_later(first)
+        if self._failed and not rollout.last_known_record().wrote and (rival := gates.concurrent_rollout(rollout)):
+            return self._try_later(f"{first}; {rival}")
+        if self._is_bystander():
+            return closing.Closure(None, "REFUSED", first, self._missing())
+        return deciding.close(rollout, session.phases, session.plan, self.env, self.error, self._missing_evidence)
+
     def _missing_evidence(self) -> tuple[str, ...]:
-        found = missing_evidence(self.session.rollout, self.session.plan, self.evidence.results)
-        return (*self.evidence.unwritten, *found)
+        return (
+            *self.evidence.unwritten,
+            *missing_evidence(self.rollout, self.session.plan, self.evidence.results),
+        )
 
     def _write_evidence(self) -> closing.Closure:
         """Keep the change once its evidence can be written; with a lease and a watchdog, as every later phase."""
-        rollout = self.session.rollout
-        if rollout.last_known_record().closed is None:
+        if self.rollout.last_known_record().closed is None:
             try:
                 acquire_target(self.session, PHASES[-1])
             except RolloutError as error:
                 return self._refused(error)
-            self._arm()
-        return deciding.write_evidence(rollout, self.env, self._missing_evidence)
+            self._watchdog = arm(self.session)
+        return deciding.write_evidence(self.rollout, self.env, self._missing_evidence)
 
     def _try_later(self, why: str) -> closing.Closure:
         return closing.Closure(None, "TRY LATER", why, self._missing(), code=ExitCode.TRY_LATER)
 
     def _hand_over(self, closed: closing.Closure) -> None:
         """Dismiss the watchdog or hand over to it; only now, because a process that dies before must be rolled back."""
-        rollout = self.session.rollout
         is_untried = closed.decision is Decision.ROLLBACK_FAILED and not closed.rollback
-        if is_untried and rollout.last_known_record().closed is None:
+        if is_untried and self.rollout.last_known_record().closed is None:
             # No rollback was tried yet: the watchdog, which is not dismissed, tries it when this process ends.
             return
         watchdog, self._watchdog = self._watchdog, None
         if watchdog is None:
             return
-        if closed.due is None or not rollout.last_known_record().wrote:
+        if closed.due is None or not self.rollout.last_known_record().wrote:
             watchdog.dismiss()
             return
         try:
-            rollout.hold_lease((closed.due - rollout.clock.now()).total_seconds())
-            rollout.append(Kind.HANDOVER, deadline=format_utc(closed.due))
+            self.rollout.hold_lease((closed.due - self.rollout.clock.now()).total_seconds())
+            self.rollout.append(Kind.HANDOVER, deadline=format_utc(closed.due))
         except (JournalError, LeaseLost) as error:
             self._watchdog = watchdog
-            self._hand_over(self._not_handed_over(error))
+            self._hand_over(self._not_handed_over(f"the handover could not be recorded: {error}"))
             return
         watchdog.hand_over(closed.due)
 
-    def _not_handed_over(self, error: RolloutError) -> closing.Closure:
+    def _not_handed_over(self, why: str) -> closing.Closure:
         """Roll back a change that no later phase would find in the journal, unless a newer run has taken it over."""
-        rollout, self.closed = self.session.rollout, None
-        self._decide(
-            lambda: rollback_closure.roll_back_and_close(
-                rollout, f"the handover could not be recorded: {error}", {}, self.env
-            )
-        )
-        assert self.closed is not None  # noqa: S101 - for the type checker
-        return self.closed
+        self.closed = None
+        return self._decide(lambda: self._rolled_back(why, {}))
 
-    def _decide(self, work: Callable[[], closing.Closure]) -> None:
-        if self.closed is not None:
-            return
-        try:
-            self.closed = work()
-        except Exception as error:  # noqa: BLE001 - on any error, what was written is rolled back
-            self.error = describe_error(error)
-            self.closed = self._rescued(f"the closure itself failed: {self.error}")
+    def _decide(self, work: Callable[[], closing.Closure]) -> closing.Closure:
+        """Return how the run ended; once: without a decision `work` makes it."""
+        if self.closed is None:
+            try:
+                self.closed = work()
+            except Exception as error:  # noqa: BLE001 - on any error, what was written is rolled back
+                self.error = describe_error(error)
+                self.closed = self._rescued(f"the closure itself failed: {self.error}")
+        return self.closed
 
     def _rescued(self, why: str) -> closing.Closure:
         """Roll back what a failed closure has left; if that fails too, the watchdog is not dismissed."""
-        rollout = self.session.rollout
         decision = Decision.ROLLBACK_FAILED
         try:
-            if rollout.last_known_record().closed is not None:
-                closed = closing.already_closed(rollout.last_known_record(), {"closure": why})
-                kept = closed.is_kept and not self._failed
+            record = self.rollout.last_known_record()
+            if record.closed is not None:
+                closed = closing.already_closed(record, {"closure": why})
                 # Decided by this run: the change stays, also if a later step failed.
-                return replace(closed, code=ExitCode.KEPT) if kept else closed
-            if not rollout.last_known_record().wrote:
+                return replace(closed, code=ExitCode.KEPT) if closed.is_kept and not self._failed else closed
+            if not record.wrote:
                 decision = Decision.NOTHING_APPLIED
             elif not self._is_bystander():
-                return rollback_closure.roll_back_and_close(rollout, why, {}, self.env)
+                return self._rolled_back(why, {})
         except Exception as error:  # noqa: BLE001 - the run must end as a failed rollback
             self.error = describe_error(error)
         return closing.Closure(decision, closing.WORDS[decision], why, {"closure": why})
 
-    def _refused(self, refusal: RolloutError | None) -> closing.Closure:
-        record = self.session.rollout.last_known_record()
+    def _refused(self, refusal: RolloutError) -> closing.Closure:
+        record = self.rollout.last_known_record()
         if record.closed is not None or self.session.resumed or isinstance(refusal, TryLater):
             code = ExitCode.TRY_LATER if isinstance(refusal, TryLater) else None
             return closing.Closure(record.decision, "REFUSED", str(refusal), self._missing(), code=code)
-        return deciding.close(self.session.rollout, self.session.phases, self.session.plan, self.env)
+        return deciding.close(self.rollout, self.session.phases, self.session.plan, self.env)
 
-    def _missing(self) -> dict[str, str]:
-        return closing.not_passed(self.session.rollout.last_known_record(), self.session.plan, self.session.rollout.run)
+    def _missing(self, plan: Sequence[Clause] | None = None) -> dict[str, str]:
+        """Return the clauses of a plan, of all of it without one, that are not a recorded pass of this run, and why."""
+        asked = self.session.plan if plan is None else plan
+        return closing.not_passed(self.rollout.last_known_record(), asked, self.rollout.run)
 
     def decide_exit_code(self, status: int) -> int:
         """Return the exit code of the process; `status` is pytest's own exit code."""
-        return exit_code_of(self.session.rollout, self.closure(), status, has_failed=bool(self._failed))
+        return exit_code_of(self.rollout, self.closure(), status, has_failed=bool(self._failed))
 
     # What it prints
 
+    def header(self, option: Any) -> list[str]:
+        """Return the header's lines; `option` are pytest's options."""
+        return self.terminal.header(option)
+
     def summarise(self, reporter: Any) -> None:
         """Print the closing block, the verdict first, and write the report after it."""
-        rollout, closed = self.session.rollout, self.closure()
-        shown = replace(closed, undocumented=missing_of(closed, self.evidence))
-        self.terminal.summary(reporter, shown, self.code, self.error)
-        late = write_final_documents(rollout, self.evidence, self.env, reporter)
+        closed = self.closure()
+        self.terminal.summary(
+            reporter, replace(closed, undocumented=missing_of(closed, self.evidence)), self.code, self.error
+        )
+        late = write_final_documents(self.rollout, self.evidence, self.env, reporter)
         if not closed.is_kept:
             return
-        is_missing = record_missing(rollout, closed, self.evidence, late)
+        is_missing = record_missing(self.rollout, closed, self.evidence, late)
         self.terminal.late_problems(reporter, late)
-        if is_missing and waits_for_evidence(rollout):
+        if is_missing and waits_for_evidence(self.rollout):
             self.code = int(ExitCode.IN_PROGRESS)
             self.terminal.evidence_owed(reporter, self.code)
 
     def close(self) -> None:
         """Close the gateway, the journal and the lease of this run."""
         finish(self.session)
-
-    def _phase_of(self, clause: str) -> str:
-        return next(c.phase for c in self.session.plan if c.id == clause)

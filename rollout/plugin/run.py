@@ -62,6 +62,10 @@ class SuiteRun(ABC):
         self.code = int(ExitCode.CHECK_FAILED)
         self.error: str | None = None
 
+    @abstractmethod
+    def header(self, option: Any) -> list[str]:
+        """Return the header's lines; `option` are pytest's options."""
+
     # Which checks run
 
     @abstractmethod
@@ -86,9 +90,12 @@ class SuiteRun(ABC):
 
     # What their outcomes mean
 
-    @abstractmethod
-    def judge_failure(self, clause: Clause, error: BaseException, message: str) -> tuple[bool, str]:
-        """Return whether a waiver or a pending approval covers a check that did not pass, and its message."""
+    def judge_failure(self, clause: Clause, error: BaseException, message: str) -> tuple[bool, str]:  # noqa: ARG002
+        """Return whether a waiver or a pending approval covers a check that did not pass, and its message.
+
+        Nothing covers it unless the kind of run knows of such.
+        """
+        return False, message
 
     @abstractmethod
     def record_outcome(

@@ -15,6 +15,7 @@ import pytest
 from rollout.core.streams import quiet
 from rollout.core.visible import for_terminal
 from rollout.plugin.run import SuiteRun, describe_error
+from rollout.plugin.terminal_text import OneLine
 
 
 class SessionEnd:
@@ -29,6 +30,7 @@ class SessionEnd:
         """Keep the run that ends."""
         self.run = run
         self.is_answered = False
+        self._is_summed_up = False
         self._is_closed = False
 
     def record_error(self, error: BaseException) -> None:
@@ -48,8 +50,9 @@ class SessionEnd:
         Args:
             option: pytest's options.
         """
-        self.attempt(lambda: self.run.evidence.redact_junit(getattr(option, "xmlpath", None)))
-        self.attempt(self.run.evidence.write_environment)
+        evidence = self.run.evidence
+        self.attempt(lambda: evidence.redact_junit(getattr(option, "xmlpath", None)))
+        self.attempt(lambda: evidence.write_environment(evidence.results))
 
     def decide_exit_code(self, status: int) -> int:
         """Return the exit code of the process (README.md, exit codes); `status` is pytest's own."""
@@ -62,12 +65,16 @@ class SessionEnd:
 
     def print_summary(self, reporter: Any) -> None:
         """Print the closing block; after it, only what failed since."""
-        self.run.terminal.summarise_once(reporter, self.run.summarise, self.run.error)
+        if self._is_summed_up:
+            OneLine(reporter).write_line(f"trouble: {self.run.error}", red=True, bold=True)
+            return
+        self._is_summed_up = True
+        self.run.summarise(OneLine(reporter))
 
     def end_late(self, config: pytest.Config) -> None:
         """End a run that no `pytest_sessionfinish` has ended."""
         if self.is_answered:
-            if not self.run.terminal.is_summed_up:
+            if not self._is_summed_up:
                 # Of an internal error pytest prints no summary.
                 self._print_late(config)
             return

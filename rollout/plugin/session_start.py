@@ -37,14 +37,16 @@ def open_run(config: pytest.Config) -> None:
     kind = modes.wanted(config.option, partial(selects_phase, config.option.markexpr))
     if kind is not None:
         config.pluginmanager.import_plugin("rollout.plugin.review_fixtures")
-        _begin(config, modes.open_suite_run(kind, config, reports_folder(config)))
-        return
-    options = rollout_options(config)
     try:
-        session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
+        run = _open_rollout(config) if kind is None else modes.open_suite_run(kind, config, reports_folder(config))
     except RolloutError as error:
         raise pytest.UsageError(for_terminal(str(error))) from None
-    _begin(config, RolloutRun(session, os.environ))
+    _begin(config, run)
+
+
+def _open_rollout(config: pytest.Config) -> SuiteRun:
+    session = open_session(rollout_options(config), clock=SystemClock(), flag=StopFlag(), env=os.environ)
+    return RolloutRun(session, os.environ)
 
 
 def _begin(config: pytest.Config, run: SuiteRun) -> None:

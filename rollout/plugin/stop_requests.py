@@ -33,8 +33,9 @@ class StopRequests:
 
     def start_time_limit(self, item: str, seconds: float) -> None:
         """Let pytest-timeout ask for a stop like a signal does: its own methods would cut a rollback in the middle."""
-        reason = f"pytest-timeout: {item} took longer than {seconds:g} s"
-        self._timer = threading.Timer(seconds, self._stop.set, (reason,))
+        self._timer = threading.Timer(
+            seconds, self._stop.set, (f"pytest-timeout: {item} took longer than {seconds:g} s",)
+        )
         self._timer.daemon = True
         self._timer.start()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from rollout.core.streams import quiet
 from rollout.engine.closure import Closure
 from rollout.engine.session import Session
 from rollout.journal.record import EVIDENCE_OWED, Decision
-from rollout.plugin.terminal_text import OneLine, guard, guard_logs
+from rollout.plugin.terminal_text import guard, guard_logs
 
 LEFT_OUT = "left out by "
 """Begins, behind `NOT RUN`, the reason of a clause whose check an option left out."""
@@ -38,12 +37,8 @@ _SECTIONS = {phase: f"{number} {phase}" for number, phase in enumerate((*PHASES,
 _SECTIONS["release"] = "release"
 
 
-class TerminalReporter(ABC):
-    """A line a clause, through pytest's terminal reporter, which knows whether there is a terminal and colour.
-
-    Attributes:
-        is_summed_up: whether the closing block is printed.
-    """
+class TerminalReporter:
+    """A line a clause, through pytest's terminal reporter, which knows whether there is a terminal and colour."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         """Begin without a reporter: then nothing is printed.
@@ -51,14 +46,9 @@ class TerminalReporter(ABC):
         Args:
             redact: takes secrets out of what is printed.
         """
-        self.is_summed_up = False
         self._redact = redact
         self._reporter: Any = None
         self._phase: str | None = None
-
-    @abstractmethod
-    def header(self, option: Any) -> list[str]:
-        """Return the header's lines; `option` are pytest's options."""
 
     def attach(self, reporter: Any) -> None:
         """Replace pytest's file names, dots and percentages, and redact everything that pytest prints."""
@@ -92,20 +82,6 @@ class TerminalReporter(ABC):
         # Not `splitlines`: it ends a line at control characters too, and drops them.
         for line in message.split("\n") if message else ():
             self._reporter.write_line(f"      {line}")
-
-    def summarise_once(self, reporter: Any, summarise: Callable[[OneLine], None], error: str | None) -> None:
-        """Print the closing block; after it, only the error.
-
-        Args:
-            reporter: pytest's.
-            summarise: prints the closing block.
-            error: what failed since it was printed.
-        """
-        if self.is_summed_up:
-            OneLine(reporter).write_line(f"trouble: {error}", red=True, bold=True)
-            return
-        self.is_summed_up = True
-        summarise(OneLine(reporter))
 
 
 class RolloutReporter(TerminalReporter):
@@ -148,8 +124,7 @@ class RolloutReporter(TerminalReporter):
             reporter.write_line(f"  {row['at']} {row['clause']} {row['outcome']}: {row['seen']}")
         for missing in closure.undocumented:
             reporter.write_line(f"NOT DOCUMENTED: {missing}", **_BAD)
-        not_run = {clause: why for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")}
-        say_not_run(reporter, not_run)
+        say_not_run(reporter, {clause: why for clause, why in closure.not_passed.items() if why.startswith("NOT RUN")})
         left_out = [id_ for id_ in self._session.left_out if CLAUSES[id_].phase in self._session.phases]
         if left_out:
             reporter.write_line(f"not owed: {', '.join(left_out)}")
@@ -192,7 +167,4 @@ def say_not_run(reporter: Any, not_run: Mapping[str, str]) -> None:
 
 def name_of(code: int) -> str:
     """Return an exit code's name."""
-    try:
-        return ExitCode(code).name
-    except ValueError:
-        return "pytest's own"
+    return next((known.name for known in ExitCode if known == code), "pytest's own")

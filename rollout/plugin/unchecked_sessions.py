@@ -46,7 +46,9 @@ _LEAVES_OUT = {
     "stepwise": "--stepwise",
 }
 _DIVERTS = ("file_or_dir", "inifilename", "override_ini", "rootdir")
-_CLOSURE = Path("closure") / "test_closure.py"
+CLOSURE = Path("closure") / "test_closure.py"
+"""The file of the check that ends a rollout, below ``checks/``."""
+
 _LONGEST = 120
 
 
@@ -111,21 +113,19 @@ def find_display(config: pytest.Config) -> DisplaySession | None:
     is_typed = not markexpr and {where for _, where in origins} == {TYPED}
     options = " and ".join(f"{option} ({where})" for option, where in origins)
     phase = f" -m {shlex.quote(markexpr)}" if markexpr else ""
-    line = (
+    return DisplaySession(
         f"NOTHING CHECKED: {options} only shows something; no check is run, and the exit code is {CODE}. "
-        f"Take the option away there, and run `pytest{phase}`"
+        f"Take the option away there, and run `pytest{phase}`",
+        is_typed,
     )
-    return DisplaySession(line, is_typed)
 
 
 def explain_diversion(config: pytest.Config) -> str | None:
     """Return why other tests than the checks are run although no path was typed; None where that is not so."""
-    typed = _parsed(config, config.invocation_params.args)
     here = config.invocation_params.dir / "checks"
-    if any(getattr(typed, dest, None) for dest in _DIVERTS) or not is_procedure(here) or names_checks(config):
+    if _diverts(config, config.invocation_params.args) or not is_procedure(here) or names_checks(config):
         return None
-    variable = _parsed(config, _variable())
-    where = VARIABLE if any(getattr(variable, dest, None) for dest in _DIVERTS) else _ini(config)
+    where = VARIABLE if _diverts(config, _variable()) else _ini(config)
     return (
         f"NOTHING CHECKED: {where} leads to {', '.join(config.args)} in the place of the checks, and no path was "
         f"typed; nothing was run. Take it out of {where}, or type the path of the tests that you mean"
@@ -146,7 +146,7 @@ def names_checks(config: pytest.Config) -> bool:
 
 def is_procedure(folder: Path) -> bool:
     """Return whether the folder holds the checks of a rollout."""
-    return folder.name == "checks" and (folder / _CLOSURE).is_file()
+    return folder.name == "checks" and (folder / CLOSURE).is_file()
 
 
 def left_out_by(config: pytest.Config) -> str:
@@ -174,6 +174,11 @@ def left_out_clauses(required: Iterable[Clause], collected: Collection[str], opt
         for clause in required
         if options and clause.id not in collected
     }
+
+
+def _diverts(config: pytest.Config, args: Iterable[str]) -> bool:
+    given = _parsed(config, args)
+    return any(getattr(given, dest, None) for dest in _DIVERTS)
 
 
 def _place(config: pytest.Config, arg: str) -> Path:
@@ -207,8 +212,7 @@ def _is_on(given: Namespace, dest: str) -> bool:
 
 
 def _ini(config: pytest.Config) -> str:
-    given = config.option.override_ini or ()
-    if any(each.startswith("addopts") for each in given):
+    if any(each.startswith("addopts") for each in config.option.override_ini or ()):
         return "-o addopts"
     return "an ini option" if config.inipath is None else config.inipath.name
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rollout.approvals.approval import Approval, Judged, Role, content_of, in_record, judged, kept, same_person
+from rollout.approvals.approval import Approval, Judged, Role, content_of, enter_accepted, entered, judged, same_person
 from rollout.audit.approvals import unfounded
 from rollout.context import RolloutContext
 from rollout.core.clock import format_utc
@@ -90,11 +90,11 @@ def test_a_signed_approval_of_this_content_counts(desk: Desk) -> None:
     assert (approval.approver, approval.source, approval.comment) == ("bob", str(path), "looks right")
     assert str(approval.key).startswith("SHA256:")
     assert not found.refused
-    kept(desk.rollout, found)
-    kept(desk.rollout, found)
+    enter_accepted(desk.rollout, found)
+    enter_accepted(desk.rollout, found)
     assert len(desk.rollout.journal.entries(desk.rollout.id, Kind.APPROVAL)) == 1
-    assert in_record(desk.rollout.record(), Role.REVIEWER) == (approval,)
-    assert in_record(desk.rollout.record(), Role.OPERATOR) == ()
+    assert list(map(entered, desk.rollout.record().approvals)) == [approval]
+    assert approval.role is Role.REVIEWER
 
 
 def test_an_unsigned_approval_counts_where_the_policy_wants_no_signature(tmp_path: Path, keys: dict[str, Path]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.approvals.approval import Judged, Role, in_record, judged
+from rollout.approvals.approval import Judged, Role, entered, judged
 from rollout.approvals.obligations import ObligationKind, open_obligation, open_of
 from rollout.cli.main import main
 from rollout.config.load import load
@@ -230,7 +230,7 @@ def test_a_rollout_is_approved_after_the_fact(approve: Approve, tmp_path: Path) 
     assert "by       alice at 20" in said
     with Journal.open(str(tmp_path / "reports" / "journal.sqlite"), clock=SystemClock()) as journal:
         record = replay(rollout, journal.entries(rollout))
-    [approval] = in_record(record, Role.RETROSPECTIVE)
+    [approval] = [each for each in map(entered, record.approvals) if each.role is Role.RETROSPECTIVE]
     assert (approval.approver, approval.comment, str(approval.key)[:7]) == ("bob", "it was down", "SHA256:")
     assert open_of(record) == ()
     code, said = approve(rollout, "--key=bob")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rollout.approvals.approval import Role, in_record
+from rollout.approvals.approval import Role, entered
 from rollout.cli.main import main
 from tests.support.keys import make_key
 from tests.support.runs import Lab
@@ -41,4 +41,5 @@ def test_a_signed_approval_and_an_acknowledgement_clear_the_change(tmp_path: Pat
     assert approval["key"].startswith("SHA256:")
     assert "acknowledged approver,carol\n" in run.result("PRE-4.3").attachments["Operator"]
     for role, name in ((Role.REVIEWER, "bob"), (Role.OPERATOR, "carol")):
-        assert [each.approver for each in in_record(run.record, role)] == [name]
+        given = map(entered, run.record.approvals)
+        assert [each.approver for each in given if each.role is role] == [name]

@@ -45,7 +45,17 @@ def doubt(folder: Path, phase: str, seen: Proof, monkeypatch: pytest.MonkeyPatch
     asked: list[str] = []
     monkeypatch.setattr(policy_proof, "prove_embedded", lambda url: asked.append(url) or seen)
     journal = str(folder / "journal.sqlite")
-    options = Options(None, "a:b", None, None, URL, journal, folder, folder, (phase,))
+    options = Options(
+        scenario=None,
+        activate="a:b",
+        ticket=None,
+        target=None,
+        gateway=URL,
+        journal=journal,
+        reports=folder,
+        scenarios=folder,
+        phases=(phase,),
+    )
     found = policy_proof.doubt(options, SimulatedClock(), REQUEST)
     assert len(asked) <= 1
     return found

@@ -27,7 +27,15 @@ from rollout.plugin.review_run import chosen
 from tests.support.rollouts import NEW, OLD, ScriptedGateway, rollout_in
 
 DAY_S = 24 * 3600.0
-OPTIONS = ReviewOptions(None, None, None, None, None, "sqlite:///j", Path("reports"))
+OPTIONS = ReviewOptions(
+    rollout=None,
+    target=None,
+    gateway=None,
+    documentation=None,
+    learnings=None,
+    journal="sqlite:///j",
+    reports=Path("reports"),
+)
 
 
 class Counting(ScriptedGateway):

@@ -17,7 +17,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A precheck shows everything at once.",
             ),
             (
-                '(self._phase_of(failed) == "monitor" == clause.phase):',
+                '(CLAUSES[failed].phase == "monitor" == clause.phase):',
                 "False:",
                 "Each clause of one window says what it saw.",
             ),
@@ -27,7 +27,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "From the first write on, the first failure ends the run.",
             ),
             (
-                '        if self.session.rollout.stop and not (self._interrupted and clause.id == "MON-7"):',
+                '        if self.stop and not (self._interrupted and clause.id == "MON-7"):',
                 "        if False:",
                 "A run that is asked to stop runs no further check.",
             ),
@@ -39,13 +39,13 @@ MUTANTS: tuple[Mutant, ...] = (
             ("        self._admit(clause)", "        pass", "Options that select single checks lead past no gate."),
             ("            if missing:", "            if False:", "A step of apply needs those before it in this run."),
             (
-                "if clause.phase != PHASES[0] and self.session.rollout.lease is None:",
-                "if self.session.rollout.lease is None:",
+                "if clause.phase != PHASES[0] and self.rollout.lease is None:",
+                "if self.rollout.lease is None:",
                 "A precheck claims nothing.",
             ),
             (
-                "        self._watchdog = arm(self.session)",
-                "        self._watchdog = None",
+                "            acquire_target(self.session, clause.phase)",
+                "            return acquire_target(self.session, clause.phase)",
                 "The watchdog is armed before the first write.",
             ),
             (
@@ -54,7 +54,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "The gate that fails with what it judges is no reason of its own.",
             ),
             (
-                "return rollout.lease is None and rollout.last_known_record().in_flight",
+                "return self.rollout.lease is None and self.rollout.last_known_record().in_flight",
                 "return False",
                 "A run that only watches another run's change decides nothing about it.",
             ),
@@ -84,7 +84,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "What nobody has taken back yet is left to the watchdog.",
             ),
             (
-                "if is_untried and rollout.last_known_record().closed is None:",
+                "if is_untried and self.rollout.last_known_record().closed is None:",
                 "if is_untried:",
                 "A run that was taken over dismisses its watchdog.",
             ),
@@ -94,17 +94,17 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A rollback that was tried and failed is not tried by the watchdog.",
             ),
             (
-                "        if closed.due is None or not rollout.last_known_record().wrote:",
+                "        if closed.due is None or not self.rollout.last_known_record().wrote:",
                 "        if closed.due is None:",
                 "Without a write there is nothing to hand over.",
             ),
             (
-                "            rollout.append(Kind.HANDOVER, deadline=format_utc(closed.due))",
+                "            self.rollout.append(Kind.HANDOVER, deadline=format_utc(closed.due))",
                 "            pass",
                 "The next phase finds the handover in the journal.",
             ),
             (
-                "            rollout.hold_lease((closed.due - rollout.clock.now()).total_seconds())",
+                "            self.rollout.hold_lease((closed.due - self.rollout.clock.now()).total_seconds())",
                 "            pass",
                 "A handover holds the target until its deadline.",
             ),
@@ -123,25 +123,25 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        except JournalError as error:",
                 "A run that is taken over at its handover takes nothing back.",
             ),
-            ("        if self.closed is not None:", "        if False:", "It is decided once."),
+            ("        if self.closed is None:", "        if True:", "It is decided once."),
             (
                 "            self.closed = self._rescued(",
                 "            self.closed = self._refused(None) or (",
                 "A closure that fails takes back what was written.",
             ),
             (
-                "            if rollout.last_known_record().closed is not None:",
+                "            if record.closed is not None:",
                 "            if False:",
                 "A closure that fails after its verdict was written takes nothing back.",
             ),
             (
-                "            if not rollout.last_known_record().wrote:",
+                "            if not record.wrote:",
                 "            if False:",
                 "A closure that fails before any write applied nothing.",
             ),
             (
-                "                kept = closed.is_kept and not self._failed",
-                "                kept = False",
+                "return replace(closed, code=ExitCode.KEPT) if closed.is_kept and not self._failed else closed",
+                "return closed",
                 "A change that this run kept stays 0, whatever failed afterwards.",
             ),
             (

@@ -30,8 +30,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "rollout/core/spellings.py",
         "tests/core/test_spellings.py",
         rows=(
-            ("            view = view.resolved()", "            view = None", "Escapes are resolved."),
-            ("for before in range(5):", "for before in range(1):", "Base32 is found wherever it begins."),
+            ("        view = view.resolved()", "        view = None", "Escapes are resolved."),
+            (
+                "_encoded(data, base64.b32encode, 5, 5)",
+                "_encoded(data, base64.b32encode, 5, 1)",
+                "Base32 is found wherever it begins.",
+            ),
             ("        if not done:", "        if True:", "A text is resolved step by step."),
         ),
     ),

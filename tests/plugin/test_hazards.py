@@ -37,8 +37,8 @@ import pytest
 from rollout.core.clauses import PHASES, planned
 from rollout.core.errors import JournalError
 from rollout.journal.record import Decision, RolloutRecord
-from rollout.plugin.hooks import pytest_sessionfinish
-from rollout.plugin.session_end import SESSION_END, SessionEnd
+from rollout.plugin.hooks import RunHooks
+from rollout.plugin.session_end import SessionEnd
 from tests.support.liar import answer, delayed, passed_on
 from tests.support.runs import INHERITED, ROOT, eventually
 from tests.torture.support import Bench, agrees, held, settled
@@ -283,8 +283,8 @@ def test_a_closure_that_fails_lets_the_other_plugins_end_their_session():
     """A wrapper that does not yield is an error of its own, a traceback in the place of the exit code."""
     broken = JournalError("the journal is gone")
     suite_run = Mock(**{"end.side_effect": broken, "decide_exit_code.return_value": 1}, error=None)
-    session = Mock(config=Mock(stash={SESSION_END: SessionEnd(suite_run)}), exitstatus=0)
-    ending = pytest_sessionfinish(session)
+    session = Mock(exitstatus=0)
+    ending = RunHooks(SessionEnd(suite_run)).pytest_sessionfinish(session)
     next(ending)
     with pytest.raises(StopIteration):
         ending.send(None)
