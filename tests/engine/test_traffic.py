@@ -20,10 +20,15 @@ from tests.support.stories import opened
 FIRST = TrafficPoll("ollama", 1000, BEGINNING, 50.0)
 
 
+def unused(*_: object) -> None:
+    raise AssertionError("the rate needs the counter only")
+
+
 class Counting(ScriptedGateway):
     """A gateway that counts requests."""
 
     requests = 0
+    status = test_connection = chat = staticmethod(unused)
 
     def metrics(self, _: str) -> Metrics:
         """Return the counter."""

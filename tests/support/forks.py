@@ -55,7 +55,6 @@ _PRELOADED = (
     "rollout.engine.watchdog",
     "rollout.monitoring.aggregates",
     "rollout.monitoring.live_view",
-    "rollout.monitoring.sources.window_sources",
     "rollout.monitoring.window",
     "rollout.reporting.html",
     "rollout.sandbox.server",

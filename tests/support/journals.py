@@ -209,6 +209,10 @@ class Book:
         """Return number and hash of the last entry."""
         return self._raw[-1].seq, self._raw[-1].hash
 
+    def head_text(self) -> str:
+        """Return both as ``verify-journal --head`` reads them."""
+        return f"{self._raw[-1].seq}:{self._raw[-1].hash}"
+
     def rollouts(self) -> tuple[str, ...]:
         """Return the ids."""
         return (ID,)
