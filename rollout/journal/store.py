@@ -64,6 +64,9 @@ class Store:
         patience_s: after how long a call that has not ended is stuck.
     """
 
+    where: str = ""
+    patience_s: float = SPARE_S
+
     def __init__(self, url: str, *, wait_s: float) -> None:
         self._wait_s = wait_s
         self.patience_s = wait_s + SPARE_S

@@ -1,9 +1,7 @@
-"""``rollout plan``: what it prints is what the gateway then logs, request by request."""
+"""``rollout plan``: what it prints of a request and a gateway; `tests/e2e/test_plans.py` compares it with rollouts."""
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,96 +10,29 @@ import yaml
 
 from rollout.cli import plan as plan_command
 from rollout.cli.main import main
-from rollout.config.load import load
 from rollout.core.clock import SystemClock
 from rollout.core.policy import Policy
 from rollout.core.request import Request
 from rollout.core.scenario import EnvironmentChange, LimitChange, ProviderChange, Scenario
 from rollout.core.target import OtherCall, ProviderRestart, Service, Target
-from rollout.gateway.embedded_proof import doubt_request
 from rollout.sandbox.process import find, start, stop
 from rollout.sandbox.settings import SandboxSettings
-from tests.support.liar import Liar
-from tests.support.runs import ROOT, run
+from tests.support.plans import SHIPPED, load_shipped, logged
 
-SHIPPED = sorted(
-    path for path in (ROOT / "scenarios").glob("*.yaml") if path.name not in ("targets.yaml", "policy.yaml")
-)
-WRITES = re.compile(r"/(activate|limits|weights)$")
-CANARY = ROOT / "scenarios" / "canary.yaml"
 OLD, NEW = ProviderChange("ollama", "gemma3:4b"), ProviderChange("openai", "gpt-4o")
-
-
-def _loaded(path: Path, gateway: str | None) -> Request:
-    return load(
-        scenario=path,
-        activate=None,
-        ticket=None,
-        target=None,
-        gateway=gateway,
-        directory=ROOT / "scenarios",
-        env=os.environ,
-        doubt=doubt_request,
-    )
-
-
-@pytest.mark.parametrize("path", [path for path in SHIPPED if path != CANARY], ids=lambda path: path.stem)
-def test_the_plan_of_every_shipped_scenario_is_what_the_gateway_logs(path: Path, tmp_path: Path) -> None:
-    """Method, path and body of every write, in order: those of apply, and those of the rollback."""
-    settings = SandboxSettings.from_mapping(_loaded(path, None).scenario.sandbox)
-    sandbox = start(tmp_path / "gateway", settings=settings)
-    reports = tmp_path / "reports"
-    try:
-        with Liar(sandbox.url) as liar:
-            request = plan_command.with_service(_loaded(path, liar.url))
-            plan = plan_command.planned(request, plan_command.read_before(request, {}, SystemClock()))
-            assert not _seen(liar), "planning has written"
-            ran = run(reports, f"--scenario={path}", f"--gateway={liar.url}", "-m", "precheck or apply")
-            assert ran.code in (0, 12), ran.out
-            assert _seen(liar) == _planned(plan.apply)
-            applied = len(_planned(plan.apply))
-            assert main(["rollback", f"--reports={reports}"]) == 10
-            assert _seen(liar)[applied:] == _planned(plan.rollback)
-            logged = _logged(sandbox.url)
-            assert logged == [f"{method} {path}" for method, path, _ in _planned((*plan.apply, *plan.rollback))]
-    finally:
-        # A scenario that restarts it leaves another process.
-        stop(find(sandbox.directory) or sandbox)
-
-
-def test_the_shipped_canary_is_kept_within_40_seconds_and_writes_what_its_plan_says(tmp_path: Path) -> None:
-    """The single request in apply, then the weights of each stage, in order; and all of it rolled back afterwards."""
-    settings = SandboxSettings.from_mapping(_loaded(CANARY, None).scenario.sandbox)
-    sandbox = start(tmp_path / "gateway", settings=settings)
-    reports = tmp_path / "reports"
-    try:
-        with Liar(sandbox.url) as liar:
-            request = plan_command.with_service(_loaded(CANARY, liar.url))
-            plan = plan_command.planned(request, plan_command.read_before(request, {}, SystemClock()))
-            began = SystemClock().monotonic()
-            ran = run(reports, f"--scenario={CANARY}", f"--gateway={liar.url}")
-            assert ran.code == 0, ran.out
-            assert ran.word == "KEPT"
-            assert SystemClock().monotonic() - began < 40
-            ahead = _planned((*plan.apply, *plan.stages))
-            assert _seen(liar) == ahead
-            assert main(["rollback", ran.id, f"--reports={reports}"]) == 10
-            assert _seen(liar)[len(ahead) :] == _planned(plan.rollback)
-    finally:
-        stop(find(sandbox.directory) or sandbox)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_an_embedded_gateway_is_described_without_being_started(path: Path) -> None:
     """What would be started on demand begins as its settings say; nothing runs because of a plan."""
-    request = _loaded(path, None)
+    request = load_shipped(path, None)
     plan = plan_command.planned(request, plan_command.read_before(request, {}, SystemClock()))
     assert plan.before.previous == OLD
     assert plan.apply
     assert plan.rollback
 
 
-def test_what_is_in_effect_is_not_planned() -> None:
+def test_what_is_in_effect_is_notplanned() -> None:
     """APP-4.1: everything in effect means that nothing is sent, and the plan says so."""
     request = _request(NEW)
     plan = plan_command.planned(request, _before(NEW))
@@ -132,7 +63,7 @@ def test_secrets_are_not_printed() -> None:
     assert "the environment variable NEW_KEY" in text
 
 
-def test_the_targets_own_calls_and_restarts_are_planned() -> None:
+def test_the_targets_own_calls_and_restarts_areplanned() -> None:
     """Deviations 7 and 13: the previous provider's own call, and the restart on either way."""
     target = Target(
         "t",
@@ -279,7 +210,7 @@ def test_plan_shows_the_restart_there_and_the_restart_back_and_restarts_nothing(
         found = find(gateway.directory)
         assert found is not None
         assert found.pid == gateway.pid, "planning has restarted it"
-        assert _logged(gateway.url) == []
+        assert logged(gateway.url) == []
     finally:
         stop(find(gateway.directory) or gateway)
 
@@ -305,23 +236,3 @@ def _before(previous: ProviderChange = OLD) -> plan_command.Before:
 
 def _restarts(items: tuple[plan_command.Item, ...]) -> list[str]:
     return [item.text.partition("; left out")[0] for item in items if item.text.startswith("restart: ")]
-
-
-def _planned(items: tuple[plan_command.Item, ...]) -> list[tuple[str, str, object]]:
-    return [(item.method, item.path, item.body) for item in items if item.body is not None]
-
-
-def _seen(liar: Liar) -> list[tuple[str, str, object]]:
-    return [
-        (each.method, each.path, each.json)
-        for each in liar.requests
-        if each.method != "GET" and WRITES.search(each.path)
-    ]
-
-
-def _logged(url: str) -> list[str]:
-    import httpx
-
-    seen = httpx.get(f"{url}/sandbox/requests", trust_env=False).json()
-    ours = [each for each in seen if each["method"] != "GET" and each["user"] == "rollout"]
-    return [f"{each['method']} {each['path']}" for each in ours if WRITES.search(each["path"])]

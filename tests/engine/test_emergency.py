@@ -232,7 +232,7 @@ def test_a_gateway_that_cannot_be_read_is_activated_all_the_same(alarm: Alarm) -
 def test_an_unreachable_journal_does_not_stop_it(alarm: Alarm, tmp_path: Path) -> None:
     """Everything is spooled, and the next run that reaches a journal enters it, outcome linked to intent."""
     nowhere = "postgresql+psycopg://nobody@127.0.0.1:9/none?connect_timeout=1"
-    assert alarm.ring(f"--journal={nowhere}") == 0
+    assert alarm.ring(f"--journal={nowhere}") == 0, alarm.out
     assert alarm.lab.state().active == "vllm:gemma-3-4b-it"
     assert "to be entered by the next run" in alarm.out
     with Journal.open(str(tmp_path / "later.sqlite"), clock=SystemClock()) as journal:

@@ -33,6 +33,13 @@ def own_prometheus(tmp_path: Path) -> Iterator[PrometheusServer]:
 
 
 @pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[AlertmanagerServer]:
+    insist("prometheus-alertmanager")
+    with AlertmanagerServer(tmp_path / "alertmanager") as server:
+        yield server
+
+
+@pytest.fixture
 def lab(tmp_path: Path, own_prometheus: PrometheusServer) -> Iterator[Lab]:
     """A gateway with users, whose numbers Prometheus has; the suite's own requests are too few to decide."""
     with Lab(tmp_path / "lab", users_per_s=30, alert_error_share=1) as one:
