@@ -17,6 +17,7 @@ from rollout.core.scenario import EnvironmentChange, LimitChange, ProviderChange
 from rollout.core.target import OtherCall, ProviderRestart, Service, Target
 from rollout.sandbox.process import find, start, stop
 from rollout.sandbox.settings import SandboxSettings
+from tests.support.forks import ROOT
 from tests.support.plans import SHIPPED, load_shipped, logged
 
 OLD, NEW = ProviderChange("ollama", "gemma3:4b"), ProviderChange("openai", "gpt-4o")
