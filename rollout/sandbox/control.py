@@ -82,9 +82,9 @@ class GatewayControl:
         """Return the routes, to be mounted under ``/sandbox``."""
         return [
             *_setting("/faults", self._faults, read_faults, self.gateway.faults.replace),
-            *_setting("/deviations", self._deviations, read_deviations, self.gateway.switch),
-            *_setting("/traffic", self._traffic, _read_rate, self.users.set_rate),
-            *_setting("/timing", self._timing, read_timing, self.gateway.set_timing),
+            *_setting("/deviations", lambda: list(self.gateway.deviations), read_deviations, self.gateway.switch),
+            *_setting("/traffic", lambda: {"users_per_s": self.users.per_s}, _read_rate, self.users.set_rate),
+            *_setting("/timing", lambda: asdict(self.gateway.timing), read_timing, self.gateway.set_timing),
             Route("/faults", self._clear_faults, methods=["DELETE"]),
             Route("/alerts", self._raise_alert, methods=["POST"]),
             Route("/alerts/{alert_type}", self._clear_alerts, methods=["DELETE"]),
@@ -94,15 +94,6 @@ class GatewayControl:
 
     def _faults(self) -> list[dict[str, Any]]:
         return [asdict(fault) for fault in self.gateway.faults.faults]
-
-    def _deviations(self) -> list[str]:
-        return list(self.gateway.deviations)
-
-    def _traffic(self) -> dict[str, float]:
-        return {"users_per_s": self.users.per_s}
-
-    def _timing(self) -> dict[str, Any]:
-        return asdict(self.gateway.timing)
 
     async def _clear_faults(self, _request: Request) -> Response:
         self.gateway.faults.replace(())
