@@ -31,6 +31,13 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 MIB = 1024 * 1024
 
 
+@pytest.fixture
+def bench(bench: Bench) -> Bench:
+    """A bench whose runs start their watchdogs as people's runs do."""
+    bench.real_watchdog = True
+    return bench
+
+
 def in_the_window(bench: Bench, action: Callable[[], object]) -> None:
     """Do the action in the middle of the window: the new provider's metrics are read for the fourth time."""
     bench.liar.rule("/openai/metrics", held(action, passed_on()), nth=4)

@@ -6,6 +6,8 @@
 A child is a process like any other, with a pid, signals and an exit code of its own, that runs a module from the
 project's root as ``python -m`` does: only the imports before it are spared, and, unless it is asked for, the page
 of the report, which costs as much as the run. What is tested of a process's start needs a real one.
+
+The watchdog of a run is forked, too: its start costs as much as the run, and each run that applies has one.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import atexit
 import contextlib
 import json
 import os
+import resource
 import runpy
 import select
 import signal
@@ -25,9 +28,11 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self
+
+from setproctitle import setproctitle
 
 ROOT = Path(__file__).parents[2]
 _PRELOADED = (
@@ -180,6 +185,7 @@ class Server:
         env: Mapping[str, str],
         session: bool = False,
         report: bool = False,
+        real_watchdog: bool = False,
         file_bytes: int | None = None,
     ) -> Forked:
         """Fork a child that does what ``python -m MODULE ARGS`` does.
@@ -191,6 +197,7 @@ class Server:
             env: its environment, complete.
             session: it leads a session of its own.
             report: a run builds its report as it always does.
+            real_watchdog: a run starts its watchdog from nothing, as it always does.
             file_bytes: the largest file that it may write (RLIMIT_FSIZE); None sets no limit.
         """
         order = {
@@ -199,6 +206,7 @@ class Server:
             "env": dict(env),
             "session": session,
             "report": report,
+            "real_watchdog": real_watchdog,
             "file_bytes": file_bytes,
         }
         line, its = socket.socketpair()
@@ -233,15 +241,18 @@ def main() -> None:
     # pytest keeps the rewritten checks for the next run, also where the environment asks it not to.
     sys.dont_write_bytecode = False
     gc_tuning.is_over()
-    order = _Loop(line).run()
+    loop = _Loop(line)
+    order = loop.run()
     if order is not None:
-        _become(order)
+        _become(order, loop.asking)
 
 
 class _Loop:
     def __init__(self, line: socket.socket) -> None:
         self.line, self.buffer = line, b""
         self.children: dict[int, socket.socket] = {}
+        # What a child asks for: each message comes as a whole, from whichever child.
+        self.asked, self.asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.wake, self.bell = socket.socketpair()
         self.bell.settimeout(0)
         signal.set_wakeup_fd(self.bell.fileno())
@@ -250,10 +261,14 @@ class _Loop:
     def run(self) -> dict[str, Any] | None:
         """Return the order in a child; in the parent None, once no client is left."""
         while True:
-            ready, _, _ = select.select([self.line, self.wake], [], [])
+            ready, _, _ = select.select([self.line, self.wake, self.asked], [], [])
             if self.wake in ready:
                 self.wake.recv(4096)
                 self.reap()
+            if self.asked in ready:
+                order, fds, _, _ = socket.recv_fds(self.asked, _MOST, 4)
+                if self.fork(*fds):
+                    return dict(json.loads(order))
             if self.line in ready:
                 asked, fds, _, _ = socket.recv_fds(self.line, _MOST, 2)
                 if not asked:
@@ -266,24 +281,31 @@ class _Loop:
                 if self.fork(*fds):
                     return dict(json.loads(asked))
 
-    def fork(self, out: int, line: int) -> bool:
-        """Fork; return whether this is the child."""
+    def fork(self, err: int, line: int, *streams: int) -> bool:
+        """Fork; return whether this is the child.
+
+        Args:
+            err: its standard error; its output, too, unless `streams` are given.
+            line: the socket that its pid and its exit code are sent on.
+            streams: its input and its output; without them the input is the null device.
+        """
         pid = os.fork()
         if pid:
-            os.close(out)
+            for each in (err, *streams):
+                os.close(each)
             self.children[pid] = socket.socket(fileno=line)
             self.children[pid].sendall(_CODE.pack(pid))
             return False
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for each in (self.line, self.wake, self.bell, *self.children.values()):
+        for each in (self.line, self.wake, self.bell, self.asked, *self.children.values()):
             each.close()
         os.close(line)
         null = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((null, 0), (out, 1), (out, 2)):
+        for source, target in zip((*(streams or (null, err)), err), (0, 1, 2), strict=True):
             os.dup2(source, target)
-        os.close(out)
-        os.close(null)
+        for each in {err, null, *streams}:
+            os.close(each)
         return True
 
     def reap(self) -> None:
@@ -306,18 +328,56 @@ def _leave_out_the_page() -> None:
     assembly._write_page = allure_generator.generate = left_out
 
 
-def _become(order: Mapping[str, Any]) -> None:
+class _ForkedWatchdog:
+    """A watchdog that the server has forked, with what `rollout.engine.watchdog` uses of a `subprocess.Popen`."""
+
+    def __init__(self, asking: socket.socket, log: Path) -> None:
+        from rollout.engine import watchdog
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        order = {
+            "module": "rollout.engine.watchdog",
+            "args": [],
+            "env": watchdog._environment(os.environ),
+            "session": True,
+            "report": False,
+            "real_watchdog": True,
+            "file_bytes": None if soft == resource.RLIM_INFINITY else soft,
+        }
+        (its_in, to_it), (from_it, its_out) = os.pipe(), os.pipe()
+        self._line, its = socket.socketpair()
+        with log.open("ab") as errors, its:
+            fds = [errors.fileno(), its.fileno(), its_in, its_out]
+            socket.send_fds(asking, [json.dumps(order).encode()], fds)
+        os.close(its_in)
+        os.close(its_out)
+        (self.pid,) = _CODE.unpack(self._line.recv(_CODE.size))
+        self.stdin, self.stdout = os.fdopen(to_it, "wb"), os.fdopen(from_it, "rb")
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        return int(_CODE.unpack(self._line.recv(_CODE.size))[0])
+
+
+def _become(order: Mapping[str, Any], asking: socket.socket) -> None:
     if order["session"]:
         os.setsid()
+    if order["module"] == "rollout.engine.watchdog":
+        # `rollout recover` and the tests know a watchdog by it. It is found beside the environment as it was.
+        setproctitle("python -m rollout.engine.watchdog")
     os.environ.clear()
     os.environ.update(order["env"])
     time.tzset()
     if order["file_bytes"] is not None:
-        import resource
-
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"], order["file_bytes"]))
     if not order["report"]:
         _leave_out_the_page()
+    if not order["real_watchdog"]:
+        from rollout.engine import watchdog
+
+        watchdog._start = partial(_ForkedWatchdog, asking)
     sys.argv = [order["module"], *order["args"]]
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 

@@ -143,6 +143,7 @@ class Bench:
         scenario: the scenario's content; change it before a run.
         target: the target's content; likewise.
         journal_url: the journal's URL; empty for the file among the reports.
+        real_watchdog: whether a run starts its watchdog from nothing, as it always does.
     """
 
     def __init__(
@@ -169,6 +170,7 @@ class Bench:
                 started from nothing.
         """
         self.journal_url, self._service, self._rewrites = "", service or shape.restarts, tuple(rewrites)
+        self.real_watchdog = False
         self.server, self.folder, self.reports = server, folder, folder / "reports"
         self.shape, self._wrong = shape, breach and not shape.moves
         self.scenario: dict[str, Any] = {**deepcopy(dict(SCENARIO)), "monitor": dict(MONITOR)}
@@ -303,7 +305,15 @@ class Bench:
             rewritten = {"PYTHONPATH": str(REWRITING), "TORTURE_REWRITE": json.dumps(self._rewrites)}
             child = Started(module, args, out=out, env={**inherited, **rewritten})
         else:
-            child = self.server.start(module, args, out=out, env=inherited, session=True, file_bytes=fsize)
+            child = self.server.start(
+                module,
+                args,
+                out=out,
+                env=inherited,
+                session=True,
+                real_watchdog=self.real_watchdog,
+                file_bytes=fsize,
+            )
         self._children.append(child)
         return child
 
