@@ -17,7 +17,7 @@ from tests.journal.postgres_server import PostgresServer
 OWN_STEPS = ("browser", "compatibility", "e2e", "torture")
 """The folders that are steps of their own in CI (`.ci/run`): `pytest tests` leaves out each that is not named."""
 
-_LONG = frozenset({"torture", "e2e", "browser", "monitoring"})
+_LONG = ("torture", "e2e", "browser", "monitoring")
 _HERE = Path(__file__).parent
 
 
@@ -54,8 +54,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkStealing
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that no worker is left with it in the end."""
-    items.sort(key=lambda item: item.path.parent.name not in _LONG)
+    """Begin with what takes long, the longest first, so that no worker is left with it in the end."""
+    ranks = {name: rank for rank, name in enumerate(_LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.parent.name, len(ranks)))
 
 
 @pytest.fixture
