@@ -28,6 +28,14 @@ def left_out(config: pytest.Config) -> list[str]:
     return [name for name in OWN_STEPS if not any(path.resolve().is_relative_to(_HERE / name) for path in named)]
 
 
+def pytest_configure() -> None:
+    """Let hypothesis measure no time: the machine is busy with other tests."""
+    from hypothesis import HealthCheck, settings  # pytest has loaded it already, as a plugin
+
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out the folders of `OWN_STEPS` that are not named."""
     is_own_step = collection_path.parent == _HERE and collection_path.name in OWN_STEPS
