@@ -136,9 +136,14 @@ def test_processes_on_another_host_are_not_known_to_be_dead(tmp_path: Path):
     assert case.why.startswith("its lease has run out")
 
 
+def own_name() -> str:
+    """Return the first word of this process's command line; a worker of pytest-xdist has a title there."""
+    return Path("/proc/self/cmdline").read_text(encoding="utf-8").replace("\0", " ").split()[0]
+
+
 def test_a_rollback_that_holds_the_lease_is_not_disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The runner is dead, and a `rollout rollback` or `recover`, which is alive, has a newer token."""
-    monkeypatch.setattr("rollout.engine.recovery.OUR_PROCESSES", ("python",))  # the name of this test's own process
+    monkeypatch.setattr("rollout.engine.recovery.OUR_PROCESSES", (own_name(),))
     rollout = left_in_flight(tmp_path)
     holder = f"20261123-120100-rollback-{os.getpid()}@{rollout.journal.host}"
     rollout.journal.acquire(rollout.lease_target, rollout.id, holder, 60)
@@ -148,7 +153,7 @@ def test_a_rollback_that_holds_the_lease_is_not_disturbed(tmp_path: Path, monkey
 
 
 def test_a_pid_that_has_passed_to_another_program_is_dead():
-    assert _lives(os.getpid(), "python")
+    assert _lives(os.getpid(), own_name())
     assert not _lives(os.getpid(), "rollout.engine.watchdog")
     assert not _lives(NOBODY, "pytest")
 
