@@ -30,7 +30,8 @@ def left_out(config: pytest.Config) -> list[str]:
 
 def pytest_configure() -> None:
     """Let hypothesis measure no time: the machine is busy with other tests."""
-    from hypothesis import HealthCheck, settings  # pytest has loaded it already, as a plugin
+    # Before any test module is imported: a test's own settings start from the profile of that moment.
+    from hypothesis import HealthCheck, settings
 
     settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("busy")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from rollout.context import RolloutContext
 from rollout.core.clauses import Clause
 from rollout.core.errors import RolloutError
 from rollout.core.redaction import Redactor
-from rollout.journal.record import EXCEPTIONS
+from rollout.journal.record import EXCEPTIONS, Kind
 from rollout.plugin.run import SuiteRun
 from rollout.reporting.allure import NOT_RUN
 
@@ -46,6 +47,17 @@ def record_outcome(
     run.terminal.row(clause, outcome, message, took_s)
     if clause is not None:
         run.record_outcome(clause, outcome, message, took_s=took_s, error=None if excinfo is None else excinfo.value)
+
+
+def journal_outcome(rollout: RolloutContext, clause: Clause, outcome: str, message: str, took_s: float) -> None:
+    """Write a check's outcome to the journal of the rollout that the run works on.
+
+    Raises:
+        RolloutError: it was not written, and what is not recorded is not a pass.
+    """
+    rollout.append(
+        Kind.CLAUSE, run=rollout.run, clause=clause.id, outcome=outcome, message=message, took_s=round(took_s, 3)
+    )
 
 
 def _message(

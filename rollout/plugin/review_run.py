@@ -25,6 +25,7 @@ from rollout.journal.journal import Journal
 from rollout.journal.record import Decision, Kind, RolloutRecord
 from rollout.journal.records import records
 from rollout.journal.spool import reconcile
+from rollout.plugin.check_outcomes import journal_outcome
 from rollout.plugin.evidence import rollout_evidence
 from rollout.plugin.final_documents import seal_journal
 from rollout.plugin.read_only_run import ReadOnlyRun
@@ -85,14 +86,7 @@ class ReviewRun(ReadOnlyRun):
         """Record a check's outcome, in the rollout's journal too."""
         super().record_outcome(clause, outcome, message, took_s=took_s, error=error)
         try:
-            self.rollout.append(
-                Kind.CLAUSE,
-                run=self.rollout.run,
-                clause=clause.id,
-                outcome=outcome,
-                message=message,
-                took_s=round(took_s, 3),
-            )
+            journal_outcome(self.rollout, clause, outcome, message, took_s)
         except RolloutError as failure:
             # What is not recorded is not a pass.
             self.error = describe_error(failure)

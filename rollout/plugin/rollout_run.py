@@ -32,6 +32,7 @@ from rollout.journal.leases import LeaseLost
 from rollout.journal.record import OWED, Decision, Kind
 from rollout.monitoring.verdict import Verdict
 from rollout.monitoring.window import WindowResult
+from rollout.plugin.check_outcomes import journal_outcome
 from rollout.plugin.evidence import rollout_evidence, ticket_links
 from rollout.plugin.exit_codes import exit_code_of, waits_for_evidence
 from rollout.plugin.final_documents import missing_of, record_missing, write_final_documents
@@ -172,14 +173,7 @@ class RolloutRun(SuiteRun):
         if self._is_bystander():
             return
         try:
-            self.rollout.append(
-                Kind.CLAUSE,
-                run=self.rollout.run,
-                clause=clause.id,
-                outcome=outcome,
-                message=message,
-                took_s=round(took_s, 3),
-            )
+            journal_outcome(self.rollout, clause, outcome, message, took_s)
         except RolloutError as error:
             # What is not recorded is not a pass: the plan misses it, and the change is rolled back.
             self.error = str(error)

@@ -211,7 +211,7 @@ class Book:
 
     def head_text(self) -> str:
         """Return both as ``verify-journal --head`` reads them."""
-        return f"{self._raw[-1].seq}:{self._raw[-1].hash}"
+        return ":".join(map(str, self.head()))
 
     def rollouts(self) -> tuple[str, ...]:
         """Return the ids."""
