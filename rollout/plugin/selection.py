@@ -47,18 +47,21 @@ def has_packaged_checks(config: pytest.Config) -> bool:
 
 def asks_for_run(option: Namespace) -> bool:
     """Return whether options ask for a rollout, a review or a release run by name."""
-    return any(getattr(option, name, None) for name in _OF_A_RUN) or any(
-        names_phase(option.markexpr, phase) for phase in (*PHASES, *LATER_PHASES)
-    )
+    return any(getattr(option, name, None) for name in _OF_A_RUN) or names_any_phase(option.markexpr)
 
 
-def names_phase(markexpr: str, phase: str) -> bool:
-    """Return whether ``-m`` selects the phase by its name: ``not slow`` selects every phase, and names none."""
+def names_any_phase(markexpr: str) -> bool:
+    """Return whether ``-m`` selects a phase by its name: ``not slow`` selects every phase, and names none."""
     try:
-        expression = Expression.compile(markexpr)
+        expression = Expression.compile(markexpr) if markexpr else None
     except SyntaxError:
+        # pytest refuses it with its own message.
         return False
-    return expression.evaluate(lambda name, /, **_: name == phase) and not expression.evaluate(lambda _, /, **__: False)
+
+    def selects(phase: str) -> bool:
+        return expression is not None and expression.evaluate(lambda name, /, **_: name == phase)
+
+    return not selects("") and any(map(selects, (*PHASES, *LATER_PHASES)))
 
 
 def select_checks(config: pytest.Config) -> None:
