@@ -93,7 +93,7 @@ def test_a_phase_runs_in_the_project_and_leaves_its_evidence_there(demo: Path, t
         (demo / "changes" / "policy.yaml").write_text("sandbox: {window_at_least: 2h}\n")
         run = call(demo, "-m", "precheck", "--scenario=changes/first.yaml")
     assert run.code == 0, run.out
-    assert run.word == "PASSED"
+    assert run.word == "CLEARED"
     assert run.failed == {}
     assert {"PRE-1.1", "PRE-3.3", "PRE-5.4"} <= run.results.keys()
     assert (demo / "evidence" / "journal.sqlite").is_file()
