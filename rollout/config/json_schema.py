@@ -74,7 +74,7 @@ def schema_text(name: str) -> str:
         KeyError: there is no such name.
         LookupError: a key has no description, or nothing says what its validator accepts.
     """
-    return json.dumps(_DOCUMENTS[name](), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_DOCUMENTS[name](), indent=2) + "\n"
 
 
 def write_files() -> None:

@@ -168,6 +168,8 @@ _CONTAINERS: Mapping[Validator, Callable[[Json], Json]] = {
     validators.contact: lambda inner: {"anyOf": [_only(r"[^<>]*\S\s*<[^<>]+>"), inner]},
     quantities.on_no_data: lambda inner: {"anyOf": [{"enum": ["extend", "roll_back"]}, inner]},
     probes.expectation: lambda inner: {"anyOf": [_TEXT | {"type": "string"}, inner]},
-    probes.in_turn: lambda inner: {"anyOf": [{"enum": ["off", False]}, *lone_or_list(inner["items"], least=1)["anyOf"]]},
+    probes.in_turn: lambda inner: {
+        "anyOf": [{"enum": ["off", False]}, *lone_or_list(inner["items"], least=1)["anyOf"]]
+    },
 }
 """Validator of a list or a mapping -> what a file holds there, made of what it holds inside."""
