@@ -1,4 +1,4 @@
-"""Every block of YAML in the documents is valid, whether a scenario, a target, a policy, a part of one or a pipeline."""
+"""Every block of YAML in the documents is valid: a scenario, a target, a policy, a part of one, or a pipeline."""
 
 from __future__ import annotations
 
