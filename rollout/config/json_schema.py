@@ -151,7 +151,7 @@ _DOCUMENTS = {"scenario": _scenario, "target": _target, "policy": _policy}
 def _definitions(*models: type[Schema]) -> tuple[Json, Mapping[type[Schema], Json]]:
     """Return the definitions of the models and of what is in them, and the reference to each model."""
     found, document = models_json_schema([(model, "validation") for model in models], schema_generator=_Generator)
-    return document["$defs"], {model: reference for (model, _), reference in found.items()}
+    return document["$defs"], {model: found[model, "validation"] for model in models}
 
 
 def _document(title: str, schema: Json, definitions: Json) -> Json:
