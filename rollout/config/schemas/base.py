@@ -1,7 +1,8 @@
 """The base of every schema: a mapping in a YAML file, which `rollout.config.validation` fills.
 
 A schema declares every key as optional: `missing_keys` and the rules of the readers judge what a file must say, so that
-all mistakes show at once. Its fields are those of the record that it becomes; the key of a field that ends in a unit
+all mistakes show at once. `rollout.config.json_schema` describes its keys to editors: in the words of its docstring, and
+where that is silent, in those of the record that it becomes. Its fields are those of the record that it becomes; the key of a field that ends in a unit
 has none: ``window_s`` is `window`.
 """
 
