@@ -189,7 +189,8 @@ def test_production_marks_what_only_people_can_give(init: Init, liar: Liar) -> N
     folder = Path("demo")
     assert code == 0, said
     assert set(files_in(folder)) == FILES | {WORKFLOW, "scenarios/allowed_signers"}
-    assert f"fill in what is marked FILL IN in demo/{SCENARIO}" in said
+    for step in (f"fill in what is marked FILL IN in demo/{SCENARIO}", "add `staging:` and `safe:` to demo/scenarios/"):
+        assert step in said
     with pytest.raises(InvalidInput) as refused:
         loaded(folder)
     empty = {problem.path: problem.line for problem in refused.value.problems}
@@ -316,6 +317,13 @@ def test_a_second_call_changes_nothing_and_needs_no_gateway(init: Init, liar: Li
     assert "add to it" not in said
 
 
+def test_a_pipeline_that_no_repository_would_read_is_named(init: Init) -> None:
+    """The folder is a part of a repository, whose root alone is searched."""
+    Path(".git").mkdir()
+    for words, is_named in ((("demo",), True), (("other", "--ci=none"), False), ((), False)):
+        assert ("move the pipeline file to ., the root of the repository" in init(*words)[1]) is is_named
+
+
 def test_what_the_project_says_of_its_places_holds(init: Init) -> None:
     """In a project that keeps its scenarios elsewhere, the files are written there, and so are their schemas' paths."""
     Path("pyproject.toml").write_text('[tool.rollout]\nscenarios = "ops/changes"\npolicy = "rules/policy.yaml"\n')
@@ -378,7 +386,7 @@ REAL = "https://gateway.example.com"
 @pytest.mark.parametrize(
     ("planted", "words", "says"),
     [
-        ({}, ["--gateway=http://127.0.0.1:9"], "nothing listens there; check the address"),
+        ({}, ["--gateway=http://127.0.0.1:9"], "gives no answer to work with (nothing listens at 127.0.0.1:9"),
         ({}, ["--gateway=http://127.0.0.1:9"], "or leave out --gateway to start from the embedded gateway"),
         ({}, [f"--token-env={VARIABLE}"], "no gateway is named; add --gateway=URL"),
         ({}, [f"--gateway={REAL}", "--target=embedded"], "write another name, or leave out --gateway"),

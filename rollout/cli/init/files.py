@@ -60,12 +60,18 @@ def policy_of(project: Project) -> Path:
     return project.policy or project.scenarios / "policy.yaml"
 
 
+def signers_of(project: Project) -> Path:
+    """Return the path of the list of keys that the policy of a new project names."""
+    return policy_of(project).with_name("allowed_signers")
+
+
 def make_files(answers: Answers, start: StartingPoint, project: Project) -> list[ProjectFile]:
     """Return the files in the order in which they are written: the one that makes the folder a project comes last."""
+    ignored = render("gitignore", reports=_within(project, project.reports))
     return [
         *(ProjectFile(_schema_of(project, name), schema_path(name).read_text(encoding="utf-8")) for name in NAMES),
         *_config_files(answers, start, project),
-        ProjectFile(project.root / ".gitignore", render("gitignore", reports=_within(project, project.reports)), is_shared=True),
+        ProjectFile(project.root / ".gitignore", ignored, is_shared=True),
         *_pipeline_files(answers, start, project),
         ProjectFile(find_project_file(project.root) or project.root / OWN_FILE, render(OWN_FILE)),
     ]
@@ -76,7 +82,8 @@ def find_obstacles(files: Iterable[ProjectFile]) -> Iterator[Problem]:
     seen = set()
     for path in (file.path for file in files):
         if path.is_dir():
-            yield Problem(display_path(path), None, "", "is a folder, and a file of the project is called so; rename it")
+            why = "is a folder, and a file of the project is called so; rename it"
+            yield Problem(display_path(path), None, "", why)
         elif not os.path.lexists(path):
             folder = next(one for one in path.parents if os.path.lexists(one))
             if folder not in seen and (reason := _explain_unusable(folder)):
@@ -125,7 +132,7 @@ def _config_files(answers: Answers, start: StartingPoint, project: Project) -> I
     schema = _schema_beside(project, targets, "target")
     yield ProjectFile(targets, render("targets.yaml", schema=schema, start=start, target=target))
     if is_production:
-        yield ProjectFile(policy.with_name("allowed_signers"), render("allowed_signers"))
+        yield ProjectFile(signers_of(project), render("allowed_signers"))
     template = f"policy-{'production' if is_production else 'sandbox'}.yaml"
     yield ProjectFile(policy, render(template, schema=_schema_beside(project, policy, "policy")))
     path = first_change_of(project)

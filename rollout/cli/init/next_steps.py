@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rollout.cli.init.answers import NO_PIPELINE, Answers, repository_of
-from rollout.cli.init.files import FILL_IN, first_change_of, policy_of
+from rollout.cli.init.files import FILL_IN, first_change_of, signers_of
 from rollout.cli.init.starting_point import StartingPoint
 from rollout.config.config_files import display_path
 from rollout.config.policies import SANDBOX
@@ -37,12 +37,22 @@ def _list_preparations(project: Project, answers: Answers, start: StartingPoint)
     if FILL_IN in scenario.read_text(encoding="utf-8", errors="replace"):
         yield f"fill in what is marked {FILL_IN} in {display_path(scenario)}"
     if start.environment != SANDBOX:
-        yield f"name the staging gateway and the safe provider in {display_path(project.targets_file)}"
-        yield f"add the keys of approvers and operators to {display_path(policy_of(project).with_name('allowed_signers'))}"
+        if start.lacks:
+            yield f"add {' and '.join(f'`{key}:`' for key in start.lacks)} to {display_path(project.targets_file)}"
+        signers = signers_of(project)
+        if _holds_only_comments(signers):
+            yield f"add the keys of approvers and operators to {display_path(signers)}"
         yield "have the change approved: rollout approve FILE --key=KEY, and by the operator: --as operator"
     root = repository_of(project.root)
     if answers.pipeline != NO_PIPELINE and root is not None and root != project.root:
         yield f"move the pipeline file to {display_path(root)}, the root of the repository, and start its commands here"
+
+
+def _holds_only_comments(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return all(not line.strip() or line.startswith("#") for line in lines)
 
 
 def _program(name: str) -> str:

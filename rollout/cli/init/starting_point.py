@@ -38,10 +38,13 @@ EMBEDDED_SETTINGS: Mapping[str, Any] = {
         "min_samples": 15,
     },
 }
-"""What a target that is an embedded gateway says of its emergencies and its bake time, which is short enough to watch."""
+"""The emergencies and the bake time of a target that is an embedded gateway: short enough to watch."""
 
 _FIRST = ProviderChange("openai", "gpt-4o")
 """The change of the README, from the embedded gateway's own ollama."""
+
+_NEEDED = ("staging", "safe")
+"""What a target of an environment with users says: where its changes are tried (PRE-3), and where an emergency goes."""
 
 _CONNECTED = "connected"
 _MOST_NAMES = 12
@@ -56,6 +59,7 @@ class StartingPoint:
         settings: the target as ``targets.yaml`` has it; empty where it is listed there already.
         comments: the lines above it in ``targets.yaml``.
         token_env: the variable with the gateway's bearer token; None where it asks for none.
+        lacks: the keys of the target that a production gateway needs and that it does not have.
         is_on_demand: whether the gateway is the embedded one that is started on demand.
         listed: every provider that the gateway lists, with its models; empty where it was not read.
         active: the provider that is active now; empty where it was not read.
@@ -67,6 +71,7 @@ class StartingPoint:
     settings: Mapping[str, Any] = field(default_factory=dict)
     comments: tuple[str, ...] = ()
     token_env: str | None = None
+    lacks: tuple[str, ...] = ()
     is_on_demand: bool = False
     listed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     active: str = ""
@@ -106,8 +111,16 @@ def find_starting_point(answers: Answers, project: Project, env: Mapping[str, st
     else:
         found = _embedded(answers.target_name)
     if listed is None:
-        return replace(found, token_env=answers.token_env)
-    return replace(found, environment=listed.environment, token_env=listed.token_env, settings={}, comments=())
+        lacks = tuple(key for key in _NEEDED if key not in found.settings)
+        return replace(found, token_env=answers.token_env, lacks=lacks)
+    return replace(
+        found,
+        environment=listed.environment,
+        settings={},
+        comments=(),
+        token_env=listed.token_env,
+        lacks=tuple(key for key in _NEEDED if getattr(listed, key) is None),
+    )
 
 
 def _describe_known(word: str, known: Iterable[str]) -> str:
@@ -158,8 +171,8 @@ def _examined(gateway: str, answers: Answers, env: Mapping[str, str]) -> Startin
 
 def _describe_silence(call: str, why: str) -> str:
     return (
-        f"GET {call}: {why}; check the address, the network and the token (--token-env=NAME), or leave out --gateway "
-        "to start from the embedded gateway"
+        f"GET {call} gives no answer to work with ({why}); check the address, the network and the token "
+        "(--token-env=NAME), or leave out --gateway to start from the embedded gateway"
     )
 
 
@@ -187,7 +200,7 @@ def _listed_target(answers: Answers, project: Project) -> Target | None:
     """
     if not is_there(project.targets_file):
         return None
-    policy, targets = (_read(path) for path in (project.policy or project.scenarios / "policy.yaml", project.targets_file))
+    policy, targets = _read(project.policy or project.scenarios / "policy.yaml"), _read(project.targets_file)
     listed = {name: one.target for name, one in read_targets(targets, read_policies(policy)).items()}
     problems = [*policy.in_order(), *targets.in_order()]
     if not problems:
@@ -210,8 +223,8 @@ def _find_other_names(answers: Answers, listed: Mapping[str, Target], file: str)
         yield Problem("--gateway", None, "", f"{url} is target {owner!r} in {file} already; add --target={owner}")
     elif name not in listed:
         known = ", ".join(sorted(listed))
-        write = f"add it there (rollout doctor --gateway={url or 'URL'} --target={name} prints it)"
-        yield Problem("--target", None, "", f"{name!r} is not in {file}, which lists {known}; {write}, or name one of them")
+        mend = f"add it there (rollout doctor --gateway={url or 'URL'} --target={name} prints it), or name one of them"
+        yield Problem("--target", None, "", f"{name!r} is not in {file}, which lists {known}; {mend}")
     elif url and listed[name].url != url:
         at = listed[name].url or "the embedded gateway"
         yield Problem(
