@@ -1,4 +1,4 @@
-"""``rollout init``: the files of a project load, none is overwritten, and mistakes are refused before one is written."""
+"""``rollout init``: its files load, none is overwritten, and a mistake is refused before one is written."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ def test_a_second_call_changes_nothing_and_needs_no_gateway(init: Init, liar: Li
     code, said = init(*words)
     assert code == 0, said
     assert (files_in(Path("demo")), len(liar.requests)) == (before, asked)
-    assert "written:" not in said
+    assert "\nwritten: " not in f"\n{said}"
     assert "nothing is written: every file is there already" in said
     assert said.count("kept: ") == len(before)
     assert "add to it" not in said
@@ -492,7 +492,8 @@ class Terminal:
         self.shown += new.replace("\r\n", "\n")
 
 
-def test_on_a_terminal_it_asks_for_what_no_option_says(sandbox: Running, tmp_path: Path, init: Init) -> None:
+@pytest.mark.usefixtures("init")
+def test_on_a_terminal_it_asks_for_what_no_option_says(sandbox: Running, tmp_path: Path) -> None:
     """A wrong answer is asked for again, with the reason; Enter takes what stands in parentheses."""
     terminal = Terminal(tmp_path, "demo")
     terminal.answers("URL of the gateway", "gateway")

@@ -1,4 +1,4 @@
-"""A repository of one's own: the commands that ``rollout init`` names lead to a kept change, with its evidence there."""
+"""A repository of one's own: the commands that ``rollout init`` names end with a kept change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command line as a person does, in a shell of that folder."""
     env = {name: os.environ[name] for name in INHERITED if name in os.environ} | {"USER": "tester", "COLUMNS": "200"}
     return subprocess.run(
-        ["sh", "-c", command],
+        ["/bin/sh", "-c", command],
         cwd=folder,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -36,7 +36,9 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("is_running", [False, True], ids=["on demand", "running"])
 def test_the_commands_that_init_names_end_with_kept(is_running: bool, tmp_path: Path) -> None:
     """Plan, precheck and the four phases, pasted into a shell; nothing is written outside of the repository."""
-    gateway = start(tmp_path / "gateway", settings=SandboxSettings.from_mapping({"faults": SLOW})) if is_running else None
+    gateway = (
+        start(tmp_path / "gateway", settings=SandboxSettings.from_mapping({"faults": SLOW})) if is_running else None
+    )
     demo = tmp_path / "work" / "demo"
     demo.parent.mkdir()
     try:

@@ -21,9 +21,7 @@ def render(template: str, **values: Any) -> str:
 
 def inline(value: Any) -> str:
     """Return the value as YAML on one line: ``{activate: openai, model: gpt-4o}``."""
-    dumped: str = yaml.safe_dump(
-        value, default_flow_style=True, allow_unicode=True, width=_UNBROKEN, sort_keys=False
-    )
+    dumped: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=_UNBROKEN, sort_keys=False)
     # The end mark of a document that is a scalar.
     return dumped.removesuffix("...\n").strip()
 
