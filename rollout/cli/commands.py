@@ -191,7 +191,7 @@ COMMANDS = (
         "schema",
         "rollout.cli.schema",
         "print the JSON Schema of a scenario, of targets.yaml or of policy.yaml, for an editor",
-        (option("name", choices=json_schema_files.NAMES, help="which: %(choices)s"),),
+        (option("name", metavar="NAME", choices=json_schema_files.NAMES, help="which: %(choices)s"),),
     ),
 )
 """Every command, in the order of the help; what a module imports is imported when its command is called."""

@@ -13,14 +13,14 @@ import json
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import core_schema
 
 from rollout.config.former_keys import FORMER_KEYS
 from rollout.config.json_schema_files import NAMES, schema_path
-from rollout.config.json_values import Json, json_schema_of, lone_or_list
+from rollout.config.json_values import Json, Validator, json_schema_of, lone_or_list
 from rollout.config.schemas import calls, change_windows, changes, monitoring, policies, scenarios, sources, targets
 from rollout.config.schemas.base import Schema
 from rollout.config.validators import PROVIDER
@@ -74,7 +74,7 @@ def schema_text(name: str) -> str:
         KeyError: there is no such name.
         LookupError: a key has no description, or nothing says what its validator accepts.
     """
-    return json.dumps(_DOCUMENTS[name](), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_DOCUMENTS[name](), indent=2) + "\n"
 
 
 def write_files() -> None:
@@ -88,7 +88,8 @@ class _Generator(GenerateJsonSchema):
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> Json:
         """Return what a validator accepts; a schema's own validator of mappings adds nothing."""
-        read, inner = schema["function"]["function"], partial(self.generate_inner, schema["schema"])
+        read = cast("Validator", schema["function"]["function"])
+        inner = partial(self.generate_inner, schema["schema"])
         owner = getattr(read, "__self__", None)
         return inner() if isinstance(owner, type) and issubclass(owner, Schema) else json_schema_of(read, inner)
 
@@ -151,7 +152,7 @@ _DOCUMENTS = {"scenario": _scenario, "target": _target, "policy": _policy}
 def _definitions(*models: type[Schema]) -> tuple[Json, Mapping[type[Schema], Json]]:
     """Return the definitions of the models and of what is in them, and the reference to each model."""
     found, document = models_json_schema([(model, "validation") for model in models], schema_generator=_Generator)
-    return document["$defs"], {model: reference for (model, _), reference in found.items()}
+    return document["$defs"], {model: found[model, "validation"] for model in models}
 
 
 def _document(title: str, schema: Json, definitions: Json) -> Json:

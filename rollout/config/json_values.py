@@ -80,7 +80,7 @@ def _accepted(read: Validator, values: Iterable[str]) -> Iterable[str]:
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _NAME = validators.PROVIDER.pattern
-_DAY = "|".join("".join(f"[{letter}{letter.upper()}]" for letter in name) for name in quantities.DAYS)
+_DAY = "|".join("".join(f"[{sign}{sign.upper()}]" for sign in name) for name in quantities.DAYS)
 _PARTS = "".join(rf"(?:{_NUMBER}{unit}(?![a-z])\s*)?" for unit in ("d", "h", "m", "s", "ms"))
 
 _TEXT: Json = {"type": ["string", "integer"], "pattern": r"\S"}
@@ -90,6 +90,7 @@ _REGEX: Json = _TEXT | {"description": "In Python's syntax."}
 _DURATION = _only(rf"(?=\S){_PARTS}", "A duration with its unit: `30m`, `10s`, `1h30m` or `500ms`.")
 _RATIO: Json = {"type": ["number", "string"], "exclusiveMinimum": 0}
 _PERCENT: Json = _RATIO | {"pattern": rf"^\s*{_NUMBER}\s*%?\s*$"}
+_OFF: Json = {"enum": ["off", False]}
 _FILE = _only("/.*", "An absolute path.")
 _VARIABLE: Json = {"type": "string", "pattern": f"^{validators.VARIABLE.pattern}$"}
 
@@ -168,6 +169,6 @@ _CONTAINERS: Mapping[Validator, Callable[[Json], Json]] = {
     validators.contact: lambda inner: {"anyOf": [_only(r"[^<>]*\S\s*<[^<>]+>"), inner]},
     quantities.on_no_data: lambda inner: {"anyOf": [{"enum": ["extend", "roll_back"]}, inner]},
     probes.expectation: lambda inner: {"anyOf": [_TEXT | {"type": "string"}, inner]},
-    probes.in_turn: lambda inner: {"anyOf": [{"enum": ["off", False]}, *lone_or_list(inner["items"], least=1)["anyOf"]]},
+    probes.in_turn: lambda inner: {"anyOf": [_OFF, *lone_or_list(inner["items"], least=1)["anyOf"]]},
 }
 """Validator of a list or a mapping -> what a file holds there, made of what it holds inside."""
