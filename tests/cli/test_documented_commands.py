@@ -86,7 +86,9 @@ def test_a_sentence_may_leave_out_what_a_command_needs(rules: CommandRules, text
     assert rules.problems(CommandLine(Passage("README.md", 7, text), is_mention=True)) == []
 
 
-@pytest.mark.parametrize("text", ["rollout hold --fro 15m", "rollout prune --keep gone", "pytest -m gone", "pytest --gone"])
+@pytest.mark.parametrize(
+    "text", ["rollout hold --fro 15m", "rollout prune --keep gone", "pytest -m gone", "pytest --gone"]
+)
 def test_a_sentence_names_no_option_that_is_not_there(rules: CommandRules, text: str):
     (problem,) = rules.problems(CommandLine(Passage("README.md", 7, text), is_mention=True))
     assert problem.startswith("README.md:7: ")
@@ -108,7 +110,7 @@ def test_a_sentence_is_searched_and_a_block_is_not():
         ("for p in x y; do exec a $p || break; done", [["for", "p", "in", "x", "y"], ["a", "$p"], ["break"], ["done"]]),
         ("A=b C='d e' f g=h", [["f", "g=h"]]),
         ("id=$(jq -r '.[0].iid' f.json)", [["jq", "-r", ".[0].iid", "f.json"]]),
-        ('a "$(b c)" \'d\n e\'\nf', [["a", "$(b c)", "d\n e"], ["f"]]),
+        ("a \"$(b c)\" 'd\n e'\nf", [["a", "$(b c)", "d\n e"], ["f"]]),
         ("{\n  a\n} >> b", [["a"]]),
         ("a -N '' -f b", [["a", "-N", "", "-f", "b"]]),
     ],

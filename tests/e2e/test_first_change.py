@@ -1,7 +1,7 @@
 """docs/YOUR-FIRST-CHANGE.md, followed to the letter: its files are written, its commands run, its output compared.
 
-What differs from the page is replaced by name: the ports are free ones, the waiver ends the day after tomorrow, and the bake time is
-shorter. The installation is left out; the wheel has tests of its own.
+What differs from the page is replaced by name: the ports are free ones, the waiver ends the day after tomorrow, and the
+bake time is shorter. The installation is left out; the wheel has tests of its own.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Reader:
         # A file, not a pipe: a background process must not be waited for.
         with out.open("wb") as file:
             done = subprocess.run(
-                ["bash", "-c", f"(exit {code})\n{command}"],
+                ["/bin/bash", "-c", f"(exit {code})\n{command}"],
                 cwd=self.folder,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
