@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rollout.audit import command as audit
 from rollout.cli.options import ACTIVATE, JOURNAL, OPEN, ROLLOUT_ID, SCENARIO, WHERE, Command, one_of, option
+from rollout.config import json_schema_files
 from rollout.journal.record import Decision
 from rollout.sandbox import command as sandbox
 
@@ -159,6 +160,12 @@ COMMANDS = (
             ),
             option("--reason", default="", help="why, for the record; a hold needs one"),
         ),
+    ),
+    Command(
+        "schema",
+        "rollout.cli.schema",
+        "print the JSON Schema of a scenario, of targets.yaml or of policy.yaml, for an editor",
+        (option("name", metavar="NAME", choices=json_schema_files.NAMES, help="which: %(choices)s"),),
     ),
 )
 """Every command, in the order of the help; what a module imports is imported when its command is called."""

@@ -26,7 +26,8 @@ _LARGEST_FACTOR = 100
 _MOST_OF_A_LIMIT = 1_000_000_000
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _YEARS = range(2000, 3000)
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""The weekdays as a file names them, Monday first."""
 
 
 def whole_number(least: int) -> Callable[[Any], int]:
@@ -142,9 +143,9 @@ def days(value: Any) -> frozenset[int]:
         raise InvalidValue("is empty, so the window would never open; write mon-fri, or leave it out for every day")
     for part in items(value):
         names = [day.strip()[:3].lower() for day in part.split("-")] if isinstance(part, str) else []
-        if not 1 <= len(names) <= 2 or any(day not in _DAYS for day in names):  # noqa: PLR2004 - one day, or from-to
+        if not 1 <= len(names) <= 2 or any(day not in DAYS for day in names):  # noqa: PLR2004 - one day, or from-to
             raise InvalidValue(f"{shown(part)} is not a weekday; write mon-fri, or a list such as [sat, sun]")
-        first, last = _DAYS.index(names[0]), _DAYS.index(names[-1])
+        first, last = DAYS.index(names[0]), DAYS.index(names[-1])
         found |= {day % 7 for day in range(first, last + 1 if last >= first else last + 8)}
     return frozenset(found)
 

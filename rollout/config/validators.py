@@ -23,7 +23,9 @@ GLOBAL = "global"
 _LONGEST_LINE = 500
 _LONGEST_PROSE = 10_000
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-_PROVIDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+PROVIDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+"""The name of a provider, and any other that may stand in a file's name or a URL."""
+
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 """The name of an environment variable, or of a key of a `.env` file."""
 
@@ -95,14 +97,14 @@ def prose(value: Any) -> str:
 
 def provider(value: Any) -> str:
     """Return a provider's name; it becomes a part of the gateway's URLs."""
-    return _matching(value, _PROVIDER, "a provider's name (letters, digits, '.', '_', '-'); write one such as openai")
+    return _matching(value, PROVIDER, "a provider's name (letters, digits, '.', '_', '-'); write one such as openai")
 
 
 def provider_and_model(value: Any) -> str:
     """Return ``provider:model``; a model's name may have colons of its own."""
     found = text(value)
     name, colon, model = found.partition(":")
-    if not (_PROVIDER.fullmatch(name) and colon and model.strip()):
+    if not (PROVIDER.fullmatch(name) and colon and model.strip()):
         raise InvalidValue(f"{shown(found)} names no provider and model; write one such as openai:gpt-4o")
     return found
 
@@ -111,14 +113,14 @@ def scope(value: Any) -> str:
     """Return the scope of a governance limit; ``provider:openai``, as the gateway reports it, is ``openai``."""
     found = text(value)
     lone = found.removeprefix("provider:")
-    if not _PROVIDER.fullmatch(lone) or (lone != found and lone.casefold() == GLOBAL):
+    if not PROVIDER.fullmatch(lone) or (lone != found and lone.casefold() == GLOBAL):
         raise InvalidValue(f"{shown(found)} is no scope; write {GLOBAL}, or a provider's name such as openai")
     return GLOBAL if lone.casefold() == GLOBAL else lone
 
 
 def name(value: Any) -> str:
     """Return a name that may stand in a file's name."""
-    return _matching(value, _PROVIDER, "a name of letters, digits, '.', '_' and '-'; write one such as openai-gpt-4o")
+    return _matching(value, PROVIDER, "a name of letters, digits, '.', '_' and '-'; write one such as openai-gpt-4o")
 
 
 def variable(value: Any) -> str:

@@ -56,6 +56,7 @@ from rollout.core.target import (
 from rollout.gateway.endpoints import DEFAULTS
 from rollout.sandbox.settings import InvalidSettings, SandboxSettings
 from tests.support.forks import ROOT
+from tests.support.json_schemas import refusals_of_file
 
 TESTS = ROOT / "tests"
 SHIPPED = TESTS.parent / "scenarios"
@@ -81,7 +82,11 @@ def request_for(**asked: Any) -> Request:
         "check_sandbox": sandbox_problems,
         "doubt": lambda _request: "",
     }
-    return load(**{**silent, **fixed, **asked})
+    request = load(**{**silent, **fixed, **asked})
+    read = {"scenario": request.origin.scenario, "target": request.origin.targets, "policy": request.origin.policy}
+    # Whatever loads satisfies the JSON Schemas.
+    assert {name: found for name, path in read.items() if path and (found := refusals_of_file(name, path))} == {}
+    return request
 
 
 def refusal(**asked: Any) -> str:

@@ -56,7 +56,8 @@ def test_a_command_line_ends_where_no_backslash_continues_it():
 
 
 def test_the_commands_of_a_pipeline_are_found_with_their_lines():
-    text = "steps:\n  - run: one\n  - run: |\n      two\n      three\nscript:\n  - four\nafter_script: [five]\nenv: {A: six}\n"
+    steps = "steps:\n  - run: one\n  - run: |\n      two\n      three\n"
+    text = f"{steps}script:\n  - four\nafter_script: [five]\nenv: {{A: six}}\n"
     assert list(scripts_of(Passage("page.md", 10, text))) == [
         ("page.md", 11, "one"),
         ("page.md", 13, "two\nthree\n"),

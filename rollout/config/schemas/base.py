@@ -2,7 +2,8 @@
 
 A schema declares every key as optional: `missing_keys` and the rules of the readers judge what a file must say, so that
 all mistakes show at once. Its fields are those of the record that it becomes; the key of a field that ends in a unit
-has none: ``window_s`` is `window`.
+has none: ``window_s`` is `window`. Editors describe a key in the words of the schema's docstring, and where that names
+no such attribute, in those of the record's (`rollout.config.json_schema`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,25 @@ from rollout.config.schemas.values import CallPath, ProviderPath, Text
 
 
 class PathsSchema(Schema):
-    """Call -> path, where a gateway deviates; `rollout.gateway.endpoints` has the same keys."""
+    """Call -> path, where a gateway deviates; `rollout.gateway.endpoints` has the same keys.
+
+    Attributes:
+        health: polled after a restart; name one that costs nothing.
+        runtime_config: reads the configuration.
+        providers: lists the providers and the active one.
+        status: reads whether a provider is connected.
+        test_connection: tests the connection to a provider.
+        preflight: tests whether a provider could be activated.
+        activate: activates a provider.
+        metrics: reads the requests, failures and latencies of a provider.
+        provider_health: reads the health of a provider.
+        alerts: reads the alerts.
+        governance: reads the governance limits and what is spent.
+        limits: sets a governance limit.
+        chat: answers a request, chat/completions.
+        audit: reads the audit log.
+        system_status: reads the state of the system.
+    """
 
     example = "health: /healthz"
 
@@ -76,7 +94,13 @@ class ChatCallSchema(CompleteSchema):
 
 
 class SetWeightsSchema(Schema):
-    """The call that sets the weights."""
+    """The call that sets the weights.
+
+    Attributes:
+        method: the HTTP method, `PUT` where it is left out.
+        path: its path.
+        body: its JSON body; one value is just `"{weights}"` and stands for them: destination -> weight.
+    """
 
     example = '{method: PUT, path: /api/v1/routing/weights, body: {weights: "{weights}"}}'
 
@@ -95,7 +119,12 @@ class SetWeightsSchema(Schema):
 
 
 class ReadWeightsSchema(Schema):
-    """The call that reads the weights, and where they are in its answer."""
+    """The call that reads the weights, and where they are in its answer.
+
+    Attributes:
+        path: its path.
+        at: the keys that lead to the weights in its answer, dotted: `data.weights`.
+    """
 
     example = "{path: /api/v1/routing/weights, at: weights}"
 
@@ -104,7 +133,13 @@ class ReadWeightsSchema(Schema):
 
 
 class RoutingSchema(Schema):
-    """How the gateway splits requests by weights (CAN-2); what it does not say is as the embedded gateway has it."""
+    """How the gateway splits requests by weights (CAN-2); what it does not say is as the embedded gateway has it.
+
+    Attributes:
+        put: the call that sets the weights.
+        read: the call that reads them.
+        unit: whether the weights add up to 1 (`fraction`) or to 100 (`percent`).
+    """
 
     example = "{set: {path: /api/v1/routing/weights, …}, read: {path: …, at: weights}}"
 

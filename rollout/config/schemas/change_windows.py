@@ -15,9 +15,15 @@ LONGEST_FREEZE = timedelta(days=366)
 
 
 class ChangeWindowSchema(Schema):
-    """A weekly change window (PRE-4.1)."""
+    """A weekly change window (PRE-4.1).
+
+    Attributes:
+        days: weekdays: `mon-fri`, or a list such as `[sat, sun]`; every day where it is left out.
+        closes: first moment outside, `"24:00"` at the end of the day; earlier than `from` means on the next day.
+    """
 
     example = '{days: mon-fri, from: "22:00", to: "06:00"}'
+    required_keys = ("from", "to")
 
     days: Annotated[frozenset[int], BeforeValidator(quantities.days)] = frozenset(range(7))
     opens: Annotated[time, BeforeValidator(quantities.time_of_day), Field(alias="from")] = time.min

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from rollout.config import env_entries, quantities, validators
 from rollout.config.schemas.base import CompleteSchema, Schema
@@ -41,8 +41,13 @@ class SafeProviderSchema(_ProviderSchema, CompleteSchema):
 
 
 class EnvironmentSchema(Schema):
-    """Keys of the service's `.env` file (APP-2)."""
+    """Keys of the service's `.env` file (APP-2).
 
+    Attributes:
+        values: key -> new value, written as it is spelled here; a key that is not there is appended.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [key]} for key in ("set", "secret", "remove")]})
     example = "set: {LOG_LEVEL: debug}"
 
     values: Annotated[
@@ -60,27 +65,45 @@ class EnvironmentSchema(Schema):
 
 
 class LimitSchema(Schema):
-    """A governance limit (APP-3)."""
+    """A governance limit (APP-3).
+
+    Attributes:
+        limits: which kind: `cost` or `rate`.
+        scope: `global`, or a provider's name.
+    """
 
     limits: Annotated[str, BeforeValidator(validators.choice("cost", "rate"))] = ""
     scope: Annotated[str, BeforeValidator(validators.scope)] = ""
 
 
 class CostLimitSchema(LimitSchema):
-    """A cost limit: both halves, for the gateway makes up the one that is left out."""
+    """A cost limit: both halves, for the gateway makes up the one that is left out.
+
+    Attributes:
+        soft_limit_usd: above it the gateway warns.
+        hard_limit_usd: above it the gateway refuses requests.
+    """
 
     example = "{limits: cost, scope: openai, soft_limit_usd: 200, hard_limit_usd: 250}"
     required_keys = ("limits", "scope", "soft_limit_usd", "hard_limit_usd")
 
+    limits: Annotated[str, BeforeValidator(validators.choice("cost"))] = ""
     soft_limit_usd: Dollars = None
     hard_limit_usd: Dollars = None
 
 
 class RateLimitSchema(LimitSchema):
-    """A rate limit."""
+    """A rate limit: of requests, of tokens, or of both.
 
+    Attributes:
+        max_requests_per_minute: above it the gateway refuses requests.
+        max_tokens_per_minute: likewise.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 3})
     example = "{limits: rate, scope: openai, max_requests_per_minute: 60}"
     required_keys = ("limits", "scope")
 
+    limits: Annotated[str, BeforeValidator(validators.choice("rate"))] = ""
     max_requests_per_minute: AMinute = None
     max_tokens_per_minute: AMinute = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, ConfigDict, model_validator
 
 from rollout.config import probes as probe_rules
 from rollout.config import quantities, validators
@@ -15,6 +15,7 @@ from rollout.config.schemas.values import Count, Milliseconds, OnNoData, Pace, P
 class ExpectSchema(Schema):
     """What the answer to a probe must be."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
     example = "{contains: pong}"
 
     contains: Prose = None
@@ -41,7 +42,17 @@ class ProbeSchema(CompleteSchema):
 
 
 class NoDataSchema(Schema):
-    """What happens when a source is unavailable (MON-6), by source."""
+    """What happens when a source is unavailable (MON-6), by source.
+
+    Attributes:
+        status: the provider's status.
+        metrics: requests, failures and latencies.
+        alerts: the alerts.
+        fallbacks: requests that another provider answered.
+        log: the service's log.
+        synthetic: the suite's own requests.
+        operator: what operators ask for: an abort, a hold.
+    """
 
     example = "{metrics: roll_back}"
 
@@ -55,7 +66,16 @@ class NoDataSchema(Schema):
 
 
 class MonitorSchema(Schema):
-    """The bake time, in a scenario or as a target's defaults."""
+    """The bake time, in a scenario or as a target's defaults.
+
+    Attributes:
+        error_rate: the largest share of failed requests that is accepted (MON-2).
+        latency_factor: the largest P95 that is accepted, times the baseline's (MON-3).
+        dark_share: a larger share of failed polls of one source in total is MON-6.
+        on_no_data: by source, or one word for all: `extend` (notify, give the source as long again and extend the
+            window by that, once) or `roll_back` (at once), when it is unavailable (MON-6).
+        probes: the synthetic requests, sent in turn, in the place of `prompt` and `expect`; `off` sends none.
+    """
 
     example = "window: 30m"
 

@@ -24,7 +24,11 @@ from rollout.core.policy import EXCEPT_RESTART, EXECUTE, KEEP, WAIT
 
 
 class StandardChangeSchema(CompleteSchema):
-    """Changes that a policy approves beforehand."""
+    """Changes that a policy approves beforehand.
+
+    Attributes:
+        kind: what is changed: the active `provider`, the `.env` file (`environment`) or governance `limits`.
+    """
 
     example = "{kind: provider, providers: [openai], models: [gpt-4o], risk: low}"
     required_keys = ("kind",)
@@ -49,7 +53,14 @@ class StandardChangeSchema(CompleteSchema):
 
 
 class PolicySchema(Schema):
-    """What one environment of ``policy.yaml`` demands."""
+    """What one environment of ``policy.yaml`` demands.
+
+    Attributes:
+        approval_max_age_s: an older approval does not count; `none` accepts any age.
+        operator_ack_max_age_s: the operator must have acknowledged within so long (PRE-4.3); `none` asks for no
+            acknowledgement.
+        allowed_changes: the kinds of change that this environment accepts: `provider`, `environment`, `limits`.
+    """
 
     example = "{window_at_least: 30m, approvals_at_least: 1}"
 

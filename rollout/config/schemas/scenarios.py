@@ -38,7 +38,11 @@ class OperatorSchema(CompleteSchema):
 
 
 class StageSchema(CompleteSchema):
-    """``{share: 10%, for: 1h}`` (CAN-2)."""
+    """``{share: 10%, for: 1h}`` (CAN-2).
+
+    Attributes:
+        share: the part of the requests that the new provider gets.
+    """
 
     required_keys = ("share", "for")
     example = "{share: 10%, for: 1h}"
@@ -48,7 +52,14 @@ class StageSchema(CompleteSchema):
 
 
 class StrategySchema(Schema):
-    """``canary``, or a mapping that says how (CAN)."""
+    """``canary``, or a mapping that says how (CAN).
+
+    Attributes:
+        shares: the stages, rising up to 100%.
+        single_request: `only`: there are no stages, and one request to the new provider comes before the activation.
+        without_weights: where the target cannot split its traffic, `refuse` the scenario, or let `single_request`
+            take the stages' place.
+    """
 
     example = "canary"
 
@@ -71,9 +82,20 @@ class WaiverSchema(CompleteSchema):
 
 
 class ScenarioSchema(Schema):
-    """One scenario file."""
+    """One scenario file.
+
+    Attributes:
+        name: what the rollout is called; the file's name where it is left out.
+        target: a name in `targets.yaml`.
+        change: what is changed: a mapping of one kind (`activate`, `set`, `limits`), or a list of such mappings, which
+            are applied in order and undone in reverse.
+        strategy: `canary`, or a mapping that says how the traffic moves over; left out, it moves all at once.
+        monitor: the bake time.
+        sandbox: settings of the embedded gateway, where it is started on demand.
+    """
 
     example = "change: {activate: openai, model: gpt-4o}"
+    required_keys = ("change",)
 
     name: Annotated[str | None, BeforeValidator(validators.name)] = None
     target: Annotated[str | None, BeforeValidator(validators.name)] = None

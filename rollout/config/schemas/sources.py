@@ -64,7 +64,12 @@ class AlertmanagerSchema(CompleteSchema):
 
 
 class SourcesSchema(Schema):
-    """What the window reads elsewhere than at the gateway."""
+    """What the window reads elsewhere than at the gateway.
+
+    Attributes:
+        prometheus: users' requests, failures and latencies (MON-2, MON-3).
+        alertmanager: critical alerts (MON-4, PRE-5.3).
+    """
 
     example = "prometheus: {url: …, requests: …, errors: …}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, ConfigDict, model_validator
 
 from rollout.config import env_entries, quantities, validators
 from rollout.config.schemas.base import CompleteSchema, Schema
@@ -40,7 +40,12 @@ class TimeoutsSchema(Schema):
 
 
 class ServiceSchema(CompleteSchema):
-    """How the service is stopped and started, and its `.env` file read and written elsewhere (APP-2)."""
+    """How the service is stopped and started, and its `.env` file read and written elsewhere (APP-2).
+
+    Attributes:
+        read: prints the `.env` file, where it is not on this host.
+        write: replaces the `.env` file by its standard input, where it is not on this host.
+    """
 
     example = "{stop: [make, api-stop], start: [make, api-start]}"
     required_keys = ("stop", "start")
@@ -65,6 +70,7 @@ class ServiceSchema(CompleteSchema):
 class ProviderSchema(Schema):
     """Where one provider's restart and start-up differ from the target's."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
     example = "{restart: true, startup: 60s}"
 
     restart: Flag = None
@@ -78,7 +84,12 @@ class ProviderSchema(Schema):
 
 
 class LimitTypesSchema(Schema):
-    """The gateway's words for the two kinds of governance limits (docs/GATEWAY_API.md, 20)."""
+    """The gateway's words for the two kinds of governance limits (docs/GATEWAY_API.md, 20).
+
+    Attributes:
+        cost: its word for a cost limit.
+        rate: its word for a rate limit.
+    """
 
     example = "{cost: per_provider, rate: rate}"
 
@@ -87,7 +98,19 @@ class LimitTypesSchema(Schema):
 
 
 class TargetSchema(Schema):
-    """One target of ``targets.yaml``."""
+    """One target of ``targets.yaml``.
+
+    Attributes:
+        url: base URL without `/api/v1` and without credentials.
+        embedded: whether it is the embedded gateway, which is started on demand and has no `url`.
+        environment: the policy that rules here, a name in `policy.yaml`; `production` where it is left out.
+        staging: the staging gateway (PRE-3): its base URL, or the name of another target.
+        safe: the provider and model that an emergency activates.
+        env_file: the service's `.env` file, on this host; `none` states that it cannot be reached from here.
+        log_file: the service's log, on this host; `none` states that it cannot be read from here.
+        log_command: prints the service's log as it grows, in the place of `log_file`.
+        monitor: the bake time, for what a scenario leaves out.
+    """
 
     example = "{url: https://gateway.example.com, environment: production}"
 
