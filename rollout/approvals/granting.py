@@ -24,6 +24,7 @@ from rollout.approvals.approval import (
 from rollout.approvals.obligations import ObligationKind, fulfil, open_of
 from rollout.approvals.ssh_signatures import sign
 from rollout.config.load import load, load_policy
+from rollout.config.project import JOURNAL, journal_in
 from rollout.config.validators import person, text
 from rollout.core.caller import login
 from rollout.core.clock import SystemClock, format_utc
@@ -37,7 +38,6 @@ from rollout.journal.journal import Journal
 from rollout.journal.record import Kind, RolloutRecord
 from rollout.journal.replay import REPLAYED, replay
 
-SCENARIOS = Path("scenarios")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,9 @@ def content(args: argparse.Namespace, scenario: Path | None) -> int:
         ticket=args.ticket,
         target=args.target,
         gateway=args.gateway,
-        directory=SCENARIOS,
+        directory=args.scenarios,
         env=os.environ,
+        targets=args.targets,
         policy=args.policy,
         sends=False,
         doubt=doubt_request,
@@ -195,10 +196,10 @@ def afterwards(args: argparse.Namespace) -> int:
     """Approve a rollout that is closed, in its own journal. Raises as `rollout.cli.approve.run`."""
     if args.role or args.waiver or args.activate or args.target or args.gateway:
         raise RolloutError(f"{args.what}: is no scenario's file, and a rollout is approved as it was: name it alone")
-    path = Path(args.reports).absolute() / "journal.sqlite"
+    path = args.reports / JOURNAL
     if not args.journal and not path.exists():
         raise RolloutError(f"{args.what}: there is no such scenario, and no journal {path} that knows such a rollout")
-    url, redact = args.journal or f"sqlite:///{path}", knowing(os.environ).value
+    url, redact = args.journal or journal_in(args.reports), knowing(os.environ).value
     with Journal.open(url, clock=SystemClock(), redact=redact, create=False) as journal:
         approved_afterwards(journal, _recorded(journal, args.what), args)
     print(f"approved {args.what}")
@@ -220,7 +221,7 @@ def approved_afterwards(journal: Journal, record: RolloutRecord, args: argparse.
     if not any(each.what is ObligationKind.APPROVAL for each in open_of(record)):
         raise RolloutError(f"no approval is owed to rollout {record.id}; `rollout status` lists what is")
     opened, who = record.opened, _person(args)
-    policy, origin = load_policy(opened["target"].get("environment", "production"), args.policy, SCENARIOS)
+    policy, origin = load_policy(opened["target"].get("environment", "production"), args.policy, args.scenarios)
     terms = Terms(
         digest=content_of(record.id, opened),
         subject=record.id,

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, journal: Journal) -> int:
     if args.allowed_signers is not None and not args.allowed_signers.is_file():
         raise RolloutError(f"{args.allowed_signers}: there is no such list of allowed signers (see ssh-keygen(1))")
     head = None if args.head is None else _head(args.head)
-    examination = examine(journal, Question(Path(args.reports).absolute(), args.id, args.allowed_signers, head))
+    examination = examine(journal, Question(args.reports, args.id, args.allowed_signers, head))
     if args.id is not None and examination.head and args.id not in journal.rollouts():
         raise RolloutError(f"there is no rollout {args.id!r}; `rollout status --all` lists them")
     sys.stdout.write(json.dumps(examination.facts(), indent=2) + "\n" if args.json else text(examination))

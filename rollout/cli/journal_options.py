@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
+from rollout.config.project import journal_in
 from rollout.core.clock import SystemClock
 from rollout.core.errors import RolloutError
 from rollout.core.redaction import knowing
@@ -20,8 +20,8 @@ def open_journal(args: argparse.Namespace) -> Journal:
     Raises:
         JournalError: there is none.
     """
-    url = args.journal or f"sqlite:///{Path(args.reports).absolute() / 'journal.sqlite'}"
     # Only a run creates a journal.
+    url = args.journal or journal_in(args.reports)
     return Journal.open(url, clock=SystemClock(), redact=knowing(os.environ).value, create=False)
 
 

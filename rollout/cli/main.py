@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.cli.options import JOURNAL, Command
+from rollout.config.project import Project, default_project, read_project
 from rollout.core.command_line import Parser
-from rollout.core.errors import ExitCode, RolloutError
+from rollout.core.errors import ExitCode, InvalidInput, RolloutError
 from rollout.core.visible import beneath, seen_through
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     through = str if is_emergency else _hiding()
     sys.stdout, sys.stderr = seen_through(sys.stdout, through), seen_through(sys.stderr, through)
     try:
+        if hasattr(args, "reports"):
+            _fill_places(args, _project(is_emergency=is_emergency))
         return int(import_module(args.module).run(args))
     except RolloutError as error:
         print(f"rollout: {_without_secrets(str(error))}", file=sys.stderr)
@@ -48,6 +52,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     finally:
         sys.stdout, sys.stderr = beneath(sys.stdout), beneath(sys.stderr)
+
+
+def _project(*, is_emergency: bool) -> Project:
+    """Return the project of the current directory. Raises InvalidInput; an emergency goes on without its file."""
+    here = Path.cwd()
+    try:
+        return read_project(here)
+    except InvalidInput as error:
+        if not is_emergency:
+            raise
+        print(f"rollout: {error}; the default places are used", file=sys.stderr)
+        return default_project(here)
+
+
+def _fill_places(args: argparse.Namespace, project: Project) -> None:
+    """Add where things are: what an option names, otherwise what the project says."""
+    args.reports = (args.reports or project.reports).absolute()
+    args.journal = args.journal or project.journal
+    args.scenarios = project.scenarios
+    args.targets = getattr(args, "targets", None) or project.targets
+    args.policy = getattr(args, "policy", None) or project.policy
 
 
 def _without_secrets(text: str) -> str:

@@ -62,7 +62,7 @@ OPEN = "open"
 """The value of ``--decision`` besides the decisions: a rollout that has none yet."""
 
 JOURNAL = (
-    option("--reports", metavar="DIR", default="reports", help="where evidence is (default: reports)"),
+    option("--reports", metavar="DIR", type=Path, help="where evidence is (default: reports)"),
     option("--journal", metavar="URL", help="where the state lives (default: REPORTS/journal.sqlite)"),
 )
 ROLLOUT_ID = option("id", nargs="?", help="the rollout's id (default: the only one in flight)")

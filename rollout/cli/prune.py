@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         RolloutError: N is negative, or something cannot be written; what was not archived was not removed.
     """
-    reports = Path(args.reports).absolute()
+    reports = args.reports
     with open_journal(args) as journal:
         if args.keep < 0:
             raise RolloutError(f"--keep: {args.keep} rollouts cannot be kept; write 0 or more")

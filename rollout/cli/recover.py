@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from rollout.cli.journal_options import open_journal
 from rollout.cli.report import rebuild_report
@@ -20,14 +19,14 @@ def run(args: argparse.Namespace) -> int:
     code = ExitCode.KEPT
     with open_journal(args) as journal:
         # A rollout whose entries are still spooled is in flight too.
-        reconcile(journal, Path(args.reports).absolute())
+        reconcile(journal, args.reports)
         found = in_flight(journal)
         for case in found:
             does = "rolling it back" if case.stranded else "left alone"
             print(f"{case.record.id}: {does}: {on_one_line(case.why)}", flush=True)
         for case in found:
             if case.stranded:
-                closure = recover(journal, case, Path(args.reports).absolute(), os.environ)
+                closure = recover(journal, case, args.reports, os.environ)
                 print(f"{case.record.id}: {closure.word}: {on_one_line(closure.why)}", flush=True)
                 for missing in closure.undocumented:
                     print(f"{case.record.id}: NOT DOCUMENTED: {missing}", flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from rollout.audit.manifest import BY_REPORT
 from rollout.audit.seal import conclude
@@ -24,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
         if not known:
             raise RolloutError("there is no rollout yet, so there is nothing to report")
         rollout = args.id or known[-1]
-        folder = Path(args.reports).absolute() / rollout
+        folder = args.reports / rollout
         print(build(journal, rollout, folder, os.environ))
         line = conclude(journal, rollout, folder, os.environ, by=BY_REPORT).line
         if line:
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
 def rebuild_report(args: argparse.Namespace, rollout: str, by: str) -> str:
     """Build the report of a rollout that a command has closed, seal its folder, and return the lines to print."""
-    folder = Path(args.reports).absolute() / rollout
+    folder = args.reports / rollout
     with open_journal(args) as journal:
         line = built(journal, rollout, folder, os.environ).line
         return "\n".join(filter(None, (line, conclude(journal, rollout, folder, os.environ, by=by).line)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from rollout.cli.journal_options import choose_rollout, open_journal
 from rollout.cli.report import rebuild_report
@@ -30,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
             raise RolloutError(
                 f"{record.id} was an emergency, without a backup; its entry in the operations log undoes it"
             )
-        with reopened(journal, record, Path(args.reports).absolute(), os.environ) as rollout:
+        with reopened(journal, record, args.reports, os.environ) as rollout:
             # This fences off the process that watches it; it is refused while another rollout holds the target.
             rollout.take_lease()
             closure = rollback_closure.roll_back_and_close(rollout, f"{caller()}: {args.reason}", {}, os.environ)

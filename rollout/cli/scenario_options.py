@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from rollout.config.load import load
+from rollout.config.project import DEFAULT_SCENARIO
 from rollout.core.request import Request
 from rollout.gateway.embedded_proof import doubt_request
 
@@ -21,15 +21,15 @@ def load_request(args: argparse.Namespace, *, sends: bool = True) -> Request:
     Raises:
         InvalidInput: with every mistake at once.
     """
-    scenarios = Path("scenarios")
     return load(
-        scenario=args.scenario or (None if args.activate else scenarios / "quickstart.yaml"),
+        scenario=args.scenario or (None if args.activate else args.scenarios / DEFAULT_SCENARIO),
         activate=args.activate,
         ticket=None,
         target=args.target,
         gateway=args.gateway,
-        directory=scenarios,
+        directory=args.scenarios,
         env=os.environ,
+        targets=args.targets,
         policy=args.policy,
         sends=sends,
         doubt=doubt_request,

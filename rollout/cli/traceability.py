@@ -7,9 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from rollout.config.project import packaged_checks
 from rollout.core.clauses import CLAUSES, Clause, Owner
-
-CHECKS = Path(__file__).parents[2] / "checks"
 
 _WORDS = {
     Owner.ROLLBACK: "a step of `rollout/changes/rollback.py` or `rollout/engine/rollback_closure.py`",
@@ -18,7 +17,7 @@ _WORDS = {
 }
 
 
-def owners(folder: Path = CHECKS) -> Mapping[str, tuple[str, ...]]:
+def owners(folder: Path) -> Mapping[str, tuple[str, ...]]:
     """Return clause id -> the checks that carry it, as ``checks/…/test_x.py::test_y``, read from the source."""
     found: dict[str, tuple[str, ...]] = {}
     for path in sorted(folder.rglob("test_*.py")):
@@ -58,4 +57,4 @@ def _marked(path: Path) -> Iterator[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(table(owners()))
+    sys.stdout.write(table(owners(packaged_checks())))

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollout.config.policies import read_policies
+from rollout.config.project import TARGETS
 from rollout.config.source import Source
 from rollout.config.targets import ListedTarget, read_targets
 from rollout.config.yaml_source import read_yaml
 from rollout.core.policy import Policy
 
-_TARGETS, _POLICY = "targets.yaml", "policy.yaml"
+_POLICY = "policy.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,20 @@ class ConfigFiles:
     policies: Mapping[str, Policy]
 
 
-def read_config_files(policy: Path | None, folders: Sequence[Path]) -> ConfigFiles:
-    """Return both files, each from the first of the `folders` that holds it; `policy` replaces ``policy.yaml``."""
+def read_config_files(policy: Path | None, folders: Sequence[Path], targets: Path | None = None) -> ConfigFiles:
+    """Return both files, each from the first of the `folders` that holds it.
+
+    Args:
+        policy: the file in the place of ``policy.yaml``.
+        folders: the scenario's folder, where there is one, and the project's.
+        targets: the file in the place of ``targets.yaml`` in the last folder.
+    """
     policy_path, policy_source = read_policy_file(policy, folders)
-    targets_path = _first_of(folders, _TARGETS)
-    targets = _source(targets_path, folders[-1] / _TARGETS)
+    targets_path = (_first_of(folders[:-1], TARGETS) or targets) if targets else _first_of(folders, TARGETS)
+    targets_source = _source(targets_path, folders[-1] / TARGETS)
     policies = read_policies(policy_source)
-    return ConfigFiles(targets_path, targets, policy_path, policy_source, read_targets(targets, policies), policies)
+    listed = read_targets(targets_source, policies)
+    return ConfigFiles(targets_path, targets_source, policy_path, policy_source, listed, policies)
 
 
 def read_policy_file(policy: Path | None, folders: Sequence[Path]) -> tuple[Path | None, Source]:

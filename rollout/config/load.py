@@ -35,10 +35,6 @@ Doubt = Callable[[Request], str]
 """Returns why the gateway of a request is not the embedded one; empty where it is."""
 
 
-DEFAULT = "quickstart.yaml"
-"""The scenario, in the folder of scenarios, of a run that names none."""
-
-
 def load(
     *,
     scenario: Path | None,
@@ -49,6 +45,7 @@ def load(
     directory: Path,
     env: Mapping[str, str],
     check_sandbox: CheckSandbox | None = None,
+    targets: Path | None = None,
     policy: Path | None = None,
     sends: bool = True,
     doubt: Doubt,
@@ -68,6 +65,7 @@ def load(
         directory: the folder with ``targets.yaml`` and ``policy.yaml``; those beside the scenario are preferred.
         env: environment variables: tokens must be set in it, and it names the author where the file does not.
         check_sandbox: judges the scenario's ``sandbox:``.
+        targets: the file in the place of ``targets.yaml`` in `directory`.
         policy: ``--policy``, the file in the place of ``policy.yaml``: out of the author's reach.
         sends: whether the run sends anything later; one that only reads the request needs no tokens and certificates,
             and accepts a target that is listed as the embedded gateway's without a proof.
@@ -78,7 +76,7 @@ def load(
     """
     beside = directory if scenario is None else scenario.parent
     _refuse_missing_default(scenario, directory)
-    files = read_config_files(policy, (beside, directory))
+    files = read_config_files(policy, (beside, directory), targets)
     options = {name: Source(name) for name in ("--activate", "--ticket", "--target", "--gateway")}
     ticket_given = None if ticket is None else options["--ticket"].accept((), text, ticket)
     requested = _requested(scenario, activate, options["--activate"], ticket_given, env)
@@ -131,6 +129,7 @@ def load_target(
     directory: Path,
     env: Mapping[str, str],
     doubt: Callable[[str], str],
+    targets: Path | None = None,
     policy: Path | None = None,
 ) -> tuple[Target, Policy, Origin]:
     """Return a target, the policy that rules there, and where both were read.
@@ -143,12 +142,13 @@ def load_target(
         directory: the folder with ``targets.yaml`` and ``policy.yaml``.
         env: environment variables: tokens must be set in it.
         doubt: returns why the gateway at a URL is not the embedded one; empty where it is.
+        targets: the file in the place of ``targets.yaml``.
         policy: ``--policy``.
 
     Raises:
         InvalidInput: anything is wrong with any of them; it lists everything.
     """
-    files = read_config_files(policy, (directory,))
+    files = read_config_files(policy, (directory,), targets)
     options = {name: Source(name) for name in ("--target", "--gateway")}
     chosen = _choose_without_scenario(files, target, gateway, options, env)
     ruled = ""
@@ -231,7 +231,7 @@ def _requested(
 
 def _refuse_missing_default(scenario: Path | None, directory: Path) -> None:
     """Refuse a run that names no scenario where the one that is meant then is not there."""
-    default = directory / DEFAULT
+    default = directory / DEFAULT_SCENARIO
     if scenario == default and not is_there(default):
         raise InvalidInput(
             [

@@ -31,6 +31,7 @@ class Options(RunOptions):
         ticket: ``--ticket``, which overrides the file's.
         journal: URL or path of the journal.
         scenarios: the folder with targets and policy.
+        targets: the file in the place of ``targets.yaml`` in that folder; None uses that one.
         phases: the requested phases, in order.
         for_s: ``--for``: watch for so long and leave the rest of the window to a later call; None watches it all.
         policy: ``--policy``, the file in the place of ``policy.yaml``; None uses that beside the scenario.
@@ -43,6 +44,7 @@ class Options(RunOptions):
     scenarios: Path
     phases: tuple[str, ...]
     for_s: float | None = None
+    targets: Path | None = None
     policy: Path | None = None
 
 
@@ -69,8 +71,10 @@ class ReleaseOptions(RunOptions):
 
     Attributes:
         scenarios: the folder with targets and policy.
+        targets: the file in the place of ``targets.yaml`` in that folder; None uses that one.
         policy: ``--policy``, the file in the place of ``policy.yaml``; None takes that.
     """
 
     scenarios: Path
+    targets: Path | None = None
     policy: Path | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rollout.config.project import TARGETS, journal_in
 from rollout.core.caller import caller
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
@@ -21,7 +22,6 @@ from rollout.core.visible import on_one_line
 from rollout.gateway import bare_http
 from rollout.gateway.endpoints import path_of
 
-TARGETS = Path("scenarios") / "targets.yaml"
 ACTIVE_WITHIN_S = 0.2
 """How many seconds the read of the active provider may delay the activation."""
 
@@ -46,6 +46,7 @@ class Order:
         before: ``provider:model`` that was active; None where the gateway did not answer in time.
         reports: the folder of the evidence.
         targets: the targets' file.
+        policy: the file in the place of ``policy.yaml``; None uses that beside the targets.
         wanted: ``--target`` and ``--gateway`` as they were given.
         restart: restart the service in any case.
         journal: the journal's URL.
@@ -62,6 +63,7 @@ class Order:
     before: str | None
     reports: Path
     targets: Path
+    policy: Path | None
     wanted: tuple[str | None, str | None]
     restart: bool
     journal: str
@@ -81,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--restart", action="store_true", help="restart the service in any case")
     parser.add_argument("--reason", default="emergency", help="why, for the record")
-    parser.add_argument("--targets", metavar="FILE", type=Path, default=TARGETS, help=f"default: {TARGETS}")
+    parser.add_argument("--targets", metavar="FILE", type=Path, help="default: scenarios/targets.yaml")
 
 
 def read_order(args: argparse.Namespace, env: Mapping[str, str]) -> Order:
@@ -92,8 +94,9 @@ def read_order(args: argparse.Namespace, env: Mapping[str, str]) -> Order:
     """
     if not (args.target or args.gateway):
         raise RolloutError("name the gateway: --target=NAME of the targets' file, or --gateway=URL")
-    reports, now = Path(args.reports).absolute(), datetime.now(UTC)
-    settings = _read_settings(args.targets, args.target) if args.target else {}
+    reports, now = args.reports, datetime.now(UTC)
+    targets = args.targets or args.scenarios / TARGETS
+    settings = _read_settings(targets, args.target) if args.target else {}
     provider, model, declared = _choose_provider(args, settings)
     url = _check_url(args.gateway or settings.get("url") or _find_embedded(reports))
     target = _describe_target(args.target or urlsplit(url).netloc, url, settings)
@@ -111,10 +114,11 @@ def read_order(args: argparse.Namespace, env: Mapping[str, str]) -> Order:
         model=model,
         before=read_active(target, env),
         reports=reports,
-        targets=args.targets,
+        targets=targets,
+        policy=args.policy,
         wanted=(args.target, args.gateway),
         restart=args.restart,
-        journal=args.journal or f"sqlite:///{reports / 'journal.sqlite'}",
+        journal=args.journal or journal_in(reports),
     )
 
 

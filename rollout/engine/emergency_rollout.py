@@ -125,6 +125,8 @@ def _read_request(order: Order, env: Mapping[str, str]) -> Request:
             gateway=gateway,
             directory=Path(order.targets).parent,
             env=env,
+            targets=order.targets,
+            policy=order.policy,
             doubt=doubt_request,
         )
     except RolloutError:

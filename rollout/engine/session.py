@@ -146,6 +146,7 @@ def _load_request(options: Options, clock: Clock, env: Mapping[str, str]) -> Req
         directory=options.scenarios,
         env=env,
         check_sandbox=_sandbox_problems,
+        targets=options.targets,
         policy=options.policy,
         doubt=partial(policy_proof.doubt, options, clock),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark.expression import Expression
 
+from rollout.config.project import Project, journal_in
 from rollout.core.clauses import LATER_PHASES, PHASES
 from rollout.core.options import Options
 from rollout.core.units import duration
@@ -45,17 +46,21 @@ def is_rollout(config: pytest.Config) -> bool:
     return unchecked_sessions.names_checks(config) and unchecked_sessions.find_display(config) is None
 
 
-def rollout_options(config: pytest.Config) -> Options:
+def rollout_options(config: pytest.Config, project: Project, reports: Path) -> Options:
     """Return the options of a rollout.
+
+    Args:
+        config: the session's.
+        project: its project.
+        reports: the folder that evidence goes to.
 
     Raises:
         pytest.UsageError: ``-m`` or ``--for`` selects what no run does.
     """
-    option, root, here = config.option, config.rootpath, config.invocation_params.dir
-    reports = reports_folder(config)
+    option, here = config.option, config.invocation_params.dir
     scenario = here / option.scenario if option.scenario else None
     if scenario is None and not option.activate:
-        scenario = root / "scenarios" / "quickstart.yaml"
+        scenario = project.default_scenario
     phases = [phase for phase in PHASES if selects_phase(option.markexpr, phase)]
     if not phases:
         raise pytest.UsageError(
@@ -74,19 +79,20 @@ def rollout_options(config: pytest.Config) -> Options:
         ticket=option.ticket,
         target=option.target,
         gateway=option.gateway,
-        journal=option.journal or f"sqlite:///{reports / 'journal.sqlite'}",
+        journal=option.journal or project.journal or journal_in(reports),
         reports=reports,
-        scenarios=root / "scenarios",
+        scenarios=project.scenarios,
+        targets=project.targets,
         phases=tuple(phases),
         for_s=_watch_for(option.watch_for, phases),
-        policy=here / option.policy if option.policy else None,
+        policy=here / option.policy if option.policy else project.policy,
     )
 
 
-def reports_folder(config: pytest.Config) -> Path:
+def reports_folder(config: pytest.Config, project: Project) -> Path:
     """Return the folder that evidence goes to."""
     asked = config.option.reports
-    return (config.invocation_params.dir / asked if asked else config.rootpath / "reports").absolute()
+    return (config.invocation_params.dir / asked).absolute() if asked else project.reports
 
 
 def _watch_for(asked: str | None, phases: list[str]) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rollout.core.clauses import CLAUSES, LATER_PHASES, ORDER, PHASES
-from rollout.plugin import gc_tuning, unchecked_sessions
+from rollout.plugin import gc_tuning, selection, unchecked_sessions
 from rollout.plugin.check_outcomes import apply_waiver, record_outcome
 from rollout.plugin.command_line import add_options, is_rollout
 from rollout.plugin.run import SuiteRun
@@ -52,6 +52,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
 
     What wraps this plugin's own `pytest_sessionfinish`, or raises in another hook after it, never reaches that.
     """
+    selection.select_checks(config)
     display = unchecked_sessions.announce_display(config)
     trouble: BaseException | None = None
     status = int(pytest.ExitCode.INTERNAL_ERROR)
@@ -72,6 +73,13 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     # Another plugin may have answered in the session's place.
     end.end_late(config)
     return end.run.code
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Print how checks are run, where a project that adopts the suite runs its own tests."""
+    if SESSION_END in config.stash or hasattr(config, "workerinput") or not selection.has_packaged_checks(config):
+        return None
+    return "rollout: no check is run; name a phase (-m precheck) or a scenario (--scenario=FILE)"
 
 
 @pytest.hookimpl(trylast=True)
@@ -113,14 +121,14 @@ class RunHooks:
         options = unchecked_sessions.left_out_by(config)
         run.left_out_by = unchecked_sessions.left_out_clauses(run.required_clauses, set(map(_clause, items)), options)
         if run.closes:
-            module = pytest.Module.from_parent(session, path=config.rootpath / "checks" / unchecked_sessions.CLOSURE)
+            module = pytest.Module.from_parent(session, path=selection.checks_folder(config) / selection.CLOSURE)
             items.extend(item for item in module.collect() if isinstance(item, pytest.Item))
         for item in items:
             _label(item, run)
 
     def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> bool | None:
         """Ignore the checks of other kinds of run: they are neither loaded nor part of this one."""
-        if collection_path.parent != config.rootpath / "checks":
+        if collection_path.parent != selection.checks_folder(config):
             return None
         return self._run.ignores_folder(collection_path.name) or None
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from rollout.config.project import Project, journal_in
 from rollout.core.clauses import LATER_PHASES, PHASES
 from rollout.core.clock import StopFlag
 from rollout.core.errors import ExitCode, TryLater
@@ -54,8 +55,14 @@ def wanted(option: Any, selects: Callable[[str], bool]) -> str | None:
     return kind
 
 
-def open_suite_run(kind: str, config: pytest.Config, reports: Path) -> SuiteRun:
+def open_suite_run(kind: str, option: Any, project: Project, reports: Path) -> SuiteRun:
     """Open the run: everything is validated before the first request.
+
+    Args:
+        kind: which kind of run.
+        option: the options.
+        project: the session's project.
+        reports: the folder that evidence goes to.
 
     Raises:
         RolloutError: something is wrong with what was asked for.
@@ -64,8 +71,8 @@ def open_suite_run(kind: str, config: pytest.Config, reports: Path) -> SuiteRun:
     """
     try:
         if kind == REVIEW:
-            return _review(config.option, reports)
-        return _release(config.option, reports, config.rootpath / "scenarios")
+            return _review(option, project, reports)
+        return _release(option, project, reports)
     except TryLater as error:
         pytest.exit(f"TRY LATER: {error}", returncode=ExitCode.TRY_LATER)
 
@@ -92,7 +99,7 @@ def link(value: str | None, option: str) -> str | None:
     return value
 
 
-def _review(option: Any, reports: Path) -> SuiteRun:
+def _review(option: Any, project: Project, reports: Path) -> SuiteRun:
     from rollout.plugin.review_run import open_review  # noqa: PLC0415 - of this kind of run alone
 
     return open_review(
@@ -102,7 +109,7 @@ def _review(option: Any, reports: Path) -> SuiteRun:
             gateway=option.gateway,
             documentation=link(option.documentation, "--documentation"),
             learnings=link(option.learnings, "--learnings"),
-            journal=option.journal or f"sqlite:///{reports / 'journal.sqlite'}",
+            journal=option.journal or project.journal or journal_in(reports),
             reports=reports,
         ),
         flag=StopFlag(),
@@ -110,7 +117,7 @@ def _review(option: Any, reports: Path) -> SuiteRun:
     )
 
 
-def _release(option: Any, reports: Path, scenarios: Path) -> SuiteRun:
+def _release(option: Any, project: Project, reports: Path) -> SuiteRun:
     from rollout.plugin.release_run import open_release  # noqa: PLC0415 - of this kind of run alone
 
     return open_release(
@@ -118,8 +125,9 @@ def _release(option: Any, reports: Path, scenarios: Path) -> SuiteRun:
             target=option.target,
             gateway=option.gateway,
             reports=reports,
-            scenarios=scenarios,
-            policy=Path(option.policy).absolute() if option.policy else None,
+            scenarios=project.scenarios,
+            targets=project.targets,
+            policy=Path(option.policy).absolute() if option.policy else project.policy,
         ),
         env=os.environ,
     )

@@ -123,6 +123,7 @@ def open_release(options: ReleaseOptions, *, env: Mapping[str, str]) -> ReleaseR
         directory=options.scenarios,
         env=env,
         doubt=doubt,
+        targets=options.targets,
         policy=options.policy,
     )
     if target.url is None:

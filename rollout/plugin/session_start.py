@@ -11,6 +11,7 @@ import pytest
 from rollout.core.assertions import without_assertions
 from rollout.core.clock import StopFlag, SystemClock
 from rollout.core.errors import RolloutError
+from rollout.core.options import Options
 from rollout.core.visible import for_terminal
 from rollout.engine.session import open_session
 from rollout.plugin import modes
@@ -18,6 +19,7 @@ from rollout.plugin.command_line import reports_folder, rollout_options, selects
 from rollout.plugin.folders import prove_folders
 from rollout.plugin.rollout_run import RolloutRun
 from rollout.plugin.run import SUITE_RUN, SuiteRun
+from rollout.plugin.selection import project_of
 from rollout.plugin.session_end import SESSION_END, SessionEnd
 from rollout.plugin.terminal_text import refuse_copies
 
@@ -33,19 +35,27 @@ def open_run(config: pytest.Config) -> None:
     refuse_copies(config.option)
     if not hasattr(config.option, "allure_report_dir"):
         raise pytest.UsageError("a rollout leaves evidence, which Allure writes: run it without -p no:allure_pytest")
-    prove_folders(config.option, config.invocation_params.dir, reports_folder(config))
+    try:
+        project = project_of(config)
+    except RolloutError as error:
+        raise pytest.UsageError(for_terminal(str(error))) from None
+    reports = reports_folder(config, project)
+    prove_folders(config.option, config.invocation_params.dir, reports)
     kind = modes.wanted(config.option, partial(selects_phase, config.option.markexpr))
     if kind is not None:
         config.pluginmanager.import_plugin("rollout.plugin.review_fixtures")
     try:
-        run = _open_rollout(config) if kind is None else modes.open_suite_run(kind, config, reports_folder(config))
+        if kind is None:
+            run = _open_rollout(rollout_options(config, project, reports))
+        else:
+            run = modes.open_suite_run(kind, config.option, project, reports)
     except RolloutError as error:
         raise pytest.UsageError(for_terminal(str(error))) from None
     _begin(config, run)
 
 
-def _open_rollout(config: pytest.Config) -> SuiteRun:
-    session = open_session(rollout_options(config), clock=SystemClock(), flag=StopFlag(), env=os.environ)
+def _open_rollout(options: Options) -> SuiteRun:
+    session = open_session(options, clock=SystemClock(), flag=StopFlag(), env=os.environ)
     return RolloutRun(session, os.environ)
 
 

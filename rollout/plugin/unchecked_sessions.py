@@ -19,6 +19,7 @@ import pytest
 
 from rollout.core.clauses import Clause
 from rollout.core.streams import quiet
+from rollout.plugin import selection
 from rollout.plugin.terminal import LEFT_OUT
 from rollout.reporting.allure import NOT_RUN
 
@@ -46,9 +47,6 @@ _LEAVES_OUT = {
     "stepwise": "--stepwise",
 }
 _DIVERTS = ("file_or_dir", "inifilename", "override_ini", "rootdir")
-CLOSURE = Path("closure") / "test_closure.py"
-"""The file of the check that ends a rollout, below ``checks/``."""
-
 _LONGEST = 120
 
 
@@ -122,8 +120,7 @@ def find_display(config: pytest.Config) -> DisplaySession | None:
 
 def explain_diversion(config: pytest.Config) -> str | None:
     """Return why other tests than the checks are run although no path was typed; None where that is not so."""
-    here = config.invocation_params.dir / "checks"
-    if _diverts(config, config.invocation_params.args) or not is_procedure(here) or names_checks(config):
+    if _diverts(config, config.invocation_params.args) or not _expects_checks(config) or names_checks(config):
         return None
     where = VARIABLE if _diverts(config, _variable()) else _ini(config)
     return (
@@ -134,19 +131,18 @@ def explain_diversion(config: pytest.Config) -> str | None:
 
 def names_checks(config: pytest.Config) -> bool:
     """Return whether the session is about the checks; the suite's own tests share the project."""
-    checks = config.rootpath / "checks"
-    # Where pytest finds --help, it reads no further.
-    args = config.args or _parsed(config, config.invocation_params.args).file_or_dir or ["."]
+    checks, args = config.rootpath / "checks", config.args
+    if not args:
+        # Where pytest finds --help, it reads no further.
+        given = _parsed(config, [*config.getini("addopts"), *_variable(), *config.invocation_params.args])
+        if not given.file_or_dir and selection.has_packaged_checks(config):
+            return selection.asks_for_run(given)
+        args = given.file_or_dir or ["."]
     paths = [_place(config, arg) for arg in args]
     if checks.is_dir() and any(path == checks or checks in path.parents or path in checks.parents for path in paths):
         return True
     # Another ini file or root leads away from the project, and not from its checks.
-    return any(is_procedure(folder) for path in paths for folder in (path / "checks", path, *path.parents))
-
-
-def is_procedure(folder: Path) -> bool:
-    """Return whether the folder holds the checks of a rollout."""
-    return folder.name == "checks" and (folder / CLOSURE).is_file()
+    return any(selection.is_procedure(folder) for path in paths for folder in (path / "checks", path, *path.parents))
 
 
 def left_out_by(config: pytest.Config) -> str:
@@ -156,7 +152,7 @@ def left_out_by(config: pytest.Config) -> str:
         for dest, option in _LEAVES_OUT.items()
         for value in _values(getattr(config.option, dest, None))
     ]
-    roots = (config.rootpath, config.rootpath / "checks")
+    roots = (config.rootpath, selection.checks_folder(config))
     found += [f"the path {arg}" for arg in config.args if "::" in arg or _place(config, arg) not in roots]
     return ", ".join(found)
 
@@ -174,6 +170,13 @@ def left_out_clauses(required: Iterable[Clause], collected: Collection[str], opt
         for clause in required
         if options and clause.id not in collected
     }
+
+
+def _expects_checks(config: pytest.Config) -> bool:
+    """Return whether a session without a typed path is about the checks."""
+    if selection.has_packaged_checks(config):
+        return selection.asks_for_run(config.option)
+    return selection.is_procedure(config.invocation_params.dir / "checks")
 
 
 def _diverts(config: pytest.Config, args: Iterable[str]) -> bool:

@@ -178,8 +178,10 @@ def test_11_a_person_who_lists_the_checks_is_answered_0_and_reads_that_nothing_w
         "--ignore=checks/precheck",
         "-k nothing_of_that_name",
         "-p no:python",
-        "--noconftest",
+        "-p no:rollout.plugin.hooks",
+        "-p no:rollout.plugin.hooks --collect-only",
         "--noconftest --collect-only",
+        "--noconftest -c tox.ini --collect-only",
     ],
 )
 def test_11_no_option_of_the_environment_lets_a_precheck_pass_without_its_checks(options: str, lab: Lab):
@@ -187,6 +189,13 @@ def test_11_no_option_of_the_environment_lets_a_precheck_pass_without_its_checks
     run = lab.run("-m", "precheck")
     assert run.code not in {0, 10, 11, 12}, run.out
     assert lab.writes() == []
+
+
+def test_11_without_the_conftest_the_entry_point_runs_the_checks(lab: Lab):
+    lab.env["PYTEST_ADDOPTS"] = "--noconftest"
+    run = lab.run("-m", "precheck")
+    assert run.code == 0, run.out
+    assert {"PRE-1.1", "PRE-3.3", "PRE-5.4"} <= run.results.keys()
 
 
 @pytest.mark.parametrize("how", ["configure", "main", "system exit", "empty", "collect only"])

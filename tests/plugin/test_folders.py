@@ -21,6 +21,7 @@ from rollout.reporting.html.allure_generator import is_installed
 from rollout.sandbox.process import SandboxFailed, start
 from tests.support import unprivileged
 from tests.support.forks import ROOT
+from tests.support.runs import reports_in
 
 NEVER_A_FOLDER = Path("/dev/null")
 """Below it nobody makes anything, root neither."""
@@ -65,8 +66,8 @@ def test_a_read_only_checkout_names_the_option_that_helps(checkout: Path, tmp_pa
     reports = checkout / "reports"
     assert f"ERROR: --reports: {reports} cannot be written (Permission denied); name a place that can be" in out
     assert _names(checkout) == before
-    there = tmp_path / "there"
-    code, out = unprivileged.run("pytest", ["-m", "precheck", f"--reports={there}"], checkout, env)
+    with reports_in(tmp_path) as there:
+        code, out = unprivileged.run("pytest", ["-m", "precheck", f"--reports={there}"], checkout, env)
     assert code == 0, out
     assert _names(checkout) == before
     (line,) = [line for line in out.splitlines() if line.startswith("report: not built")]

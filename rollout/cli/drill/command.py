@@ -44,7 +44,7 @@ def _drilled_live(args: argparse.Namespace, request: Request) -> tuple[str, list
     """Drill for real; return where, and the results. Only a gateway that the options name is touched."""
     if request.target.url is None or not (args.target or args.gateway):
         return "an embedded gateway of the drill's own", list(live.drilled(request, Path.cwd()))
-    known = args.journal or (Path(args.reports) / "journal.sqlite").exists()
+    known = args.journal or (args.reports / JOURNAL).exists()
     with open_journal(args) if known else nullcontext() as journal:
         return f"{request.target.name}, {request.target.url}", list(
             named_gateway.drilled_at(request, Path.cwd(), journal)

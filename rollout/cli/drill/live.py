@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from rollout.cli.drill.replayed import Drilled
+from rollout.config.project import find_project_file, journal_in
 from rollout.core.assertions import without_assertions
 from rollout.core.clock import Clock, SystemClock
 from rollout.core.errors import JournalError, RolloutError
@@ -164,15 +165,17 @@ def drilled(
 
     Args:
         request: the request with the limits to drill.
-        directory: where ``pytest`` runs rollouts: the folder with ``checks``.
+        directory: where ``pytest`` runs rollouts: a checkout's folder, or one of a project.
         breaches: the breaches.
         site: the target.
 
     Raises:
         RolloutError: rollouts do not run from here, or not in this process's environment.
     """
-    if not (directory / "checks").is_dir():
-        raise RolloutError(f"{directory} has no folder `checks`; run the drill where pytest runs rollouts")
+    if not (directory / "checks").is_dir() and find_project_file(directory) is None:
+        raise RolloutError(
+            f"{directory} has no folder `checks` and belongs to no project; run the drill where pytest runs rollouts"
+        )
     if why := without_assertions():
         raise RolloutError(why)
     clock = SystemClock()
@@ -199,7 +202,9 @@ def _one(
     documents = {"targets.yaml": {site.name: site.target}, "policy.yaml": site.policy, file.name: scenario}
     for name, document in documents.items():
         (folder / name).write_text(yaml.safe_dump(dict(document)), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", f"--scenario={file}", f"--reports={reports}", "-p", "no:cacheprovider"]
+    # The drill's own policy and journal, whatever the project's file names.
+    options = [f"--policy={folder / 'policy.yaml'}", f"--journal={journal_in(reports)}", f"--reports={reports}"]
+    command = [sys.executable, "-m", "pytest", f"--scenario={file}", *options, "-p", "no:cacheprovider"]
     if site is not OWN:
         command.append(f"--target={site.name}")
     with (folder / "output.txt").open("wb") as output:

@@ -1,0 +1,159 @@
+"""The built package: what is in it, and that a stranger gets from `pip install` to a kept change with it.
+
+Each Python that the project supports runs it, where the machine has that Python; a skip names the one that it lacks.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.runs import INHERITED, ROOT, entries, results_in
+
+PYTHONS = ("3.11", "3.12", "3.13")
+MOST_CPU_S = 0.010
+PAIRS = 15
+
+
+def call(
+    command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None, within_s: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, with nothing of this session's environment."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ and name != "VIRTUAL_ENV"}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**inherited, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the sdist and the wheel that is built from it, of the files that git knows."""
+    source, made = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if not name.startswith(("tests/", "docs/")) and (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, source / name)
+    built = call([sys.executable, "-m", "build", "--outdir", str(made)], source)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return made
+
+
+def test_the_wheel_carries_the_checks_inside_of_the_package(dist: Path):
+    (wheel,) = dist.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/", 1)[0] for name in names}
+    assert tops == {"rollout", wheel.name.rsplit("-py3", 1)[0] + ".dist-info"}
+    ours = {f"rollout/{path.relative_to(ROOT)}" for path in (ROOT / "checks").rglob("*.py")}
+    assert ours <= set(names), ours - set(names)
+    assert {"rollout/py.typed", "rollout/checks/closure/test_closure.py"} <= set(names)
+    entry_points = zipfile.ZipFile(wheel).read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
+    assert "[pytest11]\nrollout.plugin.entry_point = rollout.plugin.entry_point\n" in entry_points
+
+
+def test_the_sdist_carries_the_checks_where_the_build_takes_them_from(dist: Path):
+    (sdist,) = dist.glob("*.tar.gz")
+    names = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    assert {"checks/closure/test_closure.py", "setup.py", "pyproject.toml", "LICENSE"} <= names
+
+
+@pytest.fixture(scope="session", params=PYTHONS)
+def installed(request: pytest.FixtureRequest, dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of an empty environment in which only the wheel was installed."""
+    python = interpreter(request.param)
+    if python is None:
+        pytest.skip(f"Python {request.param} is not on this machine: the quickstart was not run with it")
+    folder = tmp_path_factory.mktemp(f"python{request.param}")
+    (wheel,) = dist.glob("*.whl")
+    for command in ([python, "-m", "venv", "env"], ["env/bin/pip", "install", "--quiet", str(wheel)]):
+        done = call(command, folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "env" / "bin"
+
+
+def interpreter(version: str) -> str | None:
+    """Return the path of a Python of this version; None where the machine has none."""
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return shutil.which(f"python{version}") or (sys.executable if version == ours else None)
+
+
+@contextmanager
+def embedded_gateway(installed: Path, folder: Path) -> Iterator[str]:
+    """Run the environment's own embedded gateway on a free port, and give its URL."""
+    service = [str(installed / "rollout"), "sandbox"]
+    started = call([*service, "start", "--dir", "service"], folder)
+    assert started.returncode == 0, started.stderr
+    try:
+        yield started.stdout.split()[1]
+    finally:
+        call([*service, "stop", "--dir", "service"], folder)
+
+
+def test_from_an_empty_environment_to_a_kept_change(installed: Path, tmp_path: Path):
+    env = {"PATH": f"{installed}:{os.environ['PATH']}"}
+    with embedded_gateway(installed, tmp_path) as url:
+        begun = call([str(installed / "rollout"), "init", "demo", f"--gateway={url}"], tmp_path, env)
+        assert begun.returncode == 0, begun.stdout + begun.stderr
+        folder, ended = tmp_path, begun
+        for command in named_commands(begun.stdout):
+            if command[0] == "cd":
+                folder = tmp_path / command[1]
+                continue
+            ended = call([str(installed / command[0]), *command[1:]], folder, env)
+            assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert folder == tmp_path / "demo"
+    assert " KEPT: " in ended.stdout
+    reports = folder / "reports"
+    (kept,) = [each.rollout for each in entries(reports) if each.kind == "closed" and each.body["decision"] == "kept"]
+    assert (reports / kept / "report.html").stat().st_size > 100_000
+    newest = max((reports / kept / "allure-results").iterdir(), key=lambda each: each.stat().st_mtime_ns)
+    rows = results_in(newest)
+    assert {row.status for row in rows.values()} == {"passed"}
+    assert {"PRE-1.1", "APP-1.2", "VER-2", "MON-7", "Closure"} <= rows.keys()
+
+
+def named_commands(printed: str) -> list[list[str]]:
+    """Return the commands that `rollout init` ends with."""
+    lines = [line.strip() for line in printed.splitlines() if line.startswith("  ")]
+    found = [shlex.split(line, comments=True) for line in lines if line.startswith(("cd ", "rollout ", "pytest "))]
+    assert [command[0] for command in found].count("cd") == 1, printed
+    assert len(found) == 4, printed
+    return found
+
+
+def test_a_session_of_another_project_pays_less_than_ten_milliseconds(installed: Path, tmp_path: Path):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "rollout-of-something-else"\n')
+    (tmp_path / "test_own.py").write_text("def test_own():\n    assert True\n")
+    without = ["-p", "no:rollout.plugin.entry_point"]
+    pairs = [(cpu_s(installed, tmp_path), cpu_s(installed, tmp_path, *without)) for _ in range(PAIRS)]
+    assert statistics.median(one - other for one, other in pairs) < MOST_CPU_S, pairs
+
+
+def cpu_s(installed: Path, folder: Path, *args: str) -> float:
+    """Return the seconds of processor time of a pytest session."""
+    command = [str(installed / "pytest"), "-q", "-p", "no:cacheprovider", *args]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_utime + used.ru_stime
