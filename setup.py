@@ -24,7 +24,9 @@ class BuildWithChecks(build_py):
         return [*super().get_outputs(include_bytecode), *(copy for _, copy in self._copies())]
 
     def _copies(self) -> list[tuple[str, str]]:
-        return [(str(path), str(Path(self.build_lib) / "rollout" / path)) for path in sorted(Path(CHECKS).rglob("*.py"))]
+        return [
+            (str(path), str(Path(self.build_lib) / "rollout" / path)) for path in sorted(Path(CHECKS).rglob("*.py"))
+        ]
 
 
 setup(cmdclass={"build_py": BuildWithChecks})

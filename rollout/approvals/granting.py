@@ -39,7 +39,6 @@ from rollout.journal.record import Kind, RolloutRecord
 from rollout.journal.replay import REPLAYED, replay
 
 
-
 @dataclass(frozen=True, slots=True)
 class _Person:
     """The person who approves, their key and their comment."""

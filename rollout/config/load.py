@@ -11,6 +11,7 @@ from rollout.config.config_files import ConfigFiles, display_path, is_there, rea
 from rollout.config.former_keys import describe_former_keys
 from rollout.config.policies import read_policies
 from rollout.config.policy_rules import refuse_missing_sources
+from rollout.config.project import DEFAULT_SCENARIO
 from rollout.config.scenarios import CheckSandbox, ScenarioRequest
 from rollout.config.source import Place, Source
 from rollout.config.target_selection import (

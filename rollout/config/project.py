@@ -208,7 +208,9 @@ def _line_of(key: str, content: bytes, file: Path) -> int | None:
     """Return the line of a key: below its table's header in a shared file."""
     header = None if file.name == OWN_FILE else _HEADER.search(content)
     start = header.end() if header else 0
-    found = re.compile(rb"^\s*[\"']?" + re.escape(key.encode()) + rb"[\"']?\s*[.=]", re.MULTILINE).search(content, start)
+    found = re.compile(rb"^\s*[\"']?" + re.escape(key.encode()) + rb"[\"']?\s*[.=]", re.MULTILINE).search(
+        content, start
+    )
     return content.count(b"\n", 0, found.end()) + 1 if found else None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from rollout.approvals.waivers import judged_by_waiver
@@ -101,7 +102,7 @@ def sources(rollout: RolloutContext) -> PollStats:
             polls["log (MON-5)"] = lambda: _command_runs(rollout)
         elif target.log_file is not None:
             log_file = target.log_file
-            polls["log (MON-5)"] = lambda: f"{len(LogFollower(log_file).read())} new lines in {log_file}"
+            polls["log (MON-5)"] = lambda: _new_lines(log_file)
         elif rollout.scenario.monitor.error_pattern:
             polls["log (MON-5)"] = lambda: _no_log(target.name)
         problems = []
@@ -112,6 +113,11 @@ def sources(rollout: RolloutContext) -> PollStats:
                 rows.append({"source": name, "answers": False, "sample": str(error)})
                 problems.append(f"{name}: {error}")
     return PollStats(rows, problems)
+
+
+def _new_lines(file: Path) -> str:
+    with closing(LogFollower(file)) as log:
+        return f"{len(log.read())} new lines in {file}"
 
 
 def _no_log(name: str) -> str:

@@ -62,9 +62,7 @@ def test_a_project_s_policy_is_not_replaced_by_one_beside_the_scenario(
     assert "first.yaml:2: monitor.window: " in capsys.readouterr().err
 
 
-def test_a_mistake_in_the_project_s_file_is_refused_before_anything(
-    project: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_a_mistake_in_the_project_s_file_is_refused_before_anything(project: Path, capsys: pytest.CaptureFixture[str]):
     (project / "rollout.toml").write_text("reports = 3\n")
     assert main(["status"]) == 4
     assert capsys.readouterr().err == (

@@ -12,7 +12,11 @@ from rollout.core.errors import InvalidInput
 
 def test_without_a_file_the_default_places_are_those_of_the_folder(tmp_path: Path):
     project = read_project(tmp_path)
-    assert (project.root, project.scenarios, project.reports) == (tmp_path, tmp_path / "scenarios", tmp_path / "reports")
+    assert (project.root, project.scenarios, project.reports) == (
+        tmp_path,
+        tmp_path / "scenarios",
+        tmp_path / "reports",
+    )
     assert (project.targets, project.policy, project.journal) == (None, None, None)
     assert project.targets_file == tmp_path / "scenarios" / "targets.yaml"
     assert project.default_scenario == tmp_path / "scenarios" / "quickstart.yaml"
@@ -55,13 +59,13 @@ def test_every_mistake_is_refused_at_once_with_its_line(tmp_path: Path):
     )
     with pytest.raises(InvalidInput) as refused:
         read_project(tmp_path)
-    assert str(refused.value).splitlines() == [
-        f"{file}:6: scenarioz: there is no such key; did you mean 'scenarios'?",
-        f'{file}:7: reports: must be text, such as reports = "reports"',
-        f"{file}:8: where: there is no such key; the keys are scenarios, targets, policy, reports, journal",
+    assert str(refused.value) == (
+        f"{file}:6: scenarioz: there is no such key; did you mean 'scenarios'?\n"
+        f'{file}:7: reports: must be text, such as reports = "reports"\n'
+        f"{file}:8: where: there is no such key; the keys are scenarios, targets, policy, reports, journal\n"
         f"{file}:9: journal: holds a password, which does not belong into a file; leave it out, and set PGPASSWORD or "
-        "a .pgpass file",
-    ]
+        "a .pgpass file"
+    )
 
 
 def test_a_file_that_is_no_toml_is_refused_with_its_line(tmp_path: Path):

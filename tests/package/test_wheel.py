@@ -48,7 +48,10 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the sdist and the wheel that is built from it, of the files that git knows."""
     source, made = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+        ["/usr/bin/env", "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
         if not name.startswith(("tests/", "docs/")) and (ROOT / name).is_file():
@@ -67,13 +70,16 @@ def test_the_wheel_carries_the_checks_inside_of_the_package(dist: Path):
     ours = {f"rollout/{path.relative_to(ROOT)}" for path in (ROOT / "checks").rglob("*.py")}
     assert ours <= set(names), ours - set(names)
     assert {"rollout/py.typed", "rollout/checks/closure/test_closure.py"} <= set(names)
-    entry_points = zipfile.ZipFile(wheel).read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
+    entry_points = (
+        zipfile.ZipFile(wheel).read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
+    )
     assert "[pytest11]\nrollout.plugin.entry_point = rollout.plugin.entry_point\n" in entry_points
 
 
 def test_the_sdist_carries_the_checks_where_the_build_takes_them_from(dist: Path):
     (sdist,) = dist.glob("*.tar.gz")
-    names = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"checks/closure/test_closure.py", "setup.py", "pyproject.toml", "LICENSE"} <= names
 
 

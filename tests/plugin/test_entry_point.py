@@ -87,14 +87,13 @@ def test_a_phase_runs_in_the_project_and_leaves_its_evidence_there(demo: Path, t
     with Lab(tmp_path / "lab") as lab:
         (demo / "changes").mkdir()
         (demo / "changes" / "first.yaml").write_text(yaml.safe_dump(dict(SCENARIO)))
-        target = {"url": lab.sandbox.url, "environment": "sandbox", "env_file": "none", "log_file": "none"}
-        (demo / "gateways.yaml").write_text(yaml.safe_dump({"lab": {**target, "staging": lab.sandbox.url}}))
+        (demo / "gateways.yaml").write_text(yaml.safe_dump({"lab": lab.target}))
         (demo / "rules.yaml").write_text(yaml.safe_dump(dict(POLICY)))
         # The author's own policy does not replace the project's.
         (demo / "changes" / "policy.yaml").write_text("sandbox: {window_at_least: 2h}\n")
         run = call(demo, "-m", "precheck", "--scenario=changes/first.yaml")
     assert run.code == 0, run.out
-    assert run.word == "PASSED"
+    assert run.word == "CLEARED"
     assert run.failed == {}
     assert {"PRE-1.1", "PRE-3.3", "PRE-5.4"} <= run.results.keys()
     assert (demo / "evidence" / "journal.sqlite").is_file()
@@ -139,7 +138,7 @@ def test_the_checkout_s_own_conftest_works_beside_it(autoload: bool):
 
 
 def test_a_folder_of_the_checkout_is_reached_from_elsewhere(tmp_path: Path):
-    """pytest's root leads to the project where the command line names a folder of it."""
+    """Pytest's root leads to the project where the command line names a folder of it."""
     with reports_in(tmp_path) as reports:
         run = call(tmp_path, str(ROOT / "checks"), "-m", "precheck", "--activate=openai", f"--reports={reports}")
     assert run.code == pytest.ExitCode.USAGE_ERROR

@@ -12,6 +12,7 @@ from rollout.cli.drill import live, named_gateway, replayed
 from rollout.cli.drill.replayed import Drilled
 from rollout.cli.journal_options import open_journal
 from rollout.cli.scenario_options import load_request
+from rollout.config.project import JOURNAL
 from rollout.core.errors import ExitCode
 from rollout.core.request import Request
 
