@@ -6,7 +6,6 @@ bake time is shorter. The installation is left out; the wheel has tests of its o
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -17,7 +16,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from rollout.journal.record import Decision
@@ -44,12 +45,14 @@ class Reader:
         differs: what stands on the page -> what stands here.
         outputs: command -> what it printed.
         codes: command -> its exit code.
+        states: folder of a gateway -> its own word for its state, before the page stops it.
     """
 
     folder: Path
     differs: Mapping[str, str]
     outputs: dict[str, str] = field(default_factory=dict)
     codes: dict[str, int] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
 
     def follow(self) -> None:
         """Write each file, run each command, and compare what it prints with what the page shows."""
@@ -62,6 +65,8 @@ class Reader:
                 continue
             steps = [step for step in steps_of(text) if step[0] not in INSTALLATION]
             for number, (command, shown) in enumerate(steps, 1):
+                if command.startswith("rollout sandbox stop"):
+                    self._read_state(Path(command.split()[-1]))
                 self._run(command, code)
                 code, output = self.codes[command], self.outputs[command]
                 is_shown = steps[number : number + 1] and steps[number][0] == SHOW_CODE
@@ -97,6 +102,12 @@ class Reader:
         printed = out.read_text(encoding="utf-8").splitlines()
         self.codes[command] = done.returncode
         self.outputs[command] = "".join(f"{line.rstrip()}\n" for line in printed)
+
+    def _read_state(self, gateway: Path) -> None:
+        running = find(self.folder / gateway)
+        assert running is not None
+        answer = httpx.get(f"{running.url}/sandbox/state", trust_env=False)
+        self.states[gateway.name] = answer.json()
 
     def _environment(self) -> dict[str, str]:
         """Return the environment of a reader who has installed the suite, and none of the plugins of its own tests."""
@@ -142,10 +153,10 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 def test_the_page_leads_to_a_change_that_is_kept_and_to_a_review_that_comes_too_early(reader: Reader):
     reader.follow()
-    (state,) = (json.loads(output) for command, output in reader.outputs.items() if command.endswith("/sandbox/state"))
-    assert state["active"] == "openai:gpt-4o"
-    assert {provider for _, provider, _, _ in state["served"]} == {"openai"}
-    assert "ACTIVE_PROVIDER=ollama\n" in (reader.folder / "gateways" / "staging" / ".env").read_text(encoding="utf-8")
+    production, staging = reader.states["production"], reader.states["staging"]
+    assert production["active"] == "openai:gpt-4o"
+    assert {provider for _, provider, _, _ in production["served"]} == {"openai"}
+    assert (staging["active"], staging["activations"]["count"]) == ("ollama:gemma3:4b", 0)
     assert reader.codes["pytest -m review"] == 13
     assert_evidence_is_where_the_page_says(reader.folder / "reports")
 

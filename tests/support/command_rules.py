@@ -35,7 +35,7 @@ EXAMPLES = frozenset({"scenarios/openai.yaml"})
 OTHERS = frozenset(
     {
         *(".", "[", "break", "cat", "cd", "done", "echo", "export", "for"),
-        *("gh", "head", "jq", "mail", "mkdir", "sleep", "ssh-keygen", "touch"),
+        *("gh", "head", "jq", "mail", "mkdir", "sed", "sleep", "ssh-keygen", "touch"),
     }
 )
 """Programs and words of a shell that are not the project's own: no rule judges their arguments."""
