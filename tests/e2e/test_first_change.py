@@ -71,7 +71,8 @@ class Reader:
                 code, output = self.codes[command], self.outputs[command]
                 is_shown = steps[number : number + 1] and steps[number][0] == SHOW_CODE
                 assert code == 0 or is_shown, f"{command} exits {code}, which the page does not show:\n{output}"
-                assert re.fullmatch(pattern_of(shown), output), f"{command} prints:\n{output}\nthe page shows:\n{shown}"
+                is_as_shown = re.fullmatch(pattern_of(shown), output) is not None
+                assert is_as_shown, f"{command} prints:\n{output}\nthe page shows:\n{shown}"
 
     def _blocks(self) -> Iterator[tuple[str, str]]:
         """Yield language and text of the page's blocks, with what differs replaced."""
