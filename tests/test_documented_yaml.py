@@ -128,7 +128,7 @@ def test_every_kind_is_among_the_documents():
     [
         ("colour: red\n", "is neither a scenario, targets, a policy nor a pipeline"),
         ("- red\n", "is no mapping at its top"),
-        ("change: {activate: openai}\n", "'model' is a required property"),
+        ("change: {activate: openai}\n", "$.change: "),
         ("monitor: {window: 30}\nticket: OPS-1\n", "has no unit"),
         ("monitor: {windwo: 30m}\n", "'windwo' was unexpected"),
         ("waivers: [{clause: PRE-1.1, reason: r, granted_by: d, until: 2026-12-01}]\n", "cannot be waived"),
@@ -140,6 +140,6 @@ def test_every_kind_is_among_the_documents():
     ],
 )
 def test_a_block_with_a_mistake_is_named_with_its_file_and_line(text: str, problem: str, tmp_path: Path):
-    found = problems_of(Passage("docs/PAGE.md", 17, text), tmp_path)
+    found = problems_of(Passage("docs/CANARY.md", 17, text), tmp_path)
     assert any(problem in each for each in found), found
-    assert all(each.startswith("docs/PAGE.md:17: ") for each in found)
+    assert all(each.startswith("docs/CANARY.md:17: ") for each in found)

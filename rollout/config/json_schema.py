@@ -13,14 +13,14 @@ import json
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import core_schema
 
 from rollout.config.former_keys import FORMER_KEYS
 from rollout.config.json_schema_files import NAMES, schema_path
-from rollout.config.json_values import Json, json_schema_of, lone_or_list
+from rollout.config.json_values import Json, Validator, json_schema_of, lone_or_list
 from rollout.config.schemas import calls, change_windows, changes, monitoring, policies, scenarios, sources, targets
 from rollout.config.schemas.base import Schema
 from rollout.config.validators import PROVIDER
@@ -88,7 +88,8 @@ class _Generator(GenerateJsonSchema):
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> Json:
         """Return what a validator accepts; a schema's own validator of mappings adds nothing."""
-        read, inner = schema["function"]["function"], partial(self.generate_inner, schema["schema"])
+        read = cast("Validator", schema["function"]["function"])
+        inner = partial(self.generate_inner, schema["schema"])
         owner = getattr(read, "__self__", None)
         return inner() if isinstance(owner, type) and issubclass(owner, Schema) else json_schema_of(read, inner)
 

@@ -155,7 +155,7 @@ def test_files_of_an_older_version_satisfy_the_schemas(name: str):
 ACTIVATION = {"activate": "openai", "model": "gpt-4o"}
 FORMS = [
     {"change": [ACTIVATION, {"set": {"A": 1, "B": 0.5, "C": True, "D": ""}}, {"remove": "OLD"}]},
-    {"change": {"secret": {"A_KEY": "NEW_KEY"}, "startup": "1h 30m"}},
+    {"change": {"secret": {"A_KEY": "NEW_KEY"}, "startup": "10m 30s"}},
     {"change": {"limits": "cost", "scope": "global", "soft_limit_usd": 1, "hard_limit_usd": 2.5}},
     {"change": {"limits": "rate", "scope": "provider:openai", "max_tokens_per_minute": 5}},
     {"change": ACTIVATION, "ticket": 4711, "approved_by": "bob", "notify": "log", "fixes": ["a/b"]},
@@ -165,7 +165,7 @@ FORMS = [
     {"change": ACTIVATION, "waivers": {"clause": "pre-4.4", "reason": "r", "granted_by": "d", "until": "2026-12-01"}},
     {"change": ACTIVATION, "monitor": {"probes": "off", "error_rate": "0.05", "latency_factor": 1.5}},
     {"change": ACTIVATION, "monitor": {"probes": {"prompt": "p", "expect": "x"}, "on_no_data": "roll_back"}},
-    {"change": ACTIVATION, "sandbox": {"anything": [{"at": None}]}, "usd_per_1k_tokens": {"ollama:gemma3:4b": 0}},
+    {"change": ACTIVATION, "sandbox": {"users_per_s": 5}, "usd_per_1k_tokens": {"ollama:gemma3:4b": 0}},
 ]
 
 
