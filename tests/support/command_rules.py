@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from configparser import ConfigParser
 from contextlib import redirect_stderr
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -91,10 +91,7 @@ class CommandRules:
 
     def _rollout(self, words: Sequence[str], is_mention: bool) -> Iterator[str]:
         is_emergency = words[:1] == [main.EMERGENCY.name]
-        parser = main._emergency_parser() if is_emergency else main._parser()
-        if is_mention:
-            _demand_nothing(parser)
-        yield from _parsed(parser.parse_args, words, is_mention)
+        yield from _parsed(_parser(is_emergency, is_mention).parse_args, words, is_mention)
 
     def _pytest(self, words: Sequence[str], is_mention: bool) -> Iterator[str]:
         def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -166,6 +163,15 @@ class CommandRules:
         return Sandbox(Options(self._folder), _GATEWAY)
 
 
+@cache
+def _parser(is_emergency: bool, is_mention: bool) -> argparse.ArgumentParser:
+    """Return the parser of the command `rollout`; that of a mention demands no argument."""
+    parser = main._emergency_parser() if is_emergency else main._parser()
+    if is_mention:
+        _demand_nothing(parser)
+    return parser
+
+
 def _demand_nothing(parser: argparse.ArgumentParser) -> None:
     """Let a parser and those of its commands accept a line without the arguments that they require."""
     for action in parser._actions:
@@ -225,9 +231,13 @@ def _path(value: str) -> Iterator[str]:
         yield f"there is no {value}"
 
 
+@cache
+def _targets() -> frozenset[str]:
+    return frozenset({EMBEDDED, *yaml.safe_load((ROOT / "scenarios" / "targets.yaml").read_text(encoding="utf-8"))})
+
+
 def _target(value: str) -> Iterator[str]:
-    targets = yaml.safe_load((ROOT / "scenarios" / "targets.yaml").read_text(encoding="utf-8"))
-    if value not in {EMBEDDED, *targets}:
+    if value not in _targets():
         yield f"scenarios/targets.yaml has no target {value}"
 
 
