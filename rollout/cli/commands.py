@@ -90,6 +90,32 @@ COMMANDS = (
         ),
     ),
     Command(
+        "init",
+        "rollout.cli.init.command",
+        "write the files of a project: targets, policy, a first change, a pipeline; none is overwritten",
+        (
+            option(
+                "directory",
+                nargs="?",
+                metavar="DIR",
+                type=Path,
+                default=Path(),
+                help="the project's folder, which is made (default: the current one)",
+            ),
+            option("--gateway", metavar="URL", help="the base URL (default: the embedded gateway, started on demand)"),
+            option("--token-env", metavar="NAME", help="the environment variable with the bearer token"),
+            option("--target", metavar="NAME", help="what to call it (default: gateway, or embedded)"),
+            option("--activate", metavar="PROVIDER:MODEL", help="the first change (default: one that is listed)"),
+            option(
+                "--ci",
+                choices=("github", "gitlab", "none"),
+                help="whose pipeline (default: gitlab where there is a .gitlab-ci.yml, else github)",
+            ),
+        ),
+        "Write the files of a project that the suite works in, and name the next commands. No file is overwritten. On "
+        "a terminal it asks for what no option says.",
+    ),
+    Command(
         "report",
         "rollout.cli.report",
         "build report.html, also of a run that was killed",

@@ -261,7 +261,7 @@ def _refuse_missing_secrets(chosen: ListedTarget, source: Source, env: Mapping[s
     }
     tokens |= {(*place, "token_env"): beside.token_env for place, beside in connections.items() if beside}
     for place, variable in tokens.items():
-        if variable and (reason := _why_unusable(env.get(variable, ""))):
+        if variable and (reason := explain_unusable_token(env.get(variable, ""))):
             source.refuse((*chosen.place, *place), f"the environment variable {variable} {reason}")
     for place, beside in connections.items():
         for name, file in asdict(beside.tls).items() if beside else ():
@@ -278,7 +278,8 @@ def _refuse_greedy_patterns(request: Request, source: Source) -> None:
             source.refuse(place, f"{shown(found)} finds a part of this scenario, target or policy; describe less")
 
 
-def _why_unusable(token: str) -> str | None:
+def explain_unusable_token(token: str) -> str | None:
+    """Return why a bearer token is missing or cannot be sent; None where it can."""
     if not token:
         return "is not set; export it with the gateway's token before the run"
     if not (token.isascii() and token.isprintable()) or " " in token:

@@ -74,7 +74,7 @@ def read_file(path: Path, source: Source, ticket: str | None, env: Mapping[str, 
 
 def read_option(value: str, source: Source, ticket: str | None, env: Mapping[str, str]) -> ScenarioRequest:
     """Return what ``--activate=PROVIDER:MODEL`` asks for; a model's name may have colons of its own."""
-    change = source.accept((), _activation, value)
+    change = source.accept((), parse_activation, value)
     name = f"activate-{value.partition(':')[0].strip()}"
     placed = () if change is None else (PlacedChange(change, ()),)
     return ScenarioRequest(source, ScenarioSchema(), name, ticket, _current_user(env), placed)
@@ -136,7 +136,12 @@ def build_scenario(requested: ScenarioRequest, listed: ListedTarget, policy: Pol
     )
 
 
-def _activation(value: str) -> ProviderChange:
+def parse_activation(value: str) -> ProviderChange:
+    """Return the change that ``PROVIDER:MODEL`` stands for; a model's name may have colons of its own.
+
+    Raises:
+        ValueError: it names no provider, or no model.
+    """
     provider, _, model = value.partition(":")
     if not model.strip():
         raise validators.InvalidValue("names no model; write PROVIDER:MODEL, such as openai:gpt-4o")

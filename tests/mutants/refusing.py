@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant, of
 
 LOADING = "tests/config/test_load.py"
+INIT = "tests/cli/test_init.py"
 BOUNDED = f"{LOADING}::test_every_environment_but_the_sandbox_has_bounds_of_sanity"
 POLICIES = f"{LOADING}::test_bad_targets_and_policies_are_refused_in_the_words_of_their_snapshots"
 NESTED = f"{LOADING}::test_a_document_that_is_nested_thousands_deep_is_refused_before_it_is_built"
@@ -60,6 +61,30 @@ MUTANTS: tuple[Mutant, ...] = (
         rows=(
             ("if self._depth > _DEEPEST_NODE:", "if False:", "A document is left at the first event that is too deep."),
             ("        self._depth -= 1", "        pass", "Values beside one another are not within one another."),
+        ),
+    ),
+    *of(
+        "rollout/cli/init/files.py",
+        f"{INIT}::test_nothing_is_overwritten_and_what_is_missing_is_named",
+        f"{INIT}::test_a_full_disk_names_what_is_there_and_a_later_call_goes_on",
+        rows=(
+            ("os.O_CREAT | os.O_EXCL", "os.O_CREAT | os.O_TRUNC", "A file that is there is not overwritten."),
+            ("file.path.unlink(missing_ok=True)", "pass", "No half of a file is left for a later call to keep."),
+        ),
+    ),
+    *of(
+        "rollout/cli/init/starting_point.py",
+        f"{INIT}::test_a_running_embedded_gateway_gives_target_and_first_change",
+        f"{INIT}::test_no_guess_is_presented_as_the_first_change",
+        f"{INIT}::test_a_gateway_that_asks_for_a_token_says_so",
+        rows=(
+            (
+                "if each.is_active or active in names or not is_possible:",
+                "if not is_possible:",
+                "The active provider is no change.",
+            ),
+            ("for model in each.models[:1]:", 'for model in ("a",):', "A model that is not listed is no suggestion."),
+            ("if not found.answers:", "if False:", "A gateway that does not answer is refused."),
         ),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,16 @@ def model_key(seen: ProbedCalls) -> str | None:
 
 def render_target_file(found: Findings) -> str:
     """Return a ``targets.yaml`` to start from."""
-    body = yaml.safe_dump({found.name: dict(found.target)}, sort_keys=False, allow_unicode=True)
+    return "\n".join(describe_missing_keys(found)) + "\n" + render_target(found.name, found.target)
+
+
+def render_target(name: str, settings: Mapping[str, Any]) -> str:
+    """Return a target as ``targets.yaml`` has it."""
+    return yaml.safe_dump({name: dict(settings)}, sort_keys=False, allow_unicode=True)
+
+
+def describe_missing_keys(found: Findings) -> list[str]:
+    """Return the comment that stands above the target: the keys that an examination cannot read."""
     hints = [
         "# A target file to start from, as `rollout doctor` found the gateway. Add what it cannot read:",
         "#   safe: {activate: PROVIDER, model: MODEL}   where an emergency goes",
@@ -74,7 +84,7 @@ def render_target_file(found: Findings) -> str:
     if any(call.name == "activate, elsewhere" and call.answers for call in found.calls):
         call = f'{{path: {OTHER_ACTIVATION}, body: {{server_name: "{{provider}}", model: "{{model}}"}}}}'
         hints.append(f"#   activate_with: {{ollama: {call}}}")
-    return "\n".join(hints) + "\n" + body
+    return hints
 
 
 def write_target_file(found: Findings, path: Path) -> None:
