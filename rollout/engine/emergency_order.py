@@ -46,10 +46,10 @@ class Order:
         before: ``provider:model`` that was active; None where the gateway did not answer in time.
         reports: the folder of the evidence.
         targets: the targets' file.
-        policy: the file in the place of ``policy.yaml``; None uses that beside the targets.
         wanted: ``--target`` and ``--gateway`` as they were given.
         restart: restart the service in any case.
         journal: the journal's URL.
+        policy: the file in the place of ``policy.yaml``; None uses that beside the targets.
     """
 
     id: str
@@ -63,10 +63,10 @@ class Order:
     before: str | None
     reports: Path
     targets: Path
-    policy: Path | None
     wanted: tuple[str | None, str | None]
     restart: bool
     journal: str
+    policy: Path | None = None
 
     @property
     def to(self) -> str:
