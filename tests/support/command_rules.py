@@ -29,13 +29,13 @@ from rollout.sandbox.server import Options, Sandbox
 from tests.support.command_lines import CommandLine, commands_in
 from tests.support.forks import ROOT
 
-EXAMPLES = frozenset({"scenarios/openai.yaml"})
+EXAMPLES = frozenset({"scenarios/first-change.yaml", "scenarios/openai.yaml"})
 """Scenarios that the documents name and the project does not ship: the reader writes them."""
 
 OTHERS = frozenset(
     {
         *(".", "[", "break", "cat", "cd", "done", "echo", "export", "for"),
-        *("gh", "head", "jq", "mail", "mkdir", "sed", "sleep", "ssh-keygen", "touch"),
+        *("gh", "head", "jq", "mail", "mkdir", "printf", "sed", "sleep", "ssh-keygen"),
     }
 )
 """Programs and words of a shell that are not the project's own: no rule judges their arguments."""
