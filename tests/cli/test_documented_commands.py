@@ -95,7 +95,7 @@ def test_a_sentence_names_no_option_that_is_not_there(rules: CommandRules, text:
 
 
 def test_a_sentence_is_searched_and_a_block_is_not():
-    text = "`rollout/` and\n`rollout\nplan`.\n\n```console\n`rollout gone`\n```\n\n| `pytest \\| head` | `pytest` |\n"
+    text = "`rollout/` and\n`rollout\nplan`.\n\n~~~console\n`rollout gone`\n~~~\n\n| `pytest \\| head` | `pytest` |\n"
     found = [(passage.line, passage.text) for passage in inline_commands_of("x.md", text)]
     assert found == [(2, "rollout plan"), (9, "pytest | head")]
 

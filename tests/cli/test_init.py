@@ -225,7 +225,7 @@ def test_no_guess_is_presented_as_the_first_change(init: Init, liar: Liar) -> No
 
 def test_a_gateways_words_are_values_and_comments_only(init: Init, liar: Liar) -> None:
     """A name that YAML reads otherwise is quoted; a line break in a name adds no line to a file."""
-    model = "on: [x], {y} \"it's\" # z"
+    model = 'on: [x], {y} "it\'s" # z'
     liar.rule("/providers$", edited(lambda body: _called(body, model)))
     code, said = init("demo", f"--gateway={liar.url}", f"--token-env={VARIABLE}")
     assert code == 0, said

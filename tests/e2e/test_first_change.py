@@ -178,4 +178,5 @@ def test_what_the_page_shows_is_compared_line_by_line():
     assert re.fullmatch(pattern_of(shown), "a b c\nd\n")
     assert re.fullmatch(pattern_of(shown), "a b c\nb\nd\n")
     assert not re.fullmatch(pattern_of(shown), "a b c\nd\ne\n")
+    assert not re.fullmatch(pattern_of(shown), "b\nd\n")
     assert not re.fullmatch(pattern_of(""), "trouble\n")
