@@ -42,7 +42,8 @@ def _list_preparations(project: Project, answers: Answers, start: StartingPoint)
         signers = signers_of(project)
         if _holds_only_comments(signers):
             yield f"add the keys of approvers and operators to {display_path(signers)}"
-        yield "have the change approved: rollout approve FILE --key=KEY, and by the operator: --as operator"
+        file = shlex.quote(os.path.relpath(scenario, project.root))
+        yield f"have it approved, and acknowledged with --as operator: {_program('rollout')} approve {file} --key=KEY"
     root = repository_of(project.root)
     if answers.pipeline != NO_PIPELINE and root is not None and root != project.root:
         yield f"move the pipeline file to {display_path(root)}, the root of the repository, and start its commands here"
