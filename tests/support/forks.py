@@ -28,6 +28,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self
@@ -36,38 +37,79 @@ from setproctitle import setproctitle
 
 ROOT = Path(__file__).parents[2]
 _PRELOADED = (
+    "_pytest._argcomplete",
+    "_pytest.faulthandler",
+    "_pytest.helpconfig",
     "_pytest.junitxml",
+    "_pytest.pastebin",
+    "_pytest.setuponly",
+    "_pytest.setupplan",
+    "_pytest.skipping",
     "_pytest.terminalprogress",
+    "_pytest.threadexception",
+    "_pytest.tracemalloc",
+    "_pytest.unittest",
+    "_pytest.unraisableexception",
+    "_pytest.warnings",
     "allure_commons",
+    "allure_pytest.plugin",
+    "anyio._backends._asyncio",
+    "anyio.streams.tls",
     "apprise",
     "doctest",
     "encodings.idna",
+    "execnet",
+    "execnet.gateway_bootstrap",
+    "execnet.rsync_remote",
     "httpcore",
     "httpx",
+    "jinja2.bccache",
+    "jinja2.ext",
     "packaging.version",
     "pdb",
     "pydantic.dataclasses",
     "pytest",
     "pytest_timeout",
     "rich.live",
+    "rollout.approvals.tickets",
     "rollout.cli.main",
     "rollout.config",
     "rollout.engine.decision",
     "rollout.engine.evidence_check",
     "rollout.engine.recovery",
     "rollout.engine.session",
+    "rollout.engine.traffic",
     "rollout.engine.verification",
     "rollout.engine.watchdog",
     "rollout.monitoring.aggregates",
+    "rollout.monitoring.canary",
     "rollout.monitoring.live_view",
     "rollout.monitoring.window",
+    "rollout.plugin.entry_point",
+    "rollout.plugin.fixtures",
+    "rollout.plugin.hooks",
+    "rollout.plugin.live_window",
+    "rollout.plugin.rollout_run",
+    "rollout.plugin.session_start",
     "rollout.reporting.html",
     "rollout.sandbox.server",
     "sqlalchemy.dialects.sqlite",
+    "tomllib",
     "unittest",
     "uvicorn.lifespan.on",
     "uvicorn.protocols.http.h11_impl",
+    "xdist.looponfail",
+    "xdist.newhooks",
     "xdist.plugin",
+)
+_PLUGINS = (
+    "allure_pytest",
+    "anyio",
+    "pytest_timeout",
+    "rollout",
+    "rollout.plugin.fixtures",
+    "rollout.plugin.hooks",
+    "xdist",
 )
 # `rollout recover` recognises a running run by the name on its command line.
 _NAMES = ("pytest", "rollout")
@@ -231,13 +273,14 @@ def main() -> None:
     line = socket.socket(fileno=int(sys.argv[1]))
     for name in _PRELOADED:
         __import__(name)
-    # It has a plugin of its own, and pytest would warn that its assertions cannot be rewritten any more.
-    sys.modules["anyio"].__doc__ = "PYTEST_DONT_REWRITE"
-    from rollout.core import request
+    # They belong to plugins, and pytest would warn that their assertions cannot be rewritten any more.
+    for name in _PLUGINS:
+        sys.modules[name].__doc__ = "PYTEST_DONT_REWRITE"
+    # httpcore looks for it at each request; a failed search of the whole path takes longer than the request.
+    sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
     from rollout.plugin import gc_tuning
 
-    # What the first run of a process builds, and each run of its own would build again.
-    request._adapter()
+    _build_once()
     # pytest keeps the rewritten checks for the next run, also where the environment asks it not to.
     sys.dont_write_bytecode = False
     gc_tuning.is_over()
@@ -245,6 +288,24 @@ def main() -> None:
     order = loop.run()
     if order is not None:
         _become(order, loop.asking)
+
+
+def _build_once() -> None:
+    """Build what the first run of a process builds, and each run of its own would build again."""
+    from rollout.config.schemas import base
+    from rollout.core import policy, request, scenario, target
+    from rollout.gateway import documents, responses, shapes
+    from rollout.reporting import rendering
+
+    request._adapter()
+    for kind in (policy.Policy, target.Target, scenario.ProviderChange, scenario.Monitor, scenario.Scenario):
+        base._adapter(kind)
+    of_gateway = (responses.Providers, responses.RuntimeConfig, responses.Governance)
+    for kind in (*of_gateway, *(each for each in vars(shapes).values() if is_dataclass(each))):
+        documents.adapter_of(kind)
+    templates = rendering._environment()
+    for name in templates.list_templates():
+        templates.get_template(name)
 
 
 class _Loop:
