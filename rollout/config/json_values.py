@@ -81,7 +81,7 @@ def _accepted(read: Validator, values: Iterable[str]) -> Iterable[str]:
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _NAME = validators.PROVIDER.pattern
 _DAY = "|".join("".join(f"[{sign}{sign.upper()}]" for sign in name) for name in quantities.DAYS)
-_PARTS = "".join(rf"(?:{_NUMBER}{unit}(?![a-z])\s*)?" for unit in ("d", "h", "m", "s", "ms"))
+_PARTS = "".join(rf"(?:{_NUMBER}{unit}\s*)?" for unit in ("d", "h", "m", "s", "ms"))
 
 _TEXT: Json = {"type": ["string", "integer"], "pattern": r"\S"}
 _LINE: Json = {"type": "string", "pattern": r"\S"}

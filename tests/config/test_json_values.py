@@ -33,16 +33,16 @@ FORMS = (
         " ",
     ),
 )
-VALUES = (
-    st.sampled_from(FORMS)
-    | st.text(alphabet="0123456789.dhms%x-:/{}aM T\t\n\u00a0", max_size=12)
+OTHERS = (1, 0.5, 1.5, 100, True, None, {}, {"type": "object"}, [], ["make", "stop"], ["sat", "SUN"])
+SIGNS = "0123456789.dhms%x-:/{}aM T\t\n\u00a0"
+SCALARS = (
+    st.text(alphabet=SIGNS, max_size=12)
     | st.none()
     | st.booleans()
     | st.integers(min_value=-2, max_value=10**7)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from([0, 0.05, 0.5, 1, 1.0, 2.5, 100])
 )
-ANYTHING = VALUES | st.lists(VALUES, max_size=3) | st.dictionaries(st.sampled_from(FORMS), VALUES, max_size=2)
+ANYTHING = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.sampled_from(FORMS), SCALARS, max_size=2)
 
 READERS: dict[str, Validator] = {
     **{f"{read.__module__}.{read.__name__}".removeprefix("rollout.config."): read for read in json_values.VALUES},
@@ -50,6 +50,8 @@ READERS: dict[str, Validator] = {
     "quantities.whole_number": quantities.whole_number(1),
     "validators.choice": validators.choice("log", "none"),
 }
+# Each refusal of this one reads the names of all time zones from the disk; its schema accepts any text.
+del READERS["quantities.time_zone"]
 
 
 def accepts(read: Validator, value: Any) -> bool:
@@ -65,22 +67,36 @@ def schema_of(read: Validator) -> Draft202012Validator:
     return Draft202012Validator(json_schema_of(read, inner=dict))
 
 
+def with_another_sign(read: Validator) -> st.SearchStrategy[str]:
+    """Return the forms that a validator accepts, each with a sign more or another sign at one place."""
+    accepted = [form for form in FORMS if accepts(read, form)]
+    places, replaced = st.integers(min_value=0, max_value=20), st.integers(min_value=0, max_value=1)
+    return st.builds(
+        lambda form, at, sign, length: form[:at] + sign + form[at + length :],
+        st.sampled_from(accepted or FORMS),
+        places,
+        st.sampled_from(SIGNS),
+        replaced,
+    )
+
+
 @pytest.mark.parametrize("name", READERS)
 @settings(max_examples=40)
-@given(value=ANYTHING)
-def test_no_schema_refuses_what_its_validator_accepts(name: str, value: Any):
+@given(data=st.data())
+def test_no_schema_refuses_what_its_validator_accepts(name: str, data: st.DataObject):
     read = READERS[name]
+    value = data.draw(with_another_sign(read) | ANYTHING)
     if accepts(read, value):
         schema_of(read).validate(value)
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_every_schema_accepts_and_refuses_some_of_the_forms(name: str):
-    """What the property above says of a schema is not empty."""
-    read = READERS[name]
-    values = (*FORMS, 1, 0.5, 1.5, True, {"type": "object"}, ["make", "stop"])
-    assert any(schema_of(read).is_valid(value) for value in values if accepts(read, value))
-    assert not all(schema_of(read).is_valid(value) for value in (*values, None))
+def test_every_schema_accepts_the_forms_that_its_validator_accepts_and_refuses_another(name: str):
+    read, schema = READERS[name], schema_of(READERS[name])
+    accepted = [value for value in (*FORMS, *OTHERS) if accepts(read, value)]
+    assert accepted
+    assert [value for value in accepted if not schema.is_valid(value)] == []
+    assert not all(schema.is_valid(value) for value in (*FORMS, *OTHERS))
 
 
 @pytest.mark.parametrize(
