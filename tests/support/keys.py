@@ -10,15 +10,17 @@ import pytest
 REQUIRED = "ROLLOUT_REQUIRE_SSH_KEYGEN"
 
 
-def make_key(folder: Path, name: str, passphrase: str = "") -> Path:
-    """Return a new private key's file; its public half lies beside it.
-
-    The test is skipped where the program is missing, unless the environment requires it.
-    """
+def need_ssh_keygen() -> None:
+    """Skip the test where the program is missing, unless the environment requires it."""
     if shutil.which("ssh-keygen") is None:
         if os.environ.get(REQUIRED):
             pytest.fail(f"{REQUIRED} is set, but ssh-keygen is not installed")
         pytest.skip("ssh-keygen is not installed: apt-get install openssh-client")
+
+
+def make_key(folder: Path, name: str, passphrase: str = "") -> Path:
+    """Return a new private key's file; its public half lies beside it."""
+    need_ssh_keygen()
     key = folder / name
     words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-C", name, "-f", str(key)]
     subprocess.run(words, check=True)

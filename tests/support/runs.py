@@ -364,16 +364,7 @@ class Lab:
         # A gateway that was restarted is another process than the lab's.
         stop(find(self.sandbox.directory) or self.sandbox)
         self._gateway.kill()
-        self._end_watchdogs()
-
-    def _end_watchdogs(self) -> None:
-        """End the watchdogs of changes that were handed over to a phase that never came: they would wait an hour."""
-        if not (self.reports / "journal.sqlite").exists():
-            return
-        with contextlib.suppress(JournalError):
-            for entry in entries(self.reports):
-                if entry.kind == Kind.ARMED:
-                    _end_watchdog(entry.body["pid"])
+        end_watchdogs(self.reports)
 
     # Runs
 
@@ -438,6 +429,16 @@ class Lab:
     def once(self, path: str, action: Callable[[], object], *, method: str | None = None, nth: int = 1) -> None:
         """Do something after the nth request to `path` was answered by the gateway, before the suite hears of it."""
         self.liar.rule(path, then(action), method=method, nth=nth)
+
+
+def end_watchdogs(reports: Path) -> None:
+    """End the watchdogs of changes that were handed over to a phase that never came: they would wait an hour."""
+    if not (reports / "journal.sqlite").exists():
+        return
+    with contextlib.suppress(JournalError):
+        for entry in entries(reports):
+            if entry.kind == Kind.ARMED:
+                _end_watchdog(entry.body["pid"])
 
 
 def _end_watchdog(pid: int) -> None:
