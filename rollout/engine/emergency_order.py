@@ -8,13 +8,13 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from rollout.core.caller import caller
+from rollout.core.caller import caller, identify
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
 from rollout.core.visible import on_one_line
@@ -49,6 +49,7 @@ class Order:
         wanted: ``--target`` and ``--gateway`` as they were given.
         restart: restart the service in any case.
         journal: the journal's URL.
+        caller: the operator, and the job of a CI service, as a journal records them; empty records nothing.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Order:
     wanted: tuple[str | None, str | None]
     restart: bool
     journal: str
+    caller: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def to(self) -> str:
@@ -115,6 +117,7 @@ def read_order(args: argparse.Namespace, env: Mapping[str, str]) -> Order:
         wanted=(args.target, args.gateway),
         restart=args.restart,
         journal=args.journal or f"sqlite:///{reports / 'journal.sqlite'}",
+        caller=identify(env).facts(),
     )
 
 
