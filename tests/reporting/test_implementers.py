@@ -53,8 +53,11 @@ def test_the_report_answers_it_and_links_the_job(journaled: JournaledRollout) ->
 
 def test_the_page_over_all_rollouts_names_them(journaled: JournaledRollout) -> None:
     text = index.write(journaled.rollout.journal, journaled.rollout.folder.parent).read_text(encoding="utf-8")
-    assert f'run by b|ob, commit aaaaaaaaaaaa, <a href="{JOB}" rel="noreferrer">Azure Pipelines</a></div>' in text
-    assert "<div>run by carol</div>" in text
+    assert (
+        f'run by b|ob (precheck), commit aaaaaaaaaaaa, <a href="{JOB}" rel="noreferrer">Azure Pipelines</a></div>'
+        in text
+    )
+    assert "<div>run by carol (apply, verify, monitor)</div>" in text
     assert "run by alice" not in text
 
 

@@ -54,7 +54,7 @@ class Line:
         back_after: from the decision to roll back to the entry that shows the change gone; empty where none does.
         class_: the class of the change: ``standard``, ``normal`` or ``emergency``.
         owed: its open obligations, with their due dates.
-        run_by: who ran it, one for each job.
+        run_by: who ran it, one for each job, with the phases.
     """
 
     id: str
@@ -70,7 +70,7 @@ class Line:
     back_after: str
     class_: str = ""
     owed: tuple[str, ...] = ()
-    run_by: tuple[Caller, ...] = ()
+    run_by: tuple[tuple[Caller, tuple[str, ...]], ...] = ()
 
 
 STATES: Mapping[str, tuple[str, str]] = {
@@ -146,7 +146,7 @@ def _line(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> Lin
         back_after=_back_after(record, entries),
         class_=class_of(record),
         owed=tuple(each.describe(now) for each in open_of(record)),
-        run_by=tuple(each.caller for each in record.implementers),
+        run_by=tuple((each.caller, each.phases) for each in record.implementers),
     )
 
 
