@@ -25,7 +25,8 @@ def test_the_change_is_documented_in_a_ticket(ticket: Outcome[Ticket], show: Sho
 def test_a_second_person_reviewed_the_change(review: Outcome[Review], show: Show) -> None:
     """Enough people other than the author approved exactly what will be applied, or the policy did so beforehand.
 
-    Fails when no approval counts, or only the author's, by name or by key, or when the content was edited afterwards.
+    Fails when no approval counts, or only the author's, by name or by key, or when the content was edited afterwards;
+    and, where the policy separates duties, when the person who runs this wrote or approved the change, or is not known.
     An emergency without an approval yet is owed: neither passed nor failed.
     """
     show.facts("Review", review.value)

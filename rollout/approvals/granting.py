@@ -221,6 +221,8 @@ def approved_afterwards(journal: Journal, record: RolloutRecord, args: argparse.
         raise RolloutError(f"no approval is owed to rollout {record.id}; `rollout status` lists what is")
     opened, who = record.opened, _person(args)
     policy, origin = load_policy(opened["target"].get("environment", "production"), args.policy, args.scenarios)
+    if policy.separate_duties:
+        _refuse_implementer(record, who, policy.name)
     terms = Terms(
         digest=content_of(record.id, opened),
         subject=record.id,
@@ -240,6 +242,15 @@ def approved_afterwards(journal: Journal, record: RolloutRecord, args: argparse.
     )
     journal.append(record.id, Kind.APPROVAL, asdict(_given(terms, Role.RETROSPECTIVE, None, who)))
     fulfil(journal, record, ObligationKind.APPROVAL, by=who.name)
+
+
+def _refuse_implementer(record: RolloutRecord, who: _Person, policy: str) -> None:
+    applied = (each.caller.name for each in record.implementers if each.has_applied)
+    if any(same_person(who.name, name) for name in applied):
+        raise RolloutError(
+            f"policy {policy!r} demands separate duties, and {who.name} applied {record.id}; let another person "
+            "approve it; nothing was written"
+        )
 
 
 def _described(record: RolloutRecord) -> list[str]:

@@ -16,8 +16,10 @@ from rollout.approvals.approval import (
     terms_of,
 )
 from rollout.approvals.change_classes import authorize
+from rollout.approvals.duties import joined_duties
 from rollout.approvals.pull_request import merged
 from rollout.context import RolloutContext
+from rollout.core.caller import identify
 from rollout.core.errors import TryLater
 from rollout.core.scenario import Operator
 from rollout.core.units import show_duration
@@ -41,6 +43,8 @@ class Review:
         accepted: the approvals that count.
         refused: why others are void.
         problem: why they do not suffice; empty if they do.
+        implementer: who runs this run.
+        joined: the part of `problem` that says which duties the implementer has as well; no later approval mends it.
     """
 
     author: str
@@ -52,14 +56,16 @@ class Review:
     accepted: tuple[Approval, ...]
     refused: tuple[str, ...]
     problem: str
+    implementer: str
+    joined: str
 
     def suffices(self) -> bool:
-        """Return whether enough people approved.
+        """Return whether enough people approved, and the implementer may be who they are.
 
         Raises:
             TryLater: no approval is void; some are only missing yet.
         """
-        return _passes(self.problem, pending=self.rule != NAMED and not self.refused)
+        return _passes(self.problem, pending=self.rule != NAMED and not self.refused and not self.joined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,9 @@ def review(rollout: RolloutContext) -> Review:
     enter_accepted(rollout, found)
     if policy.review == NAMED:
         found = _with_names(found, scenario.approved_by, terms)
-    asked_for = authorize(rollout, [each.approver for each in found.accepted])
+    approvers = [each.approver for each in found.accepted]
+    asked_for, joined = authorize(rollout, approvers), joined_duties(rollout, approvers)
+    short = _shortfall(rollout, found, asked_for.approvals) if len(approvers) < asked_for.approvals else ""
     return Review(
         author=scenario.author,
         digest=rollout.digest,
@@ -114,7 +122,9 @@ def review(rollout: RolloutContext) -> Review:
         approved_by=scenario.approved_by,
         accepted=found.accepted,
         refused=found.refused,
-        problem=_shortfall(rollout, found, asked_for.approvals) if len(found.accepted) < asked_for.approvals else "",
+        problem="; ".join(problem for problem in (short, joined) if problem),
+        implementer=identify(rollout.env).name,
+        joined=joined,
     )
 
 

@@ -150,6 +150,7 @@ def collect_facts(record: RolloutRecord, case: Case | None) -> dict[str, object]
         "change": record.opened["change"],
         "target": f"{record.opened['target']['name']} at {record.opened['url']}",
         "by": record.opened["author"],
+        "run_by": record.run_by or None,
         "since": record.opened_at,
         "closed": record.closed_at or None,
         "missing": "; ".join(record.missing_evidence) or None,

@@ -96,6 +96,12 @@ def _refuse_contradictions(policy: Policy, parsed: PolicySchema, source: Source)
             (policy.name, "approvals_at_least"),
             "0 would let PRE-2.2 pass without an approval; write at least 1, or PRE-2.2 under not_demanded",
         )
+    if policy.separate_duties and "PRE-2.2" in policy.not_demanded:
+        # In a file without a list of its own, the built-in one of the sandbox counts.
+        source.refuse(
+            (policy.name, "separate_duties"),
+            "asks for what is not checked: PRE-2.2 is under not_demanded; write that list without it",
+        )
     if not policy.allowed_changes:
         source.refuse((policy.name, "allowed_changes"), "is empty, so nothing could ever change; name what may")
     for number, entry in enumerate(policy.standard):

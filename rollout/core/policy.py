@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 KINDS = ("provider", "environment", "limits")
 """The kinds of change: activate a provider (APP-1), edit the `.env` file (APP-2), set governance limits (APP-3)."""
@@ -81,6 +82,7 @@ class Policy:
         on_missing_evidence: ``wait`` keeps a change only once its evidence is written, and rolls it back where that is
             not within `confirm_within_s`; ``keep`` keeps it, and names what is missing.
         canary_at_high_risk: whether an activation whose impact says ``risk: high`` must be a canary (CAN).
+        separate_duties: whether the person who applies a change must be neither its author nor an approver (PRE-2.2).
     """
 
     name: str
@@ -113,10 +115,11 @@ class Policy:
     redact: tuple[str, ...] = ()
     prove_way_back: str = EXCEPT_RESTART
     on_missing_evidence: str = WAIT
+    separate_duties: bool = False
 
 
-def usual(environment: str) -> Mapping[str, str]:
+def usual(environment: str) -> Mapping[str, Any]:
     """Return the keys that version 0.1 did not know, with their values where an environment's policy states none."""
     if environment in WITHOUT_USERS:
-        return {"prove_way_back": EXECUTE, "on_missing_evidence": KEEP}
-    return {"prove_way_back": EXCEPT_RESTART, "on_missing_evidence": WAIT}
+        return {"prove_way_back": EXECUTE, "on_missing_evidence": KEEP, "separate_duties": False}
+    return {"prove_way_back": EXCEPT_RESTART, "on_missing_evidence": WAIT, "separate_duties": False}

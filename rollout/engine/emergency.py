@@ -152,6 +152,7 @@ def opening(order: Order) -> list[tuple[str, dict[str, Any]]]:
         "url": order.target["url"],
         "reason": order.reason,
         "before": order.before,
+        **({"by": dict(order.caller)} if order.caller else {}),
     }
     intent = {"step": "EMG-1", "direction": "forward", "to": order.to, "before": order.before}
     return [("opened", opened), ("intent", intent)]

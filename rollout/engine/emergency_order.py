@@ -8,14 +8,14 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from rollout.config.project import TARGETS, journal_in
-from rollout.core.caller import caller
+from rollout.core.caller import caller, identify
 from rollout.core.clock import format_utc
 from rollout.core.errors import RolloutError
 from rollout.core.visible import on_one_line
@@ -50,6 +50,7 @@ class Order:
         restart: restart the service in any case.
         journal: the journal's URL.
         policy: the file in the place of ``policy.yaml``; None uses that beside the targets.
+        caller: the operator, and the job of a CI service, as a journal records them; empty records nothing.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Order:
     restart: bool
     journal: str
     policy: Path | None = None
+    caller: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def to(self) -> str:
@@ -119,6 +121,7 @@ def read_order(args: argparse.Namespace, env: Mapping[str, str]) -> Order:
         wanted=(args.target, args.gateway),
         restart=args.restart,
         journal=args.journal or journal_in(reports),
+        caller=identify(env).facts(),
     )
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from rollout.approvals.duties import keep_duties_apart
 from rollout.context import RolloutContext
+from rollout.core.caller import identify
 from rollout.core.canonical_json import to_json
 from rollout.core.clauses import PHASES, Clause
 from rollout.core.clock import Clock, StopFlag
@@ -116,14 +118,17 @@ def open_session(options: Options, *, clock: Clock, flag: StopFlag, env: Mapping
         on_exchange=exchanges.append,
     )
     writes_evidence = refusal is None and earlier is not None and gates.writes_evidence(options.phases, earlier)
-    _journal_run(rollout, options.phases, is_new=earlier is None, writes_evidence=writes_evidence)
+    if earlier is None:
+        rollout.append(Kind.OPENED, **_opening(rollout))
+    refusal = _closed_window(rollout, options.phases) or refusal or _joined_duties(rollout, options.phases)
+    _journal_run(rollout, options.phases, has_checks=not writes_evidence, is_refused=refusal is not None)
     excluded = left_out(rollout.scenario, rollout.target, rollout.policy)
     return Session(
         rollout=rollout,
         phases=options.phases,
         left_out=excluded,
         plan=() if writes_evidence else plan(options.phases, rollout.scenario, excluded),
-        refusal=_closed_window(rollout, options.phases) or refusal,
+        refusal=refusal,
         resumed=earlier is not None,
         embedded=embedded,
         journal_url=options.journal,
@@ -160,25 +165,40 @@ def _reach_target(request: Request, embedded: Running | None, earlier: RolloutRe
     return replace(request, target=target)
 
 
-def _journal_run(rollout: RolloutContext, phases: tuple[str, ...], *, is_new: bool, writes_evidence: bool) -> None:
-    """Write the opening of a new rollout, and this run of it."""
-    if is_new:
-        rollout.append(Kind.OPENED, **_opening(rollout))
-    details = {"checks": False} if writes_evidence else {}
-    rollout.append(Kind.RUN, run=rollout.run, phases=list(phases), pid=os.getpid(), **details)
+def _journal_run(rollout: RolloutContext, phases: tuple[str, ...], *, has_checks: bool, is_refused: bool) -> None:
+    """Write this run of the rollout, and who runs it; a refused one runs nothing."""
+    details = {**({} if has_checks else {"checks": False}), **({"refused": True} if is_refused else {})}
+    by = identify(rollout.env).facts()
+    rollout.append(Kind.RUN, run=rollout.run, phases=list(phases), pid=os.getpid(), by=by, **details)
     rollout.record()
 
 
 def _closed_window(rollout: RolloutContext, phases: tuple[str, ...]) -> RolloutError | None:
     """Return why a change must not begin now, cleared or not; None if it may, or has begun."""
-    record = rollout.last_known_record()
-    if phases[0] != "apply" or record.wrote or record.closed is not None:
+    if not _begins(rollout, phases):
         return None
     try:
         keep_to_window(rollout)
     except RolloutError as error:
         return error
     return None
+
+
+def _joined_duties(rollout: RolloutContext, phases: tuple[str, ...]) -> RolloutError | None:
+    """Return why the person who runs this must not begin the change; None if they may, or if it has begun."""
+    if not _begins(rollout, phases):
+        return None
+    try:
+        keep_duties_apart(rollout)
+    except RolloutError as error:
+        return error
+    return None
+
+
+def _begins(rollout: RolloutContext, phases: tuple[str, ...]) -> bool:
+    """Return whether this run begins to apply a change that an earlier run's precheck has cleared."""
+    record = rollout.last_known_record()
+    return phases[0] == "apply" and not record.wrote and record.closed is None
 
 
 def acquire_target(session: Session, phase: str) -> None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from rollout.core.caller import Caller
 from rollout.journal import chain
 
 
@@ -150,6 +151,37 @@ class PhaseVerdict:
     problems: tuple[str, ...]
 
 
+EMERGENCY = "emergency"
+"""What `rollout emergency` ran, where a run of the suite has phases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Implementer:
+    """Who ran a part of a rollout.
+
+    Attributes:
+        caller: the person, and the job of a CI service.
+        phases: what they ran, in order: the phases; `EMERGENCY` for the command.
+    """
+
+    caller: Caller
+    phases: tuple[str, ...]
+
+    @property
+    def has_applied(self) -> bool:
+        """Whether they ran what changes the gateway."""
+        return bool({"apply", EMERGENCY} & {*self.phases})
+
+    def describe(self) -> str:
+        """Return such as ``alice: precheck, apply (GitHub Actions, https://…, commit 0123456789ab)``."""
+        job = self.caller.describe_job()
+        return f"{self.caller.name}: {', '.join(self.phases)}{f' ({job})' if job else ''}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {**self.caller.facts(), "phases": list(self.phases)}
+
+
 @dataclass(slots=True)
 class RolloutRecord:
     """One rollout, replayed from its entries.
@@ -158,6 +190,8 @@ class RolloutRecord:
         id: the rollout's id.
         opened: the body of its first entry: digest, target, url, scenario, change, author…
         opened_at: when, UTC.
+        implementers: who ran it, in the order of their first runs, one for each job; a run that was refused, a review,
+            and the runs of version 0.2 and before, which do not say who ran them, are not among them.
         clauses: clause id -> latest outcome.
         phases: phase -> latest verdict.
         backup: the body of the backup that counts, the latest before the first write; None before it was taken.
@@ -197,6 +231,7 @@ class RolloutRecord:
     id: str
     opened: Mapping[str, Any] = field(default_factory=dict)
     opened_at: str = ""
+    implementers: tuple[Implementer, ...] = ()
     clauses: dict[str, ClauseOutcome] = field(default_factory=dict)
     phases: dict[str, PhaseVerdict] = field(default_factory=dict)
     backup: Mapping[str, Any] | None = None
@@ -264,6 +299,11 @@ class RolloutRecord:
         if self.opened.get("class") == "standard":
             default = f"policy {self.opened.get('policy', {}).get('name')} beforehand (class standard)"
         return ", ".join(self.approved_by) or default
+
+    @property
+    def run_by(self) -> str:
+        """Who ran it, as text; empty where the journal does not say."""
+        return "; ".join(each.describe() for each in self.implementers)
 
     @property
     def wrote(self) -> bool:

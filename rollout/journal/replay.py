@@ -7,7 +7,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rollout.journal.record import ClauseOutcome, Entry, Kind, PhaseVerdict, RolloutRecord, What, Write
+from rollout.core.caller import Caller
+from rollout.core.clauses import PHASES
+from rollout.journal.record import (
+    EMERGENCY,
+    ClauseOutcome,
+    Entry,
+    Implementer,
+    Kind,
+    PhaseVerdict,
+    RolloutRecord,
+    What,
+    Write,
+)
 
 REPLAYED = tuple(kind for kind in Kind if kind not in (Kind.SAMPLE, Kind.MANIFEST, Kind.SEAL))
 """The kinds that `replay` reads: neither the samples of a window nor the lists of files."""
@@ -46,6 +58,7 @@ def apply_entry(record: RolloutRecord, entry: Entry) -> None:
     match entry.kind:
         case Kind.OPENED:
             record.opened, record.opened_at = body, entry.at
+            _add_implementer(record, body, (EMERGENCY,))
         case Kind.CLAUSE:
             record.clauses[body["clause"]] = outcome_of(entry)
         case Kind.PHASE:
@@ -82,12 +95,24 @@ def _apply_note(record: RolloutRecord, entry: Entry) -> None:
             record.owed[body["what"]] = body["due"]
         case Kind.SETTLED:
             record.owed.pop(body["what"], None)
+        case Kind.RUN if not body.get("refused"):
+            _add_implementer(record, body, tuple(phase for phase in body["phases"] if phase in PHASES))
         case Kind.ABORT:
             record.abort = record.abort or body
         case Kind.HOLD | Kind.HELD:
             record.holds.append({**body, "kind": str(entry.kind), "at": entry.at})
         case _:
             _apply_progress(record, entry)
+
+
+def _add_implementer(record: RolloutRecord, body: Mapping[str, Any], phases: tuple[str, ...]) -> None:
+    """Add who ran these phases; the same job once. An entry of an earlier version does not say who."""
+    if not phases or "by" not in body:
+        return
+    caller = Caller.recorded(body["by"])
+    known = {each.caller: each.phases for each in record.implementers}
+    known[caller] = tuple(dict.fromkeys((*known.get(caller, ()), *phases)))
+    record.implementers = tuple(Implementer(*each) for each in known.items())
 
 
 def _apply_progress(record: RolloutRecord, entry: Entry) -> None:

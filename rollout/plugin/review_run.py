@@ -9,7 +9,7 @@ from typing import Any
 
 from rollout.approvals.obligations import Obligation, ObligationKind, fulfil, open_of
 from rollout.context import RolloutContext
-from rollout.core.caller import caller
+from rollout.core.caller import caller, identify
 from rollout.core.clauses import Clause
 from rollout.core.clock import StopFlag, SystemClock, format_utc
 from rollout.core.errors import RolloutError, TryLater
@@ -67,7 +67,8 @@ class ReviewRun(ReadOnlyRun):
         self.rollout = rollout
         self.documentation, self.learnings = options.documentation, options.learnings
         self.subject = f"{rollout.last_known_record().opened['change']} on {rollout.target.name}"
-        rollout.append(Kind.RUN, run=rollout.run, phases=[PHASE], pid=os.getpid())
+        by = identify(env).facts()
+        rollout.append(Kind.RUN, run=rollout.run, phases=[PHASE], pid=os.getpid(), by=by)
 
     def header(self, option: Any) -> list[str]:  # noqa: ARG002 - every option is in the record
         """Return the header's lines."""

@@ -73,6 +73,7 @@ def _facts(rollout: RolloutContext, record: RolloutRecord, closed: Facts) -> dic
             "in_words": record.approvers,
             "approvals": record.approvals,
             "operator": scenario.operator,
+            "implementers": [each.facts() for each in record.implementers],
             "runs_on": rollout.journal.host,
         },
         "ticket": scenario.ticket,

@@ -41,8 +41,10 @@ class Message:
 
 def plan(rollout: RolloutContext) -> Message:
     """Return the message about a planned change, sent before anything is changed (PRE-4.2)."""
-    scenario = rollout.scenario
-    gist = f"by {scenario.author}, approved by {rollout.last_known_record().approvers}, ticket {scenario.ticket}"
+    scenario, record = rollout.scenario, rollout.last_known_record()
+    names = ", ".join(dict.fromkeys(each.caller.name for each in record.implementers))
+    run_by = f", run by {names}" if names else ""
+    gist = f"by {scenario.author}, approved by {record.approvers}{run_by}, ticket {scenario.ticket}"
     message = _message(rollout, f"PLANNED: {_what(rollout)}", [*_intended(rollout), *_if_it_goes_wrong(rollout)])
     return replace(message, gist=gist)
 
@@ -151,8 +153,10 @@ def _rollback_parts(
 
 def _about(rollout: RolloutContext) -> Iterator[Part]:
     scenario, target, policy = rollout.scenario, rollout.target, rollout.policy
+    record = rollout.last_known_record()
     yield "Target", f"{target.name} ({target.url}), policy {policy.name}"
-    yield "Who", f"{scenario.author}, approved by {rollout.last_known_record().approvers}"
+    yield "Who", f"{scenario.author}, approved by {record.approvers}"
+    yield "Run by", record.run_by
     if scenario.operator is not None:
         yield "Rollback operator", f"{scenario.operator.name} ({scenario.operator.contact})"
     ticket = scenario.ticket or ""

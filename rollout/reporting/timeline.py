@@ -90,7 +90,8 @@ def _opened(body: Body, _: Body) -> EventText:
 
 
 def _run(body: Body, _: Body) -> EventText:
-    return "passed", f"run: {', '.join(body['phases'])}"
+    by = f", by {body['by']['name']}" if "by" in body else ""
+    return "passed", f"run: {', '.join(body['phases'])}{by}{', refused' if body.get('refused') else ''}"
 
 
 def _phase(body: Body, _: Body) -> EventText:

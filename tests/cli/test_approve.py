@@ -255,3 +255,19 @@ def test_an_approval_after_the_fact_is_held_to_the_same_rules(
     assert (code, says in said) == (4, True), said
     code, said = approve("r-2", "--key=bob")
     assert (code, "'r-2' is neither a scenario's file nor a rollout" in said) == (4, True)
+
+
+def test_who_applied_a_change_does_not_approve_it_afterwards_where_duties_are_separate(
+    approve: Approve, tmp_path: Path
+) -> None:
+    """Who only verified it may."""
+    rollout = over(tmp_path)
+    with Journal.open(str(tmp_path / "reports" / "journal.sqlite"), clock=SystemClock()) as journal:
+        for name, phase in (("carol", "apply"), ("bob", "verify")):
+            journal.append(rollout, Kind.RUN, {"run": phase, "phases": [phase], "pid": 1, "by": {"name": name}})
+    (tmp_path / "scenarios" / "policy.yaml").write_text(
+        "production: {allowed_signers: allowed_signers, separate_duties: true}\n"
+    )
+    code, said = approve(rollout, "--by=carol", "--key=carol")
+    assert (code, f"demands separate duties, and carol applied {rollout}; let another person" in said) == (4, True)
+    assert approve(rollout, "--key=bob")[0] == 0

@@ -64,6 +64,17 @@ def test_each_filter_leaves_those_that_fit(reports, capsys, args, found):
     assert listed(reports, capsys, *args) == found
 
 
+def test_who_ran_it_is_named_beside_its_author(reports, capsys):
+    """With the job's address and the commit, on one line; a journal of an earlier version does not say it."""
+    by = {"name": "carol", "service": "GitLab CI", "job": "https://gitlab.example.com/-/jobs/1", "commit": "a" * 40}
+    rollout_in(reports).journal.append("r-2", Kind.RUN, {"run": "x", "phases": ["apply"], "pid": 1, "by": by})
+    assert main(["status", f"--reports={reports}", "--target=staging"]) == 0
+    words = "carol: apply (GitLab CI, https://gitlab.example.com/-/jobs/1, commit aaaaaaaaaaaa)"
+    assert f"by      bob\nrun_by  {words}\nsince" in capsys.readouterr().out
+    assert main(["status", f"--reports={reports}", "--all", "--json"]) == 0
+    assert [row["run_by"] for row in json.loads(capsys.readouterr().out)] == [None, words, None]
+
+
 def test_so_long_ago_counts_from_now(reports, capsys):
     """A duration reads like everywhere else."""
     assert listed(reports, capsys, "--since=876000h") == ["r-1", "r-2", "r-3"]

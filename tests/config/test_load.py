@@ -501,7 +501,7 @@ def test_every_part_of_a_policy_is_read(scenario):
         "  approvals_at_least: 2, precheck_max_age: 2h, confirm_within: 3h, hold_at_most: 4m,\n"
         "  canary_at_high_risk: false, review: recorded, allowed_signers: ../keys, approval_max_age: none,\n"
         "  operator_ack_max_age: 1h, pull_request: accept, ticket_lookup: 'https://t/api/{ticket}',\n"
-        "  ticket_token_env: TRACKER_TOKEN, prove_way_back: execute,\n"
+        "  ticket_token_env: TRACKER_TOKEN, prove_way_back: execute, separate_duties: true,\n"
         "  retrospective_within: 2h, channels: [log, OPS], on_no_data: roll_back,\n"
         "  allowed_changes: [provider, limits], required_sources: [alertmanager, log],\n"
         "  standard: [{kind: provider, providers: openai, models: [a, b], risk: medium}, {kind: limits}]}",
@@ -515,6 +515,7 @@ def test_every_part_of_a_policy_is_read(scenario):
         ticket_lookup="https://t/api/{ticket}",
         ticket_token_env="TRACKER_TOKEN",
         prove_way_back="execute",
+        separate_duties=True,
         approvals_at_least=2,
         review="recorded",
         allowed_signers="../keys",
@@ -1281,7 +1282,8 @@ def test_a_journal_of_version_0_1_is_read_and_has_its_digest(scenario, name):
     file = scenario("author: alice\nmonitor: {window: 30m}\n" + OF_0_1[name], targets=TARGET_OF_0_1)
     target = "embedded" if name == "sandbox" else "gw"
     kept = json.loads(canonical(request_for(scenario=file, target=target, directory=file.parent)))
-    del kept["policy"]["prove_way_back"], kept["policy"]["on_missing_evidence"]
+    for key in ("prove_way_back", "on_missing_evidence", "separate_duties"):
+        del kept["policy"][key]
     for key in ("restart", "startup_s", "providers", "stale_for_s"):
         del kept["target"][key]
     for change in (*kept["scenario"]["changes"], kept["scenario"]["rollback_to"] or {}, kept["target"]["safe"] or {}):

@@ -31,6 +31,7 @@ from tests.journal.postgres_server import PostgresServer
 from tests.support.channels import webhook
 from tests.support.liar import Behaviour, answer
 from tests.support.runs import Lab, entries, eventually
+from tests.support.services import COMMIT, SECRET, github, job_of
 
 SAFE = {"activate": "vllm", "model": "gemma-3-4b-it"}
 
@@ -109,10 +110,17 @@ def test_the_page_over_all_rollouts_has_it_at_once(alarm: Alarm) -> None:
     assert "class emergency" in page
 
 
-def test_the_record_holds_intent_outcome_and_closure(alarm: Alarm) -> None:
-    """EMG-3: opened, intent, outcome, closed; the operations log has a line."""
-    alarm.ring("--reason=everything is on fire")
+def test_the_record_holds_intent_outcome_and_closure(alarm: Alarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EMG-3: opened, intent, outcome, closed; the operations log has a line; separate duties hold nothing up."""
+    for name, value in github("eve").items():
+        monkeypatch.setenv(name, value)
+    alarm.lab.policy["sandbox"]["separate_duties"] = True
+    assert alarm.ring("--reason=everything is on fire") == 0
     record = alarm.record
+    assert record.opened["author"] == "eve"
+    assert record.run_by == f"eve: emergency (GitHub Actions, {job_of()}, commit {COMMIT[:12]})"
+    files = [path for path in alarm.lab.reports.rglob("*") if path.is_file()]
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
     assert [(write.step, write.to, write.result) for write in record.writes] == [
         ("EMG-1", "vllm:gemma-3-4b-it", "done")
     ]

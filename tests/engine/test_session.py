@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rollout.context import RolloutContext
+from rollout.core.caller import Caller
 from rollout.core.clauses import PHASES
 from rollout.core.errors import JournalError, NotCleared, RolloutError, TryLater
 from rollout.core.policy import Policy
@@ -24,6 +25,7 @@ from rollout.journal.record import Decision, Kind
 from tests.support.decisions import applied, passed, session_of
 from tests.support.decisions import begun as at_work
 from tests.support.rollouts import NEW, rollout_in
+from tests.support.services import COMMIT, github, job_of
 
 PLACE = "http://127.0.0.1:1"
 
@@ -301,3 +303,32 @@ def test_a_closed_window_keeps_a_change_from_beginning_and_not_from_going_on(
     assert sessions._closed_window(rollout, ("precheck",)) is None
     rollout = applied(tmp_path / "other")
     assert sessions._closed_window(rollout, ("apply",)) is None
+
+
+# Who runs it
+
+
+def test_who_wrote_the_change_does_not_begin_it_and_may_go_on_with_it(tmp_path: Path):
+    """The phases after apply are recorded, and not refused."""
+    policy = Policy("lab", review="named", separate_duties=True)
+    rollout = at_work(tmp_path, env=github("alice"), policy=policy)
+    refused = sessions._joined_duties(rollout, ("apply", "verify"))
+    assert isinstance(refused, NotCleared)
+    assert "alice, the implementer of this run, is also the author" in str(refused)
+    assert sessions._joined_duties(rollout, ("precheck", "apply")) is None, "PRE-2.2 judges it"
+    rollout.env = github("carol")
+    assert sessions._joined_duties(rollout, ("apply",)) is None
+    rollout = applied(tmp_path / "other", env=github("alice"), policy=policy)
+    assert [sessions._joined_duties(rollout, (phase,)) for phase in ("apply", "verify", "monitor")] == [None] * 3
+
+
+def test_a_run_leaves_who_ran_it_and_whether_it_was_refused(tmp_path: Path):
+    rollout = at_work(tmp_path, env=github("carol"))
+    sessions._journal_run(rollout, ("apply",), has_checks=True, is_refused=False)
+    sessions._journal_run(rollout, ("apply",), has_checks=False, is_refused=True)
+    allowed, refused = (entry.body for entry in rollout.journal.entries(rollout.id, Kind.RUN)[-2:])
+    by = {"name": "carol", "service": "GitHub Actions", "job": job_of(), "commit": COMMIT}
+    assert (allowed["by"], refused["by"]) == (by, by)
+    assert (allowed.get("refused"), refused["refused"], refused["checks"]) == (None, True, False)
+    (implementer,) = rollout.record().implementers
+    assert (implementer.caller, implementer.phases) == (Caller(**by), ("apply",))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rollout.journal.record import Decision, Kind, RolloutRecord, What
+from rollout.core.caller import Caller
+from rollout.journal.record import Decision, Implementer, Kind, RolloutRecord, What
 from rollout.journal.replay import REPLAYED, replay
 
 
@@ -270,3 +271,54 @@ def test_a_backup_after_a_write_does_not_count_nor_does_one_of_a_refused_write()
     first, later = {"previous": {"provider": "a", "model": "b"}}, {"previous": {"provider": "c", "model": "d"}}
     record = journaled((Kind.BACKUP, first), intent(), outcome(2, "refused"), (Kind.BACKUP, later))
     assert record.previous == "a:b"
+
+
+# Who ran it
+
+
+ALICE = {"name": "alice", "service": "GitLab CI", "job": "https://gitlab.example.com/-/jobs/1", "commit": "a" * 40}
+CAROL = {"name": "carol", "service": "", "job": "", "commit": ""}
+
+
+def begun(by: dict[str, str] | None, *phases: str, **more: Any) -> tuple[Kind, dict[str, Any]]:
+    body = {"run": "r", "phases": list(phases), "pid": 1, **more}
+    return Kind.RUN, body if by is None else {**body, "by": by}
+
+
+def test_the_implementers_are_in_order_and_each_job_is_one():
+    record = journaled(
+        begun(ALICE, "precheck"), begun(CAROL, "precheck", "apply"), begun(ALICE, "verify"), begun(ALICE, "verify")
+    )
+    assert record.implementers == (
+        Implementer(Caller(**ALICE), ("precheck", "verify")),
+        Implementer(Caller("carol"), ("precheck", "apply")),
+    )
+    assert [each.has_applied for each in record.implementers] == [False, True]
+    assert record.run_by == (
+        "alice: precheck, verify (GitLab CI, https://gitlab.example.com/-/jobs/1, commit aaaaaaaaaaaa); "
+        "carol: precheck, apply"
+    )
+
+
+def test_another_job_of_the_same_person_is_another_implementer():
+    again = {**ALICE, "job": "https://gitlab.example.com/-/jobs/2"}
+    record = journaled(begun(ALICE, "apply"), begun(again, "verify"))
+    assert [(each.caller.name, each.phases) for each in record.implementers] == [
+        ("alice", ("apply",)),
+        ("alice", ("verify",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "entry", [begun(None, "precheck"), begun(ALICE, "apply", refused=True), begun(ALICE, "review")]
+)
+def test_who_did_not_run_a_phase_or_is_not_named_is_no_implementer(entry):
+    """A run of an earlier version, a run that was refused, and a review."""
+    record = journaled(entry)
+    assert (record.implementers, record.run_by) == ((), "")
+
+
+def test_the_operator_of_an_emergency_is_its_implementer():
+    record = journaled((Kind.OPENED, {"author": "alice", "by": ALICE}))
+    (found,) = record.implementers
+    assert (found.caller.name, found.phases, found.has_applied) == ("alice", ("emergency",), True)

@@ -28,6 +28,7 @@ from rollout.reporting.html.verdict import facts, timeline
 from tests.support.clocks import BEGINNING
 from tests.support.journaled import JournaledRollout
 from tests.support.rollouts import rollout_in
+from tests.support.services import leave_services
 from tests.support.windows import context
 
 MINUTE = 60.0
@@ -323,6 +324,7 @@ def command(rollout: RolloutContext, *args: str) -> int:
 def test_the_command_holds_and_releases(
     rollout: RolloutContext, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    leave_services(monkeypatch)
     monkeypatch.setattr("getpass.getuser", lambda: "alice")
     opening = {"policy": {"hold_at_most_s": 1800.0}, "change": "x", "target": {"name": "t"}, "url": "u", "author": "a"}
     rollout.journal.append(rollout.id, Kind.OPENED, opening)

@@ -289,9 +289,19 @@ MUTANTS: tuple[Mutant, ...] = (
                 "A copy of another host's journal with a change in flight is refused.",
             ),
             (
-                'if phases[0] != "apply" or record.wrote or record.closed is not None:',
-                'if phases[0] != "apply" or record.closed is not None:',
+                'return phases[0] == "apply" and not record.wrote and record.closed is None',
+                'return phases[0] == "apply" and record.closed is None',
                 "A change that has begun goes on although its window has closed.",
+            ),
+            (
+                "        keep_duties_apart(rollout)",
+                "        pass",
+                "Who wrote a change does not begin it in a run of their own.",
+            ),
+            (
+                '**({"refused": True} if is_refused else {})',
+                "**{}",
+                "A run that is refused says so.",
             ),
         ),
     ),

@@ -22,6 +22,7 @@ from rollout.sandbox.process import SandboxFailed, start
 from tests.support import unprivileged
 from tests.support.forks import ROOT
 from tests.support.runs import reports_in
+from tests.support.services import leave_services
 
 NEVER_A_FOLDER = Path("/dev/null")
 """Below it nobody makes anything, root neither."""
@@ -198,6 +199,7 @@ def test_a_copy_of_a_remote_env_file_that_has_no_place_names_its_variable(monkey
 
 def test_a_user_whom_the_system_does_not_know_by_name_is_known_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands that note who called go on; an approval, which needs a person's name, names its option."""
+    leave_services(monkeypatch)
     for error in (KeyError("uid not found"), OSError("No username set in the environment")):
         monkeypatch.setattr("getpass.getuser", _raising(error))
         assert caller().startswith("uid ")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
+from rollout.core.caller import Caller
 from rollout.reporting.html import index
 from rollout.reporting.html.verdict import Verdict
 from rollout.reporting.rendering import render
@@ -26,7 +27,7 @@ def assert_text(page: str) -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(index.Line) if field.name not in ("state", "opened")])
 def test_no_part_of_a_line_is_markup(name: str, tmp_path: Path) -> None:
-    value = (EVIL,) if name in ("who", "owed") else EVIL
+    value = {"who": (EVIL,), "owed": (EVIL,), "run_by": ((Caller(EVIL, EVIL, EVIL, EVIL), (EVIL,)),)}.get(name, EVIL)
     assert_text(index.page([replace(LINE, **{name: value})], tmp_path, datetime.now(UTC)))
 
 

@@ -102,3 +102,4 @@ class PolicySchema(Schema):
     ] = None
     prove_way_back: Annotated[str | None, BeforeValidator(validators.choice(EXECUTE, EXCEPT_RESTART))] = None
     on_missing_evidence: Annotated[str | None, BeforeValidator(validators.choice(WAIT, KEEP))] = None
+    separate_duties: Flag = None

@@ -302,6 +302,7 @@ def _write_environment(story: Story, standing: Verdict, results: Path) -> None:
         "class": class_of(record),
         "author": request.scenario.author,
         "approved by": record.approvers,
+        "run by": record.run_by or "not recorded",
         "waived or owed": "; ".join(record.exceptions) or "nothing",
         "policy": request.policy.name,
         "gateway": str(record.opened["url"]),

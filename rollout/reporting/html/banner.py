@@ -43,7 +43,7 @@ def banner(story: Story, standing: Verdict, answers: Mapping[str, str], links: I
 
 
 def links_of(journal: Journal, story: Story, folder: Path) -> Iterator[Link]:
-    """Yield links to the page over all rollouts, the documents, the ticket, and earlier rollouts of the same target.
+    """Yield links to the page over all rollouts, the documents, ticket, jobs, and earlier rollouts of the same target.
 
     Links between reports are relative, so that `reports/` can be moved. A file that is not on this disk is not linked.
 
@@ -55,6 +55,9 @@ def links_of(journal: Journal, story: Story, folder: Path) -> Iterator[Link]:
     ticket = ticket_link(story.request.scenario, story.request.policy)
     if ticket is not None:
         yield ticket, f"ticket {story.request.scenario.ticket}"
+    for each in story.record.implementers:
+        if each.caller.job:
+            yield each.caller.job, f"job of {each.caller.name} ({', '.join(each.phases)})"
     for rollout, words in _earlier(journal, story):
         there = (folder.parent / rollout / "report.html").is_file()
         yield (f"../{rollout}/report.html", words) if there else ("", f"{words} (not on this disk)")

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rollout.approvals.obligations import open_of
+from rollout.core.caller import SHORT_COMMIT, Caller
 from rollout.core.clauses import CLAUSES
 from rollout.journal.journal import Journal
 from rollout.journal.record import EVIDENCE_OWED, Decision, Entry, RolloutRecord
@@ -53,6 +54,7 @@ class Line:
         back_after: from the decision to roll back to the entry that shows the change gone; empty where none does.
         class_: the class of the change: ``standard``, ``normal`` or ``emergency``.
         owed: its open obligations, with their due dates.
+        run_by: who ran it, one for each job, with the phases.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Line:
     back_after: str
     class_: str = ""
     owed: tuple[str, ...] = ()
+    run_by: tuple[tuple[Caller, tuple[str, ...]], ...] = ()
 
 
 STATES: Mapping[str, tuple[str, str]] = {
@@ -143,6 +146,7 @@ def _line(record: RolloutRecord, entries: Sequence[Entry], now: datetime) -> Lin
         back_after=_back_after(record, entries),
         class_=class_of(record),
         owed=tuple(each.describe(now) for each in open_of(record)),
+        run_by=tuple((each.caller, each.phases) for each in record.implementers),
     )
 
 
@@ -190,6 +194,7 @@ def page(found: Sequence[Line], reports: Path, now: datetime) -> str:
         releases=sorted((path.parent.name for path in reports.glob("release-*/report.html")), reverse=True),
         unknown=sorted(folders - {each.id for each in found}),
         digest=_digest,
+        short_commit=SHORT_COMMIT,
     )
 
 

@@ -106,6 +106,7 @@ def facts(story: Story, standing: Verdict, clauses: Sequence[ClauseResult]) -> M
         "Why": standing.why,
         "When": "; ".join(_moments(story)),
         "Who": f"author {scenario.author}, approved by {story.record.approvers}, ticket {scenario.ticket or 'none'}",
+        "Run by": story.record.run_by,
         "Class": class_of(story.record),
         "Owed": "; ".join(f"{what}, by {clock(due)}" for what, due in story.record.owed.items()),
         "Diagnosis": "; ".join((story.record.diagnosis or {"text": ""})["text"].splitlines()),
