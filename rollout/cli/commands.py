@@ -10,6 +10,9 @@ from rollout.cli.options import ACTIVATE, JOURNAL, OPEN, ROLLOUT_ID, SCENARIO, W
 from rollout.journal.record import Decision
 from rollout.sandbox import command as sandbox
 
+SHELLS = ("bash", "zsh", "tcsh", "fish", "powershell")
+"""Those for which shtab writes a script; it is imported by the command alone."""
+
 COMMANDS = (
     Command(
         "sandbox",
@@ -159,6 +162,12 @@ COMMANDS = (
             ),
             option("--reason", default="", help="why, for the record; a hold needs one"),
         ),
+    ),
+    Command(
+        "completion",
+        "rollout.cli.completion",
+        "print the script that completes commands, options and files in a shell",
+        (option("shell", choices=SHELLS, help="the shell; eval the output, or save it where the shell reads scripts"),),
     ),
 )
 """Every command, in the order of the help; what a module imports is imported when its command is called."""
