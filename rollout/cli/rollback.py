@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from rollout.cli.journal_options import choose_rollout, open_journal
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
         with reopened(journal, record, Path(args.reports).absolute(), os.environ) as rollout:
             # This fences off the process that watches it; it is refused while another rollout holds the target.
             rollout.take_lease()
+            print(f"{record.id}: rolling it back", file=sys.stderr, flush=True)
             closure = rollback_closure.roll_back_and_close(rollout, f"{caller()}: {args.reason}", {}, os.environ)
             rollout.release_lease()
             end_embedded(rollout)

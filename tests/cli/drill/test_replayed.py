@@ -12,6 +12,7 @@ import pytest
 from rollout.cli.drill import live as live_drill
 from rollout.cli.drill import replayed
 from rollout.cli.drill.replayed import Drilled, breaches, judged
+from rollout.cli.progress import Progress
 from rollout.cli.main import main
 from rollout.core.errors import RolloutError
 from rollout.core.policy import Policy
@@ -169,6 +170,33 @@ def test_the_embedded_gateway_is_drilled_for_real_unless_an_option_forbids_it(
     monkeypatch.setattr(live_drill, "drilled", lambda *_: iter([Drilled("MON-1", "x", fired=False)]))
     assert called() == 1
     assert "for real, on an embedded gateway of the drill's own:" in capsys.readouterr().out
+
+
+def test_each_breach_is_announced_and_its_result_printed_before_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    seen: list[str] = []
+    monkeypatch.setattr(Progress, "step", lambda _, text: seen.append(text))
+
+    def drilled(*_: object):
+        for clause in ("MON-1", "MON-2"):
+            yield Drilled(clause, "x", fired=True)
+            seen.append(capsys.readouterr().out.splitlines()[-1])
+
+    monkeypatch.setattr(replayed, "judged", lambda _: iter([]))
+    monkeypatch.setattr(live_drill, "drilled", drilled)
+    assert called() == 0
+    assert seen == [
+        "injecting each trigger's breach, on a simulated clock",
+        "MON-1, the provider goes offline: rollout 1 of 8",
+        "  MON-1  fired    x",
+        "MON-2, every request fails: rollout 2 of 8",
+        "  MON-2  fired    x",
+        "MON-3, every answer takes three seconds longer: rollout 3 of 8",
+    ]
+    assert capsys.readouterr().out == "  2 as they should, 0 findings, 0 left out\n"
+    assert called("--json") == 0
+    assert seen[-3] == "MON-2, every request fails: rollout 2 of 8"
 
 
 # For real
