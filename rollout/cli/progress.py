@@ -26,6 +26,7 @@ class Progress:
             clock: the time.
         """
         self._stream = quiet(beneath(stream or sys.stderr))
+        self._is_terminal = self._stream.isatty()
         self._clock = clock or SystemClock()
         self._line_s = self._clock.monotonic()
         self._live: Live | None = None
@@ -40,7 +41,7 @@ class Progress:
 
     def step(self, text: str) -> None:
         """Show the step that begins; the text must hold no secret."""
-        if self._stream.isatty():
+        if self._is_terminal:
             self._show(text)
         elif self._clock.monotonic() - self._line_s >= LINE_EVERY_S:
             self._line_s = self._clock.monotonic()
