@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from itertools import chain, repeat
 from pathlib import Path
@@ -53,7 +53,7 @@ def _drill_live(args: argparse.Namespace, request: Request) -> list[Drilled]:
         return _print_rows(args, f"{request.target.name}, {request.target.url}", rows)
 
 
-def _print_rows(args: argparse.Namespace, where: str, results: Iterator[Drilled]) -> list[Drilled]:
+def _print_rows(args: argparse.Namespace, where: str, results: Generator[Drilled, None, None]) -> list[Drilled]:
     """Print a heading, the result of each breach as soon as it is there, and their totals; nothing where JSON is asked.
 
     Returns:
@@ -65,7 +65,8 @@ def _print_rows(args: argparse.Namespace, where: str, results: Iterator[Drilled]
         if not args.json:
             print(text, flush=True)
 
-    with Progress() as progress:
+    # Closed here, and not by the interpreter: a drill that is broken off ends its rollout and its lease at once.
+    with closing(results), Progress() as progress:
         say(f"for real, on {where}:")
         for _, row in zip(chain(_announce_breaches(progress), repeat(None)), results, strict=False):
             progress.pause()

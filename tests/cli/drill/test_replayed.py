@@ -167,7 +167,7 @@ def test_the_embedded_gateway_is_drilled_for_real_unless_an_option_forbids_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(replayed, "judged", lambda _: iter([]))
-    monkeypatch.setattr(live_drill, "drilled", lambda *_: iter([Drilled("MON-1", "x", fired=False)]))
+    monkeypatch.setattr(live_drill, "drilled", lambda *_: (row for row in [Drilled("MON-1", "x", fired=False)]))
     assert called() == 1
     assert "for real, on an embedded gateway of the drill's own:" in capsys.readouterr().out
 
