@@ -77,9 +77,7 @@ class Question:
     head: tuple[int, str] | None = None
 
 
-def examine(
-    journal: Journal, question: Question, announce: Callable[[str], None] = lambda _: None
-) -> Examination:
+def examine(journal: Journal, question: Question, announce: Callable[[str], None] = lambda _: None) -> Examination:
     """Check everything; a broken chain ends the verification, because nothing else can be compared with it.
 
     Args:

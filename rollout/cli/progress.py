@@ -16,7 +16,7 @@ LINE_EVERY_S = 10.0
 
 
 class Progress:
-    """Shows the current step: on a terminal beside a spinner, until the next one; in a log at most every 10 s a line."""
+    """Shows the current step: beside a spinner on a terminal, as a line in a log, at most every `LINE_EVERY_S` s."""
 
     def __init__(self, stream: TextIO | None = None, clock: Clock | None = None) -> None:
         """Show nothing yet.
@@ -63,9 +63,9 @@ class Progress:
 
         spinner = Spinner("line", Text(on_one_line(text), no_wrap=True, overflow="ellipsis"))
         if self._live is not None:
-            self._live.update(spinner)
+            self._live.update(spinner, refresh=True)
             return
         self._live = Live(
             spinner, console=Console(file=self._stream), transient=True, redirect_stdout=False, redirect_stderr=False
         )
-        self._live.start()
+        self._live.start(refresh=True)

@@ -30,18 +30,29 @@ class Stream(io.StringIO):
         self.flushed = self.getvalue()
 
 
+class Quiet(PytestReporter):
+    """The reporter of a session without ``-v``, whatever the session of this test has."""
+
+    showlongtestinfo = False
+
+
+class Verbose(PytestReporter):
+    """The reporter of a session with ``-v``."""
+
+    showlongtestinfo = True
+
+
 @pytest.fixture(autouse=True)
-def plain(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> None:
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("COLUMNS", "80"), ("NO_COLOR", "1")):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.delenv("PY_COLORS", raising=False)
-    monkeypatch.setattr(pytestconfig.option, "verbose", 0)
 
 
-def on(stream: Stream, config: pytest.Config) -> TerminalReporter:
+def on(stream: Stream, config: pytest.Config, reporter: type[PytestReporter] = Quiet) -> TerminalReporter:
     terminal = TerminalReporter(str)
-    terminal._reporter = PytestReporter(config, stream)
+    terminal._reporter = reporter(config, stream)
     return terminal
 
 
@@ -78,14 +89,13 @@ def test_what_pytest_prints_meanwhile_begins_on_a_line_of_its_own(pytestconfig: 
 
 def test_the_line_of_what_runs_is_never_wrapped(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> None:
     """A line over two rows could not be written over."""
-    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("COLUMNS", "40")
     stream = Stream(tty=True)
-    on(stream, pytestconfig).begin(CLAUSE)
-    assert stream.getvalue().splitlines()[-1] == f"  … {CLAUSE}"[:18] + "…"
+    on(stream, pytestconfig).begin(CLAUSES["PRE-5.2"])
+    assert stream.getvalue().splitlines()[-1] == "  … PRE-5.2 The current active provide…"
 
 
-def test_with_v_pytest_names_the_check_itself(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> None:
-    monkeypatch.setattr(pytestconfig.option, "verbose", 1)
+def test_with_v_pytest_names_the_check_itself(pytestconfig: pytest.Config) -> None:
     stream = Stream(tty=True)
-    on(stream, pytestconfig).begin(CLAUSE)
+    on(stream, pytestconfig, Verbose).begin(CLAUSE)
     assert stream.getvalue() == ""

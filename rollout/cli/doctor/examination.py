@@ -108,7 +108,7 @@ class _Prober:
     def ask(self, name: str, path: str, parse: Callable[[Answer], Any] | None) -> None:
         """Probe a call once, and keep the result; without `parse`, only whether the call exists."""
         # Without the provider's name, which is text of the gateway.
-        what = name.split()[0].rstrip(",")
+        what = name.split(maxsplit=1)[0].rstrip(",")
         self.announce(f"examining the gateway: call {len(self.seen.calls) + 1}, {what} ({DEADLINE_S:g} s at most)")
         self.seen.calls[name] = self._probed(name, path, parse)
 
