@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", metavar="SEQ:HASH", help="where the journal ended, from a notification")
 
 
-def run(args: argparse.Namespace, journal: Journal) -> int:
-    """Examine, print the findings, and return 0 where nothing was altered, else 1.
+def examine_journal(args: argparse.Namespace, journal: Journal, announce: Callable[[str], None]) -> Examination:
+    """Examine what the options name.
+
+    Args:
+        args: the options.
+        journal: the journal.
+        announce: receives what is done next.
 
     Raises:
         RolloutError: there is no such rollout or list of signers, or the head is none.
@@ -40,9 +46,15 @@ def run(args: argparse.Namespace, journal: Journal) -> int:
     if args.allowed_signers is not None and not args.allowed_signers.is_file():
         raise RolloutError(f"{args.allowed_signers}: there is no such list of allowed signers (see ssh-keygen(1))")
     head = None if args.head is None else _head(args.head)
-    examination = examine(journal, Question(args.reports, args.id, args.allowed_signers, head))
+    question = Question(args.reports, args.id, args.allowed_signers, head)
+    examination = examine(journal, question, announce)
     if args.id is not None and examination.head and args.id not in journal.rollouts():
         raise RolloutError(f"there is no rollout {args.id!r}; `rollout status --all` lists them")
+    return examination
+
+
+def print_findings(args: argparse.Namespace, examination: Examination) -> int:
+    """Print the findings, and return 0 where nothing was altered, else 1."""
     sys.stdout.write(json.dumps(examination.facts(), indent=2) + "\n" if args.json else text(examination))
     return 0 if examination.is_whole else ExitCode.CHECK_FAILED
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -77,8 +77,15 @@ class Question:
     head: tuple[int, str] | None = None
 
 
-def examine(journal: Journal, question: Question) -> Examination:
-    """Check everything; a broken chain ends the verification, because nothing else can be compared with it."""
+def examine(journal: Journal, question: Question, announce: Callable[[str], None] = lambda _: None) -> Examination:
+    """Check everything; a broken chain ends the verification, because nothing else can be compared with it.
+
+    Args:
+        journal: the journal.
+        question: what is to be verified.
+        announce: receives what is done next.
+    """
+    announce("reading the journal and its chain of hashes")
     try:
         entries = journal.raw_entries()
     except JournalError as error:
@@ -96,8 +103,9 @@ def examine(journal: Journal, question: Question) -> Examination:
     examination.findings += [
         found for entry, found in owners.superseded(entries) if question.rollout in (None, entry.rollout)
     ]
-    for rollout, own in of.items():
+    for number, (rollout, own) in enumerate(of.items(), 1):
         if question.rollout in (None, rollout):
+            announce(f"verifying rollout {number} of {len(of)}, {rollout}")
             examination.findings += owners.ended_twice(own)
             # From here on, an entry that waited in a spool file counts as what it is.
             own = [unwrapped(entry) for entry in own]  # noqa: PLW2901

@@ -11,6 +11,9 @@ from rollout.config import json_schema_files
 from rollout.journal.record import Decision
 from rollout.sandbox import command as sandbox
 
+SHELLS = ("bash", "zsh", "tcsh", "fish", "powershell")
+"""Those for which shtab writes a script; it is imported by the command alone."""
+
 COMMANDS = (
     Command(
         "sandbox",
@@ -192,6 +195,12 @@ COMMANDS = (
         "rollout.cli.schema",
         "print the JSON Schema of a scenario, of targets.yaml or of policy.yaml, for an editor",
         (option("name", metavar="NAME", choices=json_schema_files.NAMES, help="which: %(choices)s"),),
+    ),
+    Command(
+        "completion",
+        "rollout.cli.completion",
+        "print the script that completes commands, options and files in a shell",
+        (option("shell", choices=SHELLS, help="the shell; eval the output, or save it where the shell reads scripts"),),
     ),
 )
 """Every command, in the order of the help; what a module imports is imported when its command is called."""

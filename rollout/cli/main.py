@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     is_emergency = words[:1] == [EMERGENCY.name]
     # An emergency does not wait for what the other commands load.
-    args = (_emergency_parser() if is_emergency else _parser()).parse_args(words)
+    args = (_emergency_parser() if is_emergency else build_parser()).parse_args(words)
     # The output holds text of gateways, services and people: no control sequence of it reaches the terminal.
     through = str if is_emergency else _hiding()
     sys.stdout, sys.stderr = seen_through(sys.stdout, through), seen_through(sys.stderr, through)
@@ -110,7 +110,13 @@ class _ShowVersion(argparse.Action):
         parser.exit()
 
 
-def _parser() -> Parser:
+def build_parser(emergency: Command = EMERGENCY) -> Parser:
+    """Return the parser of every command; the modules of the commands are imported when they are called.
+
+    Args:
+        emergency: the command ``emergency``; its own options are left out by default, for an emergency has a parser of
+            its own.
+    """
     from rollout.cli.commands import COMMANDS  # noqa: PLC0415 - an emergency does without
 
     parser = Parser(
@@ -120,14 +126,19 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (EMERGENCY, *COMMANDS):
+    for command in (emergency, *COMMANDS):
         command.add_to(commands)
     return parser
 
 
 def _emergency_parser() -> Parser:
+    parser = Parser(prog="rollout", description="In an emergency.")
+    emergency_command().add_to(parser.add_subparsers(required=True))
+    return parser
+
+
+def emergency_command() -> Command:
+    """Return the command ``emergency`` with all of its options."""
     from rollout.engine.emergency_order import add_arguments  # noqa: PLC0415 - this command's own
 
-    parser = Parser(prog="rollout", description="In an emergency.")
-    replace(EMERGENCY, options=(*JOURNAL, add_arguments)).add_to(parser.add_subparsers(required=True))
-    return parser
+    return replace(EMERGENCY, options=(*JOURNAL, add_arguments))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from rollout.audit.manifest import BY_REPORT
 from rollout.audit.seal import conclude
 from rollout.cli.journal_options import open_journal
 from rollout.core.errors import RolloutError
+from rollout.reporting.html.allure_generator import fetch_notice
 from rollout.reporting.html.assembly import build, built
 
 
@@ -24,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
             raise RolloutError("there is no rollout yet, so there is nothing to report")
         rollout = args.id or known[-1]
         folder = args.reports / rollout
+        _announce_fetch()
         print(build(journal, rollout, folder, os.environ))
         line = conclude(journal, rollout, folder, os.environ, by=BY_REPORT).line
         if line:
@@ -34,6 +37,13 @@ def run(args: argparse.Namespace) -> int:
 def rebuild_report(args: argparse.Namespace, rollout: str, by: str) -> str:
     """Build the report of a rollout that a command has closed, seal its folder, and return the lines to print."""
     folder = args.reports / rollout
+    _announce_fetch()
     with open_journal(args) as journal:
         line = built(journal, rollout, folder, os.environ).line
         return "\n".join(filter(None, (line, conclude(journal, rollout, folder, os.environ, by=by).line)))
+
+
+def _announce_fetch() -> None:
+    """Print on stderr what a first report waits for; stdout holds the report's path."""
+    if notice := fetch_notice(os.environ):
+        print(notice, file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from rollout.cli.journal_options import choose_rollout, open_journal
 from rollout.cli.report import rebuild_report
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
         with reopened(journal, record, args.reports, os.environ) as rollout:
             # This fences off the process that watches it; it is refused while another rollout holds the target.
             rollout.take_lease()
+            print(f"{record.id}: rolling it back", file=sys.stderr, flush=True)
             closure = rollback_closure.roll_back_and_close(rollout, f"{caller()}: {args.reason}", {}, os.environ)
             rollout.release_lease()
             end_embedded(rollout)

@@ -6,9 +6,12 @@ import argparse
 
 from rollout.audit import command
 from rollout.cli.journal_options import open_journal
+from rollout.cli.progress import Progress
 
 
 def run(args: argparse.Namespace) -> int:
     """Examine the journal that the options name, print the findings, and return 0 where nothing was altered, else 1."""
     with open_journal(args) as journal:
-        return command.run(args, journal)
+        with Progress() as progress:
+            examination = command.examine_journal(args, journal, progress.step)
+        return command.print_findings(args, examination)

@@ -1,11 +1,14 @@
-"""The page of a window that is being watched: its state as lines of text, for any width."""
+"""The page of a window that is being watched: its state as lines of text, for any width and height."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import NamedTuple
 
 from rollout.core.visible import on_one_line
 from rollout.gateway.responses import ConnectionTest
@@ -14,10 +17,18 @@ from rollout.monitoring.samples import Sample, SourceName
 from rollout.monitoring.verdict import State, Verdict, show_ms, show_rate, show_span
 
 TREND = 12
-BREACH_LINES = 4
+WRAPPED_LINES = 5
 NARROW = 80
 ROWS = 24
 BLOCKS = "▁▂▃▄▅▆▇█"
+LEGEND = f"trend: the last {TREND} values, lowest {BLOCKS[0]}, highest {BLOCKS[-1]}; last step + up, - down, = same"
+ELSEWHERE = "see below"
+"""Stands for a value that is wider than its column: the trigger's message says it in full."""
+
+SETTLED_S = 60.0
+"""Until then a trigger that has not held yet gathers data, which is no reason to act."""
+
+_MILLISECONDS = re.compile(r"(?<=T\d\d:\d\d:\d\d)\.\d{3}(?=Z)")
 _STYLES = {State.HOLDING: "green", State.BREACHED: "bold red", State.INCONCLUSIVE: "yellow", State.NO_DATA: "yellow"}
 
 
@@ -42,6 +53,37 @@ class Heading:
     ticket: str | None
     window_s: float
     phases: tuple[str, ...] = ()
+
+
+class Rank(IntEnum):
+    """What a page with too few rows omits, the lowest first."""
+
+    PHASE = 0
+    REASON = 1
+    LEGEND = 2
+    HEADER = 3
+    CONTINUATION = 4
+    HEADING = 5
+    HOLDING = 6
+    ATTENTION = 7
+    ALWAYS = 8
+
+
+class Line(NamedTuple):
+    """A line of the page: its text, its style on a terminal with colours, and when it is omitted."""
+
+    text: str
+    style: str
+    rank: Rank
+
+
+class Columns(NamedTuple):
+    """The widths of the table's columns that depend on the terminal, in characters."""
+
+    value: int
+    limit: int
+    samples: int
+    last: int
 
 
 @dataclass(slots=True)
@@ -69,62 +111,58 @@ class Page:
     unwatched_s: float = 0.0
     _trends: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=TREND)))
     _shown_at: dict[str, str] = field(default_factory=dict)
+    _data_was_complete: bool = False
 
     def sample(self, sample: Sample) -> None:
         """Keep the latest sample of the rollback source."""
         if sample.source == SourceName.ROLLBACK:
             self.rollback_probe = replace(sample, at_s=sample.at_s + self.passed_s)
 
+    def begin_stage(self, text: str, passed_s: float) -> None:
+        """Begin a stage of a canary, whose sources have given nothing yet."""
+        self.stage, self.passed_s, self._data_was_complete = text, passed_s, False
+
     def update(self, verdicts: tuple[Verdict, ...], now_s: float) -> None:
         """Keep the verdicts, and their numbers for the trend."""
         self.verdicts, self.now_s = verdicts, now_s + self.passed_s
         for verdict in verdicts:
+            if verdict.clause == "MON-6" and verdict.state is State.HOLDING:
+                self._data_was_complete = True
             if isinstance(verdict.value, float) and self._shown_at.get(verdict.clause) != verdict.at:
                 self._shown_at[verdict.clause] = verdict.at
                 self._trends[verdict.clause].append(verdict.value)
 
     def styled(self, width: int, rows: int = ROWS) -> list[tuple[str, str]]:
-        """Return at most `rows` lines of at most `width` characters, each with its style on a terminal with colours."""
-        head = self.heading
-        ticket = f"  ticket {head.ticket}" if head.ticket else ""
-        top = [(f"{head.rollout} on {head.target}", "bold"), (f"{head.previous} → {head.change}{ticket}", "bold")]
-        below = [(self.time_line(), ""), *_wrapped(self.hold_line(), width, "bold reverse red")]
-        below += [(self.trigger_line(verdict, width), _STYLES[verdict.state]) for verdict in self.verdicts]
-        for verdict in self.verdicts:
-            if verdict.state is State.BREACHED:
-                below += _wrapped(f"{verdict.clause}: {verdict.message}", width, "bold red")
-        below += [self.rollback_line(), (f"Stop: Ctrl-C rolls back, or run: rollout abort {head.rollout}", "")]
-        room = max(0, rows - len(top) - len(below) - 1)
-        lines = [*top, *((phase, "") for phase in head.phases[-room:] if room), *below]
-        return [(truncate_line(line, width), style) for line, style in lines[: rows - 1]]
+        """Return at most `rows` - 1 lines of at most `width` characters, each with its style on a terminal."""
+        columns = _columns(width, self.verdicts)
+        lines = [
+            Line(self.left_line(), "bold", Rank.ALWAYS),
+            *self._heading_lines(width),
+            *_wrapped(self.hold_line(), "bold reverse red", width, Rank.ALWAYS),
+            *self._table(columns),
+            *(line for verdict in self.verdicts for line in self._message_lines(verdict, columns, width)),
+            *_wrapped(*self.rollback_line(), width, Rank.ALWAYS),
+            *(line for text in self.advice() for line in _wrapped(text, _advice_style(text), width, Rank.ATTENTION)),
+            *self._stop_lines(width),
+        ]
+        return [(truncate_line(line.text, width), line.style) for line in _fitting(lines, rows - 1)]
+
+    def left_line(self) -> str:
+        """Return the time that is left, the length of the window, and the time that was not watched."""
+        left = max(0.0, self.heading.window_s + self.unwatched_s - self.now_s)
+        gap = f", {show_span(self.unwatched_s)} were not watched" if self.unwatched_s >= SHOWN_S else ""
+        return f"{show_span(left)} left of {show_span(self.heading.window_s)}{gap}"
+
+    def time_line(self) -> str:
+        """Return the stage of a canary and `left_line`, as one line."""
+        return "; ".join(filter(None, (self.stage, self.left_line())))
 
     def hold_line(self) -> str:
         """Return who holds the rollback, and which breaches are held; empty without a hold."""
         if self.hold is None:
             return ""
-        breached = ", ".join(verdict.clause for verdict in self.verdicts if verdict.state is State.BREACHED)
-        return f"{breached} BREACHED AND NOT ROLLED BACK: {self.hold}" if breached else f"THE ROLLBACK IS {self.hold}"
-
-    def time_line(self) -> str:
-        """Return the time that is left, the length of the window, and the time that was not watched."""
-        left = max(0.0, self.heading.window_s + self.unwatched_s - self.now_s)
-        stage = f"{self.stage}; " if self.stage else ""
-        gap = f", {show_span(self.unwatched_s)} were not watched" if self.unwatched_s >= SHOWN_S else ""
-        return f"{stage}{show_span(left)} left of {show_span(self.heading.window_s)}{gap}"
-
-    def trigger_line(self, verdict: Verdict, width: int = NARROW) -> str:
-        """Return one trigger's line: state, value, limit, sample count, source and trend."""
-        value, limit = show_numbers(verdict)
-        room = max(0, width - NARROW) // 3
-        cells = (
-            f"{verdict.clause:<6}",
-            f"{verdict.state:<12}",
-            f"{truncate_line(value, 14 + room):<{14 + room}}",
-            f"limit {truncate_line(limit, 14 + room):<{14 + room}}",
-            f"n={verdict.samples:<6}",
-            truncate_line(self.trend(verdict.clause) or verdict.source, 14 + room),
-        )
-        return " ".join(cells).rstrip()
+        breached, hold = self._clauses(State.BREACHED), to_seconds(self.hold)
+        return f"{breached} BREACHED AND NOT ROLLED BACK: {hold}" if breached else f"THE ROLLBACK IS {hold}"
 
     def trend(self, clause: str) -> str:
         """Return the latest values as a row of blocks with the direction of the last step; empty below two values."""
@@ -147,6 +185,85 @@ class Page:
             return f"Rollback to {previous}: DEAD ({ago}): {probe.reading.message}", "bold red"
         return f"Rollback to {previous}: not known ({ago}): {probe.error}", "bold red"
 
+    def advice(self) -> tuple[str, ...]:
+        """Return what the operator has to do, a sentence each; or one sentence that there is nothing to do."""
+        breached = self._clauses(State.BREACHED)
+        if breached and self.hold is None:
+            return (f"Nothing to do: the breach of {breached} rolls the change back now",)
+        return tuple(self._tasks(breached)) or (f"Nothing to do{self._why_nothing()}",)
+
+    def _tasks(self, held: str) -> Iterator[str]:
+        if held:
+            yield f"To do: mend what breaches {held} before the hold ends, or it rolls back"
+        if self.rollback_probe is not None and not is_alive(self.rollback_probe):
+            yield f"To do: let {self.heading.previous} answer again; a rollback activates it"
+        if self._lacks_data():
+            yield "To do: mend what MON-6 names, or the change is rolled back"
+
+    def _why_nothing(self) -> str:
+        if not self.verdicts:
+            return " yet: no trigger is judged yet"
+        pending = self._clauses(State.INCONCLUSIVE, State.NO_DATA)
+        if pending:
+            return f" yet: what does not hold at the end is rolled back ({pending})"
+        alive = f", and {self.heading.previous} is alive" if is_alive(self.rollback_probe) else ""
+        return f": every trigger holds{alive}"
+
+    def _lacks_data(self) -> bool:
+        """Return whether a source that gave data, or had the time to give some, gives none now."""
+        is_due = self._data_was_complete or self._is_settled()
+        return is_due and any(_is_about_data(verdict) for verdict in self.verdicts)
+
+    def _is_settled(self) -> bool:
+        return self.now_s - self.passed_s >= SETTLED_S
+
+    def _clauses(self, *states: State) -> str:
+        return ", ".join(verdict.clause for verdict in self.verdicts if verdict.state in states)
+
+    def _heading_lines(self, width: int) -> Iterator[Line]:
+        head = self.heading
+        ticket = f", ticket {head.ticket}" if head.ticket else ""
+        yield from _wrapped(self.stage, "", width, Rank.HEADING)
+        yield from _wrapped(f"{head.previous} → {head.change} on {head.target}{ticket}", "", width, Rank.HEADING)
+        yield from (Line(phase, "", Rank.PHASE) for phase in head.phases)
+
+    def _stop_lines(self, width: int) -> list[Line]:
+        """Return how to stop; the command, which is copied, stands on one line."""
+        ways, command = "Stop: Ctrl-C rolls back, or run:", f"rollout abort {self.heading.rollout}"
+        one = f"{ways} {command}"
+        return [Line(text, "", Rank.ALWAYS) for text in ([one] if len(one) <= width else [ways, command])]
+
+    def _table(self, columns: Columns) -> Iterator[Line]:
+        """Yield the header, a line for each trigger, and the legend of the trend."""
+        if not self.verdicts:
+            return
+        names = ("trigger", "state", "value", "limit", "n", "trend/source")
+        yield Line(_row(names, columns), "", Rank.HEADER)
+        for verdict in self.verdicts:
+            value, limit = show_numbers(verdict)
+            cells = (
+                verdict.clause,
+                verdict.state,
+                value if _fits(value, columns) else ELSEWHERE,
+                limit,
+                f"{verdict.samples:,}",
+                self.trend(verdict.clause) or _shown_sources(verdict.source, columns.last),
+            )
+            rank = Rank.HOLDING if verdict.state is State.HOLDING else Rank.ATTENTION
+            yield Line(_row(cells, columns), _STYLES[verdict.state], rank)
+        yield Line(LEGEND, "", Rank.LEGEND)
+
+    def _message_lines(self, verdict: Verdict, columns: Columns, width: int) -> list[Line]:
+        """Return the message of a trigger that needs attention, does not hold, or has a wider value than its column."""
+        is_urgent = verdict.state is State.BREACHED or _is_about_data(verdict)
+        if is_urgent or not _fits(show_numbers(verdict)[0], columns):
+            rank = Rank.ATTENTION
+        elif verdict.state is not State.HOLDING and self._is_settled():
+            rank = Rank.REASON
+        else:
+            return []
+        return _wrapped(f"{verdict.clause}: {verdict.message}", _STYLES[verdict.state], width, rank)
+
 
 def is_alive(probe: Sample | None) -> bool:
     """Return whether the latest connection test of the previous provider succeeded."""
@@ -157,9 +274,51 @@ def show_numbers(verdict: Verdict) -> tuple[str, str]:
     """Return the value and the limit with their units."""
     value, limit = verdict.value, verdict.limit
     if not isinstance(limit, float):
-        return str(value) if value is not None else "-", str(limit) if limit is not None else "-"
+        return on_one_line(str(value)) if value is not None else "-", str(limit) if limit is not None else "-"
     show, held = (show_rate, f"{limit * 100:g} %") if verdict.clause == "MON-2" else (show_ms, f"{limit:.5g} ms")
     return (show(value, limit) if isinstance(value, float) else "-"), held
+
+
+def to_seconds(text: str) -> str:
+    """Return the text with its times of day, ``2026-11-24T12:15:00.000Z``, to the second."""
+    return _MILLISECONDS.sub("", text)
+
+
+def truncate_line(text: str, width: int) -> str:
+    """Return the text on one line of at most `width` characters."""
+    text = on_one_line(text)
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def _columns(width: int, verdicts: Sequence[Verdict]) -> Columns:
+    """Return the columns for so many characters a line; a limit is never cut, and takes room from the values."""
+    limit = max([14, *(len(show_numbers(verdict)[1]) for verdict in verdicts)])
+    spare = max(0, width - NARROW)
+    value = max(len(ELSEWHERE), 33 - limit + spare // 3)
+    return Columns(value, limit, samples=9, last=14 + spare - spare // 3)
+
+
+def _row(cells: Sequence[str], columns: Columns) -> str:
+    clause, state, value, limit, samples, last = cells
+    numbers = f"{value:<{columns.value}} {limit:<{columns.limit}} {samples:>{columns.samples}}"
+    return f"{clause:<7} {state:<12} {numbers} {last}".rstrip()
+
+
+def _fits(value: str, columns: Columns) -> bool:
+    return len(value) <= columns.value
+
+
+def _shown_sources(sources: str, width: int) -> str:
+    """Return the sources of a verdict, or their number where the names are wider than the column."""
+    return sources if len(sources) <= width else f"{sources.count(',') + 1} sources"
+
+
+def _is_about_data(verdict: Verdict) -> bool:
+    return verdict.clause == "MON-6" and verdict.state in {State.INCONCLUSIVE, State.NO_DATA}
+
+
+def _advice_style(text: str) -> str:
+    return "bold" if text.startswith("To do") else ""
 
 
 def _direction(values: Sequence[float]) -> str:
@@ -168,12 +327,23 @@ def _direction(values: Sequence[float]) -> str:
     return "+" if values[-1] > values[-2] else "-"
 
 
-def _wrapped(text: str, width: int, style: str) -> list[tuple[str, str]]:
-    """Return a text that is wrapped, not truncated, with its style; its first `BREACH_LINES` lines."""
-    return [(line, style) for line in textwrap.wrap(on_one_line(text), max(width, 1))[:BREACH_LINES]]
+def _wrapped(text: str, style: str, width: int, rank: Rank) -> list[Line]:
+    """Return a text that is wrapped between words; its first `WRAPPED_LINES` lines, of which the first has the rank."""
+    lines = textwrap.wrap(
+        on_one_line(text),
+        max(width, 1),
+        max_lines=WRAPPED_LINES,
+        placeholder=" …",
+        break_on_hyphens=False,
+    )
+    return [Line(line, style, min(rank, Rank.CONTINUATION) if number else rank) for number, line in enumerate(lines)]
 
 
-def truncate_line(text: str, width: int) -> str:
-    """Return the text on one line of at most `width` characters."""
-    text = on_one_line(text)
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+def _fitting(lines: Sequence[Line], rows: int) -> list[Line]:
+    """Return at most `rows` lines: the lowest rank is omitted first, of the phases the earliest, of others the last."""
+    first_omitted = sorted(
+        range(len(lines)),
+        key=lambda at: (lines[at].rank, at if lines[at].rank is Rank.PHASE else -at),
+    )
+    omitted = set(first_omitted[: max(0, len(lines) - rows)])
+    return [line for index, line in enumerate(lines) if index not in omitted]

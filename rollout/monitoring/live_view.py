@@ -50,7 +50,7 @@ class View(ABC):
 
     def stage(self, text: str, passed_s: float) -> None:
         """Show which stage of a canary begins or continues; `passed_s` is the length of those before it."""
-        self._page.stage, self._page.passed_s = text, passed_s
+        self._page.begin_stage(text, passed_s)
 
     @abstractmethod
     def close(self) -> None:
@@ -149,7 +149,8 @@ class Log(View):
     def _summary(self) -> str:
         alive = "alive" if is_alive(self._page.rollback_probe) else "not known to be alive"
         parts = [self._page.hold_line(), self._page.time_line(), *map(_brief, self._page.verdicts)]
-        return " · ".join([*filter(None, parts), f"previous provider {alive}"])
+        advice = (f"{text[0].lower()}{text[1:]}" for text in self._page.advice())
+        return " · ".join([*filter(None, parts), f"previous provider {alive}", *advice])
 
     def _say(self, text: str) -> None:
         def write() -> None:

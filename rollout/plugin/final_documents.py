@@ -51,14 +51,26 @@ def missing_of(closed: Closure, evidence: RunEvidence, late: tuple[str, ...] = (
 
 def _build_report(rollout: RolloutContext, evidence: RunEvidence, env: Mapping[str, str], reporter: Any) -> str:
     """Build the report, and return why it could not be written; empty where it was, or waits for its generator."""
-    from rollout.reporting.html.allure_generator import is_installed  # noqa: PLC0415 - as below
     from rollout.reporting.html.assembly import built  # noqa: PLC0415 - heavy, and only needed after the verdict
 
-    if not is_installed(env):
-        reporter.write_line("report: fetching its generator, once for this machine (npm)")
+    announce_fetch(env, reporter)
     line, problem = built(rollout.journal, rollout.id, rollout.folder, env, {rollout.run: evidence.results})
     reporter.write_line(line)
     return problem
+
+
+def announce_fetch(env: Mapping[str, str], reporter: Any) -> None:
+    """Print what a first report waits for; what is printed so far reaches a log before that wait.
+
+    Args:
+        env: the environment variables.
+        reporter: prints the line.
+    """
+    from rollout.reporting.html.allure_generator import fetch_notice  # noqa: PLC0415 - as above
+
+    if notice := fetch_notice(env):
+        reporter.write_line(notice)
+    reporter.flush()
 
 
 def seal_journal(rollout: RolloutContext, env: Mapping[str, str], reporter: Any) -> str:

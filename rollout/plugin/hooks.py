@@ -132,6 +132,13 @@ class RunHooks:
             return None
         return self._run.ignores_folder(collection_path.name) or None
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Show which check is running; the window shows itself."""
+        if "window" not in getattr(item, "fixturenames", ()):
+            self._run.terminal.begin(CLAUSES.get(_clause(item)))
+        return (yield)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip a check that must not run any more, with the reason, and fail the first one of a run that is refused."""

@@ -13,7 +13,7 @@ from rollout.core.clauses import PHASES
 from rollout.core.streams import quiet
 from rollout.engine.session import Session
 from rollout.monitoring.canary import watch_stages
-from rollout.monitoring.live_page import Heading
+from rollout.monitoring.live_page import Heading, to_seconds
 from rollout.monitoring.live_view import view_for
 from rollout.monitoring.verdict import State, Verdict
 from rollout.monitoring.window import WindowResult
@@ -71,7 +71,7 @@ def _heading(rollout: RolloutContext) -> Heading:
         ticket=rollout.scenario.ticket,
         window_s=rollout.scenario.monitor.window_s,
         phases=tuple(
-            f"{phase} passed at {record.phases[phase].at}"
+            f"{phase} passed at {to_seconds(record.phases[phase].at)}"
             for phase in PHASES
             if phase in record.phases and record.phases[phase].passed
         ),

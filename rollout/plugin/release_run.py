@@ -26,6 +26,7 @@ from rollout.gateway.host.env_file import EnvFile
 from rollout.gateway.host.env_text import values
 from rollout.gateway.transport import Exchange
 from rollout.plugin.evidence import RunEvidence
+from rollout.plugin.final_documents import announce_fetch
 from rollout.plugin.read_only_run import ReadOnlyRun
 from rollout.plugin.terminal import TerminalReporter
 from rollout.reporting import allure
@@ -103,6 +104,7 @@ class ReleaseRun(ReadOnlyRun):
         from rollout.reporting.html.assembly import built_plain  # noqa: PLC0415 - heavy, and only needed after the verdict
 
         evidence = self.evidence
+        announce_fetch(self.env, reporter)
         reporter.write_line(built_plain(evidence.results, evidence.folder, f"{self.word}: {self.subject}", self.env))
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ from rollout.journal.records import records
 from rollout.journal.spool import reconcile
 from rollout.plugin.check_outcomes import journal_outcome
 from rollout.plugin.evidence import rollout_evidence
-from rollout.plugin.final_documents import seal_journal
+from rollout.plugin.final_documents import announce_fetch, seal_journal
 from rollout.plugin.read_only_run import ReadOnlyRun
 from rollout.plugin.run import describe_error
 from rollout.plugin.terminal import TerminalReporter
@@ -111,6 +111,7 @@ class ReviewRun(ReadOnlyRun):
         from rollout.reporting.html.assembly import built  # noqa: PLC0415 - heavy, and only needed after the verdict
 
         rollout, results = self.rollout, {self.rollout.run: self.evidence.results}
+        announce_fetch(self.env, reporter)
         reporter.write_line(built(rollout.journal, rollout.id, rollout.folder, self.env, results).line)
         seal_journal(rollout, self.env, reporter)
 

@@ -215,6 +215,7 @@ class RolloutRun(SuiteRun):
         return watched
 
     def _roll_back(self, watched: WindowResult, breach: Verdict) -> None:
+        self.terminal.print_line(f"rolling back: {breach.clause}: {breach.message}")
         before = self._missing([clause for clause in self.session.plan if clause.phase != "monitor"])
         reasons = {**before, **reasons_after(breach, watched)}
         missing = {clause: why for clause, why in reasons.items() if why is not None}

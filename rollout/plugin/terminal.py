@@ -12,9 +12,11 @@ from rollout.approvals.waivers import unused
 from rollout.core.clauses import CLAUSES, PHASES, Clause
 from rollout.core.errors import ExitCode
 from rollout.core.streams import quiet
+from rollout.core.visible import on_one_line
 from rollout.engine.closure import Closure
 from rollout.engine.session import Session
 from rollout.journal.record import EVIDENCE_OWED, Decision
+from rollout.monitoring.live_page import truncate_line
 from rollout.plugin.terminal_text import guard, guard_logs
 
 LEFT_OUT = "left out by "
@@ -35,6 +37,9 @@ _COLOURS = {
 
 _SECTIONS = {phase: f"{number} {phase}" for number, phase in enumerate((*PHASES, "closure", "review"), start=1)}
 _SECTIONS["release"] = "release"
+
+_RUNNING = "a check is running"
+"""Stands where pytest keeps what is on its unfinished line, so that each line of its own begins below that."""
 
 
 class TerminalReporter:
@@ -69,19 +74,44 @@ class TerminalReporter:
         category = "error" if report.failed and report.when == "setup" else report.outcome
         return category, "", ""
 
-    def row(self, clause: Clause | None, outcome: str, message: str, duration_s: float) -> None:
-        """Print one clause's line, and the reason below it where it did not pass."""
-        if self._reporter is None:
+    def begin(self, clause: Clause | None) -> None:
+        """Show on a terminal which check is running, until its line takes the place."""
+        reporter = self._reporter
+        # With -v pytest names the check itself.
+        if reporter is None or not reporter.isatty or reporter.showlongtestinfo:
             return
+        self._begin_section(clause)
+        # A line that is wrapped could not be written over.
+        text = truncate_line(f"  … {_title(clause)}", reporter._tw.fullwidth - 1)  # noqa: SLF001 - no public way to it
+        reporter.write(text, flush=True)
+        reporter.currentfspath = _RUNNING
+
+    def row(self, clause: Clause | None, outcome: str, message: str, duration_s: float) -> None:
+        """Print one clause's line, and the reason below it where it did not pass; a log gets it at once."""
+        reporter = self._reporter
+        if reporter is None:
+            return
+        again = ""
+        if reporter.currentfspath == _RUNNING:
+            again, reporter.currentfspath = "\r", None
+        self._begin_section(clause)
+        reporter.write_line(f"{again}  {MARKS[outcome]} {_title(clause)} ({duration_s:.2f} s)", **_COLOURS[outcome])
+        # Not `splitlines`: it ends a line at control characters too, and drops them.
+        for line in message.split("\n") if message else ():
+            reporter.write_line(f"      {line}")
+        reporter.flush()
+
+    def _begin_section(self, clause: Clause | None) -> None:
         phase = clause.phase if clause else "closure"
         if phase != self._phase:
             self._phase = phase
             self._reporter.write_line(_SECTIONS[phase], bold=True)
-        title = str(clause) if clause else "closure"
-        self._reporter.write_line(f"  {MARKS[outcome]} {title} ({duration_s:.2f} s)", **_COLOURS[outcome])
-        # Not `splitlines`: it ends a line at control characters too, and drops them.
-        for line in message.split("\n") if message else ():
-            self._reporter.write_line(f"      {line}")
+
+    def print_line(self, text: str) -> None:
+        """Print one line between those of the clauses, at once."""
+        if self._reporter is not None:
+            self._reporter.write_line(on_one_line(text))
+            self._reporter.flush()
 
 
 class RolloutReporter(TerminalReporter):
@@ -155,6 +185,10 @@ def headline(closure: Closure) -> str:
     """Return the verdict, and whether evidence of it is missing."""
     names_it = closure.word == EVIDENCE_OWED or not closure.undocumented
     return closure.word if names_it else f"{closure.word}, EVIDENCE MISSING"
+
+
+def _title(clause: Clause | None) -> str:
+    return str(clause) if clause else "closure"
 
 
 def say_not_run(reporter: Any, not_run: Mapping[str, str]) -> None:

@@ -100,3 +100,7 @@ class OneLine:
     def write_sep(self, sign: str, title: str, **styles: bool) -> None:
         """Write a line with a title in it."""
         self._reporter.write_sep(sign, on_one_line(title), **styles)
+
+    def flush(self) -> None:
+        """Send what is written."""
+        self._reporter.flush()

@@ -34,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument(
-        "--dir", type=Path, help=f"directory of its state, kept (default: a temporary one; of a service {DIRECTORY})"
+        "--dir",
+        metavar="DIR",
+        type=Path,
+        help=f"directory of its state, kept (default: a temporary one; of a service {DIRECTORY})",
     )
     parser.add_argument("--users-per-s", type=float, help="requests of background users per second (default: 20)")
     parser.add_argument("--token-env", metavar="NAME", help="environment variable with a bearer token to ask for")

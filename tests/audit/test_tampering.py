@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +41,18 @@ class Sealed:
         """Where its files are."""
         return self.reports / self.id
 
-    def examine(self, journal: Path | None = None, *, reports: Path | None = None, head: tuple[int, str] | None = None):
+    def examine(
+        self,
+        journal: Path | None = None,
+        *,
+        reports: Path | None = None,
+        head: tuple[int, str] | None = None,
+        announce: Callable[[str], None] = lambda _: None,
+    ):
         """Examine a copy of the journal."""
         where = journal or self.reports / "journal.sqlite"
         with Journal.open(str(where), clock=SystemClock(), create=False) as opened:
-            return examine(opened, Question(reports or self.reports, None, self.allowed, head))
+            return examine(opened, Question(reports or self.reports, None, self.allowed, head), announce)
 
     def copy(self, to: Path) -> Path:
         """Return a copy of the journal, below `to`."""
@@ -132,7 +139,9 @@ def put(path: Path, entries: tuple[Entry, ...]) -> None:
 
 def test_an_untouched_record_is_whole(sealed: Sealed):
     """Nothing is named, everything was checked, and the signer is known."""
-    told = sealed.examine()
+    steps: list[str] = []
+    told = sealed.examine(announce=steps.append)
+    assert steps == ["reading the journal and its chain of hashes", f"verifying rollout 1 of 1, {sealed.id}"]
     assert told.findings == []
     assert told.checked["entries"] == len(sealed.entries)
     assert told.checked["files"] > 100

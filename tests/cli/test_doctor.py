@@ -63,7 +63,8 @@ def patient(sandbox: Running) -> Iterator[Patient]:
 
 
 def _examined(url: str, **parts: Any) -> Findings:
-    return examine(url, "gateway", parts.get("token_env"), parts.get("env", {}))
+    announce = parts.get("announce", lambda _: None)
+    return examine(url, "gateway", parts.get("token_env"), parts.get("env", {}), announce=announce)
 
 
 def _shown(found: Findings, number: int) -> str:
@@ -97,7 +98,11 @@ def test_it_names_what_may_cost_and_that_it_did_not_send_it(patient: Patient) ->
 
 def test_a_gateway_as_documented_answers_every_call(patient: Patient) -> None:
     """Every documented call answers, and the rollback is known."""
-    found = _examined(patient.sandbox.url)
+    steps: list[str] = []
+    found = _examined(patient.sandbox.url, announce=steps.append)
+    assert steps[0] == "examining the gateway: call 1, providers (5 s at most)"
+    assert len(steps) == len(found.calls), "each call is announced"
+    assert "openai" not in "".join(steps), "a provider's name is text of the gateway"
     missing = [call.name for call in found.calls if not call.answers and not call.name.endswith("elsewhere")]
     assert missing == []
     assert found.guarantees[0].can == "yes"

@@ -123,6 +123,10 @@ def test_it_is_words_on_a_terminal_where_our_own_colours_are_sent(lab: Lab):
     assert is_harmless(left), OBEYED.findall(left)
     assert SHOWN in sent
     assert "\x1b[32m===== KEPT" not in sent
+    words = MOVES.sub("", STYLE.sub("", sent))
+    assert re.search(r"\n  … (PRE-5\.4 [^\r\n]+)\r  ✓ \1 \(", words), "what runs shows, and its line takes the place"
+    assert "… MON-" not in words, "the window shows itself"
+    assert "\nrolling back: MON-4: critical alert ERROR_SPIKE" in words
     _, told = on_a_terminal(lab, status(lab))
     assert is_harmless(STYLE.sub("", told.replace("\r", "")))
     assert "\x1b[" in told

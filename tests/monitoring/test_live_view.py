@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -97,21 +98,222 @@ def terminal(stream: Stream, clock: SimulatedClock | None = None) -> Terminal:
 def test_the_page_says_everything_a_person_needs() -> None:
     lines = lines_of(page(), 80)
     assert lines == [
-        "20261123-120000-openai on production",
-        "ollama:llama3 → openai:gpt-4o  ticket OPS-17",
+        "29 min left of 30 min",
+        "ollama:llama3 → openai:gpt-4o on production, ticket OPS-17",
         "precheck 19 of 19 passed",
         "apply 5 of 5 passed",
         "verify 4 of 4 passed",
-        "29 min left of 30 min",
-        "MON-1  holding      connected      limit connected      n=1      status",
-        "MON-2  holding      1.0 %          limit 5 %            n=100    users",
-        "MON-3  holding      120 ms         limit 200 ms         n=100    users",
-        "MON-4  holding      none           limit none           n=1      alerts",
-        "MON-5  no data      -              limit none           n=0      operator, log…",
-        "MON-6  inconclusive 0 of 4 failed  limit 3 in a row/20% n=4      fallbacks, lo…",
+        "trigger state        value               limit                  n trend/source",
+        "MON-1   holding      connected           connected              1 status",
+        "MON-2   holding      1.0 %               5 %                  100 users",
+        "MON-3   holding      120 ms              200 ms               100 users",
+        "MON-4   holding      none                none                   1 alerts",
+        "MON-5   no data      -                   none                   0 4 sources",
+        "MON-6   inconclusive 0 of 4 failed       3 in a row/20%         4 4 sources",
+        "trend: the last 12 values, lowest ▁, highest █; last step + up, - down, = same",
+        "MON-5: none of the sources that would report something was seen",
+        "MON-6: not seen once: fallbacks, log, synthetic, operator",
         "Rollback to ollama:llama3: alive (10 s ago)",
+        "To do: mend what MON-6 names, or the change is rolled back",
         "Stop: Ctrl-C rolls back, or run: rollout abort 20261123-120000-openai",
     ]
+
+
+def test_the_time_that_is_left_stands_first_and_is_the_only_emphasis() -> None:
+    """While all is well; colours add nothing to it."""
+    made = settled()
+    made.unwatched_s = 90.0
+    made.begin_stage("CAN-1 25% of the traffic for 10m", 0.0)
+    first, *others = made.styled(80)
+    assert first == ("18 min 47 s left of 30 min, 1 min 30 s were not watched", "bold")
+    assert others[0] == ("CAN-1 25% of the traffic for 10m", "")
+    assert not [line for line, style in others if "bold" in style]
+
+
+# Everything at 80 columns and 24 rows
+
+MANY = "status, metrics, alerts, operator, log, fallbacks, synthetic"
+MESSAGE = (
+    "error rate 12.3 % over the last 5 min (123000 of 1000000 requests) is above 5 %; control group ollama: 1.0 % of "
+    f"20000 requests{'; and more words' * 20}"
+)[:300]
+WIDEST = (
+    Verdict("MON-1", State.INCONCLUSIVE, "disconnected", "connected", 1, "status", "", "1", "it is being read again"),
+    Verdict("MON-2", State.BREACHED, 0.12345, 0.05, 1_000_000, "users", "", "1", MESSAGE),
+    Verdict("MON-3", State.INCONCLUSIVE, 12345.0, 12345.0, 1_000_000, "synthetic", "", "1", "too few requests"),
+    Verdict("MON-4", State.HOLDING, "none", "none", 100_000, "alerts", "", "1", "no new critical alert"),
+    Verdict("MON-5", State.NO_DATA, None, "none", 0, "operator, log, fallbacks, synthetic", "", "", "nothing was seen"),
+    Verdict("MON-6", State.HOLDING, "123 of 27360 failed", "3 in a row/20%", 27_360, MANY, "", "1", "some failed"),
+    Verdict("MON-7", State.HOLDING, "none", "none", 1, "signals", "", "1", "nobody asked to stop"),
+)
+HOLD = "held by alice.liddell@example.com until 2026-11-23T12:15:00.000Z: the vendor looks into it"
+REFUSED = "connection refused: the upstream at http://10.0.0.17:11434 does not answer"
+
+
+def moving(made: Page, seen: tuple[Verdict, ...], now_s: float) -> Page:
+    """Let the page see the verdicts of 14 moments, the last of them at `now_s`; their numbers rise and fall."""
+    for step in range(14):
+        numbers = tuple(
+            replace(each, at=str(step), value=each.value * (1 + step % 5 / 100) if step < 13 else each.value)
+            if isinstance(each.value, float)
+            else each
+            for each in seen
+        )
+        made.update(numbers, now_s - 13 + step)
+    return made
+
+
+def crowded() -> Page:
+    """Return the page of a canary's stage in which everything is wrong at once."""
+    made = Page(replace(HEADING, rollout="20261130-035204-failing-provider-e6ac"))
+    made.begin_stage("CAN-2 25% of the traffic for 10m", 0.0)
+    made.hold, made.unwatched_s = HOLD, 90.0
+    made.sample(sample("way_back", 40.0, replace(FakeGateway().test, succeeded=False, message=REFUSED)))
+    return moving(made, WIDEST, 763.0)
+
+
+def settled(seen: tuple[Verdict, ...] = ()) -> Page:
+    """Return the page of a window in which every trigger holds and the previous provider is alive."""
+    made = Page(HEADING)
+    made.sample(probe(760.0))
+    return moving(made, seen or tuple(replace(each, state=State.HOLDING) for each in WIDEST), 763.0)
+
+
+def test_at_80_by_24_everything_that_can_be_wrong_at_once_is_shown_uncut() -> None:
+    """The passed phases give way first, then the reasons of what is not urgent, then the legend."""
+    lines = lines_of(crowded(), 80, 24)
+    assert len(lines) < 24
+    assert not [line for line in lines if "…" in line or len(line) > 80]
+    assert lines[:5] == [
+        "18 min 47 s left of 30 min, 1 min 30 s were not watched",
+        "CAN-2 25% of the traffic for 10m",
+        "ollama:llama3 → openai:gpt-4o on production, ticket OPS-17",
+        "MON-2 BREACHED AND NOT ROLLED BACK: held by alice.liddell@example.com until",
+        "2026-11-23T12:15:00Z: the vendor looks into it",
+    ]
+    assert lines[5:13] == [
+        "trigger state        value               limit                  n trend/source",
+        "MON-1   inconclusive disconnected        connected              1 status",
+        "MON-2   breached     12.3 %              5 %            1,000,000 ▅▆█▁▃▅▆█▁▃▅▁ -",
+        "MON-3   inconclusive 12345 ms            12345 ms       1,000,000 ▄▆█▁▃▄▆█▁▃▄▁ -",
+        "MON-4   holding      none                none             100,000 alerts",
+        "MON-5   no data      -                   none                   0 4 sources",
+        "MON-6   holding      123 of 27360 failed 3 in a row/20%    27,360 7 sources",
+        "MON-7   holding      none                none                   1 signals",
+    ]
+    text = " ".join(lines)
+    assert f"MON-2: {MESSAGE}" in text
+    assert f"Rollback to ollama:llama3: DEAD (12 min 3 s ago): {REFUSED}" in text
+    assert lines[-4:] == [
+        "To do: mend what breaches MON-2 before the hold ends, or it rolls back",
+        "To do: let ollama:llama3 answer again; a rollback activates it",
+        "Stop: Ctrl-C rolls back, or run:",
+        "rollout abort 20261130-035204-failing-provider-e6ac",
+    ]
+    assert "passed" not in text
+
+
+def test_the_trend_has_a_legend_and_a_step_of_each_kind_fits_its_column() -> None:
+    lines = lines_of(settled(), 80)
+    legend = next(line for line in lines if line.startswith("trend: "))
+    assert legend == "trend: the last 12 values, lowest ▁, highest █; last step + up, - down, = same"
+    column = next(line for line in lines if line.startswith("trigger")).index("trend/source")
+    assert {len(line[column:]) for line in lines if line.startswith(("MON-2 ", "MON-3 "))} == {14}
+
+
+def test_rows_that_are_missing_cost_the_phases_first_the_earliest_before_the_others() -> None:
+    full = lines_of(settled(), 80, 24)
+    passed = [line for line in full if line.endswith("passed")]
+    assert passed == list(HEADING.phases)
+    assert lines_of(settled(), 80, len(full)) == [line for line in full if line != passed[0]]
+    without = [line for line in full if line not in passed]
+    assert lines_of(settled(), 80, len(without) + 1) == without
+    assert lines_of(settled(), 80, len(without)) == [line for line in without if not line.startswith("trend:")]
+
+
+def test_spans_are_seconds_and_latencies_are_milliseconds() -> None:
+    made = Page(replace(HEADING, window_s=750.4))
+    made.sample(probe(0.0))
+    made.hold = HOLD
+    made.update(verdicts(), 0.25)
+    text = "\n".join(lines_of(made, 80))
+    assert text.startswith("12 min 30 s left of 12 min 30 s\n")
+    assert "alive (0 s ago)" in text
+    assert re.findall(r"\S+ ms", text) == ["120 ms", "200 ms"]
+    assert not re.search(r"\.\d{3}Z", text), "a time of day is to the second"
+
+
+def test_a_value_that_is_wider_than_its_column_is_said_in_full_below() -> None:
+    value, message = "3 looks in a row failed", "metrics is dark: 3 looks in a row failed, the latest because: 503"
+    mon_6 = Verdict("MON-6", State.HOLDING, value, "3 in a row/20%", 9, "metrics", "", "1", message)
+    assert lines_of(settled((mon_6,)), 80)[6:9] == [
+        "MON-6   holding      see below           3 in a row/20%         9 metrics",
+        "trend: the last 12 values, lowest ▁, highest █; last step + up, - down, = same",
+        f"MON-6: {message}",
+    ]
+    assert value in next(line for line in lines_of(settled((mon_6,)), 120) if line.startswith("MON-6 "))
+
+
+def test_a_wider_limit_takes_room_from_the_values_and_is_not_cut() -> None:
+    limit = "10 in a row/12.5%"
+    mon_6 = replace(WIDEST[5], limit=limit, value="1 of 9 failed")
+    line = next(line for line in lines_of(settled((mon_6,)), 80) if line.startswith("MON-6 "))
+    assert f" 1 of 9 failed    {limit}    27,360 7 sources" in line
+    assert len(line) <= 80
+
+
+# What to do
+
+
+def test_nothing_to_do_is_said_where_nothing_is_to_do() -> None:
+    assert settled().advice() == ("Nothing to do: every trigger holds, and ollama:llama3 is alive",)
+    assert Page(HEADING).advice() == ("Nothing to do yet: no trigger is judged yet",)
+
+
+def test_a_trigger_that_gathers_data_is_nothing_to_do_yet() -> None:
+    made = Page(HEADING)
+    made.sample(probe(0.0))
+    made.update(verdicts(), 59.0)
+    assert made.advice() == ("Nothing to do yet: what does not hold at the end is rolled back (MON-5, MON-6)",)
+    assert not [line for line in lines_of(made, 80) if line.startswith("MON-5: ")]
+
+
+@pytest.mark.parametrize(("state", "words"), [(State.INCONCLUSIVE, "metrics is dark"), (State.NO_DATA, "48 s")])
+def test_data_that_stops_is_something_to_do_at_once_and_data_that_never_came_after_a_minute(
+    state: State, words: str
+) -> None:
+    lacking = (replace(WIDEST[5], state=state, message=words),)
+    expected = "To do: mend what MON-6 names, or the change is rolled back"
+    made = settled()
+    made.passed_s = 740.0
+    made.update(lacking, 24.0)
+    assert made.advice() == (expected,)
+    assert f"MON-6: {words}" in lines_of(made, 80)
+    made.begin_stage("the next stage", 800.0)
+    made.update(lacking, 59.0)
+    assert made.advice() == ("Nothing to do yet: what does not hold at the end is rolled back (MON-6)",)
+    made.update(lacking, 60.0)
+    assert made.advice() == (expected,)
+
+
+@pytest.mark.parametrize("answer", [{"reading": replace(FakeGateway().test, succeeded=False)}, {"error": "deadline"}])
+def test_a_previous_provider_that_does_not_answer_is_something_to_do(answer: dict[str, Any]) -> None:
+    made = settled()
+    made.sample(sample("way_back", 762.0, **answer))
+    assert made.advice() == ("To do: let ollama:llama3 answer again; a rollback activates it",)
+    assert made.styled(80)[-2] == (made.advice()[0], "bold")
+
+
+def test_a_breach_is_something_to_do_only_while_it_is_held() -> None:
+    made = settled(tuple(replace(each, state=State.BREACHED) for each in WIDEST[1:3]))
+    assert made.advice() == ("Nothing to do: the breach of MON-2, MON-3 rolls the change back now",)
+    made.hold = HOLD
+    assert made.advice() == ("To do: mend what breaches MON-2, MON-3 before the hold ends, or it rolls back",)
+
+
+def test_why_a_trigger_does_not_hold_is_shown_once_it_had_the_time_to() -> None:
+    few = replace(WIDEST[2], message="too few requests to judge: 3 of users")
+    assert "MON-3: too few requests to judge: 3 of users" in lines_of(settled((few,)), 80)
 
 
 def test_what_was_not_watched_is_shown_and_is_part_of_what_is_left() -> None:
@@ -145,9 +347,15 @@ def test_the_page_fits(width: int, rows: int) -> None:
     assert max(map(len, lines)) <= width
 
 
-def test_a_wide_page_cuts_nothing_short() -> None:
-    assert not [line for line in lines_of(page(), 200) if line.endswith("…") and line.startswith(("MON-1", "MON-2"))]
-    assert any("operator, log, fallbacks, synthetic" in line for line in lines_of(page(), 200))
+def test_a_wide_page_names_every_source_and_keeps_its_columns() -> None:
+    lines = [line for line in lines_of(page(), 200) if line.startswith(("trigger", "MON-")) and ": " not in line]
+    column = lines[0].index("trend/source")
+    assert column > 80
+    assert [line[column:] for line in lines[1:]] == [
+        *("status", "users", "users", "alerts"),
+        "operator, log, fallbacks, synthetic",
+        "fallbacks, log, synthetic, operator",
+    ]
 
 
 @pytest.mark.parametrize("width", [80, 200])
@@ -204,7 +412,8 @@ def test_a_terminal_shows_the_page_and_leaves_it_standing() -> None:
     view.verdicts(verdicts(), 60.0)
     view.close()
     shown = ESCAPES.sub("", stream.getvalue()).splitlines()
-    assert [line.rstrip() for line in shown][-14:] == lines_of(page(), 80)
+    assert [line.rstrip() for line in shown][-18:] == lines_of(page(), 80)
+    assert "\x1b[1m29 min left of 30 min" in stream.getvalue()
     assert "\x1b[3" not in stream.getvalue()
 
 
@@ -234,6 +443,7 @@ def test_a_terminal_without_unicode_shows_the_same_in_ascii() -> None:
     text = ESCAPES.sub("", stream.getvalue())
     assert "ollama:llama3 -> openai:gpt-4o" in text
     assert "18 +" in text
+    assert "trend: the last 12 values, lowest 1, highest 8; last step + up, - down, = same" in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
 
 
@@ -252,6 +462,14 @@ def test_a_log_gets_one_line_a_minute() -> None:
     assert len(lines) == 3
     assert lines[0].startswith("29 min left of 30 min · MON-1 holding · MON-2 holding")
     assert "MON-2 holding 1.0 % (limit 5 %, n=100)" in lines[0]
+    assert lines[0].endswith(
+        " · previous provider not known to be alive · to do: mend what MON-6 names, or the change is rolled back"
+    )
+
+
+def test_the_line_of_the_minute_says_that_nothing_is_to_do() -> None:
+    holding = tuple(replace(each, state=State.HOLDING) for each in verdicts())
+    assert logged((60.0, holding))[0].endswith(" · nothing to do: every trigger holds")
 
 
 def test_a_log_gets_a_line_when_the_verdict_of_a_trigger_changes() -> None:

@@ -8,6 +8,7 @@ import os
 from rollout.cli.doctor.examination import examine
 from rollout.cli.doctor.findings import describe_findings
 from rollout.cli.doctor.target_file import render_target_file, write_target_file
+from rollout.cli.progress import Progress
 from rollout.core.errors import ExitCode
 
 
@@ -17,7 +18,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         RolloutError: the URL or the token's variable is none, or the target file cannot be written.
     """
-    found = examine(args.gateway, args.target, args.token_env, os.environ)
+    with Progress() as progress:
+        found = examine(args.gateway, args.target, args.token_env, os.environ, announce=progress.step)
     print(describe_findings(found))
     if args.write is None:
         print(render_target_file(found), end="")

@@ -49,9 +49,22 @@ _NEVER_SENT = ("health", "test_connection", "preflight", "activate", "limits", "
 
 
 def examine(
-    gateway: str, name: str, token_env: str | None, env: Mapping[str, str], clock: Clock | None = None
+    gateway: str,
+    name: str,
+    token_env: str | None,
+    env: Mapping[str, str],
+    clock: Clock | None = None,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> Findings:
     """Probe every call once, reading only, and return what was found.
+
+    Args:
+        gateway: its base URL.
+        name: what the target is called.
+        token_env: the variable with the bearer token; None where none is needed.
+        env: the environment variables.
+        clock: the time.
+        announce: receives what is done next, before each call.
 
     Raises:
         RolloutError: the URL is none, or the token's variable is not set.
@@ -67,7 +80,7 @@ def examine(
         headers["Authorization"] = f"Bearer {env[token_env].strip()}"
     transport, seen = Transport(secure=url.startswith("https:")), ProbedCalls()
     try:
-        _probe_all(_Prober(transport, url, headers, clock or SystemClock(), seen))
+        _probe_all(_Prober(transport, url, headers, clock or SystemClock(), seen, announce))
     finally:
         transport.close()
     return Findings(
@@ -90,9 +103,13 @@ class _Prober:
     headers: Mapping[str, str]
     clock: Clock
     seen: ProbedCalls
+    announce: Callable[[str], None]
 
     def ask(self, name: str, path: str, parse: Callable[[Answer], Any] | None) -> None:
         """Probe a call once, and keep the result; without `parse`, only whether the call exists."""
+        # Without the provider's name, which is text of the gateway.
+        what = name.split(maxsplit=1)[0].rstrip(",")
+        self.announce(f"examining the gateway: call {len(self.seen.calls) + 1}, {what} ({DEADLINE_S:g} s at most)")
         self.seen.calls[name] = self._probed(name, path, parse)
 
     def _probed(self, name: str, path: str, parse: Callable[[Answer], Any] | None) -> ProbedCall:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -160,7 +160,7 @@ BREACHES: tuple[Breach, ...] = (
 
 def drilled(
     request: Request, directory: Path, breaches: tuple[Breach, ...] = BREACHES, site: Site = OWN
-) -> Iterator[Drilled]:
+) -> Generator[Drilled, None, None]:
     """Yield the result of each breach, one rollout after the other.
 
     Args:

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ _REPLACED_KEYS = frozenset({"notify", "staging", "staging_token_env", *FORMER_KE
 
 def drilled_at(
     request: Request, directory: Path, journal: Journal | None, breaches: tuple[Breach, ...] = BREACHES
-) -> Iterator[Drilled]:
+) -> Generator[Drilled, None, None]:
     """Yield the result of each breach on the request's own gateway.
 
     Args:

@@ -157,9 +157,13 @@ def breaches(monitor: Monitor, users_per_s: float = USERS_PER_S) -> list[Injecte
 
 def text(rows: Sequence[Drilled], heading: str) -> str:
     """Return rows as lines under a heading, and their totals."""
+    return "\n".join([heading, *(f"  {row}" for row in rows), f"  {totals(rows)}"])
+
+
+def totals(rows: Sequence[Drilled]) -> str:
+    """Return how many breaches fired, how many are findings, and how many were left out."""
     count = Counter(row.fired for row in rows)
-    ends = f"{count[True]} as they should, {count[False]} findings, {count[None]} left out"
-    return "\n".join([heading, *(f"  {row}" for row in rows), f"  {ends}"])
+    return f"{count[True]} as they should, {count[False]} findings, {count[None]} left out"
 
 
 def _read_elsewhere(target: Target) -> Iterator[Drilled]:

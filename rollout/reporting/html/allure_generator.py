@@ -80,6 +80,13 @@ def is_installed(env: Mapping[str, str]) -> bool:
         return False
 
 
+def fetch_notice(env: Mapping[str, str]) -> str:
+    """Return the line that announces the download of the generator; empty where it is installed."""
+    if is_installed(env):
+        return ""
+    return f"report: fetching Allure from the npm registry, once for this machine ({INSTALL_WITHIN_S:g} s at most)"
+
+
 def installed(env: Mapping[str, str]) -> Path:
     """Return the folder of the generator, and install it on its first use; concurrent first uses wait for one another.
 

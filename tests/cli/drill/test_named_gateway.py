@@ -125,7 +125,7 @@ def test_the_command_goes_there_only_where_it_is_named(
     scenario = tmp_path / "s.yaml"
     scenario.write_text("{target: lab, change: {activate: openai, model: gpt-4o}, author: a}\n", "utf-8")
     monkeypatch.setattr("rollout.cli.drill.replayed.judged", lambda _: iter([]))
-    monkeypatch.setattr(live, "drilled", lambda *_: iter([]))
+    monkeypatch.setattr(live, "drilled", lambda *_: (row for row in ()))
     command = ["drill", f"--scenario={scenario}", f"--reports={tmp_path}", "--live"]
     assert main(command) == 0
     assert "on an embedded gateway of the drill's own:" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from rollout.cli.drill import live as live_drill
 from rollout.cli.drill import replayed
 from rollout.cli.drill.replayed import Drilled, breaches, judged
 from rollout.cli.main import main
+from rollout.cli.progress import Progress
 from rollout.core.errors import RolloutError
 from rollout.core.policy import Policy
 from rollout.core.request import Request
@@ -166,9 +167,34 @@ def test_the_embedded_gateway_is_drilled_for_real_unless_an_option_forbids_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(replayed, "judged", lambda _: iter([]))
-    monkeypatch.setattr(live_drill, "drilled", lambda *_: iter([Drilled("MON-1", "x", fired=False)]))
+    monkeypatch.setattr(live_drill, "drilled", lambda *_: (row for row in [Drilled("MON-1", "x", fired=False)]))
     assert called() == 1
     assert "for real, on an embedded gateway of the drill's own:" in capsys.readouterr().out
+
+
+def test_each_breach_is_announced_and_its_result_printed_before_the_next_rollout(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    seen: list[str] = []
+    monkeypatch.setattr(Progress, "step", lambda _, text: seen.append(text))
+
+    def drilled(*_: object):
+        for clause in ("MON-1", "MON-2"):
+            yield Drilled(clause, "x", fired=True)
+            seen.append(capsys.readouterr().out.splitlines()[-1])
+
+    monkeypatch.setattr(replayed, "judged", lambda _: iter([]))
+    monkeypatch.setattr(live_drill, "drilled", drilled)
+    assert called() == 0
+    assert seen == [
+        "injecting each trigger's breach, on a simulated clock",
+        "MON-1, the provider goes offline: rollout 1 of 8",
+        "MON-2, every request fails: rollout 2 of 8",
+        "  MON-1  fired    x",
+        "MON-3, every answer takes three seconds longer: rollout 3 of 8",
+        "  MON-2  fired    x",
+    ]
+    assert capsys.readouterr().out == "  2 as they should, 0 findings, 0 left out\n"
 
 
 # For real

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rollout.cli.main import main
 from rollout.core.errors import RolloutError
 from rollout.reporting.html import allure_generator
 from tests.support.journaled import JournaledRollout
@@ -48,6 +49,29 @@ def test_a_registry_that_does_not_answer_is_one_line_and_leaves_nothing_behind(t
     assert "\n" not in str(caught.value)
     assert "cannot be fetched" in str(caught.value)
     assert [name for name in children(tmp_path / "rollout") if not name.endswith(".lock")] == []
+
+
+def test_the_first_fetch_is_announced_and_a_later_report_is_not(tmp_path: Path, installs: list[Path]) -> None:
+    notice = allure_generator.fetch_notice(env(tmp_path))
+    assert notice == "report: fetching Allure from the npm registry, once for this machine (90 s at most)"
+    assert installs == []
+    allure_generator.installed(env(tmp_path))
+    assert allure_generator.fetch_notice(env(tmp_path)) == ""
+
+
+def test_a_command_announces_it_on_stderr_before_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in env(tmp_path, npm_config_registry=NOWHERE).items():
+        monkeypatch.setenv(name, value)
+    fetched: list[str] = []
+    monkeypatch.setattr(allure_generator, "installed", lambda _: fetched.append(capsys.readouterr().err) or tmp_path)
+    with JournaledRollout(tmp_path) as journaled:
+        journaled.begins("run-1", "precheck")
+        journaled.phase("run-1", "precheck")
+    assert main(["report", f"--reports={journaled.rollout.folder.parent}"]) == 4
+    assert fetched == ["report: fetching Allure from the npm registry, once for this machine (90 s at most)\n"]
+    assert capsys.readouterr().out == "", "stdout holds the report's path alone"
 
 
 def test_first_uses_at_once_install_it_once(tmp_path: Path, installs: list[Path]) -> None:

@@ -1,0 +1,133 @@
+"""Defects in what an operator sees: the page of a window, the running check, the announcements, the completion."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant, of
+
+MUTANTS: tuple[Mutant, ...] = (
+    *of(
+        "rollout/monitoring/live_page.py",
+        "tests/monitoring/test_live_view.py",
+        "tests/monitoring/test_hold.py",
+        rows=(
+            (
+                'Line(self.left_line(), "bold", Rank.ALWAYS)',
+                'Line(self.left_line(), "", Rank.ALWAYS)',
+                "The time that is left is emphasised.",
+            ),
+            (
+                "        if breached and self.hold is None:",
+                "        if breached:",
+                "A breach that is held is something to do.",
+            ),
+            (
+                "is_due = self._data_was_complete or self._is_settled()",
+                "is_due = True",
+                "A source that had no time to answer yet is nothing to do.",
+            ),
+            (
+                "is_due = self._data_was_complete or self._is_settled()",
+                "is_due = self._is_settled()",
+                "Data that stops is something to do at once.",
+            ),
+            (
+                "self.stage, self.passed_s, self._data_was_complete = text, passed_s, False",
+                "self.stage, self.passed_s = text, passed_s",
+                "A stage begins without data.",
+            ),
+            (
+                "        if self.rollback_probe is not None and not is_alive(self.rollback_probe):",
+                "        if False:",
+                "A previous provider that does not answer is something to do.",
+            ),
+            (
+                "key=lambda at: (lines[at].rank, at if lines[at].rank is Rank.PHASE else -at),",
+                "key=lambda at: (lines[at].rank, -at),",
+                "Of the passed phases the earliest is omitted first.",
+            ),
+            (
+                "    PHASE = 0",
+                "    PHASE = 9",
+                "What is omitted first is the list of passed phases.",
+            ),
+            (
+                "value if _fits(value, columns) else ELSEWHERE,",
+                "value,",
+                "A value that is wider than its column does not push the others aside.",
+            ),
+            (
+                "        if is_urgent or not _fits(show_numbers(verdict)[0], columns):",
+                "        if is_urgent:",
+                "What does not fit its column is said in full below.",
+            ),
+            (
+                "    limit = max([14, *",
+                "    limit = min([14, *",
+                "A wide limit takes room from the values.",
+            ),
+            (
+                'return _MILLISECONDS.sub("", text)',
+                "return text",
+                "Times of day are to the second.",
+            ),
+            (
+                "([one] if len(one) <= width else [ways, command])",
+                "[one]",
+                "The command that stops the rollout is never cut.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/plugin/terminal.py",
+        "tests/plugin/test_terminal.py",
+        rows=(
+            (
+                'again, reporter.currentfspath = "\\r", None',
+                'again, reporter.currentfspath = "", None',
+                "The line of a check takes the place of the one that says that it runs.",
+            ),
+            (
+                "        reporter.currentfspath = _RUNNING",
+                "        reporter.currentfspath = None",
+                "What pytest prints meanwhile begins on a line of its own.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/cli/progress.py",
+        "tests/cli/test_progress.py",
+        rows=(
+            (
+                "elif self._clock.monotonic() - self._line_s >= LINE_EVERY_S:",
+                "else:",
+                "A command that is soon over adds nothing to a log.",
+            ),
+            (
+                "self._live.stop()",
+                "pass",
+                "A result is printed on a line of its own.",
+            ),
+        ),
+    ),
+    *of(
+        "rollout/cli/completion.py",
+        "tests/cli/test_completion.py",
+        rows=(
+            (
+                '"DIR": shtab.DIRECTORY',
+                '"DIR": shtab.FILE',
+                "Where a directory is asked for, no file is offered.",
+            ),
+            (
+                "build_parser(emergency_command())",
+                "build_parser()",
+                "The options of an emergency are completed too.",
+            ),
+            (
+                ", file=beneath(sys.stdout))",
+                ")",
+                "A shell gets the script as it is.",
+            ),
+        ),
+    ),
+)
