@@ -166,7 +166,7 @@ class CommandRules:
 @cache
 def _parser(is_emergency: bool, is_mention: bool) -> argparse.ArgumentParser:
     """Return the parser of the command `rollout`; that of a mention demands no argument."""
-    parser = main._emergency_parser() if is_emergency else main._parser()
+    parser = main._emergency_parser() if is_emergency else main.build_parser()
     if is_mention:
         _demand_nothing(parser)
     return parser
