@@ -157,6 +157,7 @@ def test_what_serves_after_a_rollback_and_after_an_emergency_is_reviewed(tmp_pat
         lab.liar.rule("/ollama/metrics", edited(as_if_long_ago))
         run = reviewed(lab, *LINKS)
         assert (run.code, run.id) == (0, rolled_back.id), run.out
+        assert run.record_entries("run")[-1].body["by"]["name"] == "tester", "who held the review"
         assert "ollama:gemma3:4b" in run.result("REV-1").attachments["Since"]
         assert run.record.decision == "rolled_back"
 

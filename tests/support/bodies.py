@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rollout.core.caller import Caller
 from rollout.core.canonical_json import to_json
 from rollout.core.clock import format_utc
 from rollout.core.policy import Policy
@@ -104,4 +105,5 @@ def order() -> Order:
         wanted=("t", None),
         restart=False,
         journal="",
+        caller=Caller("eve").facts(),
     )

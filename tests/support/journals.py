@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from rollout.core.caller import Caller
 from rollout.core.canonical_json import canonical, sha256, to_json
 from rollout.core.clock import format_utc
 from rollout.journal.chain import Entry, recordable, unwrapped
@@ -131,7 +132,8 @@ class Pen:
     def begins(self, *phases: str) -> None:
         """Begin a run."""
         self.runs += 1
-        self.write(Kind.RUN, {"run": self.run, "phases": list(phases), "pid": 4711})
+        by = Caller("carol").facts()
+        self.write(Kind.RUN, {"run": self.run, "phases": list(phases), "pid": 4711, "by": by})
 
     def armed(self) -> None:
         """Take the lease and arm a watchdog."""
