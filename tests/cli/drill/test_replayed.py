@@ -161,6 +161,9 @@ def test_a_finding_fails_the_command_and_json_is_one_document(
     assert called("--no-live", "--json") == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["judged"][0]["why"], told["live"]) == ("y", None)
+    monkeypatch.setattr(live_drill, "drilled", lambda *_: (row for row in [finding]))
+    assert called("--live", "--json") == 1
+    assert [row["why"] for row in json.loads(capsys.readouterr().out)["live"]] == ["y"]
 
 
 def test_the_embedded_gateway_is_drilled_for_real_unless_an_option_forbids_it(
