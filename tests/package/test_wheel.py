@@ -116,7 +116,7 @@ def find_interpreter(version: str) -> str | None:
     named = (shutil.which(f"python{version}"), *map(str, root.glob(f"versions/{version}.*/bin/python")))
     # A shim of pyenv is there for each version, and refuses those that are not chosen.
     works = (one for one in named if one and call([one, "-c", "import venv"], root.parent).returncode == 0)
-    return sys.executable if PYTHON == f"python{version}" else next(works, None)
+    return sys.executable if f"python{version}" == PYTHON else next(works, None)
 
 
 @contextmanager
