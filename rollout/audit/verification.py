@@ -106,24 +106,29 @@ def examine(journal: Journal, question: Question, announce: Callable[[str], None
     for number, (rollout, own) in enumerate(of.items(), 1):
         if question.rollout in (None, rollout):
             announce(f"verifying rollout {number} of {len(of)}, {rollout}")
-            examination.findings += owners.ended_twice(own)
-            # From here on, an entry that waited in a spool file counts as what it is.
-            own = [unwrapped(entry) for entry in own]  # noqa: PLW2901
-            _files(examination, rollout, own, question.reports / rollout)
-            _seals(examination, rollout, entries, own, question)
-            examination.findings += approvals.unfounded(own)
-            examination.checked["approvals"] += len(approvals.held(own))
-            derived = derive_or_find(rollout, own)
-            examination.findings += derived.findings
-            examination.checked["verdicts"] += derived.same
-            if derived.unsampled:
-                examination.unclaimed.append(
-                    f"{rollout}: no samples stand behind {', '.join(sorted(derived.unsampled))}"
-                )
+            _examine_rollout(examination, rollout, entries, own, question)
     if question.rollout is None:
         examination.findings += _strangers(question.reports, of)
     _list_unclaimed(examination, entries, question)
     return examination
+
+
+def _examine_rollout(
+    examination: Examination, rollout: str, entries: Sequence[Entry], own: Sequence[Entry], question: Question
+) -> None:
+    """Check one rollout, whose entries are `own`."""
+    examination.findings += owners.ended_twice(own)
+    # From here on, an entry that waited in a spool file counts as what it is.
+    own = [unwrapped(entry) for entry in own]
+    _files(examination, rollout, own, question.reports / rollout)
+    _seals(examination, rollout, entries, own, question)
+    examination.findings += approvals.unfounded(own)
+    examination.checked["approvals"] += len(approvals.held(own))
+    derived = derive_or_find(rollout, own)
+    examination.findings += derived.findings
+    examination.checked["verdicts"] += derived.same
+    if derived.unsampled:
+        examination.unclaimed.append(f"{rollout}: no samples stand behind {', '.join(sorted(derived.unsampled))}")
 
 
 def _files(examination: Examination, rollout: str, entries: Sequence[Entry], folder: Path) -> None:

@@ -56,15 +56,7 @@ def examine(
     clock: Clock | None = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Findings:
-    """Probe every call once, reading only, and return what was found.
-
-    Args:
-        gateway: its base URL.
-        name: what the target is called.
-        token_env: the variable with the bearer token; None where none is needed.
-        env: the environment variables.
-        clock: the time.
-        announce: receives what is done next, before each call.
+    """Probe every call once, reading only, and return what was found; `announce` receives each call before it is sent.
 
     Raises:
         RolloutError: the URL is none, or the token's variable is not set.
@@ -75,14 +67,7 @@ def examine(
         raise InvalidInput([Problem("--gateway", None, "", str(problem))]) from None
     if token_env and not env.get(token_env):
         raise RolloutError(f"--token-env: the environment variable {token_env} is not set")
-    headers = {"User-Agent": "rollout doctor"}
-    if token_env:
-        headers["Authorization"] = f"Bearer {env[token_env].strip()}"
-    transport, seen = Transport(secure=url.startswith("https:")), ProbedCalls()
-    try:
-        _probe_all(_Prober(transport, url, headers, clock or SystemClock(), seen, announce))
-    finally:
-        transport.close()
+    seen = _probe(url, env[token_env].strip() if token_env else None, clock or SystemClock(), announce)
     return Findings(
         url,
         name,
@@ -92,6 +77,16 @@ def examine(
         guarantees=find_guarantees(seen),
         target=build_target(url, seen, token_env),
     )
+
+
+def _probe(url: str, token: str | None, clock: Clock, announce: Callable[[str], None]) -> ProbedCalls:
+    headers = {"User-Agent": "rollout doctor"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    transport, seen = Transport(secure=url.startswith("https:")), ProbedCalls()
+    try:
+        _probe_all(_Prober(transport, url, headers, clock, seen, announce))
+    finally:
+        transport.close()
+    return seen
 
 
 @dataclass(frozen=True, slots=True)
