@@ -272,7 +272,7 @@ def test_the_pipelines_commands_are_those_of_the_documents(ci: str, init: Init, 
             "reports": {"junit": "reports/*/junit.xml"},
         }
     as_documented = [
-        re.sub(r"rollout==\S+", "-e .", " ".join(command.split())).replace('"$SCENARIO"', "scenarios/openai.yaml")
+        re.sub(r"vendor/\S+", "-e .", " ".join(command.split())).replace('"$SCENARIO"', "scenarios/openai.yaml")
         for command in commands
     ]
     assert len(as_documented) >= 3

@@ -26,6 +26,9 @@ from rollout.config.source import Source
 from rollout.core.errors import Problem
 
 FIRST_CHANGE = "first-change.yaml"
+WHEEL = f"vendor/rollout-{version('rollout')}-py3-none-any.whl"
+"""Where a pipeline finds the package: the index has another project by its name."""
+
 FILL_IN = "FILL IN"
 """What marks a key that only people can give."""
 
@@ -162,7 +165,7 @@ def _pipeline_files(answers: Answers, start: StartingPoint, project: Project) ->
         reports=_within(project, project.reports) or str(project.reports),
         target=answers.target_name,
         token_env=start.token_env,
-        version=version("rollout"),
+        wheel=WHEEL,
     )
     yield ProjectFile(project.root / place, text, is_shared=True, sign="rollout recover")
 

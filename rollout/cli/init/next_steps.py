@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rollout.cli.init.answers import NO_PIPELINE, Answers, repository_of
-from rollout.cli.init.files import FILL_IN, first_change_of, signers_of
+from rollout.cli.init.files import FILL_IN, WHEEL, first_change_of, signers_of
 from rollout.cli.init.starting_point import StartingPoint
 from rollout.config.config_files import display_path
 from rollout.config.policies import SANDBOX
@@ -44,6 +44,8 @@ def _list_preparations(project: Project, answers: Answers, start: StartingPoint)
             yield f"add the keys of approvers and operators to {display_path(signers)}"
         file = shlex.quote(os.path.relpath(scenario, project.root))
         yield f"have it approved, and acknowledged with --as operator: {_program('rollout')} approve {file} --key=KEY"
+    if answers.pipeline != NO_PIPELINE and not (project.root / WHEEL).is_file():
+        yield f"for the pipeline, put the package's wheel at {display_path(project.root / WHEEL)} (`pip wheel --no-deps -w vendor CHECKOUT`)"
     root = repository_of(project.root)
     if answers.pipeline != NO_PIPELINE and root is not None and root != project.root:
         yield f"move the pipeline file to {display_path(root)}, the root of the repository, and start its commands here"
