@@ -45,7 +45,8 @@ def _list_preparations(project: Project, answers: Answers, start: StartingPoint)
         file = shlex.quote(os.path.relpath(scenario, project.root))
         yield f"have it approved, and acknowledged with --as operator: {_program('rollout')} approve {file} --key=KEY"
     if answers.pipeline != NO_PIPELINE and not (project.root / WHEEL).is_file():
-        yield f"for the pipeline, put the package's wheel at {display_path(project.root / WHEEL)} (`pip wheel --no-deps -w vendor CHECKOUT`)"
+        made = "`pip wheel --no-deps -w vendor CHECKOUT`"
+        yield f"for the pipeline, put the package's wheel at {display_path(project.root / WHEEL)} ({made})"
     root = repository_of(project.root)
     if answers.pipeline != NO_PIPELINE and root is not None and root != project.root:
         yield f"move the pipeline file to {display_path(root)}, the root of the repository, and start its commands here"
