@@ -6,12 +6,13 @@ imports the standard library and the errors only.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from rollout.core.errors import InvalidInput, Problem
 
@@ -20,7 +21,9 @@ KEYS = ("scenarios", "targets", "policy", "reports", "journal")
 TARGETS, DEFAULT_SCENARIO, JOURNAL = "targets.yaml", "quickstart.yaml", "journal.sqlite"
 
 _REPOSITORY = ".git"
-_SQLITE = "sqlite:///"
+SQLITE = "sqlite:///"
+"""What the URL of a journal's file begins with."""
+
 _HEADER = re.compile(rb"^\s*\[\s*tool\s*\.\s*[\"']?rollout[\"']?\s*\]", re.MULTILINE)
 
 
@@ -82,7 +85,7 @@ def default_project(root: Path) -> Project:
 
 def journal_in(reports: Path) -> str:
     """Return the URL of the journal that is kept beside the evidence."""
-    return f"{_SQLITE}{reports / JOURNAL}"
+    return f"{SQLITE}{reports / JOURNAL}"
 
 
 def packaged_checks() -> Path:
@@ -132,9 +135,14 @@ def _table(file: Path, content: bytes) -> Any:
 
 
 def _read(file: Path) -> Project:
-    root, content = file.parent, _content(file)
+    root = file.parent
     try:
+        content = file.read_bytes()
         table = _table(file, content)
+    except OSError as error:
+        # A file that is taken for an empty one would lead to another journal, with leases of its own.
+        why = f"cannot be read ({error.strerror}); mend its permissions"
+        raise InvalidInput([Problem(str(file), None, "", why)]) from None
     except ValueError as error:
         raise InvalidInput([Problem(str(file), _line_in(str(error)), "", f"is not valid TOML: {error}")]) from None
     problems = [
@@ -152,7 +160,7 @@ def _read(file: Path) -> Project:
 
 
 def _placed(root: Path, table: Mapping[str, str]) -> Project:
-    paths = {key: root / Path(value).expanduser() for key, value in table.items() if key != "journal"}
+    paths = {key: _path(root, value) for key, value in table.items() if key != "journal"}
     return Project(
         root=root,
         scenarios=paths.get("scenarios", root / "scenarios"),
@@ -166,9 +174,14 @@ def _placed(root: Path, table: Mapping[str, str]) -> Project:
 def _journal(root: Path, value: str) -> str:
     """Return a journal's URL; a file that is given without one, or relatively, counts from the project's folder."""
     if "://" not in value:
-        return f"{_SQLITE}{root / Path(value).expanduser()}"
-    path = value.removeprefix(_SQLITE)
-    return value if path == value or path.startswith("/") else f"{_SQLITE}{root / path}"
+        return f"{SQLITE}{_path(root, value)}"
+    path = value.removeprefix(SQLITE)
+    return value if path == value or path.startswith("/") else f"{SQLITE}{_path(root, path)}"
+
+
+def _path(root: Path, value: str) -> Path:
+    """Return a path of the file, which counts from the project's folder, without any ``..``."""
+    return Path(os.path.normpath(root / Path(value).expanduser()))
 
 
 def _refusal(key: str, value: Any) -> str | None:
@@ -176,6 +189,8 @@ def _refusal(key: str, value: Any) -> str | None:
         return f"there is no such key; {_meant(key)}"
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         return f'must be text, such as {key} = "{_EXAMPLES[key]}"'
+    if value.startswith("~") and not _has_home(value):
+        return f"{value!r} names a home folder that is not known here; write the path in full"
     if key == "journal" and _has_password(value):
         return "holds a password, which does not belong into a file; leave it out, and set PGPASSWORD or a .pgpass file"
     return None
@@ -197,11 +212,20 @@ _EXAMPLES = {
 }
 
 
+def _has_home(value: str) -> bool:
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _has_password(url: str) -> bool:
     try:
-        return urlsplit(url).password is not None
+        parts = urlsplit(url)
     except ValueError:
         return False
+    return parts.password is not None or "password" in parse_qs(parts.query)
 
 
 def _line_of(key: str, content: bytes, file: Path) -> int | None:

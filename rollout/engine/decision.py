@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from rollout.changes.backup import Backup, recorded
 from rollout.changes.catalogue import changed_since, no_longer_in_effect
+from rollout.config.config_files import display_path
 from rollout.context import RolloutContext
 from rollout.core.clauses import PHASES, Clause
 from rollout.core.clock import format_utc
@@ -115,7 +117,7 @@ def _nothing_applied(
 ) -> Closure:
     if not missing:
         why = f"every precheck that is owed passed{_describe_waived(rollout.last_known_record())}"
-        return Closure(None, "CLEARED", why, {}, "pytest -m apply")
+        return Closure(None, "CLEARED", why, {}, _next_call(rollout, "apply"))
     why = trouble or why_not(rollout, rollout.record(), missing)
     step = "run it again" if rollout.stop else "mend it and run again"
     closure = Closure(Decision.NOTHING_APPLIED, WORDS[Decision.NOTHING_APPLIED], why, missing, step)
@@ -222,7 +224,7 @@ def _find_deviations(rollout: RolloutContext, backup: Backup) -> str:
 
 def _hand_over(rollout: RolloutContext, phases: Sequence[str]) -> Closure:
     nxt = PHASES[PHASES.index(tuple(phases)[-1]) + 1]
-    step = f"pytest -m {nxt}, within {rollout.policy.confirm_within_s / 60:.0f} min"
+    step = f"{_next_call(rollout, nxt)}, within {rollout.policy.confirm_within_s / 60:.0f} min"
     why = f"{', '.join(phases)} passed; the change is in effect and not kept yet"
     return Closure(None, "IN FLIGHT", why, {}, step, due=_deadline(rollout))
 
@@ -233,8 +235,15 @@ def _pause(rollout: RolloutContext, record: RolloutRecord) -> Closure:
     left, window = show_span(pause["left_s"]), show_span(rollout.scenario.monitor.window_s)
     odd = [f"{clause} is {word}" for clause, word in pause["standing"].items() if not word.startswith(State.HOLDING)]
     why = f"{left} of the window's {window} are left; {'; '.join(odd) or 'every trigger holds so far'}"
-    step = f"pytest -m {PHASES[-1]}, due by {format_utc(due)}; a change without a run by then is rolled back"
+    step = f"{_next_call(rollout, PHASES[-1])}, due by {format_utc(due)}; a change without a run by then is rolled back"
     return Closure(None, "IN PROGRESS", why, {}, step, code=ExitCode.IN_PROGRESS, due=due)
+
+
+def _next_call(rollout: RolloutContext, phase: str) -> str:
+    """Return the command of a later phase, with the scenario and the options of this run."""
+    origin = rollout.origin
+    scenario = [] if origin.scenario is None else [f"--scenario={display_path(origin.scenario)}"]
+    return shlex.join(["pytest", "-m", phase, *scenario, *origin.options])
 
 
 def _deadline(rollout: RolloutContext) -> datetime:

@@ -25,7 +25,7 @@ def test_without_a_file_the_default_places_are_those_of_the_folder(tmp_path: Pat
 def test_every_path_counts_from_the_file_s_folder(tmp_path: Path):
     (tmp_path / "rollout.toml").write_text(
         'scenarios = "changes"\ntargets = "gateways.yaml"\npolicy = "/etc/rollout/policy.yaml"\n'
-        'reports = "build/evidence"\njournal = "state/journal.sqlite"\n'
+        'reports = "../build/evidence"\njournal = "state/journal.sqlite"\n'
     )
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
@@ -34,7 +34,7 @@ def test_every_path_counts_from_the_file_s_folder(tmp_path: Path):
     assert project.scenarios == tmp_path / "changes"
     assert project.targets_file == tmp_path / "gateways.yaml"
     assert project.policy == Path("/etc/rollout/policy.yaml")
-    assert project.reports == tmp_path / "build" / "evidence"
+    assert project.reports == tmp_path.parent / "build" / "evidence"
     assert project.journal == f"sqlite:///{tmp_path}/state/journal.sqlite"
 
 
@@ -72,6 +72,32 @@ def test_a_file_that_is_no_toml_is_refused_with_its_line(tmp_path: Path):
     (tmp_path / "rollout.toml").write_text('reports = "x"\nscenarios\n')
     with pytest.raises(InvalidInput, match=r"rollout\.toml:2: is not valid TOML: "):
         read_project(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "rollout.toml").write_text('journal = "postgresql://journal.example.com/rollouts"\n')
+
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(
+        InvalidInput, match=r"rollout\.toml: cannot be read \(Permission denied\); mend"
+    ):
+        read_project(tmp_path)
+
+
+def test_a_home_that_is_not_known_is_refused(tmp_path: Path):
+    (tmp_path / "rollout.toml").write_text('reports = "~nobody-of-this-name/reports"\n')
+    with pytest.raises(InvalidInput, match=r"rollout\.toml:1: reports: .* names a home folder that is not known here"):
+        read_project(tmp_path)
+
+
+def test_a_password_in_a_query_is_one_too(tmp_path: Path):
+    (tmp_path / "rollout.toml").write_text('journal = "postgresql://journal.example.com/rollouts?password=hunter2"\n')
+    with pytest.raises(InvalidInput, match="holds a password") as refused:
+        read_project(tmp_path)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_both_files_in_one_folder_are_refused(tmp_path: Path):

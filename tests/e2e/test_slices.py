@@ -41,7 +41,7 @@ def test_a_window_is_watched_in_three_calls_and_judged_as_one(lab: Lab):
     first = lab.run("--for=1s")
     assert_in_progress(first)
     assert re.search(r"\d+ s of the window's 20 s are left; ", first.why), first.why
-    assert re.search(r"^next: pytest -m monitor, due by \S+Z; ", first.out, re.MULTILINE)
+    assert re.search(r"^next: pytest -m monitor --scenario=\S+, due by \S+Z; ", first.out, re.MULTILINE)
     assert "exit code: 12 IN_PROGRESS" in first.out
     assert {c: r.status for c, r in first.results.items() if c in MON} == dict.fromkeys(MON, "skipped")
     assert "IN PROGRESS: " in first.result("MON-2").message

@@ -21,7 +21,7 @@ from rollout.config import validators
 from rollout.config.config_files import display_path
 from rollout.config.json_schema_files import NAMES, schema_path
 from rollout.config.policies import SANDBOX
-from rollout.config.project import OWN_FILE, Project, find_project_file
+from rollout.config.project import OWN_FILE, SQLITE, Project, find_project_file
 from rollout.config.source import Source
 from rollout.core.errors import Problem
 
@@ -70,7 +70,7 @@ def signers_of(project: Project) -> Path:
 
 def make_files(answers: Answers, start: StartingPoint, project: Project) -> list[ProjectFile]:
     """Return the files in the order in which they are written: the one that makes the folder a project comes last."""
-    ignored = render("gitignore", reports=_within(project, project.reports))
+    ignored = render("gitignore", reports=_within(project, project.reports), journal=_journal_within(project))
     return [
         *(ProjectFile(_schema_of(project, name), schema_path(name).read_text(encoding="utf-8")) for name in NAMES),
         *_config_files(answers, start, project),
@@ -84,7 +84,7 @@ def find_obstacles(files: Iterable[ProjectFile]) -> Iterator[Problem]:
     """Yield why a file could be neither written nor kept, each folder once."""
     seen = set()
     for path in (file.path for file in files):
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` raises where a folder may not be searched
             why = "is a folder, and a file of the project is called so; rename it"
             yield Problem(display_path(path), None, "", why)
         elif not os.path.lexists(path):
@@ -119,12 +119,20 @@ def lines_to_add(file: ProjectFile) -> list[str]:
     """Return the lines of a shared file that the one that is there lacks."""
     if not file.is_shared:
         return []
-    existing = file.path.read_text(encoding="utf-8", errors="replace")
+    existing = read_existing(file.path)
     lines = [line for line in file.text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if file.sign:
         return [] if file.sign in existing else lines
     known = {line.strip() for line in existing.splitlines()}
     return [line for line in lines if line not in known]
+
+
+def read_existing(path: Path) -> str:
+    """Return the text of a file that was kept; empty for one that cannot be read, such as a broken link."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _config_files(answers: Answers, start: StartingPoint, project: Project) -> Iterator[ProjectFile]:
@@ -179,6 +187,12 @@ def _describe_listed(start: StartingPoint) -> str:
 def _within(project: Project, path: Path) -> str:
     """Return the path as it is written in the project's folder; empty where it is elsewhere."""
     return path.relative_to(project.root).as_posix() if path.is_relative_to(project.root) else ""
+
+
+def _journal_within(project: Project) -> str:
+    """Return the path of a journal's file below the project, unless the folder of the evidence holds it."""
+    path = Path((project.journal or "").removeprefix(SQLITE))
+    return "" if path.is_relative_to(project.reports) or not path.is_absolute() else _within(project, path)
 
 
 def _schema_of(project: Project, name: str) -> Path:
